@@ -1,0 +1,108 @@
+# What people do with this repository. `make` alone lists it.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# debug builds fastest; PROFILE=release is what is shipped.
+PROFILE ?= debug
+# Each test of e2e has a control plane of its own, which keeps about one core busy.
+E2E_THREADS ?= 2
+
+CARGO ?= cargo
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET_DIR)/$(PROFILE)
+CARGO_PROFILE := $(if $(filter release,$(PROFILE)),--release)
+SCRIPTS := .ci/run e2e/controlplane/build.sh
+
+# `crds` prints several YAML documents; each goes into the file of its plural, in the folder $(1).
+write_crds = $(CARGO) run -q --bin developerspace-operator -- crds | awk -v folder="$(1)" ' \
+	/^---/ { n++; next } \
+	/^    plural: / { file[n] = folder "/" $$2 ".yaml"; found = 1 } \
+	{ text[n] = text[n] $$0 "\n" } \
+	END { for (i in file) printf "%s", text[i] > file[i]; if (!found) exit 1 }'
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Build
+
+.PHONY: build
+build: need-cargo ## Build the programs (PROFILE=release for the shipped form)
+	$(CARGO) build $(CARGO_PROFILE)
+
+.PHONY: generate
+generate: need-cargo ## Write the CRDs below crds/ from the Rust types
+	$(call write_crds,crds)
+
+.PHONY: check-generated
+check-generated: need-cargo ## Fail if crds/ is not what `make generate` writes
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(call write_crds,$$fresh); \
+	for file in "$$fresh"/*.yaml; do \
+	  diff -u "crds/$$(basename "$$file")" "$$file" || { echo "crds/ is out of date: run 'make generate' and commit the result" >&2; exit 1; }; \
+	done
+
+.PHONY: clean
+clean: demo-down ## Remove what was built here (not the control plane, which is kept for all checkouts)
+	$(CARGO) clean
+	rm -rf .demo
+
+##@ Check
+
+.PHONY: fmt
+fmt: need-cargo ## Format the code
+	$(CARGO) fmt --all
+
+.PHONY: lint
+lint: need-cargo need-deny ## Check format, clippy, documentation, licences and shell scripts
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --quiet
+	$(CARGO) fetch --locked --quiet
+	$(CARGO) deny --offline --log-level error check bans licenses sources
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
+	else echo "shellcheck is not installed, so the shell scripts are not checked (Debian: apt-get install shellcheck)"; fi
+
+.PHONY: test
+test: need-cargo controlplane ## Run all tests: units, and the scenarios on a real API server
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace -- --test-threads=$(E2E_THREADS)
+	@$(MAKE) --no-print-directory check-generated
+
+.PHONY: test-unit
+test-unit: need-cargo ## Run the tests that need no API server
+	$(CARGO) test
+
+.PHONY: test-e2e
+test-e2e: need-cargo controlplane ## Run the scenarios on a real API server (TEST=name runs those of one file)
+	$(CARGO) build --workspace --bins
+	$(CARGO) test -p e2e $(if $(TEST),--test $(TEST)) -- --test-threads=$(E2E_THREADS)
+
+.PHONY: controlplane
+controlplane: ## Build the API server and its helpers once (ten minutes; kept in ~/.cache)
+	@e2e/controlplane/build.sh >/dev/null
+
+##@ Try
+
+.PHONY: demo
+demo: need-cargo ## Show the operator at work, from nothing (DEMO_KUBECONFIG=file: on your own cluster)
+	@echo "Building the operator (some minutes the first time) ..."
+	@$(CARGO) build --workspace --bins $(CARGO_PROFILE) --quiet
+	@$(BIN)/demo up
+
+.PHONY: demo-down
+demo-down: ## End what the demo left running
+	@if [ -x $(BIN)/demo ]; then $(BIN)/demo down; else echo "The demo is not built, so nothing of it is running here."; fi
+
+# Checks of what has to be installed, each with what to do about it.
+
+.PHONY: need-cargo
+need-cargo:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is needed: install rustup (see the Rust project's page); rust-toolchain.toml then picks the version" >&2; exit 1; }
+
+.PHONY: need-deny
+need-deny: need-cargo
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "Installing cargo-deny, which checks licences and sources (some minutes, once) ..." >&2; $(CARGO) install --locked --quiet cargo-deny; }

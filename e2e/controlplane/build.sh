@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# Builds the control plane's binaries that are missing, and prints the folder that holds them as its last line.
+#
+#   build.sh                                     etcd kube-apiserver kube-controller-manager kubectl
+#   build.sh kube-scheduler kwok                 just these
+#
+# They are kept in $DSPACE_CACHE (default: ${XDG_CACHE_HOME:-~/.cache}/developerspace-operator/controlplane), in a
+# folder named after the pinned versions, so a checkout, a branch and a version bump each find their own.
+# Binaries in the folder that KUBEBUILDER_ASSETS names are taken as they are; only the others are built.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+say() { printf '%s\n' "controlplane: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+hash_of() { # stdin -> 16 hexadecimal digits
+  if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -c1-16
+}
+
+package_of() { # binary -> Go package, and about how long a first build takes on two cores
+  case $1 in
+    etcd) echo 'go.etcd.io/etcd/server/v3|half a minute' ;;
+    kube-apiserver) echo 'k8s.io/kubernetes/cmd/kube-apiserver|six minutes' ;;
+    kube-controller-manager) echo 'k8s.io/kubernetes/cmd/kube-controller-manager|a minute and a half' ;;
+    kube-scheduler) echo 'k8s.io/kubernetes/cmd/kube-scheduler|half a minute' ;;
+    kubectl) echo 'k8s.io/kubernetes/cmd/kubectl|half a minute' ;;
+    kwok) echo 'sigs.k8s.io/kwok/cmd/kwok|two minutes' ;;
+    *) die "there is no binary called '$1'; it is one of: etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok" ;;
+  esac
+}
+
+module_of() { # binary -> the folder of the Go module that pins it
+  if [ "$1" = kwok ]; then echo "$here/kwok"; else echo "$here"; fi
+}
+
+need_go() {
+  command -v go >/dev/null && return
+  die "Go is needed to build the control plane once: install Go 1.26 or later (Debian: golang-go from backports; see the" \
+    "Go project's installation page), or point KUBEBUILDER_ASSETS at a folder with etcd, kube-apiserver," \
+    "kube-controller-manager and kubectl"
+}
+
+build() { # binary: to a name of its own first, so that a half-built file is never taken for a whole one
+  local name=$1 spec package minutes version minor flags
+  spec=$(package_of "$name")
+  package=${spec%|*} minutes=${spec#*|}
+  need_go
+  version=$(cd "$here" && GOWORK=off go list -mod=readonly -m -f '{{.Version}}' k8s.io/kubernetes)
+  minor=${version#v1.}
+  flags="-s -w"
+  if [ "$name" != kwok ] && [ "$name" != etcd ]; then
+    flags="$flags -X k8s.io/component-base/version.gitVersion=$version -X k8s.io/component-base/version.gitMajor=1"
+    flags="$flags -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
+  fi
+  say "building $name: about $minutes the first time, seconds later on"
+  local started=$SECONDS
+  (
+    cd "$(module_of "$name")"
+    CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly \
+      go build -trimpath -buildvcs=false -ldflags "$flags" -o "$dir/.$name.$$" "$package"
+  ) || die "building $name failed, see above; the modules come from the Go proxy (go env GOPROXY), which must be reachable"
+  mv "$dir/.$name.$$" "$dir/$name"
+  say "built $name in $((SECONDS - started)) s"
+}
+
+copy_stages() { # kwok's own descriptions of how pods and nodes come to life
+  local module
+  module=$(cd "$here/kwok" && GOWORK=off go mod download sigs.k8s.io/kwok && GOWORK=off go list -mod=readonly -m -f '{{.Dir}}' sigs.k8s.io/kwok)
+  for stage in pod/fast/pod-ready pod/fast/pod-complete pod/fast/pod-delete node/fast/node-initialize \
+    node/heartbeat-with-lease/node-heartbeat-with-lease; do
+    echo '---'
+    cat "$module/kustomize/stage/$stage.yaml"
+  done >"$dir/.kwok-stages.$$"
+  mv "$dir/.kwok-stages.$$" "$dir/kwok-stages.yaml"
+}
+
+missing() {
+  for name in "$@"; do
+    if [ ! -x "$dir/$name" ]; then echo "$name"; fi
+  done
+}
+
+[ $# -gt 0 ] || set -- etcd kube-apiserver kube-controller-manager kubectl
+for name in "$@"; do package_of "$name" >/dev/null; done
+
+key=$(cat "$here/go.sum" "$here/kwok/go.sum" | hash_of)
+assets=${KUBEBUILDER_ASSETS:-}
+if [ -n "$assets" ]; then
+  [ -d "$assets" ] || die "KUBEBUILDER_ASSETS names '$assets', which is no folder: correct it, or unset it to have the binaries built"
+  key=$key-$(printf %s "$assets" | hash_of)
+fi
+dir=${DSPACE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/developerspace-operator/controlplane}/$key
+mkdir -p "$dir"
+
+if [ -n "$assets" ]; then
+  for name in "$@"; do
+    if [ -x "$assets/$name" ]; then ln -sf "$(cd "$assets" && pwd)/$name" "$dir/$name"; fi
+  done
+fi
+
+if [ -n "$(missing "$@")" ]; then
+  # One builder at a time: two would only halve each other's speed. The loser finds everything built.
+  if command -v flock >/dev/null; then
+    exec 9>"$dir/.lock"
+    flock -n 9 || { say "waiting for another build to finish"; flock 9; }
+  fi
+  for name in $(missing "$@"); do
+    build "$name"
+    if [ "$name" = kwok ]; then copy_stages; fi
+  done
+fi
+printf '%s\n' "$dir"

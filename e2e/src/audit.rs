@@ -1,0 +1,205 @@
+//! Owns reading the API server's audit log: who asked for what, and what the answer was. Writes are recorded with the
+//! object that was sent.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// One answered request.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
+    pub verb: String,
+    /// The user's name.
+    pub user: String,
+    /// The User-Agent header, or nothing.
+    pub user_agent: String,
+    /// The plural, such as `namespaces`; empty for a path outside the API.
+    pub resource: String,
+    /// Such as `status`, or nothing.
+    pub subresource: String,
+    /// The namespace, or nothing.
+    pub namespace: String,
+    /// The object's name, or nothing (a list; a create that leaves it to the body).
+    pub name: String,
+    /// Path and query.
+    pub uri: String,
+    /// The HTTP status of the answer.
+    pub code: u16,
+    /// When the API server had read the request.
+    pub request_received: DateTime<Utc>,
+    /// When it had answered.
+    pub completed: DateTime<Utc>,
+    /// The body that was sent, for writes.
+    pub request_object: Option<Value>,
+}
+
+impl Entry {
+    /// Whether it asked for a change.
+    pub fn mutates(&self) -> bool {
+        matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
+    }
+
+    /// One line for messages: verb, resource, object and answer.
+    pub fn summary(&self) -> String {
+        let subresource = if self.subresource.is_empty() {
+            String::new()
+        } else {
+            format!("/{}", self.subresource)
+        };
+        let place = if self.namespace.is_empty() {
+            String::new()
+        } else {
+            format!("{}/", self.namespace)
+        };
+        format!("{} {}{subresource} {place}{} {}", self.verb, self.resource, self.name, self.code)
+    }
+}
+
+/// A reader of the log that remembers how far it has read.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    file: PathBuf,
+    offset: u64,
+}
+
+impl Audit {
+    /// From the log's beginning.
+    pub fn from_start(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            offset: 0,
+        }
+    }
+
+    /// From now on.
+    pub fn from_now(file: &Path) -> Result<Self> {
+        let offset = file
+            .metadata()
+            .with_context(|| format!("there is no audit log at {}", file.display()))?
+            .len();
+        Ok(Self {
+            file: file.to_owned(),
+            offset,
+        })
+    }
+
+    /// What has been answered since the last call. A request is written right after its answer is sent: wait with
+    /// [`eventually`](crate::wait::eventually) for one that must be there.
+    pub fn read(&mut self) -> Result<Vec<Entry>> {
+        let mut file = File::open(&self.file).with_context(|| format!("there is no audit log at {}", self.file.display()))?;
+        file.seek(SeekFrom::Start(self.offset))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        // The last line may still be in writing.
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        self.offset += u64::try_from(whole)?;
+        bytes[..whole]
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(parse)
+            .filter_map(Result::transpose)
+            .collect()
+    }
+
+    /// What this user has asked to change since the last call.
+    pub fn mutating_by(&mut self, user: &str) -> Result<Vec<Entry>> {
+        let entries = self.read()?;
+        Ok(entries.into_iter().filter(|entry| entry.user == user && entry.mutates()).collect())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    stage: String,
+    verb: String,
+    #[serde(rename = "requestURI")]
+    request_uri: String,
+    user: Named,
+    #[serde(default)]
+    user_agent: String,
+    #[serde(default)]
+    object_ref: Reference,
+    #[serde(default)]
+    response_status: Status,
+    request_received_timestamp: DateTime<Utc>,
+    stage_timestamp: DateTime<Utc>,
+    request_object: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    username: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Reference {
+    resource: String,
+    subresource: String,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    code: u16,
+}
+
+fn parse(line: &[u8]) -> Result<Option<Entry>> {
+    let line: Line = serde_json::from_slice(line).with_context(|| format!("not an audit line: {}", String::from_utf8_lossy(line)))?;
+    // A watch is also recorded when it starts, and a crash of the server as Panic: neither is an answer.
+    if line.stage != "ResponseComplete" {
+        return Ok(None);
+    }
+    let Reference {
+        resource,
+        subresource,
+        namespace,
+        name,
+    } = line.object_ref;
+    Ok(Some(Entry {
+        verb: line.verb,
+        user: line.user.username,
+        user_agent: line.user_agent,
+        resource,
+        subresource,
+        namespace,
+        name,
+        uri: line.request_uri,
+        code: line.response_status.code,
+        request_received: line.request_received_timestamp,
+        completed: line.stage_timestamp,
+        request_object: line.request_object,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    const LINE: &str = r#"{"kind":"Event","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/x","verb":"delete","user":{"username":"alice"},"objectRef":{"resource":"namespaces","name":"x","namespace":"x"},"responseStatus":{"metadata":{},"code":200},"requestReceivedTimestamp":"2026-11-24T09:00:00.123456Z","stageTimestamp":"2026-11-24T09:00:00.223456Z"}"#;
+
+    #[test]
+    fn reads_only_what_is_new_and_whole() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mut audit = Audit::from_start(file.path());
+        write!(file, "{LINE}\n{}", &LINE[..40]).unwrap();
+        let first = audit.mutating_by("alice").unwrap();
+        assert_eq!(first.len(), 1);
+        assert_eq!(first[0].request_received.timestamp_subsec_micros(), 123_456);
+        assert_eq!(first[0].summary(), "delete namespaces x/x 200");
+        writeln!(file, "{}", &LINE[40..]).unwrap();
+        assert_eq!(audit.read().unwrap().len(), 1);
+        assert!(audit.read().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,57 @@
+//! `make demo` and `make demo-down`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use e2e::binaries::repository;
+use e2e::demo::{self, Screen, Settings};
+
+#[derive(Parser)]
+#[command(about = "Shows the operator at work, from nothing")]
+struct Cli {
+    #[command(subcommand)]
+    command: Action,
+    /// The folder for the cluster's files, kubeconfigs, logs and process ids [default: .demo in the repository].
+    #[arg(long, global = true)]
+    dir: Option<PathBuf>,
+    /// Use this cluster instead of an embedded one.
+    #[arg(long, global = true, env = "DEMO_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Starts everything, shows it, and leaves it running.
+    Up,
+    /// Ends what the demo left running.
+    Down,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen::detect();
+    let settings = Settings {
+        dir: cli.dir.unwrap_or_else(|| repository().join(".demo")),
+        // An empty variable is an unset one.
+        kubeconfig: cli.kubeconfig.filter(|path| !path.as_os_str().is_empty()),
+    };
+    let outcome = match cli.command {
+        Action::Up => demo::up(&settings, &screen).await,
+        Action::Down => demo::down(&settings).await.map(|stopped| {
+            screen.note(&if stopped.is_empty() {
+                "Nothing was running.".to_owned()
+            } else {
+                format!("Stopped {}.", stopped.join(" and "))
+            });
+        }),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            screen.failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The supervisor of a test control plane: a process of its own, so that whoever asked for the cluster may be killed
+//! and still nothing is left behind.
+
+use std::fs;
+use std::io::{BufRead as _, Write as _, stdin, stdout};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use e2e::User;
+use e2e::controlplane::{Layout, Settings, Supervisor};
+use e2e::process::stop_by_pid_file;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+#[derive(Parser)]
+#[command(about = "Runs etcd, kube-apiserver and kube-controller-manager on loopback")]
+struct Cli {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Starts a cluster, prints one line of JSON when it is ready, and ends it when standard input closes.
+    Up(Up),
+    /// Ends a cluster that was started with --detach.
+    Down {
+        /// The cluster's folder.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Up {
+    /// The folder for certificates, kubeconfigs, logs and data.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Also a scheduler, kwok and a node, so that pods run.
+    #[arg(long)]
+    with_nodes: bool,
+    /// Somebody with a token, as name=group,group. Absent: alice, bob, carol and dave.
+    #[arg(long = "user")]
+    users: Vec<String>,
+    /// A further argument of kube-apiserver.
+    #[arg(long = "apiserver-arg", allow_hyphen_values = true)]
+    apiserver_args: Vec<String>,
+    /// Goes on when standard input closes, until SIGTERM or `down`.
+    #[arg(long)]
+    detach: bool,
+    /// Removes the folder at the end.
+    #[arg(long)]
+    ephemeral: bool,
+}
+
+// One thread: the children must not end with a worker thread.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    match Cli::parse().command {
+        Action::Up(up) => {
+            let (dir, ephemeral) = (up.dir.clone(), up.ephemeral);
+            let outcome = run(up).await;
+            if ephemeral {
+                let _ = fs::remove_dir_all(dir);
+            }
+            outcome
+        }
+        Action::Down { dir } => {
+            let stopped = stop_by_pid_file(&Layout::new(&dir).pid_file(), "dspace-cluster", Duration::from_secs(30)).await?;
+            say(if stopped { "stopped" } else { "was not running" })
+        }
+    }
+}
+
+async fn run(up: Up) -> Result<()> {
+    let mut end = End::new(up.detach)?;
+    fs::create_dir_all(&up.dir).with_context(|| format!("{} could not be made", up.dir.display()))?;
+    let dir = up
+        .dir
+        .canonicalize()
+        .with_context(|| format!("{} cannot be entered", up.dir.display()))?;
+    let pid_file = Layout::new(&dir).pid_file();
+    // Before anything is started, so that whoever gives up waiting can end it.
+    fs::write(&pid_file, std::process::id().to_string()).context("the process id could not be written")?;
+    let outcome = tokio::select! {
+        started = Supervisor::start(settings(&up, dir)) => match started {
+            Ok(supervisor) => serve(supervisor, &mut end).await,
+            Err(error) => Err(error),
+        },
+        () = end.arrives() => Ok(()),
+    };
+    remove_own(&pid_file);
+    outcome
+}
+
+fn settings(up: &Up, dir: PathBuf) -> Settings {
+    let users = if up.users.is_empty() {
+        User::cast()
+    } else {
+        up.users.iter().map(|flag| User::from_flag(flag)).collect()
+    };
+    Settings {
+        dir,
+        with_nodes: up.with_nodes,
+        users,
+        apiserver_args: up.apiserver_args.clone(),
+    }
+}
+
+/// Carries out `start NAME`, `stop NAME` and `kill NAME`, each answered by one line, until the end arrives.
+async fn serve(mut supervisor: Supervisor, end: &mut End) -> Result<()> {
+    say(&serde_json::to_string(&supervisor.info())?)?;
+    while let Some(line) = end.next_order().await {
+        let done = match line.split_once(' ') {
+            Some(("start", name)) => supervisor.start_one(name).await,
+            Some(("stop", name)) => supervisor.stop_one(name, false).await,
+            Some(("kill", name)) => supervisor.stop_one(name, true).await,
+            _ => Err(anyhow::anyhow!("'{line}' is none of: start NAME, stop NAME, kill NAME")),
+        };
+        // One line each, whatever the error holds.
+        say(&match done {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => format!("{error:#}").replace('\n', " | "),
+        })?;
+    }
+    supervisor.stop();
+    Ok(())
+}
+
+/// What ends the cluster: a signal, or, unless it is detached, the closing of standard input.
+struct End {
+    term: Signal,
+    int: Signal,
+    orders: Option<UnboundedReceiver<String>>,
+}
+
+impl End {
+    fn new(detach: bool) -> Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            orders: (!detach).then(read_orders),
+        })
+    }
+
+    /// The next order; `None` is the end.
+    async fn next_order(&mut self) -> Option<String> {
+        let Self { term, int, orders } = self;
+        tokio::select! {
+            _ = term.recv() => None,
+            _ = int.recv() => None,
+            line = read(orders) => line,
+        }
+    }
+
+    async fn arrives(&mut self) {
+        while self.next_order().await.is_some() {}
+    }
+}
+
+async fn read(orders: &mut Option<UnboundedReceiver<String>>) -> Option<String> {
+    match orders {
+        Some(orders) => orders.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The lines of standard input. A thread of its own reads them: one of the runtime's would hold up its end.
+fn read_orders() -> UnboundedReceiver<String> {
+    let (sender, receiver) = unbounded_channel();
+    std::thread::spawn(move || {
+        for line in stdin().lock().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn remove_own(pid_file: &Path) {
+    let own = std::process::id().to_string();
+    if fs::read_to_string(pid_file).is_ok_and(|pid| pid.trim() == own) {
+        let _ = fs::remove_file(pid_file);
+    }
+}
+
+fn say(line: &str) -> Result<()> {
+    let mut stdout = stdout().lock();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}

@@ -1,0 +1,244 @@
+//! Owns a scenario's cluster: starts the supervisor, gives clients and kubectl under each name, and ends with the test.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use kube::{Client, Config};
+use tokio::task::block_in_place;
+
+use crate::audit::Audit;
+use crate::command::{self, Output};
+use crate::controlplane::{Info, Layout};
+use crate::users::User;
+use crate::{binaries, kubeconfig};
+
+/// What kind of cluster a scenario wants.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether pods shall run (a scheduler, kwok, and one node).
+    pub with_nodes: bool,
+    /// Who has a token.
+    pub users: Vec<User>,
+    /// Further arguments of the API server.
+    pub apiserver_args: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            with_nodes: false,
+            users: User::cast(),
+            apiserver_args: vec![],
+        }
+    }
+}
+
+/// A real control plane on loopback. It ends when this is dropped, and also when the test process is killed.
+///
+/// It belongs to no async runtime, so several tests of one binary may share it through a static.
+#[derive(Debug)]
+pub struct Cluster {
+    info: Info,
+    layout: Layout,
+    supervisor: Child,
+    channel: Mutex<Option<Channel>>,
+    /// The supervisor removes the folder; this keeps it until then.
+    _dir: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+struct Channel {
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Cluster {
+    /// Starts a cluster; about five seconds.
+    pub async fn start(options: Options) -> Result<Self> {
+        tokio::task::spawn_blocking(move || Self::start_blocking(&options))
+            .await
+            .context("the start of the cluster was interrupted")?
+    }
+
+    fn start_blocking(options: &Options) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("dspace-")
+            .tempdir()
+            .context("no temporary folder could be made")?;
+        let mut command = Command::new(binaries::own("dspace-cluster")?);
+        command.args(["up", "--ephemeral", "--dir"]).arg(dir.path());
+        if options.with_nodes {
+            command.arg("--with-nodes");
+        }
+        for user in &options.users {
+            command.args(["--user", &user.to_flag()]);
+        }
+        for argument in &options.apiserver_args {
+            command.args(["--apiserver-arg", argument]);
+        }
+        let mut supervisor = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the supervisor dspace-cluster could not be started")?;
+        let orders = supervisor.stdin.take().context("the supervisor has no standard input")?;
+        let answers = supervisor.stdout.take().context("the supervisor has no standard output")?;
+        let mut channel = Channel {
+            orders,
+            answers: BufReader::new(answers),
+        };
+        let line = channel.answer().context("the cluster did not start; the lines above say why")?;
+        let info: Info = serde_json::from_str(&line).with_context(|| format!("the supervisor said '{line}'"))?;
+        let layout = Layout::new(&info.dir);
+        Ok(Self {
+            info,
+            layout,
+            supervisor,
+            channel: Mutex::new(Some(channel)),
+            _dir: dir,
+        })
+    }
+
+    /// The API server's address.
+    pub fn server(&self) -> &str {
+        &self.info.server
+    }
+
+    /// The cluster's folder; whatever is put there goes with the cluster.
+    pub fn dir(&self) -> &Path {
+        &self.info.dir
+    }
+
+    /// The port on which etcd serves plain HTTP.
+    pub fn etcd_port(&self) -> u16 {
+        self.info.etcd_port
+    }
+
+    /// The certificate of the authority that signed the API server's.
+    pub fn authority(&self) -> PathBuf {
+        self.layout.pki("ca.crt")
+    }
+
+    /// The administrator's kubeconfig, for set-up and for judging.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.info.kubeconfig
+    }
+
+    /// A named user's kubeconfig.
+    pub fn kubeconfig_of(&self, user: &str) -> PathBuf {
+        self.layout.kubeconfig_of(user)
+    }
+
+    /// The administrator's client configuration.
+    pub async fn config(&self) -> Result<Config> {
+        kubeconfig::config(self.kubeconfig()).await
+    }
+
+    /// The administrator's client.
+    pub async fn client(&self) -> Result<Client> {
+        kubeconfig::client(self.kubeconfig()).await
+    }
+
+    /// A named user's client.
+    pub async fn client_as(&self, user: &str) -> Result<Client> {
+        kubeconfig::client(&self.kubeconfig_of(user)).await
+    }
+
+    /// kubectl as the administrator.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
+        self.kubectl_with(self.kubeconfig(), arguments, None).await
+    }
+
+    /// kubectl as a named user.
+    pub async fn kubectl_as(&self, user: &str, arguments: &[&str]) -> Result<Output> {
+        self.kubectl_with(&self.kubeconfig_of(user), arguments, None).await
+    }
+
+    /// kubectl with any kubeconfig, and with `input` on its standard input (for `apply -f -`).
+    pub async fn kubectl_with(&self, kubeconfig: &Path, arguments: &[&str], input: Option<&str>) -> Result<Output> {
+        let mut command = kubectl(&self.info.binaries, kubeconfig, &self.layout.dir);
+        command.args(arguments);
+        command::run(command, input).await
+    }
+
+    /// The audit log, from its beginning.
+    pub fn audit(&self) -> Audit {
+        Audit::from_start(&self.layout.audit_log())
+    }
+
+    /// The audit log, from now on.
+    pub fn audit_from_now(&self) -> Result<Audit> {
+        Audit::from_now(&self.layout.audit_log())
+    }
+
+    /// The end of the log of one component, for messages.
+    pub fn log_tail(&self, component: &str) -> String {
+        crate::process::tail(&self.layout.log(component), 40)
+    }
+
+    /// Stops one component (`etcd`, `kube-apiserver`, `kube-controller-manager`), as an upgrade would.
+    pub fn stop_component(&self, name: &str) -> Result<()> {
+        self.order("stop", name)
+    }
+
+    /// Kills one component, as a crash would.
+    pub fn kill_component(&self, name: &str) -> Result<()> {
+        self.order("kill", name)
+    }
+
+    /// Starts a stopped component on its old port and data, and waits until it is ready. Needs a runtime with
+    /// several threads, as the two above do.
+    pub fn start_component(&self, name: &str) -> Result<()> {
+        self.order("start", name)
+    }
+
+    fn order(&self, verb: &str, name: &str) -> Result<()> {
+        let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = channel.as_mut().context("the cluster has ended")?;
+        let answer = block_in_place(|| {
+            writeln!(channel.orders, "{verb} {name}").context("the supervisor has ended")?;
+            channel.answer()
+        })?;
+        if answer != "ok" {
+            bail!("{name} could not be made to {verb}: {answer}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // The supervisor ends everything when its standard input closes.
+        drop(self.channel.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let _ = self.supervisor.wait();
+    }
+}
+
+impl Channel {
+    fn answer(&mut self) -> Result<String> {
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 {
+            bail!("the supervisor ended without an answer");
+        }
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+/// The kubectl that was built with the control plane, with our own plugins on its path and a cache of its own in `dir`.
+pub fn kubectl(folder: &Path, kubeconfig: &Path, dir: &Path) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(folder.join("kubectl"));
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let plugins = binaries::own_folder().into_iter();
+    if let Ok(path) = std::env::join_paths(plugins.chain(std::env::split_paths(&inherited))) {
+        command.env("PATH", path);
+    }
+    command
+        .env("KUBECONFIG", kubeconfig)
+        .env("KUBECACHEDIR", dir.join("kubectl-cache"))
+        // A developer's own kubectl preferences must not change what a scenario sees.
+        .env("KUBERC", "off");
+    command
+}

@@ -1,0 +1,222 @@
+//! Owns the running control plane: start in order, wait until ready, stop and start single components, end.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
+
+use super::components::{self, Ports};
+use super::layout::{Info, Layout};
+use super::{nodes, pki};
+use crate::kubeconfig::{self, Credential};
+use crate::process::Process;
+use crate::users::{User, token_file};
+use crate::wait::eventually;
+use crate::{binaries, http, ports};
+
+const READY_WITHIN: Duration = Duration::from_secs(90);
+/// An API server waits for open watches to end before it does; after this it is killed, as a node would.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What kind of cluster is wanted.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder for all its files.
+    pub dir: PathBuf,
+    /// Whether pods shall run (a scheduler, kwok, and one node).
+    pub with_nodes: bool,
+    /// Who has a token.
+    pub users: Vec<User>,
+    /// Further arguments of the API server.
+    pub apiserver_args: Vec<String>,
+}
+
+/// The processes of one control plane. Dropping it kills them.
+#[derive(Debug)]
+pub struct Supervisor {
+    settings: Settings,
+    layout: Layout,
+    binaries: PathBuf,
+    ports: Ports,
+    running: BTreeMap<&'static str, Process>,
+}
+
+impl Supervisor {
+    /// Builds what is missing, starts everything, and returns once the cluster is of use.
+    pub async fn start(settings: Settings) -> Result<Self> {
+        let mut names = binaries::CONTROL_PLANE.to_vec();
+        if settings.with_nodes {
+            names.extend(binaries::NODES);
+        }
+        let binaries = binaries::control_plane(&names).await?;
+        let layout = Layout::new(&settings.dir);
+        let ports = Ports {
+            etcd: ports::free()?,
+            etcd_peer: ports::free()?,
+            apiserver: ports::free()?,
+        };
+        let mut supervisor = Self {
+            settings,
+            layout,
+            binaries,
+            ports,
+            running: BTreeMap::new(),
+        };
+        supervisor.write_files()?;
+        for component in supervisor.order() {
+            supervisor.start_one(component).await?;
+        }
+        Ok(supervisor)
+    }
+
+    /// What others need to know about this cluster.
+    pub fn info(&self) -> Info {
+        Info {
+            server: self.server(),
+            kubeconfig: self.layout.kubeconfig(),
+            dir: self.layout.dir.clone(),
+            binaries: self.binaries.clone(),
+            etcd_port: self.ports.etcd,
+            pid: std::process::id(),
+        }
+    }
+
+    /// Starts one component, and waits until it is of use.
+    pub async fn start_one(&mut self, component: &str) -> Result<()> {
+        let (name, arguments) = self.command_line(component)?;
+        if self.running.contains_key(name) {
+            bail!("{name} is running already");
+        }
+        let mut command = Command::new(self.binaries.join(name));
+        command.args(arguments).current_dir(&self.layout.dir);
+        self.running.insert(name, Process::start(name, command, &self.layout.log(name))?);
+        self.await_ready(name).await
+    }
+
+    /// Stops one component: asks it to end and then kills it, or kills it at once.
+    pub async fn stop_one(&mut self, component: &str, kill: bool) -> Result<()> {
+        let mut process = self
+            .running
+            .remove(component)
+            .with_context(|| format!("{component} is not running"))?;
+        if kill || process.terminate(GRACE).await.is_err() {
+            process.kill()?;
+        }
+        Ok(())
+    }
+
+    /// Ends everything, the last started first. The data is of no further use, so nobody is asked nicely.
+    pub fn stop(mut self) {
+        for component in self.order().into_iter().rev() {
+            if let Some(mut process) = self.running.remove(component) {
+                let _ = process.kill();
+            }
+        }
+    }
+
+    fn order(&self) -> Vec<&'static str> {
+        let mut order = vec!["etcd", "kube-apiserver", "kube-controller-manager"];
+        if self.settings.with_nodes {
+            order.extend(["kube-scheduler", "kwok"]);
+        }
+        order
+    }
+
+    fn command_line(&self, component: &str) -> Result<(&'static str, Vec<std::ffi::OsString>)> {
+        let (layout, ports) = (&self.layout, self.ports);
+        Ok(match component {
+            "etcd" => ("etcd", components::etcd(layout, ports)),
+            "kube-apiserver" => (
+                "kube-apiserver",
+                components::apiserver(layout, ports, &self.settings.apiserver_args),
+            ),
+            "kube-controller-manager" => ("kube-controller-manager", components::controller_manager(layout)),
+            "kube-scheduler" => ("kube-scheduler", components::scheduler(layout)),
+            "kwok" => ("kwok", components::kwok(layout, &self.binaries)),
+            other => bail!("the control plane has no component called '{other}'"),
+        })
+    }
+
+    async fn await_ready(&mut self, name: &'static str) -> Result<()> {
+        let (etcd_port, kubeconfig) = (self.ports.etcd, self.layout.kubeconfig());
+        let process = self.running.get_mut(name).with_context(|| format!("{name} was not started"))?;
+        let process = std::cell::RefCell::new(process);
+        let what = format!("{name} to be ready");
+        let ready = eventually(&what, READY_WITHIN, || {
+            let alive = process.borrow_mut().check_alive();
+            let kubeconfig = &kubeconfig;
+            async move {
+                // A program that has ended will not become ready: end the wait with its log instead.
+                if let Err(error) = alive {
+                    return Ok(Some(Err(error)));
+                }
+                Ok(probe(name, etcd_port, kubeconfig).await?.then_some(Ok(())))
+            }
+        });
+        let outcome = ready.await;
+        outcome.with_context(|| format!("the end of its log:\n{}", process.borrow().log_tail()))?
+    }
+
+    fn server(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.apiserver)
+    }
+
+    fn write_files(&self) -> Result<()> {
+        let logs = self.layout.dir.join("logs");
+        fs::create_dir_all(&logs).with_context(|| format!("{} could not be made", logs.display()))?;
+        pki::write(&self.layout)?;
+        fs::write(self.layout.pki("tokens.csv"), token_file(&self.settings.users))?;
+        fs::write(self.layout.dir.join("audit-policy.yaml"), components::AUDIT_POLICY)?;
+        for user in &self.settings.users {
+            let file = self.layout.kubeconfig_of(&user.name);
+            self.write_kubeconfig(&file, &user.name, &Credential::Token(&user.token()))?;
+        }
+        for component in ["kube-controller-manager", "kube-scheduler"] {
+            self.write_certified(&self.layout.kubeconfig_of(component), component)?;
+        }
+        self.write_certified(&self.layout.kubeconfig(), "admin")
+    }
+
+    fn write_certified(&self, file: &Path, name: &str) -> Result<()> {
+        let (certificate, key) = (self.layout.pki(&format!("{name}.crt")), self.layout.pki(&format!("{name}.key")));
+        self.write_kubeconfig(
+            file,
+            name,
+            &Credential::Certificate {
+                certificate: &certificate,
+                key: &key,
+            },
+        )
+    }
+
+    fn write_kubeconfig(&self, file: &Path, user: &str, credential: &Credential<'_>) -> Result<()> {
+        kubeconfig::write(file, &self.server(), Some(&self.layout.pki("ca.crt")), user, credential)
+    }
+}
+
+async fn probe(component: &str, etcd_port: u16, kubeconfig: &Path) -> Result<bool> {
+    match component {
+        "etcd" => Ok(http::get(etcd_port, "/health").await?.0 == 200),
+        "kube-apiserver" => {
+            let request = ::http::Request::get("/readyz").body(vec![])?;
+            let client = kubeconfig::client(kubeconfig).await?;
+            client.request_text(request).await.context("/readyz does not say yes")?;
+            Ok(true)
+        }
+        // It serves no port; that it works shows in the account that it makes in every namespace.
+        "kube-controller-manager" => {
+            let client = kubeconfig::client(kubeconfig).await?;
+            Ok(Api::<ServiceAccount>::namespaced(client, "default")
+                .get_opt("default")
+                .await?
+                .is_some())
+        }
+        "kwok" => nodes::create(&kubeconfig::client(kubeconfig).await?).await.map(|()| true),
+        _ => Ok(true),
+    }
+}

@@ -1,0 +1,58 @@
+//! Owns the demo: what a newcomer sees, from nothing to a space that expires, in about a minute.
+
+mod operator;
+mod screen;
+mod space;
+mod story;
+mod target;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+
+pub use screen::Screen;
+
+use crate::process::stop_by_pid_file;
+use target::Target;
+
+/// What the demo is run with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder for the cluster's files, kubeconfigs, logs and process ids.
+    pub dir: PathBuf,
+    /// The kubeconfig of a cluster to use instead of an embedded one.
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// Runs the whole demo. The operator and an embedded cluster go on afterwards.
+pub async fn up(settings: &Settings, screen: &Screen) -> Result<()> {
+    screen.title("developerspace-operator: namespaces for developers, gone when their time is up");
+    down(settings).await?;
+    let target = Target::prepare(settings, screen).await?;
+    operator::install(&target, screen).await?;
+    operator::start(&target, screen).await?;
+    story::tell(&target, screen).await?;
+    target.say_how_to_go_on(screen)
+}
+
+/// Ends what a demo has left running. Says what that was.
+pub async fn down(settings: &Settings) -> Result<Vec<&'static str>> {
+    let grace = Duration::from_secs(30);
+    let mut stopped = vec![];
+    if stop_by_pid_file(&operator_pid_file(&settings.dir), "developerspace-operator", grace).await? {
+        stopped.push("the operator");
+    }
+    if stop_by_pid_file(&cluster_layout(&settings.dir).pid_file(), "dspace-cluster", grace).await? {
+        stopped.push("the control plane");
+    }
+    Ok(stopped)
+}
+
+fn operator_pid_file(dir: &Path) -> PathBuf {
+    dir.join("operator.pid")
+}
+
+fn cluster_layout(dir: &Path) -> crate::controlplane::Layout {
+    crate::controlplane::Layout::new(&dir.join("cluster"))
+}

@@ -1,0 +1,69 @@
+//! Owns the operator of the demo: installed, and run in the background under its own `ServiceAccount`.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::target::Target;
+use super::{Screen, operator_pid_file};
+use crate::operator::{SERVICE_ACCOUNT, install_steps, run_arguments, token};
+use crate::process::Process;
+use crate::wait::eventually;
+use crate::{binaries, http, kubeconfig, ports};
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Applies config/default and config/classes.
+pub(super) async fn install(target: &Target, screen: &Screen) -> Result<()> {
+    let work = async {
+        for step in install_steps() {
+            let arguments: Vec<&str> = step.iter().map(String::as_str).collect();
+            let applied = target.kubectl(&arguments).await?.ok();
+            applied
+                .context("the manifests below config/ could not be applied (on a cluster of your own you have to be its administrator)")?;
+        }
+        Ok(())
+    };
+    screen
+        .step("Manifests applied: kubectl apply -k config/default, then config/classes", work)
+        .await
+}
+
+/// Starts it, and lets it go on after the demo.
+pub(super) async fn start(target: &Target, screen: &Screen) -> Result<()> {
+    let what = "Operator running, with the rights of its ServiceAccount and no more";
+    screen.step(what, run(target)).await
+}
+
+async fn run(target: &Target) -> Result<()> {
+    let config = target.dir.join("operator.kubeconfig");
+    kubeconfig::write_with_token(&target.kubeconfig, &config, SERVICE_ACCOUNT, &token(target.client.clone()).await?)?;
+    let health = ports::free()?;
+    let mut command = Command::new(binaries::operator()?);
+    command
+        .arg("run")
+        .args(run_arguments(health, ports::free()?))
+        .env("KUBECONFIG", config);
+    // A group of its own, so that Ctrl-C in this terminal later on does not end it.
+    command.process_group(0);
+    let log = target.dir.join("operator.log");
+    let _ = fs::remove_file(&log);
+    let mut process = Process::start("the operator", command, &log)?;
+    fs::write(operator_pid_file(&target.dir), process.pid().to_string())?;
+    let running = std::cell::RefCell::new(&mut process);
+    let ready = eventually("the operator to be ready", READY_WITHIN, || {
+        let alive = running.borrow_mut().check_alive();
+        async move {
+            match alive {
+                Ok(()) => Ok((http::get(health, "/readyz").await?.0 == 200).then_some(Ok(()))),
+                Err(error) => Ok(Some(Err(error))),
+            }
+        }
+    });
+    ready.await.with_context(|| format!("see its log, {}", log.display()))??;
+    process.detach();
+    Ok(())
+}

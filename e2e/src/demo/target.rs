@@ -1,0 +1,169 @@
+//! Owns the cluster that the demo is shown on: an embedded one, or the user's own (`DEMO_KUBECONFIG`).
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::timeout;
+
+use super::{Screen, Settings, cluster_layout};
+use crate::command::{self, Output};
+use crate::controlplane::Info;
+use crate::process::tail;
+use crate::{binaries, cluster, kubeconfig};
+
+const START_WITHIN: Duration = Duration::from_secs(150);
+/// Who owns the space of the demo, as in the sample.
+pub(super) const ALICE: &str = "alice@example.com";
+
+/// A cluster, and how to talk to it.
+pub(super) struct Target {
+    /// The demo's folder.
+    pub(super) dir: PathBuf,
+    /// The administrator's kubeconfig.
+    pub(super) kubeconfig: PathBuf,
+    /// A client with that.
+    pub(super) client: kube::Client,
+    /// The folder with kubectl.
+    binaries: PathBuf,
+    /// Alice's own kubeconfig; on somebody's cluster she has none, and is impersonated.
+    alice: Option<PathBuf>,
+}
+
+impl Target {
+    /// Builds what is missing, and starts the embedded cluster unless there is another.
+    pub(super) async fn prepare(settings: &Settings, screen: &Screen) -> Result<Self> {
+        fs::create_dir_all(&settings.dir).with_context(|| format!("{} could not be made", settings.dir.display()))?;
+        let dir = settings.dir.canonicalize()?;
+        match &settings.kubeconfig {
+            Some(kubeconfig) => Self::own(dir, kubeconfig, screen).await,
+            None => Self::embedded(dir, screen).await,
+        }
+    }
+
+    async fn own(dir: PathBuf, kubeconfig: &Path, screen: &Screen) -> Result<Self> {
+        let binaries = binaries::control_plane(&["kubectl"]).await?;
+        let kubeconfig = kubeconfig
+            .canonicalize()
+            .with_context(|| format!("DEMO_KUBECONFIG names {}, which is not there: correct it", kubeconfig.display()))?;
+        let config = kubeconfig::config(&kubeconfig).await?;
+        let server = config.cluster_url.clone();
+        let client = kube::Client::try_from(config)?;
+        let reach = async {
+            let version = client.apiserver_version().await;
+            version.with_context(|| format!("{server} does not answer: check DEMO_KUBECONFIG with `kubectl get nodes`"))
+        };
+        screen.step(&format!("Using the cluster at {server}"), reach).await?;
+        Ok(Self {
+            dir,
+            kubeconfig,
+            client,
+            binaries,
+            alice: None,
+        })
+    }
+
+    async fn embedded(dir: PathBuf, screen: &Screen) -> Result<Self> {
+        let mut names = binaries::CONTROL_PLANE.to_vec();
+        names.extend(binaries::NODES);
+        binaries::control_plane(&names).await?;
+        let what = "Control plane up: etcd, API server, controllers, scheduler, and a node played by kwok";
+        let info = screen.step(what, start_embedded(&dir)).await?;
+        let alice = cluster_layout(&dir).kubeconfig_of(ALICE);
+        let client = kubeconfig::client(&info.kubeconfig).await?;
+        Ok(Self {
+            dir,
+            kubeconfig: info.kubeconfig,
+            client,
+            binaries: info.binaries,
+            alice: Some(alice),
+        })
+    }
+
+    /// kubectl as the administrator (or the portal).
+    pub(super) async fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = cluster::kubectl(&self.binaries, &self.kubeconfig, &self.dir);
+        command.args(arguments);
+        command::run(command, None).await
+    }
+
+    /// kubectl as the administrator, with `input` on its standard input.
+    pub(super) async fn apply(&self, yaml: &str) -> Result<String> {
+        let mut command = cluster::kubectl(&self.binaries, &self.kubeconfig, &self.dir);
+        command.args(["apply", "-f", "-"]);
+        command::run(command, Some(yaml)).await?.ok()
+    }
+
+    /// kubectl as alice.
+    pub(super) async fn as_alice(&self, arguments: &[&str], input: Option<&str>) -> Result<Output> {
+        let kubeconfig = self.alice.as_ref().unwrap_or(&self.kubeconfig);
+        let mut command = cluster::kubectl(&self.binaries, kubeconfig, &self.dir);
+        if self.alice.is_none() {
+            command.args(["--as", ALICE, "--as-group", "payments", "--as-group", "system:authenticated"]);
+        }
+        command.args(arguments);
+        command::run(command, input).await
+    }
+
+    /// The last words: what to type to look around, and to end it.
+    pub(super) fn say_how_to_go_on(&self, screen: &Screen) -> Result<()> {
+        let bin = self.dir.join("bin");
+        fs::create_dir_all(&bin)?;
+        link(&bin, "kubectl", &self.binaries.join("kubectl"))?;
+        if let Ok(plugin) = binaries::own("kubectl-dspace") {
+            link(&bin, "kubectl-dspace", &plugin)?;
+        }
+        screen.scene("It goes on running. To look around:");
+        screen.note(&format!("export KUBECONFIG={}", self.kubeconfig.display()));
+        screen.note(&format!("export PATH={}:$PATH", bin.display()));
+        screen.note("kubectl get dspace,spclass");
+        if let Some(alice) = &self.alice {
+            screen.note(&format!(
+                "KUBECONFIG={} kubectl -n alice-payments get all      # as alice",
+                alice.display()
+            ));
+        }
+        screen.note(&format!("tail -f {}", self.dir.join("operator.log").display()));
+        screen.note("make demo-down      # ends it");
+        Ok(())
+    }
+}
+
+fn link(folder: &Path, name: &str, program: &Path) -> Result<()> {
+    let path = folder.join(name);
+    let _ = fs::remove_file(&path);
+    symlink(program, &path).with_context(|| format!("{} could not be linked", path.display()))
+}
+
+async fn start_embedded(dir: &Path) -> Result<Info> {
+    let folder = cluster_layout(dir).dir;
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("{} could not be removed: remove it", folder.display()))?;
+    }
+    let log = dir.join("cluster.log");
+    let mut command = Command::new(binaries::own("dspace-cluster")?);
+    command.args(["up", "--detach", "--with-nodes", "--dir"]).arg(&folder);
+    // A group of its own, so that Ctrl-C in this terminal later on does not end it.
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(fs::File::create(&log)?);
+    let mut supervisor = tokio::process::Command::from(command)
+        .spawn()
+        .context("dspace-cluster could not be started")?;
+    let stdout = supervisor.stdout.take().context("dspace-cluster has no standard output")?;
+    let mut lines = BufReader::new(stdout).lines();
+    match timeout(START_WITHIN, lines.next_line()).await {
+        Ok(Ok(Some(line))) => serde_json::from_str(&line).with_context(|| format!("dspace-cluster said '{line}'")),
+        _ => bail!(
+            "the control plane did not start: run `make demo-down`, then try again; its log ends so:\n{}",
+            tail(&log, 15)
+        ),
+    }
+}

@@ -1,0 +1,288 @@
+//! Owns what scenarios share: a cluster with the operator in it, people who act, and waiting for what must come of it.
+
+mod actor;
+mod objects;
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use chrono::{DateTime, Utc};
+use futures::future::{LocalBoxFuture, join_all};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+pub use actor::*;
+pub use objects::*;
+
+use crate::audit::Audit;
+use crate::cluster::{Cluster, Options};
+use crate::operator::{self, Operator};
+use crate::wait::eventually;
+
+/// Within this, after the last change, everything must be as it should: the promise of liveness.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// The kinds that the operator makes inside a namespace.
+pub const CHILDREN: [&str; 4] = ["ResourceQuota", "LimitRange", "NetworkPolicy", "RoleBinding"];
+
+/// A cluster, the operator that runs beside it, and the administrator.
+pub struct World {
+    // The order is that of the end: the operator must not outlive its cluster.
+    operator: Mutex<Option<Operator>>,
+    args: Vec<String>,
+    admin: Actor,
+    cluster: Cluster,
+}
+
+impl World {
+    /// Starts all of it. Alice, Bob and Carol may make spaces, as in a company where everybody may.
+    pub async fn start(args: &[&str]) -> Result<Self> {
+        let cluster = Cluster::start(Options::default()).await?;
+        Operator::install(&cluster).await?;
+        let admin = Actor::new(cluster.client().await?);
+        for person in ["alice@example.com", "bob@example.com", "carol@example.com"] {
+            admin.create(&editor_binding(person)).await?;
+        }
+        let world = Self {
+            operator: Mutex::new(None),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            admin,
+            cluster,
+        };
+        world.start_operator().await?;
+        Ok(world)
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The administrator.
+    pub fn admin(&self) -> &Actor {
+        &self.admin
+    }
+
+    /// A named user, by their own token.
+    pub async fn actor(&self, user: &str) -> Result<Actor> {
+        Ok(Actor::new(self.cluster.client_as(user).await?))
+    }
+
+    /// Starts the operator, if it does not run.
+    pub async fn start_operator(&self) -> Result<()> {
+        let mut running = self.operator.lock().await;
+        if running.is_none() {
+            let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
+            *running = Some(Operator::start(&self.cluster, &args).await?);
+        }
+        Ok(())
+    }
+
+    /// Starts the operator without waiting until it is ready.
+    pub async fn spawn_operator(&self) -> Result<()> {
+        let options = operator::Options {
+            args: self.args.clone(),
+            server: None,
+        };
+        let operator = Operator::spawn(&self.cluster, &options).await?;
+        *self.operator.lock().await = Some(operator);
+        Ok(())
+    }
+
+    /// Ends the operator as a rollout would.
+    pub async fn stop_operator(&self) -> Result<()> {
+        if let Some(operator) = self.operator.lock().await.take() {
+            let status = operator.terminate().await?;
+            ensure!(status.success(), "the operator ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Kills the operator.
+    pub async fn kill_operator(&self) -> Result<()> {
+        match self.operator.lock().await.take() {
+            Some(operator) => operator.kill9(),
+            None => Ok(()),
+        }
+    }
+
+    /// Demands that the operator still runs and is ready.
+    pub async fn ensure_operator_is_well(&self) -> Result<()> {
+        let mut running = self.operator.lock().await;
+        let operator = running.as_mut().context("the operator does not run")?;
+        operator.check_alive()?;
+        let status = operator.readyz().await?;
+        ensure!(status == 200, "/readyz says {status}");
+        Ok(())
+    }
+
+    /// Waits until an object is as `probe` wants it. Its error says what is still wrong.
+    pub async fn until(&self, what: &str, at: At<'_>, probe: impl Fn(&Value) -> Result<()>) -> Result<Value> {
+        self.until_within(SOON, what, at, probe).await
+    }
+
+    /// The same with another patience.
+    pub async fn until_within(&self, within: Duration, what: &str, at: At<'_>, probe: impl Fn(&Value) -> Result<()>) -> Result<Value> {
+        let what = format!("{} {} {what}", at.kind, at.name);
+        eventually(&what, within, || async {
+            let object = self.admin.get(at).await?;
+            probe(&object)?;
+            Ok(Some(object))
+        })
+        .await
+    }
+
+    /// Waits until the object is gone.
+    pub async fn gone(&self, at: At<'_>) -> Result<()> {
+        self.gone_within(SOON, at).await
+    }
+
+    /// The same with another patience.
+    pub async fn gone_within(&self, within: Duration, at: At<'_>) -> Result<()> {
+        let what = format!("{} {}/{} to be gone", at.kind, at.namespace, at.name);
+        eventually(&what, within, || async {
+            match self.admin.find(at).await? {
+                None => Ok(Some(())),
+                Some(object) => bail!("its status is {}", object["status"]),
+            }
+        })
+        .await
+    }
+
+    /// Waits until the space is ready as its spec now is.
+    pub async fn ready(&self, name: &str) -> Result<Value> {
+        self.until("to be ready", a_space(name), |space| {
+            ensure!(is_observed(space) && holds(space, "Ready"), "its status is {}", space["status"]);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until the space, as its spec now is, is not ready for `reason`; the answer is the space.
+    pub async fn not_ready(&self, name: &str, reason: &str) -> Result<Value> {
+        self.until(&format!("to be not ready: {reason}"), a_space(name), |space| {
+            let ready = condition(space, "Ready");
+            let refused = ready["status"] == "False" && ready["reason"] == reason;
+            ensure!(is_observed(space) && refused, "its status is {}", space["status"]);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until the class is accepted as its spec now is.
+    pub async fn accepted(&self, name: &str) -> Result<Value> {
+        self.until("to be accepted", cluster_wide("SpaceClass", name), |class| {
+            ensure!(is_observed(class) && holds(class, "Accepted"), "its status is {}", class["status"]);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes a class and waits until it is accepted.
+    pub async fn with_class(&self, name: &str, spec: Value) -> Result<()> {
+        self.admin.create(&class(name, spec)).await?;
+        self.accepted(name).await.map(drop)
+    }
+
+    /// Makes a space as the administrator and waits until it is ready; the answer is the space.
+    pub async fn with_space(&self, name: &str, spec: Value) -> Result<Value> {
+        self.admin.create(&space(name, spec)).await?;
+        self.ready(name).await
+    }
+
+    /// The namespace and all children in it, by kind and name, each without what differs from run to run.
+    pub async fn snapshot(&self, name: &str) -> Result<Value> {
+        let mut all = serde_json::Map::new();
+        all.insert("Namespace".to_owned(), essence(&self.admin.get(a_namespace(name)).await?));
+        for kind in CHILDREN {
+            for child in self.admin.list(kind, name).await? {
+                all.insert(format!("{kind} {}", name_of(&child)), essence(&child));
+            }
+        }
+        Ok(Value::Object(all))
+    }
+
+    /// Waits until the space's namespace and children equal `expected`.
+    pub async fn until_equal(&self, name: &str, expected: &Value) -> Result<()> {
+        eventually(&format!("the children of {name}"), SOON, || async {
+            ensure_equal(name, &self.snapshot(name).await?, expected)?;
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// What the operator has asked to change since `audit` was last read, its lease left out.
+    pub fn writes(audit: &mut Audit) -> Result<Vec<crate::audit::Entry>> {
+        let written = audit.mutating_by(operator::USER)?;
+        Ok(written.into_iter().filter(|entry| entry.resource != "leases").collect())
+    }
+}
+
+fn editor_binding(person: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": format!("editor-{}", person.replace('@', "-"))},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "developerspace-editor"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": person}],
+    })
+}
+
+/// Demands that `probe` finds nothing wrong for as long as `during`.
+pub async fn stays<F, Fut>(what: &str, during: Duration, mut probe: F) -> Result<()>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    let end = Instant::now() + during;
+    let outcome = eventually(what, during + SOON, || {
+        let seen = probe();
+        async move {
+            match seen.await {
+                Err(error) => Ok(Some(Err(error))),
+                Ok(()) if Instant::now() >= end => Ok(Some(Ok(()))),
+                Ok(()) => Ok(None),
+            }
+        }
+    });
+    outcome.await?.with_context(|| what.to_owned())
+}
+
+/// The present time.
+#[allow(clippy::disallowed_methods, reason = "scenarios live in real time")]
+pub fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// Waits for a moment, to a millisecond. Not a wait for something to happen: the moment is what the scenario is about.
+pub async fn moment(when: DateTime<Utc>) {
+    if let Ok(left) = (when - now()).to_std() {
+        tokio::time::sleep(left).await;
+    }
+}
+
+/// Runs scenarios that do not disturb each other side by side, and says which failed.
+#[allow(clippy::print_stderr, reason = "the test harness shows it for a failed test")]
+pub async fn side_by_side(scenarios: Vec<(&str, LocalBoxFuture<'_, Result<()>>)>) -> Result<()> {
+    let begun = Instant::now();
+    let runs = scenarios.into_iter().map(|(name, scenario)| async move {
+        let outcome = scenario.await;
+        eprintln!(
+            "{} {name} after {:?}",
+            if outcome.is_ok() { "ok    " } else { "FAILED" },
+            begun.elapsed()
+        );
+        outcome.err().map(|error| format!("{name}: {error:#}"))
+    });
+    let failures: Vec<String> = join_all(runs).await.into_iter().flatten().collect();
+    ensure!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n\n"));
+    Ok(())
+}
+
+/// `scenarios![world; a, b]` is what [`side_by_side`] takes.
+#[macro_export]
+macro_rules! scenarios {
+    ($world:expr; $($scenario:path),+ $(,)?) => {
+        vec![$((stringify!($scenario), Box::pin($scenario($world)) as futures::future::LocalBoxFuture<'_, anyhow::Result<()>>)),+]
+    };
+}

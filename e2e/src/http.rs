@@ -1,0 +1,33 @@
+//! Owns the one plain HTTP request that health and metrics endpoints on loopback need.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// `GET path` from 127.0.0.1: the status code and the body.
+pub async fn get(port: u16, path: &str) -> Result<(u16, String)> {
+    timeout(PATIENCE, exchange(port, path))
+        .await
+        .with_context(|| format!("127.0.0.1:{port}{path} did not answer within {PATIENCE:?}"))?
+}
+
+async fn exchange(port: u16, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .with_context(|| format!("nothing listens on 127.0.0.1:{port}"))?;
+    // HTTP/1.0, so that the answer is neither chunked nor kept open.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no end of headers")?;
+    let status = head.split_whitespace().nth(1).context("the answer has no status line")?;
+    Ok((status.parse().context("the status is not a number")?, body.to_owned()))
+}

@@ -1,0 +1,255 @@
+//! Owns the operator under test: installed from the shipped manifests, run beside the cluster under its own
+//! `ServiceAccount`, so that a right that the manifests forget is missed here too.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
+use kube::api::PostParams;
+
+use crate::cluster::Cluster;
+use crate::command::{self, Output};
+use crate::kubeconfig::{self, Credential};
+use crate::process::Process;
+use crate::wait::eventually;
+use crate::{binaries, http, ports};
+
+/// The namespace that the manifests install into.
+pub const NAMESPACE: &str = "developerspace-system";
+/// The operator's `ServiceAccount` there.
+pub const SERVICE_ACCOUNT: &str = "developerspace-operator";
+/// The name under which the audit log knows the operator.
+pub const USER: &str = "system:serviceaccount:developerspace-system:developerspace-operator";
+/// The Deployment that would run it, had the cluster real nodes.
+pub const DEPLOYMENT: &str = "developerspace-operator";
+
+const CRDS: [&str; 2] = ["crd/developerspaces.developerspace.dev", "crd/spaceclasses.developerspace.dev"];
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(30);
+const TOKEN_SECONDS: i64 = 24 * 60 * 60;
+
+static COUNT: AtomicU32 = AtomicU32::new(1);
+
+/// How an operator is run, where that differs from the usual.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Further arguments of `run`.
+    pub args: Vec<String>,
+    /// Another address of the API server, such as a proxy's on plain HTTP.
+    pub server: Option<String>,
+}
+
+/// A running operator. Dropping it kills it, and prints the end of its log, which a test shows only when it fails.
+#[derive(Debug)]
+pub struct Operator {
+    process: Process,
+    health_port: u16,
+    metrics_port: u16,
+}
+
+impl Operator {
+    /// Applies the shipped manifests as an administrator would: everything, then the classes.
+    pub async fn install(cluster: &Cluster) -> Result<()> {
+        for step in install_steps() {
+            let arguments: Vec<&str> = step.iter().map(String::as_str).collect();
+            cluster.kubectl(&arguments).await?.ok()?;
+        }
+        Ok(())
+    }
+
+    /// Runs it with further arguments, and waits until it says that it is ready.
+    pub async fn start(cluster: &Cluster, args: &[&str]) -> Result<Self> {
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        Self::start_with(cluster, &Options { args, server: None }).await
+    }
+
+    /// Runs it as `options` say, and waits until it says that it is ready.
+    pub async fn start_with(cluster: &Cluster, options: &Options) -> Result<Self> {
+        let mut operator = Self::spawn(cluster, options).await?;
+        operator.await_ready().await?;
+        Ok(operator)
+    }
+
+    /// Runs it without waiting, for scenarios in which it cannot become ready.
+    pub async fn spawn(cluster: &Cluster, options: &Options) -> Result<Self> {
+        let name = format!("operator-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let kubeconfig = write_kubeconfig(cluster, &name, options.server.as_deref()).await?;
+        let (health_port, metrics_port) = (ports::free()?, ports::free()?);
+        let mut command = Command::new(binaries::operator()?);
+        command
+            .arg("run")
+            .args(run_arguments(health_port, metrics_port))
+            .args(&options.args);
+        command.env("KUBECONFIG", kubeconfig);
+        let process = Process::start(&name, command, &cluster.dir().join(format!("{name}.log")))?;
+        Ok(Self {
+            process,
+            health_port,
+            metrics_port,
+        })
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn await_ready(&mut self) -> Result<()> {
+        let port = self.health_port;
+        let process = std::cell::RefCell::new(&mut self.process);
+        let ready = eventually("the operator to be ready", READY_WITHIN, || {
+            let alive = process.borrow_mut().check_alive();
+            async move {
+                if let Err(error) = alive {
+                    return Ok(Some(Err(error)));
+                }
+                let (status, body) = http::get(port, "/readyz").await?;
+                anyhow::ensure!(status == 200, "/readyz says {status}: {body}");
+                Ok(Some(Ok(())))
+            }
+        });
+        ready.await?
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Whether it is ready now: the status of `/readyz`, or an error if nothing answers.
+    pub async fn readyz(&self) -> Result<u16> {
+        Ok(http::get(self.health_port, "/readyz").await?.0)
+    }
+
+    /// The text that Prometheus would scrape.
+    pub async fn metrics(&self) -> Result<String> {
+        Ok(http::get(self.metrics_port, "/metrics").await?.1)
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> Result<String> {
+        std::fs::read_to_string(self.process.log()).context("the operator's log cannot be read")
+    }
+
+    /// An error with the end of its log, if it has ended.
+    pub fn check_alive(&mut self) -> Result<()> {
+        self.process.check_alive()
+    }
+
+    /// Kills it at once, as a node failure would.
+    pub fn kill9(mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub async fn terminate(mut self) -> Result<ExitStatus> {
+        self.process.terminate(GRACE).await
+    }
+
+    /// Sends it any other signal, such as STOP and CONT.
+    pub fn signal(&self, signal: &str) -> Result<()> {
+        crate::process::signal(self.pid(), signal)
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        report(&self.process);
+    }
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "the test harness keeps what is printed so, and shows it only for a failed test"
+)]
+fn report(process: &Process) {
+    eprintln!("--- the end of {} ---\n{}", process.log().display(), process.log_tail());
+}
+
+/// One sweep of `developerspace-operator gc`, with the operator's own credentials.
+pub async fn gc(cluster: &Cluster, args: &[&str]) -> Result<Output> {
+    let name = format!("gc-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let kubeconfig = write_kubeconfig(cluster, &name, None).await?;
+    gc_with(&kubeconfig, args).await
+}
+
+/// One sweep of `developerspace-operator gc`, with any kubeconfig.
+pub async fn gc_with(kubeconfig: &Path, args: &[&str]) -> Result<Output> {
+    let mut command = tokio::process::Command::new(binaries::operator()?);
+    command.arg("gc").args(args).env("KUBECONFIG", kubeconfig);
+    command::run(command, None).await
+}
+
+/// What an administrator types to install the operator, as arguments of kubectl: everything, then the classes.
+pub fn install_steps() -> Vec<Vec<String>> {
+    let config = binaries::repository().join("config");
+    let folder = |name: &str| config.join(name).to_string_lossy().into_owned();
+    let deployment = format!("deployment/{DEPLOYMENT}");
+    let steps: [&[&str]; 5] = [
+        &["apply", "-k", &folder("default")],
+        // The operator runs beside the cluster: nothing may pretend to run inside it.
+        &["scale", "-n", NAMESPACE, "--replicas=0", &deployment],
+        &[
+            "patch",
+            "-n",
+            NAMESPACE,
+            "cronjob/developerspace-gc",
+            "-p",
+            r#"{"spec":{"suspend":true}}"#,
+        ],
+        &["wait", "--for=condition=Established", "--timeout=30s", CRDS[0], CRDS[1]],
+        &["apply", "-k", &folder("classes")],
+    ];
+    steps
+        .iter()
+        .map(|step| step.iter().map(|&argument| argument.to_owned()).collect())
+        .collect()
+}
+
+/// The arguments of `run` that every operator outside a cluster needs.
+pub fn run_arguments(health_port: u16, metrics_port: u16) -> Vec<String> {
+    let address = |port: u16| format!("127.0.0.1:{port}");
+    [
+        "--health-bind-address",
+        &address(health_port),
+        "--metrics-bind-address",
+        &address(metrics_port),
+    ]
+    .into_iter()
+    .chain(["--log-format", "json"])
+    .map(str::to_owned)
+    .collect()
+}
+
+/// A fresh token of the operator's `ServiceAccount`.
+pub async fn token(client: kube::Client) -> Result<String> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client, NAMESPACE);
+    let spec = TokenRequestSpec {
+        expiration_seconds: Some(TOKEN_SECONDS),
+        ..TokenRequestSpec::default()
+    };
+    let request = TokenRequest {
+        spec: Some(spec),
+        ..TokenRequest::default()
+    };
+    let answer = accounts
+        .create_token_request(SERVICE_ACCOUNT, &PostParams::default(), &request)
+        .await
+        .with_context(|| format!("there is no token for {USER}: are the manifests of config/default applied?"))?;
+    answer
+        .status
+        .and_then(|status| status.token)
+        .context("the token request was not answered")
+}
+
+/// A kubeconfig for the operator's `ServiceAccount`; `server` is the address of a proxy on plain HTTP.
+pub async fn write_kubeconfig(cluster: &Cluster, name: &str, server: Option<&str>) -> Result<PathBuf> {
+    let token = token(cluster.client().await?).await?;
+    let file = cluster.dir().join(format!("{name}.kubeconfig"));
+    let authority = server.is_none().then(|| cluster.authority());
+    let server = server.unwrap_or_else(|| cluster.server());
+    kubeconfig::write(&file, server, authority.as_deref(), SERVICE_ACCOUNT, &Credential::Token(&token))?;
+    Ok(file)
+}

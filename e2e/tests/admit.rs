@@ -1,0 +1,169 @@
+//! What must be refused is refused, by whom it should be and with the sentence that helps; what is at the edge is admitted.
+//! `tests/fixtures/bad_input.yaml` is the table, which the unit tests of `src/api` judge too.
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::eventually;
+use e2e::fixtures::{
+    Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, holds, is_observed, name_of, refusal, side_by_side, space, text, user,
+};
+use e2e::scenarios;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+#[path = "../../tests/fixtures/bad_input.rs"]
+mod table;
+
+use table::{Case, RefusedBy, Table};
+
+const CRD: &str = "developerspaces.developerspace.dev";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admit() -> Result<()> {
+    let world = World::start(&[]).await?;
+    let table = Table::read()?;
+    side_by_side(vec![
+        ("the_server_refuses", Box::pin(the_server_refuses(&world, &table))),
+        ("the_operator_refuses", Box::pin(the_operator_refuses(&world, &table))),
+        ("edges_are_admitted", Box::pin(edges_are_admitted(&world, &table))),
+        ("the_greatest_are_reported", Box::pin(the_greatest_are_reported(&world, &table))),
+    ])
+    .await?;
+    // These change the CRD, so nothing else may go on beside them.
+    side_by_side(scenarios![&world; stored_nonsense_stops_nobody_else]).await?;
+    world.ensure_operator_is_well().await
+}
+
+/// All complaints at once: a table is mended in one go.
+fn none(complaints: &[String]) -> Result<()> {
+    ensure!(complaints.is_empty(), "{} cases:\n{}", complaints.len(), complaints.join("\n"));
+    Ok(())
+}
+
+async fn the_server_refuses(world: &World, table: &Table) -> Result<()> {
+    let alice = world.actor("alice@example.com").await?;
+    let mut complaints = vec![];
+    for case in table.refused_by(RefusedBy::Schema).chain(table.refused_by(RefusedBy::Cel)) {
+        // Classes are for administrators to write.
+        let actor = if case.kind == "SpaceClass" { world.admin() } else { &alice };
+        match refusal(actor.create(&case.object()).await) {
+            Ok(sentence) if sentence.contains(&case.says) => {}
+            Ok(sentence) => complaints.push(format!("{}: {sentence}", case.name)),
+            Err(error) => complaints.push(format!("{}: {error:#}", case.name)),
+        }
+    }
+    none(&complaints)
+}
+
+async fn the_operator_refuses(world: &World, table: &Table) -> Result<()> {
+    for class in &table.classes {
+        world.admin().create(&class.object()).await?;
+        world.accepted(name_of(&class.object())).await?;
+    }
+    let cases: Vec<&Case> = table.refused_by(RefusedBy::Operator).collect();
+    let judged = cases.iter().enumerate().map(|(number, case)| judge(world, case, format!("bad-input-{number}")));
+    let complaints = join_all(judged).await.into_iter().filter_map(Result::err).map(|error| format!("{error:#}"));
+    none(&complaints.collect::<Vec<_>>())?;
+    // All of them were looked at and found wanting: none has left anything behind, and none is in the way of a good one.
+    let namespaces = world.admin().list("Namespace", "").await?;
+    let made: Vec<&str> = namespaces.iter().map(name_of).filter(|name| name.starts_with("bad-input")).collect();
+    ensure!(made.is_empty(), "namespaces were made for invalid spaces: {made:?}");
+    world.with_space("good-after-bad", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    Ok(())
+}
+
+async fn judge(world: &World, case: &Case, name: String) -> Result<()> {
+    let mut object = case.object();
+    object["metadata"]["name"] = json!(name);
+    world.admin().create(&object).await.with_context(|| case.name.clone())?;
+    let type_ = if case.kind == "SpaceClass" { "Accepted" } else { "Ready" };
+    let reason = case.reason.as_deref().unwrap_or_default();
+    eventually(&format!("{} to be refused", case.name), SOON, || async {
+        let object = world.admin().get(cluster_wide(&case.kind, &name)).await?;
+        let said = condition(&object, type_);
+        let refused = said["status"] == "False" && said["reason"] == reason && text(said, "/message").contains(&case.says);
+        ensure!(
+            refused && is_observed(&object),
+            "wanted {reason} with {:?}, status is {}",
+            case.says,
+            object["status"]
+        );
+        Ok(Some(()))
+    })
+    .await
+}
+
+async fn edges_are_admitted(world: &World, table: &Table) -> Result<()> {
+    let mut complaints = vec![];
+    for case in table.accepted.iter().filter(|case| !is_greatest(case)) {
+        if let Err(error) = world.admin().try_create(&case.object()).await {
+            complaints.push(format!("{}: {error:#}", case.name));
+        }
+    }
+    none(&complaints)
+}
+
+fn is_greatest(case: &Case) -> bool {
+    case.name.contains("everything at its greatest")
+}
+
+/// The API server's budget for CEL has to bear the greatest objects again at every write of finalizer and status.
+async fn the_greatest_are_reported(world: &World, table: &Table) -> Result<()> {
+    let greatest: Vec<&Case> = table.accepted.iter().filter(|case| is_greatest(case)).collect();
+    ensure!(greatest.len() == 2, "the table has {} greatest objects", greatest.len());
+    for case in greatest {
+        let object = case.object();
+        world.admin().create(&object).await.with_context(|| case.name.clone())?;
+        let at = cluster_wide(&case.kind, name_of(&object));
+        world
+            .until("to be judged", at, |object| {
+                ensure!(is_observed(object), "its status is {}", object["status"]);
+                Ok(())
+            })
+            .await?;
+        world.admin().patch(at, json!({"metadata": {"labels": {"seen": "yes"}}})).await?;
+    }
+    Ok(())
+}
+
+/// Objects from before a rule, or from a broken migration: the operator cannot read one, and the other has a forbidden name.
+async fn stored_nonsense_stops_nobody_else(world: &World) -> Result<()> {
+    let admin = world.admin();
+    let strict = admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
+    let schema = "/spec/versions/0/schema/openAPIV3Schema";
+    let anything = json!({"x-kubernetes-preserve-unknown-fields": true});
+    let relaxed = json!([
+        {"op": "remove", "path": format!("{schema}/x-kubernetes-validations")},
+        {"op": "replace", "path": format!("{schema}/properties/spec/properties/ttl"), "value": anything},
+        {"op": "remove", "path": format!("{schema}/properties/spec/x-kubernetes-validations")},
+    ]);
+    admin.json_patch(cluster_wide("CustomResourceDefinition", CRD), relaxed).await?;
+    store(admin, &space("unreadable", json!({"owner": user("pavel@example.com"), "ttl": {"weeks": 1}}))).await?;
+    store(admin, &space("kube-pavel", json!({"className": "bounded", "owner": user("pavel@example.com")}))).await?;
+    let spec = json!([{"op": "replace", "path": "/spec/versions", "value": strict["spec"]["versions"]}]);
+    admin.json_patch(cluster_wide("CustomResourceDefinition", CRD), spec).await?;
+
+    world.with_space("beside-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    // Rules on names are for creation: the stored one can still be told what is wrong with it.
+    world.not_ready("kube-pavel", "NamespaceConflict").await?;
+    world.stop_operator().await?;
+    world.start_operator().await?;
+    world.with_space("after-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    for name in ["unreadable", "kube-pavel"] {
+        ensure!(admin.find(a_namespace(name)).await?.is_none(), "namespace {name} was made");
+        admin.delete(a_space(name)).await?;
+        world.gone(a_space(name)).await?;
+    }
+    Ok(())
+}
+
+/// Stores an object as soon as the relaxed schema is in force, which takes the API server a moment.
+async fn store(admin: &Actor, object: &Value) -> Result<()> {
+    eventually(&format!("{} to be stored", name_of(object)), SOON, || async {
+        let stored = admin.create(object).await?;
+        if holds(&stored, "Ready") {
+            bail!("it was born ready: {stored}");
+        }
+        Ok(Some(()))
+    })
+    .await
+}

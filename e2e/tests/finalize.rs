@@ -1,0 +1,215 @@
+//! The end of a space by somebody's hand: the namespace goes first, what holds it up is told, what is to stay stays.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::fixtures::{
+    SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, ensure_equal, refusal, side_by_side, space, stays, text, uid_of, user,
+};
+use e2e::{binaries, eventually, operator, scenarios};
+use serde_json::{Value, json};
+
+const CRD: &str = "developerspaces.developerspace.dev";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finalize() -> Result<()> {
+    let world = World::start(&[]).await?;
+    side_by_side(scenarios![&world;
+        the_namespace_goes_first,
+        however_the_deletion_propagates,
+        a_space_that_never_had_a_namespace_goes,
+        retained_namespaces_are_let_go,
+        what_blocks_the_end_is_told,
+        a_foreign_namespace_of_the_name_stays,
+        a_protected_space_cannot_be_deleted,
+    ])
+    .await?;
+    // The last: it takes everybody's CRD away.
+    side_by_side(scenarios![&world; removing_the_crd_lets_namespaces_go]).await?;
+    world.ensure_operator_is_well().await
+}
+
+fn spec(owner: &str) -> Value {
+    json!({"className": "standard", "owner": user(owner)})
+}
+
+async fn the_namespace_goes_first(world: &World) -> Result<()> {
+    let admin = world.admin();
+    let space = world.with_space("sara-first", spec("sara@example.com")).await?;
+    let finalizers = &space["metadata"]["finalizers"];
+    ensure!(*finalizers == json!(["developerspace.dev/namespace"]), "finalizers are {finalizers}");
+    let uid = uid_of(&admin.get(a_namespace("sara-first")).await?).to_owned();
+    let mut audit = world.cluster().audit_from_now()?;
+    admin.delete(a_space("sara-first")).await?;
+    eventually("the space to be gone after its namespace", SOON, || async {
+        // In this order: a namespace that is there after its space was seen gone breaks the promise.
+        let space = admin.find(a_space("sara-first")).await?;
+        let namespace = admin.find(a_namespace("sara-first")).await?;
+        match (space, namespace) {
+            (None, Some(_)) => Ok(Some(Err(anyhow::anyhow!("the space went before its namespace")))),
+            (None, None) => Ok(Some(Ok(()))),
+            (Some(space), _) => Err(anyhow::anyhow!("its status is {}", space["status"])),
+        }
+    })
+    .await??;
+    let deletions: Vec<_> = World::writes(&mut audit)?.into_iter().filter(|entry| entry.resource == "namespaces" && entry.verb == "delete").collect();
+    ensure!(deletions.len() == 1, "{} deletions", deletions.len());
+    let sent = deletions[0].request_object.as_ref().and_then(|sent| sent.pointer("/preconditions/uid"));
+    ensure!(sent == Some(&json!(uid)), "the deletion was sent without the UID: {:?}", deletions[0].request_object);
+    Ok(())
+}
+
+async fn however_the_deletion_propagates(world: &World) -> Result<()> {
+    for propagation in ["orphan", "foreground", "background"] {
+        let name = format!("sven-{propagation}");
+        world.with_space(&name, spec("sven@example.com")).await?;
+        let cascade = format!("--cascade={propagation}");
+        world.cluster().kubectl(&["delete", "dspace", &name, &cascade, "--wait=false"]).await?.ok()?;
+        world.gone(a_namespace(&name)).await?;
+        world.gone(a_space(&name)).await?;
+    }
+    Ok(())
+}
+
+async fn a_space_that_never_had_a_namespace_goes(world: &World) -> Result<()> {
+    let admin = world.admin();
+    admin.create(&space("tilda-never", json!({"className": "no-such-class", "owner": user("tilda@example.com")}))).await?;
+    world.not_ready("tilda-never", "ClassNotFound").await?;
+    admin.delete(a_space("tilda-never")).await?;
+    world.gone(a_space("tilda-never")).await
+}
+
+async fn retained_namespaces_are_let_go(world: &World) -> Result<()> {
+    let admin = world.admin();
+    let mut wanted = spec("ulf@example.com");
+    wanted["deletionPolicy"] = json!("Retain");
+    wanted["members"] = json!([{"kind": "User", "name": "ursa@example.com", "role": "view"}]);
+    wanted["contact"] = json!({"team": "keepers", "email": "keepers@example.com"});
+    wanted["displayName"] = json!("Kept");
+    world.with_space("ulf-kept", wanted).await?;
+    admin.create(&config_map("ulf-kept", "precious")).await?;
+    let foreign = json!({"metadata": {"labels": {"other.example.org/a": "1"}, "annotations": {"other.example.org/b": "2"}}});
+    admin.patch(a_namespace("ulf-kept"), foreign).await?;
+    let theirs = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "theirs", "namespace": "ulf-kept"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "auditors"}],
+    });
+    admin.create(&theirs).await?;
+    let before = world.snapshot("ulf-kept").await?;
+    admin.delete(a_space("ulf-kept")).await?;
+    world.gone(a_space("ulf-kept")).await?;
+
+    let namespace = admin.get(a_namespace("ulf-kept")).await?;
+    ensure!(namespace["status"]["phase"] == "Active", "{}", namespace["status"]);
+    let keys = |which: &str| namespace["metadata"][which].as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+    let (labels, annotations) = (keys("labels"), keys("annotations"));
+    let ours = |key: &&String| key.starts_with("developerspace.dev/") || key.starts_with("openshift.io/") || *key == "app.kubernetes.io/managed-by";
+    let left: Vec<&String> = labels.iter().chain(&annotations).filter(ours).collect();
+    ensure!(left.is_empty(), "still there: {left:?}");
+    ensure!(labels.iter().any(|key| key == "other.example.org/a") && annotations.iter().any(|key| key == "other.example.org/b"), "{labels:?} {annotations:?}");
+    let bindings = admin.list("RoleBinding", "ulf-kept").await?;
+    let names: Vec<&str> = bindings.iter().map(e2e::fixtures::name_of).collect();
+    ensure!(names == ["theirs"], "the bindings are {names:?}");
+    let after = world.snapshot("ulf-kept").await?;
+    for child in ["ResourceQuota developerspace", "LimitRange developerspace", "NetworkPolicy developerspace-isolation"] {
+        ensure_equal(child, &after[child]["spec"], &before[child]["spec"])?;
+    }
+    admin.get(at("ConfigMap", "ulf-kept", "precious")).await?;
+    Ok(())
+}
+
+async fn what_blocks_the_end_is_told(world: &World) -> Result<()> {
+    let admin = world.admin();
+    world.with_space("veit-blocked", spec("veit@example.com")).await?;
+    let mut held = config_map("veit-blocked", "held");
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    admin.create(&held).await?;
+    admin.delete(a_space("veit-blocked")).await?;
+    world
+        .until("to say what blocks it", a_space("veit-blocked"), |space| {
+            let ready = condition(space, "Ready");
+            let message = text(ready, "/message");
+            ensure!(ready["status"] == "False" && ready["reason"] == "Terminating", "{ready}");
+            ensure!(message.contains("configmaps") && message.contains("example.com/hold"), "{message}");
+            Ok(())
+        })
+        .await?;
+    // Others go on meanwhile, and there is no hot loop.
+    world.with_space("vito-beside", spec("vito@example.com")).await?;
+    let mut audit = world.cluster().audit_from_now()?;
+    stays("waiting to be quiet", Duration::from_secs(5), || {
+        let written = audit.read();
+        async move {
+            let about: Vec<_> = written?.into_iter().filter(|entry| entry.user == operator::USER && entry.name == "veit-blocked").collect();
+            ensure!(about.len() < 5, "{} requests at once about a space that waits", about.len());
+            Ok(())
+        }
+    })
+    .await?;
+    admin.patch(at("ConfigMap", "veit-blocked", "held"), json!({"metadata": {"finalizers": null}})).await?;
+    world.gone(a_space("veit-blocked")).await?;
+    ensure!(admin.find(a_namespace("veit-blocked")).await?.is_none(), "the namespace is still there");
+    Ok(())
+}
+
+/// The namespace was replaced by somebody's own of the same name: it is not the space's to delete.
+async fn a_foreign_namespace_of_the_name_stays(world: &World) -> Result<()> {
+    let admin = world.admin();
+    admin.create(&e2e::fixtures::namespace("willi-own", json!({}), json!({}))).await?;
+    admin.create(&space("willi-own", spec("willi@example.com"))).await?;
+    world.not_ready("willi-own", "NamespaceConflict").await?;
+    admin.delete(a_space("willi-own")).await?;
+    world.gone(a_space("willi-own")).await?;
+    let namespace = admin.get(a_namespace("willi-own")).await?;
+    ensure!(namespace["status"]["phase"] == "Active", "it was deleted");
+    Ok(())
+}
+
+async fn a_protected_space_cannot_be_deleted(world: &World) -> Result<()> {
+    let folder = binaries::repository().join("config/policy");
+    world.cluster().kubectl(&["apply", "-k", &folder.to_string_lossy()]).await?.ok()?;
+    let admin = world.admin();
+    let mut wanted = spec("alice@example.com");
+    wanted["protected"] = json!(true);
+    world.with_space("xaver-protected", wanted).await?;
+    let alice = world.actor("alice@example.com").await?;
+    // A new policy takes the API server a moment; a dry run does no harm until it is in force.
+    eventually("the policy to be in force", SOON, || async {
+        let dry = world.cluster().kubectl(&["delete", "dspace", "xaver-protected", "--dry-run=server"]).await?;
+        ensure!(!dry.succeeded(), "{}", dry.stdout);
+        Ok(Some(()))
+    })
+    .await?;
+    for actor in [admin, &alice] {
+        let sentence = refusal(actor.delete(a_space("xaver-protected")).await.map(|()| Value::Null))?;
+        ensure!(sentence.contains("protected"), "{sentence}");
+    }
+    world.ready("xaver-protected").await?;
+    alice.patch(a_space("xaver-protected"), json!({"spec": {"protected": false}})).await?;
+    alice.delete(a_space("xaver-protected")).await?;
+    world.gone(a_space("xaver-protected")).await
+}
+
+async fn removing_the_crd_lets_namespaces_go(world: &World) -> Result<()> {
+    let admin = world.admin();
+    for name in ["yannick-kept", "yasmin-kept"] {
+        world.with_space(name, spec("yannick@example.com")).await?;
+        admin.create(&config_map(name, "precious")).await?;
+    }
+    admin.delete(cluster_wide("CustomResourceDefinition", CRD)).await?;
+    world.gone(cluster_wide("CustomResourceDefinition", CRD)).await?;
+    for name in ["yannick-kept", "yasmin-kept"] {
+        let namespace = admin.get(a_namespace(name)).await.context("a namespace went with the CRD")?;
+        ensure!(namespace["status"]["phase"] == "Active", "{name} is {}", namespace["status"]);
+        admin.get(at("ConfigMap", name, "precious")).await?;
+    }
+    // The CRD comes back: the running operator goes on.
+    let crds = binaries::repository().join("config/crd");
+    world.cluster().kubectl(&["apply", "-k", &crds.to_string_lossy()]).await?.ok()?;
+    eventually("a space to be stored again", SOON, || async {
+        admin.create(&space("zita-after", spec("zita@example.com"))).await.map(Some)
+    })
+    .await?;
+    world.ready("zita-after").await.map(drop)
+}

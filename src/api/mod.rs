@@ -1,0 +1,20 @@
+//! The API types and the grammar of their values. No I/O.
+//!
+//! [`crds`] is the source of `crds/*.yaml`.
+
+pub mod conditions;
+pub mod duration;
+pub mod names;
+pub mod quantity;
+pub mod time;
+
+#[cfg(test)]
+mod bad_input_tests;
+mod crd;
+mod developer_space;
+mod schema;
+mod space_class;
+
+pub use crd::crds;
+pub use developer_space::*;
+pub use space_class::*;

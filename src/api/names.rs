@@ -1,0 +1,195 @@
+//! Every name, label, annotation, finalizer and field manager that the operator writes, once.
+
+/// The API group of both kinds.
+pub const GROUP: &str = "developerspace.dev";
+/// Field manager of all writes, see <https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers>.
+pub const FIELD_MANAGER: &str = "developerspace-operator";
+/// The value of [`LABEL_MANAGED_BY`] and the reporting controller of Events.
+pub const OPERATOR: &str = "developerspace-operator";
+/// Namespace in which the operator is installed when nothing else says so.
+pub const DEFAULT_OPERATOR_NAMESPACE: &str = "developerspace-system";
+/// Finalizer on a `DeveloperSpace`: its namespace is deleted or let go before the space is.
+pub const FINALIZER: &str = "developerspace.dev/namespace";
+
+/// Name of the `DeveloperSpace` CRD object.
+pub const SPACE_CRD: &str = "developerspaces.developerspace.dev";
+
+/// Common label, see <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Label: the space's name.
+pub const LABEL_SPACE: &str = "developerspace.dev/space";
+/// Label: the class in force.
+pub const LABEL_CLASS: &str = "developerspace.dev/class";
+/// Label on the namespace: the contact team, where it is a valid label value.
+pub const LABEL_TEAM: &str = "developerspace.dev/team";
+/// Label on the namespace: the cost centre, where it is a valid label value.
+pub const LABEL_COST_CENTER: &str = "developerspace.dev/cost-center";
+
+/// Annotation on the namespace: UID of its space; a claim that mends a crash between making the namespace and recording it.
+pub const ANNOTATION_SPACE_UID: &str = "developerspace.dev/space-uid";
+/// Annotation on the namespace: the accountable subject, `User:alice@example.com`.
+pub const ANNOTATION_OWNER: &str = "developerspace.dev/owner";
+/// Annotation on the namespace: the contact team.
+pub const ANNOTATION_CONTACT_TEAM: &str = "developerspace.dev/contact-team";
+/// Annotation on the namespace: the contact e-mail address.
+pub const ANNOTATION_CONTACT_EMAIL: &str = "developerspace.dev/contact-email";
+/// Annotation on the namespace: the contact chat channel.
+pub const ANNOTATION_CONTACT_CHAT: &str = "developerspace.dev/contact-chat";
+/// Annotation on the namespace: the contact page.
+pub const ANNOTATION_CONTACT_URL: &str = "developerspace.dev/contact-url";
+/// Annotation on the namespace: when it is collected, RFC 3339; absent means never. On a plain namespace: a wish for `gc --include-annotated`.
+pub const ANNOTATION_EXPIRES_AT: &str = "developerspace.dev/expires-at";
+/// Annotation on a plain namespace: a time to live for `gc --include-annotated`.
+pub const ANNOTATION_TTL: &str = "developerspace.dev/ttl";
+/// Annotation by which an administrator hands an existing namespace to the space that it names.
+pub const ANNOTATION_ADOPT: &str = "developerspace.dev/adopt";
+/// Annotation on a `SpaceClass`: `"true"` makes it the class of spaces that name none.
+pub const ANNOTATION_DEFAULT_CLASS: &str = "developerspace.dev/is-default-class";
+
+/// OpenShift's annotation for who asked for a project; other portals read it.
+pub const ANNOTATION_OPENSHIFT_REQUESTER: &str = "openshift.io/requester";
+/// OpenShift's annotation for a project's display name.
+pub const ANNOTATION_OPENSHIFT_DISPLAY_NAME: &str = "openshift.io/display-name";
+/// OpenShift's annotation for a project's description.
+pub const ANNOTATION_OPENSHIFT_DESCRIPTION: &str = "openshift.io/description";
+
+/// Prefix of the Pod Security labels, see <https://kubernetes.io/docs/concepts/security/pod-security-admission/>.
+pub const POD_SECURITY_PREFIX: &str = "pod-security.kubernetes.io/";
+/// Label that the API server puts on every namespace.
+pub const LABEL_NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// Name of the `ResourceQuota` and of the `LimitRange`.
+pub const CHILD: &str = "developerspace";
+/// Name of the `NetworkPolicy`.
+pub const NETWORK_POLICY: &str = "developerspace-isolation";
+/// Name of the owner's `RoleBinding`.
+pub const OWNER_BINDING: &str = "developerspace-owner";
+/// Prefix of the names of all `RoleBindings` of ours.
+pub const BINDING_PREFIX: &str = "developerspace-";
+
+/// The selector by which children are watched.
+pub fn managed_selector() -> String {
+    format!("{LABEL_MANAGED_BY}={OPERATOR}")
+}
+
+/// Whether `value` may be the value of a label: at most 63 characters, alphanumeric at both ends,
+/// see <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>.
+pub fn is_label_value(value: &str) -> bool {
+    value.is_empty() || (value.len() <= 63 && is_name_segment(value))
+}
+
+/// Whether `key` may be the key of a label or an annotation: an optional DNS prefix and a name of at most 63 characters.
+pub fn is_qualified_key(key: &str) -> bool {
+    let (prefix, name) = match key.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, key),
+    };
+    let prefix_ok = prefix.is_none_or(|p| p.len() <= 253 && p.split('.').all(is_dns_label));
+    prefix_ok && !name.is_empty() && name.len() <= 63 && is_name_segment(name)
+}
+
+/// Whether `name` is an RFC 1123 label: lower-case alphanumerics and `-`, at most 63 characters.
+pub fn is_dns_label(name: &str) -> bool {
+    let alnum = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = name.as_bytes();
+    matches!((bytes.first(), bytes.last()), (Some(&first), Some(&last)) if alnum(first) && alnum(last))
+        && bytes.len() <= 63
+        && bytes.iter().all(|&b| alnum(b) || b == b'-')
+}
+
+fn is_name_segment(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    matches!((bytes.first(), bytes.last()), (Some(first), Some(last)) if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric())
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// Namespaces that nothing of ours may touch, whatever objects say: `default`, `kube-*`, the operator's own and the administrator's list.
+#[derive(Clone, Debug, Default)]
+pub struct ProtectedNamespaces {
+    patterns: Vec<String>,
+}
+
+impl ProtectedNamespaces {
+    /// `operator_namespace` and `patterns` (exact names, or a prefix followed by `*`) on top of the built-in ones.
+    pub fn new(operator_namespace: &str, patterns: &[String]) -> Self {
+        let mut all = vec![
+            "default".to_owned(),
+            "kube-*".to_owned(),
+            "openshift-*".to_owned(),
+            operator_namespace.to_owned(),
+        ];
+        all.extend(patterns.iter().map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()));
+        Self { patterns: all }
+    }
+
+    /// Whether `name` is protected.
+    pub fn contains(&self, name: &str) -> bool {
+        self.patterns.iter().any(|pattern| matches_pattern(pattern, name))
+    }
+}
+
+/// Whether `value` equals `pattern`, in which each `*` stands for any run of characters.
+pub fn matches_pattern(pattern: &str, value: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| value.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_names() {
+        for (pattern, name, expected) in [
+            ("monitoring", "monitoring", true),
+            ("monitoring", "monitoring-2", false),
+            ("istio-*", "istio-system", true),
+            ("istio-*", "istio", false),
+            ("*-system", "cert-system", true),
+            ("*-system", "cert-systems", false),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxc", false),
+            ("*", "anything", true),
+        ] {
+            assert_eq!(matches_pattern(pattern, name), expected, "{pattern} against {name}");
+        }
+    }
+
+    #[test]
+    fn protected_names_cover_the_clusters_own() {
+        let protected = ProtectedNamespaces::new("dspace-home", &["monitoring".into(), "istio-*".into()]);
+        for name in ["default", "kube-system", "kube-node-lease", "openshift-etcd", "dspace-home", "monitoring", "istio-system"] {
+            assert!(protected.contains(name), "{name}");
+        }
+        for name in ["alice-payments", "defaults", "kubectl", "istio"] {
+            assert!(!protected.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn label_values_and_keys_follow_the_server() {
+        for (value, ok) in [("payments", true), ("Payments_2.0-x", true), ("", true), ("-a", false), ("a b", false), ("ä", false)] {
+            assert_eq!(is_label_value(value), ok, "{value:?}");
+        }
+        assert!(!is_label_value(&"a".repeat(64)));
+        for (key, ok) in [("example.com/tier", true), ("tier", true), ("Example.com/tier", false), ("/tier", false), ("a/b/c", false), ("", false)] {
+            assert_eq!(is_qualified_key(key), ok, "{key:?}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The `SpaceClass` kind: what an administrator lets people have.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::quantity::Quantity;
+
+/// What spaces of this class have and may have.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, kube(cel))]
+#[kube(
+    group = "developerspace.dev",
+    version = "v1alpha1",
+    kind = "SpaceClass",
+    plural = "spaceclasses",
+    singular = "spaceclass",
+    shortname = "spclass",
+    status = "SpaceClassStatus",
+    derive = "PartialEq",
+    doc = "A SpaceClass is what an administrator lets DeveloperSpaces have: roles, quota, limits, isolation and lifetime. The annotation developerspace.dev/is-default-class: \"true\" makes it the class of spaces that name none. A change reaches all spaces of the class.",
+    printcolumn(name = "Default", type_ = "string", json_path = r".metadata.annotations.developerspace\.dev/is-default-class", description = "Whether it is the class of spaces that name none"),
+    printcolumn(name = "Accepted", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].status"#, description = "Whether spaces may use it"),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#),
+    printcolumn(name = "TTL", type_ = "string", json_path = ".spec.lifetime.defaultTTL"),
+    printcolumn(name = "Max TTL", type_ = "string", json_path = ".spec.lifetime.maxTTL"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].message"#, priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SpaceClassSpec {
+    /// What the class is for, in a line or two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub description: Option<String>,
+
+    /// The role of a space's owner: a name from roles, or else the name of a ClusterRole.
+    #[serde(default = "default_owner_role")]
+    #[schemars(length(min = 1, max = 253))]
+    pub owner_role: String,
+
+    /// The roles that members may have. The operator must be allowed to bind each ClusterRole (as shipped: edit, view, admin).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub roles: Vec<Role>,
+
+    /// Limits on what a namespace may use in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<ClassQuota>,
+
+    /// Limits and defaults of containers, pods and volume claims. Where the quota limits cpu or memory, defaults that are
+    /// missing here are filled in, so that a plain `kubectl create deployment` is admitted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub limit_range: Vec<LimitRangeItem>,
+
+    /// Isolation of a space from its neighbours.
+    #[serde(default)]
+    pub network: Network,
+
+    /// Pod Security levels of the namespace. A level that is left out is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_security: Option<PodSecurity>,
+
+    /// How long spaces live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<Lifetime>,
+
+    /// Metadata of the namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<ClassMetadata>,
+
+    /// How many spaces of this class one owner may have. Expired and deleting spaces do not count. Left out: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_spaces_per_owner: Option<i32>,
+}
+
+fn default_owner_role() -> String {
+    "edit".to_owned()
+}
+
+/// A role by the name that people use, and what it is to Kubernetes.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Role {
+    /// The name that members use. It becomes part of a RoleBinding's name.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("a role's name is lower-case letters, digits and dashes, for example view"))]
+    #[x_kube(validation = Rule::new("self != 'owner'").message("the name owner is taken by the owner's own binding; use ownerRole for the owner's role, and another name here"))]
+    pub name: String,
+    /// The ClusterRole that members of this role are bound to, in their namespace only.
+    #[schemars(length(min = 1, max = 253))]
+    pub cluster_role: String,
+}
+
+/// Limits on what a namespace may use in all.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassQuota {
+    /// The limits of each space, as in a ResourceQuota: {requests.cpu: "10", requests.memory: 100Gi}.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::schema::resource_list")]
+    pub hard: BTreeMap<String, Quantity>,
+    /// How far a space's own quota may go, by resource. A resource that is not here has its value in hard as the ceiling.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::schema::resource_list")]
+    pub max: BTreeMap<String, Quantity>,
+}
+
+/// Limits and defaults for one type of object, as in a Kubernetes LimitRange.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitRangeItem {
+    /// Container, Pod or PersistentVolumeClaim.
+    #[serde(rename = "type")]
+    pub type_: LimitType,
+    /// The limits of a container that names none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::schema::limit_list")]
+    pub default: BTreeMap<String, Quantity>,
+    /// The requests of a container that names none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::schema::limit_list")]
+    pub default_request: BTreeMap<String, Quantity>,
+    /// The most that one object may have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::schema::limit_list")]
+    pub max: BTreeMap<String, Quantity>,
+    /// The least that one object must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::schema::limit_list")]
+    pub min: BTreeMap<String, Quantity>,
+    /// How many times its request an object's limit may be.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::schema::limit_list")]
+    pub max_limit_request_ratio: BTreeMap<String, Quantity>,
+}
+
+/// What a `LimitRangeItem` limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub enum LimitType {
+    /// Each container of a pod.
+    Container,
+    /// A pod, its containers added up.
+    Pod,
+    /// A claim for storage.
+    PersistentVolumeClaim,
+}
+
+/// Isolation of a space from its neighbours.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.enforced || self.isolation == 'Namespace'").message("enforced: true needs isolation: Namespace"))]
+#[x_kube(validation = Rule::new("!has(self.allowFromNamespaces) || self.allowFromNamespaces.size() == 0 || self.isolation == 'Namespace'").message("allowFromNamespaces needs isolation: Namespace; with None everything is allowed already"))]
+pub struct Network {
+    /// Namespace: pods accept traffic from their own namespace and from allowFromNamespaces only. None: from everywhere.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// True: a space's owner cannot open it with a NetworkPolicy of their own (needs the policies in config/policy).
+    #[serde(default)]
+    pub enforced: bool,
+    /// Namespaces whose pods may reach the space, by label; usually that of the ingress controller. At most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::schema::selectors")]
+    pub allow_from_namespaces: Vec<LabelSelector>,
+}
+
+/// How far a space is shut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Isolation {
+    /// Not at all.
+    None,
+    /// From other namespaces.
+    #[default]
+    Namespace,
+}
+
+/// Pod Security levels, see <https://kubernetes.io/docs/concepts/security/pod-security-standards/>.
+#[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSecurity {
+    /// Pods below this level are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforce: Option<PodSecurityLevel>,
+    /// Pods below this level are noted in the audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<PodSecurityLevel>,
+    /// Pods below this level are admitted with a warning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn: Option<PodSecurityLevel>,
+}
+
+/// A Pod Security level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PodSecurityLevel {
+    /// Everything is allowed.
+    Privileged,
+    /// Known ways to break out are refused.
+    Baseline,
+    /// Hardened pods only.
+    Restricted,
+}
+
+/// How long spaces live.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lifetime {
+    /// The ttl of spaces that name none. Left out: maxTTL; if that is left out too, such spaces end only by maxLifetime.
+    #[serde(rename = "defaultTTL", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::ttl")]
+    pub default_ttl: Option<String>,
+    /// The longest ttl, counted from creation or the last renewal. Left out: any.
+    #[serde(rename = "maxTTL", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::duration")]
+    pub max_ttl: Option<String>,
+    /// The longest life of a space from its creation, whatever the renewals. It caps a ttl of never too. Left out: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::duration")]
+    pub max_lifetime: Option<String>,
+    /// Whether a space may say ttl: never.
+    #[serde(default)]
+    pub allow_never: bool,
+    /// How long before the end people are warned: [2d, 12h, 1h]. Left out: no warnings. At most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::schema::durations")]
+    pub warn_before: Vec<String>,
+    /// How long an expired DeveloperSpace can still be read after its namespace is gone. Left out: 7d.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::duration")]
+    pub retain_expired: Option<String>,
+}
+
+/// Metadata of the namespaces of a class.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassMetadata {
+    /// Labels of every namespace of the class.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::schema::label_map")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of every namespace of the class.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::schema::annotation_map")]
+    pub annotations: BTreeMap<String, String>,
+    /// Keys that a space may use in its own labels and annotations: exact keys, or a prefix and a star, for example example.com/*.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 317)))]
+    pub allowed_keys: Vec<String>,
+}
+
+/// What the operator says of a class.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpaceClassStatus {
+    /// The metadata.generation that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Accepted: whether spaces may use the class, and why not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,170 @@
+//! The operator's command line. The environment is read here and nowhere else.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    api::names,
+    desired::{annotated::Compat, deletion_limit::DeletionLimit},
+};
+
+/// Gives developers namespaces of their own on a shared Kubernetes cluster, and collects them when their time is up.
+#[derive(Debug, Parser)]
+#[command(name = "developerspace-operator", version, max_term_width = 120, after_help = "The cluster is that of KUBECONFIG, or the one that the pod runs in.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller until it is told to stop
+    Run(RunArgs),
+    /// Collect what is expired, once: for a CronJob or by hand
+    Gc(GcArgs),
+    /// Print the CustomResourceDefinitions as YAML
+    Crds,
+}
+
+/// Arguments that `run` and `gc` share.
+#[derive(Clone, Debug, Args)]
+pub struct CommonArgs {
+    /// Namespaces that no space may have and that nothing ever deletes, beside default, kube-*, openshift-* and the operator's own;
+    /// a star stands for any characters
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub protected_namespaces: Vec<String>,
+
+    /// The namespace that the operator itself runs in
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", default_value = names::DEFAULT_OPERATOR_NAMESPACE)]
+    pub operator_namespace: String,
+
+    /// The name by which this process signs Events and leases
+    #[arg(long, value_name = "NAME", env = "POD_NAME", default_value_t = default_identity())]
+    pub identity: String,
+
+    /// How log lines are written to standard error; RUST_LOG chooses which
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// How many spaces are worked on side by side
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: u16,
+
+    /// Work only while holding the Lease developerspace-operator in the operator's namespace, so that a second replica can stand by
+    #[arg(long)]
+    pub leader_elect: bool,
+
+    /// Where /healthz, /livez and /readyz are served
+    #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
+    pub health_bind_address: BindAddress,
+
+    /// Where /metrics is served
+    #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
+    pub metrics_bind_address: BindAddress,
+
+    /// Shared arguments.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Arguments of `gc`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Exit status: 0 done, 1 some deletion failed, 2 usage, 3 refused by the deletion limit (nothing was deleted).")]
+pub struct GcArgs {
+    /// Say what would be done and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Do nothing at all if more namespaces than this were to be deleted: a number, or a percentage of all live spaces, which never
+    /// comes to less than 10
+    #[arg(long, value_name = "N|P%", default_value = "50%")]
+    pub max_deletions: DeletionLimit,
+
+    /// Also collect plain namespaces annotated with developerspace.dev/ttl or developerspace.dev/expires-at. Needs an account that may
+    /// delete them; the operator's own is not meant to
+    #[arg(long)]
+    pub include_annotated: bool,
+
+    /// With --include-annotated: also read the annotations of these tools
+    #[arg(long, value_enum, value_name = "TOOL,...", value_delimiter = ',', requires = "include_annotated")]
+    pub compat: Vec<Compat>,
+
+    /// How the result is printed
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Output::Table)]
+    pub output: Output,
+
+    /// Shared arguments.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// One JSON object
+    Json,
+}
+
+/// `host:port`, or `:port` for all addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindAddress(pub SocketAddr);
+
+impl FromStr for BindAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replacen("localhost:", "127.0.0.1:", 1) };
+        full.parse().map(Self).map_err(|_| "write an address and a port, such as :8081 or 127.0.0.1:8081".to_owned())
+    }
+}
+
+fn default_identity() -> String {
+    let name = std::fs::read_to_string(PathBuf::from("/proc/sys/kernel/hostname")).unwrap_or_default();
+    format!("{}-{}", if name.trim().is_empty() { names::OPERATOR } else { name.trim() }, std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_in_go() {
+        for (text, address) in [(":8081", "0.0.0.0:8081"), ("127.0.0.1:0", "127.0.0.1:0"), ("localhost:80", "127.0.0.1:80"), ("[::1]:80", "[::1]:80")] {
+            assert_eq!(text.parse(), Ok(BindAddress(address.parse().unwrap())), "{text}");
+        }
+        assert!("8081".parse::<BindAddress>().is_err());
+    }
+
+    #[test]
+    fn the_contracts_command_lines_are_understood() {
+        for line in [
+            "x run --workers 16 --leader-elect --health-bind-address :8081 --metrics-bind-address :8080 --protected-namespaces monitoring,istio-* --log-format json",
+            "x gc --dry-run --max-deletions 30% --include-annotated --compat janitor,k8s-ttl-controller -o json",
+            "x gc --max-deletions 5 -o table",
+            "x crds",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in ["x", "x run --workers 0", "x gc --max-deletions -1", "x gc --compat janitor", "x gc -o yaml", "x run --log-format xml"] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

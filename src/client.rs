@@ -1,0 +1,120 @@
+//! The only place that builds a [`Client`]: time-outs, retries and the name by which audit logs know us.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder, retry::RetryPolicy},
+};
+use tower::{
+    BoxError,
+    buffer::BufferLayer,
+    retry::{Policy, RetryLayer},
+    util::MapResponseLayer,
+};
+
+use crate::clock::ServerCheckedClock;
+
+/// An answer that takes longer is a failure. Above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is none.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A watch is started anew this often, so that a frozen one is noticed within a minute.
+pub const WATCH_TIMEOUT_SECONDS: u32 = 20;
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither a kubeconfig nor a service account.
+    #[error("failed to find out how to reach the cluster: set KUBECONFIG, or run in a pod with a ServiceAccount")]
+    Infer(#[source] kube::config::InferConfigError),
+    /// The configuration does not make a client.
+    #[error("failed to build a client from the cluster's configuration")]
+    Build(#[source] kube::Error),
+    /// The retry policy's numbers are wrong.
+    #[error("failed to build the retry policy")]
+    Retry(#[source] kube::client::retry::InvalidBackoff),
+}
+
+/// A client for the cluster of the environment; each answer sets `clock`.
+pub async fn connect(clock: Arc<ServerCheckedClock>) -> Result<Client, Error> {
+    let mut config = Config::infer().await.map_err(Error::Infer)?;
+    config.read_timeout = Some(READ_TIMEOUT);
+    config.reset_reader_on_write = true;
+    config.default_retry = false;
+    let agent = HeaderValue::from_static(concat!("developerspace-operator/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((HeaderName::from_static("user-agent"), agent));
+    let retry = Retry::new().map_err(Error::Retry)?;
+    let hear = move |response: Response<_>| {
+        clock.hear(date(response.headers()));
+        response
+    };
+    let builder = ClientBuilder::try_from(config).map_err(Error::Build)?;
+    let builder = builder.with_layer(&MapResponseLayer::new(hear)).with_layer(&BufferLayer::new(1024)).with_layer(&RetryLayer::new(retry));
+    Ok(builder.build())
+}
+
+fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let text = headers.get(header::DATE)?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
+}
+
+/// Repeats what is known not to have happened (429), and reads that failed for the moment (503, 504); three times at most.
+///
+/// kube's own default repeats a POST too, which then meets what it has made: <https://github.com/kube-rs/kube/issues/2082>.
+#[derive(Clone)]
+struct Retry(RetryPolicy);
+
+impl Retry {
+    fn new() -> Result<Self, kube::client::retry::InvalidBackoff> {
+        RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(5), 3, true).map(Self)
+    }
+
+    fn may_repeat(method: &Method, status: StatusCode) -> bool {
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => true,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => method == Method::GET,
+            _ => false,
+        }
+    }
+}
+
+impl<B> Policy<Request<Body>, Response<B>, BoxError> for Retry {
+    type Future = <RetryPolicy as Policy<Request<Body>, Response<B>, BoxError>>::Future;
+
+    fn retry(&mut self, request: &mut Request<Body>, result: &mut Result<Response<B>, BoxError>) -> Option<Self::Future> {
+        let status = result.as_ref().ok()?.status();
+        if Self::may_repeat(request.method(), status) { self.0.retry(request, result) } else { None }
+    }
+
+    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
+        <RetryPolicy as Policy<Request<Body>, Response<B>, BoxError>>::clone_request(&mut self.0, request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_safe_is_repeated() {
+        for (method, status, expected) in [
+            (Method::POST, 429, true),
+            (Method::POST, 503, false),
+            (Method::PATCH, 504, false),
+            (Method::DELETE, 503, false),
+            (Method::GET, 503, true),
+            (Method::GET, 504, true),
+            (Method::GET, 500, false),
+        ] {
+            assert_eq!(Retry::may_repeat(&method, StatusCode::from_u16(status).unwrap()), expected, "{method} {status}");
+        }
+    }
+
+    #[test]
+    fn reads_the_date_of_an_answer() {
+        let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static("Tue, 24 Nov 2026 09:00:00 GMT"))]);
+        assert_eq!(date(&headers).map(crate::api::time::rfc3339), Some("2026-11-24T09:00:00Z".into()));
+    }
+}

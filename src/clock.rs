@@ -1,0 +1,78 @@
+//! The only place that reads the wall clock. Decisions take `now` as an argument.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// How far the machine's clock may differ from the API server's before the server's word is taken.
+///
+/// The server's `Date` header has whole seconds and is as old as the answer's way, so less cannot be told.
+const TOLERANCE: TimeDelta = TimeDelta::seconds(5);
+
+/// A source of `now`.
+pub trait Clock: Send + Sync {
+    /// The present time.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The machine's clock, checked against the API server's: a clock that was stepped must not collect a space early.
+#[derive(Debug, Default)]
+pub struct ServerCheckedClock {
+    heard: Mutex<Option<(DateTime<Utc>, Instant)>>,
+}
+
+impl ServerCheckedClock {
+    /// Notes the `Date` of an answer. Also the proof that the API server was reached just now.
+    pub fn hear(&self, date: Option<DateTime<Utc>>) {
+        if let Some(date) = date {
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some((date, Instant::now()));
+        }
+    }
+
+    /// How long ago the API server last answered.
+    pub fn last_heard(&self) -> Option<std::time::Duration> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, at)| at.elapsed())
+    }
+}
+
+impl Clock for ServerCheckedClock {
+    fn now(&self) -> DateTime<Utc> {
+        #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+        let machine = Utc::now();
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = heard.and_then(|(date, at)| date.checked_add_signed(TimeDelta::from_std(at.elapsed()).ok()?));
+        choose(machine, server)
+    }
+}
+
+/// The machine's word, unless it is far from the server's.
+fn choose(machine: DateTime<Utc>, server: Option<DateTime<Utc>>) -> DateTime<Utc> {
+    match server {
+        Some(server) if (machine - server).abs() > TOLERANCE => server,
+        _ => machine,
+    }
+}
+
+/// A clock that stands still, for tests and one-shot decisions.
+impl Clock for DateTime<Utc> {
+    fn now(&self) -> DateTime<Utc> {
+        *self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stepped_clock_is_not_believed() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        assert_eq!(choose(at(1000), None), at(1000));
+        assert_eq!(choose(at(1004), Some(at(1000))), at(1004));
+        assert_eq!(choose(at(4600), Some(at(1000))), at(1000));
+        assert_eq!(choose(at(1000), Some(at(4600))), at(4600));
+    }
+}

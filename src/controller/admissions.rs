@@ -1,0 +1,159 @@
+//! Who was let in under the limit of spaces per owner and class. The decision is taken under one lock, so that spaces
+//! created side by side cannot exceed the limit, see `docs/adr/0002-owner-limit-by-serial-admission.md`.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use kube::ResourceExt;
+
+use crate::{
+    api::{
+        DeveloperSpace,
+        conditions::{self, Reason, types},
+    },
+    desired::{
+        owner_limit::{Claim, is_within},
+        term::{created, is_sealed},
+    },
+};
+
+/// Owner and class.
+type Key = (String, String);
+
+/// The register.
+#[derive(Debug, Default)]
+pub struct Admissions {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    claims: HashMap<Key, Vec<Claim>>,
+    /// UID to where its claim stands.
+    keys: HashMap<String, Key>,
+}
+
+impl Admissions {
+    /// Whether `space` may exist under `limit`; it is registered as being in, or as waiting.
+    pub fn admit(&self, space: &DeveloperSpace, class_name: &str, limit: Option<i32>) -> bool {
+        let mut inner = self.lock();
+        let uid = space.uid().unwrap_or_default();
+        let key = (space.spec.owner.to_string(), class_name.to_owned());
+        let claim = Claim { uid: uid.clone(), name: space.name_any(), created: created(space), admitted: stands_as_admitted(space, class_name) };
+        inner.register(key.clone(), claim);
+        let claims = inner.claims.get_mut(&key).map(Vec::as_mut_slice).unwrap_or_default();
+        let within = limit.is_none_or(|limit| is_within(usize::try_from(limit).unwrap_or_default(), &uid, claims));
+        claims.iter_mut().filter(|claim| claim.uid == uid).for_each(|claim| claim.admitted = within);
+        within
+    }
+
+    /// Registers a space that has its namespace since before this process began, so that it counts before it is looked at again.
+    pub fn recall(&self, space: &DeveloperSpace, class_name: &str) {
+        let unwritten = space.status.as_ref().is_none_or(|status| status.observed_generation == Some(-1));
+        if is_live(space) && (unwritten || stands_as_admitted(space, class_name)) {
+            let claim = Claim { uid: space.uid().unwrap_or_default(), name: space.name_any(), created: created(space), admitted: true };
+            self.lock().register((space.spec.owner.to_string(), class_name.to_owned()), claim);
+        }
+    }
+
+    /// Takes a space out of the count; names those that wait for its place.
+    pub fn withdraw(&self, uid: &str) -> Vec<String> {
+        let mut inner = self.lock();
+        let Some(key) = inner.remove(uid) else { return Vec::new() };
+        inner.claims.get(&key).into_iter().flatten().filter(|claim| !claim.admitted).map(|claim| claim.name.clone()).collect()
+    }
+
+    /// After a list of spaces: takes out those that were not in it; names those that wait for their places.
+    pub fn retain(&self, live: &std::collections::HashSet<String>) -> Vec<String> {
+        let gone: Vec<String> = self.lock().keys.keys().filter(|uid| !live.contains(*uid)).cloned().collect();
+        gone.iter().flat_map(|uid| self.withdraw(uid)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Adds or renews a claim; who was in under the same key stays in.
+    fn register(&mut self, key: Key, mut claim: Claim) {
+        if self.keys.get(&claim.uid) == Some(&key) {
+            claim.admitted |= self.claims.get(&key).into_iter().flatten().any(|known| known.uid == claim.uid && known.admitted);
+        }
+        self.remove(&claim.uid);
+        self.keys.insert(claim.uid.clone(), key.clone());
+        self.claims.entry(key).or_default().push(claim);
+    }
+
+    fn remove(&mut self, uid: &str) -> Option<Key> {
+        let key = self.keys.remove(uid)?;
+        if let Some(claims) = self.claims.get_mut(&key) {
+            claims.retain(|claim| claim.uid != uid);
+            if claims.is_empty() {
+                self.claims.remove(&key);
+            }
+        }
+        Some(key)
+    }
+}
+
+/// Whether a space counts: neither expired nor being deleted.
+pub fn is_live(space: &DeveloperSpace) -> bool {
+    space.metadata.deletion_timestamp.is_none() && !is_sealed(space)
+}
+
+/// Whether its status says that the space was let in under that class and its present owner.
+fn stands_as_admitted(space: &DeveloperSpace, class_name: &str) -> bool {
+    let Some(status) = &space.status else { return false };
+    let refused = conditions::find(&status.conditions, types::READY).is_some_and(|ready| ready.reason == Reason::OwnerLimitExceeded.as_str());
+    let current = status.observed_generation == space.metadata.generation && status.class_name.as_deref() == Some(class_name);
+    status.namespace.is_some() && current && !refused
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn space(uid: &str, owner: &str) -> DeveloperSpace {
+        serde_json::from_value(json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace",
+            "metadata": {"name": format!("space-{uid}"), "uid": uid, "generation": 1, "creationTimestamp": "2026-11-24T09:00:00Z"},
+            "spec": {"owner": {"kind": "User", "name": owner}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_limit_holds_and_a_freed_place_goes_to_the_next() {
+        let admissions = Admissions::default();
+        let admit = |uid: &str| admissions.admit(&space(uid, "alice"), "standard", Some(2));
+        assert!(admit("c") && admit("b"));
+        assert!(!admit("a"), "a smaller UID does not push anybody out");
+        assert!(!admit("d") && admit("c"));
+        assert!(admissions.admit(&space("e", "bob"), "standard", Some(2)), "another owner counts apart");
+        let mut waiting = admissions.withdraw("c");
+        waiting.sort();
+        assert_eq!(waiting, ["space-a", "space-d"]);
+        assert!(!admit("d"), "a comes first");
+        assert!(admit("a"));
+    }
+
+    #[test]
+    fn an_owner_who_takes_over_is_counted_anew() {
+        let admissions = Admissions::default();
+        assert!(admissions.admit(&space("a", "alice"), "standard", Some(1)));
+        assert!(admissions.admit(&space("b", "bob"), "standard", Some(1)));
+        assert!(!admissions.admit(&space("b", "alice"), "standard", Some(1)));
+    }
+
+    #[test]
+    fn no_limit_admits_all() {
+        let admissions = Admissions::default();
+        assert!((0..20).all(|n| admissions.admit(&space(&n.to_string(), "alice"), "standard", None)));
+        assert!(!admissions.admit(&space("x", "alice"), "standard", Some(0)));
+    }
+}

@@ -1,0 +1,173 @@
+//! Writes to the children of a space. Each is safe to lose, to repeat and to race: a create meets what is there, a repair and
+//! a removal name the UID that they were decided on.
+
+use std::fmt::Debug;
+
+use futures::future::join_all;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        core::v1::{LimitRange, ResourceQuota},
+        networking::v1::NetworkPolicy,
+        rbac::v1::RoleBinding,
+    },
+};
+use kube::{
+    Api, Client, Resource,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{context::Context, error::Error};
+use crate::{
+    api::names,
+    desired::{
+        Child, ChildKind,
+        diff::{Change, Changes, compare},
+    },
+};
+
+/// Carries out `changes` in `namespace`: guards side by side, then bindings. All are tried; the first error is returned.
+pub async fn children(ctx: &Context, namespace: &str, changes: Changes) -> Result<(), Error> {
+    let Changes { guards, bindings } = changes;
+    for batch in [guards, bindings] {
+        let results = join_all(batch.into_iter().map(|change| write(ctx, namespace, change))).await;
+        results.into_iter().collect::<Result<(), Error>>()?;
+    }
+    Ok(())
+}
+
+async fn write(ctx: &Context, namespace: &str, change: Change) -> Result<(), Error> {
+    match change {
+        Change::Create(child) => create(ctx, namespace, child).await,
+        Change::Repair { uid, child } => repair(ctx, namespace, &uid, &child).await,
+        Change::Replace { uid, child } => {
+            remove(ctx, namespace, (child.kind(), child.name()), &uid).await?;
+            create(ctx, namespace, child).await
+        }
+        Change::Remove { kind, name, uid } => remove(ctx, namespace, (kind, &name), &uid).await,
+    }
+}
+
+/// POST; where the name is taken, what stands there is made to say the same: the namespace is ours, and so is the name in it.
+async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Error> {
+    let what = format!("{} {} in {namespace}", child.kind().as_str(), child.name());
+    let client = &ctx.client;
+    let answer = match &child {
+        Child::Quota(object) => post(client, namespace, object).await,
+        Child::Limits(object) => post(client, namespace, object).await,
+        Child::Network(object) => post(client, namespace, object).await,
+        Child::Binding(object) => post(client, namespace, object).await,
+    };
+    let existing = match answer {
+        Ok(made) => {
+            ctx.store.put_child(namespace, made.seen());
+            return Ok(());
+        }
+        Err(kube::Error::Api(status)) if status.is_already_exists() => get(client, namespace, (child.kind(), child.name())).await,
+        Err(error) => Err(error),
+    };
+    let existing = existing.map_err(Error::api(format!("create {what}")))?;
+    if existing.metadata().labels.is_none() {
+        let labels = serde_json::json!([{"op": "add", "path": "/metadata/labels", "value": {}}]);
+        patch(client, namespace, (child.kind(), child.name()), labels).await.map_err(Error::api(format!("label {what}")))?;
+    }
+    match compare(&child, &existing.seen()) {
+        Some(Change::Repair { uid, child }) => repair(ctx, namespace, &uid, &child).await,
+        Some(Change::Replace { uid, child }) => {
+            remove(ctx, namespace, (child.kind(), child.name()), &uid).await?;
+            Box::pin(create(ctx, namespace, child)).await
+        }
+        Some(Change::Create(_) | Change::Remove { .. }) | None => {
+            ctx.store.put_child(namespace, existing.seen());
+            Ok(())
+        }
+    }
+}
+
+async fn repair(ctx: &Context, namespace: &str, uid: &str, child: &Child) -> Result<(), Error> {
+    let action = format!("repair {} {} in {namespace}", child.kind().as_str(), child.name());
+    let answer = patch(&ctx.client, namespace, (child.kind(), child.name()), child.repair(uid)).await;
+    if let Err(kube::Error::Api(status)) = &answer
+        && (status.is_not_found() || status.code == 422)
+    {
+        // Gone, or another object by now: what was kept of it is of no use.
+        ctx.store.remove_child(namespace, child.kind(), child.name(), uid);
+    }
+    ctx.store.put_child(namespace, answer.map_err(Error::api(action))?.seen());
+    Ok(())
+}
+
+/// DELETE of that UID; gone already, or another object by now, is success.
+pub async fn remove(ctx: &Context, namespace: &str, (kind, name): (ChildKind, &str), uid: &str) -> Result<(), Error> {
+    let client = &ctx.client;
+    let answer = match kind {
+        ChildKind::Quota => delete::<ResourceQuota>(client, namespace, name, uid).await,
+        ChildKind::Limits => delete::<LimitRange>(client, namespace, name, uid).await,
+        ChildKind::Network => delete::<NetworkPolicy>(client, namespace, name, uid).await,
+        ChildKind::Binding => delete::<RoleBinding>(client, namespace, name, uid).await,
+    };
+    match answer {
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+        other => other.map_err(Error::api(format!("delete {} {name} in {namespace}", kind.as_str())))?,
+    }
+    ctx.store.remove_child(namespace, kind, name, uid);
+    Ok(())
+}
+
+async fn get(client: &Client, namespace: &str, (kind, name): (ChildKind, &str)) -> Result<Child, kube::Error> {
+    match kind {
+        ChildKind::Quota => api::<ResourceQuota>(client, namespace).get(name).await.map(Child::from),
+        ChildKind::Limits => api::<LimitRange>(client, namespace).get(name).await.map(Child::from),
+        ChildKind::Network => api::<NetworkPolicy>(client, namespace).get(name).await.map(Child::from),
+        ChildKind::Binding => api::<RoleBinding>(client, namespace).get(name).await.map(Child::from),
+    }
+}
+
+async fn patch(client: &Client, namespace: &str, (kind, name): (ChildKind, &str), operations: Value) -> Result<Child, kube::Error> {
+    match kind {
+        ChildKind::Quota => patch_as::<ResourceQuota>(client, namespace, name, operations).await,
+        ChildKind::Limits => patch_as::<LimitRange>(client, namespace, name, operations).await,
+        ChildKind::Network => patch_as::<NetworkPolicy>(client, namespace, name, operations).await,
+        ChildKind::Binding => patch_as::<RoleBinding>(client, namespace, name, operations).await,
+    }
+}
+
+/// What the four kinds have in common.
+trait ChildObject: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned + Into<Child> {}
+
+impl<K> ChildObject for K where K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned + Into<Child> {}
+
+fn api<K: ChildObject>(client: &Client, namespace: &str) -> Api<K> {
+    Api::namespaced(client.clone(), namespace)
+}
+
+async fn post<K: ChildObject>(client: &Client, namespace: &str, object: &K) -> Result<Child, kube::Error> {
+    api::<K>(client, namespace).create(&post_params(), object).await.map(Into::into)
+}
+
+async fn patch_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, operations: Value) -> Result<Child, kube::Error> {
+    let operations = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
+    let made = api::<K>(client, namespace).patch(name, &patch_params(), &Patch::Json::<K>(operations)).await;
+    made.map(Into::into)
+}
+
+async fn delete<K: ChildObject>(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), kube::Error> {
+    api::<K>(client, namespace).delete(name, &delete_params(uid)).await.map(|_| ())
+}
+
+/// POST under our field manager.
+pub fn post_params() -> PostParams {
+    PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// PATCH under our field manager.
+pub fn patch_params() -> PatchParams {
+    PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// DELETE of that very object: another of the same name is refused with 409.
+pub fn delete_params(uid: &str) -> DeleteParams {
+    DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_owned()), resource_version: None })
+}

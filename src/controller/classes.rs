@@ -1,0 +1,96 @@
+//! `SpaceClass`es: says of each whether spaces may use it.
+
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PostParams},
+};
+use serde_json::json;
+
+use super::{
+    apply::patch_params,
+    context::Context,
+    error::Error,
+    observe::{ClassVerdict, class_verdict},
+};
+use crate::{
+    api::{
+        SpaceClass,
+        conditions::{self, Wanted, types},
+    },
+    desired::class::{check, cluster_roles},
+};
+
+/// How long before a class with an unbindable role is looked at again: the administrator mends the operator's rights, and no event tells.
+pub const RECHECK: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Reasons of `Accepted`.
+mod reasons {
+    pub(super) const VALID: &str = "Valid";
+    pub(super) const INVALID_SPEC: &str = "InvalidSpec";
+    pub(super) const ROLE_NOT_BINDABLE: &str = "RoleNotBindable";
+}
+
+/// Judges a class and writes the verdict if it is another. Says whether it has to be looked at again by time.
+///
+/// A class that stands accepted in its present generation is not judged again: a restart asks and writes nothing.
+pub async fn judge(ctx: &Context, class: &SpaceClass) -> Result<bool, Error> {
+    let verdict = class_verdict(class);
+    if verdict == ClassVerdict::Accepted {
+        return Ok(false);
+    }
+    let (accepted, reason, message) = match check(&class.spec) {
+        Err(problem) => (false, reasons::INVALID_SPEC, problem),
+        Ok(()) => match unbindable(&ctx.client, class).await? {
+            None => (true, reasons::VALID, "spaces may use this class".to_owned()),
+            Some(role) => (false, reasons::ROLE_NOT_BINDABLE, unbindable_message(&role)),
+        },
+    };
+    let same = matches!(&verdict, ClassVerdict::Refused(old_reason, old_message) if !accepted && old_reason == reason && *old_message == message);
+    if !same {
+        write(ctx, class, Wanted { type_: types::ACCEPTED, status: accepted, reason: reason.to_owned(), message }).await?;
+    }
+    Ok(reason == reasons::ROLE_NOT_BINDABLE)
+}
+
+fn unbindable_message(role: &str) -> String {
+    format!("the operator may not bind ClusterRole {role}: name another role, or add {role} to the resourceNames of the bind rule in the operator's ClusterRole")
+}
+
+/// The first ClusterRole that the operator is not allowed to bind,
+/// see <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#restrictions-on-role-binding-creation-or-update>.
+async fn unbindable(client: &Client, class: &SpaceClass) -> Result<Option<String>, Error> {
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    for role in cluster_roles(&class.spec) {
+        let attributes = ResourceAttributes {
+            group: Some("rbac.authorization.k8s.io".into()),
+            resource: Some("clusterroles".into()),
+            verb: Some("bind".into()),
+            name: Some(role.clone()),
+            ..ResourceAttributes::default()
+        };
+        let review = SelfSubjectAccessReview {
+            spec: SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), non_resource_attributes: None },
+            ..SelfSubjectAccessReview::default()
+        };
+        let answer = reviews.create(&PostParams::default(), &review).await;
+        let answer = answer.map_err(Error::api(format!("ask whether ClusterRole {role} may be bound")))?;
+        if !answer.status.is_some_and(|status| status.allowed) {
+            return Ok(Some(role));
+        }
+    }
+    Ok(None)
+}
+
+async fn write(ctx: &Context, class: &SpaceClass, wanted: Wanted) -> Result<(), Error> {
+    let name = class.name_any();
+    let old = class.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = conditions::set(old, &[wanted], class.metadata.generation, ctx.clock.now());
+    let patch = json!({
+        "metadata": {"resourceVersion": class.resource_version()},
+        "status": {"observedGeneration": class.metadata.generation, "conditions": conditions},
+    });
+    let classes: Api<SpaceClass> = Api::all(ctx.client.clone());
+    let answer = classes.patch_status(&name, &patch_params(), &Patch::Merge(patch)).await;
+    answer.map(|_| ()).map_err(Error::api(format!("write the status of SpaceClass {name}")))
+}

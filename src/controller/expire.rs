@@ -1,0 +1,117 @@
+//! The end of a space whose time is up: seal, delete the namespace, keep the space for a while, forget it.
+//!
+//! Nothing is deleted but what the sealed status and the recorded UID say.
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Preconditions},
+};
+
+use super::{apply::delete_params, context::Context, error::Error, observe::Observed, provision::because, report::{Report, report}};
+use crate::{
+    api::{DeveloperSpace, conditions::Reason, time::rfc3339},
+    desired::{
+        collect::{Step, step},
+        status::{Note, Verdict},
+        term::retention,
+    },
+};
+
+/// What is to be done next with `space`, by time.
+pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
+    step(space, observed.namespace.as_ref(), &observed.outlook, retention(observed.rules.as_ref()), observed.now)
+}
+
+/// Does it. The space as it is afterwards.
+pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> Result<DeveloperSpace, Error> {
+    match step {
+        Step::Live => Ok(space.clone()),
+        Step::Seal => seal(ctx, space, observed).await,
+        Step::DeleteNamespace(uid) => {
+            delete_expired(ctx, space, observed, uid).await?;
+            Ok(space.clone())
+        }
+        Step::AwaitNamespace(blocked) => {
+            let message = format!("the time was up; namespace {} is being deleted{}", space.name_any(), because(blocked));
+            tell(ctx, space, observed, message, true).await
+        }
+        Step::Keep(until) => {
+            let message = format!("the time was up and namespace {} is gone; this DeveloperSpace is kept until {}", space.name_any(), rfc3339(*until));
+            tell(ctx, space, observed, message, false).await
+        }
+        Step::Forget => {
+            forget(ctx, space).await?;
+            Ok(space.clone())
+        }
+    }
+}
+
+/// `Expired=True`, with the resourceVersion that the decision was made on: a renewal that came first makes this fail.
+/// From here on admission refuses a change of spec, so the namespace can be deleted without taking a renewal with it.
+async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<DeveloperSpace, Error> {
+    let name = space.name_any();
+    let has_namespace = observed.own_namespace().is_some();
+    let message = if has_namespace {
+        format!("the time was up; namespace {name} is being deleted")
+    } else {
+        "the time was up; there was no namespace".to_owned()
+    };
+    let sealed = tell(ctx, space, observed, message, has_namespace).await?;
+    // A namespace that is protected by now, by a flag, stays whatever the space says.
+    if let Some(namespace) = observed.own_namespace().filter(|namespace| namespace.terminating.is_none()) {
+        delete_expired(ctx, &sealed, observed, &namespace.uid).await?;
+    }
+    Ok(sealed)
+}
+
+async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Result<DeveloperSpace, Error> {
+    let verdict = Verdict { reason: Reason::Expired, message, working };
+    let namespace = observed.namespace_ref(&space.name_any());
+    report(ctx, space, observed, Report { verdict, namespace, sealed: true, notes: Vec::new() }).await
+}
+
+async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, uid: &str) -> Result<(), Error> {
+    let name = space.name_any();
+    if !delete_namespace(ctx, &name, uid).await? {
+        return Ok(());
+    }
+    let expires_at = space.status.as_ref().and_then(|status| status.expires_at);
+    ctx.metrics.collected(expires_at.map_or_else(chrono::TimeDelta::zero, |at| ctx.clock.now() - at));
+    let note = Note { warning: true, reason: "NamespaceDeleted".into(), message: format!("namespace {name} was deleted because the time was up"), in_namespace: false };
+    ctx.recorder.publish(&ctx.client, space, None, &[note], observed.now).await;
+    Ok(())
+}
+
+/// DELETE of the namespace of that UID; says whether it was this call that did it. Protected names are never deleted.
+pub async fn delete_namespace(ctx: &Context, name: &str, uid: &str) -> Result<bool, Error> {
+    if ctx.protected.contains(name) {
+        tracing::warn!(namespace = name, "a protected namespace is not deleted");
+        return Ok(false);
+    }
+    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    match api.delete(name, &delete_params(uid)).await {
+        Ok(answer) => {
+            if let Some(namespace) = answer.left() {
+                ctx.store.put_namespace(&namespace);
+            }
+            Ok(true)
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() => {
+            ctx.store.remove_namespace(name, uid);
+            Ok(false)
+        }
+        // Going away already, or another namespace by now: its event tells which.
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(false),
+        Err(error) => Err(Error::api(format!("delete namespace {name}"))(error)),
+    }
+}
+
+async fn forget(ctx: &Context, space: &DeveloperSpace) -> Result<(), Error> {
+    let name = space.name_any();
+    let preconditions = Preconditions { uid: space.uid(), resource_version: space.resource_version() };
+    match ctx.spaces().delete(&name, &DeleteParams::default().preconditions(preconditions)).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other.map(|_| ()).map_err(Error::api(format!("delete the expired DeveloperSpace {name}"))),
+    }
+}

@@ -1,0 +1,151 @@
+//! Leader election by Lease (coordination.k8s.io/v1).
+//!
+//! A lease fences nothing: every write of ours is safe without it too. It keeps replicas from doing the same work twice.
+//! Whether another holder's time is up is judged as client-go does, by how long its record has stood still on our own monotonic clock.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff::Timestamp,
+};
+use kube::{Api, Client, api::PostParams};
+
+use super::error::Error;
+use crate::clock::Clock;
+
+/// Name of the Lease in the operator's namespace.
+pub const LEASE: &str = "developerspace-operator";
+
+const DURATION: Duration = Duration::from_secs(15);
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+const STEP_TIMEOUT: Duration = Duration::from_secs(5);
+/// A holder that could not renew for so long stops, before anybody else may begin.
+const GIVE_UP: Duration = Duration::from_secs(10);
+
+/// One candidate.
+pub struct Elector {
+    leases: Api<Lease>,
+    identity: String,
+    clock: Arc<dyn Clock>,
+}
+
+/// What the Lease said last, and since when it has said so.
+type Standing = Option<(Option<String>, Instant)>;
+
+impl Elector {
+    /// A candidate called `identity` for the Lease in `namespace`.
+    pub fn new(client: Client, namespace: &str, identity: &str, clock: Arc<dyn Clock>) -> Self {
+        Self { leases: Api::namespaced(client, namespace), identity: identity.to_owned(), clock }
+    }
+
+    /// Waits until this candidate leads.
+    pub async fn acquire(&self) {
+        let mut standing: Standing = None;
+        loop {
+            match tokio::time::timeout(STEP_TIMEOUT, self.try_take(&mut standing)).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(error = error.sentence(), "the lease could not be taken; trying again"),
+                Err(_) => tracing::warn!("the API server does not answer about the lease; trying again"),
+            }
+            tokio::time::sleep(RENEW_EVERY).await;
+        }
+    }
+
+    /// Renews while this candidate leads; returns when it must stop writing.
+    pub async fn hold(&self) {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            match tokio::time::timeout(STEP_TIMEOUT, self.renew()).await {
+                Ok(Ok(true)) => renewed = Instant::now(),
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => tracing::warn!(error = error.sentence(), "the lease could not be renewed"),
+                Err(_) => tracing::warn!("the API server does not answer about the lease"),
+            }
+            if renewed.elapsed() > GIVE_UP {
+                return;
+            }
+        }
+    }
+
+    /// Lets another candidate begin at once.
+    pub async fn release(&self) {
+        let release = async {
+            let Some(mut lease) = self.leases.get_opt(LEASE).await? else { return Ok(()) };
+            if holder(&lease).as_deref() == Some(&self.identity) {
+                if let Some(spec) = &mut lease.spec {
+                    spec.holder_identity = None;
+                }
+                self.leases.replace(LEASE, &PostParams::default(), &lease).await?;
+            }
+            Ok::<(), kube::Error>(())
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(STEP_TIMEOUT, release).await {
+            tracing::warn!(%error, "the lease could not be released; it runs out by itself");
+        }
+    }
+
+    async fn try_take(&self, standing: &mut Standing) -> Result<bool, Error> {
+        let found = self.leases.get_opt(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
+        let Some(lease) = found else {
+            let lease = Lease { metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() }, spec: Some(self.spec(None)) };
+            return settled(self.leases.create(&PostParams::default(), &lease).await);
+        };
+        let version = lease.metadata.resource_version.clone();
+        if standing.as_ref().is_none_or(|(seen, _)| *seen != version) {
+            *standing = Some((version, Instant::now()));
+        }
+        let runs_out = standing.as_ref().is_some_and(|(_, since)| since.elapsed() > length(&lease));
+        let free = holder(&lease).is_none_or(|holder| holder == self.identity);
+        if free || runs_out { self.write(lease).await } else { Ok(false) }
+    }
+
+    async fn renew(&self) -> Result<bool, Error> {
+        let lease = self.leases.get(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
+        if holder(&lease).as_deref() == Some(&self.identity) { self.write(lease).await } else { Ok(false) }
+    }
+
+    /// PUT with the resourceVersion that was read: of two candidates one fails.
+    async fn write(&self, mut lease: Lease) -> Result<bool, Error> {
+        lease.spec = Some(self.spec(lease.spec.as_ref()));
+        settled(self.leases.replace(LEASE, &PostParams::default(), &lease).await)
+    }
+
+    fn spec(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
+        let now = MicroTime(Timestamp::from_microsecond(self.clock.now().timestamp_micros()).unwrap_or_default());
+        let same = before.is_some_and(|spec| spec.holder_identity.as_deref() == Some(&self.identity));
+        let transitions = before.and_then(|spec| spec.lease_transitions).unwrap_or_default();
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            acquire_time: if same { before.and_then(|spec| spec.acquire_time.clone()) } else { Some(now.clone()) },
+            renew_time: Some(now),
+            lease_transitions: Some(if same { transitions } else { transitions.saturating_add(1) }),
+            ..LeaseSpec::default()
+        }
+    }
+}
+
+fn holder(lease: &Lease) -> Option<String> {
+    lease.spec.as_ref()?.holder_identity.clone().filter(|holder| !holder.is_empty())
+}
+
+fn length(lease: &Lease) -> Duration {
+    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.map_or(DURATION, Duration::from_secs)
+}
+
+/// Somebody else was quicker: not an error.
+fn settled(answer: Result<Lease, kube::Error>) -> Result<bool, Error> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(Error::api(format!("write Lease {LEASE}"))(error)),
+    }
+}

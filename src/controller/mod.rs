@@ -1,0 +1,149 @@
+//! I/O: watches, writes, timers. What is to be written is decided in [`crate::desired`].
+//!
+//! [`run`] wires the watches to the reconciler and runs until it is told to stop.
+
+pub mod admissions;
+pub mod apply;
+pub mod classes;
+pub mod context;
+pub mod error;
+pub mod events;
+pub mod expire;
+pub mod finalize;
+pub mod leader;
+pub mod observe;
+pub mod provision;
+pub mod reconcile;
+pub mod report;
+pub mod store;
+pub mod watch;
+
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+
+use futures::{StreamExt, future::ready};
+use kube::{
+    ResourceExt,
+    core::DeserializeGuard,
+    runtime::{
+        Controller, WatchStreamExt,
+        controller::{self, Action},
+        reflector::{self, ObjectRef},
+    },
+};
+
+use self::{
+    context::Context,
+    error::{Class, Error},
+    observe::class_name,
+    store::{SOURCES, Source},
+    watch::Guarded,
+};
+use crate::{
+    api::DeveloperSpace,
+    desired::namespace::{Ownership, ownership},
+};
+
+/// A random fraction is added to a wait so that what failed together is not tried again together.
+const JITTER: f64 = 0.2;
+
+/// Runs the controller until `stop` resolves; what is under way is finished.
+pub async fn run(ctx: Arc<Context>, nudged: futures::stream::BoxStream<'static, String>, workers: u16, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+    let client = &ctx.client;
+    let (reader, writer) = reflector::store::<Guarded>();
+    let spaces = watch::spaces(client, ctx.admissions.clone(), ctx.memory.clone(), ctx.nudges.clone());
+    let spaces = spaces.reflect(writer).applied_objects();
+    let (known, of_class) = (reader.clone(), reader.clone());
+    let names = futures::stream::select_all([watch::namespaces(client, ctx.store.clone()), watch::children(client, &ctx.store), nudged]);
+    let named = names.map(|name| ObjectRef::<Guarded>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
+    let by_class = classes(ctx.clone()).flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
+    let recall = tokio::spawn(recall(ctx.clone(), reader.clone()));
+    Controller::for_stream(spaces, reader)
+        .with_config(controller::Config::default().concurrency(workers))
+        .reconcile_on(named)
+        .reconcile_on(by_class)
+        .graceful_shutdown_on(stop)
+        .run(reconcile::reconcile, on_error, ctx)
+        .for_each(|result| ready(log(&result)))
+        .await;
+    recall.abort();
+}
+
+/// Watches classes and judges each; yields those whose word for spaces changed.
+fn classes(ctx: Arc<Context>) -> impl futures::Stream<Item = String> + Send {
+    watch::classes(&ctx.client, ctx.store.clone()).inspect(move |name| {
+        if let Some(class) = ctx.store.class(name) {
+            tokio::spawn(judge(ctx.clone(), class.name_any(), class.metadata.generation));
+        }
+    })
+}
+
+/// Judges a class until the verdict stands; a newer generation has its own task.
+async fn judge(ctx: Arc<Context>, name: String, generation: Option<i64>) {
+    let mut failures = 0;
+    while let Some(class) = ctx.store.class(&name).filter(|class| class.metadata.generation == generation) {
+        let wait = match classes::judge(&ctx, &class).await {
+            Ok(false) => return,
+            Ok(true) => classes::RECHECK,
+            Err(error) if error.class() == Class::Conflict => Duration::from_millis(500),
+            Err(error) => {
+                tracing::warn!(class = name, error = error.sentence(), "a SpaceClass could not be judged");
+                failures += 1;
+                error.retry_after(failures)
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// The spaces that the word of `class` concerns: those that name it or have it, and those that wait for a default.
+fn spaces_of(spaces: &reflector::Store<Guarded>, class: &str) -> Vec<ObjectRef<Guarded>> {
+    let concerned = |guarded: &Guarded| {
+        let DeserializeGuard(Ok(space)) = guarded else { return false };
+        let had = space.status.as_ref().and_then(|status| status.class_name.as_deref());
+        space.spec.class_name.as_deref().or(had).is_none_or(|name| name == class)
+    };
+    spaces.state_filter(|space| concerned(space)).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
+}
+
+/// When everything was listed: whoever has a namespace counts for its owner before anybody else is let in. Then the gate opens.
+async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Guarded>) {
+    if spaces.wait_until_ready().await.is_err() {
+        return;
+    }
+    ctx.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::Spaces).collect::<HashSet<_>>()).await;
+    for guarded in spaces.state() {
+        if let Ok(space) = &guarded.0 {
+            recall_one(&ctx, space);
+        }
+    }
+    ctx.store.set_listed(Source::Spaces);
+    tracing::info!(spaces = spaces.len(), "everything was listed; reconciling");
+}
+
+fn recall_one(ctx: &Context, space: &DeveloperSpace) {
+    let holds = ctx.store.namespace(&space.name_any()).is_some_and(|namespace| ownership(space, &namespace) == Ownership::Ours);
+    if let Some(class) = class_name(space, &ctx.store).filter(|_| holds) {
+        ctx.admissions.recall(space, &class);
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
+fn on_error(space: Arc<Guarded>, error: &Error, ctx: Arc<Context>) -> Action {
+    let failures = ctx.memory.failed(&space.name_any());
+    ctx.metrics.count("error");
+    let seed = u64::from(failures) ^ space.uid().unwrap_or_default().bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let spread = 1.0 + JITTER * f64::from(u32::try_from(seed % 1_000).unwrap_or_default()) / 1_000.0;
+    Action::requeue(error.retry_after(failures).mul_f64(spread))
+}
+
+fn log(result: &Result<(ObjectRef<Guarded>, Action), controller::Error<Error, kube::runtime::watcher::Error>>) {
+    match result {
+        Ok((space, _)) => tracing::debug!(space = space.name, "reconciled"),
+        Err(controller::Error::ReconcilerFailed(error, space)) => match error.class() {
+            Class::Conflict => tracing::debug!(space = space.name, error = error.sentence(), "the object moved; looking again"),
+            _ => tracing::warn!(space = space.name, error = error.sentence(), "a reconcile failed and is tried again"),
+        },
+        Err(controller::Error::ObjectNotFound(_)) => {}
+        Err(error) => tracing::warn!(%error, "the queue reported an error"),
+    }
+}

@@ -1,0 +1,91 @@
+//! What is known of one space and everything that belongs to it, at one moment.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use kube::ResourceExt;
+
+use super::{context::Context, store::Store};
+use crate::{
+    api::{DeveloperSpace, NamespaceRef, SpaceClass, conditions, conditions::types},
+    desired::{
+        SeenChild,
+        lifetime::{Outlook, outlook},
+        namespace::{Ownership, SeenNamespace, ownership},
+        term::{Rules, term},
+    },
+};
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The moment.
+    pub now: DateTime<Utc>,
+    /// Name of the class in force, whether it exists or not; none if there is no default either.
+    pub class_name: Option<String>,
+    /// The class, if it exists.
+    pub class: Option<Arc<SpaceClass>>,
+    /// The class's lifetime, if it can be read.
+    pub rules: Option<Rules>,
+    /// The namespace of the space's name, whosever it is.
+    pub namespace: Option<SeenNamespace>,
+    /// Whose it is; foreign where there is none.
+    pub ownership: Ownership,
+    /// Our objects in it.
+    pub children: Vec<SeenChild>,
+    /// Where the space stands in time.
+    pub outlook: Outlook,
+}
+
+/// What the operator has said of a class in its present generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClassVerdict {
+    /// Nothing yet.
+    Pending,
+    /// Spaces may use it.
+    Accepted,
+    /// They may not: reason and sentence.
+    Refused(String, String),
+}
+
+/// Looks everything up; asks nobody.
+pub fn observe(space: &DeveloperSpace, ctx: &Context) -> Observed {
+    let (name, now) = (space.name_any(), ctx.clock.now());
+    let class_name = class_name(space, &ctx.store);
+    let class = class_name.as_deref().and_then(|name| ctx.store.class(name));
+    let rules = class.as_ref().and_then(|class| Rules::of(&class.spec).ok());
+    let namespace = ctx.store.namespace(&name);
+    let ownership = namespace.as_ref().map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
+    let outlook = outlook(&term(space, rules.as_ref(), now), now);
+    Observed { now, class_name, class, rules, ownership, children: ctx.store.children(&name), namespace, outlook }
+}
+
+impl Observed {
+    /// The namespace, if it is the space's.
+    pub fn own_namespace(&self) -> Option<&SeenNamespace> {
+        self.namespace.as_ref().filter(|_| self.ownership == Ownership::Ours)
+    }
+
+    /// The namespace as status names it, if it is the space's.
+    pub fn namespace_ref(&self, name: &str) -> Option<NamespaceRef> {
+        self.own_namespace().map(|namespace| NamespaceRef { name: name.to_owned(), uid: namespace.uid.clone() })
+    }
+}
+
+/// The class that a space names; else the one that it has had; else the default.
+pub fn class_name(space: &DeveloperSpace, store: &Store) -> Option<String> {
+    let had = || space.status.as_ref().and_then(|status| status.class_name.clone());
+    space.spec.class_name.clone().or_else(had).or_else(|| store.default_class())
+}
+
+/// What stands in a class's status.
+pub fn class_verdict(class: &SpaceClass) -> ClassVerdict {
+    let Some(status) = &class.status else { return ClassVerdict::Pending };
+    match conditions::find(&status.conditions, types::ACCEPTED) {
+        Some(accepted) if accepted.observed_generation == class.metadata.generation => match accepted.status.as_str() {
+            "True" => ClassVerdict::Accepted,
+            _ => ClassVerdict::Refused(accepted.reason.clone(), accepted.message.clone()),
+        },
+        _ => ClassVerdict::Pending,
+    }
+}

@@ -1,0 +1,180 @@
+//! One space: observe → resolve → desire → diff → apply → report → next wake-up.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{
+    ResourceExt,
+    core::DeserializeGuard,
+    runtime::controller::Action,
+};
+
+use super::{
+    admissions::is_live,
+    context::Context,
+    error::Error,
+    expire, finalize,
+    observe::{ClassVerdict, Observed, class_verdict, observe},
+    provision::{Provisioned, provision},
+    report::{Report, report, undecodable, verdict_on},
+};
+use crate::{
+    api::{DeveloperSpace, NamespaceRef, conditions::Reason},
+    desired::{
+        Refusal, Resolved,
+        children::version,
+        collect::Step,
+        namespace::{Ownership, ownership},
+        resolve::{check_name, resolve},
+        status::Verdict,
+        term,
+    },
+};
+
+/// No reconcile takes longer.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The longest sleep: the wall clock is asked again at least this often, since it may be stepped and timers may not follow.
+const LONGEST_SLEEP: Duration = Duration::from_secs(600);
+
+/// While something is going away: events tell, and this is for one that got lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// How soon to look again when the store is behind our own write and no event came.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// Reconciles one space as the store has it.
+pub async fn reconcile(guarded: Arc<DeserializeGuard<DeveloperSpace>>, ctx: Arc<Context>) -> Result<Action, Error> {
+    ctx.store.ready().await;
+    let _running = ctx.metrics.begin();
+    let space = match &guarded.0 {
+        Ok(space) => space,
+        Err(broken) => return undecodable(&ctx, broken).await.map(|()| Action::await_change()),
+    };
+    let (name, seen) = (space.name_any(), version(&space.metadata));
+    if ctx.memory.is_stale(&name, seen) {
+        return Ok(Action::requeue(CATCH_UP));
+    }
+    let step = tokio::time::timeout(DEADLINE, take_step(space, &ctx)).await;
+    let action = step.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
+    ctx.memory.clear(&name, seen);
+    ctx.metrics.count("success");
+    Ok(action)
+}
+
+async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Error> {
+    let observed = observe(space, ctx);
+    if !is_live(space) {
+        withdraw(space, ctx);
+    }
+    if space.metadata.deletion_timestamp.is_some() {
+        finalize::finalize(ctx, space, &observed).await?;
+        return Ok(Action::requeue(LOOK_AGAIN));
+    }
+    let step = expire::next(space, &observed);
+    if step != Step::Live {
+        expire::carry_out(ctx, space, &observed, &step).await?;
+        return Ok(after(&step, &observed, ctx));
+    }
+    let resolved = match judge(space, &observed, ctx) {
+        Some(resolved) => resolved,
+        None => return Ok(Action::await_change()),
+    };
+    match resolved {
+        Err(refusal) => {
+            let said = Report::new(Verdict::new(refusal.reason, refusal.message), observed.namespace_ref(&space.name_any()));
+            report(ctx, space, &observed, said).await?;
+        }
+        Ok(resolved) => match provision(ctx, space, &observed, &resolved).await {
+            Ok(Provisioned { space, report: said }) => {
+                report(ctx, &space, &observed, said).await?;
+            }
+            Err(error) => return Err(explain(space, &observed, ctx, error).await),
+        },
+    }
+    Ok(after(&Step::Live, &observed, ctx))
+}
+
+/// What the space may have, or why not; `None` while its class was not judged yet: the class's event comes.
+fn judge(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<Result<Resolved, Refusal>> {
+    let judged = may_have(space, observed, ctx)?;
+    if judged.is_err() && observed.own_namespace().is_none() && judged.as_ref().err().is_some_and(|refusal| refusal.reason != Reason::OwnerLimitExceeded) {
+        withdraw(space, ctx);
+    }
+    Some(judged)
+}
+
+fn may_have(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<Result<Resolved, Refusal>> {
+    if let Err(refusal) = check_name(&space.name_any(), &ctx.protected) {
+        return Some(Err(refusal));
+    }
+    let (Some(class_name), Some(class)) = (&observed.class_name, &observed.class) else {
+        return Some(Err(class_not_found(observed, ctx)));
+    };
+    if let Some(refusal) = observed.rules.as_ref().and_then(|rules| term::refusal(space, rules, observed.now)) {
+        return Some(Err(refusal));
+    }
+    let resolved = match resolve(space, class_name, &class.spec) {
+        Ok(resolved) => resolved,
+        Err(refusal) => return Some(Err(refusal)),
+    };
+    match class_verdict(class) {
+        ClassVerdict::Pending => return None,
+        ClassVerdict::Refused(_, message) => {
+            return Some(Err(Refusal::new(Reason::RoleNotAllowed, format!("SpaceClass {class_name} is not accepted, and its administrator must mend it: {message}"))));
+        }
+        ClassVerdict::Accepted => {}
+    }
+    if ctx.admissions.admit(space, class_name, class.spec.max_spaces_per_owner) {
+        return Some(Ok(resolved));
+    }
+    let limit = class.spec.max_spaces_per_owner.unwrap_or_default();
+    let message = format!("{} has {limit} spaces of class {class_name} already, which is as many as it allows: delete one, or ask for another class", space.spec.owner);
+    Some(Err(Refusal::new(Reason::OwnerLimitExceeded, message)))
+}
+
+fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
+    let mut known = ctx.store.class_names();
+    known.sort();
+    let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("there are {}", known.join(", ")) };
+    let message = match &observed.class_name {
+        Some(name) => format!("SpaceClass {name} does not exist: set spec.className to one that does ({known}); what exists stays as it is"),
+        None => format!("there is no default SpaceClass: set spec.className ({known}), or ask the administrator to annotate one"),
+    };
+    Refusal::new(Reason::ClassNotFound, message)
+}
+
+/// Puts into the status what somebody has to mend, and hands the error on.
+async fn explain(space: &DeveloperSpace, observed: &Observed, ctx: &Context, error: Error) -> Error {
+    let name = space.name_any();
+    if let Some(verdict) = verdict_on(&error, ctx.memory.failures(&name)) {
+        let namespace = ctx.store.namespace(&name).filter(|seen| ownership(space, seen) == Ownership::Ours);
+        let namespace = namespace.map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid });
+        if let Err(second) = report(ctx, space, observed, Report::new(verdict, namespace)).await {
+            tracing::debug!(space = name, error = %second.sentence(), "the status could not be written either");
+        }
+    }
+    error
+}
+
+/// When time alone changes something.
+fn after(step: &Step, observed: &Observed, ctx: &Context) -> Action {
+    let wake = match step {
+        Step::Live => observed.outlook.wake,
+        Step::Keep(until) => Some(*until),
+        Step::Seal | Step::DeleteNamespace(_) | Step::AwaitNamespace(_) | Step::Forget => return Action::requeue(LOOK_AGAIN),
+    };
+    match wake {
+        None => Action::await_change(),
+        Some(wake) => {
+            let wait = (wake - ctx.clock.now()).to_std().unwrap_or_default();
+            Action::requeue(wait.min(LONGEST_SLEEP))
+        }
+    }
+}
+
+/// Takes a space out of its owner's count and wakes those that wait for the place.
+fn withdraw(space: &DeveloperSpace, ctx: &Context) {
+    for waiting in ctx.admissions.withdraw(&space.uid().unwrap_or_default()) {
+        ctx.nudges.nudge(waiting);
+    }
+}

@@ -1,0 +1,103 @@
+//! What the operator says of a space: status, Events. Written only when it differs.
+
+use kube::{
+    Api, ResourceExt,
+    api::{DynamicObject, Patch},
+    core::{ApiResource, error_boundary::InvalidObject},
+};
+use serde_json::{Value, json};
+
+use super::{apply::patch_params, context::Context, error::Error, observe::Observed};
+use crate::{
+    api::{
+        DeveloperSpace, NamespaceRef,
+        conditions::{Reason, types},
+    },
+    desired::{
+        children::version,
+        lifetime::Stage,
+        status::{self, Finding, Note, Verdict},
+    },
+};
+
+/// What is to be said.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What `Ready` is to say.
+    pub verdict: Verdict,
+    /// The namespace, if the space has one.
+    pub namespace: Option<NamespaceRef>,
+    /// Whether the time is up.
+    pub sealed: bool,
+    /// Events beside those that follow from the status.
+    pub notes: Vec<Note>,
+}
+
+impl Report {
+    /// A verdict on a live space.
+    pub fn new(verdict: Verdict, namespace: Option<NamespaceRef>) -> Self {
+        Self { verdict, namespace, sealed: false, notes: Vec::new() }
+    }
+}
+
+/// Writes the status, if it differs, with the resourceVersion of `space`; then tells the Events. The space as it is afterwards.
+pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, report: Report) -> Result<DeveloperSpace, Error> {
+    let Report { verdict, namespace, sealed, mut notes } = report;
+    let class_name = observed.class.as_ref().map(|class| class.name_any()).or_else(|| observed.class_name.clone());
+    let finding = Finding { space, class_name, namespace, outlook: &observed.outlook, sealed, verdict };
+    let new = status::next(&finding, observed.now);
+    let old = space.status.clone().unwrap_or_default();
+    let mut written = space.clone();
+    if new != old {
+        let name = space.name_any();
+        let patch = Patch::Merge(status::patch(&new, &space.resource_version().unwrap_or_default()));
+        let answer = ctx.spaces().patch_status(&name, &patch_params(), &patch).await;
+        written = answer.map_err(Error::api(format!("write the status of DeveloperSpace {name}")))?;
+        ctx.memory.wrote(&name, version(&written.metadata));
+        if matches!(observed.outlook.stage, Stage::Warn(_)) && !sealed {
+            ctx.metrics.warned();
+        }
+        notes.extend(status::notes(&old, &new));
+    }
+    ctx.recorder.publish(&ctx.client, space, new.namespace.as_ref(), &notes, observed.now).await;
+    Ok(written)
+}
+
+/// Says of a stored object that cannot be read why; the others are not concerned.
+pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Error> {
+    let name = broken.metadata.name.clone().unwrap_or_default();
+    let api: Api<DynamicObject> = Api::all_with(ctx.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
+    let live = api.get(&name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
+    let message = format!("the stored object cannot be read: {}; correct it with kubectl edit, nothing is done until then", broken.error);
+    let conditions = live.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+    let says = |condition: &Value| condition["type"] == types::READY && condition["status"] == "False" && condition["message"] == message.as_str();
+    if conditions.iter().any(says) {
+        return Ok(());
+    }
+    let condition = |type_, status| {
+        json!({
+            "type": type_, "status": status, "reason": Reason::InvalidSpec.as_str(), "message": message,
+            "observedGeneration": live.metadata.generation, "lastTransitionTime": crate::api::time::rfc3339(ctx.clock.now()),
+        })
+    };
+    let kept = conditions.into_iter().filter(|condition| condition["type"] != types::READY && condition["type"] != types::STALLED);
+    let conditions: Vec<Value> = kept.chain([condition(types::READY, "False"), condition(types::STALLED, "True")]).collect();
+    let patch = json!({
+        "metadata": {"resourceVersion": live.metadata.resource_version},
+        "status": {"observedGeneration": live.metadata.generation, "conditions": conditions},
+    });
+    let answer = api.patch_status(&name, &patch_params(), &Patch::Merge(patch)).await;
+    answer.map(|_| ()).map_err(Error::api(format!("write the status of DeveloperSpace {name}")))
+}
+
+/// A sentence and a reason for an error that somebody has to mend, or that lasts; none while patience may do.
+pub fn verdict_on(error: &Error, failures: u32) -> Option<Verdict> {
+    use super::error::Class;
+    match error.class() {
+        Class::Conflict => None,
+        Class::Vanishing => Some(Verdict::new(Reason::NamespaceTerminating, "the namespace is going away; it is made again when it is gone")),
+        Class::Forbidden | Class::Invalid => Some(Verdict::new(Reason::ApplyFailed, error.sentence())),
+        Class::Transient if failures >= 2 => Some(Verdict::new(Reason::ApplyFailed, error.sentence())),
+        Class::Transient => None,
+    }
+}

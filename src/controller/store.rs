@@ -1,0 +1,247 @@
+//! What is kept of the cluster: spaces and classes whole, everything else slim. Decisions read here and never ask the API server.
+//!
+//! Fed by `watch.rs`, and by the answers to our own writes, so that a reconcile sees what the last one wrote.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use k8s_openapi::{
+    api::core::v1::{Namespace, NamespaceStatus},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::ResourceExt;
+use tokio::sync::watch;
+
+use crate::{
+    api::{SpaceClass, names, time},
+    desired::{
+        ChildKind, SeenChild,
+        children::version,
+        metadata::SeenMetadata,
+        namespace::SeenNamespace,
+    },
+};
+
+/// What has to be listed before anything is decided: nothing is missing before every list has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// `SpaceClass`es.
+    Classes,
+    /// Namespaces.
+    Namespaces,
+    /// Children of one kind.
+    Children(ChildKind),
+    /// `DeveloperSpace`s.
+    Spaces,
+}
+
+/// All of them.
+pub const SOURCES: [Source; 7] = [
+    Source::Classes,
+    Source::Namespaces,
+    Source::Children(ChildKind::Quota),
+    Source::Children(ChildKind::Limits),
+    Source::Children(ChildKind::Network),
+    Source::Children(ChildKind::Binding),
+    Source::Spaces,
+];
+
+/// The store.
+#[derive(Debug)]
+pub struct Store {
+    inner: RwLock<Inner>,
+    listed: watch::Sender<HashSet<Source>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    classes: HashMap<String, Arc<SpaceClass>>,
+    namespaces: HashMap<String, SeenNamespace>,
+    children: HashMap<String, Vec<SeenChild>>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { inner: RwLock::default(), listed: watch::Sender::new(HashSet::new()) }
+    }
+}
+
+impl Store {
+    /// Waits until every source was listed once.
+    pub async fn ready(&self) {
+        self.listed(&SOURCES.into()).await;
+    }
+
+    /// Waits until each of `sources` was listed once.
+    pub async fn listed(&self, sources: &HashSet<Source>) {
+        let mut listed = self.listed.subscribe();
+        // The sender lives as long as `self`, so the wait cannot fail.
+        let _ = listed.wait_for(|listed| listed.is_superset(sources)).await;
+    }
+
+    /// Whether every source was listed once.
+    pub fn is_ready(&self) -> bool {
+        self.missing().is_empty()
+    }
+
+    /// The sources that were not listed yet.
+    pub fn missing(&self) -> Vec<Source> {
+        let listed = self.listed.borrow();
+        SOURCES.into_iter().filter(|source| !listed.contains(source)).collect()
+    }
+
+    /// Notes that a source was listed.
+    pub fn set_listed(&self, source: Source) {
+        self.listed.send_if_modified(|listed| listed.insert(source));
+    }
+
+    /// The class of that name.
+    pub fn class(&self, name: &str) -> Option<Arc<SpaceClass>> {
+        self.read().classes.get(name).cloned()
+    }
+
+    /// The class of spaces that name none: the youngest of those so annotated, as with storage classes.
+    pub fn default_class(&self) -> Option<String> {
+        let inner = self.read();
+        let annotated = inner.classes.values().filter(|class| class.annotations().get(names::ANNOTATION_DEFAULT_CLASS).is_some_and(|value| value == "true"));
+        let youngest = annotated.max_by_key(|class| (class.creation_timestamp().and_then(|stamp| time::from_k8s(&stamp)), class.name_any()));
+        youngest.map(|class| class.name_any())
+    }
+
+    /// Keeps a class.
+    pub fn put_class(&self, class: SpaceClass) {
+        self.write().classes.insert(class.name_any(), Arc::new(class));
+    }
+
+    /// Forgets a class.
+    pub fn remove_class(&self, name: &str) {
+        self.write().classes.remove(name);
+    }
+
+    /// The names of all classes.
+    pub fn class_names(&self) -> Vec<String> {
+        self.read().classes.keys().cloned().collect()
+    }
+
+    /// The namespace of that name.
+    pub fn namespace(&self, name: &str) -> Option<SeenNamespace> {
+        self.read().namespaces.get(name).cloned()
+    }
+
+    /// Keeps what is needed of a namespace; says whether that differs from what was kept.
+    pub fn put_namespace(&self, namespace: &Namespace) -> bool {
+        let seen = see_namespace(namespace);
+        let name = namespace.name_any();
+        let mut inner = self.write();
+        match inner.namespaces.get(&name) {
+            Some(kept) if kept.version > seen.version => false,
+            Some(kept) => {
+                let changed = SeenNamespace { version: seen.version, ..kept.clone() } != seen;
+                inner.namespaces.insert(name, seen);
+                changed
+            }
+            None => {
+                inner.namespaces.insert(name, seen);
+                true
+            }
+        }
+    }
+
+    /// Forgets the namespace of that name and UID.
+    pub fn remove_namespace(&self, name: &str, uid: &str) {
+        let mut inner = self.write();
+        if inner.namespaces.get(name).is_some_and(|kept| kept.uid == uid) {
+            inner.namespaces.remove(name);
+        }
+    }
+
+    /// After a list: forgets the namespaces that were not in it and names them.
+    pub fn retain_namespaces(&self, listed: &HashSet<String>) -> Vec<String> {
+        let mut inner = self.write();
+        let gone: Vec<String> = inner.namespaces.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+        gone.iter().for_each(|name| {
+            inner.namespaces.remove(name);
+        });
+        gone
+    }
+
+    /// The children in a namespace.
+    pub fn children(&self, namespace: &str) -> Vec<SeenChild> {
+        self.read().children.get(namespace).cloned().unwrap_or_default()
+    }
+
+    /// Keeps what is needed of a child; says whether that differs from what was kept.
+    pub fn put_child(&self, namespace: &str, seen: SeenChild) -> bool {
+        let mut inner = self.write();
+        let children = inner.children.entry(namespace.to_owned()).or_default();
+        match children.iter_mut().find(|kept| kept.kind == seen.kind && kept.name == seen.name) {
+            Some(kept) if kept.version > seen.version => false,
+            Some(kept) => {
+                let changed = kept.uid != seen.uid || kept.fingerprint != seen.fingerprint;
+                *kept = seen;
+                changed
+            }
+            None => {
+                children.push(seen);
+                true
+            }
+        }
+    }
+
+    /// Forgets the child of that kind, name and UID.
+    pub fn remove_child(&self, namespace: &str, kind: ChildKind, name: &str, uid: &str) {
+        self.retain_in(namespace, |kept| !(kept.kind == kind && &*kept.name == name && &*kept.uid == uid));
+    }
+
+    /// After a list: forgets the children of that kind that were not in it and names their namespaces.
+    pub fn retain_children(&self, kind: ChildKind, listed: &HashSet<(String, String)>) -> Vec<String> {
+        let namespaces: Vec<String> = self.read().children.keys().cloned().collect();
+        let is_listed = |namespace: &String, kept: &SeenChild| kept.kind != kind || listed.contains(&(namespace.clone(), kept.name.to_string()));
+        namespaces.into_iter().filter(|namespace| self.retain_in(namespace, |kept| is_listed(namespace, kept))).collect()
+    }
+
+    fn retain_in(&self, namespace: &str, keep: impl Fn(&SeenChild) -> bool) -> bool {
+        let mut inner = self.write();
+        let Some(children) = inner.children.get_mut(namespace) else { return false };
+        let before = children.len();
+        children.retain(keep);
+        let changed = children.len() != before;
+        if children.is_empty() {
+            inner.children.remove(namespace);
+        }
+        changed
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is kept of a namespace.
+pub fn see_namespace(namespace: &Namespace) -> SeenNamespace {
+    let ObjectMeta { uid, annotations, creation_timestamp, deletion_timestamp, .. } = &namespace.metadata;
+    let annotation = |key: &str| annotations.as_ref().and_then(|annotations| annotations.get(key)).cloned();
+    SeenNamespace {
+        uid: uid.clone().unwrap_or_default(),
+        version: version(&namespace.metadata),
+        created: creation_timestamp.as_ref().and_then(time::from_k8s).unwrap_or_default(),
+        claim: annotation(names::ANNOTATION_SPACE_UID),
+        adopt: annotation(names::ANNOTATION_ADOPT),
+        terminating: deletion_timestamp.as_ref().map(|_| namespace.status.as_ref().map(blocked_by).unwrap_or_default()),
+        metadata: SeenMetadata::of(&namespace.metadata),
+    }
+}
+
+/// What the namespace controller says still blocks a deletion,
+/// see `NamespaceConditionType` in <https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/namespace-v1/>.
+fn blocked_by(status: &NamespaceStatus) -> String {
+    let blocking = status.conditions.iter().flatten().filter(|condition| condition.status == "True");
+    let sentences: Vec<&str> = blocking.filter_map(|condition| condition.message.as_deref()).collect();
+    sentences.join("; ")
+}

@@ -1,0 +1,239 @@
+//! The watches. Each is a stream of its own with a back-off of its own; it feeds the store and yields the names of the spaces
+//! that have to be looked at.
+
+use std::{collections::HashSet, hash::Hash, sync::Arc};
+
+use futures::{Stream, StreamExt, future::ready, stream::BoxStream};
+use k8s_openapi::{
+    api::{
+        core::v1::{LimitRange, Namespace, ResourceQuota},
+        networking::v1::NetworkPolicy,
+        rbac::v1::RoleBinding,
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use super::{
+    admissions::Admissions,
+    context::Memory,
+    store::{Source, Store},
+};
+use crate::{
+    api::{DeveloperSpace, SpaceClass, names},
+    client::WATCH_TIMEOUT_SECONDS,
+    desired::{Child, ChildKind},
+};
+
+/// A stored space, readable or not.
+pub type Guarded = DeserializeGuard<DeveloperSpace>;
+
+/// Asks for a space to be looked at.
+#[derive(Clone, Debug)]
+pub struct Nudges(mpsc::UnboundedSender<String>);
+
+impl Nudges {
+    /// A sender, and the stream of names that comes out.
+    pub fn new() -> (Self, BoxStream<'static, String>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let stream = futures::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|name| (name, receiver)) });
+        (Self(sender), stream.boxed())
+    }
+
+    /// Asks for the space of that name.
+    pub fn nudge(&self, name: String) {
+        // Nobody listens only while the process ends, or in a one-shot run.
+        let _ = self.0.send(name);
+    }
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
+}
+
+/// Watches one kind for ever; errors are logged and waited out.
+fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+    K::DynamicType: Default,
+{
+    let kind = K::kind(&K::DynamicType::default()).into_owned();
+    watcher(api, config).default_backoff().filter_map(move |event| {
+        let event = event.inspect_err(|error| tracing::warn!(kind, %error, "a watch failed and is tried again")).ok();
+        ready(event)
+    })
+}
+
+/// What a list in progress has brought.
+struct Listing<T>(Option<HashSet<T>>);
+
+impl<T: Hash + Eq> Listing<T> {
+    fn new() -> Self {
+        Self(None)
+    }
+
+    fn begin(&mut self) {
+        self.0 = Some(HashSet::new());
+    }
+
+    fn note(&mut self, item: T) {
+        if let Some(items) = &mut self.0 {
+            items.insert(item);
+        }
+    }
+
+    fn end(&mut self) -> HashSet<T> {
+        self.0.take().unwrap_or_default()
+    }
+}
+
+/// Namespaces: all of them, since one that is not ours yet can be in a space's way or be handed over.
+pub fn namespaces(client: &Client, store: Arc<Store>) -> BoxStream<'static, String> {
+    let mut listing = Listing::new();
+    let mut changed = move |event: Event<Namespace>| match event {
+        Event::Init => {
+            listing.begin();
+            Vec::new()
+        }
+        Event::InitApply(namespace) | Event::Apply(namespace) => {
+            let name = namespace.name_any();
+            listing.note(name.clone());
+            if store.put_namespace(&namespace) { vec![name] } else { Vec::new() }
+        }
+        Event::Delete(namespace) => {
+            let name = namespace.name_any();
+            store.remove_namespace(&name, &namespace.uid().unwrap_or_default());
+            vec![name]
+        }
+        Event::InitDone => {
+            let gone = store.retain_namespaces(&listing.end());
+            store.set_listed(Source::Namespaces);
+            gone
+        }
+    };
+    events(Api::<Namespace>::all(client.clone()), config()).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+}
+
+/// Our children of all kinds.
+pub fn children(client: &Client, store: &Arc<Store>) -> BoxStream<'static, String> {
+    let streams = [
+        child_kind::<ResourceQuota>(client, store, ChildKind::Quota),
+        child_kind::<LimitRange>(client, store, ChildKind::Limits),
+        child_kind::<NetworkPolicy>(client, store, ChildKind::Network),
+        child_kind::<RoleBinding>(client, store, ChildKind::Binding),
+    ];
+    futures::stream::select_all(streams).boxed()
+}
+
+fn child_kind<K>(client: &Client, store: &Arc<Store>, kind: ChildKind) -> BoxStream<'static, String>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static + Into<Child>,
+{
+    let store = store.clone();
+    let mut listing = Listing::new();
+    let mut changed = move |event: Event<K>| match event {
+        Event::Init => {
+            listing.begin();
+            Vec::new()
+        }
+        Event::InitApply(object) | Event::Apply(object) => {
+            let namespace = object.namespace().unwrap_or_default();
+            let seen = object.into().seen();
+            listing.note((namespace.clone(), seen.name.to_string()));
+            if store.put_child(&namespace, seen) { vec![namespace] } else { Vec::new() }
+        }
+        Event::Delete(object) => {
+            let namespace = object.namespace().unwrap_or_default();
+            store.remove_child(&namespace, kind, &object.name_any(), &object.uid().unwrap_or_default());
+            vec![namespace]
+        }
+        Event::InitDone => {
+            let gone = store.retain_children(kind, &listing.end());
+            store.set_listed(Source::Children(kind));
+            gone
+        }
+    };
+    let config = config().labels(&names::managed_selector());
+    events(Api::<K>::all(client.clone()), config).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+}
+
+/// Classes: yields the names of those whose word for spaces changed.
+pub fn classes(client: &Client, store: Arc<Store>) -> BoxStream<'static, String> {
+    let mut listing = Listing::new();
+    let mut changed = move |event: Event<DeserializeGuard<SpaceClass>>| match event {
+        Event::Init => {
+            listing.begin();
+            Vec::new()
+        }
+        Event::InitApply(guarded) | Event::Apply(guarded) => {
+            let name = guarded.name_any();
+            listing.note(name.clone());
+            match guarded.0 {
+                Ok(class) => put_class(&store, class),
+                Err(broken) => {
+                    tracing::warn!(class = name, error = broken.error, "a stored SpaceClass cannot be read; spaces of it wait");
+                    store.remove_class(&name);
+                    vec![name]
+                }
+            }
+        }
+        Event::Delete(guarded) => {
+            store.remove_class(&guarded.name_any());
+            vec![guarded.name_any()]
+        }
+        Event::InitDone => {
+            let listed = listing.end();
+            let gone: Vec<String> = store.class_names().into_iter().filter(|name| !listed.contains(name)).collect();
+            gone.iter().for_each(|name| store.remove_class(name));
+            store.set_listed(Source::Classes);
+            gone
+        }
+    };
+    events(Api::<DeserializeGuard<SpaceClass>>::all(client.clone()), config()).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+}
+
+/// Keeps a class; names it unless only what spaces do not read has changed.
+fn put_class(store: &Store, mut class: SpaceClass) -> Vec<String> {
+    class.metadata.managed_fields = None;
+    let name = class.name_any();
+    let told = |class: &SpaceClass| {
+        let SpaceClass { metadata, spec, status } = class.clone();
+        (metadata.annotations, spec, status.map(|status| status.conditions), metadata.generation, metadata.uid)
+    };
+    let same = store.class(&name).is_some_and(|kept| told(&kept) == told(&class));
+    store.put_class(class);
+    if same { Vec::new() } else { vec![name] }
+}
+
+/// Spaces, for the controller's own store; keeps the count per owner true on the way.
+pub fn spaces(client: &Client, admissions: Arc<Admissions>, memory: Arc<Memory>, nudges: Nudges) -> BoxStream<'static, watcher::Result<Event<Guarded>>> {
+    let mut listing = Listing::new();
+    let wake = move |names: Vec<String>| names.into_iter().for_each(|name| nudges.nudge(name));
+    watcher(Api::<Guarded>::all(client.clone()), config())
+        .default_backoff()
+        .modify(strip)
+        .inspect(move |event| match event {
+            Ok(Event::Init) => listing.begin(),
+            Ok(Event::InitApply(space)) => listing.note(space.uid().unwrap_or_default()),
+            Ok(Event::InitDone) => wake(admissions.retain(&listing.end())),
+            Ok(Event::Delete(space)) => {
+                memory.forget(&space.name_any());
+                wake(admissions.withdraw(&space.uid().unwrap_or_default()));
+            }
+            Ok(Event::Apply(_)) => {}
+            Err(error) => tracing::warn!(kind = "DeveloperSpace", %error, "a watch failed and is tried again"),
+        })
+        .boxed()
+}
+
+fn strip(space: &mut Guarded) {
+    space.managed_fields_mut().clear();
+}

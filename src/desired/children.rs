@@ -1,0 +1,193 @@
+//! The objects in a space's namespace, and the fingerprints by which they are compared without being kept.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use k8s_openapi::{
+    api::{
+        core::v1::{LimitRange, ResourceQuota},
+        networking::v1::NetworkPolicy,
+        rbac::v1::RoleBinding,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use serde_json::{Value, json};
+
+use super::{limit_range, network_policy, quota, role_bindings};
+use crate::api::names;
+
+/// The kinds of object that are made in a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ChildKind {
+    /// `ResourceQuota`.
+    Quota,
+    /// `LimitRange`.
+    Limits,
+    /// `NetworkPolicy`.
+    Network,
+    /// `RoleBinding`.
+    Binding,
+}
+
+impl ChildKind {
+    /// The kind as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quota => "ResourceQuota",
+            Self::Limits => "LimitRange",
+            Self::Network => "NetworkPolicy",
+            Self::Binding => "RoleBinding",
+        }
+    }
+}
+
+/// All children of one space.
+#[derive(Clone, Debug, Default)]
+pub struct Children {
+    /// Limits on what the namespace may use; none where the class has no quota.
+    pub quota: Option<ResourceQuota>,
+    /// Limits and defaults of its pods; none where nothing is limited.
+    pub limits: Option<LimitRange>,
+    /// Its isolation; none with `isolation: None`.
+    pub network: Option<NetworkPolicy>,
+    /// Who may work in it, one binding a role.
+    pub bindings: Vec<RoleBinding>,
+}
+
+/// One child, whatever its kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Child {
+    /// `ResourceQuota`.
+    Quota(ResourceQuota),
+    /// `LimitRange`.
+    Limits(LimitRange),
+    /// `NetworkPolicy`.
+    Network(NetworkPolicy),
+    /// `RoleBinding`.
+    Binding(RoleBinding),
+}
+
+/// What a child says, normalised and hashed. Equal fingerprints mean that there is nothing to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// What can be repaired in place: our labels and the content.
+    pub content: u64,
+    /// What the server refuses to change (a roleRef, a quota's scopes): another value means another object.
+    pub identity: u64,
+}
+
+/// What is kept of a child that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenChild {
+    /// Its kind.
+    pub kind: ChildKind,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its UID.
+    pub uid: Box<str>,
+    /// Its resourceVersion, as the number that it is in etcd.
+    pub version: u64,
+    /// What it says.
+    pub fingerprint: Fingerprint,
+}
+
+impl Child {
+    /// The kind.
+    pub fn kind(&self) -> ChildKind {
+        match self {
+            Self::Quota(_) => ChildKind::Quota,
+            Self::Limits(_) => ChildKind::Limits,
+            Self::Network(_) => ChildKind::Network,
+            Self::Binding(_) => ChildKind::Binding,
+        }
+    }
+
+    /// The metadata.
+    pub fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Quota(quota) => &quota.metadata,
+            Self::Limits(limits) => &limits.metadata,
+            Self::Network(network) => &network.metadata,
+            Self::Binding(binding) => &binding.metadata,
+        }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.metadata().name.as_deref().unwrap_or_default()
+    }
+
+    /// What the child says, in the form in which desired and existing are compared.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let (content, identity) = match self {
+            Self::Quota(quota) => quota::comparable(quota),
+            Self::Limits(limits) => limit_range::comparable(limits),
+            Self::Network(network) => network_policy::comparable(network),
+            Self::Binding(binding) => role_bindings::comparable(binding),
+        };
+        let labels = self.metadata().labels.as_ref();
+        let ours: Vec<_> =
+            [names::LABEL_MANAGED_BY, names::LABEL_SPACE, names::LABEL_CLASS].map(|key| labels.and_then(|labels| labels.get(key))).into();
+        Fingerprint { content: hash(&json!([ours, content])), identity: hash(&identity) }
+    }
+
+    /// The JSON patch (RFC 6902) that makes an existing object with that UID say what this one does; refused for any other UID.
+    /// Others' labels and annotations stay.
+    pub fn repair(&self, uid: &str) -> Value {
+        let (path, content) = match self {
+            Self::Quota(quota) => ("/spec/hard", json!(quota.spec.as_ref().and_then(|spec| spec.hard.as_ref()))),
+            Self::Limits(limits) => ("/spec", json!(limits.spec)),
+            Self::Network(network) => ("/spec", json!(network.spec)),
+            Self::Binding(binding) => ("/subjects", json!(binding.subjects)),
+        };
+        let mut patch = vec![json!({"op": "test", "path": "/metadata/uid", "value": uid}), json!({"op": "add", "path": path, "value": content})];
+        for (key, value) in self.metadata().labels.iter().flatten() {
+            let escaped = key.replace('~', "~0").replace('/', "~1");
+            patch.push(json!({"op": "add", "path": format!("/metadata/labels/{escaped}"), "value": value}));
+        }
+        Value::Array(patch)
+    }
+
+    /// What is kept of an object that the API server answered with.
+    pub fn seen(&self) -> SeenChild {
+        let metadata = self.metadata();
+        SeenChild {
+            kind: self.kind(),
+            name: self.name().into(),
+            uid: metadata.uid.as_deref().unwrap_or_default().into(),
+            version: version(metadata),
+            fingerprint: self.fingerprint(),
+        }
+    }
+}
+
+/// An object's resourceVersion as a number; 0 if it has none.
+pub fn version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+/// Metadata of a child.
+pub(super) fn child_metadata(name: &str, labels: &BTreeMap<String, String>) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), labels: Some(labels.clone()), ..ObjectMeta::default() }
+}
+
+/// A hash that is stable within a process; objects are compared in memory only.
+pub(super) fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+macro_rules! child_from {
+    ($($object:ident => $variant:ident),*) => {$(
+        impl From<$object> for Child {
+            fn from(object: $object) -> Self {
+                Self::$variant(object)
+            }
+        }
+    )*};
+}
+
+child_from!(ResourceQuota => Quota, LimitRange => Limits, NetworkPolicy => Network, RoleBinding => Binding);

@@ -1,0 +1,110 @@
+//! Whether a `SpaceClass` makes sense, so that an administrator sees a mistake at the class and not in a hundred spaces.
+
+use std::collections::BTreeSet;
+
+use super::{limit_range, quota, role_bindings::owner_role, term::Rules};
+use crate::api::{SpaceClassSpec, duration::{Ttl, format_duration}, names};
+
+/// The error is a sentence that names the field and says what to change.
+pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
+    check_lifetime(class)?;
+    let hard = class.quota.as_ref().map(|quota| quota.hard.clone()).unwrap_or_default();
+    class.quota.as_ref().map_or(Ok(()), quota::check_class)?;
+    limit_range::complete(&class.limit_range, &hard)?;
+    check_metadata(class)
+}
+
+/// The ClusterRoles that the operator must be allowed to bind.
+pub fn cluster_roles(class: &SpaceClassSpec) -> BTreeSet<String> {
+    let roles = class.roles.iter().map(|role| role.cluster_role.clone());
+    roles.chain([owner_role(class).to_owned()]).collect()
+}
+
+/// Whether a space's own labels and annotations may never use `key`, whatever its class allows: keys that rule the cluster, and ours.
+pub fn is_reserved(key: &str) -> bool {
+    let Some((domain, _)) = key.split_once('/') else { return false };
+    ["kubernetes.io", "k8s.io", names::GROUP, "openshift.io", "istio.io"].iter().any(|reserved| domain == *reserved || domain.ends_with(&format!(".{reserved}")))
+}
+
+fn check_lifetime(class: &SpaceClassSpec) -> Result<(), String> {
+    let rules = Rules::of(class)?;
+    match (rules.default_ttl, rules.max_ttl) {
+        (Some(Ttl::Never), _) if !rules.allow_never => Err("lifetime.defaultTTL is never, which needs lifetime.allowNever: true".into()),
+        (Some(Ttl::After(default)), Some(max)) if default > max => {
+            Err(format!("lifetime.defaultTTL {} is longer than lifetime.maxTTL {}: shorten the one or lengthen the other", format_duration(default), format_duration(max)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
+    let Some(metadata) = &class.metadata else { return Ok(()) };
+    for (field, keys) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
+        for key in keys.keys() {
+            if !names::is_qualified_key(key) {
+                return Err(format!("metadata.{field}: {key:?} is not a key, for example example.com/tier"));
+            }
+            if key == names::LABEL_NAMESPACE_NAME || key == names::LABEL_MANAGED_BY || key.starts_with(names::POD_SECURITY_PREFIX) || key.starts_with("developerspace.dev/") {
+                return Err(format!("metadata.{field}: {key} is written by the operator or the API server; use podSecurity for Pod Security levels"));
+            }
+        }
+    }
+    let bad = metadata.allowed_keys.iter().find(|pattern| !names::is_qualified_key(&pattern.replace('*', "x")));
+    bad.map_or(Ok(()), |pattern| Err(format!("metadata.allowedKeys: {pattern:?} is not a key or a prefix and a star, for example example.com/*")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn judge(value: Value) -> Result<(), String> {
+        check(&serde_json::from_value(value).unwrap())
+    }
+
+    #[test]
+    fn sensible_classes_pass() {
+        for class in [
+            json!({}),
+            json!({"lifetime": {"defaultTTL": "7d", "maxTTL": "1w"}}),
+            json!({"lifetime": {"defaultTTL": "never", "allowNever": true}}),
+            json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 3}}, "metadata": {"allowedKeys": ["example.com/*", "*"]}}),
+        ] {
+            assert_eq!(judge(class.clone()), Ok(()), "{class}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (class, says) in [
+            (json!({"lifetime": {"defaultTTL": "8d", "maxTTL": "1w"}}), "longer than lifetime.maxTTL"),
+            (json!({"lifetime": {"defaultTTL": "never"}}), "allowNever"),
+            (json!({"lifetime": {"warnBefore": ["soon"]}}), "lifetime.warnBefore"),
+            (json!({"quota": {"hard": {"cores": 3}}}), "quota.hard cores"),
+            (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}), "below quota.hard"),
+            (json!({"limitRange": [{"type": "Container", "min": {"cpu": 3}, "max": {"cpu": 2}}]}), "above"),
+            (json!({"metadata": {"labels": {"developerspace.dev/owner": "x"}}}), "written by the operator"),
+            (json!({"metadata": {"labels": {"a b": "x"}}}), "is not a key"),
+            (json!({"metadata": {"allowedKeys": ["a/b/*"]}}), "allowedKeys"),
+        ] {
+            let sentence = judge(class.clone()).unwrap_err();
+            assert!(sentence.contains(says), "{class}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn reserved_keys_cover_subdomains() {
+        for (key, reserved) in [
+            ("pod-security.kubernetes.io/enforce", true),
+            ("kubernetes.io/metadata.name", true),
+            ("developerspace.dev/space", true),
+            ("sub.k8s.io/x", true),
+            ("example.com/tier", false),
+            ("notkubernetes.io/x", false),
+            ("tier", false),
+        ] {
+            assert_eq!(is_reserved(key), reserved, "{key}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Labels and annotations: what is wanted, what was seen, and whether that is the same.
+//!
+//! Keys of others stay. A key that we wrote once and want no longer is found by the field manager's entry, see
+//! `docs/adr/0001-children-by-post-and-json-patch.md`.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Map, Value, json};
+
+use super::children::hash;
+use crate::api::names;
+
+/// Labels and annotations that we write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Which of the two maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Which {
+    Labels,
+    Annotations,
+}
+
+/// One key that exists, hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    key: u64,
+    value: u64,
+    ours: bool,
+}
+
+/// What is kept of an object's labels and annotations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenMetadata(Box<[Entry]>);
+
+impl SeenMetadata {
+    /// Keeps what is needed of `object`, whose managed fields must still be there.
+    pub fn of(object: &ObjectMeta) -> Self {
+        let owned = Owned::of(object);
+        let entry = |which: Which, key: &String, value: &String| Entry { key: hash(&(which, key)), value: hash(value), ours: owned.has(which, key) };
+        let labels = object.labels.iter().flatten().map(|(key, value)| entry(Which::Labels, key, value));
+        let annotations = object.annotations.iter().flatten().map(|(key, value)| entry(Which::Annotations, key, value));
+        Self(labels.chain(annotations).collect())
+    }
+
+    /// Whether all that is wanted is there, and nothing of ours that is not wanted.
+    pub fn matches(&self, wanted: &Metadata) -> bool {
+        let wanted: BTreeMap<u64, u64> = wanted.entries().map(|(which, key, value)| (hash(&(which, key)), hash(value))).collect();
+        let present = self.0.iter().filter(|entry| wanted.get(&entry.key) == Some(&entry.value)).count();
+        present == wanted.len() && self.0.iter().all(|entry| !entry.ours || wanted.contains_key(&entry.key))
+    }
+}
+
+impl Metadata {
+    fn entries(&self) -> impl Iterator<Item = (Which, &String, &String)> {
+        let labels = self.labels.iter().map(|(key, value)| (Which::Labels, key, value));
+        labels.chain(self.annotations.iter().map(|(key, value)| (Which::Annotations, key, value)))
+    }
+
+    /// The merge patch (RFC 7386) that makes `live` carry exactly this of ours. It carries the UID, so another object refuses it.
+    pub fn patch(&self, live: &ObjectMeta) -> Value {
+        let owned = Owned::of(live);
+        let section = |which: Which, wanted: &BTreeMap<String, String>, present: Option<&BTreeMap<String, String>>| -> Map<String, Value> {
+            let stale = present.into_iter().flatten().filter(|(key, _)| !wanted.contains_key(*key) && owned.has(which, key));
+            let fresh = wanted.iter().filter(|(key, value)| present.and_then(|present| present.get(*key)) != Some(*value));
+            stale.map(|(key, _)| (key.clone(), Value::Null)).chain(fresh.map(|(key, value)| (key.clone(), json!(value)))).collect()
+        };
+        json!({"metadata": {
+            "uid": live.uid,
+            "labels": section(Which::Labels, &self.labels, live.labels.as_ref()),
+            "annotations": section(Which::Annotations, &self.annotations, live.annotations.as_ref()),
+        }})
+    }
+
+    /// The keys of ours in `live`, whatever we may want now: what must go when it is let go.
+    pub fn release(live: &ObjectMeta) -> Value {
+        let prefixed = |key: &str| key.starts_with("developerspace.dev/");
+        let mut patch = Self::default().patch(live);
+        for (section, present) in [("labels", &live.labels), ("annotations", &live.annotations)] {
+            for key in present.iter().flat_map(|map| map.keys()).filter(|key| prefixed(key) || *key == names::LABEL_MANAGED_BY) {
+                patch["metadata"][section][key.as_str()] = Value::Null;
+            }
+        }
+        patch
+    }
+}
+
+/// The keys that our field manager owns, from `metadata.managedFields`.
+struct Owned<'a>(Vec<&'a Value>);
+
+impl<'a> Owned<'a> {
+    fn of(object: &'a ObjectMeta) -> Self {
+        let ours = object.managed_fields.iter().flatten().filter(|entry| entry.manager.as_deref() == Some(names::FIELD_MANAGER));
+        Self(ours.filter_map(|entry| entry.fields_v1.as_ref()).filter_map(|fields| fields.0.get("f:metadata")).collect())
+    }
+
+    fn has(&self, which: Which, key: &str) -> bool {
+        let section = match which {
+            Which::Labels => "f:labels",
+            Which::Annotations => "f:annotations",
+        };
+        let key = format!("f:{key}");
+        self.0.iter().any(|metadata| metadata.get(section).is_some_and(|section| section.get(&key).is_some()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(value: Value) -> ObjectMeta {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn wanted() -> Metadata {
+        Metadata { labels: [("team".into(), "payments".into())].into(), annotations: [("mail".into(), "p@example.com".into())].into() }
+    }
+
+    /// We own team, tier and mail; somebody else owns colour.
+    fn seen() -> ObjectMeta {
+        live(json!({
+            "uid": "u1", "labels": {"team": "payments", "colour": "red", "tier": "old"}, "annotations": {"mail": "p@example.com"},
+            "managedFields": [
+                {"manager": "developerspace-operator", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {".": {}, "f:team": {}, "f:tier": {}}, "f:annotations": {"f:mail": {}}}}},
+                {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:colour": {}}}}},
+            ],
+        }))
+    }
+
+    #[test]
+    fn a_stale_key_of_ours_is_found_and_removed_while_others_stay() {
+        assert!(!SeenMetadata::of(&seen()).matches(&wanted()));
+        assert_eq!(wanted().patch(&seen()), json!({"metadata": {"uid": "u1", "labels": {"tier": null}, "annotations": {}}}));
+        let mut clean = seen();
+        clean.labels.as_mut().unwrap().remove("tier");
+        assert!(SeenMetadata::of(&clean).matches(&wanted()));
+    }
+
+    #[test]
+    fn a_changed_or_missing_key_is_found_and_set() {
+        for change in [Some("other"), None] {
+            let mut object = seen();
+            let labels = object.labels.as_mut().unwrap();
+            labels.remove("tier");
+            match change {
+                Some(value) => labels.insert("team".into(), value.into()),
+                None => labels.remove("team"),
+            };
+            assert!(!SeenMetadata::of(&object).matches(&wanted()), "{change:?}");
+            assert_eq!(wanted().patch(&object)["metadata"]["labels"], json!({"team": "payments"}));
+        }
+    }
+
+    #[test]
+    fn letting_go_takes_ours_and_leaves_theirs() {
+        let mut object = seen();
+        object.labels.as_mut().unwrap().insert(names::LABEL_SPACE.into(), "x".into());
+        let patch = Metadata::release(&object);
+        assert_eq!(patch["metadata"]["labels"], json!({"team": null, "tier": null, "developerspace.dev/space": null}));
+        assert_eq!(patch["metadata"]["annotations"], json!({"mail": null}));
+    }
+}

@@ -1,0 +1,80 @@
+//! PURE decisions: plain data and `now` in, plain data out. No async, no clock, no client, no environment.
+//!
+//! [`resolve`] turns a space and its class into what the space may have, or a refusal; [`desire`] builds the objects;
+//! [`diff`] says what must be written; [`lifetime`] says what time it is in the space's life; [`status`] says what to tell.
+
+pub mod annotated;
+pub mod class;
+pub mod collect;
+pub mod deletion_limit;
+pub mod diff;
+pub mod lifetime;
+pub mod limit_range;
+pub mod metadata;
+pub mod namespace;
+pub mod network_policy;
+pub mod owner_limit;
+pub mod quota;
+pub mod resolve;
+pub mod role_bindings;
+pub mod status;
+pub mod term;
+
+pub mod children;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+pub use children::{Child, ChildKind, Children, Fingerprint, SeenChild};
+pub use resolve::{Resolved, resolve};
+
+use crate::api::{DeveloperSpace, conditions::Reason, names};
+
+/// Why a space does not get what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Reason of `Ready=False`.
+    pub reason: Reason,
+    /// A sentence that says what to change.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with that reason and sentence.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// Everything that a space is to have.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// Labels and annotations of the namespace.
+    pub namespace: metadata::Metadata,
+    /// The objects in it.
+    pub children: Children,
+}
+
+/// Builds what `resolved` describes, for a namespace that is collected at `expires_at`.
+pub fn desire(space: &DeveloperSpace, resolved: &Resolved, expires_at: Option<DateTime<Utc>>) -> Desired {
+    let labels = child_labels(space, &resolved.class_name);
+    Desired {
+        namespace: namespace::metadata(space, resolved, expires_at),
+        children: Children {
+            quota: quota::build(&resolved.quota, &labels),
+            limits: limit_range::build(&resolved.limits, &labels),
+            network: network_policy::build(&resolved.network, &labels),
+            bindings: role_bindings::build(&space.spec, resolved, &labels),
+        },
+    }
+}
+
+/// The labels of everything that is made for a space.
+fn child_labels(space: &DeveloperSpace, class_name: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (names::LABEL_MANAGED_BY.to_owned(), names::OPERATOR.to_owned()),
+        (names::LABEL_SPACE.to_owned(), space.metadata.name.clone().unwrap_or_default()),
+        (names::LABEL_CLASS.to_owned(), class_name.to_owned()),
+    ])
+}

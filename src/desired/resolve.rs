@@ -1,0 +1,84 @@
+//! What a space may have under its class, or why not.
+
+use super::{
+    Refusal, class,
+    limit_range::complete,
+    quota::{self, Hard},
+    role_bindings::{self, Roles},
+};
+use crate::api::{
+    ClassMetadata, DeveloperSpace, LimitRangeItem, Network, PodSecurity, SpaceClassSpec,
+    conditions::Reason,
+    names::{self, ProtectedNamespaces},
+};
+
+/// What a space has: the class's word and the space's overrides, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// The class in force.
+    pub class_name: String,
+    /// Hard limits.
+    pub quota: Hard,
+    /// Limits and defaults of pods.
+    pub limits: Vec<LimitRangeItem>,
+    /// Isolation.
+    pub network: Network,
+    /// Pod Security levels.
+    pub pod_security: Option<PodSecurity>,
+    /// The class's own labels and annotations.
+    pub metadata: ClassMetadata,
+    /// ClusterRoles in use.
+    pub roles: Roles,
+}
+
+/// Judges `space` under `class`. Nothing of an invalid spec is carried out.
+pub fn resolve(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec) -> Result<Resolved, Refusal> {
+    let invalid = |message: String| Refusal::new(Reason::InvalidSpec, message);
+    class::check(class).map_err(|problem| invalid(format!("SpaceClass {class_name} is not accepted, and its administrator must mend it: {problem}")))?;
+    check_keys(space, class.metadata.as_ref())?;
+    let roles = role_bindings::roles(&space.spec, class)?;
+    let quota = quota::merge(class.quota.as_ref(), &space.spec.quota)?;
+    let items = if space.spec.limit_range.is_empty() { &class.limit_range } else { &space.spec.limit_range };
+    let limits = complete(items, &quota).map_err(|problem| invalid(format!("spec.{problem}")))?;
+    Ok(Resolved {
+        class_name: class_name.to_owned(),
+        quota,
+        limits,
+        network: class.network.clone(),
+        pod_security: class.pod_security,
+        metadata: class.metadata.clone().unwrap_or_default(),
+        roles,
+    })
+}
+
+/// Names that no space may have, whoever asks.
+pub fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), Refusal> {
+    if protected.contains(name) {
+        let message = format!("namespace {name} is protected on this cluster: delete this DeveloperSpace and choose another name");
+        return Err(Refusal::new(Reason::NamespaceConflict, message));
+    }
+    Ok(())
+}
+
+fn check_keys(space: &DeveloperSpace, metadata: Option<&ClassMetadata>) -> Result<(), Refusal> {
+    let allowed = metadata.map(|metadata| metadata.allowed_keys.as_slice()).unwrap_or_default();
+    for (field, map) in [("labels", &space.spec.labels), ("annotations", &space.spec.annotations)] {
+        for (key, value) in map {
+            let refuse = |why: &str| Refusal::new(Reason::InvalidSpec, format!("spec.{field} {key:?}: {why}"));
+            if !names::is_qualified_key(key) {
+                return Err(refuse("not a key; write for example example.com/tier"));
+            }
+            if class::is_reserved(key) || key == names::LABEL_MANAGED_BY {
+                return Err(refuse("this key belongs to Kubernetes, to the platform or to this operator and cannot be set by a space"));
+            }
+            if !allowed.iter().any(|pattern| names::matches_pattern(pattern, key)) {
+                let choice = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
+                return Err(refuse(&format!("the class does not allow this key; it allows {choice}")));
+            }
+            if field == "labels" && !names::is_label_value(value) {
+                return Err(refuse("the value is not a label value: at most 63 letters, digits, dashes, dots and underscores"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! The `RoleBindings`: one for the owner, one for each role that members have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject as K8sSubject};
+use serde_json::{Value, json};
+
+use super::{Refusal, children::child_metadata, resolve::Resolved};
+use crate::api::{DeveloperSpaceSpec, SpaceClassSpec, Subject, SubjectKind, conditions::Reason, names};
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// Role name to ClusterRole, for the owner and for each role that a member has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// The owner's ClusterRole.
+    pub owner: String,
+    /// ClusterRoles by role name, those in use only.
+    pub members: BTreeMap<String, String>,
+}
+
+/// The roles that `space` uses, each allowed by `class`.
+pub fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> Result<Roles, Refusal> {
+    let mut members = BTreeMap::new();
+    for member in &space.members {
+        let Some(role) = class.roles.iter().find(|role| role.name == member.role) else {
+            let allowed: Vec<_> = class.roles.iter().map(|role| role.name.as_str()).collect();
+            let choice = if allowed.is_empty() { "the class has no roles for members".to_owned() } else { format!("choose one of {}", allowed.join(", ")) };
+            let message = format!("spec.members: role {:?} of {} is not one of the class's: {choice}", member.role, member.subject());
+            return Err(Refusal::new(Reason::RoleNotAllowed, message));
+        };
+        members.insert(role.name.clone(), role.cluster_role.clone());
+    }
+    Ok(Roles { owner: owner_role(class).to_owned(), members })
+}
+
+/// The ClusterRole of owners: by role name if the class has one of that name, else a ClusterRole itself.
+pub fn owner_role(class: &SpaceClassSpec) -> &str {
+    let named = class.roles.iter().find(|role| role.name == class.owner_role);
+    named.map_or(class.owner_role.as_str(), |role| role.cluster_role.as_str())
+}
+
+/// All bindings of a space; subjects sorted and each named once.
+pub(super) fn build(space: &DeveloperSpaceSpec, resolved: &Resolved, labels: &BTreeMap<String, String>) -> Vec<RoleBinding> {
+    let owner = binding(names::OWNER_BINDING.to_owned(), &resolved.roles.owner, [space.owner.clone()].into(), labels);
+    let members = resolved.roles.members.iter().map(|(role, cluster_role)| {
+        let subjects = space.members.iter().filter(|member| member.role == *role).map(crate::api::Member::subject).collect();
+        binding(format!("{}{role}", names::BINDING_PREFIX), cluster_role, subjects, labels)
+    });
+    std::iter::once(owner).chain(members).collect()
+}
+
+fn binding(name: String, cluster_role: &str, subjects: BTreeSet<Subject>, labels: &BTreeMap<String, String>) -> RoleBinding {
+    RoleBinding {
+        metadata: child_metadata(&name, labels),
+        role_ref: RoleRef { api_group: Some(RBAC.to_owned()), kind: "ClusterRole".to_owned(), name: cluster_role.to_owned() },
+        subjects: Some(subjects.into_iter().map(subject).collect()),
+    }
+}
+
+fn subject(Subject { kind, name, namespace }: Subject) -> K8sSubject {
+    let api_group = match kind {
+        SubjectKind::User | SubjectKind::Group => Some(RBAC.to_owned()),
+        SubjectKind::ServiceAccount => None,
+    };
+    K8sSubject { api_group, kind: kind.as_str().to_owned(), name, namespace }
+}
+
+/// (content, identity) for comparison: who is bound, and to what; a roleRef is immutable.
+pub(super) fn comparable(binding: &RoleBinding) -> (Value, Value) {
+    let subjects = binding.subjects.iter().flatten().map(|K8sSubject { api_group, kind, name, namespace }| {
+        json!([api_group.as_deref().unwrap_or_default(), kind, name, namespace.as_deref().unwrap_or_default()])
+    });
+    let RoleRef { api_group, kind, name } = &binding.role_ref;
+    (subjects.collect(), json!([api_group, kind, name]))
+}

@@ -1,0 +1,233 @@
+//! The status of a space: what is told, whether it differs from what stands there, and what deserves an Event.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::{
+    lifetime::{Outlook, Stage},
+    term::{created, is_sealed},
+};
+use crate::api::{
+    DeveloperSpace, DeveloperSpaceStatus, NamespaceRef, Warning,
+    conditions::{self, Reason, Wanted, types},
+    duration::format_duration,
+    time::{ceil_second, rfc3339},
+};
+
+/// What `Ready` is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The reason; `Provisioned` is the only one that is ready.
+    pub reason: Reason,
+    /// A sentence.
+    pub message: String,
+    /// kstatus `Reconciling`: work is under way.
+    pub working: bool,
+}
+
+/// What was found out about a space.
+#[derive(Clone, Debug)]
+pub struct Finding<'a> {
+    /// The space as it was seen.
+    pub space: &'a DeveloperSpace,
+    /// The class in force, if one was found.
+    pub class_name: Option<String>,
+    /// The namespace, if the space has one.
+    pub namespace: Option<NamespaceRef>,
+    /// Where the space stands in time.
+    pub outlook: &'a Outlook,
+    /// Whether its time is up.
+    pub sealed: bool,
+    /// What `Ready` is to say.
+    pub verdict: Verdict,
+}
+
+impl Verdict {
+    /// A verdict; whether work is under way follows from the reason.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        let working = !reason.is_stalled() && reason != Reason::Provisioned;
+        Self { reason, message: message.into(), working }
+    }
+}
+
+/// The status that says `finding`.
+pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
+    let Finding { space, class_name, namespace, outlook, sealed, verdict } = finding;
+    let old = space.status.clone().unwrap_or_default();
+    let warning = match (outlook.stage, outlook.nominal) {
+        (Stage::Warn(before), Some(expires_at)) if !sealed => {
+            Some(Warning { at: ceil_second(now), before: format_duration(before), expires_at })
+        }
+        _ => old.last_warning.clone(),
+    };
+    let renewed = (outlook.anchor > created(space)).then_some(outlook.anchor);
+    let is_new_renewal = !sealed && renewed.is_some_and(|at| old.last_renewed_at.is_none_or(|before| at > before));
+    let generation = space.metadata.generation;
+    let ready = verdict.reason == Reason::Provisioned;
+    DeveloperSpaceStatus {
+        observed_generation: generation,
+        class_name: class_name.clone().or(old.class_name),
+        namespace: namespace.clone(),
+        expires_at: if is_sealed(space) { old.expires_at } else { outlook.expires_at },
+        renewals: Some(old.renewals.unwrap_or_default() + i64::from(is_new_renewal)),
+        last_renewed_at: if *sealed { old.last_renewed_at } else { renewed },
+        last_warning: warning,
+        ready_at: old.ready_at.or_else(|| ready.then(|| ceil_second(now))),
+        conditions: conditions::set(&old.conditions, &wanted(finding), generation, now),
+    }
+}
+
+fn wanted(finding: &Finding<'_>) -> Vec<Wanted> {
+    let Finding { space, outlook, sealed, verdict, .. } = finding;
+    let word = verdict.reason.as_str().to_owned();
+    let stalled = verdict.reason.is_stalled() && !verdict.working;
+    let say = |type_, status, reason: &str, message: &str| Wanted { type_, status, reason: reason.to_owned(), message: message.to_owned() };
+    let (is_expiring, expiring) = match (outlook.stage, outlook.expires_at) {
+        (Stage::Warn(before) | Stage::Warned(before), Some(at)) if !sealed => (true, expiring_message(space, at, format_duration(before))),
+        _ => (false, String::new()),
+    };
+    let expired = match (sealed, outlook.expires_at) {
+        (false, _) => String::new(),
+        (true, at) => {
+            let at = space.status.as_ref().and_then(|status| status.expires_at).filter(|_| is_sealed(space)).or(at);
+            format!("the time was up at {}; create a new DeveloperSpace to go on", at.map(rfc3339).unwrap_or_default())
+        }
+    };
+    vec![
+        Wanted { type_: types::READY, status: verdict.reason == Reason::Provisioned, reason: word.clone(), message: verdict.message.clone() },
+        say(types::EXPIRING, is_expiring, if is_expiring { "WarningGiven" } else { "NotYet" }, &expiring),
+        say(types::EXPIRED, *sealed, if *sealed { "TimeIsUp" } else { "NotYet" }, &expired),
+        say(types::RECONCILING, verdict.working, &word, if verdict.working { &verdict.message } else { "" }),
+        say(types::STALLED, stalled, &word, if stalled { &verdict.message } else { "" }),
+    ]
+}
+
+fn expiring_message(space: &DeveloperSpace, at: DateTime<Utc>, before: String) -> String {
+    let name = space.metadata.name.as_deref().unwrap_or_default();
+    format!(
+        "namespace {name} and everything in it is deleted at {} (warned {before} before); to renew, set spec.renewedAt to the present time",
+        rfc3339(at)
+    )
+}
+
+/// The merge patch (RFC 7386) of the status subresource that makes it `status`, refused if the object moved since `resource_version`.
+pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
+    let DeveloperSpaceStatus { observed_generation, class_name, namespace, expires_at, renewals, last_renewed_at, last_warning, ready_at, conditions } = status;
+    json!({
+        "metadata": {"resourceVersion": resource_version},
+        "status": {
+            "observedGeneration": observed_generation,
+            "className": class_name,
+            "namespace": namespace,
+            "expiresAt": expires_at.map(rfc3339),
+            "renewals": renewals,
+            "lastRenewedAt": last_renewed_at,
+            "lastWarning": last_warning,
+            "readyAt": ready_at,
+            "conditions": conditions,
+        },
+    })
+}
+
+/// Something worth an Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Whether somebody should act.
+    pub warning: bool,
+    /// One CamelCase word.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
+    /// Whether it is said inside the namespace too.
+    pub in_namespace: bool,
+}
+
+/// What changed between two statuses, for people.
+pub fn notes(old: &DeveloperSpaceStatus, new: &DeveloperSpaceStatus) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let ready = |status: &DeveloperSpaceStatus| conditions::find(&status.conditions, types::READY).map(|ready| (ready.reason.clone(), ready.message.clone(), ready.status == "True"));
+    let before = ready(old).map(|(reason, ..)| reason);
+    if new.renewals > old.renewals.or(Some(0)) {
+        let until = new.expires_at.map_or_else(|| "for ever".to_owned(), |at| format!("until {}", rfc3339(at)));
+        notes.push(Note { warning: false, reason: "Renewed".into(), message: format!("renewed {until}"), in_namespace: false });
+    }
+    let expiring = conditions::find(&new.conditions, types::EXPIRING).filter(|expiring| expiring.status == "True");
+    if let (true, Some(expiring)) = (new.last_warning != old.last_warning, expiring) {
+        notes.push(Note { warning: true, reason: "Expiring".into(), message: expiring.message.clone(), in_namespace: true });
+    }
+    if let Some((reason, message, is_ready)) = ready(new).filter(|(reason, ..)| Some(reason) != before.as_ref()) {
+        let benign = ["Provisioning", "Terminating", "NamespaceTerminating"].contains(&reason.as_str());
+        notes.push(Note { warning: !is_ready && !benign, reason, message, in_namespace: false });
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn space() -> DeveloperSpace {
+        serde_json::from_value(json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace",
+            "metadata": {"name": "alice-payments", "uid": "space-1", "generation": 3, "creationTimestamp": "2026-11-24T09:00:00Z"},
+            "spec": {"owner": {"kind": "User", "name": "alice@example.com"}},
+            "status": {"observedGeneration": -1, "conditions": [{"type": "Ready", "status": "Unknown", "reason": "Pending", "message": "", "lastTransitionTime": "1970-01-01T00:00:00Z"}]},
+        }))
+        .unwrap()
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn outlook(stage: Stage) -> Outlook {
+        let expires_at = Some(at("2026-12-01T09:00:00Z"));
+        Outlook { anchor: at("2026-11-24T09:00:00Z"), nominal: expires_at, expires_at, stage, wake: None }
+    }
+
+    fn finding<'a>(space: &'a DeveloperSpace, outlook: &'a Outlook, verdict: Verdict) -> Finding<'a> {
+        let namespace = Some(NamespaceRef { name: "alice-payments".into(), uid: "ns-1".into() });
+        Finding { space, class_name: Some("standard".into()), namespace, outlook, sealed: false, verdict }
+    }
+
+    #[test]
+    fn telling_the_same_twice_changes_nothing() {
+        let (mut space, outlook) = (space(), outlook(Stage::Calm));
+        let verdict = Verdict::new(Reason::Provisioned, "ready");
+        let first = next(&finding(&space, &outlook, verdict.clone()), at("2026-11-24T09:00:01Z"));
+        assert_eq!(notes(space.status.as_ref().unwrap(), &first).into_iter().map(|note| (note.reason, note.warning)).collect::<Vec<_>>(), [("Provisioned".into(), false)]);
+        space.status = Some(first.clone());
+        let second = next(&finding(&space, &outlook, verdict), at("2026-11-25T09:00:01Z"));
+        assert_eq!(first, second);
+        assert_eq!(second.ready_at, Some(at("2026-11-24T09:00:01Z")));
+        assert_eq!(notes(&first, &second), []);
+    }
+
+    #[test]
+    fn a_warning_is_recorded_and_told_in_the_namespace() {
+        let (space, outlook) = (space(), outlook(Stage::Warn(chrono::TimeDelta::hours(1))));
+        let status = next(&finding(&space, &outlook, Verdict::new(Reason::Provisioned, "ready")), at("2026-12-01T08:00:00.2Z"));
+        let expected = Warning { at: at("2026-12-01T08:00:01Z"), before: "1h".into(), expires_at: at("2026-12-01T09:00:00Z") };
+        assert_eq!(status.last_warning, Some(expected));
+        assert!(conditions::is_true(&status.conditions, types::EXPIRING));
+        let told = notes(&DeveloperSpaceStatus::default(), &status);
+        assert!(told.iter().any(|note| note.reason == "Expiring" && note.in_namespace && note.warning), "{told:?}");
+    }
+
+    #[test]
+    fn a_renewal_counts_once() {
+        let (mut space, mut outlook) = (space(), outlook(Stage::Calm));
+        outlook.anchor = at("2026-11-26T09:00:00Z");
+        for _ in 0..2 {
+            space.status = Some(next(&finding(&space, &outlook, Verdict::new(Reason::Provisioned, "ready")), at("2026-11-26T09:00:00Z")));
+            assert_eq!(space.status.as_ref().unwrap().renewals, Some(1));
+        }
+    }
+
+    #[test]
+    fn the_patch_names_what_is_to_go() {
+        let patch = patch(&DeveloperSpaceStatus::default(), "7");
+        assert_eq!(patch["metadata"], json!({"resourceVersion": "7"}));
+        assert!(patch["status"]["expiresAt"].is_null() && patch["status"].as_object().unwrap().contains_key("expiresAt"));
+    }
+}

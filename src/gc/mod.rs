@@ -1,0 +1,116 @@
+//! One sweep, for a CronJob or by hand. It lists, decides with the controller's own functions, and carries out.
+//!
+//! It works beside a running controller: every write names what it was decided on, so that of two one does it.
+
+pub mod annotated;
+pub mod output;
+pub mod plan;
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::ListParams,
+    core::DeserializeGuard,
+};
+use serde::de::DeserializeOwned;
+
+use self::{
+    output::{Outcome, Row, Sweep},
+    plan::{Item, Planned},
+};
+use crate::{
+    api::{DeveloperSpace, SpaceClass},
+    cli::GcArgs,
+    controller::{context::Context, error::{Class, Error}, events::Recorder, expire, report, watch::Nudges},
+    clock::Clock,
+};
+
+/// How many items are carried out side by side.
+const SIDE_BY_SIDE: usize = 16;
+/// Objects a page.
+const PAGE: u32 = 500;
+
+/// Lists, decides and, unless it is a dry run or too much, carries out.
+pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Result<Sweep, Error> {
+    let ctx = context(client, clock, args);
+    let spaces = look_around(&ctx).await?;
+    let namespaces = if args.include_annotated { list(Api::all(ctx.client.clone()), "namespaces").await? } else { Vec::new() };
+    let planned = plan::plan(&ctx, &spaces, &namespaces, &args.compat);
+    let limit = args.max_deletions.of(planned.live);
+    let refused = planned.deletions() > limit;
+    let Planned { items, unreadable, live } = planned;
+    let rows = if args.dry_run || refused {
+        items.iter().map(|item| Row::of(item, if refused { Outcome::Refused } else { Outcome::WouldDo })).collect()
+    } else {
+        stream::iter(&items).map(|item| carry_out(&ctx, item)).buffered(SIDE_BY_SIDE).collect::<Vec<_>>().await
+    };
+    let rows = rows.into_iter().chain(unreadable).collect();
+    Ok(Sweep { dry_run: args.dry_run, live, limit, refused, rows })
+}
+
+fn context(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Context {
+    let common = &args.common;
+    Context {
+        client,
+        clock,
+        store: Arc::default(),
+        admissions: Arc::default(),
+        protected: crate::api::names::ProtectedNamespaces::new(&common.operator_namespace, &common.protected_namespaces),
+        recorder: Recorder::new(&common.identity),
+        metrics: Arc::default(),
+        memory: Arc::default(),
+        nudges: Nudges::new().0,
+    }
+}
+
+/// Fills the store and returns the spaces that can be read.
+async fn look_around(ctx: &Context) -> Result<Vec<DeveloperSpace>, Error> {
+    for DeserializeGuard(class) in list::<DeserializeGuard<SpaceClass>>(Api::all(ctx.client.clone()), "SpaceClasses").await? {
+        match class {
+            Ok(class) => ctx.store.put_class(class),
+            Err(broken) => tracing::warn!(class = broken.metadata.name, error = broken.error, "a stored SpaceClass cannot be read"),
+        }
+    }
+    // Spaces before namespaces: a namespace made in between is seen, and one that vanished in between is gone anyway.
+    let spaces = list::<DeserializeGuard<DeveloperSpace>>(Api::all(ctx.client.clone()), "DeveloperSpaces").await?;
+    for namespace in list(Api::all(ctx.client.clone()), "namespaces").await? {
+        ctx.store.put_namespace(&namespace);
+    }
+    let readable = spaces.into_iter().filter_map(|DeserializeGuard(space)| {
+        space.inspect_err(|broken| tracing::warn!(space = broken.metadata.name, error = broken.error, "a stored DeveloperSpace cannot be read and is left alone")).ok()
+    });
+    Ok(readable.collect())
+}
+
+async fn list<K: Resource + Clone + DeserializeOwned + std::fmt::Debug>(api: Api<K>, what: &str) -> Result<Vec<K>, Error> {
+    let mut all = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&params).await.map_err(Error::api(format!("list {what}")))?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(all),
+        }
+    }
+}
+
+async fn carry_out(ctx: &Context, item: &Item) -> Row {
+    let result = match item {
+        Item::Warn { space, observed } => {
+            let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+            report::report(ctx, space, observed, report::Report::new(plan::verdict_as_it_stands(ready), observed.namespace_ref(&space.name_any()))).await.map(|_| ())
+        }
+        Item::Space { space, observed, step } => expire::carry_out(ctx, space, observed, step).await.map(|_| ()),
+        Item::Annotated(found) => annotated::delete(ctx, found).await,
+    };
+    let outcome = match result {
+        Ok(()) => Outcome::Done,
+        // The object moved since it was listed: renewed, or done by the controller.
+        Err(error) if error.class() == Class::Conflict => Outcome::Skipped,
+        Err(error) => Outcome::Failed(error.sentence()),
+    };
+    Row::of(item, outcome)
+}

@@ -1,0 +1,135 @@
+//! What a sweep prints, and its exit status.
+
+use comfy_table::{Table, presets::NOTHING};
+use serde::Serialize;
+
+use super::plan::Item;
+use crate::{api::time::rfc3339, desired::collect::Step};
+
+/// What became of one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It would be done, were this not a dry run.
+    WouldDo,
+    /// Somebody else changed or did it in the meantime.
+    Skipped,
+    /// The deletion limit stopped everything.
+    Refused,
+    /// It was tried and failed; why.
+    Failed(String),
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// `DeveloperSpace` or `Namespace`.
+    kind: &'static str,
+    /// Its name.
+    name: String,
+    /// `warn`, `delete-namespace`, `seal`, `forget` or `read`.
+    action: &'static str,
+    /// When its time was up, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expired_at: Option<String>,
+    /// `done`, `would-do`, `skipped`, `refused` or `failed`.
+    result: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+/// A whole sweep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sweep {
+    /// Whether nothing was to be done.
+    pub dry_run: bool,
+    /// Live spaces, and annotated namespaces where they are included.
+    pub live: usize,
+    /// The most namespaces that might be deleted.
+    pub limit: usize,
+    /// Whether the limit stopped everything.
+    pub refused: bool,
+    /// One entry an item.
+    #[serde(rename = "items")]
+    pub rows: Vec<Row>,
+}
+
+impl Row {
+    /// The line about `item`.
+    pub fn of(item: &Item, outcome: Outcome) -> Self {
+        let (kind, action, expired_at) = match item {
+            Item::Warn { observed, .. } => ("DeveloperSpace", "warn", observed.outlook.expires_at),
+            Item::Space { space, observed, step } => {
+                let recorded = space.status.as_ref().and_then(|status| status.expires_at);
+                let action = match step {
+                    Step::Forget => "forget",
+                    _ if item.deletes_namespace() => "delete-namespace",
+                    _ => "seal",
+                };
+                let at = if *step == Step::Seal { observed.outlook.expires_at } else { recorded };
+                ("DeveloperSpace", action, at)
+            }
+            Item::Annotated(found) => ("Namespace", "delete-namespace", Some(found.expired_at)),
+        };
+        let (result, message) = told(outcome);
+        Self { kind, name: item.name(), action, expired_at: expired_at.map(rfc3339), result, message }
+    }
+
+    /// A line about a plain namespace whose wish could not be read.
+    pub fn about_namespace(name: String, outcome: Outcome) -> Self {
+        let (result, message) = told(outcome);
+        Self { kind: "Namespace", name, action: "read", expired_at: None, result, message }
+    }
+}
+
+fn told(outcome: Outcome) -> (&'static str, Option<String>) {
+    match outcome {
+        Outcome::Done => ("done", None),
+        Outcome::WouldDo => ("would-do", None),
+        Outcome::Skipped => ("skipped", None),
+        Outcome::Refused => ("refused", None),
+        Outcome::Failed(why) => ("failed", Some(why)),
+    }
+}
+
+impl Sweep {
+    /// 0 done, 1 some deletion failed, 3 refused by the deletion limit.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            _ if self.refused => 3,
+            _ if self.rows.iter().any(|row| row.result == "failed" && row.action != "read") => 1,
+            _ => 0,
+        }
+    }
+
+    /// For people: a table and a sentence.
+    pub fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(NOTHING).set_header(["KIND", "NAME", "ACTION", "EXPIRED", "RESULT", "MESSAGE"]);
+        for row in &self.rows {
+            let Row { kind, name, action, expired_at, result, message } = row;
+            table.add_row([kind, name.as_str(), action, expired_at.as_deref().unwrap_or("-"), result, message.as_deref().unwrap_or("")]);
+        }
+        if self.rows.is_empty() { self.summary() } else { format!("{}\n\n{}", table.trim_fmt(), self.summary()) }
+    }
+
+    fn summary(&self) -> String {
+        let deletions = self.rows.iter().filter(|row| row.action == "delete-namespace");
+        let count = |result: &str| deletions.clone().filter(|row| row.result == result).count();
+        if self.refused {
+            return format!(
+                "Refused: {} namespaces were to be deleted, and the limit is {}. Nothing was deleted. Look at the list; if it is right, allow it with --max-deletions.",
+                deletions.clone().count(),
+                self.limit
+            );
+        }
+        if self.dry_run {
+            return format!("Dry run: {} of {} live spaces would lose their namespace. Nothing was done.", count("would-do"), self.live);
+        }
+        format!("{} namespaces deleted, {} failed, {} skipped; {} live spaces were looked at.", count("done"), count("failed"), count("skipped"), self.live)
+    }
+}

@@ -1,0 +1,22 @@
+//! Namespaces for developers on a shared Kubernetes cluster.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! watches ─► store ─► observe ─► resolve ─► desire ─► diff ─► apply ─► report ─► next wake-up
+//! ```
+//!
+//! [`api`] holds the kinds and their grammar, [`desired`] the pure decisions, [`controller`] the watches and writes,
+//! [`gc`] one sweep with the same decisions. [`operator`] puts the commands together.
+
+pub mod api;
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod controller;
+pub mod desired;
+pub mod gc;
+pub mod health;
+pub mod metrics;
+pub mod operator;
+pub mod telemetry;

@@ -1,0 +1,21 @@
+//! The operator's binary.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use developerspace_operator::{cli::Cli, operator};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match operator::execute(cli.command).await {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the last word of a command that failed")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}

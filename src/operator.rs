@@ -1,0 +1,170 @@
+//! The commands: `run`, `gc`, `crds`.
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use kube::{Api, Client, api::ListParams};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    api::{DeveloperSpace, crds, names::ProtectedNamespaces},
+    cli::{Command, GcArgs, Output, RunArgs},
+    client,
+    clock::{Clock, ServerCheckedClock},
+    controller::{self, context::Context, events::Recorder, leader::Elector, watch::Nudges},
+    gc,
+    health::{Health, serve_health, serve_metrics},
+    telemetry,
+};
+
+/// How long what is under way may take once the process is told to stop; below the grace period in `config/manager`.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Does what the command line says.
+pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => run(args).await,
+        Command::Gc(args) => collect(&args).await,
+        Command::Crds => print_crds(),
+    }
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    telemetry::init(args.common.log_format);
+    let clock = Arc::new(ServerCheckedClock::default());
+    let client = client::connect(clock.clone()).await?;
+    let (nudges, nudged) = Nudges::new();
+    let standby = Arc::new(AtomicBool::new(args.leader_elect));
+    let ctx = Arc::new(Context {
+        client: client.clone(),
+        clock: clock.clone(),
+        store: Arc::default(),
+        admissions: Arc::default(),
+        protected: ProtectedNamespaces::new(&args.common.operator_namespace, &args.common.protected_namespaces),
+        recorder: Recorder::new(&args.common.identity),
+        metrics: Arc::default(),
+        memory: Arc::default(),
+        nudges,
+    });
+    let health = Health { started: Instant::now(), clock: clock.clone(), store: ctx.store.clone(), metrics: ctx.metrics.clone(), standby: standby.clone() };
+    let serving = async {
+        tokio::try_join!(serve_health(args.health_bind_address.0, health), serve_metrics(args.metrics_bind_address.0, ctx.metrics.clone()))
+            .with_context(|| format!("failed to listen on {:?} or {:?}", args.health_bind_address.0, args.metrics_bind_address.0))
+    };
+    let work = lead_and_work(&args, client, clock, ctx.clone(), (nudged, standby));
+    tokio::select! {
+        result = serving => result.map(|_| ExitCode::FAILURE),
+        result = work => result,
+    }
+}
+
+/// Waits for the lease if there is an election, then works until told to stop or no longer leading.
+async fn lead_and_work(
+    args: &RunArgs,
+    client: Client,
+    clock: Arc<ServerCheckedClock>,
+    ctx: Arc<Context>,
+    (nudged, standby): (futures::stream::BoxStream<'static, String>, Arc<AtomicBool>),
+) -> anyhow::Result<ExitCode> {
+    let elector = Elector::new(client.clone(), &args.common.operator_namespace, &args.common.identity, clock as Arc<dyn Clock>);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        if let Err(error) = told_to_stop().await {
+            tracing::warn!(%error, "signals cannot be heard");
+        }
+        let _ = stop.send(true);
+    });
+    let halted = || {
+        let mut stopped = stopped.clone();
+        async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }
+    };
+    tokio::select! {
+        () = halted() => return Ok(ExitCode::SUCCESS),
+        () = await_crd(&client) => {}
+    }
+    if args.leader_elect {
+        tracing::info!("waiting to lead");
+        tokio::select! {
+            () = halted() => return Ok(ExitCode::SUCCESS),
+            () = elector.acquire() => tracing::info!("leading"),
+        }
+    }
+    standby.store(false, Ordering::Relaxed);
+    let holding = async {
+        if args.leader_elect { elector.hold().await } else { std::future::pending().await }
+    };
+    let too_long = async {
+        halted().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let code = tokio::select! {
+        () = controller::run(ctx, nudged, args.workers, halted()) => ExitCode::SUCCESS,
+        () = holding => {
+            tracing::error!("the lease was lost: another replica leads now, so this one ends");
+            return Ok(ExitCode::FAILURE);
+        }
+        () = too_long => {
+            tracing::warn!("what was under way did not end in time and is dropped; the next start mends it");
+            ExitCode::SUCCESS
+        }
+    };
+    if args.leader_elect {
+        elector.release().await;
+    }
+    tracing::info!("stopped");
+    Ok(code)
+}
+
+/// SIGTERM or SIGINT.
+async fn told_to_stop() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("told to stop"),
+        _ = interrupt.recv() => tracing::info!("interrupted"),
+    }
+    Ok(())
+}
+
+/// Waits until our kinds exist, saying what to do while they do not.
+async fn await_crd(client: &Client) {
+    let spaces: Api<DeveloperSpace> = Api::all(client.clone());
+    while let Err(error) = spaces.list_metadata(&ListParams::default().limit(1)).await {
+        match &error {
+            kube::Error::Api(status) if status.is_not_found() => {
+                tracing::warn!("this cluster does not know DeveloperSpaces yet: kubectl apply -k config/crd");
+            }
+            _ => tracing::warn!(%error, "the cluster cannot be asked for DeveloperSpaces; trying again"),
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the result of the command")]
+async fn collect(args: &GcArgs) -> anyhow::Result<ExitCode> {
+    telemetry::init(args.common.log_format);
+    let clock = Arc::new(ServerCheckedClock::default());
+    let client = client::connect(clock.clone()).await?;
+    let sweep = gc::sweep(client, clock, args).await?;
+    match args.output {
+        Output::Table => println!("{}", sweep.table()),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&sweep)?),
+    }
+    Ok(ExitCode::from(sweep.exit_status()))
+}
+
+#[allow(clippy::print_stdout, reason = "the result of the command")]
+fn print_crds() -> anyhow::Result<ExitCode> {
+    for crd in crds() {
+        print!("---\n{}", serde_saphyr::to_string(&crd)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
