@@ -4,6 +4,7 @@ mod actor;
 mod objects;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,6 +19,7 @@ pub use objects::*;
 
 use crate::audit::Audit;
 use crate::cluster::{Cluster, Options};
+use crate::kubeconfig::{self, Credential};
 use crate::operator::{self, Operator};
 use crate::wait::eventually;
 
@@ -211,6 +213,35 @@ impl World {
             Ok(Some(()))
         })
         .await
+    }
+
+    /// The kubeconfig of a new ServiceAccount in `default` that has this ClusterRole everywhere.
+    pub async fn account(&self, name: &str, cluster_role: &str) -> Result<PathBuf> {
+        let metadata = json!({"name": name, "namespace": "default"});
+        self.admin
+            .create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}))
+            .await?;
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": cluster_role},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
+        });
+        self.admin.create(&binding).await?;
+        let token = self
+            .cluster
+            .kubectl(&["create", "token", name, "--namespace", "default"])
+            .await?
+            .ok()?;
+        let file = self.cluster.dir().join(format!("{name}.kubeconfig"));
+        let authority = self.cluster.authority();
+        kubeconfig::write(
+            &file,
+            self.cluster.server(),
+            Some(&authority),
+            name,
+            &Credential::Token(token.trim()),
+        )?;
+        Ok(file)
     }
 
     /// What the operator has asked to change since `audit` was last read, its lease left out.

@@ -4,7 +4,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use e2e::eventually;
 use e2e::fixtures::{
-    Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, holds, is_observed, name_of, refusal, side_by_side, space, text, user,
+    Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, holds, is_observed, name_of, refusal, side_by_side, space, text,
+    user,
 };
 use e2e::scenarios;
 use futures::future::join_all;
@@ -60,14 +61,27 @@ async fn the_operator_refuses(world: &World, table: &Table) -> Result<()> {
         world.accepted(name_of(&class.object())).await?;
     }
     let cases: Vec<&Case> = table.refused_by(RefusedBy::Operator).collect();
-    let judged = cases.iter().enumerate().map(|(number, case)| judge(world, case, format!("bad-input-{number}")));
-    let complaints = join_all(judged).await.into_iter().filter_map(Result::err).map(|error| format!("{error:#}"));
+    let judged = cases
+        .iter()
+        .enumerate()
+        .map(|(number, case)| judge(world, case, format!("bad-input-{number}")));
+    let complaints = join_all(judged)
+        .await
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"));
     none(&complaints.collect::<Vec<_>>())?;
     // All of them were looked at and found wanting: none has left anything behind, and none is in the way of a good one.
     let namespaces = world.admin().list("Namespace", "").await?;
-    let made: Vec<&str> = namespaces.iter().map(name_of).filter(|name| name.starts_with("bad-input")).collect();
+    let made: Vec<&str> = namespaces
+        .iter()
+        .map(name_of)
+        .filter(|name| name.starts_with("bad-input"))
+        .collect();
     ensure!(made.is_empty(), "namespaces were made for invalid spaces: {made:?}");
-    world.with_space("good-after-bad", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    world
+        .with_space("good-after-bad", json!({"className": "bounded", "owner": user("olga@example.com")}))
+        .await?;
     Ok(())
 }
 
@@ -137,17 +151,32 @@ async fn stored_nonsense_stops_nobody_else(world: &World) -> Result<()> {
         {"op": "remove", "path": format!("{schema}/properties/spec/x-kubernetes-validations")},
     ]);
     admin.json_patch(cluster_wide("CustomResourceDefinition", CRD), relaxed).await?;
-    store(admin, &space("unreadable", json!({"owner": user("pavel@example.com"), "ttl": {"weeks": 1}}))).await?;
-    store(admin, &space("kube-pavel", json!({"className": "bounded", "owner": user("pavel@example.com")}))).await?;
+    store(
+        admin,
+        &space("unreadable", json!({"owner": user("pavel@example.com"), "ttl": {"weeks": 1}})),
+    )
+    .await?;
+    store(
+        admin,
+        &space("kube-pavel", json!({"className": "bounded", "owner": user("pavel@example.com")})),
+    )
+    .await?;
     let spec = json!([{"op": "replace", "path": "/spec/versions", "value": strict["spec"]["versions"]}]);
     admin.json_patch(cluster_wide("CustomResourceDefinition", CRD), spec).await?;
 
-    world.with_space("beside-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    world
+        .with_space(
+            "beside-nonsense",
+            json!({"className": "bounded", "owner": user("olga@example.com")}),
+        )
+        .await?;
     // Rules on names are for creation: the stored one can still be told what is wrong with it.
     world.not_ready("kube-pavel", "NamespaceConflict").await?;
     world.stop_operator().await?;
     world.start_operator().await?;
-    world.with_space("after-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    world
+        .with_space("after-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")}))
+        .await?;
     for name in ["unreadable", "kube-pavel"] {
         ensure!(admin.find(a_namespace(name)).await?.is_none(), "namespace {name} was made");
         admin.delete(a_space(name)).await?;

@@ -107,7 +107,9 @@ impl Reason {
             | Self::RoleNotAllowed
             | Self::OwnerLimitExceeded
             | Self::Expired => true,
-            Self::Pending | Self::Provisioned | Self::Provisioning | Self::NamespaceTerminating | Self::Terminating | Self::ApplyFailed => false,
+            Self::Pending | Self::Provisioned | Self::Provisioning | Self::NamespaceTerminating | Self::Terminating | Self::ApplyFailed => {
+                false
+            }
         }
     }
 }
@@ -134,19 +136,30 @@ pub fn status_str(status: bool) -> &'static str {
 pub fn set(old: &[Condition], wanted: &[Wanted], generation: Option<i64>, now: DateTime<Utc>) -> Vec<Condition> {
     let mut conditions: Vec<Condition> = wanted
         .iter()
-        .map(|Wanted { type_, status, reason, message }| {
-            let before = find(old, type_).filter(|condition| condition.status == status_str(*status));
-            Condition {
-                type_: (*type_).to_owned(),
-                status: status_str(*status).to_owned(),
-                reason: reason.clone(),
-                message: message.clone(),
-                observed_generation: generation,
-                last_transition_time: before.map_or_else(|| time::to_k8s(now), |condition| condition.last_transition_time.clone()),
-            }
-        })
+        .map(
+            |Wanted {
+                 type_,
+                 status,
+                 reason,
+                 message,
+             }| {
+                let before = find(old, type_).filter(|condition| condition.status == status_str(*status));
+                Condition {
+                    type_: (*type_).to_owned(),
+                    status: status_str(*status).to_owned(),
+                    reason: reason.clone(),
+                    message: message.clone(),
+                    observed_generation: generation,
+                    last_transition_time: before.map_or_else(|| time::to_k8s(now), |condition| condition.last_transition_time.clone()),
+                }
+            },
+        )
         .collect();
-    conditions.extend(old.iter().filter(|condition| !wanted.iter().any(|w| w.type_ == condition.type_)).cloned());
+    conditions.extend(
+        old.iter()
+            .filter(|condition| !wanted.iter().any(|w| w.type_ == condition.type_))
+            .cloned(),
+    );
     conditions
 }
 
@@ -162,7 +175,9 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
 
 /// When the condition of that type last flipped to `True`.
 pub fn true_since(conditions: &[Condition], type_: &str) -> Option<DateTime<Utc>> {
-    find(conditions, type_).filter(|condition| condition.status == "True").and_then(|condition| since(&condition.last_transition_time))
+    find(conditions, type_)
+        .filter(|condition| condition.status == "True")
+        .and_then(|condition| since(&condition.last_transition_time))
 }
 
 /// A Kubernetes time as one of ours.
@@ -179,7 +194,12 @@ mod tests {
     }
 
     fn ready(status: bool, message: &str) -> Wanted {
-        Wanted { type_: types::READY, status, reason: "Because".into(), message: message.into() }
+        Wanted {
+            type_: types::READY,
+            status,
+            reason: "Because".into(),
+            message: message.into(),
+        }
     }
 
     #[test]
@@ -194,7 +214,14 @@ mod tests {
 
     #[test]
     fn foreign_conditions_stay() {
-        let foreign = Condition { type_: "Audited".into(), status: "True".into(), reason: "X".into(), message: String::new(), observed_generation: None, last_transition_time: time::to_k8s(at(1)) };
+        let foreign = Condition {
+            type_: "Audited".into(),
+            status: "True".into(),
+            reason: "X".into(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: time::to_k8s(at(1)),
+        };
         let after = set(std::slice::from_ref(&foreign), &[ready(true, "x")], None, at(2));
         assert!(after.contains(&foreign));
     }

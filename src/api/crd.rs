@@ -50,14 +50,18 @@ fn for_each_schema(crd: &mut CustomResourceDefinition, mut act: impl FnMut(&mut 
 /// Gives every string and list that still lacks one a maximum: embedded Kubernetes types bring none.
 fn bound(schema: &mut JSONSchemaProps) {
     match schema.type_.as_deref() {
-        Some("string") if schema.max_length.is_none() && schema.enum_.is_none() && schema.format.is_none() => schema.max_length = Some(32_768),
+        Some("string") if schema.max_length.is_none() && schema.enum_.is_none() && schema.format.is_none() => {
+            schema.max_length = Some(32_768)
+        }
         Some("array") if schema.max_items.is_none() => schema.max_items = Some(64),
         _ => {}
     }
     for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
         bound(property);
     }
-    if let Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
+    if let Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(items)) =
+        schema.items.as_mut()
+    {
         bound(items);
     }
 }

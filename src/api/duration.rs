@@ -50,7 +50,10 @@ impl FromStr for Ttl {
 
 /// Reads one or more of `<int>w <int>d <int>h <int>m <int>s`, largest unit first, without spaces, more than zero.
 pub fn parse_duration(text: &str) -> Result<TimeDelta, DurationError> {
-    let fail = |hint| DurationError { text: text.chars().take(40).collect(), hint };
+    let fail = |hint| DurationError {
+        text: text.chars().take(40).collect(),
+        hint,
+    };
     let mut seconds: i64 = 0;
     let mut rest = text;
     let mut units = UNITS.iter();
@@ -103,7 +106,15 @@ mod tests {
 
     #[test]
     fn accepts_the_grammar() {
-        for (text, seconds) in [("30m", 1_800), ("7d", 604_800), ("1d12h", 129_600), ("2w", 1_209_600), ("1w1d1h1m1s", 694_861), ("90s", 90), ("0d5m", 300)] {
+        for (text, seconds) in [
+            ("30m", 1_800),
+            ("7d", 604_800),
+            ("1d12h", 129_600),
+            ("2w", 1_209_600),
+            ("1w1d1h1m1s", 694_861),
+            ("90s", 90),
+            ("0d5m", 300),
+        ] {
             assert_eq!(text.parse(), Ok(Ttl::After(TimeDelta::seconds(seconds))), "{text}");
         }
         assert_eq!("never".parse(), Ok(Ttl::Never));
@@ -113,7 +124,26 @@ mod tests {
     #[test]
     fn rejects_everything_else() {
         for text in [
-            "", "0", "7", "-1d", "0s", "0d0h", "1x", "1h1d", "1d1d", "1 d", "1.5h", "d", "NEVER", "1D", "99999999999d", "+1d", "１d", "9223372036854775807w", "1d ", "∞",
+            "",
+            "0",
+            "7",
+            "-1d",
+            "0s",
+            "0d0h",
+            "1x",
+            "1h1d",
+            "1d1d",
+            "1 d",
+            "1.5h",
+            "d",
+            "NEVER",
+            "1D",
+            "99999999999d",
+            "+1d",
+            "１d",
+            "9223372036854775807w",
+            "1d ",
+            "∞",
         ] {
             assert!(text.parse::<Ttl>().is_err(), "{text:?}");
         }

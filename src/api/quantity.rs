@@ -50,7 +50,8 @@ impl Quantity {
 
     /// The canonical comparison key: thousandths if it is a quantity, else the text itself, so that garbage equals only itself.
     pub fn key(&self) -> String {
-        self.value().map_or_else(|| format!("!{}", self.0), |value| value.to_milli().to_string())
+        self.value()
+            .map_or_else(|| format!("!{}", self.0), |value| value.to_milli().to_string())
     }
 }
 

@@ -22,13 +22,32 @@ use super::quantity::Quantity;
     status = "SpaceClassStatus",
     derive = "PartialEq",
     doc = "A SpaceClass is what an administrator lets DeveloperSpaces have: roles, quota, limits, isolation and lifetime. The annotation developerspace.dev/is-default-class: \"true\" makes it the class of spaces that name none. A change reaches all spaces of the class.",
-    printcolumn(name = "Default", type_ = "string", json_path = r".metadata.annotations.developerspace\.dev/is-default-class", description = "Whether it is the class of spaces that name none"),
-    printcolumn(name = "Accepted", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].status"#, description = "Whether spaces may use it"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#),
+    printcolumn(
+        name = "Default",
+        type_ = "string",
+        json_path = r".metadata.annotations.developerspace\.dev/is-default-class",
+        description = "Whether it is the class of spaces that name none"
+    ),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].status"#,
+        description = "Whether spaces may use it"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#
+    ),
     printcolumn(name = "TTL", type_ = "string", json_path = ".spec.lifetime.defaultTTL"),
     printcolumn(name = "Max TTL", type_ = "string", json_path = ".spec.lifetime.maxTTL"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].message"#, priority = 1)
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].message"#,
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SpaceClassSpec {

@@ -21,5 +21,9 @@ pub fn rfc3339(time: DateTime<Utc>) -> String {
 /// The first whole second at or after `time`, so that what is written is never earlier than what was meant.
 pub fn ceil_second(time: DateTime<Utc>) -> DateTime<Utc> {
     let whole = DateTime::from_timestamp(time.timestamp(), 0).unwrap_or(time);
-    if whole < time { whole.checked_add_signed(chrono::TimeDelta::seconds(1)).unwrap_or(whole) } else { whole }
+    if whole < time {
+        whole.checked_add_signed(chrono::TimeDelta::seconds(1)).unwrap_or(whole)
+    } else {
+        whole
+    }
 }

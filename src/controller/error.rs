@@ -41,14 +41,23 @@ impl Error {
     /// An error of the API server while doing `action`.
     pub fn api(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let action = action.into();
-        move |source| Self::Api { action, source: Box::new(source) }
+        move |source| Self::Api {
+            action,
+            source: Box::new(source),
+        }
     }
 
     /// Who can mend it.
     pub fn class(&self) -> Class {
         let Self::Api { source, .. } = self else { return Class::Transient };
-        let kube::Error::Api(status) = &**source else { return Class::Transient };
-        let terminating = status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == "NamespaceTerminating");
+        let kube::Error::Api(status) = &**source else {
+            return Class::Transient;
+        };
+        let terminating = status
+            .details
+            .iter()
+            .flat_map(|details| &details.causes)
+            .any(|cause| cause.reason == "NamespaceTerminating");
         match status.code {
             409 => Class::Conflict,
             404 => Class::Vanishing,
@@ -89,8 +98,14 @@ mod tests {
     use super::*;
 
     fn error(code: u16, cause: Option<&str>) -> Error {
-        let causes: Vec<_> = cause.iter().map(|reason| json!({"reason": reason, "message": "", "field": ""})).collect();
-        let status: Status = serde_json::from_value(json!({"status": "Failure", "code": code, "message": "no", "reason": "x", "details": {"causes": causes}})).unwrap();
+        let causes: Vec<_> = cause
+            .iter()
+            .map(|reason| json!({"reason": reason, "message": "", "field": ""}))
+            .collect();
+        let status: Status = serde_json::from_value(
+            json!({"status": "Failure", "code": code, "message": "no", "reason": "x", "details": {"causes": causes}}),
+        )
+        .unwrap();
         Error::api("create ResourceQuota developerspace in alice-payments")(kube::Error::Api(Box::new(status)))
     }
 
@@ -115,6 +130,9 @@ mod tests {
         let transient = error(500, None);
         assert!(transient.retry_after(0) < transient.retry_after(3));
         assert_eq!(transient.retry_after(6), transient.retry_after(600));
-        assert_eq!(error(422, None).sentence(), "failed to create ResourceQuota developerspace in alice-payments: no");
+        assert_eq!(
+            error(422, None).sentence(),
+            "failed to create ResourceQuota developerspace in alice-payments: no"
+        );
     }
 }

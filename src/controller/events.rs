@@ -9,10 +9,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
     jiff::Timestamp,
 };
-use kube::{
-    Api, Client, Resource,
-    api::PostParams,
-};
+use kube::{Api, Client, Resource, api::PostParams};
 
 use crate::{
     api::{DeveloperSpace, NamespaceRef, names},
@@ -32,11 +29,21 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder that signs with `instance`, usually the pod's name.
     pub fn new(instance: &str) -> Self {
-        Self { instance: instance.chars().take(128).collect(), count: std::sync::Arc::default() }
+        Self {
+            instance: instance.chars().take(128).collect(),
+            count: std::sync::Arc::default(),
+        }
     }
 
     /// Tells `notes` of `space`, and those meant for its people inside its namespace too.
-    pub async fn publish(&self, client: &Client, space: &DeveloperSpace, namespace: Option<&NamespaceRef>, notes: &[Note], now: chrono::DateTime<chrono::Utc>) {
+    pub async fn publish(
+        &self,
+        client: &Client,
+        space: &DeveloperSpace,
+        namespace: Option<&NamespaceRef>,
+        notes: &[Note],
+        now: chrono::DateTime<chrono::Utc>,
+    ) {
         for note in notes {
             self.post(client, note, space.object_ref(&()), now).await;
             if let Some(NamespaceRef { name, uid }) = namespace.filter(|_| note.in_namespace) {
@@ -57,9 +64,17 @@ impl Recorder {
         let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let stamp = Timestamp::from_microsecond(now.timestamp_micros()).unwrap_or_default();
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}.{:x}.{number:x}", regarding.name.as_deref().unwrap_or_default(), now.timestamp_micros());
+        let name = format!(
+            "{}.{:x}.{number:x}",
+            regarding.name.as_deref().unwrap_or_default(),
+            now.timestamp_micros()
+        );
         let event = Event {
-            metadata: ObjectMeta { name: Some(name), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(name),
+                namespace: Some(namespace.clone()),
+                ..ObjectMeta::default()
+            },
             action: Some("Reconcile".to_owned()),
             event_time: Some(MicroTime(stamp)),
             note: Some(shorten(&note.message)),
@@ -70,7 +85,10 @@ impl Recorder {
             type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
             ..Event::default()
         };
-        let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let params = PostParams {
+            field_manager: Some(names::FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
         if let Err(error) = Api::<Event>::namespaced(client.clone(), &namespace).create(&params, &event).await {
             tracing::warn!(namespace, reason = note.reason, %error, "an Event was lost");
         }

@@ -20,7 +20,7 @@ pub mod watch;
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
-use futures::{StreamExt, future::ready};
+use futures::{StreamExt, TryStreamExt, future::ready};
 use kube::{
     ResourceExt,
     core::DeserializeGuard,
@@ -28,6 +28,7 @@ use kube::{
         Controller, WatchStreamExt,
         controller::{self, Action},
         reflector::{self, ObjectRef},
+        watcher::Event,
     },
 };
 
@@ -47,14 +48,32 @@ use crate::{
 const JITTER: f64 = 0.2;
 
 /// Runs the controller until `stop` resolves; what is under way is finished.
-pub async fn run(ctx: Arc<Context>, nudged: futures::stream::BoxStream<'static, String>, workers: u16, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+pub async fn run(
+    ctx: Arc<Context>,
+    nudged: futures::stream::BoxStream<'static, String>,
+    workers: u16,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
     let client = &ctx.client;
     let (reader, writer) = reflector::store::<Guarded>();
     let spaces = watch::spaces(client, ctx.admissions.clone(), ctx.memory.clone(), ctx.nudges.clone());
-    let spaces = spaces.reflect(writer).applied_objects();
+    let listed = ctx.store.clone();
+    // Not the reflector's own `wait_until_ready`: of two that wait for it, kube 5 wakes only the last.
+    let spaces = spaces.reflect(writer).inspect_ok(move |event| {
+        if matches!(event, Event::InitDone) {
+            listed.set_listed(Source::Spaces);
+        }
+    });
+    let spaces = spaces.applied_objects();
     let (known, of_class) = (reader.clone(), reader.clone());
-    let names = futures::stream::select_all([watch::namespaces(client, ctx.store.clone()), watch::children(client, &ctx.store), nudged]);
-    let named = names.map(|name| ObjectRef::<Guarded>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
+    let names = futures::stream::select_all([
+        watch::namespaces(client, ctx.store.clone()),
+        watch::children(client, &ctx.store),
+        nudged,
+    ]);
+    let named = names
+        .map(|name| ObjectRef::<Guarded>::new(&name))
+        .filter(move |space| ready(known.get(space).is_some()));
     let by_class = classes(ctx.clone()).flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
     let recall = tokio::spawn(recall(ctx.clone(), reader.clone()));
     Controller::for_stream(spaces, reader)
@@ -102,26 +121,37 @@ fn spaces_of(spaces: &reflector::Store<Guarded>, class: &str) -> Vec<ObjectRef<G
         let had = space.status.as_ref().and_then(|status| status.class_name.as_deref());
         space.spec.class_name.as_deref().or(had).is_none_or(|name| name == class)
     };
-    spaces.state_filter(|space| concerned(space)).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
+    spaces
+        .state_filter(|space| concerned(space))
+        .iter()
+        .map(|space| ObjectRef::new(&space.name_any()))
+        .collect()
 }
 
 /// When everything was listed: whoever has a namespace counts for its owner before anybody else is let in. Then the gate opens.
 async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Guarded>) {
-    if spaces.wait_until_ready().await.is_err() {
-        return;
-    }
-    ctx.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::Spaces).collect::<HashSet<_>>()).await;
+    ctx.store
+        .listed(
+            &SOURCES
+                .into_iter()
+                .filter(|source| *source != Source::Admissions)
+                .collect::<HashSet<_>>(),
+        )
+        .await;
     for guarded in spaces.state() {
         if let Ok(space) = &guarded.0 {
             recall_one(&ctx, space);
         }
     }
-    ctx.store.set_listed(Source::Spaces);
+    ctx.store.set_listed(Source::Admissions);
     tracing::info!(spaces = spaces.len(), "everything was listed; reconciling");
 }
 
 fn recall_one(ctx: &Context, space: &DeveloperSpace) {
-    let holds = ctx.store.namespace(&space.name_any()).is_some_and(|namespace| ownership(space, &namespace) == Ownership::Ours);
+    let holds = ctx
+        .store
+        .namespace(&space.name_any())
+        .is_some_and(|namespace| ownership(space, &namespace) == Ownership::Ours);
     if let Some(class) = class_name(space, &ctx.store).filter(|_| holds) {
         ctx.admissions.recall(space, &class);
     }
@@ -131,7 +161,12 @@ fn recall_one(ctx: &Context, space: &DeveloperSpace) {
 fn on_error(space: Arc<Guarded>, error: &Error, ctx: Arc<Context>) -> Action {
     let failures = ctx.memory.failed(&space.name_any());
     ctx.metrics.count("error");
-    let seed = u64::from(failures) ^ space.uid().unwrap_or_default().bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let seed = u64::from(failures)
+        ^ space
+            .uid()
+            .unwrap_or_default()
+            .bytes()
+            .fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let spread = 1.0 + JITTER * f64::from(u32::try_from(seed % 1_000).unwrap_or_default()) / 1_000.0;
     Action::requeue(error.retry_after(failures).mul_f64(spread))
 }
@@ -141,7 +176,11 @@ fn log(result: &Result<(ObjectRef<Guarded>, Action), controller::Error<Error, ku
         Ok((space, _)) => tracing::debug!(space = space.name, "reconciled"),
         Err(controller::Error::ReconcilerFailed(error, space)) => match error.class() {
             Class::Conflict => tracing::debug!(space = space.name, error = error.sentence(), "the object moved; looking again"),
-            _ => tracing::warn!(space = space.name, error = error.sentence(), "a reconcile failed and is tried again"),
+            _ => tracing::warn!(
+                space = space.name,
+                error = error.sentence(),
+                "a reconcile failed and is tried again"
+            ),
         },
         Err(controller::Error::ObjectNotFound(_)) => {}
         Err(error) => tracing::warn!(%error, "the queue reported an error"),

@@ -55,9 +55,20 @@ pub fn observe(space: &DeveloperSpace, ctx: &Context) -> Observed {
     let class = class_name.as_deref().and_then(|name| ctx.store.class(name));
     let rules = class.as_ref().and_then(|class| Rules::of(&class.spec).ok());
     let namespace = ctx.store.namespace(&name);
-    let ownership = namespace.as_ref().map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
+    let ownership = namespace
+        .as_ref()
+        .map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
     let outlook = outlook(&term(space, rules.as_ref(), now), now);
-    Observed { now, class_name, class, rules, ownership, children: ctx.store.children(&name), namespace, outlook }
+    Observed {
+        now,
+        class_name,
+        class,
+        rules,
+        ownership,
+        children: ctx.store.children(&name),
+        namespace,
+        outlook,
+    }
 }
 
 impl Observed {
@@ -68,7 +79,10 @@ impl Observed {
 
     /// The namespace as status names it, if it is the space's.
     pub fn namespace_ref(&self, name: &str) -> Option<NamespaceRef> {
-        self.own_namespace().map(|namespace| NamespaceRef { name: name.to_owned(), uid: namespace.uid.clone() })
+        self.own_namespace().map(|namespace| NamespaceRef {
+            name: name.to_owned(),
+            uid: namespace.uid.clone(),
+        })
     }
 }
 
@@ -80,7 +94,9 @@ pub fn class_name(space: &DeveloperSpace, store: &Store) -> Option<String> {
 
 /// What stands in a class's status.
 pub fn class_verdict(class: &SpaceClass) -> ClassVerdict {
-    let Some(status) = &class.status else { return ClassVerdict::Pending };
+    let Some(status) = &class.status else {
+        return ClassVerdict::Pending;
+    };
     match conditions::find(&status.conditions, types::ACCEPTED) {
         Some(accepted) if accepted.observed_generation == class.metadata.generation => match accepted.status.as_str() {
             "True" => ClassVerdict::Accepted,

@@ -1,9 +1,6 @@
 //! Makes a space what its spec says: finalizer, namespace, children.
 
-use k8s_openapi::{
-    api::core::v1::Namespace,
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Api, ResourceExt, api::Patch};
 use serde_json::json;
 
@@ -18,7 +15,9 @@ use super::{
 use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason, names},
     desired::{
-        Desired, Resolved, children::version, desire,
+        Desired, Resolved,
+        children::version,
+        desire,
         diff::diff,
         metadata::Metadata,
         namespace::{Ownership, SeenNamespace, ownership},
@@ -37,12 +36,21 @@ pub struct Provisioned {
 /// Writes what differs. Nothing is written when nothing does.
 pub async fn provision(ctx: &Context, space: &DeveloperSpace, observed: &Observed, resolved: &Resolved) -> Result<Provisioned, Error> {
     let name = space.name_any();
-    let Desired { namespace: metadata, children } = desire(space, resolved, observed.outlook.expires_at);
+    let Desired {
+        namespace: metadata,
+        children,
+    } = desire(space, resolved, observed.outlook.expires_at);
     if observed.ownership == Ownership::Foreign && observed.namespace.is_some() {
-        return Ok(Provisioned { space: space.clone(), report: conflict(space) });
+        return Ok(Provisioned {
+            space: space.clone(),
+            report: conflict(space),
+        });
     }
     if observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_some()) {
-        return Ok(Provisioned { space: space.clone(), report: terminating(space, observed) });
+        return Ok(Provisioned {
+            space: space.clone(),
+            report: terminating(space, observed),
+        });
     }
     let space = ensure_finalizer(ctx, space).await?;
     let (namespace, note) = match &observed.namespace {
@@ -51,10 +59,20 @@ pub async fn provision(ctx: &Context, space: &DeveloperSpace, observed: &Observe
                 let note = lost_namespace(&space, &namespace);
                 (namespace, note)
             }
-            None => return Ok(Provisioned { report: conflict(&space), space }),
+            None => {
+                return Ok(Provisioned {
+                    report: conflict(&space),
+                    space,
+                });
+            }
         },
         Some(seen) if observed.ownership == Ownership::Offered => {
-            let note = Note { warning: false, reason: "Adopted".into(), message: format!("namespace {name} was handed over by its annotation and is this space's now"), in_namespace: true };
+            let note = Note {
+                warning: false,
+                reason: "Adopted".into(),
+                message: format!("namespace {name} was handed over by its annotation and is this space's now"),
+                in_namespace: true,
+            };
             (adopt_namespace(ctx, &space, seen, metadata).await?, Some(note))
         }
         Some(seen) if !seen.metadata.matches(&metadata) => (repair_namespace(ctx, &name, seen, &metadata).await?, None),
@@ -81,14 +99,24 @@ fn conflict(space: &DeveloperSpace) -> Report {
 /// The namespace is going away though the space lives: it is made again when it is gone.
 fn terminating(space: &DeveloperSpace, observed: &Observed) -> Report {
     let name = space.name_any();
-    let blocked = observed.own_namespace().and_then(|namespace| namespace.terminating.as_deref()).unwrap_or_default();
-    let message = format!("namespace {name} is being deleted; it is made again, empty, when it is gone{}", because(blocked));
+    let blocked = observed
+        .own_namespace()
+        .and_then(|namespace| namespace.terminating.as_deref())
+        .unwrap_or_default();
+    let message = format!(
+        "namespace {name} is being deleted; it is made again, empty, when it is gone{}",
+        because(blocked)
+    );
     Report::new(Verdict::new(Reason::NamespaceTerminating, message), observed.namespace_ref(&name))
 }
 
 /// `: what blocks it`, or nothing.
 pub fn because(blocked: &str) -> String {
-    if blocked.is_empty() { String::new() } else { format!(": {blocked}") }
+    if blocked.is_empty() {
+        String::new()
+    } else {
+        format!(": {blocked}")
+    }
 }
 
 /// A namespace of ours that vanished was made anew.
@@ -120,7 +148,12 @@ async fn create_namespace(ctx: &Context, space: &DeveloperSpace, metadata: Metad
     let name = space.name_any();
     let Metadata { labels, annotations } = metadata;
     let namespace = Namespace {
-        metadata: ObjectMeta { name: Some(name.clone()), labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
         ..Namespace::default()
     };
     let api: Api<Namespace> = Api::all(ctx.client.clone());
@@ -138,7 +171,8 @@ async fn create_namespace(ctx: &Context, space: &DeveloperSpace, metadata: Metad
 async fn adopt_namespace(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, metadata: Metadata) -> Result<SeenNamespace, Error> {
     let name = space.name_any();
     let Metadata { labels, annotations } = metadata;
-    let mut patch = json!({"metadata": {"uid": seen.uid, "resourceVersion": seen.version.to_string(), "labels": labels, "annotations": annotations}});
+    let mut patch =
+        json!({"metadata": {"uid": seen.uid, "resourceVersion": seen.version.to_string(), "labels": labels, "annotations": annotations}});
     patch["metadata"]["annotations"][names::ANNOTATION_ADOPT] = serde_json::Value::Null;
     patch_namespace(ctx, &name, patch).await
 }

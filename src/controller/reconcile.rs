@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{
-    ResourceExt,
-    core::DeserializeGuard,
-    runtime::controller::Action,
-};
+use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 
 use super::{
     admissions::is_live,
@@ -81,7 +77,10 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
     };
     match resolved {
         Err(refusal) => {
-            let said = Report::new(Verdict::new(refusal.reason, refusal.message), observed.namespace_ref(&space.name_any()));
+            let said = Report::new(
+                Verdict::new(refusal.reason, refusal.message),
+                observed.namespace_ref(&space.name_any()),
+            );
             report(ctx, space, &observed, said).await?;
         }
         Ok(resolved) => match provision(ctx, space, &observed, &resolved).await {
@@ -97,7 +96,13 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
 /// What the space may have, or why not; `None` while its class was not judged yet: the class's event comes.
 fn judge(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<Result<Resolved, Refusal>> {
     let judged = may_have(space, observed, ctx)?;
-    if judged.is_err() && observed.own_namespace().is_none() && judged.as_ref().err().is_some_and(|refusal| refusal.reason != Reason::OwnerLimitExceeded) {
+    if judged.is_err()
+        && observed.own_namespace().is_none()
+        && judged
+            .as_ref()
+            .err()
+            .is_some_and(|refusal| refusal.reason != Reason::OwnerLimitExceeded)
+    {
         withdraw(space, ctx);
     }
     Some(judged)
@@ -120,7 +125,10 @@ fn may_have(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Optio
     match class_verdict(class) {
         ClassVerdict::Pending => return None,
         ClassVerdict::Refused(_, message) => {
-            return Some(Err(Refusal::new(Reason::RoleNotAllowed, format!("SpaceClass {class_name} is not accepted, and its administrator must mend it: {message}"))));
+            return Some(Err(Refusal::new(
+                Reason::RoleNotAllowed,
+                format!("SpaceClass {class_name} is not accepted, and its administrator must mend it: {message}"),
+            )));
         }
         ClassVerdict::Accepted => {}
     }
@@ -128,16 +136,25 @@ fn may_have(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Optio
         return Some(Ok(resolved));
     }
     let limit = class.spec.max_spaces_per_owner.unwrap_or_default();
-    let message = format!("{} has {limit} spaces of class {class_name} already, which is as many as it allows: delete one, or ask for another class", space.spec.owner);
+    let message = format!(
+        "{} has {limit} spaces of class {class_name} already, which is as many as it allows: delete one, or ask for another class",
+        space.spec.owner
+    );
     Some(Err(Refusal::new(Reason::OwnerLimitExceeded, message)))
 }
 
 fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
     let mut known = ctx.store.class_names();
     known.sort();
-    let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("there are {}", known.join(", ")) };
+    let known = if known.is_empty() {
+        "there are none yet".to_owned()
+    } else {
+        format!("there are {}", known.join(", "))
+    };
     let message = match &observed.class_name {
-        Some(name) => format!("SpaceClass {name} does not exist: set spec.className to one that does ({known}); what exists stays as it is"),
+        Some(name) => {
+            format!("SpaceClass {name} does not exist: set spec.className to one that does ({known}); what exists stays as it is")
+        }
         None => format!("there is no default SpaceClass: set spec.className ({known}), or ask the administrator to annotate one"),
     };
     Refusal::new(Reason::ClassNotFound, message)
@@ -148,7 +165,10 @@ async fn explain(space: &DeveloperSpace, observed: &Observed, ctx: &Context, err
     let name = space.name_any();
     if let Some(verdict) = verdict_on(&error, ctx.memory.failures(&name)) {
         let namespace = ctx.store.namespace(&name).filter(|seen| ownership(space, seen) == Ownership::Ours);
-        let namespace = namespace.map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid });
+        let namespace = namespace.map(|seen| NamespaceRef {
+            name: name.clone(),
+            uid: seen.uid,
+        });
         if let Err(second) = report(ctx, space, observed, Report::new(verdict, namespace)).await {
             tracing::debug!(space = name, error = %second.sentence(), "the status could not be written either");
         }

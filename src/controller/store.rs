@@ -16,12 +16,7 @@ use tokio::sync::watch;
 
 use crate::{
     api::{SpaceClass, names, time},
-    desired::{
-        ChildKind, SeenChild,
-        children::version,
-        metadata::SeenMetadata,
-        namespace::SeenNamespace,
-    },
+    desired::{ChildKind, SeenChild, children::version, metadata::SeenMetadata, namespace::SeenNamespace},
 };
 
 /// What has to be listed before anything is decided: nothing is missing before every list has come.
@@ -35,10 +30,12 @@ pub enum Source {
     Children(ChildKind),
     /// `DeveloperSpace`s.
     Spaces,
+    /// Who is in under the limit per owner, which follows from the others.
+    Admissions,
 }
 
 /// All of them.
-pub const SOURCES: [Source; 7] = [
+pub const SOURCES: [Source; 8] = [
     Source::Classes,
     Source::Namespaces,
     Source::Children(ChildKind::Quota),
@@ -46,6 +43,7 @@ pub const SOURCES: [Source; 7] = [
     Source::Children(ChildKind::Network),
     Source::Children(ChildKind::Binding),
     Source::Spaces,
+    Source::Admissions,
 ];
 
 /// The store.
@@ -64,7 +62,10 @@ struct Inner {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { inner: RwLock::default(), listed: watch::Sender::new(HashSet::new()) }
+        Self {
+            inner: RwLock::default(),
+            listed: watch::Sender::new(HashSet::new()),
+        }
     }
 }
 
@@ -105,8 +106,18 @@ impl Store {
     /// The class of spaces that name none: the youngest of those so annotated, as with storage classes.
     pub fn default_class(&self) -> Option<String> {
         let inner = self.read();
-        let annotated = inner.classes.values().filter(|class| class.annotations().get(names::ANNOTATION_DEFAULT_CLASS).is_some_and(|value| value == "true"));
-        let youngest = annotated.max_by_key(|class| (class.creation_timestamp().and_then(|stamp| time::from_k8s(&stamp)), class.name_any()));
+        let annotated = inner.classes.values().filter(|class| {
+            class
+                .annotations()
+                .get(names::ANNOTATION_DEFAULT_CLASS)
+                .is_some_and(|value| value == "true")
+        });
+        let youngest = annotated.max_by_key(|class| {
+            (
+                class.creation_timestamp().and_then(|stamp| time::from_k8s(&stamp)),
+                class.name_any(),
+            )
+        });
         youngest.map(|class| class.name_any())
     }
 
@@ -138,7 +149,10 @@ impl Store {
         match inner.namespaces.get(&name) {
             Some(kept) if kept.version > seen.version => false,
             Some(kept) => {
-                let changed = SeenNamespace { version: seen.version, ..kept.clone() } != seen;
+                let changed = SeenNamespace {
+                    version: seen.version,
+                    ..kept.clone()
+                } != seen;
                 inner.namespaces.insert(name, seen);
                 changed
             }
@@ -198,13 +212,19 @@ impl Store {
     /// After a list: forgets the children of that kind that were not in it and names their namespaces.
     pub fn retain_children(&self, kind: ChildKind, listed: &HashSet<(String, String)>) -> Vec<String> {
         let namespaces: Vec<String> = self.read().children.keys().cloned().collect();
-        let is_listed = |namespace: &String, kept: &SeenChild| kept.kind != kind || listed.contains(&(namespace.clone(), kept.name.to_string()));
-        namespaces.into_iter().filter(|namespace| self.retain_in(namespace, |kept| is_listed(namespace, kept))).collect()
+        let is_listed =
+            |namespace: &String, kept: &SeenChild| kept.kind != kind || listed.contains(&(namespace.clone(), kept.name.to_string()));
+        namespaces
+            .into_iter()
+            .filter(|namespace| self.retain_in(namespace, |kept| is_listed(namespace, kept)))
+            .collect()
     }
 
     fn retain_in(&self, namespace: &str, keep: impl Fn(&SeenChild) -> bool) -> bool {
         let mut inner = self.write();
-        let Some(children) = inner.children.get_mut(namespace) else { return false };
+        let Some(children) = inner.children.get_mut(namespace) else {
+            return false;
+        };
         let before = children.len();
         children.retain(keep);
         let changed = children.len() != before;
@@ -225,7 +245,13 @@ impl Store {
 
 /// What is kept of a namespace.
 pub fn see_namespace(namespace: &Namespace) -> SeenNamespace {
-    let ObjectMeta { uid, annotations, creation_timestamp, deletion_timestamp, .. } = &namespace.metadata;
+    let ObjectMeta {
+        uid,
+        annotations,
+        creation_timestamp,
+        deletion_timestamp,
+        ..
+    } = &namespace.metadata;
     let annotation = |key: &str| annotations.as_ref().and_then(|annotations| annotations.get(key)).cloned();
     SeenNamespace {
         uid: uid.clone().unwrap_or_default(),
@@ -233,7 +259,9 @@ pub fn see_namespace(namespace: &Namespace) -> SeenNamespace {
         created: creation_timestamp.as_ref().and_then(time::from_k8s).unwrap_or_default(),
         claim: annotation(names::ANNOTATION_SPACE_UID),
         adopt: annotation(names::ANNOTATION_ADOPT),
-        terminating: deletion_timestamp.as_ref().map(|_| namespace.status.as_ref().map(blocked_by).unwrap_or_default()),
+        terminating: deletion_timestamp
+            .as_ref()
+            .map(|_| namespace.status.as_ref().map(blocked_by).unwrap_or_default()),
         metadata: SeenMetadata::of(&namespace.metadata),
     }
 }

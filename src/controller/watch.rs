@@ -4,12 +4,10 @@
 use std::{collections::HashSet, hash::Hash, sync::Arc};
 
 use futures::{Stream, StreamExt, future::ready, stream::BoxStream};
-use k8s_openapi::{
-    api::{
-        core::v1::{LimitRange, Namespace, ResourceQuota},
-        networking::v1::NetworkPolicy,
-        rbac::v1::RoleBinding,
-    },
+use k8s_openapi::api::{
+    core::v1::{LimitRange, Namespace, ResourceQuota},
+    networking::v1::NetworkPolicy,
+    rbac::v1::RoleBinding,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -44,7 +42,9 @@ impl Nudges {
     /// A sender, and the stream of names that comes out.
     pub fn new() -> (Self, BoxStream<'static, String>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let stream = futures::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|name| (name, receiver)) });
+        let stream = futures::stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|name| (name, receiver))
+        });
         (Self(sender), stream.boxed())
     }
 
@@ -67,7 +67,9 @@ where
 {
     let kind = K::kind(&K::DynamicType::default()).into_owned();
     watcher(api, config).default_backoff().filter_map(move |event| {
-        let event = event.inspect_err(|error| tracing::warn!(kind, %error, "a watch failed and is tried again")).ok();
+        let event = event
+            .inspect_err(|error| tracing::warn!(kind, %error, "a watch failed and is tried again"))
+            .ok();
         ready(event)
     })
 }
@@ -119,7 +121,9 @@ pub fn namespaces(client: &Client, store: Arc<Store>) -> BoxStream<'static, Stri
             gone
         }
     };
-    events(Api::<Namespace>::all(client.clone()), config()).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+    events(Api::<Namespace>::all(client.clone()), config())
+        .flat_map(move |event| futures::stream::iter(changed(event)))
+        .boxed()
 }
 
 /// Our children of all kinds.
@@ -148,7 +152,11 @@ where
             let namespace = object.namespace().unwrap_or_default();
             let seen = object.into().seen();
             listing.note((namespace.clone(), seen.name.to_string()));
-            if store.put_child(&namespace, seen) { vec![namespace] } else { Vec::new() }
+            if store.put_child(&namespace, seen) {
+                vec![namespace]
+            } else {
+                Vec::new()
+            }
         }
         Event::Delete(object) => {
             let namespace = object.namespace().unwrap_or_default();
@@ -162,7 +170,9 @@ where
         }
     };
     let config = config().labels(&names::managed_selector());
-    events(Api::<K>::all(client.clone()), config).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+    events(Api::<K>::all(client.clone()), config)
+        .flat_map(move |event| futures::stream::iter(changed(event)))
+        .boxed()
 }
 
 /// Classes: yields the names of those whose word for spaces changed.
@@ -179,7 +189,11 @@ pub fn classes(client: &Client, store: Arc<Store>) -> BoxStream<'static, String>
             match guarded.0 {
                 Ok(class) => put_class(&store, class),
                 Err(broken) => {
-                    tracing::warn!(class = name, error = broken.error, "a stored SpaceClass cannot be read; spaces of it wait");
+                    tracing::warn!(
+                        class = name,
+                        error = broken.error,
+                        "a stored SpaceClass cannot be read; spaces of it wait"
+                    );
                     store.remove_class(&name);
                     vec![name]
                 }
@@ -197,7 +211,9 @@ pub fn classes(client: &Client, store: Arc<Store>) -> BoxStream<'static, String>
             gone
         }
     };
-    events(Api::<DeserializeGuard<SpaceClass>>::all(client.clone()), config()).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+    events(Api::<DeserializeGuard<SpaceClass>>::all(client.clone()), config())
+        .flat_map(move |event| futures::stream::iter(changed(event)))
+        .boxed()
 }
 
 /// Keeps a class; names it unless only what spaces do not read has changed.
@@ -206,7 +222,13 @@ fn put_class(store: &Store, mut class: SpaceClass) -> Vec<String> {
     let name = class.name_any();
     let told = |class: &SpaceClass| {
         let SpaceClass { metadata, spec, status } = class.clone();
-        (metadata.annotations, spec, status.map(|status| status.conditions), metadata.generation, metadata.uid)
+        (
+            metadata.annotations,
+            spec,
+            status.map(|status| status.conditions),
+            metadata.generation,
+            metadata.uid,
+        )
     };
     let same = store.class(&name).is_some_and(|kept| told(&kept) == told(&class));
     store.put_class(class);
@@ -214,7 +236,12 @@ fn put_class(store: &Store, mut class: SpaceClass) -> Vec<String> {
 }
 
 /// Spaces, for the controller's own store; keeps the count per owner true on the way.
-pub fn spaces(client: &Client, admissions: Arc<Admissions>, memory: Arc<Memory>, nudges: Nudges) -> BoxStream<'static, watcher::Result<Event<Guarded>>> {
+pub fn spaces(
+    client: &Client,
+    admissions: Arc<Admissions>,
+    memory: Arc<Memory>,
+    nudges: Nudges,
+) -> BoxStream<'static, watcher::Result<Event<Guarded>>> {
     let mut listing = Listing::new();
     let wake = move |names: Vec<String>| names.into_iter().for_each(|name| nudges.nudge(name));
     watcher(Api::<Guarded>::all(client.clone()), config())

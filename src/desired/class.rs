@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{limit_range, quota, role_bindings::owner_role, term::Rules};
-use crate::api::{SpaceClassSpec, duration::{Ttl, format_duration}, names};
+use crate::api::{
+    SpaceClassSpec,
+    duration::{Ttl, format_duration},
+    names,
+};
 
 /// The error is a sentence that names the field and says what to change.
 pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
@@ -23,16 +27,20 @@ pub fn cluster_roles(class: &SpaceClassSpec) -> BTreeSet<String> {
 /// Whether a space's own labels and annotations may never use `key`, whatever its class allows: keys that rule the cluster, and ours.
 pub fn is_reserved(key: &str) -> bool {
     let Some((domain, _)) = key.split_once('/') else { return false };
-    ["kubernetes.io", "k8s.io", names::GROUP, "openshift.io", "istio.io"].iter().any(|reserved| domain == *reserved || domain.ends_with(&format!(".{reserved}")))
+    ["kubernetes.io", "k8s.io", names::GROUP, "openshift.io", "istio.io"]
+        .iter()
+        .any(|reserved| domain == *reserved || domain.ends_with(&format!(".{reserved}")))
 }
 
 fn check_lifetime(class: &SpaceClassSpec) -> Result<(), String> {
     let rules = Rules::of(class)?;
     match (rules.default_ttl, rules.max_ttl) {
         (Some(Ttl::Never), _) if !rules.allow_never => Err("lifetime.defaultTTL is never, which needs lifetime.allowNever: true".into()),
-        (Some(Ttl::After(default)), Some(max)) if default > max => {
-            Err(format!("lifetime.defaultTTL {} is longer than lifetime.maxTTL {}: shorten the one or lengthen the other", format_duration(default), format_duration(max)))
-        }
+        (Some(Ttl::After(default)), Some(max)) if default > max => Err(format!(
+            "lifetime.defaultTTL {} is longer than lifetime.maxTTL {}: shorten the one or lengthen the other",
+            format_duration(default),
+            format_duration(max)
+        )),
         _ => Ok(()),
     }
 }
@@ -44,13 +52,26 @@ fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
             if !names::is_qualified_key(key) {
                 return Err(format!("metadata.{field}: {key:?} is not a key, for example example.com/tier"));
             }
-            if key == names::LABEL_NAMESPACE_NAME || key == names::LABEL_MANAGED_BY || key.starts_with(names::POD_SECURITY_PREFIX) || key.starts_with("developerspace.dev/") {
-                return Err(format!("metadata.{field}: {key} is written by the operator or the API server; use podSecurity for Pod Security levels"));
+            if key == names::LABEL_NAMESPACE_NAME
+                || key == names::LABEL_MANAGED_BY
+                || key.starts_with(names::POD_SECURITY_PREFIX)
+                || key.starts_with("developerspace.dev/")
+            {
+                return Err(format!(
+                    "metadata.{field}: {key} is written by the operator or the API server; use podSecurity for Pod Security levels"
+                ));
             }
         }
     }
-    let bad = metadata.allowed_keys.iter().find(|pattern| !names::is_qualified_key(&pattern.replace('*', "x")));
-    bad.map_or(Ok(()), |pattern| Err(format!("metadata.allowedKeys: {pattern:?} is not a key or a prefix and a star, for example example.com/*")))
+    let bad = metadata
+        .allowed_keys
+        .iter()
+        .find(|pattern| !names::is_qualified_key(&pattern.replace('*', "x")));
+    bad.map_or(Ok(()), |pattern| {
+        Err(format!(
+            "metadata.allowedKeys: {pattern:?} is not a key or a prefix and a star, for example example.com/*"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -78,13 +99,22 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (class, says) in [
-            (json!({"lifetime": {"defaultTTL": "8d", "maxTTL": "1w"}}), "longer than lifetime.maxTTL"),
+            (
+                json!({"lifetime": {"defaultTTL": "8d", "maxTTL": "1w"}}),
+                "longer than lifetime.maxTTL",
+            ),
             (json!({"lifetime": {"defaultTTL": "never"}}), "allowNever"),
             (json!({"lifetime": {"warnBefore": ["soon"]}}), "lifetime.warnBefore"),
             (json!({"quota": {"hard": {"cores": 3}}}), "quota.hard cores"),
             (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}), "below quota.hard"),
-            (json!({"limitRange": [{"type": "Container", "min": {"cpu": 3}, "max": {"cpu": 2}}]}), "above"),
-            (json!({"metadata": {"labels": {"developerspace.dev/owner": "x"}}}), "written by the operator"),
+            (
+                json!({"limitRange": [{"type": "Container", "min": {"cpu": 3}, "max": {"cpu": 2}}]}),
+                "above",
+            ),
+            (
+                json!({"metadata": {"labels": {"developerspace.dev/owner": "x"}}}),
+                "written by the operator",
+            ),
             (json!({"metadata": {"labels": {"a b": "x"}}}), "is not a key"),
             (json!({"metadata": {"allowedKeys": ["a/b/*"]}}), "allowedKeys"),
         ] {

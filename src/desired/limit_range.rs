@@ -23,12 +23,21 @@ const FALLBACK: [(&str, &str, &str); 2] = [("cpu", "100m", "500m"), ("memory", "
 pub(super) fn build(items: &[LimitRangeItem], labels: &BTreeMap<String, String>) -> Option<LimitRange> {
     (!items.is_empty()).then(|| LimitRange {
         metadata: child_metadata(names::CHILD, labels),
-        spec: Some(LimitRangeSpec { limits: items.iter().map(to_k8s).collect() }),
+        spec: Some(LimitRangeSpec {
+            limits: items.iter().map(to_k8s).collect(),
+        }),
     })
 }
 
 fn to_k8s(item: &LimitRangeItem) -> K8sItem {
-    let LimitRangeItem { type_, default, default_request, max, min, max_limit_request_ratio } = item;
+    let LimitRangeItem {
+        type_,
+        default,
+        default_request,
+        max,
+        min,
+        max_limit_request_ratio,
+    } = item;
     let list = |list: &List| (!list.is_empty()).then(|| list.iter().map(|(key, value)| (key.clone(), value.into())).collect());
     K8sItem {
         type_: type_name(*type_).to_owned(),
@@ -43,9 +52,20 @@ fn to_k8s(item: &LimitRangeItem) -> K8sItem {
 /// (content, identity) for comparison: quantities by value, empty maps as none.
 pub(super) fn comparable(limits: &LimitRange) -> (Value, Value) {
     let items = limits.spec.iter().flat_map(|spec| &spec.limits).map(|item| {
-        let K8sItem { type_, default, default_request, max, min, max_limit_request_ratio } = item;
-        let lists = [default, default_request, max, min, max_limit_request_ratio]
-            .map(|list| list.iter().flatten().map(|(key, value)| (key.clone(), Quantity::from(value).key())).collect::<BTreeMap<_, _>>());
+        let K8sItem {
+            type_,
+            default,
+            default_request,
+            max,
+            min,
+            max_limit_request_ratio,
+        } = item;
+        let lists = [default, default_request, max, min, max_limit_request_ratio].map(|list| {
+            list.iter()
+                .flatten()
+                .map(|(key, value)| (key.clone(), Quantity::from(value).key()))
+                .collect::<BTreeMap<_, _>>()
+        });
         json!([type_, lists])
     });
     (items.collect(), Value::Null)
@@ -55,13 +75,22 @@ pub(super) fn comparable(limits: &LimitRange) -> (Value, Value) {
 pub fn complete(items: &[LimitRangeItem], hard: &Hard) -> Result<Vec<LimitRangeItem>, String> {
     let mut types = BTreeSet::new();
     if let Some(twice) = items.iter().find(|item| !types.insert(type_name(item.type_))) {
-        return Err(format!("limitRange has two items of type {}: join them into one", type_name(twice.type_)));
+        return Err(format!(
+            "limitRange has two items of type {}: join them into one",
+            type_name(twice.type_)
+        ));
     }
     let mut items = items.to_vec();
     fill_in(&mut items, hard);
-    items.iter_mut().filter(|item| item.type_ == LimitType::Container).for_each(default_as_the_server_does);
+    items
+        .iter_mut()
+        .filter(|item| item.type_ == LimitType::Container)
+        .for_each(default_as_the_server_does);
     items.iter().try_for_each(check)?;
-    items.iter().filter(|item| item.type_ == LimitType::Container).try_for_each(|item| check_admission(item, hard))?;
+    items
+        .iter()
+        .filter(|item| item.type_ == LimitType::Container)
+        .try_for_each(|item| check_admission(item, hard))?;
     Ok(items)
 }
 
@@ -95,7 +124,8 @@ fn fill_in(items: &mut Vec<LimitRangeItem>, hard: &Hard) {
             if wants_request && !request_given && !limit_given {
                 let ceiling = [quota_of(hard, "requests", resource), item.default.get(resource)];
                 let fitting = at_least(request.into(), item.min.get(resource).into_iter());
-                item.default_request.insert(resource.into(), at_most(fitting, ceiling.into_iter().flatten()));
+                item.default_request
+                    .insert(resource.into(), at_most(fitting, ceiling.into_iter().flatten()));
             }
         }
     }
@@ -103,15 +133,28 @@ fn fill_in(items: &mut Vec<LimitRangeItem>, hard: &Hard) {
 
 /// The hard limit on requests or limits of a resource; a bare `cpu` in a quota means requests.
 fn quota_of<'a>(hard: &'a Hard, what: &str, resource: &str) -> Option<&'a Quantity> {
-    hard.get(&format!("{what}.{resource}")).or_else(|| hard.get(resource).filter(|_| what == "requests"))
+    hard.get(&format!("{what}.{resource}"))
+        .or_else(|| hard.get(resource).filter(|_| what == "requests"))
 }
 
 fn at_most<'a>(value: Quantity, ceilings: impl Iterator<Item = &'a Quantity>) -> Quantity {
-    ceilings.fold(value, |low, ceiling| if ceiling.compare(&low) == Some(Ordering::Less) { ceiling.clone() } else { low })
+    ceilings.fold(value, |low, ceiling| {
+        if ceiling.compare(&low) == Some(Ordering::Less) {
+            ceiling.clone()
+        } else {
+            low
+        }
+    })
 }
 
 fn at_least<'a>(value: Quantity, floors: impl Iterator<Item = &'a Quantity>) -> Quantity {
-    floors.fold(value, |high, floor| if floor.compare(&high) == Some(Ordering::Greater) { floor.clone() } else { high })
+    floors.fold(value, |high, floor| {
+        if floor.compare(&high) == Some(Ordering::Greater) {
+            floor.clone()
+        } else {
+            high
+        }
+    })
 }
 
 /// `SetDefaults_LimitRangeItem` of `k8s.io/kubernetes/pkg/apis/core/v1`, so that what is stored equals what was sent.
@@ -128,18 +171,39 @@ fn default_as_the_server_does(item: &mut LimitRangeItem) {
 
 /// What `ValidateLimitRange` of `k8s.io/kubernetes/pkg/apis/core/validation` asks of one item.
 fn check(item: &LimitRangeItem) -> Result<(), String> {
-    let LimitRangeItem { type_, default, default_request, max, min, max_limit_request_ratio } = item;
+    let LimitRangeItem {
+        type_,
+        default,
+        default_request,
+        max,
+        min,
+        max_limit_request_ratio,
+    } = item;
     let name = type_name(*type_);
-    let lists = [("min", min), ("defaultRequest", default_request), ("default", default), ("max", max), ("maxLimitRequestRatio", max_limit_request_ratio)];
-    for (field, key, value) in lists.iter().flat_map(|(field, list)| list.iter().map(move |(key, value)| (field, key, value))) {
+    let lists = [
+        ("min", min),
+        ("defaultRequest", default_request),
+        ("default", default),
+        ("max", max),
+        ("maxLimitRequestRatio", max_limit_request_ratio),
+    ];
+    for (field, key, value) in lists
+        .iter()
+        .flat_map(|(field, list)| list.iter().map(move |(key, value)| (field, key, value)))
+    {
         if value.value().is_none_or(|value| value.is_negative()) {
-            return Err(format!("limitRange {name} {field} {key}: {:?} is not a quantity of zero or more", value.0));
+            return Err(format!(
+                "limitRange {name} {field} {key}: {:?} is not a quantity of zero or more",
+                value.0
+            ));
         }
         if *field == "maxLimitRequestRatio" && value.compare(&"1".into()) == Some(Ordering::Less) {
             return Err(format!("limitRange {name} {field} {key}: {} is below 1", value.0));
         }
         if !names::is_qualified_key(key) {
-            return Err(format!("limitRange {name} {field}: {key:?} is not the name of a resource, for example cpu or memory"));
+            return Err(format!(
+                "limitRange {name} {field}: {key:?} is not the name of a resource, for example cpu or memory"
+            ));
         }
     }
     if *type_ == LimitType::Pod && !(default.is_empty() && default_request.is_empty()) {
@@ -150,10 +214,15 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
     }
     for (at, (low_field, low)) in lists[..4].iter().enumerate() {
         for (high_field, high) in &lists[at + 1..4] {
-            if let Some((key, value, ceiling)) =
-                low.iter().filter_map(|(key, value)| Some((key, value, high.get(key)?))).find(|(_, value, ceiling)| value.compare(ceiling) == Some(Ordering::Greater))
+            if let Some((key, value, ceiling)) = low
+                .iter()
+                .filter_map(|(key, value)| Some((key, value, high.get(key)?)))
+                .find(|(_, value, ceiling)| value.compare(ceiling) == Some(Ordering::Greater))
             {
-                return Err(format!("limitRange {name} {key}: {low_field} {} is above {high_field} {}", value.0, ceiling.0));
+                return Err(format!(
+                    "limitRange {name} {key}: {low_field} {} is above {high_field} {}",
+                    value.0, ceiling.0
+                ));
             }
         }
     }
@@ -162,7 +231,10 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
 
 /// A container that names nothing must fit into an empty namespace.
 fn check_admission(item: &LimitRangeItem, hard: &Hard) -> Result<(), String> {
-    for (field, list, what) in [("default", &item.default, "limits"), ("defaultRequest", &item.default_request, "requests")] {
+    for (field, list, what) in [
+        ("default", &item.default, "limits"),
+        ("defaultRequest", &item.default_request, "requests"),
+    ] {
         for (resource, value) in list {
             if let Some(quota) = quota_of(hard, what, resource).filter(|quota| value.compare(quota) == Some(Ordering::Greater)) {
                 return Err(format!(
@@ -197,7 +269,9 @@ mod tests {
 
     #[test]
     fn the_contracts_example_stays_as_written() {
-        let given = item(json!({"type": "Container", "default": {"cpu": "500m", "memory": "512Mi"}, "defaultRequest": {"cpu": "100m", "memory": "128Mi"}}));
+        let given = item(
+            json!({"type": "Container", "default": {"cpu": "500m", "memory": "512Mi"}, "defaultRequest": {"cpu": "100m", "memory": "128Mi"}}),
+        );
         let quota = hard(json!({"requests.cpu": "10", "requests.memory": "100Gi", "limits.cpu": "10", "limits.memory": "100Gi"}));
         assert_eq!(complete(std::slice::from_ref(&given), &quota), Ok(vec![given]));
     }
@@ -205,7 +279,8 @@ mod tests {
     #[test]
     fn missing_defaults_are_filled_in_and_fit_the_quota() {
         let quota = hard(json!({"requests.cpu": "50m", "limits.memory": "256Mi"}));
-        let expected = item(json!({"type": "Container", "default": {"memory": "256Mi"}, "defaultRequest": {"cpu": "50m", "memory": "256Mi"}}));
+        let expected =
+            item(json!({"type": "Container", "default": {"memory": "256Mi"}, "defaultRequest": {"cpu": "50m", "memory": "256Mi"}}));
         assert_eq!(complete(&[], &quota), Ok(vec![expected]));
         assert_eq!(complete(&[], &hard(json!({"pods": "3"}))), Ok(vec![]));
     }
@@ -213,20 +288,46 @@ mod tests {
     #[test]
     fn the_server_would_default_nothing_more() {
         let given = item(json!({"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "64Mi"}}));
-        let expected = item(json!({"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "64Mi"}, "default": {"cpu": "2"}, "defaultRequest": {"cpu": "2", "memory": "64Mi"}}));
+        let expected = item(
+            json!({"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "64Mi"}, "default": {"cpu": "2"}, "defaultRequest": {"cpu": "2", "memory": "64Mi"}}),
+        );
         assert_eq!(complete(&[given], &Hard::new()), Ok(vec![expected]));
     }
 
     #[test]
     fn contradictions_are_refused_with_a_sentence() {
         for (items, quota, says) in [
-            (json!([{"type": "Container", "default": {"cpu": "4"}, "max": {"cpu": "2"}}]), json!({}), "default 4 is above max 2"),
-            (json!([{"type": "Container", "min": {"cpu": "2"}, "defaultRequest": {"cpu": "1"}}]), json!({}), "min 2 is above defaultRequest 1"),
-            (json!([{"type": "Container", "default": {"memory": "2Gi"}}]), json!({"limits.memory": "1Gi"}), "no plain pod would be admitted"),
-            (json!([{"type": "Pod", "default": {"cpu": "1"}}]), json!({}), "are for type Container"),
+            (
+                json!([{"type": "Container", "default": {"cpu": "4"}, "max": {"cpu": "2"}}]),
+                json!({}),
+                "default 4 is above max 2",
+            ),
+            (
+                json!([{"type": "Container", "min": {"cpu": "2"}, "defaultRequest": {"cpu": "1"}}]),
+                json!({}),
+                "min 2 is above defaultRequest 1",
+            ),
+            (
+                json!([{"type": "Container", "default": {"memory": "2Gi"}}]),
+                json!({"limits.memory": "1Gi"}),
+                "no plain pod would be admitted",
+            ),
+            (
+                json!([{"type": "Pod", "default": {"cpu": "1"}}]),
+                json!({}),
+                "are for type Container",
+            ),
             (json!([{"type": "Pod"}, {"type": "Pod"}]), json!({}), "two items of type Pod"),
-            (json!([{"type": "PersistentVolumeClaim", "max": {"cpu": "1"}}]), json!({}), "needs min or max of storage"),
-            (json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "0.5"}}]), json!({}), "below 1"),
+            (
+                json!([{"type": "PersistentVolumeClaim", "max": {"cpu": "1"}}]),
+                json!({}),
+                "needs min or max of storage",
+            ),
+            (
+                json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "0.5"}}]),
+                json!({}),
+                "below 1",
+            ),
         ] {
             let items: Vec<LimitRangeItem> = serde_json::from_value(items).unwrap();
             let error = complete(&items, &hard(quota)).unwrap_err();

@@ -43,7 +43,10 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with that reason and sentence.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self {
+            reason,
+            message: message.into(),
+        }
     }
 }
 

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{metadata::{Metadata, SeenMetadata}, resolve::Resolved};
+use super::{
+    metadata::{Metadata, SeenMetadata},
+    resolve::Resolved,
+};
 use crate::api::{Contact, DeveloperSpace, PodSecurity, PodSecurityLevel, names, time::rfc3339};
 
 /// How much older than its space a namespace may look and still have been made for it: clocks of API servers differ.
@@ -50,7 +53,11 @@ pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
     if made_for && seen.created + CREATION_SKEW >= super::term::created(space) {
         return Ownership::Ours;
     }
-    if seen.adopt.is_some() && seen.adopt == space.metadata.name { Ownership::Offered } else { Ownership::Foreign }
+    if seen.adopt.is_some() && seen.adopt == space.metadata.name {
+        Ownership::Offered
+    } else {
+        Ownership::Foreign
+    }
 }
 
 /// Labels and annotations of the namespace of `space`.
@@ -72,7 +79,13 @@ pub(super) fn metadata(space: &DeveloperSpace, resolved: &Resolved, expires_at: 
 }
 
 fn own_annotations(space: &DeveloperSpace, contact: &Contact, expires_at: Option<DateTime<Utc>>) -> BTreeMap<String, String> {
-    let Contact { team, email, chat, url, cost_center: _ } = contact;
+    let Contact {
+        team,
+        email,
+        chat,
+        url,
+        cost_center: _,
+    } = contact;
     let optional = [
         (names::ANNOTATION_CONTACT_TEAM, team.clone()),
         (names::ANNOTATION_CONTACT_EMAIL, email.clone()),
@@ -85,7 +98,10 @@ fn own_annotations(space: &DeveloperSpace, contact: &Contact, expires_at: Option
         (names::ANNOTATION_OWNER, Some(space.spec.owner.to_string())),
         (names::ANNOTATION_OPENSHIFT_REQUESTER, Some(space.spec.owner.name.clone())),
     ];
-    optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+    optional
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect()
 }
 
 fn pod_security(levels: Option<PodSecurity>) -> BTreeMap<String, String> {
@@ -96,5 +112,8 @@ fn pod_security(levels: Option<PodSecurity>) -> BTreeMap<String, String> {
         PodSecurityLevel::Restricted => "restricted",
     };
     let modes = [("enforce", enforce), ("audit", audit), ("warn", warn)];
-    modes.into_iter().filter_map(|(mode, level)| Some((format!("{}{mode}", names::POD_SECURITY_PREFIX), name(level?).to_owned()))).collect()
+    modes
+        .into_iter()
+        .filter_map(|(mode, level)| Some((format!("{}{mode}", names::POD_SECURITY_PREFIX), name(level?).to_owned())))
+        .collect()
 }

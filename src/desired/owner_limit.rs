@@ -20,7 +20,9 @@ pub struct Claim {
 /// Creation alone cannot decide: it has a granularity of one second, and a later space may have a smaller UID.
 pub fn is_within(limit: usize, uid: &str, claims: &[Claim]) -> bool {
     let rank = |claim: &Claim| (!claim.admitted, claim.created, claim.uid.clone());
-    let Some(mine) = claims.iter().find(|claim| claim.uid == uid).map(rank) else { return false };
+    let Some(mine) = claims.iter().find(|claim| claim.uid == uid).map(rank) else {
+        return false;
+    };
     claims.iter().filter(|claim| rank(claim) < mine).count() < limit
 }
 
@@ -31,7 +33,12 @@ mod tests {
     use super::*;
 
     fn claim(uid: &str, created: i64, admitted: bool) -> Claim {
-        Claim { uid: uid.into(), name: format!("space-{uid}"), created: DateTime::from_timestamp(created, 0).unwrap(), admitted }
+        Claim {
+            uid: uid.into(),
+            name: format!("space-{uid}"),
+            created: DateTime::from_timestamp(created, 0).unwrap(),
+            admitted,
+        }
     }
 
     #[test]

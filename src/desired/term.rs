@@ -39,7 +39,9 @@ pub struct Rules {
 impl Rules {
     /// Reads the lifetime of `class`; the error is a sentence for the administrator.
     pub fn of(class: &SpaceClassSpec) -> Result<Self, String> {
-        let Some(lifetime) = &class.lifetime else { return Ok(Self::default()) };
+        let Some(lifetime) = &class.lifetime else {
+            return Ok(Self::default());
+        };
         let span = |field: &str, text: &Option<String>| {
             let read = text.as_deref().map(parse_duration).transpose();
             read.map_err(|error| format!("lifetime.{field}: {error}"))
@@ -96,7 +98,10 @@ pub fn refusal(space: &DeveloperSpace, rules: &Rules, now: DateTime<Utc>) -> Opt
         let at = time::rfc3339(at);
         format!("spec.renewedAt is {at}, which has not come yet: it does not count until then; set it to the present time to renew now")
     });
-    end(space, rules).1.or(future).map(|message| Refusal::new(Reason::InvalidSpec, message))
+    end(space, rules)
+        .1
+        .or(future)
+        .map(|message| Refusal::new(Reason::InvalidSpec, message))
 }
 
 /// How long `space` is kept once its namespace is gone.
@@ -106,27 +111,49 @@ pub fn retention(rules: Option<&Rules>) -> TimeDelta {
 
 /// Whether the space was sealed: its expiry stands in its status.
 pub fn is_sealed(space: &DeveloperSpace) -> bool {
-    space.status.as_ref().is_some_and(|status| conditions::is_true(&status.conditions, conditions::types::EXPIRED))
+    space
+        .status
+        .as_ref()
+        .is_some_and(|status| conditions::is_true(&status.conditions, conditions::types::EXPIRED))
 }
 
 fn end(space: &DeveloperSpace, rules: &Rules) -> (End, Option<String>) {
     if let Some(at) = space.spec.expires_at {
-        let problem = (at <= created(space)).then(|| format!("spec.expiresAt {} was past when the space was created: choose a time to come", time::rfc3339(at)));
+        let problem = (at <= created(space)).then(|| {
+            format!(
+                "spec.expiresAt {} was past when the space was created: choose a time to come",
+                time::rfc3339(at)
+            )
+        });
         return (if problem.is_some() { rules.fallback() } else { End::At(at) }, problem);
     }
-    let Some(text) = &space.spec.ttl else { return (rules.fallback(), None) };
+    let Some(text) = &space.spec.ttl else {
+        return (rules.fallback(), None);
+    };
     match text.parse::<Ttl>() {
         Err(error) => (rules.fallback(), Some(format!("spec.ttl: {error}"))),
         Ok(Ttl::Never) if rules.allow_never => (End::Never, None),
         Ok(Ttl::Never) => {
-            let ceiling = rules.max_ttl.map_or_else(String::new, |max| format!(" of at most {}", format_duration(max)));
-            (rules.fallback(), Some(format!("spec.ttl: the class does not allow never: ask for a duration{ceiling}, or for a class with lifetime.allowNever")))
+            let ceiling = rules
+                .max_ttl
+                .map_or_else(String::new, |max| format!(" of at most {}", format_duration(max)));
+            (
+                rules.fallback(),
+                Some(format!(
+                    "spec.ttl: the class does not allow never: ask for a duration{ceiling}, or for a class with lifetime.allowNever"
+                )),
+            )
         }
         Ok(Ttl::After(span)) => match rules.max_ttl.filter(|max| span > *max) {
             None => (End::Ttl(span), None),
             Some(max) => {
                 let most = format_duration(max);
-                (End::Ttl(max), Some(format!("spec.ttl {text} is longer than the class's maxTTL {most}: ask for {most} or less and renew when it is nearly up")))
+                (
+                    End::Ttl(max),
+                    Some(format!(
+                        "spec.ttl {text} is longer than the class's maxTTL {most}: ask for {most} or less and renew when it is nearly up"
+                    )),
+                )
             }
         },
     }
@@ -143,5 +170,9 @@ fn recorded_end(space: &DeveloperSpace, now: DateTime<Utc>) -> End {
 
 fn last_warning(space: &DeveloperSpace) -> Option<Given> {
     let warning = space.status.as_ref()?.last_warning.as_ref()?;
-    Some(Given { at: warning.at, before: parse_duration(&warning.before).ok()?, expires_at: warning.expires_at })
+    Some(Given {
+        at: warning.at,
+        before: parse_duration(&warning.before).ok()?,
+        expires_at: warning.expires_at,
+    })
 }

@@ -51,14 +51,22 @@ pub fn find(ctx: &Context, namespaces: &[Namespace], taken: &HashSet<String>, co
     for namespace in namespaces.iter().filter(|namespace| is_plain(ctx, namespace, taken)) {
         let name = namespace.name_any();
         let annotations = namespace.metadata.annotations.as_ref().unwrap_or(&none);
-        let Some(created) = namespace.metadata.creation_timestamp.as_ref().and_then(time::from_k8s) else { continue };
+        let Some(created) = namespace.metadata.creation_timestamp.as_ref().and_then(time::from_k8s) else {
+            continue;
+        };
         match wish(annotations, created, compat) {
             Wish::None | Wish::Never => {}
             Wish::Unreadable(why) => findings.unreadable.push((name, why)),
             Wish::At(expired_at, by) => {
                 findings.live += 1;
                 if now >= expired_at {
-                    findings.due.push(Found { name, uid: namespace.uid().unwrap_or_default(), resource_version: namespace.resource_version().unwrap_or_default(), expired_at, by });
+                    findings.due.push(Found {
+                        name,
+                        uid: namespace.uid().unwrap_or_default(),
+                        resource_version: namespace.resource_version().unwrap_or_default(),
+                        expired_at,
+                        by,
+                    });
                 }
             }
         }
@@ -74,7 +82,10 @@ fn is_plain(ctx: &Context, namespace: &Namespace, taken: &HashSet<String>) -> bo
 
 /// DELETE of the namespace as it was when it was judged: another UID or a change since (a later end, say) refuses it.
 pub async fn delete(ctx: &Context, found: &Found) -> Result<(), Error> {
-    let preconditions = Preconditions { uid: Some(found.uid.clone()), resource_version: Some(found.resource_version.clone()) };
+    let preconditions = Preconditions {
+        uid: Some(found.uid.clone()),
+        resource_version: Some(found.resource_version.clone()),
+    };
     let api: Api<Namespace> = Api::all(ctx.client.clone());
     match api.delete(&found.name, &DeleteParams::default().preconditions(preconditions)).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),

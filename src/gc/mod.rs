@@ -9,11 +9,7 @@ pub mod plan;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::ListParams,
-    core::DeserializeGuard,
-};
+use kube::{Api, Client, Resource, ResourceExt, api::ListParams, core::DeserializeGuard};
 use serde::de::DeserializeOwned;
 
 use self::{
@@ -23,8 +19,14 @@ use self::{
 use crate::{
     api::{DeveloperSpace, SpaceClass},
     cli::GcArgs,
-    controller::{context::Context, error::{Class, Error}, events::Recorder, expire, report, watch::Nudges},
     clock::Clock,
+    controller::{
+        context::Context,
+        error::{Class, Error},
+        events::Recorder,
+        expire, report,
+        watch::Nudges,
+    },
 };
 
 /// How many items are carried out side by side.
@@ -36,18 +38,35 @@ const PAGE: u32 = 500;
 pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Result<Sweep, Error> {
     let ctx = context(client, clock, args);
     let spaces = look_around(&ctx).await?;
-    let namespaces = if args.include_annotated { list(Api::all(ctx.client.clone()), "namespaces").await? } else { Vec::new() };
+    let namespaces = if args.include_annotated {
+        list(Api::all(ctx.client.clone()), "namespaces").await?
+    } else {
+        Vec::new()
+    };
     let planned = plan::plan(&ctx, &spaces, &namespaces, &args.compat);
     let limit = args.max_deletions.of(planned.live);
     let refused = planned.deletions() > limit;
     let Planned { items, unreadable, live } = planned;
     let rows = if args.dry_run || refused {
-        items.iter().map(|item| Row::of(item, if refused { Outcome::Refused } else { Outcome::WouldDo })).collect()
+        items
+            .iter()
+            .map(|item| Row::of(item, if refused { Outcome::Refused } else { Outcome::WouldDo }))
+            .collect()
     } else {
-        stream::iter(&items).map(|item| carry_out(&ctx, item)).buffered(SIDE_BY_SIDE).collect::<Vec<_>>().await
+        stream::iter(&items)
+            .map(|item| carry_out(&ctx, item))
+            .buffered(SIDE_BY_SIDE)
+            .collect::<Vec<_>>()
+            .await
     };
     let rows = rows.into_iter().chain(unreadable).collect();
-    Ok(Sweep { dry_run: args.dry_run, live, limit, refused, rows })
+    Ok(Sweep {
+        dry_run: args.dry_run,
+        live,
+        limit,
+        refused,
+        rows,
+    })
 }
 
 fn context(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Context {
@@ -70,7 +89,11 @@ async fn look_around(ctx: &Context) -> Result<Vec<DeveloperSpace>, Error> {
     for DeserializeGuard(class) in list::<DeserializeGuard<SpaceClass>>(Api::all(ctx.client.clone()), "SpaceClasses").await? {
         match class {
             Ok(class) => ctx.store.put_class(class),
-            Err(broken) => tracing::warn!(class = broken.metadata.name, error = broken.error, "a stored SpaceClass cannot be read"),
+            Err(broken) => tracing::warn!(
+                class = broken.metadata.name,
+                error = broken.error,
+                "a stored SpaceClass cannot be read"
+            ),
         }
     }
     // Spaces before namespaces: a namespace made in between is seen, and one that vanished in between is gone anyway.
@@ -79,7 +102,15 @@ async fn look_around(ctx: &Context) -> Result<Vec<DeveloperSpace>, Error> {
         ctx.store.put_namespace(&namespace);
     }
     let readable = spaces.into_iter().filter_map(|DeserializeGuard(space)| {
-        space.inspect_err(|broken| tracing::warn!(space = broken.metadata.name, error = broken.error, "a stored DeveloperSpace cannot be read and is left alone")).ok()
+        space
+            .inspect_err(|broken| {
+                tracing::warn!(
+                    space = broken.metadata.name,
+                    error = broken.error,
+                    "a stored DeveloperSpace cannot be read and is left alone"
+                )
+            })
+            .ok()
     });
     Ok(readable.collect())
 }
@@ -101,7 +132,14 @@ async fn carry_out(ctx: &Context, item: &Item) -> Row {
     let result = match item {
         Item::Warn { space, observed } => {
             let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            report::report(ctx, space, observed, report::Report::new(plan::verdict_as_it_stands(ready), observed.namespace_ref(&space.name_any()))).await.map(|_| ())
+            report::report(
+                ctx,
+                space,
+                observed,
+                report::Report::new(plan::verdict_as_it_stands(ready), observed.namespace_ref(&space.name_any())),
+            )
+            .await
+            .map(|_| ())
         }
         Item::Space { space, observed, step } => expire::carry_out(ctx, space, observed, step).await.map(|_| ()),
         Item::Annotated(found) => annotated::delete(ctx, found).await,

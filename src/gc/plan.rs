@@ -3,7 +3,10 @@
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::ResourceExt;
 
-use super::{annotated::{self, Found}, output::{Outcome, Row}};
+use super::{
+    annotated::{self, Found},
+    output::{Outcome, Row},
+};
 use crate::{
     api::{
         DeveloperSpace,
@@ -78,10 +81,18 @@ pub fn plan(ctx: &Context, spaces: &[DeveloperSpace], namespaces: &[Namespace], 
     let live = spaces.iter().filter(|space| is_live(space)).count();
     let taken = spaces.iter().map(ResourceExt::name_any).collect();
     let found = annotated::find(ctx, namespaces, &taken, compat);
-    let unreadable = found.unreadable.into_iter().map(|(name, why)| Row::about_namespace(name, Outcome::Failed(why))).collect();
+    let unreadable = found
+        .unreadable
+        .into_iter()
+        .map(|(name, why)| Row::about_namespace(name, Outcome::Failed(why)))
+        .collect();
     items.extend(found.due.into_iter().map(Item::Annotated));
     items.sort_by_key(Item::name);
-    Planned { items, unreadable, live: live + found.live }
+    Planned {
+        items,
+        unreadable,
+        live: live + found.live,
+    }
 }
 
 impl Item {

@@ -1,0 +1,269 @@
+//! A converged operator writes nothing, not even after a restart; and one that is killed at any moment ends where one ends
+//! that never was.
+//!
+//! `E2E_SPACES` and `E2E_QUIET_SECONDS` ask for more than the usual 100 spaces and 20 seconds.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::fixtures::{
+    World, a_namespace, a_space, condition, ensure_equal, holds, is_observed, moment, name_of, now, side_by_side, space, stays, user,
+};
+use e2e::{eventually, scenarios};
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+
+/// Liveness is promised within a minute from the last change and the last fault.
+const LONG: Duration = Duration::from_secs(180);
+const CHAOTIC: usize = 30;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quiet() -> Result<()> {
+    let world = World::start(&[]).await?;
+    // Each has the operator to itself.
+    side_by_side(scenarios![&world; converged_spaces_cost_no_writes]).await?;
+    side_by_side(scenarios![&world; killed_at_any_moment_it_ends_in_the_same_state]).await?;
+    world.ensure_operator_is_well().await
+}
+
+fn wanted(variable: &str, usual: usize) -> Result<usize> {
+    std::env::var_os(variable).map_or(Ok(usual), |value| {
+        let value = value.to_string_lossy().into_owned();
+        value
+            .parse()
+            .with_context(|| format!("{variable} is {value:?}, which is no number"))
+    })
+}
+
+fn spec(number: usize) -> Value {
+    let members: Vec<Value> = (0..number % 4)
+        .map(|n| json!({"kind": "User", "name": format!("member-{n}"), "role": "view"}))
+        .collect();
+    json!({
+        "className": "steady", "owner": user(&format!("owner-{number}@example.com")), "members": members,
+        "displayName": format!("Number {number}"), "contact": {"team": format!("team-{}", number % 7)},
+        // Written otherwise than the server stores it: what is compared must be the value.
+        "quota": {"requests.cpu": "1500m", "limits.memory": "1024Mi", "count/configmaps": 10},
+    })
+}
+
+fn steady() -> Value {
+    json!({
+        "roles": [{"name": "edit", "clusterRole": "edit"}, {"name": "view", "clusterRole": "view"}],
+        "quota": {
+            "hard": {"requests.cpu": "2000m", "limits.memory": "2048Mi", "count/configmaps": 20, "requests.memory": "0.5Gi"},
+            "max": {"limits.memory": "1e10"},
+        },
+        "limitRange": [{"type": "Container", "max": {"cpu": "1000m"}, "default": {"memory": ".5Gi"}, "defaultRequest": {"memory": "64Mi"}}],
+        "network": {"allowFromNamespaces": [{"matchExpressions": [{"key": "tier", "operator": "Exists"}]}]},
+        "podSecurity": {"enforce": "baseline"},
+        "lifetime": {"defaultTTL": "7d", "warnBefore": ["30d", "1d"]},
+    })
+}
+
+async fn converged_spaces_cost_no_writes(world: &World) -> Result<()> {
+    let (count, seconds) = (wanted("E2E_SPACES", 100)?, wanted("E2E_QUIET_SECONDS", 20)?);
+    let during = Duration::from_secs(u64::try_from(seconds)?);
+    world.with_class("steady", steady()).await?;
+    for number in 0..count {
+        world.admin().create(&space(&format!("steady-{number}"), spec(number))).await?;
+    }
+    eventually(
+        "all spaces to be ready",
+        LONG.max(Duration::from_secs(u64::try_from(count)?)),
+        || async {
+            let spaces = world.admin().list("DeveloperSpace", "").await?;
+            // All edges have passed with the warning of 30 days, so there is nothing left to do.
+            let done = spaces
+                .iter()
+                .filter(|space| is_observed(space) && holds(space, "Ready") && holds(space, "Expiring"))
+                .count();
+            ensure!(done == count, "{done} of {count} are ready");
+            Ok(Some(()))
+        },
+    )
+    .await?;
+    ensure_no_writes(world, "converged", during).await?;
+    let mut audit = world.cluster().audit_from_now()?;
+    world.stop_operator().await?;
+    world.start_operator().await?;
+    let since_start = World::writes(&mut audit)?;
+    ensure!(since_start.is_empty(), "a restart wrote {}", summaries(&since_start));
+    ensure_no_writes(world, "restarted", during).await?;
+    for number in 0..count {
+        world.admin().delete(a_space(&format!("steady-{number}"))).await?;
+    }
+    eventually(
+        "all spaces to be gone",
+        LONG.max(Duration::from_secs(u64::try_from(count)?)),
+        || async {
+            let left = world.admin().list("DeveloperSpace", "").await?.len();
+            ensure!(left == 0, "{left} are left");
+            Ok(Some(()))
+        },
+    )
+    .await
+}
+
+async fn ensure_no_writes(world: &World, what: &str, during: Duration) -> Result<()> {
+    // What was under way when the last condition was read is let in, and nothing after it.
+    let mut audit = world.cluster().audit_from_now()?;
+    let mut settled = world.cluster().audit_from_now()?;
+    moment(now() + chrono::TimeDelta::seconds(2)).await;
+    let last = World::writes(&mut settled)?;
+    World::writes(&mut audit)?;
+    stays(&format!("{what}: no writes (just before: {})", summaries(&last)), during, || {
+        let written = World::writes(&mut audit);
+        async move {
+            let written = written?;
+            ensure!(written.is_empty(), "{}", summaries(&written));
+            Ok(())
+        }
+    })
+    .await
+}
+
+fn summaries(entries: &[e2e::audit::Entry]) -> String {
+    let lines: Vec<String> = entries.iter().take(20).map(e2e::audit::Entry::summary).collect();
+    format!("{} writes: {}", entries.len(), lines.join("; "))
+}
+
+/// The same story twice, undisturbed and under SIGKILL; both must end the same.
+async fn killed_at_any_moment_it_ends_in_the_same_state(world: &World) -> Result<()> {
+    world.with_class("chaotic", chaotic()).await?;
+    let undisturbed = async {
+        story(world, "calm").await?;
+        settled(world, "calm").await
+    }
+    .await?;
+
+    let (told, killed) = futures::future::try_join(story(world, "wild"), kill_until_told(world)).await?;
+    let () = told;
+    ensure!(killed >= 3, "the operator was killed {killed} times only");
+    world.start_operator().await?;
+    let disturbed = settled(world, "wild").await?;
+    ensure_equal(&format!("what remains after {killed} kills"), &disturbed, &undisturbed)?;
+    only_the_expired_were_deleted(world)
+}
+
+fn chaotic() -> Value {
+    let mut class = steady();
+    class["lifetime"] = json!({"defaultTTL": "7d", "maxTTL": "30d", "retainExpired": "1h"});
+    class
+}
+
+/// Spaces are made, changed and left to expire, in an order that is the same each time.
+async fn story(world: &World, prefix: &str) -> Result<()> {
+    let admin = world.admin();
+    let name = |number: usize| format!("{prefix}-{number:02}");
+    for number in 0..CHAOTIC {
+        let mut spec = spec(number);
+        spec["className"] = json!("chaotic");
+        if number % 3 == 0 {
+            spec["ttl"] = json!("12s");
+        }
+        admin.create(&space(&name(number), spec)).await?;
+        moment(now() + chrono::TimeDelta::milliseconds(200)).await;
+    }
+    for number in (0..CHAOTIC).filter(|number| number % 3 == 1) {
+        let change =
+            json!({"members": [{"kind": "Group", "name": "late", "role": "edit"}], "quota": {"requests.cpu": "1"}, "contact": null});
+        admin.patch(a_space(&name(number)), json!({"spec": change})).await?;
+        moment(now() + chrono::TimeDelta::milliseconds(300)).await;
+    }
+    for number in (0..CHAOTIC).filter(|number| number % 6 == 5) {
+        admin.delete(a_space(&name(number))).await?;
+    }
+    Ok(())
+}
+
+/// Kills the operator and starts it again at random moments, for as long as a story takes and its short lives last.
+async fn kill_until_told(world: &World) -> Result<usize> {
+    let random = RandomState::new();
+    let end = now() + chrono::TimeDelta::seconds(20);
+    let mut killed = 0;
+    while now() < end {
+        let pause = 100 + random.hash_one(killed) % 1400;
+        moment(now() + chrono::TimeDelta::milliseconds(i64::try_from(pause)?)).await;
+        world.kill_operator().await?;
+        world.spawn_operator().await?;
+        killed += 1;
+    }
+    world.kill_operator().await?;
+    Ok(killed)
+}
+
+/// What is left of a story, with its prefix taken out of all names, when nothing is left to do.
+async fn settled(world: &World, prefix: &str) -> Result<Value> {
+    let admin = world.admin();
+    let mut left: Vec<Value> = eventually(&format!("the end of the story {prefix}"), LONG, || async {
+        let spaces = admin.list("DeveloperSpace", "").await?;
+        let spaces: Vec<Value> = spaces
+            .into_iter()
+            .filter(|space| name_of(space).starts_with(&format!("{prefix}-")))
+            .collect();
+        let gone = CHAOTIC / 6;
+        ensure!(spaces.len() == CHAOTIC - gone, "{} spaces are left", spaces.len());
+        for space in &spaces {
+            let over = space["spec"]["ttl"] == "12s";
+            let done = if over {
+                condition(space, "Ready")["reason"] == "Expired"
+            } else {
+                holds(space, "Ready")
+            };
+            ensure!(done && is_observed(space), "{} is {}", name_of(space), space["status"]);
+            if over {
+                let namespace = admin.find(a_namespace(name_of(space))).await?;
+                ensure!(namespace.is_none(), "the namespace of {} is still there", name_of(space));
+            }
+        }
+        Ok(Some(spaces))
+    })
+    .await?;
+    left.sort_by_key(|space| name_of(space).to_owned());
+    let snapshots = try_join_all(left.iter().map(|space| what_remains(world, space))).await?;
+    let text = serde_json::to_string(&snapshots)?.replace(&format!("{prefix}-"), "story-");
+    let orphans = admin.list("Namespace", "").await?;
+    let orphans = orphans
+        .iter()
+        .map(name_of)
+        .filter(|name| name.starts_with(&format!("{prefix}-")))
+        .count();
+    let living = left.iter().filter(|space| holds(space, "Ready")).count();
+    ensure!(orphans == living, "{orphans} namespaces for {living} living spaces");
+    Ok(serde_json::from_str(&text)?)
+}
+
+async fn what_remains(world: &World, space: &Value) -> Result<Value> {
+    let name = name_of(space);
+    let said = |type_| json!([condition(space, type_)["status"], condition(space, type_)["reason"]]);
+    let mut remains = json!({
+        "name": name, "spec": space["spec"], "finalizers": space["metadata"]["finalizers"], "class": space["status"]["className"],
+        "Ready": said("Ready"), "Expired": said("Expired"), "Stalled": said("Stalled"), "Reconciling": said("Reconciling"),
+    });
+    if holds(space, "Ready") {
+        remains["children"] = world.snapshot(name).await?;
+        for passing in ["developerspace.dev/space-uid", "developerspace.dev/expires-at"] {
+            remains["children"]["Namespace"]["metadata"]["annotations"][passing] = json!("differs");
+        }
+    }
+    Ok(remains)
+}
+
+/// SAFE: whatever happened to the operator, it asked for the end only of what had expired or was being deleted.
+fn only_the_expired_were_deleted(world: &World) -> Result<()> {
+    let doomed = |name: &str| {
+        let number: Option<usize> = name.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
+        number.is_some_and(|number| number % 3 == 0 || number % 6 == 5)
+    };
+    let deletions = World::writes(&mut world.cluster().audit())?
+        .into_iter()
+        .filter(|entry| entry.verb == "delete" && entry.resource == "namespaces");
+    let wrong: Vec<String> = deletions
+        .filter(|entry| !entry.name.starts_with("steady-") && !doomed(&entry.name))
+        .map(|entry| entry.summary())
+        .collect();
+    ensure!(wrong.is_empty(), "{wrong:?}");
+    Ok(())
+}
