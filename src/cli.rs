@@ -136,24 +136,14 @@ impl FromStr for BindAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let full = if text.starts_with(':') {
-            format!("0.0.0.0{text}")
-        } else {
-            text.replacen("localhost:", "127.0.0.1:", 1)
-        };
-        full.parse()
-            .map(Self)
-            .map_err(|_| "write an address and a port, such as :8081 or 127.0.0.1:8081".to_owned())
+        let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replacen("localhost:", "127.0.0.1:", 1) };
+        full.parse().map(Self).map_err(|_| "write an address and a port, such as :8081 or 127.0.0.1:8081".to_owned())
     }
 }
 
 fn default_identity() -> String {
     let name = std::fs::read_to_string(PathBuf::from("/proc/sys/kernel/hostname")).unwrap_or_default();
-    format!(
-        "{}-{}",
-        if name.trim().is_empty() { names::OPERATOR } else { name.trim() },
-        std::process::id()
-    )
+    format!("{}-{}", if name.trim().is_empty() { names::OPERATOR } else { name.trim() }, std::process::id())
 }
 
 #[cfg(test)]
@@ -162,12 +152,9 @@ mod tests {
 
     #[test]
     fn addresses_are_read_as_in_go() {
-        for (text, address) in [
-            (":8081", "0.0.0.0:8081"),
-            ("127.0.0.1:0", "127.0.0.1:0"),
-            ("localhost:80", "127.0.0.1:80"),
-            ("[::1]:80", "[::1]:80"),
-        ] {
+        for (text, address) in
+            [(":8081", "0.0.0.0:8081"), ("127.0.0.1:0", "127.0.0.1:0"), ("localhost:80", "127.0.0.1:80"), ("[::1]:80", "[::1]:80")]
+        {
             assert_eq!(text.parse(), Ok(BindAddress(address.parse().unwrap())), "{text}");
         }
         assert!("8081".parse::<BindAddress>().is_err());
@@ -183,14 +170,8 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in [
-            "x",
-            "x run --workers 0",
-            "x gc --max-deletions -1",
-            "x gc --compat janitor",
-            "x gc -o yaml",
-            "x run --log-format xml",
-        ] {
+        for line in ["x", "x run --workers 0", "x gc --max-deletions -1", "x gc --compat janitor", "x gc -o yaml", "x run --log-format xml"]
+        {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

@@ -51,10 +51,7 @@ pub async fn connect(clock: Arc<ServerCheckedClock>) -> Result<Client, Error> {
         response
     };
     let builder = ClientBuilder::try_from(config).map_err(Error::Build)?;
-    let builder = builder
-        .with_layer(&MapResponseLayer::new(hear))
-        .with_layer(&BufferLayer::new(1024))
-        .with_layer(&RetryLayer::new(retry));
+    let builder = builder.with_layer(&MapResponseLayer::new(hear)).with_layer(&BufferLayer::new(1024)).with_layer(&RetryLayer::new(retry));
     Ok(builder.build())
 }
 
@@ -88,11 +85,7 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for Retry {
 
     fn retry(&mut self, request: &mut Request<Body>, result: &mut Result<Response<B>, BoxError>) -> Option<Self::Future> {
         let status = result.as_ref().ok()?.status();
-        if Self::may_repeat(request.method(), status) {
-            self.0.retry(request, result)
-        } else {
-            None
-        }
+        if Self::may_repeat(request.method(), status) { self.0.retry(request, result) } else { None }
     }
 
     fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
@@ -115,11 +108,7 @@ mod tests {
             (Method::GET, 504, true),
             (Method::GET, 500, false),
         ] {
-            assert_eq!(
-                Retry::may_repeat(&method, StatusCode::from_u16(status).unwrap()),
-                expected,
-                "{method} {status}"
-            );
+            assert_eq!(Retry::may_repeat(&method, StatusCode::from_u16(status).unwrap()), expected, "{method} {status}");
         }
     }
 

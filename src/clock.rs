@@ -34,10 +34,7 @@ impl ServerCheckedClock {
 
     /// How long ago the API server last answered.
     pub fn last_heard(&self) -> Option<std::time::Duration> {
-        self.heard
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .map(|(_, at)| at.elapsed())
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, at)| at.elapsed())
     }
 }
 

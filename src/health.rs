@@ -65,11 +65,7 @@ pub async fn serve_health(address: SocketAddr, health: Health) -> std::io::Resul
     };
     let live = move |State(health): State<Health>| async move { answer(health.live()) };
     let ready = move |State(health): State<Health>| async move { answer(health.ready()) };
-    let router = Router::new()
-        .route("/healthz", get(live))
-        .route("/livez", get(live))
-        .route("/readyz", get(ready))
-        .with_state(health);
+    let router = Router::new().route("/healthz", get(live)).route("/livez", get(live)).route("/readyz", get(ready)).with_state(health);
     serve(address, router).await
 }
 

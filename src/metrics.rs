@@ -51,17 +51,9 @@ impl Default for Metrics {
         };
         registry.register("reconciles", "Reconciles of DeveloperSpaces, by result", metrics.reconciles.clone());
         registry.register("reconcile_seconds", "How long a reconcile takes", metrics.seconds.clone());
-        registry.register(
-            "expiry_lateness_seconds",
-            "Between a space's expiry and the DELETE of its namespace",
-            metrics.lateness.clone(),
-        );
+        registry.register("expiry_lateness_seconds", "Between a space's expiry and the DELETE of its namespace", metrics.lateness.clone());
         registry.register("active_workers", "Reconciles under way", metrics.active.clone());
-        registry.register(
-            "namespaces_collected",
-            "Namespaces deleted because their time was up",
-            metrics.collected.clone(),
-        );
+        registry.register("namespaces_collected", "Namespaces deleted because their time was up", metrics.collected.clone());
         registry.register("expiry_warnings", "Warnings of a coming expiry", metrics.warnings.clone());
         *metrics.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
         metrics
@@ -84,11 +76,7 @@ impl Metrics {
         let since = Instant::now();
         self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(number, since);
         self.active.inc();
-        Running {
-            metrics: self,
-            number,
-            since,
-        }
+        Running { metrics: self, number, since }
     }
 
     /// How long the oldest reconcile has been under way.
@@ -126,10 +114,6 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.metrics.active.dec();
         self.metrics.seconds.observe(self.since.elapsed().as_secs_f64());
-        self.metrics
-            .started
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.number);
+        self.metrics.started.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
     }
 }

@@ -48,7 +48,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         store: Arc::default(),
         admissions: Arc::default(),
         protected: ProtectedNamespaces::new(&args.common.operator_namespace, &args.common.protected_namespaces),
-        recorder: Recorder::new(&args.common.identity),
+        recorder: Recorder::new(client.clone(), &args.common.identity),
         metrics: Arc::default(),
         memory: Arc::default(),
         nudges,
@@ -61,16 +61,8 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         standby: standby.clone(),
     };
     let serving = async {
-        tokio::try_join!(
-            serve_health(args.health_bind_address.0, health),
-            serve_metrics(args.metrics_bind_address.0, ctx.metrics.clone())
-        )
-        .with_context(|| {
-            format!(
-                "failed to listen on {:?} or {:?}",
-                args.health_bind_address.0, args.metrics_bind_address.0
-            )
-        })
+        tokio::try_join!(serve_health(args.health_bind_address.0, health), serve_metrics(args.metrics_bind_address.0, ctx.metrics.clone()))
+            .with_context(|| format!("failed to listen on {:?} or {:?}", args.health_bind_address.0, args.metrics_bind_address.0))
     };
     let work = lead_and_work(&args, client, clock, ctx.clone(), (nudged, standby));
     tokio::select! {
@@ -87,12 +79,7 @@ async fn lead_and_work(
     ctx: Arc<Context>,
     (nudged, standby): (futures::stream::BoxStream<'static, String>, Arc<AtomicBool>),
 ) -> anyhow::Result<ExitCode> {
-    let elector = Elector::new(
-        client.clone(),
-        &args.common.operator_namespace,
-        &args.common.identity,
-        clock as Arc<dyn Clock>,
-    );
+    let elector = Elector::new(client.clone(), &args.common.operator_namespace, &args.common.identity, clock as Arc<dyn Clock>);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     tokio::spawn(async move {
         if let Err(error) = told_to_stop().await {
@@ -118,13 +105,7 @@ async fn lead_and_work(
         }
     }
     standby.store(false, Ordering::Relaxed);
-    let holding = async {
-        if args.leader_elect {
-            elector.hold().await
-        } else {
-            std::future::pending().await
-        }
-    };
+    let holding = async { if args.leader_elect { elector.hold().await } else { std::future::pending().await } };
     let too_long = async {
         halted().await;
         tokio::time::sleep(GRACE).await;

@@ -47,16 +47,8 @@ impl Entry {
 
     /// One line for messages: verb, resource, object and answer.
     pub fn summary(&self) -> String {
-        let subresource = if self.subresource.is_empty() {
-            String::new()
-        } else {
-            format!("/{}", self.subresource)
-        };
-        let place = if self.namespace.is_empty() {
-            String::new()
-        } else {
-            format!("{}/", self.namespace)
-        };
+        let subresource = if self.subresource.is_empty() { String::new() } else { format!("/{}", self.subresource) };
+        let place = if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
         format!("{} {}{subresource} {place}{} {}", self.verb, self.resource, self.name, self.code)
     }
 }
@@ -71,22 +63,13 @@ pub struct Audit {
 impl Audit {
     /// From the log's beginning.
     pub fn from_start(file: &Path) -> Self {
-        Self {
-            file: file.to_owned(),
-            offset: 0,
-        }
+        Self { file: file.to_owned(), offset: 0 }
     }
 
     /// From now on.
     pub fn from_now(file: &Path) -> Result<Self> {
-        let offset = file
-            .metadata()
-            .with_context(|| format!("there is no audit log at {}", file.display()))?
-            .len();
-        Ok(Self {
-            file: file.to_owned(),
-            offset,
-        })
+        let offset = file.metadata().with_context(|| format!("there is no audit log at {}", file.display()))?.len();
+        Ok(Self { file: file.to_owned(), offset })
     }
 
     /// What has been answered since the last call. A request is written right after its answer is sent: wait with
@@ -99,12 +82,7 @@ impl Audit {
         // The last line may still be in writing.
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
         self.offset += u64::try_from(whole)?;
-        bytes[..whole]
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(parse)
-            .filter_map(Result::transpose)
-            .collect()
+        bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(parse).filter_map(Result::transpose).collect()
     }
 
     /// What this user has asked to change since the last call.
@@ -160,12 +138,7 @@ fn parse(line: &[u8]) -> Result<Option<Entry>> {
     if line.stage != "ResponseComplete" {
         return Ok(None);
     }
-    let Reference {
-        resource,
-        subresource,
-        namespace,
-        name,
-    } = line.object_ref;
+    let Reference { resource, subresource, namespace, name } = line.object_ref;
     Ok(Some(Entry {
         verb: line.verb,
         user: line.user.username,

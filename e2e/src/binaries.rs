@@ -22,11 +22,7 @@ pub fn repository() -> &'static Path {
 pub fn own_folder() -> Result<PathBuf> {
     let executable = current_exe().context("the path of the running program is unknown")?;
     let folder = executable.parent().context("the running program lies in no folder")?;
-    let folder = if folder.ends_with("deps") {
-        folder.parent().unwrap_or(folder)
-    } else {
-        folder
-    };
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     Ok(folder.to_owned())
 }
 
@@ -34,10 +30,7 @@ pub fn own_folder() -> Result<PathBuf> {
 pub fn own(name: &str) -> Result<PathBuf> {
     let path = own_folder()?.join(name);
     if !path.is_file() {
-        bail!(
-            "{name} is not built: run `cargo build --workspace` first (it is looked for at {})",
-            path.display()
-        );
+        bail!("{name} is not built: run `cargo build --workspace` first (it is looked for at {})", path.display());
     }
     Ok(path)
 }
@@ -46,10 +39,7 @@ pub fn own(name: &str) -> Result<PathBuf> {
 pub fn operator() -> Result<PathBuf> {
     match var_os("DSPACE_OPERATOR_BIN").map(PathBuf::from) {
         Some(path) if path.is_file() => Ok(path),
-        Some(path) => bail!(
-            "DSPACE_OPERATOR_BIN names {}, which is no file: build it, or unset it",
-            path.display()
-        ),
+        Some(path) => bail!("DSPACE_OPERATOR_BIN names {}, which is no file: build it, or unset it", path.display()),
         None => own("developerspace-operator"),
     }
 }

@@ -28,11 +28,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            with_nodes: false,
-            users: User::cast(),
-            apiserver_args: vec![],
-        }
+        Self { with_nodes: false, users: User::cast(), apiserver_args: vec![] }
     }
 }
 
@@ -58,16 +54,11 @@ struct Channel {
 impl Cluster {
     /// Starts a cluster; about five seconds.
     pub async fn start(options: Options) -> Result<Self> {
-        tokio::task::spawn_blocking(move || Self::start_blocking(&options))
-            .await
-            .context("the start of the cluster was interrupted")?
+        tokio::task::spawn_blocking(move || Self::start_blocking(&options)).await.context("the start of the cluster was interrupted")?
     }
 
     fn start_blocking(options: &Options) -> Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("dspace-")
-            .tempdir()
-            .context("no temporary folder could be made")?;
+        let dir = tempfile::Builder::new().prefix("dspace-").tempdir().context("no temporary folder could be made")?;
         let mut command = Command::new(binaries::own("dspace-cluster")?);
         command.args(["up", "--ephemeral", "--dir"]).arg(dir.path());
         if options.with_nodes {
@@ -79,27 +70,15 @@ impl Cluster {
         for argument in &options.apiserver_args {
             command.args(["--apiserver-arg", argument]);
         }
-        let mut supervisor = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("the supervisor dspace-cluster could not be started")?;
+        let mut supervisor =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("the supervisor dspace-cluster could not be started")?;
         let orders = supervisor.stdin.take().context("the supervisor has no standard input")?;
         let answers = supervisor.stdout.take().context("the supervisor has no standard output")?;
-        let mut channel = Channel {
-            orders,
-            answers: BufReader::new(answers),
-        };
+        let mut channel = Channel { orders, answers: BufReader::new(answers) };
         let line = channel.answer().context("the cluster did not start; the lines above say why")?;
         let info: Info = serde_json::from_str(&line).with_context(|| format!("the supervisor said '{line}'"))?;
         let layout = Layout::new(&info.dir);
-        Ok(Self {
-            info,
-            layout,
-            supervisor,
-            channel: Mutex::new(Some(channel)),
-            _dir: dir,
-        })
+        Ok(Self { info, layout, supervisor, channel: Mutex::new(Some(channel)), _dir: dir })
     }
 
     /// The API server's address.

@@ -30,11 +30,7 @@ impl Output {
         if self.succeeded() {
             return Ok(self.stdout);
         }
-        let said = if self.stderr.trim().is_empty() {
-            &self.stdout
-        } else {
-            &self.stderr
-        };
+        let said = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
         bail!("`{}` failed with {}: {}", self.command, describe(self.code), said.trim())
     }
 
@@ -64,10 +60,7 @@ pub async fn run(mut command: Command, input: Option<&str>) -> Result<Output> {
         // A program that refuses its arguments ends before it reads: its exit code tells more than the broken pipe.
         let _ = stdin.write_all(input.as_bytes()).await;
     }
-    let output = child
-        .wait_with_output()
-        .await
-        .with_context(|| format!("`{line}` could not be waited for"))?;
+    let output = child.wait_with_output().await.with_context(|| format!("`{line}` could not be waited for"))?;
     Ok(Output {
         command: line,
         code: output.status.code(),
@@ -79,11 +72,7 @@ pub async fn run(mut command: Command, input: Option<&str>) -> Result<Output> {
 fn command_line(command: &Command) -> String {
     let command = command.as_std();
     let program = std::path::Path::new(command.get_program());
-    let mut line = program
-        .file_name()
-        .unwrap_or_else(|| command.get_program())
-        .to_string_lossy()
-        .into_owned();
+    let mut line = program.file_name().unwrap_or_else(|| command.get_program()).to_string_lossy().into_owned();
     for argument in command.get_args() {
         line.push(' ');
         line.push_str(&argument.to_string_lossy());

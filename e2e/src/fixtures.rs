@@ -47,12 +47,7 @@ impl World {
         for person in ["alice@example.com", "bob@example.com", "carol@example.com"] {
             admin.create(&editor_binding(person)).await?;
         }
-        let world = Self {
-            operator: Mutex::new(None),
-            args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            admin,
-            cluster,
-        };
+        let world = Self { operator: Mutex::new(None), args: args.iter().map(|&arg| arg.to_owned()).collect(), admin, cluster };
         world.start_operator().await?;
         Ok(world)
     }
@@ -84,10 +79,7 @@ impl World {
 
     /// Starts the operator without waiting until it is ready.
     pub async fn spawn_operator(&self) -> Result<()> {
-        let options = operator::Options {
-            args: self.args.clone(),
-            server: None,
-        };
+        let options = operator::Options { args: self.args.clone(), server: None };
         let operator = Operator::spawn(&self.cluster, &options).await?;
         *self.operator.lock().await = Some(operator);
         Ok(())
@@ -215,32 +207,20 @@ impl World {
         .await
     }
 
-    /// The kubeconfig of a new ServiceAccount in `default` that has this ClusterRole everywhere.
+    /// The kubeconfig of a new `ServiceAccount` in `default` that has this `ClusterRole` everywhere.
     pub async fn account(&self, name: &str, cluster_role: &str) -> Result<PathBuf> {
         let metadata = json!({"name": name, "namespace": "default"});
-        self.admin
-            .create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}))
-            .await?;
+        self.admin.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})).await?;
         let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": cluster_role},
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
         });
         self.admin.create(&binding).await?;
-        let token = self
-            .cluster
-            .kubectl(&["create", "token", name, "--namespace", "default"])
-            .await?
-            .ok()?;
+        let token = self.cluster.kubectl(&["create", "token", name, "--namespace", "default"]).await?.ok()?;
         let file = self.cluster.dir().join(format!("{name}.kubeconfig"));
         let authority = self.cluster.authority();
-        kubeconfig::write(
-            &file,
-            self.cluster.server(),
-            Some(&authority),
-            name,
-            &Credential::Token(token.trim()),
-        )?;
+        kubeconfig::write(&file, self.cluster.server(), Some(&authority), name, &Credential::Token(token.trim()))?;
         Ok(file)
     }
 
@@ -298,11 +278,7 @@ pub async fn side_by_side(scenarios: Vec<(&str, LocalBoxFuture<'_, Result<()>>)>
     let begun = Instant::now();
     let runs = scenarios.into_iter().map(|(name, scenario)| async move {
         let outcome = scenario.await;
-        eprintln!(
-            "{} {name} after {:?}",
-            if outcome.is_ok() { "ok    " } else { "FAILED" },
-            begun.elapsed()
-        );
+        eprintln!("{} {name} after {:?}", if outcome.is_ok() { "ok    " } else { "FAILED" }, begun.elapsed());
         outcome.err().map(|error| format!("{name}: {error:#}"))
     });
     let failures: Vec<String> = join_all(runs).await.into_iter().flatten().collect();

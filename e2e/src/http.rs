@@ -12,15 +12,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `GET path` from 127.0.0.1: the status code and the body.
 pub async fn get(port: u16, path: &str) -> Result<(u16, String)> {
-    timeout(PATIENCE, exchange(port, path))
-        .await
-        .with_context(|| format!("127.0.0.1:{port}{path} did not answer within {PATIENCE:?}"))?
+    timeout(PATIENCE, exchange(port, path)).await.with_context(|| format!("127.0.0.1:{port}{path} did not answer within {PATIENCE:?}"))?
 }
 
 async fn exchange(port: u16, path: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-        .await
-        .with_context(|| format!("nothing listens on 127.0.0.1:{port}"))?;
+    let mut stream =
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.with_context(|| format!("nothing listens on 127.0.0.1:{port}"))?;
     // HTTP/1.0, so that the answer is neither chunked nor kept open.
     let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;

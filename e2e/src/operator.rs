@@ -81,17 +81,10 @@ impl Operator {
         let kubeconfig = write_kubeconfig(cluster, &name, options.server.as_deref()).await?;
         let (health_port, metrics_port) = (ports::free()?, ports::free()?);
         let mut command = Command::new(binaries::operator()?);
-        command
-            .arg("run")
-            .args(run_arguments(health_port, metrics_port))
-            .args(&options.args);
+        command.arg("run").args(run_arguments(health_port, metrics_port)).args(&options.args);
         command.env("KUBECONFIG", kubeconfig);
         let process = Process::start(&name, command, &cluster.dir().join(format!("{name}.log")))?;
-        Ok(Self {
-            process,
-            health_port,
-            metrics_port,
-        })
+        Ok(Self { process, health_port, metrics_port })
     }
 
     /// Waits until it says that it is ready.
@@ -160,10 +153,7 @@ impl Drop for Operator {
     }
 }
 
-#[allow(
-    clippy::print_stderr,
-    reason = "the test harness keeps what is printed so, and shows it only for a failed test"
-)]
+#[allow(clippy::print_stderr, reason = "the test harness keeps what is printed so, and shows it only for a failed test")]
 fn report(process: &Process) {
     eprintln!("--- the end of {} ---\n{}", process.log().display(), process.log_tail());
 }
@@ -191,57 +181,33 @@ pub fn install_steps() -> Vec<Vec<String>> {
         &["apply", "-k", &folder("default")],
         // The operator runs beside the cluster: nothing may pretend to run inside it.
         &["scale", "-n", NAMESPACE, "--replicas=0", &deployment],
-        &[
-            "patch",
-            "-n",
-            NAMESPACE,
-            "cronjob/developerspace-gc",
-            "-p",
-            r#"{"spec":{"suspend":true}}"#,
-        ],
+        &["patch", "-n", NAMESPACE, "cronjob/developerspace-gc", "-p", r#"{"spec":{"suspend":true}}"#],
         &["wait", "--for=condition=Established", "--timeout=30s", CRDS[0], CRDS[1]],
         &["apply", "-k", &folder("classes")],
     ];
-    steps
-        .iter()
-        .map(|step| step.iter().map(|&argument| argument.to_owned()).collect())
-        .collect()
+    steps.iter().map(|step| step.iter().map(|&argument| argument.to_owned()).collect()).collect()
 }
 
 /// The arguments of `run` that every operator outside a cluster needs.
 pub fn run_arguments(health_port: u16, metrics_port: u16) -> Vec<String> {
     let address = |port: u16| format!("127.0.0.1:{port}");
-    [
-        "--health-bind-address",
-        &address(health_port),
-        "--metrics-bind-address",
-        &address(metrics_port),
-    ]
-    .into_iter()
-    .chain(["--log-format", "json"])
-    .map(str::to_owned)
-    .collect()
+    ["--health-bind-address", &address(health_port), "--metrics-bind-address", &address(metrics_port)]
+        .into_iter()
+        .chain(["--log-format", "json"])
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A fresh token of the operator's `ServiceAccount`.
 pub async fn token(client: kube::Client) -> Result<String> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client, NAMESPACE);
-    let spec = TokenRequestSpec {
-        expiration_seconds: Some(TOKEN_SECONDS),
-        ..TokenRequestSpec::default()
-    };
-    let request = TokenRequest {
-        spec: Some(spec),
-        ..TokenRequest::default()
-    };
+    let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
+    let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
     let answer = accounts
         .create_token_request(SERVICE_ACCOUNT, &PostParams::default(), &request)
         .await
         .with_context(|| format!("there is no token for {USER}: are the manifests of config/default applied?"))?;
-    answer
-        .status
-        .and_then(|status| status.token)
-        .context("the token request was not answered")
+    answer.status.and_then(|status| status.token).context("the token request was not answered")
 }
 
 /// A kubeconfig for the operator's `ServiceAccount`; `server` is the address of a proxy on plain HTTP.

@@ -20,8 +20,5 @@ pub fn free() -> Result<u16> {
             return Ok(FIRST + offset);
         }
     }
-    bail!(
-        "found no free port on 127.0.0.1 between {FIRST} and {}: close some servers there",
-        FIRST + COUNT
-    )
+    bail!("found no free port on 127.0.0.1 between {FIRST} and {}: close some servers there", FIRST + COUNT)
 }

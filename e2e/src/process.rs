@@ -24,17 +24,9 @@ impl Process {
     /// Starts `command` with its output appended to the file `log`.
     pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let (stdout, stderr) = (open_log(log)?, open_log(log)?);
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .with_context(|| format!("{name} could not be started"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            log: log.to_owned(),
-            child,
-        })
+        let child =
+            command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().with_context(|| format!("{name} could not be started"))?;
+        Ok(Self { name: name.to_owned(), log: log.to_owned(), child })
     }
 
     /// Its process id.
@@ -54,9 +46,7 @@ impl Process {
 
     /// The exit status, if it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.child
-            .try_wait()
-            .with_context(|| format!("{} could not be asked for its status", self.name))
+        self.child.try_wait().with_context(|| format!("{} could not be asked for its status", self.name))
     }
 
     /// An error with the end of its log, if it has ended though it should go on.
@@ -72,9 +62,7 @@ impl Process {
         if self.ended()?.is_none() {
             self.child.kill().with_context(|| format!("{} could not be killed", self.name))?;
         }
-        self.child
-            .wait()
-            .with_context(|| format!("{} could not be waited for", self.name))?;
+        self.child.wait().with_context(|| format!("{} could not be waited for", self.name))?;
         Ok(())
     }
 
@@ -122,10 +110,7 @@ pub fn signal(pid: u32, signal: &str) -> Result<()> {
 
 /// Whether the process exists and was started as `program`. Ids are used again: a stale pid file may name a stranger.
 pub fn is_running(pid: u32, program: &str) -> bool {
-    let Ok(output) = Command::new("ps")
-        .args(["-o", "stat=", "-o", "command=", "-p", &pid.to_string()])
-        .output()
-    else {
+    let Ok(output) = Command::new("ps").args(["-o", "stat=", "-o", "command=", "-p", &pid.to_string()]).output() else {
         // Without `ps` there is still /proc on Linux.
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         return String::from_utf8_lossy(&line).contains(program);
@@ -138,12 +123,10 @@ pub fn is_running(pid: u32, program: &str) -> bool {
 /// Ends the program whose id is in `pid_file`, and removes the file. `false` if it was not running.
 pub async fn stop_by_pid_file(pid_file: &Path, program: &str, grace: Duration) -> Result<bool> {
     let Ok(text) = fs::read_to_string(pid_file) else { return Ok(false) };
-    let pid: u32 = text.trim().parse().with_context(|| {
-        format!(
-            "{} does not hold a process id: remove it, and end {program} by hand",
-            pid_file.display()
-        )
-    })?;
+    let pid: u32 = text
+        .trim()
+        .parse()
+        .with_context(|| format!("{} does not hold a process id: remove it, and end {program} by hand", pid_file.display()))?;
     let running = is_running(pid, program);
     if running {
         signal(pid, "TERM")?;
@@ -174,9 +157,5 @@ pub fn tail(file: &Path, lines: usize) -> String {
 }
 
 fn open_log(log: &Path) -> Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(log)
-        .with_context(|| format!("the log {} could not be opened", log.display()))
+    OpenOptions::new().create(true).append(true).open(log).with_context(|| format!("the log {} could not be opened", log.display()))
 }

@@ -14,10 +14,7 @@ pub struct User {
 impl User {
     /// A user in these groups.
     pub fn new(name: &str, groups: &[&str]) -> Self {
-        Self {
-            name: name.to_owned(),
-            groups: groups.iter().map(|&group| group.to_owned()).collect(),
-        }
+        Self { name: name.to_owned(), groups: groups.iter().map(|&group| group.to_owned()).collect() }
     }
 
     /// The people whom every cluster knows: two in one team, one in another, and an administrator of the platform.

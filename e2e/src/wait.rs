@@ -55,12 +55,10 @@ mod tests {
 
     #[tokio::test]
     async fn says_what_was_awaited_and_seen() {
-        let error = eventually::<(), _, _>("the namespace", Duration::from_millis(120), || async {
-            bail!("its phase is Terminating")
-        })
-        .await
-        .unwrap_err()
-        .to_string();
+        let error = eventually::<(), _, _>("the namespace", Duration::from_millis(120), || async { bail!("its phase is Terminating") })
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("the namespace"), "{error}");
         assert!(error.contains("its phase is Terminating"), "{error}");
     }

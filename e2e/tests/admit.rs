@@ -61,27 +61,14 @@ async fn the_operator_refuses(world: &World, table: &Table) -> Result<()> {
         world.accepted(name_of(&class.object())).await?;
     }
     let cases: Vec<&Case> = table.refused_by(RefusedBy::Operator).collect();
-    let judged = cases
-        .iter()
-        .enumerate()
-        .map(|(number, case)| judge(world, case, format!("bad-input-{number}")));
-    let complaints = join_all(judged)
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .map(|error| format!("{error:#}"));
+    let judged = cases.iter().enumerate().map(|(number, case)| judge(world, case, format!("bad-input-{number}")));
+    let complaints = join_all(judged).await.into_iter().filter_map(Result::err).map(|error| format!("{error:#}"));
     none(&complaints.collect::<Vec<_>>())?;
     // All of them were looked at and found wanting: none has left anything behind, and none is in the way of a good one.
     let namespaces = world.admin().list("Namespace", "").await?;
-    let made: Vec<&str> = namespaces
-        .iter()
-        .map(name_of)
-        .filter(|name| name.starts_with("bad-input"))
-        .collect();
+    let made: Vec<&str> = namespaces.iter().map(name_of).filter(|name| name.starts_with("bad-input")).collect();
     ensure!(made.is_empty(), "namespaces were made for invalid spaces: {made:?}");
-    world
-        .with_space("good-after-bad", json!({"className": "bounded", "owner": user("olga@example.com")}))
-        .await?;
+    world.with_space("good-after-bad", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
     Ok(())
 }
 
@@ -95,12 +82,7 @@ async fn judge(world: &World, case: &Case, name: String) -> Result<()> {
         let object = world.admin().get(cluster_wide(&case.kind, &name)).await?;
         let said = condition(&object, type_);
         let refused = said["status"] == "False" && said["reason"] == reason && text(said, "/message").contains(&case.says);
-        ensure!(
-            refused && is_observed(&object),
-            "wanted {reason} with {:?}, status is {}",
-            case.says,
-            object["status"]
-        );
+        ensure!(refused && is_observed(&object), "wanted {reason} with {:?}, status is {}", case.says, object["status"]);
         Ok(Some(()))
     })
     .await
@@ -151,32 +133,17 @@ async fn stored_nonsense_stops_nobody_else(world: &World) -> Result<()> {
         {"op": "remove", "path": format!("{schema}/properties/spec/x-kubernetes-validations")},
     ]);
     admin.json_patch(cluster_wide("CustomResourceDefinition", CRD), relaxed).await?;
-    store(
-        admin,
-        &space("unreadable", json!({"owner": user("pavel@example.com"), "ttl": {"weeks": 1}})),
-    )
-    .await?;
-    store(
-        admin,
-        &space("kube-pavel", json!({"className": "bounded", "owner": user("pavel@example.com")})),
-    )
-    .await?;
+    store(admin, &space("unreadable", json!({"owner": user("pavel@example.com"), "ttl": {"weeks": 1}}))).await?;
+    store(admin, &space("kube-pavel", json!({"className": "bounded", "owner": user("pavel@example.com")}))).await?;
     let spec = json!([{"op": "replace", "path": "/spec/versions", "value": strict["spec"]["versions"]}]);
     admin.json_patch(cluster_wide("CustomResourceDefinition", CRD), spec).await?;
 
-    world
-        .with_space(
-            "beside-nonsense",
-            json!({"className": "bounded", "owner": user("olga@example.com")}),
-        )
-        .await?;
+    world.with_space("beside-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
     // Rules on names are for creation: the stored one can still be told what is wrong with it.
     world.not_ready("kube-pavel", "NamespaceConflict").await?;
     world.stop_operator().await?;
     world.start_operator().await?;
-    world
-        .with_space("after-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")}))
-        .await?;
+    world.with_space("after-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
     for name in ["unreadable", "kube-pavel"] {
         ensure!(admin.find(a_namespace(name)).await?.is_none(), "namespace {name} was made");
         admin.delete(a_space(name)).await?;

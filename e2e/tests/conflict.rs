@@ -31,28 +31,15 @@ async fn conflict() -> Result<()> {
 async fn a_namespace_of_others_is_not_touched(world: &World) -> Result<()> {
     let admin = world.admin();
     let labels = json!({"team": "legacy", "pod-security.kubernetes.io/enforce": "privileged"});
-    admin
-        .create(&namespace("jana-legacy", labels, json!({"note": "older than the operator"})))
-        .await?;
+    admin.create(&namespace("jana-legacy", labels, json!({"note": "older than the operator"}))).await?;
     admin.create(&config_map("jana-legacy", "precious")).await?;
     let before = settled(world, "jana-legacy").await?;
-    admin
-        .create(&space(
-            "jana-legacy",
-            json!({"className": "standard", "owner": user("jana@example.com")}),
-        ))
-        .await?;
+    admin.create(&space("jana-legacy", json!({"className": "standard", "owner": user("jana@example.com")}))).await?;
     let refused = world.not_ready("jana-legacy", "NamespaceConflict").await?;
     ensure!(holds(&refused, "Stalled"), "{}", refused["status"]);
-    ensure!(
-        refused["status"]["namespace"].is_null(),
-        "the status claims it: {}",
-        refused["status"]
-    );
+    ensure!(refused["status"]["namespace"].is_null(), "the status claims it: {}", refused["status"]);
     // A further wish does not make it the operator's either, and neither does the space's end.
-    admin
-        .patch(a_space("jana-legacy"), json!({"spec": {"description": "please"}}))
-        .await?;
+    admin.patch(a_space("jana-legacy"), json!({"spec": {"description": "please"}})).await?;
     world.not_ready("jana-legacy", "NamespaceConflict").await?;
     admin.delete(a_space("jana-legacy")).await?;
     world.gone(a_space("jana-legacy")).await?;
@@ -67,19 +54,14 @@ async fn a_namespace_of_others_is_not_touched(world: &World) -> Result<()> {
 
 /// The namespace when the controllers that write to every new one have done so.
 async fn settled(world: &World, name: &str) -> Result<Value> {
-    eventually("the default ServiceAccount", SOON, || async {
-        world.admin().find(at("ServiceAccount", name, "default")).await
-    })
-    .await?;
+    eventually("the default ServiceAccount", SOON, || async { world.admin().find(at("ServiceAccount", name, "default")).await }).await?;
     world.admin().get(a_namespace(name)).await
 }
 
 /// Labels and annotations are not the authority: a namespace with the right ones is still somebody else's.
 async fn forged_ownership_is_not_believed(world: &World) -> Result<()> {
     let admin = world.admin();
-    let victim = world
-        .with_space("klaus-real", json!({"className": "standard", "owner": user("klaus@example.com")}))
-        .await?;
+    let victim = world.with_space("klaus-real", json!({"className": "standard", "owner": user("klaus@example.com")})).await?;
     let labels = json!({
         "app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "klaus-forged", "developerspace.dev/class": "standard",
     });
@@ -88,12 +70,7 @@ async fn forged_ownership_is_not_believed(world: &World) -> Result<()> {
     });
     admin.create(&namespace("klaus-forged", labels, annotations)).await?;
     let before = settled(world, "klaus-forged").await?;
-    admin
-        .create(&space(
-            "klaus-forged",
-            json!({"className": "standard", "owner": user("klaus@example.com")}),
-        ))
-        .await?;
+    admin.create(&space("klaus-forged", json!({"className": "standard", "owner": user("klaus@example.com")}))).await?;
     world.not_ready("klaus-forged", "NamespaceConflict").await?;
     // Nor does a forged owner drag the real one along.
     world.ready("klaus-real").await?;
@@ -108,20 +85,10 @@ async fn an_administrator_hands_a_namespace_over(world: &World) -> Result<()> {
     admin.create(&namespace("lena-old", json!({"team": "legacy"}), json!({}))).await?;
     admin.create(&config_map("lena-old", "precious")).await?;
     let old = settled(world, "lena-old").await?;
-    admin
-        .create(&space(
-            "lena-old",
-            json!({"className": "standard", "owner": user("alice@example.com")}),
-        ))
-        .await?;
+    admin.create(&space("lena-old", json!({"className": "standard", "owner": user("alice@example.com")}))).await?;
     world.not_ready("lena-old", "NamespaceConflict").await?;
     // Naming another space hands it to nobody here.
-    admin
-        .patch(
-            a_namespace("lena-old"),
-            json!({"metadata": {"annotations": {"developerspace.dev/adopt": "lena-new"}}}),
-        )
-        .await?;
+    admin.patch(a_namespace("lena-old"), json!({"metadata": {"annotations": {"developerspace.dev/adopt": "lena-new"}}})).await?;
     stays("the namespace to be nobody's", Duration::from_secs(3), || async {
         let space = admin.get(a_space("lena-old")).await?;
         ensure!(condition(&space, "Ready")["reason"] == "NamespaceConflict", "{}", space["status"]);
@@ -130,31 +97,14 @@ async fn an_administrator_hands_a_namespace_over(world: &World) -> Result<()> {
     .await?;
     let adopt = json!({"metadata": {"annotations": {"developerspace.dev/adopt": "lena-old"}}});
     let alice = world.actor("alice@example.com").await?;
-    forbidden(
-        "adoption by the space's user",
-        alice.patch(a_namespace("lena-old"), adopt.clone()).await,
-    )?;
+    forbidden("adoption by the space's user", alice.patch(a_namespace("lena-old"), adopt.clone()).await)?;
     admin.patch(a_namespace("lena-old"), adopt).await?;
     let adopted = world.ready("lena-old").await?;
-    ensure!(
-        text(&adopted, "/status/namespace/uid") == uid_of(&old),
-        "another namespace was made"
-    );
+    ensure!(text(&adopted, "/status/namespace/uid") == uid_of(&old), "another namespace was made");
     let now = admin.get(a_namespace("lena-old")).await?;
-    ensure!(
-        text(&now, "/metadata/labels/team") == "legacy",
-        "a foreign label went: {}",
-        now["metadata"]
-    );
-    ensure!(
-        text(&now, "/metadata/labels/developerspace.dev~1space") == "lena-old",
-        "{}",
-        now["metadata"]
-    );
-    ensure!(
-        admin.find(at("ConfigMap", "lena-old", "precious")).await?.is_some(),
-        "what was in it is gone"
-    );
+    ensure!(text(&now, "/metadata/labels/team") == "legacy", "a foreign label went: {}", now["metadata"]);
+    ensure!(text(&now, "/metadata/labels/developerspace.dev~1space") == "lena-old", "{}", now["metadata"]);
+    ensure!(admin.find(at("ConfigMap", "lena-old", "precious")).await?.is_some(), "what was in it is gone");
     admin.get(at("ResourceQuota", "lena-old", "developerspace")).await?;
     alice.list("Pod", "lena-old").await.context("the owner has no access")?;
     Ok(())
@@ -163,15 +113,9 @@ async fn an_administrator_hands_a_namespace_over(world: &World) -> Result<()> {
 async fn protected_names_are_refused(world: &World) -> Result<()> {
     let admin = world.admin();
     for name in ["monitoring", "istio-system", "developerspace-system"] {
-        admin
-            .create(&space(name, json!({"className": "standard", "owner": user("mona@example.com")})))
-            .await?;
+        admin.create(&space(name, json!({"className": "standard", "owner": user("mona@example.com")}))).await?;
         let refused = world.not_ready(name, "NamespaceConflict").await?;
-        ensure!(
-            text(condition(&refused, "Ready"), "/message").contains(name),
-            "{}",
-            refused["status"]
-        );
+        ensure!(text(condition(&refused, "Ready"), "/message").contains(name), "{}", refused["status"]);
     }
     for name in ["monitoring", "istio-system"] {
         ensure!(admin.find(a_namespace(name)).await?.is_none(), "namespace {name} was made");
@@ -181,40 +125,22 @@ async fn protected_names_are_refused(world: &World) -> Result<()> {
         world.gone(a_space(name)).await?;
     }
     let home = admin.get(a_namespace("developerspace-system")).await?;
-    ensure!(
-        home["status"]["phase"] == "Active",
-        "the operator's own namespace is going: {}",
-        home["status"]
-    );
+    ensure!(home["status"]["phase"] == "Active", "the operator's own namespace is going: {}", home["status"]);
     // What only looks like a protected name is free.
-    world
-        .with_space("monitoring-2", json!({"className": "standard", "owner": user("mona@example.com")}))
-        .await?;
+    world.with_space("monitoring-2", json!({"className": "standard", "owner": user("mona@example.com")})).await?;
     Ok(())
 }
 
 async fn a_name_can_be_used_again(world: &World) -> Result<()> {
     let admin = world.admin();
-    let first = world
-        .with_space("nils-again", json!({"className": "standard", "owner": user("nils@example.com")}))
-        .await?;
+    let first = world.with_space("nils-again", json!({"className": "standard", "owner": user("nils@example.com")})).await?;
     admin.delete(a_space("nils-again")).await?;
     world.gone(a_space("nils-again")).await?;
-    let second = world
-        .with_space("nils-again", json!({"className": "small", "owner": user("nina@example.com")}))
-        .await?;
+    let second = world.with_space("nils-again", json!({"className": "small", "owner": user("nina@example.com")})).await?;
     ensure!(uid_of(&first) != uid_of(&second), "it is the same space");
     let namespace = admin.get(a_namespace("nils-again")).await?;
-    ensure!(
-        text(&namespace, "/metadata/annotations/developerspace.dev~1space-uid") == uid_of(&second),
-        "{}",
-        namespace["metadata"]
-    );
-    ensure!(
-        text(&namespace, "/metadata/annotations/developerspace.dev~1owner") == "User:nina@example.com",
-        "{}",
-        namespace["metadata"]
-    );
+    ensure!(text(&namespace, "/metadata/annotations/developerspace.dev~1space-uid") == uid_of(&second), "{}", namespace["metadata"]);
+    ensure!(text(&namespace, "/metadata/annotations/developerspace.dev~1owner") == "User:nina@example.com", "{}", namespace["metadata"]);
     Ok(())
 }
 
@@ -225,56 +151,31 @@ async fn a_name_still_terminating_is_waited_for(world: &World) -> Result<()> {
     held["metadata"]["finalizers"] = json!(["example.com/hold"]);
     admin.create(&held).await?;
     admin.delete(a_namespace("otto-slow")).await?;
-    admin
-        .create(&space(
-            "otto-slow",
-            json!({"className": "standard", "owner": user("otto@example.com")}),
-        ))
-        .await?;
+    admin.create(&space("otto-slow", json!({"className": "standard", "owner": user("otto@example.com")}))).await?;
     world
         .until("to wait", a_space("otto-slow"), |space| {
             let reason = text(condition(space, "Ready"), "/reason");
-            ensure!(
-                ["NamespaceTerminating", "NamespaceConflict"].contains(&reason),
-                "its status is {}",
-                space["status"]
-            );
+            ensure!(["NamespaceTerminating", "NamespaceConflict"].contains(&reason), "its status is {}", space["status"]);
             Ok(())
         })
         .await?;
-    admin
-        .patch(at("ConfigMap", "otto-slow", "held"), json!({"metadata": {"finalizers": null}}))
-        .await?;
+    admin.patch(at("ConfigMap", "otto-slow", "held"), json!({"metadata": {"finalizers": null}})).await?;
     world.ready("otto-slow").await.map(drop)
 }
 
 async fn a_crowd_meets_the_owners_limit(world: &World) -> Result<()> {
-    world
-        .with_class("three-each", json!({"maxSpacesPerOwner": 3, "lifetime": {"defaultTTL": "7d"}}))
-        .await?;
+    world.with_class("three-each", json!({"maxSpacesPerOwner": 3, "lifetime": {"defaultTTL": "7d"}})).await?;
     let admin = world.admin();
     let names: Vec<String> = (0..60).map(|number| format!("crowd-{number:02}")).collect();
     let spec = json!({"className": "three-each", "owner": user("paula@example.com")});
     let objects: Vec<Value> = names.iter().map(|name| space(name, spec.clone())).collect();
     try_join_all(objects.iter().map(|object| admin.create(object))).await?;
     // Another owner is not in the way.
-    world
-        .with_space(
-            "quentin-only",
-            json!({"className": "three-each", "owner": user("quentin@example.com")}),
-        )
-        .await?;
+    world.with_space("quentin-only", json!({"className": "three-each", "owner": user("quentin@example.com")})).await?;
     let admitted = eventually("all to be judged", SOON, || async {
         let crowd = crowd(world).await?;
-        let refused = crowd
-            .iter()
-            .filter(|space| condition(space, "Ready")["reason"] == "OwnerLimitExceeded")
-            .count();
-        let ready: Vec<String> = crowd
-            .iter()
-            .filter(|space| holds(space, "Ready"))
-            .map(|space| name_of(space).to_owned())
-            .collect();
+        let refused = crowd.iter().filter(|space| condition(space, "Ready")["reason"] == "OwnerLimitExceeded").count();
+        let ready: Vec<String> = crowd.iter().filter(|space| holds(space, "Ready")).map(|space| name_of(space).to_owned()).collect();
         ensure!(ready.len() == 3 && refused == 57, "{} ready, {refused} refused", ready.len());
         Ok(Some(ready))
     })
@@ -282,10 +183,7 @@ async fn a_crowd_meets_the_owners_limit(world: &World) -> Result<()> {
     ensure_namespaces(world, &admitted).await?;
     // Nobody was let in and thrown out again.
     let made = join_all(names.iter().map(|name| admin.find(a_namespace(name)))).await;
-    ensure!(
-        made.iter().filter(|found| matches!(found, Ok(Some(_)))).count() == 3,
-        "the namespaces do not agree"
-    );
+    ensure!(made.iter().filter(|found| matches!(found, Ok(Some(_)))).count() == 3, "the namespaces do not agree");
     let created = world.cluster().audit().read()?;
     let created: Vec<&str> = created
         .iter()
@@ -298,12 +196,8 @@ async fn a_crowd_meets_the_owners_limit(world: &World) -> Result<()> {
     admin.delete(a_space(&admitted[0])).await?;
     world.gone(a_space(&admitted[0])).await?;
     eventually("the next to be let in", SOON, || async {
-        let ready: Vec<String> = crowd(world)
-            .await?
-            .iter()
-            .filter(|space| holds(space, "Ready"))
-            .map(|space| name_of(space).to_owned())
-            .collect();
+        let ready: Vec<String> =
+            crowd(world).await?.iter().filter(|space| holds(space, "Ready")).map(|space| name_of(space).to_owned()).collect();
         ensure!(ready.len() == 3, "{ready:?} are ready");
         ensure_namespaces(world, &ready).await?;
         Ok(Some(()))

@@ -11,13 +11,7 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams};
 const SOON: Duration = Duration::from_secs(30);
 
 fn namespace(name: &str) -> Namespace {
-    Namespace {
-        metadata: ObjectMeta {
-            name: Some(name.into()),
-            ..ObjectMeta::default()
-        },
-        ..Namespace::default()
-    }
+    Namespace { metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() }, ..Namespace::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,22 +27,12 @@ async fn namespaces_come_and_go(cluster: &Cluster) -> Result<()> {
     let mut audit = cluster.audit_from_now()?;
     namespaces.create(&PostParams::default(), &namespace("short-lived")).await?;
     namespaces.delete("short-lived", &DeleteParams::default()).await?;
-    eventually("the namespace to be gone", SOON, || async {
-        Ok(namespaces.get_opt("short-lived").await?.is_none().then_some(()))
-    })
-    .await?;
+    eventually("the namespace to be gone", SOON, || async { Ok(namespaces.get_opt("short-lived").await?.is_none().then_some(())) }).await?;
     let written = audit.mutating_by("admin")?;
     let verbs: Vec<&str> = written.iter().map(|entry| entry.verb.as_str()).collect();
     ensure!(verbs == ["create", "delete"], "the audit log has {verbs:?}");
-    let sent = written[0]
-        .request_object
-        .as_ref()
-        .and_then(|object| object.pointer("/metadata/name"));
-    ensure!(
-        sent.is_some_and(|name| name == "short-lived"),
-        "the audit log has no body: {:?}",
-        written[0]
-    );
+    let sent = written[0].request_object.as_ref().and_then(|object| object.pointer("/metadata/name"));
+    ensure!(sent.is_some_and(|name| name == "short-lived"), "the audit log has no body: {:?}", written[0]);
     Ok(())
 }
 
@@ -57,10 +41,7 @@ async fn strangers_are_refused(cluster: &Cluster) -> Result<()> {
     let mut audit = cluster.audit_from_now()?;
     let namespaces: Api<Namespace> = Api::all(cluster.client_as(alice).await?);
     let refused = namespaces.create(&PostParams::default(), &namespace("hers")).await;
-    ensure!(
-        matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403),
-        "alice got {refused:?}"
-    );
+    ensure!(matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403), "alice got {refused:?}");
 
     let whoami = cluster.kubectl_as(alice, &["auth", "whoami"]).await?.ok()?;
     ensure!(whoami.contains(alice) && whoami.contains("payments"), "kubectl says {whoami}");
@@ -75,15 +56,9 @@ async fn strangers_are_refused(cluster: &Cluster) -> Result<()> {
 
 async fn components_restart(cluster: &Cluster) -> Result<()> {
     cluster.stop_component("kube-apiserver")?;
-    ensure!(
-        cluster.kubectl(&["get", "namespaces"]).await?.code != Some(0),
-        "a stopped API server answers"
-    );
+    ensure!(cluster.kubectl(&["get", "namespaces"]).await?.code != Some(0), "a stopped API server answers");
     cluster.start_component("kube-apiserver")?;
     cluster.kubectl(&["get", "namespace", "default"]).await?.ok()?;
-    ensure!(
-        cluster.start_component("no-such-thing").is_err(),
-        "an unknown component was started"
-    );
+    ensure!(cluster.start_component("no-such-thing").is_err(), "an unknown component was started");
     Ok(())
 }

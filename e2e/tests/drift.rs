@@ -49,12 +49,7 @@ async fn subject(world: &World, class: &str, name: &str, owner: &str) -> Result<
     world.with_class(class, rules()).await?;
     let members = json!([{"kind": "Group", "name": "lookers", "role": "view"}]);
     let contact = json!({"team": "drifters", "costCenter": "0815"});
-    world
-        .with_space(
-            name,
-            json!({"className": class, "owner": user(owner), "members": members, "contact": contact}),
-        )
-        .await?;
+    world.with_space(name, json!({"className": class, "owner": user(owner), "members": members, "contact": contact})).await?;
     world.snapshot(name).await
 }
 
@@ -67,25 +62,14 @@ async fn edits_are_undone(world: &World) -> Result<()> {
         ("ResourceQuota", "developerspace", json!({"spec": {"hard": {"services": "1"}}})),
         ("ResourceQuota", "developerspace", json!({"spec": {"hard": {"requests.cpu": null}}})),
         ("LimitRange", "developerspace", json!({"spec": {"limits": []}})),
-        (
-            "LimitRange",
-            "developerspace",
-            json!({"spec": {"limits": [{"type": "Pod", "max": {"cpu": "1m"}}]}}),
-        ),
+        ("LimitRange", "developerspace", json!({"spec": {"limits": [{"type": "Pod", "max": {"cpu": "1m"}}]}})),
         ("NetworkPolicy", "developerspace-isolation", json!({"spec": {"ingress": [{}]}})),
-        (
-            "NetworkPolicy",
-            "developerspace-isolation",
-            json!({"spec": {"podSelector": {"matchLabels": {"app": "none"}}}}),
-        ),
+        ("NetworkPolicy", "developerspace-isolation", json!({"spec": {"podSelector": {"matchLabels": {"app": "none"}}}})),
         ("RoleBinding", "developerspace-owner", json!({"subjects": stranger})),
         ("RoleBinding", "developerspace-view", json!({"subjects": []})),
     ] {
         admin.patch(at(kind, "uma-edited", name), patch.clone()).await?;
-        world
-            .until_equal("uma-edited", &before)
-            .await
-            .with_context(|| format!("{kind} {name} after {patch}"))?;
+        world.until_equal("uma-edited", &before).await.with_context(|| format!("{kind} {name} after {patch}"))?;
     }
     Ok(())
 }
@@ -95,10 +79,7 @@ async fn deletions_are_undone(world: &World) -> Result<()> {
     for kind in CHILDREN {
         for child in world.admin().list(kind, "vera-deleted").await? {
             world.admin().delete(at(kind, "vera-deleted", name_of(&child))).await?;
-            world
-                .until_equal("vera-deleted", &before)
-                .await
-                .with_context(|| format!("{kind} {}", name_of(&child)))?;
+            world.until_equal("vera-deleted", &before).await.with_context(|| format!("{kind} {}", name_of(&child)))?;
         }
     }
     // All of them at once, too.
@@ -122,21 +103,14 @@ async fn labels_come_back_and_foreign_ones_stay(world: &World) -> Result<()> {
             child["metadata"]["annotations"] = foreign["annotations"].clone();
         }
     }
-    let ours = [
-        "app.kubernetes.io/managed-by",
-        "developerspace.dev/space",
-        "developerspace.dev/class",
-    ];
+    let ours = ["app.kubernetes.io/managed-by", "developerspace.dev/space", "developerspace.dev/class"];
     for kind in CHILDREN {
         for child in world.admin().list(kind, "wanda-stripped").await? {
             let mut metadata = foreign.clone();
             for label in ours {
                 metadata["labels"][label] = Value::Null;
             }
-            world
-                .admin()
-                .patch(at(kind, "wanda-stripped", name_of(&child)), json!({"metadata": metadata}))
-                .await?;
+            world.admin().patch(at(kind, "wanda-stripped", name_of(&child)), json!({"metadata": metadata})).await?;
         }
     }
     world.until_equal("wanda-stripped", &expected).await?;
@@ -180,10 +154,7 @@ async fn objects_of_others_are_left_alone(world: &World) -> Result<()> {
     // Give the operator every reason to tidy up: another spec, another class, a restart would come to the same.
     admin.patch(a_space("xenia-shared"), json!({"spec": {"members": []}})).await?;
     admin
-        .patch(
-            cluster_wide("SpaceClass", "shared"),
-            json!({"spec": {"network": {"isolation": "None"}, "quota": {"hard": {"pods": "8"}}}}),
-        )
+        .patch(cluster_wide("SpaceClass", "shared"), json!({"spec": {"network": {"isolation": "None"}, "quota": {"hard": {"pods": "8"}}}}))
         .await?;
     world.gone(at("NetworkPolicy", "xenia-shared", "developerspace-isolation")).await?;
     world.gone(at("RoleBinding", "xenia-shared", "developerspace-view")).await?;
@@ -211,13 +182,8 @@ async fn the_namespaces_metadata_comes_back(world: &World) -> Result<()> {
         json!({"annotations": {"developerspace.dev/space-uid": null, "openshift.io/requester": null}}),
         json!({"annotations": {"developerspace.dev/owner": null, "developerspace.dev/contact-team": null}}),
     ] {
-        admin
-            .patch(a_namespace("yara-labelled"), json!({"metadata": patch.clone()}))
-            .await?;
-        world
-            .until_equal("yara-labelled", &expected)
-            .await
-            .with_context(|| format!("after {patch}"))?;
+        admin.patch(a_namespace("yara-labelled"), json!({"metadata": patch.clone()})).await?;
+        world.until_equal("yara-labelled", &expected).await.with_context(|| format!("after {patch}"))?;
     }
     Ok(())
 }
@@ -238,14 +204,8 @@ async fn a_namespace_deleted_by_hand_is_made_again(world: &World) -> Result<()> 
     world.ready("zoe-remade").await?;
     world.until_equal("zoe-remade", &before).await?;
     let namespace = admin.get(a_namespace("zoe-remade")).await?;
-    ensure!(
-        uid_of(&namespace) == text(&new, "/status/namespace/uid"),
-        "the status names another namespace"
-    );
-    ensure!(
-        admin.find(at("ConfigMap", "zoe-remade", "lost")).await?.is_none(),
-        "it is not empty"
-    );
+    ensure!(uid_of(&namespace) == text(&new, "/status/namespace/uid"), "the status names another namespace");
+    ensure!(admin.find(at("ConfigMap", "zoe-remade", "lost")).await?.is_none(), "it is not empty");
     eventually("an Event that says so", SOON, || async {
         let events = admin.list("Event", "default").await?;
         let about = events
@@ -265,29 +225,18 @@ async fn members_come_and_go(world: &World) -> Result<()> {
     let who = |name: &str, role: &str| json!({"kind": "User", "name": name, "role": role});
     let bound = async |binding: &str, wanted: Vec<&str>| {
         world
-            .until(
-                &format!("to bind {wanted:?}"),
-                at("RoleBinding", "adam-peopled", binding),
-                |binding| {
-                    let subjects = binding["subjects"].as_array().cloned().unwrap_or_default();
-                    let names: Vec<&str> = subjects.iter().map(|subject| text(subject, "/name")).collect();
-                    ensure!(names == wanted, "it binds {names:?}");
-                    Ok(())
-                },
-            )
+            .until(&format!("to bind {wanted:?}"), at("RoleBinding", "adam-peopled", binding), |binding| {
+                let subjects = binding["subjects"].as_array().cloned().unwrap_or_default();
+                let names: Vec<&str> = subjects.iter().map(|subject| text(subject, "/name")).collect();
+                ensure!(names == wanted, "it binds {names:?}");
+                Ok(())
+            })
             .await
     };
-    admin
-        .patch(
-            a_space("adam-peopled"),
-            members(json!([who("ben", "view"), who("cleo", "view"), who("dora", "edit")])),
-        )
-        .await?;
+    admin.patch(a_space("adam-peopled"), members(json!([who("ben", "view"), who("cleo", "view"), who("dora", "edit")]))).await?;
     bound("developerspace-view", vec!["ben", "cleo"]).await?;
     bound("developerspace-edit", vec!["dora"]).await?;
-    admin
-        .patch(a_space("adam-peopled"), members(json!([who("cleo", "view"), who("dora", "view")])))
-        .await?;
+    admin.patch(a_space("adam-peopled"), members(json!([who("cleo", "view"), who("dora", "view")]))).await?;
     bound("developerspace-view", vec!["cleo", "dora"]).await?;
     world.gone(at("RoleBinding", "adam-peopled", "developerspace-edit")).await?;
     admin.patch(a_space("adam-peopled"), json!({"spec": {"members": null}})).await?;
@@ -311,18 +260,9 @@ async fn contact_labels_follow_the_contact(world: &World) -> Result<()> {
             .await
     };
     labels(json!(["drifters", "0815"])).await?;
-    admin
-        .patch(
-            a_space("bert-contacted"),
-            json!({"spec": {"contact": {"team": "no label value!", "costCenter": "4712"}}}),
-        )
-        .await?;
+    admin.patch(a_space("bert-contacted"), json!({"spec": {"contact": {"team": "no label value!", "costCenter": "4712"}}})).await?;
     let namespace = labels(json!([null, "4712"])).await?;
-    ensure!(
-        text(&namespace, "/metadata/annotations/developerspace.dev~1contact-team") == "no label value!",
-        "{}",
-        namespace["metadata"]
-    );
+    ensure!(text(&namespace, "/metadata/annotations/developerspace.dev~1contact-team") == "no label value!", "{}", namespace["metadata"]);
     admin.patch(a_space("bert-contacted"), json!({"spec": {"contact": null}})).await?;
     let namespace = labels(json!([null, null])).await?;
     let team = &namespace["metadata"]["annotations"]["developerspace.dev/contact-team"];
@@ -333,10 +273,7 @@ async fn contact_labels_follow_the_contact(world: &World) -> Result<()> {
 async fn the_owner_may_change(world: &World) -> Result<()> {
     let mut expected = subject(world, "inherited", "cara-inherited", "cara@example.com").await?;
     let group = json!({"kind": "Group", "name": "heirs"});
-    world
-        .admin()
-        .patch(a_space("cara-inherited"), json!({"spec": {"owner": group}}))
-        .await?;
+    world.admin().patch(a_space("cara-inherited"), json!({"spec": {"owner": group}})).await?;
     expected["RoleBinding developerspace-owner"]["subjects"] =
         json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "heirs"}]);
     expected["Namespace"]["metadata"]["annotations"]["developerspace.dev/owner"] = json!("Group:heirs");
@@ -347,10 +284,7 @@ async fn the_owner_may_change(world: &World) -> Result<()> {
 async fn the_class_may_change(world: &World) -> Result<()> {
     let mut expected = subject(world, "moved-from", "dina-moved", "dina@example.com").await?;
     world.with_class("moved-to", rules()).await?;
-    world
-        .admin()
-        .patch(a_space("dina-moved"), json!({"spec": {"className": "moved-to"}}))
-        .await?;
+    world.admin().patch(a_space("dina-moved"), json!({"spec": {"className": "moved-to"}})).await?;
     for child in expected.as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
         child["metadata"]["labels"]["developerspace.dev/class"] = json!("moved-to");
     }
@@ -364,10 +298,7 @@ async fn a_change_of_a_class_reaches_all_its_spaces(world: &World) -> Result<()>
     world.with_class("popular", rules()).await?;
     let names: Vec<String> = (0..8).map(|number| format!("fan-{number}")).collect();
     for name in &names {
-        world
-            .admin()
-            .create(&space(name, json!({"className": "popular", "owner": user("erik@example.com")})))
-            .await?;
+        world.admin().create(&space(name, json!({"className": "popular", "owner": user("erik@example.com")}))).await?;
     }
     let mut expected = vec![];
     for name in &names {
@@ -378,10 +309,7 @@ async fn a_change_of_a_class_reaches_all_its_spaces(world: &World) -> Result<()>
         "quota": {"hard": {"pods": "70"}}, "podSecurity": {"enforce": "restricted", "warn": "restricted"},
         "metadata": {"labels": {"example.com/tier": "popular"}},
     });
-    world
-        .admin()
-        .patch(cluster_wide("SpaceClass", "popular"), json!({"spec": change}))
-        .await?;
+    world.admin().patch(cluster_wide("SpaceClass", "popular"), json!({"spec": change})).await?;
     for (name, expected) in names.iter().zip(&mut expected) {
         expected["ResourceQuota developerspace"]["spec"]["hard"]["pods"] = json!("70");
         let labels = &mut expected["Namespace"]["metadata"]["labels"];
@@ -409,10 +337,7 @@ async fn isolation_is_switched_off_and_on(world: &World) -> Result<()> {
 async fn a_roles_cluster_role_may_change(world: &World) -> Result<()> {
     let mut expected = subject(world, "promoted", "gina-promoted", "gina@example.com").await?;
     let roles = json!([{"name": "edit", "clusterRole": "admin"}, {"name": "view", "clusterRole": "edit"}]);
-    world
-        .admin()
-        .patch(cluster_wide("SpaceClass", "promoted"), json!({"spec": {"roles": roles}}))
-        .await?;
+    world.admin().patch(cluster_wide("SpaceClass", "promoted"), json!({"spec": {"roles": roles}})).await?;
     expected["RoleBinding developerspace-owner"]["roleRef"]["name"] = json!("admin");
     expected["RoleBinding developerspace-view"]["roleRef"]["name"] = json!("edit");
     world.until_equal("gina-promoted", &expected).await?;
@@ -433,18 +358,9 @@ async fn an_invalid_spec_changes_nothing(world: &World) -> Result<()> {
             json!({"spec": {"members": [{"kind": "User", "name": "ivo", "role": "root"}], "description": "not to be half applied"}}),
             "RoleNotAllowed",
         ),
-        (
-            json!({"spec": {"quota": {"pods": "8"}, "description": "not to be half applied"}}),
-            "QuotaExceedsClass",
-        ),
-        (
-            json!({"spec": {"ttl": "never", "description": "not to be half applied"}}),
-            "InvalidSpec",
-        ),
-        (
-            json!({"spec": {"className": "no-such-class", "description": "not to be half applied"}}),
-            "ClassNotFound",
-        ),
+        (json!({"spec": {"quota": {"pods": "8"}, "description": "not to be half applied"}}), "QuotaExceedsClass"),
+        (json!({"spec": {"ttl": "never", "description": "not to be half applied"}}), "InvalidSpec"),
+        (json!({"spec": {"className": "no-such-class", "description": "not to be half applied"}}), "ClassNotFound"),
     ] {
         admin.patch(hugo, patch.clone()).await?;
         world.not_ready("hugo-kept", reason).await?;
@@ -456,9 +372,7 @@ async fn an_invalid_spec_changes_nothing(world: &World) -> Result<()> {
         ensure_equal(&format!("{patch} and back"), &world.snapshot("hugo-kept").await?, &before)?;
     }
     // The class takes a role away that a member has: what the member has stays until somebody decides.
-    admin
-        .patch(kept, json!({"spec": {"roles": [{"name": "edit", "clusterRole": "edit"}]}}))
-        .await?;
+    admin.patch(kept, json!({"spec": {"roles": [{"name": "edit", "clusterRole": "edit"}]}})).await?;
     world.not_ready("hugo-kept", "RoleNotAllowed").await?;
     ensure_equal("a role dropped", &world.snapshot("hugo-kept").await?, &before)?;
     // Without its class, what exists stays as it is.

@@ -38,10 +38,7 @@ async fn the_namespace_goes_first(world: &World) -> Result<()> {
     let admin = world.admin();
     let space = world.with_space("sara-first", spec("sara@example.com")).await?;
     let finalizers = &space["metadata"]["finalizers"];
-    ensure!(
-        *finalizers == json!(["developerspace.dev/namespace"]),
-        "finalizers are {finalizers}"
-    );
+    ensure!(*finalizers == json!(["developerspace.dev/namespace"]), "finalizers are {finalizers}");
     let uid = uid_of(&admin.get(a_namespace("sara-first")).await?).to_owned();
     let mut audit = world.cluster().audit_from_now()?;
     admin.delete(a_space("sara-first")).await?;
@@ -56,20 +53,11 @@ async fn the_namespace_goes_first(world: &World) -> Result<()> {
         }
     })
     .await??;
-    let deletions: Vec<_> = World::writes(&mut audit)?
-        .into_iter()
-        .filter(|entry| entry.resource == "namespaces" && entry.verb == "delete")
-        .collect();
+    let deletions: Vec<_> =
+        World::writes(&mut audit)?.into_iter().filter(|entry| entry.resource == "namespaces" && entry.verb == "delete").collect();
     ensure!(deletions.len() == 1, "{} deletions", deletions.len());
-    let sent = deletions[0]
-        .request_object
-        .as_ref()
-        .and_then(|sent| sent.pointer("/preconditions/uid"));
-    ensure!(
-        sent == Some(&json!(uid)),
-        "the deletion was sent without the UID: {:?}",
-        deletions[0].request_object
-    );
+    let sent = deletions[0].request_object.as_ref().and_then(|sent| sent.pointer("/preconditions/uid"));
+    ensure!(sent == Some(&json!(uid)), "the deletion was sent without the UID: {:?}", deletions[0].request_object);
     Ok(())
 }
 
@@ -78,11 +66,7 @@ async fn however_the_deletion_propagates(world: &World) -> Result<()> {
         let name = format!("sven-{propagation}");
         world.with_space(&name, spec("sven@example.com")).await?;
         let cascade = format!("--cascade={propagation}");
-        world
-            .cluster()
-            .kubectl(&["delete", "dspace", &name, &cascade, "--wait=false"])
-            .await?
-            .ok()?;
+        world.cluster().kubectl(&["delete", "dspace", &name, &cascade, "--wait=false"]).await?.ok()?;
         world.gone(a_namespace(&name)).await?;
         world.gone(a_space(&name)).await?;
     }
@@ -91,12 +75,7 @@ async fn however_the_deletion_propagates(world: &World) -> Result<()> {
 
 async fn a_space_that_never_had_a_namespace_goes(world: &World) -> Result<()> {
     let admin = world.admin();
-    admin
-        .create(&space(
-            "tilda-never",
-            json!({"className": "no-such-class", "owner": user("tilda@example.com")}),
-        ))
-        .await?;
+    admin.create(&space("tilda-never", json!({"className": "no-such-class", "owner": user("tilda@example.com")}))).await?;
     world.not_ready("tilda-never", "ClassNotFound").await?;
     admin.delete(a_space("tilda-never")).await?;
     world.gone(a_space("tilda-never")).await
@@ -125,12 +104,8 @@ async fn retained_namespaces_are_let_go(world: &World) -> Result<()> {
 
     let namespace = admin.get(a_namespace("ulf-kept")).await?;
     ensure!(namespace["status"]["phase"] == "Active", "{}", namespace["status"]);
-    let keys = |which: &str| {
-        namespace["metadata"][which]
-            .as_object()
-            .map(|map| map.keys().cloned().collect::<Vec<_>>())
-            .unwrap_or_default()
-    };
+    let keys =
+        |which: &str| namespace["metadata"][which].as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     let (labels, annotations) = (keys("labels"), keys("annotations"));
     let ours = |key: &&String| {
         key.starts_with("developerspace.dev/") || key.starts_with("openshift.io/") || *key == "app.kubernetes.io/managed-by"
@@ -145,11 +120,7 @@ async fn retained_namespaces_are_let_go(world: &World) -> Result<()> {
     let names: Vec<&str> = bindings.iter().map(e2e::fixtures::name_of).collect();
     ensure!(names == ["theirs"], "the bindings are {names:?}");
     let after = world.snapshot("ulf-kept").await?;
-    for child in [
-        "ResourceQuota developerspace",
-        "LimitRange developerspace",
-        "NetworkPolicy developerspace-isolation",
-    ] {
+    for child in ["ResourceQuota developerspace", "LimitRange developerspace", "NetworkPolicy developerspace-isolation"] {
         ensure_equal(child, &after[child]["spec"], &before[child]["spec"])?;
     }
     admin.get(at("ConfigMap", "ulf-kept", "precious")).await?;
@@ -178,23 +149,15 @@ async fn what_blocks_the_end_is_told(world: &World) -> Result<()> {
     stays("waiting to be quiet", Duration::from_secs(5), || {
         let written = audit.read();
         async move {
-            let about: Vec<_> = written?
-                .into_iter()
-                .filter(|entry| entry.user == operator::USER && entry.name == "veit-blocked")
-                .collect();
+            let about: Vec<_> = written?.into_iter().filter(|entry| entry.user == operator::USER && entry.name == "veit-blocked").collect();
             ensure!(about.len() < 5, "{} requests at once about a space that waits", about.len());
             Ok(())
         }
     })
     .await?;
-    admin
-        .patch(at("ConfigMap", "veit-blocked", "held"), json!({"metadata": {"finalizers": null}}))
-        .await?;
+    admin.patch(at("ConfigMap", "veit-blocked", "held"), json!({"metadata": {"finalizers": null}})).await?;
     world.gone(a_space("veit-blocked")).await?;
-    ensure!(
-        admin.find(a_namespace("veit-blocked")).await?.is_none(),
-        "the namespace is still there"
-    );
+    ensure!(admin.find(a_namespace("veit-blocked")).await?.is_none(), "the namespace is still there");
     Ok(())
 }
 
@@ -221,10 +184,7 @@ async fn a_protected_space_cannot_be_deleted(world: &World) -> Result<()> {
     let alice = world.actor("alice@example.com").await?;
     // A new policy takes the API server a moment; a dry run does no harm until it is in force.
     eventually("the policy to be in force", SOON, || async {
-        let dry = world
-            .cluster()
-            .kubectl(&["delete", "dspace", "xaver-protected", "--dry-run=server"])
-            .await?;
+        let dry = world.cluster().kubectl(&["delete", "dspace", "xaver-protected", "--dry-run=server"]).await?;
         ensure!(!dry.succeeded(), "{}", dry.stdout);
         Ok(Some(()))
     })
@@ -234,9 +194,7 @@ async fn a_protected_space_cannot_be_deleted(world: &World) -> Result<()> {
         ensure!(sentence.contains("protected"), "{sentence}");
     }
     world.ready("xaver-protected").await?;
-    alice
-        .patch(a_space("xaver-protected"), json!({"spec": {"protected": false}}))
-        .await?;
+    alice.patch(a_space("xaver-protected"), json!({"spec": {"protected": false}})).await?;
     alice.delete(a_space("xaver-protected")).await?;
     world.gone(a_space("xaver-protected")).await
 }

@@ -1,4 +1,4 @@
-//! One sweep by hand or by a CronJob: it takes the controller's decisions, stops at its limit, and touches nothing that is
+//! One sweep by hand or by a `CronJob`: it takes the controller's decisions, stops at its limit, and touches nothing that is
 //! not meant for it.
 
 use std::path::Path;
@@ -36,25 +36,14 @@ fn results(output: &Output) -> Result<Vec<(String, String)>> {
 }
 
 fn ensure_exit(output: &Output, code: i32) -> Result<()> {
-    ensure!(
-        output.code == Some(code),
-        "`{}` ended with {:?}: {}{}",
-        output.command,
-        output.code,
-        output.stdout,
-        output.stderr
-    );
+    ensure!(output.code == Some(code), "`{}` ended with {:?}: {}{}", output.command, output.code, output.stdout, output.stderr);
     Ok(())
 }
 
 async fn wrong_usage_is_exit_2(world: &World) -> Result<()> {
-    for arguments in [
-        &["--max-deletions", "lots"][..],
-        &["--max-deletions", "-1"],
-        &["--output", "yaml"],
-        &["--compat", "janitor"],
-        &["--force"],
-    ] {
+    for arguments in
+        [&["--max-deletions", "lots"][..], &["--max-deletions", "-1"], &["--output", "yaml"], &["--compat", "janitor"], &["--force"]]
+    {
         let output = operator::gc(world.cluster(), arguments).await?;
         ensure_exit(&output, 2)?;
         ensure!(!output.stderr.is_empty(), "`{}` says nothing", output.command);
@@ -79,14 +68,10 @@ async fn over(world: &World, prefix: &str, count: usize) -> Result<Vec<String>> 
 }
 
 async fn a_sweep_collects_what_is_over(world: &World) -> Result<()> {
-    world
-        .with_class("swept", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}}))
-        .await?;
+    world.with_class("swept", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
     let living = ["oskar-living", "oskar-too", "oskar-three"];
     for name in living {
-        world
-            .with_space(name, json!({"className": "swept", "owner": user("oskar@example.com")}))
-            .await?;
+        world.with_space(name, json!({"className": "swept", "owner": user("oskar@example.com")})).await?;
     }
     let names = over(world, "swept", 5).await?;
     let cluster = world.cluster();
@@ -107,11 +92,7 @@ async fn a_sweep_collects_what_is_over(world: &World) -> Result<()> {
     untouched().await.context("by a dry run")?;
     let table = operator::gc(cluster, &["--dry-run"]).await?;
     ensure_exit(&table, 0)?;
-    ensure!(
-        names.iter().all(|name| table.stdout.contains(name)) && !table.stdout.contains("oskar"),
-        "{}",
-        table.stdout
-    );
+    ensure!(names.iter().all(|name| table.stdout.contains(name)) && !table.stdout.contains("oskar"), "{}", table.stdout);
 
     let limited = operator::gc(cluster, &["--max-deletions", "4"]).await?;
     ensure_exit(&limited, 3)?;
@@ -137,11 +118,7 @@ async fn a_sweep_collects_what_is_over(world: &World) -> Result<()> {
     for name in &names {
         world
             .until("to be told as expired", a_space(name), |space| {
-                ensure!(
-                    condition(space, "Ready")["reason"] == "Expired",
-                    "its status is {}",
-                    space["status"]
-                );
+                ensure!(condition(space, "Ready")["reason"] == "Expired", "its status is {}", space["status"]);
                 Ok(())
             })
             .await?;
@@ -176,9 +153,7 @@ async fn a_failed_deletion_is_exit_1(world: &World) -> Result<()> {
 /// Whatever labels and annotations say, a sweep as the operator judges spaces, and the UIDs in their status.
 async fn forged_ownership_deletes_nothing(world: &World) -> Result<()> {
     let admin = world.admin();
-    let real = world
-        .with_space("petra-real", json!({"className": "swept", "owner": user("petra@example.com")}))
-        .await?;
+    let real = world.with_space("petra-real", json!({"className": "swept", "owner": user("petra@example.com")})).await?;
     let forged = json!({
         "labels": {
             "app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "petra-real", "developerspace.dev/class": "swept",
@@ -187,9 +162,7 @@ async fn forged_ownership_deletes_nothing(world: &World) -> Result<()> {
             "developerspace.dev/space-uid": real["metadata"]["uid"], "developerspace.dev/expires-at": "2020-01-01T00:00:00Z", "developerspace.dev/ttl": "1s",
         },
     });
-    admin
-        .create(&namespace("petra-forged", forged["labels"].clone(), forged["annotations"].clone()))
-        .await?;
+    admin.create(&namespace("petra-forged", forged["labels"].clone(), forged["annotations"].clone())).await?;
     for name in ["kube-system", "kube-public", "default"] {
         admin.patch(a_namespace(name), json!({"metadata": forged})).await?;
     }
@@ -199,16 +172,8 @@ async fn forged_ownership_deletes_nothing(world: &World) -> Result<()> {
     ensure!(results(&output)?.is_empty(), "{}", output.stdout);
     world.ready("petra-real").await?;
     let after = admin.list("Namespace", "").await?;
-    ensure_equal(
-        "all namespaces",
-        &after.iter().map(essence).collect(),
-        &before.iter().map(essence).collect(),
-    )?;
-    let going = after
-        .iter()
-        .filter(|namespace| namespace["status"]["phase"] != "Active")
-        .map(name_of)
-        .collect::<Vec<_>>();
+    ensure_equal("all namespaces", &after.iter().map(essence).collect(), &before.iter().map(essence).collect())?;
+    let going = after.iter().filter(|namespace| namespace["status"]["phase"] != "Active").map(name_of).collect::<Vec<_>>();
     ensure!(going.is_empty(), "going: {going:?}");
     let nothing = json!({"labels": null, "annotations": null});
     for name in ["kube-system", "kube-public", "default"] {
@@ -223,10 +188,7 @@ async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
     let expires = |when: &str| json!({"developerspace.dev/expires-at": when});
     let ttl = |ttl: &str| json!({"developerspace.dev/ttl": ttl});
     let doomed = [("note-past", expires("2020-01-01T00:00:00Z")), ("note-short", ttl("1s"))];
-    let foreign = [
-        ("note-janitor", json!({"janitor/ttl": "1s"})),
-        ("note-twin", json!({"k8s-ttl-controller.twin.sh/ttl": "1s"})),
-    ];
+    let foreign = [("note-janitor", json!({"janitor/ttl": "1s"})), ("note-twin", json!({"k8s-ttl-controller.twin.sh/ttl": "1s"}))];
     let staying = [
         ("note-future", expires("2099-01-01T00:00:00Z")),
         ("note-long", ttl("7d")),
@@ -244,20 +206,11 @@ async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
     }
     let existing = ["default", "kube-system", "developerspace-system"];
     for name in existing {
-        admin
-            .patch(
-                a_namespace(name),
-                json!({"metadata": {"annotations": expires("2020-01-01T00:00:00Z")}}),
-            )
-            .await?;
+        admin.patch(a_namespace(name), json!({"metadata": {"annotations": expires("2020-01-01T00:00:00Z")}})).await?;
     }
     // A space's namespace is judged by its space only, whatever somebody writes onto it.
-    world
-        .with_space("rosa-space", json!({"className": "swept", "owner": user("rosa@example.com")}))
-        .await?;
-    admin
-        .patch(a_namespace("rosa-space"), json!({"metadata": {"annotations": ttl("1s")}}))
-        .await?;
+    world.with_space("rosa-space", json!({"className": "swept", "owner": user("rosa@example.com")})).await?;
+    admin.patch(a_namespace("rosa-space"), json!({"metadata": {"annotations": ttl("1s")}})).await?;
     moment(now() + chrono::TimeDelta::seconds(2)).await;
 
     let plain = operator::gc(world.cluster(), &["-o", "json"]).await?;
@@ -285,11 +238,7 @@ async fn sweep(kubeconfig: &Path, more: &[&str]) -> Result<Vec<String>> {
     let arguments = [&["--include-annotated", "--protected-namespaces", "monitoring", "-o", "json"], more].concat();
     let output = operator::gc_with(kubeconfig, &arguments).await?;
     ensure_exit(&output, 0)?;
-    Ok(results(&output)?
-        .into_iter()
-        .filter(|(_, result)| result == "done")
-        .map(|(name, _)| name)
-        .collect())
+    Ok(results(&output)?.into_iter().filter(|(_, result)| result == "done").map(|(name, _)| name).collect())
 }
 
 async fn a_sweep_runs_beside_the_controller(world: &World) -> Result<()> {
@@ -310,10 +259,7 @@ async fn a_sweep_runs_beside_the_controller(world: &World) -> Result<()> {
         ensure_exit(&output, 0)?;
         sweeps += 1;
         let spaces = world.admin().list("DeveloperSpace", "").await?;
-        let over = spaces
-            .iter()
-            .filter(|space| name_of(space).starts_with("beside-") && holds(space, "Expired"))
-            .count();
+        let over = spaces.iter().filter(|space| name_of(space).starts_with("beside-") && holds(space, "Expired")).count();
         if over == COUNT {
             break;
         }
@@ -322,11 +268,7 @@ async fn a_sweep_runs_beside_the_controller(world: &World) -> Result<()> {
         world.gone(a_namespace(name)).await?;
         world
             .until("to be told as expired", a_space(name), |space| {
-                ensure!(
-                    condition(space, "Ready")["reason"] == "Expired",
-                    "its status is {}",
-                    space["status"]
-                );
+                ensure!(condition(space, "Ready")["reason"] == "Expired", "its status is {}", space["status"]);
                 Ok(())
             })
             .await?;
@@ -337,14 +279,8 @@ async fn a_sweep_runs_beside_the_controller(world: &World) -> Result<()> {
         async move { Ok(Some(written?)) }
     })
     .await?;
-    for entry in written
-        .iter()
-        .filter(|entry| entry.verb == "delete" && entry.resource == "namespaces")
-    {
-        let (_, due) = due
-            .iter()
-            .find(|(name, _)| *name == entry.name)
-            .with_context(|| format!("{} was deleted", entry.name))?;
+    for entry in written.iter().filter(|entry| entry.verb == "delete" && entry.resource == "namespaces") {
+        let (_, due) = due.iter().find(|(name, _)| *name == entry.name).with_context(|| format!("{} was deleted", entry.name))?;
         ensure!(entry.request_received >= *due, "{} was deleted before its time", entry.name);
     }
     Ok(())

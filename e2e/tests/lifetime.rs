@@ -45,12 +45,7 @@ fn seconds(count: i64) -> TimeDelta {
 
 /// A class that has only a lifetime, and one space of it, ready.
 async fn one(world: &World, class: &str, lifetime: Value, name: &str, spec: Value) -> Result<Value> {
-    world
-        .with_class(
-            class,
-            json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": lifetime}),
-        )
-        .await?;
+    world.with_class(class, json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": lifetime})).await?;
     let mut spec = spec;
     spec["className"] = json!(class);
     spec["owner"] = user("alice@example.com");
@@ -104,11 +99,7 @@ async fn a_life_from_warning_to_removal(world: &World) -> Result<()> {
     let space = one(world, "brief", lifetime, name, json!({})).await?;
     let due = expires(&space)?;
     ensure!(due == created(&space)? + seconds(14), "{}", space["status"]);
-    ensure!(
-        !holds(&space, "Expiring") || now() >= due - seconds(8),
-        "warned early: {}",
-        space["status"]
-    );
+    ensure!(!holds(&space, "Expiring") || now() >= due - seconds(8), "warned early: {}", space["status"]);
 
     let warned = until_status(world, name, "to be expiring", |space| holds(space, "Expiring")).await?;
     ensure!(now() >= due - seconds(8), "warned early");
@@ -137,23 +128,15 @@ async fn a_life_from_warning_to_removal(world: &World) -> Result<()> {
     ensure!(expires(&sealed)? == due, "sealing moved the end: {}", sealed["status"]);
     let alice = world.actor("alice@example.com").await?;
     let sentence = refusal(alice.patch(a_space(name), json!({"spec": {"renewedAt": stamp(now())}})).await)?;
-    ensure!(
-        sentence.contains("has expired (see status.expiresAt)") && sentence.contains("create a new one"),
-        "{sentence}"
-    );
+    ensure!(sentence.contains("has expired (see status.expiresAt)") && sentence.contains("create a new one"), "{sentence}");
     alice.patch(a_space(name), json!({"metadata": {"labels": {"seen": "yes"}}})).await?;
     let deletion = ends(world, name, due).await?;
-    let kept = until_status(world, name, "to say that it has expired", |space| {
-        condition(space, "Ready")["reason"] == "Expired"
-    })
-    .await?;
+    let kept = until_status(world, name, "to say that it has expired", |space| condition(space, "Ready")["reason"] == "Expired").await?;
     ensure!(holds(&kept, "Expired") && !holds(&kept, "Ready"), "{}", kept["status"]);
     sealed_before(world, name, &deletion)?;
 
     world.gone_within(LONG, a_space(name)).await?;
-    let removal = deletions(world, "developerspaces")?
-        .remove(name)
-        .context("nobody deleted the space")?;
+    let removal = deletions(world, "developerspaces")?.remove(name).context("nobody deleted the space")?;
     ensure!(
         removal[0].request_received >= due + seconds(8),
         "it was to be kept until {}: {}",
@@ -166,22 +149,13 @@ async fn a_life_from_warning_to_removal(world: &World) -> Result<()> {
 /// The seal was written before the deletion, with the version that the decision was made on.
 fn sealed_before(world: &World, name: &str, deletion: &Entry) -> Result<()> {
     let seals = world.cluster().audit().read()?.into_iter().filter(|entry| {
-        let conditions = entry
-            .request_object
-            .as_ref()
-            .and_then(|sent| sent.pointer("/status/conditions"))
-            .and_then(Value::as_array);
+        let conditions = entry.request_object.as_ref().and_then(|sent| sent.pointer("/status/conditions")).and_then(Value::as_array);
         let seals = conditions.is_some_and(|all| all.iter().any(|said| said["type"] == "Expired" && said["status"] == "True"));
         entry.name == name && entry.subresource == "status" && entry.code < 300 && seals
     });
-    let seal = seals
-        .min_by_key(|entry| entry.request_received)
-        .context("no seal in the audit log")?;
+    let seal = seals.min_by_key(|entry| entry.request_received).context("no seal in the audit log")?;
     ensure!(seal.completed <= deletion.request_received, "deleted before it was sealed");
-    let version = seal
-        .request_object
-        .as_ref()
-        .and_then(|sent| sent.pointer("/metadata/resourceVersion"));
+    let version = seal.request_object.as_ref().and_then(|sent| sent.pointer("/metadata/resourceVersion"));
     ensure!(version.is_some_and(Value::is_string), "sealed without a resourceVersion: {seal:?}");
     let uid = deletion.request_object.as_ref().and_then(|sent| sent.pointer("/preconditions/uid"));
     ensure!(uid.is_some_and(Value::is_string), "deleted without a UID: {deletion:?}");
@@ -197,11 +171,7 @@ async fn renew(world: &World, name: &str, more: Value) -> Result<DateTime<Utc>> 
     let at = now().trunc_subsecs(0);
     let mut spec = more;
     spec["renewedAt"] = json!(stamp(at));
-    world
-        .actor("alice@example.com")
-        .await?
-        .patch(a_space(name), json!({"spec": spec}))
-        .await?;
+    world.actor("alice@example.com").await?.patch(a_space(name), json!({"spec": spec})).await?;
     Ok(at)
 }
 
@@ -212,10 +182,8 @@ async fn a_renewal_rearms_the_warnings(world: &World) -> Result<()> {
     for round in 1..=2 {
         until_status(world, name, "to be expiring", |space| holds(space, "Expiring")).await?;
         let at = renew(world, name, json!({})).await?;
-        let renewed = until_status(world, name, "to be renewed", |space| {
-            !holds(space, "Expiring") && space["status"]["renewals"] == round
-        })
-        .await?;
+        let renewed =
+            until_status(world, name, "to be renewed", |space| !holds(space, "Expiring") && space["status"]["renewals"] == round).await?;
         ensure!(expires(&renewed)? == at + seconds(14), "renewed at {at}: {}", renewed["status"]);
     }
     until_status(world, name, "to be expiring", |space| holds(space, "Expiring")).await?;
@@ -237,16 +205,9 @@ async fn a_renewal_in_the_future_waits_for_its_time(world: &World) -> Result<()>
     let name = "conny-future";
     let space = one(world, "future", json!({"defaultTTL": "1h"}), name, json!({})).await?;
     let at = now().trunc_subsecs(0) + seconds(8);
-    world
-        .admin()
-        .patch(a_space(name), json!({"spec": {"renewedAt": stamp(at)}}))
-        .await?;
+    world.admin().patch(a_space(name), json!({"spec": {"renewedAt": stamp(at)}})).await?;
     let refused = world.not_ready(name, "InvalidSpec").await?;
-    ensure!(
-        expires(&refused)? == expires(&space)?,
-        "it counts before its time: {}",
-        refused["status"]
-    );
+    ensure!(expires(&refused)? == expires(&space)?, "it counts before its time: {}", refused["status"]);
     let counted = until_status(world, name, "to count the renewal", |space| space["status"]["renewals"] == 1).await?;
     ensure!(now() >= at, "it counted before its time");
     ensure!(expires(&counted)? == at + seconds(3600), "{}", counted["status"]);
@@ -254,14 +215,7 @@ async fn a_renewal_in_the_future_waits_for_its_time(world: &World) -> Result<()>
 }
 
 async fn never_is_for_ever_up_to_the_classs_ceiling(world: &World) -> Result<()> {
-    let space = one(
-        world,
-        "endless",
-        json!({"allowNever": true, "maxTTL": "1h"}),
-        "doro-endless",
-        json!({"ttl": "never"}),
-    )
-    .await?;
+    let space = one(world, "endless", json!({"allowNever": true, "maxTTL": "1h"}), "doro-endless", json!({"ttl": "never"})).await?;
     ensure!(space["status"]["expiresAt"].is_null(), "{}", space["status"]);
     let namespace = world.admin().get(a_namespace("doro-endless")).await?;
     let annotation = &namespace["metadata"]["annotations"]["developerspace.dev/expires-at"];
@@ -277,11 +231,7 @@ async fn a_lifted_protection_is_warned_of_first(world: &World) -> Result<()> {
     let name = "edda-protected";
     let lifetime = json!({"maxTTL": "1h", "warnBefore": ["1m", "5s"]});
     let space = one(world, "protecting", lifetime, name, json!({"ttl": "4s", "protected": true})).await?;
-    ensure!(
-        space["status"]["expiresAt"].is_null(),
-        "a protected space expires: {}",
-        space["status"]
-    );
+    ensure!(space["status"]["expiresAt"].is_null(), "a protected space expires: {}", space["status"]);
     moment(created(&space)? + seconds(9)).await;
     let space = world.ready(name).await?;
     ensure!(!holds(&space, "Expired") && !holds(&space, "Expiring"), "{}", space["status"]);
@@ -296,14 +246,7 @@ async fn a_lifted_protection_is_warned_of_first(world: &World) -> Result<()> {
 
 async fn a_short_ttl_is_warned_at_once_and_ends_in_time(world: &World) -> Result<()> {
     let name = "falk-short";
-    let space = one(
-        world,
-        "short",
-        json!({"warnBefore": ["2d", "1h"], "retainExpired": "1h"}),
-        name,
-        json!({"ttl": "9s"}),
-    )
-    .await?;
+    let space = one(world, "short", json!({"warnBefore": ["2d", "1h"], "retainExpired": "1h"}), name, json!({"ttl": "9s"})).await?;
     let due = created(&space)? + seconds(9);
     ensure!(expires(&space)? == due, "{}", space["status"]);
     let warned = until_status(world, name, "to be warned", |space| holds(space, "Expiring")).await?;
@@ -316,25 +259,11 @@ async fn a_short_ttl_is_warned_at_once_and_ends_in_time(world: &World) -> Result
 
 async fn an_absolute_end(world: &World) -> Result<()> {
     let due = now().trunc_subsecs(0) + seconds(15);
-    let space = one(
-        world,
-        "absolute",
-        json!({"maxTTL": "1h"}),
-        "gerd-absolute",
-        json!({"expiresAt": stamp(due)}),
-    )
-    .await?;
+    let space = one(world, "absolute", json!({"maxTTL": "1h"}), "gerd-absolute", json!({"expiresAt": stamp(due)})).await?;
     ensure!(expires(&space)? == due, "{}", space["status"]);
     ends(world, "gerd-absolute", due).await?;
     // Capped like a ttl.
-    let space = one(
-        world,
-        "absolute-capped",
-        json!({"maxTTL": "1h"}),
-        "gerd-capped",
-        json!({"expiresAt": "2099-12-01T00:00:00Z"}),
-    )
-    .await?;
+    let space = one(world, "absolute-capped", json!({"maxTTL": "1h"}), "gerd-capped", json!({"expiresAt": "2099-12-01T00:00:00Z"})).await?;
     ensure!(expires(&space)? == created(&space)? + seconds(3600), "{}", space["status"]);
     Ok(())
 }
@@ -346,11 +275,7 @@ async fn renewals_are_capped_by_the_longest_life(world: &World) -> Result<()> {
     moment(born + seconds(3)).await;
     let at = renew(world, name, json!({})).await?;
     let renewed = until_status(world, name, "to be renewed", |space| space["status"]["renewals"] == 1).await?;
-    ensure!(
-        expires(&renewed)? == (at + seconds(15)).min(born + seconds(20)),
-        "{}",
-        renewed["status"]
-    );
+    ensure!(expires(&renewed)? == (at + seconds(15)).min(born + seconds(20)), "{}", renewed["status"]);
     moment(born + seconds(8)).await;
     renew(world, name, json!({})).await?;
     let renewed = until_status(world, name, "to be renewed again", |space| space["status"]["renewals"] == 2).await?;
@@ -376,11 +301,7 @@ async fn a_tightened_class_gives_notice(world: &World) -> Result<()> {
     world.admin().patch(cluster_wide("SpaceClass", "tightened"), patch).await?;
     let refused = world.until("to be invalid and warned", a_space(name), |space| {
         let ready = condition(space, "Ready");
-        ensure!(
-            ready["reason"] == "InvalidSpec" && holds(space, "Expiring"),
-            "its status is {}",
-            space["status"]
-        );
+        ensure!(ready["reason"] == "InvalidSpec" && holds(space, "Expiring"), "its status is {}", space["status"]);
         Ok(())
     });
     let due = expires(&refused.await?)?;
@@ -392,9 +313,7 @@ async fn a_tightened_class_gives_notice(world: &World) -> Result<()> {
 /// Renewals fired within 50 ms of the expiry: each is refused, or it counts.
 async fn renewals_at_the_last_moment(world: &World) -> Result<()> {
     const COUNT: i64 = 100;
-    world
-        .with_class("racing", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}}))
-        .await?;
+    world.with_class("racing", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
     let make = async |number: i64| {
         let name = format!("race-{number:03}");
         let spec = json!({"className": "racing", "owner": user("kuno@example.com"), "ttl": format!("{}s", 25 + number % 10)});
@@ -420,22 +339,10 @@ async fn renewals_at_the_last_moment(world: &World) -> Result<()> {
         }
     });
     let accepted = try_join_all(shots).await?;
-    let judged = spaces
-        .iter()
-        .zip(&accepted)
-        .map(|(space, &accepted)| outcome(world, space, accepted));
-    let lost: Vec<String> = join_all(judged)
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .map(|error| format!("{error:#}"))
-        .collect();
+    let judged = spaces.iter().zip(&accepted).map(|(space, &accepted)| outcome(world, space, accepted));
+    let lost: Vec<String> = join_all(judged).await.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
     let in_time = accepted.iter().filter(|&&accepted| accepted).count();
-    report(&format!(
-        "renewals at the last moment: {in_time} accepted, {} refused, {} lost",
-        accepted.len() - in_time,
-        lost.len()
-    ));
+    report(&format!("renewals at the last moment: {in_time} accepted, {} refused, {} lost", accepted.len() - in_time, lost.len()));
     ensure!(lost.is_empty(), "{}", lost.join("\n"));
     Ok(())
 }
@@ -446,22 +353,12 @@ async fn outcome(world: &World, space: &Value, accepted: bool) -> Result<()> {
     if !accepted {
         return world.gone_within(LONG, a_namespace(name)).await;
     }
-    let renewed = until_status(world, name, "to count the accepted renewal", |space| {
-        space["status"]["renewals"] == 1 && is_observed(space)
-    })
-    .await?;
-    ensure!(
-        holds(&renewed, "Ready") && !holds(&renewed, "Expired"),
-        "{name}: {}",
-        renewed["status"]
-    );
+    let renewed =
+        until_status(world, name, "to count the accepted renewal", |space| space["status"]["renewals"] == 1 && is_observed(space)).await?;
+    ensure!(holds(&renewed, "Ready") && !holds(&renewed, "Expired"), "{name}: {}", renewed["status"]);
     // Whatever was under way at that moment has come out by the time at which it would have been collected.
     moment(expires(space)? + seconds(15)).await;
-    let namespace = world
-        .admin()
-        .get(a_namespace(name))
-        .await
-        .with_context(|| format!("the renewal of {name} was lost"))?;
+    let namespace = world.admin().get(a_namespace(name)).await.with_context(|| format!("the renewal of {name} was lost"))?;
     ensure!(uid_of(&namespace) == text(space, "/status/namespace/uid"), "{name} was replaced");
     ensure!(namespace["status"]["phase"] == "Active", "{name} is {}", namespace["status"]);
     Ok(())
@@ -469,9 +366,7 @@ async fn outcome(world: &World, space: &Value, accepted: bool) -> Result<()> {
 
 async fn three_hundred_ends_within_a_minute(world: &World) -> Result<()> {
     const COUNT: usize = 300;
-    world
-        .with_class("crowded", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}}))
-        .await?;
+    world.with_class("crowded", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
     let names: Vec<String> = (0..COUNT).map(|number| format!("crowd-{number:03}")).collect();
     for (number, name) in names.iter().enumerate() {
         let spec = json!({"className": "crowded", "owner": user("luzie@example.com"), "ttl": format!("{}s", 50 + number % 60)});
@@ -479,10 +374,7 @@ async fn three_hundred_ends_within_a_minute(world: &World) -> Result<()> {
     }
     eventually("all of them to be over", LONG, || async {
         let spaces = world.admin().list("DeveloperSpace", "").await?;
-        let over = spaces
-            .iter()
-            .filter(|space| name_of(space).starts_with("crowd-") && holds(space, "Expired"))
-            .count();
+        let over = spaces.iter().filter(|space| name_of(space).starts_with("crowd-") && holds(space, "Expired")).count();
         ensure!(over == COUNT, "{over} of {COUNT}");
         Ok(Some(()))
     })
@@ -495,9 +387,7 @@ async fn three_hundred_ends_within_a_minute(world: &World) -> Result<()> {
     for name in &names {
         let space = world.admin().get(a_space(name)).await?;
         ensure_equal(name, &json!(expires(&space)?), &json!(created(&space)? + ttl(&space)?))?;
-        let deletion = deleted
-            .get(name)
-            .with_context(|| format!("{name} was not deleted by the operator"))?;
+        let deletion = deleted.get(name).with_context(|| format!("{name} was not deleted by the operator"))?;
         ensure!(deletion.len() == 1, "{name} was deleted {} times", deletion.len());
         lateness.push(deletion[0].request_received - expires(&space)?);
     }
@@ -515,20 +405,11 @@ fn ttl(space: &Value) -> Result<TimeDelta> {
 fn histogram(lateness: &[TimeDelta]) -> String {
     let quantile = |percent: usize| lateness[(lateness.len() - 1) * percent / 100].num_milliseconds();
     let bounds = [25, 50, 100, 250, 500, 1000, i64::MAX];
-    let mut text = format!(
-        "deletions after their time, in ms: p50 {}, p99 {}, max {}\n",
-        quantile(50),
-        quantile(99),
-        quantile(100)
-    );
+    let mut text = format!("deletions after their time, in ms: p50 {}, p99 {}, max {}\n", quantile(50), quantile(99), quantile(100));
     let mut from = 0;
     for to in bounds {
         let count = lateness.iter().filter(|late| (from..to).contains(&late.num_milliseconds())).count();
-        let label = if to == i64::MAX {
-            format!("{from} and more")
-        } else {
-            format!("{from} to {to}")
-        };
+        let label = if to == i64::MAX { format!("{from} and more") } else { format!("{from} to {to}") };
         let _ = writeln!(text, "{label:>14} {count:>4} {}", "#".repeat(count / 5));
         from = to;
     }

@@ -98,10 +98,7 @@ async fn the_namespace_is_as_written(world: &World) -> Result<()> {
     });
     let namespace = world.admin().get(a_namespace("alice-payments")).await?;
     ensure_equal("the namespace", &essence(&namespace), &expected)?;
-    ensure!(
-        namespace["metadata"]["ownerReferences"].is_null(),
-        "the namespace has owner references: an orphaning deletion would free it"
-    );
+    ensure!(namespace["metadata"]["ownerReferences"].is_null(), "the namespace has owner references: an orphaning deletion would free it");
     Ok(())
 }
 
@@ -142,10 +139,7 @@ async fn the_children_are_as_written(world: &World) -> Result<()> {
         ensure_equal(&format!("{kind} {name}"), &essence(&actual), expected)?;
     }
     let all = world.snapshot("alice-payments").await?;
-    ensure!(
-        all.as_object().is_some_and(|all| all.len() == 6),
-        "there is more than what is written: {all}"
-    );
+    ensure!(all.as_object().is_some_and(|all| all.len() == 6), "there is more than what is written: {all}");
     Ok(())
 }
 
@@ -153,58 +147,28 @@ async fn the_status_tells_it_all(world: &World) -> Result<()> {
     let space = world.admin().get(a_space("alice-payments")).await?;
     let namespace = world.admin().get(a_namespace("alice-payments")).await?;
     ensure!(is_observed(&space), "observedGeneration lags: {}", space["status"]);
-    ensure!(
-        space["status"]["className"] == "standard",
-        "className is {}",
-        space["status"]["className"]
-    );
-    ensure_equal(
-        "status.namespace",
-        &space["status"]["namespace"],
-        &json!({"name": "alice-payments", "uid": uid_of(&namespace)}),
-    )?;
+    ensure!(space["status"]["className"] == "standard", "className is {}", space["status"]["className"]);
+    ensure_equal("status.namespace", &space["status"]["namespace"], &json!({"name": "alice-payments", "uid": uid_of(&namespace)}))?;
     let created = time(&space, "/metadata/creationTimestamp")?;
     let expires = time(&space, "/status/expiresAt")?;
     ensure!(expires == created + TimeDelta::days(7), "created {created}, expires {expires}");
     let ready_at = time(&space, "/status/readyAt")?;
-    ensure!(
-        ready_at >= created && ready_at <= created + TimeDelta::seconds(60),
-        "created {created}, ready {ready_at}"
-    );
-    for (type_, status) in [
-        ("Ready", "True"),
-        ("Expiring", "False"),
-        ("Expired", "False"),
-        ("Reconciling", "False"),
-        ("Stalled", "False"),
-    ] {
+    ensure!(ready_at >= created && ready_at <= created + TimeDelta::seconds(60), "created {created}, ready {ready_at}");
+    for (type_, status) in [("Ready", "True"), ("Expiring", "False"), ("Expired", "False"), ("Reconciling", "False"), ("Stalled", "False")]
+    {
         let said = condition(&space, type_);
         ensure!(said["status"] == status, "{type_} is {said}");
-        ensure!(
-            said["observedGeneration"] == space["metadata"]["generation"],
-            "{type_} is of another generation: {said}"
-        );
+        ensure!(said["observedGeneration"] == space["metadata"]["generation"], "{type_} is of another generation: {said}");
     }
-    ensure!(
-        condition(&space, "Ready")["reason"] == "Provisioned",
-        "{}",
-        condition(&space, "Ready")
-    );
+    ensure!(condition(&space, "Ready")["reason"] == "Provisioned", "{}", condition(&space, "Ready"));
     Ok(())
 }
 
 async fn the_owner_works_there_and_nowhere_else(world: &World) -> Result<()> {
-    world
-        .with_space("bob-search", json!({"owner": user(BOB), "className": "standard"}))
-        .await?;
+    world.with_space("bob-search", json!({"owner": user(BOB), "className": "standard"})).await?;
     let alice = world.actor(ALICE).await?;
     alice.create(&deployment("alice-payments", "hers", 0)).await?;
-    alice
-        .patch(
-            at("Deployment", "alice-payments", "hers"),
-            json!({"spec": {"replicas": 0, "paused": true}}),
-        )
-        .await?;
+    alice.patch(at("Deployment", "alice-payments", "hers"), json!({"spec": {"replicas": 0, "paused": true}})).await?;
     alice.delete(at("Deployment", "alice-payments", "hers")).await?;
     for elsewhere in ["bob-search", "default", "kube-system", "developerspace-system"] {
         forbidden(elsewhere, alice.create(&deployment(elsewhere, "hers", 0)).await)?;
@@ -214,12 +178,7 @@ async fn the_owner_works_there_and_nowhere_else(world: &World) -> Result<()> {
     let own = "alice-payments";
     let wider = json!({"spec": {"hard": {"requests.cpu": "400"}}});
     forbidden("quota", alice.patch(at("ResourceQuota", own, "developerspace"), wider).await)?;
-    forbidden(
-        "limits",
-        alice
-            .patch(at("LimitRange", own, "developerspace"), json!({"spec": {"limits": []}}))
-            .await,
-    )?;
+    forbidden("limits", alice.patch(at("LimitRange", own, "developerspace"), json!({"spec": {"limits": []}})).await)?;
     let more = json!({"subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": CAROL}]});
     forbidden("binding", alice.patch(at("RoleBinding", own, "developerspace-owner"), more).await)?;
     let open = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}});
@@ -232,10 +191,7 @@ async fn members_have_their_role(world: &World) -> Result<()> {
     // Bob is of the group payments, which may look.
     bob.list("Deployment", "alice-payments").await?;
     forbidden("a viewer's create", bob.create(&deployment("alice-payments", "his", 0)).await)?;
-    forbidden(
-        "a stranger's look",
-        carol.list("Deployment", "alice-payments").await.map(Value::from),
-    )
+    forbidden("a stranger's look", carol.list("Deployment", "alice-payments").await.map(Value::from))
 }
 
 async fn privileged_pods_are_refused(world: &World) -> Result<()> {
@@ -257,38 +213,19 @@ async fn privileged_pods_are_refused(world: &World) -> Result<()> {
 async fn a_plain_deployment_is_admitted_up_to_the_quota(world: &World) -> Result<()> {
     let quota = json!({"hard": {"requests.cpu": "1", "limits.cpu": "1", "requests.memory": "1Gi", "limits.memory": "1Gi"}});
     // The class gives no defaults: without any, the quota would refuse every plain pod.
-    world
-        .with_class(
-            "two-pods",
-            json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": quota}),
-        )
-        .await?;
-    world
-        .with_space("carol-checkout", json!({"className": "two-pods", "owner": user(CAROL)}))
-        .await?;
+    world.with_class("two-pods", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": quota})).await?;
+    world.with_space("carol-checkout", json!({"className": "two-pods", "owner": user(CAROL)})).await?;
     let carol = world.actor(CAROL).await?;
     carol.create(&deployment("carol-checkout", "web", 3)).await?;
-    let pods = eventually(
-        "the pods that the quota has room for, and the complaint about the third",
-        SOON,
-        || async {
-            let pods = carol.list("Pod", "carol-checkout").await?;
-            let sets = carol.list("ReplicaSet", "carol-checkout").await?;
-            let complaint = sets
-                .iter()
-                .map(|set| condition(set, "ReplicaFailure"))
-                .find(|failure| failure["status"] == "True");
-            let Some(complaint) = complaint else {
-                bail!("{} pods, no complaint yet", pods.len())
-            };
-            ensure!(
-                text(complaint, "/message").contains("exceeded quota: developerspace"),
-                "{complaint}"
-            );
-            ensure!(!pods.is_empty(), "{complaint}");
-            Ok(Some(pods))
-        },
-    )
+    let pods = eventually("the pods that the quota has room for, and the complaint about the third", SOON, || async {
+        let pods = carol.list("Pod", "carol-checkout").await?;
+        let sets = carol.list("ReplicaSet", "carol-checkout").await?;
+        let complaint = sets.iter().map(|set| condition(set, "ReplicaFailure")).find(|failure| failure["status"] == "True");
+        let Some(complaint) = complaint else { bail!("{} pods, no complaint yet", pods.len()) };
+        ensure!(text(complaint, "/message").contains("exceeded quota: developerspace"), "{complaint}");
+        ensure!(!pods.is_empty(), "{complaint}");
+        Ok(Some(pods))
+    })
     .await?;
     ensure!(pods.len() == 2, "the quota of 1 cpu took {} pods of 500m each", pods.len());
     for pod in &pods {
@@ -311,40 +248,14 @@ async fn kubectl_shows_and_explains(world: &World) -> Result<()> {
     }
     let space = world.admin().get(a_space("alice-payments")).await?;
     let wide = kubectl(&["get", "dspace", "alice-payments", "-o", "wide"]).await?;
-    for part in [
-        "TEAM",
-        "NAMESPACE UID",
-        "payments",
-        text(&space, "/status/namespace/uid"),
-        text(&space, "/status/expiresAt"),
-    ] {
+    for part in ["TEAM", "NAMESPACE UID", "payments", text(&space, "/status/namespace/uid"), text(&space, "/status/expiresAt")] {
         ensure!(wide.contains(part), "{part} is not in\n{wide}");
     }
-    let selected = kubectl(&[
-        "get",
-        "dspace",
-        "--field-selector=spec.owner.name=alice@example.com,spec.className=standard",
-        "-o",
-        "name",
-    ])
-    .await?;
-    ensure!(
-        selected.contains("alice-payments") && !selected.contains("bob-search"),
-        "{selected}"
-    );
+    let selected =
+        kubectl(&["get", "dspace", "--field-selector=spec.owner.name=alice@example.com,spec.className=standard", "-o", "name"]).await?;
+    ensure!(selected.contains("alice-payments") && !selected.contains("bob-search"), "{selected}");
     let explained = kubectl(&["explain", "dspace.spec", "--recursive"]).await?;
-    for field in [
-        "className",
-        "owner",
-        "members",
-        "ttl",
-        "expiresAt",
-        "renewedAt",
-        "quota",
-        "limitRange",
-        "protected",
-        "deletionPolicy",
-    ] {
+    for field in ["className", "owner", "members", "ttl", "expiresAt", "renewedAt", "quota", "limitRange", "protected", "deletionPolicy"] {
         ensure!(explained.contains(field), "{field} is not explained:\n{explained}");
     }
     let ttl = kubectl(&["explain", "dspace.spec.ttl"]).await?;
@@ -373,9 +284,7 @@ async fn subjects_of_every_kind_are_bound(world: &World) -> Result<()> {
         {"kind": "Group", "name": "Domain Users", "role": "view"},
     ]);
     let owner = json!({"kind": "ServiceAccount", "name": "robot", "namespace": "portal"});
-    world
-        .with_space("robot-lab", json!({"className": "standard", "owner": owner, "members": members}))
-        .await?;
+    world.with_space("robot-lab", json!({"className": "standard", "owner": owner, "members": members})).await?;
     let namespace = world.admin().get(a_namespace("robot-lab")).await?;
     ensure!(
         text(&namespace, "/metadata/annotations/developerspace.dev~1owner") == "ServiceAccount:portal/robot",
@@ -384,18 +293,12 @@ async fn subjects_of_every_kind_are_bound(world: &World) -> Result<()> {
     );
     for (binding, wanted) in [
         ("developerspace-owner", json!([["ServiceAccount", "robot", "portal"]])),
-        (
-            "developerspace-edit",
-            json!([["ServiceAccount", "deployer", "ci"], ["User", "oidc:stefan", null]]),
-        ),
+        ("developerspace-edit", json!([["ServiceAccount", "deployer", "ci"], ["User", "oidc:stefan", null]])),
         ("developerspace-view", json!([["Group", "Domain Users", null]])),
     ] {
         let binding = world.admin().get(at("RoleBinding", "robot-lab", binding)).await?;
         let subjects = binding["subjects"].as_array().cloned().unwrap_or_default();
-        let mut bound: Vec<Value> = subjects
-            .iter()
-            .map(|who| json!([who["kind"], who["name"], who["namespace"]]))
-            .collect();
+        let mut bound: Vec<Value> = subjects.iter().map(|who| json!([who["kind"], who["name"], who["namespace"]])).collect();
         bound.sort_by_key(ToString::to_string);
         ensure_equal(name_of(&binding), &Value::from(bound), &wanted)?;
     }
@@ -403,18 +306,9 @@ async fn subjects_of_every_kind_are_bound(world: &World) -> Result<()> {
 }
 
 async fn a_missing_class_may_come_later(world: &World) -> Result<()> {
-    world
-        .admin()
-        .create(&space(
-            "tom-early",
-            json!({"className": "comes-later", "owner": user("tom@example.com")}),
-        ))
-        .await?;
+    world.admin().create(&space("tom-early", json!({"className": "comes-later", "owner": user("tom@example.com")}))).await?;
     world.not_ready("tom-early", "ClassNotFound").await?;
-    ensure!(
-        world.admin().find(a_namespace("tom-early")).await?.is_none(),
-        "a namespace without a class"
-    );
+    ensure!(world.admin().find(a_namespace("tom-early")).await?.is_none(), "a namespace without a class");
     world.with_class("comes-later", json!({})).await?;
     world.ready("tom-early").await.map(drop)
 }

@@ -30,16 +30,12 @@ async fn quiet() -> Result<()> {
 fn wanted(variable: &str, usual: usize) -> Result<usize> {
     std::env::var_os(variable).map_or(Ok(usual), |value| {
         let value = value.to_string_lossy().into_owned();
-        value
-            .parse()
-            .with_context(|| format!("{variable} is {value:?}, which is no number"))
+        value.parse().with_context(|| format!("{variable} is {value:?}, which is no number"))
     })
 }
 
 fn spec(number: usize) -> Value {
-    let members: Vec<Value> = (0..number % 4)
-        .map(|n| json!({"kind": "User", "name": format!("member-{n}"), "role": "view"}))
-        .collect();
+    let members: Vec<Value> = (0..number % 4).map(|n| json!({"kind": "User", "name": format!("member-{n}"), "role": "view"})).collect();
     json!({
         "className": "steady", "owner": user(&format!("owner-{number}@example.com")), "members": members,
         "displayName": format!("Number {number}"), "contact": {"team": format!("team-{}", number % 7)},
@@ -69,20 +65,13 @@ async fn converged_spaces_cost_no_writes(world: &World) -> Result<()> {
     for number in 0..count {
         world.admin().create(&space(&format!("steady-{number}"), spec(number))).await?;
     }
-    eventually(
-        "all spaces to be ready",
-        LONG.max(Duration::from_secs(u64::try_from(count)?)),
-        || async {
-            let spaces = world.admin().list("DeveloperSpace", "").await?;
-            // All edges have passed with the warning of 30 days, so there is nothing left to do.
-            let done = spaces
-                .iter()
-                .filter(|space| is_observed(space) && holds(space, "Ready") && holds(space, "Expiring"))
-                .count();
-            ensure!(done == count, "{done} of {count} are ready");
-            Ok(Some(()))
-        },
-    )
+    eventually("all spaces to be ready", LONG.max(Duration::from_secs(u64::try_from(count)?)), || async {
+        let spaces = world.admin().list("DeveloperSpace", "").await?;
+        // All edges have passed with the warning of 30 days, so there is nothing left to do.
+        let done = spaces.iter().filter(|space| is_observed(space) && holds(space, "Ready") && holds(space, "Expiring")).count();
+        ensure!(done == count, "{done} of {count} are ready");
+        Ok(Some(()))
+    })
     .await?;
     ensure_no_writes(world, "converged", during).await?;
     let mut audit = world.cluster().audit_from_now()?;
@@ -94,15 +83,11 @@ async fn converged_spaces_cost_no_writes(world: &World) -> Result<()> {
     for number in 0..count {
         world.admin().delete(a_space(&format!("steady-{number}"))).await?;
     }
-    eventually(
-        "all spaces to be gone",
-        LONG.max(Duration::from_secs(u64::try_from(count)?)),
-        || async {
-            let left = world.admin().list("DeveloperSpace", "").await?.len();
-            ensure!(left == 0, "{left} are left");
-            Ok(Some(()))
-        },
-    )
+    eventually("all spaces to be gone", LONG.max(Duration::from_secs(u64::try_from(count)?)), || async {
+        let left = world.admin().list("DeveloperSpace", "").await?.len();
+        ensure!(left == 0, "{left} are left");
+        Ok(Some(()))
+    })
     .await
 }
 
@@ -199,19 +184,12 @@ async fn settled(world: &World, prefix: &str) -> Result<Value> {
     let admin = world.admin();
     let mut left: Vec<Value> = eventually(&format!("the end of the story {prefix}"), LONG, || async {
         let spaces = admin.list("DeveloperSpace", "").await?;
-        let spaces: Vec<Value> = spaces
-            .into_iter()
-            .filter(|space| name_of(space).starts_with(&format!("{prefix}-")))
-            .collect();
+        let spaces: Vec<Value> = spaces.into_iter().filter(|space| name_of(space).starts_with(&format!("{prefix}-"))).collect();
         let gone = CHAOTIC / 6;
         ensure!(spaces.len() == CHAOTIC - gone, "{} spaces are left", spaces.len());
         for space in &spaces {
             let over = space["spec"]["ttl"] == "12s";
-            let done = if over {
-                condition(space, "Ready")["reason"] == "Expired"
-            } else {
-                holds(space, "Ready")
-            };
+            let done = if over { condition(space, "Ready")["reason"] == "Expired" } else { holds(space, "Ready") };
             ensure!(done && is_observed(space), "{} is {}", name_of(space), space["status"]);
             if over {
                 let namespace = admin.find(a_namespace(name_of(space))).await?;
@@ -225,11 +203,7 @@ async fn settled(world: &World, prefix: &str) -> Result<Value> {
     let snapshots = try_join_all(left.iter().map(|space| what_remains(world, space))).await?;
     let text = serde_json::to_string(&snapshots)?.replace(&format!("{prefix}-"), "story-");
     let orphans = admin.list("Namespace", "").await?;
-    let orphans = orphans
-        .iter()
-        .map(name_of)
-        .filter(|name| name.starts_with(&format!("{prefix}-")))
-        .count();
+    let orphans = orphans.iter().map(name_of).filter(|name| name.starts_with(&format!("{prefix}-"))).count();
     let living = left.iter().filter(|space| holds(space, "Ready")).count();
     ensure!(orphans == living, "{orphans} namespaces for {living} living spaces");
     Ok(serde_json::from_str(&text)?)
@@ -257,13 +231,10 @@ fn only_the_expired_were_deleted(world: &World) -> Result<()> {
         let number: Option<usize> = name.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
         number.is_some_and(|number| number % 3 == 0 || number % 6 == 5)
     };
-    let deletions = World::writes(&mut world.cluster().audit())?
-        .into_iter()
-        .filter(|entry| entry.verb == "delete" && entry.resource == "namespaces");
-    let wrong: Vec<String> = deletions
-        .filter(|entry| !entry.name.starts_with("steady-") && !doomed(&entry.name))
-        .map(|entry| entry.summary())
-        .collect();
+    let deletions =
+        World::writes(&mut world.cluster().audit())?.into_iter().filter(|entry| entry.verb == "delete" && entry.resource == "namespaces");
+    let wrong: Vec<String> =
+        deletions.filter(|entry| !entry.name.starts_with("steady-") && !doomed(&entry.name)).map(|entry| entry.summary()).collect();
     ensure!(wrong.is_empty(), "{wrong:?}");
     Ok(())
 }

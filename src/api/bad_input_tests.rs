@@ -16,13 +16,9 @@ use table::{Case, RefusedBy, Table};
 fn judge(case: &Case) -> Result<Result<(), String>, serde_json::Error> {
     let object = case.object();
     Ok(if case.kind == "SpaceClass" {
-        serde_json::from_value::<SpaceClass>(object)?
-            .validate_cel()
-            .map_err(|errors| format!("{errors:?}"))
+        serde_json::from_value::<SpaceClass>(object)?.validate_cel().map_err(|errors| format!("{errors:?}"))
     } else {
-        serde_json::from_value::<DeveloperSpace>(object)?
-            .validate_cel()
-            .map_err(|errors| format!("{errors:?}"))
+        serde_json::from_value::<DeveloperSpace>(object)?.validate_cel().map_err(|errors| format!("{errors:?}"))
     })
 }
 
@@ -36,12 +32,7 @@ fn the_table_is_well_formed() {
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "a name that is used twice");
     for case in &table.cases {
         assert!(!case.says.is_empty(), "{}: says nothing", case.name);
-        assert_eq!(
-            case.reason.is_some(),
-            case.refused_by == Some(RefusedBy::Operator),
-            "{}: reason",
-            case.name
-        );
+        assert_eq!(case.reason.is_some(), case.refused_by == Some(RefusedBy::Operator), "{}: reason", case.name);
     }
 }
 
@@ -58,17 +49,8 @@ fn rules_refuse_with_their_sentence() {
 
 #[test]
 fn rules_leave_to_the_operator_what_is_the_operators() {
-    for case in Table::read()
-        .unwrap()
-        .refused_by(RefusedBy::Operator)
-        .filter(|case| !case.server_only)
-    {
-        assert_eq!(
-            judge(case).unwrap_or_else(|error| panic!("{}: {error}", case.name)),
-            Ok(()),
-            "{}",
-            case.name
-        );
+    for case in Table::read().unwrap().refused_by(RefusedBy::Operator).filter(|case| !case.server_only) {
+        assert_eq!(judge(case).unwrap_or_else(|error| panic!("{}: {error}", case.name)), Ok(()), "{}", case.name);
     }
 }
 
@@ -77,12 +59,7 @@ fn rules_leave_to_the_operator_what_is_the_operators() {
 fn edges_are_admitted_and_read() {
     let table = Table::read().unwrap();
     for case in table.accepted.iter().chain(&table.classes) {
-        assert_eq!(
-            judge(case).unwrap_or_else(|error| panic!("{}: {error}", case.name)),
-            Ok(()),
-            "{}",
-            case.name
-        );
+        assert_eq!(judge(case).unwrap_or_else(|error| panic!("{}: {error}", case.name)), Ok(()), "{}", case.name);
     }
 }
 
@@ -102,10 +79,7 @@ fn sealed(mut space: DeveloperSpace) -> DeveloperSpace {
         observed_generation: None,
         last_transition_time: time::to_k8s(chrono::DateTime::UNIX_EPOCH),
     };
-    space.status = Some(DeveloperSpaceStatus {
-        conditions: vec![condition],
-        ..DeveloperSpaceStatus::default()
-    });
+    space.status = Some(DeveloperSpaceStatus { conditions: vec![condition], ..DeveloperSpaceStatus::default() });
     space
 }
 

@@ -136,30 +136,19 @@ pub fn status_str(status: bool) -> &'static str {
 pub fn set(old: &[Condition], wanted: &[Wanted], generation: Option<i64>, now: DateTime<Utc>) -> Vec<Condition> {
     let mut conditions: Vec<Condition> = wanted
         .iter()
-        .map(
-            |Wanted {
-                 type_,
-                 status,
-                 reason,
-                 message,
-             }| {
-                let before = find(old, type_).filter(|condition| condition.status == status_str(*status));
-                Condition {
-                    type_: (*type_).to_owned(),
-                    status: status_str(*status).to_owned(),
-                    reason: reason.clone(),
-                    message: message.clone(),
-                    observed_generation: generation,
-                    last_transition_time: before.map_or_else(|| time::to_k8s(now), |condition| condition.last_transition_time.clone()),
-                }
-            },
-        )
+        .map(|Wanted { type_, status, reason, message }| {
+            let before = find(old, type_).filter(|condition| condition.status == status_str(*status));
+            Condition {
+                type_: (*type_).to_owned(),
+                status: status_str(*status).to_owned(),
+                reason: reason.clone(),
+                message: message.clone(),
+                observed_generation: generation,
+                last_transition_time: before.map_or_else(|| time::to_k8s(now), |condition| condition.last_transition_time.clone()),
+            }
+        })
         .collect();
-    conditions.extend(
-        old.iter()
-            .filter(|condition| !wanted.iter().any(|w| w.type_ == condition.type_))
-            .cloned(),
-    );
+    conditions.extend(old.iter().filter(|condition| !wanted.iter().any(|w| w.type_ == condition.type_)).cloned());
     conditions
 }
 
@@ -175,9 +164,7 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
 
 /// When the condition of that type last flipped to `True`.
 pub fn true_since(conditions: &[Condition], type_: &str) -> Option<DateTime<Utc>> {
-    find(conditions, type_)
-        .filter(|condition| condition.status == "True")
-        .and_then(|condition| since(&condition.last_transition_time))
+    find(conditions, type_).filter(|condition| condition.status == "True").and_then(|condition| since(&condition.last_transition_time))
 }
 
 /// A Kubernetes time as one of ours.
@@ -194,12 +181,7 @@ mod tests {
     }
 
     fn ready(status: bool, message: &str) -> Wanted {
-        Wanted {
-            type_: types::READY,
-            status,
-            reason: "Because".into(),
-            message: message.into(),
-        }
+        Wanted { type_: types::READY, status, reason: "Because".into(), message: message.into() }
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn set_status_default(crd: &mut CustomResourceDefinition) {
 
 fn complete(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd.labels_mut().insert("app.kubernetes.io/name".into(), names::OPERATOR.into());
-    for_each_schema(&mut crd, |schema| bound(schema));
+    for_each_schema(&mut crd, bound);
     crd
 }
 
@@ -51,7 +51,7 @@ fn for_each_schema(crd: &mut CustomResourceDefinition, mut act: impl FnMut(&mut 
 fn bound(schema: &mut JSONSchemaProps) {
     match schema.type_.as_deref() {
         Some("string") if schema.max_length.is_none() && schema.enum_.is_none() && schema.format.is_none() => {
-            schema.max_length = Some(32_768)
+            schema.max_length = Some(32_768);
         }
         Some("array") if schema.max_items.is_none() => schema.max_items = Some(64),
         _ => {}

@@ -298,11 +298,7 @@ pub struct Warning {
 impl Member {
     /// The subject that gets the role.
     pub fn subject(&self) -> Subject {
-        Subject {
-            kind: self.kind,
-            name: self.name.clone(),
-            namespace: self.namespace.clone(),
-        }
+        Subject { kind: self.kind, name: self.name.clone(), namespace: self.namespace.clone() }
     }
 }
 

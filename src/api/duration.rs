@@ -50,10 +50,7 @@ impl FromStr for Ttl {
 
 /// Reads one or more of `<int>w <int>d <int>h <int>m <int>s`, largest unit first, without spaces, more than zero.
 pub fn parse_duration(text: &str) -> Result<TimeDelta, DurationError> {
-    let fail = |hint| DurationError {
-        text: text.chars().take(40).collect(),
-        hint,
-    };
+    let fail = |hint| DurationError { text: text.chars().take(40).collect(), hint };
     let mut seconds: i64 = 0;
     let mut rest = text;
     let mut units = UNITS.iter();
@@ -82,7 +79,8 @@ pub fn format_duration(span: TimeDelta) -> String {
     let mut text = String::new();
     for (name, length) in UNITS.iter().filter(|(name, _)| *name != 'w') {
         if seconds >= *length {
-            text.push_str(&format!("{}{name}", seconds / length));
+            text.push_str(&(seconds / length).to_string());
+            text.push(*name);
             seconds %= length;
         }
     }
@@ -106,15 +104,9 @@ mod tests {
 
     #[test]
     fn accepts_the_grammar() {
-        for (text, seconds) in [
-            ("30m", 1_800),
-            ("7d", 604_800),
-            ("1d12h", 129_600),
-            ("2w", 1_209_600),
-            ("1w1d1h1m1s", 694_861),
-            ("90s", 90),
-            ("0d5m", 300),
-        ] {
+        for (text, seconds) in
+            [("30m", 1_800), ("7d", 604_800), ("1d12h", 129_600), ("2w", 1_209_600), ("1w1d1h1m1s", 694_861), ("90s", 90), ("0d5m", 300)]
+        {
             assert_eq!(text.parse(), Ok(Ttl::After(TimeDelta::seconds(seconds))), "{text}");
         }
         assert_eq!("never".parse(), Ok(Ttl::Never));

@@ -112,12 +112,7 @@ pub struct ProtectedNamespaces {
 impl ProtectedNamespaces {
     /// `operator_namespace` and `patterns` (exact names, or a prefix followed by `*`) on top of the built-in ones.
     pub fn new(operator_namespace: &str, patterns: &[String]) -> Self {
-        let mut all = vec![
-            "default".to_owned(),
-            "kube-*".to_owned(),
-            "openshift-*".to_owned(),
-            operator_namespace.to_owned(),
-        ];
+        let mut all = vec!["default".to_owned(), "kube-*".to_owned(), "openshift-*".to_owned(), operator_namespace.to_owned()];
         all.extend(patterns.iter().map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()));
         Self { patterns: all }
     }
@@ -174,15 +169,7 @@ mod tests {
     #[test]
     fn protected_names_cover_the_clusters_own() {
         let protected = ProtectedNamespaces::new("dspace-home", &["monitoring".into(), "istio-*".into()]);
-        for name in [
-            "default",
-            "kube-system",
-            "kube-node-lease",
-            "openshift-etcd",
-            "dspace-home",
-            "monitoring",
-            "istio-system",
-        ] {
+        for name in ["default", "kube-system", "kube-node-lease", "openshift-etcd", "dspace-home", "monitoring", "istio-system"] {
             assert!(protected.contains(name), "{name}");
         }
         for name in ["alice-payments", "defaults", "kubectl", "istio"] {
@@ -192,25 +179,13 @@ mod tests {
 
     #[test]
     fn label_values_and_keys_follow_the_server() {
-        for (value, ok) in [
-            ("payments", true),
-            ("Payments_2.0-x", true),
-            ("", true),
-            ("-a", false),
-            ("a b", false),
-            ("ä", false),
-        ] {
+        for (value, ok) in [("payments", true), ("Payments_2.0-x", true), ("", true), ("-a", false), ("a b", false), ("ä", false)] {
             assert_eq!(is_label_value(value), ok, "{value:?}");
         }
         assert!(!is_label_value(&"a".repeat(64)));
-        for (key, ok) in [
-            ("example.com/tier", true),
-            ("tier", true),
-            ("Example.com/tier", false),
-            ("/tier", false),
-            ("a/b/c", false),
-            ("", false),
-        ] {
+        for (key, ok) in
+            [("example.com/tier", true), ("tier", true), ("Example.com/tier", false), ("/tier", false), ("a/b/c", false), ("", false)]
+        {
             assert_eq!(is_qualified_key(key), ok, "{key:?}");
         }
     }

@@ -50,8 +50,7 @@ impl Quantity {
 
     /// The canonical comparison key: thousandths if it is a quantity, else the text itself, so that garbage equals only itself.
     pub fn key(&self) -> String {
-        self.value()
-            .map_or_else(|| format!("!{}", self.0), |value| value.to_milli().to_string())
+        self.value().map_or_else(|| format!("!{}", self.0), |value| value.to_milli().to_string())
     }
 }
 
@@ -144,11 +143,7 @@ fn shift_decimal(value: i128, exponent: i32) -> Option<i128> {
     let Some(power) = 10_i128.checked_pow(exponent.unsigned_abs()) else {
         return (exponent < 0).then_some(1);
     };
-    if exponent >= 0 {
-        value.checked_mul(power)
-    } else {
-        Some(value / power + i128::from(value % power != 0))
-    }
+    if exponent >= 0 { value.checked_mul(power) } else { Some(value / power + i128::from(value % power != 0)) }
 }
 
 #[cfg(test)]

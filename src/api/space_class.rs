@@ -34,20 +34,11 @@ use super::quantity::Quantity;
         json_path = r#".status.conditions[?(@.type=="Accepted")].status"#,
         description = "Whether spaces may use it"
     ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#
-    ),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#),
     printcolumn(name = "TTL", type_ = "string", json_path = ".spec.lifetime.defaultTTL"),
     printcolumn(name = "Max TTL", type_ = "string", json_path = ".spec.lifetime.maxTTL"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Accepted")].message"#,
-        priority = 1
-    )
+    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].message"#, priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SpaceClassSpec {

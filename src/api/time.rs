@@ -10,7 +10,7 @@ pub fn from_k8s(time: &Time) -> Option<DateTime<Utc>> {
 
 /// One of our times as a Kubernetes time, in whole seconds as the API stores it.
 pub fn to_k8s(time: DateTime<Utc>) -> Time {
-    Time(Timestamp::from_second(time.timestamp()).unwrap_or(if time.timestamp() < 0 { Timestamp::MIN } else { Timestamp::MAX }))
+    Time(Timestamp::from_second(time.timestamp()).unwrap_or_else(|_| if time.timestamp() < 0 { Timestamp::MIN } else { Timestamp::MAX }))
 }
 
 /// RFC 3339 in whole seconds, `2026-12-01T09:00:00Z`.
@@ -21,9 +21,5 @@ pub fn rfc3339(time: DateTime<Utc>) -> String {
 /// The first whole second at or after `time`, so that what is written is never earlier than what was meant.
 pub fn ceil_second(time: DateTime<Utc>) -> DateTime<Utc> {
     let whole = DateTime::from_timestamp(time.timestamp(), 0).unwrap_or(time);
-    if whole < time {
-        whole.checked_add_signed(chrono::TimeDelta::seconds(1)).unwrap_or(whole)
-    } else {
-        whole
-    }
+    if whole < time { whole.checked_add_signed(chrono::TimeDelta::seconds(1)).unwrap_or(whole) } else { whole }
 }

@@ -41,19 +41,12 @@ impl Admissions {
         let mut inner = self.lock();
         let uid = space.uid().unwrap_or_default();
         let key = (space.spec.owner.to_string(), class_name.to_owned());
-        let claim = Claim {
-            uid: uid.clone(),
-            name: space.name_any(),
-            created: created(space),
-            admitted: stands_as_admitted(space, class_name),
-        };
+        let claim =
+            Claim { uid: uid.clone(), name: space.name_any(), created: created(space), admitted: stands_as_admitted(space, class_name) };
         inner.register(key.clone(), claim);
         let claims = inner.claims.get_mut(&key).map(Vec::as_mut_slice).unwrap_or_default();
         let within = limit.is_none_or(|limit| is_within(usize::try_from(limit).unwrap_or_default(), &uid, claims));
-        claims
-            .iter_mut()
-            .filter(|claim| claim.uid == uid)
-            .for_each(|claim| claim.admitted = within);
+        claims.iter_mut().filter(|claim| claim.uid == uid).for_each(|claim| claim.admitted = within);
         within
     }
 
@@ -61,12 +54,7 @@ impl Admissions {
     pub fn recall(&self, space: &DeveloperSpace, class_name: &str) {
         let unwritten = space.status.as_ref().is_none_or(|status| status.observed_generation == Some(-1));
         if is_live(space) && (unwritten || stands_as_admitted(space, class_name)) {
-            let claim = Claim {
-                uid: space.uid().unwrap_or_default(),
-                name: space.name_any(),
-                created: created(space),
-                admitted: true,
-            };
+            let claim = Claim { uid: space.uid().unwrap_or_default(), name: space.name_any(), created: created(space), admitted: true };
             self.lock().register((space.spec.owner.to_string(), class_name.to_owned()), claim);
         }
     }
@@ -75,14 +63,7 @@ impl Admissions {
     pub fn withdraw(&self, uid: &str) -> Vec<String> {
         let mut inner = self.lock();
         let Some(key) = inner.remove(uid) else { return Vec::new() };
-        inner
-            .claims
-            .get(&key)
-            .into_iter()
-            .flatten()
-            .filter(|claim| !claim.admitted)
-            .map(|claim| claim.name.clone())
-            .collect()
+        inner.claims.get(&key).into_iter().flatten().filter(|claim| !claim.admitted).map(|claim| claim.name.clone()).collect()
     }
 
     /// After a list of spaces: takes out those that were not in it; names those that wait for their places.
@@ -100,12 +81,7 @@ impl Inner {
     /// Adds or renews a claim; who was in under the same key stays in.
     fn register(&mut self, key: Key, mut claim: Claim) {
         if self.keys.get(&claim.uid) == Some(&key) {
-            claim.admitted |= self
-                .claims
-                .get(&key)
-                .into_iter()
-                .flatten()
-                .any(|known| known.uid == claim.uid && known.admitted);
+            claim.admitted |= self.claims.get(&key).into_iter().flatten().any(|known| known.uid == claim.uid && known.admitted);
         }
         self.remove(&claim.uid);
         self.keys.insert(claim.uid.clone(), key.clone());
@@ -160,10 +136,7 @@ mod tests {
         assert!(admit("c") && admit("b"));
         assert!(!admit("a"), "a smaller UID does not push anybody out");
         assert!(!admit("d") && admit("c"));
-        assert!(
-            admissions.admit(&space("e", "bob"), "standard", Some(2)),
-            "another owner counts apart"
-        );
+        assert!(admissions.admit(&space("e", "bob"), "standard", Some(2)), "another owner counts apart");
         let mut waiting = admissions.withdraw("c");
         waiting.sort();
         assert_eq!(waiting, ["space-a", "space-d"]);

@@ -71,9 +71,7 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
     let existing = existing.map_err(Error::api(format!("create {what}")))?;
     if existing.metadata().labels.is_none() {
         let labels = serde_json::json!([{"op": "add", "path": "/metadata/labels", "value": {}}]);
-        patch(client, namespace, (child.kind(), child.name()), labels)
-            .await
-            .map_err(Error::api(format!("label {what}")))?;
+        patch(client, namespace, (child.kind(), child.name()), labels).await.map_err(Error::api(format!("label {what}")))?;
     }
     match compare(&child, &existing.seen()) {
         Some(Change::Repair { uid, child }) => repair(ctx, namespace, &uid, &child).await,
@@ -157,9 +155,7 @@ async fn post<K: ChildObject>(client: &Client, namespace: &str, object: &K) -> R
 
 async fn patch_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, operations: Value) -> Result<Child, kube::Error> {
     let operations = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
-    let made = api::<K>(client, namespace)
-        .patch(name, &patch_params(), &Patch::Json::<K>(operations))
-        .await;
+    let made = api::<K>(client, namespace).patch(name, &patch_params(), &Patch::Json::<K>(operations)).await;
     made.map(Into::into)
 }
 
@@ -169,24 +165,15 @@ async fn delete<K: ChildObject>(client: &Client, namespace: &str, name: &str, ui
 
 /// POST under our field manager.
 pub fn post_params() -> PostParams {
-    PostParams {
-        field_manager: Some(names::FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    }
+    PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
 /// PATCH under our field manager.
 pub fn patch_params() -> PatchParams {
-    PatchParams {
-        field_manager: Some(names::FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    }
+    PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 /// DELETE of that very object: another of the same name is refused with 409.
 pub fn delete_params(uid: &str) -> DeleteParams {
-    DeleteParams::default().preconditions(Preconditions {
-        uid: Some(uid.to_owned()),
-        resource_version: None,
-    })
+    DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_owned()), resource_version: None })
 }

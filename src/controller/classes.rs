@@ -49,17 +49,7 @@ pub async fn judge(ctx: &Context, class: &SpaceClass) -> Result<bool, Error> {
     let same =
         matches!(&verdict, ClassVerdict::Refused(old_reason, old_message) if !accepted && old_reason == reason && *old_message == message);
     if !same {
-        write(
-            ctx,
-            class,
-            Wanted {
-                type_: types::ACCEPTED,
-                status: accepted,
-                reason: reason.to_owned(),
-                message,
-            },
-        )
-        .await?;
+        write(ctx, class, Wanted { type_: types::ACCEPTED, status: accepted, reason: reason.to_owned(), message }).await?;
     }
     Ok(reason == reasons::ROLE_NOT_BINDABLE)
 }
@@ -83,10 +73,7 @@ async fn unbindable(client: &Client, class: &SpaceClass) -> Result<Option<String
             ..ResourceAttributes::default()
         };
         let review = SelfSubjectAccessReview {
-            spec: SelfSubjectAccessReviewSpec {
-                resource_attributes: Some(attributes),
-                non_resource_attributes: None,
-            },
+            spec: SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), non_resource_attributes: None },
             ..SelfSubjectAccessReview::default()
         };
         let answer = reviews.create(&PostParams::default(), &review).await;
@@ -108,7 +95,5 @@ async fn write(ctx: &Context, class: &SpaceClass, wanted: Wanted) -> Result<(), 
     });
     let classes: Api<SpaceClass> = Api::all(ctx.client.clone());
     let answer = classes.patch_status(&name, &patch_params(), &Patch::Merge(patch)).await;
-    answer
-        .map(|_| ())
-        .map_err(Error::api(format!("write the status of SpaceClass {name}")))
+    answer.map(|_| ()).map_err(Error::api(format!("write the status of SpaceClass {name}")))
 }

@@ -41,10 +41,7 @@ impl Error {
     /// An error of the API server while doing `action`.
     pub fn api(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let action = action.into();
-        move |source| Self::Api {
-            action,
-            source: Box::new(source),
-        }
+        move |source| Self::Api { action, source: Box::new(source) }
     }
 
     /// Who can mend it.
@@ -53,11 +50,7 @@ impl Error {
         let kube::Error::Api(status) = &**source else {
             return Class::Transient;
         };
-        let terminating = status
-            .details
-            .iter()
-            .flat_map(|details| &details.causes)
-            .any(|cause| cause.reason == "NamespaceTerminating");
+        let terminating = status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == "NamespaceTerminating");
         match status.code {
             409 => Class::Conflict,
             404 => Class::Vanishing,
@@ -98,10 +91,7 @@ mod tests {
     use super::*;
 
     fn error(code: u16, cause: Option<&str>) -> Error {
-        let causes: Vec<_> = cause
-            .iter()
-            .map(|reason| json!({"reason": reason, "message": "", "field": ""}))
-            .collect();
+        let causes: Vec<_> = cause.iter().map(|reason| json!({"reason": reason, "message": "", "field": ""})).collect();
         let status: Status = serde_json::from_value(
             json!({"status": "Failure", "code": code, "message": "no", "reason": "x", "details": {"causes": causes}}),
         )
@@ -130,9 +120,6 @@ mod tests {
         let transient = error(500, None);
         assert!(transient.retry_after(0) < transient.retry_after(3));
         assert_eq!(transient.retry_after(6), transient.retry_after(600));
-        assert_eq!(
-            error(422, None).sentence(),
-            "failed to create ResourceQuota developerspace in alice-payments: no"
-        );
+        assert_eq!(error(422, None).sentence(), "failed to create ResourceQuota developerspace in alice-payments: no");
     }
 }

@@ -20,32 +20,29 @@ use crate::{
 const LONGEST_NOTE: usize = 1_024;
 
 /// Writes Events. A lost Event never fails a reconcile.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct Recorder {
+    client: Client,
     instance: String,
     count: std::sync::Arc<AtomicU32>,
 }
 
 impl Recorder {
     /// A recorder that signs with `instance`, usually the pod's name.
-    pub fn new(instance: &str) -> Self {
-        Self {
-            instance: instance.chars().take(128).collect(),
-            count: std::sync::Arc::default(),
-        }
+    pub fn new(client: Client, instance: &str) -> Self {
+        Self { client, instance: instance.chars().take(128).collect(), count: std::sync::Arc::default() }
     }
 
     /// Tells `notes` of `space`, and those meant for its people inside its namespace too.
     pub async fn publish(
         &self,
-        client: &Client,
         space: &DeveloperSpace,
         namespace: Option<&NamespaceRef>,
         notes: &[Note],
         now: chrono::DateTime<chrono::Utc>,
     ) {
         for note in notes {
-            self.post(client, note, space.object_ref(&()), now).await;
+            self.post(note, space.object_ref(&()), now).await;
             if let Some(NamespaceRef { name, uid }) = namespace.filter(|_| note.in_namespace) {
                 let regarding = ObjectReference {
                     api_version: Some("v1".into()),
@@ -55,26 +52,18 @@ impl Recorder {
                     uid: Some(uid.clone()),
                     ..ObjectReference::default()
                 };
-                self.post(client, note, regarding, now).await;
+                self.post(note, regarding, now).await;
             }
         }
     }
 
-    async fn post(&self, client: &Client, note: &Note, regarding: ObjectReference, now: chrono::DateTime<chrono::Utc>) {
+    async fn post(&self, note: &Note, regarding: ObjectReference, now: chrono::DateTime<chrono::Utc>) {
         let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let stamp = Timestamp::from_microsecond(now.timestamp_micros()).unwrap_or_default();
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let name = format!(
-            "{}.{:x}.{number:x}",
-            regarding.name.as_deref().unwrap_or_default(),
-            now.timestamp_micros()
-        );
+        let name = format!("{}.{:x}.{number:x}", regarding.name.as_deref().unwrap_or_default(), now.timestamp_micros());
         let event = Event {
-            metadata: ObjectMeta {
-                name: Some(name),
-                namespace: Some(namespace.clone()),
-                ..ObjectMeta::default()
-            },
+            metadata: ObjectMeta { name: Some(name), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
             action: Some("Reconcile".to_owned()),
             event_time: Some(MicroTime(stamp)),
             note: Some(shorten(&note.message)),
@@ -85,11 +74,8 @@ impl Recorder {
             type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
             ..Event::default()
         };
-        let params = PostParams {
-            field_manager: Some(names::FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
-        };
-        if let Err(error) = Api::<Event>::namespaced(client.clone(), &namespace).create(&params, &event).await {
+        let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        if let Err(error) = Api::<Event>::namespaced(self.client.clone(), &namespace).create(&params, &event).await {
             tracing::warn!(namespace, reason = note.reason, %error, "an Event was lost");
         }
     }

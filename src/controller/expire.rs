@@ -27,13 +27,7 @@ use crate::{
 
 /// What is to be done next with `space`, by time.
 pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
-    step(
-        space,
-        observed.namespace.as_ref(),
-        &observed.outlook,
-        retention(observed.rules.as_ref()),
-        observed.now,
-    )
+    step(space, observed.namespace.as_ref(), &observed.outlook, retention(observed.rules.as_ref()), observed.now)
 }
 
 /// Does it. The space as it is afterwards.
@@ -46,11 +40,7 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             Ok(space.clone())
         }
         Step::AwaitNamespace(blocked) => {
-            let message = format!(
-                "the time was up; namespace {} is being deleted{}",
-                space.name_any(),
-                because(blocked)
-            );
+            let message = format!("the time was up; namespace {} is being deleted{}", space.name_any(), because(blocked));
             tell(ctx, space, observed, message, true).await
         }
         Step::Keep(until) => {
@@ -87,24 +77,9 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
 }
 
 async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Result<DeveloperSpace, Error> {
-    let verdict = Verdict {
-        reason: Reason::Expired,
-        message,
-        working,
-    };
+    let verdict = Verdict { reason: Reason::Expired, message, working };
     let namespace = observed.namespace_ref(&space.name_any());
-    report(
-        ctx,
-        space,
-        observed,
-        Report {
-            verdict,
-            namespace,
-            sealed: true,
-            notes: Vec::new(),
-        },
-    )
-    .await
+    report(ctx, space, observed, Report { verdict, namespace, sealed: true, notes: Vec::new() }).await
 }
 
 async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, uid: &str) -> Result<(), Error> {
@@ -113,15 +88,14 @@ async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observ
         return Ok(());
     }
     let expires_at = space.status.as_ref().and_then(|status| status.expires_at);
-    ctx.metrics
-        .collected(expires_at.map_or_else(chrono::TimeDelta::zero, |at| ctx.clock.now() - at));
+    ctx.metrics.collected(expires_at.map_or_else(chrono::TimeDelta::zero, |at| ctx.clock.now() - at));
     let note = Note {
         warning: true,
         reason: "NamespaceDeleted".into(),
         message: format!("namespace {name} was deleted because the time was up"),
         in_namespace: false,
     };
-    ctx.recorder.publish(&ctx.client, space, None, &[note], observed.now).await;
+    ctx.recorder.publish(space, None, &[note], observed.now).await;
     Ok(())
 }
 
@@ -151,18 +125,9 @@ pub async fn delete_namespace(ctx: &Context, name: &str, uid: &str) -> Result<bo
 
 async fn forget(ctx: &Context, space: &DeveloperSpace) -> Result<(), Error> {
     let name = space.name_any();
-    let preconditions = Preconditions {
-        uid: space.uid(),
-        resource_version: space.resource_version(),
-    };
-    match ctx
-        .spaces()
-        .delete(&name, &DeleteParams::default().preconditions(preconditions))
-        .await
-    {
+    let preconditions = Preconditions { uid: space.uid(), resource_version: space.resource_version() };
+    match ctx.spaces().delete(&name, &DeleteParams::default().preconditions(preconditions)).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        other => other
-            .map(|_| ())
-            .map_err(Error::api(format!("delete the expired DeveloperSpace {name}"))),
+        other => other.map(|_| ()).map_err(Error::api(format!("delete the expired DeveloperSpace {name}"))),
     }
 }

@@ -32,10 +32,7 @@ pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed
     }
     let name = space.name_any();
     if crd_is_going(ctx).await? {
-        let note = note(
-            "Released",
-            format!("the CustomResourceDefinition is being removed, so namespace {name} is let go as it is"),
-        );
+        let note = note("Released", format!("the CustomResourceDefinition is being removed, so namespace {name} is let go as it is"));
         return remove_finalizer(ctx, space, observed, note).await;
     }
     if space.spec.protected && !is_sealed(space) {
@@ -51,29 +48,15 @@ pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed
     ctx.store.put_namespace(&live);
     if space.spec.deletion_policy == DeletionPolicy::Retain && !is_sealed(space) {
         release(ctx, space, &live).await?;
-        return remove_finalizer(
-            ctx,
-            space,
-            observed,
-            note("Released", format!("namespace {name} was let go with everything in it")),
-        )
-        .await;
+        return remove_finalizer(ctx, space, observed, note("Released", format!("namespace {name} was let go with everything in it")))
+            .await;
     }
     let seen = see_namespace(&live);
-    let blocked = match seen.terminating {
-        Some(blocked) => blocked,
-        None => {
-            delete_namespace(ctx, &name, &seen.uid).await?;
-            String::new()
-        }
-    };
-    tell(
-        ctx,
-        space,
-        observed,
-        format!("namespace {name} is being deleted{}", because(&blocked)),
-    )
-    .await
+    if seen.terminating.is_none() {
+        delete_namespace(ctx, &name, &seen.uid).await?;
+    }
+    let blocked = seen.terminating.unwrap_or_default();
+    tell(ctx, space, observed, format!("namespace {name} is being deleted{}", because(&blocked))).await
 }
 
 /// While our kind itself goes away, every space is being deleted, and nobody asked for the namespaces to go.
@@ -87,55 +70,32 @@ async fn crd_is_going(ctx: &Context) -> Result<bool, Error> {
 /// Bindings go first, then our labels and annotations; quota, limits and isolation stay as they are.
 async fn release(ctx: &Context, space: &DeveloperSpace, live: &Namespace) -> Result<(), Error> {
     let name = space.name_any();
-    for child in ctx
-        .store
-        .children(&name)
-        .iter()
-        .filter(|child| child.kind == ChildKind::Binding && child.name.starts_with(names::BINDING_PREFIX))
+    for child in
+        ctx.store.children(&name).iter().filter(|child| child.kind == ChildKind::Binding && child.name.starts_with(names::BINDING_PREFIX))
     {
         remove(ctx, &name, (child.kind, &child.name), &child.uid).await?;
     }
     let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let answer = api
-        .patch(&name, &patch_params(), &Patch::Merge(Metadata::release(&live.metadata)))
-        .await;
+    let answer = api.patch(&name, &patch_params(), &Patch::Merge(Metadata::release(&live.metadata))).await;
     let live = answer.map_err(Error::api(format!("take our labels and annotations off namespace {name}")))?;
     ctx.store.put_namespace(&live);
     Ok(())
 }
 
 fn note(reason: &str, message: String) -> Note {
-    Note {
-        warning: false,
-        reason: reason.to_owned(),
-        message,
-        in_namespace: false,
-    }
+    Note { warning: false, reason: reason.to_owned(), message, in_namespace: false }
 }
 
 async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, message: String) -> Result<(), Error> {
     let verdict = Verdict::new(Reason::Terminating, message);
-    let namespace = space
-        .status
-        .as_ref()
-        .and_then(|status| status.namespace.clone())
-        .or_else(|| observed.namespace_ref(&space.name_any()));
-    let said = Report {
-        verdict,
-        namespace,
-        sealed: is_sealed(space),
-        notes: Vec::new(),
-    };
+    let namespace = space.status.as_ref().and_then(|status| status.namespace.clone()).or_else(|| observed.namespace_ref(&space.name_any()));
+    let said = Report { verdict, namespace, sealed: is_sealed(space), notes: Vec::new() };
     report(ctx, space, observed, said).await.map(|_| ())
 }
 
 async fn remove_finalizer(ctx: &Context, space: &DeveloperSpace, observed: &Observed, note: Note) -> Result<(), Error> {
     let name = space.name_any();
-    let others: Vec<&String> = space
-        .finalizers()
-        .iter()
-        .filter(|finalizer| *finalizer != names::FINALIZER)
-        .collect();
+    let others: Vec<&String> = space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).collect();
     let patch = json!({"metadata": {"uid": space.uid(), "resourceVersion": space.resource_version(), "finalizers": others}});
     match ctx.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => {}
@@ -143,6 +103,6 @@ async fn remove_finalizer(ctx: &Context, space: &DeveloperSpace, observed: &Obse
             other.map_err(Error::api(format!("remove the finalizer of DeveloperSpace {name}")))?;
         }
     }
-    ctx.recorder.publish(&ctx.client, space, None, &[note], observed.now).await;
+    ctx.recorder.publish(space, None, &[note], observed.now).await;
     Ok(())
 }

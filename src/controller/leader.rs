@@ -40,11 +40,7 @@ type Standing = Option<(Option<String>, Instant)>;
 impl Elector {
     /// A candidate called `identity` for the Lease in `namespace`.
     pub fn new(client: Client, namespace: &str, identity: &str, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            leases: Api::namespaced(client, namespace),
-            identity: identity.to_owned(),
-            clock,
-        }
+        Self { leases: Api::namespaced(client, namespace), identity: identity.to_owned(), clock }
     }
 
     /// Waits until this candidate leads.
@@ -98,19 +94,10 @@ impl Elector {
     }
 
     async fn try_take(&self, standing: &mut Standing) -> Result<bool, Error> {
-        let found = self
-            .leases
-            .get_opt(LEASE)
-            .await
-            .map_err(Error::api(format!("read Lease {LEASE}")))?;
+        let found = self.leases.get_opt(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
         let Some(lease) = found else {
-            let lease = Lease {
-                metadata: ObjectMeta {
-                    name: Some(LEASE.to_owned()),
-                    ..ObjectMeta::default()
-                },
-                spec: Some(self.spec(None)),
-            };
+            let lease =
+                Lease { metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() }, spec: Some(self.spec(None)) };
             return settled(self.leases.create(&PostParams::default(), &lease).await);
         };
         let version = lease.metadata.resource_version.clone();
@@ -124,11 +111,7 @@ impl Elector {
 
     async fn renew(&self) -> Result<bool, Error> {
         let lease = self.leases.get(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
-        if holder(&lease).as_deref() == Some(&self.identity) {
-            self.write(lease).await
-        } else {
-            Ok(false)
-        }
+        if holder(&lease).as_deref() == Some(&self.identity) { self.write(lease).await } else { Ok(false) }
     }
 
     /// PUT with the resourceVersion that was read: of two candidates one fails.
@@ -144,11 +127,7 @@ impl Elector {
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
-            acquire_time: if same {
-                before.and_then(|spec| spec.acquire_time.clone())
-            } else {
-                Some(now.clone())
-            },
+            acquire_time: if same { before.and_then(|spec| spec.acquire_time.clone()) } else { Some(now.clone()) },
             renew_time: Some(now),
             lease_transitions: Some(if same { transitions } else { transitions.saturating_add(1) }),
             ..LeaseSpec::default()
@@ -161,11 +140,7 @@ fn holder(lease: &Lease) -> Option<String> {
 }
 
 fn length(lease: &Lease) -> Duration {
-    let seconds = lease
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.lease_duration_seconds)
-        .and_then(|seconds| u64::try_from(seconds).ok());
+    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).and_then(|seconds| u64::try_from(seconds).ok());
     seconds.map_or(DURATION, Duration::from_secs)
 }
 

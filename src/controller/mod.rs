@@ -66,14 +66,8 @@ pub async fn run(
     });
     let spaces = spaces.applied_objects();
     let (known, of_class) = (reader.clone(), reader.clone());
-    let names = futures::stream::select_all([
-        watch::namespaces(client, ctx.store.clone()),
-        watch::children(client, &ctx.store),
-        nudged,
-    ]);
-    let named = names
-        .map(|name| ObjectRef::<Guarded>::new(&name))
-        .filter(move |space| ready(known.get(space).is_some()));
+    let names = futures::stream::select_all([watch::namespaces(client, ctx.store.clone()), watch::children(client, &ctx.store), nudged]);
+    let named = names.map(|name| ObjectRef::<Guarded>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
     let by_class = classes(ctx.clone()).flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
     let recall = tokio::spawn(recall(ctx.clone(), reader.clone()));
     Controller::for_stream(spaces, reader)
@@ -82,7 +76,10 @@ pub async fn run(
         .reconcile_on(by_class)
         .graceful_shutdown_on(stop)
         .run(reconcile::reconcile, on_error, ctx)
-        .for_each(|result| ready(log(&result)))
+        .for_each(|result| {
+            log(&result);
+            ready(())
+        })
         .await;
     recall.abort();
 }
@@ -121,23 +118,12 @@ fn spaces_of(spaces: &reflector::Store<Guarded>, class: &str) -> Vec<ObjectRef<G
         let had = space.status.as_ref().and_then(|status| status.class_name.as_deref());
         space.spec.class_name.as_deref().or(had).is_none_or(|name| name == class)
     };
-    spaces
-        .state_filter(|space| concerned(space))
-        .iter()
-        .map(|space| ObjectRef::new(&space.name_any()))
-        .collect()
+    spaces.state_filter(|space| concerned(space)).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
 }
 
 /// When everything was listed: whoever has a namespace counts for its owner before anybody else is let in. Then the gate opens.
 async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Guarded>) {
-    ctx.store
-        .listed(
-            &SOURCES
-                .into_iter()
-                .filter(|source| *source != Source::Admissions)
-                .collect::<HashSet<_>>(),
-        )
-        .await;
+    ctx.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::Admissions).collect::<HashSet<_>>()).await;
     for guarded in spaces.state() {
         if let Ok(space) = &guarded.0 {
             recall_one(&ctx, space);
@@ -148,10 +134,7 @@ async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Guarded>) {
 }
 
 fn recall_one(ctx: &Context, space: &DeveloperSpace) {
-    let holds = ctx
-        .store
-        .namespace(&space.name_any())
-        .is_some_and(|namespace| ownership(space, &namespace) == Ownership::Ours);
+    let holds = ctx.store.namespace(&space.name_any()).is_some_and(|namespace| ownership(space, &namespace) == Ownership::Ours);
     if let Some(class) = class_name(space, &ctx.store).filter(|_| holds) {
         ctx.admissions.recall(space, &class);
     }
@@ -162,11 +145,7 @@ fn on_error(space: Arc<Guarded>, error: &Error, ctx: Arc<Context>) -> Action {
     let failures = ctx.memory.failed(&space.name_any());
     ctx.metrics.count("error");
     let seed = u64::from(failures)
-        ^ space
-            .uid()
-            .unwrap_or_default()
-            .bytes()
-            .fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        ^ space.uid().unwrap_or_default().bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let spread = 1.0 + JITTER * f64::from(u32::try_from(seed % 1_000).unwrap_or_default()) / 1_000.0;
     Action::requeue(error.retry_after(failures).mul_f64(spread))
 }
@@ -174,14 +153,12 @@ fn on_error(space: Arc<Guarded>, error: &Error, ctx: Arc<Context>) -> Action {
 fn log(result: &Result<(ObjectRef<Guarded>, Action), controller::Error<Error, kube::runtime::watcher::Error>>) {
     match result {
         Ok((space, _)) => tracing::debug!(space = space.name, "reconciled"),
-        Err(controller::Error::ReconcilerFailed(error, space)) => match error.class() {
-            Class::Conflict => tracing::debug!(space = space.name, error = error.sentence(), "the object moved; looking again"),
-            _ => tracing::warn!(
-                space = space.name,
-                error = error.sentence(),
-                "a reconcile failed and is tried again"
-            ),
-        },
+        Err(controller::Error::ReconcilerFailed(error, space)) if error.class() == Class::Conflict => {
+            tracing::debug!(space = space.name, error = error.sentence(), "the object moved; looking again");
+        }
+        Err(controller::Error::ReconcilerFailed(error, space)) => {
+            tracing::warn!(space = space.name, error = error.sentence(), "a reconcile failed and is tried again");
+        }
         Err(controller::Error::ObjectNotFound(_)) => {}
         Err(error) => tracing::warn!(%error, "the queue reported an error"),
     }

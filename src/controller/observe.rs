@@ -55,20 +55,9 @@ pub fn observe(space: &DeveloperSpace, ctx: &Context) -> Observed {
     let class = class_name.as_deref().and_then(|name| ctx.store.class(name));
     let rules = class.as_ref().and_then(|class| Rules::of(&class.spec).ok());
     let namespace = ctx.store.namespace(&name);
-    let ownership = namespace
-        .as_ref()
-        .map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
+    let ownership = namespace.as_ref().map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
     let outlook = outlook(&term(space, rules.as_ref(), now), now);
-    Observed {
-        now,
-        class_name,
-        class,
-        rules,
-        ownership,
-        children: ctx.store.children(&name),
-        namespace,
-        outlook,
-    }
+    Observed { now, class_name, class, rules, ownership, children: ctx.store.children(&name), namespace, outlook }
 }
 
 impl Observed {
@@ -79,10 +68,7 @@ impl Observed {
 
     /// The namespace as status names it, if it is the space's.
     pub fn namespace_ref(&self, name: &str) -> Option<NamespaceRef> {
-        self.own_namespace().map(|namespace| NamespaceRef {
-            name: name.to_owned(),
-            uid: namespace.uid.clone(),
-        })
+        self.own_namespace().map(|namespace| NamespaceRef { name: name.to_owned(), uid: namespace.uid.clone() })
     }
 }
 

@@ -36,21 +36,12 @@ pub struct Provisioned {
 /// Writes what differs. Nothing is written when nothing does.
 pub async fn provision(ctx: &Context, space: &DeveloperSpace, observed: &Observed, resolved: &Resolved) -> Result<Provisioned, Error> {
     let name = space.name_any();
-    let Desired {
-        namespace: metadata,
-        children,
-    } = desire(space, resolved, observed.outlook.expires_at);
+    let Desired { namespace: metadata, children } = desire(space, resolved, observed.outlook.expires_at);
     if observed.ownership == Ownership::Foreign && observed.namespace.is_some() {
-        return Ok(Provisioned {
-            space: space.clone(),
-            report: conflict(space),
-        });
+        return Ok(Provisioned { space: space.clone(), report: conflict(space) });
     }
     if observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_some()) {
-        return Ok(Provisioned {
-            space: space.clone(),
-            report: terminating(space, observed),
-        });
+        return Ok(Provisioned { space: space.clone(), report: terminating(space, observed) });
     }
     let space = ensure_finalizer(ctx, space).await?;
     let (namespace, note) = match &observed.namespace {
@@ -60,10 +51,7 @@ pub async fn provision(ctx: &Context, space: &DeveloperSpace, observed: &Observe
                 (namespace, note)
             }
             None => {
-                return Ok(Provisioned {
-                    report: conflict(&space),
-                    space,
-                });
+                return Ok(Provisioned { report: conflict(&space), space });
             }
         },
         Some(seen) if observed.ownership == Ownership::Offered => {
@@ -99,24 +87,14 @@ fn conflict(space: &DeveloperSpace) -> Report {
 /// The namespace is going away though the space lives: it is made again when it is gone.
 fn terminating(space: &DeveloperSpace, observed: &Observed) -> Report {
     let name = space.name_any();
-    let blocked = observed
-        .own_namespace()
-        .and_then(|namespace| namespace.terminating.as_deref())
-        .unwrap_or_default();
-    let message = format!(
-        "namespace {name} is being deleted; it is made again, empty, when it is gone{}",
-        because(blocked)
-    );
+    let blocked = observed.own_namespace().and_then(|namespace| namespace.terminating.as_deref()).unwrap_or_default();
+    let message = format!("namespace {name} is being deleted; it is made again, empty, when it is gone{}", because(blocked));
     Report::new(Verdict::new(Reason::NamespaceTerminating, message), observed.namespace_ref(&name))
 }
 
 /// `: what blocks it`, or nothing.
 pub fn because(blocked: &str) -> String {
-    if blocked.is_empty() {
-        String::new()
-    } else {
-        format!(": {blocked}")
-    }
+    if blocked.is_empty() { String::new() } else { format!(": {blocked}") }
 }
 
 /// A namespace of ours that vanished was made anew.
@@ -148,12 +126,7 @@ async fn create_namespace(ctx: &Context, space: &DeveloperSpace, metadata: Metad
     let name = space.name_any();
     let Metadata { labels, annotations } = metadata;
     let namespace = Namespace {
-        metadata: ObjectMeta {
-            name: Some(name.clone()),
-            labels: Some(labels),
-            annotations: Some(annotations),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { name: Some(name.clone()), labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() },
         ..Namespace::default()
     };
     let api: Api<Namespace> = Api::all(ctx.client.clone());

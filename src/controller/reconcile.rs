@@ -71,16 +71,12 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
         expire::carry_out(ctx, space, &observed, &step).await?;
         return Ok(after(&step, &observed, ctx));
     }
-    let resolved = match judge(space, &observed, ctx) {
-        Some(resolved) => resolved,
-        None => return Ok(Action::await_change()),
+    let Some(judged) = judge(space, &observed, ctx) else {
+        return Ok(Action::await_change());
     };
-    match resolved {
+    match judged {
         Err(refusal) => {
-            let said = Report::new(
-                Verdict::new(refusal.reason, refusal.message),
-                observed.namespace_ref(&space.name_any()),
-            );
+            let said = Report::new(Verdict::new(refusal.reason, refusal.message), observed.namespace_ref(&space.name_any()));
             report(ctx, space, &observed, said).await?;
         }
         Ok(resolved) => match provision(ctx, space, &observed, &resolved).await {
@@ -98,10 +94,7 @@ fn judge(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<R
     let judged = may_have(space, observed, ctx)?;
     if judged.is_err()
         && observed.own_namespace().is_none()
-        && judged
-            .as_ref()
-            .err()
-            .is_some_and(|refusal| refusal.reason != Reason::OwnerLimitExceeded)
+        && judged.as_ref().err().is_some_and(|refusal| refusal.reason != Reason::OwnerLimitExceeded)
     {
         withdraw(space, ctx);
     }
@@ -146,11 +139,7 @@ fn may_have(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Optio
 fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
     let mut known = ctx.store.class_names();
     known.sort();
-    let known = if known.is_empty() {
-        "there are none yet".to_owned()
-    } else {
-        format!("there are {}", known.join(", "))
-    };
+    let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("there are {}", known.join(", ")) };
     let message = match &observed.class_name {
         Some(name) => {
             format!("SpaceClass {name} does not exist: set spec.className to one that does ({known}); what exists stays as it is")
@@ -165,10 +154,7 @@ async fn explain(space: &DeveloperSpace, observed: &Observed, ctx: &Context, err
     let name = space.name_any();
     if let Some(verdict) = verdict_on(&error, ctx.memory.failures(&name)) {
         let namespace = ctx.store.namespace(&name).filter(|seen| ownership(space, seen) == Ownership::Ours);
-        let namespace = namespace.map(|seen| NamespaceRef {
-            name: name.clone(),
-            uid: seen.uid,
-        });
+        let namespace = namespace.map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid });
         if let Err(second) = report(ctx, space, observed, Report::new(verdict, namespace)).await {
             tracing::debug!(space = name, error = %second.sentence(), "the status could not be written either");
         }

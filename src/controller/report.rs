@@ -36,36 +36,15 @@ pub struct Report {
 impl Report {
     /// A verdict on a live space.
     pub fn new(verdict: Verdict, namespace: Option<NamespaceRef>) -> Self {
-        Self {
-            verdict,
-            namespace,
-            sealed: false,
-            notes: Vec::new(),
-        }
+        Self { verdict, namespace, sealed: false, notes: Vec::new() }
     }
 }
 
 /// Writes the status, if it differs, with the resourceVersion of `space`; then tells the Events. The space as it is afterwards.
 pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, report: Report) -> Result<DeveloperSpace, Error> {
-    let Report {
-        verdict,
-        namespace,
-        sealed,
-        mut notes,
-    } = report;
-    let class_name = observed
-        .class
-        .as_ref()
-        .map(|class| class.name_any())
-        .or_else(|| observed.class_name.clone());
-    let finding = Finding {
-        space,
-        class_name,
-        namespace,
-        outlook: &observed.outlook,
-        sealed,
-        verdict,
-    };
+    let Report { verdict, namespace, sealed, mut notes } = report;
+    let class_name = observed.class.as_ref().map(|class| class.name_any()).or_else(|| observed.class_name.clone());
+    let finding = Finding { space, class_name, namespace, outlook: &observed.outlook, sealed, verdict };
     let new = status::next(&finding, observed.now);
     let old = space.status.clone().unwrap_or_default();
     let mut written = space.clone();
@@ -80,9 +59,7 @@ pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, 
         }
         notes.extend(status::notes(&old, &new));
     }
-    ctx.recorder
-        .publish(&ctx.client, space, new.namespace.as_ref(), &notes, observed.now)
-        .await;
+    ctx.recorder.publish(space, new.namespace.as_ref(), &notes, observed.now).await;
     Ok(written)
 }
 
@@ -91,16 +68,8 @@ pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Er
     let name = broken.metadata.name.clone().unwrap_or_default();
     let api: Api<DynamicObject> = Api::all_with(ctx.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
     let live = api.get(&name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
-    let message = format!(
-        "the stored object cannot be read: {}; correct it with kubectl edit, nothing is done until then",
-        broken.error
-    );
-    let conditions = live
-        .data
-        .pointer("/status/conditions")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+    let message = format!("the stored object cannot be read: {}; correct it with kubectl edit, nothing is done until then", broken.error);
+    let conditions = live.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     let says =
         |condition: &Value| condition["type"] == types::READY && condition["status"] == "False" && condition["message"] == message.as_str();
     if conditions.iter().any(says) {
@@ -112,33 +81,25 @@ pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Er
             "observedGeneration": live.metadata.generation, "lastTransitionTime": crate::api::time::rfc3339(ctx.clock.now()),
         })
     };
-    let kept = conditions
-        .into_iter()
-        .filter(|condition| condition["type"] != types::READY && condition["type"] != types::STALLED);
-    let conditions: Vec<Value> = kept
-        .chain([condition(types::READY, "False"), condition(types::STALLED, "True")])
-        .collect();
+    let kept = conditions.into_iter().filter(|condition| condition["type"] != types::READY && condition["type"] != types::STALLED);
+    let conditions: Vec<Value> = kept.chain([condition(types::READY, "False"), condition(types::STALLED, "True")]).collect();
     let patch = json!({
         "metadata": {"resourceVersion": live.metadata.resource_version},
         "status": {"observedGeneration": live.metadata.generation, "conditions": conditions},
     });
     let answer = api.patch_status(&name, &patch_params(), &Patch::Merge(patch)).await;
-    answer
-        .map(|_| ())
-        .map_err(Error::api(format!("write the status of DeveloperSpace {name}")))
+    answer.map(|_| ()).map_err(Error::api(format!("write the status of DeveloperSpace {name}")))
 }
 
 /// A sentence and a reason for an error that somebody has to mend, or that lasts; none while patience may do.
 pub fn verdict_on(error: &Error, failures: u32) -> Option<Verdict> {
     use super::error::Class;
     match error.class() {
-        Class::Conflict => None,
-        Class::Vanishing => Some(Verdict::new(
-            Reason::NamespaceTerminating,
-            "the namespace is going away; it is made again when it is gone",
-        )),
+        Class::Vanishing => {
+            Some(Verdict::new(Reason::NamespaceTerminating, "the namespace is going away; it is made again when it is gone"))
+        }
         Class::Forbidden | Class::Invalid => Some(Verdict::new(Reason::ApplyFailed, error.sentence())),
         Class::Transient if failures >= 2 => Some(Verdict::new(Reason::ApplyFailed, error.sentence())),
-        Class::Transient => None,
+        Class::Conflict | Class::Transient => None,
     }
 }

@@ -62,10 +62,7 @@ struct Inner {
 
 impl Default for Store {
     fn default() -> Self {
-        Self {
-            inner: RwLock::default(),
-            listed: watch::Sender::new(HashSet::new()),
-        }
+        Self { inner: RwLock::default(), listed: watch::Sender::new(HashSet::new()) }
     }
 }
 
@@ -106,18 +103,12 @@ impl Store {
     /// The class of spaces that name none: the youngest of those so annotated, as with storage classes.
     pub fn default_class(&self) -> Option<String> {
         let inner = self.read();
-        let annotated = inner.classes.values().filter(|class| {
-            class
-                .annotations()
-                .get(names::ANNOTATION_DEFAULT_CLASS)
-                .is_some_and(|value| value == "true")
-        });
-        let youngest = annotated.max_by_key(|class| {
-            (
-                class.creation_timestamp().and_then(|stamp| time::from_k8s(&stamp)),
-                class.name_any(),
-            )
-        });
+        let annotated = inner
+            .classes
+            .values()
+            .filter(|class| class.annotations().get(names::ANNOTATION_DEFAULT_CLASS).is_some_and(|value| value == "true"));
+        let youngest =
+            annotated.max_by_key(|class| (class.creation_timestamp().and_then(|stamp| time::from_k8s(&stamp)), class.name_any()));
         youngest.map(|class| class.name_any())
     }
 
@@ -149,10 +140,7 @@ impl Store {
         match inner.namespaces.get(&name) {
             Some(kept) if kept.version > seen.version => false,
             Some(kept) => {
-                let changed = SeenNamespace {
-                    version: seen.version,
-                    ..kept.clone()
-                } != seen;
+                let changed = SeenNamespace { version: seen.version, ..kept.clone() } != seen;
                 inner.namespaces.insert(name, seen);
                 changed
             }
@@ -175,9 +163,9 @@ impl Store {
     pub fn retain_namespaces(&self, listed: &HashSet<String>) -> Vec<String> {
         let mut inner = self.write();
         let gone: Vec<String> = inner.namespaces.keys().filter(|name| !listed.contains(*name)).cloned().collect();
-        gone.iter().for_each(|name| {
+        for name in &gone {
             inner.namespaces.remove(name);
-        });
+        }
         gone
     }
 
@@ -214,10 +202,7 @@ impl Store {
         let namespaces: Vec<String> = self.read().children.keys().cloned().collect();
         let is_listed =
             |namespace: &String, kept: &SeenChild| kept.kind != kind || listed.contains(&(namespace.clone(), kept.name.to_string()));
-        namespaces
-            .into_iter()
-            .filter(|namespace| self.retain_in(namespace, |kept| is_listed(namespace, kept)))
-            .collect()
+        namespaces.into_iter().filter(|namespace| self.retain_in(namespace, |kept| is_listed(namespace, kept))).collect()
     }
 
     fn retain_in(&self, namespace: &str, keep: impl Fn(&SeenChild) -> bool) -> bool {
@@ -245,13 +230,7 @@ impl Store {
 
 /// What is kept of a namespace.
 pub fn see_namespace(namespace: &Namespace) -> SeenNamespace {
-    let ObjectMeta {
-        uid,
-        annotations,
-        creation_timestamp,
-        deletion_timestamp,
-        ..
-    } = &namespace.metadata;
+    let ObjectMeta { uid, annotations, creation_timestamp, deletion_timestamp, .. } = &namespace.metadata;
     let annotation = |key: &str| annotations.as_ref().and_then(|annotations| annotations.get(key)).cloned();
     SeenNamespace {
         uid: uid.clone().unwrap_or_default(),
@@ -259,9 +238,7 @@ pub fn see_namespace(namespace: &Namespace) -> SeenNamespace {
         created: creation_timestamp.as_ref().and_then(time::from_k8s).unwrap_or_default(),
         claim: annotation(names::ANNOTATION_SPACE_UID),
         adopt: annotation(names::ANNOTATION_ADOPT),
-        terminating: deletion_timestamp
-            .as_ref()
-            .map(|_| namespace.status.as_ref().map(blocked_by).unwrap_or_default()),
+        terminating: deletion_timestamp.as_ref().map(|_| namespace.status.as_ref().map(blocked_by).unwrap_or_default()),
         metadata: SeenMetadata::of(&namespace.metadata),
     }
 }

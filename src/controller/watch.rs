@@ -42,9 +42,7 @@ impl Nudges {
     /// A sender, and the stream of names that comes out.
     pub fn new() -> (Self, BoxStream<'static, String>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let stream = futures::stream::unfold(receiver, |mut receiver| async move {
-            receiver.recv().await.map(|name| (name, receiver))
-        });
+        let stream = futures::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|name| (name, receiver)) });
         (Self(sender), stream.boxed())
     }
 
@@ -67,9 +65,7 @@ where
 {
     let kind = K::kind(&K::DynamicType::default()).into_owned();
     watcher(api, config).default_backoff().filter_map(move |event| {
-        let event = event
-            .inspect_err(|error| tracing::warn!(kind, %error, "a watch failed and is tried again"))
-            .ok();
+        let event = event.inspect_err(|error| tracing::warn!(kind, %error, "a watch failed and is tried again")).ok();
         ready(event)
     })
 }
@@ -121,9 +117,7 @@ pub fn namespaces(client: &Client, store: Arc<Store>) -> BoxStream<'static, Stri
             gone
         }
     };
-    events(Api::<Namespace>::all(client.clone()), config())
-        .flat_map(move |event| futures::stream::iter(changed(event)))
-        .boxed()
+    events(Api::<Namespace>::all(client.clone()), config()).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
 }
 
 /// Our children of all kinds.
@@ -152,11 +146,7 @@ where
             let namespace = object.namespace().unwrap_or_default();
             let seen = object.into().seen();
             listing.note((namespace.clone(), seen.name.to_string()));
-            if store.put_child(&namespace, seen) {
-                vec![namespace]
-            } else {
-                Vec::new()
-            }
+            if store.put_child(&namespace, seen) { vec![namespace] } else { Vec::new() }
         }
         Event::Delete(object) => {
             let namespace = object.namespace().unwrap_or_default();
@@ -170,9 +160,7 @@ where
         }
     };
     let config = config().labels(&names::managed_selector());
-    events(Api::<K>::all(client.clone()), config)
-        .flat_map(move |event| futures::stream::iter(changed(event)))
-        .boxed()
+    events(Api::<K>::all(client.clone()), config).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
 }
 
 /// Classes: yields the names of those whose word for spaces changed.
@@ -189,11 +177,7 @@ pub fn classes(client: &Client, store: Arc<Store>) -> BoxStream<'static, String>
             match guarded.0 {
                 Ok(class) => put_class(&store, class),
                 Err(broken) => {
-                    tracing::warn!(
-                        class = name,
-                        error = broken.error,
-                        "a stored SpaceClass cannot be read; spaces of it wait"
-                    );
+                    tracing::warn!(class = name, error = broken.error, "a stored SpaceClass cannot be read; spaces of it wait");
                     store.remove_class(&name);
                     vec![name]
                 }
@@ -206,7 +190,9 @@ pub fn classes(client: &Client, store: Arc<Store>) -> BoxStream<'static, String>
         Event::InitDone => {
             let listed = listing.end();
             let gone: Vec<String> = store.class_names().into_iter().filter(|name| !listed.contains(name)).collect();
-            gone.iter().for_each(|name| store.remove_class(name));
+            for name in &gone {
+                store.remove_class(name);
+            }
             store.set_listed(Source::Classes);
             gone
         }
@@ -222,13 +208,7 @@ fn put_class(store: &Store, mut class: SpaceClass) -> Vec<String> {
     let name = class.name_any();
     let told = |class: &SpaceClass| {
         let SpaceClass { metadata, spec, status } = class.clone();
-        (
-            metadata.annotations,
-            spec,
-            status.map(|status| status.conditions),
-            metadata.generation,
-            metadata.uid,
-        )
+        (metadata.annotations, spec, status.map(|status| status.conditions), metadata.generation, metadata.uid)
     };
     let same = store.class(&name).is_some_and(|kept| told(&kept) == told(&class));
     store.put_class(class);

@@ -35,10 +35,7 @@ const TWIN_REFRESHED: &str = "k8s-ttl-controller.twin.sh/refreshed-at";
 
 /// Reads the wish of a namespace made at `created`. Of several the earliest end counts; one that is unreadable spoils all.
 pub fn wish(annotations: &BTreeMap<String, String>, created: DateTime<Utc>, compat: &[Compat]) -> Wish {
-    let mut wishes = vec![
-        expires(annotations, names::ANNOTATION_EXPIRES_AT),
-        ttl(annotations, names::ANNOTATION_TTL, created),
-    ];
+    let mut wishes = vec![expires(annotations, names::ANNOTATION_EXPIRES_AT), ttl(annotations, names::ANNOTATION_TTL, created)];
     if compat.contains(&Compat::Janitor) {
         wishes.extend([expires(annotations, JANITOR_EXPIRES), ttl(annotations, JANITOR_TTL, created)]);
     }
@@ -111,32 +108,15 @@ mod tests {
             (vec![], &both[..], Wish::None),
             (vec![(names::ANNOTATION_TTL, "7d")], &[], day(8)),
             (vec![(names::ANNOTATION_EXPIRES_AT, "2026-11-05")], &[], day(5)),
-            (
-                vec![
-                    (names::ANNOTATION_TTL, "7d"),
-                    (names::ANNOTATION_EXPIRES_AT, "2026-11-05T00:00:00Z"),
-                ],
-                &[],
-                day(5),
-            ),
-            (
-                vec![
-                    (names::ANNOTATION_TTL, "never"),
-                    (names::ANNOTATION_EXPIRES_AT, "2026-11-05T00:00:00Z"),
-                ],
-                &[],
-                Wish::Never,
-            ),
+            (vec![(names::ANNOTATION_TTL, "7d"), (names::ANNOTATION_EXPIRES_AT, "2026-11-05T00:00:00Z")], &[], day(5)),
+            (vec![(names::ANNOTATION_TTL, "never"), (names::ANNOTATION_EXPIRES_AT, "2026-11-05T00:00:00Z")], &[], Wish::Never),
             (vec![(JANITOR_TTL, "2d")], &[], Wish::None),
             (vec![(JANITOR_TTL, "2d")], &both, day(3)),
             (vec![(JANITOR_TTL, "FOREVER")], &both, Wish::Never),
             (vec![(JANITOR_EXPIRES, "2026-11-04T00:00")], &both, day(4)),
             (vec![(TWIN_TTL, "3d"), (TWIN_REFRESHED, "2026-11-10T00:00:00Z")], &both, day(13)),
         ] {
-            let map = annotations
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect();
+            let map = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
             assert_eq!(strip(wish(&map, created, compat)), expected, "{annotations:?} {compat:?}");
         }
     }
@@ -144,11 +124,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_deletes_nothing() {
         let created: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().unwrap();
-        for (key, value) in [
-            (names::ANNOTATION_TTL, "7"),
-            (names::ANNOTATION_EXPIRES_AT, "tomorrow"),
-            (TWIN_REFRESHED, "x"),
-        ] {
+        for (key, value) in [(names::ANNOTATION_TTL, "7"), (names::ANNOTATION_EXPIRES_AT, "tomorrow"), (TWIN_REFRESHED, "x")] {
             let map = [(key.to_owned(), value.to_owned()), (JANITOR_TTL.to_owned(), "1s".to_owned())].into();
             let wish = wish(&map, created, &[Compat::Janitor, Compat::K8sTtlController]);
             assert!(matches!(wish, Wish::Unreadable(_)), "{key}={value}: {wish:?}");

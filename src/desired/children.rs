@@ -128,13 +128,9 @@ impl Child {
             Self::Binding(binding) => role_bindings::comparable(binding),
         };
         let labels = self.metadata().labels.as_ref();
-        let ours: Vec<_> = [names::LABEL_MANAGED_BY, names::LABEL_SPACE, names::LABEL_CLASS]
-            .map(|key| labels.and_then(|labels| labels.get(key)))
-            .into();
-        Fingerprint {
-            content: hash(&json!([ours, content])),
-            identity: hash(&identity),
-        }
+        let ours: Vec<_> =
+            [names::LABEL_MANAGED_BY, names::LABEL_SPACE, names::LABEL_CLASS].map(|key| labels.and_then(|labels| labels.get(key))).into();
+        Fingerprint { content: hash(&json!([ours, content])), identity: hash(&identity) }
     }
 
     /// The JSON patch (RFC 6902) that makes an existing object with that UID say what this one does; refused for any other UID.
@@ -146,10 +142,8 @@ impl Child {
             Self::Network(network) => ("/spec", json!(network.spec)),
             Self::Binding(binding) => ("/subjects", json!(binding.subjects)),
         };
-        let mut patch = vec![
-            json!({"op": "test", "path": "/metadata/uid", "value": uid}),
-            json!({"op": "add", "path": path, "value": content}),
-        ];
+        let mut patch =
+            vec![json!({"op": "test", "path": "/metadata/uid", "value": uid}), json!({"op": "add", "path": path, "value": content})];
         for (key, value) in self.metadata().labels.iter().flatten() {
             let escaped = key.replace('~', "~0").replace('/', "~1");
             patch.push(json!({"op": "add", "path": format!("/metadata/labels/{escaped}"), "value": value}));
@@ -172,20 +166,12 @@ impl Child {
 
 /// An object's resourceVersion as a number; 0 if it has none.
 pub fn version(metadata: &ObjectMeta) -> u64 {
-    metadata
-        .resource_version
-        .as_deref()
-        .and_then(|version| version.parse().ok())
-        .unwrap_or_default()
+    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 /// Metadata of a child.
 pub(super) fn child_metadata(name: &str, labels: &BTreeMap<String, String>) -> ObjectMeta {
-    ObjectMeta {
-        name: Some(name.to_owned()),
-        labels: Some(labels.clone()),
-        ..ObjectMeta::default()
-    }
+    ObjectMeta { name: Some(name.to_owned()), labels: Some(labels.clone()), ..ObjectMeta::default() }
 }
 
 /// A hash that is stable within a process; objects are compared in memory only.

@@ -63,14 +63,9 @@ fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
             }
         }
     }
-    let bad = metadata
-        .allowed_keys
-        .iter()
-        .find(|pattern| !names::is_qualified_key(&pattern.replace('*', "x")));
+    let bad = metadata.allowed_keys.iter().find(|pattern| !names::is_qualified_key(&pattern.replace('*', "x")));
     bad.map_or(Ok(()), |pattern| {
-        Err(format!(
-            "metadata.allowedKeys: {pattern:?} is not a key or a prefix and a star, for example example.com/*"
-        ))
+        Err(format!("metadata.allowedKeys: {pattern:?} is not a key or a prefix and a star, for example example.com/*"))
     })
 }
 
@@ -99,22 +94,13 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (class, says) in [
-            (
-                json!({"lifetime": {"defaultTTL": "8d", "maxTTL": "1w"}}),
-                "longer than lifetime.maxTTL",
-            ),
+            (json!({"lifetime": {"defaultTTL": "8d", "maxTTL": "1w"}}), "longer than lifetime.maxTTL"),
             (json!({"lifetime": {"defaultTTL": "never"}}), "allowNever"),
             (json!({"lifetime": {"warnBefore": ["soon"]}}), "lifetime.warnBefore"),
             (json!({"quota": {"hard": {"cores": 3}}}), "quota.hard cores"),
             (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}), "below quota.hard"),
-            (
-                json!({"limitRange": [{"type": "Container", "min": {"cpu": 3}, "max": {"cpu": 2}}]}),
-                "above",
-            ),
-            (
-                json!({"metadata": {"labels": {"developerspace.dev/owner": "x"}}}),
-                "written by the operator",
-            ),
+            (json!({"limitRange": [{"type": "Container", "min": {"cpu": 3}, "max": {"cpu": 2}}]}), "above"),
+            (json!({"metadata": {"labels": {"developerspace.dev/owner": "x"}}}), "written by the operator"),
             (json!({"metadata": {"labels": {"a b": "x"}}}), "is not a key"),
             (json!({"metadata": {"allowedKeys": ["a/b/*"]}}), "allowedKeys"),
         ] {

@@ -38,16 +38,10 @@ pub fn step(
         return if outlook.stage == Stage::Due { Step::Seal } else { Step::Live };
     }
     match namespace.filter(|namespace| ownership(space, namespace) == Ownership::Ours) {
-        Some(SeenNamespace {
-            terminating: Some(blocked),
-            ..
-        }) => Step::AwaitNamespace(blocked.clone()),
+        Some(SeenNamespace { terminating: Some(blocked), .. }) => Step::AwaitNamespace(blocked.clone()),
         Some(namespace) => Step::DeleteNamespace(namespace.uid.clone()),
         None => {
-            let until = gone_since(space)
-                .unwrap_or(now)
-                .checked_add_signed(retention)
-                .unwrap_or(DateTime::<Utc>::MAX_UTC);
+            let until = gone_since(space).unwrap_or(now).checked_add_signed(retention).unwrap_or(DateTime::<Utc>::MAX_UTC);
             if now >= until { Step::Forget } else { Step::Keep(until) }
         }
     }

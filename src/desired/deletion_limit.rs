@@ -51,14 +51,7 @@ mod tests {
 
     #[test]
     fn percentages_have_a_floor_and_counts_do_not() {
-        for (text, live, limit) in [
-            ("50%", 100, 50),
-            ("50%", 4, 10),
-            ("50%", 21, 10),
-            ("0%", 500, 10),
-            ("3", 500, 3),
-            ("0", 500, 0),
-        ] {
+        for (text, live, limit) in [("50%", 100, 50), ("50%", 4, 10), ("50%", 21, 10), ("0%", 500, 10), ("3", 500, 3), ("0", 500, 0)] {
             assert_eq!(text.parse::<DeletionLimit>().unwrap().of(live), limit, "{text} of {live}");
         }
         for text in ["", "%", "101%", "-1", "1.5", "ten"] {

@@ -51,33 +51,17 @@ impl Changes {
 
 /// Compares by fingerprint.
 pub fn diff(wanted: &Children, seen: &[SeenChild]) -> Changes {
-    let Children {
-        quota,
-        limits,
-        network,
-        bindings,
-    } = wanted;
-    let guards = [
-        quota.clone().map(Child::Quota),
-        limits.clone().map(Child::Limits),
-        network.clone().map(Child::Network),
-    ];
+    let Children { quota, limits, network, bindings } = wanted;
+    let guards = [quota.clone().map(Child::Quota), limits.clone().map(Child::Limits), network.clone().map(Child::Network)];
     let guards: Vec<Child> = guards.into_iter().flatten().collect();
     let bindings: Vec<Child> = bindings.iter().cloned().map(Child::Binding).collect();
-    let is_wanted = |child: &SeenChild| {
-        guards
-            .iter()
-            .chain(&bindings)
-            .any(|wanted| wanted.kind() == child.kind && wanted.name() == &*child.name)
-    };
-    let removals = seen
-        .iter()
-        .filter(|child| is_ours(child) && !is_wanted(child))
-        .map(|child| Change::Remove {
-            kind: child.kind,
-            name: child.name.to_string(),
-            uid: child.uid.to_string(),
-        });
+    let is_wanted =
+        |child: &SeenChild| guards.iter().chain(&bindings).any(|wanted| wanted.kind() == child.kind && wanted.name() == &*child.name);
+    let removals = seen.iter().filter(|child| is_ours(child) && !is_wanted(child)).map(|child| Change::Remove {
+        kind: child.kind,
+        name: child.name.to_string(),
+        uid: child.uid.to_string(),
+    });
     Changes {
         guards: guards.iter().filter_map(|child| change(child, seen)).chain(removals).collect(),
         bindings: bindings.iter().filter_map(|child| change(child, seen)).collect(),

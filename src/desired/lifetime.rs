@@ -87,13 +87,7 @@ pub fn outlook(term: &Term, now: DateTime<Utc>) -> Outlook {
     let future_renewal = term.renewed_at.filter(|at| *at > now);
     let anchor = renewed.map_or(term.created, |at| at.max(term.created));
     let Some(nominal) = nominal(term, anchor) else {
-        return Outlook {
-            anchor,
-            nominal: None,
-            expires_at: None,
-            stage: Stage::Calm,
-            wake: future_renewal,
-        };
+        return Outlook { anchor, nominal: None, expires_at: None, stage: Stage::Calm, wake: future_renewal };
     };
     let notice = Notice::of(term, anchor, nominal);
     let expires_at = notice.as_ref().map_or(nominal, |notice| notice.move_expiry(nominal, now));
@@ -104,13 +98,7 @@ pub fn outlook(term: &Term, now: DateTime<Utc>) -> Outlook {
     };
     let edges = notice.iter().flat_map(|notice| notice.edges.iter().map(|edge| edge.at));
     let wake = edges.chain([expires_at]).chain(future_renewal).filter(|at| *at > now).min();
-    Outlook {
-        anchor,
-        nominal: Some(nominal),
-        expires_at: Some(expires_at),
-        stage,
-        wake,
-    }
+    Outlook { anchor, nominal: Some(nominal), expires_at: Some(expires_at), stage, wake }
 }
 
 fn nominal(term: &Term, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -152,30 +140,17 @@ impl Notice {
         // An absolute end before the renewal leaves no time after the anchor: count from creation then.
         let from = if anchor < nominal { anchor } else { term.created };
         let length = shortest.min(nominal - from).max(TimeDelta::zero());
-        let last = Edge {
-            before: shortest,
-            at: nominal - length,
-        };
+        let last = Edge { before: shortest, at: nominal - length };
         let mut edges: Vec<Edge> = term
             .warn_before
             .iter()
-            .filter_map(|before| {
-                Some(Edge {
-                    before: *before,
-                    at: nominal.checked_sub_signed(*before)?,
-                })
-            })
+            .filter_map(|before| Some(Edge { before: *before, at: nominal.checked_sub_signed(*before)? }))
             .filter(|edge| edge.at >= from && edge.before > shortest)
             .collect();
         edges.push(last);
         edges.sort_by_key(|edge| edge.at);
         let given = term.last_warning.filter(|given| given.expires_at == nominal);
-        Some(Self {
-            edges,
-            last,
-            length,
-            given,
-        })
+        Some(Self { edges, last, length, given })
     }
 
     fn last_is_given(&self) -> Option<&Given> {
@@ -183,14 +158,8 @@ impl Notice {
     }
 
     fn move_expiry(&self, nominal: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
-        let given_at = self
-            .last_is_given()
-            .map_or_else(|| ceil_second(now).max(self.last.at), |given| given.at);
-        if given_at - self.last.at <= WARNING_TOLERANCE {
-            nominal
-        } else {
-            representable(saturating_add(given_at, self.length))
-        }
+        let given_at = self.last_is_given().map_or_else(|| ceil_second(now).max(self.last.at), |given| given.at);
+        if given_at - self.last.at <= WARNING_TOLERANCE { nominal } else { representable(saturating_add(given_at, self.length)) }
     }
 
     fn stage(&self, expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Stage {
@@ -247,27 +216,15 @@ mod tests {
     }
 
     fn warned(before: i64, given: i64, of: i64) -> Option<Given> {
-        Some(Given {
-            at: at(given),
-            before: s(before),
-            expires_at: at(of),
-        })
+        Some(Given { at: at(given), before: s(before), expires_at: at(of) })
     }
 
     #[test]
     fn a_life_in_order() {
         let mut term = term();
-        for (now, stage, wake) in [
-            (1000, Stage::Calm, 1070),
-            (1069, Stage::Calm, 1070),
-            (1070, Stage::Warn(s(30)), 1090),
-        ] {
+        for (now, stage, wake) in [(1000, Stage::Calm, 1070), (1069, Stage::Calm, 1070), (1070, Stage::Warn(s(30)), 1090)] {
             let outlook = outlook(&term, at(now));
-            assert_eq!(
-                (outlook.stage, outlook.wake, outlook.expires_at),
-                (stage, Some(at(wake)), Some(at(1100))),
-                "at {now}"
-            );
+            assert_eq!((outlook.stage, outlook.wake, outlook.expires_at), (stage, Some(at(wake)), Some(at(1100))), "at {now}");
         }
         term.last_warning = warned(30, 1070, 1100);
         assert_eq!(outlook(&term, at(1080)).stage, Stage::Warned(s(30)));
@@ -280,10 +237,7 @@ mod tests {
 
     #[test]
     fn one_millisecond_before_is_not_due() {
-        let term = Term {
-            warn_before: vec![],
-            ..term()
-        };
+        let term = Term { warn_before: vec![], ..term() };
         assert_eq!(outlook(&term, at(1100) - TimeDelta::milliseconds(1)).stage, Stage::Calm);
         assert_eq!(outlook(&term, at(1100)).stage, Stage::Due);
     }
@@ -292,34 +246,22 @@ mod tests {
     fn unwarned_expiry_moves_by_the_notice() {
         let away = outlook(&term(), at(5000));
         assert_eq!((away.stage, away.expires_at), (Stage::Warn(s(10)), Some(at(5010))));
-        let told = Term {
-            last_warning: warned(10, 5000, 1100),
-            ..term()
-        };
+        let told = Term { last_warning: warned(10, 5000, 1100), ..term() };
         assert_eq!(outlook(&told, at(5009)).stage, Stage::Warned(s(10)));
         assert_eq!(outlook(&told, at(5010)).stage, Stage::Due);
     }
 
     #[test]
     fn a_warning_within_the_tolerance_moves_nothing() {
-        let told = Term {
-            last_warning: warned(10, 1099, 1100),
-            ..term()
-        };
+        let told = Term { last_warning: warned(10, 1099, 1100), ..term() };
         assert_eq!(outlook(&told, at(1100)).stage, Stage::Due);
-        let late = Term {
-            last_warning: warned(10, 1101, 1100),
-            ..term()
-        };
+        let late = Term { last_warning: warned(10, 1101, 1100), ..term() };
         assert_eq!(outlook(&late, at(1110)).expires_at, Some(at(1111)));
     }
 
     #[test]
     fn ttl_shorter_than_every_edge_is_warned_at_creation() {
-        let mut term = Term {
-            end: End::Ttl(s(5)),
-            ..term()
-        };
+        let mut term = Term { end: End::Ttl(s(5)), ..term() };
         assert_eq!(outlook(&term, at(1000)).stage, Stage::Warn(s(10)));
         term.last_warning = warned(10, 1001, 1005);
         let outlook = outlook(&term, at(1005));
@@ -328,60 +270,20 @@ mod tests {
 
     #[test]
     fn renewal_rearms_and_a_future_one_waits() {
-        let told = Term {
-            last_warning: warned(10, 1090, 1100),
-            renewed_at: Some(at(1095)),
-            ..term()
-        };
+        let told = Term { last_warning: warned(10, 1090, 1100), renewed_at: Some(at(1095)), ..term() };
         let after = outlook(&told, at(1096));
-        assert_eq!(
-            (after.stage, after.expires_at, after.anchor),
-            (Stage::Calm, Some(at(1195)), at(1095))
-        );
-        let before = outlook(
-            &Term {
-                renewed_at: Some(at(1050)),
-                ..term()
-            },
-            at(1040),
-        );
+        assert_eq!((after.stage, after.expires_at, after.anchor), (Stage::Calm, Some(at(1195)), at(1095)));
+        let before = outlook(&Term { renewed_at: Some(at(1050)), ..term() }, at(1040));
         assert_eq!((before.expires_at, before.wake), (Some(at(1100)), Some(at(1050))));
     }
 
     #[test]
     fn ceilings_cap_every_end() {
-        let capped = Term {
-            max_lifetime: Some(s(50)),
-            ..term()
-        };
+        let capped = Term { max_lifetime: Some(s(50)), ..term() };
         assert_eq!(outlook(&capped, at(1000)).expires_at, Some(at(1050)));
-        assert_eq!(
-            outlook(
-                &Term {
-                    end: End::Never,
-                    ..capped.clone()
-                },
-                at(1000)
-            )
-            .expires_at,
-            Some(at(1050))
-        );
-        assert_eq!(
-            outlook(
-                &Term {
-                    renewed_at: Some(at(1040)),
-                    ..capped
-                },
-                at(1040)
-            )
-            .expires_at,
-            Some(at(1050))
-        );
-        let at_end = Term {
-            end: End::At(at(9000)),
-            max_ttl: Some(s(60)),
-            ..term()
-        };
+        assert_eq!(outlook(&Term { end: End::Never, ..capped.clone() }, at(1000)).expires_at, Some(at(1050)));
+        assert_eq!(outlook(&Term { renewed_at: Some(at(1040)), ..capped }, at(1040)).expires_at, Some(at(1050)));
+        let at_end = Term { end: End::At(at(9000)), max_ttl: Some(s(60)), ..term() };
         assert_eq!(outlook(&at_end, at(1000)).expires_at, Some(at(1060)));
     }
 
@@ -395,14 +297,8 @@ mod tests {
 
     #[test]
     fn an_absurd_end_is_still_a_date() {
-        let far = Term {
-            end: End::At(DateTime::<Utc>::MAX_UTC),
-            ..term()
-        };
-        assert_eq!(
-            outlook(&far, at(1000)).expires_at.map(crate::api::time::rfc3339),
-            Some("9999-12-31T23:59:59Z".into())
-        );
+        let far = Term { end: End::At(DateTime::<Utc>::MAX_UTC), ..term() };
+        assert_eq!(outlook(&far, at(1000)).expires_at.map(crate::api::time::rfc3339), Some("9999-12-31T23:59:59Z".into()));
     }
 
     prop_compose! {

@@ -9,10 +9,13 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::{LimitRange, LimitRangeItem as K8sItem, LimitRangeSpec};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{children::child_metadata, quota::Hard};
-use crate::api::{LimitRangeItem, LimitType, names, quantity::Quantity};
+use crate::api::{
+    LimitRangeItem, LimitType, names,
+    quantity::{Quantity, Value},
+};
 
 type List = BTreeMap<String, Quantity>;
 
@@ -23,21 +26,12 @@ const FALLBACK: [(&str, &str, &str); 2] = [("cpu", "100m", "500m"), ("memory", "
 pub(super) fn build(items: &[LimitRangeItem], labels: &BTreeMap<String, String>) -> Option<LimitRange> {
     (!items.is_empty()).then(|| LimitRange {
         metadata: child_metadata(names::CHILD, labels),
-        spec: Some(LimitRangeSpec {
-            limits: items.iter().map(to_k8s).collect(),
-        }),
+        spec: Some(LimitRangeSpec { limits: items.iter().map(to_k8s).collect() }),
     })
 }
 
 fn to_k8s(item: &LimitRangeItem) -> K8sItem {
-    let LimitRangeItem {
-        type_,
-        default,
-        default_request,
-        max,
-        min,
-        max_limit_request_ratio,
-    } = item;
+    let LimitRangeItem { type_, default, default_request, max, min, max_limit_request_ratio } = item;
     let list = |list: &List| (!list.is_empty()).then(|| list.iter().map(|(key, value)| (key.clone(), value.into())).collect());
     K8sItem {
         type_: type_name(*type_).to_owned(),
@@ -50,47 +44,29 @@ fn to_k8s(item: &LimitRangeItem) -> K8sItem {
 }
 
 /// (content, identity) for comparison: quantities by value, empty maps as none.
-pub(super) fn comparable(limits: &LimitRange) -> (Value, Value) {
+pub(super) fn comparable(limits: &LimitRange) -> (serde_json::Value, serde_json::Value) {
     let items = limits.spec.iter().flat_map(|spec| &spec.limits).map(|item| {
-        let K8sItem {
-            type_,
-            default,
-            default_request,
-            max,
-            min,
-            max_limit_request_ratio,
-        } = item;
-        let lists = [default, default_request, max, min, max_limit_request_ratio].map(|list| {
-            list.iter()
-                .flatten()
-                .map(|(key, value)| (key.clone(), Quantity::from(value).key()))
-                .collect::<BTreeMap<_, _>>()
-        });
+        let K8sItem { type_, default, default_request, max, min, max_limit_request_ratio } = item;
+        let lists = [default, default_request, max, min, max_limit_request_ratio]
+            .map(|list| list.iter().flatten().map(|(key, value)| (key.clone(), Quantity::from(value).key())).collect::<BTreeMap<_, _>>());
         json!([type_, lists])
     });
-    (items.collect(), Value::Null)
+    (items.collect(), serde_json::Value::Null)
 }
 
 /// `items` completed and checked against `hard`; the error is a sentence.
 pub fn complete(items: &[LimitRangeItem], hard: &Hard) -> Result<Vec<LimitRangeItem>, String> {
     let mut types = BTreeSet::new();
     if let Some(twice) = items.iter().find(|item| !types.insert(type_name(item.type_))) {
-        return Err(format!(
-            "limitRange has two items of type {}: join them into one",
-            type_name(twice.type_)
-        ));
+        return Err(format!("limitRange has two items of type {}: join them into one", type_name(twice.type_)));
     }
     let mut items = items.to_vec();
     fill_in(&mut items, hard);
-    items
-        .iter_mut()
-        .filter(|item| item.type_ == LimitType::Container)
-        .for_each(default_as_the_server_does);
+    // Before and after: a sentence is about what was written, if that is where the mistake is.
     items.iter().try_for_each(check)?;
-    items
-        .iter()
-        .filter(|item| item.type_ == LimitType::Container)
-        .try_for_each(|item| check_admission(item, hard))?;
+    items.iter_mut().filter(|item| item.type_ == LimitType::Container).for_each(default_as_the_server_does);
+    items.iter().try_for_each(check)?;
+    items.iter().filter(|item| item.type_ == LimitType::Container).try_for_each(|item| check_admission(item, hard))?;
     Ok(items)
 }
 
@@ -124,8 +100,7 @@ fn fill_in(items: &mut Vec<LimitRangeItem>, hard: &Hard) {
             if wants_request && !request_given && !limit_given {
                 let ceiling = [quota_of(hard, "requests", resource), item.default.get(resource)];
                 let fitting = at_least(request.into(), item.min.get(resource).into_iter());
-                item.default_request
-                    .insert(resource.into(), at_most(fitting, ceiling.into_iter().flatten()));
+                item.default_request.insert(resource.into(), at_most(fitting, ceiling.into_iter().flatten()));
             }
         }
     }
@@ -133,28 +108,15 @@ fn fill_in(items: &mut Vec<LimitRangeItem>, hard: &Hard) {
 
 /// The hard limit on requests or limits of a resource; a bare `cpu` in a quota means requests.
 fn quota_of<'a>(hard: &'a Hard, what: &str, resource: &str) -> Option<&'a Quantity> {
-    hard.get(&format!("{what}.{resource}"))
-        .or_else(|| hard.get(resource).filter(|_| what == "requests"))
+    hard.get(&format!("{what}.{resource}")).or_else(|| hard.get(resource).filter(|_| what == "requests"))
 }
 
 fn at_most<'a>(value: Quantity, ceilings: impl Iterator<Item = &'a Quantity>) -> Quantity {
-    ceilings.fold(value, |low, ceiling| {
-        if ceiling.compare(&low) == Some(Ordering::Less) {
-            ceiling.clone()
-        } else {
-            low
-        }
-    })
+    ceilings.fold(value, |low, ceiling| if ceiling.compare(&low) == Some(Ordering::Less) { ceiling.clone() } else { low })
 }
 
 fn at_least<'a>(value: Quantity, floors: impl Iterator<Item = &'a Quantity>) -> Quantity {
-    floors.fold(value, |high, floor| {
-        if floor.compare(&high) == Some(Ordering::Greater) {
-            floor.clone()
-        } else {
-            high
-        }
-    })
+    floors.fold(value, |high, floor| if floor.compare(&high) == Some(Ordering::Greater) { floor.clone() } else { high })
 }
 
 /// `SetDefaults_LimitRangeItem` of `k8s.io/kubernetes/pkg/apis/core/v1`, so that what is stored equals what was sent.
@@ -171,14 +133,7 @@ fn default_as_the_server_does(item: &mut LimitRangeItem) {
 
 /// What `ValidateLimitRange` of `k8s.io/kubernetes/pkg/apis/core/validation` asks of one item.
 fn check(item: &LimitRangeItem) -> Result<(), String> {
-    let LimitRangeItem {
-        type_,
-        default,
-        default_request,
-        max,
-        min,
-        max_limit_request_ratio,
-    } = item;
+    let LimitRangeItem { type_, default, default_request, max, min, max_limit_request_ratio } = item;
     let name = type_name(*type_);
     let lists = [
         ("min", min),
@@ -187,23 +142,15 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
         ("max", max),
         ("maxLimitRequestRatio", max_limit_request_ratio),
     ];
-    for (field, key, value) in lists
-        .iter()
-        .flat_map(|(field, list)| list.iter().map(move |(key, value)| (field, key, value)))
-    {
-        if value.value().is_none_or(|value| value.is_negative()) {
-            return Err(format!(
-                "limitRange {name} {field} {key}: {:?} is not a quantity of zero or more",
-                value.0
-            ));
+    for (field, key, value) in lists.iter().flat_map(|(field, list)| list.iter().map(move |(key, value)| (field, key, value))) {
+        if value.value().is_none_or(Value::is_negative) {
+            return Err(format!("limitRange {name} {field} {key}: {:?} is not a quantity of zero or more", value.0));
         }
         if *field == "maxLimitRequestRatio" && value.compare(&"1".into()) == Some(Ordering::Less) {
             return Err(format!("limitRange {name} {field} {key}: {} is below 1", value.0));
         }
         if !names::is_qualified_key(key) {
-            return Err(format!(
-                "limitRange {name} {field}: {key:?} is not the name of a resource, for example cpu or memory"
-            ));
+            return Err(format!("limitRange {name} {field}: {key:?} is not the name of a resource, for example cpu or memory"));
         }
     }
     if *type_ == LimitType::Pod && !(default.is_empty() && default_request.is_empty()) {
@@ -219,10 +166,7 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
                 .filter_map(|(key, value)| Some((key, value, high.get(key)?)))
                 .find(|(_, value, ceiling)| value.compare(ceiling) == Some(Ordering::Greater))
             {
-                return Err(format!(
-                    "limitRange {name} {key}: {low_field} {} is above {high_field} {}",
-                    value.0, ceiling.0
-                ));
+                return Err(format!("limitRange {name} {key}: {low_field} {} is above {high_field} {}", value.0, ceiling.0));
             }
         }
     }
@@ -231,10 +175,7 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
 
 /// A container that names nothing must fit into an empty namespace.
 fn check_admission(item: &LimitRangeItem, hard: &Hard) -> Result<(), String> {
-    for (field, list, what) in [
-        ("default", &item.default, "limits"),
-        ("defaultRequest", &item.default_request, "requests"),
-    ] {
+    for (field, list, what) in [("default", &item.default, "limits"), ("defaultRequest", &item.default_request, "requests")] {
         for (resource, value) in list {
             if let Some(quota) = quota_of(hard, what, resource).filter(|quota| value.compare(quota) == Some(Ordering::Greater)) {
                 return Err(format!(
@@ -259,11 +200,11 @@ fn type_name(type_: LimitType) -> &'static str {
 mod tests {
     use super::*;
 
-    fn item(json: Value) -> LimitRangeItem {
+    fn item(json: serde_json::Value) -> LimitRangeItem {
         serde_json::from_value(json).unwrap()
     }
 
-    fn hard(json: Value) -> Hard {
+    fn hard(json: serde_json::Value) -> Hard {
         serde_json::from_value(json).unwrap()
     }
 
@@ -297,11 +238,7 @@ mod tests {
     #[test]
     fn contradictions_are_refused_with_a_sentence() {
         for (items, quota, says) in [
-            (
-                json!([{"type": "Container", "default": {"cpu": "4"}, "max": {"cpu": "2"}}]),
-                json!({}),
-                "default 4 is above max 2",
-            ),
+            (json!([{"type": "Container", "default": {"cpu": "4"}, "max": {"cpu": "2"}}]), json!({}), "default 4 is above max 2"),
             (
                 json!([{"type": "Container", "min": {"cpu": "2"}, "defaultRequest": {"cpu": "1"}}]),
                 json!({}),
@@ -312,22 +249,10 @@ mod tests {
                 json!({"limits.memory": "1Gi"}),
                 "no plain pod would be admitted",
             ),
-            (
-                json!([{"type": "Pod", "default": {"cpu": "1"}}]),
-                json!({}),
-                "are for type Container",
-            ),
+            (json!([{"type": "Pod", "default": {"cpu": "1"}}]), json!({}), "are for type Container"),
             (json!([{"type": "Pod"}, {"type": "Pod"}]), json!({}), "two items of type Pod"),
-            (
-                json!([{"type": "PersistentVolumeClaim", "max": {"cpu": "1"}}]),
-                json!({}),
-                "needs min or max of storage",
-            ),
-            (
-                json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "0.5"}}]),
-                json!({}),
-                "below 1",
-            ),
+            (json!([{"type": "PersistentVolumeClaim", "max": {"cpu": "1"}}]), json!({}), "needs min or max of storage"),
+            (json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "0.5"}}]), json!({}), "below 1"),
         ] {
             let items: Vec<LimitRangeItem> = serde_json::from_value(items).unwrap();
             let error = complete(&items, &hard(quota)).unwrap_err();

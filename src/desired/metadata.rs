@@ -49,20 +49,13 @@ impl SeenMetadata {
             ours: owned.has(which, key),
         };
         let labels = object.labels.iter().flatten().map(|(key, value)| entry(Which::Labels, key, value));
-        let annotations = object
-            .annotations
-            .iter()
-            .flatten()
-            .map(|(key, value)| entry(Which::Annotations, key, value));
+        let annotations = object.annotations.iter().flatten().map(|(key, value)| entry(Which::Annotations, key, value));
         Self(labels.chain(annotations).collect())
     }
 
     /// Whether all that is wanted is there, and nothing of ours that is not wanted.
     pub fn matches(&self, wanted: &Metadata) -> bool {
-        let wanted: BTreeMap<u64, u64> = wanted
-            .entries()
-            .map(|(which, key, value)| (hash(&(which, key)), hash(value)))
-            .collect();
+        let wanted: BTreeMap<u64, u64> = wanted.entries().map(|(which, key, value)| (hash(&(which, key)), hash(value))).collect();
         let present = self.0.iter().filter(|entry| wanted.get(&entry.key) == Some(&entry.value)).count();
         present == wanted.len() && self.0.iter().all(|entry| !entry.ours || wanted.contains_key(&entry.key))
     }
@@ -78,17 +71,9 @@ impl Metadata {
     pub fn patch(&self, live: &ObjectMeta) -> Value {
         let owned = Owned::of(live);
         let section = |which: Which, wanted: &BTreeMap<String, String>, present: Option<&BTreeMap<String, String>>| -> Map<String, Value> {
-            let stale = present
-                .into_iter()
-                .flatten()
-                .filter(|(key, _)| !wanted.contains_key(*key) && owned.has(which, key));
-            let fresh = wanted
-                .iter()
-                .filter(|(key, value)| present.and_then(|present| present.get(*key)) != Some(*value));
-            stale
-                .map(|(key, _)| (key.clone(), Value::Null))
-                .chain(fresh.map(|(key, value)| (key.clone(), json!(value))))
-                .collect()
+            let stale = present.into_iter().flatten().filter(|(key, _)| !wanted.contains_key(*key) && owned.has(which, key));
+            let fresh = wanted.iter().filter(|(key, value)| present.and_then(|present| present.get(*key)) != Some(*value));
+            stale.map(|(key, _)| (key.clone(), Value::Null)).chain(fresh.map(|(key, value)| (key.clone(), json!(value)))).collect()
         };
         json!({"metadata": {
             "uid": live.uid,
@@ -102,11 +87,7 @@ impl Metadata {
         let prefixed = |key: &str| key.starts_with("developerspace.dev/");
         let mut patch = Self::default().patch(live);
         for (section, present) in [("labels", &live.labels), ("annotations", &live.annotations)] {
-            for key in present
-                .iter()
-                .flat_map(|map| map.keys())
-                .filter(|key| prefixed(key) || *key == names::LABEL_MANAGED_BY)
-            {
+            for key in present.iter().flat_map(|map| map.keys()).filter(|key| prefixed(key) || *key == names::LABEL_MANAGED_BY) {
                 patch["metadata"][section][key.as_str()] = Value::Null;
             }
         }
@@ -119,16 +100,8 @@ struct Owned<'a>(Vec<&'a Value>);
 
 impl<'a> Owned<'a> {
     fn of(object: &'a ObjectMeta) -> Self {
-        let ours = object
-            .managed_fields
-            .iter()
-            .flatten()
-            .filter(|entry| entry.manager.as_deref() == Some(names::FIELD_MANAGER));
-        Self(
-            ours.filter_map(|entry| entry.fields_v1.as_ref())
-                .filter_map(|fields| fields.0.get("f:metadata"))
-                .collect(),
-        )
+        let ours = object.managed_fields.iter().flatten().filter(|entry| entry.manager.as_deref() == Some(names::FIELD_MANAGER));
+        Self(ours.filter_map(|entry| entry.fields_v1.as_ref()).filter_map(|fields| fields.0.get("f:metadata")).collect())
     }
 
     fn has(&self, which: Which, key: &str) -> bool {
@@ -137,9 +110,7 @@ impl<'a> Owned<'a> {
             Which::Annotations => "f:annotations",
         };
         let key = format!("f:{key}");
-        self.0
-            .iter()
-            .any(|metadata| metadata.get(section).is_some_and(|section| section.get(&key).is_some()))
+        self.0.iter().any(|metadata| metadata.get(section).is_some_and(|section| section.get(&key).is_some()))
     }
 }
 
@@ -152,10 +123,7 @@ mod tests {
     }
 
     fn wanted() -> Metadata {
-        Metadata {
-            labels: [("team".into(), "payments".into())].into(),
-            annotations: [("mail".into(), "p@example.com".into())].into(),
-        }
+        Metadata { labels: [("team".into(), "payments".into())].into(), annotations: [("mail".into(), "p@example.com".into())].into() }
     }
 
     /// We own team, tier and mail; somebody else owns colour.
@@ -172,10 +140,7 @@ mod tests {
     #[test]
     fn a_stale_key_of_ours_is_found_and_removed_while_others_stay() {
         assert!(!SeenMetadata::of(&seen()).matches(&wanted()));
-        assert_eq!(
-            wanted().patch(&seen()),
-            json!({"metadata": {"uid": "u1", "labels": {"tier": null}, "annotations": {}}})
-        );
+        assert_eq!(wanted().patch(&seen()), json!({"metadata": {"uid": "u1", "labels": {"tier": null}, "annotations": {}}}));
         let mut clean = seen();
         clean.labels.as_mut().unwrap().remove("tier");
         assert!(SeenMetadata::of(&clean).matches(&wanted()));
@@ -201,10 +166,7 @@ mod tests {
         let mut object = seen();
         object.labels.as_mut().unwrap().insert(names::LABEL_SPACE.into(), "x".into());
         let patch = Metadata::release(&object);
-        assert_eq!(
-            patch["metadata"]["labels"],
-            json!({"team": null, "tier": null, "developerspace.dev/space": null})
-        );
+        assert_eq!(patch["metadata"]["labels"], json!({"team": null, "tier": null, "developerspace.dev/space": null}));
         assert_eq!(patch["metadata"]["annotations"], json!({"mail": null}));
     }
 }

@@ -43,10 +43,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with that reason and sentence.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-        }
+        Self { reason, message: message.into() }
     }
 }
 

@@ -53,11 +53,7 @@ pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
     if made_for && seen.created + CREATION_SKEW >= super::term::created(space) {
         return Ownership::Ours;
     }
-    if seen.adopt.is_some() && seen.adopt == space.metadata.name {
-        Ownership::Offered
-    } else {
-        Ownership::Foreign
-    }
+    if seen.adopt.is_some() && seen.adopt == space.metadata.name { Ownership::Offered } else { Ownership::Foreign }
 }
 
 /// Labels and annotations of the namespace of `space`.
@@ -79,13 +75,7 @@ pub(super) fn metadata(space: &DeveloperSpace, resolved: &Resolved, expires_at: 
 }
 
 fn own_annotations(space: &DeveloperSpace, contact: &Contact, expires_at: Option<DateTime<Utc>>) -> BTreeMap<String, String> {
-    let Contact {
-        team,
-        email,
-        chat,
-        url,
-        cost_center: _,
-    } = contact;
+    let Contact { team, email, chat, url, cost_center: _ } = contact;
     let optional = [
         (names::ANNOTATION_CONTACT_TEAM, team.clone()),
         (names::ANNOTATION_CONTACT_EMAIL, email.clone()),
@@ -98,10 +88,7 @@ fn own_annotations(space: &DeveloperSpace, contact: &Contact, expires_at: Option
         (names::ANNOTATION_OWNER, Some(space.spec.owner.to_string())),
         (names::ANNOTATION_OPENSHIFT_REQUESTER, Some(space.spec.owner.name.clone())),
     ];
-    optional
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-        .collect()
+    optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }
 
 fn pod_security(levels: Option<PodSecurity>) -> BTreeMap<String, String> {
@@ -112,8 +99,5 @@ fn pod_security(levels: Option<PodSecurity>) -> BTreeMap<String, String> {
         PodSecurityLevel::Restricted => "restricted",
     };
     let modes = [("enforce", enforce), ("audit", audit), ("warn", warn)];
-    modes
-        .into_iter()
-        .filter_map(|(mode, level)| Some((format!("{}{mode}", names::POD_SECURITY_PREFIX), name(level?).to_owned())))
-        .collect()
+    modes.into_iter().filter_map(|(mode, level)| Some((format!("{}{mode}", names::POD_SECURITY_PREFIX), name(level?).to_owned()))).collect()
 }

@@ -13,19 +13,11 @@ use crate::api::{Isolation, Network, names};
 
 /// Ingress from the namespace itself and from the class's exceptions; none with `isolation: None`. Egress is left open.
 pub(super) fn build(network: &Network, labels: &BTreeMap<String, String>) -> Option<NetworkPolicy> {
-    let Network {
-        isolation,
-        enforced: _,
-        allow_from_namespaces,
-    } = network;
-    let itself = NetworkPolicyPeer {
-        pod_selector: Some(LabelSelector::default()),
-        ..NetworkPolicyPeer::default()
-    };
-    let others = allow_from_namespaces.iter().map(|selector| NetworkPolicyPeer {
-        namespace_selector: Some(selector.clone()),
-        ..NetworkPolicyPeer::default()
-    });
+    let Network { isolation, enforced: _, allow_from_namespaces } = network;
+    let itself = NetworkPolicyPeer { pod_selector: Some(LabelSelector::default()), ..NetworkPolicyPeer::default() };
+    let others = allow_from_namespaces
+        .iter()
+        .map(|selector| NetworkPolicyPeer { namespace_selector: Some(selector.clone()), ..NetworkPolicyPeer::default() });
     match isolation {
         Isolation::None => None,
         Isolation::Namespace => Some(NetworkPolicy {
@@ -33,10 +25,7 @@ pub(super) fn build(network: &Network, labels: &BTreeMap<String, String>) -> Opt
             spec: Some(NetworkPolicySpec {
                 pod_selector: Some(LabelSelector::default()),
                 policy_types: Some(vec!["Ingress".to_owned()]),
-                ingress: Some(vec![NetworkPolicyIngressRule {
-                    from: Some(std::iter::once(itself).chain(others).collect()),
-                    ports: None,
-                }]),
+                ingress: Some(vec![NetworkPolicyIngressRule { from: Some(std::iter::once(itself).chain(others).collect()), ports: None }]),
                 egress: None,
             }),
         }),

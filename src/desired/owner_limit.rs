@@ -33,12 +33,7 @@ mod tests {
     use super::*;
 
     fn claim(uid: &str, created: i64, admitted: bool) -> Claim {
-        Claim {
-            uid: uid.into(),
-            name: format!("space-{uid}"),
-            created: DateTime::from_timestamp(created, 0).unwrap(),
-            admitted,
-        }
+        Claim { uid: uid.into(), name: format!("space-{uid}"), created: DateTime::from_timestamp(created, 0).unwrap(), admitted }
     }
 
     #[test]

@@ -61,23 +61,11 @@ pub(super) fn build(hard: &Hard, labels: &BTreeMap<String, String>) -> Option<Re
 
 /// (content, identity) for comparison: quantities by value, as the server rewrites them; scopes are immutable.
 pub(super) fn comparable(quota: &ResourceQuota) -> (Value, Value) {
-    let Some(ResourceQuotaSpec {
-        hard,
-        scope_selector,
-        scopes,
-    }) = &quota.spec
-    else {
+    let Some(ResourceQuotaSpec { hard, scope_selector, scopes }) = &quota.spec else {
         return (Value::Null, Value::Null);
     };
-    let hard: BTreeMap<&String, String> = hard
-        .iter()
-        .flatten()
-        .map(|(key, value)| (key, Quantity::from(value).key()))
-        .collect();
-    (
-        json!(hard),
-        json!([scope_selector, scopes.as_ref().filter(|scopes| !scopes.is_empty())]),
-    )
+    let hard: BTreeMap<&String, String> = hard.iter().flatten().map(|(key, value)| (key, Quantity::from(value).key())).collect();
+    (json!(hard), json!([scope_selector, scopes.as_ref().filter(|scopes| !scopes.is_empty())]))
 }
 
 /// The class's limits with the space's overrides, each within the class's ceiling.
@@ -88,16 +76,11 @@ pub fn merge(class: Option<&ClassQuota>, overrides: &Hard) -> Result<Hard, Refus
     for (key, value) in overrides {
         let exceeds = |sentence: String| Refusal::new(Reason::QuotaExceedsClass, format!("spec.quota {key}: {sentence}"));
         let Some(ceiling) = class.max.get(key).or_else(|| class.hard.get(key)) else {
-            return Err(exceeds(
-                "the class has no such limit: leave it out, or ask for a class that has it".into(),
-            ));
+            return Err(exceeds("the class has no such limit: leave it out, or ask for a class that has it".into()));
         };
         check(key, value).map_err(|sentence| Refusal::new(Reason::InvalidSpec, format!("spec.quota {sentence}")))?;
         if value.compare(ceiling).is_none_or(std::cmp::Ordering::is_gt) {
-            return Err(exceeds(format!(
-                "{} is above the class's maximum of {}: ask for {} or less",
-                value.0, ceiling.0, ceiling.0
-            )));
+            return Err(exceeds(format!("{} is above the class's maximum of {}: ask for {} or less", value.0, ceiling.0, ceiling.0)));
         }
         hard.insert(key.clone(), value.clone());
     }
@@ -108,7 +91,8 @@ pub fn merge(class: Option<&ClassQuota>, overrides: &Hard) -> Result<Hard, Refus
 pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
     let huge = |name: &str| name.starts_with("hugepages-");
     let known = STANDARD.contains(&key) || huge(key) || key.strip_prefix("requests.").is_some_and(huge);
-    if !known && !(key.contains('/') && names::is_qualified_key(key)) {
+    let qualified = key.contains('/') && names::is_qualified_key(key);
+    if !known && !qualified {
         return Err(format!(
             "{key}: not a resource that a quota can limit; for example requests.cpu, limits.memory, pods or count/deployments.apps"
         ));
@@ -136,15 +120,8 @@ pub fn check_class(quota: &ClassQuota) -> Result<(), String> {
         }
     }
     for (key, max) in &quota.max {
-        if let Some(hard) = quota
-            .hard
-            .get(key)
-            .filter(|hard| hard.compare(max).is_none_or(std::cmp::Ordering::is_gt))
-        {
-            return Err(format!(
-                "quota.max {key}: {} is below quota.hard's {}: raise the one or lower the other",
-                max.0, hard.0
-            ));
+        if let Some(hard) = quota.hard.get(key).filter(|hard| hard.compare(max).is_none_or(std::cmp::Ordering::is_gt)) {
+            return Err(format!("quota.max {key}: {} is below quota.hard's {}: raise the one or lower the other", max.0, hard.0));
         }
     }
     Ok(())
@@ -155,25 +132,16 @@ mod tests {
     use super::*;
 
     fn hard(pairs: &[(&str, &str)]) -> Hard {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), Quantity::from(*value)))
-            .collect()
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), Quantity::from(*value))).collect()
     }
 
     fn class() -> ClassQuota {
-        ClassQuota {
-            hard: hard(&[("requests.cpu", "10"), ("pods", "20")]),
-            max: hard(&[("requests.cpu", "20")]),
-        }
+        ClassQuota { hard: hard(&[("requests.cpu", "10"), ("pods", "20")]), max: hard(&[("requests.cpu", "20")]) }
     }
 
     #[test]
     fn overrides_stay_under_the_ceiling() {
-        assert_eq!(
-            merge(Some(&class()), &hard(&[("requests.cpu", "19500m")])),
-            Ok(hard(&[("requests.cpu", "19500m"), ("pods", "20")]))
-        );
+        assert_eq!(merge(Some(&class()), &hard(&[("requests.cpu", "19500m")])), Ok(hard(&[("requests.cpu", "19500m"), ("pods", "20")])));
         for (key, value, reason) in [
             ("requests.cpu", "20001m", Reason::QuotaExceedsClass),
             ("pods", "21", Reason::QuotaExceedsClass),

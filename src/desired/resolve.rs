@@ -34,19 +34,12 @@ pub struct Resolved {
 /// Judges `space` under `class`. Nothing of an invalid spec is carried out.
 pub fn resolve(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec) -> Result<Resolved, Refusal> {
     let invalid = |message: String| Refusal::new(Reason::InvalidSpec, message);
-    class::check(class).map_err(|problem| {
-        invalid(format!(
-            "SpaceClass {class_name} is not accepted, and its administrator must mend it: {problem}"
-        ))
-    })?;
+    class::check(class)
+        .map_err(|problem| invalid(format!("SpaceClass {class_name} is not accepted, and its administrator must mend it: {problem}")))?;
     check_keys(space, class.metadata.as_ref())?;
     let roles = role_bindings::roles(&space.spec, class)?;
     let quota = quota::merge(class.quota.as_ref(), &space.spec.quota)?;
-    let items = if space.spec.limit_range.is_empty() {
-        &class.limit_range
-    } else {
-        &space.spec.limit_range
-    };
+    let items = if space.spec.limit_range.is_empty() { &class.limit_range } else { &space.spec.limit_range };
     let limits = complete(items, &quota).map_err(|problem| invalid(format!("spec.{problem}")))?;
     Ok(Resolved {
         class_name: class_name.to_owned(),
@@ -77,22 +70,14 @@ fn check_keys(space: &DeveloperSpace, metadata: Option<&ClassMetadata>) -> Resul
                 return Err(refuse("not a key; write for example example.com/tier"));
             }
             if class::is_reserved(key) || key == names::LABEL_MANAGED_BY {
-                return Err(refuse(
-                    "this key belongs to Kubernetes, to the platform or to this operator and cannot be set by a space",
-                ));
+                return Err(refuse("this key belongs to Kubernetes, to the platform or to this operator and cannot be set by a space"));
             }
             if !allowed.iter().any(|pattern| names::matches_pattern(pattern, key)) {
-                let choice = if allowed.is_empty() {
-                    "none".to_owned()
-                } else {
-                    allowed.join(", ")
-                };
+                let choice = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
                 return Err(refuse(&format!("the class does not allow this key; it allows {choice}")));
             }
             if field == "labels" && !names::is_label_value(value) {
-                return Err(refuse(
-                    "the value is not a label value: at most 63 letters, digits, dashes, dots and underscores",
-                ));
+                return Err(refuse("the value is not a label value: at most 63 letters, digits, dashes, dots and underscores"));
             }
         }
     }

@@ -30,19 +30,12 @@ pub fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> Result<Roles
             } else {
                 format!("choose one of {}", allowed.join(", "))
             };
-            let message = format!(
-                "spec.members: role {:?} of {} is not one of the class's: {choice}",
-                member.role,
-                member.subject()
-            );
+            let message = format!("spec.members: role {:?} of {} is not one of the class's: {choice}", member.role, member.subject());
             return Err(Refusal::new(Reason::RoleNotAllowed, message));
         };
         members.insert(role.name.clone(), role.cluster_role.clone());
     }
-    Ok(Roles {
-        owner: owner_role(class).to_owned(),
-        members,
-    })
+    Ok(Roles { owner: owner_role(class).to_owned(), members })
 }
 
 /// The ClusterRole of owners: by role name if the class has one of that name, else a ClusterRole itself.
@@ -53,32 +46,18 @@ pub fn owner_role(class: &SpaceClassSpec) -> &str {
 
 /// All bindings of a space; subjects sorted and each named once.
 pub(super) fn build(space: &DeveloperSpaceSpec, resolved: &Resolved, labels: &BTreeMap<String, String>) -> Vec<RoleBinding> {
-    let owner = binding(
-        names::OWNER_BINDING.to_owned(),
-        &resolved.roles.owner,
-        [space.owner.clone()].into(),
-        labels,
-    );
+    let owner = binding(names::OWNER_BINDING, &resolved.roles.owner, [space.owner.clone()].into(), labels);
     let members = resolved.roles.members.iter().map(|(role, cluster_role)| {
-        let subjects = space
-            .members
-            .iter()
-            .filter(|member| member.role == *role)
-            .map(crate::api::Member::subject)
-            .collect();
-        binding(format!("{}{role}", names::BINDING_PREFIX), cluster_role, subjects, labels)
+        let subjects = space.members.iter().filter(|member| member.role == *role).map(crate::api::Member::subject).collect();
+        binding(&format!("{}{role}", names::BINDING_PREFIX), cluster_role, subjects, labels)
     });
     std::iter::once(owner).chain(members).collect()
 }
 
-fn binding(name: String, cluster_role: &str, subjects: BTreeSet<Subject>, labels: &BTreeMap<String, String>) -> RoleBinding {
+fn binding(name: &str, cluster_role: &str, subjects: BTreeSet<Subject>, labels: &BTreeMap<String, String>) -> RoleBinding {
     RoleBinding {
-        metadata: child_metadata(&name, labels),
-        role_ref: RoleRef {
-            api_group: Some(RBAC.to_owned()),
-            kind: "ClusterRole".to_owned(),
-            name: cluster_role.to_owned(),
-        },
+        metadata: child_metadata(name, labels),
+        role_ref: RoleRef { api_group: Some(RBAC.to_owned()), kind: "ClusterRole".to_owned(), name: cluster_role.to_owned() },
         subjects: Some(subjects.into_iter().map(subject).collect()),
     }
 }
@@ -88,31 +67,14 @@ fn subject(Subject { kind, name, namespace }: Subject) -> K8sSubject {
         SubjectKind::User | SubjectKind::Group => Some(RBAC.to_owned()),
         SubjectKind::ServiceAccount => None,
     };
-    K8sSubject {
-        api_group,
-        kind: kind.as_str().to_owned(),
-        name,
-        namespace,
-    }
+    K8sSubject { api_group, kind: kind.as_str().to_owned(), name, namespace }
 }
 
 /// (content, identity) for comparison: who is bound, and to what; a roleRef is immutable.
 pub(super) fn comparable(binding: &RoleBinding) -> (Value, Value) {
-    let subjects = binding.subjects.iter().flatten().map(
-        |K8sSubject {
-             api_group,
-             kind,
-             name,
-             namespace,
-         }| {
-            json!([
-                api_group.as_deref().unwrap_or_default(),
-                kind,
-                name,
-                namespace.as_deref().unwrap_or_default()
-            ])
-        },
-    );
+    let subjects = binding.subjects.iter().flatten().map(|K8sSubject { api_group, kind, name, namespace }| {
+        json!([api_group.as_deref().unwrap_or_default(), kind, name, namespace.as_deref().unwrap_or_default()])
+    });
     let RoleRef { api_group, kind, name } = &binding.role_ref;
     (subjects.collect(), json!([api_group, kind, name]))
 }

@@ -46,31 +46,18 @@ impl Verdict {
     /// A verdict; whether work is under way follows from the reason.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let working = !reason.is_stalled() && reason != Reason::Provisioned;
-        Self {
-            reason,
-            message: message.into(),
-            working,
-        }
+        Self { reason, message: message.into(), working }
     }
 }
 
 /// The status that says `finding`.
 pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
-    let Finding {
-        space,
-        class_name,
-        namespace,
-        outlook,
-        sealed,
-        verdict,
-    } = finding;
+    let Finding { space, class_name, namespace, outlook, sealed, verdict } = finding;
     let old = space.status.clone().unwrap_or_default();
     let warning = match (outlook.stage, outlook.nominal) {
-        (Stage::Warn(before), Some(expires_at)) if !sealed => Some(Warning {
-            at: ceil_second(now),
-            before: format_duration(before),
-            expires_at,
-        }),
+        (Stage::Warn(before), Some(expires_at)) if !sealed => {
+            Some(Warning { at: ceil_second(now), before: format_duration(before), expires_at })
+        }
         _ => old.last_warning.clone(),
     };
     let renewed = (outlook.anchor > created(space)).then_some(outlook.anchor);
@@ -91,38 +78,19 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
 }
 
 fn wanted(finding: &Finding<'_>) -> Vec<Wanted> {
-    let Finding {
-        space,
-        outlook,
-        sealed,
-        verdict,
-        ..
-    } = finding;
+    let Finding { space, outlook, sealed, verdict, .. } = finding;
     let word = verdict.reason.as_str().to_owned();
     let stalled = verdict.reason.is_stalled() && !verdict.working;
-    let say = |type_, status, reason: &str, message: &str| Wanted {
-        type_,
-        status,
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-    };
+    let say = |type_, status, reason: &str, message: &str| Wanted { type_, status, reason: reason.to_owned(), message: message.to_owned() };
     let (is_expiring, expiring) = match (outlook.stage, outlook.expires_at) {
-        (Stage::Warn(before) | Stage::Warned(before), Some(at)) if !sealed => (true, expiring_message(space, at, format_duration(before))),
+        (Stage::Warn(before) | Stage::Warned(before), Some(at)) if !sealed => (true, expiring_message(space, at, &format_duration(before))),
         _ => (false, String::new()),
     };
     let expired = match (sealed, outlook.expires_at) {
         (false, _) => String::new(),
         (true, at) => {
-            let at = space
-                .status
-                .as_ref()
-                .and_then(|status| status.expires_at)
-                .filter(|_| is_sealed(space))
-                .or(at);
-            format!(
-                "the time was up at {}; create a new DeveloperSpace to go on",
-                at.map(rfc3339).unwrap_or_default()
-            )
+            let at = space.status.as_ref().and_then(|status| status.expires_at).filter(|_| is_sealed(space)).or(at);
+            format!("the time was up at {}; create a new DeveloperSpace to go on", at.map(rfc3339).unwrap_or_default())
         }
     };
     vec![
@@ -132,24 +100,14 @@ fn wanted(finding: &Finding<'_>) -> Vec<Wanted> {
             reason: word.clone(),
             message: verdict.message.clone(),
         },
-        say(
-            types::EXPIRING,
-            is_expiring,
-            if is_expiring { "WarningGiven" } else { "NotYet" },
-            &expiring,
-        ),
+        say(types::EXPIRING, is_expiring, if is_expiring { "WarningGiven" } else { "NotYet" }, &expiring),
         say(types::EXPIRED, *sealed, if *sealed { "TimeIsUp" } else { "NotYet" }, &expired),
-        say(
-            types::RECONCILING,
-            verdict.working,
-            &word,
-            if verdict.working { &verdict.message } else { "" },
-        ),
+        say(types::RECONCILING, verdict.working, &word, if verdict.working { &verdict.message } else { "" }),
         say(types::STALLED, stalled, &word, if stalled { &verdict.message } else { "" }),
     ]
 }
 
-fn expiring_message(space: &DeveloperSpace, at: DateTime<Utc>, before: String) -> String {
+fn expiring_message(space: &DeveloperSpace, at: DateTime<Utc>, before: &str) -> String {
     let name = space.metadata.name.as_deref().unwrap_or_default();
     format!(
         "namespace {name} and everything in it is deleted at {} (warned {before} before); to renew, set spec.renewedAt to the present time",
@@ -208,33 +166,16 @@ pub fn notes(old: &DeveloperSpaceStatus, new: &DeveloperSpaceStatus) -> Vec<Note
     };
     let before = ready(old).map(|(reason, ..)| reason);
     if new.renewals > old.renewals.or(Some(0)) {
-        let until = new
-            .expires_at
-            .map_or_else(|| "for ever".to_owned(), |at| format!("until {}", rfc3339(at)));
-        notes.push(Note {
-            warning: false,
-            reason: "Renewed".into(),
-            message: format!("renewed {until}"),
-            in_namespace: false,
-        });
+        let until = new.expires_at.map_or_else(|| "for ever".to_owned(), |at| format!("until {}", rfc3339(at)));
+        notes.push(Note { warning: false, reason: "Renewed".into(), message: format!("renewed {until}"), in_namespace: false });
     }
     let expiring = conditions::find(&new.conditions, types::EXPIRING).filter(|expiring| expiring.status == "True");
     if let (true, Some(expiring)) = (new.last_warning != old.last_warning, expiring) {
-        notes.push(Note {
-            warning: true,
-            reason: "Expiring".into(),
-            message: expiring.message.clone(),
-            in_namespace: true,
-        });
+        notes.push(Note { warning: true, reason: "Expiring".into(), message: expiring.message.clone(), in_namespace: true });
     }
     if let Some((reason, message, is_ready)) = ready(new).filter(|(reason, ..)| Some(reason) != before.as_ref()) {
         let benign = ["Provisioning", "Terminating", "NamespaceTerminating"].contains(&reason.as_str());
-        notes.push(Note {
-            warning: !is_ready && !benign,
-            reason,
-            message,
-            in_namespace: false,
-        });
+        notes.push(Note { warning: !is_ready && !benign, reason, message, in_namespace: false });
     }
     notes
 }
@@ -259,28 +200,12 @@ mod tests {
 
     fn outlook(stage: Stage) -> Outlook {
         let expires_at = Some(at("2026-12-01T09:00:00Z"));
-        Outlook {
-            anchor: at("2026-11-24T09:00:00Z"),
-            nominal: expires_at,
-            expires_at,
-            stage,
-            wake: None,
-        }
+        Outlook { anchor: at("2026-11-24T09:00:00Z"), nominal: expires_at, expires_at, stage, wake: None }
     }
 
     fn finding<'a>(space: &'a DeveloperSpace, outlook: &'a Outlook, verdict: Verdict) -> Finding<'a> {
-        let namespace = Some(NamespaceRef {
-            name: "alice-payments".into(),
-            uid: "ns-1".into(),
-        });
-        Finding {
-            space,
-            class_name: Some("standard".into()),
-            namespace,
-            outlook,
-            sealed: false,
-            verdict,
-        }
+        let namespace = Some(NamespaceRef { name: "alice-payments".into(), uid: "ns-1".into() });
+        Finding { space, class_name: Some("standard".into()), namespace, outlook, sealed: false, verdict }
     }
 
     #[test]
@@ -289,10 +214,7 @@ mod tests {
         let verdict = Verdict::new(Reason::Provisioned, "ready");
         let first = next(&finding(&space, &outlook, verdict.clone()), at("2026-11-24T09:00:01Z"));
         assert_eq!(
-            notes(space.status.as_ref().unwrap(), &first)
-                .into_iter()
-                .map(|note| (note.reason, note.warning))
-                .collect::<Vec<_>>(),
+            notes(space.status.as_ref().unwrap(), &first).into_iter().map(|note| (note.reason, note.warning)).collect::<Vec<_>>(),
             [("Provisioned".into(), false)]
         );
         space.status = Some(first.clone());
@@ -305,23 +227,12 @@ mod tests {
     #[test]
     fn a_warning_is_recorded_and_told_in_the_namespace() {
         let (space, outlook) = (space(), outlook(Stage::Warn(chrono::TimeDelta::hours(1))));
-        let status = next(
-            &finding(&space, &outlook, Verdict::new(Reason::Provisioned, "ready")),
-            at("2026-12-01T08:00:00.2Z"),
-        );
-        let expected = Warning {
-            at: at("2026-12-01T08:00:01Z"),
-            before: "1h".into(),
-            expires_at: at("2026-12-01T09:00:00Z"),
-        };
+        let status = next(&finding(&space, &outlook, Verdict::new(Reason::Provisioned, "ready")), at("2026-12-01T08:00:00.2Z"));
+        let expected = Warning { at: at("2026-12-01T08:00:01Z"), before: "1h".into(), expires_at: at("2026-12-01T09:00:00Z") };
         assert_eq!(status.last_warning, Some(expected));
         assert!(conditions::is_true(&status.conditions, types::EXPIRING));
         let told = notes(&DeveloperSpaceStatus::default(), &status);
-        assert!(
-            told.iter()
-                .any(|note| note.reason == "Expiring" && note.in_namespace && note.warning),
-            "{told:?}"
-        );
+        assert!(told.iter().any(|note| note.reason == "Expiring" && note.in_namespace && note.warning), "{told:?}");
     }
 
     #[test]
@@ -329,10 +240,7 @@ mod tests {
         let (mut space, mut outlook) = (space(), outlook(Stage::Calm));
         outlook.anchor = at("2026-11-26T09:00:00Z");
         for _ in 0..2 {
-            space.status = Some(next(
-                &finding(&space, &outlook, Verdict::new(Reason::Provisioned, "ready")),
-                at("2026-11-26T09:00:00Z"),
-            ));
+            space.status = Some(next(&finding(&space, &outlook, Verdict::new(Reason::Provisioned, "ready")), at("2026-11-26T09:00:00Z")));
             assert_eq!(space.status.as_ref().unwrap().renewals, Some(1));
         }
     }

@@ -98,10 +98,7 @@ pub fn refusal(space: &DeveloperSpace, rules: &Rules, now: DateTime<Utc>) -> Opt
         let at = time::rfc3339(at);
         format!("spec.renewedAt is {at}, which has not come yet: it does not count until then; set it to the present time to renew now")
     });
-    end(space, rules)
-        .1
-        .or(future)
-        .map(|message| Refusal::new(Reason::InvalidSpec, message))
+    end(space, rules).1.or(future).map(|message| Refusal::new(Reason::InvalidSpec, message))
 }
 
 /// How long `space` is kept once its namespace is gone.
@@ -111,20 +108,13 @@ pub fn retention(rules: Option<&Rules>) -> TimeDelta {
 
 /// Whether the space was sealed: its expiry stands in its status.
 pub fn is_sealed(space: &DeveloperSpace) -> bool {
-    space
-        .status
-        .as_ref()
-        .is_some_and(|status| conditions::is_true(&status.conditions, conditions::types::EXPIRED))
+    space.status.as_ref().is_some_and(|status| conditions::is_true(&status.conditions, conditions::types::EXPIRED))
 }
 
 fn end(space: &DeveloperSpace, rules: &Rules) -> (End, Option<String>) {
     if let Some(at) = space.spec.expires_at {
-        let problem = (at <= created(space)).then(|| {
-            format!(
-                "spec.expiresAt {} was past when the space was created: choose a time to come",
-                time::rfc3339(at)
-            )
-        });
+        let problem = (at <= created(space))
+            .then(|| format!("spec.expiresAt {} was past when the space was created: choose a time to come", time::rfc3339(at)));
         return (if problem.is_some() { rules.fallback() } else { End::At(at) }, problem);
     }
     let Some(text) = &space.spec.ttl else {
@@ -134,9 +124,7 @@ fn end(space: &DeveloperSpace, rules: &Rules) -> (End, Option<String>) {
         Err(error) => (rules.fallback(), Some(format!("spec.ttl: {error}"))),
         Ok(Ttl::Never) if rules.allow_never => (End::Never, None),
         Ok(Ttl::Never) => {
-            let ceiling = rules
-                .max_ttl
-                .map_or_else(String::new, |max| format!(" of at most {}", format_duration(max)));
+            let ceiling = rules.max_ttl.map_or_else(String::new, |max| format!(" of at most {}", format_duration(max)));
             (
                 rules.fallback(),
                 Some(format!(
@@ -170,9 +158,5 @@ fn recorded_end(space: &DeveloperSpace, now: DateTime<Utc>) -> End {
 
 fn last_warning(space: &DeveloperSpace) -> Option<Given> {
     let warning = space.status.as_ref()?.last_warning.as_ref()?;
-    Some(Given {
-        at: warning.at,
-        before: parse_duration(&warning.before).ok()?,
-        expires_at: warning.expires_at,
-    })
+    Some(Given { at: warning.at, before: parse_duration(&warning.before).ok()?, expires_at: warning.expires_at })
 }

@@ -2,7 +2,7 @@
 //!
 //! A namespace that was made for a space, or has the name of one, is none of these: only its space decides.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::api::core::v1::Namespace;
@@ -43,8 +43,8 @@ pub struct Findings {
     pub live: usize,
 }
 
-/// Judges `namespaces`; those in `taken` have a space of their name.
-pub fn find(ctx: &Context, namespaces: &[Namespace], taken: &HashSet<String>, compat: &[Compat]) -> Findings {
+/// Judges `namespaces`; those in `taken`, sorted, have a space of their name.
+pub fn find(ctx: &Context, namespaces: &[Namespace], taken: &[String], compat: &[Compat]) -> Findings {
     let mut findings = Findings::default();
     let now = ctx.clock.now();
     let none = BTreeMap::new();
@@ -74,18 +74,15 @@ pub fn find(ctx: &Context, namespaces: &[Namespace], taken: &HashSet<String>, co
     findings
 }
 
-fn is_plain(ctx: &Context, namespace: &Namespace, taken: &HashSet<String>) -> bool {
+fn is_plain(ctx: &Context, namespace: &Namespace, taken: &[String]) -> bool {
     let name = namespace.name_any();
     let claimed = namespace.annotations().contains_key(names::ANNOTATION_SPACE_UID) || namespace.labels().contains_key(names::LABEL_SPACE);
-    !ctx.protected.contains(&name) && !taken.contains(&name) && !claimed && namespace.metadata.deletion_timestamp.is_none()
+    !ctx.protected.contains(&name) && taken.binary_search(&name).is_err() && !claimed && namespace.metadata.deletion_timestamp.is_none()
 }
 
 /// DELETE of the namespace as it was when it was judged: another UID or a change since (a later end, say) refuses it.
 pub async fn delete(ctx: &Context, found: &Found) -> Result<(), Error> {
-    let preconditions = Preconditions {
-        uid: Some(found.uid.clone()),
-        resource_version: Some(found.resource_version.clone()),
-    };
+    let preconditions = Preconditions { uid: Some(found.uid.clone()), resource_version: Some(found.resource_version.clone()) };
     let api: Api<Namespace> = Api::all(ctx.client.clone());
     match api.delete(&found.name, &DeleteParams::default().preconditions(preconditions)).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),

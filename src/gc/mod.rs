@@ -38,46 +38,29 @@ const PAGE: u32 = 500;
 pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Result<Sweep, Error> {
     let ctx = context(client, clock, args);
     let spaces = look_around(&ctx).await?;
-    let namespaces = if args.include_annotated {
-        list(Api::all(ctx.client.clone()), "namespaces").await?
-    } else {
-        Vec::new()
-    };
+    let namespaces = if args.include_annotated { list(Api::all(ctx.client.clone()), "namespaces").await? } else { Vec::new() };
     let planned = plan::plan(&ctx, &spaces, &namespaces, &args.compat);
     let limit = args.max_deletions.of(planned.live);
     let refused = planned.deletions() > limit;
     let Planned { items, unreadable, live } = planned;
     let rows = if args.dry_run || refused {
-        items
-            .iter()
-            .map(|item| Row::of(item, if refused { Outcome::Refused } else { Outcome::WouldDo }))
-            .collect()
+        items.iter().map(|item| Row::of(item, if refused { Outcome::Refused } else { Outcome::WouldDo })).collect()
     } else {
-        stream::iter(&items)
-            .map(|item| carry_out(&ctx, item))
-            .buffered(SIDE_BY_SIDE)
-            .collect::<Vec<_>>()
-            .await
+        stream::iter(&items).map(|item| carry_out(&ctx, item)).buffered(SIDE_BY_SIDE).collect::<Vec<_>>().await
     };
     let rows = rows.into_iter().chain(unreadable).collect();
-    Ok(Sweep {
-        dry_run: args.dry_run,
-        live,
-        limit,
-        refused,
-        rows,
-    })
+    Ok(Sweep { dry_run: args.dry_run, live, limit, refused, rows })
 }
 
 fn context(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Context {
     let common = &args.common;
     Context {
+        recorder: Recorder::new(client.clone(), &common.identity),
         client,
         clock,
         store: Arc::default(),
         admissions: Arc::default(),
         protected: crate::api::names::ProtectedNamespaces::new(&common.operator_namespace, &common.protected_namespaces),
-        recorder: Recorder::new(&common.identity),
         metrics: Arc::default(),
         memory: Arc::default(),
         nudges: Nudges::new().0,
@@ -89,11 +72,7 @@ async fn look_around(ctx: &Context) -> Result<Vec<DeveloperSpace>, Error> {
     for DeserializeGuard(class) in list::<DeserializeGuard<SpaceClass>>(Api::all(ctx.client.clone()), "SpaceClasses").await? {
         match class {
             Ok(class) => ctx.store.put_class(class),
-            Err(broken) => tracing::warn!(
-                class = broken.metadata.name,
-                error = broken.error,
-                "a stored SpaceClass cannot be read"
-            ),
+            Err(broken) => tracing::warn!(class = broken.metadata.name, error = broken.error, "a stored SpaceClass cannot be read"),
         }
     }
     // Spaces before namespaces: a namespace made in between is seen, and one that vanished in between is gone anyway.
@@ -108,7 +87,7 @@ async fn look_around(ctx: &Context) -> Result<Vec<DeveloperSpace>, Error> {
                     space = broken.metadata.name,
                     error = broken.error,
                     "a stored DeveloperSpace cannot be read and is left alone"
-                )
+                );
             })
             .ok()
     });

@@ -70,37 +70,19 @@ impl Row {
                     _ if item.deletes_namespace() => "delete-namespace",
                     _ => "seal",
                 };
-                let at = if *step == Step::Seal {
-                    observed.outlook.expires_at
-                } else {
-                    recorded
-                };
+                let at = if *step == Step::Seal { observed.outlook.expires_at } else { recorded };
                 ("DeveloperSpace", action, at)
             }
             Item::Annotated(found) => ("Namespace", "delete-namespace", Some(found.expired_at)),
         };
         let (result, message) = told(outcome);
-        Self {
-            kind,
-            name: item.name(),
-            action,
-            expired_at: expired_at.map(rfc3339),
-            result,
-            message,
-        }
+        Self { kind, name: item.name(), action, expired_at: expired_at.map(rfc3339), result, message }
     }
 
     /// A line about a plain namespace whose wish could not be read.
     pub fn about_namespace(name: String, outcome: Outcome) -> Self {
         let (result, message) = told(outcome);
-        Self {
-            kind: "Namespace",
-            name,
-            action: "read",
-            expired_at: None,
-            result,
-            message,
-        }
+        Self { kind: "Namespace", name, action: "read", expired_at: None, result, message }
     }
 }
 
@@ -127,32 +109,12 @@ impl Sweep {
     /// For people: a table and a sentence.
     pub fn table(&self) -> String {
         let mut table = Table::new();
-        table
-            .load_style(NOTHING)
-            .set_header(["KIND", "NAME", "ACTION", "EXPIRED", "RESULT", "MESSAGE"]);
+        table.load_style(NOTHING).set_header(["KIND", "NAME", "ACTION", "EXPIRED", "RESULT", "MESSAGE"]);
         for row in &self.rows {
-            let Row {
-                kind,
-                name,
-                action,
-                expired_at,
-                result,
-                message,
-            } = row;
-            table.add_row([
-                kind,
-                name.as_str(),
-                action,
-                expired_at.as_deref().unwrap_or("-"),
-                result,
-                message.as_deref().unwrap_or(""),
-            ]);
+            let Row { kind, name, action, expired_at, result, message } = row;
+            table.add_row([kind, name.as_str(), action, expired_at.as_deref().unwrap_or("-"), result, message.as_deref().unwrap_or("")]);
         }
-        if self.rows.is_empty() {
-            self.summary()
-        } else {
-            format!("{}\n\n{}", table.trim_fmt(), self.summary())
-        }
+        if self.rows.is_empty() { self.summary() } else { format!("{}\n\n{}", table.trim_fmt(), self.summary()) }
     }
 
     fn summary(&self) -> String {
@@ -166,11 +128,7 @@ impl Sweep {
             );
         }
         if self.dry_run {
-            return format!(
-                "Dry run: {} of {} live spaces would lose their namespace. Nothing was done.",
-                count("would-do"),
-                self.live
-            );
+            return format!("Dry run: {} of {} live spaces would lose their namespace. Nothing was done.", count("would-do"), self.live);
         }
         format!(
             "{} namespaces deleted, {} failed, {} skipped; {} live spaces were looked at.",

@@ -79,20 +79,13 @@ impl Item {
 pub fn plan(ctx: &Context, spaces: &[DeveloperSpace], namespaces: &[Namespace], compat: &[Compat]) -> Planned {
     let mut items: Vec<Item> = spaces.iter().filter_map(|space| item(ctx, space)).collect();
     let live = spaces.iter().filter(|space| is_live(space)).count();
-    let taken = spaces.iter().map(ResourceExt::name_any).collect();
+    let mut taken: Vec<String> = spaces.iter().map(ResourceExt::name_any).collect();
+    taken.sort();
     let found = annotated::find(ctx, namespaces, &taken, compat);
-    let unreadable = found
-        .unreadable
-        .into_iter()
-        .map(|(name, why)| Row::about_namespace(name, Outcome::Failed(why)))
-        .collect();
+    let unreadable = found.unreadable.into_iter().map(|(name, why)| Row::about_namespace(name, Outcome::Failed(why))).collect();
     items.extend(found.due.into_iter().map(Item::Annotated));
     items.sort_by_key(Item::name);
-    Planned {
-        items,
-        unreadable,
-        live: live + found.live,
-    }
+    Planned { items, unreadable, live: live + found.live }
 }
 
 impl Item {

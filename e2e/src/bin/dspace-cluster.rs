@@ -77,10 +77,7 @@ async fn main() -> Result<()> {
 async fn run(up: Up) -> Result<()> {
     let mut end = End::new(up.detach)?;
     fs::create_dir_all(&up.dir).with_context(|| format!("{} could not be made", up.dir.display()))?;
-    let dir = up
-        .dir
-        .canonicalize()
-        .with_context(|| format!("{} cannot be entered", up.dir.display()))?;
+    let dir = up.dir.canonicalize().with_context(|| format!("{} cannot be entered", up.dir.display()))?;
     let pid_file = Layout::new(&dir).pid_file();
     // Before anything is started, so that whoever gives up waiting can end it.
     fs::write(&pid_file, std::process::id().to_string()).context("the process id could not be written")?;
@@ -96,17 +93,8 @@ async fn run(up: Up) -> Result<()> {
 }
 
 fn settings(up: &Up, dir: PathBuf) -> Settings {
-    let users = if up.users.is_empty() {
-        User::cast()
-    } else {
-        up.users.iter().map(|flag| User::from_flag(flag)).collect()
-    };
-    Settings {
-        dir,
-        with_nodes: up.with_nodes,
-        users,
-        apiserver_args: up.apiserver_args.clone(),
-    }
+    let users = if up.users.is_empty() { User::cast() } else { up.users.iter().map(|flag| User::from_flag(flag)).collect() };
+    Settings { dir, with_nodes: up.with_nodes, users, apiserver_args: up.apiserver_args.clone() }
 }
 
 /// Carries out `start NAME`, `stop NAME` and `kill NAME`, each answered by one line, until the end arrives.
@@ -138,11 +126,7 @@ struct End {
 
 impl End {
     fn new(detach: bool) -> Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            orders: (!detach).then(read_orders),
-        })
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, orders: (!detach).then(read_orders) })
     }
 
     /// The next order; `None` is the end.

@@ -28,9 +28,6 @@ pub(super) async fn create(client: &Client) -> Result<()> {
     }
     // Admission taints every new node as not ready; the controller that would lift it is one of those left out.
     let untaint = Patch::Merge(json!({"spec": {"taints": null}}));
-    nodes
-        .patch(NAME, &PatchParams::default(), &untaint)
-        .await
-        .context("the node's taint could not be lifted")?;
+    nodes.patch(NAME, &PatchParams::default(), &untaint).await.context("the node's taint could not be lifted")?;
     Ok(())
 }

@@ -32,12 +32,7 @@ pub(super) fn write(layout: &Layout) -> Result<()> {
     let usage = ExtendedKeyUsagePurpose::ServerAuth;
     issue(layout, &authority, "apiserver", &leaf(addresses, "kube-apiserver", None, usage)?)?;
     for (file, user, group) in CLIENTS {
-        issue(
-            layout,
-            &authority,
-            file,
-            &leaf(vec![], user, group, ExtendedKeyUsagePurpose::ClientAuth)?,
-        )?;
+        issue(layout, &authority, file, &leaf(vec![], user, group, ExtendedKeyUsagePurpose::ClientAuth)?)?;
     }
     let tokens = KeyPair::generate()?;
     save(layout, "service-accounts.key", &tokens.serialize_pem())?;
@@ -48,11 +43,7 @@ fn authority() -> Result<Authority> {
     let mut params = CertificateParams::new(vec![])?;
     params.distinguished_name = subject("developerspace-e2e", None);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![
-        KeyUsagePurpose::KeyCertSign,
-        KeyUsagePurpose::CrlSign,
-        KeyUsagePurpose::DigitalSignature,
-    ];
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     CertifiedIssuer::self_signed(params, KeyPair::generate()?).context("the certificate authority could not be made")
 }
 
@@ -76,9 +67,7 @@ fn subject(name: &str, group: Option<&str>) -> DistinguishedName {
 
 fn issue(layout: &Layout, authority: &Authority, file: &str, params: &CertificateParams) -> Result<()> {
     let key = KeyPair::generate()?;
-    let certificate = params
-        .signed_by(&key, authority)
-        .with_context(|| format!("{file}.crt could not be signed"))?;
+    let certificate = params.signed_by(&key, authority).with_context(|| format!("{file}.crt could not be signed"))?;
     save(layout, &format!("{file}.crt"), &certificate.pem())?;
     save(layout, &format!("{file}.key"), &key.serialize_pem())
 }

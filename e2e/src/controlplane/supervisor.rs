@@ -55,18 +55,8 @@ impl Supervisor {
         }
         let binaries = binaries::control_plane(&names).await?;
         let layout = Layout::new(&settings.dir);
-        let ports = Ports {
-            etcd: ports::free()?,
-            etcd_peer: ports::free()?,
-            apiserver: ports::free()?,
-        };
-        let mut supervisor = Self {
-            settings,
-            layout,
-            binaries,
-            ports,
-            running: BTreeMap::new(),
-        };
+        let ports = Ports { etcd: ports::free()?, etcd_peer: ports::free()?, apiserver: ports::free()? };
+        let mut supervisor = Self { settings, layout, binaries, ports, running: BTreeMap::new() };
         supervisor.write_files()?;
         for component in supervisor.order() {
             supervisor.start_one(component).await?;
@@ -100,10 +90,7 @@ impl Supervisor {
 
     /// Stops one component: asks it to end and then kills it, or kills it at once.
     pub async fn stop_one(&mut self, component: &str, kill: bool) -> Result<()> {
-        let mut process = self
-            .running
-            .remove(component)
-            .with_context(|| format!("{component} is not running"))?;
+        let mut process = self.running.remove(component).with_context(|| format!("{component} is not running"))?;
         if kill || process.terminate(GRACE).await.is_err() {
             process.kill()?;
         }
@@ -131,10 +118,7 @@ impl Supervisor {
         let (layout, ports) = (&self.layout, self.ports);
         Ok(match component {
             "etcd" => ("etcd", components::etcd(layout, ports)),
-            "kube-apiserver" => (
-                "kube-apiserver",
-                components::apiserver(layout, ports, &self.settings.apiserver_args),
-            ),
+            "kube-apiserver" => ("kube-apiserver", components::apiserver(layout, ports, &self.settings.apiserver_args)),
             "kube-controller-manager" => ("kube-controller-manager", components::controller_manager(layout)),
             "kube-scheduler" => ("kube-scheduler", components::scheduler(layout)),
             "kwok" => ("kwok", components::kwok(layout, &self.binaries)),
@@ -184,14 +168,7 @@ impl Supervisor {
 
     fn write_certified(&self, file: &Path, name: &str) -> Result<()> {
         let (certificate, key) = (self.layout.pki(&format!("{name}.crt")), self.layout.pki(&format!("{name}.key")));
-        self.write_kubeconfig(
-            file,
-            name,
-            &Credential::Certificate {
-                certificate: &certificate,
-                key: &key,
-            },
-        )
+        self.write_kubeconfig(file, name, &Credential::Certificate { certificate: &certificate, key: &key })
     }
 
     fn write_kubeconfig(&self, file: &Path, user: &str, credential: &Credential<'_>) -> Result<()> {
@@ -211,10 +188,7 @@ async fn probe(component: &str, etcd_port: u16, kubeconfig: &Path) -> Result<boo
         // It serves no port; that it works shows in the account that it makes in every namespace.
         "kube-controller-manager" => {
             let client = kubeconfig::client(kubeconfig).await?;
-            Ok(Api::<ServiceAccount>::namespaced(client, "default")
-                .get_opt("default")
-                .await?
-                .is_some())
+            Ok(Api::<ServiceAccount>::namespaced(client, "default").get_opt("default").await?.is_some())
         }
         "kwok" => nodes::create(&kubeconfig::client(kubeconfig).await?).await.map(|()| true),
         _ => Ok(true),

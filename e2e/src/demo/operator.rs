@@ -27,9 +27,7 @@ pub(super) async fn install(target: &Target, screen: &Screen) -> Result<()> {
         }
         Ok(())
     };
-    screen
-        .step("Manifests applied: kubectl apply -k config/default, then config/classes", work)
-        .await
+    screen.step("Manifests applied: kubectl apply -k config/default, then config/classes", work).await
 }
 
 /// Starts it, and lets it go on after the demo.
@@ -43,10 +41,7 @@ async fn run(target: &Target) -> Result<()> {
     kubeconfig::write_with_token(&target.kubeconfig, &config, SERVICE_ACCOUNT, &token(target.client.clone()).await?)?;
     let health = ports::free()?;
     let mut command = Command::new(binaries::operator()?);
-    command
-        .arg("run")
-        .args(run_arguments(health, ports::free()?))
-        .env("KUBECONFIG", config);
+    command.arg("run").args(run_arguments(health, ports::free()?)).env("KUBECONFIG", config);
     // A group of its own, so that Ctrl-C in this terminal later on does not end it.
     command.process_group(0);
     let log = target.dir.join("operator.log");

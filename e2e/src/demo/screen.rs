@@ -22,10 +22,7 @@ impl Screen {
     pub fn detect() -> Self {
         let interactive = stdout().is_terminal();
         let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
-            interactive,
-            colour: interactive && !forbidden,
-        }
+        Self { interactive, colour: interactive && !forbidden }
     }
 
     /// The headline.
@@ -90,11 +87,7 @@ impl Screen {
         if !self.interactive {
             return None;
         }
-        let template = if self.colour {
-            "  {spinner:.cyan} {msg}"
-        } else {
-            "  {spinner} {msg}"
-        };
+        let template = if self.colour { "  {spinner:.cyan} {msg}" } else { "  {spinner} {msg}" };
         let style = ProgressStyle::with_template(template).ok()?;
         let bar = ProgressBar::new_spinner().with_style(style).with_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(100));
@@ -102,11 +95,7 @@ impl Screen {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour {
-            format!("\u{1b}[{code}m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
     #[allow(clippy::unused_self, reason = "everything that is shown goes through a Screen")]

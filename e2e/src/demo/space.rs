@@ -44,9 +44,5 @@ fn condition(space: &DynamicObject, kind: &str) -> Option<Condition> {
     let conditions = space.data.pointer("/status/conditions")?.as_array()?;
     let found = conditions.iter().find(|condition| condition["type"] == kind)?;
     let text = |key: &str| found.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Some(Condition {
-        status: text("status"),
-        reason: text("reason"),
-        message: text("message"),
-    })
+    Some(Condition { status: text("status"), reason: text("reason"), message: text("message") })
 }

@@ -39,14 +39,8 @@ async fn clear_up(target: &Target, screen: &Screen) -> Result<()> {
         screen.step("The last demo's spaces deleted", gone).await?;
     }
     for name in [SPACE, NEIGHBOUR, SHORT] {
-        let left = target
-            .kubectl(&["get", "dspace", name, "--ignore-not-found", "-o", "name"])
-            .await?
-            .ok()?;
-        ensure!(
-            left.trim().is_empty(),
-            "there is a DeveloperSpace {name} on this cluster that is not the demo's: use another cluster"
-        );
+        let left = target.kubectl(&["get", "dspace", name, "--ignore-not-found", "-o", "name"]).await?.ok()?;
+        ensure!(left.trim().is_empty(), "there is a DeveloperSpace {name} on this cluster that is not the demo's: use another cluster");
     }
     Ok(())
 }
@@ -81,16 +75,8 @@ async fn what_is_there(target: &Target, screen: &Screen) -> Result<()> {
     for arguments in shown {
         let output = target.kubectl(arguments).await?.ok()?;
         // The columns' paths are long and say nothing that the headings do not.
-        let typed: Vec<&str> = arguments
-            .iter()
-            .map(|&argument| {
-                if argument.starts_with("custom-") {
-                    "custom-columns=…"
-                } else {
-                    argument
-                }
-            })
-            .collect();
+        let typed: Vec<&str> =
+            arguments.iter().map(|&argument| if argument.starts_with("custom-") { "custom-columns=…" } else { argument }).collect();
         screen.command("", &format!("kubectl {}", typed.join(" ")), &without_blank_lines(&output));
     }
     Ok(())
@@ -114,10 +100,7 @@ async fn what_alice_can_do(target: &Target, screen: &Screen) -> Result<()> {
         let said = target.as_alice(&arguments, None).await?.refused()?;
         screen.command("alice", &format!("kubectl {}", arguments.join(" ")), &said);
     }
-    let said = target
-        .as_alice(&["apply", "-n", SPACE, "-f", "-"], Some(include_str!("too-big.yaml")))
-        .await?
-        .refused()?;
+    let said = target.as_alice(&["apply", "-n", SPACE, "-f", "-"], Some(include_str!("too-big.yaml"))).await?.refused()?;
     screen.command("alice", "kubectl apply -f five-cpus.yaml      # the quota is 4", &last_line(&said));
     Ok(())
 }
@@ -135,19 +118,13 @@ async fn when_time_is_up(target: &Target, screen: &Screen) -> Result<()> {
     screen.done(format!("warned: {}", warned.message), started.elapsed());
     let sealed = await_true(&spaces, SHORT, "Expired", SOON).await?;
     screen.done(format!("sealed: {}", sealed.message), started.elapsed());
-    eventually("the namespace to be gone", SOON, || async {
-        Ok(namespaces.get_opt(SHORT).await?.is_none().then_some(()))
-    })
-    .await
-    .with_context(|| format!("the namespace is still there: `kubectl get dspace {SHORT} -o yaml` says why"))?;
+    eventually("the namespace to be gone", SOON, || async { Ok(namespaces.get_opt(SHORT).await?.is_none().then_some(())) })
+        .await
+        .with_context(|| format!("the namespace is still there: `kubectl get dspace {SHORT} -o yaml` says why"))?;
     screen.done("its namespace is gone", started.elapsed());
     let patch = ["patch", "dspace", SHORT, "--type=merge", "-p", r#"{"spec":{"ttl":"1d"}}"#];
     let said = target.kubectl(&patch).await?.refused()?;
-    screen.command(
-        "portal",
-        &format!("kubectl patch dspace {SHORT} --type=merge -p '{}'      # too late", patch[5]),
-        &last_line(&said),
-    );
+    screen.command("portal", &format!("kubectl patch dspace {SHORT} --type=merge -p '{}'      # too late", patch[5]), &last_line(&said));
     let said = target.kubectl(&["get", "dspace"]).await?.ok()?;
     screen.command("", "kubectl get dspace", &said);
     Ok(())

@@ -59,13 +59,7 @@ impl Target {
             version.with_context(|| format!("{server} does not answer: check DEMO_KUBECONFIG with `kubectl get nodes`"))
         };
         screen.step(&format!("Using the cluster at {server}"), reach).await?;
-        Ok(Self {
-            dir,
-            kubeconfig,
-            client,
-            binaries,
-            alice: None,
-        })
+        Ok(Self { dir, kubeconfig, client, binaries, alice: None })
     }
 
     async fn embedded(dir: PathBuf, screen: &Screen) -> Result<Self> {
@@ -76,13 +70,7 @@ impl Target {
         let info = screen.step(what, start_embedded(&dir)).await?;
         let alice = cluster_layout(&dir).kubeconfig_of(ALICE);
         let client = kubeconfig::client(&info.kubeconfig).await?;
-        Ok(Self {
-            dir,
-            kubeconfig: info.kubeconfig,
-            client,
-            binaries: info.binaries,
-            alice: Some(alice),
-        })
+        Ok(Self { dir, kubeconfig: info.kubeconfig, client, binaries: info.binaries, alice: Some(alice) })
     }
 
     /// kubectl as the administrator (or the portal).
@@ -123,10 +111,7 @@ impl Target {
         screen.note(&format!("export PATH={}:$PATH", bin.display()));
         screen.note("kubectl get dspace,spclass");
         if let Some(alice) = &self.alice {
-            screen.note(&format!(
-                "KUBECONFIG={} kubectl -n alice-payments get all      # as alice",
-                alice.display()
-            ));
+            screen.note(&format!("KUBECONFIG={} kubectl -n alice-payments get all      # as alice", alice.display()));
         }
         screen.note(&format!("tail -f {}", self.dir.join("operator.log").display()));
         screen.note("make demo-down      # ends it");
@@ -149,21 +134,12 @@ async fn start_embedded(dir: &Path) -> Result<Info> {
     let mut command = Command::new(binaries::own("dspace-cluster")?);
     command.args(["up", "--detach", "--with-nodes", "--dir"]).arg(&folder);
     // A group of its own, so that Ctrl-C in this terminal later on does not end it.
-    command
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(fs::File::create(&log)?);
-    let mut supervisor = tokio::process::Command::from(command)
-        .spawn()
-        .context("dspace-cluster could not be started")?;
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(&log)?);
+    let mut supervisor = tokio::process::Command::from(command).spawn().context("dspace-cluster could not be started")?;
     let stdout = supervisor.stdout.take().context("dspace-cluster has no standard output")?;
     let mut lines = BufReader::new(stdout).lines();
     match timeout(START_WITHIN, lines.next_line()).await {
         Ok(Ok(Some(line))) => serde_json::from_str(&line).with_context(|| format!("dspace-cluster said '{line}'")),
-        _ => bail!(
-            "the control plane did not start: run `make demo-down`, then try again; its log ends so:\n{}",
-            tail(&log, 15)
-        ),
+        _ => bail!("the control plane did not start: run `make demo-down`, then try again; its log ends so:\n{}", tail(&log, 15)),
     }
 }
