@@ -44,6 +44,7 @@ use super::{quantity::Quantity, space_class::LimitRangeItem};
         .optional_old_self(true),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.conditions) || !oldSelf.status.conditions.exists(c, c.type == 'Expired' && c.status == 'True') || self.spec == oldSelf.spec")
         .message("this DeveloperSpace has expired (see status.expiresAt) and can no longer be changed or renewed: create a new one")
+            .field_path(".spec")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.ttl) && has(self.expiresAt))").message("set ttl or expiresAt, not both"))]

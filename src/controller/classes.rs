@@ -1,16 +1,19 @@
 //! `SpaceClass`es: says of each whether spaces may use it.
 
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PostParams},
 };
 use serde_json::json;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     apply::patch_params,
     context::Context,
-    error::Error,
+    error::{Class, Error},
     observe::{ClassVerdict, class_verdict},
 };
 use crate::{
@@ -22,7 +25,62 @@ use crate::{
 };
 
 /// How long before a class with an unbindable role is looked at again: the administrator mends the operator's rights, and no event tells.
-pub const RECHECK: std::time::Duration = std::time::Duration::from_secs(60);
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// Asks for classes to be judged.
+pub struct Judge(mpsc::UnboundedSender<String>);
+
+impl Judge {
+    /// A sender, and the work that has to be run beside it: one class after the other, each until its verdict stands.
+    pub fn new(ctx: Arc<Context>) -> (Self, impl Future<Output = ()> + Send) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), judge_all(ctx, receiver))
+    }
+
+    /// Asks for the class of that name.
+    pub fn judge(&self, name: String) {
+        // The receiver is there as long as the controller runs.
+        let _ = self.0.send(name);
+    }
+}
+
+async fn judge_all(ctx: Arc<Context>, mut asked: mpsc::UnboundedReceiver<String>) {
+    let mut due: HashMap<String, (Instant, u32)> = HashMap::new();
+    loop {
+        let next = due.iter().min_by_key(|(_, (at, _))| *at).map(|(name, (at, failures))| (name.clone(), *at, *failures));
+        let at = next.as_ref().map_or_else(|| Instant::now() + RECHECK, |(_, at, _)| *at);
+        tokio::select! {
+            name = asked.recv() => match name {
+                Some(name) => {
+                    due.insert(name, (Instant::now(), 0));
+                }
+                None => return,
+            },
+            () = tokio::time::sleep_until(at) => if let Some((name, _, failures)) = next {
+                due.remove(&name);
+                if let Some(wait) = judge_one(&ctx, &name, failures).await {
+                    due.insert(name, (Instant::now() + wait, failures.saturating_add(1)));
+                }
+            },
+        }
+    }
+}
+
+/// Judges the class of that name; says when to look again, if by time.
+async fn judge_one(ctx: &Context, name: &str, failures: u32) -> Option<Duration> {
+    let class = ctx.store.class(name)?;
+    match judge(ctx, &class).await {
+        Ok(again) => again.then_some(RECHECK),
+        Err(error) => {
+            // The object moved: its event asks again.
+            if error.class() == Class::Conflict {
+                return None;
+            }
+            tracing::warn!(class = name, error = error.sentence(), "a SpaceClass could not be judged and is tried again");
+            Some(error.retry_after(failures))
+        }
+    }
+}
 
 /// Reasons of `Accepted`.
 mod reasons {
@@ -34,7 +92,7 @@ mod reasons {
 /// Judges a class and writes the verdict if it is another. Says whether it has to be looked at again by time.
 ///
 /// A class that stands accepted in its present generation is not judged again: a restart asks and writes nothing.
-pub async fn judge(ctx: &Context, class: &SpaceClass) -> Result<bool, Error> {
+async fn judge(ctx: &Context, class: &SpaceClass) -> Result<bool, Error> {
     let verdict = class_verdict(class);
     if verdict == ClassVerdict::Accepted {
         return Ok(false);

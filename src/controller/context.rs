@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use kube::{Api, Client};
@@ -50,18 +51,23 @@ pub struct Memory(Mutex<HashMap<String, Remembered>>);
 #[derive(Debug, Default)]
 struct Remembered {
     failures: u32,
-    written: u64,
+    written: Option<(u64, Instant)>,
 }
+
+/// A store that is behind our own write for longer is believed after all: resourceVersions may have been restored from a backup.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Memory {
     /// Notes the resourceVersion that a write of ours made: the space is not looked at again before the store has it.
     pub fn wrote(&self, name: &str, version: u64) {
-        self.with(name, |remembered| remembered.written = version);
+        self.with(name, |remembered| remembered.written = Some((version, Instant::now())));
     }
 
     /// Whether the store is behind our own last write of that space.
     pub fn is_stale(&self, name: &str, version: u64) -> bool {
-        self.with(name, |remembered| version < remembered.written)
+        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = map.get(name).and_then(|remembered| remembered.written);
+        written.is_some_and(|(written, at)| version < written && at.elapsed() < PATIENCE)
     }
 
     /// Counts a failure; how many there were in a row before.
@@ -74,7 +80,7 @@ impl Memory {
 
     /// How many failures there were in a row.
     pub fn failures(&self, name: &str) -> u32 {
-        self.with(name, |remembered| remembered.failures)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).map_or(0, |remembered| remembered.failures)
     }
 
     /// All went well and the store has caught up: nothing is left to remember.
@@ -82,7 +88,7 @@ impl Memory {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(remembered) = map.get_mut(name) {
             remembered.failures = 0;
-            if remembered.written <= version {
+            if remembered.written.is_none_or(|(written, at)| written <= version || at.elapsed() >= PATIENCE) {
                 map.remove(name);
             }
         }

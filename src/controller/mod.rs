@@ -18,7 +18,7 @@ pub mod report;
 pub mod store;
 pub mod watch;
 
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt, future::ready};
 use kube::{
@@ -68,8 +68,11 @@ pub async fn run(
     let (known, of_class) = (reader.clone(), reader.clone());
     let names = futures::stream::select_all([watch::namespaces(client, ctx.store.clone()), watch::children(client, &ctx.store), nudged]);
     let named = names.map(|name| ObjectRef::<Guarded>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
-    let by_class = classes(ctx.clone()).flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
-    let recall = tokio::spawn(recall(ctx.clone(), reader.clone()));
+    let (judge, judged) = classes::Judge::new(ctx.clone());
+    let by_class = watch::classes(client, ctx.store.clone())
+        .inspect(move |class| judge.judge(class.clone()))
+        .flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
+    let helpers = [tokio::spawn(judged), tokio::spawn(recall(ctx.clone(), reader.clone()))];
     Controller::for_stream(spaces, reader)
         .with_config(controller::Config::default().concurrency(workers))
         .reconcile_on(named)
@@ -81,33 +84,8 @@ pub async fn run(
             ready(())
         })
         .await;
-    recall.abort();
-}
-
-/// Watches classes and judges each; yields those whose word for spaces changed.
-fn classes(ctx: Arc<Context>) -> impl futures::Stream<Item = String> + Send {
-    watch::classes(&ctx.client, ctx.store.clone()).inspect(move |name| {
-        if let Some(class) = ctx.store.class(name) {
-            tokio::spawn(judge(ctx.clone(), class.name_any(), class.metadata.generation));
-        }
-    })
-}
-
-/// Judges a class until the verdict stands; a newer generation has its own task.
-async fn judge(ctx: Arc<Context>, name: String, generation: Option<i64>) {
-    let mut failures = 0;
-    while let Some(class) = ctx.store.class(&name).filter(|class| class.metadata.generation == generation) {
-        let wait = match classes::judge(&ctx, &class).await {
-            Ok(false) => return,
-            Ok(true) => classes::RECHECK,
-            Err(error) if error.class() == Class::Conflict => Duration::from_millis(500),
-            Err(error) => {
-                tracing::warn!(class = name, error = error.sentence(), "a SpaceClass could not be judged");
-                failures += 1;
-                error.retry_after(failures)
-            }
-        };
-        tokio::time::sleep(wait).await;
+    for helper in helpers {
+        helper.abort();
     }
 }
 

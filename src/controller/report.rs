@@ -43,7 +43,7 @@ impl Report {
 /// Writes the status, if it differs, with the resourceVersion of `space`; then tells the Events. The space as it is afterwards.
 pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, report: Report) -> Result<DeveloperSpace, Error> {
     let Report { verdict, namespace, sealed, mut notes } = report;
-    let class_name = observed.class.as_ref().map(|class| class.name_any()).or_else(|| observed.class_name.clone());
+    let class_name = observed.class.as_ref().map(|class| class.name_any());
     let finding = Finding { space, class_name, namespace, outlook: &observed.outlook, sealed, verdict };
     let new = status::next(&finding, observed.now);
     let old = space.status.clone().unwrap_or_default();

@@ -47,9 +47,70 @@ pub fn step(
     }
 }
 
-/// Since when the status says that nothing is left to be done.
+/// Since when the space is sealed and its status says that nothing is left to be done.
 fn gone_since(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
     let conditions = &space.status.as_ref()?.conditions;
+    let sealed = conditions::true_since(conditions, conditions::types::EXPIRED)?;
     let reconciling = conditions::find(conditions, conditions::types::RECONCILING)?;
-    (reconciling.status == "False").then(|| conditions::since(&reconciling.last_transition_time))?
+    let idle = (reconciling.status == "False").then(|| conditions::since(&reconciling.last_transition_time))??;
+    Some(idle.max(sealed))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    /// Sealed at 1000; idle since `idle`, or at work if that is none.
+    fn sealed(idle: Option<i64>) -> DeveloperSpace {
+        let condition = |type_: &str, status: &str, since: i64| json!({"type": type_, "status": status, "reason": "X", "message": "", "lastTransitionTime": at(since)});
+        let reconciling = idle.map_or_else(|| condition("Reconciling", "True", 1000), |since| condition("Reconciling", "False", since));
+        serde_json::from_value(json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace",
+            "metadata": {"name": "alice-payments", "uid": "space-1"},
+            "spec": {"owner": {"kind": "User", "name": "alice@example.com"}},
+            "status": {"namespace": {"name": "alice-payments", "uid": "ns-1"}, "conditions": [condition("Expired", "True", 1000), reconciling]},
+        }))
+        .unwrap()
+    }
+
+    fn namespace(uid: &str, terminating: Option<&str>) -> SeenNamespace {
+        SeenNamespace {
+            uid: uid.into(),
+            version: 1,
+            created: at(1),
+            claim: None,
+            adopt: None,
+            terminating: terminating.map(Into::into),
+            metadata: super::super::metadata::SeenMetadata::default(),
+        }
+    }
+
+    fn judge(space: &DeveloperSpace, namespace: Option<&SeenNamespace>, now: i64) -> Step {
+        let outlook = Outlook { anchor: at(1), nominal: None, expires_at: None, stage: Stage::Calm, wake: None };
+        step(space, namespace, &outlook, TimeDelta::seconds(60), at(now))
+    }
+
+    #[test]
+    fn a_sealed_space_loses_its_own_namespace_only() {
+        assert_eq!(judge(&sealed(None), Some(&namespace("ns-1", None)), 1001), Step::DeleteNamespace("ns-1".into()));
+        assert_eq!(judge(&sealed(None), Some(&namespace("ns-1", Some("a pod"))), 1001), Step::AwaitNamespace("a pod".into()));
+        assert_eq!(judge(&sealed(None), Some(&namespace("ns-2", None)), 1001), Step::Keep(at(1061)));
+    }
+
+    #[test]
+    fn retention_counts_from_when_the_namespace_was_gone() {
+        assert_eq!(judge(&sealed(Some(1010)), None, 1069), Step::Keep(at(1070)));
+        assert_eq!(judge(&sealed(Some(1010)), None, 1070), Step::Forget);
+    }
+
+    #[test]
+    fn a_space_that_never_had_a_namespace_is_kept_as_long() {
+        assert_eq!(judge(&sealed(Some(5)), None, 1001), Step::Keep(at(1060)));
+    }
 }
