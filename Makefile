@@ -34,15 +34,18 @@ build: need-cargo ## Build the programs (PROFILE=release for the shipped form)
 	$(CARGO) build $(CARGO_PROFILE)
 
 .PHONY: generate
-generate: need-cargo ## Write the CRDs below crds/ from the Rust types
+generate: need-cargo ## Write the CRDs in crds/ and config/crd/ from the Rust types
 	$(call write_crds,crds)
+	@cp crds/*.yaml config/crd/
 
 .PHONY: check-generated
-check-generated: need-cargo ## Fail if crds/ is not what `make generate` writes
+check-generated: need-cargo ## Fail if crds/ and config/crd/ are not what `make generate` writes
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(call write_crds,$$fresh); \
 	for file in "$$fresh"/*.yaml; do \
-	  diff -u "crds/$$(basename "$$file")" "$$file" || { echo "crds/ is out of date: run 'make generate' and commit the result" >&2; exit 1; }; \
+	  for folder in crds config/crd; do \
+	    diff -u "$$folder/$$(basename "$$file")" "$$file" || { echo "$$folder is out of date: run 'make generate' and commit the result" >&2; exit 1; }; \
+	  done; \
 	done
 
 .PHONY: clean

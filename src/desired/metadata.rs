@@ -104,7 +104,11 @@ impl<'a> Owned<'a> {
         Self(ours.filter_map(|entry| entry.fields_v1.as_ref()).filter_map(|fields| fields.0.get("f:metadata")).collect())
     }
 
+    /// The API server's own label counts as written by whoever made the namespace; it is not ours to want or to remove.
     fn has(&self, which: Which, key: &str) -> bool {
+        if key == names::LABEL_NAMESPACE_NAME {
+            return false;
+        }
         let section = match which {
             Which::Labels => "f:labels",
             Which::Annotations => "f:annotations",
@@ -144,6 +148,16 @@ mod tests {
         let mut clean = seen();
         clean.labels.as_mut().unwrap().remove("tier");
         assert!(SeenMetadata::of(&clean).matches(&wanted()));
+    }
+
+    #[test]
+    fn the_servers_own_label_is_nobodys_to_remove() {
+        let object = live(json!({
+            "uid": "u1", "labels": {"kubernetes.io/metadata.name": "x"},
+            "managedFields": [{"manager": "developerspace-operator", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:kubernetes.io/metadata.name": {}}}}}],
+        }));
+        assert!(SeenMetadata::of(&object).matches(&Metadata::default()));
+        assert_eq!(Metadata::release(&object)["metadata"]["labels"], json!({}));
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::api::{
 /// How long an expired space is kept when its class does not say.
 pub const DEFAULT_RETENTION: TimeDelta = TimeDelta::days(7);
 
+/// How far ahead of us the clock of whoever renews may run without being told so; the renewal still counts only when its time comes.
+const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(5);
+
 /// A class's lifetime, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -94,7 +97,7 @@ pub fn term(space: &DeveloperSpace, rules: Option<&Rules>, now: DateTime<Utc>) -
 
 /// What is wrong with the times that `space` asks for, if anything is.
 pub fn refusal(space: &DeveloperSpace, rules: &Rules, now: DateTime<Utc>) -> Option<Refusal> {
-    let future = space.spec.renewed_at.filter(|at| *at > now).map(|at| {
+    let future = space.spec.renewed_at.filter(|at| *at > now + CLOCK_SKEW).map(|at| {
         let at = time::rfc3339(at);
         format!("spec.renewedAt is {at}, which has not come yet: it does not count until then; set it to the present time to renew now")
     });

@@ -1,0 +1,276 @@
+//! An API server that is told what it will be asked, in which order, and what to answer.
+//!
+//! Anything else that is asked, and anything that is not asked, fails the test.
+
+use std::{collections::VecDeque, fmt, panic::resume_unwind, time::Duration};
+
+use http::{Request, Response, StatusCode, header};
+use kube::client::{Body, Client};
+use serde_json::{Value, json};
+use tower_test::mock::{self, SendResponse};
+
+use super::objects;
+
+/// No test needs longer; a call that never comes ends it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One call that is expected, and its answer.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// `GET`, `GET metadata`, `POST`, `PATCH merge`, `PATCH json` or `DELETE`.
+    method: &'static str,
+    path: String,
+    body: Expected,
+    answer: (StatusCode, Value),
+}
+
+#[derive(Clone, Debug)]
+enum Expected {
+    Nothing,
+    Exactly(Value),
+    /// At least these fields: Events have generated names and times.
+    AtLeast(Value),
+}
+
+/// What comes next.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// This call.
+    One(Box<Call>),
+    /// These calls, in any order, none of which waits for the answer to another.
+    SideBySide(Vec<Call>),
+}
+
+impl From<Call> for Step {
+    fn from(call: Call) -> Self {
+        Self::One(Box::new(call))
+    }
+}
+
+/// Calls that are sent side by side.
+pub fn side_by_side(calls: impl IntoIterator<Item = Call>) -> Step {
+    Step::SideBySide(calls.into_iter().collect())
+}
+
+/// A script from calls and steps.
+#[macro_export]
+macro_rules! script {
+    ($($step:expr),* $(,)?) => { vec![$($crate::support::api_server::Step::from($step)),*] };
+}
+
+fn call(method: &'static str, path: &str, body: Expected) -> Call {
+    let answer = match &body {
+        Expected::Exactly(body) => body.clone(),
+        Expected::Nothing | Expected::AtLeast(_) => Value::Null,
+    };
+    Call { method, path: path.to_owned(), body, answer: (StatusCode::OK, answer) }
+}
+
+pub fn get(path: &str) -> Call {
+    call("GET", path, Expected::Nothing)
+}
+
+/// A GET of the metadata alone.
+pub fn get_metadata(path: &str) -> Call {
+    call("GET metadata", path, Expected::Nothing)
+}
+
+pub fn list(path: &str, items: &[Value]) -> Call {
+    get(&format!("{path}?limit=500")).answered(json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9"}, "items": items}))
+}
+
+pub fn post(path: &str, body: Value) -> Call {
+    call("POST", &ours(path), Expected::Exactly(body))
+}
+
+pub fn merge_patch(path: &str, body: Value) -> Call {
+    call("PATCH merge", &ours(path), Expected::Exactly(body))
+}
+
+pub fn json_patch(path: &str, body: Value) -> Call {
+    call("PATCH json", &ours(path), Expected::Exactly(body))
+}
+
+pub fn delete(path: &str, preconditions: &Value) -> Call {
+    call("DELETE", path, Expected::Exactly(json!({"preconditions": preconditions})))
+        .answered(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
+}
+
+/// The Event about a cluster-scoped object.
+pub fn event(reason: &str, kind: &str, name: &str) -> Call {
+    event_in("default", reason, &json!({"kind": kind, "name": name, "uid": objects::uid(name)}))
+}
+
+/// The Event about a namespace, inside it.
+pub fn event_inside(reason: &str, namespace: &str, uid: &str) -> Call {
+    let regarding = json!({"kind": "Namespace", "name": namespace, "namespace": namespace, "uid": uid});
+    event_in(namespace, reason, &regarding)
+}
+
+fn event_in(namespace: &str, reason: &str, regarding: &Value) -> Call {
+    let path = ours(&format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"));
+    let body = json!({"metadata": {"namespace": namespace}, "reason": reason, "regarding": regarding, "reportingController": "developerspace-operator"});
+    call("POST", &path, Expected::AtLeast(body)).answered(json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {}, "eventTime": null}))
+}
+
+/// Under the operator's field manager.
+fn ours(path: &str) -> String {
+    format!("{path}?fieldManager=developerspace-operator")
+}
+
+impl Call {
+    /// It succeeds with that object.
+    pub fn answered(mut self, object: Value) -> Self {
+        self.answer = (StatusCode::OK, object);
+        self
+    }
+
+    /// A POST makes the object, with that UID.
+    pub fn made(self, uid: &str) -> Self {
+        let Expected::Exactly(body) = &self.body else { panic!("only a POST makes something") };
+        let object = objects::stored(body, uid, 1);
+        self.answered(object)
+    }
+
+    /// It is refused.
+    pub fn refused(mut self, code: u16, reason: &str) -> Self {
+        let status = json!({
+            "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
+            "code": code, "reason": reason, "message": format!("the server says {reason}"),
+        });
+        self.answer = (StatusCode::from_u16(code).unwrap(), status);
+        self
+    }
+
+    fn accepts(&self, seen: &Seen) -> bool {
+        let body = match &self.body {
+            Expected::Nothing => seen.body.is_null(),
+            Expected::Exactly(body) => seen.body == *body,
+            Expected::AtLeast(body) => contains(&seen.body, body),
+        };
+        self.method == seen.method && self.path == seen.path && body
+    }
+}
+
+/// Whether `whole` has every field of `part`.
+pub fn contains(whole: &Value, part: &Value) -> bool {
+    match part {
+        Value::Object(fields) => fields.iter().all(|(key, value)| whole.get(key).is_some_and(|whole| contains(whole, value))),
+        Value::Array(items) => {
+            let whole = whole.as_array();
+            whole.is_some_and(|whole| whole.len() == items.len() && whole.iter().zip(items).all(|(whole, part)| contains(whole, part)))
+        }
+        _ => whole == part,
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.body {
+            Expected::Nothing => write!(f, "{} {}", self.method, self.path),
+            Expected::Exactly(body) => write!(f, "{} {}\n{body:#}", self.method, self.path),
+            Expected::AtLeast(body) => write!(f, "{} {} with at least\n{body:#}", self.method, self.path),
+        }
+    }
+}
+
+/// A call that came.
+struct Seen {
+    method: String,
+    path: String,
+    body: Value,
+}
+
+impl Seen {
+    async fn read(request: Request<Body>) -> Self {
+        let (head, body) = request.into_parts();
+        let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let form = match (header(header::CONTENT_TYPE), header(header::ACCEPT)) {
+            ("application/merge-patch+json", _) => " merge",
+            ("application/json-patch+json", _) => " json",
+            (_, accept) if accept.contains("as=PartialObjectMetadata;") => " metadata",
+            _ => "",
+        };
+        let bytes = body.collect_bytes().await.expect("a request's body is in memory");
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("a body is JSON") };
+        let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+        Self { method: format!("{}{form}", head.method), path: path.replace("?&", "?").trim_end_matches('?').to_owned(), body }
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}\n{:#}", self.method, self.path, self.body)
+    }
+}
+
+type Handle = mock::Handle<Request<Body>, Response<Body>>;
+type Reply = SendResponse<Response<Body>>;
+
+fn answer(reply: Reply, call: Call) {
+    let (status, object) = call.answer;
+    let response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
+    reply.send_response(response.body(Body::from(object.to_string().into_bytes())).unwrap());
+}
+
+/// Lets `act` talk to an API server that follows `script` to its end.
+pub async fn play<T>(script: Vec<Step>, act: impl AsyncFnOnce(Client) -> T) -> T {
+    let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
+    let client = Client::new(service, "default");
+    let server = tokio::spawn(follow(handle, script));
+    let result = tokio::time::timeout(PATIENCE, act(client)).await;
+    match tokio::time::timeout(PATIENCE, server).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failed)) => resume_unwind(failed.into_panic()),
+        Err(_) => panic!("somebody still holds the client"),
+    }
+    result.expect("it ends in time")
+}
+
+async fn follow(mut handle: Handle, script: Vec<Step>) {
+    let mut script = VecDeque::from(script);
+    while let Some((request, reply)) = handle.next_request().await {
+        let seen = Seen::read(request).await;
+        match script.pop_front() {
+            None => panic!("a call too many came:\n{seen}"),
+            Some(Step::One(call)) => {
+                assert!(call.accepts(&seen), "expected\n{call}\n\nbut there came\n{seen}");
+                answer(reply, *call);
+            }
+            Some(Step::SideBySide(calls)) => follow_group(&mut handle, calls, (seen, reply)).await,
+        }
+    }
+    assert!(script.is_empty(), "these calls never came:\n{}", told(&script));
+}
+
+/// Answers when all have come: who waits for an answer before the next call never gets one.
+async fn follow_group(handle: &mut Handle, mut calls: Vec<Call>, first: (Seen, Reply)) {
+    let mut came = Vec::new();
+    let mut next = first;
+    loop {
+        let (seen, reply) = next;
+        let place = calls.iter().position(|call| call.accepts(&seen));
+        let listed = || calls.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n");
+        let Some(place) = place else { panic!("expected one of\n{}\n\nbut there came\n{seen}", listed()) };
+        came.push((reply, calls.swap_remove(place)));
+        if calls.is_empty() {
+            break;
+        }
+        let Some((request, reply)) = handle.next_request().await else {
+            let listed = calls.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n");
+            panic!("these calls never came side by side with the others:\n{listed}");
+        };
+        next = (Seen::read(request).await, reply);
+    }
+    for (reply, call) in came {
+        answer(reply, call);
+    }
+}
+
+fn told(script: &VecDeque<Step>) -> String {
+    let calls = script.iter().flat_map(|step| match step {
+        Step::One(call) => std::slice::from_ref(&**call),
+        Step::SideBySide(calls) => calls,
+    });
+    calls.map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
+}

@@ -1,0 +1,118 @@
+//! What a reconcile works with, filled by hand.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use developerspace_operator::{
+    api::{DeveloperSpace, names::ProtectedNamespaces},
+    controller::{
+        admissions::Admissions,
+        context::{Context, Memory},
+        error::Error,
+        events::Recorder,
+        reconcile::reconcile,
+        store::{SOURCES, Source, Store},
+        watch::Nudges,
+    },
+    desired::Child,
+};
+use futures::{StreamExt, stream::BoxStream};
+use k8s_openapi::api::{
+    core::v1::{LimitRange, ResourceQuota},
+    networking::v1::NetworkPolicy,
+    rbac::v1::RoleBinding,
+};
+use kube::{Client, core::DeserializeGuard, runtime::controller::Action};
+use serde_json::Value;
+
+use super::{
+    api_server::{Step, play},
+    objects,
+};
+
+/// The cluster as the operator has seen it, at one moment.
+pub struct World {
+    now: DateTime<Utc>,
+    pub store: Arc<Store>,
+    pub memory: Arc<Memory>,
+    admissions: Arc<Admissions>,
+    nudges: Nudges,
+    nudged: BoxStream<'static, String>,
+}
+
+impl World {
+    /// Everything was listed, and nothing is there.
+    pub fn empty(now: &str) -> Self {
+        let world = Self::unlisted(now);
+        SOURCES.into_iter().for_each(|source| world.store.set_listed(source));
+        world
+    }
+
+    /// Nothing was listed yet.
+    pub fn unlisted(now: &str) -> Self {
+        let (nudges, nudged) = Nudges::new();
+        Self { now: now.parse().unwrap(), store: Arc::default(), memory: Arc::default(), admissions: Arc::default(), nudges, nudged }
+    }
+
+    /// Everything was listed, and these objects are there.
+    pub fn with(now: &str, objects: &[Value]) -> Self {
+        let world = Self::empty(now);
+        objects.iter().for_each(|object| world.keep(object));
+        world
+    }
+
+    pub fn list_all_but(&self, missing: Source) {
+        SOURCES.into_iter().filter(|source| *source != missing).for_each(|source| self.store.set_listed(source));
+    }
+
+    /// A watch brings that object.
+    pub fn keep(&self, object: &Value) {
+        fn child<K: serde::de::DeserializeOwned + Into<Child>>(store: &Store, object: &Value) {
+            let seen = objects::read::<K>(object).into().seen();
+            store.put_child(object["metadata"]["namespace"].as_str().unwrap(), seen);
+        }
+        match object["kind"].as_str().unwrap() {
+            "SpaceClass" => self.store.put_class(objects::read(object)),
+            "Namespace" => assert!(self.store.put_namespace(&objects::read(object))),
+            "ResourceQuota" => child::<ResourceQuota>(&self.store, object),
+            "LimitRange" => child::<LimitRange>(&self.store, object),
+            "NetworkPolicy" => child::<NetworkPolicy>(&self.store, object),
+            "RoleBinding" => child::<RoleBinding>(&self.store, object),
+            other => panic!("nothing is kept of a {other}"),
+        }
+    }
+
+    /// Time has passed.
+    pub fn later(self, now: &str) -> Self {
+        Self { now: now.parse().unwrap(), ..self }
+    }
+
+    /// The names that somebody asked to be looked at.
+    pub async fn nudged(&mut self) -> Vec<String> {
+        let mut names = Vec::new();
+        while let Ok(Some(name)) = tokio::time::timeout(Duration::from_millis(10), self.nudged.next()).await {
+            names.push(name);
+        }
+        names
+    }
+
+    fn context(&self, client: Client) -> Arc<Context> {
+        Arc::new(Context {
+            client,
+            clock: Arc::new(self.now),
+            store: self.store.clone(),
+            admissions: self.admissions.clone(),
+            protected: ProtectedNamespaces::new("operators-home", &["monitoring".to_owned()]),
+            recorder: Recorder::new("greenkeeper-0"),
+            metrics: Arc::default(),
+            memory: self.memory.clone(),
+            nudges: self.nudges.clone(),
+        })
+    }
+
+    /// Reconciles `space` as it was seen, with exactly the calls of `script`.
+    pub async fn reconcile(&self, space: &Value, script: Vec<Step>) -> Result<Action, Error> {
+        let space: Arc<DeserializeGuard<DeveloperSpace>> = Arc::new(objects::read(space));
+        play(script, async |client| reconcile(space, self.context(client)).await).await
+    }
+}
