@@ -1,21 +1,21 @@
 //! The only place that builds a [`Client`]: time-outs, retries and the name by which audit logs know us.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, task::Poll, time::Duration};
 
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder, retry::RetryPolicy},
 };
 use tower::{
-    BoxError,
+    BoxError, Service,
     buffer::BufferLayer,
     retry::{Policy, RetryLayer},
-    util::MapResponseLayer,
 };
 
-use crate::clock::ServerCheckedClock;
+use crate::{clock::ServerCheckedClock, watchdog::Watchdog};
 
 /// An answer that takes longer is a failure. Above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is none.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,8 +37,8 @@ pub enum Error {
     Retry(#[source] kube::client::retry::InvalidBackoff),
 }
 
-/// A client for the cluster of the environment; each answer sets `clock`.
-pub async fn connect(clock: Arc<ServerCheckedClock>) -> Result<Client, Error> {
+/// A client for the cluster of the environment; each answer sets `clock` and is told to `watchdog`.
+pub async fn connect(clock: Arc<ServerCheckedClock>, watchdog: Arc<Watchdog>) -> Result<Client, Error> {
     let mut config = Config::infer().await.map_err(Error::Infer)?;
     config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;
@@ -46,13 +46,44 @@ pub async fn connect(clock: Arc<ServerCheckedClock>) -> Result<Client, Error> {
     let agent = HeaderValue::from_static(concat!("developerspace-operator/", env!("CARGO_PKG_VERSION")));
     config.headers.push((HeaderName::from_static("user-agent"), agent));
     let retry = Retry::new().map_err(Error::Retry)?;
-    let hear = move |response: Response<_>| {
-        clock.hear(date(response.headers()));
-        response
-    };
     let builder = ClientBuilder::try_from(config).map_err(Error::Build)?;
-    let builder = builder.with_layer(&MapResponseLayer::new(hear)).with_layer(&BufferLayer::new(1024)).with_layer(&RetryLayer::new(retry));
+    let listen = tower::layer::layer_fn(move |inner| Listen { inner, clock: clock.clone(), watchdog: watchdog.clone() });
+    let builder = builder.with_layer(&listen).with_layer(&BufferLayer::new(1024)).with_layer(&RetryLayer::new(retry));
     Ok(builder.build())
+}
+
+/// Hears what the API server answers.
+struct Listen<S> {
+    inner: S,
+    clock: Arc<ServerCheckedClock>,
+    watchdog: Arc<Watchdog>,
+}
+
+impl<S, B> Service<Request<Body>> for Listen<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        let watch = is_watch.then(|| request.uri().path().to_owned());
+        let (clock, watchdog) = (self.clock.clone(), self.watchdog.clone());
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            clock.hear(date(response.headers()));
+            watchdog.heard(watch.as_deref().filter(|_| response.status().is_success()));
+            Ok(response)
+        })
+    }
 }
 
 fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {

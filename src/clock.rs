@@ -25,16 +25,11 @@ pub struct ServerCheckedClock {
 }
 
 impl ServerCheckedClock {
-    /// Notes the `Date` of an answer. Also the proof that the API server was reached just now.
+    /// Notes the `Date` of an answer.
     pub fn hear(&self, date: Option<DateTime<Utc>>) {
         if let Some(date) = date {
             *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some((date, Instant::now()));
         }
-    }
-
-    /// How long ago the API server last answered.
-    pub fn last_heard(&self) -> Option<std::time::Duration> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, at)| at.elapsed())
     }
 }
 

@@ -20,3 +20,4 @@ pub mod health;
 pub mod metrics;
 pub mod operator;
 pub mod telemetry;
+pub mod watchdog;

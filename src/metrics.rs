@@ -1,11 +1,8 @@
 //! Figures in the OpenMetrics format.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    time::Instant,
 };
 
 use prometheus_client::{
@@ -14,6 +11,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::watchdog::Ages;
+
 /// Labels of the reconcile counter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ResultLabel {
@@ -21,7 +20,10 @@ pub struct ResultLabel {
     pub result: &'static str,
 }
 
-/// All figures, and what the health endpoints judge by.
+/// A gauge of seconds.
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// All figures.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -31,8 +33,10 @@ pub struct Metrics {
     active: Gauge,
     collected: Counter,
     warnings: Counter,
-    started: Mutex<std::collections::BTreeMap<u64, Instant>>,
-    next: AtomicU64,
+    silence: Seconds,
+    oldest_watch: Seconds,
+    last_reconcile: Seconds,
+    overdue: Seconds,
 }
 
 impl Default for Metrics {
@@ -46,8 +50,10 @@ impl Default for Metrics {
             active: Gauge::default(),
             collected: Counter::default(),
             warnings: Counter::default(),
-            started: Mutex::default(),
-            next: AtomicU64::default(),
+            silence: Seconds::default(),
+            oldest_watch: Seconds::default(),
+            last_reconcile: Seconds::default(),
+            overdue: Seconds::default(),
         };
         registry.register("reconciles", "Reconciles of DeveloperSpaces, by result", metrics.reconciles.clone());
         registry.register("reconcile_seconds", "How long a reconcile takes", metrics.seconds.clone());
@@ -55,6 +61,10 @@ impl Default for Metrics {
         registry.register("active_workers", "Reconciles under way", metrics.active.clone());
         registry.register("namespaces_collected", "Namespaces deleted because their time was up", metrics.collected.clone());
         registry.register("expiry_warnings", "Warnings of a coming expiry", metrics.warnings.clone());
+        registry.register("api_silence_seconds", "Since the API server answered", metrics.silence.clone());
+        registry.register("oldest_watch_seconds", "Since the watch began anew that has not for longest", metrics.oldest_watch.clone());
+        registry.register("last_reconcile_age_seconds", "Since a reconcile ended", metrics.last_reconcile.clone());
+        registry.register("expiry_overdue_seconds", "How long the oldest expiry has been overdue", metrics.overdue.clone());
         *metrics.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
         metrics
     }
@@ -72,17 +82,17 @@ impl Metrics {
 
     /// A reconcile begins; it ends when the guard goes.
     pub fn begin(&self) -> Running<'_> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let since = Instant::now();
-        self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(number, since);
         self.active.inc();
-        Running { metrics: self, number, since }
+        Running { metrics: self, since: Instant::now() }
     }
 
-    /// How long the oldest reconcile has been under way.
-    pub fn oldest_reconcile(&self) -> Option<Duration> {
-        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        started.values().min().map(Instant::elapsed)
+    /// Sets the ages of what matters.
+    pub fn set_ages(&self, ages: &Ages) {
+        let Ages { silence, heard: _, oldest_watch, last_reconcile, oldest_reconcile: _, overdue } = ages;
+        self.silence.set(silence.as_secs_f64());
+        self.oldest_watch.set(oldest_watch.as_ref().map_or(0.0, |(_, age)| age.as_secs_f64()));
+        self.last_reconcile.set(last_reconcile.map_or(0.0, |age| age.as_secs_f64()));
+        self.overdue.set(overdue.as_secs_f64());
     }
 
     /// A reconcile ended.
@@ -106,7 +116,6 @@ impl Metrics {
 #[derive(Debug)]
 pub struct Running<'a> {
     metrics: &'a Metrics,
-    number: u64,
     since: Instant,
 }
 
@@ -114,6 +123,5 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.metrics.active.dec();
         self.metrics.seconds.observe(self.since.elapsed().as_secs_f64());
-        self.metrics.started.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
     }
 }

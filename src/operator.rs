@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -22,6 +22,7 @@ use crate::{
     gc,
     health::{Health, serve_health, serve_metrics},
     telemetry,
+    watchdog::Watchdog,
 };
 
 /// How long what is under way may take once the process is told to stop; below the grace period in `config/manager`.
@@ -39,7 +40,8 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
 async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(args.common.log_format);
     let clock = Arc::new(ServerCheckedClock::default());
-    let client = client::connect(clock.clone()).await?;
+    let watchdog = Arc::new(Watchdog::default());
+    let client = client::connect(clock.clone(), watchdog.clone()).await?;
     let (nudges, nudged) = Nudges::new();
     let standby = Arc::new(AtomicBool::new(args.leader_elect));
     let ctx = Arc::new(Context {
@@ -50,18 +52,14 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         protected: ProtectedNamespaces::new(&args.common.operator_namespace, &args.common.protected_namespaces),
         recorder: Recorder::new(client.clone(), &args.common.identity),
         metrics: Arc::default(),
+        watchdog: watchdog.clone(),
         memory: Arc::default(),
         nudges,
     });
-    let health = Health {
-        started: Instant::now(),
-        clock: clock.clone(),
-        store: ctx.store.clone(),
-        metrics: ctx.metrics.clone(),
-        standby: standby.clone(),
-    };
+    let health =
+        Health { clock: clock.clone(), watchdog, store: ctx.store.clone(), metrics: ctx.metrics.clone(), standby: standby.clone() };
     let serving = async {
-        tokio::try_join!(serve_health(args.health_bind_address.0, health), serve_metrics(args.metrics_bind_address.0, ctx.metrics.clone()))
+        tokio::try_join!(serve_health(args.health_bind_address.0, health.clone()), serve_metrics(args.metrics_bind_address.0, health))
             .with_context(|| format!("failed to listen on {:?} or {:?}", args.health_bind_address.0, args.metrics_bind_address.0))
     };
     let work = lead_and_work(&args, client, clock, ctx.clone(), (nudged, standby));
@@ -156,7 +154,7 @@ async fn await_crd(client: &Client) {
 async fn collect(args: &GcArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(args.common.log_format);
     let clock = Arc::new(ServerCheckedClock::default());
-    let client = client::connect(clock.clone()).await?;
+    let client = client::connect(clock.clone(), Arc::default()).await?;
     let sweep = gc::sweep(client, clock, args).await?;
     match args.output {
         Output::Table => println!("{}", sweep.table()),

@@ -15,6 +15,7 @@ pub mod kubeconfig;
 pub mod operator;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod users;
 pub mod wait;
 

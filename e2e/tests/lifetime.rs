@@ -232,7 +232,8 @@ async fn a_lifted_protection_is_warned_of_first(world: &World) -> Result<()> {
     let lifetime = json!({"maxTTL": "1h", "warnBefore": ["1m", "5s"]});
     let space = one(world, "protecting", lifetime, name, json!({"ttl": "4s", "protected": true})).await?;
     ensure!(space["status"]["expiresAt"].is_null(), "a protected space expires: {}", space["status"]);
-    moment(created(&space)? + seconds(9)).await;
+    // Within 10 s of its edge, which here is the creation, a warning would count as given in time.
+    moment(created(&space)? + seconds(13)).await;
     let space = world.ready(name).await?;
     ensure!(!holds(&space, "Expired") && !holds(&space, "Expiring"), "{}", space["status"]);
     let lifted = now();
@@ -295,7 +296,9 @@ async fn the_clock_goes_on_without_the_class(world: &World) -> Result<()> {
 async fn a_tightened_class_gives_notice(world: &World) -> Result<()> {
     let name = "jupp-tightened";
     let lifetime = json!({"maxTTL": "1h", "warnBefore": ["10m", "6s"]});
-    one(world, "tightened", lifetime, name, json!({"ttl": "50m"})).await?;
+    let space = one(world, "tightened", lifetime, name, json!({"ttl": "50m"})).await?;
+    // As above: later than 10 s after the edge that the new ceiling makes.
+    moment(created(&space)? + seconds(13)).await;
     let tightened = now();
     let patch = json!({"spec": {"lifetime": {"maxTTL": "1s"}}});
     world.admin().patch(cluster_wide("SpaceClass", "tightened"), patch).await?;

@@ -68,8 +68,10 @@ async fn converged_spaces_cost_no_writes(world: &World) -> Result<()> {
     eventually("all spaces to be ready", LONG.max(Duration::from_secs(u64::try_from(count)?)), || async {
         let spaces = world.admin().list("DeveloperSpace", "").await?;
         // All edges have passed with the warning of 30 days, so there is nothing left to do.
-        let done = spaces.iter().filter(|space| is_observed(space) && holds(space, "Ready") && holds(space, "Expiring")).count();
-        ensure!(done == count, "{done} of {count} are ready");
+        let is_done = |space: &&Value| is_observed(space) && holds(space, "Ready") && holds(space, "Expiring");
+        let done = spaces.iter().filter(is_done).count();
+        let one = spaces.iter().find(|space| !is_done(space)).map(|space| &space["status"]);
+        ensure!(done == count, "{done} of {count} are ready, one is {}", one.unwrap_or(&Value::Null));
         Ok(Some(()))
     })
     .await?;

@@ -13,6 +13,7 @@ use crate::{
     api::{DeveloperSpace, names::ProtectedNamespaces},
     clock::Clock,
     metrics::Metrics,
+    watchdog::Watchdog,
 };
 
 /// What a reconcile works with.
@@ -31,6 +32,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Figures.
     pub metrics: Arc<Metrics>,
+    /// Whether the work is done.
+    pub watchdog: Arc<Watchdog>,
     /// What each space went through.
     pub memory: Arc<Memory>,
     /// Asks for other spaces to be looked at.

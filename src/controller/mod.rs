@@ -56,7 +56,7 @@ pub async fn run(
 ) {
     let client = &ctx.client;
     let (reader, writer) = reflector::store::<Guarded>();
-    let spaces = watch::spaces(client, ctx.admissions.clone(), ctx.memory.clone(), ctx.nudges.clone());
+    let spaces = watch::spaces(&ctx);
     let listed = ctx.store.clone();
     // Not the reflector's own `wait_until_ready`: of two that wait for it, kube 5 wakes only the last.
     let spaces = spaces.reflect(writer).inspect_ok(move |event| {

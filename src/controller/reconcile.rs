@@ -17,7 +17,7 @@ use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason},
     desired::{
         Refusal, Resolved,
-        children::version,
+        children::{hash, version},
         collect::Step,
         namespace::{Ownership, ownership},
         resolve::{check_name, resolve},
@@ -41,7 +41,7 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 /// Reconciles one space as the store has it.
 pub async fn reconcile(guarded: Arc<DeserializeGuard<DeveloperSpace>>, ctx: Arc<Context>) -> Result<Action, Error> {
     ctx.store.ready().await;
-    let _running = ctx.metrics.begin();
+    let _running = (ctx.metrics.begin(), ctx.watchdog.begin());
     let space = match &guarded.0 {
         Ok(space) => space,
         Err(broken) => return undecodable(&ctx, broken).await.map(|()| Action::await_change()),
@@ -59,6 +59,8 @@ pub async fn reconcile(guarded: Arc<DeserializeGuard<DeveloperSpace>>, ctx: Arc<
 
 async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Error> {
     let observed = observe(space, ctx);
+    let expiry = observed.outlook.expires_at.filter(|_| is_live(space));
+    ctx.watchdog.expects(key(space), expiry);
     if !is_live(space) {
         withdraw(space, ctx);
     }
@@ -160,6 +162,11 @@ async fn explain(space: &DeveloperSpace, observed: &Observed, ctx: &Context, err
         }
     }
     error
+}
+
+/// What the watchdog knows a space by.
+pub fn key(space: &impl ResourceExt) -> u64 {
+    hash(&space.uid())
 }
 
 /// When time alone changes something.

@@ -21,8 +21,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::{
-    admissions::Admissions,
-    context::Memory,
+    context::Context,
+    reconcile::key,
     store::{Source, Store},
 };
 use crate::{
@@ -216,12 +216,9 @@ fn put_class(store: &Store, mut class: SpaceClass) -> Vec<String> {
 }
 
 /// Spaces, for the controller's own store; keeps the count per owner true on the way.
-pub fn spaces(
-    client: &Client,
-    admissions: Arc<Admissions>,
-    memory: Arc<Memory>,
-    nudges: Nudges,
-) -> BoxStream<'static, watcher::Result<Event<Guarded>>> {
+pub fn spaces(ctx: &Context) -> BoxStream<'static, watcher::Result<Event<Guarded>>> {
+    let Context { client, admissions, memory, nudges, watchdog, .. } = ctx;
+    let (admissions, memory, nudges, watchdog) = (admissions.clone(), memory.clone(), nudges.clone(), watchdog.clone());
     let mut listing = Listing::new();
     let wake = move |names: Vec<String>| names.into_iter().for_each(|name| nudges.nudge(name));
     watcher(Api::<Guarded>::all(client.clone()), config())
@@ -233,6 +230,7 @@ pub fn spaces(
             Ok(Event::InitDone) => wake(admissions.retain(&listing.end())),
             Ok(Event::Delete(space)) => {
                 memory.forget(&space.name_any());
+                watchdog.expects(key(space), None);
                 wake(admissions.withdraw(&space.uid().unwrap_or_default()));
             }
             Ok(Event::Apply(_)) => {}

@@ -175,7 +175,7 @@ pub(super) fn child_metadata(name: &str, labels: &BTreeMap<String, String>) -> O
 }
 
 /// A hash that is stable within a process; objects are compared in memory only.
-pub(super) fn hash(value: &impl Hash) -> u64 {
+pub fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

@@ -62,6 +62,7 @@ fn context(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Context {
         admissions: Arc::default(),
         protected: crate::api::names::ProtectedNamespaces::new(&common.operator_namespace, &common.protected_namespaces),
         metrics: Arc::default(),
+        watchdog: Arc::default(),
         memory: Arc::default(),
         nudges: Nudges::new().0,
     }

@@ -76,7 +76,8 @@ pub fn get_metadata(path: &str) -> Call {
 }
 
 pub fn list(path: &str, items: &[Value]) -> Call {
-    get(&format!("{path}?limit=500")).answered(json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9"}, "items": items}))
+    get(&format!("{path}?limit=500"))
+        .answered(json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9"}, "items": items}))
 }
 
 pub fn post(path: &str, body: Value) -> Call {
@@ -96,7 +97,7 @@ pub fn delete(path: &str, preconditions: &Value) -> Call {
         .answered(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
 }
 
-/// The Event about a cluster-scoped object.
+/// The Event about a cluster-scoped object, at whatever moment.
 pub fn event(reason: &str, kind: &str, name: &str) -> Call {
     event_in("default", reason, &json!({"kind": kind, "name": name, "uid": objects::uid(name)}))
 }
@@ -110,7 +111,8 @@ pub fn event_inside(reason: &str, namespace: &str, uid: &str) -> Call {
 fn event_in(namespace: &str, reason: &str, regarding: &Value) -> Call {
     let path = ours(&format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"));
     let body = json!({"metadata": {"namespace": namespace}, "reason": reason, "regarding": regarding, "reportingController": "developerspace-operator"});
-    call("POST", &path, Expected::AtLeast(body)).answered(json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {}, "eventTime": null}))
+    call("POST", &path, Expected::AtLeast(body))
+        .answered(json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {}, "eventTime": null}))
 }
 
 /// Under the operator's field manager.
@@ -227,50 +229,75 @@ pub async fn play<T>(script: Vec<Step>, act: impl AsyncFnOnce(Client) -> T) -> T
     result.expect("it ends in time")
 }
 
-async fn follow(mut handle: Handle, script: Vec<Step>) {
-    let mut script = VecDeque::from(script);
-    while let Some((request, reply)) = handle.next_request().await {
-        let seen = Seen::read(request).await;
-        match script.pop_front() {
+/// What is left of a script. Events come when they come: only that they come is expected, not when.
+struct Script {
+    steps: VecDeque<Step>,
+    events: Vec<Call>,
+}
+
+impl Script {
+    fn new(steps: Vec<Step>) -> Self {
+        let is_event = |step: &Step| matches!(step, Step::One(call) if matches!(call.body, Expected::AtLeast(_)));
+        let (events, steps): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(is_event);
+        Self { steps: steps.into(), events: events.iter().flat_map(Step::calls).cloned().collect() }
+    }
+
+    /// The next call that is no Event; those are answered on the way.
+    async fn next(&mut self, handle: &mut Handle) -> Option<(Seen, Reply)> {
+        loop {
+            let (request, reply) = handle.next_request().await?;
+            let seen = Seen::read(request).await;
+            if !seen.path.starts_with("/apis/events.k8s.io/") {
+                return Some((seen, reply));
+            }
+            answer(reply, take(&mut self.events, &seen));
+        }
+    }
+}
+
+impl Step {
+    fn calls(&self) -> &[Call] {
+        match self {
+            Self::One(call) => std::slice::from_ref(&**call),
+            Self::SideBySide(calls) => calls,
+        }
+    }
+}
+
+async fn follow(mut handle: Handle, steps: Vec<Step>) {
+    let mut script = Script::new(steps);
+    while let Some((seen, reply)) = script.next(&mut handle).await {
+        match script.steps.pop_front() {
             None => panic!("a call too many came:\n{seen}"),
             Some(Step::One(call)) => {
                 assert!(call.accepts(&seen), "expected\n{call}\n\nbut there came\n{seen}");
                 answer(reply, *call);
             }
-            Some(Step::SideBySide(calls)) => follow_group(&mut handle, calls, (seen, reply)).await,
+            Some(Step::SideBySide(mut calls)) => {
+                // Answered when all have come: who waits for an answer before the next call never gets one.
+                let mut came = vec![(reply, take(&mut calls, &seen))];
+                while !calls.is_empty() {
+                    let next = script.next(&mut handle).await;
+                    let Some((seen, reply)) = next else {
+                        panic!("these calls never came side by side with the others:\n{}", told(&calls))
+                    };
+                    came.push((reply, take(&mut calls, &seen)));
+                }
+                came.into_iter().for_each(|(reply, call)| answer(reply, call));
+            }
         }
     }
-    assert!(script.is_empty(), "these calls never came:\n{}", told(&script));
+    let left: Vec<Call> = script.steps.iter().flat_map(Step::calls).chain(&script.events).cloned().collect();
+    assert!(left.is_empty(), "these calls never came:\n{}", told(&left));
 }
 
-/// Answers when all have come: who waits for an answer before the next call never gets one.
-async fn follow_group(handle: &mut Handle, mut calls: Vec<Call>, first: (Seen, Reply)) {
-    let mut came = Vec::new();
-    let mut next = first;
-    loop {
-        let (seen, reply) = next;
-        let place = calls.iter().position(|call| call.accepts(&seen));
-        let listed = || calls.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n");
-        let Some(place) = place else { panic!("expected one of\n{}\n\nbut there came\n{seen}", listed()) };
-        came.push((reply, calls.swap_remove(place)));
-        if calls.is_empty() {
-            break;
-        }
-        let Some((request, reply)) = handle.next_request().await else {
-            let listed = calls.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n");
-            panic!("these calls never came side by side with the others:\n{listed}");
-        };
-        next = (Seen::read(request).await, reply);
-    }
-    for (reply, call) in came {
-        answer(reply, call);
-    }
+/// Takes the call that came out of `calls`.
+fn take(calls: &mut Vec<Call>, seen: &Seen) -> Call {
+    let place = calls.iter().position(|call| call.accepts(seen));
+    let Some(place) = place else { panic!("expected one of\n{}\n\nbut there came\n{seen}", told(calls)) };
+    calls.swap_remove(place)
 }
 
-fn told(script: &VecDeque<Step>) -> String {
-    let calls = script.iter().flat_map(|step| match step {
-        Step::One(call) => std::slice::from_ref(&**call),
-        Step::SideBySide(calls) => calls,
-    });
-    calls.map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
+fn told(calls: &[Call]) -> String {
+    calls.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }

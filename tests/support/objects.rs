@@ -345,7 +345,9 @@ pub fn stalled(reason: &str, message: &str) -> Value {
 }
 
 fn expiring_message(before: &str) -> String {
-    format!("namespace {SPACE} and everything in it is deleted at {EXPIRES} (warned {before} before); to renew, set spec.renewedAt to the present time")
+    format!(
+        "namespace {SPACE} and everything in it is deleted at {EXPIRES} (warned {before} before); to renew, set spec.renewedAt to the present time"
+    )
 }
 
 /// The status after the warning of that edge, the first of which was given a day before.

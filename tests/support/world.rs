@@ -98,13 +98,14 @@ impl World {
 
     fn context(&self, client: Client) -> Arc<Context> {
         Arc::new(Context {
-            client,
+            client: client.clone(),
             clock: Arc::new(self.now),
             store: self.store.clone(),
             admissions: self.admissions.clone(),
             protected: ProtectedNamespaces::new("operators-home", &["monitoring".to_owned()]),
-            recorder: Recorder::new("greenkeeper-0"),
+            recorder: Recorder::new(client, "greenkeeper-0"),
             metrics: Arc::default(),
+            watchdog: Arc::default(),
             memory: self.memory.clone(),
             nudges: self.nudges.clone(),
         })

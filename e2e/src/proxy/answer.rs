@@ -1,0 +1,75 @@
+//! Owns bodies and answers that the proxy makes up.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures::stream;
+use http::{Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+/// Ends a connection without a further word. Connections of the proxy do not linger, so the peer sees a reset.
+#[derive(Debug)]
+pub(super) struct Reset;
+
+impl std::fmt::Display for Reset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("reset by the proxy")
+    }
+}
+
+impl std::error::Error for Reset {}
+
+pub(super) type Body = UnsyncBoxBody<Bytes, Reset>;
+pub(super) type Answer = Result<Response<Body>, Reset>;
+
+pub(super) fn whole(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// A body fed from elsewhere, chunk by chunk.
+pub(super) fn fed() -> (mpsc::Sender<Result<Bytes, Reset>>, Body) {
+    let (sender, receiver) = mpsc::channel(64);
+    let chunks = stream::unfold(receiver, |mut receiver: mpsc::Receiver<Result<Bytes, Reset>>| async move {
+        receiver.recv().await.map(|chunk| (chunk.map(Frame::data), receiver))
+    });
+    (sender, StreamBody::new(chunks).boxed_unsync())
+}
+
+/// A body of which only the first half arrives. The head still promises all of it.
+pub(super) fn half(bytes: &Bytes) -> Body {
+    let chunks = [Ok(Frame::data(bytes.slice(..bytes.len() / 2))), Err(Reset)];
+    StreamBody::new(stream::iter(chunks)).boxed_unsync()
+}
+
+/// What the API server answers with when it refuses.
+pub(super) fn status(code: u16) -> Value {
+    let reason = match code {
+        409 => "Conflict",
+        410 => "Expired",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        500 => "InternalError",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "Unknown",
+    };
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": format!("made up by the fault proxy: {reason}"), "reason": reason, "code": code})
+}
+
+pub(super) fn refusal(code: u16) -> Answer {
+    let mut answer = Response::builder().status(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    answer = answer.header(header::CONTENT_TYPE, "application/json");
+    if code == 429 {
+        answer = answer.header(header::RETRY_AFTER, "1");
+    }
+    answer.body(whole(Bytes::from(status(code).to_string()))).map_err(|_| Reset)
+}
+
+/// The line that ends a watch whose resourceVersion is too old.
+pub(super) fn gone_line() -> Bytes {
+    Bytes::from(format!("{}\n", json!({"type": "ERROR", "object": status(410)})))
+}

@@ -1,0 +1,162 @@
+//! Owns reading a request: what it asks for, of which object, and which space it concerns.
+
+use http::{Method, Uri};
+use serde_json::Value;
+
+/// What a request asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
+    pub verb: &'static str,
+    /// The plural, such as `namespaces`; empty for a path outside the API.
+    pub resource: String,
+    /// Such as `status`, or nothing.
+    pub subresource: String,
+    /// The namespace, or nothing.
+    pub namespace: String,
+    /// The object's name; of a create, the one in the body.
+    pub name: String,
+    /// The space that it concerns, by name.
+    pub space: Option<String>,
+    /// The UID that a deletion or a merge patch demands.
+    pub uid: Option<String>,
+    /// The resourceVersion that it demands.
+    pub version: Option<String>,
+    /// Whether it writes `Expired=True` into a status.
+    pub seals: bool,
+}
+
+impl Facts {
+    /// Reads a request.
+    pub fn of(method: &Method, uri: &Uri, body: &[u8]) -> Self {
+        let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let mut facts = match segments.as_slice() {
+            ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => Self::at(rest),
+            _ => Self::default(),
+        };
+        if facts.name.is_empty() && *method == Method::POST {
+            text(&body, "/metadata/name").unwrap_or_default().clone_into(&mut facts.name);
+        }
+        facts.verb = verb(method, uri, &facts);
+        facts.space = facts.concerned(&body);
+        let demanded = |key: &str| text(&body, &format!("/preconditions/{key}")).or_else(|| text(&body, &format!("/metadata/{key}")));
+        facts.uid = demanded("uid").map(str::to_owned);
+        facts.version = demanded("resourceVersion").map(str::to_owned);
+        let conditions = body.pointer("/status/conditions").and_then(Value::as_array);
+        facts.seals = conditions.is_some_and(|all| all.iter().any(|said| said["type"] == "Expired" && said["status"] == "True"));
+        facts
+    }
+
+    fn at(path: &[&str]) -> Self {
+        let own = |text: &&str| (*text).to_owned();
+        match path {
+            // What hangs on a namespace itself, and not a collection inside it.
+            ["namespaces", name, subresource @ ("status" | "finalize")] => {
+                Self { resource: "namespaces".into(), name: own(name), subresource: own(subresource), ..Self::default() }
+            }
+            ["namespaces", namespace, resource, rest @ ..] => {
+                let inner = Self::at(&[&[*resource], rest].concat());
+                Self { namespace: own(namespace), ..inner }
+            }
+            [resource, rest @ ..] => Self {
+                resource: own(resource),
+                name: rest.first().map(own).unwrap_or_default(),
+                subresource: rest.get(1).map(own).unwrap_or_default(),
+                ..Self::default()
+            },
+            [] => Self::default(),
+        }
+    }
+
+    fn concerned(&self, body: &Value) -> Option<String> {
+        let named = match self.resource.as_str() {
+            "leases" | "selfsubjectaccessreviews" | "customresourcedefinitions" => "",
+            "events" => text(body, "/regarding/name").unwrap_or_default(),
+            "developerspaces" | "spaceclasses" | "namespaces" => &self.name,
+            _ => &self.namespace,
+        };
+        Some(named).filter(|name| !name.is_empty()).map(str::to_owned)
+    }
+
+    /// Whether it asks for a change.
+    pub fn mutates(&self) -> bool {
+        // A question about rights is a POST that stores nothing.
+        !matches!(self.verb, "get" | "list" | "watch") && !self.resource.is_empty() && self.resource != "selfsubjectaccessreviews"
+    }
+
+    /// Whether it is a write that the sweep numbers: Events and the lease are counted apart.
+    pub fn is_numbered(&self) -> bool {
+        self.mutates() && !matches!(self.resource.as_str(), "events" | "leases")
+    }
+
+    /// The write by its nature, the same for every space: `create-rolebindings-view`, `patch-developerspaces.status`.
+    pub fn signature(&self) -> String {
+        let subresource = if self.subresource.is_empty() { String::new() } else { format!(".{}", self.subresource) };
+        let own = self.name.strip_prefix("developerspace-").unwrap_or(&self.name);
+        let is_told_by_kind = self.namespace.is_empty() || self.name == "developerspace" || self.resource == "events";
+        let name = if is_told_by_kind { String::new() } else { format!("-{own}") };
+        format!("{}-{}{subresource}{name}", self.verb, self.resource)
+    }
+
+    /// One line for messages.
+    pub fn line(&self) -> String {
+        let subresource = if self.subresource.is_empty() { String::new() } else { format!("/{}", self.subresource) };
+        let place = if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
+        format!("{} {}{subresource} {place}{}", self.verb, self.resource, self.name)
+    }
+}
+
+fn verb(method: &Method, uri: &Uri, facts: &Facts) -> &'static str {
+    let watches = uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")));
+    match method.as_str() {
+        "GET" if watches => "watch",
+        "GET" if facts.name.is_empty() => "list",
+        "GET" => "get",
+        "POST" => "create",
+        "PUT" => "update",
+        "PATCH" => "patch",
+        "DELETE" if facts.name.is_empty() => "deletecollection",
+        _ => "delete",
+    }
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn facts(method: &Method, path: &str, body: &Value) -> Facts {
+        Facts::of(method, &path.parse().unwrap(), &serde_json::to_vec(body).unwrap())
+    }
+
+    #[test]
+    fn each_request_is_told_apart() {
+        for (method, path, body, signature, space) in [
+            (Method::POST, "/api/v1/namespaces?x=y", json!({"metadata": {"name": "a"}}), "create-namespaces", Some("a")),
+            (Method::PATCH, "/apis/developerspace.dev/v1alpha1/developerspaces/a/status", json!({}), "patch-developerspaces.status", Some("a")),
+            (Method::POST, "/api/v1/namespaces/a/resourcequotas", json!({"metadata": {"name": "developerspace"}}), "create-resourcequotas", Some("a")),
+            (Method::DELETE, "/apis/rbac.authorization.k8s.io/v1/namespaces/a/rolebindings/developerspace-view", json!({}), "delete-rolebindings-view", Some("a")),
+            (Method::GET, "/api/v1/namespaces?watch=true", Value::Null, "watch-namespaces", None),
+            (Method::GET, "/api/v1/namespaces/a", Value::Null, "get-namespaces", Some("a")),
+            (Method::PUT, "/api/v1/namespaces/a/finalize", json!({}), "update-namespaces.finalize", Some("a")),
+            (Method::POST, "/apis/events.k8s.io/v1/namespaces/default/events", json!({"metadata": {"name": "a.1"}, "regarding": {"name": "a"}}), "create-events", Some("a")),
+        ] {
+            let seen = facts(&method, path, &body);
+            assert_eq!((seen.signature().as_str(), seen.space.as_deref()), (signature, space), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_a_write_demands_is_read() {
+        let delete = facts(&Method::DELETE, "/api/v1/namespaces/a", &json!({"preconditions": {"uid": "u"}}));
+        assert!(delete.mutates() && delete.uid.as_deref() == Some("u") && delete.version.is_none());
+        let seal = json!({"metadata": {"resourceVersion": "7"}, "status": {"conditions": [{"type": "Expired", "status": "True"}]}});
+        let seal = facts(&Method::PATCH, "/apis/developerspace.dev/v1alpha1/developerspaces/a/status", &seal);
+        assert!(seal.seals && seal.version.as_deref() == Some("7"));
+    }
+}

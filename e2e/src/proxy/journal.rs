@@ -1,0 +1,119 @@
+//! Owns the record of every request that passed: the one judge of what the operator wrote.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+
+use super::facts::Facts;
+use super::fault::Place;
+use crate::fixtures::now;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When it came, to a microsecond.
+    pub at: DateTime<Utc>,
+    /// The same on the monotonic clock.
+    pub instant: Instant,
+    /// What it asked for.
+    pub facts: Facts,
+    /// Where it stands among those of its space.
+    pub place: Place,
+    /// The rule that it met.
+    pub rule: Option<String>,
+    /// What the API server answered, if it was asked and did answer.
+    pub served: Option<u16>,
+    /// What the operator was answered, if it was.
+    pub code: Option<u16>,
+    /// How long that took.
+    pub took: Option<Duration>,
+}
+
+impl Entry {
+    /// One line for messages.
+    pub fn line(&self) -> String {
+        let code = |code: Option<u16>| code.map_or_else(|| "-".to_owned(), |code| code.to_string());
+        let rule = self.rule.as_ref().map(|rule| format!(" [{rule}]")).unwrap_or_default();
+        let number = self.place.number.map(|number| format!("#{number} ")).unwrap_or_default();
+        format!("{} {number}{} -> {}, told {}{rule}", self.at.format("%H:%M:%S%.6f"), self.facts.line(), code(self.served), code(self.code))
+    }
+
+    /// Whether the API server did what was asked.
+    pub fn was_done(&self) -> bool {
+        self.served.is_some_and(|code| code < 300)
+    }
+}
+
+/// All requests, in the order in which they came.
+#[derive(Debug)]
+pub struct Journal {
+    entries: Mutex<Vec<Entry>>,
+    count: watch::Sender<usize>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { entries: Mutex::default(), count: watch::Sender::new(0) }
+    }
+}
+
+impl Journal {
+    pub(super) fn begin(&self, facts: Facts, place: Place, rule: Option<String>) -> usize {
+        let entry = Entry { at: now(), instant: Instant::now(), facts, place, rule, served: None, code: None, took: None };
+        let mut entries = self.lock();
+        entries.push(entry);
+        let count = entries.len();
+        drop(entries);
+        self.count.send_replace(count);
+        count - 1
+    }
+
+    pub(super) fn served(&self, index: usize, code: u16) {
+        if let Some(entry) = self.lock().get_mut(index) {
+            entry.served = Some(code);
+        }
+    }
+
+    pub(super) fn told(&self, index: usize, code: u16) {
+        if let Some(entry) = self.lock().get_mut(index) {
+            entry.code = Some(code);
+            entry.took = Some(entry.instant.elapsed());
+        }
+    }
+
+    /// How many requests there were.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The requests from number `from` on that `wanted` says yes to.
+    pub fn since(&self, from: usize, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        self.lock().iter().skip(from).filter(|entry| wanted(entry)).cloned().collect()
+    }
+
+    /// The writes from number `from` on, the lease left out.
+    pub fn writes(&self, from: usize) -> Vec<Entry> {
+        self.since(from, |entry| entry.facts.mutates() && entry.facts.resource != "leases")
+    }
+
+    /// The numbered writes that concern `space`, from number `from` on.
+    pub fn writes_of(&self, space: &str, from: usize) -> Vec<Entry> {
+        self.since(from, |entry| entry.facts.is_numbered() && entry.facts.space.as_deref() == Some(space))
+    }
+
+    /// Tells of each new request.
+    pub fn subscribe(&self) -> watch::Receiver<usize> {
+        self.count.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

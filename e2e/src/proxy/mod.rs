@@ -1,0 +1,129 @@
+//! Owns the fault proxy: plain HTTP on loopback before the API server's TLS. It numbers and records every request, and does
+//! to requests and watches what it is told.
+//!
+//! kube's client speaks HTTP/1.1, and the bearer token is handed on, so that the operator's rights stay real.
+
+mod answer;
+mod facts;
+mod fault;
+mod journal;
+mod rules;
+mod serve;
+mod sky;
+mod stream;
+mod upstream;
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+
+pub use facts::Facts;
+pub use fault::{EventFault, EventRule, Fault, Gate, Place, Progress, Rule, Times};
+pub use journal::{Entry, Journal};
+pub use rules::RuleId;
+pub use sky::{Past, Sky, Which};
+pub use stream::{End, Order};
+
+/// How many orders to watches may be under way.
+const ORDERS: usize = 64;
+
+/// A running proxy. It ends when this is dropped.
+pub struct Proxy {
+    state: Arc<serve::State>,
+    address: String,
+    accepting: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Starts one before the API server at `server`, whose certificate `authority` signed.
+    pub async fn start(server: &str, authority: &Path) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the proxy found no port on 127.0.0.1")?;
+        let address = format!("http://{}", listener.local_addr().context("the proxy's own address is unknown")?);
+        let state = Arc::new(serve::State {
+            upstream: upstream::Upstream::new(server, authority)?,
+            rules: Mutex::default(),
+            event_rules: AtomicUsize::new(0),
+            journal: Journal::default(),
+            sky: watch::Sender::new(Sky::default()),
+            orders: broadcast::Sender::new(ORDERS),
+            recording: Mutex::default(),
+            pid: AtomicU32::new(0),
+        });
+        let accepting = tokio::spawn(serve::accept(listener, state.clone()));
+        Ok(Self { state, address, accepting })
+    }
+
+    /// Its address, for a kubeconfig.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The record of all requests.
+    pub fn journal(&self) -> &Journal {
+        &self.state.journal
+    }
+
+    /// Names the process to which signals go.
+    pub fn set_pid(&self, pid: u32) {
+        self.state.pid.store(pid, Ordering::Relaxed);
+    }
+
+    /// Sets a rule up.
+    pub fn arm(&self, rule: Rule) -> RuleId {
+        self.state.rules().add(rule)
+    }
+
+    /// Sets a rule for watch events up.
+    pub fn arm_event(&self, rule: EventRule) -> RuleId {
+        self.state.event_rules.fetch_add(1, Ordering::Relaxed);
+        self.state.rules().add_event(rule)
+    }
+
+    /// Takes a rule away.
+    pub fn disarm(&self, id: RuleId) {
+        self.state.rules().remove(id);
+    }
+
+    /// What became of a rule, while it is set up.
+    pub fn progress(&self, id: RuleId) -> Option<Progress> {
+        self.state.rules().progress(id)
+    }
+
+    /// Counts the writes of `space` from one again.
+    pub fn restart_count(&self, space: &str) {
+        self.state.rules().restart_count(space);
+    }
+
+    /// Changes what holds for all requests.
+    pub fn sky(&self, change: impl FnOnce(&mut Sky)) {
+        self.state.sky.send_modify(change);
+    }
+
+    /// Does something to open watches; says how many heard.
+    pub fn order(&self, resource: Option<&str>, end: End) -> usize {
+        self.state.orders.send(Order { resource: resource.map(str::to_owned), end }).unwrap_or_default()
+    }
+
+    /// From now on each list is kept.
+    pub fn record(&self) {
+        *self.state.recording.lock().unwrap_or_else(PoisonError::into_inner) = Some(Past::default());
+    }
+
+    /// What was kept since [`record`](Self::record).
+    pub fn recorded(&self) -> Option<Past> {
+        self.state.recording.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.state.sky.send_modify(|sky| sky.partition = true);
+    }
+}

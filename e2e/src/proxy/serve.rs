@@ -1,0 +1,203 @@
+//! Owns connections and requests: each is numbered, written down, judged, and handed on or not.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{broadcast, watch};
+
+use super::answer::{Answer, Reset, half, refusal, whole};
+use super::facts::Facts;
+use super::fault::{EventFault, Fault};
+use super::journal::Journal;
+use super::rules::Rules;
+use super::sky::{Past, Sky};
+use super::stream::{Order, relay};
+use super::upstream::Upstream;
+use crate::process;
+
+pub(super) struct State {
+    pub(super) upstream: Upstream,
+    pub(super) rules: Mutex<Rules>,
+    pub(super) event_rules: AtomicUsize,
+    pub(super) journal: Journal,
+    pub(super) sky: watch::Sender<Sky>,
+    pub(super) orders: broadcast::Sender<Order>,
+    pub(super) recording: Mutex<Option<Past>>,
+    pub(super) pid: AtomicU32,
+}
+
+impl State {
+    pub(super) fn rules(&self) -> std::sync::MutexGuard<'_, Rules> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn has_event_rules(&self) -> bool {
+        self.event_rules.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn judge_event(&self, space: &str, resource: &str) -> Option<EventFault> {
+        self.rules().judge_event(space, resource)
+    }
+}
+
+pub(super) async fn accept(listener: TcpListener, state: Arc<State>) {
+    loop {
+        // Accepting fails only for want of descriptors, which come back.
+        if let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, state.clone()));
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, state: Arc<State>) {
+    let _ = stream.set_nodelay(true);
+    // What ends without a word ends with RST.
+    if stream.set_zero_linger().is_err() {
+        return;
+    }
+    let mut sky = state.sky.subscribe();
+    let service = service_fn(|request| handle(state.clone(), request));
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        _ = connection => {}
+        _ = sky.wait_for(|sky| sky.partition) => {}
+    }
+}
+
+async fn handle(state: Arc<State>, request: Request<Incoming>) -> Answer {
+    if state.sky.borrow().black_hole {
+        let _ = state.sky.subscribe().wait_for(|sky| !sky.black_hole).await;
+        return Err(Reset);
+    }
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Reset)?.to_bytes();
+    let request = Request::from_parts(head, body);
+    let facts = Facts::of(request.method(), request.uri(), request.body());
+    let (place, met) = state.rules().judge(&facts);
+    let (rule, fault) = met.unzip();
+    let index = state.journal.begin(facts.clone(), place, rule);
+    let exchange = Exchange { state: &state, request, facts, index };
+    let answer = match fault {
+        Some(fault) => exchange.suffer(fault).await,
+        None => exchange.pass().await,
+    };
+    if let Ok(answer) = &answer {
+        state.journal.told(index, answer.status().as_u16());
+    }
+    answer
+}
+
+struct Exchange<'a> {
+    state: &'a Arc<State>,
+    request: Request<Bytes>,
+    facts: Facts,
+    index: usize,
+}
+
+impl Exchange<'_> {
+    async fn suffer(&self, fault: Fault) -> Answer {
+        match fault {
+            Fault::ResetBefore => Err(Reset),
+            Fault::ResetAfter => self.pass().await.and(Err(Reset)),
+            Fault::Answer { code, after } => {
+                if after {
+                    self.pass().await?;
+                }
+                refusal(code)
+            }
+            Fault::Truncate => {
+                let (head, bytes) = self.fetch().await?;
+                let length = bytes.len();
+                let mut answer = Response::from_parts(head, half(&bytes));
+                answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+                Ok(answer)
+            }
+            Fault::Delay(span) => {
+                tokio::time::sleep(span).await;
+                self.pass().await
+            }
+            Fault::Hang { after } => {
+                if after {
+                    self.pass().await?;
+                }
+                std::future::pending().await
+            }
+            Fault::Hold(gate) => {
+                gate.pass().await;
+                self.pass().await
+            }
+            Fault::Signal { signal, after } => self.signal(signal, after).await,
+        }
+    }
+
+    /// Only SIGKILL ends the exchange with it; one that is told to stop may still hear the answer.
+    async fn signal(&self, signal: &'static str, after: bool) -> Answer {
+        let kills = signal == "KILL";
+        let early = if after { Some(self.pass().await?) } else { None };
+        let pid = self.state.pid.load(Ordering::Relaxed);
+        // It may have ended by itself; then the case does not reach its end, which the runner sees.
+        let _ = tokio::task::spawn_blocking(move || process::signal(pid, signal)).await;
+        match early {
+            _ if kills => Err(Reset),
+            Some(answer) => Ok(answer),
+            None => self.pass().await,
+        }
+    }
+
+    /// Hands it on, or answers from the past.
+    async fn pass(&self) -> Answer {
+        let past = self.state.sky.borrow().past.clone();
+        if let Some(bytes) = past.filter(|_| self.facts.verb == "list").and_then(|past| past.lists.get(&self.place()).cloned()) {
+            return Response::builder().header(header::CONTENT_TYPE, "application/json").body(whole(bytes)).map_err(|_| Reset);
+        }
+        if self.facts.verb == "watch" {
+            return self.watch().await;
+        }
+        let (head, bytes) = self.fetch().await?;
+        if self.facts.verb == "list" && head.status.is_success() {
+            self.record(&bytes);
+        }
+        Ok(Response::from_parts(head, whole(bytes)))
+    }
+
+    async fn watch(&self) -> Answer {
+        let resource = &self.facts.resource;
+        if self.state.sky.borrow().is_silent(resource) {
+            let _ = self.state.sky.subscribe().wait_for(|sky| !sky.is_silent(resource)).await;
+        }
+        let answer = self.state.upstream.send(&self.request).await.map_err(|_| Reset)?;
+        self.state.journal.served(self.index, answer.status().as_u16());
+        Ok(relay(self.state, resource, answer))
+    }
+
+    async fn fetch(&self) -> Result<(http::response::Parts, Bytes), Reset> {
+        let answer = self.state.upstream.send(&self.request).await.map_err(|_| Reset)?;
+        let (mut head, body) = answer.into_parts();
+        let bytes = body.collect().await.map_err(|_| Reset)?.to_bytes();
+        self.state.journal.served(self.index, head.status.as_u16());
+        for name in [header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::CONNECTION] {
+            head.headers.remove(name);
+        }
+        Ok((head, bytes))
+    }
+
+    fn record(&self, bytes: &Bytes) {
+        let mut recording = self.state.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Past { lists, resources }) = recording.as_mut() {
+            lists.insert(self.place(), bytes.clone());
+            resources.insert(self.facts.resource.clone());
+        }
+    }
+
+    fn place(&self) -> String {
+        self.request.uri().path_and_query().map(ToString::to_string).unwrap_or_default()
+    }
+}

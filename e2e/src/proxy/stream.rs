@@ -1,0 +1,145 @@
+//! Owns a watch on its way through: line by line, each held back, dropped, doubled or cut off as is ordered.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{Instant, sleep_until};
+
+use super::answer::{Body, Reset, fed, gone_line};
+use super::fault::EventFault;
+use super::serve::State;
+
+/// What is done at once to open watches.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Of which resource; none for all.
+    pub resource: Option<String>,
+    /// What.
+    pub end: End,
+}
+
+/// How a watch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The connection is reset.
+    Reset,
+    /// The server says 410: the resourceVersion is too old.
+    Gone,
+}
+
+type Sender = mpsc::Sender<Result<Bytes, Reset>>;
+
+/// Passes the watch's body on.
+pub(super) fn relay(state: &Arc<State>, resource: &str, answer: Response<Incoming>) -> Response<Body> {
+    let (head, incoming) = answer.into_parts();
+    let (sender, body) = fed();
+    let pump = Pump {
+        orders: state.orders.subscribe(),
+        state: state.clone(),
+        resource: resource.to_owned(),
+        sender,
+        rest: BytesMut::new(),
+        waiting: VecDeque::new(),
+        ended: false,
+    };
+    tokio::spawn(pump.run(incoming));
+    Response::from_parts(head, body)
+}
+
+struct Pump {
+    state: Arc<State>,
+    resource: String,
+    orders: broadcast::Receiver<Order>,
+    sender: Sender,
+    /// The beginning of a line.
+    rest: BytesMut,
+    /// Lines, and when each may go on.
+    waiting: VecDeque<(Instant, Bytes)>,
+    ended: bool,
+}
+
+impl Pump {
+    async fn run(mut self, mut incoming: Incoming) {
+        let mut sky = self.state.sky.subscribe();
+        loop {
+            let silent = sky.borrow_and_update().is_silent(&self.resource);
+            let due = self.waiting.front().map(|(due, _)| *due).filter(|_| !silent);
+            if self.ended && self.waiting.is_empty() && !silent {
+                return;
+            }
+            tokio::select! {
+                () = self.sender.closed() => return,
+                order = self.orders.recv() => if self.obeys(order).await { return },
+                changed = sky.changed() => if changed.is_err() { return },
+                () = at(due) => if let Some((_, line)) = self.waiting.pop_front() && self.pass(line).await.is_err() { return },
+                frame = incoming.frame(), if !self.ended => match frame.and_then(Result::ok) {
+                    Some(frame) => if let Ok(data) = frame.into_data() { self.take(&data) },
+                    None => self.ended = true,
+                },
+            }
+        }
+    }
+
+    /// Cuts what came into lines.
+    fn take(&mut self, data: &[u8]) {
+        let lag = self.state.sky.borrow().lag.get(&self.resource).copied().unwrap_or(Duration::ZERO);
+        self.rest.extend_from_slice(data);
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line = self.rest.split_to(end + 1).freeze();
+            self.waiting.push_back((Instant::now() + lag, line));
+        }
+    }
+
+    async fn pass(&self, line: Bytes) -> Result<(), Reset> {
+        let copies = match self.fault(&line) {
+            Some(EventFault::Drop) => 0,
+            Some(EventFault::Duplicate) => 2,
+            None => 1,
+        };
+        for _ in 0..copies {
+            self.sender.send(Ok(line.clone())).await.map_err(|_| Reset)?;
+        }
+        Ok(())
+    }
+
+    fn fault(&self, line: &[u8]) -> Option<EventFault> {
+        if !self.state.has_event_rules() {
+            return None;
+        }
+        let event: Value = serde_json::from_slice(line).ok()?;
+        if event["type"] == "BOOKMARK" || event["type"] == "ERROR" {
+            return None;
+        }
+        let metadata = &event["object"]["metadata"];
+        let space = metadata["namespace"].as_str().or_else(|| metadata["name"].as_str())?;
+        self.state.judge_event(space, &self.resource)
+    }
+
+    /// Whether this ends the watch.
+    async fn obeys(&self, order: Result<Order, broadcast::error::RecvError>) -> bool {
+        let Ok(order) = order else { return false };
+        if order.resource.as_ref().is_some_and(|resource| *resource != self.resource) {
+            return false;
+        }
+        // The peer may be gone already: then there is nothing left to end.
+        let _ = match order.end {
+            End::Reset => self.sender.send(Err(Reset)).await,
+            End::Gone => self.sender.send(Ok(gone_line())).await,
+        };
+        true
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

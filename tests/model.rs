@@ -1,0 +1,3 @@
+//! Model.
+#[test]
+fn x() {}
