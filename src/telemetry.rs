@@ -1,5 +1,7 @@
 //! Logging. `RUST_LOG` chooses what is told, see <https://docs.rs/tracing-subscriber/latest/tracing_subscriber/filter/struct.EnvFilter.html>.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::cli::LogFormat;
@@ -7,7 +9,7 @@ use crate::cli::LogFormat;
 /// Sends log lines to standard error in that format.
 pub fn init(format: LogFormat) {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

@@ -66,7 +66,7 @@ impl Error {
         match self.class() {
             Class::Conflict => Duration::from_millis(50 << failures.min(6)),
             Class::Vanishing => Duration::from_secs(2),
-            Class::Forbidden | Class::Invalid => Duration::from_secs(60),
+            Class::Forbidden | Class::Invalid => Duration::from_secs(30),
             Class::Transient => Duration::from_millis(500 << failures.min(6)),
         }
     }
