@@ -63,7 +63,7 @@ fn edges_are_admitted_and_read() {
     }
 }
 
-fn space(spec: Value) -> DeveloperSpace {
+fn space(spec: &Value) -> DeveloperSpace {
     serde_json::from_value(json!({
         "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "nora-orders"}, "spec": spec,
     }))
@@ -85,7 +85,7 @@ fn sealed(mut space: DeveloperSpace) -> DeveloperSpace {
 
 #[test]
 fn a_sealed_space_refuses_any_other_spec() {
-    let old = sealed(space(json!({"owner": {"kind": "User", "name": "nora@example.com"}, "ttl": "7d"})));
+    let old = sealed(space(&json!({"owner": {"kind": "User", "name": "nora@example.com"}, "ttl": "7d"})));
     for (field, value) in [
         ("renewedAt", json!("2026-11-24T09:00:00Z")),
         ("ttl", json!("8d")),
@@ -102,7 +102,7 @@ fn a_sealed_space_refuses_any_other_spec() {
 
 #[test]
 fn a_sealed_space_still_takes_metadata_and_status() {
-    let old = sealed(space(json!({"owner": {"kind": "User", "name": "nora@example.com"}, "ttl": "7d"})));
+    let old = sealed(space(&json!({"owner": {"kind": "User", "name": "nora@example.com"}, "ttl": "7d"})));
     let mut new = old.clone();
     new.finalizers_mut().push("developerspace.dev/namespace".into());
     new.labels_mut().insert("seen".into(), "yes".into());
@@ -112,9 +112,9 @@ fn a_sealed_space_still_takes_metadata_and_status() {
 
 #[test]
 fn a_space_that_has_not_expired_may_be_renewed() {
-    let mut old = sealed(space(json!({"owner": {"kind": "User", "name": "nora@example.com"}})));
+    let mut old = sealed(space(&json!({"owner": {"kind": "User", "name": "nora@example.com"}})));
     old.status.as_mut().unwrap().conditions[0].status = "False".into();
-    let new = space(json!({"owner": {"kind": "User", "name": "nora@example.com"}, "renewedAt": "2026-11-24T09:00:00Z"}));
+    let new = space(&json!({"owner": {"kind": "User", "name": "nora@example.com"}, "renewedAt": "2026-11-24T09:00:00Z"}));
     assert!(new.validate_cel_update(&old).is_ok());
     old.status = None;
     assert!(new.validate_cel_update(&old).is_ok());

@@ -41,7 +41,8 @@ pub async fn children(ctx: &Context, namespace: &str, changes: Changes) -> Resul
 async fn write(ctx: &Context, namespace: &str, change: Change) -> Result<(), Error> {
     match change {
         Change::Create(child) => create(ctx, namespace, child).await,
-        Change::Repair { uid, child } => repair(ctx, namespace, &uid, &child).await,
+        // What is watched is selected by label, so it has some.
+        Change::Repair { uid, child } => repair(ctx, namespace, &child, (&uid, true)).await,
         Change::Replace { uid, child } => {
             remove(ctx, namespace, (child.kind(), child.name()), &uid).await?;
             create(ctx, namespace, child).await
@@ -69,12 +70,9 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
         Err(error) => Err(error),
     };
     let existing = existing.map_err(Error::api(format!("create {what}")))?;
-    if existing.metadata().labels.is_none() {
-        let labels = serde_json::json!([{"op": "add", "path": "/metadata/labels", "value": {}}]);
-        patch(client, namespace, (child.kind(), child.name()), labels).await.map_err(Error::api(format!("label {what}")))?;
-    }
+    let labelled = existing.metadata().labels.is_some();
     match compare(&child, &existing.seen()) {
-        Some(Change::Repair { uid, child }) => repair(ctx, namespace, &uid, &child).await,
+        Some(Change::Repair { uid, child }) => repair(ctx, namespace, &child, (&uid, labelled)).await,
         Some(Change::Replace { uid, child }) => {
             remove(ctx, namespace, (child.kind(), child.name()), &uid).await?;
             Box::pin(create(ctx, namespace, child)).await
@@ -86,9 +84,9 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
     }
 }
 
-async fn repair(ctx: &Context, namespace: &str, uid: &str, child: &Child) -> Result<(), Error> {
+async fn repair(ctx: &Context, namespace: &str, child: &Child, (uid, labelled): (&str, bool)) -> Result<(), Error> {
     let action = format!("repair {} {} in {namespace}", child.kind().as_str(), child.name());
-    let answer = patch(&ctx.client, namespace, (child.kind(), child.name()), child.repair(uid)).await;
+    let answer = patch(&ctx.client, namespace, (child.kind(), child.name()), child.repair(uid, labelled)).await;
     if let Err(kube::Error::Api(status)) = &answer
         && (status.is_not_found() || status.code == 422)
     {

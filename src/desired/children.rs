@@ -134,8 +134,8 @@ impl Child {
     }
 
     /// The JSON patch (RFC 6902) that makes an existing object with that UID say what this one does; refused for any other UID.
-    /// Others' labels and annotations stay.
-    pub fn repair(&self, uid: &str) -> Value {
+    /// Others' labels and annotations stay. An object that is not `labelled` has no map to add a label to, and is given one.
+    pub fn repair(&self, uid: &str, labelled: bool) -> Value {
         let (path, content) = match self {
             Self::Quota(quota) => ("/spec/hard", json!(quota.spec.as_ref().and_then(|spec| spec.hard.as_ref()))),
             Self::Limits(limits) => ("/spec", json!(limits.spec)),
@@ -144,6 +144,10 @@ impl Child {
         };
         let mut patch =
             vec![json!({"op": "test", "path": "/metadata/uid", "value": uid}), json!({"op": "add", "path": path, "value": content})];
+        if !labelled {
+            patch.push(json!({"op": "add", "path": "/metadata/labels", "value": self.metadata().labels}));
+            return Value::Array(patch);
+        }
         for (key, value) in self.metadata().labels.iter().flatten() {
             let escaped = key.replace('~', "~0").replace('/', "~1");
             patch.push(json!({"op": "add", "path": format!("/metadata/labels/{escaped}"), "value": value}));
