@@ -43,11 +43,11 @@ pub struct CommonArgs {
     pub protected_namespaces: Vec<String>,
 
     /// The namespace that the operator itself runs in
-    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", default_value = names::DEFAULT_OPERATOR_NAMESPACE)]
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", default_value = names::DEFAULT_OPERATOR_NAMESPACE, value_parser = namespace)]
     pub operator_namespace: String,
 
-    /// The name by which this process signs Events and leases
-    #[arg(long, value_name = "NAME", env = "POD_NAME", default_value_t = default_identity())]
+    /// The name by which this process signs Events and leases; left out, the host's name and the process's number
+    #[arg(long, value_name = "NAME", env = "POD_NAME", default_value_t = default_identity(), hide_default_value = true)]
     pub identity: String,
 
     /// How log lines are written to standard error; RUST_LOG chooses which
@@ -139,6 +139,12 @@ impl FromStr for BindAddress {
         let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replacen("localhost:", "127.0.0.1:", 1) };
         full.parse().map(Self).map_err(|_| "write an address and a port, such as :8081 or 127.0.0.1:8081".to_owned())
     }
+}
+
+/// An empty environment variable is as good as none.
+#[allow(clippy::unnecessary_wraps, reason = "the signature is clap's")]
+fn namespace(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(if text.is_empty() { names::DEFAULT_OPERATOR_NAMESPACE } else { text }.to_owned())
 }
 
 fn default_identity() -> String {

@@ -1,6 +1,7 @@
 //! The commands: `run`, `gc`, `crds`.
 
 use std::{
+    io::Write,
     process::ExitCode,
     sync::{
         Arc,
@@ -150,23 +151,32 @@ async fn await_crd(client: &Client) {
     }
 }
 
-#[allow(clippy::print_stdout, reason = "the result of the command")]
 async fn collect(args: &GcArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(args.common.log_format);
     let clock = Arc::new(ServerCheckedClock::default());
     let client = client::connect(clock.clone(), Arc::default()).await?;
     let sweep = gc::sweep(client, clock, args).await?;
     match args.output {
-        Output::Table => println!("{}", sweep.table()),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&sweep)?),
+        Output::Table => print(&format!("{}\n", sweep.table()))?,
+        Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&sweep)?))?,
     }
     Ok(ExitCode::from(sweep.exit_status()))
 }
 
-#[allow(clippy::print_stdout, reason = "the result of the command")]
 fn print_crds() -> anyhow::Result<ExitCode> {
+    let mut text = String::new();
     for crd in crds() {
-        print!("---\n{}", serde_saphyr::to_string(&crd)?);
+        text.push_str("---\n");
+        text.push_str(&serde_saphyr::to_string(&crd)?);
     }
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The result of a command. A reader that has seen enough is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("failed to write the result"),
+        _ => Ok(()),
+    }
 }

@@ -1,5 +1,7 @@
 //! One reconcile at a time against an API server that expects every call: which, in which order, with which body.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
+
 mod support;
 
 use std::time::Duration;
@@ -317,11 +319,14 @@ mod refusals {
     }
 
     #[tokio::test]
-    async fn labels_and_an_older_claim_do_not_make_a_namespace_ours() {
-        let mut copied = stored(&namespace(), "uid-of-another-namespace", 30);
-        copied["metadata"]["creationTimestamp"] = json!("2026-03-01T08:00:00Z");
-        let world = World::with(MADE, &[class(), copied]);
-        world.reconcile(&fresh(), script![say(&fresh(), &conflict()), told("NamespaceConflict")]).await.unwrap();
+    async fn neither_labels_nor_an_older_claim_nor_that_of_another_make_a_namespace_ours() {
+        let copied = stored(&namespace(), "uid-of-another-namespace", 30);
+        let older = with(&copied, &json!({"metadata": {"creationTimestamp": "2026-03-01T08:00:00Z"}}));
+        let claim = |claim: Value| with(&copied, &json!({"metadata": {"annotations": {"developerspace.dev/space-uid": claim}}}));
+        for theirs in [older, claim(json!(uid("an-earlier-lab"))), claim(Value::Null)] {
+            let world = World::with(MADE, &[class(), theirs]);
+            world.reconcile(&fresh(), script![say(&fresh(), &conflict()), told("NamespaceConflict")]).await.unwrap();
+        }
     }
 
     #[tokio::test]
@@ -345,7 +350,7 @@ mod refusals {
         let mut status = provisioned();
         status["conditions"] = conditions(
             1,
-            [
+            &[
                 (false, "ClassNotFound", message, CALM),
                 (false, "NotYet", "", MADE),
                 (false, "NotYet", "", MADE),
@@ -384,7 +389,7 @@ mod refusals {
         let mut status = provisioned();
         status["conditions"] = conditions(
             1,
-            [
+            &[
                 (false, "NamespaceTerminating", message, CALM),
                 (false, "NotYet", "", MADE),
                 (false, "NotYet", "", MADE),
@@ -401,7 +406,7 @@ mod refusals {
         world.keep(&with(&class(), &json!({"spec": {"maxSpacesPerOwner": 1}})));
         world.reconcile(&converged(), script![]).await.unwrap();
         let second = with(&fresh(), &json!({"metadata": {"name": "fern-lab", "uid": uid("fern-lab")}}));
-        let message = "User:ada@example.com has 1 spaces of class greenhouse already, which is as many as it allows: \
+        let message = "the limit of class greenhouse is 1 for each owner, and User:ada@example.com has as many: \
                        delete one, or ask for another class";
         let status = stalled("OwnerLimitExceeded", message);
         let script = script![
@@ -446,7 +451,7 @@ mod failures {
         let mut status = provisioned();
         status["conditions"] = conditions(
             1,
-            [
+            &[
                 (false, "ApplyFailed", message, CALM),
                 (false, "NotYet", "", MADE),
                 (false, "NotYet", "", MADE),
@@ -630,7 +635,7 @@ mod deletion {
         let mut status = provisioned();
         status["conditions"] = conditions(
             1,
-            [
+            &[
                 (false, "Terminating", message, CALM),
                 (false, "NotYet", "", MADE),
                 (false, "NotYet", "", MADE),

@@ -2,6 +2,8 @@
 
 /// The API group of both kinds.
 pub const GROUP: &str = "developerspace.dev";
+/// The beginning of all our own label and annotation keys.
+pub const PREFIX: &str = "developerspace.dev/";
 /// Field manager of all writes, see <https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers>.
 pub const FIELD_MANAGER: &str = "developerspace-operator";
 /// The value of [`LABEL_MANAGED_BY`] and the reporting controller of Events.

@@ -87,7 +87,8 @@ impl<'de> Deserialize<'de> for Quantity {
     }
 }
 
-/// Nano-units of `[+-]digits[.digits][suffix]`, rounded away from zero; `None` where it is no quantity or does not fit.
+/// Nano-units of `[+-]digits[.digits][suffix]`, rounded away from zero; `None` where it is no quantity. What is too large to be
+/// counted is the largest number there is: it is more than anything that it is compared with.
 fn parse(text: &str) -> Option<i128> {
     let (negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -97,14 +98,15 @@ fn parse(text: &str) -> Option<i128> {
     let end = unsigned.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
     let (number, suffix) = unsigned.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || number.len() > 40 {
+    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
         return None;
     }
-    let mantissa: i128 = format!("0{whole}{fraction}").parse().ok()?;
+    // Only digits are left, so that what cannot be read is too large.
+    let mantissa: i128 = format!("0{whole}{fraction}").parse().unwrap_or(i128::MAX);
     let decimals = i32::try_from(fraction.len()).ok()?;
     let (factor, exponent) = scale(suffix)?;
-    let scaled = mantissa.checked_mul(factor)?;
-    let magnitude = shift_decimal(scaled, exponent + 9 - decimals)?;
+    let scaled = mantissa.saturating_mul(factor);
+    let magnitude = shift_decimal(scaled, exponent.saturating_add(9).saturating_sub(decimals));
     Some(if negative { -magnitude } else { magnitude })
 }
 
@@ -136,14 +138,14 @@ fn scale(suffix: &str) -> Option<(i128, i32)> {
 }
 
 /// `value * 10^exponent`, rounded up when digits are lost.
-fn shift_decimal(value: i128, exponent: i32) -> Option<i128> {
-    if value == 0 {
-        return Some(0);
+fn shift_decimal(value: i128, exponent: i32) -> i128 {
+    match 10_i128.checked_pow(exponent.unsigned_abs()) {
+        _ if value == 0 => 0,
+        None if exponent < 0 => 1,
+        None => i128::MAX,
+        Some(power) if exponent >= 0 => value.saturating_mul(power),
+        Some(power) => value / power + i128::from(value % power != 0),
     }
-    let Some(power) = 10_i128.checked_pow(exponent.unsigned_abs()) else {
-        return (exponent < 0).then_some(1);
-    };
-    if exponent >= 0 { value.checked_mul(power) } else { Some(value / power + i128::from(value % power != 0)) }
 }
 
 #[cfg(test)]
@@ -179,6 +181,8 @@ mod tests {
         }
         assert_ne!(value("1Gi"), value("1G"));
         assert!(value("1Gi") > value("1.073741823G"));
+        let astronomical = format!("{}E", "9".repeat(31));
+        assert!(value(&astronomical) > value("8Ei") && value(&format!("-{astronomical}")) < value("0"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
     error::Error,
     observe::Observed,
     provision::because,
-    report::{Report, report},
+    report::{self, Report},
 };
 use crate::{
     api::{DeveloperSpace, conditions::Reason, time::rfc3339},
@@ -27,7 +27,7 @@ use crate::{
 
 /// What is to be done next with `space`, by time.
 pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
-    step(space, observed.namespace.as_ref(), &observed.outlook, retention(observed.rules.as_ref()), observed.now)
+    step(space, observed.own_namespace(), &observed.outlook, retention(observed.rules.as_ref()), observed.now)
 }
 
 /// Does it. The space as it is afterwards.
@@ -44,11 +44,10 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             tell(ctx, space, observed, message, true).await
         }
         Step::Keep(until) => {
-            let message = format!(
-                "the time was up and namespace {} is gone; this DeveloperSpace is kept until {}",
-                space.name_any(),
-                rfc3339(*until)
-            );
+            let name = space.name_any();
+            let stays = observed.namespace.is_some() && ctx.protected.contains(&name);
+            let fate = if stays { "stays, since its name is protected on this cluster" } else { "is gone" };
+            let message = format!("the time was up and namespace {name} {fate}; this DeveloperSpace is kept until {}", rfc3339(*until));
             tell(ctx, space, observed, message, false).await
         }
         Step::Forget => {
@@ -68,18 +67,23 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
     } else {
         "the time was up; there was no namespace".to_owned()
     };
-    let sealed = tell(ctx, space, observed, message, has_namespace).await?;
-    // A namespace that is protected by now, by a flag, stays whatever the space says.
-    if let Some(namespace) = observed.own_namespace().filter(|namespace| namespace.terminating.is_none()) {
-        delete_expired(ctx, &sealed, observed, &namespace.uid).await?;
-    }
-    Ok(sealed)
+    let (sealed, notes) = report::write(ctx, space, observed, said(space, observed, message, has_namespace)).await?;
+    let deleted = match observed.own_namespace().filter(|namespace| namespace.terminating.is_none()) {
+        Some(namespace) => delete_expired(ctx, &sealed, observed, &namespace.uid).await,
+        None => Ok(()),
+    };
+    // Told last: an Event that is slow to write must not make the deletion late.
+    ctx.recorder.publish(space, None, &notes, observed.now).await;
+    deleted.map(|()| sealed)
+}
+
+fn said(space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Report {
+    let verdict = Verdict { reason: Reason::Expired, message, working };
+    Report { verdict, namespace: observed.namespace_ref(&space.name_any()), sealed: true, notes: Vec::new() }
 }
 
 async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Result<DeveloperSpace, Error> {
-    let verdict = Verdict { reason: Reason::Expired, message, working };
-    let namespace = observed.namespace_ref(&space.name_any());
-    report(ctx, space, observed, Report { verdict, namespace, sealed: true, notes: Vec::new() }).await
+    report::report(ctx, space, observed, said(space, observed, message, working)).await
 }
 
 async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, uid: &str) -> Result<(), Error> {

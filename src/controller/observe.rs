@@ -55,7 +55,9 @@ pub fn observe(space: &DeveloperSpace, ctx: &Context) -> Observed {
     let class = class_name.as_deref().and_then(|name| ctx.store.class(name));
     let rules = class.as_ref().and_then(|class| Rules::of(&class.spec).ok());
     let namespace = ctx.store.namespace(&name);
-    let ownership = namespace.as_ref().map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
+    // A protected name is nobody's, whatever was recorded before it was put on the list.
+    let candidate = namespace.as_ref().filter(|_| !ctx.protected.contains(&name));
+    let ownership = candidate.map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
     let outlook = outlook(&term(space, rules.as_ref(), now), now);
     Observed { now, class_name, class, rules, ownership, children: ctx.store.children(&name), namespace, outlook }
 }

@@ -132,7 +132,7 @@ fn may_have(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Optio
     }
     let limit = class.spec.max_spaces_per_owner.unwrap_or_default();
     let message = format!(
-        "{} has {limit} spaces of class {class_name} already, which is as many as it allows: delete one, or ask for another class",
+        "the limit of class {class_name} is {limit} for each owner, and {} has as many: delete one, or ask for another class",
         space.spec.owner
     );
     Some(Err(Refusal::new(Reason::OwnerLimitExceeded, message)))

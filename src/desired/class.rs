@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{limit_range, quota, role_bindings::owner_role, term::Rules};
+use super::{limit_range, network_policy, quota, role_bindings::owner_role, term::Rules};
 use crate::api::{
     SpaceClassSpec,
     duration::{Ttl, format_duration},
@@ -15,6 +15,7 @@ pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
     let hard = class.quota.as_ref().map(|quota| quota.hard.clone()).unwrap_or_default();
     class.quota.as_ref().map_or(Ok(()), quota::check_class)?;
     limit_range::complete(&class.limit_range, &hard)?;
+    network_policy::check(&class.network)?;
     check_metadata(class)
 }
 
@@ -26,7 +27,7 @@ pub fn cluster_roles(class: &SpaceClassSpec) -> BTreeSet<String> {
 
 /// Whether a space's own labels and annotations may never use `key`, whatever its class allows: keys that rule the cluster, and ours.
 pub fn is_reserved(key: &str) -> bool {
-    let Some((domain, _)) = key.split_once('/') else { return false };
+    let Some((domain, _)) = key.split_once('/') else { return key == "istio-injection" };
     ["kubernetes.io", "k8s.io", names::GROUP, "openshift.io", "istio.io"]
         .iter()
         .any(|reserved| domain == *reserved || domain.ends_with(&format!(".{reserved}")))
@@ -55,7 +56,7 @@ fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
             if key == names::LABEL_NAMESPACE_NAME
                 || key == names::LABEL_MANAGED_BY
                 || key.starts_with(names::POD_SECURITY_PREFIX)
-                || key.starts_with("developerspace.dev/")
+                || key.starts_with(names::PREFIX)
             {
                 return Err(format!(
                     "metadata.{field}: {key} is written by the operator or the API server; use podSecurity for Pod Security levels"
@@ -102,6 +103,13 @@ mod tests {
             (json!({"limitRange": [{"type": "Container", "min": {"cpu": 3}, "max": {"cpu": 2}}]}), "above"),
             (json!({"metadata": {"labels": {"developerspace.dev/owner": "x"}}}), "written by the operator"),
             (json!({"metadata": {"labels": {"a b": "x"}}}), "is not a key"),
+            (json!({"network": {"allowFromNamespaces": [{"matchLabels": {"two words": "a"}}]}}), "is not a key"),
+            (json!({"network": {"allowFromNamespaces": [{"matchLabels": {"a": "-"}}]}}), "not a label value"),
+            (json!({"network": {"allowFromNamespaces": [{"matchExpressions": [{"key": "a", "operator": "In"}]}]}}), "needs values"),
+            (
+                json!({"network": {"allowFromNamespaces": [{"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}]}}),
+                "takes no values",
+            ),
             (json!({"metadata": {"allowedKeys": ["a/b/*"]}}), "allowedKeys"),
         ] {
             let sentence = judge(class.clone()).unwrap_err();
@@ -116,6 +124,7 @@ mod tests {
             ("kubernetes.io/metadata.name", true),
             ("developerspace.dev/space", true),
             ("sub.k8s.io/x", true),
+            ("istio-injection", true),
             ("example.com/tier", false),
             ("notkubernetes.io/x", false),
             ("tier", false),

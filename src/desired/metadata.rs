@@ -84,7 +84,7 @@ impl Metadata {
 
     /// The keys of ours in `live`, whatever we may want now: what must go when it is let go.
     pub fn release(live: &ObjectMeta) -> Value {
-        let prefixed = |key: &str| key.starts_with("developerspace.dev/");
+        let prefixed = |key: &str| key.starts_with(names::PREFIX);
         let mut patch = Self::default().patch(live);
         for (section, present) in [("labels", &live.labels), ("annotations", &live.annotations)] {
             for key in present.iter().flat_map(|map| map.keys()).filter(|key| prefixed(key) || *key == names::LABEL_MANAGED_BY) {

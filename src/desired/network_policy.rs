@@ -32,6 +32,37 @@ pub(super) fn build(network: &Network, labels: &BTreeMap<String, String>) -> Opt
     }
 }
 
+/// What the API server asks of label selectors; the error is a sentence for the administrator.
+pub fn check(network: &Network) -> Result<(), String> {
+    for LabelSelector { match_labels, match_expressions } in &network.allow_from_namespaces {
+        let refuse = |what: String| Err(format!("network.allowFromNamespaces: {what}"));
+        let labels = match_labels.iter().flatten().map(|(key, value)| (key, std::slice::from_ref(value)));
+        let expressions = match_expressions.iter().flatten();
+        let expressed = expressions.clone().map(|expression| (&expression.key, expression.values.as_deref().unwrap_or_default()));
+        for (key, values) in labels.chain(expressed) {
+            if !names::is_qualified_key(key) {
+                return refuse(format!("{key:?} is not a key, for example kubernetes.io/metadata.name"));
+            }
+            if let Some(value) = values.iter().find(|value| !names::is_label_value(value)) {
+                return refuse(format!("{value:?} is not a label value"));
+            }
+        }
+        for expression in expressions {
+            let has_values = expression.values.as_ref().is_some_and(|values| !values.is_empty());
+            match expression.operator.as_str() {
+                "In" | "NotIn" if !has_values => {
+                    return refuse(format!("operator {} of {} needs values", expression.operator, expression.key));
+                }
+                "Exists" | "DoesNotExist" if has_values => {
+                    return refuse(format!("operator {} of {} takes no values", expression.operator, expression.key));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 /// (content, identity) for comparison.
 pub(super) fn comparable(network: &NetworkPolicy) -> (Value, Value) {
     (json!(network.spec), Value::Null)

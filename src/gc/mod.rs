@@ -9,6 +9,7 @@ pub mod plan;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, Resource, ResourceExt, api::ListParams, core::DeserializeGuard};
 use serde::de::DeserializeOwned;
 
@@ -37,9 +38,9 @@ const PAGE: u32 = 500;
 /// Lists, decides and, unless it is a dry run or too much, carries out.
 pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Result<Sweep, Error> {
     let ctx = context(client, clock, args);
-    let spaces = look_around(&ctx).await?;
-    let namespaces = if args.include_annotated { list(Api::all(ctx.client.clone()), "namespaces").await? } else { Vec::new() };
-    let planned = plan::plan(&ctx, &spaces, &namespaces, &args.compat);
+    let (spaces, namespaces) = look_around(&ctx).await?;
+    let plain = if args.include_annotated { namespaces.as_slice() } else { &[] };
+    let planned = plan::plan(&ctx, &spaces, plain, &args.compat);
     let limit = args.max_deletions.of(planned.live);
     let refused = planned.deletions() > limit;
     let Planned { items, unreadable, live } = planned;
@@ -68,8 +69,8 @@ fn context(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Context {
     }
 }
 
-/// Fills the store and returns the spaces that can be read.
-async fn look_around(ctx: &Context) -> Result<Vec<DeveloperSpace>, Error> {
+/// Fills the store and returns the spaces that can be read, and the namespaces.
+async fn look_around(ctx: &Context) -> Result<(Vec<DeveloperSpace>, Vec<Namespace>), Error> {
     for DeserializeGuard(class) in list::<DeserializeGuard<SpaceClass>>(Api::all(ctx.client.clone()), "SpaceClasses").await? {
         match class {
             Ok(class) => ctx.store.put_class(class),
@@ -78,8 +79,9 @@ async fn look_around(ctx: &Context) -> Result<Vec<DeveloperSpace>, Error> {
     }
     // Spaces before namespaces: a namespace made in between is seen, and one that vanished in between is gone anyway.
     let spaces = list::<DeserializeGuard<DeveloperSpace>>(Api::all(ctx.client.clone()), "DeveloperSpaces").await?;
-    for namespace in list(Api::all(ctx.client.clone()), "namespaces").await? {
-        ctx.store.put_namespace(&namespace);
+    let namespaces: Vec<Namespace> = list(Api::all(ctx.client.clone()), "namespaces").await?;
+    for namespace in &namespaces {
+        ctx.store.put_namespace(namespace);
     }
     let readable = spaces.into_iter().filter_map(|DeserializeGuard(space)| {
         space
@@ -92,7 +94,7 @@ async fn look_around(ctx: &Context) -> Result<Vec<DeveloperSpace>, Error> {
             })
             .ok()
     });
-    Ok(readable.collect())
+    Ok((readable.collect(), namespaces))
 }
 
 async fn list<K: Resource + Clone + DeserializeOwned + std::fmt::Debug>(api: Api<K>, what: &str) -> Result<Vec<K>, Error> {

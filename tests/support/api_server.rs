@@ -12,7 +12,10 @@ use tower_test::mock::{self, SendResponse};
 use super::objects;
 
 /// No test needs longer; a call that never comes ends it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Long enough for a call that is sent already.
+const A_MOMENT: Duration = Duration::from_millis(2);
 
 /// One call that is expected, and its answer.
 #[derive(Clone, Debug)]
@@ -221,11 +224,8 @@ pub async fn play<T>(script: Vec<Step>, act: impl AsyncFnOnce(Client) -> T) -> T
     let client = Client::new(service, "default");
     let server = tokio::spawn(follow(handle, script));
     let result = tokio::time::timeout(PATIENCE, act(client)).await;
-    match tokio::time::timeout(PATIENCE, server).await {
-        Ok(Ok(())) => {}
-        Ok(Err(failed)) => resume_unwind(failed.into_panic()),
-        Err(_) => panic!("somebody still holds the client"),
-    }
+    let served = tokio::time::timeout(PATIENCE, server).await.expect("nobody holds the client any more");
+    served.unwrap_or_else(|failed| resume_unwind(failed.into_panic()));
     result.expect("it ends in time")
 }
 
@@ -253,6 +253,13 @@ impl Script {
             answer(reply, take(&mut self.events, &seen));
         }
     }
+
+    /// What comes next waits for the answers to what came.
+    async fn assert_quiet(&mut self, handle: &mut Handle) {
+        if let Ok(Some((seen, _))) = tokio::time::timeout(A_MOMENT, self.next(handle)).await {
+            panic!("this did not wait for the answers to the calls before it:\n{seen}");
+        }
+    }
 }
 
 impl Step {
@@ -271,6 +278,7 @@ async fn follow(mut handle: Handle, steps: Vec<Step>) {
             None => panic!("a call too many came:\n{seen}"),
             Some(Step::One(call)) => {
                 assert!(call.accepts(&seen), "expected\n{call}\n\nbut there came\n{seen}");
+                script.assert_quiet(&mut handle).await;
                 answer(reply, *call);
             }
             Some(Step::SideBySide(mut calls)) => {
@@ -283,7 +291,10 @@ async fn follow(mut handle: Handle, steps: Vec<Step>) {
                     };
                     came.push((reply, take(&mut calls, &seen)));
                 }
-                came.into_iter().for_each(|(reply, call)| answer(reply, call));
+                script.assert_quiet(&mut handle).await;
+                for (reply, call) in came {
+                    answer(reply, call);
+                }
             }
         }
     }

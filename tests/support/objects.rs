@@ -283,11 +283,11 @@ pub fn everything_but(kind: &str, name: &str) -> Vec<Value> {
 /// (status, reason, message, since) of Ready, Expiring, Expired, Reconciling and Stalled.
 pub type Row<'a> = (bool, &'a str, &'a str, &'a str);
 
-pub fn conditions(generation: i64, rows: [Row<'_>; 5]) -> Value {
+pub fn conditions(generation: i64, rows: &[Row<'_>; 5]) -> Value {
     let types = ["Ready", "Expiring", "Expired", "Reconciling", "Stalled"];
-    let condition = |(type_, (status, reason, message, since)): (&str, Row<'_>)| {
+    let condition = |(type_, (status, reason, message, since)): (&str, &Row<'_>)| {
         json!({
-            "type": type_, "status": if status { "True" } else { "False" }, "reason": reason, "message": message,
+            "type": type_, "status": if *status { "True" } else { "False" }, "reason": reason, "message": message,
             "observedGeneration": generation, "lastTransitionTime": since,
         })
     };
@@ -313,7 +313,7 @@ pub fn provisioned_in(generation: i64) -> Value {
         "lastRenewedAt": null,
         "lastWarning": null,
         "readyAt": MADE,
-        "conditions": conditions(generation, [
+        "conditions": conditions(generation, &[
             (true, "Provisioned", &ready_message(), MADE),
             (false, "NotYet", "", MADE),
             (false, "NotYet", "", MADE),
@@ -334,7 +334,7 @@ pub fn stalled(reason: &str, message: &str) -> Value {
         "lastRenewedAt": null,
         "lastWarning": null,
         "readyAt": null,
-        "conditions": conditions(1, [
+        "conditions": conditions(1, &[
             (false, reason, message, MADE),
             (false, "NotYet", "", MADE),
             (false, "NotYet", "", MADE),
@@ -356,7 +356,7 @@ pub fn warned_of(before: &str, at: &str) -> Value {
     status["lastWarning"] = json!({"at": at, "before": before, "expiresAt": EXPIRES});
     status["conditions"] = conditions(
         1,
-        [
+        &[
             (true, "Provisioned", &ready_message(), MADE),
             (true, "WarningGiven", &expiring_message(before), WARNED_A_DAY_BEFORE),
             (false, "NotYet", "", MADE),
@@ -382,7 +382,7 @@ pub fn expired(message: &str, working: bool, since: &str) -> Value {
     let up = format!("the time was up at {EXPIRES}; create a new DeveloperSpace to go on");
     status["conditions"] = conditions(
         1,
-        [
+        &[
             (false, "Expired", message, EXPIRES),
             (false, "NotYet", "", EXPIRES),
             (true, "TimeIsUp", &up, EXPIRES),

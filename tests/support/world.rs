@@ -44,7 +44,9 @@ impl World {
     /// Everything was listed, and nothing is there.
     pub fn empty(now: &str) -> Self {
         let world = Self::unlisted(now);
-        SOURCES.into_iter().for_each(|source| world.store.set_listed(source));
+        for source in SOURCES {
+            world.store.set_listed(source);
+        }
         world
     }
 
@@ -57,7 +59,9 @@ impl World {
     /// Everything was listed, and these objects are there.
     pub fn with(now: &str, objects: &[Value]) -> Self {
         let world = Self::empty(now);
-        objects.iter().for_each(|object| world.keep(object));
+        for object in objects {
+            world.keep(object);
+        }
         world
     }
 

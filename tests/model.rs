@@ -1,3 +1,0 @@
-//! Model.
-#[test]
-fn x() {}
