@@ -101,13 +101,27 @@ fn parse(text: &str) -> Option<i128> {
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
         return None;
     }
-    // Only digits are left, so that what cannot be read is too large.
-    let mantissa: i128 = format!("0{whole}{fraction}").parse().unwrap_or(i128::MAX);
     let decimals = i32::try_from(fraction.len()).ok()?;
     let (factor, exponent) = scale(suffix)?;
-    let scaled = mantissa.saturating_mul(factor);
-    let magnitude = shift_decimal(scaled, exponent.saturating_add(9).saturating_sub(decimals));
+    let (scaled, dropped) = multiply(format!("0{whole}{fraction}"), factor);
+    let magnitude = shift_decimal(scaled, exponent.saturating_add(9).saturating_sub(decimals).saturating_add(dropped));
     Some(if negative { -magnitude } else { magnitude })
+}
+
+/// `digits * factor`, and how many of the last digits were dropped, rounding up, so that it fits.
+///
+/// To saturate here would be wrong: `1.0000000000000000000000000000Ei` would come out as less than `100Gi`.
+fn multiply(mut digits: String, factor: i128) -> (i128, i32) {
+    let mut dropped = 0;
+    loop {
+        // Only digits are left, so that what cannot be read is too large.
+        let mantissa = digits.parse::<i128>().ok().and_then(|read| read.checked_add(i128::from(dropped > 0)));
+        if let Some(scaled) = mantissa.and_then(|mantissa| mantissa.checked_mul(factor)) {
+            return (scaled, dropped);
+        }
+        digits.pop();
+        dropped += 1;
+    }
 }
 
 /// A suffix as (binary factor, power of ten).
@@ -183,6 +197,16 @@ mod tests {
         assert!(value("1Gi") > value("1.073741823G"));
         let astronomical = format!("{}E", "9".repeat(31));
         assert!(value(&astronomical) > value("8Ei") && value(&format!("-{astronomical}")) < value("0"));
+    }
+
+    #[test]
+    fn many_digits_do_not_make_a_value_small() {
+        for text in
+            ["1.0000000000000000000000000000Ei", "1.0000000000000000000000000000000000000000000000Ti", "10000000000000000000000000.000000E"]
+        {
+            assert!(value(text) > value("1000Gi"), "{text}: {:?}", value(text));
+        }
+        assert!(value("0.00000000000000000000000000000000000000000000001") <= value("1n"));
     }
 
     #[test]

@@ -215,8 +215,8 @@ mod tests {
         }
     }
 
-    fn warned(before: i64, given: i64, of: i64) -> Option<Given> {
-        Some(Given { at: at(given), before: s(before), expires_at: at(of) })
+    fn warned(before: i64, given: i64, of: i64) -> Given {
+        Given { at: at(given), before: s(before), expires_at: at(of) }
     }
 
     #[test]
@@ -226,10 +226,10 @@ mod tests {
             let outlook = outlook(&term, at(now));
             assert_eq!((outlook.stage, outlook.wake, outlook.expires_at), (stage, Some(at(wake)), Some(at(1100))), "at {now}");
         }
-        term.last_warning = warned(30, 1070, 1100);
+        term.last_warning = Some(warned(30, 1070, 1100));
         assert_eq!(outlook(&term, at(1080)).stage, Stage::Warned(s(30)));
         assert_eq!(outlook(&term, at(1090)).stage, Stage::Warn(s(10)));
-        term.last_warning = warned(10, 1091, 1100);
+        term.last_warning = Some(warned(10, 1091, 1100));
         assert_eq!(outlook(&term, at(1099)).stage, Stage::Warned(s(10)));
         let end = outlook(&term, at(1100));
         assert_eq!((end.stage, end.wake), (Stage::Due, None));
@@ -246,16 +246,16 @@ mod tests {
     fn unwarned_expiry_moves_by_the_notice() {
         let away = outlook(&term(), at(5000));
         assert_eq!((away.stage, away.expires_at), (Stage::Warn(s(10)), Some(at(5010))));
-        let told = Term { last_warning: warned(10, 5000, 1100), ..term() };
+        let told = Term { last_warning: Some(warned(10, 5000, 1100)), ..term() };
         assert_eq!(outlook(&told, at(5009)).stage, Stage::Warned(s(10)));
         assert_eq!(outlook(&told, at(5010)).stage, Stage::Due);
     }
 
     #[test]
     fn a_warning_within_the_tolerance_moves_nothing() {
-        let told = Term { last_warning: warned(10, 1099, 1100), ..term() };
+        let told = Term { last_warning: Some(warned(10, 1099, 1100)), ..term() };
         assert_eq!(outlook(&told, at(1100)).stage, Stage::Due);
-        let late = Term { last_warning: warned(10, 1101, 1100), ..term() };
+        let late = Term { last_warning: Some(warned(10, 1101, 1100)), ..term() };
         assert_eq!(outlook(&late, at(1110)).expires_at, Some(at(1111)));
     }
 
@@ -263,14 +263,14 @@ mod tests {
     fn ttl_shorter_than_every_edge_is_warned_at_creation() {
         let mut term = Term { end: End::Ttl(s(5)), ..term() };
         assert_eq!(outlook(&term, at(1000)).stage, Stage::Warn(s(10)));
-        term.last_warning = warned(10, 1001, 1005);
+        term.last_warning = Some(warned(10, 1001, 1005));
         let outlook = outlook(&term, at(1005));
         assert_eq!((outlook.stage, outlook.expires_at), (Stage::Due, Some(at(1005))));
     }
 
     #[test]
     fn renewal_rearms_and_a_future_one_waits() {
-        let told = Term { last_warning: warned(10, 1090, 1100), renewed_at: Some(at(1095)), ..term() };
+        let told = Term { last_warning: Some(warned(10, 1090, 1100)), renewed_at: Some(at(1095)), ..term() };
         let after = outlook(&told, at(1096));
         assert_eq!((after.stage, after.expires_at, after.anchor), (Stage::Calm, Some(at(1195)), at(1095)));
         let before = outlook(&Term { renewed_at: Some(at(1050)), ..term() }, at(1040));
