@@ -20,6 +20,9 @@ use crate::{clock::ServerCheckedClock, watchdog::Watchdog};
 /// An answer that takes longer is a failure. Above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is none.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A write that takes longer is a failure: it may have been done all the same, and every write can bear that.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A watch is started anew this often, so that a frozen one is noticed within a minute.
 pub const WATCH_TIMEOUT_SECONDS: u32 = 20;
 
@@ -62,23 +65,28 @@ struct Listen<S> {
 impl<S, B> Service<Request<Body>> for Listen<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
-    type Error = S::Error;
+    type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
         let watch = is_watch.then(|| request.uri().path().to_owned());
         let (clock, watchdog) = (self.clock.clone(), self.watchdog.clone());
+        let limit = (request.method() != Method::GET).then_some(WRITE_TIMEOUT);
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let response = answer.await?;
+            let response = match limit {
+                Some(limit) => tokio::time::timeout(limit, answer).await.map_err(BoxError::from)?.map_err(Into::into)?,
+                None => answer.await.map_err(Into::into)?,
+            };
             clock.hear(date(response.headers()));
             watchdog.heard(watch.as_deref().filter(|_| response.status().is_success()));
             Ok(response)

@@ -19,7 +19,13 @@ use crate::{
     cli::{Command, GcArgs, Output, RunArgs},
     client,
     clock::{Clock, ServerCheckedClock},
-    controller::{self, context::Context, events::Recorder, leader::Elector, watch::Nudges},
+    controller::{
+        self,
+        context::{Context, Places},
+        events::Recorder,
+        leader::Elector,
+        watch::Nudges,
+    },
     gc,
     health::{Health, serve_health, serve_metrics},
     telemetry,
@@ -55,6 +61,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         metrics: Arc::default(),
         watchdog: watchdog.clone(),
         memory: Arc::default(),
+        places: Places::new(args.workers),
         nudges,
     });
     let health =
@@ -110,7 +117,7 @@ async fn lead_and_work(
         tokio::time::sleep(GRACE).await;
     };
     let code = tokio::select! {
-        () = controller::run(ctx, nudged, args.workers, halted()) => ExitCode::SUCCESS,
+        () = controller::run(ctx, nudged, halted()) => ExitCode::SUCCESS,
         () = holding => {
             tracing::error!("the lease was lost: another replica leads now, so this one ends");
             return Ok(ExitCode::FAILURE);

@@ -97,7 +97,7 @@ async fn repair(ctx: &Context, namespace: &str, child: &Child, (uid, labelled): 
     Ok(())
 }
 
-/// DELETE of that UID; gone already, or another object by now, is success.
+/// DELETE of that UID; gone already is success. A conflict is looked at again: another object may have the name by now.
 pub async fn remove(ctx: &Context, namespace: &str, (kind, name): (ChildKind, &str), uid: &str) -> Result<(), Error> {
     let client = &ctx.client;
     let answer = match kind {
@@ -107,7 +107,7 @@ pub async fn remove(ctx: &Context, namespace: &str, (kind, name): (ChildKind, &s
         ChildKind::Binding => delete::<RoleBinding>(client, namespace, name, uid).await,
     };
     match answer {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+        Err(kube::Error::Api(status)) if status.is_not_found() => {}
         other => other.map_err(Error::api(format!("delete {} {name} in {namespace}", kind.as_str())))?,
     }
     ctx.store.remove_child(namespace, kind, name, uid);

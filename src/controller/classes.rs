@@ -72,11 +72,9 @@ async fn judge_one(ctx: &Context, name: &str, failures: u32) -> Option<Duration>
     match judge(ctx, &class).await {
         Ok(again) => again.then_some(RECHECK),
         Err(error) => {
-            // The object moved: its event asks again.
-            if error.class() == Class::Conflict {
-                return None;
+            if error.class() != Class::Conflict {
+                tracing::warn!(class = name, error = error.sentence(), "a SpaceClass could not be judged and is tried again");
             }
-            tracing::warn!(class = name, error = error.sentence(), "a SpaceClass could not be judged and is tried again");
             Some(error.retry_after(failures))
         }
     }

@@ -2,11 +2,14 @@
 
 use std::{
     collections::HashMap,
+    future::Future,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use kube::{Api, Client};
+use tokio::sync::Semaphore;
 
 use super::{admissions::Admissions, events::Recorder, store::Store, watch::Nudges};
 use crate::{
@@ -36,6 +39,8 @@ pub struct Context {
     pub watchdog: Arc<Watchdog>,
     /// What each space went through.
     pub memory: Arc<Memory>,
+    /// How many spaces are worked on side by side.
+    pub places: Places,
     /// Asks for other spaces to be looked at.
     pub nudges: Nudges,
 }
@@ -44,6 +49,32 @@ impl Context {
     /// The spaces.
     pub fn spaces(&self) -> Api<DeveloperSpace> {
         Api::all(self.client.clone())
+    }
+}
+
+/// Who takes longer gives up the place: a few calls that hang must not keep all the others waiting.
+const LONG: Duration = Duration::from_secs(2);
+
+/// Places to work in.
+#[derive(Debug)]
+pub struct Places(Semaphore);
+
+impl Places {
+    /// So many places.
+    pub fn new(places: u16) -> Self {
+        Self(Semaphore::new(usize::from(places)))
+    }
+
+    /// Does `work` when there is a place.
+    pub async fn take<T>(&self, work: impl Future<Output = T>) -> T {
+        // The semaphore is never closed; were it, the work would be done all the same.
+        let place = self.0.acquire().await;
+        let mut work = pin!(work);
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(LONG) => drop(place),
+        }
+        work.await
     }
 }
 

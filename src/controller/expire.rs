@@ -121,8 +121,7 @@ pub async fn delete_namespace(ctx: &Context, name: &str, uid: &str) -> Result<bo
             ctx.store.remove_namespace(name, uid);
             Ok(false)
         }
-        // Going away already, or another namespace by now: its event tells which.
-        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(false),
+        // A conflict too: going away already, or another namespace by now, which the next look tells.
         Err(error) => Err(Error::api(format!("delete namespace {name}"))(error)),
     }
 }

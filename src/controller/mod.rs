@@ -44,6 +44,9 @@ use crate::{
     desired::namespace::{Ownership, ownership},
 };
 
+/// How many reconciles may be under way, those that wait for one of the [`context::Places`] included.
+const UNDER_WAY: u16 = 1024;
+
 /// A random fraction is added to a wait so that what failed together is not tried again together.
 const JITTER: f64 = 0.2;
 
@@ -51,7 +54,6 @@ const JITTER: f64 = 0.2;
 pub async fn run(
     ctx: Arc<Context>,
     nudged: futures::stream::BoxStream<'static, String>,
-    workers: u16,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let client = &ctx.client;
@@ -74,7 +76,7 @@ pub async fn run(
         .flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
     let helpers = [tokio::spawn(judged), tokio::spawn(recall(ctx.clone(), reader.clone()))];
     Controller::for_stream(spaces, reader)
-        .with_config(controller::Config::default().concurrency(workers))
+        .with_config(controller::Config::default().concurrency(UNDER_WAY))
         .reconcile_on(named)
         .reconcile_on(by_class)
         .graceful_shutdown_on(stop)

@@ -38,22 +38,27 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How soon to look again when the store is behind our own write and no event came.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
-/// Reconciles one space as the store has it.
+/// Reconciles one space as the store has it, when there is a place to work in.
 pub async fn reconcile(guarded: Arc<DeserializeGuard<DeveloperSpace>>, ctx: Arc<Context>) -> Result<Action, Error> {
     ctx.store.ready().await;
+    let work = Box::pin(tokio::time::timeout(DEADLINE, look_at(&guarded, &ctx)));
+    let action = ctx.places.take(work).await.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
+    ctx.metrics.count("success");
+    Ok(action)
+}
+
+async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Result<Action, Error> {
     let _running = (ctx.metrics.begin(), ctx.watchdog.begin());
     let space = match &guarded.0 {
         Ok(space) => space,
-        Err(broken) => return undecodable(&ctx, broken).await.map(|()| Action::await_change()),
+        Err(broken) => return undecodable(ctx, broken).await.map(|()| Action::await_change()),
     };
     let (name, seen) = (space.name_any(), version(&space.metadata));
     if ctx.memory.is_stale(&name, seen) {
         return Ok(Action::requeue(CATCH_UP));
     }
-    let step = tokio::time::timeout(DEADLINE, take_step(space, &ctx)).await;
-    let action = step.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
+    let action = take_step(space, ctx).await?;
     ctx.memory.clear(&name, seen);
-    ctx.metrics.count("success");
     Ok(action)
 }
 

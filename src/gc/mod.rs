@@ -22,7 +22,7 @@ use crate::{
     cli::GcArgs,
     clock::Clock,
     controller::{
-        context::Context,
+        context::{Context, Places},
         error::{Class, Error},
         events::Recorder,
         expire, report,
@@ -65,6 +65,7 @@ fn context(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Context {
         metrics: Arc::default(),
         watchdog: Arc::default(),
         memory: Arc::default(),
+        places: Places::new(1),
         nudges: Nudges::new().0,
     }
 }

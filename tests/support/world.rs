@@ -7,7 +7,7 @@ use developerspace_operator::{
     api::{DeveloperSpace, names::ProtectedNamespaces},
     controller::{
         admissions::Admissions,
-        context::{Context, Memory},
+        context::{Context, Memory, Places},
         error::Error,
         events::Recorder,
         reconcile::reconcile,
@@ -111,6 +111,7 @@ impl World {
             metrics: Arc::default(),
             watchdog: Arc::default(),
             memory: self.memory.clone(),
+            places: Places::new(1),
             nudges: self.nudges.clone(),
         })
     }
