@@ -67,7 +67,7 @@ impl Error {
             Class::Conflict => Duration::from_millis(50 << failures.min(6)),
             Class::Vanishing => Duration::from_secs(2),
             Class::Forbidden | Class::Invalid => Duration::from_secs(30),
-            Class::Transient => Duration::from_millis(500 << failures.min(6)),
+            Class::Transient => Duration::from_millis(500 << failures.min(5)),
         }
     }
 
