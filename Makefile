@@ -9,8 +9,14 @@ SHELL := bash
 PROFILE ?= debug
 # Each test of e2e has a control plane of its own, which keeps about one core busy.
 E2E_THREADS ?= 2
+# How long `make fuzz` spends on each target.
+FUZZ_SECONDS ?= 60
+# Arguments of `make sweep`, such as --case ID; --help lists them.
+SWEEP_ARGS ?=
 
 CARGO ?= cargo
+# cargo-fuzz needs a nightly compiler for the sanitizer, whatever rust-toolchain.toml says.
+FUZZ := $(CARGO) +nightly fuzz
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET_DIR)/$(PROFILE)
 CARGO_PROFILE := $(if $(filter release,$(PROFILE)),--release)
@@ -84,6 +90,18 @@ test-e2e: need-cargo controlplane ## Run the scenarios on a real API server (TES
 	$(CARGO) build --workspace --bins
 	$(CARGO) test -p e2e $(if $(TEST),--test $(TEST)) -- --test-threads=$(E2E_THREADS)
 
+.PHONY: sweep
+sweep: need-cargo controlplane ## Interrupt every write in every way and judge (SWEEP_ARGS='--bounded' is the part of the tests)
+	$(CARGO) build --workspace --bins $(CARGO_PROFILE)
+	@$(BIN)/sweep $(SWEEP_ARGS)
+
+.PHONY: fuzz
+fuzz: need-fuzz ## Fuzz the grammars and the decisions (FUZZ_SECONDS=60 for each target)
+	@for target in $$(cd fuzz && $(FUZZ) list); do \
+	  echo "$$target, $(FUZZ_SECONDS) seconds"; mkdir -p "fuzz/corpus/$$target"; \
+	  $(FUZZ) run --fuzz-dir fuzz "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1; \
+	done
+
 .PHONY: controlplane
 controlplane: ## Build the API server and its helpers once (ten minutes; kept in ~/.cache)
 	@e2e/controlplane/build.sh >/dev/null
@@ -109,3 +127,7 @@ need-cargo:
 .PHONY: need-deny
 need-deny: need-cargo
 	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "Installing cargo-deny, which checks licences and sources (some minutes, once) ..." >&2; $(CARGO) install --locked --quiet cargo-deny; }
+
+.PHONY: need-fuzz
+need-fuzz: need-cargo
+	@$(FUZZ) --version >/dev/null 2>&1 || { echo "Fuzzing needs a nightly compiler and cargo-fuzz: rustup toolchain install nightly --profile minimal && cargo install --locked cargo-fuzz" >&2; exit 1; }

@@ -16,6 +16,7 @@ pub mod operator;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod sweep;
 pub mod users;
 pub mod wait;
 

@@ -1,6 +1,6 @@
 //! PURE decisions: plain data and `now` in, plain data out. No async, no clock, no client, no environment.
 //!
-//! [`resolve`] turns a space and its class into what the space may have, or a refusal; [`desire`] builds the objects;
+//! [`resolve()`] turns a space and its class into what the space may have, or a refusal; [`desire`] builds the objects;
 //! [`diff`] says what must be written; [`lifetime`] says what time it is in the space's life; [`status`] says what to tell.
 
 pub mod annotated;

@@ -138,13 +138,37 @@ mod tests {
     fn each_request_is_told_apart() {
         for (method, path, body, signature, space) in [
             (Method::POST, "/api/v1/namespaces?x=y", json!({"metadata": {"name": "a"}}), "create-namespaces", Some("a")),
-            (Method::PATCH, "/apis/developerspace.dev/v1alpha1/developerspaces/a/status", json!({}), "patch-developerspaces.status", Some("a")),
-            (Method::POST, "/api/v1/namespaces/a/resourcequotas", json!({"metadata": {"name": "developerspace"}}), "create-resourcequotas", Some("a")),
-            (Method::DELETE, "/apis/rbac.authorization.k8s.io/v1/namespaces/a/rolebindings/developerspace-view", json!({}), "delete-rolebindings-view", Some("a")),
+            (
+                Method::PATCH,
+                "/apis/developerspace.dev/v1alpha1/developerspaces/a/status",
+                json!({}),
+                "patch-developerspaces.status",
+                Some("a"),
+            ),
+            (
+                Method::POST,
+                "/api/v1/namespaces/a/resourcequotas",
+                json!({"metadata": {"name": "developerspace"}}),
+                "create-resourcequotas",
+                Some("a"),
+            ),
+            (
+                Method::DELETE,
+                "/apis/rbac.authorization.k8s.io/v1/namespaces/a/rolebindings/developerspace-view",
+                json!({}),
+                "delete-rolebindings-view",
+                Some("a"),
+            ),
             (Method::GET, "/api/v1/namespaces?watch=true", Value::Null, "watch-namespaces", None),
             (Method::GET, "/api/v1/namespaces/a", Value::Null, "get-namespaces", Some("a")),
             (Method::PUT, "/api/v1/namespaces/a/finalize", json!({}), "update-namespaces.finalize", Some("a")),
-            (Method::POST, "/apis/events.k8s.io/v1/namespaces/default/events", json!({"metadata": {"name": "a.1"}, "regarding": {"name": "a"}}), "create-events", Some("a")),
+            (
+                Method::POST,
+                "/apis/events.k8s.io/v1/namespaces/default/events",
+                json!({"metadata": {"name": "a.1"}, "regarding": {"name": "a"}}),
+                "create-events",
+                Some("a"),
+            ),
         ] {
             let seen = facts(&method, path, &body);
             assert_eq!((seen.signature().as_str(), seen.space.as_deref()), (signature, space), "{method} {path}");

@@ -108,6 +108,11 @@ impl Journal {
         self.since(from, |entry| entry.facts.is_numbered() && entry.facts.space.as_deref() == Some(space))
     }
 
+    /// Whether any request concerned `space`.
+    pub fn knows(&self, space: &str) -> bool {
+        self.lock().iter().any(|entry| entry.facts.space.as_deref() == Some(space))
+    }
+
     /// Tells of each new request.
     pub fn subscribe(&self) -> watch::Receiver<usize> {
         self.count.subscribe()

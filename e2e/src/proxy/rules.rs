@@ -13,7 +13,7 @@ pub struct RuleId(u64);
 #[derive(Default)]
 pub(super) struct Rules {
     next: u64,
-    rules: Vec<(RuleId, Rule, Struck)>,
+    requests: Vec<(RuleId, Rule, Struck)>,
     events: Vec<(RuleId, EventRule, Struck)>,
     /// Writes by space.
     numbers: HashMap<String, u32>,
@@ -33,7 +33,7 @@ struct Struck {
 impl Rules {
     pub(super) fn add(&mut self, rule: Rule) -> RuleId {
         let id = self.id();
-        self.rules.push((id, rule, Struck::default()));
+        self.requests.push((id, rule, Struck::default()));
         id
     }
 
@@ -49,7 +49,7 @@ impl Rules {
     }
 
     pub(super) fn remove(&mut self, id: RuleId) {
-        self.rules.retain(|(known, ..)| *known != id);
+        self.requests.retain(|(known, ..)| *known != id);
         self.events.retain(|(known, ..)| *known != id);
     }
 
@@ -61,7 +61,7 @@ impl Rules {
     }
 
     pub(super) fn progress(&self, id: RuleId) -> Option<Progress> {
-        let rule = self.rules.iter().find(|(known, ..)| *known == id).map(|(_, rule, struck)| struck.progress(rule.times));
+        let rule = self.requests.iter().find(|(known, ..)| *known == id).map(|(_, rule, struck)| struck.progress(rule.times));
         let event = || self.events.iter().find(|(known, ..)| *known == id).map(|(_, _, struck)| struck.progress(Times::Count(1)));
         rule.or_else(event)
     }
@@ -70,7 +70,7 @@ impl Rules {
     pub(super) fn judge(&mut self, facts: &Facts) -> (Place, Option<(String, Fault)>) {
         let place = self.place(facts);
         let now = Instant::now();
-        let met = self.rules.iter_mut().find(|(_, rule, struck)| !struck.is_over(rule.times, now) && (rule.matches)(facts, place));
+        let met = self.requests.iter_mut().find(|(_, rule, struck)| !struck.is_over(rule.times, now) && (rule.matches)(facts, place));
         let fault = met.map(|(_, rule, struck)| {
             struck.note(now);
             (rule.name.clone(), rule.fault.clone())
@@ -142,9 +142,13 @@ mod tests {
     #[test]
     fn writes_are_numbered_by_space_and_by_signature() {
         let mut rules = Rules::default();
-        let places: Vec<Place> =
-            [("a", "limitranges"), ("a", "resourcequotas"), ("b", "limitranges"), ("a", "limitranges")].map(|(space, resource)| rules.judge(&write(space, resource)).0).into();
-        assert_eq!(places.iter().map(|place| (place.number, place.nth)).collect::<Vec<_>>(), [(Some(1), 1), (Some(2), 1), (Some(1), 1), (Some(3), 2)]);
+        let places: Vec<Place> = [("a", "limitranges"), ("a", "resourcequotas"), ("b", "limitranges"), ("a", "limitranges")]
+            .map(|(space, resource)| rules.judge(&write(space, resource)).0)
+            .into();
+        assert_eq!(
+            places.iter().map(|place| (place.number, place.nth)).collect::<Vec<_>>(),
+            [(Some(1), 1), (Some(2), 1), (Some(1), 1), (Some(3), 2)]
+        );
         rules.restart_count("a");
         assert_eq!(rules.judge(&write("a", "limitranges")).0, Place { number: Some(1), nth: 1 });
     }

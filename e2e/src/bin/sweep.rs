@@ -1,0 +1,37 @@
+//! Runs the fault sweep and prints its table. Exit status: 0 nothing violated, 1 something was, 2 it could not run.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use e2e::sweep::{self, Options};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match go(&Options::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the result is what was asked for")]
+async fn go(options: &Options) -> Result<ExitCode> {
+    let report = sweep::run(options).await?;
+    if let Some(file) = options.report_file() {
+        report.write(&file)?;
+    }
+    println!("{}", report.table());
+    if report.violations == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("\n{}", report.violations());
+    Ok(ExitCode::FAILURE)
+}
+
+#[allow(clippy::print_stderr, reason = "this is where a program says why it could not do what it was asked")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("sweep: {error:#}");
+}

@@ -1,0 +1,245 @@
+//! Owns where cases run: a cluster, the proxy before it, the operator behind the proxy, and the administrator who acts.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::mirror::Mirror;
+use super::path::{self, Act, SOON_SECONDS};
+use crate::fixtures::{Actor, At, SOON, a_namespace, at, cluster_wide, condition, holds, is_observed, moment, now};
+use crate::process::Process;
+use crate::proxy::Proxy;
+use crate::wait::eventually;
+use crate::{Cluster, binaries, http, operator, ports};
+
+const GRACE: Duration = Duration::from_secs(30);
+/// A namespace that looks like ours and is not.
+pub const BYSTANDER: &str = "bystander";
+
+/// Where cases run. The order of the fields is that of the end: the operator must not outlive its cluster.
+pub struct Bench {
+    running: tokio::sync::Mutex<Option<Process>>,
+    kubeconfig: PathBuf,
+    args: Vec<String>,
+    health_port: u16,
+    log: PathBuf,
+    /// When each space that ends by time is due, and when somebody asked for its deletion.
+    moments: Mutex<HashMap<String, DateTime<Utc>>>,
+    /// The proxy.
+    pub proxy: Arc<Proxy>,
+    /// The administrator.
+    pub admin: Actor,
+    /// The administrator's client.
+    pub client: Client,
+    /// The state of everything.
+    pub mirror: Mirror,
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+}
+
+/// A cluster with the manifests and the classes of the sweep.
+pub async fn cluster() -> Result<Arc<Cluster>> {
+    let cluster = Cluster::start(crate::Options::default()).await?;
+    crate::Operator::install(&cluster).await?;
+    let admin = Actor::new(cluster.client().await?);
+    for class in path::classes() {
+        admin.create(&class).await?;
+    }
+    let forged = json!({"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": BYSTANDER, "developerspace.dev/class": "sweep-brief"});
+    admin.create(&crate::fixtures::namespace(BYSTANDER, forged, json!({"developerspace.dev/expires-at": "2020-01-01T00:00:00Z"}))).await?;
+    Ok(Arc::new(cluster))
+}
+
+impl Bench {
+    /// A bench on `cluster`, with an operator that does not run yet.
+    pub async fn new(cluster: Arc<Cluster>, name: &str, args: &[&str]) -> Result<Self> {
+        let proxy = Arc::new(Proxy::start(cluster.server(), &cluster.authority()).await?);
+        let client = cluster.client().await?;
+        Ok(Self {
+            running: tokio::sync::Mutex::new(None),
+            kubeconfig: operator::write_kubeconfig(&cluster, name, Some(proxy.address())).await?,
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            health_port: ports::free()?,
+            log: cluster.dir().join(format!("{name}.log")),
+            moments: Mutex::default(),
+            proxy,
+            admin: Actor::new(client.clone()),
+            mirror: Mirror::start(&client),
+            client,
+            cluster,
+        })
+    }
+
+    /// Starts the operator, if it does not run.
+    pub async fn spawn(&self) -> Result<()> {
+        let mut running = self.running.lock().await;
+        if running.is_none() {
+            let mut command = Command::new(binaries::operator()?);
+            command.arg("run").args(operator::run_arguments(self.health_port, ports::free()?)).args(&self.args);
+            command.env("KUBECONFIG", &self.kubeconfig);
+            let process = Process::start("the operator", command, &self.log)?;
+            self.proxy.set_pid(process.pid());
+            *running = Some(process);
+        }
+        Ok(())
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    pub async fn start(&self) -> Result<()> {
+        self.spawn().await?;
+        self.until_ready(200).await
+    }
+
+    /// Waits until `/readyz` answers that.
+    pub async fn until_ready(&self, wanted: u16) -> Result<()> {
+        self.until_ready_within(SOON, wanted).await
+    }
+
+    /// The same with another patience.
+    pub async fn until_ready_within(&self, within: Duration, wanted: u16) -> Result<()> {
+        eventually(&format!("/readyz to say {wanted}"), within, || async {
+            let (status, body) = http::get(self.health_port, "/readyz").await?;
+            ensure!(status == wanted, "{status}: {body}");
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Ends it as a rollout would.
+    pub async fn terminate(&self) -> Result<ExitStatus> {
+        let mut process = self.running.lock().await.take().context("the operator does not run")?;
+        process.terminate(GRACE).await
+    }
+
+    /// Kills it.
+    pub async fn kill(&self) -> Result<()> {
+        self.running.lock().await.take().map_or(Ok(()), |mut process| process.kill())
+    }
+
+    /// Sends it a signal.
+    pub async fn signal(&self, signal: &str) -> Result<()> {
+        let running = self.running.lock().await;
+        crate::process::signal(running.as_ref().context("the operator does not run")?.pid(), signal)
+    }
+
+    /// Its exit status, if it has ended; then it may be started again.
+    pub async fn ended(&self) -> Result<Option<ExitStatus>> {
+        let mut running = self.running.lock().await;
+        let Some(process) = running.as_mut() else { return Ok(None) };
+        let status = process.ended()?;
+        if status.is_some() {
+            *running = None;
+        }
+        Ok(status)
+    }
+
+    /// Demands that it still runs.
+    pub async fn ensure_alive(&self) -> Result<()> {
+        self.running.lock().await.as_mut().context("the operator does not run")?.check_alive()
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        crate::process::tail(&self.log, 30)
+    }
+
+    /// Does one thing for the case of that name.
+    pub async fn perform(&self, name: &str, act: &Act) -> Result<()> {
+        if matches!(act, Act::Patch(_, _, patch) if patch.to_string().contains("$NOW")) {
+            // Times have whole seconds, and a renewal in the second of the creation renews nothing.
+            moment(now().trunc_subsecs(0) + TimeDelta::seconds(1)).await;
+        }
+        match act {
+            Act::Create(object) => self.admin.create(&self.fill(name, object)).await.map(drop),
+            Act::Patch(kind, object, patch) => {
+                let object = object.replace("$NAME", name);
+                self.admin.patch(locate(kind, name, &object), self.fill(name, patch)).await.map(drop)
+            }
+            Act::Delete(kind, object) => {
+                let object = object.replace("$NAME", name);
+                if *kind == "DeveloperSpace" {
+                    self.note_moment(name, now());
+                }
+                self.admin.delete(locate(kind, name, &object)).await
+            }
+        }
+    }
+
+    /// When the space of that name is due, or its deletion was asked for.
+    pub fn moment(&self, name: &str) -> Option<DateTime<Utc>> {
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    fn note_moment(&self, name: &str, moment: DateTime<Utc>) {
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), moment);
+    }
+
+    fn fill(&self, name: &str, template: &Value) -> Value {
+        let (mut text, present) = (template.to_string().replace("$NAME", name), now().trunc_subsecs(0));
+        if text.contains("$SOON") {
+            let soon = present + TimeDelta::seconds(SOON_SECONDS);
+            self.note_moment(name, soon);
+            text = text.replace("$SOON", &rfc3339(soon));
+        }
+        serde_json::from_str(&text.replace("$NOW", &rfc3339(present))).unwrap_or_default()
+    }
+
+    /// Brings about what is there before the path's act.
+    pub async fn prepare(&self, name: &str, path: &path::Path) -> Result<()> {
+        for act in &path.before {
+            self.perform(name, act).await?;
+        }
+        let made = |kind: &str| path.before.iter().any(|act| matches!(act, Act::Create(object) if object["kind"] == kind));
+        if made("DeveloperSpace") {
+            self.ready(name).await?;
+        }
+        if path.ends != path::Ends::Gone && (made("DeveloperSpace") || made("Namespace")) {
+            self.plant(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the space is ready as its spec is.
+    pub async fn ready(&self, name: &str) -> Result<()> {
+        // Hundreds are made at once, so that the last waits for all the others.
+        self.mirror
+            .until("to be ready", name, SOON * 4, |objects| {
+                let space = objects.get("DeveloperSpace").context("it is not there")?;
+                ensure!(is_observed(space) && holds(space, "Ready"), "Ready is {}", condition(space, "Ready"));
+                Ok(())
+            })
+            .await
+            .map(drop)
+    }
+
+    /// What others put beside ours, and what must stay.
+    async fn plant(&self, name: &str) -> Result<()> {
+        let metadata = json!({"name": "theirs", "namespace": name});
+        let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"});
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata, "roleRef": reference, "subjects": []});
+        self.admin.create(&binding).await?;
+        self.admin
+            .create(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {"services": "5"}}}))
+            .await?;
+        self.admin.patch(a_namespace(name), json!({"metadata": {"labels": {"theirs": "kept"}}})).await?;
+        Ok(())
+    }
+}
+
+fn locate<'a>(kind: &'a str, space: &'a str, name: &'a str) -> At<'a> {
+    match kind {
+        "DeveloperSpace" | "SpaceClass" | "Namespace" => cluster_wide(kind, name),
+        _ => at(kind, space, name),
+    }
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}

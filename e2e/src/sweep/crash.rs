@@ -1,0 +1,51 @@
+//! Owns the cases that end the operator's process: prepared side by side, run one after another, while the
+//! operator is started again each time.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use futures::{StreamExt, stream};
+
+use super::batch::judge;
+use super::bench::Bench;
+use super::case::Case;
+use super::keeper::{Complaints, keep};
+use super::progress::Progress;
+use super::reference::References;
+use super::report::{Oracle, Outcome};
+use super::run;
+
+const SIDE_BY_SIDE: usize = 16;
+
+/// Runs `cases` and judges what is left.
+pub async fn run_all(bench: &Bench, cases: &[Case], references: &References, quiet: Duration, progress: &Progress) -> Result<Vec<Outcome>> {
+    let from = bench.proxy.journal().len();
+    let complaints = Complaints::default();
+    let mut prepared: Vec<(&Case, Result<(), Outcome>)> = stream::iter(cases)
+        .map(|case| async move { (case, run::prepare(bench, case).await) })
+        .buffer_unordered(SIDE_BY_SIDE)
+        .collect()
+        .await;
+    prepared.sort_by_key(|(case, _)| case.id());
+    let running = async {
+        let mut outcomes = vec![];
+        for (case, prepared) in prepared {
+            let mut outcome = match (prepared, references.get(case.path.name)) {
+                (Ok(()), Some(reference)) => run::run(bench, case, reference).await,
+                (Ok(()), None) => Outcome::violated(case.id(), Oracle::End, "there is no reference run of this path".to_owned()),
+                (Err(outcome), _) => outcome,
+            };
+            if let Some(complaint) = complaints.take().pop() {
+                outcome = Outcome::violated(case.id(), Oracle::Live, complaint);
+            }
+            progress.note(&outcome);
+            outcomes.push(outcome);
+        }
+        outcomes
+    };
+    let outcomes = tokio::select! {
+        outcomes = running => outcomes,
+        error = keep(bench, &complaints) => return Err(error),
+    };
+    judge(bench, cases, references, (outcomes, from), quiet).await
+}

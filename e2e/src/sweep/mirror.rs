@@ -1,0 +1,161 @@
+//! Owns a view of the cluster that keeps itself fresh by watches, straight from the API server and not through the proxy,
+//! so that hundreds of cases can be judged without asking for each.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use futures::StreamExt;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+/// Group, version, kind of all that makes up a space's state.
+const KINDS: [(&str, &str, &str); 7] = [
+    ("developerspace.dev", "v1alpha1", "DeveloperSpace"),
+    ("developerspace.dev", "v1alpha1", "SpaceClass"),
+    ("", "v1", "Namespace"),
+    ("", "v1", "ResourceQuota"),
+    ("", "v1", "LimitRange"),
+    ("networking.k8s.io", "v1", "NetworkPolicy"),
+    ("rbac.authorization.k8s.io", "v1", "RoleBinding"),
+];
+
+/// The objects of one space, by kind and name.
+pub type Objects = BTreeMap<String, Value>;
+
+#[derive(Default)]
+struct Inner(RwLock<HashMap<String, Kept>>);
+
+/// One space's objects, and who waits for a change of them.
+#[derive(Default)]
+struct Kept {
+    objects: Objects,
+    changed: watch::Sender<()>,
+}
+
+/// The view.
+pub struct Mirror {
+    inner: Arc<Inner>,
+    watching: Vec<JoinHandle<()>>,
+}
+
+impl Mirror {
+    /// Starts watching as whoever `client` is.
+    pub fn start(client: &Client) -> Self {
+        let inner = Arc::<Inner>::default();
+        let watching = KINDS.map(|kind| tokio::spawn(follow(client.clone(), kind, inner.clone())));
+        Self { inner, watching: watching.into() }
+    }
+
+    /// The objects of the space of that name.
+    pub fn objects(&self, space: &str) -> Objects {
+        self.inner.read().get(space).map(|kept| kept.objects.clone()).unwrap_or_default()
+    }
+
+    /// Waits until `probe` finds the space's objects as it wants them; its error says what is still wrong.
+    pub async fn until(&self, what: &str, space: &str, within: Duration, probe: impl Fn(&Objects) -> Result<()>) -> Result<Objects> {
+        let deadline = Instant::now() + within;
+        let mut changed = self.inner.write().entry(space.to_owned()).or_default().changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            let objects = self.objects(space);
+            match probe(&objects) {
+                Ok(()) => return Ok(objects),
+                Err(missing) => {
+                    if timeout_at(deadline, changed.changed()).await.is_err() {
+                        bail!("gave up waiting for {space} {what} after {within:?}: {missing:#}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        self.watching.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// What the API server holds now of everything, by space, read anew.
+pub async fn read_all(client: &Client) -> Result<HashMap<String, Objects>> {
+    let mut all: HashMap<String, Objects> = HashMap::new();
+    for kind in KINDS {
+        for object in Api::<DynamicObject>::all_with(client.clone(), &resource(kind)).list(&ListParams::default()).await? {
+            let (space, key) = place(kind.2, &object);
+            let mut object = serde_json::to_value(&object)?;
+            object["kind"] = kind.2.into();
+            all.entry(space).or_default().insert(key, object);
+        }
+    }
+    Ok(all)
+}
+
+fn resource((group, version, kind): (&str, &str, &str)) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+}
+
+fn place(kind: &str, object: &DynamicObject) -> (String, String) {
+    let (space, name) = (object.namespace().unwrap_or_else(|| object.name_any()), object.name_any());
+    let key = if space == name { kind.to_owned() } else { format!("{kind} {name}") };
+    (space, key)
+}
+
+async fn follow(client: Client, kind: (&'static str, &'static str, &'static str), inner: Arc<Inner>) {
+    let api = Api::<DynamicObject>::all_with(client, &resource(kind));
+    let mut events = watcher(api, watcher::Config::default().timeout(20)).default_backoff().boxed();
+    let mut listed: Option<Vec<(String, String)>> = None;
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => listed = Some(vec![]),
+            Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                let (space, key) = place(kind.2, &object);
+                if let Some(listed) = &mut listed {
+                    listed.push((space.clone(), key.clone()));
+                }
+                if let Ok(mut object) = serde_json::to_value(&object) {
+                    object["kind"] = kind.2.into();
+                    inner.change(space, |objects| objects.insert(key, object));
+                }
+            }
+            Ok(Event::Delete(object)) => {
+                let (space, key) = place(kind.2, &object);
+                inner.change(space, |objects| objects.remove(&key));
+            }
+            Ok(Event::InitDone) => inner.retain(kind.2, &listed.take().unwrap_or_default()),
+            Err(_) => {}
+        }
+    }
+}
+
+impl Inner {
+    fn retain(&self, kind: &str, listed: &[(String, String)]) {
+        let listed: std::collections::HashSet<&(String, String)> = listed.iter().collect();
+        for (space, kept) in self.write().iter_mut() {
+            kept.objects.retain(|key, object| object["kind"] != kind || listed.contains(&(space.clone(), key.clone())));
+            kept.changed.send_replace(());
+        }
+    }
+
+    fn change(&self, space: String, change: impl FnOnce(&mut Objects) -> Option<Value>) {
+        let mut all = self.write();
+        let kept = all.entry(space).or_default();
+        change(&mut kept.objects);
+        kept.changed.send_replace(());
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Kept>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Kept>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,111 @@
+//! Owns what can be asked of a sweep.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Parser;
+
+use super::case::{Case, is_bounded};
+use super::report::{Outcome, Report, Verdict};
+use super::scenarios::Scenario;
+use crate::{binaries, command};
+
+/// Interrupts every write of every life-cycle path in every way, and judges what comes of it
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "sweep", max_term_width = 120)]
+#[allow(clippy::struct_excessive_bools, reason = "switches of a command line")]
+pub struct Options {
+    /// Only this case or scenario, such as create/create-namespaces/reset-after or R7/stale-view; may be given several times
+    #[arg(long, value_name = "ID")]
+    pub case: Vec<String>,
+
+    /// Only these paths
+    #[arg(long, value_name = "PATH,...", value_delimiter = ',')]
+    pub paths: Vec<String>,
+
+    /// Only these faults
+    #[arg(long, value_name = "FAULT,...", value_delimiter = ',')]
+    pub faults: Vec<String>,
+
+    /// The part that runs with the tests: some minutes
+    #[arg(long)]
+    pub bounded: bool,
+
+    /// No scenarios beside the write-by-write cases
+    #[arg(long)]
+    pub no_scenarios: bool,
+
+    /// Scenarios no longer than in the bounded sweep: outages of half a minute instead of five
+    #[arg(long)]
+    pub short: bool,
+
+    /// Skip what has passed according to the report, run all else, and add to it
+    #[arg(long)]
+    pub resume: bool,
+
+    /// Where the report goes; by default that of a whole sweep goes to docs/reliability/report.json, and no other is kept
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+impl Options {
+    fn is_whole(&self) -> bool {
+        self.case.is_empty() && self.paths.is_empty() && self.faults.is_empty() && !self.bounded && !self.no_scenarios
+    }
+
+    /// Where the report goes.
+    pub fn report_file(&self) -> Option<PathBuf> {
+        let usual = || self.is_whole().then(|| binaries::repository().join("docs/reliability/report.json"));
+        self.report.clone().or_else(usual)
+    }
+
+    /// What ran before, if that is asked for.
+    pub fn resumed(&self) -> Result<Report> {
+        match self.report_file().filter(|file| self.resume && file.is_file()) {
+            Some(file) => {
+                let mut report = Report::read(&file)?;
+                report.outcomes.retain(|outcome| outcome.verdict == Verdict::Passed);
+                Ok(report)
+            }
+            None => Ok(Report::default()),
+        }
+    }
+
+    /// Whether a path is wanted.
+    pub fn wants_path(&self, path: &str) -> bool {
+        let named = |id: &String| id.split('/').next() == Some(path);
+        (self.paths.is_empty() || self.paths.iter().any(|wanted| wanted == path)) && (self.case.is_empty() || self.case.iter().any(named))
+    }
+
+    /// Whether a case is wanted.
+    pub fn wants(&self, case: &Case) -> bool {
+        if !self.case.is_empty() {
+            return self.case.contains(&case.id());
+        }
+        (self.faults.is_empty() || self.faults.iter().any(|wanted| wanted == case.kind.name)) && (!self.bounded || is_bounded(case))
+    }
+
+    /// Whether a scenario is wanted and did not run before.
+    pub fn wants_scenario(&self, scenario: &Scenario, done: &[Outcome]) -> bool {
+        let wanted = if self.case.is_empty() {
+            !self.no_scenarios && self.paths.is_empty() && self.faults.is_empty() && (!self.bounded || scenario.bounded)
+        } else {
+            self.case.iter().any(|id| id == scenario.id)
+        };
+        wanted && !done.iter().any(|outcome| outcome.id == scenario.id)
+    }
+
+    /// For how long nothing may be written in the end.
+    pub fn quiet(&self) -> Duration {
+        Duration::from_secs(if self.bounded { 15 } else { 60 })
+    }
+}
+
+/// The commit and the day.
+pub async fn stamp() -> (String, String) {
+    let mut git = tokio::process::Command::new("git");
+    git.args(["describe", "--always", "--dirty"]).current_dir(binaries::repository());
+    let commit = command::run(git, None).await.ok().filter(command::Output::succeeded).map(|output| output.stdout.trim().to_owned());
+    (commit.unwrap_or_else(|| "unknown".to_owned()), crate::fixtures::now().format("%Y-%m-%d").to_string())
+}

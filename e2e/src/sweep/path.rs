@@ -1,0 +1,180 @@
+//! Owns the life-cycle paths: what is there before, what is done, and how it may end.
+
+use serde_json::{Value, json};
+
+/// One thing that somebody does. `$NAME`, `$NOW` and `$SOON` in its JSON stand for the case's name and for times.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Creates an object.
+    Create(Value),
+    /// Changes an object by a merge patch: kind, name, patch.
+    Patch(&'static str, &'static str, Value),
+    /// Deletes an object: kind, name.
+    Delete(&'static str, &'static str),
+}
+
+/// How a path ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// The space is ready.
+    Ready,
+    /// The space says why it is not.
+    Refused,
+    /// Space and namespace are gone.
+    Gone,
+    /// The space is gone and the namespace stays.
+    Released,
+}
+
+/// When the operator may delete the namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletes {
+    /// Never.
+    Never,
+    /// Once the user asked for it.
+    WhenAsked,
+    /// Once the time is up.
+    WhenDue,
+}
+
+/// A path.
+#[derive(Clone, Debug)]
+pub struct Path {
+    /// Its name.
+    pub name: &'static str,
+    /// What is there before.
+    pub before: Vec<Act>,
+    /// What is done.
+    pub act: Vec<Act>,
+    /// How it ends.
+    pub ends: Ends,
+    /// When a namespace may be deleted.
+    pub deletes: Deletes,
+}
+
+/// How long after the act a path that ends by time lives.
+pub const SOON_SECONDS: i64 = 6;
+
+/// All paths.
+pub fn all() -> Vec<Path> {
+    let create = || vec![Act::Create(space(&spec(&json!({}))))];
+    let begin = |changes: &Value| vec![Act::Create(space(&spec(changes)))];
+    let delete = || Act::Delete("DeveloperSpace", "$NAME");
+    let tightened = json!({"spec": {"quota": {"hard": {"requests.memory": "3Gi"}}, "network": {"isolation": "None"}}});
+    let own_class = [vec![Act::Create(class("$NAME"))], begin(&json!({"className": "$NAME"}))].concat();
+    let brief = begin(&json!({"className": "sweep-brief"}));
+    let handed_over = vec![Act::Create(namespace(json!({"developerspace.dev/adopt": "$NAME"})))];
+    let foreign = vec![Act::Create(namespace(json!({})))];
+    let mut paths = vec![
+        Path { name: "create", before: vec![], act: create(), ends: Ends::Ready, deletes: Deletes::Never },
+        Path { name: "adopt", before: handed_over, act: create(), ends: Ends::Ready, deletes: Deletes::Never },
+        Path { name: "conflict", before: foreign, act: create(), ends: Ends::Refused, deletes: Deletes::Never },
+        Path { before: own_class, ..path("class-edit", Act::Patch("SpaceClass", "$NAME", tightened)) },
+        Path { before: brief, ends: Ends::Gone, deletes: Deletes::WhenDue, ..path("expire", update(json!({"expiresAt": "$SOON"}))) },
+        Path { ends: Ends::Gone, deletes: Deletes::WhenAsked, ..path("delete", delete()) },
+        Path { before: begin(&json!({"deletionPolicy": "Retain"})), ends: Ends::Released, ..path("delete-retain", delete()) },
+    ];
+    paths.extend(updates());
+    paths.extend(drifts());
+    paths
+}
+
+fn updates() -> Vec<Path> {
+    let roomy_limits =
+        json!([{"type": "Container", "default": {"cpu": "200m", "memory": "200Mi"}, "defaultRequest": {"cpu": "20m", "memory": "20Mi"}}]);
+    let members = json!([{"kind": "User", "name": "bob@example.com", "role": "view"}, {"kind": "Group", "name": "ops", "role": "edit"}]);
+    [
+        ("update-owner", json!({"owner": {"name": "carol@example.com"}})),
+        ("update-member-added", json!({"members": members})),
+        ("update-member-removed", json!({"members": []})),
+        ("update-quota", json!({"quota": {"requests.cpu": "3"}})),
+        ("update-limits", json!({"limitRange": roomy_limits})),
+        ("update-labels", json!({"labels": {"example.com/stage": "test"}, "annotations": {"example.com/note": "a note"}})),
+        ("update-ttl", json!({"ttl": "3d"})),
+        ("update-contact", json!({"contact": {"team": "others", "url": "https://wiki.example.com/others"}})),
+        ("class-change", json!({"className": "sweep-roomy"})),
+        ("renew", json!({"renewedAt": "$NOW"})),
+    ]
+    .map(|(name, patch)| path(name, update(patch)))
+    .into()
+}
+
+fn drifts() -> Vec<Path> {
+    vec![
+        path("drift-quota-deleted", Act::Delete("ResourceQuota", "developerspace")),
+        path("drift-limits-edited", Act::Patch("LimitRange", "developerspace", json!({"spec": {"limits": []}}))),
+        path("drift-network-stripped", Act::Patch("NetworkPolicy", "developerspace-isolation", json!({"metadata": {"labels": null}}))),
+        path("drift-binding-edited", Act::Patch("RoleBinding", "developerspace-view", json!({"subjects": []}))),
+        path(
+            "drift-labels-stripped",
+            Act::Patch(
+                "Namespace",
+                "$NAME",
+                json!({"metadata": {"labels": {"developerspace.dev/space": null, "developerspace.dev/team": "wrong"}}}),
+            ),
+        ),
+        path("drift-namespace-deleted", Act::Delete("Namespace", "$NAME")),
+    ]
+}
+
+/// A path from a ready space to a ready space.
+fn path(name: &'static str, act: Act) -> Path {
+    Path { name, before: vec![Act::Create(space(&spec(&json!({}))))], act: vec![act], ends: Ends::Ready, deletes: Deletes::Never }
+}
+
+fn update(patch: Value) -> Act {
+    let mut body = json!({});
+    body["spec"] = patch;
+    Act::Patch("DeveloperSpace", "$NAME", body)
+}
+
+/// The space that every path begins with or makes, with `changes`.
+pub fn spec(changes: &Value) -> Value {
+    let mut spec = json!({
+        "className": "sweep-steady", "owner": {"kind": "User", "name": "alice@example.com"},
+        "members": [{"kind": "User", "name": "bob@example.com", "role": "view"}],
+        "displayName": "One of the sweep", "contact": {"team": "sweep", "email": "sweep@example.com"}, "quota": {"requests.cpu": "2"},
+    });
+    for (key, value) in changes.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    spec
+}
+
+/// A space of the case's name.
+pub fn space(spec: &Value) -> Value {
+    crate::fixtures::space("$NAME", spec.clone())
+}
+
+fn namespace(annotations: Value) -> Value {
+    crate::fixtures::namespace("$NAME", json!({"kept": "yes"}), annotations)
+}
+
+/// The class that most paths use, under another name.
+pub fn class(name: &str) -> Value {
+    crate::fixtures::class(
+        name,
+        json!({
+            "ownerRole": "edit", "roles": [{"name": "edit", "clusterRole": "edit"}, {"name": "view", "clusterRole": "view"}],
+            "quota": {"hard": {"requests.cpu": "4", "requests.memory": "2Gi", "count/configmaps": "20"}},
+            "limitRange": [{"type": "Container", "default": {"cpu": "100m", "memory": "64Mi"}, "defaultRequest": {"cpu": "10m", "memory": "32Mi"}}],
+            "network": {"isolation": "Namespace"},
+            "lifetime": {"defaultTTL": "7d", "maxTTL": "30d", "warnBefore": ["1d"]},
+            "metadata": {"allowedKeys": ["example.com/*"]},
+        }),
+    )
+}
+
+/// The classes that paths share.
+pub fn classes() -> Vec<Value> {
+    let mut roomy = class("sweep-roomy");
+    roomy["spec"]["ownerRole"] = "admin".into();
+    if let Some(roles) = roomy["spec"]["roles"].as_array_mut() {
+        roles.push(json!({"name": "admin", "clusterRole": "admin"}));
+    }
+    roomy["spec"]["network"] = json!({"isolation": "None"});
+    roomy["spec"]["quota"]["hard"]["requests.memory"] = "8Gi".into();
+    let mut brief = class("sweep-brief");
+    brief["spec"]["lifetime"] = json!({"defaultTTL": "7d", "warnBefore": ["3s"], "retainExpired": "3s"});
+    vec![class("sweep-steady"), roomy, brief]
+}

@@ -1,0 +1,101 @@
+//! Owns one case from its preparation to its verdict.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use super::bench::Bench;
+use super::case::Case;
+use super::dump::dump;
+use super::reference::Reference;
+use super::report::{Oracle, Outcome, Verdict};
+use crate::fixtures::{SOON, ensure_equal};
+use crate::proxy::{Progress, Rule, RuleId};
+use crate::wait::eventually;
+
+/// A case that is late is watched for so long, to tell late from stuck.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// A run that is back in its end state and writes no more for so long will not come to the write.
+const PASSED_BY: Duration = Duration::from_secs(6);
+const REACHED_WITHIN: Duration = Duration::from_secs(120);
+
+/// Prepares the case, with nothing going wrong yet. The error is its outcome.
+pub async fn prepare(bench: &Bench, case: &Case) -> Result<(), Outcome> {
+    bench
+        .prepare(&case.space(), &case.path)
+        .await
+        .map_err(|error| Outcome::violated(case.id(), Oracle::Live, format!("before the fault: {error:#}")))
+}
+
+/// Acts, lets the fault strike, and judges.
+pub async fn run(bench: &Bench, case: &Case, reference: &Reference) -> Outcome {
+    let name = case.space();
+    bench.proxy.restart_count(&name);
+    let target = (name.as_str(), case.target.signature.as_str(), case.target.nth);
+    let rule = bench.proxy.arm(Rule::write(case.kind.name, case.kind.fault.clone(), target).times(case.kind.times));
+    let from = bench.proxy.journal().len();
+    let mut outcome = match act_and_judge(bench, case, reference, rule).await {
+        Ok(outcome) => outcome,
+        Err(error) => Outcome::violated(case.id(), Oracle::Live, format!("{error:#}")),
+    };
+    bench.proxy.disarm(rule);
+    if matches!(outcome.verdict, Verdict::Violated(_)) {
+        let lines: Vec<String> = bench
+            .proxy
+            .journal()
+            .since(from, |entry| entry.facts.space.as_deref() == Some(&name))
+            .iter()
+            .map(crate::proxy::Entry::line)
+            .collect();
+        let shown = lines.len().saturating_sub(40);
+        outcome.trace = lines[shown..].to_vec();
+    }
+    outcome
+}
+
+async fn act_and_judge(bench: &Bench, case: &Case, reference: &Reference, rule: RuleId) -> Result<Outcome> {
+    let name = case.space();
+    for act in &case.path.act {
+        bench.perform(&name, act).await?;
+    }
+    let is_at_end = |objects: &_| ensure_equal(&name, &dump(&name, objects), &reference.end);
+    let struck = eventually("the fault to strike", REACHED_WITHIN, || async {
+        let progress = bench.proxy.progress(rule);
+        if progress.is_some_and(|progress| progress.hits > 0) {
+            return Ok(Some(true));
+        }
+        Ok(is_passed_by(bench, &name, reference).then_some(false))
+    })
+    .await?;
+    if !struck {
+        return Ok(Outcome::not_reached(case.id()));
+    }
+    let over = over(bench, rule).await;
+    let left = SOON.saturating_sub(over.elapsed());
+    if bench.mirror.until("to be as in the reference run", &name, left, is_at_end).await.is_ok() {
+        return Ok(Outcome::passed(case.id(), over.elapsed()));
+    }
+    match bench.mirror.until("to be as in the reference run", &name, PATIENCE, is_at_end).await {
+        Ok(_) => Ok(Outcome::violated(case.id(), Oracle::Live, format!("converged only {:?} after the fault's end", over.elapsed()))),
+        Err(error) => bail!("never converged: {error:#}"),
+    }
+}
+
+/// Back in the end state, and nothing more is written: another order of things has made the write needless.
+fn is_passed_by(bench: &Bench, name: &str, reference: &Reference) -> bool {
+    let written = bench.proxy.journal().writes_of(name, 0);
+    let quiet = written.last().is_some_and(|entry| entry.instant.elapsed() > PASSED_BY);
+    quiet && dump(name, &bench.mirror.objects(name)) == reference.end
+}
+
+/// When the fault was over: its last strike, or the end of its time.
+async fn over(bench: &Bench, rule: RuleId) -> Instant {
+    let ended = eventually("the fault to be over", PATIENCE, || async {
+        Ok(bench.proxy.progress(rule).and_then(|Progress { over, .. }| over).filter(|over| *over <= Instant::now()))
+    });
+    match ended.await {
+        Ok(over) => over,
+        // It was to strike more often than there was reason to: the last strike was its end.
+        Err(_) => Instant::now(),
+    }
+}

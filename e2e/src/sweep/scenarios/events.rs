@@ -1,0 +1,183 @@
+//! R9 and R10: watch events that never come, come twice, or come later than those of other kinds.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures::future::join_all;
+use serde_json::json;
+
+use super::Setting;
+use super::setting::{create, ready, remove, silence, state, until_ended, until_equal};
+use super::watches::WATCHED;
+use crate::fixtures::{SOON, ensure_equal};
+use crate::proxy::{End, EventFault, EventRule};
+use crate::sweep::bench::Bench;
+use crate::sweep::case::space_name;
+use crate::sweep::dump::dump;
+use crate::sweep::path::{self, Act, Ends, Path};
+use crate::sweep::reference::{Reference, References, learn};
+
+/// The paths on which events are missed and doubled.
+const PATHS: [&str; 9] = [
+    "create",
+    "update-quota",
+    "update-member-removed",
+    "class-change",
+    "delete",
+    "expire",
+    "drift-quota-deleted",
+    "drift-labels-stripped",
+    "drift-namespace-deleted",
+];
+/// Which of the events of a watch about one space.
+const NTH: [u32; 3] = [1, 2, 3];
+
+/// One run: a path, and the nth event of one resource about its space.
+struct Run {
+    path: Path,
+    resource: &'static str,
+    nth: u32,
+    name: String,
+}
+
+/// A row of spaces that go all paths, and what an undisturbed run of each is like.
+async fn runs(setting: &Setting, bench: &Bench) -> Result<(Vec<Run>, References)> {
+    let paths: Vec<Path> = path::all().into_iter().filter(|path| PATHS.contains(&path.name)).collect();
+    let (references, failed) = learn(bench, &format!("{}-", &setting.name.trim_start_matches("sweep-")[..3]), &paths).await;
+    ensure!(failed.is_empty(), "the undisturbed runs failed: {}", failed[0].detail);
+    let places = paths.iter().flat_map(|path| WATCHED.iter().flat_map(move |resource| NTH.iter().map(move |nth| (path, *resource, *nth))));
+    // Nobody edits a class on these paths.
+    let runs = places.filter(|(_, resource, _)| *resource != "spaceclasses").map(|(path, resource, nth)| {
+        let name = space_name(&format!("{}-{}-{resource}-{nth}", setting.name.trim_start_matches("sweep-"), path.name));
+        Run { path: path.clone(), resource, nth, name }
+    });
+    Ok((runs.collect(), references))
+}
+
+async fn act(bench: &Bench, run: &Run, fault: EventFault) -> Result<usize> {
+    bench.prepare(&run.name, &run.path).await?;
+    bench.proxy.restart_count(&run.name);
+    bench.proxy.arm_event(EventRule { space: run.name.clone(), resource: Some(run.resource.to_owned()), nth: Some(run.nth), fault });
+    let from = bench.proxy.journal().len();
+    for act in &run.path.act {
+        bench.perform(&run.name, act).await?;
+    }
+    Ok(from)
+}
+
+async fn judge(bench: &Bench, run: &Run, reference: &Reference) -> Result<()> {
+    let wanted = |objects: &_| ensure_equal(&run.name, &dump(&run.name, objects), &reference.end);
+    bench.mirror.until("to be as in the undisturbed run", &run.name, SOON, wanted).await.map(drop)
+}
+
+/// An event is lost, and later its watch has to be begun anew with a list, which is how an API server loses events.
+pub(super) async fn missed(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    let (runs, references) = runs(&setting, &bench).await?;
+    let acted = join_all(runs.iter().map(|run| act(&bench, run, EventFault::Drop))).await;
+    for (run, acted) in runs.iter().zip(&acted) {
+        ensure!(acted.is_ok(), "{} {} {}: {acted:?}", run.path.name, run.resource, run.nth);
+    }
+    // The events are gone by then; what follows is the relist that comes with every loss.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    bench.proxy.order(None, End::Gone);
+    finish(&bench, &runs, &references).await?;
+    let names: Vec<String> = runs.into_iter().map(|run| run.name).collect();
+    remove(&bench, &names).await
+}
+
+async fn finish(bench: &Bench, runs: &[Run], references: &References) -> Result<()> {
+    let judged = join_all(runs.iter().map(|run| async {
+        let outcome = match references.get(run.path.name) {
+            Some(reference) => judge(bench, run, reference).await,
+            None => Ok(()),
+        };
+        outcome.err().map(|error| format!("{} without event {} of {}: {error:#}", run.path.name, run.nth, run.resource))
+    }))
+    .await;
+    let wrong: Vec<String> = judged.into_iter().flatten().collect();
+    ensure!(wrong.is_empty(), "{} of {}: {}", wrong.len(), runs.len(), wrong.join("\n  "));
+    silence(bench, bench.proxy.journal().len(), Duration::from_secs(4)).await
+}
+
+/// An event comes twice: nothing is written more often for it.
+pub(super) async fn duplicated(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    let (runs, references) = runs(&setting, &bench).await?;
+    let acted = join_all(runs.iter().map(|run| act(&bench, run, EventFault::Duplicate))).await;
+    finish(&bench, &runs, &references).await?;
+    let mut wrong = vec![];
+    for (run, from) in runs.iter().zip(acted) {
+        let written = bench.proxy.journal().writes_of(&run.name, from?);
+        let done = written.iter().filter(|entry| entry.was_done()).count();
+        let usual = references.get(run.path.name).map_or(0, |reference| reference.writes);
+        if done > usual {
+            let lines: Vec<String> = written.iter().map(crate::proxy::Entry::line).collect();
+            wrong.push(format!(
+                "{} with event {} of {} twice: {done} writes instead of {usual}: {}",
+                run.path.name,
+                run.nth,
+                run.resource,
+                lines.join("; ")
+            ));
+        }
+    }
+    ensure!(wrong.is_empty(), "{} of {}: {}", wrong.len(), runs.len(), wrong.join("\n  "));
+    let names: Vec<String> = runs.into_iter().map(|run| run.name).collect();
+    remove(&bench, &names).await
+}
+
+/// Objects go while nobody watches.
+pub(super) async fn removed_while_down(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    let acts = [
+        Act::Delete("ResourceQuota", "developerspace"),
+        Act::Delete("LimitRange", "developerspace"),
+        Act::Delete("NetworkPolicy", "developerspace-isolation"),
+        Act::Delete("RoleBinding", "developerspace-owner"),
+        Act::Delete("Namespace", "$NAME"),
+        Act::Patch("RoleBinding", "developerspace-view", json!({"subjects": []})),
+        Act::Patch("Namespace", "$NAME", json!({"metadata": {"labels": {"developerspace.dev/space": null}}})),
+        Act::Patch("ResourceQuota", "developerspace", json!({"spec": {"hard": {"pods": "1"}}})),
+        Act::Delete("DeveloperSpace", "$NAME"),
+    ];
+    let names = setting.names(acts.len());
+    ready(&bench, &names, json!({})).await?;
+    let before: Vec<_> = names.iter().map(|name| state(&bench, name)).collect();
+    bench.terminate().await?;
+    for (name, act) in names.iter().zip(&acts) {
+        bench.perform(name, act).await?;
+    }
+    bench.start().await?;
+    for (name, before) in names.iter().zip(&before).take(acts.len() - 1) {
+        until_equal(&bench, name, before).await?;
+    }
+    until_ended(&bench, &names[acts.len() - 1], Ends::Gone).await?;
+    silence(&bench, bench.proxy.journal().len(), Duration::from_secs(3)).await?;
+    remove(&bench, &names).await
+}
+
+/// One kind's events come so much later than all others'.
+pub(super) async fn lagging(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    for resource in WATCHED {
+        bench.proxy.sky(|sky| sky.lag = HashMap::from([(resource.to_owned(), setting.either(5, 30))]));
+        let setting = Setting { name: format!("{}-{resource}", setting.name), ..setting.clone() };
+        let names = setting.names(2);
+        let from = bench.proxy.journal().len();
+        for name in &names {
+            create(&bench, name, json!({})).await?;
+        }
+        for name in &names {
+            bench.ready(name).await?;
+        }
+        bench.perform(&names[0], &Act::Delete("LimitRange", "developerspace")).await?;
+        silence(&bench, from, setting.either(8, 40)).await?;
+        until_equal(&bench, &names[0], &state(&bench, &names[1])).await?;
+        let done = bench.proxy.journal().writes_of(&names[1], from).iter().filter(|entry| entry.was_done()).count();
+        ensure!(done == 8, "with {resource} late a space cost {done} writes instead of 8");
+        remove(&bench, &names).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Owns the cases that are not about one write: each is a scenario with an operator of its own.
+
+mod ends;
+mod events;
+mod identity;
+mod replicas;
+mod setting;
+mod views;
+mod watches;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures::future::LocalBoxFuture;
+
+use super::report::{Oracle, Outcome};
+use crate::Cluster;
+pub use setting::Setting;
+
+/// No scenario takes longer, or it hangs.
+const DEADLINE: Duration = Duration::from_secs(900);
+
+/// One scenario.
+#[derive(Clone)]
+pub struct Scenario {
+    /// Its name, with the number from the list of guarantees.
+    pub id: &'static str,
+    /// Whether the bounded sweep runs it.
+    pub bounded: bool,
+    /// What it judges first of all.
+    pub oracle: Oracle,
+    /// It.
+    pub run: fn(Setting) -> LocalBoxFuture<'static, Result<()>>,
+}
+
+/// Scenario by scenario: id, whether it is bounded, oracle, function.
+macro_rules! scenarios {
+    ($($id:literal $bounded:literal $oracle:ident $run:path),+ $(,)?) => {
+        vec![$(Scenario { id: $id, bounded: $bounded, oracle: Oracle::$oracle, run: |setting| Box::pin($run(setting)) }),+]
+    };
+}
+
+/// All of them, in the order in which they run; the last takes the CRD away, and all spaces with it.
+pub fn all() -> Vec<Scenario> {
+    scenarios![
+        "R5/each-watch-frozen" false Live watches::each_frozen,
+        "R5/all-watches-frozen" true Live watches::all_frozen,
+        "R5/partition" true Live watches::partition,
+        "R4/black-hole" false Live watches::black_hole,
+        "R6/gone-in-stream" true Quiet watches::gone_in_stream,
+        "R6/gone-on-open" true Quiet watches::gone_on_open,
+        "R6/api-server-restart" true Quiet watches::api_server_restart,
+        "R6/controller-manager-restart" false Quiet watches::controller_manager_restart,
+        "R7/stale-view" true Safe views::stale_view,
+        "R8/namespace-made-again" true Safe identity::namespace_made_again,
+        "R8/space-made-again" true Safe identity::space_made_again,
+        "R9/missed-events" true End events::missed,
+        "R9/removed-while-down" true End events::removed_while_down,
+        "R10/duplicated-events" true End events::duplicated,
+        "R10/lagging-kind" false End events::lagging,
+        "R11/late-store" true Safe views::late_store,
+        "R12/two-operators" true End replicas::two_without_election,
+        "R12/gc-beside" true Safe replicas::gc_beside,
+        "R12/frozen-leader" false Safe replicas::frozen_leader,
+        "R14/stuck-terminating" true Live ends::stuck_terminating,
+        "R14/dead-api-service" false Live ends::dead_api_service,
+        "R15/renewals-around-the-seal" true Safe ends::renewals,
+        "R17/cascades" true Orph ends::cascades,
+        "R20/status-stays-still" true Quiet ends::stays_still,
+        "R18/crd-removed" true Safe ends::crd_removed,
+    ]
+}
+
+/// Runs one.
+pub async fn run(cluster: &Arc<Cluster>, scenario: &Scenario, bounded: bool) -> Outcome {
+    let setting = Setting { cluster: cluster.clone(), bounded, name: super::case::space_name(scenario.id) };
+    let begun = Instant::now();
+    let ended = tokio::time::timeout(DEADLINE, (scenario.run)(setting)).await.context("it did not end");
+    match ended.and_then(|ended| ended) {
+        Ok(()) => Outcome {
+            seconds: None,
+            detail: format!("{:.0} s", begun.elapsed().as_secs_f64()),
+            ..Outcome::passed(scenario.id.to_owned(), Duration::ZERO)
+        },
+        Err(error) => Outcome::violated(scenario.id.to_owned(), scenario.oracle, format!("{error:#}")),
+    }
+}

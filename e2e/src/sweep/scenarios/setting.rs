@@ -1,0 +1,136 @@
+//! Owns what scenarios share: making spaces, waiting for them, and demanding silence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+
+use crate::Cluster;
+use crate::fixtures::{SOON, a_space, ensure_equal, stays, uid_of};
+use crate::proxy::Entry;
+use crate::sweep::bench::Bench;
+use crate::sweep::dump::dump;
+use crate::sweep::mirror::Objects;
+use crate::sweep::path::{Act, Ends, space, spec};
+use crate::sweep::reference::ended;
+use crate::wait::eventually;
+
+/// What a scenario is given.
+#[derive(Clone)]
+pub struct Setting {
+    /// The cluster, which others used before.
+    pub cluster: Arc<Cluster>,
+    /// Whether it has to be short.
+    pub bounded: bool,
+    /// A prefix for the names of its spaces.
+    pub name: String,
+}
+
+impl Setting {
+    /// A bench with an operator that does not run yet.
+    pub async fn bench(&self, tag: &str, args: &[&str]) -> Result<Bench> {
+        Bench::new(self.cluster.clone(), &format!("{}-{tag}", self.name), args).await
+    }
+
+    /// A bench with an operator that is ready and has nothing left to do.
+    pub async fn working(&self) -> Result<Bench> {
+        let bench = self.bench("operator", &[]).await?;
+        bench.start().await?;
+        silence(&bench, bench.proxy.journal().len(), Duration::from_secs(2)).await?;
+        Ok(bench)
+    }
+
+    /// One duration when it has to be short, another in the whole sweep.
+    pub fn either(&self, bounded: u64, whole: u64) -> Duration {
+        Duration::from_secs(if self.bounded { bounded } else { whole })
+    }
+
+    /// Names of that many spaces.
+    pub fn names(&self, count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("{}-{number}", self.name)).collect()
+    }
+}
+
+/// Makes a space with `changes` to the usual spec, without waiting.
+pub async fn create(bench: &Bench, name: &str, changes: Value) -> Result<()> {
+    bench.perform(name, &Act::Create(space(&spec(&changes)))).await
+}
+
+/// Makes all of them and waits until they are ready.
+pub async fn ready(bench: &Bench, names: &[String], changes: Value) -> Result<()> {
+    try_join_all(names.iter().map(|name| async {
+        create(bench, name, changes.clone()).await?;
+        bench.ready(name).await
+    }))
+    .await
+    .map(drop)
+}
+
+/// Changes a space's spec.
+pub async fn change(bench: &Bench, name: &str, spec: Value) -> Result<()> {
+    let mut patch = json!({});
+    patch["spec"] = spec;
+    bench.perform(name, &Act::Patch("DeveloperSpace", "$NAME", patch)).await
+}
+
+/// Waits until the space has ended so.
+pub async fn until_ended(bench: &Bench, name: &str, ends: Ends) -> Result<()> {
+    bench.mirror.until("to end well", name, SOON, |objects| ended(ends, objects)).await.map(drop)
+}
+
+/// Waits until the space is as `expected`.
+pub async fn until_equal(bench: &Bench, name: &str, expected: &Value) -> Result<()> {
+    bench.mirror.until("to be as it should", name, SOON, |objects| ensure_equal(name, &dump(name, objects), expected)).await.map(drop)
+}
+
+/// The space's state.
+pub fn state(bench: &Bench, name: &str) -> Value {
+    dump(name, &bench.mirror.objects(name))
+}
+
+/// The UID of the space's namespace as it is now.
+pub fn namespace_uid(bench: &Bench, name: &str) -> Result<String> {
+    let objects = bench.mirror.objects(name);
+    objects.get("Namespace").map(|namespace| uid_of(namespace).to_owned()).with_context(|| format!("{name} has no namespace"))
+}
+
+/// Removes spaces and waits until they are gone, so that the next scenario begins without them.
+pub async fn remove(bench: &Bench, names: &[String]) -> Result<()> {
+    for name in names {
+        if bench.admin.find(a_space(name)).await?.is_some() {
+            bench.perform(name, &Act::Delete("DeveloperSpace", "$NAME")).await?;
+        }
+    }
+    for name in names {
+        let gone = |objects: &Objects| {
+            ensure!(!objects.contains_key("DeveloperSpace"), "it is still there");
+            Ok(())
+        };
+        bench.mirror.until("to be gone", name, SOON * 2, gone).await?;
+    }
+    Ok(())
+}
+
+/// Waits until nothing has been written for `during`.
+pub async fn silence(bench: &Bench, from: usize, during: Duration) -> Result<()> {
+    let begun = std::time::Instant::now();
+    eventually("the operator to be silent", SOON + during, || async {
+        let last = bench.proxy.journal().writes(from).last().map(|entry| entry.instant);
+        let quiet = last.map_or_else(|| begun.elapsed(), |last| last.elapsed());
+        ensure!(quiet >= during, "it wrote {quiet:?} ago");
+        Ok(Some(()))
+    })
+    .await
+}
+
+/// Demands that nothing is written for `during`, counted from request number `from`.
+pub async fn no_writes(bench: &Bench, from: usize, during: Duration) -> Result<()> {
+    stays("no writes", during, || async {
+        let written: Vec<String> = bench.proxy.journal().writes(from).iter().map(Entry::line).collect();
+        ensure!(written.is_empty(), "{} writes: {}", written.len(), written.join("; "));
+        Ok(())
+    })
+    .await
+}

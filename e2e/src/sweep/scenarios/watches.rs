@@ -1,0 +1,162 @@
+//! R4, R5, R6: watches that say nothing, a network that is not there, a server that has forgotten or restarts.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::Setting;
+use super::setting::{change, create, no_writes, ready, remove, silence, state, until_ended, until_equal};
+use crate::fixtures::SOON;
+use crate::proxy::{End, Fault, Rule, Times, Which};
+use crate::sweep::bench::Bench;
+use crate::sweep::path::{Act, Ends};
+use crate::wait::eventually;
+
+/// Every resource that the operator watches.
+pub const WATCHED: [&str; 7] =
+    ["developerspaces", "spaceclasses", "namespaces", "resourcequotas", "limitranges", "networkpolicies", "rolebindings"];
+
+/// What is done while the operator cannot see it.
+async fn disturb(bench: &Bench, [first, second, new]: [&str; 3]) -> Result<()> {
+    bench.perform(first, &Act::Delete("ResourceQuota", "developerspace")).await?;
+    bench.perform(first, &Act::Patch("Namespace", "$NAME", json!({"metadata": {"labels": {"developerspace.dev/team": "wrong"}}}))).await?;
+    bench.perform(first, &Act::Delete("RoleBinding", "developerspace-view")).await?;
+    change(bench, second, json!({"contact": {"team": "others"}})).await?;
+    create(bench, new, json!({})).await
+}
+
+async fn judge(bench: &Bench, [first, second, new]: [&str; 3], before: &serde_json::Value) -> Result<()> {
+    until_equal(bench, first, before).await?;
+    bench
+        .mirror
+        .until("to carry the new team", second, SOON, |objects| {
+            let namespace = objects.get("Namespace").context("no namespace")?;
+            ensure!(namespace["metadata"]["labels"]["developerspace.dev/team"] == "others", "{}", namespace["metadata"]["labels"]);
+            Ok(())
+        })
+        .await?;
+    until_ended(bench, second, Ends::Ready).await?;
+    until_ended(bench, new, Ends::Ready).await
+}
+
+/// Something holds for all requests for a while; afterwards everything must become as it should.
+async fn outage(setting: Setting, lasts: Duration, begin: fn(&mut crate::proxy::Sky), end: fn(&mut crate::proxy::Sky)) -> Result<()> {
+    let bench = setting.working().await?;
+    let names = setting.names(3);
+    let trio = [names[0].as_str(), names[1].as_str(), names[2].as_str()];
+    ready(&bench, &names[..2], json!({})).await?;
+    let before = state(&bench, trio[0]);
+    bench.proxy.sky(begin);
+    disturb(&bench, trio).await?;
+    let begun = std::time::Instant::now();
+    if lasts > Duration::from_secs(60) {
+        bench.until_ready_within(lasts, 503).await.context("it does not notice")?;
+    }
+    tokio::time::sleep(lasts.saturating_sub(begun.elapsed())).await;
+    bench.proxy.sky(end);
+    judge(&bench, trio, &before).await?;
+    bench.until_ready(200).await?;
+    bench.ensure_alive().await?;
+    silence(&bench, bench.proxy.journal().len(), Duration::from_secs(3)).await?;
+    no_writes(&bench, bench.proxy.journal().len(), setting.either(3, 20)).await?;
+    remove(&bench, &names).await
+}
+
+pub(super) async fn all_frozen(setting: Setting) -> Result<()> {
+    let lasts = setting.either(35, 130);
+    outage(setting, lasts, |sky| sky.frozen = Which::All, |sky| sky.frozen = Which::None).await
+}
+
+pub(super) async fn partition(setting: Setting) -> Result<()> {
+    let lasts = setting.either(20, 300);
+    outage(setting, lasts, |sky| sky.partition = true, |sky| sky.partition = false).await
+}
+
+pub(super) async fn black_hole(setting: Setting) -> Result<()> {
+    outage(setting, Duration::from_secs(130), |sky| sky.black_hole = true, |sky| sky.black_hole = false).await
+}
+
+/// The watch of one resource at a time says nothing until the client gives it up; all others go on.
+pub(super) async fn each_frozen(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    for resource in WATCHED {
+        let setting = Setting { name: format!("{}-{resource}", setting.name), ..setting.clone() };
+        let names = setting.names(3);
+        let trio = [names[0].as_str(), names[1].as_str(), names[2].as_str()];
+        ready(&bench, &names[..2], json!({})).await?;
+        let before = state(&bench, trio[0]);
+        bench.proxy.sky(|sky| sky.frozen = Which::only(resource));
+        disturb(&bench, trio).await?;
+        tokio::time::sleep(Duration::from_secs(35)).await;
+        bench.proxy.sky(|sky| sky.frozen = Which::None);
+        judge(&bench, trio, &before).await.with_context(|| format!("the watch of {resource} was frozen"))?;
+        remove(&bench, &names).await?;
+    }
+    bench.ensure_alive().await
+}
+
+pub(super) async fn gone_in_stream(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    let from = bench.proxy.journal().len();
+    for _ in 0..3 {
+        let heard = bench.proxy.order(None, End::Gone);
+        ensure!(heard >= WATCHED.len(), "only {heard} watches were open");
+        no_writes(&bench, from, Duration::from_secs(3)).await?;
+    }
+    lists_again(&bench, from).await?;
+    still_works(&setting, &bench).await
+}
+
+pub(super) async fn gone_on_open(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    let from = bench.proxy.journal().len();
+    let refuse = Rule::new("410", Fault::Answer { code: 410, after: false }, |facts, _| facts.verb == "watch");
+    let rule = bench.proxy.arm(refuse.times(Times::For(Duration::from_secs(5))));
+    bench.proxy.order(None, End::Reset);
+    no_writes(&bench, from, Duration::from_secs(8)).await?;
+    bench.proxy.disarm(rule);
+    lists_again(&bench, from).await?;
+    still_works(&setting, &bench).await
+}
+
+/// The wait between two tries has grown by then, so that the list may come some time later.
+async fn lists_again(bench: &Bench, from: usize) -> Result<()> {
+    for resource in WATCHED {
+        eventually(&format!("{resource} to be listed again"), SOON, || async {
+            let lists = bench.proxy.journal().since(from, |entry| entry.facts.verb == "list" && entry.facts.resource == resource);
+            Ok((!lists.is_empty()).then_some(()))
+        })
+        .await?;
+    }
+    no_writes(bench, from, Duration::from_secs(2)).await
+}
+
+/// A space is made and goes its way, and then there is silence.
+async fn still_works(setting: &Setting, bench: &Bench) -> Result<()> {
+    let names = setting.names(1);
+    ready(bench, &names, json!({})).await?;
+    bench.perform(&names[0], &Act::Delete("LimitRange", "developerspace")).await?;
+    until_ended(bench, &names[0], Ends::Ready).await?;
+    silence(bench, bench.proxy.journal().len(), Duration::from_secs(3)).await?;
+    remove(bench, &names).await?;
+    until_ended(bench, &names[0], Ends::Gone).await
+}
+
+pub(super) async fn api_server_restart(setting: Setting) -> Result<()> {
+    restart(setting, "kube-apiserver").await
+}
+
+pub(super) async fn controller_manager_restart(setting: Setting) -> Result<()> {
+    restart(setting, "kube-controller-manager").await
+}
+
+async fn restart(setting: Setting, component: &str) -> Result<()> {
+    let bench = setting.working().await?;
+    let from = bench.proxy.journal().len();
+    setting.cluster.stop_component(component)?;
+    setting.cluster.start_component(component)?;
+    bench.until_ready(200).await?;
+    no_writes(&bench, from, setting.either(5, 30)).await?;
+    still_works(&setting, &bench).await
+}

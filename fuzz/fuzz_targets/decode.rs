@@ -1,0 +1,36 @@
+//! Stored bytes: a space, a class and a time, one a line. What decodes is judged like any other, and nothing panics.
+#![no_main]
+
+use chrono::DateTime;
+use developerspace_operator::{
+    api::{DeveloperSpace, SpaceClassSpec},
+    desired::{
+        class, desire,
+        diff::diff,
+        lifetime::outlook,
+        resolve,
+        status::{Finding, Verdict, next, notes, patch},
+        term::{self, Rules, term},
+    },
+};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let mut lines = text.splitn(3, '\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let (space, class, second) = (line(), line(), line());
+    let Ok(space) = serde_json::from_str::<DeveloperSpace>(space) else { return };
+    let class = serde_json::from_str::<SpaceClassSpec>(class).unwrap_or_default();
+    let now = second.trim().parse().ok().and_then(|second| DateTime::from_timestamp(second, 0)).unwrap_or_default();
+    let rules = Rules::of(&class).ok();
+    let outlook = outlook(&term(&space, rules.as_ref(), now), now);
+    let _ = (class::check(&class), class::cluster_roles(&class), rules.as_ref().map(|rules| term::refusal(&space, rules, now)));
+    if let Ok(resolved) = resolve(&space, "fuzz", &class) {
+        let children = desire(&space, &resolved, outlook.expires_at).children;
+        let _ = diff(&children, &[]);
+    }
+    let verdict = Verdict::new(developerspace_operator::api::conditions::Reason::Provisioned, "");
+    let finding = Finding { space: &space, class_name: None, namespace: None, outlook: &outlook, sealed: false, verdict };
+    let status = next(&finding, now);
+    let _ = (notes(&space.status.clone().unwrap_or_default(), &status), patch(&status, "1"));
+});

@@ -1,0 +1,191 @@
+//! Properties of the pure decisions, for any spec, any class and any history.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests, and the doubles that they use")]
+
+mod generate;
+mod server;
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use developerspace_operator::{
+    api::{DeveloperSpace, NamespaceRef, SpaceClassSpec, conditions::Reason, quantity::Quantity},
+    desired::{
+        Desired,
+        class::{check, cluster_roles},
+        collect::{Step, step},
+        desire,
+        lifetime::{Stage, outlook},
+        metadata::SeenMetadata,
+        namespace::{Ownership, SeenNamespace, ownership},
+        owner_limit::{Claim, is_within},
+        resolve,
+        status::{Finding, Verdict, next},
+        term::{self, Rules, is_sealed, term},
+    },
+};
+use generate::{class, space, wild_class, wild_space};
+use proptest::{collection::vec, prelude::*, sample::select};
+use serde_json::json;
+use server::{Drift, Server, canonical};
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(second, 0).unwrap()
+}
+
+fn wanted(space: &DeveloperSpace, class: &SpaceClassSpec) -> Desired {
+    let resolved = resolve(space, "standard", class).unwrap_or_else(|refusal| panic!("{}", refusal.message));
+    let rules = Rules::of(class).unwrap();
+    desire(space, &resolved, outlook(&term(space, Some(&rules), at(2000)), at(2000)).expires_at)
+}
+
+fn drift() -> impl Strategy<Value = Drift> {
+    select(
+        &[Drift::Delete, Drift::StripOurLabels, Drift::StripAllLabels, Drift::AddTheirs, Drift::EmptyTheSpec, Drift::TakeOverTheRole][..],
+    )
+}
+
+/// An operator that looks at any moment; `None` where it does not know the class.
+fn look(space: &DeveloperSpace, rules: Option<&Rules>, now: DateTime<Utc>, sealed: bool) -> DeveloperSpace {
+    let outlook = outlook(&term(space, rules, now), now);
+    let namespace = Some(NamespaceRef { name: "alice".into(), uid: "ns-1".into() });
+    let verdict = Verdict::new(if sealed { Reason::Expired } else { Reason::Provisioned }, "");
+    let finding = Finding { space, class_name: rules.map(|_| "standard".into()), namespace, outlook: &outlook, sealed, verdict };
+    DeveloperSpace { status: Some(next(&finding, now)), ..space.clone() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_is_desired_twice(space in space(), class in class()) {
+        let texts = [wanted(&space, &class), wanted(&space, &class)].map(|desired| format!("{desired:?}"));
+        prop_assert_eq!(&texts[0], &texts[1]);
+    }
+
+    /// Also after the API server has rewritten the quantities, and whatever others add to the metadata.
+    #[test]
+    fn nothing_is_written_twice(space in space(), class in class(), theirs in vec(0_usize..9, 0..4)) {
+        let (desired, mut server) = (wanted(&space, &class), Server::new());
+        server.reconcile(&desired);
+        for which in theirs {
+            server.meddle(which, Drift::AddTheirs);
+        }
+        prop_assert!(server.is_at_rest(&desired));
+        prop_assert_eq!(server.reconcile(&desired), 0);
+        prop_assert!(server.theirs_stay());
+    }
+
+    /// However space and class change, and whatever is done to the objects in between: one reconcile mends all, the next writes nothing.
+    #[test]
+    fn one_reconcile_is_enough(lives in vec((space(), class(), vec((0_usize..9, drift()), 0..4)), 1..5)) {
+        let mut server = Server::new();
+        for (space, class, drifts) in lives {
+            let desired = wanted(&space, &class);
+            server.reconcile(&desired);
+            for (which, drift) in drifts {
+                server.meddle(which, drift);
+            }
+            server.reconcile(&desired);
+            prop_assert!(server.is_at_rest(&desired), "{:#}", server.state());
+        }
+        prop_assert!(server.theirs_stay());
+    }
+
+    /// state(A → B → A) = state(A)
+    #[test]
+    fn a_change_and_its_rollback_leave_nothing(a in (space(), class()), b in (space(), class())) {
+        let mut server = Server::new();
+        server.reconcile(&wanted(&a.0, &a.1));
+        let before = server.state();
+        server.reconcile(&wanted(&b.0, &b.1));
+        server.reconcile(&wanted(&a.0, &a.1));
+        prop_assert_eq!(server.state(), before);
+    }
+
+    #[test]
+    fn nonsense_is_refused_or_carried_out_but_never_panics(space in wild_space(), class in wild_class(), second in any::<i32>()) {
+        let now = at(second.into());
+        let rules = Rules::of(&class).ok();
+        let outlook = outlook(&term(&space, rules.as_ref(), now), now);
+        let _ = (check(&class), cluster_roles(&class), rules.as_ref().map(|rules| term::refusal(&space, rules, now)));
+        if let Ok(resolved) = resolve(&space, "wild", &class) {
+            let desired = desire(&space, &resolved, outlook.expires_at);
+            let mut server = Server::new();
+            server.reconcile(&desired);
+            prop_assert!(server.is_at_rest(&desired));
+        }
+        let _ = look(&space, rules.as_ref(), now, outlook.stage == Stage::Due);
+    }
+
+    #[test]
+    fn a_status_told_twice_is_the_same(space in space(), class in class(), looks in vec(1000_i64..60_000, 1..6), milli in 0_i64..1000, known in any::<bool>()) {
+        let rules = Rules::of(&class).unwrap();
+        let rules = known.then_some(&rules);
+        let mut space = space;
+        let mut looks = looks;
+        looks.sort_unstable();
+        for now in looks {
+            let now = at(now) + TimeDelta::milliseconds(milli);
+            let sealed = is_sealed(&space) || outlook(&term(&space, rules, now), now).stage == Stage::Due;
+            space = look(&space, rules, now, sealed);
+            let again = look(&space, rules, now, sealed);
+            prop_assert_eq!(json!(again.status), json!(space.status));
+        }
+    }
+
+    /// Whatever the times: only a sealed space loses a namespace, only one that is due is sealed, and only its own goes.
+    #[test]
+    fn only_what_is_due_and_ours_is_collected(
+        space in space(), class in class(), second in 1000_i64..60_000, last in 1000_i64..60_000,
+        uid in select(&["ns-1", "ns-2"][..]), claim in select(&[None, Some("space-1"), Some("space-2")][..]),
+    ) {
+        let rules = Rules::of(&class).unwrap();
+        let before = look(&space, Some(&rules), at(last.min(second)), false);
+        let now = at(second);
+        let outlook = outlook(&term(&before, Some(&rules), now), now);
+        let seen = SeenNamespace {
+            uid: uid.into(), version: 1, created: at(1000), claim: claim.map(Into::into), adopt: None, terminating: None,
+            metadata: SeenMetadata::default(),
+        };
+        let judge = |space: &DeveloperSpace| step(space, Some(&seen), &outlook, TimeDelta::days(1), now);
+        match judge(&before) {
+            Step::Live => {}
+            Step::Seal => {
+                prop_assert!(!space.spec.protected);
+                prop_assert!(outlook.expires_at.is_some_and(|at| at <= now) && outlook.nominal <= outlook.expires_at);
+            }
+            other => prop_assert!(false, "not sealed, and yet {other:?}"),
+        }
+        let is_ours = uid == "ns-1" || claim == Some("space-1");
+        let sealed = look(&before, Some(&rules), now, true);
+        prop_assert_eq!(ownership(&sealed, &seen) == Ownership::Ours, is_ours);
+        prop_assert_eq!(judge(&sealed) == Step::DeleteNamespace(uid.into()), is_ours);
+    }
+
+    #[test]
+    fn the_owner_limit_holds_whoever_comes(limit in 0_usize..5, comers in vec((0_i64..4, any::<bool>()), 0..12)) {
+        let mut room = limit;
+        let claims: Vec<Claim> = comers.iter().enumerate().map(|(n, (created, wants))| {
+            let admitted = *wants && room > 0;
+            room -= usize::from(admitted);
+            Claim { uid: format!("{:02}", n * 7 % 12), name: String::new(), created: at(*created), admitted }
+        }).collect();
+        let inside: BTreeSet<&str> = claims.iter().map(|claim| claim.uid.as_str()).filter(|uid| is_within(limit, uid, &claims)).collect();
+        prop_assert_eq!(inside.len(), limit.min(claims.len()));
+        prop_assert!(claims.iter().filter(|claim| claim.admitted).all(|claim| inside.contains(claim.uid.as_str())));
+    }
+
+    /// What is written longer is not another value: digits after the point that say nothing, and the server's own form.
+    #[test]
+    fn a_quantity_is_its_value(number in 0_u64..1_000_000, suffix in select(&["", "m", "k", "M", "Ki", "Mi", "Gi", "Ei"][..]), zeros in 0_usize..60) {
+        let plain = format!("{number}{suffix}");
+        let value = |text: &str| Quantity::from(text).value();
+        prop_assert_eq!(value(&plain), value(&canonical(&plain)));
+        let long = format!("{number}.{}{suffix}", "0".repeat(zeros));
+        prop_assert!(value(&long) >= value(&plain), "{long} is less than {plain}");
+        if zeros < 12 && suffix != "Ei" {
+            prop_assert_eq!(value(&long), value(&plain));
+        }
+    }
+}

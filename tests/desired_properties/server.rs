@@ -1,0 +1,220 @@
+//! A namespace on an API server in memory: it carries out what `diff` asks for, and rewrites quantities as the real one does.
+
+use std::collections::BTreeSet;
+
+use developerspace_operator::{
+    api::names,
+    desired::{
+        Child, ChildKind, Desired, SeenChild,
+        diff::{Change, diff},
+        metadata::{Metadata, SeenMetadata},
+    },
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+
+/// The namespace and what is in it.
+#[derive(Clone, Debug)]
+pub struct Server {
+    namespace: Value,
+    owned: BTreeSet<(&'static str, String)>,
+    children: Vec<(ChildKind, Value)>,
+    last_uid: u32,
+}
+
+/// What somebody else does to one of our objects.
+#[derive(Clone, Copy, Debug)]
+pub enum Drift {
+    Delete,
+    StripOurLabels,
+    StripAllLabels,
+    AddTheirs,
+    EmptyTheSpec,
+    TakeOverTheRole,
+}
+
+impl Server {
+    /// An empty namespace that carries something of others already.
+    pub fn new() -> Self {
+        let metadata =
+            json!({"uid": "ns-1", "labels": {"theirs": "x", "kubernetes.io/metadata.name": "alice"}, "annotations": {"theirs": "x"}});
+        Self { namespace: metadata, owned: BTreeSet::new(), children: Vec::new(), last_uid: 0 }
+    }
+
+    /// What the operator sees of the children.
+    pub fn seen(&self) -> Vec<SeenChild> {
+        self.children.iter().map(|(kind, object)| child(*kind, object).seen()).collect()
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_at_rest(&self, desired: &Desired) -> bool {
+        diff(&desired.children, &self.seen()).is_empty() && SeenMetadata::of(&self.metadata()).matches(&desired.namespace)
+    }
+
+    /// One reconcile. The number of writes.
+    pub fn reconcile(&mut self, desired: &Desired) -> usize {
+        let mut writes = 0;
+        if !SeenMetadata::of(&self.metadata()).matches(&desired.namespace) {
+            self.patch_namespace(&desired.namespace);
+            writes += 1;
+        }
+        let changes = diff(&desired.children, &self.seen());
+        for change in changes.guards.into_iter().chain(changes.bindings) {
+            self.write(change);
+            writes += 1;
+        }
+        writes
+    }
+
+    /// Everything, without what differs between two objects that say the same.
+    pub fn state(&self) -> Value {
+        let mut children: Vec<Value> = self.children.iter().map(|(_, object)| object.clone()).collect();
+        for object in &mut children {
+            object["metadata"].as_object_mut().unwrap().remove("uid");
+        }
+        children.sort_by_key(|object| format!("{}{}", object["kind"], object["metadata"]["name"]));
+        json!([self.namespace, children])
+    }
+
+    /// Somebody meddles with one child.
+    pub fn meddle(&mut self, which: usize, drift: Drift) {
+        if self.children.is_empty() {
+            return;
+        }
+        let at = which % self.children.len();
+        let (kind, object) = &mut self.children[at];
+        match drift {
+            Drift::Delete => drop(self.children.remove(at)),
+            Drift::StripOurLabels => object["metadata"]["labels"] = json!({"theirs": "x"}),
+            Drift::StripAllLabels => drop(object["metadata"].as_object_mut().unwrap().remove("labels")),
+            Drift::AddTheirs => {
+                object["metadata"]["labels"]["theirs"] = json!("x");
+                object["metadata"]["annotations"] = json!({"theirs": "x"});
+            }
+            Drift::EmptyTheSpec if *kind == ChildKind::Binding => drop(object.as_object_mut().unwrap().remove("subjects")),
+            Drift::EmptyTheSpec if *kind == ChildKind::Limits => object["spec"] = json!({"limits": []}),
+            Drift::EmptyTheSpec => object["spec"] = json!({"podSelector": {}, "policyTypes": [], "hard": {"pods": "1"}}),
+            Drift::TakeOverTheRole if *kind == ChildKind::Binding => object["roleRef"]["name"] = json!("cluster-admin"),
+            Drift::TakeOverTheRole => {}
+        }
+        if let Some((kind, object)) = self.children.get_mut(at).filter(|_| !matches!(drift, Drift::Delete)) {
+            *object = stored(&child(*kind, object));
+        }
+    }
+
+    /// The labels and annotations of others on the namespace are still there.
+    pub fn theirs_stay(&self) -> bool {
+        ["labels", "annotations"].iter().all(|section| self.namespace[section]["theirs"] == "x")
+            && self.namespace["labels"][names::LABEL_NAMESPACE_NAME] == "alice"
+    }
+
+    fn metadata(&self) -> ObjectMeta {
+        let mut fields = json!({"f:labels": {}, "f:annotations": {}});
+        for (section, key) in &self.owned {
+            fields[format!("f:{section}")][format!("f:{key}")] = json!({});
+        }
+        let mut metadata = self.namespace.clone();
+        metadata["managedFields"] = json!([{"manager": names::FIELD_MANAGER, "operation": "Update", "fieldsV1": {"f:metadata": fields}}]);
+        serde_json::from_value(metadata).unwrap()
+    }
+
+    fn patch_namespace(&mut self, wanted: &Metadata) {
+        let patch = wanted.patch(&self.metadata());
+        assert_eq!(patch["metadata"]["uid"], "ns-1");
+        for section in ["labels", "annotations"] {
+            for (key, value) in patch["metadata"][section].as_object().unwrap() {
+                let entry = (section, key.clone());
+                if value.is_null() {
+                    self.owned.remove(&entry)
+                } else {
+                    self.owned.insert(entry)
+                };
+            }
+        }
+        json_patch::merge(&mut self.namespace, &patch["metadata"]);
+    }
+
+    fn write(&mut self, change: Change) {
+        match change {
+            Change::Create(child) => self.create(&child),
+            Change::Repair { uid, child: wanted } => {
+                let at = self.find(wanted.kind(), wanted.name(), &uid);
+                let (kind, object) = &mut self.children[at];
+                let labelled = object["metadata"].get("labels").is_some();
+                let patch: json_patch::Patch = serde_json::from_value(wanted.repair(&uid, labelled)).unwrap();
+                json_patch::patch(object, &patch).unwrap_or_else(|error| panic!("{error}: {object}"));
+                *object = stored(&child(*kind, object));
+            }
+            Change::Replace { uid, child } => {
+                let at = self.find(child.kind(), child.name(), &uid);
+                self.children.remove(at);
+                self.create(&child);
+            }
+            Change::Remove { kind, name, uid } => {
+                let at = self.find(kind, &name, &uid);
+                self.children.remove(at);
+            }
+        }
+    }
+
+    fn create(&mut self, child: &Child) {
+        assert!(!self.children.iter().any(|(kind, object)| *kind == child.kind() && object["metadata"]["name"] == child.name()), "409");
+        self.last_uid += 1;
+        let mut object = stored(child);
+        object["metadata"]["uid"] = json!(format!("uid-{}", self.last_uid));
+        self.children.push((child.kind(), object));
+    }
+
+    fn find(&self, kind: ChildKind, name: &str, uid: &str) -> usize {
+        let is =
+            |(other, object): &(ChildKind, Value)| *other == kind && object["metadata"]["name"] == name && object["metadata"]["uid"] == uid;
+        self.children.iter().position(is).expect("the object that the change names")
+    }
+}
+
+fn child(kind: ChildKind, object: &Value) -> Child {
+    let read = object.clone();
+    match kind {
+        ChildKind::Quota => Child::Quota(serde_json::from_value(read).unwrap()),
+        ChildKind::Limits => Child::Limits(serde_json::from_value(read).unwrap()),
+        ChildKind::Network => Child::Network(serde_json::from_value(read).unwrap()),
+        ChildKind::Binding => Child::Binding(serde_json::from_value(read).unwrap()),
+    }
+}
+
+/// The object as it is stored: decoded, and every quantity in its canonical form.
+fn stored(child: &Child) -> Value {
+    let mut object = match child {
+        Child::Quota(object) => json!(object),
+        Child::Limits(object) => json!(object),
+        Child::Network(object) => json!(object),
+        Child::Binding(object) => json!(object),
+    };
+    if matches!(child, Child::Quota(_) | Child::Limits(_)) {
+        canonicalise(&mut object["spec"]);
+    }
+    object
+}
+
+fn canonicalise(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = canonical(text),
+        Value::Array(items) => items.iter_mut().for_each(canonicalise),
+        Value::Object(map) => map.values_mut().for_each(canonicalise),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// `1000m` is `1`, `1024Mi` is `1Gi`: the largest unit that leaves a whole number, see `Quantity.CanonicalizeBytes`.
+pub fn canonical(text: &str) -> String {
+    const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    const DECIMAL: [&str; 8] = ["m", "", "k", "M", "G", "T", "P", "E"];
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (Ok(mut number), suffix) = (text[..end].parse::<u64>(), &text[end..]) else { return text.to_owned() };
+    let (units, step): (&[&str], u64) = if suffix.ends_with('i') { (&BINARY, 1024) } else { (&DECIMAL, 1000) };
+    let Some(mut at) = units.iter().position(|unit| *unit == suffix) else { return text.to_owned() };
+    while number > 0 && number % step == 0 && at + 1 < units.len() {
+        (number, at) = (number / step, at + 1);
+    }
+    format!("{number}{}", units[at])
+}

@@ -1,0 +1,50 @@
+//! What always holds, what comes in the end, and what has to be possible so that the rest says something.
+
+use stateright::Property;
+
+use super::{
+    protocol::{Delay, Protocol},
+    rules::NOTICE,
+    world::{World, Wrong},
+};
+
+pub const RENEWAL_KEPT: &str = "no namespace is deleted while the stored spec says that its time is not up";
+pub const NEVER_EARLY: &str = "nothing is sealed or deleted before its time";
+pub const FOREIGN_KEPT: &str = "no namespace of somebody else is deleted";
+pub const WARNED: &str = "no space is sealed before its last warning stood";
+pub const SEAL_STAYS: &str = "a seal stays";
+pub const WARNED_IN_FULL: &str = "the last warning was there to be read for the whole notice";
+pub const NO_ORPHAN: &str = "no namespace is left without its space";
+pub const CAN_END: &str = "whatever happened, the operator by itself ends every space";
+pub const IS_OVER: &str = "where nothing can happen any more, nothing is left";
+pub const COLLECTED: &str = "every expired space is eventually gone";
+
+/// What has to happen in some run, or the rest says nothing.
+pub const POSSIBLE: [&str; 2] = ["a space is collected", "a renewal comes after the warning"];
+
+/// All that is claimed of `protocol`.
+pub fn all(protocol: &Protocol) -> Vec<Property<Protocol>> {
+    let mut all = vec![
+        always(RENEWAL_KEPT, |_, world| world.wrong != Some(Wrong::RenewalLost)),
+        always(NEVER_EARLY, |_, world| world.wrong != Some(Wrong::Early)),
+        always(FOREIGN_KEPT, |_, world| world.wrong != Some(Wrong::Foreign)),
+        always(WARNED, |_, world| world.wrong != Some(Wrong::Unwarned)),
+        always(SEAL_STAYS, |_, world| world.wrong != Some(Wrong::Unsealed)),
+        always(WARNED_IN_FULL, |_, world| world.warning_stood.is_none_or(|stood| stood >= NOTICE)),
+        always(NO_ORPHAN, |_, world| !world.is_orphaned()),
+        always(CAN_END, Protocol::can_end),
+        Property::sometimes(POSSIBLE[0], Protocol::is_over),
+        Property::sometimes(POSSIBLE[1], |_, world: &World| {
+            world.space.is_some_and(|space| space.status.warned.is_some_and(|(at, _)| space.renewed > Some(at)))
+        }),
+    ];
+    if protocol.delay == Delay::None {
+        all.push(always(IS_OVER, |protocol, world| !protocol.is_stuck(world) || protocol.is_over(world)));
+        all.push(Property::eventually(COLLECTED, Protocol::is_over));
+    }
+    all
+}
+
+fn always(name: &'static str, judge: fn(&Protocol, &World) -> bool) -> Property<Protocol> {
+    Property::always(name, judge)
+}

@@ -1,0 +1,289 @@
+//! What the API server stores, what it refuses, and what nobody but the model can see: who was wronged.
+
+use super::rules::{NOTICE, TTL};
+
+/// The model's time. One tick is longer than `lifetime::WARNING_TOLERANCE`, so a late warning always moves the end.
+pub type Tick = u8;
+
+/// A stored version of the space. Times are ticks; everything that decides is here, texts are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Space {
+    pub uid: u8,
+    pub version: u8,
+    pub created: Tick,
+    /// `spec.renewedAt`.
+    pub renewed: Option<Tick>,
+    /// `metadata.deletionTimestamp`; the finalizer is there from the start.
+    pub deleting: bool,
+    pub status: Status,
+}
+
+/// What the status says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Status {
+    /// `lastWarning`: when, and of which end.
+    pub warned: Option<(Tick, Tick)>,
+    /// Since when `Expired` is `True`.
+    pub sealed: Option<Tick>,
+    /// Since when `Reconciling` is `False`.
+    pub idle: Option<Tick>,
+    /// UID in `namespace`.
+    pub namespace: Option<u8>,
+    pub expires: Option<Tick>,
+    pub last_renewed: Option<Tick>,
+}
+
+/// A stored version of the namespace of the space's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Namespace {
+    pub uid: u8,
+    pub created: Tick,
+    /// UID of the space that it was made for; `None` is somebody else's.
+    pub made_for: Option<u8>,
+    pub terminating: bool,
+}
+
+/// A request on its way, with what it was decided on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Request {
+    /// PATCH of the status; `then` is the namespace that whoever seals deletes next.
+    Status { version: Option<u8>, status: Status, then: Option<u8> },
+    /// DELETE of the namespace; without a UID it is anybody's.
+    DeleteNamespace { uid: Option<u8> },
+    /// POST of the namespace, which cannot carry a precondition.
+    CreateNamespace { made_for: u8 },
+    /// DELETE of the space, which waits for its finalizer.
+    Forget { uid: u8, version: u8 },
+    /// PATCH that takes the finalizer away.
+    RemoveFinalizer { version: u8 },
+}
+
+/// What must not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Wrong {
+    /// A namespace was deleted though the stored spec says that its time is not up.
+    RenewalLost,
+    /// Sealed or deleted earlier than the ttl after the last accepted renewal.
+    Early,
+    /// The namespace of somebody else was deleted.
+    Foreign,
+    /// Sealed before its last warning stood as long as it has to, by the times in the status.
+    Unwarned,
+    /// A seal was taken away.
+    Unsealed,
+}
+
+/// Everything that is stored, and its past: a cache may show any of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct World {
+    pub now: Tick,
+    pub space: Option<Space>,
+    pub namespace: Option<Namespace>,
+    /// Every version of the space that was ever stored.
+    pub spaces: Vec<Space>,
+    /// Every state of the namespace that was ever stored; `None` is its absence.
+    pub namespaces: Vec<Option<Namespace>>,
+    pub class_exists: bool,
+    pub last_version: u8,
+    pub last_uid: u8,
+    /// Sorted: senders are interchangeable, since none decides by anything but a view and the time.
+    pub in_flight: Vec<Request>,
+    /// What people may still do.
+    pub left: Budget,
+    /// When the server accepted the last renewal or creation.
+    pub accepted: Tick,
+    /// When the server stored the warning that stands.
+    pub warning_stored: Option<Tick>,
+    /// How long that warning had been stored when the seal was.
+    pub warning_stood: Option<Tick>,
+    pub wrong: Option<Wrong>,
+}
+
+/// How often people and faults may strike in one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Budget {
+    pub renewals: u8,
+    /// Somebody deletes the namespace, or makes one of that name.
+    pub strangers: u8,
+    pub user_deletions: u8,
+    /// A space of the same name is made when the first is gone.
+    pub recreations: u8,
+    pub class_removals: u8,
+    /// Crashes and lost answers; counted only where time waits for the operator.
+    pub faults: u8,
+}
+
+impl World {
+    /// A space that was just created, and nothing else.
+    pub fn new(left: Budget) -> Self {
+        let mut world = Self {
+            now: 0,
+            space: None,
+            namespace: None,
+            spaces: Vec::new(),
+            namespaces: vec![None],
+            class_exists: true,
+            last_version: 0,
+            last_uid: 0,
+            in_flight: Vec::new(),
+            left,
+            accepted: 0,
+            warning_stored: None,
+            warning_stood: None,
+            wrong: None,
+        };
+        world.create_space();
+        world
+    }
+
+    /// Somebody creates the space.
+    pub fn create_space(&mut self) {
+        let (uid, created) = (self.fresh_uid(), self.now);
+        self.store(Some(Space { uid, version: 0, created, renewed: None, deleting: false, status: Status::default() }));
+        self.accepted = self.now;
+        (self.warning_stored, self.warning_stood) = (None, None);
+    }
+
+    /// Somebody writes `spec.renewedAt`; says whether it was accepted.
+    pub fn renew(&mut self, seal_rule: bool) -> bool {
+        let Some(space) = self.space.filter(|space| !(seal_rule && space.status.sealed.is_some())) else { return false };
+        self.store(Some(Space { renewed: Some(self.now), ..space }));
+        self.accepted = self.now;
+        true
+    }
+
+    /// Somebody makes a namespace of that name, or deletes the one that is there.
+    pub fn meddle(&mut self) {
+        match self.namespace {
+            None => {
+                let uid = self.fresh_uid();
+                self.put(Some(Namespace { uid, created: self.now, made_for: None, terminating: false }));
+            }
+            Some(namespace) => self.put(Some(Namespace { terminating: true, ..namespace })),
+        }
+    }
+
+    /// Somebody deletes the space; the finalizer keeps it.
+    pub fn delete_space(&mut self) {
+        if let Some(space) = self.space {
+            self.store(Some(Space { deleting: true, ..space }));
+        }
+    }
+
+    /// The namespace controller has emptied the namespace.
+    pub fn namespace_gone(&mut self) {
+        self.put(None);
+    }
+
+    /// Carries out a request or refuses it; says whether it was carried out. `due`: is the time up by what is stored at present?
+    pub fn receive(&mut self, request: Request, due: impl Fn(&Self) -> bool) -> bool {
+        match (request, self.space) {
+            (Request::Status { version, status, .. }, Some(space)) if version.is_none_or(|version| version == space.version) => {
+                self.judge_status(&space, &status);
+                self.store(Some(Space { status, ..space }));
+                true
+            }
+            (Request::Forget { uid, version }, Some(space)) if (uid, version) == (space.uid, space.version) => {
+                self.store(Some(Space { deleting: true, ..space }));
+                true
+            }
+            (Request::RemoveFinalizer { version }, Some(space)) if version == space.version && space.deleting => {
+                self.space = None;
+                true
+            }
+            (Request::CreateNamespace { made_for }, _) if self.namespace.is_none() => {
+                let uid = self.fresh_uid();
+                self.put(Some(Namespace { uid, created: self.now, made_for: Some(made_for), terminating: false }));
+                true
+            }
+            (Request::DeleteNamespace { uid }, _) => self.receive_delete(uid, due),
+            _ => false,
+        }
+    }
+
+    /// Whether a request can never be carried out any more: its sender only ever hears a refusal.
+    pub fn is_dead(&self, request: &Request) -> bool {
+        let at_present = |version: u8| self.space.is_some_and(|space| space.version == version);
+        match *request {
+            Request::Status { version, .. } => !version.map_or(self.space.is_some() || self.left.recreations > 0, at_present),
+            Request::Forget { version, .. } | Request::RemoveFinalizer { version } => !at_present(version),
+            Request::DeleteNamespace { uid: Some(uid) } => {
+                !self.namespace.is_some_and(|namespace| namespace.uid == uid && !namespace.terminating)
+            }
+            Request::DeleteNamespace { uid: None } | Request::CreateNamespace { .. } => false,
+        }
+    }
+
+    /// Whether the namespace was made for a space that does not exist.
+    pub fn is_orphaned(&self) -> bool {
+        let made_for = self.namespace.filter(|namespace| !namespace.terminating).and_then(|namespace| namespace.made_for);
+        made_for.is_some_and(|uid| self.space.is_none_or(|space| space.uid != uid))
+    }
+
+    fn receive_delete(&mut self, uid: Option<u8>, due: impl Fn(&Self) -> bool) -> bool {
+        let Some(namespace) = self.namespace.filter(|namespace| uid.is_none_or(|uid| uid == namespace.uid) && !namespace.terminating)
+        else {
+            return false;
+        };
+        match (namespace.made_for, self.space) {
+            (None, _) => self.blame(Wrong::Foreign),
+            (Some(owner), Some(space)) if owner == space.uid && !space.deleting => {
+                // Without a class the end is read from the status, in which the seal has written the answer already.
+                let told = space.status.sealed.is_some() && !self.class_exists;
+                if !told && !due(self) {
+                    self.blame(Wrong::RenewalLost);
+                }
+                if self.now < self.accepted + TTL {
+                    self.blame(Wrong::Early);
+                }
+            }
+            _ => {}
+        }
+        self.put(Some(Namespace { terminating: true, ..namespace }));
+        true
+    }
+
+    /// By arithmetic of its own: the crate's is what is being judged.
+    fn judge_status(&mut self, space: &Space, new: &Status) {
+        let old = &space.status;
+        if old.sealed.is_some() && new.sealed.is_none() {
+            self.blame(Wrong::Unsealed);
+        }
+        if let (None, Some(sealed)) = (old.sealed, new.sealed) {
+            let end = self.accepted + TTL;
+            let stood = old.warned.filter(|(_, of)| *of >= end).is_some_and(|(at, _)| at + NOTICE <= sealed);
+            if sealed < end {
+                self.blame(Wrong::Early);
+            } else if !stood && self.class_exists {
+                self.blame(Wrong::Unwarned);
+            }
+            self.warning_stood = self.warning_stored.map(|stored| self.now - stored);
+        }
+        if new.warned != old.warned {
+            self.warning_stored = Some(self.now);
+        }
+    }
+
+    fn blame(&mut self, wrong: Wrong) {
+        self.wrong = self.wrong.or(Some(wrong));
+    }
+
+    fn store(&mut self, space: Option<Space>) {
+        self.last_version += 1;
+        self.space = space.map(|space| Space { version: self.last_version, ..space });
+        self.spaces.extend(self.space);
+    }
+
+    fn put(&mut self, namespace: Option<Namespace>) {
+        self.namespace = namespace;
+        if !self.namespaces.contains(&namespace) {
+            self.namespaces.push(namespace);
+            self.namespaces.sort_unstable();
+        }
+    }
+
+    fn fresh_uid(&mut self) -> u8 {
+        self.last_uid += 1;
+        self.last_uid
+    }
+}
