@@ -99,7 +99,8 @@ sweep: need-cargo controlplane ## Interrupt every write in every way and judge (
 fuzz: need-fuzz ## Fuzz the grammars and the decisions (FUZZ_SECONDS=60 for each target)
 	@for target in $$(cd fuzz && $(FUZZ) list); do \
 	  echo "$$target, $(FUZZ_SECONDS) seconds"; mkdir -p "fuzz/corpus/$$target"; \
-	  $(FUZZ) run --fuzz-dir fuzz "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1; \
+	  $(FUZZ) run --fuzz-dir fuzz "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
+	    2>&1 | grep -av "^#\|# Uses:"; \
 	done
 
 .PHONY: controlplane

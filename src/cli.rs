@@ -1,11 +1,11 @@
 //! The operator's command line. The environment is read here and nowhere else.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    api::names,
+    api::{duration::parse_duration, names},
     desired::{annotated::Compat, deletion_limit::DeletionLimit},
 };
 
@@ -74,6 +74,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
     pub metrics_bind_address: BindAddress,
 
+    /// How often everything is listed again, so that an event that got lost is made up for: 30s, 10m, 1h
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub relist_period: Period,
+
     /// Shared arguments.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -126,6 +130,19 @@ pub enum Output {
     Table,
     /// One JSON object
     Json,
+}
+
+/// A duration in the grammar of `ttl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(pub Duration);
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let span = parse_duration(text).map_err(|error| error.to_string())?;
+        span.to_std().map(Self).map_err(|error| error.to_string())
+    }
 }
 
 /// `host:port`, or `:port` for all addresses.

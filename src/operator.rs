@@ -24,7 +24,7 @@ use crate::{
         context::{Context, Places},
         events::Recorder,
         leader::Elector,
-        watch::Nudges,
+        watch::{Nudges, Relist},
     },
     gc,
     health::{Health, serve_health, serve_metrics},
@@ -117,7 +117,7 @@ async fn lead_and_work(
         tokio::time::sleep(GRACE).await;
     };
     let code = tokio::select! {
-        () = controller::run(ctx, nudged, halted()) => ExitCode::SUCCESS,
+        () = controller::run(ctx, nudged, Relist(args.relist_period.0), halted()) => ExitCode::SUCCESS,
         () = holding => {
             tracing::error!("the lease was lost: another replica leads now, so this one ends");
             return Ok(ExitCode::FAILURE);

@@ -7,8 +7,8 @@ use arbitrary::Arbitrary;
 use chrono::{DateTime, Utc};
 use developerspace_operator::{
     api::{
-        ClassMetadata, ClassQuota, Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, DeveloperSpaceStatus, Lifetime, LimitRangeItem,
-        LimitType, Member, Role, SpaceClassSpec, Subject, SubjectKind, Warning, quantity::Quantity,
+        ClassMetadata, ClassQuota, Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, DeveloperSpaceStatus, Lifetime,
+        LimitRangeItem, LimitType, Member, Role, SpaceClassSpec, Subject, SubjectKind, Warning, quantity::Quantity,
     },
     desired::{
         children::Child,
@@ -112,7 +112,8 @@ fn space(input: &Input<'_>) -> DeveloperSpace {
         protected: input.protected,
         deletion_policy: DeletionPolicy::Delete,
     };
-    let warning = input.warned.and_then(|(at, before, of)| Some(Warning { at: time(at)?, before: before.to_owned(), expires_at: time(of)? }));
+    let warning =
+        input.warned.and_then(|(at, before, of)| Some(Warning { at: time(at)?, before: before.to_owned(), expires_at: time(of)? }));
     let status = DeveloperSpaceStatus {
         last_warning: warning,
         expires_at: input.recorded.and_then(|(end, _)| time(end)),
@@ -133,7 +134,10 @@ fn class(input: &Input<'_>) -> SpaceClassSpec {
         quota: Some(ClassQuota { hard: list(&input.hard), max: list(&input.max) }),
         limit_range: items(&input.class_items),
         lifetime: Some(Lifetime { default_ttl, max_ttl, max_lifetime, allow_never: true, warn_before, retain_expired }),
-        metadata: Some(ClassMetadata { allowed_keys: input.allowed.iter().map(|key| (*key).to_owned()).collect(), ..ClassMetadata::default() }),
+        metadata: Some(ClassMetadata {
+            allowed_keys: input.allowed.iter().map(|key| (*key).to_owned()).collect(),
+            ..ClassMetadata::default()
+        }),
         ..SpaceClassSpec::default()
     }
 }
@@ -153,11 +157,12 @@ fuzz_target!(|input: Input<'_>| {
         assert!(value.value() <= ceiling.value(), "{key}: {value:?} is above {ceiling:?}");
     }
     let children = desire(&space, &resolved, outlook.expires_at).children;
-    let made: Vec<_> = [children.quota.clone().map(Child::from), children.limits.clone().map(Child::from), children.network.clone().map(Child::from)]
-        .into_iter()
-        .flatten()
-        .chain(children.bindings.iter().cloned().map(Child::from))
-        .map(|child| child.seen())
-        .collect();
+    let made: Vec<_> =
+        [children.quota.clone().map(Child::from), children.limits.clone().map(Child::from), children.network.clone().map(Child::from)]
+            .into_iter()
+            .flatten()
+            .chain(children.bindings.iter().cloned().map(Child::from))
+            .map(|child| child.seen())
+            .collect();
     assert!(diff(&children, &made).is_empty());
 });

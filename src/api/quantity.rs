@@ -103,25 +103,16 @@ fn parse(text: &str) -> Option<i128> {
     }
     let decimals = i32::try_from(fraction.len()).ok()?;
     let (factor, exponent) = scale(suffix)?;
-    let (scaled, dropped) = multiply(format!("0{whole}{fraction}"), factor);
-    let magnitude = shift_decimal(scaled, exponent.saturating_add(9).saturating_sub(decimals).saturating_add(dropped));
+    let shift = exponent.saturating_add(9).saturating_sub(decimals);
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    let magnitude = if shift < 0 {
+        divided(digits, factor, shift.unsigned_abs())
+    } else {
+        let power = 10_i128.checked_pow(shift.unsigned_abs()).unwrap_or(i128::MAX);
+        whole_number(digits).saturating_mul(factor).saturating_mul(power)
+    };
     Some(if negative { -magnitude } else { magnitude })
-}
-
-/// `digits * factor`, and how many of the last digits were dropped, rounding up, so that it fits.
-///
-/// To saturate here would be wrong: `1.0000000000000000000000000000Ei` would come out as less than `100Gi`.
-fn multiply(mut digits: String, factor: i128) -> (i128, i32) {
-    let mut dropped = 0;
-    loop {
-        // Only digits are left, so that what cannot be read is too large.
-        let mantissa = digits.parse::<i128>().ok().and_then(|read| read.checked_add(i128::from(dropped > 0)));
-        if let Some(scaled) = mantissa.and_then(|mantissa| mantissa.checked_mul(factor)) {
-            return (scaled, dropped);
-        }
-        digits.pop();
-        dropped += 1;
-    }
 }
 
 /// A suffix as (binary factor, power of ten).
@@ -151,15 +142,25 @@ fn scale(suffix: &str) -> Option<(i128, i32)> {
     })
 }
 
-/// `value * 10^exponent`, rounded up when digits are lost.
-fn shift_decimal(value: i128, exponent: i32) -> i128 {
-    match 10_i128.checked_pow(exponent.unsigned_abs()) {
-        _ if value == 0 => 0,
-        None if exponent < 0 => 1,
-        None => i128::MAX,
-        Some(power) if exponent >= 0 => value.saturating_mul(power),
-        Some(power) => value / power + i128::from(value % power != 0),
-    }
+/// The largest number there is, if there are too many digits.
+fn whole_number(digits: &str) -> i128 {
+    if digits.is_empty() { 0 } else { digits.parse().unwrap_or(i128::MAX) }
+}
+
+/// `digits * factor / 10^exponent`, rounded up; exact wherever the API server is, though the product may not fit.
+fn divided(digits: &str, factor: i128, exponent: u32) -> i128 {
+    /// So many digits of a remainder can be multiplied by half of a binary factor.
+    const PRECISE: u32 = 28;
+    const HALF: i128 = 1 << 30;
+    let places = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let (whole, rest) = digits.split_at(digits.len().saturating_sub(places(exponent)));
+    let (rest, dropped) = rest.split_at(rest.len().saturating_sub(places(exponent.saturating_sub(PRECISE))));
+    let rest = whole_number(rest) + i128::from(dropped.bytes().any(|digit| digit != b'0'));
+    let power = 10_i128.pow(exponent.min(PRECISE));
+    let (first, second) = if factor > HALF { (HALF, factor / HALF) } else { (factor, 1) };
+    let (high, low) = (rest * first / power, rest * first % power * second);
+    let fraction = high * second + low / power + i128::from(low % power != 0);
+    whole_number(whole).saturating_mul(factor).saturating_add(fraction)
 }
 
 #[cfg(test)]

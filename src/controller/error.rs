@@ -66,7 +66,8 @@ impl Error {
         match self.class() {
             Class::Conflict => Duration::from_millis(50 << failures.min(6)),
             Class::Vanishing => Duration::from_secs(2),
-            Class::Forbidden | Class::Invalid => Duration::from_secs(30),
+            Class::Forbidden => Duration::from_secs(30),
+            Class::Invalid => Duration::from_secs(15),
             Class::Transient => Duration::from_millis(500 << failures.min(5)),
         }
     }

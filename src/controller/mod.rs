@@ -20,7 +20,7 @@ pub mod watch;
 
 use std::{collections::HashSet, future::Future, sync::Arc};
 
-use futures::{StreamExt, TryStreamExt, future::ready};
+use futures::{StreamExt, TryStreamExt, future::ready, stream::BoxStream};
 use kube::{
     ResourceExt,
     core::DeserializeGuard,
@@ -37,7 +37,7 @@ use self::{
     error::{Class, Error},
     observe::class_name,
     store::{SOURCES, Source},
-    watch::Guarded,
+    watch::{Guarded, Relist},
 };
 use crate::{
     api::DeveloperSpace,
@@ -53,12 +53,13 @@ const JITTER: f64 = 0.2;
 /// Runs the controller until `stop` resolves; what is under way is finished.
 pub async fn run(
     ctx: Arc<Context>,
-    nudged: futures::stream::BoxStream<'static, String>,
+    nudged: BoxStream<'static, String>,
+    relist: Relist,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let client = &ctx.client;
     let (reader, writer) = reflector::store::<Guarded>();
-    let spaces = watch::spaces(&ctx);
+    let spaces = watch::spaces(&ctx, relist);
     let listed = ctx.store.clone();
     // Not the reflector's own `wait_until_ready`: of two that wait for it, kube 5 wakes only the last.
     let spaces = spaces.reflect(writer).inspect_ok(move |event| {
@@ -68,10 +69,14 @@ pub async fn run(
     });
     let spaces = spaces.applied_objects();
     let (known, of_class) = (reader.clone(), reader.clone());
-    let names = futures::stream::select_all([watch::namespaces(client, ctx.store.clone()), watch::children(client, &ctx.store), nudged]);
+    let names = futures::stream::select_all([
+        watch::namespaces(client, ctx.store.clone(), relist),
+        watch::children(client, &ctx.store, relist),
+        nudged,
+    ]);
     let named = names.map(|name| ObjectRef::<Guarded>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
     let (judge, judged) = classes::Judge::new(ctx.clone());
-    let by_class = watch::classes(client, ctx.store.clone())
+    let by_class = watch::classes(client, ctx.store.clone(), relist)
         .inspect(move |class| judge.judge(class.clone()))
         .flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
     let helpers = [tokio::spawn(judged), tokio::spawn(recall(ctx.clone(), reader.clone()))];

@@ -1,7 +1,7 @@
 //! The watches. Each is a stream of its own with a back-off of its own; it feeds the store and yields the names of the spaces
 //! that have to be looked at.
 
-use std::{collections::HashSet, hash::Hash, sync::Arc};
+use std::{collections::HashSet, hash::Hash, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, future::ready, stream::BoxStream};
 use k8s_openapi::api::{
@@ -57,14 +57,52 @@ fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
 }
 
-/// Watches one kind for ever; errors are logged and waited out.
-fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K>> + Send
+/// How soon a watch begins with a list again, at the least.
+const BREATH: Duration = Duration::from_secs(1);
+
+/// Watches one kind for ever, beginning with a list again every [`Relist`] and whenever the server has forgotten where we were.
+///
+/// kube's watcher alone does neither: a watch that is refused with 410 when it opens is tried for ever with the same
+/// resourceVersion, and an event that got lost is never made up for.
+fn watch_for_ever<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+    K::DynamicType: Default,
+{
+    let one = move |number: u64| {
+        let breath = if number == 0 { Duration::ZERO } else { BREATH };
+        let begin = futures::stream::once(tokio::time::sleep(breath)).filter_map(|()| ready(None));
+        let watched = watcher(api.clone(), config.clone()).default_backoff().take_while(|event| ready(!is_forgotten(event)));
+        begin.chain(watched.take_until(tokio::time::sleep(relist.period(number))))
+    };
+    futures::stream::iter(0..).map(one).flatten()
+}
+
+/// Whether the server does not know the resourceVersion any more from which a watch was to go on.
+fn is_forgotten<T>(event: &watcher::Result<T>) -> bool {
+    matches!(event, Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) if status.code == 410)
+}
+
+/// How often everything is listed again, so that an event that got lost is made up for.
+#[derive(Clone, Copy, Debug)]
+pub struct Relist(pub Duration);
+
+impl Relist {
+    /// Spread, so that all kinds are not listed at the same moment.
+    fn period(self, number: u64) -> Duration {
+        let spread = f64::from(u32::try_from(number * 37 % 20).unwrap_or_default()) / 100.0;
+        self.0.mul_f64(0.9 + spread)
+    }
+}
+
+/// The events of one kind; errors are logged and waited out.
+fn events<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = Event<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
     K::DynamicType: Default,
 {
     let kind = K::kind(&K::DynamicType::default()).into_owned();
-    watcher(api, config).default_backoff().filter_map(move |event| {
+    watch_for_ever(api, config, relist).filter_map(move |event| {
         let event = event.inspect_err(|error| tracing::warn!(kind, %error, "a watch failed and is tried again")).ok();
         ready(event)
     })
@@ -94,7 +132,7 @@ impl<T: Hash + Eq> Listing<T> {
 }
 
 /// Namespaces: all of them, since one that is not ours yet can be in a space's way or be handed over.
-pub fn namespaces(client: &Client, store: Arc<Store>) -> BoxStream<'static, String> {
+pub fn namespaces(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStream<'static, String> {
     let mut listing = Listing::new();
     let mut changed = move |event: Event<Namespace>| match event {
         Event::Init => {
@@ -117,21 +155,21 @@ pub fn namespaces(client: &Client, store: Arc<Store>) -> BoxStream<'static, Stri
             gone
         }
     };
-    events(Api::<Namespace>::all(client.clone()), config()).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+    events(Api::<Namespace>::all(client.clone()), config(), relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
 }
 
 /// Our children of all kinds.
-pub fn children(client: &Client, store: &Arc<Store>) -> BoxStream<'static, String> {
+pub fn children(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'static, String> {
     let streams = [
-        child_kind::<ResourceQuota>(client, store, ChildKind::Quota),
-        child_kind::<LimitRange>(client, store, ChildKind::Limits),
-        child_kind::<NetworkPolicy>(client, store, ChildKind::Network),
-        child_kind::<RoleBinding>(client, store, ChildKind::Binding),
+        child_kind::<ResourceQuota>(client, store, (ChildKind::Quota, relist)),
+        child_kind::<LimitRange>(client, store, (ChildKind::Limits, relist)),
+        child_kind::<NetworkPolicy>(client, store, (ChildKind::Network, relist)),
+        child_kind::<RoleBinding>(client, store, (ChildKind::Binding, relist)),
     ];
     futures::stream::select_all(streams).boxed()
 }
 
-fn child_kind<K>(client: &Client, store: &Arc<Store>, kind: ChildKind) -> BoxStream<'static, String>
+fn child_kind<K>(client: &Client, store: &Arc<Store>, (kind, relist): (ChildKind, Relist)) -> BoxStream<'static, String>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static + Into<Child>,
 {
@@ -160,11 +198,11 @@ where
         }
     };
     let config = config().labels(&names::managed_selector());
-    events(Api::<K>::all(client.clone()), config).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+    events(Api::<K>::all(client.clone()), config, relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
 }
 
 /// Classes: yields the names of those whose word for spaces changed.
-pub fn classes(client: &Client, store: Arc<Store>) -> BoxStream<'static, String> {
+pub fn classes(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStream<'static, String> {
     let mut listing = Listing::new();
     let mut changed = move |event: Event<DeserializeGuard<SpaceClass>>| match event {
         Event::Init => {
@@ -197,7 +235,7 @@ pub fn classes(client: &Client, store: Arc<Store>) -> BoxStream<'static, String>
             gone
         }
     };
-    events(Api::<DeserializeGuard<SpaceClass>>::all(client.clone()), config())
+    events(Api::<DeserializeGuard<SpaceClass>>::all(client.clone()), config(), relist)
         .flat_map(move |event| futures::stream::iter(changed(event)))
         .boxed()
 }
@@ -216,13 +254,12 @@ fn put_class(store: &Store, mut class: SpaceClass) -> Vec<String> {
 }
 
 /// Spaces, for the controller's own store; keeps the count per owner true on the way.
-pub fn spaces(ctx: &Context) -> BoxStream<'static, watcher::Result<Event<Guarded>>> {
+pub fn spaces(ctx: &Context, relist: Relist) -> BoxStream<'static, watcher::Result<Event<Guarded>>> {
     let Context { client, admissions, memory, nudges, watchdog, .. } = ctx;
     let (admissions, memory, nudges, watchdog) = (admissions.clone(), memory.clone(), nudges.clone(), watchdog.clone());
     let mut listing = Listing::new();
     let wake = move |names: Vec<String>| names.into_iter().for_each(|name| nudges.nudge(name));
-    watcher(Api::<Guarded>::all(client.clone()), config())
-        .default_backoff()
+    watch_for_ever(Api::<Guarded>::all(client.clone()), config(), relist)
         .modify(strip)
         .inspect(move |event| match event {
             Ok(Event::Init) => listing.begin(),

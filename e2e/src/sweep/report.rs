@@ -157,6 +157,11 @@ impl Report {
         lines.collect::<Vec<_>>().join("\n")
     }
 
+    /// The cases that were violated, to run them again.
+    pub fn violated(&self) -> Vec<String> {
+        self.outcomes.iter().filter(|outcome| outcome.is_violation()).map(|outcome| outcome.id.clone()).collect()
+    }
+
     /// Writes it as JSON, one line an outcome.
     pub fn write(&self, file: &Path) -> Result<()> {
         let head = serde_json::to_string_pretty(&Self { outcomes: vec![], ..self.clone() })?;

@@ -37,6 +37,30 @@ pub(super) async fn stuck_terminating(setting: Setting) -> Result<()> {
     remove(&bench, &names[1..]).await
 }
 
+/// A binding that has to be replaced does not go, since somebody put a finalizer on it: nothing spins, others go on.
+pub(super) async fn stuck_binding(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    let names = setting.names(2);
+    let name = names[0].as_str();
+    ready(&bench, &names[..1], json!({})).await?;
+    let binding = at("RoleBinding", name, "developerspace-owner");
+    bench.admin.patch(binding, json!({"metadata": {"finalizers": ["example.com/stuck"]}})).await?;
+    let from = bench.proxy.journal().len();
+    change(&bench, name, json!({"className": "sweep-roomy"})).await?;
+    tokio::time::sleep(setting.either(10, 60)).await;
+    bench.ensure_alive().await?;
+    let deletions = bench.proxy.journal().since(from, |entry| entry.facts.verb == "delete" && entry.facts.resource == "rolebindings").len();
+    ensure!(deletions > 0, "it did not try to replace the binding");
+    ensure!(deletions <= 20, "{deletions} deletions of a binding that cannot go");
+    create(&bench, &names[1], json!({})).await?;
+    bench.ready(&names[1]).await?;
+    bench.admin.patch(binding, json!({"metadata": {"finalizers": null}})).await?;
+    until_ended(&bench, name, Ends::Ready).await?;
+    let replaced = bench.admin.get(binding).await?;
+    ensure!(text(&replaced, "/roleRef/name") == "admin", "the binding was not replaced: {}", replaced["roleRef"]);
+    remove(&bench, &names).await
+}
+
 async fn told(bench: &Bench, name: &str, what: &str) -> Result<()> {
     bench
         .mirror

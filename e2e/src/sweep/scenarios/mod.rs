@@ -64,6 +64,7 @@ pub fn all() -> Vec<Scenario> {
         "R12/gc-beside" true Safe replicas::gc_beside,
         "R12/frozen-leader" false Safe replicas::frozen_leader,
         "R14/stuck-terminating" true Live ends::stuck_terminating,
+        "R14/stuck-binding" true Live ends::stuck_binding,
         "R14/dead-api-service" false Live ends::dead_api_service,
         "R15/renewals-around-the-seal" true Safe ends::renewals,
         "R17/cascades" true Orph ends::cascades,
