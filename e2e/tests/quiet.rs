@@ -191,7 +191,9 @@ async fn settled(world: &World, prefix: &str) -> Result<Value> {
         ensure!(spaces.len() == CHAOTIC - gone, "{} spaces are left", spaces.len());
         for space in &spaces {
             let over = space["spec"]["ttl"] == "12s";
-            let done = if over { condition(space, "Ready")["reason"] == "Expired" } else { holds(space, "Ready") };
+            // Stalled is the last word: that the namespace is gone has been told.
+            let told = condition(space, "Ready")["reason"] == "Expired" && holds(space, "Stalled");
+            let done = if over { told } else { holds(space, "Ready") };
             ensure!(done && is_observed(space), "{} is {}", name_of(space), space["status"]);
             if over {
                 let namespace = admin.find(a_namespace(name_of(space))).await?;

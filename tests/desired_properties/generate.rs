@@ -140,13 +140,14 @@ pub fn wild_space() -> impl Strategy<Value = DeveloperSpace> {
 }
 
 fn wild_status() -> impl Strategy<Value = Value> {
-    (wild_time(), wild_time(), wild_time(), wild_text(), any::<bool>(), any::<i64>()).prop_map(|(end, renewed, given, before, sealed, count)| {
+    (wild_time(), wild_time(), wild_time(), wild_text(), any::<bool>(), select(&[0, i64::MAX, i64::MIN][..])).prop_map(
+        |(end, renewed, given, before, sealed, count)| {
         let condition = |type_: &str, is: bool| {
             json!({"type": type_, "status": if is { "True" } else { "False" }, "reason": "X", "message": "", "lastTransitionTime": "1999-01-01T00:00:00Z"})
         };
         json!({
             "expiresAt": end, "lastRenewedAt": renewed, "lastWarning": {"at": given, "before": before, "expiresAt": end},
-            "renewals": count.min(i64::MAX - 1), "namespace": {"name": before, "uid": "ns"},
+            "renewals": count, "namespace": {"name": before, "uid": "ns"},
             "conditions": [condition("Expired", sealed), condition("Reconciling", !sealed)],
         })
     })

@@ -11,7 +11,7 @@ use super::Setting;
 use super::setting::{create, ready, remove, silence, state, until_ended, until_equal};
 use super::watches::WATCHED;
 use crate::fixtures::{SOON, ensure_equal};
-use crate::proxy::{End, EventFault, EventRule};
+use crate::proxy::{End, EventFault, EventRule, RuleId};
 use crate::sweep::bench::Bench;
 use crate::sweep::case::space_name;
 use crate::sweep::dump::dump;
@@ -55,15 +55,17 @@ async fn runs(setting: &Setting, bench: &Bench) -> Result<(Vec<Run>, References)
     Ok((runs.collect(), references))
 }
 
-async fn act(bench: &Bench, run: &Run, fault: EventFault) -> Result<usize> {
+/// Acts under the fault; the answer is the number of the first request from then on, and the rule.
+async fn act(bench: &Bench, run: &Run, fault: EventFault) -> Result<(usize, RuleId)> {
     bench.prepare(&run.name, &run.path).await?;
     bench.proxy.restart_count(&run.name);
-    bench.proxy.arm_event(EventRule { space: run.name.clone(), resource: Some(run.resource.to_owned()), nth: Some(run.nth), fault });
+    let rule =
+        bench.proxy.arm_event(EventRule { space: run.name.clone(), resource: Some(run.resource.to_owned()), nth: Some(run.nth), fault });
     let from = bench.proxy.journal().len();
     for act in &run.path.act {
         bench.perform(&run.name, act).await?;
     }
-    Ok(from)
+    Ok((from, rule))
 }
 
 async fn judge(bench: &Bench, run: &Run, reference: &Reference) -> Result<()> {
@@ -74,17 +76,38 @@ async fn judge(bench: &Bench, run: &Run, reference: &Reference) -> Result<()> {
 /// An event is lost, and later its watch has to be begun anew with a list, which is how an API server loses events.
 pub(super) async fn missed(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
-    let (runs, references) = runs(&setting, &bench).await?;
-    let acted = join_all(runs.iter().map(|run| act(&bench, run, EventFault::Drop))).await;
+    miss(&setting, &bench, Some(End::Gone)).await
+}
+
+/// An event is lost and no watch breaks: only the list that the operator asks for from time to time can tell.
+pub(super) async fn missed_silently(setting: Setting) -> Result<()> {
+    let bench = setting.bench("relisting", &["--relist-period", "20s"]).await?;
+    bench.start().await?;
+    miss(&setting, &bench, None).await
+}
+
+async fn miss(setting: &Setting, bench: &Bench, later: Option<End>) -> Result<()> {
+    let (runs, references) = runs(setting, bench).await?;
+    let acted = join_all(runs.iter().map(|run| act(bench, run, EventFault::Drop))).await;
     for (run, acted) in runs.iter().zip(&acted) {
         ensure!(acted.is_ok(), "{} {} {}: {acted:?}", run.path.name, run.resource, run.nth);
     }
-    // The events are gone by then; what follows is the relist that comes with every loss.
-    tokio::time::sleep(Duration::from_secs(12)).await;
-    bench.proxy.order(None, End::Gone);
-    finish(&bench, &runs, &references).await?;
+    if let Some(end) = later {
+        // The events are gone by then.
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        bench.proxy.order(None, end);
+    }
+    finish(bench, &runs, &references).await?;
+    tidy(bench, runs, acted).await
+}
+
+/// Removes the spaces, with nothing going wrong any more.
+async fn tidy(bench: &Bench, runs: Vec<Run>, acted: Vec<Result<(usize, RuleId)>>) -> Result<()> {
+    for (_, rule) in acted.into_iter().flatten() {
+        bench.proxy.disarm(rule);
+    }
     let names: Vec<String> = runs.into_iter().map(|run| run.name).collect();
-    remove(&bench, &names).await
+    remove(bench, &names).await
 }
 
 async fn finish(bench: &Bench, runs: &[Run], references: &References) -> Result<()> {
@@ -108,8 +131,9 @@ pub(super) async fn duplicated(setting: Setting) -> Result<()> {
     let acted = join_all(runs.iter().map(|run| act(&bench, run, EventFault::Duplicate))).await;
     finish(&bench, &runs, &references).await?;
     let mut wrong = vec![];
-    for (run, from) in runs.iter().zip(acted) {
-        let written = bench.proxy.journal().writes_of(&run.name, from?);
+    for (run, acted) in runs.iter().zip(&acted) {
+        let Ok((from, _)) = acted else { anyhow::bail!("{} {}: {acted:?}", run.path.name, run.resource) };
+        let written = bench.proxy.journal().writes_of(&run.name, *from);
         let done = written.iter().filter(|entry| entry.was_done()).count();
         let usual = references.get(run.path.name).map_or(0, |reference| reference.writes);
         if done > usual {
@@ -124,8 +148,7 @@ pub(super) async fn duplicated(setting: Setting) -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{} of {}: {}", wrong.len(), runs.len(), wrong.join("\n  "));
-    let names: Vec<String> = runs.into_iter().map(|run| run.name).collect();
-    remove(&bench, &names).await
+    tidy(&bench, runs, acted).await
 }
 
 /// Objects go while nobody watches.

@@ -56,6 +56,7 @@ pub fn all() -> Vec<Scenario> {
         "R8/namespace-made-again" true Safe identity::namespace_made_again,
         "R8/space-made-again" true Safe identity::space_made_again,
         "R9/missed-events" true End events::missed,
+        "R9/missed-silently" false End events::missed_silently,
         "R9/removed-while-down" true End events::removed_while_down,
         "R10/duplicated-events" true End events::duplicated,
         "R10/lagging-kind" false End events::lagging,
