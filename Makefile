@@ -91,7 +91,7 @@ test-e2e: need-cargo controlplane ## Run the scenarios on a real API server (TES
 	$(CARGO) test -p e2e $(if $(TEST),--test $(TEST)) -- --test-threads=$(E2E_THREADS)
 
 .PHONY: sweep
-sweep: need-cargo controlplane ## Interrupt every write in every way and judge (SWEEP_ARGS='--bounded' is the part of the tests)
+sweep: need-cargo controlplane ## Interrupt every write in every way and judge (SWEEP_ARGS='--bounded': ten minutes)
 	$(CARGO) build --workspace --bins $(CARGO_PROFILE)
 	@$(BIN)/sweep $(SWEEP_ARGS)
 

@@ -246,6 +246,15 @@ mod tests {
     }
 
     #[test]
+    fn a_forged_count_of_renewals_does_not_overflow() {
+        let (mut space, mut outlook) = (space(), outlook(Stage::Calm));
+        outlook.anchor = at("2026-11-26T09:00:00Z");
+        space.status = Some(DeveloperSpaceStatus { renewals: Some(i64::MAX), ..DeveloperSpaceStatus::default() });
+        let next = next(&finding(&space, &outlook, Verdict::new(Reason::Provisioned, "ready")), at("2026-11-26T09:00:00Z"));
+        assert_eq!(next.renewals, Some(i64::MAX));
+    }
+
+    #[test]
     fn the_patch_names_what_is_to_go() {
         let patch = patch(&DeveloperSpaceStatus::default(), "7");
         assert_eq!(patch["metadata"], json!({"resourceVersion": "7"}));

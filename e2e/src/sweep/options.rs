@@ -28,7 +28,7 @@ pub struct Options {
     #[arg(long, value_name = "FAULT,...", value_delimiter = ',')]
     pub faults: Vec<String>,
 
-    /// The part that runs with the tests: some minutes
+    /// Some six hundred cases and the shorter scenarios: ten minutes
     #[arg(long)]
     pub bounded: bool,
 
