@@ -69,7 +69,7 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
         class_name: class_name.clone().or(old.class_name),
         namespace: namespace.clone(),
         expires_at: if is_sealed(space) { old.expires_at } else { outlook.expires_at },
-        renewals: Some(old.renewals.unwrap_or_default() + i64::from(is_new_renewal)),
+        renewals: Some(old.renewals.unwrap_or_default().saturating_add(i64::from(is_new_renewal))),
         last_renewed_at: if *sealed { old.last_renewed_at } else { renewed },
         last_warning: warning,
         ready_at: old.ready_at.or_else(|| ready.then(|| ceil_second(now))),
