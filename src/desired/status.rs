@@ -61,16 +61,17 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
         _ => old.last_warning.clone(),
     };
     let renewed = (outlook.anchor > created(space)).then_some(outlook.anchor);
-    let is_new_renewal = !sealed && renewed.is_some_and(|at| old.last_renewed_at.is_none_or(|before| at > before));
+    let was_sealed = is_sealed(space);
+    let is_new_renewal = !was_sealed && renewed.is_some_and(|at| old.last_renewed_at.is_none_or(|before| at > before));
     let generation = space.metadata.generation;
     let ready = verdict.reason == Reason::Provisioned;
     DeveloperSpaceStatus {
         observed_generation: generation,
         class_name: class_name.clone().or(old.class_name),
         namespace: namespace.clone(),
-        expires_at: if is_sealed(space) { old.expires_at } else { outlook.expires_at },
+        expires_at: if was_sealed { old.expires_at } else { outlook.expires_at },
         renewals: Some(old.renewals.unwrap_or_default().saturating_add(i64::from(is_new_renewal))),
-        last_renewed_at: if *sealed { old.last_renewed_at } else { renewed },
+        last_renewed_at: if was_sealed { old.last_renewed_at } else { renewed },
         last_warning: warning,
         ready_at: old.ready_at.or_else(|| ready.then(|| ceil_second(now))),
         conditions: conditions::set(&old.conditions, &wanted(finding), generation, now),
