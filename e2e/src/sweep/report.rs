@@ -157,9 +157,10 @@ impl Report {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// The cases that were violated, to run them again.
-    pub fn violated(&self) -> Vec<String> {
-        self.outcomes.iter().filter(|outcome| outcome.is_violation()).map(|outcome| outcome.id.clone()).collect()
+    /// The cases of which this oracle was violated, to run them again.
+    pub fn violated(&self, oracle: Oracle) -> Vec<String> {
+        let of_oracle = self.outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Violated(oracle));
+        of_oracle.map(|outcome| outcome.id.clone()).collect()
     }
 
     /// Writes it as JSON, one line an outcome.

@@ -44,7 +44,7 @@ struct Run {
 /// A row of spaces that go all paths, and what an undisturbed run of each is like.
 async fn runs(setting: &Setting, bench: &Bench) -> Result<(Vec<Run>, References)> {
     let paths: Vec<Path> = path::all().into_iter().filter(|path| PATHS.contains(&path.name)).collect();
-    let (references, failed) = learn(bench, &format!("{}-", &setting.name.trim_start_matches("sweep-")[..3]), &paths).await;
+    let (references, failed) = learn(bench, &format!("{}-", setting.name.trim_start_matches("sweep-")), &paths).await;
     ensure!(failed.is_empty(), "the undisturbed runs failed: {}", failed[0].detail);
     let places = paths.iter().flat_map(|path| WATCHED.iter().flat_map(move |resource| NTH.iter().map(move |nth| (path, *resource, *nth))));
     // Nobody edits a class on these paths.
