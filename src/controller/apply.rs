@@ -54,33 +54,46 @@ async fn write(ctx: &Context, namespace: &str, change: Change) -> Result<(), Err
 /// POST; where the name is taken, what stands there is made to say the same: the namespace is ours, and so is the name in it.
 async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Error> {
     let what = format!("{} {} in {namespace}", child.kind().as_str(), child.name());
-    let client = &ctx.client;
-    let answer = match &child {
-        Child::Quota(object) => post(client, namespace, object).await,
-        Child::Limits(object) => post(client, namespace, object).await,
-        Child::Network(object) => post(client, namespace, object).await,
-        Child::Binding(object) => post(client, namespace, object).await,
-    };
-    let existing = match answer {
-        Ok(made) => {
-            ctx.store.put_child(namespace, made.seen());
-            return Ok(());
-        }
-        Err(kube::Error::Api(status)) if status.is_already_exists() => get(client, namespace, (child.kind(), child.name())).await,
-        Err(error) => Err(error),
-    };
-    let existing = existing.map_err(Error::api(format!("create {what}")))?;
+    if make(ctx, namespace, &child).await? {
+        return Ok(());
+    }
+    let existing = get(&ctx.client, namespace, (child.kind(), child.name())).await.map_err(Error::api(format!("create {what}")))?;
     let labelled = existing.metadata().labels.is_some();
     match compare(&child, &existing.seen()) {
         Some(Change::Repair { uid, child }) => repair(ctx, namespace, &child, (&uid, labelled)).await,
         Some(Change::Replace { uid, child }) => {
-            remove(ctx, namespace, (child.kind(), child.name()), &uid).await?;
-            Box::pin(create(ctx, namespace, child)).await
+            if existing.metadata().deletion_timestamp.is_none() {
+                remove(ctx, namespace, (child.kind(), child.name()), &uid).await?;
+                if make(ctx, namespace, &child).await? {
+                    return Ok(());
+                }
+            }
+            // Deleted and still there: a finalizer holds it. Its event tells when it is gone.
+            Err(Error::Held(what))
         }
         Some(Change::Create(_) | Change::Remove { .. }) | None => {
             ctx.store.put_child(namespace, existing.seen());
             Ok(())
         }
+    }
+}
+
+/// POST; says whether it was made, or its name was taken.
+async fn make(ctx: &Context, namespace: &str, child: &Child) -> Result<bool, Error> {
+    let client = &ctx.client;
+    let answer = match child {
+        Child::Quota(object) => post(client, namespace, object).await,
+        Child::Limits(object) => post(client, namespace, object).await,
+        Child::Network(object) => post(client, namespace, object).await,
+        Child::Binding(object) => post(client, namespace, object).await,
+    };
+    match answer {
+        Ok(made) => {
+            ctx.store.put_child(namespace, made.seen());
+            Ok(true)
+        }
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
+        Err(error) => Err(Error::api(format!("create {} {} in {namespace}", child.kind().as_str(), child.name()))(error)),
     }
 }
 

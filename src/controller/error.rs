@@ -17,9 +17,9 @@ pub enum Error {
     /// The reconcile took too long.
     #[error("failed to finish within {0:?}; the API server is slow or does not answer")]
     Deadline(Duration),
-    /// This process may not write any more.
-    #[error("failed to go on: another replica is the leader now")]
-    NotLeading,
+    /// An object that has to make place for another stays.
+    #[error("failed to replace {0}: it was deleted and is still there, since a finalizer holds it; remove the finalizer")]
+    Held(String),
 }
 
 /// Who can mend an error.
@@ -46,7 +46,11 @@ impl Error {
 
     /// Who can mend it.
     pub fn class(&self) -> Class {
-        let Self::Api { source, .. } = self else { return Class::Transient };
+        let source = match self {
+            Self::Api { source, .. } => source,
+            Self::Held(_) => return Class::Invalid,
+            Self::Deadline(_) => return Class::Transient,
+        };
         let kube::Error::Api(status) = &**source else {
             return Class::Transient;
         };
@@ -79,7 +83,7 @@ impl Error {
                 kube::Error::Api(status) => format!("failed to {action}: {}", status.message),
                 other => format!("failed to {action}: {other}"),
             },
-            Self::Deadline(_) | Self::NotLeading => self.to_string(),
+            Self::Deadline(_) | Self::Held(_) => self.to_string(),
         }
     }
 }
@@ -114,6 +118,7 @@ mod tests {
             assert_eq!(error(code, cause).class(), class, "{code}");
         }
         assert_eq!(Error::Deadline(Duration::from_secs(1)).class(), Class::Transient);
+        assert_eq!(Error::Held("RoleBinding developerspace-owner in alice-payments".into()).class(), Class::Invalid);
     }
 
     #[test]
