@@ -475,6 +475,24 @@ mod failures {
     }
 
     #[tokio::test]
+    async fn a_binding_that_a_finalizer_holds_is_told_and_not_tried_without_end() {
+        let bent = with(&stored(&owner_binding(), "uid-of-the-bent-binding", 60), &json!({"roleRef": {"name": "admin"}}));
+        let held = with(&bent, &json!({"metadata": {"deletionTimestamp": CALM, "finalizers": ["example.com/hold"]}}));
+        let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner"));
+        world.keep(&bent);
+        let message = "failed to replace RoleBinding developerspace-owner in orchid-lab: it was deleted and is still there, \
+                       since a finalizer holds it; remove the finalizer";
+        let script = script![
+            delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-bent-binding"})),
+            post(&children_path("RoleBinding"), owner_binding()).refused(409, "AlreadyExists"),
+            get(&child_path(&owner_binding())).answered(held),
+            say(&converged(), &apply_failed(message)),
+            told("ApplyFailed"),
+        ];
+        assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Invalid));
+    }
+
+    #[tokio::test]
     async fn a_server_error_is_told_only_when_it_lasts() {
         let world = World::with(CALM, &everything_but("LimitRange", "developerspace"));
         let fails = || post(&children_path("LimitRange"), limits()).refused(500, "InternalError");
