@@ -103,15 +103,22 @@ async fn lead_and_work(
         () = halted() => return Ok(ExitCode::SUCCESS),
         () = await_crd(&client) => {}
     }
+    let mut leading = None;
     if args.leader_elect {
         tracing::info!("waiting to lead");
         tokio::select! {
             () = halted() => return Ok(ExitCode::SUCCESS),
-            () = elector.acquire() => tracing::info!("leading"),
+            since = elector.acquire() => leading = Some(since),
         }
+        tracing::info!("leading");
     }
     standby.store(false, Ordering::Relaxed);
-    let holding = async { if args.leader_elect { elector.hold().await } else { std::future::pending().await } };
+    let holding = async {
+        match leading {
+            Some(since) => elector.hold(since).await,
+            None => std::future::pending().await,
+        }
+    };
     let too_long = async {
         halted().await;
         tokio::time::sleep(GRACE).await;

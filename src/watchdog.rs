@@ -2,7 +2,7 @@
 //! the oldest expiry has been overdue. `/livez`, `/readyz` and the metrics say what stands here.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -103,6 +103,13 @@ impl Watchdog {
         }
     }
 
+    /// After a list of spaces: those that were not in it have no end to come.
+    pub fn retain(&self, listed: &HashSet<u64>) {
+        let mut inner = self.lock();
+        inner.by_space.retain(|space, _| listed.contains(space));
+        inner.expiries.retain(|(_, space)| listed.contains(space));
+    }
+
     /// How old everything is.
     pub fn ages(&self, now: DateTime<Utc>) -> Ages {
         let inner = self.lock();
@@ -185,8 +192,10 @@ mod tests {
         assert_eq!(dog.ages(at(120)).overdue, Duration::from_secs(70));
         dog.expects(2, Some(at(200)));
         assert_eq!(dog.ages(at(120)).overdue, Duration::from_secs(20));
-        dog.expects(1, None);
-        dog.expects(1, None);
+        dog.retain(&[2].into());
+        assert_eq!(dog.ages(at(300)).overdue, Duration::from_secs(100), "a space that was not listed is not waited for");
+        dog.expects(2, None);
+        dog.expects(2, None);
         assert_eq!(dog.ages(at(120)).overdue, Duration::ZERO);
     }
 

@@ -160,13 +160,12 @@ mod provisioning {
     }
 
     #[tokio::test]
-    async fn an_offered_namespace_is_adopted_and_the_offer_goes() {
+    async fn an_offered_namespace_is_adopted() {
         let offer = json!({"metadata": {"annotations": {"developerspace.dev/adopt": SPACE}}});
         let offered = with(&with(&foreign_namespace(), &offer), &json!({"metadata": {"uid": NAMESPACE_UID}}));
         let mut patch = json!({"metadata": {"uid": NAMESPACE_UID, "resourceVersion": "30"}});
         patch["metadata"]["labels"] = namespace()["metadata"]["labels"].clone();
         patch["metadata"]["annotations"] = namespace()["metadata"]["annotations"].clone();
-        patch["metadata"]["annotations"]["developerspace.dev/adopt"] = Value::Null;
         let world = World::with(MADE, &[class(), offered.clone()]);
         let script = script![
             add_finalizer(),
@@ -179,6 +178,38 @@ mod provisioning {
             told("Provisioned"),
         ];
         world.reconcile(&fresh(), script).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_offer_goes_once_the_status_has_the_uid() {
+        let offer = json!({"metadata": {"annotations": {"developerspace.dev/adopt": SPACE}}});
+        let offered = with(&stored_namespace(), &offer);
+        let world = World::with(CALM, &everything());
+        world.keep(&with(&offered, &json!({"metadata": {"resourceVersion": "70"}})));
+        let patch = json!({"metadata": {"uid": NAMESPACE_UID, "annotations": {"developerspace.dev/adopt": null}}});
+        let script = script![merge_patch(&namespace_path(), patch.clone()).answered(patched(&offered, &patch, 71))];
+        world.reconcile(&converged(), script).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_crash_after_an_adoption_leaves_the_offer_to_be_found_again() {
+        // As it stands after the first write: claimed, and older than any namespace that was made for the space.
+        let offer = json!({"metadata": {"annotations": {"developerspace.dev/adopt": SPACE}, "creationTimestamp": "2020-01-01T00:00:00Z"}});
+        let adopted = with(&with(&stored_namespace(), &offer), &json!({"metadata": {"resourceVersion": "31"}}));
+        let mut patch = json!({"metadata": {"uid": NAMESPACE_UID, "resourceVersion": "31"}});
+        patch["metadata"]["labels"] = namespace()["metadata"]["labels"].clone();
+        patch["metadata"]["annotations"] = namespace()["metadata"]["annotations"].clone();
+        let world = World::with(MADE, &[class(), adopted.clone()]);
+        let script = script![
+            merge_patch(&namespace_path(), patch.clone()).answered(patched(&adopted, &patch, 32)),
+            make_guards(),
+            make_bindings(),
+            say(&with_finalizer(), &provisioned()),
+            told("Adopted"),
+            told_inside("Adopted"),
+            told("Provisioned"),
+        ];
+        world.reconcile(&with_finalizer(), script).await.unwrap();
     }
 
     #[tokio::test]

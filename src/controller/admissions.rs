@@ -36,18 +36,20 @@ struct Inner {
 }
 
 impl Admissions {
-    /// Whether `space` may exist under `limit`; it is registered as being in, or as waiting.
-    pub fn admit(&self, space: &DeveloperSpace, class_name: &str, limit: Option<i32>) -> bool {
+    /// Whether `space` may exist under `limit`; it is registered as being in, or as waiting. Also names those that wait for
+    /// the place that it leaves, if it was counted under another owner or class.
+    pub fn admit(&self, space: &DeveloperSpace, class_name: &str, limit: Option<i32>) -> (bool, Vec<String>) {
         let mut inner = self.lock();
         let uid = space.uid().unwrap_or_default();
         let key = (space.spec.owner.to_string(), class_name.to_owned());
         let claim =
             Claim { uid: uid.clone(), name: space.name_any(), created: created(space), admitted: stands_as_admitted(space, class_name) };
-        inner.register(key.clone(), claim);
+        let left = inner.register(key.clone(), claim);
+        let freed = left.map(|left| inner.waiting(&left)).unwrap_or_default();
         let claims = inner.claims.get_mut(&key).map(Vec::as_mut_slice).unwrap_or_default();
         let within = limit.is_none_or(|limit| is_within(usize::try_from(limit).unwrap_or_default(), &uid, claims));
         claims.iter_mut().filter(|claim| claim.uid == uid).for_each(|claim| claim.admitted = within);
-        within
+        (within, freed)
     }
 
     /// Registers a space that has its namespace since before this process began, so that it counts before it is looked at again.
@@ -62,8 +64,7 @@ impl Admissions {
     /// Takes a space out of the count; names those that wait for its place.
     pub fn withdraw(&self, uid: &str) -> Vec<String> {
         let mut inner = self.lock();
-        let Some(key) = inner.remove(uid) else { return Vec::new() };
-        inner.claims.get(&key).into_iter().flatten().filter(|claim| !claim.admitted).map(|claim| claim.name.clone()).collect()
+        inner.remove(uid).map(|key| inner.waiting(&key)).unwrap_or_default()
     }
 
     /// After a list of spaces: takes out those that were not in it; names those that wait for their places.
@@ -78,14 +79,19 @@ impl Admissions {
 }
 
 impl Inner {
-    /// Adds or renews a claim; who was in under the same key stays in.
-    fn register(&mut self, key: Key, mut claim: Claim) {
+    /// Adds or renews a claim; who was in under the same key stays in. The key under which it stood before, if that was another.
+    fn register(&mut self, key: Key, mut claim: Claim) -> Option<Key> {
         if self.keys.get(&claim.uid) == Some(&key) {
             claim.admitted |= self.claims.get(&key).into_iter().flatten().any(|known| known.uid == claim.uid && known.admitted);
         }
-        self.remove(&claim.uid);
+        let before = self.remove(&claim.uid).filter(|before| *before != key);
         self.keys.insert(claim.uid.clone(), key.clone());
         self.claims.entry(key).or_default().push(claim);
+        before
+    }
+
+    fn waiting(&self, key: &Key) -> Vec<String> {
+        self.claims.get(key).into_iter().flatten().filter(|claim| !claim.admitted).map(|claim| claim.name.clone()).collect()
     }
 
     fn remove(&mut self, uid: &str) -> Option<Key> {
@@ -132,11 +138,11 @@ mod tests {
     #[test]
     fn the_limit_holds_and_a_freed_place_goes_to_the_next() {
         let admissions = Admissions::default();
-        let admit = |uid: &str| admissions.admit(&space(uid, "alice"), "standard", Some(2));
+        let admit = |uid: &str| admissions.admit(&space(uid, "alice"), "standard", Some(2)).0;
         assert!(admit("c") && admit("b"));
         assert!(!admit("a"), "a smaller UID does not push anybody out");
         assert!(!admit("d") && admit("c"));
-        assert!(admissions.admit(&space("e", "bob"), "standard", Some(2)), "another owner counts apart");
+        assert!(admissions.admit(&space("e", "bob"), "standard", Some(2)).0, "another owner counts apart");
         let mut waiting = admissions.withdraw("c");
         waiting.sort();
         assert_eq!(waiting, ["space-a", "space-d"]);
@@ -147,15 +153,16 @@ mod tests {
     #[test]
     fn an_owner_who_takes_over_is_counted_anew() {
         let admissions = Admissions::default();
-        assert!(admissions.admit(&space("a", "alice"), "standard", Some(1)));
-        assert!(admissions.admit(&space("b", "bob"), "standard", Some(1)));
-        assert!(!admissions.admit(&space("b", "alice"), "standard", Some(1)));
+        let admit = |uid: &str, owner: &str| admissions.admit(&space(uid, owner), "standard", Some(1));
+        assert!(admit("a", "alice").0 && admit("b", "bob").0 && !admit("c", "bob").0);
+        assert_eq!(admit("b", "alice"), (false, vec!["space-c".to_owned()]), "the place that it leaves is free");
+        assert!(admit("c", "bob").0);
     }
 
     #[test]
     fn no_limit_admits_all() {
         let admissions = Admissions::default();
-        assert!((0..20).all(|n| admissions.admit(&space(&n.to_string(), "alice"), "standard", None)));
-        assert!(!admissions.admit(&space("x", "alice"), "standard", Some(0)));
+        assert!((0..20).all(|n| admissions.admit(&space(&n.to_string(), "alice"), "standard", None).0));
+        assert!(!admissions.admit(&space("x", "alice"), "standard", Some(0)).0);
     }
 }

@@ -43,12 +43,13 @@ impl Elector {
         Self { leases: Api::namespaced(client, namespace), identity: identity.to_owned(), clock }
     }
 
-    /// Waits until this candidate leads.
-    pub async fn acquire(&self) {
+    /// Waits until this candidate leads; since when it surely does.
+    pub async fn acquire(&self) -> Instant {
         let mut standing: Standing = None;
         loop {
+            let begun = Instant::now();
             match tokio::time::timeout(STEP_TIMEOUT, self.try_take(&mut standing)).await {
-                Ok(Ok(true)) => return,
+                Ok(Ok(true)) => return begun,
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => tracing::warn!(error = error.sentence(), "the lease could not be taken; trying again"),
                 Err(_) => tracing::warn!("the API server does not answer about the lease; trying again"),
@@ -57,18 +58,20 @@ impl Elector {
         }
     }
 
-    /// Renews while this candidate leads; returns when it must stop writing.
-    pub async fn hold(&self) {
-        let mut renewed = Instant::now();
+    /// Renews what was renewed last at `renewed`; returns when this candidate must stop writing: no later than [`GIVE_UP`] after
+    /// the last renewal was asked for, since others count from when it was stored.
+    pub async fn hold(&self, mut renewed: Instant) {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
-            match tokio::time::timeout(STEP_TIMEOUT, self.renew()).await {
-                Ok(Ok(true)) => renewed = Instant::now(),
+            let begun = Instant::now();
+            let left = GIVE_UP.saturating_sub(renewed.elapsed());
+            match tokio::time::timeout(left.min(STEP_TIMEOUT), self.renew()).await {
+                Ok(Ok(true)) => renewed = begun,
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => tracing::warn!(error = error.sentence(), "the lease could not be renewed"),
                 Err(_) => tracing::warn!("the API server does not answer about the lease"),
             }
-            if renewed.elapsed() > GIVE_UP {
+            if renewed.elapsed() + RENEW_EVERY > GIVE_UP {
                 return;
             }
         }

@@ -63,6 +63,11 @@ pub async fn provision(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             };
             (adopt_namespace(ctx, &space, seen, metadata).await?, Some(note))
         }
+        Some(seen) if is_accepted_offer(&space, seen) => {
+            // So that it is not handed over a second time, to whoever makes a space of that name later.
+            let patch = json!({"metadata": {"uid": seen.uid, "annotations": {(names::ANNOTATION_ADOPT): null}}});
+            (patch_namespace(ctx, &name, patch).await?, None)
+        }
         Some(seen) if !seen.metadata.matches(&metadata) => (repair_namespace(ctx, &name, seen, &metadata).await?, None),
         Some(seen) => (seen.clone(), None),
     };
@@ -108,6 +113,12 @@ fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<Note> 
     })
 }
 
+/// Whether the namespace still carries the offer, though the status has its UID.
+fn is_accepted_offer(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
+    let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
+    seen.adopt.is_some() && seen.adopt == space.metadata.name && recorded.is_some_and(|recorded| recorded.uid == seen.uid)
+}
+
 async fn ensure_finalizer(ctx: &Context, space: &DeveloperSpace) -> Result<DeveloperSpace, Error> {
     if space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER) {
         return Ok(space.clone());
@@ -140,13 +151,12 @@ async fn create_namespace(ctx: &Context, space: &DeveloperSpace, metadata: Metad
     Ok((ownership(space, &seen) == Ownership::Ours && seen.terminating.is_none()).then_some(seen))
 }
 
-/// Takes over what an administrator hands over; the annotation that did it goes, so that it is not handed over twice.
+/// Takes over what an administrator hands over. The offer stays until the status has the UID: a crash in between finds it again.
 async fn adopt_namespace(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, metadata: Metadata) -> Result<SeenNamespace, Error> {
     let name = space.name_any();
     let Metadata { labels, annotations } = metadata;
-    let mut patch =
+    let patch =
         json!({"metadata": {"uid": seen.uid, "resourceVersion": seen.version.to_string(), "labels": labels, "annotations": annotations}});
-    patch["metadata"]["annotations"][names::ANNOTATION_ADOPT] = serde_json::Value::Null;
     patch_namespace(ctx, &name, patch).await
 }
 

@@ -51,7 +51,11 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
     let _running = (ctx.metrics.begin(), ctx.watchdog.begin());
     let space = match &guarded.0 {
         Ok(space) => space,
-        Err(broken) => return undecodable(ctx, broken).await.map(|()| Action::await_change()),
+        Err(broken) => {
+            // Nobody can tell when its time is up, so nothing of it is overdue.
+            ctx.watchdog.expects(key(guarded), None);
+            return undecodable(ctx, broken).await.map(|()| Action::await_change());
+        }
     };
     let (name, seen) = (space.name_any(), version(&space.metadata));
     if ctx.memory.is_stale(&name, seen) {
@@ -132,7 +136,9 @@ fn may_have(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Optio
         }
         ClassVerdict::Accepted => {}
     }
-    if ctx.admissions.admit(space, class_name, class.spec.max_spaces_per_owner) {
+    let (admitted, freed) = ctx.admissions.admit(space, class_name, class.spec.max_spaces_per_owner);
+    wake(ctx, freed);
+    if admitted {
         return Some(Ok(resolved));
     }
     let limit = class.spec.max_spaces_per_owner.unwrap_or_default();
@@ -171,7 +177,7 @@ async fn explain(space: &DeveloperSpace, observed: &Observed, ctx: &Context, err
 
 /// What the watchdog knows a space by.
 pub fn key(space: &impl ResourceExt) -> u64 {
-    hash(&space.uid())
+    hash(&space.uid().unwrap_or_default())
 }
 
 /// When time alone changes something.
@@ -192,7 +198,11 @@ fn after(step: &Step, observed: &Observed, ctx: &Context) -> Action {
 
 /// Takes a space out of its owner's count and wakes those that wait for the place.
 fn withdraw(space: &DeveloperSpace, ctx: &Context) {
-    for waiting in ctx.admissions.withdraw(&space.uid().unwrap_or_default()) {
-        ctx.nudges.nudge(waiting);
+    wake(ctx, ctx.admissions.withdraw(&space.uid().unwrap_or_default()));
+}
+
+fn wake(ctx: &Context, waiting: Vec<String>) {
+    for name in waiting {
+        ctx.nudges.nudge(name);
     }
 }

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, SpaceClass, names},
     client::WATCH_TIMEOUT_SECONDS,
-    desired::{Child, ChildKind},
+    desired::{Child, ChildKind, children::hash},
 };
 
 /// A stored space, readable or not.
@@ -264,7 +264,11 @@ pub fn spaces(ctx: &Context, relist: Relist) -> BoxStream<'static, watcher::Resu
         .inspect(move |event| match event {
             Ok(Event::Init) => listing.begin(),
             Ok(Event::InitApply(space)) => listing.note(space.uid().unwrap_or_default()),
-            Ok(Event::InitDone) => wake(admissions.retain(&listing.end())),
+            Ok(Event::InitDone) => {
+                let listed = listing.end();
+                watchdog.retain(&listed.iter().map(hash).collect());
+                wake(admissions.retain(&listed));
+            }
             Ok(Event::Delete(space)) => {
                 memory.forget(&space.name_any());
                 watchdog.expects(key(space), None);
