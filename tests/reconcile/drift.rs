@@ -1,0 +1,93 @@
+//! What somebody changed is put right, and no more.
+
+use super::*;
+
+fn operations(uid: &str, path: &str, content: &Value) -> Value {
+    json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "add", "path": path, "value": content},
+        {"op": "add", "path": "/metadata/labels/app.kubernetes.io~1managed-by", "value": "developerspace-operator"},
+        {"op": "add", "path": "/metadata/labels/developerspace.dev~1class", "value": "greenhouse"},
+        {"op": "add", "path": "/metadata/labels/developerspace.dev~1space", "value": SPACE},
+    ])
+}
+
+#[tokio::test]
+async fn a_drifted_child_is_repaired_by_one_json_patch_with_a_uid_test() {
+    let loosened = [
+        (quota(), "uid-of-the-quota", "/spec/hard", json!({"spec": {"hard": {"requests.cpu": "400", "count/pods": "1"}}})),
+        (limits(), "uid-of-the-limits", "/spec", json!({"spec": {"limits": []}})),
+        (network(), "uid-of-the-network-policy", "/spec", json!({"spec": {"ingress": [{}]}})),
+        (owner_binding(), "uid-of-the-owner-binding", "/subjects", json!({"subjects": []})),
+    ];
+    for (wanted, uid, path, drift) in loosened {
+        let kind = wanted["kind"].as_str().unwrap();
+        let world = World::with(CALM, &everything_but(kind, wanted["metadata"]["name"].as_str().unwrap()));
+        world.keep(&with(&stored(&wanted, uid, 60), &drift));
+        let content = wanted.pointer(path).unwrap();
+        let script = script![json_patch(&child_path(&wanted), operations(uid, path, content)).answered(stored(&wanted, uid, 61))];
+        world.reconcile(&converged(), script).await.unwrap();
+        world.reconcile(&converged(), script![]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_changed_role_ref_is_deleted_by_its_uid_and_made_anew() {
+    let bent = with(&stored(&owner_binding(), "uid-of-the-bent-binding", 60), &json!({"roleRef": {"name": "admin"}}));
+    let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner"));
+    world.keep(&bent);
+    let script = script![
+        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-bent-binding"})),
+        make(&owner_binding(), "uid-of-the-owner-binding"),
+    ];
+    world.reconcile(&converged(), script).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_members_binding_is_removed() {
+    let space = edited(&converged(), &json!({"members": null}), 103);
+    let world = World::with(CALM, &everything());
+    let script =
+        script![delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})), say(&space, &provisioned_in(2)),];
+    world.reconcile(&space, script).await.unwrap();
+}
+
+#[tokio::test]
+async fn bindings_and_quotas_of_others_are_left_alone() {
+    let world = World::with(CALM, &everything());
+    for (mut copy, name) in [(owner_binding(), "somebodys-binding"), (quota(), "somebodys-quota"), (network(), "somebodys-policy")] {
+        copy["metadata"]["name"] = json!(name);
+        world.keep(&stored(&copy, &format!("uid-of-{name}"), 60));
+    }
+    world.reconcile(&converged(), script![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_class_without_isolation_takes_the_network_policy_away() {
+    let open = json!({"metadata": {"generation": 5}, "spec": {"network": {"isolation": "None", "allowFromNamespaces": []}}});
+    let mut open = with(&class(), &open);
+    open["status"]["conditions"][0]["observedGeneration"] = json!(5);
+    let world = World::with(CALM, &everything());
+    world.keep(&open);
+    let script = script![delete(&child_path(&network()), &json!({"uid": "uid-of-the-network-policy"}))];
+    world.reconcile(&converged(), script).await.unwrap();
+}
+
+#[tokio::test]
+async fn lost_labels_and_annotations_of_the_namespace_come_back() {
+    let drift = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}, "annotations": {"developerspace.dev/owner": null}}});
+    let live = with(&stored_namespace(), &drift);
+    let patch = json!({"metadata": {
+        "uid": NAMESPACE_UID,
+        "labels": {"pod-security.kubernetes.io/enforce": "baseline"},
+        "annotations": {"developerspace.dev/owner": "User:ada@example.com"},
+    }});
+    let mut objects = everything();
+    objects[1] = live.clone();
+    let world = World::with(CALM, &objects);
+    let script = script![
+        get(&namespace_path()).answered(live.clone()),
+        merge_patch(&namespace_path(), patch.clone()).answered(patched(&live, &patch, 62)),
+    ];
+    world.reconcile(&converged(), script).await.unwrap();
+}

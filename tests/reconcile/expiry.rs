@@ -1,0 +1,98 @@
+//! Warned, sealed, collected, kept, forgotten.
+
+use super::*;
+
+const KEPT: &str = "the time was up and namespace orchid-lab is gone; this DeveloperSpace is kept until 2026-03-12T08:01:00Z";
+const GONE: &str = "2026-03-09T08:01:00Z";
+
+fn seal() -> Call {
+    say(&warned(), &expired(&being_deleted(), true, EXPIRES))
+}
+
+fn delete_namespace() -> Call {
+    delete(&namespace_path(), &json!({"uid": NAMESPACE_UID})).answered(going(&stored_namespace(), EXPIRES))
+}
+
+#[tokio::test]
+async fn a_warning_is_told_in_the_status_on_the_space_and_inside_the_namespace() {
+    let a_day_before = warned_of("1d", WARNED_A_DAY_BEFORE);
+    let world = World::with(WARNED_A_DAY_BEFORE, &everything());
+    let script = script![say(&converged(), &a_day_before), told("Expiring"), told_inside("Expiring")];
+    world.reconcile(&converged(), script).await.unwrap();
+    let (space, world) = (said(&converged(), &a_day_before), world.later(WARNED_AN_HOUR_BEFORE));
+    let script = script![say(&space, &expiring()), told("Expiring"), told_inside("Expiring")];
+    world.reconcile(&space, script).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_due_space_is_sealed_with_the_version_that_was_seen_and_only_then_its_namespace_deleted_by_uid() {
+    let world = World::with(EXPIRES, &everything());
+    let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+    world.reconcile(&warned(), script).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_sealed_a_second_before_its_time() {
+    let world = World::with("2026-03-09T07:59:59Z", &everything());
+    assert_eq!(world.reconcile(&warned(), script![]).await.unwrap(), seconds(1));
+}
+
+#[tokio::test]
+async fn a_seal_that_meets_a_renewal_deletes_nothing() {
+    let world = World::with(EXPIRES, &everything());
+    let result = world.reconcile(&warned(), script![seal().refused(409, "Conflict")]).await;
+    assert_eq!(class_of(&result), Some(Class::Conflict));
+}
+
+#[tokio::test]
+async fn an_unwarned_space_is_warned_and_its_end_moves_by_the_notice() {
+    let world = World::with(EXPIRES, &everything());
+    let moved = "2026-03-09T09:00:00Z";
+    let message = "namespace orchid-lab and everything in it is deleted at 2026-03-09T09:00:00Z (warned 1h before); \
+                   to renew, set spec.renewedAt to the present time";
+    let mut status = provisioned();
+    status["expiresAt"] = json!(moved);
+    status["lastWarning"] = json!({"at": EXPIRES, "before": "1h", "expiresAt": EXPIRES});
+    status["conditions"][1] = json!({
+        "type": "Expiring", "status": "True", "reason": "WarningGiven", "message": message,
+        "observedGeneration": 1, "lastTransitionTime": EXPIRES,
+    });
+    let patch = json!({"metadata": {"uid": NAMESPACE_UID, "labels": {}, "annotations": {"developerspace.dev/expires-at": moved}}});
+    let script = script![
+        get(&namespace_path()).answered(stored_namespace()),
+        merge_patch(&namespace_path(), patch.clone()).answered(patched(&stored_namespace(), &patch, 62)),
+        say(&converged(), &status),
+        told("Expiring"),
+        told_inside("Expiring"),
+    ];
+    world.reconcile(&converged(), script).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_seal_that_was_cut_short_is_finished_by_the_uid_in_the_status() {
+    let world = World::with("2026-03-09T08:00:07Z", &everything());
+    world.reconcile(&sealed(), script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap();
+    world.reconcile(&sealed(), script![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_namespace_that_took_the_place_of_the_expired_one_is_left_alone() {
+    let world = World::with(GONE, &[class(), foreign_namespace()]);
+    let mut status = expired(KEPT, false, GONE);
+    status["namespace"] = Value::Null;
+    world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_expired_space_whose_namespace_is_gone_is_told_and_later_deleted_with_uid_and_version() {
+    let world = World::with(GONE, &[class()]);
+    let mut status = expired(KEPT, false, GONE);
+    status["namespace"] = Value::Null;
+    let kept = said(&sealed(), &status);
+    assert_eq!(world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap(), seconds(600));
+    let world = world.later("2026-03-12T08:00:59Z");
+    assert_eq!(world.reconcile(&kept, script![]).await.unwrap(), seconds(1));
+    let world = world.later("2026-03-12T08:01:00Z");
+    let preconditions = json!({"uid": uid(SPACE), "resourceVersion": "112"});
+    world.reconcile(&kept, script![delete(&space_path(), &preconditions)]).await.unwrap();
+}

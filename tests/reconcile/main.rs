@@ -1,0 +1,88 @@
+//! One reconcile at a time against an API server that expects every call: which, in which order, with which body.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod deletion;
+mod drift;
+mod expiry;
+mod failures;
+mod provisioning;
+mod refusals;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use developerspace_operator::controller::{
+    error::{Class, Error},
+    store::SOURCES,
+};
+use kube::runtime::controller::Action;
+use serde_json::{Value, json};
+use support::{
+    api_server::{Call, Step, delete, event, event_inside, get, get_metadata, json_patch, merge_patch, post, side_by_side},
+    objects::*,
+    world::World,
+};
+
+/// A moment at which nothing is due.
+const CALM: &str = "2026-03-04T12:00:00Z";
+
+fn add_finalizer() -> Call {
+    merge_patch(&space_path(), finalizer()).answered(with_finalizer())
+}
+
+fn make_namespace() -> Call {
+    post("/api/v1/namespaces", namespace())
+}
+
+fn make(child: &Value, uid: &str) -> Call {
+    post(&children_path(child["kind"].as_str().unwrap()), child.clone()).made(uid)
+}
+
+fn make_guards() -> Step {
+    side_by_side([make(&quota(), "uid-of-the-quota"), make(&limits(), "uid-of-the-limits"), make(&network(), "uid-of-the-network-policy")])
+}
+
+fn make_bindings() -> Step {
+    side_by_side([make(&owner_binding(), "uid-of-the-owner-binding"), make(&member_binding(), "uid-of-the-member-binding")])
+}
+
+fn child_path(child: &Value) -> String {
+    format!("{}/{}", children_path(child["kind"].as_str().unwrap()), child["metadata"]["name"].as_str().unwrap())
+}
+
+/// Says `status` of `space`, the next version of which the server makes.
+fn say(space: &Value, status: &Value) -> Call {
+    let version = version(space);
+    merge_patch(&status_path(), says(version, status)).answered(patched(space, &json!({"status": status}), version + 1))
+}
+
+/// `space` after [`say`].
+fn said(space: &Value, status: &Value) -> Value {
+    patched(space, &json!({"status": status}), version(space) + 1)
+}
+
+fn version(object: &Value) -> u64 {
+    object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+}
+
+fn told(reason: &str) -> Call {
+    event(reason, "DeveloperSpace", SPACE)
+}
+
+fn told_inside(reason: &str) -> Call {
+    event_inside(reason, SPACE, NAMESPACE_UID)
+}
+
+fn with(object: &Value, patch: &Value) -> Value {
+    merged(object, patch)
+}
+
+fn class_of(result: &Result<Action, Error>) -> Option<Class> {
+    result.as_ref().err().map(Error::class)
+}
+
+const fn seconds(seconds: u64) -> Action {
+    Action::requeue(Duration::from_secs(seconds))
+}

@@ -1,0 +1,144 @@
+//! What a space may not have.
+
+use super::*;
+
+fn conflict() -> Value {
+    stalled(
+        "NamespaceConflict",
+        "namespace orchid-lab exists and is not this space's, so it is left alone: choose another name, or have an administrator \
+         hand it over with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab",
+    )
+}
+
+#[tokio::test]
+async fn an_existing_foreign_namespace_is_not_touched_and_only_the_status_is_written() {
+    let world = World::with(MADE, &[class(), foreign_namespace()]);
+    let script = script![say(&fresh(), &conflict()), told("NamespaceConflict")];
+    world.reconcile(&fresh(), script).await.unwrap();
+    world.reconcile(&said(&fresh(), &conflict()), script![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn neither_labels_nor_an_older_claim_nor_that_of_another_make_a_namespace_ours() {
+    let copied = stored(&namespace(), "uid-of-another-namespace", 30);
+    let older = with(&copied, &json!({"metadata": {"creationTimestamp": "2026-03-01T08:00:00Z"}}));
+    let claim = |claim: Value| with(&copied, &json!({"metadata": {"annotations": {"developerspace.dev/space-uid": claim}}}));
+    for theirs in [older, claim(json!(uid("an-earlier-lab"))), claim(Value::Null)] {
+        let world = World::with(MADE, &[class(), theirs]);
+        world.reconcile(&fresh(), script![say(&fresh(), &conflict()), told("NamespaceConflict")]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_namespace_that_came_in_between_is_a_conflict() {
+    let world = World::with(MADE, &[class()]);
+    let script = script![
+        add_finalizer(),
+        make_namespace().refused(409, "AlreadyExists"),
+        get(&namespace_path()).answered(foreign_namespace()),
+        say(&with_finalizer(), &conflict()),
+        told("NamespaceConflict"),
+    ];
+    world.reconcile(&fresh(), script).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_class_changes_nothing_but_the_status_and_that_once() {
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    let message =
+        "SpaceClass greenhouse does not exist: set spec.className to one that does (there are none yet); what exists stays as it is";
+    let mut status = provisioned();
+    status["conditions"] = conditions(
+        1,
+        &[
+            (false, "ClassNotFound", message, CALM),
+            (false, "NotYet", "", MADE),
+            (false, "NotYet", "", MADE),
+            (false, "ClassNotFound", "", MADE),
+            (true, "ClassNotFound", message, CALM),
+        ],
+    );
+    world.reconcile(&converged(), script![say(&converged(), &status), told("ClassNotFound")]).await.unwrap();
+    let again = world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+    assert_eq!(again, seconds(600), "the clock goes on");
+}
+
+#[tokio::test]
+async fn a_class_that_nobody_has_judged_yet_is_waited_for() {
+    let mut unjudged = class();
+    unjudged["metadata"]["generation"] = json!(5);
+    let world = World::with(MADE, &[unjudged]);
+    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), Action::await_change());
+}
+
+#[tokio::test]
+async fn a_protected_name_is_refused() {
+    let (path, about) = (format!("{SPACES}/monitoring/status"), event("NamespaceConflict", "DeveloperSpace", "monitoring"));
+    let space = with(&fresh(), &json!({"metadata": {"name": "monitoring", "uid": uid("monitoring")}}));
+    let message = "namespace monitoring is protected on this cluster: delete this DeveloperSpace and choose another name";
+    let status = stalled("NamespaceConflict", message);
+    let script = script![merge_patch(&path, says(100, &status)).answered(said(&space, &status)), about];
+    World::with(MADE, &[class()]).reconcile(&space, script).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_going_away_is_waited_for() {
+    let going = going(&stored_namespace(), CALM);
+    let world = World::with(CALM, &[class(), going]);
+    let message = "namespace orchid-lab is being deleted; it is made again, empty, when it is gone";
+    let mut status = provisioned();
+    status["conditions"] = conditions(
+        1,
+        &[
+            (false, "NamespaceTerminating", message, CALM),
+            (false, "NotYet", "", MADE),
+            (false, "NotYet", "", MADE),
+            (true, "NamespaceTerminating", message, CALM),
+            (false, "NamespaceTerminating", "", MADE),
+        ],
+    );
+    world.reconcile(&converged(), script![say(&converged(), &status), told("NamespaceTerminating")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place() {
+    let mut world = World::with(MADE, &everything());
+    world.keep(&with(&class(), &json!({"spec": {"maxSpacesPerOwner": 1}})));
+    world.reconcile(&converged(), script![]).await.unwrap();
+    let second = with(&fresh(), &json!({"metadata": {"name": "fern-lab", "uid": uid("fern-lab")}}));
+    let message = "the limit of class greenhouse is 1 for each owner, and User:ada@example.com has as many: \
+                   delete one, or ask for another class";
+    let status = stalled("OwnerLimitExceeded", message);
+    let script = script![
+        merge_patch(&format!("{SPACES}/fern-lab/status"), says(100, &status)).answered(said(&second, &status)),
+        event("OwnerLimitExceeded", "DeveloperSpace", "fern-lab"),
+    ];
+    world.reconcile(&second, script).await.unwrap();
+    assert_eq!(world.nudged().await, [""; 0]);
+    let sealed = sealed();
+    let script = script![delete(&namespace_path(), &json!({"uid": NAMESPACE_UID})), told("NamespaceDeleted")];
+    world.reconcile(&sealed, script).await.unwrap();
+    assert_eq!(world.nudged().await, ["fern-lab"]);
+}
+
+fn undecodable() -> Value {
+    with(&fresh(), &json!({"spec": {"owner": {"kind": "Robot"}}}))
+}
+
+#[tokio::test]
+async fn an_undecodable_object_costs_one_read_and_one_status_write_and_then_only_the_read() {
+    let world = World::with(MADE, &[class()]);
+    let message = "the stored object cannot be read: Unknown variant Robot. Expected one of User, Group, ServiceAccount; \
+                   correct it with kubectl edit, nothing is done until then";
+    let condition = |type_: &str, status: &str| {
+        json!({
+            "type": type_, "status": status, "reason": "InvalidSpec", "message": message,
+            "observedGeneration": 1, "lastTransitionTime": MADE,
+        })
+    };
+    let status = json!({"observedGeneration": 1, "conditions": [condition("Ready", "False"), condition("Stalled", "True")]});
+    let after = said(&undecodable(), &status);
+    let script = script![get(&space_path()).answered(undecodable()), say(&undecodable(), &status)];
+    assert_eq!(world.reconcile(&undecodable(), script).await.unwrap(), Action::await_change());
+    world.reconcile(&after, script![get(&space_path()).answered(after.clone())]).await.unwrap();
+}
