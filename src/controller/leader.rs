@@ -58,7 +58,7 @@ impl Elector {
         }
     }
 
-    /// Renews what was renewed last at `renewed`; returns when this candidate must stop writing: no later than [`GIVE_UP`] after
+    /// Renews what was renewed last at `renewed`; returns when this candidate must stop writing: no later than ten seconds after
     /// the last renewal was asked for, since others count from when it was stored.
     pub async fn hold(&self, mut renewed: Instant) {
         loop {
