@@ -20,7 +20,7 @@ FUZZ := $(CARGO) +nightly fuzz
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET_DIR)/$(PROFILE)
 CARGO_PROFILE := $(if $(filter release,$(PROFILE)),--release)
-SCRIPTS := .ci/run e2e/controlplane/build.sh
+SCRIPTS := .ci/run e2e/controlplane/build.sh e2e/mutants/run.sh
 
 # `crds` prints several YAML documents; each goes into the file of its plural, in the folder $(1).
 write_crds = $(CARGO) run -q --bin developerspace-operator -- crds | awk -v folder="$(1)" ' \
@@ -94,6 +94,11 @@ test-e2e: need-cargo controlplane ## Run the scenarios on a real API server (TES
 sweep: need-cargo controlplane ## Interrupt every write in every way and judge (SWEEP_ARGS='--bounded': ten minutes)
 	$(CARGO) build --workspace --bins $(CARGO_PROFILE)
 	@$(BIN)/sweep $(SWEEP_ARGS)
+
+.PHONY: mutants
+mutants: need-cargo controlplane ## Take one guard away at a time and demand that the sweep notices (ten minutes)
+	$(CARGO) build --workspace --bins
+	@e2e/mutants/run.sh
 
 .PHONY: fuzz
 fuzz: need-fuzz ## Fuzz the grammars and the decisions (FUZZ_SECONDS=60 for each target)

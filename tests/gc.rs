@@ -113,6 +113,15 @@ async fn more_than_the_limit_is_refused_whole() {
 }
 
 #[tokio::test]
+async fn what_an_interrupted_sweep_left_is_not_refused_for_ever() {
+    let names: Vec<String> = (10..22).map(|number| format!("fern-{number}")).collect();
+    let spaces: Vec<Value> = names.iter().map(|name| named(&sealed(), name)).collect();
+    let namespaces: Vec<Value> = names.iter().map(|name| namespace_of(name)).collect();
+    let sweep = sweep_with(&["--max-deletions", "100%", "--dry-run"], after(lists(&spaces, &namespaces), script![])).await;
+    assert_eq!((sweep.live, sweep.limit, sweep.refused), (0, 12, false), "{}", sweep.table());
+}
+
+#[tokio::test]
 async fn a_due_space_is_sealed_before_its_namespace_is_deleted() {
     let lists = lists(&[warned()], &[stored_namespace()]);
     let script = script![

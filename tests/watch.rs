@@ -1,4 +1,4 @@
-//! A watch that the server has forgotten begins with a list again; kube's watcher alone would try the same resourceVersion for ever.
+//! A watch that the server has forgotten, or that tells of the past, begins with a list again; kube's watcher alone would go on.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -17,10 +17,14 @@ use tower_test::mock::{Handle, pair};
 type Server = Handle<Request<Body>, Response<Body>>;
 
 async fn answer(server: &mut Server, expected: &str, status: StatusCode, body: &Value) {
+    answer_with(server, expected, status, serde_json::to_vec(body).unwrap()).await;
+}
+
+async fn answer_with(server: &mut Server, expected: &str, status: StatusCode, body: Vec<u8>) {
     let (request, respond) = server.next_request().await.unwrap();
     let uri = request.uri().to_string();
     assert!(uri.contains(expected), "{uri} does not say {expected}");
-    respond.send_response(Response::builder().status(status).body(Body::from(serde_json::to_vec(body).unwrap())).unwrap());
+    respond.send_response(Response::builder().status(status).body(Body::from(body)).unwrap());
 }
 
 fn list() -> Value {
@@ -42,6 +46,26 @@ async fn a_watch_that_is_refused_as_too_old_begins_with_a_list() {
         answer(&mut server, "limit=500", StatusCode::OK, &list()).await;
     }
     watching.abort();
+}
+
+fn event(name: &str, version: u64) -> String {
+    let metadata = json!({"name": name, "uid": name, "resourceVersion": version.to_string()});
+    let class = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": metadata, "spec": {}});
+    json!({"type": "MODIFIED", "object": class}).to_string() + "\n"
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_tells_of_the_past_begins_with_a_list() {
+    for (versions, next) in [([8, 9, 11], "resourceVersion=11"), ([8, 8, 9], "resourceVersion=9"), ([8, 11, 9], "limit=500")] {
+        let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+        let classes = watch::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist(Duration::from_secs(3_600)));
+        let watching = tokio::spawn(classes.for_each(|_| async {}));
+        answer(&mut server, "limit=500", StatusCode::OK, &list()).await;
+        let told: String = versions.iter().map(|version| event("small", *version)).collect();
+        answer_with(&mut server, "resourceVersion=7", StatusCode::OK, told.into_bytes()).await;
+        answer(&mut server, next, StatusCode::OK, &list()).await;
+        watching.abort();
+    }
 }
 
 #[tokio::test(start_paused = true)]

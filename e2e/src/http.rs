@@ -1,4 +1,4 @@
-//! Owns the one plain HTTP request that health and metrics endpoints on loopback need.
+//! Owns the plain HTTP requests that health and metrics endpoints and etcd on loopback need.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -12,14 +12,26 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `GET path` from 127.0.0.1: the status code and the body.
 pub async fn get(port: u16, path: &str) -> Result<(u16, String)> {
-    timeout(PATIENCE, exchange(port, path)).await.with_context(|| format!("127.0.0.1:{port}{path} did not answer within {PATIENCE:?}"))?
+    ask(port, path, &format!("GET {path} HTTP/1.0\r\n"), "").await
 }
 
-async fn exchange(port: u16, path: &str) -> Result<(u16, String)> {
+/// `POST path` with a JSON body: the status code and the body.
+pub async fn post(port: u16, path: &str, body: &str) -> Result<(u16, String)> {
+    let head = format!("POST {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    ask(port, path, &head, body).await
+}
+
+async fn ask(port: u16, path: &str, head: &str, body: &str) -> Result<(u16, String)> {
+    // HTTP/1.0, so that the answer is neither chunked nor kept open.
+    let request = format!("{head}Host: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n{body}");
+    timeout(PATIENCE, exchange(port, &request))
+        .await
+        .with_context(|| format!("127.0.0.1:{port}{path} did not answer within {PATIENCE:?}"))?
+}
+
+async fn exchange(port: u16, request: &str) -> Result<(u16, String)> {
     let mut stream =
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.with_context(|| format!("nothing listens on 127.0.0.1:{port}"))?;
-    // HTTP/1.0, so that the answer is neither chunked nor kept open.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;

@@ -28,7 +28,10 @@ use super::{
 use crate::{
     api::{DeveloperSpace, SpaceClass, names},
     client::WATCH_TIMEOUT_SECONDS,
-    desired::{Child, ChildKind, children::hash},
+    desired::{
+        Child, ChildKind,
+        children::{hash, version},
+    },
 };
 
 /// A stored space, readable or not.
@@ -63,7 +66,7 @@ const BREATH: Duration = Duration::from_secs(1);
 /// Watches one kind for ever, beginning with a list again every [`Relist`] and whenever the server has forgotten where we were.
 ///
 /// kube's watcher alone does neither: a watch that is refused with 410 when it opens is tried for ever with the same
-/// resourceVersion, and an event that got lost is never made up for.
+/// resourceVersion, and an event that got lost is never made up for. Nor does it mind events that come in the wrong order.
 fn watch_for_ever<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
@@ -72,7 +75,9 @@ where
     let one = move |number: u64| {
         let breath = if number == 0 { Duration::ZERO } else { BREATH };
         let begin = futures::stream::once(tokio::time::sleep(breath)).filter_map(|()| ready(None));
-        let watched = watcher(api.clone(), config.clone()).default_backoff().take_while(|event| ready(!is_forgotten(event)));
+        let mut newest = 0;
+        let trusted = move |event: &watcher::Result<Event<K>>| ready(!is_forgotten(event) && !goes_back(&mut newest, event));
+        let watched = watcher(api.clone(), config.clone()).default_backoff().take_while(trusted);
         begin.chain(watched.take_until(tokio::time::sleep(relist.period(number))))
     };
     futures::stream::iter(0..).map(one).flatten()
@@ -81,6 +86,28 @@ where
 /// Whether the server does not know the resourceVersion any more from which a watch was to go on.
 fn is_forgotten<T>(event: &watcher::Result<T>) -> bool {
     matches!(event, Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) if status.code == 410)
+}
+
+/// Whether something older is told after something newer. Within one resource resourceVersions only grow
+/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>), so that such a watch tells of another time,
+/// as after a restore from a backup; what is kept may be wrong then.
+fn goes_back<K: Resource>(newest: &mut u64, event: &watcher::Result<Event<K>>) -> bool {
+    match event {
+        Ok(Event::Apply(object) | Event::Delete(object)) => {
+            let told = version(object.meta());
+            let back = told < *newest;
+            if back {
+                tracing::warn!(object = object.meta().name, told, newest, "a watch tells of older things after newer ones; listing again");
+            }
+            *newest = told.max(*newest);
+            back
+        }
+        Ok(Event::Init) => {
+            *newest = 0;
+            false
+        }
+        Ok(Event::InitApply(_) | Event::InitDone) | Err(_) => false,
+    }
 }
 
 /// How often everything is listed again, so that an event that got lost is made up for.

@@ -41,9 +41,9 @@ pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Resu
     let (spaces, namespaces) = look_around(&ctx).await?;
     let plain = if args.include_annotated { namespaces.as_slice() } else { &[] };
     let planned = plan::plan(&ctx, &spaces, plain, &args.compat);
-    let limit = args.max_deletions.of(planned.live);
+    let limit = args.max_deletions.of(planned.whole());
     let refused = planned.deletions() > limit;
-    let Planned { items, unreadable, live } = planned;
+    let Planned { items, unreadable, live, left: _ } = planned;
     let rows = if args.dry_run || refused {
         items.iter().map(|item| Row::of(item, if refused { Outcome::Refused } else { Outcome::WouldDo })).collect()
     } else {

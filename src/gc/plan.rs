@@ -49,11 +49,18 @@ pub struct Planned {
     pub items: Vec<Item>,
     /// Rows about annotations that cannot be read.
     pub unreadable: Vec<Row>,
-    /// Live spaces, and annotated namespaces where they are included: what a percentage is of.
+    /// Live spaces, and annotated namespaces where they are included.
     pub live: usize,
+    /// Sealed spaces whose namespace still stands, since the last sweep was interrupted.
+    pub left: usize,
 }
 
 impl Planned {
+    /// What a percentage is of. What an earlier sweep did not come to counts as live: it would be refused for ever else.
+    pub fn whole(&self) -> usize {
+        self.live + self.left
+    }
+
     /// How many namespaces would be deleted.
     pub fn deletions(&self) -> usize {
         self.items.iter().filter(|item| item.deletes_namespace()).count()
@@ -78,6 +85,7 @@ impl Item {
 /// Decides for each space, and for plain `namespaces` if any are given.
 pub fn plan(ctx: &Context, spaces: &[DeveloperSpace], namespaces: &[Namespace], compat: &[Compat]) -> Planned {
     let mut items: Vec<Item> = spaces.iter().filter_map(|space| item(ctx, space)).collect();
+    let left = items.iter().filter(|item| matches!(item, Item::Space { step: Step::DeleteNamespace(_), .. })).count();
     let live = spaces.iter().filter(|space| is_live(space)).count();
     let mut taken: Vec<String> = spaces.iter().map(ResourceExt::name_any).collect();
     taken.sort();
@@ -85,7 +93,7 @@ pub fn plan(ctx: &Context, spaces: &[DeveloperSpace], namespaces: &[Namespace], 
     let unreadable = found.unreadable.into_iter().map(|(name, why)| Row::about_namespace(name, Outcome::Failed(why))).collect();
     items.extend(found.due.into_iter().map(Item::Annotated));
     items.sort_by_key(Item::name);
-    Planned { items, unreadable, live: live + found.live }
+    Planned { items, unreadable, live: live + found.live, left }
 }
 
 impl Item {

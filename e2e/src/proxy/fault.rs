@@ -121,6 +121,8 @@ pub enum EventFault {
     Drop,
     /// It arrives twice.
     Duplicate,
+    /// It arrives after those that should follow it: everything else of a second overtakes it.
+    Late,
 }
 
 /// A fault for the `nth` event about one space on the watch of one resource, counted from when the rule was set up.

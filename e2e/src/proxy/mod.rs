@@ -27,7 +27,7 @@ pub use facts::Facts;
 pub use fault::{EventFault, EventRule, Fault, Gate, Place, Progress, Rule, Times};
 pub use journal::{Entry, Journal};
 pub use rules::RuleId;
-pub use sky::{Past, Sky, Which};
+pub use sky::{Past, Sky};
 pub use stream::{End, Order};
 
 /// How many orders to watches may be under way.

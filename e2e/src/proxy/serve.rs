@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta};
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -13,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, watch};
 
-use super::answer::{Answer, Reset, half, refusal, whole};
+use super::answer::{Answer, Body, Reset, half, refusal, whole};
 use super::facts::Facts;
 use super::fault::{EventFault, Fault};
 use super::journal::Journal;
@@ -84,25 +85,36 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Answer {
     let (place, met) = state.rules().judge(&facts);
     let (rule, fault) = met.unzip();
     let index = state.journal.begin(facts.clone(), place, rule);
-    let exchange = Exchange { state: &state, request, facts, index };
+    let exchange = Exchange { state: state.clone(), request, facts, index };
     let answer = match fault {
         Some(fault) => exchange.suffer(fault).await,
         None => exchange.pass().await,
     };
-    if let Ok(answer) = &answer {
-        state.journal.told(index, answer.status().as_u16());
-    }
-    answer
+    let mut answer = answer?;
+    shift(&mut answer, state.sky.borrow().clock);
+    state.journal.told(index, answer.status().as_u16());
+    Ok(answer)
 }
 
-struct Exchange<'a> {
-    state: &'a Arc<State>,
+/// Sets the clock that the answer tells.
+fn shift(answer: &mut Response<Body>, by: TimeDelta) {
+    let told = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+    let Some(told) = told.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).filter(|_| !by.is_zero()) else { return };
+    let shifted = (told.to_utc() + by).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(shifted) = shifted.parse() {
+        answer.headers_mut().insert(header::DATE, shifted);
+    }
+}
+
+#[derive(Clone)]
+struct Exchange {
+    state: Arc<State>,
     request: Request<Bytes>,
     facts: Facts,
     index: usize,
 }
 
-impl Exchange<'_> {
+impl Exchange {
     async fn suffer(&self, fault: Fault) -> Answer {
         match fault {
             Fault::ResetBefore => Err(Reset),
@@ -131,8 +143,13 @@ impl Exchange<'_> {
                 std::future::pending().await
             }
             Fault::Hold(gate) => {
-                gate.pass().await;
-                self.pass().await
+                // On its way it arrives, though its sender has given up by then.
+                let exchange = self.clone();
+                let arrives = tokio::spawn(async move {
+                    gate.pass().await;
+                    exchange.pass().await
+                });
+                arrives.await.map_err(|_| Reset)?
             }
             Fault::Signal { signal, after } => self.signal(signal, after).await,
         }
@@ -175,7 +192,7 @@ impl Exchange<'_> {
         }
         let answer = self.state.upstream.send(&self.request).await.map_err(|_| Reset)?;
         self.state.journal.served(self.index, answer.status().as_u16());
-        Ok(relay(self.state, resource, answer))
+        Ok(relay(&self.state, resource, answer))
     }
 
     async fn fetch(&self) -> Result<(http::response::Parts, Bytes), Reset> {

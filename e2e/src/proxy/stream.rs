@@ -32,7 +32,12 @@ pub enum End {
     Reset,
     /// The server says 410: the resourceVersion is too old.
     Gone,
+    /// It stays open and never says anything again, as a connection does that a middlebox has forgotten.
+    Deaf,
 }
+
+/// How much later an event comes that others overtake.
+const OVERTAKEN: Duration = Duration::from_secs(1);
 
 type Sender = mpsc::Sender<Result<Bytes, Reset>>;
 
@@ -47,6 +52,7 @@ pub(super) fn relay(state: &Arc<State>, resource: &str, answer: Response<Incomin
         sender,
         rest: BytesMut::new(),
         waiting: VecDeque::new(),
+        late: VecDeque::new(),
         ended: false,
     };
     tokio::spawn(pump.run(incoming));
@@ -62,6 +68,8 @@ struct Pump {
     rest: BytesMut,
     /// Lines, and when each may go on.
     waiting: VecDeque<(Instant, Bytes)>,
+    /// Lines that others overtake.
+    late: VecDeque<(Instant, Bytes)>,
     ended: bool,
 }
 
@@ -71,7 +79,8 @@ impl Pump {
         loop {
             let silent = sky.borrow_and_update().is_silent(&self.resource);
             let due = self.waiting.front().map(|(due, _)| *due).filter(|_| !silent);
-            if self.ended && self.waiting.is_empty() && !silent {
+            let overdue = self.late.front().map(|(due, _)| *due).filter(|_| !silent);
+            if self.ended && self.waiting.is_empty() && self.late.is_empty() && !silent {
                 return;
             }
             tokio::select! {
@@ -79,6 +88,7 @@ impl Pump {
                 order = self.orders.recv() => if self.obeys(order).await { return },
                 changed = sky.changed() => if changed.is_err() { return },
                 () = at(due) => if let Some((_, line)) = self.waiting.pop_front() && self.pass(line).await.is_err() { return },
+                () = at(overdue) => if let Some((_, line)) = self.late.pop_front() && self.send(line).await.is_err() { return },
                 frame = incoming.frame(), if !self.ended => match frame.and_then(Result::ok) {
                     Some(frame) => if let Ok(data) = frame.into_data() { self.take(&data) },
                     None => self.ended = true,
@@ -97,16 +107,23 @@ impl Pump {
         }
     }
 
-    async fn pass(&self, line: Bytes) -> Result<(), Reset> {
-        let copies = match self.fault(&line) {
-            Some(EventFault::Drop) => 0,
-            Some(EventFault::Duplicate) => 2,
-            None => 1,
-        };
-        for _ in 0..copies {
-            self.sender.send(Ok(line.clone())).await.map_err(|_| Reset)?;
+    async fn pass(&mut self, line: Bytes) -> Result<(), Reset> {
+        match self.fault(&line) {
+            Some(EventFault::Drop) => Ok(()),
+            Some(EventFault::Duplicate) => {
+                self.send(line.clone()).await?;
+                self.send(line).await
+            }
+            Some(EventFault::Late) => {
+                self.late.push_back((Instant::now() + OVERTAKEN, line));
+                Ok(())
+            }
+            None => self.send(line).await,
         }
-        Ok(())
+    }
+
+    async fn send(&self, line: Bytes) -> Result<(), Reset> {
+        self.sender.send(Ok(line)).await.map_err(|_| Reset)
     }
 
     fn fault(&self, line: &[u8]) -> Option<EventFault> {
@@ -129,10 +146,11 @@ impl Pump {
             return false;
         }
         // The peer may be gone already: then there is nothing left to end.
-        let _ = match order.end {
-            End::Reset => self.sender.send(Err(Reset)).await,
-            End::Gone => self.sender.send(Ok(gone_line())).await,
-        };
+        match order.end {
+            End::Reset => drop(self.sender.send(Err(Reset)).await),
+            End::Gone => drop(self.send(gone_line()).await),
+            End::Deaf => self.sender.closed().await,
+        }
         true
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -129,6 +129,18 @@ impl Bench {
         crate::process::signal(running.as_ref().context("the operator does not run")?.pid(), signal)
     }
 
+    /// One sweep of `gc` through the proxy, which sends it the signals; while it runs no controller does.
+    pub async fn gc(&self) -> Result<ExitStatus> {
+        let mut command = tokio::process::Command::new(binaries::operator()?);
+        command.args(["gc", "--max-deletions", "100%"]).env("KUBECONFIG", &self.kubeconfig);
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().context("gc could not be started")?;
+        if let Some(pid) = child.id() {
+            self.proxy.set_pid(pid);
+        }
+        child.wait().await.context("gc was lost")
+    }
+
     /// Its exit status, if it has ended; then it may be started again.
     pub async fn ended(&self) -> Result<Option<ExitStatus>> {
         let mut running = self.running.lock().await;
@@ -143,6 +155,15 @@ impl Bench {
     /// Demands that it still runs.
     pub async fn ensure_alive(&self) -> Result<()> {
         self.running.lock().await.as_mut().context("the operator does not run")?.check_alive()
+    }
+
+    /// How much memory it holds, in KiB.
+    pub async fn memory(&self) -> Result<u64> {
+        let running = self.running.lock().await;
+        let pid = running.as_ref().context("the operator does not run")?.pid();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the operator's memory cannot be read")?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the kernel does not tell VmRSS")?;
+        resident.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")
     }
 
     /// The end of its log.

@@ -8,7 +8,9 @@ use crate::fixtures::{essence, is_observed, text, uid_of};
 /// The state of the space `name`: equal for any two runs that ended alike.
 pub fn dump(name: &str, objects: &Objects) -> Value {
     let uid = |key: &str| objects.get(key).map(|object| uid_of(object).to_owned());
-    let known = [(Some(name.to_owned()), "NAME"), (uid("DeveloperSpace"), "SPACE-UID"), (uid("Namespace"), "NAMESPACE-UID")];
+    let last = || objects.get("DeveloperSpace").map(|space| text(space, "/status/namespace/uid").to_owned());
+    let namespace = uid("Namespace").or_else(last);
+    let known = [(Some(name.to_owned()), "NAME"), (uid("DeveloperSpace"), "SPACE-UID"), (namespace, "NAMESPACE-UID")];
     let all: serde_json::Map<String, Value> = objects.iter().map(|(key, object)| (key.clone(), one(object, objects))).collect();
     let mut all = Value::Object(all);
     visit(&mut all, &|text: &str| {

@@ -17,10 +17,12 @@ pub mod scenarios;
 
 mod batch;
 mod crash;
+mod gc;
 mod keeper;
 mod run;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -33,48 +35,42 @@ use progress::Progress;
 use reference::{References, learn};
 use report::Outcome;
 pub use report::Report;
+use scenarios::Scenario;
+
+use crate::Cluster;
 
 /// Runs what `options` ask for. Violations are in the report and no error; an error means that the sweep could not run.
 pub async fn run(options: &Options) -> Result<Report> {
     let begun = Instant::now();
     // As it is now: whoever works on the code meanwhile does not change what runs.
     let (commit, day) = options::stamp().await;
-    let (cluster, crash_cluster) = tokio::try_join!(bench::cluster(), bench::cluster())?;
-    let bench = Bench::new(cluster, "sweep", &[]).await?;
+    let before = options.resumed()?;
+    let bench = Bench::new(bench::cluster().await?, "sweep", &[]).await?;
     bench.start().await?;
     let paths: Vec<path::Path> = path::all().into_iter().filter(|path| options.wants_path(path.name)).collect();
     let (references, failed) = learn(&bench, "", &paths).await;
-    let before = options.resumed()?;
     let cases = plan(options, &paths, &references, &before.outcomes);
-    let scenarios: Vec<_> = scenarios::all().into_iter().filter(|scenario| options.wants_scenario(scenario, &before.outcomes)).collect();
-    ensure!(
-        !cases.is_empty() || !scenarios.is_empty() || !failed.is_empty(),
-        "nothing is left to run: no case fits --case, --paths, --faults or --resume"
-    );
-    let progress = Progress::new(failed.len() + cases.len() + scenarios.len(), before.clone(), options.report_file());
-    progress.say(&format!("{} cases and {} scenarios", cases.len(), scenarios.len()));
+    let wanted = |scenario: &Scenario| options.wants_scenario(scenario, &before.outcomes);
+    let scenarios: Vec<Scenario> = scenarios::all().into_iter().filter(wanted).collect();
+    let soak = Some(scenarios::soak()).filter(wanted);
+    let nothing = cases.is_empty() && scenarios.is_empty() && soak.is_none() && failed.is_empty() && !options.wants_path(path::gc().name);
+    ensure!(!nothing, "nothing is left to run: no case fits --case, --paths, --faults or --resume");
+    let total = failed.len() + cases.len() + scenarios.len() + usize::from(soak.is_some());
+    let progress = Progress::new(total, before.clone(), options.report_file());
+    progress.say(&format!("{} cases, those of gc apart, and {} scenarios", cases.len(), scenarios.len() + usize::from(soak.is_some())));
     for outcome in &failed {
         progress.note(outcome);
     }
     let (crashing, others): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.kind.cost == Cost::Process);
-    let quiet = options.quiet();
-    let on_crash_cluster = async {
-        // The same name every time, so that the lease of one that was killed is taken up at once.
-        let bench = Bench::new(crash_cluster.clone(), "crash", &["--leader-elect", "--identity", "sweep"]).await?;
-        bench.start().await?;
-        let mut outcomes = crash::run_all(&bench, &crashing, &references, quiet, &progress).await?;
-        bench.kill().await?;
-        for scenario in &scenarios {
-            let outcome = scenarios::run(&crash_cluster, scenario, options.bounded || options.short).await;
-            progress.note(&outcome);
-            outcomes.push(outcome);
-        }
-        Ok::<_, anyhow::Error>(outcomes)
-    };
-    let (outcomes, on_other) = tokio::try_join!(batch::run_all(&bench, &others, &references, quiet, &progress), on_crash_cluster)?;
+    let sweep = Sweep { options, references: &references, done: &ids(&before.outcomes), progress: &progress };
+    let (side_by_side, in_turn, soaked) = tokio::try_join!(
+        batch::run_all(&bench, &others, &references, options.quiet(), &progress),
+        sweep.in_turn(&crashing, &scenarios),
+        sweep.beside(soak.as_ref()),
+    )?;
     bench.ensure_alive().await?;
     let mut report = Report { outcomes: before.outcomes, writes: writes(&references), ..Report::default() };
-    report.outcomes.extend(failed.into_iter().chain(outcomes).chain(on_other));
+    report.outcomes.extend(failed.into_iter().chain(side_by_side).chain(in_turn).chain(soaked));
     report.minutes = before.minutes + (begun.elapsed().as_secs_f64() / 6.0).round() / 10.0;
     report.commit = if before.commit.is_empty() || before.commit == commit { commit } else { format!("{}, then {commit}", before.commit) };
     report.day = day;
@@ -82,8 +78,55 @@ pub async fn run(options: &Options) -> Result<Report> {
     Ok(report)
 }
 
+/// What the parts of a sweep share.
+struct Sweep<'a> {
+    options: &'a Options,
+    references: &'a References,
+    done: &'a HashSet<&'a str>,
+    progress: &'a Progress,
+}
+
+impl Sweep<'_> {
+    /// On a cluster of their own, one after another: what ends the operator, `gc`, and the scenarios.
+    async fn in_turn(&self, crashing: &[Case], scenarios: &[Scenario]) -> Result<Vec<Outcome>> {
+        let Self { options, references, done, progress } = self;
+        let cluster = bench::cluster().await?;
+        // The same name every time, so that the lease of one that was killed is taken up at once.
+        let bench = Bench::new(cluster.clone(), "crash", &["--leader-elect", "--identity", "sweep"]).await?;
+        bench.start().await?;
+        let mut outcomes = crash::run_all(&bench, crashing, references, options.quiet(), progress).await?;
+        if options.wants_path(path::gc().name) {
+            let wanted = |case: &Case| options.wants(case) && !done.contains(case.id().as_str());
+            outcomes.extend(gc::run_all(&bench, wanted, options.quiet(), progress).await?);
+        }
+        bench.kill().await?;
+        for scenario in scenarios {
+            outcomes.push(self.scenario(&cluster, scenario).await);
+        }
+        Ok(outcomes)
+    }
+
+    /// What takes an hour, on a cluster of its own.
+    async fn beside(&self, soak: Option<&Scenario>) -> Result<Option<Outcome>> {
+        match soak {
+            Some(soak) => Ok(Some(self.scenario(&bench::cluster().await?, soak).await)),
+            None => Ok(None),
+        }
+    }
+
+    async fn scenario(&self, cluster: &Arc<Cluster>, scenario: &Scenario) -> Outcome {
+        let outcome = scenarios::run(cluster, scenario, self.options).await;
+        self.progress.note(&outcome);
+        outcome
+    }
+}
+
+fn ids(outcomes: &[Outcome]) -> HashSet<&str> {
+    outcomes.iter().map(|outcome| outcome.id.as_str()).collect()
+}
+
 fn plan(options: &Options, paths: &[path::Path], references: &References, done: &[Outcome]) -> Vec<Case> {
-    let done: HashSet<&str> = done.iter().map(|outcome| outcome.id.as_str()).collect();
+    let done = ids(done);
     let mut cases = vec![];
     for path in paths {
         for target in references.get(path.name).into_iter().flat_map(|reference| &reference.targets) {

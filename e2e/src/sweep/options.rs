@@ -40,6 +40,14 @@ pub struct Options {
     #[arg(long)]
     pub short: bool,
 
+    /// Minutes that the soak takes, which goes on beside all else; a whole sweep has one of an hour, a short one of five minutes
+    #[arg(long, value_name = "MINUTES")]
+    pub soak: Option<u64>,
+
+    /// What chance begins with in the soak, to run the same one again
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+
     /// Skip what has passed according to the report, run all else, and add to it
     #[arg(long)]
     pub resume: bool,
@@ -94,6 +102,11 @@ impl Options {
             self.case.iter().any(|id| id == scenario.id)
         };
         wanted && !done.iter().any(|outcome| outcome.id == scenario.id)
+    }
+
+    /// How long the soak takes.
+    pub fn soak(&self) -> Duration {
+        Duration::from_secs(60 * self.soak.unwrap_or(if self.short { 5 } else { 60 }))
     }
 
     /// For how long nothing may be written in the end.

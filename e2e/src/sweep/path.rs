@@ -20,6 +20,8 @@ pub enum Ends {
     Ready,
     /// The space says why it is not.
     Refused,
+    /// The space says that its time was up, and the namespace is gone.
+    Collected,
     /// Space and namespace are gone.
     Gone,
     /// The space is gone and the namespace stays.
@@ -55,7 +57,10 @@ pub struct Path {
 /// How long after the act a path that ends by time lives.
 pub const SOON_SECONDS: i64 = 6;
 
-/// All paths.
+/// A class of which spaces end without a warning, so that an old view alone can make one look due.
+pub const UNWARNED: &str = "sweep-unwarned";
+
+/// All paths that the controller goes.
 pub fn all() -> Vec<Path> {
     let create = || vec![Act::Create(space(&spec(&json!({}))))];
     let begin = |changes: &Value| vec![Act::Create(space(&spec(changes)))];
@@ -77,6 +82,12 @@ pub fn all() -> Vec<Path> {
     paths.extend(updates());
     paths.extend(drifts());
     paths
+}
+
+/// The path that `gc` goes alone, while no controller runs.
+pub fn gc() -> Path {
+    let before = vec![Act::Create(space(&spec(&json!({"className": UNWARNED}))))];
+    Path { before, ends: Ends::Collected, deletes: Deletes::WhenDue, ..path("gc", update(json!({"expiresAt": "$SOON"}))) }
 }
 
 fn updates() -> Vec<Path> {
@@ -176,5 +187,7 @@ pub fn classes() -> Vec<Value> {
     roomy["spec"]["quota"]["hard"]["requests.memory"] = "8Gi".into();
     let mut brief = class("sweep-brief");
     brief["spec"]["lifetime"] = json!({"defaultTTL": "7d", "warnBefore": ["3s"], "retainExpired": "3s"});
-    vec![class("sweep-steady"), roomy, brief]
+    let mut unwarned = class(UNWARNED);
+    unwarned["spec"]["lifetime"] = json!({"defaultTTL": "7d", "retainExpired": "1h"});
+    vec![class("sweep-steady"), roomy, brief, unwarned]
 }

@@ -19,7 +19,7 @@ const KEEP_EVERY: Duration = Duration::from_secs(15);
 pub struct Progress {
     bar: Option<ProgressBar>,
     begun: Instant,
-    total: usize,
+    total: AtomicUsize,
     done: AtomicUsize,
     violations: AtomicUsize,
     last_line: Mutex<Instant>,
@@ -35,7 +35,24 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(u64::try_from(total).unwrap_or_default()).with_style(style));
         let begun = Instant::now();
         let (done, violations) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { bar, begun, total, done, violations, last_line: Mutex::new(begun), kept: Mutex::new((report, begun)), file }
+        Self {
+            bar,
+            begun,
+            total: AtomicUsize::new(total),
+            done,
+            violations,
+            last_line: Mutex::new(begun),
+            kept: Mutex::new((report, begun)),
+            file,
+        }
+    }
+
+    /// So many more are to be done.
+    pub fn expect(&self, more: usize) {
+        self.total.fetch_add(more, Ordering::Relaxed);
+        if let Some(bar) = &self.bar {
+            bar.inc_length(u64::try_from(more).unwrap_or_default());
+        }
     }
 
     /// One more is done.
@@ -52,11 +69,12 @@ impl Progress {
             bar.set_message(format!("{violations} violations"));
             return;
         }
+        let total = self.total.load(Ordering::Relaxed);
         let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.elapsed() >= LINE_EVERY || done == self.total {
+        if last.elapsed() >= LINE_EVERY || done == total {
             *last = Instant::now();
             drop(last);
-            self.say(&format!("{done} of {} cases, {violations} violations", self.total));
+            self.say(&format!("{done} of {total} cases, {violations} violations"));
         }
     }
 

@@ -34,11 +34,18 @@ pub struct Reference {
 /// What was learned, by path.
 pub type References = HashMap<&'static str, Reference>;
 
-/// Runs each path twice, all side by side. Two undisturbed runs must end alike, or nothing could be said of disturbed ones;
+/// Prepares and runs each path twice, all side by side. Two undisturbed runs must end alike, or nothing could be said of disturbed ones;
 /// a path whose own run does not end well is an outcome too. `prefix` keeps the spaces of several such rows apart.
 pub async fn learn(bench: &Bench, prefix: &str, paths: &[Path]) -> (References, Vec<Outcome>) {
     let (mut learned, mut failed) = (References::new(), vec![]);
-    for (path, outcome) in join_all(paths.iter().map(|path| async move { (path.name, twice(bench, prefix, path).await) })).await {
+    let learning = paths.iter().map(|path| async move {
+        let reference = match prepare(bench, prefix, path).await {
+            Ok(()) => learn_prepared(bench, prefix, path).await,
+            Err(error) => Err(error),
+        };
+        (path.name, reference)
+    });
+    for (path, outcome) in join_all(learning).await {
         match outcome {
             Ok(reference) => {
                 learned.insert(path, reference);
@@ -63,7 +70,15 @@ pub fn names(prefix: &str, path: &str) -> [String; 2] {
     REFERENCES.map(|which| space_name(&format!("{prefix}{path}-{which}")))
 }
 
-async fn twice(bench: &Bench, prefix: &str, path: &Path) -> Result<Reference> {
+/// Brings about what is there before the undisturbed runs of a path.
+pub async fn prepare(bench: &Bench, prefix: &str, path: &Path) -> Result<()> {
+    let [first, second] = names(prefix, path.name);
+    tokio::try_join!(bench.prepare(&first, path), bench.prepare(&second, path)).with_context(|| format!("path {}", path.name))?;
+    Ok(())
+}
+
+/// Runs a path twice that is prepared.
+pub async fn learn_prepared(bench: &Bench, prefix: &str, path: &Path) -> Result<Reference> {
     let [first, second] = names(prefix, path.name);
     let (one, other) = tokio::try_join!(run(bench, path, &first), run(bench, path, &second))?;
     ensure_equal(&format!("the second undisturbed run of {}", path.name), &other.0, &one.0)?;
@@ -73,7 +88,6 @@ async fn twice(bench: &Bench, prefix: &str, path: &Path) -> Result<Reference> {
 }
 
 async fn run(bench: &Bench, path: &Path, name: &str) -> Result<(Value, Vec<Entry>)> {
-    bench.prepare(name, path).await.with_context(|| format!("path {}", path.name))?;
     bench.proxy.restart_count(name);
     let (from, begun) = (bench.proxy.journal().len(), Instant::now());
     for act in &path.act {
@@ -104,6 +118,10 @@ pub fn ended(ends: Ends, objects: &Objects) -> Result<()> {
             let right = holds(space, "Ready") == (ends == Ends::Ready) && is_observed(space) && !holds(space, "Reconciling");
             ensure!(right, "Ready is {}", condition(space, "Ready"));
             ensure!(namespace.is_some(), "the namespace is not there");
+        }
+        Ends::Collected => {
+            let space = space.context("the space is not there")?;
+            ensure!(holds(space, "Expired") && namespace.is_none(), "the space is not sealed, or its namespace is still there");
         }
         Ends::Gone => ensure!(space.is_none() && namespace.is_none(), "space or namespace is still there"),
         Ends::Released => ensure!(space.is_none() && namespace.is_some(), "the space is still there, or the namespace is not"),

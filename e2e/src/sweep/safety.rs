@@ -77,9 +77,18 @@ pub async fn final_state(bench: &Bench, spaces: &Spaces<'_>, references: &Refere
             found.different.push((name.clone(), format!("{error:#}")));
         }
     }
-    found.orphans =
-        all.iter().filter(|(name, _)| *name != BYSTANDER).filter_map(|(name, objects)| Some((name.clone(), orphan(objects)?))).collect();
+    found.orphans = orphans_of(&all);
     Ok(found)
+}
+
+/// ORPH, by space, read anew.
+pub async fn orphans(bench: &Bench) -> Result<Vec<(String, String)>> {
+    Ok(orphans_of(&read_all(&bench.client).await?))
+}
+
+fn orphans_of(all: &HashMap<String, Objects>) -> Vec<(String, String)> {
+    let known = all.iter().filter(|(name, _)| *name != BYSTANDER);
+    known.filter_map(|(name, objects)| Some((name.clone(), orphan(objects)?))).collect()
 }
 
 /// What is wrong in the end, by space.

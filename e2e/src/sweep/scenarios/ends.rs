@@ -1,4 +1,4 @@
-//! R14, R15, R17, R18, R20: what cannot go, what is renewed at the last moment, what others delete, and standing still.
+//! R14, R15, R17, R20: what cannot go, what is renewed at the last moment, what others delete, and standing still.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::Setting;
 use super::setting::{change, create, namespace_uid, no_writes, ready, remove, silence, until_ended};
-use super::views::{unwarned, with_unwarned};
+use super::views::unwarned;
 use crate::fixtures::{SOON, a_namespace, a_space, at, condition, config_map, moment, text};
 use crate::sweep::bench::Bench;
-use crate::sweep::path::{self, Act, Ends};
+use crate::sweep::path::{Act, Ends};
 use crate::wait::eventually;
 
 /// Something in the namespace does not go: the condition says so, nothing spins, others go on.
@@ -101,7 +101,6 @@ pub(super) async fn dead_api_service(setting: Setting) -> Result<()> {
 /// Renewals that arrive around the moment of expiry: each that the API server accepts saves its space.
 pub(super) async fn renewals(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
-    with_unwarned(&bench).await?;
     let names = setting.names(if setting.bounded { 24 } else { 120 });
     ready(&bench, &names, unwarned()).await?;
     let from = bench.proxy.journal().len();
@@ -173,27 +172,4 @@ pub(super) async fn stays_still(setting: Setting) -> Result<()> {
     }
     no_writes(&bench, from, setting.either(5, 60)).await?;
     remove(&bench, &names).await
-}
-
-/// Our kind is taken away and given back while we run: namespaces are let go and not deleted, and work goes on.
-pub(super) async fn crd_removed(setting: Setting) -> Result<()> {
-    let bench = setting.working().await?;
-    let names = setting.names(2);
-    ready(&bench, &names[..1], json!({})).await?;
-    let (uid, from) = (namespace_uid(&bench, &names[0])?, bench.proxy.journal().len());
-    setting.cluster.kubectl(&["delete", "crd", "developerspaces.developerspace.dev", "--timeout=60s"]).await?.ok()?;
-    let deleted = bench.proxy.journal().since(from, |entry| entry.facts.verb == "delete");
-    ensure!(deleted.is_empty(), "{} deletions, among them {}", deleted.len(), deleted[0].line());
-    ensure!(namespace_uid(&bench, &names[0])? == uid, "the namespace is another");
-    crate::Operator::install(&setting.cluster).await?;
-    for class in path::classes() {
-        let name = text(&class, "/metadata/name");
-        if bench.admin.find(crate::fixtures::cluster_wide("SpaceClass", name)).await?.is_none() {
-            bench.admin.create(&class).await?;
-        }
-    }
-    eventually("a space to be taken", SOON, || async { create(&bench, &names[1], json!({})).await.map(Some) }).await?;
-    until_ended(&bench, &names[1], Ends::Ready).await?;
-    bench.ensure_alive().await?;
-    remove(&bench, &names[1..]).await
 }

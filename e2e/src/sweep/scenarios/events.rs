@@ -1,4 +1,4 @@
-//! R9 and R10: watch events that never come, come twice, or come later than those of other kinds.
+//! R9 and R10: watch events that never come, come twice, or come later than others.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -116,7 +116,7 @@ async fn finish(bench: &Bench, runs: &[Run], references: &References) -> Result<
             Some(reference) => judge(bench, run, reference).await,
             None => Ok(()),
         };
-        outcome.err().map(|error| format!("{} without event {} of {}: {error:#}", run.path.name, run.nth, run.resource))
+        outcome.err().map(|error| format!("{}, event {} of {}: {error:#}", run.path.name, run.nth, run.resource))
     }))
     .await;
     let wrong: Vec<String> = judged.into_iter().flatten().collect();
@@ -124,11 +124,21 @@ async fn finish(bench: &Bench, runs: &[Run], references: &References) -> Result<
     silence(bench, bench.proxy.journal().len(), Duration::from_secs(4)).await
 }
 
-/// An event comes twice: nothing is written more often for it.
+/// An event comes twice.
 pub(super) async fn duplicated(setting: Setting) -> Result<()> {
+    same_writes(&setting, EventFault::Duplicate).await
+}
+
+/// An event is overtaken by those that follow it, about the same object and about others.
+pub(super) async fn reordered(setting: Setting) -> Result<()> {
+    same_writes(&setting, EventFault::Late).await
+}
+
+/// Whatever happens to an event, all ends as it should, and nothing is written more often for it.
+async fn same_writes(setting: &Setting, fault: EventFault) -> Result<()> {
     let bench = setting.working().await?;
-    let (runs, references) = runs(&setting, &bench).await?;
-    let acted = join_all(runs.iter().map(|run| act(&bench, run, EventFault::Duplicate))).await;
+    let (runs, references) = runs(setting, &bench).await?;
+    let acted = join_all(runs.iter().map(|run| act(&bench, run, fault))).await;
     finish(&bench, &runs, &references).await?;
     let mut wrong = vec![];
     for (run, acted) in runs.iter().zip(&acted) {
@@ -139,7 +149,7 @@ pub(super) async fn duplicated(setting: Setting) -> Result<()> {
         if done > usual {
             let lines: Vec<String> = written.iter().map(crate::proxy::Entry::line).collect();
             wrong.push(format!(
-                "{} with event {} of {} twice: {done} writes instead of {usual}: {}",
+                "{} with event {} of {} {fault:?}: {done} writes instead of {usual}: {}",
                 run.path.name,
                 run.nth,
                 run.resource,

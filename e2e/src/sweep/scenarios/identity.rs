@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Setting;
 use super::setting::{change, create, namespace_uid, ready, remove, until_ended};
-use super::views::{unwarned, with_unwarned};
+use super::views::unwarned;
 use crate::fixtures::{SOON, a_namespace, a_space, namespace, stays};
 use crate::proxy::{Fault, Gate, Rule, RuleId};
 use crate::sweep::bench::Bench;
@@ -53,7 +53,6 @@ async fn released(bench: &Bench, name: &str, gate: &Gate, from: usize) -> Result
 /// The space is due; while the deletion of its namespace is under way, another namespace takes the name.
 pub(super) async fn namespace_made_again(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
-    with_unwarned(&bench).await?;
     let names = setting.names(1);
     let name = names[0].as_str();
     ready(&bench, &names, unwarned()).await?;
@@ -96,6 +95,7 @@ pub(super) async fn space_made_again(setting: Setting) -> Result<()> {
     bench.admin.patch(a_space(name), json!({"metadata": {"finalizers": null}})).await?;
     eventually("the space to be gone", SOON, || async { Ok(bench.admin.find(a_space(name)).await?.is_none().then_some(())) }).await?;
     create(&bench, name, json!({})).await?;
+    bench.ready(name).await.context("the operator does not give the held deletion up")?;
     released(&bench, name, &gate, from).await?;
     until_ended(&bench, name, Ends::Ready).await?;
     let uid = namespace_uid(&bench, name)?;

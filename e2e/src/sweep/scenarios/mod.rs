@@ -1,24 +1,31 @@
 //! Owns the cases that are not about one write: each is a scenario with an operator of its own.
 
+mod clocks;
 mod ends;
 mod events;
+mod hangs;
 mod identity;
+mod misoperations;
+mod mutations;
 mod replicas;
+mod schema;
 mod setting;
+mod soak;
 mod views;
 mod watches;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::future::LocalBoxFuture;
 
+use super::options::Options;
 use super::report::{Oracle, Outcome};
 use crate::Cluster;
 pub use setting::Setting;
 
-/// No scenario takes longer, or it hangs.
+/// No scenario takes longer, the soak's own time apart, or it hangs.
 const DEADLINE: Duration = Duration::from_secs(900);
 
 /// One scenario.
@@ -48,9 +55,11 @@ pub fn all() -> Vec<Scenario> {
         "R5/all-watches-frozen" true Live watches::all_frozen,
         "R5/partition" true Live watches::partition,
         "R4/black-hole" false Live watches::black_hole,
+        "R4/reads-that-hang" false Live hangs::reads,
         "R6/gone-in-stream" true Quiet watches::gone_in_stream,
         "R6/gone-on-open" true Quiet watches::gone_on_open,
         "R6/api-server-restart" true Quiet watches::api_server_restart,
+        "R6/etcd-compaction" true Quiet watches::compaction,
         "R6/controller-manager-restart" false Quiet watches::controller_manager_restart,
         "R7/stale-view" true Safe views::stale_view,
         "R8/namespace-made-again" true Safe identity::namespace_made_again,
@@ -59,6 +68,7 @@ pub fn all() -> Vec<Scenario> {
         "R9/missed-silently" false End events::missed_silently,
         "R9/removed-while-down" true End events::removed_while_down,
         "R10/duplicated-events" true End events::duplicated,
+        "R10/reordered-events" true End events::reordered,
         "R10/lagging-kind" false End events::lagging,
         "R11/late-store" true Safe views::late_store,
         "R12/two-operators" true End replicas::two_without_election,
@@ -68,23 +78,43 @@ pub fn all() -> Vec<Scenario> {
         "R14/stuck-binding" true Live ends::stuck_binding,
         "R14/dead-api-service" false Live ends::dead_api_service,
         "R15/renewals-around-the-seal" true Safe ends::renewals,
+        "R15/clock-steps" true Safe clocks::steps,
+        "R15/far-ends" true Quiet clocks::far_ends,
         "R17/cascades" true Orph ends::cascades,
         "R20/status-stays-still" true Quiet ends::stays_still,
-        "R18/crd-removed" true Safe ends::crd_removed,
+        "R19/misoperations-of-spaces" false End misoperations::of_spaces,
+        "R19/misoperations-of-classes" false End misoperations::of_classes,
+        "R18/crd-updated" true Quiet schema::updated,
+        "R18/undecodable-objects" true Safe schema::undecodable,
+        "R18/crd-removed" true Safe schema::removed,
     ]
 }
 
+/// R21, which takes an hour and goes on beside all others.
+pub fn soak() -> Scenario {
+    Scenario { id: "R21/soak", bounded: false, oracle: Oracle::End, run: |setting| Box::pin(soak::soak(setting)) }
+}
+
 /// Runs one.
-pub async fn run(cluster: &Arc<Cluster>, scenario: &Scenario, bounded: bool) -> Outcome {
-    let setting = Setting { cluster: cluster.clone(), bounded, name: super::case::space_name(scenario.id) };
+pub async fn run(cluster: &Arc<Cluster>, scenario: &Scenario, options: &Options) -> Outcome {
+    let setting = Setting {
+        cluster: cluster.clone(),
+        bounded: options.bounded || options.short,
+        name: super::case::space_name(scenario.id),
+        seed: options.seed,
+        soak: options.soak(),
+        notes: Arc::new(Mutex::default()),
+    };
     let begun = Instant::now();
-    let ended = tokio::time::timeout(DEADLINE, (scenario.run)(setting)).await.context("it did not end");
+    let ended = tokio::time::timeout(DEADLINE + setting.soak, (scenario.run)(setting.clone())).await.context("it did not end");
     match ended.and_then(|ended| ended) {
         Ok(()) => Outcome {
             seconds: None,
-            detail: format!("{:.0} s", begun.elapsed().as_secs_f64()),
+            detail: [vec![format!("{:.0} s", begun.elapsed().as_secs_f64())], setting.noted()].concat().join("; "),
             ..Outcome::passed(scenario.id.to_owned(), Duration::ZERO)
         },
-        Err(error) => Outcome::violated(scenario.id.to_owned(), scenario.oracle, format!("{error:#}")),
+        Err(error) => {
+            Outcome { trace: setting.noted(), ..Outcome::violated(scenario.id.to_owned(), scenario.oracle, format!("{error:#}")) }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Owns what scenarios share: making spaces, waiting for them, and demanding silence.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +26,12 @@ pub struct Setting {
     pub bounded: bool,
     /// A prefix for the names of its spaces.
     pub name: String,
+    /// What chance begins with, where there is chance.
+    pub seed: u64,
+    /// How long the soak takes.
+    pub soak: Duration,
+    /// What it wants to have said beside its verdict.
+    pub notes: Arc<Mutex<Vec<String>>>,
 }
 
 impl Setting {
@@ -45,6 +51,16 @@ impl Setting {
     /// One duration when it has to be short, another in the whole sweep.
     pub fn either(&self, bounded: u64, whole: u64) -> Duration {
         Duration::from_secs(if self.bounded { bounded } else { whole })
+    }
+
+    /// Says something beside the verdict.
+    pub fn note(&self, what: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// All that was said.
+    pub fn noted(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Names of that many spaces.
@@ -88,6 +104,16 @@ pub async fn until_equal(bench: &Bench, name: &str, expected: &Value) -> Result<
 /// The space's state.
 pub fn state(bench: &Bench, name: &str) -> Value {
     dump(name, &bench.mirror.objects(name))
+}
+
+/// Without the record of what was done.
+pub fn bare(mut state: Value) -> Value {
+    if let Some(status) = state["DeveloperSpace"]["status"].as_object_mut() {
+        for counter in ["renewals", "lastRenewedAt", "lastWarning"] {
+            status.remove(counter);
+        }
+    }
+    state
 }
 
 /// The UID of the space's namespace as it is now.

@@ -9,22 +9,9 @@ use serde_json::json;
 use super::Setting;
 use super::setting::{change, create, namespace_uid, ready, remove, state, until_ended, until_equal};
 use super::watches::WATCHED;
-use crate::fixtures::{cluster_wide, moment};
+use crate::fixtures::moment;
 use crate::proxy::{Entry, Fault, Rule, Times};
-use crate::sweep::path::{Act, Ends, class};
-
-/// A class of which spaces end without a warning, so that an old view alone can make one look due.
-const UNWARNED: &str = "sweep-unwarned";
-
-/// Makes that class, if it is not there.
-pub(super) async fn with_unwarned(bench: &crate::sweep::bench::Bench) -> Result<()> {
-    if bench.admin.find(cluster_wide("SpaceClass", UNWARNED)).await?.is_none() {
-        let mut unwarned = class(UNWARNED);
-        unwarned["spec"]["lifetime"] = json!({"defaultTTL": "7d", "retainExpired": "1h"});
-        bench.admin.create(&unwarned).await?;
-    }
-    Ok(())
-}
+use crate::sweep::path::{Act, Ends, UNWARNED};
 
 /// The class's name, for a spec.
 pub(super) fn unwarned() -> serde_json::Value {
@@ -34,7 +21,6 @@ pub(super) fn unwarned() -> serde_json::Value {
 /// In the view the space is due; in truth it was renewed.
 pub(super) async fn stale_view(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
-    with_unwarned(&bench).await?;
     let names = setting.names(1);
     let name = names[0].as_str();
     ready(&bench, &names, unwarned()).await?;

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::Setting;
 use super::setting::{change, create, no_writes, ready, remove, silence, state, until_ended, until_equal};
-use crate::fixtures::SOON;
-use crate::proxy::{End, Fault, Rule, Times, Which};
+use crate::fixtures::{SOON, a_namespace};
+use crate::proxy::{End, Fault, Rule, Times};
 use crate::sweep::bench::Bench;
 use crate::sweep::path::{Act, Ends};
 use crate::wait::eventually;
@@ -18,7 +18,7 @@ pub const WATCHED: [&str; 7] =
     ["developerspaces", "spaceclasses", "namespaces", "resourcequotas", "limitranges", "networkpolicies", "rolebindings"];
 
 /// What is done while the operator cannot see it.
-async fn disturb(bench: &Bench, [first, second, new]: [&str; 3]) -> Result<()> {
+pub async fn disturb(bench: &Bench, [first, second, new]: [&str; 3]) -> Result<()> {
     bench.perform(first, &Act::Delete("ResourceQuota", "developerspace")).await?;
     bench.perform(first, &Act::Patch("Namespace", "$NAME", json!({"metadata": {"labels": {"developerspace.dev/team": "wrong"}}}))).await?;
     bench.perform(first, &Act::Delete("RoleBinding", "developerspace-view")).await?;
@@ -26,7 +26,8 @@ async fn disturb(bench: &Bench, [first, second, new]: [&str; 3]) -> Result<()> {
     create(bench, new, json!({})).await
 }
 
-async fn judge(bench: &Bench, [first, second, new]: [&str; 3], before: &serde_json::Value) -> Result<()> {
+/// Demands that all of it was seen and mended in time.
+pub async fn judge(bench: &Bench, [first, second, new]: [&str; 3], before: &serde_json::Value) -> Result<()> {
     until_equal(bench, first, before).await?;
     bench
         .mirror
@@ -65,7 +66,7 @@ async fn outage(setting: Setting, lasts: Duration, begin: fn(&mut crate::proxy::
 
 pub(super) async fn all_frozen(setting: Setting) -> Result<()> {
     let lasts = setting.either(35, 130);
-    outage(setting, lasts, |sky| sky.frozen = Which::All, |sky| sky.frozen = Which::None).await
+    outage(setting, lasts, |sky| sky.frozen = true, |sky| sky.frozen = false).await
 }
 
 pub(super) async fn partition(setting: Setting) -> Result<()> {
@@ -77,7 +78,7 @@ pub(super) async fn black_hole(setting: Setting) -> Result<()> {
     outage(setting, Duration::from_secs(130), |sky| sky.black_hole = true, |sky| sky.black_hole = false).await
 }
 
-/// The watch of one resource at a time says nothing until the client gives it up; all others go on.
+/// The connection of one watch at a time is dead without a word, and stays so; all others go on.
 pub(super) async fn each_frozen(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     for resource in WATCHED {
@@ -86,11 +87,9 @@ pub(super) async fn each_frozen(setting: Setting) -> Result<()> {
         let trio = [names[0].as_str(), names[1].as_str(), names[2].as_str()];
         ready(&bench, &names[..2], json!({})).await?;
         let before = state(&bench, trio[0]);
-        bench.proxy.sky(|sky| sky.frozen = Which::only(resource));
+        bench.proxy.order(Some(resource), End::Deaf);
         disturb(&bench, trio).await?;
-        tokio::time::sleep(Duration::from_secs(35)).await;
-        bench.proxy.sky(|sky| sky.frozen = Which::None);
-        judge(&bench, trio, &before).await.with_context(|| format!("the watch of {resource} was frozen"))?;
+        judge(&bench, trio, &before).await.with_context(|| format!("the watch of {resource} is dead"))?;
         remove(&bench, &names).await?;
     }
     bench.ensure_alive().await
@@ -149,6 +148,36 @@ pub(super) async fn api_server_restart(setting: Setting) -> Result<()> {
 
 pub(super) async fn controller_manager_restart(setting: Setting) -> Result<()> {
     restart(setting, "kube-controller-manager").await
+}
+
+/// While the operator is away etcd forgets what it has seen, and the API server begins anew: each watch meets a real 410.
+pub(super) async fn compaction(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    let from = bench.proxy.journal().len();
+    bench.proxy.sky(|sky| sky.partition = true);
+    for number in 0..20 {
+        let mark = json!({"metadata": {"annotations": {"example.com/mark": number.to_string()}}});
+        bench.admin.patch(a_namespace("default"), mark).await?;
+    }
+    compact(setting.cluster.etcd_port()).await?;
+    setting.cluster.stop_component("kube-apiserver")?;
+    setting.cluster.start_component("kube-apiserver")?;
+    bench.proxy.sky(|sky| sky.partition = false);
+    bench.until_ready(200).await?;
+    lists_again(&bench, from).await?;
+    still_works(&setting, &bench).await
+}
+
+/// Everything before the present revision goes.
+pub async fn compact(etcd_port: u16) -> Result<()> {
+    let (status, answer) = crate::http::post(etcd_port, "/v3/kv/range", r#"{"key":"AA=="}"#).await?;
+    ensure!(status == 200, "etcd says {status}: {answer}");
+    let answer: serde_json::Value = serde_json::from_str(&answer)?;
+    let revision = answer["header"]["revision"].as_str().context("etcd told no revision")?;
+    let body = json!({"revision": revision, "physical": true}).to_string();
+    let (status, answer) = crate::http::post(etcd_port, "/v3/kv/compaction", &body).await?;
+    ensure!(status == 200, "etcd did not compact: {status}: {answer}");
+    Ok(())
 }
 
 async fn restart(setting: Setting, component: &str) -> Result<()> {
