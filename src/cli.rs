@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     api::{duration::parse_duration, names},
@@ -63,7 +63,8 @@ pub struct RunArgs {
     pub workers: u16,
 
     /// Work only while holding the Lease developerspace-operator in the operator's namespace, so that a second replica can stand by
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub leader_elect: bool,
 
     /// Where /healthz, /livez and /readyz are served
@@ -88,7 +89,8 @@ pub struct RunArgs {
 #[command(after_help = "Exit status: 0 done, 1 some deletion failed, 2 usage, 3 refused by the deletion limit (nothing was deleted).")]
 pub struct GcArgs {
     /// Say what would be done and do nothing
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub dry_run: bool,
 
     /// Do nothing at all if more namespaces than this were to be deleted: a number, or a percentage of all live spaces, which never
@@ -98,7 +100,8 @@ pub struct GcArgs {
 
     /// Also collect plain namespaces annotated with developerspace.dev/ttl or developerspace.dev/expires-at. Needs an account that may
     /// delete them; the operator's own is not meant to
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub include_annotated: bool,
 
     /// With --include-annotated: also read the annotations of these tools

@@ -47,12 +47,16 @@ fn for_each_schema(crd: &mut CustomResourceDefinition, mut act: impl FnMut(&mut 
     }
 }
 
+/// A time with nine digits of a second and an offset has 35 characters.
+const LONGEST_TIME: i64 = 64;
+
 /// Gives every string and list that still lacks one a maximum: embedded Kubernetes types bring none.
 fn bound(schema: &mut JSONSchemaProps) {
     match schema.type_.as_deref() {
         Some("string") if schema.max_length.is_none() && schema.enum_.is_none() && schema.format.is_none() => {
             schema.max_length = Some(32_768);
         }
+        Some("string") if schema.max_length.is_none() && schema.format.is_some() => schema.max_length = Some(LONGEST_TIME),
         Some("array") if schema.max_items.is_none() => schema.max_items = Some(64),
         _ => {}
     }

@@ -130,6 +130,7 @@ pub struct DeveloperSpaceSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.kind == 'ServiceAccount' ? has(self.__namespace__) : !has(self.__namespace__)").message("a ServiceAccount needs its namespace; a User or a Group has none"))]
 #[x_kube(validation = Rule::new("!self.name.startsWith('system:')").message("names that begin with system: belong to Kubernetes; name a person or a group of your identity provider, or use kind ServiceAccount with name and namespace"))]
+#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')").message("a ServiceAccount's name has lower-case letters, digits, dashes and dots only"))]
 pub struct Subject {
     /// User, Group or ServiceAccount.
     pub kind: SubjectKind,
@@ -151,6 +152,7 @@ pub struct Subject {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.kind == 'ServiceAccount' ? has(self.__namespace__) : !has(self.__namespace__)").message("a ServiceAccount needs its namespace; a User or a Group has none"))]
 #[x_kube(validation = Rule::new("!self.name.startsWith('system:')").message("names that begin with system: belong to Kubernetes; name a person or a group of your identity provider, or use kind ServiceAccount with name and namespace"))]
+#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')").message("a ServiceAccount's name has lower-case letters, digits, dashes and dots only"))]
 pub struct Member {
     /// User, Group or ServiceAccount.
     pub kind: SubjectKind,
@@ -207,7 +209,7 @@ pub struct Contact {
     /// A page about the team or the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new(r"self.matches('^https?://[^\\s\\p{Cc}\\p{Cf}]+$')").message("write a web address, for example https://wiki.example.com/payments"))]
+    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]') && (!self.matches('^ *[A-Za-z][-+.A-Za-z0-9]*:') || self.matches('^[Hh][Tt][Tt][Pp][Ss]?://'))").message("write a web address, for example https://wiki.example.com/payments"))]
     pub url: Option<String>,
 
     /// Where the cost goes. Where it is a valid label value it becomes the label developerspace.dev/cost-center of the namespace.

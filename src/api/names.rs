@@ -69,6 +69,11 @@ pub const OWNER_BINDING: &str = "developerspace-owner";
 /// Prefix of the names of all `RoleBindings` of ours.
 pub const BINDING_PREFIX: &str = "developerspace-";
 
+/// Whether only we write that label or annotation. What administrators write under our prefix on a namespace is not.
+pub fn is_reserved(key: &str) -> bool {
+    key.starts_with(PREFIX) && !matches!(key, ANNOTATION_ADOPT | ANNOTATION_TTL)
+}
+
 /// The selector by which children are watched.
 pub fn managed_selector() -> String {
     format!("{LABEL_MANAGED_BY}={OPERATOR}")

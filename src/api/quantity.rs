@@ -29,6 +29,12 @@ impl Value {
         self.0 % NANO == 0
     }
 
+    /// Compares this many times `small` with `large`; `None` beyond what can be counted.
+    pub fn times_compares(self, small: Self, large: Self) -> Option<Ordering> {
+        let (times, small, large) = (self.to_milli(), small.to_milli(), large.to_milli());
+        Some(times.checked_mul(small)?.cmp(&large.checked_mul(1_000)?))
+    }
+
     /// The value rounded up to thousandths: the precision in which the server compares quotas.
     #[must_use]
     pub fn to_milli(self) -> i128 {

@@ -166,7 +166,6 @@ pub enum LimitType {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!self.enforced || self.isolation == 'Namespace'").message("enforced: true needs isolation: Namespace"))]
-#[x_kube(validation = Rule::new("!has(self.allowFromNamespaces) || self.allowFromNamespaces.size() == 0 || self.isolation == 'Namespace'").message("allowFromNamespaces needs isolation: Namespace; with None everything is allowed already"))]
 pub struct Network {
     /// Namespace: pods accept traffic from their own namespace and from allowFromNamespaces only. None: from everywhere.
     #[serde(default)]
@@ -174,7 +173,7 @@ pub struct Network {
     /// True: a space's owner cannot open it with a NetworkPolicy of their own (needs the policies in config/policy).
     #[serde(default)]
     pub enforced: bool,
-    /// Namespaces whose pods may reach the space, by label; usually that of the ingress controller. At most 32.
+    /// Namespaces whose pods may reach the space, by label; usually that of the ingress controller. At most 32. Says nothing with isolation: None.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::selectors")]
     pub allow_from_namespaces: Vec<LabelSelector>,

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use crate::{
     api::{
         DeveloperSpace,
-        conditions::{self, Reason, types},
+        conditions::{Reason, types},
     },
     desired::{
         owner_limit::{Claim, is_within},
@@ -54,8 +54,8 @@ impl Admissions {
 
     /// Registers a space that has its namespace since before this process began, so that it counts before it is looked at again.
     pub fn recall(&self, space: &DeveloperSpace, class_name: &str) {
-        let unwritten = space.status.as_ref().is_none_or(|status| status.observed_generation == Some(-1));
-        if is_live(space) && (unwritten || stands_as_admitted(space, class_name)) {
+        let had = space.status.as_ref().and_then(|status| status.class_name.as_deref());
+        if is_live(space) && !was_refused(space) && had.is_none_or(|had| had == class_name) {
             let claim = Claim { uid: space.uid().unwrap_or_default(), name: space.name_any(), created: created(space), admitted: true };
             self.lock().register((space.spec.owner.to_string(), class_name.to_owned()), claim);
         }
@@ -114,10 +114,14 @@ pub fn is_live(space: &DeveloperSpace) -> bool {
 /// Whether its status says that the space was let in under that class and its present owner.
 fn stands_as_admitted(space: &DeveloperSpace, class_name: &str) -> bool {
     let Some(status) = &space.status else { return false };
-    let refused =
-        conditions::find(&status.conditions, types::READY).is_some_and(|ready| ready.reason == Reason::OwnerLimitExceeded.as_str());
     let current = status.observed_generation == space.metadata.generation && status.class_name.as_deref() == Some(class_name);
-    status.namespace.is_some() && current && !refused
+    status.namespace.is_some() && current && !was_refused(space)
+}
+
+/// Whether its status says that there was no place for it.
+fn was_refused(space: &DeveloperSpace) -> bool {
+    let conditions = space.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|condition| condition.type_ == types::READY && condition.reason == Reason::OwnerLimitExceeded.as_str())
 }
 
 #[cfg(test)]
@@ -157,6 +161,24 @@ mod tests {
         assert!(admit("a", "alice").0 && admit("b", "bob").0 && !admit("c", "bob").0);
         assert_eq!(admit("b", "alice"), (false, vec!["space-c".to_owned()]), "the place that it leaves is free");
         assert!(admit("c", "bob").0);
+    }
+
+    #[test]
+    fn who_was_in_before_a_restart_is_in_though_edited_meanwhile() {
+        let admissions = Admissions::default();
+        let with = |uid: &str, generation: i64, reason: &str| {
+            let mut space = space(uid, "alice");
+            space.metadata.generation = Some(generation);
+            let status = json!({"observedGeneration": 1, "className": "standard", "namespace": {"name": space.name_any(), "uid": "n"},
+                "conditions": [{"type": "Ready", "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2026-11-24T09:00:00Z"}]});
+            space.status = serde_json::from_value(status).unwrap();
+            space
+        };
+        let (edited, refused) = (with("b", 2, "Provisioned"), with("a", 1, "OwnerLimitExceeded"));
+        admissions.recall(&edited, "standard");
+        admissions.recall(&refused, "standard");
+        assert!(!admissions.admit(&refused, "standard", Some(1)).0, "looked at first, it pushes nobody out");
+        assert!(admissions.admit(&edited, "standard", Some(1)).0);
     }
 
     #[test]

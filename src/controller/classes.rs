@@ -20,6 +20,7 @@ use crate::{
     api::{
         SpaceClass,
         conditions::{self, Wanted, types},
+        names,
     },
     desired::class::{check, cluster_roles},
 };
@@ -95,7 +96,7 @@ async fn judge(ctx: &Context, class: &SpaceClass) -> Result<bool, Error> {
     if verdict == ClassVerdict::Accepted {
         return Ok(false);
     }
-    let (accepted, reason, message) = match check(&class.spec) {
+    let (accepted, reason, message) = match check_name(&class.name_any()).and_then(|()| check(&class.spec)) {
         Err(problem) => (false, reasons::INVALID_SPEC, problem),
         Ok(()) => match unbindable(&ctx.client, class).await? {
             None => (true, reasons::VALID, "spaces may use this class".to_owned()),
@@ -108,6 +109,14 @@ async fn judge(ctx: &Context, class: &SpaceClass) -> Result<bool, Error> {
         write(ctx, class, Wanted { type_: types::ACCEPTED, status: accepted, reason: reason.to_owned(), message }).await?;
     }
     Ok(reason == reasons::ROLE_NOT_BINDABLE)
+}
+
+/// The class's name stands in a label of every namespace of it.
+fn check_name(name: &str) -> Result<(), String> {
+    if names::is_label_value(name) {
+        return Ok(());
+    }
+    Err(format!("the name has {} characters, and a label that carries it takes 63: make the class anew under a shorter name", name.len()))
 }
 
 fn unbindable_message(role: &str) -> String {
@@ -152,4 +161,15 @@ async fn write(ctx: &Context, class: &SpaceClass, wanted: Wanted) -> Result<(), 
     let classes: Api<SpaceClass> = Api::all(ctx.client.clone());
     let answer = classes.patch_status(&name, &patch_params(), &Patch::Merge(patch)).await;
     answer.map(|_| ()).map_err(Error::api(format!("write the status of SpaceClass {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_label_can_carry_is_refused() {
+        assert_eq!(check_name(&"a".repeat(63)), Ok(()));
+        assert!(check_name(&"a".repeat(64)).unwrap_err().contains("64 characters"));
+    }
 }

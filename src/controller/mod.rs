@@ -40,7 +40,7 @@ use self::{
     watch::{Guarded, Relist},
 };
 use crate::{
-    api::DeveloperSpace,
+    api::{DeveloperSpace, names},
     desired::namespace::{Ownership, ownership},
 };
 
@@ -96,12 +96,11 @@ pub async fn run(
     }
 }
 
-/// The spaces that the word of `class` concerns: those that name it or have it, and those that wait for a default.
+/// The spaces that the word of `class` concerns: those that name it, and those that name none, since it may be or become the default.
 fn spaces_of(spaces: &reflector::Store<Guarded>, class: &str) -> Vec<ObjectRef<Guarded>> {
     let concerned = |guarded: &Guarded| {
         let DeserializeGuard(Ok(space)) = guarded else { return false };
-        let had = space.status.as_ref().and_then(|status| status.class_name.as_deref());
-        space.spec.class_name.as_deref().or(had).is_none_or(|name| name == class)
+        space.spec.class_name.as_deref().is_none_or(|name| name == class)
     };
     spaces.state_filter(|space| concerned(space)).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
 }
@@ -119,7 +118,11 @@ async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Guarded>) {
 }
 
 fn recall_one(ctx: &Context, space: &DeveloperSpace) {
-    let holds = ctx.store.namespace(&space.name_any()).is_some_and(|namespace| ownership(space, &namespace) == Ownership::Ours);
+    let owner = space.spec.owner.to_string();
+    let holds = ctx.store.namespace(&space.name_any()).is_some_and(|namespace| {
+        // Whoever took it over since has to be let in first.
+        ownership(space, &namespace) == Ownership::Ours && namespace.metadata.says(names::ANNOTATION_OWNER, &owner)
+    });
     if let Some(class) = class_name(space, &ctx.store).filter(|_| holds) {
         ctx.admissions.recall(space, &class);
     }

@@ -74,10 +74,10 @@ impl Observed {
     }
 }
 
-/// The class that a space names; else the one that it has had; else the default.
+/// The class that a space names; else the default; else, while there is none, the one that it has had.
 pub fn class_name(space: &DeveloperSpace, store: &Store) -> Option<String> {
     let had = || space.status.as_ref().and_then(|status| status.class_name.clone());
-    space.spec.class_name.clone().or_else(had).or_else(|| store.default_class())
+    space.spec.class_name.clone().or_else(|| store.default_class()).or_else(had)
 }
 
 /// What stands in a class's status.
@@ -91,5 +91,33 @@ pub fn class_verdict(class: &SpaceClass) -> ClassVerdict {
             _ => ClassVerdict::Refused(accepted.reason.clone(), accepted.message.clone()),
         },
         _ => ClassVerdict::Pending,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::names::ANNOTATION_DEFAULT_CLASS;
+
+    fn object<T: serde::de::DeserializeOwned>(kind: &str, metadata: &Value, spec: &Value, status: &Value) -> T {
+        let object =
+            json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec, "status": status});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn who_names_no_class_has_the_default_whatever_it_had_before() {
+        let store = Store::default();
+        let space = |class: Option<&str>| -> DeveloperSpace {
+            let spec = json!({"owner": {"kind": "User", "name": "alice@example.com"}, "className": class});
+            object("DeveloperSpace", &json!({"name": "alice-payments"}), &spec, &json!({"className": "small", "conditions": []}))
+        };
+        assert_eq!(class_name(&space(None), &store).as_deref(), Some("small"), "without a default it keeps what it has");
+        let metadata = json!({"name": "standard", "annotations": {(ANNOTATION_DEFAULT_CLASS): "true"}});
+        store.put_class(object("SpaceClass", &metadata, &json!({}), &json!({})));
+        assert_eq!(class_name(&space(None), &store).as_deref(), Some("standard"));
+        assert_eq!(class_name(&space(Some("large")), &store).as_deref(), Some("large"));
     }
 }

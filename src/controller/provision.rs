@@ -68,8 +68,10 @@ pub async fn provision(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             let patch = json!({"metadata": {"uid": seen.uid, "annotations": {(names::ANNOTATION_ADOPT): null}}});
             (patch_namespace(ctx, &name, patch).await?, None)
         }
-        Some(seen) if !seen.metadata.matches(&metadata) => (repair_namespace(ctx, &name, seen, &metadata).await?, None),
-        Some(seen) => (seen.clone(), None),
+        Some(seen) if !seen.metadata.matches(&metadata) => {
+            (repair_namespace(ctx, &name, seen, &metadata).await?, lost_namespace(&space, seen))
+        }
+        Some(seen) => (seen.clone(), lost_namespace(&space, seen)),
     };
     let changes = diff(&children, &ctx.store.children(&name));
     apply::children(ctx, &name, changes).await?;
@@ -103,7 +105,7 @@ pub fn because(blocked: &str) -> String {
 }
 
 /// A namespace of ours that vanished was made anew.
-fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<Note> {
+pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<Note> {
     let recorded = space.status.as_ref()?.namespace.as_ref()?;
     (recorded.uid != made.uid).then(|| Note {
         warning: true,

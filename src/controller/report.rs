@@ -87,14 +87,17 @@ pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Er
     if conditions.iter().any(says) {
         return Ok(());
     }
-    let condition = |type_, status| {
+    let now = Value::from(crate::api::time::rfc3339(ctx.clock.now()));
+    let condition = |(type_, status): (&str, &str)| {
+        let same = conditions.iter().find(|old| old["type"] == type_ && old["status"] == status);
         json!({
             "type": type_, "status": status, "reason": Reason::InvalidSpec.as_str(), "message": message,
-            "observedGeneration": live.metadata.generation, "lastTransitionTime": crate::api::time::rfc3339(ctx.clock.now()),
+            "observedGeneration": live.metadata.generation, "lastTransitionTime": same.map_or(&now, |old| &old["lastTransitionTime"]),
         })
     };
-    let kept = conditions.into_iter().filter(|condition| condition["type"] != types::READY && condition["type"] != types::STALLED);
-    let conditions: Vec<Value> = kept.chain([condition(types::READY, "False"), condition(types::STALLED, "True")]).collect();
+    let told = [(types::READY, "False"), (types::RECONCILING, "False"), (types::STALLED, "True")];
+    let kept = conditions.iter().filter(|condition| told.iter().all(|(type_, _)| condition["type"] != *type_)).cloned();
+    let conditions: Vec<Value> = kept.chain(told.map(condition)).collect();
     let patch = json!({
         "metadata": {"resourceVersion": live.metadata.resource_version},
         "status": {"observedGeneration": live.metadata.generation, "conditions": conditions},

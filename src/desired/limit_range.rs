@@ -22,6 +22,8 @@ type List = BTreeMap<String, Quantity>;
 /// Defaults where the quota limits a resource and nobody gave any: (resource, request, limit).
 const FALLBACK: [(&str, &str, &str); 2] = [("cpu", "100m", "500m"), ("memory", "128Mi", "512Mi")];
 
+const HUGE_PAGES: &str = "hugepages-";
+
 /// The limits of a namespace; none without items.
 pub(super) fn build(items: &[LimitRangeItem], labels: &BTreeMap<String, String>) -> Option<LimitRange> {
     (!items.is_empty()).then(|| LimitRange {
@@ -66,7 +68,9 @@ pub fn complete(items: &[LimitRangeItem], hard: &Hard) -> Result<Vec<LimitRangeI
     items.iter().try_for_each(check)?;
     items.iter_mut().filter(|item| item.type_ == LimitType::Container).for_each(default_as_the_server_does);
     items.iter().try_for_each(check)?;
-    items.iter().filter(|item| item.type_ == LimitType::Container).try_for_each(|item| check_admission(item, hard))?;
+    let container = items.iter().find(|item| item.type_ == LimitType::Container);
+    container.into_iter().try_for_each(|item| check_admission(item, hard))?;
+    items.iter().filter(|item| item.type_ != LimitType::PersistentVolumeClaim).try_for_each(|item| check_plain_pod(item, container))?;
     Ok(items)
 }
 
@@ -98,6 +102,13 @@ fn fill_in(items: &mut Vec<LimitRangeItem>, hard: &Hard) {
                 item.default.insert(resource.into(), cap);
             }
             if wants_request && !request_given && !limit_given {
+                if item.max_limit_request_ratio.contains_key(resource)
+                    && let Some(limit) = item.default.get(resource)
+                {
+                    // The one request that no ratio refuses.
+                    item.default_request.insert(resource.into(), limit.clone());
+                    continue;
+                }
                 let ceiling = [quota_of(hard, "requests", resource), item.default.get(resource)];
                 let fitting = at_least(request.into(), item.min.get(resource).into_iter());
                 item.default_request.insert(resource.into(), at_most(fitting, ceiling.into_iter().flatten()));
@@ -149,7 +160,8 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
         if *field == "maxLimitRequestRatio" && value.compare(&"1".into()) == Some(Ordering::Less) {
             return Err(format!("limitRange {name} {field} {key}: {} is below 1", value.0));
         }
-        if !names::is_qualified_key(key) {
+        let is_of_pods = *type_ != LimitType::PersistentVolumeClaim;
+        if !names::is_qualified_key(key) || (is_of_pods && !key.contains('/') && !is_compute(key)) {
             return Err(format!("limitRange {name} {field}: {key:?} is not the name of a resource, for example cpu or memory"));
         }
     }
@@ -168,6 +180,81 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
             {
                 return Err(format!("limitRange {name} {key}: {low_field} {} is above {high_field} {}", value.0, ceiling.0));
             }
+        }
+    }
+    for (key, ratio) in max_limit_request_ratio {
+        if let (Some(low), Some(high)) = (min.get(key), max.get(key))
+            && times(ratio, low, high) == Ordering::Greater
+        {
+            return Err(format!("limitRange {name} {key}: maxLimitRequestRatio {} is above max over min, {} / {}", ratio.0, high.0, low.0));
+        }
+    }
+    for (key, limit) in default {
+        let differs = default_request.get(key).is_some_and(|request| request.compare(limit) != Some(Ordering::Equal));
+        if differs && !may_overcommit(key) {
+            return Err(format!("limitRange {name} {key}: default and defaultRequest must be equal, since it cannot be overcommitted"));
+        }
+    }
+    Ok(())
+}
+
+/// `IsStandardContainerResourceName` of `k8s.io/kubernetes/pkg/apis/core/helper`.
+fn is_compute(key: &str) -> bool {
+    matches!(key, "cpu" | "memory" | "ephemeral-storage") || key.starts_with(HUGE_PAGES)
+}
+
+/// `IsOvercommitAllowed` of the same.
+fn may_overcommit(key: &str) -> bool {
+    (!key.contains('/') || key.contains("kubernetes.io/")) && !key.starts_with(HUGE_PAGES)
+}
+
+/// Compares that many times `small` with `large`; equal where that cannot be told, since the server will tell.
+fn times(ratio: &Quantity, small: &Quantity, large: &Quantity) -> Ordering {
+    let values = ratio.value().zip(small.value()).zip(large.value());
+    values.and_then(|((ratio, small), large)| ratio.times_compares(small, large)).unwrap_or(Ordering::Equal)
+}
+
+/// A pod of one container that names nothing must fit: it has what the defaults of containers say, and nothing else.
+fn check_plain_pod(item: &LimitRangeItem, container: Option<&LimitRangeItem>) -> Result<(), String> {
+    let LimitRangeItem { type_, default: _, default_request: _, max, min, max_limit_request_ratio } = item;
+    let name = type_name(*type_);
+    let limit = |key: &String| container.and_then(|container| container.default.get(key));
+    let request = |key: &String| container.and_then(|container| container.default_request.get(key));
+    let refuse = |field: &str, key: &str, bound: &Quantity, needs: &str| {
+        let bound = &bound.0;
+        Err(format!(
+            "limitRange {name} {field} {key}: {bound}, but {needs}, so no plain pod would be admitted: change the one or the other"
+        ))
+    };
+    for (key, bound) in max {
+        match limit(key) {
+            None => return refuse("max", key, bound, "there is no default of it for type Container"),
+            Some(limit) if limit.compare(bound) == Some(Ordering::Greater) => {
+                return refuse("max", key, bound, &format!("the default for type Container is {}", limit.0));
+            }
+            Some(_) => {}
+        }
+    }
+    for (key, bound) in min {
+        match request(key) {
+            None => return refuse("min", key, bound, "there is no defaultRequest of it for type Container"),
+            Some(request) if request.compare(bound) == Some(Ordering::Less) => {
+                return refuse("min", key, bound, &format!("the defaultRequest for type Container is {}", request.0));
+            }
+            Some(_) => {}
+        }
+    }
+    for (key, ratio) in max_limit_request_ratio {
+        let (Some(limit), Some(request)) = (limit(key), request(key)) else {
+            return refuse("maxLimitRequestRatio", key, ratio, "type Container lacks a default or a defaultRequest of it");
+        };
+        if times(ratio, request, limit) == Ordering::Less {
+            return refuse(
+                "maxLimitRequestRatio",
+                key,
+                ratio,
+                &format!("the default for type Container is {} over {}", limit.0, request.0),
+            );
         }
     }
     Ok(())
@@ -227,6 +314,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_filled_in_keeps_the_ratio() {
+        let given = item(json!({"type": "Container", "maxLimitRequestRatio": {"cpu": "2"}}));
+        let expected = item(
+            json!({"type": "Container", "maxLimitRequestRatio": {"cpu": "2"}, "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "500m"}}),
+        );
+        assert_eq!(complete(&[given], &hard(json!({"requests.cpu": "4", "limits.cpu": "4"}))), Ok(vec![expected]));
+    }
+
+    #[test]
     fn the_server_would_default_nothing_more() {
         let given = item(json!({"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "64Mi"}}));
         let expected = item(
@@ -253,6 +349,29 @@ mod tests {
             (json!([{"type": "Pod"}, {"type": "Pod"}]), json!({}), "two items of type Pod"),
             (json!([{"type": "PersistentVolumeClaim", "max": {"cpu": "1"}}]), json!({}), "needs min or max of storage"),
             (json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "0.5"}}]), json!({}), "below 1"),
+            (json!([{"type": "Container", "max": {"pods": "3"}}]), json!({}), "not the name of a resource"),
+            (
+                json!([{"type": "Container", "min": {"cpu": "1"}, "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "3"}}]),
+                json!({}),
+                "above max over min",
+            ),
+            (
+                json!([{"type": "Container", "default": {"example.com/gpu": "2"}, "defaultRequest": {"example.com/gpu": "1"}}]),
+                json!({}),
+                "must be equal",
+            ),
+            (
+                json!([{"type": "Container", "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "100m"}, "maxLimitRequestRatio": {"cpu": "2"}}]),
+                json!({}),
+                "500m over 100m",
+            ),
+            (json!([{"type": "Pod", "max": {"cpu": "100m"}}]), json!({"limits.cpu": "4"}), "the default for type Container is 500m"),
+            (
+                json!([{"type": "Pod", "min": {"memory": "1Gi"}}]),
+                json!({"requests.memory": "4Gi"}),
+                "the defaultRequest for type Container is 128Mi",
+            ),
+            (json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "2"}}]), json!({}), "lacks a default"),
         ] {
             let items: Vec<LimitRangeItem> = serde_json::from_value(items).unwrap();
             let error = complete(&items, &hard(quota)).unwrap_err();

@@ -53,6 +53,12 @@ impl SeenMetadata {
         Self(labels.chain(annotations).collect())
     }
 
+    /// Whether that annotation has that value.
+    pub fn says(&self, annotation: &str, value: &str) -> bool {
+        let (key, value) = (hash(&(Which::Annotations, annotation)), hash(&value));
+        self.0.iter().any(|entry| entry.key == key && entry.value == value)
+    }
+
     /// Whether all that is wanted is there, and nothing of ours that is not wanted.
     pub fn matches(&self, wanted: &Metadata) -> bool {
         let wanted: BTreeMap<u64, u64> = wanted.entries().map(|(which, key, value)| (hash(&(which, key)), hash(value))).collect();
@@ -104,8 +110,12 @@ impl<'a> Owned<'a> {
         Self(ours.filter_map(|entry| entry.fields_v1.as_ref()).filter_map(|fields| fields.0.get("f:metadata")).collect())
     }
 
+    /// A key of our prefix is ours whoever wrote it: what is forged under our name must not be believed.
     /// The API server's own label counts as written by whoever made the namespace; it is not ours to want or to remove.
     fn has(&self, which: Which, key: &str) -> bool {
+        if names::is_reserved(key) {
+            return true;
+        }
         if key == names::LABEL_NAMESPACE_NAME {
             return false;
         }
@@ -148,6 +158,22 @@ mod tests {
         let mut clean = seen();
         clean.labels.as_mut().unwrap().remove("tier");
         assert!(SeenMetadata::of(&clean).matches(&wanted()));
+        assert!(SeenMetadata::of(&clean).says("mail", "p@example.com") && !SeenMetadata::of(&clean).says("mail", "q@example.com"));
+    }
+
+    #[test]
+    fn what_is_forged_under_our_prefix_goes_and_what_administrators_write_there_stays() {
+        let mut object = live(json!({
+            "uid": "u1", "annotations": {"developerspace.dev/expires-at": "2020-01-01T00:00:00Z", "developerspace.dev/adopt": "x"},
+            "labels": {"developerspace.dev/cost-center": "theirs"},
+        }));
+        assert!(!SeenMetadata::of(&object).matches(&Metadata::default()));
+        let gone = json!({"developerspace.dev/expires-at": null});
+        let patch = json!({"metadata": {"uid": "u1", "labels": {"developerspace.dev/cost-center": null}, "annotations": gone}});
+        assert_eq!(Metadata::default().patch(&object), patch);
+        object.labels = None;
+        object.annotations.as_mut().unwrap().remove("developerspace.dev/expires-at");
+        assert!(SeenMetadata::of(&object).matches(&Metadata::default()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) fn build(network: &Network, labels: &BTreeMap<String, String>) -> Opt
     let itself = NetworkPolicyPeer { pod_selector: Some(LabelSelector::default()), ..NetworkPolicyPeer::default() };
     let others = allow_from_namespaces
         .iter()
-        .map(|selector| NetworkPolicyPeer { namespace_selector: Some(selector.clone()), ..NetworkPolicyPeer::default() });
+        .map(|selector| NetworkPolicyPeer { namespace_selector: Some(as_stored(selector)), ..NetworkPolicyPeer::default() });
     match isolation {
         Isolation::None => None,
         Isolation::Namespace => Some(NetworkPolicy {
@@ -30,6 +30,18 @@ pub(super) fn build(network: &Network, labels: &BTreeMap<String, String>) -> Opt
             }),
         }),
     }
+}
+
+/// Without the empty maps and lists that the API server does not keep, so that what is stored equals what was sent.
+fn as_stored(selector: &LabelSelector) -> LabelSelector {
+    let LabelSelector { match_labels, match_expressions } = selector.clone();
+    let expressions = match_expressions.filter(|expressions| !expressions.is_empty()).map(|mut expressions| {
+        for expression in &mut expressions {
+            expression.values = expression.values.take().filter(|values| !values.is_empty());
+        }
+        expressions
+    });
+    LabelSelector { match_labels: match_labels.filter(|labels| !labels.is_empty()), match_expressions: expressions }
 }
 
 /// What the API server asks of label selectors; the error is a sentence for the administrator.
@@ -66,4 +78,25 @@ pub fn check(network: &Network) -> Result<(), String> {
 /// (content, identity) for comparison.
 pub(super) fn comparable(network: &NetworkPolicy) -> (Value, Value) {
     (json!(network.spec), Value::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_what_is_stored() {
+        let selector = |json: Value| serde_json::from_value::<LabelSelector>(json).unwrap();
+        for (given, stored) in [
+            (json!({"matchLabels": {}}), json!({})),
+            (json!({"matchExpressions": []}), json!({})),
+            (
+                json!({"matchExpressions": [{"key": "tier", "operator": "Exists", "values": []}]}),
+                json!({"matchExpressions": [{"key": "tier", "operator": "Exists"}]}),
+            ),
+            (json!({"matchLabels": {"tier": "web"}}), json!({"matchLabels": {"tier": "web"}})),
+        ] {
+            assert_eq!(json!(as_stored(&selector(given))), stored);
+        }
+    }
 }

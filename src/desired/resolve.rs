@@ -39,8 +39,12 @@ pub fn resolve(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec)
     check_keys(space, class.metadata.as_ref())?;
     let roles = role_bindings::roles(&space.spec, class)?;
     let quota = quota::merge(class.quota.as_ref(), &space.spec.quota)?;
-    let items = if space.spec.limit_range.is_empty() { &class.limit_range } else { &space.spec.limit_range };
-    let limits = complete(items, &quota).map_err(|problem| invalid(format!("spec.{problem}")))?;
+    let limits = if space.spec.limit_range.is_empty() {
+        let told = |problem| format!("SpaceClass {class_name}, {problem} (or set spec.limitRange)");
+        complete(&class.limit_range, &quota).map_err(|problem| invalid(told(problem)))?
+    } else {
+        complete(&space.spec.limit_range, &quota).map_err(|problem| invalid(format!("spec.{problem}")))?
+    };
     Ok(Resolved {
         class_name: class_name.to_owned(),
         quota,

@@ -60,7 +60,11 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
         }
         _ => old.last_warning.clone(),
     };
-    let renewed = (outlook.anchor > created(space)).then_some(outlook.anchor);
+    // Times have whole seconds: one that comes within that of the creation is a renewal if the space was seen without it before.
+    let changed = old.observed_generation.is_some_and(|seen| seen > 0 && Some(seen) != space.metadata.generation);
+    let at_once = space.spec.renewed_at == Some(outlook.anchor) && (changed || old.last_renewed_at == Some(outlook.anchor));
+    let renews = outlook.anchor > created(space) || at_once;
+    let renewed = renews.then_some(outlook.anchor);
     let was_sealed = is_sealed(space);
     let is_new_renewal = !was_sealed && renewed.is_some_and(|at| old.last_renewed_at.is_none_or(|before| at > before));
     let generation = space.metadata.generation;
@@ -223,6 +227,24 @@ mod tests {
         assert_eq!(first, second);
         assert_eq!(second.ready_at, Some(at("2026-11-24T09:00:01Z")));
         assert_eq!(notes(&first, &second), []);
+    }
+
+    #[test]
+    fn a_renewal_in_the_second_of_the_creation_counts_once_and_one_that_was_there_from_the_beginning_does_not() {
+        let (mut space, outlook) = (space(), outlook(Stage::Calm));
+        let now = at("2026-11-24T09:00:01Z");
+        let tell = |space: &DeveloperSpace| next(&finding(space, &outlook, Verdict::new(Reason::Provisioned, "ready")), now);
+        space.spec.renewed_at = Some(outlook.anchor);
+        let first = tell(&space);
+        assert_eq!((first.renewals, first.last_renewed_at), (Some(0), None));
+        space.status = Some(first);
+        assert_eq!(tell(&space).renewals, Some(0));
+        space.metadata.generation = Some(4);
+        for _ in 0..2 {
+            let told = tell(&space);
+            assert_eq!((told.renewals, told.last_renewed_at), (Some(1), Some(outlook.anchor)));
+            space.status = Some(told);
+        }
     }
 
     #[test]

@@ -61,7 +61,13 @@ impl Rules {
         })
     }
 
-    /// The ttl of a space that names none, or names one that is not allowed.
+    /// The end of a space that asks for one that is not allowed: the latest that the class would allow, so that a mistake ends nothing
+    /// that would have lived. `maxLifetime` holds besides.
+    fn ceiling(&self) -> End {
+        self.max_ttl.map_or(End::Never, End::Ttl)
+    }
+
+    /// The ttl of a space that names none.
     fn fallback(&self) -> End {
         match self.default_ttl {
             Some(Ttl::After(span)) => End::Ttl(self.max_ttl.map_or(span, |max| max.min(span))),
@@ -118,18 +124,18 @@ fn end(space: &DeveloperSpace, rules: &Rules) -> (End, Option<String>) {
     if let Some(at) = space.spec.expires_at {
         let problem = (at <= created(space))
             .then(|| format!("spec.expiresAt {} was past when the space was created: choose a time to come", time::rfc3339(at)));
-        return (if problem.is_some() { rules.fallback() } else { End::At(at) }, problem);
+        return (if problem.is_some() { rules.ceiling() } else { End::At(at) }, problem);
     }
     let Some(text) = &space.spec.ttl else {
         return (rules.fallback(), None);
     };
     match text.parse::<Ttl>() {
-        Err(error) => (rules.fallback(), Some(format!("spec.ttl: {error}"))),
+        Err(error) => (rules.ceiling(), Some(format!("spec.ttl: {error}"))),
         Ok(Ttl::Never) if rules.allow_never => (End::Never, None),
         Ok(Ttl::Never) => {
             let ceiling = rules.max_ttl.map_or_else(String::new, |max| format!(" of at most {}", format_duration(max)));
             (
-                rules.fallback(),
+                rules.ceiling(),
                 Some(format!(
                     "spec.ttl: the class does not allow never: ask for a duration{ceiling}, or for a class with lifetime.allowNever"
                 )),
@@ -162,4 +168,33 @@ fn recorded_end(space: &DeveloperSpace, now: DateTime<Utc>) -> End {
 fn last_warning(space: &DeveloperSpace) -> Option<Given> {
     let warning = space.status.as_ref()?.last_warning.as_ref()?;
     Some(Given { at: warning.at, before: parse_duration(&warning.before).ok()?, expires_at: warning.expires_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn space(spec: &Value) -> DeveloperSpace {
+        let metadata = json!({"name": "alice-payments", "creationTimestamp": "2026-11-24T09:00:00Z"});
+        let mut object = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": metadata, "spec": spec});
+        object["spec"]["owner"] = json!({"kind": "User", "name": "alice@example.com"});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_allowed_ends_at_the_ceiling_and_not_before() {
+        let now = "2026-12-04T09:00:00Z".parse().unwrap();
+        let (week, month) = (TimeDelta::days(7), TimeDelta::days(30));
+        for max_ttl in [Some(month), None] {
+            let rules = Rules { default_ttl: Some(Ttl::After(week)), max_ttl, ..Rules::default() };
+            for spec in [json!({"ttl": "never"}), json!({"ttl": "soon"}), json!({"expiresAt": "2026-11-24T08:59:59Z"})] {
+                let space = space(&spec);
+                assert_eq!(term(&space, Some(&rules), now).end, max_ttl.map_or(End::Never, End::Ttl), "{spec} with {max_ttl:?}");
+                assert_eq!(refusal(&space, &rules, now).map(|refusal| refusal.reason), Some(Reason::InvalidSpec), "{spec}");
+            }
+            assert_eq!(term(&space(&json!({})), Some(&rules), now).end, End::Ttl(week), "who names none has the default");
+        }
+    }
 }

@@ -148,6 +148,18 @@ async fn a_namespace_that_somebody_deleted_is_made_again_and_that_is_told() {
 }
 
 #[tokio::test]
+async fn that_is_told_too_if_only_the_namespace_was_made_before_we_ended() {
+    let mut objects = everything();
+    let second = "uid-of-the-second-namespace";
+    objects.iter_mut().filter(|object| object["kind"] == "Namespace").for_each(|namespace| namespace["metadata"]["uid"] = json!(second));
+    let world = World::with(CALM, &objects);
+    let mut status = provisioned();
+    status["namespace"]["uid"] = json!(second);
+    let script = script![say(&converged(), &status), told("NamespaceRecreated"), event_inside("NamespaceRecreated", SPACE, second)];
+    world.reconcile(&converged(), script).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_store_behind_our_own_write_does_nothing() {
     let world = World::with(MADE, &[class()]);
     world.memory.wrote(SPACE, 101);

@@ -21,13 +21,13 @@ use super::safety::{Spaces, final_state, unsafe_writes};
 use crate::proxy::Times;
 
 /// How many cases are under way at once.
-const SIDE_BY_SIDE: usize = 160;
+const SIDE_BY_SIDE: usize = 200;
 /// How many of those that are over soon: more would only wait for each other.
 const BRIEF: usize = 48;
-/// How many may take a worker of the operator for half a minute; it has sixteen.
-const HANGING: usize = 10;
-/// How many may fail for a minute: each failure takes a worker for a moment.
-const FAILING: usize = 40;
+/// How many may hang; the operator has sixteen workers, and lets none be held for longer than a moment.
+const HANGING: usize = 40;
+/// How many may fail for a minute.
+const FAILING: usize = 80;
 /// What was under way when the last case converged (an Event, say) is let out.
 const SETTLE: Duration = Duration::from_secs(3);
 

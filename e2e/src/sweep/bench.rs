@@ -29,6 +29,7 @@ pub struct Bench {
     kubeconfig: PathBuf,
     args: Vec<String>,
     health_port: u16,
+    metrics_port: u16,
     log: PathBuf,
     /// When each space that ends by time is due, and when somebody asked for its deletion.
     moments: Mutex<HashMap<String, DateTime<Utc>>>,
@@ -67,6 +68,7 @@ impl Bench {
             kubeconfig: operator::write_kubeconfig(&cluster, name, Some(proxy.address())).await?,
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             health_port: ports::free()?,
+            metrics_port: ports::free()?,
             log: cluster.dir().join(format!("{name}.log")),
             moments: Mutex::default(),
             proxy,
@@ -82,7 +84,7 @@ impl Bench {
         let mut running = self.running.lock().await;
         if running.is_none() {
             let mut command = Command::new(binaries::operator()?);
-            command.arg("run").args(operator::run_arguments(self.health_port, ports::free()?)).args(&self.args);
+            command.arg("run").args(operator::run_arguments(self.health_port, self.metrics_port)).args(&self.args);
             command.env("KUBECONFIG", &self.kubeconfig);
             let process = Process::start("the operator", command, &self.log)?;
             self.proxy.set_pid(process.pid());
@@ -95,6 +97,12 @@ impl Bench {
     pub async fn start(&self) -> Result<()> {
         self.spawn().await?;
         self.until_ready(200).await
+    }
+
+    /// Starts it if it has ended, as a Deployment would.
+    pub async fn revive(&self) -> Result<()> {
+        self.ended().await?;
+        self.start().await
     }
 
     /// Waits until `/readyz` answers that.

@@ -47,5 +47,7 @@ pub async fn run_all(bench: &Bench, cases: &[Case], references: &References, qui
         outcomes = running => outcomes,
         error = keep(bench, &complaints) => return Err(error),
     };
+    // The last case may have ended it when all was done already; nothing could be said of the silence of one that does not run.
+    bench.revive().await?;
     judge(bench, cases, references, (outcomes, from), quiet).await
 }

@@ -23,6 +23,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Runs every case that is `wanted` and judges what is left. The controller of `bench` runs before, and not afterwards.
 pub async fn run_all(bench: &Bench, wanted: impl Fn(&Case) -> bool, quiet: Duration, progress: &Progress) -> Result<Vec<Outcome>> {
     let path = path::gc();
+    bench.revive().await?;
     reference::prepare(bench, "", &path).await?;
     bench.terminate().await?;
     let reference = tokio::select! {

@@ -22,7 +22,6 @@ mod keeper;
 mod run;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -33,11 +32,9 @@ use faults::Cost;
 pub use options::Options;
 use progress::Progress;
 use reference::{References, learn};
-use report::Outcome;
 pub use report::Report;
+use report::{Oracle, Outcome};
 use scenarios::Scenario;
-
-use crate::Cluster;
 
 /// Runs what `options` ask for. Violations are in the report and no error; an error means that the sweep could not run.
 pub async fn run(options: &Options) -> Result<Report> {
@@ -63,14 +60,15 @@ pub async fn run(options: &Options) -> Result<Report> {
     }
     let (crashing, others): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.kind.cost == Cost::Process);
     let sweep = Sweep { options, references: &references, done: &ids(&before.outcomes), progress: &progress };
-    let (side_by_side, in_turn, soaked) = tokio::try_join!(
+    let (side_by_side, in_turn, told, soaked) = tokio::try_join!(
         batch::run_all(&bench, &others, &references, options.quiet(), &progress),
-        sweep.in_turn(&crashing, &scenarios),
-        sweep.beside(soak.as_ref()),
+        sweep.in_turn(&crashing),
+        sweep.scenarios(&scenarios),
+        sweep.scenarios(soak.as_slice()),
     )?;
     bench.ensure_alive().await?;
     let mut report = Report { outcomes: before.outcomes, writes: writes(&references), ..Report::default() };
-    report.outcomes.extend(failed.into_iter().chain(side_by_side).chain(in_turn).chain(soaked));
+    report.outcomes.extend(failed.into_iter().chain(side_by_side).chain(in_turn).chain(told).chain(soaked));
     report.minutes = before.minutes + (begun.elapsed().as_secs_f64() / 6.0).round() / 10.0;
     report.commit = if before.commit.is_empty() || before.commit == commit { commit } else { format!("{}, then {commit}", before.commit) };
     report.day = day;
@@ -87,37 +85,40 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// On a cluster of their own, one after another: what ends the operator, `gc`, and the scenarios.
-    async fn in_turn(&self, crashing: &[Case], scenarios: &[Scenario]) -> Result<Vec<Outcome>> {
+    /// On a cluster of their own: what ends the operator, one after another, and then `gc`.
+    async fn in_turn(&self, crashing: &[Case]) -> Result<Vec<Outcome>> {
         let Self { options, references, done, progress } = self;
-        let cluster = bench::cluster().await?;
+        let sweeps = options.wants_path(path::gc().name);
+        if crashing.is_empty() && !sweeps {
+            return Ok(vec![]);
+        }
         // The same name every time, so that the lease of one that was killed is taken up at once.
-        let bench = Bench::new(cluster.clone(), "crash", &["--leader-elect", "--identity", "sweep"]).await?;
+        let bench = Bench::new(bench::cluster().await?, "crash", &["--leader-elect", "--identity", "sweep"]).await?;
         bench.start().await?;
         let mut outcomes = crash::run_all(&bench, crashing, references, options.quiet(), progress).await?;
-        if options.wants_path(path::gc().name) {
+        if sweeps {
             let wanted = |case: &Case| options.wants(case) && !done.contains(case.id().as_str());
-            outcomes.extend(gc::run_all(&bench, wanted, options.quiet(), progress).await?);
+            let swept = gc::run_all(&bench, wanted, options.quiet(), progress).await;
+            outcomes.extend(
+                swept.unwrap_or_else(|error| vec![Outcome::violated("gc/reference".to_owned(), Oracle::End, format!("{error:#}"))]),
+            );
         }
         bench.kill().await?;
-        for scenario in scenarios {
-            outcomes.push(self.scenario(&cluster, scenario).await);
-        }
         Ok(outcomes)
     }
 
-    /// What takes an hour, on a cluster of its own.
-    async fn beside(&self, soak: Option<&Scenario>) -> Result<Option<Outcome>> {
-        match soak {
-            Some(soak) => Ok(Some(self.scenario(&bench::cluster().await?, soak).await)),
-            None => Ok(None),
+    /// On a cluster of their own, one after another.
+    async fn scenarios(&self, scenarios: &[Scenario]) -> Result<Vec<Outcome>> {
+        if scenarios.is_empty() {
+            return Ok(vec![]);
         }
-    }
-
-    async fn scenario(&self, cluster: &Arc<Cluster>, scenario: &Scenario) -> Outcome {
-        let outcome = scenarios::run(cluster, scenario, self.options).await;
-        self.progress.note(&outcome);
-        outcome
+        let (cluster, mut outcomes) = (bench::cluster().await?, vec![]);
+        for scenario in scenarios {
+            let outcome = scenarios::run(&cluster, scenario, self.options).await;
+            self.progress.note(&outcome);
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
     }
 }
 

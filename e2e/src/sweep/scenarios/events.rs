@@ -18,7 +18,7 @@ use crate::sweep::dump::dump;
 use crate::sweep::path::{self, Act, Ends, Path};
 use crate::sweep::reference::{Reference, References, learn};
 
-/// The paths on which events are missed and doubled.
+/// The paths on which events are missed, doubled and overtaken in the bounded sweep; in the whole one it is all of them.
 const PATHS: [&str; 9] = [
     "create",
     "update-quota",
@@ -30,8 +30,11 @@ const PATHS: [&str; 9] = [
     "drift-labels-stripped",
     "drift-namespace-deleted",
 ];
-/// Which of the events of a watch about one space.
-const NTH: [u32; 3] = [1, 2, 3];
+/// Which of the events of a watch about one space; none has more than five.
+const NTH: [u32; 5] = [1, 2, 3, 4, 5];
+const NTH_BOUNDED: usize = 3;
+/// How many paths are gone at once, each many times.
+const PATHS_AT_ONCE: usize = 6;
 
 /// One run: a path, and the nth event of one resource about its space.
 struct Run {
@@ -41,17 +44,25 @@ struct Run {
     name: String,
 }
 
-/// A row of spaces that go all paths, and what an undisturbed run of each is like.
-async fn runs(setting: &Setting, bench: &Bench) -> Result<(Vec<Run>, References)> {
-    let paths: Vec<Path> = path::all().into_iter().filter(|path| PATHS.contains(&path.name)).collect();
-    let (references, failed) = learn(bench, &format!("{}-", setting.name.trim_start_matches("sweep-")), &paths).await;
+/// Rows of paths that are gone at once.
+fn rows(setting: &Setting) -> Vec<Vec<Path>> {
+    let paths: Vec<Path> = path::all().into_iter().filter(|path| !setting.bounded || PATHS.contains(&path.name)).collect();
+    paths.chunks(if setting.bounded { paths.len() } else { PATHS_AT_ONCE }).map(<[Path]>::to_vec).collect()
+}
+
+/// Spaces that go these paths, and what an undisturbed run of each is like.
+async fn runs(setting: &Setting, bench: &Bench, paths: &[Path]) -> Result<(Vec<Run>, References)> {
+    let prefix = setting.name.trim_start_matches("sweep-");
+    let (references, failed) = learn(bench, &format!("{prefix}-"), paths).await;
     ensure!(failed.is_empty(), "the undisturbed runs failed: {}", failed[0].detail);
-    let places = paths.iter().flat_map(|path| WATCHED.iter().flat_map(move |resource| NTH.iter().map(move |nth| (path, *resource, *nth))));
-    // Nobody edits a class on these paths.
-    let runs = places.filter(|(_, resource, _)| *resource != "spaceclasses").map(|(path, resource, nth)| {
-        let name = space_name(&format!("{}-{}-{resource}-{nth}", setting.name.trim_start_matches("sweep-"), path.name));
-        Run { path: path.clone(), resource, nth, name }
-    });
+    let nths = &NTH[..if setting.bounded { NTH_BOUNDED } else { NTH.len() }];
+    let places = paths.iter().flat_map(|path| WATCHED.iter().flat_map(move |resource| nths.iter().map(move |nth| (path, *resource, *nth))));
+    // Only one path edits a class.
+    let runs =
+        places.filter(|(path, resource, _)| *resource != "spaceclasses" || path.name == "class-edit").map(|(path, resource, nth)| {
+            let name = space_name(&format!("{prefix}-{}-{resource}-{nth}", path.name));
+            Run { path: path.clone(), resource, nth, name }
+        });
     Ok((runs.collect(), references))
 }
 
@@ -87,7 +98,14 @@ pub(super) async fn missed_silently(setting: Setting) -> Result<()> {
 }
 
 async fn miss(setting: &Setting, bench: &Bench, later: Option<End>) -> Result<()> {
-    let (runs, references) = runs(setting, bench).await?;
+    for paths in rows(setting) {
+        miss_on(setting, bench, &paths, later).await?;
+    }
+    Ok(())
+}
+
+async fn miss_on(setting: &Setting, bench: &Bench, paths: &[Path], later: Option<End>) -> Result<()> {
+    let (runs, references) = runs(setting, bench, paths).await?;
     let acted = join_all(runs.iter().map(|run| act(bench, run, EventFault::Drop))).await;
     for (run, acted) in runs.iter().zip(&acted) {
         ensure!(acted.is_ok(), "{} {} {}: {acted:?}", run.path.name, run.resource, run.nth);
@@ -137,9 +155,16 @@ pub(super) async fn reordered(setting: Setting) -> Result<()> {
 /// Whatever happens to an event, all ends as it should, and nothing is written more often for it.
 async fn same_writes(setting: &Setting, fault: EventFault) -> Result<()> {
     let bench = setting.working().await?;
-    let (runs, references) = runs(setting, &bench).await?;
-    let acted = join_all(runs.iter().map(|run| act(&bench, run, fault))).await;
-    finish(&bench, &runs, &references).await?;
+    for paths in rows(setting) {
+        same_writes_on(setting, &bench, &paths, fault).await?;
+    }
+    Ok(())
+}
+
+async fn same_writes_on(setting: &Setting, bench: &Bench, paths: &[Path], fault: EventFault) -> Result<()> {
+    let (runs, references) = runs(setting, bench, paths).await?;
+    let acted = join_all(runs.iter().map(|run| act(bench, run, fault))).await;
+    finish(bench, &runs, &references).await?;
     let mut wrong = vec![];
     for (run, acted) in runs.iter().zip(&acted) {
         let Ok((from, _)) = acted else { anyhow::bail!("{} {}: {acted:?}", run.path.name, run.resource) };
@@ -158,7 +183,7 @@ async fn same_writes(setting: &Setting, fault: EventFault) -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{} of {}: {}", wrong.len(), runs.len(), wrong.join("\n  "));
-    tidy(&bench, runs, acted).await
+    tidy(bench, runs, acted).await
 }
 
 /// Objects go while nobody watches.
