@@ -45,7 +45,8 @@ fn namespace_of(name: &str) -> Value {
 }
 
 fn delete_namespace(name: &str) -> Call {
-    delete(&format!("/api/v1/namespaces/{name}"), &json!({"uid": uid_of(name)})).answered(going(&namespace_of(name), EXPIRES))
+    delete(&format!("/api/v1/namespaces/{name}"), &json!({"uid": uid_of(name), "resourceVersion": "50"}))
+        .answered(going(&namespace_of(name), EXPIRES))
 }
 
 fn seal() -> Call {
@@ -127,7 +128,7 @@ async fn a_due_space_is_sealed_before_its_namespace_is_deleted() {
     let script = script![
         seal(),
         event("Expired", "DeveloperSpace", SPACE),
-        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID})).answered(going(&stored_namespace(), EXPIRES)),
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES)),
         event("NamespaceDeleted", "DeveloperSpace", SPACE),
     ];
     assert_swept(&sweep_with(&[], after(lists, script)).await, 0, &[deletion(SPACE, "done")]);

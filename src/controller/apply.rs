@@ -171,7 +171,7 @@ async fn patch_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, 
 }
 
 async fn delete<K: ChildObject>(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), kube::Error> {
-    api::<K>(client, namespace).delete(name, &delete_params(uid)).await.map(|_| ())
+    api::<K>(client, namespace).delete(name, &delete_params(uid, None)).await.map(|_| ())
 }
 
 /// POST under our field manager.
@@ -184,7 +184,8 @@ pub fn patch_params() -> PatchParams {
     PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-/// DELETE of that very object: another of the same name is refused with 409.
-pub fn delete_params(uid: &str) -> DeleteParams {
-    DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_owned()), resource_version: None })
+/// DELETE of that very object: another of the same name is refused with 409; so is, with `version`, one that has changed since.
+pub fn delete_params(uid: &str, version: Option<u64>) -> DeleteParams {
+    let resource_version = version.map(|version| version.to_string());
+    DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_owned()), resource_version })
 }

@@ -20,6 +20,7 @@ use crate::{
     api::{DeveloperSpace, conditions::Reason, time::rfc3339},
     desired::{
         collect::{Step, step},
+        namespace::SeenNamespace,
         status::{Note, Verdict},
         term::retention,
     },
@@ -36,7 +37,9 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
         Step::Live => Ok(space.clone()),
         Step::Seal => seal(ctx, space, observed).await,
         Step::DeleteNamespace(uid) => {
-            delete_expired(ctx, space, observed, uid).await?;
+            if let Some(namespace) = observed.own_namespace().filter(|namespace| namespace.uid == *uid) {
+                delete_expired(ctx, space, observed, namespace).await?;
+            }
             Ok(space.clone())
         }
         Step::AwaitNamespace(blocked) => {
@@ -69,7 +72,7 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
     };
     let (sealed, notes) = report::write(ctx, space, observed, said(space, observed, message, has_namespace)).await?;
     let deleted = match observed.own_namespace().filter(|namespace| namespace.terminating.is_none()) {
-        Some(namespace) => delete_expired(ctx, &sealed, observed, &namespace.uid).await,
+        Some(namespace) => delete_expired(ctx, &sealed, observed, namespace).await,
         None => Ok(()),
     };
     // Told last: an Event that is slow to write must not make the deletion late.
@@ -86,9 +89,9 @@ async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, messag
     report::report(ctx, space, observed, said(space, observed, message, working)).await
 }
 
-async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, uid: &str) -> Result<(), Error> {
+async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, namespace: &SeenNamespace) -> Result<(), Error> {
     let name = space.name_any();
-    if !delete_namespace(ctx, &name, uid).await? {
+    if !delete_namespace(ctx, &name, namespace).await? {
         return Ok(());
     }
     let expires_at = space.status.as_ref().and_then(|status| status.expires_at);
@@ -103,14 +106,22 @@ async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observ
     Ok(())
 }
 
-/// DELETE of the namespace of that UID; says whether it was this call that did it. Protected names are never deleted.
-pub async fn delete_namespace(ctx: &Context, name: &str, uid: &str) -> Result<bool, Error> {
+/// After so many failures in a row a namespace is deleted whatever somebody keeps changing about it.
+const PATIENCE: u32 = 3;
+
+/// DELETE of the namespace as it was seen; says whether it was this call that did it. Protected names are never deleted.
+///
+/// A DELETE of what is terminating already is answered with 200, so that `gc` beside the controller would seem to do it twice: the
+/// resourceVersion tells who was first.
+pub async fn delete_namespace(ctx: &Context, name: &str, namespace: &SeenNamespace) -> Result<bool, Error> {
+    let SeenNamespace { uid, version, .. } = namespace;
     if ctx.protected.contains(name) {
         tracing::warn!(namespace = name, "a protected namespace is not deleted");
         return Ok(false);
     }
     let api: Api<Namespace> = Api::all(ctx.client.clone());
-    match api.delete(name, &delete_params(uid)).await {
+    let version = Some(*version).filter(|_| ctx.memory.failures(name) < PATIENCE);
+    match api.delete(name, &delete_params(uid, version)).await {
         Ok(answer) => {
             if let Some(namespace) = answer.left() {
                 ctx.store.put_namespace(&namespace);

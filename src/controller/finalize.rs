@@ -53,7 +53,7 @@ pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed
     }
     let seen = see_namespace(&live);
     if seen.terminating.is_none() {
-        delete_namespace(ctx, &name, &seen.uid).await?;
+        delete_namespace(ctx, &name, &seen).await?;
     }
     let blocked = seen.terminating.unwrap_or_default();
     tell(ctx, space, observed, format!("namespace {name} is being deleted{}", because(&blocked))).await

@@ -47,7 +47,7 @@ async fn a_deleted_space_takes_its_namespace_with_it() {
     let script = script![
         read_crd(),
         get(&namespace_path()).answered(stored_namespace()),
-        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID})).answered(gone.clone()),
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(gone.clone()),
         say(&leaving(), &status),
         told("Terminating"),
     ];

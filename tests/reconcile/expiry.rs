@@ -10,7 +10,7 @@ fn seal() -> Call {
 }
 
 fn delete_namespace() -> Call {
-    delete(&namespace_path(), &json!({"uid": NAMESPACE_UID})).answered(going(&stored_namespace(), EXPIRES))
+    delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES))
 }
 
 #[tokio::test]
@@ -95,4 +95,16 @@ async fn an_expired_space_whose_namespace_is_gone_is_told_and_later_deleted_with
     let world = world.later("2026-03-12T08:01:00Z");
     let preconditions = json!({"uid": uid(SPACE), "resourceVersion": "112"});
     world.reconcile(&kept, script![delete(&space_path(), &preconditions)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_namespace_that_somebody_keeps_changing_is_deleted_all_the_same_and_never_another() {
+    let world = World::with(EXPIRES, &everything());
+    let refused = world.reconcile(&sealed(), script![delete_namespace().refused(409, "Conflict")]).await;
+    assert_eq!(class_of(&refused), Some(Class::Conflict), "it changed, or gc was first: the next look tells");
+    for _ in 0..3 {
+        world.memory.failed(SPACE);
+    }
+    let stubborn = delete(&namespace_path(), &json!({"uid": NAMESPACE_UID})).answered(going(&stored_namespace(), EXPIRES));
+    world.reconcile(&sealed(), script![stubborn, told("NamespaceDeleted")]).await.unwrap();
 }

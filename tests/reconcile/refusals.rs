@@ -116,7 +116,7 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
     world.reconcile(&second, script).await.unwrap();
     assert_eq!(world.nudged().await, [""; 0]);
     let sealed = sealed();
-    let script = script![delete(&namespace_path(), &json!({"uid": NAMESPACE_UID})), told("NamespaceDeleted")];
+    let script = script![delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})), told("NamespaceDeleted")];
     world.reconcile(&sealed, script).await.unwrap();
     assert_eq!(world.nudged().await, ["fern-lab"]);
 }
