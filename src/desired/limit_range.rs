@@ -226,22 +226,16 @@ fn check_plain_pod(item: &LimitRangeItem, container: Option<&LimitRangeItem>) ->
             "limitRange {name} {field} {key}: {bound}, but {needs}, so no plain pod would be admitted: change the one or the other"
         ))
     };
-    for (key, bound) in max {
-        match limit(key) {
-            None => return refuse("max", key, bound, "there is no default of it for type Container"),
-            Some(limit) if limit.compare(bound) == Some(Ordering::Greater) => {
-                return refuse("max", key, bound, &format!("the default for type Container is {}", limit.0));
+    let given = |key: &String, is_limit: bool| if is_limit { limit(key) } else { request(key) };
+    for (field, bounds, what, wrong) in [("max", max, "default", Ordering::Greater), ("min", min, "defaultRequest", Ordering::Less)] {
+        for (key, bound) in bounds {
+            match given(key, field == "max") {
+                None => return refuse(field, key, bound, &format!("there is no {what} of it for type Container")),
+                Some(given) if given.compare(bound) == Some(wrong) => {
+                    return refuse(field, key, bound, &format!("the {what} for type Container is {}", given.0));
+                }
+                Some(_) => {}
             }
-            Some(_) => {}
-        }
-    }
-    for (key, bound) in min {
-        match request(key) {
-            None => return refuse("min", key, bound, "there is no defaultRequest of it for type Container"),
-            Some(request) if request.compare(bound) == Some(Ordering::Less) => {
-                return refuse("min", key, bound, &format!("the defaultRequest for type Container is {}", request.0));
-            }
-            Some(_) => {}
         }
     }
     for (key, ratio) in max_limit_request_ratio {

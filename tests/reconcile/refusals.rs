@@ -42,9 +42,8 @@ async fn a_foreign_namespace_that_came_in_between_is_a_conflict() {
     world.reconcile(&fresh(), script).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_missing_class_changes_nothing_but_the_status_and_that_once() {
-    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+/// What is said while the class is missing.
+fn without_a_class() -> Value {
     let message =
         "SpaceClass greenhouse does not exist: set spec.className to one that does (there are none yet); what exists stays as it is";
     let mut status = provisioned();
@@ -58,9 +57,22 @@ async fn a_missing_class_changes_nothing_but_the_status_and_that_once() {
             (true, "ClassNotFound", message, CALM),
         ],
     );
+    status
+}
+
+#[tokio::test]
+async fn a_missing_class_changes_nothing_but_the_status_and_that_once() {
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    let status = without_a_class();
     world.reconcile(&converged(), script![say(&converged(), &status), told("ClassNotFound")]).await.unwrap();
     let again = world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
     assert_eq!(again, seconds(600), "the clock goes on");
+}
+
+#[tokio::test]
+async fn a_namespace_that_vanishes_meanwhile_stays_recorded_so_that_its_loss_can_be_told() {
+    let world = World::with(CALM, &[]);
+    world.reconcile(&converged(), script![say(&converged(), &without_a_class()), told("ClassNotFound")]).await.unwrap();
 }
 
 #[tokio::test]
