@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use crate::{
     api::{
         DeveloperSpace,
-        conditions::{Reason, types},
+        conditions::{self, Reason, types},
     },
     desired::{
         owner_limit::{Claim, is_within},
@@ -111,11 +111,15 @@ pub fn is_live(space: &DeveloperSpace) -> bool {
     space.metadata.deletion_timestamp.is_none() && !is_sealed(space)
 }
 
+/// What is said only of spaces that were let in. One that is refused for another reason may have lost its place meanwhile.
+const ONCE_IN: [Reason; 4] = [Reason::Provisioned, Reason::Provisioning, Reason::NamespaceTerminating, Reason::ApplyFailed];
+
 /// Whether its status says that the space was let in under that class and its present owner.
 fn stands_as_admitted(space: &DeveloperSpace, class_name: &str) -> bool {
     let Some(status) = &space.status else { return false };
     let current = status.observed_generation == space.metadata.generation && status.class_name.as_deref() == Some(class_name);
-    status.namespace.is_some() && current && !was_refused(space)
+    let reason = conditions::find(&status.conditions, types::READY).map(|ready| ready.reason.as_str());
+    status.namespace.is_some() && current && reason.is_some_and(|reason| ONCE_IN.iter().any(|once_in| once_in.as_str() == reason))
 }
 
 /// Whether its status says that there was no place for it.

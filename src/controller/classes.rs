@@ -90,13 +90,15 @@ mod reasons {
 
 /// Judges a class and writes the verdict if it is another. Says whether it has to be looked at again by time.
 ///
-/// A class that stands accepted in its present generation is not judged again: a restart asks and writes nothing.
+/// Of a class that stands accepted in its present generation nothing is asked again, so that a restart writes nothing; but what costs no
+/// question is looked at, since it may have been accepted by an older version of this operator.
 async fn judge(ctx: &Context, class: &SpaceClass) -> Result<bool, Error> {
     let verdict = class_verdict(class);
-    if verdict == ClassVerdict::Accepted {
+    let checked = check_name(&class.name_any()).and_then(|()| check(&class.spec));
+    if verdict == ClassVerdict::Accepted && checked.is_ok() {
         return Ok(false);
     }
-    let (accepted, reason, message) = match check_name(&class.name_any()).and_then(|()| check(&class.spec)) {
+    let (accepted, reason, message) = match checked {
         Err(problem) => (false, reasons::INVALID_SPEC, problem),
         Ok(()) => match unbindable(&ctx.client, class).await? {
             None => (true, reasons::VALID, "spaces may use this class".to_owned()),

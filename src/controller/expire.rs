@@ -15,6 +15,7 @@ use super::{
     observe::Observed,
     provision::because,
     report::{self, Report},
+    store::see_namespace,
 };
 use crate::{
     api::{DeveloperSpace, conditions::Reason, time::rfc3339},
@@ -106,35 +107,49 @@ async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observ
     Ok(())
 }
 
-/// After so many failures in a row a namespace is deleted whatever somebody keeps changing about it.
-const PATIENCE: u32 = 3;
+/// How often a namespace that somebody keeps changing is tried, each time as it is by then.
+const TRIES: usize = 3;
 
 /// DELETE of the namespace as it was seen; says whether it was this call that did it. Protected names are never deleted.
 ///
 /// A DELETE of what is terminating already is answered with 200, so that `gc` beside the controller would seem to do it twice: the
 /// resourceVersion tells who was first.
 pub async fn delete_namespace(ctx: &Context, name: &str, namespace: &SeenNamespace) -> Result<bool, Error> {
-    let SeenNamespace { uid, version, .. } = namespace;
     if ctx.protected.contains(name) {
         tracing::warn!(namespace = name, "a protected namespace is not deleted");
         return Ok(false);
     }
+    let SeenNamespace { uid, version, .. } = namespace;
     let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let version = Some(*version).filter(|_| ctx.memory.failures(name) < PATIENCE);
-    match api.delete(name, &delete_params(uid, version)).await {
-        Ok(answer) => {
-            if let Some(namespace) = answer.left() {
-                ctx.store.put_namespace(&namespace);
+    let failed = Error::api(format!("delete namespace {name}"));
+    let mut version = *version;
+    for number in 1..=TRIES {
+        match api.delete(name, &delete_params(uid, Some(version))).await {
+            Ok(answer) => {
+                if let Some(namespace) = answer.left() {
+                    ctx.store.put_namespace(&namespace);
+                }
+                return Ok(true);
             }
-            Ok(true)
+            Err(kube::Error::Api(status)) if status.is_not_found() => {
+                ctx.store.remove_namespace(name, uid);
+                return Ok(false);
+            }
+            // It has changed, is going away already, or is another by now.
+            Err(kube::Error::Api(status)) if status.is_conflict() && number < TRIES => {
+                let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
+                let Some(live) = live else { continue };
+                ctx.store.put_namespace(&live);
+                let seen = see_namespace(&live);
+                if seen.uid != *uid || seen.terminating.is_some() {
+                    return Ok(false);
+                }
+                version = seen.version;
+            }
+            Err(error) => return Err(failed(error)),
         }
-        Err(kube::Error::Api(status)) if status.is_not_found() => {
-            ctx.store.remove_namespace(name, uid);
-            Ok(false)
-        }
-        // A conflict too: going away already, or another namespace by now, which the next look tells.
-        Err(error) => Err(Error::api(format!("delete namespace {name}"))(error)),
     }
+    Ok(false)
 }
 
 async fn forget(ctx: &Context, space: &DeveloperSpace) -> Result<(), Error> {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use kube::ResourceExt;
 
-use super::{context::Context, store::Store};
+use super::{
+    context::Context,
+    store::{Store, is_default},
+};
 use crate::{
     api::{DeveloperSpace, NamespaceRef, SpaceClass, conditions, conditions::types},
     desired::{
@@ -68,16 +71,24 @@ impl Observed {
         self.namespace.as_ref().filter(|_| self.ownership == Ownership::Ours)
     }
 
+    /// The space's namespace; one that vanished stays recorded, so that it can be told when it is made again.
+    pub fn known_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
+        let recorded = || space.status.as_ref().and_then(|status| status.namespace.clone()).filter(|_| self.namespace.is_none());
+        self.namespace_ref(&space.name_any()).or_else(recorded)
+    }
+
     /// The namespace as status names it, if it is the space's.
     pub fn namespace_ref(&self, name: &str) -> Option<NamespaceRef> {
         self.own_namespace().map(|namespace| NamespaceRef { name: name.to_owned(), uid: namespace.uid.clone() })
     }
 }
 
-/// The class that a space names; else the default; else, while there is none, the one that it has had.
+/// The class that a space names; else the default. Of several that are annotated as such a space keeps the one that it has, so that a copy
+/// of a class, annotation and all, moves nobody; and while there is none it keeps whichever it has had.
 pub fn class_name(space: &DeveloperSpace, store: &Store) -> Option<String> {
     let had = || space.status.as_ref().and_then(|status| status.class_name.clone());
-    space.spec.class_name.clone().or_else(|| store.default_class()).or_else(had)
+    let kept = || had().filter(|had| store.class(had).is_some_and(|class| is_default(&class)));
+    space.spec.class_name.clone().or_else(kept).or_else(|| store.default_class()).or_else(had)
 }
 
 /// What stands in a class's status.
@@ -108,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn who_names_no_class_has_the_default_whatever_it_had_before() {
+    fn who_names_no_class_has_the_default() {
         let store = Store::default();
         let space = |class: Option<&str>| -> DeveloperSpace {
             let spec = json!({"owner": {"kind": "User", "name": "alice@example.com"}, "className": class});
@@ -118,6 +129,9 @@ mod tests {
         let metadata = json!({"name": "standard", "annotations": {(ANNOTATION_DEFAULT_CLASS): "true"}});
         store.put_class(object("SpaceClass", &metadata, &json!({}), &json!({})));
         assert_eq!(class_name(&space(None), &store).as_deref(), Some("standard"));
+        let copied = json!({"name": "small", "annotations": {(ANNOTATION_DEFAULT_CLASS): "true"}});
+        store.put_class(object("SpaceClass", &copied, &json!({}), &json!({})));
+        assert_eq!(class_name(&space(None), &store).as_deref(), Some("small"), "of two defaults it keeps the one that it has");
         assert_eq!(class_name(&space(Some("large")), &store).as_deref(), Some("large"));
     }
 }

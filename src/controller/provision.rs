@@ -66,7 +66,9 @@ pub async fn provision(ctx: &Context, space: &DeveloperSpace, observed: &Observe
         Some(seen) if is_accepted_offer(&space, seen) => {
             // So that it is not handed over a second time, to whoever makes a space of that name later.
             let patch = json!({"metadata": {"uid": seen.uid, "annotations": {(names::ANNOTATION_ADOPT): null}}});
-            (patch_namespace(ctx, &name, patch).await?, None)
+            let kept = patch_namespace(ctx, &name, patch).await?;
+            let right = kept.metadata.matches(&metadata);
+            (if right { kept } else { repair_namespace(ctx, &name, &kept, &metadata).await? }, None)
         }
         Some(seen) if !seen.metadata.matches(&metadata) => {
             (repair_namespace(ctx, &name, seen, &metadata).await?, lost_namespace(&space, seen))

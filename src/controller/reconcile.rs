@@ -87,7 +87,7 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
     };
     match judged {
         Err(refusal) => {
-            let said = Report::new(Verdict::new(refusal.reason, refusal.message), known_namespace(space, &observed));
+            let said = Report::new(Verdict::new(refusal.reason, refusal.message), observed.known_namespace(space));
             report(ctx, space, &observed, said).await?;
         }
         Ok(resolved) => match provision(ctx, space, &observed, &resolved).await {
@@ -162,18 +162,15 @@ fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
     Refusal::new(Reason::ClassNotFound, message)
 }
 
-/// The space's namespace; one that vanished stays recorded, so that it can be told when it is made again.
-fn known_namespace(space: &DeveloperSpace, observed: &Observed) -> Option<NamespaceRef> {
-    let recorded = || space.status.as_ref().and_then(|status| status.namespace.clone()).filter(|_| observed.namespace.is_none());
-    observed.namespace_ref(&space.name_any()).or_else(recorded)
-}
-
 /// Puts into the status what somebody has to mend, and hands the error on.
 async fn explain(space: &DeveloperSpace, observed: &Observed, ctx: &Context, error: Error) -> Error {
     let name = space.name_any();
     if let Some(verdict) = verdict_on(&error, ctx.memory.failures(&name)) {
-        let namespace = ctx.store.namespace(&name).filter(|seen| ownership(space, seen) == Ownership::Ours);
-        let mut said = Report::new(verdict, namespace.as_ref().map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.clone() }));
+        let seen = ctx.store.namespace(&name);
+        let recorded = space.status.as_ref().and_then(|status| status.namespace.clone()).filter(|_| seen.is_none());
+        let namespace = seen.filter(|seen| ownership(space, seen) == Ownership::Ours);
+        let own = namespace.as_ref().map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.clone() });
+        let mut said = Report::new(verdict, own.or(recorded));
         said.notes.extend(namespace.and_then(|seen| lost_namespace(space, &seen)));
         if let Err(second) = report(ctx, space, observed, said).await {
             tracing::debug!(space = name, error = %second.sentence(), "the status could not be written either");

@@ -89,7 +89,9 @@ pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Er
     }
     let now = Value::from(crate::api::time::rfc3339(ctx.clock.now()));
     let condition = |(type_, status): (&str, &str)| {
-        let same = conditions.iter().find(|old| old["type"] == type_ && old["status"] == status);
+        let is_time =
+            |old: &&Value| old["lastTransitionTime"].as_str().is_some_and(|at| at.parse::<chrono::DateTime<chrono::Utc>>().is_ok());
+        let same = conditions.iter().find(|old| old["type"] == type_ && old["status"] == status).filter(is_time);
         json!({
             "type": type_, "status": status, "reason": Reason::InvalidSpec.as_str(), "message": message,
             "observedGeneration": live.metadata.generation, "lastTransitionTime": same.map_or(&now, |old| &old["lastTransitionTime"]),

@@ -103,10 +103,7 @@ impl Store {
     /// The class of spaces that name none: the youngest of those so annotated, as with storage classes.
     pub fn default_class(&self) -> Option<String> {
         let inner = self.read();
-        let annotated = inner
-            .classes
-            .values()
-            .filter(|class| class.annotations().get(names::ANNOTATION_DEFAULT_CLASS).is_some_and(|value| value == "true"));
+        let annotated = inner.classes.values().filter(|class| is_default(class));
         let youngest =
             annotated.max_by_key(|class| (class.creation_timestamp().and_then(|stamp| time::from_k8s(&stamp)), class.name_any()));
         youngest.map(|class| class.name_any())
@@ -226,6 +223,11 @@ impl Store {
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the class is annotated as the default.
+pub fn is_default(class: &SpaceClass) -> bool {
+    class.annotations().get(names::ANNOTATION_DEFAULT_CLASS).is_some_and(|value| value == "true")
 }
 
 /// What is kept of a namespace.

@@ -14,7 +14,8 @@ use kube::{
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
-        watcher::{self, Event, watcher},
+        utils::Backoff,
+        watcher::{self, DefaultBackoff, Event, watcher},
     },
 };
 use serde::de::DeserializeOwned;
@@ -60,6 +61,28 @@ fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
 }
 
+/// The longest wait before a watch that failed is tried again. kube's own goes up to a minute, jitter included, and everything has to be
+/// as it should within a minute of the end of whatever was wrong.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// kube's back-off, up to [`LONGEST_WAIT`].
+#[derive(Default)]
+struct Patience(DefaultBackoff);
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|wait| wait.min(LONGEST_WAIT))
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
 /// How soon a watch begins with a list again, at the least.
 const BREATH: Duration = Duration::from_secs(1);
 
@@ -77,7 +100,7 @@ where
         let begin = futures::stream::once(tokio::time::sleep(breath)).filter_map(|()| ready(None));
         let mut newest = 0;
         let trusted = move |event: &watcher::Result<Event<K>>| ready(!is_forgotten(event) && !goes_back(&mut newest, event));
-        let watched = watcher(api.clone(), config.clone()).default_backoff().take_while(trusted);
+        let watched = watcher(api.clone(), config.clone()).backoff(Patience::default()).take_while(trusted);
         begin.chain(watched.take_until(tokio::time::sleep(relist.period(number))))
     };
     futures::stream::iter(0..).map(one).flatten()
@@ -89,8 +112,8 @@ fn is_forgotten<T>(event: &watcher::Result<T>) -> bool {
 }
 
 /// Whether something older is told after something newer. Within one resource resourceVersions only grow
-/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>), so that such a watch tells of another time,
-/// as after a restore from a backup; what is kept may be wrong then.
+/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>), so that such a watch is not to be
+/// trusted, and what is kept may be wrong.
 fn goes_back<K: Resource>(newest: &mut u64, event: &watcher::Result<Event<K>>) -> bool {
     match event {
         Ok(Event::Apply(object) | Event::Delete(object)) => {

@@ -76,6 +76,8 @@ pub fn complete(items: &[LimitRangeItem], hard: &Hard) -> Result<Vec<LimitRangeI
 
 /// Gives containers a request and a limit for each of cpu and memory that the quota limits.
 fn fill_in(items: &mut Vec<LimitRangeItem>, hard: &Hard) {
+    let pod = items.iter().find(|item| item.type_ == LimitType::Pod);
+    let (pod_max, pod_min) = pod.map(|pod| (pod.max.clone(), pod.min.clone())).unwrap_or_default();
     for (resource, request, limit) in FALLBACK {
         let wants_request = quota_of(hard, "requests", resource).is_some();
         let wants_limit = quota_of(hard, "limits", resource).is_some();
@@ -98,20 +100,18 @@ fn fill_in(items: &mut Vec<LimitRangeItem>, hard: &Hard) {
             if wants_limit && !limit_given {
                 let floor = [item.default_request.get(resource), item.min.get(resource)];
                 let fitting = at_least(limit.into(), floor.into_iter().flatten());
-                let cap = at_most(fitting, quota_of(hard, "limits", resource).into_iter());
-                item.default.insert(resource.into(), cap);
+                let cap = at_most(fitting, quota_of(hard, "limits", resource).into_iter().chain(pod_max.get(resource)));
+                let (ratio, request) = (item.max_limit_request_ratio.get(resource), item.default_request.get(resource));
+                let too_far = ratio.zip(request).filter(|(ratio, request)| times(ratio, request, &cap) == Ordering::Less);
+                item.default.insert(resource.into(), too_far.map_or(cap, |(_, request)| request.clone()));
             }
             if wants_request && !request_given && !limit_given {
-                if item.max_limit_request_ratio.contains_key(resource)
-                    && let Some(limit) = item.default.get(resource)
-                {
-                    // The one request that no ratio refuses.
-                    item.default_request.insert(resource.into(), limit.clone());
-                    continue;
-                }
                 let ceiling = [quota_of(hard, "requests", resource), item.default.get(resource)];
-                let fitting = at_least(request.into(), item.min.get(resource).into_iter());
-                item.default_request.insert(resource.into(), at_most(fitting, ceiling.into_iter().flatten()));
+                let fitting = at_least(request.into(), item.min.get(resource).into_iter().chain(pod_min.get(resource)));
+                let request = at_most(fitting, ceiling.into_iter().flatten());
+                let (ratio, limit) = (item.max_limit_request_ratio.get(resource), item.default.get(resource));
+                let too_far = ratio.zip(limit).filter(|(ratio, limit)| times(ratio, &request, limit) == Ordering::Less);
+                item.default_request.insert(resource.into(), too_far.map_or(request, |(_, limit)| limit.clone()));
             }
         }
     }
@@ -309,11 +309,29 @@ mod tests {
 
     #[test]
     fn what_is_filled_in_keeps_the_ratio() {
-        let given = item(json!({"type": "Container", "maxLimitRequestRatio": {"cpu": "2"}}));
-        let expected = item(
-            json!({"type": "Container", "maxLimitRequestRatio": {"cpu": "2"}, "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "500m"}}),
-        );
-        assert_eq!(complete(&[given], &hard(json!({"requests.cpu": "4", "limits.cpu": "4"}))), Ok(vec![expected]));
+        for (ratio, given, limit, request) in
+            [("2", None, "500m", "500m"), ("5", None, "500m", "100m"), ("10", None, "500m", "100m"), ("4", Some("100m"), "100m", "100m")]
+        {
+            let mut container = item(json!({"type": "Container", "maxLimitRequestRatio": {"cpu": ratio}}));
+            if let Some(given) = given {
+                container.default_request.insert("cpu".into(), given.into());
+            }
+            let filled = complete(&[container], &hard(json!({"requests.cpu": "400m", "limits.cpu": "2"})));
+            if request == "500m" {
+                assert!(filled.unwrap_err().contains("above the quota of 400m"));
+                continue;
+            }
+            let filled = filled.unwrap();
+            assert_eq!((&filled[0].default["cpu"], &filled[0].default_request["cpu"]), (&limit.into(), &request.into()), "ratio {ratio}");
+        }
+    }
+
+    #[test]
+    fn what_is_filled_in_fits_into_a_pod() {
+        let pod = item(json!({"type": "Pod", "max": {"cpu": "250m"}, "min": {"memory": "1Gi"}}));
+        let filled = complete(&[pod], &hard(json!({"limits.cpu": "4", "requests.memory": "4Gi"}))).unwrap();
+        let container = &filled[1];
+        assert_eq!((&container.default["cpu"], &container.default_request["memory"]), (&"250m".into(), &"1Gi".into()));
     }
 
     #[test]
@@ -359,10 +377,14 @@ mod tests {
                 json!({}),
                 "500m over 100m",
             ),
-            (json!([{"type": "Pod", "max": {"cpu": "100m"}}]), json!({"limits.cpu": "4"}), "the default for type Container is 500m"),
             (
-                json!([{"type": "Pod", "min": {"memory": "1Gi"}}]),
-                json!({"requests.memory": "4Gi"}),
+                json!([{"type": "Pod", "max": {"cpu": "100m"}}, {"type": "Container", "default": {"cpu": "500m"}}]),
+                json!({}),
+                "the default for type Container is 500m",
+            ),
+            (
+                json!([{"type": "Pod", "min": {"memory": "1Gi"}}, {"type": "Container", "defaultRequest": {"memory": "128Mi"}}]),
+                json!({}),
                 "the defaultRequest for type Container is 128Mi",
             ),
             (json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "2"}}]), json!({}), "lacks a default"),

@@ -60,13 +60,13 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
         }
         _ => old.last_warning.clone(),
     };
-    // Times have whole seconds: one that comes within that of the creation is a renewal if the space was seen without it before.
-    let changed = old.observed_generation.is_some_and(|seen| seen > 0 && Some(seen) != space.metadata.generation);
-    let at_once = space.spec.renewed_at == Some(outlook.anchor) && (changed || old.last_renewed_at == Some(outlook.anchor));
-    let renews = outlook.anchor > created(space) || at_once;
-    let renewed = renews.then_some(outlook.anchor);
+    // Times have whole seconds: a renewal may come within that of the creation. One that the space was made with is none, but is noted.
+    let at_once = space.spec.renewed_at == Some(outlook.anchor);
+    let renewed = (outlook.anchor > created(space) || at_once).then_some(outlook.anchor);
+    let was_seen = old.observed_generation.is_some_and(|generation| generation > 0);
     let was_sealed = is_sealed(space);
-    let is_new_renewal = !was_sealed && renewed.is_some_and(|at| old.last_renewed_at.is_none_or(|before| at > before));
+    let counts = renewed.filter(|at| *at > created(space) || was_seen);
+    let is_new_renewal = !was_sealed && counts.is_some_and(|at| old.last_renewed_at.is_none_or(|before| at > before));
     let generation = space.metadata.generation;
     let ready = verdict.reason == Reason::Provisioned;
     DeveloperSpaceStatus {
@@ -234,16 +234,16 @@ mod tests {
         let (mut space, outlook) = (space(), outlook(Stage::Calm));
         let now = at("2026-11-24T09:00:01Z");
         let tell = |space: &DeveloperSpace| next(&finding(space, &outlook, Verdict::new(Reason::Provisioned, "ready")), now);
-        space.spec.renewed_at = Some(outlook.anchor);
-        let first = tell(&space);
-        assert_eq!((first.renewals, first.last_renewed_at), (Some(0), None));
-        space.status = Some(first);
-        assert_eq!(tell(&space).renewals, Some(0));
-        space.metadata.generation = Some(4);
-        for _ in 0..2 {
-            let told = tell(&space);
-            assert_eq!((told.renewals, told.last_renewed_at), (Some(1), Some(outlook.anchor)));
-            space.status = Some(told);
+        let seen = tell(&space);
+        for (first, renewals) in [(space.status.clone().unwrap(), 0), (seen, 1)] {
+            space.status = Some(first);
+            space.spec.renewed_at = Some(outlook.anchor);
+            for generation in [4, 4, 5] {
+                space.metadata.generation = Some(generation);
+                let told = tell(&space);
+                assert_eq!((told.renewals, told.last_renewed_at), (Some(renewals), Some(outlook.anchor)), "in generation {generation}");
+                space.status = Some(told);
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client, Resource, ResourceExt, api::ListParams, core::DeserializeGuard};
+use kube::{Api, Client, Resource, api::ListParams, core::DeserializeGuard};
 use serde::de::DeserializeOwned;
 
 use self::{
@@ -111,18 +111,19 @@ async fn list<K: Resource + Clone + DeserializeOwned + std::fmt::Debug>(api: Api
     }
 }
 
+/// The space in the generation that the controller saw last: a warning does not say that a change since was carried out.
+fn as_observed(space: &DeveloperSpace) -> DeveloperSpace {
+    let mut space = space.clone();
+    space.metadata.generation = space.status.as_ref().and_then(|status| status.observed_generation).or(space.metadata.generation);
+    space
+}
+
 async fn carry_out(ctx: &Context, item: &Item) -> Row {
     let result = match item {
         Item::Warn { space, observed } => {
             let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            report::report(
-                ctx,
-                space,
-                observed,
-                report::Report::new(plan::verdict_as_it_stands(ready), observed.namespace_ref(&space.name_any())),
-            )
-            .await
-            .map(|_| ())
+            let said = report::Report::new(plan::verdict_as_it_stands(ready), observed.known_namespace(space));
+            report::report(ctx, &as_observed(space), observed, said).await.map(|_| ())
         }
         Item::Space { space, observed, step } => expire::carry_out(ctx, space, observed, step).await.map(|_| ()),
         Item::Annotated(found) => annotated::delete(ctx, found).await,

@@ -98,13 +98,19 @@ async fn an_expired_space_whose_namespace_is_gone_is_told_and_later_deleted_with
 }
 
 #[tokio::test]
-async fn a_namespace_that_somebody_keeps_changing_is_deleted_all_the_same_and_never_another() {
-    let world = World::with(EXPIRES, &everything());
-    let refused = world.reconcile(&sealed(), script![delete_namespace().refused(409, "Conflict")]).await;
-    assert_eq!(class_of(&refused), Some(Class::Conflict), "it changed, or gc was first: the next look tells");
-    for _ in 0..3 {
-        world.memory.failed(SPACE);
-    }
-    let stubborn = delete(&namespace_path(), &json!({"uid": NAMESPACE_UID})).answered(going(&stored_namespace(), EXPIRES));
-    world.reconcile(&sealed(), script![stubborn, told("NamespaceDeleted")]).await.unwrap();
+async fn a_namespace_that_changed_is_deleted_as_it_is_now_and_one_that_gc_deleted_first_is_left_to_go() {
+    let changed = with(&stored_namespace(), &json!({"metadata": {"resourceVersion": "60"}}));
+    let again = delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "60"})).answered(going(&changed, EXPIRES));
+    let script = script![
+        delete_namespace().refused(409, "Conflict"),
+        get(&namespace_path()).answered(changed.clone()),
+        again,
+        told("NamespaceDeleted"),
+    ];
+    World::with(EXPIRES, &everything()).reconcile(&sealed(), script).await.unwrap();
+    let first = script![delete_namespace().refused(409, "Conflict"), get(&namespace_path()).answered(going(&changed, EXPIRES))];
+    World::with(EXPIRES, &everything()).reconcile(&sealed(), first).await.unwrap();
+    let another = with(&changed, &json!({"metadata": {"uid": "uid-of-another-namespace"}}));
+    let script = script![delete_namespace().refused(409, "Conflict"), get(&namespace_path()).answered(another)];
+    World::with(EXPIRES, &everything()).reconcile(&sealed(), script).await.unwrap();
 }
