@@ -1,6 +1,8 @@
 //! A watch that the server has forgotten, or that tells of the past, begins with a list again; kube's watcher alone would go on.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod support;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,8 +12,13 @@ use developerspace_operator::controller::{
 };
 use futures::StreamExt;
 use http::{Request, Response, StatusCode};
-use kube::{Client, client::Body};
+use kube::{
+    Client,
+    client::Body,
+    runtime::reflector::{self, ObjectRef},
+};
 use serde_json::{Value, json};
+use support::{objects, world::World};
 use tower_test::mock::{Handle, pair};
 
 type Server = Handle<Request<Body>, Response<Body>>;
@@ -82,4 +89,40 @@ async fn everything_is_listed_again_after_a_while() {
         held.push(respond);
     }
     watching.abort();
+}
+
+/// A list in two pages, of which each has one space.
+fn page(space: &Value, next: Option<&str>) -> Value {
+    json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9", "continue": next}, "items": [space]})
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_of_a_space_that_the_store_does_not_have_yet() {
+    let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+    let ctx = World::unlisted("2026-11-24T09:00:00Z").context(Client::new(service, "default"));
+    let (kept, writer) = reflector::store();
+    let mut names = watch::spaces(&ctx, writer, Relist(Duration::from_secs(3_600)));
+    let (old, mut new) = (objects::fresh(), objects::fresh());
+    new["metadata"]["name"] = json!("another");
+    let mut told = Vec::new();
+    let pages = async {
+        answer(&mut server, "limit=500", StatusCode::OK, &page(&old, None)).await;
+        // Made while nobody watched: the next list is the first to know of it.
+        answer(&mut server, "resourceVersion=9", StatusCode::GONE, &gone()).await;
+        answer(&mut server, "limit=500", StatusCode::OK, &page(&new, Some("more"))).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        answer(&mut server, "continue=more", StatusCode::OK, &page(&old, None)).await;
+        server.next_request().await.unwrap()
+    };
+    let listening = async {
+        while let Some(name) = names.next().await {
+            told.push((name.clone(), kept.get(&ObjectRef::new(&name)).is_some()));
+        }
+    };
+    tokio::select! {
+        _ = pages => {}
+        () = listening => panic!("a watch never ends"),
+    }
+    let old = old["metadata"]["name"].as_str().unwrap().to_owned();
+    assert_eq!(told, [(old.clone(), true), ("another".to_owned(), true), (old, true)]);
 }

@@ -20,15 +20,14 @@ pub mod watch;
 
 use std::{collections::HashSet, future::Future, sync::Arc};
 
-use futures::{StreamExt, TryStreamExt, future::ready, stream::BoxStream};
+use futures::{StreamExt, future::ready, stream::BoxStream};
 use kube::{
     ResourceExt,
     core::DeserializeGuard,
     runtime::{
-        Controller, WatchStreamExt,
+        Controller,
         controller::{self, Action},
         reflector::{self, ObjectRef},
-        watcher::Event,
     },
 };
 
@@ -59,17 +58,10 @@ pub async fn run(
 ) {
     let client = &ctx.client;
     let (reader, writer) = reflector::store::<Guarded>();
-    let spaces = watch::spaces(&ctx, relist);
-    let listed = ctx.store.clone();
-    // Not the reflector's own `wait_until_ready`: of two that wait for it, kube 5 wakes only the last.
-    let spaces = spaces.reflect(writer).inspect_ok(move |event| {
-        if matches!(event, Event::InitDone) {
-            listed.set_listed(Source::Spaces);
-        }
-    });
-    let spaces = spaces.applied_objects();
+    let spaces = watch::spaces(&ctx, writer, relist);
     let (known, of_class) = (reader.clone(), reader.clone());
     let names = futures::stream::select_all([
+        spaces,
         watch::namespaces(client, ctx.store.clone(), relist),
         watch::children(client, &ctx.store, relist),
         nudged,
@@ -80,7 +72,8 @@ pub async fn run(
         .inspect(move |class| judge.judge(class.clone()))
         .flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
     let helpers = [tokio::spawn(judged), tokio::spawn(recall(ctx.clone(), reader.clone()))];
-    Controller::for_stream(spaces, reader)
+    // Nothing drives the queue but names, which come when the store has what they are about.
+    Controller::for_stream(futures::stream::pending(), reader)
         .with_config(controller::Config::default().concurrency(UNDER_WAY))
         .reconcile_on(named)
         .reconcile_on(by_class)

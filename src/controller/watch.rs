@@ -13,7 +13,7 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     core::DeserializeGuard,
     runtime::{
-        WatchStreamExt,
+        WatchStreamExt, reflector,
         utils::Backoff,
         watcher::{self, DefaultBackoff, Event, watcher},
     },
@@ -303,33 +303,51 @@ fn put_class(store: &Store, mut class: SpaceClass) -> Vec<String> {
     if same { Vec::new() } else { vec![name] }
 }
 
-/// Spaces, for the controller's own store; keeps the count per owner true on the way.
-pub fn spaces(ctx: &Context, relist: Relist) -> BoxStream<'static, watcher::Result<Event<Guarded>>> {
-    let Context { client, admissions, memory, nudges, watchdog, .. } = ctx;
-    let (admissions, memory, nudges, watchdog) = (admissions.clone(), memory.clone(), nudges.clone(), watchdog.clone());
-    let mut listing = Listing::new();
+/// Spaces: fills `kept`, keeps the count per owner true, and yields the names of those to look at.
+///
+/// Those of a list only when its last page has come: until then `kept` is as it was before the list, as kube's reflector has it, and
+/// whoever looked would miss what the list brings.
+pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Guarded>, relist: Relist) -> BoxStream<'static, String> {
+    let Context { client, admissions, memory, nudges, watchdog, store, .. } = ctx;
+    let (admissions, memory, watchdog, store) = (admissions.clone(), memory.clone(), watchdog.clone(), store.clone());
+    let (mut listing, mut names) = (Listing::new(), Vec::new());
+    let nudges = nudges.clone();
     let wake = move |names: Vec<String>| names.into_iter().for_each(|name| nudges.nudge(name));
-    watch_for_ever(Api::<Guarded>::all(client.clone()), config(), relist)
-        .modify(strip)
-        .inspect(move |event| match event {
-            Ok(Event::Init) => listing.begin(),
-            Ok(Event::InitApply(space)) => listing.note(space.uid().unwrap_or_default()),
-            Ok(Event::InitDone) => {
+    let mut changed = move |mut event: Event<Guarded>| {
+        strip(&mut event);
+        kept.apply_watcher_event(&event);
+        match event {
+            Event::Init => {
+                listing.begin();
+                names.clear();
+                Vec::new()
+            }
+            Event::InitApply(space) => {
+                listing.note(space.uid().unwrap_or_default());
+                names.push(space.name_any());
+                Vec::new()
+            }
+            Event::InitDone => {
                 let listed = listing.end();
                 watchdog.retain(&listed.iter().map(hash).collect());
                 wake(admissions.retain(&listed));
+                store.set_listed(Source::Spaces);
+                std::mem::take(&mut names)
             }
-            Ok(Event::Delete(space)) => {
+            Event::Delete(space) => {
                 memory.forget(&space.name_any());
-                watchdog.expects(key(space), None);
+                watchdog.expects(key(&space), None);
                 wake(admissions.withdraw(&space.uid().unwrap_or_default()));
+                Vec::new()
             }
-            Ok(Event::Apply(_)) => {}
-            Err(error) => tracing::warn!(kind = "DeveloperSpace", %error, "a watch failed and is tried again"),
-        })
-        .boxed()
+            Event::Apply(space) => vec![space.name_any()],
+        }
+    };
+    events(Api::<Guarded>::all(client.clone()), config(), relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
 }
 
-fn strip(space: &mut Guarded) {
-    space.managed_fields_mut().clear();
+fn strip(event: &mut Event<Guarded>) {
+    if let Event::Apply(space) | Event::InitApply(space) | Event::Delete(space) = event {
+        space.managed_fields_mut().clear();
+    }
 }

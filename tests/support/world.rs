@@ -100,7 +100,8 @@ impl World {
         names
     }
 
-    fn context(&self, client: Client) -> Arc<Context> {
+    /// What a reconcile that asks `client` works with.
+    pub fn context(&self, client: Client) -> Arc<Context> {
         Arc::new(Context {
             client: client.clone(),
             clock: Arc::new(self.now),
