@@ -17,6 +17,7 @@ use crate::sweep::case::space_name;
 use crate::sweep::dump::dump;
 use crate::sweep::path::{self, Act, Ends, Path};
 use crate::sweep::reference::{Reference, References, learn};
+use crate::wait::eventually;
 
 /// The paths on which events are missed, doubled and overtaken in the bounded sweep; in the whole one it is all of them.
 const PATHS: [&str; 9] = [
@@ -111,12 +112,31 @@ async fn miss_on(setting: &Setting, bench: &Bench, paths: &[Path], later: Option
         ensure!(acted.is_ok(), "{} {} {}: {acted:?}", run.path.name, run.resource, run.nth);
     }
     if let Some(end) = later {
-        // The events are gone by then.
-        tokio::time::sleep(Duration::from_secs(12)).await;
+        until_lost(bench, &runs, &acted, &references).await?;
         bench.proxy.order(None, end);
     }
     finish(bench, &runs, &references).await?;
     tidy(bench, runs, acted).await
+}
+
+/// Waits until each event was lost, or its space has come to its end without it. What did neither is stuck, which the list has to mend.
+async fn until_lost(bench: &Bench, runs: &[Run], acted: &[Result<(usize, RuleId)>], references: &References) -> Result<()> {
+    let is_over = |(run, acted): (&Run, &Result<(usize, RuleId)>)| {
+        let lost = acted.as_ref().is_ok_and(|(_, rule)| bench.proxy.progress(*rule).is_some_and(|progress| progress.hits > 0));
+        let ended =
+            || references.get(run.path.name).is_some_and(|reference| dump(&run.name, &bench.mirror.objects(&run.name)) == reference.end);
+        lost || ended()
+    };
+    let lost = eventually("the events to be lost", SOON, || async {
+        let left = runs.iter().zip(acted).filter(|pair| !is_over(*pair)).count();
+        ensure!(left == 0, "{left} of {} are not over", runs.len());
+        Ok(Some(()))
+    });
+    // An event that its path does not have is never lost, and one that was lost before may keep another from coming.
+    let _ = lost.await;
+    // The last answers are on their way.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    Ok(())
 }
 
 /// Removes the spaces, with nothing going wrong any more.
