@@ -22,7 +22,7 @@ use crate::{
     controller::{
         self,
         context::{Context, Places},
-        events::Recorder,
+        events,
         leader::Elector,
         watch::{Nudges, Relist},
     },
@@ -51,17 +51,20 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let client = client::connect(clock.clone(), watchdog.clone()).await?;
     let (nudges, nudged) = Nudges::new();
     let standby = Arc::new(AtomicBool::new(args.leader_elect));
+    let places = Places::new(args.workers);
+    let (recorder, writing) = events::recorder(client.clone(), places.clone(), &args.common.identity);
+    tokio::spawn(writing);
     let ctx = Arc::new(Context {
         client: client.clone(),
         clock: clock.clone(),
         store: Arc::default(),
         admissions: Arc::default(),
         protected: ProtectedNamespaces::new(&args.common.operator_namespace, &args.common.protected_namespaces),
-        recorder: Recorder::new(client.clone(), &args.common.identity),
+        recorder,
         metrics: Arc::default(),
         watchdog: watchdog.clone(),
         memory: Arc::default(),
-        places: Places::new(args.workers),
+        places,
         nudges,
     });
     let health =
@@ -123,8 +126,12 @@ async fn lead_and_work(
         halted().await;
         tokio::time::sleep(GRACE).await;
     };
+    let work = async {
+        controller::run(ctx.clone(), nudged, Relist(args.relist_period.0), halted()).await;
+        ctx.recorder.flush().await;
+    };
     let code = tokio::select! {
-        () = controller::run(ctx, nudged, Relist(args.relist_period.0), halted()) => ExitCode::SUCCESS,
+        () = work => ExitCode::SUCCESS,
         () = holding => {
             tracing::error!("the lease was lost: another replica leads now, so this one ends");
             return Ok(ExitCode::FAILURE);

@@ -55,14 +55,14 @@ impl Context {
 /// Who takes longer gives up the place: a few calls that hang must not keep all the others waiting.
 const LONG: Duration = Duration::from_secs(2);
 
-/// Places to work in.
-#[derive(Debug)]
-pub struct Places(Semaphore);
+/// Places to work in; first come, first served.
+#[derive(Clone, Debug)]
+pub struct Places(Arc<Semaphore>);
 
 impl Places {
     /// So many places.
     pub fn new(places: u16) -> Self {
-        Self(Semaphore::new(usize::from(places)))
+        Self(Arc::new(Semaphore::new(usize::from(places))))
     }
 
     /// Does `work` when there is a place.

@@ -4,13 +4,17 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, stream};
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource, api::PostParams};
+use kube::{Api, Client, Resource};
+use tokio::sync::{mpsc, watch};
 
+use super::{apply::post_params, context::Places};
 use crate::{
     api::{DeveloperSpace, NamespaceRef, names},
     desired::status::Note,
@@ -19,30 +23,50 @@ use crate::{
 /// The longest note that the server takes, see `NoteLengthLimit` in `k8s.io/kubernetes/pkg/apis/core/validation/events.go`.
 const LONGEST_NOTE: usize = 1_024;
 
-/// Writes Events. A lost Event never fails a reconcile.
+/// How many Events may wait to be written. More are lost, and the log says so.
+const WAITING: usize = 16_384;
+
+/// How many are written side by side.
+const SIDE_BY_SIDE: usize = 32;
+
+/// Takes Events and lets them be written behind the work: neither a reconcile nor a deletion waits for one.
 #[derive(Clone)]
 pub struct Recorder {
-    client: Client,
-    instance: String,
-    count: std::sync::Arc<AtomicU32>,
+    queue: mpsc::Sender<Box<Told>>,
+    pending: watch::Sender<usize>,
+}
+
+/// What happened to what, and when.
+struct Told {
+    regarding: ObjectReference,
+    note: Note,
+    at: DateTime<Utc>,
+}
+
+/// A recorder that signs with `instance`, usually the pod's name, and what writes its Events for as long as somebody holds it.
+///
+/// Each Event takes one of the `places` like any reconcile, so that they keep up when there is time and give way when there is none.
+pub fn recorder(client: Client, places: Places, instance: &str) -> (Recorder, impl Future<Output = ()> + Send + use<>) {
+    let (queue, waiting) = mpsc::channel(WAITING);
+    let pending = watch::Sender::new(0_usize);
+    let writer = Writer { client, places, instance: instance.chars().take(128).collect(), count: AtomicU32::new(0) };
+    let written = pending.clone();
+    let waiting = stream::unfold(waiting, |mut waiting| async move { waiting.recv().await.map(|told| (told, waiting)) });
+    let writing = async move {
+        let (writer, written) = (&writer, &written);
+        let write = |told: Box<Told>| async move {
+            writer.places.take(writer.post(*told)).await;
+            written.send_modify(|pending| *pending = pending.saturating_sub(1));
+        };
+        waiting.for_each_concurrent(SIDE_BY_SIDE, write).await;
+    };
+    (Recorder { queue, pending }, writing)
 }
 
 impl Recorder {
-    /// A recorder that signs with `instance`, usually the pod's name.
-    pub fn new(client: Client, instance: &str) -> Self {
-        Self { client, instance: instance.chars().take(128).collect(), count: std::sync::Arc::default() }
-    }
-
     /// Tells `notes` of `space`, and those meant for its people inside its namespace too.
-    pub async fn publish(
-        &self,
-        space: &DeveloperSpace,
-        namespace: Option<&NamespaceRef>,
-        notes: &[Note],
-        now: chrono::DateTime<chrono::Utc>,
-    ) {
+    pub fn publish(&self, space: &DeveloperSpace, namespace: Option<&NamespaceRef>, notes: Vec<Note>, now: DateTime<Utc>) {
         for note in notes {
-            self.post(note, space.object_ref(&()), now).await;
             if let Some(NamespaceRef { name, uid }) = namespace.filter(|_| note.in_namespace) {
                 let regarding = ObjectReference {
                     api_version: Some("v1".into()),
@@ -52,16 +76,41 @@ impl Recorder {
                     uid: Some(uid.clone()),
                     ..ObjectReference::default()
                 };
-                self.post(note, regarding, now).await;
+                self.put(Told { regarding, note: note.clone(), at: now });
             }
+            self.put(Told { regarding: space.object_ref(&()), note, at: now });
         }
     }
 
-    async fn post(&self, note: &Note, regarding: ObjectReference, now: chrono::DateTime<chrono::Utc>) {
+    /// Waits until everything told so far is written or lost.
+    pub async fn flush(&self) {
+        // `self` keeps the sender, so the wait cannot fail.
+        let _ = self.pending.subscribe().wait_for(|pending| *pending == 0).await;
+    }
+
+    fn put(&self, told: Told) {
+        let (name, reason) = (told.regarding.name.clone(), told.note.reason.clone());
+        self.pending.send_modify(|pending| *pending += 1);
+        if self.queue.try_send(Box::new(told)).is_err() {
+            self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
+            tracing::warn!(name, reason, "an Event was lost: {WAITING} wait to be written");
+        }
+    }
+}
+
+struct Writer {
+    client: Client,
+    places: Places,
+    instance: String,
+    count: AtomicU32,
+}
+
+impl Writer {
+    async fn post(&self, Told { regarding, note, at }: Told) {
         let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
-        let stamp = Timestamp::from_microsecond(now.timestamp_micros()).unwrap_or_default();
+        let stamp = Timestamp::from_microsecond(at.timestamp_micros()).unwrap_or_default();
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}.{:x}.{number:x}", regarding.name.as_deref().unwrap_or_default(), now.timestamp_micros());
+        let name = format!("{}.{:x}.{number:x}", regarding.name.as_deref().unwrap_or_default(), at.timestamp_micros());
         let event = Event {
             metadata: ObjectMeta { name: Some(name), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
             action: Some("Reconcile".to_owned()),
@@ -74,8 +123,7 @@ impl Recorder {
             type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
             ..Event::default()
         };
-        let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        if let Err(error) = Api::<Event>::namespaced(self.client.clone(), &namespace).create(&params, &event).await {
+        if let Err(error) = Api::<Event>::namespaced(self.client.clone(), &namespace).create(&post_params(), &event).await {
             tracing::warn!(namespace, reason = note.reason, %error, "an Event was lost");
         }
     }

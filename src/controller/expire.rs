@@ -14,7 +14,7 @@ use super::{
     error::Error,
     observe::Observed,
     provision::because,
-    report::{self, Report},
+    report::{Report, report},
     store::see_namespace,
 };
 use crate::{
@@ -71,14 +71,11 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
     } else {
         "the time was up; there was no namespace".to_owned()
     };
-    let (sealed, notes) = report::write(ctx, space, observed, said(space, observed, message, has_namespace)).await?;
-    let deleted = match observed.own_namespace().filter(|namespace| namespace.terminating.is_none()) {
-        Some(namespace) => delete_expired(ctx, &sealed, observed, namespace).await,
-        None => Ok(()),
-    };
-    // Told last: an Event that is slow to write must not make the deletion late.
-    ctx.recorder.publish(space, None, &notes, observed.now).await;
-    deleted.map(|()| sealed)
+    let sealed = report(ctx, space, observed, said(space, observed, message, has_namespace)).await?;
+    if let Some(namespace) = observed.own_namespace().filter(|namespace| namespace.terminating.is_none()) {
+        delete_expired(ctx, &sealed, observed, namespace).await?;
+    }
+    Ok(sealed)
 }
 
 fn said(space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Report {
@@ -87,7 +84,7 @@ fn said(space: &DeveloperSpace, observed: &Observed, message: String, working: b
 }
 
 async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Result<DeveloperSpace, Error> {
-    report::report(ctx, space, observed, said(space, observed, message, working)).await
+    report(ctx, space, observed, said(space, observed, message, working)).await
 }
 
 async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, namespace: &SeenNamespace) -> Result<(), Error> {
@@ -103,7 +100,7 @@ async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observ
         message: format!("namespace {name} was deleted because the time was up"),
         in_namespace: false,
     };
-    ctx.recorder.publish(space, None, &[note], observed.now).await;
+    ctx.recorder.publish(space, None, vec![note], observed.now);
     Ok(())
 }
 

@@ -103,6 +103,6 @@ async fn remove_finalizer(ctx: &Context, space: &DeveloperSpace, observed: &Obse
             other.map_err(Error::api(format!("remove the finalizer of DeveloperSpace {name}")))?;
         }
     }
-    ctx.recorder.publish(space, None, &[note], observed.now).await;
+    ctx.recorder.publish(space, None, vec![note], observed.now);
     Ok(())
 }

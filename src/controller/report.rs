@@ -40,24 +40,11 @@ impl Report {
     }
 }
 
-/// Writes the status, if it differs, and then tells the Events. The space as it is afterwards.
+/// Writes the status, if it differs, with the resourceVersion of `space`, and then tells the Events. The space as it is afterwards.
 pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, report: Report) -> Result<DeveloperSpace, Error> {
-    let namespace = report.namespace.clone();
-    let (written, notes) = write(ctx, space, observed, report).await?;
-    ctx.recorder.publish(space, namespace.as_ref(), &notes, observed.now).await;
-    Ok(written)
-}
-
-/// Writes the status, if it differs, with the resourceVersion of `space`. The space as it is afterwards, and what is to be told.
-pub async fn write(
-    ctx: &Context,
-    space: &DeveloperSpace,
-    observed: &Observed,
-    report: Report,
-) -> Result<(DeveloperSpace, Vec<Note>), Error> {
     let Report { verdict, namespace, sealed, mut notes } = report;
     let class_name = observed.class.as_ref().map(|class| class.name_any());
-    let finding = Finding { space, class_name, namespace, outlook: &observed.outlook, sealed, verdict };
+    let finding = Finding { space, class_name, namespace: namespace.clone(), outlook: &observed.outlook, sealed, verdict };
     let new = status::next(&finding, observed.now);
     let old = space.status.clone().unwrap_or_default();
     let mut written = space.clone();
@@ -72,7 +59,8 @@ pub async fn write(
         }
         notes.extend(status::notes(&old, &new));
     }
-    Ok((written, notes))
+    ctx.recorder.publish(space, namespace.as_ref(), notes, observed.now);
+    Ok(written)
 }
 
 /// Says of a stored object that cannot be read why; the others are not concerned.

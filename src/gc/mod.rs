@@ -24,20 +24,26 @@ use crate::{
     controller::{
         context::{Context, Places},
         error::{Class, Error},
-        events::Recorder,
+        events::recorder,
         expire, report,
         watch::Nudges,
     },
 };
 
 /// How many items are carried out side by side.
-const SIDE_BY_SIDE: usize = 16;
+const SIDE_BY_SIDE: u16 = 16;
 /// Objects a page.
 const PAGE: u32 = 500;
 
 /// Lists, decides and, unless it is a dry run or too much, carries out.
 pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Result<Sweep, Error> {
-    let ctx = context(client, clock, args);
+    let (ctx, writing) = context(client, clock, args);
+    let (swept, ()) = tokio::join!(sweep_with(ctx, args), writing);
+    swept
+}
+
+/// What is told is written when this has let go of `ctx`.
+async fn sweep_with(ctx: Context, args: &GcArgs) -> Result<Sweep, Error> {
     let (spaces, namespaces) = look_around(&ctx).await?;
     let plain = if args.include_annotated { namespaces.as_slice() } else { &[] };
     let planned = plan::plan(&ctx, &spaces, plain, &args.compat);
@@ -47,16 +53,18 @@ pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Resu
     let rows = if args.dry_run || refused {
         items.iter().map(|item| Row::of(item, if refused { Outcome::Refused } else { Outcome::WouldDo })).collect()
     } else {
-        stream::iter(&items).map(|item| carry_out(&ctx, item)).buffered(SIDE_BY_SIDE).collect::<Vec<_>>().await
+        stream::iter(&items).map(|item| carry_out(&ctx, item)).buffered(SIDE_BY_SIDE.into()).collect::<Vec<_>>().await
     };
     let rows = rows.into_iter().chain(unreadable).collect();
     Ok(Sweep { dry_run: args.dry_run, live, limit, refused, rows })
 }
 
-fn context(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Context {
+fn context(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> (Context, impl Future<Output = ()> + Send + use<>) {
     let common = &args.common;
-    Context {
-        recorder: Recorder::new(client.clone(), &common.identity),
+    let places = Places::new(SIDE_BY_SIDE);
+    let (recorder, writing) = recorder(client.clone(), places.clone(), &common.identity);
+    let ctx = Context {
+        recorder,
         client,
         clock,
         store: Arc::default(),
@@ -65,9 +73,10 @@ fn context(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Context {
         metrics: Arc::default(),
         watchdog: Arc::default(),
         memory: Arc::default(),
-        places: Places::new(1),
+        places,
         nudges: Nudges::new().0,
-    }
+    };
+    (ctx, writing)
 }
 
 /// Fills the store and returns the spaces that can be read, and the namespaces.

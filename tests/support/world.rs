@@ -9,7 +9,7 @@ use developerspace_operator::{
         admissions::Admissions,
         context::{Context, Memory, Places},
         error::Error,
-        events::Recorder,
+        events::recorder,
         reconcile::reconcile,
         store::{SOURCES, Source, Store},
         watch::Nudges,
@@ -102,17 +102,20 @@ impl World {
 
     /// What a reconcile that asks `client` works with.
     pub fn context(&self, client: Client) -> Arc<Context> {
+        let places = Places::new(1);
+        let (recorder, writing) = recorder(client.clone(), places.clone(), "greenkeeper-0");
+        tokio::spawn(writing);
         Arc::new(Context {
-            client: client.clone(),
+            client,
             clock: Arc::new(self.now),
             store: self.store.clone(),
             admissions: self.admissions.clone(),
             protected: ProtectedNamespaces::new("operators-home", &["monitoring".to_owned()]),
-            recorder: Recorder::new(client, "greenkeeper-0"),
+            recorder,
             metrics: Arc::default(),
             watchdog: Arc::default(),
             memory: self.memory.clone(),
-            places: Places::new(1),
+            places,
             nudges: self.nudges.clone(),
         })
     }
