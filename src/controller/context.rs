@@ -128,6 +128,11 @@ impl Memory {
         }
     }
 
+    /// After a list: nothing is remembered of spaces that are not there.
+    pub fn retain(&self, exists: impl Fn(&str) -> bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| exists(name));
+    }
+
     /// The space is gone.
     pub fn forget(&self, name: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);

@@ -331,6 +331,8 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Guarded>, relist
                 let listed = listing.end();
                 watchdog.retain(&listed.iter().map(hash).collect());
                 wake(admissions.retain(&listed));
+                let listed: HashSet<&str> = names.iter().map(String::as_str).collect();
+                memory.retain(|name| listed.contains(name));
                 store.set_listed(Source::Spaces);
                 std::mem::take(&mut names)
             }
