@@ -92,7 +92,7 @@ struct Remembered {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Memory {
-    /// Notes the resourceVersion that a write of ours made: the space is not looked at again before the store has it.
+    /// Notes the resourceVersion that a write of ours made, or with which the space went: what is older is not worked on.
     pub fn wrote(&self, name: &str, version: u64) {
         self.with(name, |remembered| remembered.written = Some((version, Instant::now())));
     }
@@ -128,14 +128,10 @@ impl Memory {
         }
     }
 
-    /// After a list: nothing is remembered of spaces that are not there.
+    /// After a list: nothing is remembered of spaces that are not there, unless who looks may have been given one before the list.
     pub fn retain(&self, exists: impl Fn(&str) -> bool) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| exists(name));
-    }
-
-    /// The space is gone.
-    pub fn forget(&self, name: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let recent = |remembered: &Remembered| remembered.written.is_some_and(|(_, at)| at.elapsed() < PATIENCE);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, remembered| exists(name) || recent(remembered));
     }
 
     fn with<T>(&self, name: &str, act: impl FnOnce(&mut Remembered) -> T) -> T {

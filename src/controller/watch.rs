@@ -337,7 +337,8 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Guarded>, relist
                 std::mem::take(&mut names)
             }
             Event::Delete(space) => {
-                memory.forget(&space.name_any());
+                // Who waits for a place may have been given it before.
+                memory.wrote(&space.name_any(), version(space.meta()));
                 watchdog.expects(key(&space), None);
                 wake(admissions.withdraw(&space.uid().unwrap_or_default()));
                 Vec::new()
