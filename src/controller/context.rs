@@ -86,13 +86,17 @@ pub struct Memory(Mutex<HashMap<String, Remembered>>);
 struct Remembered {
     failures: u32,
     written: Option<(u64, Instant)>,
+    gone: Option<(String, Instant)>,
 }
 
 /// A store that is behind our own write for longer is believed after all: resourceVersions may have been restored from a backup.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A space that is no more is not given to anybody for longer: no reconcile waits or takes so long.
+const GHOST: Duration = Duration::from_secs(300);
+
 impl Memory {
-    /// Notes the resourceVersion that a write of ours made, or with which the space went: what is older is not worked on.
+    /// Notes the resourceVersion that a write of ours made: the space is not looked at again before the store has it.
     pub fn wrote(&self, name: &str, version: u64) {
         self.with(name, |remembered| remembered.written = Some((version, Instant::now())));
     }
@@ -102,6 +106,17 @@ impl Memory {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let written = map.get(name).and_then(|remembered| remembered.written);
         written.is_some_and(|(written, at)| version < written && at.elapsed() < PATIENCE)
+    }
+
+    /// Notes that the space of that UID is no more. The store may have it for a while, and who waits for a place may have been given it.
+    pub fn left(&self, name: &str, uid: String) {
+        self.with(name, |remembered| remembered.gone = Some((uid, Instant::now())));
+    }
+
+    /// Whether the space of that UID is known to be no more.
+    pub fn has_left(&self, name: &str, uid: &str) -> bool {
+        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        map.get(name).and_then(|remembered| remembered.gone.as_ref()).is_some_and(|(gone, _)| gone == uid)
     }
 
     /// Counts a failure; how many there were in a row before.
@@ -122,15 +137,16 @@ impl Memory {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(remembered) = map.get_mut(name) {
             remembered.failures = 0;
-            if remembered.written.is_none_or(|(written, at)| written <= version || at.elapsed() >= PATIENCE) {
+            let caught_up = remembered.written.is_none_or(|(written, at)| written <= version || at.elapsed() >= PATIENCE);
+            if caught_up && remembered.gone.is_none() {
                 map.remove(name);
             }
         }
     }
 
-    /// After a list: nothing is remembered of spaces that are not there, unless who looks may have been given one before the list.
+    /// After a list: nothing is remembered of spaces that are not there, but for a while of those that went.
     pub fn retain(&self, exists: impl Fn(&str) -> bool) {
-        let recent = |remembered: &Remembered| remembered.written.is_some_and(|(_, at)| at.elapsed() < PATIENCE);
+        let recent = |remembered: &Remembered| remembered.gone.as_ref().is_some_and(|(_, at)| at.elapsed() < GHOST);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, remembered| exists(name) || recent(remembered));
     }
 

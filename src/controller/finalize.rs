@@ -98,14 +98,13 @@ async fn remove_finalizer(ctx: &Context, space: &DeveloperSpace, observed: &Obse
     let name = space.name_any();
     let others: Vec<&String> = space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).collect();
     let patch = json!({"metadata": {"uid": space.uid(), "resourceVersion": space.resource_version(), "finalizers": others}});
-    let answer = match ctx.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => None,
-        other => Some(other.map_err(Error::api(format!("remove the finalizer of DeveloperSpace {name}")))?),
-    };
-    // What was the last finalizer takes the space with it, and the answer has the version that was seen: until its event comes, the store
-    // has a space that is no more, and whose namespace may be another's by then.
-    let written = answer.map(|written| version(&written.metadata)).unwrap_or_default();
-    ctx.memory.wrote(&name, written.max(version(&space.metadata) + 1));
+    match ctx.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await {
+        Ok(written) if !others.is_empty() => ctx.memory.wrote(&name, version(&written.metadata)),
+        // The last finalizer takes the space with it. The store has it until its event comes, and its namespace may be another's by then.
+        Ok(_) => ctx.memory.left(&name, space.uid().unwrap_or_default()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => ctx.memory.left(&name, space.uid().unwrap_or_default()),
+        Err(error) => return Err(Error::api(format!("remove the finalizer of DeveloperSpace {name}"))(error)),
+    }
     ctx.recorder.publish(space, None, vec![note], observed.now);
     Ok(())
 }

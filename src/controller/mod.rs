@@ -17,6 +17,7 @@ pub mod reconcile;
 pub mod report;
 pub mod store;
 pub mod watch;
+pub mod watch_stream;
 
 use std::{collections::HashSet, future::Future, sync::Arc};
 

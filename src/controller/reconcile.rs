@@ -58,6 +58,9 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
         }
     };
     let (name, seen) = (space.name_any(), version(&space.metadata));
+    if ctx.memory.has_left(&name, space.uid().unwrap_or_default().as_str()) {
+        return Ok(Action::await_change());
+    }
     if ctx.memory.is_stale(&name, seen) {
         return Ok(Action::requeue(CATCH_UP));
     }

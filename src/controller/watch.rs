@@ -1,9 +1,9 @@
 //! The watches. Each is a stream of its own with a back-off of its own; it feeds the store and yields the names of the spaces
 //! that have to be looked at.
 
-use std::{collections::HashSet, hash::Hash, sync::Arc, time::Duration};
+use std::{collections::HashSet, hash::Hash, sync::Arc};
 
-use futures::{Stream, StreamExt, future::ready, stream::BoxStream};
+use futures::{StreamExt, stream::BoxStream};
 use k8s_openapi::api::{
     core::v1::{LimitRange, Namespace, ResourceQuota},
     networking::v1::NetworkPolicy,
@@ -12,11 +12,7 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     core::DeserializeGuard,
-    runtime::{
-        WatchStreamExt, reflector,
-        utils::Backoff,
-        watcher::{self, DefaultBackoff, Event, watcher},
-    },
+    runtime::{reflector, watcher::Event},
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -25,15 +21,14 @@ use super::{
     context::Context,
     reconcile::key,
     store::{Source, Store},
+    watch_stream::{config, events},
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, names},
-    client::WATCH_TIMEOUT_SECONDS,
-    desired::{
-        Child, ChildKind,
-        children::{hash, version},
-    },
+    desired::{Child, ChildKind, children::hash},
 };
+
+pub use super::watch_stream::Relist;
 
 /// A stored space, readable or not.
 pub type Guarded = DeserializeGuard<DeveloperSpace>;
@@ -55,107 +50,6 @@ impl Nudges {
         // Nobody listens only while the process ends, or in a one-shot run.
         let _ = self.0.send(name);
     }
-}
-
-fn config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
-}
-
-/// The longest wait before a watch that failed is tried again. kube's own goes up to a minute, jitter included, and everything has to be
-/// as it should within a minute of the end of whatever was wrong.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
-
-/// kube's back-off, up to [`LONGEST_WAIT`].
-#[derive(Default)]
-struct Patience(DefaultBackoff);
-
-impl Iterator for Patience {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        self.0.next().map(|wait| wait.min(LONGEST_WAIT))
-    }
-}
-
-impl Backoff for Patience {
-    fn reset(&mut self) {
-        self.0.reset();
-    }
-}
-
-/// How soon a watch begins with a list again, at the least.
-const BREATH: Duration = Duration::from_secs(1);
-
-/// Watches one kind for ever, beginning with a list again every [`Relist`] and whenever the server has forgotten where we were.
-///
-/// kube's watcher alone does neither: a watch that is refused with 410 when it opens is tried for ever with the same
-/// resourceVersion, and an event that got lost is never made up for. Nor does it mind events that come in the wrong order.
-fn watch_for_ever<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
-    K::DynamicType: Default,
-{
-    let one = move |number: u64| {
-        let breath = if number == 0 { Duration::ZERO } else { BREATH };
-        let begin = futures::stream::once(tokio::time::sleep(breath)).filter_map(|()| ready(None));
-        let mut newest = 0;
-        let trusted = move |event: &watcher::Result<Event<K>>| ready(!is_forgotten(event) && !goes_back(&mut newest, event));
-        let watched = watcher(api.clone(), config.clone()).backoff(Patience::default()).take_while(trusted);
-        begin.chain(watched.take_until(tokio::time::sleep(relist.period(number))))
-    };
-    futures::stream::iter(0..).map(one).flatten()
-}
-
-/// Whether the server does not know the resourceVersion any more from which a watch was to go on.
-fn is_forgotten<T>(event: &watcher::Result<T>) -> bool {
-    matches!(event, Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) if status.code == 410)
-}
-
-/// Whether something older is told after something newer. Within one resource resourceVersions only grow
-/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>), so that such a watch is not to be
-/// trusted, and what is kept may be wrong.
-fn goes_back<K: Resource>(newest: &mut u64, event: &watcher::Result<Event<K>>) -> bool {
-    match event {
-        Ok(Event::Apply(object) | Event::Delete(object)) => {
-            let told = version(object.meta());
-            let back = told < *newest;
-            if back {
-                tracing::warn!(object = object.meta().name, told, newest, "a watch tells of older things after newer ones; listing again");
-            }
-            *newest = told.max(*newest);
-            back
-        }
-        Ok(Event::Init) => {
-            *newest = 0;
-            false
-        }
-        Ok(Event::InitApply(_) | Event::InitDone) | Err(_) => false,
-    }
-}
-
-/// How often everything is listed again, so that an event that got lost is made up for.
-#[derive(Clone, Copy, Debug)]
-pub struct Relist(pub Duration);
-
-impl Relist {
-    /// Spread, so that all kinds are not listed at the same moment.
-    fn period(self, number: u64) -> Duration {
-        let spread = f64::from(u32::try_from(number * 37 % 20).unwrap_or_default()) / 100.0;
-        self.0.mul_f64(0.9 + spread)
-    }
-}
-
-/// The events of one kind; errors are logged and waited out.
-fn events<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = Event<K>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
-    K::DynamicType: Default,
-{
-    let kind = K::kind(&K::DynamicType::default()).into_owned();
-    watch_for_ever(api, config, relist).filter_map(move |event| {
-        let event = event.inspect_err(|error| tracing::warn!(kind, %error, "a watch failed and is tried again")).ok();
-        ready(event)
-    })
 }
 
 /// What a list in progress has brought.
@@ -337,8 +231,7 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Guarded>, relist
                 std::mem::take(&mut names)
             }
             Event::Delete(space) => {
-                // Who waits for a place may have been given it before.
-                memory.wrote(&space.name_any(), version(space.meta()));
+                memory.left(&space.name_any(), space.uid().unwrap_or_default());
                 watchdog.expects(key(&space), None);
                 wake(admissions.withdraw(&space.uid().unwrap_or_default()));
                 Vec::new()
