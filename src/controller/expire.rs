@@ -129,7 +129,7 @@ pub async fn delete_namespace(ctx: &Context, name: &str, namespace: &SeenNamespa
                 return Ok(true);
             }
             Err(kube::Error::Api(status)) if status.is_not_found() => {
-                ctx.store.remove_namespace(name, uid);
+                ctx.store.bury_namespace(name, uid);
                 return Ok(false);
             }
             // It has changed, is going away already, or is another by now.

@@ -10,6 +10,7 @@ pub mod error;
 pub mod events;
 pub mod expire;
 pub mod finalize;
+pub mod graves;
 pub mod leader;
 pub mod observe;
 pub mod provision;

@@ -14,6 +14,7 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use tokio::sync::watch;
 
+use super::graves::Graves;
 use crate::{
     api::{SpaceClass, names, time},
     desired::{ChildKind, SeenChild, children::version, metadata::SeenMetadata, namespace::SeenNamespace},
@@ -58,6 +59,7 @@ struct Inner {
     classes: HashMap<String, Arc<SpaceClass>>,
     namespaces: HashMap<String, SeenNamespace>,
     children: HashMap<String, Vec<SeenChild>>,
+    graves: Graves,
 }
 
 impl Default for Store {
@@ -134,6 +136,9 @@ impl Store {
         let seen = see_namespace(namespace);
         let name = namespace.name_any();
         let mut inner = self.write();
+        if inner.graves.has(&seen.uid) {
+            return false;
+        }
         match inner.namespaces.get(&name) {
             Some(kept) if kept.version > seen.version => false,
             Some(kept) => {
@@ -148,9 +153,10 @@ impl Store {
         }
     }
 
-    /// Forgets the namespace of that name and UID.
-    pub fn remove_namespace(&self, name: &str, uid: &str) {
+    /// The namespace of that name and UID is no more.
+    pub fn bury_namespace(&self, name: &str, uid: &str) {
         let mut inner = self.write();
+        inner.graves.add(uid);
         if inner.namespaces.get(name).is_some_and(|kept| kept.uid == uid) {
             inner.namespaces.remove(name);
         }
@@ -174,6 +180,9 @@ impl Store {
     /// Keeps what is needed of a child; says whether that differs from what was kept.
     pub fn put_child(&self, namespace: &str, seen: SeenChild) -> bool {
         let mut inner = self.write();
+        if inner.graves.has(&seen.uid) {
+            return false;
+        }
         let children = inner.children.entry(namespace.to_owned()).or_default();
         match children.iter_mut().find(|kept| kept.kind == seen.kind && kept.name == seen.name) {
             Some(kept) if kept.version > seen.version => false,
@@ -187,6 +196,12 @@ impl Store {
                 true
             }
         }
+    }
+
+    /// The child of that kind, name and UID is no more.
+    pub fn bury_child(&self, namespace: &str, kind: ChildKind, name: &str, uid: &str) {
+        self.write().graves.add(uid);
+        self.remove_child(namespace, kind, name, uid);
     }
 
     /// Forgets the child of that kind, name and UID.
@@ -251,4 +266,31 @@ fn blocked_by(status: &NamespaceStatus) -> String {
     let blocking = status.conditions.iter().flatten().filter(|condition| condition.status == "True");
     let sentences: Vec<&str> = blocking.filter_map(|condition| condition.message.as_deref()).collect();
     sentences.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ResourceQuota;
+    use serde_json::json;
+
+    use super::*;
+    use crate::desired::Child;
+
+    #[test]
+    fn an_answer_that_was_on_its_way_brings_nothing_back() {
+        let store = Store::default();
+        let namespace = |uid: &str| -> Namespace {
+            serde_json::from_value(json!({"metadata": {"name": "orchid-lab", "uid": uid, "resourceVersion": "7"}})).unwrap()
+        };
+        let quota = |uid: &str| {
+            let metadata = json!({"name": "developerspace", "namespace": "orchid-lab", "uid": uid, "resourceVersion": "8"});
+            Child::Quota(serde_json::from_value::<ResourceQuota>(json!({"metadata": metadata})).unwrap()).seen()
+        };
+        assert!(store.put_namespace(&namespace("first")) && store.put_child("orchid-lab", quota("first-quota")));
+        store.bury_child("orchid-lab", ChildKind::Quota, "developerspace", "first-quota");
+        store.bury_namespace("orchid-lab", "first");
+        assert!(!store.put_namespace(&namespace("first")) && !store.put_child("orchid-lab", quota("first-quota")));
+        assert_eq!((store.namespace("orchid-lab"), store.children("orchid-lab")), (None, vec![]));
+        assert!(store.put_namespace(&namespace("second")) && store.put_child("orchid-lab", quota("second-quota")));
+    }
 }

@@ -90,7 +90,7 @@ pub fn namespaces(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStre
         }
         Event::Delete(namespace) => {
             let name = namespace.name_any();
-            store.remove_namespace(&name, &namespace.uid().unwrap_or_default());
+            store.bury_namespace(&name, &namespace.uid().unwrap_or_default());
             vec![name]
         }
         Event::InitDone => {
@@ -132,7 +132,7 @@ where
         }
         Event::Delete(object) => {
             let namespace = object.namespace().unwrap_or_default();
-            store.remove_child(&namespace, kind, &object.name_any(), &object.uid().unwrap_or_default());
+            store.bury_child(&namespace, kind, &object.name_any(), &object.uid().unwrap_or_default());
             vec![namespace]
         }
         Event::InitDone => {
