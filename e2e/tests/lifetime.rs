@@ -204,7 +204,7 @@ async fn a_renewal_rearms_the_warnings(world: &World) -> Result<()> {
 async fn a_renewal_in_the_future_waits_for_its_time(world: &World) -> Result<()> {
     let name = "conny-future";
     let space = one(world, "future", json!({"defaultTTL": "1h"}), name, json!({})).await?;
-    let at = now().trunc_subsecs(0) + seconds(8);
+    let at = now().trunc_subsecs(0) + seconds(25);
     world.admin().patch(a_space(name), json!({"spec": {"renewedAt": stamp(at)}})).await?;
     let refused = world.not_ready(name, "InvalidSpec").await?;
     ensure!(expires(&refused)? == expires(&space)?, "it counts before its time: {}", refused["status"]);

@@ -132,7 +132,7 @@ where
         }
         Event::Delete(object) => {
             let namespace = object.namespace().unwrap_or_default();
-            store.bury_child(&namespace, kind, &object.name_any(), &object.uid().unwrap_or_default());
+            store.remove_child(&namespace, kind, &object.name_any(), &object.uid().unwrap_or_default());
             vec![namespace]
         }
         Event::InitDone => {
