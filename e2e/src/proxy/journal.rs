@@ -108,6 +108,11 @@ impl Journal {
         self.since(from, |entry| entry.facts.is_numbered() && entry.facts.space.as_deref() == Some(space))
     }
 
+    /// The last write that concerned `space`.
+    pub fn last_write_of(&self, space: &str) -> Option<Entry> {
+        self.lock().iter().rev().find(|entry| entry.facts.mutates() && entry.facts.space.as_deref() == Some(space)).cloned()
+    }
+
     /// Whether any request concerned `space`.
     pub fn knows(&self, space: &str) -> bool {
         self.lock().iter().any(|entry| entry.facts.space.as_deref() == Some(space))

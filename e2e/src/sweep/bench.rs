@@ -20,6 +20,8 @@ use crate::wait::eventually;
 use crate::{Cluster, binaries, http, operator, ports};
 
 const GRACE: Duration = Duration::from_secs(30);
+/// The Events of one moment are written side by side; after so long without a write there is none to come.
+const SILENT: Duration = Duration::from_secs(1);
 /// A namespace that looks like ours and is not.
 pub const BYSTANDER: &str = "bystander";
 
@@ -232,7 +234,22 @@ impl Bench {
         if path.ends != path::Ends::Gone && (made("DeveloperSpace") || made("Namespace")) {
             self.plant(name).await?;
         }
+        if made("DeveloperSpace") {
+            self.told(name).await?;
+        }
         Ok(())
+    }
+
+    /// Waits until the operator has told of the space and is done: Events are written behind the work, and one of the preparation
+    /// would be counted as one of the act.
+    async fn told(&self, name: &str) -> Result<()> {
+        eventually(&format!("the Events of {name} to be written"), SOON * 4, || async {
+            let last = self.proxy.journal().last_write_of(name).context("nothing was written")?;
+            let is_over = last.code.is_some() && last.instant.elapsed() > SILENT;
+            ensure!(last.facts.resource == "events" && is_over, "the last write is {}", last.line());
+            Ok(Some(()))
+        })
+        .await
     }
 
     /// Waits until the space is ready as its spec is.
