@@ -108,9 +108,10 @@ impl Journal {
         self.since(from, |entry| entry.facts.is_numbered() && entry.facts.space.as_deref() == Some(space))
     }
 
-    /// The last write that concerned `space`.
-    pub fn last_write_of(&self, space: &str) -> Option<Entry> {
-        self.lock().iter().rev().find(|entry| entry.facts.mutates() && entry.facts.space.as_deref() == Some(space)).cloned()
+    /// The last write that concerned `space` and that `wanted` says yes to.
+    pub fn last_write_of(&self, space: &str, wanted: impl Fn(&Facts) -> bool) -> Option<Entry> {
+        let concerns = |entry: &&Entry| entry.facts.mutates() && entry.facts.space.as_deref() == Some(space) && wanted(&entry.facts);
+        self.lock().iter().rev().find(concerns).cloned()
     }
 
     /// Whether any request concerned `space`.
