@@ -13,6 +13,8 @@ E2E_THREADS ?= 2
 FUZZ_SECONDS ?= 60
 # Arguments of `make sweep`, such as --case ID; --help lists them.
 SWEEP_ARGS ?=
+# Arguments of `make bench`, such as --only B1; --help lists them.
+BENCH_ARGS ?=
 
 CARGO ?= cargo
 # cargo-fuzz needs a nightly compiler for the sanitizer, whatever rust-toolchain.toml says.
@@ -94,6 +96,19 @@ test-e2e: need-cargo controlplane ## Run the scenarios on a real API server (TES
 sweep: need-cargo controlplane ## Interrupt every write in every way and judge (SWEEP_ARGS='--bounded': ten minutes)
 	$(CARGO) build --workspace --bins $(CARGO_PROFILE)
 	@$(BIN)/sweep $(SWEEP_ARGS)
+
+.PHONY: bench
+bench: bench-build ## Measure the operator beside a raw client, B1 to B8 (an hour and a half); results go to docs/performance
+	@$(TARGET_DIR)/release/bench $(BENCH_ARGS)
+
+.PHONY: bench-quick
+bench-quick: bench-build ## The same with fewer spaces, once each, in less than ten minutes; keeps nothing
+	@$(TARGET_DIR)/release/bench --quick $(BENCH_ARGS)
+
+.PHONY: bench-build
+bench-build: need-cargo controlplane
+	@echo "Building the operator and the benchmark as they are shipped; some minutes the first time" >&2
+	$(CARGO) build --release --workspace --bins
 
 .PHONY: mutants
 mutants: need-cargo controlplane ## Take one guard away at a time and demand that the sweep notices (ten minutes)

@@ -79,7 +79,7 @@ impl World {
 
     /// Starts the operator without waiting until it is ready.
     pub async fn spawn_operator(&self) -> Result<()> {
-        let options = operator::Options { args: self.args.clone(), server: None };
+        let options = operator::Options { args: self.args.clone(), ..operator::Options::default() };
         let operator = Operator::spawn(&self.cluster, &options).await?;
         *self.operator.lock().await = Some(operator);
         Ok(())

@@ -4,6 +4,7 @@
 //! [`Operator::start`], acts as a named user, and judges by what the API server holds and what its audit log recorded.
 
 pub mod audit;
+pub mod bench;
 pub mod binaries;
 pub mod cluster;
 pub mod command;

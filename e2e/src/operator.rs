@@ -42,6 +42,8 @@ pub struct Options {
     pub args: Vec<String>,
     /// Another address of the API server, such as a proxy's on plain HTTP.
     pub server: Option<String>,
+    /// Whether nobody wants to see the end of its log.
+    pub quiet: bool,
 }
 
 /// A running operator. Dropping it kills it, and prints the end of its log, which a test shows only when it fails.
@@ -50,6 +52,7 @@ pub struct Operator {
     process: Process,
     health_port: u16,
     metrics_port: u16,
+    quiet: bool,
 }
 
 impl Operator {
@@ -65,7 +68,7 @@ impl Operator {
     /// Runs it with further arguments, and waits until it says that it is ready.
     pub async fn start(cluster: &Cluster, args: &[&str]) -> Result<Self> {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self::start_with(cluster, &Options { args, server: None }).await
+        Self::start_with(cluster, &Options { args, ..Options::default() }).await
     }
 
     /// Runs it as `options` say, and waits until it says that it is ready.
@@ -84,7 +87,7 @@ impl Operator {
         command.arg("run").args(run_arguments(health_port, metrics_port)).args(&options.args);
         command.env("KUBECONFIG", kubeconfig);
         let process = Process::start(&name, command, &cluster.dir().join(format!("{name}.log")))?;
-        Ok(Self { process, health_port, metrics_port })
+        Ok(Self { process, health_port, metrics_port, quiet: options.quiet })
     }
 
     /// Waits until it says that it is ready.
@@ -149,7 +152,9 @@ impl Operator {
 impl Drop for Operator {
     fn drop(&mut self) {
         let _ = self.process.kill();
-        report(&self.process);
+        if !self.quiet {
+            report(&self.process);
+        }
     }
 }
 

@@ -1,0 +1,102 @@
+//! B2: what the operator asks of the API server, as its audit log has it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::figure::{Bound, Figure, Measured, Samples};
+use super::options::Options;
+use super::progress::Progress;
+use super::recipe::Recipe;
+use super::stage::{Stage, names};
+use crate::audit::{Audit, Entry};
+use crate::operator;
+
+/// How long nothing happens, and after a restart.
+const STILL: Duration = Duration::from_secs(60);
+
+/// B2.
+#[allow(clippy::cast_precision_loss, reason = "counts of calls are small")]
+pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
+    let count = options.onboarded() / 10;
+    progress.step(&format!("B2: calls for {count} spaces, at rest and after a restart"));
+    let mut stage = Stage::with_operator().await?;
+    let calls = during(&stage, stage.ask(&names("counted", count))).await?;
+    let quiet = at_rest(&stage, STILL).await?;
+    stage.stop().await?;
+    let mut audit = stage.cluster.audit_from_now()?;
+    stage.start().await?;
+    tokio::time::sleep(STILL / 4).await;
+    let restart = Calls::of(&audit.read()?);
+    let each = |calls: usize| Samples::from(calls as f64 / count as f64);
+    let floor = Samples::from(recipe.writes() as f64);
+    let none = |figure: Figure| figure.should(Bound::AtMost(0.0), Bound::AtMost(0.0));
+    let figures = vec![
+        Figure::ratio("B2", "writes for each space at its creation, Events apart", each(calls.writes.values().sum()), floor)
+            .should(Bound::AtMost(1.0), Bound::AtMost(1.0)),
+        Figure::alone("B2", "Events for each space at its creation", each(calls.events)),
+        none(Figure::alone("B2", "reads of single objects for each space at its creation", each(calls.gets))),
+        none(Figure::alone("B2", "writes in a minute in which nothing happens", Samples::from(quiet.mutating() as f64))),
+        none(Figure::alone("B2", &format!("writes at a restart with {count} spaces"), Samples::from(restart.mutating() as f64))),
+    ];
+    Ok(Measured { figures, curves: vec![] })
+}
+
+/// Calls of the operator, by what they were.
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    /// Writes by verb and resource, Events and the lease apart.
+    pub writes: BTreeMap<String, usize>,
+    /// Events.
+    pub events: usize,
+    /// Reads of one object.
+    pub gets: usize,
+}
+
+impl Calls {
+    fn of(entries: &[Entry]) -> Self {
+        let mut calls = Self::default();
+        for entry in entries.iter().filter(|entry| entry.user == operator::USER && entry.resource != "leases") {
+            match (entry.mutates(), entry.resource.as_str(), entry.verb.as_str()) {
+                (_, "selfsubjectaccessreviews", _) => {}
+                (true, "events", _) => calls.events += 1,
+                (true, resource, verb) => *calls.writes.entry(format!("{verb} {resource}{}", entry.subresource)).or_default() += 1,
+                (false, _, "get") => calls.gets += 1,
+                (false, ..) => {}
+            }
+        }
+        calls
+    }
+
+    /// All writes, Events too.
+    pub fn mutating(&self) -> usize {
+        self.writes.values().sum::<usize>() + self.events
+    }
+}
+
+/// What `act` makes the operator ask for, until nothing has come for some seconds.
+async fn during(stage: &Stage, act: impl Future<Output = Result<()>>) -> Result<Calls> {
+    let mut audit = stage.cluster.audit_from_now()?;
+    act.await?;
+    let mut entries = audit.read()?;
+    let mut quiet = 0;
+    while quiet < 3 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let more = audit.read()?;
+        quiet = if more.iter().any(|entry| entry.user == operator::USER && entry.mutates() && entry.resource != "leases") {
+            0
+        } else {
+            quiet + 1
+        };
+        entries.extend(more);
+    }
+    Ok(Calls::of(&entries))
+}
+
+/// While nothing happens.
+async fn at_rest(stage: &Stage, for_so_long: Duration) -> Result<Calls> {
+    let mut audit: Audit = stage.cluster.audit_from_now()?;
+    tokio::time::sleep(for_so_long).await;
+    Ok(Calls::of(&audit.read()?))
+}

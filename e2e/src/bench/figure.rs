@@ -1,0 +1,202 @@
+//! Owns figures: what was measured, what it stands beside, and what it should be.
+
+use serde::{Deserialize, Serialize};
+
+/// The same thing measured several times.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Samples(pub Vec<f64>);
+
+impl Samples {
+    /// The middle one.
+    pub fn median(&self) -> f64 {
+        self.quantile(50)
+    }
+
+    /// The one at so many hundredths.
+    pub fn quantile(&self, hundredths: usize) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let place = (sorted.len() * hundredths / 100).min(sorted.len().saturating_sub(1));
+        sorted.get(place).copied().unwrap_or(f64::NAN)
+    }
+
+    /// Each divided by the one of the same run.
+    #[must_use]
+    pub fn over(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(one, other)| one / other).collect())
+    }
+
+    /// All of both.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// `median (least to most)`.
+    pub fn line(&self) -> String {
+        match self.0.len() {
+            0 => "-".to_owned(),
+            1 => short(self.0[0]),
+            _ => format!("{} ({} to {})", short(self.median()), short(self.quantile(0)), short(self.quantile(100))),
+        }
+    }
+}
+
+impl From<Vec<f64>> for Samples {
+    fn from(all: Vec<f64>) -> Self {
+        Self(all)
+    }
+}
+
+impl From<f64> for Samples {
+    fn from(one: f64) -> Self {
+        Self(vec![one])
+    }
+}
+
+/// Three digits that mean something.
+fn short(value: f64) -> String {
+    match value.abs() {
+        large if large >= 100.0 => format!("{value:.0}"),
+        middle if middle >= 10.0 => format!("{value:.1}"),
+        small if small >= 0.1 || small == 0.0 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+/// What a figure should be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Bound {
+    /// Not less.
+    AtLeast(f64),
+    /// Not more.
+    AtMost(f64),
+}
+
+impl Bound {
+    /// Whether it is.
+    pub fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => value >= bound,
+            Self::AtMost(bound) => value <= bound,
+        }
+    }
+
+    /// For the table.
+    pub fn line(self) -> String {
+        match self {
+            Self::AtLeast(bound) => format!("\u{2265} {bound}"),
+            Self::AtMost(bound) => format!("\u{2264} {bound}"),
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Figure {
+    /// `B1` to `B8`.
+    pub id: String,
+    /// What was measured, and its unit.
+    pub what: String,
+    /// The operator's.
+    pub ours: Samples,
+    /// The same of a client that makes the same calls and thinks nothing; and of others.
+    pub beside: Vec<(String, Samples)>,
+    /// What is judged: ours over the first of `beside`, or ours alone.
+    pub judged: Samples,
+    /// What it must be.
+    pub least: Option<Bound>,
+    /// What it should be.
+    pub aim: Option<Bound>,
+}
+
+impl Figure {
+    /// Ours beside the raw client's, judged by their ratio.
+    pub fn ratio(id: &str, what: &str, ours: Samples, raw: Samples) -> Self {
+        let judged = ours.over(&raw);
+        Self { judged, ..Self::alone(id, what, ours).and("raw client", raw) }
+    }
+
+    /// Ours alone.
+    pub fn alone(id: &str, what: &str, ours: Samples) -> Self {
+        let (id, what) = (id.to_owned(), what.to_owned());
+        Self { id, what, judged: ours.clone(), ours, beside: vec![], least: None, aim: None }
+    }
+
+    /// And another's.
+    #[must_use]
+    pub fn and(mut self, who: &str, samples: Samples) -> Self {
+        self.beside.push((who.to_owned(), samples));
+        self
+    }
+
+    /// What it must be and should be.
+    #[must_use]
+    pub fn should(self, least: Bound, aim: Bound) -> Self {
+        Self { least: Some(least), aim: Some(aim), ..self }
+    }
+
+    /// Whether it is what it must be.
+    pub fn holds(&self) -> bool {
+        self.least.is_none_or(|bound| bound.holds(self.judged.median()))
+    }
+}
+
+/// A distribution, one line for each contestant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Curve {
+    /// The figure that it belongs to.
+    pub id: String,
+    /// What was measured, and its unit.
+    pub what: String,
+    /// Who, and all samples.
+    pub lines: Vec<(String, Samples)>,
+}
+
+impl Curve {
+    /// Ours and perhaps others'.
+    pub fn new(id: &str, what: &str, lines: &[(&str, &Samples)]) -> Self {
+        let lines = lines.iter().map(|(who, samples)| ((*who).to_owned(), (*samples).clone())).collect();
+        Self { id: id.to_owned(), what: what.to_owned(), lines }
+    }
+}
+
+/// What one part of the benchmark found.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Measured {
+    /// The lines of the table.
+    pub figures: Vec<Figure>,
+    /// What is drawn.
+    pub curves: Vec<Curve>,
+}
+
+impl Measured {
+    /// And another part.
+    pub fn add(&mut self, other: Self) {
+        let Self { figures, curves } = other;
+        self.figures.extend(figures);
+        self.curves.extend(curves);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_and_the_spread_are_told() {
+        let samples = Samples(vec![3.0, 1.0, 2.0]);
+        assert_eq!(samples.line(), "2.00 (1.00 to 3.00)");
+        assert_eq!(Samples::default().line(), "-");
+        assert_eq!(Samples::from(1234.5).line(), "1234");
+    }
+
+    #[test]
+    fn a_ratio_is_judged_run_by_run() {
+        let figure = Figure::ratio("B1", "spaces/s", Samples(vec![8.0, 18.0]), Samples(vec![10.0, 20.0]));
+        assert_eq!(figure.judged.0, [0.8, 0.9]);
+        assert!(figure.clone().should(Bound::AtLeast(0.9), Bound::AtLeast(0.95)).holds());
+        assert!(!figure.should(Bound::AtMost(0.8), Bound::AtMost(0.5)).holds());
+    }
+}

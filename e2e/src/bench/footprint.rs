@@ -1,0 +1,87 @@
+//! B3 and B5: memory, and the time from the start to being ready, with many spaces there; beside what is watched, and the time that its
+//! lists take anybody.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use http::Request;
+use kube::Client;
+use serde::Deserialize;
+
+use super::stage::Stage;
+
+/// What the operator watches, as it asks for it.
+const WATCHED: [&str; 7] = [
+    "/apis/developerspace.dev/v1alpha1/developerspaces?limit=500",
+    "/apis/developerspace.dev/v1alpha1/spaceclasses?limit=500",
+    "/api/v1/namespaces?limit=500",
+    "/api/v1/resourcequotas?limit=500&labelSelector=app.kubernetes.io%2Fmanaged-by%3Ddeveloperspace-operator",
+    "/api/v1/limitranges?limit=500&labelSelector=app.kubernetes.io%2Fmanaged-by%3Ddeveloperspace-operator",
+    "/apis/networking.k8s.io/v1/networkpolicies?limit=500&labelSelector=app.kubernetes.io%2Fmanaged-by%3Ddeveloperspace-operator",
+    "/apis/rbac.authorization.k8s.io/v1/rolebindings?limit=500&labelSelector=app.kubernetes.io%2Fmanaged-by%3Ddeveloperspace-operator",
+];
+
+/// What listing everything takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Lists {
+    /// Seconds, all kinds side by side, page after page.
+    pub seconds: f64,
+    /// Bytes of JSON.
+    pub bytes: usize,
+    /// How many spaces there are.
+    pub spaces: usize,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    metadata: PageMetadata,
+    items: Vec<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct PageMetadata {
+    #[serde(default, rename = "continue")]
+    more: String,
+}
+
+/// Lists all that the operator watches and keeps nothing.
+pub async fn lists(client: &Client) -> Result<Lists> {
+    let begun = Instant::now();
+    let sizes = futures::future::try_join_all(WATCHED.map(|path| pages(client, path))).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Lists { seconds, bytes: sizes.iter().map(|(bytes, _)| bytes).sum(), spaces: sizes.first().map_or(0, |(_, spaces)| *spaces) })
+}
+
+/// Bytes and objects.
+async fn pages(client: &Client, path: &str) -> Result<(usize, usize)> {
+    let (mut bytes, mut objects, mut more) = (0, 0, String::new());
+    loop {
+        let uri = if more.is_empty() { path.to_owned() } else { format!("{path}&continue={more}") };
+        let body = client.request_text(Request::get(&uri).body(vec![])?).await.with_context(|| uri.clone())?;
+        bytes += body.len();
+        let Page { metadata, items } = serde_json::from_str(&body)?;
+        objects += items.len();
+        more = metadata.more;
+        if more.is_empty() {
+            return Ok((bytes, objects));
+        }
+    }
+}
+
+/// Seconds from the start of the operator to its being ready.
+pub async fn cold_start(stage: &mut Stage) -> Result<f64> {
+    let begun = Instant::now();
+    stage.start().await?;
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// Memory of the operator in KiB: resident now, and the most it ever was.
+pub fn memory(stage: &Stage) -> Result<(f64, f64)> {
+    let pid = stage.operator()?.pid();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the operator's memory cannot be read")?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("the kernel does not tell {name}"))?;
+        line.trim().trim_end_matches(" kB").parse::<f64>().context("memory is a number")
+    };
+    Ok((field("VmRSS:")?, field("VmHWM:")?))
+}

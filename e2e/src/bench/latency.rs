@@ -1,0 +1,90 @@
+//! B6: from applying one space to its being ready, with nothing else going on.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::figure::{Bound, Curve, Figure, Measured, Samples};
+use super::options::Options;
+use super::progress::Progress;
+use super::ready::Ready;
+use super::recipe::Recipe;
+use super::stage::{Stage, names};
+use crate::fixtures::SOON;
+
+/// How many spaces, one after another.
+pub const ALONE: usize = 40;
+
+/// B6.
+pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
+    let (stage, bare) = (Stage::with_operator().await?, Stage::set().await?);
+    let (mut slowest, mut slowest_raw, mut middle, mut middle_raw) = (vec![], vec![], vec![], vec![]);
+    let (mut all, mut all_raw) = (Samples::default(), Samples::default());
+    for number in 1..=options.repetitions() {
+        progress.step(&format!("B6: one space after another, {number} of {}", options.repetitions()));
+        let prefix = format!("alone-{number}");
+        let (raw, ours) = (raw(&bare, recipe, &prefix, ALONE).await?, ours(&stage, &prefix, ALONE).await?);
+        slowest.push(ours.quantile(99));
+        slowest_raw.push(raw.quantile(99));
+        middle.push(ours.median());
+        middle_raw.push(raw.median());
+        all.extend(ours);
+        all_raw.extend(raw);
+    }
+    let figures = vec![
+        Figure::ratio("B6", "from apply to Ready, nothing else going on, p99 ms", Samples(slowest), Samples(slowest_raw))
+            .should(Bound::AtMost(1.5), Bound::AtMost(1.1)),
+        Figure::ratio("B6", "the same, median ms", Samples(middle), Samples(middle_raw)),
+    ];
+    let curve = Curve::new("B6", "from apply to Ready, ms", &[("operator", &all), ("raw client", &all_raw)]);
+    Ok(Measured { figures, curves: vec![curve] })
+}
+
+/// Between two, so that the control plane's own work for the last is done.
+const REST: Duration = Duration::from_millis(400);
+
+/// Milliseconds of each of `count` spaces that the operator makes.
+pub async fn ours(stage: &Stage, prefix: &str, count: usize) -> Result<Samples> {
+    let mut ready = Ready::watch(&stage.client);
+    let before = settled(&mut ready).await;
+    let mut taken = vec![];
+    for (number, name) in names(prefix, count).iter().enumerate() {
+        let begun = Instant::now();
+        Recipe::ask(&stage.client, name).await?;
+        ready.until(before + number + 1, SOON).await?;
+        taken.push(since(&ready, name, begun)?);
+        tokio::time::sleep(REST).await;
+    }
+    Ok(Samples(taken))
+}
+
+/// Milliseconds of each of `count` spaces that the raw client makes.
+pub async fn raw(stage: &Stage, recipe: &Recipe, prefix: &str, count: usize) -> Result<Samples> {
+    let mut ready = Ready::watch(&stage.client);
+    let before = settled(&mut ready).await;
+    let mut taken = vec![];
+    for (number, name) in names(prefix, count).iter().enumerate() {
+        let begun = Instant::now();
+        let uid = Recipe::ask(&stage.client, name).await?;
+        recipe.make(&stage.client, name, &uid).await?;
+        ready.until(before + number + 1, SOON).await?;
+        taken.push(since(&ready, name, begun)?);
+        tokio::time::sleep(REST).await;
+    }
+    Ok(Samples(taken))
+}
+
+/// How many were ready before; the first list takes a moment.
+async fn settled(ready: &mut Ready) -> usize {
+    let mut last = usize::MAX;
+    while ready.count() != last {
+        last = ready.count();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    last
+}
+
+fn since(ready: &Ready, name: &str, begun: Instant) -> Result<f64> {
+    let at = ready.since(name).with_context(|| format!("{name} is not ready"))?;
+    Ok(at.duration_since(begun).as_secs_f64() * 1000.0)
+}

@@ -1,0 +1,62 @@
+//! Owns the benchmark: the operator beside a raw client that makes the same calls, each on a fresh control plane of the same machine in the
+//! same run. Times of the machine itself say nothing; ratios do.
+//!
+//! `docs/performance/README.md` says what each figure means.
+
+pub mod calls;
+pub mod crowd;
+pub mod expiry;
+pub mod faults;
+pub mod figure;
+pub mod footprint;
+pub mod latency;
+pub mod onboarding;
+pub mod options;
+pub mod others;
+pub mod plot;
+pub mod progress;
+pub mod ready;
+pub mod recipe;
+pub mod report;
+pub mod stage;
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use figure::Measured;
+pub use options::Options;
+use progress::Progress;
+pub use report::Report;
+use stage::Stage;
+
+/// Runs what `options` ask for.
+pub async fn run(options: &Options) -> Result<Report> {
+    let begun = Instant::now();
+    let (commit, day) = crate::sweep::options::stamp().await;
+    let progress = Progress::new(options.steps());
+    progress.step("what the operator makes of a space");
+    let recipe = Stage::with_operator().await?.recipe().await?;
+    let mut measured = Measured::default();
+    if options.wants("B1") {
+        measured.add(onboarding::measure(options, &recipe, &progress).await?);
+    }
+    if options.wants("B2") {
+        measured.add(calls::measure(options, &recipe, &progress).await?);
+    }
+    if options.wants("B6") {
+        measured.add(latency::measure(options, &recipe, &progress).await?);
+    }
+    if options.wants("B4") {
+        measured.add(expiry::measure(options, &progress).await?);
+    }
+    if ["B3", "B4", "B5", "B8"].iter().any(|id| options.wants(id)) {
+        measured.add(crowd::measure(options, &recipe, &progress).await?);
+    }
+    if options.wants("B7") {
+        measured.add(faults::measure(options, &progress).await?);
+    }
+    measured.figures.sort_by(|one, other| one.id.cmp(&other.id));
+    let processors = std::thread::available_parallelism().map(std::num::NonZero::get).unwrap_or_default();
+    Ok(Report { commit, day, processors, minutes: (begun.elapsed().as_secs_f64() / 6.0).round() / 10.0, measured })
+}

@@ -1,0 +1,98 @@
+//! B1 and B8: many spaces asked for at once, and the same with many there already.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::Client;
+
+use super::figure::{Bound, Figure, Measured, Samples};
+use super::options::Options;
+use super::others;
+use super::progress::Progress;
+use super::ready::Ready;
+use super::recipe::Recipe;
+use super::stage::{PATIENCE, Stage, names, per_second};
+
+/// How many spaces at once the raw client is tried with, to find its best.
+const CONCURRENCIES: [usize; 4] = [4, 8, 16, 32];
+
+/// How many developers the script takes in, and how many one file.
+const OTHERS: (usize, usize) = (20, 200);
+
+/// B1.
+pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
+    let count = options.onboarded();
+    progress.step("B1: the raw client's best concurrency");
+    let concurrency = best_concurrency(recipe, (count / 5).max(50)).await?;
+    let (mut ours, mut raw, mut load, mut raw_load) = (vec![], vec![], vec![], vec![]);
+    for number in 1..=options.repetitions() {
+        progress.step(&format!("B1: {count} spaces by the raw client, {number} of {}", options.repetitions()));
+        let (rate, milliseconds) = raw_rate(recipe, count, concurrency).await?;
+        raw.push(rate);
+        raw_load.push(milliseconds);
+        progress.step(&format!("B1: {count} spaces by the operator, {number} of {}", options.repetitions()));
+        let stage = Stage::with_operator().await?;
+        let before = stage.server_seconds().await?;
+        ours.push(rate_on(&stage, "first", count).await?);
+        load.push(each(stage.server_seconds().await? - before, count));
+    }
+    progress.step("B1: what people do without an operator");
+    let script = others::script(recipe, OTHERS.0).await?;
+    let one_file = others::one_file(recipe, OTHERS.1).await?;
+    let what = format!("{count} spaces at once, spaces/s (raw client: {concurrency} at a time)");
+    let throughput = Figure::ratio("B1", &what, Samples(ours), Samples(raw)).and("kubectl apply -f", one_file.into());
+    let throughput = throughput.and("shell script", script.into()).should(Bound::AtLeast(0.8), Bound::AtLeast(0.95));
+    let cost = Figure::ratio("B1", "CPU of the API server for each, ms", Samples(load), Samples(raw_load));
+    Ok(Measured { figures: vec![throughput, cost], curves: vec![] })
+}
+
+/// Spaces per second of the operator on that stage, whatever is there.
+pub async fn rate_on(stage: &Stage, prefix: &str, count: usize) -> Result<f64> {
+    let names = names(prefix, count);
+    let begun = Instant::now();
+    stage.ask(&names).await?;
+    Ok(per_second(count, begun))
+}
+
+/// Spaces per second of the raw client on a fresh stage, and the milliseconds of the API server's CPU that each took.
+async fn raw_rate(recipe: &Recipe, count: usize, concurrency: usize) -> Result<(f64, f64)> {
+    let stage = Stage::set().await?;
+    let before = stage.server_seconds().await?;
+    let names = names("raw", count);
+    let mut ready = Ready::watch(&stage.client);
+    let begun = Instant::now();
+    make_all(&stage.client, recipe, &names, concurrency).await?;
+    ready.until(count, PATIENCE).await?;
+    let rate = per_second(count, begun);
+    Ok((rate, each(stage.server_seconds().await? - before, count)))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]
+fn each(seconds: f64, count: usize) -> f64 {
+    seconds * 1000.0 / count as f64
+}
+
+/// Makes all of them.
+pub async fn make_all(client: &Client, recipe: &Recipe, names: &[String], concurrency: usize) -> Result<()> {
+    let one = |name: &String| {
+        let name = name.clone();
+        async move {
+            let uid = Recipe::ask(client, &name).await?;
+            recipe.make(client, &name, &uid).await
+        }
+    };
+    stream::iter(names).map(one).buffer_unordered(concurrency).try_collect::<Vec<()>>().await.map(drop)
+}
+
+/// The raw client's best concurrency.
+pub async fn best_concurrency(recipe: &Recipe, count: usize) -> Result<usize> {
+    let mut best = (0.0, CONCURRENCIES[0]);
+    for concurrency in CONCURRENCIES {
+        let (rate, _) = raw_rate(recipe, count, concurrency).await?;
+        if rate > best.0 {
+            best = (rate, concurrency);
+        }
+    }
+    Ok(best.1)
+}

@@ -1,0 +1,81 @@
+//! Owns what can be asked of the benchmark.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::binaries;
+
+/// Measures the operator beside a client that makes the same calls and thinks nothing
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bench", max_term_width = 120)]
+pub struct Options {
+    /// Fewer spaces and fewer repetitions: ten minutes
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Only these, such as B1,B6
+    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
+    pub only: Vec<String>,
+
+    /// How often each is measured
+    #[arg(long, value_name = "NUMBER")]
+    pub repeat: Option<usize>,
+
+    /// How many spaces B1 makes; the others follow
+    #[arg(long, value_name = "NUMBER")]
+    pub spaces: Option<usize>,
+
+    /// Where the results go; by default those of a whole run go to docs/performance, and no others are kept
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+impl Options {
+    /// Whether it is wanted.
+    pub fn wants(&self, id: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|wanted| wanted.eq_ignore_ascii_case(id))
+    }
+
+    /// How often.
+    pub fn repetitions(&self) -> usize {
+        self.repeat.unwrap_or(if self.quick { 1 } else { 5 })
+    }
+
+    /// How many spaces are asked for at once.
+    pub fn onboarded(&self) -> usize {
+        self.spaces.unwrap_or(if self.quick { 500 } else { 5_000 })
+    }
+
+    /// How many are there where many are.
+    pub fn crowd(&self) -> usize {
+        2 * self.onboarded()
+    }
+
+    /// How many spaces end one by one, and over how long.
+    pub fn spread(&self) -> (usize, Duration) {
+        if self.quick { (self.onboarded().min(200), Duration::from_secs(60)) } else { (1_000, Duration::from_secs(600)) }
+    }
+
+    /// How many steps there are.
+    pub fn steps(&self) -> usize {
+        let repetitions = self.repetitions();
+        let parts = [
+            ("B1", 2 + 2 * repetitions),
+            ("B2", 1),
+            ("B3", repetitions),
+            ("B4", 3),
+            ("B6", repetitions),
+            ("B7", repetitions.min(3)),
+            ("B8", 3),
+        ];
+        1 + parts.iter().filter(|(id, _)| self.wants(id)).map(|(_, steps)| steps).sum::<usize>()
+    }
+
+    /// Where the results go.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let whole = !self.quick && self.only.is_empty() && self.repeat.is_none() && self.spaces.is_none();
+        self.out.clone().or_else(|| whole.then(|| binaries::repository().join("docs/performance")))
+    }
+}

@@ -1,0 +1,35 @@
+//! Owns telling how far the benchmark is: a bar on a terminal, lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How far it is.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    begun: Instant,
+}
+
+impl Progress {
+    /// Nothing of so many steps is done.
+    pub fn new(steps: usize) -> Self {
+        let style = ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos}/{len} {wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(u64::try_from(steps).unwrap_or_default()).with_style(style));
+        Self { bar, begun: Instant::now() }
+    }
+
+    /// The next step begins.
+    #[allow(clippy::print_stderr, reason = "progress is for whoever waits, and the result goes to standard output")]
+    pub fn step(&self, what: &str) {
+        match &self.bar {
+            Some(bar) => {
+                bar.inc(1);
+                bar.set_message(what.to_owned());
+            }
+            None => eprintln!("bench: {:>4.0} s  {what}", self.begun.elapsed().as_secs_f64()),
+        }
+    }
+}

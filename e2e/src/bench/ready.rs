@@ -1,0 +1,71 @@
+//! Owns noticing from outside when spaces become ready, by one watch, the same for every contestant.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures::StreamExt;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, Client, ResourceExt};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Since when each space is ready.
+pub struct Ready {
+    since: Arc<Mutex<HashMap<String, Instant>>>,
+    count: watch::Receiver<usize>,
+    watching: JoinHandle<()>,
+}
+
+impl Ready {
+    /// Begins to watch.
+    pub fn watch(client: &Client) -> Self {
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("developerspace.dev", "v1alpha1", "DeveloperSpace"));
+        let api = Api::<DynamicObject>::all_with(client.clone(), &kind);
+        let (since, (sender, count)) = (Arc::<Mutex<HashMap<String, Instant>>>::default(), watch::channel(0));
+        let known = since.clone();
+        let watching = tokio::spawn(async move {
+            let mut spaces = watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed();
+            while let Some(space) = spaces.next().await {
+                let Ok(space) = space else { continue };
+                if is_ready(&space) {
+                    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                    known.entry(space.name_any()).or_insert_with(Instant::now);
+                    sender.send_replace(known.len());
+                }
+            }
+        });
+        Self { since, count, watching }
+    }
+
+    /// Waits until so many are ready.
+    pub async fn until(&mut self, wanted: usize, within: Duration) -> Result<()> {
+        let all = self.count.wait_for(|count| *count >= wanted);
+        tokio::time::timeout(within, all).await.with_context(|| format!("{wanted} spaces were not ready within {within:?}"))??;
+        Ok(())
+    }
+
+    /// Since when that one is.
+    pub fn since(&self, name: &str) -> Option<Instant> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    /// How many are.
+    pub fn count(&self) -> usize {
+        *self.count.borrow()
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
+fn is_ready(space: &DynamicObject) -> bool {
+    let conditions = space.data.pointer("/status/conditions").and_then(|all| all.as_array());
+    conditions.is_some_and(|all| all.iter().any(|said| said["type"] == "Ready" && said["status"] == "True"))
+}

@@ -1,0 +1,110 @@
+//! Owns the raw client: it makes the very writes that the operator makes for a space, in the order in which they depend on each
+//! other, and thinks nothing. Nobody can be faster on the same API server.
+
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use http::{Method, Request};
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::stage::{Stage, spec};
+use crate::fixtures::{CHILDREN, a_namespace, a_space, essence, space, uid_of};
+
+const SPACES: &str = "/apis/developerspace.dev/v1alpha1/developerspaces";
+const MERGE: &str = "application/merge-patch+json";
+
+/// What the operator made of one space, with holes for names and UIDs.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    namespace: String,
+    /// The plural's path after the namespace's own, and the object.
+    children: Vec<(String, String)>,
+    status: String,
+}
+
+impl Recipe {
+    /// Learns it from a space that is ready.
+    pub async fn of(stage: &Stage, name: &str) -> Result<Self> {
+        let space = stage.admin.get(a_space(name)).await?;
+        let namespace = stage.admin.get(a_namespace(name)).await?;
+        let holes = [(uid_of(&space).to_owned(), "$SPACE"), (uid_of(&namespace).to_owned(), "$NAMESPACE"), (name.to_owned(), "$NAME")];
+        let pierce = |object: &Value| holes.iter().fold(object.to_string(), |text, (known, hole)| text.replace(known.as_str(), hole));
+        let mut made = essence(&namespace);
+        made.as_object_mut().context("a namespace is an object")?.remove("spec");
+        let mut children = vec![];
+        for kind in CHILDREN {
+            let (version, plural) = path_of(kind)?;
+            for child in stage.admin.list(kind, name).await? {
+                let mut child = essence(&child);
+                child["apiVersion"] = version.trim_start_matches("apis/").trim_start_matches("api/").into();
+                child["kind"] = kind.into();
+                children.push((format!("/{version}/namespaces/$NAME/{plural}"), pierce(&child)));
+            }
+        }
+        Ok(Self { namespace: pierce(&made), children, status: pierce(&json!({"status": space["status"]})) })
+    }
+
+    /// How many writes one space takes: the finalizer, the namespace, the children, the status.
+    pub fn writes(&self) -> usize {
+        self.children.len() + 3
+    }
+
+    /// Makes the space itself, which the user does; its UID.
+    pub async fn ask(client: &Client, name: &str) -> Result<String> {
+        let made = send(client, Method::POST, SPACES, "application/json", space(name, spec()).to_string()).await?;
+        Ok(uid_of(&made).to_owned())
+    }
+
+    /// Makes all that the operator makes, in the same order: nobody gets in before the limits are on.
+    pub async fn make(&self, client: &Client, name: &str, space: &str) -> Result<()> {
+        let path = format!("{SPACES}/{name}");
+        let finalizer = json!({"metadata": {"finalizers": ["developerspace.dev/namespace"]}}).to_string();
+        send(client, Method::PATCH, &path, MERGE, finalizer).await?;
+        let fill = |text: &str| text.replace("$SPACE", space).replace("$NAME", name);
+        let namespace = send(client, Method::POST, "/api/v1/namespaces", "application/json", fill(&self.namespace)).await?;
+        let (bindings, guards): (Vec<_>, Vec<_>) = self.children.iter().partition(|(path, _)| path.ends_with("rolebindings"));
+        for batch in [guards, bindings] {
+            let children = batch.into_iter().map(|(path, child)| async move {
+                send(client, Method::POST, &path.replace("$NAME", name), "application/json", fill(child)).await
+            });
+            try_join_all(children).await?;
+        }
+        let status = fill(&self.status).replace("$NAMESPACE", uid_of(&namespace));
+        send(client, Method::PATCH, &format!("{path}/status"), MERGE, status).await.map(drop)
+    }
+
+    /// Namespace and children, or only those of some kinds, as anybody could apply them.
+    pub fn objects(&self, name: &str, kinds: &[&str]) -> Vec<Value> {
+        let all = std::iter::once(&self.namespace).chain(self.children.iter().map(|(_, child)| child));
+        let filled = all.filter_map(|text| serde_json::from_str::<Value>(&text.replace("$SPACE", "none").replace("$NAME", name)).ok());
+        let mut objects: Vec<Value> =
+            filled.filter(|object| kinds.is_empty() || kinds.iter().any(|kind| object["kind"] == *kind)).collect();
+        for object in objects.iter_mut().filter(|object| object["kind"] != "Namespace") {
+            object["metadata"]["namespace"] = name.into();
+        }
+        objects
+    }
+
+    /// Ends one as the operator does: the seal, then the deletion of the namespace.
+    pub async fn end(client: &Client, name: &str) -> Result<()> {
+        let sealed = json!([{"type": "Expired", "status": "True", "reason": "Expired", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+        let status = json!({"status": {"conditions": sealed}}).to_string();
+        send(client, Method::PATCH, &format!("{SPACES}/{name}/status"), MERGE, status).await?;
+        send(client, Method::DELETE, &format!("/api/v1/namespaces/{name}"), "application/json", "{}".to_owned()).await.map(drop)
+    }
+}
+
+fn path_of(kind: &str) -> Result<(&'static str, &'static str)> {
+    match kind {
+        "ResourceQuota" => Ok(("api/v1", "resourcequotas")),
+        "LimitRange" => Ok(("api/v1", "limitranges")),
+        "NetworkPolicy" => Ok(("apis/networking.k8s.io/v1", "networkpolicies")),
+        "RoleBinding" => Ok(("apis/rbac.authorization.k8s.io/v1", "rolebindings")),
+        other => anyhow::bail!("there is no recipe for {other}"),
+    }
+}
+
+async fn send(client: &Client, method: Method, path: &str, content: &str, body: String) -> Result<Value> {
+    let request = Request::builder().method(method.clone()).uri(path).header("Content-Type", content).body(body.into_bytes())?;
+    client.request(request).await.with_context(|| format!("{method} {path}"))
+}

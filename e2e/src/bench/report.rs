@@ -1,0 +1,66 @@
+//! Owns the results: a table for people, JSON for the record.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
+use serde::{Deserialize, Serialize};
+
+use super::figure::{Figure, Measured};
+use super::plot;
+
+/// One run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// The commit that was run.
+    pub commit: String,
+    /// The day.
+    pub day: String,
+    /// Processors that there were.
+    pub processors: usize,
+    /// Minutes that it took.
+    pub minutes: f64,
+    /// What was found.
+    #[serde(flatten)]
+    pub measured: Measured,
+}
+
+impl Report {
+    /// For people.
+    pub fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(NOTHING).set_header(["", "MEASURE", "OPERATOR", "BESIDE", "JUDGED", "AT LEAST", "AIM", ""]);
+        for figure in &self.measured.figures {
+            let Figure { id, what, ours, beside, judged, least, aim } = figure;
+            let others: Vec<String> = beside.iter().map(|(who, samples)| format!("{who} {}", samples.line())).collect();
+            let bound = |bound: &Option<super::figure::Bound>| bound.map(super::figure::Bound::line).unwrap_or_default();
+            let word = match (least, figure.holds()) {
+                (None, _) => "",
+                (_, true) => "ok",
+                (_, false) => "MISSED",
+            };
+            table.add_row([id, what, &ours.line(), &others.join(", "), &judged.line(), &bound(least), &bound(aim), word]);
+        }
+        for column in [2, 4] {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table.to_string()
+    }
+
+    /// Whether every figure is what it must be.
+    pub fn holds(&self) -> bool {
+        self.measured.figures.iter().all(Figure::holds)
+    }
+
+    /// Writes `report.json` and the plots into `folder`.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let file = folder.join("report.json");
+        let text = serde_json::to_string_pretty(self)?;
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&file, text + "\n"))
+            .with_context(|| format!("{} could not be written", file.display()))?;
+        plot::draw(&self.measured, folder)
+    }
+}

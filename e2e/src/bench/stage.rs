@@ -1,0 +1,162 @@
+//! Owns where contestants run: each on a fresh control plane with the same manifests and the same class.
+
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::ready::Ready;
+use super::recipe::Recipe;
+use crate::fixtures::{Actor, class, space};
+use crate::proxy::Proxy;
+use crate::wait::eventually;
+use crate::{Cluster, Operator, operator};
+
+/// The class of all spaces.
+const CLASS: &str = "bench";
+/// How many users ask at once.
+pub const ASKING: usize = 32;
+/// Who has not written for so long is at rest.
+const REST: Duration = Duration::from_secs(3);
+/// A contestant that takes longer has failed.
+pub const PATIENCE: Duration = Duration::from_secs(1800);
+
+/// A control plane, and perhaps the operator beside it.
+pub struct Stage {
+    // The order is that of the end: the operator must not outlive its cluster.
+    operator: Option<Operator>,
+    proxy: Option<Proxy>,
+    /// The administrator.
+    pub admin: Actor,
+    /// The administrator's client.
+    pub client: Client,
+    /// The cluster.
+    pub cluster: Cluster,
+}
+
+impl Stage {
+    /// A fresh one, without the operator.
+    pub async fn set() -> Result<Self> {
+        let cluster = Cluster::start(crate::Options::default()).await?;
+        Operator::install(&cluster).await?;
+        let client = cluster.client().await?;
+        let admin = Actor::new(client.clone());
+        admin.create(&class(CLASS, class_spec())).await?;
+        Ok(Self { operator: None, proxy: None, admin, client, cluster })
+    }
+
+    /// A fresh one, with the operator.
+    pub async fn with_operator() -> Result<Self> {
+        let mut stage = Self::set().await?;
+        stage.start().await?;
+        // It has judged the classes by then.
+        stage.settle().await?;
+        Ok(stage)
+    }
+
+    /// A fresh one, with the operator behind a proxy.
+    pub async fn behind_proxy() -> Result<Self> {
+        let mut stage = Self::set().await?;
+        let proxy = Proxy::start(stage.cluster.server(), &stage.cluster.authority()).await?;
+        let options = operator::Options { server: Some(proxy.address().to_owned()), quiet: true, ..operator::Options::default() };
+        stage.proxy = Some(proxy);
+        stage.operator = Some(Operator::start_with(&stage.cluster, &options).await?);
+        stage.settle().await?;
+        Ok(stage)
+    }
+
+    /// Starts the operator and waits until it is ready.
+    pub async fn start(&mut self) -> Result<()> {
+        let options = operator::Options { quiet: true, ..operator::Options::default() };
+        self.operator = Some(Operator::start_with(&self.cluster, &options).await?);
+        Ok(())
+    }
+
+    /// Ends it.
+    pub async fn stop(&mut self) -> Result<ExitStatus> {
+        self.operator.take().context("the operator does not run")?.terminate().await
+    }
+
+    /// The operator.
+    pub fn operator(&self) -> Result<&Operator> {
+        self.operator.as_ref().context("the operator does not run")
+    }
+
+    /// The proxy.
+    pub fn proxy(&self) -> Result<&Proxy> {
+        self.proxy.as_ref().context("there is no proxy")
+    }
+
+    /// Asks for all of these, as users do.
+    pub async fn apply(&self, names: &[String]) -> Result<()> {
+        let asking = stream::iter(names).map(|name| async move { self.admin.create(&space(name, spec())).await }).buffer_unordered(ASKING);
+        asking.try_collect::<Vec<_>>().await.map(drop)
+    }
+
+    /// Asks for all of these at once, as users do, and waits until all are ready.
+    pub async fn ask(&self, names: &[String]) -> Result<()> {
+        let mut ready = Ready::watch(&self.client);
+        self.apply(names).await?;
+        ready.until(names.len(), PATIENCE).await
+    }
+
+    /// CPU seconds that the API server has used.
+    pub async fn server_seconds(&self) -> Result<f64> {
+        let metrics = self.client.request_text(http::Request::get("/metrics").body(vec![])?).await?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
+        value.context("the API server does not tell its CPU time")?.trim().parse().context("CPU time is a number")
+    }
+
+    /// Waits until the control plane has done what all this left it to do: nobody has written anything for some seconds.
+    pub async fn settle(&self) -> Result<()> {
+        let audit = tokio::sync::Mutex::new((self.cluster.audit_from_now()?, Instant::now()));
+        eventually("the control plane to come to rest", PATIENCE, || async {
+            let (audit, last) = &mut *audit.lock().await;
+            if audit.read()?.iter().any(|entry| entry.mutates() && entry.resource != "leases") {
+                *last = Instant::now();
+            }
+            ensure!(last.elapsed() > REST, "it wrote {:?} ago", last.elapsed());
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// What the operator makes of a space.
+    pub async fn recipe(&self) -> Result<Recipe> {
+        self.ask(&["recipe".to_owned()]).await?;
+        Recipe::of(self, "recipe").await
+    }
+}
+
+/// So many since then.
+#[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]
+pub fn per_second(count: usize, begun: Instant) -> f64 {
+    count as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// Names of so many spaces.
+pub fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}-{number:05}")).collect()
+}
+
+/// What each space is asked for.
+pub fn spec() -> Value {
+    json!({
+        "className": CLASS, "owner": {"kind": "User", "name": "alice@example.com"},
+        "members": [{"kind": "User", "name": "bob@example.com", "role": "view"}],
+        "contact": {"team": "payments", "email": "payments@example.com"},
+    })
+}
+
+fn class_spec() -> Value {
+    json!({
+        "ownerRole": "edit", "roles": [{"name": "edit", "clusterRole": "edit"}, {"name": "view", "clusterRole": "view"}],
+        "quota": {"hard": {"requests.cpu": "4", "requests.memory": "8Gi", "pods": "50"}},
+        "limitRange": [{"type": "Container", "default": {"cpu": "500m", "memory": "256Mi"}, "defaultRequest": {"cpu": "50m", "memory": "64Mi"}}],
+        "network": {"isolation": "Namespace"},
+        "lifetime": {"defaultTTL": "30d", "retainExpired": "7d"},
+    })
+}

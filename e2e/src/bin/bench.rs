@@ -1,0 +1,33 @@
+//! Runs the benchmark and prints its table. Exit status: 0 every figure is what it must be, 1 one is not, 2 it could not run.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use e2e::bench::{self, Options};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match go(&Options::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the result is what was asked for")]
+async fn go(options: &Options) -> Result<ExitCode> {
+    let report = bench::run(options).await?;
+    println!("{}", report.table());
+    if let Some(folder) = options.folder() {
+        report.write(&folder)?;
+    }
+    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[allow(clippy::print_stderr, reason = "this is where a program says why it could not do what it was asked")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("bench: {error:#}");
+}
