@@ -3,6 +3,7 @@
 #
 #   build.sh                                     etcd kube-apiserver kube-controller-manager kubectl
 #   build.sh kube-scheduler kwok                 just these
+#   build.sh cleanup-controller                  Kyverno's, for the benchmark
 #
 # They are kept in $DSPACE_CACHE (default: ${XDG_CACHE_HOME:-~/.cache}/developerspace-operator/controlplane), in a
 # folder named after the pinned versions, so a checkout, a branch and a version bump each find their own.
@@ -25,12 +26,18 @@ package_of() { # binary -> Go package, and about how long a first build takes on
     kube-scheduler) echo 'k8s.io/kubernetes/cmd/kube-scheduler|half a minute' ;;
     kubectl) echo 'k8s.io/kubernetes/cmd/kubectl|half a minute' ;;
     kwok) echo 'sigs.k8s.io/kwok/cmd/kwok|two minutes' ;;
-    *) die "there is no binary called '$1'; it is one of: etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok" ;;
+    cleanup-controller) echo 'github.com/kyverno/kyverno/cmd/cleanup-controller|eight minutes' ;;
+    *) die "there is no binary called '$1'; it is one of: etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok" \
+      "cleanup-controller (Kyverno's, which the benchmark measures itself against)" ;;
   esac
 }
 
 module_of() { # binary -> the folder of the Go module that pins it
-  if [ "$1" = kwok ]; then echo "$here/kwok"; else echo "$here"; fi
+  case $1 in
+    kwok) echo "$here/kwok" ;;
+    cleanup-controller) echo "$here/kyverno" ;;
+    *) echo "$here" ;;
+  esac
 }
 
 need_go() {
@@ -48,7 +55,7 @@ build() { # binary: to a name of its own first, so that a half-built file is nev
   version=$(cd "$here" && GOWORK=off go list -mod=readonly -m -f '{{.Version}}' k8s.io/kubernetes)
   minor=${version#v1.}
   flags="-s -w"
-  if [ "$name" != kwok ] && [ "$name" != etcd ]; then
+  if [ "$(module_of "$name")" = "$here" ] && [ "$name" != etcd ]; then
     flags="$flags -X k8s.io/component-base/version.gitVersion=$version -X k8s.io/component-base/version.gitMajor=1"
     flags="$flags -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
   fi
@@ -74,9 +81,22 @@ copy_stages() { # kwok's own descriptions of how pods and nodes come to life
   mv "$dir/.kwok-stages.$$" "$dir/kwok-stages.yaml"
 }
 
+copy_crds() { # Kyverno's kinds, without which its controller does not start
+  local module
+  module=$(cd "$here/kyverno" && GOWORK=off go list -mod=readonly -m -f '{{.Dir}}' github.com/kyverno/kyverno)
+  for crd in "$module"/config/crds/kyverno/*.yaml "$module"/config/crds/policies.kyverno.io/*.yaml; do
+    echo '---'
+    cat "$crd"
+  done >"$dir/.kyverno-crds.$$"
+  mv "$dir/.kyverno-crds.$$" "$dir/kyverno-crds.yaml"
+}
+
 missing() {
   for name in "$@"; do
-    if [ ! -x "$dir/$name" ]; then echo "$name"; fi
+    # The folder is not named after Kyverno's version: nothing but the benchmark needs it.
+    if [ ! -x "$dir/$name" ] || { [ "$name" = cleanup-controller ] && [ "$here/kyverno/go.sum" -nt "$dir/$name" ]; }; then
+      echo "$name"
+    fi
   done
 }
 
@@ -106,7 +126,10 @@ if [ -n "$(missing "$@")" ]; then
   fi
   for name in $(missing "$@"); do
     build "$name"
-    if [ "$name" = kwok ]; then copy_stages; fi
+    case $name in
+      kwok) copy_stages ;;
+      cleanup-controller) copy_crds ;;
+    esac
   done
 fi
 printf '%s\n' "$dir"

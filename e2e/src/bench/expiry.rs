@@ -6,44 +6,87 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::figure::{Bound, Curve, Figure, Measured, Samples};
 use super::options::Options;
+use super::peer;
 use super::progress::Progress;
 use super::recipe::Recipe;
 use super::stage::{ASKING, PATIENCE, Stage, names};
 use crate::audit::Audit;
-use crate::fixtures::{a_space, now};
+use crate::fixtures::{At, a_space, now};
 use crate::operator;
 use crate::wait::eventually;
+
+/// How a contestant is told when a namespace ends, and who deletes it then.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// The object that says when.
+    pub object: for<'a> fn(&'a str) -> At<'a>,
+    /// What makes it say so.
+    pub patch: fn(DateTime<Utc>) -> Value,
+    /// Whose DELETE counts.
+    pub user: &'static str,
+}
+
+const OURS: Ending = Ending {
+    object: a_space,
+    patch: |end| json!({"spec": {"expiresAt": end.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)}}),
+    user: operator::USER,
+};
 
 /// B4, those that end one by one.
 pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured> {
     let (count, window) = options.spread();
+    let names = names("spread", count);
     progress.step(&format!("B4: {count} spaces end within {} s", window.as_secs()));
     let stage = Stage::with_operator().await?;
-    let names = names("spread", count);
     stage.ask(&names).await?;
-    let late = lateness(&stage, &names, window).await?;
+    let late = lateness(&stage, &OURS, &names, window).await?;
+    drop(stage);
+    let peer = if options.meets_peers() {
+        progress.step(&format!("B4: {count} namespaces end by Kyverno within {} s", window.as_secs()));
+        Some(of_kyverno(&names, window).await?)
+    } else {
+        None
+    };
     let what = format!("DELETE after the end, {count} spread over {} s, ms", window.as_secs());
+    let figure = |word: &str, hundredths: usize| {
+        let ours = Figure::alone("B4", &format!("{what}, {word}"), late.quantile(hundredths).into());
+        match &peer {
+            Some(peer) => ours.and("Kyverno", peer.quantile(hundredths).into()),
+            None => ours,
+        }
+    };
     let figures = vec![
-        Figure::alone("B4", &format!("{what}, p99"), late.quantile(99).into()).should(Bound::AtMost(100.0), Bound::AtMost(20.0)),
-        Figure::alone("B4", &format!("{what}, median"), late.median().into()),
-        Figure::alone("B4", &format!("{what}, latest"), late.quantile(100).into()),
-        Figure::alone("B4", &format!("{what}, earliest"), late.quantile(0).into()).should(Bound::AtLeast(0.0), Bound::AtLeast(0.0)),
+        figure("p99", 99).should(Bound::AtMost(100.0), Bound::AtMost(20.0)),
+        figure("median", 50),
+        figure("latest", 100),
+        figure("earliest", 0).should(Bound::AtLeast(0.0), Bound::AtLeast(0.0)),
     ];
-    Ok(Measured { figures, curves: vec![Curve::new("B4", &what, &[("operator", &late)])] })
+    let lines: Vec<(&str, &Samples)> = std::iter::once(("operator", &late)).chain(peer.as_ref().map(|peer| ("Kyverno", peer))).collect();
+    Ok(Measured { figures, curves: vec![Curve::new("B4", &what, &lines)] })
+}
+
+/// The same of Kyverno, which is given namespaces and nothing else.
+async fn of_kyverno(names: &[String], window: Duration) -> Result<Samples> {
+    let stage = Stage::set().await?;
+    let kyverno = peer::start(&stage).await?;
+    peer::make(&stage, names).await?;
+    let late = lateness(&stage, &peer::ENDING, names, window).await;
+    drop(kyverno);
+    late
 }
 
 /// Milliseconds from the end of each space to the moment at which the API server has the DELETE of its namespace, with the ends spread
 /// evenly over `window`.
-async fn lateness(stage: &Stage, names: &[String], window: Duration) -> Result<Samples> {
+async fn lateness(stage: &Stage, ending: &Ending, names: &[String], window: Duration) -> Result<Samples> {
     let first = now() + TimeDelta::seconds(30);
     let span = i64::try_from(window.as_secs())?;
     let count = i64::try_from(names.len())?;
     let ends: Vec<DateTime<Utc>> = (0..count).map(|number| (first + TimeDelta::seconds(span * number / count)).trunc_subsecs(0)).collect();
-    let deleted = end_at(stage, names, &ends).await?;
+    let deleted = end_at(stage, ending, names, &ends).await?;
     names
         .iter()
         .zip(&ends)
@@ -58,7 +101,7 @@ async fn lateness(stage: &Stage, names: &[String], window: Duration) -> Result<S
 /// DELETEs per second when the time is up for all at the same second.
 pub async fn burst(stage: &Stage, names: &[String]) -> Result<f64> {
     let end = (now() + TimeDelta::seconds(20 + i64::try_from(names.len())? / 50)).trunc_subsecs(0);
-    let deleted = end_at(stage, names, &vec![end; names.len()]).await?;
+    let deleted = end_at(stage, &OURS, names, &vec![end; names.len()]).await?;
     let last = deleted.values().max().context("nothing was collected")?;
     ensure!(deleted.values().all(|at| *at >= end), "something was collected early");
     #[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]
@@ -77,17 +120,14 @@ pub async fn raw_burst(stage: &Stage, names: &[String], concurrency: usize) -> R
 }
 
 /// Sets the ends and waits until all namespaces were asked to go; when that was, by name.
-async fn end_at(stage: &Stage, names: &[String], ends: &[DateTime<Utc>]) -> Result<HashMap<String, DateTime<Utc>>> {
+async fn end_at(stage: &Stage, ending: &Ending, names: &[String], ends: &[DateTime<Utc>]) -> Result<HashMap<String, DateTime<Utc>>> {
     let audit = tokio::sync::Mutex::new((stage.cluster.audit_from_now()?, HashMap::new()));
-    let setting = stream::iter(names.iter().zip(ends)).map(|(name, end)| async move {
-        let end = json!({"spec": {"expiresAt": end.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)}});
-        stage.admin.patch(a_space(name), end).await
-    });
+    let setting = stream::iter(names.iter().zip(ends)).map(|(name, end)| stage.admin.patch((ending.object)(name), (ending.patch)(*end)));
     setting.buffer_unordered(ASKING).try_collect::<Vec<_>>().await?;
     eventually("all namespaces to be deleted", PATIENCE, || async {
         let (audit, deleted): &mut (Audit, HashMap<String, DateTime<Utc>>) = &mut *audit.lock().await;
         for entry in audit.read()? {
-            if entry.user == operator::USER && entry.verb == "delete" && entry.resource == "namespaces" && entry.code < 300 {
+            if entry.user == ending.user && entry.verb == "delete" && entry.resource == "namespaces" && entry.code < 300 {
                 deleted.entry(entry.name).or_insert(entry.request_received);
             }
         }

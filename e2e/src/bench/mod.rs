@@ -13,6 +13,7 @@ pub mod latency;
 pub mod onboarding;
 pub mod options;
 pub mod others;
+pub mod peer;
 pub mod plot;
 pub mod progress;
 pub mod ready;

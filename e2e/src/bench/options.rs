@@ -58,6 +58,11 @@ impl Options {
         if self.quick { (self.onboarded().min(200), Duration::from_secs(60)) } else { (1_000, Duration::from_secs(600)) }
     }
 
+    /// Whether others are measured beside: to build them takes minutes.
+    pub fn meets_peers(&self) -> bool {
+        !self.quick
+    }
+
     /// How many steps there are.
     pub fn steps(&self) -> usize {
         let repetitions = self.repetitions();
@@ -65,7 +70,7 @@ impl Options {
             ("B1", 2 + 2 * repetitions),
             ("B2", 1),
             ("B3", repetitions),
-            ("B4", 3),
+            ("B4", 3 + usize::from(self.meets_peers())),
             ("B6", repetitions),
             ("B7", repetitions.min(3)),
             ("B8", 3),
