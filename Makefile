@@ -105,6 +105,12 @@ bench: bench-build ## Measure the operator beside a raw client, B1 to B8 (an hou
 bench-quick: bench-build ## The same with fewer spaces, once each, in less than ten minutes; keeps nothing
 	@$(TARGET_DIR)/release/bench --quick $(BENCH_ARGS)
 
+.PHONY: profile
+profile: need-cargo controlplane ## Draw where the operator's time and memory go (Linux with perf and heaptrack); goes to docs/performance
+	@echo "Building the operator with symbols; some minutes the first time" >&2
+	RUSTFLAGS="-C force-frame-pointers=yes" $(CARGO) build --profile profiling --workspace --bins --target-dir $(TARGET_DIR)/profiling
+	@$(TARGET_DIR)/profiling/profiling/bench --spaces 2000 --profile docs/performance
+
 .PHONY: bench-build
 bench-build: need-cargo controlplane
 	@echo "Building the operator and the benchmark as they are shipped; some minutes the first time" >&2

@@ -42,6 +42,8 @@ pub struct Options {
     pub args: Vec<String>,
     /// Another address of the API server, such as a proxy's on plain HTTP.
     pub server: Option<String>,
+    /// Further variables of its environment.
+    pub env: Vec<(String, String)>,
     /// Whether nobody wants to see the end of its log.
     pub quiet: bool,
 }
@@ -85,7 +87,7 @@ impl Operator {
         let (health_port, metrics_port) = (ports::free()?, ports::free()?);
         let mut command = Command::new(binaries::operator()?);
         command.arg("run").args(run_arguments(health_port, metrics_port)).args(&options.args);
-        command.env("KUBECONFIG", kubeconfig);
+        command.env("KUBECONFIG", kubeconfig).envs(options.env.iter().cloned());
         let process = Process::start(&name, command, &cluster.dir().join(format!("{name}.log")))?;
         Ok(Self { process, health_port, metrics_port, quiet: options.quiet })
     }

@@ -15,6 +15,7 @@ pub mod options;
 pub mod others;
 pub mod peer;
 pub mod plot;
+pub mod profile;
 pub mod progress;
 pub mod ready;
 pub mod recipe;

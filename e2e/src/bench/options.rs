@@ -27,6 +27,10 @@ pub struct Options {
     #[arg(long, value_name = "NUMBER")]
     pub spaces: Option<usize>,
 
+    /// Measure nothing: draw where the operator's time and memory go into this folder (perf and heaptrack have to be there)
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["only", "repeat", "out"])]
+    pub profile: Option<PathBuf>,
+
     /// Where the results go; by default those of a whole run go to docs/performance, and no others are kept
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,

@@ -70,9 +70,25 @@ impl Stage {
 
     /// Starts the operator and waits until it is ready.
     pub async fn start(&mut self) -> Result<()> {
-        let options = operator::Options { quiet: true, ..operator::Options::default() };
-        self.operator = Some(Operator::start_with(&self.cluster, &options).await?);
+        self.start_with(&[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn start_with(&mut self, env: &[(String, String)]) -> Result<()> {
+        self.spawn(env).await?;
+        self.until_ready().await
+    }
+
+    /// Starts the operator with these variables in its environment.
+    pub async fn spawn(&mut self, env: &[(String, String)]) -> Result<()> {
+        let options = operator::Options { env: env.to_vec(), quiet: true, ..operator::Options::default() };
+        self.operator = Some(Operator::spawn(&self.cluster, &options).await?);
         Ok(())
+    }
+
+    /// Waits until it is ready.
+    pub async fn until_ready(&mut self) -> Result<()> {
+        self.operator.as_mut().context("the operator does not run")?.await_ready().await
     }
 
     /// Ends it.

@@ -19,6 +19,10 @@ async fn main() -> ExitCode {
 
 #[allow(clippy::print_stdout, reason = "the result is what was asked for")]
 async fn go(options: &Options) -> Result<ExitCode> {
+    if let Some(folder) = &options.profile {
+        bench::profile::draw(options, folder).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = bench::run(options).await?;
     println!("{}", report.table());
     if let Some(folder) = options.folder() {

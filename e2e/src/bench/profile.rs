@@ -1,0 +1,125 @@
+//! Where the operator's time and memory go: flame graphs of B1 and B5, drawn from what `perf` and `heaptrack` saw.
+//!
+//! The operator must have been built with symbols and frame pointers, as `make profile` does.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use inferno::collapse::{Collapse, perf};
+use inferno::flamegraph;
+
+use super::options::Options;
+use super::progress::Progress;
+use super::stage::{Stage, names};
+use crate::process::{Process, signal};
+
+/// How often a second `perf` looks.
+const FREQUENCY: &str = "499";
+const GRACE: Duration = Duration::from_secs(120);
+/// Where distributions keep what `heaptrack` puts before the allocator.
+const PRELOADS: [&str; 3] = [
+    "/usr/lib/heaptrack/libheaptrack_preload.so",
+    "/usr/lib64/heaptrack/libheaptrack_preload.so",
+    "/usr/lib/x86_64-linux-gnu/heaptrack/libheaptrack_preload.so",
+];
+
+/// Draws `flame-b1.svg` and `flame-b5.svg`, of time, and `heap-b1.svg` and `heap-b5.svg`, of allocations.
+pub async fn draw(options: &Options, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{} could not be made", folder.display()))?;
+    let count = options.onboarded();
+    let progress = Progress::new(2);
+    progress.step(&format!("time of {count} spaces at once, and of a start with them"));
+    time(count, folder).await?;
+    progress.step(&format!("allocations of {count} spaces at once, and of a start with them"));
+    allocations(count, folder).await
+}
+
+async fn time(count: usize, folder: &Path) -> Result<()> {
+    let mut stage = Stage::with_operator().await?;
+    let onboarding = Sampling::begin(&stage, "b1")?;
+    stage.ask(&names("onboarded", count)).await?;
+    onboarding.end(&format!("B1: CPU time of {count} spaces at once"), &folder.join("flame-b1.svg")).await?;
+    stage.stop().await?;
+    stage.spawn(&[]).await?;
+    let start = Sampling::begin(&stage, "b5")?;
+    stage.until_ready().await?;
+    stage.settle().await?;
+    start.end(&format!("B5: CPU time of a start with {count} spaces"), &folder.join("flame-b5.svg")).await
+}
+
+/// `perf` at work.
+struct Sampling {
+    perf: Process,
+    data: PathBuf,
+}
+
+impl Sampling {
+    fn begin(stage: &Stage, name: &str) -> Result<Self> {
+        let data = stage.cluster.dir().join(format!("{name}.perf"));
+        let mut command = Command::new("perf");
+        command.args(["record", "-F", FREQUENCY, "-g", "-p", &stage.operator()?.pid().to_string(), "-o"]).arg(&data);
+        let perf = Process::start("perf", command, &data.with_extension("log")).context("install perf (Debian: linux-perf)")?;
+        Ok(Self { perf, data })
+    }
+
+    async fn end(mut self, title: &str, file: &Path) -> Result<()> {
+        signal(self.perf.pid(), "INT")?;
+        crate::wait::eventually("perf to end", GRACE, || {
+            let ended = self.perf.ended();
+            async move {
+                ensure!(ended?.is_some(), "it writes");
+                Ok(Some(()))
+            }
+        })
+        .await?;
+        let script = Command::new("perf").arg("script").arg("-i").arg(&self.data).stderr(Stdio::null()).output()?;
+        ensure!(script.status.success(), "perf script failed on {}: {}", self.data.display(), self.perf.log_tail());
+        let mut folded = Vec::new();
+        perf::Folder::default().collapse(script.stdout.as_slice(), &mut folded)?;
+        flame(title, "samples", &folded, file)
+    }
+}
+
+async fn allocations(count: usize, folder: &Path) -> Result<()> {
+    let Some(preload) = PRELOADS.iter().find(|path| Path::new(path).is_file()) else { bail!("install heaptrack (Debian: heaptrack)") };
+    let mut stage = Stage::set().await?;
+    for (name, what) in [("b1", "spaces at once"), ("b5", "spaces at a start")] {
+        let raw = stage.cluster.dir().join(format!("{name}.heap"));
+        let env = [("LD_PRELOAD", (*preload).to_owned()), ("DUMP_HEAPTRACK_OUTPUT", raw.display().to_string())];
+        stage.start_with(&env.map(|(key, value)| (key.to_owned(), value))).await?;
+        if name == "b1" {
+            stage.ask(&names("onboarded", count)).await?;
+        }
+        stage.settle().await?;
+        stage.stop().await?;
+        let title = format!("{}: allocations of {count} {what}", name.to_uppercase());
+        let folded = interpret(Path::new(preload), &raw, &folder.join(format!("heap-{name}.txt")))?;
+        flame(&title, "allocations", &folded, &folder.join(format!("heap-{name}.svg")))?;
+    }
+    Ok(())
+}
+
+/// Stacks, folded; what they sum up to is written into `summary`.
+fn interpret(preload: &Path, raw: &Path, summary: &Path) -> Result<Vec<u8>> {
+    let (interpreted, stacks) = (raw.with_extension("interpreted"), raw.with_extension("stacks"));
+    let interpreter = preload.with_file_name("libexec").join("heaptrack_interpret");
+    let status = Command::new(&interpreter).stdin(File::open(raw)?).stdout(File::create(&interpreted)?).stderr(Stdio::null()).status();
+    ensure!(status.with_context(|| interpreter.display().to_string())?.success(), "heaptrack could not read {}", raw.display());
+    let print = Command::new("heaptrack_print").arg("-f").arg(&interpreted).arg("-F").arg(&stacks).args(["-n", "12", "-s", "4"]).output()?;
+    ensure!(print.status.success(), "heaptrack_print failed: {}", String::from_utf8_lossy(&print.stderr));
+    std::fs::write(summary, &print.stdout)?;
+    std::fs::read(&stacks).with_context(|| format!("heaptrack_print wrote no {}", stacks.display()))
+}
+
+fn flame(title: &str, unit: &str, folded: &[u8], file: &Path) -> Result<()> {
+    let mut options = flamegraph::Options::default();
+    title.clone_into(&mut options.title);
+    unit.clone_into(&mut options.count_name);
+    options.min_width = 0.2;
+    let out = BufWriter::new(File::create(file).with_context(|| format!("{} could not be written", file.display()))?);
+    flamegraph::from_reader(&mut options, BufReader::new(folded), out).with_context(|| format!("{title} could not be drawn"))
+}
