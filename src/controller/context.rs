@@ -55,6 +55,12 @@ impl Context {
 /// Who takes longer gives up the place: a few calls that hang must not keep all the others waiting.
 const LONG: Duration = Duration::from_secs(2);
 
+/// Who gives way to others does so no longer, so that nothing waits for ever on a cluster that is never at rest.
+const PATIENT: Duration = Duration::from_secs(60);
+
+/// How often who gives way looks for a place.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// Places to work in; first come, first served.
 #[derive(Clone, Debug)]
 pub struct Places(Arc<Semaphore>);
@@ -75,6 +81,16 @@ impl Places {
             () = tokio::time::sleep(LONG) => drop(place),
         }
         work.await
+    }
+
+    /// Does `work` when there is a place that nobody else wants, or after a minute in turn.
+    pub async fn take_idle<T>(&self, work: impl Future<Output = T>) -> T {
+        let asked = tokio::time::Instant::now();
+        // A free place is one for which nobody waits: the semaphore hands them on.
+        while self.0.available_permits() == 0 && asked.elapsed() < PATIENT {
+            tokio::time::sleep(GLANCE).await;
+        }
+        self.take(work).await
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
 const LONGEST_NOTE: usize = 1_024;
 
 /// How many Events may wait to be written. More are lost, and the log says so.
-const WAITING: usize = 16_384;
+const WAITING: usize = 32_768;
 
 /// How many are written side by side.
 const SIDE_BY_SIDE: usize = 32;
@@ -45,7 +45,7 @@ struct Told {
 
 /// A recorder that signs with `instance`, usually the pod's name, and what writes its Events for as long as somebody holds it.
 ///
-/// Each Event takes one of the `places` like any reconcile, so that they keep up when there is time and give way when there is none.
+/// Each Event takes one of the `places` that no reconcile wants: Events keep up when there is time and give way when there is none.
 pub fn recorder(client: Client, places: Places, instance: &str) -> (Recorder, impl Future<Output = ()> + Send + use<>) {
     let (queue, waiting) = mpsc::channel(WAITING);
     let pending = watch::Sender::new(0_usize);
@@ -55,7 +55,7 @@ pub fn recorder(client: Client, places: Places, instance: &str) -> (Recorder, im
     let writing = async move {
         let (writer, written) = (&writer, &written);
         let write = |told: Box<Told>| async move {
-            writer.places.take(writer.post(*told)).await;
+            writer.places.take_idle(writer.post(*told)).await;
             written.send_modify(|pending| *pending = pending.saturating_sub(1));
         };
         waiting.for_each_concurrent(SIDE_BY_SIDE, write).await;
@@ -136,7 +136,77 @@ fn shorten(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kube::client::Body;
+
     use super::*;
+
+    type Server = tower_test::mock::Handle<http::Request<Body>, http::Response<Body>>;
+
+    fn a_recorder(places: Places) -> (Recorder, impl Future<Output = ()>, Server) {
+        let (service, server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        let (recorder, writing) = recorder(Client::new(service, "default"), places, "dspace-7");
+        (recorder, writing, server)
+    }
+
+    fn tell(recorder: &Recorder) {
+        let space = serde_json::json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "orchid-lab"},
+            "spec": {"owner": {"kind": "User", "name": "nadia@example.com"}, "contact": {"team": "botany", "email": "botany@example.com"}},
+        });
+        let space: DeveloperSpace = serde_json::from_value(space).expect("it is a space");
+        let note = Note { warning: false, reason: "Provisioned".into(), message: "it is ready".into(), in_namespace: false };
+        recorder.publish(&space, None, vec![note], DateTime::default());
+    }
+
+    async fn answer(server: &mut Server) -> String {
+        let (request, send) = server.next_request().await.expect("an Event is written");
+        let path = request.uri().path().to_owned();
+        let made = http::Response::builder().status(201).body(request.into_body());
+        send.send_response(made.expect("it is a response"));
+        path
+    }
+
+    #[tokio::test]
+    async fn a_flush_waits_for_what_was_told() {
+        let (recorder, writing, mut server) = a_recorder(Places::new(1));
+        tell(&recorder);
+        let early = tokio::time::timeout(std::time::Duration::from_millis(50), recorder.flush()).await;
+        assert!(early.is_err(), "nothing is written yet");
+        let done = async move {
+            recorder.flush().await;
+        };
+        let (path, (), ()) = tokio::join!(answer(&mut server), done, writing);
+        assert_eq!(path, "/apis/events.k8s.io/v1/namespaces/default/events");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_lost_and_no_flush_waits_for_it() {
+        let (recorder, writing, server) = a_recorder(Places::new(1));
+        for _ in 0..=WAITING {
+            tell(&recorder);
+        }
+        assert_eq!(*recorder.pending.borrow(), WAITING);
+        drop((writing, server));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_gives_way_for_a_minute() {
+        let places = Places::new(1);
+        let busy = tokio::spawn({
+            let places = places.clone();
+            // One after another takes the place, each giving it up in time.
+            async move {
+                loop {
+                    places.take(tokio::time::sleep(std::time::Duration::from_millis(10))).await;
+                }
+            }
+        });
+        tokio::task::yield_now().await;
+        let begun = tokio::time::Instant::now();
+        places.take_idle(std::future::ready(())).await;
+        busy.abort();
+        assert!(begun.elapsed() >= std::time::Duration::from_secs(60));
+    }
 
     #[test]
     fn a_note_is_cut_between_characters() {
