@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use kube::ResourceExt;
@@ -30,9 +30,33 @@ pub struct Admissions {
 
 #[derive(Debug, Default)]
 struct Inner {
-    claims: HashMap<Key, Vec<Claim>>,
+    shares: HashMap<Arc<Key>, Share>,
     /// UID to where its claim stands.
-    keys: HashMap<String, Key>,
+    keys: HashMap<Arc<str>, Arc<Key>>,
+}
+
+/// The claims of one owner under one class, by UID. Apart, so that nobody has to look through those who are in.
+#[derive(Debug, Default)]
+struct Share {
+    admitted: HashMap<Arc<str>, Claim>,
+    waiting: HashMap<Arc<str>, Claim>,
+}
+
+impl Share {
+    /// Whether there is a place for `claim` beside these.
+    fn admits(&self, claim: &Claim, limit: Option<i32>) -> bool {
+        let Some(limit) = limit.map(|limit| usize::try_from(limit).unwrap_or_default()) else { return true };
+        let others = self.admitted.len() + self.waiting.len();
+        others < limit || is_within(limit, claim, self.admitted.values().chain(self.waiting.values()))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.admitted.is_empty() && self.waiting.is_empty()
+    }
+
+    fn take(&mut self, uid: &str) -> Option<Claim> {
+        self.admitted.remove(uid).or_else(|| self.waiting.remove(uid))
+    }
 }
 
 impl Admissions {
@@ -40,36 +64,39 @@ impl Admissions {
     /// the place that it leaves, if it was counted under another owner or class.
     pub fn admit(&self, space: &DeveloperSpace, class_name: &str, limit: Option<i32>) -> (bool, Vec<String>) {
         let mut inner = self.lock();
-        let uid = space.uid().unwrap_or_default();
+        let mut claim = claim_of(space, stands_as_admitted(space, class_name));
         let key = (space.spec.owner.to_string(), class_name.to_owned());
-        let claim =
-            Claim { uid: uid.clone(), name: space.name_any(), created: created(space), admitted: stands_as_admitted(space, class_name) };
-        let left = inner.register(key.clone(), claim);
-        let freed = left.map(|left| inner.waiting(&left)).unwrap_or_default();
-        let claims = inner.claims.get_mut(&key).map(Vec::as_mut_slice).unwrap_or_default();
-        let within = limit.is_none_or(|limit| is_within(usize::try_from(limit).unwrap_or_default(), &uid, claims));
-        claims.iter_mut().filter(|claim| claim.uid == uid).for_each(|claim| claim.admitted = within);
-        (within, freed)
+        let freed = match inner.take(&claim.uid) {
+            Some((before, known)) if *before == key => {
+                claim.admitted |= known.admitted;
+                Vec::new()
+            }
+            Some((before, _)) => inner.waiting(&before),
+            None => Vec::new(),
+        };
+        (inner.put(key, claim, |share, claim| share.admits(claim, limit)), freed)
     }
 
     /// Registers a space that has its namespace since before this process began, so that it counts before it is looked at again.
     pub fn recall(&self, space: &DeveloperSpace, class_name: &str) {
         let had = space.status.as_ref().and_then(|status| status.class_name.as_deref());
         if is_live(space) && !was_refused(space) && had.is_none_or(|had| had == class_name) {
-            let claim = Claim { uid: space.uid().unwrap_or_default(), name: space.name_any(), created: created(space), admitted: true };
-            self.lock().register((space.spec.owner.to_string(), class_name.to_owned()), claim);
+            let mut inner = self.lock();
+            let claim = claim_of(space, true);
+            inner.take(&claim.uid);
+            inner.put((space.spec.owner.to_string(), class_name.to_owned()), claim, |_, _| true);
         }
     }
 
     /// Takes a space out of the count; names those that wait for its place.
     pub fn withdraw(&self, uid: &str) -> Vec<String> {
         let mut inner = self.lock();
-        inner.remove(uid).map(|key| inner.waiting(&key)).unwrap_or_default()
+        inner.take(uid).map(|(key, _)| inner.waiting(&key)).unwrap_or_default()
     }
 
     /// After a list of spaces: takes out those that were not in it; names those that wait for their places.
     pub fn retain(&self, live: &std::collections::HashSet<String>) -> Vec<String> {
-        let gone: Vec<String> = self.lock().keys.keys().filter(|uid| !live.contains(*uid)).cloned().collect();
+        let gone: Vec<Arc<str>> = self.lock().keys.keys().filter(|uid| !live.contains(&***uid)).cloned().collect();
         gone.iter().flat_map(|uid| self.withdraw(uid)).collect()
     }
 
@@ -79,31 +106,36 @@ impl Admissions {
 }
 
 impl Inner {
-    /// Adds or renews a claim; who was in under the same key stays in. The key under which it stood before, if that was another.
-    fn register(&mut self, key: Key, mut claim: Claim) -> Option<Key> {
-        if self.keys.get(&claim.uid) == Some(&key) {
-            claim.admitted |= self.claims.get(&key).into_iter().flatten().any(|known| known.uid == claim.uid && known.admitted);
-        }
-        let before = self.remove(&claim.uid).filter(|before| *before != key);
+    /// Puts a claim where `admits` says, and says the same.
+    fn put(&mut self, key: Key, mut claim: Claim, admits: impl FnOnce(&Share, &Claim) -> bool) -> bool {
+        let key = self.shares.get_key_value(&key).map_or_else(|| Arc::new(key), |(key, _)| key.clone());
         self.keys.insert(claim.uid.clone(), key.clone());
-        self.claims.entry(key).or_default().push(claim);
-        before
+        let share = self.shares.entry(key).or_default();
+        let admitted = admits(share, &claim);
+        claim.admitted = admitted;
+        let side = if admitted { &mut share.admitted } else { &mut share.waiting };
+        side.insert(claim.uid.clone(), claim);
+        admitted
+    }
+
+    /// Takes a claim out, and says under which key it stood.
+    fn take(&mut self, uid: &str) -> Option<(Arc<Key>, Claim)> {
+        let key = self.keys.remove(uid)?;
+        let share = self.shares.get_mut(&key)?;
+        let claim = share.take(uid)?;
+        if share.is_empty() {
+            self.shares.remove(&key);
+        }
+        Some((key, claim))
     }
 
     fn waiting(&self, key: &Key) -> Vec<String> {
-        self.claims.get(key).into_iter().flatten().filter(|claim| !claim.admitted).map(|claim| claim.name.clone()).collect()
+        self.shares.get(key).into_iter().flat_map(|share| share.waiting.values()).map(|claim| claim.name.to_string()).collect()
     }
+}
 
-    fn remove(&mut self, uid: &str) -> Option<Key> {
-        let key = self.keys.remove(uid)?;
-        if let Some(claims) = self.claims.get_mut(&key) {
-            claims.retain(|claim| claim.uid != uid);
-            if claims.is_empty() {
-                self.claims.remove(&key);
-            }
-        }
-        Some(key)
-    }
+fn claim_of(space: &DeveloperSpace, admitted: bool) -> Claim {
+    Claim { uid: space.uid().unwrap_or_default().into(), name: space.name_any().into(), created: created(space), admitted }
 }
 
 /// Whether a space counts: neither expired nor being deleted.
