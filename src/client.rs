@@ -15,7 +15,7 @@ use tower::{
     retry::{Policy, RetryLayer},
 };
 
-use crate::{clock::ServerCheckedClock, watchdog::Watchdog};
+use crate::{clock::ServerCheckedClock, metrics::Metrics, watchdog::Watchdog};
 
 /// An answer that takes longer is a failure. Above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is none.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,8 +40,19 @@ pub enum Error {
     Retry(#[source] kube::client::retry::InvalidBackoff),
 }
 
-/// A client for the cluster of the environment; each answer sets `clock` and is told to `watchdog`.
-pub async fn connect(clock: Arc<ServerCheckedClock>, watchdog: Arc<Watchdog>) -> Result<Client, Error> {
+/// Who is told of each answer.
+#[derive(Clone, Default)]
+pub struct Listeners {
+    /// Is set by the server's time.
+    pub clock: Arc<ServerCheckedClock>,
+    /// Is told that there was one.
+    pub watchdog: Arc<Watchdog>,
+    /// Counts it.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A client for the cluster of the environment; `listeners` are told of each answer.
+pub async fn connect(listeners: Listeners) -> Result<Client, Error> {
     let mut config = Config::infer().await.map_err(Error::Infer)?;
     config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;
@@ -50,7 +61,7 @@ pub async fn connect(clock: Arc<ServerCheckedClock>, watchdog: Arc<Watchdog>) ->
     config.headers.push((HeaderName::from_static("user-agent"), agent));
     let retry = Retry::new().map_err(Error::Retry)?;
     let builder = ClientBuilder::try_from(config).map_err(Error::Build)?;
-    let listen = tower::layer::layer_fn(move |inner| Listen { inner, clock: clock.clone(), watchdog: watchdog.clone() });
+    let listen = tower::layer::layer_fn(move |inner| Listen { inner, listeners: listeners.clone() });
     let builder = builder.with_layer(&listen).with_layer(&BufferLayer::new(1024)).with_layer(&RetryLayer::new(retry));
     Ok(builder.build())
 }
@@ -58,8 +69,7 @@ pub async fn connect(clock: Arc<ServerCheckedClock>, watchdog: Arc<Watchdog>) ->
 /// Hears what the API server answers.
 struct Listen<S> {
     inner: S,
-    clock: Arc<ServerCheckedClock>,
-    watchdog: Arc<Watchdog>,
+    listeners: Listeners,
 }
 
 impl<S, B> Service<Request<Body>> for Listen<S>
@@ -79,14 +89,16 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
         let watch = is_watch.then(|| request.uri().path().to_owned());
-        let (clock, watchdog) = (self.clock.clone(), self.watchdog.clone());
-        let limit = (request.method() != Method::GET).then_some(WRITE_TIMEOUT);
+        let Listeners { clock, watchdog, metrics } = self.listeners.clone();
+        let method = request.method().clone();
+        let limit = (method != Method::GET).then_some(WRITE_TIMEOUT);
         let answer = self.inner.call(request);
         Box::pin(async move {
             let response = match limit {
                 Some(limit) => tokio::time::timeout(limit, answer).await.map_err(BoxError::from)?.map_err(Into::into)?,
                 None => answer.await.map_err(Into::into)?,
             };
+            metrics.answered(method.as_str(), response.status().as_u16());
             clock.hear(date(response.headers()));
             watchdog.heard(watch.as_deref().filter(|_| response.status().is_success()));
             Ok(response)

@@ -20,6 +20,15 @@ pub struct ResultLabel {
     pub result: &'static str,
 }
 
+/// Labels of the request counter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// `GET`, `POST`, `PUT`, `PATCH`, `DELETE`.
+    pub method: String,
+    /// The HTTP status.
+    pub code: u16,
+}
+
 /// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -28,6 +37,7 @@ type Seconds = Gauge<f64, AtomicU64>;
 pub struct Metrics {
     registry: Mutex<Registry>,
     reconciles: Family<ResultLabel, Counter>,
+    requests: Family<RequestLabels, Counter>,
     seconds: Histogram,
     lateness: Histogram,
     active: Gauge,
@@ -45,6 +55,7 @@ impl Default for Metrics {
         let metrics = Self {
             registry: Mutex::default(),
             reconciles: Family::default(),
+            requests: Family::default(),
             seconds: Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0]),
             lateness: Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 60.0, 3_600.0]),
             active: Gauge::default(),
@@ -56,6 +67,7 @@ impl Default for Metrics {
             overdue: Seconds::default(),
         };
         registry.register("reconciles", "Reconciles of DeveloperSpaces, by result", metrics.reconciles.clone());
+        registry.register("api_requests", "Requests that the API server answered, by method and status", metrics.requests.clone());
         registry.register("reconcile_seconds", "How long a reconcile takes", metrics.seconds.clone());
         registry.register("expiry_lateness_seconds", "Between a space's expiry and the DELETE of its namespace", metrics.lateness.clone());
         registry.register("active_workers", "Reconciles under way", metrics.active.clone());
@@ -98,6 +110,11 @@ impl Metrics {
     /// A reconcile ended.
     pub fn count(&self, result: &'static str) {
         self.reconciles.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// The API server answered.
+    pub fn answered(&self, method: &str, code: u16) {
+        self.requests.get_or_create(&RequestLabels { method: method.to_owned(), code }).inc();
     }
 
     /// The namespace of an expired space was deleted, so long after its expiry.

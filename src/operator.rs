@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     api::{DeveloperSpace, crds, names::ProtectedNamespaces},
     cli::{Command, GcArgs, Output, RunArgs},
-    client,
+    client::{self, Listeners},
     clock::{Clock, ServerCheckedClock},
     controller::{
         self,
@@ -29,7 +29,6 @@ use crate::{
     gc,
     health::{Health, serve_health, serve_metrics},
     telemetry,
-    watchdog::Watchdog,
 };
 
 /// How long what is under way may take once the process is told to stop; below the grace period in `config/manager`.
@@ -46,9 +45,9 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
 
 async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(args.common.log_format);
-    let clock = Arc::new(ServerCheckedClock::default());
-    let watchdog = Arc::new(Watchdog::default());
-    let client = client::connect(clock.clone(), watchdog.clone()).await?;
+    let listeners = Listeners::default();
+    let client = client::connect(listeners.clone()).await?;
+    let Listeners { clock, watchdog, metrics } = listeners;
     let (nudges, nudged) = Nudges::new();
     let standby = Arc::new(AtomicBool::new(args.leader_elect));
     let places = Places::new(args.workers);
@@ -61,7 +60,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         admissions: Arc::default(),
         protected: ProtectedNamespaces::new(&args.common.operator_namespace, &args.common.protected_namespaces),
         recorder,
-        metrics: Arc::default(),
+        metrics,
         watchdog: watchdog.clone(),
         memory: Arc::default(),
         places,
@@ -175,7 +174,7 @@ async fn await_crd(client: &Client) {
 async fn collect(args: &GcArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(args.common.log_format);
     let clock = Arc::new(ServerCheckedClock::default());
-    let client = client::connect(clock.clone(), Arc::default()).await?;
+    let client = client::connect(Listeners { clock: clock.clone(), ..Listeners::default() }).await?;
     let sweep = gc::sweep(client, clock, args).await?;
     match args.output {
         Output::Table => print(&format!("{}\n", sweep.table()))?,

@@ -80,20 +80,23 @@ impl Elector {
     /// Lets another candidate begin at once.
     pub async fn release(&self) {
         let release = async {
-            let Some(mut lease) = self.leases.get_opt(LEASE).await? else {
-                return Ok(());
-            };
-            if holder(&lease).as_deref() == Some(&self.identity) {
-                if let Some(spec) = &mut lease.spec {
-                    spec.holder_identity = None;
-                }
-                self.leases.replace(LEASE, &PostParams::default(), &lease).await?;
-            }
-            Ok::<(), kube::Error>(())
+            // A renewal that was under way when it was given up may still be stored, between the read and the write.
+            while !self.let_go().await? {}
+            Ok::<(), Error>(())
         };
         if let Ok(Err(error)) = tokio::time::timeout(STEP_TIMEOUT, release).await {
-            tracing::warn!(%error, "the lease could not be released; it runs out by itself");
+            tracing::warn!(error = error.sentence(), "the lease could not be released; it runs out by itself");
         }
+    }
+
+    /// Whether the lease is not ours any more; not so if it changed while we wrote.
+    async fn let_go(&self) -> Result<bool, Error> {
+        let found = self.leases.get_opt(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
+        let Some(mut lease) = found.filter(|lease| holder(lease).as_deref() == Some(&self.identity)) else { return Ok(true) };
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = None;
+        }
+        settled(self.leases.replace(LEASE, &PostParams::default(), &lease).await)
     }
 
     async fn try_take(&self, standing: &mut Standing) -> Result<bool, Error> {
@@ -153,5 +156,53 @@ fn settled(answer: Result<Lease, kube::Error>) -> Result<bool, Error> {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
         Err(error) => Err(Error::api(format!("write Lease {LEASE}"))(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use tower_test::mock::{Handle, pair};
+
+    use super::*;
+    use crate::clock::ServerCheckedClock;
+
+    fn lease(version: &str, holder: Option<&str>) -> Value {
+        json!({"metadata": {"name": LEASE, "resourceVersion": version}, "spec": {"holderIdentity": holder}})
+    }
+
+    async fn answer(server: &mut Handle<Request<Body>, Response<Body>>, method: Method, (code, body): (u16, Value)) -> Value {
+        let (request, send) = server.next_request().await.unwrap();
+        assert_eq!(request.method(), method);
+        let sent = request.into_body().collect_bytes().await.unwrap();
+        send.send_response(Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap());
+        serde_json::from_slice(&sent).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn a_renewal_that_was_on_its_way_does_not_keep_the_lease() {
+        let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+        let elector = Elector::new(Client::new(service, "default"), "dspace", "pod-b", Arc::new(ServerCheckedClock::default()));
+        let serving = async {
+            answer(&mut server, Method::GET, (200, lease("5", Some("pod-b")))).await;
+            let refused = json!({"kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409, "message": "it was modified"});
+            answer(&mut server, Method::PUT, (409, refused)).await;
+            answer(&mut server, Method::GET, (200, lease("6", Some("pod-b")))).await;
+            answer(&mut server, Method::PUT, (200, lease("7", None))).await
+        };
+        let ((), sent) = tokio::join!(elector.release(), serving);
+        assert_eq!(
+            sent,
+            json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE, "resourceVersion": "6"}, "spec": {}})
+        );
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_somebody_took_is_left_alone() {
+        let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+        let elector = Elector::new(Client::new(service, "default"), "dspace", "pod-b", Arc::new(ServerCheckedClock::default()));
+        tokio::join!(elector.release(), answer(&mut server, Method::GET, (200, lease("5", Some("pod-a")))));
     }
 }

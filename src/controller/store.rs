@@ -189,6 +189,8 @@ impl Store {
                 changed
             }
             None => {
+                // There are few, and of thousands of namespaces: room for more would be most of what they take.
+                children.reserve_exact(1);
                 children.push(seen);
                 true
             }

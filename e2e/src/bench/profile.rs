@@ -109,7 +109,8 @@ fn interpret(preload: &Path, raw: &Path, summary: &Path) -> Result<Vec<u8>> {
     let interpreter = preload.with_file_name("libexec").join("heaptrack_interpret");
     let status = Command::new(&interpreter).stdin(File::open(raw)?).stdout(File::create(&interpreted)?).stderr(Stdio::null()).status();
     ensure!(status.with_context(|| interpreter.display().to_string())?.success(), "heaptrack could not read {}", raw.display());
-    let print = Command::new("heaptrack_print").arg("-f").arg(&interpreted).arg("-F").arg(&stacks).args(["-n", "12", "-s", "4"]).output()?;
+    let print =
+        Command::new("heaptrack_print").arg("-f").arg(&interpreted).arg("-F").arg(&stacks).args(["-n", "12", "-s", "4"]).output()?;
     ensure!(print.status.success(), "heaptrack_print failed: {}", String::from_utf8_lossy(&print.stderr));
     std::fs::write(summary, &print.stdout)?;
     std::fs::read(&stacks).with_context(|| format!("heaptrack_print wrote no {}", stacks.display()))
