@@ -74,6 +74,7 @@ lint: need-cargo need-deny ## Check format, clippy, documentation, licences and 
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) fetch --locked --quiet
 	$(CARGO) deny --offline --log-level error check bans licenses sources
+	@for mutant in e2e/mutants/*.patch; do git apply --check "$$mutant" || { echo "$$mutant does not fit the code any more: take the guard away by hand and write it anew"; exit 1; }; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
 	else echo "shellcheck is not installed, so the shell scripts are not checked (Debian: apt-get install shellcheck)"; fi
 

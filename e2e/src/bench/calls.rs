@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::figure::{Bound, Figure, Measured, Samples};
 use super::options::Options;
@@ -24,6 +24,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
     let mut stage = Stage::with_operator().await?;
     let calls = during(&stage, stage.ask(&names("counted", count))).await?;
     let quiet = at_rest(&stage, STILL).await?;
+    let (told, logged) = writes_counted(&stage).await?;
     stage.stop().await?;
     let mut audit = stage.cluster.audit_from_now()?;
     stage.start().await?;
@@ -39,8 +40,42 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
         none(Figure::alone("B2", "reads of single objects for each space at its creation", each(calls.gets))),
         none(Figure::alone("B2", "writes in a minute in which nothing happens", Samples::from(quiet.mutating() as f64))),
         none(Figure::alone("B2", &format!("writes at a restart with {count} spaces"), Samples::from(restart.mutating() as f64))),
+        agreement("B2", "writes since its start, as the operator counts them", told, logged),
     ];
     Ok(Measured { figures, curves: vec![] })
+}
+
+/// A count of the operator's own beside that of the audit log; judged by how far they are apart.
+#[allow(clippy::cast_precision_loss, reason = "counts of calls are small")]
+pub fn agreement(id: &str, what: &str, told: usize, logged: usize) -> Figure {
+    let apart = Samples::from(told.abs_diff(logged) as f64);
+    let figure = Figure::alone(id, what, Samples::from(told as f64)).and("audit log", Samples::from(logged as f64));
+    Figure { judged: apart, ..figure }.should(Bound::AtMost(0.0), Bound::AtMost(0.0))
+}
+
+/// How many writes the operator counts since its start, and how many the audit log has; the lease is renewed meanwhile.
+async fn writes_counted(stage: &Stage) -> Result<(usize, usize)> {
+    let mut audit = stage.cluster.audit();
+    let (mut told, mut logged) = (0, 0);
+    for _ in 0..10 {
+        let is_write = |entry: &&Entry| entry.user == operator::USER && entry.mutates();
+        logged += audit.read()?.iter().filter(is_write).count();
+        told = counted(stage, "developerspace_api_requests_total{", |labels| !labels.contains("method=\"GET\"")).await?;
+        let since = audit.read()?.iter().filter(is_write).count();
+        if since == 0 && told == logged {
+            break;
+        }
+        logged += since;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    Ok((told, logged))
+}
+
+/// The sum of one of the operator's own counters, over the series whose labels are `wanted`.
+pub async fn counted(stage: &Stage, name: &str, wanted: impl Fn(&str) -> bool) -> Result<usize> {
+    let text = stage.operator()?.metrics().await?;
+    let series = text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| wanted(rest));
+    series.map(|rest| rest.rsplit(' ').next().context("a series has a value")?.parse::<usize>().context("a count is a number")).sum()
 }
 
 /// Calls of the operator, by what they were.

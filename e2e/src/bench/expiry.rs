@@ -8,6 +8,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
+use super::calls::{agreement, counted};
 use super::figure::{Bound, Curve, Figure, Measured, Samples};
 use super::options::Options;
 use super::peer;
@@ -44,6 +45,7 @@ pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured>
     let stage = Stage::with_operator().await?;
     stage.ask(&names).await?;
     let late = lateness(&stage, &OURS, &names, window).await?;
+    let collected = counted(&stage, "developerspace_namespaces_collected_total ", |_| true).await?;
     drop(stage);
     let peer = if options.meets_peers() {
         progress.step(&format!("B4: {count} namespaces end by Kyverno within {} s", window.as_secs()));
@@ -64,6 +66,7 @@ pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured>
         figure("median", 50),
         figure("latest", 100),
         figure("earliest", 0).should(Bound::AtLeast(0.0), Bound::AtLeast(0.0)),
+        agreement("B4", "namespaces collected, as the operator counts them", collected, names.len()),
     ];
     let lines: Vec<(&str, &Samples)> = std::iter::once(("operator", &late)).chain(peer.as_ref().map(|peer| ("Kyverno", peer))).collect();
     Ok(Measured { figures, curves: vec![Curve::new("B4", &what, &lines)] })
