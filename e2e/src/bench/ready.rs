@@ -48,6 +48,19 @@ impl Ready {
         Ok(())
     }
 
+    /// Waits until each of these is ready, whatever others are.
+    pub async fn until_all(&mut self, names: &[String], within: Duration) -> Result<()> {
+        let all = async {
+            for name in names {
+                let since = self.since.clone();
+                let is_ready = |_: &usize| since.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name);
+                self.count.wait_for(is_ready).await.map(drop)?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(within, all).await.with_context(|| format!("{} spaces were not ready within {within:?}", names.len()))?
+    }
+
     /// Since when that one is.
     pub fn since(&self, name: &str) -> Option<Instant> {
         self.since.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()

@@ -116,7 +116,7 @@ impl Stage {
     pub async fn ask(&self, names: &[String]) -> Result<()> {
         let mut ready = Ready::watch(&self.client);
         self.apply(names).await?;
-        ready.until(names.len(), PATIENCE).await
+        ready.until_all(names, PATIENCE).await
     }
 
     /// CPU seconds that the API server has used.
