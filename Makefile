@@ -108,8 +108,8 @@ bench-quick: bench-build ## The same with fewer spaces, once each, in less than 
 
 .PHONY: profile
 profile: need-cargo controlplane ## Draw where the operator's time and memory go (Linux with perf and heaptrack); goes to docs/performance
-	@echo "Building the operator with symbols; some minutes the first time" >&2
-	RUSTFLAGS="-C force-frame-pointers=yes" $(CARGO) build --profile profiling --workspace --bins --target-dir $(TARGET_DIR)/profiling
+	@echo "Building the operator with symbols and the system's allocator; some minutes the first time" >&2
+	RUSTFLAGS="-C force-frame-pointers=yes" $(CARGO) build --profile profiling --no-default-features --workspace --bins --target-dir $(TARGET_DIR)/profiling
 	@$(TARGET_DIR)/profiling/profiling/bench --spaces 2000 --profile docs/performance
 
 .PHONY: bench-build

@@ -5,6 +5,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use developerspace_operator::{cli::Cli, operator};
 
+/// Chosen by measurement, see docs/performance.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -13,9 +13,11 @@ pub mod finalize;
 pub mod graves;
 pub mod leader;
 pub mod observe;
+pub mod packed;
 pub mod provision;
 pub mod reconcile;
 pub mod report;
+pub mod slim;
 pub mod store;
 pub mod watch;
 pub mod watch_stream;
@@ -38,7 +40,7 @@ use self::{
     error::{Class, Error},
     observe::class_name,
     store::{SOURCES, Source},
-    watch::{Guarded, Relist},
+    watch::{Kept, Relist},
 };
 use crate::{
     api::{DeveloperSpace, names},
@@ -59,7 +61,7 @@ pub async fn run(
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let client = &ctx.client;
-    let (reader, writer) = reflector::store::<Guarded>();
+    let (reader, writer) = reflector::store::<Kept>();
     let spaces = watch::spaces(&ctx, writer, relist);
     let (known, of_class) = (reader.clone(), reader.clone());
     let names = futures::stream::select_all([
@@ -68,7 +70,7 @@ pub async fn run(
         watch::children(client, &ctx.store, relist),
         nudged,
     ]);
-    let named = names.map(|name| ObjectRef::<Guarded>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
+    let named = names.map(|name| ObjectRef::<Kept>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
     let (judge, judged) = classes::Judge::new(ctx.clone());
     let by_class = watch::classes(client, ctx.store.clone(), relist)
         .inspect(move |class| judge.judge(class.clone()))
@@ -92,20 +94,20 @@ pub async fn run(
 }
 
 /// The spaces that the word of `class` concerns: those that name it, and those that name none, since it may be or become the default.
-fn spaces_of(spaces: &reflector::Store<Guarded>, class: &str) -> Vec<ObjectRef<Guarded>> {
-    let concerned = |guarded: &Guarded| {
-        let DeserializeGuard(Ok(space)) = guarded else { return false };
+fn spaces_of(spaces: &reflector::Store<Kept>, class: &str) -> Vec<ObjectRef<Kept>> {
+    let concerned = |kept: &Kept| {
+        let DeserializeGuard(Ok(space)) = kept.unpack() else { return false };
         space.spec.class_name.as_deref().is_none_or(|name| name == class)
     };
-    spaces.state_filter(|space| concerned(space)).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
+    spaces.state_filter(concerned).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
 }
 
 /// When everything was listed: whoever has a namespace counts for its owner before anybody else is let in. Then the gate opens.
-async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Guarded>) {
+async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
     ctx.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::Admissions).collect::<HashSet<_>>()).await;
-    for guarded in spaces.state() {
-        if let Ok(space) = &guarded.0 {
-            recall_one(&ctx, space);
+    for kept in spaces.state() {
+        if let DeserializeGuard(Ok(space)) = kept.unpack() {
+            recall_one(&ctx, &space);
         }
     }
     ctx.store.set_listed(Source::Admissions);
@@ -124,16 +126,15 @@ fn recall_one(ctx: &Context, space: &DeveloperSpace) {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
-fn on_error(space: Arc<Guarded>, error: &Error, ctx: Arc<Context>) -> Action {
+fn on_error(space: Arc<Kept>, error: &Error, ctx: Arc<Context>) -> Action {
     let failures = ctx.memory.failed(&space.name_any());
     ctx.metrics.count("error");
-    let seed = u64::from(failures)
-        ^ space.uid().unwrap_or_default().bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let seed = u64::from(failures) ^ space.name_any().bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let spread = 1.0 + JITTER * f64::from(u32::try_from(seed % 1_000).unwrap_or_default()) / 1_000.0;
     Action::requeue(error.retry_after(failures).mul_f64(spread))
 }
 
-fn log(result: &Result<(ObjectRef<Guarded>, Action), controller::Error<Error, kube::runtime::watcher::Error>>) {
+fn log(result: &Result<(ObjectRef<Kept>, Action), controller::Error<Error, kube::runtime::watcher::Error>>) {
     match result {
         Ok((space, _)) => tracing::debug!(space = space.name, "reconciled"),
         Err(controller::Error::ReconcilerFailed(error, space)) if error.class() == Class::Conflict => {

@@ -12,6 +12,7 @@ use super::{
     observe::{ClassVerdict, Observed, class_verdict, observe},
     provision::{Provisioned, lost_namespace, provision},
     report::{Report, report, undecodable, verdict_on},
+    watch::Kept,
 };
 use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason},
@@ -39,9 +40,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// Reconciles one space as the store has it, when there is a place to work in.
-pub async fn reconcile(guarded: Arc<DeserializeGuard<DeveloperSpace>>, ctx: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(kept: Arc<Kept>, ctx: Arc<Context>) -> Result<Action, Error> {
     ctx.store.ready().await;
-    let work = Box::pin(tokio::time::timeout(DEADLINE, look_at(&guarded, &ctx)));
+    // Unpacked, and given room, only once there is a place: hundreds may wait for one.
+    let work = async { Box::pin(tokio::time::timeout(DEADLINE, async { look_at(&kept.unpack(), &ctx).await })).await };
     let action = ctx.places.take(work).await.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
     ctx.metrics.count("success");
     Ok(action)

@@ -133,8 +133,11 @@ impl Store {
 
     /// Keeps what is needed of a namespace; says whether that differs from what was kept.
     pub fn put_namespace(&self, namespace: &Namespace) -> bool {
-        let seen = see_namespace(namespace);
-        let name = namespace.name_any();
+        self.put_seen_namespace(namespace.name_any(), see_namespace(namespace))
+    }
+
+    /// The same, of what was seen of it.
+    pub fn put_seen_namespace(&self, name: String, seen: SeenNamespace) -> bool {
         let mut inner = self.write();
         if inner.graves.has(&seen.uid) {
             return false;

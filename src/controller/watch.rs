@@ -10,28 +10,28 @@ use k8s_openapi::api::{
     rbac::v1::RoleBinding,
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, ResourceExt,
     core::DeserializeGuard,
     runtime::{reflector, watcher::Event},
 };
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::{
     context::Context,
     reconcile::key,
+    slim::{Slim, Watched},
     store::{Source, Store},
     watch_stream::{config, events},
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, names},
-    desired::{Child, ChildKind, children::hash},
+    desired::{ChildKind, SeenChild, children::hash},
 };
 
 pub use super::watch_stream::Relist;
 
-/// A stored space, readable or not.
-pub type Guarded = DeserializeGuard<DeveloperSpace>;
+/// A space as it is kept.
+pub type Kept = Slim<DeveloperSpace>;
 
 /// Asks for a space to be looked at.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ impl<T: Hash + Eq> Listing<T> {
 /// Namespaces: all of them, since one that is not ours yet can be in a space's way or be handed over.
 pub fn namespaces(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStream<'static, String> {
     let mut listing = Listing::new();
-    let mut changed = move |event: Event<Namespace>| match event {
+    let mut changed = move |event: Event<Slim<Namespace>>| match event {
         Event::Init => {
             listing.begin();
             Vec::new()
@@ -86,7 +86,7 @@ pub fn namespaces(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStre
         Event::InitApply(namespace) | Event::Apply(namespace) => {
             let name = namespace.name_any();
             listing.note(name.clone());
-            if store.put_namespace(&namespace) { vec![name] } else { Vec::new() }
+            if store.put_seen_namespace(name.clone(), namespace.kept) { vec![name] } else { Vec::new() }
         }
         Event::Delete(namespace) => {
             let name = namespace.name_any();
@@ -99,7 +99,9 @@ pub fn namespaces(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStre
             gone
         }
     };
-    events(Api::<Namespace>::all(client.clone()), config(), relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+    events(Api::<Slim<Namespace>>::all(client.clone()), config(), relist)
+        .flat_map(move |event| futures::stream::iter(changed(event)))
+        .boxed()
 }
 
 /// Our children of all kinds.
@@ -115,18 +117,18 @@ pub fn children(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStrea
 
 fn child_kind<K>(client: &Client, store: &Arc<Store>, (kind, relist): (ChildKind, Relist)) -> BoxStream<'static, String>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static + Into<Child>,
+    K: Watched<Kept = SeenChild> + Clone + std::fmt::Debug + Send,
 {
     let store = store.clone();
     let mut listing = Listing::new();
-    let mut changed = move |event: Event<K>| match event {
+    let mut changed = move |event: Event<Slim<K>>| match event {
         Event::Init => {
             listing.begin();
             Vec::new()
         }
         Event::InitApply(object) | Event::Apply(object) => {
             let namespace = object.namespace().unwrap_or_default();
-            let seen = object.into().seen();
+            let seen = object.kept;
             listing.note((namespace.clone(), seen.name.to_string()));
             if store.put_child(&namespace, seen) { vec![namespace] } else { Vec::new() }
         }
@@ -142,7 +144,7 @@ where
         }
     };
     let config = config().labels(&names::managed_selector());
-    events(Api::<K>::all(client.clone()), config, relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+    events(Api::<Slim<K>>::all(client.clone()), config, relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
 }
 
 /// Classes: yields the names of those whose word for spaces changed.
@@ -201,15 +203,14 @@ fn put_class(store: &Store, mut class: SpaceClass) -> Vec<String> {
 ///
 /// Those of a list only when its last page has come: until then `kept` is as it was before the list, as kube's reflector has it, and
 /// whoever looked would miss what the list brings.
-pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Guarded>, relist: Relist) -> BoxStream<'static, String> {
+pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: Relist) -> BoxStream<'static, String> {
     let Context { client, admissions, memory, nudges, watchdog, store, .. } = ctx;
     let (admissions, memory, watchdog, store) = (admissions.clone(), memory.clone(), watchdog.clone(), store.clone());
     let (mut listing, mut names) = (Listing::new(), Vec::new());
     let nudges = nudges.clone();
     let wake = move |names: Vec<String>| names.into_iter().for_each(|name| nudges.nudge(name));
-    let mut changed = move |mut event: Event<Guarded>| {
-        strip(&mut event);
-        kept.apply_watcher_event(&event);
+    let mut changed = move |event: Event<Kept>| {
+        kept.apply_watcher_event(&by_name(&event));
         match event {
             Event::Init => {
                 listing.begin();
@@ -239,11 +240,16 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Guarded>, relist
             Event::Apply(space) => vec![space.name_any()],
         }
     };
-    events(Api::<Guarded>::all(client.clone()), config(), relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+    events(Api::<Kept>::all(client.clone()), config(), relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
 }
 
-fn strip(event: &mut Event<Guarded>) {
-    if let Event::Apply(space) | Event::InitApply(space) | Event::Delete(space) = event {
-        space.managed_fields_mut().clear();
+/// kube's store keeps what it is given twice, as the key and in the object.
+fn by_name(event: &Event<Kept>) -> Event<Kept> {
+    match event {
+        Event::Apply(space) => Event::Apply(space.by_name()),
+        Event::InitApply(space) => Event::InitApply(space.by_name()),
+        Event::Delete(space) => Event::Delete(space.by_name()),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
     }
 }

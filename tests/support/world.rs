@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use developerspace_operator::{
-    api::{DeveloperSpace, names::ProtectedNamespaces},
+    api::names::ProtectedNamespaces,
     controller::{
         admissions::Admissions,
         context::{Context, Memory, Places},
@@ -12,7 +12,7 @@ use developerspace_operator::{
         events::recorder,
         reconcile::reconcile,
         store::{SOURCES, Source, Store},
-        watch::Nudges,
+        watch::{Kept, Nudges},
     },
     desired::Child,
 };
@@ -22,7 +22,7 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
 };
-use kube::{Client, core::DeserializeGuard, runtime::controller::Action};
+use kube::{Client, runtime::controller::Action};
 use serde_json::Value;
 
 use super::{
@@ -122,7 +122,7 @@ impl World {
 
     /// Reconciles `space` as it was seen, with exactly the calls of `script`.
     pub async fn reconcile(&self, space: &Value, script: Vec<Step>) -> Result<Action, Error> {
-        let space: Arc<DeserializeGuard<DeveloperSpace>> = Arc::new(objects::read(space));
+        let space: Arc<Kept> = Arc::new(objects::read(space));
         play(script, async |client| reconcile(space, self.context(client)).await).await
     }
 }

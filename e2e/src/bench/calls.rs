@@ -42,7 +42,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
         none(Figure::alone("B2", &format!("writes at a restart with {count} spaces"), Samples::from(restart.mutating() as f64))),
         agreement("B2", "writes since its start, as the operator counts them", told, logged),
     ];
-    Ok(Measured { figures, curves: vec![] })
+    Ok(Measured { figures, ..Measured::default() })
 }
 
 /// A count of the operator's own beside that of the audit log; judged by how far they are apart.

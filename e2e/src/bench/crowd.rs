@@ -1,73 +1,118 @@
 //! B3, B5, B8, and the burst of B4: one cluster that fills up.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::expiry;
 use super::figure::{Bound, Curve, Figure, Measured, Samples};
 use super::footprint::{cold_start, lists, memory};
 use super::latency::{self, ALONE};
-use super::onboarding::{make_all, rate_on};
+use super::onboarding::{make_all, rate_on, raw_rate_on};
 use super::options::Options;
 use super::progress::Progress;
 use super::recipe::Recipe;
 use super::stage::{Stage, names};
 
-/// How many namespaces the raw client ends at a time.
-const ENDING: usize = 16;
+/// How many spaces the raw client makes or ends at a time.
+const MANY: usize = 16;
+
+/// So long after the last work memory is looked at: what was needed for a moment only was given back by then.
+const AT_REST: Duration = Duration::from_secs(15);
 
 /// All of them.
 pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
     let mut stage = Stage::with_operator().await?;
-    let mut measured = Measured::default();
     let (idle, _) = memory(&stage)?;
-    measured.add(fill(&stage, options, progress).await?);
-    measured.add(weigh(&mut stage, idle, options, progress).await?);
-    if options.wants("B4") {
-        measured.add(burst(stage, recipe, options, progress).await?);
+    let bare = if options.wants("B8") || options.wants("B4") { Some(Stage::set().await?) } else { None };
+    let mut flat = Flat::default();
+    for there in [0, options.crowd() / 2, options.crowd()] {
+        progress.step(&format!("B8: with {there} spaces there"));
+        fill(&stage, bare.as_ref(), recipe, (there, options)).await?;
+        if let Some(bare) = bare.as_ref().filter(|_| options.wants("B8")) {
+            flat.measure(&stage, bare, recipe, (there, options.onboarded() / 10)).await?;
+        }
+    }
+    let mut measured = flat.told();
+    if options.wants("B3") || options.wants("B5") {
+        measured.add(weigh(&mut stage, idle, options, progress).await?);
+    }
+    if let Some(bare) = bare.filter(|_| options.wants("B4")) {
+        measured.add(burst(stage, &bare, options, progress).await?);
     }
     Ok(measured)
 }
 
-/// B8: rate and latency with nothing there, with half of the crowd, and with all of it.
-async fn fill(stage: &Stage, options: &Options, progress: &Progress) -> Result<Measured> {
-    let (crowd, some) = (options.crowd(), options.onboarded() / 10);
-    let (mut rates, mut latencies, mut lines) = (vec![], vec![], vec![]);
-    for there in [0, crowd / 2, crowd] {
-        progress.step(&format!("B8: with {there} spaces there"));
-        if there > 0 {
-            stage.ask(&names(&format!("crowd-{there}"), crowd / 2)).await?;
+/// Another half of the crowd, for the operator and for the raw client.
+async fn fill(stage: &Stage, bare: Option<&Stage>, recipe: &Recipe, (there, options): (usize, &Options)) -> Result<()> {
+    if there > 0 {
+        let some = names(&format!("crowd-{there}"), options.crowd() / 2);
+        stage.ask(&some).await?;
+        if let Some(bare) = bare {
+            make_all(&bare.client, recipe, &some, MANY).await?;
         }
-        stage.settle().await?;
-        rates.push(rate_on(stage, &format!("with-{there}"), some).await?);
-        stage.settle().await?;
-        let taken = latency::ours(stage, &format!("alone-with-{there}"), ALONE).await?;
-        latencies.push(taken.median());
-        lines.push((format!("{there} there"), taken));
     }
-    let flat = |samples: &[f64]| samples.iter().skip(1).map(|one| one / samples[0]).collect::<Vec<f64>>();
-    let figures = vec![
-        Figure {
-            judged: worst(&flat(&rates), f64::min),
-            ..Figure::alone("B8", &format!("spaces/s with 0, {}, {crowd} there", crowd / 2), Samples(rates))
-        }
-        .should(Bound::AtLeast(0.9), Bound::AtLeast(1.0)),
-        Figure {
-            judged: worst(&flat(&latencies), f64::max),
-            ..Figure::alone("B8", &format!("apply to Ready with 0, {}, {crowd} there, median ms", crowd / 2), Samples(latencies))
-        }
-        .should(Bound::AtMost(1.1), Bound::AtMost(1.0)),
-    ];
-    let lines: Vec<(&str, &Samples)> = lines.iter().map(|(who, taken)| (who.as_str(), taken)).collect();
-    Ok(Measured { figures, curves: vec![Curve::new("B8", "from apply to Ready, ms", &lines)] })
+    stage.settle().await?;
+    match bare {
+        Some(bare) => bare.settle().await,
+        None => Ok(()),
+    }
 }
 
-fn worst(samples: &[f64], choose: fn(f64, f64) -> f64) -> Samples {
-    samples.iter().copied().reduce(choose).into_iter().collect::<Vec<f64>>().into()
+/// B8: rate and latency with nothing there, with half of the crowd, and with all of it, each beside the raw client's on a cluster as full.
+#[derive(Default)]
+struct Flat {
+    there: Vec<usize>,
+    rates: (Vec<f64>, Vec<f64>),
+    latencies: (Vec<f64>, Vec<f64>),
+    lines: Vec<(String, Samples)>,
+}
+
+impl Flat {
+    async fn measure(&mut self, stage: &Stage, bare: &Stage, recipe: &Recipe, (there, some): (usize, usize)) -> Result<()> {
+        self.there.push(there);
+        self.rates.1.push(raw_rate_on(bare, recipe, &names(&format!("with-{there}"), some), MANY).await?);
+        bare.settle().await?;
+        self.rates.0.push(rate_on(stage, &format!("with-{there}"), some).await?);
+        stage.settle().await?;
+        let prefix = format!("alone-with-{there}");
+        let raw = latency::raw(bare, recipe, &prefix, ALONE).await?;
+        let ours = latency::ours(stage, &prefix, ALONE).await?;
+        self.latencies.1.push(raw.median());
+        self.latencies.0.push(ours.median());
+        self.lines.push((format!("{there} there"), ours));
+        self.lines.push((format!("{there} there, raw client"), raw));
+        Ok(())
+    }
+
+    fn told(self) -> Measured {
+        let Self { there, rates, latencies, lines } = self;
+        if there.is_empty() {
+            return Measured::default();
+        }
+        let there = there.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        // How the share of the raw client's changes: a fuller cluster is slower for anybody.
+        let worst = |figure: Figure, choose: fn(f64, f64) -> f64| {
+            let shares = &figure.judged.0;
+            let changes = shares.iter().skip(1).map(|share| share / shares[0]);
+            Figure { judged: changes.reduce(choose).into_iter().collect::<Vec<f64>>().into(), ..figure }
+        };
+        let rate = Figure::ratio("B8", &format!("spaces/s with {there} there; change of the share"), Samples(rates.0), Samples(rates.1));
+        let what = format!("apply to Ready with {there} there, median ms; change of the share");
+        let latency = Figure::ratio("B8", &what, Samples(latencies.0), Samples(latencies.1));
+        let figures = vec![
+            worst(rate, f64::min).should(Bound::AtLeast(0.9), Bound::AtLeast(1.0)),
+            worst(latency, f64::max).should(Bound::AtMost(1.1), Bound::AtMost(1.0)),
+        ];
+        let lines: Vec<(&str, &Samples)> = lines.iter().map(|(who, taken)| (who.as_str(), taken)).collect();
+        Measured { figures, curves: vec![Curve::new("B8", "from apply to Ready, ms", &lines)], ..Measured::default() }
+    }
 }
 
 /// B3 and B5.
 #[allow(clippy::cast_precision_loss, reason = "sizes are far from 2^52")]
 async fn weigh(stage: &mut Stage, idle: f64, options: &Options, progress: &Progress) -> Result<Measured> {
+    tokio::time::sleep(AT_REST).await;
     let (grown, most) = memory(stage)?;
     let (mut starts, mut raw_starts, mut kib, mut fresh, mut peaks, mut spaces) = (vec![], vec![], 0.0, vec![], vec![], 0);
     for number in 1..=options.repetitions() {
@@ -78,7 +123,7 @@ async fn weigh(stage: &mut Stage, idle: f64, options: &Options, progress: &Progr
         kib = raw.bytes as f64 / 1024.0;
         spaces = raw.spaces;
         starts.push(cold_start(stage).await?);
-        stage.settle().await?;
+        tokio::time::sleep(AT_REST).await;
         let (now, peak) = memory(stage)?;
         fresh.push(now);
         peaks.push(peak);
@@ -98,11 +143,11 @@ async fn weigh(stage: &mut Stage, idle: f64, options: &Options, progress: &Progr
         Figure::ratio("B5", &format!("start to ready with {spaces} spaces, s"), Samples(starts), Samples(raw_starts))
             .should(Bound::AtMost(1.5), Bound::AtMost(1.1)),
     ];
-    Ok(Measured { figures, curves: vec![] })
+    Ok(Measured { figures, ..Measured::default() })
 }
 
 /// B4: all of them end at one second.
-async fn burst(stage: Stage, recipe: &Recipe, options: &Options, progress: &Progress) -> Result<Measured> {
+async fn burst(stage: Stage, bare: &Stage, options: &Options, progress: &Progress) -> Result<Measured> {
     let crowd = options.crowd();
     progress.step(&format!("B4: {crowd} end at one second"));
     let half = crowd / 2;
@@ -110,10 +155,7 @@ async fn burst(stage: Stage, recipe: &Recipe, options: &Options, progress: &Prog
     let ours = expiry::burst(&stage, &ending).await?;
     drop(stage);
     progress.step(&format!("B4: the raw client ends {crowd}"));
-    let bare = Stage::set().await?;
-    make_all(&bare.client, recipe, &ending, ENDING).await?;
-    bare.settle().await?;
-    let raw = expiry::raw_burst(&bare, &ending, ENDING).await?;
+    let raw = expiry::raw_burst(bare, &ending, MANY).await?;
     let figure = Figure::ratio("B4", &format!("{} end at one second, DELETEs/s", ending.len()), ours.into(), raw.into());
-    Ok(Measured { figures: vec![figure.should(Bound::AtLeast(0.8), Bound::AtLeast(0.95))], curves: vec![] })
+    Ok(Measured { figures: vec![figure.should(Bound::AtLeast(0.8), Bound::AtLeast(0.95))], ..Measured::default() })
 }

@@ -69,7 +69,7 @@ pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured>
         agreement("B4", "namespaces collected, as the operator counts them", collected, names.len()),
     ];
     let lines: Vec<(&str, &Samples)> = std::iter::once(("operator", &late)).chain(peer.as_ref().map(|peer| ("Kyverno", peer))).collect();
-    Ok(Measured { figures, curves: vec![Curve::new("B4", &what, &lines)] })
+    Ok(Measured { figures, curves: vec![Curve::new("B4", &what, &lines)], ..Measured::default() })
 }
 
 /// The same of Kyverno, which is given namespaces and nothing else.

@@ -35,7 +35,7 @@ pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured>
     let (healthy, harmed) = (Samples(healthy), Samples(harmed));
     let goodput = Figure { judged: harmed.over(&healthy), ..Figure::alone("B7", &what, harmed).and("without faults", healthy) };
     let what = format!("from the end of a minute's partition to {} spaces ready, s", count / 10);
-    Ok(Measured { figures: vec![goodput, Figure::alone("B7", &what, Samples(after))], curves: vec![] })
+    Ok(Measured { figures: vec![goodput, Figure::alone("B7", &what, Samples(after))], ..Measured::default() })
 }
 
 /// Spaces per second through a proxy, without faults and with them.

@@ -169,14 +169,26 @@ pub struct Measured {
     pub figures: Vec<Figure>,
     /// What is drawn.
     pub curves: Vec<Curve>,
+    /// What could not be measured, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<String>,
 }
 
 impl Measured {
     /// And another part.
     pub fn add(&mut self, other: Self) {
-        let Self { figures, curves } = other;
+        let Self { figures, curves, failures } = other;
         self.figures.extend(figures);
         self.curves.extend(curves);
+        self.failures.extend(failures);
+    }
+
+    /// And another part, or why there is none: the others are worth their hour all the same.
+    pub fn add_or_note(&mut self, part: &str, other: anyhow::Result<Self>) {
+        match other {
+            Ok(other) => self.add(other),
+            Err(error) => self.failures.push(format!("{part}: {error:#}")),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
         Figure::ratio("B6", "the same, median ms", Samples(middle), Samples(middle_raw)),
     ];
     let curve = Curve::new("B6", "from apply to Ready, ms", &[("operator", &all), ("raw client", &all_raw)]);
-    Ok(Measured { figures, curves: vec![curve] })
+    Ok(Measured { figures, curves: vec![curve], ..Measured::default() })
 }
 
 /// Between two, so that the control plane's own work for the last is done.

@@ -41,22 +41,22 @@ pub async fn run(options: &Options) -> Result<Report> {
     let recipe = Stage::with_operator().await?.recipe().await?;
     let mut measured = Measured::default();
     if options.wants("B1") {
-        measured.add(onboarding::measure(options, &recipe, &progress).await?);
+        measured.add_or_note("B1", onboarding::measure(options, &recipe, &progress).await);
     }
     if options.wants("B2") {
-        measured.add(calls::measure(options, &recipe, &progress).await?);
+        measured.add_or_note("B2", calls::measure(options, &recipe, &progress).await);
     }
     if options.wants("B6") {
-        measured.add(latency::measure(options, &recipe, &progress).await?);
+        measured.add_or_note("B6", latency::measure(options, &recipe, &progress).await);
     }
     if options.wants("B4") {
-        measured.add(expiry::measure(options, &progress).await?);
+        measured.add_or_note("B4", expiry::measure(options, &progress).await);
     }
     if ["B3", "B4", "B5", "B8"].iter().any(|id| options.wants(id)) {
-        measured.add(crowd::measure(options, &recipe, &progress).await?);
+        measured.add_or_note("B3, B4, B5, B8", crowd::measure(options, &recipe, &progress).await);
     }
     if options.wants("B7") {
-        measured.add(faults::measure(options, &progress).await?);
+        measured.add_or_note("B7", faults::measure(options, &progress).await);
     }
     measured.figures.sort_by(|one, other| one.id.cmp(&other.id));
     let processors = std::thread::available_parallelism().map(std::num::NonZero::get).unwrap_or_default();

@@ -44,7 +44,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
     let throughput = Figure::ratio("B1", &what, Samples(ours), Samples(raw)).and("kubectl apply -f", one_file.into());
     let throughput = throughput.and("shell script", script.into()).should(Bound::AtLeast(0.8), Bound::AtLeast(0.95));
     let cost = Figure::ratio("B1", "CPU of the API server for each, ms", Samples(load), Samples(raw_load));
-    Ok(Measured { figures: vec![throughput, cost], curves: vec![] })
+    Ok(Measured { figures: vec![throughput, cost], ..Measured::default() })
 }
 
 /// Spaces per second of the operator on that stage, whatever is there.
@@ -59,13 +59,17 @@ pub async fn rate_on(stage: &Stage, prefix: &str, count: usize) -> Result<f64> {
 async fn raw_rate(recipe: &Recipe, count: usize, concurrency: usize) -> Result<(f64, f64)> {
     let stage = Stage::set().await?;
     let before = stage.server_seconds().await?;
-    let names = names("raw", count);
+    let rate = raw_rate_on(&stage, recipe, &names("raw", count), concurrency).await?;
+    Ok((rate, each(stage.server_seconds().await? - before, count)))
+}
+
+/// Spaces per second of the raw client on that stage, whatever is there.
+pub async fn raw_rate_on(stage: &Stage, recipe: &Recipe, names: &[String], concurrency: usize) -> Result<f64> {
     let mut ready = Ready::watch(&stage.client);
     let begun = Instant::now();
-    make_all(&stage.client, recipe, &names, concurrency).await?;
-    ready.until(count, PATIENCE).await?;
-    let rate = per_second(count, begun);
-    Ok((rate, each(stage.server_seconds().await? - before, count)))
+    make_all(&stage.client, recipe, names, concurrency).await?;
+    ready.until_all(names, PATIENCE).await?;
+    Ok(per_second(names.len(), begun))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]

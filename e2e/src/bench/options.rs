@@ -27,6 +27,10 @@ pub struct Options {
     #[arg(long, value_name = "NUMBER")]
     pub spaces: Option<usize>,
 
+    /// Measure others' controllers too, which a quick run leaves out: to build them takes minutes
+    #[arg(long)]
+    pub peers: bool,
+
     /// Measure nothing: draw where the operator's time and memory go into this folder (perf and heaptrack have to be there)
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["only", "repeat", "out"])]
     pub profile: Option<PathBuf>,
@@ -62,9 +66,9 @@ impl Options {
         if self.quick { (self.onboarded().min(200), Duration::from_secs(60)) } else { (1_000, Duration::from_secs(600)) }
     }
 
-    /// Whether others are measured beside: to build them takes minutes.
+    /// Whether others' controllers are measured beside.
     pub fn meets_peers(&self) -> bool {
-        !self.quick
+        self.peers || !self.quick
     }
 
     /// How many steps there are.

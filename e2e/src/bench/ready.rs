@@ -32,9 +32,9 @@ impl Ready {
             while let Some(space) = spaces.next().await {
                 let Ok(space) = space else { continue };
                 if is_ready(&space) {
-                    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-                    known.entry(space.name_any()).or_insert_with(Instant::now);
-                    sender.send_replace(known.len());
+                    // Not held while telling: who waits looks into it while the count is held.
+                    let count = note(&known, space.name_any());
+                    sender.send_replace(count);
                 }
             }
         });
@@ -76,6 +76,12 @@ impl Drop for Ready {
     fn drop(&mut self) {
         self.watching.abort();
     }
+}
+
+fn note(known: &Mutex<HashMap<String, Instant>>, name: String) -> usize {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(name).or_insert_with(Instant::now);
+    known.len()
 }
 
 fn is_ready(space: &DynamicObject) -> bool {

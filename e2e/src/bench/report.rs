@@ -46,7 +46,8 @@ impl Report {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        table.to_string()
+        let failures = self.measured.failures.iter().map(|failure| format!("\nnot measured: {failure}"));
+        std::iter::once(table.to_string()).chain(failures).collect()
     }
 
     /// Whether every figure is what it must be.

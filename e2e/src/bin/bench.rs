@@ -28,6 +28,9 @@ async fn go(options: &Options) -> Result<ExitCode> {
     if let Some(folder) = options.folder() {
         report.write(&folder)?;
     }
+    if !report.measured.failures.is_empty() {
+        return Ok(ExitCode::from(2));
+    }
     Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
