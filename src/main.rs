@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use developerspace_operator::{cli::Cli, operator};
 
-/// Chosen by measurement, see docs/performance.
+/// Chosen by measurement, see `docs/adr/0004-what-is-kept-in-memory.md`.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -95,10 +95,7 @@ pub async fn run(
 
 /// The spaces that the word of `class` concerns: those that name it, and those that name none, since it may be or become the default.
 fn spaces_of(spaces: &reflector::Store<Kept>, class: &str) -> Vec<ObjectRef<Kept>> {
-    let concerned = |kept: &Kept| {
-        let DeserializeGuard(Ok(space)) = kept.unpack() else { return false };
-        space.spec.class_name.as_deref().is_none_or(|name| name == class)
-    };
+    let concerned = |space: &Kept| space.kept.class_name.as_deref().is_none_or(|name| name == class);
     spaces.state_filter(concerned).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
 }
 

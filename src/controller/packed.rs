@@ -1,5 +1,5 @@
 //! A space as it is kept between two looks at it: as the server sent it but for managed fields, compressed. There are thousands, each is
-//! looked at a few times in its life, and they differ in little: `packed.json` is what most of them say.
+//! looked at some times an hour, and they differ in little: `packed.json` is what most of them say.
 //!
 //! What this costs and saves is in `docs/adr/0004-what-is-kept-in-memory.md`.
 
@@ -15,7 +15,11 @@ const USUAL: &[u8] = include_bytes!("packed.json");
 
 /// A space, readable or not.
 #[derive(Clone, Debug)]
-pub struct Packed(Arc<[u8]>);
+pub struct Packed {
+    text: Arc<[u8]>,
+    /// What `spec.className` says: all spaces are asked for it whenever a class changes.
+    pub class_name: Option<Arc<str>>,
+}
 
 /// A stored space, readable or not.
 pub type Guarded = DeserializeGuard<DeveloperSpace>;
@@ -23,13 +27,48 @@ pub type Guarded = DeserializeGuard<DeveloperSpace>;
 impl Packed {
     /// Packs a space.
     pub fn of(space: &Value) -> Self {
-        Self(lz4_flex::block::compress_prepend_size_with_dict(space.to_string().as_bytes(), USUAL).into())
+        let text = lz4_flex::block::compress_prepend_size_with_dict(space.to_string().as_bytes(), USUAL).into();
+        Self { text, class_name: space.pointer("/spec/className").and_then(Value::as_str).map(Arc::from) }
     }
 
     /// The space; the error is of something that [`Self::of`] did not make.
     pub fn unpack(&self) -> Result<Guarded, serde_json::Error> {
-        let text = lz4_flex::block::decompress_size_prepended_with_dict(&self.0, USUAL).map_err(serde::de::Error::custom)?;
+        let text = lz4_flex::block::decompress_size_prepended_with_dict(&self.text, USUAL).map_err(serde::de::Error::custom)?;
         // Of one that cannot be read the guard says why and which it is, which takes it longer.
         serde_json::from_slice(&text).map(|space| DeserializeGuard(Ok(space))).or_else(|_| serde_json::from_slice(&text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stored(owner: &Value) -> Value {
+        json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace",
+            "metadata": {"name": "orchid-lab", "uid": "u1", "resourceVersion": "7", "generation": 2, "annotations": {"note": "Ünï\n\"x\""}},
+            "spec": {"className": "greenhouse", "owner": owner, "contact": {"team": "botany"}, "ttl": "7d"},
+            "status": {"observedGeneration": 2, "className": "greenhouse", "namespace": {"name": "orchid-lab", "uid": "n1"}, "conditions": []},
+        })
+    }
+
+    #[test]
+    fn a_space_comes_out_as_it_went_in() {
+        let stored = stored(&json!({"kind": "User", "name": "ada@example.com"}));
+        let packed = Packed::of(&stored);
+        let space: DeveloperSpace = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(packed.unpack().unwrap().0.unwrap(), space);
+        assert_eq!(packed.class_name.as_deref(), Some("greenhouse"));
+        let (kept, whole) = (packed.text.len(), stored.to_string().len());
+        assert!(kept * 2 < whole, "{kept} bytes of {whole}");
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_still_says_which_it_is() {
+        let packed = Packed::of(&stored(&json!(["nobody"])));
+        let broken = packed.unpack().unwrap().0.unwrap_err();
+        assert_eq!((broken.metadata.name.as_deref(), broken.metadata.uid.as_deref()), (Some("orchid-lab"), Some("u1")));
     }
 }

@@ -133,7 +133,9 @@ macro_rules! children {
             type Read = Self;
             type Kept = SeenChild;
 
-            fn keep(read: Self) -> Result<(ObjectMeta, SeenChild), serde_json::Error> {
+            fn keep(mut read: Self) -> Result<(ObjectMeta, SeenChild), serde_json::Error> {
+                // The most of it by far, and nothing of a child is decided by it.
+                read.metadata.managed_fields = None;
                 let child = Child::from(read);
                 Ok((child.metadata().clone(), child.seen()))
             }

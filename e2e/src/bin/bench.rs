@@ -25,10 +25,12 @@ async fn go(options: &Options) -> Result<ExitCode> {
     }
     let report = bench::run(options).await?;
     println!("{}", report.table());
-    if let Some(folder) = options.folder() {
+    // Half a run does not take the place of the last whole one.
+    let is_whole = report.measured.failures.is_empty();
+    if let Some(folder) = options.folder().filter(|_| is_whole || options.out.is_some()) {
         report.write(&folder)?;
     }
-    if !report.measured.failures.is_empty() {
+    if !is_whole {
         return Ok(ExitCode::from(2));
     }
     Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
