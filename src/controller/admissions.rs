@@ -2,7 +2,7 @@
 //! created side by side cannot exceed the limit, see `docs/adr/0002-owner-limit-by-serial-admission.md`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,6 +14,7 @@ use crate::{
         conditions::{self, Reason, types},
     },
     desired::{
+        Uid,
         owner_limit::{Claim, is_within},
         term::{created, is_sealed},
     },
@@ -32,14 +33,14 @@ pub struct Admissions {
 struct Inner {
     shares: HashMap<Arc<Key>, Share>,
     /// UID to where its claim stands.
-    keys: HashMap<Arc<str>, Arc<Key>>,
+    keys: HashMap<Uid, Arc<Key>>,
 }
 
 /// The claims of one owner under one class, by UID. Apart, so that nobody has to look through those who are in.
 #[derive(Debug, Default)]
 struct Share {
-    admitted: HashMap<Arc<str>, Claim>,
-    waiting: HashMap<Arc<str>, Claim>,
+    admitted: HashMap<Uid, Claim>,
+    waiting: HashMap<Uid, Claim>,
 }
 
 impl Share {
@@ -54,7 +55,7 @@ impl Share {
         self.admitted.is_empty() && self.waiting.is_empty()
     }
 
-    fn take(&mut self, uid: &str) -> Option<Claim> {
+    fn take(&mut self, uid: &Uid) -> Option<Claim> {
         self.admitted.remove(uid).or_else(|| self.waiting.remove(uid))
     }
 }
@@ -89,14 +90,14 @@ impl Admissions {
     }
 
     /// Takes a space out of the count; names those that wait for its place.
-    pub fn withdraw(&self, uid: &str) -> Vec<String> {
+    pub fn withdraw(&self, uid: &Uid) -> Vec<String> {
         let mut inner = self.lock();
         inner.take(uid).map(|(key, _)| inner.waiting(&key)).unwrap_or_default()
     }
 
     /// After a list of spaces: takes out those that were not in it; names those that wait for their places.
-    pub fn retain(&self, live: &std::collections::HashSet<String>) -> Vec<String> {
-        let gone: Vec<Arc<str>> = self.lock().keys.keys().filter(|uid| !live.contains(&***uid)).cloned().collect();
+    pub fn retain(&self, live: &HashSet<Uid>) -> Vec<String> {
+        let gone: Vec<Uid> = self.lock().keys.keys().filter(|uid| !live.contains(*uid)).cloned().collect();
         gone.iter().flat_map(|uid| self.withdraw(uid)).collect()
     }
 
@@ -119,7 +120,7 @@ impl Inner {
     }
 
     /// Takes a claim out, and says under which key it stood.
-    fn take(&mut self, uid: &str) -> Option<(Arc<Key>, Claim)> {
+    fn take(&mut self, uid: &Uid) -> Option<(Arc<Key>, Claim)> {
         let key = self.keys.remove(uid)?;
         let share = self.shares.get_mut(&key)?;
         let claim = share.take(uid)?;
@@ -135,7 +136,7 @@ impl Inner {
 }
 
 fn claim_of(space: &DeveloperSpace, admitted: bool) -> Claim {
-    Claim { uid: space.uid().unwrap_or_default().into(), name: space.name_any().into(), created: created(space), admitted }
+    Claim { uid: Uid::of(&space.metadata), name: space.name_any().into(), created: created(space), admitted }
 }
 
 /// Whether a space counts: neither expired nor being deleted.
@@ -183,7 +184,7 @@ mod tests {
         assert!(!admit("a"), "a smaller UID does not push anybody out");
         assert!(!admit("d") && admit("c"));
         assert!(admissions.admit(&space("e", "bob"), "standard", Some(2)).0, "another owner counts apart");
-        let mut waiting = admissions.withdraw("c");
+        let mut waiting = admissions.withdraw(&"c".into());
         waiting.sort();
         assert_eq!(waiting, ["space-a", "space-d"]);
         assert!(!admit("d"), "a comes first");

@@ -23,7 +23,7 @@ use super::{context::Context, error::Error};
 use crate::{
     api::names,
     desired::{
-        Child, ChildKind,
+        Child, ChildKind, Uid,
         diff::{Change, Changes, compare},
     },
 };
@@ -97,7 +97,7 @@ async fn make(ctx: &Context, namespace: &str, child: &Child) -> Result<bool, Err
     }
 }
 
-async fn repair(ctx: &Context, namespace: &str, child: &Child, (uid, labelled): (&str, bool)) -> Result<(), Error> {
+async fn repair(ctx: &Context, namespace: &str, child: &Child, (uid, labelled): (&Uid, bool)) -> Result<(), Error> {
     let action = format!("repair {} {} in {namespace}", child.kind().as_str(), child.name());
     let answer = patch(&ctx.client, namespace, (child.kind(), child.name()), child.repair(uid, labelled)).await;
     if let Err(kube::Error::Api(status)) = &answer
@@ -111,7 +111,7 @@ async fn repair(ctx: &Context, namespace: &str, child: &Child, (uid, labelled): 
 }
 
 /// DELETE of that UID; gone already is success. A conflict is looked at again: another object may have the name by now.
-pub async fn remove(ctx: &Context, namespace: &str, (kind, name): (ChildKind, &str), uid: &str) -> Result<(), Error> {
+pub async fn remove(ctx: &Context, namespace: &str, (kind, name): (ChildKind, &str), uid: &Uid) -> Result<(), Error> {
     let client = &ctx.client;
     let answer = match kind {
         ChildKind::Quota => delete::<ResourceQuota>(client, namespace, name, uid).await,
@@ -170,7 +170,7 @@ async fn patch_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, 
     made.map(Into::into)
 }
 
-async fn delete<K: ChildObject>(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), kube::Error> {
+async fn delete<K: ChildObject>(client: &Client, namespace: &str, name: &str, uid: &Uid) -> Result<(), kube::Error> {
     api::<K>(client, namespace).delete(name, &delete_params(uid, None)).await.map(|_| ())
 }
 
@@ -185,7 +185,7 @@ pub fn patch_params() -> PatchParams {
 }
 
 /// DELETE of that very object: another of the same name is refused with 409; so is, with `version`, one that has changed since.
-pub fn delete_params(uid: &str, version: Option<u64>) -> DeleteParams {
+pub fn delete_params(uid: &Uid, version: Option<u64>) -> DeleteParams {
     let resource_version = version.map(|version| version.to_string());
-    DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_owned()), resource_version })
+    DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_string()), resource_version })
 }

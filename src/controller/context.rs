@@ -61,20 +61,27 @@ const PATIENT: Duration = Duration::from_secs(60);
 /// How often who gives way looks for a place.
 const GLANCE: Duration = Duration::from_millis(100);
 
+/// Of so many places one is for those whose patience ended, so that they do not halve the work that they gave way to.
+const FOR_THE_PATIENT: usize = 4;
+
 /// Places to work in; first come, first served.
 #[derive(Clone, Debug)]
-pub struct Places(Arc<Semaphore>);
+pub struct Places {
+    all: Arc<Semaphore>,
+    for_the_patient: Arc<Semaphore>,
+}
 
 impl Places {
     /// So many places.
     pub fn new(places: u16) -> Self {
-        Self(Arc::new(Semaphore::new(usize::from(places))))
+        let places = usize::from(places);
+        Self { all: Arc::new(Semaphore::new(places)), for_the_patient: Arc::new(Semaphore::new(places.div_ceil(FOR_THE_PATIENT))) }
     }
 
     /// Does `work` when there is a place.
     pub async fn take<T>(&self, work: impl Future<Output = T>) -> T {
         // The semaphore is never closed; were it, the work would be done all the same.
-        let place = self.0.acquire().await;
+        let place = self.all.acquire().await;
         let mut work = pin!(work);
         tokio::select! {
             done = &mut work => return done,
@@ -83,11 +90,15 @@ impl Places {
         work.await
     }
 
-    /// Does `work` when there is a place that nobody else wants, or after a minute in turn.
+    /// Does `work` when there is a place that nobody else wants, or after a minute in one of the few for those who waited so long.
     pub async fn take_idle<T>(&self, work: impl Future<Output = T>) -> T {
         let asked = tokio::time::Instant::now();
         // A free place is one for which nobody waits: the semaphore hands them on.
-        while self.0.available_permits() == 0 && asked.elapsed() < PATIENT {
+        while self.all.available_permits() == 0 {
+            if asked.elapsed() >= PATIENT {
+                let _turn = self.for_the_patient.acquire().await;
+                return self.take(work).await;
+            }
             tokio::time::sleep(GLANCE).await;
         }
         self.take(work).await

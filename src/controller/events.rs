@@ -55,7 +55,7 @@ pub fn recorder(client: Client, places: Places, instance: &str) -> (Recorder, im
     let writing = async move {
         let (writer, written) = (&writer, &written);
         let write = |told: Box<Told>| async move {
-            writer.places.take_idle(writer.post(*told)).await;
+            writer.places.take_idle(Box::pin(writer.post(*told))).await;
             written.send_modify(|pending| *pending = pending.saturating_sub(1));
         };
         waiting.for_each_concurrent(SIDE_BY_SIDE, write).await;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::desired::children::hash;
+use crate::desired::{Uid, children::hash};
 
 /// No answer is on its way for longer.
 const LONG_ENOUGH: Duration = Duration::from_secs(300);
@@ -21,20 +21,20 @@ pub struct Graves {
 
 impl Graves {
     /// The object of that UID is gone.
-    pub fn add(&mut self, uid: &str) {
+    pub fn add(&mut self, uid: &Uid) {
         while self.by_age.front().is_some_and(|(since, _)| since.elapsed() > LONG_ENOUGH) {
             if let Some((_, old)) = self.by_age.pop_front() {
                 self.known.remove(&old);
             }
         }
-        let uid = hash(&uid);
+        let uid = hash(uid);
         if self.known.insert(uid) {
             self.by_age.push_back((Instant::now(), uid));
         }
     }
 
     /// Whether the object of that UID is known to be gone.
-    pub fn has(&self, uid: &str) -> bool {
-        self.known.contains(&hash(&uid))
+    pub fn has(&self, uid: &Uid) -> bool {
+        self.known.contains(&hash(uid))
     }
 }

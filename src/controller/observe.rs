@@ -79,7 +79,7 @@ impl Observed {
 
     /// The namespace as status names it, if it is the space's.
     pub fn namespace_ref(&self, name: &str) -> Option<NamespaceRef> {
-        self.own_namespace().map(|namespace| NamespaceRef { name: name.to_owned(), uid: namespace.uid.clone() })
+        self.own_namespace().map(|namespace| NamespaceRef { name: name.to_owned(), uid: namespace.uid.to_string() })
     }
 }
 

@@ -65,7 +65,7 @@ pub async fn provision(ctx: &Context, space: &DeveloperSpace, observed: &Observe
         }
         Some(seen) if is_accepted_offer(&space, seen) => {
             // So that it is not handed over a second time, to whoever makes a space of that name later.
-            let patch = json!({"metadata": {"uid": seen.uid, "annotations": {(names::ANNOTATION_ADOPT): null}}});
+            let patch = json!({"metadata": {"uid": seen.uid.to_string(), "annotations": {(names::ANNOTATION_ADOPT): null}}});
             let kept = patch_namespace(ctx, &name, patch).await?;
             let right = kept.metadata.matches(&metadata);
             (if right { kept } else { repair_namespace(ctx, &name, &kept, &metadata).await? }, None)
@@ -78,7 +78,7 @@ pub async fn provision(ctx: &Context, space: &DeveloperSpace, observed: &Observe
     let changes = diff(&children, &ctx.store.children(&name));
     apply::children(ctx, &name, changes).await?;
     let verdict = Verdict::new(Reason::Provisioned, format!("namespace {name} is ready for {}", space.spec.owner));
-    let mut report = Report::new(verdict, Some(NamespaceRef { name, uid: namespace.uid }));
+    let mut report = Report::new(verdict, Some(NamespaceRef { name, uid: namespace.uid.to_string() }));
     report.notes.extend(note);
     Ok(Provisioned { space, report })
 }
@@ -109,7 +109,7 @@ pub fn because(blocked: &str) -> String {
 /// A namespace of ours that vanished was made anew.
 pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<Note> {
     let recorded = space.status.as_ref()?.namespace.as_ref()?;
-    (recorded.uid != made.uid).then(|| Note {
+    (made.uid != *recorded.uid).then(|| Note {
         warning: true,
         reason: "NamespaceRecreated".into(),
         message: format!("namespace {} was deleted by somebody and was made again, empty", recorded.name),
@@ -120,7 +120,7 @@ pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<No
 /// Whether the namespace still carries the offer, though the status has its UID.
 fn is_accepted_offer(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
-    seen.adopt.is_some() && seen.adopt == space.metadata.name && recorded.is_some_and(|recorded| recorded.uid == seen.uid)
+    seen.adopt.is_some() && seen.adopt == space.metadata.name && recorded.is_some_and(|recorded| seen.uid == *recorded.uid)
 }
 
 async fn ensure_finalizer(ctx: &Context, space: &DeveloperSpace) -> Result<DeveloperSpace, Error> {
@@ -159,8 +159,7 @@ async fn create_namespace(ctx: &Context, space: &DeveloperSpace, metadata: Metad
 async fn adopt_namespace(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, metadata: Metadata) -> Result<SeenNamespace, Error> {
     let name = space.name_any();
     let Metadata { labels, annotations } = metadata;
-    let patch =
-        json!({"metadata": {"uid": seen.uid, "resourceVersion": seen.version.to_string(), "labels": labels, "annotations": annotations}});
+    let patch = json!({"metadata": {"uid": seen.uid.to_string(), "resourceVersion": seen.version.to_string(), "labels": labels, "annotations": annotations}});
     patch_namespace(ctx, &name, patch).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 
 use super::{
     admissions::is_live,
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason},
     desired::{
-        Refusal, Resolved,
+        Refusal, Resolved, Uid,
         children::{hash, version},
         collect::Step,
         namespace::{Ownership, ownership},
@@ -174,7 +174,7 @@ async fn explain(space: &DeveloperSpace, observed: &Observed, ctx: &Context, err
         let seen = ctx.store.namespace(&name);
         let recorded = space.status.as_ref().and_then(|status| status.namespace.clone()).filter(|_| seen.is_none());
         let namespace = seen.filter(|seen| ownership(space, seen) == Ownership::Ours);
-        let own = namespace.as_ref().map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.clone() });
+        let own = namespace.as_ref().map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.to_string() });
         let mut said = Report::new(verdict, own.or(recorded));
         said.notes.extend(namespace.and_then(|seen| lost_namespace(space, &seen)));
         if let Err(second) = report(ctx, space, observed, said).await {
@@ -185,8 +185,8 @@ async fn explain(space: &DeveloperSpace, observed: &Observed, ctx: &Context, err
 }
 
 /// What the watchdog knows a space by.
-pub fn key(space: &impl ResourceExt) -> u64 {
-    hash(&space.uid().unwrap_or_default())
+pub fn key(space: &impl Resource) -> u64 {
+    hash(&Uid::of(space.meta()))
 }
 
 /// When time alone changes something.
@@ -207,7 +207,7 @@ fn after(step: &Step, observed: &Observed, ctx: &Context) -> Action {
 
 /// Takes a space out of its owner's count and wakes those that wait for the place.
 fn withdraw(space: &DeveloperSpace, ctx: &Context) {
-    wake(ctx, ctx.admissions.withdraw(&space.uid().unwrap_or_default()));
+    wake(ctx, ctx.admissions.withdraw(&Uid::of(&space.metadata)));
 }
 
 fn wake(ctx: &Context, waiting: Vec<String>) {

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::graves::Graves;
 use crate::{
     api::{SpaceClass, names, time},
-    desired::{ChildKind, SeenChild, children::version, metadata::SeenMetadata, namespace::SeenNamespace},
+    desired::{ChildKind, SeenChild, Uid, children::version, metadata::SeenMetadata, namespace::SeenNamespace},
 };
 
 /// What has to be listed before anything is decided: nothing is missing before every list has come.
@@ -157,10 +157,10 @@ impl Store {
     }
 
     /// The namespace of that name and UID is no more. Of a child nobody can tell: its watch is by label, and losing it looks the same.
-    pub fn bury_namespace(&self, name: &str, uid: &str) {
+    pub fn bury_namespace(&self, name: &str, uid: &Uid) {
         let mut inner = self.write();
         inner.graves.add(uid);
-        if inner.namespaces.get(name).is_some_and(|kept| kept.uid == uid) {
+        if inner.namespaces.get(name).is_some_and(|kept| kept.uid == *uid) {
             inner.namespaces.remove(name);
         }
     }
@@ -201,8 +201,8 @@ impl Store {
     }
 
     /// Forgets the child of that kind, name and UID.
-    pub fn remove_child(&self, namespace: &str, kind: ChildKind, name: &str, uid: &str) {
-        self.retain_in(namespace, |kept| !(kept.kind == kind && &*kept.name == name && &*kept.uid == uid));
+    pub fn remove_child(&self, namespace: &str, kind: ChildKind, name: &str, uid: &Uid) {
+        self.retain_in(namespace, |kept| !(kept.kind == kind && &*kept.name == name && kept.uid == *uid));
     }
 
     /// After a list: forgets the children of that kind that were not in it and names their namespaces.
@@ -246,10 +246,10 @@ pub fn see_namespace(namespace: &Namespace) -> SeenNamespace {
     let ObjectMeta { uid, annotations, creation_timestamp, deletion_timestamp, .. } = &namespace.metadata;
     let annotation = |key: &str| annotations.as_ref().and_then(|annotations| annotations.get(key)).cloned();
     SeenNamespace {
-        uid: uid.clone().unwrap_or_default(),
+        uid: uid.as_deref().map(Uid::from).unwrap_or_default(),
         version: version(&namespace.metadata),
         created: creation_timestamp.as_ref().and_then(time::from_k8s).unwrap_or_default(),
-        claim: annotation(names::ANNOTATION_SPACE_UID),
+        claim: annotation(names::ANNOTATION_SPACE_UID).as_deref().map(Uid::from),
         adopt: annotation(names::ANNOTATION_ADOPT),
         terminating: deletion_timestamp.as_ref().map(|_| namespace.status.as_ref().map(blocked_by).unwrap_or_default()),
         metadata: SeenMetadata::of(&namespace.metadata),
@@ -277,7 +277,7 @@ mod tests {
             serde_json::from_value(json!({"metadata": {"name": "orchid-lab", "uid": uid, "resourceVersion": "7"}})).unwrap()
         };
         assert!(store.put_namespace(&namespace("first")));
-        store.bury_namespace("orchid-lab", "first");
+        store.bury_namespace("orchid-lab", &"first".into());
         assert!(!store.put_namespace(&namespace("first")));
         assert_eq!(store.namespace("orchid-lab"), None);
         assert!(store.put_namespace(&namespace("second")));

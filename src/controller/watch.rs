@@ -10,7 +10,7 @@ use k8s_openapi::api::{
     rbac::v1::RoleBinding,
 };
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     core::DeserializeGuard,
     runtime::{reflector, watcher::Event},
 };
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, names},
-    desired::{ChildKind, SeenChild, children::hash},
+    desired::{ChildKind, SeenChild, Uid, children::hash},
 };
 
 pub use super::watch_stream::Relist;
@@ -90,7 +90,7 @@ pub fn namespaces(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStre
         }
         Event::Delete(namespace) => {
             let name = namespace.name_any();
-            store.bury_namespace(&name, &namespace.uid().unwrap_or_default());
+            store.bury_namespace(&name, &Uid::of(namespace.meta()));
             vec![name]
         }
         Event::InitDone => {
@@ -134,7 +134,7 @@ where
         }
         Event::Delete(object) => {
             let namespace = object.namespace().unwrap_or_default();
-            store.remove_child(&namespace, kind, &object.name_any(), &object.uid().unwrap_or_default());
+            store.remove_child(&namespace, kind, &object.name_any(), &Uid::of(object.meta()));
             vec![namespace]
         }
         Event::InitDone => {
@@ -218,7 +218,7 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: R
                 Vec::new()
             }
             Event::InitApply(space) => {
-                listing.note(space.uid().unwrap_or_default());
+                listing.note(Uid::of(space.meta()));
                 names.push(space.name_any());
                 Vec::new()
             }
@@ -234,7 +234,7 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: R
             Event::Delete(space) => {
                 memory.left(&space.name_any(), space.uid().unwrap_or_default());
                 watchdog.expects(key(&space), None);
-                wake(admissions.withdraw(&space.uid().unwrap_or_default()));
+                wake(admissions.withdraw(&Uid::of(space.meta())));
                 Vec::new()
             }
             Event::Apply(space) => vec![space.name_any()],

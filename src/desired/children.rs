@@ -15,7 +15,7 @@ use k8s_openapi::{
 };
 use serde_json::{Value, json};
 
-use super::{limit_range, network_policy, quota, role_bindings};
+use super::{limit_range, network_policy, quota, role_bindings, uid::Uid};
 use crate::api::names;
 
 /// The kinds of object that are made in a namespace.
@@ -86,7 +86,7 @@ pub struct SeenChild {
     /// Its name.
     pub name: Box<str>,
     /// Its UID.
-    pub uid: Box<str>,
+    pub uid: Uid,
     /// Its resourceVersion, as the number that it is in etcd.
     pub version: u64,
     /// What it says.
@@ -135,15 +135,17 @@ impl Child {
 
     /// The JSON patch (RFC 6902) that makes an existing object with that UID say what this one does; refused for any other UID.
     /// Others' labels and annotations stay. An object that is not `labelled` has no map to add a label to, and is given one.
-    pub fn repair(&self, uid: &str, labelled: bool) -> Value {
+    pub fn repair(&self, uid: &Uid, labelled: bool) -> Value {
         let (path, content) = match self {
             Self::Quota(quota) => ("/spec/hard", json!(quota.spec.as_ref().and_then(|spec| spec.hard.as_ref()))),
             Self::Limits(limits) => ("/spec", json!(limits.spec)),
             Self::Network(network) => ("/spec", json!(network.spec)),
             Self::Binding(binding) => ("/subjects", json!(binding.subjects)),
         };
-        let mut patch =
-            vec![json!({"op": "test", "path": "/metadata/uid", "value": uid}), json!({"op": "add", "path": path, "value": content})];
+        let mut patch = vec![
+            json!({"op": "test", "path": "/metadata/uid", "value": uid.to_string()}),
+            json!({"op": "add", "path": path, "value": content}),
+        ];
         if !labelled {
             patch.push(json!({"op": "add", "path": "/metadata/labels", "value": self.metadata().labels}));
             return Value::Array(patch);
@@ -161,7 +163,7 @@ impl Child {
         SeenChild {
             kind: self.kind(),
             name: self.name().into(),
-            uid: metadata.uid.as_deref().unwrap_or_default().into(),
+            uid: Uid::of(metadata),
             version: version(metadata),
             fingerprint: self.fingerprint(),
         }

@@ -6,6 +6,7 @@ use super::{
     lifetime::{Outlook, Stage},
     namespace::{Ownership, SeenNamespace, ownership},
     term::is_sealed,
+    uid::Uid,
 };
 use crate::api::{DeveloperSpace, conditions};
 
@@ -17,7 +18,7 @@ pub enum Step {
     /// Write `Expired=True`, with the resourceVersion that this was decided on.
     Seal,
     /// Delete the namespace of that UID.
-    DeleteNamespace(String),
+    DeleteNamespace(Uid),
     /// The namespace is going away; what blocks it.
     AwaitNamespace(String),
     /// The namespace is gone; the space is kept to be read.

@@ -1,6 +1,6 @@
 //! What must be written so that what exists says what is wanted.
 
-use super::{Child, ChildKind, Children, SeenChild};
+use super::{Child, ChildKind, Children, SeenChild, Uid};
 use crate::api::names;
 
 /// One write.
@@ -11,14 +11,14 @@ pub enum Change {
     /// The object of that UID says something else.
     Repair {
         /// UID of the existing object.
-        uid: String,
+        uid: Uid,
         /// What it is to say.
         child: Child,
     },
     /// The object of that UID differs in what cannot be changed: delete it and make it anew.
     Replace {
         /// UID of the existing object.
-        uid: String,
+        uid: Uid,
         /// What takes its place.
         child: Child,
     },
@@ -29,7 +29,7 @@ pub enum Change {
         /// Its name.
         name: String,
         /// Its UID.
-        uid: String,
+        uid: Uid,
     },
 }
 
@@ -60,7 +60,7 @@ pub fn diff(wanted: &Children, seen: &[SeenChild]) -> Changes {
     let removals = seen.iter().filter(|child| is_ours(child) && !is_wanted(child)).map(|child| Change::Remove {
         kind: child.kind,
         name: child.name.to_string(),
-        uid: child.uid.to_string(),
+        uid: child.uid.clone(),
     });
     Changes {
         guards: guards.iter().filter_map(|child| change(child, seen)).chain(removals).collect(),
@@ -87,7 +87,7 @@ fn change(child: &Child, seen: &[SeenChild]) -> Option<Change> {
 /// What must be written to an existing object.
 pub fn compare(child: &Child, existing: &SeenChild) -> Option<Change> {
     let wanted = child.fingerprint();
-    let (uid, child) = (existing.uid.to_string(), child.clone());
+    let (uid, child) = (existing.uid.clone(), child.clone());
     if wanted.identity != existing.fingerprint.identity {
         Some(Change::Replace { uid, child })
     } else if wanted.content != existing.fingerprint.content {

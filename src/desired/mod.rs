@@ -19,6 +19,7 @@ pub mod resolve;
 pub mod role_bindings;
 pub mod status;
 pub mod term;
+pub mod uid;
 
 pub mod children;
 
@@ -28,6 +29,7 @@ use chrono::{DateTime, Utc};
 
 pub use children::{Child, ChildKind, Children, Fingerprint, SeenChild};
 pub use resolve::{Resolved, resolve};
+pub use uid::Uid;
 
 use crate::api::{DeveloperSpace, conditions::Reason, names};
 

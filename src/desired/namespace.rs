@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     metadata::{Metadata, SeenMetadata},
     resolve::Resolved,
+    uid::Uid,
 };
 use crate::api::{Contact, DeveloperSpace, PodSecurity, PodSecurityLevel, names, time::rfc3339};
 
@@ -17,13 +18,13 @@ const CREATION_SKEW: TimeDelta = TimeDelta::seconds(60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenNamespace {
     /// Its UID.
-    pub uid: String,
+    pub uid: Uid,
     /// Its resourceVersion, as the number that it is in etcd.
     pub version: u64,
     /// Its creation.
     pub created: DateTime<Utc>,
     /// UID of the space that it was made for, by its annotation.
-    pub claim: Option<String>,
+    pub claim: Option<Uid>,
     /// The space to which an administrator hands it, by its annotation.
     pub adopt: Option<String>,
     /// While it is going away: what the namespace controller says still blocks it; empty if nothing does.
@@ -46,10 +47,10 @@ pub enum Ownership {
 /// Judges a namespace. UIDs are the authority; labels are not.
 pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
     let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
-    if recorded.is_some_and(|recorded| recorded.uid == seen.uid) {
+    if recorded.is_some_and(|recorded| seen.uid == *recorded.uid) {
         return Ownership::Ours;
     }
-    let made_for = seen.claim.is_some() && seen.claim == space.metadata.uid;
+    let made_for = seen.claim.as_ref().zip(space.metadata.uid.as_deref()).is_some_and(|(claim, uid)| *claim == *uid);
     if made_for && seen.created + CREATION_SKEW >= super::term::created(space) {
         return Ownership::Ours;
     }

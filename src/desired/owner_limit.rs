@@ -1,14 +1,14 @@
 //! Who is within the limit of spaces per owner and class.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
+
+use super::uid::Uid;
 
 /// A live space in the count of its owner and class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// UID of the space.
-    pub uid: Arc<str>,
+    pub uid: Uid,
     /// Name of the space.
     pub name: Box<str>,
     /// Its creation.
@@ -22,7 +22,7 @@ pub struct Claim {
 ///
 /// Creation alone cannot decide: it has a granularity of one second, and a later space may have a smaller UID.
 pub fn is_within<'a>(limit: usize, mine: &Claim, claims: impl Iterator<Item = &'a Claim>) -> bool {
-    fn rank(claim: &Claim) -> (bool, DateTime<Utc>, &str) {
+    fn rank(claim: &Claim) -> (bool, DateTime<Utc>, &Uid) {
         (!claim.admitted, claim.created, &claim.uid)
     }
     claims.filter(|claim| rank(claim) < rank(mine)).take(limit).count() < limit

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use developerspace_operator::{
     api::{DeveloperSpace, NamespaceRef, SpaceClassSpec, conditions::Reason, quantity::Quantity},
     desired::{
-        Desired,
+        Desired, Uid,
         class::{check, cluster_roles},
         collect::{Step, step},
         desire,
@@ -169,11 +169,11 @@ proptest! {
         let claims: Vec<Claim> = comers.iter().enumerate().map(|(n, (created, wants))| {
             let admitted = *wants && room > 0;
             room -= usize::from(admitted);
-            Claim { uid: format!("{:02}", n * 7 % 12).into(), name: "".into(), created: at(*created), admitted }
+            Claim { uid: format!("{:02}", n * 7 % 12).as_str().into(), name: "".into(), created: at(*created), admitted }
         }).collect();
-        let inside: BTreeSet<&str> = claims.iter().filter(|claim| is_within(limit, claim, claims.iter())).map(|claim| &*claim.uid).collect();
+        let inside: BTreeSet<&Uid> = claims.iter().filter(|claim| is_within(limit, claim, claims.iter())).map(|claim| &claim.uid).collect();
         prop_assert_eq!(inside.len(), limit.min(claims.len()));
-        prop_assert!(claims.iter().filter(|claim| claim.admitted).all(|claim| inside.contains(&*claim.uid)));
+        prop_assert!(claims.iter().filter(|claim| claim.admitted).all(|claim| inside.contains(&claim.uid)));
     }
 
     /// What is written longer is not another value: digits after the point that say nothing, and the server's own form.

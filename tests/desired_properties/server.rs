@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use developerspace_operator::{
     api::names,
     desired::{
-        Child, ChildKind, Desired, SeenChild,
+        Child, ChildKind, Desired, SeenChild, Uid,
         diff::{Change, diff},
         metadata::{Metadata, SeenMetadata},
     },
@@ -165,9 +165,10 @@ impl Server {
         self.children.push((child.kind(), object));
     }
 
-    fn find(&self, kind: ChildKind, name: &str, uid: &str) -> usize {
-        let is =
-            |(other, object): &(ChildKind, Value)| *other == kind && object["metadata"]["name"] == name && object["metadata"]["uid"] == uid;
+    fn find(&self, kind: ChildKind, name: &str, uid: &Uid) -> usize {
+        let is = |(other, object): &(ChildKind, Value)| {
+            *other == kind && object["metadata"]["name"] == name && object["metadata"]["uid"] == uid.to_string()
+        };
         self.children.iter().position(is).expect("the object that the change names")
     }
 }

@@ -151,7 +151,7 @@ impl View {
         (verdict, recorded, sealed): (Verdict, Option<&SeenNamespace>, bool),
         then: Option<u8>,
     ) -> Option<Request> {
-        let namespace = recorded.map(|seen| NamespaceRef { name: "alice".into(), uid: seen.uid.clone() });
+        let namespace = recorded.map(|seen| NamespaceRef { name: "alice".into(), uid: seen.uid.to_string() });
         let class_name = self.class.then(|| "standard".to_owned());
         let status = read_status(&next(&Finding { space, class_name, namespace, outlook, sealed, verdict }, at(self.now)));
         // What nothing reads is left out, so that states that differ only there are one.
@@ -200,15 +200,15 @@ fn tick(time: DateTime<Utc>) -> Tick {
 }
 
 fn uid(seen: &SeenNamespace) -> Option<u8> {
-    seen.uid.parse().ok()
+    seen.uid.to_string().parse().ok()
 }
 
 fn seen(namespace: &Namespace) -> SeenNamespace {
     SeenNamespace {
-        uid: namespace.uid.to_string(),
+        uid: namespace.uid.to_string().as_str().into(),
         version: 1,
         created: at(namespace.created),
-        claim: namespace.made_for.map(|uid| uid.to_string()),
+        claim: namespace.made_for.map(|uid| uid.to_string().as_str().into()),
         adopt: None,
         terminating: namespace.terminating.then(String::new),
         metadata: SeenMetadata::default(),

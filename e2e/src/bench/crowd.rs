@@ -5,17 +5,17 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::expiry;
-use super::figure::{Bound, Curve, Figure, Measured, Samples};
+use super::figure::{Bound, Figure, Measured, Samples};
+use super::flat::{Flat, MANY};
 use super::footprint::{cold_start, lists, memory};
-use super::latency::{self, ALONE};
-use super::onboarding::{make_all, rate_on, raw_rate_on};
+use super::onboarding::make_all;
 use super::options::Options;
 use super::progress::Progress;
 use super::recipe::Recipe;
 use super::stage::{Stage, names};
 
-/// How many spaces the raw client makes or ends at a time.
-const MANY: usize = 16;
+/// How many spaces the raw client ends at a time, as the operator does.
+const ENDING: usize = 16;
 
 /// So long after the last work memory is looked at: what was needed for a moment only was given back by then.
 const AT_REST: Duration = Duration::from_secs(15);
@@ -30,7 +30,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
         progress.step(&format!("B8: with {there} spaces there"));
         fill(&stage, bare.as_ref(), recipe, (there, options)).await?;
         if let Some(bare) = bare.as_ref().filter(|_| options.wants("B8")) {
-            flat.measure(&stage, bare, recipe, (there, options.onboarded() / 10)).await?;
+            flat.measure((&stage, bare), recipe, there, (options.repetitions(), options.onboarded() / 20)).await?;
         }
     }
     let mut measured = flat.told();
@@ -38,7 +38,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
         measured.add(weigh(&mut stage, idle, options, progress).await?);
     }
     if let Some(bare) = bare.filter(|_| options.wants("B4")) {
-        measured.add(burst(stage, &bare, options, progress).await?);
+        measured.add(burst((stage, &bare), recipe, options, progress).await?);
     }
     Ok(measured)
 }
@@ -56,56 +56,6 @@ async fn fill(stage: &Stage, bare: Option<&Stage>, recipe: &Recipe, (there, opti
     match bare {
         Some(bare) => bare.settle().await,
         None => Ok(()),
-    }
-}
-
-/// B8: rate and latency with nothing there, with half of the crowd, and with all of it, each beside the raw client's on a cluster as full.
-#[derive(Default)]
-struct Flat {
-    there: Vec<usize>,
-    rates: (Vec<f64>, Vec<f64>),
-    latencies: (Vec<f64>, Vec<f64>),
-    lines: Vec<(String, Samples)>,
-}
-
-impl Flat {
-    async fn measure(&mut self, stage: &Stage, bare: &Stage, recipe: &Recipe, (there, some): (usize, usize)) -> Result<()> {
-        self.there.push(there);
-        self.rates.1.push(raw_rate_on(bare, recipe, &names(&format!("with-{there}"), some), MANY).await?);
-        bare.settle().await?;
-        self.rates.0.push(rate_on(stage, &format!("with-{there}"), some).await?);
-        stage.settle().await?;
-        let prefix = format!("alone-with-{there}");
-        let raw = latency::raw(bare, recipe, &prefix, ALONE).await?;
-        let ours = latency::ours(stage, &prefix, ALONE).await?;
-        self.latencies.1.push(raw.median());
-        self.latencies.0.push(ours.median());
-        self.lines.push((format!("{there} there"), ours));
-        self.lines.push((format!("{there} there, raw client"), raw));
-        Ok(())
-    }
-
-    fn told(self) -> Measured {
-        let Self { there, rates, latencies, lines } = self;
-        if there.is_empty() {
-            return Measured::default();
-        }
-        let there = there.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-        // How the share of the raw client's changes: a fuller cluster is slower for anybody.
-        let worst = |figure: Figure, choose: fn(f64, f64) -> f64| {
-            let shares = &figure.judged.0;
-            let changes = shares.iter().skip(1).map(|share| share / shares[0]);
-            Figure { judged: changes.reduce(choose).into_iter().collect::<Vec<f64>>().into(), ..figure }
-        };
-        let rate = Figure::ratio("B8", &format!("spaces/s with {there} there; change of the share"), Samples(rates.0), Samples(rates.1));
-        let what = format!("apply to Ready with {there} there, median ms; change of the share");
-        let latency = Figure::ratio("B8", &what, Samples(latencies.0), Samples(latencies.1));
-        let figures = vec![
-            worst(rate, f64::min).should(Bound::AtLeast(0.9), Bound::AtLeast(1.0)),
-            worst(latency, f64::max).should(Bound::AtMost(1.1), Bound::AtMost(1.0)),
-        ];
-        let lines: Vec<(&str, &Samples)> = lines.iter().map(|(who, taken)| (who.as_str(), taken)).collect();
-        Measured { figures, curves: vec![Curve::new("B8", "from apply to Ready, ms", &lines)], ..Measured::default() }
     }
 }
 
@@ -147,7 +97,7 @@ async fn weigh(stage: &mut Stage, idle: f64, options: &Options, progress: &Progr
 }
 
 /// B4: all of them end at one second.
-async fn burst(stage: Stage, bare: &Stage, options: &Options, progress: &Progress) -> Result<Measured> {
+async fn burst((stage, bare): (Stage, &Stage), recipe: &Recipe, options: &Options, progress: &Progress) -> Result<Measured> {
     let crowd = options.crowd();
     progress.step(&format!("B4: {crowd} end at one second"));
     let half = crowd / 2;
@@ -155,7 +105,7 @@ async fn burst(stage: Stage, bare: &Stage, options: &Options, progress: &Progres
     let ours = expiry::burst(&stage, &ending).await?;
     drop(stage);
     progress.step(&format!("B4: the raw client ends {crowd}"));
-    let raw = expiry::raw_burst(bare, &ending, MANY).await?;
+    let raw = expiry::raw_burst(bare, recipe, &ending, ENDING).await?;
     let figure = Figure::ratio("B4", &format!("{} end at one second, DELETEs/s", ending.len()), ours.into(), raw.into());
     Ok(Measured { figures: vec![figure.should(Bound::AtLeast(0.8), Bound::AtLeast(0.95))], ..Measured::default() })
 }

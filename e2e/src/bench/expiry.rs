@@ -112,10 +112,10 @@ pub async fn burst(stage: &Stage, names: &[String]) -> Result<f64> {
     Ok(count / (milliseconds(*last - end) / 1000.0))
 }
 
-/// The same of the raw client: a seal and a DELETE each.
-pub async fn raw_burst(stage: &Stage, names: &[String], concurrency: usize) -> Result<f64> {
+/// The same of the raw client: the same seal and a DELETE each.
+pub async fn raw_burst(stage: &Stage, recipe: &Recipe, names: &[String], concurrency: usize) -> Result<f64> {
     let begun = Instant::now();
-    let ending = stream::iter(names).map(|name| Recipe::end(&stage.client, name)).buffer_unordered(concurrency);
+    let ending = stream::iter(names).map(|name| recipe.end(&stage.client, name)).buffer_unordered(concurrency);
     ending.try_collect::<Vec<()>>().await?;
     #[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]
     let count = names.len() as f64;

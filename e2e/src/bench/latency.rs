@@ -13,7 +13,7 @@ use super::stage::{Stage, names};
 use crate::fixtures::SOON;
 
 /// How many spaces, one after another.
-pub const ALONE: usize = 40;
+const ALONE: usize = 40;
 
 /// B6.
 pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {

@@ -8,6 +8,7 @@ pub mod crowd;
 pub mod expiry;
 pub mod faults;
 pub mod figure;
+pub mod flat;
 pub mod footprint;
 pub mod latency;
 pub mod onboarding;

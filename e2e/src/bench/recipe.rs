@@ -2,13 +2,15 @@
 //! other, and thinks nothing. Nobody can be faster on the same API server.
 
 use anyhow::{Context, Result};
+use chrono::{SecondsFormat, TimeDelta};
 use futures::future::try_join_all;
 use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
 
 use super::stage::{Stage, spec};
-use crate::fixtures::{CHILDREN, a_namespace, a_space, essence, space, uid_of};
+use crate::fixtures::{CHILDREN, SOON, a_namespace, a_space, essence, holds, now, space, uid_of};
+use crate::wait::eventually;
 
 const SPACES: &str = "/apis/developerspace.dev/v1alpha1/developerspaces";
 const MERGE: &str = "application/merge-patch+json";
@@ -20,14 +22,16 @@ pub struct Recipe {
     /// The plural's path after the namespace's own, and the object.
     children: Vec<(String, String)>,
     status: String,
+    /// What is written to the status when the time is up.
+    seal: String,
 }
 
 impl Recipe {
-    /// Learns it from a space that is ready.
+    /// Learns it from a space that is ready, and ends it.
     pub async fn of(stage: &Stage, name: &str) -> Result<Self> {
         let space = stage.admin.get(a_space(name)).await?;
         let namespace = stage.admin.get(a_namespace(name)).await?;
-        let holes = [(uid_of(&space).to_owned(), "$SPACE"), (uid_of(&namespace).to_owned(), "$NAMESPACE"), (name.to_owned(), "$NAME")];
+        let holes = [(uid_of(&space).to_owned(), "$SPACE_UID"), (uid_of(&namespace).to_owned(), "$HOME_UID"), (name.to_owned(), "$NAME")];
         let pierce = |object: &Value| holes.iter().fold(object.to_string(), |text, (known, hole)| text.replace(known.as_str(), hole));
         let mut made = essence(&namespace);
         made.as_object_mut().context("a namespace is an object")?.remove("spec");
@@ -41,7 +45,22 @@ impl Recipe {
                 children.push((format!("/{version}/namespaces/$NAME/{plural}"), pierce(&child)));
             }
         }
-        Ok(Self { namespace: pierce(&made), children, status: pierce(&json!({"status": space["status"]})) })
+        let seal = pierce(&json!({"status": Self::seal(stage, name).await?["status"]}));
+        Ok(Self { namespace: pierce(&made), children, status: pierce(&json!({"status": space["status"]})), seal })
+    }
+
+    /// The patch with which the operator seals a space, as the API server got it.
+    async fn seal(stage: &Stage, name: &str) -> Result<Value> {
+        let mut audit = stage.cluster.audit_from_now()?;
+        let end = (now() + TimeDelta::seconds(2)).to_rfc3339_opts(SecondsFormat::Secs, true);
+        stage.admin.patch(a_space(name), json!({"spec": {"expiresAt": end}})).await?;
+        let entries = tokio::sync::Mutex::new(&mut audit);
+        eventually("a space to be sealed", SOON, || async {
+            let sealed = |patch: &Value| holds(patch, "Expired");
+            let written = entries.lock().await.read()?.into_iter().filter(|entry| entry.subresource == "status" && entry.name == name);
+            Ok(written.filter_map(|entry| entry.request_object).find(sealed))
+        })
+        .await
     }
 
     /// How many writes one space takes: the finalizer, the namespace, the children, the status.
@@ -60,7 +79,7 @@ impl Recipe {
         let path = format!("{SPACES}/{name}");
         let finalizer = json!({"metadata": {"finalizers": ["developerspace.dev/namespace"]}}).to_string();
         send(client, Method::PATCH, &path, MERGE, finalizer).await?;
-        let fill = |text: &str| text.replace("$SPACE", space).replace("$NAME", name);
+        let fill = |text: &str| text.replace("$SPACE_UID", space).replace("$NAME", name);
         let namespace = send(client, Method::POST, "/api/v1/namespaces", "application/json", fill(&self.namespace)).await?;
         let (bindings, guards): (Vec<_>, Vec<_>) = self.children.iter().partition(|(path, _)| path.ends_with("rolebindings"));
         for batch in [guards, bindings] {
@@ -69,14 +88,14 @@ impl Recipe {
             });
             try_join_all(children).await?;
         }
-        let status = fill(&self.status).replace("$NAMESPACE", uid_of(&namespace));
+        let status = fill(&self.status).replace("$HOME_UID", uid_of(&namespace));
         send(client, Method::PATCH, &format!("{path}/status"), MERGE, status).await.map(drop)
     }
 
     /// Namespace and children, or only those of some kinds, as anybody could apply them.
     pub fn objects(&self, name: &str, kinds: &[&str]) -> Vec<Value> {
         let all = std::iter::once(&self.namespace).chain(self.children.iter().map(|(_, child)| child));
-        let filled = all.filter_map(|text| serde_json::from_str::<Value>(&text.replace("$SPACE", "none").replace("$NAME", name)).ok());
+        let filled = all.filter_map(|text| serde_json::from_str::<Value>(&text.replace("$SPACE_UID", "none").replace("$NAME", name)).ok());
         let mut objects: Vec<Value> =
             filled.filter(|object| kinds.is_empty() || kinds.iter().any(|kind| object["kind"] == *kind)).collect();
         for object in objects.iter_mut().filter(|object| object["kind"] != "Namespace") {
@@ -86,10 +105,10 @@ impl Recipe {
     }
 
     /// Ends one as the operator does: the seal, then the deletion of the namespace.
-    pub async fn end(client: &Client, name: &str) -> Result<()> {
-        let sealed = json!([{"type": "Expired", "status": "True", "reason": "Expired", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
-        let status = json!({"status": {"conditions": sealed}}).to_string();
-        send(client, Method::PATCH, &format!("{SPACES}/{name}/status"), MERGE, status).await?;
+    pub async fn end(&self, client: &Client, name: &str) -> Result<()> {
+        // The UID of the namespace is another each time, and of the same length.
+        let seal = self.seal.replace("$NAME", name).replace("$HOME_UID", "00000000-0000-0000-0000-000000000000");
+        send(client, Method::PATCH, &format!("{SPACES}/{name}/status"), MERGE, seal).await?;
         send(client, Method::DELETE, &format!("/api/v1/namespaces/{name}"), "application/json", "{}".to_owned()).await.map(drop)
     }
 }

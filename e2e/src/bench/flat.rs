@@ -1,0 +1,101 @@
+//! B8: rate and latency with nothing there, with half of the crowd, and with all of it, each beside the raw client's on a cluster as full.
+
+use anyhow::Result;
+
+use super::figure::{Bound, Curve, Figure, Measured, Samples};
+use super::latency;
+use super::onboarding::{rate_on, raw_rate_on};
+use super::recipe::Recipe;
+use super::stage::{Stage, names};
+
+/// How many spaces the raw client makes at a time: its best in B1.
+pub const MANY: usize = 32;
+
+/// How many spaces of a round come one after another.
+const ALONE: usize = 20;
+
+/// What was measured, a level of fullness after another.
+#[derive(Default)]
+pub struct Flat {
+    there: Vec<usize>,
+    rates: Pairs,
+    latencies: Pairs,
+}
+
+/// Ours and the raw client's of each level, round by round.
+#[derive(Default)]
+struct Pairs(Vec<(Samples, Samples)>);
+
+impl Flat {
+    /// Measures with so many `there`, in so many rounds of so many spaces; the contestants take turns, so that a machine that is slower for a
+    /// while is slower for both.
+    pub async fn measure(
+        &mut self,
+        (stage, bare): (&Stage, &Stage),
+        recipe: &Recipe,
+        there: usize,
+        (rounds, some): (usize, usize),
+    ) -> Result<()> {
+        let (mut rates, mut latencies) = ((Samples::default(), Samples::default()), (Samples::default(), Samples::default()));
+        for round in 1..=rounds {
+            let prefix = format!("with-{there}-{round}");
+            rates.1.extend(raw_rate_on(bare, recipe, &names(&prefix, some), MANY).await?.into());
+            bare.settle().await?;
+            rates.0.extend(rate_on(stage, &prefix, some).await?.into());
+            stage.settle().await?;
+            let prefix = format!("alone-{prefix}");
+            latencies.1.extend(latency::raw(bare, recipe, &prefix, ALONE).await?);
+            latencies.0.extend(latency::ours(stage, &prefix, ALONE).await?);
+        }
+        self.there.push(there);
+        self.rates.0.push(rates);
+        self.latencies.0.push(latencies);
+        Ok(())
+    }
+
+    /// What came of it.
+    pub fn told(self) -> Measured {
+        let Self { there, rates, latencies } = self;
+        if there.is_empty() {
+            return Measured::default();
+        }
+        let lines: Vec<(String, Samples)> = there
+            .iter()
+            .zip(&latencies.0)
+            .flat_map(|(there, (ours, raw))| {
+                [(format!("{there} there"), ours.clone()), (format!("{there} there, raw client"), raw.clone())]
+            })
+            .collect();
+        let lines: Vec<(&str, &Samples)> = lines.iter().map(|(who, taken)| (who.as_str(), taken)).collect();
+        let there = there.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        let rate = rates.figure(&format!("spaces/s with {there} there; change of the share"), f64::min);
+        let latency = latencies.figure(&format!("apply to Ready with {there} there, median ms; change of the share"), f64::max);
+        let figures = vec![rate.should(Bound::AtLeast(0.9), Bound::AtLeast(1.0)), latency.should(Bound::AtMost(1.1), Bound::AtMost(1.0))];
+        Measured { figures, curves: vec![Curve::new("B8", "from apply to Ready, ms", &lines)], ..Measured::default() }
+    }
+}
+
+impl Pairs {
+    /// The medians of each level, judged by how far their share of the raw client's moves from the first: a fuller cluster is slower for
+    /// anybody.
+    fn figure(&self, what: &str, worst: fn(f64, f64) -> f64) -> Figure {
+        let (ours, raw) = self.0.iter().map(|(ours, raw)| (ours.median(), raw.median())).unzip();
+        let figure = Figure::ratio("B8", what, Samples(ours), Samples(raw));
+        let shares = &figure.judged.0;
+        let changes = shares.iter().skip(1).map(|share| share / shares[0]);
+        Figure { judged: changes.reduce(worst).into_iter().collect::<Vec<f64>>().into(), ..figure }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_change_of_the_share_is_judged() {
+        let of = |ours: f64, raw: f64| (Samples::from(ours), Samples::from(raw));
+        let pairs = Pairs(vec![of(8.0, 10.0), of(6.0, 10.0), of(5.0, 5.0)]);
+        assert_eq!(pairs.figure("spaces/s", f64::min).judged.0, [0.6 / 0.8]);
+        assert_eq!(pairs.figure("ms", f64::max).judged.0, [1.0 / 0.8]);
+    }
+}
