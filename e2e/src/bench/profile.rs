@@ -27,6 +27,12 @@ const PRELOADS: [&str; 3] = [
     "/usr/lib/x86_64-linux-gnu/heaptrack/libheaptrack_preload.so",
 ];
 
+/// What is worth keeping of the words of `heaptrack_print`; the stacks are drawn.
+const SUMS: [&str; 3] = ["calls to allocation functions", "temporary memory allocations", "peak heap memory consumption"];
+
+/// Frames narrower than so many hundredths of the whole are left out: of time, and of allocations, whose stacks are many.
+const NARROW: (f64, f64) = (0.2, 1.0);
+
 /// Draws `flame-b1.svg` and `flame-b5.svg`, of time, and `heap-b1.svg` and `heap-b5.svg`, of allocations.
 pub async fn draw(options: &Options, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} could not be made", folder.display()))?;
@@ -80,7 +86,7 @@ impl Sampling {
         ensure!(script.status.success(), "perf script failed on {}: {}", self.data.display(), self.perf.log_tail());
         let mut folded = Vec::new();
         perf::Folder::default().collapse(script.stdout.as_slice(), &mut folded)?;
-        flame(title, "samples", &folded, file)
+        flame(title, ("samples", NARROW.0), &folded, file)
     }
 }
 
@@ -98,7 +104,7 @@ async fn allocations(count: usize, folder: &Path) -> Result<()> {
         stage.stop().await?;
         let title = format!("{}: allocations of {count} {what}", name.to_uppercase());
         let folded = interpret(Path::new(preload), &raw, &folder.join(format!("heap-{name}.txt")))?;
-        flame(&title, "allocations", &folded, &folder.join(format!("heap-{name}.svg")))?;
+        flame(&title, ("allocations", NARROW.1), &folded, &folder.join(format!("heap-{name}.svg")))?;
     }
     Ok(())
 }
@@ -110,17 +116,20 @@ fn interpret(preload: &Path, raw: &Path, summary: &Path) -> Result<Vec<u8>> {
     let status = Command::new(&interpreter).stdin(File::open(raw)?).stdout(File::create(&interpreted)?).stderr(Stdio::null()).status();
     ensure!(status.with_context(|| interpreter.display().to_string())?.success(), "heaptrack could not read {}", raw.display());
     let print =
-        Command::new("heaptrack_print").arg("-f").arg(&interpreted).arg("-F").arg(&stacks).args(["-n", "12", "-s", "4"]).output()?;
+        Command::new("heaptrack_print").arg("-f").arg(&interpreted).arg("-F").arg(&stacks).args(["-n", "0"]).output()?;
     ensure!(print.status.success(), "heaptrack_print failed: {}", String::from_utf8_lossy(&print.stderr));
-    std::fs::write(summary, &print.stdout)?;
+    let said = String::from_utf8_lossy(&print.stdout);
+    let sums: Vec<&str> = said.lines().filter(|line| SUMS.iter().any(|sum| line.starts_with(sum))).collect();
+    ensure!(!sums.is_empty(), "heaptrack_print has no sums");
+    std::fs::write(summary, sums.join("\n") + "\n")?;
     std::fs::read(&stacks).with_context(|| format!("heaptrack_print wrote no {}", stacks.display()))
 }
 
-fn flame(title: &str, unit: &str, folded: &[u8], file: &Path) -> Result<()> {
+fn flame(title: &str, (unit, narrow): (&str, f64), folded: &[u8], file: &Path) -> Result<()> {
     let mut options = flamegraph::Options::default();
     title.clone_into(&mut options.title);
     unit.clone_into(&mut options.count_name);
-    options.min_width = 0.2;
+    options.min_width = narrow;
     let out = BufWriter::new(File::create(file).with_context(|| format!("{} could not be written", file.display()))?);
     flamegraph::from_reader(&mut options, BufReader::new(folded), out).with_context(|| format!("{title} could not be drawn"))
 }
