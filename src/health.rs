@@ -12,7 +12,10 @@ use axum::{Router, extract::State, http::StatusCode, routing::get};
 
 use crate::{
     clock::Clock,
-    controller::store::Store,
+    controller::{
+        rights::{self, Rights},
+        store::Store,
+    },
     metrics::Metrics,
     watchdog::{Ages, Watchdog},
 };
@@ -26,6 +29,8 @@ pub struct Health {
     pub watchdog: Arc<Watchdog>,
     /// Whether everything was listed.
     pub store: Arc<Store>,
+    /// What the operator may not do and has to.
+    pub rights: Arc<Rights>,
     /// Figures.
     pub metrics: Arc<Metrics>,
     /// Whether this replica waits for the lease.
@@ -39,6 +44,10 @@ impl Health {
 
     fn ready(&self) -> Result<(), String> {
         self.ages().working()?;
+        let missing = self.rights.missing();
+        if !missing.is_empty() {
+            return Err(rights::sentence(&missing));
+        }
         if self.standby.load(Ordering::Relaxed) || self.store.is_ready() {
             return Ok(());
         }

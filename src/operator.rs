@@ -24,6 +24,7 @@ use crate::{
         context::{Context, Places},
         events,
         leader::Elector,
+        rights::{self, Rights},
         watch::{Nudges, Relist},
     },
     gc,
@@ -66,8 +67,10 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         places,
         nudges,
     });
+    let rights: Arc<Rights> = Arc::default();
+    tokio::spawn(rights::check(ctx.clone(), args.common.operator_namespace.clone(), rights.clone()));
     let health =
-        Health { clock: clock.clone(), watchdog, store: ctx.store.clone(), metrics: ctx.metrics.clone(), standby: standby.clone() };
+        Health { clock: clock.clone(), watchdog, store: ctx.store.clone(), rights, metrics: ctx.metrics.clone(), standby: standby.clone() };
     let serving = async {
         tokio::try_join!(serve_health(args.health_bind_address.0, health.clone()), serve_metrics(args.metrics_bind_address.0, health))
             .with_context(|| format!("failed to listen on {:?} or {:?}", args.health_bind_address.0, args.metrics_bind_address.0))

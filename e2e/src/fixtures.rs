@@ -42,14 +42,34 @@ impl World {
     /// Starts all of it. Alice, Bob and Carol may make spaces, as in a company where everybody may.
     pub async fn start(args: &[&str]) -> Result<Self> {
         let cluster = Cluster::start(Options::default()).await?;
-        Operator::install(&cluster).await?;
-        let admin = Actor::new(cluster.client().await?);
+        let world = Self::install(cluster, args).await?;
         for person in ["alice@example.com", "bob@example.com", "carol@example.com"] {
-            admin.create(&editor_binding(person)).await?;
+            world.admin.create(&binding("User", person, "developerspace-editor")).await?;
         }
-        let world = Self { operator: Mutex::new(None), args: args.iter().map(|&arg| arg.to_owned()).collect(), admin, cluster };
         world.start_operator().await?;
         Ok(world)
+    }
+
+    /// Starts all of it, as in a company where everybody helps themselves: the groups of Alice, Bob and Carol reach what is theirs, and
+    /// Dave's runs the platform.
+    pub async fn self_service(args: &[&str]) -> Result<Self> {
+        let cluster = Cluster::start(Options::default()).await?;
+        let world = Self::install(cluster, args).await?;
+        for (group, role) in [
+            ("payments", "developerspace-self-service"),
+            ("checkout", "developerspace-self-service"),
+            ("platform-admins", "developerspace-editor"),
+        ] {
+            world.admin.create(&binding("Group", group, role)).await?;
+        }
+        world.start_operator().await?;
+        Ok(world)
+    }
+
+    async fn install(cluster: Cluster, args: &[&str]) -> Result<Self> {
+        Operator::install(&cluster).await?;
+        let admin = Actor::new(cluster.client().await?);
+        Ok(Self { operator: Mutex::new(None), args: args.iter().map(|&arg| arg.to_owned()).collect(), admin, cluster })
     }
 
     /// The cluster.
@@ -100,6 +120,16 @@ impl World {
             Some(operator) => operator.kill9(),
             None => Ok(()),
         }
+    }
+
+    /// What `/readyz` answers, and its words.
+    pub async fn readiness(&self) -> Result<(u16, String)> {
+        self.operator.lock().await.as_ref().context("the operator does not run")?.readiness().await
+    }
+
+    /// All that the operator has logged.
+    pub async fn operator_log(&self) -> Result<String> {
+        self.operator.lock().await.as_ref().context("the operator does not run")?.log()
     }
 
     /// Demands that the operator still runs and is ready.
@@ -231,11 +261,13 @@ impl World {
     }
 }
 
-fn editor_binding(person: &str) -> Value {
+/// A `ClusterRoleBinding` of a User or a Group.
+pub fn binding(kind: &str, name: &str, cluster_role: &str) -> Value {
     json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": format!("editor-{}", person.replace('@', "-"))},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "developerspace-editor"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": person}],
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": format!("{cluster_role}-{}", name.replace('@', "-"))},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": cluster_role},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}],
     })
 }
 

@@ -117,7 +117,12 @@ impl Operator {
 
     /// Whether it is ready now: the status of `/readyz`, or an error if nothing answers.
     pub async fn readyz(&self) -> Result<u16> {
-        Ok(http::get(self.health_port, "/readyz").await?.0)
+        Ok(self.readiness().await?.0)
+    }
+
+    /// The same, and its words.
+    pub async fn readiness(&self) -> Result<(u16, String)> {
+        http::get(self.health_port, "/readyz").await
     }
 
     /// The text that Prometheus would scrape.

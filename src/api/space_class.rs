@@ -88,6 +88,10 @@ pub struct SpaceClassSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_spaces_per_owner: Option<i32>,
+
+    /// Whether owners may hand their spaces to somebody else by changing spec.owner (needs the policies in config/policy).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_transfer: bool,
 }
 
 fn default_owner_role() -> String {

@@ -2,11 +2,8 @@
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use kube::{
-    Api, Client, ResourceExt,
-    api::{Patch, PostParams},
-};
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
+use kube::{Api, Client, ResourceExt, api::Patch};
 use serde_json::json;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -15,6 +12,7 @@ use super::{
     context::Context,
     error::{Class, Error},
     observe::{ClassVerdict, class_verdict},
+    rights::may,
 };
 use crate::{
     api::{
@@ -130,7 +128,6 @@ fn unbindable_message(role: &str) -> String {
 /// The first ClusterRole that the operator is not allowed to bind,
 /// see <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#restrictions-on-role-binding-creation-or-update>.
 async fn unbindable(client: &Client, class: &SpaceClass) -> Result<Option<String>, Error> {
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     for role in cluster_roles(&class.spec) {
         let attributes = ResourceAttributes {
             group: Some("rbac.authorization.k8s.io".into()),
@@ -139,13 +136,7 @@ async fn unbindable(client: &Client, class: &SpaceClass) -> Result<Option<String
             name: Some(role.clone()),
             ..ResourceAttributes::default()
         };
-        let review = SelfSubjectAccessReview {
-            spec: SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), non_resource_attributes: None },
-            ..SelfSubjectAccessReview::default()
-        };
-        let answer = reviews.create(&PostParams::default(), &review).await;
-        let answer = answer.map_err(Error::api(format!("ask whether ClusterRole {role} may be bound")))?;
-        if !answer.status.is_some_and(|status| status.allowed) {
+        if !may(client, attributes).await? {
             return Ok(Some(role));
         }
     }

@@ -82,6 +82,11 @@ impl Recorder {
         }
     }
 
+    /// Tells `note` of something else.
+    pub fn tell(&self, regarding: ObjectReference, note: Note, now: DateTime<Utc>) {
+        self.put(Told { regarding, note, at: now });
+    }
+
     /// Waits until everything told so far is written or lost.
     pub async fn flush(&self) {
         // `self` keeps the sender, so the wait cannot fail.

@@ -76,8 +76,9 @@ async fn release(ctx: &Context, space: &DeveloperSpace, live: &Namespace) -> Res
     {
         remove(ctx, &name, (child.kind, &child.name), &child.uid).await?;
     }
+    let Some(patch) = Metadata::release(&live.metadata) else { return Ok(()) };
     let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let answer = api.patch(&name, &patch_params(), &Patch::Merge(Metadata::release(&live.metadata))).await;
+    let answer = api.patch(&name, &patch_params(), &Patch::Merge(patch)).await;
     let live = answer.map_err(Error::api(format!("take our labels and annotations off namespace {name}")))?;
     ctx.store.put_namespace(&live);
     Ok(())

@@ -17,6 +17,7 @@ pub mod packed;
 pub mod provision;
 pub mod reconcile;
 pub mod report;
+pub mod rights;
 pub mod slim;
 pub mod store;
 pub mod watch;

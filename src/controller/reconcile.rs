@@ -21,7 +21,7 @@ use crate::{
         children::{hash, version},
         collect::Step,
         namespace::{Ownership, ownership},
-        resolve::{check_name, resolve},
+        resolve::{check_name, check_subjects, resolve},
         status::Verdict,
         term,
     },
@@ -125,6 +125,9 @@ fn may_have(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Optio
         return Some(Err(class_not_found(observed, ctx)));
     };
     if let Some(refusal) = observed.rules.as_ref().and_then(|rules| term::refusal(space, rules, observed.now)) {
+        return Some(Err(refusal));
+    }
+    if let Err(refusal) = check_subjects(space, &ctx.protected) {
         return Some(Err(refusal));
     }
     let resolved = match resolve(space, class_name, &class.spec) {

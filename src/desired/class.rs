@@ -25,12 +25,30 @@ pub fn cluster_roles(class: &SpaceClassSpec) -> BTreeSet<String> {
     roles.chain([owner_role(class).to_owned()]).collect()
 }
 
-/// Whether a space's own labels and annotations may never use `key`, whatever its class allows: keys that rule the cluster, and ours.
+/// Domains, with all below them, whose keys rule the cluster, its policies and its service meshes, and ours.
+pub const RESERVED_DOMAINS: [&str; 13] = [
+    "kubernetes.io",
+    "k8s.io",
+    names::GROUP,
+    "openshift.io",
+    "istio.io",
+    "linkerd.io",
+    "cilium.io",
+    "projectcalico.org",
+    "kuma.io",
+    "consul.hashicorp.com",
+    "kyverno.io",
+    "gatekeeper.sh",
+    "openpolicyagent.org",
+];
+
+/// The same of keys that have no domain.
+pub const RESERVED_KEYS: [&str; 1] = ["istio-injection"];
+
+/// Whether a space's own labels and annotations may never use `key`, whatever its class allows.
 pub fn is_reserved(key: &str) -> bool {
-    let Some((domain, _)) = key.split_once('/') else { return key == "istio-injection" };
-    ["kubernetes.io", "k8s.io", names::GROUP, "openshift.io", "istio.io"]
-        .iter()
-        .any(|reserved| domain == *reserved || domain.ends_with(&format!(".{reserved}")))
+    let Some((domain, _)) = key.split_once('/') else { return RESERVED_KEYS.contains(&key) };
+    RESERVED_DOMAINS.iter().any(|reserved| domain == *reserved || domain.ends_with(&format!(".{reserved}")))
 }
 
 fn check_lifetime(class: &SpaceClassSpec) -> Result<(), String> {
@@ -118,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn the_policy_knows_the_same_reserved_keys() {
+        let policy = include_str!("../../config/policy/class-rules.yaml");
+        let list = |words: &[&str]| format!("[{}]", words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "));
+        for words in [&RESERVED_DOMAINS[..], &RESERVED_KEYS] {
+            assert!(policy.contains(&list(words)), "config/policy/class-rules.yaml lacks {}", list(words));
+        }
+    }
+
+    #[test]
     fn reserved_keys_cover_subdomains() {
         for (key, reserved) in [
             ("pod-security.kubernetes.io/enforce", true),
@@ -125,6 +152,8 @@ mod tests {
             ("developerspace.dev/space", true),
             ("sub.k8s.io/x", true),
             ("istio-injection", true),
+            ("linkerd.io/inject", true),
+            ("policies.kyverno.io/x", true),
             ("example.com/tier", false),
             ("notkubernetes.io/x", false),
             ("tier", false),

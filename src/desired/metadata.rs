@@ -88,8 +88,9 @@ impl Metadata {
         }})
     }
 
-    /// The keys of ours in `live`, whatever we may want now: what must go when it is let go.
-    pub fn release(live: &ObjectMeta) -> Value {
+    /// The keys of ours in `live`, whatever we may want now: what must go when it is let go. None if they are gone: the answer to the
+    /// patch was lost, and a namespace without our marks may not be written any more (`config/policy/operator-confined.yaml`).
+    pub fn release(live: &ObjectMeta) -> Option<Value> {
         let prefixed = |key: &str| key.starts_with(names::PREFIX);
         let mut patch = Self::default().patch(live);
         for (section, present) in [("labels", &live.labels), ("annotations", &live.annotations)] {
@@ -97,7 +98,8 @@ impl Metadata {
                 patch["metadata"][section][key.as_str()] = Value::Null;
             }
         }
-        patch
+        let has_keys = |section: &str| patch["metadata"][section].as_object().is_some_and(|keys| !keys.is_empty());
+        (has_keys("labels") || has_keys("annotations")).then_some(patch)
     }
 }
 
@@ -183,7 +185,7 @@ mod tests {
             "managedFields": [{"manager": "developerspace-operator", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:kubernetes.io/metadata.name": {}}}}}],
         }));
         assert!(SeenMetadata::of(&object).matches(&Metadata::default()));
-        assert_eq!(Metadata::release(&object)["metadata"]["labels"], json!({}));
+        assert_eq!(Metadata::release(&object), None);
     }
 
     #[test]
@@ -205,7 +207,7 @@ mod tests {
     fn letting_go_takes_ours_and_leaves_theirs() {
         let mut object = seen();
         object.labels.as_mut().unwrap().insert(names::LABEL_SPACE.into(), "x".into());
-        let patch = Metadata::release(&object);
+        let patch = Metadata::release(&object).unwrap();
         assert_eq!(patch["metadata"]["labels"], json!({"team": null, "tier": null, "developerspace.dev/space": null}));
         assert_eq!(patch["metadata"]["annotations"], json!({"mail": null}));
     }

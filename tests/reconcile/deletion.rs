@@ -145,6 +145,19 @@ async fn retain_strips_the_namespace_and_lets_it_go() {
     world.reconcile(&space, script![]).await.unwrap();
 }
 
+/// The answer to the patch was lost: the namespace is nobody's by now, and is not written again.
+#[tokio::test]
+async fn what_was_let_go_is_left_alone() {
+    let space = with(&leaving(), &json!({"spec": {"deletionPolicy": "Retain"}}));
+    let mut live = stored_namespace();
+    for field in ["labels", "annotations", "managedFields"] {
+        live["metadata"].as_object_mut().unwrap().remove(field);
+    }
+    let world = World::with(CALM, &[class(), live.clone()]);
+    let script = script![read_crd(), get(&namespace_path()).answered(live), remove_finalizer(), told("Released")];
+    world.reconcile(&space, script).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_protected_space_waits() {
     let space = with(&leaving(), &json!({"spec": {"protected": true}}));

@@ -115,8 +115,7 @@ fn interpret(preload: &Path, raw: &Path, summary: &Path) -> Result<Vec<u8>> {
     let interpreter = preload.with_file_name("libexec").join("heaptrack_interpret");
     let status = Command::new(&interpreter).stdin(File::open(raw)?).stdout(File::create(&interpreted)?).stderr(Stdio::null()).status();
     ensure!(status.with_context(|| interpreter.display().to_string())?.success(), "heaptrack could not read {}", raw.display());
-    let print =
-        Command::new("heaptrack_print").arg("-f").arg(&interpreted).arg("-F").arg(&stacks).args(["-n", "0"]).output()?;
+    let print = Command::new("heaptrack_print").arg("-f").arg(&interpreted).arg("-F").arg(&stacks).args(["-n", "0"]).output()?;
     ensure!(print.status.success(), "heaptrack_print failed: {}", String::from_utf8_lossy(&print.stderr));
     let said = String::from_utf8_lossy(&print.stdout);
     let sums: Vec<&str> = said.lines().filter(|line| SUMS.iter().any(|sum| line.starts_with(sum))).collect();

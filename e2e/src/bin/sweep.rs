@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use e2e::interrupt::unless_stopped;
 use e2e::sweep::{self, Options};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match go(&Options::parse()).await {
+    match Box::pin(unless_stopped(go(&Options::parse()))).await {
         Ok(code) => code,
         Err(error) => {
             complain(&error);

@@ -10,9 +10,9 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::Setting;
-use super::mutations::{Mutation, mutations, way_back};
 use super::setting::{bare, remove, state};
 use crate::fixtures::{At, SOON, class, cluster_wide, condition, ensure_equal, holds, is_observed, space, text};
+use crate::mutations::{Mutation, mutations, way_back};
 use crate::sweep::bench::Bench;
 use crate::wait::eventually;
 

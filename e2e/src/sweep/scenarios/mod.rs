@@ -6,7 +6,6 @@ mod events;
 mod hangs;
 mod identity;
 mod misoperations;
-mod mutations;
 mod replicas;
 mod schema;
 mod setting;

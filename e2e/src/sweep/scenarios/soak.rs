@@ -335,7 +335,7 @@ mod tests {
         for from in variants() {
             for (to, wanted) in variants().iter().enumerate() {
                 let mut there = spec(&from);
-                super::super::mutations::merge(&mut there, &way_to(to)["spec"]);
+                crate::mutations::merge(&mut there, &way_to(to)["spec"]);
                 assert_eq!(there, spec(wanted), "{from} to {wanted}");
             }
         }

@@ -1,0 +1,128 @@
+//! Carries out the attacks of `attacks.yaml`.
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::eventually;
+use e2e::fixtures::{Actor, At, SOON, at, cluster_wide, code, name_of, refusal};
+use e2e::mutations::merge;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::bystanders::{bystanders, ensure_unmoved};
+use crate::stage::Stage;
+
+/// One line of the table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attack {
+    name: String,
+    by: String,
+    create: Option<Value>,
+    patch: Option<Value>,
+    put: Option<Value>,
+    delete: Option<Place>,
+    get: Option<Place>,
+    at: Option<Place>,
+    #[serde(default)]
+    subresource: String,
+    stopped_by: Option<String>,
+    says: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    kind: String,
+    name: String,
+    #[serde(default)]
+    namespace: String,
+}
+
+impl Place {
+    fn at(&self) -> At<'_> {
+        at(&self.kind, &self.namespace, &self.name)
+    }
+}
+
+fn table() -> Result<Vec<Attack>> {
+    serde_saphyr::from_str(include_str!("attacks.yaml")).context("attacks.yaml cannot be read")
+}
+
+pub async fn every_attack_is_refused(stage: &Stage) -> Result<()> {
+    let admin = stage.world.admin();
+    let before = bystanders(admin).await?;
+    let mut wrong = vec![];
+    for attack in table()? {
+        if let Err(error) = attack.is_refused(stage, stage.actor(&attack.by)?).await {
+            wrong.push(format!("{}: {error:#}", attack.name));
+        }
+        ensure_unmoved(admin, &before).await.with_context(|| attack.name)?;
+    }
+    ensure!(wrong.is_empty(), "{} attacks:\n{}", wrong.len(), wrong.join("\n"));
+    Ok(())
+}
+
+/// Without a policy its attacks succeed, so that it is the policy that stops them. They are only rehearsed, so that nothing is harmed.
+pub async fn each_policy_is_what_stops_them(stage: &Stage) -> Result<()> {
+    let admin = stage.world.admin();
+    let before = bystanders(admin).await?;
+    let (table, policies) = (table()?, admin.list("ValidatingAdmissionPolicyBinding", "").await?);
+    ensure!(policies.len() == 7, "there are {} policies", policies.len());
+    for name in policies.iter().map(name_of) {
+        let binding = cluster_wide("ValidatingAdmissionPolicyBinding", name);
+        let mut kept = admin.get(binding).await?;
+        let attacks: Vec<&Attack> = table.iter().filter(|attack| attack.stopped_by.as_deref() == Some(name)).collect();
+        ensure!(!attacks.is_empty(), "nothing attacks {name}");
+        admin.delete(binding).await?;
+        let succeeded = eventually(&format!("the attacks to succeed without {name}"), SOON, || async {
+            for attack in &attacks {
+                attack.attempt(stage, &stage.actor(&attack.by)?.rehearsing()).await.with_context(|| attack.name.clone())?;
+            }
+            Ok(Some(()))
+        })
+        .await;
+        for key in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
+            kept["metadata"].as_object_mut().context("a binding has metadata")?.remove(key);
+        }
+        admin.create(&kept).await?;
+        eventually(&format!("{name} to be in force again"), SOON, || async {
+            for attack in &attacks {
+                attack.is_refused(stage, &stage.actor(&attack.by)?.rehearsing()).await.with_context(|| attack.name.clone())?;
+            }
+            Ok(Some(()))
+        })
+        .await?;
+        succeeded?;
+    }
+    ensure_unmoved(admin, &before).await
+}
+
+impl Attack {
+    async fn is_refused(&self, stage: &Stage, by: &Actor) -> Result<()> {
+        let outcome = self.attempt(stage, by).await;
+        if let Err(error) = &outcome {
+            ensure!(matches!(code(error), Some(403 | 422)), "{error:#}");
+        }
+        let sentence = refusal(outcome)?;
+        ensure!(sentence.contains(&self.says), "wanted {:?}, it says: {sentence}", self.says);
+        Ok(())
+    }
+
+    async fn attempt(&self, stage: &Stage, by: &Actor) -> Result<Value> {
+        let (at, through) = (self.at.as_ref().map(Place::at), self.subresource.as_str());
+        match (&self.create, &self.patch, &self.put, at) {
+            (Some(object), None, None, None) => by.create(object).await,
+            (None, Some(patch), None, Some(at)) if through == "status" => by.patch_status(at, patch.clone()).await,
+            (None, Some(patch), None, Some(at)) => by.patch(at, patch.clone()).await,
+            (None, None, Some(patch), Some(at)) => {
+                let mut object = stage.world.admin().get(at).await?;
+                merge(&mut object, patch);
+                if through.is_empty() { by.replace(at, &object).await } else { by.replace_by(at, through, &object).await }
+            }
+            _ => match (&self.delete, &self.get) {
+                (Some(place), None) => by.delete(place.at()).await.map(|()| Value::Null),
+                (None, Some(place)) => by.get(place.at()).await,
+                _ => bail!("{} tries nothing", self.name),
+            },
+        }
+    }
+}

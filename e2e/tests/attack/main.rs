@@ -1,0 +1,43 @@
+//! What a hostile owner, a careless administrator, a compromised script and the operator's own stolen token could try, each with real
+//! credentials: all of it is refused for the reason given, and nothing of the cluster's or of another tenant's moves by a byte.
+//!
+//! `docs/security.md` is the threat model; each row of its table names a scenario or an attack of these files.
+
+use anyhow::Result;
+use e2e::fixtures::side_by_side;
+use e2e::scenarios;
+
+mod attacks;
+mod bystanders;
+mod mutated;
+mod owners;
+mod permissions;
+mod stage;
+
+use stage::Stage;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attack() -> Result<()> {
+    let stage = Stage::set().await?;
+    let judged = side_by_side(scenarios![
+        &stage;
+        owners::people_help_themselves,
+        owners::nobody_gets_in_by_a_name_of_the_system,
+        owners::two_hundred_at_once_stay_within_the_limit,
+        permissions::the_operator_may_what_is_on_the_list,
+        permissions::readers_see_no_secrets,
+    ])
+    .await;
+    // Each of these looks at what must not move, or moves what others stand on, so they go one after another.
+    let mut all = vec![judged];
+    for scenario in [
+        side_by_side(scenarios![&stage; attacks::every_attack_is_refused]).await,
+        side_by_side(scenarios![&stage; attacks::each_policy_is_what_stops_them]).await,
+        side_by_side(scenarios![&stage; mutated::no_change_of_a_hostile_owner_reaches_others]).await,
+        side_by_side(scenarios![&stage; permissions::a_missing_right_is_told]).await,
+    ] {
+        all.push(scenario);
+    }
+    all.into_iter().collect::<Result<()>>()?;
+    stage.world.ensure_operator_is_well().await
+}

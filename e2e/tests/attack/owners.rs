@@ -1,0 +1,132 @@
+//! What people may do who help themselves, and what the operator says of what no policy can see.
+
+use anyhow::{Context, Result, ensure};
+use e2e::eventually;
+use e2e::fixtures::{SOON, a_namespace, a_space, at, condition, ensure_equal, is_observed, name_of, now, refusal, space, text, user};
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use crate::stage::{CLASS, Stage};
+
+/// None of the policies is in the way of what they are for.
+pub async fn people_help_themselves(stage: &Stage) -> Result<()> {
+    let Stage { world, alice, bob, carol, dave, .. } = stage;
+    // Her own, from the first day to the last.
+    alice.create(&space("alice-day", json!({"className": CLASS, "owner": user("alice@example.com")}))).await?;
+    world.ready("alice-day").await?;
+    let changes = [
+        json!({"ttl": "2d", "renewedAt": now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)}),
+        json!({"members": [{"kind": "Group", "name": "checkout", "role": "view"}], "labels": {"example.com/stage": "demo"}}),
+        json!({"quota": {"requests.cpu": "6"}, "className": "walled"}),
+    ];
+    for change in changes {
+        alice.patch(a_space("alice-day"), json!({"spec": change})).await?;
+        world.ready("alice-day").await?;
+    }
+    alice.delete(a_space("alice-day")).await?;
+    world.gone(a_space("alice-day")).await?;
+    world.gone(a_namespace("alice-day")).await?;
+    // A group's is each member's.
+    alice.create(&space("payments-lab", json!({"className": CLASS, "owner": {"kind": "Group", "name": "payments"}}))).await?;
+    world.ready("payments-lab").await?;
+    bob.patch(a_space("payments-lab"), json!({"spec": {"description": "Bob's words"}})).await?;
+    let sentence = refusal(carol.patch(a_space("payments-lab"), json!({"spec": {"description": "Carol's words"}})).await)?;
+    ensure!(sentence.contains("belongs to Group payments"), "{sentence}");
+    bob.delete(a_space("payments-lab")).await?;
+    // Where the class consents, a space is handed over, and is the other's from then on.
+    alice.create(&space("to-carol", json!({"className": "giving", "owner": user("alice@example.com")}))).await?;
+    world.ready("to-carol").await?;
+    alice.patch(a_space("to-carol"), json!({"spec": {"owner": user("carol@example.com")}})).await?;
+    world.ready("to-carol").await?;
+    refusal(alice.patch(a_space("to-carol"), json!({"spec": {"description": "still mine?"}})).await)?;
+    let owners = world.admin().get(at("RoleBinding", "to-carol", "developerspace-owner")).await?;
+    ensure_equal("the owner", &owners["subjects"][0]["name"], &"carol@example.com".into())?;
+    carol.delete(a_space("to-carol")).await?;
+    // A portal names the owner, takes any class, and mends what others have.
+    dave.create(&space("by-portal", json!({"className": "large", "owner": user("erin@example.com")}))).await?;
+    world.ready("by-portal").await?;
+    dave.patch(a_space("by-portal"), json!({"spec": {"owner": user("frank@example.com")}})).await?;
+    dave.delete(a_space("by-portal")).await?;
+    // The wall of a namespace is not in the way of its end, nor are policies in that of Kubernetes' own garbage collection.
+    carol.create(&space("carol-walled", json!({"className": "walled", "owner": user("carol@example.com")}))).await?;
+    world.ready("carol-walled").await?;
+    let foreground = world
+        .cluster()
+        .kubectl_as("carol@example.com", &["delete", "dspace", "carol-walled", "--cascade=foreground", "--wait=false"])
+        .await?;
+    foreground.ok()?;
+    for name in ["payments-lab", "to-carol", "by-portal", "carol-walled"] {
+        world.gone(a_space(name)).await?;
+        world.gone(a_namespace(name)).await?;
+    }
+    // A field that is null is one that is left out.
+    let nulls = json!({"className": null, "owner": {"kind": "User", "name": "alice@example.com", "namespace": null}, "labels": null, "annotations": null});
+    alice.try_create(&space("alice-nulls", nulls)).await?;
+    // And whoever has an ordinary namespace may say when it may go.
+    bob.patch(a_namespace("default"), json!({"metadata": {"annotations": {"developerspace.dev/ttl": "never"}}})).await?;
+    bob.patch(a_namespace("default"), json!({"metadata": {"annotations": {"developerspace.dev/ttl": null}}})).await.map(drop)
+}
+
+/// No policy asks whoever may assign, so the operator judges subjects itself: a condition says so, and nothing is made.
+pub async fn nobody_gets_in_by_a_name_of_the_system(stage: &Stage) -> Result<()> {
+    let group = |name: &str| json!({"kind": "Group", "name": name});
+    let account = |namespace: &str| json!({"kind": "ServiceAccount", "namespace": namespace, "name": "robot"});
+    for subject in [
+        group("system:masters"),
+        group("system:authenticated"),
+        group("system:unauthenticated"),
+        group("system:serviceaccounts"),
+        user("system:admin"),
+    ] {
+        let outcome = stage.dave.create(&space("for-the-system", json!({"className": CLASS, "owner": subject}))).await;
+        let sentence = refusal(outcome)?;
+        ensure!(sentence.contains("belong to Kubernetes"), "{subject}: {sentence}");
+    }
+    let subjects = [group("System:Masters"), user("SYSTEM:admin"), account("kube-system"), account("developerspace-system")];
+    for (number, subject) in subjects.iter().enumerate() {
+        let mut member = subject.clone();
+        member["role"] = "view".into();
+        let specs = [
+            (format!("owner-{number}"), "spec.owner", json!({"className": CLASS, "owner": subject})),
+            (
+                format!("member-{number}"),
+                "spec.members[0]",
+                json!({"className": CLASS, "owner": user("gina@example.com"), "members": [member]}),
+            ),
+        ];
+        for (name, field, spec) in specs {
+            stage.dave.create(&space(&name, spec)).await?;
+            let told = stage.world.not_ready(&name, "InvalidSpec").await?;
+            let message = text(condition(&told, "Ready"), "/message");
+            ensure!(message.starts_with(field), "{subject}: {message}");
+            ensure!(stage.world.admin().find(a_namespace(&name)).await?.is_none(), "namespace {name} was made");
+            stage.dave.delete(a_space(&name)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One user, two hundred requests at once, a limit of three.
+pub async fn two_hundred_at_once_stay_within_the_limit(stage: &Stage) -> Result<()> {
+    let names: Vec<String> = (0..200).map(|number| format!("many-{number:03}")).collect();
+    let spec = json!({"className": "standard", "owner": user("alice@example.com")});
+    let asked = names.iter().map(|name| space(name, spec.clone()));
+    let made = stream::iter(asked).map(|space| async move { stage.alice.create(&space).await }).buffer_unordered(names.len());
+    made.collect::<Vec<_>>().await.into_iter().collect::<Result<Vec<Value>>>().context("somebody was refused")?;
+    let admin = stage.world.admin();
+    eventually("each of two hundred to be judged", SOON, || async {
+        let spaces: Vec<Value> =
+            admin.list("DeveloperSpace", "").await?.into_iter().filter(|space| name_of(space).starts_with("many-")).collect();
+        let ready = |space: &&Value| condition(space, "Ready")["status"] == "True";
+        let refused = |space: &&Value| condition(space, "Ready")["reason"] == "OwnerLimitExceeded";
+        let (is, is_not) = (spaces.iter().filter(ready).count(), spaces.iter().filter(refused).count());
+        ensure!(spaces.iter().all(is_observed) && is == 3 && is_not == 197, "{is} are ready and {is_not} refused");
+        Ok(Some(()))
+    })
+    .await?;
+    let namespaces = admin.list("Namespace", "").await?;
+    let there = namespaces.iter().filter(|namespace| name_of(namespace).starts_with("many-")).count();
+    ensure!(there == 3, "{there} namespaces were made");
+    let going = stream::iter(&names).map(|name| stage.alice.delete(a_space(name))).buffer_unordered(16);
+    going.collect::<Vec<_>>().await.into_iter().collect()
+}

@@ -1,0 +1,214 @@
+//! Whether the operator may do what it has to, asked at the start: a right that the manifests lack is told at once and by name, not by
+//! hundreds of spaces that fail one by one.
+//!
+//! What it may `bind` is not asked here: that depends on the classes, and each class says it.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::{
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    core::v1::ObjectReference,
+};
+use kube::{Api, Client, api::PostParams};
+
+use super::{context::Context, error::Error};
+use crate::{api::names, desired::status::Note};
+
+/// Verbs on one resource.
+#[derive(Clone, Copy, Debug)]
+struct Right {
+    group: &'static str,
+    /// The plural, perhaps with a subresource: `developerspaces/status`.
+    resource: &'static str,
+    verbs: &'static [&'static str],
+    /// The one object that it is about, if it is about one.
+    name: Option<&'static str>,
+    /// Whether the operator's own namespace is enough.
+    at_home: bool,
+}
+
+const READ: &[&str] = &["get", "list", "watch"];
+const WRITE: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
+const CHILDREN: Right = Right { group: "", resource: "", verbs: WRITE, name: None, at_home: false };
+
+/// All that `config/rbac` gives, `bind` apart.
+const NEEDED: [Right; 12] = [
+    Right { group: names::GROUP, resource: "developerspaces", verbs: &["get", "list", "watch", "patch", "delete"], ..CHILDREN },
+    Right { group: names::GROUP, resource: "developerspaces/status", verbs: &["patch"], ..CHILDREN },
+    Right { group: names::GROUP, resource: "spaceclasses", verbs: READ, ..CHILDREN },
+    Right { group: names::GROUP, resource: "spaceclasses/status", verbs: &["patch"], ..CHILDREN },
+    Right { resource: "namespaces", ..CHILDREN },
+    Right { resource: "resourcequotas", ..CHILDREN },
+    Right { resource: "limitranges", ..CHILDREN },
+    Right { group: "networking.k8s.io", resource: "networkpolicies", ..CHILDREN },
+    Right { group: "rbac.authorization.k8s.io", resource: "rolebindings", ..CHILDREN },
+    Right { group: "events.k8s.io", resource: "events", verbs: &["create"], ..CHILDREN },
+    Right {
+        group: "apiextensions.k8s.io",
+        resource: "customresourcedefinitions",
+        verbs: &["get"],
+        name: Some(names::SPACE_CRD),
+        at_home: false,
+    },
+    Right { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], name: None, at_home: true },
+];
+
+/// How many are asked for side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+/// How long before what is missing is asked for again: an administrator mends it, and no event tells.
+const RECHECK: Duration = Duration::from_secs(15);
+
+/// What the operator was found to lack.
+#[derive(Debug, Default)]
+pub struct Rights(Mutex<Vec<String>>);
+
+impl Rights {
+    /// Each right that is missing, as `verb resource.group`.
+    pub fn missing(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, missing: Vec<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+    }
+}
+
+/// What is wrong while rights are missing, and what mends it.
+pub fn sentence(missing: &[String]) -> String {
+    format!("the operator may not {}: apply config/rbac, or give it these rights", missing.join(", "))
+}
+
+/// Asks for all rights, until none is missing. What is missing stands in `rights`, in the log and in an Event about the Deployment.
+pub async fn check(ctx: Arc<Context>, home: String, rights: Arc<Rights>) {
+    loop {
+        match missing(&ctx.client, &home).await {
+            Ok(lacking) => {
+                let told = rights.missing();
+                if lacking != told {
+                    tell(&ctx, &home, &lacking);
+                }
+                let done = lacking.is_empty();
+                rights.set(lacking);
+                if done {
+                    return;
+                }
+            }
+            Err(error) => tracing::warn!(error = error.sentence(), "the operator's rights could not be asked for; trying again"),
+        }
+        tokio::time::sleep(RECHECK).await;
+    }
+}
+
+fn tell(ctx: &Context, home: &str, missing: &[String]) {
+    let (warning, reason, message) = if missing.is_empty() {
+        tracing::info!("the operator has all rights that it needs now");
+        (false, "RightsComplete", "the operator has all rights that it needs now".to_owned())
+    } else {
+        let message = sentence(missing);
+        tracing::error!("{message}");
+        (true, "RightsMissing", message)
+    };
+    let regarding = ObjectReference {
+        api_version: Some("apps/v1".into()),
+        kind: Some("Deployment".into()),
+        name: Some(names::OPERATOR.into()),
+        namespace: Some(home.to_owned()),
+        ..ObjectReference::default()
+    };
+    ctx.recorder.tell(regarding, Note { warning, reason: reason.into(), message, in_namespace: false }, ctx.clock.now());
+}
+
+async fn missing(client: &Client, home: &str) -> Result<Vec<String>, Error> {
+    let asked = stream::iter(questions(home)).map(|(what, attributes)| async move {
+        let allowed = may(client, attributes).await?;
+        Ok::<_, Error>((!allowed).then_some(what))
+    });
+    let answers: Vec<Option<String>> = asked.buffered(SIDE_BY_SIDE).try_collect().await?;
+    Ok(answers.into_iter().flatten().collect())
+}
+
+/// One for each verb: its words, and what the server is asked.
+fn questions(home: &str) -> Vec<(String, ResourceAttributes)> {
+    let mut all = Vec::new();
+    for Right { group, resource, verbs, name, at_home } in NEEDED {
+        let (plural, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let dotted = if group.is_empty() { String::new() } else { format!(".{group}") };
+        let place = if at_home { format!(" in {home}") } else { String::new() };
+        for verb in verbs {
+            let attributes = ResourceAttributes {
+                group: Some(group.into()),
+                resource: Some(plural.into()),
+                subresource: Some(subresource.into()),
+                verb: Some((*verb).into()),
+                name: name.map(Into::into),
+                namespace: at_home.then(|| home.to_owned()),
+                ..ResourceAttributes::default()
+            };
+            all.push((format!("{verb} {resource}{dotted}{place}"), attributes));
+        }
+    }
+    all
+}
+
+/// Whether the operator may do that,
+/// see <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access>.
+pub async fn may(client: &Client, attributes: ResourceAttributes) -> Result<bool, Error> {
+    let what = format!(
+        "ask whether the operator may {} {} {}",
+        attributes.verb.as_deref().unwrap_or_default(),
+        attributes.resource.as_deref().unwrap_or_default(),
+        attributes.name.as_deref().unwrap_or_default()
+    );
+    let review = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), non_resource_attributes: None },
+        ..SelfSubjectAccessReview::default()
+    };
+    let answer = Api::<SelfSubjectAccessReview>::all(client.clone()).create(&PostParams::default(), &review).await;
+    let answer = answer.map_err(Error::api(what.trim_end().to_owned()))?;
+    Ok(answer.status.is_some_and(|status| status.allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// `verb group resource name` of every rule in the manifest.
+    fn given(manifest: &str, at_home: bool) -> BTreeSet<(String, bool)> {
+        let mut given = BTreeSet::new();
+        let strings = |value: &Value| -> Vec<String> {
+            value.as_array().into_iter().flatten().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+        };
+        let documents = manifest.split("\n---\n").map(|document| serde_saphyr::from_str::<Value>(document).unwrap());
+        for rule in documents.filter_map(|document| document["rules"].as_array().cloned()).flatten() {
+            for group in strings(&rule["apiGroups"]) {
+                for resource in strings(&rule["resources"]) {
+                    for verb in strings(&rule["verbs"]).into_iter().filter(|verb| verb != "bind") {
+                        let name = strings(&rule["resourceNames"]).first().cloned().unwrap_or_default();
+                        given.insert((format!("{verb} {group} {resource} {name}"), at_home));
+                    }
+                }
+            }
+        }
+        given
+    }
+
+    #[test]
+    fn what_is_asked_for_is_what_the_manifests_give() {
+        let mut shipped = given(include_str!("../../config/rbac/role.yaml"), false);
+        shipped.extend(given(include_str!("../../config/rbac/leader-election-role.yaml"), true));
+        let asked = NEEDED.iter().flat_map(|right| {
+            let Right { group, resource, verbs, name, at_home } = *right;
+            verbs.iter().map(move |verb| (format!("{verb} {group} {resource} {}", name.unwrap_or_default()), at_home))
+        });
+        assert_eq!(asked.collect::<BTreeSet<_>>(), shipped);
+    }
+}

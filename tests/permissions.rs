@@ -1,0 +1,79 @@
+//! Every permission that the manifests give to anybody, against a list: a new verb shows in a review as a new line.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use serde_json::Value;
+
+const LIST: &str = "tests/golden/permissions.txt";
+
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(|item| item.as_str().expect("a text").to_owned()).collect()
+}
+
+/// `Kind name: verb resource.group`, with the object's name if it is about one.
+fn permissions(role: &Value) -> Vec<String> {
+    let who = format!("{} {}", role["kind"].as_str().unwrap(), role["metadata"]["name"].as_str().unwrap());
+    let mut all = Vec::new();
+    for rule in role["rules"].as_array().into_iter().flatten() {
+        assert!(rule.get("nonResourceURLs").is_none(), "{who}: the list has no words for URLs");
+        let names = strings(&rule["resourceNames"]);
+        for group in strings(&rule["apiGroups"]) {
+            let group = if group.is_empty() { group } else { format!(".{group}") };
+            for resource in strings(&rule["resources"]) {
+                for verb in strings(&rule["verbs"]) {
+                    let right = format!("{who}: {verb} {resource}{group}");
+                    if names.is_empty() {
+                        all.push(right.clone());
+                    }
+                    all.extend(names.iter().map(|name| format!("{right} {name}")));
+                }
+            }
+        }
+    }
+    for selector in role["aggregationRule"]["clusterRoleSelectors"].as_array().into_iter().flatten() {
+        all.push(format!("{who}: all of {}", selector["matchLabels"]));
+    }
+    all
+}
+
+fn shipped() -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for folder in fs::read_dir("config").unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.extension().is_some_and(|extension| extension == "yaml") {
+                all.extend(of_file(&file));
+            }
+        }
+    }
+    all
+}
+
+fn of_file(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let documents = text.split("\n---\n").map(|document| serde_saphyr::from_str::<Value>(document).unwrap());
+    documents.filter(|object| matches!(object["kind"].as_str(), Some("Role" | "ClusterRole"))).flat_map(|role| permissions(&role)).collect()
+}
+
+#[test]
+fn nobody_may_more_than_the_list_says() {
+    let listed = fs::read_to_string(LIST).unwrap();
+    let listed: BTreeSet<String> = listed.lines().map(ToOwned::to_owned).collect();
+    let shipped = shipped();
+    let new: Vec<_> = shipped.difference(&listed).collect();
+    let gone: Vec<_> = listed.difference(&shipped).collect();
+    assert!(new.is_empty() && gone.is_empty(), "{LIST} differs from config: to add {new:#?}, to remove {gone:#?}");
+}
+
+#[test]
+fn the_operator_has_no_way_up() {
+    let shipped = shipped();
+    for right in shipped.iter().filter(|right| right.starts_with("ClusterRole developerspace-operator: ")) {
+        let words: Vec<&str> = right.split(": ").nth(1).unwrap().split(' ').collect();
+        assert!(!right.contains('*'), "{right}");
+        assert!(!["escalate", "impersonate", "approve", "sign"].contains(&words[0]), "{right}");
+        assert!(!["secrets", "pods", "serviceaccounts/token", "nodes"].contains(&words[1]), "{right}");
+        assert!(words[0] != "bind" || ["admin", "edit", "view"].contains(words.get(2).unwrap_or(&"")), "{right}");
+    }
+}
