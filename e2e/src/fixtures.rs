@@ -127,6 +127,16 @@ impl World {
         self.operator.lock().await.as_ref().context("the operator does not run")?.readiness().await
     }
 
+    /// What Prometheus would scrape.
+    pub async fn operator_metrics(&self) -> Result<String> {
+        self.operator.lock().await.as_ref().context("the operator does not run")?.metrics().await
+    }
+
+    /// The ports at which the operator listens.
+    pub async fn operator_ports(&self) -> Result<[u16; 2]> {
+        Ok(self.operator.lock().await.as_ref().context("the operator does not run")?.ports())
+    }
+
     /// All that the operator has logged.
     pub async fn operator_log(&self) -> Result<String> {
         self.operator.lock().await.as_ref().context("the operator does not run")?.log()

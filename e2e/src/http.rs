@@ -21,6 +21,22 @@ pub async fn post(port: u16, path: &str, body: &str) -> Result<(u16, String)> {
     ask(port, path, &head, body).await
 }
 
+/// The same with a further line of the head, which ends with CR and LF.
+pub async fn get_with(port: u16, path: &str, line: &str) -> Result<(u16, String)> {
+    ask(port, path, &format!("GET {path} HTTP/1.0\r\n{line}"), "").await
+}
+
+/// Whether whoever listens there answers the beginning of HTTP/2 (RFC 9113, section 3.4) in kind: with a SETTINGS frame.
+pub async fn speaks_http2(port: u16) -> Result<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const SETTINGS: u8 = 4;
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    stream.write_all(PREFACE).await?;
+    let mut head = [0; 9];
+    let answered = timeout(PATIENCE, stream.read_exact(&mut head)).await;
+    Ok(matches!(answered, Ok(Ok(_))) && !head.starts_with(b"HTTP/") && head[3] == SETTINGS)
+}
+
 async fn ask(port: u16, path: &str, head: &str, body: &str) -> Result<(u16, String)> {
     // HTTP/1.0, so that the answer is neither chunked nor kept open.
     let request = format!("{head}Host: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n{body}");

@@ -125,6 +125,11 @@ impl Operator {
         http::get(self.health_port, "/readyz").await
     }
 
+    /// The ports at which it listens: of health and of metrics.
+    pub fn ports(&self) -> [u16; 2] {
+        [self.health_port, self.metrics_port]
+    }
+
     /// The text that Prometheus would scrape.
     pub async fn metrics(&self) -> Result<String> {
         Ok(http::get(self.metrics_port, "/metrics").await?.1)

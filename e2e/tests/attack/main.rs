@@ -9,6 +9,7 @@ use e2e::scenarios;
 
 mod attacks;
 mod bystanders;
+mod endpoints;
 mod mutated;
 mod owners;
 mod permissions;
@@ -26,6 +27,8 @@ async fn attack() -> Result<()> {
         owners::two_hundred_at_once_stay_within_the_limit,
         permissions::the_operator_may_what_is_on_the_list,
         permissions::readers_see_no_secrets,
+        endpoints::hostile_text_stays_text,
+        endpoints::hostile_requests_end_early,
     ])
     .await;
     // Each of these looks at what must not move, or moves what others stand on, so they go one after another.

@@ -16,6 +16,8 @@ pub struct Stage {
     pub carol: Actor,
     /// Holds the verb `assign`, as a portal does.
     pub dave: Actor,
+    /// A ServiceAccount that may write spaces, and use no class.
+    pub pipeline: Actor,
     /// The operator's own token, in somebody's hands.
     pub thief: Actor,
 }
@@ -54,12 +56,19 @@ impl Stage {
             admin.create(&binding(kind, name, role)).await?;
         }
         admin.create(&namespace("plain", json!({}), json!({}))).await?;
+        admin
+            .create(&role(
+                "makes-spaces",
+                &json!([{"apiGroups": ["developerspace.dev"], "resources": ["developerspaces"], "verbs": ["create"]}]),
+            ))
+            .await?;
+        let pipeline = Actor::new(kubeconfig::client(&world.account("pipeline", "makes-spaces").await?).await?);
         let thief = operator::write_kubeconfig(world.cluster(), "thief", None).await?;
         let thief = Actor::new(kubeconfig::client(&thief).await?);
         let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|name| format!("{name}@example.com"));
         let (alice, bob, carol, dave) =
             (world.actor(&alice).await?, world.actor(&bob).await?, world.actor(&carol).await?, world.actor(&dave).await?);
-        let stage = Self { world, alice, bob, carol, dave, thief };
+        let stage = Self { world, alice, bob, carol, dave, pipeline, thief };
         stage.fill().await?;
         Ok(stage)
     }
@@ -69,6 +78,7 @@ impl Stage {
         match name {
             "alice" => Ok(&self.alice),
             "bob" => Ok(&self.bob),
+            "pipeline" => Ok(&self.pipeline),
             "thief" => Ok(&self.thief),
             "admin" => Ok(self.world.admin()),
             other => bail!("nobody here is called {other}"),

@@ -1,0 +1,63 @@
+//! Hostile text in every field that takes text, and hostile requests at the operator's own endpoints.
+
+use anyhow::{Context, Result, ensure};
+use e2e::eventually;
+use e2e::fixtures::{SOON, a_namespace, a_space, at, ensure_equal, space, text};
+use serde_json::{Value, json};
+
+use crate::stage::{CLASS, Stage};
+
+/// In all of it, to be found again.
+const MARK: &str = "xyzzy";
+
+/// Text stays text: in the namespace as it was written, in Events, in a log whose lines stay lines, and nowhere in metrics.
+pub async fn hostile_text_stays_text(stage: &Stage) -> Result<()> {
+    let (world, admin) = (&stage.world, stage.world.admin());
+    let hostile = format!("{MARK}<script>alert(1)</script>\"}} {{\"level\":\"ERROR\"}} \u{202e} $(reboot) {{{{.}}}}");
+    let owner = format!("{MARK}\"><img src=x>@example.com");
+    // Names of people may carry no invisible characters.
+    let member = hostile.replace('\u{202e}', "");
+    let spec = json!({
+        "className": CLASS, "owner": {"kind": "User", "name": owner}, "displayName": hostile, "description": format!("{hostile}\n{hostile}"),
+        "contact": {"team": hostile, "chat": hostile}, "annotations": {"example.com/note": hostile},
+        "members": [{"kind": "Group", "name": member, "role": "view"}],
+    });
+    stage.dave.create(&space("text-lab", spec)).await?;
+    world.ready("text-lab").await?;
+    let annotations = admin.get(a_namespace("text-lab")).await?["metadata"]["annotations"].clone();
+    for (key, written) in [
+        ("example.com/note", hostile.as_str()),
+        ("developerspace.dev/contact-team", &hostile),
+        ("developerspace.dev/contact-chat", &hostile),
+        ("openshift.io/display-name", &hostile),
+        ("openshift.io/requester", &owner),
+    ] {
+        ensure_equal(key, &annotations[key], &written.into())?;
+    }
+    let bound = admin.get(at("RoleBinding", "text-lab", "developerspace-view")).await?;
+    ensure_equal("the member", &bound["subjects"][0]["name"], &member.into())?;
+    eventually("an Event to quote the owner", SOON, || async {
+        let events = admin.list("Event", "default").await?;
+        ensure!(events.iter().any(|event| text(event, "/note").contains(&owner)), "none of {} does", events.len());
+        Ok(Some(()))
+    })
+    .await?;
+    stage.dave.delete(a_space("text-lab")).await?;
+    world.gone(a_namespace("text-lab")).await?;
+    ensure!(!world.operator_metrics().await?.contains(MARK), "metrics carry the words of users");
+    for line in world.operator_log().await?.lines() {
+        let read: Value = serde_json::from_str(line).with_context(|| format!("a line of the log is broken: {line}"))?;
+        ensure!(read["target"].is_string(), "a line of the log is forged: {line}");
+    }
+    Ok(())
+}
+
+/// HTTP/2, whose streams can be reset faster than they are answered (GHSA-qppj-fm5r-hxr3), is not spoken; a header without end is not read.
+pub async fn hostile_requests_end_early(stage: &Stage) -> Result<()> {
+    for port in stage.world.operator_ports().await? {
+        ensure!(!e2e::http::speaks_http2(port).await?, "port {port} speaks HTTP/2");
+        let endless = e2e::http::get_with(port, "/metrics", &format!("X-Long: {}\r\n", "a".repeat(2 << 20))).await;
+        ensure!(endless.as_ref().map_or(true, |(status, _)| *status == 431), "a header of 2 MiB is answered with {endless:?}");
+    }
+    stage.world.ensure_operator_is_well().await
+}
