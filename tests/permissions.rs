@@ -6,36 +6,21 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::Value;
 
+#[path = "fixtures/rights.rs"]
+mod fixture;
+
+use fixture::rights;
+
 const LIST: &str = "tests/golden/permissions.txt";
 
-fn strings(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().map(|item| item.as_str().expect("a text").to_owned()).collect()
-}
-
-/// `Kind name: verb resource.group`, with the object's name if it is about one.
+/// `Kind name: ` before each right.
 fn permissions(role: &Value) -> Vec<String> {
     let who = format!("{} {}", role["kind"].as_str().unwrap(), role["metadata"]["name"].as_str().unwrap());
-    let mut all = Vec::new();
-    for rule in role["rules"].as_array().into_iter().flatten() {
-        assert!(rule.get("nonResourceURLs").is_none(), "{who}: the list has no words for URLs");
-        let names = strings(&rule["resourceNames"]);
-        for group in strings(&rule["apiGroups"]) {
-            let group = if group.is_empty() { group } else { format!(".{group}") };
-            for resource in strings(&rule["resources"]) {
-                for verb in strings(&rule["verbs"]) {
-                    let right = format!("{who}: {verb} {resource}{group}");
-                    if names.is_empty() {
-                        all.push(right.clone());
-                    }
-                    all.extend(names.iter().map(|name| format!("{right} {name}")));
-                }
-            }
-        }
-    }
-    for selector in role["aggregationRule"]["clusterRoleSelectors"].as_array().into_iter().flatten() {
-        all.push(format!("{who}: all of {}", selector["matchLabels"]));
-    }
-    all
+    let rules = role["rules"].as_array().into_iter().flatten();
+    assert!(rules.clone().all(|rule| rule.get("nonResourceURLs").is_none()), "{who}: the list has no words for URLs");
+    let selectors = role["aggregationRule"]["clusterRoleSelectors"].as_array().into_iter().flatten();
+    let aggregated = selectors.map(|selector| format!("all of {}", selector["matchLabels"]));
+    rights(&role["rules"]).into_iter().chain(aggregated).map(|right| format!("{who}: {right}")).collect()
 }
 
 fn shipped() -> BTreeSet<String> {

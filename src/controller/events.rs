@@ -213,6 +213,29 @@ mod tests {
         assert!(begun.elapsed() >= std::time::Duration::from_secs(60));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn those_whose_patience_ended_take_a_quarter_of_the_places() {
+        let places = Places::new(4);
+        let hold = |places: Places| async move {
+            loop {
+                places.take(tokio::time::sleep(std::time::Duration::from_secs(1))).await;
+            }
+        };
+        let busy: Vec<_> = (0..8).map(|_| tokio::spawn(hold(places.clone()))).collect();
+        tokio::task::yield_now().await;
+        let (under_way, most) = (AtomicU32::new(0), AtomicU32::new(0));
+        let told = (0..4).map(|_| {
+            places.take_idle(async {
+                most.fetch_max(under_way.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                under_way.fetch_sub(1, Ordering::Relaxed);
+            })
+        });
+        futures::future::join_all(told).await;
+        busy.iter().for_each(tokio::task::JoinHandle::abort);
+        assert_eq!(most.into_inner(), 1);
+    }
+
     #[test]
     fn a_note_is_cut_between_characters() {
         assert_eq!(shorten("short"), "short");

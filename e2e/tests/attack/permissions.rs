@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use e2e::eventually;
 use e2e::fixtures::{Actor, SOON, a_space, cluster_wide, forbidden, text};
 use serde_json::{Value, json};
 
 use crate::stage::Stage;
+
+#[path = "../../../tests/fixtures/rights.rs"]
+mod fixture;
+
+use fixture::rights;
 
 /// The list that a change of `config/rbac` has to change too; `tests/permissions.rs` compares the manifests with it.
 const LIST: &str = include_str!("../../../tests/golden/permissions.txt");
@@ -25,30 +30,12 @@ pub async fn the_operator_may_what_is_on_the_list(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// `verb resource.group`, with the name if it is about one object.
+/// Each right, as the list has it.
 async fn everything(actor: &Actor) -> Result<BTreeSet<String>> {
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "metadata": {"name": ""}, "spec": {"namespace": "plain"}});
     let answer = actor.create(&review).await?;
-    let strings = |value: &Value| -> Vec<String> {
-        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
-    };
-    let mut all = BTreeSet::new();
-    for rule in answer["status"]["resourceRules"].as_array().context("there are no rules")? {
-        let names = strings(&rule["resourceNames"]);
-        for group in strings(&rule["apiGroups"]) {
-            let group = if group.is_empty() { group } else { format!(".{group}") };
-            for resource in strings(&rule["resources"]) {
-                for verb in strings(&rule["verbs"]) {
-                    let right = format!("{verb} {resource}{group}");
-                    if names.is_empty() {
-                        all.insert(right.clone());
-                    }
-                    all.extend(names.iter().map(|name| format!("{right} {name}")));
-                }
-            }
-        }
-    }
-    Ok(all)
+    ensure!(answer["status"]["resourceRules"].is_array(), "there are no rules: {answer}");
+    Ok(rights(&answer["status"]["resourceRules"]).into_iter().collect())
 }
 
 /// The optional role for everybody to read everything is not a role to read secrets.
