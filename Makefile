@@ -22,7 +22,8 @@ FUZZ := $(CARGO) +nightly fuzz
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET_DIR)/$(PROFILE)
 CARGO_PROFILE := $(if $(filter release,$(PROFILE)),--release)
-SCRIPTS := .ci/run e2e/controlplane/build.sh e2e/mutants/run.sh
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+SCRIPTS := .ci/run config/krew/build.sh e2e/controlplane/build.sh e2e/mutants/run.sh
 
 # `crds` prints several YAML documents; each goes into the file of its plural, in the folder $(1).
 write_crds = $(CARGO) run -q --bin developerspace-operator -- crds | awk -v folder="$(1)" ' \
@@ -40,6 +41,15 @@ help: ## List the targets
 .PHONY: build
 build: need-cargo ## Build the programs (PROFILE=release for the shipped form)
 	$(CARGO) build $(CARGO_PROFILE)
+
+.PHONY: plugin
+plugin: need-cargo ## Build the kubectl plugin in its shipped form
+	$(CARGO) build --release --bin kubectl-dspace
+	@echo "Put $(TARGET_DIR)/release/kubectl-dspace on your PATH: kubectl dspace"
+
+.PHONY: krew
+krew: plugin ## Pack the kubectl plugin for krew, for this machine's platform
+	@config/krew/build.sh $(TARGET_DIR)/release/kubectl-dspace $(TARGET_DIR)/krew $(VERSION) $(RELEASE_URL)
 
 .PHONY: generate
 generate: need-cargo ## Write the CRDs in crds/ and config/crd/ from the Rust types

@@ -30,6 +30,8 @@ pub enum Command {
     Run(RunArgs),
     /// Collect what is expired, once: for a CronJob or by hand
     Gc(GcArgs),
+    /// Approve certificate requests of spaces' owners and members until told to stop: opt-in, with an account of its own
+    Approve(ApproveArgs),
     /// Print the CustomResourceDefinitions as YAML
     Crds,
 }
@@ -82,6 +84,21 @@ pub struct RunArgs {
     /// Shared arguments.
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// Arguments of `approve`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Whoever may approve client certificates can become anybody on the cluster: run this with the account of config/approver and no other."
+)]
+pub struct ApproveArgs {
+    /// The name by which this process signs Events; left out, the host's name and the process's number
+    #[arg(long, value_name = "NAME", env = "POD_NAME", default_value_t = default_identity(), hide_default_value = true)]
+    pub identity: String,
+
+    /// How log lines are written to standard error; RUST_LOG chooses which
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
 }
 
 /// Arguments of `gc`.
@@ -192,12 +209,20 @@ mod tests {
             "x run --workers 16 --leader-elect --health-bind-address :8081 --metrics-bind-address :8080 --protected-namespaces monitoring,istio-* --log-format json",
             "x gc --dry-run --max-deletions 30% --include-annotated --compat janitor,k8s-ttl-controller -o json",
             "x gc --max-deletions 5 -o table",
+            "x approve --log-format json --identity approver-7",
             "x crds",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in ["x", "x run --workers 0", "x gc --max-deletions -1", "x gc --compat janitor", "x gc -o yaml", "x run --log-format xml"]
-        {
+        for line in [
+            "x",
+            "x run --workers 0",
+            "x gc --max-deletions -1",
+            "x gc --compat janitor",
+            "x gc -o yaml",
+            "x run --log-format xml",
+            "x approve --leader-elect",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

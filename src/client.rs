@@ -53,12 +53,16 @@ pub struct Listeners {
 
 /// A client for the cluster of the environment; `listeners` are told of each answer.
 pub async fn connect(listeners: Listeners) -> Result<Client, Error> {
-    let mut config = Config::infer().await.map_err(Error::Infer)?;
-    config.read_timeout = Some(READ_TIMEOUT);
+    let config = Config::infer().await.map_err(Error::Infer)?;
+    for_config(config, listeners, concat!("developerspace-operator/", env!("CARGO_PKG_VERSION")))
+}
+
+/// A client for the cluster of `config`, with our time-outs and retries, known to audit logs as `agent`. A read time-out in `config` is kept.
+pub fn for_config(mut config: Config, listeners: Listeners, agent: &'static str) -> Result<Client, Error> {
+    config.read_timeout = config.read_timeout.or(Some(READ_TIMEOUT));
     config.reset_reader_on_write = true;
     config.default_retry = false;
-    let agent = HeaderValue::from_static(concat!("developerspace-operator/", env!("CARGO_PKG_VERSION")));
-    config.headers.push((HeaderName::from_static("user-agent"), agent));
+    config.headers.push((HeaderName::from_static("user-agent"), HeaderValue::from_static(agent)));
     let retry = Retry::new().map_err(Error::Retry)?;
     let builder = ClientBuilder::try_from(config).map_err(Error::Build)?;
     let listen = tower::layer::layer_fn(move |inner| Listen { inner, listeners: listeners.clone() });

@@ -7,9 +7,12 @@
 //! ```
 //!
 //! [`api`] holds the kinds and their grammar, [`desired`] the pure decisions, [`controller`] the watches and writes,
-//! [`gc`] one sweep with the same decisions. [`operator`] puts the commands together.
+//! [`gc`] one sweep with the same decisions. [`operator`] puts the commands together; [`plugin`] is `kubectl dspace`, and [`access`]
+//! what it gets people into their spaces with.
 
+pub mod access;
 pub mod api;
+pub mod approver;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -19,5 +22,6 @@ pub mod gc;
 pub mod health;
 pub mod metrics;
 pub mod operator;
+pub mod plugin;
 pub mod telemetry;
 pub mod watchdog;

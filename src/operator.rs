@@ -1,4 +1,4 @@
-//! The commands: `run`, `gc`, `crds`.
+//! The commands: `run`, `gc`, `approve`, `crds`.
 
 use std::{
     io::Write,
@@ -16,7 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     api::{DeveloperSpace, crds, names::ProtectedNamespaces},
-    cli::{Command, GcArgs, Output, RunArgs},
+    approver::Approver,
+    cli::{ApproveArgs, Command, GcArgs, RunArgs},
     client::{self, Listeners},
     clock::{Clock, ServerCheckedClock},
     controller::{
@@ -40,6 +41,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run(args).await,
         Command::Gc(args) => collect(&args).await,
+        Command::Approve(args) => approve(&args).await,
         Command::Crds => print_crds(),
     }
 }
@@ -179,11 +181,25 @@ async fn collect(args: &GcArgs) -> anyhow::Result<ExitCode> {
     let clock = Arc::new(ServerCheckedClock::default());
     let client = client::connect(Listeners { clock: clock.clone(), ..Listeners::default() }).await?;
     let sweep = gc::sweep(client, clock, args).await?;
-    match args.output {
-        Output::Table => print(&format!("{}\n", sweep.table()))?,
-        Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&sweep)?))?,
-    }
+    print(&sweep.text(args.output)?)?;
     Ok(ExitCode::from(sweep.exit_status()))
+}
+
+async fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
+    telemetry::init(args.log_format);
+    let clock = Arc::new(ServerCheckedClock::default());
+    let client = client::connect(Listeners { clock: clock.clone(), ..Listeners::default() }).await?;
+    let (recorder, writing) = events::recorder(client.clone(), Places::new(1), &args.identity);
+    tokio::spawn(writing);
+    let approver = Approver { client, clock: &*clock, recorder };
+    tokio::select! {
+        () = approver.run() => {}
+        stopped = told_to_stop() => stopped.context("signals cannot be heard")?,
+    }
+    if tokio::time::timeout(GRACE, approver.recorder.flush()).await.is_err() {
+        tracing::warn!("some Events could not be written in time and are lost");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print_crds() -> anyhow::Result<ExitCode> {

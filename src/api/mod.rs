@@ -8,6 +8,7 @@ pub mod names;
 pub mod quantity;
 pub mod time;
 
+mod access;
 #[cfg(test)]
 mod bad_input_tests;
 mod crd;
@@ -15,6 +16,7 @@ mod developer_space;
 mod schema;
 mod space_class;
 
+pub use access::*;
 pub use crd::crds;
 pub use developer_space::*;
 pub use space_class::*;

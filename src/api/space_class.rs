@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::quantity::Quantity;
+use super::{access::Access, quantity::Quantity};
 
 /// What spaces of this class have and may have.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -92,6 +92,11 @@ pub struct SpaceClassSpec {
     /// Whether owners may hand their spaces to somebody else by changing spec.owner (needs the policies in config/policy).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_transfer: bool,
+
+    /// How people get into spaces of this class: what `kubectl dspace onboard` may issue, and what it writes into kubeconfigs. Left out: all
+    /// three ways, with the defaults of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
 }
 
 fn default_owner_role() -> String {

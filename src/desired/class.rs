@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::{limit_range, network_policy, quota, role_bindings::owner_role, term::Rules};
-use crate::api::{
-    SpaceClassSpec,
-    duration::{Ttl, format_duration},
-    names,
+use crate::{
+    access::SHORTEST,
+    api::{
+        Access, SpaceClassSpec,
+        duration::{Ttl, format_duration, parse_duration},
+        names,
+    },
 };
 
 /// The error is a sentence that names the field and says what to change.
@@ -16,6 +19,7 @@ pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
     class.quota.as_ref().map_or(Ok(()), quota::check_class)?;
     limit_range::complete(&class.limit_range, &hard)?;
     network_policy::check(&class.network)?;
+    check_access(class)?;
     check_metadata(class)
 }
 
@@ -64,6 +68,21 @@ fn check_lifetime(class: &SpaceClassSpec) -> Result<(), String> {
     }
 }
 
+/// A credential that the API server would not issue is of no use to anybody.
+fn check_access(class: &SpaceClassSpec) -> Result<(), String> {
+    let Some(Access { methods: _, certificate, oidc: _, token, server: _ }) = &class.access else { return Ok(()) };
+    let certificate = certificate.as_ref().and_then(|certificate| certificate.max_duration.as_deref());
+    let token = token.as_ref().and_then(|token| token.max_duration.as_deref());
+    for (field, text) in [("certificate", certificate), ("token", token)] {
+        let Some(text) = text else { continue };
+        let span = parse_duration(text).map_err(|error| format!("access.{field}.maxDuration: {error}"))?;
+        if span < SHORTEST {
+            return Err(format!("access.{field}.maxDuration {text} is less than 10m, the least that the API server issues: lengthen it"));
+        }
+    }
+    Ok(())
+}
+
 fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
     let Some(metadata) = &class.metadata else { return Ok(()) };
     for (field, keys) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
@@ -104,6 +123,7 @@ mod tests {
             json!({}),
             json!({"lifetime": {"defaultTTL": "7d", "maxTTL": "1w"}}),
             json!({"lifetime": {"defaultTTL": "never", "allowNever": true}}),
+            json!({"access": {"methods": ["Token"], "certificate": {"maxDuration": "10m"}}}),
             json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 3}}, "metadata": {"allowedKeys": ["example.com/*", "*"]}}),
         ] {
             assert_eq!(judge(class.clone()), Ok(()), "{class}");
@@ -115,6 +135,8 @@ mod tests {
         for (class, says) in [
             (json!({"lifetime": {"defaultTTL": "8d", "maxTTL": "1w"}}), "longer than lifetime.maxTTL"),
             (json!({"lifetime": {"defaultTTL": "never"}}), "allowNever"),
+            (json!({"access": {"certificate": {"maxDuration": "9m59s"}}}), "access.certificate.maxDuration 9m59s is less than 10m"),
+            (json!({"access": {"token": {"maxDuration": "1s"}}}), "access.token.maxDuration 1s is less than 10m"),
             (json!({"lifetime": {"warnBefore": ["soon"]}}), "lifetime.warnBefore"),
             (json!({"quota": {"hard": {"cores": 3}}}), "quota.hard cores"),
             (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}), "below quota.hard"),

@@ -4,6 +4,7 @@
 //! [`diff`] says what must be written; [`lifetime`] says what time it is in the space's life; [`status`] says what to tell.
 
 pub mod annotated;
+pub mod certificate_request;
 pub mod class;
 pub mod collect;
 pub mod deletion_limit;

@@ -4,7 +4,7 @@ use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 
 use super::plan::Item;
-use crate::{api::time::rfc3339, desired::collect::Step};
+use crate::{api::time::rfc3339, cli::Output, desired::collect::Step};
 
 /// What became of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +104,14 @@ impl Sweep {
             _ if self.rows.iter().any(|row| row.result == "failed" && row.action != "read") => 1,
             _ => 0,
         }
+    }
+
+    /// What is printed.
+    pub fn text(&self, output: Output) -> serde_json::Result<String> {
+        Ok(match output {
+            Output::Table => format!("{}\n", self.table()),
+            Output::Json => format!("{}\n", serde_json::to_string_pretty(self)?),
+        })
     }
 
     /// For people: a table and a sentence.

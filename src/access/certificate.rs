@@ -1,0 +1,238 @@
+//! A client certificate of the cluster's own authority: the key is made here and never leaves,
+//! see <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use k8s_openapi::{
+    ByteString,
+    api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec},
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
+};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use serde_json::json;
+use x509_parser::{parse_x509_certificate, pem::parse_x509_pem};
+
+use crate::api::names;
+
+/// The signer of client certificates that the API server accepts.
+pub const SIGNER: &str = "kubernetes.io/kube-apiserver-client";
+
+/// How often it is looked whether the certificate is there.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The key or the request could not be made.
+    #[error("failed to make a key and a certificate request for {0:?}")]
+    Make(String, #[source] rcgen::Error),
+    /// The API server refused or did not answer.
+    #[error("failed to {0}")]
+    Api(String, #[source] Box<kube::Error>),
+    /// Somebody said no.
+    #[error("CertificateSigningRequest {name} was denied: {why}")]
+    Denied {
+        /// The request's name.
+        name: String,
+        /// What the denial says.
+        why: String,
+    },
+    /// The signer said that it cannot.
+    #[error("CertificateSigningRequest {name} was approved, and the signer failed: {why}")]
+    Failed {
+        /// The request's name.
+        name: String,
+        /// What the failure says.
+        why: String,
+    },
+    /// Nobody approved it.
+    #[error(
+        "nobody approved CertificateSigningRequest {0} in time: ask an administrator for `kubectl certificate approve {0}` and run this again, or use --auth oidc or --auth token"
+    )]
+    NotApproved(String),
+    /// Nobody signed it.
+    #[error(
+        "CertificateSigningRequest {0} was approved and never signed: this cluster does not sign client certificates, as some hosted ones do not; use --auth oidc or --auth token"
+    )]
+    NotSigned(String),
+    /// What came is no certificate.
+    #[error(
+        "CertificateSigningRequest {0} holds something that is no certificate: use --auth oidc or --auth token, and tell the administrator"
+    )]
+    Unreadable(String),
+}
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// The certificate's common name: the user.
+    pub user: &'a str,
+    /// Its organizations: groups. Usually none.
+    pub organizations: &'a [String],
+    /// The space that it is for.
+    pub space: &'a str,
+    /// How long it is to last.
+    pub lifetime: TimeDelta,
+    /// How long to wait for it.
+    pub patience: Duration,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// The private key, PEM.
+    pub key: String,
+    /// The serial number, in hexadecimal.
+    pub serial: String,
+    /// When it ends.
+    pub not_after: DateTime<Utc>,
+}
+
+/// Makes a key, asks for a certificate, approves it where the caller may, and waits for it. `tell` hears what is waited for.
+pub async fn obtain(client: &Client, wish: &Wish<'_>, mut tell: impl FnMut(String)) -> Result<Issued, Error> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| Error::Make(wish.user.to_owned(), error))?;
+    let api: Api<CertificateSigningRequest> = Api::all(client.clone());
+    let made = api.create(&PostParams::default(), &object(wish, &key)?).await;
+    let made = made.map_err(failed(format!("ask for a certificate for {:?}", wish.user)))?;
+    let name = made.metadata.name.clone().unwrap_or_default();
+    if approve(&api, &made).await? {
+        tell(format!("CertificateSigningRequest {name} approved; waiting for the signer"));
+    } else {
+        tell(format!("you may not approve CertificateSigningRequest {name}; waiting for somebody who may"));
+    }
+    let signed = signed(&api, &name, wish.patience).await;
+    if !matches!(signed, Err(Error::Denied { .. } | Error::Failed { .. })) {
+        // It has done its service. Who may not delete it leaves it to the cluster, which does so in time.
+        let _ = api.delete(&name, &DeleteParams::default()).await;
+    }
+    read(&name, &signed?, key.serialize_pem())
+}
+
+fn failed(action: String) -> impl FnOnce(kube::Error) -> Error {
+    move |error| Error::Api(action, Box::new(error))
+}
+
+/// The request, its PKCS#10 with a common name, and organizations if there are any, and nothing else.
+fn object(wish: &Wish<'_>, key: &KeyPair) -> Result<CertificateSigningRequest, Error> {
+    let request = request(wish.user, wish.organizations, key).map_err(|error| Error::Make(wish.user.to_owned(), error))?;
+    let seconds = i32::try_from(wish.lifetime.num_seconds()).unwrap_or(i32::MAX);
+    Ok(CertificateSigningRequest {
+        metadata: ObjectMeta {
+            generate_name: Some(format!("dspace-{}-", wish.space)),
+            labels: Some([(names::LABEL_SPACE.to_owned(), wish.space.to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        spec: CertificateSigningRequestSpec {
+            request: ByteString(request.into_bytes()),
+            signer_name: SIGNER.to_owned(),
+            expiration_seconds: Some(seconds),
+            usages: Some(vec!["client auth".to_owned()]),
+            ..CertificateSigningRequestSpec::default()
+        },
+        status: None,
+    })
+}
+
+fn request(user: &str, organizations: &[String], key: &KeyPair) -> Result<String, rcgen::Error> {
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, user);
+    for organization in organizations {
+        subject.push(DnType::OrganizationName, organization.as_str());
+    }
+    let mut params = CertificateParams::new(Vec::<String>::new())?;
+    params.distinguished_name = subject;
+    params.serialize_request(key)?.pem()
+}
+
+/// Approves the request; `false` if the caller may not.
+async fn approve(api: &Api<CertificateSigningRequest>, made: &CertificateSigningRequest) -> Result<bool, Error> {
+    let name = made.metadata.name.as_deref().unwrap_or_default();
+    let condition = json!({
+        "type": "Approved", "status": "True", "reason": "DeveloperSpaceOnboarding",
+        "message": "approved by whoever runs kubectl dspace onboard",
+    });
+    let patch = json!({"metadata": {"resourceVersion": made.metadata.resource_version}, "status": {"conditions": [condition]}});
+    match api.patch_approval(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        Ok(_) => Ok(true),
+        // 409: the approver was quicker.
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 409) => Ok(status.code == 409),
+        Err(error) => Err(failed(format!("approve CertificateSigningRequest {name}"))(error)),
+    }
+}
+
+/// Waits for the certificate, as PEM.
+async fn signed(api: &Api<CertificateSigningRequest>, name: &str, patience: Duration) -> Result<Vec<u8>, Error> {
+    let mut approved = false;
+    let waiting = async {
+        loop {
+            let request = api.get(name).await.map_err(failed(format!("read CertificateSigningRequest {name}")))?;
+            let status = request.status.unwrap_or_default();
+            if let Some(ByteString(certificate)) = status.certificate.filter(|ByteString(pem)| !pem.is_empty()) {
+                return Ok(certificate);
+            }
+            for condition in status.conditions.unwrap_or_default() {
+                match condition.type_.as_str() {
+                    "Denied" => return Err(Error::Denied { name: name.to_owned(), why: why(condition) }),
+                    "Failed" => return Err(Error::Failed { name: name.to_owned(), why: why(condition) }),
+                    _ => approved = true,
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let ended = tokio::time::timeout(patience, waiting).await;
+    ended.unwrap_or_else(|_| Err(if approved { Error::NotSigned(name.to_owned()) } else { Error::NotApproved(name.to_owned()) }))
+}
+
+fn why(condition: CertificateSigningRequestCondition) -> String {
+    let reason = condition.reason.unwrap_or_default();
+    condition.message.filter(|message| !message.is_empty()).map_or_else(|| reason.clone(), |message| format!("{reason}: {message}"))
+}
+
+/// What the certificate says of itself: its end may come sooner than was asked for.
+fn read(name: &str, pem: &[u8], key: String) -> Result<Issued, Error> {
+    let unreadable = || Error::Unreadable(name.to_owned());
+    let (_, block) = parse_x509_pem(pem).map_err(|_| unreadable())?;
+    let (_, certificate) = parse_x509_certificate(&block.contents).map_err(|_| unreadable())?;
+    let not_after = DateTime::from_timestamp(certificate.validity().not_after.timestamp(), 0).ok_or_else(unreadable)?;
+    let serial = certificate.raw_serial_as_string();
+    Ok(Issued { certificate: String::from_utf8(pem.to_vec()).map_err(|_| unreadable())?, key, serial, not_after })
+}
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer};
+
+    use super::*;
+
+    #[test]
+    fn a_request_names_the_user_and_nothing_else() {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let wish = Wish {
+            user: "nadia@example.com",
+            organizations: &[],
+            space: "orchid-lab",
+            lifetime: TimeDelta::hours(8),
+            patience: Duration::from_secs(1),
+        };
+        let made = object(&wish, &key).unwrap();
+        let (_, block) = parse_x509_pem(&made.spec.request.0).unwrap();
+        let (_, request) = X509CertificationRequest::from_der(&block.contents).unwrap();
+        assert_eq!(request.certification_request_info.subject.to_string(), "CN=nadia@example.com");
+        assert_eq!(request.requested_extensions().map(Iterator::count).unwrap_or_default(), 0);
+        assert_eq!(made.spec.expiration_seconds, Some(28_800));
+        assert_eq!(made.spec.usages, Some(vec!["client auth".to_owned()]));
+        assert_eq!(made.metadata.labels.unwrap()[names::LABEL_SPACE], "orchid-lab");
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_told() {
+        assert!(matches!(read("dspace-x", b"hello", String::new()), Err(Error::Unreadable(name)) if name == "dspace-x"));
+    }
+}

@@ -1,0 +1,136 @@
+//! Getting people into their spaces: credentials, and the kubeconfigs that hold them.
+//!
+//! A class says which ways it allows and for how long ([`Terms`]). Everything here works with the caller's own rights.
+
+pub mod certificate;
+pub mod kubeconfig;
+pub mod oidc;
+pub mod request;
+pub mod token;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::api::{Access, AccessMethod, duration::parse_duration};
+
+/// How long a credential lasts where the class does not say.
+pub const DEFAULT_DURATION: TimeDelta = TimeDelta::hours(24);
+
+/// The least that the API server issues, for certificates and tokens alike,
+/// see <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/>.
+pub const SHORTEST: TimeDelta = TimeDelta::minutes(10);
+
+/// Why a credential cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The class does not allow that way.
+    #[error("SpaceClass {class} does not allow access by {wanted}: it allows {allowed}")]
+    Method {
+        /// The class.
+        class: String,
+        /// The way that was asked for.
+        wanted: &'static str,
+        /// The ways that it allows.
+        allowed: String,
+    },
+    /// The space ends too soon.
+    #[error("the space ends in {left}, and a credential lasts at least 10m: renew it first, `kubectl dspace renew {space}`")]
+    EndsTooSoon {
+        /// The space.
+        space: String,
+        /// Its remaining life.
+        left: String,
+    },
+    /// The class allows less than the API server issues.
+    #[error("SpaceClass {class} allows credentials for {max} only, and the API server issues none for less than 10m: raise maxDuration")]
+    TooShort {
+        /// The class.
+        class: String,
+        /// What it allows.
+        max: String,
+    },
+}
+
+impl AccessMethod {
+    /// The word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Certificate => "cert",
+            Self::Oidc => "oidc",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// All ways, in the order in which they are told.
+pub const ALL_METHODS: [AccessMethod; 3] = [AccessMethod::Certificate, AccessMethod::Oidc, AccessMethod::Token];
+
+/// Whether `class` allows `method`.
+pub fn allowed(class: &str, access: Option<&Access>, method: AccessMethod) -> Result<(), Refusal> {
+    let methods = access.map(|access| access.methods.as_slice()).unwrap_or_default();
+    if methods.is_empty() || methods.contains(&method) {
+        return Ok(());
+    }
+    let allowed = methods.iter().map(|method| method.word()).collect::<Vec<_>>().join(", ");
+    Err(Refusal::Method { class: class.to_owned(), wanted: method.word(), allowed })
+}
+
+/// The space and the class that a credential is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The space.
+    pub space: &'a str,
+    /// When it ends; `None` for never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The class.
+    pub class: &'a str,
+    /// What it says of credentials of this kind: `maxDuration`.
+    pub max_duration: Option<&'a str>,
+}
+
+/// How long a credential may last: what the class allows, and never longer than the space.
+pub fn lifetime(terms: Terms<'_>, now: DateTime<Utc>) -> Result<TimeDelta, Refusal> {
+    let Terms { space, expires_at, class, max_duration } = terms;
+    let max = max_duration.and_then(|text| parse_duration(text).ok()).unwrap_or(DEFAULT_DURATION);
+    if max < SHORTEST {
+        return Err(Refusal::TooShort { class: class.to_owned(), max: max_duration.unwrap_or_default().to_owned() });
+    }
+    let left = expires_at.map_or(TimeDelta::MAX, |at| at - now);
+    if left < SHORTEST {
+        let left = crate::api::duration::format_duration(left);
+        return Err(Refusal::EndsTooSoon { space: space.to_owned(), left });
+    }
+    Ok(max.min(left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms<'a>(max_duration: Option<&'a str>, expires_at: Option<&str>) -> Terms<'a> {
+        Terms { space: "alice-payments", expires_at: expires_at.map(|at| at.parse().unwrap()), class: "standard", max_duration }
+    }
+
+    #[test]
+    fn a_credential_ends_with_its_space_and_with_what_the_class_allows() {
+        let now = "2026-11-24T09:00:00Z".parse().unwrap();
+        assert_eq!(lifetime(terms(None, None), now), Ok(TimeDelta::hours(24)));
+        assert_eq!(lifetime(terms(Some("8h"), Some("2026-11-25T09:00:00Z")), now), Ok(TimeDelta::hours(8)));
+        assert_eq!(lifetime(terms(Some("8h"), Some("2026-11-24T10:00:00Z")), now), Ok(TimeDelta::hours(1)));
+        assert_eq!(lifetime(terms(None, Some("2026-11-24T09:10:00Z")), now), Ok(SHORTEST));
+        let soon = lifetime(terms(None, Some("2026-11-24T09:09:59Z")), now).unwrap_err();
+        assert_eq!(soon, Refusal::EndsTooSoon { space: "alice-payments".into(), left: "9m59s".into() });
+        assert_eq!(lifetime(terms(Some("5m"), None), now), Err(Refusal::TooShort { class: "standard".into(), max: "5m".into() }));
+    }
+
+    #[test]
+    fn a_class_without_a_word_allows_every_way() {
+        let only = Access { methods: vec![AccessMethod::Oidc, AccessMethod::Token], ..Access::default() };
+        for method in ALL_METHODS {
+            assert_eq!(allowed("standard", None, method), Ok(()));
+            assert_eq!(allowed("standard", Some(&Access::default()), method), Ok(()));
+            assert_eq!(allowed("standard", Some(&only), method).is_ok(), method != AccessMethod::Certificate);
+        }
+        let refused = allowed("standard", Some(&only), AccessMethod::Certificate).unwrap_err();
+        assert_eq!(refused.to_string(), "SpaceClass standard does not allow access by cert: it allows oidc, token");
+    }
+}

@@ -1,0 +1,134 @@
+//! A login at the identity provider that the API server trusts: kubectl runs `kubectl oidc-login`, with PKCE and without a secret,
+//! see <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>.
+
+use serde_json::{Value, json};
+
+use crate::api::{OidcAccess, Subject, SubjectKind};
+
+/// Why nobody can log in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("SpaceClass {class} does not say where people log in: give --oidc-issuer-url and --oidc-client-id, or have spec.access.oidc set")]
+pub struct Unknown {
+    /// The class.
+    pub class: String,
+}
+
+/// What the command line says instead of the class.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The issuer.
+    pub issuer_url: Option<String>,
+    /// The client.
+    pub client_id: Option<String>,
+    /// The prefix of user names.
+    pub username_prefix: Option<String>,
+    /// The prefix of group names.
+    pub groups_prefix: Option<String>,
+}
+
+/// The class's parameters, and the command line's in their place.
+pub fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &Overrides) -> Result<OidcAccess, Unknown> {
+    let pick = |own: &Option<String>, theirs: Option<&String>| own.clone().or_else(|| theirs.cloned());
+    let Overrides { issuer_url, client_id, username_prefix, groups_prefix } = overrides;
+    let issuer_url = pick(issuer_url, access.map(|access| &access.issuer_url));
+    let client_id = pick(client_id, access.map(|access| &access.client_id));
+    let (Some(issuer_url), Some(client_id)) = (issuer_url, client_id) else {
+        return Err(Unknown { class: class.to_owned() });
+    };
+    Ok(OidcAccess {
+        issuer_url,
+        client_id,
+        username_prefix: pick(username_prefix, access.and_then(|access| access.username_prefix.as_ref())),
+        groups_prefix: pick(groups_prefix, access.and_then(|access| access.groups_prefix.as_ref())),
+        extra_scopes: access.map(|access| access.extra_scopes.clone()).unwrap_or_default(),
+    })
+}
+
+/// The `exec` entry of a kubeconfig's user.
+pub fn exec(oidc: &OidcAccess) -> Value {
+    let OidcAccess { issuer_url, client_id, username_prefix: _, groups_prefix: _, extra_scopes } = oidc;
+    let mut args = vec![
+        "oidc-login".to_owned(),
+        "get-token".to_owned(),
+        format!("--oidc-issuer-url={issuer_url}"),
+        format!("--oidc-client-id={client_id}"),
+        "--oidc-pkce-method=S256".to_owned(),
+    ];
+    args.extend(extra_scopes.iter().map(|scope| format!("--oidc-extra-scope={scope}")));
+    json!({
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "kubectl",
+        "args": args,
+        "interactiveMode": "IfAvailable",
+        "provideClusterInfo": false,
+        "installHint": "kubectl oidc-login is needed to log in: kubectl krew install oidc-login (https://github.com/int128/kubelogin)",
+    })
+}
+
+/// What is wrong with a subject that the API server will never make of a login: the most common mistake there is.
+pub fn warning(subject: &Subject, oidc: &OidcAccess) -> Option<String> {
+    let (prefix, field) = match subject.kind {
+        SubjectKind::User => (oidc.username_prefix.as_deref(), "usernamePrefix"),
+        SubjectKind::Group => (oidc.groups_prefix.as_deref(), "groupsPrefix"),
+        SubjectKind::ServiceAccount => return Some(format!("{subject} is a ServiceAccount, and nobody logs in as one: use --auth token")),
+    };
+    let prefix = prefix.filter(|prefix| !prefix.is_empty())?;
+    (!subject.name.starts_with(prefix)).then(|| {
+        let name = &subject.name;
+        format!(
+            "the API server puts {prefix:?} before names from {} ({field}), and this space is bound to {name:?}: the login will have no access; the subject should be {prefix}{name}",
+            oidc.issuer_url
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn oidc() -> OidcAccess {
+        OidcAccess {
+            issuer_url: "https://login.example.com".into(),
+            client_id: "kubectl".into(),
+            username_prefix: Some("oidc:".into()),
+            groups_prefix: Some("grp:".into()),
+            extra_scopes: vec!["email".into()],
+        }
+    }
+
+    #[test]
+    fn the_command_line_comes_before_the_class() {
+        let overrides = Overrides { client_id: Some("cli".into()), ..Overrides::default() };
+        let expected = OidcAccess { client_id: "cli".into(), ..oidc() };
+        assert_eq!(parameters("standard", Some(&oidc()), &overrides), Ok(expected));
+        assert_eq!(parameters("standard", None, &overrides), Err(Unknown { class: "standard".into() }));
+    }
+
+    #[test]
+    fn a_login_has_pkce_and_no_secret() {
+        let entry = exec(&oidc());
+        let expected = [
+            "oidc-login",
+            "get-token",
+            "--oidc-issuer-url=https://login.example.com",
+            "--oidc-client-id=kubectl",
+            "--oidc-pkce-method=S256",
+            "--oidc-extra-scope=email",
+        ];
+        assert_eq!(entry["args"], json!(expected));
+        assert!(!entry.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn a_prefix_that_does_not_match_is_told() {
+        let subject = |kind, name: &str| Subject { kind, name: name.into(), namespace: None };
+        assert_eq!(warning(&subject(SubjectKind::User, "oidc:nadia@example.com"), &oidc()), None);
+        assert_eq!(warning(&subject(SubjectKind::Group, "grp:botany"), &oidc()), None);
+        let told = warning(&subject(SubjectKind::User, "nadia@example.com"), &oidc()).unwrap();
+        assert!(told.contains("should be oidc:nadia@example.com"), "{told}");
+        assert!(warning(&subject(SubjectKind::Group, "botany"), &oidc()).is_some());
+        assert!(warning(&subject(SubjectKind::ServiceAccount, "robot"), &oidc()).is_some());
+        let bare = OidcAccess { username_prefix: None, ..oidc() };
+        assert_eq!(warning(&subject(SubjectKind::User, "nadia@example.com"), &bare), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! An expiring token of a ServiceAccount in the space, for CI,
+//! see <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens>.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::ServiceAccount,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+
+use crate::api::{Member, SubjectKind, time::from_k8s};
+
+/// Name of the ServiceAccount in the space.
+pub const ACCOUNT: &str = "ci";
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {action}")]
+pub struct Error {
+    action: String,
+    /// What the API server said.
+    #[source]
+    pub source: Box<kube::Error>,
+}
+
+impl Error {
+    fn of(action: String) -> impl FnOnce(kube::Error) -> Self {
+        move |source| Self { action, source: Box::new(source) }
+    }
+
+    /// What was wanted.
+    pub fn action(&self) -> &str {
+        &self.action
+    }
+}
+
+/// A token and its end.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The bearer token.
+    pub token: String,
+    /// When it ends; the server may have made it sooner than was asked for.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// The member by which the operator binds the account in the namespace `space`.
+pub fn member(space: &str, role: &str) -> Member {
+    Member { kind: SubjectKind::ServiceAccount, name: ACCOUNT.to_owned(), namespace: Some(space.to_owned()), role: role.to_owned() }
+}
+
+/// Makes the ServiceAccount if it is not there.
+pub async fn account(client: &Client, space: &str) -> Result<(), Error> {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), space);
+    let account =
+        ServiceAccount { metadata: ObjectMeta { name: Some(ACCOUNT.to_owned()), ..ObjectMeta::default() }, ..ServiceAccount::default() };
+    match api.create(&PostParams::default(), &account).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(Error::of(format!("make ServiceAccount {ACCOUNT} in namespace {space}"))(error)),
+    }
+}
+
+/// A new token, which ends with its ServiceAccount at the latest.
+pub async fn obtain(client: &Client, space: &str, lifetime: TimeDelta, now: DateTime<Utc>) -> Result<Issued, Error> {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), space);
+    let request = TokenRequest {
+        spec: Some(TokenRequestSpec { expiration_seconds: Some(lifetime.num_seconds()), ..TokenRequestSpec::default() }),
+        ..TokenRequest::default()
+    };
+    let answer = api.create_token_request(ACCOUNT, &PostParams::default(), &request).await;
+    let status =
+        answer.map_err(Error::of(format!("get a token of ServiceAccount {ACCOUNT} in namespace {space}")))?.status.unwrap_or_default();
+    let expires_at = status.expiration_timestamp.as_ref().and_then(from_k8s).unwrap_or(now + lifetime);
+    Ok(Issued { token: status.token.unwrap_or_default(), expires_at })
+}

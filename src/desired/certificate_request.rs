@@ -1,0 +1,351 @@
+//! Whether the approver may approve a request for a client certificate. Everything that is not plainly right is refused.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    access::{self, SHORTEST, Terms, request::Content},
+    api::{
+        AccessMethod, DeveloperSpace, Member, SpaceClass, SubjectKind,
+        conditions::{self, types},
+        duration::format_duration,
+    },
+};
+
+/// How far clocks and rounding may be off.
+const TOLERANCE: TimeDelta = TimeDelta::seconds(60);
+
+/// Names in a space are no longer; of one that is, the beginning is told.
+const LONGEST_NAME: usize = 253;
+
+/// A request as the API server has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who made it.
+    pub requester: String,
+    /// Whether they may name owners of spaces: the verb `assign`. Asked only where it matters, see [`needs_assign`].
+    pub may_assign: bool,
+    /// What the certificate is to be good for.
+    pub usages: Vec<String>,
+    /// How long it is to last, in seconds.
+    pub expiration_seconds: Option<i32>,
+    /// What is in it; `None` if that cannot be read.
+    pub content: Option<Content>,
+}
+
+/// Whether the answer depends on the requester's right to `assign`: they ask for somebody else.
+pub fn needs_assign(request: &Request) -> bool {
+    let asked = request.content.as_ref().and_then(|content| content.common_names.first());
+    asked.is_some_and(|name| *name != request.requester)
+}
+
+/// The error is a sentence that says what is wrong and what to do.
+pub fn judge(
+    request: &Request,
+    name: &str,
+    space: Option<&DeveloperSpace>,
+    class: Option<&SpaceClass>,
+    now: DateTime<Utc>,
+) -> Result<(), String> {
+    let content = judge_content(request)?;
+    let space = space.ok_or_else(|| format!("there is no DeveloperSpace {name}: ask for a certificate for one that is there"))?;
+    let conditions = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let ready = conditions::is_true(conditions, types::READY) && !conditions::is_true(conditions, types::EXPIRED);
+    if space.metadata.deletion_timestamp.is_some() || !ready {
+        return Err(format!("DeveloperSpace {name} is not ready: ask again when it is"));
+    }
+    let class = class.ok_or_else(|| format!("the class of DeveloperSpace {name} is not there: ask again when it is"))?;
+    let (class_name, access) = (class.metadata.name.as_deref().unwrap_or_default(), class.spec.access.as_ref());
+    access::allowed(class_name, access, AccessMethod::Certificate).map_err(|refusal| refusal.to_string())?;
+    let groups = access.and_then(|access| access.certificate.as_ref()).map(|terms| terms.organizations.as_slice()).unwrap_or_default();
+    if let Some(group) = content.organizations.iter().find(|group| !groups.contains(group)) {
+        return Err(format!(
+            "SpaceClass {class_name} does not allow the organization {} in certificates: leave it out, or have it added to access.certificate.organizations",
+            quoted(group)
+        ));
+    }
+    let user = content.user;
+    let mut people = space.spec.members.iter().map(Member::subject).chain([space.spec.owner.clone()]);
+    if !people.any(|subject| subject.kind == SubjectKind::User && subject.name == user) {
+        return Err(format!("{} is neither the owner of DeveloperSpace {name} nor a member by name: add them first", quoted(user)));
+    }
+    if needs_assign(request) && !request.may_assign {
+        return Err(format!(
+            "{} may not ask for a certificate for {}: that takes the verb assign on developerspaces; let them ask for themselves",
+            quoted(&request.requester),
+            quoted(user)
+        ));
+    }
+    let terms = Terms {
+        space: name,
+        expires_at: space.status.as_ref().and_then(|status| status.expires_at),
+        class: class_name,
+        max_duration: access.and_then(|access| access.certificate.as_ref()?.max_duration.as_deref()),
+    };
+    judge_lifetime(request.expiration_seconds, terms, now)
+}
+
+/// What is left of a request's content when all that may never be was refused.
+struct Asked<'a> {
+    user: &'a str,
+    organizations: &'a [String],
+}
+
+/// What is wrong whatever the space.
+fn judge_content(request: &Request) -> Result<Asked<'_>, String> {
+    let content =
+        request.content.as_ref().ok_or("it holds no certificate request that can be read: make it with kubectl dspace onboard")?;
+    let Content { common_names, organizations, other_subject, extras, sane_key, signed } = content;
+    let [user] = common_names.as_slice() else {
+        return Err("its subject has to have one common name, the user's: make it with kubectl dspace onboard".to_owned());
+    };
+    if *other_subject || *extras {
+        return Err("it asks for more than a common name and organizations: leave other names, extensions and attributes out".to_owned());
+    }
+    if !signed {
+        return Err("its signature does not fit its key: sign it with the key that the certificate is for".to_owned());
+    }
+    if !sane_key {
+        return Err("its key is none of P-256, P-384, Ed25519, and RSA of at least 2048 bits: make one of these".to_owned());
+    }
+    if user.starts_with("system:") || organizations.iter().any(|group| group.starts_with("system:")) {
+        return Err("names that begin with system: belong to Kubernetes, and nobody gets one here: leave them out".to_owned());
+    }
+    let usages: Vec<&str> = request.usages.iter().map(String::as_str).collect();
+    if !matches!(usages.as_slice(), ["client auth"] | ["client auth", "digital signature"] | ["digital signature", "client auth"]) {
+        return Err(format!("its usages are {usages:?}: ask for \"client auth\" alone"));
+    }
+    Ok(Asked { user, organizations })
+}
+
+fn judge_lifetime(asked: Option<i32>, terms: Terms<'_>, now: DateTime<Utc>) -> Result<(), String> {
+    let most = access::lifetime(terms, now).map_err(|refusal| refusal.to_string())?;
+    let advice = format!("set expirationSeconds to {} at least and {} at most", SHORTEST.num_seconds(), most.num_seconds());
+    let Some(asked) = asked.map(|seconds| TimeDelta::seconds(seconds.into())) else {
+        return Err(format!("it does not say how long the certificate is to last: {advice}"));
+    };
+    if asked < SHORTEST {
+        return Err(format!("it asks for {} seconds, less than the API server grants: {advice}", asked.num_seconds()));
+    }
+    if asked > most + TOLERANCE {
+        let (asked, most) = (format_duration(asked), format_duration(most));
+        return Err(format!("it asks for {asked}, and the class and the end of the space allow {most}: {advice}"));
+    }
+    Ok(())
+}
+
+/// A name that a stranger chose, for a sentence.
+fn quoted(name: &str) -> String {
+    format!("{:?}", name.chars().take(LONGEST_NAME).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn content() -> Content {
+        Content {
+            common_names: vec!["nadia@example.com".into()],
+            organizations: vec![],
+            other_subject: false,
+            extras: false,
+            sane_key: true,
+            signed: true,
+        }
+    }
+
+    fn request() -> Request {
+        Request {
+            requester: "nadia@example.com".into(),
+            may_assign: false,
+            usages: vec!["client auth".into()],
+            expiration_seconds: Some(28_800),
+            content: Some(content()),
+        }
+    }
+
+    fn space(change: impl FnOnce(&mut Value)) -> DeveloperSpace {
+        let mut value = json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "orchid-lab"},
+            "spec": {"owner": {"kind": "User", "name": "nadia@example.com"}, "members": [
+                {"kind": "User", "name": "omar@example.com", "role": "view"}, {"kind": "Group", "name": "gardeners", "role": "view"},
+            ]},
+            "status": {"expiresAt": "2026-11-26T09:00:00Z", "conditions": [
+                {"type": "Ready", "status": "True", "reason": "Provisioned", "message": "", "lastTransitionTime": "2026-11-20T09:00:00Z"},
+            ]},
+        });
+        change(&mut value);
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn class(access: &Value) -> SpaceClass {
+        let value = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"}, "spec": {"access": access}});
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn verdict(request: &Request, space: &DeveloperSpace, access: &Value) -> String {
+        let now = "2026-11-24T09:00:00Z".parse().unwrap();
+        judge(request, "orchid-lab", Some(space), Some(&class(access)), now).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_plainly_right_is_approved() {
+        let space = space(|_| {});
+        let signature = Request { usages: vec!["digital signature".into(), "client auth".into()], ..request() };
+        let day = Request { expiration_seconds: Some(86_460), ..request() };
+        let shortest = Request { expiration_seconds: Some(600), ..request() };
+        let other = Request { requester: "portal".into(), may_assign: true, ..request() };
+        let member = Content { common_names: vec!["omar@example.com".into()], ..content() };
+        let member = Request { requester: "omar@example.com".into(), content: Some(member), ..request() };
+        let group = Request { content: Some(Content { organizations: vec!["botany".into()], ..content() }), ..request() };
+        for fine in [request(), signature, day, shortest, other, member] {
+            assert_eq!(verdict(&fine, &space, &json!({})), "", "{fine:?}");
+        }
+        assert_eq!(verdict(&group, &space, &json!({"certificate": {"organizations": ["botany"]}})), "");
+        assert_eq!(verdict(&request(), &space, &json!({"methods": ["Certificate", "Token"]})), "");
+    }
+
+    /// A request with other content.
+    fn with(change: impl FnOnce(&mut Content)) -> Request {
+        let mut content = content();
+        change(&mut content);
+        Request { content: Some(content), ..request() }
+    }
+
+    #[test]
+    fn content_that_may_never_be_is_refused() {
+        let more = "it asks for more than a common name and organizations: leave other names, extensions and attributes out";
+        let one_name = "its subject has to have one common name, the user's: make it with kubectl dspace onboard";
+        let system = "names that begin with system: belong to Kubernetes, and nobody gets one here: leave them out";
+        for (request, says) in [
+            (
+                Request { content: None, ..request() },
+                "it holds no certificate request that can be read: make it with kubectl dspace onboard",
+            ),
+            (with(|content| content.common_names.clear()), one_name),
+            (with(|content| content.common_names.push("omar@example.com".into())), one_name),
+            (with(|content| content.extras = true), more),
+            (with(|content| content.other_subject = true), more),
+            (
+                with(|content| content.signed = false),
+                "its signature does not fit its key: sign it with the key that the certificate is for",
+            ),
+            (
+                with(|content| content.sane_key = false),
+                "its key is none of P-256, P-384, Ed25519, and RSA of at least 2048 bits: make one of these",
+            ),
+            (with(|content| content.common_names[0] = "system:admin".into()), system),
+            (with(|content| content.organizations.push("system:masters".into())), system),
+            (
+                Request { usages: vec!["client auth".into(), "server auth".into()], ..request() },
+                "its usages are [\"client auth\", \"server auth\"]: ask for \"client auth\" alone",
+            ),
+            (
+                Request { usages: vec!["digital signature".into()], ..request() },
+                "its usages are [\"digital signature\"]: ask for \"client auth\" alone",
+            ),
+            (Request { usages: vec![], ..request() }, "its usages are []: ask for \"client auth\" alone"),
+        ] {
+            // Even where the class would allow all that it can.
+            assert_eq!(verdict(&request, &space(|_| {}), &json!({"certificate": {"organizations": ["system:masters"]}})), says);
+        }
+    }
+
+    #[test]
+    fn who_and_how_long_depend_on_the_space_and_its_class() {
+        let seconds = |seconds| Request { expiration_seconds: seconds, ..request() };
+        for (request, says) in [
+            (
+                with(|content| content.organizations.push("botany".into())),
+                "SpaceClass greenhouse does not allow the organization \"botany\" in certificates: leave it out, or have it added to access.certificate.organizations",
+            ),
+            (
+                with(|content| content.common_names[0] = "petra@example.com".into()),
+                "\"petra@example.com\" is neither the owner of DeveloperSpace orchid-lab nor a member by name: add them first",
+            ),
+            (
+                with(|content| content.common_names[0] = "gardeners".into()),
+                "\"gardeners\" is neither the owner of DeveloperSpace orchid-lab nor a member by name: add them first",
+            ),
+            (
+                Request { requester: "omar@example.com".into(), ..request() },
+                "\"omar@example.com\" may not ask for a certificate for \"nadia@example.com\": that takes the verb assign on developerspaces; let them ask for themselves",
+            ),
+            (seconds(None), "it does not say how long the certificate is to last: set expirationSeconds to 600 at least and 86400 at most"),
+            (
+                seconds(Some(599)),
+                "it asks for 599 seconds, less than the API server grants: set expirationSeconds to 600 at least and 86400 at most",
+            ),
+            (
+                seconds(Some(-1)),
+                "it asks for -1 seconds, less than the API server grants: set expirationSeconds to 600 at least and 86400 at most",
+            ),
+            (
+                seconds(Some(86_461)),
+                "it asks for 1d1m1s, and the class and the end of the space allow 1d: set expirationSeconds to 600 at least and 86400 at most",
+            ),
+        ] {
+            assert_eq!(verdict(&request, &space(|_| {}), &json!({})), says);
+        }
+    }
+
+    #[test]
+    fn the_space_and_its_class_have_to_be_in_order() {
+        let unready = "DeveloperSpace orchid-lab is not ready: ask again when it is";
+        let expired =
+            json!({"type": "Expired", "status": "True", "reason": "Expired", "message": "", "lastTransitionTime": "2026-11-20T09:00:00Z"});
+        let ending = |at: &str| {
+            let at = at.to_owned();
+            space(|value| value["status"]["expiresAt"] = at.into())
+        };
+        for (space, access, says) in [
+            (space(|value| value["status"]["conditions"][0]["status"] = "False".into()), json!({}), unready),
+            (space(|value| value["status"]["conditions"] = json!([])), json!({}), unready),
+            (space(|value| value["status"] = Value::Null), json!({}), unready),
+            (space(|value| value["metadata"]["deletionTimestamp"] = "2026-11-24T08:59:00Z".into()), json!({}), unready),
+            (space(|value| value["status"]["conditions"].as_array_mut().unwrap().push(expired)), json!({}), unready),
+            (
+                space(|value| value["spec"]["owner"]["kind"] = "Group".into()),
+                json!({}),
+                "\"nadia@example.com\" is neither the owner of DeveloperSpace orchid-lab nor a member by name: add them first",
+            ),
+            (
+                ending("2026-11-24T09:05:00Z"),
+                json!({}),
+                "the space ends in 5m, and a credential lasts at least 10m: renew it first, `kubectl dspace renew orchid-lab`",
+            ),
+            (
+                ending("2026-11-24T10:00:00Z"),
+                json!({}),
+                "it asks for 8h, and the class and the end of the space allow 1h: set expirationSeconds to 600 at least and 3600 at most",
+            ),
+            (space(|_| {}), json!({"methods": ["Token"]}), "SpaceClass greenhouse does not allow access by cert: it allows token"),
+            (
+                space(|_| {}),
+                json!({"certificate": {"maxDuration": "2h"}}),
+                "it asks for 8h, and the class and the end of the space allow 2h: set expirationSeconds to 600 at least and 7200 at most",
+            ),
+        ] {
+            assert_eq!(verdict(&request(), &space, &access), says);
+        }
+        let now = "2026-11-24T09:00:00Z".parse().unwrap();
+        let gone = judge(&request(), "orchid-lab", None, None, now).unwrap_err();
+        assert_eq!(gone, "there is no DeveloperSpace orchid-lab: ask for a certificate for one that is there");
+        let classless = judge(&request(), "orchid-lab", Some(&space(|_| {})), None, now).unwrap_err();
+        assert_eq!(classless, "the class of DeveloperSpace orchid-lab is not there: ask again when it is");
+    }
+
+    #[test]
+    fn the_word_of_others_is_asked_for_where_it_matters() {
+        assert!(!needs_assign(&request()));
+        assert!(!needs_assign(&Request { content: None, ..request() }));
+        assert!(needs_assign(&Request { requester: "portal".into(), ..request() }));
+    }
+
+    #[test]
+    fn a_name_without_end_is_cut() {
+        let refused = verdict(&with(|content| content.common_names[0] = "x".repeat(10_000)), &space(|_| {}), &json!({}));
+        assert!(refused.len() < 400, "{refused}");
+    }
+}

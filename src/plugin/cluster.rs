@@ -1,0 +1,113 @@
+//! The cluster that the kubeconfig and kubectl's flags name, and a client for it.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use chrono::{DateTime, Utc};
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, UserInfo};
+use kube::{
+    Api, Client, Config,
+    api::PostParams,
+    config::{Cluster as Endpoint, KubeConfigOptions, Kubeconfig},
+};
+
+use super::{
+    args::KubectlArgs,
+    told::{Told, innermost},
+};
+use crate::{
+    client::{self, Listeners},
+    clock::{Clock, ServerCheckedClock},
+};
+
+/// Where requests go, and as whom.
+pub(crate) struct Cluster {
+    /// A client with the user's credentials.
+    pub(crate) client: Client,
+    /// How the server is reached, for kubeconfigs that are written.
+    pub(crate) endpoint: Endpoint,
+    /// The server's time.
+    pub(crate) clock: Arc<ServerCheckedClock>,
+}
+
+const AGENT: &str = concat!("kubectl-dspace/", env!("CARGO_PKG_VERSION"));
+
+impl Cluster {
+    /// Reads the kubeconfig and makes a client. No request is made.
+    pub(crate) async fn connect(args: &KubectlArgs) -> anyhow::Result<Self> {
+        let (mut config, endpoint) = configuration(args).await?;
+        if let Some(user) = &args.as_user {
+            config.auth_info.impersonate = Some(user.clone());
+            config.auth_info.impersonate_groups = (!args.as_group.is_empty()).then(|| args.as_group.clone());
+        }
+        config.read_timeout = args.request_timeout.0;
+        let clock = Arc::new(ServerCheckedClock::default());
+        let client = client::for_config(config, Listeners { clock: clock.clone(), ..Listeners::default() }, AGENT)?;
+        Ok(Self { client, endpoint, clock })
+    }
+
+    /// The present time, by the server's clock where it has answered and ours is off.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Whom the cluster takes the caller for, see <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#self-subject-review>.
+    pub(crate) async fn whoami(&self) -> anyhow::Result<UserInfo> {
+        whoami(&self.client).await
+    }
+}
+
+/// Whom the cluster takes this client for.
+pub(crate) async fn whoami(client: &Client) -> anyhow::Result<UserInfo> {
+    let review = Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
+    let review = review.told(|| "ask the cluster who you are".to_owned())?;
+    review.status.and_then(|status| status.user_info).context("the cluster does not say who you are")
+}
+
+/// A kubeconfig, or the pod's own ServiceAccount where there is none: as kubectl does.
+async fn configuration(args: &KubectlArgs) -> anyhow::Result<(Config, Endpoint)> {
+    let read = match &args.kubeconfig {
+        Some(file) => {
+            Kubeconfig::read_from(file).map_err(|error| anyhow!("failed to read the kubeconfig {}: {}", file.display(), innermost(&error)))
+        }
+        None => Kubeconfig::read().map_err(|error| {
+            anyhow!("failed to read the kubeconfig: {}: set KUBECONFIG, or name one with --kubeconfig", innermost(&error))
+        }),
+    };
+    let kubeconfig = match (read, &args.kubeconfig) {
+        (Ok(kubeconfig), _) => kubeconfig,
+        (Err(error), None) => match Config::incluster() {
+            Ok(config) => return in_pod(config),
+            Err(_) => return Err(error),
+        },
+        (Err(error), Some(_)) => return Err(error),
+    };
+    let options = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
+    let endpoint = endpoint(&kubeconfig, args)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let config = config.map_err(|error| anyhow!("the kubeconfig cannot be used: {}", innermost(&error)))?;
+    Ok((config, endpoint))
+}
+
+fn in_pod(config: Config) -> anyhow::Result<(Config, Endpoint)> {
+    let file = config.root_cert_file.as_ref().map(|file| file.to_string_lossy().into_owned());
+    let endpoint = serde_json::json!({"server": config.cluster_url.to_string(), "certificate-authority": file});
+    Ok((config, serde_json::from_value(endpoint)?))
+}
+
+/// The cluster's entry that the flags choose.
+fn endpoint(kubeconfig: &Kubeconfig, args: &KubectlArgs) -> anyhow::Result<Endpoint> {
+    let context = args.context.as_ref().or(kubeconfig.current_context.as_ref());
+    let of_context = || {
+        let named = kubeconfig.contexts.iter().find(|named| Some(&named.name) == context)?;
+        Some(named.context.as_ref()?.cluster.clone())
+    };
+    let Some(name) = args.cluster.clone().or_else(of_context) else {
+        match context {
+            Some(context) => bail!("the kubeconfig has no context {context:?}: `kubectl config get-contexts` lists them"),
+            None => bail!("the kubeconfig has no current context: name one with --context, or run `kubectl config use-context`"),
+        }
+    };
+    let entry = kubeconfig.clusters.iter().find(|named| named.name == name);
+    entry.and_then(|named| named.cluster.clone()).with_context(|| format!("the kubeconfig has no cluster {name:?}"))
+}

@@ -1,0 +1,264 @@
+//! Completion of shells and of kubectl, and man pages: all made from the command line's own definition.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use clap::{Arg, Args, Command, CommandFactory as _, ValueEnum};
+use kube::ResourceExt as _;
+
+use super::{
+    args::{Cli, KubectlArgs},
+    cluster::Cluster,
+    output, spaces,
+};
+
+/// Arguments of `completion`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+kubectl completes `kubectl dspace` by asking a program kubectl_complete-dspace on the PATH, where its own completion is set up:
+
+  kubectl dspace completion kubectl > ~/.local/bin/kubectl_complete-dspace && chmod +x ~/.local/bin/kubectl_complete-dspace")]
+pub struct CompletionArgs {
+    /// For what
+    #[arg(value_enum, value_name = "KIND")]
+    pub kind: Kind,
+
+    /// With man: the folder to write the pages to
+    #[arg(long, value_name = "FOLDER", required_if_eq("kind", "man"))]
+    pub dir: Option<PathBuf>,
+}
+
+/// What completion is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// The program kubectl_complete-dspace, for all shells that complete kubectl
+    Kubectl,
+    /// bash, for kubectl-dspace by itself
+    Bash,
+    /// zsh, for kubectl-dspace by itself
+    Zsh,
+    /// fish, for kubectl-dspace by itself
+    Fish,
+    /// Man pages
+    Man,
+}
+
+/// Arguments of `__complete`: the words so far, the last of them unfinished.
+#[derive(Clone, Debug, Args)]
+pub struct CompleteArgs {
+    /// The words
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<OsString>,
+}
+
+/// Asked by kubectl with the words that follow `kubectl dspace`,
+/// see <https://github.com/kubernetes/kubernetes/pull/105867>.
+const FOR_KUBECTL: &str =
+    "#!/bin/sh\n# kubectl asks this program how to go on after `kubectl dspace`.\nexec kubectl dspace __complete -- \"$@\"\n";
+
+pub(crate) fn run(args: &CompletionArgs) -> anyhow::Result<()> {
+    // Shells complete the program's own name.
+    let mut command = Cli::command().bin_name("kubectl-dspace");
+    let shell = match args.kind {
+        Kind::Kubectl => return output::print_raw(FOR_KUBECTL),
+        Kind::Man => return man_pages(args),
+        Kind::Bash => clap_complete::Shell::Bash,
+        Kind::Zsh => clap_complete::Shell::Zsh,
+        Kind::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "kubectl-dspace", &mut script);
+    output::print_raw(&String::from_utf8(script)?)
+}
+
+fn man_pages(args: &CompletionArgs) -> anyhow::Result<()> {
+    let folder = args.dir.as_deref().context("--dir names the folder for the pages")?;
+    ensure!(folder.is_dir(), "{} is no folder: make it first", folder.display());
+    clap_mangen::generate_to(Cli::command(), folder).with_context(|| format!("failed to write man pages to {}", folder.display()))
+}
+
+/// Files may follow, or nothing else: cobra's directives, which kubectl reads.
+const FILES: &str = ":0";
+const NO_FILES: &str = ":4";
+
+/// How long names are waited for: whoever presses a key does not want to wait.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Prints what may come next, a line each, and a directive.
+pub(crate) async fn complete(args: &CompleteArgs) -> anyhow::Result<()> {
+    let words: Vec<String> = args.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut root = Cli::command();
+    root.build();
+    let place = Place::of(&root, &words);
+    let (mut choices, mut directive) = (place.words(), NO_FILES);
+    match place.names() {
+        Names::Spaces => choices.extend(names(&words, false).await),
+        Names::Classes => choices.extend(names(&words, true).await),
+        Names::Files => directive = FILES,
+        Names::None => {}
+    }
+    choices.retain(|choice| choice.starts_with(place.unfinished));
+    choices.push(directive.to_owned());
+    output::print(&choices.join("\n"))
+}
+
+/// What the cluster has to be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    None,
+    Spaces,
+    Classes,
+    Files,
+}
+
+/// Where on the command line the unfinished word stands.
+struct Place<'a> {
+    command: &'a Command,
+    /// The flag whose value it is.
+    flag: Option<&'a Arg>,
+    unfinished: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn of(root: &'a Command, words: &'a [String]) -> Self {
+        let (unfinished, before) = words.split_last().map_or(("", [].as_slice()), |(last, before)| (last.as_str(), before));
+        let (mut command, mut flag) = (root, None);
+        for word in before {
+            if flag.take().is_some() {
+                continue;
+            }
+            if word.starts_with('-') {
+                flag = find_flag(command, word);
+            } else if let Some(inner) = command.find_subcommand(word) {
+                command = inner;
+            }
+        }
+        Self { command, flag, unfinished }
+    }
+
+    /// Words that are known without asking: values, flags, commands.
+    fn words(&self) -> Vec<String> {
+        let line = |word: &str, help: String| if help.is_empty() { word.to_owned() } else { format!("{word}\t{help}") };
+        if let Some(flag) = self.flag {
+            let values = flag.get_possible_values();
+            return values
+                .iter()
+                .map(|value| line(value.get_name(), value.get_help().map(ToString::to_string).unwrap_or_default()))
+                .collect();
+        }
+        if self.unfinished.starts_with('-') {
+            let flags = self.command.get_arguments().filter(|flag| !flag.is_hide_set());
+            return flags.filter_map(|flag| Some(line(&format!("--{}", flag.get_long()?), first_line(flag)))).collect();
+        }
+        let commands = self.command.get_subcommands().filter(|command| !command.is_hide_set());
+        commands.map(|command| line(command.get_name(), command.get_about().map(ToString::to_string).unwrap_or_default())).collect()
+    }
+
+    /// Whether it is a name of something in the cluster.
+    fn names(&self) -> Names {
+        if let Some(flag) = self.flag {
+            return match (flag.get_long(), value_name(flag)) {
+                (Some("class"), _) => Names::Classes,
+                (_, "FILE" | "FOLDER") => Names::Files,
+                _ => Names::None,
+            };
+        }
+        if self.unfinished.starts_with('-') || self.command.has_subcommands() {
+            return Names::None;
+        }
+        let takes_names = self.command.get_positionals().next().is_some_and(|first| value_name(first) == "NAME");
+        match self.command.get_name() {
+            "classes" => Names::Classes,
+            "create" => Names::None,
+            _ if takes_names => Names::Spaces,
+            _ => Names::None,
+        }
+    }
+}
+
+/// The flag that a word names, if its value is the next word.
+fn find_flag<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
+    let named = |flag: &&Arg| match word.strip_prefix("--") {
+        Some(long) => flag.get_long() == Some(long),
+        None => flag.get_short().is_some_and(|short| word == format!("-{short}")),
+    };
+    let takes_word = |flag: &&Arg| flag.get_action().takes_values() && !flag.is_require_equals_set();
+    command.get_arguments().find(named).filter(takes_word)
+}
+
+fn value_name(arg: &Arg) -> &str {
+    arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str())
+}
+
+fn first_line(flag: &Arg) -> String {
+    flag.get_help().map(|help| help.to_string().lines().next().unwrap_or_default().to_owned()).unwrap_or_default()
+}
+
+/// Names of spaces or classes. Whatever goes wrong: none, since an error message is no completion.
+async fn names(words: &[String], classes: bool) -> Vec<String> {
+    let asked = async {
+        let cluster = Cluster::connect(&kubectl_flags(words)).await?;
+        if classes {
+            return Ok::<_, anyhow::Error>(spaces::classes(&cluster).await?.iter().map(kube::ResourceExt::name_any).collect());
+        }
+        let spaces = spaces::list(&cluster, None, None).await?;
+        Ok(spaces.iter().map(|space| format!("{}\t{}", space.name_any(), space.spec.owner)).collect())
+    };
+    tokio::time::timeout(PATIENCE, asked).await.map(Result::unwrap_or_default).unwrap_or_default()
+}
+
+/// kubectl's flags among the words; the rest of the line need not make sense yet.
+fn kubectl_flags(words: &[String]) -> KubectlArgs {
+    let value = |flag: &str| {
+        let inline = words.iter().find_map(|word| word.strip_prefix(flag)?.strip_prefix('='));
+        let next = || words.iter().position(|word| word == flag).and_then(|at| words.get(at + 1)).map(String::as_str);
+        inline.or_else(next).map(ToOwned::to_owned)
+    };
+    KubectlArgs {
+        kubeconfig: value("--kubeconfig").map(PathBuf::from),
+        context: value("--context"),
+        cluster: value("--cluster"),
+        user: value("--user"),
+        as_user: value("--as"),
+        as_group: vec![],
+        request_timeout: super::args::RequestTimeout::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(words: &[&str]) -> (Vec<String>, Names) {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let mut root = Cli::command();
+        root.build();
+        let place = Place::of(&root, &words);
+        let mut choices = place.words();
+        choices.retain(|choice| choice.starts_with(place.unfinished));
+        (choices.iter().map(|choice| choice.split('\t').next().unwrap_or_default().to_owned()).collect(), place.names())
+    }
+
+    #[test]
+    fn what_may_come_next_depends_on_what_came_before() {
+        assert_eq!(at(&["de"]).0, ["describe", "delete"]);
+        assert_eq!(at(&["describe", ""]).1, Names::Spaces);
+        assert_eq!(at(&["--context", "dev", "describe", "al"]).1, Names::Spaces);
+        assert_eq!(at(&["members", ""]).0, ["add", "remove", "list"]);
+        assert_eq!(at(&["members", "add", ""]).1, Names::Spaces);
+        assert_eq!(at(&["create", "x", "--class", ""]).1, Names::Classes);
+        assert_eq!(at(&["create", ""]).1, Names::None);
+        assert_eq!(at(&["onboard", "nadia@example.com", "--auth", ""]).0, ["cert", "oidc", "token"]);
+        assert_eq!(at(&["onboard", "nadia@example.com", "-o", ""]).1, Names::Files);
+        assert_eq!(at(&["create", "x", "--dis"]).0, ["--display-name"]);
+        assert_eq!(at(&["completion", ""]).1, Names::None);
+        assert!(at(&[""]).0.iter().all(|word| !word.starts_with("__")));
+    }
+
+    #[test]
+    fn kubectls_flags_are_found_anywhere() {
+        let words: Vec<String> = ["describe", "--context", "dev", "--kubeconfig=/k", ""].map(ToOwned::to_owned).to_vec();
+        let flags = kubectl_flags(&words);
+        assert_eq!((flags.context.as_deref(), flags.kubeconfig), (Some("dev"), Some(PathBuf::from("/k"))));
+    }
+}

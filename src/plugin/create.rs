@@ -1,0 +1,195 @@
+//! `create`: ask for a space.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use kube::api::PostParams;
+
+use super::{
+    args::{DryRun, DryRunArgs, OutputArgs, WaitArgs},
+    cluster::Cluster,
+    output,
+    progress::{self, Progress},
+    spaces,
+    subject::{self, SubjectArg},
+    told::Told,
+    wait,
+};
+use crate::api::{Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, Member, Subject, quantity::Quantity};
+
+/// Arguments of `create`.
+#[derive(Clone, Debug, Args)]
+pub struct CreateArgs {
+    /// The space's name, which is its namespace's too
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// The accountable owner: a user's name, Group:NAME or ServiceAccount:NAMESPACE/NAME [default: you]
+    #[arg(long, value_name = "SUBJECT")]
+    pub owner: Option<SubjectArg>,
+
+    /// The class [default: the cluster's default class]
+    #[arg(long, value_name = "NAME")]
+    pub class: Option<String>,
+
+    /// How long it is to live: 30m, 7d, 1d12h, never [default: what the class says]
+    #[arg(long, value_name = "DURATION", conflicts_with = "expires_at")]
+    pub ttl: Option<String>,
+
+    /// When it is to end: 2026-12-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub expires_at: Option<DateTime<Utc>>,
+
+    /// Somebody else with access: ROLE=SUBJECT; may be given more than once
+    #[arg(long = "member", value_name = "ROLE=SUBJECT", value_parser = member)]
+    pub members: Vec<Member>,
+
+    /// Override of the class's quota: requests.cpu=4; may be given more than once
+    #[arg(long = "quota", value_name = "RESOURCE=AMOUNT", value_parser = pair)]
+    pub quota: Vec<(String, String)>,
+
+    /// A label of the namespace; may be given more than once
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    pub labels: Vec<(String, String)>,
+
+    /// An annotation of the namespace; may be given more than once
+    #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = pair)]
+    pub annotations: Vec<(String, String)>,
+
+    /// A name for people
+    #[arg(long, value_name = "TEXT")]
+    pub display_name: Option<String>,
+
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+
+    /// The team to ask
+    #[arg(long, value_name = "NAME")]
+    pub team: Option<String>,
+
+    /// Its e-mail address
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: Option<String>,
+
+    /// Its chat channel
+    #[arg(long, value_name = "CHANNEL")]
+    pub chat: Option<String>,
+
+    /// A page about the work
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+
+    /// Where the cost goes
+    #[arg(long, value_name = "CODE")]
+    pub cost_center: Option<String>,
+
+    /// It never expires, and cannot be deleted before this is taken back
+    #[arg(long)]
+    pub protected: bool,
+
+    /// Keep the namespace when the space is deleted
+    #[arg(long)]
+    pub retain: bool,
+
+    /// Whether anything is stored.
+    #[command(flatten)]
+    pub dry_run: DryRunArgs,
+
+    /// Whether to wait until it is ready.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+fn member(text: &str) -> Result<Member, String> {
+    let (role, subject) = pair(text).map_err(|_| "write ROLE=SUBJECT, for example view=Group:payments".to_owned())?;
+    let SubjectArg(Subject { kind, name, namespace }) = subject.parse()?;
+    Ok(Member { kind, name, namespace, role })
+}
+
+pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<()> {
+    let owner = match &args.owner {
+        Some(SubjectArg(owner)) => owner.clone(),
+        None => subject::of_username(&cluster.whoami().await?.username.unwrap_or_default()),
+    };
+    let space = DeveloperSpace::new(&args.name, asked(args, owner));
+    let DryRunArgs { dry_run } = args.dry_run;
+    let mut space = send(cluster, &space, dry_run).await?;
+    let made = format!("{} created{}", output::name_of(&space), spaces::dry_run_note(dry_run));
+    if args.wait.wait && dry_run == DryRun::None {
+        // Whatever becomes of the wait: it is made.
+        progress::note(&made);
+        space = wait::until_ready(cluster, &args.name, args.wait.timeout.0, &mut Progress::new()).await?;
+        let ready = || format!("{} is ready: kubectl -n {} get all", output::name_of(&space), args.name);
+        return output::object(&args.output.output, &space, ready);
+    }
+    output::object(&args.output.output, &space, || made)
+}
+
+/// A spec with an owner and nothing else.
+pub(crate) fn spec(owner: Subject) -> DeveloperSpaceSpec {
+    DeveloperSpaceSpec {
+        class_name: None,
+        owner,
+        members: vec![],
+        display_name: None,
+        description: None,
+        contact: None,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        ttl: None,
+        expires_at: None,
+        renewed_at: None,
+        quota: BTreeMap::new(),
+        limit_range: vec![],
+        protected: false,
+        deletion_policy: DeletionPolicy::Delete,
+    }
+}
+
+fn asked(args: &CreateArgs, owner: Subject) -> DeveloperSpaceSpec {
+    let contact = Contact {
+        team: args.team.clone(),
+        email: args.email.clone(),
+        chat: args.chat.clone(),
+        url: args.url.clone(),
+        cost_center: args.cost_center.clone(),
+    };
+    DeveloperSpaceSpec {
+        class_name: args.class.clone(),
+        members: args.members.clone(),
+        display_name: args.display_name.clone(),
+        description: args.description.clone(),
+        contact: (contact != Contact::default()).then_some(contact),
+        labels: args.labels.iter().cloned().collect(),
+        annotations: args.annotations.iter().cloned().collect(),
+        ttl: args.ttl.clone(),
+        expires_at: args.expires_at,
+        quota: args.quota.iter().map(|(resource, amount)| (resource.clone(), Quantity(amount.clone()))).collect(),
+        protected: args.protected,
+        deletion_policy: if args.retain { DeletionPolicy::Retain } else { DeletionPolicy::Delete },
+        ..spec(owner)
+    }
+}
+
+/// Sends a new space, unless this is a rehearsal on the client's side.
+pub(crate) async fn send(cluster: &Cluster, space: &DeveloperSpace, dry_run: DryRun) -> anyhow::Result<DeveloperSpace> {
+    if dry_run == DryRun::Client {
+        return Ok(space.clone());
+    }
+    let params = PostParams { dry_run: dry_run == DryRun::Server, field_manager: Some(spaces::FIELD_MANAGER.to_owned()) };
+    let name = space.metadata.name.as_deref().unwrap_or_default();
+    spaces::api(cluster).create(&params, space).await.told(|| format!("create DeveloperSpace {name}"))
+}

@@ -1,0 +1,75 @@
+//! `delete`: spaces go, with everything in them.
+
+use clap::Args;
+use kube::api::{DeleteParams, Preconditions};
+
+use super::{
+    args::{DryRun, DryRunArgs, WaitArgs},
+    cluster::Cluster,
+    output,
+    progress::Progress,
+    spaces,
+    told::Told,
+    wait,
+};
+
+/// Arguments of `delete`.
+#[derive(Clone, Debug, Args)]
+pub struct DeleteArgs {
+    /// The spaces
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+
+    /// Say nothing of spaces that are not there
+    #[arg(long)]
+    pub ignore_not_found: bool,
+
+    /// Whether anything is deleted.
+    #[command(flatten)]
+    pub dry_run: DryRunArgs,
+
+    /// Whether to wait until they are gone.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+pub(crate) async fn run(cluster: &Cluster, args: &DeleteArgs) -> anyhow::Result<()> {
+    let mut progress = Progress::new();
+    let mut going = Vec::new();
+    let mut failed = Ok(());
+    for name in &args.names {
+        match delete(cluster, name, args).await {
+            Ok(true) => going.push(name),
+            Ok(false) => {}
+            Err(error) => {
+                if let Err(earlier) = std::mem::replace(&mut failed, Err(error)) {
+                    progress.say(&format!("error: {earlier:#}"));
+                }
+            }
+        }
+    }
+    if args.wait.wait && args.dry_run.dry_run == DryRun::None {
+        for name in going {
+            wait::until_gone(cluster, name, args.wait.timeout.0, &mut progress).await?;
+        }
+    }
+    failed
+}
+
+/// Asks for one deletion; `false` if there is nothing to delete.
+async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Result<bool> {
+    let found = if args.ignore_not_found { spaces::find(cluster, name).await? } else { Some(spaces::get(cluster, name).await?) };
+    let Some(space) = found else { return Ok(false) };
+    let DryRunArgs { dry_run } = args.dry_run;
+    if dry_run != DryRun::Client {
+        let params = DeleteParams {
+            dry_run: dry_run == DryRun::Server,
+            // The one that was found, and none that takes its place meanwhile.
+            preconditions: Some(Preconditions { uid: space.metadata.uid.clone(), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        spaces::api(cluster).delete(name, &params).await.told(|| format!("delete DeveloperSpace {name}"))?;
+    }
+    output::print(&format!("{} deleted{}", output::name_of(&space), spaces::dry_run_note(dry_run)))?;
+    Ok(true)
+}

@@ -1,0 +1,307 @@
+//! `describe`: everything about a space, for a person who wants to know how it stands and what to do.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use k8s_openapi::api::events::v1::Event;
+use kube::ResourceExt as _;
+
+use super::{
+    args::OutputArgs,
+    cluster::Cluster,
+    events::{self, one_line},
+    human,
+    list::ends,
+    output,
+    quotas::{self, Use},
+    spaces,
+};
+use crate::{
+    api::{
+        DeveloperSpace, SpaceClass,
+        conditions::types,
+        duration::format_duration,
+        time::{from_k8s, rfc3339},
+    },
+    desired::term::{Rules, is_sealed, retention},
+};
+
+/// Arguments of `describe`.
+#[derive(Clone, Debug, Args)]
+pub struct DescribeArgs {
+    /// The space
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// How many events are shown.
+const EVENTS: usize = 10;
+
+/// What there is to tell.
+struct Facts {
+    space: DeveloperSpace,
+    class: Option<SpaceClass>,
+    quota: Vec<Use>,
+    events: Vec<Event>,
+}
+
+pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Result<()> {
+    let space = spaces::get(cluster, &args.name).await?;
+    if !args.output.output.is_table() {
+        return output::object(&args.output.output, &space, String::new);
+    }
+    let class_name = space.status.as_ref().and_then(|status| status.class_name.clone());
+    // What the caller may not read is left out.
+    let class = match &class_name {
+        Some(name) => spaces::class(cluster, Some(name)).await.unwrap_or_default(),
+        None => None,
+    };
+    let quota = quotas::of(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
+    let events = events::about(cluster, &args.name).await.unwrap_or_default();
+    output::print(&text(&Facts { space, class, quota, events }, cluster.now()))
+}
+
+fn text(facts: &Facts, now: DateTime<Utc>) -> String {
+    let mut sections = vec![heading(&facts.space)];
+    if !facts.quota.is_empty() {
+        let rows = facts.quota.iter().map(Use::cells);
+        sections.push(format!("Quota:\n{}", indented(&output::table(["RESOURCE", "USED", "HARD", "SHARE"], rows, false))));
+    }
+    let life = life(&facts.space, facts.class.as_ref(), now);
+    sections.push(format!("Life:\n{}", indented(&timeline(&life, now))));
+    let conditions = facts.space.status.iter().flat_map(|status| &status.conditions);
+    let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), one_line(&found.message)]);
+    sections.push(format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false))));
+    if !facts.events.is_empty() {
+        let last = &facts.events[facts.events.len().saturating_sub(EVENTS)..];
+        sections.push(format!("Events:\n{}", indented(&events::table(last, now))));
+    }
+    sections.push(format!("What to do next:\n{}", indented(&next(&facts.space, now).join("\n"))));
+    sections.join("\n\n")
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn heading(space: &DeveloperSpace) -> String {
+    let spec = &space.spec;
+    let status = space.status.clone().unwrap_or_default();
+    let contact = spec.contact.clone().unwrap_or_default();
+    let cost_center = contact.cost_center.map(|code| format!("cost centre {code}"));
+    let contact: Vec<String> = [contact.team, contact.email, contact.chat, contact.url, cost_center].into_iter().flatten().collect();
+    let members: Vec<String> = spec.members.iter().map(|member| format!("{} ({})", member.subject(), member.role)).collect();
+    let pairs = |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
+    let lines = [
+        ("Name", vec![space.name_any()]),
+        ("Display name", spec.display_name.iter().cloned().collect()),
+        ("Description", spec.description.iter().cloned().collect()),
+        ("Owner", vec![spec.owner.to_string()]),
+        ("Members", members),
+        ("Class", status.class_name.or_else(|| spec.class_name.clone()).into_iter().collect()),
+        ("Contact", contact),
+        ("Namespace", status.namespace.map(|namespace| format!("{} ({})", namespace.name, namespace.uid)).into_iter().collect()),
+        ("Labels", pairs(&spec.labels)),
+        ("Annotations", pairs(&spec.annotations)),
+        ("Protected", if spec.protected { vec!["yes: it never expires and cannot be deleted".to_owned()] } else { vec![] }),
+    ];
+    let mut text = String::new();
+    for (title, values) in lines.into_iter().filter(|(_, values)| !values.is_empty()) {
+        let title = format!("{title}:");
+        let _ = writeln!(text, "{title:<14} {}", one_line(&values.join(", ")));
+    }
+    text.trim_end().to_owned()
+}
+
+/// The moments of a space's life, past and to come, in the order of time.
+fn life(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
+    let status = space.status.clone().unwrap_or_default();
+    let rules = class.and_then(|class| Rules::of(&class.spec).ok());
+    let mut moments: Vec<(DateTime<Utc>, String)> = Vec::new();
+    moments.extend(space.metadata.creation_timestamp.as_ref().and_then(from_k8s).map(|at| (at, "created".to_owned())));
+    moments.extend(status.ready_at.map(|at| (at, "ready".to_owned())));
+    let renewals = status.renewals.unwrap_or_default();
+    moments.extend(status.last_renewed_at.map(|at| (at, format!("renewed ({renewals} in all)"))));
+    moments.extend(status.last_warning.map(|warning| (warning.at, format!("warned, {} before the end", warning.before))));
+    if let Some(end) = status.expires_at {
+        // An edge that is past was warned of at its time, or never will be.
+        for before in rules.iter().flat_map(|rules| &rules.warn_before) {
+            let edge = end.checked_sub_signed(*before).filter(|edge| *edge > now);
+            moments.extend(edge.map(|edge| (edge, format!("a warning, {} before the end", format_duration(*before)))));
+        }
+        moments.push((end, the_end(space, end <= now).to_owned()));
+        let forgotten = end.checked_add_signed(retention(rules.as_ref()));
+        moments.extend(forgotten.map(|at| (at, "this DeveloperSpace is forgotten too".to_owned())));
+    }
+    moments.sort_by_key(|(at, _)| *at);
+    moments
+}
+
+fn the_end(space: &DeveloperSpace, is_past: bool) -> &'static str {
+    match (is_sealed(space), is_past) {
+        (true, _) => "expired",
+        (false, true) => "its time was up: the namespace is about to be deleted with everything in it",
+        (false, false) => "expires: the namespace is deleted with everything in it",
+    }
+}
+
+fn timeline(life: &[(DateTime<Utc>, String)], now: DateTime<Utc>) -> String {
+    let line = |(at, what): &(DateTime<Utc>, String)| format!("* {}  {:<14} {what}", rfc3339(*at), human::from_now(now, *at));
+    let past = life.iter().filter(|(at, _)| *at <= now).map(line);
+    let coming = life.iter().filter(|(at, _)| *at > now).map(line);
+    past.chain([format!("> {}  now", rfc3339(now))]).chain(coming).collect::<Vec<_>>().join("\n")
+}
+
+/// What whoever reads this may want to do.
+fn next(space: &DeveloperSpace, now: DateTime<Utc>) -> Vec<String> {
+    let name = space.name_any();
+    if is_sealed(space) {
+        return vec![format!(
+            "It has expired and cannot be renewed. Ask for a new one: kubectl dspace create NAME --owner {}",
+            space.spec.owner
+        )];
+    }
+    if space.metadata.deletion_timestamp.is_some() {
+        return vec![format!("It is being deleted. If that takes long: kubectl dspace doctor {name}")];
+    }
+    let ready = spaces::is_true(space, types::READY);
+    let mut next = Vec::new();
+    if !ready {
+        next.push(format!("It is not ready. To see why, and what mends it: kubectl dspace doctor {name}"));
+    }
+    match ends(space) {
+        Some(end) if end > now => next.push(format!("Keep it before it ends {}: kubectl dspace renew {name}", human::from_now(now, end))),
+        Some(_) => next.push(format!("Its time is up. If you are quick you can still keep it: kubectl dspace renew {name}")),
+        None => {}
+    }
+    if ready {
+        next.push(format!("Look around: kubectl -n {name} get all"));
+        next.push(format!("Get a kubeconfig for it: kubectl dspace kubeconfig {name} -o FILE"));
+    }
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plugin::list::{a_space, now};
+
+    fn a_class() -> SpaceClass {
+        serde_json::from_value(json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "standard"},
+            "spec": {"lifetime": {"warnBefore": ["2d", "1h"], "retainExpired": "3d"}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_space_with_a_day_to_go() {
+        let mut space = a_space();
+        let warning = json!({"at": "2026-11-23T13:00:00Z", "before": "2d", "expiresAt": "2026-11-25T13:00:00Z"});
+        space.status.as_mut().unwrap().last_warning = serde_json::from_value(warning).unwrap();
+        let quota = vec![Use { resource: "pods".into(), used: "2".into(), hard: "4".into(), share: 0.5 }];
+        let shown = text(&Facts { space, class: Some(a_class()), quota, events: vec![] }, now());
+        let expected = "\
+Name:          orchid-lab
+Owner:         User:nadia@example.com
+Members:       Group:zoology (view)
+Class:         standard
+Contact:       botany, botany@example.com
+Namespace:     orchid-lab (uid-7)
+
+Quota:
+  RESOURCE   USED   HARD   SHARE
+  pods       2      4      [#####.....]  50%
+
+Life:
+  * 2026-11-20T09:00:00Z  4d ago         created
+  * 2026-11-20T09:00:02Z  3d23h ago      ready
+  * 2026-11-22T09:00:00Z  2d ago         renewed (1 in all)
+  * 2026-11-23T13:00:00Z  20h ago        warned, 2d before the end
+  > 2026-11-24T09:00:00Z  now
+  * 2026-11-25T12:00:00Z  in 1d3h        a warning, 1h before the end
+  * 2026-11-25T13:00:00Z  in 1d4h        expires: the namespace is deleted with everything in it
+  * 2026-11-28T13:00:00Z  in 4d4h        this DeveloperSpace is forgotten too
+
+Conditions:
+  TYPE    STATUS   REASON        MESSAGE
+  Ready   True     Provisioned   all is in place
+
+What to do next:
+  Keep it before it ends in 1d4h: kubectl dspace renew orchid-lab
+  Look around: kubectl -n orchid-lab get all
+  Get a kubeconfig for it: kubectl dspace kubeconfig orchid-lab -o FILE";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_space_that_has_expired() {
+        let mut space: DeveloperSpace = serde_json::from_value(json!({
+            "apiVersion": "developerspace.dev/v1alpha1",
+            "kind": "DeveloperSpace",
+            "metadata": {"name": "moss-bed", "creationTimestamp": "2026-11-22T09:00:00Z"},
+            "spec": {
+                "owner": {"kind": "Group", "name": "herbarium"},
+                "description": "Mosses\nand ferns",
+                "contact": {"costCenter": "4711"},
+                "labels": {"example.com/tier": "wet"},
+            },
+            "status": {"className": "greenhouse", "expiresAt": "2026-11-24T07:00:00Z"},
+        }))
+        .unwrap();
+        let expired = json!({
+            "type": "Expired", "status": "True", "reason": "TimeIsUp", "message": "its time was up",
+            "lastTransitionTime": "2026-11-24T07:00:00Z",
+        });
+        space.status.as_mut().unwrap().conditions = vec![serde_json::from_value(expired).unwrap()];
+        let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-11-24T07:00:00.000000Z", "type": "Normal", "reason": "Expired", "note": "gone"});
+        let events = vec![serde_json::from_value(event).unwrap()];
+        let expected = "\
+Name:          moss-bed
+Description:   Mosses and ferns
+Owner:         Group:herbarium
+Class:         greenhouse
+Contact:       cost centre 4711
+Labels:        example.com/tier=wet
+
+Life:
+  * 2026-11-22T09:00:00Z  2d ago         created
+  * 2026-11-24T07:00:00Z  2h ago         expired
+  > 2026-11-24T09:00:00Z  now
+  * 2026-12-01T07:00:00Z  in 6d22h       this DeveloperSpace is forgotten too
+
+Conditions:
+  TYPE      STATUS   REASON     MESSAGE
+  Expired   True     TimeIsUp   its time was up
+
+Events:
+  AGE   TYPE     REASON    MESSAGE
+  2h    Normal   Expired   gone
+
+What to do next:
+  It has expired and cannot be renewed. Ask for a new one: kubectl dspace create NAME --owner Group:herbarium";
+        assert_eq!(text(&Facts { space, class: None, quota: vec![], events }, now()), expected);
+    }
+
+    #[test]
+    fn a_space_whose_time_is_up_can_be_kept_until_it_is_sealed() {
+        let mut space = a_space();
+        let status = space.status.as_mut().unwrap();
+        status.expires_at = Some(now() - chrono::TimeDelta::seconds(30));
+        status.conditions.clear();
+        let coming: Vec<String> = life(&space, Some(&a_class()), now()).into_iter().map(|(_, what)| what).collect();
+        assert_eq!(coming[3..], [the_end(&space, true), "this DeveloperSpace is forgotten too"], "no warning is yet to come");
+        let expected = [
+            "It is not ready. To see why, and what mends it: kubectl dspace doctor orchid-lab",
+            "Its time is up. If you are quick you can still keep it: kubectl dspace renew orchid-lab",
+        ];
+        assert_eq!(next(&space, now()), expected);
+    }
+}

@@ -1,0 +1,109 @@
+//! `doctor`: why a space is not ready, why pods are refused in it, why its namespace does not go away: in sentences, with what mends it.
+//!
+//! `looks` gathers what there is to see; everything else decides on that and asks nothing.
+
+mod admission;
+mod children;
+mod claims;
+mod ending;
+mod failed_creates;
+mod findings;
+#[cfg(test)]
+mod fixtures;
+mod full_quotas;
+mod looks;
+mod network;
+mod not_ready;
+mod operator;
+mod refusals;
+mod refused_pods;
+mod remaining;
+mod stuck_pods;
+mod terminating;
+mod unseen;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+
+use self::{
+    findings::{Finding, text},
+    looks::Observed,
+};
+use super::{args::OutputArgs, cluster::Cluster, output};
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// The space
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+pub(crate) async fn run(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> {
+    let seen = Box::pin(looks::look(cluster, &args.name)).await?;
+    let findings = judge(&seen, cluster.now());
+    output::data(&args.output.output, &findings, || text(&args.name, &findings))?;
+    // What was found is told, and still there is nothing that could be well.
+    anyhow::ensure!(!seen.space.is_absent(), "there is no DeveloperSpace {}", args.name);
+    Ok(())
+}
+
+/// One concern: what is wrong by what was seen, and the present time.
+type Judge = fn(&Observed, DateTime<Utc>) -> Vec<Finding>;
+
+/// In the order in which they are told among findings as bad.
+const JUDGES: [Judge; 10] = [
+    not_ready::judge,
+    terminating::judge,
+    remaining::judge,
+    children::judge,
+    refused_pods::judge,
+    stuck_pods::judge,
+    full_quotas::judge,
+    ending::judge,
+    network::judge,
+    unseen::judge,
+];
+
+/// What is wrong, the gravest first.
+fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = JUDGES.iter().flat_map(|judge| judge(seen, now)).collect();
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plugin::doctor::{
+        fixtures::{now, read, unready, well},
+        looks::Look,
+    };
+
+    #[test]
+    fn a_space_that_is_well_has_nothing_but_notes() {
+        let told = text("orchid-lab", &judge(&well(), now()));
+        let expected = "\
+All is well with DeveloperSpace orchid-lab, as far as can be seen.
+
+NOTE: Pods in namespace orchid-lab accept connections from their own namespace and from namespaces with \
+kubernetes.io/metadata.name=ingress-front; others time out. A NetworkPolicy of your own opens it further.
+    kubectl -n orchid-lab get networkpolicies";
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn the_gravest_comes_first() {
+        let mut seen = unready("InvalidSpec", "spec.ttl is too long");
+        let full = json!({"metadata": {"name": "developerspace"}, "status": {"hard": {"pods": "4"}, "used": {"pods": "4"}}});
+        seen.quotas = Look::Seen(vec![read(full)]);
+        let severities: Vec<_> = judge(&seen, now()).into_iter().map(|finding| finding.severity).collect();
+        assert!(severities.is_sorted() && severities.len() == 3, "{severities:?}");
+    }
+}

@@ -1,0 +1,155 @@
+//! What the API server means by its messages when it refuses a pod.
+
+use std::collections::BTreeMap;
+
+/// Why a pod was refused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Refusal {
+    /// A quota does not suffice, see `k8s.io/apiserver/pkg/admission/plugin/resourcequota`.
+    QuotaExceeded {
+        /// The name of the quota.
+        quota: String,
+        /// What there is too little of.
+        lacking: Vec<Lacking>,
+    },
+    /// A quota counts what the pod does not name.
+    Unspecified {
+        /// The name of the quota.
+        quota: String,
+        /// `limits.cpu for: web`.
+        what: String,
+    },
+    /// Outside of a LimitRange, see `k8s.io/kubernetes/plugin/pkg/admission/limitranger`: its own words.
+    OutOfLimits(String),
+    /// Below the namespace's Pod Security level, see <https://kubernetes.io/docs/concepts/security/pod-security-admission/>.
+    PodSecurity {
+        /// `baseline` or `restricted`.
+        level: String,
+        /// What is wrong with the pod: its own words.
+        violations: String,
+    },
+    /// Something else: its own words.
+    Other(String),
+}
+
+/// A resource of which a quota has too little left.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Lacking {
+    pub(super) resource: String,
+    pub(super) asked: String,
+    pub(super) used: String,
+    pub(super) hard: String,
+}
+
+/// What `message` means.
+pub(super) fn classify(message: &str) -> Refusal {
+    let essence = essence(message);
+    exceeded(essence)
+        .or_else(|| unspecified(essence))
+        .or_else(|| pod_security(essence))
+        .or_else(|| out_of_limits(essence))
+        .unwrap_or_else(|| Refusal::Other(essence.to_owned()))
+}
+
+/// Without the names of pods that never came to be, which are new each time.
+fn essence(message: &str) -> &str {
+    let rest = message.split_once(" is forbidden: ").map_or(message, |(_, rest)| rest);
+    let rest = rest.strip_prefix("Error creating: ").unwrap_or(rest).trim();
+    rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(rest)
+}
+
+fn exceeded(text: &str) -> Option<Refusal> {
+    let (_, rest) = text.split_once("exceeded quota: ")?;
+    let (quota, rest) = rest.split_once(", requested: ")?;
+    let (asked, rest) = rest.split_once(", used: ")?;
+    let (used, hard) = rest.split_once(", limited: ")?;
+    let (used, hard) = (amounts(used), amounts(hard));
+    let of = |amounts: &BTreeMap<&str, &str>, resource: &str| amounts.get(resource).map_or("?", |amount| *amount).to_owned();
+    let lacking = amounts(asked).into_iter().map(|(resource, asked)| Lacking {
+        resource: resource.to_owned(),
+        asked: asked.to_owned(),
+        used: of(&used, resource),
+        hard: of(&hard, resource),
+    });
+    let lacking: Vec<Lacking> = lacking.collect();
+    (!lacking.is_empty()).then(|| Refusal::QuotaExceeded { quota: quota.to_owned(), lacking })
+}
+
+/// `pods=1,requests.cpu=500m`.
+fn amounts(text: &str) -> BTreeMap<&str, &str> {
+    text.split(',').filter_map(|pair| pair.trim().split_once('=')).collect()
+}
+
+fn unspecified(text: &str) -> Option<Refusal> {
+    let (_, rest) = text.split_once("failed quota: ")?;
+    let (quota, what) = rest.split_once(": must specify ")?;
+    Some(Refusal::Unspecified { quota: quota.to_owned(), what: what.to_owned() })
+}
+
+fn pod_security(text: &str) -> Option<Refusal> {
+    let (_, rest) = text.split_once("violates PodSecurity \"")?;
+    let (level, violations) = rest.split_once('"')?;
+    // With the version of the standard: baseline:latest.
+    let level = level.split(':').next().unwrap_or(level);
+    Some(Refusal::PodSecurity { level: level.to_owned(), violations: violations.trim_start_matches([':', ' ']).to_owned() })
+}
+
+fn out_of_limits(text: &str) -> Option<Refusal> {
+    let words = ["minimum ", "maximum ", " max limit to request ratio per "];
+    let speaks_of_limits = (text.contains(" usage per ") || text.contains(" ratio per ")) && words.iter().any(|word| text.contains(word));
+    speaks_of_limits.then(|| Refusal::OutOfLimits(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lacking(resource: &str, asked: &str, used: &str, hard: &str) -> Lacking {
+        let [resource, asked, used, hard] = [resource, asked, used, hard].map(ToOwned::to_owned);
+        Lacking { resource, asked, used, hard }
+    }
+
+    #[test]
+    fn messages_of_the_api_server_are_understood() {
+        let limits = |text: &str| Refusal::OutOfLimits(text.to_owned());
+        let exceeded = |lacking: Vec<Lacking>| Refusal::QuotaExceeded { quota: "developerspace".to_owned(), lacking };
+        for (message, refusal) in [
+            (
+                "Error creating: pods \"web-5d9c-x2x4z\" is forbidden: exceeded quota: developerspace, requested: requests.cpu=5, used: requests.cpu=8, limited: requests.cpu=10",
+                exceeded(vec![lacking("requests.cpu", "5", "8", "10")]),
+            ),
+            (
+                "create Pod db-0 in StatefulSet db failed error: pods \"db-0\" is forbidden: exceeded quota: developerspace, requested: pods=1,requests.memory=1Gi, used: pods=40,requests.memory=9Gi, limited: pods=40,requests.memory=9Gi",
+                exceeded(vec![lacking("pods", "1", "40", "40"), lacking("requests.memory", "1Gi", "9Gi", "9Gi")]),
+            ),
+            (
+                "pods \"web-1\" is forbidden: failed quota: zoology-cap: must specify limits.cpu for: web; limits.memory for: web",
+                Refusal::Unspecified { quota: "zoology-cap".to_owned(), what: "limits.cpu for: web; limits.memory for: web".to_owned() },
+            ),
+            (
+                "pods \"web-1\" is forbidden: [maximum cpu usage per Container is 1, but limit is 2, maximum cpu usage per Pod is 1, but limit is 2]",
+                limits("maximum cpu usage per Container is 1, but limit is 2, maximum cpu usage per Pod is 1, but limit is 2"),
+            ),
+            (
+                "pods \"web-1\" is forbidden: minimum memory usage per Container is 64Mi, but request is 8Mi",
+                limits("minimum memory usage per Container is 64Mi, but request is 8Mi"),
+            ),
+            (
+                "pods \"web-1\" is forbidden: cpu max limit to request ratio per Container is 2, but provided ratio is 4.000000",
+                limits("cpu max limit to request ratio per Container is 2, but provided ratio is 4.000000"),
+            ),
+            (
+                "Error creating: pods \"web-1\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)",
+                Refusal::PodSecurity { level: "baseline".to_owned(), violations: "host namespaces (hostNetwork=true)".to_owned() },
+            ),
+            (
+                "Error creating: admission webhook \"images.example.com\" denied the request: no such registry",
+                Refusal::Other("admission webhook \"images.example.com\" denied the request: no such registry".to_owned()),
+            ),
+            ("exceeded quota: cut off, requested: pods=1", Refusal::Other("exceeded quota: cut off, requested: pods=1".to_owned())),
+            ("", Refusal::Other(String::new())),
+        ] {
+            assert_eq!(classify(message), refusal, "{message}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What the operator made for a space and is not there any more, or is another: judged by the operator's own decisions.
+
+use chrono::{DateTime, Utc};
+use kube::ResourceExt as _;
+
+use super::{
+    findings::{Finding, listed},
+    looks::Observed,
+    operator,
+};
+use crate::{
+    api::{DeveloperSpace, conditions::types, names},
+    desired::{
+        Child, ChildKind, SeenChild, desire,
+        diff::{Change, diff},
+        resolve,
+    },
+    plugin::spaces::{is_observed, is_true},
+};
+
+pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
+    // Of a space that is not ready nothing is to be expected, and what is going away is told elsewhere.
+    let is_settled = |space: &&DeveloperSpace| {
+        is_observed(space) && is_true(space, types::READY) && space.metadata.deletion_timestamp.is_none() && !seen.is_namespace_going()
+    };
+    let Some(space) = seen.space.found().filter(is_settled) else { return vec![] };
+    wrong(seen, space).map(|what| told(seen, &what)).into_iter().collect()
+}
+
+fn told(seen: &Observed, what: &str) -> Finding {
+    let (state, commands) = operator::state(seen);
+    Finding::problem(format!("{what} The operator sets that right within moments; if it does not: {state}")).mended_by(commands)
+}
+
+/// A sentence about the namespace, or about what is in it.
+fn wrong(seen: &Observed, space: &DeveloperSpace) -> Option<String> {
+    let name = space.name_any();
+    if seen.namespace.is_absent() {
+        return Some(format!("Namespace {name} is not there: somebody deleted it, and what was in it is lost."));
+    }
+    let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
+    if let (Some(namespace), Some(recorded)) = (seen.namespace.found(), recorded)
+        && namespace.metadata.uid.as_ref() != Some(&recorded.uid)
+    {
+        let uid = namespace.metadata.uid.as_deref().unwrap_or_default();
+        return Some(format!(
+            "Namespace {name} is not the one that DeveloperSpace {name} had: somebody deleted that and made another (UID {uid}, not {}).",
+            recorded.uid
+        ));
+    }
+    let changed = changed(seen, space);
+    (!changed.is_empty()).then(|| format!("In namespace {name} {}.", listed(&changed)))
+}
+
+/// Each child that is missing or says something else.
+fn changed(seen: &Observed, space: &DeveloperSpace) -> Vec<String> {
+    let is_readable = |child: &Child| match child.kind() {
+        ChildKind::Quota => seen.quotas.seen().is_some(),
+        ChildKind::Limits => seen.limits.seen().is_some(),
+        ChildKind::Network => seen.policies.seen().is_some(),
+        ChildKind::Binding => seen.bindings.seen().is_some(),
+    };
+    let resolved = seen.class().and_then(|class| resolve(space, &class.name_any(), &class.spec).ok());
+    let Some(resolved) = resolved else {
+        // Without the class only the owner's binding is known to be wanted.
+        let is_missing = seen.bindings.seen().is_some_and(|all| !all.iter().any(|binding| binding.name_any() == names::OWNER_BINDING));
+        return if is_missing { vec![missing(ChildKind::Binding, names::OWNER_BINDING)] } else { vec![] };
+    };
+    let expires_at = space.status.as_ref().and_then(|status| status.expires_at);
+    let changes = diff(&desire(space, &resolved, expires_at).children, &there(seen));
+    let told = changes.guards.iter().chain(&changes.bindings).filter_map(|change| match change {
+        Change::Create(child) if is_readable(child) => Some(missing(child.kind(), child.name())),
+        Change::Repair { child, .. } | Change::Replace { child, .. } if is_readable(child) => {
+            Some(format!("{} {} was changed by somebody", child.kind().as_str(), child.name()))
+        }
+        // What is not wanted any more harms nobody while it goes.
+        Change::Create(_) | Change::Repair { .. } | Change::Replace { .. } | Change::Remove { .. } => None,
+    });
+    told.collect()
+}
+
+/// What is there, as the operator keeps it.
+fn there(seen: &Observed) -> Vec<SeenChild> {
+    let quotas = seen.quotas.all().iter().cloned().map(Child::Quota);
+    let limits = seen.limits.all().iter().cloned().map(Child::Limits);
+    let policies = seen.policies.all().iter().cloned().map(Child::Network);
+    let bindings = seen.bindings.all().iter().cloned().map(Child::Binding);
+    quotas.chain(limits).chain(policies).chain(bindings).map(|child| child.seen()).collect()
+}
+
+fn missing(kind: ChildKind, name: &str) -> String {
+    let so = match kind {
+        ChildKind::Quota => "nothing limits what is used there",
+        ChildKind::Limits => "pods that name no requests and limits may be refused",
+        ChildKind::Network => "pods of every namespace get in",
+        ChildKind::Binding if name == names::OWNER_BINDING => "the owner has no access",
+        ChildKind::Binding => "members of that role have no access",
+    };
+    format!("{} {name} is missing ({so})", kind.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plugin::doctor::{
+        fixtures::{going, lines, now, read, unready, well},
+        looks::Look,
+    };
+
+    const MOMENTS: &str = "The operator sets that right within moments; if it does not: The operator runs (2 of 2 replicas are available); its log says more.";
+
+    fn sentence(seen: &Observed) -> String {
+        let told = lines(&judge(seen, now())).concat();
+        assert!(told.ends_with("  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20"), "{told}");
+        told.split_once(MOMENTS).unwrap().0.trim_end().to_owned()
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_what_that_means() {
+        let mut seen = well();
+        (seen.limits, seen.policies) = (Look::Seen(vec![]), Look::Seen(vec![]));
+        let expected = "Problem: In namespace orchid-lab \
+        LimitRange developerspace is missing (pods that name no requests and limits may be refused) and \
+        NetworkPolicy developerspace-isolation is missing (pods of every namespace get in).";
+        assert_eq!(sentence(&seen), expected);
+        let mut seen = well();
+        (seen.quotas, seen.bindings) = (Look::Seen(vec![]), Look::Seen(vec![]));
+        let expected = "Problem: In namespace orchid-lab ResourceQuota developerspace is missing (nothing limits what is used there), \
+        RoleBinding developerspace-owner is missing (the owner has no access) and \
+        RoleBinding developerspace-view is missing (members of that role have no access).";
+        assert_eq!(sentence(&seen), expected);
+    }
+
+    #[test]
+    fn what_was_changed_is_told() {
+        let mut seen = well();
+        let mut quota = seen.quotas.all()[0].clone();
+        quota.spec = read(json!({"hard": {"pods": "4000", "requests.cpu": "10"}}));
+        seen.quotas = Look::Seen(vec![quota]);
+        assert_eq!(sentence(&seen), "Problem: In namespace orchid-lab ResourceQuota developerspace was changed by somebody.");
+    }
+
+    #[test]
+    fn namespaces_that_are_gone_or_others() {
+        let mut seen = well();
+        seen.namespace = Look::Seen(None);
+        let expected = "Problem: Namespace orchid-lab is not there: somebody deleted it, and what was in it is lost.";
+        assert_eq!(sentence(&seen), expected);
+        seen.namespace = Look::Seen(Some(read(json!({"metadata": {"name": "orchid-lab", "uid": "ns-8"}}))));
+        let expected = "Problem: Namespace orchid-lab is not the one that DeveloperSpace orchid-lab had: \
+        somebody deleted that and made another (UID ns-8, not ns-7).";
+        assert_eq!(sentence(&seen), expected);
+    }
+
+    #[test]
+    fn without_the_class_only_the_owner_is_missed() {
+        let mut seen = well();
+        (seen.classes, seen.quotas, seen.bindings) = (Look::Needless, Look::Seen(vec![]), Look::Seen(vec![]));
+        let expected = "Problem: In namespace orchid-lab RoleBinding developerspace-owner is missing (the owner has no access).";
+        assert_eq!(sentence(&seen), expected);
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_is_not_known_or_not_due() {
+        let mut unreadable = well();
+        (unreadable.quotas, unreadable.limits, unreadable.policies, unreadable.bindings) =
+            (Look::Needless, Look::Needless, Look::Needless, Look::Needless);
+        let mut waiting = unready("InvalidSpec", "no");
+        waiting.quotas = Look::Seen(vec![]);
+        let mut leaving = well();
+        going(&mut leaving, "2026-11-24T08:59:50Z", &[]);
+        leaving.quotas = Look::Seen(vec![]);
+        for seen in std::iter::once(well()).chain([unreadable]).chain([waiting]).chain([leaving]) {
+            assert_eq!(judge(&seen, now()), []);
+        }
+    }
+}

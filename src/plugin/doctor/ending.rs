@@ -1,0 +1,116 @@
+//! An end that is near, or that is past and nobody acts on.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kube::ResourceExt as _;
+
+use super::{findings::Finding, looks::Observed, operator};
+use crate::{
+    api::{DeveloperSpace, conditions::types, duration::format_duration, time::rfc3339},
+    desired::term::{Rules, created},
+    plugin::{human, spaces::is_true},
+};
+
+/// An end that is nearer is told even where the class gives no warnings.
+const NEAR: TimeDelta = TimeDelta::hours(24);
+
+/// The operator collects within a second; so long it may be away for a restart.
+const PATIENCE: TimeDelta = TimeDelta::seconds(30);
+
+pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
+    seen.space.found().and_then(|space| ending(seen, space, now)).into_iter().collect()
+}
+
+fn ending(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<Finding> {
+    let end = space.status.as_ref()?.expires_at?;
+    let name = space.name_any();
+    if space.metadata.deletion_timestamp.is_some() || is_true(space, types::EXPIRED) {
+        return None;
+    }
+    let (when, date) = (human::from_now(now, end), rfc3339(end));
+    if now - end > PATIENCE {
+        let (state, commands) = operator::state(seen);
+        let sentence = format!("The time of DeveloperSpace {name} was up {when} ({date}), and nothing has collected it. {state}");
+        return Some(Finding::problem(sentence).mended_by(commands));
+    }
+    if !is_true(space, types::EXPIRING) && end - now > NEAR {
+        return None;
+    }
+    let sentence = format!("DeveloperSpace {name} ends {when} ({date}), and its namespace is deleted with everything in it.");
+    let rules = seen.class().and_then(|class| Rules::of(&class.spec).ok()).unwrap_or_default();
+    if let Some(longest) = rules.max_lifetime.filter(|longest| end >= created(space) + *longest) {
+        let capped = format!(
+            "{sentence} Its class lets no space live longer than {}, so no renewal moves that: go on in another.",
+            format_duration(longest)
+        );
+        return Some(Finding::warning(capped).mended_by(["kubectl dspace create OTHER-NAME".to_owned()]));
+    }
+    if space.spec.expires_at.is_some() {
+        let dated = format!("{sentence} It ends at a date of its own, which a renewal moves only with a time to live.");
+        return Some(Finding::warning(dated).mended_by([format!("kubectl dspace renew {name} --ttl DURATION")]));
+    }
+    Some(
+        Finding::warning(format!("{sentence} Renewed, its time counts from now again."))
+            .mended_by([format!("kubectl dspace renew {name}")]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::doctor::fixtures::{lines, now, read, well, with};
+
+    fn ends(at: &str, change: impl FnOnce(&mut DeveloperSpace)) -> Vec<String> {
+        let seen = with(|space| {
+            space.status.as_mut().unwrap().expires_at = Some(at.parse().unwrap());
+            change(space);
+        });
+        lines(&judge(&seen, now()))
+    }
+
+    #[test]
+    fn ends_are_told_with_what_moves_them() {
+        let near =
+            "Warning: DeveloperSpace orchid-lab ends in 3h (2026-11-24T12:00:00Z), and its namespace is deleted with everything in it.";
+        let at = "2026-11-24T12:00:00Z";
+        let plain = [format!("{near} Renewed, its time counts from now again."), "  kubectl dspace renew orchid-lab".to_owned()];
+        assert_eq!(ends(at, |_| {}), plain);
+        let dated = [
+            format!("{near} It ends at a date of its own, which a renewal moves only with a time to live."),
+            "  kubectl dspace renew orchid-lab --ttl DURATION".to_owned(),
+        ];
+        assert_eq!(ends(at, |space| space.spec.expires_at = Some(at.parse().unwrap())), dated);
+        let capped = [
+            format!("{near} Its class lets no space live longer than 180d, so no renewal moves that: go on in another."),
+            "  kubectl dspace create OTHER-NAME".to_owned(),
+        ];
+        assert_eq!(ends(at, |space| space.metadata.creation_timestamp = read("2026-05-28T12:00:00Z".into())), capped);
+    }
+
+    #[test]
+    fn an_end_that_nobody_acts_on() {
+        let expected = [
+            "Problem: The time of DeveloperSpace orchid-lab was up 2h ago (2026-11-24T07:00:00Z), and nothing has collected it. \
+            The operator runs (2 of 2 replicas are available); its log says more.",
+            "  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20",
+        ];
+        assert_eq!(ends("2026-11-24T07:00:00Z", |_| {}), expected);
+    }
+
+    #[test]
+    fn ends_that_are_far_or_past_caring_are_not_told() {
+        assert_eq!(judge(&well(), now()), []);
+        let leaving = |space: &mut DeveloperSpace| space.metadata.deletion_timestamp = read("2026-11-24T08:00:00Z".into());
+        assert!(ends("2026-11-24T12:00:00Z", leaving).is_empty());
+        let condition = |type_: &str| {
+            read(
+                serde_json::json!({"type": type_, "status": "True", "reason": "x", "message": "", "lastTransitionTime": "2026-11-24T08:00:00Z"}),
+            )
+        };
+        let sealed = |space: &mut DeveloperSpace| space.status.as_mut().unwrap().conditions.push(condition("Expired"));
+        assert!(ends("2026-11-24T07:00:00Z", sealed).is_empty());
+        let warned = |space: &mut DeveloperSpace| space.status.as_mut().unwrap().conditions.push(condition("Expiring"));
+        assert_eq!(ends("2026-11-27T09:00:00Z", warned)[1], "  kubectl dspace renew orchid-lab");
+        let endless = with(|space| space.status.as_mut().unwrap().expires_at = None);
+        assert_eq!(judge(&endless, now()), []);
+    }
+}

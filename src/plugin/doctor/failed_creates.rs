@@ -1,0 +1,146 @@
+//! Which controllers cannot make their pods, by what their conditions and Events say.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use k8s_openapi::{
+    api::{apps::v1::StatefulSet, batch::v1::Job, core::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
+use kube::ResourceExt as _;
+
+use super::{
+    admission::{Refusal, classify},
+    looks::Observed,
+};
+use crate::api::time::from_k8s;
+
+/// An Event that is older may be of a trouble that is over: controllers try again at least every 17 minutes or so.
+const RECENT: TimeDelta = TimeDelta::minutes(20);
+
+/// Who makes the pods: kind and name.
+pub(super) type Maker = (String, String);
+
+/// What was refused to whom, the last word of each.
+pub(super) fn refusals(seen: &Observed, now: DateTime<Utc>) -> BTreeMap<Maker, Refusal> {
+    let mut events: Vec<(&Event, DateTime<Utc>)> = seen.events.all().iter().filter_map(|event| Some((event, last(event)?))).collect();
+    events.sort_by_key(|(_, at)| *at);
+    let mut said = BTreeMap::new();
+    for (event, at) in events {
+        let involved = &event.involved_object;
+        let maker = (involved.kind.clone().unwrap_or_default(), involved.name.clone().unwrap_or_default());
+        if stands(seen, &maker, now - at < RECENT) {
+            said.insert(maker, classify(event.message.as_deref().unwrap_or_default()));
+        }
+    }
+    // As long as this condition stands, so does the trouble.
+    for set in seen.replica_sets.all() {
+        let mut conditions = set.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let failure = conditions
+            .find(|condition| condition.type_.as_deref() == Some("ReplicaFailure") && condition.status.as_deref() == Some("True"));
+        if let Some(failure) = failure {
+            said.insert(maker_of(&set.metadata, "ReplicaSet"), classify(failure.message.as_deref().unwrap_or_default()));
+        }
+    }
+    said
+}
+
+/// When it was said last.
+fn last(event: &Event) -> Option<DateTime<Utc>> {
+    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
+    let micro = series.or(event.event_time.as_ref()).map(|at| Time(at.0));
+    micro.as_ref().or(event.last_timestamp.as_ref()).and_then(from_k8s)
+}
+
+/// The Deployment of a ReplicaSet, the CronJob of a Job: what people write themselves.
+fn maker_of(metadata: &ObjectMeta, kind: &str) -> Maker {
+    let owner = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    owner.map_or_else(|| (kind.to_owned(), metadata.name.clone().unwrap_or_default()), |owner| (owner.kind.clone(), owner.name.clone()))
+}
+
+/// Whether what an Event says still holds: by the object itself if it can be seen, else as long as it is recent.
+fn stands(seen: &Observed, (kind, name): &Maker, is_recent: bool) -> bool {
+    match kind.as_str() {
+        // Their own condition tells.
+        "ReplicaSet" if seen.replica_sets.seen().is_some() => false,
+        "StatefulSet" if seen.stateful_sets.seen().is_some() => {
+            seen.stateful_sets.all().iter().any(|set| set.name_any() == *name && lacks_replicas(set))
+        }
+        "Job" if seen.jobs.seen().is_some() => seen.jobs.all().iter().any(|job| job.name_any() == *name && lacks_pods(job)),
+        _ => is_recent,
+    }
+}
+
+fn lacks_replicas(set: &StatefulSet) -> bool {
+    let wanted = set.spec.replicas.unwrap_or(1);
+    set.status.as_ref().is_none_or(|status| status.replicas < wanted)
+}
+
+fn lacks_pods(job: &Job) -> bool {
+    let status = job.status.clone().unwrap_or_default();
+    let is_over = status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True");
+    let spec = job.spec.as_ref().filter(|spec| !is_over && spec.suspend != Some(true));
+    spec.is_some_and(|spec| {
+        let left = spec.completions.map_or(i32::MAX, |completions| completions.saturating_sub(status.succeeded.unwrap_or_default()));
+        status.active.unwrap_or_default() < spec.parallelism.unwrap_or(1).min(left)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plugin::doctor::{
+        fixtures::{now, read, well},
+        looks::Look,
+    };
+
+    fn event(kind: &str, name: &str, at: &str, message: &str) -> Event {
+        read(json!({
+            "metadata": {"name": "e"}, "involvedObject": {"kind": kind, "name": name}, "reason": "FailedCreate",
+            "message": message, "lastTimestamp": at,
+        }))
+    }
+
+    #[test]
+    fn events_count_while_their_trouble_stands() {
+        let recent = "2026-11-24T08:50:00Z";
+        let db = |replicas: i32| json!({"metadata": {"name": "db"}, "spec": {"replicas": 2, "selector": {}, "template": {}}, "status": {"replicas": replicas}});
+        let job = |spec: Value, status: Value| json!({"metadata": {"name": "load"}, "spec": spec, "status": status});
+        let plain = |parallelism: i32| json!({"parallelism": parallelism, "completions": 5, "template": {}});
+        let done = json!({"succeeded": 5, "conditions": [{"type": "Complete", "status": "True"}]});
+        for (kind, name, at, sets, jobs, stands) in [
+            ("StatefulSet", "db", "2026-11-24T04:00:00Z", vec![db(1)], vec![], true),
+            ("StatefulSet", "db", recent, vec![db(2)], vec![], false),
+            ("StatefulSet", "db", recent, vec![], vec![], false),
+            ("Job", "load", recent, vec![], vec![job(plain(3), json!({"active": 1}))], true),
+            ("Job", "load", recent, vec![], vec![job(plain(3), json!({"active": 1, "succeeded": 4}))], false),
+            ("Job", "load", recent, vec![], vec![job(plain(3), done)], false),
+            ("Job", "load", recent, vec![], vec![job(json!({"suspend": true, "template": {}}), json!({}))], false),
+            ("DaemonSet", "agent", recent, vec![], vec![], true),
+            ("DaemonSet", "agent", "2026-11-24T08:00:00Z", vec![], vec![], false),
+            ("ReplicaSet", "web-5d9c", recent, vec![], vec![], false),
+        ] {
+            let mut seen = well();
+            seen.events = Look::Seen(vec![event(kind, name, at, "no")]);
+            seen.stateful_sets = Look::Seen(sets.into_iter().map(read).collect());
+            seen.jobs = Look::Seen(jobs.clone().into_iter().map(read).collect());
+            assert_eq!(!refusals(&seen, now()).is_empty(), stands, "{kind} {name} at {at}: {jobs:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_word_counts() {
+        let mut seen = well();
+        seen.replica_sets = Look::Needless;
+        let said = [("2026-11-24T08:59:00Z", "the second"), ("2026-11-24T08:58:00Z", "the first")];
+        seen.events = Look::Seen(said.iter().map(|(at, message)| event("ReplicaSet", "web-5d9c", at, message)).collect());
+        let expected = [(("ReplicaSet".to_owned(), "web-5d9c".to_owned()), Refusal::Other("the second".to_owned()))];
+        assert_eq!(refusals(&seen, now()), BTreeMap::from(expected));
+    }
+}

@@ -1,0 +1,159 @@
+//! What was found, and how it is told: a sentence, and the commands that mend it.
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Severity {
+    /// Something does not work.
+    Problem,
+    /// Something will not work soon, or may surprise.
+    Warning,
+    /// Good to know.
+    Note,
+}
+
+/// One thing that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    /// How bad it is.
+    pub(super) severity: Severity,
+    /// What is so, why, and what to do: a sentence or a few.
+    pub(super) sentence: String,
+    /// What mends it or says more, to be typed as it is. Words in capitals are for the reader to fill in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) commands: Vec<String>,
+}
+
+impl Finding {
+    fn new(severity: Severity, sentence: &str) -> Self {
+        Self { severity, sentence: one_line(sentence), commands: vec![] }
+    }
+
+    /// Something does not work.
+    pub(super) fn problem(sentence: impl AsRef<str>) -> Self {
+        Self::new(Severity::Problem, sentence.as_ref())
+    }
+
+    /// Something will not work soon, or may surprise.
+    pub(super) fn warning(sentence: impl AsRef<str>) -> Self {
+        Self::new(Severity::Warning, sentence.as_ref())
+    }
+
+    /// Good to know.
+    pub(super) fn note(sentence: impl AsRef<str>) -> Self {
+        Self::new(Severity::Note, sentence.as_ref())
+    }
+
+    /// With the commands that mend it.
+    pub(super) fn mended_by(mut self, commands: impl IntoIterator<Item = String>) -> Self {
+        self.commands.extend(commands);
+        self
+    }
+}
+
+/// For people.
+pub(super) fn text(name: &str, findings: &[Finding]) -> String {
+    let well = findings.iter().all(|finding| finding.severity == Severity::Note);
+    let well = well.then(|| format!("All is well with DeveloperSpace {name}, as far as can be seen."));
+    let told = findings.iter().map(|Finding { severity, sentence, commands }| {
+        let sign = match severity {
+            Severity::Problem => "PROBLEM",
+            Severity::Warning => "WARNING",
+            Severity::Note => "NOTE",
+        };
+        let commands: Vec<String> = commands.iter().map(|command| format!("\n    {command}")).collect();
+        format!("{sign}: {sentence}{}", commands.concat())
+    });
+    well.into_iter().chain(told).collect::<Vec<_>>().join("\n\n")
+}
+
+/// Without line breaks and control characters: much of it was written by others, and a terminal obeys some of them.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().filter(|letter| !letter.is_control()).collect()
+}
+
+/// What somebody else said, as the end of a sentence.
+pub(super) fn ended(text: &str) -> String {
+    format!("{}.", text.trim().trim_end_matches(['.', ',', ':', ';', ' ']))
+}
+
+/// `a, b and c`.
+pub(super) fn listed(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// A word as a shell takes it for one.
+pub(super) fn shell(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "@%+=:,./-_".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// The command that changes a space.
+pub(super) fn patch(name: &str, patch: &Value) -> String {
+    format!("kubectl patch dspace {name} --type=merge -p {}", shell(&patch.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn findings_are_told_with_what_mends_them() {
+        let note = Finding::note("traffic is refused");
+        assert_eq!(text("orchid-lab", &[]), "All is well with DeveloperSpace orchid-lab, as far as can be seen.");
+        assert_eq!(
+            text("orchid-lab", std::slice::from_ref(&note)),
+            "All is well with DeveloperSpace orchid-lab, as far as can be seen.\n\nNOTE: traffic is refused"
+        );
+        let problem = Finding::problem("it is full").mended_by(["kubectl dspace usage orchid-lab".to_owned()]);
+        assert_eq!(
+            text("orchid-lab", &[problem, note]),
+            "PROBLEM: it is full\n    kubectl dspace usage orchid-lab\n\nNOTE: traffic is refused"
+        );
+    }
+
+    #[test]
+    fn programs_get_the_parts() {
+        let finding = Finding::warning("it ends").mended_by(["kubectl dspace renew orchid-lab".to_owned()]);
+        let expected = json!({"severity": "warning", "sentence": "it ends", "commands": ["kubectl dspace renew orchid-lab"]});
+        assert_eq!(serde_json::to_value(finding).unwrap(), expected);
+        assert_eq!(serde_json::to_value(Finding::note("x")).unwrap(), json!({"severity": "note", "sentence": "x"}));
+    }
+
+    #[test]
+    fn what_others_wrote_rules_no_terminal() {
+        assert_eq!(Finding::note("one\n  two\u{1b}[2Jthree").sentence, "one two[2Jthree");
+        for (said, told) in [("it is so", "it is so."), ("it is so. ", "it is so."), ("so:", "so."), ("", ".")] {
+            assert_eq!(ended(said), told);
+        }
+    }
+
+    #[test]
+    fn words_stay_words_in_a_shell() {
+        for (word, typed) in
+            [("User:nadia@example.com", "User:nadia@example.com"), ("two words", "'two words'"), ("o'neill", r"'o'\''neill'"), ("", "''")]
+        {
+            assert_eq!(shell(word), typed);
+        }
+        let command = patch("orchid-lab", &json!({"spec": {"protected": false}}));
+        assert_eq!(command, r#"kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"protected":false}}'"#);
+    }
+
+    #[test]
+    fn lists_are_read_aloud() {
+        let words = ["fern-lab".to_owned(), "moss-lab".to_owned(), "reed-lab".to_owned()];
+        for (count, told) in [(0, ""), (1, "fern-lab"), (2, "fern-lab and moss-lab"), (3, "fern-lab, moss-lab and reed-lab")] {
+            assert_eq!(listed(&words[..count]), told);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What tests look at: a space that is well, to be made ill.
+
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{
+    findings::Finding,
+    looks::{Look, Observed},
+};
+use crate::{
+    api::{DeveloperSpace, SpaceClass, names},
+    desired::{desire, resolve},
+};
+
+pub(super) fn now() -> DateTime<Utc> {
+    "2026-11-24T09:00:00Z".parse().unwrap()
+}
+
+pub(super) fn read<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+/// The space orchid-lab of nadia, of the class greenhouse, with a week to go.
+pub(super) fn space() -> DeveloperSpace {
+    read(json!({
+        "apiVersion": format!("{}/v1alpha1", names::GROUP),
+        "kind": "DeveloperSpace",
+        "metadata": {
+            "name": "orchid-lab", "uid": "space-3", "generation": 4, "creationTimestamp": "2026-11-20T09:00:00Z",
+            "finalizers": [names::FINALIZER],
+        },
+        "spec": {
+            "className": "greenhouse",
+            "owner": {"kind": "User", "name": "nadia@example.com"},
+            "members": [{"kind": "Group", "name": "zoology", "role": "view"}],
+            "contact": {"team": "botany"},
+        },
+        "status": {
+            "observedGeneration": 4,
+            "className": "greenhouse",
+            "namespace": {"name": "orchid-lab", "uid": "ns-7"},
+            "expiresAt": "2026-12-01T09:00:00Z",
+            "conditions": [{
+                "type": "Ready", "status": "True", "reason": "Provisioned", "message": "namespace orchid-lab is ready",
+                "lastTransitionTime": "2026-11-20T09:00:02Z", "observedGeneration": 4,
+            }],
+        },
+    }))
+}
+
+pub(super) fn class() -> SpaceClass {
+    read(json!({
+        "apiVersion": format!("{}/v1alpha1", names::GROUP),
+        "kind": "SpaceClass",
+        "metadata": {"name": "greenhouse", "annotations": {(names::ANNOTATION_DEFAULT_CLASS): "true"}},
+        "spec": {
+            "roles": [{"name": "edit", "clusterRole": "edit"}, {"name": "view", "clusterRole": "view"}],
+            "quota": {"hard": {"requests.cpu": "10", "pods": "40"}, "max": {"requests.cpu": "20"}},
+            "network": {"allowFromNamespaces": [{"matchLabels": {"kubernetes.io/metadata.name": "ingress-front"}}]},
+            "podSecurity": {"enforce": "baseline"},
+            "lifetime": {"defaultTTL": "7d", "maxTTL": "30d", "maxLifetime": "180d"},
+            "maxSpacesPerOwner": 2,
+        },
+    }))
+}
+
+/// Everything could be seen, and is as it should be.
+pub(super) fn well() -> Observed {
+    let (space, class) = (space(), class());
+    let resolved = resolve(&space, "greenhouse", &class.spec).unwrap();
+    let children = desire(&space, &resolved, space.status.as_ref().unwrap().expires_at).children;
+    Observed {
+        name: "orchid-lab".to_owned(),
+        space: Look::Seen(Some(space)),
+        spaces: Look::Needless,
+        classes: Look::Seen(vec![class]),
+        operator: Look::Seen(Some(read(json!({
+            "metadata": {"name": "developerspace-operator"},
+            "spec": {"replicas": 2, "selector": {}, "template": {}},
+            "status": {"availableReplicas": 2},
+        })))),
+        namespace: Look::Seen(Some(read(json!({
+            "metadata": {"name": "orchid-lab", "uid": "ns-7", "creationTimestamp": "2026-11-20T09:00:01Z"},
+            "status": {"phase": "Active"},
+        })))),
+        quotas: Look::Seen(children.quota.into_iter().collect()),
+        limits: Look::Seen(children.limits.into_iter().collect()),
+        policies: Look::Seen(children.network.into_iter().collect()),
+        bindings: Look::Seen(children.bindings),
+        replica_sets: Look::Seen(vec![]),
+        stateful_sets: Look::Seen(vec![]),
+        jobs: Look::Seen(vec![]),
+        pods: Look::Seen(vec![]),
+        events: Look::Seen(vec![]),
+    }
+}
+
+/// [`well`], with another space.
+pub(super) fn with(change: impl FnOnce(&mut DeveloperSpace)) -> Observed {
+    let mut seen = well();
+    let mut changed = space();
+    change(&mut changed);
+    seen.space = Look::Seen(Some(changed));
+    seen
+}
+
+/// [`well`], but `Ready` is false.
+pub(super) fn unready(reason: &str, message: &str) -> Observed {
+    with(|space| told(space, reason, message))
+}
+
+/// `Ready` is false for that reason, "so it is", and the space is otherwise changed.
+pub(super) fn ill(reason: &str, change: impl FnOnce(&mut DeveloperSpace)) -> Observed {
+    with(|space| {
+        told(space, reason, "so it is");
+        change(space);
+    })
+}
+
+/// What is told of a space that is [`ill`] beyond the operator's own sentence, and the commands.
+pub(super) fn advised(seen: &Observed) -> Vec<String> {
+    let told = lines(&super::not_ready::judge(seen, now()));
+    let first = told[0].split_once("so it is. ").map_or(told[0].as_str(), |(_, rest)| rest).to_owned();
+    std::iter::once(first).chain(told[1..].iter().cloned()).collect()
+}
+
+/// `Ready` is false.
+pub(super) fn told(space: &mut DeveloperSpace, reason: &str, message: &str) {
+    let ready = &mut space.status.as_mut().unwrap().conditions[0];
+    (ready.status, ready.reason, ready.message) = ("False".to_owned(), reason.to_owned(), message.to_owned());
+}
+
+/// The namespace, going away since `since`, with these conditions: (type, message).
+pub(super) fn going(seen: &mut Observed, since: &str, conditions: &[(&str, &str)]) {
+    let told = |(type_, message): &(&str, &str)| json!({"type": type_, "status": "True", "message": message});
+    let conditions: Vec<Value> = conditions.iter().map(told).collect();
+    seen.namespace = Look::Seen(Some(read(json!({
+        "metadata": {"name": "orchid-lab", "uid": "ns-7", "deletionTimestamp": since},
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Terminating", "conditions": conditions},
+    }))));
+}
+
+/// Sentences and commands, a line each, commands indented.
+pub(super) fn lines(findings: &[Finding]) -> Vec<String> {
+    let both = |finding: &Finding| {
+        let commands = finding.commands.iter().map(|command| format!("  {command}"));
+        std::iter::once(format!("{:?}: {}", finding.severity, finding.sentence)).chain(commands).collect::<Vec<_>>()
+    };
+    findings.iter().flat_map(both).collect()
+}

@@ -1,0 +1,248 @@
+//! Looking at a space and its namespace. What the caller may not read is noted and never ends the look; nothing is judged here.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, ReplicaSet, StatefulSet},
+        batch::v1::Job,
+        core::v1::{Event, LimitRange, Namespace, Pod, ResourceQuota},
+        networking::v1::NetworkPolicy,
+        rbac::v1::RoleBinding,
+    },
+};
+use kube::{Api, Resource, ResourceExt as _, api::ListParams};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    api::{DeveloperSpace, SpaceClass, conditions::Reason, names},
+    plugin::{
+        cluster::Cluster,
+        spaces::{self, is_default, ready},
+        told::{Told as _, sentence},
+    },
+};
+
+/// What became of a look at something.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Look<T> {
+    /// There was no need to look.
+    #[default]
+    Needless,
+    /// This was seen.
+    Seen(T),
+    /// It could not be looked at.
+    Unreadable(Unreadable),
+}
+
+/// What could not be looked at, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    /// `get` or `list`.
+    pub(super) verb: &'static str,
+    /// `Namespace orchid-lab`, `pods`.
+    pub(super) what: String,
+    /// The namespace of a list.
+    pub(super) namespace: Option<String>,
+    /// What went wrong; nothing if the caller may not.
+    pub(super) error: Option<String>,
+}
+
+impl<T> Look<T> {
+    /// What was seen.
+    pub(super) fn seen(&self) -> Option<&T> {
+        match self {
+            Self::Seen(seen) => Some(seen),
+            Self::Needless | Self::Unreadable(_) => None,
+        }
+    }
+
+    /// Why nothing was seen.
+    pub(super) fn gap(&self) -> Option<&Unreadable> {
+        match self {
+            Self::Unreadable(gap) => Some(gap),
+            Self::Needless | Self::Seen(_) => None,
+        }
+    }
+
+    fn of(found: Result<T, kube::Error>, verb: &'static str, what: String, namespace: Option<&str>) -> Self {
+        found.map_or_else(
+            |error| {
+                let why = (!is_forbidden(&error)).then(|| sentence(&error));
+                Self::Unreadable(Unreadable { verb, what, namespace: namespace.map(ToOwned::to_owned), error: why })
+            },
+            Self::Seen,
+        )
+    }
+}
+
+impl<T> Look<Option<T>> {
+    /// What was looked for and is there.
+    pub(super) fn found(&self) -> Option<&T> {
+        self.seen()?.as_ref()
+    }
+
+    /// Whether it is known not to be there.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Self::Seen(None))
+    }
+}
+
+impl<T> Look<Vec<T>> {
+    /// All that was seen.
+    pub(super) fn all(&self) -> &[T] {
+        self.seen().map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Everything that was seen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Observed {
+    /// The name that was asked about.
+    pub(super) name: String,
+    pub(super) space: Look<Option<DeveloperSpace>>,
+    /// All spaces where there is none of that name; the owner's where they are too many.
+    pub(super) spaces: Look<Vec<DeveloperSpace>>,
+    pub(super) classes: Look<Vec<SpaceClass>>,
+    pub(super) operator: Look<Option<Deployment>>,
+    pub(super) namespace: Look<Option<Namespace>>,
+    pub(super) quotas: Look<Vec<ResourceQuota>>,
+    pub(super) limits: Look<Vec<LimitRange>>,
+    pub(super) policies: Look<Vec<NetworkPolicy>>,
+    pub(super) bindings: Look<Vec<RoleBinding>>,
+    pub(super) replica_sets: Look<Vec<ReplicaSet>>,
+    pub(super) stateful_sets: Look<Vec<StatefulSet>>,
+    pub(super) jobs: Look<Vec<Job>>,
+    pub(super) pods: Look<Vec<Pod>>,
+    /// Those of the reason `FailedCreate`.
+    pub(super) events: Look<Vec<Event>>,
+}
+
+impl Observed {
+    /// The class that the space names, or has, or would get.
+    pub(super) fn class(&self) -> Option<&SpaceClass> {
+        let space = self.space.found()?;
+        let kept = || space.status.as_ref().and_then(|status| status.class_name.as_deref());
+        match space.spec.class_name.as_deref().or_else(kept) {
+            Some(name) => self.classes.all().iter().find(|class| class.name_any() == name),
+            None => self.classes.all().iter().find(|class| is_default(class)),
+        }
+    }
+
+    /// Whether the namespace is going away.
+    pub(super) fn is_namespace_going(&self) -> bool {
+        self.namespace.found().is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some())
+    }
+}
+
+/// Looks at everything about a space.
+pub(super) async fn look(cluster: &Cluster, name: &str) -> anyhow::Result<Observed> {
+    let found = spaces::api(cluster).get_opt(name).await;
+    if found.as_ref().is_err_and(|error| !is_forbidden(error)) {
+        return found.told(|| format!("read DeveloperSpace {name}")).map(|_| Observed::default());
+    }
+    let space = Look::of(found, "get", format!("DeveloperSpace {name}"), None);
+    let spaces = if space.is_absent() {
+        // This also tells a cluster that does not know the kind from one that has no such space.
+        let all = pages(&spaces::api(cluster), ListParams::default()).await;
+        if all.as_ref().is_err_and(|error| !is_forbidden(error)) {
+            return all.told(|| format!("look for DeveloperSpace {name}")).map(|_| Observed::default());
+        }
+        Look::of(all, "list", "developerspaces".to_owned(), None)
+    } else {
+        owners(cluster, space.found()).await
+    };
+    let mut seen = Observed { name: name.to_owned(), space, spaces, ..Observed::default() };
+    Box::pin(around(cluster, &mut seen)).await;
+    let reason = seen.space.found().and_then(ready).map(|(_, reason, _)| reason);
+    // Somebody else's namespace is none of the space's business.
+    let is_foreign = seen.space.is_absent() || reason == Some(Reason::NamespaceConflict.as_str());
+    if !seen.namespace.is_absent() && !is_foreign {
+        Box::pin(inside(cluster, &mut seen)).await;
+    }
+    Ok(seen)
+}
+
+/// The spaces of the owner of a space that may not have more.
+async fn owners(cluster: &Cluster, space: Option<&DeveloperSpace>) -> Look<Vec<DeveloperSpace>> {
+    let too_many = |space: &&DeveloperSpace| ready(space).is_some_and(|(_, reason, _)| reason == Reason::OwnerLimitExceeded.as_str());
+    let Some(space) = space.filter(too_many) else { return Look::Needless };
+    let fields = format!("spec.owner.name={}", escaped(&space.spec.owner.name));
+    Look::of(pages(&spaces::api(cluster), ListParams::default().fields(&fields)).await, "list", "developerspaces".to_owned(), None)
+}
+
+/// A value in a field selector, see `EscapeValue` of `k8s.io/apimachinery/pkg/fields`.
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace(',', r"\,").replace('=', r"\=")
+}
+
+/// What belongs to no namespace, and the operator.
+async fn around(cluster: &Cluster, seen: &mut Observed) {
+    let client = || cluster.client.clone();
+    let (classes, namespaces) = (Api::<SpaceClass>::all(client()), Api::<Namespace>::all(client()));
+    let operators = Api::<Deployment>::namespaced(client(), names::DEFAULT_OPERATOR_NAMESPACE);
+    let (found, namespace, operator) =
+        tokio::join!(pages(&classes, ListParams::default()), namespaces.get_opt(&seen.name), operators.get_opt(names::OPERATOR));
+    seen.classes = Look::of(found, "list", "spaceclasses".to_owned(), None);
+    seen.namespace = Look::of(namespace, "get", format!("Namespace {}", seen.name), None);
+    seen.operator = Look::of(operator, "get", format!("Deployment {}", names::OPERATOR), Some(names::DEFAULT_OPERATOR_NAMESPACE));
+}
+
+/// What is in the namespace.
+async fn inside(cluster: &Cluster, seen: &mut Observed) {
+    let name = &seen.name;
+    let all = ListParams::default;
+    (seen.quotas, seen.limits, seen.policies, seen.bindings) = tokio::join!(
+        list::<ResourceQuota>(cluster, name, all()),
+        list::<LimitRange>(cluster, name, all()),
+        list::<NetworkPolicy>(cluster, name, all()),
+        list::<RoleBinding>(cluster, name, all())
+    );
+    (seen.replica_sets, seen.stateful_sets, seen.jobs, seen.pods, seen.events) = tokio::join!(
+        list::<ReplicaSet>(cluster, name, all()),
+        list::<StatefulSet>(cluster, name, all()),
+        list::<Job>(cluster, name, all()),
+        list::<Pod>(cluster, name, all()),
+        list::<Event>(cluster, name, all().fields("reason=FailedCreate"))
+    );
+}
+
+async fn list<K>(cluster: &Cluster, namespace: &str, params: ListParams) -> Look<Vec<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let found = pages(&Api::<K>::namespaced(cluster.client.clone(), namespace), params).await;
+    Look::of(found, "list", K::plural(&()).into_owned(), Some(namespace))
+}
+
+/// A list, page by page.
+async fn pages<K>(api: &Api<K>, params: ListParams) -> Result<Vec<K>, kube::Error>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let mut params = params.limit(500);
+    let mut found = Vec::new();
+    loop {
+        let page = api.list(&params).await?;
+        found.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(found),
+        }
+    }
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_field_selectors_are_escaped() {
+        assert_eq!(escaped(r"cn=nadia,ou=botany\x"), r"cn\=nadia\,ou\=botany\\x");
+    }
+}

@@ -1,0 +1,259 @@
+//! What the network lets through, which no error message ever says.
+
+use chrono::{DateTime, Utc};
+use k8s_openapi::{
+    api::networking::v1::{NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec},
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+use kube::ResourceExt as _;
+
+use super::{
+    findings::{Finding, listed},
+    looks::Observed,
+};
+use crate::api::names;
+
+/// Where names are resolved.
+const DNS: i32 = 53;
+
+pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
+    let (ours, others): (Vec<&NetworkPolicy>, Vec<&NetworkPolicy>) =
+        seen.policies.all().iter().partition(|policy| policy.name_any() == names::NETWORK_POLICY);
+    let isolated = ours.first().map(|policy| isolation(seen, policy));
+    // Where nothing is shut off, nothing is opened.
+    let opened = others.iter().filter(|_| isolated.is_some()).filter_map(|policy| opening(seen, policy));
+    let opened: Vec<Finding> = opened.collect();
+    let held = others.iter().filter_map(|policy| holding(seen, policy, &others));
+    isolated.into_iter().chain(opened).chain(held).collect()
+}
+
+/// The space's own isolation.
+fn isolation(seen: &Observed, policy: &NetworkPolicy) -> Finding {
+    let name = &seen.name;
+    let rules = policy.spec.iter().flat_map(|spec| spec.ingress.iter().flatten());
+    let others = rules.flat_map(|rule| rule.from.iter().flatten()).filter_map(stranger);
+    let from: Vec<String> = std::iter::once("their own namespace".to_owned()).chain(others).map(|who| format!("from {who}")).collect();
+    let opened = match seen.class().map(|class| class.spec.network.enforced) {
+        Some(true) => " Its class lets nobody open it further.",
+        Some(false) => " A NetworkPolicy of your own opens it further.",
+        None => "",
+    };
+    let sentence = format!("Pods in namespace {name} accept connections {}; others time out.{opened}", listed(&from));
+    Finding::note(sentence).mended_by([format!("kubectl -n {name} get networkpolicies")])
+}
+
+/// A policy of somebody else's that lets more in.
+fn opening(seen: &Observed, policy: &NetworkPolicy) -> Option<Finding> {
+    let spec = policy.spec.as_ref().filter(|spec| has_type(spec, "Ingress"))?;
+    let rules = spec.ingress.as_deref().unwrap_or_default();
+    let from: Vec<String> = if rules.iter().any(|rule| rule.from.as_ref().is_none_or(Vec::is_empty)) {
+        vec!["from everywhere".to_owned()]
+    } else {
+        let strangers = rules.iter().flat_map(|rule| rule.from.iter().flatten()).filter_map(stranger);
+        strangers.map(|who| format!("from {who}")).collect()
+    };
+    if from.is_empty() {
+        return None;
+    }
+    let (name, namespace) = (policy.name_any(), &seen.name);
+    let sentence =
+        format!("NetworkPolicy {name} lets {} in namespace {namespace} also accept connections {}.", selected(spec), listed(&from));
+    Some(Finding::note(sentence).mended_by([describe(namespace, &name)]))
+}
+
+/// A policy of somebody else's that holds back what pods send.
+fn holding(seen: &Observed, policy: &NetworkPolicy, all: &[&NetworkPolicy]) -> Option<Finding> {
+    let spec = policy.spec.as_ref().filter(|spec| has_type(spec, "Egress"))?;
+    let is_open = spec
+        .egress
+        .iter()
+        .flatten()
+        .any(|rule| rule.to.as_ref().is_none_or(Vec::is_empty) && rule.ports.as_ref().is_none_or(Vec::is_empty));
+    if is_open {
+        return None;
+    }
+    // Policies add up: another one for the same pods may let it through.
+    let adds = |other: &NetworkPolicySpec| {
+        let is_for_the_same = is_all(other.pod_selector.as_ref()) || other.pod_selector == spec.pod_selector;
+        is_for_the_same && has_type(other, "Egress") && other.egress.iter().flatten().any(lets_dns_through)
+    };
+    let resolves = all.iter().filter_map(|other| other.spec.as_ref()).any(adds);
+    let (name, namespace) = (policy.name_any(), &seen.name);
+    let lead = format!("NetworkPolicy {name} lets {} in namespace {namespace} send only what its rules name", selected(spec));
+    let finding = if resolves {
+        Finding::note(format!("{lead}; the rest times out."))
+    } else {
+        Finding::warning(format!("{lead}, and none of them lets DNS through (UDP port {DNS}): names cannot be resolved there."))
+    };
+    Some(finding.mended_by([describe(namespace, &name)]))
+}
+
+fn describe(namespace: &str, name: &str) -> String {
+    format!("kubectl -n {namespace} describe networkpolicy {name}")
+}
+
+/// As the API server reads a policy without types: ingress always, egress where there are rules of it.
+fn has_type(spec: &NetworkPolicySpec, wanted: &str) -> bool {
+    match spec.policy_types.as_deref() {
+        None | Some([]) => wanted == "Ingress" || spec.egress.as_ref().is_some_and(|rules| !rules.is_empty()),
+        Some(types) => types.iter().any(|type_| type_ == wanted),
+    }
+}
+
+fn lets_dns_through(rule: &NetworkPolicyEgressRule) -> bool {
+    let is_dns = |port: &NetworkPolicyPort| {
+        let covers = match (&port.port, port.end_port) {
+            (None, _) => true,
+            (Some(IntOrString::Int(first)), last) => (*first..=last.unwrap_or(*first)).contains(&DNS),
+            (Some(IntOrString::String(name)), _) => name.contains("dns"),
+        };
+        covers && port.protocol.as_deref() == Some("UDP")
+    };
+    let ports = rule.ports.as_deref().unwrap_or_default();
+    let to = rule.to.as_deref().unwrap_or_default();
+    // The resolver is in another namespace, or outside; whether a selector means just that one is not asked.
+    (ports.is_empty() || ports.iter().any(is_dns)) && (to.is_empty() || to.iter().any(|peer| stranger(peer).is_some()))
+}
+
+/// Whom a rule means beyond the namespace itself.
+fn stranger(peer: &NetworkPolicyPeer) -> Option<String> {
+    let NetworkPolicyPeer { ip_block, namespace_selector, pod_selector } = peer;
+    if let Some(block) = ip_block {
+        return Some(format!("addresses of {}", block.cidr));
+    }
+    let namespaces = namespace_selector.as_ref().map(|selector| match terms(Some(selector)) {
+        terms if terms.is_empty() => "every namespace".to_owned(),
+        terms => format!("namespaces with {terms}"),
+    })?;
+    let pods = terms(pod_selector.as_ref());
+    Some(if pods.is_empty() { namespaces } else { format!("pods with {pods} in {namespaces}") })
+}
+
+/// The pods that a policy is about.
+fn selected(spec: &NetworkPolicySpec) -> String {
+    let terms = terms(spec.pod_selector.as_ref());
+    if terms.is_empty() { "all pods".to_owned() } else { format!("pods with {terms}") }
+}
+
+fn is_all(selector: Option<&LabelSelector>) -> bool {
+    terms(selector).is_empty()
+}
+
+/// `app=web, tier in (a, b), !old`, as kubectl writes selectors; nothing selects all.
+fn terms(selector: Option<&LabelSelector>) -> String {
+    let Some(LabelSelector { match_labels, match_expressions }) = selector else { return String::new() };
+    let labels = match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}"));
+    let expressions = match_expressions.iter().flatten().map(|expression| {
+        let (key, values) = (&expression.key, expression.values.as_deref().unwrap_or_default().join(", "));
+        match expression.operator.as_str() {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.clone(),
+        }
+    });
+    labels.chain(expressions).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plugin::doctor::{
+        fixtures::{class, lines, now, read, well},
+        looks::Look,
+    };
+
+    fn policy(name: &str, spec: &Value) -> NetworkPolicy {
+        read(json!({"metadata": {"name": name}, "spec": spec}))
+    }
+
+    /// What is told of policies of others beside the space's own, whose note is left out.
+    fn beside(specs: &[(&str, Value)]) -> Vec<String> {
+        let mut seen = well();
+        let others = specs.iter().map(|(name, spec)| policy(name, spec));
+        seen.policies = Look::Seen(seen.policies.all().iter().cloned().chain(others).collect());
+        lines(&judge(&seen, now())[1..])
+    }
+
+    #[test]
+    fn isolation_is_told() {
+        let mut seen = well();
+        let of =
+            |from: &str| format!("Note: Pods in namespace orchid-lab accept connections from their own namespace{from}; others time out.");
+        let told = of(" and from namespaces with kubernetes.io/metadata.name=ingress-front");
+        let first = |seen: &Observed| lines(&judge(seen, now()))[0].clone();
+        assert_eq!(first(&seen), format!("{told} A NetworkPolicy of your own opens it further."));
+        let mut walled = class();
+        walled.spec.network.enforced = true;
+        seen.classes = Look::Seen(vec![walled]);
+        assert_eq!(first(&seen), format!("{told} Its class lets nobody open it further."));
+        seen.classes = Look::Needless;
+        seen.policies = Look::Seen(vec![policy(
+            "developerspace-isolation",
+            &json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": {}}]}]}),
+        )]);
+        assert_eq!(first(&seen), of(""));
+        seen.policies = Look::Seen(vec![]);
+        assert_eq!(judge(&seen, now()), []);
+    }
+
+    #[test]
+    fn others_may_open_it() {
+        let web = json!({"matchLabels": {"app": "web"}});
+        let told =
+            |rest: &str| format!("Note: NetworkPolicy gate lets pods with app=web in namespace orchid-lab also accept connections {rest}.");
+        for (from, expected) in [
+            (json!([{"from": [], "ports": [{"port": 443}]}]), Some("from everywhere")),
+            (json!([{"from": [{"namespaceSelector": {}}]}]), Some("from every namespace")),
+            (
+                json!([{"from": [{"namespaceSelector": {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["a", "b"]}]}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}]}]),
+                Some("from namespaces with tier in (a, b) and from addresses of 10.0.0.0/8"),
+            ),
+            (
+                json!([{"from": [{"namespaceSelector": {"matchLabels": {"team": "zoology"}}, "podSelector": {"matchExpressions": [{"key": "old", "operator": "DoesNotExist"}]}}]}]),
+                Some("from pods with !old in namespaces with team=zoology"),
+            ),
+            (json!([{"from": [{"podSelector": {}}]}]), None),
+            (json!([]), None),
+        ] {
+            let found = beside(&[("gate", json!({"podSelector": web, "ingress": from}))]);
+            let describe = "  kubectl -n orchid-lab describe networkpolicy gate".to_owned();
+            let expected = expected.map_or_else(Vec::new, |rest| vec![told(rest), describe]);
+            assert_eq!(found, expected, "{from}");
+        }
+    }
+
+    #[test]
+    fn others_may_hold_back_what_is_sent() {
+        let calm = |selector: Value, egress: Value| json!({"podSelector": selector, "policyTypes": ["Egress"], "egress": egress});
+        let dns = json!([{"ports": [{"port": 53, "protocol": "UDP"}]}]);
+        let lead = "NetworkPolicy calm lets all pods in namespace orchid-lab send only what its rules name";
+        let silent = format!("Warning: {lead}, and none of them lets DNS through (UDP port 53): names cannot be resolved there.");
+        let some = format!("Note: {lead}; the rest times out.");
+        for (egress, expected) in [
+            (json!([]), Some(&silent)),
+            (json!([{"to": [{"podSelector": {}}]}]), Some(&silent)),
+            (json!([{"ports": [{"port": 53, "protocol": "TCP"}]}]), Some(&silent)),
+            (json!([{"ports": [{"port": 443}], "to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]), Some(&silent)),
+            (dns.clone(), Some(&some)),
+            (json!([{"ports": [{"port": 50, "endPort": 60, "protocol": "UDP"}], "to": [{"namespaceSelector": {}}]}]), Some(&some)),
+            (json!([{"ports": [{"port": "dns", "protocol": "UDP"}]}]), Some(&some)),
+            (json!([{"to": [{"namespaceSelector": {}}]}]), Some(&some)),
+            (json!([{}]), None),
+        ] {
+            let found = beside(&[("calm", calm(json!({}), egress.clone()))]);
+            assert_eq!(found.first(), expected, "{egress}");
+        }
+        let web = json!({"matchLabels": {"app": "web"}});
+        let pair = beside(&[("calm", calm(web, json!([]))), ("names", calm(json!({}), dns))]);
+        let expected = [
+            "Note: NetworkPolicy calm lets pods with app=web in namespace orchid-lab send only what its rules name; the rest times out.",
+            "  kubectl -n orchid-lab describe networkpolicy calm",
+            "Note: NetworkPolicy names lets all pods in namespace orchid-lab send only what its rules name; the rest times out.",
+            "  kubectl -n orchid-lab describe networkpolicy names",
+        ];
+        assert_eq!(pair, expected);
+    }
+}

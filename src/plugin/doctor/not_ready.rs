@@ -1,0 +1,299 @@
+//! Why a space is not ready: that it is not there, that the operator has not looked, or the reason of `Ready`.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kube::ResourceExt as _;
+
+use super::{
+    claims,
+    findings::{Finding, ended, shell},
+    looks::Observed,
+    operator, refusals,
+};
+use crate::{
+    api::{DeveloperSpace, conditions::Reason},
+    desired::term::created,
+    plugin::{
+        human,
+        spaces::{is_observed, ready},
+    },
+};
+
+/// So long the operator may take before it looks ill.
+const PATIENCE: TimeDelta = TimeDelta::seconds(30);
+
+pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
+    if seen.space.is_absent() {
+        return vec![no_such(seen)];
+    }
+    // A space that is being deleted is the business of `terminating`.
+    let Some(space) = seen.space.found().filter(|space| space.metadata.deletion_timestamp.is_none()) else { return vec![] };
+    let (status, reason, message) = ready(space).unwrap_or(("Unknown", Reason::Pending.as_str(), ""));
+    if reason == Reason::Pending.as_str() {
+        return vec![pending(seen, space, now)];
+    }
+    let behind = (!is_observed(space)).then(|| behind(seen, space));
+    let unready = (status != "True").then(|| unready(seen, space, (reason, message), now));
+    behind.into_iter().chain(unready).collect()
+}
+
+/// There is no space of that name.
+fn no_such(seen: &Observed) -> Finding {
+    let name = &seen.name;
+    let names: Vec<String> = seen.spaces.all().iter().map(kube::ResourceExt::name_any).collect();
+    let alike = similar(name, &names);
+    let namespace = if seen.namespace.found().is_some() { " There is a namespace of that name, which is no space's." } else { "" };
+    if alike.is_empty() {
+        return Finding::problem(format!("There is no DeveloperSpace {name}.{namespace}")).mended_by(["kubectl dspace list".to_owned()]);
+    }
+    let meant = alike.join(" or ");
+    let commands = alike.iter().map(|name| format!("kubectl dspace doctor {name}"));
+    Finding::problem(format!("There is no DeveloperSpace {name}: did you mean {meant}?{namespace}")).mended_by(commands)
+}
+
+/// Up to three of `names` that somebody may have meant by `word`, the most similar first.
+fn similar(word: &str, names: &[String]) -> Vec<String> {
+    let far = (word.chars().count() / 3).clamp(1, 3);
+    let mut near: Vec<(usize, &String)> = names
+        .iter()
+        .filter_map(|name| {
+            let distance = distance(word, name);
+            let part = word.len() >= 3 && (name.contains(word) || (name.len() >= 3 && word.contains(name.as_str())));
+            (distance <= far || part).then_some((distance, name))
+        })
+        .collect();
+    near.sort();
+    near.into_iter().take(3).map(|(_, name)| name.clone()).collect()
+}
+
+/// How many letters must be put in, taken out or changed, see <https://en.wikipedia.org/wiki/Levenshtein_distance>.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (above, letter) in from.chars().enumerate() {
+        let mut next = vec![above + 1];
+        let mut left = above + 1;
+        for (pair, other) in row.windows(2).zip(&to) {
+            left = (pair[0] + usize::from(letter != *other)).min(pair[1] + 1).min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// The operator has said nothing of it.
+fn pending(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Finding {
+    let name = space.name_any();
+    let age = now - created(space);
+    let made = human::span(age);
+    let sentence = format!("The operator has not looked at DeveloperSpace {name}, which was made {made} ago");
+    if age < PATIENCE {
+        return Finding::warning(format!("{sentence}: give it a moment.")).mended_by([wait(&name)]);
+    }
+    let (state, commands) = operator::state(seen);
+    Finding::problem(format!("{sentence}. {state}")).mended_by(commands)
+}
+
+/// The status speaks of an older spec.
+fn behind(seen: &Observed, space: &DeveloperSpace) -> Finding {
+    let name = space.name_any();
+    let generation = space.metadata.generation.unwrap_or_default();
+    let observed = space.status.as_ref().and_then(|status| status.observed_generation).unwrap_or_default();
+    let (state, commands) = operator::state(seen);
+    let sentence = format!(
+        "The operator has not seen the last change of DeveloperSpace {name}: its status speaks of generation {observed}, and {generation} stands. {state}"
+    );
+    Finding::problem(sentence).mended_by(commands)
+}
+
+fn unready(seen: &Observed, space: &DeveloperSpace, (word, message): (&str, &str), now: DateTime<Utc>) -> Finding {
+    let name = space.name_any();
+    let lead = if message.is_empty() {
+        format!("DeveloperSpace {name} is not ready ({word}).")
+    } else {
+        ended(&format!("DeveloperSpace {name} is not ready ({word}): {message}"))
+    };
+    let told = |(advice, commands): (String, Vec<String>)| Finding::problem(format!("{lead} {advice}")).mended_by(commands);
+    let Some(reason) = Reason::parse(word) else { return Finding::problem(&lead).mended_by([format!("kubectl describe dspace {name}")]) };
+    match reason {
+        Reason::Pending | Reason::Provisioned | Reason::Provisioning => {
+            Finding::warning(format!("{lead} That takes a moment.")).mended_by([wait(&name)])
+        }
+        Reason::ClassNotFound => told(refusals::class_not_found(seen, space)),
+        Reason::InvalidSpec => told(refusals::invalid_spec(seen, space, now)),
+        Reason::NamespaceConflict => told(claims::conflict(seen, space, message, now)),
+        Reason::QuotaExceedsClass => told(refusals::quota_exceeds(seen, space)),
+        Reason::RoleNotAllowed => told(refusals::role_not_allowed(seen, space)),
+        Reason::OwnerLimitExceeded => told(claims::owner_limit(seen, space)),
+        Reason::NamespaceTerminating | Reason::Terminating => {
+            let advice = "What holds the namespace is told for itself, where it is known.".to_owned();
+            told((advice, vec![format!("kubectl get namespace {name} -o yaml")]))
+        }
+        Reason::Expired => told(expired(space)),
+        Reason::ApplyFailed => {
+            let (state, commands) = operator::state(seen);
+            told((format!("It is tried again by itself. {state}"), commands))
+        }
+    }
+}
+
+fn expired(space: &DeveloperSpace) -> (String, Vec<String>) {
+    let name = space.name_any();
+    let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", shell(class))).unwrap_or_default();
+    let create = format!("kubectl dspace create {name} --owner {}{class}", shell(&space.spec.owner.to_string()));
+    let advice = "It cannot be renewed any more: make a new one, under this name once this one is deleted.".to_owned();
+    (advice, vec![format!("kubectl dspace delete {name}"), create])
+}
+
+fn wait(name: &str) -> String {
+    format!("kubectl wait dspace/{name} --for=condition=Ready --timeout=60s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::doctor::{
+        fixtures::{class, lines, now, read, space, told, unready as ill, well, with},
+        looks::Look,
+    };
+
+    fn judged(seen: &Observed) -> Vec<String> {
+        lines(&judge(seen, now()))
+    }
+
+    const LOG: &str = "  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20";
+
+    #[test]
+    fn a_name_that_is_not_there_may_be_mistyped() {
+        let mut seen = well();
+        seen.space = Look::Seen(None);
+        (seen.name, seen.namespace) = ("orchid-lap".to_owned(), Look::Seen(None));
+        seen.spaces = Look::Seen(vec![space()]);
+        let meant = ["Problem: There is no DeveloperSpace orchid-lap: did you mean orchid-lab?", "  kubectl dspace doctor orchid-lab"];
+        assert_eq!(judged(&seen), meant);
+        seen.name = "team-tools".into();
+        assert_eq!(judged(&seen), ["Problem: There is no DeveloperSpace team-tools.", "  kubectl dspace list"]);
+        seen.namespace = well().namespace;
+        let taken = "Problem: There is no DeveloperSpace team-tools. There is a namespace of that name, which is no space's.";
+        assert_eq!(judged(&seen)[0], taken);
+    }
+
+    #[test]
+    fn similar_names_are_those_a_finger_apart() {
+        let names = ["orchid-lab", "orchid-labs", "moss", "fern-lab", "lab"].map(ToOwned::to_owned);
+        for (word, alike) in [
+            ("orchidlab", vec!["orchid-lab", "orchid-labs", "lab"]),
+            ("fern", vec!["fern-lab"]),
+            ("mos", vec!["moss"]),
+            ("zebra", vec![]),
+            ("", vec![]),
+        ] {
+            assert_eq!(similar(word, &names), alike, "{word}");
+        }
+        for (from, to, apart) in [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("ab", "ba", 2)] {
+            assert_eq!(distance(from, to), apart, "{from} and {to}");
+        }
+    }
+
+    #[test]
+    fn a_space_that_nobody_looked_at() {
+        let born = |at: &str| {
+            with(|space| {
+                told(space, "Pending", "");
+                space.metadata.creation_timestamp = read(at.into());
+                space.status.as_mut().unwrap().observed_generation = Some(-1);
+            })
+        };
+        let moment = [
+            "Warning: The operator has not looked at DeveloperSpace orchid-lab, which was made 5s ago: give it a moment.",
+            "  kubectl wait dspace/orchid-lab --for=condition=Ready --timeout=60s",
+        ];
+        assert_eq!(judged(&born("2026-11-24T08:59:55Z")), moment);
+        let mut seen = born("2026-11-24T08:00:00Z");
+        seen.operator = Look::Seen(Some(read(serde_json::json!({"spec": {"replicas": 1, "selector": {}, "template": {}}}))));
+        let ill = [
+            "Problem: The operator has not looked at DeveloperSpace orchid-lab, which was made 1h ago. The operator does not run: 0 of 1 replicas are available.",
+            "  kubectl -n developerspace-system get pods",
+            LOG,
+        ];
+        assert_eq!(judged(&seen), ill);
+    }
+
+    #[test]
+    fn a_change_that_nobody_looked_at() {
+        let seen = with(|space| space.metadata.generation = Some(6));
+        let behind = [
+            "Problem: The operator has not seen the last change of DeveloperSpace orchid-lab: its status speaks of generation 4, and 6 stands. \
+            The operator runs (2 of 2 replicas are available); its log says more.",
+            LOG,
+        ];
+        assert_eq!(judged(&seen), behind);
+        let seen = with(|space| {
+            space.metadata.generation = Some(6);
+            told(space, "ApplyFailed", "no");
+        });
+        assert_eq!(judge(&seen, now()).len(), 2);
+    }
+
+    #[test]
+    fn reasons_that_need_no_look_around() {
+        for (reason, message, expected) in [
+            (
+                "Provisioning",
+                "the namespace is being made",
+                vec![
+                    "Warning: DeveloperSpace orchid-lab is not ready (Provisioning): the namespace is being made. That takes a moment.",
+                    "  kubectl wait dspace/orchid-lab --for=condition=Ready --timeout=60s",
+                ],
+            ),
+            (
+                "NamespaceTerminating",
+                "namespace orchid-lab is being deleted",
+                vec![
+                    "Problem: DeveloperSpace orchid-lab is not ready (NamespaceTerminating): namespace orchid-lab is being deleted. \
+                    What holds the namespace is told for itself, where it is known.",
+                    "  kubectl get namespace orchid-lab -o yaml",
+                ],
+            ),
+            (
+                "Expired",
+                "the time was up",
+                vec![
+                    "Problem: DeveloperSpace orchid-lab is not ready (Expired): the time was up. \
+                    It cannot be renewed any more: make a new one, under this name once this one is deleted.",
+                    "  kubectl dspace delete orchid-lab",
+                    "  kubectl dspace create orchid-lab --owner User:nadia@example.com --class greenhouse",
+                ],
+            ),
+            (
+                "ApplyFailed",
+                "failed to create namespace orchid-lab: namespaces is forbidden.",
+                vec![
+                    "Problem: DeveloperSpace orchid-lab is not ready (ApplyFailed): failed to create namespace orchid-lab: namespaces is forbidden. \
+                    It is tried again by itself. The operator runs (2 of 2 replicas are available); its log says more.",
+                    LOG,
+                ],
+            ),
+            (
+                "Frobnicated",
+                "",
+                vec!["Problem: DeveloperSpace orchid-lab is not ready (Frobnicated).", "  kubectl describe dspace orchid-lab"],
+            ),
+        ] {
+            assert_eq!(judged(&ill(reason, message)), expected, "{reason}");
+        }
+    }
+
+    #[test]
+    fn every_reason_has_an_answer() {
+        for reason in crate::api::conditions::ALL_REASONS {
+            let mut seen = ill(reason.as_str(), "so it is");
+            seen.classes = Look::Seen(vec![class()]);
+            assert!(judge(&seen, now()).iter().all(|finding| !finding.commands.is_empty()), "{reason:?}");
+            assert_eq!(judge(&seen, now()).len(), 1, "{reason:?}");
+        }
+        assert_eq!(judged(&well()), Vec::<String>::new());
+        let leaving = with(|space| space.metadata.deletion_timestamp = read("2026-11-24T08:00:00Z".into()));
+        assert_eq!(judged(&leaving), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,76 @@
+//! How the operator is, where that is why something does not happen.
+
+use super::looks::{Look, Observed};
+use crate::api::names::{DEFAULT_OPERATOR_NAMESPACE as HOME, OPERATOR};
+
+/// A sentence that says whether it runs, and the commands that say more.
+pub(super) fn state(seen: &Observed) -> (String, Vec<String>) {
+    let look = format!("kubectl -n {HOME} get deployment {OPERATOR}");
+    let pods = format!("kubectl -n {HOME} get pods");
+    let log = format!("kubectl -n {HOME} logs deployment/{OPERATOR} --tail=20");
+    let deployment = match &seen.operator {
+        Look::Seen(Some(deployment)) => deployment,
+        Look::Seen(None) => {
+            let absent =
+                format!("There is no Deployment {OPERATOR} in namespace {HOME}: the operator is not installed, or is installed elsewhere.");
+            return (absent, vec![format!("kubectl get deployments --all-namespaces -l app.kubernetes.io/name={OPERATOR}")]);
+        }
+        Look::Needless | Look::Unreadable(_) => {
+            return ("Whether the operator runs could not be looked at: ask an administrator to look.".to_owned(), vec![look, log]);
+        }
+    };
+    let wanted = deployment.spec.replicas.unwrap_or(1);
+    let available = deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default();
+    match (available, wanted) {
+        (0, 0) => (
+            "The operator is switched off: its Deployment has 0 replicas.".to_owned(),
+            vec![format!("kubectl -n {HOME} scale deployment {OPERATOR} --replicas=1")],
+        ),
+        (0, _) => (format!("The operator does not run: 0 of {wanted} replicas are available."), vec![pods, log]),
+        _ => (format!("The operator runs ({available} of {wanted} replicas are available); its log says more."), vec![log]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plugin::doctor::fixtures::{read, well};
+
+    #[test]
+    fn the_operator_is_told_as_it_is() {
+        let deployment = |replicas: i32, available: i32| {
+            let value = json!({"spec": {"replicas": replicas, "selector": {}, "template": {}}, "status": {"availableReplicas": available}});
+            Look::Seen(Some(read(value)))
+        };
+        for (operator, sentence, command) in [
+            (
+                deployment(2, 1),
+                "The operator runs (1 of 2 replicas are available); its log says more.",
+                "kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20",
+            ),
+            (deployment(2, 0), "The operator does not run: 0 of 2 replicas are available.", "kubectl -n developerspace-system get pods"),
+            (
+                deployment(0, 0),
+                "The operator is switched off: its Deployment has 0 replicas.",
+                "kubectl -n developerspace-system scale deployment developerspace-operator --replicas=1",
+            ),
+            (
+                Look::Seen(None),
+                "There is no Deployment developerspace-operator in namespace developerspace-system: the operator is not installed, or is installed elsewhere.",
+                "kubectl get deployments --all-namespaces -l app.kubernetes.io/name=developerspace-operator",
+            ),
+            (
+                Look::Needless,
+                "Whether the operator runs could not be looked at: ask an administrator to look.",
+                "kubectl -n developerspace-system get deployment developerspace-operator",
+            ),
+        ] {
+            let mut seen = well();
+            seen.operator = operator;
+            let (told, commands) = state(&seen);
+            assert_eq!((told.as_str(), commands[0].as_str()), (sentence, command));
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What to do about a spec that its class does not allow.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use kube::ResourceExt as _;
+use serde_json::{Value, json};
+
+use super::{
+    findings::{ended, listed, patch, shell},
+    looks::Observed,
+};
+use crate::{
+    api::{
+        ClassQuota, DeveloperSpace, SpaceClass,
+        conditions::{self, types},
+        duration::Ttl,
+        names,
+    },
+    desired::term::Rules,
+    plugin::{human, spaces::is_default},
+};
+
+/// Sentences that follow the operator's own, and commands.
+pub(super) type Advice = (String, Vec<String>);
+
+pub(super) fn class_not_found(seen: &Observed, space: &DeveloperSpace) -> Advice {
+    let name = space.name_any();
+    let Some(classes) = seen.classes.seen() else {
+        return ("You may not see which classes there are: ask an administrator.".to_owned(), vec![format!("kubectl edit dspace {name}")]);
+    };
+    let default = classes.iter().find(|class| is_default(class));
+    let Some(choice) = default.or_else(|| classes.first()) else {
+        return (
+            "There is no SpaceClass at all: an administrator makes one.".to_owned(),
+            vec!["kubectl explain spaceclass.spec".to_owned()],
+        );
+    };
+    let all: Vec<String> = classes.iter().map(kube::ResourceExt::name_any).collect();
+    let told = default.map_or_else(|| "none is the default".to_owned(), |class| format!("{} is the default", class.name_any()));
+    let advice = format!("The classes are {}; {told}.", listed(&all));
+    let choice = choice.name_any();
+    let mut commands = vec![patch(&name, &json!({"spec": {"className": choice}}))];
+    if default.is_none() {
+        commands.push(format!("kubectl annotate spaceclass {choice} {}=true", names::ANNOTATION_DEFAULT_CLASS));
+        return (format!("{advice} Choose one, or an administrator makes one the default."), commands);
+    }
+    (format!("{advice} Choose one."), commands)
+}
+
+pub(super) fn invalid_spec(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Advice {
+    let name = space.name_any();
+    let class = seen.class();
+    let refused = class.and_then(|class| {
+        let told = conditions::find(&class.status.as_ref()?.conditions, types::ACCEPTED).filter(|accepted| accepted.status == "False")?;
+        Some((class.name_any(), told))
+    });
+    if let Some((class, told)) = refused {
+        let sentence = ended(&format!("SpaceClass {class} itself is not accepted ({}): {}", told.reason, told.message));
+        return (format!("{sentence} Its administrator mends it, and nobody else can."), vec![format!("kubectl edit spaceclass {class}")]);
+    }
+    if let Some(at) = space.spec.renewed_at.filter(|at| *at > now) {
+        let when = human::from_now(now, at);
+        return (
+            format!("Its time comes {when}, and mends this by itself; or renew it now."),
+            vec![format!("kubectl dspace renew {name}")],
+        );
+    }
+    if let Some(ttl) = class.and_then(|class| fitting_ttl(space, class)) {
+        return (format!("The class allows a ttl of {ttl}."), vec![patch(&name, &json!({"spec": {"ttl": ttl}}))]);
+    }
+    let commands = vec![format!("kubectl edit dspace {name}"), "kubectl explain dspace.spec".to_owned()];
+    ("Change what the message names; nothing that exists is touched until then.".to_owned(), commands)
+}
+
+/// A ttl of the class, if the space asks for a longer one than it allows.
+fn fitting_ttl(space: &DeveloperSpace, class: &SpaceClass) -> Option<String> {
+    let rules = Rules::of(&class.spec).ok()?;
+    let is_too_long = match space.spec.ttl.as_deref()?.parse::<Ttl>().ok()? {
+        Ttl::Never => !rules.allow_never,
+        Ttl::After(span) => rules.max_ttl.is_some_and(|max| span > max),
+    };
+    let lifetime = class.spec.lifetime.as_ref().filter(|_| is_too_long)?;
+    lifetime.max_ttl.clone().or_else(|| lifetime.default_ttl.clone())
+}
+
+pub(super) fn quota_exceeds(seen: &Observed, space: &DeveloperSpace) -> Advice {
+    let name = space.name_any();
+    let Some(class) = seen.class() else {
+        return ("You may not see what its class allows: ask an administrator.".to_owned(), vec![format!("kubectl edit dspace {name}")]);
+    };
+    let none = ClassQuota::default();
+    let quota = class.spec.quota.as_ref().unwrap_or(&none);
+    let most: BTreeMap<&String, &String> = quota.hard.iter().chain(&quota.max).map(|(resource, most)| (resource, &most.0)).collect();
+    let told: Vec<String> = most.iter().map(|(resource, most)| format!("{resource} {most}")).collect();
+    let class = class.name_any();
+    let advice = if told.is_empty() {
+        format!("SpaceClass {class} has no quota, so there is nothing to ask for.")
+    } else {
+        format!("SpaceClass {class} allows at most {}.", listed(&told))
+    };
+    let fitting = space.spec.quota.iter().filter_map(|(resource, asked)| match most.get(resource) {
+        Some(&most) if asked.compare(&most.as_str().into()).is_some_and(std::cmp::Ordering::is_le) => None,
+        // In a merge patch null takes a key away.
+        most => Some((resource.clone(), most.map_or(Value::Null, |most| most.as_str().into()))),
+    });
+    let fitting: serde_json::Map<String, Value> = fitting.collect();
+    let mend = if fitting.is_empty() { format!("kubectl edit dspace {name}") } else { patch(&name, &json!({"spec": {"quota": fitting}})) };
+    (format!("{advice} Ask for less, or for a larger class."), vec![mend, "kubectl dspace classes".to_owned()])
+}
+
+pub(super) fn role_not_allowed(seen: &Observed, space: &DeveloperSpace) -> Advice {
+    let name = space.name_any();
+    let Some(class) = seen.class() else {
+        return (
+            "You may not see which roles its class has: ask an administrator.".to_owned(),
+            vec![format!("kubectl edit dspace {name}")],
+        );
+    };
+    let roles: Vec<String> = class.spec.roles.iter().map(|role| role.name.clone()).collect();
+    // Whoever is given another role is given the least.
+    let role = roles.iter().find(|role| *role == "view").or_else(|| roles.first());
+    let mut commands = Vec::new();
+    for member in space.spec.members.iter().filter(|member| !roles.contains(&member.role)) {
+        let who = shell(&member.subject().to_string());
+        commands.push(format!("kubectl dspace members remove {name} {who} --role {}", shell(&member.role)));
+        commands.extend(role.map(|role| format!("kubectl dspace members add {name} {who} --role {role}")));
+    }
+    if commands.is_empty() {
+        commands.push(format!("kubectl edit dspace {name}"));
+    }
+    let class = class.name_any();
+    let told = if roles.is_empty() { "has no roles for members".to_owned() } else { format!("has the roles {}", listed(&roles)) };
+    (format!("SpaceClass {class} {told}."), commands)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::doctor::{
+        findings::Finding,
+        fixtures::{advised as judged, class, ill, now, read},
+        looks::Look,
+        not_ready::judge,
+    };
+
+    #[test]
+    fn classes_that_are_not_there() {
+        let mut seen = ill("ClassNotFound", |space| space.spec.class_name = Some("orangery".to_owned()));
+        let expected = [
+            "The classes are greenhouse; greenhouse is the default. Choose one.",
+            r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"className":"greenhouse"}}'"#,
+        ];
+        assert_eq!(judged(&seen), expected);
+        let mut plain = class();
+        plain.metadata.annotations = None;
+        let mut second = plain.clone();
+        second.metadata.name = Some("meadow".to_owned());
+        seen.classes = Look::Seen(vec![plain, second]);
+        let expected = [
+            "The classes are greenhouse and meadow; none is the default. Choose one, or an administrator makes one the default.",
+            r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"className":"greenhouse"}}'"#,
+            "  kubectl annotate spaceclass greenhouse developerspace.dev/is-default-class=true",
+        ];
+        assert_eq!(judged(&seen), expected);
+        seen.classes = Look::Seen(vec![]);
+        assert_eq!(judged(&seen), ["There is no SpaceClass at all: an administrator makes one.", "  kubectl explain spaceclass.spec"]);
+        seen.classes = Look::Needless;
+        assert_eq!(judged(&seen)[0], "You may not see which classes there are: ask an administrator.");
+    }
+
+    #[test]
+    fn specs_that_are_invalid() {
+        let mut seen = ill("InvalidSpec", |space| space.spec.ttl = Some("90d".to_owned()));
+        let expected = ["The class allows a ttl of 30d.", r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"ttl":"30d"}}'"#];
+        assert_eq!(judged(&seen), expected);
+        let never = ill("InvalidSpec", |space| space.spec.ttl = Some("never".to_owned()));
+        assert_eq!(judged(&never), expected);
+        let early = ill("InvalidSpec", |space| space.spec.renewed_at = Some("2026-11-24T09:05:00Z".parse().unwrap()));
+        let expected = ["Its time comes in 5m, and mends this by itself; or renew it now.", "  kubectl dspace renew orchid-lab"];
+        assert_eq!(judged(&early), expected);
+        let other = ill("InvalidSpec", |_| {});
+        let expected = [
+            "Change what the message names; nothing that exists is touched until then.",
+            "  kubectl edit dspace orchid-lab",
+            "  kubectl explain dspace.spec",
+        ];
+        assert_eq!(judged(&other), expected);
+        let mut broken = class();
+        broken.status = read(json!({"conditions": [{
+            "type": "Accepted", "status": "False", "reason": "InvalidSpec", "message": "quota.hard cores: no such resource",
+            "lastTransitionTime": "2026-11-20T09:00:00Z",
+        }]}));
+        seen.classes = Look::Seen(vec![broken]);
+        let expected = [
+            "SpaceClass greenhouse itself is not accepted (InvalidSpec): quota.hard cores: no such resource. Its administrator mends it, and nobody else can.",
+            "  kubectl edit spaceclass greenhouse",
+        ];
+        assert_eq!(judged(&seen), expected);
+    }
+
+    #[test]
+    fn quotas_and_roles_that_the_class_does_not_have() {
+        let quota = [("requests.cpu", "30"), ("pods", "10"), ("services", "2")];
+        let mut seen = ill("QuotaExceedsClass", |space| {
+            space.spec.quota = quota.map(|(resource, asked)| (resource.to_owned(), asked.into())).into();
+            space.spec.members.push(read(json!({"kind": "ServiceAccount", "namespace": "ci-home", "name": "robot", "role": "admin"})));
+        });
+        let expected = [
+            "SpaceClass greenhouse allows at most pods 40 and requests.cpu 20. Ask for less, or for a larger class.",
+            r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"quota":{"requests.cpu":"20","services":null}}}'"#,
+            "  kubectl dspace classes",
+        ];
+        assert_eq!(judged(&seen), expected);
+        let (advice, commands) = role_not_allowed(&seen, seen.space.found().unwrap());
+        assert_eq!(advice, "SpaceClass greenhouse has the roles edit and view.");
+        let expected = [
+            "kubectl dspace members remove orchid-lab ServiceAccount:ci-home/robot --role admin",
+            "kubectl dspace members add orchid-lab ServiceAccount:ci-home/robot --role view",
+        ];
+        assert_eq!(commands, expected);
+        seen.classes = Look::Needless;
+        assert_eq!(judged(&seen)[0], "You may not see what its class allows: ask an administrator.");
+        let (advice, _) = role_not_allowed(&seen, seen.space.found().unwrap());
+        assert_eq!(advice, "You may not see which roles its class has: ask an administrator.");
+    }
+
+    #[test]
+    fn the_operators_sentence_comes_first() {
+        let told: Vec<Finding> = judge(&ill("InvalidSpec", |_| {}), now());
+        assert!(told[0].sentence.starts_with("DeveloperSpace orchid-lab is not ready (InvalidSpec): so it is. Change"), "{told:?}");
+    }
+}

@@ -1,0 +1,226 @@
+//! Why the API server refuses pods that controllers want to make, and what to change.
+
+use chrono::{DateTime, Utc};
+use kube::ResourceExt as _;
+use serde_json::json;
+
+use super::{
+    admission::{Lacking, Refusal},
+    failed_creates::{Maker, refusals},
+    findings::{Finding, ended, patch},
+    looks::Observed,
+};
+use crate::api::{PodSecurityLevel, names, quantity::Quantity};
+
+pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
+    // Nothing new gets into a namespace that goes away, and that is told elsewhere.
+    if seen.is_namespace_going() {
+        return vec![];
+    }
+    refusals(seen, now).iter().map(|(maker, refusal)| told(seen, maker, refusal)).collect()
+}
+
+fn told(seen: &Observed, (kind, name): &Maker, refusal: &Refusal) -> Finding {
+    let namespace = &seen.name;
+    let refused = format!("Pods of {kind} {name} are refused");
+    // Of a Job and of what is not known nothing can be changed in place.
+    let verb =
+        if matches!(kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "CronJob") { "edit" } else { "describe" };
+    let edit = format!("kubectl -n {namespace} {verb} {} {name}", kind.to_lowercase());
+    match refusal {
+        Refusal::QuotaExceeded { quota, lacking } if quota == names::CHILD => {
+            let usage = format!("kubectl dspace usage {namespace}");
+            let (advice, raise) = room(seen, lacking);
+            let sentence =
+                format!("{refused}, since the quota of DeveloperSpace {namespace} does not suffice: {}. {advice}", amounts(lacking));
+            Finding::problem(sentence).mended_by([usage, edit].into_iter().chain(raise))
+        }
+        Refusal::QuotaExceeded { quota, lacking } => {
+            let foreign = format!("ResourceQuota {quota}, which the operator did not make, does not suffice: {}", amounts(lacking));
+            let sentence = format!("{refused}, since {foreign}. Ask for less, or have whoever made it raise it.");
+            Finding::problem(sentence).mended_by([format!("kubectl -n {namespace} describe resourcequota {quota}"), edit])
+        }
+        Refusal::Unspecified { quota, what } => {
+            let sentence = format!("{refused}, since ResourceQuota {quota} counts what they do not name; they must specify {what}");
+            let advice = "Write resources.requests and resources.limits for each container.";
+            Finding::problem(format!("{} {advice}", ended(&sentence)))
+                .mended_by([edit, format!("kubectl -n {namespace} describe limitrange")])
+        }
+        Refusal::OutOfLimits(why) => {
+            let sentence = ended(&format!("{refused}, since they are outside of the limits for one container or pod: {why}"));
+            let advice = "Change their requests and limits, or spec.limitRange of the space.";
+            Finding::problem(format!("{sentence} {advice}")).mended_by([format!("kubectl -n {namespace} describe limitrange"), edit])
+        }
+        Refusal::PodSecurity { level, violations } => {
+            let from = demand(seen, level);
+            let sentence = ended(&format!("{refused}, since {from} does not allow what they ask for: {violations}"));
+            Finding::problem(format!("{sentence} Change that in the template of the pods.")).mended_by([edit])
+        }
+        Refusal::Other(why) => {
+            let events = format!("kubectl -n {namespace} get events --field-selector=reason=FailedCreate");
+            Finding::problem(ended(&format!("{refused}: {why}"))).mended_by([edit, events])
+        }
+    }
+}
+
+/// What is asked of what is left.
+fn amounts(lacking: &[Lacking]) -> String {
+    let each =
+        lacking.iter().map(|Lacking { resource, asked, used, hard }| format!("{resource} {asked} asked for with {used} of {hard} in use"));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// What can be done about a quota that does not suffice, and the command that raises it as far as the class allows.
+fn room(seen: &Observed, lacking: &[Lacking]) -> (&'static str, Option<String>) {
+    let Some(class) = seen.class() else { return ("Ask for less, or remove what is not needed.", None) };
+    let max = class.spec.quota.as_ref().map(|quota| &quota.max);
+    let mut raised = serde_json::Map::new();
+    for Lacking { resource, hard, .. } in lacking {
+        let most = max
+            .and_then(|max| max.get(resource))
+            .filter(|most| most.compare(&Quantity::from(hard.as_str())).is_some_and(std::cmp::Ordering::is_gt));
+        let Some(most) = most else {
+            return ("Ask for less, or remove what is not needed: the class allows no larger quota.", None);
+        };
+        raised.insert(resource.clone(), most.0.as_str().into());
+    }
+    let advice = "Ask for less, remove what is not needed, or raise the quota as far as the class allows.";
+    (advice, Some(patch(&seen.name, &json!({"spec": {"quota": raised}}))))
+}
+
+/// The Pod Security level and where it comes from.
+fn demand(seen: &Observed, level: &str) -> String {
+    let enforced = seen.class().filter(|class| {
+        let enforced = class.spec.pod_security.and_then(|levels| levels.enforce);
+        let name = match enforced {
+            Some(PodSecurityLevel::Privileged) => "privileged",
+            Some(PodSecurityLevel::Baseline) => "baseline",
+            Some(PodSecurityLevel::Restricted) => "restricted",
+            None => "",
+        };
+        name == level
+    });
+    let from = enforced.map_or_else(
+        || format!("which labels of namespace {} set", seen.name),
+        |class| format!("which SpaceClass {} demands", class.name_any()),
+    );
+    format!("Pod Security level {level}, {from},")
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::apps::v1::ReplicaSet;
+
+    use super::*;
+    use crate::plugin::doctor::{
+        fixtures::{going, lines, now, read, well},
+        looks::Look,
+    };
+
+    fn set(message: &str) -> ReplicaSet {
+        read(json!({
+            "metadata": {
+                "name": "web-5d9c",
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d-1", "controller": true}],
+            },
+            "status": {"replicas": 0, "conditions": [{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}]},
+        }))
+    }
+
+    /// What is told of a ReplicaSet that is told so.
+    fn refused(message: &str) -> Vec<String> {
+        let mut seen = well();
+        seen.replica_sets = Look::Seen(vec![set(message)]);
+        lines(&judge(&seen, now()))
+    }
+
+    #[test]
+    fn quotas_that_do_not_suffice() {
+        let expected = [
+            "Problem: Pods of Deployment web are refused, since the quota of DeveloperSpace orchid-lab does not suffice: \
+            requests.cpu 5 asked for with 8 of 10 in use. Ask for less, remove what is not needed, or raise the quota as far as the class allows.",
+            "  kubectl dspace usage orchid-lab",
+            "  kubectl -n orchid-lab edit deployment web",
+            r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"quota":{"requests.cpu":"20"}}}'"#,
+        ];
+        let of = |quota: &str, asked: &str, used: &str, hard: &str| {
+            format!("pods \"web-5d9c-x\" is forbidden: exceeded quota: {quota}, requested: {asked}, used: {used}, limited: {hard}")
+        };
+        assert_eq!(refused(&of("developerspace", "requests.cpu=5", "requests.cpu=8", "requests.cpu=10")), expected);
+        let full = refused(&of("developerspace", "pods=1,requests.cpu=1", "pods=40,requests.cpu=20", "pods=40,requests.cpu=20"));
+        let expected = [
+            "Problem: Pods of Deployment web are refused, since the quota of DeveloperSpace orchid-lab does not suffice: \
+            pods 1 asked for with 40 of 40 in use; requests.cpu 1 asked for with 20 of 20 in use. \
+            Ask for less, or remove what is not needed: the class allows no larger quota.",
+            "  kubectl dspace usage orchid-lab",
+            "  kubectl -n orchid-lab edit deployment web",
+        ];
+        assert_eq!(full, expected);
+        let expected = [
+            "Problem: Pods of Deployment web are refused, since ResourceQuota zoology-cap, which the operator did not make, does not suffice: \
+            pods 1 asked for with 3 of 3 in use. Ask for less, or have whoever made it raise it.",
+            "  kubectl -n orchid-lab describe resourcequota zoology-cap",
+            "  kubectl -n orchid-lab edit deployment web",
+        ];
+        assert_eq!(refused(&of("zoology-cap", "pods=1", "pods=3", "pods=3")), expected);
+    }
+
+    #[test]
+    fn pods_that_are_not_as_they_must_be() {
+        for (message, expected) in [
+            (
+                "pods \"w\" is forbidden: failed quota: developerspace: must specify limits.cpu for: web",
+                vec![
+                    "Problem: Pods of Deployment web are refused, since ResourceQuota developerspace counts what they do not name; \
+                    they must specify limits.cpu for: web. Write resources.requests and resources.limits for each container.",
+                    "  kubectl -n orchid-lab edit deployment web",
+                    "  kubectl -n orchid-lab describe limitrange",
+                ],
+            ),
+            (
+                "pods \"w\" is forbidden: maximum cpu usage per Container is 1, but limit is 2",
+                vec![
+                    "Problem: Pods of Deployment web are refused, since they are outside of the limits for one container or pod: \
+                    maximum cpu usage per Container is 1, but limit is 2. Change their requests and limits, or spec.limitRange of the space.",
+                    "  kubectl -n orchid-lab describe limitrange",
+                    "  kubectl -n orchid-lab edit deployment web",
+                ],
+            ),
+            (
+                "pods \"w\" is forbidden: violates PodSecurity \"baseline:latest\": privileged (container \"web\" must not set securityContext.privileged=true)",
+                vec![
+                    "Problem: Pods of Deployment web are refused, since Pod Security level baseline, which SpaceClass greenhouse demands, \
+                    does not allow what they ask for: privileged (container \"web\" must not set securityContext.privileged=true). \
+                    Change that in the template of the pods.",
+                    "  kubectl -n orchid-lab edit deployment web",
+                ],
+            ),
+            (
+                "pods \"w\" is forbidden: violates PodSecurity \"restricted:v1.33\": runAsNonRoot != true",
+                vec![
+                    "Problem: Pods of Deployment web are refused, since Pod Security level restricted, which labels of namespace orchid-lab set, \
+                    does not allow what they ask for: runAsNonRoot != true. Change that in the template of the pods.",
+                    "  kubectl -n orchid-lab edit deployment web",
+                ],
+            ),
+            (
+                "pods \"w\" is forbidden: error looking up service account orchid-lab/robot: serviceaccount \"robot\" not found",
+                vec![
+                    "Problem: Pods of Deployment web are refused: error looking up service account orchid-lab/robot: serviceaccount \"robot\" not found.",
+                    "  kubectl -n orchid-lab edit deployment web",
+                    "  kubectl -n orchid-lab get events --field-selector=reason=FailedCreate",
+                ],
+            ),
+        ] {
+            assert_eq!(refused(message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_goes_needs_no_pods() {
+        let mut seen = well();
+        seen.replica_sets = Look::Seen(vec![set("no")]);
+        going(&mut seen, "2026-11-24T08:59:00Z", &[]);
+        assert_eq!(judge(&seen, now()), []);
+    }
+}

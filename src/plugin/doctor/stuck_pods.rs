@@ -1,0 +1,213 @@
+//! Pods that are there and do not run: no node takes them, or a container does not start.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use k8s_openapi::api::core::v1::{ContainerStateWaiting, ContainerStatus, Pod};
+use kube::ResourceExt as _;
+
+use super::{
+    findings::{Finding, ended},
+    looks::Observed,
+};
+
+/// What one pod is stuck in.
+struct Stuck {
+    /// What pods of one controller that are stuck alike have in common.
+    alike: String,
+    /// A sentence or two.
+    sentence: String,
+    /// Commands that say more.
+    commands: Vec<String>,
+}
+
+pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
+    // The pods of one controller mostly fail alike: one stands for all.
+    let mut groups: BTreeMap<(String, String), (Stuck, usize)> = BTreeMap::new();
+    for pod in seen.pods.all() {
+        if let Some(stuck) = stuck(&seen.name, pod) {
+            let key = (controller(pod), stuck.alike.clone());
+            groups.entry(key).and_modify(|(_, others)| *others += 1).or_insert((stuck, 0));
+        }
+    }
+    let told = groups.into_iter().map(|((controller, _), (Stuck { sentence, commands, .. }, others))| {
+        let sentence = match others {
+            0 => sentence,
+            1 => format!("{sentence} Another pod of {controller} fares alike."),
+            _ => format!("{sentence} {others} other pods of {controller} fare alike."),
+        };
+        Finding::problem(sentence).mended_by(commands)
+    });
+    told.collect()
+}
+
+/// `ReplicaSet web-5d9c`, or the pod itself.
+fn controller(pod: &Pod) -> String {
+    let owner = pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    owner.map_or_else(|| format!("Pod {}", pod.name_any()), |owner| format!("{} {}", owner.kind, owner.name))
+}
+
+fn stuck(namespace: &str, pod: &Pod) -> Option<Stuck> {
+    let status = pod.status.as_ref()?;
+    if pod.metadata.deletion_timestamp.is_some() || matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        return None;
+    }
+    let name = pod.name_any();
+    let describe = format!("kubectl -n {namespace} describe pod {name}");
+    let unscheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    if let Some(condition) = unscheduled {
+        let reason = condition.reason.clone().unwrap_or_default();
+        let why = condition.message.as_deref().unwrap_or("nothing says why");
+        let sentence = ended(&format!("Pod {name} waits for a node ({reason}): {why}"));
+        return Some(Stuck { alike: reason, sentence, commands: vec![describe] });
+    }
+    let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let (container, waiting, reason) =
+        containers.find_map(|container| waiting(container).map(|(waiting, reason)| (container, waiting, reason)))?;
+    let logs = (reason == "CrashLoopBackOff").then(|| format!("kubectl -n {namespace} logs {name} -c {} --previous", container.name));
+    Some(Stuck {
+        alike: format!("{} {reason}", container.name),
+        sentence: sentence(&name, container, waiting, reason),
+        commands: logs.into_iter().chain([describe]).collect(),
+    })
+}
+
+/// What a container waits for, if that is not the usual way of things.
+fn waiting(container: &ContainerStatus) -> Option<(&ContainerStateWaiting, &str)> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().filter(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing"))?;
+    Some((waiting, reason))
+}
+
+fn sentence(pod: &str, container: &ContainerStatus, waiting: &ContainerStateWaiting, reason: &str) -> String {
+    let ContainerStatus { name, image, last_state, restart_count, .. } = container;
+    let message = waiting.message.as_deref().unwrap_or("nothing says why");
+    match reason {
+        "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => {
+            let sentence = ended(&format!(
+                "Container {name} of pod {pod} does not start, since its image {image} cannot be pulled ({reason}): {message}"
+            ));
+            format!("{sentence} Look at the image's name and at the pull secret.")
+        }
+        "CrashLoopBackOff" => {
+            let last = last_state.as_ref().and_then(|state| state.terminated.as_ref());
+            let code = last.map(|last| format!(", the last time with exit code {}", last.exit_code)).unwrap_or_default();
+            let ends = format!("Container {name} of pod {pod} ends again and again ({restart_count} restarts){code}.");
+            let is_out_of_memory = last.is_some_and(|last| last.reason.as_deref() == Some("OOMKilled"));
+            if is_out_of_memory {
+                format!("{ends} It used more memory than its limit: raise the limit, or have it use less.")
+            } else {
+                ends
+            }
+        }
+        _ => ended(&format!("Container {name} of pod {pod} does not start ({reason}): {message}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plugin::doctor::{
+        fixtures::{lines, now, read, well},
+        looks::Look,
+    };
+
+    fn pod(name: &str, status: &Value) -> Pod {
+        read(json!({
+            "metadata": {
+                "name": name,
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d9c", "uid": "r-1", "controller": true}],
+            },
+            "status": status,
+        }))
+    }
+
+    fn container(state: &Value, last: &Value) -> Value {
+        json!({"containerStatuses": [{
+            "name": "web", "image": "registry.example.com/web:2", "imageID": "", "ready": false, "restartCount": 7, "state": state, "lastState": last,
+        }]})
+    }
+
+    fn waiting(reason: &str, message: &str) -> Value {
+        json!({"waiting": {"reason": reason, "message": message}})
+    }
+
+    fn judged(pods: Vec<Pod>) -> Vec<String> {
+        let mut seen = well();
+        seen.pods = Look::Seen(pods);
+        lines(&judge(&seen, now()))
+    }
+
+    const DESCRIBE: &str = "  kubectl -n orchid-lab describe pod web-1";
+    const LOGS: &str = "  kubectl -n orchid-lab logs web-1 -c web --previous";
+
+    #[test]
+    fn each_way_of_not_running() {
+        let unscheduled = json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient cpu."},
+        ]});
+        let ended = |code: i32, reason: &str| json!({"terminated": {"exitCode": code, "reason": reason}});
+        for (status, expected) in [
+            (
+                unscheduled,
+                vec!["Problem: Pod web-1 waits for a node (Unschedulable): 0/3 nodes are available: 3 Insufficient cpu.", DESCRIBE],
+            ),
+            (
+                container(&waiting("ImagePullBackOff", "Back-off pulling image"), &json!({})),
+                vec![
+                    "Problem: Container web of pod web-1 does not start, since its image registry.example.com/web:2 cannot be pulled \
+                    (ImagePullBackOff): Back-off pulling image. Look at the image's name and at the pull secret.",
+                    DESCRIBE,
+                ],
+            ),
+            (
+                container(&waiting("CrashLoopBackOff", "back-off 5m0s"), &ended(1, "Error")),
+                vec![
+                    "Problem: Container web of pod web-1 ends again and again (7 restarts), the last time with exit code 1.",
+                    LOGS,
+                    DESCRIBE,
+                ],
+            ),
+            (
+                container(&waiting("CrashLoopBackOff", "back-off 5m0s"), &ended(137, "OOMKilled")),
+                vec![
+                    "Problem: Container web of pod web-1 ends again and again (7 restarts), the last time with exit code 137. \
+                    It used more memory than its limit: raise the limit, or have it use less.",
+                    LOGS,
+                    DESCRIBE,
+                ],
+            ),
+            (
+                container(&waiting("CreateContainerConfigError", "secret \"keys\" not found"), &json!({})),
+                vec![
+                    "Problem: Container web of pod web-1 does not start (CreateContainerConfigError): secret \"keys\" not found.",
+                    DESCRIBE,
+                ],
+            ),
+            (container(&waiting("ContainerCreating", ""), &json!({})), vec![]),
+            (container(&json!({"running": {}}), &ended(1, "Error")), vec![]),
+            (json!({"phase": "Succeeded"}), vec![]),
+        ] {
+            assert_eq!(judged(vec![pod("web-1", &status)]), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn pods_that_fare_alike_are_told_once() {
+        let broken = container(&waiting("CrashLoopBackOff", "back-off 5m0s"), &json!({}));
+        let pods = ["web-1", "web-2", "web-3"].map(|name| pod(name, &broken));
+        let expected = "Problem: Container web of pod web-1 ends again and again (7 restarts).";
+        assert_eq!(judged(pods[..1].to_vec())[0], expected);
+        assert_eq!(judged(pods[..2].to_vec())[0], format!("{expected} Another pod of ReplicaSet web-5d9c fares alike."));
+        assert_eq!(judged(pods.to_vec()), [format!("{expected} 2 other pods of ReplicaSet web-5d9c fare alike.").as_str(), LOGS, DESCRIBE]);
+    }
+
+    #[test]
+    fn a_pod_that_is_going_is_left_alone() {
+        let mut leaving = pod("web-1", &container(&waiting("CrashLoopBackOff", ""), &json!({})));
+        leaving.metadata.deletion_timestamp = read("2026-11-24T08:59:00Z".into());
+        assert!(judged(vec![leaving]).is_empty());
+    }
+}

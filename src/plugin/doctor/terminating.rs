@@ -1,0 +1,153 @@
+//! Why a space cannot be deleted, or does not go away. What holds its namespace is for `remaining` to say.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kube::ResourceExt as _;
+use serde_json::json;
+
+use super::{
+    findings::{Finding, listed, patch},
+    looks::Observed,
+    operator,
+};
+use crate::{
+    api::{
+        DeveloperSpace,
+        conditions::{Reason, types},
+        names,
+        time::from_k8s,
+    },
+    plugin::{
+        human,
+        spaces::{is_true, ready},
+    },
+};
+
+/// So long it takes when all is well: pods have half a minute to end.
+pub(super) const PATIENCE: TimeDelta = TimeDelta::seconds(60);
+
+pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
+    seen.space.found().and_then(|space| held(seen, space, now)).into_iter().collect()
+}
+
+/// What holds the space itself.
+fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<Finding> {
+    let name = space.name_any();
+    let unprotect = patch(&name, &json!({"spec": {"protected": false}}));
+    let is_protected = space.spec.protected && !is_true(space, types::EXPIRED);
+    let Some(since) = space.metadata.deletion_timestamp.as_ref().and_then(from_k8s) else {
+        let sentence =
+            format!("DeveloperSpace {name} is protected: it does not expire, and it cannot be deleted until that is taken back.");
+        return is_protected.then(|| Finding::note(sentence).mended_by([unprotect]));
+    };
+    let age = now - since;
+    let lead = format!("DeveloperSpace {name} is being deleted since {}", human::span(age));
+    if is_protected {
+        return Some(Finding::problem(format!("{lead} and is protected, so it waits until that is taken back.")).mended_by([unprotect]));
+    }
+    let foreign: Vec<String> = space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).cloned().collect();
+    let has_ours = space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER);
+    if !has_ours {
+        let sentence = format!(
+            "{lead} and waits for whoever put the finalizer {} on it. Take it off only if that is gone for good.",
+            listed(&foreign)
+        );
+        return Some(Finding::problem(sentence).mended_by([format!("kubectl edit dspace {name}")]));
+    }
+    let also = if foreign.is_empty() { String::new() } else { format!(" Others wait too, by the finalizer {}.", listed(&foreign)) };
+    if age < PATIENCE {
+        let sentence = format!("{lead} and waits for its namespace: give it a moment.{also}");
+        return Some(Finding::warning(sentence).mended_by([format!("kubectl wait dspace/{name} --for=delete --timeout=60s")]));
+    }
+    if seen.namespace.is_absent() || (seen.namespace.found().is_some() && !seen.is_namespace_going()) {
+        let what =
+            if seen.namespace.is_absent() { "its namespace is gone, but nothing lets it go" } else { "nothing deletes its namespace" };
+        let (state, mut commands) = operator::state(seen);
+        let mut sentence = format!("{lead}, and {what}. {state}{also}");
+        if seen.namespace.is_absent() && foreign.is_empty() {
+            sentence.push_str(" Only if the operator is gone for good: the last command takes its finalizer off.");
+            commands.push(patch(&name, &json!({"metadata": {"finalizers": null}})));
+        }
+        return Some(Finding::problem(sentence).mended_by(commands));
+    }
+    // What holds the namespace is told for itself where it can be seen; else the operator's word has to do.
+    let told = ready(space).filter(|(_, reason, _)| *reason == Reason::Terminating.as_str()).map(|(_, _, message)| message);
+    let message = told.filter(|message| !message.is_empty() && seen.namespace.found().is_none()).map(|message| format!(" ({message})"));
+    let sentence = format!("{lead} and waits for its namespace to be gone{}.{also}", message.unwrap_or_default());
+    Some(Finding::problem(sentence).mended_by([format!("kubectl get namespace {name} -o yaml")]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::doctor::{
+        fixtures::{lines, now, read, told, well, with},
+        looks::Look,
+    };
+
+    const UNPROTECT: &str = r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"protected":false}}'"#;
+    const YAML: &str = "  kubectl get namespace orchid-lab -o yaml";
+
+    fn judged(seen: &Observed) -> Vec<String> {
+        lines(&judge(seen, now()))
+    }
+
+    /// A space that is being deleted for two hours.
+    fn leaving(change: impl FnOnce(&mut DeveloperSpace)) -> Observed {
+        with(|space| {
+            space.metadata.deletion_timestamp = read("2026-11-24T07:00:00Z".into());
+            change(space);
+        })
+    }
+
+    #[test]
+    fn protection_is_told() {
+        let protected = with(|space| space.spec.protected = true);
+        let note = "Note: DeveloperSpace orchid-lab is protected: it does not expire, and it cannot be deleted until that is taken back.";
+        assert_eq!(judged(&protected), [note, UNPROTECT]);
+        let problem =
+            "Problem: DeveloperSpace orchid-lab is being deleted since 2h and is protected, so it waits until that is taken back.";
+        assert_eq!(judged(&leaving(|space| space.spec.protected = true)), [problem, UNPROTECT]);
+        assert_eq!(judged(&well()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn spaces_that_wait() {
+        let others = leaving(|space| space.metadata.finalizers = Some(vec!["example.com/billing".to_owned()]));
+        let expected = [
+            "Problem: DeveloperSpace orchid-lab is being deleted since 2h and waits for whoever put the finalizer example.com/billing on it. \
+            Take it off only if that is gone for good.",
+            "  kubectl edit dspace orchid-lab",
+        ];
+        assert_eq!(judged(&others), expected);
+        let log = "  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20";
+        let mut seen = leaving(|_| {});
+        let expected = [
+            "Problem: DeveloperSpace orchid-lab is being deleted since 2h, and nothing deletes its namespace. \
+            The operator runs (2 of 2 replicas are available); its log says more.",
+            log,
+        ];
+        assert_eq!(judged(&seen), expected);
+        seen.namespace = Look::Seen(None);
+        let expected = [
+            "Problem: DeveloperSpace orchid-lab is being deleted since 2h, and its namespace is gone, but nothing lets it go. \
+            The operator runs (2 of 2 replicas are available); its log says more. \
+            Only if the operator is gone for good: the last command takes its finalizer off.",
+            log,
+            r#"  kubectl patch dspace orchid-lab --type=merge -p '{"metadata":{"finalizers":null}}'"#,
+        ];
+        assert_eq!(judged(&seen), expected);
+        let mut seen = leaving(|space| told(space, "Terminating", "namespace orchid-lab is being deleted: pods remain"));
+        seen.namespace = Look::Needless;
+        let expected = [
+            "Problem: DeveloperSpace orchid-lab is being deleted since 2h and waits for its namespace to be gone (namespace orchid-lab is being deleted: pods remain).",
+            YAML,
+        ];
+        assert_eq!(judged(&seen), expected);
+        let moment = with(|space| space.metadata.deletion_timestamp = read("2026-11-24T08:59:50Z".into()));
+        let expected = [
+            "Warning: DeveloperSpace orchid-lab is being deleted since 10s and waits for its namespace: give it a moment.",
+            "  kubectl wait dspace/orchid-lab --for=delete --timeout=60s",
+        ];
+        assert_eq!(judged(&moment), expected);
+    }
+}

@@ -1,0 +1,14 @@
+//! `gc`: the operator's own sweep, with the caller's rights.
+
+use std::process::ExitCode;
+
+use super::{args::KubectlArgs, cluster::Cluster, output};
+use crate::{cli::GcArgs, gc, telemetry};
+
+pub(crate) async fn run(kubectl: &KubectlArgs, args: &GcArgs) -> anyhow::Result<ExitCode> {
+    telemetry::init(args.common.log_format);
+    let cluster = Cluster::connect(kubectl).await?;
+    let sweep = gc::sweep(cluster.client, cluster.clock, args).await?;
+    output::print_raw(&sweep.text(args.output)?)?;
+    Ok(ExitCode::from(sweep.exit_status()))
+}

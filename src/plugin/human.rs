@@ -1,0 +1,64 @@
+//! Times and amounts as people say them.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::api::duration::format_duration;
+
+/// The two largest units of a span: `3d4h`, `12m30s`, `0s`.
+pub(crate) fn span(span: TimeDelta) -> String {
+    let seconds = span.num_seconds().max(0);
+    let unit = [(86_400, 3_600), (3_600, 60), (60, 1)].into_iter().find(|(large, _)| seconds >= *large);
+    let small = unit.map_or(1, |(_, small)| small);
+    format_duration(TimeDelta::seconds(seconds - seconds % small))
+}
+
+/// `in 3d4h`, `2h ago`.
+pub(crate) fn from_now(now: DateTime<Utc>, at: DateTime<Utc>) -> String {
+    if at >= now { format!("in {}", span(at - now)) } else { format!("{} ago", span(now - at)) }
+}
+
+/// When a space ends: `in 3d4h`, `never`.
+pub(crate) fn expiry(now: DateTime<Utc>, at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| from_now(now, at))
+}
+
+/// A bar of ten and the percentage: `[####......]  40%`. More than all is a full bar.
+pub(crate) fn bar(share: f64) -> String {
+    const WIDTH: usize = 10;
+    let tenths = (share.clamp(0.0, 1.0) * 10.0).round();
+    // A little is not nothing.
+    let filled =
+        (0..=WIDTH).find(|&n| f64::from(u8::try_from(n).unwrap_or(u8::MAX)) >= tenths).unwrap_or(WIDTH).max(usize::from(share > 0.0));
+    format!("[{}{}] {:>3.0}%", "#".repeat(filled), ".".repeat(WIDTH - filled), share.max(0.0) * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_two_units_at_the_most() {
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (61, "1m1s"), (3_600, "1h"), (3_661, "1h1m"), (273_600, "3d4h"), (273_659, "3d4h"), (-5, "0s")]
+        {
+            assert_eq!(span(TimeDelta::seconds(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn ends_are_told_from_now() {
+        let now: DateTime<Utc> = "2026-11-24T09:00:00Z".parse().unwrap();
+        assert_eq!(expiry(now, None), "never");
+        assert_eq!(expiry(now, Some(now + TimeDelta::hours(76))), "in 3d4h");
+        assert_eq!(expiry(now, Some(now - TimeDelta::minutes(2))), "2m ago");
+    }
+
+    #[test]
+    fn bars_show_tenths() {
+        assert_eq!(bar(0.0), "[..........]   0%");
+        assert_eq!(bar(0.01), "[#.........]   1%");
+        assert_eq!(bar(0.4), "[####......]  40%");
+        assert_eq!(bar(1.0), "[##########] 100%");
+        assert_eq!(bar(2.5), "[##########] 250%");
+    }
+}

@@ -1,0 +1,309 @@
+//! Getting somebody into a space that is ready: the credential, the kubeconfig, and a real request with it before it is handed over.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::{ArgAction, Args, ValueEnum};
+use kube::ResourceExt as _;
+use serde_json::Value;
+
+use super::{args::Span, check, cluster::Cluster, human, members, output, progress::Progress, record, spaces, told::sentence, wait};
+use crate::{
+    access::{self, Terms, certificate, kubeconfig, kubeconfig::Credential, oidc, token},
+    api::{Access, AccessMethod, DeveloperSpace, SpaceClass, Subject, SubjectKind, time::rfc3339},
+    desired::role_bindings::owner_role,
+};
+
+/// How somebody gets in, and where that is written.
+#[derive(Clone, Debug, Args)]
+pub struct IssueArgs {
+    /// How they prove who they are: a certificate, a login at the identity provider, or a token of a ServiceAccount in the space (for CI)
+    /// [default: oidc where the class says how, else cert]
+    #[arg(long, value_enum, value_name = "WAY")]
+    pub auth: Option<Auth>,
+
+    /// The kubeconfig to write, readable by you alone; - for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// Add to FILE if it is there, and make the space its current context
+    #[arg(long)]
+    pub merge: bool,
+
+    /// How long a certificate or a token is to last; never longer than the space or than the class allows [default: that long]
+    #[arg(long, value_name = "DURATION")]
+    pub duration: Option<Span>,
+
+    /// With --auth token: the role of the ServiceAccount, one of the class's [default: the one that is the owner's]
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
+
+    /// Try the kubeconfig before it is written [default: true, but for oidc, which would open a browser]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
+    #[arg(default_missing_value = "true")]
+    pub check: Option<bool>,
+
+    /// With --auth oidc: the issuer, instead of the class's
+    #[arg(long, value_name = "URL")]
+    pub oidc_issuer_url: Option<String>,
+
+    /// With --auth oidc: the client at the issuer, instead of the class's
+    #[arg(long, value_name = "ID")]
+    pub oidc_client_id: Option<String>,
+
+    /// With --auth oidc: what the API server puts before user names, instead of the class's
+    #[arg(long, value_name = "PREFIX")]
+    pub oidc_username_prefix: Option<String>,
+
+    /// With --auth oidc: what the API server puts before group names, instead of the class's
+    #[arg(long, value_name = "PREFIX")]
+    pub oidc_groups_prefix: Option<String>,
+
+    /// How long to wait for the space, and for the certificate: 30s, 5m
+    #[arg(long, value_name = "DURATION", default_value = "2m")]
+    pub timeout: Span,
+}
+
+/// A way into a space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Auth {
+    /// A client certificate of the cluster's authority
+    Cert,
+    /// A login at the identity provider that the API server trusts
+    Oidc,
+    /// A token of the ServiceAccount ci in the space
+    Token,
+}
+
+impl IssueArgs {
+    fn method(&self, access: Option<&Access>) -> AccessMethod {
+        match self.auth {
+            Some(Auth::Cert) => AccessMethod::Certificate,
+            Some(Auth::Oidc) => AccessMethod::Oidc,
+            Some(Auth::Token) => AccessMethod::Token,
+            None => {
+                let usable = |method| access::allowed("", access, method).is_ok();
+                let oidc = access.is_some_and(|access| access.oidc.is_some()) && usable(AccessMethod::Oidc);
+                let choice = [(AccessMethod::Oidc, oidc), (AccessMethod::Certificate, usable(AccessMethod::Certificate))];
+                choice.into_iter().find(|(_, usable)| *usable).map_or(AccessMethod::Token, |(method, _)| method)
+            }
+        }
+    }
+
+    fn existing(&self) -> kubeconfig::Existing {
+        if self.merge { kubeconfig::Existing::Merge } else { kubeconfig::Existing::Replace }
+    }
+
+    /// Standard output is no file.
+    fn file(&self) -> Option<&Path> {
+        (self.output.as_os_str() != "-").then_some(self.output.as_path())
+    }
+}
+
+/// Finds out what would keep the file from being written or the class from allowing it, before anything is made or issued.
+pub(crate) fn foresee(cluster: &Cluster, space: &str, class: Option<&SpaceClass>, args: &IssueArgs) -> anyhow::Result<()> {
+    let access = class.and_then(|class| class.spec.access.as_ref());
+    let name = class.map(SpaceClass::name_any).unwrap_or_default();
+    let method = args.method(access);
+    access::allowed(&name, access, method)?;
+    if method == AccessMethod::Oidc {
+        oidc::parameters(&name, access.and_then(|access| access.oidc.as_ref()), &overrides(args))?;
+    }
+    if let Some(file) = args.file() {
+        let entry = kubeconfig::cluster(&cluster.endpoint, access.and_then(|access| access.server.as_ref()))?;
+        let blank = kubeconfig::document(kubeconfig::Owner { space, user: "" }, &entry, &Credential::Token(String::new()));
+        kubeconfig::compose(file, &blank, args.existing())?;
+        kubeconfig::check_writable(file)?;
+    }
+    Ok(())
+}
+
+/// What was issued.
+struct Issued {
+    credential: Credential,
+    /// Whom the cluster will take the holder for, where that is known.
+    user: String,
+    /// When it ends.
+    ends: Option<DateTime<Utc>>,
+}
+
+/// Issues, checks and writes.
+pub(crate) async fn issue(
+    cluster: &Cluster,
+    space: &DeveloperSpace,
+    subject: &Subject,
+    args: &IssueArgs,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    let class_name = space.status.as_ref().and_then(|status| status.class_name.clone());
+    let class = match &class_name {
+        Some(name) => spaces::class(cluster, Some(name)).await?,
+        None => None,
+    };
+    let name = space.name_any();
+    foresee(cluster, &name, class.as_ref(), args)?;
+    let access = class.as_ref().and_then(|class| class.spec.access.as_ref());
+    let method = args.method(access);
+    let issued = match method {
+        AccessMethod::Certificate => certificate(cluster, space, class.as_ref(), (subject, args), progress).await?,
+        AccessMethod::Oidc => login(space, class.as_ref(), (subject, args), progress)?,
+        AccessMethod::Token => Box::pin(service_account(cluster, space, class.as_ref(), args, progress)).await?,
+    };
+    let entry = kubeconfig::cluster(&cluster.endpoint, access.and_then(|access| access.server.as_ref()))?;
+    let document = kubeconfig::document(kubeconfig::Owner { space: &name, user: &issued.user }, &entry, &issued.credential);
+    if args.check.unwrap_or(method != AccessMethod::Oidc) {
+        let must_create = method != AccessMethod::Token && space.spec.owner == *subject;
+        Box::pin(check::works(&document, &name, (&issued.user, must_create), progress)).await?;
+    }
+    hand_over(args, &document)?;
+    if let Some(ends) = issued.ends {
+        progress.say(&format!("The credential ends {} ({}).", human::from_now(cluster.now(), ends), rfc3339(ends)));
+    }
+    next_steps(args, method)
+}
+
+fn hand_over(args: &IssueArgs, document: &Value) -> anyhow::Result<()> {
+    match args.file() {
+        Some(file) => Ok(kubeconfig::write(file, &kubeconfig::compose(file, document, args.existing())?)?),
+        None => output::print_raw(&kubeconfig::text(document)?),
+    }
+}
+
+/// The three commands that a newcomer types next.
+fn next_steps(args: &IssueArgs, method: AccessMethod) -> anyhow::Result<()> {
+    let Some(file) = args.file() else { return Ok(()) };
+    let login = if method == AccessMethod::Oidc { "      # opens a browser to log in" } else { "" };
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    output::print(&format!(
+        "export KUBECONFIG={}\nkubectl create deployment hello --image=nginx{login}\nkubectl get pods",
+        quoted(&file.display().to_string())
+    ))
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:@%,".contains(letter);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+fn lifetime(
+    cluster: &Cluster,
+    space: &DeveloperSpace,
+    class: Option<&SpaceClass>,
+    (max_duration, wanted): (Option<&str>, Option<Span>),
+) -> anyhow::Result<TimeDelta> {
+    let terms = Terms {
+        space: &space.name_any(),
+        expires_at: space.status.as_ref().and_then(|status| status.expires_at),
+        class: &class.map(SpaceClass::name_any).unwrap_or_default(),
+        max_duration,
+    };
+    let most = access::lifetime(terms, cluster.now())?;
+    let Some(Span(wanted)) = wanted else { return Ok(most) };
+    let wanted = TimeDelta::from_std(wanted).unwrap_or(TimeDelta::MAX);
+    ensure!(wanted >= access::SHORTEST, "--duration is less than 10m, the least that the API server issues");
+    ensure!(wanted <= most, "--duration is more than {}, which is all that the class and the space's end allow", human::span(most));
+    Ok(wanted)
+}
+
+async fn certificate(
+    cluster: &Cluster,
+    space: &DeveloperSpace,
+    class: Option<&SpaceClass>,
+    (subject, args): (&Subject, &IssueArgs),
+    progress: &mut Progress,
+) -> anyhow::Result<Issued> {
+    ensure!(subject.kind == SubjectKind::User, "a certificate is a user's, and {subject} is none: use --auth oidc or --auth token");
+    let name = space.name_any();
+    let terms = class.and_then(|class| class.spec.access.as_ref()?.certificate.as_ref());
+    let max = terms.and_then(|terms| terms.max_duration.as_deref());
+    let organizations = terms.map(|terms| terms.organizations.as_slice()).unwrap_or_default();
+    let lifetime = lifetime(cluster, space, class, (max, args.duration))?;
+    let wish = certificate::Wish { user: &subject.name, organizations, space: &name, lifetime, patience: args.timeout.0 };
+    progress.now(&format!("asking for a certificate for {}", subject.name));
+    let issued = certificate::obtain(&cluster.client, &wish, |what| progress.now(&what)).await.map_err(plain)?;
+    let certificate::Issued { certificate, key, serial, not_after } = issued;
+    let note = format!("a certificate was issued for {}: serial {serial}, valid until {}", subject.name, rfc3339(not_after));
+    if let Err(error) = record::certificate(cluster, space, &note).await {
+        progress.say(&format!("warning: {note}; that could not be recorded in an Event ({}), so keep it", sentence(&error)));
+    }
+    Ok(Issued { credential: Credential::Certificate { certificate, key }, user: subject.name.clone(), ends: Some(not_after) })
+}
+
+/// The API server's own sentence in the place of kube's.
+fn plain(error: certificate::Error) -> anyhow::Error {
+    match error {
+        certificate::Error::Api(action, source) => anyhow!("failed to {action}: {}", sentence(&source)),
+        other => other.into(),
+    }
+}
+
+fn login(
+    space: &DeveloperSpace,
+    class: Option<&SpaceClass>,
+    (subject, args): (&Subject, &IssueArgs),
+    progress: &Progress,
+) -> anyhow::Result<Issued> {
+    let name = class.map(SpaceClass::name_any).unwrap_or_default();
+    let parameters = oidc::parameters(&name, class.and_then(|class| class.spec.access.as_ref()?.oidc.as_ref()), &overrides(args))?;
+    if let Some(warning) = oidc::warning(subject, &parameters) {
+        progress.say(&format!("warning: {warning}"));
+    }
+    let ends = space.status.as_ref().and_then(|status| status.expires_at);
+    if let Some(ends) = ends {
+        progress.say(&format!("The login works as long as the identity provider lets them in; the space ends {}.", rfc3339(ends)));
+    }
+    Ok(Issued { credential: Credential::Exec(oidc::exec(&parameters)), user: subject.name.clone(), ends: None })
+}
+
+fn overrides(args: &IssueArgs) -> oidc::Overrides {
+    oidc::Overrides {
+        issuer_url: args.oidc_issuer_url.clone(),
+        client_id: args.oidc_client_id.clone(),
+        username_prefix: args.oidc_username_prefix.clone(),
+        groups_prefix: args.oidc_groups_prefix.clone(),
+    }
+}
+
+async fn service_account(
+    cluster: &Cluster,
+    space: &DeveloperSpace,
+    class: Option<&SpaceClass>,
+    args: &IssueArgs,
+    progress: &mut Progress,
+) -> anyhow::Result<Issued> {
+    let name = space.name_any();
+    let max = class.and_then(|class| class.spec.access.as_ref()?.token.as_ref()?.max_duration.as_deref());
+    let lifetime = lifetime(cluster, space, class, (max, args.duration))?;
+    let role = match (&args.role, class) {
+        (Some(role), _) => role.clone(),
+        (None, Some(class)) => member_role(class).with_context(|| {
+            format!(
+                "SpaceClass {} has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc",
+                class.name_any()
+            )
+        })?,
+        (None, None) => bail!("the class of DeveloperSpace {name} cannot be found, so name the ServiceAccount's role with --role"),
+    };
+    let account = |error: token::Error| anyhow!("failed to {}: {}", error.action(), sentence(&error.source));
+    token::account(&cluster.client, &name).await.map_err(account)?;
+    if members::add(cluster, &name, &token::member(&name, &role)).await? {
+        wait::until_ready(cluster, &name, args.timeout.0, progress).await?;
+    }
+    let token::Issued { token, expires_at } = token::obtain(&cluster.client, &name, lifetime, cluster.now()).await.map_err(account)?;
+    let user = format!("system:serviceaccount:{name}:{}", token::ACCOUNT);
+    Ok(Issued { credential: Credential::Token(token), user, ends: Some(expires_at) })
+}
+
+/// The role of members that is the owner's, or else the first.
+fn member_role(class: &SpaceClass) -> Option<String> {
+    let same = class.spec.roles.iter().find(|role| role.cluster_role == owner_role(&class.spec));
+    same.or_else(|| class.spec.roles.first()).map(|role| role.name.clone())
+}
+
+/// How long a fresh binding may take to be known to the API server.
+pub(crate) const BINDINGS_WITHIN: Duration = Duration::from_secs(20);

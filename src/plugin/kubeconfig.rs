@@ -1,0 +1,46 @@
+//! `kubeconfig`: a way into a space that is there.
+
+use clap::Args;
+
+use super::{
+    args::Span,
+    cluster::Cluster,
+    issue::{self, IssueArgs},
+    onboard,
+    progress::Progress,
+    spaces,
+    subject::{self, SubjectArg},
+    wait,
+};
+
+/// Arguments of `kubeconfig`.
+#[derive(Clone, Debug, Args)]
+pub struct KubeconfigArgs {
+    /// The space
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// For whom: its owner or a member [default: you]
+    #[arg(long = "for", value_name = "USER")]
+    pub who: Option<SubjectArg>,
+
+    /// The credential and the file.
+    #[command(flatten)]
+    pub issue: IssueArgs,
+}
+
+pub(crate) async fn run(cluster: &Cluster, args: &KubeconfigArgs) -> anyhow::Result<()> {
+    let mut progress = Progress::new();
+    let space = spaces::get(cluster, &args.name).await?;
+    let subject = match &args.who {
+        Some(SubjectArg(subject)) => subject.clone(),
+        // A group that owns the space lets its people in without naming them.
+        None => subject::of_username(&cluster.whoami().await?.username.unwrap_or_default()),
+    };
+    if args.who.is_some() {
+        onboard::fits(&space, &subject, None)?;
+    }
+    let Span(patience) = args.issue.timeout;
+    let space = wait::until_ready(cluster, &args.name, patience, &mut progress).await?;
+    issue::issue(cluster, &space, &subject, &args.issue, &mut progress).await
+}

@@ -1,0 +1,396 @@
+//! `list`: spaces as a table, with what people want to know of them.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+};
+
+use anyhow::anyhow;
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::{Args, ValueEnum};
+use futures::{StreamExt as _, future::try_join_all};
+use k8s_openapi::api::authentication::v1::UserInfo;
+use kube::{
+    ResourceExt as _,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{Event, watcher},
+    },
+};
+
+use super::{
+    args::{OutputArgs, Span},
+    cluster::Cluster,
+    events::one_line,
+    human, output,
+    progress::note,
+    quotas::{self, Quotas, bar_of},
+    spaces,
+    subject::{SubjectArg, of_username},
+    wait,
+};
+use crate::api::{DeveloperSpace, Subject, SubjectKind, conditions::types, time::from_k8s};
+
+#[cfg(test)]
+pub(crate) use self::tests::{a_space, now};
+
+/// Arguments of `list`.
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    /// The spaces [default: all]
+    #[arg(value_name = "NAME", conflicts_with = "selector")]
+    pub names: Vec<String>,
+
+    /// Only those with these labels: team=red,tier!=gold
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<String>,
+
+    /// Only those of this owner: a user's name, Group:NAME or ServiceAccount:NAMESPACE/NAME
+    #[arg(long, value_name = "SUBJECT")]
+    pub owner: Option<SubjectArg>,
+
+    /// Only those that you own or are a member of, by name or by a group
+    #[arg(long)]
+    pub mine: bool,
+
+    /// Only those of this class
+    #[arg(long, value_name = "NAME")]
+    pub class: Option<String>,
+
+    /// Only those that end within this time: 2d
+    #[arg(long, value_name = "DURATION")]
+    pub expiring_within: Option<Span>,
+
+    /// In which order
+    #[arg(long, value_enum, value_name = "BY", default_value_t = SortBy::Name)]
+    pub sort_by: SortBy,
+
+    /// Leave the headings out
+    #[arg(long)]
+    pub no_headers: bool,
+
+    /// Then go on, with a line for each change
+    #[arg(short, long)]
+    pub watch: bool,
+
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// An order of spaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SortBy {
+    /// By name
+    Name,
+    /// What ends first comes first
+    Expiry,
+    /// The youngest comes first
+    Age,
+}
+
+pub(crate) async fn run(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<()> {
+    let me = if args.mine { Some(cluster.whoami().await?) } else { None };
+    let mut found = read(cluster, args).await?;
+    found.retain(|space| wanted(space, args, me.as_ref(), cluster.now()));
+    sort(&mut found, args.sort_by);
+    let format = &args.output.output;
+    let quotas = quotas_of(cluster, args, &found).await?;
+    let mut columns = Columns::new(format.is_wide(), !args.no_headers);
+    let table = || columns.lines(&found, &quotas, cluster.now());
+    match found.as_slice() {
+        [] if format.is_table() => note("No spaces found."),
+        // As with kubectl: who names one gets that one, and no list of one.
+        [only] if args.names.len() == 1 => output::object(format, only, table)?,
+        all => output::objects(format, all, table)?,
+    }
+    if args.watch { follow(cluster, args, me.as_ref(), &found, &mut columns).await } else { Ok(()) }
+}
+
+/// Who may read a space by its name need not be allowed to list them.
+async fn read(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<Vec<DeveloperSpace>> {
+    if args.names.is_empty() {
+        return spaces::list(cluster, args.selector.as_deref(), None).await;
+    }
+    let names: BTreeSet<&String> = args.names.iter().collect();
+    try_join_all(names.into_iter().map(|name| spaces::get(cluster, name))).await
+}
+
+async fn quotas_of(cluster: &Cluster, args: &ListArgs, found: &[DeveloperSpace]) -> anyhow::Result<Quotas> {
+    if !args.output.output.is_table() {
+        return Ok(Quotas::new());
+    }
+    quotas::of(cluster, &found.iter().map(kube::ResourceExt::name_any).collect::<Vec<_>>()).await
+}
+
+/// Each change as a further line, until somebody has seen enough.
+async fn follow(
+    cluster: &Cluster,
+    args: &ListArgs,
+    me: Option<&UserInfo>,
+    shown: &[DeveloperSpace],
+    columns: &mut Columns,
+) -> anyhow::Result<()> {
+    let mut versions: BTreeMap<String, Option<String>> = shown.iter().map(|space| (space.name_any(), space.resource_version())).collect();
+    let mut config = wait::watch_config();
+    config.label_selector.clone_from(&args.selector);
+    if let [only] = args.names.as_slice() {
+        config = config.fields(&format!("metadata.name={only}"));
+    }
+    let mut events = pin!(watcher(spaces::api(cluster), config).default_backoff());
+    while let Some(event) = events.next().await {
+        let space = match event {
+            Ok(Event::InitApply(space) | Event::Apply(space)) => space,
+            Ok(Event::Delete(space)) => {
+                versions.remove(&space.name_any());
+                continue;
+            }
+            Ok(Event::Init | Event::InitDone) => continue,
+            Err(error) => match wait::final_error(&error) {
+                Some(why) => return Err(anyhow!("failed to watch DeveloperSpaces: {why}")),
+                None => continue,
+            },
+        };
+        let known = versions.insert(space.name_any(), space.resource_version()) == Some(space.resource_version());
+        if known || !wanted(&space, args, me, cluster.now()) {
+            continue;
+        }
+        let changed = [space];
+        let quotas = quotas_of(cluster, args, &changed).await?;
+        output::object(&args.output.output, &changed[0], || columns.lines(&changed, &quotas, cluster.now()))?;
+    }
+    Ok(())
+}
+
+fn wanted(space: &DeveloperSpace, args: &ListArgs, me: Option<&UserInfo>, now: DateTime<Utc>) -> bool {
+    let soon = |Span(within): Span| {
+        let within = TimeDelta::from_std(within).unwrap_or(TimeDelta::MAX);
+        ends(space).is_some_and(|at| at - now <= within) && !spaces::is_true(space, types::EXPIRED)
+    };
+    (args.names.is_empty() || args.names.contains(&space.name_any()))
+        && args.owner.as_ref().is_none_or(|SubjectArg(owner)| space.spec.owner == *owner)
+        && me.is_none_or(|me| is_of(space, me))
+        && args.class.as_ref().is_none_or(|wanted| class_of(space) == Some(wanted.as_str()))
+        && args.expiring_within.is_none_or(soon)
+}
+
+/// Whether somebody is bound in a space, by name or by a group.
+pub(crate) fn is_of(space: &DeveloperSpace, me: &UserInfo) -> bool {
+    let user = of_username(me.username.as_deref().unwrap_or_default());
+    let groups = me.groups.as_deref().unwrap_or_default();
+    let meant = |subject: &Subject| *subject == user || (subject.kind == SubjectKind::Group && groups.contains(&subject.name));
+    meant(&space.spec.owner) || space.spec.members.iter().any(|member| meant(&member.subject()))
+}
+
+/// The class in force, or the one that is asked for.
+pub(crate) fn class_of(space: &DeveloperSpace) -> Option<&str> {
+    let in_force = space.status.as_ref().and_then(|status| status.class_name.as_deref());
+    in_force.or(space.spec.class_name.as_deref())
+}
+
+/// When a space ends.
+pub(crate) fn ends(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
+    space.status.as_ref().and_then(|status| status.expires_at)
+}
+
+fn created(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
+    space.metadata.creation_timestamp.as_ref().and_then(from_k8s)
+}
+
+fn sort(spaces: &mut [DeveloperSpace], by: SortBy) {
+    match by {
+        SortBy::Name => spaces.sort_by_key(kube::ResourceExt::name_any),
+        // What never ends comes last.
+        SortBy::Expiry => spaces.sort_by_key(|space| (ends(space).is_none(), ends(space), space.name_any())),
+        SortBy::Age => spaces.sort_by_key(|space| (Reverse(created(space)), space.name_any())),
+    }
+}
+
+/// When a space ends, or that it has.
+pub(crate) fn expires(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
+    match ends(space) {
+        Some(at) if spaces::is_true(space, types::EXPIRED) => format!("expired {}", human::from_now(now, at)),
+        None if !spaces::is_observed(space) => "-".to_owned(),
+        ends => human::expiry(now, ends),
+    }
+}
+
+/// How many columns there are without -o wide.
+const FEW: usize = 9;
+const ALL: usize = 12;
+const HEADINGS: [&str; ALL] =
+    ["NAME", "OWNER", "CLASS", "READY", "REASON", "EXPIRES", "CPU", "MEMORY", "AGE", "TEAM", "NAMESPACE UID", "MESSAGE"];
+
+fn cells(space: &DeveloperSpace, quotas: &Quotas, now: DateTime<Utc>) -> [String; ALL] {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let (status, reason, message) = spaces::ready(space).unwrap_or(("Unknown", "Pending", ""));
+    let uses = quotas.get(&space.name_any());
+    let namespace = space.status.as_ref().and_then(|status| status.namespace.as_ref());
+    let team = space.spec.contact.as_ref().and_then(|contact| contact.team.clone());
+    [
+        space.name_any(),
+        space.spec.owner.name.clone(),
+        or_dash(class_of(space).map(ToOwned::to_owned)),
+        status.to_owned(),
+        reason.to_owned(),
+        expires(space, now),
+        bar_of(uses, "requests.cpu"),
+        bar_of(uses, "requests.memory"),
+        or_dash(created(space).map(|at| human::span(now - at))),
+        or_dash(team),
+        or_dash(namespace.map(|namespace| namespace.uid.clone())),
+        one_line(message),
+    ]
+}
+
+/// A table that grows: the headings come once, and later lines stand below the earlier ones.
+struct Columns {
+    wide: bool,
+    headings: bool,
+    widths: [usize; ALL],
+}
+
+impl Columns {
+    fn new(wide: bool, headings: bool) -> Self {
+        Self { wide, headings, widths: [0; ALL] }
+    }
+
+    fn lines(&mut self, spaces: &[DeveloperSpace], quotas: &Quotas, now: DateTime<Utc>) -> String {
+        let headings = self.headings.then(|| HEADINGS.map(str::to_owned));
+        self.headings = false;
+        let mut rows: Vec<_> = headings.into_iter().chain(spaces.iter().map(|space| cells(space, quotas, now))).collect();
+        for row in &rows {
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        for row in &mut rows {
+            for (&width, cell) in self.widths.iter().zip(row) {
+                *cell = format!("{cell:<width$}");
+            }
+        }
+        if self.wide {
+            output::table(HEADINGS, rows, true)
+        } else {
+            output::table(leading::<_, ALL, FEW>(&HEADINGS), rows.iter().map(leading), true)
+        }
+    }
+}
+
+/// The first cells of a line, for tables that have more columns when people ask for them.
+pub(crate) fn leading<T: Clone, const ALL: usize, const FEW: usize>(cells: &[T; ALL]) -> [T; FEW] {
+    std::array::from_fn(|at| cells[at].clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plugin::quotas::Use;
+
+    /// A space of nadia's that is ready, with a day and four hours to go on the morning of the 24th.
+    pub(crate) fn a_space() -> DeveloperSpace {
+        serde_json::from_value(json!({
+            "apiVersion": "developerspace.dev/v1alpha1",
+            "kind": "DeveloperSpace",
+            "metadata": {"name": "orchid-lab", "generation": 2, "creationTimestamp": "2026-11-20T09:00:00Z"},
+            "spec": {
+                "owner": {"kind": "User", "name": "nadia@example.com"},
+                "members": [{"kind": "Group", "name": "zoology", "role": "view"}],
+                "contact": {"team": "botany", "email": "botany@example.com"},
+            },
+            "status": {
+                "observedGeneration": 2,
+                "className": "standard",
+                "namespace": {"name": "orchid-lab", "uid": "uid-7"},
+                "expiresAt": "2026-11-25T13:00:00Z",
+                "renewals": 1,
+                "lastRenewedAt": "2026-11-22T09:00:00Z",
+                "readyAt": "2026-11-20T09:00:02Z",
+                "conditions": [{
+                    "type": "Ready", "status": "True", "reason": "Provisioned", "message": "all is in place",
+                    "lastTransitionTime": "2026-11-20T09:00:02Z", "observedGeneration": 2,
+                }],
+            },
+        }))
+        .unwrap()
+    }
+
+    pub(crate) fn now() -> DateTime<Utc> {
+        "2026-11-24T09:00:00Z".parse().unwrap()
+    }
+
+    fn a_fresh_one() -> DeveloperSpace {
+        DeveloperSpace::new("fern-lab", crate::plugin::create::spec(of_username("omar@example.com")))
+    }
+
+    #[test]
+    fn a_table_says_when_things_end_and_how_full_they_are() {
+        let uses = vec![Use { resource: "requests.cpu".into(), used: "1".into(), hard: "4".into(), share: 0.25 }];
+        let quotas = Quotas::from([("orchid-lab".to_owned(), uses)]);
+        let mut columns = Columns::new(false, true);
+        let expected = "\
+NAME         OWNER               CLASS      READY     REASON        EXPIRES   CPU                 MEMORY   AGE
+fern-lab     omar@example.com    -          Unknown   Pending       -         -                   -        -
+orchid-lab   nadia@example.com   standard   True      Provisioned   in 1d4h   [###.......]  25%   -        4d";
+        assert_eq!(columns.lines(&[a_fresh_one(), a_space()], &quotas, now()), expected);
+        let later = "\
+fern-lab     omar@example.com    -          Unknown   Pending       -         -                   -        -";
+        assert_eq!(columns.lines(&[a_fresh_one()], &quotas, now()), later, "without headings, and below the others");
+    }
+
+    #[test]
+    fn more_columns_if_asked_for() {
+        let expected = "\
+NAME         OWNER               CLASS      READY   REASON        EXPIRES   CPU   MEMORY   AGE   TEAM     NAMESPACE UID   MESSAGE
+orchid-lab   nadia@example.com   standard   True    Provisioned   in 1d4h   -     -        4d    botany   uid-7           all is in place";
+        assert_eq!(Columns::new(true, true).lines(&[a_space()], &Quotas::new(), now()), expected);
+    }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ListArgs,
+    }
+
+    #[test]
+    fn flags_choose() {
+        for (words, expected) in [
+            ("", true),
+            ("orchid-lab", true),
+            ("fern-lab", false),
+            ("--owner nadia@example.com", true),
+            ("--owner Group:nadia@example.com", false),
+            ("--class standard", true),
+            ("--class greenhouse", false),
+            ("--expiring-within 2d", true),
+            ("--expiring-within 1d", false),
+        ] {
+            let line = <Line as clap::Parser>::try_parse_from(format!("list {words}").split_whitespace()).unwrap();
+            assert_eq!(wanted(&a_space(), &line.args, None, now()), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn what_never_ends_comes_last() {
+        for (by, first) in [(SortBy::Name, "fern-lab"), (SortBy::Expiry, "orchid-lab")] {
+            let mut spaces = [a_space(), a_fresh_one()];
+            sort(&mut spaces, by);
+            assert_eq!(spaces[0].name_any(), first, "{by:?}");
+        }
+    }
+
+    #[test]
+    fn a_space_is_ones_own_by_name_or_group() {
+        let me = |name: &str, group: &str| UserInfo {
+            username: Some(name.to_owned()),
+            groups: Some(vec![group.to_owned()]),
+            ..UserInfo::default()
+        };
+        assert!(is_of(&a_space(), &me("nadia@example.com", "physics")));
+        assert!(is_of(&a_space(), &me("omar@example.com", "zoology")));
+        assert!(!is_of(&a_space(), &me("omar@example.com", "botany")));
+    }
+}

@@ -1,0 +1,178 @@
+//! `members`: who else may get into a space.
+
+use anyhow::{bail, ensure};
+use clap::{Args, Subcommand};
+use kube::ResourceExt as _;
+use serde_json::json;
+
+use super::{
+    args::{DryRun, DryRunArgs, OutputArgs, WaitArgs},
+    cluster::Cluster,
+    output,
+    progress::Progress,
+    spaces,
+    subject::SubjectArg,
+    wait,
+};
+use crate::api::{DeveloperSpace, Member, Subject};
+
+/// Arguments of `members`.
+#[derive(Clone, Debug, Args)]
+pub struct MembersArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: MembersCommand,
+}
+
+/// What to do with members.
+#[derive(Clone, Debug, Subcommand)]
+pub enum MembersCommand {
+    /// Let somebody in
+    Add(ChangeArgs),
+    /// Take somebody's access away
+    Remove(ChangeArgs),
+    /// Show the owner and the members
+    List {
+        /// The space
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// How it is printed.
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// Arguments of `members add` and `members remove`.
+#[derive(Clone, Debug, Args)]
+pub struct ChangeArgs {
+    /// The space
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// Who: a user's name, Group:NAME or ServiceAccount:NAMESPACE/NAME
+    #[arg(value_name = "SUBJECT")]
+    pub who: SubjectArg,
+
+    /// The role, one of the class's; to remove, left out for all roles [default when adding: view]
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
+
+    /// Whether anything is stored.
+    #[command(flatten)]
+    pub dry_run: DryRunArgs,
+
+    /// Whether to wait until it is so.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// How often a change is tried again that somebody else's came before.
+const TRIES: u32 = 5;
+
+pub(crate) async fn run(cluster: &Cluster, args: &MembersArgs) -> anyhow::Result<()> {
+    match &args.command {
+        MembersCommand::Add(change) => {
+            let role = change.role.clone().unwrap_or_else(|| "view".to_owned());
+            let SubjectArg(Subject { kind, name, namespace }) = change.who.clone();
+            let wanted = Member { kind, name, namespace, role };
+            let changed = edit(cluster, &change.name, change.dry_run.dry_run, |members| added(members, &wanted)).await?;
+            finish(cluster, change, changed, "added").await
+        }
+        MembersCommand::Remove(change) => {
+            let SubjectArg(who) = &change.who;
+            let role = change.role.as_deref();
+            let changed = edit(cluster, &change.name, change.dry_run.dry_run, |members| removed(members, who, role)).await?;
+            if !changed.0 {
+                bail!(
+                    "{who} is no member of DeveloperSpace {}{}",
+                    change.name,
+                    role.map(|role| format!(" with role {role}")).unwrap_or_default()
+                );
+            }
+            finish(cluster, change, changed, "removed").await
+        }
+        MembersCommand::List { name, output } => {
+            let space = spaces::get(cluster, name).await?;
+            output::object(&output.output, &space, || table(&space))
+        }
+    }
+}
+
+async fn finish(cluster: &Cluster, args: &ChangeArgs, (changed, mut space): (bool, DeveloperSpace), what: &str) -> anyhow::Result<()> {
+    let DryRunArgs { dry_run } = args.dry_run;
+    if args.wait.wait && dry_run == DryRun::None {
+        space = wait::until_ready(cluster, &args.name, args.wait.timeout.0, &mut Progress::new()).await?;
+    }
+    let SubjectArg(who) = &args.who;
+    let told = if changed { format!("{who} {what}{}", spaces::dry_run_note(dry_run)) } else { "unchanged".to_owned() };
+    output::object(&args.output.output, &space, || format!("{} {told}", output::name_of(&space)))
+}
+
+/// Adds a member to a space, unless it is one already. Says whether anything was changed.
+pub(crate) async fn add(cluster: &Cluster, name: &str, member: &Member) -> anyhow::Result<bool> {
+    edit(cluster, name, DryRun::None, |members| added(members, member)).await.map(|(changed, _)| changed)
+}
+
+fn added(members: &[Member], wanted: &Member) -> Option<Vec<Member>> {
+    (!members.contains(wanted)).then(|| members.iter().chain([wanted]).cloned().collect())
+}
+
+fn removed(members: &[Member], who: &Subject, role: Option<&str>) -> Option<Vec<Member>> {
+    let goes = |member: &Member| member.subject() == *who && role.is_none_or(|role| member.role == role);
+    members.iter().any(goes).then(|| members.iter().filter(|member| !goes(member)).cloned().collect())
+}
+
+/// Replaces the members by what `change` makes of them; somebody else's change in between is not lost.
+async fn edit(
+    cluster: &Cluster,
+    name: &str,
+    dry_run: DryRun,
+    change: impl Fn(&[Member]) -> Option<Vec<Member>>,
+) -> anyhow::Result<(bool, DeveloperSpace)> {
+    for last in (0..TRIES).map(|round| round + 1 == TRIES) {
+        let mut space = spaces::get(cluster, name).await?;
+        let Some(members) = change(&space.spec.members) else { return Ok((false, space)) };
+        ensure!(members.len() <= 100, "DeveloperSpace {name} has 100 members, which is all it can have: name a group instead of people");
+        if dry_run == DryRun::Client {
+            space.spec.members = members;
+            return Ok((true, space));
+        }
+        let patch = json!({"metadata": {"resourceVersion": space.resource_version()}, "spec": {"members": members}});
+        match spaces::patch(cluster, name, &patch, dry_run).await {
+            Err(error) if !last && error.to_string().contains("the object has been modified") => {}
+            patched => return patched.map(|space| (true, space)),
+        }
+    }
+    bail!("DeveloperSpace {name} is changed by others all the time: try again")
+}
+
+fn table(space: &DeveloperSpace) -> String {
+    let owner = [space.spec.owner.to_string(), "(owner)".to_owned()];
+    let members = space.spec.members.iter().map(|member| [member.subject().to_string(), member.role.clone()]);
+    output::table(["SUBJECT", "ROLE"], std::iter::once(owner).chain(members), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::SubjectKind;
+
+    fn member(name: &str, role: &str) -> Member {
+        Member { kind: SubjectKind::Group, name: name.into(), namespace: None, role: role.into() }
+    }
+
+    #[test]
+    fn members_come_and_go_one_by_one() {
+        let (botany, zoology) = (member("botany", "view"), member("zoology", "edit"));
+        let both = added(std::slice::from_ref(&botany), &zoology).unwrap();
+        assert_eq!(both, [botany.clone(), zoology.clone()]);
+        assert_eq!(added(&both, &botany), None);
+        assert_eq!(removed(&both, &botany.subject(), None), Some(vec![zoology]));
+        assert_eq!(removed(&both, &botany.subject(), Some("edit")), None);
+        assert_eq!(removed(&both, &member("physics", "view").subject(), None), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! `kubectl dspace`, one file per subcommand.
+//!
+//! It does nothing that its user could not do with kubectl: every request carries the user's own credentials, and the API server's
+//! policies judge it. Data goes to standard output, everything else to standard error.
+
+pub mod args;
+mod check;
+pub mod classes;
+mod cluster;
+pub mod completion;
+pub mod create;
+pub mod delete;
+pub mod describe;
+pub mod doctor;
+pub mod events;
+mod gc;
+mod human;
+mod issue;
+mod jsonpath;
+pub mod kubeconfig;
+pub mod list;
+pub mod members;
+pub mod onboard;
+pub mod output;
+mod progress;
+mod quotas;
+mod record;
+pub mod renew;
+mod spaces;
+mod subject;
+mod told;
+pub mod top;
+pub mod transfer;
+pub mod tree;
+pub mod usage;
+mod version;
+mod wait;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use cluster::Cluster;
+
+/// Does what the command line says.
+pub async fn run(cli: Cli) -> ExitCode {
+    match Box::pin(execute(cli)).await {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn execute(Cli { kubectl, command }: Cli) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        // These ask no cluster, or can do without.
+        Command::Completion(args) => completion::run(&args),
+        Command::Complete(args) => completion::complete(&args).await,
+        Command::Version => version::run(&kubectl).await,
+        Command::Gc(args) => return gc::run(&kubectl, &args).await,
+        Command::Create(args) => create::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::List(args) => list::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Describe(args) => describe::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Renew(args) => renew::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Members(args) => members::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Transfer(args) => transfer::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Delete(args) => delete::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Kubeconfig(args) => kubeconfig::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Onboard(args) => onboard::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Classes(args) => classes::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Usage(args) => usage::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Events(args) => events::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Tree(args) => tree::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Top(args) => top::run(&Cluster::connect(&kubectl).await?, &args).await,
+        Command::Doctor(args) => doctor::run(&Cluster::connect(&kubectl).await?, &args).await,
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stderr, reason = "the last word of a command that failed")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}

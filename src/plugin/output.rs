@@ -1,0 +1,145 @@
+//! How results are printed: for people, or for programs in kubectl's formats.
+
+use std::{io::Write as _, str::FromStr};
+
+use anyhow::Context as _;
+use comfy_table::{Table, presets::NOTHING};
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::jsonpath::Template;
+
+/// A format of `-o`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For people, with more columns.
+    Wide,
+    /// The objects as JSON.
+    Json,
+    /// The objects as YAML.
+    Yaml,
+    /// `developerspace.developerspace.dev/NAME`, a line each.
+    Name,
+    /// A template of kubectl's, see <https://kubernetes.io/docs/reference/kubectl/jsonpath/>.
+    JsonPath(Template),
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "table" | "" => Ok(Self::Table),
+            "wide" => Ok(Self::Wide),
+            "json" => Ok(Self::Json),
+            "yaml" => Ok(Self::Yaml),
+            "name" => Ok(Self::Name),
+            _ => match text.strip_prefix("jsonpath=") {
+                Some(template) => template.parse().map(Self::JsonPath),
+                None => Err("choose one of wide, json, yaml, name, jsonpath=TEMPLATE".to_owned()),
+            },
+        }
+    }
+}
+
+impl Format {
+    /// Whether it is for people.
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
+
+    /// Whether people want more columns.
+    pub(crate) fn is_wide(&self) -> bool {
+        *self == Self::Wide
+    }
+}
+
+/// Prints one object; `for_people` is what a table shows of it.
+pub(crate) fn object<K>(format: &Format, object: &K, for_people: impl FnOnce() -> String) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = ()> + Serialize,
+{
+    match format {
+        Format::Table | Format::Wide => print(&for_people()),
+        Format::Name => print(&name_of(object)),
+        Format::Json | Format::Yaml | Format::JsonPath(_) => value(format, &typed(object)?),
+    }
+}
+
+/// Prints a list of objects; `for_people` is the table.
+pub(crate) fn objects<K>(format: &Format, objects: &[K], for_people: impl FnOnce() -> String) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = ()> + Serialize,
+{
+    match format {
+        Format::Table | Format::Wide => print(&for_people()),
+        Format::Name => print(&objects.iter().map(name_of).collect::<Vec<_>>().join("\n")),
+        Format::Json | Format::Yaml | Format::JsonPath(_) => {
+            let items = objects.iter().map(typed).collect::<anyhow::Result<Vec<_>>>()?;
+            value(format, &json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}))
+        }
+    }
+}
+
+/// Prints what is no object of the API, such as the usage of a quota. `name` has nothing to say of it and is as JSON.
+pub(crate) fn data(format: &Format, data: &impl Serialize, for_people: impl FnOnce() -> String) -> anyhow::Result<()> {
+    if format.is_table() { print(&for_people()) } else { value(format, &serde_json::to_value(data)?) }
+}
+
+fn value(format: &Format, value: &Value) -> anyhow::Result<()> {
+    match format {
+        Format::Yaml => print(serde_saphyr::to_string(value).context("failed to write YAML")?.trim_end()),
+        Format::JsonPath(template) => print_raw(&template.render(value)),
+        _ => print(&serde_json::to_string_pretty(value)?),
+    }
+}
+
+/// `developerspace.developerspace.dev/alice-payments`, as kubectl says it.
+pub(crate) fn name_of<K: Resource<DynamicType = ()>>(object: &K) -> String {
+    format!("{}.{}/{}", K::kind(&()).to_lowercase(), K::group(&()), object.name_any())
+}
+
+/// With kind and version, without the fields that nobody reads.
+fn typed<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> anyhow::Result<Value> {
+    let mut value = serde_json::to_value(object)?;
+    value["apiVersion"] = K::api_version(&()).into();
+    value["kind"] = K::kind(&()).into();
+    if let Some(metadata) = value["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+    }
+    Ok(value)
+}
+
+/// A table as kubectl prints them: no borders, headings in capitals.
+pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>, no_headers: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    if !no_headers {
+        table.set_header(headings);
+    }
+    for row in rows {
+        table.add_row(row);
+    }
+    // Columns are three blanks apart, the first begins at the margin.
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 3));
+    }
+    table.trim_fmt()
+}
+
+/// Prints text and ends the line.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    if text.is_empty() { Ok(()) } else { print_raw(&format!("{text}\n")) }
+}
+
+/// Prints text as it is. A reader that has seen enough is no error.
+pub(crate) fn print_raw(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("failed to write the result"),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,138 @@
+//! How much of their quotas spaces use, as their ResourceQuotas say.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, stream};
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::{Api, ResourceExt as _, api::ListParams};
+use serde::Serialize;
+
+use super::{cluster::Cluster, human, told::Told};
+use crate::api::{names, quantity::Quantity};
+
+/// How much of one resource is used, and how much may be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Use {
+    /// Its name in the quota, such as `requests.cpu`.
+    pub(crate) resource: String,
+    /// What is used.
+    pub(crate) used: String,
+    /// What may be.
+    pub(crate) hard: String,
+    /// The one over the other; more than 1 if the limit came down later.
+    pub(crate) share: f64,
+}
+
+impl Use {
+    /// Its line in a table: resource, used, hard, and how far that is.
+    pub(crate) fn cells(&self) -> [String; 4] {
+        [self.resource.clone(), self.used.clone(), self.hard.clone(), human::bar(self.share)]
+    }
+}
+
+/// Quotas by space; a space whose quota cannot be read is not here.
+pub(crate) type Quotas = BTreeMap<String, Vec<Use>>;
+
+/// How many are asked for side by side where they cannot be listed.
+const SIDE_BY_SIDE: usize = 8;
+
+/// The quotas of `spaces`. What the caller may not read is left out.
+pub(crate) async fn of(cluster: &Cluster, spaces: &[String]) -> anyhow::Result<Quotas> {
+    match spaces {
+        [] => return Ok(Quotas::new()),
+        [only] => return Ok(one(cluster, only).await.into_iter().collect()),
+        _ => {}
+    }
+    let all = Api::<ResourceQuota>::all(cluster.client.clone());
+    match all.list(&ListParams::default().labels(&names::managed_selector())).await {
+        Ok(list) => {
+            let ours = list.items.iter().filter(|quota| quota.name_any() == names::CHILD);
+            Ok(ours.filter_map(|quota| Some((quota.namespace()?, uses(quota)))).filter(|(space, _)| spaces.contains(space)).collect())
+        }
+        // Who may not list all may still read those of their own.
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            let found = stream::iter(spaces).map(|space| one(cluster, space)).buffer_unordered(SIDE_BY_SIDE);
+            Ok(found.filter_map(std::future::ready).collect().await)
+        }
+        Err(error) => Err(error).told(|| "list ResourceQuotas".to_owned()),
+    }
+}
+
+async fn one(cluster: &Cluster, space: &str) -> Option<(String, Vec<Use>)> {
+    let api: Api<ResourceQuota> = Api::namespaced(cluster.client.clone(), space);
+    let quota = api.get_opt(names::CHILD).await.ok()??;
+    Some((space.to_owned(), uses(&quota)))
+}
+
+/// What a quota's status says, by resource.
+pub(crate) fn uses(quota: &ResourceQuota) -> Vec<Use> {
+    let status = quota.status.clone().unwrap_or_default();
+    let used = status.used.unwrap_or_default();
+    let hard = status.hard.or_else(|| quota.spec.as_ref()?.hard.clone()).unwrap_or_default();
+    let of = |(resource, hard): (String, k8s_openapi::apimachinery::pkg::api::resource::Quantity)| {
+        let used = used.get(&resource).map_or("0", |used| used.0.as_str());
+        Use { share: share(used, &hard.0), used: used.to_owned(), hard: hard.0, resource }
+    };
+    hard.into_iter().map(of).collect()
+}
+
+/// One quantity over another; all of nothing is all.
+pub(crate) fn share(used: &str, hard: &str) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "a bar has ten steps")]
+    let number = |text: &str| Quantity(text.to_owned()).value().map_or(0.0, |value| value.to_milli() as f64);
+    let (used, hard) = (number(used), number(hard));
+    if hard > 0.0 { used / hard } else { f64::from(u8::from(used > 0.0)) }
+}
+
+/// The bar of one resource, or a dash.
+pub(crate) fn bar_of(uses: Option<&Vec<Use>>, resource: &str) -> String {
+    let found = uses.into_iter().flatten().find(|found| found.resource == resource);
+    found.map_or_else(|| "-".to_owned(), |found| human::bar(found.share))
+}
+
+/// The resource of which most is used, or the one that is asked for.
+pub(crate) fn fullest<'a>(uses: &'a [Use], only: Option<&str>) -> Option<&'a Use> {
+    let asked = uses.iter().filter(|found| only.is_none_or(|only| found.resource == only));
+    asked.max_by(|a, b| a.share.total_cmp(&b.share))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn shares_are_of_values_and_not_of_texts() {
+        for (used, hard, expected) in
+            [("500m", "2", 0.25), ("512Mi", "1Gi", 0.5), ("0", "10", 0.0), ("1", "0", 1.0), ("0", "0", 0.0), ("3", "2", 1.5)]
+        {
+            assert!((share(used, hard) - expected).abs() < 1e-9, "{used} of {hard}");
+        }
+    }
+
+    #[test]
+    fn a_quota_that_was_never_counted_is_unused() {
+        let quota = serde_json::from_value(json!({"metadata": {"name": "developerspace"}, "spec": {"hard": {"pods": "4"}}})).unwrap();
+        let found = uses(&quota);
+        assert_eq!(found, [Use { resource: "pods".into(), used: "0".into(), hard: "4".into(), share: 0.0 }]);
+        assert_eq!(fullest(&found, Some("requests.cpu")), None);
+        assert_eq!(bar_of(Some(&found), "pods"), "[..........]   0%");
+        assert_eq!(bar_of(Some(&found), "requests.cpu"), "-");
+        assert_eq!(bar_of(None, "pods"), "-");
+    }
+
+    #[test]
+    fn what_was_counted_is_told_by_the_limits_in_force() {
+        let quota = json!({
+            "metadata": {"name": "developerspace"},
+            "spec": {"hard": {"pods": "9"}},
+            "status": {"hard": {"pods": "4", "requests.cpu": "2"}, "used": {"pods": "1", "requests.cpu": "1500m", "secrets": "7"}},
+        });
+        let found = uses(&serde_json::from_value(quota).unwrap());
+        let cells: Vec<_> = found.iter().map(Use::cells).collect();
+        assert_eq!(cells, [["pods", "1", "4", "[###.......]  25%"], ["requests.cpu", "1500m", "2", "[########..]  75%"]]);
+        assert_eq!(fullest(&found, None).map(|most| most.resource.as_str()), Some("requests.cpu"));
+        assert_eq!(fullest(&found, Some("pods")).map(|most| most.resource.as_str()), Some("pods"));
+    }
+}

@@ -1,0 +1,41 @@
+//! Events about what was issued: certificates cannot be revoked, and the cluster keeps no list of them.
+
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Resource as _,
+    api::{ObjectMeta, PostParams},
+};
+
+use super::{cluster::Cluster, spaces};
+use crate::api::DeveloperSpace;
+
+/// Events about cluster-scoped objects can live nowhere else.
+const NAMESPACE: &str = "default";
+
+/// Writes an Event about a certificate onto the space.
+pub(crate) async fn certificate(cluster: &Cluster, space: &DeveloperSpace, note: &str) -> Result<(), kube::Error> {
+    let at = cluster.now();
+    let event = Event {
+        metadata: ObjectMeta { generate_name: Some("dspace-certificate-".to_owned()), ..ObjectMeta::default() },
+        action: Some("Onboard".to_owned()),
+        event_time: Some(MicroTime(Timestamp::from_microsecond(at.timestamp_micros()).unwrap_or_default())),
+        note: Some(note.to_owned()),
+        reason: Some("CertificateIssued".to_owned()),
+        regarding: Some(ObjectReference {
+            api_version: Some(DeveloperSpace::api_version(&()).into_owned()),
+            kind: Some(DeveloperSpace::kind(&()).into_owned()),
+            name: space.metadata.name.clone(),
+            uid: space.metadata.uid.clone(),
+            ..ObjectReference::default()
+        }),
+        reporting_controller: Some(spaces::FIELD_MANAGER.to_owned()),
+        reporting_instance: Some(spaces::FIELD_MANAGER.to_owned()),
+        type_: Some("Normal".to_owned()),
+        ..Event::default()
+    };
+    Api::<Event>::namespaced(cluster.client.clone(), NAMESPACE).create(&PostParams::default(), &event).await.map(drop)
+}

@@ -1,0 +1,107 @@
+//! Reading and changing spaces and classes as the caller.
+
+use kube::{
+    Api,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::Value;
+
+use super::{args::DryRun, cluster::Cluster, told::Told};
+use crate::api::{DeveloperSpace, SpaceClass, conditions, names};
+
+/// Field manager of all writes of the plugin.
+pub(crate) const FIELD_MANAGER: &str = "kubectl-dspace";
+
+/// All spaces.
+pub(crate) fn api(cluster: &Cluster) -> Api<DeveloperSpace> {
+    Api::all(cluster.client.clone())
+}
+
+/// One space, or a sentence that there is none.
+pub(crate) async fn get(cluster: &Cluster, name: &str) -> anyhow::Result<DeveloperSpace> {
+    api(cluster).get(name).await.told(|| format!("read DeveloperSpace {name}"))
+}
+
+/// One space if it is there.
+pub(crate) async fn find(cluster: &Cluster, name: &str) -> anyhow::Result<Option<DeveloperSpace>> {
+    api(cluster).get_opt(name).await.told(|| format!("read DeveloperSpace {name}"))
+}
+
+/// All spaces that a label selector and a field selector choose, by name.
+pub(crate) async fn list(cluster: &Cluster, selector: Option<&str>, fields: Option<&str>) -> anyhow::Result<Vec<DeveloperSpace>> {
+    let mut params = ListParams::default().limit(500);
+    params.label_selector = selector.map(ToOwned::to_owned);
+    params.field_selector = fields.map(ToOwned::to_owned);
+    let mut all = Vec::new();
+    loop {
+        let page = api(cluster).list(&params).await.told(|| "list DeveloperSpaces".to_owned())?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// All classes, by name.
+pub(crate) async fn classes(cluster: &Cluster) -> anyhow::Result<Vec<SpaceClass>> {
+    let list = Api::<SpaceClass>::all(cluster.client.clone()).list(&ListParams::default()).await;
+    Ok(list.told(|| "list SpaceClasses".to_owned())?.items)
+}
+
+/// The class of that name, or the default one. `None` if there is none, or if the caller may not read classes.
+pub(crate) async fn class(cluster: &Cluster, name: Option<&str>) -> anyhow::Result<Option<SpaceClass>> {
+    let classes = classes(cluster).await?;
+    Ok(match name {
+        Some(name) => classes.into_iter().find(|class| class.metadata.name.as_deref() == Some(name)),
+        None => classes.into_iter().find(is_default),
+    })
+}
+
+/// Whether it is the class of spaces that name none.
+pub(crate) fn is_default(class: &SpaceClass) -> bool {
+    let annotations = class.metadata.annotations.as_ref();
+    annotations.and_then(|map| map.get(names::ANNOTATION_DEFAULT_CLASS)).is_some_and(|value| value == "true")
+}
+
+/// Changes a space by a JSON merge patch. With a `resourceVersion` in it, a change in between is a conflict.
+pub(crate) async fn patch(cluster: &Cluster, name: &str, patch: &Value, dry_run: DryRun) -> anyhow::Result<DeveloperSpace> {
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        dry_run: dry_run == DryRun::Server,
+        field_validation: Some(kube::api::ValidationDirective::Strict),
+        force: false,
+    };
+    api(cluster).patch(name, &params, &Patch::Merge(patch)).await.told(|| format!("change DeveloperSpace {name}"))
+}
+
+/// What a dry run adds to a sentence, as kubectl does.
+pub(crate) fn dry_run_note(dry_run: DryRun) -> &'static str {
+    match dry_run {
+        DryRun::None => "",
+        DryRun::Client => " (dry run)",
+        DryRun::Server => " (server dry run)",
+    }
+}
+
+/// Status and reason of `Ready`, if it is told.
+pub(crate) fn ready(space: &DeveloperSpace) -> Option<(&str, &str, &str)> {
+    condition(space, conditions::types::READY)
+}
+
+/// Status, reason and message of a condition.
+pub(crate) fn condition<'a>(space: &'a DeveloperSpace, type_: &str) -> Option<(&'a str, &'a str, &'a str)> {
+    let found = conditions::find(&space.status.as_ref()?.conditions, type_)?;
+    Some((&found.status, &found.reason, &found.message))
+}
+
+/// Whether a condition is `True` for the generation that stands.
+pub(crate) fn is_true(space: &DeveloperSpace, type_: &str) -> bool {
+    condition(space, type_).is_some_and(|(status, ..)| status == "True")
+}
+
+/// Whether the operator has seen the spec as it stands.
+pub(crate) fn is_observed(space: &DeveloperSpace) -> bool {
+    let observed = space.status.as_ref().and_then(|status| status.observed_generation);
+    observed.is_some() && observed >= space.metadata.generation
+}

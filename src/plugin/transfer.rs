@@ -1,0 +1,60 @@
+//! `transfer`: another owner.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    args::{DryRun, DryRunArgs, OutputArgs, WaitArgs},
+    cluster::Cluster,
+    output,
+    progress::Progress,
+    spaces,
+    subject::SubjectArg,
+    wait,
+};
+
+/// Arguments of `transfer`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "The class has to allow it (spec.allowTransfer), or you need the verb assign on developerspaces.")]
+pub struct TransferArgs {
+    /// The space
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// The new owner: a user's name, Group:NAME or ServiceAccount:NAMESPACE/NAME
+    #[arg(value_name = "SUBJECT")]
+    pub who: SubjectArg,
+
+    /// Whether anything is stored.
+    #[command(flatten)]
+    pub dry_run: DryRunArgs,
+
+    /// Whether to wait until the new owner is bound.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+pub(crate) async fn run(cluster: &Cluster, args: &TransferArgs) -> anyhow::Result<()> {
+    let SubjectArg(who) = &args.who;
+    let DryRunArgs { dry_run } = args.dry_run;
+    let mut space = spaces::get(cluster, &args.name).await?;
+    if dry_run == DryRun::Client {
+        space.spec.owner = who.clone();
+    } else {
+        // A merge patch leaves out what is not named: a namespace of an owner before has to go.
+        let mut owner = serde_json::to_value(who)?;
+        if who.namespace.is_none() {
+            owner["namespace"] = Value::Null;
+        }
+        space = spaces::patch(cluster, &args.name, &json!({"spec": {"owner": owner}}), dry_run).await?;
+        if args.wait.wait && dry_run == DryRun::None {
+            space = wait::until_ready(cluster, &args.name, args.wait.timeout.0, &mut Progress::new()).await?;
+        }
+    }
+    let told = format!("{} handed to {who}{}", output::name_of(&space), spaces::dry_run_note(dry_run));
+    output::object(&args.output.output, &space, || told)
+}

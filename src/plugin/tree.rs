@@ -1,0 +1,235 @@
+//! `tree`: what a space is made of.
+
+use std::{collections::BTreeSet, fmt::Debug};
+
+use clap::Args;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        core::v1::{LimitRange, Namespace, Pod, ResourceQuota},
+        networking::v1::NetworkPolicy,
+        rbac::v1::{RoleBinding, Subject},
+    },
+};
+use kube::{Api, Resource, ResourceExt as _, api::ListParams};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{args::OutputArgs, cluster::Cluster, output, spaces, told::sentence};
+use crate::{
+    api::{DeveloperSpace, names},
+    desired::{Children, desire, resolve},
+};
+
+/// Arguments of `tree`.
+#[derive(Clone, Debug, Args)]
+pub struct TreeArgs {
+    /// The space
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// An object and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Node {
+    what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    children: Vec<Self>,
+}
+
+impl Node {
+    fn new(what: impl Into<String>, note: Option<&str>) -> Self {
+        Self { what: what.into(), note: note.map(ToOwned::to_owned), children: vec![] }
+    }
+
+    fn is_missing(&self) -> bool {
+        self.note.as_deref() == Some(MISSING)
+    }
+}
+
+const MISSING: &str = "missing";
+const UNREADABLE: &str = "you may not read this";
+
+pub(crate) async fn run(cluster: &Cluster, args: &TreeArgs) -> anyhow::Result<()> {
+    let space = spaces::get(cluster, &args.name).await?;
+    let root = Box::pin(grow(cluster, &space)).await;
+    output::data(&args.output.output, &root, || draw(&root))
+}
+
+async fn grow(cluster: &Cluster, space: &DeveloperSpace) -> Node {
+    let name = space.name_any();
+    let mut namespace = one(&Api::<Namespace>::all(cluster.client.clone()), &name).await;
+    if !namespace.is_missing() {
+        let (wanted, quota, limits, network, bindings, deployments, sets, pods) = tokio::join!(
+            wanted(cluster, space),
+            child::<ResourceQuota>(cluster, &name, names::CHILD),
+            child::<LimitRange>(cluster, &name, names::CHILD),
+            child::<NetworkPolicy>(cluster, &name, names::NETWORK_POLICY),
+            bindings(cluster, space),
+            count::<Deployment>(cluster, &name, "Deployments"),
+            count::<StatefulSet>(cluster, &name, "StatefulSets"),
+            count::<Pod>(cluster, &name, "Pods"),
+        );
+        namespace.children = rails(wanted.as_ref(), [quota, limits, network]);
+        namespace.children.extend(bindings);
+        namespace.children.extend([deployments, sets, pods].into_iter().flatten());
+    }
+    let ready = spaces::ready(space).map(|(_, reason, _)| reason);
+    Node { children: vec![namespace], ..Node::new(format!("DeveloperSpace {name}"), ready) }
+}
+
+/// What the operator makes for a space; `None` where the class cannot be read, or refuses the space.
+async fn wanted(cluster: &Cluster, space: &DeveloperSpace) -> Option<Children> {
+    let name = space.status.as_ref()?.class_name.clone()?;
+    let class = spaces::class(cluster, Some(&name)).await.ok()??;
+    let resolved = resolve(space, &name, &class.spec).ok()?;
+    Some(desire(space, &resolved, None).children)
+}
+
+/// Quota, limits and network policy, without those that are not there because the class has none.
+fn rails(wanted: Option<&Children>, [quota, limits, network]: [Node; 3]) -> Vec<Node> {
+    let is_wanted = |has: fn(&Children) -> bool| wanted.is_none_or(has);
+    let rails = [
+        (quota, is_wanted(|children| children.quota.is_some())),
+        (limits, is_wanted(|children| children.limits.is_some())),
+        (network, is_wanted(|children| children.network.is_some())),
+    ];
+    rails.into_iter().filter(|(node, wanted)| *wanted || !node.is_missing()).map(|(node, _)| node).collect()
+}
+
+async fn child<K>(cluster: &Cluster, namespace: &str, name: &str) -> Node
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    one(&Api::<K>::namespaced(cluster.client.clone(), namespace), name).await
+}
+
+async fn one<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned>(api: &Api<K>, name: &str) -> Node {
+    let note = match api.get_metadata_opt(name).await {
+        Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => Some("terminating".to_owned()),
+        Ok(Some(_)) => None,
+        Ok(None) => Some(MISSING.to_owned()),
+        Err(error) => Some(unreadable(&error)),
+    };
+    Node::new(format!("{} {name}", K::kind(&())), note.as_deref())
+}
+
+fn unreadable(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => UNREADABLE.to_owned(),
+        other => sentence(other),
+    }
+}
+
+async fn bindings(cluster: &Cluster, space: &DeveloperSpace) -> Vec<Node> {
+    let api: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), &space.name_any());
+    match api.list(&ListParams::default().labels(&names::managed_selector())).await {
+        Ok(list) => bound(space, &list.items),
+        Err(error) => vec![Node::new("RoleBindings", Some(&unreadable(&error)))],
+    }
+}
+
+/// The bindings that are there, and those of the owner and of the members' roles that are not.
+fn bound(space: &DeveloperSpace, found: &[RoleBinding]) -> Vec<Node> {
+    let roles: BTreeSet<&str> = space.spec.members.iter().map(|member| member.role.as_str()).collect();
+    let of_roles = roles.into_iter().map(|role| format!("{}{role}", names::BINDING_PREFIX));
+    let expected = std::iter::once(names::OWNER_BINDING.to_owned()).chain(of_roles);
+    let absent = expected.filter(|name| !found.iter().any(|binding| binding.name_any() == *name));
+    let absent = absent.map(|name| Node::new(format!("RoleBinding {name}"), Some(MISSING)));
+    let present = found.iter().map(|binding| {
+        let subject = |subject: &Subject| {
+            let place = subject.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+            Node::new(format!("{} {place}{}", subject.kind, subject.name), None)
+        };
+        let children = binding.subjects.iter().flatten().map(subject).collect();
+        Node { children, ..Node::new(format!("RoleBinding {}", binding.name_any()), Some(&binding.role_ref.name)) }
+    });
+    present.chain(absent).collect()
+}
+
+/// How many there are; nothing if there are none or they cannot be read.
+async fn count<K>(cluster: &Cluster, namespace: &str, kinds: &str) -> Option<Node>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let list = Api::<K>::namespaced(cluster.client.clone(), namespace).list_metadata(&ListParams::default()).await.ok()?;
+    (!list.items.is_empty()).then(|| Node::new(format!("{kinds}: {}", list.items.len()), None))
+}
+
+fn draw(root: &Node) -> String {
+    let mut lines = vec![line(root)];
+    branches(&root.children, "", &mut lines);
+    lines.join("\n")
+}
+
+fn branches(nodes: &[Node], margin: &str, lines: &mut Vec<String>) {
+    for (place, node) in nodes.iter().enumerate() {
+        let last = place + 1 == nodes.len();
+        lines.push(format!("{margin}{} {}", if last { "`--" } else { "|--" }, line(node)));
+        branches(&node.children, &format!("{margin}{}", if last { "    " } else { "|   " }), lines);
+    }
+}
+
+fn line(Node { what, note, .. }: &Node) -> String {
+    note.as_ref().map_or_else(|| what.clone(), |note| format!("{what} ({note})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plugin::list::a_space;
+
+    fn found() -> Vec<RoleBinding> {
+        let binding = json!({
+            "metadata": {"name": "developerspace-owner"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+            "subjects": [
+                {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "nadia@example.com"},
+                {"kind": "ServiceAccount", "name": "gardener", "namespace": "shed"},
+            ],
+        });
+        vec![serde_json::from_value(binding).unwrap()]
+    }
+
+    #[test]
+    fn a_tree_is_drawn_with_letters() {
+        let mut children =
+            vec![Node::new("ResourceQuota developerspace", Some(MISSING)), Node::new("LimitRange developerspace", Some(UNREADABLE))];
+        children.extend(bound(&a_space(), &found()));
+        children.push(Node::new("Pods: 2", None));
+        let namespace = Node { children, ..Node::new("Namespace orchid-lab", None) };
+        let root = Node { children: vec![namespace], ..Node::new("DeveloperSpace orchid-lab", Some("Provisioned")) };
+        let expected = "\
+DeveloperSpace orchid-lab (Provisioned)
+`-- Namespace orchid-lab
+    |-- ResourceQuota developerspace (missing)
+    |-- LimitRange developerspace (you may not read this)
+    |-- RoleBinding developerspace-owner (edit)
+    |   |-- User nadia@example.com
+    |   `-- ServiceAccount shed/gardener
+    |-- RoleBinding developerspace-view (missing)
+    `-- Pods: 2";
+        assert_eq!(draw(&root), expected);
+    }
+
+    #[test]
+    fn what_the_class_does_not_have_is_not_missed() {
+        let nodes = |note: Option<&str>| ["quota", "limits", "network"].map(|what| Node::new(what, note));
+        let names = |nodes: Vec<Node>| nodes.into_iter().map(|node| node.what).collect::<Vec<_>>();
+        let class =
+            json!({"quota": {"hard": {"pods": "4"}}, "network": {"isolation": "None"}, "roles": [{"name": "view", "clusterRole": "view"}]});
+        let resolved = resolve(&a_space(), "greenhouse", &serde_json::from_value(class).unwrap()).unwrap();
+        let wanted = desire(&a_space(), &resolved, None).children;
+        assert_eq!(names(rails(Some(&wanted), nodes(Some(MISSING)))), ["quota"], "the class has no more");
+        assert_eq!(names(rails(Some(&wanted), nodes(None))), ["quota", "limits", "network"], "what is there is shown");
+        assert_eq!(names(rails(None, nodes(Some(MISSING)))), ["quota", "limits", "network"], "nobody knows what the class has");
+    }
+}

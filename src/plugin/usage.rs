@@ -1,0 +1,84 @@
+//! `usage`: how much of their quota spaces use.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    args::OutputArgs,
+    cluster::Cluster,
+    list::is_of,
+    output,
+    progress::note,
+    quotas::{self, Quotas},
+    spaces,
+};
+
+/// Arguments of `usage`.
+#[derive(Clone, Debug, Args)]
+pub struct UsageArgs {
+    /// The spaces [default: yours]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+
+    /// How it is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+pub(crate) async fn run(cluster: &Cluster, args: &UsageArgs) -> anyhow::Result<()> {
+    let mut names = args.names.clone();
+    for name in &names {
+        spaces::get(cluster, name).await?;
+    }
+    if names.is_empty() {
+        let me = cluster.whoami().await?;
+        names =
+            spaces::list(cluster, None, None).await?.iter().filter(|space| is_of(space, &me)).map(kube::ResourceExt::name_any).collect();
+        if names.is_empty() {
+            note("You have no spaces.");
+        }
+    }
+    let found = quotas::of(cluster, &names).await?;
+    for name in names.iter().filter(|name| !found.contains_key(*name)) {
+        note(&format!("The quota of {name} is not there, or you may not read it."));
+    }
+    let data: Vec<_> = found.iter().map(|(space, uses)| json!({"space": space, "quota": uses})).collect();
+    output::data(&args.output.output, &data, || table(&found))
+}
+
+/// A line for each limit; nothing without any.
+fn table(quotas: &Quotas) -> String {
+    if quotas.is_empty() {
+        return String::new();
+    }
+    let lines = quotas.iter().flat_map(|(space, uses)| uses.iter().map(move |one| (space, one.cells())));
+    let rows = lines.map(|(space, [resource, used, hard, share])| [space.clone(), resource, used, hard, share]);
+    output::table(["SPACE", "RESOURCE", "USED", "HARD", "SHARE"], rows, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::quotas::Use;
+
+    #[test]
+    fn a_line_for_each_limit() {
+        let one = |resource: &str, used: &str, hard: &str, share: f64| Use {
+            resource: resource.to_owned(),
+            used: used.to_owned(),
+            hard: hard.to_owned(),
+            share,
+        };
+        let quotas = Quotas::from([
+            ("orchid-lab".to_owned(), vec![one("pods", "2", "4", 0.5), one("requests.cpu", "1500m", "2", 0.75)]),
+            ("fern-lab".to_owned(), vec![one("pods", "0", "8", 0.0)]),
+        ]);
+        let expected = "\
+SPACE        RESOURCE       USED    HARD   SHARE
+fern-lab     pods           0       8      [..........]   0%
+orchid-lab   pods           2       4      [#####.....]  50%
+orchid-lab   requests.cpu   1500m   2      [########..]  75%";
+        assert_eq!(table(&quotas), expected);
+        assert_eq!(table(&Quotas::new()), "");
+    }
+}

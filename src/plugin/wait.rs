@@ -1,0 +1,123 @@
+//! Waiting until the operator has done its part.
+
+use std::{pin::pin, time::Duration};
+
+use anyhow::anyhow;
+use futures::StreamExt as _;
+use kube::{
+    Api,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event, watcher},
+    },
+};
+
+use super::{
+    cluster::Cluster,
+    progress::Progress,
+    spaces::{self, is_observed, is_true, ready},
+    told::sentence,
+};
+use crate::{
+    api::{
+        DeveloperSpace,
+        conditions::{Reason, types},
+    },
+    client::WATCH_TIMEOUT_SECONDS,
+};
+
+/// Waits until a space is `Ready` as its spec stands. What only somebody's change can mend ends the wait at once.
+pub(crate) async fn until_ready(
+    cluster: &Cluster,
+    name: &str,
+    timeout: Duration,
+    progress: &mut Progress,
+) -> anyhow::Result<DeveloperSpace> {
+    progress.now(&format!("waiting for {name} to be ready"));
+    let mut last = "nothing was heard of it".to_owned();
+    let ready_space = follow(spaces::api(cluster), name, |space| {
+        let Some(space) = space else {
+            return Some(Err(anyhow!("DeveloperSpace {name} is gone: somebody deleted it meanwhile")));
+        };
+        let Some((_, reason, message)) = ready(space).filter(|_| is_observed(space)) else {
+            "the operator has not looked at it".clone_into(&mut last);
+            return None;
+        };
+        if is_true(space, types::READY) {
+            return Some(Ok(space.clone()));
+        }
+        last = format!("{reason}: {message}");
+        progress.now(&format!("{name}: {last}"));
+        let stuck = Reason::parse(reason).is_some_and(Reason::is_stalled) || reason == Reason::Terminating.as_str();
+        stuck.then(|| Err(anyhow!("DeveloperSpace {name} cannot become ready: {last}; `kubectl dspace doctor {name}` says more")))
+    });
+    let ended = tokio::time::timeout(timeout, ready_space).await;
+    ended.unwrap_or_else(|_| {
+        let waited = timeout.as_secs();
+        Err(anyhow!("DeveloperSpace {name} is not ready after {waited}s ({last}): `kubectl dspace doctor {name}` says more"))
+    })
+}
+
+/// Waits until a space is gone with its namespace.
+pub(crate) async fn until_gone(cluster: &Cluster, name: &str, timeout: Duration, progress: &mut Progress) -> anyhow::Result<()> {
+    progress.now(&format!("waiting for {name} to be gone"));
+    let mut last = "nothing was heard of it".to_owned();
+    let gone = follow(spaces::api(cluster), name, |space| {
+        let Some(space) = space else { return Some(Ok(())) };
+        if let Some((_, reason, message)) = ready(space).filter(|_| space.metadata.deletion_timestamp.is_some()) {
+            last = format!("{reason}: {message}");
+            progress.now(&format!("{name}: {last}"));
+        }
+        None
+    });
+    let ended = tokio::time::timeout(timeout, gone).await;
+    ended.unwrap_or_else(|_| {
+        let waited = timeout.as_secs();
+        Err(anyhow!("DeveloperSpace {name} is not gone after {waited}s ({last}): `kubectl dspace doctor {name}` says more"))
+    })
+}
+
+/// Shows each state of a space to `judge`, `None` once it is gone, until that has a verdict. An API server that is away for a moment is waited for.
+async fn follow<T>(
+    api: Api<DeveloperSpace>,
+    name: &str,
+    mut judge: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let config = watch_config().fields(&format!("metadata.name={name}"));
+    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut seen = false;
+    while let Some(event) = events.next().await {
+        let verdict = match event {
+            Ok(Event::Init) => {
+                seen = false;
+                None
+            }
+            Ok(Event::InitApply(space) | Event::Apply(space)) => {
+                seen = true;
+                judge(Some(&space))
+            }
+            Ok(Event::InitDone) if seen => None,
+            Ok(Event::InitDone | Event::Delete(_)) => judge(None),
+            Err(error) => final_error(&error).map(|why| Err(anyhow!("failed to watch DeveloperSpace {name}: {why}"))),
+        };
+        if let Some(verdict) = verdict {
+            return verdict;
+        }
+    }
+    Err(anyhow!("the watch of DeveloperSpace {name} ended"))
+}
+
+/// What time does not mend.
+pub(crate) fn final_error(error: &watcher::Error) -> Option<String> {
+    let (watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source) | watcher::Error::WatchFailed(source)) =
+        error
+    else {
+        return None;
+    };
+    matches!(source, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404)).then(|| sentence(source))
+}
+
+/// Configuration of a watch that is no failure while nothing happens.
+pub(crate) fn watch_config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
+}
