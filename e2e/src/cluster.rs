@@ -24,11 +24,13 @@ pub struct Options {
     pub users: Vec<User>,
     /// Further arguments of the API server.
     pub apiserver_args: Vec<String>,
+    /// Further arguments of the controller manager.
+    pub controller_manager_args: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { with_nodes: false, users: User::cast(), apiserver_args: vec![] }
+        Self { with_nodes: false, users: User::cast(), apiserver_args: vec![], controller_manager_args: vec![] }
     }
 }
 
@@ -70,6 +72,9 @@ impl Cluster {
         for argument in &options.apiserver_args {
             command.args(["--apiserver-arg", argument]);
         }
+        for argument in &options.controller_manager_args {
+            command.args(["--controller-manager-arg", argument]);
+        }
         let mut supervisor =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("the supervisor dspace-cluster could not be started")?;
         let orders = supervisor.stdin.take().context("the supervisor has no standard input")?;
@@ -89,6 +94,11 @@ impl Cluster {
     /// The cluster's folder; whatever is put there goes with the cluster.
     pub fn dir(&self) -> &Path {
         &self.info.dir
+    }
+
+    /// The folder with the control plane's programs, kubectl among them.
+    pub fn binaries(&self) -> &Path {
+        &self.info.binaries
     }
 
     /// The port on which etcd serves plain HTTP.

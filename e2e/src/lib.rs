@@ -15,6 +15,7 @@ pub mod http;
 pub mod interrupt;
 pub mod kubeconfig;
 pub mod mutations;
+pub mod oidc;
 pub mod operator;
 pub mod ports;
 pub mod process;

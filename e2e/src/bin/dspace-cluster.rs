@@ -47,6 +47,9 @@ struct Up {
     /// A further argument of kube-apiserver.
     #[arg(long = "apiserver-arg", allow_hyphen_values = true)]
     apiserver_args: Vec<String>,
+    /// A further argument of kube-controller-manager.
+    #[arg(long = "controller-manager-arg", allow_hyphen_values = true)]
+    controller_manager_args: Vec<String>,
     /// Goes on when standard input closes, until SIGTERM or `down`.
     #[arg(long)]
     detach: bool,
@@ -94,7 +97,14 @@ async fn run(up: Up) -> Result<()> {
 
 fn settings(up: &Up, dir: PathBuf) -> Settings {
     let users = if up.users.is_empty() { User::cast() } else { up.users.iter().map(|flag| User::from_flag(flag)).collect() };
-    Settings { dir, with_nodes: up.with_nodes, users, apiserver_args: up.apiserver_args.clone() }
+    let Up { with_nodes, apiserver_args, controller_manager_args, .. } = up;
+    Settings {
+        dir,
+        with_nodes: *with_nodes,
+        users,
+        apiserver_args: apiserver_args.clone(),
+        controller_manager_args: controller_manager_args.clone(),
+    }
 }
 
 /// Carries out `start NAME`, `stop NAME` and `kill NAME`, each answered by one line, until the end arrives.

@@ -78,8 +78,8 @@ pub(super) fn apiserver(layout: &Layout, ports: Ports, extra: &[String]) -> Vec<
     arguments
 }
 
-pub(super) fn controller_manager(layout: &Layout) -> Vec<OsString> {
-    Arguments::default()
+pub(super) fn controller_manager(layout: &Layout, extra: &[String]) -> Vec<OsString> {
+    let mut arguments = Arguments::default()
         .path("--kubeconfig", &layout.kubeconfig_of("kube-controller-manager"))
         .flag(CONTROLLERS)
         .path("--cluster-signing-cert-file", &layout.pki("ca.crt"))
@@ -92,7 +92,9 @@ pub(super) fn controller_manager(layout: &Layout) -> Vec<OsString> {
         .text("--concurrent-namespace-syncs", "20")
         .text("--kube-api-qps", "500")
         .text("--kube-api-burst", "1000")
-        .done()
+        .done();
+    arguments.extend(extra.iter().map(OsString::from));
+    arguments
 }
 
 pub(super) fn scheduler(layout: &Layout) -> Vec<OsString> {

@@ -34,6 +34,8 @@ pub struct Settings {
     pub users: Vec<User>,
     /// Further arguments of the API server.
     pub apiserver_args: Vec<String>,
+    /// Further arguments of the controller manager.
+    pub controller_manager_args: Vec<String>,
 }
 
 /// The processes of one control plane. Dropping it kills them.
@@ -119,7 +121,9 @@ impl Supervisor {
         Ok(match component {
             "etcd" => ("etcd", components::etcd(layout, ports)),
             "kube-apiserver" => ("kube-apiserver", components::apiserver(layout, ports, &self.settings.apiserver_args)),
-            "kube-controller-manager" => ("kube-controller-manager", components::controller_manager(layout)),
+            "kube-controller-manager" => {
+                ("kube-controller-manager", components::controller_manager(layout, &self.settings.controller_manager_args))
+            }
             "kube-scheduler" => ("kube-scheduler", components::scheduler(layout)),
             "kwok" => ("kwok", components::kwok(layout, &self.binaries)),
             other => bail!("the control plane has no component called '{other}'"),

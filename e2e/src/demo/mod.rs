@@ -33,7 +33,8 @@ pub async fn up(settings: &Settings, screen: &Screen) -> Result<()> {
     operator::install(&target, screen).await?;
     operator::start(&target, screen).await?;
     story::tell(&target, screen).await?;
-    target.say_how_to_go_on(screen)
+    target.say_how_to_go_on(screen);
+    Ok(())
 }
 
 /// Ends what a demo has left running. Says what that was.

@@ -8,7 +8,7 @@ use kube::Api;
 
 use super::Screen;
 use super::space::{self, await_true};
-use super::target::Target;
+use super::target::{ALICE, Target};
 use crate::binaries;
 use crate::wait::eventually;
 
@@ -26,6 +26,7 @@ const MARK: &str = "example.com/demo=true";
 pub(super) async fn tell(target: &Target, screen: &Screen) -> Result<()> {
     clear_up(target, screen).await?;
     a_space_in_a_moment(target, screen).await?;
+    a_working_kubectl(target, screen).await?;
     what_is_there(target, screen).await?;
     what_alice_can_do(target, screen).await?;
     when_time_is_up(target, screen).await
@@ -59,10 +60,24 @@ async fn a_space_in_a_moment(target: &Target, screen: &Screen) -> Result<()> {
     await_true(&spaces, NEIGHBOUR, "Ready", SOON).await.map(drop)
 }
 
+async fn a_working_kubectl(target: &Target, screen: &Screen) -> Result<()> {
+    let Some(file) = target.alices_kubeconfig() else { return Ok(()) };
+    screen.scene("2. From nothing to a working kubectl: alice has no credential at all yet");
+    // That of the last demo is for a cluster that is gone.
+    let _ = std::fs::remove_file(&file);
+    let file = file.to_string_lossy().into_owned();
+    let arguments = ["onboard", ALICE, "--name", SPACE, "--auth", "cert", "-o", &file];
+    let started = Instant::now();
+    let output = target.plugin(&arguments).await?;
+    let said = format!("{}{}", output.stderr, output.clone().ok()?);
+    screen.command("portal", &format!("kubectl dspace onboard {ALICE} --name {SPACE} --auth cert -o alice.kubeconfig"), &said);
+    screen.done("alice's certificate is signed, and her kubeconfig tried", started.elapsed());
+    Ok(())
+}
+
 async fn what_is_there(target: &Target, screen: &Screen) -> Result<()> {
-    screen.scene("2. What that made");
-    let shown: [&[&str]; 3] = [
-        &["get", "dspace", SPACE],
+    screen.scene("3. What that made");
+    let shown: [&[&str]; 2] = [
         &[
             "get",
             "namespace",
@@ -72,6 +87,8 @@ async fn what_is_there(target: &Target, screen: &Screen) -> Result<()> {
         ],
         &["-n", SPACE, "get", "quota,limits,networkpolicies,rolebindings"],
     ];
+    let said = target.plugin(&["list"]).await?.ok()?;
+    screen.command("", "kubectl dspace list", &said);
     for arguments in shown {
         let output = target.kubectl(arguments).await?.ok()?;
         // The columns' paths are long and say nothing that the headings do not.
@@ -83,7 +100,7 @@ async fn what_is_there(target: &Target, screen: &Screen) -> Result<()> {
 }
 
 async fn what_alice_can_do(target: &Target, screen: &Screen) -> Result<()> {
-    screen.scene("3. What alice can do there, and nowhere else");
+    screen.scene("4. What alice can do there, and nowhere else");
     let create = ["create", "deployment", "web", "--image=nginx", "--replicas=2", "-n", SPACE];
     let said = target.as_alice(&create, None).await?.ok()?;
     screen.command("alice", &format!("kubectl {}", create.join(" ")), &said);
@@ -106,7 +123,7 @@ async fn what_alice_can_do(target: &Target, screen: &Screen) -> Result<()> {
 }
 
 async fn when_time_is_up(target: &Target, screen: &Screen) -> Result<()> {
-    screen.scene("4. A space for 20 seconds, of a class that warns 10 seconds before");
+    screen.scene("5. A space for 20 seconds, of a class that warns 10 seconds before");
     let spaces = space::api(target.client.clone());
     let namespaces: Api<Namespace> = Api::all(target.client.clone());
     target.apply(include_str!("short-class.yaml")).await?;

@@ -31,8 +31,8 @@ pub(super) struct Target {
     pub(super) client: kube::Client,
     /// The folder with kubectl.
     binaries: PathBuf,
-    /// Alice's own kubeconfig; on somebody's cluster she has none, and is impersonated.
-    alice: Option<PathBuf>,
+    /// Whether the cluster is the demo's own. On somebody's cluster alice gets no certificate, and is impersonated.
+    embedded: bool,
 }
 
 impl Target {
@@ -59,7 +59,8 @@ impl Target {
             version.with_context(|| format!("{server} does not answer: check DEMO_KUBECONFIG with `kubectl get nodes`"))
         };
         screen.step(&format!("Using the cluster at {server}"), reach).await?;
-        Ok(Self { dir, kubeconfig, client, binaries, alice: None })
+        link_programs(&dir, &binaries)?;
+        Ok(Self { dir, kubeconfig, client, binaries, embedded: false })
     }
 
     async fn embedded(dir: PathBuf, screen: &Screen) -> Result<Self> {
@@ -68,9 +69,9 @@ impl Target {
         binaries::control_plane(&names).await?;
         let what = "Control plane up: etcd, API server, controllers, scheduler, and a node played by kwok";
         let info = screen.step(what, start_embedded(&dir)).await?;
-        let alice = cluster_layout(&dir).kubeconfig_of(ALICE);
         let client = kubeconfig::client(&info.kubeconfig).await?;
-        Ok(Self { dir, kubeconfig: info.kubeconfig, client, binaries: info.binaries, alice: Some(alice) })
+        link_programs(&dir, &info.binaries)?;
+        Ok(Self { dir, kubeconfig: info.kubeconfig, client, binaries: info.binaries, embedded: true })
     }
 
     /// kubectl as the administrator (or the portal).
@@ -87,11 +88,23 @@ impl Target {
         command::run(command, Some(yaml)).await?.ok()
     }
 
+    /// `kubectl dspace` as the administrator: kubectl finds the plugin by its name.
+    pub(super) async fn plugin(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = cluster::kubectl(&self.binaries, &self.kubeconfig, &self.dir);
+        command.arg("dspace").args(arguments);
+        command::run(command, None).await
+    }
+
+    /// Where alice's kubeconfig is written; none on somebody's own cluster.
+    pub(super) fn alices_kubeconfig(&self) -> Option<PathBuf> {
+        self.embedded.then(|| self.dir.join("alice.kubeconfig"))
+    }
+
     /// kubectl as alice.
     pub(super) async fn as_alice(&self, arguments: &[&str], input: Option<&str>) -> Result<Output> {
-        let kubeconfig = self.alice.as_ref().unwrap_or(&self.kubeconfig);
-        let mut command = cluster::kubectl(&self.binaries, kubeconfig, &self.dir);
-        if self.alice.is_none() {
+        let own = self.alices_kubeconfig();
+        let mut command = cluster::kubectl(&self.binaries, own.as_ref().unwrap_or(&self.kubeconfig), &self.dir);
+        if own.is_none() {
             command.args(["--as", ALICE, "--as-group", "payments", "--as-group", "system:authenticated"]);
         }
         command.args(arguments);
@@ -99,24 +112,26 @@ impl Target {
     }
 
     /// The last words: what to type to look around, and to end it.
-    pub(super) fn say_how_to_go_on(&self, screen: &Screen) -> Result<()> {
-        let bin = self.dir.join("bin");
-        fs::create_dir_all(&bin)?;
-        link(&bin, "kubectl", &self.binaries.join("kubectl"))?;
-        if let Ok(plugin) = binaries::own("kubectl-dspace") {
-            link(&bin, "kubectl-dspace", &plugin)?;
-        }
+    pub(super) fn say_how_to_go_on(&self, screen: &Screen) {
         screen.scene("It goes on running. To look around:");
         screen.note(&format!("export KUBECONFIG={}", self.kubeconfig.display()));
-        screen.note(&format!("export PATH={}:$PATH", bin.display()));
+        screen.note(&format!("export PATH={}:$PATH", self.dir.join("bin").display()));
         screen.note("kubectl get dspace,spclass");
-        if let Some(alice) = &self.alice {
-            screen.note(&format!("KUBECONFIG={} kubectl -n alice-payments get all      # as alice", alice.display()));
+        screen.note("kubectl dspace describe alice-payments");
+        if let Some(alice) = self.alices_kubeconfig() {
+            screen.note(&format!("KUBECONFIG={} kubectl get all      # as alice", alice.display()));
         }
         screen.note(&format!("tail -f {}", self.dir.join("operator.log").display()));
         screen.note("make demo-down      # ends it");
-        Ok(())
     }
+}
+
+/// kubectl and the plugin side by side in one folder, which goes onto the PATH.
+fn link_programs(dir: &Path, binaries: &Path) -> Result<()> {
+    let bin = dir.join("bin");
+    fs::create_dir_all(&bin).with_context(|| format!("{} could not be made", bin.display()))?;
+    link(&bin, "kubectl", &binaries.join("kubectl"))?;
+    link(&bin, "kubectl-dspace", &binaries::own("kubectl-dspace")?)
 }
 
 fn link(folder: &Path, name: &str, program: &Path) -> Result<()> {

@@ -1,0 +1,52 @@
+//! People who help themselves, without anybody's rights but their own.
+
+use anyhow::{Result, ensure};
+use e2e::fixtures::{class, condition};
+use serde_json::json;
+
+use crate::stage::Stage;
+
+const ALICE: &str = "alice@example.com";
+const CAROL: &str = "carol@example.com";
+
+pub async fn people_help_themselves(stage: &Stage) -> Result<()> {
+    stage.dspace(ALICE, &["create", "alice-bench", "--class", "standard", "--ttl", "1h", "--team", "payments"]).await?.ok()?;
+    let own = stage.dspace(ALICE, &["list", "--mine", "-o", "name"]).await?.ok()?;
+    ensure!(own.trim() == "developerspace.developerspace.dev/alice-bench", "her spaces are {own}");
+    let renewed = stage.dspace(ALICE, &["renew", "alice-bench", "--ttl", "2h"]).await?.ok()?;
+    ensure!(renewed.contains("renewed: expires in 1h59m"), "{renewed}");
+    stage.dspace(ALICE, &["members", "add", "alice-bench", "Group:checkout", "--role", "view"]).await?.ok()?;
+    let members = stage.dspace(ALICE, &["members", "list", "alice-bench"]).await?.ok()?;
+    ensure!(members.contains("Group:checkout"), "{members}");
+    for said in ["describe", "tree", "usage", "events", "doctor"] {
+        stage.dspace(ALICE, &[said, "alice-bench"]).await?.ok()?;
+    }
+    let columns = stage.dspace(ALICE, &["list", "alice-bench", "-o", "jsonpath={.spec.owner.name} {.spec.ttl}"]).await?.ok()?;
+    ensure!(columns.contains("alice@example.com 2h"), "{columns}");
+    for arguments in [
+        &["renew", "alice-bench"][..],
+        &["members", "add", "alice-bench", CAROL, "--role", "edit"],
+        &["transfer", "alice-bench", CAROL],
+        &["delete", "alice-bench"],
+    ] {
+        let output = stage.dspace(CAROL, arguments).await?;
+        crate::stage::ensure_sentence(&output, "alice-bench")?;
+    }
+    let file = stage.file("alice-ci").to_string_lossy().into_owned();
+    stage.dspace(ALICE, &["kubeconfig", "alice-bench", "--auth", "token", "-o", &file]).await?.ok()?;
+    stage.dspace(ALICE, &["members", "remove", "alice-bench", "Group:checkout"]).await?.ok()?;
+    stage.dspace(ALICE, &["delete", "alice-bench", "--dry-run=server"]).await?.ok()?;
+    stage.dspace(ALICE, &["delete", "alice-bench"]).await?.ok()?;
+    let gone = stage.dspace(ALICE, &["describe", "alice-bench"]).await?;
+    crate::stage::ensure_sentence(&gone, "not found")
+}
+
+/// kubectl's own completion asks ours.
+pub async fn kubectl_completes_names(stage: &Stage) -> Result<()> {
+    stage.world.admin().create(&class("orchard", json!({"access": {"methods": ["Token"]}}))).await?;
+    let accepted = stage.world.accepted("orchard").await?;
+    ensure!(condition(&accepted, "Accepted")["status"] == "True", "{accepted}");
+    let words = stage.world.cluster().kubectl(&["dspace", "__complete", "--", "create", "x", "--class", "orch"]).await?.ok()?;
+    ensure!(words == "orchard\n:4\n", "{words}");
+    Ok(())
+}
