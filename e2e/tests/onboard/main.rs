@@ -22,6 +22,7 @@ async fn onboard() -> Result<()> {
         ways::a_wrong_prefix_is_warned_of,
         own::people_help_themselves,
         own::kubectl_completes_names,
+        own::bash_completes,
         bad_input::each_mistake_is_one_sentence,
     ])
     .await?;

@@ -1,7 +1,11 @@
 //! People who help themselves, without anybody's rights but their own.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use anyhow::{Result, ensure};
 use e2e::fixtures::{class, condition};
+use e2e::{binaries, command};
 use serde_json::json;
 
 use crate::stage::Stage;
@@ -46,7 +50,40 @@ pub async fn kubectl_completes_names(stage: &Stage) -> Result<()> {
     stage.world.admin().create(&class("orchard", json!({"access": {"methods": ["Token"]}}))).await?;
     let accepted = stage.world.accepted("orchard").await?;
     ensure!(condition(&accepted, "Accepted")["status"] == "True", "{accepted}");
-    let words = stage.world.cluster().kubectl(&["dspace", "__complete", "--", "create", "x", "--class", "orch"]).await?.ok()?;
-    ensure!(words == "orchard\n:4\n", "{words}");
+    // As `docs/plugin.md` says: the program that kubectl looks for, made by the plugin itself.
+    let script = stage.dspace(ALICE, &["completion", "kubectl"]).await?.ok()?;
+    let bin = stage.file("completing");
+    fs::create_dir_all(&bin)?;
+    fs::write(bin.join("kubectl_complete-dspace"), script)?;
+    fs::set_permissions(bin.join("kubectl_complete-dspace"), fs::Permissions::from_mode(0o755))?;
+    let cluster = stage.world.cluster();
+    let path = format!("{}:{}:{}:/usr/bin:/bin", bin.display(), binaries::own_folder()?.display(), cluster.binaries().display());
+    for (words, expected) in [
+        (&["create", "x", "--class", "orch"][..], "orchard"),
+        (&["mem"], "members\tSay who else may get into a space"),
+        (&["onboard", "x", "--auth", "o"], "oidc\tA login at the identity provider that the API server trusts"),
+    ] {
+        let mut command = tokio::process::Command::new(cluster.binaries().join("kubectl"));
+        command.env("PATH", &path).env("KUBECONFIG", cluster.kubeconfig_of(ALICE)).args(["__complete", "dspace"]).args(words);
+        let said = command::run(command, None).await?.ok()?;
+        ensure!(said == format!("{expected}\n:4\n"), "{words:?} is completed by {said}");
+    }
+    Ok(())
+}
+
+/// bash takes the script, and its function finds a command.
+pub async fn bash_completes(stage: &Stage) -> Result<()> {
+    let script = stage.file("completion.bash");
+    fs::write(&script, stage.dspace(ALICE, &["completion", "bash"]).await?.ok()?)?;
+    let ask = format!(
+        "source {}; COMP_WORDS=(kubectl-dspace mem); COMP_CWORD=1; words=($(complete -p kubectl-dspace)); \
+         for i in \"${{!words[@]}}\"; do [ \"${{words[i]}}\" = -F ] && f=${{words[i+1]}}; done; \
+         $f kubectl-dspace mem kubectl-dspace; echo \"${{COMPREPLY[@]}}\"",
+        script.display()
+    );
+    let mut command = tokio::process::Command::new("bash");
+    command.args(["-c", &ask]);
+    let said = command::run(command, None).await?.ok()?;
+    ensure!(said.trim() == "members", "bash completes mem by {said}");
     Ok(())
 }
