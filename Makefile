@@ -23,7 +23,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET_DIR)/$(PROFILE)
 CARGO_PROFILE := $(if $(filter release,$(PROFILE)),--release)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
-SCRIPTS := .ci/run config/krew/build.sh e2e/controlplane/build.sh e2e/mutants/run.sh
+SCRIPTS := .ci/run e2e/tests/onboard/kubectl-oidc_login.sh config/krew/build.sh e2e/controlplane/build.sh e2e/mutants/run.sh
 
 # `crds` prints several YAML documents; each goes into the file of its plural, in the folder $(1).
 write_crds = $(CARGO) run -q --bin developerspace-operator -- crds | awk -v folder="$(1)" ' \

@@ -97,7 +97,7 @@ impl Cluster {
     }
 
     /// The folder with the control plane's programs, kubectl among them.
-    pub fn binaries(&self) -> &Path {
+    pub fn programs(&self) -> &Path {
         &self.info.binaries
     }
 

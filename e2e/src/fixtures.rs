@@ -53,12 +53,7 @@ impl World {
     /// Starts all of it, as in a company where everybody helps themselves: the groups of Alice, Bob and Carol reach what is theirs, and
     /// Dave's runs the platform.
     pub async fn self_service(args: &[&str]) -> Result<Self> {
-        Self::self_service_on(Options::default(), args).await
-    }
-
-    /// The same on a cluster of another kind.
-    pub async fn self_service_on(options: Options, args: &[&str]) -> Result<Self> {
-        let cluster = Cluster::start(options).await?;
+        let cluster = Cluster::start(Options::default()).await?;
         let world = Self::install(cluster, args).await?;
         for (group, role) in [
             ("payments", "developerspace-self-service"),

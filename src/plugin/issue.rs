@@ -194,7 +194,7 @@ fn lifetime(
     cluster: &Cluster,
     space: &DeveloperSpace,
     class: Option<&SpaceClass>,
-    (max_duration, wanted): (Option<&str>, Option<Span>),
+    (max_duration, args): (Option<&str>, &IssueArgs),
 ) -> anyhow::Result<TimeDelta> {
     let terms = Terms {
         space: &space.name_any(),
@@ -202,8 +202,11 @@ fn lifetime(
         class: &class.map(SpaceClass::name_any).unwrap_or_default(),
         max_duration,
     };
-    let most = access::lifetime(terms, cluster.now())?;
-    let Some(Span(wanted)) = wanted else { return Ok(most) };
+    // It counts from when it is issued, which may be as late as somebody is waited for.
+    let patience = TimeDelta::from_std(args.timeout.0).unwrap_or(TimeDelta::zero());
+    let sooner = Terms { expires_at: terms.expires_at.map(|at| at - patience), ..terms };
+    let most = access::lifetime(sooner, cluster.now()).or_else(|_| access::lifetime(terms, cluster.now()))?;
+    let Some(Span(wanted)) = args.duration else { return Ok(most) };
     let wanted = TimeDelta::from_std(wanted).unwrap_or(TimeDelta::MAX);
     ensure!(wanted >= access::SHORTEST, "--duration is less than 10m, the least that the API server issues");
     ensure!(wanted <= most, "--duration is more than {}, which is all that the class and the space's end allow", human::span(most));
@@ -222,7 +225,7 @@ async fn certificate(
     let terms = class.and_then(|class| class.spec.access.as_ref()?.certificate.as_ref());
     let max = terms.and_then(|terms| terms.max_duration.as_deref());
     let organizations = terms.map(|terms| terms.organizations.as_slice()).unwrap_or_default();
-    let lifetime = lifetime(cluster, space, class, (max, args.duration))?;
+    let lifetime = lifetime(cluster, space, class, (max, args))?;
     let wish = certificate::Wish { user: &subject.name, organizations, space: &name, lifetime, patience: args.timeout.0 };
     progress.now(&format!("asking for a certificate for {}", subject.name));
     let issued = certificate::obtain(&cluster.client, &wish, |what| progress.now(&what)).await.map_err(plain)?;
@@ -278,7 +281,8 @@ async fn service_account(
 ) -> anyhow::Result<Issued> {
     let name = space.name_any();
     let max = class.and_then(|class| class.spec.access.as_ref()?.token.as_ref()?.max_duration.as_deref());
-    let lifetime = lifetime(cluster, space, class, (max, args.duration))?;
+    // Asked before anything is made, and again when it is issued.
+    lifetime(cluster, space, class, (max, args))?;
     let role = match (&args.role, class) {
         (Some(role), _) => role.clone(),
         (None, Some(class)) => member_role(class).with_context(|| {
@@ -294,6 +298,7 @@ async fn service_account(
     if members::add(cluster, &name, &token::member(&name, &role)).await? {
         wait::until_ready(cluster, &name, args.timeout.0, progress).await?;
     }
+    let lifetime = lifetime(cluster, space, class, (max, args))?;
     let token::Issued { token, expires_at } = token::obtain(&cluster.client, &name, lifetime, cluster.now()).await.map_err(account)?;
     let user = format!("system:serviceaccount:{name}:{}", token::ACCOUNT);
     Ok(Issued { credential: Credential::Token(token), user, ends: Some(expires_at) })

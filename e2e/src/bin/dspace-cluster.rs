@@ -97,13 +97,12 @@ async fn run(up: Up) -> Result<()> {
 
 fn settings(up: &Up, dir: PathBuf) -> Settings {
     let users = if up.users.is_empty() { User::cast() } else { up.users.iter().map(|flag| User::from_flag(flag)).collect() };
-    let Up { with_nodes, apiserver_args, controller_manager_args, .. } = up;
     Settings {
         dir,
-        with_nodes: *with_nodes,
+        with_nodes: up.with_nodes,
         users,
-        apiserver_args: apiserver_args.clone(),
-        controller_manager_args: controller_manager_args.clone(),
+        apiserver_args: up.apiserver_args.clone(),
+        controller_manager_args: up.controller_manager_args.clone(),
     }
 }
 

@@ -1,54 +1,84 @@
-//! Owns the key that signs ID tokens (ES256, RFC 7518) and its public half as a JWK.
+//! Owns the issuer's signing key and what it signs (RFC 7515 with ES256 of RFC 7518), and the challenge of PKCE (RFC 7636).
 
 use anyhow::{Result, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
+use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
-const KEY_ID: &str = "one";
+/// Random bytes in a word: enough for a code or a verifier.
+const WORD_BYTES: usize = 32;
+/// Bytes of one coordinate on P-256.
+const COORDINATE_BYTES: usize = 32;
 
-pub(super) struct Keys {
+/// A key on P-256.
+pub(super) struct SigningKey {
     pair: EcdsaKeyPair,
     random: SystemRandom,
+    id: String,
 }
 
-impl Keys {
+impl SigningKey {
     pub(super) fn generate() -> Result<Self> {
         let random = SystemRandom::new();
-        let failed = |_| anyhow!("no key for ID tokens could be made");
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(failed)?;
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
+        let document = document.map_err(|_| anyhow!("no signing key could be made"))?;
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random);
-        Ok(Self { pair: pair.map_err(|error| anyhow!("the key for ID tokens is refused: {error}"))?, random })
+        let pair = pair.map_err(|error| anyhow!("the signing key cannot be used: {error}"))?;
+        let id = encode(digest(&SHA256, pair.public_key().as_ref()).as_ref());
+        Ok(Self { pair, random, id })
     }
 
-    /// The JSON Web Key Set.
+    /// The public key as a JSON Web Key Set (RFC 7517).
     pub(super) fn public(&self) -> Value {
-        // An uncompressed point: 4, then x and y of 32 bytes each.
-        let point = self.pair.public_key().as_ref();
-        let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..65]));
-        json!({"keys": [{"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": KEY_ID, "x": x, "y": y}]})
+        // An uncompressed point: the number 4, x, and y.
+        let (x, y) = self.pair.public_key().as_ref()[1..].split_at(COORDINATE_BYTES);
+        json!({"keys": [
+            {"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.id, "x": encode(x), "y": encode(y)},
+        ]})
     }
 
-    /// A signed token with these claims.
+    /// A signed JSON Web Token.
     pub(super) fn sign(&self, claims: &Value) -> Result<String> {
-        let head = json!({"alg": "ES256", "typ": "JWT", "kid": KEY_ID});
-        let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(head.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
-        let signature = self.pair.sign(&self.random, text.as_bytes()).map_err(|_| anyhow!("an ID token could not be signed"))?;
-        Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": self.id});
+        let signed = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
+        let signature = self.pair.sign(&self.random, signed.as_bytes()).map_err(|_| anyhow!("a token could not be signed"))?;
+        Ok(format!("{signed}.{}", encode(signature.as_ref())))
     }
 }
 
-/// The S256 challenge of a verifier.
-pub(super) fn challenge(verifier: &str) -> String {
-    URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, verifier.as_bytes()).as_ref())
+fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A word that nobody guesses: a code, or the verifier of PKCE.
+pub fn random_word() -> Result<String> {
+    let mut bytes = [0; WORD_BYTES];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow!("the system gives no random bytes"))?;
+    Ok(encode(&bytes))
+}
+
+/// The challenge of a verifier, by the method S256 (RFC 7636, section 4.2).
+pub fn challenge(verifier: &str) -> String {
+    encode(digest(&SHA256, verifier.as_bytes()).as_ref())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_challenge_is_that_of_the_rfc() {
-        assert_eq!(super::challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), "E9Melhoa2OwvFrEMTJguCHaeK1t8URWbuGJSstw-cM");
+        // RFC 7636, appendix B.
+        assert_eq!(challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    }
+
+    #[test]
+    fn words_are_as_long_as_a_verifier_has_to_be() {
+        let (one, other) = (random_word().unwrap(), random_word().unwrap());
+        assert_eq!(one.len(), 43, "RFC 7636, section 4.1: 43 to 128 characters");
+        assert_ne!(one, other);
     }
 }

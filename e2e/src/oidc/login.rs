@@ -1,57 +1,107 @@
-//! Owns a login: the code flow with PKCE over TLS, as a client without a secret does it.
+//! Owns a login as seen from outside: what the browser and the program do that asks for tokens.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
-use super::keys::challenge;
+use super::keys::{challenge, random_word};
+use crate::kubeconfig::install_crypto;
 
-const VERIFIER: &str = "a-verifier-of-forty-three-characters-at-least-1";
-const REDIRECT: &str = "http://localhost:8000";
+/// Where the program would listen for the browser. Nobody does: the redirect is read and not followed.
+const REDIRECT: &str = "http://127.0.0.1:18000/callback";
 
-type Https = Client<hyper_rustls::HttpsConnector<HttpConnector>, Full<Bytes>>;
-
-pub(super) async fn login(url: &str, client: &str, authority: &Path, email: &str) -> Result<String> {
-    exchange(url, client, authority, (email, VERIFIER)).await
+/// Somebody at the issuer's door.
+pub struct Visitor {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    url: String,
+    client_id: String,
 }
 
-/// Logs in, and shows `verifier` for the code.
-pub(super) async fn exchange(url: &str, client: &str, authority: &Path, (email, verifier): (&str, &str)) -> Result<String> {
-    let https = https(authority)?;
-    let challenge = challenge(VERIFIER);
-    let query = format!(
-        "response_type=code&client_id={client}&redirect_uri={REDIRECT}&scope=openid&state=7&login_hint={email}&code_challenge={challenge}&code_challenge_method=S256"
-    );
-    let answer = https.request(Request::get(format!("{url}/authorize?{query}")).body(Full::default())?).await?;
-    let location = answer.headers().get(header::LOCATION).and_then(|location| location.to_str().ok()).map(ToOwned::to_owned);
-    let Some(location) = location else { bail!("the login was refused: {}", body(answer).await?) };
-    let code = location.split(['?', '&']).find_map(|part| part.strip_prefix("code=")).context("there is no code in the answer")?;
-    let form = format!("grant_type=authorization_code&client_id={client}&redirect_uri={REDIRECT}&code={code}&code_verifier={verifier}");
-    let request = Request::post(format!("{url}/token")).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    let answer = body(https.request(request.body(Full::from(form))?).await?).await?;
-    answer["id_token"].as_str().map(ToOwned::to_owned).with_context(|| format!("there is no ID token: {answer}"))
-}
+impl Visitor {
+    pub(super) fn new(url: &str, client_id: &str, authority: &str) -> Result<Self> {
+        install_crypto();
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_slice(authority.as_bytes()).context("the issuer's authority cannot be read")?;
+        roots.add(authority).context("the issuer's authority cannot be trusted")?;
+        let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { client, url: url.to_owned(), client_id: client_id.to_owned() })
+    }
 
-async fn body(answer: Response<Incoming>) -> Result<Value> {
-    Ok(serde_json::from_slice(&answer.into_body().collect().await?.to_bytes())?)
-}
+    /// The whole of it: the ID token of whoever has this subject.
+    pub async fn login(&self, subject: &str) -> Result<String> {
+        let verifier = random_word()?;
+        let code = self.authorize(subject, &challenge(&verifier)).await?;
+        let (status, answer) = self.redeem(&code, &verifier).await?;
+        ensure!(status == StatusCode::OK.as_u16(), "the code was not redeemed: {status} {answer}");
+        Ok(answer["id_token"].as_str().context("there is no id_token")?.to_owned())
+    }
 
-fn https(authority: &Path) -> Result<Https> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(authority)?)?;
-    let config = ClientConfig::builder().with_root_certificates(Arc::new(roots)).with_no_client_auth();
-    let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build();
-    Ok(Client::builder(TokioExecutor::new()).build(connector))
+    /// What the browser does: the code that it is sent back with.
+    pub async fn authorize(&self, subject: &str, challenge: &str) -> Result<String> {
+        let state = random_word()?;
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([
+                ("response_type", "code"),
+                ("client_id", self.client_id.as_str()),
+                ("redirect_uri", REDIRECT),
+                ("scope", "openid email groups"),
+                ("state", state.as_str()),
+                ("code_challenge", challenge),
+                ("code_challenge_method", "S256"),
+                ("login_hint", subject),
+            ])
+            .finish();
+        let request = Request::get(format!("{}/authorize?{query}", self.url)).body(Full::default())?;
+        let answer = self.client.request(request).await.context("the issuer did not answer")?;
+        let (status, location) = (answer.status(), answer.headers().get(header::LOCATION).cloned());
+        let Some(location) = location.filter(|_| status == StatusCode::FOUND) else {
+            let why = answer.into_body().collect().await?.to_bytes();
+            bail!("the issuer let nobody in: {status} {}", String::from_utf8_lossy(&why));
+        };
+        let (to, query) = location.to_str()?.split_once('?').context("the redirect has no query")?;
+        ensure!(to == REDIRECT, "the redirect goes to {to}");
+        let field = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        ensure!(field("state") == Some(state), "the redirect has another state");
+        field("code").context("the redirect has no code")
+    }
+
+    /// What the program does that asked: the answer to a code.
+    pub async fn redeem(&self, code: &str, verifier: &str) -> Result<(u16, Value)> {
+        let form = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([
+                ("grant_type", "authorization_code"),
+                ("client_id", self.client_id.as_str()),
+                ("redirect_uri", REDIRECT),
+                ("code", code),
+                ("code_verifier", verifier),
+            ])
+            .finish();
+        let request = Request::post(format!("{}/token", self.url))
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::from(form))?;
+        self.document(request).await
+    }
+
+    /// A document of the issuer's.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let (status, document) = self.document(Request::get(format!("{}{path}", self.url)).body(Full::default())?).await?;
+        ensure!(status == StatusCode::OK.as_u16(), "{path} is {status}: {document}");
+        Ok(document)
+    }
+
+    async fn document(&self, request: Request<Full<Bytes>>) -> Result<(u16, Value)> {
+        let answer = self.client.request(request).await.context("the issuer did not answer")?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await?.to_bytes();
+        Ok((status, serde_json::from_slice(&body).context("the issuer's answer is no JSON")?))
+    }
 }

@@ -1,9 +1,151 @@
-//! Owns an OpenID Connect provider on loopback: TLS, discovery, keys, and the authorization code flow with PKCE (RFC 7636).
+//! Owns a real OpenID Connect issuer on loopback: TLS with a certificate of its own authority, discovery, keys, and logins by the
+//! authorization code flow with PKCE, whose challenge is really verified.
+//!
+//! Only the page on which people type their password is left out: `login_hint` says who is sitting there.
 
+mod authority;
+mod issuer;
 mod keys;
 mod login;
-mod provider;
 mod serve;
 
-pub use provider::Person;
-pub use serve::Issuer;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub use issuer::Person;
+pub use keys::{challenge, random_word};
+pub use login::Visitor;
+
+/// A running issuer. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Issuer {
+    url: String,
+    client_id: String,
+    authority: String,
+    accepting: JoinHandle<()>,
+}
+
+impl Issuer {
+    /// Starts one with one public client, `client_id`, at which `people` can log in.
+    pub async fn start(client_id: &str, people: Vec<Person>) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the issuer found no port on 127.0.0.1")?;
+        let url = format!("https://{}", listener.local_addr().context("the issuer's own address is unknown")?);
+        let (authority, tls) = authority::make()?;
+        let state = Arc::new(issuer::State::new(&url, client_id, people)?);
+        let accepting = tokio::spawn(serve::accept(listener, tls, state));
+        Ok(Self { url, client_id: client_id.to_owned(), authority, accepting })
+    }
+
+    /// The issuer, as it stands in tokens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The public client that people log in with.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The certificate of the authority that signed the issuer's, PEM.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Somebody who trusts the issuer's authority, to log in step by step.
+    pub fn visitor(&self) -> Result<Visitor> {
+        Visitor::new(&self.url, &self.client_id, &self.authority)
+    }
+
+    /// A whole login: the ID token of whoever has this subject.
+    pub async fn login(&self, subject: &str) -> Result<String> {
+        self.visitor()?.login(subject).await.with_context(|| format!("{subject} could not log in"))
+    }
+
+    /// What an API server is told so that it trusts this issuer, with `prefix` before the names of users and groups,
+    /// see <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#using-authentication-configuration>.
+    pub fn authentication(&self, prefix: &str) -> Value {
+        json!({
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "AuthenticationConfiguration",
+            "jwt": [{
+                "issuer": {"url": self.url, "audiences": [self.client_id], "certificateAuthority": self.authority},
+                "claimMappings": {
+                    "username": {"claim": "email", "prefix": prefix},
+                    "groups": {"claim": "groups", "prefix": prefix},
+                },
+            }],
+        })
+    }
+}
+
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+
+    use super::*;
+
+    const CLIENT: &str = "tests";
+
+    async fn an_issuer() -> Issuer {
+        Issuer::start(CLIENT, vec![Person::new("uid-17", "ida@example.com", &["surveyors"])]).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_login_ends_with_a_signed_token() {
+        let issuer = an_issuer().await;
+        let visitor = issuer.visitor().unwrap();
+        let token = issuer.login("uid-17").await.unwrap();
+
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let claims = URL_SAFE_NO_PAD.decode(signed.split_once('.').unwrap().1).unwrap();
+        let claims: Value = serde_json::from_slice(&claims).unwrap();
+        for (claim, value) in [("iss", issuer.url()), ("aud", CLIENT), ("sub", "uid-17"), ("email", "ida@example.com")] {
+            assert_eq!(claims[claim], value, "{claims}");
+        }
+        assert_eq!(claims["groups"], json!(["surveyors"]));
+
+        let found = visitor.get("/.well-known/openid-configuration").await.unwrap();
+        assert_eq!(found["issuer"], issuer.url());
+        assert_eq!(found["jwks_uri"], format!("{}/keys", issuer.url()));
+        let keys = visitor.get("/keys").await.unwrap();
+        let part = |name: &str| URL_SAFE_NO_PAD.decode(keys["keys"][0][name].as_str().unwrap()).unwrap();
+        let point = [vec![4], part("x"), part("y")].concat();
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
+        key.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_code_is_good_once_and_for_whoever_asked_for_it() {
+        let issuer = an_issuer().await;
+        let visitor = issuer.visitor().unwrap();
+        let verifier = random_word().unwrap();
+        let code = visitor.authorize("uid-17", &challenge(&verifier)).await.unwrap();
+        let (status, answer) = visitor.redeem(&code, &random_word().unwrap()).await.unwrap();
+        assert_eq!((status, &answer["error"]), (400, &json!("invalid_grant")), "with another verifier");
+        let (status, _) = visitor.redeem(&code, &verifier).await.unwrap();
+        assert_eq!(status, 400, "after that");
+
+        let code = visitor.authorize("uid-17", &challenge(&verifier)).await.unwrap();
+        let (status, answer) = visitor.redeem(&code, &verifier).await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        let (status, _) = visitor.redeem(&code, &verifier).await.unwrap();
+        assert_eq!(status, 400, "a second time");
+        let (status, _) = visitor.redeem("no-such-code", &verifier).await.unwrap();
+        assert_eq!(status, 400, "an unknown one");
+        assert!(visitor.authorize("nobody", &challenge(&verifier)).await.is_err());
+        assert!(visitor.authorize("uid-17", "").await.is_err(), "without a challenge");
+    }
+}

@@ -1,82 +1,148 @@
-//! Certificates that somebody else has to approve: the approver, nobody, or a signer that does not sign.
+//! With the approver: whoever may only ask gets what is plainly right, and everything else is denied with a sentence.
 
-use std::process::Command;
-
-use anyhow::{Result, bail, ensure};
-use e2e::binaries;
+use anyhow::{Context, Result, bail, ensure};
+use e2e::eventually;
 use e2e::fixtures::SOON;
-use e2e::{eventually, process::Process};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
+use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
-use crate::stage::{DAVE, Stage, ensure_sentence};
+use crate::certificate::Facts;
+use crate::judge::written;
+use crate::newcomer::Newcomer;
+use crate::people::{SVEN, UWE, VERA};
+use crate::stage::Stage;
 
-const BOB: &str = "bob@example.com";
+const HOUR: i32 = 60 * 60;
 
-/// Runs the approver with the rights of `config/approver`.
-async fn start(stage: &Stage) -> Result<Process> {
-    let role = binaries::repository().join("config/approver/role.yaml").to_string_lossy().into_owned();
-    let cluster = stage.world.cluster();
-    cluster.kubectl(&["apply", "-f", &role]).await?.ok()?;
-    let kubeconfig = stage.world.account("approver", "developerspace-approver").await?;
-    let mut command = Command::new(binaries::operator()?);
-    command.arg("approve").env("KUBECONFIG", kubeconfig);
-    Process::start("approver", command, &stage.file("approver.log"))
+/// A portal, which may make spaces for others, and may approve nothing.
+pub async fn a_portal_gets_certificates_for_others(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "clover-lab";
+    let file = stage.file("olga")?;
+    let arguments = ["onboard", "olga@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    stage.dspace(SVEN, &arguments).await?.ok()?;
+    let facts = Facts::of(&written(&file, SPACE)?)?;
+    ensure!(facts.subject == "CN=olga@example.com", "the certificate is for {}", facts.subject);
+    Newcomer::new(stage, &file).works_there_and_nowhere_else(SPACE).await?;
+    told(stage, SPACE, "CertificateApproved").await
 }
 
-pub async fn requests_are_judged(stage: &Stage) -> Result<()> {
-    let mut approver = start(stage).await?;
-    let file = stage.file("uma");
-    // Bob may ask for others, and may not approve.
-    stage.onboard(BOB, &["uma@example.com", "--auth", "cert", "--name", "uma-lab"], &file).await?.ok()?;
-    stage.opens_only(&file, "uma-lab", "default").await?;
-    let events = stage.dspace(DAVE, &["events", "uma-lab"]).await?.ok()?;
-    ensure!(events.contains("CertificateApproved"), "no Event tells of it: {events}");
+/// Who helps themselves to a space gets into it, too.
+pub async fn people_get_certificates_of_their_own(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "shuttle-lab";
+    let file = stage.file("uwe-by-certificate")?;
+    stage.dspace(UWE, &["create", SPACE, "--class", "standard"]).await?.ok()?;
+    stage.dspace(UWE, &["kubeconfig", SPACE, "--auth", "cert", "-o", &file]).await?.ok()?;
+    let facts = Facts::of(&written(&file, SPACE)?)?;
+    ensure!(facts.subject == format!("CN={UWE}"), "the certificate is for {}", facts.subject);
+    Newcomer::new(stage, &file).works_there_and_nowhere_else(SPACE).await?;
+    stage.dspace(UWE, &["delete", SPACE]).await?.ok().map(drop)
+}
 
-    // A request in another's name for a space of hers.
-    let key = rcgen::KeyPair::generate()?;
-    let mut params = rcgen::CertificateParams::new(vec![])?;
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(rcgen::DnType::CommonName, "admin");
-    let request = {
-        use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD.encode(params.serialize_request(&key)?.pem()?)
-    };
-    let forged = serde_json::json!({
-        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
-        "metadata": {"name": "forged", "labels": {"developerspace.dev/space": "uma-lab"}},
-        "spec": {"request": request, "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"], "expirationSeconds": 3600},
-    });
-    let cluster = stage.world.cluster();
-    let kubeconfig = cluster.kubeconfig_of(BOB);
-    cluster.kubectl_with(&kubeconfig, &["create", "-f", "-"], Some(&forged.to_string())).await?.ok()?;
-    let verdict = eventually("the forged request to be judged", SOON, || async {
-        let conditions = cluster.kubectl(&["get", "csr", "forged", "-o", "jsonpath={.status.conditions}"]).await?.ok()?;
-        if conditions.is_empty() {
-            bail!("nobody has decided");
+/// A request that no plugin of ours makes.
+#[derive(Default)]
+struct Forged<'a> {
+    /// What it is called.
+    name: &'a str,
+    /// The space that its label names.
+    space: Option<&'a str>,
+    user: &'a str,
+    organization: Option<&'a str>,
+    address: Option<&'a str>,
+    seconds: Option<i32>,
+}
+
+impl Forged<'_> {
+    fn object(&self) -> Result<CertificateSigningRequest> {
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::CommonName, self.user);
+        if let Some(organization) = self.organization {
+            subject.push(DnType::OrganizationName, organization);
         }
-        Ok(Some(conditions))
+        let mut params = CertificateParams::new(self.address.iter().map(|&address| address.to_owned()).collect::<Vec<_>>())?;
+        params.distinguished_name = subject;
+        let request = params.serialize_request(&KeyPair::generate()?)?.pem()?;
+        let label = |space: &str| ("developerspace.dev/space".to_owned(), space.to_owned());
+        Ok(CertificateSigningRequest {
+            metadata: ObjectMeta {
+                name: Some(self.name.to_owned()),
+                labels: self.space.map(|space| [label(space)].into()),
+                ..ObjectMeta::default()
+            },
+            spec: CertificateSigningRequestSpec {
+                request: ByteString(request.into_bytes()),
+                signer_name: "kubernetes.io/kube-apiserver-client".to_owned(),
+                expiration_seconds: self.seconds,
+                usages: Some(vec!["client auth".to_owned()]),
+                ..CertificateSigningRequestSpec::default()
+            },
+            status: None,
+        })
+    }
+}
+
+/// Each for a space that is in order, by somebody who may ask.
+pub async fn what_is_not_plainly_right_is_denied(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "spindle-lab";
+    stage.dspace(VERA, &["create", SPACE, "--class", "standard"]).await?.ok()?;
+    let right = || Forged { space: Some(SPACE), user: VERA, seconds: Some(HOUR), ..Forged::default() };
+    // It is not asked to look at this one, and it looks at all that come later.
+    ask(stage, VERA, &Forged { name: "forged-unlabelled", space: None, ..right() }).await?;
+    for (caller, forged, says) in [
+        (SVEN, Forged { name: "forged-other-name", user: "yvonne@example.com", ..right() }, "neither the owner"),
+        (UWE, Forged { name: "forged-for-somebody-else", ..right() }, "may not ask for a certificate for"),
+        (VERA, Forged { name: "forged-for-the-system", user: "system:admin", ..right() }, "system:"),
+        (VERA, Forged { name: "forged-organization", organization: Some("potters"), ..right() }, "organization"),
+        (VERA, Forged { name: "forged-node", organization: Some("system:nodes"), ..right() }, "system:"),
+        (VERA, Forged { name: "forged-address", address: Some("vera.example.com"), ..right() }, "extensions"),
+        (VERA, Forged { name: "forged-lasting", seconds: Some(30 * 24 * HOUR), ..right() }, "expirationSeconds"),
+        (VERA, Forged { name: "forged-endless", seconds: None, ..right() }, "expirationSeconds"),
+        (SVEN, Forged { name: "forged-nowhere", space: Some("no-such-lab"), ..right() }, "there is no DeveloperSpace no-such-lab"),
+    ] {
+        ask(stage, caller, &forged).await?;
+        denied(stage, forged.name, says).await?;
+    }
+    told(stage, SPACE, "CertificateDenied").await?;
+    // What is right was never in the way.
+    ask(stage, VERA, &Forged { name: "not-forged", ..right() }).await?;
+    eventually("a certificate", SOON, || async {
+        let status = request(stage, "not-forged").await?.status.unwrap_or_default();
+        ensure!(status.certificate.is_some(), "its conditions are {:?}", status.conditions);
+        Ok(Some(()))
     })
     .await?;
-    ensure!(verdict.contains("Denied") && verdict.contains("neither the owner of DeveloperSpace uma-lab nor a member"), "{verdict}");
-    approver.check_alive()?;
-    let status = approver.terminate(std::time::Duration::from_secs(20)).await?;
-    ensure!(status.success(), "the approver ended with {status}");
-    Ok(())
+    let untouched = request(stage, "forged-unlabelled").await?.status.unwrap_or_default();
+    ensure!(untouched.conditions.is_none_or(|conditions| conditions.is_empty()), "a request of somebody else's was decided on");
+    stage.dspace(VERA, &["delete", SPACE]).await?.ok().map(drop)
 }
 
-pub async fn nobody_signs(stage: &Stage) -> Result<()> {
-    let cluster = stage.world.cluster();
-    let file = stage.file("xena");
-    let arguments = ["xena@example.com", "--auth", "cert", "--name", "xena-lab", "--timeout", "6s"];
-    // Nobody approves: bob may not, and no approver runs.
-    let output = stage.onboard(BOB, &arguments, &file).await?;
-    ensure_sentence(&output, "nobody approved")?;
-    ensure!(output.stderr.contains("--auth oidc") && !file.exists(), "{}", output.stderr);
-    cluster.stop_component("kube-controller-manager")?;
-    let output = stage.onboard(DAVE, &arguments, &file).await?;
-    ensure_sentence(&output, "was approved and never signed")?;
-    ensure!(!file.exists(), "a file was written");
-    // Run again once it can be done, it completes.
-    cluster.start_component("kube-controller-manager")?;
-    stage.onboard(DAVE, &[&arguments[..4], &["xena-lab"]].concat(), &file).await?.ok()?;
-    stage.opens_only(&file, "xena-lab", "default").await
+async fn ask(stage: &Stage, caller: &str, forged: &Forged<'_>) -> Result<()> {
+    let api: Api<CertificateSigningRequest> = Api::all(stage.cluster.client_as(caller).await?);
+    api.create(&PostParams::default(), &forged.object()?).await.with_context(|| forged.name.to_owned()).map(drop)
+}
+
+async fn request(stage: &Stage, name: &str) -> Result<CertificateSigningRequest> {
+    Ok(Api::all(stage.cluster.client().await?).get(name).await?)
+}
+
+async fn denied(stage: &Stage, name: &str, says: &str) -> Result<()> {
+    eventually(&format!("{name} to be denied"), SOON, || async {
+        let status = request(stage, name).await?.status.unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let [only] = conditions.as_slice() else { bail!("its conditions are {conditions:?}") };
+        let message = only.message.as_deref().unwrap_or_default();
+        ensure!(only.type_ == "Denied" && message.contains(says), "its condition is {only:?}");
+        ensure!(status.certificate.is_none(), "it was signed");
+        Ok(Some(()))
+    })
+    .await
+}
+
+async fn told(stage: &Stage, space: &str, reason: &str) -> Result<()> {
+    eventually(&format!("an Event {reason} about {space}"), SOON, || async {
+        Ok((!stage.events_about(space, reason).await?.is_empty()).then_some(()))
+    })
+    .await
 }

@@ -1,40 +1,159 @@
-//! What goes wrong: one sentence each, and nothing is written.
+//! What goes wrong before anything is waited for: exit code 1, one sentence, and nothing written or changed.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use e2e::fixtures::a_space;
+use e2e::kubeconfig::{self, Credential};
+use e2e::ports;
 
-use crate::stage::{DAVE, Stage, ensure_sentence};
+use crate::judge::{nothing_written, one_sentence};
+use crate::people::{FOREIGN, RITA, SVEN, TILDA, WALT};
+use crate::stage::Stage;
 
-pub async fn each_mistake_is_one_sentence(stage: &Stage) -> Result<()> {
-    let file = stage.file("nobody");
-    for (arguments, says) in [
-        (&["tina@example.com", "--auth", "cert", "--name", "tina-lab", "--duration", "5m"][..], "--duration is less than 10m"),
-        (&["tina@example.com", "--auth", "cert", "--name", "tina-lab", "--duration", "3d"], "--duration is more than"),
-        (&["Group:botany", "--auth", "cert", "--name", "botany-lab"], "a certificate is a user's"),
-        (&["tina@example.com", "--auth", "token", "--name", "Tina"], "metadata.name"),
-        (&["system:admin", "--auth", "token", "--name", "tina-two"], "system:"),
-        (&["tina@example.com", "--auth", "token", "--name", "kube-tina"], "kube-"),
+/// What is wrong with the way to the cluster.
+pub async fn a_cluster_that_cannot_be_used_is_told(stage: &Stage) -> Result<()> {
+    let folder = stage.folder("kubeconfigs")?;
+    let unreachable = folder.join("unreachable");
+    let server = format!("https://127.0.0.1:{}", ports::free()?);
+    kubeconfig::write(&unreachable, &server, Some(&stage.cluster.authority()), RITA, &Credential::Token("any"))?;
+    let broken = folder.join("broken");
+    fs::write(&broken, "apiVersion: v1\nkind: Config\nclusters: [\n")?;
+    let pointless = folder.join("pointless");
+    fs::write(&pointless, "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n")?;
+    let stranger = stage.with_token("stranger", "nobody-knows-this-one")?;
+    for (name, kubeconfig, says) in [
+        ("unreachable", unreachable, "cannot be reached"),
+        ("broken", broken, "kubeconfig"),
+        ("pointless", pointless, "context"),
+        ("absent", folder.join("absent"), "kubeconfig"),
+        ("stranger", stranger, "credentials"),
     ] {
-        ensure_sentence(&stage.onboard(DAVE, arguments, &file).await?, says)?;
-        ensure!(!file.exists(), "something was written for {arguments:?}");
+        let file = stage.file(&format!("from-{name}"))?;
+        let arguments = ["onboard", "karl@example.com", "--class", "greenhouse", "--name", "thistle-lab", "--auth", "cert", "-o", &file];
+        let sentence = one_sentence(&stage.dspace_with(&kubeconfig, &arguments).await?).with_context(|| name.to_owned())?;
+        ensure!(sentence.contains(says), "{name}: {sentence}");
+        nothing_written(&file)?;
     }
-    let other = ["tina@example.com", "--auth", "token", "--name", "tina-three"];
-    let path = file.to_string_lossy().into_owned();
-    let absent = stage.dspace(DAVE, &[&["onboard", "-o", &path, "--class", "moon"], &other[..]].concat()).await?;
-    ensure_sentence(&absent, "there is no SpaceClass moon")?;
-    let may_not = stage.onboard("carol@example.com", &other, &file).await?;
-    ensure_sentence(&may_not, "tina-three")?;
-    fs::write(&file, "somebody else's")?;
-    ensure_sentence(&stage.onboard(DAVE, &other, &file).await?, "--merge")?;
-    ensure_sentence(&stage.onboard(DAVE, &[&other[..], &["--merge"]].concat(), &file).await?, "is not a kubeconfig")?;
-    ensure!(fs::read_to_string(&file)? == "somebody else's", "the file was touched");
-    fs::write(&file, "")?;
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o400))?;
-    ensure_sentence(&stage.onboard(DAVE, &[&other[..], &["--merge"]].concat(), &file).await?, "read-only")?;
-    let folder = stage.file("no-such-folder").join("config");
-    ensure_sentence(&stage.onboard(DAVE, &other, &folder).await?, "No such file or directory")?;
-    let gone = stage.dspace(DAVE, &["doctor", "tina-thre"]).await?;
-    ensure_sentence(&gone, "there is no DeveloperSpace tina-thre")
+    ensure!(stage.admin.find(a_space("thistle-lab")).await?.is_none(), "a space was made all the same");
+    Ok(())
+}
+
+/// What is wrong with what is asked for. `FILE` is where the kubeconfig would be.
+const REQUESTS: [(&str, &str, &[&str], &str); 11] = [
+    (
+        "an unknown class",
+        SVEN,
+        &["lars@example.com", "--class", "none-such", "--name", "lupin-lab", "--auth", "cert"],
+        "there is no SpaceClass none-such",
+    ),
+    ("no rights", WALT, &["lars@example.com", "--class", "greenhouse", "--name", "lupin-lab", "--auth", "cert"], "forbidden"),
+    (
+        "a way that the class does not allow",
+        RITA,
+        &["lars@example.com", "--class", "foundry", "--name", "lupin-lab", "--auth", "cert"],
+        "does not allow access by cert",
+    ),
+    (
+        "a token where the class has none",
+        TILDA,
+        &["lars@example.com", "--class", "observatory", "--name", "lupin-lab", "--auth", "token"],
+        "does not allow access by token",
+    ),
+    (
+        "an issuer that nobody named",
+        SVEN,
+        &["lars@example.com", "--class", "greenhouse", "--name", "lupin-lab", "--auth", "oidc"],
+        "--oidc-issuer-url",
+    ),
+    ("somebody else's space", RITA, &["lars@example.com", "--name", FOREIGN, "--auth", "cert"], "zoe@example.com"),
+    ("a space of another class", RITA, &["zoe@example.com", "--name", FOREIGN, "--class", "standard", "--auth", "cert"], "greenhouse"),
+    (
+        "a name that no space may have",
+        RITA,
+        &["lars@example.com", "--class", "greenhouse", "--name", "kube-lupin", "--auth", "cert"],
+        "belong to the cluster",
+    ),
+    (
+        "a certificate for a group",
+        RITA,
+        &["Group:botanists", "--class", "greenhouse", "--name", "sage-lab", "--auth", "cert"],
+        "Group:botanists",
+    ),
+    (
+        "a space that ends too soon",
+        RITA,
+        &["mona@example.com", "--class", "greenhouse", "--name", "poppy-lab", "--ttl", "5m", "--auth", "cert"],
+        "10m",
+    ),
+    (
+        "a life that the class does not allow",
+        RITA,
+        &["nils@example.com", "--class", "greenhouse", "--name", "yew-lab", "--ttl", "never", "--auth", "cert"],
+        "never",
+    ),
+];
+
+/// What is wrong with what is asked for.
+pub async fn a_request_that_cannot_be_met_is_told(stage: &Stage) -> Result<()> {
+    for (index, (what, caller, asked, says)) in REQUESTS.into_iter().enumerate() {
+        let file = stage.file(&format!("request-{index}"))?;
+        let arguments = [&["onboard"], asked, &["-o", &file]].concat();
+        let sentence = one_sentence(&stage.dspace(caller, &arguments).await?).with_context(|| what.to_owned())?;
+        ensure!(sentence.contains(says), "{what}: {sentence}");
+        nothing_written(&file).with_context(|| what.to_owned())?;
+    }
+    for name in ["lupin-lab", "kube-lupin"] {
+        ensure!(stage.admin.find(a_space(name)).await?.is_none(), "{name} was made all the same");
+    }
+    Ok(())
+}
+
+/// What is wrong with the file is told before anything is made.
+pub async fn a_file_that_cannot_be_written_is_told(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "willow-lab";
+    let theirs = PathBuf::from(stage.file("of-another-cluster")?);
+    fs::copy(stage.cluster.kubeconfig(), &theirs)?;
+    let prose = PathBuf::from(stage.file("prose")?);
+    fs::write(&prose, "Dear diary,\n- today: [\n")?;
+    let kept = PathBuf::from(stage.file("kept")?);
+    fs::write(&kept, "")?;
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o400))?;
+    let absent = stage.folder("parent")?.join("absent").join("kubeconfig");
+    let sealed = nobody_writes_there(&stage.folder("sealed")?)?.join("dspace-kubeconfig");
+    let (plain, merge): (&[&str], &[&str]) = (&[], &["--merge"]);
+    for (what, file, more, says) in [
+        ("one of another cluster", &theirs, plain, "--merge"),
+        ("one that is none", &prose, merge, "is not a kubeconfig"),
+        ("one that nobody may change", &kept, merge, "read-only"),
+        ("one in a folder that is not there", &absent, plain, "failed to write"),
+        ("one in a folder where nobody writes", &sealed, plain, "failed to write"),
+    ] {
+        let before = fs::read(file).ok();
+        let path = file.to_string_lossy();
+        let asked = ["onboard", "olaf@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &path];
+        let output = stage.dspace(RITA, &[&asked, more].concat()).await?;
+        let sentence = one_sentence(&output).with_context(|| what.to_owned())?;
+        ensure!(sentence.contains(says) && sentence.contains(&*path), "{what}: {sentence}");
+        ensure!(fs::read(file).ok() == before, "{what}: it was changed");
+    }
+    for file in [&theirs, &prose, &kept] {
+        let folder = file.parent().context("the file is in no folder")?;
+        ensure!(fs::read_dir(folder)?.count() == 1, "something was left beside {}", file.display());
+    }
+    ensure!(stage.admin.find(a_space(SPACE)).await?.is_none(), "a space was made all the same");
+    Ok(())
+}
+
+/// A folder in which no file can be made: that one, or for root, whom no mode stops, one of the kernel's.
+fn nobody_writes_there(folder: &Path) -> Result<PathBuf> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o555))?;
+    let trial = folder.join("trial");
+    if fs::write(&trial, "").is_err() {
+        return Ok(folder.to_owned());
+    }
+    fs::remove_file(&trial)?;
+    Ok(PathBuf::from("/proc"))
 }

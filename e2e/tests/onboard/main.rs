@@ -1,39 +1,72 @@
-//! From nothing to a working kubectl, by certificate, identity provider and token; what is refused; and people who help themselves.
-
-mod approver;
-mod bad_input;
-mod own;
-mod stage;
-mod ways;
+//! From nothing to a working kubectl, by each of the three ways, on a real control plane with a real issuer and a real signer: what works,
+//! what is refused, and what is left behind when something goes wrong.
+//!
+//! Who runs the commands is nobody's administrator: `people` says what each of them may.
 
 use anyhow::Result;
 use e2e::fixtures::side_by_side;
 use e2e::scenarios;
 
+mod approver;
+mod bad_input;
+mod certificate;
+mod completion;
+mod interrupted;
+mod judge;
+mod newcomer;
+mod oidc;
+mod people;
+mod self_service;
+mod signer;
+mod stage;
+mod token;
+
 use stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn onboard() -> Result<()> {
-    let stage = Stage::set(&[]).await?;
-    side_by_side(scenarios![&stage;
-        ways::a_certificate_is_signed_and_opens_one_space,
-        ways::a_login_opens_one_space,
-        ways::a_token_opens_one_space,
-        ways::a_wrong_prefix_is_warned_of,
-        own::people_help_themselves,
-        own::kubectl_completes_names,
-        own::bash_completes,
-        bad_input::each_mistake_is_one_sentence,
+    let mut stage = Stage::set(&[]).await?;
+    oidc::install_login(&stage)?;
+    side_by_side(scenarios![
+        &stage;
+        certificate::a_help_desk_hands_out_a_certificate,
+        certificate::a_kubeconfig_that_is_there_is_added_to,
+        certificate::a_request_that_nobody_approves_ends_in_one_sentence,
+        certificate::a_request_that_is_denied_ends_in_one_sentence,
+        certificate::a_space_that_ends_meanwhile_gets_nobody_in,
+        oidc::a_login_gets_its_owner_in,
+        oidc::a_login_gets_a_group_in,
+        oidc::a_name_without_its_prefix_is_warned_of,
+        oidc::a_login_that_is_no_good_is_refused,
+        token::a_pipeline_gets_a_token_that_ends,
+        token::a_token_takes_rights_in_the_space,
+        bad_input::a_cluster_that_cannot_be_used_is_told,
+        bad_input::a_request_that_cannot_be_met_is_told,
+        bad_input::a_file_that_cannot_be_written_is_told,
+        interrupted::one_that_was_killed_while_it_waited_for_a_certificate_completes,
+        self_service::people_help_themselves_with_the_plugin,
+        self_service::nobody_helps_themselves_to_what_is_anothers,
+        completion::kubectl_completes_words_and_names,
+        completion::bash_completes,
     ])
     .await?;
-    // One after the other: the second wants no approver.
-    side_by_side(scenarios![&stage; approver::requests_are_judged]).await?;
-    side_by_side(scenarios![&stage; approver::nobody_signs]).await?;
-    stage.world.ensure_operator_is_well().await
+    // Alone, since the operator is stopped for it.
+    side_by_side(scenarios![&stage; interrupted::one_that_was_killed_while_the_operator_was_away_completes]).await?;
+    // From here on somebody approves.
+    stage.start_approver().await?;
+    side_by_side(scenarios![
+        &stage;
+        approver::a_portal_gets_certificates_for_others,
+        approver::people_get_certificates_of_their_own,
+        approver::what_is_not_plainly_right_is_denied,
+    ])
+    .await?;
+    stage.is_well().await
 }
 
+/// Each on a cluster of its own, one after the other.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_ends() -> Result<()> {
-    let stage = Stage::set(&["--cluster-signing-duration=20s"]).await?;
-    ways::a_certificate_ends(&stage).await
+async fn signers() -> Result<()> {
+    signer::a_certificate_is_used_until_it_ends().await?;
+    signer::a_request_that_nobody_signs_ends_in_one_sentence().await
 }

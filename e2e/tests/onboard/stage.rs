@@ -1,136 +1,201 @@
-//! The cluster that people are onboarded on: one that trusts an identity provider, with somebody who may onboard and one who may not approve.
+//! The cluster on which people are onboarded: its issuer, its classes, who runs commands there, and what each of them may.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use e2e::command::Output;
-use e2e::fixtures::{World, binding, class};
-use e2e::oidc::{Issuer, Person};
-use e2e::{Options, User, command};
-use serde_json::json;
+use e2e::fixtures::{Actor, At, SOON, a_space, binding, class, cluster_wide, holds, is_observed, name_of, space, text, user};
+use e2e::kubeconfig::{self, Credential};
+use e2e::oidc::Issuer;
+use e2e::process::Process;
+use e2e::{Cluster, Operator, Options, binaries, eventually};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
-pub const CLIENT: &str = "kubectl";
+use crate::people::{CLIENT, FOREIGN, PREFIX, class_spec, people, rights, roles, users};
 
+/// All that a scenario needs. The order is that of the end: nothing outlives what it stands on.
 pub struct Stage {
-    pub world: World,
+    approver: Mutex<Option<Process>>,
+    pub operator: Operator,
+    pub admin: Actor,
+    pub cluster: Cluster,
     pub issuer: Issuer,
-    /// Files of the scenarios.
-    pub dir: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
-/// Runs onboarding for others.
-pub const DAVE: &str = "dave@example.com";
-
 impl Stage {
+    /// Sets it, with further arguments for the controller manager, which signs certificates.
     pub async fn set(controller_manager_args: &[&str]) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("dspace-onboard-").tempdir()?;
-        let people = ["quinn", "rosa"].map(|name| Person { email: format!("{name}@example.com"), groups: vec!["botany".into()] });
-        let issuer = Issuer::start(dir.path(), CLIENT, people.into()).await?;
-        let trust = json!({
-            "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration",
-            "jwt": [{
-                "issuer": {"url": issuer.url(), "audiences": [CLIENT], "certificateAuthority": fs::read_to_string(issuer.authority())?},
-                "claimMappings": {"username": {"claim": "email", "prefix": "oidc:"}, "groups": {"claim": "groups", "prefix": "oidc:"}},
-            }],
-        });
-        let file = dir.path().join("authentication.yaml");
-        fs::write(&file, trust.to_string())?;
+        let folder = tempfile::Builder::new().prefix("dspace-onboard-").tempdir().context("no temporary folder could be made")?;
+        let issuer = Issuer::start(CLIENT, people()).await?;
+        // JSON is YAML, too.
+        let authentication = folder.path().join("authentication.yaml");
+        fs::write(&authentication, issuer.authentication(PREFIX).to_string()).context("the file for the API server cannot be written")?;
         let options = Options {
-            users: User::cast(),
-            apiserver_args: vec![format!("--authentication-config={}", file.display())],
+            users: users(),
+            apiserver_args: vec![format!("--authentication-config={}", authentication.display())],
             controller_manager_args: controller_manager_args.iter().map(|&argument| argument.to_owned()).collect(),
             ..Options::default()
         };
-        let world = World::self_service_on(options, &[]).await?;
-        let stage = Self { world, issuer, dir };
-        stage.grant().await?;
+        let cluster = Cluster::start(options).await?;
+        Operator::install(&cluster).await?;
+        let admin = Actor::new(cluster.client().await?);
+        let operator = Operator::start(&cluster, &[]).await?;
+        let stage = Self { approver: Mutex::default(), operator, admin, cluster, issuer, folder };
+        stage.allow().await?;
+        stage.furnish().await?;
         Ok(stage)
     }
 
-    async fn grant(&self) -> Result<()> {
-        let admin = self.world.admin();
-        let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
-        let requests = rule("certificates.k8s.io", &["certificatesigningrequests"], &["create", "get", "delete"]);
-        let approval = rule("certificates.k8s.io", &["certificatesigningrequests/approval"], &["patch", "update"]);
-        let events = rule("events.k8s.io", &["events"], &["create", "list"]);
-        let accounts = rule("", &["serviceaccounts", "serviceaccounts/token"], &["create"]);
-        let signer = json!({
-            "apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": ["kubernetes.io/kube-apiserver-client"], "verbs": ["approve"],
-        });
-        for (name, rules) in [("onboards", json!([requests, approval, events, accounts, signer])), ("asks", json!([requests]))] {
-            admin.create(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})).await?;
+    async fn allow(&self) -> Result<()> {
+        for role in roles() {
+            self.admin.create(&role).await?;
         }
-        for (kind, name, role) in
-            [("User", DAVE, "onboards"), ("User", "bob@example.com", "asks"), ("User", "bob@example.com", "developerspace-editor")]
-        {
-            admin.create(&binding(kind, name, role)).await?;
-        }
-        let lab = json!({
-            "roles": [{"name": "edit", "clusterRole": "edit"}, {"name": "view", "clusterRole": "view"}],
-            "lifetime": {"defaultTTL": "2h", "maxTTL": "1d"},
-            "access": {"oidc": {"issuerURL": self.issuer.url(), "clientID": CLIENT, "usernamePrefix": "oidc:", "groupsPrefix": "oidc:"}},
-        });
-        admin.create(&class("greenhouse", lab)).await?;
-        self.world.accepted("greenhouse").await.map(drop)
-    }
-
-    /// A file of a scenario's own.
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// `kubectl dspace` as a named user.
-    pub async fn dspace(&self, user: &str, arguments: &[&str]) -> Result<Output> {
-        self.world.cluster().kubectl_as(user, &[&["dspace"], arguments].concat()).await
-    }
-
-    /// Onboards somebody as `user`.
-    pub async fn onboard(&self, user: &str, arguments: &[&str], file: &Path) -> Result<Output> {
-        let file = file.to_string_lossy().into_owned();
-        self.dspace(user, &[&["onboard", "-o", &file, "--class", "greenhouse"], arguments].concat()).await
-    }
-
-    /// kubectl with a kubeconfig and nothing else: no home, and a folder first on the PATH.
-    pub async fn kubectl(&self, file: &Path, arguments: &[&str]) -> Result<Output> {
-        let bin = self.file("bin");
-        if !bin.exists() {
-            fs::create_dir_all(&bin)?;
-            symlink(self.world.cluster().binaries().join("kubectl"), bin.join("kubectl"))?;
-        }
-        let mut command = tokio::process::Command::new(bin.join("kubectl"));
-        command.env_clear().env("KUBECONFIG", file).env("HOME", self.dir.path()).env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
-        command.args(arguments);
-        command::run(command, None).await
-    }
-
-    /// What a kubeconfig opens: its own space, whose namespace need not be named, and nothing else.
-    pub async fn opens_only(&self, file: &Path, space: &str, elsewhere: &str) -> Result<()> {
-        let mode = fs::metadata(file)?.permissions().mode() & 0o777;
-        ensure!(mode == 0o600, "{} has mode {mode:o}", file.display());
-        self.kubectl(file, &["create", "deployment", "web", "--image=nginx"]).await?.ok()?;
-        let made = self.world.cluster().kubectl(&["get", "deployment", "web", "-n", space, "-o", "name"]).await?.ok()?;
-        ensure!(made.trim() == "deployment.apps/web", "{made}");
-        for refused in [
-            &["create", "deployment", "web", "--image=nginx", "-n", "default"][..],
-            &["create", "deployment", "web", "--image=nginx", "-n", elsewhere],
-            &["get", "secrets", "-n", elsewhere],
-            &["get", "nodes"],
-            &["delete", "namespace", space],
-        ] {
-            let said = self.kubectl(file, refused).await?.refused()?;
-            ensure!(said.contains("orbidden"), "`{}`: {said}", refused.join(" "));
+        for (who, role) in rights() {
+            self.admin.create(&binding("User", who, role)).await?;
         }
         Ok(())
     }
-}
 
-/// One sentence, exit status 1, no panic.
-pub fn ensure_sentence(output: &Output, says: &str) -> Result<()> {
-    let errors: Vec<&str> = output.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-    ensure!(output.code == Some(1), "`{}` ended with {:?}: {}", output.command, output.code, output.stderr);
-    ensure!(errors.len() == 1 && errors[0].contains(says), "`{}` does not say {says:?} once: {}", output.command, output.stderr);
-    ensure!(!output.stderr.contains("panicked") && !output.stderr.contains("backtrace"), "{}", output.stderr);
-    Ok(())
+    async fn furnish(&self) -> Result<()> {
+        let oidc = json!({"issuerURL": self.issuer.url(), "clientID": CLIENT, "usernamePrefix": PREFIX, "groupsPrefix": PREFIX, "extraScopes": ["email"]});
+        for (name, access) in [
+            ("greenhouse", json!({})),
+            ("observatory", json!({"methods": ["OIDC"], "oidc": oidc})),
+            ("foundry", json!({"methods": ["Token"], "token": {"maxDuration": "2h"}})),
+        ] {
+            self.admin.create(&class(name, class_spec(&access))).await?;
+            self.until("to be accepted", cluster_wide("SpaceClass", name), |class| is_observed(class) && holds(class, "Accepted")).await?;
+        }
+        self.with_space(FOREIGN, json!({"className": "greenhouse", "owner": user("zoe@example.com")})).await.map(drop)
+    }
+
+    /// Waits until an object is as it should be.
+    pub async fn until(&self, what: &str, at: At<'_>, probe: impl Fn(&Value) -> bool) -> Result<Value> {
+        eventually(&format!("{} {} {what}", at.kind, at.name), SOON, || async {
+            let object = self.admin.get(at).await?;
+            ensure!(probe(&object), "it is {object}");
+            Ok(Some(object))
+        })
+        .await
+    }
+
+    /// Waits until an object is gone.
+    pub async fn gone(&self, at: At<'_>) -> Result<()> {
+        let what = format!("{} {} to be gone", at.kind, at.name);
+        eventually(&what, SOON, || async { Ok(self.admin.find(at).await?.is_none().then_some(())) }).await
+    }
+
+    /// Waits until a space is ready as its spec now is.
+    pub async fn ready(&self, name: &str) -> Result<Value> {
+        self.until("to be ready", a_space(name), |space| is_observed(space) && holds(space, "Ready")).await
+    }
+
+    /// Makes a space as the administrator, and waits until it is ready.
+    pub async fn with_space(&self, name: &str, spec: Value) -> Result<Value> {
+        self.admin.create(&space(name, spec)).await?;
+        self.ready(name).await
+    }
+
+    /// `kubectl dspace …` as somebody who has a token.
+    pub async fn dspace(&self, user: &str, arguments: &[&str]) -> Result<Output> {
+        self.dspace_with(&self.cluster.kubeconfig_of(user), arguments).await
+    }
+
+    /// The same with any kubeconfig.
+    pub async fn dspace_with(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
+        self.cluster.kubectl_with(kubeconfig, &[&["dspace"], arguments].concat(), None).await
+    }
+
+    /// The plugin in the background as somebody who has a token, so that it can be killed.
+    pub fn dspace_in_background(&self, user: &str, arguments: &[&str]) -> Result<Process> {
+        let mut command = Command::new(binaries::own("kubectl-dspace")?);
+        command.args(arguments).env("KUBECONFIG", self.cluster.kubeconfig_of(user));
+        let name = arguments.get(1).copied().unwrap_or("dspace");
+        Process::start("kubectl-dspace", command, &self.cluster.dir().join(format!("{name}.log")))
+    }
+
+    /// A folder below which nothing is but what a scenario puts there.
+    pub fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.path().join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("{} could not be made", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// Where a kubeconfig is to be written, in a folder of its own.
+    pub fn file(&self, name: &str) -> Result<String> {
+        Ok(self.folder(name)?.join("kubeconfig").to_string_lossy().into_owned())
+    }
+
+    /// The folder with programs that a newcomer has besides kubectl: none, unless a scenario puts some there.
+    pub fn bin(&self) -> Result<PathBuf> {
+        self.folder("bin")
+    }
+
+    /// A kubeconfig with a token, for whoever presents it.
+    pub fn with_token(&self, name: &str, token: &str) -> Result<PathBuf> {
+        let file = self.folder("tokens")?.join(name);
+        kubeconfig::write(&file, self.cluster.server(), Some(&self.cluster.authority()), name, &Credential::Token(token))?;
+        Ok(file)
+    }
+
+    /// All requests for certificates for a space.
+    pub async fn requests(&self, space: &str) -> Result<Vec<CertificateSigningRequest>> {
+        let api: Api<CertificateSigningRequest> = Api::all(self.cluster.client().await?);
+        Ok(api.list(&ListParams::default().labels(&format!("developerspace.dev/space={space}"))).await?.items)
+    }
+
+    /// Waits for a request that nobody has decided on, other than `known`; the answer is its name.
+    pub async fn open_request(&self, space: &str, known: &str) -> Result<String> {
+        eventually(&format!("a request for a certificate for {space}"), SOON, || async {
+            let is_open = |request: &CertificateSigningRequest| {
+                request.status.as_ref().and_then(|status| status.conditions.as_ref()).is_none_or(Vec::is_empty)
+            };
+            let open = self.requests(space).await?.into_iter().filter(is_open);
+            Ok(open.filter_map(|request| request.metadata.name).find(|name| name != known))
+        })
+        .await
+    }
+
+    /// Runs the approver from here on, as config/approver has it: with its account and no more than its rights.
+    pub async fn start_approver(&self) -> Result<()> {
+        const NAMESPACE: &str = "developerspace-system";
+        const NAME: &str = "developerspace-approver";
+        let manifests = binaries::repository().join("config/approver").to_string_lossy().into_owned();
+        self.cluster.kubectl(&["apply", "-k", &manifests]).await?.ok()?;
+        // It runs beside the cluster: nothing may pretend to run inside it.
+        self.cluster.kubectl(&["scale", "-n", NAMESPACE, "--replicas=0", &format!("deployment/{NAME}")]).await?.ok()?;
+        let token = self.cluster.kubectl(&["create", "token", NAME, "-n", NAMESPACE]).await?.ok()?;
+        let mut command = Command::new(binaries::operator()?);
+        command.arg("approve").env("KUBECONFIG", self.with_token("approver", token.trim())?);
+        *self.approver.lock().await = Some(Process::start(NAME, command, &self.cluster.dir().join("approver.log"))?);
+        Ok(())
+    }
+
+    /// Demands that what runs beside the cluster still runs.
+    pub async fn is_well(&mut self) -> Result<()> {
+        self.operator.check_alive()?;
+        match self.approver.lock().await.as_mut() {
+            Some(approver) => approver.check_alive(),
+            None => bail!("the approver was never started"),
+        }
+    }
+
+    /// Events about a space.
+    pub async fn events_about(&self, space: &str, reason: &str) -> Result<Vec<Value>> {
+        let events = self.admin.list("Event", "default").await?;
+        let is_meant = |event: &Value| event["reason"] == reason && text(event, "/regarding/name") == space;
+        Ok(events.into_iter().filter(is_meant).collect())
+    }
+
+    /// Whether a Deployment is there.
+    pub async fn has_deployment(&self, namespace: &str, name: &str) -> Result<bool> {
+        Ok(self.admin.list("Deployment", namespace).await?.iter().any(|deployment| name_of(deployment) == name))
+    }
 }

@@ -1,0 +1,187 @@
+//! Owns what the issuer answers, see <https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth>, RFC 6749 and RFC 7636.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::Result;
+use chrono::TimeDelta;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::keys::{SigningKey, challenge, random_word};
+use crate::fixtures::now;
+
+/// How long an ID token lasts.
+const TOKEN_LASTS: TimeDelta = TimeDelta::hours(1);
+
+/// Somebody who can log in, and what tokens say of them.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// Who they are to the issuer: the claim `sub`.
+    pub subject: String,
+    /// Their address.
+    pub email: String,
+    /// Whether they have shown that it is theirs.
+    pub email_verified: bool,
+    /// Their groups.
+    pub groups: Vec<String>,
+}
+
+impl Person {
+    /// Somebody whose address is verified.
+    pub fn new(subject: &str, email: &str, groups: &[&str]) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            email: email.to_owned(),
+            email_verified: true,
+            groups: groups.iter().map(|&group| group.to_owned()).collect(),
+        }
+    }
+}
+
+/// The fields of a query or of a form.
+pub(super) type Fields = HashMap<String, String>;
+
+/// What is answered.
+pub(super) enum Answer {
+    /// A document.
+    Document(Value),
+    /// Go there.
+    Redirect(String),
+    /// There is no such page.
+    Nothing,
+    /// The request is wrong: the error of RFC 6749, section 5.2, and why.
+    Refused(&'static str, &'static str),
+}
+
+struct Refusal(&'static str, &'static str);
+
+/// What a code stands for.
+struct Grant {
+    person: Person,
+    challenge: String,
+    redirect: String,
+    nonce: Option<String>,
+}
+
+/// An issuer with one public client.
+pub(super) struct State {
+    url: String,
+    client_id: String,
+    people: Vec<Person>,
+    key: SigningKey,
+    grants: Mutex<HashMap<String, Grant>>,
+}
+
+impl State {
+    pub(super) fn new(url: &str, client_id: &str, people: Vec<Person>) -> Result<Self> {
+        let key = SigningKey::generate()?;
+        Ok(Self { url: url.to_owned(), client_id: client_id.to_owned(), people, key, grants: Mutex::default() })
+    }
+
+    pub(super) fn answer(&self, method: &Method, path: &str, fields: &Fields) -> Answer {
+        let answer = match (method.as_str(), path) {
+            ("GET", "/.well-known/openid-configuration") => Ok(Answer::Document(self.discovery())),
+            ("GET", "/keys") => Ok(Answer::Document(self.key.public())),
+            ("GET", "/authorize") => self.authorize(fields),
+            ("POST", "/token") => self.token(fields),
+            _ => Ok(Answer::Nothing),
+        };
+        answer.unwrap_or_else(|Refusal(error, why)| Answer::Refused(error, why))
+    }
+
+    fn discovery(&self) -> Value {
+        let at = |path: &str| format!("{}{path}", self.url);
+        json!({
+            "issuer": self.url,
+            "authorization_endpoint": at("/authorize"),
+            "token_endpoint": at("/token"),
+            "jwks_uri": at("/keys"),
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "scopes_supported": ["openid", "email", "groups"],
+            "claims_supported": ["sub", "email", "email_verified", "groups"],
+        })
+    }
+
+    fn authorize(&self, fields: &Fields) -> Result<Answer, Refusal> {
+        self.demand_client(fields)?;
+        let redirect = field(fields, "redirect_uri");
+        // RFC 8252, section 7.3.
+        if !redirect.starts_with("http://127.0.0.1:") {
+            return Err(Refusal("invalid_request", "redirect_uri is not one on loopback"));
+        }
+        if field(fields, "response_type") != "code" {
+            return Err(Refusal("unsupported_response_type", "response_type is not code"));
+        }
+        if !field(fields, "scope").split(' ').any(|scope| scope == "openid") {
+            return Err(Refusal("invalid_scope", "scope does not have openid"));
+        }
+        let challenge = field(fields, "code_challenge");
+        if field(fields, "code_challenge_method") != "S256" || challenge.is_empty() {
+            return Err(Refusal("invalid_request", "a client without a secret sends a code_challenge of the method S256"));
+        }
+        let person = self.people.iter().find(|person| person.subject == field(fields, "login_hint"));
+        let person = person.ok_or(Refusal("access_denied", "login_hint names nobody"))?.clone();
+        let code = random_word().map_err(|_| Refusal("server_error", "there are no random bytes"))?;
+        let grant = Grant { person, challenge: challenge.to_owned(), redirect: redirect.to_owned(), nonce: fields.get("nonce").cloned() };
+        self.grants().insert(code.clone(), grant);
+        let answer = form_urlencoded::Serializer::new(String::new())
+            .append_pair("code", &code)
+            .append_pair("state", field(fields, "state"))
+            .finish();
+        Ok(Answer::Redirect(format!("{redirect}?{answer}")))
+    }
+
+    fn token(&self, fields: &Fields) -> Result<Answer, Refusal> {
+        self.demand_client(fields)?;
+        if field(fields, "grant_type") != "authorization_code" {
+            return Err(Refusal("unsupported_grant_type", "grant_type is not authorization_code"));
+        }
+        // Whatever comes of it: a code is good for one try.
+        let grant = self.grants().remove(field(fields, "code"));
+        let grant = grant.ok_or(Refusal("invalid_grant", "the code is unknown, or was used already"))?;
+        if challenge(field(fields, "code_verifier")) != grant.challenge {
+            return Err(Refusal("invalid_grant", "code_verifier does not fit the code_challenge"));
+        }
+        if field(fields, "redirect_uri") != grant.redirect {
+            return Err(Refusal("invalid_grant", "redirect_uri is another one than before"));
+        }
+        let failed = |_| Refusal("server_error", "no token could be made");
+        let id_token = self.key.sign(&self.claims(&grant)).map_err(failed)?;
+        let access_token = random_word().map_err(failed)?;
+        Ok(Answer::Document(json!({
+            "access_token": access_token, "token_type": "Bearer", "expires_in": TOKEN_LASTS.num_seconds(), "id_token": id_token,
+        })))
+    }
+
+    fn claims(&self, grant: &Grant) -> Value {
+        let Person { subject, email, email_verified, groups } = &grant.person;
+        let issued = now();
+        let mut claims = json!({
+            "iss": self.url, "aud": self.client_id, "sub": subject,
+            "iat": issued.timestamp(), "exp": (issued + TOKEN_LASTS).timestamp(),
+            "email": email, "email_verified": email_verified, "groups": groups,
+        });
+        if let Some(nonce) = &grant.nonce {
+            claims["nonce"] = nonce.as_str().into();
+        }
+        claims
+    }
+
+    fn demand_client(&self, fields: &Fields) -> Result<(), Refusal> {
+        if field(fields, "client_id") == self.client_id { Ok(()) } else { Err(Refusal("invalid_client", "client_id is unknown here")) }
+    }
+
+    fn grants(&self) -> MutexGuard<'_, HashMap<String, Grant>> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn field<'a>(fields: &'a Fields, name: &str) -> &'a str {
+    fields.get(name).map(String::as_str).unwrap_or_default()
+}

@@ -1,0 +1,154 @@
+//! By certificate: the cluster's own signer signs it, for the user and nobody else, and it does not outlive the space.
+
+use std::fs;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, Utc};
+use e2e::fixtures::{a_namespace, a_space, holds, now, text, time, uid_of, user};
+use serde_json::{Value, json};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::parse_x509_certificate;
+use x509_parser::pem::parse_x509_pem;
+
+use crate::judge::{nothing_written, one_sentence, written};
+use crate::newcomer::Newcomer;
+use crate::people::{RITA, SVEN};
+use crate::stage::Stage;
+
+/// What a certificate says of itself.
+pub struct Facts {
+    /// The subject, for example `CN=nadia@example.com`.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// Its serial number.
+    pub serial: String,
+    /// Its end.
+    pub not_after: DateTime<Utc>,
+}
+
+impl Facts {
+    /// Those of the certificate in the entry of a kubeconfig's user.
+    pub fn of(user: &Value) -> Result<Self> {
+        let data = user["client-certificate-data"].as_str().context("the user has no certificate")?;
+        ensure!(user["client-key-data"].is_string() && user["token"].is_null() && user["exec"].is_null(), "the user has something else");
+        let pem = STANDARD.decode(data).context("the certificate is not base64")?;
+        let (_, block) = parse_x509_pem(&pem).map_err(|error| anyhow!("the certificate is not PEM: {error}"))?;
+        let (_, certificate) =
+            parse_x509_certificate(&block.contents).map_err(|error| anyhow!("the certificate cannot be read: {error}"))?;
+        Self::read(&certificate)
+    }
+
+    fn read(certificate: &X509Certificate<'_>) -> Result<Self> {
+        let usage = certificate.extended_key_usage()?.context("the certificate does not say what it is for")?.value;
+        ensure!(usage.client_auth && !usage.server_auth && !usage.any, "the certificate is for {usage:?}");
+        ensure!(!certificate.is_ca(), "the certificate is an authority's");
+        ensure!(certificate.subject_alternative_name()?.is_none(), "the certificate has other names");
+        let end = certificate.validity().not_after.timestamp();
+        Ok(Self {
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            serial: certificate.raw_serial_as_string(),
+            not_after: DateTime::from_timestamp(end, 0).context("the certificate's end is no time")?,
+        })
+    }
+}
+
+/// Somebody who may approve does, and the newcomer's kubectl works.
+pub async fn a_help_desk_hands_out_a_certificate(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "orchid-lab";
+    let file = stage.file("nadia")?;
+    let arguments =
+        ["onboard", "nadia@example.com", "--class", "greenhouse", "--name", SPACE, "--ttl", "2h", "--auth", "cert", "-o", &file];
+    let told = stage.dspace(RITA, &arguments).await?.ok()?;
+    ensure!(told.contains(&format!("export KUBECONFIG={file}")), "it does not say what comes next: {told}");
+    let space = stage.admin.get(a_space(SPACE)).await?;
+    let facts = Facts::of(&written(&file, SPACE)?)?;
+    ensure!(facts.subject == "CN=nadia@example.com", "the certificate is for {}", facts.subject);
+    ensure!(facts.issuer == "CN=developerspace-e2e", "it was signed by {}", facts.issuer);
+    let ends = time(&space, "/status/expiresAt")?;
+    ensure!(now() < facts.not_after && facts.not_after <= ends, "it ends at {}, and the space at {ends}", facts.not_after);
+    Newcomer::new(stage, &file).works_there_and_nowhere_else(SPACE).await?;
+
+    let said = stage.events_about(SPACE, "CertificateIssued").await?;
+    let [event] = said.as_slice() else { bail!("{} Events tell of a certificate", said.len()) };
+    let (note, end) = (text(event, "/note"), facts.not_after.to_rfc3339_opts(SecondsFormat::Secs, true));
+    ensure!(note.contains(&facts.serial) && note.contains(&end) && note.contains("nadia@example.com"), "the Event says {note}");
+    ensure!(text(event, "/regarding/uid") == uid_of(&space), "the Event is about {}", event["regarding"]);
+
+    // The same again replaces the file, and nothing else.
+    stage.dspace(RITA, &arguments).await?.ok()?;
+    let again = Facts::of(&written(&file, SPACE)?)?;
+    ensure!(again.serial != facts.serial && again.subject == facts.subject, "{} was written again", again.serial);
+    let found = stage.admin.get(a_space(SPACE)).await?;
+    ensure!(uid_of(&found) == uid_of(&space) && found["spec"] == space["spec"], "the space is another: {found}");
+    Newcomer::new(stage, &file).kubectl(&["get", "deployment", "hello"]).await?.ok().map(drop)
+}
+
+/// A kubeconfig that is there is added to, and what was in it works on.
+pub async fn a_kubeconfig_that_is_there_is_added_to(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "fern-lab";
+    let file = stage.file("selma")?;
+    fs::copy(stage.cluster.kubeconfig_of(RITA), &file)?;
+    let arguments = ["onboard", "selma@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--merge", "-o", &file];
+    stage.dspace(RITA, &arguments).await?.ok()?;
+    let facts = Facts::of(&written(&file, SPACE)?)?;
+    ensure!(facts.subject == "CN=selma@example.com", "the certificate is for {}", facts.subject);
+    let newcomer = Newcomer::new(stage, &file);
+    for (context, name) in [(SPACE, "selma@example.com"), (RITA, RITA)] {
+        let whoami = newcomer.kubectl(&["auth", "whoami", "--context", context, "-o", "jsonpath={.status.userInfo.username}"]).await?;
+        ensure!(whoami.stdout == name, "{context} is {}{}", whoami.stdout, whoami.stderr);
+    }
+    Ok(())
+}
+
+/// Nobody who may approves it: one sentence, which names the ways that are left.
+pub async fn a_request_that_nobody_approves_ends_in_one_sentence(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "moss-lab";
+    let file = stage.file("tomas")?;
+    // So that all of the patience is for the certificate.
+    stage.with_space(SPACE, json!({"className": "greenhouse", "owner": user("tomas@example.com")})).await?;
+    let arguments =
+        ["onboard", "tomas@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--timeout", "10s", "-o", &file];
+    let sentence = one_sentence(&stage.dspace(SVEN, &arguments).await?)?;
+    ensure!(sentence.contains("approve") && sentence.contains("oidc") && sentence.contains("token"), "{sentence}");
+    nothing_written(&file)
+}
+
+/// Somebody who may says no.
+pub async fn a_request_that_is_denied_ends_in_one_sentence(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "ivy-lab";
+    let file = stage.file("ulrike")?;
+    let arguments = ["onboard", "ulrike@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    let denied = async {
+        let request = stage.open_request(SPACE, "").await?;
+        stage.cluster.kubectl(&["certificate", "deny", &request]).await?.ok()
+    };
+    let (output, denied) = tokio::join!(stage.dspace(SVEN, &arguments), denied);
+    let output = output?;
+    denied.with_context(|| output.stderr.clone())?;
+    let sentence = one_sentence(&output)?;
+    ensure!(sentence.contains("denied"), "{sentence}");
+    nothing_written(&file)
+}
+
+/// The space ends while somebody waits for an approval: what comes then is of no use, and is not handed over.
+pub async fn a_space_that_ends_meanwhile_gets_nobody_in(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "cactus-lab";
+    let file = stage.file("boris")?;
+    let arguments = ["onboard", "boris@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    let over = async {
+        let request = stage.open_request(SPACE, "").await?;
+        stage.admin.patch(a_space(SPACE), json!({"spec": {"ttl": "1s"}})).await?;
+        stage.until("to be over", a_space(SPACE), |space| holds(space, "Expired")).await?;
+        stage.gone(a_namespace(SPACE)).await?;
+        stage.cluster.kubectl(&["certificate", "approve", &request]).await?.ok()
+    };
+    let (output, over) = tokio::join!(stage.dspace(SVEN, &arguments), over);
+    let output = output?;
+    over.with_context(|| output.stderr.clone())?;
+    one_sentence(&output)?;
+    nothing_written(&file)
+}

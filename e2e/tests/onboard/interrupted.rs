@@ -1,0 +1,63 @@
+//! A command that is killed on its way leaves nothing that is in the way of the same command.
+
+use anyhow::{Context, Result, ensure};
+use e2e::eventually;
+use e2e::fixtures::{SOON, a_space, uid_of};
+
+use crate::certificate::Facts;
+use crate::judge::{nothing_written, written};
+use crate::newcomer::Newcomer;
+use crate::people::{RITA, SVEN};
+use crate::stage::Stage;
+
+/// The space is there and ready; the approval is not, when it is killed.
+pub async fn one_that_was_killed_while_it_waited_for_a_certificate_completes(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "harbor-lab";
+    let file = stage.file("wanda")?;
+    let arguments = ["onboard", "wanda@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    let mut process = stage.dspace_in_background(SVEN, &arguments)?;
+    let abandoned = stage.open_request(SPACE, "").await?;
+    process.check_alive()?;
+    process.kill()?;
+    nothing_written(&file)?;
+    let before = stage.ready(SPACE).await?;
+
+    let approved = async {
+        let request = stage.open_request(SPACE, &abandoned).await?;
+        stage.cluster.kubectl(&["certificate", "approve", &request]).await?.ok()
+    };
+    let (output, approved) = tokio::join!(stage.dspace(SVEN, &arguments), approved);
+    let output = output?;
+    approved.with_context(|| output.stderr.clone())?;
+    output.ok()?;
+    completed(stage, SPACE, &file, uid_of(&before)).await
+}
+
+/// Nothing is there but the space, on which nobody has looked yet, when it is killed. Nothing else may run meanwhile: the operator is stopped.
+pub async fn one_that_was_killed_while_the_operator_was_away_completes(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "lagoon-lab";
+    let file = stage.file("xenia")?;
+    let arguments = ["onboard", "xenia@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    stage.operator.signal("STOP")?;
+    let killed = async {
+        let mut process = stage.dspace_in_background(RITA, &arguments)?;
+        let before = eventually("the space to be asked for", SOON, || stage.admin.find(a_space(SPACE))).await?;
+        process.check_alive()?;
+        process.kill()?;
+        nothing_written(&file)?;
+        Ok::<_, anyhow::Error>(before)
+    };
+    let killed = killed.await;
+    stage.operator.signal("CONT")?;
+    let before = killed?;
+
+    stage.dspace(RITA, &arguments).await?.ok()?;
+    completed(stage, SPACE, &file, uid_of(&before)).await
+}
+
+async fn completed(stage: &Stage, space: &str, file: &str, uid: &str) -> Result<()> {
+    let found = stage.admin.get(a_space(space)).await?;
+    ensure!(uid_of(&found) == uid, "the space was made anew");
+    Facts::of(&written(file, space)?)?;
+    Newcomer::new(stage, file).works_there_and_nowhere_else(space).await
+}

@@ -1,0 +1,98 @@
+//! Who runs commands and who logs in, and what each of them may.
+
+use e2e::User;
+use e2e::oidc::Person;
+use serde_json::{Value, json};
+
+/// The public client at the issuer.
+pub const CLIENT: &str = "kubectl-login";
+/// What the API server puts before names from the issuer.
+pub const PREFIX: &str = "oidc:";
+/// Makes spaces for others, asks for certificates and approves them: a help desk.
+pub const RITA: &str = "rita@example.com";
+/// Makes spaces for others and asks for certificates, which somebody else has to approve: a portal.
+pub const SVEN: &str = "sven@example.com";
+/// Makes spaces for others and gets tokens of ServiceAccounts: whoever runs the pipelines.
+pub const TILDA: &str = "tilda@example.com";
+/// Helps himself to spaces of the class `standard`, and may ask for certificates of his own.
+pub const UWE: &str = "uwe@example.com";
+/// Helps herself to spaces of the class `standard`, and may ask for certificates of her own.
+pub const VERA: &str = "vera@example.com";
+/// May nothing.
+pub const WALT: &str = "walt@example.com";
+/// A space of somebody whom nobody here has to do with.
+pub const FOREIGN: &str = "zither-hall";
+
+/// Erin at the issuer.
+pub const ERIN: &str = "uid-31";
+/// Frida at the issuer.
+pub const FRIDA: &str = "uid-32";
+/// Gerda at the issuer, whose address is not verified.
+pub const GERDA: &str = "uid-33";
+
+/// Who can log in at the issuer.
+pub fn people() -> Vec<Person> {
+    vec![
+        Person::new(ERIN, "erin@example.com", &["astronomers"]),
+        Person::new(FRIDA, "frida@example.com", &["florists"]),
+        Person { email_verified: false, ..Person::new(GERDA, "gerda@example.com", &["astronomers"]) },
+    ]
+}
+
+/// Who has a token.
+pub fn users() -> Vec<User> {
+    vec![
+        User::new(RITA, &["help-desk"]),
+        User::new(SVEN, &["portal"]),
+        User::new(TILDA, &["pipelines"]),
+        User::new(UWE, &["weavers"]),
+        User::new(VERA, &["potters"]),
+        User::new(WALT, &["strollers"]),
+    ]
+}
+
+/// Who has which ClusterRole.
+pub fn rights() -> [(&'static str, &'static str); 10] {
+    [
+        (RITA, "developerspace-editor"),
+        (RITA, "certifies"),
+        (SVEN, "developerspace-editor"),
+        (SVEN, "developerspace-certificate-requester"),
+        (TILDA, "developerspace-editor"),
+        (TILDA, "issues-tokens"),
+        (UWE, "developerspace-self-service"),
+        (UWE, "developerspace-certificate-requester"),
+        (VERA, "developerspace-self-service"),
+        (VERA, "developerspace-certificate-requester"),
+    ]
+}
+
+/// The ClusterRoles that are not shipped: far from those of an administrator.
+pub fn roles() -> [Value; 2] {
+    let role = |name: &str, rules: Value| json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules});
+    let certificates = "certificates.k8s.io";
+    [
+        role(
+            "certifies",
+            json!([
+                {"apiGroups": [certificates], "resources": ["certificatesigningrequests"], "verbs": ["create", "get", "delete"]},
+                {"apiGroups": [certificates], "resources": ["certificatesigningrequests/approval"], "verbs": ["update", "patch"]},
+                {"apiGroups": [certificates], "resources": ["signers"], "resourceNames": ["kubernetes.io/kube-apiserver-client"], "verbs": ["approve"]},
+                {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
+            ]),
+        ),
+        role("issues-tokens", json!([{"apiGroups": [""], "resources": ["serviceaccounts", "serviceaccounts/token"], "verbs": ["create"]}])),
+    ]
+}
+
+/// A class that allows what `access` says.
+pub fn class_spec(access: &Value) -> Value {
+    json!({
+        "ownerRole": "edit",
+        "roles": [{"name": "edit", "clusterRole": "edit"}, {"name": "view", "clusterRole": "view"}],
+        "quota": {"hard": {"requests.cpu": "4", "pods": "20"}},
+        "limitRange": [{"type": "Container", "default": {"cpu": "200m", "memory": "128Mi"}, "defaultRequest": {"cpu": "20m", "memory": "32Mi"}}],
+        "lifetime": {"defaultTTL": "2d", "maxTTL": "7d"},
+        "access": access,
+    })
+}

@@ -1,0 +1,62 @@
+//! Clusters whose signer is another: one that signs for moments only, and one that never signs.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use chrono::SecondsFormat;
+use e2e::eventually;
+use e2e::fixtures::{Actor, code, user};
+use e2e::kubeconfig;
+use serde_json::json;
+
+use crate::certificate::Facts;
+use crate::judge::{nothing_written, one_sentence, written};
+use crate::newcomer::Newcomer;
+use crate::people::RITA;
+use crate::stage::Stage;
+
+/// What such a signer grants, whatever is asked for: time enough to see it work before it is over.
+const MOMENT: &str = "--cluster-signing-duration=60s";
+const WELL_OVER: Duration = Duration::from_secs(180);
+const NO_SIGNER: &str = "--controllers=-certificatesigningrequest-signing-controller";
+
+/// What comes may end sooner than was asked for. It works until then, and the API server takes nobody's word for it afterwards.
+pub async fn a_certificate_is_used_until_it_ends() -> Result<()> {
+    const SPACE: &str = "dawn-lab";
+    let stage = Stage::set(&[MOMENT]).await?;
+    let file = stage.file("igor")?;
+    let arguments = ["onboard", "igor@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    let output = stage.dspace(RITA, &arguments).await?;
+    let told = output.stderr.clone();
+    output.ok()?;
+    let end = Facts::of(&written(&file, SPACE)?)?.not_after.to_rfc3339_opts(SecondsFormat::Secs, true);
+    ensure!(told.contains(&end), "the certificate ends at {end}, and what was told is {told}");
+    Newcomer::new(&stage, &file).works_there_and_nowhere_else(SPACE).await?;
+    eventually("the certificate to be over", WELL_OVER, || async {
+        let igor = Actor::new(kubeconfig::client(file.as_ref()).await?);
+        match igor.list("Pod", SPACE).await {
+            Ok(pods) => bail!("it still works: {} pods", pods.len()),
+            Err(error) => Ok((code(&error) == Some(401)).then_some(())),
+        }
+    })
+    .await?;
+    let refused = Newcomer::new(&stage, &file).kubectl(&["get", "pods"]).await?.refused()?;
+    ensure!(!refused.contains("forbidden"), "{refused}");
+    // A new one is had by the same command.
+    stage.dspace(RITA, &arguments).await?.ok()?;
+    Newcomer::new(&stage, &file).kubectl(&["get", "deployment", "hello"]).await?.ok().map(drop)
+}
+
+/// As on some hosted clusters: approved, and that was it.
+pub async fn a_request_that_nobody_signs_ends_in_one_sentence() -> Result<()> {
+    const SPACE: &str = "dusk-lab";
+    let stage = Stage::set(&[NO_SIGNER]).await?;
+    let file = stage.file("jana")?;
+    // So that all of the patience is for the certificate.
+    stage.with_space(SPACE, json!({"className": "greenhouse", "owner": user("jana@example.com")})).await?;
+    let arguments =
+        ["onboard", "jana@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--timeout", "10s", "-o", &file];
+    let sentence = one_sentence(&stage.dspace(RITA, &arguments).await?)?;
+    ensure!(sentence.contains("never signed") && sentence.contains("oidc") && sentence.contains("token"), "{sentence}");
+    nothing_written(&file)
+}

@@ -1,0 +1,72 @@
+//! By token: a ServiceAccount of the space's own, for pipelines, which ends with the space and with itself.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::DateTime;
+use e2e::eventually;
+use e2e::fixtures::{Actor, SOON, a_space, at, code, now, time, uid_of};
+use e2e::kubeconfig;
+use serde_json::{Value, json};
+
+use crate::judge::{nothing_written, one_sentence, written};
+use crate::newcomer::Newcomer;
+use crate::people::{RITA, TILDA};
+use crate::stage::Stage;
+
+/// What a token says of itself, which the API server is asked to confirm by using it.
+fn claims(user: &Value) -> Result<Value> {
+    ensure!(user["client-certificate-data"].is_null() && user["exec"].is_null(), "the user has something else");
+    let token = user["token"].as_str().context("the user has no token")?;
+    let payload = token.split('.').nth(1).context("the token has no payload")?;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload)?).context("the token's payload is no JSON")
+}
+
+/// The pipeline deploys into its space and nowhere else, for as long as its account is there.
+pub async fn a_pipeline_gets_a_token_that_ends(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "anvil-works";
+    let file = stage.file("petra")?;
+    let arguments = ["onboard", "petra@example.com", "--class", "foundry", "--name", SPACE, "--ttl", "1h", "--auth", "token", "-o", &file];
+    let told = stage.dspace(TILDA, &arguments).await?.ok()?;
+    ensure!(told.contains(&format!("export KUBECONFIG={file}")), "it does not say what comes next: {told}");
+    let space = stage.admin.get(a_space(SPACE)).await?;
+    let claims = claims(&written(&file, SPACE)?)?;
+    ensure!(claims["sub"] == format!("system:serviceaccount:{SPACE}:ci"), "the token is for {}", claims["sub"]);
+    let end = claims["exp"].as_i64().and_then(|end| DateTime::from_timestamp(end, 0)).context("the token has no end")?;
+    let ends = time(&space, "/status/expiresAt")?;
+    ensure!(now() < end && end <= ends, "it ends at {end}, and the space at {ends}");
+    ensure!(claims["kubernetes.io"]["serviceaccount"]["name"] == "ci", "it is bound to {}", claims["kubernetes.io"]);
+    let bindings = stage.admin.list("RoleBinding", SPACE).await?;
+    let account = json!({"kind": "ServiceAccount", "name": "ci", "namespace": SPACE});
+    let bound = bindings.iter().find(|binding| binding["subjects"].as_array().is_some_and(|subjects| subjects.contains(&account)));
+    ensure!(bound.is_some_and(|binding| binding["roleRef"]["name"] == "edit"), "the account is bound by {bound:?}");
+    Newcomer::new(stage, &file).works_there_and_nowhere_else(SPACE).await?;
+
+    // Run again, it is another token of the same account.
+    let first = fs::read_to_string(&file)?;
+    stage.dspace(TILDA, &arguments).await?.ok()?;
+    ensure!(fs::read_to_string(&file)? != first, "there is no new token");
+    let found = stage.admin.get(a_space(SPACE)).await?;
+    ensure!(uid_of(&found) == uid_of(&space) && found["spec"] == space["spec"], "the space is another: {found}");
+    // Without its account it is nobody's.
+    stage.admin.delete(at("ServiceAccount", SPACE, "ci")).await?;
+    eventually("the token to be refused", SOON, || async {
+        let pipeline = Actor::new(kubeconfig::client(file.as_ref()).await?);
+        match pipeline.list("Pod", SPACE).await {
+            Ok(_) => bail!("it still works"),
+            Err(error) => Ok((code(&error) == Some(401)).then_some(())),
+        }
+    })
+    .await
+}
+
+/// Who may make spaces for others may not for that reason get tokens in them.
+pub async fn a_token_takes_rights_in_the_space(stage: &Stage) -> Result<()> {
+    let file = stage.file("quentin")?;
+    let arguments = ["onboard", "quentin@example.com", "--class", "foundry", "--name", "bellows-works", "--auth", "token", "-o", &file];
+    let sentence = one_sentence(&stage.dspace(RITA, &arguments).await?)?;
+    ensure!(sentence.contains("forbidden") && sentence.contains("serviceaccounts"), "{sentence}");
+    nothing_written(&file)
+}
