@@ -149,6 +149,29 @@ pub struct WaitArgs {
     pub timeout: Span,
 }
 
+/// What every command that changes a space is asked.
+#[derive(Clone, Debug, Args)]
+pub struct WriteArgs {
+    /// Whether anything is stored.
+    #[command(flatten)]
+    pub dry_run: DryRunArgs,
+
+    /// Whether to wait until it is so.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+
+    /// How the space is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+impl WriteArgs {
+    /// How long to wait until it is so; `None` for not at all.
+    pub fn patience(&self) -> Option<Duration> {
+        (self.wait.wait && self.dry_run.dry_run == DryRun::None).then_some(self.wait.timeout.0)
+    }
+}
+
 /// A duration in the grammar of `ttl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);

@@ -7,7 +7,7 @@ use clap::Args;
 use kube::api::PostParams;
 
 use super::{
-    args::{DryRun, DryRunArgs, OutputArgs, WaitArgs},
+    args::{DryRun, WriteArgs},
     cluster::Cluster,
     output,
     progress::{self, Progress},
@@ -93,17 +93,9 @@ pub struct CreateArgs {
     #[arg(long)]
     pub retain: bool,
 
-    /// Whether anything is stored.
+    /// How it is done.
     #[command(flatten)]
-    pub dry_run: DryRunArgs,
-
-    /// Whether to wait until it is ready.
-    #[command(flatten)]
-    pub wait: WaitArgs,
-
-    /// How it is printed.
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub write: WriteArgs,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -125,17 +117,17 @@ pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<
         None => subject::of_username(&cluster.whoami().await?.username.unwrap_or_default()),
     };
     let space = DeveloperSpace::new(&args.name, asked(args, owner));
-    let DryRunArgs { dry_run } = args.dry_run;
+    let dry_run = args.write.dry_run.dry_run;
     let mut space = send(cluster, &space, dry_run).await?;
     let made = format!("{} created{}", output::name_of(&space), spaces::dry_run_note(dry_run));
-    if args.wait.wait && dry_run == DryRun::None {
+    if let Some(patience) = args.write.patience() {
         // Whatever becomes of the wait: it is made.
         progress::note(&made);
-        space = wait::until_ready(cluster, &args.name, args.wait.timeout.0, &mut Progress::new()).await?;
+        space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new()).await?;
         let ready = || format!("{} is ready: kubectl -n {} get all", output::name_of(&space), args.name);
-        return output::object(&args.output.output, &space, ready);
+        return output::object(&args.write.output.output, &space, ready);
     }
-    output::object(&args.output.output, &space, || made)
+    output::object(&args.write.output.output, &space, || made)
 }
 
 /// A spec with an owner and nothing else.

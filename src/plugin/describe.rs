@@ -10,8 +10,7 @@ use kube::ResourceExt as _;
 use super::{
     args::OutputArgs,
     cluster::Cluster,
-    events::{self, one_line},
-    human,
+    events, human,
     list::ends,
     output,
     quotas::{self, Use},
@@ -75,7 +74,7 @@ fn text(facts: &Facts, now: DateTime<Utc>) -> String {
     let life = life(&facts.space, facts.class.as_ref(), now);
     sections.push(format!("Life:\n{}", indented(&timeline(&life, now))));
     let conditions = facts.space.status.iter().flat_map(|status| &status.conditions);
-    let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), one_line(&found.message)]);
+    let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), human::one_line(&found.message)]);
     sections.push(format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false))));
     if !facts.events.is_empty() {
         let last = &facts.events[facts.events.len().saturating_sub(EVENTS)..];
@@ -113,7 +112,7 @@ fn heading(space: &DeveloperSpace) -> String {
     let mut text = String::new();
     for (title, values) in lines.into_iter().filter(|(_, values)| !values.is_empty()) {
         let title = format!("{title}:");
-        let _ = writeln!(text, "{title:<14} {}", one_line(&values.join(", ")));
+        let _ = writeln!(text, "{title:<14} {}", human::one_line(&values.join(", ")));
     }
     text.trim_end().to_owned()
 }

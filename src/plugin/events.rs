@@ -71,15 +71,10 @@ pub(crate) fn at(event: &Event) -> Option<DateTime<Utc>> {
 pub(crate) fn table(events: &[Event], now: DateTime<Utc>) -> String {
     let rows = events.iter().map(|event| {
         let age = at(event).map_or_else(|| "-".to_owned(), |at| human::span(now - at));
-        let text = |text: Option<&str>| one_line(text.unwrap_or_default());
+        let text = |text: Option<&str>| human::one_line(text.unwrap_or_default());
         [age, text(event.type_.as_deref()), text(event.reason.as_deref()), text(event.note.as_deref())]
     });
     output::table(["AGE", "TYPE", "REASON", "MESSAGE"], rows, false)
-}
-
-/// Text of others for a terminal: on one line, and without anything that a terminal obeys.
-pub(crate) fn one_line(text: &str) -> String {
-    text.trim().replace(char::is_control, " ")
 }
 
 #[cfg(test)]
@@ -127,6 +122,6 @@ AGE   TYPE     REASON        MESSAGE
 
     #[test]
     fn terminals_are_told_nothing_to_obey() {
-        assert_eq!(one_line(" two\nlines\u{1b}[2J\n"), "two lines [2J");
+        assert_eq!(human::one_line(" two\nlines\u{1b}[2J\n"), "two lines [2J");
     }
 }

@@ -1,4 +1,4 @@
-//! Times and amounts as people say them.
+//! Times, amounts and words as people and shells read them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -32,6 +32,17 @@ pub(crate) fn bar(share: f64) -> String {
     format!("[{}{}] {:>3.0}%", "#".repeat(filled), ".".repeat(WIDTH - filled), share.max(0.0) * 100.0)
 }
 
+/// Without line breaks and control characters: much of it was written by others, and a terminal obeys some of them.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell takes it for one.
+pub(crate) fn shell(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "@%+=:,./-_".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +71,14 @@ mod tests {
         assert_eq!(bar(0.4), "[####......]  40%");
         assert_eq!(bar(1.0), "[##########] 100%");
         assert_eq!(bar(2.5), "[##########] 250%");
+    }
+
+    #[test]
+    fn words_stay_words_in_a_shell() {
+        for (word, typed) in
+            [("User:nadia@example.com", "User:nadia@example.com"), ("two words", "'two words'"), ("o'neill", r"'o'\''neill'"), ("", "''")]
+        {
+            assert_eq!(shell(word), typed);
+        }
     }
 }

@@ -105,11 +105,24 @@ impl IssueArgs {
 }
 
 /// Finds out what would keep the file from being written or the class from allowing it, before anything is made or issued.
-pub(crate) fn foresee(cluster: &Cluster, space: &str, class: Option<&SpaceClass>, args: &IssueArgs) -> anyhow::Result<()> {
+pub(crate) fn foresee(
+    cluster: &Cluster,
+    (space, subject): (&str, &Subject),
+    class: Option<&SpaceClass>,
+    args: &IssueArgs,
+) -> anyhow::Result<()> {
     let access = class.and_then(|class| class.spec.access.as_ref());
     let name = class.map(SpaceClass::name_any).unwrap_or_default();
     let method = args.method(access);
     access::allowed(&name, access, method)?;
+    if method == AccessMethod::Certificate {
+        ensure!(subject.kind == SubjectKind::User, "a certificate is a user's, and {subject} is none: use --auth oidc or --auth token");
+    }
+    let shortest = access::SHORTEST.to_std().unwrap_or_default();
+    ensure!(
+        args.duration.is_none_or(|Span(wanted)| wanted >= shortest),
+        "--duration is less than 10m, the least that the API server issues"
+    );
     if method == AccessMethod::Oidc {
         oidc::parameters(&name, access.and_then(|access| access.oidc.as_ref()), &overrides(args))?;
     }
@@ -145,7 +158,7 @@ pub(crate) async fn issue(
         None => None,
     };
     let name = space.name_any();
-    foresee(cluster, &name, class.as_ref(), args)?;
+    foresee(cluster, (&name, subject), class.as_ref(), args)?;
     let access = class.as_ref().and_then(|class| class.spec.access.as_ref());
     let method = args.method(access);
     let issued = match method {
@@ -180,14 +193,8 @@ fn next_steps(args: &IssueArgs, method: AccessMethod) -> anyhow::Result<()> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     output::print(&format!(
         "export KUBECONFIG={}\nkubectl create deployment hello --image=nginx{login}\nkubectl get pods",
-        quoted(&file.display().to_string())
+        human::shell(&file.display().to_string())
     ))
-}
-
-/// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:@%,".contains(letter);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 fn lifetime(
@@ -208,7 +215,6 @@ fn lifetime(
     let most = access::lifetime(sooner, cluster.now()).or_else(|_| access::lifetime(terms, cluster.now()))?;
     let Some(Span(wanted)) = args.duration else { return Ok(most) };
     let wanted = TimeDelta::from_std(wanted).unwrap_or(TimeDelta::MAX);
-    ensure!(wanted >= access::SHORTEST, "--duration is less than 10m, the least that the API server issues");
     ensure!(wanted <= most, "--duration is more than {}, which is all that the class and the space's end allow", human::span(most));
     Ok(wanted)
 }
@@ -220,7 +226,6 @@ async fn certificate(
     (subject, args): (&Subject, &IssueArgs),
     progress: &mut Progress,
 ) -> anyhow::Result<Issued> {
-    ensure!(subject.kind == SubjectKind::User, "a certificate is a user's, and {subject} is none: use --auth oidc or --auth token");
     let name = space.name_any();
     let terms = class.and_then(|class| class.spec.access.as_ref()?.certificate.as_ref());
     let max = terms.and_then(|terms| terms.max_duration.as_deref());

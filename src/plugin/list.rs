@@ -22,7 +22,6 @@ use kube::{
 use super::{
     args::{OutputArgs, Span},
     cluster::Cluster,
-    events::one_line,
     human, output,
     progress::note,
     quotas::{self, Quotas, bar_of},
@@ -240,7 +239,7 @@ fn cells(space: &DeveloperSpace, quotas: &Quotas, now: DateTime<Utc>) -> [String
         or_dash(created(space).map(|at| human::span(now - at))),
         or_dash(team),
         or_dash(namespace.map(|namespace| namespace.uid.clone())),
-        one_line(message),
+        human::one_line(message),
     ]
 }
 

@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::{
-    args::{DryRun, DryRunArgs, OutputArgs, WaitArgs},
+    args::{DryRun, OutputArgs, WriteArgs},
     cluster::Cluster,
     output,
     progress::Progress,
@@ -57,17 +57,9 @@ pub struct ChangeArgs {
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,
 
-    /// Whether anything is stored.
+    /// How it is done.
     #[command(flatten)]
-    pub dry_run: DryRunArgs,
-
-    /// Whether to wait until it is so.
-    #[command(flatten)]
-    pub wait: WaitArgs,
-
-    /// How it is printed.
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub write: WriteArgs,
 }
 
 /// How often a change is tried again that somebody else's came before.
@@ -79,13 +71,13 @@ pub(crate) async fn run(cluster: &Cluster, args: &MembersArgs) -> anyhow::Result
             let role = change.role.clone().unwrap_or_else(|| "view".to_owned());
             let SubjectArg(Subject { kind, name, namespace }) = change.who.clone();
             let wanted = Member { kind, name, namespace, role };
-            let changed = edit(cluster, &change.name, change.dry_run.dry_run, |members| added(members, &wanted)).await?;
+            let changed = edit(cluster, &change.name, change.write.dry_run.dry_run, |members| added(members, &wanted)).await?;
             finish(cluster, change, changed, "added").await
         }
         MembersCommand::Remove(change) => {
             let SubjectArg(who) = &change.who;
             let role = change.role.as_deref();
-            let changed = edit(cluster, &change.name, change.dry_run.dry_run, |members| removed(members, who, role)).await?;
+            let changed = edit(cluster, &change.name, change.write.dry_run.dry_run, |members| removed(members, who, role)).await?;
             if !changed.0 {
                 bail!(
                     "{who} is no member of DeveloperSpace {}{}",
@@ -103,13 +95,13 @@ pub(crate) async fn run(cluster: &Cluster, args: &MembersArgs) -> anyhow::Result
 }
 
 async fn finish(cluster: &Cluster, args: &ChangeArgs, (changed, mut space): (bool, DeveloperSpace), what: &str) -> anyhow::Result<()> {
-    let DryRunArgs { dry_run } = args.dry_run;
-    if args.wait.wait && dry_run == DryRun::None {
-        space = wait::until_ready(cluster, &args.name, args.wait.timeout.0, &mut Progress::new()).await?;
+    let dry_run = args.write.dry_run.dry_run;
+    if let Some(patience) = args.write.patience() {
+        space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new()).await?;
     }
     let SubjectArg(who) = &args.who;
     let told = if changed { format!("{who} {what}{}", spaces::dry_run_note(dry_run)) } else { "unchanged".to_owned() };
-    output::object(&args.output.output, &space, || format!("{} {told}", output::name_of(&space)))
+    output::object(&args.write.output.output, &space, || format!("{} {told}", output::name_of(&space)))
 }
 
 /// Adds a member to a space, unless it is one already. Says whether anything was changed.

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::{
-    args::{DryRun, DryRunArgs, OutputArgs, WaitArgs},
+    args::{DryRun, WriteArgs},
     cluster::Cluster,
     human, output,
     progress::Progress,
@@ -23,17 +23,9 @@ pub struct RenewArgs {
     #[arg(long, value_name = "DURATION")]
     pub ttl: Option<String>,
 
-    /// Whether anything is stored.
+    /// How it is done.
     #[command(flatten)]
-    pub dry_run: DryRunArgs,
-
-    /// Whether to wait until the new end is known.
-    #[command(flatten)]
-    pub wait: WaitArgs,
-
-    /// How it is printed.
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub write: WriteArgs,
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<()> {
@@ -51,10 +43,10 @@ pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<(
             }
         }
     }
-    let table = || renewed.iter().map(|space| line(cluster, space, args.dry_run.dry_run)).collect::<Vec<_>>().join("\n");
+    let table = || renewed.iter().map(|space| line(cluster, space, args.write.dry_run.dry_run)).collect::<Vec<_>>().join("\n");
     match renewed.as_slice() {
-        [only] if args.names.len() == 1 => output::object(&args.output.output, only, table)?,
-        all => output::objects(&args.output.output, all, table)?,
+        [only] if args.names.len() == 1 => output::object(&args.write.output.output, only, table)?,
+        all => output::objects(&args.write.output.output, all, table)?,
     }
     failed
 }
@@ -72,14 +64,14 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
         spec.insert("ttl".to_owned(), ttl.as_str().into());
         spec.insert("expiresAt".to_owned(), Value::Null);
     }
-    let DryRunArgs { dry_run } = args.dry_run;
+    let dry_run = args.write.dry_run.dry_run;
     if dry_run == DryRun::Client {
         space.spec.renewed_at = Some(cluster.now());
         return Ok(space);
     }
     let space = spaces::patch(cluster, name, &json!({"spec": spec}), dry_run).await?;
-    if args.wait.wait && dry_run == DryRun::None {
-        return wait::until_ready(cluster, name, args.wait.timeout.0, progress).await;
+    if let Some(patience) = args.write.patience() {
+        return wait::until_ready(cluster, name, patience, progress).await;
     }
     Ok(space)
 }

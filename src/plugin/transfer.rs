@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    args::{DryRun, DryRunArgs, OutputArgs, WaitArgs},
+    args::{DryRun, WriteArgs},
     cluster::Cluster,
     output,
     progress::Progress,
@@ -25,22 +25,14 @@ pub struct TransferArgs {
     #[arg(value_name = "SUBJECT")]
     pub who: SubjectArg,
 
-    /// Whether anything is stored.
+    /// How it is done.
     #[command(flatten)]
-    pub dry_run: DryRunArgs,
-
-    /// Whether to wait until the new owner is bound.
-    #[command(flatten)]
-    pub wait: WaitArgs,
-
-    /// How it is printed.
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub write: WriteArgs,
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &TransferArgs) -> anyhow::Result<()> {
     let SubjectArg(who) = &args.who;
-    let DryRunArgs { dry_run } = args.dry_run;
+    let dry_run = args.write.dry_run.dry_run;
     let mut space = spaces::get(cluster, &args.name).await?;
     if dry_run == DryRun::Client {
         space.spec.owner = who.clone();
@@ -51,10 +43,10 @@ pub(crate) async fn run(cluster: &Cluster, args: &TransferArgs) -> anyhow::Resul
             owner["namespace"] = Value::Null;
         }
         space = spaces::patch(cluster, &args.name, &json!({"spec": {"owner": owner}}), dry_run).await?;
-        if args.wait.wait && dry_run == DryRun::None {
-            space = wait::until_ready(cluster, &args.name, args.wait.timeout.0, &mut Progress::new()).await?;
+        if let Some(patience) = args.write.patience() {
+            space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new()).await?;
         }
     }
     let told = format!("{} handed to {who}{}", output::name_of(&space), spaces::dry_run_note(dry_run));
-    output::object(&args.output.output, &space, || told)
+    output::object(&args.write.output.output, &space, || told)
 }

@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::{
-    findings::{listed, patch, shell},
+    findings::{listed, patch},
     looks::Observed,
     refusals::Advice,
 };
@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) fn conflict(seen: &Observed, space: &DeveloperSpace, message: &str, now: DateTime<Utc>) -> Advice {
     let name = space.name_any();
-    let owner = shell(&space.spec.owner.to_string());
+    let owner = human::shell(&space.spec.owner.to_string());
     let another = [format!("kubectl dspace delete {name}"), format!("kubectl dspace create OTHER-NAME --owner {owner}")];
     // The operator's own word, see `check_name` in `desired::resolve`.
     if message.contains(" is protected on this cluster") {

@@ -5,7 +5,7 @@ use kube::ResourceExt as _;
 
 use super::{
     claims,
-    findings::{Finding, ended, shell},
+    findings::{Finding, ended},
     looks::Observed,
     operator, refusals,
 };
@@ -139,8 +139,8 @@ fn unready(seen: &Observed, space: &DeveloperSpace, (word, message): (&str, &str
 
 fn expired(space: &DeveloperSpace) -> (String, Vec<String>) {
     let name = space.name_any();
-    let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", shell(class))).unwrap_or_default();
-    let create = format!("kubectl dspace create {name} --owner {}{class}", shell(&space.spec.owner.to_string()));
+    let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", human::shell(class))).unwrap_or_default();
+    let create = format!("kubectl dspace create {name} --owner {}{class}", human::shell(&space.spec.owner.to_string()));
     let advice = "It cannot be renewed any more: make a new one, under this name once this one is deleted.".to_owned();
     (advice, vec![format!("kubectl dspace delete {name}"), create])
 }

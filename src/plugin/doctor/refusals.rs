@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
 use super::{
-    findings::{ended, listed, patch, shell},
+    findings::{ended, listed, patch},
     looks::Observed,
 };
 use crate::{
@@ -122,8 +122,8 @@ pub(super) fn role_not_allowed(seen: &Observed, space: &DeveloperSpace) -> Advic
     let role = roles.iter().find(|role| *role == "view").or_else(|| roles.first());
     let mut commands = Vec::new();
     for member in space.spec.members.iter().filter(|member| !roles.contains(&member.role)) {
-        let who = shell(&member.subject().to_string());
-        commands.push(format!("kubectl dspace members remove {name} {who} --role {}", shell(&member.role)));
+        let who = human::shell(&member.subject().to_string());
+        commands.push(format!("kubectl dspace members remove {name} {who} --role {}", human::shell(&member.role)));
         commands.extend(role.map(|role| format!("kubectl dspace members add {name} {who} --role {role}")));
     }
     if commands.is_empty() {
