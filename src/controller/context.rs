@@ -56,7 +56,7 @@ impl Context {
 const LONG: Duration = Duration::from_secs(2);
 
 /// Who gives way to others does so no longer, so that nothing waits for ever on a cluster that is never at rest.
-const PATIENT: Duration = Duration::from_secs(60);
+const PATIENT: Duration = Duration::from_secs(300);
 
 /// How often who gives way looks for a place.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -90,7 +90,7 @@ impl Places {
         work.await
     }
 
-    /// Does `work` when there is a place that nobody else wants, or after a minute in one of the few for those who waited so long.
+    /// Does `work` when there is a place that nobody else wants, or after five minutes in one of the few for those who waited so long.
     pub async fn take_idle<T>(&self, work: impl Future<Output = T>) -> T {
         let asked = tokio::time::Instant::now();
         // A free place is one for which nobody waits: the semaphore hands them on.

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_event_gives_way_for_a_minute() {
+    async fn an_event_gives_way_for_five_minutes() {
         let places = Places::new(1);
         let busy = tokio::spawn({
             let places = places.clone();
@@ -210,7 +210,7 @@ mod tests {
         let begun = tokio::time::Instant::now();
         places.take_idle(std::future::ready(())).await;
         busy.abort();
-        assert!(begun.elapsed() >= std::time::Duration::from_secs(60));
+        assert!(begun.elapsed() >= std::time::Duration::from_secs(300));
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ pub mod report;
 pub mod rights;
 pub mod slim;
 pub mod store;
+pub mod unmanaged;
 pub mod watch;
 pub mod watch_stream;
 
@@ -48,8 +49,10 @@ use crate::{
     desired::namespace::{Ownership, ownership},
 };
 
-/// How many reconciles may be under way, those that wait for one of the [`context::Places`] included.
-const UNDER_WAY: u16 = 1024;
+/// How many reconciles may be under way, those that wait for one of the [`context::Places`] included. Each of the default 16 places may begin
+/// another call that hangs after two seconds, and each such call ends after ten: 80 of them leave room for others. Not more, since kube's
+/// runner polls all that are under way whenever one of them moves (`FutureHashMap` in `kube_runtime::controller`).
+const UNDER_WAY: u16 = 128;
 
 /// A random fraction is added to a wait so that what failed together is not tried again together.
 const JITTER: f64 = 0.2;

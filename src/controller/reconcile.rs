@@ -33,8 +33,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The longest sleep: the wall clock is asked again at least this often, since it may be stepped and timers may not follow.
 const LONGEST_SLEEP: Duration = Duration::from_secs(600);
 
-/// While something is going away: events tell, and this is for one that got lost.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// While something is going away. Events tell, and this is for one that got lost; seldom enough not to look at thousands that end at once
+/// over and over.
+const LOOK_AGAIN: Duration = Duration::from_secs(120);
 
 /// How soon to look again when the store is behind our own write and no event came.
 const CATCH_UP: Duration = Duration::from_secs(1);

@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use super::{
     packed::{Guarded, Packed},
     store::see_namespace,
+    unmanaged::Unmanaged,
 };
 use crate::{
     api::DeveloperSpace,
@@ -106,13 +107,10 @@ impl<K: Watched> Resource for Slim<K> {
 }
 
 impl Watched for DeveloperSpace {
-    type Read = serde_json::Value;
+    type Read = Unmanaged;
     type Kept = Packed;
 
-    fn keep(mut read: Self::Read) -> Result<(ObjectMeta, Packed), serde_json::Error> {
-        if let Some(metadata) = read.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
-            metadata.remove("managedFields");
-        }
+    fn keep(Unmanaged(read): Unmanaged) -> Result<(ObjectMeta, Packed), serde_json::Error> {
         Ok((ObjectMeta::deserialize(&read["metadata"])?, Packed::of(&read)))
     }
 }

@@ -103,7 +103,7 @@ async fn lateness(stage: &Stage, ending: &Ending, names: &[String], window: Dura
 
 /// DELETEs per second when the time is up for all at the same second.
 pub async fn burst(stage: &Stage, names: &[String]) -> Result<f64> {
-    let end = (now() + TimeDelta::seconds(20 + i64::try_from(names.len())? / 50)).trunc_subsecs(0);
+    let end = in_time(names.len())?;
     let deleted = end_at(stage, &OURS, names, &vec![end; names.len()]).await?;
     let last = deleted.values().max().context("nothing was collected")?;
     ensure!(deleted.values().all(|at| *at >= end), "something was collected early");
@@ -112,8 +112,15 @@ pub async fn burst(stage: &Stage, names: &[String]) -> Result<f64> {
     Ok(count / (milliseconds(*last - end) / 1000.0))
 }
 
-/// The same of the raw client: the same seal and a DELETE each.
+/// Late enough for the ends of so many spaces to be set before.
+fn in_time(count: usize) -> Result<DateTime<Utc>> {
+    Ok((now() + TimeDelta::seconds(20 + i64::try_from(count)? / 50)).trunc_subsecs(0))
+}
+
+/// The same of the raw client: the same seal and a DELETE each, of spaces that say when they end as those of the operator do.
 pub async fn raw_burst(stage: &Stage, recipe: &Recipe, names: &[String], concurrency: usize) -> Result<f64> {
+    set_ends(stage, &OURS, names, &vec![in_time(names.len())?; names.len()]).await?;
+    stage.settle().await?;
     let begun = Instant::now();
     let ending = stream::iter(names).map(|name| recipe.end(&stage.client, name)).buffer_unordered(concurrency);
     ending.try_collect::<Vec<()>>().await?;
@@ -125,8 +132,7 @@ pub async fn raw_burst(stage: &Stage, recipe: &Recipe, names: &[String], concurr
 /// Sets the ends and waits until all namespaces were asked to go; when that was, by name.
 async fn end_at(stage: &Stage, ending: &Ending, names: &[String], ends: &[DateTime<Utc>]) -> Result<HashMap<String, DateTime<Utc>>> {
     let audit = tokio::sync::Mutex::new((stage.cluster.audit_from_now()?, HashMap::new()));
-    let setting = stream::iter(names.iter().zip(ends)).map(|(name, end)| stage.admin.patch((ending.object)(name), (ending.patch)(*end)));
-    setting.buffer_unordered(ASKING).try_collect::<Vec<_>>().await?;
+    set_ends(stage, ending, names, ends).await?;
     eventually("all namespaces to be deleted", PATIENCE, || async {
         let (audit, deleted): &mut (Audit, HashMap<String, DateTime<Utc>>) = &mut *audit.lock().await;
         for entry in audit.read()? {
@@ -139,6 +145,12 @@ async fn end_at(stage: &Stage, ending: &Ending, names: &[String], ends: &[DateTi
     })
     .await?;
     Ok(audit.into_inner().1)
+}
+
+/// Says of each when it ends.
+async fn set_ends(stage: &Stage, ending: &Ending, names: &[String], ends: &[DateTime<Utc>]) -> Result<()> {
+    let setting = stream::iter(names.iter().zip(ends)).map(|(name, end)| stage.admin.patch((ending.object)(name), (ending.patch)(*end)));
+    setting.buffer_unordered(ASKING).try_collect::<Vec<_>>().await.map(drop)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "spans are short")]
