@@ -67,15 +67,21 @@ const FOR_THE_PATIENT: usize = 4;
 /// Places to work in; first come, first served.
 #[derive(Clone, Debug)]
 pub struct Places {
+    number: u16,
     all: Arc<Semaphore>,
     for_the_patient: Arc<Semaphore>,
 }
 
 impl Places {
     /// So many places.
-    pub fn new(places: u16) -> Self {
-        let places = usize::from(places);
-        Self { all: Arc::new(Semaphore::new(places)), for_the_patient: Arc::new(Semaphore::new(places.div_ceil(FOR_THE_PATIENT))) }
+    pub fn new(number: u16) -> Self {
+        let places = usize::from(number);
+        Self { number, all: Arc::new(Semaphore::new(places)), for_the_patient: Arc::new(Semaphore::new(places.div_ceil(FOR_THE_PATIENT))) }
+    }
+
+    /// How many there are.
+    pub fn number(&self) -> u16 {
+        self.number
     }
 
     /// Does `work` when there is a place.

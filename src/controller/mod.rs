@@ -49,10 +49,10 @@ use crate::{
     desired::namespace::{Ownership, ownership},
 };
 
-/// How many reconciles may be under way, those that wait for one of the [`context::Places`] included. Each of the default 16 places may begin
-/// another call that hangs after two seconds, and each such call ends after ten: 80 of them leave room for others. Not more, since kube's
-/// runner polls all that are under way whenever one of them moves (`FutureHashMap` in `kube_runtime::controller`).
-const UNDER_WAY: u16 = 128;
+/// How many reconciles may be under way for each of the [`context::Places`], those that wait for one included. A place may begin another call
+/// that hangs every two seconds, and each such call ends after ten: five leave room for others. Not many more, since kube's runner polls all
+/// that are under way whenever one of them moves (`FutureHashMap` in `kube_runtime::controller`).
+const UNDER_WAY: u16 = 8;
 
 /// A random fraction is added to a wait so that what failed together is not tried again together.
 const JITTER: f64 = 0.2;
@@ -82,7 +82,7 @@ pub async fn run(
     let helpers = [tokio::spawn(judged), tokio::spawn(recall(ctx.clone(), reader.clone()))];
     // Nothing drives the queue but names, which come when the store has what they are about.
     Controller::for_stream(futures::stream::pending(), reader)
-        .with_config(controller::Config::default().concurrency(UNDER_WAY))
+        .with_config(controller::Config::default().concurrency(ctx.places.number().saturating_mul(UNDER_WAY)))
         .reconcile_on(named)
         .reconcile_on(by_class)
         .graceful_shutdown_on(stop)
