@@ -20,6 +20,7 @@ pub mod report;
 pub mod rights;
 pub mod slim;
 pub mod store;
+pub mod task;
 pub mod unmanaged;
 pub mod watch;
 pub mod watch_stream;
@@ -36,12 +37,14 @@ use kube::{
         reflector::{self, ObjectRef},
     },
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use self::{
     context::Context,
     error::{Class, Error},
     observe::class_name,
     store::{SOURCES, Source},
+    task::{apart, stream_apart},
     watch::{Kept, Relist},
 };
 use crate::{
@@ -50,8 +53,8 @@ use crate::{
 };
 
 /// How many reconciles may be under way for each of the [`context::Places`], those that wait for one included. A place may begin another call
-/// that hangs every two seconds, and each such call ends after ten: five leave room for others. Not many more, since kube's runner polls all
-/// that are under way whenever one of them moves (`FutureHashMap` in `kube_runtime::controller`).
+/// that hangs every two seconds, and each such call ends after ten: five leave room for others. Not many more, since kube's runner asks all
+/// that are under way whenever one of them is done.
 const UNDER_WAY: u16 = 8;
 
 /// A random fraction is added to a wait so that what failed together is not tried again together.
@@ -69,9 +72,9 @@ pub async fn run(
     let spaces = watch::spaces(&ctx, writer, relist);
     let (known, of_class) = (reader.clone(), reader.clone());
     let names = futures::stream::select_all([
-        spaces,
-        watch::namespaces(client, ctx.store.clone(), relist),
-        watch::children(client, &ctx.store, relist),
+        stream_apart(spaces),
+        stream_apart(watch::namespaces(client, ctx.store.clone(), relist)),
+        stream_apart(watch::children(client, &ctx.store, relist)),
         nudged,
     ]);
     let named = names.map(|name| ObjectRef::<Kept>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
@@ -79,22 +82,20 @@ pub async fn run(
     let by_class = watch::classes(client, ctx.store.clone(), relist)
         .inspect(move |class| judge.judge(class.clone()))
         .flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
-    let helpers = [tokio::spawn(judged), tokio::spawn(recall(ctx.clone(), reader.clone()))];
+    let recalled = recall(ctx.clone(), reader.clone());
+    let _helpers = [tokio::spawn(judged), tokio::spawn(recalled)].map(AbortOnDropHandle::new);
     // Nothing drives the queue but names, which come when the store has what they are about.
     Controller::for_stream(futures::stream::pending(), reader)
         .with_config(controller::Config::default().concurrency(ctx.places.number().saturating_mul(UNDER_WAY)))
         .reconcile_on(named)
         .reconcile_on(by_class)
         .graceful_shutdown_on(stop)
-        .run(reconcile::reconcile, on_error, ctx)
+        .run(|space, ctx| apart(reconcile::reconcile(space, ctx)), on_error, ctx)
         .for_each(|result| {
             log(&result);
             ready(())
         })
         .await;
-    for helper in helpers {
-        helper.abort();
-    }
 }
 
 /// The spaces that the word of `class` concerns: those that name it, and those that name none, since it may be or become the default.

@@ -61,13 +61,20 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
         }
     };
     let (name, seen) = (space.name_any(), version(&space.metadata));
-    if ctx.memory.has_left(&name, space.uid().unwrap_or_default().as_str()) {
+    let has_left = || ctx.memory.has_left(&name, space.uid().unwrap_or_default().as_str());
+    if has_left() {
         return Ok(Action::await_change());
     }
     if ctx.memory.is_stale(&name, seen) {
         return Ok(Action::requeue(CATCH_UP));
     }
-    let action = take_step(space, ctx).await?;
+    let action = take_step(space, ctx).await;
+    if has_left() {
+        // Its watch, which runs beside this, forgot it before the step was noted.
+        ctx.watchdog.expects(key(space), None);
+        withdraw(space, ctx);
+    }
+    let action = action?;
     ctx.memory.clear(&name, seen);
     Ok(action)
 }

@@ -1,6 +1,10 @@
 //! What a space may not have.
 
-use super::*;
+use std::sync::Arc;
+
+use developerspace_operator::controller::{reconcile::reconcile, watch::Kept};
+
+use super::{support::api_server::play, *};
 
 fn conflict() -> Value {
     stalled(
@@ -131,6 +135,20 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
     let script = script![delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})), told("NamespaceDeleted")];
     world.reconcile(&sealed, script).await.unwrap();
     assert_eq!(world.nudged().await, ["fern-lab"]);
+}
+
+#[tokio::test]
+async fn a_space_that_goes_while_it_is_looked_at_keeps_no_place() {
+    let world = World::with(MADE, &[with(&class(), &json!({"spec": {"maxSpacesPerOwner": 1}}))]);
+    let first = Arc::new(read::<Kept>(&fresh()));
+    let goes = async |client| {
+        let leave = async { world.memory.left("orchid-lab", uid("orchid-lab")) };
+        tokio::join!(reconcile(first, world.context(client)), leave).0
+    };
+    play(script![merge_patch(&space_path(), finalizer()).refused(409, "Conflict")], goes).await.unwrap_err();
+    let second = with(&fresh(), &json!({"metadata": {"name": "fern-lab", "uid": uid("fern-lab")}}));
+    let is_let_in = script![merge_patch(&format!("{SPACES}/fern-lab"), finalizer()).refused(409, "Conflict")];
+    world.reconcile(&second, is_let_in).await.unwrap_err();
 }
 
 fn undecodable() -> Value {
