@@ -14,9 +14,6 @@ use super::progress::Progress;
 use super::recipe::Recipe;
 use super::stage::{Stage, names};
 
-/// How many spaces the raw client ends at a time, as the operator does.
-const ENDING: usize = 16;
-
 /// So long after the last work memory is looked at: what was needed for a moment only was given back by then.
 const AT_REST: Duration = Duration::from_secs(15);
 
@@ -38,7 +35,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
         measured.add(weigh(&mut stage, idle, options, progress).await?);
     }
     if let Some(bare) = bare.filter(|_| options.wants("B4")) {
-        measured.add(burst((stage, &bare), recipe, options, progress).await?);
+        measured.add(burst((&stage, &bare), recipe, options, progress).await?);
     }
     Ok(measured)
 }
@@ -97,15 +94,12 @@ async fn weigh(stage: &mut Stage, idle: f64, options: &Options, progress: &Progr
 }
 
 /// B4: all of them end at one second.
-async fn burst((stage, bare): (Stage, &Stage), recipe: &Recipe, options: &Options, progress: &Progress) -> Result<Measured> {
+async fn burst((stage, bare): (&Stage, &Stage), recipe: &Recipe, options: &Options, progress: &Progress) -> Result<Measured> {
     let crowd = options.crowd();
     progress.step(&format!("B4: {crowd} end at one second"));
     let half = crowd / 2;
     let ending: Vec<String> = [names(&format!("crowd-{half}"), half), names(&format!("crowd-{crowd}"), half)].concat();
-    let ours = expiry::burst(&stage, &ending).await?;
-    drop(stage);
-    progress.step(&format!("B4: the raw client ends {crowd}"));
-    let raw = expiry::raw_burst(bare, recipe, &ending, ENDING).await?;
+    let (ours, raw) = expiry::burst(stage, bare, recipe, &ending).await?;
     let figure = Figure::ratio("B4", &format!("{} end at one second, DELETEs/s", ending.len()), ours.into(), raw.into());
     Ok(Measured { figures: vec![figure.should(Bound::AtLeast(0.8), Bound::AtLeast(0.95))], ..Measured::default() })
 }

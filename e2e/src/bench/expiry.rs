@@ -1,7 +1,7 @@
 //! B4: how late namespaces of spaces whose time is up are deleted, and how fast when it is up for many at once.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
@@ -36,6 +36,12 @@ const OURS: Ending = Ending {
     patch: |end| json!({"spec": {"expiresAt": end.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)}}),
     user: operator::USER,
 };
+
+/// Who the raw client is to the API server.
+const RAW_USER: &str = "admin";
+
+/// How many spaces the raw client ends at a time, as the operator does.
+const ENDING: usize = 16;
 
 /// B4, those that end one by one.
 pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured> {
@@ -101,42 +107,53 @@ async fn lateness(stage: &Stage, ending: &Ending, names: &[String], window: Dura
         .map(Samples)
 }
 
-/// DELETEs per second when the time is up for all at the same second.
-pub async fn burst(stage: &Stage, names: &[String]) -> Result<f64> {
+/// DELETEs per second of the operator and of the raw client, which sends the same seal and a DELETE each, when the time is up for all spaces
+/// of both at the same second. Each has its own cluster, and they go side by side, so that what slows the machine slows both; they are
+/// counted until the first is through, since the other has the machine to itself from then on.
+pub async fn burst(stage: &Stage, bare: &Stage, recipe: &Recipe, names: &[String]) -> Result<(f64, f64)> {
     let end = in_time(names.len())?;
-    let deleted = end_at(stage, &OURS, names, &vec![end; names.len()]).await?;
-    let last = deleted.values().max().context("nothing was collected")?;
-    ensure!(deleted.values().all(|at| *at >= end), "something was collected early");
+    let (audit, raw_audit) = (stage.cluster.audit_from_now()?, bare.cluster.audit_from_now()?);
+    for stage in [bare, stage] {
+        set_ends(stage, &OURS, names, &vec![end; names.len()]).await?;
+        stage.settle().await?;
+    }
+    let left = (end - now()).to_std().context("it took too long to say when the spaces end")?;
+    let raw = async {
+        tokio::time::sleep(left).await;
+        let ending = stream::iter(names).map(|name| recipe.end(&bare.client, name)).buffer_unordered(ENDING);
+        ending.try_collect::<Vec<()>>().await?;
+        deletions(raw_audit, RAW_USER, names).await
+    };
+    let (ours, raw) = tokio::try_join!(deletions(audit, OURS.user, names), raw)?;
+    ensure!(ours.values().all(|at| *at >= end), "something was collected early");
+    let through = ours.values().max().min(raw.values().max()).context("nothing was collected")?;
     #[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]
-    let count = names.len() as f64;
-    Ok(count / (milliseconds(*last - end) / 1000.0))
+    let rate = |deleted: &HashMap<String, DateTime<Utc>>| {
+        let by_then = deleted.values().filter(|at| *at <= through).count();
+        by_then as f64 / (milliseconds(*through - end) / 1000.0)
+    };
+    Ok((rate(&ours), rate(&raw)))
 }
 
-/// Late enough for the ends of so many spaces to be set before.
+/// Late enough for the ends of so many spaces of both to be set before, and for all that follows from it.
 fn in_time(count: usize) -> Result<DateTime<Utc>> {
-    Ok((now() + TimeDelta::seconds(20 + i64::try_from(count)? / 50)).trunc_subsecs(0))
-}
-
-/// The same of the raw client: the same seal and a DELETE each, of spaces that say when they end as those of the operator do.
-pub async fn raw_burst(stage: &Stage, recipe: &Recipe, names: &[String], concurrency: usize) -> Result<f64> {
-    set_ends(stage, &OURS, names, &vec![in_time(names.len())?; names.len()]).await?;
-    stage.settle().await?;
-    let begun = Instant::now();
-    let ending = stream::iter(names).map(|name| recipe.end(&stage.client, name)).buffer_unordered(concurrency);
-    ending.try_collect::<Vec<()>>().await?;
-    #[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]
-    let count = names.len() as f64;
-    Ok(count / begun.elapsed().as_secs_f64())
+    Ok((now() + TimeDelta::seconds(60 + i64::try_from(count)? / 20)).trunc_subsecs(0))
 }
 
 /// Sets the ends and waits until all namespaces were asked to go; when that was, by name.
 async fn end_at(stage: &Stage, ending: &Ending, names: &[String], ends: &[DateTime<Utc>]) -> Result<HashMap<String, DateTime<Utc>>> {
-    let audit = tokio::sync::Mutex::new((stage.cluster.audit_from_now()?, HashMap::new()));
+    let audit = stage.cluster.audit_from_now()?;
     set_ends(stage, ending, names, ends).await?;
+    deletions(audit, ending.user, names).await
+}
+
+/// Waits until `user` has asked all these namespaces to go; when that was, by name.
+async fn deletions(audit: Audit, user: &str, names: &[String]) -> Result<HashMap<String, DateTime<Utc>>> {
+    let audit = tokio::sync::Mutex::new((audit, HashMap::new()));
     eventually("all namespaces to be deleted", PATIENCE, || async {
         let (audit, deleted): &mut (Audit, HashMap<String, DateTime<Utc>>) = &mut *audit.lock().await;
         for entry in audit.read()? {
-            if entry.user == ending.user && entry.verb == "delete" && entry.resource == "namespaces" && entry.code < 300 {
+            if entry.user == user && entry.verb == "delete" && entry.resource == "namespaces" && entry.code < 300 {
                 deleted.entry(entry.name).or_insert(entry.request_received);
             }
         }

@@ -11,9 +11,6 @@ use super::stage::{Stage, names};
 /// How many spaces the raw client makes at a time: its best in B1.
 pub const MANY: usize = 32;
 
-/// How many spaces of a round come one after another.
-const ALONE: usize = 20;
-
 /// What was measured, a level of fullness after another.
 #[derive(Default)]
 pub struct Flat {
@@ -43,9 +40,9 @@ impl Flat {
             bare.settle().await?;
             rates.0.extend(rate_on(stage, &prefix, some).await?.into());
             stage.settle().await?;
-            let prefix = format!("alone-{prefix}");
-            latencies.1.extend(latency::raw(bare, recipe, &prefix, ALONE).await?);
-            latencies.0.extend(latency::ours(stage, &prefix, ALONE).await?);
+            let (ours, raw) = latency::in_turn(stage, bare, recipe, &format!("alone-{prefix}")).await?;
+            latencies.0.extend(ours);
+            latencies.1.extend(raw);
         }
         self.there.push(there);
         self.rates.0.push(rates);

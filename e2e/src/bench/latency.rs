@@ -12,7 +12,7 @@ use super::recipe::Recipe;
 use super::stage::{Stage, names};
 use crate::fixtures::SOON;
 
-/// How many spaces, one after another.
+/// How many spaces of each contestant, one after another.
 const ALONE: usize = 40;
 
 /// B6.
@@ -23,7 +23,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
     for number in 1..=options.repetitions() {
         progress.step(&format!("B6: one space after another, {number} of {}", options.repetitions()));
         let prefix = format!("alone-{number}");
-        let (raw, ours) = (raw(&bare, recipe, &prefix, ALONE).await?, ours(&stage, &prefix, ALONE).await?);
+        let (ours, raw) = in_turn(&stage, &bare, recipe, &prefix).await?;
         slowest.push(ours.quantile(99));
         slowest_raw.push(raw.quantile(99));
         middle.push(ours.median());
@@ -43,35 +43,26 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
 /// Between two, so that the control plane's own work for the last is done.
 const REST: Duration = Duration::from_millis(400);
 
-/// Milliseconds of each of `count` spaces that the operator makes.
-pub async fn ours(stage: &Stage, prefix: &str, count: usize) -> Result<Samples> {
-    let mut ready = Ready::watch(&stage.client);
-    let before = settled(&mut ready).await;
-    let mut taken = vec![];
-    for (number, name) in names(prefix, count).iter().enumerate() {
+/// Milliseconds of each of [`ALONE`] spaces that the operator makes, and of as many that the raw client makes. They take turns with each
+/// space, so that a machine that is slower for a while is slower for both.
+pub async fn in_turn(stage: &Stage, bare: &Stage, recipe: &Recipe, prefix: &str) -> Result<(Samples, Samples)> {
+    let (mut ready, mut ready_raw) = (Ready::watch(&stage.client), Ready::watch(&bare.client));
+    let (before, before_raw) = (settled(&mut ready).await, settled(&mut ready_raw).await);
+    let (mut taken, mut taken_raw) = (vec![], vec![]);
+    for (number, name) in names(prefix, ALONE).iter().enumerate() {
+        let begun = Instant::now();
+        let uid = Recipe::ask(&bare.client, name).await?;
+        recipe.make(&bare.client, name, &uid).await?;
+        ready_raw.until(before_raw + number + 1, SOON).await?;
+        taken_raw.push(since(&ready_raw, name, begun)?);
+        tokio::time::sleep(REST).await;
         let begun = Instant::now();
         Recipe::ask(&stage.client, name).await?;
         ready.until(before + number + 1, SOON).await?;
         taken.push(since(&ready, name, begun)?);
         tokio::time::sleep(REST).await;
     }
-    Ok(Samples(taken))
-}
-
-/// Milliseconds of each of `count` spaces that the raw client makes.
-pub async fn raw(stage: &Stage, recipe: &Recipe, prefix: &str, count: usize) -> Result<Samples> {
-    let mut ready = Ready::watch(&stage.client);
-    let before = settled(&mut ready).await;
-    let mut taken = vec![];
-    for (number, name) in names(prefix, count).iter().enumerate() {
-        let begun = Instant::now();
-        let uid = Recipe::ask(&stage.client, name).await?;
-        recipe.make(&stage.client, name, &uid).await?;
-        ready.until(before + number + 1, SOON).await?;
-        taken.push(since(&ready, name, begun)?);
-        tokio::time::sleep(REST).await;
-    }
-    Ok(Samples(taken))
+    Ok((Samples(taken), Samples(taken_raw)))
 }
 
 /// How many were ready before; the first list takes a moment.

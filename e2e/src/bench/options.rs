@@ -78,7 +78,7 @@ impl Options {
             ("B1", 2 + 2 * repetitions),
             ("B2", 1),
             ("B3", repetitions),
-            ("B4", 3 + usize::from(self.meets_peers())),
+            ("B4", 2 + usize::from(self.meets_peers())),
             ("B6", repetitions),
             ("B7", repetitions.min(3)),
             ("B8", 3),
