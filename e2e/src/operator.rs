@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
+use serde_json::json;
 
 use crate::cluster::Cluster;
 use crate::command::{self, Output};
@@ -30,6 +31,7 @@ pub const DEPLOYMENT: &str = "developerspace-operator";
 
 const CRDS: [&str; 2] = ["crd/developerspaces.developerspace.dev", "crd/spaceclasses.developerspace.dev"];
 const READY_WITHIN: Duration = Duration::from_secs(30);
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(90);
 const GRACE: Duration = Duration::from_secs(30);
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
 
@@ -64,7 +66,7 @@ impl Operator {
             let arguments: Vec<&str> = step.iter().map(String::as_str).collect();
             cluster.kubectl(&arguments).await?.ok()?;
         }
-        Ok(())
+        policies_in_force(cluster.client().await?).await
     }
 
     /// Runs it with further arguments, and waits until it says that it is ready.
@@ -203,6 +205,24 @@ pub fn install_steps() -> Vec<Vec<String>> {
         &["apply", "-k", &folder("classes")],
     ];
     steps.iter().map(|step| step.iter().map(|&argument| argument.to_owned()).collect()).collect()
+}
+
+/// Waits until the API server knows the kind of the policies' parameters. It looks for new kinds twice a minute, and refuses all spaces
+/// until it has found it.
+pub async fn policies_in_force(client: kube::Client) -> Result<()> {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("developerspace.dev", "v1alpha1", "DeveloperSpace"));
+    let spaces: Api<DynamicObject> = Api::all_with(client, &kind);
+    let space = DynamicObject::new("never-made", &kind).data(json!({"spec": {"owner": {"kind": "User", "name": "nobody@example.com"}}}));
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    eventually("the API server to know the parameters of the policies", IN_FORCE_WITHIN, || async {
+        match spaces.create(&dry_run, &space).await {
+            Err(kube::Error::Api(refused)) if refused.message.contains("failed to configure") => anyhow::bail!(refused.message),
+            // Whatever else the policies say, they say it.
+            Ok(_) | Err(kube::Error::Api(_)) => Ok(Some(())),
+            Err(error) => Err(error.into()),
+        }
+    })
+    .await
 }
 
 /// The arguments of `run` that every operator outside a cluster needs.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::target::Target;
 use super::{Screen, operator_pid_file};
-use crate::operator::{SERVICE_ACCOUNT, install_steps, run_arguments, token};
+use crate::operator::{SERVICE_ACCOUNT, install_steps, policies_in_force, run_arguments, token};
 use crate::process::Process;
 use crate::wait::eventually;
 use crate::{binaries, http, kubeconfig, ports};
@@ -25,7 +25,7 @@ pub(super) async fn install(target: &Target, screen: &Screen) -> Result<()> {
             applied
                 .context("the manifests below config/ could not be applied (on a cluster of your own you have to be its administrator)")?;
         }
-        Ok(())
+        policies_in_force(target.client.clone()).await
     };
     screen.step("Manifests applied: kubectl apply -k config/default, then config/classes", work).await
 }

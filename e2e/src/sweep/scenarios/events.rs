@@ -191,7 +191,9 @@ async fn same_writes_on(setting: &Setting, bench: &Bench, paths: &[Path], fault:
         let written = bench.proxy.journal().writes_of(&run.name, *from);
         let done = written.iter().filter(|entry| entry.was_done()).count();
         let usual = references.get(run.path.name).map_or(0, |reference| reference.writes);
-        if done > usual {
+        // The API server may take a namespace that was made again for the one that is going, and is believed: its refusal is told.
+        let told = usize::from(written.len() > done);
+        if done > usual + told {
             let lines: Vec<String> = written.iter().map(crate::proxy::Entry::line).collect();
             wrong.push(format!(
                 "{} with event {} of {} {fault:?}: {done} writes instead of {usual}: {}",
