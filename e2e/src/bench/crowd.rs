@@ -27,7 +27,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
         progress.step(&format!("B8: with {there} spaces there"));
         fill(&stage, bare.as_ref(), recipe, (there, options)).await?;
         if let Some(bare) = bare.as_ref().filter(|_| options.wants("B8")) {
-            flat.measure((&stage, bare), recipe, there, (options.repetitions(), options.onboarded() / 20)).await?;
+            flat.measure((&stage, bare), recipe, there, (options.repetitions(), options.onboarded() / 20, options.alone())).await?;
         }
     }
     let mut measured = flat.told();

@@ -137,7 +137,7 @@ pub async fn burst(stage: &Stage, bare: &Stage, recipe: &Recipe, names: &[String
 
 /// Late enough for the ends of so many spaces of both to be set before, and for all that follows from it.
 fn in_time(count: usize) -> Result<DateTime<Utc>> {
-    Ok((now() + TimeDelta::seconds(60 + i64::try_from(count)? / 20)).trunc_subsecs(0))
+    Ok((now() + TimeDelta::seconds(30 + i64::try_from(count)? / 20)).trunc_subsecs(0))
 }
 
 /// Sets the ends and waits until all namespaces were asked to go; when that was, by name.

@@ -24,14 +24,14 @@ pub struct Flat {
 struct Pairs(Vec<(Samples, Samples)>);
 
 impl Flat {
-    /// Measures with so many `there`, in so many rounds of so many spaces; the contestants take turns, so that a machine that is slower for a
+    /// Measures with so many `there`, in so many rounds of so many spaces at once and so many one by one; the contestants take turns, so that a machine that is slower for a
     /// while is slower for both.
     pub async fn measure(
         &mut self,
         (stage, bare): (&Stage, &Stage),
         recipe: &Recipe,
         there: usize,
-        (rounds, some): (usize, usize),
+        (rounds, some, alone): (usize, usize, usize),
     ) -> Result<()> {
         let (mut rates, mut latencies) = ((Samples::default(), Samples::default()), (Samples::default(), Samples::default()));
         for round in 1..=rounds {
@@ -40,7 +40,7 @@ impl Flat {
             bare.settle().await?;
             rates.0.extend(rate_on(stage, &prefix, some).await?.into());
             stage.settle().await?;
-            let (ours, raw) = latency::in_turn(stage, bare, recipe, &format!("alone-{prefix}")).await?;
+            let (ours, raw) = latency::in_turn((stage, bare), recipe, &format!("alone-{prefix}"), alone).await?;
             latencies.0.extend(ours);
             latencies.1.extend(raw);
         }

@@ -12,9 +12,6 @@ use super::recipe::Recipe;
 use super::stage::{Stage, names};
 use crate::fixtures::SOON;
 
-/// How many spaces of each contestant, one after another.
-const ALONE: usize = 40;
-
 /// B6.
 pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
     let (stage, bare) = (Stage::with_operator().await?, Stage::set().await?);
@@ -23,7 +20,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
     for number in 1..=options.repetitions() {
         progress.step(&format!("B6: one space after another, {number} of {}", options.repetitions()));
         let prefix = format!("alone-{number}");
-        let (ours, raw) = in_turn(&stage, &bare, recipe, &prefix).await?;
+        let (ours, raw) = in_turn((&stage, &bare), recipe, &prefix, options.alone()).await?;
         slowest.push(ours.quantile(99));
         slowest_raw.push(raw.quantile(99));
         middle.push(ours.median());
@@ -43,13 +40,13 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
 /// Between two, so that the control plane's own work for the last is done.
 const REST: Duration = Duration::from_millis(400);
 
-/// Milliseconds of each of [`ALONE`] spaces that the operator makes, and of as many that the raw client makes. They take turns with each
+/// Milliseconds of each of `count` spaces that the operator makes, and of as many that the raw client makes. They take turns with each
 /// space, so that a machine that is slower for a while is slower for both.
-pub async fn in_turn(stage: &Stage, bare: &Stage, recipe: &Recipe, prefix: &str) -> Result<(Samples, Samples)> {
+pub async fn in_turn((stage, bare): (&Stage, &Stage), recipe: &Recipe, prefix: &str, count: usize) -> Result<(Samples, Samples)> {
     let (mut ready, mut ready_raw) = (Ready::watch(&stage.client), Ready::watch(&bare.client));
     let (before, before_raw) = (settled(&mut ready).await, settled(&mut ready_raw).await);
     let (mut taken, mut taken_raw) = (vec![], vec![]);
-    for (number, name) in names(prefix, ALONE).iter().enumerate() {
+    for (number, name) in names(prefix, count).iter().enumerate() {
         let begun = Instant::now();
         let uid = Recipe::ask(&bare.client, name).await?;
         recipe.make(&bare.client, name, &uid).await?;

@@ -56,6 +56,11 @@ impl Options {
         self.spaces.unwrap_or(if self.quick { 500 } else { 5_000 })
     }
 
+    /// How many spaces come one after another.
+    pub fn alone(&self) -> usize {
+        if self.quick { 10 } else { 40 }
+    }
+
     /// How many are there where many are.
     pub fn crowd(&self) -> usize {
         2 * self.onboarded()
