@@ -61,7 +61,8 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
         }
     };
     let (name, seen) = (space.name_any(), version(&space.metadata));
-    let has_left = || ctx.memory.has_left(&name, space.uid().unwrap_or_default().as_str());
+    let uid = space.uid().unwrap_or_default();
+    let has_left = || ctx.memory.has_left(&name, &uid);
     if has_left() {
         return Ok(Action::await_change());
     }

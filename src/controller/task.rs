@@ -45,7 +45,7 @@ async fn joined<T>(task: AbortOnDropHandle<T>) -> T {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use super::*;
 
@@ -66,9 +66,12 @@ mod tests {
         assert!(futures::poll!(&mut work).is_pending());
         let stream = stream_apart(futures::stream::once(hold(held.clone())));
         drop((work, stream));
-        while Arc::strong_count(&held) > 1 {
-            tokio::task::yield_now().await;
-        }
+        let ended = async {
+            while Arc::strong_count(&held) > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("both end");
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use super::options::Options;
 use super::peer;
 use super::progress::Progress;
 use super::recipe::Recipe;
-use super::stage::{ASKING, PATIENCE, Stage, names};
+use super::stage::{ADMIN, ASKING, PATIENCE, Stage, names};
 use crate::audit::Audit;
 use crate::fixtures::{At, a_space, now};
 use crate::operator;
@@ -36,9 +36,6 @@ const OURS: Ending = Ending {
     patch: |end| json!({"spec": {"expiresAt": end.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)}}),
     user: operator::USER,
 };
-
-/// Who the raw client is to the API server.
-const RAW_USER: &str = "admin";
 
 /// How many spaces the raw client ends at a time, as the operator does.
 const ENDING: usize = 16;
@@ -111,18 +108,19 @@ async fn lateness(stage: &Stage, ending: &Ending, names: &[String], window: Dura
 /// of both at the same second. Each has its own cluster, and they go side by side, so that what slows the machine slows both; they are
 /// counted until the first is through, since the other has the machine to itself from then on.
 pub async fn burst(stage: &Stage, bare: &Stage, recipe: &Recipe, names: &[String]) -> Result<(f64, f64)> {
-    let end = in_time(names.len())?;
     let (audit, raw_audit) = (stage.cluster.audit_from_now()?, bare.cluster.audit_from_now()?);
-    for stage in [bare, stage] {
-        set_ends(stage, &OURS, names, &vec![end; names.len()]).await?;
-        stage.settle().await?;
-    }
+    // Nobody acts on what those of the raw client say.
+    set_ends(bare, &OURS, names, &vec![in_time(names.len())?; names.len()]).await?;
+    bare.settle().await?;
+    let end = in_time(names.len())?;
+    set_ends(stage, &OURS, names, &vec![end; names.len()]).await?;
+    stage.settle().await?;
     let left = (end - now()).to_std().context("it took too long to say when the spaces end")?;
     let raw = async {
         tokio::time::sleep(left).await;
         let ending = stream::iter(names).map(|name| recipe.end(&bare.client, name)).buffer_unordered(ENDING);
         ending.try_collect::<Vec<()>>().await?;
-        deletions(raw_audit, RAW_USER, names).await
+        deletions(raw_audit, ADMIN, names).await
     };
     let (ours, raw) = tokio::try_join!(deletions(audit, OURS.user, names), raw)?;
     ensure!(ours.values().all(|at| *at >= end), "something was collected early");
@@ -135,9 +133,9 @@ pub async fn burst(stage: &Stage, bare: &Stage, recipe: &Recipe, names: &[String
     Ok((rate(&ours), rate(&raw)))
 }
 
-/// Late enough for the ends of so many spaces of both to be set before, and for all that follows from it.
+/// Late enough for the ends of so many spaces to be set before, and for all that follows from it.
 fn in_time(count: usize) -> Result<DateTime<Utc>> {
-    Ok((now() + TimeDelta::seconds(30 + i64::try_from(count)? / 20)).trunc_subsecs(0))
+    Ok((now() + TimeDelta::seconds(30 + i64::try_from(count)? / 25)).trunc_subsecs(0))
 }
 
 /// Sets the ends and waits until all namespaces were asked to go; when that was, by name.

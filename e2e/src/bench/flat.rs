@@ -24,8 +24,8 @@ pub struct Flat {
 struct Pairs(Vec<(Samples, Samples)>);
 
 impl Flat {
-    /// Measures with so many `there`, in so many rounds of so many spaces at once and so many one by one; the contestants take turns, so that a machine that is slower for a
-    /// while is slower for both.
+    /// Measures with so many `there`, in so many rounds of so many spaces at once and so many one by one; the contestants take turns, so that a
+    /// machine that is slower for a while is slower for both.
     pub async fn measure(
         &mut self,
         (stage, bare): (&Stage, &Stage),

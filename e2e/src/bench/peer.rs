@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::expiry::Ending;
-use super::stage::{ASKING, Stage};
+use super::stage::{ADMIN, ASKING, Stage};
 use crate::fixtures::{a_namespace, namespace, now};
 use crate::process::Process;
 use crate::wait::eventually;
@@ -23,7 +23,7 @@ const HOME: &str = "kyverno";
 const BINARY: &str = "cleanup-controller";
 
 /// How it is told when a namespace ends.
-pub const ENDING: Ending = Ending { object: a_namespace, patch, user: "admin" };
+pub const ENDING: Ending = Ending { object: a_namespace, patch, user: ADMIN };
 
 fn patch(end: DateTime<Utc>) -> Value {
     json!({"metadata": {"labels": {"cleanup.kyverno.io/ttl": end.format("%Y-%m-%dT%H%M%SZ").to_string()}}})

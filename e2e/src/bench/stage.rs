@@ -17,6 +17,8 @@ use crate::{Cluster, Operator, operator};
 
 /// The class of all spaces.
 const CLASS: &str = "bench";
+/// Who the administrator is to the API server.
+pub const ADMIN: &str = "admin";
 /// How many users ask at once.
 pub const ASKING: usize = 32;
 /// Who has not written for so long is at rest.
