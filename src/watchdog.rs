@@ -103,6 +103,11 @@ impl Watchdog {
         }
     }
 
+    /// Whether the time of more than `some` spaces is up.
+    pub fn is_behind(&self, now: DateTime<Utc>, some: usize) -> bool {
+        self.lock().expiries.range(..=(now, u64::MAX)).nth(some).is_some()
+    }
+
     /// After a list of spaces: those that were not in it have no end to come.
     pub fn retain(&self, listed: &HashSet<u64>) {
         let mut inner = self.lock();
@@ -197,6 +202,17 @@ mod tests {
         dog.expects(2, None);
         dog.expects(2, None);
         assert_eq!(dog.ages(at(120)).overdue, Duration::ZERO);
+    }
+
+    #[test]
+    fn it_is_behind_while_the_time_of_more_is_up() {
+        let dog = Watchdog::default();
+        for (space, expiry) in [(u64::MAX, 120), (2, 50), (3, 121)] {
+            dog.expects(space, Some(at(expiry)));
+        }
+        assert!(dog.is_behind(at(120), 1) && !dog.is_behind(at(120), 2) && !dog.is_behind(at(119), 1));
+        dog.expects(2, None);
+        assert!(!dog.is_behind(at(120), 1));
     }
 
     #[test]

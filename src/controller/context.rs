@@ -56,7 +56,7 @@ impl Context {
 const LONG: Duration = Duration::from_secs(2);
 
 /// Who gives way to others does so no longer, so that nothing waits for ever on a cluster that is never at rest.
-const PATIENT: Duration = Duration::from_secs(300);
+pub const PATIENT: Duration = Duration::from_secs(300);
 
 /// How often who gives way looks for a place.
 const GLANCE: Duration = Duration::from_millis(100);

@@ -10,7 +10,7 @@ use kube::{
 
 use super::{
     apply::delete_params,
-    context::Context,
+    context::{Context, PATIENT},
     error::Error,
     observe::Observed,
     provision::because,
@@ -18,7 +18,11 @@ use super::{
     store::see_namespace,
 };
 use crate::{
-    api::{DeveloperSpace, conditions::Reason, time::rfc3339},
+    api::{
+        DeveloperSpace,
+        conditions::{Reason, true_since, types},
+        time::rfc3339,
+    },
     desired::{
         collect::{Step, step},
         namespace::SeenNamespace,
@@ -30,6 +34,15 @@ use crate::{
 /// What is to be done next with `space`, by time.
 pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
     step(space, observed.own_namespace(), &observed.outlook, retention(observed.rules.as_ref()), observed.now)
+}
+
+/// Whether what is left to say of `space` waits: the time of more spaces is up than can be worked on at once, and they come first. Its status
+/// says already that its time was up, and what is lost meanwhile is no more than how far its namespace has gone.
+pub fn gives_way(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> bool {
+    let is_told_only = matches!(step, Step::AwaitNamespace(_) | Step::Keep(_));
+    let sealed = space.status.as_ref().and_then(|status| true_since(&status.conditions, types::EXPIRED));
+    let is_patient = sealed.and_then(|since| (observed.now - since).to_std().ok()).is_some_and(|age| age < PATIENT);
+    is_told_only && is_patient && ctx.watchdog.is_behind(observed.now, ctx.places.number().into())
 }
 
 /// Does it. The space as it is afterwards.

@@ -37,6 +37,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(600);
 /// over and over.
 const LOOK_AGAIN: Duration = Duration::from_secs(120);
 
+/// When to look again at what gives way to spaces whose time is up: seldom enough that thousands that do hardly cost a thing.
+const GIVE_WAY: Duration = Duration::from_secs(60);
+
 /// How soon to look again when the store is behind our own write and no event came.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
@@ -92,6 +95,9 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
         return Ok(Action::requeue(LOOK_AGAIN));
     }
     let step = expire::next(space, &observed);
+    if expire::gives_way(ctx, space, &observed, &step) {
+        return Ok(Action::requeue(GIVE_WAY));
+    }
     if step != Step::Live {
         expire::carry_out(ctx, space, &observed, &step).await?;
         return Ok(after(&step, &observed, ctx));

@@ -13,6 +13,12 @@ fn delete_namespace() -> Call {
     delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES))
 }
 
+fn two_more_are_due(world: &World) {
+    for space in [1, 2] {
+        world.watchdog.expects(space, Some(EXPIRES.parse().unwrap()));
+    }
+}
+
 #[tokio::test]
 async fn a_warning_is_told_in_the_status_on_the_space_and_inside_the_namespace() {
     let a_day_before = warned_of("1d", WARNED_A_DAY_BEFORE);
@@ -95,6 +101,35 @@ async fn an_expired_space_whose_namespace_is_gone_is_told_and_later_deleted_with
     let world = world.later("2026-03-12T08:01:00Z");
     let preconditions = json!({"uid": uid(SPACE), "resourceVersion": "112"});
     world.reconcile(&kept, script![delete(&space_path(), &preconditions)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn while_the_time_of_many_is_up_what_became_of_one_is_told_later_but_not_much_later() {
+    let world = World::with(GONE, &[class()]);
+    two_more_are_due(&world);
+    assert_eq!(world.reconcile(&sealed(), script![]).await.unwrap(), seconds(60));
+    let mut status = expired(KEPT, false, GONE);
+    status["namespace"] = Value::Null;
+    world.watchdog.expects(2, None);
+    assert_eq!(world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap(), seconds(600));
+
+    let five_minutes = "2026-03-09T08:05:00Z";
+    let world = World::with(five_minutes, &[class()]);
+    two_more_are_due(&world);
+    let mut status = expired(&KEPT.replace("08:01", "08:05"), false, five_minutes);
+    status["namespace"] = Value::Null;
+    world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_seal_and_no_deletion_gives_way() {
+    let world = World::with(EXPIRES, &everything());
+    two_more_are_due(&world);
+    let script = script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+    world.reconcile(&warned(), script).await.unwrap();
+    let world = World::with("2026-03-09T08:00:07Z", &everything());
+    two_more_are_due(&world);
+    world.reconcile(&sealed(), script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap();
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use developerspace_operator::{
         watch::{Kept, Nudges},
     },
     desired::Child,
+    watchdog::Watchdog,
 };
 use futures::{StreamExt, stream::BoxStream};
 use k8s_openapi::api::{
@@ -35,6 +36,7 @@ pub struct World {
     now: DateTime<Utc>,
     pub store: Arc<Store>,
     pub memory: Arc<Memory>,
+    pub watchdog: Arc<Watchdog>,
     admissions: Arc<Admissions>,
     nudges: Nudges,
     nudged: BoxStream<'static, String>,
@@ -53,7 +55,8 @@ impl World {
     /// Nothing was listed yet.
     pub fn unlisted(now: &str) -> Self {
         let (nudges, nudged) = Nudges::new();
-        Self { now: now.parse().unwrap(), store: Arc::default(), memory: Arc::default(), admissions: Arc::default(), nudges, nudged }
+        let (store, memory, watchdog, admissions) = Default::default();
+        Self { now: now.parse().unwrap(), store, memory, watchdog, admissions, nudges, nudged }
     }
 
     /// Everything was listed, and these objects are there.
@@ -113,7 +116,7 @@ impl World {
             protected: ProtectedNamespaces::new("operators-home", &["monitoring".to_owned()]),
             recorder,
             metrics: Arc::default(),
-            watchdog: Arc::default(),
+            watchdog: self.watchdog.clone(),
             memory: self.memory.clone(),
             places,
             nudges: self.nudges.clone(),
