@@ -22,11 +22,7 @@ use crate::{
     access::{certificate::SIGNER, request},
     api::{DeveloperSpace, SpaceClass, names, time::rfc3339},
     clock::Clock,
-    controller::{
-        error::Error,
-        events::Recorder,
-        watch_stream::{self, Relist},
-    },
+    controller::{error::Error, events::Recorder, relist::Relist, watch_stream},
     desired::{
         certificate_request::{self, Request},
         status::Note,
@@ -53,7 +49,7 @@ impl Approver<'_> {
     /// Judges requests until it is dropped.
     pub async fn run(&self) {
         let api: Api<CertificateSigningRequest> = Api::all(self.client.clone());
-        let events = watch_stream::events(api.clone(), watch_stream::config().labels(names::LABEL_SPACE), Relist(AGAIN));
+        let events = watch_stream::events(api.clone(), watch_stream::config().labels(names::LABEL_SPACE), Relist::every(AGAIN));
         let open = events.filter_map(|event| {
             ready(match event {
                 Event::Apply(request) | Event::InitApply(request) => Some(request).filter(is_open),

@@ -26,7 +26,7 @@ use crate::{
         events,
         leader::Elector,
         rights::{self, Rights},
-        watch::{Nudges, Relist},
+        watch::Nudges,
     },
     gc,
     health::{Health, serve_health, serve_metrics},
@@ -131,7 +131,7 @@ async fn lead_and_work(
         tokio::time::sleep(GRACE).await;
     };
     let work = async {
-        controller::run(ctx.clone(), nudged, Relist(args.relist_period.0), halted()).await;
+        controller::run(ctx.clone(), nudged, args.relist_period.0, halted()).await;
         ctx.recorder.flush().await;
     };
     let code = tokio::select! {

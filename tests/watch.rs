@@ -6,10 +6,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use developerspace_operator::controller::{
-    store::Store,
-    watch::{self, Relist},
-};
+use developerspace_operator::controller::{relist::Relist, store::Store, watch};
 use futures::StreamExt;
 use http::{Request, Response, StatusCode};
 use kube::{
@@ -45,7 +42,7 @@ fn gone() -> Value {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_is_refused_as_too_old_begins_with_a_list() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-    let classes = watch::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist(Duration::from_secs(3_600)));
+    let classes = watch::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
     let watching = tokio::spawn(classes.for_each(|_| async {}));
     answer(&mut server, "limit=500", StatusCode::OK, &list()).await;
     for _ in 0..3 {
@@ -65,7 +62,8 @@ fn event(name: &str, version: u64) -> String {
 async fn a_watch_that_tells_of_the_past_begins_with_a_list() {
     for (versions, next) in [([8, 9, 11], "resourceVersion=11"), ([8, 8, 9], "resourceVersion=9"), ([8, 11, 9], "limit=500")] {
         let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-        let classes = watch::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist(Duration::from_secs(3_600)));
+        let classes =
+            watch::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
         let watching = tokio::spawn(classes.for_each(|_| async {}));
         answer(&mut server, "limit=500", StatusCode::OK, &list()).await;
         let told: String = versions.iter().map(|version| event("small", *version)).collect();
@@ -78,7 +76,7 @@ async fn a_watch_that_tells_of_the_past_begins_with_a_list() {
 #[tokio::test(start_paused = true)]
 async fn everything_is_listed_again_after_a_while() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-    let classes = watch::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist(Duration::from_secs(60)));
+    let classes = watch::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(60)));
     let watching = tokio::spawn(classes.for_each(|_| async {}));
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -101,7 +99,7 @@ async fn nobody_is_told_of_a_space_that_the_store_does_not_have_yet() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
     let ctx = World::unlisted("2026-11-24T09:00:00Z").context(Client::new(service, "default"));
     let (kept, writer) = reflector::store();
-    let mut names = watch::spaces(&ctx, writer, Relist(Duration::from_secs(3_600)));
+    let mut names = watch::spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600)));
     let (old, mut new) = (objects::fresh(), objects::fresh());
     new["metadata"]["name"] = json!("another");
     let mut told = Vec::new();

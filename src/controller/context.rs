@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use kube::{Api, Client};
 use tokio::sync::Semaphore;
 
@@ -49,6 +50,11 @@ impl Context {
     /// The spaces.
     pub fn spaces(&self) -> Api<DeveloperSpace> {
         Api::all(self.client.clone())
+    }
+
+    /// Whether the time of more spaces is up than can be worked on at once.
+    pub fn is_behind(&self, now: DateTime<Utc>) -> bool {
+        self.watchdog.is_behind(now, self.places.number().into())
     }
 }
 

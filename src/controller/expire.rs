@@ -42,7 +42,7 @@ pub fn gives_way(ctx: &Context, space: &DeveloperSpace, observed: &Observed, ste
     let is_told_only = matches!(step, Step::AwaitNamespace(_) | Step::Keep(_));
     let sealed = space.status.as_ref().and_then(|status| true_since(&status.conditions, types::EXPIRED));
     let is_patient = sealed.and_then(|since| (observed.now - since).to_std().ok()).is_some_and(|age| age < PATIENT);
-    is_told_only && is_patient && ctx.watchdog.is_behind(observed.now, ctx.places.number().into())
+    is_told_only && is_patient && ctx.is_behind(observed.now)
 }
 
 /// Does it. The space as it is afterwards.

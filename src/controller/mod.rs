@@ -16,6 +16,7 @@ pub mod observe;
 pub mod packed;
 pub mod provision;
 pub mod reconcile;
+pub mod relist;
 pub mod report;
 pub mod rights;
 pub mod slim;
@@ -25,7 +26,7 @@ pub mod unmanaged;
 pub mod watch;
 pub mod watch_stream;
 
-use std::{collections::HashSet, future::Future, sync::Arc};
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::ready, stream::BoxStream};
 use kube::{
@@ -43,9 +44,10 @@ use self::{
     context::Context,
     error::{Class, Error},
     observe::class_name,
+    relist::Relist,
     store::{SOURCES, Source},
     task::{apart, stream_apart},
-    watch::{Kept, Relist},
+    watch::Kept,
 };
 use crate::{
     api::{DeveloperSpace, names},
@@ -60,21 +62,23 @@ const UNDER_WAY: u16 = 8;
 /// A random fraction is added to a wait so that what failed together is not tried again together.
 const JITTER: f64 = 0.2;
 
-/// Runs the controller until `stop` resolves; what is under way is finished.
+/// Runs the controller until `stop` resolves; what is under way is finished. Everything is listed again once in `period`.
 pub async fn run(
     ctx: Arc<Context>,
     nudged: BoxStream<'static, String>,
-    relist: Relist,
+    period: Duration,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let client = &ctx.client;
+    let urgent = ctx.clone();
+    let relist = Relist::every(period).unless(move || urgent.is_behind(urgent.clock.now()));
     let (reader, writer) = reflector::store::<Kept>();
-    let spaces = watch::spaces(&ctx, writer, relist);
+    let spaces = watch::spaces(&ctx, writer, relist.clone());
     let (known, of_class) = (reader.clone(), reader.clone());
     let names = futures::stream::select_all([
         stream_apart(spaces),
-        stream_apart(watch::namespaces(client, ctx.store.clone(), relist)),
-        stream_apart(watch::children(client, &ctx.store, relist)),
+        stream_apart(watch::namespaces(client, ctx.store.clone(), relist.clone())),
+        stream_apart(watch::children(client, &ctx.store, &relist)),
         nudged,
     ]);
     let named = names.map(|name| ObjectRef::<Kept>::new(&name)).filter(move |space| ready(known.get(space).is_some()));

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use super::{
     context::Context,
     reconcile::key,
+    relist::Relist,
     slim::{Slim, Watched},
     store::{Source, Store},
     watch_stream::{config, events},
@@ -27,8 +28,6 @@ use crate::{
     api::{DeveloperSpace, SpaceClass, names},
     desired::{ChildKind, SeenChild, Uid, children::hash},
 };
-
-pub use super::watch_stream::Relist;
 
 /// A space as it is kept.
 pub type Kept = Slim<DeveloperSpace>;
@@ -105,12 +104,12 @@ pub fn namespaces(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStre
 }
 
 /// Our children of all kinds.
-pub fn children(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'static, String> {
+pub fn children(client: &Client, store: &Arc<Store>, relist: &Relist) -> BoxStream<'static, String> {
     let streams = [
-        child_kind::<ResourceQuota>(client, store, (ChildKind::Quota, relist)),
-        child_kind::<LimitRange>(client, store, (ChildKind::Limits, relist)),
-        child_kind::<NetworkPolicy>(client, store, (ChildKind::Network, relist)),
-        child_kind::<RoleBinding>(client, store, (ChildKind::Binding, relist)),
+        child_kind::<ResourceQuota>(client, store, (ChildKind::Quota, relist.clone())),
+        child_kind::<LimitRange>(client, store, (ChildKind::Limits, relist.clone())),
+        child_kind::<NetworkPolicy>(client, store, (ChildKind::Network, relist.clone())),
+        child_kind::<RoleBinding>(client, store, (ChildKind::Binding, relist.clone())),
     ];
     futures::stream::select_all(streams).boxed()
 }

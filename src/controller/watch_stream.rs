@@ -13,6 +13,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
+use super::relist::Relist;
 use crate::{client::WATCH_TIMEOUT_SECONDS, desired::children::version};
 
 /// What all watches have in common.
@@ -54,13 +55,15 @@ where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
     K::DynamicType: Default,
 {
+    let kind = K::kind(&K::DynamicType::default()).into_owned();
     let one = move |number: u64| {
         let breath = if number == 0 { Duration::ZERO } else { BREATH };
         let begin = futures::stream::once(tokio::time::sleep(breath)).filter_map(|()| ready(None));
         let mut newest = 0;
         let trusted = move |event: &watcher::Result<Event<K>>| ready(!is_forgotten(event) && !goes_back(&mut newest, event));
         let watched = watcher(api.clone(), config.clone()).backoff(Patience::default()).take_while(trusted);
-        begin.chain(watched.take_until(tokio::time::sleep(relist.period(number))))
+        let (relist, kind) = (relist.clone(), kind.clone());
+        begin.chain(watched.take_until(async move { relist.due(&kind, number).await }))
     };
     futures::stream::iter(0..).map(one).flatten()
 }
@@ -89,18 +92,6 @@ fn goes_back<K: Resource>(newest: &mut u64, event: &watcher::Result<Event<K>>) -
             false
         }
         Ok(Event::InitApply(_) | Event::InitDone) | Err(_) => false,
-    }
-}
-
-/// How often everything is listed again, so that an event that got lost is made up for.
-#[derive(Clone, Copy, Debug)]
-pub struct Relist(pub Duration);
-
-impl Relist {
-    /// Spread, so that all kinds are not listed at the same moment.
-    fn period(self, number: u64) -> Duration {
-        let spread = f64::from(u32::try_from(number * 37 % 20).unwrap_or_default()) / 100.0;
-        self.0.mul_f64(0.9 + spread)
     }
 }
 
