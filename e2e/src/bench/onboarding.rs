@@ -17,9 +17,6 @@ use super::stage::{PATIENCE, Stage, names, per_second};
 /// How many spaces at once the raw client is tried with, to find its best.
 const CONCURRENCIES: [usize; 4] = [4, 8, 16, 32];
 
-/// How many developers the script takes in, and how many one file.
-const OTHERS: (usize, usize) = (20, 200);
-
 /// B1.
 pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
     let count = options.onboarded();
@@ -38,8 +35,9 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
         load.push(each(stage.server_seconds().await? - before, count));
     }
     progress.step("B1: what people do without an operator");
-    let script = others::script(recipe, OTHERS.0).await?;
-    let one_file = others::one_file(recipe, OTHERS.1).await?;
+    let (some, many) = options.by_hand();
+    let script = others::script(recipe, some).await?;
+    let one_file = others::one_file(recipe, many).await?;
     let what = format!("{count} spaces at once, spaces/s (raw client: {concurrency} at a time)");
     let throughput = Figure::ratio("B1", &what, Samples(ours), Samples(raw)).and("kubectl apply -f", one_file.into());
     let throughput = throughput.and("shell script", script.into()).should(Bound::AtLeast(0.8), Bound::AtLeast(0.95));

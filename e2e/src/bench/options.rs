@@ -53,7 +53,12 @@ impl Options {
 
     /// How many spaces are asked for at once.
     pub fn onboarded(&self) -> usize {
-        self.spaces.unwrap_or(if self.quick { 500 } else { 5_000 })
+        self.spaces.unwrap_or(if self.quick { 150 } else { 5_000 })
+    }
+
+    /// How many spaces people make without an operator: by the script, and by one file.
+    pub fn by_hand(&self) -> (usize, usize) {
+        if self.quick { (5, 50) } else { (20, 200) }
     }
 
     /// How many spaces come one after another.
@@ -68,7 +73,7 @@ impl Options {
 
     /// How many spaces end one by one, and over how long.
     pub fn spread(&self) -> (usize, Duration) {
-        if self.quick { (self.onboarded().min(200), Duration::from_secs(60)) } else { (1_000, Duration::from_secs(600)) }
+        if self.quick { (self.onboarded().min(100), Duration::from_secs(30)) } else { (1_000, Duration::from_secs(600)) }
     }
 
     /// Whether others' controllers are measured beside.
