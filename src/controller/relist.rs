@@ -44,7 +44,8 @@ impl Relist {
         }
     }
 
-    /// The first is early or late by up to a tenth, by kind, so that from then on no two kinds are listed at the same moment.
+    /// The first is early or late by up to a tenth, by kind, so that no two kinds are listed at the same moment until something has several
+    /// begin anew at once, such as an API server that starts again.
     fn wait(&self, kind: &str, number: u64) -> Duration {
         let place = kind.bytes().fold(0_u32, |sum, byte| sum + u32::from(byte)) % 20;
         if number == 0 { self.period.mul_f64(0.9 + f64::from(place) / 100.0) } else { self.period }
