@@ -113,7 +113,7 @@ bench: bench-build ## Measure the operator beside a raw client, B1 to B8 (an hou
 	@$(TARGET_DIR)/release/bench $(BENCH_ARGS)
 
 .PHONY: bench-quick
-bench-quick: bench-build ## The same with fewer spaces, once each, in about ten minutes; keeps nothing
+bench-quick: bench-build ## The same with fewer spaces, once each, in less than ten minutes; keeps nothing
 	@$(TARGET_DIR)/release/bench --quick $(BENCH_ARGS)
 
 .PHONY: profile

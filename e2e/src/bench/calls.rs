@@ -13,8 +13,8 @@ use super::stage::{Stage, names};
 use crate::audit::{Audit, Entry};
 use crate::operator;
 
-/// How long nothing happens, and after a restart.
-const STILL: Duration = Duration::from_secs(60);
+/// How long after a restart all has been looked at.
+const STARTED: Duration = Duration::from_secs(15);
 
 /// B2.
 #[allow(clippy::cast_precision_loss, reason = "counts of calls are small")]
@@ -23,12 +23,12 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
     progress.step(&format!("B2: calls for {count} spaces, at rest and after a restart"));
     let mut stage = Stage::with_operator().await?;
     let calls = during(&stage, stage.ask(&names("counted", count))).await?;
-    let quiet = at_rest(&stage, STILL).await?;
+    let quiet = at_rest(&stage, options.still()).await?;
     let (told, logged) = writes_counted(&stage).await?;
     stage.stop().await?;
     let mut audit = stage.cluster.audit_from_now()?;
     stage.start().await?;
-    tokio::time::sleep(STILL / 4).await;
+    tokio::time::sleep(STARTED).await;
     let restart = Calls::of(&audit.read()?);
     let each = |calls: usize| Samples::from(calls as f64 / count as f64);
     let floor = Samples::from(recipe.writes() as f64);
@@ -38,7 +38,11 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
             .should(Bound::AtMost(1.0), Bound::AtMost(1.0)),
         Figure::alone("B2", "Events for each space at its creation", each(calls.events)),
         none(Figure::alone("B2", "reads of single objects for each space at its creation", each(calls.gets))),
-        none(Figure::alone("B2", "writes in a minute in which nothing happens", Samples::from(quiet.mutating() as f64))),
+        none(Figure::alone(
+            "B2",
+            &format!("writes in {} s in which nothing happens", options.still().as_secs()),
+            Samples::from(quiet.mutating() as f64),
+        )),
         none(Figure::alone("B2", &format!("writes at a restart with {count} spaces"), Samples::from(restart.mutating() as f64))),
         agreement("B2", "writes since its start, as the operator counts them", told, logged),
     ];

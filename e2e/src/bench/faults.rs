@@ -13,8 +13,6 @@ use super::ready::Ready;
 use super::stage::{PATIENCE, Stage, names};
 use crate::proxy::{Fault, Rule, Times};
 
-/// How long nothing works.
-const PARTITION: Duration = Duration::from_secs(60);
 /// One call in so many is refused with 503.
 const REFUSED: u32 = 100;
 /// One call in so many takes that much longer.
@@ -29,12 +27,12 @@ pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured>
         let (without, with) = throughput(count).await?;
         healthy.push(without);
         harmed.push(with);
-        after.push(recovery(count / 10).await?);
+        after.push(recovery(count / 10, options.still()).await?);
     }
     let what = format!("{count} spaces at once with 1 write in {REFUSED} refused and 1 in {} slow, spaces/s", SLOW.0);
     let (healthy, harmed) = (Samples(healthy), Samples(harmed));
     let goodput = Figure { judged: harmed.over(&healthy), ..Figure::alone("B7", &what, harmed).and("without faults", healthy) };
-    let what = format!("from the end of a minute's partition to {} spaces ready, s", count / 10);
+    let what = format!("from the end of a partition of {} s to {} spaces ready, s", options.still().as_secs(), count / 10);
     Ok(Measured { figures: vec![goodput, Figure::alone("B7", &what, Samples(after))], ..Measured::default() })
 }
 
@@ -59,14 +57,14 @@ async fn throughput(count: usize) -> Result<(f64, f64)> {
     Ok((healthy, harmed))
 }
 
-/// Seconds from the end of a minute without the API server to when all spaces are ready that were asked for meanwhile.
-async fn recovery(count: usize) -> Result<f64> {
+/// Seconds from the end of so long without the API server to when all spaces are ready that were asked for meanwhile.
+async fn recovery(count: usize, partition: Duration) -> Result<f64> {
     let stage = Stage::behind_proxy().await?;
     let proxy = stage.proxy()?;
     let mut ready = Ready::watch(&stage.client);
     proxy.sky(|sky| sky.partition = true);
     stage.apply(&names("meanwhile", count)).await?;
-    tokio::time::sleep(PARTITION).await;
+    tokio::time::sleep(partition).await;
     let over = Instant::now();
     proxy.sky(|sky| sky.partition = false);
     ready.until(count, PATIENCE).await?;

@@ -137,6 +137,12 @@ impl Figure {
         Self { least: Some(least), aim: Some(aim), ..self }
     }
 
+    /// The same if there were `enough` spaces for what the bounds are meant for.
+    #[must_use]
+    pub fn should_with(self, enough: bool, least: Bound, aim: Bound) -> Self {
+        if enough { self.should(least, aim) } else { self }
+    }
+
     /// Whether it is what it must be.
     pub fn holds(&self) -> bool {
         self.least.is_none_or(|bound| bound.holds(self.judged.median()))

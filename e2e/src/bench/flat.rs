@@ -51,7 +51,7 @@ impl Flat {
     }
 
     /// What came of it.
-    pub fn told(self) -> Measured {
+    pub fn told(self, is_crowded: bool) -> Measured {
         let Self { there, rates, latencies } = self;
         if there.is_empty() {
             return Measured::default();
@@ -67,7 +67,10 @@ impl Flat {
         let there = there.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         let rate = rates.figure(&format!("spaces/s with {there} there; change of the share"), f64::min);
         let latency = latencies.figure(&format!("apply to Ready with {there} there, median ms; change of the share"), f64::max);
-        let figures = vec![rate.should(Bound::AtLeast(0.9), Bound::AtLeast(1.0)), latency.should(Bound::AtMost(1.1), Bound::AtMost(1.0))];
+        let figures = vec![
+            rate.should_with(is_crowded, Bound::AtLeast(0.9), Bound::AtLeast(1.0)),
+            latency.should_with(is_crowded, Bound::AtMost(1.1), Bound::AtMost(1.0)),
+        ];
         Measured { figures, curves: vec![Curve::new("B8", "from apply to Ready, ms", &lines)], ..Measured::default() }
     }
 }

@@ -14,14 +14,11 @@ use super::ready::Ready;
 use super::recipe::Recipe;
 use super::stage::{PATIENCE, Stage, names, per_second};
 
-/// How many spaces at once the raw client is tried with, to find its best.
-const CONCURRENCIES: [usize; 4] = [4, 8, 16, 32];
-
 /// B1.
 pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
     let count = options.onboarded();
     progress.step("B1: the raw client's best concurrency");
-    let concurrency = best_concurrency(recipe, (count / 5).max(50)).await?;
+    let concurrency = best_concurrency(recipe, (count / 5).max(50), options.concurrencies()).await?;
     let (mut ours, mut raw, mut load, mut raw_load) = (vec![], vec![], vec![], vec![]);
     for number in 1..=options.repetitions() {
         progress.step(&format!("B1: {count} spaces by the raw client, {number} of {}", options.repetitions()));
@@ -87,10 +84,10 @@ pub async fn make_all(client: &Client, recipe: &Recipe, names: &[String], concur
     stream::iter(names).map(one).buffer_unordered(concurrency).try_collect::<Vec<()>>().await.map(drop)
 }
 
-/// The raw client's best concurrency.
-pub async fn best_concurrency(recipe: &Recipe, count: usize) -> Result<usize> {
-    let mut best = (0.0, CONCURRENCIES[0]);
-    for concurrency in CONCURRENCIES {
+/// The raw client's best concurrency of those.
+async fn best_concurrency(recipe: &Recipe, count: usize, concurrencies: &[usize]) -> Result<usize> {
+    let mut best = (0.0, 1);
+    for &concurrency in concurrencies {
         let (rate, _) = raw_rate(recipe, count, concurrency).await?;
         if rate > best.0 {
             best = (rate, concurrency);

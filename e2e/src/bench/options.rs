@@ -11,7 +11,7 @@ use crate::binaries;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bench", max_term_width = 120)]
 pub struct Options {
-    /// Fewer spaces and fewer repetitions: ten minutes
+    /// Fewer spaces, fewer repetitions and shorter waits: less than ten minutes
     #[arg(long)]
     pub quick: bool,
 
@@ -74,6 +74,21 @@ impl Options {
     /// How many spaces end one by one, and over how long.
     pub fn spread(&self) -> (usize, Duration) {
         if self.quick { (self.onboarded().min(100), Duration::from_secs(30)) } else { (1_000, Duration::from_secs(600)) }
+    }
+
+    /// How many spaces at once the raw client is tried with, to find its best.
+    pub fn concurrencies(&self) -> &'static [usize] {
+        if self.quick { &[8, 16] } else { &[4, 8, 16, 32] }
+    }
+
+    /// How long nothing happens, where nothing is to happen, and how long nothing works.
+    pub fn still(&self) -> Duration {
+        Duration::from_secs(if self.quick { 15 } else { 60 })
+    }
+
+    /// Whether there are as many spaces as the bounds of what fills one cluster are meant for.
+    pub fn is_crowded(&self) -> bool {
+        self.crowd() >= 10_000
     }
 
     /// Whether others' controllers are measured beside.
