@@ -4,10 +4,15 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
-use developerspace_operator::controller::{relist::Relist, store::Store, watch};
-use futures::StreamExt;
+use developerspace_operator::controller::{
+    self,
+    relist::Relist,
+    store::{SOURCES, Store},
+    watch,
+};
+use futures::{StreamExt, stream};
 use http::{Request, Response, StatusCode};
 use kube::{
     Client,
@@ -16,7 +21,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use support::{objects, world::World};
-use tower_test::mock::{Handle, pair};
+use tower_test::mock::{Handle, SendResponse, pair};
 
 type Server = Handle<Request<Body>, Response<Body>>;
 
@@ -87,6 +92,44 @@ async fn everything_is_listed_again_after_a_while() {
         held.push(respond);
     }
     watching.abort();
+}
+
+/// What is listed within that time, by path; watches open and stay silent.
+async fn listed(server: &mut Server, held: &mut Vec<SendResponse<Response<Body>>>, within: Duration) -> Vec<String> {
+    let mut paths = Vec::new();
+    let answering = async {
+        loop {
+            let (request, respond) = server.next_request().await.unwrap();
+            if request.uri().to_string().contains("watch=true") {
+                held.push(respond);
+            } else {
+                paths.push(request.uri().path().to_owned());
+                respond.send_response(Response::new(Body::from(serde_json::to_vec(&list()).unwrap())));
+            }
+        }
+    };
+    tokio::time::timeout(within, answering).await.unwrap_err();
+    paths.sort();
+    paths
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_wait_while_the_time_of_more_spaces_is_up_than_there_are_places() {
+    let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+    let world = World::unlisted("2026-11-24T09:00:00Z");
+    let (ctx, period) = (world.context(Client::new(service, "default")), Duration::from_secs(60));
+    let running = tokio::spawn(controller::run(ctx.clone(), stream::pending().boxed(), period, pending()));
+    let mut held = Vec::new();
+    let first = listed(&mut server, &mut held, Duration::from_secs(10)).await;
+    assert_eq!(first.len(), SOURCES.len() - 1, "all kinds but what is only remembered: {first:?}");
+    let due = Some("2026-11-24T08:59:59Z".parse().unwrap());
+    for space in 0..=ctx.places.number() {
+        ctx.watchdog.expects(space.into(), due);
+    }
+    assert_eq!(listed(&mut server, &mut held, period * 2).await, [""; 0]);
+    ctx.watchdog.expects(0, None);
+    assert_eq!(listed(&mut server, &mut held, Duration::from_secs(10)).await, first);
+    running.abort();
 }
 
 /// A list in two pages, of which each has one space.
