@@ -109,7 +109,7 @@ sweep: need-cargo controlplane ## Interrupt every write in every way and judge (
 	@$(BIN)/sweep $(SWEEP_ARGS)
 
 .PHONY: bench
-bench: bench-build ## Measure the operator beside a raw client, B1 to B8 (one to two hours); results go to docs/performance
+bench: bench-build ## Measure the operator beside a raw client, B1 to B8 (one hour to more than two); results go to docs/performance
 	@$(TARGET_DIR)/release/bench $(BENCH_ARGS)
 
 .PHONY: bench-quick

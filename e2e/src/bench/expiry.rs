@@ -65,7 +65,7 @@ pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured>
         }
     };
     let figures = vec![
-        figure("p99", 99).should_with(count >= 1_000, Bound::AtMost(100.0), Bound::AtMost(20.0)),
+        figure("p99", 99).should_with(options.is_spread(), Bound::AtMost(100.0), Bound::AtMost(20.0)),
         figure("median", 50),
         figure("latest", 100),
         figure("earliest", 0).should(Bound::AtLeast(0.0), Bound::AtLeast(0.0)),

@@ -91,6 +91,11 @@ impl Options {
         self.crowd() >= 10_000
     }
 
+    /// Whether as many spaces end one by one as the bound of how late they do is meant for.
+    pub fn is_spread(&self) -> bool {
+        self.spread().0 >= 1_000
+    }
+
     /// Whether others' controllers are measured beside.
     pub fn meets_peers(&self) -> bool {
         self.peers || !self.quick
@@ -115,5 +120,18 @@ impl Options {
     pub fn folder(&self) -> Option<PathBuf> {
         let whole = !self.quick && self.only.is_empty() && self.repeat.is_none() && self.spaces.is_none();
         self.out.clone().or_else(|| whole.then(|| binaries::repository().join("docs/performance")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_run_is_judged_by_every_bound() {
+        let whole = Options::parse_from(["bench"]);
+        assert!(whole.is_crowded() && whole.is_spread());
+        let quick = Options::parse_from(["bench", "--quick"]);
+        assert!(!quick.is_crowded() && !quick.is_spread());
     }
 }
