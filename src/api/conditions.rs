@@ -47,6 +47,10 @@ pub enum Reason {
     RoleNotAllowed,
     /// The owner has as many spaces of this class as it allows.
     OwnerLimitExceeded,
+    /// The class enforces isolation, and NetworkPolicies of others stand in the namespace.
+    IsolationBreached,
+    /// The class is refused, and no spec of it was ever accepted.
+    ClassNotAccepted,
     /// The time is up.
     Expired,
     /// The space is being deleted.
@@ -56,7 +60,7 @@ pub enum Reason {
 }
 
 /// Every reason of `Ready`.
-pub const ALL_REASONS: [Reason; 13] = [
+pub const ALL_REASONS: [Reason; 15] = [
     Reason::Pending,
     Reason::Provisioned,
     Reason::Provisioning,
@@ -67,6 +71,8 @@ pub const ALL_REASONS: [Reason; 13] = [
     Reason::QuotaExceedsClass,
     Reason::RoleNotAllowed,
     Reason::OwnerLimitExceeded,
+    Reason::IsolationBreached,
+    Reason::ClassNotAccepted,
     Reason::Expired,
     Reason::Terminating,
     Reason::ApplyFailed,
@@ -86,6 +92,8 @@ impl Reason {
             Self::QuotaExceedsClass => "QuotaExceedsClass",
             Self::RoleNotAllowed => "RoleNotAllowed",
             Self::OwnerLimitExceeded => "OwnerLimitExceeded",
+            Self::IsolationBreached => "IsolationBreached",
+            Self::ClassNotAccepted => "ClassNotAccepted",
             Self::Expired => "Expired",
             Self::Terminating => "Terminating",
             Self::ApplyFailed => "ApplyFailed",
@@ -106,6 +114,8 @@ impl Reason {
             | Self::QuotaExceedsClass
             | Self::RoleNotAllowed
             | Self::OwnerLimitExceeded
+            | Self::IsolationBreached
+            | Self::ClassNotAccepted
             | Self::Expired => true,
             Self::Pending | Self::Provisioned | Self::Provisioning | Self::NamespaceTerminating | Self::Terminating | Self::ApplyFailed => {
                 false

@@ -100,7 +100,7 @@ pub struct DeveloperSpaceSpec {
     #[schemars(extend("pattern" = super::schema::TIME))]
     pub expires_at: Option<DateTime<Utc>>,
 
-    /// Renews the space: set it to the present time and the ttl counts from then. A time in the future does not count until it has come.
+    /// Renews the space: set it to the present time and the ttl counts from then. A time more than 60 seconds ahead does not count until it has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = super::schema::TIME))]
     pub renewed_at: Option<DateTime<Utc>>,
@@ -110,17 +110,17 @@ pub struct DeveloperSpaceSpec {
     #[schemars(schema_with = "super::schema::resource_list")]
     pub quota: BTreeMap<String, Quantity>,
 
-    /// Limits and defaults of containers, pods and volume claims that replace the class's. Left out or empty: the class's.
+    /// Defaults of containers, pods and volume claims within the class's bounds. The class's max, min and maxLimitRequestRatio always hold. Left out or empty: the class's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub limit_range: Vec<LimitRangeItem>,
 
-    /// True: the space never expires, and it cannot be deleted until this is set back to false.
+    /// True: the space never expires, and it cannot be deleted until this is set back to false. Only where the class sets lifetime.allowProtected.
     #[serde(default)]
     pub protected: bool,
 
     /// What becomes of the namespace when this DeveloperSpace is deleted: Delete deletes it with everything in it;
-    /// Retain lets it go as it is, without our labels, annotations and bindings. Expiry always deletes.
+    /// Retain releases it, only where the class sets allowRetain: the RoleBindings go, and Pod Security, quota, limits and isolation stay. Expiry always deletes.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -225,7 +225,7 @@ pub enum DeletionPolicy {
     /// The namespace is deleted with everything in it.
     #[default]
     Delete,
-    /// The namespace stays, without our labels, annotations and bindings.
+    /// The namespace stays, without the operator's RoleBindings and ownership marks.
     Retain,
 }
 
@@ -237,10 +237,14 @@ pub struct DeveloperSpaceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The class in force.
+    /// The class in force. It changes only when the space is admitted to another SpaceClass that is Accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub class_name: Option<String>,
+
+    /// The owner in force: the subject whose place under the class's maxSpacesPerOwner this space takes. It changes when a new spec.owner is admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerInForce>,
 
     /// The namespace that belongs to this space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -262,6 +266,10 @@ pub struct DeveloperSpaceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_warning: Option<Warning>,
 
+    /// The lifetime as it was last accepted. It holds while the class is missing or not Accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
+
     /// When the space was Ready for the first time: with metadata.creationTimestamp, the time that onboarding took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<DateTime<Utc>>,
@@ -271,6 +279,56 @@ pub struct DeveloperSpaceStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
+}
+
+/// A subject that was admitted as the owner.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerInForce {
+    /// User, Group or ServiceAccount.
+    pub kind: SubjectKind,
+    /// The subject's name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// The namespace of a ServiceAccount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub namespace: Option<String>,
+}
+
+/// The lifetime of a space as it was last accepted.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Terms {
+    /// The ttl, `never` included. Absent where spec.expiresAt ends the space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub ttl: Option<String>,
+    /// The class's lifetime.maxTTL.
+    #[serde(rename = "maxTTL", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub max_ttl: Option<String>,
+    /// The class's lifetime.maxLifetime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub max_lifetime: Option<String>,
+    /// The class's lifetime.allowNever.
+    #[serde(default)]
+    pub allow_never: bool,
+    /// The class's lifetime.allowProtected.
+    #[serde(default)]
+    pub allow_protected: bool,
+    /// The class's allowRetain.
+    #[serde(default)]
+    pub allow_retain: bool,
+    /// The class's lifetime.warnBefore.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 40)))]
+    pub warn_before: Vec<String>,
+    /// The class's lifetime.retainExpired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub retain_expired: Option<String>,
 }
 
 /// A namespace, by name and identity.
@@ -302,6 +360,18 @@ impl Member {
     /// The subject that gets the role.
     pub fn subject(&self) -> Subject {
         Subject { kind: self.kind, name: self.name.clone(), namespace: self.namespace.clone() }
+    }
+}
+
+impl From<&Subject> for OwnerInForce {
+    fn from(subject: &Subject) -> Self {
+        Self { kind: subject.kind, name: subject.name.clone(), namespace: subject.namespace.clone() }
+    }
+}
+
+impl From<&OwnerInForce> for Subject {
+    fn from(owner: &OwnerInForce) -> Self {
+        Self { kind: owner.kind, name: owner.name.clone(), namespace: owner.namespace.clone() }
     }
 }
 

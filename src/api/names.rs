@@ -43,6 +43,24 @@ pub const ANNOTATION_CONTACT_URL: &str = "developerspace.dev/contact-url";
 pub const ANNOTATION_EXPIRES_AT: &str = "developerspace.dev/expires-at";
 /// Annotation on a plain namespace: a time to live for `gc --include-annotated`.
 pub const ANNOTATION_TTL: &str = "developerspace.dev/ttl";
+/// Annotation on the namespace: the cost centre, verbatim.
+pub const ANNOTATION_CONTACT_COST_CENTER: &str = "developerspace.dev/contact-cost-center";
+/// Annotation on a namespace that was made again: the UID of the recorded namespace that it replaces.
+pub const ANNOTATION_REPLACES: &str = "developerspace.dev/replaces";
+/// Label on a released namespace, `"true"`.
+pub const LABEL_RELEASED: &str = "developerspace.dev/released";
+/// Annotation on a released namespace: `<space>/<UID>` of the DeveloperSpace that it was released from.
+pub const ANNOTATION_RELEASED_FROM: &str = "developerspace.dev/released-from";
+/// Annotation on a released namespace: the class in force at its release.
+pub const ANNOTATION_RELEASED_CLASS: &str = "developerspace.dev/released-class";
+/// Annotation on a released namespace: the owner in force at its release, `User:alice@example.com`.
+pub const ANNOTATION_RELEASED_OWNER: &str = "developerspace.dev/released-owner";
+/// Annotation on a released namespace: when it was released, RFC 3339.
+pub const ANNOTATION_RELEASED_AT: &str = "developerspace.dev/released-at";
+/// Label on the namespace, `"true"`: only the operator writes NetworkPolicies there.
+pub const LABEL_NETWORK_ENFORCED: &str = "developerspace.dev/network-enforced";
+/// Label on a NetworkPolicy, `"true"`: it is the platform's and does not count as a breach of enforced isolation.
+pub const LABEL_PLATFORM_POLICY: &str = "developerspace.dev/platform-policy";
 /// Annotation by which an administrator hands an existing namespace to the space that it names.
 pub const ANNOTATION_ADOPT: &str = "developerspace.dev/adopt";
 /// Annotation on a `SpaceClass`: `"true"` makes it the class of spaces that name none.

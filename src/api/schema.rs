@@ -7,7 +7,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 pub(super) const TIME: &str =
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$";
 
-/// A map from resource name to quantity, at most 32 keys of at most 63 characters.
+/// A map from resource name to quantity, at most 32 keys of at most 128 characters.
 pub(super) fn resource_list(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -19,8 +19,8 @@ pub(super) fn resource_list(_: &mut SchemaGenerator) -> Schema {
         },
         "x-kubernetes-validations": [
             {
-                "rule": "self.all(k, k.size() <= 32)",
-                "message": "a resource name has at most 32 characters, for example requests.cpu or count/deployments.apps",
+                "rule": "self.all(k, k.size() <= 128)",
+                "message": "a resource name has at most 128 characters, for example requests.cpu or count/deployments.apps",
             },
             {
                 "rule": "self.all(k, isQuantity(string(self[k])) && !quantity(string(self[k])).isLessThan(quantity('0')))",
@@ -128,4 +128,9 @@ pub(super) fn selectors(_: &mut SchemaGenerator) -> Schema {
             },
         },
     })
+}
+
+/// An object that the operator alone writes and the API server does not judge.
+pub(super) fn any_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }

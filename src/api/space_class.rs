@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{access::Access, quantity::Quantity};
+use super::{access::Access, conditions, quantity::Quantity};
 
 /// What spaces of this class have and may have.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -84,7 +84,11 @@ pub struct SpaceClassSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ClassMetadata>,
 
-    /// How many spaces of this class one owner may have. Expired and deleting spaces do not count. Left out: no limit.
+    /// Names that spaces of this class may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<NameRules>,
+
+    /// How many spaces of this class one owner may have. A space counts until its namespace is gone; an expired space that is only kept to be read does not. Left out: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_spaces_per_owner: Option<i32>,
@@ -93,10 +97,27 @@ pub struct SpaceClassSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_transfer: bool,
 
+    /// Whether owners may set deletionPolicy: Retain, which keeps the namespace when its DeveloperSpace is deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_retain: bool,
+
     /// How people get into spaces of this class: what `kubectl dspace onboard` may issue, and what it writes into kubeconfigs. Left out: all
     /// three ways, with the defaults of each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
+}
+
+impl SpaceClass {
+    /// The spec that spaces of this class go by: the present one once it is accepted in its generation, until then the one last accepted.
+    /// `None` while none was ever accepted. A ClusterRole that does not exist concerns the bindings to it only.
+    pub fn in_force(&self) -> Option<&SpaceClassSpec> {
+        let status = self.status.as_ref()?;
+        let accepted = conditions::find(&status.conditions, conditions::types::ACCEPTED);
+        let present = accepted.is_some_and(|accepted| {
+            accepted.observed_generation == self.metadata.generation && (accepted.status == "True" || accepted.reason == "RoleNotFound")
+        });
+        if present { Some(&self.spec) } else { status.accepted.as_ref() }
+    }
 }
 
 fn default_owner_role() -> String {
@@ -244,6 +265,9 @@ pub struct Lifetime {
     /// Whether a space may say ttl: never.
     #[serde(default)]
     pub allow_never: bool,
+    /// Whether owners may set protected: true, which keeps a space from expiring.
+    #[serde(default)]
+    pub allow_protected: bool,
     /// How long before the end people are warned: [2d, 12h, 1h]. Left out: no warnings. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::durations")]
@@ -270,6 +294,42 @@ pub struct ClassMetadata {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 317)))]
     pub allowed_keys: Vec<String>,
+    /// Contact fields that every space must have: of team, email, chat, url and costCenter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub required_contact: Vec<ContactField>,
+}
+
+/// A field of spec.contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ContactField {
+    /// contact.team.
+    Team,
+    /// contact.email.
+    Email,
+    /// contact.chat.
+    Chat,
+    /// contact.url.
+    Url,
+    /// contact.costCenter.
+    CostCenter,
+}
+
+/// Names that spaces of a class may have.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NameRules {
+    /// Names that are allowed, in which each * stands for any run of characters. Left out: any. A name without a dash, or one that begins with xn--, is
+    /// allowed only where it is listed here literally.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
+    pub allowed: Vec<String>,
+    /// Names that are refused, in which each * stands for any run of characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
+    pub denied: Vec<String>,
 }
 
 /// What the operator says of a class.
@@ -284,4 +344,14 @@ pub struct SpaceClassStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
+    /// The spec last accepted. While the present one is refused, spaces of this class are maintained by it.
+    #[serde(default, deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::any_object")]
+    pub accepted: Option<SpaceClassSpec>,
+}
+
+/// A spec that an older version accepted and this one cannot read counts as none, so that the class itself can be read.
+fn readable<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<SpaceClassSpec>, D::Error> {
+    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason, names},
     desired::{
-        Desired, Resolved,
+        Desired, Grant, Resolved,
         children::version,
         desire,
         diff::diff,
@@ -34,7 +34,13 @@ pub struct Provisioned {
 }
 
 /// Writes what differs. Nothing is written when nothing does.
-pub async fn provision(ctx: &Context, space: &DeveloperSpace, observed: &Observed, resolved: &Resolved) -> Result<Provisioned, Error> {
+pub async fn provision(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    resolved: &Resolved,
+    _grant: Grant,
+) -> Result<Provisioned, Error> {
     let name = space.name_any();
     let Desired { namespace: metadata, children } = desire(space, resolved, observed.outlook.expires_at);
     if observed.ownership == Ownership::Foreign && observed.namespace.is_some() {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason},
     desired::{
-        Refusal, Resolved, Uid,
+        Grant, Refusal, Resolved, Uid,
         children::{hash, version},
         collect::Step,
         namespace::{Ownership, ownership},
@@ -110,7 +110,7 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
             let said = Report::new(Verdict::new(refusal.reason, refusal.message), observed.known_namespace(space));
             report(ctx, space, &observed, said).await?;
         }
-        Ok(resolved) => match provision(ctx, space, &observed, &resolved).await {
+        Ok(resolved) => match provision(ctx, space, &observed, &resolved, Grant::Full).await {
             Ok(Provisioned { space, report: said }) => {
                 report(ctx, &space, &observed, said).await?;
             }

@@ -50,6 +50,16 @@ impl Refusal {
     }
 }
 
+/// How much of a space's spec reaches its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// The spec is accepted: all of it.
+    Full,
+    /// The spec is refused: nothing new is granted. Subjects, roles, keys and limits that the spec or the class in force no longer names are
+    /// taken away, and the class's own rules apply.
+    Withheld,
+}
+
 /// Everything that a space is to have.
 #[derive(Clone, Debug)]
 pub struct Desired {

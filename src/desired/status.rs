@@ -72,11 +72,13 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
     DeveloperSpaceStatus {
         observed_generation: generation,
         class_name: class_name.clone().or(old.class_name),
+        owner: old.owner,
         namespace: namespace.clone(),
         expires_at: if was_sealed { old.expires_at } else { outlook.expires_at },
         renewals: Some(old.renewals.unwrap_or_default().saturating_add(i64::from(is_new_renewal))),
         last_renewed_at: if was_sealed { old.last_renewed_at } else { renewed },
         last_warning: warning,
+        terms: old.terms,
         ready_at: old.ready_at.or_else(|| ready.then(|| ceil_second(now))),
         conditions: conditions::set(&old.conditions, &wanted(finding), generation, now),
     }
@@ -125,11 +127,13 @@ pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
     let DeveloperSpaceStatus {
         observed_generation,
         class_name,
+        owner,
         namespace,
         expires_at,
         renewals,
         last_renewed_at,
         last_warning,
+        terms,
         ready_at,
         conditions,
     } = status;
@@ -138,11 +142,13 @@ pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
         "status": {
             "observedGeneration": observed_generation,
             "className": class_name,
+            "owner": owner,
             "namespace": namespace,
             "expiresAt": expires_at.map(rfc3339),
             "renewals": renewals,
             "lastRenewedAt": last_renewed_at,
             "lastWarning": last_warning,
+            "terms": terms,
             "readyAt": ready_at,
             "conditions": conditions,
         },

@@ -129,6 +129,14 @@ fn unready(seen: &Observed, space: &DeveloperSpace, (word, message): (&str, &str
             let advice = "What holds the namespace is told for itself, where it is known.".to_owned();
             told((advice, vec![format!("kubectl get namespace {name} -o yaml")]))
         }
+        Reason::IsolationBreached => {
+            let advice = "Delete the NetworkPolicies that the message names; those of the platform may stay.".to_owned();
+            told((advice, vec![format!("kubectl -n {name} get networkpolicies")]))
+        }
+        Reason::ClassNotAccepted => {
+            let advice = "An administrator has to correct the SpaceClass.".to_owned();
+            told((advice, vec!["kubectl get spaceclasses -o wide".to_owned()]))
+        }
         Reason::Expired => told(expired(space)),
         Reason::ApplyFailed => {
             let (state, commands) = operator::state(seen);
