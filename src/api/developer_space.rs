@@ -5,12 +5,11 @@
 use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{quantity::Quantity, space_class::LimitRangeItem};
+use super::{quantity::Quantity, space_class::LimitRangeItem, space_status::DeveloperSpaceStatus};
 
 /// What the space is to be.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -229,149 +228,10 @@ pub enum DeletionPolicy {
     Retain,
 }
 
-/// What the operator says of a space.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeveloperSpaceStatus {
-    /// The metadata.generation that this status speaks of. -1: not looked at yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-
-    /// The class in force. It changes only when the space is admitted to another SpaceClass that is Accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub class_name: Option<String>,
-
-    /// The owner in force: the subject whose place under the class's maxSpacesPerOwner this space takes. It changes when a new spec.owner is admitted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<OwnerInForce>,
-
-    /// The namespace that belongs to this space.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<NamespaceRef>,
-
-    /// When the namespace is collected. Absent: never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<DateTime<Utc>>,
-
-    /// How often the space was renewed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub renewals: Option<i64>,
-
-    /// The renewal that was counted last: the spec.renewedAt from which the ttl counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_renewed_at: Option<DateTime<Utc>>,
-
-    /// The last warning of the coming expiry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_warning: Option<Warning>,
-
-    /// The lifetime as it was last accepted. It holds while the class is missing or not Accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub terms: Option<Terms>,
-
-    /// When the space was Ready for the first time: with metadata.creationTimestamp, the time that onboarding took.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ready_at: Option<DateTime<Utc>>,
-
-    /// Ready, Expiring, Expired, Reconciling and Stalled.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    #[schemars(length(max = 16))]
-    pub conditions: Vec<Condition>,
-}
-
-/// A subject that was admitted as the owner.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OwnerInForce {
-    /// User, Group or ServiceAccount.
-    pub kind: SubjectKind,
-    /// The subject's name.
-    #[schemars(length(max = 253))]
-    pub name: String,
-    /// The namespace of a ServiceAccount.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    pub namespace: Option<String>,
-}
-
-/// The lifetime of a space as it was last accepted.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Terms {
-    /// The ttl, `never` included. Absent where spec.expiresAt ends the space.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 40))]
-    pub ttl: Option<String>,
-    /// The class's lifetime.maxTTL.
-    #[serde(rename = "maxTTL", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 40))]
-    pub max_ttl: Option<String>,
-    /// The class's lifetime.maxLifetime.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 40))]
-    pub max_lifetime: Option<String>,
-    /// The class's lifetime.allowNever.
-    #[serde(default)]
-    pub allow_never: bool,
-    /// The class's lifetime.allowProtected.
-    #[serde(default)]
-    pub allow_protected: bool,
-    /// The class's allowRetain.
-    #[serde(default)]
-    pub allow_retain: bool,
-    /// The class's lifetime.warnBefore.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(max = 40)))]
-    pub warn_before: Vec<String>,
-    /// The class's lifetime.retainExpired.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 40))]
-    pub retain_expired: Option<String>,
-}
-
-/// A namespace, by name and identity.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NamespaceRef {
-    /// The namespace's name.
-    #[schemars(length(max = 63))]
-    pub name: String,
-    /// The namespace's UID: another namespace of the same name is not this space's.
-    #[schemars(length(max = 63))]
-    pub uid: String,
-}
-
-/// A warning that was given.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Warning {
-    /// When it was given.
-    pub at: DateTime<Utc>,
-    /// The edge of the class's lifetime.warnBefore that it was given for.
-    #[schemars(length(max = 40))]
-    pub before: String,
-    /// The expiry that it warned of. A warning of another expiry does not count.
-    pub expires_at: DateTime<Utc>,
-}
-
 impl Member {
     /// The subject that gets the role.
     pub fn subject(&self) -> Subject {
         Subject { kind: self.kind, name: self.name.clone(), namespace: self.namespace.clone() }
-    }
-}
-
-impl From<&Subject> for OwnerInForce {
-    fn from(subject: &Subject) -> Self {
-        Self { kind: subject.kind, name: subject.name.clone(), namespace: subject.namespace.clone() }
-    }
-}
-
-impl From<&OwnerInForce> for Subject {
-    fn from(owner: &OwnerInForce) -> Self {
-        Self { kind: owner.kind, name: owner.name.clone(), namespace: owner.namespace.clone() }
     }
 }
 

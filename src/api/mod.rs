@@ -11,12 +11,16 @@ pub mod time;
 mod access;
 #[cfg(test)]
 mod bad_input_tests;
+mod class_metadata;
 mod crd;
 mod developer_space;
 mod schema;
 mod space_class;
+mod space_status;
 
 pub use access::*;
+pub use class_metadata::*;
 pub use crd::crds;
 pub use developer_space::*;
 pub use space_class::*;
+pub use space_status::*;

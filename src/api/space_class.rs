@@ -7,7 +7,12 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{access::Access, conditions, quantity::Quantity};
+use super::{
+    access::Access,
+    class_metadata::{ClassMetadata, NameRules},
+    conditions,
+    quantity::Quantity,
+};
 
 /// What spaces of this class have and may have.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -276,60 +281,6 @@ pub struct Lifetime {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub retain_expired: Option<String>,
-}
-
-/// Metadata of the namespaces of a class.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ClassMetadata {
-    /// Labels of every namespace of the class.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "super::schema::label_map")]
-    pub labels: BTreeMap<String, String>,
-    /// Annotations of every namespace of the class.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "super::schema::annotation_map")]
-    pub annotations: BTreeMap<String, String>,
-    /// Keys that a space may use in its own labels and annotations: exact keys, or a prefix and a star, for example example.com/*.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 317)))]
-    pub allowed_keys: Vec<String>,
-    /// Contact fields that every space must have: of team, email, chat, url and costCenter.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 5))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
-    pub required_contact: Vec<ContactField>,
-}
-
-/// A field of spec.contact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum ContactField {
-    /// contact.team.
-    Team,
-    /// contact.email.
-    Email,
-    /// contact.chat.
-    Chat,
-    /// contact.url.
-    Url,
-    /// contact.costCenter.
-    CostCenter,
-}
-
-/// Names that spaces of a class may have.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NameRules {
-    /// Names that are allowed, in which each * stands for any run of characters. Left out: any. A name without a dash, or one that begins with xn--, is
-    /// allowed only where it is listed here literally.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
-    pub allowed: Vec<String>,
-    /// Names that are refused, in which each * stands for any run of characters.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
-    pub denied: Vec<String>,
 }
 
 /// What the operator says of a class.

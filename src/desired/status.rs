@@ -79,6 +79,8 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
         last_renewed_at: if was_sealed { old.last_renewed_at } else { renewed },
         last_warning: warning,
         terms: old.terms,
+        postponed: old.postponed,
+        last_notice: old.last_notice,
         ready_at: old.ready_at.or_else(|| ready.then(|| ceil_second(now))),
         conditions: conditions::set(&old.conditions, &wanted(finding), generation, now),
     }
@@ -134,6 +136,8 @@ pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
         last_renewed_at,
         last_warning,
         terms,
+        postponed,
+        last_notice,
         ready_at,
         conditions,
     } = status;
@@ -149,6 +153,8 @@ pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
             "lastRenewedAt": last_renewed_at,
             "lastWarning": last_warning,
             "terms": terms,
+            "postponed": postponed,
+            "lastNotice": last_notice,
             "readyAt": ready_at,
             "conditions": conditions,
         },
