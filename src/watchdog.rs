@@ -35,6 +35,8 @@ struct Inner {
     /// Expiry and key of each space that has one, and by key to find it again.
     expiries: BTreeSet<(DateTime<Utc>, u64)>,
     by_space: HashMap<u64, DateTime<Utc>>,
+    /// Ends that the API server refuses: overdue, and no work that others have to make way for.
+    refused: HashMap<u64, DateTime<Utc>>,
 }
 
 /// The ages of what matters.
@@ -88,6 +90,7 @@ impl Watchdog {
     /// The space of that key is to be collected then; or has no end, or is collected.
     pub fn expects(&self, space: u64, expiry: Option<DateTime<Utc>>) {
         let mut inner = self.lock();
+        inner.refused.remove(&space);
         let before = match expiry {
             Some(expiry) => inner.by_space.insert(space, expiry),
             None => inner.by_space.remove(&space),
@@ -103,6 +106,13 @@ impl Watchdog {
         }
     }
 
+    /// The space of that key was to be collected at `expiry`, and the API server refuses what that takes. This stands until the space is
+    /// looked at again.
+    pub fn refused(&self, space: u64, expiry: DateTime<Utc>) {
+        self.expects(space, None);
+        self.lock().refused.insert(space, expiry);
+    }
+
     /// Whether the time of more than `some` spaces is up.
     pub fn is_behind(&self, now: DateTime<Utc>, some: usize) -> bool {
         self.lock().expiries.range(..=(now, u64::MAX)).nth(some).is_some()
@@ -113,13 +123,15 @@ impl Watchdog {
         let mut inner = self.lock();
         inner.by_space.retain(|space, _| listed.contains(space));
         inner.expiries.retain(|(_, space)| listed.contains(space));
+        inner.refused.retain(|space, _| listed.contains(space));
     }
 
     /// How old everything is.
     pub fn ages(&self, now: DateTime<Utc>) -> Ages {
         let inner = self.lock();
         let oldest_watch = inner.watches.iter().min_by_key(|(_, begun)| **begun);
-        let overdue = inner.expiries.first().and_then(|(expiry, _)| (now - *expiry).to_std().ok());
+        let oldest = inner.expiries.first().map(|(expiry, _)| *expiry).into_iter().chain(inner.refused.values().copied()).min();
+        let overdue = oldest.and_then(|expiry| (now - expiry).to_std().ok());
         Ages {
             silence: inner.heard.unwrap_or(self.started).elapsed(),
             heard: inner.heard.is_some(),
@@ -202,6 +214,18 @@ mod tests {
         dog.expects(2, None);
         dog.expects(2, None);
         assert_eq!(dog.ages(at(120)).overdue, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_refused_end_is_overdue_and_nothing_makes_way_for_it() {
+        let dog = Watchdog::default();
+        dog.expects(1, Some(at(100)));
+        dog.refused(1, at(100));
+        assert_eq!((dog.ages(at(170)).overdue, dog.is_behind(at(170), 0)), (Duration::from_secs(70), false));
+        dog.retain(&[1].into());
+        assert_eq!(dog.ages(at(170)).overdue, Duration::from_secs(70));
+        dog.expects(1, None);
+        assert_eq!(dog.ages(at(170)).overdue, Duration::ZERO);
     }
 
     #[test]

@@ -124,8 +124,20 @@ pub struct Memory(Mutex<HashMap<String, Remembered>>);
 #[derive(Debug, Default)]
 struct Remembered {
     failures: u32,
+    rest: Option<Rest>,
     written: Option<(u64, Instant)>,
     gone: Option<(String, Instant)>,
+}
+
+/// How long a space is left alone after a failure.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    /// What the failed attempt was decided on: once that is different, the wait is over.
+    situation: u64,
+    /// When time alone changes something.
+    wake: Option<Instant>,
+    /// When it is tried again.
+    until: Option<Instant>,
 }
 
 /// A store that is behind our own write for longer is believed after all: resourceVersions may have been restored from a backup.
@@ -158,6 +170,35 @@ impl Memory {
         map.get(name).and_then(|remembered| remembered.gone.as_ref()).is_some_and(|(gone, _)| gone == uid)
     }
 
+    /// The resourceVersion of our own last write of that space, if there was one lately.
+    pub fn written(&self, name: &str) -> Option<u64> {
+        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        map.get(name).and_then(|remembered| remembered.written).map(|(version, _)| version)
+    }
+
+    /// Notes what an attempt that failed was decided on, and when time alone changes something.
+    pub fn saw(&self, name: &str, situation: u64, wake: Option<Duration>) {
+        let wake = wake.and_then(|wake| Instant::now().checked_add(wake));
+        self.with(name, |remembered| remembered.rest = Some(Rest { situation, wake, until: None }));
+    }
+
+    /// Leaves the space alone for `wait`; how long before it is to be looked at.
+    pub fn rests(&self, name: &str, wait: Duration) -> Duration {
+        let now = Instant::now();
+        self.with(name, |remembered| {
+            let Some(rest) = &mut remembered.rest else { return wait };
+            rest.until = now.checked_add(wait);
+            rest.remaining(now).unwrap_or(wait)
+        })
+    }
+
+    /// How long the space is still left alone in that situation.
+    pub fn rest(&self, name: &str, situation: impl FnOnce() -> u64) -> Option<Duration> {
+        let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).and_then(|remembered| remembered.rest)?;
+        let remaining = rest.remaining(Instant::now())?;
+        (rest.situation == situation()).then_some(remaining)
+    }
+
     /// Counts a failure; how many there were in a row before.
     pub fn failed(&self, name: &str) -> u32 {
         self.with(name, |remembered| {
@@ -176,6 +217,7 @@ impl Memory {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(remembered) = map.get_mut(name) {
             remembered.failures = 0;
+            remembered.rest = None;
             let caught_up = remembered.written.is_none_or(|(written, at)| written <= version || at.elapsed() >= PATIENCE);
             if caught_up && remembered.gone.is_none() {
                 map.remove(name);
@@ -195,5 +237,13 @@ impl Memory {
             Some(remembered) => act(remembered),
             None => act(map.entry(name.to_owned()).or_default()),
         }
+    }
+}
+
+impl Rest {
+    fn remaining(&self, now: Instant) -> Option<Duration> {
+        let until = self.until?;
+        let next = self.wake.filter(|wake| *wake > now).map_or(until, |wake| wake.min(until));
+        next.checked_duration_since(now).filter(|wait| !wait.is_zero())
     }
 }

@@ -1,6 +1,8 @@
-//! What went wrong with a write, who can mend it, and when to try again.
+//! What went wrong with a write, who can correct it, and when to try again.
 
 use std::time::Duration;
+
+use crate::desired::wording::shorten;
 
 /// Why a reconcile did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +16,15 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// The status could not be written, so that no condition can say why.
+    #[error("failed to write the status of DeveloperSpace {name}")]
+    Status {
+        /// The space.
+        name: String,
+        /// What happened.
+        #[source]
+        source: Box<kube::Error>,
+    },
     /// The reconcile took too long.
     #[error("failed to finish within {0:?}; the API server is slow or does not answer")]
     Deadline(Duration),
@@ -22,7 +33,7 @@ pub enum Error {
     Held(String),
 }
 
-/// Who can mend an error.
+/// Who can correct an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// The object moved: look again at once.
@@ -37,6 +48,17 @@ pub enum Class {
     Transient,
 }
 
+/// A conflict is tried again at once, for so many times in a row: after that it is no race but a refusal.
+const RACES: u32 = 3;
+
+/// Between two attempts, by the number of failures before; the last stands for all that follow. With the status and its Event these make six
+/// writes in the first minute and two in each that follows, and none is so long that a space is not served within a minute of the end of
+/// whatever was wrong.
+const WAITS: [Duration; 4] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25), Duration::from_secs(30)];
+
+/// The most bytes of a sentence about an error: texts of webhooks have no end, and a condition is for people.
+const LONGEST_SENTENCE: usize = 1_024;
+
 impl Error {
     /// An error of the API server while doing `action`.
     pub fn api(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
@@ -44,10 +66,16 @@ impl Error {
         move |source| Self::Api { action, source: Box::new(source) }
     }
 
-    /// Who can mend it.
+    /// An error of the API server while writing the status of the space of that name.
+    pub fn status(name: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let name = name.into();
+        move |source| Self::Status { name, source: Box::new(source) }
+    }
+
+    /// Who can correct it.
     pub fn class(&self) -> Class {
         let source = match self {
-            Self::Api { source, .. } => source,
+            Self::Api { source, .. } | Self::Status { source, .. } => source,
             Self::Held(_) => return Class::Invalid,
             Self::Deadline(_) => return Class::Transient,
         };
@@ -65,26 +93,38 @@ impl Error {
         }
     }
 
-    /// When to try again after `failures` in a row, before jitter.
-    pub fn retry_after(&self, failures: u32) -> Duration {
+    /// Whether it is not a race that the next attempt wins, after `failures` in a row before it.
+    pub fn lasts(&self, failures: u32) -> bool {
         match self.class() {
-            Class::Conflict => Duration::from_millis(50 << failures.min(6)),
-            Class::Vanishing => Duration::from_secs(2),
-            Class::Forbidden => Duration::from_secs(30),
-            Class::Invalid => Duration::from_secs(15),
-            Class::Transient => Duration::from_millis(500 << failures.min(5)),
+            Class::Forbidden | Class::Invalid => true,
+            Class::Transient | Class::Vanishing => failures >= 2,
+            Class::Conflict => failures > RACES,
         }
     }
 
-    /// The whole chain in one sentence.
+    /// When to try again after `failures` in a row before it, before jitter.
+    pub fn retry_after(&self, failures: u32) -> Duration {
+        let number = match self.class() {
+            Class::Conflict if failures < RACES => return Duration::from_millis(50 << failures),
+            Class::Conflict => failures - RACES,
+            Class::Transient => failures,
+            // Known not to pass by itself in a moment.
+            Class::Vanishing | Class::Forbidden | Class::Invalid => failures.saturating_add(1),
+        };
+        let last = WAITS.len() - 1;
+        WAITS[usize::try_from(number).map_or(last, |number| number.min(last))]
+    }
+
+    /// The whole chain in one sentence that a condition can carry.
     pub fn sentence(&self) -> String {
-        match self {
-            Self::Api { action, source } => match &**source {
-                kube::Error::Api(status) => format!("failed to {action}: {}", status.message),
-                other => format!("failed to {action}: {other}"),
+        let source = match self {
+            Self::Api { source, .. } | Self::Status { source, .. } => match &**source {
+                kube::Error::Api(status) => format!(": {}", status.message),
+                other => format!(": {other}"),
             },
-            Self::Deadline(_) | Self::Held(_) => self.to_string(),
-        }
+            Self::Deadline(_) | Self::Held(_) => String::new(),
+        };
+        shorten(&format!("{self}{source}"), LONGEST_SENTENCE)
     }
 }
 
@@ -123,9 +163,48 @@ mod tests {
 
     #[test]
     fn waits_grow_and_end() {
-        let transient = error(500, None);
-        assert!(transient.retry_after(0) < transient.retry_after(3));
-        assert_eq!(transient.retry_after(6), transient.retry_after(600));
+        let ends: Vec<u64> = [error(500, None), error(403, None), error(422, None), error(404, None), error(409, None)]
+            .iter()
+            .map(|error| {
+                let waits: Vec<Duration> = (0..50).map(|failures| error.retry_after(failures)).collect();
+                assert!(waits.is_sorted(), "{waits:?}");
+                assert_eq!(error.retry_after(u32::MAX), waits[49]);
+                waits[49].as_secs()
+            })
+            .collect();
+        assert_eq!(ends, [30; 5]);
+    }
+
+    /// In any minute after the first failure: attempts, and with them the status and its Event.
+    #[test]
+    fn no_space_costs_more_than_six_writes_a_minute() {
+        let mut at = Duration::ZERO;
+        let mut attempts = vec![at];
+        for failures in 0..20 {
+            at += error(500, None).retry_after(failures);
+            attempts.push(at);
+        }
+        let in_minute = |begin: Duration| attempts.iter().filter(|at| (begin..begin + Duration::from_secs(60)).contains(*at)).count();
+        let a_minute: Vec<usize> = (0..5).map(|minute| in_minute(Duration::from_secs(60 * minute))).collect();
+        assert_eq!(a_minute, [4, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn a_sentence_has_an_end() {
         assert_eq!(error(422, None).sentence(), "failed to create ResourceQuota developerspace in alice-payments: no");
+        let long: Status =
+            serde_json::from_value(json!({"status": "Failure", "code": 500, "message": "ü".repeat(50_000), "reason": "x"})).unwrap();
+        let sentence = Error::status("alice-payments")(kube::Error::Api(Box::new(long))).sentence();
+        assert!(
+            sentence.len() <= LONGEST_SENTENCE && sentence.starts_with("failed to write the status of DeveloperSpace alice-payments: ü")
+        );
+    }
+
+    #[test]
+    fn a_conflict_that_lasts_is_no_race() {
+        let conflict = error(409, None);
+        assert!(!conflict.lasts(RACES) && conflict.lasts(RACES + 1));
+        assert!(conflict.retry_after(RACES - 1) < WAITS[0] && conflict.retry_after(RACES) == WAITS[0]);
+        assert!(error(403, None).lasts(0) && !error(500, None).lasts(1) && error(500, None).lasts(2));
     }
 }

@@ -18,6 +18,7 @@ pub mod provision;
 pub mod reconcile;
 pub mod relist;
 pub mod report;
+pub mod retry;
 pub mod rights;
 pub mod slim;
 pub mod store;
@@ -133,11 +134,12 @@ fn recall_one(ctx: &Context, space: &DeveloperSpace) {
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 fn on_error(space: Arc<Kept>, error: &Error, ctx: Arc<Context>) -> Action {
-    let failures = ctx.memory.failed(&space.name_any());
+    let name = space.name_any();
+    let failures = ctx.memory.failed(&name);
     ctx.metrics.count("error");
-    let seed = u64::from(failures) ^ space.name_any().bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let seed = u64::from(failures) ^ name.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let spread = 1.0 + JITTER * f64::from(u32::try_from(seed % 1_000).unwrap_or_default()) / 1_000.0;
-    Action::requeue(error.retry_after(failures).mul_f64(spread))
+    Action::requeue(ctx.memory.rests(&name, error.retry_after(failures).mul_f64(spread)))
 }
 
 fn log(result: &Result<(ObjectRef<Kept>, Action), controller::Error<Error, kube::runtime::watcher::Error>>) {

@@ -10,17 +10,17 @@ use super::{
     error::Error,
     expire, finalize,
     observe::{ClassVerdict, Observed, class_verdict, observe},
-    provision::{Provisioned, lost_namespace, provision},
-    report::{Report, report, undecodable, verdict_on},
+    provision::{Provisioned, provision},
+    report::{Report, report, undecodable},
+    retry,
     watch::Kept,
 };
 use crate::{
-    api::{DeveloperSpace, NamespaceRef, conditions::Reason},
+    api::{DeveloperSpace, conditions::Reason},
     desired::{
         Grant, Refusal, Resolved, Uid,
         children::{hash, version},
         collect::Step,
-        namespace::{Ownership, ownership},
         resolve::{check_name, check_subjects, resolve},
         status::Verdict,
         term,
@@ -72,7 +72,13 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
     if ctx.memory.is_stale(&name, seen) {
         return Ok(Action::requeue(CATCH_UP));
     }
-    let action = take_step(space, ctx).await;
+    if let Some(wait) = retry::rest(ctx, space) {
+        return Ok(Action::requeue(wait));
+    }
+    let action = match take_step(space, ctx).await {
+        Err(error) => Err(retry::explain(ctx, space, error).await),
+        done => done,
+    };
     if has_left() {
         // Its watch, which runs beside this, forgot it before the step was noted.
         ctx.watchdog.expects(key(space), None);
@@ -110,12 +116,10 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
             let said = Report::new(Verdict::new(refusal.reason, refusal.message), observed.known_namespace(space));
             report(ctx, space, &observed, said).await?;
         }
-        Ok(resolved) => match provision(ctx, space, &observed, &resolved, Grant::Full).await {
-            Ok(Provisioned { space, report: said }) => {
-                report(ctx, &space, &observed, said).await?;
-            }
-            Err(error) => return Err(explain(space, &observed, ctx, error).await),
-        },
+        Ok(resolved) => {
+            let Provisioned { space, report: said } = provision(ctx, space, &observed, &resolved, Grant::Full).await?;
+            report(ctx, &space, &observed, said).await?;
+        }
     }
     Ok(after(&Step::Live, &observed, ctx))
 }
@@ -183,23 +187,6 @@ fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
         None => format!("there is no default SpaceClass: set spec.className ({known}), or ask the administrator to annotate one"),
     };
     Refusal::new(Reason::ClassNotFound, message)
-}
-
-/// Puts into the status what somebody has to mend, and hands the error on.
-async fn explain(space: &DeveloperSpace, observed: &Observed, ctx: &Context, error: Error) -> Error {
-    let name = space.name_any();
-    if let Some(verdict) = verdict_on(&error, ctx.memory.failures(&name)) {
-        let seen = ctx.store.namespace(&name);
-        let recorded = space.status.as_ref().and_then(|status| status.namespace.clone()).filter(|_| seen.is_none());
-        let namespace = seen.filter(|seen| ownership(space, seen) == Ownership::Ours);
-        let own = namespace.as_ref().map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.to_string() });
-        let mut said = Report::new(verdict, own.or(recorded));
-        said.notes.extend(namespace.and_then(|seen| lost_namespace(space, &seen)));
-        if let Err(second) = report(ctx, space, observed, said).await {
-            tracing::debug!(space = name, error = %second.sentence(), "the status could not be written either");
-        }
-    }
-    error
 }
 
 /// What the watchdog knows a space by.

@@ -17,6 +17,7 @@ use crate::{
         children::version,
         lifetime::Stage,
         status::{self, Finding, Note, Verdict},
+        wording::shorten,
     },
 };
 
@@ -52,7 +53,7 @@ pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, 
         let name = space.name_any();
         let patch = Patch::Merge(status::patch(&new, &space.resource_version().unwrap_or_default()));
         let answer = ctx.spaces().patch_status(&name, &patch_params(), &patch).await;
-        written = answer.map_err(Error::api(format!("write the status of DeveloperSpace {name}")))?;
+        written = answer.map_err(Error::status(&name))?;
         ctx.memory.wrote(&name, version(&written.metadata));
         if matches!(observed.outlook.stage, Stage::Warn(_)) && !sealed {
             ctx.metrics.warned();
@@ -63,12 +64,16 @@ pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, 
     Ok(written)
 }
 
+/// The most bytes of what a decoder says.
+const LONGEST_ERROR: usize = 1_024;
+
 /// Says of a stored object that cannot be read why; the others are not concerned.
 pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Error> {
     let name = broken.metadata.name.clone().unwrap_or_default();
     let api: Api<DynamicObject> = Api::all_with(ctx.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
     let live = api.get(&name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
-    let message = format!("the stored object cannot be read: {}; correct it with kubectl edit, nothing is done until then", broken.error);
+    let error = shorten(&broken.error, LONGEST_ERROR);
+    let message = format!("the stored object cannot be read: {error}; correct it with kubectl edit, nothing is done until then");
     let conditions = live.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     let says =
         |condition: &Value| condition["type"] == types::READY && condition["status"] == "False" && condition["message"] == message.as_str();
@@ -93,18 +98,5 @@ pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Er
         "status": {"observedGeneration": live.metadata.generation, "conditions": conditions},
     });
     let answer = api.patch_status(&name, &patch_params(), &Patch::Merge(patch)).await;
-    answer.map(|_| ()).map_err(Error::api(format!("write the status of DeveloperSpace {name}")))
-}
-
-/// A sentence and a reason for an error that somebody has to mend, or that lasts; none while patience may do.
-pub fn verdict_on(error: &Error, failures: u32) -> Option<Verdict> {
-    use super::error::Class;
-    match error.class() {
-        Class::Vanishing => {
-            Some(Verdict::new(Reason::NamespaceTerminating, "the namespace is going away; it is made again when it is gone"))
-        }
-        Class::Forbidden | Class::Invalid => Some(Verdict::new(Reason::ApplyFailed, error.sentence())),
-        Class::Transient if failures >= 2 => Some(Verdict::new(Reason::ApplyFailed, error.sentence())),
-        Class::Conflict | Class::Transient => None,
-    }
+    answer.map(|_| ()).map_err(Error::status(name))
 }

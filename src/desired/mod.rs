@@ -21,6 +21,7 @@ pub mod role_bindings;
 pub mod status;
 pub mod term;
 pub mod uid;
+pub mod wording;
 
 pub mod children;
 

@@ -167,3 +167,32 @@ async fn a_protected_space_waits() {
     world.reconcile(&space, script![read_crd(), say(&space, &status), told("Terminating")]).await.unwrap();
     world.reconcile(&said(&space, &status), script![read_crd()]).await.unwrap();
 }
+
+const NO_DELETES: &str = "namespaces \"orchid-lab\" is forbidden: ValidatingAdmissionPolicy 'volumes-first' denied request: it has volumes";
+
+fn waits(sentence: &str) -> Value {
+    terminating(&format!("this DeveloperSpace is being deleted, and that waits: {sentence}"))
+}
+
+async fn is_told(space: &Value, calls: Vec<Step>, sentence: &str) {
+    let world = World::with(CALM, &everything());
+    let status = waits(sentence);
+    let script = calls.iter().cloned().chain(script![say(space, &status), told("Terminating")]).collect();
+    assert_eq!(class_of(&world.reconcile(space, script).await), Some(Class::Forbidden));
+    assert_eq!(class_of(&world.reconcile(&said(space, &status), calls).await), Some(Class::Forbidden), "it is said once");
+}
+
+#[tokio::test]
+async fn what_refuses_a_deletion_is_told() {
+    let refused = delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}));
+    let calls =
+        script![read_crd(), get(&namespace_path()).answered(stored_namespace()), refused.refused_with(403, "Forbidden", NO_DELETES)];
+    is_told(&leaving(), calls, &format!("failed to delete namespace orchid-lab: {NO_DELETES}")).await;
+
+    let calls = script![read_crd().refused(403, "Forbidden")];
+    let sentence = "failed to read CustomResourceDefinition developerspaces.developerspace.dev: the server says Forbidden";
+    is_told(&leaving(), calls, sentence).await;
+
+    let calls = script![read_crd(), get(&namespace_path()).refused(403, "Forbidden")];
+    is_told(&leaving(), calls, "failed to read namespace orchid-lab: the server says Forbidden").await;
+}

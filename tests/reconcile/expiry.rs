@@ -149,3 +149,29 @@ async fn a_namespace_that_changed_is_deleted_as_it_is_now_and_one_that_gc_delete
     let script = script![delete_namespace().refused(409, "Conflict"), get(&namespace_path()).answered(another)];
     World::with(EXPIRES, &everything()).reconcile(&sealed(), script).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_refused_deletion_of_an_expired_namespace_is_told_and_overdue_until_it_is_accepted() {
+    let later = "2026-03-09T08:02:00Z";
+    let world = World::with(later, &everything());
+    let says_no = "namespaces \"orchid-lab\" is forbidden: ValidatingAdmissionPolicy 'volumes-first' denied request: it has volumes";
+    let refused = || delete_namespace().refused_with(403, "Forbidden", says_no);
+    let message = format!("this DeveloperSpace is expired, and its end waits: failed to delete namespace orchid-lab: {says_no}");
+    let status = expired(&message, true, EXPIRES);
+    assert_eq!(class_of(&world.reconcile(&sealed(), script![refused(), say(&sealed(), &status)]).await), Some(Class::Forbidden));
+    let overdue = || world.watchdog.ages(later.parse().unwrap()).overdue;
+    assert_eq!(overdue(), Duration::from_secs(120));
+    let space = said(&sealed(), &status);
+    assert_eq!(class_of(&world.reconcile(&space, script![refused()]).await), Some(Class::Forbidden));
+    assert_eq!(overdue(), Duration::from_secs(120));
+    world.reconcile(&space, script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap();
+    assert_eq!(overdue(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_seal_that_is_refused_is_overdue() {
+    let world = World::with(EXPIRES, &everything());
+    let result = world.reconcile(&warned(), script![seal().refused(403, "Forbidden")]).await;
+    assert_eq!(class_of(&result), Some(Class::Forbidden));
+    assert_eq!(world.watchdog.ages("2026-03-09T08:02:00Z".parse().unwrap()).overdue, Duration::from_secs(120));
+}

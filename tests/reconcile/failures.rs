@@ -83,3 +83,65 @@ async fn an_event_that_is_lost_fails_nothing() {
     let script = script![say(&space, &stalled("NamespaceConflict", message)), told("NamespaceConflict").refused(403, "Forbidden")];
     world.reconcile(&space, script).await.unwrap();
 }
+
+const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+
+fn reset(port: u16) -> String {
+    format!("failed calling webhook: read tcp 10.42.0.1:{port}->10.42.0.17:9443: read: connection reset by peer")
+}
+
+#[tokio::test]
+async fn an_error_that_names_another_port_each_time_is_told_once() {
+    let world = World::with(CALM, &everything_but("LimitRange", "developerspace"));
+    let fails = |port| post(&children_path("LimitRange"), limits()).refused_with(500, "InternalError", &reset(port));
+    for _ in 0..2 {
+        world.memory.failed(SPACE);
+    }
+    let status = apply_failed(&format!("failed to create LimitRange developerspace in orchid-lab: {}", reset(52_144)));
+    let script = script![fails(52_144), say(&converged(), &status), told("ApplyFailed")];
+    assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Transient));
+    let space = said(&converged(), &status);
+    assert_eq!(class_of(&world.reconcile(&space, script![fails(61_022)]).await), Some(Class::Transient));
+}
+
+/// The watch brings the space back on our own status write, which changes nothing that the failed attempt was decided on.
+#[tokio::test]
+async fn our_own_status_write_does_not_shorten_the_wait_and_a_change_ends_it() {
+    let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner"));
+    let status = apply_failed("failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden");
+    let fails = || post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden");
+    world.reconcile(&converged(), script![fails(), say(&converged(), &status), told("ApplyFailed")]).await.unwrap_err();
+    assert_eq!(world.memory.rests(SPACE, HALF_A_MINUTE), HALF_A_MINUTE);
+    let space = said(&converged(), &status);
+    let Ok(again) = world.reconcile(&space, script![]).await else { panic!("nothing is tried") };
+    assert!(again != Action::await_change() && again != seconds(0), "{again:?}");
+    let offered = json!({"metadata": {"resourceVersion": "99", "annotations": {"developerspace.dev/adopt": "another"}}});
+    world.keep(&with(&stored_namespace(), &offered));
+    world.reconcile(&space, script![fails()]).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_status_that_cannot_be_written_is_not_tried_twice_in_one_look() {
+    let world = World::with(MADE, &[class(), foreign_namespace()]);
+    let space = fresh();
+    let message = "namespace orchid-lab exists and is not this space's, so it is left alone: choose another name, or have an \
+                   administrator hand it over with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab";
+    let script = script![say(&space, &stalled("NamespaceConflict", message)).refused(403, "Forbidden")];
+    assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Forbidden));
+}
+
+/// The finalizer was added by the attempt that failed, so the condition is written with the version that this made.
+#[tokio::test]
+async fn the_first_failure_of_a_fresh_space_is_told_at_once() {
+    let world = World::with(MADE, &[class()]);
+    let message = "failed to create namespace orchid-lab: the server says Forbidden";
+    let mut status = apply_failed(message);
+    status["namespace"] = Value::Null;
+    status["readyAt"] = Value::Null;
+    for condition in status["conditions"].as_array_mut().unwrap() {
+        condition["lastTransitionTime"] = json!(MADE);
+    }
+    let script =
+        script![add_finalizer(), make_namespace().refused(403, "Forbidden"), say(&with_finalizer(), &status), told("ApplyFailed"),];
+    assert_eq!(class_of(&world.reconcile(&fresh(), script).await), Some(Class::Forbidden));
+}

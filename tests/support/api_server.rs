@@ -138,10 +138,15 @@ impl Call {
     }
 
     /// It is refused.
-    pub fn refused(mut self, code: u16, reason: &str) -> Self {
+    pub fn refused(self, code: u16, reason: &str) -> Self {
+        self.refused_with(code, reason, &format!("the server says {reason}"))
+    }
+
+    /// It is refused with that sentence.
+    pub fn refused_with(mut self, code: u16, reason: &str, message: &str) -> Self {
         let status = json!({
             "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
-            "code": code, "reason": reason, "message": format!("the server says {reason}"),
+            "code": code, "reason": reason, "message": message,
         });
         self.answer = (StatusCode::from_u16(code).unwrap(), status);
         self

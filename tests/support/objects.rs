@@ -395,5 +395,11 @@ pub fn expired(message: &str, working: bool, since: &str) -> Value {
 
 /// The patch of the status of the space at that version.
 pub fn says(version: u64, status: &Value) -> Value {
-    json!({"metadata": {"resourceVersion": version.to_string()}, "status": status})
+    let mut whole = if status["className"].is_null() {
+        json!({})
+    } else {
+        json!({"owner": null, "terms": null, "postponed": null, "lastNotice": null})
+    };
+    whole.as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
+    json!({"metadata": {"resourceVersion": version.to_string()}, "status": whole})
 }

@@ -1,0 +1,137 @@
+//! After a failure: the condition says what refuses, and the space is left alone until its back-off is over or something is different.
+//!
+//! Our own status write brings the space back through its watch, and so does an error whose text differs each time; neither shortens the wait.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use kube::ResourceExt;
+
+use super::{
+    context::Context,
+    error::{Class, Error},
+    observe::{Observed, observe},
+    provision::lost_namespace,
+    reconcile::key,
+    report::{Report, report},
+};
+use crate::{
+    api::{
+        DeveloperSpace, NamespaceRef,
+        conditions::{self, Reason, types},
+    },
+    desired::{
+        SeenChild,
+        children::{hash, version},
+        lifetime::Stage,
+        namespace::{Ownership, SeenNamespace, ownership},
+        status::Verdict,
+        term::is_sealed,
+        wording::says_the_same,
+    },
+};
+
+/// How long `space` still rests after a failure; none when it does not, or when what the failed attempt was decided on has changed.
+pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
+    ctx.memory.rest(&space.name_any(), || situation(space, &observe(space, ctx)))
+}
+
+/// Notes the failure of a look at `space`, puts into the status what somebody has to correct, and hands the error on.
+pub async fn explain(ctx: &Context, space: &DeveloperSpace, error: Error) -> Error {
+    let (name, observed) = (space.name_any(), observe(space, ctx));
+    ctx.memory.saw(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
+    if let Some(overdue) = overdue(space, &observed) {
+        ctx.watchdog.refused(key(space), overdue);
+    }
+    let Some(verdict) = verdict_on(space, &error, ctx.memory.failures(&name)) else { return error };
+    let Some(space) = as_last_written(ctx, space) else { return error };
+    if let Err(second) = report(ctx, &space, &observed, said(&space, &observed, verdict)).await {
+        tracing::debug!(space = name, error = %second.sentence(), "the status could not be written either");
+    }
+    error
+}
+
+/// Everything that a look decides on, but for our own words in the status.
+fn situation(space: &DeveloperSpace, observed: &Observed) -> u64 {
+    let Observed { now: _, class_name, class, rules: _, namespace, ownership, children, outlook } = observed;
+    let namespace = namespace.as_ref().map(|seen| SeenNamespace { version: 0, ..seen.clone() });
+    let children: Vec<SeenChild> = children.iter().map(|seen| SeenChild { version: 0, ..seen.clone() }).collect();
+    let class = class.as_ref().map(|class| (&class.metadata.uid, class.metadata.generation, &class.status));
+    let metadata = (&space.metadata.uid, space.metadata.generation, space.metadata.deletion_timestamp.is_some(), is_sealed(space));
+    hash(&format!("{metadata:?} {class_name:?} {class:?} {namespace:?} {ownership:?} {children:?} {:?}", outlook.stage))
+}
+
+fn until(wake: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<Duration> {
+    wake.and_then(|wake| (wake - now).to_std().ok())
+}
+
+/// Since when the end of `space` waits for what just failed: it is due or sealed, or its last warning cannot be written.
+fn overdue(space: &DeveloperSpace, observed: &Observed) -> Option<DateTime<Utc>> {
+    if is_sealed(space) {
+        return observed.own_namespace().and_then(|_| space.status.as_ref()?.expires_at);
+    }
+    match observed.outlook.stage {
+        Stage::Due => observed.outlook.expires_at,
+        Stage::Warn(_) => observed.outlook.nominal.filter(|nominal| *nominal <= observed.now),
+        Stage::Calm | Stage::Warned(_) => None,
+    }
+}
+
+/// The space with the resourceVersion of our own last write; none if that write was the seal, after which this copy knows too little.
+fn as_last_written(ctx: &Context, space: &DeveloperSpace) -> Option<DeveloperSpace> {
+    let written = ctx.memory.written(&space.name_any()).filter(|written| *written > version(&space.metadata));
+    let Some(written) = written else { return Some(space.clone()) };
+    let mut space = space.clone();
+    space.metadata.resource_version = Some(written.to_string());
+    let is_due = observe(&space, ctx).outlook.stage == Stage::Due && !is_sealed(&space);
+    (!is_due).then_some(space)
+}
+
+fn said(space: &DeveloperSpace, observed: &Observed, verdict: Verdict) -> Report {
+    let name = space.name_any();
+    let recorded = || space.status.as_ref().and_then(|status| status.namespace.clone());
+    let own = observed.namespace.as_ref().filter(|seen| ownership(space, seen) == Ownership::Ours);
+    let reference = own.map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.to_string() });
+    // One that vanished stays recorded, so that it can be told when it is made again.
+    let namespace = reference.or_else(|| recorded().filter(|_| observed.namespace.is_none()));
+    let mut said = Report { sealed: is_sealed(space), ..Report::new(verdict, namespace) };
+    said.notes.extend(own.and_then(|seen| lost_namespace(space, seen)));
+    said
+}
+
+/// A sentence and a reason for an error that somebody has to correct, or that lasts; none while the next attempt may do, and none where the
+/// status is what cannot be written.
+fn verdict_on(space: &DeveloperSpace, error: &Error, failures: u32) -> Option<Verdict> {
+    if matches!(error, Error::Status { .. }) {
+        return None;
+    }
+    let is_ending = is_sealed(space) || space.metadata.deletion_timestamp.is_some();
+    if error.class() == Class::Vanishing && !is_ending && failures < 2 {
+        let message = "the namespace is going away; it is made again when it is gone";
+        return Some(Verdict::new(Reason::NamespaceTerminating, message));
+    }
+    if !error.lasts(failures) {
+        return None;
+    }
+    let (reason, message) = match (space.metadata.deletion_timestamp.is_some(), is_sealed(space)) {
+        (true, _) => (Reason::Terminating, format!("this DeveloperSpace is being deleted, and that waits: {}", error.sentence())),
+        (false, true) => (Reason::Expired, format!("this DeveloperSpace is expired, and its end waits: {}", error.sentence())),
+        (false, false) => (Reason::ApplyFailed, error.sentence()),
+    };
+    let verdict = Verdict::new(reason, message);
+    Some(settled(space, Verdict { working: is_ending || verdict.working, ..verdict }))
+}
+
+/// The verdict in the words that stand in the status, if those say the same of the present generation.
+fn settled(space: &DeveloperSpace, mut verdict: Verdict) -> Verdict {
+    let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
+    let stands = ready.filter(|ready| {
+        ready.observed_generation == space.metadata.generation
+            && ready.reason == verdict.reason.as_str()
+            && says_the_same(&ready.message, &verdict.message)
+    });
+    if let Some(ready) = stands {
+        verdict.message.clone_from(&ready.message);
+    }
+    verdict
+}

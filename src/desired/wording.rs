@@ -1,0 +1,84 @@
+//! Texts of others in our conditions: cut to what people read, and not written again for what differs at each attempt.
+
+/// `text`, cut between two characters to at most `longest` bytes; what was cut says so.
+pub fn shorten(text: &str, longest: usize) -> String {
+    const CUT: &str = "…";
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    let end = (0..=longest.saturating_sub(CUT.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}{CUT}", &text[..end])
+}
+
+/// Whether two sentences about a failure say the same, but for what an API server, a resolver or a webhook tells differently each time:
+/// addresses and ports, times and durations, identifiers. The action before the first colon names our own objects and counts as written.
+pub fn says_the_same(one: &str, other: &str) -> bool {
+    one == other || normalised(one).eq(normalised(other))
+}
+
+fn normalised(sentence: &str) -> impl Iterator<Item = &str> {
+    let (action, told) = sentence.split_once(": ").unwrap_or((sentence, ""));
+    // Whatever has a digit in it may be another the next time, and so may a hexadecimal number that happens to have none.
+    let steady = |word: &&str| !word.bytes().any(|byte| byte.is_ascii_digit()) && !is_identifier(word);
+    std::iter::once(action).chain(told.split_whitespace().filter(steady))
+}
+
+/// Sixteen hexadecimal digits or more, as trace identifiers and hashes have.
+fn is_identifier(word: &str) -> bool {
+    let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    word.len() >= 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_says_so() {
+        assert_eq!(shorten("short", 5), "short");
+        assert_eq!(shorten("shorter", 6), "sho…");
+        let cut = shorten(&"é".repeat(1_000), 1_024);
+        assert!(cut.len() <= 1_024 && cut.trim_end_matches('…').chars().all(|c| c == 'é'), "{cut}");
+        assert_eq!(shorten("é", 1), "…");
+    }
+
+    #[test]
+    fn what_differs_at_each_attempt_is_the_same() {
+        const ACTION: &str = "failed to create ResourceQuota developerspace in orchid-lab: ";
+        for (one, other) in [
+            (
+                "read tcp 10.42.0.1:52144->10.42.0.17:9443: read: connection reset by peer",
+                "read tcp 10.42.0.1:61022->10.42.0.17:9443: read: connection reset by peer",
+            ),
+            (
+                "lookup quota-check.svc: read udp 10.42.0.1:41231->10.43.0.10:53: i/o timeout",
+                "lookup quota-check.svc: read udp 10.42.0.1:1->10.43.0.10:53: i/o timeout",
+            ),
+            (
+                "x509: certificate has expired or is not yet valid: current time 2026-11-26T10:00:01Z is after 2026-11-01T00:00:00Z",
+                "x509: certificate has expired or is not yet valid: current time 2026-11-26T10:31:59Z is after 2026-11-01T00:00:00Z",
+            ),
+            ("timed out after 9.99s, request deadbeefdeadbeef", "timed out after 1m2.5s, request cafecafecafecafecafe"),
+            ("dial tcp [fd00::1]:9443: connect: connection refused", "dial tcp [fd00::2a]:9443: connect: connection refused"),
+        ] {
+            assert!(says_the_same(&format!("{ACTION}{one}"), &format!("{ACTION}{other}")), "{one}\n{other}");
+        }
+    }
+
+    #[test]
+    fn what_was_wanted_and_another_refusal_are_told() {
+        for (one, other) in [
+            (
+                "failed to create RoleBinding developerspace-a1 in orchid-lab: no",
+                "failed to create RoleBinding developerspace-a2 in orchid-lab: no",
+            ),
+            (
+                "failed to delete namespace orchid-lab: connection refused",
+                "failed to delete namespace orchid-lab: connection reset by peer",
+            ),
+            ("failed to finish within 60s", "failed to finish within 30s"),
+        ] {
+            assert!(!says_the_same(one, other), "{one}\n{other}");
+        }
+    }
+}
