@@ -15,7 +15,7 @@ use tower::{
     retry::{Policy, RetryLayer},
 };
 
-use crate::{clock::ServerCheckedClock, metrics::Metrics, watchdog::Watchdog};
+use crate::{clock::ServerCheckedClock, impersonation, metrics::Metrics, watchdog::Watchdog};
 
 /// An answer that takes longer is a failure. Above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is none.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,6 +35,9 @@ pub enum Error {
     /// The configuration does not make a client.
     #[error("failed to build a client from the cluster's configuration")]
     Build(#[source] kube::Error),
+    /// A user or group to act as is no header.
+    #[error("the user or a group to act as holds a control character: check --as, --as-group and the kubeconfig")]
+    Impersonate(#[source] header::InvalidHeaderValue),
     /// The retry policy's numbers are wrong.
     #[error("failed to build the retry policy")]
     Retry(#[source] kube::client::retry::InvalidBackoff),
@@ -63,6 +66,7 @@ pub fn for_config(mut config: Config, listeners: Listeners, agent: &'static str)
     config.reset_reader_on_write = true;
     config.default_retry = false;
     config.headers.push((HeaderName::from_static("user-agent"), HeaderValue::from_static(agent)));
+    config.headers.extend(impersonation::take_headers(&mut config.auth_info).map_err(Error::Impersonate)?);
     let retry = Retry::new().map_err(Error::Retry)?;
     let builder = ClientBuilder::try_from(config).map_err(Error::Build)?;
     let listen = tower::layer::layer_fn(move |inner| Listen { inner, listeners: listeners.clone() });

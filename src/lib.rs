@@ -20,6 +20,7 @@ pub mod controller;
 pub mod desired;
 pub mod gc;
 pub mod health;
+pub mod impersonation;
 pub mod metrics;
 pub mod operator;
 pub mod plugin;

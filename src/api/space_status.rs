@@ -85,6 +85,7 @@ pub struct OwnerInForce {
 /// The lifetime of a space as it was last accepted.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a consent of its own")]
 pub struct Terms {
     /// The ttl, `never` included. Absent where spec.expiresAt ends the space.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,47 +1,91 @@
 //! Whether a kubeconfig works, found out by real requests with it.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, anyhow, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client, Config,
-    api::PostParams,
+    api::{Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
 
-use super::{cluster::whoami, issue::BINDINGS_WITHIN, progress::Progress, told::sentence};
-use crate::client::{self, Listeners};
+use super::{
+    cluster::whoami,
+    human,
+    issue::BINDINGS_WITHIN,
+    progress::Progress,
+    told::{is_forbidden, sentence},
+};
+use crate::{
+    api::{DeveloperSpace, time::rfc3339},
+    client::{self, Listeners},
+    clock::{Clock as _, ServerCheckedClock},
+};
 
 /// Asks the cluster who the holder is, and has it judge a Deployment in the space, which is not stored.
 ///
-/// `must_create`: whether it is a mistake if the holder may not make one, as a member with a lesser role may not.
+/// `is_owner`: whether it is a mistake if the holder may not make one, as a member with a lesser role may not. An owner has to be able to
+/// renew the space as well; where that takes an administrator, their command is printed.
 pub(crate) async fn works(
     document: &Value,
     namespace: &str,
-    (user, must_create): (&str, bool),
+    (user, is_owner): (&str, bool),
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
     progress.now("checking the kubeconfig");
-    let client = client_of(document).await?;
+    let clock = Arc::new(ServerCheckedClock::default());
+    let client = client_of(document, clock.clone()).await?;
     let found = whoami(&client).await.context("the new credential does not work")?.username.unwrap_or_default();
     ensure!(found == user, "the new credential is taken for {found:?} and not for {user:?}: nothing was written");
     match may_create(&client, namespace).await {
-        Ok(()) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 403 && !must_create => {
+        Ok(()) => {}
+        Err(kube::Error::Api(status)) if status.code == 403 && !is_owner => {
             progress.say(&format!("warning: {user} cannot make Deployments in {namespace}: {}", status.message));
-            Ok(())
         }
         Err(error) => {
             bail!("the new credential works, and {user} cannot make a Deployment in {namespace}: {}; nothing was written", sentence(&error))
         }
     }
+    if is_owner && let Err(error) = may_renew(&client, namespace, &clock).await {
+        progress.say(&cannot_renew(user, namespace, &error));
+    }
+    Ok(())
 }
 
-async fn client_of(document: &Value) -> anyhow::Result<Client> {
+/// Reads the space and has its renewal judged, which is not stored.
+async fn may_renew(client: &Client, space: &str, clock: &ServerCheckedClock) -> Result<(), kube::Error> {
+    let api: Api<DeveloperSpace> = Api::all(client.clone());
+    api.get(space).await?;
+    let patch = json!({"spec": {"renewedAt": rfc3339(clock.now())}});
+    let params = PatchParams { dry_run: true, ..PatchParams::default() };
+    api.patch(space, &params, &Patch::Merge(patch)).await.map(drop)
+}
+
+/// What an administrator does for an owner who cannot reach the space itself.
+fn cannot_renew(user: &str, space: &str, error: &kube::Error) -> String {
+    let lead =
+        format!("warning: {user} can work in namespace {space}, and cannot read and renew DeveloperSpace {space}: {}", sentence(error));
+    if !is_forbidden(error) {
+        return human::one_line(&lead);
+    }
+    let binding = format!(
+        "kubectl create clusterrolebinding developerspace-owner-{space} --clusterrole=developerspace-owner --user={}",
+        human::shell(user)
+    );
+    format!(
+        "{}\nAn administrator lets all owners do so, or this one:\n    kubectl apply -k config/self-service\n    {}",
+        human::one_line(&lead),
+        binding
+    )
+}
+
+async fn client_of(document: &Value, clock: Arc<ServerCheckedClock>) -> anyhow::Result<Client> {
     let kubeconfig: Kubeconfig = serde_json::from_value(document.clone())?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     let config = config.map_err(|error| anyhow!("the new kubeconfig cannot be used: {error}"))?;
-    Ok(client::for_config(config, Listeners::default(), concat!("kubectl-dspace/", env!("CARGO_PKG_VERSION")))?)
+    Ok(client::for_config(config, Listeners { clock, ..Listeners::default() }, concat!("kubectl-dspace/", env!("CARGO_PKG_VERSION")))?)
 }
 
 /// A binding that is new is waited for.
@@ -67,5 +111,26 @@ async fn may_create(client: &Client, namespace: &str) -> Result<(), kube::Error>
             }
             result => return result.map(drop),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_who_cannot_renew_is_told_what_an_administrator_does() {
+        let api = |code: u16, message: &str| {
+            let status = json!({"status": "Failure", "code": code, "message": message, "reason": "x", "details": {"name": "orchid-lab"}});
+            kube::Error::Api(Box::new(serde_json::from_value(status).unwrap()))
+        };
+        let told = cannot_renew("nadia o'neill", "orchid-lab", &api(403, "developerspaces is forbidden"));
+        let expected = "\
+warning: nadia o'neill can work in namespace orchid-lab, and cannot read and renew DeveloperSpace orchid-lab: developerspaces is forbidden
+An administrator lets all owners do so, or this one:
+    kubectl apply -k config/self-service
+    kubectl create clusterrolebinding developerspace-owner-orchid-lab --clusterrole=developerspace-owner --user='nadia o'\\''neill'";
+        assert_eq!(told, expected);
+        assert!(!cannot_renew("nadia", "orchid-lab", &api(422, "it is sealed")).contains("administrator"));
     }
 }

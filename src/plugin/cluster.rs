@@ -26,6 +26,8 @@ pub(crate) struct Cluster {
     pub(crate) client: Client,
     /// How the server is reached, for kubeconfigs that are written.
     pub(crate) endpoint: Endpoint,
+    /// The namespace of the current context.
+    pub(crate) namespace: String,
     /// The server's time.
     pub(crate) clock: Arc<ServerCheckedClock>,
 }
@@ -41,9 +43,10 @@ impl Cluster {
             config.auth_info.impersonate_groups = (!args.as_group.is_empty()).then(|| args.as_group.clone());
         }
         config.read_timeout = args.request_timeout.0;
+        let namespace = config.default_namespace.clone();
         let clock = Arc::new(ServerCheckedClock::default());
         let client = client::for_config(config, Listeners { clock: clock.clone(), ..Listeners::default() }, AGENT)?;
-        Ok(Self { client, endpoint, clock })
+        Ok(Self { client, endpoint, namespace, clock })
     }
 
     /// The present time, by the server's clock where it has answered and ours is off.

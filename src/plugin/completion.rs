@@ -201,7 +201,7 @@ async fn names(words: &[String], classes: bool) -> Vec<String> {
         if classes {
             return Ok::<_, anyhow::Error>(spaces::classes(&cluster).await?.iter().map(kube::ResourceExt::name_any).collect());
         }
-        let spaces = spaces::list(&cluster, None, None).await?;
+        let spaces = spaces::try_list(&cluster, None, None).await?;
         Ok(spaces.iter().map(|space| format!("{}\t{}", space.name_any(), space.spec.owner)).collect())
     };
     tokio::time::timeout(PATIENCE, asked).await.map(Result::unwrap_or_default).unwrap_or_default()

@@ -9,6 +9,8 @@ use kube::api::PostParams;
 use super::{
     args::{DryRun, WriteArgs},
     cluster::Cluster,
+    contact::ContactArgs,
+    naming::{self, Classes},
     output,
     progress::{self, Progress},
     spaces,
@@ -21,8 +23,8 @@ use crate::api::{Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, Me
 /// Arguments of `create`.
 #[derive(Clone, Debug, Args)]
 pub struct CreateArgs {
-    /// The space's name, which is its namespace's too
-    #[arg(value_name = "NAME")]
+    /// The space's name, which is its namespace's too; it needs a dash, unless the class lists it
+    #[arg(value_name = "NAME", value_parser = naming::parse)]
     pub name: String,
 
     /// The accountable owner: a user's name, Group:NAME or ServiceAccount:NAMESPACE/NAME [default: you]
@@ -65,31 +67,15 @@ pub struct CreateArgs {
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
 
-    /// The team to ask
-    #[arg(long, value_name = "NAME")]
-    pub team: Option<String>,
+    /// Whom to ask about it.
+    #[command(flatten)]
+    pub contact: ContactArgs,
 
-    /// Its e-mail address
-    #[arg(long, value_name = "ADDRESS")]
-    pub email: Option<String>,
-
-    /// Its chat channel
-    #[arg(long, value_name = "CHANNEL")]
-    pub chat: Option<String>,
-
-    /// A page about the work
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
-
-    /// Where the cost goes
-    #[arg(long, value_name = "CODE")]
-    pub cost_center: Option<String>,
-
-    /// It never expires, and cannot be deleted before this is taken back
+    /// It never expires, and cannot be deleted before this is taken back; only where the class allows it
     #[arg(long)]
     pub protected: bool,
 
-    /// Keep the namespace when the space is deleted
+    /// Keep the namespace when the space is deleted; only where the class allows it
     #[arg(long)]
     pub retain: bool,
 
@@ -116,8 +102,16 @@ pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<
         Some(SubjectArg(owner)) => owner.clone(),
         None => subject::of_username(&cluster.whoami().await?.username.unwrap_or_default()),
     };
-    let space = DeveloperSpace::new(&args.name, asked(args, owner));
     let dry_run = args.write.dry_run.dry_run;
+    let contact = match dry_run {
+        DryRun::Client => args.contact.of(&owner, None)?,
+        DryRun::None | DryRun::Server => {
+            let classes = Classes::read(cluster, args.class.as_deref()).await;
+            classes.ensure(&args.name)?;
+            args.contact.of(&owner, classes.class())?
+        }
+    };
+    let space = DeveloperSpace::new(&args.name, asked(args, owner, contact));
     let mut space = send(cluster, &space, dry_run).await?;
     let made = format!("{} created{}", output::name_of(&space), spaces::dry_run_note(dry_run));
     if let Some(patience) = args.write.patience() {
@@ -151,20 +145,13 @@ pub(crate) fn spec(owner: Subject) -> DeveloperSpaceSpec {
     }
 }
 
-fn asked(args: &CreateArgs, owner: Subject) -> DeveloperSpaceSpec {
-    let contact = Contact {
-        team: args.team.clone(),
-        email: args.email.clone(),
-        chat: args.chat.clone(),
-        url: args.url.clone(),
-        cost_center: args.cost_center.clone(),
-    };
+fn asked(args: &CreateArgs, owner: Subject, contact: Option<Contact>) -> DeveloperSpaceSpec {
     DeveloperSpaceSpec {
         class_name: args.class.clone(),
         members: args.members.clone(),
         display_name: args.display_name.clone(),
         description: args.description.clone(),
-        contact: (contact != Contact::default()).then_some(contact),
+        contact,
         labels: args.labels.iter().cloned().collect(),
         annotations: args.annotations.iter().cloned().collect(),
         ttl: args.ttl.clone(),

@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 use super::{
     args::OutputArgs,
     cluster::Cluster,
-    events, human,
+    end, events, human,
     list::ends,
     output,
     quotas::{self, Use},
@@ -57,7 +57,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
     let class_name = space.status.as_ref().and_then(|status| status.class_name.clone());
     // What the caller may not read is left out.
     let class = match &class_name {
-        Some(name) => spaces::class(cluster, Some(name)).await.unwrap_or_default(),
+        Some(name) => spaces::class(cluster, name).await.unwrap_or_default(),
         None => None,
     };
     let quota = quotas::of(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
@@ -80,7 +80,7 @@ fn text(facts: &Facts, now: DateTime<Utc>) -> String {
         let last = &facts.events[facts.events.len().saturating_sub(EVENTS)..];
         sections.push(format!("Events:\n{}", indented(&events::table(last, now))));
     }
-    sections.push(format!("What to do next:\n{}", indented(&next(&facts.space, now).join("\n"))));
+    sections.push(format!("What to do next:\n{}", indented(&next(&facts.space, facts.class.as_ref(), now).join("\n"))));
     sections.join("\n\n")
 }
 
@@ -156,13 +156,13 @@ fn timeline(life: &[(DateTime<Utc>, String)], now: DateTime<Utc>) -> String {
     past.chain([format!("> {}  now", rfc3339(now))]).chain(coming).collect::<Vec<_>>().join("\n")
 }
 
-/// What whoever reads this may want to do.
-fn next(space: &DeveloperSpace, now: DateTime<Utc>) -> Vec<String> {
+/// What the reader may want to do.
+fn next(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) -> Vec<String> {
     let name = space.name_any();
     if is_sealed(space) {
         return vec![format!(
             "It has expired and cannot be renewed. Ask for a new one: kubectl dspace create NAME --owner {}",
-            space.spec.owner
+            human::shell(&human::one_line(&space.spec.owner.to_string()))
         )];
     }
     if space.metadata.deletion_timestamp.is_some() {
@@ -173,10 +173,14 @@ fn next(space: &DeveloperSpace, now: DateTime<Utc>) -> Vec<String> {
     if !ready {
         next.push(format!("It is not ready. To see why, and what mends it: kubectl dspace doctor {name}"));
     }
-    match ends(space) {
-        Some(end) if end > now => next.push(format!("Keep it before it ends {}: kubectl dspace renew {name}", human::from_now(now, end))),
-        Some(_) => next.push(format!("Its time is up. If you are quick you can still keep it: kubectl dspace renew {name}")),
-        None => {}
+    let unmoved = end::set_by(space, class).and_then(|set_by| end::unmoved(space, set_by));
+    match (ends(space), unmoved) {
+        (Some(end), Some(why)) => next.push(format!("It ends {}, and {why}.", human::from_now(now, end))),
+        (Some(end), None) if end > now => {
+            next.push(format!("Keep it before it ends {}: kubectl dspace renew {name}", human::from_now(now, end)));
+        }
+        (Some(_), None) => next.push(format!("It is past its end. Until it is sealed a renewal keeps it: kubectl dspace renew {name}")),
+        (None, _) => {}
     }
     if ready {
         next.push(format!("Look around: kubectl -n {name} get all"));
@@ -299,8 +303,25 @@ What to do next:
         assert_eq!(coming[3..], [the_end(&space, true), "this DeveloperSpace is forgotten too"], "no warning is yet to come");
         let expected = [
             "It is not ready. To see why, and what mends it: kubectl dspace doctor orchid-lab",
-            "Its time is up. If you are quick you can still keep it: kubectl dspace renew orchid-lab",
+            "It is past its end. Until it is sealed a renewal keeps it: kubectl dspace renew orchid-lab",
         ];
-        assert_eq!(next(&space, now()), expected);
+        assert_eq!(next(&space, None, now()), expected);
+    }
+
+    #[test]
+    fn no_renewal_is_advised_where_none_helps() {
+        let mut class = a_class();
+        class.spec.lifetime.as_mut().unwrap().max_lifetime = Some("5d4h".to_owned());
+        let told = next(&a_space(), Some(&class), now());
+        let expected = "It ends in 1d4h, and no renewal moves that, since its SpaceClass lets no space live longer than 5d4h \
+            (lifetime.maxLifetime): go on in another space, `kubectl dspace create OTHER-NAME`, or move it to a class that allows more.";
+        assert_eq!(told[0], expected);
+        assert!(told.iter().all(|line| !line.contains("dspace renew")), "{told:?}");
+        let mut dated = a_space();
+        dated.spec.expires_at = dated.status.as_ref().unwrap().expires_at;
+        let told = next(&dated, None, now());
+        let expected = "It ends in 1d4h, and no renewal moves that, since spec.expiresAt sets it: write a later date, \
+            `kubectl edit dspace orchid-lab`, or give it a time to live, `kubectl dspace renew orchid-lab --ttl DURATION`.";
+        assert_eq!(told[0], expected);
     }
 }

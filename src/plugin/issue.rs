@@ -154,7 +154,7 @@ pub(crate) async fn issue(
 ) -> anyhow::Result<()> {
     let class_name = space.status.as_ref().and_then(|status| status.class_name.clone());
     let class = match &class_name {
-        Some(name) => spaces::class(cluster, Some(name)).await?,
+        Some(name) => spaces::class(cluster, name).await?,
         None => None,
     };
     let name = space.name_any();
@@ -169,8 +169,8 @@ pub(crate) async fn issue(
     let entry = kubeconfig::cluster(&cluster.endpoint, access.and_then(|access| access.server.as_ref()))?;
     let document = kubeconfig::document(kubeconfig::Owner { space: &name, user: &issued.user }, &entry, &issued.credential);
     if args.check.unwrap_or(method != AccessMethod::Oidc) {
-        let must_create = method != AccessMethod::Token && space.spec.owner == *subject;
-        Box::pin(check::works(&document, &name, (&issued.user, must_create), progress)).await?;
+        let is_owner = method != AccessMethod::Token && space.spec.owner == *subject;
+        Box::pin(check::works(&document, &name, (&issued.user, is_owner), progress)).await?;
     }
     hand_over(args, &document)?;
     if let Some(ends) = issued.ends {

@@ -38,7 +38,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &KubeconfigArgs) -> anyhow::Res
         None => subject::of_username(&cluster.whoami().await?.username.unwrap_or_default()),
     };
     if args.who.is_some() {
-        onboard::fits(&space, &subject, None)?;
+        onboard::lets_in(&space, &subject)?;
     }
     let Span(patience) = args.issue.timeout;
     let space = wait::until_ready(cluster, &args.name, patience, &mut progress).await?;

@@ -25,7 +25,7 @@ use super::{
     human, output,
     progress::note,
     quotas::{self, Quotas, bar_of},
-    spaces,
+    reach, spaces,
     subject::{SubjectArg, of_username},
     wait,
 };
@@ -37,7 +37,7 @@ pub(crate) use self::tests::{a_space, now};
 /// Arguments of `list`.
 #[derive(Clone, Debug, Args)]
 pub struct ListArgs {
-    /// The spaces [default: all]
+    /// The spaces [default: all, or where you may not list them that of the current namespace]
     #[arg(value_name = "NAME", conflicts_with = "selector")]
     pub names: Vec<String>,
 
@@ -110,7 +110,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<()
 /// Who may read a space by its name need not be allowed to list them.
 async fn read(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<Vec<DeveloperSpace>> {
     if args.names.is_empty() {
-        return spaces::list(cluster, args.selector.as_deref(), None).await;
+        return reach::spaces(cluster, args.selector.as_deref()).await;
     }
     let names: BTreeSet<&String> = args.names.iter().collect();
     try_join_all(names.into_iter().map(|name| spaces::get(cluster, name))).await

@@ -8,10 +8,12 @@ mod check;
 pub mod classes;
 mod cluster;
 pub mod completion;
+pub mod contact;
 pub mod create;
 pub mod delete;
 pub mod describe;
 pub mod doctor;
+mod end;
 pub mod events;
 mod gc;
 mod human;
@@ -20,10 +22,12 @@ mod jsonpath;
 pub mod kubeconfig;
 pub mod list;
 pub mod members;
+mod naming;
 pub mod onboard;
 pub mod output;
 mod progress;
 mod quotas;
+mod reach;
 mod record;
 pub mod renew;
 mod spaces;
@@ -77,6 +81,6 @@ async fn execute(Cli { kubectl, command }: Cli) -> anyhow::Result<ExitCode> {
 
 #[allow(clippy::print_stderr, reason = "the last word of a command that failed")]
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", human::one_line(&format!("{error:#}")));
     ExitCode::FAILURE
 }

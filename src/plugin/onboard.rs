@@ -7,8 +7,11 @@ use kube::ResourceExt as _;
 use super::{
     args::Span,
     cluster::Cluster,
-    create,
+    contact::ContactArgs,
+    create, human,
     issue::{self, IssueArgs},
+    list,
+    naming::{self, Classes},
     progress::Progress,
     spaces,
     subject::SubjectArg,
@@ -27,8 +30,8 @@ pub struct OnboardArgs {
     #[arg(value_name = "USER")]
     pub who: SubjectArg,
 
-    /// The space's name [default: the user's, without the domain]
-    #[arg(long, value_name = "NAME")]
+    /// The space's name [default: one that the class allows, after the user: alice-dev for alice@example.com]
+    #[arg(long, value_name = "NAME", value_parser = naming::parse)]
     pub name: Option<String>,
 
     /// The class of the space, if it has to be made [default: the cluster's default class]
@@ -39,6 +42,10 @@ pub struct OnboardArgs {
     #[arg(long, value_name = "DURATION")]
     pub ttl: Option<String>,
 
+    /// Whom to ask about the space, if it has to be made.
+    #[command(flatten)]
+    pub contact: ContactArgs,
+
     /// The credential and the kubeconfig.
     #[command(flatten)]
     pub issue: IssueArgs,
@@ -47,16 +54,16 @@ pub struct OnboardArgs {
 pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result<()> {
     let mut progress = Progress::new();
     let SubjectArg(subject) = &args.who;
-    let name = args.name.clone().unwrap_or_else(|| name_for(subject));
-    if name.is_empty() {
-        bail!("no name for a space can be made of {:?}: give one with --name", subject.name);
-    }
-    let found = spaces::find(cluster, &name).await?;
+    let classes = Classes::read(cluster, args.class.as_deref()).await;
+    let (name, found) = match &args.name {
+        Some(name) => (name.clone(), spaces::find(cluster, name).await?),
+        None => find(cluster, subject, &classes).await?,
+    };
     let class = match &found {
-        Some(space) => space.status.as_ref().and_then(|status| status.class_name.clone()).or_else(|| space.spec.class_name.clone()),
+        Some(space) => list::class_of(space).map(ToOwned::to_owned),
         None => args.class.clone(),
     };
-    let class = match spaces::class(cluster, class.as_deref()).await? {
+    let class = match spaces::class_or_default(cluster, class.as_deref()).await? {
         Some(class) => Some(class),
         None if found.is_none() => bail!("{}", no_class(class.as_deref())),
         None => None,
@@ -64,11 +71,24 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
     issue::foresee(cluster, (&name, subject), class.as_ref(), &args.issue)?;
     match found {
         Some(space) => fits(&space, subject, args.class.as_deref())?,
-        None => make(cluster, &name, subject, args, &mut progress).await?,
+        None => make(cluster, &name, args, &classes, &mut progress).await?,
     }
     let Span(patience) = args.issue.timeout;
     let space = wait::until_ready(cluster, &name, patience, &mut progress).await?;
     issue::issue(cluster, &space, subject, &args.issue, &mut progress).await
+}
+
+/// The space of a user whose name nobody gave: the one that is proposed, or an older one of theirs.
+async fn find(cluster: &Cluster, subject: &Subject, classes: &Classes) -> anyhow::Result<(String, Option<DeveloperSpace>)> {
+    let name = classes.proposal(subject)?;
+    let found = spaces::find(cluster, &name).await?;
+    if let (None, Some(former)) = (&found, classes.former(subject)) {
+        let older = spaces::find(cluster, &former).await?.filter(|space| space.spec.owner == *subject);
+        if older.is_some() {
+            return Ok((former, older));
+        }
+    }
+    Ok((name, found))
 }
 
 fn no_class(class: Option<&str>) -> String {
@@ -79,26 +99,31 @@ fn no_class(class: Option<&str>) -> String {
     }
 }
 
-async fn make(cluster: &Cluster, name: &str, subject: &Subject, args: &OnboardArgs, progress: &mut Progress) -> anyhow::Result<()> {
+async fn make(cluster: &Cluster, name: &str, args: &OnboardArgs, classes: &Classes, progress: &mut Progress) -> anyhow::Result<()> {
+    classes.ensure(name)?;
+    let SubjectArg(subject) = &args.who;
+    let contact = args.contact.of(subject, classes.class())?;
     progress.now(&format!("asking for DeveloperSpace {name}"));
-    let spec = DeveloperSpaceSpec { class_name: args.class.clone(), ttl: args.ttl.clone(), ..create::spec(subject.clone()) };
+    let spec = DeveloperSpaceSpec { class_name: args.class.clone(), ttl: args.ttl.clone(), contact, ..create::spec(subject.clone()) };
     create::send(cluster, &DeveloperSpace::new(name, spec), super::args::DryRun::None).await.map(drop)
 }
 
-/// Whether a space that is there is the one that is meant.
-pub(crate) fn fits(space: &DeveloperSpace, subject: &Subject, class: Option<&str>) -> anyhow::Result<()> {
+/// Whether a space that is there is the one that is meant: only its owner is onboarded into it.
+fn fits(space: &DeveloperSpace, subject: &Subject, class: Option<&str>) -> anyhow::Result<()> {
     let name = space.name_any();
-    if space.metadata.deletion_timestamp.is_some() {
-        bail!("DeveloperSpace {name} is being deleted: run this again when it is gone, or give another --name");
+    is_staying(space)?;
+    let owner = &space.spec.owner;
+    if owner != subject {
+        if is_member(space, subject) {
+            bail!(
+                "DeveloperSpace {name} belongs to {owner}, and {subject} is a member of it: `kubectl dspace kubeconfig {name} --for {} -o FILE` \
+                gives a member access; for a space of their own give another --name",
+                human::shell(&subject.to_string())
+            );
+        }
+        bail!("DeveloperSpace {name} belongs to {owner} and not to {subject}: give another --name");
     }
-    if space.spec.owner != *subject && !space.spec.members.iter().any(|member| member.subject() == *subject) {
-        bail!(
-            "DeveloperSpace {name} belongs to {} and {subject} is no member of it: give another --name, or `kubectl dspace members add {name} {subject} --role ROLE`",
-            space.spec.owner
-        );
-    }
-    let in_force = space.spec.class_name.as_deref().or_else(|| space.status.as_ref().and_then(|status| status.class_name.as_deref()));
-    match (class, in_force) {
+    match (class, list::class_of(space)) {
         (Some(wanted), Some(found)) if wanted != found => {
             bail!("DeveloperSpace {name} is there and of SpaceClass {found}, not {wanted}: leave --class out, or give another --name")
         }
@@ -106,31 +131,39 @@ pub(crate) fn fits(space: &DeveloperSpace, subject: &Subject, class: Option<&str
     }
 }
 
-/// A DNS-1123 label made of a user's name: `oidc:Alice.B@example.com` is `alice-b`.
-fn name_for(subject: &Subject) -> String {
-    let bare = subject.name.rsplit(':').next().unwrap_or_default();
-    let person = bare.split('@').next().unwrap_or_default().to_lowercase();
-    let label: String = person.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).take(63).collect();
-    label.trim_matches('-').to_owned()
+/// Whether somebody is let into a space by name.
+pub(crate) fn lets_in(space: &DeveloperSpace, subject: &Subject) -> anyhow::Result<()> {
+    let name = space.name_any();
+    is_staying(space)?;
+    if space.spec.owner != *subject && !is_member(space, subject) {
+        bail!(
+            "DeveloperSpace {name} belongs to {}, and {subject} is no member of it: `kubectl dspace members add {name} {} --role ROLE`",
+            space.spec.owner,
+            human::shell(&subject.to_string())
+        );
+    }
+    Ok(())
+}
+
+fn is_member(space: &DeveloperSpace, subject: &Subject) -> bool {
+    space.spec.members.iter().any(|member| member.subject() == *subject)
+}
+
+fn is_staying(space: &DeveloperSpace) -> anyhow::Result<()> {
+    let name = space.name_any();
+    if space.metadata.deletion_timestamp.is_some() {
+        bail!("DeveloperSpace {name} is being deleted: run this again when it is gone, or give another --name");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::SubjectKind;
+    use crate::api::{Member, SubjectKind};
 
     fn user(name: &str) -> Subject {
         Subject { kind: SubjectKind::User, name: name.into(), namespace: None }
-    }
-
-    #[test]
-    fn a_space_is_named_after_its_user() {
-        for (name, label) in
-            [("alice@example.com", "alice"), ("oidc:Alice.B@example.com", "alice-b"), ("_x_", "x"), ("@", ""), ("日本", "")]
-        {
-            assert_eq!(name_for(&user(name)), label, "{name}");
-        }
-        assert_eq!(name_for(&user(&"a".repeat(80))).len(), 63);
     }
 
     #[test]
@@ -145,6 +178,24 @@ mod tests {
             "DeveloperSpace orchid-lab is there and of SpaceClass large, not small: leave --class out, or give another --name"
         );
         let stranger = fits(&space, &user("omar@example.com"), None).unwrap_err().to_string();
-        assert!(stranger.starts_with("DeveloperSpace orchid-lab belongs to User:nadia@example.com and User:omar@example.com is no member"));
+        assert_eq!(
+            stranger,
+            "DeveloperSpace orchid-lab belongs to User:nadia@example.com and not to User:omar@example.com: give another --name"
+        );
+    }
+
+    #[test]
+    fn a_member_is_not_onboarded_into_a_space_of_somebody_else() {
+        let mut space = DeveloperSpace::new("orchid-lab", create::spec(user("nadia@example.com")));
+        space.spec.members.push(Member { kind: SubjectKind::User, name: "omar@example.com".into(), namespace: None, role: "edit".into() });
+        let member = fits(&space, &user("omar@example.com"), None).unwrap_err().to_string();
+        assert_eq!(
+            member,
+            "DeveloperSpace orchid-lab belongs to User:nadia@example.com, and User:omar@example.com is a member of it: \
+            `kubectl dspace kubeconfig orchid-lab --for User:omar@example.com -o FILE` gives a member access; \
+            for a space of their own give another --name"
+        );
+        assert!(lets_in(&space, &user("omar@example.com")).is_ok());
+        assert!(lets_in(&space, &user("petra@example.com")).is_err());
     }
 }

@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 use super::{
     args::{DryRun, WriteArgs},
     cluster::Cluster,
-    human, output,
+    end::{self, SetBy},
+    list::{self, ends},
+    output,
     progress::Progress,
     spaces, wait,
 };
@@ -43,45 +45,56 @@ pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<(
             }
         }
     }
-    let table = || renewed.iter().map(|space| line(cluster, space, args.write.dry_run.dry_run)).collect::<Vec<_>>().join("\n");
-    match renewed.as_slice() {
+    let table = || renewed.iter().map(|one| one.told.as_str()).collect::<Vec<_>>().join("\n");
+    let spaces: Vec<DeveloperSpace> = renewed.iter().map(|one| one.space.clone()).collect();
+    match spaces.as_slice() {
         [only] if args.names.len() == 1 => output::object(&args.write.output.output, only, table)?,
         all => output::objects(&args.write.output.output, all, table)?,
     }
     failed
 }
 
-async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut Progress) -> anyhow::Result<DeveloperSpace> {
+/// A space that was renewed, and what is printed of it.
+struct Renewed {
+    space: DeveloperSpace,
+    told: String,
+}
+
+async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut Progress) -> anyhow::Result<Renewed> {
     // Also to hear the server's time, by which the operator judges.
     let mut space = spaces::get(cluster, name).await?;
-    anyhow::ensure!(
-        args.ttl.is_some() || space.spec.expires_at.is_none(),
-        "DeveloperSpace {name} ends at a date of its own (spec.expiresAt), which no renewal moves: give it a time to live with --ttl"
-    );
+    let before = ends(&space);
+    if args.ttl.is_none() && end::set_by(&space, None) == Some(SetBy::Date) {
+        let why = end::unmoved(&space, SetBy::Date).unwrap_or_default();
+        let ends = before.map(rfc3339).unwrap_or_default();
+        anyhow::bail!("DeveloperSpace {name} ends at {ends}, and {why}");
+    }
+    let renewed = cluster.now();
     let mut spec = Map::new();
-    spec.insert("renewedAt".to_owned(), rfc3339(cluster.now()).into());
+    spec.insert("renewedAt".to_owned(), rfc3339(renewed).into());
     if let Some(ttl) = &args.ttl {
         spec.insert("ttl".to_owned(), ttl.as_str().into());
         spec.insert("expiresAt".to_owned(), Value::Null);
     }
     let dry_run = args.write.dry_run.dry_run;
     if dry_run == DryRun::Client {
-        space.spec.renewed_at = Some(cluster.now());
-        return Ok(space);
+        space.spec.renewed_at = Some(renewed);
+    } else {
+        space = spaces::patch(cluster, name, &json!({"spec": spec}), dry_run).await?;
     }
-    let space = spaces::patch(cluster, name, &json!({"spec": spec}), dry_run).await?;
     if let Some(patience) = args.write.patience() {
-        return wait::until_ready(cluster, name, patience, progress).await;
+        // A renewal counts also where the spec is refused for another reason.
+        space = wait::until_observed(cluster, name, patience, progress).await?;
     }
-    Ok(space)
-}
-
-fn line(cluster: &Cluster, space: &DeveloperSpace, dry_run: DryRun) -> String {
-    let ends = space.status.as_ref().and_then(|status| status.expires_at);
-    let told = match ends {
-        Some(at) if spaces::is_observed(space) => format!("expires {} ({})", human::from_now(cluster.now(), at), rfc3339(at)),
-        None if spaces::is_observed(space) => "never expires".to_owned(),
-        _ => "the operator has not said yet when it expires".to_owned(),
+    let told = if dry_run == DryRun::None && spaces::is_observed(&space) {
+        let class = match list::class_of(&space) {
+            Some(class) => spaces::class(cluster, class).await.unwrap_or_default(),
+            None => None,
+        };
+        end::gained(before, &space, class.as_ref(), (renewed, cluster.now()))
+    } else {
+        format!("renewed{}: the operator has not said yet when it expires", spaces::dry_run_note(dry_run))
     };
-    format!("{} renewed{}: {told}", output::name_of(space), spaces::dry_run_note(dry_run))
+    let told = format!("{} {told}", output::name_of(&space));
+    Ok(Renewed { space, told })
 }

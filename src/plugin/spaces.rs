@@ -28,13 +28,13 @@ pub(crate) async fn find(cluster: &Cluster, name: &str) -> anyhow::Result<Option
 }
 
 /// All spaces that a label selector and a field selector choose, by name.
-pub(crate) async fn list(cluster: &Cluster, selector: Option<&str>, fields: Option<&str>) -> anyhow::Result<Vec<DeveloperSpace>> {
+pub(crate) async fn try_list(cluster: &Cluster, selector: Option<&str>, fields: Option<&str>) -> Result<Vec<DeveloperSpace>, kube::Error> {
     let mut params = ListParams::default().limit(500);
     params.label_selector = selector.map(ToOwned::to_owned);
     params.field_selector = fields.map(ToOwned::to_owned);
     let mut all = Vec::new();
     loop {
-        let page = api(cluster).list(&params).await.told(|| "list DeveloperSpaces".to_owned())?;
+        let page = api(cluster).list(&params).await?;
         all.extend(page.items);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
@@ -49,16 +49,27 @@ pub(crate) async fn classes(cluster: &Cluster) -> anyhow::Result<Vec<SpaceClass>
     Ok(list.told(|| "list SpaceClasses".to_owned())?.items)
 }
 
-/// The class of that name, or the default one. `None` if there is none, or if the caller may not read classes.
-pub(crate) async fn class(cluster: &Cluster, name: Option<&str>) -> anyhow::Result<Option<SpaceClass>> {
-    let classes = classes(cluster).await?;
-    Ok(match name {
-        Some(name) => classes.into_iter().find(|class| class.metadata.name.as_deref() == Some(name)),
-        None => classes.into_iter().find(is_default),
-    })
+/// The class of that name. The caller need not be allowed to list classes.
+pub(crate) async fn class(cluster: &Cluster, name: &str) -> anyhow::Result<Option<SpaceClass>> {
+    let found = Api::<SpaceClass>::all(cluster.client.clone()).get_opt(name).await;
+    found.told(|| format!("read SpaceClass {name}"))
 }
 
-/// Whether it is the class of spaces that name none.
+/// The class of that name, or the default one: of several, the oldest.
+pub(crate) async fn class_or_default(cluster: &Cluster, name: Option<&str>) -> anyhow::Result<Option<SpaceClass>> {
+    match name {
+        Some(name) => class(cluster, name).await,
+        None => Ok(default_class(&classes(cluster).await?).cloned()),
+    }
+}
+
+/// The class of spaces that name none: of several, the oldest.
+pub(crate) fn default_class(classes: &[SpaceClass]) -> Option<&SpaceClass> {
+    let age = |class: &&SpaceClass| (class.metadata.creation_timestamp.clone(), class.metadata.name.clone());
+    classes.iter().filter(|class| is_default(class)).min_by_key(age)
+}
+
+/// Whether it is marked as the class of spaces that name none.
 pub(crate) fn is_default(class: &SpaceClass) -> bool {
     let annotations = class.metadata.annotations.as_ref();
     annotations.and_then(|map| map.get(names::ANNOTATION_DEFAULT_CLASS)).is_some_and(|value| value == "true")

@@ -37,6 +37,11 @@ pub(crate) fn sentence(error: &kube::Error) -> String {
     }
 }
 
+/// Whether the caller may not do that.
+pub(crate) fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
 /// The kind is unknown, not an object of it.
 fn is_unknown_kind(status: &kube::core::Status) -> bool {
     status.details.as_ref().is_none_or(|details| details.name.is_empty())

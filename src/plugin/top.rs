@@ -11,7 +11,7 @@ use super::{
     list, output,
     progress::note,
     quotas::{self, Quotas, Use},
-    spaces,
+    reach,
 };
 use crate::api::DeveloperSpace;
 
@@ -32,7 +32,7 @@ pub struct TopArgs {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &TopArgs) -> anyhow::Result<()> {
-    let spaces = spaces::list(cluster, None, None).await?;
+    let spaces = reach::spaces(cluster, None).await?;
     let quotas = quotas::of(cluster, &spaces.iter().map(kube::ResourceExt::name_any).collect::<Vec<_>>()).await?;
     let found = ranking(&spaces, &quotas, args);
     if found.is_empty() && args.output.output.is_table() {

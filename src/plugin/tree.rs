@@ -87,7 +87,7 @@ async fn grow(cluster: &Cluster, space: &DeveloperSpace) -> Node {
 /// What the operator makes for a space; `None` where the class cannot be read, or refuses the space.
 async fn wanted(cluster: &Cluster, space: &DeveloperSpace) -> Option<Children> {
     let name = space.status.as_ref()?.class_name.clone()?;
-    let class = spaces::class(cluster, Some(&name)).await.ok()??;
+    let class = spaces::class(cluster, &name).await.ok()??;
     let resolved = resolve(space, &name, &class.spec).ok()?;
     Some(desire(space, &resolved, None).children)
 }

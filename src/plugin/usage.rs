@@ -10,7 +10,7 @@ use super::{
     output,
     progress::note,
     quotas::{self, Quotas},
-    spaces,
+    reach, spaces,
 };
 
 /// Arguments of `usage`.
@@ -32,8 +32,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &UsageArgs) -> anyhow::Result<(
     }
     if names.is_empty() {
         let me = cluster.whoami().await?;
-        names =
-            spaces::list(cluster, None, None).await?.iter().filter(|space| is_of(space, &me)).map(kube::ResourceExt::name_any).collect();
+        names = reach::spaces(cluster, None).await?.iter().filter(|space| is_of(space, &me)).map(kube::ResourceExt::name_any).collect();
         if names.is_empty() {
             note("You have no spaces.");
         }

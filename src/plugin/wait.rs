@@ -16,7 +16,7 @@ use super::{
     cluster::Cluster,
     progress::Progress,
     spaces::{self, is_observed, is_true, ready},
-    told::sentence,
+    told::{is_forbidden, sentence},
 };
 use crate::{
     api::{
@@ -25,6 +25,9 @@ use crate::{
     },
     client::WATCH_TIMEOUT_SECONDS,
 };
+
+/// How often a space is read that the caller may not watch.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Waits until a space is `Ready` as its spec stands. What only somebody's change can mend ends the wait at once.
 pub(crate) async fn until_ready(
@@ -37,7 +40,7 @@ pub(crate) async fn until_ready(
     let mut last = "nothing was heard of it".to_owned();
     let ready_space = follow(spaces::api(cluster), name, |space| {
         let Some(space) = space else {
-            return Some(Err(anyhow!("DeveloperSpace {name} is gone: somebody deleted it meanwhile")));
+            return Some(Err(gone(name)));
         };
         let Some((_, reason, message)) = ready(space).filter(|_| is_observed(space)) else {
             "the operator has not looked at it".clone_into(&mut last);
@@ -56,6 +59,31 @@ pub(crate) async fn until_ready(
         let waited = timeout.as_secs();
         Err(anyhow!("DeveloperSpace {name} is not ready after {waited}s ({last}): `kubectl dspace doctor {name}` says more"))
     })
+}
+
+/// Waits until the operator has seen the spec of a space as it stands, whatever it says of it.
+pub(crate) async fn until_observed(
+    cluster: &Cluster,
+    name: &str,
+    timeout: Duration,
+    progress: &mut Progress,
+) -> anyhow::Result<DeveloperSpace> {
+    progress.now(&format!("waiting for the operator to see {name}"));
+    let observed = follow(spaces::api(cluster), name, |space| {
+        let Some(space) = space else { return Some(Err(gone(name))) };
+        is_observed(space).then(|| Ok(space.clone()))
+    });
+    let ended = tokio::time::timeout(timeout, observed).await;
+    ended.unwrap_or_else(|_| {
+        let waited = timeout.as_secs();
+        Err(anyhow!(
+            "DeveloperSpace {name} is changed, and the operator has not seen it after {waited}s: `kubectl dspace doctor {name}` says more"
+        ))
+    })
+}
+
+fn gone(name: &str) -> anyhow::Error {
+    anyhow!("DeveloperSpace {name} is gone: somebody deleted it meanwhile")
 }
 
 /// Waits until a space is gone with its namespace.
@@ -84,7 +112,7 @@ async fn follow<T>(
     mut judge: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     let config = watch_config().fields(&format!("metadata.name={name}"));
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watcher(api.clone(), config).default_backoff());
     let mut seen = false;
     while let Some(event) = events.next().await {
         let verdict = match event {
@@ -98,6 +126,7 @@ async fn follow<T>(
             }
             Ok(Event::InitDone) if seen => None,
             Ok(Event::InitDone | Event::Delete(_)) => judge(None),
+            Err(error) if source(&error).is_some_and(is_forbidden) => return poll(&api, name, judge).await,
             Err(error) => final_error(&error).map(|why| Err(anyhow!("failed to watch DeveloperSpace {name}: {why}"))),
         };
         if let Some(verdict) = verdict {
@@ -107,14 +136,41 @@ async fn follow<T>(
     Err(anyhow!("the watch of DeveloperSpace {name} ended"))
 }
 
-/// What time does not mend.
+/// As [`follow`], for a caller who may read the space and not watch it: its owner.
+async fn poll<T>(
+    api: &Api<DeveloperSpace>,
+    name: &str,
+    mut judge: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    loop {
+        let verdict = match api.get_opt(name).await {
+            Ok(space) => judge(space.as_ref()),
+            Err(error) => is_final(&error).then(|| Err(anyhow!("failed to read DeveloperSpace {name}: {}", sentence(&error)))),
+        };
+        if let Some(verdict) = verdict {
+            return verdict;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Why a watch ended for good.
 pub(crate) fn final_error(error: &watcher::Error) -> Option<String> {
-    let (watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source) | watcher::Error::WatchFailed(source)) =
-        error
-    else {
-        return None;
-    };
-    matches!(source, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404)).then(|| sentence(source))
+    source(error).filter(|error| is_final(error)).map(sentence)
+}
+
+fn source(error: &watcher::Error) -> Option<&kube::Error> {
+    match error {
+        watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source) | watcher::Error::WatchFailed(source) => {
+            Some(source)
+        }
+        _ => None,
+    }
+}
+
+/// Whether the same request will fail again.
+fn is_final(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404))
 }
 
 /// Configuration of a watch that is no failure while nothing happens.

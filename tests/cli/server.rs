@@ -16,6 +16,9 @@ use tokio::{net::TcpListener, runtime::Builder};
 /// What the plugin takes for the present: it believes the server where its own clock is off.
 const NOW: &str = "Tue, 24 Nov 2026 09:00:00 GMT";
 
+/// The token of somebody who may read objects of ours by their names and list none.
+const OWNER: &str = "owner";
+
 /// Starts it for as long as the process runs; the answer is a kubeconfig for it.
 pub fn start() -> NamedTempFile {
     let text = fs::read_to_string("tests/fixtures/cluster.yaml").unwrap();
@@ -33,8 +36,12 @@ pub fn start() -> NamedTempFile {
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "rest",
         "clusters": [{"name": "rest", "cluster": {"server": format!("http://{address}")}}],
-        "users": [{"name": "nadia", "user": {"token": "none"}}],
-        "contexts": [{"name": "rest", "context": {"cluster": "rest", "user": "nadia"}}],
+        "users": [{"name": "nadia", "user": {"token": "none"}}, {"name": "owner", "user": {"token": OWNER}}],
+        "contexts": [
+            {"name": "rest", "context": {"cluster": "rest", "user": "nadia"}},
+            {"name": "own", "context": {"cluster": "rest", "user": "owner", "namespace": "orchid-lab"}},
+            {"name": "elsewhere", "context": {"cluster": "rest", "user": "owner"}},
+        ],
     });
     file.write_all(config.to_string().as_bytes()).unwrap();
     file
@@ -42,6 +49,7 @@ pub fn start() -> NamedTempFile {
 
 async fn answer(State(objects): State<Arc<Vec<Value>>>, request: Request<axum::body::Body>) -> impl IntoResponse {
     let (method, uri) = (request.method(), request.uri());
+    let is_owner = request.headers().get(header::AUTHORIZATION).is_some_and(|value| value == format!("Bearer {OWNER}").as_str());
     let (code, body) = match (method, uri.path()) {
         (&Method::GET, "/version") => (
             StatusCode::OK,
@@ -54,6 +62,13 @@ async fn answer(State(objects): State<Arc<Vec<Value>>>, request: Request<axum::b
                 StatusCode::CREATED,
                 json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}, "status": {"userInfo": user}}),
             )
+        }
+        (&Method::GET, path @ ("/apis/developerspace.dev/v1alpha1/developerspaces" | "/apis/developerspace.dev/v1alpha1/spaceclasses"))
+            if is_owner =>
+        {
+            let plural = path.rsplit('/').next().unwrap_or_default();
+            let message = format!("{plural}.developerspace.dev is forbidden: User \"nadia@example.com\" cannot list resource \"{plural}\"");
+            refused(StatusCode::FORBIDDEN, "Forbidden", &message)
         }
         (&Method::GET, path) => read(&objects, path, uri.query().unwrap_or_default()),
         (_, path) => refused(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &format!("nothing is changed here: {path}")),

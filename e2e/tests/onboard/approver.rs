@@ -33,7 +33,7 @@ pub async fn a_portal_gets_certificates_for_others(stage: &Stage) -> Result<()> 
 pub async fn people_get_certificates_of_their_own(stage: &Stage) -> Result<()> {
     const SPACE: &str = "shuttle-lab";
     let file = stage.file("uwe-by-certificate")?;
-    stage.dspace(UWE, &["create", SPACE, "--class", "standard"]).await?.ok()?;
+    stage.dspace(UWE, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
     stage.dspace(UWE, &["kubeconfig", SPACE, "--auth", "cert", "-o", &file]).await?.ok()?;
     let facts = Facts::of(&written(&file, SPACE)?)?;
     ensure!(facts.subject == format!("CN={UWE}"), "the certificate is for {}", facts.subject);
@@ -86,7 +86,7 @@ impl Forged<'_> {
 /// Each for a space that is in order, by somebody who may ask.
 pub async fn what_is_not_plainly_right_is_denied(stage: &Stage) -> Result<()> {
     const SPACE: &str = "spindle-lab";
-    stage.dspace(VERA, &["create", SPACE, "--class", "standard"]).await?.ok()?;
+    stage.dspace(VERA, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
     let right = || Forged { space: Some(SPACE), user: VERA, seconds: Some(HOUR), ..Forged::default() };
     // It is not asked to look at this one, and it looks at all that come later.
     ask(stage, VERA, &Forged { name: "forged-unlabelled", space: None, ..right() }).await?;

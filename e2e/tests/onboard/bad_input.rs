@@ -74,7 +74,7 @@ const REQUESTS: [(&str, &str, &[&str], &str); 11] = [
         "a name that no space may have",
         RITA,
         &["lars@example.com", "--class", "greenhouse", "--name", "kube-lupin", "--auth", "cert"],
-        "belong to the cluster",
+        "names of the cluster's own namespaces are reserved",
     ),
     (
         "a certificate for a group",

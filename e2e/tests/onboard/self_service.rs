@@ -13,7 +13,7 @@ use crate::stage::Stage;
 /// From the first day to the last, with no more than the shipped role.
 pub async fn people_help_themselves_with_the_plugin(stage: &Stage) -> Result<()> {
     const SPACE: &str = "loom-lab";
-    let told = stage.dspace(UWE, &["create", SPACE, "--class", "standard"]).await?.ok()?;
+    let told = stage.dspace(UWE, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
     ensure!(told.contains("ready"), "it says {told}");
     let made = stage.ready(SPACE).await?;
     ensure!(made["spec"]["owner"] == user(UWE), "it belongs to {}", made["spec"]["owner"]);
@@ -50,7 +50,7 @@ async fn subjects(stage: &Stage, space: &str) -> Result<Vec<Value>> {
 /// The policies refuse, and the plugin says why.
 pub async fn nobody_helps_themselves_to_what_is_anothers(stage: &Stage) -> Result<()> {
     const SPACE: &str = "kiln-lab";
-    stage.dspace(VERA, &["create", SPACE, "--class", "standard", "--member", "view=arne@example.com"]).await?.ok()?;
+    stage.dspace(VERA, &["create", SPACE, "--class", "standard", "--team", "potters", "--member", "view=arne@example.com"]).await?.ok()?;
     let before = stage.ready(SPACE).await?;
     let file = stage.file("uwe-at-the-kiln")?;
     for (arguments, says) in [
@@ -61,7 +61,7 @@ pub async fn nobody_helps_themselves_to_what_is_anothers(stage: &Stage) -> Resul
         (&["transfer", SPACE, UWE], "denied request"),
         (&["delete", SPACE], "belongs to User vera@example.com"),
         (&["kubeconfig", SPACE, "--auth", "token", "-o", &file], "forbidden"),
-        (&["create", "glaze-lab", "--class", "standard", "--owner", VERA], "is neither"),
+        (&["create", "glaze-lab", "--class", "standard", "--team", "weavers", "--owner", VERA], "is neither"),
         (&["create", "glaze-lab", "--class", "greenhouse"], "you may not use SpaceClass greenhouse"),
     ] {
         let output = stage.dspace(UWE, arguments).await?;

@@ -5,9 +5,8 @@ use kube::ResourceExt as _;
 
 use super::{findings::Finding, looks::Observed, operator};
 use crate::{
-    api::{DeveloperSpace, conditions::types, duration::format_duration, time::rfc3339},
-    desired::term::{Rules, created},
-    plugin::{human, spaces::is_true},
+    api::{DeveloperSpace, conditions::types, time::rfc3339},
+    plugin::{end, human, spaces::is_true},
 };
 
 /// An end that is nearer is told even where the class gives no warnings.
@@ -36,17 +35,8 @@ fn ending(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option
         return None;
     }
     let sentence = format!("DeveloperSpace {name} ends {when} ({date}), and its namespace is deleted with everything in it.");
-    let rules = seen.class().and_then(|class| Rules::of(&class.spec).ok()).unwrap_or_default();
-    if let Some(longest) = rules.max_lifetime.filter(|longest| end >= created(space) + *longest) {
-        let capped = format!(
-            "{sentence} Its class lets no space live longer than {}, so no renewal moves that: go on in another.",
-            format_duration(longest)
-        );
-        return Some(Finding::warning(capped).mended_by(["kubectl dspace create OTHER-NAME".to_owned()]));
-    }
-    if space.spec.expires_at.is_some() {
-        let dated = format!("{sentence} It ends at a date of its own, which a renewal moves only with a time to live.");
-        return Some(Finding::warning(dated).mended_by([format!("kubectl dspace renew {name} --ttl DURATION")]));
+    if let Some(why) = end::set_by(space, seen.class()).and_then(|set_by| end::unmoved(space, set_by)) {
+        return Some(Finding::warning(format!("{sentence} And {why}.")));
     }
     Some(
         Finding::warning(format!("{sentence} Renewed, its time counts from now again."))
@@ -74,16 +64,16 @@ mod tests {
         let at = "2026-11-24T12:00:00Z";
         let plain = [format!("{near} Renewed, its time counts from now again."), "  kubectl dspace renew orchid-lab".to_owned()];
         assert_eq!(ends(at, |_| {}), plain);
-        let dated = [
-            format!("{near} It ends at a date of its own, which a renewal moves only with a time to live."),
-            "  kubectl dspace renew orchid-lab --ttl DURATION".to_owned(),
-        ];
-        assert_eq!(ends(at, |space| space.spec.expires_at = Some(at.parse().unwrap())), dated);
-        let capped = [
-            format!("{near} Its class lets no space live longer than 180d, so no renewal moves that: go on in another."),
-            "  kubectl dspace create OTHER-NAME".to_owned(),
-        ];
-        assert_eq!(ends(at, |space| space.metadata.creation_timestamp = read("2026-05-28T12:00:00Z".into())), capped);
+        let dated = format!(
+            "{near} And no renewal moves that, since spec.expiresAt sets it: write a later date, `kubectl edit dspace orchid-lab`, \
+            or give it a time to live, `kubectl dspace renew orchid-lab --ttl DURATION`."
+        );
+        assert_eq!(ends(at, |space| space.spec.expires_at = Some(at.parse().unwrap())), [dated]);
+        let capped = format!(
+            "{near} And no renewal moves that, since its SpaceClass lets no space live longer than 180d (lifetime.maxLifetime): \
+            go on in another space, `kubectl dspace create OTHER-NAME`, or move it to a class that allows more."
+        );
+        assert_eq!(ends(at, |space| space.metadata.creation_timestamp = read("2026-05-28T12:00:00Z".into())), [capped]);
     }
 
     #[test]

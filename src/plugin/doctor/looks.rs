@@ -19,8 +19,8 @@ use crate::{
     api::{DeveloperSpace, SpaceClass, conditions::Reason, names},
     plugin::{
         cluster::Cluster,
-        spaces::{self, is_default, ready},
-        told::{Told as _, sentence},
+        spaces::{self, default_class, ready},
+        told::{Told as _, is_forbidden, sentence},
     },
 };
 
@@ -126,7 +126,7 @@ impl Observed {
         let kept = || space.status.as_ref().and_then(|status| status.class_name.as_deref());
         match space.spec.class_name.as_deref().or_else(kept) {
             Some(name) => self.classes.all().iter().find(|class| class.name_any() == name),
-            None => self.classes.all().iter().find(|class| is_default(class)),
+            None => default_class(self.classes.all()),
         }
     }
 
@@ -231,10 +231,6 @@ where
             None => return Ok(found),
         }
     }
-}
-
-fn is_forbidden(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::{
         names,
     },
     desired::term::Rules,
-    plugin::{human, spaces::is_default},
+    plugin::{human, spaces::default_class},
 };
 
 /// Sentences that follow the operator's own, and commands.
@@ -29,7 +29,7 @@ pub(super) fn class_not_found(seen: &Observed, space: &DeveloperSpace) -> Advice
     let Some(classes) = seen.classes.seen() else {
         return ("You may not see which classes there are: ask an administrator.".to_owned(), vec![format!("kubectl edit dspace {name}")]);
     };
-    let default = classes.iter().find(|class| is_default(class));
+    let default = default_class(classes);
     let Some(choice) = default.or_else(|| classes.first()) else {
         return (
             "There is no SpaceClass at all: an administrator makes one.".to_owned(),

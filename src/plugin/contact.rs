@@ -1,0 +1,145 @@
+//! The contact of a new space: what the command line says, and what its class requires.
+
+use anyhow::bail;
+use clap::Args;
+
+use super::progress::note;
+use crate::api::{Contact, ContactField, SpaceClassSpec, Subject, SubjectKind};
+
+/// Whom to ask about a space.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ContactArgs {
+    /// The team to ask
+    #[arg(long, value_name = "NAME")]
+    pub team: Option<String>,
+
+    /// Its e-mail address [default: the owner's name, where the class requires an address and the name is one]
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: Option<String>,
+
+    /// Its chat channel
+    #[arg(long, value_name = "CHANNEL")]
+    pub chat: Option<String>,
+
+    /// A page about the work
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+
+    /// Where the cost goes
+    #[arg(long, value_name = "CODE")]
+    pub cost_center: Option<String>,
+}
+
+impl ContactArgs {
+    /// The contact of a space of `owner` in that class, or a sentence that names the flags that are missing.
+    pub(crate) fn of(&self, owner: &Subject, class: Option<(&str, &SpaceClassSpec)>) -> anyhow::Result<Option<Contact>> {
+        let Self { team, email, chat, url, cost_center } = self.clone();
+        let mut contact = Contact { team, email, chat, url, cost_center };
+        let Some((class, spec)) = class else { return Ok((contact != Contact::default()).then_some(contact)) };
+        let required = spec.metadata.as_ref().map(|metadata| metadata.required_contact.as_slice()).unwrap_or_default();
+        if required.contains(&ContactField::Email) && contact.email.is_none() {
+            contact.email = address(owner).map(ToOwned::to_owned);
+            if let Some(address) = &contact.email {
+                note(&format!("The contact's address is {address}, the owner's name: --email names another."));
+            }
+        }
+        let missing: Vec<ContactField> = required.iter().copied().filter(|field| is_missing(&contact, *field)).collect();
+        if !missing.is_empty() {
+            let fields = missing.iter().map(|field| field_name(*field)).collect::<Vec<_>>().join(" and ");
+            let flags = missing.iter().map(|field| flag(*field)).collect::<Vec<_>>().join(" and ");
+            bail!("SpaceClass {class} requires {fields} of every space: add {flags}");
+        }
+        Ok((contact != Contact::default()).then_some(contact))
+    }
+}
+
+/// Whether a contact lacks a field.
+pub(crate) fn is_missing(contact: &Contact, field: ContactField) -> bool {
+    let Contact { team, email, chat, url, cost_center } = contact;
+    let value = match field {
+        ContactField::Team => team,
+        ContactField::Email => email,
+        ContactField::Chat => chat,
+        ContactField::Url => url,
+        ContactField::CostCenter => cost_center,
+    };
+    value.as_deref().is_none_or(|value| value.trim().is_empty())
+}
+
+/// The field as it is written in a spec.
+pub(crate) fn field_name(field: ContactField) -> &'static str {
+    match field {
+        ContactField::Team => "contact.team",
+        ContactField::Email => "contact.email",
+        ContactField::Chat => "contact.chat",
+        ContactField::Url => "contact.url",
+        ContactField::CostCenter => "contact.costCenter",
+    }
+}
+
+fn flag(field: ContactField) -> &'static str {
+    match field {
+        ContactField::Team => "--team NAME",
+        ContactField::Email => "--email ADDRESS",
+        ContactField::Chat => "--chat CHANNEL",
+        ContactField::Url => "--url URL",
+        ContactField::CostCenter => "--cost-center CODE",
+    }
+}
+
+/// The owner's name if it is an address, without the prefix of an identity provider.
+fn address(owner: &Subject) -> Option<&str> {
+    let bare = owner.name.rsplit(':').next().unwrap_or_default();
+    let (person, domain) = bare.split_once('@')?;
+    let is_address = !person.is_empty() && domain.contains('.') && !domain.contains('@') && !bare.contains(char::is_whitespace);
+    (owner.kind == SubjectKind::User && is_address).then_some(bare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(kind: SubjectKind, name: &str) -> Subject {
+        Subject { kind, name: name.to_owned(), namespace: None }
+    }
+
+    #[test]
+    fn what_the_class_requires_is_derived_or_asked_for() {
+        let class: SpaceClassSpec =
+            serde_json::from_value(serde_json::json!({"metadata": {"requiredContact": ["team", "email", "costCenter"]}})).unwrap();
+        let class = Some(("greenhouse", &class));
+        let nadia = subject(SubjectKind::User, "oidc:nadia@example.com");
+        let args = ContactArgs { team: Some("botany".into()), cost_center: Some("4711".into()), ..ContactArgs::default() };
+        let contact = Contact {
+            team: Some("botany".into()),
+            email: Some("nadia@example.com".into()),
+            cost_center: Some("4711".into()),
+            ..Contact::default()
+        };
+        assert_eq!(args.of(&nadia, class).unwrap(), Some(contact));
+        let named = ContactArgs { email: Some("herbs@example.com".into()), ..args };
+        assert_eq!(named.of(&nadia, class).unwrap().unwrap().email.as_deref(), Some("herbs@example.com"));
+        let missing = ContactArgs::default().of(&subject(SubjectKind::Group, "zoology@example.com"), class).unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            "SpaceClass greenhouse requires contact.team and contact.email and contact.costCenter of every space: \
+            add --team NAME and --email ADDRESS and --cost-center CODE"
+        );
+        assert_eq!(ContactArgs::default().of(&nadia, None).unwrap(), None);
+        assert_eq!(ContactArgs::default().of(&nadia, Some(("meadow", &SpaceClassSpec::default()))).unwrap(), None);
+    }
+
+    #[test]
+    fn names_of_users_may_be_addresses() {
+        for (name, found) in [
+            ("nadia@example.com", Some("nadia@example.com")),
+            ("oidc:nadia@example.com", Some("nadia@example.com")),
+            ("nadia", None),
+            ("nadia@home", None),
+            ("na dia@example.com", None),
+            ("a@b@example.com", None),
+        ] {
+            assert_eq!(address(&subject(SubjectKind::User, name)), found, "{name}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Names of new spaces: whether a class allows one, and one that it allows. The API server and the operator judge again.
+
+use anyhow::anyhow;
+use kube::ResourceExt as _;
+
+use super::{
+    cluster::Cluster,
+    spaces::{self, default_class},
+};
+use crate::api::{
+    SpaceClass, SpaceClassSpec, Subject,
+    names::{DEFAULT_OPERATOR_NAMESPACE, LABEL_NAMESPACE_NAME, ProtectedNamespaces, is_dns_label, matches_pattern},
+};
+
+/// The longest name of a namespace.
+const LONGEST: usize = 63;
+
+/// A name as clap takes it: what no space can have is refused before anything is asked.
+pub(crate) fn parse(text: &str) -> Result<String, String> {
+    if is_dns_label(text) {
+        return Ok(text.to_owned());
+    }
+    let fitting = label(text);
+    let example = if fitting.is_empty() { String::new() } else { format!(", such as {fitting}") };
+    Err(format!(
+        "a name has lower-case letters, digits and dashes, at most {LONGEST}, and begins and ends with a letter or a digit{example}"
+    ))
+}
+
+/// The class of a new space and what else says which names it may have, as far as the caller may read that.
+pub(crate) struct Classes {
+    class: Option<SpaceClass>,
+    all: Vec<SpaceClass>,
+}
+
+impl Classes {
+    /// Reads the classes. Those that the caller may not read say nothing.
+    pub(crate) async fn read(cluster: &Cluster, wanted: Option<&str>) -> Self {
+        let all = spaces::classes(cluster).await.unwrap_or_default();
+        let listed = match wanted {
+            Some(name) => all.iter().find(|class| class.name_any() == name),
+            None => default_class(&all),
+        };
+        let class = match (listed.cloned(), wanted) {
+            (Some(class), _) => Some(class),
+            (None, Some(name)) => spaces::class(cluster, name).await.unwrap_or_default(),
+            (None, None) => None,
+        };
+        Self { class, all }
+    }
+
+    /// The class's name and the spec in force.
+    pub(crate) fn class(&self) -> Option<(&str, &SpaceClassSpec)> {
+        let class = self.class.as_ref()?;
+        Some((class.metadata.name.as_deref().unwrap_or_default(), class.in_force().unwrap_or(&class.spec)))
+    }
+
+    /// Demands that a space may have that name.
+    pub(crate) fn ensure(&self, name: &str) -> anyhow::Result<()> {
+        let Some(objection) = self.objection(name) else { return Ok(()) };
+        let other = self.first_allowed(name).map(|other| format!("; {other} is allowed")).unwrap_or_default();
+        Err(anyhow!("no space can be named {name}: {objection}{other}"))
+    }
+
+    /// The name that spaces of `owner` had before names needed a dash, if another is proposed now.
+    pub(crate) fn former(&self, owner: &Subject) -> Option<String> {
+        let base = name_for(owner);
+        (is_dns_label(&base) && self.objection(&base).is_some()).then_some(base)
+    }
+
+    /// A name for the space of `owner`.
+    pub(crate) fn proposal(&self, owner: &Subject) -> anyhow::Result<String> {
+        let base = name_for(owner);
+        self.first_allowed(&base).ok_or_else(|| {
+            let class = self.class().map(|(class, _)| format!(" that SpaceClass {class} allows")).unwrap_or_default();
+            anyhow!("no name{class} can be made of {:?}: give one with --name", owner.name)
+        })
+    }
+
+    fn first_allowed(&self, base: &str) -> Option<String> {
+        let allowed = self.class().and_then(|(_, spec)| spec.names.as_ref()).map(|names| names.allowed.as_slice()).unwrap_or_default();
+        candidates(base, allowed).into_iter().find(|name| is_dns_label(name) && self.objection(name).is_none())
+    }
+
+    /// Why no space of the class can have that name.
+    fn objection(&self, name: &str) -> Option<String> {
+        let (class, spec) = self.class().map_or(("", None), |(class, spec)| (class, Some(spec)));
+        let rules = spec.and_then(|spec| spec.names.clone()).unwrap_or_default();
+        let is_listed = rules.allowed.iter().any(|allowed| allowed == name);
+        let admitting = self.all.iter().find(|class| admits(&class.spec, name));
+        if ProtectedNamespaces::new(DEFAULT_OPERATOR_NAMESPACE, &[]).contains(name) {
+            Some("names of the cluster's own namespaces are reserved".to_owned())
+        } else if let Some(class) = admitting {
+            Some(format!("SpaceClass {} lets the namespace of that name into its spaces", class.name_any()))
+        } else if !is_listed && !name.contains('-') {
+            Some("a name needs a dash, since a name without one could answer for a top-level domain".to_owned())
+        } else if !is_listed && name.starts_with("xn--") {
+            Some("a name that begins with xn-- could answer for a top-level domain".to_owned())
+        } else if let Some(denied) = rules.denied.iter().find(|denied| matches_pattern(denied, name)) {
+            Some(format!("SpaceClass {class} denies {denied}"))
+        } else if !rules.allowed.is_empty() && !rules.allowed.iter().any(|allowed| matches_pattern(allowed, name)) {
+            Some(format!("SpaceClass {class} allows only {}", rules.allowed.join(", ")))
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether a class lets the namespace of that name into its spaces.
+fn admits(spec: &SpaceClassSpec, name: &str) -> bool {
+    spec.network.allow_from_namespaces.iter().any(|selector| {
+        let by_label =
+            selector.match_labels.as_ref().and_then(|labels| labels.get(LABEL_NAMESPACE_NAME)).is_some_and(|value| value == name);
+        let expressions = selector.match_expressions.iter().flatten();
+        let is_listed = |values: &Vec<String>| values.iter().any(|value| value == name);
+        by_label
+            || expressions
+                .filter(|expression| expression.key == LABEL_NAMESPACE_NAME && expression.operator == "In")
+                .any(|expression| expression.values.as_ref().is_some_and(is_listed))
+    })
+}
+
+/// Names that are like `base`, the plainest first.
+fn candidates(base: &str, allowed: &[String]) -> Vec<String> {
+    if base.is_empty() {
+        return vec![];
+    }
+    let shortened = |others: usize| base[..base.len().min(LONGEST.saturating_sub(others))].trim_end_matches('-');
+    let common = ["*", "*-dev", "*-lab", "dev-*"].map(ToOwned::to_owned);
+    let patterns = common.iter().chain(allowed).filter(|pattern| pattern.matches('*').count() == 1);
+    patterns.map(|pattern| pattern.replace('*', shortened(pattern.len() - 1))).collect()
+}
+
+/// A DNS-1123 label made of a user's name: `oidc:Alice.B@example.com` is `alice-b`.
+fn name_for(owner: &Subject) -> String {
+    let bare = owner.name.rsplit(':').next().unwrap_or_default();
+    label(bare.split('@').next().unwrap_or_default())
+}
+
+fn label(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let letters = lower.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' });
+    let label: String = letters.skip_while(|letter| *letter == '-').take(LONGEST).collect();
+    label.trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::SubjectKind;
+
+    fn user(name: &str) -> Subject {
+        Subject { kind: SubjectKind::User, name: name.into(), namespace: None }
+    }
+
+    fn class(name: &str, spec: Value) -> SpaceClass {
+        SpaceClass::new(name, serde_json::from_value(spec).unwrap())
+    }
+
+    fn classes(names: &Value) -> Classes {
+        let front = class(
+            "front",
+            json!({"network": {"allowFromNamespaces": [
+                {"matchLabels": {"kubernetes.io/metadata.name": "nadia-dev"}},
+                {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["gate-way", "gate-two"]}]},
+            ]}}),
+        );
+        let meadow = class("meadow", json!({"names": names}));
+        Classes { class: Some(meadow.clone()), all: vec![front, meadow] }
+    }
+
+    #[test]
+    fn a_space_is_named_after_its_owner_as_its_class_allows() {
+        let open = classes(&json!({}));
+        for (name, proposed) in [
+            ("alice@example.com", Some("alice-dev")),
+            ("oidc:Alice.B@example.com", Some("alice-b")),
+            ("_x_", Some("x-dev")),
+            ("nadia@example.com", Some("nadia-lab")),
+            ("jürgen.groß@example.com", Some("j-rgen-gro")),
+            ("@", None),
+            ("日本", None),
+        ] {
+            assert_eq!(open.proposal(&user(name)).ok().as_deref(), proposed, "{name}");
+        }
+        let long = open.proposal(&user(&"a".repeat(80))).unwrap();
+        assert_eq!((long.len(), long.ends_with("a-dev")), (63, true));
+        let teams = classes(&json!({"allowed": ["team-*", "*-live-*"], "denied": ["team-root"]}));
+        assert_eq!(teams.proposal(&user("omar@example.com")).unwrap(), "team-omar");
+        let none = teams.proposal(&user("root")).unwrap_err().to_string();
+        assert_eq!(none, r#"no name that SpaceClass meadow allows can be made of "root": give one with --name"#);
+    }
+
+    #[test]
+    fn names_that_no_space_of_the_class_can_have_are_answered_by_one_that_it_can() {
+        let open = classes(&json!({"allowed": ["*", "lab"], "denied": ["prod-*"]}));
+        for (name, says) in [
+            ("alice", "a name needs a dash, since a name without one could answer for a top-level domain; alice-dev is allowed"),
+            ("gate-two", "SpaceClass front lets the namespace of that name into its spaces; gate-two-dev is allowed"),
+            ("prod-db", "SpaceClass meadow denies prod-*; dev-prod-db is allowed"),
+            ("kube-lab", "names of the cluster's own namespaces are reserved; dev-kube-lab is allowed"),
+            ("xn--p1ai", "a name that begins with xn-- could answer for a top-level domain; dev-xn--p1ai is allowed"),
+        ] {
+            let expected = format!("no space can be named {name}: {says}");
+            assert_eq!(open.ensure(name).unwrap_err().to_string(), expected);
+        }
+        for name in ["alice-dev", "lab"] {
+            assert!(open.ensure(name).is_ok(), "{name}");
+        }
+        let narrow = classes(&json!({"allowed": ["team-*"]}));
+        let told = narrow.ensure("orchid-lab").unwrap_err().to_string();
+        assert_eq!(told, "no space can be named orchid-lab: SpaceClass meadow allows only team-*; team-orchid-lab is allowed");
+    }
+
+    #[test]
+    fn words_that_are_no_names_are_refused_at_once() {
+        assert_eq!(parse("orchid-lab"), Ok("orchid-lab".to_owned()));
+        let rule = "a name has lower-case letters, digits and dashes, at most 63, and begins and ends with a letter or a digit";
+        assert_eq!(parse("UPPER_case"), Err(format!("{rule}, such as upper-case")));
+        assert_eq!(parse("_"), Err(rule.to_owned()));
+    }
+}

@@ -1,0 +1,41 @@
+//! The spaces that the caller can read without a name: all of them, or the space of the current namespace where listing is not permitted.
+
+use anyhow::bail;
+
+use super::{
+    cluster::Cluster,
+    progress::note,
+    spaces,
+    told::{Told as _, is_forbidden, sentence},
+};
+use crate::api::DeveloperSpace;
+
+/// All spaces that `selector` chooses. Where the caller may not list spaces, the space of the current namespace, and a line on standard
+/// error that says so.
+pub(crate) async fn spaces(cluster: &Cluster, selector: Option<&str>) -> anyhow::Result<Vec<DeveloperSpace>> {
+    match spaces::try_list(cluster, selector, None).await {
+        // Labels are compared by the API server: without a list there is nothing to choose from.
+        Err(error) if is_forbidden(&error) && selector.is_none() => current(cluster, &error).await.map(|space| vec![space]),
+        found => found.told(|| "list DeveloperSpaces".to_owned()),
+    }
+}
+
+/// The space of the current namespace.
+async fn current(cluster: &Cluster, refused: &kube::Error) -> anyhow::Result<DeveloperSpace> {
+    let name = &cluster.namespace;
+    let found = spaces::api(cluster).get_opt(name).await;
+    let space = match found {
+        Err(error) if is_forbidden(&error) => None,
+        found => found.told(|| format!("read DeveloperSpace {name}"))?,
+    };
+    let Some(space) = space else {
+        bail!(
+            "failed to list DeveloperSpaces: {}; name a space, or choose a context whose namespace is one: {name} is none that you may read",
+            sentence(refused)
+        );
+    };
+    note(&format!(
+        "You may not list DeveloperSpaces: this is the one of the current namespace, {name}. Others can be read by their names."
+    ));
+    Ok(space)
+}
