@@ -93,7 +93,7 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
 
 fn said(space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Report {
     let verdict = Verdict { reason: Reason::Expired, message, working };
-    Report { verdict, namespace: observed.namespace_ref(&space.name_any()), sealed: true, notes: Vec::new() }
+    Report { verdict, namespace: observed.standing_namespace(space), sealed: true, notes: Vec::new() }
 }
 
 async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Result<DeveloperSpace, Error> {

@@ -71,16 +71,26 @@ impl Observed {
         self.namespace.as_ref().filter(|_| self.ownership == Ownership::Ours)
     }
 
-    /// The space's namespace; one that vanished stays recorded, so that it can be told when it is made again.
+    /// The space's namespace. One that vanished stays recorded, so that making it again can be reported.
     pub fn known_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
-        let recorded = || space.status.as_ref().and_then(|status| status.namespace.clone()).filter(|_| self.namespace.is_none());
-        self.namespace_ref(&space.name_any()).or_else(recorded)
+        self.standing_namespace(space).or_else(|| recorded(space).filter(|_| self.namespace.is_none()).cloned())
+    }
+
+    /// The namespace, if it is the space's or is recorded as such: a name that is protected for a while must not cost the space its
+    /// namespace for good.
+    pub fn standing_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
+        let stands = |recorded: &&NamespaceRef| self.namespace.as_ref().is_some_and(|namespace| namespace.uid == *recorded.uid);
+        self.namespace_ref(&space.name_any()).or_else(|| recorded(space).filter(stands).cloned())
     }
 
     /// The namespace as status names it, if it is the space's.
     pub fn namespace_ref(&self, name: &str) -> Option<NamespaceRef> {
         self.own_namespace().map(|namespace| NamespaceRef { name: name.to_owned(), uid: namespace.uid.to_string() })
     }
+}
+
+fn recorded(space: &DeveloperSpace) -> Option<&NamespaceRef> {
+    space.status.as_ref()?.namespace.as_ref()
 }
 
 /// The class that a space names; else the default. Of several that are annotated as such a space keeps the one that it has, so that a copy

@@ -98,6 +98,22 @@ async fn a_protected_name_is_refused() {
 }
 
 #[tokio::test]
+async fn a_name_that_becomes_protected_keeps_the_record_of_its_namespace() {
+    let name = json!({"metadata": {"name": "monitoring", "uid": uid("monitoring")}, "status": {"namespace": {"name": "monitoring"}}});
+    let (space, namespace) = (with(&converged(), &name), with(&stored_namespace(), &json!({"metadata": {"name": "monitoring"}})));
+    let message = "namespace monitoring is protected on this cluster: delete this DeveloperSpace and choose another name";
+    let mut status = stalled("NamespaceConflict", message);
+    status["namespace"] = json!({"name": "monitoring", "uid": NAMESPACE_UID});
+    status["readyAt"] = json!(MADE);
+    status["conditions"][0]["lastTransitionTime"] = json!(CALM);
+    status["conditions"][4]["lastTransitionTime"] = json!(CALM);
+    let world = World::with(CALM, &[class(), namespace]);
+    let path = format!("{SPACES}/monitoring/status");
+    let said = merge_patch(&path, says(version(&space), &status)).answered(said(&space, &status));
+    world.reconcile(&space, script![said, event("NamespaceConflict", "DeveloperSpace", "monitoring")]).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_namespace_that_is_going_away_is_waited_for() {
     let going = going(&stored_namespace(), CALM);
     let world = World::with(CALM, &[class(), going]);
