@@ -39,9 +39,9 @@ pub enum Command {
 /// Arguments that `run` and `gc` share.
 #[derive(Clone, Debug, Args)]
 pub struct CommonArgs {
-    /// Namespaces that no space may have and that nothing ever deletes, beside default, kube-*, openshift-* and the operator's own;
-    /// a star stands for any characters
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    /// Namespaces that no space may have and that are never deleted, besides default, kube-*, openshift-* and the operator's own; a star
+    /// stands for any characters. The controller and every sweep need the same list
+    #[arg(long, value_name = "NAME,...", env = names::PROTECTED_NAMESPACES, value_delimiter = ',', value_parser = pattern)]
     pub protected_namespaces: Vec<String>,
 
     /// The namespace that the operator itself runs in
@@ -103,20 +103,22 @@ pub struct ApproveArgs {
 
 /// Arguments of `gc`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Exit status: 0 done, 1 some deletion failed, 2 usage, 3 refused by the deletion limit (nothing was deleted).")]
+#[command(
+    after_help = "Exit status: 0 done, 1 something failed or could not be read, 2 usage, 3 refused by the deletion limit (nothing was deleted)."
+)]
 pub struct GcArgs {
     /// Say what would be done and do nothing
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub dry_run: bool,
 
-    /// Do nothing at all if more namespaces than this were to be deleted: a number, or a percentage of all live spaces, which never
-    /// comes to less than 10
-    #[arg(long, value_name = "N|P%", default_value = "50%")]
-    pub max_deletions: DeletionLimit,
+    /// Do nothing at all if more namespaces than this were to be deleted: a number, or a percentage of the spaces with a living namespace;
+    /// 0 refuses every deletion [default: 50%, and at least 10]
+    #[arg(long, value_name = "N|P%")]
+    pub max_deletions: Option<DeletionLimit>,
 
-    /// Also collect plain namespaces annotated with developerspace.dev/ttl or developerspace.dev/expires-at. Needs an account that may
-    /// delete them; the operator's own is not meant to
+    /// Also collect plain namespaces annotated with developerspace.dev/ttl or developerspace.dev/expires-at. Needs an administrator or a
+    /// ServiceAccount of its own; the operator's own account is refused
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub include_annotated: bool,
@@ -184,6 +186,16 @@ fn namespace(text: &str) -> Result<String, std::convert::Infallible> {
     Ok(if text.is_empty() { names::DEFAULT_OPERATOR_NAMESPACE } else { text }.to_owned())
 }
 
+/// A name or a pattern; an empty one is none. Anything else would protect nothing, and say nothing.
+fn pattern(text: &str) -> Result<String, String> {
+    let pattern = text.trim();
+    let is_allowed = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-' || char == '*';
+    if pattern.chars().all(is_allowed) {
+        return Ok(pattern.to_owned());
+    }
+    Err("write names of namespaces with commas between them, such as monitoring,istio-*".to_owned())
+}
+
 fn default_identity() -> String {
     let name = std::fs::read_to_string(PathBuf::from("/proc/sys/kernel/hostname")).unwrap_or_default();
     format!("{}-{}", if name.trim().is_empty() { names::OPERATOR } else { name.trim() }, std::process::id())
@@ -204,6 +216,20 @@ mod tests {
     }
 
     #[test]
+    fn protected_names_are_names_or_patterns_or_none() {
+        for (text, expected) in [
+            ("", Some("")),
+            (" \n", Some("")),
+            ("monitoring", Some("monitoring")),
+            (" istio-*\n", Some("istio-*")),
+            ("a b", None),
+            ("a;b", None),
+        ] {
+            assert_eq!(pattern(text).ok().as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
     fn the_contracts_command_lines_are_understood() {
         for line in [
             "x run --workers 16 --leader-elect --health-bind-address :8081 --metrics-bind-address :8080 --protected-namespaces monitoring,istio-* --log-format json",
@@ -218,6 +244,7 @@ mod tests {
             "x",
             "x run --workers 0",
             "x gc --max-deletions -1",
+            "x gc --protected-namespaces Monitoring",
             "x gc --compat janitor",
             "x gc -o yaml",
             "x run --log-format xml",

@@ -28,7 +28,7 @@ use crate::{
         rights::{self, Rights},
         watch::Nudges,
     },
-    gc,
+    gc::{self, Answer},
     health::{Health, serve_health, serve_metrics},
     telemetry,
 };
@@ -180,9 +180,9 @@ async fn collect(args: &GcArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(args.common.log_format);
     let clock = Arc::new(ServerCheckedClock::default());
     let client = client::connect(Listeners { clock: clock.clone(), ..Listeners::default() }).await?;
-    let sweep = gc::sweep(client, clock, args).await?;
-    print(&sweep.text(args.output)?)?;
-    Ok(ExitCode::from(sweep.exit_status()))
+    let Answer { text, code } = gc::run(client, clock, args).await?;
+    print(&text)?;
+    Ok(ExitCode::from(code))
 }
 
 async fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {

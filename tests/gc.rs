@@ -10,17 +10,17 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use developerspace_operator::{
     cli::{Cli, Command},
-    gc::{output::Sweep, sweep},
+    gc::{account::refusal, output::Sweep, settings::protected, sweep},
 };
 use serde_json::{Value, json};
 use support::{
-    api_server::{Call, Step, delete, event, list, merge_patch, play, side_by_side},
+    api_server::{Call, Step, delete, event, get, list, merge_patch, play, post_by_default, side_by_side},
     objects::*,
 };
 
 /// One sweep with those arguments when the space of the fixtures is due.
 async fn sweep_with(arguments: &[&str], script: Vec<Step>) -> Sweep {
-    let line = ["developerspace-operator", "gc", "--identity", "sweeper-0"].iter().chain(arguments);
+    let line = ["developerspace-operator", "gc", "--identity", "sweeper-0", "--protected-namespaces", "monitoring"].iter().chain(arguments);
     let Command::Gc(args) = Cli::try_parse_from(line).unwrap().command else { panic!("this is gc") };
     let clock = EXPIRES.parse::<DateTime<Utc>>().unwrap();
     play(script, async |client| sweep(client, Arc::new(clock), &args).await).await.unwrap()
@@ -113,13 +113,34 @@ async fn more_than_the_limit_is_refused_whole() {
     assert_eq!(sweep.exit_status(), 3, "a dry run says so too");
 }
 
+/// Sealed spaces of an interrupted sweep, and their namespaces.
+fn interrupted(count: usize) -> (Vec<Value>, Vec<Value>) {
+    let names: Vec<String> = (10..10 + count).map(|number| format!("fern-{number}")).collect();
+    (names.iter().map(|name| named(&sealed(), name)).collect(), names.iter().map(|name| namespace_of(name)).collect())
+}
+
 #[tokio::test]
-async fn what_an_interrupted_sweep_left_is_not_refused_for_ever() {
-    let names: Vec<String> = (10..22).map(|number| format!("fern-{number}")).collect();
-    let spaces: Vec<Value> = names.iter().map(|name| named(&sealed(), name)).collect();
-    let namespaces: Vec<Value> = names.iter().map(|name| namespace_of(name)).collect();
+async fn what_an_interrupted_sweep_left_is_not_refused_forever() {
+    let (spaces, namespaces) = interrupted(12);
     let sweep = sweep_with(&["--max-deletions", "100%", "--dry-run"], after(lists(&spaces, &namespaces), script![])).await;
-    assert_eq!((sweep.live, sweep.limit, sweep.refused), (0, 12, false), "{}", sweep.table());
+    assert_eq!((sweep.live, sweep.limit, sweep.refused), (12, 12, false), "{}", sweep.table());
+}
+
+#[tokio::test]
+async fn spaces_without_a_namespace_do_not_raise_the_limit() {
+    let (mut spaces, namespaces) = interrupted(12);
+    spaces.extend((10..90).map(|number| named(&fresh(), &format!("moss-{number}"))));
+    let sweep = sweep_with(&["--dry-run"], after(lists(&spaces, &namespaces), script![])).await;
+    assert_eq!((sweep.live, sweep.limit, sweep.exit_status()), (12, 10, 3), "{}", sweep.table());
+}
+
+#[tokio::test]
+async fn zero_refuses_any_deletion() {
+    let lists = || lists(&[named(&sealed(), "moss-lab")], &[namespace_of("moss-lab")]);
+    for none in ["0", "0%"] {
+        let sweep = sweep_with(&["--max-deletions", none], after(lists(), script![])).await;
+        assert_swept(&sweep, 3, &[deletion("moss-lab", "refused")]);
+    }
 }
 
 #[tokio::test]
@@ -141,33 +162,137 @@ async fn a_space_that_was_renewed_in_between_is_skipped() {
     assert_swept(&sweep, 0, &[deletion(SPACE, "skipped")]);
 }
 
+fn plain_namespace(name: &str, annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {
+            "name": name, "uid": uid_of(name), "resourceVersion": "77", "creationTimestamp": "2026-03-08T08:00:00Z",
+            "labels": {}, "annotations": annotations,
+        },
+    })
+}
+
+fn ttl(ttl: &str) -> Value {
+    json!({"developerspace.dev/ttl": ttl})
+}
+
+fn unreadable(name: &str, key: &str, text: &str) -> Value {
+    let message = format!("annotation {key}: {text:?} cannot be read");
+    json!({"kind": "Namespace", "name": name, "action": "read", "result": "failed", "message": message})
+}
+
+fn delete_plain(name: &str) -> Call {
+    delete(&format!("/api/v1/namespaces/{name}"), &json!({"uid": uid_of(name), "resourceVersion": "77"}))
+}
+
 #[tokio::test]
 async fn annotated_namespaces_are_collected_when_asked_for_and_never_one_of_a_space() {
-    let annotated = |name: &str, annotations: Value| {
-        json!({
-            "apiVersion": "v1", "kind": "Namespace",
-            "metadata": {
-                "name": name, "uid": uid_of(name), "resourceVersion": "77", "creationTimestamp": "2026-03-08T08:00:00Z",
-                "labels": {}, "annotations": annotations,
-            },
-        })
-    };
     let namespaces = [
-        annotated("scratch", json!({"developerspace.dev/ttl": "1d"})),
-        annotated("younger", json!({"developerspace.dev/ttl": "2d"})),
-        annotated("unclear", json!({"developerspace.dev/ttl": "soon"})),
-        annotated("fern-lab", json!({"developerspace.dev/ttl": "1h"})),
-        annotated("kube-public", json!({"developerspace.dev/ttl": "1h"})),
-        annotated("claimed", json!({"developerspace.dev/ttl": "1h", "developerspace.dev/space-uid": "somebody"})),
+        plain_namespace("scratch", &ttl("1d")),
+        plain_namespace("younger", &ttl("2d")),
+        plain_namespace("unclear", &ttl("soon")),
+        plain_namespace("fern-lab", &ttl("1h")),
+        plain_namespace("kube-public", &ttl("1h")),
     ];
     let space = merged(&named(&converged(), "fern-lab"), &json!({"spec": {"protected": true}}));
     let lists = || lists(std::slice::from_ref(&space), &namespaces);
-    let script = script![delete("/api/v1/namespaces/scratch", &json!({"uid": uid_of("scratch"), "resourceVersion": "77"})),];
-    let sweep = sweep_with(&["--include-annotated"], after(lists(), script)).await;
-    let unclear = json!({
-        "kind": "Namespace", "name": "unclear", "action": "read", "result": "failed",
-        "message": "annotation developerspace.dev/ttl: \"soon\" cannot be read",
-    });
-    assert_swept(&sweep, 0, &[row("Namespace", "scratch", "delete-namespace", "done"), unclear]);
+    let sweep = sweep_with(&["--include-annotated"], after(lists(), script![delete_plain("scratch")])).await;
+    let rows = [row("Namespace", "scratch", "delete-namespace", "done"), unreadable("unclear", "developerspace.dev/ttl", "soon")];
+    assert_swept(&sweep, 1, &rows);
     assert_swept(&sweep_with(&[], after(lists(), script![])).await, 0, &[]);
+}
+
+#[tokio::test]
+async fn a_namespace_with_a_mark_of_a_space_is_not_plain() {
+    let marked = |name: &str, metadata: Value| merged(&plain_namespace(name, &ttl("1h")), &json!({"metadata": metadata}));
+    let namespaces = [
+        marked("managed", json!({"labels": {"app.kubernetes.io/managed-by": "developerspace-operator"}})),
+        marked("offered", json!({"annotations": {"developerspace.dev/adopt": "offered/User:ines@example.com"}})),
+        marked("released", json!({"labels": {"developerspace.dev/released": "true"}})),
+    ];
+    assert_swept(&sweep_with(&["--include-annotated"], after(lists(&[], &namespaces), script![])).await, 0, &[]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_a_failed_row_and_counts() {
+    let twin = |ttl: &str| json!({"k8s-ttl-controller.twin.sh/ttl": ttl});
+    let namespaces = [
+        plain_namespace("decimal", &twin("1.5h")),
+        plain_namespace("months", &json!({"janitor/ttl": "6M"})),
+        plain_namespace("negative", &json!({"janitor/ttl": "-1"})),
+        plain_namespace("weeks", &twin("1w")),
+        plain_namespace("zero", &ttl("0")),
+    ];
+    let arguments = ["--include-annotated", "--compat", "janitor,k8s-ttl-controller"];
+    let sweep = sweep_with(&arguments, after(lists(&[], &namespaces), script![delete_plain("decimal")])).await;
+    let mut decimal = row("Namespace", "decimal", "delete-namespace", "done");
+    decimal["expiredAt"] = json!("2026-03-08T09:30:00Z");
+    let rows = [
+        decimal,
+        unreadable("months", "janitor/ttl", "6M"),
+        unreadable("negative", "janitor/ttl", "-1"),
+        unreadable("zero", "developerspace.dev/ttl", "0"),
+    ];
+    assert_swept(&sweep, 1, &rows);
+    assert!(sweep.table().ends_with("1 namespaces deleted, 3 failed, 0 skipped; 2 had a living namespace."), "{}", sweep.table());
+}
+
+#[tokio::test]
+async fn a_space_that_cannot_be_read_keeps_its_namespace_and_is_a_failed_row() {
+    let broken = merged(&named(&sealed(), "moss-lab"), &json!({"spec": {"ttl": ["1h"]}}));
+    let namespace = merged(&namespace_of("moss-lab"), &plain_namespace("moss-lab", &ttl("1h")));
+    let sweep = sweep_with(&["--include-annotated"], after(lists(&[broken], &[namespace]), script![])).await;
+    assert_eq!(sweep.exit_status(), 1);
+    let rows = json!(sweep)["items"].clone();
+    assert_eq!((rows.as_array().unwrap().len(), &rows[0]["name"], &rows[0]["action"]), (1, &json!("moss-lab"), &json!("read")), "{rows}");
+}
+
+#[tokio::test]
+async fn a_namespace_whose_space_is_gone_is_reported_and_left_alone() {
+    let made_now = json!({"metadata": {"creationTimestamp": EXPIRES}});
+    let namespaces = [namespace_of("fern-lab"), merged(&namespace_of("moss-lab"), &made_now), foreign_namespace()];
+    let message = format!(
+        "was made for the DeveloperSpace of UID {}, which no longer exists, and is left alone: `kubectl delete namespace fern-lab` deletes it, \
+         and the annotation developerspace.dev/adopt=fern-lab/<UID> hands it to a new DeveloperSpace fern-lab",
+        uid("fern-lab")
+    );
+    let orphan = json!({"kind": "Namespace", "name": "fern-lab", "action": "report", "result": "left-alone", "message": message});
+    for arguments in [&[][..], &["--include-annotated"]] {
+        assert_swept(&sweep_with(arguments, after(lists(&[], &namespaces), script![])).await, 0, std::slice::from_ref(&orphan));
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_by_hand_reads_the_protected_namespaces_of_the_controller() {
+    let path = "/api/v1/namespaces/tools/configmaps/developerspace-settings";
+    let settings = |names: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {"PROTECTED_NAMESPACES": names}});
+    let ask = |arguments: &'static [&'static str], script| async move {
+        let line = ["x", "gc", "--operator-namespace", "tools"].iter().chain(arguments);
+        let Command::Gc(args) = Cli::try_parse_from(line).unwrap().command else { panic!("this is gc") };
+        let protected = play(script, async |client| protected(&client, &args.common).await).await;
+        ["monitoring", "istio-system", "tools", "kube-system", "fern-lab"].map(|name| protected.contains(name))
+    };
+    assert_eq!(ask(&[], script![get(path).answered(settings("monitoring, istio-*"))]).await, [true, true, true, true, false]);
+    assert_eq!(ask(&["--protected-namespaces", "monitoring"], script![]).await, [true, false, true, true, false]);
+    assert_eq!(ask(&["--protected-namespaces="], script![]).await, [false, false, true, true, false], "empty is an answer");
+    let missing = script![get(path).refused(404, "NotFound")];
+    assert_eq!(ask(&[], missing).await, [false, false, true, true, false]);
+}
+
+#[tokio::test]
+async fn the_operators_account_is_refused_for_namespaces_that_no_space_made() {
+    let ask = |arguments: &'static [&'static str], script| async move {
+        let Command::Gc(args) = Cli::try_parse_from(["x", "gc"].iter().chain(arguments)).unwrap().command else { panic!("this is gc") };
+        play(script, async |client| refusal(&client, &args).await).await
+    };
+    let review = |user: &str| {
+        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}});
+        let answer = merged(&review, &json!({"status": {"userInfo": {"username": user}}}));
+        vec![Step::from(post_by_default("/apis/authentication.k8s.io/v1/selfsubjectreviews", review).answered(answer))]
+    };
+    let operator = "system:serviceaccount:tools:developerspace-operator";
+    let refused = ask(&["--include-annotated"], review(operator)).await;
+    assert!(refused.is_some_and(|text| text.contains(operator) && text.contains("docs/gc.md")));
+    assert_eq!(ask(&["--include-annotated"], review("system:serviceaccount:tools:sweeper")).await, None);
+    assert_eq!(ask(&[], vec![]).await, None, "a sweep of spaces asks for nothing");
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use developerspace_operator::{
-    api::{DeveloperSpace, SpaceClass, crds},
+    api::{DeveloperSpace, SpaceClass, crds, names},
     desired::{class, resolve},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -134,4 +134,21 @@ fn samples_are_listed_for_kustomize() {
         let stored: Vec<&str> = files.iter().filter_map(|path| path.file_name()?.to_str()).collect();
         assert_eq!(listed, stored, "{folder}/kustomization.yaml");
     }
+}
+
+#[test]
+fn the_controller_and_the_sweep_have_the_same_settings() {
+    let documents: Vec<Value> = ["config/manager", "config/gc"].iter().flat_map(|folder| documents(folder)).map(|(_, it)| it).collect();
+    let find = |kind: &str| documents.iter().find(|document| document["kind"] == kind).unwrap_or_else(|| panic!("there is no {kind}"));
+    let environment = |pod: &Value| {
+        let container = &pod["spec"]["containers"][0];
+        (container["envFrom"].clone(), container["env"].clone(), container["image"].clone())
+    };
+    let (controller, sweep) = (find("Deployment"), find("CronJob"));
+    let shared = environment(&controller["spec"]["template"]);
+    assert_eq!(shared, environment(&sweep["spec"]["jobTemplate"]["spec"]["template"]));
+    assert_eq!(shared.0, json!([{"configMapRef": {"name": names::SETTINGS}}]));
+    let settings = find("ConfigMap");
+    assert_eq!(settings["metadata"]["name"], names::SETTINGS);
+    assert_eq!(settings["data"], json!({(names::PROTECTED_NAMESPACES): ""}));
 }

@@ -10,6 +10,10 @@ pub const FIELD_MANAGER: &str = "developerspace-operator";
 pub const OPERATOR: &str = "developerspace-operator";
 /// Namespace in which the operator is installed when nothing else says so.
 pub const DEFAULT_OPERATOR_NAMESPACE: &str = "developerspace-system";
+/// The ConfigMap in the operator's namespace with the settings that the controller and every sweep share.
+pub const SETTINGS: &str = "developerspace-settings";
+/// Its key, and the environment variable, with the protected namespaces.
+pub const PROTECTED_NAMESPACES: &str = "PROTECTED_NAMESPACES";
 /// Finalizer on a `DeveloperSpace`: its namespace is deleted or let go before the space is.
 pub const FINALIZER: &str = "developerspace.dev/namespace";
 

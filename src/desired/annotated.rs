@@ -1,10 +1,13 @@
 //! Plain namespaces that carry a wish to expire, ours or another tool's. Read only by `gc --include-annotated`.
+//!
+//! A namespace with a mark of a space is not plain, whatever it carries: its space decides, or nobody.
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
-use crate::api::{duration::Ttl, names};
+use super::foreign_ttl;
+use crate::api::{duration::parse_duration, names};
 
 /// Other tools whose annotations are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -28,22 +31,43 @@ pub enum Wish {
     Unreadable(String),
 }
 
+/// Reads a time to live as the annotation's tool writes it.
+type Read = fn(&str) -> Option<TimeDelta>;
+
 const JANITOR_TTL: &str = "janitor/ttl";
 const JANITOR_EXPIRES: &str = "janitor/expires";
 const TWIN_TTL: &str = "k8s-ttl-controller.twin.sh/ttl";
 const TWIN_REFRESHED: &str = "k8s-ttl-controller.twin.sh/refreshed-at";
 
+/// Whether `annotation` is a wish, readable or not.
+pub fn is_wish(annotation: &str) -> bool {
+    [names::ANNOTATION_TTL, names::ANNOTATION_EXPIRES_AT, JANITOR_TTL, JANITOR_EXPIRES, TWIN_TTL, TWIN_REFRESHED].contains(&annotation)
+}
+
+/// Whether a namespace was made for a space, released by one or offered to one.
+pub fn is_marked(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> bool {
+    let label = |key: &str| labels.contains_key(key);
+    let managed = labels.get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR);
+    managed
+        || [names::LABEL_SPACE, names::LABEL_RELEASED].into_iter().any(label)
+        || [names::ANNOTATION_SPACE_UID, names::ANNOTATION_RELEASED_FROM, names::ANNOTATION_ADOPT]
+            .into_iter()
+            .any(|key| annotations.contains_key(key))
+}
+
 /// Reads the wish of a namespace made at `created`. Of several the earliest end counts; one that is unreadable spoils all.
 pub fn wish(annotations: &BTreeMap<String, String>, created: DateTime<Utc>, compat: &[Compat]) -> Wish {
-    let mut wishes = vec![expires(annotations, names::ANNOTATION_EXPIRES_AT), ttl(annotations, names::ANNOTATION_TTL, created)];
+    let ttl = |key, anchor, read: Read| ttl(annotations, key, anchor, read);
+    let ours: Read = |text| parse_duration(text).ok();
+    let mut wishes = vec![expires(annotations, names::ANNOTATION_EXPIRES_AT), ttl(names::ANNOTATION_TTL, created, ours)];
     if compat.contains(&Compat::Janitor) {
-        wishes.extend([expires(annotations, JANITOR_EXPIRES), ttl(annotations, JANITOR_TTL, created)]);
+        wishes.extend([expires(annotations, JANITOR_EXPIRES), ttl(JANITOR_TTL, created, foreign_ttl::janitor)]);
     }
     if compat.contains(&Compat::K8sTtlController) {
         wishes.push(match annotations.get(TWIN_REFRESHED).map(|text| time(text)) {
             Some(None) => unreadable(TWIN_REFRESHED, annotations),
-            Some(Some(refreshed)) => ttl(annotations, TWIN_TTL, refreshed.max(created)),
-            None => ttl(annotations, TWIN_TTL, created),
+            Some(Some(refreshed)) => ttl(TWIN_TTL, refreshed.max(created), foreign_ttl::go),
+            None => ttl(TWIN_TTL, created, foreign_ttl::go),
         });
     }
     wishes.into_iter().fold(Wish::None, combine)
@@ -72,12 +96,15 @@ fn expires(annotations: &BTreeMap<String, String>, key: &'static str) -> Wish {
     }
 }
 
-fn ttl(annotations: &BTreeMap<String, String>, key: &'static str, anchor: DateTime<Utc>) -> Wish {
+/// The case is folded for the words only: `6M`, six months to whoever wrote it, must not become six minutes.
+fn ttl(annotations: &BTreeMap<String, String>, key: &'static str, anchor: DateTime<Utc>, read: Read) -> Wish {
     let Some(text) = annotations.get(key) else { return Wish::None };
-    match text.to_lowercase().parse::<Ttl>() {
-        Ok(Ttl::Never) => Wish::Never,
-        Ok(Ttl::After(span)) => anchor.checked_add_signed(span).map_or(Wish::Never, |at| Wish::At(at, key)),
-        Err(_) => unreadable(key, annotations),
+    if ["never", "forever"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        return Wish::Never;
+    }
+    match read(text) {
+        Some(span) => anchor.checked_add_signed(span).map_or(Wish::Never, |at| Wish::At(at, key)),
+        None => unreadable(key, annotations),
     }
 }
 
@@ -113,6 +140,9 @@ mod tests {
             (vec![(JANITOR_TTL, "2d")], &[], Wish::None),
             (vec![(JANITOR_TTL, "2d")], &both, day(3)),
             (vec![(JANITOR_TTL, "FOREVER")], &both, Wish::Never),
+            (vec![(TWIN_TTL, "Never")], &both, Wish::Never),
+            (vec![(names::ANNOTATION_TTL, "Forever")], &[], Wish::Never),
+            (vec![(TWIN_TTL, "1.5d12h")], &both, day(3)),
             (vec![(JANITOR_EXPIRES, "2026-11-04T00:00")], &both, day(4)),
             (vec![(TWIN_TTL, "3d"), (TWIN_REFRESHED, "2026-11-10T00:00:00Z")], &both, day(13)),
         ] {
@@ -122,10 +152,39 @@ mod tests {
     }
 
     #[test]
+    fn every_mark_of_a_space_counts() {
+        let map = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        for (labels, annotations, expected) in [
+            (map("app.kubernetes.io/managed-by", "developerspace-operator"), map("developerspace.dev/ttl", "1s"), true),
+            (map("app.kubernetes.io/managed-by", "Helm"), map("developerspace.dev/ttl", "1s"), false),
+            (map("developerspace.dev/space", "heath-lab"), BTreeMap::new(), true),
+            (map("developerspace.dev/released", "true"), BTreeMap::new(), true),
+            (BTreeMap::new(), map("developerspace.dev/space-uid", "space-1"), true),
+            (BTreeMap::new(), map("developerspace.dev/released-from", "heath-lab/space-1"), true),
+            (BTreeMap::new(), map("developerspace.dev/adopt", "heath-lab/space-1"), true),
+            (BTreeMap::new(), map("developerspace.dev/expires-at", "2026-11-05T00:00:00Z"), false),
+        ] {
+            assert_eq!(is_marked(&labels, &annotations), expected, "{labels:?} {annotations:?}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_deletes_nothing() {
         let created: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().unwrap();
-        for (key, value) in [(names::ANNOTATION_TTL, "7"), (names::ANNOTATION_EXPIRES_AT, "tomorrow"), (TWIN_REFRESHED, "x")] {
-            let map = [(key.to_owned(), value.to_owned()), (JANITOR_TTL.to_owned(), "1s".to_owned())].into();
+        for (key, value) in [
+            (names::ANNOTATION_TTL, "7"),
+            (names::ANNOTATION_TTL, "0"),
+            (names::ANNOTATION_TTL, "6M"),
+            (names::ANNOTATION_TTL, "1.5h"),
+            (names::ANNOTATION_EXPIRES_AT, "tomorrow"),
+            (JANITOR_TTL, "6M"),
+            (JANITOR_TTL, "-1"),
+            (JANITOR_TTL, "1d12h"),
+            (TWIN_TTL, "6M"),
+            (TWIN_REFRESHED, "x"),
+        ] {
+            let other = if key == JANITOR_TTL { names::ANNOTATION_TTL } else { JANITOR_TTL };
+            let map = [(key.to_owned(), value.to_owned()), (other.to_owned(), "1s".to_owned())].into();
             let wish = wish(&map, created, &[Compat::Janitor, Compat::K8sTtlController]);
             assert!(matches!(wish, Wish::Unreadable(_)), "{key}={value}: {wish:?}");
         }

@@ -2,26 +2,31 @@
 
 use std::{fmt, str::FromStr};
 
-/// Below this a percentage does not bind: on a small cluster half of everything is soon reached.
-const LEAST: usize = 10;
+/// The share that may go where nothing else is said.
+const DEFAULT_PERCENT: usize = 50;
+/// Below this the default does not bind: on a small cluster half of everything is soon reached.
+const DEFAULT_LEAST: usize = 10;
 
-/// The most namespaces that one sweep deletes.
+/// The most namespaces that one sweep deletes. An explicit value binds exactly as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeletionLimit {
     /// So many.
     Count(usize),
-    /// Such a share of all live spaces, but at least ten.
+    /// Such a share of the living namespaces, rounded down.
     Percent(u8),
 }
 
-impl DeletionLimit {
-    /// The limit with so many live spaces.
-    pub fn of(self, live: usize) -> usize {
-        match self {
-            Self::Count(count) => count,
-            Self::Percent(percent) => (live * usize::from(percent) / 100).max(LEAST),
-        }
+/// The limit with so many living namespaces; without an explicit one half of them, and at least ten.
+pub fn limit(explicit: Option<DeletionLimit>, living: usize) -> usize {
+    match explicit {
+        None => share(living, DEFAULT_PERCENT).max(DEFAULT_LEAST),
+        Some(DeletionLimit::Count(count)) => count,
+        Some(DeletionLimit::Percent(percent)) => share(living, percent.into()),
     }
+}
+
+fn share(living: usize, percent: usize) -> usize {
+    living.saturating_mul(percent) / 100
 }
 
 impl FromStr for DeletionLimit {
@@ -50,12 +55,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentages_have_a_floor_and_counts_do_not() {
-        for (text, live, limit) in [("50%", 100, 50), ("50%", 4, 10), ("50%", 21, 10), ("0%", 500, 10), ("3", 500, 3), ("0", 500, 0)] {
-            assert_eq!(text.parse::<DeletionLimit>().unwrap().of(live), limit, "{text} of {live}");
+    fn an_explicit_limit_binds_as_written() {
+        for (text, living, expected) in
+            [("50%", 100, 50), ("50%", 4, 2), ("10%", 9, 0), ("100%", 7, 7), ("0%", 500, 0), ("3", 500, 3), ("0", 500, 0)]
+        {
+            assert_eq!(limit(Some(text.parse().unwrap()), living), expected, "{text} of {living}");
         }
         for text in ["", "%", "101%", "-1", "1.5", "ten"] {
             assert!(text.parse::<DeletionLimit>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_half_and_at_least_ten() {
+        for (living, expected) in [(0, 10), (4, 10), (21, 10), (22, 11), (100, 50)] {
+            assert_eq!(limit(None, living), expected, "of {living}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Plain namespaces whose annotations say that their time is up.
+//! Plain namespaces whose annotations say that they are expired.
 //!
-//! A namespace that was made for a space, or has the name of one, is none of these: only its space decides.
+//! A namespace that bears a mark of a space, or has the name of one, is none of these: only its space decides.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,22 @@ use kube::{
 };
 
 use crate::{
-    api::{names, time},
+    api::time,
     controller::{context::Context, error::Error},
-    desired::annotated::{Compat, Wish, wish},
+    desired::annotated::{Compat, Wish, is_marked, is_wish, wish},
 };
 
-/// A namespace whose time is up.
+/// What is kept of a namespace without a mark of ours that carries a wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plain {
+    name: String,
+    uid: String,
+    resource_version: String,
+    created: DateTime<Utc>,
+    wishes: BTreeMap<String, String>,
+}
+
+/// An expired namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its name.
@@ -26,7 +36,7 @@ pub struct Found {
     pub uid: String,
     /// The resourceVersion that this was decided on.
     pub resource_version: String,
-    /// When its time was up.
+    /// When it expired.
     pub expired_at: DateTime<Utc>,
     /// By which annotation.
     pub by: &'static str,
@@ -35,49 +45,49 @@ pub struct Found {
 /// All that was found.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Namespaces whose time is up.
+    /// Expired namespaces.
     pub due: Vec<Found>,
     /// Namespaces whose annotations cannot be read, and why.
     pub unreadable: Vec<(String, String)>,
-    /// How many namespaces have an end at all.
-    pub live: usize,
+    /// How many namespaces expire at all.
+    pub living: usize,
+}
+
+impl Plain {
+    /// Keeps what is needed of a namespace; none if it bears a mark of ours, carries no wish or is terminating.
+    pub fn of(namespace: &Namespace) -> Option<Self> {
+        let (labels, annotations) = (namespace.labels(), namespace.annotations());
+        if is_marked(labels, annotations) || namespace.metadata.deletion_timestamp.is_some() {
+            return None;
+        }
+        let wishes: BTreeMap<String, String> =
+            annotations.iter().filter(|(key, _)| is_wish(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let created = namespace.metadata.creation_timestamp.as_ref().and_then(time::from_k8s)?;
+        let (uid, resource_version) = (namespace.uid()?, namespace.resource_version()?);
+        (!wishes.is_empty()).then(|| Self { name: namespace.name_any(), uid, resource_version, created, wishes })
+    }
 }
 
 /// Judges `namespaces`; those in `taken`, sorted, have a space of their name.
-pub fn find(ctx: &Context, namespaces: &[Namespace], taken: &[String], compat: &[Compat]) -> Findings {
+pub fn find(ctx: &Context, namespaces: Vec<Plain>, taken: &[String], compat: &[Compat]) -> Findings {
     let mut findings = Findings::default();
     let now = ctx.clock.now();
-    let none = BTreeMap::new();
-    for namespace in namespaces.iter().filter(|namespace| is_plain(ctx, namespace, taken)) {
-        let name = namespace.name_any();
-        let annotations = namespace.metadata.annotations.as_ref().unwrap_or(&none);
-        let Some(created) = namespace.metadata.creation_timestamp.as_ref().and_then(time::from_k8s) else {
+    for Plain { name, uid, resource_version, created, wishes } in namespaces {
+        if ctx.protected.contains(&name) || taken.binary_search(&name).is_ok() {
             continue;
-        };
-        match wish(annotations, created, compat) {
+        }
+        match wish(&wishes, created, compat) {
             Wish::None | Wish::Never => {}
             Wish::Unreadable(why) => findings.unreadable.push((name, why)),
             Wish::At(expired_at, by) => {
-                findings.live += 1;
+                findings.living += 1;
                 if now >= expired_at {
-                    findings.due.push(Found {
-                        name,
-                        uid: namespace.uid().unwrap_or_default(),
-                        resource_version: namespace.resource_version().unwrap_or_default(),
-                        expired_at,
-                        by,
-                    });
+                    findings.due.push(Found { name, uid, resource_version, expired_at, by });
                 }
             }
         }
     }
     findings
-}
-
-fn is_plain(ctx: &Context, namespace: &Namespace, taken: &[String]) -> bool {
-    let name = namespace.name_any();
-    let claimed = namespace.annotations().contains_key(names::ANNOTATION_SPACE_UID) || namespace.labels().contains_key(names::LABEL_SPACE);
-    !ctx.protected.contains(&name) && taken.binary_search(&name).is_err() && !claimed && namespace.metadata.deletion_timestamp.is_none()
 }
 
 /// DELETE of the namespace as it was when it was judged: another UID or a change since (a later end, say) refuses it.

@@ -2,23 +2,26 @@
 //!
 //! It works beside a running controller: every write names what it was decided on, so that of two one does it.
 
+pub mod account;
 pub mod annotated;
+pub mod listing;
 pub mod output;
 pub mod plan;
+pub mod settings;
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
+use anyhow::Context as _;
 use futures::{StreamExt, stream};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client, Resource, api::ListParams, core::DeserializeGuard};
-use serde::de::DeserializeOwned;
+use kube::Client;
 
 use self::{
+    listing::look_around,
     output::{Outcome, Row, Sweep},
     plan::{Item, Planned},
 };
 use crate::{
-    api::{DeveloperSpace, SpaceClass},
+    api::{DeveloperSpace, names::ProtectedNamespaces},
     cli::GcArgs,
     clock::Clock,
     controller::{
@@ -28,48 +31,71 @@ use crate::{
         expire, report,
         watch::Nudges,
     },
+    desired::deletion_limit,
 };
 
+/// Exit status of wrong usage, as clap has it.
+const USAGE: u8 = 2;
 /// How many items are carried out side by side.
 const SIDE_BY_SIDE: u16 = 16;
-/// Objects a page.
-const PAGE: u32 = 500;
+
+/// What is printed, and the exit status.
+pub struct Answer {
+    /// For standard output.
+    pub text: String,
+    /// 0 done, 1 something failed, 2 an account that may not, 3 refused by the deletion limit.
+    pub code: u8,
+}
+
+/// Sweeps and says what came of it. An account that may not sweep so is refused on standard error.
+pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow::Result<Answer> {
+    if let Some(refusal) = account::refusal(&client, args).await {
+        writeln!(std::io::stderr(), "error: {refusal}").context("failed to write the error")?;
+        return Ok(Answer { text: String::new(), code: USAGE });
+    }
+    let sweep = sweep(client, clock, args).await?;
+    Ok(Answer { text: sweep.text(args.output)?, code: sweep.exit_status() })
+}
 
 /// Lists, decides and, unless it is a dry run or too much, carries out.
 pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Result<Sweep, Error> {
-    let (ctx, writing) = context(client, clock, args);
+    let protected = settings::protected(&client, &args.common).await;
+    let (ctx, writing) = context(client, clock, args, protected);
     let (swept, ()) = tokio::join!(sweep_with(ctx, args), writing);
     swept
 }
 
-/// What is told is written when this has let go of `ctx`.
+/// Events are written when this has dropped `ctx`.
 async fn sweep_with(ctx: Context, args: &GcArgs) -> Result<Sweep, Error> {
-    let (spaces, namespaces) = look_around(&ctx).await?;
-    let plain = if args.include_annotated { namespaces.as_slice() } else { &[] };
-    let planned = plan::plan(&ctx, &spaces, plain, &args.compat);
-    let limit = args.max_deletions.of(planned.whole());
+    let listing = look_around(&ctx).await?;
+    let planned = plan::plan(&ctx, listing, args);
+    let limit = deletion_limit::limit(args.max_deletions, planned.living);
     let refused = planned.deletions() > limit;
-    let Planned { items, unreadable, live, left: _ } = planned;
+    let Planned { items, notes, living } = planned;
     let rows = if args.dry_run || refused {
         items.iter().map(|item| Row::of(item, if refused { Outcome::Refused } else { Outcome::WouldDo })).collect()
     } else {
         stream::iter(&items).map(|item| carry_out(&ctx, item)).buffered(SIDE_BY_SIDE.into()).collect::<Vec<_>>().await
     };
-    let rows = rows.into_iter().chain(unreadable).collect();
-    Ok(Sweep { dry_run: args.dry_run, live, limit, refused, rows })
+    let rows = rows.into_iter().chain(notes).collect();
+    Ok(Sweep { dry_run: args.dry_run, live: living, limit, refused, rows })
 }
 
-fn context(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> (Context, impl Future<Output = ()> + Send + use<>) {
-    let common = &args.common;
+fn context(
+    client: Client,
+    clock: Arc<dyn Clock>,
+    args: &GcArgs,
+    protected: ProtectedNamespaces,
+) -> (Context, impl Future<Output = ()> + Send + use<>) {
     let places = Places::new(SIDE_BY_SIDE);
-    let (recorder, writing) = recorder(client.clone(), places.clone(), &common.identity);
+    let (recorder, writing) = recorder(client.clone(), places.clone(), &args.common.identity);
     let ctx = Context {
         recorder,
         client,
         clock,
         store: Arc::default(),
         admissions: Arc::default(),
-        protected: crate::api::names::ProtectedNamespaces::new(&common.operator_namespace, &common.protected_namespaces),
+        protected,
         metrics: Arc::default(),
         watchdog: Arc::default(),
         memory: Arc::default(),
@@ -77,47 +103,6 @@ fn context(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> (Context, im
         nudges: Nudges::new().0,
     };
     (ctx, writing)
-}
-
-/// Fills the store and returns the spaces that can be read, and the namespaces.
-async fn look_around(ctx: &Context) -> Result<(Vec<DeveloperSpace>, Vec<Namespace>), Error> {
-    for DeserializeGuard(class) in list::<DeserializeGuard<SpaceClass>>(Api::all(ctx.client.clone()), "SpaceClasses").await? {
-        match class {
-            Ok(class) => ctx.store.put_class(class),
-            Err(broken) => tracing::warn!(class = broken.metadata.name, error = broken.error, "a stored SpaceClass cannot be read"),
-        }
-    }
-    // Spaces before namespaces: a namespace made in between is seen, and one that vanished in between is gone anyway.
-    let spaces = list::<DeserializeGuard<DeveloperSpace>>(Api::all(ctx.client.clone()), "DeveloperSpaces").await?;
-    let namespaces: Vec<Namespace> = list(Api::all(ctx.client.clone()), "namespaces").await?;
-    for namespace in &namespaces {
-        ctx.store.put_namespace(namespace);
-    }
-    let readable = spaces.into_iter().filter_map(|DeserializeGuard(space)| {
-        space
-            .inspect_err(|broken| {
-                tracing::warn!(
-                    space = broken.metadata.name,
-                    error = broken.error,
-                    "a stored DeveloperSpace cannot be read and is left alone"
-                );
-            })
-            .ok()
-    });
-    Ok((readable.collect(), namespaces))
-}
-
-async fn list<K: Resource + Clone + DeserializeOwned + std::fmt::Debug>(api: Api<K>, what: &str) -> Result<Vec<K>, Error> {
-    let mut all = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = api.list(&params).await.map_err(Error::api(format!("list {what}")))?;
-        all.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(all),
-        }
-    }
 }
 
 /// The space in the generation that the controller saw last: a warning does not say that a change since was carried out.

@@ -1,6 +1,7 @@
 //! What a sweep prints, and its exit status.
 
 use comfy_table::{Table, presets::NOTHING};
+use kube::core::error_boundary::InvalidObject;
 use serde::Serialize;
 
 use super::plan::Item;
@@ -17,6 +18,8 @@ pub enum Outcome {
     Skipped,
     /// The deletion limit stopped everything.
     Refused,
+    /// Nothing is done about it; why, and what an administrator may do.
+    LeftAlone(String),
     /// It was tried and failed; why.
     Failed(String),
 }
@@ -29,14 +32,14 @@ pub struct Row {
     kind: &'static str,
     /// Its name.
     name: String,
-    /// `warn`, `delete-namespace`, `seal`, `forget` or `read`.
+    /// `warn`, `delete-namespace`, `seal`, `forget`, `read` or `report`.
     action: &'static str,
-    /// When its time was up, RFC 3339.
+    /// When it expired or expires, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     expired_at: Option<String>,
-    /// `done`, `would-do`, `skipped`, `refused` or `failed`.
+    /// `done`, `would-do`, `skipped`, `refused`, `failed` or `left-alone`.
     result: &'static str,
-    /// Why it failed.
+    /// Why it failed or is left alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
 }
@@ -47,7 +50,7 @@ pub struct Row {
 pub struct Sweep {
     /// Whether nothing was to be done.
     pub dry_run: bool,
-    /// Live spaces, and annotated namespaces where they are included.
+    /// Spaces with a living namespace, and annotated namespaces where they are included.
     pub live: usize,
     /// The most namespaces that might be deleted.
     pub limit: usize,
@@ -79,10 +82,30 @@ impl Row {
         Self { kind, name: item.name(), action, expired_at: expired_at.map(rfc3339), result, message }
     }
 
-    /// A line about a plain namespace whose wish could not be read.
-    pub fn about_namespace(name: String, outcome: Outcome) -> Self {
+    /// A line about a plain namespace whose annotations could not be read.
+    pub fn unreadable_namespace(name: String, why: String) -> Self {
+        Self::note("Namespace", name, "read", Outcome::Failed(why))
+    }
+
+    /// A line about a space that could not be read.
+    pub fn unreadable_space(broken: &InvalidObject) -> Self {
+        let why = format!("the stored DeveloperSpace cannot be read and is left alone: {}", broken.error);
+        Self::note("DeveloperSpace", broken.metadata.name.clone().unwrap_or_default(), "read", Outcome::Failed(why))
+    }
+
+    /// A line about a namespace that was made for a space which is gone.
+    pub fn orphan(advice: String, name: String) -> Self {
+        Self::note("Namespace", name, "report", Outcome::LeftAlone(advice))
+    }
+
+    fn note(kind: &'static str, name: String, action: &'static str, outcome: Outcome) -> Self {
         let (result, message) = told(outcome);
-        Self { kind: "Namespace", name, action: "read", expired_at: None, result, message }
+        Self { kind, name, action, expired_at: None, result, message }
+    }
+
+    /// The name of the object.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
@@ -93,15 +116,16 @@ fn told(outcome: Outcome) -> (&'static str, Option<String>) {
         Outcome::Skipped => ("skipped", None),
         Outcome::Refused => ("refused", None),
         Outcome::Failed(why) => ("failed", Some(why)),
+        Outcome::LeftAlone(why) => ("left-alone", Some(why)),
     }
 }
 
 impl Sweep {
-    /// 0 done, 1 some deletion failed, 3 refused by the deletion limit.
+    /// 0 done, 1 something failed, 3 refused by the deletion limit.
     pub fn exit_status(&self) -> u8 {
         match self {
             _ if self.refused => 3,
-            _ if self.rows.iter().any(|row| row.result == "failed" && row.action != "read") => 1,
+            _ if self.rows.iter().any(|row| row.result == "failed") => 1,
             _ => 0,
         }
     }
@@ -126,23 +150,27 @@ impl Sweep {
     }
 
     fn summary(&self) -> String {
-        let deletions = self.rows.iter().filter(|row| row.action == "delete-namespace");
-        let count = |result: &str| deletions.clone().filter(|row| row.result == result).count();
+        let rows = |result: &'static str| self.rows.iter().filter(move |row| row.result == result);
+        let deletions = |result| rows(result).filter(|row| row.action == "delete-namespace").count();
+        let failed = rows("failed").count();
         if self.refused {
             return format!(
                 "Refused: {} namespaces were to be deleted, and the limit is {}. Nothing was deleted. Look at the list; if it is right, allow it with --max-deletions.",
-                deletions.clone().count(),
+                deletions("refused"),
                 self.limit
             );
         }
         if self.dry_run {
-            return format!("Dry run: {} of {} live spaces would lose their namespace. Nothing was done.", count("would-do"), self.live);
+            return format!(
+                "Dry run: {} of {} living namespaces would be deleted, {failed} failed. Nothing was done.",
+                deletions("would-do"),
+                self.live
+            );
         }
         format!(
-            "{} namespaces deleted, {} failed, {} skipped; {} live spaces were looked at.",
-            count("done"),
-            count("failed"),
-            count("skipped"),
+            "{} namespaces deleted, {failed} failed, {} skipped; {} had a living namespace.",
+            deletions("done"),
+            deletions("skipped"),
             self.live
         )
     }

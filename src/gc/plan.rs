@@ -1,25 +1,35 @@
 //! What a sweep would do.
 
-use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::Condition};
-use kube::ResourceExt;
+use chrono::{DateTime, TimeDelta, Utc};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{ResourceExt, core::DeserializeGuard};
 
 use super::{
     annotated::{self, Found},
-    output::{Outcome, Row},
+    listing::Listing,
+    output::Row,
 };
 use crate::{
     api::{
         DeveloperSpace,
         conditions::{self, Reason, types},
     },
+    cli::GcArgs,
     controller::{
-        admissions::is_live,
         context::Context,
         expire,
         observe::{Observed, observe},
     },
-    desired::{annotated::Compat, collect::Step, lifetime::Stage, status::Verdict},
+    desired::{
+        collect::Step,
+        lifetime::Stage,
+        orphan::{advice, is_orphan},
+        status::Verdict,
+    },
 };
+
+/// How far the clock that dates a namespace may be from the one that dates the sweep, in the judgement of orphans.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(10);
 
 /// One thing to do.
 pub enum Item {
@@ -44,23 +54,17 @@ pub enum Item {
 }
 
 /// Everything to do.
+#[derive(Default)]
 pub struct Planned {
     /// In the order of names.
     pub items: Vec<Item>,
-    /// Rows about annotations that cannot be read.
-    pub unreadable: Vec<Row>,
-    /// Live spaces, and annotated namespaces where they are included.
-    pub live: usize,
-    /// Sealed spaces whose namespace still stands, since the last sweep was interrupted.
-    pub left: usize,
+    /// Rows about what cannot be read, and about what nothing is done about.
+    pub notes: Vec<Row>,
+    /// Spaces with a living namespace, and annotated namespaces where they are included: what a percentage is of.
+    pub living: usize,
 }
 
 impl Planned {
-    /// What a percentage is of. What an earlier sweep did not come to counts as live: it would be refused for ever else.
-    pub fn whole(&self) -> usize {
-        self.live + self.left
-    }
-
     /// How many namespaces would be deleted.
     pub fn deletions(&self) -> usize {
         self.items.iter().filter(|item| item.deletes_namespace()).count()
@@ -73,7 +77,7 @@ impl Item {
         match self {
             Self::Warn { .. } => false,
             Self::Space { observed, step, .. } => match step {
-                Step::Seal => observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none()),
+                Step::Seal => has_living_namespace(observed),
                 Step::DeleteNamespace(_) => true,
                 Step::Live | Step::AwaitNamespace(_) | Step::Keep(_) | Step::Forget => false,
             },
@@ -82,18 +86,53 @@ impl Item {
     }
 }
 
-/// Decides for each space, and for plain `namespaces` if any are given.
-pub fn plan(ctx: &Context, spaces: &[DeveloperSpace], namespaces: &[Namespace], compat: &[Compat]) -> Planned {
-    let mut items: Vec<Item> = spaces.iter().filter_map(|space| item(ctx, space)).collect();
-    let left = items.iter().filter(|item| matches!(item, Item::Space { step: Step::DeleteNamespace(_), .. })).count();
-    let live = spaces.iter().filter(|space| is_live(space)).count();
+/// Decides for each space, and for plain namespaces where they are included.
+pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
+    let Listing { since, spaces, plain, claimed } = listing;
+    let mut planned = Planned::default();
     let mut taken: Vec<String> = spaces.iter().map(ResourceExt::name_any).collect();
     taken.sort();
-    let found = annotated::find(ctx, namespaces, &taken, compat);
-    let unreadable = found.unreadable.into_iter().map(|(name, why)| Row::about_namespace(name, Outcome::Failed(why))).collect();
-    items.extend(found.due.into_iter().map(Item::Annotated));
-    items.sort_by_key(Item::name);
-    Planned { items, unreadable, live: live + found.live, left }
+    for packed in spaces {
+        match packed.unpack() {
+            DeserializeGuard(Ok(space)) => planned.add_space(ctx, space),
+            DeserializeGuard(Err(broken)) => planned.notes.push(Row::unreadable_space(&broken)),
+        }
+    }
+    if args.include_annotated {
+        let found = annotated::find(ctx, plain, &taken, &args.compat);
+        planned.notes.extend(found.unreadable.into_iter().map(|(name, why)| Row::unreadable_namespace(name, why)));
+        planned.living += found.living;
+        planned.items.extend(found.due.into_iter().map(Item::Annotated));
+    }
+    for name in claimed.into_iter().filter(|name| taken.binary_search(name).is_err()) {
+        planned.add_orphan(ctx, name, None, since);
+    }
+    planned.items.sort_by_key(Item::name);
+    planned.notes.sort_by(|one, other| one.name().cmp(other.name()));
+    planned
+}
+
+impl Planned {
+    fn add_space(&mut self, ctx: &Context, space: DeveloperSpace) {
+        let observed = Box::new(observe(&space, ctx));
+        self.living += usize::from(has_living_namespace(&observed));
+        self.add_orphan(ctx, space.name_any(), Some(&space), DateTime::<Utc>::MAX_UTC);
+        if space.metadata.deletion_timestamp.is_none() {
+            self.items.extend(item(space, observed));
+        }
+    }
+
+    /// A namespace that was made after the spaces were listed, at `since`, may have a space that is not in the list.
+    fn add_orphan(&mut self, ctx: &Context, name: String, space: Option<&DeveloperSpace>, since: DateTime<Utc>) {
+        let seen = ctx.store.namespace(&name).filter(|seen| is_orphan(seen, space));
+        if let Some(seen) = seen.filter(|seen| seen.created < since - CLOCKS_DIFFER) {
+            self.notes.push(Row::orphan(advice(&name, &seen), name));
+        }
+    }
+}
+
+fn has_living_namespace(observed: &Observed) -> bool {
+    observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none())
 }
 
 impl Item {
@@ -106,13 +145,9 @@ impl Item {
     }
 }
 
-fn item(ctx: &Context, space: &DeveloperSpace) -> Option<Item> {
-    if space.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
-    let observed = Box::new(observe(space, ctx));
-    let step = expire::next(space, &observed);
-    let space = Box::new(space.clone());
+fn item(space: DeveloperSpace, observed: Box<Observed>) -> Option<Item> {
+    let step = expire::next(&space, &observed);
+    let space = Box::new(space);
     match step {
         Step::Live => matches!(observed.outlook.stage, Stage::Warn(_)).then_some(Item::Warn { space, observed }),
         Step::AwaitNamespace(_) | Step::Keep(_) => None,

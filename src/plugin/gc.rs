@@ -3,12 +3,16 @@
 use std::process::ExitCode;
 
 use super::{args::KubectlArgs, cluster::Cluster, output};
-use crate::{cli::GcArgs, gc, telemetry};
+use crate::{
+    cli::GcArgs,
+    gc::{self, Answer},
+    telemetry,
+};
 
 pub(crate) async fn run(kubectl: &KubectlArgs, args: &GcArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(args.common.log_format);
     let cluster = Cluster::connect(kubectl).await?;
-    let sweep = gc::sweep(cluster.client, cluster.clock, args).await?;
-    output::print_raw(&sweep.text(args.output)?)?;
-    Ok(ExitCode::from(sweep.exit_status()))
+    let Answer { text, code } = gc::run(cluster.client, cluster.clock, args).await?;
+    output::print_raw(&text)?;
+    Ok(ExitCode::from(code))
 }

@@ -79,12 +79,17 @@ pub fn get_metadata(path: &str) -> Call {
 }
 
 pub fn list(path: &str, items: &[Value]) -> Call {
-    get(&format!("{path}?limit=500"))
+    get(&format!("{path}?limit=50"))
         .answered(json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9"}, "items": items}))
 }
 
 pub fn post(path: &str, body: Value) -> Call {
     call("POST", &ours(path), Expected::Exactly(body))
+}
+
+/// A POST under no field manager.
+pub fn post_by_default(path: &str, body: Value) -> Call {
+    call("POST", path, Expected::Exactly(body))
 }
 
 pub fn merge_patch(path: &str, body: Value) -> Call {

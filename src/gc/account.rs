@@ -1,0 +1,47 @@
+//! With which account namespaces that no space made may be deleted: never the operator's, which the cluster's policies confine to
+//! namespaces of spaces.
+
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::{Api, Client, api::PostParams};
+
+use crate::{api::names, cli::GcArgs};
+
+/// Why this account may not sweep as `args` say, if that can be known.
+pub async fn refusal(client: &Client, args: &GcArgs) -> Option<String> {
+    if !args.include_annotated {
+        return None;
+    }
+    let review = Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
+    let review = review.inspect_err(|error| tracing::warn!(%error, "the API server does not say which account this is")).ok()?;
+    let user = review.status?.user_info?.username?;
+    is_operator(&user).then(|| {
+        format!(
+            "--include-annotated may not run as {user}: the operator's account is confined to namespaces of DeveloperSpaces; \
+             run it as an administrator or with a ServiceAccount of its own, see docs/gc.md"
+        )
+    })
+}
+
+/// Whichever namespace the operator is installed in.
+fn is_operator(user: &str) -> bool {
+    user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')).is_some_and(|(_, name)| name == names::OPERATOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_operators_account_is_refused() {
+        for (user, expected) in [
+            ("system:serviceaccount:developerspace-system:developerspace-operator", true),
+            ("system:serviceaccount:platform:developerspace-operator", true),
+            ("system:serviceaccount:developerspace-system:developerspace-gc-annotated", false),
+            ("system:serviceaccount:developerspace-operator:default", false),
+            ("developerspace-operator", false),
+            ("ines@example.com", false),
+        ] {
+            assert_eq!(is_operator(user), expected, "{user}");
+        }
+    }
+}

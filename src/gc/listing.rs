@@ -1,0 +1,115 @@
+//! What a sweep reads of the cluster, and how little it keeps: managed fields are most of a space and of a namespace, and a sweep that
+//! keeps them outgrows its memory limit just when there is much to collect.
+
+use chrono::{DateTime, Utc};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Client, Resource,
+    api::ListParams,
+    core::{DeserializeGuard, ObjectList, Request},
+};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+
+use super::annotated::Plain;
+use crate::{
+    api::{DeveloperSpace, SpaceClass},
+    controller::{context::Context, error::Error, slim::Slim, store::see_namespace},
+    desired::namespace::SeenNamespace,
+};
+
+/// Objects a page: owners can make their spaces large, and a page is in memory whole.
+const PAGE: u32 = 50;
+
+/// What was found. Classes and namespaces are in the store.
+pub struct Listing {
+    /// When reading began.
+    pub since: DateTime<Utc>,
+    /// All spaces, readable or not.
+    pub spaces: Vec<Slim<DeveloperSpace>>,
+    /// Namespaces without a mark of ours that carry a wish.
+    pub plain: Vec<Plain>,
+    /// Names of the namespaces that were made for a space.
+    pub claimed: Vec<String>,
+}
+
+/// Fills the store and lists the rest.
+pub async fn look_around(ctx: &Context) -> Result<Listing, Error> {
+    let since = ctx.clock.now();
+    list::<SpaceClass, DeserializeGuard<SpaceClass>>(&ctx.client, |DeserializeGuard(class)| match class {
+        Ok(class) => ctx.store.put_class(class),
+        Err(broken) => tracing::warn!(class = broken.metadata.name, error = broken.error, "a stored SpaceClass cannot be read"),
+    })
+    .await?;
+    let (mut spaces, mut plain, mut claimed) = (Vec::new(), Vec::new(), Vec::new());
+    // Spaces before namespaces: a namespace made in between is seen, and one that vanished in between is gone anyway.
+    list::<DeveloperSpace, Slim<DeveloperSpace>>(&ctx.client, |space| spaces.push(space)).await?;
+    list::<Namespace, Swept>(&ctx.client, |Swept { name, seen, plain: found }| {
+        if seen.claim.is_some() {
+            claimed.push(name.clone());
+        }
+        plain.extend(found);
+        ctx.store.put_seen_namespace(name, seen);
+    })
+    .await?;
+    Ok(Listing { since, spaces, plain, claimed })
+}
+
+/// What is kept of a namespace; it is reduced while it is read.
+#[derive(Clone, Debug)]
+struct Swept {
+    name: String,
+    seen: SeenNamespace,
+    plain: Option<Plain>,
+}
+
+impl<'de> Deserialize<'de> for Swept {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let namespace = Namespace::deserialize(deserializer)?;
+        let seen = see_namespace(&namespace);
+        let plain = Plain::of(&namespace);
+        Ok(Self { name: namespace.metadata.name.unwrap_or_default(), seen, plain })
+    }
+}
+
+/// Lists all objects of a kind, each read as `T`.
+async fn list<K, T>(client: &Client, mut keep: impl FnMut(T)) -> Result<(), Error>
+where
+    K: Resource<DynamicType = ()>,
+    T: DeserializeOwned + Clone,
+{
+    let mut params = ListParams::default().limit(PAGE);
+    let action = || format!("list {}", K::plural(&()));
+    loop {
+        let request =
+            Request::new(K::url_path(&(), None)).list(&params).map_err(|error| Error::api(action())(kube::Error::BuildRequest(error)))?;
+        let page = client.request::<ObjectList<T>>(request).await.map_err(Error::api(action()))?;
+        page.items.into_iter().for_each(&mut keep);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn managed_fields_are_not_kept() {
+        let managed = json!([{"manager": "kubectl", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:annotations": "x".repeat(8_000)}}}]);
+        let metadata = json!({
+            "name": "heath-lab", "uid": "ns-1", "resourceVersion": "7", "creationTimestamp": "2026-03-01T09:00:00Z",
+            "annotations": {"developerspace.dev/ttl": "7d", "example.com/notes": "y".repeat(8_000)}, "managedFields": managed,
+        });
+        let namespace: Swept = serde_json::from_value(json!({"metadata": metadata})).unwrap();
+        let spec = json!({"owner": {"kind": "User", "name": "ines@example.com"}});
+        let space = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": metadata, "spec": spec});
+        let space: Slim<DeveloperSpace> = serde_json::from_value(space).unwrap();
+        let kept = [format!("{namespace:?}"), format!("{:?}", space.unpack())];
+        assert!(kept.iter().all(|kept| !kept.contains(&"x".repeat(8_000))), "{kept:?}");
+        assert!(!kept[0].contains("yyyy") && namespace.plain.is_some(), "{}", kept[0]);
+    }
+}
