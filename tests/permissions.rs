@@ -24,7 +24,12 @@ fn permissions(role: &Value) -> Vec<String> {
 }
 
 fn shipped() -> BTreeSet<String> {
-    let mut all = BTreeSet::new();
+    roles().iter().flat_map(permissions).collect()
+}
+
+/// Every Role and ClusterRole of the manifests.
+fn roles() -> Vec<Value> {
+    let mut all = Vec::new();
     for folder in fs::read_dir("config").unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
         for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if file.extension().is_some_and(|extension| extension == "yaml") {
@@ -35,10 +40,10 @@ fn shipped() -> BTreeSet<String> {
     all
 }
 
-fn of_file(file: &Path) -> Vec<String> {
+fn of_file(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap();
     let documents = text.split("\n---\n").map(|document| serde_saphyr::from_str::<Value>(document).unwrap());
-    documents.filter(|object| matches!(object["kind"].as_str(), Some("Role" | "ClusterRole"))).flat_map(|role| permissions(&role)).collect()
+    documents.filter(|object| matches!(object["kind"].as_str(), Some("Role" | "ClusterRole"))).collect()
 }
 
 #[test]
@@ -61,4 +66,16 @@ fn the_operator_has_no_way_up() {
         assert!(!["secrets", "pods", "serviceaccounts/token", "nodes"].contains(&words[1]), "{right}");
         assert!(words[0] != "bind" || ["admin", "edit", "view"].contains(words.get(2).unwrap_or(&"")), "{right}");
     }
+}
+
+/// A cluster-wide `edit` for developers would give each of them everybody's spaces.
+#[test]
+fn only_viewing_is_part_of_a_built_in_role() {
+    let part = |role: &Value| {
+        let labels = role["metadata"]["labels"].as_object().cloned().unwrap_or_default();
+        let into =
+            labels.keys().filter_map(|key| key.strip_prefix("rbac.authorization.k8s.io/aggregate-to-")).collect::<Vec<_>>().join(", ");
+        (!into.is_empty()).then(|| format!("{} is part of {into}", role["metadata"]["name"].as_str().unwrap()))
+    };
+    assert_eq!(roles().iter().filter_map(part).collect::<Vec<_>>(), ["developerspace-viewer is part of view"]);
 }

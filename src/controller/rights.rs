@@ -37,7 +37,7 @@ const CHILDREN: Right = Right { group: "", resource: "", verbs: WRITE, name: Non
 
 /// All that `config/rbac` gives, `bind` apart.
 const NEEDED: [Right; 12] = [
-    Right { group: names::GROUP, resource: "developerspaces", verbs: &["get", "list", "watch", "patch", "delete"], ..CHILDREN },
+    Right { group: names::GROUP, resource: "developerspaces", verbs: &["get", "list", "watch", "patch", "delete", "operate"], ..CHILDREN },
     Right { group: names::GROUP, resource: "developerspaces/status", verbs: &["patch"], ..CHILDREN },
     Right { group: names::GROUP, resource: "spaceclasses", verbs: READ, ..CHILDREN },
     Right { group: names::GROUP, resource: "spaceclasses/status", verbs: &["patch"], ..CHILDREN },

@@ -159,10 +159,10 @@ mod tests {
 
     #[test]
     fn the_policy_knows_the_same_reserved_keys() {
-        let policy = include_str!("../../config/policy/class-rules.yaml");
+        let policy = include_str!("../../config/policy/bounds.yaml");
         let list = |words: &[&str]| format!("[{}]", words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "));
         for words in [&RESERVED_DOMAINS[..], &RESERVED_KEYS] {
-            assert!(policy.contains(&list(words)), "config/policy/class-rules.yaml lacks {}", list(words));
+            assert!(policy.contains(&list(words)), "config/policy/bounds.yaml lacks {}", list(words));
         }
     }
 

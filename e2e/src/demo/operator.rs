@@ -16,7 +16,7 @@ use crate::{binaries, http, kubeconfig, ports};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-/// Applies config/default and config/classes.
+/// Applies config/default, config/classes and config/self-service.
 pub(super) async fn install(target: &Target, screen: &Screen) -> Result<()> {
     let work = async {
         for step in install_steps() {
@@ -25,9 +25,11 @@ pub(super) async fn install(target: &Target, screen: &Screen) -> Result<()> {
             applied
                 .context("the manifests below config/ could not be applied (on a cluster of your own you have to be its administrator)")?;
         }
-        policies_in_force(target.client.clone()).await
+        policies_in_force(target.client.clone()).await?;
+        let self_service = binaries::repository().join("config/self-service");
+        target.kubectl(&["apply", "-k", &self_service.to_string_lossy()]).await?.ok().map(drop)
     };
-    screen.step("Manifests applied: kubectl apply -k config/default, then config/classes", work).await
+    screen.step("Manifests applied: kubectl apply -k config/default, then config/classes and config/self-service", work).await
 }
 
 /// Starts it, and lets it go on after the demo.

@@ -66,7 +66,7 @@ pub async fn each_policy_is_what_stops_them(stage: &Stage) -> Result<()> {
     let admin = stage.world.admin();
     let before = bystanders(admin).await?;
     let (table, policies) = (table()?, admin.list("ValidatingAdmissionPolicyBinding", "").await?);
-    ensure!(policies.len() == 9, "there are {} policies", policies.len());
+    ensure!(policies.len() == 16, "there are {} policies", policies.len());
     for name in policies.iter().map(name_of) {
         let binding = cluster_wide("ValidatingAdmissionPolicyBinding", name);
         let mut kept = admin.get(binding).await?;

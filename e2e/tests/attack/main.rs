@@ -3,12 +3,13 @@
 //!
 //! `docs/security.md` is the threat model; each row of its table names a scenario or an attack of these files.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use e2e::fixtures::side_by_side;
 use e2e::scenarios;
 
 mod attacks;
 mod bystanders;
+mod consent;
 mod endpoints;
 mod mutated;
 mod owners;
@@ -27,6 +28,12 @@ async fn attack() -> Result<()> {
         owners::two_hundred_at_once_stay_within_the_limit,
         permissions::the_operator_may_what_is_on_the_list,
         permissions::readers_see_no_secrets,
+        consent::what_a_class_allows_is_admitted,
+        consent::a_whole_object_keeps_the_finalizer,
+        consent::metadata_is_bounded,
+        consent::an_enforced_network_can_be_closed,
+        consent::newcomers_reach_their_own_space,
+        consent::built_in_roles_reach_no_space,
         endpoints::hostile_text_stays_text,
         endpoints::hostile_requests_end_early,
     ])
@@ -37,10 +44,12 @@ async fn attack() -> Result<()> {
         side_by_side(scenarios![&stage; attacks::every_attack_is_refused]).await,
         side_by_side(scenarios![&stage; attacks::each_policy_is_what_stops_them]).await,
         side_by_side(scenarios![&stage; mutated::no_change_of_a_hostile_owner_reaches_others]).await,
+        side_by_side(scenarios![&stage; consent::the_class_in_force_is_asked]).await,
         side_by_side(scenarios![&stage; permissions::a_missing_right_is_told]).await,
     ] {
         all.push(scenario);
     }
-    all.into_iter().collect::<Result<()>>()?;
+    let failures: Vec<String> = all.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
     stage.world.ensure_operator_is_well().await
 }

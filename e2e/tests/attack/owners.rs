@@ -60,7 +60,8 @@ pub async fn people_help_themselves(stage: &Stage) -> Result<()> {
         world.gone(a_namespace(name)).await?;
     }
     // A field that is null is one that is left out.
-    let nulls = json!({"className": null, "owner": {"kind": "User", "name": "alice@example.com", "namespace": null}, "labels": null, "annotations": null});
+    let nulls = json!({"className": null, "owner": {"kind": "User", "name": "alice@example.com", "namespace": null}, "labels": null, "annotations": null,
+        "contact": {"team": "payments", "email": "payments@example.com"}});
     alice.try_create(&space("alice-nulls", nulls)).await?;
     // And whoever has an ordinary namespace may say when it may go.
     bob.patch(a_namespace("default"), json!({"metadata": {"annotations": {"developerspace.dev/ttl": "never"}}})).await?;
@@ -109,7 +110,7 @@ pub async fn nobody_gets_in_by_a_name_of_the_system(stage: &Stage) -> Result<()>
 /// One user, two hundred requests at once, a limit of three.
 pub async fn two_hundred_at_once_stay_within_the_limit(stage: &Stage) -> Result<()> {
     let names: Vec<String> = (0..200).map(|number| format!("many-{number:03}")).collect();
-    let spec = json!({"className": "standard", "owner": user("alice@example.com")});
+    let spec = json!({"className": "standard", "owner": user("alice@example.com"), "contact": {"team": "payments", "email": "payments@example.com"}});
     let asked = names.iter().map(|name| space(name, spec.clone()));
     let made = stream::iter(asked).map(|space| async move { stage.alice.create(&space).await }).buffer_unordered(names.len());
     made.collect::<Vec<_>>().await.into_iter().collect::<Result<Vec<Value>>>().context("somebody was refused")?;

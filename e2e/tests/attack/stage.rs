@@ -1,14 +1,17 @@
 //! The cluster that is attacked: who is on it, what is theirs, and what they hold.
 
 use anyhow::{Result, bail, ensure};
-use e2e::fixtures::{Actor, World, at, binding, class, namespace, space, user};
+use e2e::binaries;
+use e2e::fixtures::{
+    Actor, World, a_namespace, a_space, at, binding, class, cluster_wide, condition, config_map, is_observed, namespace, space, user,
+};
 use e2e::{kubeconfig, operator};
 use serde_json::{Value, json};
 
 /// A cluster on which people help themselves.
 pub struct Stage {
     pub world: World,
-    /// Owns `alice-lab`, `alice-walled` and `alice-kept`.
+    /// Owns all whose names begin with `alice-`.
     pub alice: Actor,
     /// May write namespaces too, as a script of the platform might: of Alice's group, and owner of nothing.
     pub bob: Actor,
@@ -18,6 +21,8 @@ pub struct Stage {
     pub dave: Actor,
     /// A ServiceAccount that may write spaces, and use no class.
     pub pipeline: Actor,
+    /// A ServiceAccount with no right but those of every authenticated user.
+    pub newcomer: Actor,
     /// The operator's own token, in somebody's hands.
     pub thief: Actor,
 }
@@ -33,6 +38,9 @@ impl Stage {
             (CLASS, class_spec(&json!({}))),
             ("giving", class_spec(&json!({"allowTransfer": true}))),
             ("walled", class_spec(&json!({"network": {"isolation": "Namespace", "enforced": true}}))),
+            ("generous", generous()),
+            ("mistyped", class_spec(&json!({"allowRetain": true}))),
+            ("vanishing", class_spec(&json!({"allowRetain": true, "allowTransfer": true}))),
         ] {
             admin.create(&class(name, spec)).await?;
             world.accepted(name).await?;
@@ -40,7 +48,8 @@ impl Stage {
         for role in [
             role(
                 "uses-labs",
-                &json!([{"apiGroups": ["developerspace.dev"], "resources": ["spaceclasses"], "resourceNames": [CLASS, "giving", "walled"], "verbs": ["use"]}]),
+                &json!([{"apiGroups": ["developerspace.dev"], "resources": ["spaceclasses"], "verbs": ["use"],
+                    "resourceNames": [CLASS, "giving", "walled", "generous", "mistyped", "vanishing"]}]),
             ),
             role(
                 "writes-namespaces",
@@ -63,12 +72,15 @@ impl Stage {
             ))
             .await?;
         let pipeline = Actor::new(kubeconfig::client(&world.account("pipeline", "makes-spaces").await?).await?);
+        let newcomer = Actor::new(kubeconfig::client(&world.account("newcomer", "none-such").await?).await?);
+        let self_service = binaries::repository().join("config/self-service");
+        world.cluster().kubectl(&["apply", "-k", &self_service.to_string_lossy()]).await?.ok()?;
         let thief = operator::write_kubeconfig(world.cluster(), "thief", None).await?;
         let thief = Actor::new(kubeconfig::client(&thief).await?);
         let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|name| format!("{name}@example.com"));
         let (alice, bob, carol, dave) =
             (world.actor(&alice).await?, world.actor(&bob).await?, world.actor(&carol).await?, world.actor(&dave).await?);
-        let stage = Self { world, alice, bob, carol, dave, pipeline, thief };
+        let stage = Self { world, alice, bob, carol, dave, pipeline, newcomer, thief };
         stage.fill().await?;
         Ok(stage)
     }
@@ -79,6 +91,7 @@ impl Stage {
             "alice" => Ok(&self.alice),
             "bob" => Ok(&self.bob),
             "pipeline" => Ok(&self.pipeline),
+            "newcomer" => Ok(&self.newcomer),
             "thief" => Ok(&self.thief),
             "admin" => Ok(self.world.admin()),
             other => bail!("nobody here is called {other}"),
@@ -87,17 +100,25 @@ impl Stage {
 
     /// People make what is theirs, by their own rights.
     async fn fill(&self) -> Result<()> {
+        let owner = user("alice@example.com");
+        let contact = json!({"team": "payments"});
         for (owner, name, spec) in [
-            (&self.alice, "alice-lab", json!({"className": CLASS, "owner": user("alice@example.com")})),
-            (&self.alice, "alice-walled", json!({"className": "walled", "owner": user("alice@example.com")})),
-            (&self.alice, "alice-kept", json!({"className": CLASS, "owner": user("alice@example.com"), "protected": true})),
+            (&self.alice, "alice-lab", json!({"className": CLASS, "owner": owner})),
+            (&self.alice, "alice-walled", json!({"className": "walled", "owner": owner})),
+            (&self.alice, "alice-kept", json!({"className": "generous", "owner": owner, "contact": contact, "protected": true})),
+            (&self.alice, "alice-going", json!({"className": "generous", "owner": owner, "contact": contact})),
+            (&self.alice, "alice-typo", json!({"className": "mistyped", "owner": owner})),
+            (&self.alice, "alice-orphan", json!({"className": "vanishing", "owner": owner})),
             (&self.carol, "carol-lab", json!({"className": CLASS, "owner": user("carol@example.com"), "contact": {"team": "checkout"}})),
         ] {
             owner.create(&space(name, spec)).await?;
         }
-        for name in ["alice-lab", "alice-walled", "alice-kept", "carol-lab"] {
+        for name in ["alice-lab", "alice-walled", "alice-kept", "alice-going", "alice-typo", "alice-orphan", "carol-lab"] {
             self.world.ready(name).await?;
         }
+        self.lose_classes().await?;
+        self.hold_a_deletion().await?;
+        self.leave_a_wall().await?;
         // The last that the control plane itself writes there: until then the space is not at rest.
         self.world
             .until("to be counted", at("ResourceQuota", "carol-lab", "developerspace"), |quota| {
@@ -107,6 +128,75 @@ impl Stage {
             .await
             .map(drop)
     }
+
+    /// One class is refused after a typo, one is deleted, and one opens a door by a label that owners write.
+    async fn lose_classes(&self) -> Result<()> {
+        let admin = self.world.admin();
+        let typo = json!({"spec": {"lifetime": {"defaultTTL": "30d", "maxTTL": "1d"}}});
+        admin.patch(cluster_wide("SpaceClass", "mistyped"), typo).await?;
+        let refused = |class: &Value| {
+            ensure!(condition(class, "Accepted")["status"] == "False" && is_observed(class), "its status is {}", class["status"]);
+            Ok(())
+        };
+        self.world.until("to be refused", cluster_wide("SpaceClass", "mistyped"), refused).await?;
+        admin.delete(cluster_wide("SpaceClass", "vanishing")).await?;
+        self.world.not_ready("alice-orphan", "ClassNotFound").await?;
+        let doors = json!([
+            {"matchLabels": {"example.com/edge": "yes"}},
+            {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["edge-proxy"]}]},
+        ]);
+        let network = json!({"network": {"isolation": "Namespace", "allowFromNamespaces": doors}});
+        admin.create(&class("doored", class_spec(&network))).await.map(drop)
+    }
+
+    /// `alice-going` is being deleted for as long as the cluster lives.
+    async fn hold_a_deletion(&self) -> Result<()> {
+        let mut held = config_map("alice-going", "held");
+        held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+        self.alice.create(&held).await?;
+        self.alice.delete(a_space("alice-going")).await?;
+        let going = |space: &Value| {
+            ensure!(!space["metadata"]["deletionTimestamp"].is_null(), "it is not being deleted");
+            Ok(())
+        };
+        self.world.until("to be on its way", a_space("alice-going"), going).await.map(drop)
+    }
+
+    /// A namespace that was released from an enforced class, in which Alice has a role by other means.
+    async fn leave_a_wall(&self) -> Result<()> {
+        let admin = self.world.admin();
+        let from = json!({
+            "developerspace.dev/released-from": "left-walled/gone", "developerspace.dev/released-owner": "User:erin@example.com",
+            "developerspace.dev/released-class": "walled", "developerspace.dev/released-at": "2026-11-24T09:00:00Z",
+        });
+        admin.create(&namespace("left-walled", json!({"developerspace.dev/released": "true"}), from)).await?;
+        for name in ["developerspace-isolation", "old"] {
+            admin.create(&policy("left-walled", name)).await?;
+        }
+        let subject = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice@example.com"});
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "alice", "namespace": "left-walled"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"}, "subjects": [subject],
+        });
+        admin.create(&binding).await?;
+        let mark = json!({"metadata": {"labels": {"developerspace.dev/network-enforced": "true"}}});
+        admin.patch(a_namespace("left-walled"), mark).await.map(drop)
+    }
+}
+
+/// An empty `NetworkPolicy`.
+pub fn policy(namespace: &str, name: &str) -> Value {
+    let metadata = json!({"name": name, "namespace": namespace});
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": {"podSelector": {}}})
+}
+
+/// A class that consents to all that a class can consent to, a new owner apart.
+fn generous() -> Value {
+    class_spec(&json!({
+        "allowRetain": true, "names": {"allowed": ["*", "lan"], "denied": ["prod-*"]},
+        "lifetime": {"defaultTTL": "7d", "maxTTL": "30d", "allowProtected": true},
+        "metadata": {"allowedKeys": ["example.com/*", "istio*"], "requiredContact": ["team"]},
+    }))
 }
 
 fn class_spec(more: &Value) -> Value {

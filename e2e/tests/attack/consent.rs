@@ -1,0 +1,179 @@
+//! What the policies let through: what a class consents to, what an owner may always do, and what a newcomer reaches. And what is asked while
+//! the operator is away, which no table can hold still.
+
+use anyhow::{Context, Result, ensure};
+use e2e::eventually;
+use e2e::fixtures::{SOON, a_namespace, a_space, at, cluster_wide, code, ensure_equal, forbidden, now, refusal, space, text, user};
+use serde_json::{Value, json};
+
+use crate::stage::{CLASS, Stage, policy};
+
+fn contact() -> Value {
+    json!({"team": "payments"})
+}
+
+/// Protection, Retain and a name without a dash, where the class allows them.
+pub async fn what_a_class_allows_is_admitted(stage: &Stage) -> Result<()> {
+    let Stage { world, alice, .. } = stage;
+    let spec = json!({"className": "generous", "owner": user("alice@example.com"), "contact": contact(), "protected": true, "deletionPolicy": "Retain"});
+    alice.try_create(&space("lan", spec.clone())).await.context("a name that the class lists literally")?;
+    alice.create(&space("alice-asks", spec)).await?;
+    world.ready("alice-asks").await?;
+    let back = json!({"spec": {"protected": false, "deletionPolicy": "Delete"}});
+    alice.patch(a_space("alice-asks"), back).await?;
+    for change in [json!({"protected": true}), json!({"deletionPolicy": "Retain"}), json!({"contact": {"team": "checkout"}})] {
+        alice.patch(a_space("alice-asks"), json!({"spec": change})).await?;
+    }
+    // What stands is no hindrance to a renewal, though the class would not allow it any more.
+    let admin = stage.world.admin();
+    admin.patch(a_space("alice-lab"), json!({"spec": {"labels": {"team": "unheard-of"}}})).await?;
+    let renewal = json!({"spec": {"renewedAt": now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)}});
+    alice.patch(a_space("alice-lab"), renewal).await?;
+    admin.patch(a_space("alice-lab"), json!({"spec": {"labels": null}})).await?;
+    alice.patch(a_space("alice-asks"), json!({"spec": {"protected": false, "deletionPolicy": "Delete"}})).await?;
+    alice.delete(a_space("alice-asks")).await
+}
+
+/// F16: a replace of the whole object is admitted with the finalizer, and without it refused with a sentence that says what to do.
+pub async fn a_whole_object_keeps_the_finalizer(stage: &Stage) -> Result<()> {
+    let Stage { world, alice, .. } = stage;
+    alice.create(&space("alice-whole", json!({"className": CLASS, "owner": user("alice@example.com")}))).await?;
+    world.ready("alice-whole").await?;
+    let mut whole = world.admin().get(a_space("alice-whole")).await?;
+    whole["spec"]["displayName"] = json!("Whole");
+    let mut whole = alice.replace(a_space("alice-whole"), &whole).await?;
+    whole["spec"]["displayName"] = json!("Whole again");
+    whole["metadata"].as_object_mut().context("it has metadata")?.remove("finalizers");
+    // The operator reports on the first one meanwhile.
+    let sentence = eventually("the second one to be judged", SOON, || async {
+        let mut whole = whole.clone();
+        whole["metadata"]["resourceVersion"] = alice.get(a_space("alice-whole")).await?["metadata"]["resourceVersion"].clone();
+        let outcome = alice.replace(a_space("alice-whole"), &whole).await;
+        let conflict = outcome.as_ref().is_err_and(|error| code(error) == Some(409));
+        ensure!(!conflict, "it was written by the operator in between");
+        Ok(Some(refusal(outcome)?))
+    })
+    .await?;
+    ensure!(sentence.contains("use kubectl apply or kubectl patch, or keep metadata.finalizers"), "{sentence}");
+    alice.delete(a_space("alice-whole")).await
+}
+
+/// 16 KiB of labels and annotations for the namespace, 96 KiB of the space's own, in bytes; what is stored already may be renewed.
+pub async fn metadata_is_bounded(stage: &Stage) -> Result<()> {
+    let Stage { alice, .. } = stage;
+    let notes = |count: usize, text: &str| -> Value {
+        (0..count).map(|number| (format!("example.com/n{number:02}"), json!(text))).collect::<serde_json::Map<_, _>>().into()
+    };
+    let of = |annotations: Value| {
+        space("alice-fat", json!({"className": CLASS, "owner": user("alice@example.com"), "annotations": annotations}))
+    };
+    // A key has 15 bytes.
+    alice.try_create(&of(notes(4, &"a".repeat(4096 - 15)))).await.context("16 KiB")?;
+    let too_much = ["in all: shorten", "16384"];
+    for (what, object) in
+        [("more than 16 KiB", of(notes(5, &"a".repeat(3500)))), ("more than 16 KiB beyond ASCII", of(notes(4, &"ü".repeat(2100))))]
+    {
+        let sentence = refusal(alice.try_create(&object).await).context(what)?;
+        ensure!(too_much.iter().all(|part| sentence.contains(part)), "{what}: {sentence}");
+    }
+    let mut own = space("alice-fat", json!({"className": CLASS, "owner": user("alice@example.com")}));
+    own["metadata"]["annotations"] = json!({"example.com/a": "a".repeat(98_304 - 13)});
+    alice.try_create(&own).await.context("96 KiB")?;
+    own["metadata"]["annotations"] = json!({"example.com/a": "a".repeat(98_304)});
+    let sentence = refusal(alice.try_create(&own).await)?;
+    ensure!(sentence.contains("98304 (96 KiB)"), "{sentence}");
+    stage.world.admin().create(&own).await?;
+    alice.patch(a_space("alice-fat"), json!({"spec": {"description": "still hers"}})).await?;
+    refusal(alice.patch(a_space("alice-fat"), json!({"metadata": {"labels": {"more": "yes"}}})).await)?;
+    alice.delete(a_space("alice-fat")).await
+}
+
+/// Whoever may delete a `NetworkPolicy` in an enforced namespace closes it by that; the platform's own are an administrator's to write.
+pub async fn an_enforced_network_can_be_closed(stage: &Stage) -> Result<()> {
+    let Stage { world, alice, .. } = stage;
+    alice.delete(at("NetworkPolicy", "left-walled", "old")).await?;
+    let mut platform = policy("left-walled", "allow-dns");
+    let sentence = refusal(world.admin().create(&platform).await)?;
+    ensure!(sentence.contains("keeps NetworkPolicies to the developerspace-operator"), "an administrator is told: {sentence}");
+    platform["metadata"]["labels"] = json!({"developerspace.dev/platform-policy": "true"});
+    world.admin().create(&platform).await?;
+    refusal(alice.patch(at("NetworkPolicy", "left-walled", "allow-dns"), json!({"spec": {"ingress": [{}]}})).await)?;
+    alice.delete(at("NetworkPolicy", "left-walled", "allow-dns")).await
+}
+
+/// With `config/self-service` and no other right, an owner reads, renews and ends the own space, and sees no list.
+pub async fn newcomers_reach_their_own_space(stage: &Stage) -> Result<()> {
+    let Stage { world, newcomer, dave, .. } = stage;
+    let owner = json!({"kind": "ServiceAccount", "namespace": "default", "name": "newcomer"});
+    let account = space("for-newcomer", json!({"className": CLASS, "owner": owner}));
+    // The operator's rules on subjects are not what is shown here, so the space is judged by admission alone.
+    dave.create(&account).await?;
+    let renewed = now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    newcomer.patch(a_space("for-newcomer"), json!({"spec": {"renewedAt": renewed}})).await?;
+    let seen = newcomer.get(a_space("for-newcomer")).await?;
+    ensure_equal("the renewal", &seen["spec"]["renewedAt"], &json!(renewed))?;
+    newcomer.get(cluster_wide("SpaceClass", CLASS)).await?;
+    for kind in ["DeveloperSpace", "SpaceClass"] {
+        forbidden(kind, newcomer.list(kind, "").await.map(Value::from))?;
+    }
+    newcomer.delete(a_space("for-newcomer")).await?;
+    world.gone(a_space("for-newcomer")).await
+}
+
+/// K1: the built-in roles, given in the whole cluster, read spaces at most.
+pub async fn built_in_roles_reach_no_space(stage: &Stage) -> Result<()> {
+    let admin = stage.world.admin();
+    for role in ["edit", "admin"] {
+        eventually(&format!("{role} to be put together"), SOON, || async {
+            let role = admin.get(cluster_wide("ClusterRole", role)).await?;
+            let rules = role["rules"].as_array().into_iter().flatten();
+            let ours: Vec<&Value> = rules.filter(|rule| rule["apiGroups"] == json!(["developerspace.dev"])).collect();
+            ensure!(!ours.is_empty(), "developerspace-viewer is not part of view yet");
+            let reads = ours.iter().all(|rule| rule["verbs"] == json!(["get", "list", "watch"]));
+            Ok(Some(reads))
+        })
+        .await
+        .and_then(|reads| {
+            ensure!(reads, "ClusterRole {role} reaches further than reading");
+            Ok(())
+        })?;
+    }
+    let everybody = stage.world.account("everybody", "admin").await?;
+    let everybody = e2e::fixtures::Actor::new(e2e::kubeconfig::client(&everybody).await?);
+    forbidden("taking", everybody.patch(a_space("carol-lab"), json!({"spec": {"owner": {"name": "bob@example.com"}}})).await)?;
+    forbidden("deleting", everybody.delete(a_space("carol-lab")).await.map(|()| Value::Null))?;
+    forbidden("a class", everybody.patch(cluster_wide("SpaceClass", CLASS), json!({"spec": {"allowTransfer": true}})).await)
+}
+
+/// Rows 11 and 12: what an owner asks for before the operator has looked is judged by what is in force.
+pub async fn the_class_in_force_is_asked(stage: &Stage) -> Result<()> {
+    let Stage { world, alice, .. } = stage;
+    let generous = json!({"className": "generous", "owner": user("alice@example.com"), "contact": contact()});
+    for (name, spec) in [("alice-hops", json!({"className": CLASS, "owner": user("alice@example.com")})), ("alice-ends", generous)] {
+        alice.create(&space(name, spec)).await?;
+        world.ready(name).await?;
+    }
+    world.stop_operator().await?;
+    let outcome = ask(stage).await;
+    world.start_operator().await?;
+    outcome?;
+    for name in ["alice-hops", "alice-ends"] {
+        world.gone(a_namespace(name)).await?;
+    }
+    Ok(())
+}
+
+async fn ask(stage: &Stage) -> Result<()> {
+    let Stage { world, alice, .. } = stage;
+    alice.patch(a_space("alice-hops"), json!({"spec": {"className": "giving"}})).await?;
+    let sentence = refusal(alice.patch(a_space("alice-hops"), json!({"spec": {"owner": user("carol@example.com")}})).await)?;
+    ensure!(sentence.contains("spaces of SpaceClass lab may not be handed"), "{sentence}");
+    for name in ["alice-hops", "alice-ends"] {
+        alice.delete(a_space(name)).await?;
+    }
+    let sentence = refusal(alice.patch(a_space("alice-ends"), json!({"spec": {"protected": true}})).await)?;
+    ensure!(sentence.contains("is being deleted and cannot become protected"), "{sentence}");
+    let ends = world.admin().get(a_space("alice-ends")).await?;
+    ensure!(!text(&ends, "/metadata/deletionTimestamp").is_empty(), "it is not being deleted");
+    Ok(())
+}

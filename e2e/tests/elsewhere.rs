@@ -1,0 +1,79 @@
+//! The operator in a namespace of another name, as a kustomization with `namespace:` puts it: the policies know it by its rights.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use e2e::cluster::{Cluster, Options};
+use e2e::fixtures::{Actor, SOON, a_namespace, a_space, binding, holds, namespace, refusal, space, user};
+use e2e::kubeconfig::{self, Credential};
+use e2e::operator::{self, Operator, SERVICE_ACCOUNT};
+use e2e::{binaries, eventually};
+use serde_json::json;
+
+const HOME: &str = "platform-dspace";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_namespace_is_as_good() -> Result<()> {
+    let cluster = Cluster::start(Options::default()).await?;
+    let admin = Actor::new(cluster.client().await?);
+    install(&cluster).await?;
+    let home = credentials(&cluster).await?;
+    let token = home.to_string_lossy().into_owned();
+    let env = vec![("KUBECONFIG".to_owned(), token), ("POD_NAMESPACE".to_owned(), HOME.to_owned())];
+    // Under its usual name it is an account like any other.
+    admin.create(&namespace(operator::NAMESPACE, json!({}), json!({}))).await?;
+    let account = json!({"name": SERVICE_ACCOUNT, "namespace": operator::NAMESPACE});
+    admin.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})).await?;
+    let _operator = Operator::start_with(&cluster, &operator::Options { env, ..operator::Options::default() }).await?;
+
+    admin.create(&binding("Group", "payments", "developerspace-self-service")).await?;
+    let alice = Actor::new(cluster.client_as("alice@example.com").await?);
+    let contact = json!({"team": "payments", "email": "payments@example.com"});
+    alice.create(&space("alice-api", json!({"className": "standard", "owner": user("alice@example.com"), "contact": contact}))).await?;
+    eventually("alice-api to be ready", SOON, || async {
+        let space = admin.get(a_space("alice-api")).await?;
+        ensure!(holds(&space, "Ready"), "its status is {}", space["status"]);
+        Ok(Some(()))
+    })
+    .await?;
+    let thief = Actor::new(kubeconfig::client(&home).await?);
+    let sentence = refusal(thief.create(&namespace("not-ours", json!({}), json!({}))).await)?;
+    ensure!(sentence.contains("is of no DeveloperSpace"), "{sentence}");
+    let sentence = refusal(thief.patch(a_namespace(HOME), json!({"metadata": {"labels": {"seen": "yes"}}})).await)?;
+    ensure!(sentence.contains("belongs to the cluster"), "{sentence}");
+    alice.delete(a_space("alice-api")).await
+}
+
+/// What an administrator types, with an overlay of three lines.
+async fn install(cluster: &Cluster) -> Result<()> {
+    let config = binaries::repository().join("config").canonicalize()?;
+    let overlay = cluster.dir().join("overlay");
+    fs::create_dir_all(&overlay)?;
+    let lines = format!("namespace: {HOME}\nresources:\n  - {}\n", relative(&overlay.canonicalize()?, &config.join("default"))?);
+    fs::write(overlay.join("kustomization.yaml"), lines)?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let made = cluster.kubectl(&["kustomize", &text(&overlay)]).await?.ok()?;
+    let named: Vec<&str> = made.lines().filter(|line| line.contains(operator::NAMESPACE)).collect();
+    ensure!(named.is_empty(), "the manifests name the namespace where kustomize does not see it: {named:?}");
+    cluster.kubectl(&["apply", "-k", &text(&overlay)]).await?.ok()?;
+    cluster.kubectl(&["scale", "-n", HOME, "--replicas=0", "deployment/developerspace-operator"]).await?.ok()?;
+    let crds = ["crd/developerspaces.developerspace.dev", "crd/spaceclasses.developerspace.dev"];
+    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", crds[0], crds[1]]).await?.ok()?;
+    cluster.kubectl(&["apply", "-k", &text(&config.join("classes"))]).await?.ok()?;
+    operator::policies_in_force(cluster.client().await?).await
+}
+
+/// A kustomization takes no absolute path.
+fn relative(from: &Path, to: &Path) -> Result<String> {
+    let up = "../".repeat(from.components().count() - 1);
+    let down = to.strip_prefix("/").context("it is absolute")?;
+    Ok(format!("{up}{}", down.display()))
+}
+
+async fn credentials(cluster: &Cluster) -> Result<PathBuf> {
+    let token = cluster.kubectl(&["create", "token", SERVICE_ACCOUNT, "--namespace", HOME, "--duration", "2h"]).await?.ok()?;
+    let file = cluster.dir().join("elsewhere.kubeconfig");
+    kubeconfig::write(&file, cluster.server(), Some(&cluster.authority()), SERVICE_ACCOUNT, &Credential::Token(token.trim()))?;
+    Ok(file)
+}

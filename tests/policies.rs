@@ -1,0 +1,68 @@
+//! What holds for each policy of `config/policy`, whatever it says. What they refuse is shown on a real API server by `e2e/tests/attack`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+use std::{fs, path::PathBuf};
+
+use serde_json::{Value, json};
+
+fn files() -> Vec<PathBuf> {
+    let files = fs::read_dir("config/policy").unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.file_name().unwrap() != "kustomization.yaml").collect()
+}
+
+fn objects(kind: &str) -> Vec<Value> {
+    let texts = files().into_iter().map(|file| fs::read_to_string(file).unwrap());
+    let all = texts.flat_map(|text| text.split("\n---\n").map(|one| serde_saphyr::from_str(one).unwrap()).collect::<Vec<Value>>());
+    all.filter(|object| object["kind"] == kind).collect()
+}
+
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap()
+}
+
+#[test]
+fn every_file_is_applied() {
+    let listed: Value = serde_saphyr::from_str(&fs::read_to_string("config/policy/kustomization.yaml").unwrap()).unwrap();
+    let mut files: Vec<String> = files().iter().map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    files.sort();
+    assert_eq!(listed["resources"], json!(files));
+}
+
+#[test]
+fn each_fails_closed_and_denies() {
+    let (policies, bindings) = (objects("ValidatingAdmissionPolicy"), objects("ValidatingAdmissionPolicyBinding"));
+    assert!(!policies.is_empty());
+    for policy in &policies {
+        assert_eq!(policy["spec"]["failurePolicy"], "Fail", "{}", name(policy));
+        let binding = bindings
+            .iter()
+            .find(|binding| binding["spec"]["policyName"] == name(policy))
+            .unwrap_or_else(|| panic!("{} is not bound", name(policy)));
+        assert_eq!((name(binding), &binding["spec"]["validationActions"]), (name(policy), &json!(["Deny"])));
+        assert_eq!(binding["spec"]["paramRef"].is_null(), policy["spec"]["paramKind"].is_null(), "{}", name(policy));
+    }
+    assert_eq!(policies.len(), bindings.len());
+}
+
+/// kustomize moves the operator to another namespace, and does not see what is written in an expression.
+#[test]
+fn none_names_the_operators_account() {
+    for file in files() {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(!text.contains("developerspace-system"), "{}", file.display());
+        assert!(!text.contains("serviceaccount:developerspace"), "{}", file.display());
+    }
+}
+
+/// A policy whose parameters are not known (the CRD is gone, the API server has just started) refuses all that it matches.
+#[test]
+fn parameters_that_are_not_known_stop_nothing_of_others() {
+    for policy in objects("ValidatingAdmissionPolicy").iter().filter(|policy| !policy["spec"]["paramKind"].is_null()) {
+        let constraints = &policy["spec"]["matchConstraints"];
+        let rules = constraints["resourceRules"].as_array().unwrap();
+        let ours = rules.iter().all(|rule| rule["apiGroups"] == json!(["developerspace.dev"]));
+        let selected = !constraints["objectSelector"].is_null() || !constraints["namespaceSelector"].is_null();
+        assert!(ours || selected, "{} matches objects of others", name(policy));
+    }
+}
