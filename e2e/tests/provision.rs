@@ -87,6 +87,7 @@ async fn the_namespace_is_as_written(world: &World) -> Result<()> {
                 "developerspace.dev/contact-email": "payments@example.com",
                 "developerspace.dev/contact-chat": "#payments",
                 "developerspace.dev/contact-url": "https://wiki.example.com/payments",
+                "developerspace.dev/contact-cost-center": "4711",
                 "developerspace.dev/expires-at": text(&space, "/status/expiresAt"),
                 "openshift.io/requester": ALICE,
                 "openshift.io/display-name": "Payments sandbox",

@@ -25,7 +25,7 @@ fuzz_target!(|text: &str| {
     let rules = Rules::of(&class).ok();
     let outlook = outlook(&term(&space, rules.as_ref(), now), now);
     let _ = (class::check(&class), class::cluster_roles(&class), rules.as_ref().map(|rules| term::refusal(&space, rules, now)));
-    if let Ok(resolved) = resolve(&space, "fuzz", &class) {
+    if let Ok(resolved) = resolve(&space, "fuzz", &class).accepted() {
         let children = desire(&space, &resolved, outlook.expires_at).children;
         let _ = diff(&children, &[]);
     }

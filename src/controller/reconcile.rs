@@ -149,7 +149,7 @@ fn may_have(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Optio
     if let Err(refusal) = check_subjects(space, &ctx.protected) {
         return Some(Err(refusal));
     }
-    let resolved = match resolve(space, class_name, &class.spec) {
+    let resolved = match resolve(space, class_name, &class.spec).accepted() {
         Ok(resolved) => resolved,
         Err(refusal) => return Some(Err(refusal)),
     };

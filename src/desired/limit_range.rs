@@ -17,7 +17,8 @@ use crate::api::{
     quantity::{Quantity, Value},
 };
 
-type List = BTreeMap<String, Quantity>;
+/// Resource name to amount, as in a field of an item.
+pub(super) type List = BTreeMap<String, Quantity>;
 
 /// Defaults where the quota limits a resource and nobody gave any: (resource, request, limit).
 const FALLBACK: [(&str, &str, &str); 2] = [("cpu", "100m", "500m"), ("memory", "128Mi", "512Mi")];
@@ -269,7 +270,7 @@ fn check_admission(item: &LimitRangeItem, hard: &Hard) -> Result<(), String> {
     Ok(())
 }
 
-fn type_name(type_: LimitType) -> &'static str {
+pub(super) fn type_name(type_: LimitType) -> &'static str {
     match type_ {
         LimitType::Container => "Container",
         LimitType::Pod => "Pod",

@@ -1,6 +1,6 @@
 //! PURE decisions: plain data and `now` in, plain data out. No async, no clock, no client, no environment.
 //!
-//! [`resolve()`] turns a space and its class into what the space may have, or a refusal; [`desire`] builds the objects;
+//! [`resolve()`] turns a space and its class into what the space may have, and the objections to the rest of its spec; [`desire`] builds the objects;
 //! [`diff`] says what must be written; [`lifetime`] says what time it is in the space's life; [`status`] says what to tell.
 
 pub mod annotated;
@@ -10,7 +10,9 @@ pub mod collect;
 pub mod deletion_limit;
 pub mod diff;
 pub mod foreign_ttl;
+pub mod keys;
 pub mod lifetime;
+pub mod limit_bounds;
 pub mod limit_range;
 pub mod metadata;
 pub mod namespace;
@@ -32,7 +34,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 pub use children::{Child, ChildKind, Children, Fingerprint, SeenChild};
-pub use resolve::{Resolved, resolve};
+pub use resolve::{Resolved, Ruling, resolve};
 pub use uid::Uid;
 
 use crate::api::{DeveloperSpace, conditions::Reason, names};

@@ -60,7 +60,7 @@ pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
 /// Labels and annotations of the namespace of `space`.
 pub(super) fn metadata(space: &DeveloperSpace, resolved: &Resolved, expires_at: Option<DateTime<Utc>>) -> Metadata {
     let mut labels = resolved.metadata.labels.clone();
-    labels.extend(space.spec.labels.clone());
+    labels.extend(resolved.keys.labels.clone());
     labels.extend(pod_security(resolved.pod_security));
     labels.extend(super::child_labels(space, &resolved.class_name));
     let contact = space.spec.contact.clone().unwrap_or_default();
@@ -70,18 +70,19 @@ pub(super) fn metadata(space: &DeveloperSpace, resolved: &Resolved, expires_at: 
         }
     }
     let mut annotations = resolved.metadata.annotations.clone();
-    annotations.extend(space.spec.annotations.clone());
+    annotations.extend(resolved.keys.annotations.clone());
     annotations.extend(own_annotations(space, &contact, expires_at));
     Metadata { labels, annotations }
 }
 
 fn own_annotations(space: &DeveloperSpace, contact: &Contact, expires_at: Option<DateTime<Utc>>) -> BTreeMap<String, String> {
-    let Contact { team, email, chat, url, cost_center: _ } = contact;
+    let Contact { team, email, chat, url, cost_center } = contact;
     let optional = [
         (names::ANNOTATION_CONTACT_TEAM, team.clone()),
         (names::ANNOTATION_CONTACT_EMAIL, email.clone()),
         (names::ANNOTATION_CONTACT_CHAT, chat.clone()),
         (names::ANNOTATION_CONTACT_URL, url.clone()),
+        (names::ANNOTATION_CONTACT_COST_CENTER, cost_center.clone()),
         (names::ANNOTATION_EXPIRES_AT, expires_at.map(rfc3339)),
         (names::ANNOTATION_OPENSHIFT_DISPLAY_NAME, space.spec.display_name.clone()),
         (names::ANNOTATION_OPENSHIFT_DESCRIPTION, space.spec.description.clone()),

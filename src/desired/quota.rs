@@ -1,6 +1,6 @@
 //! The `ResourceQuota`, and which keys and values the API server would take in one.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use k8s_openapi::api::core::v1::{ResourceQuota, ResourceQuotaSpec};
 use serde_json::{Value, json};
@@ -68,23 +68,28 @@ pub(super) fn comparable(quota: &ResourceQuota) -> (Value, Value) {
     (json!(hard), json!([scope_selector, scopes.as_ref().filter(|scopes| !scopes.is_empty())]))
 }
 
-/// The class's limits with the space's overrides, each within the class's ceiling.
-pub fn merge(class: Option<&ClassQuota>, overrides: &Hard) -> Result<Hard, Refusal> {
+/// The class's limits with the space's overrides, each cut to the class's ceiling, and an objection to each that is above it.
+pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>) {
     let none = ClassQuota::default();
     let class = class.unwrap_or(&none);
-    let mut hard = class.hard.clone();
+    let (mut hard, mut refusals) = (class.hard.clone(), Vec::new());
     for (key, value) in overrides {
         let exceeds = |sentence: String| Refusal::new(Reason::QuotaExceedsClass, format!("spec.quota {key}: {sentence}"));
         let Some(ceiling) = class.max.get(key).or_else(|| class.hard.get(key)) else {
-            return Err(exceeds("the class has no such limit: leave it out, or ask for a class that has it".into()));
+            refusals.push(exceeds("the class has no such limit: leave it out, or ask for a class that has it".into()));
+            continue;
         };
-        check(key, value).map_err(|sentence| Refusal::new(Reason::InvalidSpec, format!("spec.quota {sentence}")))?;
-        if value.compare(ceiling).is_none_or(std::cmp::Ordering::is_gt) {
-            return Err(exceeds(format!("{} is above the class's maximum of {}: ask for {} or less", value.0, ceiling.0, ceiling.0)));
+        if let Err(sentence) = check(key, value) {
+            refusals.push(Refusal::new(Reason::InvalidSpec, format!("spec.quota {sentence}")));
+            continue;
         }
-        hard.insert(key.clone(), value.clone());
+        let is_above = value.compare(ceiling).is_none_or(Ordering::is_gt);
+        if is_above {
+            refusals.push(exceeds(format!("{} is above the class's maximum of {}: ask for {} or less", value.0, ceiling.0, ceiling.0)));
+        }
+        hard.insert(key.clone(), if is_above { ceiling.clone() } else { value.clone() });
     }
-    Ok(hard)
+    (hard, refusals)
 }
 
 /// Whether the API server takes `key: value` in a quota; the error is a sentence that begins with the key.
@@ -120,7 +125,7 @@ pub fn check_class(quota: &ClassQuota) -> Result<(), String> {
         }
     }
     for (key, max) in &quota.max {
-        if let Some(hard) = quota.hard.get(key).filter(|hard| hard.compare(max).is_none_or(std::cmp::Ordering::is_gt)) {
+        if let Some(hard) = quota.hard.get(key).filter(|hard| hard.compare(max).is_none_or(Ordering::is_gt)) {
             return Err(format!("quota.max {key}: {} is below quota.hard's {}: raise the one or lower the other", max.0, hard.0));
         }
     }
@@ -140,18 +145,22 @@ mod tests {
     }
 
     #[test]
-    fn overrides_stay_under_the_ceiling() {
-        assert_eq!(merge(Some(&class()), &hard(&[("requests.cpu", "19500m")])), Ok(hard(&[("requests.cpu", "19500m"), ("pods", "20")])));
-        for (key, value, reason) in [
-            ("requests.cpu", "20001m", Reason::QuotaExceedsClass),
-            ("pods", "21", Reason::QuotaExceedsClass),
-            ("services", "1", Reason::QuotaExceedsClass),
-            ("pods", "1500m", Reason::InvalidSpec),
+    fn overrides_are_cut_to_the_ceiling() {
+        assert_eq!(
+            cut(Some(&class()), &hard(&[("requests.cpu", "19500m")])),
+            (hard(&[("requests.cpu", "19500m"), ("pods", "20")]), vec![])
+        );
+        for (key, value, reason, left) in [
+            ("requests.cpu", "20001m", Reason::QuotaExceedsClass, [("requests.cpu", "20"), ("pods", "20")]),
+            ("pods", "21", Reason::QuotaExceedsClass, [("requests.cpu", "10"), ("pods", "20")]),
+            ("services", "1", Reason::QuotaExceedsClass, [("requests.cpu", "10"), ("pods", "20")]),
+            ("pods", "1500m", Reason::InvalidSpec, [("requests.cpu", "10"), ("pods", "20")]),
         ] {
-            let refusal = merge(Some(&class()), &hard(&[(key, value)])).unwrap_err();
-            assert_eq!(refusal.reason, reason, "{key}={value}: {}", refusal.message);
+            let (quota, refusals) = cut(Some(&class()), &hard(&[(key, value)]));
+            assert_eq!(quota, hard(&left), "{key}={value}");
+            assert_eq!(refusals.iter().map(|refusal| refusal.reason).collect::<Vec<_>>(), [reason], "{key}={value}: {refusals:?}");
         }
-        assert_eq!(merge(None, &Hard::new()), Ok(Hard::new()));
+        assert_eq!(cut(None, &Hard::new()), (Hard::new(), vec![]));
     }
 
     #[test]

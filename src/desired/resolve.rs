@@ -1,18 +1,17 @@
-//! What a space may have under its class, or why not.
+//! What a space may have under its class: the class's word, and as much of the space's wishes as the class allows.
 
 use super::{
-    Refusal, class,
-    limit_range::complete,
+    Refusal, keys, limit_bounds,
+    metadata::Metadata,
     quota::{self, Hard},
     role_bindings::{self, Roles},
 };
 use crate::api::{
-    ClassMetadata, DeveloperSpace, LimitRangeItem, Network, PodSecurity, SpaceClassSpec, SubjectKind,
-    conditions::Reason,
-    names::{self, ProtectedNamespaces},
+    ClassMetadata, DeveloperSpace, LimitRangeItem, Network, PodSecurity, SpaceClassSpec, SubjectKind, conditions::Reason,
+    names::ProtectedNamespaces,
 };
 
-/// What a space has: the class's word and the space's overrides, checked.
+/// What a space has: the class's word and the space's overrides, cut to what the class allows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resolved {
     /// The class in force.
@@ -27,33 +26,51 @@ pub struct Resolved {
     pub pod_security: Option<PodSecurity>,
     /// The class's own labels and annotations.
     pub metadata: ClassMetadata,
+    /// The space's own labels and annotations: those that the class allows and does not set itself.
+    pub keys: Metadata,
     /// ClusterRoles in use.
     pub roles: Roles,
 }
 
-/// Judges `space` under `class`. Nothing of an invalid spec is carried out.
-pub fn resolve(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec) -> Result<Resolved, Refusal> {
-    let invalid = |message: String| Refusal::new(Reason::InvalidSpec, message);
-    class::check(class)
-        .map_err(|problem| invalid(format!("SpaceClass {class_name} is not accepted, and its administrator must mend it: {problem}")))?;
-    check_keys(space, class.metadata.as_ref())?;
-    let roles = role_bindings::roles(&space.spec, class)?;
-    let quota = quota::merge(class.quota.as_ref(), &space.spec.quota)?;
-    let limits = if space.spec.limit_range.is_empty() {
-        let told = |problem| format!("SpaceClass {class_name}, {problem} (or set spec.limitRange)");
-        complete(&class.limit_range, &quota).map_err(|problem| invalid(told(problem)))?
-    } else {
-        complete(&space.spec.limit_range, &quota).map_err(|problem| invalid(format!("spec.{problem}")))?
-    };
-    Ok(Resolved {
+/// What a space may have, and what stands against the rest of its spec.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling {
+    /// What the space may have, whatever is refused.
+    pub resolved: Resolved,
+    /// Every objection to the spec. The first one is shown first; without any the spec is accepted.
+    pub refusals: Vec<Refusal>,
+}
+
+impl Ruling {
+    /// What the space may have, if its whole spec is accepted; else the first objection.
+    pub fn accepted(self) -> Result<Resolved, Refusal> {
+        match self.refusals.into_iter().next() {
+            None => Ok(self.resolved),
+            Some(refusal) => Err(refusal),
+        }
+    }
+}
+
+/// Judges what `space` asks for of `class`, apart from names, subjects and times. `class` is the spec in force: one that was accepted, maybe by an
+/// older version of this operator.
+pub fn resolve(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec) -> Ruling {
+    let metadata = class.metadata.clone().unwrap_or_default();
+    let (keys, refused_keys) = keys::cut(&space.spec.labels, &space.spec.annotations, &metadata);
+    let (roles, refused_roles) = role_bindings::roles(&space.spec, class);
+    let (quota, refused_quota) = quota::cut(class.quota.as_ref(), &space.spec.quota);
+    let (limits, refused_limits) = limit_bounds::cut(class_name, class, &space.spec.limit_range, &quota);
+    let refusals = refused_keys.into_iter().chain(refused_roles).chain(refused_quota).chain(refused_limits).collect();
+    let resolved = Resolved {
         class_name: class_name.to_owned(),
         quota,
         limits,
         network: class.network.clone(),
         pod_security: class.pod_security,
-        metadata: class.metadata.clone().unwrap_or_default(),
+        metadata,
+        keys,
         roles,
-    })
+    };
+    Ruling { resolved, refusals }
 }
 
 /// Names that no space may have, whoever asks.
@@ -89,29 +106,6 @@ pub fn check_subjects(space: &DeveloperSpace, protected: &ProtectedNamespaces) -
 /// Names that begin with `system:`, however they are written: identity providers differ in what they do to capitals.
 fn is_systems(name: &str) -> bool {
     name.trim_start().get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("system:"))
-}
-
-fn check_keys(space: &DeveloperSpace, metadata: Option<&ClassMetadata>) -> Result<(), Refusal> {
-    let allowed = metadata.map(|metadata| metadata.allowed_keys.as_slice()).unwrap_or_default();
-    for (field, map) in [("labels", &space.spec.labels), ("annotations", &space.spec.annotations)] {
-        for (key, value) in map {
-            let refuse = |why: &str| Refusal::new(Reason::InvalidSpec, format!("spec.{field} {key:?}: {why}"));
-            if !names::is_qualified_key(key) {
-                return Err(refuse("not a key; write for example example.com/tier"));
-            }
-            if class::is_reserved(key) || key == names::LABEL_MANAGED_BY {
-                return Err(refuse("this key belongs to Kubernetes, to the platform or to this operator and cannot be set by a space"));
-            }
-            if !allowed.iter().any(|pattern| names::matches_pattern(pattern, key)) {
-                let choice = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
-                return Err(refuse(&format!("the class does not allow this key; it allows {choice}")));
-            }
-            if field == "labels" && !names::is_label_value(value) {
-                return Err(refuse("the value is not a label value: at most 63 letters, digits, dashes, dots and underscores"));
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

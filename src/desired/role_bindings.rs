@@ -6,7 +6,7 @@ use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject as K8sSubject};
 use serde_json::{Value, json};
 
 use super::{Refusal, children::child_metadata, resolve::Resolved};
-use crate::api::{DeveloperSpaceSpec, SpaceClassSpec, Subject, SubjectKind, conditions::Reason, names};
+use crate::api::{DeveloperSpaceSpec, Member, SpaceClassSpec, Subject, SubjectKind, conditions::Reason, names};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -19,23 +19,26 @@ pub struct Roles {
     pub members: BTreeMap<String, String>,
 }
 
-/// The roles that `space` uses, each allowed by `class`.
-pub fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> Result<Roles, Refusal> {
-    let mut members = BTreeMap::new();
+/// The roles that `space` uses and `class` names, and an objection to each other one.
+pub fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> (Roles, Vec<Refusal>) {
+    let (mut members, mut refusals) = (BTreeMap::new(), Vec::new());
     for member in &space.members {
-        let Some(role) = class.roles.iter().find(|role| role.name == member.role) else {
-            let allowed: Vec<_> = class.roles.iter().map(|role| role.name.as_str()).collect();
-            let choice = if allowed.is_empty() {
-                "the class has no roles for members".to_owned()
-            } else {
-                format!("choose one of {}", allowed.join(", "))
-            };
-            let message = format!("spec.members: role {:?} of {} is not one of the class's: {choice}", member.role, member.subject());
-            return Err(Refusal::new(Reason::RoleNotAllowed, message));
-        };
-        members.insert(role.name.clone(), role.cluster_role.clone());
+        match class.roles.iter().find(|role| role.name == member.role) {
+            Some(role) => {
+                members.insert(role.name.clone(), role.cluster_role.clone());
+            }
+            None => refusals.push(unknown_role(member, class)),
+        }
     }
-    Ok(Roles { owner: owner_role(class).to_owned(), members })
+    (Roles { owner: owner_role(class).to_owned(), members }, refusals)
+}
+
+fn unknown_role(member: &Member, class: &SpaceClassSpec) -> Refusal {
+    let allowed: Vec<_> = class.roles.iter().map(|role| role.name.as_str()).collect();
+    let choice =
+        if allowed.is_empty() { "the class has no roles for members".to_owned() } else { format!("choose one of {}", allowed.join(", ")) };
+    let message = format!("spec.members: role {:?} of {} is not one of the class's: {choice}", member.role, member.subject());
+    Refusal::new(Reason::RoleNotAllowed, message)
 }
 
 /// The ClusterRole of owners: by role name if the class has one of that name, else a ClusterRole itself.
@@ -48,7 +51,7 @@ pub fn owner_role(class: &SpaceClassSpec) -> &str {
 pub(super) fn build(space: &DeveloperSpaceSpec, resolved: &Resolved, labels: &BTreeMap<String, String>) -> Vec<RoleBinding> {
     let owner = binding(names::OWNER_BINDING, &resolved.roles.owner, [space.owner.clone()].into(), labels);
     let members = resolved.roles.members.iter().map(|(role, cluster_role)| {
-        let subjects = space.members.iter().filter(|member| member.role == *role).map(crate::api::Member::subject).collect();
+        let subjects = space.members.iter().filter(|member| member.role == *role).map(Member::subject).collect();
         binding(&format!("{}{role}", names::BINDING_PREFIX), cluster_role, subjects, labels)
     });
     std::iter::once(owner).chain(members).collect()
@@ -77,4 +80,34 @@ pub(super) fn comparable(binding: &RoleBinding) -> (Value, Value) {
     });
     let RoleRef { api_group, kind, name } = &binding.role_ref;
     (subjects.collect(), json!([api_group, kind, name]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_that_the_class_does_not_name_drop_out() {
+        let class = serde_json::from_value(json!({
+            "ownerRole": "grower", "roles": [{"name": "grower", "clusterRole": "edit"}, {"name": "helper", "clusterRole": "view"}],
+        }))
+        .unwrap();
+        let space = serde_json::from_value(json!({
+            "owner": {"kind": "User", "name": "ada@example.com"},
+            "members": [
+                {"kind": "Group", "name": "botany", "role": "helper"},
+                {"kind": "User", "name": "bo@example.com", "role": "root"},
+                {"kind": "User", "name": "cy@example.com", "role": "admin"},
+            ],
+        }))
+        .unwrap();
+        let (roles, refusals) = roles(&space, &class);
+        assert_eq!(roles, Roles { owner: "edit".into(), members: [("helper".to_owned(), "view".to_owned())].into() });
+        let said: Vec<_> = refusals.iter().map(|refusal| (refusal.reason, refusal.message.as_str())).collect();
+        let expected = [
+            r#"spec.members: role "root" of User:bo@example.com is not one of the class's: choose one of grower, helper"#,
+            r#"spec.members: role "admin" of User:cy@example.com is not one of the class's: choose one of grower, helper"#,
+        ];
+        assert_eq!(said, expected.map(|message| (Reason::RoleNotAllowed, message)));
+    }
 }

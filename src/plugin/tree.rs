@@ -88,7 +88,7 @@ async fn grow(cluster: &Cluster, space: &DeveloperSpace) -> Node {
 async fn wanted(cluster: &Cluster, space: &DeveloperSpace) -> Option<Children> {
     let name = space.status.as_ref()?.class_name.clone()?;
     let class = spaces::class(cluster, &name).await.ok()??;
-    let resolved = resolve(space, &name, &class.spec).ok()?;
+    let resolved = resolve(space, &name, &class.spec).accepted().ok()?;
     Some(desire(space, &resolved, None).children)
 }
 
@@ -226,7 +226,7 @@ DeveloperSpace orchid-lab (Provisioned)
         let names = |nodes: Vec<Node>| nodes.into_iter().map(|node| node.what).collect::<Vec<_>>();
         let class =
             json!({"quota": {"hard": {"pods": "4"}}, "network": {"isolation": "None"}, "roles": [{"name": "view", "clusterRole": "view"}]});
-        let resolved = resolve(&a_space(), "greenhouse", &serde_json::from_value(class).unwrap()).unwrap();
+        let resolved = resolve(&a_space(), "greenhouse", &serde_json::from_value(class).unwrap()).resolved;
         let wanted = desire(&a_space(), &resolved, None).children;
         assert_eq!(names(rails(Some(&wanted), nodes(Some(MISSING)))), ["quota"], "the class has no more");
         assert_eq!(names(rails(Some(&wanted), nodes(None))), ["quota", "limits", "network"], "what is there is shown");

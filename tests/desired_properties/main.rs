@@ -34,7 +34,7 @@ fn at(second: i64) -> DateTime<Utc> {
 }
 
 fn wanted(space: &DeveloperSpace, class: &SpaceClassSpec) -> Desired {
-    let resolved = resolve(space, "standard", class).unwrap_or_else(|refusal| panic!("{}", refusal.message));
+    let resolved = resolve(space, "standard", class).accepted().unwrap_or_else(|refusal| panic!("{}", refusal.message));
     let rules = Rules::of(class).unwrap();
     desire(space, &resolved, outlook(&term(space, Some(&rules), at(2000)), at(2000)).expires_at)
 }
@@ -109,7 +109,8 @@ proptest! {
         let rules = Rules::of(&class).ok();
         let outlook = outlook(&term(&space, rules.as_ref(), now), now);
         let _ = (check(&class), cluster_roles(&class), rules.as_ref().map(|rules| term::refusal(&space, rules, now)));
-        if let Ok(resolved) = resolve(&space, "wild", &class) {
+        if check(&class).is_ok() {
+            let resolved = resolve(&space, "wild", &class).resolved;
             let desired = desire(&space, &resolved, outlook.expires_at);
             let mut server = Server::new();
             server.reconcile(&desired);

@@ -191,6 +191,7 @@ pub fn namespace() -> Value {
         "developerspace.dev/owner": "User:ada@example.com",
         "developerspace.dev/contact-team": "botany",
         "developerspace.dev/contact-email": "plants@example.com",
+        "developerspace.dev/contact-cost-center": "0815",
         "developerspace.dev/expires-at": EXPIRES,
         "openshift.io/requester": "ada@example.com",
         "openshift.io/display-name": "Orchids",

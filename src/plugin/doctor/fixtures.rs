@@ -68,7 +68,7 @@ pub(super) fn class() -> SpaceClass {
 /// Everything could be seen, and is as it should be.
 pub(super) fn well() -> Observed {
     let (space, class) = (space(), class());
-    let resolved = resolve(&space, "greenhouse", &class.spec).unwrap();
+    let resolved = resolve(&space, "greenhouse", &class.spec).accepted().unwrap();
     let children = desire(&space, &resolved, space.status.as_ref().unwrap().expires_at).children;
     Observed {
         name: "orchid-lab".to_owned(),

@@ -1,0 +1,80 @@
+//! Labels and annotations that a space asks for: which of them its class allows, and why not the others.
+
+use std::collections::BTreeMap;
+
+use super::{Refusal, class, metadata::Metadata};
+use crate::api::{ClassMetadata, conditions::Reason, names};
+
+/// The labels and annotations of a space that its class allows, without those that the class sets itself, and an objection to each other one.
+pub fn cut(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>, class: &ClassMetadata) -> (Metadata, Vec<Refusal>) {
+    let mut refusals = Vec::new();
+    let mut allowed = |field: &str, asked: &BTreeMap<String, String>, set: &BTreeMap<String, String>| {
+        let mut kept = BTreeMap::new();
+        for (key, value) in asked {
+            match objection(field, key, value, &class.allowed_keys) {
+                Some(why) => refusals.push(Refusal::new(Reason::InvalidSpec, format!("spec.{field} {key:?}: {why}"))),
+                None if set.contains_key(key) => {}
+                None => {
+                    kept.insert(key.clone(), value.clone());
+                }
+            }
+        }
+        kept
+    };
+    let labels = allowed("labels", labels, &class.labels);
+    let annotations = allowed("annotations", annotations, &class.annotations);
+    (Metadata { labels, annotations }, refusals)
+}
+
+fn objection(field: &str, key: &str, value: &str, allowed: &[String]) -> Option<String> {
+    if !names::is_qualified_key(key) {
+        return Some("not a key; write for example example.com/tier".into());
+    }
+    if class::is_reserved(key) || key == names::LABEL_MANAGED_BY {
+        return Some("this key belongs to Kubernetes, to the platform or to this operator and cannot be set by a space".into());
+    }
+    if !allowed.iter().any(|pattern| names::matches_pattern(pattern, key)) {
+        let choice = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
+        return Some(format!("the class does not allow this key; it allows {choice}"));
+    }
+    if field == "labels" && !names::is_label_value(value) {
+        return Some("the value is not a label value: at most 63 letters, digits, dashes, dots and underscores".into());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_allowed_keys_are_kept_and_the_classs_own_value_wins() {
+        let class: ClassMetadata = serde_json::from_value(json!({
+            "labels": {"example.com/cost": "gold"}, "annotations": {"example.com/desk": "3"}, "allowedKeys": ["example.com/*", "kubernetes.io/*", "istio-injection"],
+        }))
+        .unwrap();
+        let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let labels = map(&[
+            ("example.com/cost", "free"),
+            ("example.com/tier", "two words"),
+            ("example.com/stage", "lab"),
+            ("example.org/tier", "a"),
+            ("istio-injection", "enabled"),
+            ("kubernetes.io/metadata.name", "front-door"),
+        ]);
+        let annotations = map(&[("example.com/desk", "4"), ("example.com/cost", "any text")]);
+        let (kept, refusals) = cut(&labels, &annotations, &class);
+        let expected = Metadata { labels: map(&[("example.com/stage", "lab")]), annotations: map(&[("example.com/cost", "any text")]) };
+        assert_eq!(kept, expected);
+        let refused: Vec<_> = refusals.iter().map(|refusal| refusal.message.split_once(": ").unwrap().0).collect();
+        let expected = [
+            r#"spec.labels "example.com/tier""#,
+            r#"spec.labels "example.org/tier""#,
+            r#"spec.labels "istio-injection""#,
+            r#"spec.labels "kubernetes.io/metadata.name""#,
+        ];
+        assert_eq!(refused, expected);
+    }
+}

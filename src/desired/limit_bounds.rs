@@ -1,0 +1,163 @@
+//! What a space's own `limitRange` may change: defaults within the class's bounds, tighter bounds, and types that the class does not bound.
+//! The class's `max`, `min` and `maxLimitRequestRatio` always hold.
+
+use std::{cmp::Ordering, collections::BTreeSet};
+
+use super::{
+    Refusal,
+    limit_range::{List, complete, type_name},
+    quota::Hard,
+};
+use crate::api::{LimitRangeItem, SpaceClassSpec, conditions::Reason};
+
+/// The items of a space under `class` and the quota `hard`, and an objection to each that the class does not allow.
+pub fn cut(class_name: &str, class: &SpaceClassSpec, asked: &[LimitRangeItem], hard: &Hard) -> (Vec<LimitRangeItem>, Vec<Refusal>) {
+    let invalid = |message: String| Refusal::new(Reason::InvalidSpec, message);
+    let mut types = BTreeSet::new();
+    if let Some(twice) = asked.iter().find(|item| !types.insert(type_name(item.type_))) {
+        let name = type_name(twice.type_);
+        return (of_class(class, hard), vec![invalid(format!("spec.limitRange has two items of type {name}: join them into one"))]);
+    }
+    let (items, loosened) = within(&class.limit_range, asked);
+    let mut refusals: Vec<Refusal> = loosened.into_iter().map(invalid).collect();
+    let items = complete(&items, hard).unwrap_or_else(|problem| {
+        refusals.push(invalid(if asked.is_empty() {
+            format!("SpaceClass {class_name}, {problem} (or set spec.limitRange)")
+        } else {
+            format!("spec.{problem}")
+        }));
+        of_class(class, hard)
+    });
+    (items, refusals)
+}
+
+/// The class's items with `asked` on top, none of its bounds loosened; a sentence for each attempt.
+fn within(class: &[LimitRangeItem], asked: &[LimitRangeItem]) -> (Vec<LimitRangeItem>, Vec<String>) {
+    let (mut items, mut sentences) = (class.to_vec(), Vec::new());
+    for item in asked {
+        match items.iter_mut().find(|of_class| of_class.type_ == item.type_) {
+            Some(of_class) => sentences.extend(tighten(of_class, item)),
+            None => items.push(item.clone()),
+        }
+    }
+    (items, sentences)
+}
+
+fn tighten(item: &mut LimitRangeItem, asked: &LimitRangeItem) -> Vec<String> {
+    let LimitRangeItem { type_, default, default_request, max, min, max_limit_request_ratio } = asked;
+    item.default.extend(default.clone());
+    item.default_request.extend(default_request.clone());
+    let mut sentences = Vec::new();
+    let mut bound = |field: &str, bounds: &mut List, asked: &List, looser: Ordering| {
+        for (key, value) in asked {
+            let held = bounds.get(key).filter(|held| value.compare(held) == Some(looser));
+            if let Some(held) = held {
+                let (name, held) = (type_name(*type_), &held.0);
+                let (word, advice) = if looser == Ordering::Greater { ("above", "less") } else { ("below", "more") };
+                sentences.push(format!(
+                    "spec.limitRange {name} {field} {key}: {} is {word} the class's {held}, which always holds: write {held} or {advice}, or leave it out",
+                    value.0
+                ));
+            } else {
+                bounds.insert(key.clone(), value.clone());
+            }
+        }
+    };
+    bound("max", &mut item.max, max, Ordering::Greater);
+    bound("min", &mut item.min, min, Ordering::Less);
+    bound("maxLimitRequestRatio", &mut item.max_limit_request_ratio, max_limit_request_ratio, Ordering::Greater);
+    sentences
+}
+
+/// What the class says by itself. A space's quota may be too small for the class's defaults; the bounds hold all the same.
+fn of_class(class: &SpaceClassSpec, hard: &Hard) -> Vec<LimitRangeItem> {
+    let full = class.quota.as_ref().map(|quota| &quota.hard);
+    let completed = complete(&class.limit_range, hard).ok().or_else(|| complete(&class.limit_range, full?).ok());
+    completed.unwrap_or_else(|| class.limit_range.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn class() -> SpaceClassSpec {
+        serde_json::from_value(json!({
+            "quota": {"hard": {"requests.cpu": "4", "limits.cpu": "8"}},
+            "limitRange": [
+                {"type": "Container", "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "250m"}, "max": {"cpu": "2"}, "min": {"cpu": "50m"}, "maxLimitRequestRatio": {"cpu": "4"}},
+                {"type": "PersistentVolumeClaim", "max": {"storage": "5Gi"}},
+            ],
+        }))
+        .unwrap()
+    }
+
+    fn ask(asked: &Value) -> (Value, Vec<String>) {
+        let (class, asked): (_, Vec<LimitRangeItem>) = (class(), serde_json::from_value(asked.clone()).unwrap());
+        let (items, refusals) = cut("greenhouse", &class, &asked, &class.quota.as_ref().unwrap().hard);
+        assert!(refusals.iter().all(|refusal| refusal.reason == Reason::InvalidSpec), "{refusals:?}");
+        (json!(items), refusals.into_iter().map(|refusal| refusal.message).collect())
+    }
+
+    #[test]
+    fn defaults_change_within_the_bounds_and_bounds_only_tighten() {
+        let of_class = json!(class().limit_range);
+        let claims = &of_class[1];
+        let container = |patch: Value| {
+            let mut item = of_class[0].clone();
+            json_patch::merge(&mut item, &patch);
+            json!([item, claims])
+        };
+        let pods = json!({"type": "Pod", "max": {"cpu": "3"}});
+        for (asked, got) in [
+            (json!([]), of_class.clone()),
+            (json!([{"type": "Container"}]), of_class.clone()),
+            (json!([{"type": "Container", "default": {"cpu": "800m"}}]), container(json!({"default": {"cpu": "800m"}}))),
+            (
+                json!([{"type": "Container", "max": {"cpu": "1"}, "min": {"cpu": "100m"}, "maxLimitRequestRatio": {"cpu": "2"}}]),
+                container(json!({"max": {"cpu": "1"}, "min": {"cpu": "100m"}, "maxLimitRequestRatio": {"cpu": "2"}})),
+            ),
+            (json!([pods]), json!([of_class[0], claims, pods])),
+            (
+                json!([{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}]),
+                json!([of_class[0], {"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}]),
+            ),
+        ] {
+            assert_eq!(ask(&asked), (got, vec![]), "{asked}");
+        }
+    }
+
+    #[test]
+    fn what_would_loosen_the_class_is_refused_and_the_class_holds() {
+        let of_class = json!(class().limit_range);
+        for (asked, says) in [
+            (
+                json!([{"type": "Container", "max": {"cpu": "3"}}]),
+                "spec.limitRange Container max cpu: 3 is above the class's 2, which always holds: write 2 or less, or leave it out",
+            ),
+            (
+                json!([{"type": "Container", "min": {"cpu": "1m"}}]),
+                "spec.limitRange Container min cpu: 1m is below the class's 50m, which always holds: write 50m or more, or leave it out",
+            ),
+            (
+                json!([{"type": "Container", "maxLimitRequestRatio": {"cpu": "5"}}]),
+                "spec.limitRange Container maxLimitRequestRatio cpu: 5 is above the class's 4, which always holds: write 4 or less, or leave it out",
+            ),
+            (json!([{"type": "Container", "default": {"cpu": "3"}}]), "spec.limitRange Container cpu: default 3 is above max 2"),
+            (
+                json!([{"type": "PersistentVolumeClaim", "max": {"storage": "6Gi"}}]),
+                "spec.limitRange PersistentVolumeClaim max storage: 6Gi is above the class's 5Gi, which always holds: write 5Gi or less, or leave it out",
+            ),
+            (json!([{"type": "Pod"}, {"type": "Pod"}]), "spec.limitRange has two items of type Pod: join them into one"),
+        ] {
+            assert_eq!(ask(&asked), (of_class.clone(), vec![says.to_owned()]), "{asked}");
+        }
+    }
+
+    #[test]
+    fn defaults_beside_a_loosened_bound_are_kept() {
+        let (items, refusals) = ask(&json!([{"type": "Container", "max": {"cpu": "3"}, "default": {"cpu": "900m"}}]));
+        assert_eq!((&items[0]["max"], &items[0]["default"], refusals.len()), (&json!({"cpu": "2"}), &json!({"cpu": "900m"}), 1));
+    }
+}
