@@ -33,9 +33,7 @@ pub enum Refusal {
         allowed: String,
     },
     /// The space ends too soon.
-    #[error(
-        "the space ends in {left}, and a credential lasts at least 10m: renew it first, `kubectl dspace renew {space}`, which says so where a renewal does not move the end"
-    )]
+    #[error("the space ends in {left}, and a credential lasts at least 10m: renew it first, `kubectl dspace renew {space}`")]
     EndsTooSoon {
         /// The space.
         space: String,

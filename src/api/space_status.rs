@@ -1,5 +1,7 @@
 //! The status of a `DeveloperSpace`: what is in force, and the conditions. Only the operator writes it.
 
+#![allow(clippy::struct_excessive_bools, reason = "each is a consent of its own")]
+
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
@@ -85,7 +87,6 @@ pub struct OwnerInForce {
 /// The lifetime of a space as it was last accepted.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(clippy::struct_excessive_bools, reason = "each is a consent of its own")]
 pub struct Terms {
     /// The ttl, `never` included. Absent where spec.expiresAt ends the space.
     #[serde(default, skip_serializing_if = "Option::is_none")]

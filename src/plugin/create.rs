@@ -13,7 +13,7 @@ use super::{
     naming::{self, Classes},
     output,
     progress::{self, Progress},
-    spaces,
+    spaces, spelling,
     subject::{self, SubjectArg},
     told::Told,
     wait,
@@ -111,6 +111,11 @@ pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<
             args.contact.of(&owner, classes.class())?
         }
     };
+    for who in std::iter::once(owner.to_string()).chain(args.members.iter().map(|member| member.subject().to_string())) {
+        if let Some(remark) = spelling::remark(&who) {
+            progress::note(&format!("warning: {remark}"));
+        }
+    }
     let space = DeveloperSpace::new(&args.name, asked(args, owner, contact));
     let mut space = send(cluster, &space, dry_run).await?;
     let made = format!("{} created{}", output::name_of(&space), spaces::dry_run_note(dry_run));

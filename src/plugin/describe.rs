@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use k8s_openapi::api::events::v1::Event;
-use kube::ResourceExt as _;
+use k8s_openapi::api::{core::v1::Namespace, events::v1::Event};
+use kube::{Api, ResourceExt as _};
 
 use super::{
     args::OutputArgs,
     cluster::Cluster,
+    doctor::remaining::held_by,
     end, events, human,
     list::ends,
     output,
@@ -45,6 +46,7 @@ const EVENTS: usize = 10;
 struct Facts {
     space: DeveloperSpace,
     class: Option<SpaceClass>,
+    namespace: Option<Namespace>,
     quota: Vec<Use>,
     events: Vec<Event>,
 }
@@ -60,13 +62,14 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
         Some(name) => spaces::class(cluster, name).await.unwrap_or_default(),
         None => None,
     };
+    let namespace = Api::<Namespace>::all(cluster.client.clone()).get_opt(&args.name).await.unwrap_or_default();
     let quota = quotas::of(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
     let events = events::about(cluster, &args.name).await.unwrap_or_default();
-    output::print(&text(&Facts { space, class, quota, events }, cluster.now()))
+    output::print(&text(&Facts { space, class, namespace, quota, events }, cluster.now()))
 }
 
 fn text(facts: &Facts, now: DateTime<Utc>) -> String {
-    let mut sections = vec![heading(&facts.space)];
+    let mut sections = vec![heading(&facts.space, facts.namespace.as_ref())];
     if !facts.quota.is_empty() {
         let rows = facts.quota.iter().map(Use::cells);
         sections.push(format!("Quota:\n{}", indented(&output::table(["RESOURCE", "USED", "HARD", "SHARE"], rows, false))));
@@ -88,7 +91,7 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-fn heading(space: &DeveloperSpace) -> String {
+fn heading(space: &DeveloperSpace, live: Option<&Namespace>) -> String {
     let spec = &space.spec;
     let status = space.status.clone().unwrap_or_default();
     let contact = spec.contact.clone().unwrap_or_default();
@@ -105,6 +108,7 @@ fn heading(space: &DeveloperSpace) -> String {
         ("Class", status.class_name.or_else(|| spec.class_name.clone()).into_iter().collect()),
         ("Contact", contact),
         ("Namespace", status.namespace.map(|namespace| format!("{} ({})", namespace.name, namespace.uid)).into_iter().collect()),
+        ("Held by", live.and_then(held).into_iter().collect()),
         ("Labels", pairs(&spec.labels)),
         ("Annotations", pairs(&spec.annotations)),
         ("Protected", if spec.protected { vec!["yes: it never expires and cannot be deleted".to_owned()] } else { vec![] }),
@@ -115,6 +119,13 @@ fn heading(space: &DeveloperSpace) -> String {
         let _ = writeln!(text, "{title:<14} {}", human::one_line(&values.join(", ")));
     }
     text.trim_end().to_owned()
+}
+
+/// The finalizers on a Namespace that is being deleted.
+fn held(namespace: &Namespace) -> Option<String> {
+    namespace.metadata.deletion_timestamp.as_ref()?;
+    let finalizers = held_by(namespace);
+    (!finalizers.is_empty()).then(|| format!("the namespace is being deleted, and its finalizer {} is still on it", finalizers.join(", ")))
 }
 
 /// The moments of a space's life, past and to come, in the order of time.
@@ -210,7 +221,7 @@ mod tests {
         let warning = json!({"at": "2026-11-23T13:00:00Z", "before": "2d", "expiresAt": "2026-11-25T13:00:00Z"});
         space.status.as_mut().unwrap().last_warning = serde_json::from_value(warning).unwrap();
         let quota = vec![Use { resource: "pods".into(), used: "2".into(), hard: "4".into(), share: 0.5 }];
-        let shown = text(&Facts { space, class: Some(a_class()), quota, events: vec![] }, now());
+        let shown = text(&Facts { space, class: Some(a_class()), namespace: None, quota, events: vec![] }, now());
         let expected = "\
 Name:          orchid-lab
 Owner:         User:nadia@example.com
@@ -290,7 +301,7 @@ Events:
 
 What to do next:
   It has expired and cannot be renewed. Ask for a new one: kubectl dspace create NAME --owner Group:herbarium";
-        assert_eq!(text(&Facts { space, class: None, quota: vec![], events }, now()), expected);
+        assert_eq!(text(&Facts { space, class: None, namespace: None, quota: vec![], events }, now()), expected);
     }
 
     #[test]
@@ -323,5 +334,16 @@ What to do next:
         let expected = "It ends in 1d4h, and no renewal moves that, since spec.expiresAt sets it: write a later date, \
             `kubectl edit dspace orchid-lab`, or give it a time to live, `kubectl dspace renew orchid-lab --ttl DURATION`.";
         assert_eq!(told[0], expected);
+    }
+
+    #[test]
+    fn what_holds_the_namespace_is_told() {
+        let mut namespace: Namespace =
+            serde_json::from_value(json!({"metadata": {"name": "orchid-lab", "finalizers": ["example.com/ledger"]}})).unwrap();
+        assert_eq!(held(&namespace), None);
+        namespace.metadata.deletion_timestamp = serde_json::from_value("2026-11-24T08:00:00Z".into()).unwrap();
+        let shown = heading(&a_space(), Some(&namespace));
+        let line = "Held by:       the namespace is being deleted, and its finalizer example.com/ledger is still on it";
+        assert!(shown.lines().any(|found| found == line), "{shown}");
     }
 }

@@ -1,24 +1,29 @@
 //! `doctor`: why a space is not ready, why pods are refused in it, why its namespace does not go away: in sentences, with what mends it.
+//! Without a name: what the rules touch in all spaces.
 //!
 //! `looks` gathers what there is to see; everything else decides on that and asks nothing.
 
 mod admission;
 mod children;
 mod claims;
+mod consent;
 mod ending;
 mod failed_creates;
 mod findings;
 #[cfg(test)]
 mod fixtures;
 mod full_quotas;
+mod limits;
 mod looks;
 mod network;
 mod not_ready;
 mod operator;
 mod refusals;
 mod refused_pods;
-mod remaining;
+pub(crate) mod remaining;
+mod spellings;
 mod stuck_pods;
+mod survey;
 mod terminating;
 mod unseen;
 
@@ -26,17 +31,21 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use self::{
-    findings::{Finding, text},
+    findings::{Finding, led_text, text},
     looks::Observed,
 };
-use super::{args::OutputArgs, cluster::Cluster, output};
+use super::{args::OutputArgs, cluster::Cluster, output, progress};
 
 /// Arguments of `doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
-    /// The space
+    /// The space [default: all, with what the rules of their classes touch in them]
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub name: Option<String>,
+
+    /// Print the commands that hand released namespaces to the spaces that wait for them; lines that need a look are comments
+    #[arg(long, conflicts_with = "name")]
+    pub adopt_all: bool,
 
     /// How it is printed.
     #[command(flatten)]
@@ -44,19 +53,34 @@ pub struct DoctorArgs {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> {
-    let seen = Box::pin(looks::look(cluster, &args.name)).await?;
+    let Some(name) = &args.name else { return everything(cluster, args).await };
+    let seen = Box::pin(looks::look(cluster, name)).await?;
     let findings = judge(&seen, cluster.now());
-    output::data(&args.output.output, &findings, || text(&args.name, &findings))?;
-    // What was found is told, and still there is nothing that could be well.
-    anyhow::ensure!(!seen.space.is_absent(), "there is no DeveloperSpace {}", args.name);
+    output::data(&args.output.output, &findings, || text(name, &findings))?;
+    // The findings are printed, and the command fails all the same: there is no space.
+    anyhow::ensure!(!seen.space.is_absent(), "there is no DeveloperSpace {name}");
     Ok(())
+}
+
+async fn everything(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> {
+    let all = survey::look(cluster).await?;
+    if args.adopt_all {
+        let commands = survey::adoptions(&all);
+        if commands.is_empty() {
+            progress::note("No namespace waits to be handed over.");
+            return Ok(());
+        }
+        return output::print(&commands.join("\n"));
+    }
+    let findings = survey::judge(&all, cluster.now());
+    output::data(&args.output.output, &findings, || led_text(Some(survey::lead(&all, &findings)), &findings))
 }
 
 /// One concern: what is wrong by what was seen, and the present time.
 type Judge = fn(&Observed, DateTime<Utc>) -> Vec<Finding>;
 
 /// In the order in which they are told among findings as bad.
-const JUDGES: [Judge; 10] = [
+const JUDGES: [Judge; 12] = [
     not_ready::judge,
     terminating::judge,
     remaining::judge,
@@ -65,6 +89,8 @@ const JUDGES: [Judge; 10] = [
     stuck_pods::judge,
     full_quotas::judge,
     ending::judge,
+    consent::judge,
+    spellings::judge,
     network::judge,
     unseen::judge,
 ];

@@ -31,6 +31,7 @@ mod reach;
 mod record;
 pub mod renew;
 mod spaces;
+mod spelling;
 mod subject;
 mod told;
 pub mod top;

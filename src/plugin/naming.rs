@@ -82,27 +82,31 @@ impl Classes {
         candidates(base, allowed).into_iter().find(|name| is_dns_label(name) && self.objection(name).is_none())
     }
 
-    /// Why no space of the class can have that name.
     fn objection(&self, name: &str) -> Option<String> {
-        let (class, spec) = self.class().map_or(("", None), |(class, spec)| (class, Some(spec)));
-        let rules = spec.and_then(|spec| spec.names.clone()).unwrap_or_default();
-        let is_listed = rules.allowed.iter().any(|allowed| allowed == name);
-        let admitting = self.all.iter().find(|class| admits(&class.spec, name));
-        if ProtectedNamespaces::new(DEFAULT_OPERATOR_NAMESPACE, &[]).contains(name) {
-            Some("names of the cluster's own namespaces are reserved".to_owned())
-        } else if let Some(class) = admitting {
-            Some(format!("SpaceClass {} lets the namespace of that name into its spaces", class.name_any()))
-        } else if !is_listed && !name.contains('-') {
-            Some("a name needs a dash, since a name without one could answer for a top-level domain".to_owned())
-        } else if !is_listed && name.starts_with("xn--") {
-            Some("a name that begins with xn-- could answer for a top-level domain".to_owned())
-        } else if let Some(denied) = rules.denied.iter().find(|denied| matches_pattern(denied, name)) {
-            Some(format!("SpaceClass {class} denies {denied}"))
-        } else if !rules.allowed.is_empty() && !rules.allowed.iter().any(|allowed| matches_pattern(allowed, name)) {
-            Some(format!("SpaceClass {class} allows only {}", rules.allowed.join(", ")))
-        } else {
-            None
-        }
+        objection(name, self.class(), &self.all)
+    }
+}
+
+/// Why no space of a class can have that name; `all` classes have a say.
+pub(crate) fn objection(name: &str, class: Option<(&str, &SpaceClassSpec)>, all: &[SpaceClass]) -> Option<String> {
+    let (class, rules) = class.map_or(("", None), |(class, spec)| (class, spec.names.clone()));
+    let rules = rules.unwrap_or_default();
+    let is_listed = rules.allowed.iter().any(|allowed| allowed == name);
+    let admitting = all.iter().find(|class| admits(&class.spec, name));
+    if ProtectedNamespaces::new(DEFAULT_OPERATOR_NAMESPACE, &[]).contains(name) {
+        Some("names of the cluster's own namespaces are reserved".to_owned())
+    } else if let Some(class) = admitting {
+        Some(format!("SpaceClass {} lets the namespace of that name into its spaces", class.name_any()))
+    } else if !is_listed && !name.contains('-') {
+        Some("a name needs a dash, since a name without one could answer for a top-level domain".to_owned())
+    } else if !is_listed && name.starts_with("xn--") {
+        Some("a name that begins with xn-- could answer for a top-level domain".to_owned())
+    } else if let Some(denied) = rules.denied.iter().find(|denied| matches_pattern(denied, name)) {
+        Some(format!("SpaceClass {class} denies {denied}"))
+    } else if !rules.allowed.is_empty() && !rules.allowed.iter().any(|allowed| matches_pattern(allowed, name)) {
+        Some(format!("SpaceClass {class} allows only {}", rules.allowed.join(", ")))
+    } else {
+        None
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     list,
     naming::{self, Classes},
     progress::Progress,
-    spaces,
+    spaces, spelling,
     subject::SubjectArg,
     wait,
 };
@@ -103,6 +103,9 @@ async fn make(cluster: &Cluster, name: &str, args: &OnboardArgs, classes: &Class
     classes.ensure(name)?;
     let SubjectArg(subject) = &args.who;
     let contact = args.contact.of(subject, classes.class())?;
+    if let Some(remark) = spelling::remark(&subject.to_string()) {
+        progress.say(&format!("warning: {remark}"));
+    }
     progress.now(&format!("asking for DeveloperSpace {name}"));
     let spec = DeveloperSpaceSpec { class_name: args.class.clone(), ttl: args.ttl.clone(), contact, ..create::spec(subject.clone()) };
     create::send(cluster, &DeveloperSpace::new(name, spec), super::args::DryRun::None).await.map(drop)

@@ -15,6 +15,7 @@ mod interrupted;
 mod judge;
 mod newcomer;
 mod oidc;
+mod owner;
 mod people;
 mod self_service;
 mod signer;
@@ -46,6 +47,8 @@ async fn onboard() -> Result<()> {
         interrupted::one_that_was_killed_while_it_waited_for_a_certificate_completes,
         self_service::people_help_themselves_with_the_plugin,
         self_service::nobody_helps_themselves_to_what_is_anothers,
+        owner::an_owner_reads_and_renews_after_the_printed_command,
+        owner::a_member_is_not_onboarded_into_a_space_of_another,
         completion::kubectl_completes_words_and_names,
         completion::bash_completes,
     ])

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use e2e::command::{self, Output};
-use e2e::eventually;
 use e2e::fixtures::SOON;
+use e2e::{binaries, eventually};
 
 use crate::people::FOREIGN;
 use crate::stage::Stage;
@@ -16,11 +16,12 @@ pub struct Newcomer<'a> {
     stage: &'a Stage,
     kubeconfig: &'a str,
     id_token: Option<PathBuf>,
+    plugin: Option<PathBuf>,
 }
 
 impl<'a> Newcomer<'a> {
     pub fn new(stage: &'a Stage, kubeconfig: &'a str) -> Self {
-        Self { stage, kubeconfig, id_token: None }
+        Self { stage, kubeconfig, id_token: None, plugin: None }
     }
 
     /// The same, whose browser has logged in: the token is in that file, for `kubectl oidc-login` to find.
@@ -28,12 +29,18 @@ impl<'a> Newcomer<'a> {
         Self { id_token: Some(id_token.to_owned()), ..self }
     }
 
+    /// The same, who has the plugin too.
+    pub fn with_the_plugin(self) -> Result<Self> {
+        let plugin = binaries::own("kubectl-dspace")?.parent().context("the plugin is in no folder")?.to_owned();
+        Ok(Self { plugin: Some(plugin), ..self })
+    }
+
     /// Runs kubectl.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
         let home = tempfile::tempdir().context("no empty home could be made")?;
         let inherited = env::var_os("PATH").unwrap_or_default();
         let programs = [self.stage.bin()?, self.stage.cluster.programs().to_owned()];
-        let path = env::join_paths(programs.into_iter().chain(env::split_paths(&inherited)))?;
+        let path = env::join_paths(programs.into_iter().chain(self.plugin.clone()).chain(env::split_paths(&inherited)))?;
         let mut command = tokio::process::Command::new(self.stage.cluster.programs().join("kubectl"));
         command.env_clear().env("PATH", path).env("HOME", home.path()).env("KUBECONFIG", self.kubeconfig);
         if let Some(file) = &self.id_token {

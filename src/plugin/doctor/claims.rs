@@ -13,32 +13,73 @@ use super::{
     refusals::Advice,
 };
 use crate::{
-    api::{DeveloperSpace, conditions::types, names, time::from_k8s},
+    api::{DeveloperSpace, Subject, conditions::types, names, time::from_k8s},
     plugin::{human, spaces},
 };
 
 pub(super) fn conflict(seen: &Observed, space: &DeveloperSpace, message: &str, now: DateTime<Utc>) -> Advice {
     let name = space.name_any();
-    let owner = human::shell(&space.spec.owner.to_string());
+    let owner = human::shell(&human::one_line(&space.spec.owner.to_string()));
     let another = [format!("kubectl dspace delete {name}"), format!("kubectl dspace create OTHER-NAME --owner {owner}")];
     // The operator's own word, see `check_name` in `desired::resolve`.
     if message.contains(" is protected on this cluster") {
         return ("No space can have that name.".to_owned(), another.into());
     }
-    let whose = match (seen.namespace.found(), seen.namespace.is_absent()) {
-        (Some(namespace), _) => whose(namespace, now),
-        (None, true) => format!("Namespace {name} is gone meanwhile, so this may mend itself."),
-        (None, false) => "Whose namespace it is could not be looked at.".to_owned(),
+    let Some(namespace) = seen.namespace.found() else {
+        let gone = format!("Namespace {name} is gone meanwhile, and the space takes the name at the operator's next look.");
+        let unseen = "You may not see whose namespace it is. An administrator can hand it over, or you choose another name.".to_owned();
+        return (if seen.namespace.is_absent() { gone } else { unseen }, another.into());
     };
-    let adopt = format!("kubectl annotate namespace {name} {}={name}", names::ANNOTATION_ADOPT);
+    let offer = offer(namespace, space);
     let advice = format!(
-        "{whose} An administrator hands it over by the first command, and then it ends with the space; or take another name by the others."
+        "{}{} The first command hands it with all that is in it to {}, and it is then deleted with the space: only an administrator can run it, \
+        and only if that is meant. Or choose another name by the other commands.",
+        whose(namespace, now),
+        stale_offer(namespace, space),
+        space.spec.owner
     );
-    (advice, std::iter::once(adopt).chain(another).collect())
+    (advice, std::iter::once(offer).chain(another).collect())
+}
+
+/// The command that hands a namespace to a space and to no other.
+pub(super) fn offer(namespace: &Namespace, space: &DeveloperSpace) -> String {
+    let name = space.name_any();
+    let uid = space.metadata.uid.as_deref().unwrap_or_default();
+    let overwrite = if namespace.annotations().contains_key(names::ANNOTATION_ADOPT) { " --overwrite" } else { "" };
+    format!("kubectl annotate namespace {name} {}={name}/{uid}{overwrite}", names::ANNOTATION_ADOPT)
+}
+
+/// An offer that hands nothing to this space.
+fn stale_offer(namespace: &Namespace, space: &DeveloperSpace) -> String {
+    let Some(offer) = namespace.annotations().get(names::ANNOTATION_ADOPT) else { return String::new() };
+    let (name, key) = (space.name_any(), names::ANNOTATION_ADOPT);
+    let uid = space.metadata.uid.as_deref().unwrap_or_default();
+    if *offer == name {
+        return format!(" Its annotation {key}={offer} names no UID, and a name alone hands nothing over.");
+    }
+    if *offer == format!("{name}/{uid}") || *offer == format!("{name}/{}", space.spec.owner) {
+        return String::new();
+    }
+    format!(" Its annotation {key}={offer} is an offer to another space or owner.")
+}
+
+/// What is left of an earlier space: that of a namespace with the operator's marks.
+pub(super) fn left_behind(namespace: &Namespace) -> Option<String> {
+    let name = namespace.name_any();
+    if let Some(from) = namespace.annotations().get(names::ANNOTATION_RELEASED_FROM) {
+        let owner = namespace.annotations().get(names::ANNOTATION_RELEASED_OWNER).map(|owner| format!(" of {owner}")).unwrap_or_default();
+        return Some(format!("Namespace {name} was released from DeveloperSpace {from}{owner}."));
+    }
+    let uid = namespace.annotations().get(names::ANNOTATION_SPACE_UID)?;
+    let owner = namespace.annotations().get(names::ANNOTATION_OWNER).map(|owner| format!(" of {owner}")).unwrap_or_default();
+    Some(format!("Namespace {name} is left from an earlier DeveloperSpace{owner} (UID {uid}); the operator does not delete it."))
 }
 
 /// What a namespace says of whom it belongs to.
 fn whose(namespace: &Namespace, now: DateTime<Utc>) -> String {
+    if let Some(left) = left_behind(namespace) {
+        return left;
+    }
     let name = namespace.name_any();
     let made = namespace.metadata.creation_timestamp.as_ref().and_then(from_k8s);
     let made = made.map(|at| format!(" was made {} and", human::from_now(now, at))).unwrap_or_default();
@@ -69,12 +110,11 @@ pub(super) fn owner_limit(seen: &Observed, space: &DeveloperSpace) -> Advice {
         return (format!("SpaceClass {class} lets nobody have a space: choose another."), vec![classes, other_class]);
     }
     let counts = |other: &&DeveloperSpace| {
-        let theirs = other.status.as_ref().and_then(|status| status.class_name.as_ref());
-        other.spec.owner == *owner
-            && other.name_any() != name
-            && other.metadata.deletion_timestamp.is_none()
-            && !spaces::is_true(other, types::EXPIRED)
-            && theirs.is_some_and(|theirs| *theirs == class)
+        let status = other.status.clone().unwrap_or_default();
+        let theirs = status.owner.as_ref().map_or_else(|| other.spec.owner.clone(), Subject::from);
+        // An expired space that is only remembered takes no place; one that is being deleted takes its place until its namespace is gone.
+        let is_remembered = spaces::is_true(other, types::EXPIRED) && status.namespace.is_none();
+        theirs == *owner && other.name_any() != name && !is_remembered && status.class_name.is_some_and(|theirs| theirs == class)
     };
     let others: Vec<String> = seen.spaces.all().iter().filter(counts).map(kube::ResourceExt::name_any).collect();
     let limit = limit.map(|limit| format!(", which allows {limit}")).unwrap_or_default();
@@ -112,20 +152,41 @@ mod tests {
         }));
         let expected = [
             "Namespace orchid-lab was made 3d4h ago and is marked openshift.io/requester=omar@example.com and app.kubernetes.io/managed-by=helm. \
-            An administrator hands it over by the first command, and then it ends with the space; or take another name by the others.",
-            "  kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab",
+            The first command hands it with all that is in it to User:nadia@example.com, and it is then deleted with the space: \
+            only an administrator can run it, and only if that is meant. Or choose another name by the other commands.",
+            "  kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/space-3",
             "  kubectl dspace delete orchid-lab",
             "  kubectl dspace create OTHER-NAME --owner User:nadia@example.com",
         ];
         assert_eq!(judged(&seen), expected);
+        let marks = |annotations: Value| others(json!({"name": "orchid-lab", "annotations": annotations}));
         for (namespace, begins) in [
-            (others(json!({"name": "orchid-lab"})), "Namespace orchid-lab does not say whose it is. An administrator"),
-            (Look::Seen(None), "Namespace orchid-lab is gone meanwhile, so this may mend itself. An administrator"),
-            (Look::Needless, "Whose namespace it is could not be looked at. An administrator"),
+            (others(json!({"name": "orchid-lab"})), "Namespace orchid-lab does not say whose it is. The first command"),
+            (
+                marks(json!({"developerspace.dev/space-uid": "space-1", "developerspace.dev/owner": "User:petra@example.com"})),
+                "Namespace orchid-lab is left from an earlier DeveloperSpace of User:petra@example.com (UID space-1); the operator does not delete it. The",
+            ),
+            (
+                marks(json!({"developerspace.dev/released-from": "orchid-lab/space-1", "developerspace.dev/released-owner": "Group:moss"})),
+                "Namespace orchid-lab was released from DeveloperSpace orchid-lab/space-1 of Group:moss. The",
+            ),
+            (
+                marks(json!({"developerspace.dev/adopt": "orchid-lab"})),
+                "Namespace orchid-lab does not say whose it is. Its annotation developerspace.dev/adopt=orchid-lab names no UID, \
+                and a name alone hands nothing over. The",
+            ),
+            (
+                marks(json!({"developerspace.dev/adopt": "orchid-lab/space-1"})),
+                "Namespace orchid-lab does not say whose it is. Its annotation developerspace.dev/adopt=orchid-lab/space-1 is an offer to another",
+            ),
+            (Look::Seen(None), "Namespace orchid-lab is gone meanwhile"),
+            (Look::Needless, "You may not see whose namespace it is."),
         ] {
             seen.namespace = namespace;
             assert!(judged(&seen)[0].starts_with(begins), "{:?}", judged(&seen));
         }
+        seen.namespace = marks(json!({"developerspace.dev/adopt": "orchid-lab"}));
+        assert!(judged(&seen)[1].ends_with("adopt=orchid-lab/space-3 --overwrite"), "{:?}", judged(&seen));
         let message = "namespace orchid-lab is protected on this cluster: delete this DeveloperSpace and choose another name";
         let (advice, commands) = conflict(&well(), &space(), message, now());
         assert_eq!((advice.as_str(), commands.len()), ("No space can have that name.", 2));
@@ -140,13 +201,26 @@ mod tests {
             other
         };
         let mut seen = ill("OwnerLimitExceeded", |_| {});
-        let away = |space: &mut DeveloperSpace| space.metadata.deletion_timestamp = read("2026-11-24T08:00:00Z".into());
+        let away = |space: &mut DeveloperSpace| {
+            let expired = json!({
+                "type": "Expired", "status": "True", "reason": "Expired", "message": "", "lastTransitionTime": "2026-11-24T08:00:00Z",
+            });
+            let status = space.status.as_mut().unwrap();
+            status.conditions.push(read(expired));
+            status.namespace = None;
+        };
         let elsewhere = |space: &mut DeveloperSpace| space.status.as_mut().unwrap().class_name = Some("meadow".to_owned());
         let of_others = |space: &mut DeveloperSpace| space.spec.owner.name = "omar@example.com".into();
+        // Its new owner is not admitted yet.
+        let in_transfer = |space: &mut DeveloperSpace| {
+            let status = space.status.as_mut().unwrap();
+            status.owner = Some((&space.spec.owner).into());
+            space.spec.owner.name = "omar@example.com".into();
+        };
         seen.spaces = Look::Seen(vec![
             space(),
             named("fern-lab", |_| {}),
-            named("moss-lab", |_| {}),
+            named("moss-lab", in_transfer),
             named("gone-lab", away),
             named("meadow-lab", elsewhere),
             named("omars-lab", of_others),

@@ -59,7 +59,11 @@ impl Finding {
 /// For people.
 pub(super) fn text(name: &str, findings: &[Finding]) -> String {
     let well = findings.iter().all(|finding| finding.severity == Severity::Note);
-    let well = well.then(|| format!("All is well with DeveloperSpace {name}, as far as can be seen."));
+    led_text(well.then(|| format!("All is well with DeveloperSpace {name}, as far as can be seen.")), findings)
+}
+
+/// For people, after a line of its own.
+pub(super) fn led_text(lead: Option<String>, findings: &[Finding]) -> String {
     let told = findings.iter().map(|Finding { severity, sentence, commands }| {
         let sign = match severity {
             Severity::Problem => "PROBLEM",
@@ -69,7 +73,7 @@ pub(super) fn text(name: &str, findings: &[Finding]) -> String {
         let commands: Vec<String> = commands.iter().map(|command| format!("\n    {command}")).collect();
         format!("{sign}: {sentence}{}", commands.concat())
     });
-    well.into_iter().chain(told).collect::<Vec<_>>().join("\n\n")
+    lead.into_iter().chain(told).collect::<Vec<_>>().join("\n\n")
 }
 
 /// What somebody else said, as the end of a sentence.

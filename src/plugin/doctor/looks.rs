@@ -19,6 +19,7 @@ use crate::{
     api::{DeveloperSpace, SpaceClass, conditions::Reason, names},
     plugin::{
         cluster::Cluster,
+        list::class_of,
         spaces::{self, default_class, ready},
         told::{Told as _, is_forbidden, sentence},
     },
@@ -66,7 +67,7 @@ impl<T> Look<T> {
         }
     }
 
-    fn of(found: Result<T, kube::Error>, verb: &'static str, what: String, namespace: Option<&str>) -> Self {
+    pub(super) fn of(found: Result<T, kube::Error>, verb: &'static str, what: String, namespace: Option<&str>) -> Self {
         found.map_or_else(
             |error| {
                 let why = (!is_forbidden(&error)).then(|| sentence(&error));
@@ -181,12 +182,40 @@ fn escaped(value: &str) -> String {
 async fn around(cluster: &Cluster, seen: &mut Observed) {
     let client = || cluster.client.clone();
     let (classes, namespaces) = (Api::<SpaceClass>::all(client()), Api::<Namespace>::all(client()));
-    let operators = Api::<Deployment>::namespaced(client(), names::DEFAULT_OPERATOR_NAMESPACE);
     let (found, namespace, operator) =
-        tokio::join!(pages(&classes, ListParams::default()), namespaces.get_opt(&seen.name), operators.get_opt(names::OPERATOR));
+        tokio::join!(pages(&classes, ListParams::default()), namespaces.get_opt(&seen.name), operator(cluster));
+    let found = match found {
+        // An owner may read the class of their space and not list classes.
+        Err(error) if is_forbidden(&error) => match seen.space.found().and_then(class_of) {
+            Some(name) => classes.get_opt(name).await.ok().flatten().map(|class| vec![class]).ok_or(error),
+            None => Err(error),
+        },
+        found => found,
+    };
+    let found = found.map(|classes: Vec<SpaceClass>| classes.into_iter().map(in_force).collect());
     seen.classes = Look::of(found, "list", "spaceclasses".to_owned(), None);
     seen.namespace = Look::of(namespace, "get", format!("Namespace {}", seen.name), None);
-    seen.operator = Look::of(operator, "get", format!("Deployment {}", names::OPERATOR), Some(names::DEFAULT_OPERATOR_NAMESPACE));
+    seen.operator = operator;
+}
+
+/// A class with the spec that its spaces go by.
+pub(super) fn in_force(class: SpaceClass) -> SpaceClass {
+    let spec = class.in_force().unwrap_or(&class.spec).clone();
+    SpaceClass { spec, ..class }
+}
+
+/// The operator's Deployment wherever it runs, or where it is installed unless something else is said.
+async fn operator(cluster: &Cluster) -> Look<Option<Deployment>> {
+    let everywhere = Api::<Deployment>::all(cluster.client.clone());
+    let labels = format!("app.kubernetes.io/name={},app.kubernetes.io/component=controller", names::OPERATOR);
+    if let Ok(found) = everywhere.list(&ListParams::default().labels(&labels)).await {
+        let available =
+            |deployment: &Deployment| deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default();
+        return Look::Seen(found.items.into_iter().max_by_key(available));
+    }
+    let home = Api::<Deployment>::namespaced(cluster.client.clone(), names::DEFAULT_OPERATOR_NAMESPACE);
+    let found = home.get_opt(names::OPERATOR).await;
+    Look::of(found, "get", format!("Deployment {}", names::OPERATOR), Some(names::DEFAULT_OPERATOR_NAMESPACE))
 }
 
 /// What is in the namespace.
@@ -217,7 +246,7 @@ where
 }
 
 /// A list, page by page.
-async fn pages<K>(api: &Api<K>, params: ListParams) -> Result<Vec<K>, kube::Error>
+pub(super) async fn pages<K>(api: &Api<K>, params: ListParams) -> Result<Vec<K>, kube::Error>
 where
     K: Clone + Debug + DeserializeOwned,
 {

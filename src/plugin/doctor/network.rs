@@ -155,6 +155,26 @@ fn terms(selector: Option<&LabelSelector>) -> String {
     labels.chain(expressions).collect::<Vec<_>>().join(", ")
 }
 
+/// What to do where enforced isolation is breached: the policies of others, and the commands that delete them.
+pub(super) fn breach(seen: &Observed, namespace: &str) -> (String, Vec<String>) {
+    let is_foreign = |policy: &&NetworkPolicy| {
+        let is_platforms = policy.labels().get(names::LABEL_PLATFORM_POLICY).is_some_and(|value| value == "true");
+        policy.name_any() != names::NETWORK_POLICY && !is_platforms
+    };
+    let foreign = seen.policies.all().iter().filter(is_foreign);
+    let mut commands: Vec<String> =
+        foreign.map(|policy| format!("kubectl -n {namespace} delete networkpolicy {}", policy.name_any())).collect();
+    if commands.is_empty() {
+        commands.push(format!("kubectl -n {namespace} get networkpolicies"));
+    }
+    let advice = format!(
+        "Its class enforces isolation, so no member is let in while these policies stand. Anybody who may delete NetworkPolicies there can \
+        delete them; an administrator labels one that is to stay {}=true.",
+        names::LABEL_PLATFORM_POLICY
+    );
+    (advice, commands)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -255,5 +275,21 @@ mod tests {
             "  kubectl -n orchid-lab describe networkpolicy names",
         ];
         assert_eq!(pair, expected);
+    }
+
+    #[test]
+    fn policies_that_breach_the_isolation_are_deleted_by_name() {
+        let mut seen = well();
+        let policy = |name: &str, labels: Value| read(json!({"metadata": {"name": name, "labels": labels}}));
+        seen.policies = Look::Seen(vec![
+            policy("developerspace-isolation", json!({})),
+            policy("open", json!({"developerspace.dev/platform-policy": "false"})),
+            policy("dns", json!({"developerspace.dev/platform-policy": "true"})),
+        ]);
+        let (advice, commands) = breach(&seen, "orchid-lab");
+        assert_eq!(commands, ["kubectl -n orchid-lab delete networkpolicy open"]);
+        assert!(advice.ends_with("an administrator labels one that is to stay developerspace.dev/platform-policy=true."), "{advice}");
+        seen.policies = Look::Needless;
+        assert_eq!(breach(&seen, "orchid-lab").1, ["kubectl -n orchid-lab get networkpolicies"]);
     }
 }

@@ -7,7 +7,7 @@ use super::{
     claims,
     findings::{Finding, ended},
     looks::Observed,
-    operator, refusals,
+    network, operator, refusals,
 };
 use crate::{
     api::{DeveloperSpace, conditions::Reason},
@@ -41,7 +41,16 @@ fn no_such(seen: &Observed) -> Finding {
     let name = &seen.name;
     let names: Vec<String> = seen.spaces.all().iter().map(kube::ResourceExt::name_any).collect();
     let alike = similar(name, &names);
-    let namespace = if seen.namespace.found().is_some() { " There is a namespace of that name, which is no space's." } else { "" };
+    let left = seen.namespace.found().and_then(claims::left_behind);
+    let namespace = match (&left, seen.namespace.found()) {
+        (Some(left), _) => format!(" {left} An administrator deletes it, or hands it to a new space of that name."),
+        (None, Some(_)) => " There is a namespace of that name, which is no space's.".to_owned(),
+        (None, None) => String::new(),
+    };
+    if left.is_some() {
+        let commands = [format!("kubectl get namespace {name} -o yaml"), format!("kubectl delete namespace {name}")];
+        return Finding::problem(format!("There is no DeveloperSpace {name}.{namespace}")).mended_by(commands);
+    }
     if alike.is_empty() {
         return Finding::problem(format!("There is no DeveloperSpace {name}.{namespace}")).mended_by(["kubectl dspace list".to_owned()]);
     }
@@ -129,15 +138,9 @@ fn unready(seen: &Observed, space: &DeveloperSpace, (word, message): (&str, &str
             let advice = "What holds the namespace is told for itself, where it is known.".to_owned();
             told((advice, vec![format!("kubectl get namespace {name} -o yaml")]))
         }
-        Reason::IsolationBreached => {
-            let advice = "Delete the NetworkPolicies that the message names; those of the platform may stay.".to_owned();
-            told((advice, vec![format!("kubectl -n {name} get networkpolicies")]))
-        }
-        Reason::ClassNotAccepted => {
-            let advice = "An administrator has to correct the SpaceClass.".to_owned();
-            told((advice, vec!["kubectl get spaceclasses -o wide".to_owned()]))
-        }
-        Reason::Expired => told(expired(space)),
+        Reason::IsolationBreached => told(network::breach(seen, &name)),
+        Reason::ClassNotAccepted => told(refusals::class_not_accepted(seen, space)),
+        Reason::Expired => told(expired(seen, space)),
         Reason::ApplyFailed => {
             let (state, commands) = operator::state(seen);
             told((format!("It is tried again by itself. {state}"), commands))
@@ -145,8 +148,14 @@ fn unready(seen: &Observed, space: &DeveloperSpace, (word, message): (&str, &str
     }
 }
 
-fn expired(space: &DeveloperSpace) -> (String, Vec<String>) {
+fn expired(seen: &Observed, space: &DeveloperSpace) -> (String, Vec<String>) {
     let name = space.name_any();
+    let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
+    let own = seen.namespace.found().filter(|namespace| recorded.is_some_and(|own| namespace.uid().as_deref() == Some(own.uid.as_str())));
+    if own.is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_none()) {
+        let (state, commands) = operator::state(seen);
+        return (format!("Its namespace is not deleted yet: the message says what refuses that, if anything does. {state}"), commands);
+    }
     let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", human::shell(class))).unwrap_or_default();
     let create = format!("kubectl dspace create {name} --owner {}{class}", human::shell(&space.spec.owner.to_string()));
     let advice = "It cannot be renewed any more: make a new one, under this name once this one is deleted.".to_owned();
@@ -187,6 +196,39 @@ mod tests {
     }
 
     #[test]
+    fn a_namespace_that_an_earlier_space_left_is_named() {
+        let mut seen = well();
+        (seen.space, seen.spaces) = (Look::Seen(None), Look::Seen(vec![]));
+        seen.namespace = Look::Seen(Some(read(serde_json::json!({
+            "metadata": {"name": "orchid-lab", "annotations": {
+                "developerspace.dev/space-uid": "space-1", "developerspace.dev/owner": "User:petra@example.com",
+            }},
+        }))));
+        let expected = [
+            "Problem: There is no DeveloperSpace orchid-lab. Namespace orchid-lab is left from an earlier DeveloperSpace of \
+            User:petra@example.com (UID space-1); the operator does not delete it. \
+            An administrator deletes it, or hands it to a new space of that name.",
+            "  kubectl get namespace orchid-lab -o yaml",
+            "  kubectl delete namespace orchid-lab",
+        ];
+        assert_eq!(judged(&seen), expected);
+    }
+
+    #[test]
+    fn an_expired_space_whose_namespace_cannot_be_deleted() {
+        let mut seen = ill("Expired", "failed to delete namespace orchid-lab: guard.example.com denied the request");
+        let expected = [
+            "Problem: DeveloperSpace orchid-lab is not ready (Expired): failed to delete namespace orchid-lab: guard.example.com denied the \
+            request. Its namespace is not deleted yet: the message says what refuses that, if anything does. \
+            The operator runs (2 of 2 replicas are available); its log says more.",
+            LOG,
+        ];
+        assert_eq!(judged(&seen), expected);
+        seen.namespace = Look::Seen(None);
+        assert_eq!(judged(&seen)[1], "  kubectl dspace delete orchid-lab");
+    }
+
+    #[test]
     fn similar_names_are_those_a_finger_apart() {
         let names = ["orchid-lab", "orchid-labs", "moss", "fern-lab", "lab"].map(ToOwned::to_owned);
         for (word, alike) in [
@@ -218,7 +260,9 @@ mod tests {
         ];
         assert_eq!(judged(&born("2026-11-24T08:59:55Z")), moment);
         let mut seen = born("2026-11-24T08:00:00Z");
-        seen.operator = Look::Seen(Some(read(serde_json::json!({"spec": {"replicas": 1, "selector": {}, "template": {}}}))));
+        seen.operator = Look::Seen(Some(read(serde_json::json!({
+            "metadata": {"name": "developerspace-operator"}, "spec": {"replicas": 1, "selector": {}, "template": {}},
+        }))));
         let ill = [
             "Problem: The operator has not looked at DeveloperSpace orchid-lab, which was made 1h ago. The operator does not run: 0 of 1 replicas are available.",
             "  kubectl -n developerspace-system get pods",
@@ -245,6 +289,11 @@ mod tests {
 
     #[test]
     fn reasons_that_need_no_look_around() {
+        let gone = |reason: &str, message: &str| {
+            let mut seen = ill(reason, message);
+            seen.namespace = Look::Seen(None);
+            seen
+        };
         for (reason, message, expected) in [
             (
                 "Provisioning",
@@ -288,7 +337,7 @@ mod tests {
                 vec!["Problem: DeveloperSpace orchid-lab is not ready (Frobnicated).", "  kubectl describe dspace orchid-lab"],
             ),
         ] {
-            assert_eq!(judged(&ill(reason, message)), expected, "{reason}");
+            assert_eq!(judged(&gone(reason, message)), expected, "{reason}");
         }
     }
 

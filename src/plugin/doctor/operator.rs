@@ -5,14 +5,18 @@ use crate::api::names::{DEFAULT_OPERATOR_NAMESPACE as HOME, OPERATOR};
 
 /// A sentence that says whether it runs, and the commands that say more.
 pub(super) fn state(seen: &Observed) -> (String, Vec<String>) {
-    let look = format!("kubectl -n {HOME} get deployment {OPERATOR}");
-    let pods = format!("kubectl -n {HOME} get pods");
-    let log = format!("kubectl -n {HOME} logs deployment/{OPERATOR} --tail=20");
+    let found = seen.operator.found();
+    let home = found.and_then(kube::ResourceExt::namespace).unwrap_or_else(|| HOME.to_owned());
+    let name = found.map_or_else(|| OPERATOR.to_owned(), kube::ResourceExt::name_any);
+    let look = format!("kubectl -n {home} get deployment {name}");
+    let pods = format!("kubectl -n {home} get pods");
+    let log = format!("kubectl -n {home} logs deployment/{name} --tail=20");
     let deployment = match &seen.operator {
         Look::Seen(Some(deployment)) => deployment,
         Look::Seen(None) => {
             let absent =
-                format!("There is no Deployment {OPERATOR} in namespace {HOME}: the operator is not installed, or is installed elsewhere.");
+                "No Deployment of the operator could be found: it is not installed, or you may not see the namespace that it runs in."
+                    .to_owned();
             return (absent, vec![format!("kubectl get deployments --all-namespaces -l app.kubernetes.io/name={OPERATOR}")]);
         }
         Look::Needless | Look::Unreadable(_) => {
@@ -24,7 +28,7 @@ pub(super) fn state(seen: &Observed) -> (String, Vec<String>) {
     match (available, wanted) {
         (0, 0) => (
             "The operator is switched off: its Deployment has 0 replicas.".to_owned(),
-            vec![format!("kubectl -n {HOME} scale deployment {OPERATOR} --replicas=1")],
+            vec![format!("kubectl -n {home} scale deployment {name} --replicas=1")],
         ),
         (0, _) => (format!("The operator does not run: 0 of {wanted} replicas are available."), vec![pods, log]),
         _ => (format!("The operator runs ({available} of {wanted} replicas are available); its log says more."), vec![log]),
@@ -41,7 +45,7 @@ mod tests {
     #[test]
     fn the_operator_is_told_as_it_is() {
         let deployment = |replicas: i32, available: i32| {
-            let value = json!({"spec": {"replicas": replicas, "selector": {}, "template": {}}, "status": {"availableReplicas": available}});
+            let value = json!({"metadata": {"name": "developerspace-operator"}, "spec": {"replicas": replicas, "selector": {}, "template": {}}, "status": {"availableReplicas": available}});
             Look::Seen(Some(read(value)))
         };
         for (operator, sentence, command) in [
@@ -58,7 +62,7 @@ mod tests {
             ),
             (
                 Look::Seen(None),
-                "There is no Deployment developerspace-operator in namespace developerspace-system: the operator is not installed, or is installed elsewhere.",
+                "No Deployment of the operator could be found: it is not installed, or you may not see the namespace that it runs in.",
                 "kubectl get deployments --all-namespaces -l app.kubernetes.io/name=developerspace-operator",
             ),
             (
@@ -72,5 +76,18 @@ mod tests {
             let (told, commands) = state(&seen);
             assert_eq!((told.as_str(), commands[0].as_str()), (sentence, command));
         }
+    }
+
+    #[test]
+    fn the_operator_is_found_where_it_runs() {
+        let mut seen = well();
+        let value = json!({
+            "metadata": {"name": "developerspace-operator", "namespace": "platform-dspace"},
+            "spec": {"replicas": 1, "selector": {}, "template": {}},
+        });
+        seen.operator = Look::Seen(Some(read(value)));
+        let expected =
+            ["kubectl -n platform-dspace get pods", "kubectl -n platform-dspace logs deployment/developerspace-operator --tail=20"];
+        assert_eq!(state(&seen).1, expected);
     }
 }

@@ -48,17 +48,25 @@ pub(super) fn class_not_found(seen: &Observed, space: &DeveloperSpace) -> Advice
     (format!("{advice} Choose one."), commands)
 }
 
+/// No spec of the class was ever accepted.
+pub(super) fn class_not_accepted(seen: &Observed, space: &DeveloperSpace) -> Advice {
+    let name = space.name_any();
+    let other = patch(&name, &json!({"spec": {"className": "OTHER-CLASS"}}));
+    let Some(class) = seen.class() else {
+        return ("An administrator corrects the SpaceClass, or you choose another.".to_owned(), vec![other]);
+    };
+    let accepted = class.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::ACCEPTED));
+    let said =
+        accepted.filter(|accepted| accepted.status == "False").map(|accepted| format!(" ({}): {}", accepted.reason, accepted.message));
+    let class = class.name_any();
+    let sentence = ended(&format!("SpaceClass {class} is not accepted{}", said.unwrap_or_default()));
+    let commands = vec![format!("kubectl edit spaceclass {class}"), other];
+    (format!("{sentence} Only its administrator can correct it; or choose another class."), commands)
+}
+
 pub(super) fn invalid_spec(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Advice {
     let name = space.name_any();
     let class = seen.class();
-    let refused = class.and_then(|class| {
-        let told = conditions::find(&class.status.as_ref()?.conditions, types::ACCEPTED).filter(|accepted| accepted.status == "False")?;
-        Some((class.name_any(), told))
-    });
-    if let Some((class, told)) = refused {
-        let sentence = ended(&format!("SpaceClass {class} itself is not accepted ({}): {}", told.reason, told.message));
-        return (format!("{sentence} Its administrator mends it, and nobody else can."), vec![format!("kubectl edit spaceclass {class}")]);
-    }
     if let Some(at) = space.spec.renewed_at.filter(|at| *at > now) {
         let when = human::from_now(now, at);
         return (
@@ -171,7 +179,7 @@ mod tests {
 
     #[test]
     fn specs_that_are_invalid() {
-        let mut seen = ill("InvalidSpec", |space| space.spec.ttl = Some("90d".to_owned()));
+        let seen = ill("InvalidSpec", |space| space.spec.ttl = Some("90d".to_owned()));
         let expected = ["The class allows a ttl of 30d.", r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"ttl":"30d"}}'"#];
         assert_eq!(judged(&seen), expected);
         let never = ill("InvalidSpec", |space| space.spec.ttl = Some("never".to_owned()));
@@ -186,17 +194,27 @@ mod tests {
             "  kubectl explain dspace.spec",
         ];
         assert_eq!(judged(&other), expected);
+    }
+
+    #[test]
+    fn classes_that_are_refused() {
+        let mut seen = ill("ClassNotAccepted", |_| {});
         let mut broken = class();
         broken.status = read(json!({"conditions": [{
             "type": "Accepted", "status": "False", "reason": "InvalidSpec", "message": "quota.hard cores: no such resource",
             "lastTransitionTime": "2026-11-20T09:00:00Z",
         }]}));
         seen.classes = Look::Seen(vec![broken]);
+        let other = r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"className":"OTHER-CLASS"}}'"#;
         let expected = [
-            "SpaceClass greenhouse itself is not accepted (InvalidSpec): quota.hard cores: no such resource. Its administrator mends it, and nobody else can.",
+            "SpaceClass greenhouse is not accepted (InvalidSpec): quota.hard cores: no such resource. \
+            Only its administrator can correct it; or choose another class.",
             "  kubectl edit spaceclass greenhouse",
+            other,
         ];
         assert_eq!(judged(&seen), expected);
+        seen.classes = Look::Needless;
+        assert_eq!(judged(&seen), ["An administrator corrects the SpaceClass, or you choose another.", other]);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use serde_json::json;
 use super::{
     admission::{Lacking, Refusal},
     failed_creates::{Maker, refusals},
-    findings::{Finding, ended, patch},
+    findings::{Finding, ended, listed, patch},
+    limits,
     looks::Observed,
 };
 use crate::api::{PodSecurityLevel, names, quantity::Quantity};
@@ -41,26 +42,47 @@ fn told(seen: &Observed, (kind, name): &Maker, refusal: &Refusal) -> Finding {
             Finding::problem(sentence).mended_by([format!("kubectl -n {namespace} describe resourcequota {quota}"), edit])
         }
         Refusal::Unspecified { quota, what } => {
-            let sentence = format!("{refused}, since ResourceQuota {quota} counts what they do not name; they must specify {what}");
-            let advice = "Write resources.requests and resources.limits for each container.";
-            Finding::problem(format!("{} {advice}", ended(&sentence)))
+            let is_ours = quota == names::CHILD;
+            let whose = if is_ours { "" } else { ", which the operator did not make," };
+            let sentence = format!("{refused}, since ResourceQuota {quota}{whose} counts what they do not name; they must specify {what}");
+            let advice = "Write resources.requests and resources.limits for each container";
+            let also = if is_ours { "." } else { ", or ask its author to change it: no field of the space does." };
+            Finding::problem(format!("{} {advice}{also}", ended(&sentence)))
                 .mended_by([edit, format!("kubectl -n {namespace} describe limitrange")])
         }
-        Refusal::OutOfLimits(why) => {
-            let sentence = ended(&format!("{refused}, since they are outside of the limits for one container or pod: {why}"));
-            let advice = "Change their requests and limits, or spec.limitRange of the space.";
-            Finding::problem(format!("{sentence} {advice}")).mended_by([format!("kubectl -n {namespace} describe limitrange"), edit])
-        }
+        Refusal::OutOfLimits(why) => out_of_limits(seen, &refused, why, edit),
         Refusal::PodSecurity { level, violations } => {
             let from = demand(seen, level);
             let sentence = ended(&format!("{refused}, since {from} does not allow what they ask for: {violations}"));
             Finding::problem(format!("{sentence} Change that in the template of the pods.")).mended_by([edit])
+        }
+        Refusal::Other(why) if why.contains("must be less than or equal to") && why.contains(" limit") => {
+            let sentence = ended(&format!("{refused}: {why}"));
+            let advice = "A container that requests more than the default limit needs a limit of its own: write resources.limits.";
+            Finding::problem(format!("{sentence} {advice}")).mended_by([edit, format!("kubectl -n {namespace} describe limitrange")])
         }
         Refusal::Other(why) => {
             let events = format!("kubectl -n {namespace} get events --field-selector=reason=FailedCreate");
             Finding::problem(ended(&format!("{refused}: {why}"))).mended_by([edit, events])
         }
     }
+}
+
+/// Pods outside of the bounds of a LimitRange, which may be the space's or somebody else's.
+fn out_of_limits(seen: &Observed, refused: &str, why: &str, edit: String) -> Finding {
+    let namespace = &seen.name;
+    let refusing = limits::refusing(seen.limits.all(), why);
+    let foreign: Vec<String> = refusing.iter().filter(|name| *name != names::CHILD).cloned().collect();
+    if foreign.is_empty() || foreign.len() < refusing.len() {
+        let sentence = ended(&format!("{refused}, since they are outside of the limits for one container or pod: {why}"));
+        let advice = "Change their requests and limits; spec.limitRange of the space changes the defaults within the bounds of the class.";
+        return Finding::problem(format!("{sentence} {advice}")).mended_by([format!("kubectl -n {namespace} describe limitrange"), edit]);
+    }
+    let sentence = ended(&format!("{refused} by LimitRange {}, which the operator did not make: {why}", listed(&foreign)));
+    let advice = "Containers without limits get the defaults of all LimitRanges there: write resources.requests and resources.limits that keep \
+        to every bound, or ask its author to change it. No field of the space raises that bound.";
+    let look = foreign.iter().map(|name| format!("kubectl -n {namespace} describe limitrange {name}"));
+    Finding::problem(format!("{sentence} {advice}")).mended_by(look.chain([edit]))
 }
 
 /// What is asked of what is left.
@@ -181,7 +203,8 @@ mod tests {
                 "pods \"w\" is forbidden: maximum cpu usage per Container is 1, but limit is 2",
                 vec![
                     "Problem: Pods of Deployment web are refused, since they are outside of the limits for one container or pod: \
-                    maximum cpu usage per Container is 1, but limit is 2. Change their requests and limits, or spec.limitRange of the space.",
+                    maximum cpu usage per Container is 1, but limit is 2. Change their requests and limits; \
+                    spec.limitRange of the space changes the defaults within the bounds of the class.",
                     "  kubectl -n orchid-lab describe limitrange",
                     "  kubectl -n orchid-lab edit deployment web",
                 ],
@@ -214,6 +237,44 @@ mod tests {
         ] {
             assert_eq!(refused(message), expected, "{message}");
         }
+    }
+
+    #[test]
+    fn what_others_made_is_named_and_nothing_of_the_space_is_blamed() {
+        let mut seen = well();
+        let said = "pods \"w\" is forbidden: maximum cpu usage per Container is 200m, but limit is 500m";
+        seen.replica_sets = Look::Seen(vec![set(said)]);
+        let limits = json!([{"type": "Container", "max": {"cpu": "200m"}}]);
+        seen.limits = Look::Seen(vec![read(json!({"metadata": {"name": "cluster-baseline"}, "spec": {"limits": limits}}))]);
+        let expected = [
+            "Problem: Pods of Deployment web are refused by LimitRange cluster-baseline, which the operator did not make: \
+            maximum cpu usage per Container is 200m, but limit is 500m. Containers without limits get the defaults of all LimitRanges there: \
+            write resources.requests and resources.limits that keep to every bound, or ask its author to change it. \
+            No field of the space raises that bound.",
+            "  kubectl -n orchid-lab describe limitrange cluster-baseline",
+            "  kubectl -n orchid-lab edit deployment web",
+        ];
+        assert_eq!(lines(&judge(&seen, now())), expected);
+        let quota = "pods \"w\" is forbidden: failed quota: baseline: must specify limits.ephemeral-storage for: web";
+        seen.replica_sets = Look::Seen(vec![set(quota)]);
+        let expected = [
+            "Problem: Pods of Deployment web are refused, since ResourceQuota baseline, which the operator did not make, counts what they do \
+            not name; they must specify limits.ephemeral-storage for: web. Write resources.requests and resources.limits for each container, \
+            or ask its author to change it: no field of the space does.",
+            "  kubectl -n orchid-lab edit deployment web",
+            "  kubectl -n orchid-lab describe limitrange",
+        ];
+        assert_eq!(lines(&judge(&seen, now())), expected);
+    }
+
+    #[test]
+    fn a_request_above_the_default_limit_needs_a_limit() {
+        let said = "Pod \"w\" is invalid: spec.containers[0].resources.requests: Invalid value: \"1Gi\": \
+            must be less than or equal to memory limit of 512Mi";
+        assert!(
+            refused(said)[0]
+                .ends_with("A container that requests more than the default limit needs a limit of its own: write resources.limits.")
+        );
     }
 
     #[test]

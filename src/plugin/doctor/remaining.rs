@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -13,6 +13,9 @@ use super::{
     terminating::PATIENCE,
 };
 use crate::{api::time::from_k8s, plugin::human};
+
+/// So long a finalizer of the Namespace may take when the program behind it runs.
+const SHORT: TimeDelta = TimeDelta::seconds(10);
 
 pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
     seen.namespace.found().map(|namespace| remaining(namespace, now)).unwrap_or_default()
@@ -38,6 +41,8 @@ fn remaining(namespace: &Namespace, now: DateTime<Utc>) -> Vec<Finding> {
             Finding::problem(format!("{sentence} It is tried again by itself."))
                 .mended_by([format!("kubectl get namespace {name} -o yaml")])
         }));
+    }
+    if age >= SHORT {
         findings.extend(finalizers(namespace));
     }
     if findings.is_empty() {
@@ -128,12 +133,26 @@ fn pairs(message: &str, between: &str) -> Vec<(String, String)> {
 }
 
 /// What holds the namespace object itself; `kubernetes` stands for its content.
+pub(crate) fn held_by(namespace: &Namespace) -> Vec<String> {
+    let in_spec = namespace.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten()).filter(|finalizer| *finalizer != "kubernetes");
+    in_spec.chain(namespace.finalizers()).cloned().collect()
+}
+
 fn finalizers(namespace: &Namespace) -> Option<Finding> {
     let name = namespace.name_any();
-    let in_spec = namespace.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten()).filter(|finalizer| *finalizer != "kubernetes");
-    let all: Vec<String> = in_spec.chain(namespace.finalizers()).cloned().collect();
-    let sentence = format!("Namespace {name} does not go away before whoever put the finalizer {} on it takes that off.", listed(&all));
-    (!all.is_empty()).then(|| Finding::problem(sentence).mended_by([format!("kubectl get namespace {name} -o yaml")]))
+    let all = held_by(namespace);
+    if all.is_empty() {
+        return None;
+    }
+    let sentence = format!(
+        "Namespace {name} is not removed while the finalizer {} is on it. See whether the program that put it there runs. \
+        Only if that is gone for good, take the finalizer off by the last command.",
+        listed(&all)
+    );
+    let look = format!("kubectl get namespace {name} -o yaml");
+    let take_off = (!namespace.finalizers().is_empty())
+        .then(|| format!("kubectl patch namespace {name} --type=merge -p '{}'", json!({"metadata": {"finalizers": null}})));
+    Some(Finding::problem(sentence).mended_by([look].into_iter().chain(take_off)))
 }
 
 #[cfg(test)]
@@ -237,7 +256,12 @@ mod tests {
             "metadata": {"name": "orchid-lab", "deletionTimestamp": "2026-11-24T07:00:00Z", "finalizers": ["example.com/ledger"]},
             "spec": {"finalizers": ["kubernetes", "example.com/origin"]},
         }))));
-        let expected = "Problem: Namespace orchid-lab does not go away before whoever put the finalizer example.com/origin and example.com/ledger on it takes that off.";
-        assert_eq!(judged(&seen), [expected, YAML]);
+        let expected = [
+            "Problem: Namespace orchid-lab is not removed while the finalizer example.com/origin and example.com/ledger is on it. \
+            See whether the program that put it there runs. Only if that is gone for good, take the finalizer off by the last command.",
+            YAML,
+            r#"  kubectl patch namespace orchid-lab --type=merge -p '{"metadata":{"finalizers":null}}'"#,
+        ];
+        assert_eq!(judged(&seen), expected);
     }
 }

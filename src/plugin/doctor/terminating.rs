@@ -5,7 +5,8 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::{
-    findings::{Finding, listed, patch},
+    consent::allows_protected,
+    findings::{Finding, ended, listed, patch},
     looks::Observed,
     operator,
 };
@@ -33,7 +34,7 @@ pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
 fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<Finding> {
     let name = space.name_any();
     let unprotect = patch(&name, &json!({"spec": {"protected": false}}));
-    let is_protected = space.spec.protected && !is_true(space, types::EXPIRED);
+    let is_protected = space.spec.protected && !is_true(space, types::EXPIRED) && seen.class().is_none_or(allows_protected);
     let Some(since) = space.metadata.deletion_timestamp.as_ref().and_then(from_k8s) else {
         let sentence =
             format!("DeveloperSpace {name} is protected: it does not expire, and it cannot be deleted until that is taken back.");
@@ -60,9 +61,12 @@ fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<F
     }
     if seen.namespace.is_absent() || (seen.namespace.found().is_some() && !seen.is_namespace_going()) {
         let what =
-            if seen.namespace.is_absent() { "its namespace is gone, but nothing lets it go" } else { "nothing deletes its namespace" };
+            if seen.namespace.is_absent() { "its namespace is gone, but its finalizer stays" } else { "nothing deletes its namespace" };
         let (state, mut commands) = operator::state(seen);
-        let mut sentence = format!("{lead}, and {what}. {state}{also}");
+        // Why the operator does not go on: what refuses the DELETE, or a Retain that the class does not allow.
+        let said = ready(space).filter(|(status, _, message)| *status == "False" && !message.is_empty());
+        let said = said.map(|(_, _, message)| format!(" The operator says: {}", ended(message))).unwrap_or_default();
+        let mut sentence = format!("{lead}, and {what}.{said} {state}{also}");
         if seen.namespace.is_absent() && foreign.is_empty() {
             sentence.push_str(" Only if the operator is gone for good: the last command takes its finalizer off.");
             commands.push(patch(&name, &json!({"metadata": {"finalizers": null}})));
@@ -80,7 +84,7 @@ fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<F
 mod tests {
     use super::*;
     use crate::plugin::doctor::{
-        fixtures::{lines, now, read, told, well, with},
+        fixtures::{class, lines, now, read, told, well, with},
         looks::Look,
     };
 
@@ -101,12 +105,20 @@ mod tests {
 
     #[test]
     fn protection_is_told() {
-        let protected = with(|space| space.spec.protected = true);
+        let consenting = |mut seen: Observed| {
+            let mut class = class();
+            class.spec.lifetime.as_mut().unwrap().allow_protected = true;
+            seen.classes = Look::Seen(vec![class]);
+            seen
+        };
+        let protected = consenting(with(|space| space.spec.protected = true));
         let note = "Note: DeveloperSpace orchid-lab is protected: it does not expire, and it cannot be deleted until that is taken back.";
         assert_eq!(judged(&protected), [note, UNPROTECT]);
         let problem =
             "Problem: DeveloperSpace orchid-lab is being deleted since 2h and is protected, so it waits until that is taken back.";
-        assert_eq!(judged(&leaving(|space| space.spec.protected = true)), [problem, UNPROTECT]);
+        assert_eq!(judged(&consenting(leaving(|space| space.spec.protected = true))), [problem, UNPROTECT]);
+        // Without the class's consent it is as if it were false.
+        assert!(judged(&leaving(|space| space.spec.protected = true))[0].contains("nothing deletes its namespace"));
         assert_eq!(judged(&well()), Vec::<String>::new());
     }
 
@@ -129,7 +141,7 @@ mod tests {
         assert_eq!(judged(&seen), expected);
         seen.namespace = Look::Seen(None);
         let expected = [
-            "Problem: DeveloperSpace orchid-lab is being deleted since 2h, and its namespace is gone, but nothing lets it go. \
+            "Problem: DeveloperSpace orchid-lab is being deleted since 2h, and its namespace is gone, but its finalizer stays. \
             The operator runs (2 of 2 replicas are available); its log says more. \
             Only if the operator is gone for good: the last command takes its finalizer off.",
             log,
@@ -143,6 +155,12 @@ mod tests {
             YAML,
         ];
         assert_eq!(judged(&seen), expected);
+        let seen =
+            leaving(|space| told(space, "ApplyFailed", "failed to delete namespace orchid-lab: guard.example.com denied the request"));
+        let expected = "Problem: DeveloperSpace orchid-lab is being deleted since 2h, and nothing deletes its namespace. The operator says: \
+            failed to delete namespace orchid-lab: guard.example.com denied the request. \
+            The operator runs (2 of 2 replicas are available); its log says more.";
+        assert_eq!(judged(&seen)[0], expected);
         let moment = with(|space| space.metadata.deletion_timestamp = read("2026-11-24T08:59:50Z".into()));
         let expected = [
             "Warning: DeveloperSpace orchid-lab is being deleted since 10s and waits for its namespace: give it a moment.",

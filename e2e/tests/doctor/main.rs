@@ -2,11 +2,14 @@
 //!
 //! Owners look at their own spaces, with their own rights. Commands that it advises are run as they stand, and have to mend what is wrong.
 
+mod foreign;
+mod people;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::command::Output;
-use e2e::fixtures::{SOON, World, a_space, at, cluster_wide, condition, ensure_equal, side_by_side, space, user};
+use e2e::fixtures::{SOON, World, a_space, at, cluster_wide, condition, ensure_equal, side_by_side, space, uid_of, user};
 use e2e::{eventually, scenarios};
 use serde_json::{Value, json};
 
@@ -33,10 +36,14 @@ async fn doctor() -> Result<()> {
         somebody_elses_quota,
         what_a_quota_counts_and_pods_do_not_name,
         pods_outside_of_the_limits,
+        foreign::pods_outside_of_somebody_elses_limits,
         pods_below_the_security_level,
         a_name_that_is_taken_is_handed_over_by_what_it_advises,
         a_class_that_is_not_there,
         what_a_finalizer_holds_is_let_go_by_what_it_advises,
+        foreign::what_a_finalizer_of_the_namespace_holds_is_let_go_by_what_it_advises,
+        people::a_protection_without_consent_is_told_in_the_survey,
+        people::people_with_letters_beyond_ascii,
     ])
     .await?;
     // Alone, since no namespace of anybody goes away meanwhile.
@@ -263,8 +270,9 @@ async fn what_a_quota_counts_and_pods_do_not_name(world: &World) -> Result<()> {
     world.admin().create(&cap).await?;
     with_workload(world, CAROL, DEPLOYMENT, (SPACE, "web", pod(&json!({})))).await?;
     let expected = problem(
-        "Pods of Deployment web are refused, since ResourceQuota zoo-cap counts what they do not name; \
-        they must specify limits.memory for: web. Write resources.requests and resources.limits for each container.",
+        "Pods of Deployment web are refused, since ResourceQuota zoo-cap, which the operator did not make, counts what they do not name; \
+        they must specify limits.memory for: web. Write resources.requests and resources.limits for each container, \
+        or ask its author to change it: no field of the space does.",
         &["kubectl -n dunlin-lab edit deployment web", "kubectl -n dunlin-lab describe limitrange"],
     );
     until_found(world, (CAROL, SPACE), json!([expected])).await
@@ -276,7 +284,8 @@ async fn pods_outside_of_the_limits(world: &World) -> Result<()> {
     with_workload(world, ALICE, DEPLOYMENT, (SPACE, "web", pod(&json!({"limits": {"cpu": "2"}})))).await?;
     let expected = problem(
         "Pods of Deployment web are refused, since they are outside of the limits for one container or pod: \
-        maximum cpu usage per Container is 1, but limit is 2. Change their requests and limits, or spec.limitRange of the space.",
+        maximum cpu usage per Container is 1, but limit is 2. Change their requests and limits; \
+        spec.limitRange of the space changes the defaults within the bounds of the class.",
         &["kubectl -n godwit-lab describe limitrange", "kubectl -n godwit-lab edit deployment web"],
     );
     until_found(world, (ALICE, SPACE), json!([expected])).await
@@ -300,11 +309,11 @@ async fn a_name_that_is_taken_is_handed_over_by_what_it_advises(world: &World) -
     const SPACE: &str = "merlin-lab";
     let metadata = json!({"name": SPACE, "annotations": {"openshift.io/requester": "mira@example.com"}});
     world.admin().create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await?;
-    world.admin().create(&space(SPACE, json!({"className": "plain", "owner": user(CAROL)}))).await?;
-    let commands = until_said(world, SPACE, &["is marked openshift.io/requester=mira@example.com"]).await?;
-    let adopt = "kubectl annotate namespace merlin-lab developerspace.dev/adopt=merlin-lab";
-    ensure!(commands.first().is_some_and(|first| first == adopt), "it advises {commands:?}");
-    follow(world, world.cluster().kubeconfig(), adopt).await?;
+    let made = world.admin().create(&space(SPACE, json!({"className": "plain", "owner": user(CAROL)}))).await?;
+    let commands = until_said(world, SPACE, &["is marked openshift.io/requester=mira@example.com", "to User:carol@example.com"]).await?;
+    let adopt = format!("kubectl annotate namespace merlin-lab developerspace.dev/adopt=merlin-lab/{}", uid_of(&made));
+    ensure!(commands.first().is_some_and(|first| *first == adopt), "it advises {commands:?}");
+    follow(world, world.cluster().kubeconfig(), &adopt).await?;
     world.ready(SPACE).await.map(drop)
 }
 

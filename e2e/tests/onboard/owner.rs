@@ -1,0 +1,58 @@
+//! An owner with no more than a certificate: they reach the space itself once an administrator has let owners do so.
+
+use anyhow::{Context, Result, ensure};
+use e2e::fixtures::{a_space, text, time, user};
+use serde_json::json;
+
+use crate::judge::one_sentence;
+use crate::newcomer::Newcomer;
+use crate::people::RITA;
+use crate::stage::Stage;
+
+/// The command that is printed makes the difference.
+pub async fn an_owner_reads_and_renews_after_the_printed_command(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "violet-lab";
+    let file = stage.file("viola")?;
+    let arguments = ["onboard", "viola@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
+    let output = stage.dspace(RITA, &arguments).await?;
+    let warned = output.stderr.clone();
+    output.ok()?;
+    ensure!(warned.contains("cannot read and renew DeveloperSpace violet-lab"), "it says {warned}");
+    ensure!(warned.lines().any(|line| line.trim() == "kubectl apply -k config/self-service"), "it says {warned}");
+    let printed = warned.lines().map(str::trim).find(|line| line.starts_with("kubectl create clusterrolebinding"));
+    let printed = printed.with_context(|| format!("no binding is advised: {warned}"))?;
+    let words: Vec<&str> = printed.split_whitespace().skip(1).collect();
+    stage.cluster.kubectl(&words).await?.ok()?;
+
+    let output = stage.dspace(RITA, &arguments).await?;
+    ensure!(!output.stderr.contains("warning"), "it warns all the same: {}", output.stderr);
+    output.ok()?;
+    let before = stage.admin.get(a_space(SPACE)).await?;
+    let newcomer = Newcomer::new(stage, &file).with_the_plugin()?;
+    let listed = newcomer.kubectl(&["dspace", "list"]).await?;
+    ensure!(listed.stderr.contains("You may not list DeveloperSpaces"), "it says {}", listed.stderr);
+    ensure!(listed.ok()?.contains(SPACE), "their own space is not listed");
+    newcomer.kubectl(&["get", "dspace", SPACE]).await?.ok()?;
+    newcomer.kubectl(&["dspace", "renew", SPACE, "--ttl", "3d"]).await?.ok()?;
+    let after = stage.admin.get(a_space(SPACE)).await?;
+    ensure!(
+        time(&before, "/status/expiresAt")? < time(&after, "/status/expiresAt")?,
+        "it was not renewed: {}",
+        text(&after, "/status/expiresAt")
+    );
+    newcomer.forbidden(&["get", "dspace"]).await
+}
+
+/// A member is not led into a space of somebody else.
+pub async fn a_member_is_not_onboarded_into_a_space_of_another(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "yarrow-dev";
+    let member = json!({"kind": "User", "name": "yarrow@example.com", "role": "edit"});
+    stage.with_space(SPACE, json!({"className": "greenhouse", "owner": user("mallory@example.com"), "members": [member]})).await?;
+    let file = stage.file("yarrow")?;
+    let arguments = ["onboard", "yarrow@example.com", "--class", "greenhouse", "--auth", "cert", "-o", &file];
+    let sentence = one_sentence(&stage.dspace(RITA, &arguments).await?)?;
+    for words in ["belongs to User:mallory@example.com", "kubectl dspace kubeconfig yarrow-dev", "--name"] {
+        ensure!(sentence.contains(words), "{sentence}");
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! All spaces at once: what the rules of their classes touch in them, as after an upgrade, and the namespaces that wait to be handed over.
+
+use chrono::{DateTime, Utc};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt as _, api::ListParams};
+
+use super::{
+    claims::{left_behind, offer},
+    consent,
+    findings::Finding,
+    looks::{Look, in_force, pages},
+};
+use crate::{
+    api::{DeveloperSpace, SpaceClass, conditions::Reason, names},
+    desired::term::is_sealed,
+    plugin::{
+        cluster::Cluster,
+        human, reach,
+        spaces::{self, default_class, ready},
+    },
+};
+
+/// Everything that the caller may read.
+#[derive(Debug, Default)]
+pub(super) struct All {
+    pub(super) spaces: Vec<DeveloperSpace>,
+    pub(super) classes: Vec<SpaceClass>,
+    pub(super) namespaces: Look<Vec<Namespace>>,
+}
+
+/// Looks at all spaces, or at that of the current namespace where the caller may not list them.
+pub(super) async fn look(cluster: &Cluster) -> anyhow::Result<All> {
+    let spaces = reach::spaces(cluster, None).await?;
+    let classes = spaces::classes(cluster).await.unwrap_or_default().into_iter().map(in_force).collect();
+    let namespaces = pages(&Api::<Namespace>::all(cluster.client.clone()), ListParams::default()).await;
+    Ok(All { spaces, classes, namespaces: Look::of(namespaces, "list", "namespaces".to_owned(), None) })
+}
+
+/// What the rules touch, the gravest first.
+pub(super) fn judge(all: &All, now: DateTime<Utc>) -> Vec<Finding> {
+    let class_of = |space: &DeveloperSpace| {
+        let kept = || space.status.as_ref().and_then(|status| status.class_name.clone());
+        match space.spec.class_name.clone().or_else(kept) {
+            Some(name) => all.classes.iter().find(|class| class.name_any() == name),
+            None => default_class(&all.classes),
+        }
+    };
+    let touched = all.spaces.iter().flat_map(|space| consent::touched(space, class_of(space), &all.classes, now));
+    let namespaces = all.namespaces.all().iter().filter_map(|namespace| {
+        let space = all.spaces.iter().find(|space| space.name_any() == namespace.name_any());
+        idle_offer(namespace, space).or_else(|| ownerless(namespace, space))
+    });
+    let unseen =
+        all.namespaces.gap().map(|_| Finding::note("You may not list namespaces, so offers and what was left behind are not told."));
+    let mut findings: Vec<Finding> = touched.chain(namespaces).chain(unseen).collect();
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+/// An offer that names a space and nobody: it handed a namespace over before offers named a UID.
+fn idle_offer(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<Finding> {
+    let key = names::ANNOTATION_ADOPT;
+    let value = namespace.annotations().get(key).filter(|value| !value.contains('/'))?;
+    let name = namespace.name_any();
+    let sentence = format!("Namespace {name} carries {key}={value}, which names no UID: a name alone hands nothing over any more.");
+    let commands = match space {
+        Some(space) => vec![offer(namespace, space), format!("kubectl annotate namespace {name} {key}-")],
+        None => vec![format!("kubectl annotate namespace {name} {key}-")],
+    };
+    Some(Finding::warning(sentence).mended_by(commands))
+}
+
+/// A namespace with the operator's marks and no space.
+fn ownerless(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<Finding> {
+    let left = left_behind(namespace).filter(|_| space.is_none())?;
+    let name = namespace.name_any();
+    let sentence = format!("{left} An administrator deletes it, or hands it to a new space of that name.");
+    Some(Finding::warning(sentence).mended_by([format!("kubectl get namespace {name} -o yaml")]))
+}
+
+/// For people.
+pub(super) fn lead(all: &All, findings: &[Finding]) -> String {
+    let (spaces, found) = (all.spaces.len(), findings.len());
+    if found == 0 {
+        return format!("Nothing stands out in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` looks at one of them closely.");
+    }
+    format!("{found} findings in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` looks at one of them closely.")
+}
+
+/// The commands that hand namespaces to the spaces that wait for them, for a shell: a line that is not certain is a comment.
+pub(super) fn adoptions(all: &All) -> Vec<String> {
+    let waits = |space: &&DeveloperSpace| {
+        let conflict =
+            ready(space).is_none_or(|(_, reason, _)| [Reason::NamespaceConflict.as_str(), Reason::Pending.as_str()].contains(&reason));
+        conflict && !is_sealed(space) && space.metadata.deletion_timestamp.is_none()
+    };
+    let pair = |space: &DeveloperSpace| {
+        let is_meant = |namespace: &&Namespace| namespace.name_any() == space.name_any() && namespace.metadata.deletion_timestamp.is_none();
+        all.namespaces.all().iter().find(is_meant).map(|namespace| adoption(namespace, space))
+    };
+    all.spaces.iter().filter(waits).filter_map(pair).flatten().collect()
+}
+
+fn adoption(namespace: &Namespace, space: &DeveloperSpace) -> Vec<String> {
+    let command = offer(namespace, space);
+    let owner = space.spec.owner.to_string();
+    let annotations = namespace.annotations();
+    let former = annotations.get(names::ANNOTATION_RELEASED_OWNER).or_else(|| annotations.get(names::ANNOTATION_OWNER));
+    let comment = |text: String| human::one_line(&format!("# {text}"));
+    match (left_behind(namespace), former) {
+        (Some(left), Some(former)) if *former == owner => vec![comment(format!("{left} It goes to {owner}.")), command],
+        (Some(left), _) => vec![comment(format!("{left} The space is of {owner}, so check whether this is meant: {command}"))],
+        (None, _) => {
+            let name = namespace.name_any();
+            vec![comment(format!("Namespace {name} was never a space's, and this hands it with all that is in it to {owner}: {command}"))]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plugin::doctor::fixtures::{class, lines, now, read, space, told};
+
+    fn named(name: &str, change: impl FnOnce(&mut DeveloperSpace)) -> DeveloperSpace {
+        let mut named = space();
+        (named.metadata.name, named.metadata.uid) = (Some(name.to_owned()), Some(format!("uid-of-{name}")));
+        change(&mut named);
+        named
+    }
+
+    fn namespace(name: &str, annotations: &Value) -> Namespace {
+        read(json!({"metadata": {"name": name, "annotations": annotations}}))
+    }
+
+    #[test]
+    fn all_that_the_rules_touch_is_told() {
+        let marks = json!({"developerspace.dev/space-uid": "space-1", "developerspace.dev/owner": "Group:moss"});
+        let all = All {
+            spaces: vec![space(), named("fern-lab", |space| space.spec.protected = true), named("legacy-lab", |_| {})],
+            classes: vec![class()],
+            namespaces: Look::Seen(vec![
+                namespace("legacy-lab", &json!({"developerspace.dev/adopt": "legacy-lab"})),
+                namespace("lost-lab", &marks),
+                namespace("fern-lab", &marks),
+                namespace("kube-system", &json!({})),
+            ]),
+        };
+        let found = judge(&all, now());
+        let expected = [
+            "Warning: DeveloperSpace fern-lab is protected, and SpaceClass greenhouse does not allow that (lifetime.allowProtected): \
+            it ends in 7d (2026-12-01T09:00:00Z). Take it back, or an administrator lets the class allow it.",
+            r#"  kubectl patch dspace fern-lab --type=merge -p '{"spec":{"protected":false}}'"#,
+            r#"  kubectl patch spaceclass greenhouse --type=merge -p '{"spec":{"lifetime":{"allowProtected":true}}}'"#,
+            "Warning: Namespace legacy-lab carries developerspace.dev/adopt=legacy-lab, which names no UID: \
+            a name alone hands nothing over any more.",
+            "  kubectl annotate namespace legacy-lab developerspace.dev/adopt=legacy-lab/uid-of-legacy-lab --overwrite",
+            "  kubectl annotate namespace legacy-lab developerspace.dev/adopt-",
+            "Warning: Namespace lost-lab is left from an earlier DeveloperSpace of Group:moss (UID space-1); the operator does not delete it. \
+            An administrator deletes it, or hands it to a new space of that name.",
+            "  kubectl get namespace lost-lab -o yaml",
+        ];
+        assert_eq!(lines(&found), expected);
+        assert!(lead(&all, &found).starts_with("3 findings in 3 DeveloperSpaces."));
+        assert!(lead(&All::default(), &[]).starts_with("Nothing stands out in 0 DeveloperSpaces."));
+    }
+
+    #[test]
+    fn only_what_was_the_owners_is_handed_over_without_a_look() {
+        let conflict = |space: &mut DeveloperSpace| told(space, "NamespaceConflict", "namespace is not the space's");
+        let released = |owner: &str| json!({"developerspace.dev/released-from": "x/space-1", "developerspace.dev/released-owner": owner});
+        let all = All {
+            spaces: vec![
+                named("fern-lab", conflict),
+                named("moss-lab", conflict),
+                named("prod-db", conflict),
+                named("well-lab", |_| {}),
+                named("nowhere-lab", conflict),
+            ],
+            classes: vec![],
+            namespaces: Look::Seen(vec![
+                namespace("fern-lab", &released("User:nadia@example.com")),
+                namespace("moss-lab", &released("User:omar@example.com\nkubectl delete ns --all")),
+                namespace("prod-db", &json!({})),
+                namespace("well-lab", &released("User:nadia@example.com")),
+            ]),
+        };
+        let expected = [
+            "# Namespace fern-lab was released from DeveloperSpace x/space-1 of User:nadia@example.com. It goes to User:nadia@example.com.",
+            "kubectl annotate namespace fern-lab developerspace.dev/adopt=fern-lab/uid-of-fern-lab",
+            "# Namespace moss-lab was released from DeveloperSpace x/space-1 of User:omar@example.com kubectl delete ns --all. \
+            The space is of User:nadia@example.com, so check whether this is meant: \
+            kubectl annotate namespace moss-lab developerspace.dev/adopt=moss-lab/uid-of-moss-lab",
+            "# Namespace prod-db was never a space's, and this hands it with all that is in it to User:nadia@example.com: \
+            kubectl annotate namespace prod-db developerspace.dev/adopt=prod-db/uid-of-prod-db",
+        ];
+        assert_eq!(adoptions(&all), expected);
+    }
+}

@@ -1,0 +1,27 @@
+//! Names that look like others: the same letters, composed or decomposed, are two names to Kubernetes.
+
+/// A sentence about a name that is written with combining marks.
+pub(crate) fn remark(who: &str) -> Option<String> {
+    who.chars().any(is_combining).then(|| {
+        format!(
+            "{who} is written with combining characters. It looks like the same name in composed letters, and to Kubernetes it is another one: \
+            compare it byte for byte with what `kubectl auth whoami` says."
+        )
+    })
+}
+
+/// The blocks of combining marks, see <https://www.unicode.org/charts/>.
+fn is_combining(letter: char) -> bool {
+    matches!(letter, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decomposed_names_are_remarked_on() {
+        assert_eq!(remark("User:jürgen@example.com"), None);
+        assert!(remark("User:ju\u{308}rgen@example.com").is_some_and(|said| said.starts_with("User:ju\u{308}rgen@example.com is written")));
+    }
+}
