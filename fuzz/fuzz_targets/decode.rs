@@ -5,7 +5,7 @@ use chrono::DateTime;
 use developerspace_operator::{
     api::{DeveloperSpace, SpaceClassSpec},
     desired::{
-        class, desire,
+        Grant, class, desire,
         diff::diff,
         lifetime::outlook,
         resolve,
@@ -27,7 +27,7 @@ fuzz_target!(|text: &str| {
     let _ = (class::check(&class), class::cluster_roles(&class), rules.as_ref().map(|rules| term::refusal(&space, rules, now)));
     if let Ok(resolved) = resolve(&space, "fuzz", &class).accepted() {
         let children = desire(&space, &resolved, outlook.expires_at).children;
-        let _ = diff(&children, &[]);
+        let _ = diff(&children, &[], Grant::Full);
     }
     let verdict = Verdict::new(developerspace_operator::api::conditions::Reason::Provisioned, "");
     let finding = Finding { space: &space, class_name: None, namespace: None, outlook: &outlook, sealed: false, verdict };

@@ -127,6 +127,7 @@ struct Remembered {
     rest: Option<Rest>,
     written: Option<(u64, Instant)>,
     gone: Option<(String, Instant)>,
+    waiting: Option<DateTime<Utc>>,
 }
 
 /// How long a space is left alone after a failure.
@@ -199,6 +200,18 @@ impl Memory {
         (rest.situation == situation()).then_some(remaining)
     }
 
+    /// Since when somebody waits to be let into that space; from `now` on, if nobody did before.
+    pub fn waits(&self, name: &str, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.with(name, |remembered| *remembered.waiting.get_or_insert(now))
+    }
+
+    /// Nobody waits to be let into that space.
+    pub fn waits_no_more(&self, name: &str) {
+        if let Some(remembered) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
+            remembered.waiting = None;
+        }
+    }
+
     /// Counts a failure; how many there were in a row before.
     pub fn failed(&self, name: &str) -> u32 {
         self.with(name, |remembered| {
@@ -219,7 +232,7 @@ impl Memory {
             remembered.failures = 0;
             remembered.rest = None;
             let caught_up = remembered.written.is_none_or(|(written, at)| written <= version || at.elapsed() >= PATIENCE);
-            if caught_up && remembered.gone.is_none() {
+            if caught_up && remembered.gone.is_none() && remembered.waiting.is_none() {
                 map.remove(name);
             }
         }

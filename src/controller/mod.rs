@@ -4,6 +4,7 @@
 
 pub mod admissions;
 pub mod apply;
+pub mod child_api;
 pub mod classes;
 pub mod context;
 pub mod error;
@@ -11,6 +12,7 @@ pub mod events;
 pub mod expire;
 pub mod finalize;
 pub mod graves;
+pub mod isolation;
 pub mod leader;
 pub mod observe;
 pub mod packed;
@@ -20,10 +22,12 @@ pub mod relist;
 pub mod report;
 pub mod retry;
 pub mod rights;
+pub mod settled;
 pub mod slim;
 pub mod store;
 pub mod task;
 pub mod unmanaged;
+pub mod waiting;
 pub mod watch;
 pub mod watch_stream;
 

@@ -1,24 +1,27 @@
 //! Makes a space what its spec says: finalizer, namespace, children.
 
+use std::time::Duration;
+
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Api, ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
-    apply::{self, patch_params, post_params},
+    apply::{self, Progress, patch_params, post_params},
     context::Context,
     error::Error,
     observe::Observed,
     report::Report,
     store::see_namespace,
+    waiting,
 };
 use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason, names},
     desired::{
-        Desired, Grant, Resolved,
+        Desired, Grant, Refusal, Resolved,
         children::version,
         desire,
-        diff::diff,
+        isolation::breach,
         metadata::Metadata,
         namespace::{Ownership, SeenNamespace, ownership},
         status::{Note, Verdict},
@@ -31,6 +34,14 @@ pub struct Provisioned {
     pub space: DeveloperSpace,
     /// What to say.
     pub report: Report,
+    /// Not to be said yet: it is likely to be over within that time, and is looked at again then.
+    pub hold: Option<Duration>,
+}
+
+impl Provisioned {
+    fn said(space: DeveloperSpace, report: Report) -> Self {
+        Self { space, report, hold: None }
+    }
 }
 
 /// Writes what differs. Nothing is written when nothing does.
@@ -39,15 +50,15 @@ pub async fn provision(
     space: &DeveloperSpace,
     observed: &Observed,
     resolved: &Resolved,
-    _grant: Grant,
+    grant: Grant,
 ) -> Result<Provisioned, Error> {
     let name = space.name_any();
     let Desired { namespace: metadata, children } = desire(space, resolved, observed.outlook.expires_at);
     if observed.ownership == Ownership::Foreign && observed.namespace.is_some() {
-        return Ok(Provisioned { space: space.clone(), report: conflict(space) });
+        return Ok(Provisioned::said(space.clone(), conflict(space)));
     }
     if observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_some()) {
-        return Ok(Provisioned { space: space.clone(), report: terminating(space, observed) });
+        return Ok(Provisioned::said(space.clone(), terminating(space, observed)));
     }
     let space = ensure_finalizer(ctx, space).await?;
     let (namespace, note) = match &observed.namespace {
@@ -57,7 +68,7 @@ pub async fn provision(
                 (namespace, note)
             }
             None => {
-                return Ok(Provisioned { report: conflict(&space), space });
+                return Ok(Provisioned::said(space.clone(), conflict(&space)));
             }
         },
         Some(seen) if observed.ownership == Ownership::Offered => {
@@ -81,12 +92,18 @@ pub async fn provision(
         }
         Some(seen) => (seen.clone(), lost_namespace(&space, seen)),
     };
-    let changes = diff(&children, &ctx.store.children(&name));
-    apply::children(ctx, &name, changes).await?;
-    let verdict = Verdict::new(Reason::Provisioned, format!("namespace {name} is ready for {}", space.spec.owner));
+    let breach = resolved.network.enforced.then(|| breach(&resolved.class_name, &name, &ctx.store.foreign_policies(&name))).flatten();
+    let grant = if breach.is_some() && grant == Grant::Full { Grant::NoNewcomers } else { grant };
+    let progress = apply::children(ctx, &name, &children, grant).await?;
+    let hold = waiting::hold(ctx, &name, progress, observed.now);
+    let verdict = match (breach, progress) {
+        (Some(Refusal { reason, message }), _) => Verdict::new(reason, message),
+        (None, Progress::Waits) => waiting::verdict(&space, observed.now),
+        (None, Progress::Done) => Verdict::new(Reason::Provisioned, format!("namespace {name} is ready for {}", space.spec.owner)),
+    };
     let mut report = Report::new(verdict, Some(NamespaceRef { name, uid: namespace.uid.to_string() }));
     report.notes.extend(note);
-    Ok(Provisioned { space, report })
+    Ok(Provisioned { space, report, hold })
 }
 
 /// Somebody else's namespace has the name; it is not touched.

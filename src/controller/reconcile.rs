@@ -116,10 +116,15 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
             let said = Report::new(Verdict::new(refusal.reason, refusal.message), observed.known_namespace(space));
             report(ctx, space, &observed, said).await?;
         }
-        Ok(resolved) => {
-            let Provisioned { space, report: said } = provision(ctx, space, &observed, &resolved, Grant::Full).await?;
-            report(ctx, &space, &observed, said).await?;
-        }
+        Ok(resolved) => match provision(ctx, space, &observed, &resolved, Grant::Full).await? {
+            Provisioned { hold: Some(hold), .. } => {
+                let wake = observed.outlook.wake.map(|wake| (wake - ctx.clock.now()).to_std().unwrap_or_default());
+                return Ok(Action::requeue(wake.map_or(hold, |wake| wake.min(hold))));
+            }
+            Provisioned { space, report: said, hold: None } => {
+                report(ctx, &space, &observed, said).await?;
+            }
+        },
     }
     Ok(after(&Step::Live, &observed, ctx))
 }

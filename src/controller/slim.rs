@@ -24,7 +24,11 @@ use super::{
 };
 use crate::{
     api::DeveloperSpace,
-    desired::{Child, SeenChild, namespace::SeenNamespace},
+    desired::{
+        Child, SeenChild,
+        isolation::{Policy, policy},
+        namespace::SeenNamespace,
+    },
 };
 
 /// A kind that is watched.
@@ -141,4 +145,31 @@ macro_rules! children {
     )*};
 }
 
-children!(ResourceQuota, LimitRange, NetworkPolicy, RoleBinding);
+children!(ResourceQuota, LimitRange, RoleBinding);
+
+/// What is kept of a `NetworkPolicy`: all of them are watched, since what others make can open what ours shuts.
+#[derive(Clone, Debug)]
+pub enum SeenPolicy {
+    /// Ours.
+    Ours(SeenChild),
+    /// Another; whether it counts as one of others.
+    Other {
+        /// Whether it does.
+        is_foreign: bool,
+    },
+}
+
+impl Watched for NetworkPolicy {
+    type Read = Self;
+    type Kept = SeenPolicy;
+
+    fn keep(mut read: Self) -> Result<(ObjectMeta, SeenPolicy), serde_json::Error> {
+        read.metadata.managed_fields = None;
+        let whose = policy(&read.metadata);
+        if whose == Policy::Ours {
+            let child = Child::from(read);
+            return Ok((child.metadata().clone(), SeenPolicy::Ours(child.seen())));
+        }
+        Ok((read.metadata, SeenPolicy::Other { is_foreign: whose == Policy::Foreign }))
+    }
+}

@@ -14,10 +14,15 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use tokio::sync::watch;
 
-use super::graves::Graves;
+use super::{graves::Graves, isolation::ForeignPolicies, settled::Settled};
 use crate::{
     api::{SpaceClass, names, time},
-    desired::{ChildKind, SeenChild, Uid, children::version, metadata::SeenMetadata, namespace::SeenNamespace},
+    desired::{
+        Child, ChildKind, SeenChild, Uid,
+        children::{hash, version},
+        metadata::SeenMetadata,
+        namespace::SeenNamespace,
+    },
 };
 
 /// What has to be listed before anything is decided: nothing is missing before every list has come.
@@ -59,6 +64,8 @@ struct Inner {
     classes: HashMap<String, Arc<SpaceClass>>,
     namespaces: HashMap<String, SeenNamespace>,
     children: HashMap<String, Vec<SeenChild>>,
+    settled: Settled,
+    policies: ForeignPolicies,
     graves: Graves,
 }
 
@@ -160,6 +167,7 @@ impl Store {
     pub fn bury_namespace(&self, name: &str, uid: &Uid) {
         let mut inner = self.write();
         inner.graves.add(uid);
+        inner.settled.forget(name);
         if inner.namespaces.get(name).is_some_and(|kept| kept.uid == *uid) {
             inner.namespaces.remove(name);
         }
@@ -187,7 +195,7 @@ impl Store {
         match children.iter_mut().find(|kept| kept.kind == seen.kind && kept.name == seen.name) {
             Some(kept) if kept.version > seen.version => false,
             Some(kept) => {
-                let changed = kept.uid != seen.uid || kept.fingerprint != seen.fingerprint;
+                let changed = SeenChild { version: seen.version, ..kept.clone() } != seen;
                 *kept = seen;
                 changed
             }
@@ -200,9 +208,9 @@ impl Store {
         }
     }
 
-    /// Forgets the child of that kind, name and UID.
-    pub fn remove_child(&self, namespace: &str, kind: ChildKind, name: &str, uid: &Uid) {
-        self.retain_in(namespace, |kept| !(kept.kind == kind && &*kept.name == name && kept.uid == *uid));
+    /// Forgets the child of that kind, name and UID; says whether it was known.
+    pub fn remove_child(&self, namespace: &str, kind: ChildKind, name: &str, uid: &Uid) -> bool {
+        self.retain_in(namespace, |kept| !(kept.kind == kind && &*kept.name == name && kept.uid == *uid))
     }
 
     /// After a list: forgets the children of that kind that were not in it and names their namespaces.
@@ -224,7 +232,39 @@ impl Store {
         if children.is_empty() {
             inner.children.remove(namespace);
         }
+        if changed {
+            inner.settled.forget(namespace);
+        }
         changed
+    }
+
+    /// Notes that nothing of what stands where `child` is wanted is too much.
+    pub fn settle(&self, namespace: &str, child: &Child) {
+        let mut inner = self.write();
+        let compared = inner.compared(namespace, child);
+        inner.settled.add(namespace, (child.kind(), child.name()), compared);
+    }
+
+    /// Whether that was noted, of the same object and for the same `child`.
+    pub fn is_settled(&self, namespace: &str, child: &Child) -> bool {
+        let inner = self.read();
+        inner.settled.has(namespace, (child.kind(), child.name()), inner.compared(namespace, child))
+    }
+
+    /// The `NetworkPolicies` of others in a namespace, in order.
+    pub fn foreign_policies(&self, namespace: &str) -> Vec<String> {
+        self.read().policies.of(namespace)
+    }
+
+    /// Notes whether that policy, which is not ours, counts as one of others; says whether that differs from what was known.
+    pub fn put_policy(&self, namespace: &str, name: &str, is_foreign: bool) -> bool {
+        let policies = &mut self.write().policies;
+        if is_foreign { policies.add(namespace, name) } else { policies.remove(namespace, name) }
+    }
+
+    /// After a list: forgets the policies of others that were not in it and names their namespaces.
+    pub fn retain_policies(&self, listed: &HashSet<(String, String)>) -> Vec<String> {
+        self.write().policies.retain(listed)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -233,6 +273,14 @@ impl Store {
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn compared(&self, namespace: &str, child: &Child) -> (Option<u64>, u64) {
+        let children = self.children.get(namespace).map(Vec::as_slice).unwrap_or_default();
+        let existing = children.iter().find(|kept| kept.kind == child.kind() && &*kept.name == child.name());
+        (existing.map(|kept| hash(&(&kept.uid, kept.fingerprint.content))), child.fingerprint().content)
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     context::Context,
     reconcile::key,
     relist::Relist,
-    slim::{Slim, Watched},
+    slim::{SeenPolicy, Slim, Watched},
     store::{Source, Store},
     watch_stream::{config, events},
 };
@@ -108,7 +108,7 @@ pub fn children(client: &Client, store: &Arc<Store>, relist: &Relist) -> BoxStre
     let streams = [
         child_kind::<ResourceQuota>(client, store, (ChildKind::Quota, relist.clone())),
         child_kind::<LimitRange>(client, store, (ChildKind::Limits, relist.clone())),
-        child_kind::<NetworkPolicy>(client, store, (ChildKind::Network, relist.clone())),
+        policies(client, store, relist.clone()),
         child_kind::<RoleBinding>(client, store, (ChildKind::Binding, relist.clone())),
     ];
     futures::stream::select_all(streams).boxed()
@@ -144,6 +144,53 @@ where
     };
     let config = config().labels(&names::managed_selector());
     events(Api::<Slim<K>>::all(client.clone()), config, relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+}
+
+/// `NetworkPolicies`: all of them, since one of others can open what ours shuts.
+fn policies(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'static, String> {
+    let (store, kind) = (store.clone(), ChildKind::Network);
+    let mut listing = Listing::new();
+    let named = |object: &Slim<NetworkPolicy>| (object.namespace().unwrap_or_default(), object.name_any());
+    let mut changed = move |event: Event<Slim<NetworkPolicy>>| match event {
+        Event::Init => {
+            listing.begin();
+            Vec::new()
+        }
+        Event::InitApply(object) | Event::Apply(object) => {
+            let (namespace, name) = named(&object);
+            let is_new = match object.kept {
+                SeenPolicy::Ours(seen) => {
+                    listing.note((namespace.clone(), name));
+                    store.put_child(&namespace, seen)
+                }
+                SeenPolicy::Other { is_foreign } => {
+                    // It may have lost the label by which it was ours.
+                    let was_ours = store.remove_child(&namespace, kind, &name, &Uid::of(object.meta()));
+                    let is_new = store.put_policy(&namespace, &name, is_foreign);
+                    if is_foreign {
+                        listing.note((namespace.clone(), name));
+                    }
+                    was_ours || is_new
+                }
+            };
+            if is_new { vec![namespace] } else { Vec::new() }
+        }
+        Event::Delete(object) => {
+            let (namespace, name) = named(&object);
+            let was_ours = store.remove_child(&namespace, kind, &name, &Uid::of(object.meta()));
+            let was_foreign = store.put_policy(&namespace, &name, false);
+            if was_ours || was_foreign { vec![namespace] } else { Vec::new() }
+        }
+        Event::InitDone => {
+            let listed = listing.end();
+            let gone = store.retain_children(kind, &listed).into_iter().chain(store.retain_policies(&listed)).collect();
+            store.set_listed(Source::Children(kind));
+            gone
+        }
+    };
+    events(Api::<Slim<NetworkPolicy>>::all(client.clone()), config(), relist)
+        .flat_map(move |event| futures::stream::iter(changed(event)))
+        .boxed()
 }
 
 /// Classes: yields the names of those whose word for spaces changed.

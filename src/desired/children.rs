@@ -15,7 +15,7 @@ use k8s_openapi::{
 };
 use serde_json::{Value, json};
 
-use super::{limit_range, network_policy, quota, role_bindings, uid::Uid};
+use super::{access, limit_range, network_policy, quota, role_bindings, uid::Uid};
 use crate::api::names;
 
 /// The kinds of object that are made in a namespace.
@@ -78,6 +78,22 @@ pub struct Fingerprint {
     pub identity: u64,
 }
 
+impl Fingerprint {
+    fn of(metadata: &ObjectMeta, content: &Value, identity: &Value) -> Self {
+        let labels = metadata.labels.as_ref();
+        let ours: Vec<_> =
+            [names::LABEL_MANAGED_BY, names::LABEL_SPACE, names::LABEL_CLASS].map(|key| labels.and_then(|labels| labels.get(key))).into();
+        Self { content: hash(&json!([ours, content])), identity: hash(identity) }
+    }
+}
+
+impl From<&RoleBinding> for Fingerprint {
+    fn from(binding: &RoleBinding) -> Self {
+        let (content, identity) = role_bindings::comparable(binding);
+        Self::of(&binding.metadata, &content, &identity)
+    }
+}
+
 /// What is kept of a child that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenChild {
@@ -91,6 +107,12 @@ pub struct SeenChild {
     pub version: u64,
     /// What it says.
     pub fingerprint: Fingerprint,
+    /// Of a quota, whether admission goes by it already; true of everything else.
+    pub in_force: bool,
+    /// Whether it is terminating: deleted, and held by a finalizer.
+    pub going: bool,
+    /// Of a binding, the hashes of its subjects.
+    pub subjects: Box<[u64]>,
 }
 
 impl Child {
@@ -127,10 +149,7 @@ impl Child {
             Self::Network(network) => network_policy::comparable(network),
             Self::Binding(binding) => role_bindings::comparable(binding),
         };
-        let labels = self.metadata().labels.as_ref();
-        let ours: Vec<_> =
-            [names::LABEL_MANAGED_BY, names::LABEL_SPACE, names::LABEL_CLASS].map(|key| labels.and_then(|labels| labels.get(key))).into();
-        Fingerprint { content: hash(&json!([ours, content])), identity: hash(&identity) }
+        Fingerprint::of(self.metadata(), &content, &identity)
     }
 
     /// The JSON patch (RFC 6902) that makes an existing object with that UID say what this one does; refused for any other UID.
@@ -166,6 +185,9 @@ impl Child {
             uid: Uid::of(metadata),
             version: version(metadata),
             fingerprint: self.fingerprint(),
+            in_force: if let Self::Quota(quota) = self { quota::is_in_force(quota) } else { true },
+            going: metadata.deletion_timestamp.is_some(),
+            subjects: if let Self::Binding(binding) = self { access::subjects(binding) } else { Box::default() },
         }
     }
 }

@@ -1,6 +1,10 @@
-//! What must be written so that what exists says what is wanted.
+//! What must be written so that what exists says what is wanted, as far as the space's [`Grant`] goes.
 
-use super::{Child, ChildKind, Children, SeenChild, Uid};
+use super::{
+    Child, ChildKind, Children, Grant, SeenChild, Uid,
+    access::{self, Access, Door},
+    quota,
+};
 use crate::api::names;
 
 /// One write.
@@ -15,14 +19,14 @@ pub enum Change {
         /// What it is to say.
         child: Child,
     },
-    /// The object of that UID differs in what cannot be changed: delete it and make it anew.
+    /// The object of that UID differs in what cannot be changed: delete it and create it again.
     Replace {
         /// UID of the existing object.
         uid: Uid,
         /// What takes its place.
         child: Child,
     },
-    /// Nobody wants the object any more.
+    /// The object is not wanted any more.
     Remove {
         /// Its kind.
         kind: ChildKind,
@@ -31,57 +35,52 @@ pub enum Change {
         /// Its UID.
         uid: Uid,
     },
+    /// The object may say more than this child, and only the object itself tells: read it and cut it, see [`cut`].
+    Cut(Child),
+    /// The object must be replaced, and a finalizer holds it: nothing can be written before it is gone.
+    Held {
+        /// Its kind.
+        kind: ChildKind,
+        /// Its name.
+        name: String,
+    },
 }
 
 /// All writes to the children of one space, in the order of the contract.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Changes {
-    /// Quota, limits, isolation, and everything that goes: side by side, first.
+    /// Quota, limits and isolation: side by side with `withdrawals`, first.
     pub guards: Vec<Change>,
-    /// Bindings: nobody gets in before the limits are on.
-    pub bindings: Vec<Change>,
+    /// What takes access away. It waits for nothing.
+    pub withdrawals: Vec<Change>,
+    /// What lets somebody in, once `door` is open.
+    pub grants: Vec<Change>,
+    /// Whether the limits are on, and the spec may let somebody in.
+    pub door: Door,
 }
 
 impl Changes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.guards.is_empty() && self.bindings.is_empty()
+        self.guards.is_empty() && self.withdrawals.is_empty() && self.grants.is_empty()
     }
 }
 
 /// Compares by fingerprint.
-pub fn diff(wanted: &Children, seen: &[SeenChild]) -> Changes {
+pub fn diff(wanted: &Children, seen: &[SeenChild], grant: Grant) -> Changes {
     let Children { quota, limits, network, bindings } = wanted;
     let guards = [quota.clone().map(Child::Quota), limits.clone().map(Child::Limits), network.clone().map(Child::Network)];
-    let guards: Vec<Child> = guards.into_iter().flatten().collect();
-    let bindings: Vec<Child> = bindings.iter().cloned().map(Child::Binding).collect();
-    let is_wanted =
-        |child: &SeenChild| guards.iter().chain(&bindings).any(|wanted| wanted.kind() == child.kind && wanted.name() == &*child.name);
-    let removals = seen.iter().filter(|child| is_ours(child) && !is_wanted(child)).map(|child| Change::Remove {
-        kind: child.kind,
-        name: child.name.to_string(),
-        uid: child.uid.clone(),
-    });
-    Changes {
-        guards: guards.iter().filter_map(|child| change(child, seen)).chain(removals).collect(),
-        bindings: bindings.iter().filter_map(|child| change(child, seen)).collect(),
-    }
-}
-
-/// A copy of one of our objects under another name is somebody else's.
-fn is_ours(child: &SeenChild) -> bool {
-    match child.kind {
-        ChildKind::Quota | ChildKind::Limits => &*child.name == names::CHILD,
-        ChildKind::Network => &*child.name == names::NETWORK_POLICY,
-        ChildKind::Binding => child.name.starts_with(names::BINDING_PREFIX),
-    }
-}
-
-fn change(child: &Child, seen: &[SeenChild]) -> Option<Change> {
-    let Some(existing) = seen.iter().find(|seen| seen.kind == child.kind() && &*seen.name == child.name()) else {
-        return Some(Change::Create(child.clone()));
+    let wanted: Vec<Child> = guards.into_iter().flatten().collect();
+    let mut guards: Vec<Change> = wanted.iter().filter_map(|child| guard(child, seen, grant)).collect();
+    guards.extend(seen.iter().filter(|child| is_our_guard(child) && find(&wanted, child).is_none()).filter_map(removal));
+    let is_in_force = || wanted.iter().filter_map(|child| existing(child, seen)).all(|child| child.in_force);
+    let door = match grant {
+        Grant::Full if guards.is_empty() && is_in_force() => Door::Open,
+        Grant::Full => Door::Waiting,
+        Grant::NoNewcomers | Grant::Withheld => Door::Shut,
     };
-    compare(child, existing)
+    let Access { withdrawals, grants } = access::changes(bindings, seen, door);
+    Changes { guards, withdrawals, grants, door }
 }
 
 /// What must be written to an existing object.
@@ -89,10 +88,106 @@ pub fn compare(child: &Child, existing: &SeenChild) -> Option<Change> {
     let wanted = child.fingerprint();
     let (uid, child) = (existing.uid.clone(), child.clone());
     if wanted.identity != existing.fingerprint.identity {
-        Some(Change::Replace { uid, child })
+        let held = || Change::Held { kind: child.kind(), name: child.name().to_owned() };
+        Some(if existing.going { held() } else { Change::Replace { uid, child } })
     } else if wanted.content != existing.fingerprint.content {
         Some(Change::Repair { uid, child })
     } else {
         None
+    }
+}
+
+/// What must be written to an existing object while nothing new is granted: it is cut to `wanted` and given nothing that it lacks.
+pub fn cut(wanted: &Child, existing: &Child) -> Option<Change> {
+    match (wanted, existing) {
+        (Child::Quota(wanted), Child::Quota(existing)) => {
+            let lowered = Child::Quota(quota::lower(wanted, existing));
+            compare(&lowered, &Child::Quota(existing.clone()).seen())
+        }
+        (Child::Binding(wanted), existing) => access::narrow(wanted, &existing.seen()),
+        (wanted, existing) => compare(wanted, &existing.seen()),
+    }
+}
+
+fn guard(child: &Child, seen: &[SeenChild], grant: Grant) -> Option<Change> {
+    let is_cut = grant == Grant::Withheld && child.kind() == ChildKind::Quota;
+    let Some(existing) = existing(child, seen) else {
+        return Some(if is_cut { Change::Cut(child.clone()) } else { Change::Create(child.clone()) });
+    };
+    let change = compare(child, existing)?;
+    Some(if is_cut { Change::Cut(child.clone()) } else { change })
+}
+
+fn existing<'a>(child: &Child, seen: &'a [SeenChild]) -> Option<&'a SeenChild> {
+    seen.iter().find(|seen| seen.kind == child.kind() && &*seen.name == child.name())
+}
+
+fn find<'a>(wanted: &'a [Child], seen: &SeenChild) -> Option<&'a Child> {
+    wanted.iter().find(|child| seen.kind == child.kind() && &*seen.name == child.name())
+}
+
+/// What is terminating is deleted already.
+fn removal(existing: &SeenChild) -> Option<Change> {
+    let SeenChild { kind, name, uid, .. } = existing;
+    (!existing.going).then(|| Change::Remove { kind: *kind, name: name.to_string(), uid: uid.clone() })
+}
+
+/// A copy of one of our objects under another name is somebody else's.
+fn is_our_guard(child: &SeenChild) -> bool {
+    match child.kind {
+        ChildKind::Quota | ChildKind::Limits => &*child.name == names::CHILD,
+        ChildKind::Network => &*child.name == names::NETWORK_POLICY,
+        ChildKind::Binding => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ResourceQuota;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn quota(hard: &Value, counted: &Value) -> ResourceQuota {
+        let metadata = json!({"name": "developerspace", "uid": "uid-of-the-quota", "labels": {"app.kubernetes.io/managed-by": "developerspace-operator"}});
+        serde_json::from_value(json!({"metadata": metadata, "spec": {"hard": hard}, "status": {"hard": counted}})).unwrap()
+    }
+
+    fn with_quota(hard: &Value) -> Children {
+        Children { quota: Some(quota(hard, &Value::Null)), ..Children::default() }
+    }
+
+    #[test]
+    fn the_door_opens_when_the_quota_is_in_force() {
+        let hard = json!({"pods": "3", "requests.cpu": "2"});
+        for (counted, door) in [
+            (json!({"pods": "3", "requests.cpu": "2000m"}), Door::Open),
+            (json!({"pods": "2", "requests.cpu": "2", "services": "1"}), Door::Open),
+            (json!({"pods": "4", "requests.cpu": "2"}), Door::Waiting),
+            (json!({"pods": "3"}), Door::Waiting),
+            (json!({}), Door::Waiting),
+            (Value::Null, Door::Waiting),
+        ] {
+            let seen = [Child::Quota(quota(&hard, &counted)).seen()];
+            assert_eq!(diff(&with_quota(&hard), &seen, Grant::Full).door, door, "{counted}");
+            assert_eq!(diff(&with_quota(&hard), &seen, Grant::NoNewcomers).door, Door::Shut);
+        }
+        assert_eq!(diff(&Children::default(), &[], Grant::Full).door, Door::Open, "a class without a quota has nothing to wait for");
+    }
+
+    #[test]
+    fn while_nothing_is_granted_a_quota_only_falls() {
+        let existing = Child::Quota(quota(&json!({"pods": "3", "requests.cpu": "500m", "services": "1"}), &Value::Null));
+        let wanted = |hard: &Value| Child::Quota(quota(hard, &Value::Null));
+        for (hard, lowered) in [
+            (json!({"pods": "5", "requests.cpu": "2", "secrets": "7"}), json!({"pods": "3", "requests.cpu": "500m", "secrets": "7"})),
+            (json!({"pods": "2", "requests.cpu": "0.5"}), json!({"pods": "2", "requests.cpu": "0.5"})),
+        ] {
+            let expected = Change::Repair { uid: "uid-of-the-quota".into(), child: wanted(&lowered) };
+            assert_eq!(cut(&wanted(&hard), &existing), Some(expected), "{hard}");
+        }
+        assert_eq!(cut(&wanted(&json!({"pods": "4", "requests.cpu": "1", "services": "9"})), &existing), None);
+        let changes = diff(&with_quota(&json!({"pods": "4"})), &[existing.seen()], Grant::Withheld);
+        assert_eq!(changes.guards, [Change::Cut(wanted(&json!({"pods": "4"})))]);
     }
 }

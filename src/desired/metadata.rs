@@ -59,6 +59,12 @@ impl SeenMetadata {
         self.0.iter().any(|entry| entry.key == key && entry.value == value)
     }
 
+    /// Whether that label has that value.
+    pub fn has_label(&self, label: &str, value: &str) -> bool {
+        let (key, value) = (hash(&(Which::Labels, label)), hash(&value));
+        self.0.iter().any(|entry| entry.key == key && entry.value == value)
+    }
+
     /// Whether all that is wanted is there, and nothing of ours that is not wanted.
     pub fn matches(&self, wanted: &Metadata) -> bool {
         let wanted: BTreeMap<u64, u64> = wanted.entries().map(|(which, key, value)| (hash(&(which, key)), hash(value))).collect();

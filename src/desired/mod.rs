@@ -3,6 +3,7 @@
 //! [`resolve()`] turns a space and its class into what the space may have, and the objections to the rest of its spec; [`desire`] builds the objects;
 //! [`diff`] says what must be written; [`lifetime`] says what time it is in the space's life; [`status`] says what to tell.
 
+pub mod access;
 pub mod annotated;
 pub mod certificate_request;
 pub mod class;
@@ -10,6 +11,7 @@ pub mod collect;
 pub mod deletion_limit;
 pub mod diff;
 pub mod foreign_ttl;
+pub mod isolation;
 pub mod keys;
 pub mod lifetime;
 pub mod limit_bounds;
@@ -60,6 +62,8 @@ impl Refusal {
 pub enum Grant {
     /// The spec is accepted: all of it.
     Full,
+    /// The spec is accepted, but nobody new is let in: what isolates the namespace is breached.
+    NoNewcomers,
     /// The spec is refused: nothing new is granted. Subjects, roles, keys and limits that the spec or the class in force no longer names are
     /// taken away, and the class's own rules apply.
     Withheld,

@@ -63,6 +63,9 @@ pub(super) fn metadata(space: &DeveloperSpace, resolved: &Resolved, expires_at: 
     labels.extend(resolved.keys.labels.clone());
     labels.extend(pod_security(resolved.pod_security));
     labels.extend(super::child_labels(space, &resolved.class_name));
+    if resolved.network_enforced {
+        labels.insert(names::LABEL_NETWORK_ENFORCED.to_owned(), "true".to_owned());
+    }
     let contact = space.spec.contact.clone().unwrap_or_default();
     for (key, value) in [(names::LABEL_TEAM, &contact.team), (names::LABEL_COST_CENTER, &contact.cost_center)] {
         if let Some(value) = value.as_ref().filter(|value| !value.is_empty() && names::is_label_value(value)) {

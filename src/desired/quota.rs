@@ -2,7 +2,10 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use k8s_openapi::api::core::v1::{ResourceQuota, ResourceQuotaSpec};
+use k8s_openapi::{
+    api::core::v1::{ResourceQuota, ResourceQuotaSpec},
+    apimachinery::pkg::api::resource::Quantity as K8sQuantity,
+};
 use serde_json::{Value, json};
 
 use super::{Refusal, children::child_metadata};
@@ -66,6 +69,32 @@ pub(super) fn comparable(quota: &ResourceQuota) -> (Value, Value) {
     };
     let hard: BTreeMap<&String, String> = hard.iter().flatten().map(|(key, value)| (key, Quantity::from(value).key())).collect();
     (json!(hard), json!([scope_selector, scopes.as_ref().filter(|scopes| !scopes.is_empty())]))
+}
+
+/// Whether admission goes by what the quota says. It compares with `status.hard`, which kube-controller-manager fills in: every key of
+/// `spec.hard` has to be there, with a value that is not above it. See
+/// <https://kubernetes.io/docs/concepts/policy/resource-quotas/#how-kubernetes-resourcequotas-work>.
+pub(super) fn is_in_force(quota: &ResourceQuota) -> bool {
+    let counted = quota.status.as_ref().and_then(|status| status.hard.as_ref());
+    let limits = quota.spec.iter().filter_map(|spec| spec.hard.as_ref()).flatten();
+    limits.into_iter().all(|(key, limit)| {
+        let counted = counted.and_then(|counted| counted.get(key)).map(Quantity::from);
+        counted.is_some_and(|counted| counted.compare(&limit.into()).is_some_and(Ordering::is_le))
+    })
+}
+
+/// `wanted` without what it would add to an existing quota: of each key the lower value, and the keys that only `wanted` has. Keys of the
+/// existing quota that `wanted` does not have are not in it.
+pub(super) fn lower(wanted: &ResourceQuota, existing: &ResourceQuota) -> ResourceQuota {
+    let present = existing.spec.as_ref().and_then(|spec| spec.hard.as_ref());
+    let mut lowered = wanted.clone();
+    for (key, value) in lowered.spec.iter_mut().filter_map(|spec| spec.hard.as_mut()).flatten() {
+        let is_lower = |present: &&K8sQuantity| Quantity::from(*present).compare(&(&*value).into()).is_some_and(Ordering::is_lt);
+        if let Some(present) = present.and_then(|present| present.get(key)).filter(is_lower) {
+            *value = present.clone();
+        }
+    }
+    lowered
 }
 
 /// The class's limits with the space's overrides, each cut to the class's ceiling, and an objection to each that is above it.

@@ -22,6 +22,9 @@ pub struct Resolved {
     pub limits: Vec<LimitRangeItem>,
     /// Isolation.
     pub network: Network,
+    /// Whether the namespace is marked as one in which only the operator writes NetworkPolicies: the class in force enforces isolation, or
+    /// the class to which the space asks to be admitted does.
+    pub network_enforced: bool,
     /// Pod Security levels.
     pub pod_security: Option<PodSecurity>,
     /// The class's own labels and annotations.
@@ -65,6 +68,7 @@ pub fn resolve(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec)
         quota,
         limits,
         network: class.network.clone(),
+        network_enforced: class.network.enforced,
         pod_security: class.pod_security,
         metadata,
         keys,

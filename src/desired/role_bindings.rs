@@ -50,11 +50,29 @@ pub fn owner_role(class: &SpaceClassSpec) -> &str {
 /// All bindings of a space; subjects sorted and each named once.
 pub(super) fn build(space: &DeveloperSpaceSpec, resolved: &Resolved, labels: &BTreeMap<String, String>) -> Vec<RoleBinding> {
     let owner = binding(names::OWNER_BINDING, &resolved.roles.owner, [space.owner.clone()].into(), labels);
-    let members = resolved.roles.members.iter().map(|(role, cluster_role)| {
-        let subjects = space.members.iter().filter(|member| member.role == *role).map(Member::subject).collect();
-        binding(&format!("{}{role}", names::BINDING_PREFIX), cluster_role, subjects, labels)
-    });
+    let members = resolved
+        .roles
+        .members
+        .iter()
+        .map(|(role, cluster_role)| binding(&format!("{}{role}", names::BINDING_PREFIX), cluster_role, of_role(space, role), labels));
     std::iter::once(owner).chain(members).collect()
+}
+
+/// The bindings of a space by its spec alone, which say nothing of roles and labels: they are as they are.
+pub fn named(space: &DeveloperSpaceSpec) -> Vec<RoleBinding> {
+    let roles: BTreeSet<&str> = space.members.iter().map(|member| member.role.as_str()).collect();
+    let members = roles.into_iter().map(|role| (format!("{}{role}", names::BINDING_PREFIX), of_role(space, role)));
+    let all = std::iter::once((names::OWNER_BINDING.to_owned(), [space.owner.clone()].into())).chain(members);
+    let bare = |(name, subjects): (String, BTreeSet<Subject>)| {
+        let mut bare = binding(&name, "", subjects, &BTreeMap::new());
+        bare.metadata.labels = None;
+        bare
+    };
+    all.map(bare).collect()
+}
+
+fn of_role(space: &DeveloperSpaceSpec, role: &str) -> BTreeSet<Subject> {
+    space.members.iter().filter(|member| member.role == *role).map(Member::subject).collect()
 }
 
 fn binding(name: &str, cluster_role: &str, subjects: BTreeSet<Subject>, labels: &BTreeMap<String, String>) -> RoleBinding {
@@ -75,11 +93,15 @@ fn subject(Subject { kind, name, namespace }: Subject) -> K8sSubject {
 
 /// (content, identity) for comparison: who is bound, and to what; a roleRef is immutable.
 pub(super) fn comparable(binding: &RoleBinding) -> (Value, Value) {
-    let subjects = binding.subjects.iter().flatten().map(|K8sSubject { api_group, kind, name, namespace }| {
-        json!([api_group.as_deref().unwrap_or_default(), kind, name, namespace.as_deref().unwrap_or_default()])
-    });
+    let subjects = binding.subjects.iter().flatten().map(subject_key);
     let RoleRef { api_group, kind, name } = &binding.role_ref;
     (subjects.collect(), json!([api_group, kind, name]))
+}
+
+/// A subject in the form in which subjects are compared.
+pub(super) fn subject_key(subject: &K8sSubject) -> Value {
+    let K8sSubject { api_group, kind, name, namespace } = subject;
+    json!([api_group.as_deref().unwrap_or_default(), kind, name, namespace.as_deref().unwrap_or_default()])
 }
 
 #[cfg(test)]

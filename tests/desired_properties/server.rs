@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use developerspace_operator::{
     api::names,
     desired::{
-        Child, ChildKind, Desired, SeenChild, Uid,
-        diff::{Change, diff},
+        Child, ChildKind, Desired, Grant, SeenChild, Uid,
+        diff::{Change, Changes, diff},
         metadata::{Metadata, SeenMetadata},
     },
 };
@@ -48,7 +48,7 @@ impl Server {
 
     /// Whether there is nothing to write.
     pub fn is_at_rest(&self, desired: &Desired) -> bool {
-        diff(&desired.children, &self.seen()).is_empty() && SeenMetadata::of(&self.metadata()).matches(&desired.namespace)
+        diff(&desired.children, &self.seen(), Grant::Full).is_empty() && SeenMetadata::of(&self.metadata()).matches(&desired.namespace)
     }
 
     /// One reconcile. The number of writes.
@@ -58,10 +58,18 @@ impl Server {
             self.patch_namespace(&desired.namespace);
             writes += 1;
         }
-        let changes = diff(&desired.children, &self.seen());
-        for change in changes.guards.into_iter().chain(changes.bindings) {
+        let decide = |server: &Self| diff(&desired.children, &server.seen(), Grant::Full);
+        let Changes { guards, withdrawals, .. } = decide(self);
+        let first: Vec<Change> = guards.into_iter().chain(withdrawals).collect();
+        writes += self.write_all(first);
+        let grants = decide(self).grants;
+        writes + self.write_all(grants)
+    }
+
+    fn write_all(&mut self, changes: Vec<Change>) -> usize {
+        let writes = changes.len();
+        for change in changes {
             self.write(change);
-            writes += 1;
         }
         writes
     }
@@ -154,6 +162,7 @@ impl Server {
                 let at = self.find(kind, &name, &uid);
                 self.children.remove(at);
             }
+            Change::Cut(_) | Change::Held { .. } => panic!("the spec is accepted, and nothing has a finalizer"),
         }
     }
 
@@ -193,6 +202,10 @@ fn stored(child: &Child) -> Value {
     };
     if matches!(child, Child::Quota(_) | Child::Limits(_)) {
         canonicalise(&mut object["spec"]);
+    }
+    if matches!(child, Child::Quota(_)) {
+        // As kube-controller-manager does.
+        object["status"]["hard"] = object["spec"]["hard"].clone();
     }
     object
 }

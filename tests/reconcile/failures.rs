@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// Takes the subjects out of the binding of that UID.
+fn emptied(uid: &str) -> Value {
+    json!([{"op": "test", "path": "/metadata/uid", "value": uid}, {"op": "add", "path": "/subjects", "value": []}])
+}
+
 fn apply_failed(message: &str) -> Value {
     let mut status = provisioned();
     status["conditions"] = conditions(
@@ -30,7 +35,7 @@ async fn a_forbidden_binding_is_told_and_left_to_the_administrator() {
 }
 
 #[tokio::test]
-async fn a_binding_that_a_finalizer_holds_is_told_and_not_tried_without_end() {
+async fn a_binding_that_a_finalizer_holds_loses_its_subjects_and_is_not_tried_without_end() {
     let bent = with(&stored(&owner_binding(), "uid-of-the-bent-binding", 60), &json!({"roleRef": {"name": "admin"}}));
     let held = with(&bent, &json!({"metadata": {"deletionTimestamp": CALM, "finalizers": ["example.com/hold"]}}));
     let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner"));
@@ -38,13 +43,15 @@ async fn a_binding_that_a_finalizer_holds_is_told_and_not_tried_without_end() {
     let message = "failed to replace RoleBinding developerspace-owner in orchid-lab: it was deleted and is still there, \
                    since a finalizer holds it; remove the finalizer";
     let script = script![
-        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-bent-binding"})),
-        post(&children_path("RoleBinding"), owner_binding()).refused(409, "AlreadyExists"),
-        get(&child_path(&owner_binding())).answered(held),
+        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-bent-binding"})).answered(held.clone()),
+        json_patch(&child_path(&owner_binding()), emptied("uid-of-the-bent-binding")).answered(with(&held, &json!({"subjects": []}))),
         say(&converged(), &apply_failed(message)),
         told("ApplyFailed"),
     ];
-    assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Invalid));
+    let space = converged();
+    assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Invalid));
+    let held_space = said(&space, &apply_failed(message));
+    assert_eq!(class_of(&world.reconcile(&held_space, script![]).await), Some(Class::Invalid), "nothing is written while it is held");
 }
 
 #[tokio::test]

@@ -83,12 +83,21 @@ pub fn stored(made: &Value, uid: &str, version: u64) -> Value {
     let fields = json!({"f:metadata": {"f:labels": owned(&object["metadata"]["labels"]), "f:annotations": owned(&object["metadata"]["annotations"])}});
     object["metadata"]["uid"] = json!(uid);
     object["metadata"]["resourceVersion"] = json!(version.to_string());
+    if made["kind"] == "ResourceQuota" {
+        // As kube-controller-manager fills it in.
+        object["status"] = json!({"hard": made["spec"]["hard"]});
+    }
     object["metadata"]["creationTimestamp"] = json!(MADE);
     object["metadata"]["managedFields"] = json!([{
         "manager": "developerspace-operator", "operation": "Update", "apiVersion": made["apiVersion"], "time": MADE,
         "fieldsType": "FieldsV1", "fieldsV1": fields,
     }]);
     object
+}
+
+/// A quota that kube-controller-manager has not seen yet.
+pub fn uncounted(quota: &Value) -> Value {
+    merged(quota, &json!({"status": null}))
 }
 
 /// `object` while it is being deleted.

@@ -11,6 +11,7 @@ use developerspace_operator::{
         error::Error,
         events::recorder,
         reconcile::reconcile,
+        slim::{SeenPolicy, Slim},
         store::{SOURCES, Source, Store},
         watch::{Kept, Nudges},
     },
@@ -83,7 +84,12 @@ impl World {
             "Namespace" => assert!(self.store.put_namespace(&objects::read(object))),
             "ResourceQuota" => child::<ResourceQuota>(&self.store, object),
             "LimitRange" => child::<LimitRange>(&self.store, object),
-            "NetworkPolicy" => child::<NetworkPolicy>(&self.store, object),
+            "NetworkPolicy" => match objects::read::<Slim<NetworkPolicy>>(object).kept {
+                SeenPolicy::Ours(seen) => assert!(self.store.put_child(objects::SPACE, seen)),
+                SeenPolicy::Other { is_foreign } => {
+                    self.store.put_policy(objects::SPACE, object["metadata"]["name"].as_str().unwrap(), is_foreign);
+                }
+            },
             "RoleBinding" => child::<RoleBinding>(&self.store, object),
             other => panic!("nothing is kept of a {other}"),
         }

@@ -17,7 +17,7 @@ const WATCHED: [&str; 7] = [
     "/api/v1/namespaces?limit=500",
     "/api/v1/resourcequotas?limit=500&labelSelector=app.kubernetes.io%2Fmanaged-by%3Ddeveloperspace-operator",
     "/api/v1/limitranges?limit=500&labelSelector=app.kubernetes.io%2Fmanaged-by%3Ddeveloperspace-operator",
-    "/apis/networking.k8s.io/v1/networkpolicies?limit=500&labelSelector=app.kubernetes.io%2Fmanaged-by%3Ddeveloperspace-operator",
+    "/apis/networking.k8s.io/v1/networkpolicies?limit=500",
     "/apis/rbac.authorization.k8s.io/v1/rolebindings?limit=500&labelSelector=app.kubernetes.io%2Fmanaged-by%3Ddeveloperspace-operator",
 ];
 

@@ -44,12 +44,13 @@ const REST: Duration = Duration::from_millis(400);
 /// space, so that a machine that is slower for a while is slower for both.
 pub async fn in_turn((stage, bare): (&Stage, &Stage), recipe: &Recipe, prefix: &str, count: usize) -> Result<(Samples, Samples)> {
     let (mut ready, mut ready_raw) = (Ready::watch(&stage.client), Ready::watch(&bare.client));
+    let quotas = Ready::quotas(&bare.client);
     let (before, before_raw) = (settled(&mut ready).await, settled(&mut ready_raw).await);
     let (mut taken, mut taken_raw) = (vec![], vec![]);
     for (number, name) in names(prefix, count).iter().enumerate() {
         let begun = Instant::now();
         let uid = Recipe::ask(&bare.client, name).await?;
-        recipe.make(&bare.client, name, &uid).await?;
+        recipe.make(&bare.client, &quotas, name, &uid).await?;
         ready_raw.until(before_raw + number + 1, SOON).await?;
         taken_raw.push(since(&ready_raw, name, begun)?);
         tokio::time::sleep(REST).await;

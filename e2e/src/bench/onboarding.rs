@@ -74,11 +74,12 @@ fn each(seconds: f64, count: usize) -> f64 {
 
 /// Makes all of them.
 pub async fn make_all(client: &Client, recipe: &Recipe, names: &[String], concurrency: usize) -> Result<()> {
+    let quotas = &Ready::quotas(client);
     let one = |name: &String| {
         let name = name.clone();
         async move {
             let uid = Recipe::ask(client, &name).await?;
-            recipe.make(client, &name, &uid).await
+            recipe.make(client, quotas, &name, &uid).await
         }
     };
     stream::iter(names).map(one).buffer_unordered(concurrency).try_collect::<Vec<()>>().await.map(drop)

@@ -21,24 +21,43 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Begins to watch.
+    /// Begins to watch spaces.
     pub fn watch(client: &Client) -> Self {
-        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("developerspace.dev", "v1alpha1", "DeveloperSpace"));
+        Self::of(client, ("developerspace.dev", "v1alpha1", "DeveloperSpace"), |space| is_ready(space).then(|| space.name_any()))
+    }
+
+    /// Begins to watch quotas; each is known by its namespace once it is in force.
+    pub fn quotas(client: &Client) -> Self {
+        Self::of(client, ("", "v1", "ResourceQuota"), |quota| quota.namespace().filter(|_| is_in_force(quota)))
+    }
+
+    fn of(
+        client: &Client,
+        (group, version, kind): (&str, &str, &str),
+        done: impl Fn(&DynamicObject) -> Option<String> + Send + 'static,
+    ) -> Self {
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         let api = Api::<DynamicObject>::all_with(client.clone(), &kind);
         let (since, (sender, count)) = (Arc::<Mutex<HashMap<String, Instant>>>::default(), watch::channel(0));
         let known = since.clone();
         let watching = tokio::spawn(async move {
-            let mut spaces = watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed();
-            while let Some(space) = spaces.next().await {
-                let Ok(space) = space else { continue };
-                if is_ready(&space) {
-                    // Not held while telling: who waits looks into it while the count is held.
-                    let count = note(&known, space.name_any());
-                    sender.send_replace(count);
-                }
+            let mut objects = watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed();
+            while let Some(object) = objects.next().await {
+                let Some(name) = object.ok().as_ref().and_then(&done) else { continue };
+                // Not held while telling: who waits looks into it while the count is held.
+                let count = note(&known, name);
+                sender.send_replace(count);
             }
         });
         Self { since, count, watching }
+    }
+
+    /// Waits until that one is ready.
+    pub async fn until_one(&self, name: &str, within: Duration) -> Result<()> {
+        let (since, mut count) = (self.since.clone(), self.count.clone());
+        let one = count.wait_for(|_| since.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name));
+        tokio::time::timeout(within, one).await.with_context(|| format!("{name} was not ready within {within:?}"))??;
+        Ok(())
     }
 
     /// Waits until so many are ready.
@@ -87,4 +106,10 @@ fn note(known: &Mutex<HashMap<String, Instant>>, name: String) -> usize {
 fn is_ready(space: &DynamicObject) -> bool {
     let conditions = space.data.pointer("/status/conditions").and_then(|all| all.as_array());
     conditions.is_some_and(|all| all.iter().any(|said| said["type"] == "Ready" && said["status"] == "True"))
+}
+
+/// Whether admission goes by it: kube-controller-manager has filled in each of its limits.
+fn is_in_force(quota: &DynamicObject) -> bool {
+    let keys = |pointer: &str| quota.data.pointer(pointer).and_then(|hard| hard.as_object());
+    keys("/spec/hard").is_some_and(|hard| hard.keys().all(|key| keys("/status/hard").is_some_and(|counted| counted.contains_key(key))))
 }

@@ -8,6 +8,7 @@ use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
 
+use super::ready::Ready;
 use super::stage::{Stage, spec};
 use crate::fixtures::{CHILDREN, SOON, a_namespace, a_space, essence, holds, now, space, uid_of};
 use crate::wait::eventually;
@@ -74,19 +75,23 @@ impl Recipe {
         Ok(uid_of(&made).to_owned())
     }
 
-    /// Makes all that the operator makes, in the same order: nobody gets in before the limits are on.
-    pub async fn make(&self, client: &Client, name: &str, space: &str) -> Result<()> {
+    /// Makes all that the operator makes, in the same order: nobody gets in before the limits are on and, by `quotas`, in force.
+    pub async fn make(&self, client: &Client, quotas: &Ready, name: &str, space: &str) -> Result<()> {
         let path = format!("{SPACES}/{name}");
         let finalizer = json!({"metadata": {"finalizers": ["developerspace.dev/namespace"]}}).to_string();
         send(client, Method::PATCH, &path, MERGE, finalizer).await?;
         let fill = |text: &str| text.replace("$SPACE_UID", space).replace("$NAME", name);
         let namespace = send(client, Method::POST, "/api/v1/namespaces", "application/json", fill(&self.namespace)).await?;
         let (bindings, guards): (Vec<_>, Vec<_>) = self.children.iter().partition(|(path, _)| path.ends_with("rolebindings"));
-        for batch in [guards, bindings] {
+        let has_quota = guards.iter().any(|(path, _)| path.ends_with("resourcequotas"));
+        for (batch, waits) in [(guards, has_quota), (bindings, false)] {
             let children = batch.into_iter().map(|(path, child)| async move {
                 send(client, Method::POST, &path.replace("$NAME", name), "application/json", fill(child)).await
             });
             try_join_all(children).await?;
+            if waits {
+                quotas.until_one(name, SOON).await?;
+            }
         }
         let status = fill(&self.status).replace("$HOME_UID", uid_of(&namespace));
         send(client, Method::PATCH, &format!("{path}/status"), MERGE, status).await.map(drop)

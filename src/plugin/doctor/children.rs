@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, conditions::types, names},
     desired::{
-        Child, ChildKind, SeenChild, desire,
+        Child, ChildKind, Grant, SeenChild, desire,
         diff::{Change, diff},
         resolve,
     },
@@ -67,14 +67,19 @@ fn changed(seen: &Observed, space: &DeveloperSpace) -> Vec<String> {
         return if is_missing { vec![missing(ChildKind::Binding, names::OWNER_BINDING)] } else { vec![] };
     };
     let expires_at = space.status.as_ref().and_then(|status| status.expires_at);
-    let changes = diff(&desire(space, &resolved, expires_at).children, &there(seen));
-    let told = changes.guards.iter().chain(&changes.bindings).filter_map(|change| match change {
+    let changes = diff(&desire(space, &resolved, expires_at).children, &there(seen), Grant::Full);
+    let told = changes.guards.iter().chain(&changes.withdrawals).chain(&changes.grants).filter_map(|change| match change {
         Change::Create(child) if is_readable(child) => Some(missing(child.kind(), child.name())),
         Change::Repair { child, .. } | Change::Replace { child, .. } if is_readable(child) => {
             Some(format!("{} {} was changed by somebody", child.kind().as_str(), child.name()))
         }
         // What is not wanted any more harms nobody while it goes.
-        Change::Create(_) | Change::Repair { .. } | Change::Replace { .. } | Change::Remove { .. } => None,
+        Change::Create(_)
+        | Change::Repair { .. }
+        | Change::Replace { .. }
+        | Change::Remove { .. }
+        | Change::Cut(_)
+        | Change::Held { .. } => None,
     });
     told.collect()
 }

@@ -1,0 +1,119 @@
+//! Requests about one child, whatever its kind. What is asked for, and what an answer means, is `apply.rs`'s.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        core::v1::{LimitRange, ResourceQuota},
+        networking::v1::NetworkPolicy,
+        rbac::v1::RoleBinding,
+    },
+};
+use kube::{
+    Api, Client, Resource,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    api::names,
+    desired::{Child, ChildKind, Uid},
+};
+
+/// GET; none if it is not there.
+pub async fn get(client: &Client, namespace: &str, (kind, name): (ChildKind, &str)) -> Result<Option<Child>, kube::Error> {
+    match kind {
+        ChildKind::Quota => get_as::<ResourceQuota>(client, namespace, name).await,
+        ChildKind::Limits => get_as::<LimitRange>(client, namespace, name).await,
+        ChildKind::Network => get_as::<NetworkPolicy>(client, namespace, name).await,
+        ChildKind::Binding => get_as::<RoleBinding>(client, namespace, name).await,
+    }
+}
+
+/// POST.
+pub async fn post(client: &Client, namespace: &str, child: &Child) -> Result<Child, kube::Error> {
+    match child {
+        Child::Quota(object) => post_as(client, namespace, object).await,
+        Child::Limits(object) => post_as(client, namespace, object).await,
+        Child::Network(object) => post_as(client, namespace, object).await,
+        Child::Binding(object) => post_as(client, namespace, object).await,
+    }
+}
+
+/// PATCH with JSON patch operations (RFC 6902).
+pub async fn patch(client: &Client, namespace: &str, (kind, name): (ChildKind, &str), operations: Value) -> Result<Child, kube::Error> {
+    match kind {
+        ChildKind::Quota => patch_as::<ResourceQuota>(client, namespace, name, operations).await,
+        ChildKind::Limits => patch_as::<LimitRange>(client, namespace, name, operations).await,
+        ChildKind::Network => patch_as::<NetworkPolicy>(client, namespace, name, operations).await,
+        ChildKind::Binding => patch_as::<RoleBinding>(client, namespace, name, operations).await,
+    }
+}
+
+/// DELETE of that UID. The object, if a finalizer holds it.
+pub async fn delete(client: &Client, namespace: &str, (kind, name): (ChildKind, &str), uid: &Uid) -> Result<Option<Child>, kube::Error> {
+    let answer = match kind {
+        ChildKind::Quota => delete_as::<ResourceQuota>(client, namespace, name, uid).await,
+        ChildKind::Limits => delete_as::<LimitRange>(client, namespace, name, uid).await,
+        ChildKind::Network => delete_as::<NetworkPolicy>(client, namespace, name, uid).await,
+        ChildKind::Binding => delete_as::<RoleBinding>(client, namespace, name, uid).await,
+    };
+    // Of some kinds the API server answers with the object that is gone.
+    let is_held = |child: &Child| {
+        let metadata = child.metadata();
+        metadata.deletion_timestamp.is_some() && metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty())
+    };
+    Ok(answer?.filter(is_held))
+}
+
+/// What the four kinds have in common.
+trait ChildObject:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned + Into<Child>
+{
+}
+
+impl<K> ChildObject for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned + Into<Child>
+{
+}
+
+fn api<K: ChildObject>(client: &Client, namespace: &str) -> Api<K> {
+    Api::namespaced(client.clone(), namespace)
+}
+
+async fn get_as<K: ChildObject>(client: &Client, namespace: &str, name: &str) -> Result<Option<Child>, kube::Error> {
+    api::<K>(client, namespace).get_opt(name).await.map(|found| found.map(Into::into))
+}
+
+async fn post_as<K: ChildObject>(client: &Client, namespace: &str, object: &K) -> Result<Child, kube::Error> {
+    api::<K>(client, namespace).create(&post_params(), object).await.map(Into::into)
+}
+
+async fn patch_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, operations: Value) -> Result<Child, kube::Error> {
+    let operations = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
+    let made = api::<K>(client, namespace).patch(name, &patch_params(), &Patch::Json::<K>(operations)).await;
+    made.map(Into::into)
+}
+
+async fn delete_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, uid: &Uid) -> Result<Option<Child>, kube::Error> {
+    let answer = api::<K>(client, namespace).delete(name, &delete_params(uid, None)).await?;
+    Ok(answer.left().map(Into::into))
+}
+
+/// POST under our field manager.
+pub fn post_params() -> PostParams {
+    PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// PATCH under our field manager.
+pub fn patch_params() -> PatchParams {
+    PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// DELETE of that very object: another of the same name is refused with 409; so is, with `version`, one that has changed since.
+pub fn delete_params(uid: &Uid, version: Option<u64>) -> DeleteParams {
+    let resource_version = version.map(|version| version.to_string());
+    DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_string()), resource_version })
+}

@@ -1,0 +1,97 @@
+//! The `NetworkPolicies` of others: which namespaces have some, by the watch; and the one look at the API server before a space is
+//! admitted to a class that enforces isolation.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::{
+    Api,
+    api::{ListParams, PartialObjectMeta},
+};
+
+use super::{context::Context, error::Error};
+use crate::{
+    api::names,
+    desired::{
+        Refusal,
+        isolation::{Policy, not_admitted, policy},
+    },
+};
+
+/// So many are asked for at once.
+const PAGE: u32 = 500;
+
+/// The names of others' policies, by namespace.
+#[derive(Debug, Default)]
+pub struct ForeignPolicies(HashMap<String, BTreeSet<Box<str>>>);
+
+impl ForeignPolicies {
+    /// Those in that namespace, in order.
+    pub fn of(&self, namespace: &str) -> Vec<String> {
+        self.0.get(namespace).into_iter().flatten().map(ToString::to_string).collect()
+    }
+
+    /// Notes one; says whether it was unknown.
+    pub fn add(&mut self, namespace: &str, name: &str) -> bool {
+        match self.0.get_mut(namespace) {
+            Some(known) => known.insert(name.into()),
+            None => self.0.insert(namespace.to_owned(), [name.into()].into()).is_none(),
+        }
+    }
+
+    /// Forgets one; says whether it was known.
+    pub fn remove(&mut self, namespace: &str, name: &str) -> bool {
+        let Some(known) = self.0.get_mut(namespace) else { return false };
+        let was_known = known.remove(name);
+        if known.is_empty() {
+            self.0.remove(namespace);
+        }
+        was_known
+    }
+
+    /// After a list: forgets those that were not in it and names their namespaces.
+    pub fn retain(&mut self, listed: &HashSet<(String, String)>) -> Vec<String> {
+        let mut changed = Vec::new();
+        self.0.retain(|namespace, known| {
+            let before = known.len();
+            known.retain(|name| listed.contains(&(namespace.clone(), name.to_string())));
+            if known.len() != before {
+                changed.push(namespace.clone());
+            }
+            !known.is_empty()
+        });
+        changed
+    }
+}
+
+/// Whether the space of that namespace may be admitted to a class that enforces isolation; if not, why.
+///
+/// The namespace must be marked first ([`names::LABEL_NETWORK_ENFORCED`]): from then on admission lets nobody make a policy there, so that
+/// what the API server lists after that is all there will be. The watch may be behind, so it is asked only for what it knows already.
+pub async fn admits(ctx: &Context, namespace: &str, class_name: &str) -> Result<Option<Refusal>, Error> {
+    if let Some(refusal) = not_admitted(class_name, namespace, &ctx.store.foreign_policies(namespace)) {
+        return Ok(Some(refusal));
+    }
+    let foreign = list(ctx, namespace).await?;
+    Ok(not_admitted(class_name, namespace, &foreign))
+}
+
+/// Whether the namespace is known to have the mark.
+pub fn is_marked(ctx: &Context, namespace: &str) -> bool {
+    ctx.store.namespace(namespace).is_some_and(|seen| seen.metadata.has_label(names::LABEL_NETWORK_ENFORCED, "true"))
+}
+
+/// Asks the API server for the policies of others in one namespace.
+async fn list(ctx: &Context, namespace: &str) -> Result<Vec<String>, Error> {
+    let api: Api<NetworkPolicy> = Api::namespaced(ctx.client.clone(), namespace);
+    let (mut foreign, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
+    loop {
+        let page = api.list_metadata(&params).await.map_err(Error::api(format!("list the NetworkPolicies in {namespace}")))?;
+        let is_foreign = |listed: &&PartialObjectMeta<NetworkPolicy>| policy(&listed.metadata) == Policy::Foreign;
+        foreign.extend(page.items.iter().filter(is_foreign).filter_map(|listed| listed.metadata.name.clone()));
+        match page.metadata.continue_ {
+            Some(token) if !token.is_empty() => params = params.continue_token(&token),
+            _ => return Ok(foreign),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The wait for a quota to come into force: when it is told, and how.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use kube::ResourceExt;
+
+use super::{apply::Progress, context::Context};
+use crate::{
+    api::{
+        DeveloperSpace,
+        conditions::{self, Reason, types},
+        names,
+        time::rfc3339,
+    },
+    desired::status::Verdict,
+};
+
+/// A wait that ends within this time is not told: kube-controller-manager needs moments, and each word is a write for each space.
+const UNTOLD: Duration = Duration::from_secs(5);
+
+/// How long the wait need not be told yet; none if nobody waits, or if it has lasted.
+pub fn hold(ctx: &Context, namespace: &str, progress: Progress, now: DateTime<Utc>) -> Option<Duration> {
+    if progress == Progress::Done {
+        ctx.memory.waits_no_more(namespace);
+        return None;
+    }
+    let waited = (now - ctx.memory.waits(namespace, now)).to_std().unwrap_or_default();
+    UNTOLD.checked_sub(waited).filter(|left| !left.is_zero())
+}
+
+/// What is said of a space into which somebody waits to be let. The time in it is that of the condition, so that it is written once.
+pub fn verdict(space: &DeveloperSpace, now: DateTime<Utc>) -> Verdict {
+    let name = space.name_any();
+    let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
+    let since = ready.filter(|ready| ready.status == "False").and_then(|ready| conditions::since(&ready.last_transition_time));
+    let message = format!(
+        "the quota is not in force yet, and nobody new is let into namespace {name} before it is (not ready since {}): \
+         kube-controller-manager fills in the status of ResourceQuota {}; if this lasts, see its log",
+        rfc3339(since.unwrap_or(now)),
+        names::CHILD
+    );
+    Verdict::new(Reason::Provisioning, message)
+}

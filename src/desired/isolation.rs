@@ -1,0 +1,114 @@
+//! Enforced isolation: whose a `NetworkPolicy` is, and what policies of others in a namespace mean for its space.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::Refusal;
+use crate::api::{conditions::Reason, names};
+
+/// So many policies are named in a sentence.
+const NAMED: usize = 5;
+
+/// Whose a `NetworkPolicy` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The one that the operator makes.
+    Ours,
+    /// The platform's, by its label; or one that has our name and not our label, which is repaired like any child.
+    Exempt,
+    /// Somebody else's: it can open what the class shuts, since policies add up.
+    Foreign,
+}
+
+/// Whose the policy with that metadata is.
+pub fn policy(metadata: &ObjectMeta) -> Policy {
+    let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
+    let is_managed = label(names::LABEL_MANAGED_BY) == Some(names::OPERATOR);
+    match metadata.name.as_deref() {
+        Some(names::NETWORK_POLICY) if is_managed => Policy::Ours,
+        Some(names::NETWORK_POLICY) => Policy::Exempt,
+        _ if label(names::LABEL_PLATFORM_POLICY) == Some("true") => Policy::Exempt,
+        _ => Policy::Foreign,
+    }
+}
+
+/// Why a space of a class that enforces isolation is not ready: policies of others stand in its namespace.
+pub fn breach(class_name: &str, namespace: &str, foreign: &[String]) -> Option<Refusal> {
+    let message = || {
+        format!(
+            "class {class_name} enforces the isolation of namespace {namespace}, and {} there can open it, so nobody new is let in: {}",
+            listed(foreign),
+            remedy(namespace, foreign)
+        )
+    };
+    (!foreign.is_empty()).then(|| Refusal::new(Reason::IsolationBreached, message()))
+}
+
+/// Why a space is not admitted to a class that enforces isolation: policies of others stand in its namespace.
+pub fn not_admitted(class_name: &str, namespace: &str, foreign: &[String]) -> Option<Refusal> {
+    let message = || {
+        format!(
+            "class {class_name} enforces isolation, and the space is not admitted to it while {} can open namespace {namespace}; \
+             its present class stays in force: {}",
+            listed(foreign),
+            remedy(namespace, foreign)
+        )
+    };
+    (!foreign.is_empty()).then(|| Refusal::new(Reason::IsolationBreached, message()))
+}
+
+fn listed(foreign: &[String]) -> String {
+    let named = foreign.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match foreign.len() {
+        1 => format!("NetworkPolicy {named}"),
+        2..=NAMED => format!("NetworkPolicies {named}"),
+        many => format!("NetworkPolicies {named} and {} more", many - NAMED),
+    }
+}
+
+fn remedy(namespace: &str, foreign: &[String]) -> String {
+    let names = foreign.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(" ");
+    format!(
+        "delete what is not needed with kubectl -n {namespace} delete networkpolicy {names}, or have an administrator label it {}=true",
+        names::LABEL_PLATFORM_POLICY
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_others_make_is_foreign_whatever_label_of_ours_it_has() {
+        let managed = json!({"app.kubernetes.io/managed-by": "developerspace-operator"});
+        for (name, labels, expected) in [
+            ("developerspace-isolation", managed.clone(), Policy::Ours),
+            ("developerspace-isolation", json!({}), Policy::Exempt),
+            ("open", json!({}), Policy::Foreign),
+            ("open", managed, Policy::Foreign),
+            ("open", json!({"developerspace.dev/platform-policy": "yes"}), Policy::Foreign),
+            ("dns", json!({"developerspace.dev/platform-policy": "true"}), Policy::Exempt),
+        ] {
+            let metadata = serde_json::from_value(json!({"name": name, "labels": labels})).unwrap();
+            assert_eq!(policy(&metadata), expected, "{name} {labels}");
+        }
+    }
+
+    #[test]
+    fn a_breach_names_the_policies_and_what_to_do() {
+        let foreign = |count: usize| (1..=count).map(|number| format!("open-{number}")).collect::<Vec<_>>();
+        assert_eq!(breach("walled", "orchid-lab", &[]), None);
+        assert_eq!(not_admitted("walled", "orchid-lab", &[]), None);
+        let message = breach("walled", "orchid-lab", &foreign(1)).unwrap().message;
+        assert_eq!(
+            message,
+            "class walled enforces the isolation of namespace orchid-lab, and NetworkPolicy open-1 there can open it, so nobody new is let \
+             in: delete what is not needed with kubectl -n orchid-lab delete networkpolicy open-1, or have an administrator label it \
+             developerspace.dev/platform-policy=true"
+        );
+        let refusal = not_admitted("walled", "orchid-lab", &foreign(7)).unwrap();
+        assert_eq!(refusal.reason, Reason::IsolationBreached);
+        assert!(refusal.message.contains("NetworkPolicies open-1, open-2, open-3, open-4, open-5 and 2 more"), "{}", refusal.message);
+    }
+}

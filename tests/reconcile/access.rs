@@ -1,0 +1,124 @@
+//! Who is let into a namespace, when, and who leaves it whatever else fails.
+
+use super::*;
+
+/// `wanted` after others changed it: UID, version and the difference.
+fn live(wanted: &Value, uid: &str, drift: &Value) -> Value {
+    with(&stored(wanted, uid, 60), drift)
+}
+
+fn waiting_for_the_quota(since: &str) -> String {
+    format!(
+        "the quota is not in force yet, and nobody new is let into namespace orchid-lab before it is (not ready since {since}): \
+         kube-controller-manager fills in the status of ResourceQuota developerspace; if this lasts, see its log"
+    )
+}
+
+fn provisioning() -> Value {
+    let (message, since) = (waiting_for_the_quota("2026-03-02T08:00:11Z"), "2026-03-02T08:00:11Z");
+    let mut status = stalled("Provisioning", &message);
+    status["namespace"] = json!({"name": SPACE, "uid": NAMESPACE_UID});
+    status["conditions"] = conditions(
+        1,
+        &[
+            (false, "Provisioning", &message, since),
+            (false, "NotYet", "", since),
+            (false, "NotYet", "", since),
+            (true, "Provisioning", &message, since),
+            (false, "Provisioning", "", since),
+        ],
+    );
+    status
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_before_the_quota_is_in_force_and_a_wait_that_lasts_is_told_once() {
+    let world = World::with(MADE, &[class()]);
+    let made_quota = post(&children_path("ResourceQuota"), quota()).answered(uncounted(&stored(&quota(), "uid-of-the-quota", 1)));
+    let script = script![
+        add_finalizer(),
+        make_namespace().made(NAMESPACE_UID),
+        side_by_side([made_quota, make(&limits(), "uid-of-the-limits"), make(&network(), "uid-of-the-network-policy")]),
+    ];
+    assert_eq!(world.reconcile(&fresh(), script).await.unwrap(), seconds(5), "a short wait is not told");
+    let world = world.later("2026-03-02T08:00:07Z");
+    assert_eq!(world.reconcile(&with_finalizer(), script![]).await.unwrap(), seconds(3));
+    let world = world.later("2026-03-02T08:00:11Z");
+    let space = with_finalizer();
+    world.reconcile(&space, script![say(&space, &provisioning()), told("Provisioning")]).await.unwrap();
+    let (space, world) = (said(&space, &provisioning()), world.later("2026-03-02T08:05:00Z"));
+    world.reconcile(&space, script![]).await.unwrap();
+    world.keep(&stored(&quota(), "uid-of-the-quota", 2));
+    let result =
+        world.reconcile(&space, script![make_bindings(), say(&space, &provisioned_at("2026-03-02T08:05:00Z")), told("Provisioned")]);
+    result.await.unwrap();
+}
+
+/// The status of a space that became ready late.
+fn provisioned_at(at: &str) -> Value {
+    let mut status = provisioned();
+    status["readyAt"] = json!(at);
+    let (long_ago, message) = ("2026-03-02T08:00:11Z", ready_message());
+    status["conditions"] = conditions(
+        1,
+        &[
+            (true, "Provisioned", &message, at),
+            (false, "NotYet", "", long_ago),
+            (false, "NotYet", "", long_ago),
+            (false, "Provisioned", "", at),
+            (false, "Provisioned", "", long_ago),
+        ],
+    );
+    status
+}
+
+#[tokio::test]
+async fn a_ready_space_stays_so_while_its_quota_is_counted_again() {
+    let world = World::with(CALM, &everything_but("ResourceQuota", "developerspace"));
+    world.keep(&uncounted(&stored(&quota(), "uid-of-the-quota", 60)));
+    world.reconcile(&converged(), script![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_subject_that_goes_leaves_beside_a_guard_that_fails_and_a_new_one_waits() {
+    let mut objects = everything_but("LimitRange", "developerspace");
+    objects.retain(|object| object["metadata"]["name"] != "developerspace-helper");
+    let world = World::with(CALM, &objects);
+    let other = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory@example.com"});
+    let gardeners = member_binding()["subjects"][0].clone();
+    world.keep(&live(&member_binding(), "uid-of-the-member-binding", &json!({"subjects": [other, gardeners]})));
+    let members = json!([
+        {"kind": "Group", "name": "gardeners", "role": "helper"},
+        {"kind": "Group", "name": "newcomers", "role": "helper"},
+    ]);
+    let space = edited(&converged(), &json!({"members": members}), 103);
+    let kept = json!([member_binding()["subjects"][0]]);
+    let operations = drift::operations("uid-of-the-member-binding", "/subjects", &kept);
+    let script = script![side_by_side([
+        post(&children_path("LimitRange"), limits()).refused(500, "InternalError"),
+        json_patch(&child_path(&member_binding()), operations).answered(stored(&member_binding(), "uid-of-the-member-binding", 61)),
+    ])];
+    assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Transient));
+}
+
+#[tokio::test]
+async fn a_binding_that_is_not_wanted_and_that_a_finalizer_holds_is_emptied_once() {
+    let space = edited(&converged(), &json!({"members": null}), 103);
+    let held = with(&member(), &json!({"metadata": {"deletionTimestamp": CALM, "finalizers": ["example.com/hold"]}}));
+    let world = World::with(CALM, &everything());
+    let empty = json!([
+        {"op": "test", "path": "/metadata/uid", "value": "uid-of-the-member-binding"},
+        {"op": "add", "path": "/subjects", "value": []},
+    ]);
+    let script = script![
+        delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})).answered(held.clone()),
+        json_patch(&child_path(&member_binding()), empty).answered(with(&held, &json!({"subjects": []}))),
+        say(&space, &provisioned_in(2)),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+    world.reconcile(&said(&space, &provisioned_in(2)), script![]).await.unwrap();
+}
+
+fn member() -> Value {
+    stored(&member_binding(), "uid-of-the-member-binding", 60)
+}
