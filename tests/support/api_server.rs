@@ -203,7 +203,7 @@ impl Seen {
         let form = match (header(header::CONTENT_TYPE), header(header::ACCEPT)) {
             ("application/merge-patch+json", _) => " merge",
             ("application/json-patch+json", _) => " json",
-            (_, accept) if accept.contains("as=PartialObjectMetadata;") => " metadata",
+            (_, accept) if accept.contains("as=PartialObjectMetadata") => " metadata",
             _ => "",
         };
         let bytes = body.collect_bytes().await.expect("a request's body is in memory");
