@@ -9,8 +9,9 @@ use std::{
 };
 
 use developerspace_operator::{
+    api::names::ProtectedNamespaces,
     api::{DeveloperSpace, SpaceClass, crds, names},
-    desired::{class, resolve},
+    desired::{admitted::Admitted, class, ledger},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -106,6 +107,8 @@ fn shipped_classes_are_accepted_and_one_is_the_default() {
 fn samples_are_spaces_that_their_classes_allow() {
     let classes = classes();
     let default = "standard".to_owned();
+    let admitted = Admitted::of(classes.iter().map(|(name, class)| (name.as_str(), &class.spec)));
+    let protected = ProtectedNamespaces::new("developerspace-system", &[]);
     let samples = documents("config/samples");
     let spaces = samples.iter().filter(|(_, document)| document["kind"] == "DeveloperSpace");
     let mut names = Vec::new();
@@ -113,8 +116,15 @@ fn samples_are_spaces_that_their_classes_allow() {
         let space: DeveloperSpace = read(path, document);
         let class_name = space.spec.class_name.as_ref().unwrap_or(&default);
         let class = classes.get(class_name).unwrap_or_else(|| panic!("{}: no class {class_name} is shipped", path.display()));
-        let resolved = resolve(&space, class_name, &class.spec).accepted();
-        assert!(resolved.is_ok(), "{}: {}", path.display(), resolved.unwrap_err().message);
+        let around = ledger::Surroundings {
+            now: chrono::DateTime::UNIX_EPOCH,
+            protected: &protected,
+            admitted: &admitted,
+            reservation: None,
+            has_namespace: false,
+        };
+        let ruling = ledger::judge(&space, class_name, &class.spec, &around);
+        assert_eq!((ruling.refusals, ruling.resolved.notices), (vec![], vec![]), "{}", path.display());
         names.extend(space.metadata.name);
     }
     let all = names.len();

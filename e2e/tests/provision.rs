@@ -114,10 +114,15 @@ async fn the_children_are_as_written(world: &World) -> Result<()> {
     quota["spec"] = json!({"hard": {
         "requests.cpu": "4", "requests.memory": "100Gi", "limits.cpu": "10", "limits.memory": "100Gi",
         "persistentvolumeclaims": "5", "requests.storage": "50Gi", "count/deployments.apps": "50",
+        "requests.ephemeral-storage": "100Gi", "limits.ephemeral-storage": "200Gi", "pods": "100", "services": "50",
+        "services.loadbalancers": "1", "services.nodeports": "2", "configmaps": "100", "secrets": "100", "count/jobs.batch": "100",
+        "count/cronjobs.batch": "20",
     }});
     let mut limits = child("v1", "LimitRange", "developerspace");
     limits["spec"] = json!({"limits": [{
-        "type": "Container", "default": {"cpu": "500m", "memory": "512Mi"}, "defaultRequest": {"cpu": "100m", "memory": "128Mi"},
+        "type": "Container",
+        "default": {"cpu": "500m", "memory": "512Mi", "ephemeral-storage": "2Gi"},
+        "defaultRequest": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "256Mi"},
     }]});
     let mut network = child("networking.k8s.io/v1", "NetworkPolicy", "developerspace-isolation");
     network["spec"] = json!({
@@ -272,7 +277,7 @@ async fn the_least_space_takes_the_default_class(world: &World) -> Result<()> {
     ensure!(space["spec"]["className"].is_null(), "the spec was written to: {}", space["spec"]);
     let namespace = world.admin().get(a_namespace("rita-least")).await?;
     let annotations = namespace["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
-    let absent = ["contact-team", "contact-email", "contact-chat", "contact-url"].map(|key| format!("developerspace.dev/{key}"));
+    let absent = ["contact-chat", "contact-url", "contact-cost-center"].map(|key| format!("developerspace.dev/{key}"));
     ensure!(!absent.iter().any(|key| annotations.contains_key(key)), "{annotations:?}");
     Ok(())
 }

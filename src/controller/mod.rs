@@ -14,12 +14,14 @@ pub mod finalize;
 pub mod graves;
 pub mod isolation;
 pub mod leader;
+pub mod ledger;
 pub mod observe;
 pub mod packed;
 pub mod provision;
 pub mod reconcile;
 pub mod relist;
 pub mod report;
+pub mod reserved;
 pub mod retry;
 pub mod rights;
 pub mod settled;
@@ -50,6 +52,7 @@ use self::{
     error::{Class, Error},
     observe::class_name,
     relist::Relist,
+    reserved::Freed,
     store::{SOURCES, Source},
     task::{apart, stream_apart},
     watch::Kept,
@@ -88,8 +91,12 @@ pub async fn run(
     ]);
     let named = names.map(|name| ObjectRef::<Kept>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
     let (judge, judged) = classes::Judge::new(ctx.clone());
+    let reserving = (ctx.clone(), reader.clone());
     let by_class = watch::classes(client, ctx.store.clone(), relist)
-        .inspect(move |class| judge.judge(class.clone()))
+        .inspect(move |class| {
+            judge.judge(class.clone());
+            requeue_freed(&reserving.0, &reserving.1);
+        })
         .flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
     let recalled = recall(ctx.clone(), reader.clone());
     let _helpers = [tokio::spawn(judged), tokio::spawn(recalled)].map(AbortOnDropHandle::new);
@@ -111,6 +118,17 @@ pub async fn run(
 fn spaces_of(spaces: &reflector::Store<Kept>, class: &str) -> Vec<ObjectRef<Kept>> {
     let concerned = |space: &Kept| space.kept.class_name.as_deref().is_none_or(|name| name == class);
     spaces.state_filter(concerned).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
+}
+
+/// After a change of a class: requeues the spaces whose name or keys are judged otherwise by what all classes admit.
+fn requeue_freed(ctx: &Context, spaces: &reflector::Store<Kept>) {
+    let names = match ctx.store.reserved.read_classes(&ctx.store.classes()) {
+        Freed::Names(names) => names,
+        Freed::All => spaces.state().iter().map(|space| space.name_any()).collect(),
+    };
+    for name in names {
+        ctx.nudges.nudge(name);
+    }
 }
 
 /// When everything was listed: whoever has a namespace counts for its owner before anybody else is let in. Then the gate opens.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use kube::core::DeserializeGuard;
 use serde_json::Value;
 
+use super::reserved::NamedAccounts;
 use crate::api::DeveloperSpace;
 
 /// What a space usually says, for the compressor to point at.
@@ -19,6 +20,8 @@ pub struct Packed {
     text: Arc<[u8]>,
     /// What `spec.className` says: all spaces are asked for it whenever a class changes.
     pub class_name: Option<Arc<str>>,
+    /// The ServiceAccounts that it names: their namespaces are reserved.
+    pub accounts: Option<Arc<NamedAccounts>>,
 }
 
 /// A stored space, readable or not.
@@ -28,7 +31,8 @@ impl Packed {
     /// Packs a space.
     pub fn of(space: &Value) -> Self {
         let text = lz4_flex::block::compress_prepend_size_with_dict(space.to_string().as_bytes(), USUAL).into();
-        Self { text, class_name: space.pointer("/spec/className").and_then(Value::as_str).map(Arc::from) }
+        let class_name = space.pointer("/spec/className").and_then(Value::as_str).map(Arc::from);
+        Self { text, class_name, accounts: NamedAccounts::of(space).map(Arc::new) }
     }
 
     /// The space; the error is of something that [`Self::of`] did not make.

@@ -99,11 +99,17 @@ pub async fn provision(
     let verdict = match (breach, progress) {
         (Some(Refusal { reason, message }), _) => Verdict::new(reason, message),
         (None, Progress::Waits) => waiting::verdict(&space, observed.now),
-        (None, Progress::Done) => Verdict::new(Reason::Provisioned, format!("namespace {name} is ready for {}", space.spec.owner)),
+        (None, Progress::Done) => Verdict::new(Reason::Provisioned, ready_message(&space, resolved)),
     };
     let mut report = Report::new(verdict, Some(NamespaceRef { name, uid: namespace.uid.to_string() }));
     report.notes.extend(note);
     Ok(Provisioned { space, report, hold })
+}
+
+/// What is ready, and what is to be changed in the spec all the same.
+fn ready_message(space: &DeveloperSpace, resolved: &Resolved) -> String {
+    let ready = format!("namespace {} is ready for {}", space.name_any(), space.spec.owner);
+    resolved.notices.iter().fold(ready, |message, notice| format!("{message}; {notice}"))
 }
 
 /// Somebody else's namespace has the name; it is not touched.

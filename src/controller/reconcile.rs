@@ -8,7 +8,7 @@ use super::{
     admissions::is_live,
     context::Context,
     error::Error,
-    expire, finalize,
+    expire, finalize, ledger,
     observe::{ClassVerdict, Observed, class_verdict, observe},
     provision::{Provisioned, provision},
     report::{Report, report, undecodable},
@@ -21,9 +21,8 @@ use crate::{
         Grant, Refusal, Resolved, Uid,
         children::{hash, version},
         collect::Step,
-        resolve::{check_name, check_subjects, resolve},
+        resolve::check_name,
         status::Verdict,
-        term,
     },
 };
 
@@ -148,13 +147,7 @@ fn may_have(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Optio
     let (Some(class_name), Some(class)) = (&observed.class_name, &observed.class) else {
         return Some(Err(class_not_found(observed, ctx)));
     };
-    if let Some(refusal) = observed.rules.as_ref().and_then(|rules| term::refusal(space, rules, observed.now)) {
-        return Some(Err(refusal));
-    }
-    if let Err(refusal) = check_subjects(space, &ctx.protected) {
-        return Some(Err(refusal));
-    }
-    let resolved = match resolve(space, class_name, &class.spec).accepted() {
+    let resolved = match ledger::judge(space, ctx, (class_name, &class.spec), observed.now).accepted() {
         Ok(resolved) => resolved,
         Err(refusal) => return Some(Err(refusal)),
     };

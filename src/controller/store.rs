@@ -14,7 +14,7 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use tokio::sync::watch;
 
-use super::{graves::Graves, isolation::ForeignPolicies, settled::Settled};
+use super::{graves::Graves, isolation::ForeignPolicies, reserved::Reserved, settled::Settled};
 use crate::{
     api::{SpaceClass, names, time},
     desired::{
@@ -55,6 +55,8 @@ pub const SOURCES: [Source; 8] = [
 /// The store.
 #[derive(Debug)]
 pub struct Store {
+    /// Names that are taken though no namespace has them.
+    pub reserved: Reserved,
     inner: RwLock<Inner>,
     listed: watch::Sender<HashSet<Source>>,
 }
@@ -71,7 +73,7 @@ struct Inner {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { inner: RwLock::default(), listed: watch::Sender::new(HashSet::new()) }
+        Self { reserved: Reserved::default(), inner: RwLock::default(), listed: watch::Sender::new(HashSet::new()) }
     }
 }
 
@@ -126,6 +128,13 @@ impl Store {
     /// Forgets a class.
     pub fn remove_class(&self, name: &str) {
         self.write().classes.remove(name);
+    }
+
+    /// All classes that can be read, by name.
+    pub fn classes(&self) -> Vec<Arc<SpaceClass>> {
+        let mut all: Vec<Arc<SpaceClass>> = self.read().classes.values().cloned().collect();
+        all.sort_by_key(|class| class.name_any());
+        all
     }
 
     /// The names of all classes.

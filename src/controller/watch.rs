@@ -265,6 +265,7 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: R
             }
             Event::InitApply(space) => {
                 listing.note(Uid::of(space.meta()));
+                wake(store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref()));
                 names.push(space.name_any());
                 Vec::new()
             }
@@ -274,6 +275,7 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: R
                 wake(admissions.retain(&listed));
                 let listed: HashSet<&str> = names.iter().map(String::as_str).collect();
                 memory.retain(|name| listed.contains(name));
+                wake(store.reserved.retain_spaces(&listed));
                 store.set_listed(Source::Spaces);
                 std::mem::take(&mut names)
             }
@@ -281,9 +283,13 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: R
                 memory.left(&space.name_any(), space.uid().unwrap_or_default());
                 watchdog.expects(key(&space), None);
                 wake(admissions.withdraw(&Uid::of(space.meta())));
+                wake(store.reserved.put_space(&space.name_any(), None));
                 Vec::new()
             }
-            Event::Apply(space) => vec![space.name_any()],
+            Event::Apply(space) => {
+                wake(store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref()));
+                vec![space.name_any()]
+            }
         }
     };
     events(Api::<Kept>::all(client.clone()), config(), relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()

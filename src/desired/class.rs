@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{limit_range, network_policy, quota, role_bindings::owner_role, term::Rules};
+use super::{class_quota, limit_range, network_policy, role_bindings::owner_role, term::Rules};
 use crate::{
     access::SHORTEST,
     api::{
@@ -16,7 +16,7 @@ use crate::{
 pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
     check_lifetime(class)?;
     let hard = class.quota.as_ref().map(|quota| quota.hard.clone()).unwrap_or_default();
-    class.quota.as_ref().map_or(Ok(()), quota::check_class)?;
+    class_quota::check(class)?;
     limit_range::complete(&class.limit_range, &hard)?;
     network_policy::check(&class.network)?;
     check_access(class)?;

@@ -2,16 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use super::{Refusal, class, metadata::Metadata};
+use super::{Refusal, admitted::Admitted, class, metadata::Metadata};
 use crate::api::{ClassMetadata, conditions::Reason, names};
 
 /// The labels and annotations of a space that its class allows, without those that the class sets itself, and an objection to each other one.
-pub fn cut(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>, class: &ClassMetadata) -> (Metadata, Vec<Refusal>) {
+/// `admitted` closes keys by which network rules select, whatever the class allows.
+pub fn cut(
+    labels: &BTreeMap<String, String>,
+    annotations: &BTreeMap<String, String>,
+    class: &ClassMetadata,
+    admitted: &Admitted,
+) -> (Metadata, Vec<Refusal>) {
     let mut refusals = Vec::new();
     let mut allowed = |field: &str, asked: &BTreeMap<String, String>, set: &BTreeMap<String, String>| {
         let mut kept = BTreeMap::new();
         for (key, value) in asked {
-            match objection(field, key, value, &class.allowed_keys) {
+            let selecting = admitted.selecting(key);
+            match objection(field, key, value, &class.allowed_keys).or_else(|| selecting.map(is_selected_by)) {
                 Some(why) => refusals.push(Refusal::new(Reason::InvalidSpec, format!("spec.{field} {key:?}: {why}"))),
                 None if set.contains_key(key) => {}
                 None => {
@@ -43,6 +50,10 @@ fn objection(field: &str, key: &str, value: &str, allowed: &[String]) -> Option<
     None
 }
 
+fn is_selected_by(class: &str) -> String {
+    format!("SpaceClass {class} selects namespaces by this key (network.allowFromNamespaces), so no space may set it")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -60,16 +71,20 @@ mod tests {
             ("example.com/cost", "free"),
             ("example.com/tier", "two words"),
             ("example.com/stage", "lab"),
+            ("example.com/role", "gate"),
             ("example.org/tier", "a"),
             ("istio-injection", "enabled"),
             ("kubernetes.io/metadata.name", "front-door"),
         ]);
         let annotations = map(&[("example.com/desk", "4"), ("example.com/cost", "any text")]);
-        let (kept, refusals) = cut(&labels, &annotations, &class);
+        let gate =
+            serde_json::from_value(json!({"network": {"allowFromNamespaces": [{"matchLabels": {"example.com/role": "gate"}}]}})).unwrap();
+        let (kept, refusals) = cut(&labels, &annotations, &class, &Admitted::of([("cellar", &gate)]));
         let expected = Metadata { labels: map(&[("example.com/stage", "lab")]), annotations: map(&[("example.com/cost", "any text")]) };
         assert_eq!(kept, expected);
         let refused: Vec<_> = refusals.iter().map(|refusal| refusal.message.split_once(": ").unwrap().0).collect();
         let expected = [
+            r#"spec.labels "example.com/role""#,
             r#"spec.labels "example.com/tier""#,
             r#"spec.labels "example.org/tier""#,
             r#"spec.labels "istio-injection""#,

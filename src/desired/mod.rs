@@ -4,15 +4,19 @@
 //! [`diff`] says what must be written; [`lifetime`] says what time it is in the space's life; [`status`] says what to tell.
 
 pub mod access;
+pub mod admitted;
 pub mod annotated;
 pub mod certificate_request;
 pub mod class;
+pub mod class_quota;
 pub mod collect;
+pub mod contact;
 pub mod deletion_limit;
 pub mod diff;
 pub mod foreign_ttl;
 pub mod isolation;
 pub mod keys;
+pub mod ledger;
 pub mod lifetime;
 pub mod limit_bounds;
 pub mod limit_range;
@@ -24,6 +28,7 @@ pub mod owner_limit;
 pub mod quota;
 pub mod resolve;
 pub mod role_bindings;
+pub mod space_name;
 pub mod status;
 pub mod term;
 pub mod uid;

@@ -101,7 +101,10 @@ pub(super) fn lower(wanted: &ResourceQuota, existing: &ResourceQuota) -> Resourc
 pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>) {
     let none = ClassQuota::default();
     let class = class.unwrap_or(&none);
-    let (mut hard, mut refusals) = (class.hard.clone(), Vec::new());
+    // A ceiling that has no limit of its own holds as one: a class that an older version accepted may have some.
+    let mut hard: Hard = class.max.clone();
+    hard.extend(class.hard.clone());
+    let mut refusals = Vec::new();
     for (key, value) in overrides {
         let exceeds = |sentence: String| Refusal::new(Reason::QuotaExceedsClass, format!("spec.quota {key}: {sentence}"));
         let Some(ceiling) = class.max.get(key).or_else(|| class.hard.get(key)) else {
@@ -118,7 +121,24 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>)
         }
         hard.insert(key.clone(), if is_above { ceiling.clone() } else { value.clone() });
     }
+    refusals.extend(unusable(&hard).iter().filter(|pair| overrides.contains_key(&pair.request)).map(|pair| {
+        let Unusable { request, requested, limit, limited } = pair;
+        let (requested, limited) = (&requested.0, &limited.0);
+        let message = format!(
+            "spec.quota {request}: {requested} cannot be used under {limit} {limited}, since no container requests more than its limit: ask for {limit} {requested} too, or for less {request}"
+        );
+        Refusal::new(Reason::InvalidSpec, message)
+    }));
     (hard, refusals)
+}
+
+/// What is odd about the limits that a space asks for and harms nobody: sentences for the message of a space that is Ready.
+pub fn notices(overrides: &Hard, hard: &Hard) -> Vec<String> {
+    let lowered = unusable(hard).into_iter().filter(|pair| !overrides.contains_key(&pair.request) && overrides.contains_key(&pair.limit));
+    let notice = |pair: Unusable| {
+        format!("spec.quota {} {} leaves a part of {} {} that cannot be used", pair.limit, pair.limited.0, pair.request, pair.requested.0)
+    };
+    lowered.map(notice).collect()
 }
 
 /// Whether the API server takes `key: value` in a quota; the error is a sentence that begins with the key.
@@ -146,19 +166,57 @@ pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks a class's limits and ceilings.
-pub fn check_class(quota: &ClassQuota) -> Result<(), String> {
-    for (field, map) in [("hard", &quota.hard), ("max", &quota.max)] {
-        for (key, value) in map {
-            check(key, value).map_err(|sentence| format!("quota.{field} {sentence}"))?;
-        }
+/// Requests that no pod can use, since no container requests more than its limit.
+pub(super) struct Unusable {
+    /// The key of the requests.
+    pub(super) request: String,
+    /// Their amount.
+    pub(super) requested: Quantity,
+    /// The key of the limits.
+    pub(super) limit: String,
+    /// Their amount, which is lower.
+    pub(super) limited: Quantity,
+}
+
+/// The requests in `hard` that are above the limits of the same resource.
+pub(super) fn unusable(hard: &Hard) -> Vec<Unusable> {
+    let pairs = ["cpu", "memory", "ephemeral-storage"]
+        .into_iter()
+        .flat_map(|resource| [format!("requests.{resource}"), resource.to_owned()].map(|request| (request, format!("limits.{resource}"))));
+    let amounts = pairs.filter_map(|(request, limit)| {
+        let (requested, limited) = (hard.get(&request)?.clone(), hard.get(&limit)?.clone());
+        Some(Unusable { request, requested, limit, limited })
+    });
+    amounts.filter(|pair| pair.requested.compare(&pair.limited) == Some(Ordering::Greater)).collect()
+}
+
+/// How many objects the operator makes in a namespace. It makes one `ResourceQuota` wherever there is a quota to count it.
+pub(super) struct OwnObjects {
+    /// `RoleBinding`s.
+    pub(super) bindings: usize,
+    /// `NetworkPolicy`s.
+    pub(super) policies: usize,
+    /// `LimitRange`s.
+    pub(super) limits: usize,
+}
+
+impl OwnObjects {
+    /// Which of these objects `hard` has no room for; a sentence that begins with the key.
+    pub(super) fn lacking(&self, hard: &Hard) -> Option<String> {
+        let rows = [
+            ("count/rolebindings.rbac.authorization.k8s.io", self.bindings, "RoleBindings"),
+            ("count/networkpolicies.networking.k8s.io", self.policies, "NetworkPolicy"),
+            ("count/limitranges", self.limits, "LimitRange"),
+            ("count/resourcequotas", 1, "ResourceQuota"),
+            ("resourcequotas", 1, "ResourceQuota"),
+        ];
+        rows.into_iter().find_map(|(key, needed, kind)| {
+            let room = hard.get(key)?;
+            (room.compare(&needed.to_string().as_str().into()) == Some(Ordering::Less)).then(|| {
+                format!("{key}: {} leaves no room for the {needed} {kind} that the operator makes: write {needed} or more", room.0)
+            })
+        })
     }
-    for (key, max) in &quota.max {
-        if let Some(hard) = quota.hard.get(key).filter(|hard| hard.compare(max).is_none_or(Ordering::is_gt)) {
-            return Err(format!("quota.max {key}: {} is below quota.hard's {}: raise the one or lower the other", max.0, hard.0));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -190,6 +248,34 @@ mod tests {
             assert_eq!(refusals.iter().map(|refusal| refusal.reason).collect::<Vec<_>>(), [reason], "{key}={value}: {refusals:?}");
         }
         assert_eq!(cut(None, &Hard::new()), (Hard::new(), vec![]));
+    }
+
+    #[test]
+    fn a_ceiling_that_no_limit_stands_for_holds_for_a_space_that_asks_for_nothing() {
+        let class = ClassQuota { hard: hard(&[("pods", "20")]), max: hard(&[("services.loadbalancers", "2"), ("pods", "30")]) };
+        let both = |balancers: &str| hard(&[("pods", "20"), ("services.loadbalancers", balancers)]);
+        assert_eq!(cut(Some(&class), &Hard::new()), (both("2"), vec![]));
+        assert_eq!(cut(Some(&class), &hard(&[("services.loadbalancers", "1")])), (both("1"), vec![]));
+    }
+
+    #[test]
+    fn requests_above_limits_are_refused_and_limits_below_requests_are_told() {
+        let class = ClassQuota {
+            hard: hard(&[("requests.cpu", "10"), ("limits.cpu", "10")]),
+            max: hard(&[("requests.cpu", "20"), ("limits.cpu", "20")]),
+        };
+        let raised = hard(&[("requests.cpu", "20")]);
+        let (quota, refusals) = cut(Some(&class), &raised);
+        let says = "spec.quota requests.cpu: 20 cannot be used under limits.cpu 10, since no container requests more than its limit: \
+                    ask for limits.cpu 20 too, or for less requests.cpu";
+        assert_eq!(refusals, [Refusal::new(Reason::InvalidSpec, says)]);
+        assert_eq!(notices(&raised, &quota), [""; 0]);
+        let both = hard(&[("requests.cpu", "20"), ("limits.cpu", "20")]);
+        assert_eq!(cut(Some(&class), &both), (both, vec![]));
+        let lowered = hard(&[("limits.cpu", "4")]);
+        let (quota, refusals) = cut(Some(&class), &lowered);
+        assert_eq!(refusals, []);
+        assert_eq!(notices(&lowered, &quota), ["spec.quota limits.cpu 4 leaves a part of requests.cpu 10 that cannot be used"]);
     }
 
     #[test]

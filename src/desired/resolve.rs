@@ -1,7 +1,9 @@
 //! What a space may have under its class: the class's word, and as much of the space's wishes as the class allows.
 
 use super::{
-    Refusal, keys, limit_bounds,
+    Refusal,
+    admitted::Admitted,
+    keys, limit_bounds,
     metadata::Metadata,
     quota::{self, Hard},
     role_bindings::{self, Roles},
@@ -33,6 +35,8 @@ pub struct Resolved {
     pub keys: Metadata,
     /// ClusterRoles in use.
     pub roles: Roles,
+    /// What is to be changed in the spec though it is accepted: sentences for the message of a space that is Ready.
+    pub notices: Vec<String>,
 }
 
 /// What a space may have, and what stands against the rest of its spec.
@@ -54,11 +58,16 @@ impl Ruling {
     }
 }
 
-/// Judges what `space` asks for of `class`, apart from names, subjects and times. `class` is the spec in force: one that was accepted, maybe by an
-/// older version of this operator.
+/// What `class` gives `space`, for whom nothing else is known. The whole spec is judged by [`super::ledger::judge`].
 pub fn resolve(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec) -> Ruling {
+    resolve_among(space, class_name, class, &Admitted::default())
+}
+
+/// Judges the keys, roles, quota and limits that `space` asks for of `class`, the spec in force: one that was accepted, maybe by an older version
+/// of this operator. `admitted` is what the network rules of all classes rely on.
+pub(super) fn resolve_among(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, admitted: &Admitted) -> Ruling {
     let metadata = class.metadata.clone().unwrap_or_default();
-    let (keys, refused_keys) = keys::cut(&space.spec.labels, &space.spec.annotations, &metadata);
+    let (keys, refused_keys) = keys::cut(&space.spec.labels, &space.spec.annotations, &metadata, admitted);
     let (roles, refused_roles) = role_bindings::roles(&space.spec, class);
     let (quota, refused_quota) = quota::cut(class.quota.as_ref(), &space.spec.quota);
     let (limits, refused_limits) = limit_bounds::cut(class_name, class, &space.spec.limit_range, &quota);
@@ -73,6 +82,7 @@ pub fn resolve(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec)
         metadata,
         keys,
         roles,
+        notices: Vec::new(),
     };
     Ruling { resolved, refusals }
 }

@@ -23,7 +23,9 @@ pub struct Roles {
 pub fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> (Roles, Vec<Refusal>) {
     let (mut members, mut refusals) = (BTreeMap::new(), Vec::new());
     for member in &space.members {
-        match class.roles.iter().find(|role| role.name == member.role) {
+        // Who it is is judged by `check_subjects`.
+        let Member { kind: _, name: _, namespace: _, role } = member;
+        match class.roles.iter().find(|of_class| of_class.name == *role) {
             Some(role) => {
                 members.insert(role.name.clone(), role.cluster_role.clone());
             }

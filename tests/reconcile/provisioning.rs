@@ -42,6 +42,7 @@ async fn a_converged_space_makes_no_call_and_is_woken_at_its_next_edge() {
 async fn a_protected_space_never_expires() {
     let space = with(&converged(), &json!({"spec": {"protected": true}, "status": {"expiresAt": null}}));
     let mut objects = everything();
+    objects[0]["spec"]["lifetime"]["allowProtected"] = json!(true);
     objects[1]["metadata"]["annotations"].as_object_mut().unwrap().remove("developerspace.dev/expires-at");
     let world = World::with("2030-01-01T00:00:00Z", &objects);
     assert_eq!(world.reconcile(&space, script![]).await.unwrap(), Action::await_change());

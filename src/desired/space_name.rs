@@ -1,0 +1,99 @@
+//! Which names a space may have: its name is the name of its namespace, which network rules, bindings of ServiceAccounts and the cluster's DNS
+//! trust. Judged while the space has no namespace; what it has it keeps.
+
+use std::fmt;
+
+use super::Refusal;
+use crate::api::{NameRules, conditions::Reason, names};
+
+/// Why a name is taken though no namespace has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reservation {
+    /// A class admits the namespace of that name into its spaces.
+    Admitted {
+        /// The class.
+        class: String,
+    },
+    /// A space of another owner names a ServiceAccount of that namespace.
+    Account {
+        /// The space.
+        space: String,
+    },
+}
+
+impl fmt::Display for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Admitted { class } => {
+                write!(f, "SpaceClass {class} admits the namespace of that name into its spaces (network.allowFromNamespaces)")
+            }
+            Self::Account { space } => {
+                write!(f, "DeveloperSpace {space} of another owner gives access to a ServiceAccount of the namespace of that name")
+            }
+        }
+    }
+}
+
+/// What stands against a new space of that name.
+pub fn refusal(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<Refusal> {
+    let (allowed, denied) = rules.map(|rules| (rules.allowed.as_slice(), rules.denied.as_slice())).unwrap_or_default();
+    let listed = allowed.iter().any(|allowed| allowed == name);
+    let matching = |patterns: &[String]| patterns.iter().find(|pattern| names::matches_pattern(pattern, name)).cloned();
+    let why = if let Some(reservation) = reservation {
+        reservation.to_string()
+    } else if let Some(pattern) = matching(denied) {
+        format!("SpaceClass {class_name} denies it (names.denied: {pattern})")
+    } else if !allowed.is_empty() && matching(allowed).is_none() {
+        format!("SpaceClass {class_name} allows only {} (names.allowed)", allowed.join(", "))
+    } else if !listed && name.starts_with("xn--") {
+        format!(
+            "a name that begins with xn-- can be a top-level domain, so that its Services would answer for others' hosts: SpaceClass {class_name} would have to list it in names.allowed"
+        )
+    } else if !listed && !name.contains('-') {
+        format!(
+            "a name without a dash can be a top-level domain, so that its Services would answer for others' hosts: choose a name with a dash, for example {name}-lab, unless SpaceClass {class_name} lists {name} in names.allowed"
+        )
+    } else {
+        return None;
+    };
+    let message = format!("the name {name} is not available: {why}. Delete this DeveloperSpace and create one with another name");
+    Some(Refusal::new(Reason::NamespaceConflict, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_judged_by_the_class_and_by_what_trusts_them() {
+        let rules = NameRules {
+            allowed: ["lab", "orchid-*", "prod-orchid", "xn--orchid"].map(Into::into).into(),
+            denied: ["prod", "prod-*"].map(Into::into).into(),
+        };
+        let any = NameRules { denied: vec!["prod-*".into()], ..NameRules::default() };
+        let admitted = Reservation::Admitted { class: "greenhouse".into() };
+        let account = Reservation::Account { space: "fern-lab".into() };
+        for (name, rules, reservation, says) in [
+            ("orchid-lab", Some(&rules), None, None),
+            ("orchid-lab", None, None, None),
+            ("lab", Some(&rules), None, None),
+            ("xn--orchid", Some(&rules), None, None),
+            ("com", None, None, Some("without a dash")),
+            ("com", Some(&any), None, Some("for example com-lab")),
+            ("xn--fiqs8s", None, None, Some("begins with xn--")),
+            ("fern-lab", Some(&rules), None, Some("allows only lab, orchid-*")),
+            ("prod-orchid", Some(&rules), None, Some("denies it (names.denied: prod-*)")),
+            ("prod-x", Some(&any), None, Some("denies it (names.denied: prod-*)")),
+            ("front-door", None, Some(&admitted), Some("SpaceClass greenhouse admits the namespace of that name")),
+            ("lab", Some(&rules), Some(&admitted), Some("SpaceClass greenhouse admits the namespace of that name")),
+            ("ci-jobs", None, Some(&account), Some("DeveloperSpace fern-lab of another owner gives access")),
+        ] {
+            let refusal = refusal(name, "cellar", rules, reservation);
+            assert_eq!(refusal.is_some(), says.is_some(), "{name}: {refusal:?}");
+            if let Some(refusal) = refusal {
+                assert_eq!(refusal.reason, Reason::NamespaceConflict);
+                assert!(refusal.message.contains(says.unwrap_or_default()), "{name}: {}", refusal.message);
+            }
+        }
+    }
+}
