@@ -1,0 +1,121 @@
+//! Nobody gets in before the limits are in force, and nothing that fails or is held keeps anybody in.
+
+use anyhow::{Result, ensure};
+use e2e::eventually;
+use e2e::fixtures::{
+    Actor, SOON, World, a_space, at, cluster_wide, condition, forbidden, holds, is_observed, name_of, refusal, side_by_side, space, text,
+    user,
+};
+use e2e::scenarios;
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access() -> Result<()> {
+    let world = World::start(&[]).await?;
+    side_by_side(scenarios![&world; a_binding_that_a_finalizer_holds_is_emptied, a_breach_of_isolation_lets_nobody_in]).await?;
+    // It stops the controller manager, so nothing else may go on beside it.
+    nobody_gets_in_before_the_quota_is_in_force(&world).await?;
+    world.ensure_operator_is_well().await
+}
+
+fn rules(owner_role: &str) -> Value {
+    json!({
+        "ownerRole": owner_role,
+        "roles": [{"name": "view", "clusterRole": "view"}, {"name": "edit", "clusterRole": "edit"}],
+        "quota": {"hard": {"count/deployments.apps": "2"}},
+        "lifetime": {"defaultTTL": "1h", "maxTTL": "1h"},
+    })
+}
+
+fn deployment(namespace: &str, name: &str) -> Value {
+    let labels = json!({"app": name});
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "replicas": 0, "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "example.com/app"}]}},
+        },
+    })
+}
+
+fn policy(namespace: &str, name: &str) -> Value {
+    let metadata = json!({"name": name, "namespace": namespace});
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": {"podSelector": {}, "ingress": [{}]}})
+}
+
+async fn names_in(actor: &Actor, kind: &str, namespace: &str) -> Result<Vec<String>> {
+    Ok(actor.list(kind, namespace).await?.iter().map(|object| name_of(object).to_owned()).collect())
+}
+
+async fn nobody_gets_in_before_the_quota_is_in_force(world: &World) -> Result<()> {
+    world.with_class("counted", rules("edit")).await?;
+    let alice = world.actor("alice@example.com").await?;
+    world.cluster().stop_component("kube-controller-manager")?;
+    world.admin().create(&space("quota-gap", json!({"className": "counted", "owner": user("alice@example.com")}))).await?;
+    let waiting = world.not_ready("quota-gap", "Provisioning").await?;
+    let message = text(condition(&waiting, "Ready"), "/message").to_owned();
+    ensure!(message.contains("the quota is not in force yet") && message.contains("kube-controller-manager"), "{message}");
+    let bindings = names_in(world.admin(), "RoleBinding", "quota-gap").await?;
+    ensure!(bindings.is_empty(), "somebody is in before the quota counts: {bindings:?}");
+    forbidden("to deploy before the quota counts", alice.create(&deployment("quota-gap", "early")).await)?;
+    world.cluster().start_component("kube-controller-manager")?;
+    world.ready("quota-gap").await?;
+    for name in ["one", "two"] {
+        eventually("the owner to deploy", SOON, || async { Ok(alice.create(&deployment("quota-gap", name)).await.ok()) }).await?;
+    }
+    let sentence = refusal(alice.create(&deployment("quota-gap", "three")).await)?;
+    ensure!(sentence.contains("exceeded quota"), "{sentence}");
+    Ok(())
+}
+
+async fn a_binding_that_a_finalizer_holds_is_emptied(world: &World) -> Result<()> {
+    world.with_class("adminlike", rules("admin")).await?;
+    world.with_space("held-binding", json!({"className": "adminlike", "owner": user("bob@example.com")})).await?;
+    let (bob, binding) = (world.actor("bob@example.com").await?, at("RoleBinding", "held-binding", "developerspace-owner"));
+    eventually("the owner's role to count", SOON, || async {
+        Ok(bob.patch(binding, json!({"metadata": {"finalizers": ["example.com/hold"]}})).await.ok())
+    })
+    .await?;
+    world.admin().patch(cluster_wide("SpaceClass", "adminlike"), json!({"spec": {"ownerRole": "edit"}})).await?;
+    world
+        .until("to lose its subjects", binding, |binding| {
+            let subjects = binding["subjects"].as_array().map_or(0, Vec::len);
+            ensure!(binding["metadata"]["deletionTimestamp"].is_string() && subjects == 0, "{binding}");
+            Ok(())
+        })
+        .await?;
+    let failed = world.not_ready("held-binding", "ApplyFailed").await?;
+    let message = text(condition(&failed, "Ready"), "/message").to_owned();
+    ensure!(message.contains("RoleBinding developerspace-owner in held-binding") && message.contains("finalizer"), "{message}");
+    world.admin().patch(binding, json!({"metadata": {"finalizers": null}})).await?;
+    world.ready("held-binding").await?;
+    let made = world.admin().get(binding).await?;
+    ensure!(text(&made, "/roleRef/name") == "edit" && text(&made, "/subjects/0/name") == "bob@example.com", "{made}");
+    Ok(())
+}
+
+async fn a_breach_of_isolation_lets_nobody_in(world: &World) -> Result<()> {
+    world.with_class("walled", rules("edit")).await?;
+    world.with_space("breached-lab", json!({"className": "walled", "owner": user("carol@example.com")})).await?;
+    let (carol, admin) = (world.actor("carol@example.com").await?, world.admin());
+    eventually("the owner to open the space", SOON, || async { Ok(carol.create(&policy("breached-lab", "open")).await.ok()) }).await?;
+    admin.patch(cluster_wide("SpaceClass", "walled"), json!({"spec": {"network": {"isolation": "Namespace", "enforced": true}}})).await?;
+    let breached = world.not_ready("breached-lab", "IsolationBreached").await?;
+    let message = text(condition(&breached, "Ready"), "/message").to_owned();
+    ensure!(message.contains("NetworkPolicy open") && message.contains("kubectl -n breached-lab delete networkpolicy open"), "{message}");
+    let members = json!([{"kind": "Group", "name": "newcomers", "role": "view"}]);
+    admin.patch(a_space("breached-lab"), json!({"spec": {"members": members}})).await?;
+    world.not_ready("breached-lab", "IsolationBreached").await?;
+    let bindings = names_in(admin, "RoleBinding", "breached-lab").await?;
+    ensure!(bindings == ["developerspace-owner"], "{bindings:?}");
+    carol.delete(at("NetworkPolicy", "breached-lab", "open")).await?;
+    world
+        .until("to be ready", a_space("breached-lab"), |space| {
+            ensure!(is_observed(space) && holds(space, "Ready"), "{}", space["status"]);
+            Ok(())
+        })
+        .await?;
+    let bindings = names_in(admin, "RoleBinding", "breached-lab").await?;
+    ensure!(bindings == ["developerspace-owner", "developerspace-view"], "{bindings:?}");
+    forbidden("to open a walled space", carol.create(&policy("breached-lab", "again")).await)
+}
