@@ -17,6 +17,7 @@ use crate::{
         store::Store,
     },
     metrics::Metrics,
+    serve::serve,
     watchdog::{Ages, Watchdog},
 };
 
@@ -75,8 +76,4 @@ pub async fn serve_metrics(address: SocketAddr, health: Health) -> std::io::Resu
         ([(http::header::CONTENT_TYPE, OPEN_METRICS)], health.metrics.render())
     };
     serve(address, Router::new().route("/metrics", get(scrape)).with_state(health)).await
-}
-
-async fn serve(address: SocketAddr, router: Router) -> std::io::Result<()> {
-    axum::serve(tokio::net::TcpListener::bind(address).await?, router).await
 }

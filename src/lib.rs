@@ -24,5 +24,6 @@ pub mod impersonation;
 pub mod metrics;
 pub mod operator;
 pub mod plugin;
+pub mod serve;
 pub mod telemetry;
 pub mod watchdog;

@@ -147,10 +147,10 @@ async fn nobody_is_told_of_a_space_that_the_store_does_not_have_yet() {
     new["metadata"]["name"] = json!("another");
     let mut told = Vec::new();
     let pages = async {
-        answer(&mut server, "limit=500", StatusCode::OK, &page(&old, None)).await;
+        answer(&mut server, "limit=50", StatusCode::OK, &page(&old, None)).await;
         // Made while nobody watched: the next list is the first to know of it.
         answer(&mut server, "resourceVersion=9", StatusCode::GONE, &gone()).await;
-        answer(&mut server, "limit=500", StatusCode::OK, &page(&new, Some("more"))).await;
+        answer(&mut server, "limit=50", StatusCode::OK, &page(&new, Some("more"))).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         answer(&mut server, "continue=more", StatusCode::OK, &page(&old, None)).await;
         server.next_request().await.unwrap()

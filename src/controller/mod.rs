@@ -28,7 +28,7 @@ pub mod settled;
 pub mod slim;
 pub mod store;
 pub mod task;
-pub mod unmanaged;
+pub mod unadorned;
 pub mod waiting;
 pub mod watch;
 pub mod watch_stream;

@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use super::{
     packed::{Guarded, Packed},
     store::see_namespace,
-    unmanaged::Unmanaged,
+    unadorned::Unadorned,
 };
 use crate::{
     api::DeveloperSpace,
@@ -111,10 +111,10 @@ impl<K: Watched> Resource for Slim<K> {
 }
 
 impl Watched for DeveloperSpace {
-    type Read = Unmanaged;
+    type Read = Unadorned;
     type Kept = Packed;
 
-    fn keep(Unmanaged(read): Unmanaged) -> Result<(ObjectMeta, Packed), serde_json::Error> {
+    fn keep(Unadorned(read): Unadorned) -> Result<(ObjectMeta, Packed), serde_json::Error> {
         Ok((ObjectMeta::deserialize(&read["metadata"])?, Packed::of(&read)))
     }
 }

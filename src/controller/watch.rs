@@ -245,6 +245,9 @@ fn put_class(store: &Store, mut class: SpaceClass) -> Vec<String> {
     if same { Vec::new() } else { vec![name] }
 }
 
+/// How many spaces are asked for at once. Their text is there whole before they are read, and each may be as large as its people can make it.
+const PAGE: u32 = 50;
+
 /// Spaces: fills `kept`, keeps the count per owner true, and yields the names of those to look at.
 ///
 /// Those of a list only when its last page has come: until then `kept` is as it was before the list, as kube's reflector has it, and
@@ -292,7 +295,9 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: R
             }
         }
     };
-    events(Api::<Kept>::all(client.clone()), config(), relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+    events(Api::<Kept>::all(client.clone()), config().page_size(PAGE), relist)
+        .flat_map(move |event| futures::stream::iter(changed(event)))
+        .boxed()
 }
 
 /// kube's store keeps what it is given twice, as the key and in the object.

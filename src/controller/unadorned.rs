@@ -1,0 +1,96 @@
+//! An object without what nothing is decided by, which is skipped while it is read: managed fields, most of any object, and of a space all
+//! that others may write into its metadata, as much as they like.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Map, Value};
+
+/// An object as the server sent it, but for managed fields, labels, annotations and owner references of its own.
+#[derive(Debug, PartialEq)]
+pub struct Unadorned(pub Value);
+
+impl<'de> Deserialize<'de> for Unadorned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Fields(|key| if key == "metadata" { Reading::Part(unadorned) } else { Reading::Whole }).deserialize(deserializer).map(Self)
+    }
+}
+
+fn unadorned(key: &str) -> Reading {
+    if ["managedFields", "labels", "annotations", "ownerReferences"].contains(&key) { Reading::Nothing } else { Reading::Whole }
+}
+
+/// How much of a field is read.
+enum Reading {
+    Whole,
+    Part(fn(&str) -> Self),
+    Nothing,
+}
+
+/// Reads a map, of each field as much as this says.
+struct Fields(fn(&str) -> Reading);
+
+impl<'de> DeserializeSeed<'de> for Fields {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object of the Kubernetes API")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            let value = match self.0(&key) {
+                Reading::Whole => access.next_value()?,
+                Reading::Part(read) => access.next_value_seed(Self(read))?,
+                Reading::Nothing => {
+                    access.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            fields.insert(key, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_a_spaces_metadata_only_what_decides_something_is_read() {
+        let whole = json!({
+            "kind": "DeveloperSpace", "spec": {"labels": {"kept": "yes"}, "managedFields": "elsewhere", "metadata": {"managedFields": [1]}},
+            "metadata": {
+                "name": "orchid-lab", "uid": "u1", "finalizers": ["developerspace.dev/namespace"], "managedFields": [{"manager": "kubectl"}],
+                "labels": {"a": "b"}, "annotations": {"c": "d"}, "ownerReferences": [{"kind": "Node"}],
+            },
+        });
+        let mut expected = whole.clone();
+        expected["metadata"] = json!({"name": "orchid-lab", "uid": "u1", "finalizers": ["developerspace.dev/namespace"]});
+        assert_eq!(serde_json::from_value::<Unadorned>(whole.clone()).unwrap(), Unadorned(expected.clone()));
+        assert_eq!(serde_json::from_str::<Unadorned>(&whole.to_string()).unwrap(), Unadorned(expected));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for broken in ["[]", "7", r#"{"metadata": []}"#] {
+            let error = serde_json::from_str::<Unadorned>(broken).unwrap_err();
+            assert!(error.to_string().contains("expected an object of the Kubernetes API"), "{error}");
+        }
+    }
+}
