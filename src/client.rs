@@ -15,7 +15,7 @@ use tower::{
     retry::{Policy, RetryLayer},
 };
 
-use crate::{clock::ServerCheckedClock, impersonation, metrics::Metrics, watchdog::Watchdog};
+use crate::{clock::ServerCheckedClock, controller::writes::Writes, impersonation, metrics::Metrics, watchdog::Watchdog};
 
 /// An answer that takes longer is a failure. Above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is none.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,6 +52,8 @@ pub struct Listeners {
     pub watchdog: Arc<Watchdog>,
     /// Counts it.
     pub metrics: Arc<Metrics>,
+    /// Is told what is written.
+    pub writes: Arc<Writes>,
 }
 
 /// A client for the cluster of the environment; `listeners` are told of each answer.
@@ -97,15 +99,21 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
         let watch = is_watch.then(|| request.uri().path().to_owned());
-        let Listeners { clock, watchdog, metrics } = self.listeners.clone();
+        let Listeners { clock, watchdog, metrics, writes } = self.listeners.clone();
         let method = request.method().clone();
         let limit = (method != Method::GET).then_some(WRITE_TIMEOUT);
+        if limit.is_some() {
+            writes.note(request.uri().path());
+        }
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let response = match limit {
-                Some(limit) => tokio::time::timeout(limit, answer).await.map_err(BoxError::from)?.map_err(Into::into)?,
-                None => answer.await.map_err(Into::into)?,
+            let answered = match limit {
+                Some(limit) => {
+                    tokio::time::timeout(limit, answer).await.map_err(BoxError::from).and_then(|answer| answer.map_err(Into::into))
+                }
+                None => answer.await.map_err(Into::into),
             };
+            let response = answered.inspect_err(|_| metrics.unanswered(method.as_str()))?;
             metrics.answered(method.as_str(), response.status().as_u16());
             clock.hear(date(response.headers()));
             watchdog.heard(watch.as_deref().filter(|_| response.status().is_success()));

@@ -29,6 +29,13 @@ pub struct RequestLabels {
     pub code: u16,
 }
 
+/// Labels of the counter of requests without an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MethodLabel {
+    /// `GET`, `POST`, `PUT`, `PATCH`, `DELETE`.
+    pub method: String,
+}
+
 /// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -43,6 +50,9 @@ pub struct Metrics {
     active: Gauge,
     collected: Counter,
     warnings: Counter,
+    braked: Counter,
+    failures: Family<MethodLabel, Counter>,
+    failing: Gauge,
     silence: Seconds,
     oldest_watch: Seconds,
     last_reconcile: Seconds,
@@ -61,6 +71,9 @@ impl Default for Metrics {
             active: Gauge::default(),
             collected: Counter::default(),
             warnings: Counter::default(),
+            braked: Counter::default(),
+            failures: Family::default(),
+            failing: Gauge::default(),
             silence: Seconds::default(),
             oldest_watch: Seconds::default(),
             last_reconcile: Seconds::default(),
@@ -73,6 +86,13 @@ impl Default for Metrics {
         registry.register("active_workers", "Reconciles under way", metrics.active.clone());
         registry.register("namespaces_collected", "Namespaces deleted because their time was up", metrics.collected.clone());
         registry.register("expiry_warnings", "Warnings of a coming expiry", metrics.warnings.clone());
+        registry.register("looks_braked", "Looks at DeveloperSpaces put off since much was written of them lately", metrics.braked.clone());
+        registry.register("api_failures", "Requests that the API server did not answer, by method", metrics.failures.clone());
+        registry.register(
+            "failing_spaces",
+            "DeveloperSpaces whose condition says what refuses a write or a deletion",
+            metrics.failing.clone(),
+        );
         registry.register("api_silence_seconds", "Since the API server answered", metrics.silence.clone());
         registry.register("oldest_watch_seconds", "Since the watch began anew that has not for longest", metrics.oldest_watch.clone());
         registry.register("last_reconcile_age_seconds", "Since a reconcile ended", metrics.last_reconcile.clone());
@@ -100,10 +120,12 @@ impl Metrics {
 
     /// Sets the ages of what matters.
     pub fn set_ages(&self, ages: &Ages) {
-        let Ages { silence, heard: _, oldest_watch, last_reconcile, oldest_reconcile: _, overdue } = ages;
+        let Ages { silence, heard: _, oldest_watch, last_reconcile, oldest_reconcile: _, overdue, failing, process } = ages;
         self.silence.set(silence.as_secs_f64());
-        self.oldest_watch.set(oldest_watch.as_ref().map_or(0.0, |(_, age)| age.as_secs_f64()));
-        self.last_reconcile.set(last_reconcile.map_or(0.0, |age| age.as_secs_f64()));
+        // What never was is as old as the process: a zero would look as if all were well.
+        self.oldest_watch.set(oldest_watch.as_ref().map_or(*process, |(_, age)| *age).as_secs_f64());
+        self.last_reconcile.set(last_reconcile.unwrap_or(*process).as_secs_f64());
+        self.failing.set(i64::try_from(*failing).unwrap_or(i64::MAX));
         self.overdue.set(overdue.as_secs_f64());
     }
 
@@ -115,6 +137,16 @@ impl Metrics {
     /// The API server answered.
     pub fn answered(&self, method: &str, code: u16) {
         self.requests.get_or_create(&RequestLabels { method: method.to_owned(), code }).inc();
+    }
+
+    /// The API server did not answer.
+    pub fn unanswered(&self, method: &str) {
+        self.failures.get_or_create(&MethodLabel { method: method.to_owned() }).inc();
+    }
+
+    /// A space was left alone, since much was written of it lately.
+    pub fn braked(&self) {
+        self.braked.inc();
     }
 
     /// The namespace of an expired space was deleted, so long after its expiry.

@@ -22,7 +22,8 @@ use crate::{
     clock::{Clock, ServerCheckedClock},
     controller::{
         self,
-        context::{Context, Places},
+        context::{Context, Places, Turns},
+        ends::Ends,
         events,
         leader::Elector,
         rights::{self, Rights},
@@ -50,7 +51,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(args.common.log_format);
     let listeners = Listeners::default();
     let client = client::connect(listeners.clone()).await?;
-    let Listeners { clock, watchdog, metrics } = listeners;
+    let Listeners { clock, watchdog, metrics, writes } = listeners;
     let (nudges, nudged) = Nudges::new();
     let standby = Arc::new(AtomicBool::new(args.leader_elect));
     let places = Places::new(args.workers);
@@ -66,6 +67,9 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         metrics,
         watchdog: watchdog.clone(),
         memory: Arc::default(),
+        turns: Turns::default(),
+        writes,
+        ends: Ends::default(),
         places,
         nudges,
     });

@@ -37,6 +37,8 @@ struct Inner {
     by_space: HashMap<u64, DateTime<Utc>>,
     /// Ends that the API server refuses: overdue, and no work that others have to make way for.
     refused: HashMap<u64, DateTime<Utc>>,
+    /// Spaces of which the last look failed, in a way that lasts.
+    failing: HashSet<u64>,
 }
 
 /// The ages of what matters.
@@ -54,6 +56,10 @@ pub struct Ages {
     pub oldest_reconcile: Option<Duration>,
     /// How long the oldest expiry has been overdue.
     pub overdue: Duration,
+    /// Of how many spaces the last look failed, in a way that lasts.
+    pub failing: usize,
+    /// Since the start.
+    pub process: Duration,
 }
 
 impl Default for Watchdog {
@@ -91,6 +97,7 @@ impl Watchdog {
     pub fn expects(&self, space: u64, expiry: Option<DateTime<Utc>>) {
         let mut inner = self.lock();
         inner.refused.remove(&space);
+        inner.failing.remove(&space);
         let before = match expiry {
             Some(expiry) => inner.by_space.insert(space, expiry),
             None => inner.by_space.remove(&space),
@@ -113,6 +120,11 @@ impl Watchdog {
         self.lock().refused.insert(space, expiry);
     }
 
+    /// A look at the space of that key failed, in a way that lasts. This stands until it is looked at again.
+    pub fn fails(&self, space: u64) {
+        self.lock().failing.insert(space);
+    }
+
     /// Whether the time of more than `some` spaces is up.
     pub fn is_behind(&self, now: DateTime<Utc>, some: usize) -> bool {
         self.lock().expiries.range(..=(now, u64::MAX)).nth(some).is_some()
@@ -124,6 +136,7 @@ impl Watchdog {
         inner.by_space.retain(|space, _| listed.contains(space));
         inner.expiries.retain(|(_, space)| listed.contains(space));
         inner.refused.retain(|space, _| listed.contains(space));
+        inner.failing.retain(|space| listed.contains(space));
     }
 
     /// How old everything is.
@@ -139,6 +152,8 @@ impl Watchdog {
             last_reconcile: inner.finished.map(|at| at.elapsed()),
             oldest_reconcile: inner.running.values().min().map(Instant::elapsed),
             overdue: overdue.unwrap_or_default(),
+            failing: inner.failing.len(),
+            process: self.started.elapsed(),
         }
     }
 
@@ -224,8 +239,10 @@ mod tests {
         assert_eq!((dog.ages(at(170)).overdue, dog.is_behind(at(170), 0)), (Duration::from_secs(70), false));
         dog.retain(&[1].into());
         assert_eq!(dog.ages(at(170)).overdue, Duration::from_secs(70));
+        dog.fails(1);
+        assert_eq!(dog.ages(at(170)).failing, 1);
         dog.expects(1, None);
-        assert_eq!(dog.ages(at(170)).overdue, Duration::ZERO);
+        assert_eq!((dog.ages(at(170)).overdue, dog.ages(at(170)).failing), (Duration::ZERO, 0));
     }
 
     #[test]

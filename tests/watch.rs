@@ -167,3 +167,44 @@ async fn nobody_is_told_of_a_space_that_the_store_does_not_have_yet() {
     let old = old["metadata"]["name"].as_str().unwrap().to_owned();
     assert_eq!(told, [(old.clone(), true), ("another".to_owned(), true), (old, true)]);
 }
+
+/// A few hundred new spaces whose first write is never answered, and one that ends.
+fn crowd() -> Vec<Value> {
+    let with_name = |number: u32| {
+        let mut space = objects::fresh();
+        space["metadata"]["name"] = json!(format!("new-{number}"));
+        space["metadata"]["uid"] = json!(format!("uid-of-new-{number}"));
+        space
+    };
+    (0..400).map(with_name).chain([objects::warned()]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_waits_for_no_creation() {
+    let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+    let ctx = World::unlisted(objects::EXPIRES).context(Client::new(service, "default"));
+    let running = tokio::spawn(controller::run(ctx, stream::pending().boxed(), Duration::from_secs(3_600), pending()));
+    let kept: Vec<Value> = objects::everything();
+    let mut held = Vec::new();
+    let sealing = async {
+        loop {
+            let (request, respond) = server.next_request().await.unwrap();
+            let (path, is_watch) = (request.uri().path().to_owned(), request.uri().to_string().contains("watch=true"));
+            if request.method() != http::Method::GET && path == objects::status_path() {
+                return;
+            }
+            if is_watch || request.method() != http::Method::GET {
+                held.push(respond);
+                continue;
+            }
+            let plural = path.rsplit('/').next().unwrap().to_owned();
+            let of_kind =
+                |object: &&Value| format!("{}s", object["kind"].as_str().unwrap().to_lowercase()).replace("classs", "classes") == plural;
+            let items = if plural == "developerspaces" { crowd() } else { kept.iter().filter(of_kind).cloned().collect() };
+            let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9"}, "items": items});
+            respond.send_response(Response::new(Body::from(serde_json::to_vec(&list).unwrap())));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), sealing).await.expect("the space that ends is sealed");
+    running.abort();
+}

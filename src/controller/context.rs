@@ -1,7 +1,7 @@
 //! What a reconcile works with.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -10,9 +10,9 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use kube::{Api, Client};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{admissions::Admissions, events::Recorder, store::Store, watch::Nudges};
+use super::{admissions::Admissions, ends::Ends, events::Recorder, store::Store, watch::Nudges, writes::Writes};
 use crate::{
     api::{DeveloperSpace, names::ProtectedNamespaces},
     clock::Clock,
@@ -40,6 +40,12 @@ pub struct Context {
     pub watchdog: Arc<Watchdog>,
     /// What each space went through.
     pub memory: Arc<Memory>,
+    /// Which spaces are looked at right now.
+    pub turns: Turns,
+    /// How much was written of each lately.
+    pub writes: Arc<Writes>,
+    /// The ends that are near.
+    pub ends: Ends,
     /// How many spaces are worked on side by side.
     pub places: Places,
     /// Asks for other spaces to be looked at.
@@ -76,13 +82,23 @@ pub struct Places {
     number: u16,
     all: Arc<Semaphore>,
     for_the_patient: Arc<Semaphore>,
+    for_the_failing: Arc<Semaphore>,
 }
+
+/// Of so many places one is for spaces that fail again and again, however long each of their calls takes.
+const FOR_THE_FAILING: usize = 4;
 
 impl Places {
     /// So many places.
     pub fn new(number: u16) -> Self {
         let places = usize::from(number);
-        Self { number, all: Arc::new(Semaphore::new(places)), for_the_patient: Arc::new(Semaphore::new(places.div_ceil(FOR_THE_PATIENT))) }
+        let part = |of: usize| Arc::new(Semaphore::new(places.div_ceil(of)));
+        Self { number, all: part(1), for_the_patient: part(FOR_THE_PATIENT), for_the_failing: part(FOR_THE_FAILING) }
+    }
+
+    /// A turn for a space that failed before; none while as many others have one.
+    pub fn turn_of_the_failing(&self) -> Option<SemaphorePermit<'_>> {
+        self.for_the_failing.try_acquire().ok()
     }
 
     /// How many there are.
@@ -114,6 +130,31 @@ impl Places {
             tokio::time::sleep(GLANCE).await;
         }
         self.take(work).await
+    }
+}
+
+/// Which spaces are looked at: the queue and the ends never look at the same one at once.
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<HashSet<String>>);
+
+/// One space is looked at until this goes.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    turns: &'a Turns,
+    name: String,
+}
+
+impl Turns {
+    /// The turn of that space, unless somebody has it.
+    pub fn take(&self, name: String) -> Option<Turn<'_>> {
+        let is_free = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        is_free.then(|| Turn { turns: self, name })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.turns.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
     }
 }
 

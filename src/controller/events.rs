@@ -1,23 +1,33 @@
-//! Kubernetes Events (events.k8s.io/v1). One POST a transition; transitions are rare, so nothing is aggregated.
+//! Kubernetes Events (events.k8s.io/v1). One POST a transition, and one a reason a minute about one object: see [`super::throttle`].
 //!
 //! Events about a space live in `default`, the only place that the server accepts for a cluster-scoped object.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
 use k8s_openapi::{
-    api::{core::v1::ObjectReference, events::v1::Event},
+    api::{
+        core::v1::ObjectReference,
+        events::v1::{Event, EventSeries},
+    },
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
     jiff::Timestamp,
 };
 use kube::{Api, Client, Resource};
 use tokio::sync::{mpsc, watch};
 
-use super::{apply::post_params, context::Places};
+use super::{apply::post_params, context::Places, throttle::Throttle};
 use crate::{
     api::{DeveloperSpace, NamespaceRef, names},
-    desired::status::Note,
+    desired::{children::hash, status::Note, wording::shorten},
 };
 
 /// The longest note that the server takes, see `NoteLengthLimit` in `k8s.io/kubernetes/pkg/apis/core/validation/events.go`.
@@ -32,11 +42,16 @@ const SIDE_BY_SIDE: usize = 32;
 /// Takes Events and lets them be written behind the work: neither a reconcile nor a deletion waits for one.
 #[derive(Clone)]
 pub struct Recorder {
-    queue: mpsc::Sender<Box<Told>>,
+    queue: mpsc::Sender<(Box<Told>, i32)>,
     pending: watch::Sender<usize>,
+    throttle: Arc<Mutex<Throttle<Box<Told>>>>,
 }
 
+/// How often what was kept for a minute is looked for.
+const GLANCE: Duration = Duration::from_secs(5);
+
 /// What happened to what, and when.
+#[derive(Debug)]
 struct Told {
     regarding: ObjectReference,
     note: Note,
@@ -51,16 +66,25 @@ pub fn recorder(client: Client, places: Places, instance: &str) -> (Recorder, im
     let pending = watch::Sender::new(0_usize);
     let writer = Writer { client, places, instance: instance.chars().take(128).collect(), count: AtomicU32::new(0) };
     let written = pending.clone();
+    let recorder = Recorder { queue, pending, throttle: Arc::default() };
+    let (throttle, queue, pending) = (recorder.throttle.clone(), recorder.queue.downgrade(), recorder.pending.clone());
+    let releasing = async move {
+        loop {
+            tokio::time::sleep(GLANCE).await;
+            let Some(queue) = queue.upgrade() else { return };
+            Recorder { queue, pending: pending.clone(), throttle: throttle.clone() }.release(Throttle::due);
+        }
+    };
     let waiting = stream::unfold(waiting, |mut waiting| async move { waiting.recv().await.map(|told| (told, waiting)) });
     let writing = async move {
         let (writer, written) = (&writer, &written);
-        let write = |told: Box<Told>| async move {
-            writer.places.take_idle(Box::pin(writer.post(*told))).await;
+        let write = |(told, number): (Box<Told>, i32)| async move {
+            writer.places.take_idle(Box::pin(writer.post(*told, number))).await;
             written.send_modify(|pending| *pending = pending.saturating_sub(1));
         };
-        waiting.for_each_concurrent(SIDE_BY_SIDE, write).await;
+        futures::future::select(pin!(waiting.for_each_concurrent(SIDE_BY_SIDE, write)), pin!(releasing)).await;
     };
-    (Recorder { queue, pending }, writing)
+    (recorder, writing)
 }
 
 impl Recorder {
@@ -89,14 +113,37 @@ impl Recorder {
 
     /// Waits until everything told so far is written or lost.
     pub async fn flush(&self) {
+        self.release(|throttle, _| throttle.all());
         // `self` keeps the sender, so the wait cannot fail.
         let _ = self.pending.subscribe().wait_for(|pending| *pending == 0).await;
     }
 
     fn put(&self, told: Told) {
+        let ObjectReference { kind, namespace, name, uid, .. } = &told.regarding;
+        // Each edge of a coming end is news, however near to another.
+        let edge = (told.note.reason == "Expiring").then_some(&told.note.message);
+        let reason = hash(&(kind, namespace, name, uid, &told.note.reason, edge));
+        let passed = self.throttle().pass(reason, Box::new(told), Instant::now());
+        if let Some(passed) = passed {
+            self.send(passed);
+        }
+    }
+
+    fn release(&self, which: impl FnOnce(&mut Throttle<Box<Told>>, Instant) -> Vec<(Box<Told>, i32)>) {
+        let released = which(&mut self.throttle(), Instant::now());
+        for released in released {
+            self.send(released);
+        }
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle<Box<Told>>> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, (told, number): (Box<Told>, i32)) {
         let (name, reason) = (told.regarding.name.clone(), told.note.reason.clone());
         self.pending.send_modify(|pending| *pending += 1);
-        if self.queue.try_send(Box::new(told)).is_err() {
+        if self.queue.try_send((told, number)).is_err() {
             self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
             tracing::warn!(name, reason, "an Event was lost: {WAITING} wait to be written");
         }
@@ -111,7 +158,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn post(&self, Told { regarding, note, at }: Told) {
+    async fn post(&self, Told { regarding, note, at }: Told, times: i32) {
         let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let stamp = Timestamp::from_microsecond(at.timestamp_micros()).unwrap_or_default();
         let number = self.count.fetch_add(1, Ordering::Relaxed);
@@ -120,11 +167,13 @@ impl Writer {
             metadata: ObjectMeta { name: Some(name), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
             action: Some("Reconcile".to_owned()),
             event_time: Some(MicroTime(stamp)),
-            note: Some(shorten(&note.message)),
+            note: Some(shorten(&note.message, LONGEST_NOTE)),
             reason: Some(note.reason.clone()),
             regarding: Some(regarding),
             reporting_controller: Some(names::OPERATOR.to_owned()),
             reporting_instance: Some(self.instance.clone()),
+            // The server takes a series of two or more.
+            series: (times > 1).then_some(EventSeries { count: times, last_observed_time: MicroTime(stamp) }),
             type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
             ..Event::default()
         };
@@ -132,11 +181,6 @@ impl Writer {
             tracing::warn!(namespace, reason = note.reason, %error, "an Event was lost");
         }
     }
-}
-
-fn shorten(message: &str) -> String {
-    let end = (0..=message.len().min(LONGEST_NOTE)).rev().find(|at| message.is_char_boundary(*at));
-    message[..end.unwrap_or_default()].to_owned()
 }
 
 #[cfg(test)]
@@ -153,13 +197,13 @@ mod tests {
         (recorder, writing, server)
     }
 
-    fn tell(recorder: &Recorder) {
+    fn tell(recorder: &Recorder, reason: &str) {
         let space = serde_json::json!({
             "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "orchid-lab"},
             "spec": {"owner": {"kind": "User", "name": "nadia@example.com"}, "contact": {"team": "botany", "email": "botany@example.com"}},
         });
         let space: DeveloperSpace = serde_json::from_value(space).expect("it is a space");
-        let note = Note { warning: false, reason: "Provisioned".into(), message: "it is ready".into(), in_namespace: false };
+        let note = Note { warning: false, reason: reason.to_owned(), message: "it is ready".into(), in_namespace: false };
         recorder.publish(&space, None, vec![note], DateTime::default());
     }
 
@@ -174,8 +218,8 @@ mod tests {
     #[tokio::test]
     async fn a_flush_waits_for_what_was_told() {
         let (recorder, writing, mut server) = a_recorder(Places::new(1));
-        tell(&recorder);
-        let early = tokio::time::timeout(std::time::Duration::from_millis(50), recorder.flush()).await;
+        tell(&recorder, "Provisioned");
+        let early = tokio::time::timeout(Duration::from_millis(50), recorder.flush()).await;
         assert!(early.is_err(), "nothing is written yet");
         let done = async move {
             recorder.flush().await;
@@ -187,8 +231,8 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_fit_is_lost_and_no_flush_waits_for_it() {
         let (recorder, writing, server) = a_recorder(Places::new(1));
-        for _ in 0..=WAITING {
-            tell(&recorder);
+        for number in 0..=WAITING {
+            tell(&recorder, &format!("Reason{number}"));
         }
         assert_eq!(*recorder.pending.borrow(), WAITING);
         drop((writing, server));
@@ -202,7 +246,7 @@ mod tests {
             // One after another takes the place, each giving it up in time.
             async move {
                 loop {
-                    places.take(tokio::time::sleep(std::time::Duration::from_millis(10))).await;
+                    places.take(tokio::time::sleep(Duration::from_millis(10))).await;
                 }
             }
         });
@@ -210,7 +254,7 @@ mod tests {
         let begun = tokio::time::Instant::now();
         places.take_idle(std::future::ready(())).await;
         busy.abort();
-        assert!(begun.elapsed() >= std::time::Duration::from_secs(300));
+        assert!(begun.elapsed() >= Duration::from_secs(300));
     }
 
     #[tokio::test(start_paused = true)]
@@ -218,7 +262,7 @@ mod tests {
         let places = Places::new(4);
         let hold = |places: Places| async move {
             loop {
-                places.take(tokio::time::sleep(std::time::Duration::from_secs(1))).await;
+                places.take(tokio::time::sleep(Duration::from_secs(1))).await;
             }
         };
         let busy: Vec<_> = (0..8).map(|_| tokio::spawn(hold(places.clone()))).collect();
@@ -227,7 +271,7 @@ mod tests {
         let told = (0..4).map(|_| {
             places.take_idle(async {
                 most.fetch_max(under_way.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
                 under_way.fetch_sub(1, Ordering::Relaxed);
             })
         });
@@ -236,10 +280,25 @@ mod tests {
         assert_eq!(most.into_inner(), 1);
     }
 
-    #[test]
-    fn a_note_is_cut_between_characters() {
-        assert_eq!(shorten("short"), "short");
-        let cut = shorten(&"é".repeat(1_000));
-        assert!(cut.len() <= LONGEST_NOTE && cut.chars().all(|c| c == 'é'));
+    #[tokio::test]
+    async fn a_reason_that_comes_again_within_a_minute_is_counted_and_told_at_the_end() {
+        let (recorder, writing, mut server) = a_recorder(Places::new(1));
+        (0..7).for_each(|_| tell(&recorder, "Renewed"));
+        let told = async {
+            let mut series = Vec::new();
+            for _ in 0..2 {
+                let (request, send) = server.next_request().await.expect("an Event is written");
+                let body = request.into_body().collect_bytes().await.expect("it is in memory");
+                let event: serde_json::Value = serde_json::from_slice(&body).expect("it is JSON");
+                series.push(event["series"]["count"].as_i64());
+                send.send_response(http::Response::builder().status(201).body(Body::from(body)).expect("it is a response"));
+            }
+            series
+        };
+        let done = async move {
+            recorder.flush().await;
+        };
+        let (series, (), ()) = tokio::join!(told, done, writing);
+        assert_eq!(series, [None, Some(6)]);
     }
 }

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod child_api;
 pub mod classes;
 pub mod context;
+pub mod ends;
 pub mod error;
 pub mod events;
 pub mod expire;
@@ -28,14 +29,16 @@ pub mod settled;
 pub mod slim;
 pub mod store;
 pub mod task;
+pub mod throttle;
 pub mod unadorned;
 pub mod waiting;
 pub mod watch;
 pub mod watch_stream;
+pub mod writes;
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
-use futures::{StreamExt, future::ready, stream::BoxStream};
+use futures::{FutureExt, StreamExt, future::ready, stream::BoxStream};
 use kube::{
     ResourceExt,
     core::DeserializeGuard,
@@ -100,8 +103,10 @@ pub async fn run(
         .flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
     let recalled = recall(ctx.clone(), reader.clone());
     let _helpers = [tokio::spawn(judged), tokio::spawn(recalled)].map(AbortOnDropHandle::new);
+    let stop = stop.shared();
+    let ends = apart(ends::run(ctx.clone(), reader.clone(), stop.clone()));
     // Nothing drives the queue but names, which come when the store has what they are about.
-    Controller::for_stream(futures::stream::pending(), reader)
+    let queue = Controller::for_stream(futures::stream::pending(), reader)
         .with_config(controller::Config::default().concurrency(ctx.places.number().saturating_mul(UNDER_WAY)))
         .reconcile_on(named)
         .reconcile_on(by_class)
@@ -110,8 +115,8 @@ pub async fn run(
         .for_each(|result| {
             log(&result);
             ready(())
-        })
-        .await;
+        });
+    futures::future::join(queue, ends).await;
 }
 
 /// The spaces that the word of `class` concerns: those that name it, and those that name none, since it may be or become the default.
@@ -136,6 +141,9 @@ async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
     ctx.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::Admissions).collect::<HashSet<_>>()).await;
     for kept in spaces.state() {
         if let DeserializeGuard(Ok(space)) = kept.unpack() {
+            if let Some(at) = space.status.as_ref().and_then(|status| status.expires_at) {
+                ctx.ends.expects(&space.name_any(), at, ctx.clock.now());
+            }
             recall_one(&ctx, &space);
         }
     }

@@ -42,14 +42,41 @@ const GIVE_WAY: Duration = Duration::from_secs(60);
 /// How soon to look again when the store is behind our own write and no event came.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
+/// After so many failures in a row a space shares a few places with others that fail.
+const FAILING: u32 = 2;
+
+/// When to look again at a space while as many that fail as may are looked at, or while its end is.
+const ANOTHER_TIME: Duration = Duration::from_secs(5);
+
 /// Reconciles one space as the store has it, when there is a place to work in.
 pub async fn reconcile(kept: Arc<Kept>, ctx: Arc<Context>) -> Result<Action, Error> {
     ctx.store.ready().await;
+    let is_failing = ctx.memory.failures(&kept.name_any()) >= FAILING;
+    let turn = is_failing.then(|| ctx.places.turn_of_the_failing());
+    if matches!(turn, Some(None)) {
+        return Ok(Action::requeue(ANOTHER_TIME));
+    }
     // Unpacked, and given room, only once there is a place: hundreds may wait for one.
-    let work = async { Box::pin(tokio::time::timeout(DEADLINE, async { look_at(&kept.unpack(), &ctx).await })).await };
+    let work = async { Box::pin(tokio::time::timeout(DEADLINE, async { look_alone(&kept, &ctx).await })).await };
     let action = ctx.places.take(work).await.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
     ctx.metrics.count("success");
-    Ok(action)
+    Ok(action.unwrap_or(Action::requeue(ANOTHER_TIME)))
+}
+
+/// Looks at a space whose end is due, in a place of its own; says whether it could: somebody may look at it right now, or the store may be
+/// behind our own write of it.
+pub async fn at_the_end(kept: &Kept, ctx: &Context) -> Result<bool, Error> {
+    if ctx.memory.is_stale(&kept.name_any(), version(kept.meta())) {
+        return Ok(false);
+    }
+    let looked = tokio::time::timeout(DEADLINE, Box::pin(look_alone(kept, ctx))).await.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
+    ctx.metrics.count("success");
+    Ok(looked.is_some())
+}
+
+async fn look_alone(kept: &Kept, ctx: &Context) -> Result<Option<Action>, Error> {
+    let Some(_turn) = ctx.turns.take(kept.name_any()) else { return Ok(None) };
+    look_at(&kept.unpack(), ctx).await.map(Some)
 }
 
 async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Result<Action, Error> {
@@ -92,6 +119,9 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
     let observed = observe(space, ctx);
     let expiry = observed.outlook.expires_at.filter(|_| is_live(space));
     ctx.watchdog.expects(key(space), expiry);
+    if let Some(expiry) = expiry {
+        ctx.ends.expects(&space.name_any(), expiry, observed.now);
+    }
     if !is_live(space) {
         withdraw(space, ctx);
     }

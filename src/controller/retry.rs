@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use kube::ResourceExt;
 
 use super::{
+    admissions::is_live,
     context::Context,
     error::{Class, Error},
     observe::{Observed, observe},
@@ -31,9 +32,21 @@ use crate::{
     },
 };
 
-/// How long `space` still rests after a failure; none when it does not, or when what the failed attempt was decided on has changed.
+/// How long `space` still rests: after a failure, unless what the failed attempt was decided on has changed, or after a flood of writes.
 pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
-    ctx.memory.rest(&space.name_any(), || situation(space, &observe(space, ctx)))
+    let after_failure = ctx.memory.rest(&space.name_any(), || situation(space, &observe(space, ctx)));
+    after_failure.or_else(|| after_flood(ctx, space))
+}
+
+/// An end, and what follows from one, waits for no flood.
+fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
+    let wait = ctx.writes.wait(&space.name_any()).filter(|_| is_live(space))?;
+    let Observed { now, outlook, .. } = observe(space, ctx);
+    if outlook.stage == Stage::Due {
+        return None;
+    }
+    ctx.metrics.braked();
+    Some(until(outlook.wake, now).map_or(wait, |wake| wake.min(wait)))
 }
 
 /// Notes the failure of a look at `space`, puts into the status what somebody has to correct, and hands the error on.
@@ -42,6 +55,9 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, error: Error) -> Err
     ctx.memory.saw(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
     if let Some(overdue) = overdue(space, &observed) {
         ctx.watchdog.refused(key(space), overdue);
+    }
+    if error.lasts(ctx.memory.failures(&name)) {
+        ctx.watchdog.fails(key(space));
     }
     let Some(verdict) = verdict_on(space, &error, ctx.memory.failures(&name)) else { return error };
     let Some(space) = as_last_written(ctx, space) else { return error };

@@ -1,6 +1,6 @@
 //! One watch for ever: it is tried again, begins with a list when it has to and from time to time, and minds the order of what it hears.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, future::ready};
 use kube::{
@@ -12,6 +12,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
 use super::relist::Relist;
 use crate::{client::WATCH_TIMEOUT_SECONDS, desired::children::version};
@@ -63,7 +64,19 @@ where
         let trusted = move |event: &watcher::Result<Event<K>>| ready(!is_forgotten(event) && !goes_back(&mut newest, event));
         let watched = watcher(api.clone(), config.clone()).backoff(Patience::default()).take_while(trusted);
         let (relist, kind) = (relist.clone(), kind.clone());
-        begin.chain(watched.take_until(async move { relist.due(&kind, number).await }))
+        // Counted from the end of the list: one that takes longer than the period would never come to an end.
+        let listed = Arc::new(Notify::new());
+        let done = listed.clone();
+        let watched = watched.inspect(move |event| {
+            if matches!(event, Ok(Event::InitDone)) {
+                listed.notify_one();
+            }
+        });
+        let due = async move {
+            done.notified().await;
+            relist.due(&kind, number).await;
+        };
+        begin.chain(watched.take_until(due))
     };
     futures::stream::iter(0..).map(one).flatten()
 }

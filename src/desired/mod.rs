@@ -6,6 +6,7 @@
 pub mod access;
 pub mod admitted;
 pub mod annotated;
+pub mod brake;
 pub mod certificate_request;
 pub mod class;
 pub mod class_quota;

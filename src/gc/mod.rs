@@ -25,7 +25,8 @@ use crate::{
     cli::GcArgs,
     clock::Clock,
     controller::{
-        context::{Context, Places},
+        context::{Context, Places, Turns},
+        ends::Ends,
         error::{Class, Error},
         events::recorder,
         expire, report,
@@ -99,6 +100,9 @@ fn context(
         metrics: Arc::default(),
         watchdog: Arc::default(),
         memory: Arc::default(),
+        turns: Turns::default(),
+        writes: Arc::default(),
+        ends: Ends::default(),
         places,
         nudges: Nudges::new().0,
     };

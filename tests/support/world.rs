@@ -7,7 +7,8 @@ use developerspace_operator::{
     api::names::ProtectedNamespaces,
     controller::{
         admissions::Admissions,
-        context::{Context, Memory, Places},
+        context::{Context, Memory, Places, Turns},
+        ends::Ends,
         error::Error,
         events::recorder,
         reconcile::reconcile,
@@ -124,6 +125,9 @@ impl World {
             metrics: Arc::default(),
             watchdog: self.watchdog.clone(),
             memory: self.memory.clone(),
+            turns: Turns::default(),
+            writes: Arc::default(),
+            ends: Ends::default(),
             places,
             nudges: self.nudges.clone(),
         })

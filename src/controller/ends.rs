@@ -1,0 +1,129 @@
+//! Ends come first. kube's queue takes names that are due in any order, so that in a burst of creations an end would wait for its turn as
+//! long as any of them: whatever ends is looked at beside that queue, at its time, in places of its own.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+};
+
+use super::{Kept, context::Context, on_error, reconcile};
+
+/// Every space is looked at this often at the least, which is soon enough to know of an end that is further away.
+const HORIZON: TimeDelta = TimeDelta::minutes(11);
+
+/// The wall clock may be stepped, and timers do not follow.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// The seal may be written so much ahead of the end.
+const LEAD: TimeDelta = TimeDelta::milliseconds(200);
+
+/// How soon an end is tried again while the queue looks at the same space, or the store is behind our own write of it.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// The ends that are near. A space that was renewed since is looked at in vain.
+#[derive(Debug, Default)]
+pub struct Ends {
+    near: Mutex<BTreeSet<(DateTime<Utc>, Box<str>)>>,
+    changed: Notify,
+}
+
+impl Ends {
+    /// The space of that name ends at that time.
+    pub fn expects(&self, name: &str, at: DateTime<Utc>, now: DateTime<Utc>) {
+        if at - now >= HORIZON {
+            return;
+        }
+        for at in [at - LEAD, at] {
+            self.near().insert((at, name.into()));
+        }
+        self.changed.notify_one();
+    }
+
+    /// How long before the next end.
+    fn wait(&self, now: DateTime<Utc>) -> Duration {
+        let next = self.near().first().map(|(at, _)| *at);
+        next.map_or(GLANCE, |at| (at - now).to_std().unwrap_or_default().min(GLANCE))
+    }
+
+    /// Takes the name of the space whose end has been due for longest.
+    fn take(&self, now: DateTime<Utc>) -> Option<Box<str>> {
+        let mut near = self.near();
+        near.first().is_some_and(|(at, _)| *at <= now).then(|| near.pop_first())?.map(|(_, name)| name)
+    }
+
+    fn near(&self) -> MutexGuard<'_, BTreeSet<(DateTime<Utc>, Box<str>)>> {
+        self.near.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks at the spaces that end, each at its time, until `stop` resolves; what is under way is finished.
+pub async fn run(ctx: Arc<Context>, spaces: Store<Kept>, stop: impl Future<Output = ()>) {
+    let places = Arc::new(Semaphore::new(usize::from(ctx.places.number()).div_ceil(2)));
+    let (mut under_way, mut stop) = (JoinSet::new(), pin!(stop));
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            Some(_) = under_way.join_next() => {}
+            () = ctx.ends.changed.notified() => {}
+            () = tokio::time::sleep(ctx.ends.wait(ctx.clock.now())), if places.available_permits() > 0 => {}
+        }
+        while let Ok(place) = places.clone().try_acquire_owned() {
+            let Some(name) = ctx.ends.take(ctx.clock.now()) else { break };
+            let (ctx, spaces) = (ctx.clone(), spaces.clone());
+            under_way.spawn(async move {
+                end(&name, &spaces, ctx).await;
+                drop(place);
+            });
+        }
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
+async fn end(name: &str, spaces: &Store<Kept>, ctx: Arc<Context>) {
+    while let Some(space) = spaces.get(&ObjectRef::new(name)) {
+        match reconcile::at_the_end(&space, &ctx).await {
+            Ok(true) => return,
+            Ok(false) => tokio::time::sleep(BREATH).await,
+            Err(error) => {
+                tracing::warn!(space = name, error = error.sentence(), "the end of a space failed and is tried again");
+                on_error(space, &error, ctx.clone());
+                return ctx.nudges.nudge(name.to_owned());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    #[test]
+    fn ends_come_in_their_order_and_not_before_their_time() {
+        let ends = Ends::default();
+        for (name, end) in [("moss-lab", 120), ("fern-lab", 110), ("fern-lab", 110), ("orchid-lab", 130), ("oak-lab", 2_000)] {
+            ends.expects(name, at(end), at(100));
+        }
+        assert_eq!((ends.wait(at(100)), ends.take(at(109))), (GLANCE, None));
+        assert_eq!(ends.wait(at(111)), Duration::ZERO);
+        let taken = |now| std::iter::from_fn(|| ends.take(now)).map(String::from).collect::<Vec<_>>();
+        assert_eq!(taken(at(110) - LEAD), ["fern-lab"], "in time to be sealed");
+        assert_eq!(taken(at(120)), ["fern-lab", "moss-lab", "moss-lab"]);
+        assert_eq!(taken(at(1_000)), ["orchid-lab", "orchid-lab"]);
+        assert_eq!(ends.take(at(3_000)), None, "one that is far away is told again in time");
+    }
+}

@@ -1,0 +1,88 @@
+//! One Event a reason a minute about one object. What comes in between is told when the minute is over: the last of it, and how many there were.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+/// How long the same reason is not told again.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What is told of each reason of each object.
+#[derive(Debug)]
+pub struct Throttle<T> {
+    by_reason: HashMap<u64, Turn<T>>,
+}
+
+#[derive(Debug)]
+struct Turn<T> {
+    since: Instant,
+    held: Option<(T, i32)>,
+}
+
+impl<T> Default for Throttle<T> {
+    fn default() -> Self {
+        Self { by_reason: HashMap::new() }
+    }
+}
+
+impl<T> Throttle<T> {
+    /// Gives back what may be told now, and how many times it happened; the rest is kept.
+    pub fn pass(&mut self, reason: u64, told: T, now: Instant) -> Option<(T, i32)> {
+        match self.by_reason.get_mut(&reason) {
+            Some(turn) if now.duration_since(turn.since) < MINUTE => {
+                let number = turn.held.as_ref().map_or(0, |(_, number)| *number);
+                turn.held = Some((told, number.saturating_add(1)));
+                None
+            }
+            _ => {
+                self.by_reason.insert(reason, Turn { since: now, held: None });
+                Some((told, 1))
+            }
+        }
+    }
+
+    /// What was kept of the reasons whose minute is over. Those of which nothing was kept are forgotten.
+    pub fn due(&mut self, now: Instant) -> Vec<(T, i32)> {
+        let is_over = |turn: &Turn<T>| now.duration_since(turn.since) >= MINUTE;
+        self.by_reason.retain(|_, turn| turn.held.is_some() || !is_over(turn));
+        let over = self.by_reason.values_mut().filter(|turn| is_over(turn));
+        over.filter_map(|turn| {
+            turn.since = now;
+            turn.held.take()
+        })
+        .collect()
+    }
+
+    /// Everything that was kept: the process ends.
+    pub fn all(&mut self) -> Vec<(T, i32)> {
+        self.by_reason.drain().filter_map(|(_, turn)| turn.held).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_told_once_a_minute_with_the_last_word_and_the_number() {
+        let (mut throttle, begin) = (Throttle::default(), Instant::now());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        assert_eq!(throttle.pass(1, "first", at(0)), Some(("first", 1)));
+        assert_eq!(throttle.pass(2, "another reason", at(0)), Some(("another reason", 1)));
+        assert_eq!((throttle.pass(1, "second", at(1)), throttle.pass(1, "third", at(59))), (None, None));
+        assert_eq!(throttle.due(at(59)), []);
+        assert_eq!(throttle.due(at(60)), [("third", 2)]);
+        assert_eq!(throttle.pass(1, "fourth", at(61)), None, "what was told at the end of a minute begins one");
+        assert_eq!(throttle.due(at(120)), [("fourth", 1)]);
+        assert_eq!((throttle.due(at(180)), throttle.by_reason.len()), (vec![], 0), "nothing is remembered of those that are quiet");
+    }
+
+    #[test]
+    fn nothing_is_lost_at_the_end() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        throttle.pass(1, "told", now);
+        throttle.pass(1, "kept", now);
+        assert_eq!((throttle.all(), throttle.all()), (vec![("kept", 1)], vec![]));
+    }
+}
