@@ -85,6 +85,7 @@ pub struct OwnerInForce {
 }
 
 /// The lifetime of a space as it was last accepted.
+#[allow(clippy::struct_excessive_bools, reason = "each is a field of its own in the API")]
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Terms {

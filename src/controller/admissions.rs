@@ -1,5 +1,7 @@
-//! Who was let in under the limit of spaces per owner and class. The decision is taken under one lock, so that spaces
-//! created side by side cannot exceed the limit, see `docs/adr/0002-owner-limit-by-serial-admission.md`.
+//! The register of the limit of spaces per owner and class. The decision is taken under one lock, so that spaces created concurrently
+//! cannot exceed the limit, see `docs/adr/0002-owner-limit-by-serial-admission.md`.
+//!
+//! A space holds its place until it has been admitted to another one, or until its namespace is gone.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,19 +11,36 @@ use std::{
 use kube::ResourceExt;
 
 use crate::{
-    api::{
-        DeveloperSpace,
-        conditions::{self, Reason, types},
-    },
+    api::{DeveloperSpace, Subject},
     desired::{
         Uid,
-        owner_limit::{Claim, is_within},
+        owner_limit::{Claim, rank},
         term::{created, is_sealed},
     },
 };
 
 /// Owner and class.
 type Key = (String, String);
+
+/// A namespace that was released and still counts for its last owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Released {
+    /// The owner in force at its release, as in the annotation `developerspace.dev/owner`.
+    pub owner: String,
+    /// The class in force at its release.
+    pub class: String,
+    /// Name of the space that it was released from.
+    pub from: String,
+}
+
+/// The answer of [`Admissions::admit`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Whether the space has a place.
+    pub is_admitted: bool,
+    /// The spaces that wait for the place that it left.
+    pub freed: Vec<String>,
+}
 
 /// The register.
 #[derive(Debug, Default)]
@@ -32,72 +51,100 @@ pub struct Admissions {
 #[derive(Debug, Default)]
 struct Inner {
     shares: HashMap<Arc<Key>, Share>,
-    /// UID to where its claim stands.
-    keys: HashMap<Uid, Arc<Key>>,
+    /// Where each space has its place.
+    held: HashMap<Uid, Arc<Key>>,
+    /// Where each space waits for a place.
+    awaited: HashMap<Uid, Arc<Key>>,
+    /// Where each released namespace counts.
+    released: HashMap<String, Arc<Key>>,
 }
 
-/// The claims of one owner under one class, by UID. Apart, so that nobody has to look through those who are in.
+/// The places of one owner under one class.
 #[derive(Debug, Default)]
 struct Share {
-    admitted: HashMap<Uid, Claim>,
+    held: HashSet<Uid>,
     waiting: HashMap<Uid, Claim>,
+    /// Released namespaces, and the name of the space that each was released from.
+    released: HashMap<String, String>,
+    /// The limit, as it was when a space was last judged by it.
+    limit: Option<i32>,
 }
 
 impl Share {
-    /// Whether there is a place for `claim` beside these.
-    fn admits(&self, claim: &Claim, limit: Option<i32>) -> bool {
-        let Some(limit) = limit.map(|limit| usize::try_from(limit).unwrap_or_default()) else { return true };
-        let others = self.admitted.len() + self.waiting.len();
-        others < limit || is_within(limit, claim, self.admitted.values().chain(self.waiting.values()))
+    /// Whether there is a place for `claim`, in addition to those that are held and those that wait and come first. A released namespace
+    /// does not count against the space of its name, which can only be the one that it was released from.
+    fn has_room(&self, claim: &Claim) -> bool {
+        let Some(limit) = self.limit.map(|limit| usize::try_from(limit).unwrap_or_default()) else { return true };
+        let released = self.released.values().filter(|from| **from != *claim.name).count();
+        let taken = self.held.len() + released;
+        taken < limit && taken + self.waiting.values().filter(|other| rank(other) < rank(claim)).take(limit).count() < limit
+    }
+
+    /// The space that gets the next place, if there is one.
+    fn next(&self) -> Option<String> {
+        let first = self.waiting.values().min_by(|a, b| rank(a).cmp(&rank(b)))?;
+        self.has_room(first).then(|| first.name.to_string())
     }
 
     fn is_empty(&self) -> bool {
-        self.admitted.is_empty() && self.waiting.is_empty()
-    }
-
-    fn take(&mut self, uid: &Uid) -> Option<Claim> {
-        self.admitted.remove(uid).or_else(|| self.waiting.remove(uid))
+        self.held.is_empty() && self.waiting.is_empty() && self.released.is_empty()
     }
 }
 
 impl Admissions {
-    /// Whether `space` may exist under `limit`; it is registered as being in, or as waiting. Also names those that wait for
-    /// the place that it leaves, if it was counted under another owner or class.
-    pub fn admit(&self, space: &DeveloperSpace, class_name: &str, limit: Option<i32>) -> (bool, Vec<String>) {
+    /// Whether `space` may be `owner`'s under `class_name`, whose limit is `limit`. Refused, it waits, and keeps the place that it has.
+    pub fn admit(&self, space: &DeveloperSpace, owner: &Subject, class_name: &str, limit: Option<i32>) -> Admission {
         let mut inner = self.lock();
-        let mut claim = claim_of(space, stands_as_admitted(space, class_name));
-        let key = (space.spec.owner.to_string(), class_name.to_owned());
-        let freed = match inner.take(&claim.uid) {
-            Some((before, known)) if *before == key => {
-                claim.admitted |= known.admitted;
-                Vec::new()
-            }
-            Some((before, _)) => inner.waiting(&before),
-            None => Vec::new(),
-        };
-        (inner.put(key, claim, |share, claim| share.admits(claim, limit)), freed)
-    }
-
-    /// Registers a space that has its namespace since before this process began, so that it counts before it is looked at again.
-    pub fn recall(&self, space: &DeveloperSpace, class_name: &str) {
-        let had = space.status.as_ref().and_then(|status| status.class_name.as_deref());
-        if is_live(space) && !was_refused(space) && had.is_none_or(|had| had == class_name) {
-            let mut inner = self.lock();
-            let claim = claim_of(space, true);
-            inner.take(&claim.uid);
-            inner.put((space.spec.owner.to_string(), class_name.to_owned()), claim, |_, _| true);
+        let (claim, key) = (claim_of(space), (owner.to_string(), class_name.to_owned()));
+        inner.share(&key).1.limit = limit;
+        if inner.held.get(&claim.uid).is_some_and(|held| **held == key) {
+            inner.stop_waiting(&claim.uid);
+            return Admission { is_admitted: true, freed: Vec::new() };
         }
+        if !inner.share(&key).1.has_room(&claim) {
+            inner.wait(&key, claim);
+            return Admission { is_admitted: false, freed: Vec::new() };
+        }
+        let freed = inner.leave(&claim.uid);
+        inner.hold(&key, claim.uid);
+        Admission { is_admitted: true, freed: freed.into_iter().collect() }
     }
 
-    /// Takes a space out of the count; names those that wait for its place.
-    pub fn withdraw(&self, uid: &Uid) -> Vec<String> {
+    /// Registers a space that had its place before this process began, so that it counts before it is reconciled again.
+    pub fn recall(&self, space: &DeveloperSpace, owner: &str, class_name: &str) {
         let mut inner = self.lock();
-        inner.take(uid).map(|(key, _)| inner.waiting(&key)).unwrap_or_default()
+        let uid = Uid::of(&space.metadata);
+        inner.leave(&uid);
+        inner.hold(&(owner.to_owned(), class_name.to_owned()), uid);
     }
 
-    /// After a list of spaces: takes out those that were not in it; names those that wait for their places.
+    /// Takes a space out of the count. Returns the spaces that get its place.
+    pub fn withdraw(&self, uid: &Uid) -> Vec<String> {
+        self.lock().leave(uid).into_iter().collect()
+    }
+
+    /// Counts a released namespace, or stops counting it. Returns the spaces that get its place.
+    pub fn set_released(&self, namespace: &str, released: Option<Released>) -> Vec<String> {
+        let mut inner = self.lock();
+        let before = inner.released.remove(namespace);
+        let mut freed = None;
+        if let Some(key) = before {
+            freed = inner.change(&key, |share| share.released.remove(namespace).is_some());
+        }
+        if let Some(Released { owner, class, from }) = released {
+            let (key, share) = inner.share(&(owner, class));
+            share.released.insert(namespace.to_owned(), from);
+            inner.released.insert(namespace.to_owned(), key);
+        }
+        freed.into_iter().collect()
+    }
+
+    /// After a list of spaces: takes out those that were not in it. Returns the spaces that get their places.
     pub fn retain(&self, live: &HashSet<Uid>) -> Vec<String> {
-        let gone: Vec<Uid> = self.lock().keys.keys().filter(|uid| !live.contains(*uid)).cloned().collect();
+        let gone: HashSet<Uid> = {
+            let inner = self.lock();
+            inner.held.keys().chain(inner.awaited.keys()).filter(|uid| !live.contains(*uid)).cloned().collect()
+        };
         gone.iter().flat_map(|uid| self.withdraw(uid)).collect()
     }
 
@@ -107,58 +154,56 @@ impl Admissions {
 }
 
 impl Inner {
-    /// Puts a claim where `admits` says, and says the same.
-    fn put(&mut self, key: Key, mut claim: Claim, admits: impl FnOnce(&Share, &Claim) -> bool) -> bool {
-        let key = self.shares.get_key_value(&key).map_or_else(|| Arc::new(key), |(key, _)| key.clone());
-        self.keys.insert(claim.uid.clone(), key.clone());
-        let share = self.shares.entry(key).or_default();
-        let admitted = admits(share, &claim);
-        claim.admitted = admitted;
-        let side = if admitted { &mut share.admitted } else { &mut share.waiting };
-        side.insert(claim.uid.clone(), claim);
-        admitted
+    fn share(&mut self, key: &Key) -> (Arc<Key>, &mut Share) {
+        let key = self.shares.get_key_value(key).map_or_else(|| Arc::new(key.clone()), |(key, _)| key.clone());
+        (key.clone(), self.shares.entry(key).or_default())
     }
 
-    /// Takes a claim out, and says under which key it stood.
-    fn take(&mut self, uid: &Uid) -> Option<(Arc<Key>, Claim)> {
-        let key = self.keys.remove(uid)?;
-        let share = self.shares.get_mut(&key)?;
-        let claim = share.take(uid)?;
+    fn hold(&mut self, key: &Key, uid: Uid) {
+        let (key, share) = self.share(key);
+        share.held.insert(uid.clone());
+        share.waiting.remove(&uid);
+        self.held.insert(uid, key);
+    }
+
+    fn wait(&mut self, key: &Key, claim: Claim) {
+        self.stop_waiting(&claim.uid);
+        let uid = claim.uid.clone();
+        let (key, share) = self.share(key);
+        share.waiting.insert(uid.clone(), claim);
+        self.awaited.insert(uid, key);
+    }
+
+    fn stop_waiting(&mut self, uid: &Uid) -> Option<String> {
+        let key = self.awaited.remove(uid)?;
+        self.change(&key, |share| share.waiting.remove(uid).is_some())
+    }
+
+    /// Takes a space out of the places that it has and waits for. Returns the space that comes next.
+    fn leave(&mut self, uid: &Uid) -> Option<String> {
+        let overtaken = self.stop_waiting(uid);
+        let freed = self.held.remove(uid).and_then(|key| self.change(&key, |share| share.held.remove(uid)));
+        freed.or(overtaken)
+    }
+
+    /// Changes a share. Returns the space that gets a place by it.
+    fn change(&mut self, key: &Arc<Key>, act: impl FnOnce(&mut Share) -> bool) -> Option<String> {
+        let share = self.shares.get_mut(key)?;
+        let next = act(share).then(|| share.next()).flatten();
         if share.is_empty() {
-            self.shares.remove(&key);
+            self.shares.remove(key);
         }
-        Some((key, claim))
-    }
-
-    fn waiting(&self, key: &Key) -> Vec<String> {
-        self.shares.get(key).into_iter().flat_map(|share| share.waiting.values()).map(|claim| claim.name.to_string()).collect()
+        next
     }
 }
 
-fn claim_of(space: &DeveloperSpace, admitted: bool) -> Claim {
-    Claim { uid: Uid::of(&space.metadata), name: space.name_any().into(), created: created(space), admitted }
+fn claim_of(space: &DeveloperSpace) -> Claim {
+    Claim { uid: Uid::of(&space.metadata), name: space.name_any().into(), created: created(space) }
 }
 
-/// Whether a space counts: neither expired nor being deleted.
+/// Whether a space is alive: neither expired nor being deleted.
 pub fn is_live(space: &DeveloperSpace) -> bool {
     space.metadata.deletion_timestamp.is_none() && !is_sealed(space)
-}
-
-/// What is said only of spaces that were let in. One that is refused for another reason may have lost its place meanwhile.
-const ONCE_IN: [Reason; 4] = [Reason::Provisioned, Reason::Provisioning, Reason::NamespaceTerminating, Reason::ApplyFailed];
-
-/// Whether its status says that the space was let in under that class and its present owner.
-fn stands_as_admitted(space: &DeveloperSpace, class_name: &str) -> bool {
-    let Some(status) = &space.status else { return false };
-    let current = status.observed_generation == space.metadata.generation && status.class_name.as_deref() == Some(class_name);
-    let reason = conditions::find(&status.conditions, types::READY).map(|ready| ready.reason.as_str());
-    status.namespace.is_some() && current && reason.is_some_and(|reason| ONCE_IN.iter().any(|once_in| once_in.as_str() == reason))
-}
-
-/// Whether its status says that there was no place for it.
-fn was_refused(space: &DeveloperSpace) -> bool {
-    let conditions = space.status.iter().flat_map(|status| &status.conditions);
-    conditions.into_iter().any(|condition| condition.type_ == types::READY && condition.reason == Reason::OwnerLimitExceeded.as_str())
 }
 
 #[cfg(test)]
@@ -167,61 +212,97 @@ mod tests {
 
     use super::*;
 
-    fn space(uid: &str, owner: &str) -> DeveloperSpace {
+    fn space(uid: &str) -> DeveloperSpace {
         serde_json::from_value(json!({
             "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace",
             "metadata": {"name": format!("space-{uid}"), "uid": uid, "generation": 1, "creationTimestamp": "2026-11-24T09:00:00Z"},
-            "spec": {"owner": {"kind": "User", "name": owner}},
+            "spec": {"owner": {"kind": "User", "name": "judy"}},
         }))
         .unwrap()
     }
 
+    fn owner(name: &str) -> Subject {
+        Subject { kind: crate::api::SubjectKind::User, name: name.to_owned(), namespace: None }
+    }
+
+    /// Admits the space of that UID for that owner and class.
+    fn admit(admissions: &Admissions, uid: &str, (name, class): (&str, &str), limit: Option<i32>) -> (bool, Vec<String>) {
+        let Admission { is_admitted, freed } = admissions.admit(&space(uid), &owner(name), class, limit);
+        (is_admitted, freed)
+    }
+
+    const ALICE: (&str, &str) = ("alice", "standard");
+
     #[test]
     fn the_limit_holds_and_a_freed_place_goes_to_the_next() {
         let admissions = Admissions::default();
-        let admit = |uid: &str| admissions.admit(&space(uid, "alice"), "standard", Some(2)).0;
+        let admit = |uid: &str| admit(&admissions, uid, ALICE, Some(2)).0;
         assert!(admit("c") && admit("b"));
         assert!(!admit("a"), "a smaller UID does not push anybody out");
         assert!(!admit("d") && admit("c"));
-        assert!(admissions.admit(&space("e", "bob"), "standard", Some(2)).0, "another owner counts apart");
-        let mut waiting = admissions.withdraw(&"c".into());
-        waiting.sort();
-        assert_eq!(waiting, ["space-a", "space-d"]);
+        assert!(admissions.admit(&space("e"), &owner("bob"), "standard", Some(2)).is_admitted, "another owner counts apart");
+        assert_eq!(admissions.withdraw(&"c".into()), ["space-a"], "only the first in line is woken");
         assert!(!admit("d"), "a comes first");
         assert!(admit("a"));
+        assert_eq!(admissions.withdraw(&"d".into()), [""; 0], "a space that only waited frees nothing");
     }
 
     #[test]
-    fn an_owner_who_takes_over_is_counted_anew() {
+    fn one_that_stops_waiting_lets_the_next_take_the_place() {
         let admissions = Admissions::default();
-        let admit = |uid: &str, owner: &str| admissions.admit(&space(uid, owner), "standard", Some(1));
-        assert!(admit("a", "alice").0 && admit("b", "bob").0 && !admit("c", "bob").0);
-        assert_eq!(admit("b", "alice"), (false, vec!["space-c".to_owned()]), "the place that it leaves is free");
-        assert!(admit("c", "bob").0);
+        let admit = |uid: &str| admit(&admissions, uid, ALICE, Some(1)).0;
+        assert!(admit("a") && !admit("b") && !admit("c"));
+        assert_eq!(admissions.withdraw(&"a".into()), ["space-b"]);
+        assert_eq!(admissions.withdraw(&"b".into()), ["space-c"], "b did not take it");
     }
 
     #[test]
-    fn who_was_in_before_a_restart_is_in_though_edited_meanwhile() {
+    fn a_place_is_held_until_another_is_had() {
         let admissions = Admissions::default();
-        let with = |uid: &str, generation: i64, reason: &str| {
-            let mut space = space(uid, "alice");
-            space.metadata.generation = Some(generation);
-            let status = json!({"observedGeneration": 1, "className": "standard", "namespace": {"name": space.name_any(), "uid": "n"},
-                "conditions": [{"type": "Ready", "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2026-11-24T09:00:00Z"}]});
-            space.status = serde_json::from_value(status).unwrap();
-            space
-        };
-        let (edited, refused) = (with("b", 2, "Provisioned"), with("a", 1, "OwnerLimitExceeded"));
-        admissions.recall(&edited, "standard");
-        admissions.recall(&refused, "standard");
-        assert!(!admissions.admit(&refused, "standard", Some(1)).0, "looked at first, it pushes nobody out");
-        assert!(admissions.admit(&edited, "standard", Some(1)).0);
+        let (small, large) = (("alice", "small"), ("alice", "large"));
+        assert!(admit(&admissions, "a", large, Some(1)).0);
+        assert!(admit(&admissions, "b", small, Some(1)).0);
+        assert_eq!(admit(&admissions, "b", large, Some(1)), (false, vec![]), "large is full");
+        assert!(!admit(&admissions, "c", small, Some(1)).0, "b still has its place in small");
+        assert_eq!(admissions.withdraw(&"a".into()), ["space-b"]);
+        assert_eq!(admit(&admissions, "b", large, Some(1)), (true, vec!["space-c".to_owned()]));
+        assert!(admit(&admissions, "c", small, Some(1)).0);
+    }
+
+    #[test]
+    fn a_lowered_limit_evicts_nobody_and_admits_nobody() {
+        let admissions = Admissions::default();
+        assert!(["a", "b", "c"].iter().all(|uid| admit(&admissions, uid, ALICE, Some(3)).0));
+        assert!(["a", "b", "c"].iter().all(|uid| admit(&admissions, uid, ALICE, Some(1)).0));
+        assert_eq!(admissions.withdraw(&"a".into()), [""; 0]);
+        assert!(!admit(&admissions, "d", ALICE, Some(1)).0);
+    }
+
+    #[test]
+    fn a_space_that_was_in_before_a_restart_is_in() {
+        let admissions = Admissions::default();
+        admissions.recall(&space("b"), "User:alice", "standard");
+        assert!(!admit(&admissions, "a", ALICE, Some(1)).0, "reconciled first, it pushes nobody out");
+        assert!(admit(&admissions, "b", ALICE, Some(1)).0);
+    }
+
+    #[test]
+    fn a_released_namespace_counts_but_not_against_the_space_of_its_name() {
+        let admissions = Admissions::default();
+        let released = Released { owner: "User:alice".into(), class: "standard".into(), from: "space-a".into() };
+        assert_eq!(admissions.set_released("space-a", Some(released)), [""; 0]);
+        assert!(!admit(&admissions, "b", ALICE, Some(1)).0);
+        assert_eq!(admissions.set_released("space-a", None), ["space-b"]);
+        admissions.withdraw(&"b".into());
+        let again = Released { owner: "User:alice".into(), class: "standard".into(), from: "space-c".into() };
+        admissions.set_released("space-c", Some(again));
+        assert!(admit(&admissions, "c", ALICE, Some(1)).0, "it is the space that takes it back");
     }
 
     #[test]
     fn no_limit_admits_all() {
         let admissions = Admissions::default();
-        assert!((0..20).all(|n| admissions.admit(&space(&n.to_string(), "alice"), "standard", None).0));
-        assert!(!admissions.admit(&space("x", "alice"), "standard", Some(0)).0);
+        assert!((0..20).all(|n| admit(&admissions, &n.to_string(), ALICE, None).0));
+        assert!(!admit(&admissions, "x", ALICE, Some(0)).0);
     }
 }

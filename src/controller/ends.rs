@@ -17,15 +17,13 @@ use tokio::{
 };
 
 use super::{Kept, context::Context, on_error, reconcile};
+use crate::desired::lifetime::SEAL_LEAD;
 
 /// Every space is looked at this often at the least, which is soon enough to know of an end that is further away.
 const HORIZON: TimeDelta = TimeDelta::minutes(11);
 
 /// The wall clock may be stepped, and timers do not follow.
 const GLANCE: Duration = Duration::from_secs(1);
-
-/// The seal may be written so much ahead of the end.
-const LEAD: TimeDelta = TimeDelta::milliseconds(200);
 
 /// How soon an end is tried again while the queue looks at the same space, or the store is behind our own write of it.
 const BREATH: Duration = Duration::from_millis(20);
@@ -43,7 +41,7 @@ impl Ends {
         if at - now >= HORIZON {
             return;
         }
-        for at in [at - LEAD, at] {
+        for at in [at - SEAL_LEAD, at] {
             self.near().insert((at, name.into()));
         }
         self.changed.notify_one();
@@ -121,7 +119,7 @@ mod tests {
         assert_eq!((ends.wait(at(100)), ends.take(at(109))), (GLANCE, None));
         assert_eq!(ends.wait(at(111)), Duration::ZERO);
         let taken = |now| std::iter::from_fn(|| ends.take(now)).map(String::from).collect::<Vec<_>>();
-        assert_eq!(taken(at(110) - LEAD), ["fern-lab"], "in time to be sealed");
+        assert_eq!(taken(at(110) - SEAL_LEAD), ["fern-lab"], "in time to be sealed");
         assert_eq!(taken(at(120)), ["fern-lab", "moss-lab", "moss-lab"]);
         assert_eq!(taken(at(1_000)), ["orchid-lab", "orchid-lab"]);
         assert_eq!(ends.take(at(3_000)), None, "one that is far away is told again in time");

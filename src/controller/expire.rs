@@ -48,7 +48,7 @@ pub fn gives_way(ctx: &Context, space: &DeveloperSpace, observed: &Observed, ste
 /// Does it. The space as it is afterwards.
 pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> Result<DeveloperSpace, Error> {
     match step {
-        Step::Live => Ok(space.clone()),
+        Step::Live | Step::AwaitEnd(_) => Ok(space.clone()),
         Step::Seal => seal(ctx, space, observed).await,
         Step::DeleteNamespace(uid) => {
             if let Some(namespace) = observed.own_namespace().filter(|namespace| namespace.uid == *uid) {
@@ -85,7 +85,8 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
         "the time was up; there was no namespace".to_owned()
     };
     let sealed = report(ctx, space, observed, said(space, observed, message, has_namespace)).await?;
-    if let Some(namespace) = observed.own_namespace().filter(|namespace| namespace.terminating.is_none()) {
+    let has_ended = observed.outlook.expires_at.is_none_or(|end| ctx.clock.now() >= end);
+    if let Some(namespace) = observed.own_namespace().filter(|namespace| has_ended && namespace.terminating.is_none()) {
         delete_expired(ctx, &sealed, observed, namespace).await?;
     }
     Ok(sealed)

@@ -3,6 +3,7 @@
 //! [`run`] wires the watches to the reconciler and runs until it is told to stop.
 
 pub mod admissions;
+pub mod admit;
 pub mod apply;
 pub mod child_api;
 pub mod classes;
@@ -51,6 +52,7 @@ use kube::{
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
+    admissions::is_live,
     context::Context,
     error::{Class, Error},
     observe::class_name,
@@ -62,7 +64,10 @@ use self::{
 };
 use crate::{
     api::{DeveloperSpace, names},
-    desired::namespace::{Ownership, ownership},
+    desired::{
+        namespace::{Ownership, ownership},
+        standing::standing,
+    },
 };
 
 /// How many reconciles may be under way for each of the [`context::Places`], those that wait for one included. A place may begin another call
@@ -119,9 +124,10 @@ pub async fn run(
     futures::future::join(queue, ends).await;
 }
 
-/// The spaces that the word of `class` concerns: those that name it, and those that name none, since it may be or become the default.
+/// The spaces that `class` concerns: those that name it or were admitted to it, and those that name none, since it may be or become the default.
 fn spaces_of(spaces: &reflector::Store<Kept>, class: &str) -> Vec<ObjectRef<Kept>> {
-    let concerned = |space: &Kept| space.kept.class_name.as_deref().is_none_or(|name| name == class);
+    let is_admitted = |space: &Kept| space.kept.admitted_to.as_deref() == Some(class);
+    let concerned = |space: &Kept| is_admitted(space) || space.kept.class_name.as_deref().is_none_or(|name| name == class);
     spaces.state_filter(concerned).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
 }
 
@@ -151,14 +157,18 @@ async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
     tracing::info!(spaces = spaces.len(), "everything was listed; reconciling");
 }
 
+/// A space counts where it was admitted, as long as it is alive or its namespace exists; one that made its namespace and could not record it
+/// yet counts where it wants to be.
 fn recall_one(ctx: &Context, space: &DeveloperSpace) {
+    let namespace = ctx.store.namespace(&space.name_any()).filter(|namespace| ownership(space, namespace) == Ownership::Ours);
     let owner = space.spec.owner.to_string();
-    let holds = ctx.store.namespace(&space.name_any()).is_some_and(|namespace| {
-        // Whoever took it over since has to be let in first.
-        ownership(space, &namespace) == Ownership::Ours && namespace.metadata.says(names::ANNOTATION_OWNER, &owner)
-    });
-    if let Some(class) = class_name(space, &ctx.store).filter(|_| holds) {
-        ctx.admissions.recall(space, &class);
+    // A status from before owners were recorded does not name the owner who was admitted; the namespace does.
+    let is_known = space.status.as_ref().is_some_and(|status| status.owner.is_some());
+    let is_owner = || namespace.as_ref().is_some_and(|namespace| namespace.metadata.says(names::ANNOTATION_OWNER, &owner));
+    let admitted = standing(space).map(|standing| (standing.owner.to_string(), standing.class_name)).filter(|_| is_known || is_owner());
+    let claimed = || class_name(space, &ctx.store).filter(|_| is_owner()).map(|class| (owner.clone(), class));
+    if let Some((owner, class)) = admitted.or_else(claimed).filter(|_| namespace.is_some() || is_live(space)) {
+        ctx.admissions.recall(space, &owner, &class);
     }
 }
 

@@ -7,15 +7,22 @@ use kube::ResourceExt;
 
 use super::{
     context::Context,
+    ledger::judge,
     store::{Store, is_default},
 };
 use crate::{
-    api::{DeveloperSpace, NamespaceRef, SpaceClass, conditions, conditions::types},
+    api::{
+        DeveloperSpace, NamespaceRef, SpaceClass, SpaceClassSpec,
+        conditions::{self, Reason, types},
+    },
     desired::{
-        SeenChild,
+        Refusal, SeenChild,
         lifetime::{Outlook, outlook},
         namespace::{Ownership, SeenNamespace, ownership},
-        term::{Rules, term},
+        resolve::Ruling,
+        standing::{Standing, standing},
+        status::InForce,
+        term::{Rules, rules_of, term, terms},
     },
 };
 
@@ -24,11 +31,21 @@ use crate::{
 pub struct Observed {
     /// The moment.
     pub now: DateTime<Utc>,
-    /// Name of the class in force, whether it exists or not; none if there is no default either.
+    /// The class that the space names, or else the default; whether it exists or not.
+    pub wanted: Option<String>,
+    /// The class that the space goes by: the one in force, or the wanted one before it was admitted to any.
     pub class_name: Option<String>,
-    /// The class, if it exists.
+    /// That class, if it exists.
     pub class: Option<Arc<SpaceClass>>,
-    /// The class's lifetime, if it can be read.
+    /// What the space was admitted with, if it was.
+    pub standing: Option<Standing>,
+    /// What the status is to say of that.
+    pub in_force: InForce,
+    /// What the space may have under that class, if its spec in force can be read.
+    pub ruling: Option<Ruling>,
+    /// Whether the spec is accepted as it is, under that class and for that owner.
+    pub is_accepted: bool,
+    /// The lifetime in force: the class's, or the terms last accepted.
     pub rules: Option<Rules>,
     /// The namespace of the space's name, whosever it is.
     pub namespace: Option<SeenNamespace>,
@@ -36,7 +53,7 @@ pub struct Observed {
     pub ownership: Ownership,
     /// Our objects in it.
     pub children: Vec<SeenChild>,
-    /// Where the space stands in time.
+    /// Where the space is in its life.
     pub outlook: Outlook,
 }
 
@@ -51,21 +68,73 @@ pub enum ClassVerdict {
     Refused(String, String),
 }
 
-/// Looks everything up; asks nobody.
+/// Looks everything up in the store; makes no request.
 pub fn observe(space: &DeveloperSpace, ctx: &Context) -> Observed {
+    let wanted = class_name(space, &ctx.store);
+    let standing = standing(space);
+    let class_name = standing.as_ref().map(|standing| standing.class_name.clone()).or_else(|| wanted.clone());
+    let is_where_it_wants =
+        standing.as_ref().is_none_or(|standing| standing.owner == space.spec.owner && Some(&standing.class_name) == wanted.as_ref());
+    observe_under(space, ctx, (wanted, class_name), standing, is_where_it_wants)
+}
+
+/// The same space under `class_name`, to which it has just been admitted with its spec as it is.
+pub fn observe_admitted(space: &DeveloperSpace, ctx: &Context, class_name: &str) -> Observed {
+    let standing = Standing { class_name: class_name.to_owned(), owner: space.spec.owner.clone() };
+    let name = Some(class_name.to_owned());
+    observe_under(space, ctx, (name.clone(), name), Some(standing), true)
+}
+
+fn observe_under(
+    space: &DeveloperSpace,
+    ctx: &Context,
+    (wanted, class_name): (Option<String>, Option<String>),
+    standing: Option<Standing>,
+    is_where_it_wants: bool,
+) -> Observed {
     let (name, now) = (space.name_any(), ctx.clock.now());
-    let class_name = class_name(space, &ctx.store);
     let class = class_name.as_deref().and_then(|name| ctx.store.class(name));
-    let rules = class.as_ref().and_then(|class| Rules::of(&class.spec).ok());
+    let spec = class.as_ref().and_then(|class| class.in_force());
+    let rules = rules_of(space, spec);
+    let ruling = spec.map(|spec| judge(space, ctx, (class_name.as_deref().unwrap_or_default(), spec), now));
+    let is_accepted = is_where_it_wants && ruling.as_ref().is_some_and(|ruling| ruling.refusals.is_empty());
     let namespace = ctx.store.namespace(&name);
-    // A protected name is nobody's, whatever was recorded before it was put on the list.
+    // A protected name belongs to no space, whatever was recorded before it was put on the list.
     let candidate = namespace.as_ref().filter(|_| !ctx.protected.contains(&name));
     let ownership = candidate.map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
-    let outlook = outlook(&term(space, rules.as_ref(), now), now);
-    Observed { now, class_name, class, rules, ownership, children: ctx.store.children(&name), namespace, outlook }
+    let outlook = outlook(&term(space, rules.as_ref(), is_accepted, now), now);
+    let in_force = standing.as_ref().map_or_else(InForce::default, |standing| InForce {
+        class_name: Some(standing.class_name.clone()),
+        owner: Some((&standing.owner).into()),
+        terms: spec.map(|spec| terms(space, spec, is_accepted)),
+    });
+    let children = ctx.store.children(&name);
+    Observed { now, wanted, class_name, class, standing, in_force, ruling, is_accepted, rules, namespace, ownership, children, outlook }
 }
 
 impl Observed {
+    /// The spec in force of the class that the space goes by.
+    pub fn class_spec(&self) -> Option<&SpaceClassSpec> {
+        self.class.as_ref().and_then(|class| class.in_force())
+    }
+
+    /// Whether the class that the space wants enforces isolation: the namespace is marked before it is admitted there.
+    pub fn wants_isolation(&self, ctx: &Context) -> bool {
+        let wanted = self.wanted.as_deref().and_then(|name| ctx.store.class(name));
+        wanted.as_ref().and_then(|class| class.in_force()).is_some_and(|spec| spec.network.enforced)
+    }
+
+    /// The refusal to show: while the class in force is missing that is the reason, whatever else is wrong, since admission goes by it.
+    pub fn beside_a_missing_class(&self, refusal: Refusal) -> Refusal {
+        match &self.standing {
+            Some(standing) if self.class.is_none() && refusal.reason != Reason::ClassNotFound => {
+                let message = format!("SpaceClass {}, which is in force, does not exist; {}", standing.class_name, refusal.message);
+                Refusal::new(Reason::ClassNotFound, message)
+            }
+            _ => refusal,
+        }
+    }
+
     /// The namespace, if it is the space's.
     pub fn own_namespace(&self) -> Option<&SeenNamespace> {
         self.namespace.as_ref().filter(|_| self.ownership == Ownership::Ours)

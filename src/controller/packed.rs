@@ -22,6 +22,8 @@ pub struct Packed {
     pub class_name: Option<Arc<str>>,
     /// The ServiceAccounts that it names: their namespaces are reserved.
     pub accounts: Option<Arc<NamedAccounts>>,
+    /// The class in force, where that is another one.
+    pub admitted_to: Option<Arc<str>>,
 }
 
 /// A stored space, readable or not.
@@ -31,8 +33,15 @@ impl Packed {
     /// Packs a space.
     pub fn of(space: &Value) -> Self {
         let text = lz4_flex::block::compress_prepend_size_with_dict(space.to_string().as_bytes(), USUAL).into();
-        let class_name = space.pointer("/spec/className").and_then(Value::as_str).map(Arc::from);
-        Self { text, class_name, accounts: NamedAccounts::of(space).map(Arc::new) }
+        let class = |at: &str| space.pointer(at).and_then(Value::as_str);
+        let class_name = class("/spec/className");
+        let admitted_to = class("/status/className").filter(|admitted_to| class_name.is_some_and(|name| name != *admitted_to));
+        Self {
+            text,
+            class_name: class_name.map(Arc::from),
+            admitted_to: admitted_to.map(Arc::from),
+            accounts: NamedAccounts::of(space).map(Arc::new),
+        }
     }
 
     /// The space; the error is of something that [`Self::of`] did not make.
@@ -64,9 +73,17 @@ mod tests {
         let packed = Packed::of(&stored);
         let space: DeveloperSpace = serde_json::from_value(stored.clone()).unwrap();
         assert_eq!(packed.unpack().unwrap().0.unwrap(), space);
-        assert_eq!(packed.class_name.as_deref(), Some("greenhouse"));
+        assert_eq!((packed.class_name.as_deref(), packed.admitted_to.as_deref()), (Some("greenhouse"), None));
         let (kept, whole) = (packed.text.len(), stored.to_string().len());
         assert!(kept * 2 < whole, "{kept} bytes of {whole}");
+    }
+
+    #[test]
+    fn a_change_of_the_class_in_force_concerns_a_space_that_names_another() {
+        let mut stored = stored(&json!({"kind": "User", "name": "ada@example.com"}));
+        stored["spec"]["className"] = "walled".into();
+        let packed = Packed::of(&stored);
+        assert_eq!((packed.class_name.as_deref(), packed.admitted_to.as_deref()), (Some("walled"), Some("greenhouse")));
     }
 
     #[test]

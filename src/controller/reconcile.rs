@@ -6,22 +6,24 @@ use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::A
 
 use super::{
     admissions::is_live,
+    admit::{Decision, Fits, admit, take_place, withdraw},
+    apply::withdraw_subjects,
     context::Context,
     error::Error,
-    expire, finalize, ledger,
-    observe::{ClassVerdict, Observed, class_verdict, observe},
+    expire, finalize,
+    isolation::{admits, is_marked},
+    observe::{Observed, observe, observe_admitted},
     provision::{Provisioned, provision},
     report::{Report, report, undecodable},
     retry,
     watch::Kept,
 };
 use crate::{
-    api::{DeveloperSpace, conditions::Reason},
+    api::DeveloperSpace,
     desired::{
-        Grant, Refusal, Resolved, Uid,
+        Grant, Refusal, Uid,
         children::{hash, version},
         collect::Step,
-        resolve::check_name,
         status::Verdict,
     },
 };
@@ -116,105 +118,107 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
 }
 
 async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Error> {
-    let observed = observe(space, ctx);
+    let mut observed = observe(space, ctx);
     let expiry = observed.outlook.expires_at.filter(|_| is_live(space));
     ctx.watchdog.expects(key(space), expiry);
     if let Some(expiry) = expiry {
         ctx.ends.expects(&space.name_any(), expiry, observed.now);
     }
-    if !is_live(space) {
-        withdraw(space, ctx);
-    }
-    if space.metadata.deletion_timestamp.is_some() {
-        finalize::finalize(ctx, space, &observed).await?;
-        return Ok(Action::requeue(LOOK_AGAIN));
-    }
     let step = expire::next(space, &observed);
+    if space.metadata.deletion_timestamp.is_some() {
+        return finalize_or_expire(space, &observed, &step, ctx).await;
+    }
     if expire::gives_way(ctx, space, &observed, &step) {
         return Ok(Action::requeue(GIVE_WAY));
     }
     if step != Step::Live {
+        if matches!(step, Step::Keep(_) | Step::Forget) {
+            withdraw(space, ctx);
+        }
         expire::carry_out(ctx, space, &observed, &step).await?;
         return Ok(after(&step, &observed, ctx));
     }
-    let Some(judged) = judge(space, &observed, ctx) else {
-        return Ok(after(&Step::Live, &observed, ctx));
-    };
-    match judged {
-        Err(refusal) => {
-            let said = Report::new(Verdict::new(refusal.reason, refusal.message), observed.known_namespace(space));
-            report(ctx, space, &observed, said).await?;
-        }
-        Ok(resolved) => match provision(ctx, space, &observed, &resolved, Grant::Full).await? {
-            Provisioned { hold: Some(hold), .. } => {
-                let wake = observed.outlook.wake.map(|wake| (wake - ctx.clock.now()).to_std().unwrap_or_default());
-                return Ok(Action::requeue(wake.map_or(hold, |wake| wake.min(hold))));
-            }
-            Provisioned { space, report: said, hold: None } => {
-                report(ctx, &space, &observed, said).await?;
-            }
+    let refusal = match admit(space, &mut observed, ctx) {
+        Decision::AwaitClass => return Ok(after(&Step::Live, &observed, ctx)),
+        Decision::Refused(refusal) => refusal,
+        Decision::Fits(fits) => match settle(space, &mut observed, ctx, &fits).await? {
+            Some(refusal) => refusal,
+            None => return grant(space, observed, ctx, *fits).await,
         },
-    }
-    Ok(after(&Step::Live, &observed, ctx))
+    };
+    refuse(space, &observed, ctx, refusal).await.map(|()| after(&Step::Live, &observed, ctx))
 }
 
-/// What the space may have, or why not; `None` while its class was not judged yet: the class's event comes.
-fn judge(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<Result<Resolved, Refusal>> {
-    let judged = may_have(space, observed, ctx)?;
-    if judged.is_err()
-        && observed.own_namespace().is_none()
-        && judged.as_ref().err().is_some_and(|refusal| refusal.reason != Reason::OwnerLimitExceeded)
-    {
-        withdraw(space, ctx);
-    }
-    Some(judged)
-}
-
-fn may_have(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<Result<Resolved, Refusal>> {
-    if let Err(refusal) = check_name(&space.name_any(), &ctx.protected) {
-        return Some(Err(refusal));
-    }
-    let (Some(class_name), Some(class)) = (&observed.class_name, &observed.class) else {
-        return Some(Err(class_not_found(observed, ctx)));
-    };
-    let resolved = match ledger::judge(space, ctx, (class_name, &class.spec), observed.now).accepted() {
-        Ok(resolved) => resolved,
-        Err(refusal) => return Some(Err(refusal)),
-    };
-    match class_verdict(class) {
-        ClassVerdict::Pending => return None,
-        ClassVerdict::Refused(_, message) => {
-            return Some(Err(Refusal::new(
-                Reason::RoleNotAllowed,
-                format!("SpaceClass {class_name} is not accepted, and its administrator must mend it: {message}"),
-            )));
+/// Admits a space whose spec fits: behind the wall of a class that enforces isolation, and to a place under the owner's limit.
+async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, fits: &Fits) -> Result<Option<Refusal>, Error> {
+    let is_moved = observed.standing.as_ref().is_some_and(|standing| standing.class_name != fits.class_name);
+    let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
+    if is_moved && is_alive && fits.resolved.network.enforced {
+        if !is_marked(ctx, &space.name_any()) {
+            withhold(space, observed, ctx).await?;
         }
-        ClassVerdict::Accepted => {}
+        let refusal = admits(ctx, &space.name_any(), &fits.class_name).await?;
+        if refusal.is_some() {
+            return Ok(refusal);
+        }
     }
-    let (admitted, freed) = ctx.admissions.admit(space, class_name, class.spec.max_spaces_per_owner);
-    wake(ctx, freed);
-    if admitted {
-        return Some(Ok(resolved));
-    }
-    let limit = class.spec.max_spaces_per_owner.unwrap_or_default();
-    let message = format!(
-        "the limit of class {class_name} is {limit} for each owner, and {} has as many: delete one, or ask for another class",
-        space.spec.owner
-    );
-    Some(Err(Refusal::new(Reason::OwnerLimitExceeded, message)))
+    Ok(take_place(space, observed, ctx, fits).err())
 }
 
-fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
-    let mut known = ctx.store.class_names();
-    known.sort();
-    let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("there are {}", known.join(", ")) };
-    let message = match &observed.class_name {
-        Some(name) => {
-            format!("SpaceClass {name} does not exist: set spec.className to one that does ({known}); what exists stays as it is")
-        }
-        None => format!("there is no default SpaceClass: set spec.className ({known}), or ask the administrator to annotate one"),
+/// Makes an admitted space what its spec says.
+async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: Fits) -> Result<Action, Error> {
+    let Fits { class_name, resolved, .. } = fits;
+    let is_there = observed.standing.as_ref().is_some_and(|had| had.class_name == class_name && had.owner == space.spec.owner);
+    let observed = if is_there { observed } else { observe_admitted(space, ctx, &class_name) };
+    let wait = |hold: Duration| {
+        let wake = observed.outlook.wake.map(|wake| (wake - ctx.clock.now()).to_std().unwrap_or_default());
+        Action::requeue(wake.map_or(hold, |wake| wake.min(hold)))
     };
-    Refusal::new(Reason::ClassNotFound, message)
+    match provision(ctx, space, &observed, &resolved, Grant::Full).await? {
+        Provisioned { hold: Some(hold), .. } => Ok(wait(hold)),
+        Provisioned { space, report: said, hold: None } => {
+            report(ctx, &space, &observed, said).await?;
+            Ok(after(&Step::Live, &observed, ctx))
+        }
+    }
+}
+
+/// A space that is being deleted. A deletion that waits stops no clock: at its end the space is sealed and its namespace deleted.
+async fn finalize_or_expire(space: &DeveloperSpace, observed: &Observed, step: &Step, ctx: &Context) -> Result<Action, Error> {
+    let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
+    match step {
+        Step::Seal if is_alive => {
+            expire::carry_out(ctx, space, observed, step).await?;
+        }
+        Step::AwaitEnd(_) => return Ok(after(step, observed, ctx)),
+        _ => finalize::finalize(ctx, space, observed).await?,
+    }
+    let soon = observed.outlook.wake.and_then(|wake| (wake - ctx.clock.now()).to_std().ok());
+    Ok(Action::requeue(soon.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN)))
+}
+
+/// Takes away what a refused spec no longer names, and what the class in force no longer allows. Nothing new is granted.
+async fn withhold(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Result<(), Error> {
+    if observed.own_namespace().is_none_or(|namespace| namespace.terminating.is_some()) {
+        return Ok(());
+    }
+    match &observed.ruling {
+        Some(ruling) if observed.standing.is_some() => {
+            let mut resolved = ruling.resolved.clone();
+            resolved.network_enforced |= observed.wants_isolation(ctx);
+            provision(ctx, space, observed, &resolved, Grant::Withheld).await.map(|_| ())
+        }
+        _ => withdraw_subjects(ctx, &space.name_any(), &space.spec).await,
+    }
+}
+
+/// A refused spec grants nothing and keeps nothing back.
+async fn refuse(space: &DeveloperSpace, observed: &Observed, ctx: &Context, refusal: Refusal) -> Result<(), Error> {
+    let taken = withhold(space, observed, ctx).await;
+    let Refusal { reason, message } = observed.beside_a_missing_class(refusal);
+    let said = Report::new(Verdict::new(reason, message), observed.known_namespace(space));
+    report(ctx, space, observed, said).await?;
+    taken
 }
 
 /// What the watchdog knows a space by.
@@ -226,8 +230,9 @@ pub fn key(space: &impl Resource) -> u64 {
 fn after(step: &Step, observed: &Observed, ctx: &Context) -> Action {
     let wake = match step {
         Step::Live => observed.outlook.wake,
-        Step::Keep(until) => Some(*until),
-        Step::Seal | Step::DeleteNamespace(_) | Step::AwaitNamespace(_) | Step::Forget => return Action::requeue(LOOK_AGAIN),
+        Step::Keep(until) | Step::AwaitEnd(until) => Some(*until),
+        Step::Seal => observed.outlook.expires_at.filter(|end| *end > observed.now).or(Some(observed.now + LOOK_AGAIN)),
+        Step::DeleteNamespace(_) | Step::AwaitNamespace(_) | Step::Forget => return Action::requeue(LOOK_AGAIN),
     };
     match wake {
         None => Action::await_change(),
@@ -235,16 +240,5 @@ fn after(step: &Step, observed: &Observed, ctx: &Context) -> Action {
             let wait = (wake - ctx.clock.now()).to_std().unwrap_or_default();
             Action::requeue(wait.min(LONGEST_SLEEP))
         }
-    }
-}
-
-/// Takes a space out of its owner's count and wakes those that wait for the place.
-fn withdraw(space: &DeveloperSpace, ctx: &Context) {
-    wake(ctx, ctx.admissions.withdraw(&Uid::of(&space.metadata)));
-}
-
-fn wake(ctx: &Context, waiting: Vec<String>) {
-    for name in waiting {
-        ctx.nudges.nudge(name);
     }
 }

@@ -44,8 +44,8 @@ impl Report {
 /// Writes the status, if it differs, with the resourceVersion of `space`, and then tells the Events. The space as it is afterwards.
 pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, report: Report) -> Result<DeveloperSpace, Error> {
     let Report { verdict, namespace, sealed, mut notes } = report;
-    let class_name = observed.class.as_ref().map(|class| class.name_any());
-    let finding = Finding { space, class_name, namespace: namespace.clone(), outlook: &observed.outlook, sealed, verdict };
+    let in_force = observed.in_force.clone();
+    let finding = Finding { space, in_force, namespace: namespace.clone(), outlook: &observed.outlook, sealed, verdict };
     let new = status::next(&finding, observed.now);
     let old = space.status.clone().unwrap_or_default();
     let mut written = space.clone();

@@ -69,12 +69,15 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, error: Error) -> Err
 
 /// Everything that a look decides on, but for our own words in the status.
 fn situation(space: &DeveloperSpace, observed: &Observed) -> u64 {
-    let Observed { now: _, class_name, class, rules: _, namespace, ownership, children, outlook } = observed;
+    let Observed { wanted, class_name, class, standing, namespace, ownership, children, outlook, .. } = observed;
     let namespace = namespace.as_ref().map(|seen| SeenNamespace { version: 0, ..seen.clone() });
     let children: Vec<SeenChild> = children.iter().map(|seen| SeenChild { version: 0, ..seen.clone() }).collect();
     let class = class.as_ref().map(|class| (&class.metadata.uid, class.metadata.generation, &class.status));
     let metadata = (&space.metadata.uid, space.metadata.generation, space.metadata.deletion_timestamp.is_some(), is_sealed(space));
-    hash(&format!("{metadata:?} {class_name:?} {class:?} {namespace:?} {ownership:?} {children:?} {:?}", outlook.stage))
+    hash(&format!(
+        "{metadata:?} {wanted:?} {class_name:?} {class:?} {standing:?} {namespace:?} {ownership:?} {children:?} {:?}",
+        outlook.stage
+    ))
 }
 
 fn until(wake: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<Duration> {

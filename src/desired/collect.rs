@@ -17,6 +17,8 @@ pub enum Step {
     Live,
     /// Write `Expired=True`, with the resourceVersion that this was decided on.
     Seal,
+    /// The space was sealed shortly before its end, which comes at that time.
+    AwaitEnd(DateTime<Utc>),
     /// Delete the namespace of that UID.
     DeleteNamespace(Uid),
     /// The namespace is going away; what blocks it.
@@ -40,12 +42,17 @@ pub fn step(
     }
     match namespace.filter(|namespace| ownership(space, namespace) == Ownership::Ours) {
         Some(SeenNamespace { terminating: Some(blocked), .. }) => Step::AwaitNamespace(blocked.clone()),
-        Some(namespace) => Step::DeleteNamespace(namespace.uid.clone()),
+        Some(namespace) => end_to_come(space, now).map_or_else(|| Step::DeleteNamespace(namespace.uid.clone()), Step::AwaitEnd),
         None => {
             let until = gone_since(space).unwrap_or(now).checked_add_signed(retention).unwrap_or(DateTime::<Utc>::MAX_UTC);
             if now >= until { Step::Forget } else { Step::Keep(until) }
         }
     }
+}
+
+/// The end of a space that is sealed already, if it has not come: nothing is deleted before.
+fn end_to_come(space: &DeveloperSpace, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    space.status.as_ref()?.expires_at.filter(|end| *end > now)
 }
 
 /// Since when the space is sealed and its status says that nothing is left to be done.
@@ -93,7 +100,16 @@ mod tests {
     }
 
     fn judge(space: &DeveloperSpace, namespace: Option<&SeenNamespace>, now: i64) -> Step {
-        let outlook = Outlook { anchor: at(1), nominal: None, expires_at: None, stage: Stage::Calm, wake: None };
+        let outlook = Outlook {
+            anchor: at(1),
+            nominal: None,
+            expires_at: None,
+            bound: None,
+            stage: Stage::Calm,
+            postponed: None,
+            last_notice: None,
+            wake: None,
+        };
         step(space, namespace, &outlook, TimeDelta::seconds(60), at(now))
     }
 

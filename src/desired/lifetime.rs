@@ -1,16 +1,22 @@
-//! What time it is in a space's life: when it ends, which warning is due, when to look again.
+//! The life of one space in time: when it ends, which warning is due, when to reconcile next.
 //!
-//! `expiresAt = min(anchor + ttl, created + maxLifetime)`, anchor = the later of creation and renewal. No space is collected
-//! unwarned: its last warning must have stood for the notice, and a late warning moves the expiry.
+//! `expiresAt = min(end, anchor + maxTTL, created + maxLifetime)`. No space is deleted unwarned: an end that a change brings nearer than the
+//! notice is postponed, and a late warning moves the expiry. Beyond `created + maxLifetime` one notice runs, once.
+//!
+//! Owns the arithmetic only; [`super::term`] says which times a space and its class ask for.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::notice::{Ceiling, postponed};
 use crate::api::time::ceil_second;
 
-/// A warning written this soon after its edge counts as given at the edge, so that write latency moves nothing.
+/// A warning written this soon after its threshold counts as given at the threshold, so that write latency moves nothing.
 pub const WARNING_TOLERANCE: TimeDelta = TimeDelta::seconds(10);
 
-/// When a space ends by its own word.
+/// How long before its end a space may be sealed, so that its DELETE is sent at the end and not after one more write.
+pub const SEAL_LEAD: TimeDelta = TimeDelta::milliseconds(200);
+
+/// When a space ends by its own spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Not by itself.
@@ -26,10 +32,30 @@ pub enum End {
 pub struct Given {
     /// When.
     pub at: DateTime<Utc>,
-    /// For which edge.
+    /// For which threshold.
     pub before: TimeDelta,
-    /// Of which expiry, before it was moved.
+    /// Of which expiry, before a late warning moved it.
     pub expires_at: DateTime<Utc>,
+}
+
+/// An end that is put off so that a warning can stand first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Postponed {
+    /// The end by the formula.
+    pub of: DateTime<Utc>,
+    /// Since when the notice runs.
+    pub from: DateTime<Utc>,
+    /// Until when it runs.
+    pub until: DateTime<Utc>,
+}
+
+/// What was in force when the space was last reconciled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// The expiry in force; `None` is never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The warning thresholds.
+    pub warn_before: Vec<TimeDelta>,
 }
 
 /// Everything that the life of one space depends on.
@@ -37,8 +63,12 @@ pub struct Given {
 pub struct Term {
     /// The space's creation.
     pub created: DateTime<Utc>,
-    /// The renewal asked for; one in the future does not count yet.
-    pub renewed_at: Option<DateTime<Utc>>,
+    /// From when the ttl counts: the latest of creation and all renewals that counted.
+    pub anchor: DateTime<Utc>,
+    /// Whether the anchor is a renewal that counts from now on.
+    pub is_renewed: bool,
+    /// When a renewal that lies too far ahead begins to count.
+    pub renewal_counts_at: Option<DateTime<Utc>>,
     /// The end asked for.
     pub end: End,
     /// The most that may lie between the anchor and the end.
@@ -47,23 +77,42 @@ pub struct Term {
     pub max_lifetime: Option<TimeDelta>,
     /// Never expires.
     pub protected: bool,
-    /// The edges, in any order.
+    /// Whether the space asks for `protected` or `never`, or had `never` by default, and its class does not consent.
+    pub lacks_consent: bool,
+    /// The warning thresholds, in any order.
     pub warn_before: Vec<TimeDelta>,
     /// The last warning given.
     pub last_warning: Option<Given>,
+    /// The notice that runs because a change brought the end nearer.
+    pub postponed: Option<Postponed>,
+    /// The one notice that runs at `created + maxLifetime`.
+    pub last_notice: Option<Postponed>,
+    /// What was in force before; `None` for a space that was never admitted.
+    pub before: Option<Before>,
 }
 
-/// Where a space stands.
+/// Where a space is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// No edge has passed.
+    /// No warning threshold has passed.
     Calm,
-    /// This edge has passed and its warning must be given now.
+    /// This threshold has passed and its warning must be given now.
     Warn(TimeDelta),
-    /// The warning of this edge stands.
+    /// The warning of this threshold was given.
     Warned(TimeDelta),
-    /// The time is up.
+    /// The end has come, or comes within [`SEAL_LEAD`].
     Due,
+}
+
+/// Which term of the formula sets the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// The ttl, or the class's `maxTTL`: a renewal moves it.
+    Ttl,
+    /// `spec.expiresAt`.
+    ExpiresAt,
+    /// The class's `maxLifetime`.
+    MaxLifetime,
 }
 
 /// The answer of [`outlook`].
@@ -71,62 +120,94 @@ pub enum Stage {
 pub struct Outlook {
     /// From when the ttl counts.
     pub anchor: DateTime<Utc>,
-    /// The expiry by the formula; `None` is never.
+    /// The expiry that warnings are given of: by the formula, or postponed; `None` is never.
     pub nominal: Option<DateTime<Utc>>,
     /// The expiry in force: the nominal one, moved if the last warning was late.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Where the space stands.
+    /// What sets the end.
+    pub bound: Option<Bound>,
+    /// Where the space is in its life.
     pub stage: Stage,
+    /// The notice that runs because a change brought the end nearer.
+    pub postponed: Option<Postponed>,
+    /// The one notice that runs at `created + maxLifetime`.
+    pub last_notice: Option<Postponed>,
     /// When something changes by time alone.
     pub wake: Option<DateTime<Utc>>,
 }
 
 /// Judges `term` at `now`. Times come out in whole seconds, rounded up: never early.
 pub fn outlook(term: &Term, now: DateTime<Utc>) -> Outlook {
-    let renewed = term.renewed_at.filter(|at| *at <= now);
-    let future_renewal = term.renewed_at.filter(|at| *at > now);
-    let anchor = renewed.map_or(term.created, |at| at.max(term.created));
-    let Some(nominal) = nominal(term, anchor) else {
-        return Outlook { anchor, nominal: None, expires_at: None, stage: Stage::Calm, wake: future_renewal };
+    let Term { anchor, renewal_counts_at, .. } = *term;
+    let Some((formula, bound)) = formula(term) else {
+        return Outlook {
+            anchor,
+            nominal: None,
+            expires_at: None,
+            bound: None,
+            stage: Stage::Calm,
+            postponed: None,
+            last_notice: None,
+            wake: renewal_counts_at.filter(|at| *at > now),
+        };
     };
-    let notice = Notice::of(term, anchor, nominal);
-    let expires_at = notice.as_ref().map_or(nominal, |notice| notice.move_expiry(nominal, now));
+    let ceiling = Ceiling::of(term, now);
+    // Beyond maxLifetime the ceiling's own notice runs.
+    let postponed = (bound != Bound::MaxLifetime).then(|| postponed(term, formula, now)).flatten();
+    let nominal = postponed.map_or(formula, |postponed| postponed.until.max(formula));
+    let nominal = ceiling.as_ref().map_or(nominal, |ceiling| ceiling.cap(nominal, bound));
+    let notice = Notice::of(term, nominal, (postponed.as_ref(), ceiling.as_ref()), now);
+    let moved = notice.as_ref().map_or(nominal, |notice| notice.move_expiry(nominal, now));
+    let expires_at = ceiling.as_ref().map_or(moved, |ceiling| moved.min(ceiling.end));
+    let seal_at = expires_at - SEAL_LEAD;
     let stage = match &notice {
-        None if now >= nominal => Stage::Due,
+        _ if ceiling.as_ref().is_some_and(|ceiling| ceiling.has_stood(now)) => Stage::Due,
+        None if now >= seal_at => Stage::Due,
         None => Stage::Calm,
-        Some(notice) => notice.stage(expires_at, now),
+        Some(notice) => notice.stage(seal_at, now),
     };
     let edges = notice.iter().flat_map(|notice| notice.edges.iter().map(|edge| edge.at));
-    let wake = edges.chain([expires_at]).chain(future_renewal).filter(|at| *at > now).min();
-    Outlook { anchor, nominal: Some(nominal), expires_at: Some(expires_at), stage, wake }
+    let notice_begins = ceiling.as_ref().map(|ceiling| ceiling.begins);
+    let wake = edges.chain([seal_at, expires_at]).chain(notice_begins).chain(renewal_counts_at).filter(|at| *at > now).min();
+    let last_notice = ceiling.and_then(|ceiling| ceiling.notice);
+    Outlook { anchor, nominal: Some(nominal), expires_at: Some(expires_at), bound: Some(bound), stage, postponed, last_notice, wake }
 }
 
-fn nominal(term: &Term, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
+/// `min(end, anchor + maxTTL, created + maxLifetime)`, and which of them it is.
+fn formula(term: &Term) -> Option<(DateTime<Utc>, Bound)> {
     if term.protected {
         return None;
     }
+    let most = term.max_ttl.map(|max| saturating_add(term.anchor, max));
     let own = match term.end {
         End::Never => None,
-        End::Ttl(ttl) => Some(saturating_add(anchor, term.max_ttl.map_or(ttl, |max| max.min(ttl)))),
-        End::At(at) => Some(term.max_ttl.map_or(at, |max| at.min(saturating_add(anchor, max)))),
+        End::Ttl(ttl) => Some((saturating_add(term.anchor, ttl), Bound::Ttl)),
+        End::At(at) => Some((at, Bound::ExpiresAt)),
     };
-    let ceiling = term.max_lifetime.map(|max| saturating_add(term.created, max));
-    own.into_iter().chain(ceiling).min().map(representable)
+    // Of a space without an end of its own only maxLifetime is left: what the class allows to be endless has no maxTTL.
+    let most = most.filter(|_| own.is_some()).map(|at| (at, Bound::Ttl));
+    let ceiling = term.max_lifetime.map(|max| (saturating_add(term.created, max), Bound::MaxLifetime));
+    let ends = own.into_iter().chain(most).chain(ceiling);
+    ends.min_by_key(|(at, _)| *at).map(|(at, bound)| (representable(at), bound))
 }
 
-/// An edge and the moment at which its warning is due.
+pub(super) fn shortest(thresholds: &[TimeDelta]) -> TimeDelta {
+    thresholds.iter().min().copied().unwrap_or_default()
+}
+
+/// A threshold and the moment at which its warning is due.
 #[derive(Clone, Copy, Debug)]
 struct Edge {
     before: TimeDelta,
     at: DateTime<Utc>,
 }
 
-/// How people are told of one expiry.
+/// How one expiry is announced.
 #[derive(Clone, Debug)]
 struct Notice {
     /// In the order of time; never empty.
     edges: Vec<Edge>,
-    /// The edge after which nothing more is said.
+    /// The last threshold.
     last: Edge,
     /// How long the last warning must have stood.
     length: TimeDelta,
@@ -135,10 +216,22 @@ struct Notice {
 }
 
 impl Notice {
-    fn of(term: &Term, anchor: DateTime<Utc>, nominal: DateTime<Utc>) -> Option<Self> {
-        let shortest = term.warn_before.iter().min().copied()?;
-        // An absolute end before the renewal leaves no time after the anchor: count from creation then.
-        let from = if anchor < nominal { anchor } else { term.created };
+    fn of(
+        term: &Term,
+        nominal: DateTime<Utc>,
+        (postponed, ceiling): (Option<&Postponed>, Option<&Ceiling>),
+        now: DateTime<Utc>,
+    ) -> Option<Self> {
+        // An absolute end before the renewal leaves no time after the anchor: it counts from creation then.
+        let anchor = if term.anchor < nominal { term.anchor.min(now) } else { term.created };
+        let mut notices = postponed.into_iter().chain(ceiling.and_then(|ceiling| ceiling.notice.as_ref()));
+        let running = notices.find(|running| running.until == nominal && running.until != running.of);
+        let from = running.map_or(anchor, |running| running.from);
+        let first = running.map(|running| Edge { before: running.until - running.from, at: running.from });
+        let shortest = match term.warn_before.iter().min() {
+            Some(shortest) => *shortest,
+            None => first?.before,
+        };
         let length = shortest.min(nominal - from).max(TimeDelta::zero());
         let last = Edge { before: shortest, at: nominal - length };
         let mut edges: Vec<Edge> = term
@@ -146,9 +239,10 @@ impl Notice {
             .iter()
             .filter_map(|before| Some(Edge { before: *before, at: nominal.checked_sub_signed(*before)? }))
             .filter(|edge| edge.at >= from && edge.before > shortest)
+            .chain(first.filter(|first| first.before > shortest))
             .collect();
         edges.push(last);
-        edges.sort_by_key(|edge| edge.at);
+        edges.sort_by_key(|edge| (edge.at, std::cmp::Reverse(edge.before)));
         let given = term.last_warning.filter(|given| given.expires_at == nominal);
         Some(Self { edges, last, length, given })
     }
@@ -162,11 +256,11 @@ impl Notice {
         if given_at - self.last.at <= WARNING_TOLERANCE { nominal } else { representable(saturating_add(given_at, self.length)) }
     }
 
-    fn stage(&self, expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Stage {
+    fn stage(&self, seal_at: DateTime<Utc>, now: DateTime<Utc>) -> Stage {
         let Some(current) = self.edges.iter().rev().find(|edge| edge.at <= now) else {
             return Stage::Calm;
         };
-        if self.last_is_given().is_some() && now >= expires_at {
+        if self.last_is_given().is_some() && now >= seal_at {
             return Stage::Due;
         }
         match &self.given {
@@ -176,12 +270,12 @@ impl Notice {
     }
 }
 
-fn saturating_add(time: DateTime<Utc>, span: TimeDelta) -> DateTime<Utc> {
+pub(super) fn saturating_add(time: DateTime<Utc>, span: TimeDelta) -> DateTime<Utc> {
     time.checked_add_signed(span).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// Whole seconds, and no year that RFC 3339 cannot write.
-fn representable(time: DateTime<Utc>) -> DateTime<Utc> {
+pub(super) fn representable(time: DateTime<Utc>) -> DateTime<Utc> {
     const LAST_SECOND_OF_9999: i64 = 253_402_300_799;
     let last = DateTime::from_timestamp(LAST_SECOND_OF_9999, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
     ceil_second(time.min(last)).min(last)
@@ -191,7 +285,7 @@ fn representable(time: DateTime<Utc>) -> DateTime<Utc> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::notice::LEAST_NOTICE_OF_WITHDRAWAL, *};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(seconds, 0).unwrap()
@@ -205,18 +299,64 @@ mod tests {
     fn term() -> Term {
         Term {
             created: at(1000),
-            renewed_at: None,
+            anchor: at(1000),
+            is_renewed: false,
+            renewal_counts_at: None,
             end: End::Ttl(s(100)),
             max_ttl: None,
             max_lifetime: None,
             protected: false,
+            lacks_consent: false,
             warn_before: vec![s(10), s(30)],
             last_warning: None,
+            postponed: None,
+            last_notice: None,
+            before: None,
         }
+    }
+
+    /// The same, seen before with an expiry at `expires_at`.
+    fn seen(expires_at: Option<i64>) -> Term {
+        Term { before: Some(Before { expires_at: expires_at.map(at), warn_before: vec![s(10), s(30)] }), ..term() }
     }
 
     fn warned(before: i64, given: i64, of: i64) -> Given {
         Given { at: at(given), before: s(before), expires_at: at(of) }
+    }
+
+    fn notice(of: i64, from: i64, until: i64) -> Postponed {
+        Postponed { of: at(of), from: at(from), until: at(until) }
+    }
+
+    /// What the status carries to the next look.
+    fn carry(term: &mut Term, seen: &Outlook, now: DateTime<Utc>) {
+        term.last_warning = match (seen.stage, seen.nominal) {
+            (Stage::Warn(before), Some(expires_at)) => Some(Given { at: ceil_second(now), before, expires_at }),
+            _ => term.last_warning.filter(|given| Some(given.expires_at) == seen.nominal),
+        };
+        (term.postponed, term.last_notice) = (seen.postponed, seen.last_notice);
+        term.before = Some(Before { expires_at: seen.expires_at, warn_before: term.warn_before.clone() });
+        term.is_renewed = false;
+    }
+
+    /// Looks at `term` whenever there is something to do from `now` on, and changes it as `act` says before each look.
+    fn play(
+        term: &mut Term,
+        mut now: DateTime<Utc>,
+        until: DateTime<Utc>,
+        act: impl Fn(&mut Term, DateTime<Utc>),
+    ) -> (DateTime<Utc>, Stage) {
+        loop {
+            act(term, now);
+            let seen = outlook(term, now);
+            if seen.stage == Stage::Due || now >= until {
+                return (now, seen.stage);
+            }
+            carry(term, &seen, now);
+            let again = outlook(term, now);
+            assert!(!matches!(again.stage, Stage::Warn(_)), "a warning is given once: {again:?}");
+            now = again.wake.unwrap_or(until).min(now + s(6)).min(until);
+        }
     }
 
     #[test]
@@ -230,16 +370,19 @@ mod tests {
         assert_eq!(outlook(&term, at(1080)).stage, Stage::Warned(s(30)));
         assert_eq!(outlook(&term, at(1090)).stage, Stage::Warn(s(10)));
         term.last_warning = Some(warned(10, 1091, 1100));
-        assert_eq!(outlook(&term, at(1099)).stage, Stage::Warned(s(10)));
+        let late = outlook(&term, at(1099));
+        assert_eq!((late.stage, late.wake), (Stage::Warned(s(10)), Some(at(1100) - SEAL_LEAD)));
         let end = outlook(&term, at(1100));
         assert_eq!((end.stage, end.wake), (Stage::Due, None));
     }
 
     #[test]
-    fn one_millisecond_before_is_not_due() {
+    fn one_millisecond_before_the_seal_is_not_due() {
         let term = Term { warn_before: vec![], ..term() };
-        assert_eq!(outlook(&term, at(1100) - TimeDelta::milliseconds(1)).stage, Stage::Calm);
-        assert_eq!(outlook(&term, at(1100)).stage, Stage::Due);
+        let seal_at = at(1100) - SEAL_LEAD;
+        assert_eq!(outlook(&term, seal_at - TimeDelta::milliseconds(1)).stage, Stage::Calm);
+        let due = outlook(&term, seal_at);
+        assert_eq!((due.stage, due.expires_at, due.wake), (Stage::Due, Some(at(1100)), Some(at(1100))));
     }
 
     #[test]
@@ -270,11 +413,107 @@ mod tests {
 
     #[test]
     fn renewal_rearms_and_a_future_one_waits() {
-        let told = Term { last_warning: Some(warned(10, 1090, 1100)), renewed_at: Some(at(1095)), ..term() };
+        let told = Term { last_warning: Some(warned(10, 1090, 1100)), anchor: at(1095), is_renewed: true, ..seen(Some(1100)) };
         let after = outlook(&told, at(1096));
         assert_eq!((after.stage, after.expires_at, after.anchor), (Stage::Calm, Some(at(1195)), at(1095)));
-        let before = outlook(&Term { renewed_at: Some(at(1050)), ..term() }, at(1040));
+        let before = outlook(&Term { renewal_counts_at: Some(at(1050)), ..term() }, at(1040));
         assert_eq!((before.expires_at, before.wake), (Some(at(1100)), Some(at(1050))));
+    }
+
+    #[test]
+    fn a_change_that_brings_the_end_nearer_gives_the_notice_of_before_and_at_least_five_minutes() {
+        let tightened = Term { end: End::Ttl(s(10)), ..seen(Some(1100)) };
+        let changed = outlook(&tightened, at(1050));
+        let put_off = notice(1010, 1050, 1350);
+        assert_eq!((changed.stage, changed.expires_at, changed.postponed), (Stage::Warn(s(300)), Some(at(1350)), Some(put_off)));
+        let long = Before { expires_at: Some(at(9000)), warn_before: vec![s(900), s(4000)] };
+        let changed = outlook(&Term { before: Some(long), ..tightened.clone() }, at(1050));
+        assert_eq!(changed.expires_at, Some(at(1950)), "the notice of the terms before");
+        let unwarned = Term { warn_before: vec![], ..tightened };
+        assert_eq!(outlook(&unwarned, at(1050)).expires_at, Some(at(1350)), "also where the class has no warnings any more");
+    }
+
+    #[test]
+    fn every_threshold_within_a_notice_is_warned_of() {
+        let mut term = Term { end: End::Ttl(s(10)), ..seen(Some(1100)) };
+        for (now, stage) in
+            [(1050, Stage::Warn(s(300))), (1319, Stage::Warned(s(300))), (1320, Stage::Warn(s(30))), (1340, Stage::Warn(s(10)))]
+        {
+            let seen = outlook(&term, at(now));
+            assert_eq!((seen.stage, seen.expires_at), (stage, Some(at(1350))), "at {now}");
+            carry(&mut term, &seen, at(now));
+        }
+        assert_eq!(outlook(&term, at(1350)).stage, Stage::Due);
+    }
+
+    #[test]
+    fn a_protection_that_is_lifted_after_the_date_is_warned_of_again() {
+        let mut term = Term { last_warning: Some(warned(10, 1090, 1100)), protected: true, ..seen(Some(1100)) };
+        let protected = outlook(&term, at(1095));
+        carry(&mut term, &protected, at(1095));
+        let lifted = outlook(&Term { protected: false, ..term }, at(2000));
+        assert_eq!((lifted.stage, lifted.expires_at), (Stage::Warn(s(300)), Some(at(2300))));
+    }
+
+    #[test]
+    fn a_warning_counts_only_while_its_expiry_is_unbroken() {
+        let mut term = Term { last_warning: Some(warned(10, 1090, 1100)), ..seen(Some(1100)) };
+        let longer = Term { end: End::Ttl(s(900)), ..term.clone() };
+        carry(&mut term, &outlook(&longer, at(1095)), at(1095));
+        let back = outlook(&Term { end: End::Ttl(s(100)), ..term }, at(1500));
+        assert_eq!((back.stage, back.expires_at), (Stage::Warn(s(300)), Some(at(1800))));
+    }
+
+    #[test]
+    fn withdrawn_consent_gives_a_week() {
+        let week = LEAST_NOTICE_OF_WITHDRAWAL.num_seconds();
+        let withdrawn = Term { lacks_consent: true, max_lifetime: Some(s(500)), ..seen(None) };
+        let now = 50_000;
+        for end in [End::Never, End::Ttl(s(100))] {
+            let mut term = Term { end, ..withdrawn.clone() };
+            let first = outlook(&term, at(now));
+            assert_eq!((first.stage, first.expires_at), (Stage::Warn(s(week)), Some(at(now + week))), "{end:?}");
+            carry(&mut term, &first, at(now));
+            let edited = outlook(&Term { end: End::Ttl(s(60)), lacks_consent: false, ..term }, at(now + 100));
+            assert_eq!(edited.expires_at, Some(at(now + week)), "no change of the spec shortens it");
+        }
+        let new = Term { lacks_consent: true, ..term() };
+        assert_eq!(outlook(&new, at(1000)).expires_at, Some(at(1100)), "what was never in force is not withdrawn");
+    }
+
+    #[test]
+    fn no_change_of_the_ttl_takes_a_space_beyond_max_lifetime() {
+        for direction in [-1, 1] {
+            let mut term = Term { max_lifetime: Some(s(40)), warn_before: vec![s(15)], end: End::Ttl(s(30)), ..term() };
+            let edit = |term: &mut Term, now: DateTime<Utc>| term.end = End::Ttl(s(30 + direction * (now - at(1000)).num_seconds() / 6));
+            let (ended, stage) = play(&mut term, at(1000), at(2000), edit);
+            assert_eq!(stage, Stage::Due);
+            assert!(ended <= at(1040), "{direction}: {ended}");
+        }
+    }
+
+    #[test]
+    fn beyond_max_lifetime_one_notice_runs_and_nothing_of_the_owners_starts_it_again() {
+        let mut term = Term { max_lifetime: Some(s(40)), warn_before: vec![s(15)], end: End::Ttl(s(500)), ..seen(Some(1040)) };
+        let back = at(5000);
+        let edit = |term: &mut Term, now: DateTime<Utc>| {
+            term.end = End::Ttl(s(100 + (now - back).num_seconds()));
+            (term.anchor, term.is_renewed) = (now, true);
+            // Another class under which it is past its end too.
+            term.max_lifetime = Some(s(40 + now.timestamp() % 2));
+        };
+        let (ended, stage) = play(&mut term, back, at(9000), edit);
+        assert_eq!((stage, ended), (Stage::Due, at(5015) - SEAL_LEAD));
+    }
+
+    #[test]
+    fn a_class_that_is_tightened_below_the_age_of_a_space_gives_one_notice() {
+        let mut term = Term { max_lifetime: Some(s(40)), ..seen(Some(9000)) };
+        term.end = End::Ttl(s(8000));
+        let first = outlook(&term, at(5000));
+        assert_eq!((first.stage, first.expires_at, first.bound), (Stage::Warn(s(10)), Some(at(5010)), Some(Bound::MaxLifetime)));
+        let unwarned = Term { warn_before: vec![], before: Some(Before { expires_at: Some(at(9000)), warn_before: vec![] }), ..term };
+        assert_eq!(outlook(&unwarned, at(5000)).expires_at, Some(at(5300)), "without warnings too");
     }
 
     #[test]
@@ -282,7 +521,7 @@ mod tests {
         let capped = Term { max_lifetime: Some(s(50)), ..term() };
         assert_eq!(outlook(&capped, at(1000)).expires_at, Some(at(1050)));
         assert_eq!(outlook(&Term { end: End::Never, ..capped.clone() }, at(1000)).expires_at, Some(at(1050)));
-        assert_eq!(outlook(&Term { renewed_at: Some(at(1040)), ..capped }, at(1040)).expires_at, Some(at(1050)));
+        assert_eq!(outlook(&Term { anchor: at(1040), ..capped }, at(1040)).expires_at, Some(at(1050)));
         let at_end = Term { end: End::At(at(9000)), max_ttl: Some(s(60)), ..term() };
         assert_eq!(outlook(&at_end, at(1000)).expires_at, Some(at(1060)));
     }
@@ -303,39 +542,69 @@ mod tests {
 
     prop_compose! {
         fn any_term()(
-            ttl in 1..500_i64, renewed in proptest::option::of(900..2000_i64), max_ttl in proptest::option::of(1..500_i64),
+            ttl in 1..500_i64, renewed in 0..1000_i64, max_ttl in proptest::option::of(1..500_i64),
             max_life in proptest::option::of(1..900_i64), warn in proptest::collection::vec(1..300_i64, 0..4),
         ) -> Term {
             Term {
-                end: End::Ttl(s(ttl)), renewed_at: renewed.map(at), max_ttl: max_ttl.map(s), max_lifetime: max_life.map(s),
+                end: End::Ttl(s(ttl)), anchor: at(1000 + renewed), max_ttl: max_ttl.map(s), max_lifetime: max_life.map(s),
                 warn_before: warn.into_iter().map(s).collect(), ..term()
             }
         }
     }
 
+    /// One change that an owner or an administrator makes: (of what, how much).
+    fn change(term: &mut Term, now: DateTime<Utc>, (what, much): (u8, i64)) {
+        match what {
+            0 => term.end = End::Ttl(s(much)),
+            1 => (term.anchor, term.is_renewed) = (now, true),
+            2 => term.protected = !term.protected,
+            3 => term.max_ttl = Some(s(much)),
+            4 => term.end = End::At(at(1000 + much)),
+            _ => {}
+        }
+    }
+
     proptest! {
-        /// Play a life through with an operator that looks at the given moments, writing each warning when told to.
+        /// Play a life through with an operator that looks at the given moments, writing each warning when it is due.
         #[test]
-        fn never_due_early_nor_unwarned(term in any_term(), mut looks in proptest::collection::vec(1000..4000_i64, 1..40)) {
+        fn never_due_early_nor_unwarned(term in any_term(), mut looks in proptest::collection::vec((1000..4000_i64, (0..8_u8, 1..600_i64)), 1..40)) {
             let mut term = term;
             looks.sort_unstable();
-            for now in looks.into_iter().map(at) {
+            let mut given: Option<(DateTime<Utc>, DateTime<Utc>)> = None;
+            for (now, edit) in looks.into_iter().map(|(now, edit)| (at(now), edit)) {
+                change(&mut term, now, edit);
                 let seen = outlook(&term, now);
-                match seen.stage {
-                    Stage::Due => {
-                        let nominal = seen.nominal.unwrap();
-                        prop_assert!(now >= nominal);
-                        if let Some(shortest) = term.warn_before.iter().min() {
-                            let given = term.last_warning.expect("warned before it is due");
-                            let notice = (*shortest).min(nominal - seen.anchor);
-                            prop_assert!(now - given.at + WARNING_TOLERANCE >= notice);
-                        }
-                        break;
-                    }
-                    Stage::Warn(before) => term.last_warning = Some(Given { at: now, before, expires_at: seen.nominal.unwrap() }),
-                    Stage::Calm | Stage::Warned(_) => {}
-                }
                 if let Some(wake) = seen.wake { prop_assert!(wake > now); }
+                if seen.stage == Stage::Due {
+                    let end = seen.expires_at.unwrap();
+                    prop_assert!(now + SEAL_LEAD >= end);
+                    if let Some(shortest) = term.warn_before.iter().min() {
+                        let (since, from) = given.expect("warned before it is due");
+                        let least = (*shortest).min(seen.nominal.unwrap() - from);
+                        prop_assert!(now - since + WARNING_TOLERANCE + SEAL_LEAD >= least, "{} after {since}, of at least {least}", now - since);
+                    }
+                    break;
+                }
+                if let (Stage::Warn(_), Some(_)) = (seen.stage, seen.nominal) {
+                    given = given.filter(|_| term.last_notice.is_some()).or_else(|| Some((now, term.anchor.min(now))));
+                }
+                carry(&mut term, &seen, now);
+            }
+        }
+
+        /// Whatever an owner changes, and however often: sealed at the latest one notice after `created + maxLifetime`.
+        #[test]
+        fn the_ceiling_holds(term in any_term(), edits in proptest::collection::vec((0..2_u8, 1..600_i64), 1..200)) {
+            let life = 100;
+            let mut term = Term { max_lifetime: Some(s(life)), ..term };
+            let notice = shortest(&term.warn_before).min(s(life));
+            for (number, edit) in edits.into_iter().enumerate() {
+                let now = at(1000 + 3 * i64::try_from(number).unwrap());
+                change(&mut term, now, edit);
+                let seen = outlook(&term, now);
+                if seen.stage == Stage::Due { break; }
+                prop_assert!(now <= at(1000 + life) + notice, "alive at {now}: {seen:?}");
+                carry(&mut term, &seen, now);
             }
         }
 
@@ -346,11 +615,9 @@ mod tests {
             let mut now = at(1000);
             for _ in 0..64 {
                 let seen = outlook(&term, now);
-                match seen.stage {
-                    Stage::Due => return Ok(()),
-                    Stage::Warn(before) => term.last_warning = Some(Given { at: now, before, expires_at: seen.nominal.unwrap() }),
-                    Stage::Calm | Stage::Warned(_) => now = seen.wake.expect("something is still to come"),
-                }
+                if seen.stage == Stage::Due { return Ok(()); }
+                carry(&mut term, &seen, now);
+                now = outlook(&term, now).wake.expect("something is still to come");
             }
             prop_assert!(false, "not due after 64 looks: {:?}", outlook(&term, now));
         }

@@ -1,14 +1,15 @@
 //! The status of a space: what is told, whether it differs from what stands there, and what deserves an Event.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    lifetime::{Outlook, Stage},
+    lifetime::{Bound, Outlook, Postponed, Stage},
     term::{created, is_sealed},
 };
 use crate::api::{
-    DeveloperSpace, DeveloperSpaceStatus, NamespaceRef, Warning,
+    DeveloperSpace, DeveloperSpaceStatus, NamespaceRef, Notice, OwnerInForce, Terms, Warning,
     conditions::{self, Reason, Wanted, types},
     duration::format_duration,
     time::{ceil_second, rfc3339},
@@ -25,13 +26,24 @@ pub struct Verdict {
     pub working: bool,
 }
 
+/// What a space was admitted with. What is `None` stays as the status has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InForce {
+    /// The class in force.
+    pub class_name: Option<String>,
+    /// The owner whose place the space takes.
+    pub owner: Option<OwnerInForce>,
+    /// The lifetime as accepted.
+    pub terms: Option<Terms>,
+}
+
 /// What was found out about a space.
 #[derive(Clone, Debug)]
 pub struct Finding<'a> {
     /// The space as it was seen.
     pub space: &'a DeveloperSpace,
-    /// The class in force, if one was found.
-    pub class_name: Option<String>,
+    /// What the space was admitted with.
+    pub in_force: InForce,
     /// The namespace, if the space has one.
     pub namespace: Option<NamespaceRef>,
     /// Where the space stands in time.
@@ -52,14 +64,11 @@ impl Verdict {
 
 /// The status that says `finding`.
 pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
-    let Finding { space, class_name, namespace, outlook, sealed, verdict } = finding;
+    let Finding { space, in_force, namespace, outlook, sealed, verdict } = finding;
+    let InForce { class_name, owner, terms } = in_force.clone();
     let old = space.status.clone().unwrap_or_default();
-    let warning = match (outlook.stage, outlook.nominal) {
-        (Stage::Warn(before), Some(expires_at)) if !sealed => {
-            Some(Warning { at: ceil_second(now), before: format_duration(before), expires_at })
-        }
-        _ => old.last_warning.clone(),
-    };
+    let warning = last_warning(finding, &old, now);
+    let notice = |old: Option<Notice>, now: Option<Postponed>| if *sealed { old } else { now.map(running) };
     // Times have whole seconds: a renewal may come within that of the creation. One that the space was made with is none, but is noted.
     let at_once = space.spec.renewed_at == Some(outlook.anchor);
     let renewed = (outlook.anchor > created(space) || at_once).then_some(outlook.anchor);
@@ -71,19 +80,34 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
     let ready = verdict.reason == Reason::Provisioned;
     DeveloperSpaceStatus {
         observed_generation: generation,
-        class_name: class_name.clone().or(old.class_name),
-        owner: old.owner,
+        class_name: class_name.or(old.class_name),
+        owner: owner.or(old.owner),
         namespace: namespace.clone(),
         expires_at: if was_sealed { old.expires_at } else { outlook.expires_at },
         renewals: Some(old.renewals.unwrap_or_default().saturating_add(i64::from(is_new_renewal))),
         last_renewed_at: if was_sealed { old.last_renewed_at } else { renewed },
         last_warning: warning,
-        terms: old.terms,
-        postponed: old.postponed,
-        last_notice: old.last_notice,
+        terms: terms.or(old.terms),
+        postponed: notice(old.postponed, outlook.postponed),
+        last_notice: notice(old.last_notice, outlook.last_notice),
         ready_at: old.ready_at.or_else(|| ready.then(|| ceil_second(now))),
         conditions: conditions::set(&old.conditions, &wanted(finding), generation, now),
     }
+}
+
+/// The warning that is given now, or the last one as long as it is of the expiry in force: an expiry that was another in between is warned
+/// of again.
+fn last_warning(finding: &Finding<'_>, old: &DeveloperSpaceStatus, now: DateTime<Utc>) -> Option<Warning> {
+    let Outlook { stage, nominal, .. } = *finding.outlook;
+    match (stage, nominal) {
+        _ if finding.sealed => old.last_warning.clone(),
+        (Stage::Warn(before), Some(expires_at)) => Some(Warning { at: ceil_second(now), before: format_duration(before), expires_at }),
+        _ => old.last_warning.clone().filter(|warning| Some(warning.expires_at) == nominal),
+    }
+}
+
+fn running(Postponed { of, from, until }: Postponed) -> Notice {
+    Notice { of, from, until }
 }
 
 fn wanted(finding: &Finding<'_>) -> Vec<Wanted> {
@@ -92,7 +116,9 @@ fn wanted(finding: &Finding<'_>) -> Vec<Wanted> {
     let stalled = verdict.reason.is_stalled() && !verdict.working;
     let say = |type_, status, reason: &str, message: &str| Wanted { type_, status, reason: reason.to_owned(), message: message.to_owned() };
     let (is_expiring, expiring) = match (outlook.stage, outlook.expires_at) {
-        (Stage::Warn(before) | Stage::Warned(before), Some(at)) if !sealed => (true, expiring_message(space, at, &format_duration(before))),
+        (Stage::Warn(before) | Stage::Warned(before), Some(at)) if !sealed => {
+            (true, expiring_message(space, outlook, at, &format_duration(before)))
+        }
         _ => (false, String::new()),
     };
     let expired = match (sealed, outlook.expires_at) {
@@ -116,12 +142,16 @@ fn wanted(finding: &Finding<'_>) -> Vec<Wanted> {
     ]
 }
 
-fn expiring_message(space: &DeveloperSpace, at: DateTime<Utc>, before: &str) -> String {
+fn expiring_message(space: &DeveloperSpace, outlook: &Outlook, at: DateTime<Utc>, before: &str) -> String {
     let name = space.metadata.name.as_deref().unwrap_or_default();
-    format!(
-        "namespace {name} and everything in it is deleted at {} (warned {before} before); to renew, set spec.renewedAt to the present time",
-        rfc3339(at)
-    )
+    let remedy = match outlook.bound {
+        Some(Bound::ExpiresAt) => "spec.expiresAt sets this end: set a later spec.expiresAt to keep it",
+        Some(Bound::MaxLifetime) => {
+            "the class's lifetime.maxLifetime sets this end, and no renewal moves it: create a new DeveloperSpace, or ask for another class"
+        }
+        Some(Bound::Ttl) | None => "to renew, set spec.renewedAt to the present time",
+    };
+    format!("namespace {name} and everything in it is deleted at {} (warned {before} before); {remedy}", rfc3339(at))
 }
 
 /// The merge patch (RFC 7386) of the status subresource that makes it `status`, refused if the object moved since `resource_version`.
@@ -146,19 +176,30 @@ pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
         "status": {
             "observedGeneration": observed_generation,
             "className": class_name,
-            "owner": owner,
+            "owner": whole(owner, &["namespace"]),
             "namespace": namespace,
             "expiresAt": expires_at.map(rfc3339),
             "renewals": renewals,
             "lastRenewedAt": last_renewed_at,
             "lastWarning": last_warning,
-            "terms": terms,
+            "terms": whole(terms, &["ttl", "expiresAt", "protected", "maxTTL", "maxLifetime", "warnBefore", "retainExpired"]),
             "postponed": postponed,
             "lastNotice": last_notice,
             "readyAt": ready_at,
             "conditions": conditions,
         },
     })
+}
+
+/// `value` for a merge patch, which keeps what it does not name: of the fields that may be absent, those that are go by null.
+fn whole(value: &impl Serialize, may_be_absent: &[&str]) -> Value {
+    let mut value = json!(value);
+    for field in may_be_absent {
+        if let Some(fields) = value.as_object_mut().filter(|fields| !fields.contains_key(*field)) {
+            fields.insert((*field).to_owned(), Value::Null);
+        }
+    }
+    value
 }
 
 /// Something worth an Event.
@@ -183,7 +224,7 @@ pub fn notes(old: &DeveloperSpaceStatus, new: &DeveloperSpaceStatus) -> Vec<Note
     };
     let before = ready(old).map(|(reason, ..)| reason);
     if new.renewals > old.renewals.or(Some(0)) {
-        let until = new.expires_at.map_or_else(|| "for ever".to_owned(), |at| format!("until {}", rfc3339(at)));
+        let until = new.expires_at.map_or_else(|| "indefinitely".to_owned(), |at| format!("until {}", rfc3339(at)));
         notes.push(Note { warning: false, reason: "Renewed".into(), message: format!("renewed {until}"), in_namespace: false });
     }
     let expiring = conditions::find(&new.conditions, types::EXPIRING).filter(|expiring| expiring.status == "True");
@@ -217,12 +258,22 @@ mod tests {
 
     fn outlook(stage: Stage) -> Outlook {
         let expires_at = Some(at("2026-12-01T09:00:00Z"));
-        Outlook { anchor: at("2026-11-24T09:00:00Z"), nominal: expires_at, expires_at, stage, wake: None }
+        Outlook {
+            anchor: at("2026-11-24T09:00:00Z"),
+            nominal: expires_at,
+            expires_at,
+            bound: Some(Bound::Ttl),
+            stage,
+            postponed: None,
+            last_notice: None,
+            wake: None,
+        }
     }
 
     fn finding<'a>(space: &'a DeveloperSpace, outlook: &'a Outlook, verdict: Verdict) -> Finding<'a> {
         let namespace = Some(NamespaceRef { name: "alice-payments".into(), uid: "ns-1".into() });
-        Finding { space, class_name: Some("standard".into()), namespace, outlook, sealed: false, verdict }
+        let in_force = InForce { class_name: Some("standard".into()), ..InForce::default() };
+        Finding { space, in_force, namespace, outlook, sealed: false, verdict }
     }
 
     #[test]
@@ -291,8 +342,12 @@ mod tests {
 
     #[test]
     fn the_patch_names_what_is_to_go() {
-        let patch = patch(&DeveloperSpaceStatus::default(), "7");
+        let status = DeveloperSpaceStatus { terms: Some(Terms::default()), ..DeveloperSpaceStatus::default() };
+        let patch = patch(&status, "7");
         assert_eq!(patch["metadata"], json!({"resourceVersion": "7"}));
+        let terms = json!({"ttl": null, "expiresAt": null, "protected": null, "maxTTL": null, "maxLifetime": null, "warnBefore": null,
+            "retainExpired": null, "allowNever": false, "allowProtected": false, "allowRetain": false});
+        assert_eq!(patch["status"]["terms"], terms, "what the class says no longer goes");
         assert!(patch["status"]["expiresAt"].is_null() && patch["status"].as_object().unwrap().contains_key("expiresAt"));
     }
 }

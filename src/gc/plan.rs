@@ -79,7 +79,7 @@ impl Item {
             Self::Space { observed, step, .. } => match step {
                 Step::Seal => has_living_namespace(observed),
                 Step::DeleteNamespace(_) => true,
-                Step::Live | Step::AwaitNamespace(_) | Step::Keep(_) | Step::Forget => false,
+                Step::Live | Step::AwaitEnd(_) | Step::AwaitNamespace(_) | Step::Keep(_) | Step::Forget => false,
             },
             Self::Annotated(_) => true,
         }
@@ -150,7 +150,7 @@ fn item(space: DeveloperSpace, observed: Box<Observed>) -> Option<Item> {
     let space = Box::new(space);
     match step {
         Step::Live => matches!(observed.outlook.stage, Stage::Warn(_)).then_some(Item::Warn { space, observed }),
-        Step::AwaitNamespace(_) | Step::Keep(_) => None,
+        Step::AwaitEnd(_) | Step::AwaitNamespace(_) | Step::Keep(_) => None,
         Step::Seal | Step::DeleteNamespace(_) | Step::Forget => Some(Item::Space { space, observed, step }),
     }
 }

@@ -5,22 +5,19 @@
 mod generate;
 mod server;
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use developerspace_operator::{
     api::{DeveloperSpace, NamespaceRef, SpaceClassSpec, conditions::Reason, quantity::Quantity},
     desired::{
-        Desired, Uid,
+        Desired,
         class::{check, cluster_roles},
         collect::{Step, step},
         desire,
-        lifetime::{Stage, outlook},
+        lifetime::{SEAL_LEAD, Stage, outlook},
         metadata::SeenMetadata,
         namespace::{Ownership, SeenNamespace, ownership},
-        owner_limit::{Claim, is_within},
         resolve,
-        status::{Finding, Verdict, next},
+        status::{Finding, InForce, Verdict, next},
         term::{self, Rules, is_sealed, term},
     },
 };
@@ -36,7 +33,7 @@ fn at(second: i64) -> DateTime<Utc> {
 fn wanted(space: &DeveloperSpace, class: &SpaceClassSpec) -> Desired {
     let resolved = resolve(space, "standard", class).accepted().unwrap_or_else(|refusal| panic!("{}", refusal.message));
     let rules = Rules::of(class).unwrap();
-    desire(space, &resolved, outlook(&term(space, Some(&rules), at(2000)), at(2000)).expires_at)
+    desire(space, &resolved, outlook(&term(space, Some(&rules), true, at(2000)), at(2000)).expires_at)
 }
 
 fn drift() -> impl Strategy<Value = Drift> {
@@ -47,10 +44,11 @@ fn drift() -> impl Strategy<Value = Drift> {
 
 /// An operator that looks at any moment; `None` where it does not know the class.
 fn look(space: &DeveloperSpace, rules: Option<&Rules>, now: DateTime<Utc>, sealed: bool) -> DeveloperSpace {
-    let outlook = outlook(&term(space, rules, now), now);
+    let outlook = outlook(&term(space, rules, rules.is_some(), now), now);
     let namespace = Some(NamespaceRef { name: "alice".into(), uid: "ns-1".into() });
     let verdict = Verdict::new(if sealed { Reason::Expired } else { Reason::Provisioned }, "");
-    let finding = Finding { space, class_name: rules.map(|_| "standard".into()), namespace, outlook: &outlook, sealed, verdict };
+    let in_force = InForce { class_name: rules.map(|_| "standard".into()), ..InForce::default() };
+    let finding = Finding { space, in_force, namespace, outlook: &outlook, sealed, verdict };
     DeveloperSpace { status: Some(next(&finding, now)), ..space.clone() }
 }
 
@@ -107,7 +105,7 @@ proptest! {
     fn nonsense_is_refused_or_carried_out_but_never_panics(space in wild_space(), class in wild_class(), second in any::<i32>()) {
         let now = at(second.into());
         let rules = Rules::of(&class).ok();
-        let outlook = outlook(&term(&space, rules.as_ref(), now), now);
+        let outlook = outlook(&term(&space, rules.as_ref(), true, now), now);
         let _ = (check(&class), cluster_roles(&class), rules.as_ref().map(|rules| term::refusal(&space, rules, now)));
         if check(&class).is_ok() {
             let resolved = resolve(&space, "wild", &class).resolved;
@@ -128,7 +126,7 @@ proptest! {
         looks.sort_unstable();
         for now in looks {
             let now = at(now) + TimeDelta::milliseconds(milli);
-            let sealed = is_sealed(&space) || outlook(&term(&space, rules, now), now).stage == Stage::Due;
+            let sealed = is_sealed(&space) || outlook(&term(&space, rules, known, now), now).stage == Stage::Due;
             space = look(&space, rules, now, sealed);
             let again = look(&space, rules, now, sealed);
             prop_assert_eq!(json!(again.status), json!(space.status));
@@ -144,7 +142,7 @@ proptest! {
         let rules = Rules::of(&class).unwrap();
         let before = look(&space, Some(&rules), at(last.min(second)), false);
         let now = at(second);
-        let outlook = outlook(&term(&before, Some(&rules), now), now);
+        let outlook = outlook(&term(&before, Some(&rules), true, now), now);
         let seen = SeenNamespace {
             uid: uid.into(), version: 1, created: at(1000), claim: claim.map(Into::into), adopt: None, terminating: None,
             metadata: SeenMetadata::default(),
@@ -153,28 +151,16 @@ proptest! {
         match judge(&before) {
             Step::Live => {}
             Step::Seal => {
-                prop_assert!(!space.spec.protected);
-                prop_assert!(outlook.expires_at.is_some_and(|at| at <= now) && outlook.nominal <= outlook.expires_at);
+                prop_assert!(!space.spec.protected || !rules.allow_protected);
+                prop_assert!(outlook.expires_at.is_some_and(|at| at <= now + SEAL_LEAD) && outlook.nominal <= outlook.expires_at);
             }
             other => prop_assert!(false, "not sealed, and yet {other:?}"),
         }
         let is_ours = uid == "ns-1" || claim == Some("space-1");
         let sealed = look(&before, Some(&rules), now, true);
         prop_assert_eq!(ownership(&sealed, &seen) == Ownership::Ours, is_ours);
-        prop_assert_eq!(judge(&sealed) == Step::DeleteNamespace(uid.into()), is_ours);
-    }
-
-    #[test]
-    fn the_owner_limit_holds_whoever_comes(limit in 0_usize..5, comers in vec((0_i64..4, any::<bool>()), 0..12)) {
-        let mut room = limit;
-        let claims: Vec<Claim> = comers.iter().enumerate().map(|(n, (created, wants))| {
-            let admitted = *wants && room > 0;
-            room -= usize::from(admitted);
-            Claim { uid: format!("{:02}", n * 7 % 12).as_str().into(), name: "".into(), created: at(*created), admitted }
-        }).collect();
-        let inside: BTreeSet<&Uid> = claims.iter().filter(|claim| is_within(limit, claim, claims.iter())).map(|claim| &claim.uid).collect();
-        prop_assert_eq!(inside.len(), limit.min(claims.len()));
-        prop_assert!(claims.iter().filter(|claim| claim.admitted).all(|claim| inside.contains(&claim.uid)));
+        let has_ended = sealed.status.as_ref().unwrap().expires_at.is_none_or(|end| end <= now);
+        prop_assert_eq!(judge(&sealed) == Step::DeleteNamespace(uid.into()), is_ours && has_ended);
     }
 
     /// What is written longer is not another value: digits after the point that say nothing, and the server's own form.

@@ -64,16 +64,7 @@ type Situation = (Option<Space>, Option<Namespace>, Tick, bool, Option<Guard>);
 
 impl Protocol {
     fn view(&self, world: &World, who: Who, space: Space, namespace: Option<Namespace>) -> View {
-        View {
-            who,
-            now: world.now,
-            space,
-            namespace,
-            live: world.namespace,
-            class: world.class_exists,
-            class_may_go: self.budget.class_removals > 0,
-            without: self.without,
-        }
+        View { who, now: world.now, space, namespace, live: world.namespace, class: world.class_exists, without: self.without }
     }
 
     /// What may be decided now, by anybody.

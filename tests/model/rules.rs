@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 use developerspace_operator::{
     api::{
-        DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, DeveloperSpaceStatus, NamespaceRef, Subject, SubjectKind, Warning,
+        DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, DeveloperSpaceStatus, NamespaceRef, Subject, SubjectKind, Terms, Warning,
         conditions::{self, Reason, types},
         duration::{Ttl, parse_duration},
         time,
@@ -15,8 +15,8 @@ use developerspace_operator::{
         lifetime::{Outlook, Stage, outlook},
         metadata::SeenMetadata,
         namespace::{Ownership, SeenNamespace, ownership},
-        status::{Finding, Verdict, next},
-        term::{Rules, retention, term},
+        status::{Finding, InForce, Verdict, next},
+        term::{Rules, retention, rules_of, term},
     },
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
@@ -67,8 +67,6 @@ pub struct View {
     /// The namespace as a GET has it at this moment.
     pub live: Option<Namespace>,
     pub class: bool,
-    /// Whether the class may go missing: only then the expiry in the status is ever read.
-    pub class_may_go: bool,
     pub without: Option<Guard>,
 }
 
@@ -96,7 +94,8 @@ impl View {
         let rules = self.class.then(|| rules(self.has(Guard::Warning)));
         let seen = self.namespace.map(|namespace| seen(&namespace));
         let own = seen.as_ref().filter(|seen| ownership(&space, seen) == Ownership::Ours);
-        let outlook = outlook(&term(&space, rules.as_ref(), now), now);
+        let rules = rules.or_else(|| rules_of(&space, None));
+        let outlook = outlook(&term(&space, rules.as_ref(), self.class, now), now);
         let report = |verdict: Verdict, recorded: Option<&SeenNamespace>, sealed: bool, then: Option<&SeenNamespace>| {
             self.report(&space, &outlook, (verdict, recorded, sealed), then.and_then(uid))
         };
@@ -104,6 +103,7 @@ impl View {
         match step(&space, seen.as_ref(), &outlook, retention(rules.as_ref()), now) {
             Step::Seal if !self.has(Guard::SealFirst) && own.is_some_and(|own| own.terminating.is_none()) => self.delete(own),
             Step::Seal => report(expired(own.is_some()), own, true, own.filter(|own| own.terminating.is_none())),
+            Step::AwaitEnd(_) => None,
             Step::DeleteNamespace(_) => self.delete(own),
             Step::AwaitNamespace(_) => report(expired(true), own, true, None),
             Step::Keep(_) => report(expired(false), own, true, None),
@@ -152,15 +152,10 @@ impl View {
         then: Option<u8>,
     ) -> Option<Request> {
         let namespace = recorded.map(|seen| NamespaceRef { name: "alice".into(), uid: seen.uid.to_string() });
-        let class_name = self.class.then(|| "standard".to_owned());
-        let status = read_status(&next(&Finding { space, class_name, namespace, outlook, sealed, verdict }, at(self.now)));
+        let in_force = InForce::default();
+        let status = read_status(&next(&Finding { space, in_force, namespace, outlook, sealed, verdict }, at(self.now)));
         // What nothing reads is left out, so that states that differ only there are one.
-        let status = Status {
-            idle: status.idle.filter(|_| status.sealed.is_some()),
-            expires: status.expires.filter(|_| self.class_may_go),
-            last_renewed: status.last_renewed.filter(|_| self.class_may_go),
-            ..status
-        };
+        let status = Status { idle: status.idle.filter(|_| status.sealed.is_some()), ..status };
         let version = (!sealed || self.has(Guard::SealVersion)).then_some(self.space.version);
         (status != self.space.status).then_some(Request::Status { version, status, then })
     }
@@ -172,8 +167,8 @@ impl View {
 
 /// Whether the time of a stored space is up, by what is stored.
 pub fn is_due(stored: &Space, class: bool, now: Tick) -> bool {
-    let rules = class.then(|| rules(true));
-    outlook(&term(&space(stored), rules.as_ref(), at(now)), at(now)).stage == Stage::Due
+    let (space, rules) = (space(stored), rules(true));
+    outlook(&term(&space, Some(&rules), class, at(now)), at(now)).stage == Stage::Due
 }
 
 fn rules(warnings: bool) -> Rules {
@@ -254,7 +249,14 @@ fn write_status(status: &Status) -> DeveloperSpaceStatus {
         observed_generation: None,
         last_transition_time: time::to_k8s(at(since.unwrap_or_default())),
     };
+    let seconds = |ticks: Tick| format!("{}s", i64::from(ticks) * SECONDS);
     DeveloperSpaceStatus {
+        terms: Some(Terms {
+            ttl: Some(seconds(TTL)),
+            warn_before: vec![seconds(NOTICE)],
+            retain_expired: Some(seconds(RETENTION)),
+            ..Terms::default()
+        }),
         namespace: namespace.map(|uid| NamespaceRef { name: "alice".into(), uid: uid.to_string() }),
         expires_at: expires.map(at),
         last_renewed_at: last_renewed.map(at),
@@ -276,6 +278,7 @@ fn read_status(status: &DeveloperSpaceStatus) -> Status {
     if let Some(warning) = &status.last_warning {
         assert_eq!(parse_duration(&warning.before), Ok(span(NOTICE)), "the class has one edge");
     }
+    assert_eq!((&status.postponed, &status.last_notice), (&None, &None), "no class and no ttl changes here");
     Status {
         warned: status.last_warning.as_ref().map(|warning| (tick(warning.at), tick(warning.expires_at))),
         sealed: since(types::EXPIRED, "True"),

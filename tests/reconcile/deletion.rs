@@ -160,9 +160,10 @@ async fn what_was_let_go_is_left_alone() {
 
 #[tokio::test]
 async fn a_protected_space_waits() {
-    let space = with(&leaving(), &json!({"spec": {"protected": true}}));
+    let space = with(&leaving(), &json!({"spec": {"protected": true}, "status": {"terms": {"protected": true}}}));
     let mut status = terminating("this space is protected, so its deletion waits: set spec.protected to false to let it go on");
     status["expiresAt"] = Value::Null;
+    status["terms"]["protected"] = json!(true);
     let world = World::with(CALM, &everything());
     world.reconcile(&space, script![read_crd(), say(&space, &status), told("Terminating")]).await.unwrap();
     world.reconcile(&said(&space, &status), script![read_crd()]).await.unwrap();

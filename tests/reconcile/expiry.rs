@@ -40,7 +40,26 @@ async fn a_due_space_is_sealed_with_the_version_that_was_seen_and_only_then_its_
 #[tokio::test]
 async fn nothing_is_sealed_a_second_before_its_time() {
     let world = World::with("2026-03-09T07:59:59Z", &everything());
-    assert_eq!(world.reconcile(&warned(), script![]).await.unwrap(), seconds(1));
+    assert_eq!(world.reconcile(&warned(), script![]).await.unwrap(), Action::requeue(Duration::from_millis(800)));
+}
+
+#[tokio::test]
+async fn a_space_is_sealed_shortly_before_its_end_and_its_namespace_deleted_at_its_end() {
+    let world = World::with("2026-03-09T07:59:59.900Z", &everything());
+    let mut status = expired(&being_deleted(), true, EXPIRES);
+    for condition in status["conditions"].as_array_mut().unwrap() {
+        if condition["lastTransitionTime"] == EXPIRES {
+            condition["lastTransitionTime"] = json!("2026-03-09T07:59:59Z");
+        }
+    }
+    let script = script![say(&warned(), &status), told("Expired")];
+    world.reconcile(&warned(), script).await.unwrap();
+    let sealed = said(&warned(), &status);
+    let wait = Action::requeue(Duration::from_millis(100));
+    let world = world.later("2026-03-09T07:59:59.900Z");
+    assert_eq!(world.reconcile(&sealed, script![]).await.unwrap(), wait, "nothing is deleted before the end");
+    let world = world.later(EXPIRES);
+    world.reconcile(&sealed, script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap();
 }
 
 #[tokio::test]

@@ -143,8 +143,9 @@ async fn the_first_failure_of_a_fresh_space_is_told_at_once() {
     let world = World::with(MADE, &[class()]);
     let message = "failed to create namespace orchid-lab: the server says Forbidden";
     let mut status = apply_failed(message);
-    status["namespace"] = Value::Null;
-    status["readyAt"] = Value::Null;
+    for absent in ["className", "owner", "terms", "namespace", "readyAt"] {
+        status[absent] = Value::Null;
+    }
     for condition in status["conditions"].as_array_mut().unwrap() {
         condition["lastTransitionTime"] = json!(MADE);
     }

@@ -30,17 +30,19 @@ async fn nothing_is_done_before_everything_was_listed() {
 
 #[tokio::test]
 async fn a_converged_space_makes_no_call_and_is_woken_at_its_next_edge() {
-    for (space, now, wait) in
-        [(converged(), "2026-03-02T08:00:10Z", 600), (converged(), "2026-03-08T07:55:00Z", 300), (warned(), "2026-03-09T07:59:18Z", 42)]
-    {
+    for (space, now, wait) in [
+        (converged(), "2026-03-02T08:00:10Z", 600_000),
+        (converged(), "2026-03-08T07:55:00Z", 300_000),
+        (warned(), "2026-03-09T07:59:18Z", 41_800),
+    ] {
         let world = World::with(now, &everything());
-        assert_eq!(world.reconcile(&space, script![]).await.unwrap(), seconds(wait), "at {now}");
+        assert_eq!(world.reconcile(&space, script![]).await.unwrap(), Action::requeue(Duration::from_millis(wait)), "at {now}");
     }
 }
 
 #[tokio::test]
 async fn a_protected_space_never_expires() {
-    let space = with(&converged(), &json!({"spec": {"protected": true}, "status": {"expiresAt": null}}));
+    let space = with(&converged(), &json!({"spec": {"protected": true}, "status": {"expiresAt": null, "terms": {"protected": true}}}));
     let mut objects = everything();
     objects[0]["spec"]["lifetime"]["allowProtected"] = json!(true);
     objects[1]["metadata"]["annotations"].as_object_mut().unwrap().remove("developerspace.dev/expires-at");

@@ -84,7 +84,7 @@ async fn a_class_that_nobody_has_judged_yet_is_waited_for() {
     let mut unjudged = class();
     unjudged["metadata"]["generation"] = json!(5);
     let world = World::with(MADE, &[unjudged]);
-    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), seconds(600), "the clock goes on");
+    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), Action::await_change(), "the event of the class follows");
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_protected_name_is_refused() {
     let (path, about) = (format!("{SPACES}/monitoring/status"), event("NamespaceConflict", "DeveloperSpace", "monitoring"));
     let space = with(&fresh(), &json!({"metadata": {"name": "monitoring", "uid": uid("monitoring")}}));
     let message = "namespace monitoring is protected on this cluster: delete this DeveloperSpace and choose another name";
-    let status = stalled("NamespaceConflict", message);
+    let status = refused("NamespaceConflict", message);
     let script = script![merge_patch(&path, says(100, &status)).answered(said(&space, &status)), about];
     World::with(MADE, &[class()]).reconcile(&space, script).await.unwrap();
 }
@@ -140,7 +140,7 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
     let second = with(&fresh(), &json!({"metadata": {"name": "fern-lab", "uid": uid("fern-lab")}}));
     let message = "the limit of class greenhouse is 1 for each owner, and User:ada@example.com has as many: \
                    delete one, or ask for another class";
-    let status = stalled("OwnerLimitExceeded", message);
+    let status = refused("OwnerLimitExceeded", message);
     let script = script![
         merge_patch(&format!("{SPACES}/fern-lab/status"), says(100, &status)).answered(said(&second, &status)),
         event("OwnerLimitExceeded", "DeveloperSpace", "fern-lab"),
@@ -148,8 +148,15 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
     world.reconcile(&second, script).await.unwrap();
     assert_eq!(world.nudged().await, [""; 0]);
     let sealed = sealed();
+    let mut world = world.later(EXPIRES);
     let script = script![delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})), told("NamespaceDeleted")];
     world.reconcile(&sealed, script).await.unwrap();
+    assert_eq!(world.nudged().await, [""; 0], "the namespace is still there");
+    world.store.bury_namespace(SPACE, &NAMESPACE_UID.into());
+    let message = "the time was up and namespace orchid-lab is gone; this DeveloperSpace is kept until 2026-03-12T08:00:00Z";
+    let mut status = expired(message, false, EXPIRES);
+    status["namespace"] = Value::Null;
+    world.reconcile(&sealed, script![say(&sealed, &status)]).await.unwrap();
     assert_eq!(world.nudged().await, ["fern-lab"]);
 }
 

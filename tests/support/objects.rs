@@ -116,7 +116,7 @@ pub fn class() -> Value {
             "limitRange": [{"type": "Container", "default": {"cpu": "500m", "memory": "512Mi"}, "defaultRequest": {"cpu": "100m", "memory": "128Mi"}}],
             "network": {"isolation": "Namespace", "allowFromNamespaces": [{"matchLabels": {"kubernetes.io/metadata.name": "front-door"}}]},
             "podSecurity": {"enforce": "baseline", "warn": "restricted"},
-            "lifetime": {"defaultTTL": "7d", "maxTTL": "14d", "warnBefore": ["1d", "1h"], "retainExpired": "3d"},
+            "lifetime": {"defaultTTL": "7d", "maxTTL": "14d", "allowProtected": true, "warnBefore": ["1d", "1h"], "retainExpired": "3d"},
             "metadata": {"labels": {"example.com/floor": "ground"}},
         },
         "status": {
@@ -317,6 +317,13 @@ pub fn provisioned_in(generation: i64) -> Value {
     json!({
         "observedGeneration": generation,
         "className": "greenhouse",
+        "owner": {"kind": "User", "name": "ada@example.com", "namespace": null},
+        "terms": {
+            "ttl": "7d", "expiresAt": null, "protected": null, "maxTTL": "14d", "maxLifetime": null, "allowNever": false,
+            "allowProtected": true, "allowRetain": false, "warnBefore": ["1d", "1h"], "retainExpired": "3d",
+        },
+        "postponed": null,
+        "lastNotice": null,
         "namespace": {"name": SPACE, "uid": NAMESPACE_UID},
         "expiresAt": EXPIRES,
         "renewals": 0,
@@ -333,11 +340,25 @@ pub fn provisioned_in(generation: i64) -> Value {
     })
 }
 
-/// The status of a space without namespace that waits for somebody.
+/// The status of a space without namespace that was never admitted.
+pub fn refused(reason: &str, message: &str) -> Value {
+    let mut status = stalled(reason, message);
+    for in_force in ["className", "owner", "terms"] {
+        status[in_force] = Value::Null;
+    }
+    status
+}
+
+/// The status of a space without namespace that was admitted and waits for somebody.
 pub fn stalled(reason: &str, message: &str) -> Value {
+    let admitted = provisioned();
     json!({
         "observedGeneration": 1,
         "className": "greenhouse",
+        "owner": admitted["owner"],
+        "terms": admitted["terms"],
+        "postponed": null,
+        "lastNotice": null,
         "namespace": null,
         "expiresAt": EXPIRES,
         "renewals": 0,

@@ -1,0 +1,151 @@
+//! Whether a space is admitted with its spec as it is: to the class that it wants, for the owner that it names.
+//!
+//! Reads the store and the register of places; makes no request.
+
+use kube::ResourceExt;
+
+use super::{
+    admissions::Admission,
+    context::Context,
+    ledger::judge,
+    observe::{ClassVerdict, Observed, class_verdict},
+};
+use crate::{
+    api::{DeveloperSpace, SpaceClass, SpaceClassSpec, conditions::Reason},
+    desired::{
+        Refusal, Resolved, Uid,
+        resolve::{Ruling, check_name},
+    },
+};
+
+/// A spec that is accepted as it is.
+#[derive(Clone, Debug)]
+pub struct Fits {
+    /// The class that the space wants.
+    pub class_name: String,
+    /// What it may have there.
+    pub resolved: Resolved,
+    /// The limit of spaces for each owner.
+    pub limit: Option<i32>,
+}
+
+/// The answer of [`admit`].
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// The class was not validated yet: its event follows.
+    AwaitClass,
+    /// The whole spec is accepted under the class that it names. What is left is a place.
+    Fits(Box<Fits>),
+    /// The space stays with what it has.
+    Refused(Refusal),
+}
+
+/// Decides by the class. A space that is refused keeps the place that it has; one that never had any does not wait for one.
+pub fn admit(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> Decision {
+    let decision = decide(space, observed, ctx);
+    let waits = |refusal: &Refusal| refusal.reason == Reason::OwnerLimitExceeded;
+    if matches!(&decision, Decision::Refused(refusal) if !waits(refusal) && observed.standing.is_none() && observed.own_namespace().is_none())
+    {
+        withdraw(space, ctx);
+    }
+    decision
+}
+
+fn decide(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> Decision {
+    if let Err(refusal) = check_name(&space.name_any(), &ctx.protected) {
+        return Decision::Refused(refusal);
+    }
+    let wanted = observed.wanted.clone().and_then(|name| Some((ctx.store.class(&name)?, name)));
+    let Some((class, class_name)) = &wanted else {
+        return Decision::Refused(class_not_found(observed, ctx));
+    };
+    let spec = match usable(class, class_name, observed) {
+        Ok(Some(spec)) => spec,
+        Ok(None) => return Decision::AwaitClass,
+        Err(refusal) => return Decision::Refused(refusal),
+    };
+    let is_same = observed.class_name.as_ref() == Some(class_name);
+    // A refused ruling stays: what is taken away follows from it.
+    let ruling = match observed.ruling.take_if(|ruling| is_same && ruling.refusals.is_empty()) {
+        Some(ruling) => ruling,
+        None if is_same && observed.ruling.is_some() => return refused(observed),
+        None => judge(space, ctx, (class_name, spec), observed.now),
+    };
+    match ruling.accepted() {
+        Err(refusal) => Decision::Refused(refusal),
+        Ok(resolved) => {
+            let (class_name, limit) = (class_name.clone(), spec.max_spaces_per_owner);
+            Decision::Fits(Box::new(Fits { class_name, resolved, limit }))
+        }
+    }
+}
+
+fn refused(observed: &Observed) -> Decision {
+    let first = observed.ruling.iter().flat_map(|ruling| &ruling.refusals).next().cloned();
+    first.map_or(Decision::AwaitClass, Decision::Refused)
+}
+
+/// The spec that `class` admits by: a new space may use the one last accepted, a space is moved only to a class that is accepted now.
+fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> Result<Option<&'a SpaceClassSpec>, Refusal> {
+    let had = observed.standing.as_ref().map(|standing| standing.class_name.as_str()).filter(|had| *had != class_name);
+    match (class_verdict(class), class.in_force()) {
+        (ClassVerdict::Pending, _) if had.is_some() => Ok(None),
+        (ClassVerdict::Refused(_, message), None) => Err(not_accepted(class_name, &message, had)),
+        (ClassVerdict::Refused(reason, message), Some(_)) if had.is_some() && reason != "RoleNotFound" => {
+            Err(not_accepted(class_name, &message, had))
+        }
+        (_, spec) => Ok(spec),
+    }
+}
+
+fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> Refusal {
+    let stays = had.map_or_else(String::new, |had| format!("; until then this space stays in SpaceClass {had}"));
+    let message = format!("SpaceClass {class_name} is not accepted, and its administrator must correct it: {message}{stays}");
+    Refusal::new(Reason::ClassNotAccepted, message)
+}
+
+/// Takes a place for the space, unless the owner has as many as the class allows.
+pub fn take_place(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, fits: &Fits) -> Result<(), Refusal> {
+    let Fits { class_name, resolved, limit } = fits;
+    let owner = &space.spec.owner;
+    let Admission { is_admitted, freed } = ctx.admissions.admit(space, owner, class_name, *limit);
+    requeue(ctx, freed);
+    if is_admitted {
+        return Ok(());
+    }
+    if observed.class_name.as_ref() == Some(class_name) {
+        observed.ruling = Some(Ruling { resolved: resolved.clone(), refusals: Vec::new() });
+    }
+    let limit = limit.unwrap_or_default();
+    let before = observed.standing.as_ref().filter(|standing| standing.owner != *owner);
+    let remedy = before.map_or_else(
+        || "delete one, or ask for another class".to_owned(),
+        |before| format!("{owner} has to delete one, or an administrator decides; until then the space counts for {}", before.owner),
+    );
+    let message = format!("the limit of class {class_name} is {limit} for each owner, and {owner} has as many: {remedy}");
+    Err(Refusal::new(Reason::OwnerLimitExceeded, message))
+}
+
+fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
+    let mut known = ctx.store.class_names();
+    known.sort();
+    let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("there are {}", known.join(", ")) };
+    let message = match &observed.wanted {
+        Some(name) => {
+            format!("SpaceClass {name} does not exist: set spec.className to one that does ({known}); what exists stays as it is")
+        }
+        None => format!("there is no default SpaceClass: set spec.className ({known}), or ask the administrator to annotate one"),
+    };
+    Refusal::new(Reason::ClassNotFound, message)
+}
+
+/// Takes a space out of its owner's count and requeues the space that gets its place.
+pub fn withdraw(space: &DeveloperSpace, ctx: &Context) {
+    requeue(ctx, ctx.admissions.withdraw(&Uid::of(&space.metadata)));
+}
+
+fn requeue(ctx: &Context, names: Vec<String>) {
+    for name in names {
+        ctx.nudges.nudge(name);
+    }
+}

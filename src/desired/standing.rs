@@ -1,0 +1,55 @@
+//! What a space was admitted with: the class and the owner in force.
+
+use crate::api::{DeveloperSpace, Subject};
+
+/// The class and the owner in force. They change only when the space is admitted to another class, or for another owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Name of the class.
+    pub class_name: String,
+    /// The owner whose place the space takes.
+    pub owner: Subject,
+}
+
+/// What the status says that `space` was admitted with; `None` if it never was. A status from before owners were recorded names the class
+/// also of a space that was refused: one with a namespace was admitted, for the owner that it has.
+pub fn standing(space: &DeveloperSpace) -> Option<Standing> {
+    let status = space.status.as_ref()?;
+    let class_name = status.class_name.clone()?;
+    let owner = match &status.owner {
+        Some(owner) => Subject::from(owner),
+        None => status.namespace.as_ref().map(|_| space.spec.owner.clone())?,
+    };
+    Some(Standing { class_name, owner })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn space(status: &Value) -> DeveloperSpace {
+        serde_json::from_value(json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "orchid-lab"},
+            "spec": {"className": "walled", "owner": {"kind": "User", "name": "bob@example.com"}}, "status": status,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_status_says_what_is_in_force_and_not_the_spec() {
+        let status = json!({"className": "standard", "owner": {"kind": "Group", "name": "botany"}});
+        let owner = Subject { kind: crate::api::SubjectKind::Group, name: "botany".into(), namespace: None };
+        assert_eq!(standing(&space(&status)), Some(Standing { class_name: "standard".into(), owner }));
+    }
+
+    #[test]
+    fn a_status_without_an_owner_is_an_older_one() {
+        let namespace = json!({"name": "orchid-lab", "uid": "ns-1"});
+        let admitted = Standing { class_name: "standard".into(), owner: space(&Value::Null).spec.owner };
+        assert_eq!(standing(&space(&json!({"className": "standard", "namespace": namespace}))), Some(admitted));
+        assert_eq!(standing(&space(&json!({"className": "standard"}))), None, "it was refused");
+        assert_eq!(standing(&space(&Value::Null)), None);
+    }
+}
