@@ -250,7 +250,12 @@ async fn a_space_that_cannot_be_read_keeps_its_namespace_and_is_a_failed_row() {
 #[tokio::test]
 async fn a_namespace_whose_space_is_gone_is_reported_and_left_alone() {
     let made_now = json!({"metadata": {"creationTimestamp": EXPIRES}});
-    let namespaces = [namespace_of("fern-lab"), merged(&namespace_of("moss-lab"), &made_now), foreign_namespace()];
+    let claims =
+        |name: &str, uid: &str| merged(&namespace_of(name), &json!({"metadata": {"annotations": {"developerspace.dev/space-uid": uid}}}));
+    let renewed = merged(&converged(), &json!({"spec": {"renewedAt": "2026-03-08T08:00:00Z"}}));
+    let forged = [claims("copy", &uid(SPACE)), claims("kube-public", "space-that-is-gone")];
+    let namespaces = [namespace_of("fern-lab"), merged(&namespace_of("moss-lab"), &made_now), stored_namespace()].into_iter().chain(forged);
+    let namespaces: Vec<Value> = namespaces.collect();
     let message = format!(
         "was made for the DeveloperSpace of UID {}, which no longer exists, and is left alone: `kubectl delete namespace fern-lab` deletes it, \
          and the annotation developerspace.dev/adopt=fern-lab/<UID> hands it to a new DeveloperSpace fern-lab",
@@ -258,7 +263,8 @@ async fn a_namespace_whose_space_is_gone_is_reported_and_left_alone() {
     );
     let orphan = json!({"kind": "Namespace", "name": "fern-lab", "action": "report", "result": "left-alone", "message": message});
     for arguments in [&[][..], &["--include-annotated"]] {
-        assert_swept(&sweep_with(arguments, after(lists(&[], &namespaces), script![])).await, 0, std::slice::from_ref(&orphan));
+        let lists = lists(std::slice::from_ref(&renewed), &namespaces);
+        assert_swept(&sweep_with(arguments, after(lists, script![])).await, 0, std::slice::from_ref(&orphan));
     }
 }
 

@@ -257,7 +257,12 @@ impl World {
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
         });
         self.admin.create(&binding).await?;
-        let token = self.cluster.kubectl(&["create", "token", name, "--namespace", "default"]).await?.ok()?;
+        self.kubeconfig_of(name, "default").await
+    }
+
+    /// A kubeconfig of a `ServiceAccount` that exists.
+    pub async fn kubeconfig_of(&self, name: &str, namespace: &str) -> Result<PathBuf> {
+        let token = self.cluster.kubectl(&["create", "token", name, "--namespace", namespace]).await?.ok()?;
         let file = self.cluster.dir().join(format!("{name}.kubeconfig"));
         let authority = self.cluster.authority();
         kubeconfig::write(&file, self.cluster.server(), Some(&authority), name, &Credential::Token(token.trim()))?;

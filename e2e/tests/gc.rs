@@ -1,10 +1,11 @@
 //! One sweep by hand or by a `CronJob`: it takes the controller's decisions, stops at its limit, and touches nothing that is
 //! not meant for it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
+use e2e::binaries;
 use e2e::command::Output;
 use e2e::fixtures::{
     SOON, World, a_namespace, a_space, condition, ensure_equal, essence, holds, moment, name_of, namespace, now, side_by_side, space, time,
@@ -21,6 +22,7 @@ async fn gc() -> Result<()> {
     side_by_side(scenarios![&world; a_sweep_collects_what_is_over]).await?;
     side_by_side(scenarios![&world; a_failed_deletion_is_exit_1]).await?;
     side_by_side(scenarios![&world; forged_ownership_deletes_nothing]).await?;
+    side_by_side(scenarios![&world; the_documented_account_may_end_spaces]).await?;
     side_by_side(scenarios![&world; annotated_namespaces_are_opted_in]).await?;
     side_by_side(scenarios![&world; a_sweep_runs_beside_the_controller]).await?;
     world.ensure_operator_is_well().await
@@ -98,8 +100,13 @@ async fn a_sweep_collects_what_is_over(world: &World) -> Result<()> {
     ensure_exit(&limited, 3)?;
     untouched().await.context("by a sweep over its limit")?;
 
-    // A percentage never comes to less than ten.
-    let done = operator::gc(cluster, &["--max-deletions", "10%", "-o", "json"]).await?;
+    for none in ["0", "0%", "10%"] {
+        ensure_exit(&operator::gc(cluster, &["--max-deletions", none]).await?, 3)?;
+    }
+    untouched().await.context("by a sweep that may delete nothing")?;
+
+    // The default never comes to less than ten.
+    let done = operator::gc(cluster, &["-o", "json"]).await?;
     ensure_exit(&done, 0)?;
     ensure!(results(&done)? == all("done"), "{}", done.stdout);
     for name in &names {
@@ -184,7 +191,7 @@ async fn forged_ownership_deletes_nothing(world: &World) -> Result<()> {
 
 async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
     let admin = world.admin();
-    let sweeper = world.account("sweeper", "cluster-admin").await?;
+    let sweeper = documented_sweeper(world).await?;
     let expires = |when: &str| json!({"developerspace.dev/expires-at": when});
     let ttl = |ttl: &str| json!({"developerspace.dev/ttl": ttl});
     let doomed = [("note-past", expires("2020-01-01T00:00:00Z")), ("note-short", ttl("1s"))];
@@ -200,7 +207,13 @@ async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
         ("kube-scratch", expires("2020-01-01T00:00:00Z")),
         ("openshift-scratch", expires("2020-01-01T00:00:00Z")),
         ("monitoring", expires("2020-01-01T00:00:00Z")),
+        ("note-months", json!({"janitor/ttl": "6M"})),
+        ("note-minus", json!({"k8s-ttl-controller.twin.sh/ttl": "-1h"})),
+        ("note-decimal", json!({"k8s-ttl-controller.twin.sh/ttl": "1.5h"})),
+        ("note-offered", json!({"developerspace.dev/ttl": "1s", "developerspace.dev/adopt": "note-offered/User:rosa@example.com"})),
     ];
+    let released = namespace("note-released", json!({"developerspace.dev/released": "true"}), ttl("1s"));
+    admin.create(&released).await?;
     for (name, annotations) in doomed.iter().chain(&foreign).chain(&staying) {
         admin.create(&namespace(name, json!({}), annotations.clone())).await?;
     }
@@ -216,29 +229,73 @@ async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
     let plain = operator::gc(world.cluster(), &["-o", "json"]).await?;
     ensure_exit(&plain, 0)?;
     ensure!(results(&plain)?.is_empty(), "without being asked to: {}", plain.stdout);
-    let collected = sweep(&sweeper, &[]).await?;
+    let refused = operator::gc(world.cluster(), &["--include-annotated"]).await?;
+    ensure_exit(&refused, 2)?;
+    ensure!(refused.stderr.contains("the operator's account is confined"), "{}", refused.stderr);
+    let (collected, failed) = sweep(&sweeper, &[]).await?;
     ensure!(collected == ["note-past", "note-short"], "collected {collected:?}");
+    ensure!(failed == ["note-date", "note-empty", "note-garbage"], "failed {failed:?}");
     for (name, _) in &doomed {
         world.gone(a_namespace(name)).await?;
     }
-    let collected = sweep(&sweeper, &["--compat", "janitor,k8s-ttl-controller"]).await?;
+    let (collected, failed) = sweep(&sweeper, &["--compat", "janitor,k8s-ttl-controller"]).await?;
     ensure!(collected == ["note-janitor", "note-twin"], "collected {collected:?}");
+    ensure!(failed == ["note-date", "note-empty", "note-garbage", "note-minus", "note-months"], "failed {failed:?}");
     for (name, _) in &foreign {
         world.gone(a_namespace(name)).await?;
     }
-    for name in staying.iter().map(|(name, _)| *name).chain(existing).chain(["rosa-space"]) {
+    for name in staying.iter().map(|(name, _)| *name).chain(existing).chain(["note-released", "rosa-space"]) {
         let namespace = admin.get(a_namespace(name)).await?;
         ensure!(namespace["status"]["phase"] == "Active", "{name} is {}", namespace["status"]);
     }
     world.ready("rosa-space").await.map(drop)
 }
 
-/// A sweep that includes annotated namespaces; the names of those that it deleted.
-async fn sweep(kubeconfig: &Path, more: &[&str]) -> Result<Vec<String>> {
+/// A sweep that includes annotated namespaces: the names of those that it deleted, and of those that it could not read.
+async fn sweep(kubeconfig: &Path, more: &[&str]) -> Result<(Vec<String>, Vec<String>)> {
     let arguments = [&["--include-annotated", "--protected-namespaces", "monitoring", "-o", "json"], more].concat();
     let output = operator::gc_with(kubeconfig, &arguments).await?;
+    ensure_exit(&output, 1)?;
+    let results = results(&output)?;
+    let named = |wanted: &str| results.iter().filter(|(_, result)| result == wanted).map(|(name, _)| name.clone()).collect();
+    Ok((named("done"), named("failed")))
+}
+
+/// The account of docs/gc.md, made from the manifest on that page.
+async fn documented_sweeper(world: &World) -> Result<PathBuf> {
+    let page = std::fs::read_to_string(binaries::repository().join("docs/gc.md"))?;
+    let manifest = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).context("docs/gc.md has no manifest")?;
+    let file = world.cluster().dir().join("sweeper.yaml");
+    std::fs::write(&file, manifest)?;
+    world.cluster().kubectl(&["apply", "-f", &file.to_string_lossy()]).await?.ok()?;
+    world.kubeconfig_of("developerspace-gc-annotated", operator::NAMESPACE).await
+}
+
+/// Every step of a space's end is open to the documented account, under the policies.
+async fn the_documented_account_may_end_spaces(world: &World) -> Result<()> {
+    let sweeper = documented_sweeper(world).await?;
+    world.with_class("fleeting", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "20s"}})).await?;
+    let spec = |ttl: &str| json!({"className": "fleeting", "owner": user("tilda@example.com"), "ttl": ttl});
+    let due = world.with_space("tilda-due", spec("45s")).await?;
+    world.with_space("tilda-over", spec("5s")).await?;
+    let over = world
+        .until("to be over", a_space("tilda-over"), |space| {
+            ensure!(holds(space, "Expired") && !holds(space, "Reconciling"), "its status is {}", space["status"]);
+            Ok(())
+        })
+        .await?;
+    world.stop_operator().await?;
+    ensure!(world.admin().get(a_space("tilda-over")).await?["metadata"]["deletionTimestamp"].is_null(), "the controller was first");
+    let told: DateTime<Utc> = condition(&over, "Reconciling")["lastTransitionTime"].as_str().context("no time")?.parse()?;
+    let last = time(&due, "/status/expiresAt")?.max(told + chrono::TimeDelta::seconds(20));
+    moment(last + chrono::TimeDelta::seconds(1)).await;
+    let output = operator::gc_with(&sweeper, &["--include-annotated", "-o", "json"]).await?;
     ensure_exit(&output, 0)?;
-    Ok(results(&output)?.into_iter().filter(|(_, result)| result == "done").map(|(name, _)| name).collect())
+    let done = ["tilda-due", "tilda-over"].map(|name| (name.to_owned(), "done".to_owned()));
+    ensure!(results(&output)? == done, "{}", output.stdout);
+    world.start_operator().await?;
+    world.gone(a_namespace("tilda-due")).await?;
+    world.gone(a_space("tilda-over")).await
 }
 
 async fn a_sweep_runs_beside_the_controller(world: &World) -> Result<()> {

@@ -1,17 +1,13 @@
 //! Namespaces that were made for a space which is gone. They are reported and never deleted: nobody knows whose work is in them.
 
-use super::namespace::SeenNamespace;
+use super::{namespace::SeenNamespace, uid::Uid};
 use crate::api::{DeveloperSpace, names};
 
-/// Whether a namespace was made for another space than `space`, the one of its name.
-pub fn is_orphan(seen: &SeenNamespace, space: Option<&DeveloperSpace>) -> bool {
+/// Whether a namespace was made for a space that no longer exists, and is not recorded by `space`, the one of its name.
+pub fn is_orphan(seen: &SeenNamespace, space: Option<&DeveloperSpace>, exists: impl FnOnce(&Uid) -> bool) -> bool {
     let Some(claim) = &seen.claim else { return false };
-    let is_made_for = |space: &DeveloperSpace| space.metadata.uid.as_deref().is_some_and(|uid| *claim == *uid);
-    let recorded = |space: &DeveloperSpace| {
-        let namespace = space.status.as_ref().and_then(|status| status.namespace.as_ref());
-        namespace.is_some_and(|namespace| seen.uid == *namespace.uid)
-    };
-    seen.terminating.is_none() && !space.is_some_and(|space| is_made_for(space) || recorded(space))
+    let recorded = space.and_then(|space| space.status.as_ref()?.namespace.as_ref());
+    seen.terminating.is_none() && !exists(claim) && recorded.is_none_or(|recorded| seen.uid != *recorded.uid)
 }
 
 /// What it is and what to do about it.
@@ -54,17 +50,18 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_an_orphan_when_no_space_made_it_or_records_it() {
+    fn a_namespace_is_an_orphan_when_its_space_is_gone_and_none_records_it() {
         let claim = Some("space-1");
-        for (namespace, space, expected) in [
-            (namespace(claim, None), None, true),
-            (namespace(claim, None), Some(space("space-2", "ns-2")), true),
-            (namespace(claim, None), Some(space("space-1", "ns-2")), false),
-            (namespace(claim, None), Some(space("space-2", "ns-1")), false),
-            (namespace(claim, Some("a pod")), None, false),
-            (namespace(None, None), None, false),
+        for (namespace, space, exists, expected) in [
+            (namespace(claim, None), None, false, true),
+            (namespace(claim, None), None, true, false),
+            (namespace(claim, None), Some(space("space-2", "ns-2")), false, true),
+            (namespace(claim, None), Some(space("space-2", "ns-1")), false, false),
+            (namespace(claim, Some("a pod")), None, false, false),
+            (namespace(None, None), None, false, false),
         ] {
-            assert_eq!(is_orphan(&namespace, space.as_ref()), expected, "{namespace:?} {space:?}");
+            let made_for = |uid: &Uid| exists && *uid == *"space-1";
+            assert_eq!(is_orphan(&namespace, space.as_ref(), made_for), expected, "{namespace:?} {space:?} {exists}");
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What a sweep would do.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{ResourceExt, core::DeserializeGuard};
+use kube::{Resource, ResourceExt, core::DeserializeGuard};
 
 use super::{
     annotated::{self, Found},
@@ -23,8 +25,10 @@ use crate::{
     desired::{
         collect::Step,
         lifetime::Stage,
+        namespace::SeenNamespace,
         orphan::{advice, is_orphan},
         status::Verdict,
+        uid::Uid,
     },
 };
 
@@ -92,9 +96,10 @@ pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
     let mut planned = Planned::default();
     let mut taken: Vec<String> = spaces.iter().map(ResourceExt::name_any).collect();
     taken.sort();
+    let uids: BTreeSet<Uid> = spaces.iter().map(|space| Uid::of(space.meta())).collect();
     for packed in spaces {
         match packed.unpack() {
-            DeserializeGuard(Ok(space)) => planned.add_space(ctx, space),
+            DeserializeGuard(Ok(space)) => planned.add_space(ctx, space, &uids),
             DeserializeGuard(Err(broken)) => planned.notes.push(Row::unreadable_space(&broken)),
         }
     }
@@ -104,8 +109,9 @@ pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
         planned.living += found.living;
         planned.items.extend(found.due.into_iter().map(Item::Annotated));
     }
+    // A namespace that was made after the spaces were listed may have a space that is not in the list.
     for name in claimed.into_iter().filter(|name| taken.binary_search(name).is_err()) {
-        planned.add_orphan(ctx, name, None, since);
+        planned.add_orphan(ctx, name, |seen| seen.created < since - CLOCKS_DIFFER && is_orphan(seen, None, |uid| uids.contains(uid)));
     }
     planned.items.sort_by_key(Item::name);
     planned.notes.sort_by(|one, other| one.name().cmp(other.name()));
@@ -113,19 +119,17 @@ pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
 }
 
 impl Planned {
-    fn add_space(&mut self, ctx: &Context, space: DeveloperSpace) {
+    fn add_space(&mut self, ctx: &Context, space: DeveloperSpace, uids: &BTreeSet<Uid>) {
         let observed = Box::new(observe(&space, ctx));
         self.living += usize::from(has_living_namespace(&observed));
-        self.add_orphan(ctx, space.name_any(), Some(&space), DateTime::<Utc>::MAX_UTC);
+        self.add_orphan(ctx, space.name_any(), |seen| is_orphan(seen, Some(&space), |uid| uids.contains(uid)));
         if space.metadata.deletion_timestamp.is_none() {
             self.items.extend(item(space, observed));
         }
     }
 
-    /// A namespace that was made after the spaces were listed, at `since`, may have a space that is not in the list.
-    fn add_orphan(&mut self, ctx: &Context, name: String, space: Option<&DeveloperSpace>, since: DateTime<Utc>) {
-        let seen = ctx.store.namespace(&name).filter(|seen| is_orphan(seen, space));
-        if let Some(seen) = seen.filter(|seen| seen.created < since - CLOCKS_DIFFER) {
+    fn add_orphan(&mut self, ctx: &Context, name: String, is_orphan: impl FnOnce(&SeenNamespace) -> bool) {
+        if let Some(seen) = ctx.store.namespace(&name).filter(|_| !ctx.protected.contains(&name)).filter(is_orphan) {
             self.notes.push(Row::orphan(advice(&name, &seen), name));
         }
     }
