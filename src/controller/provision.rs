@@ -95,7 +95,8 @@ pub async fn provision(
     let breach = resolved.network.enforced.then(|| breach(&resolved.class_name, &name, &ctx.store.foreign_policies(&name))).flatten();
     let grant = if breach.is_some() && grant == Grant::Full { Grant::NoNewcomers } else { grant };
     let progress = apply::children(ctx, &name, &children, grant).await?;
-    let hold = waiting::hold(ctx, &name, progress, observed.now);
+    // What happened to the namespace is told at once, and its UID recorded.
+    let hold = waiting::hold(ctx, &name, progress, observed.now).filter(|_| note.is_none());
     let verdict = match (breach, progress) {
         (Some(Refusal { reason, message }), _) => Verdict::new(reason, message),
         (None, Progress::Waits) => waiting::verdict(&space, observed.now),

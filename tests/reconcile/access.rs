@@ -73,6 +73,35 @@ fn provisioned_at(at: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_namespace_that_was_lost_is_told_at_once_whatever_the_quota() {
+    let world = World::with(CALM, &[class()]);
+    let second = "uid-of-the-second-namespace";
+    let made_quota = post(&children_path("ResourceQuota"), quota()).answered(uncounted(&stored(&quota(), "uid-of-the-quota", 1)));
+    let message = waiting_for_the_quota(CALM);
+    let mut status = provisioned();
+    status["namespace"]["uid"] = json!(second);
+    status["conditions"] = conditions(
+        1,
+        &[
+            (false, "Provisioning", &message, CALM),
+            (false, "NotYet", "", MADE),
+            (false, "NotYet", "", MADE),
+            (true, "Provisioning", &message, CALM),
+            (false, "Provisioning", "", MADE),
+        ],
+    );
+    let script = script![
+        make_namespace().made(second),
+        side_by_side([made_quota, make(&limits(), "uid-of-the-limits"), make(&network(), "uid-of-the-network-policy")]),
+        say(&converged(), &status),
+        told("NamespaceRecreated"),
+        event_inside("NamespaceRecreated", SPACE, second),
+        told("Provisioning"),
+    ];
+    world.reconcile(&converged(), script).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_ready_space_stays_so_while_its_quota_is_counted_again() {
     let world = World::with(CALM, &everything_but("ResourceQuota", "developerspace"));
     world.keep(&uncounted(&stored(&quota(), "uid-of-the-quota", 60)));
