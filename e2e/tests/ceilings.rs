@@ -2,10 +2,16 @@
 
 use anyhow::{Result, ensure};
 use e2e::fixtures::{
-    SOON, World, a_namespace, a_space, at, class, cluster_wide, condition, ensure_equal, refusal, side_by_side, space, text, user,
+    Actor, SOON, World, a_namespace, a_space, at, binding, class, cluster_wide, condition, ensure_equal, refusal, side_by_side, space,
+    text, user,
 };
 use e2e::{eventually, scenarios};
 use serde_json::{Value, json};
+
+#[path = "../../tests/fixtures/ledger.rs"]
+mod table;
+
+use table::{Ledger, Row};
 
 const ALICE: &str = "alice@example.com";
 
@@ -20,6 +26,7 @@ async fn ceilings() -> Result<()> {
         names_that_others_rely_on_are_refused,
         a_name_is_free_again_when_no_account_of_it_is_named,
         a_contact_that_is_required_later_is_asked_for,
+        every_row_of_the_ledger_is_refused,
     ])
     .await?;
     world.ensure_operator_is_well().await
@@ -176,4 +183,61 @@ async fn a_contact_that_is_required_later_is_asked_for(world: &World) -> Result<
         .create(&space("bob-reachable", json!({"className": "reachable", "owner": user("bob@example.com"), "contact": contact})))
         .await?;
     world.not_ready("bob-reachable", "InvalidSpec").await.map(drop)
+}
+
+/// The table that `src/desired/ledger.rs` is judged by, asked of the policies and of the operator.
+async fn every_row_of_the_ledger_is_refused(world: &World) -> Result<()> {
+    let ledger = Ledger::read()?;
+    let name = &ledger.class.name;
+    world.with_class(name, ledger.class.spec.clone()).await?;
+    let use_it = json!({"apiGroups": ["developerspace.dev"], "resources": ["spaceclasses"], "resourceNames": [name], "verbs": ["use"]});
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "use-bounded"}, "rules": [use_it],
+    });
+    world.admin().create(&role).await?;
+    world.admin().create(&binding("User", ALICE, "use-bounded")).await?;
+    let alice = world.actor(ALICE).await?;
+    let mut complaints = vec![];
+    for (number, row) in ledger.rows.iter().filter(|row| row.free.is_none()).enumerate() {
+        if let Err(error) = ask(world, &alice, &ledger, row, &format!("ledger-{number}")).await {
+            complaints.push(format!("{}: {error:#}", row.property));
+        }
+    }
+    ensure!(complaints.is_empty(), "{} rows:\n{}", complaints.len(), complaints.join("\n"));
+    alice.create(&owned_by(&ledger.asking(None), ALICE, "ledger-accepted")).await?;
+    world.ready("ledger-accepted").await.map(drop)
+}
+
+async fn ask(world: &World, alice: &Actor, ledger: &Ledger, row: &Row, name: &str) -> Result<()> {
+    let asking = ledger.asking(Some(row));
+    let name = row.name.as_deref().unwrap_or(name);
+    // A space of another owner is an administrator's to make.
+    let is_anothers = row.property.starts_with("spec.owner");
+    let object = if is_anothers { named(&asking, name) } else { owned_by(&asking, ALICE, name) };
+    let actor = if is_anothers { world.admin() } else { alice };
+    if let Some(says) = &row.admission {
+        let sentence = refusal(actor.create(&object).await)?;
+        ensure!(sentence.contains(says), "the policies say {sentence}");
+        // Whoever holds `assign` is not asked at admission, and the operator refuses all the same.
+        world.admin().create(&object).await?;
+    } else {
+        actor.create(&object).await?;
+    }
+    let refused = world.not_ready(name, &row.reason).await?;
+    let message = text(condition(&refused, "Ready"), "/message").to_owned();
+    ensure!(message.contains(&row.says), "the operator says {message}");
+    ensure!(world.admin().find(a_namespace(name)).await?.is_none(), "namespace {name} was made");
+    Ok(())
+}
+
+fn named(space: &Value, name: &str) -> Value {
+    let mut space = space.clone();
+    space["metadata"] = json!({"name": name});
+    space
+}
+
+fn owned_by(space: &Value, owner: &str, name: &str) -> Value {
+    let mut space = named(space, name);
+    space["spec"]["owner"] = user(owner);
+    space
 }

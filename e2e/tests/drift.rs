@@ -41,6 +41,8 @@ fn rules() -> Value {
         "limitRange": [{"type": "Container", "default": {"cpu": "300m", "memory": "300Mi"}, "defaultRequest": {"cpu": "30m", "memory": "30Mi"}}],
         "podSecurity": {"enforce": "baseline"},
         "metadata": {"allowedKeys": ["example.com/*"]},
+        "lifetime": {"allowProtected": true},
+        "allowRetain": true,
     })
 }
 

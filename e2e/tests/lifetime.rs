@@ -229,7 +229,7 @@ async fn never_is_for_ever_up_to_the_classs_ceiling(world: &World) -> Result<()>
 
 async fn a_lifted_protection_is_warned_of_first(world: &World) -> Result<()> {
     let name = "edda-protected";
-    let lifetime = json!({"maxTTL": "1h", "warnBefore": ["1m", "5s"]});
+    let lifetime = json!({"maxTTL": "1h", "warnBefore": ["1m", "5s"], "allowProtected": true});
     let space = one(world, "protecting", lifetime, name, json!({"ttl": "4s", "protected": true})).await?;
     ensure!(space["status"]["expiresAt"].is_null(), "a protected space expires: {}", space["status"]);
     // Within 10 s of its edge, which here is the creation, a warning would count as given in time.
