@@ -134,10 +134,12 @@ pub(super) fn role_not_allowed(seen: &Observed, space: &DeveloperSpace) -> Advic
         commands.push(format!("kubectl dspace members remove {name} {who} --role {}", human::shell(&member.role)));
         commands.extend(role.map(|role| format!("kubectl dspace members add {name} {who} --role {role}")));
     }
-    if commands.is_empty() {
-        commands.push(format!("kubectl edit dspace {name}"));
-    }
     let class = class.name_any();
+    if commands.is_empty() {
+        let advice =
+            "Every role is one of the class's: an administrator creates the ClusterRole that the message names, or corrects the class.";
+        return (advice.to_owned(), vec![format!("kubectl edit spaceclass {class}")]);
+    }
     let told = if roles.is_empty() { "has no roles for members".to_owned() } else { format!("has the roles {}", listed(&roles)) };
     (format!("SpaceClass {class} {told}."), commands)
 }
@@ -237,6 +239,9 @@ mod tests {
             "kubectl dspace members add orchid-lab ServiceAccount:ci-home/robot --role view",
         ];
         assert_eq!(commands, expected);
+        let (advice, commands) = role_not_allowed(&seen, &crate::plugin::doctor::fixtures::space());
+        assert!(advice.contains("creates the ClusterRole that the message names"), "{advice}");
+        assert_eq!(commands, ["kubectl edit spaceclass greenhouse"]);
         seen.classes = Look::Needless;
         assert_eq!(judged(&seen)[0], "You may not see what its class allows: ask an administrator.");
         let (advice, _) = role_not_allowed(&seen, seen.space.found().unwrap());
