@@ -12,7 +12,7 @@ pub async fn pods_outside_of_somebody_elses_limits(world: &World) -> Result<()> 
     let limits = json!([{"type": "Container", "max": {"cpu": "50m"}}]);
     let metadata = json!({"name": "cluster-baseline", "namespace": SPACE});
     world.admin().create(&json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": {"limits": limits}})).await?;
-    with_workload(world, ALICE, DEPLOYMENT, (SPACE, "web", pod(&json!({})))).await?;
+    with_workload(world, ALICE, DEPLOYMENT, (SPACE, "web", pod(&json!({"limits": {"cpu": "80m"}})))).await?;
     let words = ["Pods of Deployment web are refused by LimitRange cluster-baseline, which the operator did not make"];
     let commands = until_said(world, SPACE, &words).await?;
     ensure!(commands[0] == "kubectl -n pipit-lab describe limitrange cluster-baseline", "it advises {commands:?}");
