@@ -34,30 +34,35 @@ impl fmt::Display for Reservation {
     }
 }
 
-/// What stands against a new space of that name.
+/// What stands against a new space of that name, as the refusal of a space that has it.
 pub fn refusal(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<Refusal> {
+    let why = objection(name, class_name, rules, reservation)?;
+    let message = format!("the name {name} is not available: {why}. Delete this DeveloperSpace and create one with another name");
+    Some(Refusal::new(Reason::NamespaceConflict, message))
+}
+
+/// Why no new space of the class may have that name.
+pub fn objection(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<String> {
     let (allowed, denied) = rules.map(|rules| (rules.allowed.as_slice(), rules.denied.as_slice())).unwrap_or_default();
     let listed = allowed.iter().any(|allowed| allowed == name);
     let matching = |patterns: &[String]| patterns.iter().find(|pattern| names::matches_pattern(pattern, name)).cloned();
-    let why = if let Some(reservation) = reservation {
-        reservation.to_string()
+    if let Some(reservation) = reservation {
+        Some(reservation.to_string())
     } else if let Some(pattern) = matching(denied) {
-        format!("SpaceClass {class_name} denies it (names.denied: {pattern})")
+        Some(format!("SpaceClass {class_name} denies it (names.denied: {pattern})"))
     } else if !allowed.is_empty() && matching(allowed).is_none() {
-        format!("SpaceClass {class_name} allows only {} (names.allowed)", allowed.join(", "))
+        Some(format!("SpaceClass {class_name} allows only {} (names.allowed)", allowed.join(", ")))
     } else if !listed && name.starts_with("xn--") {
-        format!(
+        Some(format!(
             "a name that begins with xn-- can be a top-level domain, so that its Services would answer for others' hosts: SpaceClass {class_name} would have to list it in names.allowed"
-        )
+        ))
     } else if !listed && !name.contains('-') {
-        format!(
+        Some(format!(
             "a name without a dash can be a top-level domain, so that its Services would answer for others' hosts: choose a name with a dash, for example {name}-lab, unless SpaceClass {class_name} lists {name} in names.allowed"
-        )
+        ))
     } else {
-        return None;
-    };
-    let message = format!("the name {name} is not available: {why}. Delete this DeveloperSpace and create one with another name");
-    Some(Refusal::new(Reason::NamespaceConflict, message))
+        None
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use anyhow::bail;
 use clap::Args;
 
 use super::progress::note;
-use crate::api::{Contact, ContactField, SpaceClassSpec, Subject, SubjectKind};
+use crate::{
+    api::{Contact, ContactField, SpaceClassSpec, Subject, SubjectKind},
+    desired::contact::missing,
+};
 
 /// Whom to ask about a space.
 #[derive(Clone, Debug, Default, Args)]
@@ -43,47 +46,24 @@ impl ContactArgs {
                 note(&format!("The contact's address is {address}, the owner's name: --email names another."));
             }
         }
-        let missing: Vec<ContactField> = required.iter().copied().filter(|field| is_missing(&contact, *field)).collect();
+        let missing = missing(Some(&contact), required);
         if !missing.is_empty() {
-            let fields = missing.iter().map(|field| field_name(*field)).collect::<Vec<_>>().join(" and ");
-            let flags = missing.iter().map(|field| flag(*field)).collect::<Vec<_>>().join(" and ");
-            bail!("SpaceClass {class} requires {fields} of every space: add {flags}");
+            let fields: Vec<String> = missing.iter().map(|field| format!("contact.{field}")).collect();
+            let flags: Vec<&str> = missing.iter().map(|field| flag(field)).collect();
+            bail!("SpaceClass {class} requires {} of every space: add {}", fields.join(" and "), flags.join(" and "));
         }
         Ok((contact != Contact::default()).then_some(contact))
     }
 }
 
-/// Whether a contact lacks a field.
-pub(crate) fn is_missing(contact: &Contact, field: ContactField) -> bool {
-    let Contact { team, email, chat, url, cost_center } = contact;
-    let value = match field {
-        ContactField::Team => team,
-        ContactField::Email => email,
-        ContactField::Chat => chat,
-        ContactField::Url => url,
-        ContactField::CostCenter => cost_center,
-    };
-    value.as_deref().is_none_or(|value| value.trim().is_empty())
-}
-
-/// The field as it is written in a spec.
-pub(crate) fn field_name(field: ContactField) -> &'static str {
+/// The flag of a field as `spec.contact` spells it.
+fn flag(field: &str) -> &'static str {
     match field {
-        ContactField::Team => "contact.team",
-        ContactField::Email => "contact.email",
-        ContactField::Chat => "contact.chat",
-        ContactField::Url => "contact.url",
-        ContactField::CostCenter => "contact.costCenter",
-    }
-}
-
-fn flag(field: ContactField) -> &'static str {
-    match field {
-        ContactField::Team => "--team NAME",
-        ContactField::Email => "--email ADDRESS",
-        ContactField::Chat => "--chat CHANNEL",
-        ContactField::Url => "--url URL",
-        ContactField::CostCenter => "--cost-center CODE",
+        "team" => "--team NAME",
+        "email" => "--email ADDRESS",
+        "chat" => "--chat CHANNEL",
+        "url" => "--url URL",
+        _ => "--cost-center CODE",
     }
 }
 

@@ -7,9 +7,15 @@ use super::{
     cluster::Cluster,
     spaces::{self, default_class},
 };
-use crate::api::{
-    SpaceClass, SpaceClassSpec, Subject,
-    names::{DEFAULT_OPERATOR_NAMESPACE, LABEL_NAMESPACE_NAME, ProtectedNamespaces, is_dns_label, matches_pattern},
+use crate::{
+    api::{
+        SpaceClass, SpaceClassSpec, Subject,
+        names::{DEFAULT_OPERATOR_NAMESPACE, ProtectedNamespaces, is_dns_label},
+    },
+    desired::{
+        admitted::Admitted,
+        space_name::{self, Reservation},
+    },
 };
 
 /// The longest name of a namespace.
@@ -87,41 +93,16 @@ impl Classes {
     }
 }
 
-/// Why no space of a class can have that name; `all` classes have a say.
+/// Why no new space of a class can have that name, as far as `all` classes say.
 pub(crate) fn objection(name: &str, class: Option<(&str, &SpaceClassSpec)>, all: &[SpaceClass]) -> Option<String> {
-    let (class, rules) = class.map_or(("", None), |(class, spec)| (class, spec.names.clone()));
-    let rules = rules.unwrap_or_default();
-    let is_listed = rules.allowed.iter().any(|allowed| allowed == name);
-    let admitting = all.iter().find(|class| admits(&class.spec, name));
     if ProtectedNamespaces::new(DEFAULT_OPERATOR_NAMESPACE, &[]).contains(name) {
-        Some("names of the cluster's own namespaces are reserved".to_owned())
-    } else if let Some(class) = admitting {
-        Some(format!("SpaceClass {} lets the namespace of that name into its spaces", class.name_any()))
-    } else if !is_listed && !name.contains('-') {
-        Some("a name needs a dash, since a name without one could answer for a top-level domain".to_owned())
-    } else if !is_listed && name.starts_with("xn--") {
-        Some("a name that begins with xn-- could answer for a top-level domain".to_owned())
-    } else if let Some(denied) = rules.denied.iter().find(|denied| matches_pattern(denied, name)) {
-        Some(format!("SpaceClass {class} denies {denied}"))
-    } else if !rules.allowed.is_empty() && !rules.allowed.iter().any(|allowed| matches_pattern(allowed, name)) {
-        Some(format!("SpaceClass {class} allows only {}", rules.allowed.join(", ")))
-    } else {
-        None
+        return Some("names of the cluster's own namespaces are reserved".to_owned());
     }
-}
-
-/// Whether a class lets the namespace of that name into its spaces.
-fn admits(spec: &SpaceClassSpec, name: &str) -> bool {
-    spec.network.allow_from_namespaces.iter().any(|selector| {
-        let by_label =
-            selector.match_labels.as_ref().and_then(|labels| labels.get(LABEL_NAMESPACE_NAME)).is_some_and(|value| value == name);
-        let expressions = selector.match_expressions.iter().flatten();
-        let is_listed = |values: &Vec<String>| values.iter().any(|value| value == name);
-        by_label
-            || expressions
-                .filter(|expression| expression.key == LABEL_NAMESPACE_NAME && expression.operator == "In")
-                .any(|expression| expression.values.as_ref().is_some_and(is_listed))
-    })
+    let specs = all.iter().map(|class| (class.metadata.name.as_deref().unwrap_or_default(), &class.spec));
+    let admitted = Admitted::of(specs);
+    let reservation = admitted.admitting(name).map(|class| Reservation::Admitted { class: class.to_owned() });
+    let (class, rules) = class.map_or(("of the space", None), |(class, spec)| (class, spec.names.as_ref()));
+    space_name::objection(name, class, rules, reservation.as_ref())
 }
 
 /// Names that are like `base`, the plainest first.
@@ -200,22 +181,26 @@ mod tests {
     #[test]
     fn names_that_no_space_of_the_class_can_have_are_answered_by_one_that_it_can() {
         let open = classes(&json!({"allowed": ["*", "lab"], "denied": ["prod-*"]}));
-        for (name, says) in [
-            ("alice", "a name needs a dash, since a name without one could answer for a top-level domain; alice-dev is allowed"),
-            ("gate-two", "SpaceClass front lets the namespace of that name into its spaces; gate-two-dev is allowed"),
-            ("prod-db", "SpaceClass meadow denies prod-*; dev-prod-db is allowed"),
-            ("kube-lab", "names of the cluster's own namespaces are reserved; dev-kube-lab is allowed"),
-            ("xn--p1ai", "a name that begins with xn-- could answer for a top-level domain; dev-xn--p1ai is allowed"),
+        for (name, says, other) in [
+            ("alice", "a name without a dash can be a top-level domain", "alice-dev"),
+            ("gate-two", "SpaceClass front admits the namespace of that name into its spaces", "gate-two-dev"),
+            ("prod-db", "SpaceClass meadow denies it (names.denied: prod-*)", "dev-prod-db"),
+            ("kube-lab", "names of the cluster's own namespaces are reserved", "dev-kube-lab"),
+            ("xn--p1ai", "a name that begins with xn-- can be a top-level domain", "dev-xn--p1ai"),
         ] {
-            let expected = format!("no space can be named {name}: {says}");
-            assert_eq!(open.ensure(name).unwrap_err().to_string(), expected);
+            let told = open.ensure(name).unwrap_err().to_string();
+            let (begins, ends) = (format!("no space can be named {name}: {says}"), format!("; {other} is allowed"));
+            assert!(told.starts_with(&begins) && told.ends_with(&ends), "{told}");
         }
         for name in ["alice-dev", "lab"] {
             assert!(open.ensure(name).is_ok(), "{name}");
         }
         let narrow = classes(&json!({"allowed": ["team-*"]}));
         let told = narrow.ensure("orchid-lab").unwrap_err().to_string();
-        assert_eq!(told, "no space can be named orchid-lab: SpaceClass meadow allows only team-*; team-orchid-lab is allowed");
+        assert_eq!(
+            told,
+            "no space can be named orchid-lab: SpaceClass meadow allows only team-* (names.allowed); team-orchid-lab is allowed"
+        );
     }
 
     #[test]
