@@ -11,7 +11,10 @@ use std::{
 use k8s_openapi::api::core::v1::{LimitRange, LimitRangeItem as K8sItem, LimitRangeSpec};
 use serde_json::json;
 
-use super::{children::child_metadata, quota::Hard};
+use super::{
+    children::child_metadata,
+    quota::{self, Hard},
+};
 use crate::api::{
     LimitRangeItem, LimitType, names,
     quantity::{Quantity, Value},
@@ -161,8 +164,7 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
         if *field == "maxLimitRequestRatio" && value.compare(&"1".into()) == Some(Ordering::Less) {
             return Err(format!("limitRange {name} {field} {key}: {} is below 1", value.0));
         }
-        let is_of_pods = *type_ != LimitType::PersistentVolumeClaim;
-        if !names::is_qualified_key(key) || (is_of_pods && !key.contains('/') && !is_compute(key)) {
+        if !is_resource(*type_, key) {
             return Err(format!("limitRange {name} {field}: {key:?} is not the name of a resource, for example cpu or memory"));
         }
     }
@@ -197,6 +199,23 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// `validateLimitRangeResourceName` of `k8s.io/kubernetes/pkg/apis/core/validation`: what a claim names without a domain is a resource that Kubernetes
+/// knows; what a container names with a domain is an extended resource, which `requests.` in front must leave a qualified name.
+fn is_resource(type_: LimitType, key: &str) -> bool {
+    let of_claims = type_ == LimitType::PersistentVolumeClaim;
+    names::is_qualified_key(key)
+        && match key.split_once('/') {
+            None if of_claims => key == "storage" || quota::is_standard(key),
+            None => is_compute(key),
+            Some((domain, _)) => of_claims || domain.contains("kubernetes.io") || is_extended(key),
+        }
+}
+
+/// `IsExtendedResourceName` of `k8s.io/kubernetes/pkg/apis/core/helper`.
+fn is_extended(key: &str) -> bool {
+    !key.starts_with("requests.") && names::is_qualified_key(&format!("requests.{key}"))
 }
 
 /// `IsStandardContainerResourceName` of `k8s.io/kubernetes/pkg/apis/core/helper`.
@@ -345,6 +364,17 @@ mod tests {
     }
 
     #[test]
+    fn resources_are_named_as_the_server_takes_them() {
+        for items in [
+            json!([{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi", "requests.storage": "1Gi", "pods": "1", "example.com/foo": "1"}}]),
+            json!([{"type": "Container", "max": {"example.com/gpu": "1", "hugepages-2Mi": "2Mi", "node.kubernetes.io/x": "1"}}]),
+        ] {
+            let items: Vec<LimitRangeItem> = serde_json::from_value(items).unwrap();
+            assert!(complete(&items, &Hard::new()).is_ok(), "{items:?}");
+        }
+    }
+
+    #[test]
     fn contradictions_are_refused_with_a_sentence() {
         for (items, quota, says) in [
             (json!([{"type": "Container", "default": {"cpu": "4"}, "max": {"cpu": "2"}}]), json!({}), "default 4 is above max 2"),
@@ -389,6 +419,9 @@ mod tests {
                 "the defaultRequest for type Container is 128Mi",
             ),
             (json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "2"}}]), json!({}), "lacks a default"),
+            (json!([{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi", "foo": "1"}}]), json!({}), "\"foo\" is not the name"),
+            (json!([{"type": "Container", "default": {"requests.example.com/gpu": "1"}}]), json!({}), "is not the name of a resource"),
+            (json!([{"type": "Pod", "max": {(format!("{}/gpu", "a".repeat(63) + &".b".repeat(94))): "1"}}]), json!({}), "is not the name"),
         ] {
             let items: Vec<LimitRangeItem> = serde_json::from_value(items).unwrap();
             let error = complete(&items, &hard(quota)).unwrap_err();

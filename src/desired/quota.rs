@@ -141,10 +141,15 @@ pub fn notices(overrides: &Hard, hard: &Hard) -> Vec<String> {
     lowered.map(notice).collect()
 }
 
+/// Whether a quota can limit the resource of that name, which has no domain.
+pub(super) fn is_standard(key: &str) -> bool {
+    let huge = |name: &str| name.starts_with("hugepages-");
+    STANDARD.contains(&key) || huge(key) || key.strip_prefix("requests.").is_some_and(huge)
+}
+
 /// Whether the API server takes `key: value` in a quota; the error is a sentence that begins with the key.
 pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
-    let huge = |name: &str| name.starts_with("hugepages-");
-    let known = STANDARD.contains(&key) || huge(key) || key.strip_prefix("requests.").is_some_and(huge);
+    let known = is_standard(key);
     let qualified = key.contains('/') && names::is_qualified_key(key);
     if !known && !qualified {
         return Err(format!(
