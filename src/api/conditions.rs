@@ -24,6 +24,18 @@ pub mod types {
     pub const ACCEPTED: &str = "Accepted";
 }
 
+/// Reasons of `Accepted` on a `SpaceClass`.
+pub mod accepted {
+    /// Spaces may use the class.
+    pub const VALID: &str = "Valid";
+    /// The spec contradicts itself, or lets in namespaces that owners of spaces make.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// The operator may not bind a ClusterRole of the class.
+    pub const ROLE_NOT_BINDABLE: &str = "RoleNotBindable";
+    /// A ClusterRole of the class does not exist.
+    pub const ROLE_NOT_FOUND: &str = "RoleNotFound";
+}
+
 /// Reasons of `Ready` on a `DeveloperSpace`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {

@@ -119,7 +119,8 @@ impl SpaceClass {
         let status = self.status.as_ref()?;
         let accepted = conditions::find(&status.conditions, conditions::types::ACCEPTED);
         let present = accepted.is_some_and(|accepted| {
-            accepted.observed_generation == self.metadata.generation && (accepted.status == "True" || accepted.reason == "RoleNotFound")
+            accepted.observed_generation == self.metadata.generation
+                && (accepted.status == "True" || accepted.reason == conditions::accepted::ROLE_NOT_FOUND)
         });
         if present { Some(&self.spec) } else { status.accepted.as_ref() }
     }

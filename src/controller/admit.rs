@@ -11,7 +11,10 @@ use super::{
     observe::{ClassVerdict, Observed, class_verdict},
 };
 use crate::{
-    api::{DeveloperSpace, SpaceClass, SpaceClassSpec, conditions::Reason},
+    api::{
+        DeveloperSpace, SpaceClass, SpaceClassSpec,
+        conditions::{Reason, accepted::ROLE_NOT_FOUND},
+    },
     desired::{
         Refusal, Resolved, Uid,
         resolve::{Ruling, check_name},
@@ -91,7 +94,7 @@ fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> R
     match (class_verdict(class), class.in_force()) {
         (ClassVerdict::Pending, _) if had.is_some() => Ok(None),
         (ClassVerdict::Refused(_, message), None) => Err(not_accepted(class_name, &message, had)),
-        (ClassVerdict::Refused(reason, message), Some(_)) if had.is_some() && reason != "RoleNotFound" => {
+        (ClassVerdict::Refused(reason, message), Some(_)) if had.is_some() && reason != ROLE_NOT_FOUND => {
             Err(not_accepted(class_name, &message, had))
         }
         (_, spec) => Ok(spec),
@@ -131,6 +134,11 @@ fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
     known.sort();
     let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("there are {}", known.join(", ")) };
     let message = match &observed.wanted {
+        Some(name) if ctx.store.is_unreadable_class(name) => {
+            format!(
+                "SpaceClass {name} cannot be read by this operator: its administrator has to correct it, or set spec.className to another one; what exists stays as it is"
+            )
+        }
         Some(name) => {
             format!("SpaceClass {name} does not exist: set spec.className to one that does ({known}); what exists stays as it is")
         }

@@ -1,10 +1,24 @@
-//! `SpaceClass`es: says of each whether spaces may use it.
+//! `SpaceClass`es: judges all of them together and writes their status, which nothing else writes.
+//!
+//! A class is judged again when any class changes, and once in [`RECHECK`]: ClusterRoles, the operator's rights and the namespaces of spaces
+//! change without an event for it. In the steady state that asks for nothing but each ClusterRole that a class names, and writes nothing.
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
-use k8s_openapi::api::authorization::v1::ResourceAttributes;
-use kube::{Api, Client, ResourceExt, api::Patch};
-use serde_json::json;
+use futures::{StreamExt, stream};
+use k8s_openapi::api::{authorization::v1::ResourceAttributes, rbac::v1::ClusterRole};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::Patch,
+    core::DeserializeGuard,
+    runtime::reflector::{self, ObjectRef},
+};
+use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
@@ -13,51 +27,70 @@ use super::{
     error::{Class, Error},
     observe::{ClassVerdict, class_verdict},
     rights::may,
+    store::Source,
+    watch::Kept,
 };
 use crate::{
     api::{
-        SpaceClass,
-        conditions::{self, Wanted, types},
-        names,
+        SpaceClass, SpaceClassStatus,
+        conditions::{self, Wanted, accepted::ROLE_NOT_FOUND},
     },
-    desired::class::{check, cluster_roles},
+    desired::{
+        class::cluster_roles,
+        class_verdict::{Verdict, check},
+        namespace::{Ownership, ownership},
+        open_door::{Cluster, handed_out},
+    },
 };
 
-/// How long before a class with an unbindable role is looked at again: the administrator mends the operator's rights, and no event tells.
-const RECHECK: Duration = Duration::from_secs(60);
+/// How long before all classes are judged again without an event.
+const RECHECK: Duration = Duration::from_secs(30);
+
+/// How many ClusterRoles are looked up side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+/// The spaces of the cluster.
+pub type Spaces = reflector::Store<Kept>;
 
 /// Asks for classes to be judged.
 pub struct Judge(mpsc::UnboundedSender<String>);
 
 impl Judge {
-    /// A sender, and the work that has to be run beside it: one class after the other, each until its verdict stands.
-    pub fn new(ctx: Arc<Context>) -> (Self, impl Future<Output = ()> + Send) {
+    /// A sender, and the work that runs concurrently: one class after the other, each until its status says its verdict.
+    pub fn new(ctx: Arc<Context>, spaces: Spaces) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), judge_all(ctx, receiver))
+        (Self(sender), judge_all(ctx, spaces, receiver))
     }
 
-    /// Asks for the class of that name.
+    /// Says that the class of that name changed or went.
     pub fn judge(&self, name: String) {
         // The receiver is there as long as the controller runs.
         let _ = self.0.send(name);
     }
 }
 
-async fn judge_all(ctx: Arc<Context>, mut asked: mpsc::UnboundedReceiver<String>) {
+async fn judge_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::UnboundedReceiver<String>) {
+    // A class is judged among all others, and by the namespaces of all spaces.
+    ctx.store.listed(&[Source::Classes, Source::Namespaces, Source::Spaces].into()).await;
+    let mut recheck = tokio::time::interval(RECHECK);
     let mut due: HashMap<String, (Instant, u32)> = HashMap::new();
     loop {
         let next = due.iter().min_by_key(|(_, (at, _))| *at).map(|(name, (at, failures))| (name.clone(), *at, *failures));
         let at = next.as_ref().map_or_else(|| Instant::now() + RECHECK, |(_, at, _)| *at);
         tokio::select! {
-            name = asked.recv() => match name {
-                Some(name) => {
-                    due.insert(name, (Instant::now(), 0));
-                }
+            // What changed comes first: each class is judged once for all of it.
+            biased;
+            name = changed.recv() => match name {
+                Some(_) => all_are_due(&ctx, &mut due),
                 None => return,
             },
+            _ = recheck.tick() => {
+                look_up_roles(&ctx).await;
+                all_are_due(&ctx, &mut due);
+            }
             () = tokio::time::sleep_until(at) => if let Some((name, _, failures)) = next {
                 due.remove(&name);
-                if let Some(wait) = judge_one(&ctx, &name, failures).await {
+                if let Some(wait) = judge_one(&ctx, &spaces, &name, failures).await {
                     due.insert(name, (Instant::now() + wait, failures.saturating_add(1)));
                 }
             },
@@ -65,95 +98,142 @@ async fn judge_all(ctx: Arc<Context>, mut asked: mpsc::UnboundedReceiver<String>
     }
 }
 
-/// Judges the class of that name; says when to look again, if by time.
-async fn judge_one(ctx: &Context, name: &str, failures: u32) -> Option<Duration> {
+/// One that failed keeps its count, and waits no longer.
+fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
+    let now = Instant::now();
+    for class in ctx.store.classes() {
+        due.entry(class.name_any()).or_insert((now, 0)).0 = now;
+    }
+}
+
+/// Judges the class of that name; after a failure says how long to wait.
+async fn judge_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) -> Option<Duration> {
     let class = ctx.store.class(name)?;
-    match judge(ctx, &class).await {
-        Ok(again) => again.then_some(RECHECK),
-        Err(error) => {
-            if error.class() != Class::Conflict {
-                tracing::warn!(class = name, error = error.sentence(), "a SpaceClass could not be judged and is tried again");
-            }
-            Some(error.retry_after(failures))
+    let error = judge(ctx, spaces, &class).await.err()?;
+    if error.class() != Class::Conflict {
+        tracing::warn!(class = name, error = error.sentence(), "a SpaceClass could not be judged and is tried again");
+    }
+    Some(error.retry_after(failures))
+}
+
+/// Looks up every ClusterRole that a class names. One whose answer does not come is taken for what was last known of it.
+pub async fn look_up_roles(ctx: &Context) {
+    let classes = ctx.store.classes();
+    let named: BTreeSet<String> =
+        classes.iter().flat_map(|class| std::iter::once(&class.spec).chain(class.in_force())).flat_map(cluster_roles).collect();
+    ctx.store.retain_roles(&named);
+    look_up(ctx, named).await;
+}
+
+async fn look_up(ctx: &Context, roles: BTreeSet<String>) {
+    let api: Api<ClusterRole> = Api::all(ctx.client.clone());
+    let asked = stream::iter(roles).map(|role| {
+        let api = api.clone();
+        async move { (api.get_metadata_opt(&encoded(&role)).await, role) }
+    });
+    let answers: Vec<_> = asked.buffer_unordered(SIDE_BY_SIDE).collect().await;
+    for (answer, role) in answers {
+        match answer {
+            Ok(found) => ctx.store.put_role(role, found.is_some()),
+            // Without the right to ask, which the check of the operator's rights reports, nothing is said of the role.
+            Err(error) => tracing::debug!(role, %error, "a ClusterRole could not be looked up"),
         }
     }
 }
 
-/// Reasons of `Accepted`.
-mod reasons {
-    pub(super) const VALID: &str = "Valid";
-    pub(super) const INVALID_SPEC: &str = "InvalidSpec";
-    pub(super) const ROLE_NOT_BINDABLE: &str = "RoleNotBindable";
+/// The name of a ClusterRole in a path: it may have characters that a URL may not.
+fn encoded(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+    name.bytes().map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// Judges a class and writes the verdict if it is another. Says whether it has to be looked at again by time.
-///
-/// Of a class that stands accepted in its present generation nothing is asked again, so that a restart writes nothing; but what costs no
-/// question is looked at, since it may have been accepted by an older version of this operator.
-async fn judge(ctx: &Context, class: &SpaceClass) -> Result<bool, Error> {
-    let verdict = class_verdict(class);
-    let checked = check_name(&class.name_any()).and_then(|()| check(&class.spec));
-    if verdict == ClassVerdict::Accepted && checked.is_ok() {
-        return Ok(false);
-    }
-    let (accepted, reason, message) = match checked {
-        Err(problem) => (false, reasons::INVALID_SPEC, problem),
-        Ok(()) => match unbindable(&ctx.client, class).await? {
-            None => (true, reasons::VALID, "spaces may use this class".to_owned()),
-            Some(role) => (false, reasons::ROLE_NOT_BINDABLE, unbindable_message(&role)),
-        },
-    };
-    let same =
-        matches!(&verdict, ClassVerdict::Refused(old_reason, old_message) if !accepted && old_reason == reason && *old_message == message);
-    if !same {
-        write(ctx, class, Wanted { type_: types::ACCEPTED, status: accepted, reason: reason.to_owned(), message }).await?;
-    }
-    Ok(reason == reasons::ROLE_NOT_BINDABLE)
-}
-
-/// The class's name stands in a label of every namespace of it.
-fn check_name(name: &str) -> Result<(), String> {
-    if names::is_label_value(name) {
+/// Judges a class and writes its status if that says something else.
+pub async fn judge(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), Error> {
+    if class.metadata.deletion_timestamp.is_some() {
         return Ok(());
     }
-    Err(format!("the name has {} characters, and a label that carries it takes 63: make the class anew under a shorter name", name.len()))
+    let verdict = match judged_by_spec(ctx, spaces, class) {
+        Err(problem) => Verdict::Invalid(problem),
+        Ok(()) => judged_by_roles(ctx, class).await?,
+    };
+    let condition = verdict.condition(&class.name_any(), &ctx.store.default_classes());
+    let wanted = wanted_status(ctx, class, condition, &verdict);
+    if class.status.as_ref() == Some(&wanted) { Ok(()) } else { write(ctx, class, &wanted).await }
 }
 
-fn unbindable_message(role: &str) -> String {
-    format!(
-        "the operator may not bind ClusterRole {role}: name another role, or add {role} to the resourceNames of the bind rule in the operator's ClusterRole"
-    )
+fn judged_by_spec(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), String> {
+    let classes = ctx.store.classes();
+    let is_a_spaces = |name: &str| is_a_spaces(ctx, spaces, name);
+    check(class, &Cluster { handed_out: classes.iter().flat_map(|class| handed_out(class)).collect(), is_a_spaces: &is_a_spaces })
+}
+
+/// Whether the namespace of that name belongs to the space of that name.
+fn is_a_spaces(ctx: &Context, spaces: &Spaces, name: &str) -> bool {
+    let (Some(namespace), Some(space)) = (ctx.store.namespace(name), spaces.get(&ObjectRef::new(name))) else {
+        return false;
+    };
+    matches!(space.unpack(), DeserializeGuard(Ok(space)) if ownership(&space, &namespace) == Ownership::Ours)
+}
+
+/// Of a class that stands accepted in its present generation no right is asked for again, so that a restart asks and writes nothing.
+async fn judged_by_roles(ctx: &Context, class: &SpaceClass) -> Result<Verdict, Error> {
+    let standing = class_verdict(class);
+    if standing == ClassVerdict::Pending {
+        look_up(ctx, cluster_roles(&class.spec)).await;
+    }
+    let stands = standing == ClassVerdict::Accepted || matches!(standing, ClassVerdict::Refused(reason, _) if reason == ROLE_NOT_FOUND);
+    let unbindable = if stands { None } else { unbindable(ctx, class).await? };
+    Ok(match unbindable {
+        Some(role) => Verdict::NotBindable(role),
+        None => match ctx.store.missing_roles(&class.spec) {
+            missing if missing.is_empty() => Verdict::Valid,
+            missing => Verdict::RolesMissing(missing.into_iter().collect()),
+        },
+    })
 }
 
 /// The first ClusterRole that the operator is not allowed to bind,
 /// see <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#restrictions-on-role-binding-creation-or-update>.
-async fn unbindable(client: &Client, class: &SpaceClass) -> Result<Option<String>, Error> {
+async fn unbindable(ctx: &Context, class: &SpaceClass) -> Result<Option<String>, Error> {
     for role in cluster_roles(&class.spec) {
         let attributes = ResourceAttributes {
-            group: Some("rbac.authorization.k8s.io".into()),
-            resource: Some("clusterroles".into()),
+            group: Some(ClusterRole::group(&()).into_owned()),
+            resource: Some(ClusterRole::plural(&()).into_owned()),
             verb: Some("bind".into()),
             name: Some(role.clone()),
             ..ResourceAttributes::default()
         };
-        if !may(client, attributes).await? {
+        if !may(&ctx.client, attributes).await? {
             return Ok(Some(role));
         }
     }
     Ok(None)
 }
 
-async fn write(ctx: &Context, class: &SpaceClass, wanted: Wanted) -> Result<(), Error> {
-    let name = class.name_any();
+fn wanted_status(ctx: &Context, class: &SpaceClass, condition: Wanted, verdict: &Verdict) -> SpaceClassStatus {
     let old = class.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let conditions = conditions::set(old, &[wanted], class.metadata.generation, ctx.clock.now());
-    let patch = json!({
-        "metadata": {"resourceVersion": class.resource_version()},
-        "status": {"observedGeneration": class.metadata.generation, "conditions": conditions},
-    });
+    SpaceClassStatus {
+        observed_generation: class.metadata.generation,
+        conditions: conditions::set(old, &[condition], class.metadata.generation, ctx.clock.now()),
+        accepted: verdict.accepted(class).cloned(),
+    }
+}
+
+/// The whole status at once: a merge patch would leave keys of an older accepted spec in the new one.
+async fn write(ctx: &Context, class: &SpaceClass, status: &SpaceClassStatus) -> Result<(), Error> {
+    let name = class.name_any();
+    let operations = json!([
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": class.resource_version()},
+        {"op": "add", "path": "/status", "value": status},
+    ]);
+    let action = format!("write the status of SpaceClass {name}");
+    let patch = parsed(operations).map_err(Error::api(action.clone()))?;
     let classes: Api<SpaceClass> = Api::all(ctx.client.clone());
-    let answer = classes.patch_status(&name, &patch_params(), &Patch::Merge(patch)).await;
-    answer.map(|_| ()).map_err(Error::api(format!("write the status of SpaceClass {name}")))
+    classes.patch_status(&name, &patch_params(), &patch).await.map(|_| ()).map_err(Error::api(action))
+}
+
+fn parsed(operations: Value) -> Result<Patch<SpaceClass>, kube::Error> {
+    serde_json::from_value(operations).map(Patch::Json).map_err(kube::Error::SerdeError)
 }
 
 #[cfg(test)]
@@ -161,8 +241,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_no_label_can_carry_is_refused() {
-        assert_eq!(check_name(&"a".repeat(63)), Ok(()));
-        assert!(check_name(&"a".repeat(64)).unwrap_err().contains("64 characters"));
+    fn every_name_of_a_role_fits_into_a_path() {
+        for (name, path) in [("system:node", "system:node"), ("data scientist?", "data%20scientist%3F"), ("a/../b", "a%2F..%2Fb")] {
+            assert_eq!(encoded(name), path);
+        }
     }
 }

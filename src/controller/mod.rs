@@ -98,7 +98,7 @@ pub async fn run(
         nudged,
     ]);
     let named = names.map(|name| ObjectRef::<Kept>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
-    let (judge, judged) = classes::Judge::new(ctx.clone());
+    let (judge, judged) = classes::Judge::new(ctx.clone(), reader.clone());
     let reserving = (ctx.clone(), reader.clone());
     let by_class = watch::classes(client, ctx.store.clone(), relist)
         .inspect(move |class| {
@@ -145,6 +145,7 @@ fn requeue_freed(ctx: &Context, spaces: &reflector::Store<Kept>) {
 /// When everything was listed: whoever has a namespace counts for its owner before anybody else is let in. Then the gate opens.
 async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
     ctx.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::Admissions).collect::<HashSet<_>>()).await;
+    classes::look_up_roles(&ctx).await;
     for kept in spaces.state() {
         if let DeserializeGuard(Ok(space)) = kept.unpack() {
             if let Some(at) = space.status.as_ref().and_then(|status| status.expires_at) {

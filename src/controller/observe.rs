@@ -5,11 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use kube::ResourceExt;
 
-use super::{
-    context::Context,
-    ledger::judge,
-    store::{Store, is_default},
-};
+use super::{context::Context, ledger::judge, store::Store};
 use crate::{
     api::{
         DeveloperSpace, NamespaceRef, SpaceClass, SpaceClassSpec,
@@ -128,7 +124,8 @@ impl Observed {
     pub fn beside_a_missing_class(&self, refusal: Refusal) -> Refusal {
         match &self.standing {
             Some(standing) if self.class.is_none() && refusal.reason != Reason::ClassNotFound => {
-                let message = format!("SpaceClass {}, which is in force, does not exist; {}", standing.class_name, refusal.message);
+                let message =
+                    format!("SpaceClass {}, which is in force, does not exist or cannot be read; {}", standing.class_name, refusal.message);
                 Refusal::new(Reason::ClassNotFound, message)
             }
             _ => refusal,
@@ -162,11 +159,11 @@ fn recorded(space: &DeveloperSpace) -> Option<&NamespaceRef> {
     space.status.as_ref()?.namespace.as_ref()
 }
 
-/// The class that a space names; else the default. Of several that are annotated as such a space keeps the one that it has, so that a copy
-/// of a class, annotation and all, moves nobody; and while there is none it keeps whichever it has had.
+/// The class that a space names; else the default. While several are annotated as such, a space keeps the one that it has: a copy of a class,
+/// with its annotations, moves no space. While there is no default, a space keeps the class that it has.
 pub fn class_name(space: &DeveloperSpace, store: &Store) -> Option<String> {
     let had = || space.status.as_ref().and_then(|status| status.class_name.clone());
-    let kept = || had().filter(|had| store.class(had).is_some_and(|class| is_default(&class)));
+    let kept = || had().filter(|had| store.is_default_class(had));
     space.spec.class_name.clone().or_else(kept).or_else(|| store.default_class()).or_else(had)
 }
 

@@ -23,6 +23,7 @@ use crate::{
         desire,
         isolation::breach,
         metadata::Metadata,
+        missing_roles,
         namespace::{Ownership, SeenNamespace, ownership},
         status::{Note, Verdict},
     },
@@ -53,7 +54,7 @@ pub async fn provision(
     grant: Grant,
 ) -> Result<Provisioned, Error> {
     let name = space.name_any();
-    let Desired { namespace: metadata, children } = desire(space, resolved, observed.outlook.expires_at);
+    let Desired { namespace: metadata, mut children } = desire(space, resolved, observed.outlook.expires_at);
     if observed.ownership == Ownership::Foreign && observed.namespace.is_some() {
         return Ok(Provisioned::said(space.clone(), conflict(space)));
     }
@@ -94,10 +95,12 @@ pub async fn provision(
     };
     let breach = resolved.network.enforced.then(|| breach(&resolved.class_name, &name, &ctx.store.foreign_policies(&name))).flatten();
     let grant = if breach.is_some() && grant == Grant::Full { Grant::NoNewcomers } else { grant };
+    let missing = ctx.store.missing_of(missing_roles::used(&resolved.roles));
+    missing_roles::hold(&mut children, &ctx.store.children(&name), &missing);
     let progress = apply::children(ctx, &name, &children, grant).await?;
     // What happened to the namespace is told at once, and its UID recorded.
     let hold = waiting::hold(ctx, &name, progress, observed.now).filter(|_| note.is_none());
-    let verdict = match (breach, progress) {
+    let verdict = match (breach.or_else(|| missing_roles::refusal(resolved, &missing)), progress) {
         (Some(Refusal { reason, message }), _) => Verdict::new(reason, message),
         (None, Progress::Waits) => waiting::verdict(&space, observed.now),
         (None, Progress::Done) => Verdict::new(Reason::Provisioned, ready_message(&space, resolved)),

@@ -36,7 +36,7 @@ const WRITE: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 const CHILDREN: Right = Right { group: "", resource: "", verbs: WRITE, name: None, at_home: false };
 
 /// All that `config/rbac` gives, `bind` apart.
-const NEEDED: [Right; 12] = [
+const NEEDED: [Right; 13] = [
     Right { group: names::GROUP, resource: "developerspaces", verbs: &["get", "list", "watch", "patch", "delete", "operate"], ..CHILDREN },
     Right { group: names::GROUP, resource: "developerspaces/status", verbs: &["patch"], ..CHILDREN },
     Right { group: names::GROUP, resource: "spaceclasses", verbs: READ, ..CHILDREN },
@@ -46,6 +46,7 @@ const NEEDED: [Right; 12] = [
     Right { resource: "limitranges", ..CHILDREN },
     Right { group: "networking.k8s.io", resource: "networkpolicies", ..CHILDREN },
     Right { group: "rbac.authorization.k8s.io", resource: "rolebindings", ..CHILDREN },
+    Right { group: "rbac.authorization.k8s.io", resource: "clusterroles", verbs: &["get"], ..CHILDREN },
     Right { group: "events.k8s.io", resource: "events", verbs: &["create"], ..CHILDREN },
     Right {
         group: "apiextensions.k8s.io",

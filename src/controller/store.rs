@@ -2,9 +2,11 @@
 //!
 //! Fed by `watch.rs`, and by the answers to our own writes, so that a reconcile sees what the last one wrote.
 
+mod classes;
+
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use k8s_openapi::{
@@ -14,9 +16,10 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use tokio::sync::watch;
 
+use self::classes::Classes;
 use super::{graves::Graves, isolation::ForeignPolicies, reserved::Reserved, settled::Settled};
 use crate::{
-    api::{SpaceClass, names, time},
+    api::{names, time},
     desired::{
         Child, ChildKind, SeenChild, Uid,
         children::{hash, version},
@@ -63,7 +66,7 @@ pub struct Store {
 
 #[derive(Debug, Default)]
 struct Inner {
-    classes: HashMap<String, Arc<SpaceClass>>,
+    classes: Classes,
     namespaces: HashMap<String, SeenNamespace>,
     children: HashMap<String, Vec<SeenChild>>,
     settled: Settled,
@@ -104,42 +107,6 @@ impl Store {
     /// Notes that a source was listed.
     pub fn set_listed(&self, source: Source) {
         self.listed.send_if_modified(|listed| listed.insert(source));
-    }
-
-    /// The class of that name.
-    pub fn class(&self, name: &str) -> Option<Arc<SpaceClass>> {
-        self.read().classes.get(name).cloned()
-    }
-
-    /// The class of spaces that name none: the youngest of those so annotated, as with storage classes.
-    pub fn default_class(&self) -> Option<String> {
-        let inner = self.read();
-        let annotated = inner.classes.values().filter(|class| is_default(class));
-        let youngest =
-            annotated.max_by_key(|class| (class.creation_timestamp().and_then(|stamp| time::from_k8s(&stamp)), class.name_any()));
-        youngest.map(|class| class.name_any())
-    }
-
-    /// Keeps a class.
-    pub fn put_class(&self, class: SpaceClass) {
-        self.write().classes.insert(class.name_any(), Arc::new(class));
-    }
-
-    /// Forgets a class.
-    pub fn remove_class(&self, name: &str) {
-        self.write().classes.remove(name);
-    }
-
-    /// All classes that can be read, by name.
-    pub fn classes(&self) -> Vec<Arc<SpaceClass>> {
-        let mut all: Vec<Arc<SpaceClass>> = self.read().classes.values().cloned().collect();
-        all.sort_by_key(|class| class.name_any());
-        all
-    }
-
-    /// The names of all classes.
-    pub fn class_names(&self) -> Vec<String> {
-        self.read().classes.keys().cloned().collect()
     }
 
     /// The namespace of that name.
@@ -291,11 +258,6 @@ impl Inner {
         let existing = children.iter().find(|kept| kept.kind == child.kind() && &*kept.name == child.name());
         (existing.map(|kept| hash(&(&kept.uid, kept.fingerprint.content))), child.fingerprint().content)
     }
-}
-
-/// Whether the class is annotated as the default.
-pub fn is_default(class: &SpaceClass) -> bool {
-    class.annotations().get(names::ANNOTATION_DEFAULT_CLASS).is_some_and(|value| value == "true")
 }
 
 /// What is kept of a namespace.

@@ -4,10 +4,13 @@
 use std::{collections::HashSet, hash::Hash, sync::Arc};
 
 use futures::{StreamExt, stream::BoxStream};
-use k8s_openapi::api::{
-    core::v1::{LimitRange, Namespace, ResourceQuota},
-    networking::v1::NetworkPolicy,
-    rbac::v1::RoleBinding,
+use k8s_openapi::{
+    api::{
+        core::v1::{LimitRange, Namespace, ResourceQuota},
+        networking::v1::NetworkPolicy,
+        rbac::v1::RoleBinding,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -207,8 +210,12 @@ pub fn classes(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStream<
             match guarded.0 {
                 Ok(class) => put_class(&store, class),
                 Err(broken) => {
-                    tracing::warn!(class = name, error = broken.error, "a stored SpaceClass cannot be read; spaces of it wait");
-                    store.remove_class(&name);
+                    tracing::warn!(
+                        class = name,
+                        error = broken.error,
+                        "a stored SpaceClass cannot be read; its spaces go by their recorded terms"
+                    );
+                    store.put_unreadable_class(broken.metadata);
                     vec![name]
                 }
             }
@@ -236,13 +243,15 @@ pub fn classes(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStream<
 fn put_class(store: &Store, mut class: SpaceClass) -> Vec<String> {
     class.metadata.managed_fields = None;
     let name = class.name_any();
-    let told = |class: &SpaceClass| {
-        let SpaceClass { metadata, spec, status } = class.clone();
-        (metadata.annotations, spec, status.map(|status| status.conditions), metadata.generation, metadata.uid)
-    };
-    let same = store.class(&name).is_some_and(|kept| told(&kept) == told(&class));
+    let same = store.class(&name).is_some_and(|kept| says_the_same(&kept, &class));
     store.put_class(class);
     if same { Vec::new() } else { vec![name] }
+}
+
+fn says_the_same(kept: &SpaceClass, class: &SpaceClass) -> bool {
+    let SpaceClass { metadata, spec, status } = class;
+    let said = |metadata: &ObjectMeta| (metadata.annotations.clone(), metadata.generation, metadata.uid.clone());
+    said(metadata) == said(&kept.metadata) && *spec == kept.spec && *status == kept.status
 }
 
 /// How many spaces are asked for at once. Their text is there whole before they are read, and each may be as large as its people can make it.

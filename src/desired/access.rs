@@ -107,7 +107,7 @@ fn differs(wanted: &RoleBinding, existing: &SeenChild) -> bool {
 }
 
 /// `wanted` with those of its subjects that the existing binding has.
-fn kept(wanted: &RoleBinding, existing: &SeenChild) -> RoleBinding {
+pub(super) fn kept(wanted: &RoleBinding, existing: &SeenChild) -> RoleBinding {
     let has = existing.subjects.iter().collect::<BTreeSet<_>>();
     let subjects = wanted.subjects.iter().flatten().filter(|subject| has.contains(&hash(&subject_key(subject)))).cloned();
     RoleBinding { subjects: Some(subjects.collect()), ..wanted.clone() }
@@ -140,7 +140,7 @@ fn count(binding: &RoleBinding) -> usize {
     binding.subjects.as_ref().map_or(0, Vec::len)
 }
 
-fn find<'a>(seen: &'a [SeenChild], binding: &RoleBinding) -> Option<&'a SeenChild> {
+pub(super) fn find<'a>(seen: &'a [SeenChild], binding: &RoleBinding) -> Option<&'a SeenChild> {
     seen.iter().find(|child| is_named(child, binding))
 }
 

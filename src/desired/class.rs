@@ -12,6 +12,9 @@ use crate::{
     },
 };
 
+/// Half of what the API server lets the annotations of one object have in all, in bytes.
+const MOST_ANNOTATIONS: usize = 128 * 1024;
+
 /// The error is a sentence that names the field and says what to change.
 pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
     check_lifetime(class)?;
@@ -20,6 +23,8 @@ pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
     limit_range::complete(&class.limit_range, &hard)?;
     network_policy::check(&class.network)?;
     check_access(class)?;
+    check_roles(class)?;
+    check_names(class)?;
     check_metadata(class)
 }
 
@@ -68,6 +73,30 @@ fn check_lifetime(class: &SpaceClassSpec) -> Result<(), String> {
     }
 }
 
+/// Of a ClusterRole's name the API server asks only that it can be one part of a path.
+fn check_roles(class: &SpaceClassSpec) -> Result<(), String> {
+    let cannot_be = |role: &String| matches!(role.as_str(), "." | "..") || role.contains(['/', '%']);
+    match cluster_roles(class).into_iter().find(cannot_be) {
+        None => Ok(()),
+        Some(role) => Err(format!("{role:?} is not the name of a ClusterRole, for example edit: change roles[].clusterRole or ownerRole")),
+    }
+}
+
+/// A pattern that no name matches is a mistake, and one in `names.denied` would let pass what it was written against.
+fn check_names(class: &SpaceClassSpec) -> Result<(), String> {
+    let Some(rules) = &class.names else { return Ok(()) };
+    let can_match = |pattern: &str| pattern.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-*".contains(&byte));
+    let edges = |pattern: &str| !pattern.starts_with('-') && !pattern.ends_with('-');
+    for (field, patterns) in [("allowed", &rules.allowed), ("denied", &rules.denied)] {
+        if let Some(pattern) = patterns.iter().find(|pattern| !can_match(pattern) || !edges(pattern)) {
+            return Err(format!(
+                "names.{field}: {pattern:?} matches no name of a space, which has lower-case letters, digits and dashes inside: write for example prod or prod-*"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// A credential that the API server would not issue is of no use to anybody.
 fn check_access(class: &SpaceClassSpec) -> Result<(), String> {
     let Some(Access { methods: _, certificate, oidc: _, token, server: _ }) = &class.access else { return Ok(()) };
@@ -85,6 +114,12 @@ fn check_access(class: &SpaceClassSpec) -> Result<(), String> {
 
 fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
     let Some(metadata) = &class.metadata else { return Ok(()) };
+    let size: usize = metadata.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if size > MOST_ANNOTATIONS {
+        return Err(format!(
+            "metadata.annotations have {size} bytes, and at most {MOST_ANNOTATIONS} fit on a namespace among those of others"
+        ));
+    }
     for (field, keys) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
         for key in keys.keys() {
             if !names::is_qualified_key(key) {
@@ -125,6 +160,8 @@ mod tests {
             json!({"lifetime": {"defaultTTL": "never", "allowNever": true}}),
             json!({"access": {"methods": ["Token"], "certificate": {"maxDuration": "10m"}}}),
             json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 3}}, "metadata": {"allowedKeys": ["example.com/*", "*"]}}),
+            json!({"roles": [{"name": "reader", "clusterRole": "system:aggregate-to-view"}]}),
+            json!({"names": {"allowed": ["*", "corp", "team-*"], "denied": ["prod", "prod-*", "*-prod", "xn--*"]}}),
         ] {
             assert_eq!(judge(class.clone()), Ok(()), "{class}");
         }
@@ -151,6 +188,13 @@ mod tests {
                 "takes no values",
             ),
             (json!({"metadata": {"allowedKeys": ["a/b/*"]}}), "allowedKeys"),
+            (json!({"metadata": {"annotations": {"example.com/text": "x".repeat(128 * 1024)}}}), "metadata.annotations have"),
+            (json!({"roles": [{"name": "reader", "clusterRole": "view/edit"}]}), "\"view/edit\" is not the name of a ClusterRole"),
+            (json!({"ownerRole": ".."}), "is not the name of a ClusterRole"),
+            (json!({"ownerRole": "100%"}), "is not the name of a ClusterRole"),
+            (json!({"names": {"allowed": ["Team-*"]}}), "names.allowed: \"Team-*\" matches no name"),
+            (json!({"names": {"denied": ["prod", "prod.*"]}}), "names.denied: \"prod.*\" matches no name"),
+            (json!({"names": {"denied": ["-prod"]}}), "names.denied: \"-prod\""),
         ] {
             let sentence = judge(class.clone()).unwrap_err();
             assert!(sentence.contains(says), "{class}: {sentence}");

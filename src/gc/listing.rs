@@ -37,7 +37,10 @@ pub async fn look_around(ctx: &Context) -> Result<Listing, Error> {
     let since = ctx.clock.now();
     list::<SpaceClass, DeserializeGuard<SpaceClass>>(&ctx.client, |DeserializeGuard(class)| match class {
         Ok(class) => ctx.store.put_class(class),
-        Err(broken) => tracing::warn!(class = broken.metadata.name, error = broken.error, "a stored SpaceClass cannot be read"),
+        Err(broken) => {
+            tracing::warn!(class = broken.metadata.name, error = broken.error, "a stored SpaceClass cannot be read");
+            ctx.store.put_unreadable_class(broken.metadata);
+        }
     })
     .await?;
     let (mut spaces, mut plain, mut claimed) = (Vec::new(), Vec::new(), Vec::new());

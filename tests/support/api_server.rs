@@ -105,6 +105,23 @@ pub fn delete(path: &str, preconditions: &Value) -> Call {
         .answered(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
 }
 
+/// The question whether the operator may bind that ClusterRole.
+pub fn may_bind(role: &str, allowed: bool) -> Call {
+    let attributes = json!({"group": "rbac.authorization.k8s.io", "resource": "clusterroles", "verb": "bind", "name": role});
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {}, "spec": {"resourceAttributes": attributes},
+    });
+    let answer = objects::merged(&review, &json!({"status": {"allowed": allowed}}));
+    call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", Expected::Exactly(review)).answered(answer)
+}
+
+/// The question whether that ClusterRole exists, which it does.
+pub fn look_up(role: &str) -> Call {
+    let metadata = json!({"name": role, "uid": format!("uid-of-{role}"), "resourceVersion": "3"});
+    get_metadata(&format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}"))
+        .answered(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}))
+}
+
 /// The Event about a cluster-scoped object, at whatever moment.
 pub fn event(reason: &str, kind: &str, name: &str) -> Call {
     event_in("default", reason, &json!({"kind": kind, "name": name, "uid": objects::uid(name)}))

@@ -173,7 +173,7 @@ fn class_spec() -> Value {
         "roles": [{"name": "edit", "clusterRole": "edit"}, {"name": "view", "clusterRole": "view"}],
         "quota": {"hard": {"requests.cpu": "4", "requests.memory": "2Gi"}, "max": {"requests.cpu": "8"}},
         "limitRange": [{"type": "Container", "default": {"cpu": "100m", "memory": "64Mi"}, "defaultRequest": {"cpu": "10m", "memory": "32Mi"}}],
-        "network": {"isolation": "Namespace", "enforced": false, "allowFromNamespaces": [{"matchLabels": {"example.com/stage": "test"}}]},
+        "network": {"isolation": "Namespace", "enforced": false, "allowFromNamespaces": [{"matchLabels": {"kubernetes.io/metadata.name": "front-door"}}]},
         "podSecurity": {"enforce": "baseline", "audit": "restricted", "warn": "restricted"},
         "lifetime": {"defaultTTL": "7d", "maxTTL": "30d", "maxLifetime": "90d", "allowNever": false, "warnBefore": ["1d"], "retainExpired": "1d"},
         "metadata": {"labels": {"example.com/of": "class"}, "annotations": {"example.com/by": "class"}, "allowedKeys": ["example.com/*"]},

@@ -1,0 +1,175 @@
+//! What the store keeps of `SpaceClass`es and of the ClusterRoles that they name. Nothing here asks the API server.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Utc};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+
+use super::Store;
+use crate::{
+    api::{SpaceClass, SpaceClassSpec, names, time},
+    desired::class::cluster_roles,
+};
+
+/// The classes and the ClusterRoles.
+#[derive(Debug, Default)]
+pub(super) struct Classes {
+    readable: HashMap<String, Arc<SpaceClass>>,
+    unreadable: HashMap<String, ObjectMeta>,
+    /// Whether a ClusterRole exists; one that is not here has not been looked up.
+    roles: HashMap<String, bool>,
+}
+
+impl Store {
+    /// The class of that name, if it can be read.
+    pub fn class(&self, name: &str) -> Option<Arc<SpaceClass>> {
+        self.read().classes.readable.get(name).cloned()
+    }
+
+    /// Whether a class of that name is stored and cannot be read.
+    pub fn is_unreadable_class(&self, name: &str) -> bool {
+        self.read().classes.unreadable.contains_key(name)
+    }
+
+    /// All classes that can be read, by name.
+    pub fn classes(&self) -> Vec<Arc<SpaceClass>> {
+        let mut all: Vec<Arc<SpaceClass>> = self.read().classes.readable.values().cloned().collect();
+        all.sort_by_key(|class| class.name_any());
+        all
+    }
+
+    /// The names of all classes, readable or not.
+    pub fn class_names(&self) -> Vec<String> {
+        let inner = self.read();
+        inner.classes.readable.keys().chain(inner.classes.unreadable.keys()).cloned().collect()
+    }
+
+    /// The classes that are annotated as the default, the oldest first: it is the class of spaces that name none.
+    pub fn default_classes(&self) -> Vec<String> {
+        let inner = self.read();
+        let readable = inner.classes.readable.values().map(|class| &class.metadata);
+        let annotated = readable.chain(inner.classes.unreadable.values()).filter(|metadata| is_default(metadata));
+        let mut by_age: Vec<(Option<DateTime<Utc>>, String)> = annotated.map(age_and_name).collect();
+        by_age.sort();
+        by_age.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// The class of spaces that name none: the oldest of those so annotated.
+    pub fn default_class(&self) -> Option<String> {
+        self.default_classes().into_iter().next()
+    }
+
+    /// Whether the class of that name is annotated as the default.
+    pub fn is_default_class(&self, name: &str) -> bool {
+        let inner = self.read();
+        let readable = inner.classes.readable.get(name).map(|class| &class.metadata);
+        readable.or_else(|| inner.classes.unreadable.get(name)).is_some_and(is_default)
+    }
+
+    /// Keeps a class.
+    pub fn put_class(&self, class: SpaceClass) {
+        let (mut inner, name) = (self.write(), class.name_any());
+        inner.classes.unreadable.remove(&name);
+        inner.classes.readable.insert(name, Arc::new(class));
+    }
+
+    /// Keeps that a class exists and cannot be read.
+    pub fn put_unreadable_class(&self, metadata: ObjectMeta) {
+        let ObjectMeta { name, annotations, creation_timestamp, .. } = metadata;
+        let (mut inner, key) = (self.write(), name.clone().unwrap_or_default());
+        inner.classes.readable.remove(&key);
+        inner.classes.unreadable.insert(key, ObjectMeta { name, annotations, creation_timestamp, ..ObjectMeta::default() });
+    }
+
+    /// Forgets a class.
+    pub fn remove_class(&self, name: &str) {
+        let mut inner = self.write();
+        inner.classes.readable.remove(name);
+        inner.classes.unreadable.remove(name);
+    }
+
+    /// Keeps whether a ClusterRole exists.
+    pub fn put_role(&self, name: String, exists: bool) {
+        self.write().classes.roles.insert(name, exists);
+    }
+
+    /// Forgets the ClusterRoles that are not in `named`.
+    pub fn retain_roles(&self, named: &BTreeSet<String>) {
+        self.write().classes.roles.retain(|name, _| named.contains(name));
+    }
+
+    /// The ClusterRoles that `class` names and that do not exist. One that could not be looked up counts as existing.
+    pub fn missing_roles(&self, class: &SpaceClassSpec) -> BTreeSet<String> {
+        self.missing_of(cluster_roles(class))
+    }
+
+    /// Those of `roles` that do not exist.
+    pub fn missing_of(&self, roles: BTreeSet<String>) -> BTreeSet<String> {
+        let inner = self.read();
+        roles.into_iter().filter(|role| inner.classes.roles.get(role) == Some(&false)).collect()
+    }
+}
+
+fn is_default(metadata: &ObjectMeta) -> bool {
+    let annotation = metadata.annotations.as_ref().and_then(|annotations| annotations.get(names::ANNOTATION_DEFAULT_CLASS));
+    annotation.is_some_and(|value| value == "true")
+}
+
+fn age_and_name(metadata: &ObjectMeta) -> (Option<DateTime<Utc>>, String) {
+    let created = metadata.creation_timestamp.as_ref().and_then(time::from_k8s);
+    (created, metadata.name.clone().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn metadata(name: &str, created: &str, default: &str) -> Value {
+        let annotations = json!({(names::ANNOTATION_DEFAULT_CLASS): default});
+        json!({"name": name, "creationTimestamp": created, "annotations": annotations})
+    }
+
+    fn class(metadata: &Value, spec: &Value) -> SpaceClass {
+        let object = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": metadata, "spec": spec});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn of_several_default_classes_the_oldest_holds_readable_or_not() {
+        let store = Store::default();
+        assert_eq!(store.default_class(), None);
+        for (name, created, default) in [
+            ("orchard", "2026-03-01T00:00:00Z", "true"),
+            ("meadow", "2026-02-01T00:00:00Z", "true"),
+            ("bog", "2026-02-01T00:00:00Z", "true"),
+            ("attic", "2026-01-01T00:00:00Z", "false"),
+        ] {
+            store.put_class(class(&metadata(name, created, default), &json!({})));
+        }
+        assert_eq!(store.default_classes(), ["bog", "meadow", "orchard"]);
+        store.put_unreadable_class(serde_json::from_value(metadata("swamp", "2025-12-31T00:00:00Z", "true")).unwrap());
+        assert_eq!(store.default_class().as_deref(), Some("swamp"));
+        assert!(store.is_default_class("swamp") && store.is_unreadable_class("swamp") && store.class("swamp").is_none());
+        store.remove_class("swamp");
+        assert_eq!(store.default_class().as_deref(), Some("bog"));
+    }
+
+    #[test]
+    fn a_role_is_missing_once_it_was_looked_for() {
+        let store = Store::default();
+        let spec = json!({"ownerRole": "grower", "roles": [{"name": "grower", "clusterRole": "edit"}, {"name": "buyer", "clusterRole": "buyers"}]});
+        let spec = class(&json!({"name": "orchard"}), &spec).spec;
+        assert_eq!(store.missing_roles(&spec), [].into());
+        store.put_role("edit".into(), true);
+        store.put_role("buyers".into(), false);
+        assert_eq!(store.missing_roles(&spec), ["buyers".to_owned()].into());
+        store.retain_roles(&["edit".to_owned()].into());
+        assert_eq!(store.missing_roles(&spec), [].into());
+    }
+}

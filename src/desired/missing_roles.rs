@@ -1,0 +1,111 @@
+//! ClusterRoles that a class names and that do not exist. The API server accepts a RoleBinding to one, and it gives no access: so no such
+//! binding is made, and the space says why. Bindings that exist stay, but for the subjects that leave.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::rbac::v1::RoleBinding;
+
+use super::{
+    Children, Fingerprint, Refusal, SeenChild,
+    access::{find, kept},
+    class_verdict::do_not_exist,
+    resolve::Resolved,
+    role_bindings::Roles,
+};
+use crate::api::conditions::Reason;
+
+/// The ClusterRoles that a space uses.
+pub fn used(roles: &Roles) -> BTreeSet<String> {
+    let Roles { owner, members } = roles;
+    std::iter::once(owner).chain(members.values()).cloned().collect()
+}
+
+/// What a space says that uses `missing`; `None` if it uses none.
+pub fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option<Refusal> {
+    let used: Vec<String> = used(&resolved.roles).intersection(missing).cloned().collect();
+    let class_name = &resolved.class_name;
+    let message = || {
+        format!(
+            "{}: the administrator has to create what SpaceClass {class_name} names, or to change the class; until then no new RoleBinding to it is made, and everything else is in place",
+            do_not_exist(&used)
+        )
+    };
+    (!used.is_empty()).then(|| Refusal::new(Reason::RoleNotAllowed, message()))
+}
+
+/// Takes out of `wanted` what would bind somebody to a missing ClusterRole.
+pub fn hold(wanted: &mut Children, seen: &[SeenChild], missing: &BTreeSet<String>) {
+    let bindings = std::mem::take(&mut wanted.bindings).into_iter();
+    let held = |binding: RoleBinding| if missing.contains(&binding.role_ref.name) { existing(binding, seen) } else { Some(binding) };
+    wanted.bindings = bindings.filter_map(held).collect();
+}
+
+/// The binding as far as it exists. One to another ClusterRole keeps that, and of its subjects those that are still wanted.
+fn existing(binding: RoleBinding, seen: &[SeenChild]) -> Option<RoleBinding> {
+    let existing = find(seen, &binding)?;
+    if Fingerprint::from(&binding).identity == existing.fingerprint.identity {
+        return Some(binding);
+    }
+    let mut kept = kept(&binding, existing);
+    kept.role_ref.name = String::new();
+    kept.metadata.labels = None;
+    Some(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::desired::{Child, Grant, diff::diff};
+
+    fn binding(role: &str, subjects: &[&str]) -> RoleBinding {
+        let subjects: Vec<_> =
+            subjects.iter().map(|name| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name})).collect();
+        serde_json::from_value(json!({
+            "metadata": {"name": "developerspace-owner", "uid": "uid-of-the-binding", "labels": {"developerspace.dev/space": "orchid-lab"}},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}, "subjects": subjects,
+        }))
+        .unwrap()
+    }
+
+    fn missing() -> BTreeSet<String> {
+        ["growers".to_owned()].into()
+    }
+
+    #[test]
+    fn no_binding_to_a_missing_role_is_made_and_what_exists_stays() {
+        let wanted = binding("growers", &["ada@example.com"]);
+        for (existing, expected) in [
+            (None, None),
+            (Some(binding("growers", &["ada@example.com"])), Some(wanted.clone())),
+            (Some(binding("growers", &["bo@example.com"])), Some(wanted.clone())),
+        ] {
+            let seen: Vec<SeenChild> = existing.iter().cloned().map(|binding| Child::Binding(binding).seen()).collect();
+            let mut children = Children { quota: None, limits: None, network: None, bindings: vec![wanted.clone()] };
+            hold(&mut children, &seen, &missing());
+            assert_eq!(children.bindings, expected.into_iter().collect::<Vec<_>>(), "{existing:?}");
+        }
+    }
+
+    #[test]
+    fn a_binding_to_the_role_before_stays_but_for_the_subjects_that_left() {
+        for (live, wanted, repaired_to) in [
+            (vec!["ada@example.com"], vec!["ada@example.com"], None),
+            // Nobody joins the role that the class no longer names.
+            (vec!["ada@example.com"], vec!["ada@example.com", "bo@example.com"], None),
+            (vec!["ada@example.com", "bo@example.com"], vec!["bo@example.com"], Some(vec!["bo@example.com"])),
+        ] {
+            let seen = [Child::Binding(binding("edit", &live)).seen()];
+            let mut children = Children { quota: None, limits: None, network: None, bindings: vec![binding("growers", &wanted)] };
+            hold(&mut children, &seen, &missing());
+            let changes = diff(&children, &seen, Grant::Full);
+            let written: Vec<_> = changes.withdrawals.iter().chain(&changes.grants).collect();
+            assert_eq!(written.len(), usize::from(repaired_to.is_some()), "{written:?}");
+            if let Some(subjects) = repaired_to {
+                let text = format!("{written:?}");
+                assert!(text.contains("Repair") && subjects.iter().all(|name| text.contains(name)) && !text.contains("ada@"), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the operator asks for and writes when it judges a class: the exact calls.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod support;
+
+use developerspace_operator::{
+    api::SpaceClass,
+    controller::classes::{Spaces, judge, look_up_roles},
+};
+use kube::runtime::{reflector, watcher::Event};
+use serde_json::{Value, json};
+use support::{
+    api_server::{Call, Step, json_patch, look_up, may_bind, play, side_by_side},
+    objects::{self, merged},
+    world::World,
+};
+
+const NOW: &str = "2026-03-04T10:00:00Z";
+const STATUS: &str = "/apis/developerspace.dev/v1alpha1/spaceclasses/greenhouse/status";
+const USABLE: &str = "spaces may use this class";
+
+/// The class as an administrator just wrote it.
+fn written() -> Value {
+    let mut class = objects::class();
+    class.as_object_mut().unwrap().remove("status");
+    class
+}
+
+/// The class that stands accepted, with the copy of its spec.
+fn converged() -> Value {
+    standing_accepted(&objects::class())
+}
+
+fn standing_accepted(class: &Value) -> Value {
+    let stands = accepted("True", "Valid", USABLE, objects::CREATED);
+    merged(class, &json!({"status": {"accepted": stored_spec(class), "conditions": [stands]}}))
+}
+
+/// The spec as the operator copies it.
+fn stored_spec(class: &Value) -> Value {
+    serde_json::to_value(objects::read::<SpaceClass>(class).spec).unwrap()
+}
+
+fn accepted(status: &str, reason: &str, message: &str, since: &str) -> Value {
+    json!({"type": "Accepted", "status": status, "reason": reason, "message": message, "observedGeneration": 4, "lastTransitionTime": since})
+}
+
+/// The whole status is written, at the version that was judged.
+fn writes(condition: &Value, spec: Option<&Value>) -> Call {
+    let mut status = json!({"observedGeneration": 4, "conditions": [condition]});
+    if let Some(spec) = spec {
+        status["accepted"] = spec.clone();
+    }
+    let operations = json!([
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "40"},
+        {"op": "add", "path": "/status", "value": status},
+    ]);
+    json_patch(STATUS, operations).answered(written())
+}
+
+fn no_spaces() -> Spaces {
+    reflector::store().0
+}
+
+/// Judges `class` in `world` with exactly these calls.
+async fn judged(world: &World, class: &Value, spaces: Spaces, script: Vec<Step>) {
+    world.keep(class);
+    let class: SpaceClass = objects::read(class);
+    play(script, async |client| judge(&world.context(client), &spaces, &class).await).await.unwrap();
+}
+
+async fn looked_up(world: &World, script: Vec<Step>) {
+    play(script, async |client| look_up_roles(&world.context(client)).await).await;
+}
+
+#[tokio::test]
+async fn a_new_class_is_accepted_together_with_its_spec() {
+    let class = written();
+    let (asked, allowed) = (side_by_side([look_up("edit"), look_up("view")]), [may_bind("edit", true), may_bind("view", true)]);
+    let written = writes(&accepted("True", "Valid", USABLE, NOW), Some(&stored_spec(&class)));
+    let [edit, view] = allowed;
+    judged(&World::empty(NOW), &class, no_spaces(), script![asked, edit, view, written]).await;
+}
+
+#[tokio::test]
+async fn a_converged_class_costs_nothing() {
+    judged(&World::empty(NOW), &converged(), no_spaces(), vec![]).await;
+}
+
+#[tokio::test]
+async fn a_class_accepted_by_an_older_operator_gets_its_copy_by_one_write() {
+    let class = objects::class();
+    let written = writes(&accepted("True", "Valid", USABLE, objects::CREATED), Some(&stored_spec(&class)));
+    judged(&World::empty(NOW), &class, no_spaces(), script![written]).await;
+}
+
+#[tokio::test]
+async fn a_refused_change_keeps_the_spec_last_accepted() {
+    let before = stored_spec(&objects::class());
+    let typo = json!({"metadata": {"generation": 4}, "spec": {"lifetime": {"maxTTL": "2s"}}, "status": {"conditions": [
+        merged(&accepted("True", "Valid", USABLE, objects::CREATED), &json!({"observedGeneration": 3}))]}});
+    let class = merged(&converged(), &typo);
+    let problem = "lifetime.defaultTTL 7d is longer than lifetime.maxTTL 2s: shorten the one or lengthen the other";
+    let written = writes(&accepted("False", "InvalidSpec", problem, NOW), Some(&before));
+    judged(&World::empty(NOW), &class, no_spaces(), script![written]).await;
+    // Refused from the beginning: there is nothing to keep.
+    let class = merged(&self::written(), &json!({"spec": {"lifetime": {"maxTTL": "2s"}}}));
+    judged(&World::empty(NOW), &class, no_spaces(), script![writes(&accepted("False", "InvalidSpec", problem, NOW), None)]).await;
+}
+
+#[tokio::test]
+async fn a_class_that_a_newer_operator_refuses_keeps_what_it_had() {
+    let open = merged(&objects::class(), &json!({"spec": {"network": {"allowFromNamespaces": [{}]}}}));
+    let world = World::empty(NOW);
+    let problem = "network.allowFromNamespaces: an empty selector selects every namespace: select namespaces by name, for example matchLabels {kubernetes.io/metadata.name: ingress-nginx}";
+    let written = writes(&accepted("False", "InvalidSpec", problem, NOW), Some(&stored_spec(&open)));
+    judged(&world, &open, no_spaces(), script![written]).await;
+}
+
+#[tokio::test]
+async fn a_role_that_does_not_exist_is_named_until_it_does() {
+    let (world, class) = (World::with(NOW, &[converged()]), converged());
+    let missing = look_up("view").refused(404, "NotFound");
+    looked_up(&world, script![side_by_side([look_up("edit"), missing])]).await;
+    let message = "ClusterRole view does not exist: create what is missing, or name another ClusterRole; until then no new RoleBinding to it is made, and everything else of this class applies";
+    let not_found = accepted("False", "RoleNotFound", message, NOW);
+    judged(&world, &class, no_spaces(), script![writes(&not_found, Some(&stored_spec(&class)))]).await;
+    let class = merged(&class, &json!({"status": {"conditions": [not_found]}}));
+    judged(&world, &class, no_spaces(), vec![]).await;
+    assert_eq!(objects::read::<SpaceClass>(&class).in_force(), Some(&objects::read::<SpaceClass>(&class).spec));
+    // An answer that does not come changes nothing, and neither does the lack of the right to ask.
+    looked_up(&world, script![side_by_side([look_up("edit").refused(500, "InternalError"), look_up("view").refused(403, "Forbidden")])])
+        .await;
+    judged(&world, &class, no_spaces(), vec![]).await;
+    looked_up(&world, script![side_by_side([look_up("edit"), look_up("view")])]).await;
+    let written = writes(&accepted("True", "Valid", USABLE, NOW), Some(&stored_spec(&class)));
+    judged(&world, &class, no_spaces(), script![written]).await;
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_be_bound_is_refused_before_it_is_missed() {
+    let class = written();
+    let asked = side_by_side([look_up("edit").refused(404, "NotFound"), look_up("view")]);
+    let message = "the operator may not bind ClusterRole edit: name another role, or add edit to the resourceNames of the bind rule in the operator's ClusterRole";
+    let written = writes(&accepted("False", "RoleNotBindable", message, NOW), None);
+    judged(&World::empty(NOW), &class, no_spaces(), script![asked, may_bind("edit", false), written]).await;
+}
+
+#[tokio::test]
+async fn the_class_with_the_selector_is_refused_whichever_was_written_last() {
+    let selecting = json!({"spec": {"network": {"allowFromNamespaces": [{"matchLabels": {"example.com/role": "front"}}]}}});
+    let class = standing_accepted(&merged(&objects::class(), &selecting));
+    let world = World::empty(NOW);
+    judged(&world, &class, no_spaces(), vec![]).await;
+    world.keep(&json!({
+        "apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "nursery"},
+        "spec": {"metadata": {"allowedKeys": ["example.com/*"]}},
+    }));
+    let problem = "network.allowFromNamespaces: owners of spaces write the label example.com/role, since metadata.allowedKeys has example.com/* in SpaceClass nursery: select namespaces by name, for example matchLabels {kubernetes.io/metadata.name: ingress-nginx}";
+    let written = writes(&accepted("False", "InvalidSpec", problem, NOW), Some(&stored_spec(&class)));
+    judged(&world, &class, no_spaces(), script![written]).await;
+}
+
+#[tokio::test]
+async fn a_class_may_not_let_in_the_namespace_of_a_space() {
+    let naming = json!({"spec": {"network": {"allowFromNamespaces": [{"matchLabels": {"kubernetes.io/metadata.name": objects::SPACE}}]}}});
+    let class = standing_accepted(&merged(&objects::class(), &naming));
+    let spaces = |space: &Value| {
+        let (spaces, mut writer) = reflector::store();
+        writer.apply_watcher_event(&Event::Apply(objects::read(space)));
+        spaces
+    };
+    let world = World::with(NOW, &[objects::stored_namespace()]);
+    judged(&world, &class, no_spaces(), vec![]).await;
+    let mut elsewhere = objects::converged();
+    elsewhere["metadata"]["uid"] = json!("uid-of-another-space");
+    elsewhere["status"]["namespace"] = json!(null);
+    judged(&world, &class, spaces(&elsewhere), vec![]).await;
+    let problem = "network.allowFromNamespaces: namespace orchid-lab belongs to the DeveloperSpace of that name: select namespaces by name, for example matchLabels {kubernetes.io/metadata.name: ingress-nginx}";
+    let written = writes(&accepted("False", "InvalidSpec", problem, NOW), Some(&stored_spec(&class)));
+    judged(&world, &class, spaces(&objects::converged()), script![written]).await;
+}
