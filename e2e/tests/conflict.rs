@@ -95,7 +95,26 @@ async fn an_administrator_hands_a_namespace_over(world: &World) -> Result<()> {
         Ok(())
     })
     .await?;
-    let adopt = json!({"metadata": {"annotations": {"developerspace.dev/adopt": "lena-old"}}});
+    let offer = |value: String| json!({"metadata": {"annotations": {"developerspace.dev/adopt": value}}});
+    // A name alone, and another owner, neither.
+    for value in ["lena-old", "lena-old/User:lena@example.com"] {
+        admin.patch(a_namespace("lena-old"), offer(value.to_owned())).await?;
+        world
+            .until("to say that this hands nothing over", a_space("lena-old"), |space| {
+                let ready = condition(space, "Ready");
+                let message = text(ready, "/message");
+                let command =
+                    format!("kubectl annotate namespace lena-old developerspace.dev/adopt=lena-old/{} --overwrite", uid_of(space));
+                ensure!(ready["reason"] == "NamespaceConflict" && message.contains(&command), "{ready}");
+                ensure!(
+                    message.contains("to User:alice@example.com") && message.contains("its annotation developerspace.dev/adopt"),
+                    "{ready}"
+                );
+                Ok(())
+            })
+            .await?;
+    }
+    let adopt = offer(format!("lena-old/{}", uid_of(&admin.get(a_space("lena-old")).await?)));
     let alice = world.actor("alice@example.com").await?;
     forbidden("adoption by the space's user", alice.patch(a_namespace("lena-old"), adopt.clone()).await)?;
     admin.patch(a_namespace("lena-old"), adopt).await?;

@@ -85,12 +85,18 @@ async fn a_space_that_never_had_a_namespace_goes(world: &World) -> Result<()> {
 
 async fn retained_namespaces_are_let_go(world: &World) -> Result<()> {
     let admin = world.admin();
+    let class = json!({
+        "roles": [{"name": "view", "clusterRole": "view"}], "allowRetain": true, "podSecurity": {"enforce": "baseline"},
+        "quota": {"hard": {"requests.cpu": "2", "limits.cpu": "2"}},
+    });
+    world.with_class("keeping", class).await?;
     let mut wanted = spec("ulf@example.com");
+    wanted["className"] = json!("keeping");
     wanted["deletionPolicy"] = json!("Retain");
     wanted["members"] = json!([{"kind": "User", "name": "ursa@example.com", "role": "view"}]);
     wanted["contact"] = json!({"team": "keepers", "email": "keepers@example.com"});
     wanted["displayName"] = json!("Kept");
-    world.with_space("ulf-kept", wanted).await?;
+    let kept = world.with_space("ulf-kept", wanted).await?;
     admin.create(&config_map("ulf-kept", "precious")).await?;
     let foreign = json!({"metadata": {"labels": {"other.example.org/a": "1"}, "annotations": {"other.example.org/b": "2"}}});
     admin.patch(a_namespace("ulf-kept"), foreign).await?;
@@ -110,7 +116,9 @@ async fn retained_namespaces_are_let_go(world: &World) -> Result<()> {
         |which: &str| namespace["metadata"][which].as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     let (labels, annotations) = (keys("labels"), keys("annotations"));
     let ours = |key: &&String| {
-        key.starts_with("developerspace.dev/") || key.starts_with("openshift.io/") || *key == "app.kubernetes.io/managed-by"
+        (key.starts_with("developerspace.dev/") && !key.starts_with("developerspace.dev/released"))
+            || key.starts_with("openshift.io/")
+            || *key == "app.kubernetes.io/managed-by"
     };
     let left: Vec<&String> = labels.iter().chain(&annotations).filter(ours).collect();
     ensure!(left.is_empty(), "still there: {left:?}");
@@ -118,6 +126,11 @@ async fn retained_namespaces_are_let_go(world: &World) -> Result<()> {
         labels.iter().any(|key| key == "other.example.org/a") && annotations.iter().any(|key| key == "other.example.org/b"),
         "{labels:?} {annotations:?}"
     );
+    ensure_equal("the level", &namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], &json!("baseline"))?;
+    let said = |key: &str| namespace["metadata"]["annotations"][format!("developerspace.dev/released-{key}")].clone();
+    ensure_equal("the class", &said("class"), &json!("keeping"))?;
+    ensure_equal("the owner", &said("owner"), &json!("User:ulf@example.com"))?;
+    ensure_equal("the space", &said("from"), &json!(format!("ulf-kept/{}", uid_of(&kept))))?;
     let bindings = admin.list("RoleBinding", "ulf-kept").await?;
     let names: Vec<&str> = bindings.iter().map(e2e::fixtures::name_of).collect();
     ensure!(names == ["theirs"], "the bindings are {names:?}");

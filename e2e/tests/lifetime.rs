@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 /// The longest time that any scenario here has to wait for: a minute of life and the promise of liveness.
 const LONG: Duration = Duration::from_secs(240);
 
+/// The notice of an end that a change brings nearer.
+const LEAST_NOTICE: TimeDelta = TimeDelta::minutes(5);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lifetime() -> Result<()> {
     let world = World::start(&[]).await?;
@@ -204,12 +207,13 @@ async fn a_renewal_rearms_the_warnings(world: &World) -> Result<()> {
 async fn a_renewal_in_the_future_waits_for_its_time(world: &World) -> Result<()> {
     let name = "conny-future";
     let space = one(world, "future", json!({"defaultTTL": "1h"}), name, json!({})).await?;
-    let at = now().trunc_subsecs(0) + seconds(25);
+    // A minute ahead of the operator's clock counts at once; this does not before its time has nearly come.
+    let at = now().trunc_subsecs(0) + seconds(75);
     world.admin().patch(a_space(name), json!({"spec": {"renewedAt": stamp(at)}})).await?;
     let refused = world.not_ready(name, "InvalidSpec").await?;
     ensure!(expires(&refused)? == expires(&space)?, "it counts before its time: {}", refused["status"]);
     let counted = until_status(world, name, "to count the renewal", |space| space["status"]["renewals"] == 1).await?;
-    ensure!(now() >= at, "it counted before its time");
+    ensure!(now() >= at - seconds(61), "it counted before its time");
     ensure!(expires(&counted)? == at + seconds(3600), "{}", counted["status"]);
     world.ready(name).await.map(drop)
 }
@@ -229,20 +233,18 @@ async fn never_is_for_ever_up_to_the_classs_ceiling(world: &World) -> Result<()>
 
 async fn a_lifted_protection_is_warned_of_first(world: &World) -> Result<()> {
     let name = "edda-protected";
-    let lifetime = json!({"maxTTL": "1h", "warnBefore": ["1m", "5s"], "allowProtected": true});
+    let lifetime = json!({"maxTTL": "1h", "allowProtected": true, "warnBefore": ["1m", "5s"]});
     let space = one(world, "protecting", lifetime, name, json!({"ttl": "4s", "protected": true})).await?;
     ensure!(space["status"]["expiresAt"].is_null(), "a protected space expires: {}", space["status"]);
     // Within 10 s of its edge, which here is the creation, a warning would count as given in time.
     moment(created(&space)? + seconds(13)).await;
     let space = world.ready(name).await?;
     ensure!(!holds(&space, "Expired") && !holds(&space, "Expiring"), "{}", space["status"]);
-    let lifted = now();
+    let lifted = now().trunc_subsecs(0);
     world.admin().patch(a_space(name), json!({"spec": {"protected": false}})).await?;
     let warned = until_status(world, name, "to be warned", |space| holds(space, "Expiring")).await?;
-    // The notice is the shorter of the last edge and the whole life: 4 s.
-    let due = expires(&warned)?;
-    ensure!(due >= lifted + seconds(4), "lifted at {lifted}: {}", warned["status"]);
-    ends(world, name, due).await.map(drop)
+    ensure!(expires(&warned)? >= lifted + LEAST_NOTICE, "lifted at {lifted}: {}", warned["status"]);
+    Ok(())
 }
 
 async fn a_short_ttl_is_warned_at_once_and_ends_in_time(world: &World) -> Result<()> {
@@ -299,7 +301,7 @@ async fn a_tightened_class_gives_notice(world: &World) -> Result<()> {
     let space = one(world, "tightened", lifetime, name, json!({"ttl": "50m"})).await?;
     // As above: later than 10 s after the edge that the new ceiling makes.
     moment(created(&space)? + seconds(13)).await;
-    let tightened = now();
+    let tightened = now().trunc_subsecs(0);
     let patch = json!({"spec": {"lifetime": {"maxTTL": "1s"}}});
     world.admin().patch(cluster_wide("SpaceClass", "tightened"), patch).await?;
     let refused = world.until("to be invalid and warned", a_space(name), |space| {
@@ -308,9 +310,9 @@ async fn a_tightened_class_gives_notice(world: &World) -> Result<()> {
         Ok(())
     });
     let due = expires(&refused.await?)?;
-    // Under the new ceiling it has been over for long: the notice is min(6 s, 1 s).
-    ensure!(due >= tightened + seconds(1), "tightened at {tightened}, due {due}");
-    ends(world, name, due).await.map(drop)
+    // Under the new ceiling it has been over for long.
+    ensure!(due >= tightened + LEAST_NOTICE, "tightened at {tightened}, due {due}");
+    Ok(())
 }
 
 /// Renewals fired within 50 ms of the expiry: each is refused, or it counts.

@@ -61,6 +61,8 @@ pub const ANNOTATION_RELEASED_CLASS: &str = "developerspace.dev/released-class";
 pub const ANNOTATION_RELEASED_OWNER: &str = "developerspace.dev/released-owner";
 /// Annotation on a released namespace: when it was released, RFC 3339.
 pub const ANNOTATION_RELEASED_AT: &str = "developerspace.dev/released-at";
+/// Annotation on an adopted namespace: the Pod Security levels that it had, `enforce=restricted,warn=baseline`. The class cannot lower them.
+pub const ANNOTATION_ADOPTED_POD_SECURITY: &str = "developerspace.dev/adopted-pod-security";
 /// Label on the namespace, `"true"`: only the operator writes NetworkPolicies there.
 pub const LABEL_NETWORK_ENFORCED: &str = "developerspace.dev/network-enforced";
 /// Label on a NetworkPolicy, `"true"`: it is the platform's and does not count as a breach of enforced isolation.

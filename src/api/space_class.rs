@@ -241,7 +241,8 @@ pub struct PodSecurity {
 }
 
 /// A Pod Security level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+// In order: each level is stricter than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum PodSecurityLevel {
     /// Everything is allowed.

@@ -31,6 +31,9 @@ pub enum Error {
     /// An object that has to make place for another stays.
     #[error("failed to replace {0}: it was deleted and is still there, since a finalizer holds it; remove the finalizer")]
     Held(String),
+    /// The namespace is another one, or somebody else's, by now.
+    #[error("failed to {0}: it has changed hands since it was read, and is looked at again")]
+    Moved(String),
 }
 
 /// Who can correct an error.
@@ -78,6 +81,7 @@ impl Error {
             Self::Api { source, .. } | Self::Status { source, .. } => source,
             Self::Held(_) => return Class::Invalid,
             Self::Deadline(_) => return Class::Transient,
+            Self::Moved(_) => return Class::Conflict,
         };
         let kube::Error::Api(status) = &**source else {
             return Class::Transient;
@@ -122,7 +126,7 @@ impl Error {
                 kube::Error::Api(status) => format!(": {}", status.message),
                 other => format!(": {other}"),
             },
-            Self::Deadline(_) | Self::Held(_) => String::new(),
+            Self::Deadline(_) | Self::Held(_) | Self::Moved(_) => String::new(),
         };
         shorten(&format!("{self}{source}"), LONGEST_SENTENCE)
     }

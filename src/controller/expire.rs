@@ -13,9 +13,7 @@ use super::{
     context::{Context, PATIENT},
     error::Error,
     observe::Observed,
-    provision::because,
     report::{Report, report},
-    store::see_namespace,
 };
 use crate::{
     api::{
@@ -26,6 +24,7 @@ use crate::{
     desired::{
         collect::{Step, step},
         namespace::SeenNamespace,
+        ownership::because,
         status::{Note, Verdict},
         term::retention,
     },
@@ -62,9 +61,12 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
         }
         Step::Keep(until) => {
             let name = space.name_any();
-            let stays = observed.namespace.is_some() && ctx.protected.contains(&name);
-            let fate = if stays { "stays, since its name is protected on this cluster" } else { "is gone" };
-            let message = format!("the time was up and namespace {name} {fate}; this DeveloperSpace is kept until {}", rfc3339(*until));
+            let fate = match &observed.namespace {
+                None => format!("namespace {name} is gone"),
+                Some(_) if ctx.protected.contains(&name) => format!("namespace {name} stays, since its name is protected on this cluster"),
+                Some(_) => format!("there is a namespace {name} again, which is not this space's and is left alone"),
+            };
+            let message = format!("the time was up and {fate}; this DeveloperSpace is kept until {}", rfc3339(*until));
             tell(ctx, space, observed, message, false).await
         }
         Step::Forget => {
@@ -151,7 +153,7 @@ pub async fn delete_namespace(ctx: &Context, name: &str, namespace: &SeenNamespa
                 let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
                 let Some(live) = live else { continue };
                 ctx.store.put_namespace(&live);
-                let seen = see_namespace(&live);
+                let seen = SeenNamespace::of(&live);
                 if seen.uid != *uid || seen.terminating.is_some() {
                     return Ok(false);
                 }

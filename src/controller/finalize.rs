@@ -1,4 +1,4 @@
-//! A space that is being deleted: its namespace goes with it, or is let go.
+//! A space that is being deleted: its namespace is deleted with it, or is released.
 
 use k8s_openapi::{api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition};
 use kube::{Api, ResourceExt, api::Patch};
@@ -9,55 +9,95 @@ use super::{
     context::Context,
     error::Error,
     expire::delete_namespace,
+    home,
     observe::Observed,
-    provision::because,
     report::{Report, report},
-    store::see_namespace,
 };
 use crate::{
-    api::{DeletionPolicy, DeveloperSpace, conditions::Reason, names},
+    api::{DeveloperSpace, conditions::Reason, names},
     desired::{
         ChildKind,
         children::version,
-        metadata::Metadata,
-        namespace::{Ownership, ownership},
+        departure::{Departure, departure, hand_back, release},
+        namespace::SeenNamespace,
+        ownership::because,
         status::{Note, Verdict},
-        term::is_sealed,
+        term::{is_protected, is_sealed},
     },
 };
 
-/// Takes one step. The namespace is read anew: what is decided here cannot be undone.
+/// Takes one step. The namespace is read again: what is decided here cannot be undone.
 pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     if !space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER) {
         return Ok(());
     }
     let name = space.name_any();
     if crd_is_going(ctx).await? {
-        let note = note("Released", format!("the CustomResourceDefinition is being removed, so namespace {name} is let go as it is"));
+        let note = note("Released", format!("the CustomResourceDefinition is being removed, so namespace {name} stays as it is"));
         return remove_finalizer(ctx, space, observed, note).await;
     }
-    if space.spec.protected && !is_sealed(space) {
+    if is_protected(space, observed.rules.as_ref(), observed.is_accepted) && !is_sealed(space) {
         let message = "this space is protected, so its deletion waits: set spec.protected to false to let it go on".to_owned();
         return tell(ctx, space, observed, message).await;
     }
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let live = api.get_opt(&name).await.map_err(Error::api(format!("read namespace {name}")))?;
-    let ours = live.filter(|live| ownership(space, &see_namespace(live)) == Ownership::Ours && !ctx.protected.contains(&name));
-    let Some(live) = ours else {
-        return remove_finalizer(ctx, space, observed, note("Deleted", format!("namespace {name} is gone"))).await;
+    depart(ctx, space, observed).await
+}
+
+async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+    let name = space.name_any();
+    let Some(live) = read_namespace(ctx, &name).await? else { return deleted(ctx, space, observed).await };
+    let seen = SeenNamespace::of(&live);
+    let allows_retain = observed.rules.as_ref().is_some_and(|rules| rules.allow_retain);
+    let released = match departure(space, allows_retain, &seen) {
+        Departure::Nothing => return deleted(ctx, space, observed).await,
+        Departure::Wait => return tell(ctx, space, observed, does_not_allow_retain(&name, observed)).await,
+        Departure::Delete => return delete(ctx, space, observed, &seen).await,
+        Departure::Release => {
+            remove_bindings(ctx, &name).await?;
+            if let Some(patch) = release(space, &live.metadata, observed.now) {
+                home::patch(ctx, &name, patch).await?;
+            }
+            format!("namespace {name} was released with everything in it")
+        }
+        Departure::HandBack => {
+            remove_bindings(ctx, &name).await?;
+            home::patch(ctx, &name, hand_back(&live.metadata)).await?;
+            format!("namespace {name}, whose adoption was not finished, was handed back with everything in it")
+        }
     };
-    ctx.store.put_namespace(&live);
-    if space.spec.deletion_policy == DeletionPolicy::Retain && !is_sealed(space) {
-        release(ctx, space, &live).await?;
-        return remove_finalizer(ctx, space, observed, note("Released", format!("namespace {name} was let go with everything in it")))
-            .await;
+    remove_finalizer(ctx, space, observed, note("Released", released)).await
+}
+
+fn does_not_allow_retain(namespace: &str, observed: &Observed) -> String {
+    let class = observed.class_name.as_deref().unwrap_or_default();
+    format!(
+        "the deletion waits: spec.deletionPolicy is Retain, so namespace {namespace} is not deleted, and SpaceClass {class} does not allow Retain, \
+         so it is not released; set spec.deletionPolicy to Delete to delete the namespace, or have an administrator set allowRetain: true in the \
+         class"
+    )
+}
+
+/// None where the name is protected: nothing of that name is anybody's to delete.
+async fn read_namespace(ctx: &Context, name: &str) -> Result<Option<Namespace>, Error> {
+    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
+    if let Some(live) = &live {
+        ctx.store.put_namespace(live);
     }
-    let seen = see_namespace(&live);
+    Ok(live.filter(|_| !ctx.protected.contains(name)))
+}
+
+async fn deleted(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+    remove_finalizer(ctx, space, observed, note("Deleted", format!("namespace {} is gone", space.name_any()))).await
+}
+
+async fn delete(ctx: &Context, space: &DeveloperSpace, observed: &Observed, seen: &SeenNamespace) -> Result<(), Error> {
+    let name = space.name_any();
     if seen.terminating.is_none() {
-        delete_namespace(ctx, &name, &seen).await?;
+        delete_namespace(ctx, &name, seen).await?;
     }
-    let blocked = seen.terminating.unwrap_or_default();
-    tell(ctx, space, observed, format!("namespace {name} is being deleted{}", because(&blocked))).await
+    let blocked = seen.terminating.as_deref().unwrap_or_default();
+    tell(ctx, space, observed, format!("namespace {name} is being deleted{}", because(blocked))).await
 }
 
 /// While our kind itself goes away, every space is being deleted, and nobody asked for the namespaces to go.
@@ -68,19 +108,13 @@ async fn crd_is_going(ctx: &Context) -> Result<bool, Error> {
     Ok(crd.is_none_or(|crd| crd.metadata.deletion_timestamp.is_some()))
 }
 
-/// Bindings go first, then our labels and annotations; quota, limits and isolation stay as they are.
-async fn release(ctx: &Context, space: &DeveloperSpace, live: &Namespace) -> Result<(), Error> {
-    let name = space.name_any();
-    for child in
-        ctx.store.children(&name).iter().filter(|child| child.kind == ChildKind::Binding && child.name.starts_with(names::BINDING_PREFIX))
-    {
-        remove(ctx, &name, (child.kind, &child.name), &child.uid).await?;
+/// Nobody has access by a space that is gone. Quota, limits and isolation stay as they are.
+async fn remove_bindings(ctx: &Context, namespace: &str) -> Result<(), Error> {
+    for child in ctx.store.children(namespace) {
+        if child.kind == ChildKind::Binding && child.name.starts_with(names::BINDING_PREFIX) {
+            remove(ctx, namespace, (child.kind, &child.name), &child.uid).await?;
+        }
     }
-    let Some(patch) = Metadata::release(&live.metadata) else { return Ok(()) };
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let answer = api.patch(&name, &patch_params(), &Patch::Merge(patch)).await;
-    let live = answer.map_err(Error::api(format!("take our labels and annotations off namespace {name}")))?;
-    ctx.store.put_namespace(&live);
     Ok(())
 }
 

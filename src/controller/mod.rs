@@ -14,6 +14,7 @@ pub mod events;
 pub mod expire;
 pub mod finalize;
 pub mod graves;
+pub mod home;
 pub mod isolation;
 pub mod leader;
 pub mod ledger;
@@ -93,7 +94,7 @@ pub async fn run(
     let (known, of_class) = (reader.clone(), reader.clone());
     let names = futures::stream::select_all([
         stream_apart(spaces),
-        stream_apart(watch::namespaces(client, ctx.store.clone(), relist.clone())),
+        stream_apart(watch::namespaces(client, ctx.store.clone(), ctx.admissions.clone(), relist.clone())),
         stream_apart(watch::children(client, &ctx.store, &relist)),
         nudged,
     ]);

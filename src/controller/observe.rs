@@ -139,7 +139,7 @@ impl Observed {
 
     /// The space's namespace. One that vanished stays recorded, so that making it again can be reported.
     pub fn known_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
-        self.standing_namespace(space).or_else(|| recorded(space).filter(|_| self.namespace.is_none()).cloned())
+        self.standing_namespace(space).or_else(|| recorded(space).cloned())
     }
 
     /// The namespace, if it is the space's or is recorded as such: a name that is protected for a while must not cost the space its

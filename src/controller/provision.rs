@@ -1,18 +1,19 @@
-//! Makes a space what its spec says: finalizer, namespace, children.
+//! Makes a space what its spec says: finalizer, namespace, children. While its spec is refused: takes away what it no longer has.
+//!
+//! A namespace that is not the space's is never written to.
 
 use std::time::Duration;
 
-use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{Api, ResourceExt, api::Patch};
+use kube::{ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
-    apply::{self, Progress, patch_params, post_params},
+    apply::{self, Progress, patch_params},
     context::Context,
     error::Error,
+    home,
     observe::Observed,
     report::Report,
-    store::see_namespace,
     waiting,
 };
 use crate::{
@@ -22,9 +23,9 @@ use crate::{
         children::version,
         desire,
         isolation::breach,
-        metadata::Metadata,
         missing_roles,
-        namespace::{Ownership, SeenNamespace, ownership},
+        namespace::{NamespaceMetadata, Ownership, SeenNamespace},
+        ownership::{because, conflict, is_offered, recorded_uid},
         status::{Note, Verdict},
     },
 };
@@ -46,6 +47,8 @@ impl Provisioned {
 }
 
 /// Writes what differs. Nothing is written when nothing does.
+///
+/// With [`Grant::Withheld`] no namespace is made or adopted, and the space's own is cut to `resolved`.
 pub async fn provision(
     ctx: &Context,
     space: &DeveloperSpace,
@@ -53,48 +56,26 @@ pub async fn provision(
     resolved: &Resolved,
     grant: Grant,
 ) -> Result<Provisioned, Error> {
-    let name = space.name_any();
-    let Desired { namespace: metadata, mut children } = desire(space, resolved, observed.outlook.expires_at);
-    if observed.ownership == Ownership::Foreign && observed.namespace.is_some() {
-        return Ok(Provisioned::said(space.clone(), conflict(space)));
+    if let Some(report) = obstacle(space, observed) {
+        return Ok(Provisioned::said(space.clone(), report));
     }
-    if observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_some()) {
-        return Ok(Provisioned::said(space.clone(), terminating(space, observed)));
+    let Desired { namespace: metadata, mut children } = desire(space, resolved, observed.outlook.expires_at);
+    let name = space.name_any();
+    if grant == Grant::Withheld {
+        if let Some(seen) = observed.own_namespace() {
+            let wanted = metadata.at_least(seen.adopted_security).withheld();
+            home::keep(ctx, space, seen, &wanted).await?;
+            apply::children(ctx, &name, &children, grant).await?;
+        }
+        return Ok(Provisioned::said(space.clone(), Report::new(ready(space, resolved), observed.namespace_ref(&name))));
     }
     let space = ensure_finalizer(ctx, space).await?;
-    let (namespace, note) = match &observed.namespace {
-        None => match create_namespace(ctx, &space, metadata).await? {
-            Some(namespace) => {
-                let note = lost_namespace(&space, &namespace);
-                (namespace, note)
-            }
-            None => {
-                return Ok(Provisioned::said(space.clone(), conflict(&space)));
-            }
-        },
-        Some(seen) if observed.ownership == Ownership::Offered => {
-            let note = Note {
-                warning: false,
-                reason: "Adopted".into(),
-                message: format!("namespace {name} was handed over by its annotation and is this space's now"),
-                in_namespace: true,
-            };
-            (adopt_namespace(ctx, &space, seen, metadata).await?, Some(note))
-        }
-        Some(seen) if is_accepted_offer(&space, seen) => {
-            // So that it is not handed over a second time, to whoever makes a space of that name later.
-            let patch = json!({"metadata": {"uid": seen.uid.to_string(), "annotations": {(names::ANNOTATION_ADOPT): null}}});
-            let kept = patch_namespace(ctx, &name, patch).await?;
-            let right = kept.metadata.matches(&metadata);
-            (if right { kept } else { repair_namespace(ctx, &name, &kept, &metadata).await? }, None)
-        }
-        Some(seen) if !seen.metadata.matches(&metadata) => {
-            (repair_namespace(ctx, &name, seen, &metadata).await?, lost_namespace(&space, seen))
-        }
-        Some(seen) => (seen.clone(), lost_namespace(&space, seen)),
+    let Some((namespace, note)) = settle(ctx, &space, observed, metadata).await? else {
+        let seen = ctx.store.namespace(&name).unwrap_or_default();
+        return Ok(Provisioned::said(space.clone(), in_the_way(&space, &seen)));
     };
     let breach = resolved.network.enforced.then(|| breach(&resolved.class_name, &name, &ctx.store.foreign_policies(&name))).flatten();
-    let grant = if breach.is_some() && grant == Grant::Full { Grant::NoNewcomers } else { grant };
+    let grant = if breach.is_some() { Grant::NoNewcomers } else { grant };
     let missing = ctx.store.missing_of(missing_roles::used(&resolved.roles));
     missing_roles::hold(&mut children, &ctx.store.children(&name), &missing);
     let progress = apply::children(ctx, &name, &children, grant).await?;
@@ -103,43 +84,88 @@ pub async fn provision(
     let verdict = match (breach.or_else(|| missing_roles::refusal(resolved, &missing)), progress) {
         (Some(Refusal { reason, message }), _) => Verdict::new(reason, message),
         (None, Progress::Waits) => waiting::verdict(&space, observed.now),
-        (None, Progress::Done) => Verdict::new(Reason::Provisioned, ready_message(&space, resolved)),
+        (None, Progress::Done) => ready(&space, resolved),
     };
     let mut report = Report::new(verdict, Some(NamespaceRef { name, uid: namespace.uid.to_string() }));
     report.notes.extend(note);
     Ok(Provisioned { space, report, hold })
 }
 
+/// Lets the namespace say when it ends, while there is no class to say the rest.
+pub async fn follow_expiry(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+    match observed.own_namespace().filter(|seen| seen.terminating.is_none()) {
+        Some(seen) => home::follow_expiry(ctx, &space.name_any(), seen, observed.outlook.expires_at).await,
+        None => Ok(()),
+    }
+}
+
+/// The space's namespace, made or adopted or repaired; `None` if somebody else's came in between.
+async fn settle(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    metadata: NamespaceMetadata,
+) -> Result<Option<(SeenNamespace, Option<Note>)>, Error> {
+    let Some(seen) = &observed.namespace else {
+        let made = home::create(ctx, space, metadata.granted()).await?;
+        return Ok(made.map(|namespace| {
+            let note = lost_namespace(space, &namespace);
+            (namespace, note)
+        }));
+    };
+    if observed.ownership == Ownership::Offered {
+        let (namespace, replaced) = home::adopt(ctx, space, seen, metadata).await?;
+        return Ok(Some((namespace, Some(adopted(space, &replaced)))));
+    }
+    let wanted = metadata.at_least(seen.adopted_security).granted();
+    let accepted_offer = recorded_uid(space).is_some_and(|uid| seen.uid == *uid) && is_offered(space, seen);
+    let seen = if accepted_offer { &home::end_offer(ctx, space, seen).await? } else { seen };
+    let kept = home::keep(ctx, space, seen, &wanted).await?;
+    let note = lost_namespace(space, &kept);
+    Ok(Some((kept, note)))
+}
+
+/// What keeps anything from being written to the namespace.
+fn obstacle(space: &DeveloperSpace, observed: &Observed) -> Option<Report> {
+    let seen = observed.namespace.as_ref()?;
+    match (observed.ownership, seen.terminating.as_deref()) {
+        (Ownership::Foreign, _) => Some(in_the_way(space, seen)),
+        (Ownership::Ours | Ownership::Offered, Some(blocked)) => Some(terminating(space, observed, blocked)),
+        (Ownership::Ours | Ownership::Offered, None) => None,
+    }
+}
+
 /// What is ready, and what is to be changed in the spec all the same.
-fn ready_message(space: &DeveloperSpace, resolved: &Resolved) -> String {
+fn ready(space: &DeveloperSpace, resolved: &Resolved) -> Verdict {
     let ready = format!("namespace {} is ready for {}", space.name_any(), space.spec.owner);
-    resolved.notices.iter().fold(ready, |message, notice| format!("{message}; {notice}"))
+    Verdict::new(Reason::Provisioned, resolved.notices.iter().fold(ready, |message, notice| format!("{message}; {notice}")))
 }
 
-/// Somebody else's namespace has the name; it is not touched.
-fn conflict(space: &DeveloperSpace) -> Report {
-    let name = space.name_any();
-    let message = format!(
-        "namespace {name} exists and is not this space's, so it is left alone: choose another name, or have an administrator hand it over with: kubectl annotate namespace {name} {}={name}",
-        names::ANNOTATION_ADOPT
-    );
-    Report::new(Verdict::new(Reason::NamespaceConflict, message), None)
+/// Somebody else's namespace has the name; it is not touched. What the space had recorded stays recorded, see [`crate::desired::ownership`].
+fn in_the_way(space: &DeveloperSpace, seen: &SeenNamespace) -> Report {
+    let recorded = space.status.as_ref().and_then(|status| status.namespace.clone());
+    Report::new(Verdict::new(Reason::NamespaceConflict, conflict(space, seen)), recorded)
 }
 
-/// The namespace is going away though the space lives: it is made again when it is gone.
-fn terminating(space: &DeveloperSpace, observed: &Observed) -> Report {
+/// The namespace is being deleted though the space lives: it is made again when it is gone.
+fn terminating(space: &DeveloperSpace, observed: &Observed, blocked: &str) -> Report {
     let name = space.name_any();
-    let blocked = observed.own_namespace().and_then(|namespace| namespace.terminating.as_deref()).unwrap_or_default();
     let message = format!("namespace {name} is being deleted; it is made again, empty, when it is gone{}", because(blocked));
-    Report::new(Verdict::new(Reason::NamespaceTerminating, message), observed.namespace_ref(&name))
+    Report::new(Verdict::new(Reason::NamespaceTerminating, message), observed.known_namespace(space))
 }
 
-/// `: what blocks it`, or nothing.
-pub fn because(blocked: &str) -> String {
-    if blocked.is_empty() { String::new() } else { format!(": {blocked}") }
+fn adopted(space: &DeveloperSpace, replaced: &str) -> Note {
+    let name = space.name_any();
+    let replaced = if replaced.is_empty() { String::new() } else { format!("; this was replaced: {replaced}") };
+    Note {
+        warning: false,
+        reason: "Adopted".into(),
+        message: format!("namespace {name} was handed over by its annotation and is this space's now{replaced}"),
+        in_namespace: true,
+    }
 }
 
-/// A namespace of ours that vanished was made anew.
+/// A namespace of ours that vanished was made again.
 pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<Note> {
     let recorded = space.status.as_ref()?.namespace.as_ref()?;
     (made.uid != *recorded.uid).then(|| Note {
@@ -148,12 +174,6 @@ pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<No
         message: format!("namespace {} was deleted by somebody and was made again, empty", recorded.name),
         in_namespace: true,
     })
-}
-
-/// Whether the namespace still carries the offer, though the status has its UID.
-fn is_accepted_offer(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
-    let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
-    seen.adopt.is_some() && seen.adopt == space.metadata.name && recorded.is_some_and(|recorded| seen.uid == *recorded.uid)
 }
 
 async fn ensure_finalizer(ctx: &Context, space: &DeveloperSpace) -> Result<DeveloperSpace, Error> {
@@ -167,50 +187,4 @@ async fn ensure_finalizer(ctx: &Context, space: &DeveloperSpace) -> Result<Devel
     let written = answer.map_err(Error::api(format!("add the finalizer to DeveloperSpace {name}")))?;
     ctx.memory.wrote(&name, version(&written.metadata));
     Ok(written)
-}
-
-/// POST; `None` if the name was taken by somebody else in the meantime.
-async fn create_namespace(ctx: &Context, space: &DeveloperSpace, metadata: Metadata) -> Result<Option<SeenNamespace>, Error> {
-    let name = space.name_any();
-    let Metadata { labels, annotations } = metadata;
-    let namespace = Namespace {
-        metadata: ObjectMeta { name: Some(name.clone()), labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() },
-        ..Namespace::default()
-    };
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let live = match api.create(&post_params(), &namespace).await {
-        Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,
-        other => other,
-    };
-    let live = live.map_err(Error::api(format!("create namespace {name}")))?;
-    ctx.store.put_namespace(&live);
-    let seen = see_namespace(&live);
-    Ok((ownership(space, &seen) == Ownership::Ours && seen.terminating.is_none()).then_some(seen))
-}
-
-/// Takes over what an administrator hands over. The offer stays until the status has the UID: a crash in between finds it again.
-async fn adopt_namespace(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, metadata: Metadata) -> Result<SeenNamespace, Error> {
-    let name = space.name_any();
-    let Metadata { labels, annotations } = metadata;
-    let patch = json!({"metadata": {"uid": seen.uid.to_string(), "resourceVersion": seen.version.to_string(), "labels": labels, "annotations": annotations}});
-    patch_namespace(ctx, &name, patch).await
-}
-
-async fn repair_namespace(ctx: &Context, name: &str, seen: &SeenNamespace, metadata: &Metadata) -> Result<SeenNamespace, Error> {
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let live = api.get(name).await.map_err(Error::api(format!("read namespace {name}")))?;
-    let current = see_namespace(&live);
-    ctx.store.put_namespace(&live);
-    if current.uid != seen.uid || current.metadata.matches(metadata) {
-        return Ok(current);
-    }
-    patch_namespace(ctx, name, metadata.patch(&live.metadata)).await
-}
-
-async fn patch_namespace(ctx: &Context, name: &str, patch: serde_json::Value) -> Result<SeenNamespace, Error> {
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let answer = api.patch(name, &patch_params(), &Patch::Merge(patch)).await;
-    let live = answer.map_err(Error::api(format!("write the labels and annotations of namespace {name}")))?;
-    ctx.store.put_namespace(&live);
-    Ok(see_namespace(&live))
 }

@@ -19,7 +19,6 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::{
     packed::{Guarded, Packed},
-    store::see_namespace,
     unadorned::Unadorned,
 };
 use crate::{
@@ -124,7 +123,7 @@ impl Watched for Namespace {
     type Kept = SeenNamespace;
 
     fn keep(read: Self) -> Result<(ObjectMeta, SeenNamespace), serde_json::Error> {
-        let seen = see_namespace(&read);
+        let seen = SeenNamespace::of(&read);
         Ok((read.metadata, seen))
     }
 }

@@ -9,24 +9,13 @@ use std::{
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use k8s_openapi::{
-    api::core::v1::{Namespace, NamespaceStatus},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use tokio::sync::watch;
 
 use self::classes::Classes;
 use super::{graves::Graves, isolation::ForeignPolicies, reserved::Reserved, settled::Settled};
-use crate::{
-    api::{names, time},
-    desired::{
-        Child, ChildKind, SeenChild, Uid,
-        children::{hash, version},
-        metadata::SeenMetadata,
-        namespace::SeenNamespace,
-    },
-};
+use crate::desired::{Child, ChildKind, SeenChild, Uid, children::hash, namespace::SeenNamespace};
 
 /// What has to be listed before anything is decided: nothing is missing before every list has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,7 +105,7 @@ impl Store {
 
     /// Keeps what is needed of a namespace; says whether that differs from what was kept.
     pub fn put_namespace(&self, namespace: &Namespace) -> bool {
-        self.put_seen_namespace(namespace.name_any(), see_namespace(namespace))
+        self.put_seen_namespace(namespace.name_any(), SeenNamespace::of(namespace))
     }
 
     /// The same, of what was seen of it.
@@ -258,29 +247,6 @@ impl Inner {
         let existing = children.iter().find(|kept| kept.kind == child.kind() && &*kept.name == child.name());
         (existing.map(|kept| hash(&(&kept.uid, kept.fingerprint.content))), child.fingerprint().content)
     }
-}
-
-/// What is kept of a namespace.
-pub fn see_namespace(namespace: &Namespace) -> SeenNamespace {
-    let ObjectMeta { uid, annotations, creation_timestamp, deletion_timestamp, .. } = &namespace.metadata;
-    let annotation = |key: &str| annotations.as_ref().and_then(|annotations| annotations.get(key)).cloned();
-    SeenNamespace {
-        uid: uid.as_deref().map(Uid::from).unwrap_or_default(),
-        version: version(&namespace.metadata),
-        created: creation_timestamp.as_ref().and_then(time::from_k8s).unwrap_or_default(),
-        claim: annotation(names::ANNOTATION_SPACE_UID).as_deref().map(Uid::from),
-        adopt: annotation(names::ANNOTATION_ADOPT),
-        terminating: deletion_timestamp.as_ref().map(|_| namespace.status.as_ref().map(blocked_by).unwrap_or_default()),
-        metadata: SeenMetadata::of(&namespace.metadata),
-    }
-}
-
-/// What the namespace controller says still blocks a deletion,
-/// see `NamespaceConditionType` in <https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/namespace-v1/>.
-fn blocked_by(status: &NamespaceStatus) -> String {
-    let blocking = status.conditions.iter().flatten().filter(|condition| condition.status == "True");
-    let sentences: Vec<&str> = blocking.filter_map(|condition| condition.message.as_deref()).collect();
-    sentences.join("; ")
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use kube::{
 use tokio::sync::mpsc;
 
 use super::{
+    admissions::{Admissions, Released},
     context::Context,
     reconcile::key,
     relist::Relist,
@@ -29,7 +30,7 @@ use super::{
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, names},
-    desired::{ChildKind, SeenChild, Uid, children::hash},
+    desired::{ChildKind, SeenChild, Uid, children::hash, namespace::SeenNamespace},
 };
 
 /// A space as it is kept.
@@ -78,7 +79,9 @@ impl<T: Hash + Eq> Listing<T> {
 }
 
 /// Namespaces: all of them, since one that is not ours yet can be in a space's way or be handed over.
-pub fn namespaces(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStream<'static, String> {
+///
+/// Yields also the names of the spaces that get the place of a released one that is gone or adopted.
+pub fn namespaces(client: &Client, store: Arc<Store>, admissions: Arc<Admissions>, relist: Relist) -> BoxStream<'static, String> {
     let mut listing = Listing::new();
     let mut changed = move |event: Event<Slim<Namespace>>| match event {
         Event::Init => {
@@ -88,22 +91,33 @@ pub fn namespaces(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStre
         Event::InitApply(namespace) | Event::Apply(namespace) => {
             let name = namespace.name_any();
             listing.note(name.clone());
-            if store.put_seen_namespace(name.clone(), namespace.kept) { vec![name] } else { Vec::new() }
+            // Whether or not the store has it from the answer to our own write.
+            let freed = admissions.set_released(&name, counts(&namespace.kept));
+            let changed = store.put_seen_namespace(name.clone(), namespace.kept).then_some(name);
+            changed.into_iter().chain(freed).collect()
         }
         Event::Delete(namespace) => {
             let name = namespace.name_any();
             store.bury_namespace(&name, &Uid::of(namespace.meta()));
-            vec![name]
+            let freed = admissions.set_released(&name, None);
+            std::iter::once(name).chain(freed).collect()
         }
         Event::InitDone => {
             let gone = store.retain_namespaces(&listing.end());
             store.set_listed(Source::Namespaces);
-            gone
+            let freed: Vec<String> = gone.iter().flat_map(|name| admissions.set_released(name, None)).collect();
+            gone.into_iter().chain(freed).collect()
         }
     };
     events(Api::<Slim<Namespace>>::all(client.clone()), config(), relist)
         .flat_map(move |event| futures::stream::iter(changed(event)))
         .boxed()
+}
+
+/// For whom a released namespace counts.
+fn counts(seen: &SeenNamespace) -> Option<Released> {
+    let released = seen.released.as_deref().filter(|released| !released.owner.is_empty())?;
+    Some(Released { owner: released.owner.to_string(), class: released.class.to_string(), from: released.space.to_string() })
 }
 
 /// Our children of all kinds.

@@ -88,15 +88,7 @@ mod tests {
     }
 
     fn namespace(uid: &str, terminating: Option<&str>) -> SeenNamespace {
-        SeenNamespace {
-            uid: uid.into(),
-            version: 1,
-            created: at(1),
-            claim: None,
-            adopt: None,
-            terminating: terminating.map(Into::into),
-            metadata: super::super::metadata::SeenMetadata::default(),
-        }
+        SeenNamespace { uid: uid.into(), created: at(1), terminating: terminating.map(Into::into), ..SeenNamespace::default() }
     }
 
     fn judge(space: &DeveloperSpace, namespace: Option<&SeenNamespace>, now: i64) -> Step {

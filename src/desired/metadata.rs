@@ -3,7 +3,7 @@
 //! Keys of others stay. A key that we wrote once and want no longer is found by the field manager's entry, see
 //! `docs/adr/0001-children-by-post-and-json-patch.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
@@ -20,8 +20,21 @@ pub struct Metadata {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// What a namespace is to carry of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// What is written.
+    pub written: Metadata,
+    /// What stays as it is, whether it is there or not.
+    pub kept: Keys,
+}
+
+/// Keys without values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys(BTreeSet<(Which, String)>);
+
 /// Which of the two maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Which {
     Labels,
     Annotations,
@@ -65,11 +78,34 @@ impl SeenMetadata {
         self.0.iter().any(|entry| entry.key == key && entry.value == value)
     }
 
-    /// Whether all that is wanted is there, and nothing of ours that is not wanted.
-    pub fn matches(&self, wanted: &Metadata) -> bool {
-        let wanted: BTreeMap<u64, u64> = wanted.entries().map(|(which, key, value)| (hash(&(which, key)), hash(value))).collect();
+    /// Whether that annotation is there, with whatever value.
+    pub fn has_annotation(&self, annotation: &str) -> bool {
+        let key = hash(&(Which::Annotations, annotation));
+        self.0.iter().any(|entry| entry.key == key)
+    }
+
+    /// Whether all that is wanted is there, and nothing of ours that is neither wanted nor kept.
+    pub fn matches(&self, Wanted { written, kept }: &Wanted) -> bool {
+        let wanted: BTreeMap<u64, u64> = written.entries().map(|(which, key, value)| (hash(&(which, key)), hash(value))).collect();
         let present = self.0.iter().filter(|entry| wanted.get(&entry.key) == Some(&entry.value)).count();
-        present == wanted.len() && self.0.iter().all(|entry| !entry.ours || wanted.contains_key(&entry.key))
+        let may_stay = |entry: &Entry| {
+            !entry.ours || wanted.contains_key(&entry.key) || kept.0.iter().any(|(which, key)| hash(&(which, key)) == entry.key)
+        };
+        present == wanted.len() && self.0.iter().all(may_stay)
+    }
+}
+
+impl Keys {
+    /// The keys of `metadata`.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self(metadata.entries().map(|(which, key, _)| (which, key.clone())).collect())
+    }
+
+    /// These and the annotation `key`.
+    #[must_use]
+    pub fn and_annotation(mut self, key: &str) -> Self {
+        self.0.insert((Which::Annotations, key.to_owned()));
+        self
     }
 }
 
@@ -79,34 +115,36 @@ impl Metadata {
         labels.chain(self.annotations.iter().map(|(key, value)| (Which::Annotations, key, value)))
     }
 
+    /// This and `over`, whose values hold where both have one.
+    #[must_use]
+    pub fn overridden_by(mut self, over: Self) -> Self {
+        self.labels.extend(over.labels);
+        self.annotations.extend(over.annotations);
+        self
+    }
+}
+
+impl Wanted {
     /// The merge patch (RFC 7386) that makes `live` carry exactly this of ours. It carries the UID, so another object refuses it.
     pub fn patch(&self, live: &ObjectMeta) -> Value {
         let owned = Owned::of(live);
         let section = |which: Which, wanted: &BTreeMap<String, String>, present: Option<&BTreeMap<String, String>>| -> Map<String, Value> {
-            let stale = present.into_iter().flatten().filter(|(key, _)| !wanted.contains_key(*key) && owned.has(which, key));
+            let may_stay = |key: &String| wanted.contains_key(key) || self.kept.0.contains(&(which, key.clone()));
+            let stale = present.into_iter().flatten().filter(|(key, _)| !may_stay(key) && owned.has(which, key));
             let fresh = wanted.iter().filter(|(key, value)| present.and_then(|present| present.get(*key)) != Some(*value));
             stale.map(|(key, _)| (key.clone(), Value::Null)).chain(fresh.map(|(key, value)| (key.clone(), json!(value)))).collect()
         };
         json!({"metadata": {
             "uid": live.uid,
-            "labels": section(Which::Labels, &self.labels, live.labels.as_ref()),
-            "annotations": section(Which::Annotations, &self.annotations, live.annotations.as_ref()),
+            "labels": section(Which::Labels, &self.written.labels, live.labels.as_ref()),
+            "annotations": section(Which::Annotations, &self.written.annotations, live.annotations.as_ref()),
         }})
     }
+}
 
-    /// The keys of ours in `live`, whatever we may want now: what must go when it is let go. None if they are gone: the answer to the
-    /// patch was lost, and a namespace without our marks may not be written any more (`config/policy/operator-confined.yaml`).
-    pub fn release(live: &ObjectMeta) -> Option<Value> {
-        let prefixed = |key: &str| key.starts_with(names::PREFIX);
-        let mut patch = Self::default().patch(live);
-        for (section, present) in [("labels", &live.labels), ("annotations", &live.annotations)] {
-            for key in present.iter().flat_map(|map| map.keys()).filter(|key| prefixed(key) || *key == names::LABEL_MANAGED_BY) {
-                patch["metadata"][section][key.as_str()] = Value::Null;
-            }
-        }
-        let has_keys = |section: &str| patch["metadata"][section].as_object().is_some_and(|keys| !keys.is_empty());
-        (has_keys("labels") || has_keys("annotations")).then_some(patch)
-    }
+/// Whether our field manager wrote that annotation of `live`, as far as the server remembers.
+pub(super) fn owns_annotation(live: &ObjectMeta, key: &str) -> bool {
+    Owned::of(live).has(Which::Annotations, key)
 }
 
 /// The keys that our field manager owns, from `metadata.managedFields`.
@@ -144,8 +182,10 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    fn wanted() -> Metadata {
-        Metadata { labels: [("team".into(), "payments".into())].into(), annotations: [("mail".into(), "p@example.com".into())].into() }
+    fn wanted() -> Wanted {
+        let written =
+            Metadata { labels: [("team".into(), "payments".into())].into(), annotations: [("mail".into(), "p@example.com".into())].into() };
+        Wanted { written, kept: Keys::default() }
     }
 
     /// We own team, tier and mail; somebody else owns colour.
@@ -175,13 +215,13 @@ mod tests {
             "uid": "u1", "annotations": {"developerspace.dev/expires-at": "2020-01-01T00:00:00Z", "developerspace.dev/adopt": "x"},
             "labels": {"developerspace.dev/cost-center": "theirs"},
         }));
-        assert!(!SeenMetadata::of(&object).matches(&Metadata::default()));
+        assert!(!SeenMetadata::of(&object).matches(&Wanted::default()));
         let gone = json!({"developerspace.dev/expires-at": null});
         let patch = json!({"metadata": {"uid": "u1", "labels": {"developerspace.dev/cost-center": null}, "annotations": gone}});
-        assert_eq!(Metadata::default().patch(&object), patch);
+        assert_eq!(Wanted::default().patch(&object), patch);
         object.labels = None;
         object.annotations.as_mut().unwrap().remove("developerspace.dev/expires-at");
-        assert!(SeenMetadata::of(&object).matches(&Metadata::default()));
+        assert!(SeenMetadata::of(&object).matches(&Wanted::default()));
     }
 
     #[test]
@@ -190,8 +230,8 @@ mod tests {
             "uid": "u1", "labels": {"kubernetes.io/metadata.name": "x"},
             "managedFields": [{"manager": "developerspace-operator", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:kubernetes.io/metadata.name": {}}}}}],
         }));
-        assert!(SeenMetadata::of(&object).matches(&Metadata::default()));
-        assert_eq!(Metadata::release(&object), None);
+        assert!(SeenMetadata::of(&object).matches(&Wanted::default()));
+        assert_eq!(Wanted::default().patch(&object), json!({"metadata": {"uid": "u1", "labels": {}, "annotations": {}}}));
     }
 
     #[test]
@@ -210,11 +250,16 @@ mod tests {
     }
 
     #[test]
-    fn letting_go_takes_ours_and_leaves_theirs() {
+    fn what_is_kept_is_neither_wanted_nor_removed() {
+        let kept = Metadata { labels: [("tier".into(), "new".into()), ("absent".into(), "x".into())].into(), annotations: [].into() };
+        let wanted = Wanted { kept: Keys::of(&kept).and_annotation("developerspace.dev/replaces"), ..wanted() };
         let mut object = seen();
-        object.labels.as_mut().unwrap().insert(names::LABEL_SPACE.into(), "x".into());
-        let patch = Metadata::release(&object).unwrap();
-        assert_eq!(patch["metadata"]["labels"], json!({"team": null, "tier": null, "developerspace.dev/space": null}));
-        assert_eq!(patch["metadata"]["annotations"], json!({"mail": null}));
+        object.annotations.as_mut().unwrap().insert("developerspace.dev/replaces".into(), "u0".into());
+        assert!(SeenMetadata::of(&object).matches(&wanted));
+        assert_eq!(wanted.patch(&object), json!({"metadata": {"uid": "u1", "labels": {}, "annotations": {}}}));
+        // A label and an annotation of one name are two keys.
+        object.annotations.as_mut().unwrap().insert("developerspace.dev/tier".into(), "x".into());
+        assert!(!SeenMetadata::of(&object).matches(&wanted));
+        assert_eq!(wanted.patch(&object)["metadata"]["annotations"], json!({"developerspace.dev/tier": null}));
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod admitted;
+pub mod adoption;
 pub mod annotated;
 pub mod brake;
 pub mod certificate_request;
@@ -14,6 +15,7 @@ pub mod class_verdict;
 pub mod collect;
 pub mod contact;
 pub mod deletion_limit;
+pub mod departure;
 pub mod diff;
 pub mod foreign_ttl;
 pub mod isolation;
@@ -30,9 +32,12 @@ mod notice;
 pub mod open_door;
 pub mod orphan;
 pub mod owner_limit;
+pub mod ownership;
+pub mod pod_security;
 pub mod quota;
 pub mod resolve;
 pub mod role_bindings;
+pub mod seen_namespace;
 pub mod space_name;
 pub mod standing;
 pub mod status;
@@ -84,7 +89,7 @@ pub enum Grant {
 #[derive(Clone, Debug)]
 pub struct Desired {
     /// Labels and annotations of the namespace.
-    pub namespace: metadata::Metadata,
+    pub namespace: namespace::NamespaceMetadata,
     /// The objects in it.
     pub children: Children,
 }
@@ -93,7 +98,7 @@ pub struct Desired {
 pub fn desire(space: &DeveloperSpace, resolved: &Resolved, expires_at: Option<DateTime<Utc>>) -> Desired {
     let labels = child_labels(space, &resolved.class_name);
     Desired {
-        namespace: namespace::metadata(space, resolved, expires_at),
+        namespace: namespace::NamespaceMetadata::of(space, resolved, expires_at),
         children: Children {
             quota: quota::build(&resolved.quota, &labels),
             limits: limit_range::build(&resolved.limits, &labels),

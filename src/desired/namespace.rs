@@ -1,108 +1,110 @@
-//! The namespace's labels and annotations, and to whom an existing namespace belongs.
+//! The namespace's labels and annotations: which the class and the operator say, and which the space asks for.
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{
-    metadata::{Metadata, SeenMetadata},
+    metadata::{Keys, Metadata, Wanted},
+    pod_security,
     resolve::Resolved,
-    uid::Uid,
 };
-use crate::api::{Contact, DeveloperSpace, PodSecurity, PodSecurityLevel, names, time::rfc3339};
+pub use super::{
+    ownership::{Ownership, ownership},
+    seen_namespace::SeenNamespace,
+};
+use crate::api::{Contact, DeveloperSpace, PodSecurity, Subject, names, time::rfc3339};
 
-/// How much older than its space a namespace may look and still have been made for it: clocks of API servers differ.
-const CREATION_SKEW: TimeDelta = TimeDelta::seconds(60);
-
-/// What is kept of a namespace that exists.
+/// Labels and annotations of a space's namespace, by who says them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenNamespace {
-    /// Its UID.
-    pub uid: Uid,
-    /// Its resourceVersion, as the number that it is in etcd.
-    pub version: u64,
-    /// Its creation.
-    pub created: DateTime<Utc>,
-    /// UID of the space that it was made for, by its annotation.
-    pub claim: Option<Uid>,
-    /// The space to which an administrator hands it, by its annotation.
-    pub adopt: Option<String>,
-    /// While it is going away: what the namespace controller says still blocks it; empty if nothing does.
-    pub terminating: Option<String>,
-    /// Its labels and annotations.
-    pub metadata: SeenMetadata,
+pub struct NamespaceMetadata {
+    /// What the class and the operator say, whatever the space asks for.
+    ruled: Metadata,
+    /// What the space asks for and its class allows.
+    asked: Metadata,
+    /// The owner that the spec names.
+    new_owner: Subject,
+    /// The owner in force.
+    owner_in_force: Subject,
+    /// The Pod Security levels of the class.
+    pod_security: PodSecurity,
 }
 
-/// To whom the namespace of a space's name belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ownership {
-    /// The space: its UID is recorded, or it was made for the space and a crash kept that from being recorded.
-    Ours,
-    /// An administrator hands it over.
-    Offered,
-    /// Somebody else.
-    Foreign,
-}
-
-/// Judges a namespace. UIDs are the authority; labels are not.
-pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
-    let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
-    if recorded.is_some_and(|recorded| seen.uid == *recorded.uid) {
-        return Ownership::Ours;
-    }
-    let made_for = seen.claim.as_ref().zip(space.metadata.uid.as_deref()).is_some_and(|(claim, uid)| *claim == *uid);
-    if made_for && seen.created + CREATION_SKEW >= super::term::created(space) {
-        return Ownership::Ours;
-    }
-    if seen.adopt.is_some() && seen.adopt == space.metadata.name { Ownership::Offered } else { Ownership::Foreign }
-}
-
-/// Labels and annotations of the namespace of `space`.
-pub(super) fn metadata(space: &DeveloperSpace, resolved: &Resolved, expires_at: Option<DateTime<Utc>>) -> Metadata {
-    let mut labels = resolved.metadata.labels.clone();
-    labels.extend(resolved.keys.labels.clone());
-    labels.extend(pod_security(resolved.pod_security));
-    labels.extend(super::child_labels(space, &resolved.class_name));
-    if resolved.network_enforced {
-        labels.insert(names::LABEL_NETWORK_ENFORCED.to_owned(), "true".to_owned());
-    }
-    let contact = space.spec.contact.clone().unwrap_or_default();
-    for (key, value) in [(names::LABEL_TEAM, &contact.team), (names::LABEL_COST_CENTER, &contact.cost_center)] {
-        if let Some(value) = value.as_ref().filter(|value| !value.is_empty() && names::is_label_value(value)) {
-            labels.insert(key.to_owned(), value.clone());
+impl NamespaceMetadata {
+    /// Of the namespace of `space`, which is collected at `expires_at`.
+    pub(super) fn of(space: &DeveloperSpace, resolved: &Resolved, expires_at: Option<DateTime<Utc>>) -> Self {
+        let pod_security = resolved.pod_security.unwrap_or_default();
+        let mut labels = resolved.metadata.labels.clone();
+        labels.extend(pod_security::labels(pod_security));
+        labels.extend(super::child_labels(space, &resolved.class_name));
+        if resolved.network_enforced {
+            labels.insert(names::LABEL_NETWORK_ENFORCED.to_owned(), "true".to_owned());
+        }
+        let mut annotations = resolved.metadata.annotations.clone();
+        let own = [(names::ANNOTATION_SPACE_UID, space.metadata.uid.clone()), (names::ANNOTATION_EXPIRES_AT, expires_at.map(rfc3339))];
+        annotations.extend(present(own));
+        let in_force = space.status.as_ref().and_then(|status| status.owner.as_ref()).map(Subject::from);
+        Self {
+            ruled: Metadata { labels, annotations },
+            asked: asked(space, resolved),
+            new_owner: space.spec.owner.clone(),
+            owner_in_force: in_force.unwrap_or_else(|| space.spec.owner.clone()),
+            pod_security,
         }
     }
-    let mut annotations = resolved.metadata.annotations.clone();
-    annotations.extend(resolved.keys.annotations.clone());
-    annotations.extend(own_annotations(space, &contact, expires_at));
+
+    /// For a namespace that was adopted with the levels `found`: the class does not lower them.
+    #[must_use]
+    pub fn at_least(mut self, found: PodSecurity) -> Self {
+        self.ruled.labels.extend(pod_security::labels(pod_security::stricter(self.pod_security, found)));
+        let remembered = pod_security::to_annotation(found);
+        self.ruled.annotations.extend(remembered.map(|levels| (names::ANNOTATION_ADOPTED_POD_SECURITY.to_owned(), levels)));
+        self
+    }
+
+    /// While the spec is accepted: all of it.
+    pub fn granted(self) -> Wanted {
+        let Self { ruled, asked, new_owner, owner_in_force: _, pod_security: _ } = self;
+        Wanted { written: asked.overridden_by(owner(&new_owner)).overridden_by(ruled), kept: kept(&Metadata::default()) }
+    }
+
+    /// While the spec is refused: what it asks for is neither given a new value nor taken away.
+    pub fn withheld(self) -> Wanted {
+        let Self { ruled, asked, new_owner: _, owner_in_force, pod_security: _ } = self;
+        Wanted { written: owner(&owner_in_force).overridden_by(ruled), kept: kept(&asked) }
+    }
+}
+
+/// Which namespace this one was made to replace is history: nothing reads it once its own UID is recorded.
+fn kept(asked: &Metadata) -> Keys {
+    Keys::of(asked).and_annotation(names::ANNOTATION_REPLACES)
+}
+
+fn asked(space: &DeveloperSpace, resolved: &Resolved) -> Metadata {
+    let contact = space.spec.contact.clone().unwrap_or_default();
+    let mut labels = resolved.keys.labels.clone();
+    let readable = |value: &Option<String>| value.clone().filter(|value| !value.is_empty() && names::is_label_value(value));
+    labels.extend(present([(names::LABEL_TEAM, readable(&contact.team)), (names::LABEL_COST_CENTER, readable(&contact.cost_center))]));
+    let Contact { team, email, chat, url, cost_center } = contact;
+    let mut annotations = resolved.keys.annotations.clone();
+    annotations.extend(present([
+        (names::ANNOTATION_CONTACT_TEAM, team),
+        (names::ANNOTATION_CONTACT_EMAIL, email),
+        (names::ANNOTATION_CONTACT_CHAT, chat),
+        (names::ANNOTATION_CONTACT_URL, url),
+        (names::ANNOTATION_CONTACT_COST_CENTER, cost_center),
+        (names::ANNOTATION_OPENSHIFT_DISPLAY_NAME, space.spec.display_name.clone()),
+        (names::ANNOTATION_OPENSHIFT_DESCRIPTION, space.spec.description.clone()),
+    ]));
     Metadata { labels, annotations }
 }
 
-fn own_annotations(space: &DeveloperSpace, contact: &Contact, expires_at: Option<DateTime<Utc>>) -> BTreeMap<String, String> {
-    let Contact { team, email, chat, url, cost_center } = contact;
-    let optional = [
-        (names::ANNOTATION_CONTACT_TEAM, team.clone()),
-        (names::ANNOTATION_CONTACT_EMAIL, email.clone()),
-        (names::ANNOTATION_CONTACT_CHAT, chat.clone()),
-        (names::ANNOTATION_CONTACT_URL, url.clone()),
-        (names::ANNOTATION_CONTACT_COST_CENTER, cost_center.clone()),
-        (names::ANNOTATION_EXPIRES_AT, expires_at.map(rfc3339)),
-        (names::ANNOTATION_OPENSHIFT_DISPLAY_NAME, space.spec.display_name.clone()),
-        (names::ANNOTATION_OPENSHIFT_DESCRIPTION, space.spec.description.clone()),
-        (names::ANNOTATION_SPACE_UID, space.metadata.uid.clone()),
-        (names::ANNOTATION_OWNER, Some(space.spec.owner.to_string())),
-        (names::ANNOTATION_OPENSHIFT_REQUESTER, Some(space.spec.owner.name.clone())),
-    ];
-    optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+fn owner(owner: &Subject) -> Metadata {
+    let annotations =
+        present([(names::ANNOTATION_OWNER, Some(owner.to_string())), (names::ANNOTATION_OPENSHIFT_REQUESTER, Some(owner.name.clone()))]);
+    Metadata { labels: BTreeMap::new(), annotations }
 }
 
-fn pod_security(levels: Option<PodSecurity>) -> BTreeMap<String, String> {
-    let PodSecurity { enforce, audit, warn } = levels.unwrap_or_default();
-    let name = |level| match level {
-        PodSecurityLevel::Privileged => "privileged",
-        PodSecurityLevel::Baseline => "baseline",
-        PodSecurityLevel::Restricted => "restricted",
-    };
-    let modes = [("enforce", enforce), ("audit", audit), ("warn", warn)];
-    modes.into_iter().filter_map(|(mode, level)| Some((format!("{}{mode}", names::POD_SECURITY_PREFIX), name(level?).to_owned()))).collect()
+fn present<const N: usize>(entries: [(&str, Option<String>); N]) -> BTreeMap<String, String> {
+    entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }

@@ -25,7 +25,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::desired::metadata::SeenMetadata;
 
     fn space(uid: &str, recorded: &str) -> DeveloperSpace {
         serde_json::from_value(json!({
@@ -40,12 +39,9 @@ mod tests {
     fn namespace(claim: Option<&str>, terminating: Option<&str>) -> SeenNamespace {
         SeenNamespace {
             uid: "ns-1".into(),
-            version: 1,
-            created: chrono::DateTime::UNIX_EPOCH,
             claim: claim.map(Into::into),
-            adopt: None,
             terminating: terminating.map(Into::into),
-            metadata: SeenMetadata::default(),
+            ..SeenNamespace::default()
         }
     }
 

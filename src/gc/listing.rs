@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use super::annotated::Plain;
 use crate::{
     api::{DeveloperSpace, SpaceClass},
-    controller::{context::Context, error::Error, slim::Slim, store::see_namespace},
+    controller::{context::Context, error::Error, slim::Slim},
     desired::namespace::SeenNamespace,
 };
 
@@ -68,7 +68,7 @@ struct Swept {
 impl<'de> Deserialize<'de> for Swept {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let namespace = Namespace::deserialize(deserializer)?;
-        let seen = see_namespace(&namespace);
+        let seen = SeenNamespace::of(&namespace);
         let plain = Plain::of(&namespace);
         Ok(Self { name: namespace.metadata.name.unwrap_or_default(), seen, plain })
     }

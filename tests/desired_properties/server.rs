@@ -7,7 +7,7 @@ use developerspace_operator::{
     desired::{
         Child, ChildKind, Desired, Grant, SeenChild, Uid,
         diff::{Change, Changes, diff},
-        metadata::{Metadata, SeenMetadata},
+        metadata::{SeenMetadata, Wanted},
     },
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -48,14 +48,15 @@ impl Server {
 
     /// Whether there is nothing to write.
     pub fn is_at_rest(&self, desired: &Desired) -> bool {
-        diff(&desired.children, &self.seen(), Grant::Full).is_empty() && SeenMetadata::of(&self.metadata()).matches(&desired.namespace)
+        diff(&desired.children, &self.seen(), Grant::Full).is_empty()
+            && SeenMetadata::of(&self.metadata()).matches(&desired.namespace.clone().granted())
     }
 
     /// One reconcile. The number of writes.
     pub fn reconcile(&mut self, desired: &Desired) -> usize {
         let mut writes = 0;
-        if !SeenMetadata::of(&self.metadata()).matches(&desired.namespace) {
-            self.patch_namespace(&desired.namespace);
+        if !SeenMetadata::of(&self.metadata()).matches(&desired.namespace.clone().granted()) {
+            self.patch_namespace(&desired.namespace.clone().granted());
             writes += 1;
         }
         let decide = |server: &Self| diff(&desired.children, &server.seen(), Grant::Full);
@@ -126,7 +127,7 @@ impl Server {
         serde_json::from_value(metadata).unwrap()
     }
 
-    fn patch_namespace(&mut self, wanted: &Metadata) {
+    fn patch_namespace(&mut self, wanted: &Wanted) {
         let patch = wanted.patch(&self.metadata());
         assert_eq!(patch["metadata"]["uid"], "ns-1");
         for section in ["labels", "annotations"] {

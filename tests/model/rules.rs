@@ -13,7 +13,6 @@ use developerspace_operator::{
     desired::{
         collect::{Step, step},
         lifetime::{Outlook, Stage, outlook},
-        metadata::SeenMetadata,
         namespace::{Ownership, SeenNamespace, ownership},
         status::{Finding, InForce, Verdict, next},
         term::{Rules, retention, rules_of, term},
@@ -114,7 +113,7 @@ impl View {
             }
             Step::Live => match (&seen, own) {
                 (None, _) if !self.class => report(Verdict::new(Reason::ClassNotFound, ""), None, false, None),
-                (None, _) => Some(Request::CreateNamespace { made_for: self.space.uid }),
+                (None, _) => Some(Request::CreateNamespace { made_for: self.space.uid, replaces: self.space.status.namespace }),
                 (Some(_), None) => report(Verdict::new(Reason::NamespaceConflict, ""), None, false, None),
                 (_, Some(own)) if own.terminating.is_some() => {
                     report(Verdict::new(Reason::NamespaceTerminating, ""), Some(own), false, None)
@@ -204,9 +203,9 @@ fn seen(namespace: &Namespace) -> SeenNamespace {
         version: 1,
         created: at(namespace.created),
         claim: namespace.made_for.map(|uid| uid.to_string().as_str().into()),
-        adopt: None,
+        replaces: namespace.replaces.map(|uid| Box::new(uid.to_string().as_str().into())),
         terminating: namespace.terminating.then(String::new),
-        metadata: SeenMetadata::default(),
+        ..SeenNamespace::default()
     }
 }
 

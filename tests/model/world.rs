@@ -40,6 +40,8 @@ pub struct Namespace {
     pub created: Tick,
     /// UID of the space that it was made for; `None` is somebody else's.
     pub made_for: Option<u8>,
+    /// UID of the recorded namespace that it was made to replace.
+    pub replaces: Option<u8>,
     pub terminating: bool,
 }
 
@@ -51,7 +53,7 @@ pub enum Request {
     /// DELETE of the namespace; without a UID it is anybody's.
     DeleteNamespace { uid: Option<u8> },
     /// POST of the namespace, which cannot carry a precondition.
-    CreateNamespace { made_for: u8 },
+    CreateNamespace { made_for: u8, replaces: Option<u8> },
     /// DELETE of the space, which waits for its finalizer.
     Forget { uid: u8, version: u8 },
     /// PATCH that takes the finalizer away.
@@ -157,7 +159,7 @@ impl World {
         match self.namespace {
             None => {
                 let uid = self.fresh_uid();
-                self.put(Some(Namespace { uid, created: self.now, made_for: None, terminating: false }));
+                self.put(Some(Namespace { uid, created: self.now, made_for: None, replaces: None, terminating: false }));
             }
             Some(namespace) => self.put(Some(Namespace { terminating: true, ..namespace })),
         }
@@ -191,9 +193,9 @@ impl World {
                 self.space = None;
                 true
             }
-            (Request::CreateNamespace { made_for }, _) if self.namespace.is_none() => {
+            (Request::CreateNamespace { made_for, replaces }, _) if self.namespace.is_none() => {
                 let uid = self.fresh_uid();
-                self.put(Some(Namespace { uid, created: self.now, made_for: Some(made_for), terminating: false }));
+                self.put(Some(Namespace { uid, created: self.now, made_for: Some(made_for), replaces, terminating: false }));
                 true
             }
             (Request::DeleteNamespace { uid }, _) => self.receive_delete(uid, due),

@@ -1,5 +1,6 @@
 //! Who is let into a namespace, when, and who leaves it whatever else fails.
 
+use super::provisioning::make_again;
 use super::*;
 
 /// `wanted` after others changed it: UID, version and the difference.
@@ -91,7 +92,7 @@ async fn a_namespace_that_was_lost_is_told_at_once_whatever_the_quota() {
         ],
     );
     let script = script![
-        make_namespace().made(second),
+        make_again().made(second),
         side_by_side([made_quota, make(&limits(), "uid-of-the-limits"), make(&network(), "uid-of-the-network-policy")]),
         say(&converged(), &status),
         told("NamespaceRecreated"),

@@ -119,16 +119,39 @@ async fn a_foreign_namespace_outlives_the_space_of_its_name() {
     world.reconcile(&leaving(), script).await.unwrap();
 }
 
-#[tokio::test]
-async fn retain_strips_the_namespace_and_lets_it_go() {
-    let space = with(&leaving(), &json!({"spec": {"deletionPolicy": "Retain"}}));
-    let live = with(&stored_namespace(), &json!({"metadata": {"labels": {"theirs": "stays"}, "annotations": {"theirs": "stays too"}}}));
-    let nulls = |map: &Value| map.as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect::<Value>();
-    let ours = namespace();
-    let release = json!({"metadata": {
-        "uid": NAMESPACE_UID, "labels": nulls(&ours["metadata"]["labels"]), "annotations": nulls(&ours["metadata"]["annotations"]),
-    }});
+fn retained() -> Value {
+    with(&leaving(), &json!({"spec": {"deletionPolicy": "Retain"}}))
+}
+
+/// Everything, in a class that allows what `spec` says.
+fn everything_with(spec: &Value) -> Vec<Value> {
     let mut objects = everything();
+    objects[0] = with(&class(), &json!({"spec": spec}));
+    objects
+}
+
+/// What a release writes: no protection is among it.
+fn release() -> Value {
+    let gone = |map: &Value, stays: &dyn Fn(&str) -> bool| {
+        map.as_object().unwrap().keys().filter(|key| !stays(key)).map(|key| (key.clone(), Value::Null)).collect::<Value>()
+    };
+    let ours = namespace();
+    let is_protection = |key: &str| key.starts_with("pod-security.kubernetes.io/") || key == "example.com/floor";
+    let mut labels = gone(&ours["metadata"]["labels"], &is_protection);
+    labels["developerspace.dev/released"] = json!("true");
+    let mut annotations = gone(&ours["metadata"]["annotations"], &|_| false);
+    let marks = json!({
+        "developerspace.dev/released-from": format!("orchid-lab/{}", uid(SPACE)), "developerspace.dev/released-class": "greenhouse",
+        "developerspace.dev/released-owner": "User:ada@example.com", "developerspace.dev/released-at": CALM,
+    });
+    annotations.as_object_mut().unwrap().extend(marks.as_object().unwrap().clone());
+    json!({"metadata": {"uid": NAMESPACE_UID, "labels": labels, "annotations": annotations}})
+}
+
+#[tokio::test]
+async fn a_release_takes_the_marks_and_the_bindings_and_no_protection() {
+    let live = with(&stored_namespace(), &json!({"metadata": {"labels": {"theirs": "stays"}, "annotations": {"theirs": "stays too"}}}));
+    let mut objects = everything_with(&json!({"allowRetain": true}));
     objects[1] = live.clone();
     let world = World::with(CALM, &objects);
     let script = script![
@@ -136,25 +159,72 @@ async fn retain_strips_the_namespace_and_lets_it_go() {
         get(&namespace_path()).answered(live.clone()),
         delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
         delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
-        merge_patch(&namespace_path(), release.clone()).answered(patched(&live, &release, 64)),
+        merge_patch(&namespace_path(), release()).answered(patched(&live, &release(), 64)),
         remove_finalizer(),
         told("Released"),
     ];
-    world.reconcile(&space, script).await.unwrap();
+    world.reconcile(&retained(), script).await.unwrap();
     // The store still has the space, whose namespace may be another's by now.
-    world.reconcile(&space, script![]).await.unwrap();
+    world.reconcile(&retained(), script![]).await.unwrap();
 }
 
 /// The answer to the patch was lost: the namespace is nobody's by now, and is not written again.
 #[tokio::test]
-async fn what_was_let_go_is_left_alone() {
-    let space = with(&leaving(), &json!({"spec": {"deletionPolicy": "Retain"}}));
-    let mut live = stored_namespace();
-    for field in ["labels", "annotations", "managedFields"] {
-        live["metadata"].as_object_mut().unwrap().remove(field);
-    }
-    let world = World::with(CALM, &[class(), live.clone()]);
+async fn what_was_released_is_left_alone() {
+    let live = patched(&stored_namespace(), &release(), 64);
+    let world = World::with(CALM, &[with(&class(), &json!({"spec": {"allowRetain": true}})), live.clone()]);
     let script = script![read_crd(), get(&namespace_path()).answered(live), remove_finalizer(), told("Released")];
+    world.reconcile(&retained(), script).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_consent_nothing_is_deleted_and_nothing_released() {
+    let message = "the deletion waits: spec.deletionPolicy is Retain, so namespace orchid-lab is not deleted, and SpaceClass greenhouse does not \
+                   allow Retain, so it is not released; set spec.deletionPolicy to Delete to delete the namespace, or have an administrator set \
+                   allowRetain: true in the class";
+    let status = terminating(message);
+    let world = World::with(CALM, &everything());
+    let look = || [read_crd(), get(&namespace_path()).answered(stored_namespace())];
+    let [crd, live] = look();
+    world.reconcile(&retained(), script![crd, live, say(&retained(), &status), told("Terminating")]).await.unwrap();
+    let [crd, live] = look();
+    world.reconcile(&said(&retained(), &status), script![crd, live]).await.unwrap();
+}
+
+/// What its end has sealed is deleted as any other.
+#[tokio::test]
+async fn a_sealed_space_takes_its_namespace_with_it_whatever_it_says() {
+    let space = with(&going(&sealed(), EXPIRES), &json!({"spec": {"deletionPolicy": "Retain"}}));
+    let world = World::with(EXPIRES, &everything_with(&json!({"allowRetain": true})));
+    let live = get(&namespace_path()).answered(stored_namespace());
+    let gone =
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES));
+    let mut status = expired("namespace orchid-lab is being deleted", true, EXPIRES);
+    for at in [0, 3, 4] {
+        status["conditions"][at]["reason"] = json!("Terminating");
+    }
+    world.reconcile(&space, script![read_crd(), live, gone, say(&space, &status), told("Terminating")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_adoption_that_was_never_recorded_is_undone() {
+    let offer = json!({"metadata": {
+        "annotations": {"developerspace.dev/adopt": format!("orchid-lab/{}", uid(SPACE))}, "creationTimestamp": "2020-01-01T00:00:00Z",
+    }});
+    let live = with(&stored_namespace(), &offer);
+    let space = going(&with_finalizer(), ASKED);
+    let mut back = release();
+    back["metadata"]["labels"].as_object_mut().unwrap().retain(|_, value| value.is_null());
+    back["metadata"]["annotations"].as_object_mut().unwrap().retain(|_, value| value.is_null());
+    let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": "101", "finalizers": []}});
+    let world = World::with(CALM, &[class(), live.clone()]);
+    let script = script![
+        read_crd(),
+        get(&namespace_path()).answered(live.clone()),
+        merge_patch(&namespace_path(), back.clone()).answered(patched(&live, &back, 64)),
+        merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 103)),
+        told("Released"),
+    ];
     world.reconcile(&space, script).await.unwrap();
 }
 

@@ -102,10 +102,16 @@ async fn a_seal_that_was_cut_short_is_finished_by_the_uid_in_the_status() {
 
 #[tokio::test]
 async fn the_namespace_that_took_the_place_of_the_expired_one_is_left_alone() {
-    let world = World::with(GONE, &[class(), foreign_namespace()]);
-    let mut status = expired(KEPT, false, GONE);
-    status["namespace"] = Value::Null;
-    world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap();
+    let restored = with(&stored_namespace(), &json!({"metadata": {"uid": "uid-of-the-restored-namespace"}}));
+    let kept = "the time was up and there is a namespace orchid-lab again, which is not this space's and is left alone; this DeveloperSpace \
+                is kept until 2026-03-12T08:01:00Z";
+    for theirs in [foreign_namespace(), restored] {
+        let world = World::with(GONE, &[class(), theirs]);
+        let mut status = expired(kept, false, GONE);
+        status["namespace"] = Value::Null;
+        world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap();
+        world.reconcile(&said(&sealed(), &status), script![]).await.unwrap();
+    }
 }
 
 #[tokio::test]

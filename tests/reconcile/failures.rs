@@ -85,9 +85,7 @@ async fn nobody_gets_in_when_a_guard_fails_though_all_guards_are_tried() {
 async fn an_event_that_is_lost_fails_nothing() {
     let world = World::with(MADE, &[class(), foreign_namespace()]);
     let space = fresh();
-    let message = "namespace orchid-lab exists and is not this space's, so it is left alone: choose another name, or have an \
-                   administrator hand it over with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab";
-    let script = script![say(&space, &stalled("NamespaceConflict", message)), told("NamespaceConflict").refused(403, "Forbidden")];
+    let script = script![say(&space, &refusals::conflict()), told("NamespaceConflict").refused(403, "Forbidden")];
     world.reconcile(&space, script).await.unwrap();
 }
 
@@ -131,9 +129,7 @@ async fn our_own_status_write_does_not_shorten_the_wait_and_a_change_ends_it() {
 async fn a_status_that_cannot_be_written_is_not_tried_twice_in_one_look() {
     let world = World::with(MADE, &[class(), foreign_namespace()]);
     let space = fresh();
-    let message = "namespace orchid-lab exists and is not this space's, so it is left alone: choose another name, or have an \
-                   administrator hand it over with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab";
-    let script = script![say(&space, &stalled("NamespaceConflict", message)).refused(403, "Forbidden")];
+    let script = script![say(&space, &refusals::conflict()).refused(403, "Forbidden")];
     assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Forbidden));
 }
 

@@ -81,49 +81,106 @@ async fn a_lost_answer_to_the_post_of_a_child_needs_no_further_write() {
     }
 }
 
+/// The offer to that space, by its UID or by its owner.
+fn offers() -> [String; 2] {
+    [format!("orchid-lab/{}", uid(SPACE)), "orchid-lab/User:ada@example.com".to_owned()]
+}
+
+fn offering(namespace: &Value, offer: &str) -> Value {
+    with(namespace, &json!({"metadata": {"annotations": {"developerspace.dev/adopt": offer}}}))
+}
+
+fn adopts(labels: &Value) -> Value {
+    let mut patch =
+        json!({"metadata": {"uid": NAMESPACE_UID, "resourceVersion": "30", "labels": with(&namespace()["metadata"]["labels"], labels)}});
+    patch["metadata"]["annotations"] = namespace()["metadata"]["annotations"].clone();
+    patch
+}
+
+fn adopted(reason: &str) -> [Call; 2] {
+    let says = |call: Call| call.saying(reason);
+    [says(told("Adopted")), says(told_inside("Adopted"))]
+}
+
 #[tokio::test]
 async fn an_offered_namespace_is_adopted() {
-    let offer = json!({"metadata": {"annotations": {"developerspace.dev/adopt": SPACE}}});
-    let offered = with(&with(&foreign_namespace(), &offer), &json!({"metadata": {"uid": NAMESPACE_UID}}));
-    let mut patch = json!({"metadata": {"uid": NAMESPACE_UID, "resourceVersion": "30"}});
-    patch["metadata"]["labels"] = namespace()["metadata"]["labels"].clone();
-    patch["metadata"]["annotations"] = namespace()["metadata"]["annotations"].clone();
+    for offer in offers() {
+        let offered = offering(&with(&foreign_namespace(), &json!({"metadata": {"uid": NAMESPACE_UID}})), &offer);
+        let patch = adopts(&json!({}));
+        let world = World::with(MADE, &[class(), offered.clone()]);
+        let [about_the_space, inside] = adopted("namespace orchid-lab was handed over by its annotation and is this space's now");
+        let script = script![
+            add_finalizer(),
+            get(&namespace_path()).answered(offered.clone()),
+            merge_patch(&namespace_path(), patch.clone()).answered(patched(&offered, &patch, 31)),
+            make_guards(),
+            make_bindings(),
+            say(&with_finalizer(), &provisioned()),
+            about_the_space,
+            inside,
+            told("Provisioned"),
+        ];
+        world.reconcile(&fresh(), script).await.unwrap();
+    }
+}
+
+/// F08: the stricter level stays, whatever the class does later, and whatever is replaced is told.
+#[tokio::test]
+async fn an_adoption_lowers_no_level_and_tells_what_it_replaces() {
+    let hardened = json!({"metadata": {"uid": NAMESPACE_UID, "labels": {
+        "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.33", "app.kubernetes.io/managed-by": "Helm",
+    }}});
+    let offered = offering(&with(&foreign_namespace(), &hardened), &offers()[0]);
+    let mut patch = adopts(&json!({}));
+    patch["metadata"]["labels"].as_object_mut().unwrap().remove("pod-security.kubernetes.io/enforce");
+    patch["metadata"]["labels"]["pod-security.kubernetes.io/enforce-version"] = Value::Null;
+    patch["metadata"]["annotations"]["developerspace.dev/adopted-pod-security"] = json!("enforce=restricted");
+    let [about_the_space, inside] = adopted(
+        "namespace orchid-lab was handed over by its annotation and is this space's now; this was replaced: label app.kubernetes.io/managed-by \
+         was \"Helm\" and is \"developerspace-operator\", label pod-security.kubernetes.io/enforce-version was \"v1.33\" and is removed",
+    );
     let world = World::with(MADE, &[class(), offered.clone()]);
     let script = script![
         add_finalizer(),
+        get(&namespace_path()).answered(offered.clone()),
         merge_patch(&namespace_path(), patch.clone()).answered(patched(&offered, &patch, 31)),
         make_guards(),
         make_bindings(),
         say(&with_finalizer(), &provisioned()),
-        told("Adopted"),
-        told_inside("Adopted"),
+        about_the_space,
+        inside,
         told("Provisioned"),
     ];
     world.reconcile(&fresh(), script).await.unwrap();
+    let restricted = json!({"metadata": {
+        "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        "annotations": {"developerspace.dev/adopted-pod-security": "enforce=restricted"},
+    }});
+    let mut objects = everything();
+    objects[1] = with(&stored_namespace(), &restricted);
+    World::with(CALM, &objects).reconcile(&converged(), script![]).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_offer_goes_once_the_status_has_the_uid() {
-    let offer = json!({"metadata": {"annotations": {"developerspace.dev/adopt": SPACE}}});
-    let offered = with(&stored_namespace(), &offer);
-    let world = World::with(CALM, &everything());
-    world.keep(&with(&offered, &json!({"metadata": {"resourceVersion": "70"}})));
-    let patch = json!({"metadata": {"uid": NAMESPACE_UID, "annotations": {"developerspace.dev/adopt": null}}});
-    let script = script![merge_patch(&namespace_path(), patch.clone()).answered(patched(&offered, &patch, 71))];
-    world.reconcile(&converged(), script).await.unwrap();
+    for offer in offers() {
+        let offered = offering(&stored_namespace(), &offer);
+        let world = World::with(CALM, &everything());
+        world.keep(&with(&offered, &json!({"metadata": {"resourceVersion": "70"}})));
+        let patch = json!({"metadata": {"uid": NAMESPACE_UID, "annotations": {"developerspace.dev/adopt": null}}});
+        let script = script![merge_patch(&namespace_path(), patch.clone()).answered(patched(&offered, &patch, 71))];
+        world.reconcile(&converged(), script).await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_crash_after_an_adoption_leaves_the_offer_to_be_found_again() {
     // As it stands after the first write: claimed, and older than any namespace that was made for the space.
-    let offer = json!({"metadata": {"annotations": {"developerspace.dev/adopt": SPACE}, "creationTimestamp": "2020-01-01T00:00:00Z"}});
-    let adopted = with(&with(&stored_namespace(), &offer), &json!({"metadata": {"resourceVersion": "31"}}));
-    let mut patch = json!({"metadata": {"uid": NAMESPACE_UID, "resourceVersion": "31"}});
-    patch["metadata"]["labels"] = namespace()["metadata"]["labels"].clone();
-    patch["metadata"]["annotations"] = namespace()["metadata"]["annotations"].clone();
+    let older = with(&stored_namespace(), &json!({"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z", "resourceVersion": "30"}}));
+    let adopted = offering(&older, &offers()[0]);
     let world = World::with(MADE, &[class(), adopted.clone()]);
     let script = script![
-        merge_patch(&namespace_path(), patch.clone()).answered(patched(&adopted, &patch, 32)),
+        get(&namespace_path()).answered(adopted.clone()),
         make_guards(),
         make_bindings(),
         say(&with_finalizer(), &provisioned()),
@@ -134,13 +191,81 @@ async fn a_crash_after_an_adoption_leaves_the_offer_to_be_found_again() {
     world.reconcile(&with_finalizer(), script).await.unwrap();
 }
 
+/// Nothing is written to what cannot take it, however long that lasts.
+#[tokio::test]
+async fn an_offered_namespace_that_is_being_deleted_is_waited_for() {
+    let held = json!({"metadata": {"uid": NAMESPACE_UID, "finalizers": ["example.com/hold"]}});
+    let offered = offering(&going(&with(&foreign_namespace(), &held), CREATED), &offers()[0]);
+    let message = "namespace orchid-lab is being deleted; it is made again, empty, when it is gone: the Namespace has the finalizers \
+                   example.com/hold; each one is removed by its controller, or by an administrator";
+    let mut status = stalled("NamespaceTerminating", message);
+    status["conditions"][3] = with(&status["conditions"][3], &json!({"status": "True", "message": message}));
+    status["conditions"][4] = with(&status["conditions"][4], &json!({"status": "False", "message": ""}));
+    let world = World::with(MADE, &[class(), offered]);
+    world.reconcile(&fresh(), script![say(&fresh(), &status), told("NamespaceTerminating")]).await.unwrap();
+    world.reconcile(&said(&fresh(), &status), script![]).await.unwrap();
+}
+
+/// C4: a repair that meets another namespace writes nothing and records nothing.
+#[tokio::test]
+async fn a_repair_that_meets_another_namespace_is_decided_again() {
+    let mut objects = everything();
+    objects[1]["metadata"]["annotations"]["developerspace.dev/expires-at"] = json!("2026-01-01T00:00:00Z");
+    let world = World::with(CALM, &objects);
+    let later = with(&foreign_namespace(), &json!({"metadata": {"resourceVersion": "90"}}));
+    let result = world.reconcile(&converged(), script![get(&namespace_path()).answered(later)]).await;
+    assert_eq!(class_of(&result), Some(Class::Conflict));
+    let mut status = provisioned();
+    let foreign = refusals::conflict()["conditions"][0]["message"].clone();
+    let message = foreign.as_str().unwrap();
+    status["conditions"] = conditions(
+        1,
+        &[
+            (false, "NamespaceConflict", message, CALM),
+            (false, "NotYet", "", MADE),
+            (false, "NotYet", "", MADE),
+            (false, "NamespaceConflict", "", MADE),
+            (true, "NamespaceConflict", message, CALM),
+        ],
+    );
+    world.reconcile(&converged(), script![say(&converged(), &status), told("NamespaceConflict")]).await.unwrap();
+}
+
+/// Row 24: the recorded UID stays, so that the claim of a copy does not count afterwards either.
+#[tokio::test]
+async fn a_restored_namespace_is_not_ours() {
+    let restored = with(&stored_namespace(), &json!({"metadata": {"uid": "uid-of-the-restored-namespace", "resourceVersion": "90"}}));
+    let world = World::with(CALM, &[class(), restored]);
+    let mut status = provisioned();
+    let copy = " (it carries this space's mark without being the namespace that was made for it: it was restored or copied)";
+    let told_of = refusals::conflict_about(copy);
+    let message = told_of["conditions"][0]["message"].as_str().unwrap();
+    status["conditions"] = conditions(
+        1,
+        &[
+            (false, "NamespaceConflict", message, CALM),
+            (false, "NotYet", "", MADE),
+            (false, "NotYet", "", MADE),
+            (false, "NamespaceConflict", "", MADE),
+            (true, "NamespaceConflict", message, CALM),
+        ],
+    );
+    world.reconcile(&converged(), script![say(&converged(), &status), told("NamespaceConflict")]).await.unwrap();
+    world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+}
+
+pub(super) fn make_again() -> Call {
+    let replaces = json!({"metadata": {"annotations": {"developerspace.dev/replaces": NAMESPACE_UID}}});
+    post("/api/v1/namespaces", with(&namespace(), &replaces))
+}
+
 #[tokio::test]
 async fn a_namespace_that_somebody_deleted_is_made_again_and_that_is_told() {
     let world = World::with(CALM, &[class()]);
     let mut status = provisioned();
     status["namespace"]["uid"] = json!("uid-of-the-second-namespace");
     let script = script![
-        make_namespace().made("uid-of-the-second-namespace"),
+        make_again().made("uid-of-the-second-namespace"),
         make_guards(),
         make_bindings(),
         say(&converged(), &status),
@@ -154,7 +279,8 @@ async fn a_namespace_that_somebody_deleted_is_made_again_and_that_is_told() {
 async fn that_is_told_too_if_only_the_namespace_was_made_before_we_ended() {
     let mut objects = everything();
     let second = "uid-of-the-second-namespace";
-    objects.iter_mut().filter(|object| object["kind"] == "Namespace").for_each(|namespace| namespace["metadata"]["uid"] = json!(second));
+    objects[1]["metadata"]["uid"] = json!(second);
+    objects[1]["metadata"]["annotations"]["developerspace.dev/replaces"] = json!(NAMESPACE_UID);
     let world = World::with(CALM, &objects);
     let mut status = provisioned();
     status["namespace"]["uid"] = json!(second);

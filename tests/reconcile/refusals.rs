@@ -6,12 +6,17 @@ use developerspace_operator::controller::{reconcile::reconcile, watch::Kept};
 
 use super::{support::api_server::play, *};
 
-fn conflict() -> Value {
-    stalled(
-        "NamespaceConflict",
-        "namespace orchid-lab exists and is not this space's, so it is left alone: choose another name, or have an administrator \
-         hand it over with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab",
-    )
+pub fn conflict_about(what: &str) -> Value {
+    let message = format!(
+        "namespace orchid-lab exists and is not this space's, so it is left alone{what}: choose another name, or have an administrator hand it \
+         over to User:ada@example.com with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/{}",
+        uid(SPACE)
+    );
+    stalled("NamespaceConflict", &message)
+}
+
+pub fn conflict() -> Value {
+    conflict_about("")
 }
 
 #[tokio::test]
@@ -27,9 +32,11 @@ async fn neither_labels_nor_an_older_claim_nor_that_of_another_make_a_namespace_
     let copied = stored(&namespace(), "uid-of-another-namespace", 30);
     let older = with(&copied, &json!({"metadata": {"creationTimestamp": "2026-03-01T08:00:00Z"}}));
     let claim = |claim: Value| with(&copied, &json!({"metadata": {"annotations": {"developerspace.dev/space-uid": claim}}}));
-    for theirs in [older, claim(json!(uid("an-earlier-lab"))), claim(Value::Null)] {
+    let left = format!(" (it is left from an earlier DeveloperSpace of that name, UID {})", uid("an-earlier-lab"));
+    let copy = " (it carries this space's mark without being the namespace that was made for it: it was restored or copied)";
+    for (theirs, what) in [(older, copy), (claim(json!(uid("an-earlier-lab"))), &left), (claim(Value::Null), "")] {
         let world = World::with(MADE, &[class(), theirs]);
-        world.reconcile(&fresh(), script![say(&fresh(), &conflict()), told("NamespaceConflict")]).await.unwrap();
+        world.reconcile(&fresh(), script![say(&fresh(), &conflict_about(what)), told("NamespaceConflict")]).await.unwrap();
     }
 }
 

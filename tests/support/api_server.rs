@@ -159,6 +159,13 @@ impl Call {
         self.answered(object)
     }
 
+    /// An Event with that sentence.
+    pub fn saying(mut self, note: &str) -> Self {
+        let Expected::AtLeast(body) = &mut self.body else { panic!("only an Event says something") };
+        body["note"] = json!(note);
+        self
+    }
+
     /// It is refused.
     pub fn refused(self, code: u16, reason: &str) -> Self {
         self.refused_with(code, reason, &format!("the server says {reason}"))

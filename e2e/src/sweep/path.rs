@@ -68,7 +68,7 @@ pub fn all() -> Vec<Path> {
     let tightened = json!({"spec": {"quota": {"hard": {"requests.memory": "3Gi"}}, "network": {"isolation": "None"}}});
     let own_class = [vec![Act::Create(class("$NAME"))], begin(&json!({"className": "$NAME"}))].concat();
     let brief = begin(&json!({"className": "sweep-brief"}));
-    let handed_over = vec![Act::Create(namespace(json!({"developerspace.dev/adopt": "$NAME"})))];
+    let handed_over = vec![Act::Create(namespace(json!({"developerspace.dev/adopt": "$NAME/User:alice@example.com"})))];
     let foreign = vec![Act::Create(namespace(json!({})))];
     let mut paths = vec![
         Path { name: "create", before: vec![], act: create(), ends: Ends::Ready, deletes: Deletes::Never },
@@ -172,6 +172,7 @@ pub fn class(name: &str) -> Value {
             "network": {"isolation": "Namespace"},
             "lifetime": {"defaultTTL": "7d", "maxTTL": "30d", "warnBefore": ["1d"]},
             "metadata": {"allowedKeys": ["example.com/*"]},
+            "allowRetain": true,
         }),
     )
 }

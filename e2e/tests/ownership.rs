@@ -1,0 +1,228 @@
+//! Whose a namespace is, whatever people do to it: restored, offered, held up, released with a workload that waits for the guard to go.
+
+use anyhow::{Result, ensure};
+use e2e::fixtures::{
+    SOON, World, a_namespace, a_space, at, condition, config_map, ensure_equal, holds, namespace, side_by_side, space, stays, text, uid_of,
+    user,
+};
+use e2e::{binaries, eventually, scenarios};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Long enough for a controller that goes on as soon as it may.
+const A_WHILE: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ownership() -> Result<()> {
+    let world = World::start(&[]).await?;
+    side_by_side(scenarios![&world;
+        a_release_starts_no_pod_that_was_refused,
+        what_the_class_does_not_allow_waits,
+        a_restored_namespace_of_an_expired_space_stays,
+        a_finalizer_on_the_namespace_is_named,
+        an_adoption_lowers_no_level,
+    ])
+    .await?;
+    // One after another: each stops the operator for a while.
+    side_by_side(scenarios![&world; a_restored_namespace_of_a_living_space_is_reported]).await?;
+    side_by_side(scenarios![&world; what_an_earlier_space_left_is_said_to_be_that]).await?;
+    world.ensure_operator_is_well().await
+}
+
+fn spec(class: &str, owner: &str) -> Value {
+    json!({"className": class, "owner": user(owner), "contact": {"team": "keepers", "email": "keepers@example.com"}})
+}
+
+/// Row 1.
+async fn a_release_starts_no_pod_that_was_refused(world: &World) -> Result<()> {
+    let class = json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "allowRetain": true, "podSecurity": {"enforce": "baseline"}});
+    world.with_class("way-out", class).await?;
+    world.with_space("alice-exit", spec("way-out", "alice@example.com")).await?;
+    let alice = world.actor("alice@example.com").await?;
+    let mut root = e2e::fixtures::deployment("alice-exit", "root", 1);
+    root["spec"]["template"]["spec"]["hostPID"] = json!(true);
+    root["spec"]["template"]["spec"]["containers"][0]["securityContext"] = json!({"privileged": true});
+    alice.create(&root).await?;
+    let refused = || async {
+        let sets = world.admin().list("ReplicaSet", "alice-exit").await?;
+        let conditions = sets.first().map(|set| set["status"]["conditions"].to_string()).unwrap_or_default();
+        ensure!(conditions.contains("violates PodSecurity"), "{conditions}");
+        ensure!(world.admin().list("Pod", "alice-exit").await?.is_empty(), "a privileged pod was admitted");
+        Ok(())
+    };
+    eventually("the pod to be refused", SOON, || async { refused().await.map(Some) }).await?;
+    alice.patch(a_space("alice-exit"), json!({"spec": {"deletionPolicy": "Retain"}})).await?;
+    alice.delete(a_space("alice-exit")).await?;
+    world.gone(a_space("alice-exit")).await?;
+    let released = world.admin().get(a_namespace("alice-exit")).await?;
+    ensure_equal("the level", &released["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], &json!("baseline"))?;
+    ensure_equal("the mark", &released["metadata"]["labels"]["developerspace.dev/released"], &json!("true"))?;
+    // Its controller looks again at once, and is refused again.
+    let again = json!({"spec": {"template": {"metadata": {"annotations": {"again": "1"}}}}});
+    world.admin().patch(at("Deployment", "alice-exit", "root"), again).await?;
+    stays("no pod to be admitted", A_WHILE, || async {
+        ensure!(world.admin().list("Pod", "alice-exit").await?.is_empty(), "a privileged pod was admitted");
+        Ok(())
+    })
+    .await
+}
+
+/// Row 2.
+async fn what_the_class_does_not_allow_waits(world: &World) -> Result<()> {
+    world.with_class("no-way-out", json!({"roles": [{"name": "edit", "clusterRole": "edit"}]})).await?;
+    let mut wanted = spec("no-way-out", "bob@example.com");
+    wanted["deletionPolicy"] = json!("Retain");
+    let admin = world.admin();
+    admin.create(&space("bob-stays", spec("no-way-out", "bob@example.com"))).await?;
+    world.ready("bob-stays").await?;
+    admin.patch(a_space("bob-stays"), json!({"spec": wanted})).await?;
+    admin.delete(a_space("bob-stays")).await?;
+    world
+        .until("to wait", a_space("bob-stays"), |space| {
+            let ready = condition(space, "Ready");
+            let message = text(ready, "/message");
+            ensure!(ready["reason"] == "Terminating" && message.contains("no-way-out") && message.contains("allowRetain"), "{ready}");
+            Ok(())
+        })
+        .await?;
+    let kept = admin.get(a_namespace("bob-stays")).await?;
+    ensure!(kept["status"]["phase"] == "Active" && kept["metadata"]["annotations"].get("developerspace.dev/space-uid").is_some(), "{kept}");
+    admin.patch(a_space("bob-stays"), json!({"spec": {"deletionPolicy": "Delete"}})).await?;
+    world.gone(a_space("bob-stays")).await?;
+    ensure!(admin.find(a_namespace("bob-stays")).await?.is_none(), "the namespace is still there");
+    Ok(())
+}
+
+/// What a backup tool writes: labels and annotations as they were, everything of the server's dropped.
+fn restored(backup: &Value) -> Value {
+    let metadata = json!({
+        "name": backup["metadata"]["name"], "labels": backup["metadata"]["labels"], "annotations": backup["metadata"]["annotations"],
+    });
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+}
+
+/// Row 24, F01.
+async fn a_restored_namespace_of_an_expired_space_stays(world: &World) -> Result<()> {
+    world.with_class("restore-lab", json!({"lifetime": {"defaultTTL": "8s", "maxTTL": "1h", "retainExpired": "1h"}})).await?;
+    let admin = world.admin();
+    world.with_space("dora-ledger", spec("restore-lab", "dora@example.com")).await?;
+    let backup = admin.get(a_namespace("dora-ledger")).await?;
+    world.gone(a_namespace("dora-ledger")).await?;
+    admin.create(&restored(&backup)).await?;
+    admin.create(&config_map("dora-ledger", "books")).await?;
+    world
+        .until("to say that there is one again", a_space("dora-ledger"), |space| {
+            let ready = condition(space, "Ready");
+            let message = text(ready, "/message");
+            ensure!(ready["reason"] == "Expired" && message.contains("is not this space's") && !message.contains("is gone"), "{ready}");
+            Ok(())
+        })
+        .await?;
+    let sweep = tokio::process::Command::new(binaries::own("developerspace-operator")?)
+        .arg("gc")
+        .env("KUBECONFIG", world.cluster().kubeconfig())
+        .output()
+        .await?;
+    ensure!(sweep.status.success(), "{}", String::from_utf8_lossy(&sweep.stderr));
+    let there = admin.get(a_namespace("dora-ledger")).await?;
+    ensure!(there["status"]["phase"] == "Active", "it is deleted again: {}", there["status"]);
+    admin.get(at("ConfigMap", "dora-ledger", "books")).await?;
+    Ok(())
+}
+
+/// The same before the end: the record stays, so that the claim of the copy never counts.
+async fn a_restored_namespace_of_a_living_space_is_reported(world: &World) -> Result<()> {
+    let admin = world.admin();
+    let before = world.with_space("emil-ledger", spec("standard", "emil@example.com")).await?;
+    let backup = admin.get(a_namespace("emil-ledger")).await?;
+    world.stop_operator().await?;
+    admin.delete(a_namespace("emil-ledger")).await?;
+    world.gone(a_namespace("emil-ledger")).await?;
+    let copy = admin.create(&restored(&backup)).await?;
+    world.start_operator().await?;
+    let told = world.not_ready("emil-ledger", "NamespaceConflict").await?;
+    ensure_equal("the record", &told["status"]["namespace"], &before["status"]["namespace"])?;
+    admin.delete(a_space("emil-ledger")).await?;
+    world.gone(a_space("emil-ledger")).await?;
+    let left = admin.get(a_namespace("emil-ledger")).await?;
+    ensure!(uid_of(&left) == uid_of(&copy) && left["status"]["phase"] == "Active", "{left}");
+    Ok(())
+}
+
+/// Row 28, F09.
+async fn a_finalizer_on_the_namespace_is_named(world: &World) -> Result<()> {
+    let admin = world.admin();
+    world.with_space("liam-held", spec("standard", "liam@example.com")).await?;
+    let hold = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
+    let names_it = |reason: &'static str| {
+        move |space: &Value| {
+            let ready = condition(space, "Ready");
+            ensure!(ready["reason"] == reason && text(ready, "/message").contains("controller.example.com/namespace-auth"), "{ready}");
+            Ok(())
+        }
+    };
+    admin.patch(a_namespace("liam-held"), hold(json!(["controller.example.com/namespace-auth"]))).await?;
+    admin.delete(a_namespace("liam-held")).await?;
+    world.until("to name it while the space lives", a_space("liam-held"), names_it("NamespaceTerminating")).await?;
+    admin.delete(a_space("liam-held")).await?;
+    world.until("to name it while the space goes", a_space("liam-held"), names_it("Terminating")).await?;
+    admin.patch(a_namespace("liam-held"), hold(Value::Null)).await?;
+    world.gone(a_space("liam-held")).await
+}
+
+/// F08.
+async fn an_adoption_lowers_no_level(world: &World) -> Result<()> {
+    let admin = world.admin();
+    world.with_class("handover", json!({"ownerRole": "edit", "podSecurity": {"enforce": "baseline"}})).await?;
+    let labels = json!({
+        "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.30",
+        "app.kubernetes.io/managed-by": "Helm",
+    });
+    admin.create(&namespace("carol-vault", labels, json!({"developerspace.dev/adopt": "carol-vault/User:carol@example.com"}))).await?;
+    admin.create(&space("carol-vault", spec("handover", "carol@example.com"))).await?;
+    world.ready("carol-vault").await?;
+    let level = || async {
+        let adopted = admin.get(a_namespace("carol-vault")).await?;
+        let labels = &adopted["metadata"]["labels"];
+        ensure!(labels["pod-security.kubernetes.io/enforce"] == "restricted", "{labels}");
+        ensure!(labels.get("pod-security.kubernetes.io/enforce-version").is_none(), "{labels}");
+        Ok(())
+    };
+    level().await?;
+    eventually("the Event to name what was replaced", SOON, || async {
+        let events = admin.list("Event", "default").await?;
+        let told = events.iter().any(|event| event["reason"] == "Adopted" && event.to_string().contains(r#"managed-by was \"Helm\""#));
+        ensure!(told, "no Event names the label");
+        Ok(Some(()))
+    })
+    .await?;
+    // A change of the class reaches it, and lowers nothing.
+    admin.patch(a_space("carol-vault"), json!({"spec": {"displayName": "Vault"}})).await?;
+    world.ready("carol-vault").await?;
+    level().await?;
+    let carol = world.actor("carol@example.com").await?;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "root", "namespace": "carol-vault"},
+        "spec": {"containers": [{"name": "c", "image": "app:1", "securityContext": {"runAsUser": 0, "allowPrivilegeEscalation": true}}]},
+    });
+    let refused = carol.create(&pod).await.err().map(|error| format!("{error:#}")).unwrap_or_default();
+    ensure!(refused.contains("violates PodSecurity"), "{refused}");
+    Ok(())
+}
+
+/// F16: the next one of that name learns what is in the way, and gets no access.
+async fn what_an_earlier_space_left_is_said_to_be_that(world: &World) -> Result<()> {
+    let admin = world.admin();
+    let first = world.with_space("paul-rep", spec("standard", "paul@example.com")).await?;
+    world.stop_operator().await?;
+    admin.patch(a_space("paul-rep"), json!({"metadata": {"finalizers": null}})).await?;
+    admin.delete(a_space("paul-rep")).await?;
+    world.gone(a_space("paul-rep")).await?;
+    world.start_operator().await?;
+    admin.create(&space("paul-rep", spec("standard", "quinn@example.com"))).await?;
+    let told = world.not_ready("paul-rep", "NamespaceConflict").await?;
+    let message = text(condition(&told, "Ready"), "/message").to_owned();
+    ensure!(message.contains("left from an earlier DeveloperSpace") && message.contains(uid_of(&first)), "{message}");
+    ensure!(!holds(&told, "Ready"), "{}", told["status"]);
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Writes to the namespace of a space. Each one names the UID that it was decided on, so that another namespace of the same name refuses it.
+
+use chrono::{DateTime, Utc};
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{Api, ResourceExt, api::Patch};
+use serde_json::{Value, json};
+
+use super::{
+    apply::{patch_params, post_params},
+    context::Context,
+    error::Error,
+};
+use crate::{
+    api::{DeveloperSpace, names, time::rfc3339},
+    desired::{
+        adoption::{Adoption, adopt as adoption},
+        metadata::{Metadata, Wanted},
+        namespace::{NamespaceMetadata, Ownership, SeenNamespace, ownership},
+        ownership::recorded_uid,
+    },
+};
+
+/// POST; `None` if the name was taken by somebody else in the meantime.
+pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Result<Option<SeenNamespace>, Error> {
+    let name = space.name_any();
+    let Metadata { labels, mut annotations } = wanted.written;
+    // The claim of a namespace that is made again holds because it names the one that is recorded.
+    annotations.extend(recorded_uid(space).map(|uid| (names::ANNOTATION_REPLACES.to_owned(), uid.to_owned())));
+    let namespace = Namespace {
+        metadata: ObjectMeta { name: Some(name.clone()), labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() },
+        ..Namespace::default()
+    };
+    let api = namespaces(ctx);
+    let live = match api.create(&post_params(), &namespace).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,
+        other => other,
+    };
+    let seen = see(ctx, &live.map_err(Error::api(format!("create namespace {name}")))?);
+    match (ownership(space, &seen), &seen.terminating) {
+        (Ownership::Ours, Some(_)) => Err(Error::Moved(format!("create namespace {name}"))),
+        (Ownership::Ours, None) => Ok(Some(seen)),
+        (Ownership::Offered | Ownership::Foreign, _) => Ok(None),
+    }
+}
+
+/// Takes over what an administrator hands over, and tells what that replaced. The offer stays until the status has the UID: after a crash in
+/// between it is found again.
+pub async fn adopt(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    seen: &SeenNamespace,
+    metadata: NamespaceMetadata,
+) -> Result<(SeenNamespace, String), Error> {
+    let live = read_again(ctx, space, seen, Ownership::Offered).await?;
+    let Adoption { patch, replaced } = adoption(space, metadata, &live.metadata);
+    match patch {
+        Some(patch) => Ok((self::patch(ctx, &space.name_any(), patch).await?, replaced)),
+        None => Ok((SeenNamespace::of(&live), replaced)),
+    }
+}
+
+/// Takes the accepted offer off, so that the namespace is not handed over a second time.
+pub async fn end_offer(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<SeenNamespace, Error> {
+    let off = json!({"metadata": {"uid": seen.uid.to_string(), "annotations": {(names::ANNOTATION_ADOPT): null}}});
+    patch(ctx, &space.name_any(), off).await
+}
+
+/// Makes the space's own namespace carry what is `wanted`.
+pub async fn keep(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<SeenNamespace, Error> {
+    if seen.metadata.matches(wanted) {
+        return Ok(seen.clone());
+    }
+    let live = read_again(ctx, space, seen, Ownership::Ours).await?;
+    let current = SeenNamespace::of(&live);
+    if current.metadata.matches(wanted) {
+        return Ok(current);
+    }
+    patch(ctx, &space.name_any(), wanted.patch(&live.metadata)).await
+}
+
+/// Writes nothing but the end of the namespace, if it says another one.
+pub async fn follow_expiry(ctx: &Context, name: &str, seen: &SeenNamespace, expires_at: Option<DateTime<Utc>>) -> Result<(), Error> {
+    let end = expires_at.map(rfc3339);
+    let is_right = match &end {
+        Some(end) => seen.metadata.says(names::ANNOTATION_EXPIRES_AT, end),
+        None => !seen.metadata.has_annotation(names::ANNOTATION_EXPIRES_AT),
+    };
+    if !is_right {
+        let says = json!({"metadata": {"uid": seen.uid.to_string(), "annotations": {(names::ANNOTATION_EXPIRES_AT): end}}});
+        patch(ctx, name, says).await?;
+    }
+    Ok(())
+}
+
+/// PATCH of the labels and annotations.
+pub async fn patch(ctx: &Context, name: &str, patch: Value) -> Result<SeenNamespace, Error> {
+    let answer = namespaces(ctx).patch(name, &patch_params(), &Patch::Merge(patch)).await;
+    let live = answer.map_err(Error::api(format!("write the labels and annotations of namespace {name}")))?;
+    Ok(see(ctx, &live))
+}
+
+/// The namespace as it is now, if it still is the one that was `seen`, and `to` whom it was. Otherwise what was decided is decided again.
+async fn read_again(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, to: Ownership) -> Result<Namespace, Error> {
+    let name = space.name_any();
+    let live = namespaces(ctx).get(&name).await.map_err(Error::api(format!("read namespace {name}")))?;
+    let current = see(ctx, &live);
+    if current.uid != seen.uid || ownership(space, &current) != to || current.terminating.is_some() {
+        return Err(Error::Moved(format!("write the labels and annotations of namespace {name}")));
+    }
+    Ok(live)
+}
+
+fn see(ctx: &Context, live: &Namespace) -> SeenNamespace {
+    ctx.store.put_namespace(live);
+    SeenNamespace::of(live)
+}
+
+fn namespaces(ctx: &Context) -> Api<Namespace> {
+    Api::all(ctx.client.clone())
+}

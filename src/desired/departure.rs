@@ -1,0 +1,190 @@
+//! What becomes of the namespace of a space that is being deleted, and what a released namespace carries.
+//!
+//! A release takes off what says whose the namespace is. Whatever protects the cluster from its workloads stays.
+
+use chrono::{DateTime, Utc};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Map, Value, json};
+
+use super::{
+    metadata::owns_annotation,
+    ownership::{Ownership, is_half_adopted, ownership},
+    seen_namespace::SeenNamespace,
+    term::is_sealed,
+};
+use crate::api::{DeletionPolicy, DeveloperSpace, Subject, names, time::rfc3339};
+
+/// What becomes of the namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It is somebody else's.
+    Nothing,
+    /// It is deleted.
+    Delete,
+    /// It stays, and is nobody's from then on.
+    Release,
+    /// It was being adopted and that was never recorded: it goes back to what it was.
+    HandBack,
+    /// `Retain` without the class's consent: neither deleted, which the space was promised not to be, nor released, which its class does not
+    /// allow.
+    Wait,
+}
+
+/// Decides for `space`; `allows_retain` is the consent of the class in force.
+pub fn departure(space: &DeveloperSpace, allows_retain: bool, namespace: &SeenNamespace) -> Departure {
+    if is_half_adopted(space, namespace) {
+        return Departure::HandBack;
+    }
+    if ownership(space, namespace) != Ownership::Ours {
+        return Departure::Nothing;
+    }
+    // At its end a space is sealed, and its namespace is deleted as any other.
+    if space.spec.deletion_policy == DeletionPolicy::Delete || is_sealed(space) || namespace.terminating.is_some() {
+        return Departure::Delete;
+    }
+    if allows_retain { Departure::Release } else { Departure::Wait }
+}
+
+/// The merge patch (RFC 7386) that releases the namespace `live` of `space`; none if it is released already and the answer was lost.
+pub fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) -> Option<Value> {
+    let name = space.metadata.name.as_deref().unwrap_or_default();
+    let from = format!("{name}/{}", space.metadata.uid.as_deref().unwrap_or_default());
+    let is_released = |key| live.annotations.as_ref().and_then(|annotations| annotations.get(key)) == Some(&from);
+    if is_released(names::ANNOTATION_RELEASED_FROM) {
+        return None;
+    }
+    let status = space.status.as_ref();
+    let owner = status.and_then(|status| status.owner.as_ref()).map_or_else(|| space.spec.owner.clone(), Subject::from);
+    let (mut labels, mut annotations) = without_marks(live);
+    labels.insert(names::LABEL_RELEASED.to_owned(), json!("true"));
+    for (key, value) in [
+        (names::ANNOTATION_RELEASED_FROM, Some(from.clone())),
+        (names::ANNOTATION_RELEASED_CLASS, status.and_then(|status| status.class_name.clone())),
+        (names::ANNOTATION_RELEASED_OWNER, Some(owner.to_string())),
+        (names::ANNOTATION_RELEASED_AT, Some(rfc3339(now))),
+    ] {
+        annotations.extend(value.map(|value| (key.to_owned(), json!(value))));
+    }
+    Some(patch(live, &labels, &annotations))
+}
+
+/// The merge patch that takes our marks off the half adopted namespace `live`. The offer and the raised Pod Security level stay.
+pub fn hand_back(live: &ObjectMeta) -> Value {
+    let (labels, annotations) = without_marks(live);
+    patch(live, &labels, &annotations)
+}
+
+fn patch(live: &ObjectMeta, labels: &Map<String, Value>, annotations: &Map<String, Value>) -> Value {
+    json!({"metadata": {"uid": live.uid, "labels": labels, "annotations": annotations}})
+}
+
+/// Removes what says whose the namespace is. Pod Security labels and the keys of class and space stay: other tools protect the cluster by
+/// them.
+fn without_marks(live: &ObjectMeta) -> (Map<String, Value>, Map<String, Value>) {
+    let openshift =
+        [names::ANNOTATION_OPENSHIFT_REQUESTER, names::ANNOTATION_OPENSHIFT_DISPLAY_NAME, names::ANNOTATION_OPENSHIFT_DESCRIPTION];
+    let is_mark = |key: &str| names::is_reserved(key) && key != names::LABEL_NETWORK_ENFORCED;
+    let labels = live.labels.iter().flatten();
+    let ours = labels.filter(|(key, value)| is_mark(key) || (*key == names::LABEL_MANAGED_BY && *value == names::OPERATOR));
+    let annotations = live.annotations.iter().flat_map(|annotations| annotations.keys());
+    let said = annotations.filter(|key| is_mark(key) || (openshift.contains(&key.as_str()) && owns_annotation(live, key)));
+    (ours.map(|(key, _)| (key.clone(), Value::Null)).collect(), said.map(|key| (key.clone(), Value::Null)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: serde::de::DeserializeOwned>(value: &Value) -> T {
+        serde_json::from_value(value.clone()).unwrap()
+    }
+
+    fn space(spec: &Value, status: &Value) -> DeveloperSpace {
+        let mut whole = json!({"owner": {"kind": "User", "name": "ada@example.com"}});
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        read(&json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "orchid-lab", "uid": "uid-of-the-space"},
+            "spec": whole, "status": status,
+        }))
+    }
+
+    #[test]
+    fn retain_needs_consent_and_holds_until_the_seal() {
+        let recorded = json!({"name": "orchid-lab", "uid": "uid-recorded"});
+        let expired = json!([{"type": "Expired", "status": "True", "reason": "TimeIsUp", "message": "", "lastTransitionTime": "2026-03-09T08:00:00Z"}]);
+        let (bare, sealed) = (json!({"namespace": recorded}), json!({"namespace": recorded, "conditions": expired}));
+        let (retain, delete) = (json!({"deletionPolicy": "Retain"}), json!({}));
+        let standing = SeenNamespace { uid: "uid-recorded".into(), ..SeenNamespace::default() };
+        let going = SeenNamespace { terminating: Some(String::new()), ..standing.clone() };
+        let foreign = SeenNamespace { uid: "uid-of-another".into(), ..SeenNamespace::default() };
+        for (spec, status, allows, namespace, expected) in [
+            (&delete, &bare, true, &standing, Departure::Delete),
+            (&retain, &bare, true, &standing, Departure::Release),
+            (&retain, &bare, false, &standing, Departure::Wait),
+            (&retain, &sealed, true, &standing, Departure::Delete),
+            (&retain, &bare, false, &going, Departure::Delete),
+            (&retain, &bare, false, &foreign, Departure::Nothing),
+        ] {
+            assert_eq!(departure(&space(spec, status), allows, namespace), expected, "{spec}, {allows}, with {status}");
+        }
+    }
+
+    #[test]
+    fn an_adoption_that_was_never_recorded_is_undone() {
+        let mut namespace = SeenNamespace { uid: "uid-legacy".into(), ..SeenNamespace::default() };
+        namespace.adopt = Some("orchid-lab/User:ada@example.com".into());
+        assert_eq!(departure(&space(&json!({}), &json!({})), true, &namespace), Departure::Nothing, "nothing was written to it yet");
+        namespace.claim = Some("uid-of-the-space".into());
+        let mut late = space(&json!({"deletionPolicy": "Retain"}), &json!({}));
+        late.metadata.creation_timestamp = read(&json!("2026-03-02T08:00:00Z"));
+        assert_eq!(departure(&late, true, &namespace), Departure::HandBack);
+    }
+
+    fn live() -> ObjectMeta {
+        read(&json!({
+            "uid": "uid-recorded",
+            "labels": {
+                "app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "orchid-lab", "developerspace.dev/team": "botany",
+                "developerspace.dev/network-enforced": "true", "pod-security.kubernetes.io/enforce": "baseline", "example.com/floor": "ground",
+                "kubernetes.io/metadata.name": "orchid-lab", "theirs": "x",
+            },
+            "annotations": {
+                "developerspace.dev/space-uid": "uid-of-the-space", "developerspace.dev/adopted-pod-security": "enforce=baseline",
+                "developerspace.dev/ttl": "1d", "openshift.io/requester": "ada@example.com", "openshift.io/description": "theirs", "theirs": "x",
+            },
+            "managedFields": [{"manager": "developerspace-operator", "fieldsV1": {"f:metadata": {
+                "f:labels": {"f:pod-security.kubernetes.io/enforce": {}, "f:example.com/floor": {}, "f:kubernetes.io/metadata.name": {}},
+                "f:annotations": {"f:openshift.io/requester": {}},
+            }}}],
+        }))
+    }
+
+    #[test]
+    fn a_release_takes_off_whose_the_namespace_is_and_no_protection() {
+        let status = json!({"className": "greenhouse", "owner": {"kind": "Group", "name": "gardeners"}});
+        let now = "2026-03-04T12:00:00.5Z".parse().unwrap();
+        let patch = release(&space(&json!({}), &status), &live(), now).unwrap();
+        let labels = json!({
+            "app.kubernetes.io/managed-by": null, "developerspace.dev/space": null, "developerspace.dev/team": null,
+            "developerspace.dev/released": "true",
+        });
+        let annotations = json!({
+            "developerspace.dev/space-uid": null, "developerspace.dev/adopted-pod-security": null, "openshift.io/requester": null,
+            "developerspace.dev/released-from": "orchid-lab/uid-of-the-space", "developerspace.dev/released-class": "greenhouse",
+            "developerspace.dev/released-owner": "Group:gardeners", "developerspace.dev/released-at": "2026-03-04T12:00:00Z",
+        });
+        assert_eq!(patch, json!({"metadata": {"uid": "uid-recorded", "labels": labels, "annotations": annotations}}));
+
+        let mut released: Value = serde_json::to_value(live()).unwrap();
+        json_patch::merge(&mut released, &patch["metadata"]);
+        assert_eq!(release(&space(&json!({}), &status), &read(&released), "2026-03-04T12:05:00Z".parse().unwrap()), None, "once is enough");
+    }
+
+    #[test]
+    fn what_is_handed_back_counts_for_nobody() {
+        let patch = hand_back(&live());
+        assert_eq!(patch["metadata"]["labels"].as_object().unwrap().get("developerspace.dev/released"), None);
+        assert_eq!(patch["metadata"]["annotations"]["developerspace.dev/space-uid"], Value::Null);
+        assert!(patch["metadata"]["annotations"].as_object().unwrap().values().all(Value::is_null));
+    }
+}

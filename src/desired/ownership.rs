@@ -1,0 +1,242 @@
+//! To whom an existing namespace belongs, and the sentence for a namespace that is not the space's.
+//!
+//! UIDs are the authority. The claim annotation only repairs a crash between making a namespace and recording it.
+
+use chrono::TimeDelta;
+
+use super::{
+    seen_namespace::{Released, SeenNamespace},
+    term::{created, is_sealed},
+    uid::Uid,
+};
+use crate::api::{DeveloperSpace, names};
+
+/// How much older than its space a namespace may look and still have been made for it: clocks of API servers differ.
+const CREATION_SKEW: TimeDelta = TimeDelta::seconds(60);
+
+/// To whom the namespace of a space's name belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// The space: its UID is recorded, or it was made for the space and a crash kept that from being recorded.
+    Ours,
+    /// An administrator hands it over.
+    Offered,
+    /// Somebody else.
+    Foreign,
+}
+
+/// Judges a namespace. Labels decide nothing.
+pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
+    if recorded_uid(space).is_some_and(|recorded| seen.uid == *recorded) || is_made_for(space, seen) {
+        return Ownership::Ours;
+    }
+    if is_offered(space, seen) { Ownership::Offered } else { Ownership::Foreign }
+}
+
+/// Whether an offer was accepted and a crash kept that from being recorded: the namespace has our marks already.
+pub fn is_half_adopted(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
+    ownership(space, seen) == Ownership::Offered && claims(space, seen)
+}
+
+/// The UID in status.
+pub fn recorded_uid(space: &DeveloperSpace) -> Option<&str> {
+    space.status.as_ref()?.namespace.as_ref().map(|namespace| namespace.uid.as_str())
+}
+
+/// The claim holds for a space that is not sealed and has recorded no UID, or still records the UID that the namespace replaces. Anything
+/// else with the same claim is a copy: restored from a backup, or made by others.
+fn is_made_for(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
+    let replaces_recorded =
+        recorded_uid(space).is_none_or(|recorded| seen.replaces.as_ref().is_some_and(|replaced| **replaced == *recorded));
+    claims(space, seen)
+        && replaces_recorded
+        && seen.released.is_none()
+        && !is_sealed(space)
+        && seen.created + CREATION_SKEW >= created(space)
+}
+
+fn claims(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
+    seen.claim.as_ref().zip(space.metadata.uid.as_deref()).is_some_and(|(claim, uid)| *claim == *uid)
+}
+
+/// Whether the offer names this very space, or this name and its owner. A name alone hands nothing over: anybody may take a name.
+pub fn is_offered(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
+    let Some((name, to)) = seen.adopt.as_deref().and_then(|offer| offer.split_once('/')) else { return false };
+    space.metadata.name.as_deref() == Some(name) && (space.metadata.uid.as_deref() == Some(to) || space.spec.owner.to_string() == to)
+}
+
+/// The sentence about a namespace that is left alone: what it is, and how it can become the space's.
+pub fn conflict(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
+    let name = space.metadata.name.as_deref().unwrap_or_default();
+    let uid = space.metadata.uid.as_deref().unwrap_or_default();
+    let overwrite = if seen.adopt.is_some() { " --overwrite" } else { "" };
+    format!(
+        "namespace {name} exists and is not this space's, so it is left alone{}: choose another name, or have an administrator hand it over \
+         to {} with: kubectl annotate namespace {name} {}={name}/{uid}{overwrite}",
+        what_it_is(space, seen),
+        space.spec.owner,
+        names::ANNOTATION_ADOPT,
+    )
+}
+
+/// Where the namespace comes from and what its offer lacks, as far as its marks tell.
+fn what_it_is(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
+    let origin = match (&seen.released, &seen.claim) {
+        (Some(released), _) => format!(" (it was released from {})", origin(released)),
+        (None, Some(_)) if claims(space, seen) => {
+            " (it carries this space's mark without being the namespace that was made for it: it was restored or copied)".to_owned()
+        }
+        (None, Some(claim)) => format!(" (it is left from an earlier DeveloperSpace of that name, UID {claim})"),
+        (None, None) => String::new(),
+    };
+    let going = seen.terminating.as_ref().map(|blocked| format!("; it is being deleted{}", because(blocked)));
+    let name = space.metadata.name.as_deref().unwrap_or_default();
+    let offer = seen.adopt.as_deref().map(|offer| match offer {
+        offer if offer == name => format!("; its annotation {} names no UID, and a name alone hands nothing over", names::ANNOTATION_ADOPT),
+        other => format!("; its annotation {} hands it to {other:?}, which is not this space", names::ANNOTATION_ADOPT),
+    });
+    [Some(origin), going, offer].into_iter().flatten().collect()
+}
+
+fn origin(Released { space, uid, owner, .. }: &Released) -> String {
+    format!("DeveloperSpace {space:?}, UID {uid}, of {owner:?}")
+}
+
+/// `: what blocks it`, or nothing.
+pub fn because(blocked: &str) -> String {
+    if blocked.is_empty() { String::new() } else { format!(": {blocked}") }
+}
+
+/// The value of [`names::ANNOTATION_REPLACES`] for a namespace that is made again.
+pub fn replaced(space: &DeveloperSpace) -> Option<Uid> {
+    recorded_uid(space).map(Uid::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Made at 8:00, with the status of that name: see each arm.
+    fn space(status: &str) -> DeveloperSpace {
+        let namespace = json!({"name": "orchid-lab", "uid": "uid-recorded"});
+        let expired = json!([{"type": "Expired", "status": "True", "reason": "TimeIsUp", "message": "", "lastTransitionTime": "2026-03-09T08:00:00Z"}]);
+        let status = match status {
+            "fresh" => json!({}),
+            "recorded" => json!({"namespace": namespace}),
+            "sealed" => json!({"namespace": namespace, "conditions": expired}),
+            "sealed and gone" => json!({"conditions": expired}),
+            other => panic!("no status is called {other}"),
+        };
+        serde_json::from_value(json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace",
+            "metadata": {"name": "orchid-lab", "uid": "uid-of-the-space", "creationTimestamp": "2026-03-02T08:00:00Z"},
+            "spec": {"owner": {"kind": "ServiceAccount", "namespace": "robots", "name": "ada"}}, "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn seen(uid: &str, created: &str, annotations: &Value) -> SeenNamespace {
+        let metadata = json!({"name": "orchid-lab", "uid": uid, "creationTimestamp": created, "annotations": annotations});
+        SeenNamespace::of(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
+    }
+
+    #[test]
+    fn the_recorded_uid_decides_and_a_claim_only_where_a_crash_can_have_kept_it_from_being_recorded() {
+        use Ownership::{Foreign, Ours};
+        let (before, after) = ("2026-03-02T07:58:59Z", "2026-03-02T07:59:01Z");
+        let claim = json!({"developerspace.dev/space-uid": "uid-of-the-space"});
+        let another = json!({"developerspace.dev/space-uid": "uid-of-an-earlier-space"});
+        let again = json!({"developerspace.dev/space-uid": "uid-of-the-space", "developerspace.dev/replaces": "uid-recorded"});
+        let older = json!({"developerspace.dev/space-uid": "uid-of-the-space", "developerspace.dev/replaces": "uid-before"});
+        for (status, uid, created, annotations, expected) in [
+            ("recorded", "uid-recorded", before, &json!({}), Ours),
+            ("sealed", "uid-recorded", before, &json!({}), Ours),
+            ("fresh", "uid-new", after, &json!({}), Foreign),
+            ("fresh", "uid-new", after, &claim, Ours),
+            ("fresh", "uid-new", before, &claim, Foreign),
+            ("fresh", "uid-new", after, &another, Foreign),
+            // Row 24: what is restored carries the claim, and nothing that replaces the recorded namespace.
+            ("recorded", "uid-new", after, &claim, Foreign),
+            ("recorded", "uid-new", after, &older, Foreign),
+            ("recorded", "uid-new", after, &again, Ours),
+            ("recorded", "uid-new", before, &again, Foreign),
+            ("sealed", "uid-new", after, &claim, Foreign),
+            ("sealed", "uid-new", after, &again, Foreign),
+            ("sealed and gone", "uid-new", after, &claim, Foreign),
+        ] {
+            assert_eq!(ownership(&space(status), &seen(uid, created, annotations)), expected, "{status}, {uid}, {created}: {annotations}");
+        }
+    }
+
+    #[test]
+    fn an_offer_names_the_space_itself_or_its_owner() {
+        let offered = |value: &str| {
+            let mut seen = seen("uid-legacy", "2025-01-01T00:00:00Z", &json!({"developerspace.dev/adopt": value}));
+            let first = ownership(&space("fresh"), &seen);
+            // With our marks, as a crash leaves it.
+            seen.claim = Some("uid-of-the-space".into());
+            (first, is_half_adopted(&space("fresh"), &seen))
+        };
+        for (value, accepted) in [
+            ("orchid-lab/uid-of-the-space", true),
+            ("orchid-lab/ServiceAccount:robots/ada", true),
+            ("orchid-lab", false),
+            ("orchid-lab/", false),
+            ("orchid-lab/uid-of-an-earlier-space", false),
+            ("orchid-lab/User:ada", false),
+            ("orchid-lab/ServiceAccount:robots", false),
+            ("fern-lab/uid-of-the-space", false),
+        ] {
+            let expected = if accepted { Ownership::Offered } else { Ownership::Foreign };
+            assert_eq!(offered(value), (expected, accepted), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_says_what_the_namespace_is_and_the_whole_command() {
+        let told = |change: fn(&mut SeenNamespace)| {
+            let mut seen = seen("uid-legacy", "2025-01-01T00:00:00Z", &json!({}));
+            change(&mut seen);
+            conflict(&space("recorded"), &seen)
+        };
+        let sentence = |middle: &str, end: &str| {
+            format!(
+                "namespace orchid-lab exists and is not this space's, so it is left alone{middle}: choose another name, or have an administrator \
+                 hand it over to ServiceAccount:robots/ada with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/uid-of-the-space{end}"
+            )
+        };
+        assert_eq!(told(|_| {}), sentence("", ""));
+        assert_eq!(
+            told(|seen| seen.claim = Some("uid-before".into())),
+            sentence(" (it is left from an earlier DeveloperSpace of that name, UID uid-before)", "")
+        );
+        assert_eq!(
+            told(|seen| seen.claim = Some("uid-of-the-space".into())),
+            sentence(" (it carries this space's mark without being the namespace that was made for it: it was restored or copied)", "")
+        );
+        let released = |seen: &mut SeenNamespace| {
+            let (space, owner) = ("orchid-lab".into(), "User:bea@example.com".into());
+            seen.released = Some(Box::new(Released { space, uid: "uid-before".into(), owner, class: "greenhouse".into() }));
+        };
+        assert_eq!(
+            told(released),
+            sentence(r#" (it was released from DeveloperSpace "orchid-lab", UID uid-before, of "User:bea@example.com")"#, "")
+        );
+        assert_eq!(
+            told(|seen| seen.adopt = Some("orchid-lab".into())),
+            sentence("; its annotation developerspace.dev/adopt names no UID, and a name alone hands nothing over", " --overwrite")
+        );
+        assert_eq!(
+            told(|seen| {
+                seen.adopt = Some("orchid-lab/uid-before".into());
+                seen.terminating = Some("a pod".into());
+            }),
+            sentence(
+                r#"; it is being deleted: a pod; its annotation developerspace.dev/adopt hands it to "orchid-lab/uid-before", which is not this space"#,
+                " --overwrite"
+            )
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! What is kept of a namespace that exists: enough to tell whose it is, what it lacks and what holds up its deletion.
+//!
+//! There may be tens of thousands, so that what few of them have is boxed.
+
+use chrono::{DateTime, Utc};
+use k8s_openapi::{
+    api::core::v1::{Namespace, NamespaceStatus},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+use super::{children::version, metadata::SeenMetadata, pod_security, uid::Uid};
+use crate::api::{PodSecurity, names, time};
+
+/// What is kept of a namespace that exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenNamespace {
+    /// Its UID.
+    pub uid: Uid,
+    /// Its resourceVersion, as the number that it is in etcd.
+    pub version: u64,
+    /// Its creation.
+    pub created: DateTime<Utc>,
+    /// UID of the space that it was made for, by its annotation.
+    pub claim: Option<Uid>,
+    /// UID of the recorded namespace that it was made to replace, by its annotation.
+    pub replaces: Option<Box<Uid>>,
+    /// To whom an administrator hands it, by its annotation.
+    pub adopt: Option<Box<str>>,
+    /// The space that it was released from, by its marks.
+    pub released: Option<Box<Released>>,
+    /// The Pod Security levels that it had when it was adopted.
+    pub adopted_security: PodSecurity,
+    /// While it is being deleted: what holds that up; empty if nothing does.
+    pub terminating: Option<String>,
+    /// Its labels and annotations.
+    pub metadata: SeenMetadata,
+}
+
+/// What the marks of a released namespace say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// Name of the space that it was released from.
+    pub space: Box<str>,
+    /// UID of that space.
+    pub uid: Uid,
+    /// The owner for whom it counts, as in `developerspace.dev/owner`; empty: nobody.
+    pub owner: Box<str>,
+    /// The class in which it counts.
+    pub class: Box<str>,
+}
+
+impl SeenNamespace {
+    /// Keeps what is needed of `namespace`, whose managed fields must still be there.
+    pub fn of(namespace: &Namespace) -> Self {
+        let metadata = &namespace.metadata;
+        let uid = |key| annotation(metadata, key).map(Uid::from);
+        Self {
+            uid: Uid::of(metadata),
+            version: version(metadata),
+            created: metadata.creation_timestamp.as_ref().and_then(time::from_k8s).unwrap_or_default(),
+            claim: uid(names::ANNOTATION_SPACE_UID),
+            replaces: uid(names::ANNOTATION_REPLACES).map(Box::new),
+            adopt: annotation(metadata, names::ANNOTATION_ADOPT).map(Into::into),
+            released: released(metadata).map(Box::new),
+            adopted_security: annotation(metadata, names::ANNOTATION_ADOPTED_POD_SECURITY)
+                .map(pod_security::of_annotation)
+                .unwrap_or_default(),
+            terminating: metadata.deletion_timestamp.as_ref().map(|_| blocked_by(namespace)),
+            metadata: SeenMetadata::of(metadata),
+        }
+    }
+}
+
+fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+fn released(metadata: &ObjectMeta) -> Option<Released> {
+    let label = metadata.labels.as_ref()?.get(names::LABEL_RELEASED)?;
+    let said = |key| annotation(metadata, key).unwrap_or_default();
+    let (space, uid) = said(names::ANNOTATION_RELEASED_FROM).split_once('/').unwrap_or_default();
+    (label == "true").then(|| Released {
+        space: space.into(),
+        uid: uid.into(),
+        owner: said(names::ANNOTATION_RELEASED_OWNER).into(),
+        class: said(names::ANNOTATION_RELEASED_CLASS).into(),
+    })
+}
+
+/// What holds up the deletion: what the namespace controller says of the contents, see `NamespaceConditionType` in
+/// <https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/namespace-v1/>, and the finalizers of the Namespace itself,
+/// of which that controller says nothing.
+fn blocked_by(namespace: &Namespace) -> String {
+    let conditions = namespace.status.iter().flat_map(|status: &NamespaceStatus| status.conditions.iter().flatten());
+    let contents = conditions.filter(|condition| condition.status == "True").filter_map(|condition| condition.message.clone());
+    let finalizers = namespace.metadata.finalizers.as_deref().unwrap_or_default();
+    let own = (!finalizers.is_empty()).then(|| {
+        format!("the Namespace has the finalizers {}; each one is removed by its controller, or by an administrator", finalizers.join(", "))
+    });
+    contents.chain(own).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn seen(namespace: &Value) -> SeenNamespace {
+        SeenNamespace::of(&serde_json::from_value(namespace.clone()).unwrap())
+    }
+
+    #[test]
+    fn what_holds_up_the_deletion_is_kept_with_the_finalizers_of_the_namespace_itself() {
+        let condition = |type_: &str, status: &str, message: &str| json!({"type": type_, "status": status, "message": message});
+        let going = |finalizers: Value, conditions: Value| {
+            let metadata = json!({"name": "orchid-lab", "deletionTimestamp": "2026-03-04T12:00:00Z", "finalizers": finalizers});
+            seen(&json!({"metadata": metadata, "spec": {"finalizers": ["kubernetes"]}, "status": {"conditions": conditions}})).terminating
+        };
+        let pods = condition("NamespaceContentRemaining", "True", "Some resources are remaining: pods.");
+        let fine = condition("NamespaceDeletionDiscoveryFailure", "False", "All resources successfully discovered");
+        let held =
+            "the Namespace has the finalizers example.com/a, example.com/b; each one is removed by its controller, or by an administrator";
+        for (finalizers, conditions, expected) in [
+            (json!([]), json!([]), String::new()),
+            (json!([]), json!([pods, fine]), "Some resources are remaining: pods.".to_owned()),
+            (json!(["example.com/a", "example.com/b"]), json!([fine]), held.to_owned()),
+            (json!(["example.com/a", "example.com/b"]), json!([pods]), format!("Some resources are remaining: pods.; {held}")),
+        ] {
+            assert_eq!(going(finalizers, conditions), Some(expected));
+        }
+        assert_eq!(seen(&json!({"metadata": {"name": "orchid-lab", "finalizers": ["example.com/a"]}})).terminating, None);
+    }
+
+    #[test]
+    fn the_marks_of_a_release_are_read() {
+        let annotations = json!({
+            "developerspace.dev/released-from": "orchid-lab/uid-of-the-space", "developerspace.dev/released-class": "greenhouse",
+            "developerspace.dev/released-owner": "ServiceAccount:robots/ada", "developerspace.dev/released-at": "2026-03-04T12:00:00Z",
+        });
+        let released = |label: &str, annotations: &Value| {
+            seen(&json!({"metadata": {"labels": {"developerspace.dev/released": label}, "annotations": annotations}})).released
+        };
+        let expected = Released {
+            space: "orchid-lab".into(),
+            uid: "uid-of-the-space".into(),
+            owner: "ServiceAccount:robots/ada".into(),
+            class: "greenhouse".into(),
+        };
+        assert_eq!(released("true", &annotations).as_deref(), Some(&expected));
+        assert_eq!(released("true", &json!({})).as_deref(), Some(&Released::default()));
+        assert_eq!(released("false", &annotations), None);
+    }
+}
