@@ -507,6 +507,13 @@ mod tests {
     }
 
     #[test]
+    fn without_warnings_the_longest_life_ends_without_a_notice() {
+        let term = Term { max_lifetime: Some(s(40)), warn_before: vec![], ..seen(Some(1040)) };
+        let late = outlook(&term, at(1051));
+        assert_eq!((late.stage, late.expires_at, late.last_notice), (Stage::Due, Some(at(1040)), None));
+    }
+
+    #[test]
     fn a_class_that_is_tightened_below_the_age_of_a_space_gives_one_notice() {
         let mut term = Term { max_lifetime: Some(s(40)), ..seen(Some(9000)) };
         term.end = End::Ttl(s(8000));

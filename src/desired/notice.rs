@@ -70,7 +70,8 @@ impl Ceiling {
         if let Some(notice) = recorded {
             return Some(Self { begins, end: notice.until.max(ceiling), notice: Some(notice), is_recorded: true });
         }
-        if now < ceiling - length {
+        // A class without warnings has no notice, unless a change brought the end here.
+        if length.is_zero() || now < ceiling - length {
             return Some(Self { begins, end: ceiling, notice: None, is_recorded: false });
         }
         let from = ceil_second(now);
