@@ -141,7 +141,9 @@ pub async fn a_space_that_ends_meanwhile_gets_nobody_in(stage: &Stage) -> Result
     let arguments = ["onboard", "boris@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
     let over = async {
         let request = stage.open_request(SPACE, "").await?;
-        stage.admin.patch(a_space(SPACE), json!({"spec": {"ttl": "1s"}})).await?;
+        // A shorter ttl alone would come with a notice.
+        let stamp = e2e::fixtures::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        stage.admin.patch(a_space(SPACE), json!({"spec": {"ttl": "1s", "renewedAt": stamp}})).await?;
         stage.until("to be over", a_space(SPACE), |space| holds(space, "Expired")).await?;
         stage.gone(a_namespace(SPACE)).await?;
         stage.cluster.kubectl(&["certificate", "approve", &request]).await?.ok()
