@@ -142,7 +142,7 @@ pub async fn a_space_that_ends_meanwhile_gets_nobody_in(stage: &Stage) -> Result
     let over = async {
         let request = stage.open_request(SPACE, "").await?;
         // A shorter ttl alone would come with a notice.
-        let stamp = e2e::fixtures::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        let stamp = now().to_rfc3339_opts(SecondsFormat::Secs, true);
         stage.admin.patch(a_space(SPACE), json!({"spec": {"ttl": "1s", "renewedAt": stamp}})).await?;
         stage.until("to be over", a_space(SPACE), |space| holds(space, "Expired")).await?;
         stage.gone(a_namespace(SPACE)).await?;
