@@ -68,6 +68,8 @@ pub async fn reconcile(kept: Arc<Kept>, ctx: Arc<Context>) -> Result<Action, Err
 /// Looks at a space whose end is due, in a place of its own; says whether it could: somebody may look at it right now, or the store may be
 /// behind our own write of it.
 pub async fn at_the_end(kept: &Kept, ctx: &Context) -> Result<bool, Error> {
+    // Ends are known while places are still recalled, and nothing is decided before that is done.
+    ctx.store.ready().await;
     if ctx.memory.is_stale(&kept.name_any(), version(kept.meta())) {
         return Ok(false);
     }
