@@ -20,9 +20,13 @@ use support::{
 
 /// One sweep with those arguments when the space of the fixtures is due.
 async fn sweep_with(arguments: &[&str], script: Vec<Step>) -> Sweep {
+    sweep_at(EXPIRES, arguments, script).await
+}
+
+async fn sweep_at(now: &str, arguments: &[&str], script: Vec<Step>) -> Sweep {
     let line = ["developerspace-operator", "gc", "--identity", "sweeper-0", "--protected-namespaces", "monitoring"].iter().chain(arguments);
     let Command::Gc(args) = Cli::try_parse_from(line).unwrap().command else { panic!("this is gc") };
-    let clock = EXPIRES.parse::<DateTime<Utc>>().unwrap();
+    let clock = now.parse::<DateTime<Utc>>().unwrap();
     play(script, async |client| sweep(client, Arc::new(clock), &args).await).await.unwrap()
 }
 
@@ -150,6 +154,28 @@ async fn a_due_space_is_sealed_before_its_namespace_is_deleted() {
         seal(),
         event("Expired", "DeveloperSpace", SPACE),
         delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES)),
+        event("NamespaceDeleted", "DeveloperSpace", SPACE),
+    ];
+    assert_swept(&sweep_with(&[], after(lists, script)).await, 0, &[deletion(SPACE, "done")]);
+}
+
+#[tokio::test]
+async fn a_sweep_in_the_last_moment_before_the_end_leaves_it_to_the_next() {
+    let lists = lists(&[warned()], &[stored_namespace()]);
+    assert_swept(&sweep_at("2026-03-09T07:59:59.900Z", &[], after(lists, script![])).await, 0, &[]);
+}
+
+#[tokio::test]
+async fn a_deletion_that_waits_stops_no_clock() {
+    let going = |space: &Value| merged(&going(space, WARNED_AN_HOUR_BEFORE), &json!({"spec": {"deletionPolicy": "Retain"}}));
+    let gone = named(&going(&sealed()), "moss-lab");
+    let lists = lists(&[going(&warned()), gone], &[stored_namespace()]);
+    let status = expired(&being_deleted(), true, EXPIRES);
+    let script = script![
+        merge_patch(&status_path(), says(110, &status)).answered(patched(&going(&warned()), &json!({"status": status}), 111)),
+        event("Expired", "DeveloperSpace", SPACE),
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
+            .answered(merged(&stored_namespace(), &json!({"metadata": {"deletionTimestamp": EXPIRES}}))),
         event("NamespaceDeleted", "DeveloperSpace", SPACE),
     ];
     assert_swept(&sweep_with(&[], after(lists, script)).await, 0, &[deletion(SPACE, "done")]);

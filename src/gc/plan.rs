@@ -123,9 +123,7 @@ impl Planned {
         let observed = Box::new(observe(&space, ctx));
         self.living += usize::from(has_living_namespace(&observed));
         self.add_orphan(ctx, space.name_any(), |seen| is_orphan(seen, Some(&space), |uid| uids.contains(uid)));
-        if space.metadata.deletion_timestamp.is_none() {
-            self.items.extend(item(space, observed));
-        }
+        self.items.extend(item(space, observed));
     }
 
     fn add_orphan(&mut self, ctx: &Context, name: String, is_orphan: impl FnOnce(&SeenNamespace) -> bool) {
@@ -151,12 +149,21 @@ impl Item {
 
 fn item(space: DeveloperSpace, observed: Box<Observed>) -> Option<Item> {
     let step = expire::next(&space, &observed);
+    // A deletion that waits stops no clock, and what is left once the namespace is gone is the finalizer's.
+    let is_going = space.metadata.deletion_timestamp.is_some();
     let space = Box::new(space);
     match step {
+        Step::Seal if is_early(&observed) || (is_going && !has_living_namespace(&observed)) => None,
+        Step::Forget if is_going => None,
         Step::Live => matches!(observed.outlook.stage, Stage::Warn(_)).then_some(Item::Warn { space, observed }),
         Step::AwaitEnd(_) | Step::AwaitNamespace(_) | Step::Keep(_) => None,
         Step::Seal | Step::DeleteNamespace(_) | Step::Forget => Some(Item::Space { space, observed, step }),
     }
+}
+
+/// The controller seals shortly before the end, so that it deletes on time. A sweep would seal and not come back to delete.
+fn is_early(observed: &Observed) -> bool {
+    observed.outlook.expires_at.is_some_and(|end| observed.now < end)
 }
 
 /// A warning changes nothing about `Ready`.
