@@ -195,9 +195,9 @@ async fn a_protected_space_cannot_be_deleted(world: &World) -> Result<()> {
     let admin = world.admin();
     let mut wanted = spec("alice@example.com");
     wanted["protected"] = json!(true);
-    wanted["className"] = json!("keeping");
-    let keeping = json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": {"maxTTL": "1d", "allowProtected": true}});
-    world.with_class("keeping", keeping).await?;
+    wanted["className"] = json!("shielding");
+    let shielding = json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": {"maxTTL": "1d", "allowProtected": true}});
+    world.with_class("shielding", shielding).await?;
     world.with_space("xaver-protected", wanted).await?;
     let alice = world.actor("alice@example.com").await?;
     // A new policy takes the API server a moment; a dry run does no harm until it is in force.
