@@ -1,6 +1,6 @@
 //! `SpaceClass`es: judges all of them together and writes their status, which nothing else writes.
 //!
-//! A class is judged again when any class changes, and once in [`RECHECK`]: ClusterRoles, the operator's rights and the namespaces of spaces
+//! A class is judged again when any class changes, and once in `RECHECK`: ClusterRoles, the operator's rights and the namespaces of spaces
 //! change without an event for it. In the steady state that asks for nothing but each ClusterRole that a class names, and writes nothing.
 
 use std::{

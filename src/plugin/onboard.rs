@@ -30,7 +30,7 @@ pub struct OnboardArgs {
     #[arg(value_name = "USER")]
     pub who: SubjectArg,
 
-    /// The space's name [default: one that the class allows, after the user: alice-dev for alice@example.com]
+    /// The space's name (default: one that the class allows, after the user: alice-dev for alice@example.com)
     #[arg(long, value_name = "NAME", value_parser = naming::parse)]
     pub name: Option<String>,
 
