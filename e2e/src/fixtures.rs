@@ -137,6 +137,14 @@ impl World {
         Ok(self.operator.lock().await.as_ref().context("the operator does not run")?.ports())
     }
 
+    /// The most memory that the operator has held at once, in bytes.
+    pub async fn operator_peak(&self) -> Result<u64> {
+        let pid = self.operator.lock().await.as_ref().context("the operator does not run")?.pid();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the operator's memory cannot be read")?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(peak.context("the system does not say how much memory the operator held")? * 1_024)
+    }
+
     /// All that the operator has logged.
     pub async fn operator_log(&self) -> Result<String> {
         self.operator.lock().await.as_ref().context("the operator does not run")?.log()

@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod sweep;
 pub mod users;
 pub mod wait;
+pub mod webhook;
 
 pub use cluster::{Cluster, Options};
 pub use operator::Operator;

@@ -28,7 +28,7 @@ use crate::{
         namespace::{Ownership, SeenNamespace, ownership},
         status::Verdict,
         term::is_sealed,
-        wording::says_the_same,
+        wording::{DELETION_WAITS, says_the_same},
     },
 };
 
@@ -133,7 +133,7 @@ fn verdict_on(space: &DeveloperSpace, error: &Error, failures: u32) -> Option<Ve
         return None;
     }
     let (reason, message) = match (space.metadata.deletion_timestamp.is_some(), is_sealed(space)) {
-        (true, _) => (Reason::Terminating, format!("this DeveloperSpace is being deleted, and that waits: {}", error.sentence())),
+        (true, _) => (Reason::Terminating, format!("{DELETION_WAITS}{}", error.sentence())),
         (false, true) => (Reason::Expired, format!("this DeveloperSpace is expired, and its end waits: {}", error.sentence())),
         (false, false) => (Reason::ApplyFailed, error.sentence()),
     };

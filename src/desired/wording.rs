@@ -10,6 +10,9 @@ pub fn shorten(text: &str, longest: usize) -> String {
     format!("{}{CUT}", &text[..end])
 }
 
+/// How the condition of a space that is being deleted begins while something refuses what that takes.
+pub const DELETION_WAITS: &str = "this DeveloperSpace is being deleted, and that waits: ";
+
 /// Whether two sentences about a failure say the same, but for what an API server, a resolver or a webhook tells differently each time:
 /// addresses and ports, times and durations, identifiers. The action before the first colon names our own objects and counts as written.
 pub fn says_the_same(one: &str, other: &str) -> bool {
@@ -19,9 +22,12 @@ pub fn says_the_same(one: &str, other: &str) -> bool {
 fn normalised(sentence: &str) -> impl Iterator<Item = &str> {
     let (action, told) = sentence.split_once(": ").unwrap_or((sentence, ""));
     // Whatever has a digit in it may be another the next time, and so may a hexadecimal number that happens to have none.
-    let steady = |word: &&str| !word.bytes().any(|byte| byte.is_ascii_digit()) && !is_identifier(word);
+    let steady = |word: &&str| !word.bytes().any(|byte| byte.is_ascii_digit()) && !is_identifier(word) && !CALLS.contains(word);
     std::iter::once(action).chain(told.split_whitespace().filter(steady))
 }
+
+/// The system calls that Go's net package names (<https://pkg.go.dev/net#OpError>): a connection that is reset fails in any of them.
+const CALLS: [&str; 7] = ["dial", "connect:", "read", "read:", "write", "write:", "tcp"];
 
 /// Sixteen hexadecimal digits or more, as trace identifiers and hashes have.
 fn is_identifier(word: &str) -> bool {
@@ -57,6 +63,10 @@ mod tests {
             (
                 "x509: certificate has expired or is not yet valid: current time 2026-11-26T10:00:01Z is after 2026-11-01T00:00:00Z",
                 "x509: certificate has expired or is not yet valid: current time 2026-11-26T10:31:59Z is after 2026-11-01T00:00:00Z",
+            ),
+            (
+                "dial tcp 127.0.0.1:38945: connect: connection reset by peer",
+                "write tcp 127.0.0.1:44876->127.0.0.1:38945: write: connection reset by peer",
             ),
             ("timed out after 9.99s, request deadbeefdeadbeef", "timed out after 1m2.5s, request cafecafecafecafecafe"),
             ("dial tcp [fd00::1]:9443: connect: connection refused", "dial tcp [fd00::2a]:9443: connect: connection refused"),

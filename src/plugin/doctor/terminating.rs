@@ -17,6 +17,7 @@ use crate::{
         names,
         time::from_k8s,
     },
+    desired::wording::DELETION_WAITS,
     plugin::{
         human,
         spaces::{is_true, ready},
@@ -55,7 +56,9 @@ fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<F
         return Some(Finding::problem(sentence).mended_by([format!("kubectl edit dspace {name}")]));
     }
     let also = if foreign.is_empty() { String::new() } else { format!(" Others wait too, by the finalizer {}.", listed(&foreign)) };
-    if age < PATIENCE {
+    // Patience does not help where something refuses what the operator does.
+    let is_refused = ready(space).is_some_and(|(_, _, message)| message.starts_with(DELETION_WAITS));
+    if age < PATIENCE && !is_refused {
         let sentence = format!("{lead} and waits for its namespace: give it a moment.{also}");
         return Some(Finding::warning(sentence).mended_by([format!("kubectl wait dspace/{name} --for=delete --timeout=60s")]));
     }
@@ -161,6 +164,11 @@ mod tests {
             failed to delete namespace orchid-lab: guard.example.com denied the request. \
             The operator runs (2 of 2 replicas are available); its log says more.";
         assert_eq!(judged(&seen)[0], expected);
+        let refused = with(|space| {
+            space.metadata.deletion_timestamp = read("2026-11-24T08:59:50Z".into());
+            told(space, "Terminating", &format!("{DELETION_WAITS}failed to delete namespace orchid-lab: volumes first"));
+        });
+        assert!(judged(&refused)[0].contains("volumes first"), "{:?}", judged(&refused));
         let moment = with(|space| space.metadata.deletion_timestamp = read("2026-11-24T08:59:50Z".into()));
         let expected = [
             "Warning: DeveloperSpace orchid-lab is being deleted since 10s and waits for its namespace: give it a moment.",

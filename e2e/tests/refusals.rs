@@ -1,0 +1,164 @@
+//! What the cluster refuses becomes a condition, and costs the API server no more than a few writes a minute.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use chrono::TimeDelta;
+use e2e::audit::Entry;
+use e2e::fixtures::{SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, side_by_side, space, text, user};
+use e2e::webhook::BrokenWebhook;
+use e2e::{eventually, scenarios};
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals() -> Result<()> {
+    let world = World::start(&[]).await?;
+    side_by_side(scenarios![&world; a_webhook_that_resets_connections, a_policy_that_refuses_deletions]).await
+}
+
+/// Every write about these spaces, by space, in the order of time.
+fn by_space(written: Vec<Entry>, names: &[String]) -> BTreeMap<String, Vec<Entry>> {
+    let mut sorted: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for entry in written {
+        let of_event = entry.request_object.as_ref().map(|event| text(event, "/regarding/name").to_owned()).unwrap_or_default();
+        if let Some(name) = names.iter().find(|name| **name == entry.namespace || **name == entry.name || **name == of_event) {
+            sorted.entry(name.clone()).or_default().push(entry);
+        }
+    }
+    sorted
+}
+
+/// How many of `written` came within `minute`, counted from the first that was refused; what came before made the space.
+fn in_minute(written: &[Entry], minute: i32) -> usize {
+    let Some(first) = written.iter().find(|entry| entry.code == 500) else { return 0 };
+    let begin = first.request_received + TimeDelta::minutes(1) * minute;
+    written
+        .iter()
+        .skip_while(|entry| entry.code != 500)
+        .filter(|entry| (begin..begin + TimeDelta::minutes(1)).contains(&entry.request_received))
+        .count()
+}
+
+async fn a_webhook_that_resets_connections(world: &World) -> Result<()> {
+    let admin = world.admin();
+    let names: Vec<String> = (1..=5).map(|number| format!("walter-lab-{number}")).collect();
+    let webhook = BrokenWebhook::start().await?;
+    admin.create(&webhook.configuration("quota-auditor", &["resourcequotas", "rolebindings"], &names)).await?;
+    let mut audit = world.cluster().audit_from_now()?;
+    for name in &names {
+        admin.create(&space(name, json!({"className": "standard", "owner": user(&format!("{name}@example.com"))}))).await?;
+    }
+    for name in &names {
+        let failed = world.not_ready(name, "ApplyFailed").await?;
+        let message = text(condition(&failed, "Ready"), "/message");
+        ensure!(message.contains("quota-auditor") && message.contains("ResourceQuota developerspace"), "{message}");
+    }
+    world.with_space("wanda-beside", json!({"className": "standard", "owner": user("wanda@example.com")})).await?;
+    let mut written = Vec::new();
+    let read = std::cell::RefCell::new((&mut audit, &mut written));
+    // Attempts are half a minute apart by then, so that one in the third minute ends the second.
+    eventually("two minutes of attempts", Duration::from_secs(200), || async {
+        let (audit, written) = &mut *read.borrow_mut();
+        written.extend(World::writes(audit)?);
+        let sorted = by_space(written.clone(), &names);
+        ensure!(names.iter().all(|name| sorted.get(name).is_some_and(|written| in_minute(written, 2) > 0)), "too early");
+        Ok(Some(()))
+    })
+    .await?;
+    let sorted = by_space(written, &names);
+    for (name, written) in &sorted {
+        let minutes = [in_minute(written, 0), in_minute(written, 1)];
+        let lines: Vec<String> = written.iter().map(|entry| format!("{} {}", entry.request_received, entry.summary())).collect();
+        ensure!(minutes[0] <= 6 && minutes[1] <= 3, "{name}: {minutes:?} writes a minute:\n{}", lines.join("\n"));
+    }
+    admin.delete(cluster_wide("ValidatingWebhookConfiguration", "quota-auditor")).await?;
+    for name in &names {
+        world.ready(name).await?;
+    }
+    Ok(())
+}
+
+fn no_deletions() -> [Value; 2] {
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "volumes-first"},
+        "spec": {
+            "matchConstraints": {
+                "objectSelector": {"matchExpressions": [{"key": "developerspace.dev/space", "operator": "In", "values": ["vera-leaves", "viola-ends"]}]},
+                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["namespaces"]}],
+            },
+            "validations": [{"expression": "false", "message": "its volumes are not backed up"}],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "volumes-first"},
+        "spec": {"policyName": "volumes-first", "validationActions": ["Deny"]},
+    });
+    [policy, binding]
+}
+
+async fn metric(world: &World, name: &str) -> Result<f64> {
+    let text = world.operator_metrics().await?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    match line.and_then(|value| value.parse().ok()) {
+        Some(value) => Ok(value),
+        None => bail!("there is no {name} in\n{text}"),
+    }
+}
+
+async fn doctor(world: &World, name: &str) -> Result<String> {
+    let mut command = tokio::process::Command::new(e2e::binaries::own("kubectl-dspace")?);
+    command.args(["doctor", name]).env("KUBECONFIG", world.cluster().kubeconfig());
+    Ok(e2e::command::run(command, None).await?.stdout)
+}
+
+async fn a_policy_that_refuses_deletions(world: &World) -> Result<()> {
+    let admin = world.admin();
+    for object in no_deletions() {
+        admin.create(&object).await?;
+    }
+    let role = json!([{"name": "edit", "clusterRole": "edit"}]);
+    world.with_class("brief", json!({"roles": role, "lifetime": {"defaultTTL": "20s", "maxTTL": "1h"}})).await?;
+    world.with_space("vera-leaves", json!({"className": "standard", "owner": user("vera@example.com")})).await?;
+    world.with_space("viola-ends", json!({"className": "brief", "owner": user("viola@example.com")})).await?;
+    eventually("the policy to be in force", SOON, || async {
+        let dry = world.cluster().kubectl(&["delete", "namespace", "vera-leaves", "--dry-run=server"]).await?;
+        ensure!(!dry.succeeded(), "{}", dry.stdout);
+        Ok(Some(()))
+    })
+    .await?;
+    admin.delete(a_space("vera-leaves")).await?;
+    for (name, reason) in [("vera-leaves", "Terminating"), ("viola-ends", "Expired")] {
+        let held = world
+            .until("to say what refuses its end", a_space(name), |space| {
+                let ready = condition(space, "Ready");
+                let message = text(ready, "/message");
+                ensure!(ready["status"] == "False" && ready["reason"] == reason, "{ready}");
+                ensure!(message.contains("volumes-first") && message.contains("its volumes are not backed up"), "{message}");
+                Ok(())
+            })
+            .await?;
+        ensure_equal(name, &held["metadata"]["finalizers"], &json!(["developerspace.dev/namespace"]))?;
+        ensure!(admin.get(a_namespace(name)).await?["status"]["phase"] == "Active", "the namespace of {name} goes");
+        let said = doctor(world, name).await?;
+        ensure!(said.contains("volumes-first"), "doctor says of {name}:\n{said}");
+    }
+    eventually("the metrics to tell", SOON, || async {
+        let (overdue, failing) =
+            (metric(world, "developerspace_expiry_overdue_seconds").await?, metric(world, "developerspace_failing_spaces").await?);
+        ensure!(overdue > 0.0 && failing >= 2.0, "overdue for {overdue} s, {failing} failing");
+        Ok(Some(()))
+    })
+    .await?;
+    eventually("readiness to tell", SOON + SOON, || async {
+        let (status, words) = world.readiness().await?;
+        ensure!(status == 503 && words.contains("overdue"), "{status} {words}");
+        Ok(Some(()))
+    })
+    .await?;
+    admin.delete(cluster_wide("ValidatingAdmissionPolicyBinding", "volumes-first")).await?;
+    admin.delete(cluster_wide("ValidatingAdmissionPolicy", "volumes-first")).await?;
+    world.gone(a_space("vera-leaves")).await?;
+    world.gone(a_namespace("viola-ends")).await?;
+    world.ensure_operator_is_well().await
+}
