@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use e2e::eventually;
 use e2e::fixtures::{
-    Actor, SOON, World, a_space, at, cluster_wide, condition, forbidden, holds, is_observed, name_of, refusal, side_by_side, space, text,
-    user,
+    Actor, SOON, World, a_namespace, a_space, at, cluster_wide, condition, forbidden, holds, is_observed, name_of, refusal, side_by_side,
+    space, text, user,
 };
 use e2e::scenarios;
 use serde_json::{Value, json};
@@ -12,7 +12,13 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn access() -> Result<()> {
     let world = World::start(&[]).await?;
-    side_by_side(scenarios![&world; a_binding_that_a_finalizer_holds_is_emptied, a_breach_of_isolation_lets_nobody_in]).await?;
+    side_by_side(scenarios![&world;
+        a_binding_that_a_finalizer_holds_is_emptied,
+        a_breach_of_isolation_lets_nobody_in,
+        a_refused_spec_keeps_nobody_in,
+        a_space_that_others_opened_is_not_admitted_behind_a_wall,
+    ])
+    .await?;
     // It stops the controller manager, so nothing else may go on beside it.
     nobody_gets_in_before_the_quota_is_in_force(&world).await?;
     world.ensure_operator_is_well().await
@@ -118,4 +124,56 @@ async fn a_breach_of_isolation_lets_nobody_in(world: &World) -> Result<()> {
     let bindings = names_in(admin, "RoleBinding", "breached-lab").await?;
     ensure!(bindings == ["developerspace-owner", "developerspace-view"], "{bindings:?}");
     forbidden("to open a walled space", carol.create(&policy("breached-lab", "again")).await)
+}
+
+async fn a_refused_spec_keeps_nobody_in(world: &World) -> Result<()> {
+    world.with_class("frozen", rules("edit")).await?;
+    let members = json!([{"kind": "User", "name": "bob@example.com", "role": "edit"}]);
+    world.with_space("poisoned-lab", json!({"className": "frozen", "owner": user("alice@example.com"), "members": members})).await?;
+    let (alice, bob, carol) =
+        (world.actor("alice@example.com").await?, world.actor("bob@example.com").await?, world.actor("carol@example.com").await?);
+    eventually("the member to work", SOON, || async { Ok(bob.create(&deployment("poisoned-lab", "before")).await.ok()) }).await?;
+    alice.patch(a_space("poisoned-lab"), json!({"spec": {"renewedAt": "2099-01-01T00:00:00Z"}})).await?;
+    world.not_ready("poisoned-lab", "InvalidSpec").await?;
+    let eviction = json!({"spec": {"owner": user("carol@example.com"), "members": []}});
+    world.admin().patch(a_space("poisoned-lab"), eviction).await?;
+    eventually("the bindings to go", SOON, || async {
+        let bindings = names_in(world.admin(), "RoleBinding", "poisoned-lab").await?;
+        ensure!(bindings.is_empty(), "{bindings:?}");
+        Ok(Some(()))
+    })
+    .await?;
+    for (who, actor) in [("the evicted owner", &alice), ("the evicted member", &bob), ("the new owner of a refused spec", &carol)] {
+        eventually(&format!("{who} to be shut out"), SOON, || async {
+            Ok(forbidden(who, actor.create(&deployment("poisoned-lab", "after")).await).ok())
+        })
+        .await?;
+    }
+    world.admin().patch(a_space("poisoned-lab"), json!({"spec": {"renewedAt": null}})).await?;
+    world.ready("poisoned-lab").await?;
+    let owner = world.admin().get(at("RoleBinding", "poisoned-lab", "developerspace-owner")).await?;
+    ensure!(text(&owner, "/subjects/0/name") == "carol@example.com", "{owner}");
+    Ok(())
+}
+
+async fn a_space_that_others_opened_is_not_admitted_behind_a_wall(world: &World) -> Result<()> {
+    let mut wall = rules("edit");
+    wall["network"] = json!({"isolation": "Namespace", "enforced": true});
+    world.with_class("meadow", rules("edit")).await?;
+    world.with_class("keep", wall).await?;
+    world.with_space("opened-lab", json!({"className": "meadow", "owner": user("bob@example.com")})).await?;
+    let bob = world.actor("bob@example.com").await?;
+    eventually("the owner to open the space", SOON, || async { Ok(bob.create(&policy("opened-lab", "open")).await.ok()) }).await?;
+    bob.patch(a_space("opened-lab"), json!({"spec": {"className": "keep"}})).await?;
+    let refused = world.not_ready("opened-lab", "IsolationBreached").await?;
+    let message = text(condition(&refused, "Ready"), "/message").to_owned();
+    ensure!(message.contains("NetworkPolicy open") && message.contains("class keep"), "{message}");
+    ensure!(text(&refused, "/status/className") == "meadow", "{}", refused["status"]);
+    let namespace = world.admin().get(a_namespace("opened-lab")).await?;
+    ensure!(namespace["metadata"]["labels"]["developerspace.dev/network-enforced"] == "true", "{namespace}");
+    forbidden("to open it further", bob.create(&policy("opened-lab", "again")).await)?;
+    bob.delete(at("NetworkPolicy", "opened-lab", "open")).await?;
+    let admitted = world.ready("opened-lab").await?;
+    ensure!(text(&admitted, "/status/className") == "keep", "{}", admitted["status"]);
+    Ok(())
 }
