@@ -76,6 +76,12 @@ impl Options {
         if self.quick { (self.onboarded().min(100), Duration::from_secs(30)) } else { (1_000, Duration::from_secs(600)) }
     }
 
+    /// The number of spaces that are created while others end, the number of those, and the time within which they end: less than the
+    /// creations take on any machine.
+    pub fn crossing(&self) -> (usize, usize, Duration) {
+        if self.quick { (self.onboarded().min(150), 15, Duration::from_secs(1)) } else { (2_000, 200, Duration::from_secs(15)) }
+    }
+
     /// How many spaces at once the raw client is tried with, to find its best.
     pub fn concurrencies(&self) -> &'static [usize] {
         if self.quick { &[8, 16] } else { &[4, 8, 16, 32] }
@@ -108,7 +114,7 @@ impl Options {
             ("B1", 2 + 2 * repetitions),
             ("B2", 1),
             ("B3", repetitions),
-            ("B4", 2 + usize::from(self.meets_peers())),
+            ("B4", 3 + usize::from(self.meets_peers())),
             ("B6", repetitions),
             ("B7", repetitions.min(3)),
             ("B8", 3),
