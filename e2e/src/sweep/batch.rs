@@ -91,8 +91,10 @@ pub async fn judge(
     let quiet_from = bench.proxy.journal().len();
     tokio::time::sleep(quiet).await;
     let loud = bench.proxy.journal().writes(quiet_from);
+    // Events of one reason are held for a minute, so that the last of them comes after the work. Quiet control planes are a test of their own.
     let mut found: Vec<(String, Oracle, String)> = loud
         .into_iter()
+        .filter(|entry| entry.facts.resource != "events")
         .map(|entry| {
             (entry.facts.space.clone().unwrap_or_default(), Oracle::Quiet, format!("written though all had converged: {}", entry.line()))
         })

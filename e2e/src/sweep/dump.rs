@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::mirror::Objects;
 use crate::fixtures::{essence, is_observed, text, uid_of};
 
+/// The annotations that name what is not there any more, and what each is compared as: its UID is another in each run.
+const PREDECESSORS: [(&str, &str); 2] = [("developerspace.dev/replaces", "UID"), ("developerspace.dev/released-from", "NAME/UID")];
+
 /// The state of the space `name`: equal for any two runs that ended alike.
 pub fn dump(name: &str, objects: &Objects) -> Value {
     let uid = |key: &str| objects.get(key).map(|object| uid_of(object).to_owned());
@@ -45,6 +48,11 @@ fn one(object: &Value, all: &Objects) -> Value {
         }
         "Namespace" => {
             essence["status"] = json!({"phase": object["status"]["phase"]});
+            for (key, shape) in PREDECESSORS {
+                if let Some(value) = essence["metadata"]["annotations"].get_mut(key) {
+                    *value = shape.into();
+                }
+            }
             essence["claims its space"] = (text(object, "/metadata/annotations/developerspace.dev~1space-uid")
                 == all.get("DeveloperSpace").map(uid_of).unwrap_or_default())
             .into();

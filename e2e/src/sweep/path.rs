@@ -57,6 +57,11 @@ pub struct Path {
 /// How long after the act a path that ends by time lives.
 pub const SOON_SECONDS: i64 = 6;
 
+/// The times of a spec that ends soon. The renewal chooses that end: one that a change of the spec alone brings so near is postponed.
+pub fn soon() -> Value {
+    json!({"renewedAt": "$NOW", "expiresAt": "$SOON"})
+}
+
 /// A class of which spaces end without a warning, so that an old view alone can make one look due.
 pub const UNWARNED: &str = "sweep-unwarned";
 
@@ -75,7 +80,7 @@ pub fn all() -> Vec<Path> {
         Path { name: "adopt", before: handed_over, act: create(), ends: Ends::Ready, deletes: Deletes::Never },
         Path { name: "conflict", before: foreign, act: create(), ends: Ends::Refused, deletes: Deletes::Never },
         Path { before: own_class, ..path("class-edit", Act::Patch("SpaceClass", "$NAME", tightened)) },
-        Path { before: brief, ends: Ends::Gone, deletes: Deletes::WhenDue, ..path("expire", update(json!({"expiresAt": "$SOON"}))) },
+        Path { before: brief, ends: Ends::Gone, deletes: Deletes::WhenDue, ..path("expire", update(soon())) },
         Path { ends: Ends::Gone, deletes: Deletes::WhenAsked, ..path("delete", delete()) },
         Path { before: begin(&json!({"deletionPolicy": "Retain"})), ends: Ends::Released, ..path("delete-retain", delete()) },
     ];
@@ -87,7 +92,7 @@ pub fn all() -> Vec<Path> {
 /// The path that `gc` goes alone, while no controller runs.
 pub fn gc() -> Path {
     let before = vec![Act::Create(space(&spec(&json!({"className": UNWARNED}))))];
-    Path { before, ends: Ends::Collected, deletes: Deletes::WhenDue, ..path("gc", update(json!({"expiresAt": "$SOON"}))) }
+    Path { before, ends: Ends::Collected, deletes: Deletes::WhenDue, ..path("gc", update(soon())) }
 }
 
 fn updates() -> Vec<Path> {

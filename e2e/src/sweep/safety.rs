@@ -16,6 +16,9 @@ use crate::proxy::Entry;
 /// How long the class of the path that ends by time keeps a space.
 const KEPT: TimeDelta = TimeDelta::seconds(3);
 
+/// How long before its end a space may be sealed (the contract, "Lifetime").
+const SEAL_LEAD: TimeDelta = TimeDelta::milliseconds(250);
+
 /// Which path each space of the batch goes.
 pub type Spaces<'a> = HashMap<String, &'a Path>;
 
@@ -53,7 +56,7 @@ fn judge(bench: &Bench, spaces: &Spaces<'_>, entry: &Entry) -> Option<&'static s
         ("patch", "developerspaces") if facts.subresource == "status" && facts.version.is_none() => {
             Some("a status was written without its resourceVersion")
         }
-        ("patch", "developerspaces") if facts.seals && (path.deletes != Deletes::WhenDue || is_early(TimeDelta::zero())) => {
+        ("patch", "developerspaces") if facts.seals && (path.deletes != Deletes::WhenDue || is_early(-SEAL_LEAD)) => {
             Some("a space was sealed before its time")
         }
         _ if !facts.namespace.is_empty() && !is_our_name(&facts.name) => Some("somebody else's object was written to"),

@@ -38,7 +38,7 @@ pub(super) async fn steps(setting: Setting) -> Result<()> {
     until_gone(&bench, early).await?;
     step(&bench, HOUR, late).await?;
     let due = now() + TimeDelta::minutes(50);
-    change(&bench, late, json!({"expiresAt": due.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)})).await?;
+    change(&bench, late, json!({"renewedAt": "$NOW", "expiresAt": due.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)})).await?;
     until_gone(&bench, late).await?;
     bench.proxy.sky(|sky| sky.clock = TimeDelta::zero());
     bench.ensure_alive().await?;

@@ -12,7 +12,7 @@ use super::setting::{change, create, namespace_uid, no_writes, ready, remove, si
 use super::views::unwarned;
 use crate::fixtures::{SOON, a_namespace, a_space, at, condition, config_map, moment, text};
 use crate::sweep::bench::Bench;
-use crate::sweep::path::{Act, Ends};
+use crate::sweep::path::{Act, Ends, soon};
 use crate::wait::eventually;
 
 /// Something in the namespace does not go: the condition says so, nothing spins, others go on.
@@ -104,7 +104,7 @@ pub(super) async fn renewals(setting: Setting) -> Result<()> {
     let names = setting.names(if setting.bounded { 24 } else { 120 });
     ready(&bench, &names, unwarned()).await?;
     let from = bench.proxy.journal().len();
-    join_all(names.iter().map(|name| change(&bench, name, json!({"expiresAt": "$SOON"})))).await.into_iter().collect::<Result<()>>()?;
+    join_all(names.iter().map(|name| change(&bench, name, soon()))).await.into_iter().collect::<Result<()>>()?;
     let middle = i64::try_from(names.len() / 2)?;
     let raced = join_all(names.iter().zip(0_i64..).map(|(name, number)| {
         let bench = &bench;

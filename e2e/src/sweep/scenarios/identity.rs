@@ -12,7 +12,7 @@ use super::views::unwarned;
 use crate::fixtures::{SOON, a_namespace, a_space, namespace, stays};
 use crate::proxy::{Fault, Gate, Rule, RuleId};
 use crate::sweep::bench::Bench;
-use crate::sweep::path::{Act, Ends};
+use crate::sweep::path::{Act, Ends, soon};
 use crate::wait::eventually;
 
 /// Holds the deletion of the space's namespace at a gate.
@@ -58,7 +58,7 @@ pub(super) async fn namespace_made_again(setting: Setting) -> Result<()> {
     ready(&bench, &names, unwarned()).await?;
     let from = bench.proxy.journal().len();
     let (gate, rule) = hold(&bench, name);
-    change(&bench, name, json!({"expiresAt": "$SOON"})).await?;
+    change(&bench, name, soon()).await?;
     until_held(&bench, rule).await?;
     bench.admin.delete(a_namespace(name)).await?;
     gone(&bench, name).await?;

@@ -11,7 +11,7 @@ use super::setting::{change, create, ready, remove, silence, state, until_ended,
 use crate::fixtures::SOON;
 use crate::operator;
 use crate::sweep::bench::Bench;
-use crate::sweep::path::{Act, Ends};
+use crate::sweep::path::{Act, Ends, soon};
 use crate::wait::eventually;
 
 /// What each space of a row goes through.
@@ -21,7 +21,7 @@ async fn live(bench: &Bench, names: &[String]) -> Result<()> {
     change(bench, &names[2], json!({"className": "sweep-roomy"})).await?;
     bench.perform(&names[3], &Act::Delete("ResourceQuota", "developerspace")).await?;
     bench.perform(&names[4], &Act::Delete("DeveloperSpace", "$NAME")).await?;
-    change(bench, &names[5], json!({"className": "sweep-brief", "expiresAt": "$SOON"})).await?;
+    change(bench, &names[5], json!({"className": "sweep-brief", "renewedAt": "$NOW", "expiresAt": "$SOON"})).await?;
     create(bench, &names[6], json!({})).await
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn gc_beside(setting: Setting) -> Result<()> {
     let file = operator::write_kubeconfig(&setting.cluster, &format!("{}-gc", setting.name), Some(bench.proxy.address())).await?;
     let from = bench.proxy.journal().len();
     for name in &names {
-        change(&bench, name, json!({"expiresAt": "$SOON"})).await?;
+        change(&bench, name, soon()).await?;
     }
     let ended = async {
         for name in &names {

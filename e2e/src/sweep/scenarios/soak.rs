@@ -192,7 +192,7 @@ async fn act(bench: &Bench, slots: &mut [Slot], chance: &mut Rng) -> Result<usiz
             (Some(same), 75..85) => (Act::Patch("DeveloperSpace", "$NAME", json!({"spec": {"renewedAt": "$NOW"}})), Some(same)),
             (Some(_), 85..93) => (Act::Delete("DeveloperSpace", "$NAME"), None),
             (Some(_), _) => {
-                let end = json!({"spec": {"className": "sweep-brief", "expiresAt": "$SOON"}});
+                let end = json!({"spec": {"className": "sweep-brief", "renewedAt": "$NOW", "expiresAt": "$SOON"}});
                 (Act::Patch("DeveloperSpace", "$NAME", end), None)
             }
         };

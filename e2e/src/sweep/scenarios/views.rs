@@ -11,7 +11,7 @@ use super::setting::{change, create, namespace_uid, ready, remove, state, until_
 use super::watches::WATCHED;
 use crate::fixtures::moment;
 use crate::proxy::{Entry, Fault, Rule, Times};
-use crate::sweep::path::{Act, Ends, UNWARNED};
+use crate::sweep::path::{Act, Ends, UNWARNED, soon};
 
 /// The class's name, for a spec.
 pub(super) fn unwarned() -> serde_json::Value {
@@ -24,7 +24,7 @@ pub(super) async fn stale_view(setting: Setting) -> Result<()> {
     let names = setting.names(1);
     let name = names[0].as_str();
     ready(&bench, &names, unwarned()).await?;
-    change(&bench, name, json!({"expiresAt": "$SOON"})).await?;
+    change(&bench, name, soon()).await?;
     bench
         .mirror
         .until("to know its end", name, Duration::from_secs(5), |objects| {
