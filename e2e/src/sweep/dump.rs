@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 use super::mirror::Objects;
 use crate::fixtures::{essence, is_observed, text, uid_of};
 
-/// The annotations that name what is not there any more, and what each is compared as: its UID is another in each run.
-const PREDECESSORS: [(&str, &str); 2] = [("developerspace.dev/replaces", "UID"), ("developerspace.dev/released-from", "NAME/UID")];
+/// Names the namespace that was there before: how this one came to be, and nothing that a run is to end with.
+const REPLACES: &str = "developerspace.dev/replaces";
+
+/// Names a space that is gone, whose UID is another in each run.
+const RELEASED_FROM: &str = "developerspace.dev/released-from";
 
 /// The state of the space `name`: equal for any two runs that ended alike.
 pub fn dump(name: &str, objects: &Objects) -> Value {
@@ -48,9 +51,10 @@ fn one(object: &Value, all: &Objects) -> Value {
         }
         "Namespace" => {
             essence["status"] = json!({"phase": object["status"]["phase"]});
-            for (key, shape) in PREDECESSORS {
-                if let Some(value) = essence["metadata"]["annotations"].get_mut(key) {
-                    *value = shape.into();
+            if let Some(annotations) = essence["metadata"]["annotations"].as_object_mut() {
+                annotations.remove(REPLACES);
+                if let Some(from) = annotations.get_mut(RELEASED_FROM) {
+                    *from = "NAME/UID".into();
                 }
             }
             essence["claims its space"] = (text(object, "/metadata/annotations/developerspace.dev~1space-uid")

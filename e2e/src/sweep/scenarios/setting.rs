@@ -109,7 +109,7 @@ pub fn state(bench: &Bench, name: &str) -> Value {
 /// Without the record of what was done.
 pub fn bare(mut state: Value) -> Value {
     if let Some(status) = state["DeveloperSpace"]["status"].as_object_mut() {
-        for counter in ["renewals", "lastRenewedAt", "lastWarning"] {
+        for counter in ["renewals", "lastRenewedAt", "lastWarning", "postponed", "lastNotice"] {
             status.remove(counter);
         }
     }
