@@ -1,4 +1,4 @@
-//! What a `SpaceClass` says of names, labels, annotations and contacts.
+//! The rules of a `SpaceClass` for names, labels, annotations and contacts.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub struct ClassMetadata {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 317)))]
     pub allowed_keys: Vec<String>,
-    /// Contact fields that every space must have: of team, email, chat, url and costCenter.
+    /// Fields of spec.contact that every new space must have: of team, email, chat, url and costCenter. A space that exists without one stays Ready, and its message asks for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -49,12 +49,12 @@ pub enum ContactField {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NameRules {
-    /// Names that are allowed, in which each * stands for any run of characters. Left out: any. A name without a dash, or one that begins with xn--, is
-    /// allowed only where it is listed here literally.
+    /// Names that are allowed; each * matches any run of characters. Default: any. A name without a dash, or one that begins with xn--, is allowed only
+    /// where it is listed here literally, since it could answer for a top-level domain in DNS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
     pub allowed: Vec<String>,
-    /// Names that are refused, in which each * stands for any run of characters.
+    /// Names that are refused; each * matches any run of characters. A name that any class admits in network.allowFromNamespaces is refused as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
     pub denied: Vec<String>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{quantity::Quantity, space_class::LimitRangeItem, space_status::DeveloperSpaceStatus};
 
-/// What the space is to be.
+/// The space as its owner wants it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(test, kube(cel))]
 #[kube(
@@ -23,14 +23,14 @@ use super::{quantity::Quantity, space_class::LimitRangeItem, space_status::Devel
     shortname = "dspace",
     status = "DeveloperSpaceStatus",
     derive = "PartialEq",
-    doc = "A DeveloperSpace is a place to work on a shared cluster: a namespace of the same name, bound to its owner and members, limited by its SpaceClass, isolated, and alive until its time is up.",
+    doc = "A DeveloperSpace is a place to work on a shared cluster: a namespace of the same name, bound to its owner and members, limited by its SpaceClass, isolated, and deleted when the space expires.",
     selectable = ".spec.className",
     selectable = ".spec.owner.name",
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.name", description = "The accountable subject"),
     printcolumn(name = "Class", type_ = "string", json_path = ".status.className", description = "The class in force"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the namespace and its guard rails are in place"),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why it is ready or not"),
-    printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt", description = "When the namespace is collected; empty means never"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt", description = "When the namespace is deleted; empty means never"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Team", type_ = "string", json_path = ".spec.contact.team", priority = 1),
     printcolumn(name = "Namespace UID", type_ = "string", json_path = ".status.namespace.uid", priority = 1),
@@ -48,13 +48,13 @@ use super::{quantity::Quantity, space_class::LimitRangeItem, space_status::Devel
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.ttl) && has(self.expiresAt))").message("set ttl or expiresAt, not both"))]
 pub struct DeveloperSpaceSpec {
-    /// Name of the SpaceClass that says what the space may have. Leave it out for the cluster's default class. It may be changed later.
+    /// Name of the SpaceClass, which defines what the space may have. Default: the cluster's default class. It may be changed later; status.className is the class in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = Rule::new("self != ''").message("className is empty: name a SpaceClass (kubectl get spaceclasses), or leave className out for the default class"))]
     pub class_name: Option<String>,
 
-    /// The one accountable subject: it gets the class's ownerRole in the namespace. It may be changed later.
+    /// The one accountable subject: it gets the class's ownerRole in the namespace. Its owner may change it only where the class sets allowTransfer.
     pub owner: Subject,
 
     /// Others with access to the namespace, each with a role of the class. At most 100.
@@ -73,7 +73,7 @@ pub struct DeveloperSpaceSpec {
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
-    /// Whom to ask about this space. It is written onto the namespace.
+    /// Contact for questions about this space. The operator writes it onto the namespace. The class's metadata.requiredContact lists the fields that a new space must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Contact>,
 
@@ -88,18 +88,19 @@ pub struct DeveloperSpaceSpec {
     pub annotations: BTreeMap<String, String>,
 
     /// How long the space lives, counted from its creation or the last renewal: whole numbers with the units w, d, h, m and s, largest first,
-    /// such as 30m, 7d, 1d12h or 2w (a day is 24 hours). `never` only where the class allows it. Left out: the class's lifetime.defaultTTL.
-    /// What it comes to stands in status.expiresAt.
+    /// such as 30m, 7d, 1d12h or 2w (a day is 24 hours). `never` only where the class sets lifetime.allowNever. Default: the class's lifetime.defaultTTL.
+    /// status.expiresAt shows the resulting time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::ttl")]
     pub ttl: Option<String>,
 
-    /// When the space ends, as an RFC 3339 time such as 2026-12-01T00:00:00Z. Instead of ttl, never beside it. The class's limits still cap it.
+    /// When the space ends, as an RFC 3339 time such as 2026-12-01T00:00:00Z. Set either this or ttl. The class's maxTTL and maxLifetime still cap it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = super::schema::TIME))]
     pub expires_at: Option<DateTime<Utc>>,
 
-    /// Renews the space: set it to the present time and the ttl counts from then. A time more than 60 seconds ahead does not count until it has come.
+    /// Renews the space: set it to the present time, and the ttl counts from then. A time before the last renewal changes nothing. A time more than 60 seconds ahead is refused and
+    /// does not count until it is at most 60 seconds ahead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = super::schema::TIME))]
     pub renewed_at: Option<DateTime<Utc>>,
@@ -109,17 +110,19 @@ pub struct DeveloperSpaceSpec {
     #[schemars(schema_with = "super::schema::resource_list")]
     pub quota: BTreeMap<String, Quantity>,
 
-    /// Defaults of containers, pods and volume claims within the class's bounds. The class's max, min and maxLimitRequestRatio always hold. Left out or empty: the class's.
+    /// Defaults of containers, pods and volume claims within the class's bounds. The class's max, min and maxLimitRequestRatio always hold. Default: the class's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub limit_range: Vec<LimitRangeItem>,
 
-    /// True: the space never expires, and it cannot be deleted until this is set back to false. Only where the class sets lifetime.allowProtected.
+    /// True: the space does not expire, and it cannot be deleted until this is set back to false. Only where the class sets lifetime.allowProtected; elsewhere it has no effect and
+    /// the spec is refused.
     #[serde(default)]
     pub protected: bool,
 
-    /// What becomes of the namespace when this DeveloperSpace is deleted: Delete deletes it with everything in it;
-    /// Retain releases it, only where the class sets allowRetain: the RoleBindings go, and Pod Security, quota, limits and isolation stay. Expiry always deletes.
+    /// Delete: when this DeveloperSpace is deleted, its namespace is deleted with everything in it. Retain: the namespace is released instead. It keeps its contents, Pod Security
+    /// labels, quota, limits and isolation, and loses the RoleBindings of owner and members. Only where the class sets allowRetain; elsewhere the deletion waits. Expiry always deletes
+    /// the namespace.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -183,7 +186,7 @@ pub enum SubjectKind {
     ServiceAccount,
 }
 
-/// Whom to ask about a space.
+/// Contact for questions about a space.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contact {
@@ -218,7 +221,7 @@ pub struct Contact {
     pub cost_center: Option<String>,
 }
 
-/// What becomes of the namespace with its space.
+/// The fate of the namespace when its space is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum DeletionPolicy {
     /// The namespace is deleted with everything in it.

@@ -77,7 +77,7 @@ pub struct SpaceClassSpec {
     #[serde(default)]
     pub network: Network,
 
-    /// Pod Security levels of the namespace. A level that is left out is not set.
+    /// Pod Security levels of the namespace. Default: no level is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_security: Option<PodSecurity>,
 
@@ -89,11 +89,11 @@ pub struct SpaceClassSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ClassMetadata>,
 
-    /// Names that spaces of this class may have.
+    /// Names that spaces of this class may have. Default: any name with a dash. Existing spaces keep their names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<NameRules>,
 
-    /// How many spaces of this class one owner may have. A space counts until its namespace is gone; an expired space that is only kept to be read does not. Left out: no limit.
+    /// How many spaces of this class one owner may have. A space counts until its namespace is gone; an expired space that is only kept to be read does not. A namespace that was released by Retain counts too. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_spaces_per_owner: Option<i32>,
@@ -102,11 +102,11 @@ pub struct SpaceClassSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_transfer: bool,
 
-    /// Whether owners may set deletionPolicy: Retain, which keeps the namespace when its DeveloperSpace is deleted.
+    /// Whether owners may set deletionPolicy: Retain, which keeps the namespace when its DeveloperSpace is deleted. Without it, such a deletion waits. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_retain: bool,
 
-    /// How people get into spaces of this class: what `kubectl dspace onboard` may issue, and what it writes into kubeconfigs. Left out: all
+    /// How people get into spaces of this class: what `kubectl dspace onboard` may issue, and what it writes into kubeconfigs. Default: all
     /// three ways, with the defaults of each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
@@ -152,7 +152,7 @@ pub struct ClassQuota {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::resource_list")]
     pub hard: BTreeMap<String, Quantity>,
-    /// How far a space's own quota may go, by resource. A resource that is not here has its value in hard as the ceiling.
+    /// The ceiling of a space's own quota, by resource. Only resources that hard limits. Default: the value in hard.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::resource_list")]
     pub max: BTreeMap<String, Quantity>,
@@ -209,7 +209,7 @@ pub struct Network {
     /// True: a space's owner cannot open it with a NetworkPolicy of their own (needs the policies in config/policy).
     #[serde(default)]
     pub enforced: bool,
-    /// Namespaces whose pods may reach the space, by label; usually that of the ingress controller. At most 32. Says nothing with isolation: None.
+    /// Namespaces whose pods may reach the space, by label; usually that of the ingress controller. At most 32. Ignored with isolation: None. They must not select by labels that owners of spaces write.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::selectors")]
     pub allow_from_namespaces: Vec<LabelSelector>,
@@ -257,47 +257,48 @@ pub enum PodSecurityLevel {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lifetime {
-    /// The ttl of spaces that name none. Left out: maxTTL; if that is left out too, such spaces end only by maxLifetime.
+    /// The ttl of spaces that set none. Default: maxTTL; without either, such spaces end only by maxLifetime.
     #[serde(rename = "defaultTTL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::ttl")]
     pub default_ttl: Option<String>,
-    /// The longest ttl, counted from creation or the last renewal. Left out: any.
+    /// The longest ttl, counted from creation or the last renewal. Default: no limit.
     #[serde(rename = "maxTTL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_ttl: Option<String>,
-    /// The longest life of a space from its creation, whatever the renewals. It caps a ttl of never too. Left out: any.
+    /// The longest life of a space from its creation, whatever the renewals. It caps a ttl of never too. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_lifetime: Option<String>,
-    /// Whether a space may say ttl: never.
+    /// Whether owners may set ttl: never. Default: false.
     #[serde(default)]
     pub allow_never: bool,
-    /// Whether owners may set protected: true, which keeps a space from expiring.
+    /// Whether owners may set protected: true, which keeps a space from expiring and from being deleted. When it is withdrawn, protected spaces get the longest warnBefore, and at
+    /// least 7 days of notice. Default: false.
     #[serde(default)]
     pub allow_protected: bool,
-    /// How long before the end people are warned: [2d, 12h, 1h]. Left out: no warnings. At most 8.
+    /// How long before the end people are warned: [2d, 12h, 1h]. Default: no warnings. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::durations")]
     pub warn_before: Vec<String>,
-    /// How long an expired DeveloperSpace can still be read after its namespace is gone. Left out: 7d.
+    /// How long an expired DeveloperSpace can still be read after its namespace is gone. Default: 7d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub retain_expired: Option<String>,
 }
 
-/// What the operator says of a class.
+/// The state of a class as the operator last reported it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SpaceClassStatus {
-    /// The metadata.generation that this status speaks of.
+    /// The metadata.generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted: whether spaces may use the class, and why not.
+    /// Accepted: whether spaces may use the class as it is, and the reason if not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
-    /// The spec last accepted. While the present one is refused, spaces of this class are maintained by it.
+    /// The spec that was accepted last. While the present spec is refused, the spaces of this class are maintained by this one, and new spaces are created by it.
     #[serde(default, deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::any_object")]
     pub accepted: Option<SpaceClassSpec>,

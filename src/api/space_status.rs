@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use super::developer_space::{Subject, SubjectKind};
 
-/// What the operator says of a space.
+/// The state of a space as the operator last reported it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeveloperSpaceStatus {
-    /// The metadata.generation that this status speaks of. -1: not looked at yet.
+    /// The metadata.generation that this status describes. -1: not reconciled yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The class in force. It changes only when the space is admitted to another SpaceClass that is Accepted.
+    /// The class in force, whose rules hold. It changes only when the space is admitted to the class that spec.className names; until then the Ready condition gives the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub class_name: Option<String>,
 
-    /// The owner in force: the subject whose place under the class's maxSpacesPerOwner this space takes. It changes when a new spec.owner is admitted.
+    /// The owner in force, for whom the space counts under the class's maxSpacesPerOwner. It changes when a new spec.owner is admitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<OwnerInForce>,
 
@@ -30,35 +30,36 @@ pub struct DeveloperSpaceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<NamespaceRef>,
 
-    /// When the namespace is collected. Absent: never.
+    /// When the namespace is deleted, notices included. Absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
 
-    /// How often the space was renewed.
+    /// The number of renewals that counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewals: Option<i64>,
 
-    /// The renewal that was counted last: the spec.renewedAt from which the ttl counts.
+    /// The last renewal that counted, from which the ttl counts. It never moves back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_renewed_at: Option<DateTime<Utc>>,
 
-    /// The last warning of the coming expiry.
+    /// The last warning of the expiry to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_warning: Option<Warning>,
 
-    /// The notice that runs because a change of class or spec brought the end nearer than that notice.
+    /// The notice that runs because a change of the class or the spec brought the end nearer than that notice, or into the past. The namespace is not deleted before it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postponed: Option<Notice>,
 
-    /// The one notice that runs at the class's maxLifetime. Nothing that an owner changes starts it again.
+    /// The one notice that runs at the class's maxLifetime. No change by an owner restarts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_notice: Option<Notice>,
 
-    /// The lifetime as it was last accepted. It holds while the class is missing or not Accepted.
+    /// The lifetime as last accepted: ttl, expiresAt and protected of the space, and the rules of its class. While the spec is refused, the space's part stays as it is; while the class
+    /// is missing, all of it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
 
-    /// When the space was Ready for the first time: with metadata.creationTimestamp, the time that onboarding took.
+    /// When the space was Ready for the first time. The time since metadata.creationTimestamp is the onboarding time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<DateTime<Utc>>,
 
@@ -89,14 +90,14 @@ pub struct OwnerInForce {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Terms {
-    /// The ttl, `never` included. Absent where spec.expiresAt ends the space.
+    /// The ttl last accepted, `never` included. Absent where spec.expiresAt ends the space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub ttl: Option<String>,
-    /// The absolute end, where spec.expiresAt ends the space.
+    /// The spec.expiresAt last accepted, where that ends the space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
-    /// Whether the space is protected from expiry and deletion.
+    /// The spec.protected last accepted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protected: bool,
     /// The class's lifetime.maxTTL.
@@ -144,10 +145,10 @@ pub struct NamespaceRef {
 pub struct Warning {
     /// When it was given.
     pub at: DateTime<Utc>,
-    /// The edge of the class's lifetime.warnBefore that it was given for.
+    /// The threshold of the class's lifetime.warnBefore that it was given for, or the length of a notice.
     #[schemars(length(max = 40))]
     pub before: String,
-    /// The expiry that it warned of. A warning of another expiry does not count.
+    /// The expiry that it was given for. A warning of another expiry does not count.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -155,11 +156,11 @@ pub struct Warning {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
-    /// The end by the ttl, spec.expiresAt and the class's limits.
+    /// The end by ttl, spec.expiresAt, maxTTL and maxLifetime, without the notice.
     pub of: DateTime<Utc>,
-    /// Since when the notice runs.
+    /// The beginning of the notice.
     pub from: DateTime<Utc>,
-    /// Until when it runs: the namespace is not deleted before.
+    /// The end of the notice. The namespace is not deleted before.
     pub until: DateTime<Utc>,
 }
 
