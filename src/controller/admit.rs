@@ -1,6 +1,6 @@
-//! Whether a space is admitted with its spec as it is: to the class that it wants, for the owner that it names.
+//! Admission of a space with its present spec: to the class that it wants, for the owner that it names.
 //!
-//! Reads the store and the register of places; makes no request.
+//! Reads the store and the register of the owner limit; makes no request.
 
 use kube::ResourceExt;
 
@@ -21,25 +21,25 @@ use crate::{
     },
 };
 
-/// A spec that is accepted as it is.
+/// A spec that is accepted in full.
 #[derive(Clone, Debug)]
 pub struct Fits {
     /// The class that the space wants.
     pub class_name: String,
-    /// What it may have there.
+    /// The resources that it may have there.
     pub resolved: Resolved,
     /// The limit of spaces for each owner.
     pub limit: Option<i32>,
 }
 
-/// The answer of [`admit`].
+/// The result of [`admit`].
 #[derive(Clone, Debug)]
 pub enum Decision {
     /// The class was not validated yet: its event follows.
     AwaitClass,
-    /// The whole spec is accepted under the class that it names. What is left is a place.
+    /// The whole spec is accepted under the class that it names. The owner limit is still to be checked.
     Fits(Box<Fits>),
-    /// The space stays with what it has.
+    /// The space keeps its present class and owner.
     Refused(Refusal),
 }
 
@@ -68,7 +68,7 @@ fn decide(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> Dec
         Err(refusal) => return Decision::Refused(refusal),
     };
     let is_same = observed.class_name.as_ref() == Some(class_name);
-    // A refused ruling stays: what is taken away follows from it.
+    // A refused ruling stays: the removals follow from it.
     let ruling = match observed.ruling.take_if(|ruling| is_same && ruling.refusals.is_empty()) {
         Some(ruling) => ruling,
         None if is_same && observed.ruling.is_some() => return refused(observed),

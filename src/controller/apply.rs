@@ -1,7 +1,7 @@
-//! Writes to the children of a space. Each is safe to lose, to repeat and to race: a create meets what is there, a repair and
-//! a removal name the UID that they were decided on.
+//! Writes to the children of a space. Each is safe to lose, to repeat and to race: a create compares an existing object, a repair and
+//! a removal have the UID of the decision as their precondition.
 //!
-//! The order is the contract's: what takes access away goes beside the guards and waits for nothing; what gives access comes last.
+//! The order is the contract's: removals of access are written together with the guards and wait for nothing; new access comes last.
 
 use futures::future::join_all;
 
@@ -21,16 +21,16 @@ use crate::{
     },
 };
 
-/// How far it came.
+/// The progress of the writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The namespace has what it is to have.
+    /// The namespace has all children.
     Done,
-    /// New bindings and new subjects wait until the quota is in force. Its event comes.
+    /// New bindings and new subjects wait until the quota is in force, which an event reports.
     Waits,
 }
 
-/// Makes what is in `namespace` what is `wanted`, as far as `grant` goes. All changes of a step are tried; the first error is returned.
+/// Turns the children in `namespace` into those `wanted`, as far as `grant` allows. All changes of a step are attempted; the first error is returned.
 pub async fn children(ctx: &Context, namespace: &str, wanted: &Children, grant: Grant) -> Result<Progress, Error> {
     let decide = || diff(wanted, &ctx.store.children(namespace), grant);
     let mut changes = decide();
@@ -46,8 +46,8 @@ pub async fn children(ctx: &Context, namespace: &str, wanted: &Children, grant: 
     }
 }
 
-/// Takes from the bindings in `namespace` the subjects that `space` names in neither owner nor members. Nothing else is changed: the class
-/// is missing, so what else is wanted is unknown.
+/// Removes from the bindings in `namespace` the subjects that `space` names in neither owner nor members. Nothing else is changed: the class
+/// is missing, so the other wanted children are unknown.
 pub async fn withdraw_subjects(ctx: &Context, namespace: &str, space: &DeveloperSpaceSpec) -> Result<(), Error> {
     let changes = access::changes(&named(space), &ctx.store.children(namespace), Door::Shut);
     write_all(ctx, namespace, changes.withdrawals).await
@@ -61,7 +61,7 @@ async fn write_all(ctx: &Context, namespace: &str, changes: impl IntoIterator<It
 async fn write(ctx: &Context, namespace: &str, change: Change) -> Result<(), Error> {
     match change {
         Change::Cut(child) => cut_live(ctx, namespace, child).await,
-        // What is watched is selected by label, so it has some.
+        // Watched objects are selected by label, so they have labels.
         other => carry_out(ctx, namespace, other, true).await,
     }
 }
@@ -79,12 +79,12 @@ async fn carry_out(ctx: &Context, namespace: &str, change: Change, labelled: boo
         }
         Change::Remove { kind, name, uid } => remove(ctx, namespace, (kind, &name), &uid).await.map(|_| ()),
         Change::Held { kind, name } => Err(held(namespace, kind, &name)),
-        // It was read a moment ago: the next look decides again.
+        // It was read a moment ago: the next reconcile decides again.
         Change::Cut(_) => Ok(()),
     }
 }
 
-/// Reads the object that stands where `child` is wanted and takes from it what is too much. Once a reading; see [`Store::is_settled`].
+/// Reads the object that has the name of `child` and removes fields that are too much. Once for each version; see [`Store::is_settled`].
 ///
 /// [`Store::is_settled`]: super::store::Store::is_settled
 async fn cut_live(ctx: &Context, namespace: &str, child: Child) -> Result<(), Error> {
@@ -108,14 +108,14 @@ async fn cut_live(ctx: &Context, namespace: &str, child: Child) -> Result<(), Er
     Ok(())
 }
 
-/// POST; where the name is taken, what stands there is made to say the same: the namespace is ours, and so is the name in it.
+/// POST; an existing object of that name is repaired: the namespace is the space's, and so is the name in it.
 async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Error> {
     let what = format!("{} {} in {namespace}", child.kind().as_str(), child.name());
     if make(ctx, namespace, &child).await? {
         return Ok(());
     }
     let found = get(&ctx.client, namespace, (child.kind(), child.name())).await.map_err(Error::api(format!("create {what}")))?;
-    // Gone in between: its name is free again.
+    // It was deleted in between: its name is free again.
     let Some(existing) = found else { return make(ctx, namespace, &child).await.map(|_| ()) };
     let labelled = existing.metadata().labels.is_some();
     match compare(&child, &existing.seen()) {
@@ -124,7 +124,7 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
             if remove(ctx, namespace, (child.kind(), child.name()), &uid).await? && make(ctx, namespace, &child).await? {
                 return Ok(());
             }
-            // Its event tells when it is gone.
+            // An event reports its deletion.
             Err(Error::Held(what))
         }
         Some(Change::Held { .. }) => {
@@ -139,7 +139,7 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
     }
 }
 
-/// POST; says whether it was made, or its name was taken.
+/// POST; returns whether it was created, or its name was taken.
 async fn make(ctx: &Context, namespace: &str, child: &Child) -> Result<bool, Error> {
     match post(&ctx.client, namespace, child).await {
         Ok(made) => {
@@ -157,15 +157,15 @@ async fn repair(ctx: &Context, namespace: &str, child: &Child, (uid, labelled): 
     if let Err(kube::Error::Api(status)) = &answer
         && (status.is_not_found() || status.code == 422)
     {
-        // Gone, or another object by now: what was kept of it is of no use.
+        // Deleted or replaced by another object: the cached state is obsolete.
         ctx.store.remove_child(namespace, child.kind(), child.name(), uid);
     }
     ctx.store.put_child(namespace, answer.map_err(Error::api(action))?.seen());
     Ok(())
 }
 
-/// DELETE of that UID; gone already is success. A conflict is looked at again: another object may have the name by now. Says whether it is
-/// gone: what a finalizer holds is there, and if it is a binding, its subjects are taken out.
+/// DELETE of that UID; an object that is gone already is a success. After a conflict the object is read: another one may have the name by now. Returns
+/// whether it is gone: an object with a finalizer stays, and if it is a binding, its subjects are removed.
 pub async fn remove(ctx: &Context, namespace: &str, (kind, name): (ChildKind, &str), uid: &Uid) -> Result<bool, Error> {
     let held = match child_api::delete(&ctx.client, namespace, (kind, name), uid).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => None,
@@ -180,7 +180,7 @@ pub async fn remove(ctx: &Context, namespace: &str, (kind, name): (ChildKind, &s
     Ok(false)
 }
 
-/// Takes the subjects out of a binding that is terminating: they have their access as long as a finalizer holds it.
+/// Removes the subjects of a terminating binding: they would have access for as long as a finalizer holds it.
 async fn empty(ctx: &Context, namespace: &str, held: &Child) -> Result<(), Error> {
     let seen = held.seen();
     if seen.subjects.is_empty() { Ok(()) } else { repair(ctx, namespace, &emptied(held.name()), (&seen.uid, true)).await }

@@ -1,4 +1,4 @@
-//! Requests about one child, whatever its kind. What is asked for, and what an answer means, is `apply.rs`'s.
+//! Requests about one child of any kind. `apply.rs` decides which requests are sent and what a response means.
 
 use std::fmt::Debug;
 
@@ -22,7 +22,7 @@ use crate::{
     desired::{Child, ChildKind, Uid},
 };
 
-/// GET; none if it is not there.
+/// GET; `None` if it does not exist.
 pub async fn get(client: &Client, namespace: &str, (kind, name): (ChildKind, &str)) -> Result<Option<Child>, kube::Error> {
     match kind {
         ChildKind::Quota => get_as::<ResourceQuota>(client, namespace, name).await,
@@ -60,7 +60,7 @@ pub async fn delete(client: &Client, namespace: &str, (kind, name): (ChildKind, 
         ChildKind::Network => delete_as::<NetworkPolicy>(client, namespace, name, uid).await,
         ChildKind::Binding => delete_as::<RoleBinding>(client, namespace, name, uid).await,
     };
-    // Of some kinds the API server answers with the object that is gone.
+    // For some kinds the API server responds with the deleted object.
     let is_held = |child: &Child| {
         let metadata = child.metadata();
         metadata.deletion_timestamp.is_some() && metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty())
@@ -68,7 +68,7 @@ pub async fn delete(client: &Client, namespace: &str, (kind, name): (ChildKind, 
     Ok(answer?.filter(is_held))
 }
 
-/// What the four kinds have in common.
+/// The requests that the four kinds have in common.
 trait ChildObject:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned + Into<Child>
 {
@@ -112,7 +112,7 @@ pub fn patch_params() -> PatchParams {
     PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-/// DELETE of that very object: another of the same name is refused with 409; so is, with `version`, one that has changed since.
+/// DELETE of that object: another one of the same name is refused with 409; so is, with `version`, one that has changed since.
 pub fn delete_params(uid: &Uid, version: Option<u64>) -> DeleteParams {
     let resource_version = version.map(|version| version.to_string());
     DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_string()), resource_version })

@@ -1,5 +1,5 @@
-//! Ends come first. kube's queue takes names that are due in any order, so that in a burst of creations an end would wait for its turn as
-//! long as any of them: whatever ends is looked at beside that queue, at its time, in places of its own.
+//! Ends come first. kube's queue takes due names in any order, so that in a burst of creations an end would wait as long as any of them:
+//! spaces that end are reconciled outside that queue, at their time, in worker slots of their own.
 
 use std::{
     collections::BTreeSet,
@@ -19,16 +19,16 @@ use tokio::{
 use super::{Kept, context::Context, on_error, reconcile};
 use crate::desired::lifetime::SEAL_LEAD;
 
-/// Every space is looked at this often at the least, which is soon enough to know of an end that is further away.
+/// Every space is reconciled at least this often, which is early enough to learn of an end that is further away.
 const HORIZON: TimeDelta = TimeDelta::minutes(11);
 
 /// The wall clock may be stepped, and timers do not follow.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// How soon an end is tried again while the queue looks at the same space, or the store is behind our own write of it.
+/// The retry interval of an end while the queue reconciles the same space, or while the store is behind the operator's own write.
 const BREATH: Duration = Duration::from_millis(20);
 
-/// The ends that are near. A space that was renewed since is looked at in vain.
+/// The ends that are near. The reconcile of a space that was renewed since does nothing.
 #[derive(Debug, Default)]
 pub struct Ends {
     near: Mutex<BTreeSet<(DateTime<Utc>, Box<str>)>>,
@@ -36,7 +36,7 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// The space of that name ends at that time.
+    /// Registers the end of the space of that name.
     pub fn expects(&self, name: &str, at: DateTime<Utc>, now: DateTime<Utc>) {
         if at - now >= HORIZON {
             return;
@@ -47,7 +47,7 @@ impl Ends {
         self.changed.notify_one();
     }
 
-    /// How long before the next end.
+    /// The time until the next end.
     fn wait(&self, now: DateTime<Utc>) -> Duration {
         let next = self.near().first().map(|(at, _)| *at);
         next.map_or(GLANCE, |at| (at - now).to_std().unwrap_or_default().min(GLANCE))
@@ -64,7 +64,7 @@ impl Ends {
     }
 }
 
-/// Looks at the spaces that end, each at its time, until `stop` resolves; what is under way is finished.
+/// Reconciles the spaces that end, each at its time, until `stop` resolves; running reconciles are finished.
 pub async fn run(ctx: Arc<Context>, spaces: Store<Kept>, stop: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(usize::from(ctx.places.number()).div_ceil(2)));
     let (mut under_way, mut stop) = (JoinSet::new(), pin!(stop));

@@ -1,6 +1,6 @@
-//! The end of a space whose time is up: seal, delete the namespace, keep the space for a while, forget it.
+//! The end of an expired space: seal it, delete its namespace, keep the space for its retention, delete it.
 //!
-//! Nothing is deleted but what the sealed status and the recorded UID say.
+//! Only the namespace with the UID that the sealed status records is deleted.
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -30,13 +30,13 @@ use crate::{
     },
 };
 
-/// What is to be done next with `space`, by time.
+/// The next step of `space`, by time.
 pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
     step(space, observed.own_namespace(), &observed.outlook, retention(observed.rules.as_ref()), observed.now)
 }
 
-/// Whether what is left to say of `space` waits: the time of more spaces is up than can be worked on at once, and they come first. Its status
-/// says already that its time was up, and what is lost meanwhile is no more than how far its namespace has gone.
+/// Returns true if the reports about `space` yield to other work: more spaces have expired than can be reconciled at once, and their seals and
+/// deletions come first. Its status reports the expiry already; only the progress of its namespace is missing.
 pub fn gives_way(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> bool {
     let is_told_only = matches!(step, Step::AwaitNamespace(_) | Step::Keep(_));
     let sealed = space.status.as_ref().and_then(|status| true_since(&status.conditions, types::EXPIRED));
@@ -44,7 +44,7 @@ pub fn gives_way(ctx: &Context, space: &DeveloperSpace, observed: &Observed, ste
     is_told_only && is_patient && ctx.is_behind(observed.now)
 }
 
-/// Does it. The space as it is afterwards.
+/// Carries out the step. Returns the space afterwards.
 pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> Result<DeveloperSpace, Error> {
     match step {
         Step::Live | Step::AwaitEnd(_) => Ok(space.clone()),
@@ -76,8 +76,8 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
     }
 }
 
-/// `Expired=True`, with the resourceVersion that the decision was made on: a renewal that came first makes this fail.
-/// From here on admission refuses a change of spec, so the namespace can be deleted without taking a renewal with it.
+/// Writes `Expired=True` with the resourceVersion of the decision: after a renewal that came first this fails.
+/// From then on admission refuses a change of the spec, so that the deletion of the namespace loses no renewal.
 async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<DeveloperSpace, Error> {
     let name = space.name_any();
     let has_namespace = observed.own_namespace().is_some();
@@ -120,13 +120,13 @@ async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observ
     Ok(())
 }
 
-/// How often a namespace that somebody keeps changing is tried, each time as it is by then.
+/// The number of attempts to delete a namespace that keeps changing, each with its latest version.
 const TRIES: usize = 3;
 
-/// DELETE of the namespace as it was seen; says whether it was this call that did it. Protected names are never deleted.
+/// DELETE of the namespace as it was seen; returns whether this call deleted it. Protected names are never deleted.
 ///
-/// A DELETE of what is terminating already is answered with 200, so that `gc` beside the controller would seem to do it twice: the
-/// resourceVersion tells who was first.
+/// The API server answers a DELETE of a terminating object with 200, so that `gc` and the controller would both report the deletion: the
+/// resourceVersion as a precondition lets only the first one succeed.
 pub async fn delete_namespace(ctx: &Context, name: &str, namespace: &SeenNamespace) -> Result<bool, Error> {
     if ctx.protected.contains(name) {
         tracing::warn!(namespace = name, "a protected namespace is not deleted");
@@ -148,7 +148,7 @@ pub async fn delete_namespace(ctx: &Context, name: &str, namespace: &SeenNamespa
                 ctx.store.bury_namespace(name, uid);
                 return Ok(false);
             }
-            // It has changed, is going away already, or is another by now.
+            // It has changed, is terminating already, or is another one by now.
             Err(kube::Error::Api(status)) if status.is_conflict() && number < TRIES => {
                 let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
                 let Some(live) = live else { continue };

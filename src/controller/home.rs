@@ -1,4 +1,5 @@
-//! Writes to the namespace of a space. Each one names the UID that it was decided on, so that another namespace of the same name refuses it.
+//! Writes to the namespace of a space. Each one has the UID of the decision as its precondition, so that another namespace of the same name
+//! refuses it.
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
@@ -20,11 +21,11 @@ use crate::{
     },
 };
 
-/// POST; `None` if the name was taken by somebody else in the meantime.
+/// POST; `None` if another client took the name in the meantime.
 pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Result<Option<SeenNamespace>, Error> {
     let name = space.name_any();
     let Metadata { labels, mut annotations } = wanted.written;
-    // The claim of a namespace that is made again holds because it names the one that is recorded.
+    // The claim of a namespace that is created again holds because it names the recorded one.
     annotations.extend(recorded_uid(space).map(|uid| (names::ANNOTATION_REPLACES.to_owned(), uid.to_owned())));
     let namespace = Namespace {
         metadata: ObjectMeta { name: Some(name.clone()), labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() },
@@ -43,8 +44,8 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
     }
 }
 
-/// Takes over what an administrator hands over, and tells what that replaced. The offer stays until the status has the UID: after a crash in
-/// between it is found again.
+/// Adopts a namespace that an administrator hands over, and reports the values that this replaced. The offer stays until the status contains the
+/// UID, so that it is found after a crash in between.
 pub async fn adopt(
     ctx: &Context,
     space: &DeveloperSpace,
@@ -59,13 +60,13 @@ pub async fn adopt(
     }
 }
 
-/// Takes the accepted offer off, so that the namespace is not handed over a second time.
+/// Removes the accepted offer, so that the namespace is not handed over a second time.
 pub async fn end_offer(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<SeenNamespace, Error> {
     let off = json!({"metadata": {"uid": seen.uid.to_string(), "annotations": {(names::ANNOTATION_ADOPT): null}}});
     patch(ctx, &space.name_any(), off).await
 }
 
-/// Makes the space's own namespace carry what is `wanted`.
+/// Writes the `wanted` labels and annotations to the space's own namespace.
 pub async fn keep(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<SeenNamespace, Error> {
     if seen.metadata.matches(wanted) {
         return Ok(seen.clone());
@@ -78,7 +79,7 @@ pub async fn keep(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, w
     patch(ctx, &space.name_any(), wanted.patch(&live.metadata)).await
 }
 
-/// Writes nothing but the end of the namespace, if it says another one.
+/// Writes only the end to the namespace, if it differs.
 pub async fn follow_expiry(ctx: &Context, name: &str, seen: &SeenNamespace, expires_at: Option<DateTime<Utc>>) -> Result<(), Error> {
     let end = expires_at.map(rfc3339);
     let is_right = match &end {
@@ -99,7 +100,7 @@ pub async fn patch(ctx: &Context, name: &str, patch: Value) -> Result<SeenNamesp
     Ok(see(ctx, &live))
 }
 
-/// The namespace as it is now, if it still is the one that was `seen`, and `to` whom it was. Otherwise what was decided is decided again.
+/// The live namespace, if it is still the one that was `seen` and its ownership is still `to`. Otherwise a conflict, after which the operator decides again.
 async fn read_again(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, to: Ownership) -> Result<Namespace, Error> {
     let name = space.name_any();
     let live = namespaces(ctx).get(&name).await.map_err(Error::api(format!("read namespace {name}")))?;

@@ -1,4 +1,4 @@
-//! The `NetworkPolicies` of others: which namespaces have some, by the watch; and the one look at the API server before a space is
+//! The `NetworkPolicies` of others: the namespaces that have some, by the watch; and the one list of the API server before a space is
 //! admitted to a class that enforces isolation.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// So many are asked for at once.
+/// The page size of that list.
 const PAGE: u32 = 500;
 
 /// The names of others' policies, by namespace.
@@ -31,7 +31,7 @@ impl ForeignPolicies {
         self.0.get(namespace).into_iter().flatten().map(ToString::to_string).collect()
     }
 
-    /// Notes one; says whether it was unknown.
+    /// Records one; returns true if it was unknown.
     pub fn add(&mut self, namespace: &str, name: &str) -> bool {
         match self.0.get_mut(namespace) {
             Some(known) => known.insert(name.into()),
@@ -39,7 +39,7 @@ impl ForeignPolicies {
         }
     }
 
-    /// Forgets one; says whether it was known.
+    /// Forgets one; returns true if it was known.
     pub fn remove(&mut self, namespace: &str, name: &str) -> bool {
         let Some(known) = self.0.get_mut(namespace) else { return false };
         let was_known = known.remove(name);
@@ -64,10 +64,10 @@ impl ForeignPolicies {
     }
 }
 
-/// Whether the space of that namespace may be admitted to a class that enforces isolation; if not, why.
+/// Admits the space of that namespace to a class that enforces isolation, or returns the refusal.
 ///
-/// The namespace must be marked first ([`names::LABEL_NETWORK_ENFORCED`]): from then on admission lets nobody make a policy there, so that
-/// what the API server lists after that is all there will be. The watch may be behind, so it is asked only for what it knows already.
+/// The namespace must be marked first ([`names::LABEL_NETWORK_ENFORCED`]): from then on admission lets nobody create a policy there, so that a
+/// later list of the API server is complete. The watch may be behind, so its answer counts only where it knows a policy.
 pub async fn admits(ctx: &Context, namespace: &str, class_name: &str) -> Result<Option<Refusal>, Error> {
     if let Some(refusal) = not_admitted(class_name, namespace, &ctx.store.foreign_policies(namespace)) {
         return Ok(Some(refusal));
@@ -76,12 +76,12 @@ pub async fn admits(ctx: &Context, namespace: &str, class_name: &str) -> Result<
     Ok(not_admitted(class_name, namespace, &foreign))
 }
 
-/// Whether the namespace is known to have the mark.
+/// Returns true if the namespace is known to have the mark.
 pub fn is_marked(ctx: &Context, namespace: &str) -> bool {
     ctx.store.namespace(namespace).is_some_and(|seen| seen.metadata.has_label(names::LABEL_NETWORK_ENFORCED, "true"))
 }
 
-/// Asks the API server for the policies of others in one namespace.
+/// Lists the policies of others in one namespace.
 async fn list(ctx: &Context, namespace: &str) -> Result<Vec<String>, Error> {
     let api: Api<NetworkPolicy> = Api::namespaced(ctx.client.clone(), namespace);
     let (mut foreign, mut params) = (Vec::new(), ListParams::default().limit(PAGE));

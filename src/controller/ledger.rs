@@ -1,4 +1,4 @@
-//! Asks the ledger about a space with what the store knows. Makes no request.
+//! Evaluates the ledger for a space with the contents of the store. Makes no request.
 
 use chrono::{DateTime, Utc};
 use kube::ResourceExt;
@@ -13,11 +13,11 @@ use crate::{
     },
 };
 
-/// Everything that a class says of a spec, its times and subjects included. The first refusal is the one that is shown.
+/// The ruling of a class on a spec, its times and subjects included. The condition shows the first refusal.
 pub fn judge(space: &DeveloperSpace, ctx: &Context, (class_name, class): (&str, &SpaceClassSpec), now: DateTime<Utc>) -> Ruling {
     let name = space.name_any();
     let is_recorded = space.status.as_ref().is_some_and(|status| status.namespace.is_some());
-    // One that was made and not recorded yet, or that an administrator hands over.
+    // A namespace that was created and not recorded yet, or that an administrator hands over.
     let is_there = || ctx.store.namespace(&name).is_some_and(|namespace| ownership(space, &namespace) != Ownership::Foreign);
     let around = Surroundings {
         now,

@@ -1,6 +1,7 @@
-//! After a failure: the condition says what refuses, and the space is left alone until its back-off is over or something is different.
+//! After a failure: the condition reports the refusal, and the space waits until its back-off is over or something relevant changes.
 //!
-//! Our own status write brings the space back through its watch, and so does an error whose text differs each time; neither shortens the wait.
+//! The operator's own status write triggers a reconcile through the watch, and so does an error whose text differs each time; neither shortens the
+//! wait.
 
 use std::time::Duration;
 
@@ -32,13 +33,13 @@ use crate::{
     },
 };
 
-/// How long `space` still rests: after a failure, unless what the failed attempt was decided on has changed, or after a flood of writes.
+/// The time that `space` still waits: after a failure, unless the inputs of the failed attempt have changed, or after a flood of writes.
 pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     let after_failure = ctx.memory.rest(&space.name_any(), || situation(space, &observe(space, ctx)));
     after_failure.or_else(|| after_flood(ctx, space))
 }
 
-/// An end, and what follows from one, waits for no flood.
+/// A space that ends or has ended does not wait for a flood.
 fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     let wait = ctx.writes.wait(&space.name_any()).filter(|_| is_live(space))?;
     let Observed { now, outlook, .. } = observe(space, ctx);
@@ -49,7 +50,7 @@ fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     Some(until(outlook.wake, now).map_or(wait, |wake| wake.min(wait)))
 }
 
-/// Notes the failure of a look at `space`, puts into the status what somebody has to correct, and hands the error on.
+/// Records the failed reconcile of `space`, writes to the status what has to be corrected, and returns the error.
 pub async fn explain(ctx: &Context, space: &DeveloperSpace, error: Error) -> Error {
     let (name, observed) = (space.name_any(), observe(space, ctx));
     ctx.memory.saw(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
@@ -67,7 +68,7 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, error: Error) -> Err
     error
 }
 
-/// Everything that a look decides on, but for our own words in the status.
+/// Everything that a reconcile decides on, except the operator's own text in the status.
 fn situation(space: &DeveloperSpace, observed: &Observed) -> u64 {
     let Observed { wanted, class_name, class, standing, namespace, ownership, children, outlook, .. } = observed;
     let namespace = namespace.as_ref().map(|seen| SeenNamespace { version: 0, ..seen.clone() });
@@ -84,7 +85,7 @@ fn until(wake: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<Duration> {
     wake.and_then(|wake| (wake - now).to_std().ok())
 }
 
-/// Since when the end of `space` waits for what just failed: it is due or sealed, or its last warning cannot be written.
+/// The time since which the end of `space` waits for the failed step: it is due or sealed, or its last warning cannot be written.
 fn overdue(space: &DeveloperSpace, observed: &Observed) -> Option<DateTime<Utc>> {
     if is_sealed(space) {
         return observed.own_namespace().and_then(|_| space.status.as_ref()?.expires_at);
@@ -96,7 +97,7 @@ fn overdue(space: &DeveloperSpace, observed: &Observed) -> Option<DateTime<Utc>>
     }
 }
 
-/// The space with the resourceVersion of our own last write; none if that write was the seal, after which this copy knows too little.
+/// The space with the resourceVersion of the operator's own last write; `None` if that write was the seal, which this copy lacks.
 fn as_last_written(ctx: &Context, space: &DeveloperSpace) -> Option<DeveloperSpace> {
     let written = ctx.memory.written(&space.name_any()).filter(|written| *written > version(&space.metadata));
     let Some(written) = written else { return Some(space.clone()) };
@@ -111,15 +112,15 @@ fn said(space: &DeveloperSpace, observed: &Observed, verdict: Verdict) -> Report
     let recorded = || space.status.as_ref().and_then(|status| status.namespace.clone());
     let own = observed.namespace.as_ref().filter(|seen| ownership(space, seen) == Ownership::Ours);
     let reference = own.map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.to_string() });
-    // One that vanished stays recorded, so that it can be told when it is made again.
+    // A namespace that vanished stays recorded, so that its re-creation can be reported.
     let namespace = reference.or_else(|| recorded().filter(|_| observed.namespace.is_none()));
     let mut said = Report { sealed: is_sealed(space), ..Report::new(verdict, namespace) };
     said.notes.extend(own.and_then(|seen| lost_namespace(space, seen)));
     said
 }
 
-/// A sentence and a reason for an error that somebody has to correct, or that lasts; none while the next attempt may do, and none where the
-/// status is what cannot be written.
+/// A sentence and a reason for an error that somebody has to correct, or that lasts; `None` while the next attempt may succeed, and `None` if the
+/// status itself cannot be written.
 fn verdict_on(space: &DeveloperSpace, error: &Error, failures: u32) -> Option<Verdict> {
     if matches!(error, Error::Status { .. }) {
         return None;
@@ -141,7 +142,7 @@ fn verdict_on(space: &DeveloperSpace, error: &Error, failures: u32) -> Option<Ve
     Some(settled(space, Verdict { working: is_ending || verdict.working, ..verdict }))
 }
 
-/// The verdict in the words that stand in the status, if those say the same of the present generation.
+/// The verdict in the words of the status, if those report the same for the present generation.
 fn settled(space: &DeveloperSpace, mut verdict: Verdict) -> Verdict {
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
     let stands = ready.filter(|ready| {

@@ -1,7 +1,7 @@
-//! Who enters a namespace and who leaves it: the changes to its `RoleBindings`.
+//! Access to a namespace: the changes to its `RoleBindings`.
 //!
-//! What takes access away never waits. What gives access waits until the [`Door`] is open. Subjects are compared by hash, so that no binding
-//! has to be read for it.
+//! A change that removes access never waits. A change that gives access waits until the [`Door`] is open. Subjects are compared by hash, so that
+//! no binding has to be read.
 
 use std::collections::BTreeSet;
 
@@ -10,23 +10,23 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use super::{Child, ChildKind, Fingerprint, SeenChild, children::hash, diff::Change, role_bindings::subject_key};
 use crate::api::names;
 
-/// Whether subjects may enter now.
+/// Whether subjects may get access now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     /// The guards are on: all changes are written together.
     Open,
-    /// The guards come first: removals are written beside them, additions wait.
+    /// The guards come first: removals are written with them, additions wait.
     Waiting,
-    /// Nobody enters: no binding is created, and none gets a new subject.
+    /// No new access: no binding is created, and none gets a new subject.
     Shut,
 }
 
 /// Changes to bindings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Access {
-    /// Changes that give nobody more than before.
+    /// Changes that give no subject more access.
     pub withdrawals: Vec<Change>,
-    /// Changes that let somebody in.
+    /// Changes that give access.
     pub grants: Vec<Change>,
 }
 
@@ -35,7 +35,7 @@ pub fn subjects(binding: &RoleBinding) -> Box<[u64]> {
     binding.subjects.iter().flatten().map(|subject| hash(&subject_key(subject))).collect()
 }
 
-/// The changes that make the bindings among `seen` what is `wanted`, as far as `door` lets.
+/// The changes that turn the bindings among `seen` into those `wanted`, as far as `door` allows.
 pub fn changes(wanted: &[RoleBinding], seen: &[SeenChild], door: Door) -> Access {
     let mut access = Access::default();
     for binding in wanted {
@@ -51,14 +51,14 @@ pub fn changes(wanted: &[RoleBinding], seen: &[SeenChild], door: Door) -> Access
     access
 }
 
-/// What a binding that exists loses while nobody may enter.
+/// The removals from an existing binding while the door is shut.
 pub fn narrow(wanted: &RoleBinding, existing: &SeenChild) -> Option<Change> {
     let mut access = Access::default();
     existing_binding(wanted, existing, Door::Shut, &mut access);
     access.withdrawals.pop()
 }
 
-/// What becomes of a binding that exists.
+/// The changes of an existing binding.
 fn existing_binding(wanted: &RoleBinding, existing: &SeenChild, door: Door, access: &mut Access) {
     if Fingerprint::from(wanted) == existing.fingerprint {
         return;
@@ -89,7 +89,7 @@ fn existing_binding(wanted: &RoleBinding, existing: &SeenChild, door: Door, acce
     }
 }
 
-/// What becomes of a binding that is terminating: it loses subjects, gets none, and is made again once it is gone.
+/// The changes of a terminating binding: it loses subjects, gets none, and is created again once it is gone.
 fn terminating(kept: &RoleBinding, existing: &SeenChild, is_in_the_way: bool, access: &mut Access) {
     if !has_role(kept, existing) || count(kept) == 0 {
         access.withdrawals.extend(empty(existing));
@@ -101,7 +101,7 @@ fn terminating(kept: &RoleBinding, existing: &SeenChild, is_in_the_way: bool, ac
     }
 }
 
-/// Whether the binding says something else. One that is wanted without labels is compared by its subjects alone.
+/// Returns true if the binding differs. One that is wanted without labels is compared by its subjects alone.
 fn differs(wanted: &RoleBinding, existing: &SeenChild) -> bool {
     wanted.metadata.labels.is_some() && Fingerprint::from(wanted).content != existing.fingerprint.content
 }
@@ -113,7 +113,7 @@ pub(super) fn kept(wanted: &RoleBinding, existing: &SeenChild) -> RoleBinding {
     RoleBinding { subjects: Some(subjects.collect()), ..wanted.clone() }
 }
 
-/// Whether the role is the wanted one; an empty name wants no other than it has.
+/// Returns true if the role is the wanted one; an empty name accepts the present role.
 fn has_role(wanted: &RoleBinding, existing: &SeenChild) -> bool {
     wanted.role_ref.name.is_empty() || Fingerprint::from(wanted).identity == existing.fingerprint.identity
 }
@@ -173,7 +173,7 @@ mod tests {
         SeenChild { going: true, ..seen(binding) }
     }
 
-    /// What each change does, in short: `repair view [lea max]`.
+    /// A short form of each change: `repair view [lea max]`.
     fn short(changes: &[Change]) -> Vec<String> {
         let users = |child: &Child| {
             let Child::Binding(binding) = child else { panic!("{child:?}") };

@@ -1,5 +1,5 @@
-//! What the network rules of all classes rely on: the namespaces that they admit by name, and the labels by which they select others.
-//! No space may take such a name, and no space may carry such a label.
+//! The namespaces that the network rules of all classes admit by name, and the labels by which they select others. No space may take such a
+//! name or carry such a label.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ impl Admitted {
         self.namespaces.keys().filter(|name| !other.namespaces.contains_key(*name)).map(String::as_str)
     }
 
-    /// Whether the same labels are selected by.
+    /// Returns true if both select by the same labels.
     pub fn selects_as(&self, other: &Self) -> bool {
         self.keys.keys().eq(other.keys.keys())
     }

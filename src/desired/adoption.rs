@@ -1,6 +1,6 @@
-//! Taking over a namespace that an administrator hands over: what is written, and which values of others that replaces.
+//! Adoption of a namespace that an administrator hands over: the write, and the values of others that it replaces.
 //!
-//! A Pod Security level is never lowered: the stricter of what is there and what the class says holds from then on.
+//! A Pod Security level is never lowered: the stricter of the level found and the level of the class holds from then on.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use crate::api::{DeveloperSpace, PodSecurity, names};
 /// The write that adopts a namespace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adoption {
-    /// The merge patch (RFC 7386), refused if the namespace has changed since it was read; none if an earlier try wrote all of it.
+    /// The merge patch (RFC 7386), refused if the namespace has changed since it was read; `None` if an earlier attempt wrote all of it.
     pub patch: Option<Value>,
     /// The labels and annotations of others that it replaces or removes, as a sentence; empty if there are none.
     pub replaced: String,
@@ -33,7 +33,7 @@ pub fn adopt(space: &DeveloperSpace, metadata: NamespaceMetadata, live: &ObjectM
     Adoption { patch: Some(patch.clone()).filter(|_| !is_empty("labels") || !is_empty("annotations")), replaced }
 }
 
-/// The levels that the namespace had: those that are remembered, where an earlier try has raised them already.
+/// The levels that the namespace had before. An earlier attempt that raised them recorded these.
 fn found(space: &DeveloperSpace, live: &ObjectMeta) -> PodSecurity {
     let annotation = |key| live.annotations.as_ref().and_then(|annotations| annotations.get(key));
     let is_second_try = annotation(names::ANNOTATION_SPACE_UID).is_some_and(|claim| space.metadata.uid.as_ref() == Some(claim));

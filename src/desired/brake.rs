@@ -1,40 +1,40 @@
-//! How often one space may have the operator write: a burst, and then so many a minute. Somebody who undoes our writes, or changes a spec, as
-//! fast as we write takes no more than that from everybody else.
+//! The rate limit of the operator's writes for one space: a burst, and then a number a minute. A client that undoes the operator's writes, or that
+//! changes a spec, as fast as the operator writes takes no more than that from other spaces.
 //!
-//! The generic cell rate algorithm (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>), which keeps one time a space.
+//! The generic cell rate algorithm (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>), which keeps one time for each space.
 
 use std::time::Duration;
 
-/// One write is worth so much time: six writes a minute.
+/// The time that one write costs: six writes a minute.
 const WORTH: Duration = Duration::from_secs(10);
 
-/// So many writes may come at once: making a space takes eight, and people who try things out change it some times in a row.
+/// The number of writes in a burst: creating a space takes eight, and people who try things out change it several times in a row.
 const BURST: u32 = 40;
 
-/// The longest that a space is left alone: everything has to be as it should within a minute.
+/// The longest wait of a space: a space has to converge within a minute.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// What one space has had written. Times count from any moment, the same for all.
+/// The writes of one space. Times count from one arbitrary moment for all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Brake {
-    /// When all that was written is paid for.
+    /// The time at which all writes are paid for.
     paid: Duration,
 }
 
 impl Brake {
-    /// Notes a write.
+    /// Records a write.
     pub fn write(&mut self, now: Duration) {
-        // Beyond what is ever waited for nothing more is owed.
+        // A space never owes more than the longest wait.
         let most = now + WORTH * BURST + LONGEST;
         self.paid = (self.paid.max(now) + WORTH).min(most);
     }
 
-    /// How long the space is left alone.
+    /// The time that the space waits.
     pub fn wait(&self, now: Duration) -> Duration {
         self.paid.saturating_sub(now).saturating_sub(WORTH * BURST).min(LONGEST)
     }
 
-    /// Whether it is as if nothing had been written.
+    /// Returns true if no write counts any more.
     pub fn is_released(&self, now: Duration) -> bool {
         self.paid <= now
     }

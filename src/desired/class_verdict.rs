@@ -1,4 +1,4 @@
-//! What the operator says of a `SpaceClass`, and which of its specs is kept as the one last accepted. The ClusterRoles are looked up elsewhere.
+//! The verdict on a `SpaceClass`, and the spec that is kept as the one last accepted. The ClusterRoles are looked up elsewhere.
 
 use crate::api::{
     SpaceClass, SpaceClassSpec,
@@ -14,7 +14,7 @@ use super::{
 /// The longest spec, in bytes: it is stored twice, and the server stores objects of at most 1.5 MiB.
 const LONGEST_SPEC: usize = 600 * 1024;
 
-/// What was found of a class.
+/// The result of the validation of a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Spaces may use it.
@@ -28,7 +28,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether the present spec is the one that spaces go by.
+    /// Returns true if spaces go by the present spec.
     fn is_in_force(&self) -> bool {
         match self {
             Self::Valid | Self::RolesMissing(_) => true,
@@ -82,7 +82,7 @@ pub fn do_not_exist(roles: &[String]) -> String {
     }
 }
 
-/// What both say when two classes are annotated as the default.
+/// The note on both classes when two are annotated as the default.
 fn default_note(name: &str, defaults: &[String]) -> Option<String> {
     let (holder, others) = defaults.split_first()?;
     if others.is_empty() || !defaults.iter().any(|default| default == name) {
@@ -97,7 +97,7 @@ fn default_note(name: &str, defaults: &[String]) -> Option<String> {
     Some(format!("{note} the annotation {annotation}: remove it from all but one"))
 }
 
-/// Judges what a class says by itself and among the others; the error is a sentence.
+/// Validates a class by itself and among the others; the error is a sentence.
 pub fn check(class: &SpaceClass, cluster: &Cluster<'_>) -> Result<(), String> {
     check_name(class.metadata.name.as_deref().unwrap_or_default())?;
     class::check(&class.spec)?;

@@ -1,4 +1,4 @@
-//! The end of a space's life, one step at a time. The controller and `gc` decide with this one function.
+//! The end of a space's life, one step at a time. The controller and `gc` decide by this function.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -10,26 +10,26 @@ use super::{
 };
 use crate::api::{DeveloperSpace, conditions};
 
-/// What is to be done next.
+/// The next step for a space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The time is not up.
+    /// None: the space has not expired.
     Live,
-    /// Write `Expired=True`, with the resourceVersion that this was decided on.
+    /// Write `Expired=True`, with the resourceVersion of the decision.
     Seal,
-    /// The space was sealed shortly before its end, which comes at that time.
+    /// Wait for the end, at that time: the space was sealed shortly before it.
     AwaitEnd(DateTime<Utc>),
     /// Delete the namespace of that UID.
     DeleteNamespace(Uid),
-    /// The namespace is going away; what blocks it.
+    /// Wait: the namespace is terminating, blocked by this.
     AwaitNamespace(String),
-    /// The namespace is gone; the space is kept to be read.
+    /// Keep the space until that time: its namespace is gone, and people can read the status.
     Keep(DateTime<Utc>),
-    /// The space has been kept long enough.
+    /// Delete the space: its retention is over.
     Forget,
 }
 
-/// Judges a space that is not being deleted.
+/// Decides the next step for `space`.
 pub fn step(
     space: &DeveloperSpace,
     namespace: Option<&SeenNamespace>,
@@ -50,12 +50,12 @@ pub fn step(
     }
 }
 
-/// The end of a space that is sealed already, if it has not come: nothing is deleted before.
+/// The end of a sealed space, if it is in the future: nothing is deleted before it.
 fn end_to_come(space: &DeveloperSpace, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     space.status.as_ref()?.expires_at.filter(|end| *end > now)
 }
 
-/// Since when the space is sealed and its status says that nothing is left to be done.
+/// The time since which the space is sealed and its status reports no more work.
 fn gone_since(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
     let conditions = &space.status.as_ref()?.conditions;
     let sealed = conditions::true_since(conditions, conditions::types::EXPIRED)?;

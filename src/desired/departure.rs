@@ -1,6 +1,6 @@
-//! What becomes of the namespace of a space that is being deleted, and what a released namespace carries.
+//! The fate of the namespace of a space that is being deleted, and the marks of a released namespace.
 //!
-//! A release takes off what says whose the namespace is. Whatever protects the cluster from its workloads stays.
+//! A release removes the marks of ownership. Everything that protects the cluster from the workloads stays.
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -14,19 +14,18 @@ use super::{
 };
 use crate::api::{DeletionPolicy, DeveloperSpace, Subject, names, time::rfc3339};
 
-/// What becomes of the namespace.
+/// The fate of the namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
-    /// It is somebody else's.
+    /// It is left alone: it is not the space's.
     Nothing,
     /// It is deleted.
     Delete,
-    /// It stays, and is nobody's from then on.
+    /// It stays, and belongs to no space.
     Release,
-    /// It was being adopted and that was never recorded: it goes back to what it was.
+    /// It is restored: its adoption was not completed.
     HandBack,
-    /// `Retain` without the class's consent: neither deleted, which the space was promised not to be, nor released, which its class does not
-    /// allow.
+    /// The deletion waits: `Retain` promised that the namespace stays, and the class does not allow a release.
     Wait,
 }
 
@@ -38,14 +37,14 @@ pub fn departure(space: &DeveloperSpace, allows_retain: bool, namespace: &SeenNa
     if ownership(space, namespace) != Ownership::Ours {
         return Departure::Nothing;
     }
-    // At its end a space is sealed, and its namespace is deleted as any other.
+    // The namespace of a space that expired is deleted, `Retain` or not.
     if space.spec.deletion_policy == DeletionPolicy::Delete || is_sealed(space) || namespace.terminating.is_some() {
         return Departure::Delete;
     }
     if allows_retain { Departure::Release } else { Departure::Wait }
 }
 
-/// The merge patch (RFC 7386) that releases the namespace `live` of `space`; none if it is released already and the answer was lost.
+/// The merge patch (RFC 7386) that releases the namespace `live` of `space`; `None` if an earlier request, whose response was lost, did so.
 pub fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) -> Option<Value> {
     let name = space.metadata.name.as_deref().unwrap_or_default();
     let from = format!("{name}/{}", space.metadata.uid.as_deref().unwrap_or_default());
@@ -68,7 +67,7 @@ pub fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) ->
     Some(patch(live, &labels, &annotations))
 }
 
-/// The merge patch that takes our marks off the half adopted namespace `live`. The offer and the raised Pod Security level stay.
+/// The merge patch that removes the operator's marks from the half adopted namespace `live`. The offer and the raised Pod Security level stay.
 pub fn hand_back(live: &ObjectMeta) -> Value {
     let (labels, annotations) = without_marks(live);
     patch(live, &labels, &annotations)
@@ -78,8 +77,7 @@ fn patch(live: &ObjectMeta, labels: &Map<String, Value>, annotations: &Map<Strin
     json!({"metadata": {"uid": live.uid, "labels": labels, "annotations": annotations}})
 }
 
-/// Removes what says whose the namespace is. Pod Security labels and the keys of class and space stay: other tools protect the cluster by
-/// them.
+/// Removes the marks of ownership. Pod Security labels and the keys of class and space stay: other tools protect the cluster by them.
 fn without_marks(live: &ObjectMeta) -> (Map<String, Value>, Map<String, Value>) {
     let openshift =
         [names::ANNOTATION_OPENSHIFT_REQUESTER, names::ANNOTATION_OPENSHIFT_DISPLAY_NAME, names::ANNOTATION_OPENSHIFT_DESCRIPTION];

@@ -1,4 +1,4 @@
-//! How other tools write a time to live. Each text is read as its tool reads it, and what that tool refuses is refused.
+//! The notations of other tools for a time to live. Each text is parsed as its tool parses it, and refused if that tool refuses it.
 
 use chrono::TimeDelta;
 
@@ -60,7 +60,7 @@ fn unit_length(unit: &str) -> Option<i128> {
     })
 }
 
-/// A span that deletes at once, or that Go's 64 bits cannot hold, is taken for a mistake.
+/// A span that deletes at once, or that Go's 64 bits cannot hold, is refused as a mistake.
 fn span(nanoseconds: i128) -> Option<TimeDelta> {
     i64::try_from(nanoseconds).ok().filter(|nanoseconds| *nanoseconds > 0).map(TimeDelta::nanoseconds)
 }

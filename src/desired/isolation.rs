@@ -1,25 +1,25 @@
-//! Enforced isolation: whose a `NetworkPolicy` is, and what policies of others in a namespace mean for its space.
+//! Enforced isolation: the owner of a `NetworkPolicy`, and the refusals that policies of others cause.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::Refusal;
 use crate::api::{conditions::Reason, names};
 
-/// So many policies are named in a sentence.
+/// The number of policies that a sentence names.
 const NAMED: usize = 5;
 
-/// Whose a `NetworkPolicy` is.
+/// The owner of a `NetworkPolicy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// The one that the operator makes.
+    /// The operator.
     Ours,
-    /// The platform's, by its label; or one that has our name and not our label, which is repaired like any child.
+    /// The platform, by the label; or a policy with the operator's name and without its label, which is repaired like any child.
     Exempt,
-    /// Somebody else's: it can open what the class shuts, since policies add up.
+    /// Others: policies add up, so it can open what the class closes.
     Foreign,
 }
 
-/// Whose the policy with that metadata is.
+/// The owner of the policy with that metadata.
 pub fn policy(metadata: &ObjectMeta) -> Policy {
     let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
     let is_managed = label(names::LABEL_MANAGED_BY) == Some(names::OPERATOR);
@@ -31,7 +31,7 @@ pub fn policy(metadata: &ObjectMeta) -> Policy {
     }
 }
 
-/// Why a space of a class that enforces isolation is not ready: policies of others stand in its namespace.
+/// The refusal of a space in a class that enforces isolation, because of policies of others in its namespace.
 pub fn breach(class_name: &str, namespace: &str, foreign: &[String]) -> Option<Refusal> {
     let message = || {
         format!(
@@ -43,7 +43,7 @@ pub fn breach(class_name: &str, namespace: &str, foreign: &[String]) -> Option<R
     (!foreign.is_empty()).then(|| Refusal::new(Reason::IsolationBreached, message()))
 }
 
-/// Why a space is not admitted to a class that enforces isolation: policies of others stand in its namespace.
+/// The refusal to admit a space to a class that enforces isolation, because of policies of others in its namespace.
 pub fn not_admitted(class_name: &str, namespace: &str, foreign: &[String]) -> Option<Refusal> {
     let message = || {
         format!(

@@ -1,6 +1,6 @@
 //! The ledger: every property of a space's spec, and the ceiling that its class sets it.
 //!
-//! [`judge`] takes the spec apart without `..`: a new field does not compile before its ceiling is decided. `tests/fixtures/ledger.yaml` has a
+//! [`judge`] destructures the spec without `..`: a new field does not compile before its ceiling is decided. `tests/fixtures/ledger.yaml` has a
 //! row for each property of the served schema, asked of this function and of the admission policies.
 
 use std::collections::BTreeMap;
@@ -20,28 +20,28 @@ use crate::api::{DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, SpaceClassS
 /// The most bytes that the keys and values of `spec.labels` and `spec.annotations` may have in all.
 const METADATA_BYTES: usize = 16 * 1024;
 
-/// What decides beside the class.
+/// Everything besides the class that decides.
 #[derive(Clone, Debug)]
 pub struct Surroundings<'a> {
     /// The moment.
     pub now: DateTime<Utc>,
     /// Names and accounts that belong to the cluster.
     pub protected: &'a ProtectedNamespaces,
-    /// What the network rules of all classes rely on.
+    /// The names and labels that the network rules of all classes rely on.
     pub admitted: &'a Admitted,
-    /// Why the space's name is taken, if it is.
+    /// The reason why the space's name is reserved, if it is.
     pub reservation: Option<Reservation>,
-    /// Whether the space has a namespace, or had one: it keeps its name, and it exists.
+    /// True if the space has a namespace, or had one: it exists, and keeps its name.
     pub has_namespace: bool,
 }
 
-/// Judges the whole spec of `space` under `class`, the spec in force of that name.
+/// Validates the whole spec of `space` under `class`, the spec in force of that name.
 pub fn judge(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, around: &Surroundings<'_>) -> Ruling {
     let DeveloperSpaceSpec {
-        // Who asks decides, and admission alone knows: the verb `use`, and `allowTransfer`.
+        // These depend on the caller, whom admission alone knows: the verb `use`, and `allowTransfer`.
         class_name: _,
         owner: _,
-        // Roles and quantities are cut by `resolve_among`, and the owner and members are judged by `check_subjects`.
+        // `resolve_among` cuts roles and quantities, and `check_subjects` validates the owner and members.
         members: _,
         quota,
         limit_range: _,
@@ -51,7 +51,7 @@ pub fn judge(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, a
         contact,
         labels,
         annotations,
-        // Times are judged together by `term::refusal`.
+        // `term::refusal` validates all times together.
         ttl: _,
         expires_at: _,
         renewed_at: _,

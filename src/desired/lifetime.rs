@@ -1,9 +1,9 @@
-//! The life of one space in time: when it ends, which warning is due, when to reconcile next.
+//! The life of one space in time: its end, the warning that is due, and the time of the next reconcile.
 //!
 //! `expiresAt = min(end, anchor + maxTTL, created + maxLifetime)`. No space is deleted unwarned: an end that a change brings nearer than the
 //! notice is postponed, and a late warning moves the expiry. Beyond `created + maxLifetime` one notice runs, once.
 //!
-//! Owns the arithmetic only; [`super::term`] says which times a space and its class ask for.
+//! Owns the arithmetic only; [`super::term`] reads the times that a space and its class ask for.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -13,15 +13,15 @@ use crate::api::time::ceil_second;
 /// A warning written this soon after its threshold counts as given at the threshold, so that write latency moves nothing.
 pub const WARNING_TOLERANCE: TimeDelta = TimeDelta::seconds(10);
 
-/// How long before its end a space may be sealed, so that its DELETE is sent at the end and not after one more write.
+/// The longest time before its end at which a space may be sealed, so that its DELETE is sent at the end and not after one more write.
 pub const SEAL_LEAD: TimeDelta = TimeDelta::milliseconds(200);
 
-/// When a space ends by its own spec.
+/// The end of a space by its own spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Not by itself.
+    /// None.
     Never,
-    /// So long after the anchor.
+    /// That time after the anchor.
     Ttl(TimeDelta),
     /// At that time.
     At(DateTime<Utc>),
@@ -30,26 +30,26 @@ pub enum End {
 /// A warning that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// When.
+    /// The time.
     pub at: DateTime<Utc>,
-    /// For which threshold.
+    /// The threshold.
     pub before: TimeDelta,
-    /// Of which expiry, before a late warning moved it.
+    /// The expiry that it was given for, before a late warning moved it.
     pub expires_at: DateTime<Utc>,
 }
 
-/// An end that is put off so that a warning can stand first.
+/// An end that is postponed so that a warning can stand first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Postponed {
     /// The end by the formula.
     pub of: DateTime<Utc>,
-    /// Since when the notice runs.
+    /// The beginning of the notice.
     pub from: DateTime<Utc>,
-    /// Until when it runs.
+    /// The end of the notice.
     pub until: DateTime<Utc>,
 }
 
-/// What was in force when the space was last reconciled.
+/// The terms in force at the last reconcile of the space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Before {
     /// The expiry in force; `None` is never.
@@ -63,21 +63,21 @@ pub struct Before {
 pub struct Term {
     /// The space's creation.
     pub created: DateTime<Utc>,
-    /// From when the ttl counts: the latest of creation and all renewals that counted.
+    /// The start of the ttl: the latest of creation and all renewals that counted.
     pub anchor: DateTime<Utc>,
-    /// Whether the anchor is a renewal that counts from now on.
+    /// True if the anchor is a renewal that counts from now on.
     pub is_renewed: bool,
-    /// When a renewal that lies too far ahead begins to count.
+    /// The time at which a renewal that is too far ahead begins to count.
     pub renewal_counts_at: Option<DateTime<Utc>>,
     /// The end asked for.
     pub end: End,
-    /// The most that may lie between the anchor and the end.
+    /// The longest time between the anchor and the end.
     pub max_ttl: Option<TimeDelta>,
-    /// The most that may lie between creation and the end.
+    /// The longest time between creation and the end.
     pub max_lifetime: Option<TimeDelta>,
-    /// Never expires.
+    /// True if the space never expires.
     pub protected: bool,
-    /// Whether the space asks for `protected` or `never`, or had `never` by default, and its class does not consent.
+    /// True if the space asks for `protected` or `never`, or had `never` by default, and its class does not consent.
     pub lacks_consent: bool,
     /// The warning thresholds, in any order.
     pub warn_before: Vec<TimeDelta>,
@@ -87,11 +87,11 @@ pub struct Term {
     pub postponed: Option<Postponed>,
     /// The one notice that runs at `created + maxLifetime`.
     pub last_notice: Option<Postponed>,
-    /// What was in force before; `None` for a space that was never admitted.
+    /// The terms before; `None` for a space that was never admitted.
     pub before: Option<Before>,
 }
 
-/// Where a space is in its life.
+/// The stage of a space in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// No warning threshold has passed.
@@ -104,7 +104,7 @@ pub enum Stage {
     Due,
 }
 
-/// Which term of the formula sets the end.
+/// The term of the formula that sets the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// The ttl, or the class's `maxTTL`: a renewal moves it.
@@ -115,28 +115,28 @@ pub enum Bound {
     MaxLifetime,
 }
 
-/// The answer of [`outlook`].
+/// The result of [`outlook`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outlook {
-    /// From when the ttl counts.
+    /// The start of the ttl.
     pub anchor: DateTime<Utc>,
     /// The expiry that warnings are given of: by the formula, or postponed; `None` is never.
     pub nominal: Option<DateTime<Utc>>,
     /// The expiry in force: the nominal one, moved if the last warning was late.
     pub expires_at: Option<DateTime<Utc>>,
-    /// What sets the end.
+    /// The term of the formula that sets the end.
     pub bound: Option<Bound>,
-    /// Where the space is in its life.
+    /// The stage of the space.
     pub stage: Stage,
     /// The notice that runs because a change brought the end nearer.
     pub postponed: Option<Postponed>,
     /// The one notice that runs at `created + maxLifetime`.
     pub last_notice: Option<Postponed>,
-    /// When something changes by time alone.
+    /// The next time at which something changes by time alone.
     pub wake: Option<DateTime<Utc>>,
 }
 
-/// Judges `term` at `now`. Times come out in whole seconds, rounded up: never early.
+/// Evaluates `term` at `now`. The resulting times are whole seconds, rounded up: never early.
 pub fn outlook(term: &Term, now: DateTime<Utc>) -> Outlook {
     let Term { anchor, renewal_counts_at, .. } = *term;
     let Some((formula, bound)) = formula(term) else {
@@ -184,7 +184,7 @@ fn formula(term: &Term) -> Option<(DateTime<Utc>, Bound)> {
         End::Ttl(ttl) => Some((saturating_add(term.anchor, ttl), Bound::Ttl)),
         End::At(at) => Some((at, Bound::ExpiresAt)),
     };
-    // Of a space without an end of its own only maxLifetime is left: what the class allows to be endless has no maxTTL.
+    // maxTTL does not bound a space without an end of its own, which the class allows; maxLifetime does.
     let most = most.filter(|_| own.is_some()).map(|at| (at, Bound::Ttl));
     let ceiling = term.max_lifetime.map(|max| (saturating_add(term.created, max), Bound::MaxLifetime));
     let ends = own.into_iter().chain(most).chain(ceiling);
@@ -202,16 +202,16 @@ struct Edge {
     at: DateTime<Utc>,
 }
 
-/// How one expiry is announced.
+/// The warnings of one expiry.
 #[derive(Clone, Debug)]
 struct Notice {
     /// In the order of time; never empty.
     edges: Vec<Edge>,
     /// The last threshold.
     last: Edge,
-    /// How long the last warning must have stood.
+    /// The time that the last warning must have stood.
     length: TimeDelta,
-    /// The last warning given of this very expiry.
+    /// The last warning given for this expiry.
     given: Option<Given>,
 }
 
@@ -222,7 +222,7 @@ impl Notice {
         (postponed, ceiling): (Option<&Postponed>, Option<&Ceiling>),
         now: DateTime<Utc>,
     ) -> Option<Self> {
-        // An absolute end before the renewal leaves no time after the anchor: it counts from creation then.
+        // An absolute end before the renewal leaves no time after the anchor, so it counts from creation.
         let anchor = if term.anchor < nominal { term.anchor.min(now) } else { term.created };
         let mut notices = postponed.into_iter().chain(ceiling.and_then(|ceiling| ceiling.notice.as_ref()));
         let running = notices.find(|running| running.until == nominal && running.until != running.of);
@@ -328,7 +328,7 @@ mod tests {
         Postponed { of: at(of), from: at(from), until: at(until) }
     }
 
-    /// What the status carries to the next look.
+    /// Carries the result to the next reconcile, as the status does.
     fn carry(term: &mut Term, seen: &Outlook, now: DateTime<Utc>) {
         term.last_warning = match (seen.stage, seen.nominal) {
             (Stage::Warn(before), Some(expires_at)) => Some(Given { at: ceil_second(now), before, expires_at }),
@@ -339,7 +339,7 @@ mod tests {
         term.is_renewed = false;
     }
 
-    /// Looks at `term` whenever there is something to do from `now` on, and changes it as `act` says before each look.
+    /// Evaluates `term` at each wake-up from `now` on, and applies `act` to it before each evaluation.
     fn play(
         term: &mut Term,
         mut now: DateTime<Utc>,
@@ -572,7 +572,7 @@ mod tests {
     }
 
     proptest! {
-        /// Play a life through with an operator that looks at the given moments, writing each warning when it is due.
+        /// Plays a life with an operator that reconciles at the given moments and writes each warning when it is due.
         #[test]
         fn never_due_early_nor_unwarned(term in any_term(), mut looks in proptest::collection::vec((1000..4000_i64, (0..8_u8, 1..600_i64)), 1..40)) {
             let mut term = term;
@@ -599,7 +599,7 @@ mod tests {
             }
         }
 
-        /// Whatever an owner changes, and however often: sealed at the latest one notice after `created + maxLifetime`.
+        /// No sequence of changes by an owner takes a space beyond one notice after `created + maxLifetime`.
         #[test]
         fn the_ceiling_holds(term in any_term(), edits in proptest::collection::vec((0..2_u8, 1..600_i64), 1..200)) {
             let life = 100;
@@ -615,7 +615,7 @@ mod tests {
             }
         }
 
-        /// Looking often enough, every space with an end is due in the end.
+        /// With enough reconciles, every space with an end becomes due.
         #[test]
         fn every_end_comes(term in any_term()) {
             let mut term = term;

@@ -1,4 +1,4 @@
-//! What a space's own `limitRange` may change: defaults within the class's bounds, tighter bounds, and types that the class does not bound.
+//! The changes that a space's own `limitRange` may make: defaults within the class's bounds, tighter bounds, and types that the class does not bound.
 //! The class's `max`, `min` and `maxLimitRequestRatio` always hold.
 
 use std::{cmp::Ordering, collections::BTreeSet};
@@ -69,7 +69,7 @@ fn tighten(item: &mut LimitRangeItem, asked: &LimitRangeItem) -> Vec<String> {
     sentences
 }
 
-/// What the class says by itself. A space's quota may be too small for the class's defaults; the bounds hold all the same.
+/// The items of the class alone. A space's quota may be too small for the class's defaults; the bounds hold all the same.
 fn of_class(class: &SpaceClassSpec, hard: &Hard) -> Vec<LimitRangeItem> {
     let full = class.quota.as_ref().map(|quota| &quota.hard);
     let completed = complete(&class.limit_range, hard).ok().or_else(|| complete(&class.limit_range, full?).ok());

@@ -1,5 +1,5 @@
 //! ClusterRoles that a class names and that do not exist. The API server accepts a RoleBinding to one, and it gives no access: so no such
-//! binding is made, and the space says why. Bindings that exist stay, but for the subjects that leave.
+//! binding is created, and the condition of the space gives the reason. Existing bindings stay; subjects that leave are removed.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub fn used(roles: &Roles) -> BTreeSet<String> {
     std::iter::once(owner).chain(members.values()).cloned().collect()
 }
 
-/// What a space says that uses `missing`; `None` if it uses none.
+/// The refusal of a space that uses one of `missing`; `None` if it uses none.
 pub fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option<Refusal> {
     let used: Vec<String> = used(&resolved.roles).intersection(missing).cloned().collect();
     let class_name = &resolved.class_name;
@@ -33,14 +33,14 @@ pub fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option<Refusa
     (!used.is_empty()).then(|| Refusal::new(Reason::RoleNotAllowed, message()))
 }
 
-/// Takes out of `wanted` what would bind somebody to a missing ClusterRole.
+/// Removes from `wanted` the bindings to a missing ClusterRole.
 pub fn hold(wanted: &mut Children, seen: &[SeenChild], missing: &BTreeSet<String>) {
     let bindings = std::mem::take(&mut wanted.bindings).into_iter();
     let held = |binding: RoleBinding| if missing.contains(&binding.role_ref.name) { existing(binding, seen) } else { Some(binding) };
     wanted.bindings = bindings.filter_map(held).collect();
 }
 
-/// The binding as far as it exists. One to another ClusterRole keeps that, and of its subjects those that are still wanted.
+/// The part of `binding` that exists. An existing binding to another ClusterRole keeps that, and the subjects that are still wanted.
 fn existing(binding: RoleBinding, seen: &[SeenChild]) -> Option<RoleBinding> {
     let existing = find(seen, &binding)?;
     if Fingerprint::from(&binding).identity == existing.fingerprint.identity {
@@ -92,7 +92,7 @@ mod tests {
     fn a_binding_to_the_role_before_stays_but_for_the_subjects_that_left() {
         for (live, wanted, repaired_to) in [
             (vec!["ada@example.com"], vec!["ada@example.com"], None),
-            // Nobody joins the role that the class no longer names.
+            // The role that the class no longer names gets no new subject.
             (vec!["ada@example.com"], vec!["ada@example.com", "bo@example.com"], None),
             (vec!["ada@example.com", "bo@example.com"], vec!["bo@example.com"], Some(vec!["bo@example.com"])),
         ] {

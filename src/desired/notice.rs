@@ -1,24 +1,24 @@
-//! Notices that put an end off: where a change brings it nearer, and the one that runs at `created + maxLifetime`.
+//! Notices that postpone an end: after a change that brings it nearer, and the one that runs at `created + maxLifetime`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::lifetime::{Bound, Postponed, SEAL_LEAD, Term, WARNING_TOLERANCE, representable, saturating_add, shortest};
 use crate::api::time::ceil_second;
 
-/// The shortest notice where a change of class or spec brings the end nearer.
+/// The shortest notice after a change of the class or the spec that brings the end nearer.
 pub const LEAST_NOTICE: TimeDelta = TimeDelta::minutes(5);
 
-/// The shortest notice where consent to `protected` or `never` is withdrawn.
+/// The shortest notice after consent to `protected` or `never` is withdrawn.
 pub const LEAST_NOTICE_OF_WITHDRAWAL: TimeDelta = TimeDelta::days(7);
 
 fn longest(thresholds: &[TimeDelta]) -> TimeDelta {
     thresholds.iter().max().copied().unwrap_or_default()
 }
 
-/// The notice due where a change brings an end to a space that had none before, or a later one; `None` where no change did.
+/// The notice that is due because a change gave the space an end, or an earlier one; `None` if no change did.
 fn notice_of_change(term: &Term, end: DateTime<Utc>) -> Option<TimeDelta> {
     let before = term.before.as_ref().filter(|_| !term.is_renewed)?;
-    // A late warning moved the expiry away from an end that is the same as before.
+    // The end is the same as before, and a late warning moved the expiry.
     if term.last_warning.is_some_and(|given| given.expires_at == end) {
         return None;
     }
@@ -29,8 +29,8 @@ fn notice_of_change(term: &Term, end: DateTime<Utc>) -> Option<TimeDelta> {
     is_nearer.then(|| shortest(&before.warn_before).max(shortest(&term.warn_before)).max(LEAST_NOTICE))
 }
 
-/// The notice of an end that a change brought nearer than that notice. One that runs already goes on while the end stays the same, and
-/// no other change of the spec shortens it.
+/// The notice of an end that a change brought nearer than that notice. A running notice continues while the end stays the same, and no further
+/// change of the spec shortens it.
 pub(super) fn postponed(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<Postponed> {
     if let Some(running) = term.postponed.filter(|running| running.of == end) {
         return Some(running);
@@ -44,13 +44,13 @@ pub(super) fn postponed(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> 
 
 /// `created + maxLifetime`, beyond which one notice runs.
 pub(super) struct Ceiling {
-    /// When the notice begins by the formula.
+    /// The beginning of the notice by the formula.
     pub(super) begins: DateTime<Utc>,
-    /// When the space ends at the latest.
+    /// The latest end of the space.
     pub(super) end: DateTime<Utc>,
     /// The notice, once it runs.
     pub(super) notice: Option<Postponed>,
-    /// Whether the status carries that notice already.
+    /// True if the status contains that notice.
     is_recorded: bool,
 }
 
@@ -81,7 +81,7 @@ impl Ceiling {
         Some(Self { begins, end: until, notice: Some(notice), is_recorded: false })
     }
 
-    /// The end that warnings are given of. A notice that runs late is the end itself.
+    /// The end that warnings are given for. A notice that began late sets the end.
     pub(super) fn cap(&self, nominal: DateTime<Utc>, bound: Bound) -> DateTime<Utc> {
         if bound == Bound::MaxLifetime { self.end } else { nominal.min(self.end) }
     }

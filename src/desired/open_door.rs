@@ -1,5 +1,5 @@
-//! Whether a class lets in namespaces that owners of spaces can make: `network.allowFromNamespaces` opens every space of the class, so it may
-//! select only by what no owner writes. It judges selectors that the API server takes, and nothing else of a class.
+//! Classes that admit namespaces that owners of spaces can create: `network.allowFromNamespaces` opens every space of the class, so it may
+//! select only by labels that no owner writes. Validates selectors that the API server accepts, and nothing else of a class.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use super::class::is_reserved;
 use crate::api::{Network, SpaceClass, SpaceClassSpec, names};
 
-/// Labels of a namespace that follow from what an owner writes, and the field that they follow from.
+/// Labels of a namespace that follow from a field that an owner writes, and that field.
 const OWNERS_WRITE: [(&str, &str); 3] = [
     (names::LABEL_TEAM, "spec.contact.team"),
     (names::LABEL_COST_CENTER, "spec.contact.costCenter"),
     (names::LABEL_SPACE, "metadata.name"),
 ];
 
-/// The way out of every objection.
+/// The remedy of every objection.
 const INSTEAD: &str = "select namespaces by name, for example matchLabels {kubernetes.io/metadata.name: ingress-nginx}";
 
 /// A key, or a pattern of keys, that a class lets owners write.
@@ -27,11 +27,11 @@ pub struct HandedOut<'a> {
     pub pattern: &'a str,
 }
 
-/// What the selectors of a class are judged by.
+/// The state of the cluster that selectors of a class are validated against.
 pub struct Cluster<'a> {
     /// The keys that any class hands out.
     pub handed_out: Vec<HandedOut<'a>>,
-    /// Whether the namespace of that name is a space's.
+    /// Returns true if the namespace of that name belongs to a space.
     pub is_a_spaces: &'a dyn Fn(&str) -> bool,
 }
 
@@ -46,7 +46,7 @@ fn allowed_keys(class: &SpaceClassSpec) -> impl Iterator<Item = &str> {
     class.metadata.iter().flat_map(|metadata| &metadata.allowed_keys).map(String::as_str)
 }
 
-/// The error is a sentence that names the selector's key and says what to write instead.
+/// Validates the selectors. The error is a sentence that names the selector's key and the remedy.
 pub fn check(network: &Network, cluster: &Cluster<'_>) -> Result<(), String> {
     let objections = network.allow_from_namespaces.iter().filter_map(|selector| objection(selector, cluster));
     objections.take(1).try_for_each(|problem| Err(format!("network.allowFromNamespaces: {problem}: {INSTEAD}")))
@@ -78,7 +78,7 @@ fn requirements(selector: &LabelSelector) -> impl Iterator<Item = Requirement<'_
     labels.chain(expressions)
 }
 
-/// Why an owner can make a namespace that meets the requirement.
+/// The way in which an owner can create a namespace that meets the requirement, as a sentence.
 fn met_by_a_space(requirement: &Requirement<'_>, cluster: &Cluster<'_>) -> Option<String> {
     let Requirement { key, operator, values } = requirement;
     if matches!(*operator, "NotIn" | "DoesNotExist") {
@@ -111,7 +111,8 @@ fn handed_out_by(key: &str, cluster: &Cluster<'_>) -> Option<String> {
     (!entries.is_empty()).then(|| entries.into_iter().collect::<Vec<_>>().join(" and "))
 }
 
-/// Whether the operator itself puts what is required on namespaces of spaces. To select the spaces of a named class is the administrator's choice.
+/// Returns true if the operator itself puts the required label on namespaces of spaces. To select the spaces of a named class is the administrator's
+/// choice.
 fn is_on_every_space(Requirement { key, operator, values }: &Requirement<'_>) -> bool {
     let by_class = *key == names::LABEL_CLASS && *operator == "In";
     let of_ours = key.starts_with(names::PREFIX) && !by_class;

@@ -1,16 +1,16 @@
-//! Namespaces that were made for a space which is gone. They are reported and never deleted: nobody knows whose work is in them.
+//! Namespaces that were created for a space that no longer exists. They are reported and never deleted: their contents may be in use.
 
 use super::{namespace::SeenNamespace, uid::Uid};
 use crate::api::{DeveloperSpace, names};
 
-/// Whether a namespace was made for a space that no longer exists, and is not recorded by `space`, the one of its name.
+/// Returns true if a namespace was created for a space that no longer exists, and `space`, which has its name, does not record it.
 pub fn is_orphan(seen: &SeenNamespace, space: Option<&DeveloperSpace>, exists: impl FnOnce(&Uid) -> bool) -> bool {
     let Some(claim) = &seen.claim else { return false };
     let recorded = space.and_then(|space| space.status.as_ref()?.namespace.as_ref());
     seen.terminating.is_none() && !exists(claim) && recorded.is_none_or(|recorded| seen.uid != *recorded.uid)
 }
 
-/// What it is and what to do about it.
+/// The sentence about it: its origin, and the commands for an administrator.
 pub fn advice(name: &str, seen: &SeenNamespace) -> String {
     let uid = seen.claim.as_ref().map(ToString::to_string).unwrap_or_default();
     let adopt = names::ANNOTATION_ADOPT;

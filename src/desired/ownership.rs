@@ -1,4 +1,4 @@
-//! To whom an existing namespace belongs, and the sentence for a namespace that is not the space's.
+//! The owner of an existing namespace, and the sentence for a namespace that is not the space's.
 //!
 //! UIDs are the authority. The claim annotation only repairs a crash between making a namespace and recording it.
 
@@ -11,21 +11,21 @@ use super::{
 };
 use crate::api::{DeveloperSpace, names};
 
-/// How much older than its space a namespace may look and still have been made for it: clocks of API servers differ.
+/// The tolerance for a namespace that looks older than the space it was created for: clocks of API servers differ.
 const CREATION_SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// To whom the namespace of a space's name belongs.
+/// The owner of the namespace that has a space's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// The space: its UID is recorded, or it was made for the space and a crash kept that from being recorded.
+    /// The space: its UID is recorded, or it was created for the space and a crash prevented the record.
     Ours,
     /// An administrator hands it over.
     Offered,
-    /// Somebody else.
+    /// Another owner, or none.
     Foreign,
 }
 
-/// Judges a namespace. Labels decide nothing.
+/// Decides whose `namespace` is. Labels prove nothing.
 pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
     if recorded_uid(space).is_some_and(|recorded| seen.uid == *recorded) || is_made_for(space, seen) {
         return Ownership::Ours;
@@ -33,7 +33,7 @@ pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
     if is_offered(space, seen) { Ownership::Offered } else { Ownership::Foreign }
 }
 
-/// Whether an offer was accepted and a crash kept that from being recorded: the namespace has our marks already.
+/// Returns true if an adoption was not recorded because of a crash: the namespace has the operator's marks already.
 pub fn is_half_adopted(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     ownership(space, seen) == Ownership::Offered && claims(space, seen)
 }
@@ -59,13 +59,13 @@ fn claims(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     seen.claim.as_ref().zip(space.metadata.uid.as_deref()).is_some_and(|(claim, uid)| *claim == *uid)
 }
 
-/// Whether the offer names this very space, or this name and its owner. A name alone hands nothing over: anybody may take a name.
+/// Returns true if the offer names this space by UID, or its name and owner. A name alone hands nothing over: anybody may take a name.
 pub fn is_offered(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     let Some((name, to)) = seen.adopt.as_deref().and_then(|offer| offer.split_once('/')) else { return false };
     space.metadata.name.as_deref() == Some(name) && (space.metadata.uid.as_deref() == Some(to) || space.spec.owner.to_string() == to)
 }
 
-/// The sentence about a namespace that is left alone: what it is, and how it can become the space's.
+/// The sentence about a namespace that is left alone: its origin, and how it can become the space's.
 pub fn conflict(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
     let name = space.metadata.name.as_deref().unwrap_or_default();
     let uid = space.metadata.uid.as_deref().unwrap_or_default();
@@ -79,7 +79,7 @@ pub fn conflict(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
     )
 }
 
-/// Where the namespace comes from and what its offer lacks, as far as its marks tell.
+/// The origin of the namespace and the mistake in its offer, as far as its marks show them.
 fn what_it_is(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
     let origin = match (&seen.released, &seen.claim) {
         (Some(released), _) => format!(" (it was released from {})", origin(released)),
@@ -107,7 +107,7 @@ pub fn because(blocked: &str) -> String {
     if blocked.is_empty() { String::new() } else { format!(": {blocked}") }
 }
 
-/// The value of [`names::ANNOTATION_REPLACES`] for a namespace that is made again.
+/// The value of [`names::ANNOTATION_REPLACES`] for a namespace that is created again.
 pub fn replaced(space: &DeveloperSpace) -> Option<Uid> {
     recorded_uid(space).map(Uid::from)
 }

@@ -33,7 +33,7 @@ pub fn to_annotation(levels: PodSecurity) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(","))
 }
 
-/// Reads [`to_annotation`]; what cannot be read sets nothing.
+/// Parses [`to_annotation`]; an unreadable part sets no level.
 pub fn of_annotation(text: &str) -> PodSecurity {
     from_modes(|mode| text.split(',').find_map(|part| part.strip_prefix(mode)?.strip_prefix('=')).and_then(parse))
 }

@@ -1,6 +1,6 @@
-//! What is kept of a namespace that exists: enough to tell whose it is, what it lacks and what holds up its deletion.
+//! The part of an existing namespace that is kept in memory: enough to decide whose it is, which marks it lacks and what holds up its deletion.
 //!
-//! There may be tens of thousands, so that what few of them have is boxed.
+//! There may be tens of thousands, so fields that few of them have are boxed.
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::{
@@ -11,7 +11,7 @@ use k8s_openapi::{
 use super::{children::version, metadata::SeenMetadata, pod_security, uid::Uid};
 use crate::api::{PodSecurity, names, time};
 
-/// What is kept of a namespace that exists.
+/// The part of an existing namespace that is kept in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeenNamespace {
     /// Its UID.
@@ -24,19 +24,19 @@ pub struct SeenNamespace {
     pub claim: Option<Uid>,
     /// UID of the recorded namespace that it was made to replace, by its annotation.
     pub replaces: Option<Box<Uid>>,
-    /// To whom an administrator hands it, by its annotation.
+    /// The offer of an administrator to hand it over, by its annotation.
     pub adopt: Option<Box<str>>,
     /// The space that it was released from, by its marks.
     pub released: Option<Box<Released>>,
-    /// The Pod Security levels that it had when it was adopted.
+    /// The Pod Security levels that it had at its adoption.
     pub adopted_security: PodSecurity,
-    /// While it is being deleted: what holds that up; empty if nothing does.
+    /// The cause that holds up its deletion, while it is terminating; empty if nothing does.
     pub terminating: Option<String>,
     /// Its labels and annotations.
     pub metadata: SeenMetadata,
 }
 
-/// What the marks of a released namespace say.
+/// The marks of a released namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Released {
     /// Name of the space that it was released from.
@@ -50,7 +50,7 @@ pub struct Released {
 }
 
 impl SeenNamespace {
-    /// Keeps what is needed of `namespace`, whose managed fields must still be there.
+    /// Keeps the needed part of `namespace`, whose managed fields must still be present.
     pub fn of(namespace: &Namespace) -> Self {
         let metadata = &namespace.metadata;
         let uid = |key| annotation(metadata, key).map(Uid::from);
@@ -87,9 +87,9 @@ fn released(metadata: &ObjectMeta) -> Option<Released> {
     })
 }
 
-/// What holds up the deletion: what the namespace controller says of the contents, see `NamespaceConditionType` in
+/// The cause that holds up the deletion: the namespace controller's conditions about the contents, see `NamespaceConditionType` in
 /// <https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/namespace-v1/>, and the finalizers of the Namespace itself,
-/// of which that controller says nothing.
+/// which that controller does not report.
 fn blocked_by(namespace: &Namespace) -> String {
     let conditions = namespace.status.iter().flat_map(|status: &NamespaceStatus| status.conditions.iter().flatten());
     let contents = conditions.filter(|condition| condition.status == "True").filter_map(|condition| condition.message.clone());

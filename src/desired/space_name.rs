@@ -1,12 +1,12 @@
-//! Which names a space may have: its name is the name of its namespace, which network rules, bindings of ServiceAccounts and the cluster's DNS
-//! trust. Judged while the space has no namespace; what it has it keeps.
+//! The names that a space may have: its name is the name of its namespace, which network rules, bindings of ServiceAccounts and the cluster's DNS
+//! trust. Validated while the space has no namespace; a space that has one keeps it.
 
 use std::fmt;
 
 use super::Refusal;
 use crate::api::{NameRules, conditions::Reason, names};
 
-/// Why a name is taken though no namespace has it.
+/// The reason why a name is reserved though no namespace has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reservation {
     /// A class admits the namespace of that name into its spaces.
@@ -34,14 +34,14 @@ impl fmt::Display for Reservation {
     }
 }
 
-/// What stands against a new space of that name, as the refusal of a space that has it.
+/// The objection to a new space of that name, as a refusal.
 pub fn refusal(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<Refusal> {
     let why = objection(name, class_name, rules, reservation)?;
     let message = format!("the name {name} is not available: {why}. Delete this DeveloperSpace and create one with another name");
     Some(Refusal::new(Reason::NamespaceConflict, message))
 }
 
-/// Why no new space of the class may have that name.
+/// The reason why no new space of the class may have that name.
 pub fn objection(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<String> {
     let (allowed, denied) = rules.map(|rules| (rules.allowed.as_slice(), rules.denied.as_slice())).unwrap_or_default();
     let listed = allowed.iter().any(|allowed| allowed == name);

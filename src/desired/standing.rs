@@ -1,4 +1,4 @@
-//! What a space was admitted with: the class and the owner in force.
+//! The class and the owner that a space was admitted with.
 
 use crate::api::{DeveloperSpace, Subject};
 
@@ -7,12 +7,12 @@ use crate::api::{DeveloperSpace, Subject};
 pub struct Standing {
     /// Name of the class.
     pub class_name: String,
-    /// The owner whose place the space takes.
+    /// The owner for whom the space counts.
     pub owner: Subject,
 }
 
-/// What the status says that `space` was admitted with; `None` if it never was. A status from before owners were recorded names the class
-/// also of a space that was refused: one with a namespace was admitted, for the owner that it has.
+/// The class and the owner that the status of `space` records; `None` if it was never admitted. A status without `owner` is from an older version,
+/// which recorded the class of refused spaces too: a space with a namespace was admitted, for the owner that it has.
 pub fn standing(space: &DeveloperSpace) -> Option<Standing> {
     let status = space.status.as_ref()?;
     let class_name = status.class_name.clone()?;

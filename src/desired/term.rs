@@ -1,4 +1,4 @@
-//! From a space and its class to the [`Term`] that its life depends on, and what is wrong with the times it asks for.
+//! From a space and its class to the [`Term`] that its life depends on, and to the refusal of times that the class does not allow.
 //!
 //! A refused spec is timed by the class in force and the times last accepted. A class that is missing or was never accepted is replaced by
 //! `status.terms`; a space that has none yet goes by the expiry in its status.
@@ -16,33 +16,33 @@ use crate::api::{
     time,
 };
 
-/// How long an expired space is kept when its class does not say.
+/// Retention of an expired space by default.
 pub const DEFAULT_RETENTION: TimeDelta = TimeDelta::days(7);
 
-/// How far ahead of the operator's clock a renewal may be and still count at once: clocks of laptops differ.
+/// The longest time that a renewal may be ahead of the operator's clock and still count at once: clocks of laptops differ.
 pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// How long before its end a space is warned whose class is missing and whose terms are unknown.
+/// The warning threshold of a space whose class is missing and whose terms are unknown.
 const UNKNOWN_NOTICE: TimeDelta = TimeDelta::hours(1);
 
-/// A class's lifetime, read.
+/// A class's lifetime, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// The ttl of spaces that name none.
+    /// The ttl of spaces that set none.
     pub default_ttl: Option<Ttl>,
     /// The longest ttl.
     pub max_ttl: Option<TimeDelta>,
     /// The longest life.
     pub max_lifetime: Option<TimeDelta>,
-    /// Whether `never` may be asked for.
+    /// True if a space may set `ttl: never`.
     pub allow_never: bool,
-    /// Whether `protected` may be asked for.
+    /// True if a space may set `protected`.
     pub allow_protected: bool,
-    /// Whether `deletionPolicy: Retain` may be asked for.
+    /// True if a space may set `deletionPolicy: Retain`.
     pub allow_retain: bool,
     /// The warning thresholds.
     pub warn_before: Vec<TimeDelta>,
-    /// How long an expired space is kept.
+    /// Retention of an expired space.
     pub retain_expired: Option<TimeDelta>,
 }
 
@@ -95,13 +95,13 @@ impl Rules {
         })
     }
 
-    /// The end of a space that asks for one that is not allowed: the latest that the class would allow, so that a mistake ends nothing
-    /// that would have lived. `maxLifetime` holds besides.
+    /// The end of a space that asks for one that is not allowed: the latest that the class allows, so that a mistake ends no space early.
+    /// `maxLifetime` holds too.
     fn ceiling(&self) -> End {
         self.max_ttl.map_or(End::Never, End::Ttl)
     }
 
-    /// The ttl of a space that names none.
+    /// The ttl of a space that sets none.
     fn fallback(&self) -> End {
         match self.default_ttl {
             Some(Ttl::After(span)) => End::Ttl(self.max_ttl.map_or(span, |max| max.min(span))),
@@ -111,13 +111,13 @@ impl Rules {
     }
 }
 
-/// The rules that time a space: those of its class in force, else its terms as last accepted. `None`: it has neither.
+/// The rules that time a space: those of its class in force, or else its terms as last accepted. `None` if it has neither.
 pub fn rules_of(space: &DeveloperSpace, class: Option<&SpaceClassSpec>) -> Option<Rules> {
     let terms = || space.status.as_ref().and_then(|status| status.terms.as_ref());
     class.and_then(|class| Rules::of(class).ok()).or_else(|| terms().and_then(|terms| Rules::of_terms(terms).ok()))
 }
 
-/// The terms of a space whose class in force is `class`. The class's part always is the present one; the space's own part changes only
+/// The terms of a space whose class in force is `class`. The class's part is always the present one; the space's own part changes only
 /// while its spec `is_accepted`.
 pub fn terms(space: &DeveloperSpace, class: &SpaceClassSpec, is_accepted: bool) -> Terms {
     let none = Lifetime::default();
@@ -133,20 +133,20 @@ pub fn terms(space: &DeveloperSpace, class: &SpaceClassSpec, is_accepted: bool) 
     Terms { max_ttl, max_lifetime, allow_never, allow_protected, allow_retain: class.allow_retain, warn_before, retain_expired, ..own }
 }
 
-/// When the object was created; the epoch if the server did not say, which it always does.
+/// The creation time; the epoch if the server set none, which it always does.
 pub fn created(space: &DeveloperSpace) -> DateTime<Utc> {
     let stamp = space.metadata.creation_timestamp.as_ref();
     stamp.and_then(time::from_k8s).unwrap_or(DateTime::UNIX_EPOCH)
 }
 
-/// Whether `protected: true` is in force: the class consents, and the spec that asks for it is or was accepted.
+/// Returns true if `protected: true` is in force: the class consents, and the spec that asks for it is or was accepted.
 pub fn is_protected(space: &DeveloperSpace, rules: Option<&Rules>, is_accepted: bool) -> bool {
     let terms = space.status.as_ref().and_then(|status| status.terms.as_ref());
     let granted = is_accepted || terms.map_or_else(|| was_admitted(space), |terms| terms.protected);
     space.spec.protected && granted && rules.is_none_or(|rules| rules.allow_protected)
 }
 
-/// Whether the space was ever admitted: its life has been in force, and people rely on it.
+/// Returns true if the space was ever admitted: its life has been in force, and people rely on it.
 fn was_admitted(space: &DeveloperSpace) -> bool {
     space.status.as_ref().is_some_and(|status| status.terms.is_some() || status.namespace.is_some())
 }
@@ -182,7 +182,7 @@ pub fn term(space: &DeveloperSpace, rules: Option<&Rules>, is_accepted: bool, no
     }
 }
 
-/// What is wrong with the times that `space` asks for, if anything is.
+/// The refusal of the times that `space` asks for, if its class does not allow them.
 pub fn refusal(space: &DeveloperSpace, rules: &Rules, now: DateTime<Utc>) -> Option<Refusal> {
     let future = space.spec.renewed_at.filter(|at| *at > now + CLOCK_SKEW).map(|at| {
         let at = time::rfc3339(at);
@@ -191,12 +191,12 @@ pub fn refusal(space: &DeveloperSpace, rules: &Rules, now: DateTime<Utc>) -> Opt
     end(space, rules).1.or(future).map(|message| Refusal::new(Reason::InvalidSpec, message))
 }
 
-/// How long `space` is kept once its namespace is gone.
+/// The time that an expired space is kept after its namespace is gone.
 pub fn retention(rules: Option<&Rules>) -> TimeDelta {
     rules.and_then(|rules| rules.retain_expired).unwrap_or(DEFAULT_RETENTION)
 }
 
-/// Whether the space was sealed: its expiry stands in its status.
+/// Returns true if the space is sealed: its status contains its expiry.
 pub fn is_sealed(space: &DeveloperSpace) -> bool {
     space.status.as_ref().is_some_and(|status| conditions::is_true(&status.conditions, conditions::types::EXPIRED))
 }
@@ -237,14 +237,14 @@ fn end(space: &DeveloperSpace, rules: &Rules) -> (End, Option<String>) {
     }
 }
 
-/// A renewal and what it does to the anchor.
+/// A renewal and its effect on the anchor.
 struct Renewal {
     anchor: DateTime<Utc>,
     is_new: bool,
     counts_at: Option<DateTime<Utc>>,
 }
 
-/// The anchor never moves back: a `renewedAt` that is removed, or an older one, leaves the last renewal standing.
+/// The anchor never moves back: the last renewal still counts after a `renewedAt` that is removed or older.
 fn renewal(space: &DeveloperSpace, now: DateTime<Utc>) -> Renewal {
     let created = created(space);
     let last = space.status.as_ref().and_then(|status| status.last_renewed_at).unwrap_or(created).max(created);
@@ -254,7 +254,7 @@ fn renewal(space: &DeveloperSpace, now: DateTime<Utc>) -> Renewal {
     Renewal { anchor: counting.unwrap_or(last), is_new: counting.is_some(), counts_at }
 }
 
-/// The end of a space whose spec is refused: by the times last accepted, cut to what the class allows now.
+/// The end of a space whose spec is refused: by the times last accepted, cut to the present class.
 fn accepted_end(space: &DeveloperSpace, rules: &Rules, anchor: DateTime<Utc>) -> End {
     let Some(terms) = space.status.as_ref().and_then(|status| status.terms.as_ref()) else {
         let recorded = recorded_end(space, anchor);
@@ -271,7 +271,7 @@ fn accepted_end(space: &DeveloperSpace, rules: &Rules, anchor: DateTime<Utc>) ->
     }
 }
 
-/// The end of a space whose terms are unknown: the expiry in status, moved along by a renewal that came since, so that none is lost.
+/// The end of a space whose terms are unknown: the expiry in status, moved by a later renewal, so that none is lost.
 fn recorded_end(space: &DeveloperSpace, anchor: DateTime<Utc>) -> End {
     let Some(status) = &space.status else { return End::Never };
     let Some(recorded) = status.expires_at else { return End::Never };
@@ -279,7 +279,7 @@ fn recorded_end(space: &DeveloperSpace, anchor: DateTime<Utc>) -> End {
     recorded.checked_add_signed(anchor - before).map_or(End::Never, End::At)
 }
 
-/// Whether the space asks for what has no end, or had it by default, and does not get it.
+/// Returns true if the space asks for a life without end, or had it by default, and its class does not consent.
 fn lacks_consent(space: &DeveloperSpace, rules: &Rules, end: End) -> bool {
     let terms = space.status.as_ref().and_then(|status| status.terms.as_ref());
     let is_never = |text: Option<&String>| text.is_some_and(|text| text.parse::<Ttl>() == Ok(Ttl::Never));
@@ -289,7 +289,7 @@ fn lacks_consent(space: &DeveloperSpace, rules: &Rules, end: End) -> bool {
     space.spec.protected || (refused_never && end != End::Never)
 }
 
-/// What was in force when the space was last reconciled.
+/// The terms in force at the last reconcile of the space.
 fn before(space: &DeveloperSpace, rules: &Rules) -> Before {
     let status = space.status.as_ref();
     let terms = status.and_then(|status| status.terms.as_ref()).and_then(|terms| Rules::of_terms(terms).ok());

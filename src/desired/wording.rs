@@ -1,6 +1,6 @@
-//! Texts of others in our conditions: cut to what people read, and not written again for what differs at each attempt.
+//! Texts of others in the operator's conditions: shortened, and not written again for parts that differ at each attempt.
 
-/// `text`, cut between two characters to at most `longest` bytes; what was cut says so.
+/// `text`, cut between two characters to at most `longest` bytes, with a mark where it was cut.
 pub fn shorten(text: &str, longest: usize) -> String {
     const CUT: &str = "…";
     if text.len() <= longest {
@@ -10,18 +10,18 @@ pub fn shorten(text: &str, longest: usize) -> String {
     format!("{}{CUT}", &text[..end])
 }
 
-/// How the condition of a space that is being deleted begins while something refuses what that takes.
+/// The beginning of the condition of a space whose deletion is refused.
 pub const DELETION_WAITS: &str = "this DeveloperSpace is being deleted, and that waits: ";
 
-/// Whether two sentences about a failure say the same, but for what an API server, a resolver or a webhook tells differently each time:
-/// addresses and ports, times and durations, identifiers. The action before the first colon names our own objects and counts as written.
+/// Returns true if two sentences about a failure are the same, except for parts that an API server, a resolver or a webhook changes each time:
+/// addresses and ports, times and durations, identifiers. The action before the first colon names the operator's own objects and counts as written.
 pub fn says_the_same(one: &str, other: &str) -> bool {
     one == other || normalised(one).eq(normalised(other))
 }
 
 fn normalised(sentence: &str) -> impl Iterator<Item = &str> {
     let (action, told) = sentence.split_once(": ").unwrap_or((sentence, ""));
-    // Whatever has a digit in it may be another the next time, and so may a hexadecimal number that happens to have none.
+    // A word with a digit may differ the next time, and so may a hexadecimal number that happens to have none.
     let steady = |word: &&str| !word.bytes().any(|byte| byte.is_ascii_digit()) && !is_identifier(word) && !CALLS.contains(word);
     std::iter::once(action).chain(told.split_whitespace().filter(steady))
 }
