@@ -33,16 +33,16 @@ pub struct Released {
     pub from: String,
 }
 
-/// The answer of [`Admissions::admit`].
+/// The result of [`Admissions::admit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
-    /// Whether the space has a place.
+    /// True if the space has a place.
     pub is_admitted: bool,
     /// The spaces that wait for the place that it left.
     pub freed: Vec<String>,
 }
 
-/// The register.
+/// The register of all owners and classes.
 #[derive(Debug, Default)]
 pub struct Admissions {
     inner: Mutex<Inner>,
@@ -51,11 +51,11 @@ pub struct Admissions {
 #[derive(Debug, Default)]
 struct Inner {
     shares: HashMap<Arc<Key>, Share>,
-    /// Where each space has its place.
+    /// The owner and class under which each space has its place.
     held: HashMap<Uid, Arc<Key>>,
-    /// Where each space waits for a place.
+    /// The owner and class under which each space waits for a place.
     awaited: HashMap<Uid, Arc<Key>>,
-    /// Where each released namespace counts.
+    /// The owner and class for which each released namespace counts.
     released: HashMap<String, Arc<Key>>,
 }
 
@@ -66,12 +66,12 @@ struct Share {
     waiting: HashMap<Uid, Claim>,
     /// Released namespaces, and the name of the space that each was released from.
     released: HashMap<String, String>,
-    /// The limit, as it was when a space was last judged by it.
+    /// The limit at the last admission.
     limit: Option<i32>,
 }
 
 impl Share {
-    /// Whether there is a place for `claim`, in addition to those that are held and those that wait and come first. A released namespace
+    /// Returns true if there is a place for `claim`, in addition to those that are held and those that wait and come first. A released namespace
     /// does not count against the space of its name, which can only be the one that it was released from.
     fn has_room(&self, claim: &Claim) -> bool {
         let Some(limit) = self.limit.map(|limit| usize::try_from(limit).unwrap_or_default()) else { return true };
@@ -92,7 +92,7 @@ impl Share {
 }
 
 impl Admissions {
-    /// Whether `space` may be `owner`'s under `class_name`, whose limit is `limit`. Refused, it waits, and keeps the place that it has.
+    /// Admits `space` for `owner` under `class_name`, whose limit is `limit`, if there is a place. Otherwise it waits, and keeps the place that it has.
     pub fn admit(&self, space: &DeveloperSpace, owner: &Subject, class_name: &str, limit: Option<i32>) -> Admission {
         let mut inner = self.lock();
         let (claim, key) = (claim_of(space), (owner.to_string(), class_name.to_owned()));
@@ -118,7 +118,7 @@ impl Admissions {
         inner.hold(&(owner.to_owned(), class_name.to_owned()), uid);
     }
 
-    /// Takes a space out of the count. Returns the spaces that get its place.
+    /// Removes a space from the count. Returns the spaces that get its place.
     pub fn withdraw(&self, uid: &Uid) -> Vec<String> {
         self.lock().leave(uid).into_iter().collect()
     }
@@ -139,7 +139,7 @@ impl Admissions {
         freed.into_iter().collect()
     }
 
-    /// After a list of spaces: takes out those that were not in it. Returns the spaces that get their places.
+    /// Removes the spaces that a complete list does not contain. Returns the spaces that get their places.
     pub fn retain(&self, live: &HashSet<Uid>) -> Vec<String> {
         let gone: HashSet<Uid> = {
             let inner = self.lock();
@@ -179,7 +179,7 @@ impl Inner {
         self.change(&key, |share| share.waiting.remove(uid).is_some())
     }
 
-    /// Takes a space out of the places that it has and waits for. Returns the space that comes next.
+    /// Removes a space from the places that it has and waits for. Returns the space that comes next.
     fn leave(&mut self, uid: &Uid) -> Option<String> {
         let overtaken = self.stop_waiting(uid);
         let freed = self.held.remove(uid).and_then(|key| self.change(&key, |share| share.held.remove(uid)));
@@ -201,7 +201,7 @@ fn claim_of(space: &DeveloperSpace) -> Claim {
     Claim { uid: Uid::of(&space.metadata), name: space.name_any().into(), created: created(space) }
 }
 
-/// Whether a space is alive: neither expired nor being deleted.
+/// Returns true if a space is alive: neither expired nor being deleted.
 pub fn is_live(space: &DeveloperSpace) -> bool {
     space.metadata.deletion_timestamp.is_none() && !is_sealed(space)
 }

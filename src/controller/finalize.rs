@@ -1,4 +1,4 @@
-//! A space that is being deleted: its namespace is deleted with it, or is released.
+//! Deletion of a space: its namespace is deleted with it, or is released.
 
 use k8s_openapi::{api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition};
 use kube::{Api, ResourceExt, api::Patch};
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Takes one step. The namespace is read again: what is decided here cannot be undone.
+/// Takes one step. The namespace is read from the API server, because these decisions cannot be undone.
 pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     if !space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER) {
         return Ok(());
@@ -77,7 +77,7 @@ fn does_not_allow_retain(namespace: &str, observed: &Observed) -> String {
     )
 }
 
-/// None where the name is protected: nothing of that name is anybody's to delete.
+/// `None` for a protected name: a namespace of that name is never deleted.
 async fn read_namespace(ctx: &Context, name: &str) -> Result<Option<Namespace>, Error> {
     let api: Api<Namespace> = Api::all(ctx.client.clone());
     let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
@@ -100,7 +100,7 @@ async fn delete(ctx: &Context, space: &DeveloperSpace, observed: &Observed, seen
     tell(ctx, space, observed, format!("namespace {name} is being deleted{}", because(blocked))).await
 }
 
-/// While our kind itself goes away, every space is being deleted, and nobody asked for the namespaces to go.
+/// While the CRD is being deleted, every space is deleted with it, and nobody asked for the deletion of the namespaces.
 async fn crd_is_going(ctx: &Context) -> Result<bool, Error> {
     let crds: Api<CustomResourceDefinition> = Api::all(ctx.client.clone());
     let crd = crds.get_metadata_opt(names::SPACE_CRD).await;
@@ -108,7 +108,7 @@ async fn crd_is_going(ctx: &Context) -> Result<bool, Error> {
     Ok(crd.is_none_or(|crd| crd.metadata.deletion_timestamp.is_some()))
 }
 
-/// Nobody has access by a space that is gone. Quota, limits and isolation stay as they are.
+/// A released namespace gives no access by its former space. Quota, limits and isolation stay as they are.
 async fn remove_bindings(ctx: &Context, namespace: &str) -> Result<(), Error> {
     for child in ctx.store.children(namespace) {
         if child.kind == ChildKind::Binding && child.name.starts_with(names::BINDING_PREFIX) {
@@ -135,7 +135,7 @@ async fn remove_finalizer(ctx: &Context, space: &DeveloperSpace, observed: &Obse
     let patch = json!({"metadata": {"uid": space.uid(), "resourceVersion": space.resource_version(), "finalizers": others}});
     match ctx.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await {
         Ok(written) if !others.is_empty() => ctx.memory.wrote(&name, version(&written.metadata)),
-        // The last finalizer takes the space with it. The store has it until its event comes, and its namespace may be another's by then.
+        // Without finalizers the space is gone. The store has it until the event arrives, and by then another space may have its namespace.
         Ok(_) => ctx.memory.left(&name, space.uid().unwrap_or_default()),
         Err(kube::Error::Api(status)) if status.is_not_found() => ctx.memory.left(&name, space.uid().unwrap_or_default()),
         Err(error) => return Err(Error::api(format!("remove the finalizer of DeveloperSpace {name}"))(error)),

@@ -1,4 +1,4 @@
-//! Makes a space what its spec says: finalizer, namespace, children. While its spec is refused: takes away what it no longer has.
+//! Provisions a space: finalizer, namespace, children. While its spec is refused, removes what it may no longer have.
 //!
 //! A namespace that is not the space's is never written to.
 
@@ -30,13 +30,13 @@ use crate::{
     },
 };
 
-/// How it ended, and the space as it is afterwards.
+/// The result, and the space afterwards.
 pub struct Provisioned {
     /// The space, with its finalizer.
     pub space: DeveloperSpace,
-    /// What to say.
+    /// The report.
     pub report: Report,
-    /// Not to be said yet: it is likely to be over within that time, and is looked at again then.
+    /// The time to wait before the report: the state is likely to be over by then, and the space is reconciled again.
     pub hold: Option<Duration>,
 }
 
@@ -79,7 +79,7 @@ pub async fn provision(
     let missing = ctx.store.missing_of(missing_roles::used(&resolved.roles));
     missing_roles::hold(&mut children, &ctx.store.children(&name), &missing);
     let progress = apply::children(ctx, &name, &children, grant).await?;
-    // What happened to the namespace is told at once, and its UID recorded.
+    // The change of the namespace is reported at once, and its UID recorded.
     let hold = waiting::hold(ctx, &name, progress, observed.now).filter(|_| note.is_none());
     let verdict = match (breach.or_else(|| missing_roles::refusal(resolved, &missing)), progress) {
         (Some(Refusal { reason, message }), _) => Verdict::new(reason, message),
@@ -99,7 +99,7 @@ pub async fn follow_expiry(ctx: &Context, space: &DeveloperSpace, observed: &Obs
     }
 }
 
-/// The space's namespace, made or adopted or repaired; `None` if somebody else's came in between.
+/// The space's namespace, created, adopted or repaired; `None` if somebody else created one in between.
 async fn settle(
     ctx: &Context,
     space: &DeveloperSpace,
@@ -125,7 +125,7 @@ async fn settle(
     Ok(Some((kept, note)))
 }
 
-/// What keeps anything from being written to the namespace.
+/// The report for a namespace that must not be written to.
 fn obstacle(space: &DeveloperSpace, observed: &Observed) -> Option<Report> {
     let seen = observed.namespace.as_ref()?;
     match (observed.ownership, seen.terminating.as_deref()) {
@@ -135,19 +135,19 @@ fn obstacle(space: &DeveloperSpace, observed: &Observed) -> Option<Report> {
     }
 }
 
-/// What is ready, and what is to be changed in the spec all the same.
+/// The verdict on a space that is ready, with the changes that its spec needs all the same.
 fn ready(space: &DeveloperSpace, resolved: &Resolved) -> Verdict {
     let ready = format!("namespace {} is ready for {}", space.name_any(), space.spec.owner);
     Verdict::new(Reason::Provisioned, resolved.notices.iter().fold(ready, |message, notice| format!("{message}; {notice}")))
 }
 
-/// Somebody else's namespace has the name; it is not touched. What the space had recorded stays recorded, see [`crate::desired::ownership`].
+/// A namespace of others has the name; it is not touched. The UID that the space recorded stays recorded, see [`crate::desired::ownership`].
 fn in_the_way(space: &DeveloperSpace, seen: &SeenNamespace) -> Report {
     let recorded = space.status.as_ref().and_then(|status| status.namespace.clone());
     Report::new(Verdict::new(Reason::NamespaceConflict, conflict(space, seen)), recorded)
 }
 
-/// The namespace is being deleted though the space lives: it is made again when it is gone.
+/// The namespace is being deleted though the space lives: it is created again once it is gone.
 fn terminating(space: &DeveloperSpace, observed: &Observed, blocked: &str) -> Report {
     let name = space.name_any();
     let message = format!("namespace {name} is being deleted; it is made again, empty, when it is gone{}", because(blocked));
@@ -165,7 +165,7 @@ fn adopted(space: &DeveloperSpace, replaced: &str) -> Note {
     }
 }
 
-/// A namespace of ours that vanished was made again.
+/// The Event about a namespace that vanished and was created again.
 pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<Note> {
     let recorded = space.status.as_ref()?.namespace.as_ref()?;
     (made.uid != *recorded.uid).then(|| Note {

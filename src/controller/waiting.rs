@@ -1,4 +1,4 @@
-//! The wait for a quota to come into force: when it is told, and how.
+//! The wait for a quota to come into force, and its report.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::{
     desired::status::Verdict,
 };
 
-/// A wait that ends within this time is not told: kube-controller-manager needs moments, and each word is a write for each space.
+/// A wait that ends within this time is not reported: kube-controller-manager needs moments, and each report is a write for each space.
 const UNTOLD: Duration = Duration::from_secs(5);
 
-/// How long the wait need not be told yet; none if nobody waits, or if it has lasted.
+/// The time for which the wait need not be reported yet; `None` if nobody waits, or if it has lasted longer.
 pub fn hold(ctx: &Context, namespace: &str, progress: Progress, now: DateTime<Utc>) -> Option<Duration> {
     if progress == Progress::Done {
         ctx.memory.waits_no_more(namespace);
@@ -29,7 +29,7 @@ pub fn hold(ctx: &Context, namespace: &str, progress: Progress, now: DateTime<Ut
     UNTOLD.checked_sub(waited).filter(|left| !left.is_zero())
 }
 
-/// What is said of a space into which somebody waits to be let. The time in it is that of the condition, so that it is written once.
+/// The verdict on a space while subjects wait for access. Its time is that of the condition, so that it is written once.
 pub fn verdict(space: &DeveloperSpace, now: DateTime<Utc>) -> Verdict {
     let name = space.name_any();
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
