@@ -143,6 +143,14 @@ async fn a_refused_spec_keeps_nobody_in(world: &World) -> Result<()> {
         Ok(Some(()))
     })
     .await?;
+    let explained = "until then User:carol@example.com gets no access, User:alice@example.com has none";
+    world
+        .until("to explain the transfer", a_space("poisoned-lab"), |space| {
+            let message = text(condition(space, "Ready"), "/message");
+            ensure!(message.contains("renewedAt") && message.contains(explained), "{message}");
+            Ok(())
+        })
+        .await?;
     for (who, actor) in [("the evicted owner", &alice), ("the evicted member", &bob), ("the new owner of a refused spec", &carol)] {
         eventually(&format!("{who} to be shut out"), SOON, || async {
             Ok(forbidden(who, actor.create(&deployment("poisoned-lab", "after")).await).ok())

@@ -217,6 +217,10 @@ async fn withhold(space: &DeveloperSpace, observed: &Observed, ctx: &Context) ->
 /// A refused spec grants nothing and keeps nothing back.
 async fn refuse(space: &DeveloperSpace, observed: &Observed, ctx: &Context, refusal: Refusal) -> Result<(), Error> {
     let taken = withhold(space, observed, ctx).await;
+    let refusal = match &observed.standing {
+        Some(standing) => standing.beside_a_transfer(&space.spec.owner, refusal),
+        None => refusal,
+    };
     let Refusal { reason, message } = observed.beside_a_missing_class(refusal);
     let said = Report::new(Verdict::new(reason, message), observed.known_namespace(space));
     report(ctx, space, observed, said).await?;

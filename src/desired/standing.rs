@@ -1,6 +1,7 @@
 //! The class and the owner that a space was admitted with.
 
-use crate::api::{DeveloperSpace, Subject};
+use super::Refusal;
+use crate::api::{DeveloperSpace, Subject, conditions::Reason};
 
 /// The class and the owner in force. They change only when the space is admitted to another class, or for another owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +10,21 @@ pub struct Standing {
     pub class_name: String,
     /// The owner for whom the space counts.
     pub owner: Subject,
+}
+
+impl Standing {
+    /// The refusal of a spec that also names another owner: its sentence is for both owners. That of the owner limit says it already.
+    pub fn beside_a_transfer(&self, owner: &Subject, refusal: Refusal) -> Refusal {
+        if self.owner == *owner || refusal.reason == Reason::OwnerLimitExceeded {
+            return refusal;
+        }
+        let Refusal { reason, message } = refusal;
+        let before = &self.owner;
+        Refusal {
+            reason,
+            message: format!("{message}; until then {owner} gets no access, {before} has none, and the space counts for {before}"),
+        }
+    }
 }
 
 /// The class and the owner that the status of `space` records; `None` if it was never admitted. A status without `owner` is from an older version,
@@ -42,6 +58,19 @@ mod tests {
         let status = json!({"className": "standard", "owner": {"kind": "Group", "name": "botany"}});
         let owner = Subject { kind: crate::api::SubjectKind::Group, name: "botany".into(), namespace: None };
         assert_eq!(standing(&space(&status)), Some(Standing { class_name: "standard".into(), owner }));
+    }
+
+    #[test]
+    fn a_refused_transfer_is_explained_to_both_owners() {
+        let named = |name: &str| Subject { kind: crate::api::SubjectKind::User, name: name.into(), namespace: None };
+        let standing = Standing { class_name: "standard".into(), owner: named("alice@example.com") };
+        let refusal = || Refusal::new(Reason::InvalidSpec, "spec.ttl is too long: shorten it");
+        assert_eq!(standing.beside_a_transfer(&named("alice@example.com"), refusal()), refusal());
+        let both = "spec.ttl is too long: shorten it; until then User:bob@example.com gets no access, User:alice@example.com has none, and the \
+            space counts for User:alice@example.com";
+        assert_eq!(standing.beside_a_transfer(&named("bob@example.com"), refusal()), Refusal::new(Reason::InvalidSpec, both));
+        let full = Refusal::new(Reason::OwnerLimitExceeded, "bob@example.com has to delete one");
+        assert_eq!(standing.beside_a_transfer(&named("bob@example.com"), full.clone()), full);
     }
 
     #[test]
