@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, conditions::Reason, names},
-    desired::term::is_sealed,
+    desired::{standing::standing, term::is_sealed},
     plugin::{
         cluster::Cluster,
         human, reach,
@@ -36,11 +36,11 @@ pub(super) async fn look(cluster: &Cluster) -> anyhow::Result<All> {
     Ok(All { spaces, classes, namespaces: Look::of(namespaces, "list", "namespaces".to_owned(), None) })
 }
 
-/// What the rules touch, the gravest first.
+/// What the rules touch, the gravest first. A space is judged by the class in force, and by the one that it names while it has none.
 pub(super) fn judge(all: &All, now: DateTime<Utc>) -> Vec<Finding> {
     let class_of = |space: &DeveloperSpace| {
-        let kept = || space.status.as_ref().and_then(|status| status.class_name.clone());
-        match space.spec.class_name.clone().or_else(kept) {
+        let in_force = standing(space).map(|standing| standing.class_name);
+        match in_force.or_else(|| space.spec.class_name.clone()) {
             Some(name) => all.classes.iter().find(|class| class.name_any() == name),
             None => default_class(&all.classes),
         }
@@ -165,6 +165,23 @@ mod tests {
         assert_eq!(lines(&found), expected);
         assert!(lead(&all, &found).starts_with("3 findings in 3 DeveloperSpaces."));
         assert!(lead(&All::default(), &[]).starts_with("Nothing stands out in 0 DeveloperSpaces."));
+    }
+
+    #[test]
+    fn a_space_that_was_refused_elsewhere_is_judged_by_the_class_in_force() {
+        let protected = |space: &mut DeveloperSpace| {
+            space.spec.protected = true;
+            space.spec.class_name = Some("orchard".to_owned());
+            let status = space.status.get_or_insert_default();
+            status.class_name = Some("greenhouse".to_owned());
+            status.owner = Some(read(json!({"kind": "User", "name": "nadia@example.com"})));
+        };
+        let mut orchard = class();
+        orchard.metadata.name = Some("orchard".to_owned());
+        orchard.spec.lifetime.get_or_insert_default().allow_protected = true;
+        let all = All { spaces: vec![named("fern-lab", protected)], classes: vec![class(), orchard], namespaces: Look::Seen(vec![]) };
+        let found = lines(&judge(&all, now()));
+        assert!(found[0].contains("fern-lab is protected, and SpaceClass greenhouse does not allow that"), "{found:?}");
     }
 
     #[test]
