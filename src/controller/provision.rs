@@ -91,7 +91,7 @@ pub async fn provision(
     Ok(Provisioned { space, report, hold })
 }
 
-/// Lets the namespace say when it ends, while there is no class to say the rest.
+/// Keeps the expiry that the namespace's annotation shows, while there is no class that says the rest.
 pub async fn follow_expiry(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     match observed.own_namespace().filter(|seen| seen.terminating.is_none()) {
         Some(seen) => home::follow_expiry(ctx, &space.name_any(), seen, observed.outlook.expires_at).await,

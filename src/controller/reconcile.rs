@@ -13,7 +13,7 @@ use super::{
     expire, finalize,
     isolation::{admits, is_marked},
     observe::{Observed, observe, observe_admitted},
-    provision::{Provisioned, provision},
+    provision::{Provisioned, follow_expiry, provision},
     report::{Report, report, undecodable},
     retry,
     watch::Kept,
@@ -210,7 +210,10 @@ async fn withhold(space: &DeveloperSpace, observed: &Observed, ctx: &Context) ->
             resolved.network_enforced |= observed.wants_isolation(ctx);
             provision(ctx, space, observed, &resolved, Grant::Withheld).await.map(|_| ())
         }
-        _ => withdraw_subjects(ctx, &space.name_any(), &space.spec).await,
+        _ => {
+            withdraw_subjects(ctx, &space.name_any(), &space.spec).await?;
+            follow_expiry(ctx, space, observed).await
+        }
     }
 }
 

@@ -80,6 +80,27 @@ async fn a_missing_class_changes_nothing_but_the_status_and_that_once() {
     assert_eq!(again, seconds(600), "the clock goes on");
 }
 
+/// C20: the annotation that the users of a namespace read follows the status.
+#[tokio::test]
+async fn while_the_class_is_missing_the_namespace_still_shows_its_expiry() {
+    for shown in [json!("2026-01-01T00:00:00Z"), Value::Null] {
+        let mut world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+        let stale = json!({"metadata": {"annotations": {"developerspace.dev/expires-at": shown}}});
+        let stale = patched(&stored_namespace(), &stale, 60);
+        world.keep(&stale);
+        let patch = json!({"metadata": {"uid": NAMESPACE_UID, "annotations": {"developerspace.dev/expires-at": EXPIRES}}});
+        let status = without_a_class();
+        let script = script![
+            merge_patch(&namespace_path(), patch.clone()).answered(patched(&stale, &patch, 61)),
+            say(&converged(), &status),
+            told("ClassNotFound"),
+        ];
+        world.reconcile(&converged(), script).await.unwrap();
+        world = world.later("2026-03-04T12:10:00Z");
+        world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_namespace_that_vanishes_meanwhile_stays_recorded_so_that_its_loss_can_be_told() {
     let world = World::with(CALM, &[]);
