@@ -57,6 +57,7 @@ pub struct Metrics {
     oldest_watch: Seconds,
     last_reconcile: Seconds,
     overdue: Seconds,
+    orphans: Gauge,
 }
 
 impl Default for Metrics {
@@ -78,6 +79,7 @@ impl Default for Metrics {
             oldest_watch: Seconds::default(),
             last_reconcile: Seconds::default(),
             overdue: Seconds::default(),
+            orphans: Gauge::default(),
         };
         registry.register("reconciles", "Reconciles of DeveloperSpaces, by result", metrics.reconciles.clone());
         registry.register("api_requests", "Requests that the API server answered, by method and status", metrics.requests.clone());
@@ -97,6 +99,11 @@ impl Default for Metrics {
         registry.register("oldest_watch_seconds", "Since the watch began anew that has not for longest", metrics.oldest_watch.clone());
         registry.register("last_reconcile_age_seconds", "Since a reconcile ended", metrics.last_reconcile.clone());
         registry.register("expiry_overdue_seconds", "How long the oldest expiry has been overdue", metrics.overdue.clone());
+        registry.register(
+            "orphan_namespaces",
+            "Namespaces that were made for a DeveloperSpace that no longer exists",
+            metrics.orphans.clone(),
+        );
         *metrics.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
         metrics
     }
@@ -127,6 +134,11 @@ impl Metrics {
         self.last_reconcile.set(last_reconcile.unwrap_or(*process).as_secs_f64());
         self.failing.set(i64::try_from(*failing).unwrap_or(i64::MAX));
         self.overdue.set(overdue.as_secs_f64());
+    }
+
+    /// So many namespaces were made for a space that no longer exists.
+    pub fn set_orphans(&self, number: usize) {
+        self.orphans.set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
     /// A reconcile ended.

@@ -168,6 +168,45 @@ async fn nobody_is_told_of_a_space_that_the_store_does_not_have_yet() {
     assert_eq!(told, [(old.clone(), true), ("another".to_owned(), true), (old, true)]);
 }
 
+/// A list of those `objects` that are served at `path`.
+fn list_of(path: &str, objects: &[Value]) -> Response<Body> {
+    let plural = |object: &Value| format!("{}s", object["kind"].as_str().unwrap().to_lowercase()).replace("classs", "classes");
+    let items: Vec<&Value> = objects.iter().filter(|object| path.ends_with(&format!("/{}", plural(object)))).collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9"}, "items": items});
+    Response::new(Body::from(serde_json::to_vec(&list).unwrap()))
+}
+
+/// F16.
+#[tokio::test(start_paused = true)]
+async fn a_namespace_whose_space_is_gone_is_counted_and_nothing_but_lists_is_requested() {
+    let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+    let ctx = World::unlisted(objects::MADE).context(Client::new(service, "default"));
+    let running = tokio::spawn(controller::run(ctx.clone(), stream::pending().boxed(), Duration::from_secs(3_600), pending()));
+    let mut held = Vec::new();
+    let serving = async {
+        loop {
+            let (request, respond) = server.next_request().await.unwrap();
+            assert_eq!(request.method(), http::Method::GET);
+            if request.uri().to_string().contains("watch=true") {
+                held.push(respond);
+            } else {
+                respond.send_response(list_of(request.uri().path(), &[objects::stored_namespace()]));
+            }
+        }
+    };
+    let counted = async {
+        while !ctx.metrics.render().contains("developerspace_orphan_namespaces 1\n") {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        () = counted => {}
+        () = serving => {}
+        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("{}", ctx.metrics.render()),
+    }
+    running.abort();
+}
+
 /// A few hundred new spaces whose first write is never answered, and one that ends.
 fn crowd() -> Vec<Value> {
     let with_name = |number: u32| {
@@ -184,7 +223,7 @@ async fn an_end_waits_for_no_creation() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
     let ctx = World::unlisted(objects::EXPIRES).context(Client::new(service, "default"));
     let running = tokio::spawn(controller::run(ctx, stream::pending().boxed(), Duration::from_secs(3_600), pending()));
-    let kept: Vec<Value> = objects::everything();
+    let kept: Vec<Value> = objects::everything().into_iter().chain(crowd()).collect();
     let mut held = Vec::new();
     let sealing = async {
         loop {
@@ -197,12 +236,7 @@ async fn an_end_waits_for_no_creation() {
                 held.push(respond);
                 continue;
             }
-            let plural = path.rsplit('/').next().unwrap().to_owned();
-            let of_kind =
-                |object: &&Value| format!("{}s", object["kind"].as_str().unwrap().to_lowercase()).replace("classs", "classes") == plural;
-            let items = if plural == "developerspaces" { crowd() } else { kept.iter().filter(of_kind).cloned().collect() };
-            let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9"}, "items": items});
-            respond.send_response(Response::new(Body::from(serde_json::to_vec(&list).unwrap())));
+            respond.send_response(list_of(&path, &kept));
         }
     };
     tokio::time::timeout(Duration::from_secs(30), sealing).await.expect("the space that ends is sealed");

@@ -19,6 +19,7 @@ pub mod isolation;
 pub mod leader;
 pub mod ledger;
 pub mod observe;
+pub mod orphans;
 pub mod packed;
 pub mod provision;
 pub mod reconcile;
@@ -108,7 +109,8 @@ pub async fn run(
         })
         .flat_map(move |class| futures::stream::iter(spaces_of(&of_class, &class)));
     let recalled = recall(ctx.clone(), reader.clone());
-    let _helpers = [tokio::spawn(judged), tokio::spawn(recalled)].map(AbortOnDropHandle::new);
+    let orphans = orphans::report(ctx.clone(), reader.clone());
+    let _helpers = [tokio::spawn(judged), tokio::spawn(recalled), tokio::spawn(orphans)].map(AbortOnDropHandle::new);
     let stop = stop.shared();
     let ends = apart(ends::run(ctx.clone(), reader.clone(), stop.clone()));
     // Nothing drives the queue but names, which come when the store has what they are about.

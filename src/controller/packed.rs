@@ -9,7 +9,7 @@ use kube::core::DeserializeGuard;
 use serde_json::Value;
 
 use super::reserved::NamedAccounts;
-use crate::api::DeveloperSpace;
+use crate::{api::DeveloperSpace, desired::Uid};
 
 /// What a space usually says, for the compressor to point at.
 const USUAL: &[u8] = include_bytes!("packed.json");
@@ -18,6 +18,8 @@ const USUAL: &[u8] = include_bytes!("packed.json");
 #[derive(Clone, Debug)]
 pub struct Packed {
     text: Arc<[u8]>,
+    /// Its UID: a namespace is an orphan when no space has the UID that it was made for.
+    pub uid: Uid,
     /// What `spec.className` says: all spaces are asked for it whenever a class changes.
     pub class_name: Option<Arc<str>>,
     /// The ServiceAccounts that it names: their namespaces are reserved.
@@ -33,11 +35,12 @@ impl Packed {
     /// Packs a space.
     pub fn of(space: &Value) -> Self {
         let text = lz4_flex::block::compress_prepend_size_with_dict(space.to_string().as_bytes(), USUAL).into();
-        let class = |at: &str| space.pointer(at).and_then(Value::as_str);
-        let class_name = class("/spec/className");
-        let admitted_to = class("/status/className").filter(|admitted_to| class_name.is_some_and(|name| name != *admitted_to));
+        let said = |at: &str| space.pointer(at).and_then(Value::as_str);
+        let class_name = said("/spec/className");
+        let admitted_to = said("/status/className").filter(|admitted_to| class_name.is_some_and(|name| name != *admitted_to));
         Self {
             text,
+            uid: Uid::from(said("/metadata/uid").unwrap_or_default()),
             class_name: class_name.map(Arc::from),
             admitted_to: admitted_to.map(Arc::from),
             accounts: NamedAccounts::of(space).map(Arc::new),

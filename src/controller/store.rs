@@ -103,6 +103,13 @@ impl Store {
         self.read().namespaces.get(name).cloned()
     }
 
+    /// The namespaces that `is_meant` says, with their names.
+    pub fn namespaces_where(&self, is_meant: impl Fn(&str, &SeenNamespace) -> bool) -> Vec<(String, SeenNamespace)> {
+        let inner = self.read();
+        let meant = inner.namespaces.iter().filter(|(name, seen)| is_meant(name, seen));
+        meant.map(|(name, seen)| (name.clone(), seen.clone())).collect()
+    }
+
     /// Keeps what is needed of a namespace; says whether that differs from what was kept.
     pub fn put_namespace(&self, namespace: &Namespace) -> bool {
         self.put_seen_namespace(namespace.name_any(), SeenNamespace::of(namespace))
