@@ -1,5 +1,7 @@
 //! Figures in the OpenMetrics format.
 
+mod noncompliant;
+
 use std::{
     sync::{Mutex, PoisonError, atomic::AtomicU64},
     time::Instant,
@@ -11,6 +13,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use self::noncompliant::Noncompliant;
 use crate::watchdog::Ages;
 
 /// Labels of the reconcile counter.
@@ -42,6 +45,8 @@ type Seconds = Gauge<f64, AtomicU64>;
 /// All figures.
 #[derive(Debug)]
 pub struct Metrics {
+    /// The spaces that do not comply with a rule.
+    pub noncompliant: Noncompliant,
     registry: Mutex<Registry>,
     reconciles: Family<ResultLabel, Counter>,
     requests: Family<RequestLabels, Counter>,
@@ -64,6 +69,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("developerspace");
         let metrics = Self {
+            noncompliant: Noncompliant::default(),
             registry: Mutex::default(),
             reconciles: Family::default(),
             requests: Family::default(),
@@ -104,6 +110,11 @@ impl Default for Metrics {
             "Namespaces that were made for a DeveloperSpace that no longer exists",
             metrics.orphans.clone(),
         );
+        registry.register(
+            "noncompliant_spaces",
+            "DeveloperSpaces that break a rule by which a new one would be refused, by rule",
+            metrics.noncompliant.gauge.clone(),
+        );
         *metrics.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
         metrics
     }
@@ -112,6 +123,7 @@ impl Default for Metrics {
 impl Metrics {
     /// The text that a scrape gets.
     pub fn render(&self) -> String {
+        self.noncompliant.count();
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         // Writing into a String cannot fail.

@@ -6,11 +6,15 @@ mod support;
 
 use std::{future::pending, sync::Arc, time::Duration};
 
-use developerspace_operator::controller::{
-    self,
-    relist::Relist,
-    store::{SOURCES, Store},
-    watch,
+use developerspace_operator::{
+    controller::{
+        self,
+        reconcile::key,
+        relist::Relist,
+        store::{SOURCES, Store},
+        watch,
+    },
+    desired::noncompliance::Rule,
 };
 use futures::{StreamExt, stream};
 use http::{Request, Response, StatusCode};
@@ -166,6 +170,35 @@ async fn nobody_is_told_of_a_space_that_the_store_does_not_have_yet() {
     }
     let old = old["metadata"]["name"].as_str().unwrap().to_owned();
     assert_eq!(told, [(old.clone(), true), ("another".to_owned(), true), (old, true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_space_that_is_gone_counts_for_no_rule() {
+    let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+    let ctx = World::unlisted(objects::MADE).context(Client::new(service, "default"));
+    let (_kept, writer) = reflector::store();
+    let watching = tokio::spawn(watch::spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600))).for_each(|_| async {}));
+    let (listed, mut missed) = (objects::fresh(), objects::fresh());
+    missed["metadata"]["uid"] = json!("uid-of-another");
+    for space in [&listed, &missed] {
+        ctx.metrics.noncompliant.note(key(&objects::read::<watch::Kept>(space)), vec![Rule::Contact]);
+    }
+    let count = || {
+        let text = ctx.metrics.render();
+        let line = text.lines().find_map(|line| line.strip_prefix("developerspace_noncompliant_spaces{rule=\"contact\"} "));
+        line.map(str::to_owned)
+    };
+    assert_eq!(count().as_deref(), Some("2"));
+    answer(&mut server, "limit=50", StatusCode::OK, &page(&listed, None)).await;
+    let (_, respond) = server.next_request().await.unwrap();
+    assert_eq!(count().as_deref(), Some("1"), "the list lacks one");
+    let mut gone = listed;
+    gone["metadata"]["resourceVersion"] = json!("101");
+    let event = json!({"type": "DELETED", "object": gone}).to_string() + "\n";
+    respond.send_response(Response::new(Body::from(event.into_bytes())));
+    let _next = server.next_request().await.unwrap();
+    assert_eq!(count().as_deref(), Some("0"));
+    watching.abort();
 }
 
 /// A list of those `objects` that are served at `path`.

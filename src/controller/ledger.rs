@@ -10,6 +10,9 @@ use crate::{
         Ruling,
         ledger::{self, Surroundings},
         namespace::{Ownership, ownership},
+        noncompliance::{self, Rule},
+        resolve::check_name,
+        space_name::objection,
     },
 };
 
@@ -27,4 +30,13 @@ pub fn judge(space: &DeveloperSpace, ctx: &Context, (class_name, class): (&str, 
         has_namespace: is_recorded || is_there(),
     };
     ledger::judge(space, class_name, class, &around)
+}
+
+/// The rules that the space does not comply with under `class`, the spec in force of that name.
+pub fn broken_rules(space: &DeveloperSpace, ctx: &Context, class_name: &str, class: Option<&SpaceClassSpec>) -> Vec<Rule> {
+    let name = space.name_any();
+    let reservation = ctx.store.reserved.by(&name, &space.spec.owner);
+    let rules = class.and_then(|class| class.names.as_ref());
+    let is_refused = check_name(&name, &ctx.protected).is_err() || objection(&name, class_name, rules, reservation.as_ref()).is_some();
+    noncompliance::broken(space, class, is_refused)
 }

@@ -12,6 +12,7 @@ use super::{
     error::Error,
     expire, finalize,
     isolation::{admits, is_marked},
+    ledger::broken_rules,
     observe::{Observed, observe, observe_admitted},
     provision::{Provisioned, follow_expiry, provision},
     report::{Report, report, undecodable},
@@ -90,6 +91,7 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
         Err(broken) => {
             // Nobody can tell when its time is up, so nothing of it is overdue.
             ctx.watchdog.expects(key(guarded), None);
+            ctx.metrics.noncompliant.note(key(guarded), Vec::new());
             return undecodable(ctx, broken).await.map(|()| Action::await_change());
         }
     };
@@ -112,6 +114,7 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
     if has_left() {
         // Its watch, which runs beside this, forgot it before the step was noted.
         ctx.watchdog.expects(key(space), None);
+        ctx.metrics.noncompliant.note(key(space), Vec::new());
         withdraw(space, ctx);
     }
     let action = action?;
@@ -126,6 +129,8 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
     if let Some(expiry) = expiry {
         ctx.ends.expects(&space.name_any(), expiry, observed.now);
     }
+    let broken = broken_rules(space, ctx, observed.class_name.as_deref().unwrap_or_default(), observed.class_spec());
+    ctx.metrics.noncompliant.note(key(space), broken);
     let step = expire::next(space, &observed);
     if space.metadata.deletion_timestamp.is_some() {
         return finalize_or_expire(space, &observed, &step, ctx).await;

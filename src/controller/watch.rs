@@ -276,8 +276,9 @@ const PAGE: u32 = 50;
 /// Those of a list only when its last page has come: until then `kept` is as it was before the list, as kube's reflector has it, and
 /// whoever looked would miss what the list brings.
 pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: Relist) -> BoxStream<'static, String> {
-    let Context { client, admissions, memory, nudges, watchdog, store, .. } = ctx;
-    let (admissions, memory, watchdog, store) = (admissions.clone(), memory.clone(), watchdog.clone(), store.clone());
+    let Context { client, admissions, memory, nudges, watchdog, metrics, store, .. } = ctx;
+    let (admissions, memory, store) = (admissions.clone(), memory.clone(), store.clone());
+    let (watchdog, metrics) = (watchdog.clone(), metrics.clone());
     let (mut listing, mut names) = (Listing::new(), Vec::new());
     let nudges = nudges.clone();
     let wake = move |names: Vec<String>| names.into_iter().for_each(|name| nudges.nudge(name));
@@ -297,7 +298,9 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: R
             }
             Event::InitDone => {
                 let listed = listing.end();
-                watchdog.retain(&listed.iter().map(hash).collect());
+                let keys = listed.iter().map(hash).collect();
+                watchdog.retain(&keys);
+                metrics.noncompliant.retain(&keys);
                 wake(admissions.retain(&listed));
                 let listed: HashSet<&str> = names.iter().map(String::as_str).collect();
                 memory.retain(|name| listed.contains(name));
@@ -308,6 +311,7 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: R
             Event::Delete(space) => {
                 memory.left(&space.name_any(), space.uid().unwrap_or_default());
                 watchdog.expects(key(&space), None);
+                metrics.noncompliant.note(key(&space), Vec::new());
                 wake(admissions.withdraw(&Uid::of(space.meta())));
                 wake(store.reserved.put_space(&space.name_any(), None));
                 Vec::new()

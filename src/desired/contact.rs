@@ -1,6 +1,11 @@
 //! The contact that a class requires of its spaces.
 
-use crate::api::{Contact, ContactField};
+use crate::api::{Contact, ContactField, SpaceClassSpec};
+
+/// The fields that `class` requires.
+pub fn required(class: &SpaceClassSpec) -> &[ContactField] {
+    class.metadata.as_ref().map(|metadata| metadata.required_contact.as_slice()).unwrap_or_default()
+}
 
 /// The required fields that `contact` lacks, blank ones included, as `spec.contact` spells them.
 pub fn missing(contact: Option<&Contact>, required: &[ContactField]) -> Vec<&'static str> {

@@ -3,8 +3,6 @@
 //! [`judge`] destructures the spec without `..`: a new field does not compile before its ceiling is decided. `tests/fixtures/ledger.yaml` has a
 //! row for each property of the served schema, asked of this function and of the admission policies.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -18,7 +16,7 @@ use super::{
 use crate::api::{DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, SpaceClassSpec, conditions::Reason, names::ProtectedNamespaces};
 
 /// The most bytes that the keys and values of `spec.labels` and `spec.annotations` may have in all.
-const METADATA_BYTES: usize = 16 * 1024;
+pub const MOST_BYTES: usize = 16 * 1024;
 
 /// Everything besides the class that decides.
 #[derive(Clone, Debug)]
@@ -49,8 +47,9 @@ pub fn judge(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, a
         display_name: _,
         description: _,
         contact,
-        labels,
-        annotations,
+        // Their keys are judged by `resolve_among`, their size by `too_large`.
+        labels: _,
+        annotations: _,
         // `term::refusal` validates all times together.
         ttl: _,
         expires_at: _,
@@ -63,13 +62,12 @@ pub fn judge(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, a
     let name = is_new.then(|| space_name::refusal(name, class_name, class.names.as_ref(), around.reservation.as_ref())).flatten();
     let times = Rules::of(class).ok().and_then(|rules| term::refusal(space, &rules, around.now));
     let subjects = check_subjects(space, around.protected).err();
-    let required = class.metadata.as_ref().map(|metadata| metadata.required_contact.as_slice()).unwrap_or_default();
-    let lacks = contact::request(contact.as_ref(), required, class_name);
+    let lacks = contact::request(contact.as_ref(), contact::required(class), class_name);
     let (refused_contact, noticed_contact) = if is_new { (lacks.map(invalid), None) } else { (None, lacks) };
 
     let mut ruling = resolve_among(space, class_name, class, around.admitted);
     let before = name.into_iter().chain(times).chain(subjects);
-    let after = too_large([labels, annotations]).into_iter().chain(unprotected(*protected, class_name, class));
+    let after = too_large(&space.spec).into_iter().chain(unprotected(*protected, class_name, class));
     let after = after.chain(unretained(*deletion_policy, class_name, class)).chain(refused_contact);
     ruling.refusals = before.chain(ruling.refusals).chain(after).collect();
     ruling.resolved.notices = noticed_contact.into_iter().chain(quota::notices(quota, &ruling.resolved.quota)).collect();
@@ -80,18 +78,30 @@ fn invalid(message: String) -> Refusal {
     Refusal::new(Reason::InvalidSpec, message)
 }
 
-fn too_large(maps: [&BTreeMap<String, String>; 2]) -> Option<Refusal> {
-    let bytes: usize = maps.into_iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
-    (bytes > METADATA_BYTES).then(|| {
-        invalid(format!(
-            "spec.labels and spec.annotations have {bytes} bytes in all, and at most {METADATA_BYTES} are allowed: shorten them"
-        ))
+/// The bytes that the keys and values of `spec.labels` and `spec.annotations` have in all.
+pub fn bytes(spec: &DeveloperSpaceSpec) -> usize {
+    [&spec.labels, &spec.annotations].into_iter().flatten().map(|(key, value)| key.len() + value.len()).sum()
+}
+
+/// Returns true if the class allows `protected`.
+pub fn allows_protected(class: &SpaceClassSpec) -> bool {
+    class.lifetime.as_ref().is_some_and(|lifetime| lifetime.allow_protected)
+}
+
+/// Returns true if the class allows `ttl: never`.
+pub fn allows_never(class: &SpaceClassSpec) -> bool {
+    class.lifetime.as_ref().is_some_and(|lifetime| lifetime.allow_never)
+}
+
+fn too_large(spec: &DeveloperSpaceSpec) -> Option<Refusal> {
+    let bytes = bytes(spec);
+    (bytes > MOST_BYTES).then(|| {
+        invalid(format!("spec.labels and spec.annotations have {bytes} bytes in all, and at most {MOST_BYTES} are allowed: shorten them"))
     })
 }
 
 fn unprotected(protected: bool, class_name: &str, class: &SpaceClassSpec) -> Option<Refusal> {
-    let is_allowed = class.lifetime.as_ref().is_some_and(|lifetime| lifetime.allow_protected);
-    (protected && !is_allowed).then(|| {
+    (protected && !allows_protected(class)).then(|| {
         invalid(format!(
             "spec.protected: SpaceClass {class_name} does not allow it (lifetime.allowProtected), so the space expires as if it were false: set it to false"
         ))

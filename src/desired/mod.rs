@@ -28,6 +28,7 @@ pub mod metadata;
 pub mod missing_roles;
 pub mod namespace;
 pub mod network_policy;
+pub mod noncompliance;
 mod notice;
 pub mod open_door;
 pub mod orphan;

@@ -279,10 +279,14 @@ fn recorded_end(space: &DeveloperSpace, anchor: DateTime<Utc>) -> End {
     recorded.checked_add_signed(anchor - before).map_or(End::Never, End::At)
 }
 
+/// Returns true if that ttl has no end.
+pub fn is_never(ttl: Option<&String>) -> bool {
+    ttl.is_some_and(|text| text.parse::<Ttl>() == Ok(Ttl::Never))
+}
+
 /// Returns true if the space asks for a life without end, or had it by default, and its class does not consent.
 fn lacks_consent(space: &DeveloperSpace, rules: &Rules, end: End) -> bool {
     let terms = space.status.as_ref().and_then(|status| status.terms.as_ref());
-    let is_never = |text: Option<&String>| text.is_some_and(|text| text.parse::<Ttl>() == Ok(Ttl::Never));
     let names_an_end = space.spec.ttl.is_some() || space.spec.expires_at.is_some();
     let was_endless = !names_an_end && is_never(terms.and_then(|terms| terms.ttl.as_ref()));
     let refused_never = !rules.allow_never && (is_never(space.spec.ttl.as_ref()) || was_endless);

@@ -6,7 +6,7 @@ use clap::Args;
 use super::progress::note;
 use crate::{
     api::{Contact, ContactField, SpaceClassSpec, Subject, SubjectKind},
-    desired::contact::missing,
+    desired::contact::{missing, required},
 };
 
 /// Whom to ask about a space.
@@ -39,7 +39,7 @@ impl ContactArgs {
         let Self { team, email, chat, url, cost_center } = self.clone();
         let mut contact = Contact { team, email, chat, url, cost_center };
         let Some((class, spec)) = class else { return Ok((contact != Contact::default()).then_some(contact)) };
-        let required = spec.metadata.as_ref().map(|metadata| metadata.required_contact.as_slice()).unwrap_or_default();
+        let required = required(spec);
         if required.contains(&ContactField::Email) && contact.email.is_none() {
             contact.email = address(owner).map(ToOwned::to_owned);
             if let Some(address) = &contact.email {

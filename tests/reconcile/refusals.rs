@@ -72,6 +72,20 @@ fn without_a_class() -> Value {
 }
 
 #[tokio::test]
+async fn a_name_that_the_class_denies_later_is_counted_and_costs_no_write() {
+    let world = World::with(CALM, &everything());
+    let counted = |world: &World| world.metrics.render().contains("developerspace_noncompliant_spaces{rule=\"name\"} 1");
+    world.reconcile(&converged(), script![]).await.unwrap();
+    assert!(!counted(&world));
+    world.keep(&with(&class(), &json!({"spec": {"names": {"denied": ["orchid-*"]}}})));
+    world.reconcile(&converged(), script![]).await.unwrap();
+    assert!(counted(&world), "{}", world.metrics.render());
+    world.keep(&class());
+    world.reconcile(&converged(), script![]).await.unwrap();
+    assert!(!counted(&world));
+}
+
+#[tokio::test]
 async fn a_missing_class_changes_nothing_but_the_status_and_that_once() {
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
     let status = without_a_class();
@@ -127,18 +141,21 @@ async fn a_protected_name_is_refused() {
 
 #[tokio::test]
 async fn a_name_that_becomes_protected_keeps_the_record_of_its_namespace() {
-    let name = json!({"metadata": {"name": "monitoring", "uid": uid("monitoring")}, "status": {"namespace": {"name": "monitoring"}}});
-    let (space, namespace) = (with(&converged(), &name), with(&stored_namespace(), &json!({"metadata": {"name": "monitoring"}})));
-    let message = "namespace monitoring is protected on this cluster: delete this DeveloperSpace and choose another name";
+    let name =
+        json!({"metadata": {"name": "operators-home", "uid": uid("operators-home")}, "status": {"namespace": {"name": "operators-home"}}});
+    let (space, namespace) = (with(&converged(), &name), with(&stored_namespace(), &json!({"metadata": {"name": "operators-home"}})));
+    let message = "namespace operators-home is protected on this cluster: delete this DeveloperSpace and choose another name";
     let mut status = stalled("NamespaceConflict", message);
-    status["namespace"] = json!({"name": "monitoring", "uid": NAMESPACE_UID});
+    status["namespace"] = json!({"name": "operators-home", "uid": NAMESPACE_UID});
     status["readyAt"] = json!(MADE);
     status["conditions"][0]["lastTransitionTime"] = json!(CALM);
     status["conditions"][4]["lastTransitionTime"] = json!(CALM);
     let world = World::with(CALM, &[class(), namespace]);
-    let path = format!("{SPACES}/monitoring/status");
+    let path = format!("{SPACES}/operators-home/status");
     let said = merge_patch(&path, says(version(&space), &status)).answered(said(&space, &status));
-    world.reconcile(&space, script![said, event("NamespaceConflict", "DeveloperSpace", "monitoring")]).await.unwrap();
+    world.reconcile(&space, script![said, event("NamespaceConflict", "DeveloperSpace", "operators-home")]).await.unwrap();
+    let count = "developerspace_noncompliant_spaces{rule=\"name\"} 1";
+    assert!(world.metrics.render().contains(count), "{}", world.metrics.render());
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use developerspace_operator::{
         watch::{Kept, Nudges},
     },
     desired::Child,
+    metrics::Metrics,
     watchdog::Watchdog,
 };
 use futures::{StreamExt, stream::BoxStream};
@@ -39,6 +40,7 @@ pub struct World {
     pub store: Arc<Store>,
     pub memory: Arc<Memory>,
     pub watchdog: Arc<Watchdog>,
+    pub metrics: Arc<Metrics>,
     admissions: Arc<Admissions>,
     nudges: Nudges,
     nudged: BoxStream<'static, String>,
@@ -57,8 +59,8 @@ impl World {
     /// Nothing was listed yet.
     pub fn unlisted(now: &str) -> Self {
         let (nudges, nudged) = Nudges::new();
-        let (store, memory, watchdog, admissions) = Default::default();
-        Self { now: now.parse().unwrap(), store, memory, watchdog, admissions, nudges, nudged }
+        let (store, memory, watchdog, metrics, admissions) = Default::default();
+        Self { now: now.parse().unwrap(), store, memory, watchdog, metrics, admissions, nudges, nudged }
     }
 
     /// Everything was listed, and these objects are there.
@@ -122,7 +124,7 @@ impl World {
             admissions: self.admissions.clone(),
             protected: ProtectedNamespaces::new("operators-home", &["monitoring".to_owned()]),
             recorder,
-            metrics: Arc::default(),
+            metrics: self.metrics.clone(),
             watchdog: self.watchdog.clone(),
             memory: self.memory.clone(),
             turns: Turns::default(),

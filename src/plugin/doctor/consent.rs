@@ -9,8 +9,12 @@ use super::{
     looks::Observed,
 };
 use crate::{
-    api::{DeletionPolicy, DeveloperSpace, SpaceClass, duration::Ttl, time::rfc3339},
-    desired::{contact::missing, term::is_sealed},
+    api::{DeveloperSpace, SpaceClass, time::rfc3339},
+    desired::{
+        contact::{missing, required},
+        ledger::{self, allows_protected},
+        noncompliance::{Rule, broken, is_subject},
+    },
     plugin::{human, naming},
 };
 
@@ -21,109 +25,107 @@ pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
 
 /// What the rules of its class touch in a space that stands.
 pub(super) fn touched(space: &DeveloperSpace, class: Option<&SpaceClass>, classes: &[SpaceClass], now: DateTime<Utc>) -> Vec<Finding> {
-    if is_sealed(space) || space.metadata.deletion_timestamp.is_some() {
-        return vec![];
-    }
-    let of_class = class.map(|class| [end(space, class, now), retained(space, class), contacts(space, class)]);
-    of_class.into_iter().flatten().flatten().chain(name(space, class, classes)).chain(size(space)).collect()
+    let name = space.name_any();
+    let of_class = class.map(|class| (class.metadata.name.as_deref().unwrap_or_default(), &class.spec));
+    let objection = naming::objection(&name, of_class, classes);
+    let rules = broken(space, class.map(|class| &class.spec), objection.is_some());
+    let told = rules.into_iter().filter_map(|rule| match (rule, class) {
+        (Rule::Protected, Some(class)) => Some(protected(space, class, now)),
+        (Rule::Never, Some(class)) => Some(never(space, class, now)),
+        (Rule::Retain, Some(class)) => Some(retained(space, class)),
+        (Rule::Contact, Some(class)) => Some(contacts(space, class)),
+        (Rule::Name, _) => objection.as_deref().map(|objection| named(&name, objection)),
+        (Rule::Size, _) => Some(size(&name, "spec.labels and spec.annotations", ledger::bytes(&space.spec), ledger::MOST_BYTES)),
+        (Rule::Protected | Rule::Never | Rule::Retain | Rule::Contact, None) => None,
+    });
+    told.chain(adorned(space)).collect()
 }
 
-/// Whether the class lets owners protect their spaces.
-pub(super) fn allows_protected(class: &SpaceClass) -> bool {
-    class.spec.lifetime.as_ref().is_some_and(|lifetime| lifetime.allow_protected)
+fn protected(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Finding {
+    let (mended, consent) = (json!({"protected": false}), json!({"lifetime": {"allowProtected": true}}));
+    end(space, class, ("is protected", "allowProtected"), &ends(space, now)).mended_by(either(space, class, &mended, &consent))
 }
 
-/// A life without an end that the class does not allow.
-fn end(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Option<Finding> {
-    let lifetime = class.spec.lifetime.clone().unwrap_or_default();
-    let asks_for_never = space.spec.expires_at.is_none() && space.spec.ttl.as_deref().is_some_and(|ttl| ttl.parse() == Ok(Ttl::Never));
-    let (asks, field, mended, consent) = if space.spec.protected && !allows_protected(class) {
-        ("is protected", "allowProtected", json!({"protected": false}), json!({"lifetime": {"allowProtected": true}}))
-    } else if asks_for_never && !lifetime.allow_never && !space.spec.protected {
-        ("asks to live for ever", "allowNever", json!({"ttl": lifetime.max_ttl}), json!({"lifetime": {"allowNever": true}}))
-    } else {
-        return None;
-    };
-    let (space_name, class_name) = (space.name_any(), class.name_any());
+fn never(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Finding {
+    let max_ttl = class.spec.lifetime.as_ref().and_then(|lifetime| lifetime.max_ttl.clone());
+    let (mended, consent) = (json!({"ttl": max_ttl}), json!({"lifetime": {"allowNever": true}}));
+    let is_held = space.spec.protected && allows_protected(&class.spec);
+    let ends = if is_held { "its spec is refused, and it has no end while it is protected".to_owned() } else { ends(space, now) };
+    end(space, class, ("has no end by its ttl", "allowNever"), &ends).mended_by(either(space, class, &mended, &consent))
+}
+
+/// The end of a space that asked for none without the consent of its class.
+fn ends(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
     let end = space.status.as_ref().and_then(|status| status.expires_at);
-    let ends = end.map_or_else(
+    end.map_or_else(
         || "the operator sets its end, with a warning of at least 7 days, at its next look".to_owned(),
         |end| format!("it ends {} ({})", human::from_now(now, end), rfc3339(end)),
-    );
+    )
+}
+
+fn end(space: &DeveloperSpace, class: &SpaceClass, (asks, field): (&str, &str), ends: &str) -> Finding {
+    let (space_name, class_name) = (space.name_any(), class.name_any());
     let sentence = format!(
         "DeveloperSpace {space_name} {asks}, and SpaceClass {class_name} does not allow that (lifetime.{field}): {ends}. \
         Take it back, or an administrator lets the class allow it."
     );
-    Some(Finding::warning(sentence).mended_by([patch(&space_name, &json!({"spec": mended})), allow(&class_name, &consent)]))
+    Finding::warning(sentence)
 }
 
-fn retained(space: &DeveloperSpace, class: &SpaceClass) -> Option<Finding> {
-    if space.spec.deletion_policy != DeletionPolicy::Retain || class.spec.allow_retain {
-        return None;
-    }
+fn retained(space: &DeveloperSpace, class: &SpaceClass) -> Finding {
     let (space_name, class_name) = (space.name_any(), class.name_any());
     let sentence = format!(
         "DeveloperSpace {space_name} says deletionPolicy: Retain, and SpaceClass {class_name} does not allow that (allowRetain): \
         a deletion of the space waits, and its end deletes the namespace. Take it back, or an administrator lets the class allow it."
     );
-    let mended = patch(&space_name, &json!({"spec": {"deletionPolicy": "Delete"}}));
-    Some(Finding::warning(sentence).mended_by([mended, allow(&class_name, &json!({"allowRetain": true}))]))
+    Finding::warning(sentence).mended_by(either(space, class, &json!({"deletionPolicy": "Delete"}), &json!({"allowRetain": true})))
 }
 
-fn contacts(space: &DeveloperSpace, class: &SpaceClass) -> Option<Finding> {
-    let required = class.spec.metadata.as_ref().map(|metadata| metadata.required_contact.as_slice()).unwrap_or_default();
-    let missing = missing(space.spec.contact.as_ref(), required);
-    if missing.is_empty() {
-        return None;
-    }
+/// The command of the owner, and the command of an administrator that makes it unnecessary.
+fn either(space: &DeveloperSpace, class: &SpaceClass, mended: &Value, consent: &Value) -> [String; 2] {
+    let allow = human::shell(&json!({"spec": consent}).to_string());
+    let allow = format!("kubectl patch spaceclass {} --type=merge -p {allow}", class.name_any());
+    [patch(&space.name_any(), &json!({"spec": mended})), allow]
+}
+
+fn contacts(space: &DeveloperSpace, class: &SpaceClass) -> Finding {
+    let missing = missing(space.spec.contact.as_ref(), required(&class.spec));
     let (space_name, class_name) = (space.name_any(), class.name_any());
     let fields: Vec<String> = missing.iter().map(|field| format!("contact.{field}")).collect();
     let filled: serde_json::Map<String, Value> = missing.iter().map(|field| ((*field).to_owned(), field.to_uppercase().into())).collect();
     let sentence = format!("DeveloperSpace {space_name} has no {}, which SpaceClass {class_name} requires of new spaces.", listed(&fields));
-    Some(Finding::warning(sentence).mended_by([patch(&space_name, &json!({"spec": {"contact": filled}}))]))
+    Finding::warning(sentence).mended_by([patch(&space_name, &json!({"spec": {"contact": filled}}))])
 }
 
-fn name(space: &DeveloperSpace, class: Option<&SpaceClass>, classes: &[SpaceClass]) -> Option<Finding> {
-    // A space without a namespace is told by its condition.
-    space.status.as_ref()?.namespace.as_ref()?;
-    let name = space.name_any();
-    let objection =
-        naming::objection(&name, class.map(|class| (class.metadata.name.as_deref().unwrap_or_default(), &class.spec)), classes)?;
-    Some(Finding::note(format!("No new space could be named {name}: {objection}. This one keeps its name and its namespace.")))
+fn named(name: &str, objection: &str) -> Finding {
+    Finding::note(format!("No new space could be named {name}: {objection}. This one keeps its name and its namespace."))
 }
 
-/// The most bytes of a space's metadata.
-const METADATA: usize = 96 * 1024;
-/// The most bytes of `spec.labels` and `spec.annotations`.
-const KEYS: usize = 16 * 1024;
+/// The most bytes of a space's own labels and annotations. Only the policies judge them: the operator does not read them.
+const MOST_OWN_BYTES: usize = 96 * 1024;
 
-fn size(space: &DeveloperSpace) -> Option<Finding> {
-    let bytes = |map: &std::collections::BTreeMap<String, String>| map.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-    let own = bytes(space.labels()) + bytes(space.annotations());
-    let asked = bytes(&space.spec.labels) + bytes(&space.spec.annotations);
-    let name = space.name_any();
-    let (what, size, most) = match (own > METADATA, asked > KEYS) {
-        (true, _) => ("metadata.labels and metadata.annotations", own, METADATA),
-        (false, true) => ("spec.labels and spec.annotations", asked, KEYS),
-        (false, false) => return None,
-    };
+fn adorned(space: &DeveloperSpace) -> Option<Finding> {
+    let bytes: usize = [space.labels(), space.annotations()].into_iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
+    let is_large = is_subject(space) && bytes > MOST_OWN_BYTES;
+    is_large.then(|| size(&space.name_any(), "metadata.labels and metadata.annotations", bytes, MOST_OWN_BYTES))
+}
+
+fn size(name: &str, what: &str, bytes: usize, most: usize) -> Finding {
     let sentence = format!(
         "DeveloperSpace {name} has {} KiB of {what}, and a change that adds to them is refused above {} KiB.",
-        size / 1024,
+        bytes / 1024,
         most / 1024
     );
-    Some(Finding::warning(sentence).mended_by([format!("kubectl edit dspace {name}")]))
-}
-
-/// What an administrator does to let a class allow something.
-fn allow(class: &str, spec: &Value) -> String {
-    format!("kubectl patch spaceclass {class} --type=merge -p {}", human::shell(&json!({"spec": spec}).to_string()))
+    Finding::warning(sentence).mended_by([format!("kubectl edit dspace {name}")])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::doctor::fixtures::{class, lines, now, read, well, with};
+    use crate::{
+        api::DeletionPolicy,
+        plugin::doctor::fixtures::{class, lines, now, read, well, with},
+    };
 
     fn told(change: impl FnOnce(&mut DeveloperSpace)) -> Vec<String> {
         lines(&judge(&with(change), now()))
@@ -144,7 +146,7 @@ mod tests {
             space.status.as_mut().unwrap().expires_at = None;
         });
         let expected = [
-            "Warning: DeveloperSpace orchid-lab asks to live for ever, and SpaceClass greenhouse does not allow that (lifetime.allowNever): \
+            "Warning: DeveloperSpace orchid-lab has no end by its ttl, and SpaceClass greenhouse does not allow that (lifetime.allowNever): \
             the operator sets its end, with a warning of at least 7 days, at its next look. Take it back, or an administrator lets the class \
             allow it.",
             r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"ttl":"30d"}}'"#,
@@ -158,6 +160,22 @@ mod tests {
             r#"  kubectl patch spaceclass greenhouse --type=merge -p '{"spec":{"allowRetain":true}}'"#,
         ];
         assert_eq!(told(|space| space.spec.deletion_policy = DeletionPolicy::Retain), expected);
+    }
+
+    #[test]
+    fn a_ttl_without_end_is_told_beside_the_protection() {
+        let mut allows = class();
+        let space = with(|space| (space.spec.protected, space.spec.ttl) = (true, Some("never".into())));
+        let said = |class: &SpaceClass| lines(&touched(space.space.found().unwrap(), Some(class), &[], now()));
+        let first =
+            |line: &String| line.strip_prefix("Warning: ").and_then(|line| line.split_once(", and")).map(|(first, _)| first.to_owned());
+        let what = |said: &[String]| said.iter().filter_map(first).collect::<Vec<_>>();
+        let (protected, never) = ("DeveloperSpace orchid-lab is protected", "DeveloperSpace orchid-lab has no end by its ttl");
+        assert_eq!(what(&said(&allows)), [protected, never]);
+        allows.spec.lifetime.as_mut().unwrap().allow_protected = true;
+        let said = said(&allows);
+        assert_eq!(what(&said), [never]);
+        assert!(said[0].contains("its spec is refused, and it has no end while it is protected."), "{said:?}");
     }
 
     #[test]

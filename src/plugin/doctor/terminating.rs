@@ -5,7 +5,6 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::{
-    consent::allows_protected,
     findings::{Finding, ended, listed, patch},
     looks::Observed,
     operator,
@@ -17,7 +16,7 @@ use crate::{
         names,
         time::from_k8s,
     },
-    desired::wording::DELETION_WAITS,
+    desired::{ledger::allows_protected, wording::DELETION_WAITS},
     plugin::{
         human,
         spaces::{is_true, ready},
@@ -35,7 +34,8 @@ pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
 fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<Finding> {
     let name = space.name_any();
     let unprotect = patch(&name, &json!({"spec": {"protected": false}}));
-    let is_protected = space.spec.protected && !is_true(space, types::EXPIRED) && seen.class().is_none_or(allows_protected);
+    let is_protected =
+        space.spec.protected && !is_true(space, types::EXPIRED) && seen.class().is_none_or(|class| allows_protected(&class.spec));
     let Some(since) = space.metadata.deletion_timestamp.as_ref().and_then(from_k8s) else {
         let sentence =
             format!("DeveloperSpace {name} is protected: it does not expire, and it cannot be deleted until that is taken back.");
