@@ -210,7 +210,7 @@ async fn an_adoption_lowers_no_level(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// F16: the next one of that name learns what is in the way, and gets no access.
+/// F16: the operator reports the namespace, and the next space of that name gets no access to it.
 async fn what_an_earlier_space_left_is_said_to_be_that(world: &World) -> Result<()> {
     let admin = world.admin();
     let first = world.with_space("paul-rep", spec("standard", "paul@example.com")).await?;
@@ -219,6 +219,16 @@ async fn what_an_earlier_space_left_is_said_to_be_that(world: &World) -> Result<
     admin.delete(a_space("paul-rep")).await?;
     world.gone(a_space("paul-rep")).await?;
     world.start_operator().await?;
+    // Other scenarios leave orphans too, and the log says which.
+    eventually("the log and the metric to report it", SOON, || async {
+        let (log, metrics) = (world.operator_log().await?, world.operator_metrics().await?);
+        let named = |line: &str| line.contains("namespace paul-rep was made for") && line.contains(uid_of(&first));
+        ensure!(log.lines().filter(|line| named(line)).count() == 1, "the log does not name it once");
+        let count = metrics.lines().find_map(|line| line.strip_prefix("developerspace_orphan_namespaces "));
+        ensure!(count.is_some_and(|count| count != "0"), "{metrics}");
+        Ok(Some(()))
+    })
+    .await?;
     admin.create(&space("paul-rep", spec("standard", "quinn@example.com"))).await?;
     let told = world.not_ready("paul-rep", "NamespaceConflict").await?;
     let message = text(condition(&told, "Ready"), "/message").to_owned();
