@@ -177,6 +177,15 @@ impl Ages {
     /// Whether the work is being done; the error says what is not.
     pub fn working(&self) -> Result<(), String> {
         self.live()?;
+        self.current()?;
+        if self.overdue > OVERDUE {
+            return Err(format!("an expiry has been overdue for {} s", self.overdue.as_secs()));
+        }
+        Ok(())
+    }
+
+    /// Whether the store is as current as the watches can make it; the error says what is not.
+    pub fn current(&self) -> Result<(), String> {
         if !self.heard {
             return Err("the API server has not answered yet".to_owned());
         }
@@ -185,9 +194,6 @@ impl Ages {
         }
         if let Some((path, age)) = self.oldest_watch.as_ref().filter(|(_, age)| *age > FROZEN) {
             return Err(format!("the watch of {path} has not begun anew for {} s", age.as_secs()));
-        }
-        if self.overdue > OVERDUE {
-            return Err(format!("an expiry has been overdue for {} s", self.overdue.as_secs()));
         }
         Ok(())
     }

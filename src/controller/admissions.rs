@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use chrono::{DateTime, Utc};
 use kube::ResourceExt;
 
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
         Uid,
         owner_limit::{Claim, rank},
         term::{created, is_sealed},
+        waiting_limit::{Beyond, Line, was_never_admitted},
     },
 };
 
@@ -55,6 +57,8 @@ struct Inner {
     held: HashMap<Uid, Arc<Key>>,
     /// The owner and class under which each space waits for a place.
     awaited: HashMap<Uid, Arc<Key>>,
+    /// Of each owner the spaces that wait under any class and were never admitted.
+    lines: HashMap<String, Line>,
     /// The owner and class for which each released namespace counts.
     released: HashMap<String, Arc<Key>>,
 }
@@ -148,6 +152,19 @@ impl Admissions {
         gone.iter().flat_map(|uid| self.withdraw(uid)).collect()
     }
 
+    /// Registers a space that waited before this process began.
+    pub fn recall_waiting(&self, space: &DeveloperSpace, class_name: &str) {
+        self.lock().wait(&(space.spec.owner.to_string(), class_name.to_owned()), claim_of(space));
+    }
+
+    /// Whether a space that waits is beyond the oldest ones of its owner, at the moment `now`, which is `None` while the clock stands.
+    pub fn beyond(&self, uid: &Uid, now: Option<DateTime<Utc>>) -> Option<Beyond> {
+        let Inner { shares, awaited, lines, .. } = &mut *self.lock();
+        let key = awaited.get(uid)?;
+        let claim = shares.get(key)?.waiting.get(uid)?;
+        lines.get_mut(&key.0)?.look(claim, now)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,8 +184,18 @@ impl Inner {
     }
 
     fn wait(&mut self, key: &Key, claim: Claim) {
-        self.stop_waiting(&claim.uid);
         let uid = claim.uid.clone();
+        match self.awaited.get(&uid).cloned() {
+            Some(awaited) if *awaited == *key => return,
+            // It keeps its place in the line of its owner.
+            Some(awaited) if awaited.0 == key.0 => drop(self.change(&awaited, |share| share.waiting.remove(&uid).is_some())),
+            _ => {
+                self.stop_waiting(&uid);
+                if claim.is_new {
+                    self.lines.entry(key.0.clone()).or_default().join(&claim);
+                }
+            }
+        }
         let (key, share) = self.share(key);
         share.waiting.insert(uid.clone(), claim);
         self.awaited.insert(uid, key);
@@ -176,6 +203,13 @@ impl Inner {
 
     fn stop_waiting(&mut self, uid: &Uid) -> Option<String> {
         let key = self.awaited.remove(uid)?;
+        let claim = self.shares.get(&key).and_then(|share| share.waiting.get(uid));
+        if let (Some(claim), Some(line)) = (claim, self.lines.get_mut(&key.0)) {
+            line.leave(claim);
+            if line.is_empty() {
+                self.lines.remove(&key.0);
+            }
+        }
         self.change(&key, |share| share.waiting.remove(uid).is_some())
     }
 
@@ -198,7 +232,8 @@ impl Inner {
 }
 
 fn claim_of(space: &DeveloperSpace) -> Claim {
-    Claim { uid: Uid::of(&space.metadata), name: space.name_any().into(), created: created(space) }
+    let is_new = was_never_admitted(space);
+    Claim { uid: Uid::of(&space.metadata), name: space.name_any().into(), created: created(space), is_new }
 }
 
 /// Returns true if a space is alive: neither expired nor being deleted.
@@ -297,6 +332,24 @@ mod tests {
         let again = Released { owner: "User:alice".into(), class: "standard".into(), from: "space-c".into() };
         admissions.set_released("space-c", Some(again));
         assert!(admit(&admissions, "c", ALICE, Some(1)).0, "it is the space that takes it back");
+    }
+
+    #[test]
+    fn one_line_is_for_all_classes_of_an_owner_and_for_nobody_elses() {
+        let admissions = Admissions::default();
+        let wait = |number: usize, class: &str| admit(&admissions, &format!("{number:02}"), ("alice", class), Some(0));
+        (0..11).for_each(|number| drop(wait(number, if number % 2 == 0 { "small" } else { "large" })));
+        assert!(!admit(&admissions, "99", ("bob", "small"), Some(0)).0);
+        let now = DateTime::from_timestamp(100, 0);
+        let beyond = |uid: &str| admissions.beyond(&uid.into(), now);
+        assert_eq!(["09", "99", "none"].map(beyond), [None; 3]);
+        assert_eq!(beyond("10"), Some(Beyond { since: now }));
+        wait(10, "small");
+        assert_eq!(beyond("10"), Some(Beyond { since: now }), "a further look changes nothing");
+        wait(3, "small");
+        assert_eq!(beyond("10").and_then(|beyond| beyond.since), now, "it waits under another class, and still waits");
+        admissions.withdraw(&"05".into());
+        assert_eq!(beyond("10"), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     context::Context,
     ledger::judge,
     observe::{ClassVerdict, Observed, class_verdict},
+    waiting_limit,
 };
 use crate::{
     api::{
@@ -122,7 +123,7 @@ pub fn take_place(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context
     let limit = limit.unwrap_or_default();
     let before = observed.standing.as_ref().filter(|standing| standing.owner != *owner);
     let remedy = before.map_or_else(
-        || "delete one, or ask for another class".to_owned(),
+        || format!("delete one, or ask for another class{}", waiting_limit::warning(space, observed, ctx)),
         |before| format!("{owner} has to delete one, or an administrator decides; until then the space counts for {}", before.owner),
     );
     let message = format!("the limit of class {class_name} is {limit} for each owner, and {owner} has as many: {remedy}");

@@ -70,7 +70,7 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             tell(ctx, space, observed, message, false).await
         }
         Step::Forget => {
-            forget(ctx, space).await?;
+            delete_space(ctx, space).await?;
             Ok(space.clone())
         }
     }
@@ -165,11 +165,12 @@ pub async fn delete_namespace(ctx: &Context, name: &str, namespace: &SeenNamespa
     Ok(false)
 }
 
-async fn forget(ctx: &Context, space: &DeveloperSpace) -> Result<(), Error> {
+/// DELETE of the space as it was seen; returns true if it was this call that did it.
+pub async fn delete_space(ctx: &Context, space: &DeveloperSpace) -> Result<bool, Error> {
     let name = space.name_any();
     let preconditions = Preconditions { uid: space.uid(), resource_version: space.resource_version() };
     match ctx.spaces().delete(&name, &DeleteParams::default().preconditions(preconditions)).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        other => other.map(|_| ()).map_err(Error::api(format!("delete the expired DeveloperSpace {name}"))),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+        other => other.map(|_| true).map_err(Error::api(format!("delete DeveloperSpace {name}"))),
     }
 }

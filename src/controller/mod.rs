@@ -35,6 +35,7 @@ pub mod task;
 pub mod throttle;
 pub mod unadorned;
 pub mod waiting;
+pub mod waiting_limit;
 pub mod watch;
 pub mod watch_stream;
 pub mod writes;
@@ -69,6 +70,7 @@ use crate::{
     desired::{
         namespace::{Ownership, ownership},
         standing::standing,
+        waiting_limit::{waits, was_never_admitted},
     },
 };
 
@@ -173,6 +175,8 @@ fn recall_one(ctx: &Context, space: &DeveloperSpace) {
     let claimed = || class_name(space, &ctx.store).filter(|_| is_owner()).map(|class| (owner.clone(), class));
     if let Some((owner, class)) = admitted.or_else(claimed).filter(|_| namespace.is_some() || is_live(space)) {
         ctx.admissions.recall(space, &owner, &class);
+    } else if let Some(class) = class_name(space, &ctx.store).filter(|_| is_live(space) && was_never_admitted(space) && waits(space)) {
+        ctx.admissions.recall_waiting(space, &class);
     }
 }
 

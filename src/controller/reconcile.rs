@@ -16,7 +16,7 @@ use super::{
     observe::{Observed, observe, observe_admitted},
     provision::{Provisioned, follow_expiry, provision},
     report::{Report, report, undecodable},
-    retry,
+    retry, waiting_limit,
     watch::Kept,
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
         children::{hash, version},
         collect::Step,
         status::Verdict,
+        waiting_limit::was_never_admitted,
     },
 };
 
@@ -153,7 +154,7 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
             None => return grant(space, observed, ctx, *fits).await,
         },
     };
-    refuse(space, &observed, ctx, refusal).await.map(|()| after(&Step::Live, &observed, ctx))
+    refuse(space, &mut observed, ctx, refusal).await.map(|()| after(&Step::Live, &observed, ctx))
 }
 
 /// Admits a space whose spec fits: behind the wall of a class that enforces isolation, and to a place under the owner's limit.
@@ -192,6 +193,10 @@ async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: 
 
 /// A space that is being deleted. A deletion that waits stops no clock: at its end the space is sealed and its namespace deleted.
 async fn finalize_or_expire(space: &DeveloperSpace, observed: &Observed, step: &Step, ctx: &Context) -> Result<Action, Error> {
+    if was_never_admitted(space) && observed.own_namespace().is_none() {
+        // Others do not wait for it.
+        withdraw(space, ctx);
+    }
     let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
     match step {
         Step::Seal if is_alive => {
@@ -222,8 +227,14 @@ async fn withhold(space: &DeveloperSpace, observed: &Observed, ctx: &Context) ->
     }
 }
 
-/// A refused spec grants nothing and keeps nothing back.
-async fn refuse(space: &DeveloperSpace, observed: &Observed, ctx: &Context, refusal: Refusal) -> Result<(), Error> {
+/// A refused spec grants nothing and keeps nothing back. Of spaces that wait for a place there are only so many.
+async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, refusal: Refusal) -> Result<(), Error> {
+    if let Some(deletion) = waiting_limit::deletion(space, observed, ctx, &refusal) {
+        if deletion <= observed.now {
+            return waiting_limit::delete(ctx, space, observed).await;
+        }
+        observed.outlook.wake = Some(observed.outlook.wake.map_or(deletion, |wake| wake.min(deletion)));
+    }
     let taken = withhold(space, observed, ctx).await;
     let refusal = match &observed.standing {
         Some(standing) => standing.beside_a_transfer(&space.spec.owner, refusal),

@@ -44,6 +44,7 @@ pub mod standing;
 pub mod status;
 pub mod term;
 pub mod uid;
+pub mod waiting_limit;
 pub mod wording;
 
 pub mod children;

@@ -13,6 +13,8 @@ pub struct Claim {
     pub name: Box<str>,
     /// Its creation.
     pub created: DateTime<Utc>,
+    /// Whether the space was never admitted.
+    pub is_new: bool,
 }
 
 /// Places go by creation, and by UID where that is the same second.
@@ -30,6 +32,7 @@ mod tests {
             uid: uid.into(),
             name: format!("space-{uid}").into(),
             created: DateTime::from_timestamp(created, 0).unwrap(),
+            is_new: true,
         };
         let mut claims = [claim("a", 5), claim("c", 4), claim("b", 5)];
         claims.sort_by(|left, right| rank(left).cmp(&rank(right)));

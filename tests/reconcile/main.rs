@@ -11,6 +11,7 @@ mod provisioning;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiting;
 mod withheld;
 
 use std::time::Duration;

@@ -103,6 +103,16 @@ impl World {
         Self { now: now.parse().unwrap(), ..self }
     }
 
+    /// That space waited for a place under the class of that name before the operator began.
+    pub fn recall_waiting(&self, space: &Value, class: &str) {
+        self.admissions.recall_waiting(&objects::read(space), class);
+    }
+
+    /// That space is gone.
+    pub fn forget(&self, space: &Value) {
+        self.admissions.withdraw(&space["metadata"]["uid"].as_str().unwrap().into());
+    }
+
     /// The names that somebody asked to be looked at.
     pub async fn nudged(&mut self) -> Vec<String> {
         let mut names = Vec::new();

@@ -1,0 +1,54 @@
+//! Deletes a space that waits for a place beyond the oldest ones of its owner, once its hour is over.
+//! The rule is in [`crate::desired::waiting_limit`]; nothing but such a space is deleted here.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    context::Context,
+    error::Error,
+    expire::delete_space,
+    observe::{ClassVerdict, Observed, class_verdict},
+};
+use crate::{
+    api::{DeveloperSpace, conditions::Reason},
+    desired::{
+        Refusal, Uid,
+        status::Note,
+        waiting_limit::{Beyond, MAY_WAIT, deleted_at},
+    },
+};
+
+/// Whether `space`, which waits, is beyond the oldest ones. Its clock stands while its class is not accepted, and while the API server is
+/// not heard: what is known of the others may be out of date by then.
+fn beyond(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<Beyond> {
+    let class = observed.wanted.as_deref().and_then(|name| ctx.store.class(name));
+    let is_accepted = class.is_some_and(|class| class_verdict(&class) == ClassVerdict::Accepted);
+    let runs = is_accepted && ctx.watchdog.ages(observed.now).current().is_ok();
+    ctx.admissions.beyond(&Uid::of(&space.metadata), runs.then_some(observed.now))
+}
+
+/// What the condition of a space that waits says of its deletion, if it comes to that.
+pub fn warning(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> String {
+    let Some(_) = beyond(space, observed, ctx) else { return String::new() };
+    format!("; {MAY_WAIT} older spaces of {} wait as well, and no more may wait, so this one is deleted after an hour", space.spec.owner)
+}
+
+/// When `space`, which is refused, is deleted, if it is.
+pub fn deletion(space: &DeveloperSpace, observed: &Observed, ctx: &Context, refusal: &Refusal) -> Option<DateTime<Utc>> {
+    let waits = refusal.reason == Reason::OwnerLimitExceeded && observed.own_namespace().is_none();
+    deleted_at(space, beyond(space, observed, ctx).filter(|_| waits)?)
+}
+
+/// Deletes it.
+pub async fn delete(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+    if delete_space(ctx, space).await? {
+        let message = format!(
+            "this DeveloperSpace was deleted after an hour of waiting, since {MAY_WAIT} older spaces of {} wait for a place as well: delete what is \
+             not needed, and create it again",
+            space.spec.owner
+        );
+        let note = Note { warning: true, reason: "TooManyWaiting".into(), message, in_namespace: false };
+        ctx.recorder.publish(space, None, vec![note], observed.now);
+    }
+    Ok(())
+}
