@@ -141,7 +141,7 @@ async fn lead_and_work(
     let code = tokio::select! {
         () = work => ExitCode::SUCCESS,
         () = holding => {
-            tracing::error!("the lease was lost: another replica leads now, so this one ends");
+            tracing::error!("the lease was lost or could not be renewed in time, so this process ends");
             return Ok(ExitCode::FAILURE);
         }
         () = too_long => {

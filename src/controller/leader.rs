@@ -3,10 +3,7 @@
 //! A lease fences nothing: every write of ours is safe without it too. It keeps replicas from doing the same work twice.
 //! Whether another holder's time is up is judged as client-go does, by how long its record has stood still on our own monotonic clock.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -14,6 +11,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{Api, Client, api::PostParams};
+use tokio::time::Instant;
 
 use super::error::Error;
 use crate::clock::Clock;
@@ -26,6 +24,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(2);
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// A holder that could not renew for so long stops, before anybody else may begin.
 const GIVE_UP: Duration = Duration::from_secs(10);
+/// The pause before a renewal that met another write is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// One candidate.
 pub struct Elector {
@@ -67,7 +67,10 @@ impl Elector {
             let left = GIVE_UP.saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left.min(STEP_TIMEOUT), self.renew()).await {
                 Ok(Ok(true)) => renewed = begun,
-                Ok(Ok(false)) => return,
+                Ok(Ok(false)) => {
+                    tracing::error!("another replica holds the lease");
+                    return;
+                }
                 Ok(Err(error)) => tracing::warn!(error = error.sentence(), "the lease could not be renewed"),
                 Err(_) => tracing::warn!("the API server does not answer about the lease"),
             }
@@ -115,9 +118,19 @@ impl Elector {
         if free || runs_out { self.write(lease).await } else { Ok(false) }
     }
 
+    /// Renews the lease; returns false if another candidate holds it. After a conflict the lease is read again: the other write may be a renewal of
+    /// this candidate that was given up and stored all the same.
     async fn renew(&self) -> Result<bool, Error> {
-        let lease = self.leases.get(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
-        if holder(&lease).as_deref() == Some(&self.identity) { self.write(lease).await } else { Ok(false) }
+        loop {
+            let lease = self.leases.get(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
+            if holder(&lease).as_deref() != Some(&self.identity) {
+                return Ok(false);
+            }
+            if self.write(lease).await? {
+                return Ok(true);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// PUT with the resourceVersion that was read: of two candidates one fails.
@@ -197,6 +210,51 @@ mod tests {
             sent,
             json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE, "resourceVersion": "6"}, "spec": {}})
         );
+    }
+
+    fn elector(client: Client) -> Elector {
+        Elector::new(client, "dspace", "pod-b", Arc::new(ServerCheckedClock::default()))
+    }
+
+    fn conflict() -> Value {
+        json!({"kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409, "message": "it was modified"})
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_meets_another_write_reads_again_and_holds_on() {
+        let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+        let elector = elector(Client::new(service, "default"));
+        let serving = async {
+            // A renewal that was given up is stored between the read and the write.
+            answer(&mut server, Method::GET, (200, lease("5", Some("pod-b")))).await;
+            answer(&mut server, Method::PUT, (409, conflict())).await;
+            answer(&mut server, Method::GET, (200, lease("6", Some("pod-b")))).await;
+            let sent = answer(&mut server, Method::PUT, (200, lease("7", Some("pod-b")))).await;
+            assert_eq!(sent["metadata"]["resourceVersion"], "6");
+            // The next renewal, and another candidate has the lease by then.
+            answer(&mut server, Method::GET, (200, lease("7", Some("pod-b")))).await;
+            answer(&mut server, Method::PUT, (409, conflict())).await;
+            answer(&mut server, Method::GET, (200, lease("8", Some("pod-a")))).await;
+        };
+        let both = async { tokio::join!(elector.hold(Instant::now()), serving) };
+        tokio::time::timeout(Duration::from_secs(60), both).await.expect("it holds on until another has the lease");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_cannot_renew_gives_up_before_another_may_begin() {
+        let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+        let (elector, begun) = (elector(Client::new(service, "default")), Instant::now());
+        let serving = async {
+            loop {
+                answer(&mut server, Method::GET, (200, lease("5", Some("pod-b")))).await;
+                answer(&mut server, Method::PUT, (409, conflict())).await;
+            }
+        };
+        tokio::select! {
+            () = elector.hold(begun) => {}
+            () = serving => {}
+        }
+        assert!(begun.elapsed() > STEP_TIMEOUT && begun.elapsed() <= GIVE_UP, "{:?}", begun.elapsed());
     }
 
     #[tokio::test]
