@@ -134,12 +134,23 @@ async fn retained_namespaces_are_let_go(world: &World) -> Result<()> {
     let bindings = admin.list("RoleBinding", "ulf-kept").await?;
     let names: Vec<&str> = bindings.iter().map(e2e::fixtures::name_of).collect();
     ensure!(names == ["theirs"], "the bindings are {names:?}");
+    names_who_has_access(world).await?;
     let after = world.snapshot("ulf-kept").await?;
     for child in ["ResourceQuota developerspace", "LimitRange developerspace", "NetworkPolicy developerspace-isolation"] {
         ensure_equal(child, &after[child]["spec"], &before[child]["spec"])?;
     }
     admin.get(at("ConfigMap", "ulf-kept", "precious")).await?;
     Ok(())
+}
+
+async fn names_who_has_access(world: &World) -> Result<()> {
+    eventually("the Event to name who still has access", SOON, || async {
+        let events = world.admin().list("Event", "default").await?;
+        let told = events.iter().any(|event| event["reason"] == "Released" && text(event, "/note").contains("theirs (Group:auditors)"));
+        ensure!(told, "no Event names the binding");
+        Ok(Some(()))
+    })
+    .await
 }
 
 async fn what_blocks_the_end_is_told(world: &World) -> Result<()> {

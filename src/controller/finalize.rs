@@ -1,7 +1,13 @@
 //! Deletion of a space: its namespace is deleted with it, or is released.
 
-use k8s_openapi::{api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition};
-use kube::{Api, ResourceExt, api::Patch};
+use k8s_openapi::{
+    api::{core::v1::Namespace, rbac::v1::RoleBinding},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch},
+};
 use serde_json::json;
 
 use super::{
@@ -18,7 +24,7 @@ use crate::{
     desired::{
         ChildKind,
         children::version,
-        departure::{Departure, departure, hand_back, release},
+        departure::{Departure, departure, hand_back, release, still_bound},
         namespace::SeenNamespace,
         ownership::because,
         status::{Note, Verdict},
@@ -57,7 +63,7 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
             if let Some(patch) = release(space, &live.metadata, observed.now) {
                 home::patch(ctx, &name, patch).await?;
             }
-            format!("namespace {name} was released with everything in it")
+            format!("namespace {name} was released with everything in it{}", foreign_bindings(ctx, &name).await?)
         }
         Departure::HandBack => {
             remove_bindings(ctx, &name).await?;
@@ -116,6 +122,17 @@ async fn remove_bindings(ctx: &Context, namespace: &str) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The most bindings of others that are read.
+const PAGE: u32 = 500;
+
+/// What is said of the bindings of others, which a release leaves in place.
+async fn foreign_bindings(ctx: &Context, namespace: &str) -> Result<String, Error> {
+    let api: Api<RoleBinding> = Api::namespaced(ctx.client.clone(), namespace);
+    let listed = api.list(&ListParams::default().limit(PAGE)).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
+    let unread = listed.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());
+    Ok(still_bound(namespace, &listed.items, unread.unwrap_or_default()))
 }
 
 fn note(reason: &str, message: String) -> Note {

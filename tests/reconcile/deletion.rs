@@ -148,6 +148,17 @@ fn release() -> Value {
     json!({"metadata": {"uid": NAMESPACE_UID, "labels": labels, "annotations": annotations}})
 }
 
+/// The list of the bindings that a release leaves.
+fn list_bindings(items: &[Value]) -> Call {
+    get(&format!("{}?limit=500", children_path("RoleBinding"))).answered(json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBindingList", "metadata": {"resourceVersion": "65"}, "items": items,
+    }))
+}
+
+fn told_released(rest: &str) -> Call {
+    told("Released").saying(&format!("namespace orchid-lab was released with everything in it{rest}"))
+}
+
 #[tokio::test]
 async fn a_release_takes_the_marks_and_the_bindings_and_no_protection() {
     let live = with(&stored_namespace(), &json!({"metadata": {"labels": {"theirs": "stays"}, "annotations": {"theirs": "stays too"}}}));
@@ -160,8 +171,9 @@ async fn a_release_takes_the_marks_and_the_bindings_and_no_protection() {
         delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
         delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
         merge_patch(&namespace_path(), release()).answered(patched(&live, &release(), 64)),
+        list_bindings(&[]),
         remove_finalizer(),
-        told("Released"),
+        told_released(""),
     ];
     world.reconcile(&retained(), script).await.unwrap();
     // The store still has the space, whose namespace may be another's by now.
@@ -173,7 +185,16 @@ async fn a_release_takes_the_marks_and_the_bindings_and_no_protection() {
 async fn what_was_released_is_left_alone() {
     let live = patched(&stored_namespace(), &release(), 64);
     let world = World::with(CALM, &[with(&class(), &json!({"spec": {"allowRetain": true}})), live.clone()]);
-    let script = script![read_crd(), get(&namespace_path()).answered(live), remove_finalizer(), told("Released")];
+    let theirs = with(&member_binding(), &json!({"metadata": {"name": "gate-keys", "labels": null}}));
+    let script = script![
+        read_crd(),
+        get(&namespace_path()).answered(live),
+        list_bindings(&[theirs]),
+        remove_finalizer(),
+        told_released(
+            "; RoleBindings of others still give access to it, see kubectl -n orchid-lab get rolebindings: gate-keys (Group:gardeners)"
+        ),
+    ];
     world.reconcile(&retained(), script).await.unwrap();
 }
 
