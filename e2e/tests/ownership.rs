@@ -21,6 +21,7 @@ async fn ownership() -> Result<()> {
         a_restored_namespace_of_an_expired_space_stays,
         a_finalizer_on_the_namespace_is_named,
         an_adoption_lowers_no_level,
+        a_released_namespace_counts_until_it_is_adopted_or_its_marks_are_removed,
     ])
     .await?;
     // One after another: each stops the operator for a while.
@@ -208,6 +209,47 @@ async fn an_adoption_lowers_no_level(world: &World) -> Result<()> {
     let refused = carol.create(&pod).await.err().map(|error| format!("{error:#}")).unwrap_or_default();
     ensure!(refused.contains("violates PodSecurity"), "{refused}");
     Ok(())
+}
+
+/// The owner's limit counts it, but not against the space of its name.
+async fn a_released_namespace_counts_until_it_is_adopted_or_its_marks_are_removed(world: &World) -> Result<()> {
+    let admin = world.admin();
+    let class = json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "allowRetain": true, "maxSpacesPerOwner": 1});
+    world.with_class("one-each", class).await?;
+    let wanted = || spec("one-each", "gina@example.com");
+    world.with_space("gina-first", wanted()).await?;
+    release(world, "gina-first").await?;
+    admin.create(&space("gina-second", wanted())).await?;
+    world.not_ready("gina-second", "OwnerLimitExceeded").await?;
+    admin.create(&space("gina-first", wanted())).await?;
+    world.not_ready("gina-first", "NamespaceConflict").await?;
+    let offer = json!({"metadata": {"annotations": {"developerspace.dev/adopt": "gina-first/User:gina@example.com"}}});
+    admin.patch(a_namespace("gina-first"), offer).await?;
+    world.ready("gina-first").await?;
+    let adopted = admin.get(a_namespace("gina-first")).await?;
+    ensure!(adopted["metadata"]["labels"].get("developerspace.dev/released").is_none(), "{}", adopted["metadata"]["labels"]);
+    world.not_ready("gina-second", "OwnerLimitExceeded").await?;
+    ensure!(admin.find(a_namespace("gina-second")).await?.is_none(), "a second namespace under a limit of one");
+    admin.delete(a_space("gina-first")).await?;
+    world.ready("gina-second").await?;
+
+    release(world, "gina-second").await?;
+    admin.create(&space("gina-third", wanted())).await?;
+    world.not_ready("gina-third", "OwnerLimitExceeded").await?;
+    let marks = ["released-from", "released-class", "released-owner", "released-at"];
+    let annotations: Value = marks.iter().map(|mark| (format!("developerspace.dev/{mark}"), Value::Null)).collect();
+    let unmarked = json!({"metadata": {"labels": {"developerspace.dev/released": null}, "annotations": annotations}});
+    admin.patch(a_namespace("gina-second"), unmarked).await?;
+    world.ready("gina-third").await.map(drop)
+}
+
+/// Deletes a space whose namespace stays.
+async fn release(world: &World, name: &str) -> Result<()> {
+    world.admin().patch(a_space(name), json!({"spec": {"deletionPolicy": "Retain"}})).await?;
+    world.admin().delete(a_space(name)).await?;
+    world.gone(a_space(name)).await?;
+    let released = world.admin().get(a_namespace(name)).await?;
+    ensure_equal("the mark", &released["metadata"]["labels"]["developerspace.dev/released"], &json!("true"))
 }
 
 /// F16: the operator reports the namespace, and the next space of that name gets no access to it.

@@ -76,12 +76,14 @@ struct Share {
 
 impl Share {
     /// Returns true if there is a place for `claim`, in addition to those that are held and those that wait and come first. A released namespace
-    /// does not count against the space of its name, which can only be the one that it was released from.
+    /// does not count against the space of its name, which can only be the one that it was released from. That space waits for nobody either:
+    /// its place is taken already, and those that come first may wait for just that namespace to go.
     fn has_room(&self, claim: &Claim) -> bool {
         let Some(limit) = self.limit.map(|limit| usize::try_from(limit).unwrap_or_default()) else { return true };
-        let released = self.released.values().filter(|from| **from != *claim.name).count();
-        let taken = self.held.len() + released;
-        taken < limit && taken + self.waiting.values().filter(|other| rank(other) < rank(claim)).take(limit).count() < limit
+        let others = self.released.values().filter(|from| **from != *claim.name).count();
+        let taken = self.held.len() + others;
+        let before = || self.waiting.values().filter(|other| rank(other) < rank(claim)).take(limit).count();
+        taken < limit && (others < self.released.len() || taken + before() < limit)
     }
 
     /// The space that gets the next place, if there is one.
@@ -332,6 +334,19 @@ mod tests {
         let again = Released { owner: "User:alice".into(), class: "standard".into(), from: "space-c".into() };
         admissions.set_released("space-c", Some(again));
         assert!(admit(&admissions, "c", ALICE, Some(1)).0, "it is the space that takes it back");
+    }
+
+    #[test]
+    fn a_space_takes_its_released_namespace_back_whoever_waits() {
+        let admissions = Admissions::default();
+        let released = |name: &str| Released { owner: "User:alice".into(), class: "standard".into(), from: name.into() };
+        admissions.set_released("space-z", Some(released("space-z")));
+        assert!(!admit(&admissions, "a", ALICE, Some(1)).0);
+        assert!(admit(&admissions, "z", ALICE, Some(1)).0, "a, which comes first, waits for the namespace of z");
+        assert_eq!(admissions.set_released("space-z", None), [""; 0], "z has the place by now");
+        assert!(!admit(&admissions, "a", ALICE, Some(1)).0);
+        admissions.set_released("space-y", Some(released("space-y")));
+        assert!(!admit(&admissions, "y", ALICE, Some(1)).0, "z has the only place");
     }
 
     #[test]
