@@ -164,6 +164,8 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for Retry {
 mod tests {
     use super::*;
 
+    type Answer = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+
     #[test]
     fn only_what_is_safe_is_repeated() {
         for (method, status, expected) in [
@@ -177,6 +179,27 @@ mod tests {
         ] {
             assert_eq!(Retry::may_repeat(&method, StatusCode::from_u16(status).unwrap()), expected, "{method} {status}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_an_answer_is_counted_and_nobody_is_heard() {
+        let listeners = Listeners::default();
+        let reset = |_: Request<Body>| -> Answer { Box::pin(async { Err("connection reset by peer".into()) }) };
+        let silent = |_: Request<Body>| -> Answer { Box::pin(std::future::pending()) };
+        let mut resets = Listen { inner: tower::service_fn(reset), listeners: listeners.clone() };
+        assert!(resets.call(asked(Method::GET)).await.is_err());
+        let mut hangs = Listen { inner: tower::service_fn(silent), listeners: listeners.clone() };
+        assert!(hangs.call(asked(Method::PATCH)).await.is_err(), "a write has a time-out");
+        let text = listeners.metrics.render();
+        for line in [r#"developerspace_api_failures_total{method="GET"} 1"#, r#"developerspace_api_failures_total{method="PATCH"} 1"#] {
+            assert!(text.lines().any(|rendered| rendered == line), "{line} is not in {text}");
+        }
+        assert!(!text.contains("developerspace_api_requests_total{"), "{text}");
+        assert!(!listeners.watchdog.ages(DateTime::UNIX_EPOCH).heard);
+    }
+
+    fn asked(method: Method) -> Request<Body> {
+        Request::builder().method(method).uri("/api/v1/namespaces/orchid-lab").body(Body::empty()).unwrap()
     }
 
     #[test]

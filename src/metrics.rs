@@ -198,3 +198,32 @@ impl Drop for Running<'_> {
         self.metrics.seconds.observe(self.since.elapsed().as_secs_f64());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn says(metrics: &Metrics, line: &str) -> bool {
+        metrics.render().lines().any(|rendered| rendered == line)
+    }
+
+    #[test]
+    fn what_never_was_is_as_old_as_the_process() {
+        let (metrics, seconds) = (Metrics::default(), Duration::from_secs);
+        metrics.set_ages(&Ages { process: seconds(90), silence: seconds(80), ..Ages::default() });
+        for line in [
+            "developerspace_oldest_watch_seconds 90.0",
+            "developerspace_last_reconcile_age_seconds 90.0",
+            "developerspace_api_silence_seconds 80.0",
+        ] {
+            assert!(says(&metrics, line), "{line} is not in {}", metrics.render());
+        }
+        let watch = Some(("/api/v1/namespaces".to_owned(), seconds(7)));
+        metrics.set_ages(&Ages { process: seconds(95), oldest_watch: watch, last_reconcile: Some(seconds(3)), ..Ages::default() });
+        for line in ["developerspace_oldest_watch_seconds 7.0", "developerspace_last_reconcile_age_seconds 3.0"] {
+            assert!(says(&metrics, line), "{line} is not in {}", metrics.render());
+        }
+    }
+}

@@ -11,7 +11,7 @@ use developerspace_operator::{
         self,
         reconcile::key,
         relist::Relist,
-        store::{SOURCES, Store},
+        store::{SOURCES, Source, Store},
         watch,
     },
     desired::noncompliance::Rule,
@@ -95,6 +95,22 @@ async fn everything_is_listed_again_after_a_while() {
         assert!(request.uri().to_string().contains("watch=true"));
         held.push(respond);
     }
+    watching.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_takes_longer_than_the_period_comes_to_its_end() {
+    let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+    let store = Arc::new(Store::default());
+    let classes = watch::classes(&Client::new(service, "default"), store.clone(), Relist::every(Duration::from_secs(30)));
+    let watching = tokio::spawn(classes.for_each(|_| async {}));
+    let (request, respond) = server.next_request().await.unwrap();
+    assert!(request.uri().to_string().contains("limit=500"));
+    // As long as ten periods; the clock is the test's.
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    respond.send_response(Response::new(Body::from(serde_json::to_vec(&list()).unwrap())));
+    answer(&mut server, "resourceVersion=7", StatusCode::OK, &list()).await;
+    store.listed(&[Source::Classes].into()).await;
     watching.abort();
 }
 

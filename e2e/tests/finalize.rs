@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::audit::Entry;
 use e2e::fixtures::{
-    SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, ensure_equal, refusal, side_by_side, space, stays, text,
-    uid_of, user,
+    SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, ensure_equal, holds, refusal, side_by_side, space, stays,
+    text, uid_of, user,
 };
 use e2e::{binaries, eventually, operator, scenarios};
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ async fn finalize() -> Result<()> {
         what_blocks_the_end_is_told,
         a_foreign_namespace_of_the_name_stays,
         a_protected_space_cannot_be_deleted,
+        a_sealed_space_can_be_deleted_though_it_says_protected,
     ])
     .await;
     // The last: it takes everybody's CRD away.
@@ -226,6 +227,28 @@ async fn a_protected_space_cannot_be_deleted(world: &World) -> Result<()> {
     alice.patch(a_space("xaver-protected"), json!({"spec": {"protected": false}})).await?;
     alice.delete(a_space("xaver-protected")).await?;
     world.gone(a_space("xaver-protected")).await
+}
+
+/// The spec of a sealed space cannot be set back.
+async fn a_sealed_space_can_be_deleted_though_it_says_protected(world: &World) -> Result<()> {
+    let (admin, name) = (world.admin(), "yola-ended");
+    let lifetime = json!({"maxTTL": "1d", "retainExpired": "1h"});
+    world.with_class("unshielded", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": lifetime})).await?;
+    let mut wanted = spec("yola@example.com");
+    wanted["className"] = json!("unshielded");
+    wanted["ttl"] = json!("25s");
+    world.with_space(name, wanted).await?;
+    // The class does not allow it, and admission does not ask holders of assign: the clock goes on.
+    admin.patch(a_space(name), json!({"spec": {"protected": true}})).await?;
+    let sentence = refusal(admin.delete(a_space(name)).await.map(|()| Value::Null))?;
+    ensure!(sentence.contains("set spec.protected to false first"), "{sentence}");
+    let is_sealed = |space: &Value| {
+        ensure!(holds(space, "Expired"), "its status is {}", space["status"]);
+        Ok(())
+    };
+    world.until("to be sealed", a_space(name), is_sealed).await?;
+    admin.delete(a_space(name)).await?;
+    world.gone(a_space(name)).await
 }
 
 async fn removing_the_crd_lets_namespaces_go(world: &World) -> Result<()> {

@@ -55,8 +55,12 @@ async fn a_foreign_namespace_that_came_in_between_is_a_conflict() {
 
 /// What is said while the class is missing.
 fn without_a_class() -> Value {
-    let message =
-        "SpaceClass greenhouse does not exist: set spec.className to one that does (there are none yet); what exists stays as it is";
+    class_not_found(
+        "SpaceClass greenhouse does not exist: set spec.className to one that does (there are none yet); what exists stays as it is",
+    )
+}
+
+fn class_not_found(message: &str) -> Value {
     let mut status = provisioned();
     status["conditions"] = conditions(
         1,
@@ -113,6 +117,18 @@ async fn while_the_class_is_missing_the_namespace_still_shows_its_expiry() {
         world = world.later("2026-03-04T12:10:00Z");
         world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_class_that_cannot_be_read_is_said_to_be_that() {
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    let metadata = with(&class()["metadata"], &json!({"generation": 5}));
+    world.store.put_unreadable_class(read(&metadata));
+    let message = "SpaceClass greenhouse cannot be read by this operator: its administrator has to correct it, or set spec.className to another \
+                   one; what exists stays as it is";
+    let status = class_not_found(message);
+    world.reconcile(&converged(), script![say(&converged(), &status), told("ClassNotFound")]).await.unwrap();
+    world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
 }
 
 #[tokio::test]
