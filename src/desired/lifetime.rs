@@ -56,6 +56,8 @@ pub struct Before {
     pub expires_at: Option<DateTime<Utc>>,
     /// The warning thresholds.
     pub warn_before: Vec<TimeDelta>,
+    /// The end that the spec gives by the terms before, counted from the anchor as it is now; `None` is never.
+    pub renewed: Option<DateTime<Utc>>,
 }
 
 /// Everything that the life of one space depends on.
@@ -174,7 +176,7 @@ pub fn outlook(term: &Term, now: DateTime<Utc>) -> Outlook {
 }
 
 /// `min(end, anchor + maxTTL, created + maxLifetime)`, and which of them it is.
-fn formula(term: &Term) -> Option<(DateTime<Utc>, Bound)> {
+pub(super) fn formula(term: &Term) -> Option<(DateTime<Utc>, Bound)> {
     if term.protected {
         return None;
     }
@@ -317,7 +319,7 @@ mod tests {
 
     /// The same, seen before with an expiry at `expires_at`.
     fn seen(expires_at: Option<i64>) -> Term {
-        Term { before: Some(Before { expires_at: expires_at.map(at), warn_before: vec![s(10), s(30)] }), ..term() }
+        Term { before: Some(Before { expires_at: expires_at.map(at), warn_before: vec![s(10), s(30)], renewed: None }), ..term() }
     }
 
     fn warned(before: i64, given: i64, of: i64) -> Given {
@@ -335,8 +337,15 @@ mod tests {
             _ => term.last_warning.filter(|given| Some(given.expires_at) == seen.nominal),
         };
         (term.postponed, term.last_notice) = (seen.postponed, seen.last_notice);
-        term.before = Some(Before { expires_at: seen.expires_at, warn_before: term.warn_before.clone() });
+        term.before = Some(Before { expires_at: seen.expires_at, warn_before: term.warn_before.clone(), renewed: None });
         term.is_renewed = false;
+    }
+
+    /// A renewal at `now`, while class and spec stay as they are.
+    fn renew(term: &mut Term, now: DateTime<Utc>) {
+        (term.anchor, term.is_renewed) = (now, true);
+        let renewed = formula(term).map(|(at, _)| at);
+        term.before = term.before.take().map(|before| Before { renewed, ..before });
     }
 
     /// Evaluates `term` at each wake-up from `now` on, and applies `act` to it before each evaluation.
@@ -413,7 +422,8 @@ mod tests {
 
     #[test]
     fn renewal_rearms_and_a_future_one_waits() {
-        let told = Term { last_warning: Some(warned(10, 1090, 1100)), anchor: at(1095), is_renewed: true, ..seen(Some(1100)) };
+        let mut told = Term { last_warning: Some(warned(10, 1090, 1100)), ..seen(Some(1100)) };
+        renew(&mut told, at(1095));
         let after = outlook(&told, at(1096));
         assert_eq!((after.stage, after.expires_at, after.anchor), (Stage::Calm, Some(at(1195)), at(1095)));
         let before = outlook(&Term { renewal_counts_at: Some(at(1050)), ..term() }, at(1040));
@@ -426,7 +436,7 @@ mod tests {
         let changed = outlook(&tightened, at(1050));
         let put_off = notice(1010, 1050, 1350);
         assert_eq!((changed.stage, changed.expires_at, changed.postponed), (Stage::Warn(s(300)), Some(at(1350)), Some(put_off)));
-        let long = Before { expires_at: Some(at(9000)), warn_before: vec![s(900), s(4000)] };
+        let long = Before { expires_at: Some(at(9000)), warn_before: vec![s(900), s(4000)], renewed: None };
         let changed = outlook(&Term { before: Some(long), ..tightened.clone() }, at(1050));
         assert_eq!(changed.expires_at, Some(at(1950)), "the notice of the terms before");
         let unwarned = Term { warn_before: vec![], ..tightened };
@@ -498,7 +508,7 @@ mod tests {
         let back = at(5000);
         let edit = |term: &mut Term, now: DateTime<Utc>| {
             term.end = End::Ttl(s(100 + (now - back).num_seconds()));
-            (term.anchor, term.is_renewed) = (now, true);
+            renew(term, now);
             // Another class under which it is past its end too.
             term.max_lifetime = Some(s(40 + now.timestamp() % 2));
         };
@@ -519,7 +529,8 @@ mod tests {
         term.end = End::Ttl(s(8000));
         let first = outlook(&term, at(5000));
         assert_eq!((first.stage, first.expires_at, first.bound), (Stage::Warn(s(10)), Some(at(5010)), Some(Bound::MaxLifetime)));
-        let unwarned = Term { warn_before: vec![], before: Some(Before { expires_at: Some(at(9000)), warn_before: vec![] }), ..term };
+        let unwarned =
+            Term { warn_before: vec![], before: Some(Before { expires_at: Some(at(9000)), warn_before: vec![], renewed: None }), ..term };
         assert_eq!(outlook(&unwarned, at(5000)).expires_at, Some(at(5300)), "without warnings too");
     }
 
@@ -563,7 +574,7 @@ mod tests {
     fn change(term: &mut Term, now: DateTime<Utc>, (what, much): (u8, i64)) {
         match what {
             0 => term.end = End::Ttl(s(much)),
-            1 => (term.anchor, term.is_renewed) = (now, true),
+            1 => renew(term, now),
             2 => term.protected = !term.protected,
             3 => term.max_ttl = Some(s(much)),
             4 => term.end = End::At(at(1000 + much)),
@@ -587,7 +598,10 @@ mod tests {
                     prop_assert!(now + SEAL_LEAD >= end);
                     if let Some(shortest) = term.warn_before.iter().min() {
                         let (since, from) = given.expect("warned before it is due");
-                        let least = (*shortest).min(seen.nominal.unwrap() - from);
+                        // Beyond maxLifetime a notice runs that is no longer than that whole life.
+                        let life = term.max_lifetime.filter(|_| term.last_notice.is_some()).unwrap_or(TimeDelta::MAX);
+                        // Renewed since with less time to go, it stands for that time.
+                        let least = (*shortest).min(seen.nominal.unwrap() - from.max(term.anchor)).min(life);
                         prop_assert!(now - since + WARNING_TOLERANCE + SEAL_LEAD >= least, "{} after {since}, of at least {least}", now - since);
                     }
                     break;

@@ -17,15 +17,17 @@ fn longest(thresholds: &[TimeDelta]) -> TimeDelta {
 
 /// The notice that is due because a change gave the space an end, or an earlier one; `None` if no change did.
 fn notice_of_change(term: &Term, end: DateTime<Utc>) -> Option<TimeDelta> {
-    let before = term.before.as_ref().filter(|_| !term.is_renewed)?;
+    let before = term.before.as_ref()?;
+    // What a renewal gives by the terms before is the owner's own choice. Class and consent may have changed since, unseen.
+    let in_force = if term.is_renewed { before.renewed } else { before.expires_at };
     // The end is the same as before, and a late warning moved the expiry.
-    if term.last_warning.is_some_and(|given| given.expires_at == end) {
+    if !term.is_renewed && term.last_warning.is_some_and(|given| given.expires_at == end) {
         return None;
     }
-    if term.lacks_consent && before.expires_at.is_none() {
+    if term.lacks_consent && before.expires_at.is_none() && in_force.is_none() {
         return Some(longest(&before.warn_before).max(longest(&term.warn_before)).max(LEAST_NOTICE_OF_WITHDRAWAL));
     }
-    let is_nearer = before.expires_at.is_none_or(|at| end < at);
+    let is_nearer = in_force.is_none_or(|at| end < at);
     is_nearer.then(|| shortest(&before.warn_before).max(shortest(&term.warn_before)).max(LEAST_NOTICE))
 }
 
@@ -35,7 +37,10 @@ pub(super) fn postponed(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> 
     if let Some(running) = term.postponed.filter(|running| running.of == end) {
         return Some(running);
     }
-    let notice = notice_of_change(term, end)?;
+    let Some(notice) = notice_of_change(term, end) else {
+        // A renewal counts from its own time, and brings no end nearer that was promised already.
+        return term.postponed.filter(|running| term.is_renewed && end < running.until).map(|running| Postponed { of: end, ..running });
+    };
     let from = ceil_second(now);
     let least = representable(saturating_add(from, notice));
     let promised = term.postponed.into_iter().chain(term.last_notice).map(|running| running.until).max().unwrap_or(least);
@@ -88,5 +93,83 @@ impl Ceiling {
 
     pub(super) fn has_stood(&self, now: DateTime<Utc>) -> bool {
         self.is_recorded && now >= self.end - SEAL_LEAD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::{
+        api::{DeveloperSpace, SpaceClassSpec},
+        desired::{
+            lifetime::{Outlook, outlook},
+            term::{rules_of, term},
+        },
+    };
+
+    /// A space that was made on 24 November at nine, under the terms of a class with `lifetime`, as seen in December.
+    fn look(spec: &Value, status: &Value, lifetime: &Value, now: &str) -> Outlook {
+        let mut status = status.clone();
+        status["namespace"] = json!({"name": "orchid-lab", "uid": "ns-1"});
+        let metadata = json!({"name": "orchid-lab", "creationTimestamp": "2026-11-24T09:00:00Z"});
+        let mut object = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": metadata, "spec": spec, "status": status});
+        object["spec"]["owner"] = json!({"kind": "Group", "name": "botany"});
+        let space: DeveloperSpace = serde_json::from_value(object).unwrap();
+        let class: SpaceClassSpec = serde_json::from_value(json!({"ownerRole": "edit", "lifetime": lifetime})).unwrap();
+        let is_accepted = space.spec.protected == class.lifetime.as_ref().is_some_and(|lifetime| lifetime.allow_protected);
+        let now = format!("2026-12-{now}Z").parse().unwrap();
+        outlook(&term(&space, rules_of(&space, Some(&class)).as_ref(), is_accepted, now), now)
+    }
+
+    fn end(outlook: &Outlook) -> String {
+        outlook.expires_at.map(crate::api::time::rfc3339).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_renewal_brings_no_end_nearer_that_a_notice_promised() {
+        let terms = json!({"ttl": "7d", "maxTTL": "2d", "protected": true});
+        let promised = json!({"of": "2026-12-01T12:00:00Z", "from": "2026-12-01T12:00:00Z", "until": "2026-12-08T12:00:00Z"});
+        let warning = json!({"at": "2026-12-01T12:00:00Z", "before": "7d", "expiresAt": "2026-12-08T12:00:00Z"});
+        let mut status = json!({"terms": terms, "expiresAt": "2026-12-08T12:00:00Z", "postponed": promised, "lastWarning": warning});
+        let spec = json!({"protected": true, "renewedAt": "2026-12-02T10:00:00Z"});
+        let renewed = look(&spec, &status, &json!({"maxTTL": "2d"}), "02T10:00:00");
+        assert_eq!(end(&renewed), "2026-12-08T12:00:00Z");
+        status["postponed"] = json!({"of": "2026-12-04T10:00:00Z", "from": "2026-12-01T12:00:00Z", "until": "2026-12-08T12:00:00Z"});
+        status["lastRenewedAt"] = json!("2026-12-02T10:00:00Z");
+        assert_eq!(end(&look(&spec, &status, &json!({"maxTTL": "2d"}), "02T10:00:01")), "2026-12-08T12:00:00Z", "nor does the next look");
+        let late = json!({"protected": true, "renewedAt": "2026-12-07T10:00:00Z"});
+        let beyond = look(&late, &status, &json!({"maxTTL": "2d"}), "07T10:00:00");
+        assert_eq!((end(&beyond).as_str(), beyond.postponed), ("2026-12-09T10:00:00Z", None), "a later end is its own");
+    }
+
+    #[test]
+    fn a_renewal_hides_no_change_of_the_class_that_came_while_nobody_looked() {
+        let spec = json!({"renewedAt": "2026-12-02T10:00:00Z"});
+        let warning = json!({"at": "2026-12-01T08:00:00Z", "before": "1h", "expiresAt": "2026-12-04T10:00:00Z"});
+        for last_warning in [Value::Null, warning] {
+            let terms = json!({"ttl": "9d", "maxTTL": "9d"});
+            let status = json!({"terms": terms, "expiresAt": "2026-12-03T09:00:00Z", "lastWarning": last_warning});
+            let tightened = json!({"defaultTTL": "2d", "maxTTL": "2d"});
+            assert_eq!(end(&look(&spec, &status, &tightened, "05T10:00:00")), "2026-12-05T10:05:00Z", "{status}");
+            let as_before = json!({"defaultTTL": "9d", "maxTTL": "9d"});
+            assert_eq!(end(&look(&spec, &status, &as_before, "05T10:00:00")), "2026-12-11T10:00:00Z", "{status}");
+        }
+    }
+
+    #[test]
+    fn a_renewal_hides_no_withdrawal_of_consent_that_came_while_nobody_looked() {
+        let terms = json!({"ttl": "7d", "maxTTL": "7d", "allowProtected": true, "protected": true});
+        let spec = json!({"protected": true, "renewedAt": "2026-12-02T10:00:00Z"});
+        let withdrawn = look(&spec, &json!({"terms": terms}), &json!({"maxTTL": "2d"}), "05T10:00:00");
+        assert_eq!(end(&withdrawn), "2026-12-12T10:00:00Z");
+    }
+
+    #[test]
+    fn a_shorter_life_that_the_owner_asks_for_with_a_renewal_needs_no_notice() {
+        let status = json!({"terms": {"ttl": "7d", "maxTTL": "30d"}, "expiresAt": "2026-12-08T09:00:00Z"});
+        let spec = json!({"ttl": "1m", "renewedAt": "2026-12-02T10:00:00Z"});
+        let renewed = look(&spec, &status, &json!({"defaultTTL": "7d", "maxTTL": "30d"}), "02T10:00:00");
+        assert_eq!((end(&renewed).as_str(), renewed.postponed), ("2026-12-02T10:01:00Z", None));
     }
 }

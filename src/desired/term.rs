@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Refusal,
-    lifetime::{Before, End, Given, Postponed, Term},
+    lifetime::{Before, End, Given, Postponed, Term, formula},
 };
 use crate::api::{
     DeveloperSpace, Lifetime, Notice, SpaceClassSpec, Terms,
@@ -164,7 +164,7 @@ pub fn term(space: &DeveloperSpace, rules: Option<&Rules>, is_accepted: bool, no
     let protected = is_protected(space, rules, is_accepted);
     let unknown = Rules { warn_before: vec![UNKNOWN_NOTICE], ..Rules::default() };
     let rules = rules.unwrap_or(&unknown);
-    Term {
+    let mut term = Term {
         created: created(space),
         anchor,
         is_renewed: renewal.is_new,
@@ -178,8 +178,10 @@ pub fn term(space: &DeveloperSpace, rules: Option<&Rules>, is_accepted: bool, no
         last_warning: last_warning(space),
         postponed: status.and_then(|status| status.postponed.as_ref()).map(running),
         last_notice: status.and_then(|status| status.last_notice.as_ref()).map(running),
-        before: was_admitted(space).then(|| before(space, rules)),
-    }
+        before: None,
+    };
+    term.before = was_admitted(space).then(|| before(space, is_accepted, &term));
+    term
 }
 
 /// The refusal of the times that `space` asks for, if its class does not allow them.
@@ -294,13 +296,16 @@ fn lacks_consent(space: &DeveloperSpace, rules: &Rules, end: End) -> bool {
 }
 
 /// The terms in force at the last reconcile of the space.
-fn before(space: &DeveloperSpace, rules: &Rules) -> Before {
+fn before(space: &DeveloperSpace, is_accepted: bool, now: &Term) -> Before {
     let status = space.status.as_ref();
-    let terms = status.and_then(|status| status.terms.as_ref()).and_then(|terms| Rules::of_terms(terms).ok());
-    Before {
-        expires_at: status.and_then(|status| status.expires_at),
-        warn_before: terms.map_or_else(|| rules.warn_before.clone(), |terms| terms.warn_before),
-    }
+    let expires_at = status.and_then(|status| status.expires_at);
+    let Some(rules) = status.and_then(|status| status.terms.as_ref()).and_then(|terms| Rules::of_terms(terms).ok()) else {
+        return Before { expires_at, warn_before: now.warn_before.clone(), renewed: formula(now).map(|(at, _)| at) };
+    };
+    let end = if is_accepted { end(space, &rules).0 } else { accepted_end(space, &rules, now.anchor) };
+    let protected = is_protected(space, Some(&rules), is_accepted);
+    let then = Term { end, protected, max_ttl: rules.max_ttl, max_lifetime: rules.max_lifetime, ..now.clone() };
+    Before { expires_at, warn_before: rules.warn_before, renewed: formula(&then).map(|(at, _)| at) }
 }
 
 fn running(notice: &Notice) -> Postponed {
