@@ -12,6 +12,7 @@ use super::{
     apply::delete_params,
     context::{Context, PATIENT},
     error::Error,
+    finalize::read_namespace,
     observe::Observed,
     report::{Report, report},
 };
@@ -24,9 +25,10 @@ use crate::{
     desired::{
         collect::{Step, step},
         namespace::SeenNamespace,
-        ownership::because,
+        ownership::{Ownership, because, ownership, recorded_uid},
         status::{Note, Verdict},
-        term::retention,
+        term::{is_sealed, retention},
+        uid::Uid,
     },
 };
 
@@ -60,6 +62,7 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             tell(ctx, space, observed, message, true).await
         }
         Step::Keep(until) => {
+            read_before_giving_up(ctx, space, observed).await?;
             let name = space.name_any();
             let fate = match &observed.namespace {
                 None => format!("namespace {name} is gone"),
@@ -81,6 +84,7 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
 async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<DeveloperSpace, Error> {
     let name = space.name_any();
     let has_namespace = observed.own_namespace().is_some();
+    read_before_giving_up(ctx, space, observed).await?;
     let message = if has_namespace {
         format!("the time was up; namespace {name} is being deleted")
     } else {
@@ -92,6 +96,23 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
         delete_expired(ctx, &sealed, observed, namespace).await?;
     }
     Ok(sealed)
+}
+
+/// Where the status is to record no namespace any more, the API server is asked: the store may be behind, and a namespace that a sealed space
+/// does not record is never deleted.
+async fn read_before_giving_up(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+    let recorded = recorded_uid(space).map(Uid::from);
+    let is_known = is_sealed(space) && recorded.is_none_or(|uid| ctx.store.is_buried(&uid));
+    if is_known || observed.standing_namespace(space).is_some() {
+        return Ok(());
+    }
+    let name = space.name_any();
+    match read_namespace(ctx, &name).await? {
+        Some(live) if ownership(space, &SeenNamespace::of(&live)) == Ownership::Ours => {
+            Err(Error::Moved(format!("find out that namespace {name} is gone")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn said(space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Report {

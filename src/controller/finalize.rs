@@ -84,7 +84,7 @@ fn does_not_allow_retain(namespace: &str, observed: &Observed) -> String {
 }
 
 /// `None` for a protected name: a namespace of that name is never deleted.
-async fn read_namespace(ctx: &Context, name: &str) -> Result<Option<Namespace>, Error> {
+pub async fn read_namespace(ctx: &Context, name: &str) -> Result<Option<Namespace>, Error> {
     let api: Api<Namespace> = Api::all(ctx.client.clone());
     let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
     if let Some(live) = &live {

@@ -113,7 +113,7 @@ fn said(space: &DeveloperSpace, observed: &Observed, verdict: Verdict) -> Report
     let own = observed.namespace.as_ref().filter(|seen| ownership(space, seen) == Ownership::Ours);
     let reference = own.map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.to_string() });
     // A namespace that vanished stays recorded, so that its re-creation can be reported.
-    let namespace = reference.or_else(|| recorded().filter(|_| observed.namespace.is_none()));
+    let namespace = reference.or_else(|| recorded().filter(|_| observed.namespace.is_none() || is_sealed(space)));
     let mut said = Report { sealed: is_sealed(space), ..Report::new(verdict, namespace) };
     said.notes.extend(own.and_then(|seen| lost_namespace(space, seen)));
     said

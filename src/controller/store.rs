@@ -145,6 +145,11 @@ impl Store {
         }
     }
 
+    /// Whether the namespace of that UID is known to be no more.
+    pub fn is_buried(&self, uid: &Uid) -> bool {
+        self.read().graves.has(uid)
+    }
+
     /// After a list: forgets the namespaces that were not in it and names them.
     pub fn retain_namespaces(&self, listed: &HashSet<String>) -> Vec<String> {
         let mut inner = self.write();

@@ -43,16 +43,14 @@ pub fn recorded_uid(space: &DeveloperSpace) -> Option<&str> {
     space.status.as_ref()?.namespace.as_ref().map(|namespace| namespace.uid.as_str())
 }
 
-/// The claim holds for a space that is not sealed and has recorded no UID, or still records the UID that the namespace replaces. Anything
-/// else with the same claim is a copy: restored from a backup, or made by others.
+/// The claim holds for a space that is not sealed and has recorded no UID, or still records the UID that the namespace replaces: the seal
+/// may have come before the new UID was recorded. Anything else with the same claim is a copy: restored from a backup, or made by others.
 fn is_made_for(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
-    let replaces_recorded =
-        recorded_uid(space).is_none_or(|recorded| seen.replaces.as_ref().is_some_and(|replaced| **replaced == *recorded));
-    claims(space, seen)
-        && replaces_recorded
-        && seen.released.is_none()
-        && !is_sealed(space)
-        && seen.created + CREATION_SKEW >= created(space)
+    let holds = match recorded_uid(space) {
+        None => !is_sealed(space),
+        Some(recorded) => seen.replaces.as_ref().is_some_and(|replaced| **replaced == *recorded),
+    };
+    claims(space, seen) && holds && seen.released.is_none() && seen.created + CREATION_SKEW >= created(space)
 }
 
 fn claims(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
@@ -163,7 +161,9 @@ mod tests {
             ("recorded", "uid-new", after, &again, Ours),
             ("recorded", "uid-new", before, &again, Foreign),
             ("sealed", "uid-new", after, &claim, Foreign),
-            ("sealed", "uid-new", after, &again, Foreign),
+            ("sealed", "uid-new", after, &older, Foreign),
+            ("sealed", "uid-new", after, &again, Ours),
+            ("sealed and gone", "uid-new", after, &again, Foreign),
             ("sealed and gone", "uid-new", after, &claim, Foreign),
         ] {
             assert_eq!(ownership(&space(status), &seen(uid, created, annotations)), expected, "{status}, {uid}, {created}: {annotations}");

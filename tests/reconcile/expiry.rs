@@ -13,6 +13,10 @@ fn delete_namespace() -> Call {
     delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES))
 }
 
+fn no_namespace() -> Call {
+    get(&namespace_path()).refused(404, "NotFound")
+}
+
 fn two_more_are_due(world: &World) {
     for space in [1, 2] {
         world.watchdog.expects(space, Some(EXPIRES.parse().unwrap()));
@@ -106,10 +110,11 @@ async fn the_namespace_that_took_the_place_of_the_expired_one_is_left_alone() {
     let kept = "the time was up and there is a namespace orchid-lab again, which is not this space's and is left alone; this DeveloperSpace \
                 is kept until 2026-03-12T08:01:00Z";
     for theirs in [foreign_namespace(), restored] {
-        let world = World::with(GONE, &[class(), theirs]);
+        let world = World::with(GONE, &[class(), theirs.clone()]);
         let mut status = expired(kept, false, GONE);
         status["namespace"] = Value::Null;
-        world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap();
+        let script = script![get(&namespace_path()).answered(theirs), say(&sealed(), &status)];
+        world.reconcile(&sealed(), script).await.unwrap();
         world.reconcile(&said(&sealed(), &status), script![]).await.unwrap();
     }
 }
@@ -120,7 +125,7 @@ async fn an_expired_space_whose_namespace_is_gone_is_told_and_later_deleted_with
     let mut status = expired(KEPT, false, GONE);
     status["namespace"] = Value::Null;
     let kept = said(&sealed(), &status);
-    assert_eq!(world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap(), seconds(600));
+    assert_eq!(world.reconcile(&sealed(), script![no_namespace(), say(&sealed(), &status)]).await.unwrap(), seconds(600));
     let world = world.later("2026-03-12T08:00:59Z");
     assert_eq!(world.reconcile(&kept, script![]).await.unwrap(), seconds(1));
     let world = world.later("2026-03-12T08:01:00Z");
@@ -136,14 +141,36 @@ async fn while_the_time_of_many_is_up_what_became_of_one_is_told_later_but_not_m
     let mut status = expired(KEPT, false, GONE);
     status["namespace"] = Value::Null;
     world.watchdog.expects(2, None);
-    assert_eq!(world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap(), seconds(600));
+    assert_eq!(world.reconcile(&sealed(), script![no_namespace(), say(&sealed(), &status)]).await.unwrap(), seconds(600));
 
     let five_minutes = "2026-03-09T08:05:00Z";
     let world = World::with(five_minutes, &[class()]);
     two_more_are_due(&world);
     let mut status = expired(&KEPT.replace("08:01", "08:05"), false, five_minutes);
     status["namespace"] = Value::Null;
+    world.reconcile(&sealed(), script![no_namespace(), say(&sealed(), &status)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_namespace_that_was_seen_to_go_is_not_read_again() {
+    let world = World::with(GONE, &[class()]);
+    world.store.bury_namespace("orchid-lab", &NAMESPACE_UID.into());
+    let mut status = expired(KEPT, false, GONE);
+    status["namespace"] = Value::Null;
     world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_namespace_that_the_store_does_not_show_yet_is_not_given_up() {
+    for (space, now, what_follows) in [
+        (sealed(), GONE, script![delete_namespace(), told("NamespaceDeleted")]),
+        (warned(), EXPIRES, script![seal(), told("Expired"), delete_namespace(), told("NamespaceDeleted")]),
+    ] {
+        let world = World::with(now, &[class()]);
+        let script = script![get(&namespace_path()).answered(stored_namespace())];
+        assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Conflict));
+        world.reconcile(&space, what_follows).await.unwrap();
+    }
 }
 
 #[tokio::test]
