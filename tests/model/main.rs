@@ -12,23 +12,40 @@
     reason = "a model is a test, and says what it explored"
 )]
 
+mod clock;
 mod properties;
 mod protocol;
 mod rules;
+mod stored;
 mod world;
 
 use std::collections::BTreeSet;
 
-use properties::{FOREIGN_KEPT, NEVER_EARLY, NO_ORPHAN, POSSIBLE, RENEWAL_KEPT, WARNED, WARNED_IN_FULL};
-use protocol::{Delay, Protocol};
+use clock::{DAYS, MINUTES};
+use properties::{CAN_END, FOREIGN_KEPT, NEVER_EARLY, NO_ORPHAN, POSSIBLE, RENEWAL_KEPT, WARNED, WARNED_IN_FULL};
+use protocol::{Delay, Protocol, Turn};
 use rules::Guard;
-use stateright::{Checker, HasDiscoveries, Model};
-use world::Budget;
+use stateright::{Checker, HasDiscoveries, Model, Path};
+use stored::Setting;
+use world::{Budget, World};
 
-const NOBODY: Budget = Budget { renewals: 0, strangers: 0, user_deletions: 0, recreations: 0, class_removals: 0, faults: 0 };
+const NOBODY: Budget = Budget { renewals: 0, strangers: 0, user_deletions: 0, recreations: 0, class_changes: 0, faults: 0 };
 
-/// Two senders, everything as old and as late as can be, but for the making of namespaces.
-const STALE: Protocol = Protocol { horizon: 5, budget: NOBODY, versions: 6, senders: 2, without: None, delay: Delay::PromptCreation };
+/// A class with one warning.
+const WARNED_OF: Setting = Setting { clock: DAYS, protected: false, warns: true };
+/// A class without warnings.
+const UNWARNED: Setting = Setting { clock: MINUTES, warns: false, ..WARNED_OF };
+/// A space that is protected for as long as its class allows it.
+const PROTECTED: Setting = Setting { protected: true, ..WARNED_OF };
+
+/// Two senders, everything as old and as late as can be, but for the making and the first record of namespaces.
+const STALE: Protocol =
+    Protocol { setting: WARNED_OF, horizon: 5, budget: NOBODY, versions: 6, senders: 2, without: None, delay: Delay::SettledCreation };
+
+fn class_changes(setting: Setting) -> Protocol {
+    let budget = Budget { renewals: 1, class_changes: 1, ..NOBODY };
+    Protocol { setting, budget, delay: Delay::PromptStatus, ..STALE }
+}
 
 /// Explores everything; the properties that do not hold.
 fn broken(protocol: Protocol) -> BTreeSet<&'static str> {
@@ -36,13 +53,19 @@ fn broken(protocol: Protocol) -> BTreeSet<&'static str> {
     let named = format!("{:?}, {budget:?}, horizon {}", protocol.delay, protocol.horizon);
     let checker = protocol.checker().threads(2).spawn_bfs().join();
     println!("{named}: {} states, {} transitions, {} deep", checker.unique_state_count(), checker.state_count(), checker.max_depth());
-    let possible = if budget.renewals > 0 { &POSSIBLE[..] } else { &POSSIBLE[..1] };
+    let possible = if budget.renewals > 0 { &POSSIBLE[..] } else { &POSSIBLE[..2] };
     for possible in possible {
         assert!(checker.discovery(possible).is_some(), "{named}: never that {possible}");
     }
     let found = checker.discoveries().into_iter().filter(|(name, _)| !POSSIBLE.contains(name));
-    let told = found.inspect(|(name, path)| println!("not true that {name}:\n{:#?}", path.clone().into_actions()));
-    told.map(|(name, _)| name).collect()
+    found.inspect(|(name, path)| print(name, path)).map(|(name, _)| name).collect()
+}
+
+fn print(broken: &str, path: &Path<World, Turn>) {
+    println!("it is not true that {broken}:");
+    for turn in path.clone().into_actions() {
+        println!("    {turn:?}");
+    }
 }
 
 /// Explores until `expected` is broken, and prints how.
@@ -53,16 +76,14 @@ fn finds(protocol: Protocol, expected: &'static str) {
     let path = checker
         .discovery(expected)
         .unwrap_or_else(|| panic!("{named}: not found in {} states that {expected} breaks", checker.unique_state_count()));
-    println!("{named}: after {} states it is not true that {expected}:", checker.unique_state_count());
-    for turn in path.into_actions() {
-        println!("    {turn:?}");
-    }
+    println!("{named}: after {} states", checker.unique_state_count());
+    print(expected, &path);
 }
 
 #[test]
 fn renewals_against_stale_views_and_late_requests() {
     let budget = Budget { renewals: 2, ..NOBODY };
-    assert_eq!(broken(Protocol { horizon: 6, budget, ..STALE }), [WARNED_IN_FULL].into());
+    assert_eq!(broken(Protocol { budget, ..STALE }), [WARNED_IN_FULL].into());
 }
 
 #[test]
@@ -78,15 +99,24 @@ fn the_space_is_deleted_and_made_again() {
 }
 
 #[test]
-fn the_class_goes_missing() {
-    let budget = Budget { renewals: 1, class_removals: 1, ..NOBODY };
-    assert_eq!(broken(Protocol { budget, delay: Delay::PromptStatus, ..STALE }), [].into());
+fn the_class_is_tightened_or_goes_missing() {
+    assert_eq!(broken(class_changes(WARNED_OF)), [].into());
+}
+
+#[test]
+fn a_class_without_warnings_is_tightened_or_goes_missing() {
+    assert_eq!(broken(class_changes(UNWARNED)), [].into());
+}
+
+#[test]
+fn the_consent_to_protection_is_withdrawn() {
+    assert_eq!(broken(Protocol { versions: 8, ..class_changes(PROTECTED) }), [].into());
 }
 
 #[test]
 fn a_status_that_arrives_in_time_is_a_warning_in_full() {
     let budget = Budget { renewals: 2, ..NOBODY };
-    assert_eq!(broken(Protocol { horizon: 6, budget, delay: Delay::PromptStatus, ..STALE }), [].into());
+    assert_eq!(broken(Protocol { budget, delay: Delay::PromptStatus, ..STALE }), [].into());
 }
 
 /// The bounds leave room for every end: what nobody does any more, time does.
@@ -108,15 +138,20 @@ fn each_guard_is_needed() {
         (Guard::Warning, &renewal, WARNED),
         (Guard::NamespaceUid, &stranger, FOREIGN_KEPT),
         (Guard::FreshRead, &deletion, NO_ORPHAN),
+        (Guard::ReadAtTheSeal, &renewal, NO_ORPHAN),
+        (Guard::AwaitEnd, &renewal, RENEWAL_KEPT),
+        (Guard::NoticeOfChange, &class_changes(UNWARNED), NEVER_EARLY),
     ] {
         finds(Protocol { without: Some(guard), ..protocol.clone() }, broken);
     }
 }
 
-/// Both are told in `docs/reliability/model.md`: no precondition that the API server has would prevent them.
+/// All are described in `docs/reliability/model.md`: no precondition that the API server has would prevent them.
 #[test]
 fn known_limits() {
     let budget = Budget { renewals: 1, user_deletions: 1, ..NOBODY };
     finds(Protocol { budget, delay: Delay::Any, ..STALE }, NO_ORPHAN);
     finds(Protocol { budget, ..STALE }, WARNED_IN_FULL);
+    let budget = Budget { strangers: 1, ..NOBODY };
+    finds(Protocol { budget, delay: Delay::PromptCreation, ..STALE }, CAN_END);
 }

@@ -3,9 +3,10 @@
 use stateright::Property;
 
 use super::{
+    clock,
     protocol::{Delay, Protocol},
-    rules::NOTICE,
-    world::{World, Wrong},
+    stored::NOTICE,
+    world::{Space, World, Wrong},
 };
 
 pub const RENEWAL_KEPT: &str = "no namespace is deleted while the stored spec says that its time is not up";
@@ -20,7 +21,12 @@ pub const IS_OVER: &str = "where nothing can happen any more, nothing is left";
 pub const COLLECTED: &str = "every expired space is eventually gone";
 
 /// What has to happen in some run, or the rest says nothing.
-pub const POSSIBLE: [&str; 2] = ["a space is collected", "a renewal comes after the warning"];
+pub const POSSIBLE: [&str; 4] = [
+    "a space is collected",
+    "a space is sealed before its end, and its namespace stays until then",
+    "a renewal comes after the warning",
+    "a renewal between the seal and the end is refused",
+];
 
 /// All that is claimed of `protocol`.
 pub fn all(protocol: &Protocol) -> Vec<Property<Protocol>> {
@@ -30,13 +36,19 @@ pub fn all(protocol: &Protocol) -> Vec<Property<Protocol>> {
         always(FOREIGN_KEPT, |_, world| world.wrong != Some(Wrong::Foreign)),
         always(WARNED, |_, world| world.wrong != Some(Wrong::Unwarned)),
         always(SEAL_STAYS, |_, world| world.wrong != Some(Wrong::Unsealed)),
-        always(WARNED_IN_FULL, |_, world| world.warning_stood.is_none_or(|stood| stood >= NOTICE)),
+        always(WARNED_IN_FULL, |_, world| world.warning_stood.is_none_or(|stood| stood + 1 >= clock::of(NOTICE))),
         always(NO_ORPHAN, |_, world| !world.is_orphaned()),
         always(CAN_END, Protocol::can_end),
         Property::sometimes(POSSIBLE[0], Protocol::is_over),
         Property::sometimes(POSSIBLE[1], |_, world: &World| {
-            world.space.is_some_and(|space| space.status.warned.is_some_and(|(at, _)| space.renewed > Some(at)))
+            let is_early =
+                |space: Space| space.status.sealed.is_some() && space.status.expires.is_some_and(|end| world.now < clock::of(end));
+            world.space.is_some_and(is_early) && world.namespace.is_some_and(|namespace| !namespace.terminating)
         }),
+        Property::sometimes(POSSIBLE[2], |_, world: &World| {
+            world.space.is_some_and(|space| space.status.warned.is_some_and(|(at, ..)| space.renewed > Some(at)))
+        }),
+        Property::sometimes(POSSIBLE[3], |_, world: &World| world.refused),
     ];
     if protocol.delay == Delay::None {
         all.push(always(IS_OVER, |protocol, world| !protocol.is_stuck(world) || protocol.is_over(world)));

@@ -5,13 +5,17 @@ use std::{cell::RefCell, collections::HashMap};
 use stateright::{Model, Property};
 
 use super::{
+    clock::{self, Moment, Tick, ceil, is_whole},
     rules::{Guard, View, Who, is_due},
-    world::{Budget, Namespace, Request, Space, Tick, World},
+    stored::{SHORT_TTL, Setting, TTL},
+    world::{Budget, Class, Namespace, Request, Space, World},
 };
 
 /// What is explored.
 #[derive(Clone, Debug)]
 pub struct Protocol {
+    /// What the space and its class are like.
+    pub setting: Setting,
     /// The last tick.
     pub horizon: Tick,
     /// What people and faults may do.
@@ -27,27 +31,29 @@ pub struct Protocol {
 }
 
 /// How far the operator and the network may fall behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Delay {
     /// Every view may be any old one; a request may arrive at any later time.
     Any,
     /// As `Any`, but a namespace is made only on a view of the present, and at once.
     PromptCreation,
-    /// As `PromptCreation`, and a status arrives in the tick in which it was decided.
+    /// As `PromptCreation`. The UID of a namespace is recorded on a view of the present, and no namespace is made while that is on its way.
+    SettledCreation,
+    /// As `SettledCreation`, and a status arrives in the tick in which it was decided.
     PromptStatus,
     /// Views are of the present, and time waits while the operator has something to do: what is left is crashes and lost answers.
     None,
 }
 
 /// One turn.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Turn {
     Tick,
     Renew,
     Meddle,
     DeleteSpace,
     RecreateSpace,
-    RemoveClass,
+    ChangeClass(Class),
     NamespaceGone,
     /// Somebody decides on a view and sends.
     Send(Who, Request),
@@ -60,11 +66,12 @@ pub enum Turn {
 }
 
 /// What the rest of a run depends on, if only the operator acts.
-type Situation = (Option<Space>, Option<Namespace>, Tick, bool, Option<Guard>);
+type Situation = (Option<Space>, Option<Namespace>, Moment, Class, Setting, Option<Guard>);
 
 impl Protocol {
     fn view(&self, world: &World, who: Who, space: Space, namespace: Option<Namespace>) -> View {
-        View { who, now: world.now, space, namespace, live: world.namespace, class: world.class_exists, without: self.without }
+        let setting = Setting { warns: self.setting.warns && self.without != Some(Guard::Warning), ..self.setting };
+        View { who, now: world.now, space, namespace, live: world.namespace, class: world.class, setting, without: self.without }
     }
 
     /// What may be decided now, by anybody.
@@ -75,18 +82,15 @@ impl Protocol {
         let views: Vec<_> = if self.delay == Delay::None { present.into_iter().collect() } else { past.collect() };
         for (space, namespace) in views {
             let is_present = Some((space, namespace)) == present;
-            decided.extend(
-                self.view(world, Who::Controller, space, namespace)
-                    .decide()
-                    .filter(|request| is_present || !self.is_prompt(*request))
-                    .map(|request| (Who::Controller, request)),
-            );
             // A sweep lists the spaces afresh, the namespaces after them, and acts on that later.
-            if Some(space) == world.space {
-                decided.extend(self.view(world, Who::Gc, space, namespace).decide().map(|request| (Who::Gc, request)));
-            }
+            let gc = (Some(space) == world.space).then_some(Who::Gc);
+            decided.extend([Who::Controller].into_iter().chain(gc).filter_map(|who| {
+                let request = self.view(world, who, space, namespace).decide()?;
+                (is_present || !self.needs_the_present(world, request)).then_some((who, request))
+            }));
         }
-        decided.retain(|(_, request)| !world.is_dead(request));
+        let is_settling = self.delay >= Delay::SettledCreation && world.in_flight.iter().any(|request| world.records_another(request));
+        decided.retain(|(_, request)| !(world.is_dead(request) || is_settling && self.is_prompt(*request)));
         decided.sort_unstable_by_key(|(who, request)| (*request, *who == Who::Gc));
         decided.dedup_by_key(|(_, request)| *request);
         decided
@@ -96,13 +100,16 @@ impl Protocol {
         matches!(request, Request::CreateNamespace { .. }) && self.delay != Delay::Any
     }
 
+    fn needs_the_present(&self, world: &World, request: Request) -> bool {
+        self.is_prompt(request) || (self.delay >= Delay::SettledCreation && world.records_another(&request))
+    }
+
     /// Whether time may go on.
     fn may_tick(&self, world: &World) -> bool {
-        let status = |request: &Request| matches!(request, Request::Status { .. });
-        world.now < self.horizon
+        world.now < clock::of(self.horizon)
             && match self.delay {
-                Delay::Any | Delay::PromptCreation => true,
-                Delay::PromptStatus => !world.in_flight.iter().any(status),
+                Delay::Any | Delay::PromptCreation | Delay::SettledCreation => true,
+                Delay::PromptStatus => !world.in_flight.iter().any(Request::is_status),
                 Delay::None => {
                     world.in_flight.is_empty()
                         && self.decisions(world).is_empty()
@@ -112,10 +119,62 @@ impl Protocol {
             }
     }
 
+    /// To the next moment. The one shortly before a tick is left out where no version of the space ends at that tick.
+    fn tick(&self, world: &mut World) {
+        world.now += 1;
+        let tick = ceil(world.now);
+        let ends = |space: &Space| {
+            let anchor = space.renewed.unwrap_or(space.created);
+            space.status.expires == Some(tick) || [anchor + TTL, anchor + SHORT_TTL].contains(&tick)
+        };
+        if !is_whole(world.now) && !world.spaces.iter().any(ends) {
+            world.now += 1;
+        }
+    }
+
+    fn take_turn(&self, world: &mut World, turn: Turn) {
+        let spend = |budget: &mut u8| *budget = budget.saturating_sub(1);
+        match turn {
+            Turn::Tick => self.tick(world),
+            Turn::Renew => {
+                spend(&mut world.left.renewals);
+                world.renew(self.without != Some(Guard::SealRule));
+            }
+            Turn::Meddle => {
+                spend(&mut world.left.strangers);
+                world.meddle();
+            }
+            Turn::DeleteSpace => {
+                spend(&mut world.left.user_deletions);
+                world.delete_space();
+            }
+            Turn::RecreateSpace => {
+                spend(&mut world.left.recreations);
+                world.create_space();
+            }
+            Turn::ChangeClass(class) => {
+                spend(&mut world.left.class_changes);
+                world.change_class(class);
+            }
+            Turn::NamespaceGone => world.namespace_gone(),
+            Turn::Send(_, request) if self.is_prompt(request) => self.arrive(world, request, true),
+            Turn::Send(_, request) => world.in_flight.push(request),
+            Turn::Arrive(request) | Turn::ArriveUnheard(request) | Turn::Lose(request) => {
+                world.in_flight.retain(|other| *other != request);
+                if !matches!(turn, Turn::Arrive(_)) {
+                    spend(&mut world.left.faults);
+                }
+                if !matches!(turn, Turn::Lose(_)) {
+                    self.arrive(world, request, matches!(turn, Turn::Arrive(_)));
+                }
+            }
+        }
+    }
+
     fn people(&self, world: &World, turns: &mut Vec<Turn>) {
-        let Budget { renewals, strangers, user_deletions, recreations, class_removals, faults: _ } = world.left;
-        let space = world.space;
-        if renewals > 0 && space.is_some_and(|space| space.renewed != Some(world.now) && world.now > space.created && !space.deleting) {
+        let Budget { renewals, strangers, user_deletions, recreations, class_changes, faults: _ } = world.left;
+        let (space, tick) = (world.space, ceil(world.now));
+        if renewals > 0 && space.is_some_and(|space| space.renewed != Some(tick) && tick > space.created && !space.deleting) {
             turns.push(Turn::Renew);
         }
         if strangers > 0 && !world.namespace.is_some_and(|namespace| namespace.terminating) {
@@ -124,23 +183,27 @@ impl Protocol {
         if user_deletions > 0 && space.is_some_and(|space| !space.deleting) {
             turns.push(Turn::DeleteSpace);
         }
-        if recreations > 0 && space.is_none() {
+        if recreations > 0 && space.is_none() && is_whole(world.now) {
             turns.push(Turn::RecreateSpace);
         }
-        // Without a class the end is the one in the status; where none stands yet, none comes before the class is back.
-        if class_removals > 0 && world.class_exists && space.is_some_and(|space| space.status.expires.is_some()) {
-            turns.push(Turn::RemoveClass);
+        // Without a class the terms hold; where none stand yet, no end comes before the class is back.
+        if class_changes > 0 && space.is_some_and(|space| space.status.terms.is_some()) {
+            let classes = [Class::Tight, Class::Missing].into_iter().filter(|class| *class != world.class && world.class != Class::Missing);
+            turns.extend(classes.map(Turn::ChangeClass));
         }
         if world.namespace.is_some_and(|namespace| namespace.terminating) {
             turns.push(Turn::NamespaceGone);
         }
     }
 
-    /// A request arrives: it is carried out or refused, and whoever sealed goes on to delete.
+    /// A request arrives: it is carried out or refused, and the sender of a seal goes on to delete once the end has come.
     fn arrive(&self, world: &mut World, request: Request, heard: bool) {
-        let due = |world: &World| world.space.is_some_and(|space| is_due(&space, world.class_exists, world.now));
-        let done = world.receive(request, due);
-        if let (true, true, Request::Status { then: Some(uid), .. }) = (heard, done, request) {
+        let due = |world: &World| world.space.is_some_and(|space| is_due(&space, world.class, self.setting, world.now));
+        let done = world.receive(request, self.setting, due);
+        let has_ended = |end| world.now >= clock::of(end) || self.without == Some(Guard::AwaitEnd);
+        if let (true, true, Request::Status { then: Some(uid), status, .. }) = (heard, done, request)
+            && status.expires.is_none_or(has_ended)
+        {
             let uid = (self.without != Some(Guard::NamespaceUid)).then_some(uid);
             world.in_flight.push(Request::DeleteNamespace { uid });
         }
@@ -152,7 +215,7 @@ impl Protocol {
             static MEMO: RefCell<HashMap<Situation, bool>> = RefCell::default();
         }
         let space = world.space.map(|space| Space { version: 0, ..space });
-        let key = (space, world.namespace, world.now, world.class_exists, self.without);
+        let key = (space, world.namespace, world.now, world.class, self.setting, self.without);
         let known = MEMO.with_borrow(|memo| memo.get(&key).copied());
         known.unwrap_or_else(|| {
             let ends = self.play_out(world);
@@ -162,7 +225,7 @@ impl Protocol {
     }
 
     fn play_out(&self, world: &World) -> bool {
-        const ENOUGH: usize = 64;
+        const ENOUGH: usize = 128;
         let mut world = World { in_flight: Vec::new(), ..world.clone() };
         let uid = world.space.map(|space| space.uid);
         for _ in 0..ENOUGH {
@@ -214,50 +277,8 @@ impl Model for Protocol {
 
     fn next_state(&self, last: &World, turn: Turn) -> Option<World> {
         let mut world = last.clone();
-        let spend = |budget: &mut u8| *budget = budget.saturating_sub(1);
-        let take = |world: &mut World, request: Request| world.in_flight.retain(|other| *other != request);
-        match turn {
-            Turn::Tick => world.now += 1,
-            Turn::Renew => {
-                spend(&mut world.left.renewals);
-                if !world.renew(self.without != Some(Guard::SealRule)) {
-                    return None;
-                }
-            }
-            Turn::Meddle => {
-                spend(&mut world.left.strangers);
-                world.meddle();
-            }
-            Turn::DeleteSpace => {
-                spend(&mut world.left.user_deletions);
-                world.delete_space();
-            }
-            Turn::RecreateSpace => {
-                spend(&mut world.left.recreations);
-                world.create_space();
-            }
-            Turn::RemoveClass => {
-                spend(&mut world.left.class_removals);
-                world.class_exists = false;
-            }
-            Turn::NamespaceGone => world.namespace_gone(),
-            Turn::Send(_, request) if self.is_prompt(request) => self.arrive(&mut world, request, true),
-            Turn::Send(_, request) => world.in_flight.push(request),
-            Turn::Arrive(request) => {
-                take(&mut world, request);
-                self.arrive(&mut world, request, true);
-            }
-            Turn::ArriveUnheard(request) => {
-                spend(&mut world.left.faults);
-                take(&mut world, request);
-                self.arrive(&mut world, request, false);
-            }
-            Turn::Lose(request) => {
-                spend(&mut world.left.faults);
-                take(&mut world, request);
-            }
-        }
-        // Whoever waits for an answer that can only be a refusal may as well have had it.
+        self.take_turn(&mut world, turn);
+        // A sender that waits for an answer that can only be a refusal may as well have had it.
         let dead: Vec<Request> = world.in_flight.iter().filter(|request| world.is_dead(request)).copied().collect();
         world.in_flight.retain(|request| !dead.contains(request));
         world.in_flight.sort_unstable();
@@ -277,7 +298,8 @@ impl Model for Protocol {
 impl Protocol {
     /// Whether every space that exists ends, see [`Self::ends`].
     pub fn can_end(&self, world: &World) -> bool {
-        world.wrong.is_some() || world.space.is_none() || self.ends(world)
+        let endless = self.setting.protected && world.class != Class::Tight;
+        world.wrong.is_some() || world.space.is_none() || endless || self.ends(world)
     }
 
     /// Whether everything has come to its end.

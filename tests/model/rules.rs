@@ -1,34 +1,23 @@
-//! What the operator does with a view. Every decision is the crate's; this file only carries values to it and back.
+//! What the operator does with a view. Every decision is the crate's; this file only asks, and turns the answers into requests.
 
 use std::{cell::RefCell, collections::HashMap};
 
-use chrono::{DateTime, TimeDelta, Utc};
 use developerspace_operator::{
-    api::{
-        DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, DeveloperSpaceStatus, NamespaceRef, Subject, SubjectKind, Terms, Warning,
-        conditions::{self, Reason, types},
-        duration::{Ttl, parse_duration},
-        time,
-    },
+    api::{DeveloperSpace, NamespaceRef, SpaceClassSpec, conditions::Reason},
     desired::{
         collect::{Step, step},
         lifetime::{Outlook, Stage, outlook},
         namespace::{Ownership, SeenNamespace, ownership},
         status::{Finding, InForce, Verdict, next},
-        term::{Rules, retention, rules_of, term},
+        term::{Rules, is_protected, is_sealed, retention, rules_of, term, terms},
     },
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 
-use super::world::{Namespace, Request, Space, Status, Tick};
-
-/// Spans of the class, in ticks.
-pub const TTL: Tick = 3;
-pub const NOTICE: Tick = 1;
-pub const RETENTION: Tick = 1;
-
-/// Longer than any tolerance, and half of `DEFAULT_RETENTION`, which counts where the class is missing.
-const SECONDS: i64 = 302_400;
+use super::{
+    clock::{self, Moment},
+    stored::Setting,
+    world::{Class, Namespace, Request, Space, Status},
+};
 
 /// What keeps the promises. The model is run with all of them, and with each of them off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,14 +26,20 @@ pub enum Guard {
     SealVersion,
     /// The namespace's DELETE carries a UID.
     NamespaceUid,
-    /// Before the finalizer goes, the namespace is read anew instead of from the store.
+    /// Before the finalizer goes, the namespace is read again instead of from the store.
     FreshRead,
+    /// Before the status of a space that is sealed records no namespace any more, the namespace is read again.
+    ReadAtTheSeal,
     /// Warnings come first.
     Warning,
     /// Admission refuses to change a sealed space.
     SealRule,
     /// The namespace goes only after the seal.
     SealFirst,
+    /// A space that is sealed before its end keeps its namespace until the end.
+    AwaitEnd,
+    /// An end that a change of the class brings nearer is put off.
+    NoticeOfChange,
 }
 
 /// Who looks.
@@ -60,13 +55,40 @@ pub enum Who {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct View {
     pub who: Who,
-    pub now: Tick,
+    pub now: Moment,
     pub space: Space,
     pub namespace: Option<Namespace>,
     /// The namespace as a GET has it at this moment.
     pub live: Option<Namespace>,
-    pub class: bool,
+    pub class: Class,
+    pub setting: Setting,
     pub without: Option<Guard>,
+}
+
+/// `observe::Observed`: what follows from a view.
+struct Observed {
+    space: DeveloperSpace,
+    class: Option<SpaceClassSpec>,
+    rules: Option<Rules>,
+    outlook: Outlook,
+    /// The namespace of the space's name, if it is the space's.
+    own: Option<SeenNamespace>,
+}
+
+impl Observed {
+    fn alive(&self) -> Option<&SeenNamespace> {
+        self.own.as_ref().filter(|own| own.terminating.is_none())
+    }
+}
+
+/// What is to be said, and with which class's terms.
+struct Report<'a> {
+    reason: Reason,
+    working: bool,
+    recorded: Option<&'a SeenNamespace>,
+    sealed: bool,
+    /// Whether the space is or has just been admitted.
+    admitted: bool,
 }
 
 thread_local! {
@@ -84,53 +106,99 @@ impl View {
         })
     }
 
+    /// `observe::observe`.
+    fn observe(self) -> Observed {
+        let (space, now) = (self.setting.space(&self.space), self.setting.clock.now(self.now));
+        let class = self.setting.class(self.class);
+        let rules = rules_of(&space, class.as_ref());
+        let mut term = term(&space, rules.as_ref(), self.setting.is_accepted(self.class), now);
+        term.before = term.before.filter(|_| self.has(Guard::NoticeOfChange));
+        let seen = self.namespace.map(|namespace| self.setting.seen(&namespace));
+        let own = seen.filter(|seen| ownership(&space, seen) == Ownership::Ours);
+        Observed { class, rules, outlook: outlook(&term, now), own, space }
+    }
+
     /// `reconcile::take_step` and `gc::plan`, with the crate's decisions.
     fn work_out(self) -> Option<Request> {
-        if self.space.deleting {
-            return self.finalize();
+        // The class goes missing once the terms are recorded: this view is older, and so is the version of whatever it would write.
+        if self.class == Class::Missing && self.space.status.terms.is_none() {
+            return None;
         }
-        let (space, now) = (space(&self.space), at(self.now));
-        let rules = self.class.then(|| rules(self.has(Guard::Warning)));
-        let seen = self.namespace.map(|namespace| seen(&namespace));
-        let own = seen.as_ref().filter(|seen| ownership(&space, seen) == Ownership::Ours);
-        let rules = rules.or_else(|| rules_of(&space, None));
-        let outlook = outlook(&term(&space, rules.as_ref(), self.class, now), now);
-        let report = |verdict: Verdict, recorded: Option<&SeenNamespace>, sealed: bool, then: Option<&SeenNamespace>| {
-            self.report(&space, &outlook, (verdict, recorded, sealed), then.and_then(uid))
-        };
-        let expired = |working| Verdict { reason: Reason::Expired, message: String::new(), working };
-        match step(&space, seen.as_ref(), &outlook, retention(rules.as_ref()), now) {
-            Step::Seal if !self.has(Guard::SealFirst) && own.is_some_and(|own| own.terminating.is_none()) => self.delete(own),
-            Step::Seal => report(expired(own.is_some()), own, true, own.filter(|own| own.terminating.is_none())),
-            Step::AwaitEnd(_) => None,
-            Step::DeleteNamespace(_) => self.delete(own),
-            Step::AwaitNamespace(_) => report(expired(true), own, true, None),
-            Step::Keep(_) => report(expired(false), own, true, None),
+        let observed = self.observe();
+        let now = self.setting.clock.now(self.now);
+        let step = step(&observed.space, observed.own.as_ref(), &observed.outlook, retention(observed.rules.as_ref()), now);
+        let say = |working| self.expired(&observed, working);
+        match step {
+            Step::AwaitEnd(_) if self.has(Guard::AwaitEnd) => None,
+            Step::Seal if self.who == Who::Gc && observed.outlook.expires_at.is_some_and(|end| now < end) => None,
+            Step::Seal if self.space.deleting && observed.alive().is_none() => self.finalize(&observed),
+            Step::Seal if !self.has(Guard::SealFirst) && observed.alive().is_some() => self.delete(observed.alive()),
+            Step::Seal => say(observed.own.is_some()),
+            Step::Live if self.who == Who::Gc => self.warn(&observed),
+            _ if self.space.deleting && self.who == Who::Controller => self.finalize(&observed),
+            Step::DeleteNamespace(_) | Step::AwaitEnd(_) => self.delete(observed.alive()),
+            Step::AwaitNamespace(_) | Step::Keep(_) if self.who == Who::Gc => None,
+            Step::AwaitNamespace(_) => say(true),
+            Step::Keep(_) => say(false),
+            Step::Forget if self.space.deleting => None,
             Step::Forget => Some(Request::Forget { uid: self.space.uid, version: self.space.version }),
-            Step::Live if self.who == Who::Gc => {
-                let is_due = matches!(outlook.stage, Stage::Warn(_));
-                is_due.then(|| report(Verdict::new(Reason::Provisioned, ""), own, false, None))?
-            }
-            Step::Live => match (&seen, own) {
-                (None, _) if !self.class => report(Verdict::new(Reason::ClassNotFound, ""), None, false, None),
-                (None, _) => Some(Request::CreateNamespace { made_for: self.space.uid, replaces: self.space.status.namespace }),
-                (Some(_), None) => report(Verdict::new(Reason::NamespaceConflict, ""), None, false, None),
-                (_, Some(own)) if own.terminating.is_some() => {
-                    report(Verdict::new(Reason::NamespaceTerminating, ""), Some(own), false, None)
-                }
-                (_, Some(own)) => report(Verdict::new(Reason::Provisioned, ""), Some(own), false, None),
-            },
+            Step::Live => self.live(&observed),
         }
     }
 
+    /// `admit` and `provision`.
+    fn live(self, observed: &Observed) -> Option<Request> {
+        let own = observed.own.as_ref();
+        let accepted = self.setting.is_accepted(self.class);
+        let reason = match (own, self.namespace) {
+            _ if self.class == Class::Missing => Reason::ClassNotFound,
+            _ if !accepted => Reason::InvalidSpec,
+            (None, None) => {
+                return Some(Request::CreateNamespace { made_for: self.space.uid, replaces: self.space.status.namespace });
+            }
+            (None, Some(_)) => Reason::NamespaceConflict,
+            (Some(own), _) if own.terminating.is_some() => Reason::NamespaceTerminating,
+            (Some(_), _) => Reason::Provisioned,
+        };
+        let working = Verdict::new(reason, "").working;
+        let admitted = accepted || self.space.status.terms.is_some();
+        self.report(observed, &Report { reason, working, recorded: own, sealed: false, admitted })
+    }
+
+    /// `gc::carry_out` of a warning that is due.
+    fn warn(self, observed: &Observed) -> Option<Request> {
+        let recorded = observed.own.as_ref();
+        let admitted = self.space.status.terms.is_some();
+        let report = Report { reason: Reason::Provisioned, working: false, recorded, sealed: false, admitted };
+        matches!(observed.outlook.stage, Stage::Warn(_)).then(|| self.report(observed, &report))?
+    }
+
+    /// `expire::seal` and `expire::tell`.
+    fn expired(self, observed: &Observed, working: bool) -> Option<Request> {
+        if self.has(Guard::ReadAtTheSeal) && self.would_give_up(observed) {
+            return None;
+        }
+        let admitted = self.space.status.terms.is_some();
+        let report = Report { reason: Reason::Expired, working, recorded: observed.own.as_ref(), sealed: true, admitted };
+        self.report(observed, &report)
+    }
+
+    /// `expire::read_before_giving_up`.
+    fn would_give_up(self, observed: &Observed) -> bool {
+        let live = self.live.map(|namespace| self.setting.seen(&namespace));
+        observed.own.is_none() && live.is_some_and(|live| ownership(&observed.space, &live) == Ownership::Ours)
+    }
+
     /// `finalize::finalize`: what it does cannot be undone, so it asks the server and not the store.
-    fn finalize(self) -> Option<Request> {
-        if self.who == Who::Gc {
+    fn finalize(self, observed: &Observed) -> Option<Request> {
+        let space = &observed.space;
+        let protected = is_protected(space, observed.rules.as_ref(), self.setting.is_accepted(self.class));
+        if self.who == Who::Gc || (protected && !is_sealed(space)) {
             return None;
         }
         let read = if self.has(Guard::FreshRead) { self.live } else { self.namespace };
-        let space = space(&self.space);
-        match read.map(|namespace| seen(&namespace)).filter(|seen| ownership(&space, seen) == Ownership::Ours) {
+        let seen = read.map(|namespace| self.setting.seen(&namespace));
+        match seen.filter(|seen| ownership(space, seen) == Ownership::Ours) {
             None => Some(Request::RemoveFinalizer { version: self.space.version }),
             Some(seen) if seen.terminating.is_none() => self.delete(Some(&seen)),
             Some(_) => None,
@@ -142,20 +210,22 @@ impl View {
         Some(Request::DeleteNamespace { uid: self.has(Guard::NamespaceUid).then_some(uid) })
     }
 
-    /// `report::report`: nothing is written where nothing differs.
-    fn report(
-        self,
-        space: &DeveloperSpace,
-        outlook: &Outlook,
-        (verdict, recorded, sealed): (Verdict, Option<&SeenNamespace>, bool),
-        then: Option<u8>,
-    ) -> Option<Request> {
+    /// `report::report`: nothing is written where nothing differs. The sender of a seal goes on to delete.
+    fn report(self, observed: &Observed, report: &Report<'_>) -> Option<Request> {
+        let Observed { space, class, outlook, .. } = observed;
+        let Report { reason, working, recorded, sealed, admitted } = *report;
         let namespace = recorded.map(|seen| NamespaceRef { name: "alice".into(), uid: seen.uid.to_string() });
-        let in_force = InForce::default();
-        let status = read_status(&next(&Finding { space, in_force, namespace, outlook, sealed, verdict }, at(self.now)));
+        let accepted = self.setting.is_accepted(self.class);
+        let class = class.as_ref().filter(|_| admitted);
+        let in_force = InForce { terms: class.map(|class| terms(space, class, accepted)), ..InForce::default() };
+        let verdict = Verdict { reason, message: String::new(), working };
+        let finding = Finding { space, in_force, namespace, outlook, sealed, verdict };
+        let status = self.setting.read_status(&next(&finding, self.setting.clock.now(self.now)));
         // What nothing reads is left out, so that states that differ only there are one.
         let status = Status { idle: status.idle.filter(|_| status.sealed.is_some()), ..status };
+        let is_seal = sealed && self.space.status.sealed.is_none();
         let version = (!sealed || self.has(Guard::SealVersion)).then_some(self.space.version);
+        let then = observed.alive().filter(|_| is_seal).and_then(uid);
         (status != self.space.status).then_some(Request::Status { version, status, then })
     }
 
@@ -164,126 +234,18 @@ impl View {
     }
 }
 
-/// Whether the time of a stored space is up, by what is stored.
-pub fn is_due(stored: &Space, class: bool, now: Tick) -> bool {
-    let (space, rules) = (space(stored), rules(true));
-    outlook(&term(&space, Some(&rules), class, at(now)), at(now)).stage == Stage::Due
-}
-
-fn rules(warnings: bool) -> Rules {
-    Rules {
-        default_ttl: Some(Ttl::After(span(TTL))),
-        warn_before: if warnings { vec![span(NOTICE)] } else { Vec::new() },
-        retain_expired: Some(span(RETENTION)),
-        ..Rules::default()
+/// Whether the end of a stored space has come, by what is stored. Once it is sealed, that no longer depends on the class.
+pub fn is_due(stored: &Space, class: Class, setting: Setting, now: Moment) -> bool {
+    let Status { sealed, expires, last_renewed, .. } = stored.status;
+    if sealed.is_some() {
+        return stored.renewed <= last_renewed && expires.is_none_or(|end| now >= clock::of(end));
     }
-}
-
-fn span(ticks: Tick) -> TimeDelta {
-    TimeDelta::seconds(i64::from(ticks) * SECONDS)
-}
-
-fn at(tick: Tick) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_800_000_000, 0).unwrap() + span(tick)
-}
-
-fn tick(time: DateTime<Utc>) -> Tick {
-    let seconds = (time - at(0)).num_seconds();
-    assert_eq!(seconds % SECONDS, 0, "between two ticks: {time}");
-    Tick::try_from(seconds / SECONDS).unwrap()
+    let (space, now) = (setting.space(stored), setting.clock.now(now));
+    let rules = rules_of(&space, setting.class(class).as_ref());
+    let outlook = outlook(&term(&space, rules.as_ref(), setting.is_accepted(class), now), now);
+    outlook.stage == Stage::Due && outlook.expires_at.is_some_and(|end| end <= now)
 }
 
 fn uid(seen: &SeenNamespace) -> Option<u8> {
     seen.uid.to_string().parse().ok()
-}
-
-fn seen(namespace: &Namespace) -> SeenNamespace {
-    SeenNamespace {
-        uid: namespace.uid.to_string().as_str().into(),
-        version: 1,
-        created: at(namespace.created),
-        claim: namespace.made_for.map(|uid| uid.to_string().as_str().into()),
-        replaces: namespace.replaces.map(|uid| Box::new(uid.to_string().as_str().into())),
-        terminating: namespace.terminating.then(String::new),
-        ..SeenNamespace::default()
-    }
-}
-
-fn space(stored: &Space) -> DeveloperSpace {
-    let Space { uid, version, created, renewed, deleting: _, status } = *stored;
-    let metadata = ObjectMeta {
-        name: Some("alice".into()),
-        uid: Some(uid.to_string()),
-        resource_version: Some(version.to_string()),
-        creation_timestamp: Some(time::to_k8s(at(created))),
-        ..ObjectMeta::default()
-    };
-    let spec = DeveloperSpaceSpec {
-        class_name: Some("standard".into()),
-        owner: Subject { kind: SubjectKind::User, name: "alice@example.com".into(), namespace: None },
-        members: Vec::new(),
-        display_name: None,
-        description: None,
-        contact: None,
-        labels: [].into(),
-        annotations: [].into(),
-        ttl: None,
-        expires_at: None,
-        renewed_at: renewed.map(at),
-        quota: [].into(),
-        limit_range: Vec::new(),
-        protected: false,
-        deletion_policy: DeletionPolicy::Delete,
-    };
-    DeveloperSpace { metadata, spec, status: Some(write_status(&status)) }
-}
-
-fn write_status(status: &Status) -> DeveloperSpaceStatus {
-    let Status { warned, sealed, idle, namespace, expires, last_renewed } = *status;
-    let condition = |type_: &str, is: bool, since: Option<Tick>| Condition {
-        type_: type_.to_owned(),
-        status: conditions::status_str(is).to_owned(),
-        reason: "Because".into(),
-        message: String::new(),
-        observed_generation: None,
-        last_transition_time: time::to_k8s(at(since.unwrap_or_default())),
-    };
-    let seconds = |ticks: Tick| format!("{}s", i64::from(ticks) * SECONDS);
-    DeveloperSpaceStatus {
-        terms: Some(Terms {
-            ttl: Some(seconds(TTL)),
-            warn_before: vec![seconds(NOTICE)],
-            retain_expired: Some(seconds(RETENTION)),
-            ..Terms::default()
-        }),
-        namespace: namespace.map(|uid| NamespaceRef { name: "alice".into(), uid: uid.to_string() }),
-        expires_at: expires.map(at),
-        last_renewed_at: last_renewed.map(at),
-        last_warning: warned.map(|(given, of)| Warning {
-            at: at(given),
-            before: format!("{}s", i64::from(NOTICE) * SECONDS),
-            expires_at: at(of),
-        }),
-        conditions: vec![condition(types::EXPIRED, sealed.is_some(), sealed), condition(types::RECONCILING, idle.is_none(), idle)],
-        ..DeveloperSpaceStatus::default()
-    }
-}
-
-fn read_status(status: &DeveloperSpaceStatus) -> Status {
-    let since = |type_: &str, is: &str| {
-        let condition = conditions::find(&status.conditions, type_).filter(|condition| condition.status == is)?;
-        conditions::since(&condition.last_transition_time).map(tick)
-    };
-    if let Some(warning) = &status.last_warning {
-        assert_eq!(parse_duration(&warning.before), Ok(span(NOTICE)), "the class has one edge");
-    }
-    assert_eq!((&status.postponed, &status.last_notice), (&None, &None), "no class and no ttl changes here");
-    Status {
-        warned: status.last_warning.as_ref().map(|warning| (tick(warning.at), tick(warning.expires_at))),
-        sealed: since(types::EXPIRED, "True"),
-        idle: since(types::RECONCILING, "False"),
-        namespace: status.namespace.as_ref().and_then(|namespace| namespace.uid.parse().ok()),
-        expires: status.expires_at.map(tick),
-        last_renewed: status.last_renewed_at.map(tick),
-    }
 }

@@ -1,9 +1,19 @@
 //! What the API server stores, what it refuses, and what nobody but the model can see: who was wronged.
 
-use super::rules::{NOTICE, TTL};
+use super::{
+    clock::{self, Moment, Tick, ceil},
+    stored::{NOTICE, NOTICE_OF_WITHDRAWAL, SHORT_TTL, Setting, TTL},
+};
 
-/// The model's time. One tick is longer than `lifetime::WARNING_TOLERANCE`, so a late warning always moves the end.
-pub type Tick = u8;
+/// The class of the space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// As it was when the space was made.
+    Standard,
+    /// With a shorter ttl, and without consent to protection.
+    Tight,
+    Missing,
+}
 
 /// A stored version of the space. Times are ticks; everything that decides is here, texts are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,8 +31,8 @@ pub struct Space {
 /// What the status says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Status {
-    /// `lastWarning`: when, and of which end.
-    pub warned: Option<(Tick, Tick)>,
+    /// `lastWarning`: when, for which threshold and of which end.
+    pub warned: Option<(Tick, Tick, Tick)>,
     /// Since when `Expired` is `True`.
     pub sealed: Option<Tick>,
     /// Since when `Reconciling` is `False`.
@@ -31,6 +41,10 @@ pub struct Status {
     pub namespace: Option<u8>,
     pub expires: Option<Tick>,
     pub last_renewed: Option<Tick>,
+    /// `terms`: the class that accepted the space's own part, and the class of the rest.
+    pub terms: Option<(Class, Class)>,
+    /// `postponed`: of which end, since when and until when.
+    pub postponed: Option<(Tick, Tick, Tick)>,
 }
 
 /// A stored version of the namespace of the space's name.
@@ -48,7 +62,7 @@ pub struct Namespace {
 /// A request on its way, with what it was decided on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Request {
-    /// PATCH of the status; `then` is the namespace that whoever seals deletes next.
+    /// PATCH of the status; `then` is the namespace that the sender of a seal deletes next.
     Status { version: Option<u8>, status: Status, then: Option<u8> },
     /// DELETE of the namespace; without a UID it is anybody's.
     DeleteNamespace { uid: Option<u8> },
@@ -58,6 +72,12 @@ pub enum Request {
     Forget { uid: u8, version: u8 },
     /// PATCH that takes the finalizer away.
     RemoveFinalizer { version: u8 },
+}
+
+impl Request {
+    pub fn is_status(&self) -> bool {
+        matches!(self, Self::Status { .. })
+    }
 }
 
 /// What must not happen.
@@ -78,26 +98,30 @@ pub enum Wrong {
 /// Everything that is stored, and its past: a cache may show any of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
-    pub now: Tick,
+    pub now: Moment,
     pub space: Option<Space>,
     pub namespace: Option<Namespace>,
     /// Every version of the space that was ever stored.
     pub spaces: Vec<Space>,
     /// Every state of the namespace that was ever stored; `None` is its absence.
     pub namespaces: Vec<Option<Namespace>>,
-    pub class_exists: bool,
+    pub class: Class,
+    /// When the class was tightened.
+    pub tightened: Option<Tick>,
     pub last_version: u8,
     pub last_uid: u8,
     /// Sorted: senders are interchangeable, since none decides by anything but a view and the time.
     pub in_flight: Vec<Request>,
     /// What people may still do.
     pub left: Budget,
-    /// When the server accepted the last renewal or creation.
+    /// The `renewedAt` that the server accepted last, or else the creation.
     pub accepted: Tick,
     /// When the server stored the warning that stands.
-    pub warning_stored: Option<Tick>,
+    pub warning_stored: Option<Moment>,
     /// How long that warning had been stored when the seal was.
-    pub warning_stood: Option<Tick>,
+    pub warning_stood: Option<Moment>,
+    /// Whether a renewal was refused between the seal and the end.
+    pub refused: bool,
     pub wrong: Option<Wrong>,
 }
 
@@ -110,7 +134,8 @@ pub struct Budget {
     pub user_deletions: u8,
     /// A space of the same name is made when the first is gone.
     pub recreations: u8,
-    pub class_removals: u8,
+    /// The class is tightened, or goes missing.
+    pub class_changes: u8,
     /// Crashes and lost answers; counted only where time waits for the operator.
     pub faults: u8,
 }
@@ -124,7 +149,8 @@ impl World {
             namespace: None,
             spaces: Vec::new(),
             namespaces: vec![None],
-            class_exists: true,
+            class: Class::Standard,
+            tightened: None,
             last_version: 0,
             last_uid: 0,
             in_flight: Vec::new(),
@@ -132,34 +158,46 @@ impl World {
             accepted: 0,
             warning_stored: None,
             warning_stood: None,
+            refused: false,
             wrong: None,
         };
         world.create_space();
         world
     }
 
-    /// Somebody creates the space.
+    /// The space is created.
     pub fn create_space(&mut self) {
-        let (uid, created) = (self.fresh_uid(), self.now);
+        let (uid, created) = (self.fresh_uid(), ceil(self.now));
         self.store(Some(Space { uid, version: 0, created, renewed: None, deleting: false, status: Status::default() }));
-        self.accepted = self.now;
+        self.accepted = created;
         (self.warning_stored, self.warning_stood) = (None, None);
     }
 
-    /// Somebody writes `spec.renewedAt`; says whether it was accepted.
-    pub fn renew(&mut self, seal_rule: bool) -> bool {
-        let Some(space) = self.space.filter(|space| !(seal_rule && space.status.sealed.is_some())) else { return false };
-        self.store(Some(Space { renewed: Some(self.now), ..space }));
-        self.accepted = self.now;
-        true
+    /// Somebody writes `spec.renewedAt`, which is accepted unless the space is sealed.
+    pub fn renew(&mut self, seal_rule: bool) {
+        let Some(space) = self.space else { return };
+        if seal_rule && space.status.sealed.is_some() {
+            self.refused |= space.status.expires.is_some_and(|end| self.now < clock::of(end));
+            return;
+        }
+        self.accepted = ceil(self.now);
+        self.store(Some(Space { renewed: Some(self.accepted), ..space }));
     }
 
-    /// Somebody makes a namespace of that name, or deletes the one that is there.
+    /// An administrator changes the class, or removes it.
+    pub fn change_class(&mut self, class: Class) {
+        self.class = class;
+        if class == Class::Tight {
+            self.tightened = Some(ceil(self.now));
+        }
+    }
+
+    /// A stranger makes a namespace of that name, or deletes the one that is there.
     pub fn meddle(&mut self) {
         match self.namespace {
             None => {
                 let uid = self.fresh_uid();
-                self.put(Some(Namespace { uid, created: self.now, made_for: None, replaces: None, terminating: false }));
+                self.put(Some(Namespace { uid, created: ceil(self.now), made_for: None, replaces: None, terminating: false }));
             }
             Some(namespace) => self.put(Some(Namespace { terminating: true, ..namespace })),
         }
@@ -178,10 +216,10 @@ impl World {
     }
 
     /// Carries out a request or refuses it; says whether it was carried out. `due`: is the time up by what is stored at present?
-    pub fn receive(&mut self, request: Request, due: impl Fn(&Self) -> bool) -> bool {
+    pub fn receive(&mut self, request: Request, setting: Setting, due: impl Fn(&Self) -> bool) -> bool {
         match (request, self.space) {
             (Request::Status { version, status, .. }, Some(space)) if version.is_none_or(|version| version == space.version) => {
-                self.judge_status(&space, &status);
+                self.judge_status(&space, &status, setting);
                 self.store(Some(Space { status, ..space }));
                 true
             }
@@ -195,12 +233,18 @@ impl World {
             }
             (Request::CreateNamespace { made_for, replaces }, _) if self.namespace.is_none() => {
                 let uid = self.fresh_uid();
-                self.put(Some(Namespace { uid, created: self.now, made_for: Some(made_for), replaces, terminating: false }));
+                self.put(Some(Namespace { uid, created: ceil(self.now), made_for: Some(made_for), replaces, terminating: false }));
                 true
             }
-            (Request::DeleteNamespace { uid }, _) => self.receive_delete(uid, due),
+            (Request::DeleteNamespace { uid }, _) => self.receive_delete(uid, setting, due),
             _ => false,
         }
+    }
+
+    /// Whether a request records a namespace that is not recorded yet.
+    pub fn records_another(&self, request: &Request) -> bool {
+        let recorded = self.space.and_then(|space| space.status.namespace);
+        matches!(request, Request::Status { status: Status { namespace: Some(uid), .. }, .. } if Some(*uid) != recorded)
     }
 
     /// Whether a request can never be carried out any more: its sender only ever hears a refusal.
@@ -222,7 +266,7 @@ impl World {
         made_for.is_some_and(|uid| self.space.is_none_or(|space| space.uid != uid))
     }
 
-    fn receive_delete(&mut self, uid: Option<u8>, due: impl Fn(&Self) -> bool) -> bool {
+    fn receive_delete(&mut self, uid: Option<u8>, setting: Setting, due: impl Fn(&Self) -> bool) -> bool {
         let Some(namespace) = self.namespace.filter(|namespace| uid.is_none_or(|uid| uid == namespace.uid) && !namespace.terminating)
         else {
             return false;
@@ -230,12 +274,10 @@ impl World {
         match (namespace.made_for, self.space) {
             (None, _) => self.blame(Wrong::Foreign),
             (Some(owner), Some(space)) if owner == space.uid && !space.deleting => {
-                // Without a class the end is read from the status, in which the seal has written the answer already.
-                let told = space.status.sealed.is_some() && !self.class_exists;
-                if !told && !due(self) {
+                if !due(self) {
                     self.blame(Wrong::RenewalLost);
                 }
-                if self.now < self.accepted + TTL {
+                if self.now < clock::of(self.earliest_end(setting)) {
                     self.blame(Wrong::Early);
                 }
             }
@@ -245,18 +287,30 @@ impl World {
         true
     }
 
-    /// By arithmetic of its own: the crate's is what is being judged.
-    fn judge_status(&mut self, space: &Space, new: &Status) {
+    /// Before this nothing may end, whatever anybody has written since.
+    fn earliest_end(&self, setting: Setting) -> Tick {
+        let full = self.accepted + TTL;
+        match self.tightened {
+            None if setting.protected => Tick::MAX / 2,
+            None => full,
+            Some(at) if setting.protected => (self.accepted + SHORT_TTL).max(at + NOTICE_OF_WITHDRAWAL),
+            Some(at) => (self.accepted + SHORT_TTL).max(full.min(at + NOTICE)),
+        }
+    }
+
+    /// By arithmetic of its own: the crate's is what is being judged. A time in the status is that of the next tick, so a seal shortly
+    /// before the end counts as one at the end.
+    fn judge_status(&mut self, space: &Space, new: &Status, setting: Setting) {
         let old = &space.status;
         if old.sealed.is_some() && new.sealed.is_none() {
             self.blame(Wrong::Unsealed);
         }
         if let (None, Some(sealed)) = (old.sealed, new.sealed) {
-            let end = self.accepted + TTL;
-            let stood = old.warned.filter(|(_, of)| *of >= end).is_some_and(|(at, _)| at + NOTICE <= sealed);
+            let end = self.earliest_end(setting);
+            let stood = old.warned.filter(|(_, _, of)| *of >= end).is_some_and(|(at, ..)| at + NOTICE <= sealed);
             if sealed < end {
                 self.blame(Wrong::Early);
-            } else if !stood && self.class_exists {
+            } else if !stood && setting.warns {
                 self.blame(Wrong::Unwarned);
             }
             self.warning_stood = self.warning_stored.map(|stored| self.now - stored);

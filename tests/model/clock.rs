@@ -1,0 +1,67 @@
+//! The model's time: whole ticks, and the moment shortly before each of them, in which a space may be sealed already.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use developerspace_operator::desired::lifetime::SEAL_LEAD;
+
+/// A whole tick. Whatever is written has whole seconds, so it is written as the next tick.
+pub type Tick = u8;
+
+/// A point in time: even ones are ticks, odd ones lie half a [`SEAL_LEAD`] before the next tick.
+pub type Moment = u8;
+
+/// The moment of `tick`.
+pub const fn of(tick: Tick) -> Moment {
+    2 * tick
+}
+
+/// The first tick at or after `moment`.
+pub const fn ceil(moment: Moment) -> Tick {
+    moment.div_ceil(2)
+}
+
+/// Whether `moment` is a tick.
+pub const fn is_whole(moment: Moment) -> bool {
+    moment.is_multiple_of(2)
+}
+
+/// How long a tick is, in seconds. All are longer than `WARNING_TOLERANCE`, `CLOCK_SKEW` and the skew of creations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Clock(i64);
+
+/// One tick is `LEAST_NOTICE`.
+pub const MINUTES: Clock = Clock(300);
+
+/// Two ticks are `LEAST_NOTICE_OF_WITHDRAWAL`.
+pub const DAYS: Clock = Clock(302_400);
+
+impl Clock {
+    pub fn span(self, ticks: Tick) -> TimeDelta {
+        TimeDelta::seconds(i64::from(ticks) * self.0)
+    }
+
+    pub fn at(self, tick: Tick) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap() + self.span(tick)
+    }
+
+    pub fn now(self, moment: Moment) -> DateTime<Utc> {
+        let early = if is_whole(moment) { TimeDelta::zero() } else { SEAL_LEAD / 2 };
+        self.at(ceil(moment)) - early
+    }
+
+    pub fn tick(self, time: DateTime<Utc>) -> Tick {
+        let tick = self.nearest(time);
+        assert_eq!(self.at(tick), time, "between two ticks");
+        tick
+    }
+
+    /// Of a condition, whose time is cut to the second before.
+    pub fn nearest(self, time: DateTime<Utc>) -> Tick {
+        Tick::try_from(((time - self.at(0)).num_seconds() + self.0 / 2) / self.0).unwrap()
+    }
+
+    pub fn ticks(self, span: TimeDelta) -> Tick {
+        let ticks = Tick::try_from(span.num_seconds() / self.0).unwrap();
+        assert_eq!(self.span(ticks), span, "no whole ticks");
+        ticks
+    }
+}

@@ -1,0 +1,174 @@
+//! Between the model's values and the objects that the crate decides on. Nothing is decided here.
+
+use developerspace_operator::{
+    api::{
+        DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, DeveloperSpaceStatus, Lifetime, NamespaceRef, Notice, OwnerInForce,
+        SpaceClassSpec, Subject, SubjectKind, Terms, Warning,
+        conditions::{self, types},
+        duration::{format_duration, parse_duration},
+        time,
+    },
+    desired::{namespace::SeenNamespace, term},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+
+use super::{
+    clock::{Clock, Tick},
+    world::{Class, Namespace, Space, Status},
+};
+
+/// Spans of the class, in ticks.
+pub const TTL: Tick = 3;
+pub const NOTICE: Tick = 1;
+pub const RETENTION: Tick = 1;
+/// The ttl of the class once it is tightened.
+pub const SHORT_TTL: Tick = 1;
+/// The notice of a space that was protected, by [`super::clock::DAYS`].
+pub const NOTICE_OF_WITHDRAWAL: Tick = 2;
+
+/// What is the same for a whole exploration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Setting {
+    pub clock: Clock,
+    /// Whether the space asks for protection, which the class allows until it is tightened.
+    pub protected: bool,
+    /// Whether the class has warnings.
+    pub warns: bool,
+}
+
+impl Setting {
+    pub fn class(self, class: Class) -> Option<SpaceClassSpec> {
+        let span = |ticks: Tick| format_duration(self.clock.span(ticks));
+        let (ttl, allow_protected) = match class {
+            Class::Standard => (TTL, true),
+            Class::Tight => (SHORT_TTL, false),
+            Class::Missing => return None,
+        };
+        let lifetime = Lifetime {
+            default_ttl: Some(span(ttl)),
+            max_ttl: Some(span(ttl)),
+            allow_protected,
+            warn_before: if self.warns { vec![span(NOTICE)] } else { Vec::new() },
+            retain_expired: Some(span(RETENTION)),
+            ..Lifetime::default()
+        };
+        Some(SpaceClassSpec { lifetime: Some(lifetime), ..SpaceClassSpec::default() })
+    }
+
+    /// Whether a class accepts the spec of the space.
+    pub fn is_accepted(self, class: Class) -> bool {
+        class == Class::Standard || (class == Class::Tight && !self.protected)
+    }
+
+    pub fn seen(self, namespace: &Namespace) -> SeenNamespace {
+        let uid = |uid: u8| uid.to_string().as_str().into();
+        SeenNamespace {
+            uid: uid(namespace.uid),
+            version: 1,
+            created: self.clock.at(namespace.created),
+            claim: namespace.made_for.map(uid),
+            replaces: namespace.replaces.map(|replaced| Box::new(uid(replaced))),
+            terminating: namespace.terminating.then(String::new),
+            ..SeenNamespace::default()
+        }
+    }
+
+    pub fn space(self, stored: &Space) -> DeveloperSpace {
+        let Space { uid, version, created, renewed, deleting: _, status } = *stored;
+        let metadata = ObjectMeta {
+            name: Some("alice".into()),
+            uid: Some(uid.to_string()),
+            resource_version: Some(version.to_string()),
+            creation_timestamp: Some(time::to_k8s(self.clock.at(created))),
+            ..ObjectMeta::default()
+        };
+        let spec = DeveloperSpaceSpec { renewed_at: renewed.map(|at| self.clock.at(at)), ..self.spec() };
+        DeveloperSpace { metadata, spec, status: Some(self.write_status(&status)) }
+    }
+
+    fn spec(self) -> DeveloperSpaceSpec {
+        DeveloperSpaceSpec {
+            class_name: Some("standard".into()),
+            owner: Subject { kind: SubjectKind::User, name: "alice@example.com".into(), namespace: None },
+            members: Vec::new(),
+            display_name: None,
+            description: None,
+            contact: None,
+            labels: [].into(),
+            annotations: [].into(),
+            ttl: None,
+            expires_at: None,
+            renewed_at: None,
+            quota: [].into(),
+            limit_range: Vec::new(),
+            protected: self.protected,
+            deletion_policy: DeletionPolicy::Delete,
+        }
+    }
+
+    /// The terms whose own part was last accepted under one class, with the class's part of another.
+    fn terms(self, (accepted_by, class): (Class, Class)) -> Option<Terms> {
+        let mut space = DeveloperSpace { metadata: ObjectMeta::default(), spec: self.spec(), status: None };
+        let own = term::terms(&space, &self.class(accepted_by)?, true);
+        space.status = Some(DeveloperSpaceStatus { terms: Some(own), ..DeveloperSpaceStatus::default() });
+        Some(term::terms(&space, &self.class(class)?, false))
+    }
+
+    fn write_status(self, status: &Status) -> DeveloperSpaceStatus {
+        let Status { warned, sealed, idle, namespace, expires, last_renewed, terms, postponed } = *status;
+        let at = |tick: Tick| self.clock.at(tick);
+        let condition = |type_: &str, is: bool, since: Option<Tick>| Condition {
+            type_: type_.to_owned(),
+            status: conditions::status_str(is).to_owned(),
+            reason: "Because".into(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: time::to_k8s(at(since.unwrap_or_default())),
+        };
+        let admitted = terms.map(|_| OwnerInForce::from(&self.spec().owner));
+        DeveloperSpaceStatus {
+            class_name: admitted.is_some().then(|| "standard".into()),
+            owner: admitted,
+            terms: terms.and_then(|terms| self.terms(terms)),
+            namespace: namespace.map(|uid| NamespaceRef { name: "alice".into(), uid: uid.to_string() }),
+            expires_at: expires.map(at),
+            last_renewed_at: last_renewed.map(at),
+            last_warning: warned.map(|(given, before, of)| Warning {
+                at: at(given),
+                before: format_duration(self.clock.span(before)),
+                expires_at: at(of),
+            }),
+            postponed: postponed.map(|(of, from, until)| Notice { of: at(of), from: at(from), until: at(until) }),
+            conditions: vec![condition(types::EXPIRED, sealed.is_some(), sealed), condition(types::RECONCILING, idle.is_none(), idle)],
+            ..DeveloperSpaceStatus::default()
+        }
+    }
+
+    pub fn read_status(self, status: &DeveloperSpaceStatus) -> Status {
+        let tick = |time| self.clock.tick(time);
+        let since = |type_: &str, is: &str| {
+            let condition = conditions::find(&status.conditions, type_).filter(|condition| condition.status == is)?;
+            conditions::since(&condition.last_transition_time).map(|time| self.clock.nearest(time))
+        };
+        assert_eq!(status.last_notice, None, "no class has a maxLifetime");
+        Status {
+            warned: status
+                .last_warning
+                .as_ref()
+                .map(|warning| (tick(warning.at), self.clock.ticks(parse_duration(&warning.before).unwrap()), tick(warning.expires_at))),
+            sealed: since(types::EXPIRED, "True"),
+            idle: since(types::RECONCILING, "False"),
+            namespace: status.namespace.as_ref().and_then(|namespace| namespace.uid.parse().ok()),
+            expires: status.expires_at.map(tick),
+            last_renewed: status.last_renewed_at.map(tick),
+            terms: status.terms.as_ref().map(|terms| self.read_terms(terms)),
+            postponed: status.postponed.as_ref().map(|notice| (tick(notice.of), tick(notice.from), tick(notice.until))),
+        }
+    }
+
+    fn read_terms(self, terms: &Terms) -> (Class, Class) {
+        let classes = [Class::Standard, Class::Tight];
+        let mut pairs = classes.into_iter().flat_map(|own| classes.map(|class| (own, class)));
+        pairs.find(|pair| self.terms(*pair).as_ref() == Some(terms)).unwrap()
+    }
+}
