@@ -141,10 +141,13 @@ async fn a_role_that_does_not_exist_is_named_until_it_does() {
 #[tokio::test]
 async fn a_role_that_may_not_be_bound_is_refused_before_it_is_missed() {
     let class = written();
-    let asked = side_by_side([look_up("edit").refused(404, "NotFound"), look_up("view")]);
-    let message = "the operator may not bind ClusterRole edit: name another role, or add edit to the resourceNames of the bind rule in the operator's ClusterRole";
-    let written = writes(&accepted("False", "RoleNotBindable", message, NOW), None);
-    judged(&World::empty(NOW), &class, no_spaces(), script![asked, may_bind("edit", false), written]).await;
+    let there = "the operator may not bind ClusterRole edit: name another role, or add edit to the resourceNames of the bind rule in the operator's ClusterRole";
+    let missing = "ClusterRole edit does not exist, and the operator may not bind one of that name: correct the name, or create the ClusterRole and add edit to the resourceNames of the bind rule in the operator's ClusterRole";
+    for (answer, message) in [(look_up("edit"), there), (look_up("edit").refused(404, "NotFound"), missing)] {
+        let asked = side_by_side([answer, look_up("view")]);
+        let written = writes(&accepted("False", "RoleNotBindable", message, NOW), None);
+        judged(&World::empty(NOW), &class, no_spaces(), script![asked, may_bind("edit", false), written]).await;
+    }
 }
 
 #[tokio::test]

@@ -183,9 +183,10 @@ async fn judged_by_roles(ctx: &Context, class: &SpaceClass) -> Result<Verdict, E
     }
     let stands = standing == ClassVerdict::Accepted || matches!(standing, ClassVerdict::Refused(reason, _) if reason == ROLE_NOT_FOUND);
     let unbindable = if stands { None } else { unbindable(ctx, class).await? };
+    let missing = ctx.store.missing_roles(&class.spec);
     Ok(match unbindable {
-        Some(role) => Verdict::NotBindable(role),
-        None => match ctx.store.missing_roles(&class.spec) {
+        Some(role) => Verdict::NotBindable { exists: !missing.contains(&role), role },
+        None => match missing {
             missing if missing.is_empty() => Verdict::Valid,
             missing => Verdict::RolesMissing(missing.into_iter().collect()),
         },

@@ -22,7 +22,12 @@ pub enum Verdict {
     /// Its spec is refused: the sentence.
     Invalid(String),
     /// The operator may not bind this ClusterRole.
-    NotBindable(String),
+    NotBindable {
+        /// The role.
+        role: String,
+        /// Whether it exists.
+        exists: bool,
+    },
     /// These ClusterRoles do not exist.
     RolesMissing(Vec<String>),
 }
@@ -32,7 +37,7 @@ impl Verdict {
     fn is_in_force(&self) -> bool {
         match self {
             Self::Valid | Self::RolesMissing(_) => true,
-            Self::Invalid(_) | Self::NotBindable(_) => false,
+            Self::Invalid(_) | Self::NotBindable { .. } => false,
         }
     }
 
@@ -40,7 +45,7 @@ impl Verdict {
         match self {
             Self::Valid => accepted::VALID,
             Self::Invalid(_) => accepted::INVALID_SPEC,
-            Self::NotBindable(_) => accepted::ROLE_NOT_BINDABLE,
+            Self::NotBindable { .. } => accepted::ROLE_NOT_BINDABLE,
             Self::RolesMissing(_) => accepted::ROLE_NOT_FOUND,
         }
     }
@@ -49,7 +54,10 @@ impl Verdict {
         match self {
             Self::Valid => "spaces may use this class".to_owned(),
             Self::Invalid(problem) => problem.clone(),
-            Self::NotBindable(role) => format!(
+            Self::NotBindable { role, exists: false } => format!(
+                "ClusterRole {role} does not exist, and the operator may not bind one of that name: correct the name, or create the ClusterRole and add {role} to the resourceNames of the bind rule in the operator's ClusterRole"
+            ),
+            Self::NotBindable { role, exists: true } => format!(
                 "the operator may not bind ClusterRole {role}: name another role, or add {role} to the resourceNames of the bind rule in the operator's ClusterRole"
             ),
             Self::RolesMissing(roles) => format!(
@@ -150,7 +158,7 @@ mod tests {
             (Verdict::RolesMissing(vec!["buyers".into()]), None, &before, Some("present")),
             (invalid(), None, &Value::Null, None),
             (invalid(), Some(("True", "Valid", 2)), &before, Some("before")),
-            (Verdict::NotBindable("edit".into()), Some(("True", "Valid", 2)), &before, Some("before")),
+            (Verdict::NotBindable { role: "edit".into(), exists: true }, Some(("True", "Valid", 2)), &before, Some("before")),
             // An older operator accepted the present spec, and kept no copy: it stays in force.
             (invalid(), Some(("True", "Valid", 3)), &Value::Null, Some("present")),
             (invalid(), Some(("False", "RoleNotFound", 3)), &before, Some("present")),
