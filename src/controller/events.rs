@@ -12,7 +12,11 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures::{StreamExt, stream};
+use futures::{
+    Stream, StreamExt,
+    future::{join, select},
+    stream,
+};
 use k8s_openapi::{
     api::{
         core::v1::ObjectReference,
@@ -39,10 +43,14 @@ const WAITING: usize = 32_768;
 /// How many are written side by side.
 const SIDE_BY_SIDE: usize = 32;
 
+/// The number of warnings of coming ends that are written at the same time. They do not wait for idle workers.
+const WARNINGS_SIDE_BY_SIDE: usize = 4;
+
 /// Takes Events and lets them be written behind the work: neither a reconcile nor a deletion waits for one.
 #[derive(Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<(Box<Told>, i32)>,
+    warnings: mpsc::Sender<(Box<Told>, i32)>,
     pending: watch::Sender<usize>,
     throttle: Arc<Mutex<Throttle<Box<Told>>>>,
 }
@@ -58,33 +66,51 @@ struct Told {
     at: DateTime<Utc>,
 }
 
-/// A recorder that signs with `instance`, usually the pod's name, and what writes its Events for as long as somebody holds it.
+/// A recorder that signs with `instance`, usually the name of the pod, and the future that writes its Events until the recorder is dropped.
 ///
-/// Each Event takes one of the `places` that no reconcile wants: Events keep up when there is time and give way when there is none.
+/// Each Event takes an idle worker of `places`. The warnings of coming ends wait for none: they would come after the end.
 pub fn recorder(client: Client, places: Places, instance: &str) -> (Recorder, impl Future<Output = ()> + Send + use<>) {
     let (queue, waiting) = mpsc::channel(WAITING);
+    let (warnings, urgent) = mpsc::channel(WAITING);
     let pending = watch::Sender::new(0_usize);
     let writer = Writer { client, places, instance: instance.chars().take(128).collect(), count: AtomicU32::new(0) };
     let written = pending.clone();
-    let recorder = Recorder { queue, pending, throttle: Arc::default() };
-    let (throttle, queue, pending) = (recorder.throttle.clone(), recorder.queue.downgrade(), recorder.pending.clone());
-    let releasing = async move {
-        loop {
-            tokio::time::sleep(GLANCE).await;
-            let Some(queue) = queue.upgrade() else { return };
-            Recorder { queue, pending: pending.clone(), throttle: throttle.clone() }.release(Throttle::due);
-        }
+    let recorder = Recorder { queue, warnings, pending, throttle: Arc::default() };
+    let releasing = release_in_time(&recorder);
+    let (waiting, urgent) = (received(waiting), received(urgent));
+    let writer = Arc::new(writer);
+    let idle = {
+        let (writer, written) = (writer.clone(), written.clone());
+        move |told| Writer::write(writer.clone(), told, written.clone(), false)
     };
-    let waiting = stream::unfold(waiting, |mut waiting| async move { waiting.recv().await.map(|told| (told, waiting)) });
+    let at_once = move |told| Writer::write(writer.clone(), told, written.clone(), true);
     let writing = async move {
-        let (writer, written) = (&writer, &written);
-        let write = |(told, number): (Box<Told>, i32)| async move {
-            writer.places.take_idle(Box::pin(writer.post(*told, number))).await;
-            written.send_modify(|pending| *pending = pending.saturating_sub(1));
-        };
-        futures::future::select(pin!(waiting.for_each_concurrent(SIDE_BY_SIDE, write)), pin!(releasing)).await;
+        let both = join(waiting.for_each_concurrent(SIDE_BY_SIDE, idle), urgent.for_each_concurrent(WARNINGS_SIDE_BY_SIDE, at_once));
+        select(pin!(both), pin!(releasing)).await;
     };
     (recorder, writing)
+}
+
+/// Releases the Events whose minute is over, until the recorder is dropped.
+fn release_in_time(recorder: &Recorder) -> impl Future<Output = ()> + Send + use<> {
+    let (queue, warnings) = (recorder.queue.downgrade(), recorder.warnings.downgrade());
+    let (throttle, pending) = (recorder.throttle.clone(), recorder.pending.clone());
+    async move {
+        loop {
+            tokio::time::sleep(GLANCE).await;
+            let Some((queue, warnings)) = queue.upgrade().zip(warnings.upgrade()) else { return };
+            Recorder { queue, warnings, pending: pending.clone(), throttle: throttle.clone() }.release(Throttle::due);
+        }
+    }
+}
+
+fn received(queue: mpsc::Receiver<(Box<Told>, i32)>) -> impl Stream<Item = (Box<Told>, i32)> {
+    stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|told| (told, queue)) })
+}
+
+/// Whether `note` is the warning of a coming end: after that end nothing can be written into the namespace.
+fn is_urgent(note: &Note) -> bool {
+    note.reason == "Expiring"
 }
 
 impl Recorder {
@@ -121,7 +147,7 @@ impl Recorder {
     fn put(&self, told: Told) {
         let ObjectReference { kind, namespace, name, uid, .. } = &told.regarding;
         // Each edge of a coming end is news, however near to another.
-        let edge = (told.note.reason == "Expiring").then_some(&told.note.message);
+        let edge = is_urgent(&told.note).then_some(&told.note.message);
         let reason = hash(&(kind, namespace, name, uid, &told.note.reason, edge));
         let passed = self.throttle().pass(reason, Box::new(told), Instant::now());
         if let Some(passed) = passed {
@@ -143,7 +169,8 @@ impl Recorder {
     fn send(&self, (told, number): (Box<Told>, i32)) {
         let (name, reason) = (told.regarding.name.clone(), told.note.reason.clone());
         self.pending.send_modify(|pending| *pending += 1);
-        if self.queue.try_send((told, number)).is_err() {
+        let queue = if is_urgent(&told.note) { &self.warnings } else { &self.queue };
+        if queue.try_send((told, number)).is_err() {
             self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
             tracing::warn!(name, reason, "an Event was lost: {WAITING} wait to be written");
         }
@@ -158,6 +185,16 @@ struct Writer {
 }
 
 impl Writer {
+    /// Writes an Event at once, or when a worker is idle.
+    async fn write(self: Arc<Self>, (told, number): (Box<Told>, i32), written: watch::Sender<usize>, at_once: bool) {
+        if at_once {
+            self.post(*told, number).await;
+        } else {
+            self.places.take_idle(Box::pin(self.post(*told, number))).await;
+        }
+        written.send_modify(|pending| *pending = pending.saturating_sub(1));
+    }
+
     async fn post(&self, Told { regarding, note, at }: Told, times: i32) {
         let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let stamp = Timestamp::from_microsecond(at.timestamp_micros()).unwrap_or_default();
@@ -278,6 +315,26 @@ mod tests {
         futures::future::join_all(told).await;
         busy.iter().for_each(tokio::task::JoinHandle::abort);
         assert_eq!(most.into_inner(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_warning_of_a_coming_end_waits_for_no_idle_worker() {
+        let places = Places::new(1);
+        let busy = tokio::spawn({
+            let places = places.clone();
+            async move { places.take(std::future::pending::<()>()).await }
+        });
+        tokio::task::yield_now().await;
+        let (recorder, writing, mut server) = a_recorder(places);
+        (0..100).for_each(|number| tell(&recorder, &format!("Reason{number}")));
+        tell(&recorder, "Expiring");
+        let writing = tokio::spawn(writing);
+        let (request, _send) = server.next_request().await.expect("an Event is written");
+        let body = request.into_body().collect_bytes().await.expect("it is in memory");
+        let event: serde_json::Value = serde_json::from_slice(&body).expect("it is JSON");
+        assert_eq!(event["reason"], "Expiring");
+        writing.abort();
+        busy.abort();
     }
 
     #[tokio::test]

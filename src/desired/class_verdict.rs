@@ -175,7 +175,7 @@ mod tests {
         for (verdict, status, reason, says) in [
             (Verdict::Valid, true, "Valid", "spaces may use this class"),
             (Verdict::Invalid("too long".into()), false, "InvalidSpec", "too long"),
-            (Verdict::NotBindable("admin".into()), false, "RoleNotBindable", "add admin to the resourceNames"),
+            (Verdict::NotBindable { role: "admin".into(), exists: true }, false, "RoleNotBindable", "add admin to the resourceNames"),
             (Verdict::RolesMissing(vec!["buyers".into()]), false, "RoleNotFound", "ClusterRole buyers does not exist: create"),
             (Verdict::RolesMissing(vec!["a".into(), "b".into()]), false, "RoleNotFound", "ClusterRoles a, b do not exist"),
         ] {
