@@ -7,8 +7,9 @@ use developerspace_operator::{
     api::{DeveloperSpace, SpaceClassSpec, conditions::Reason, duration::parse_duration},
     desired::{
         lifetime::{Outlook, Stage, outlook},
+        rules::Rules,
         status::{Finding, InForce, Verdict, next},
-        term::{Rules, retention, rules_of, term, terms},
+        term::{retention, rules_of, term, terms},
     },
 };
 use serde::Deserialize;

@@ -143,7 +143,7 @@ async fn a_refused_spec_keeps_nobody_in(world: &World) -> Result<()> {
         Ok(Some(()))
     })
     .await?;
-    let explained = "until then User:carol@example.com gets no access, User:alice@example.com has none";
+    let explained = "until then neither User:carol@example.com nor User:alice@example.com has the access of the owner";
     world
         .until("to explain the transfer", a_space("poisoned-lab"), |space| {
             let message = text(condition(space, "Ready"), "/message");

@@ -147,8 +147,8 @@ async fn retained_namespaces_are_let_go(world: &World) -> Result<()> {
 async fn names_who_has_access(world: &World) -> Result<()> {
     eventually("the Event to name who still has access", SOON, || async {
         let events = world.admin().list("Event", "default").await?;
-        let told = events.iter().any(|event| event["reason"] == "Released" && text(event, "/note").contains("theirs (Group:auditors)"));
-        ensure!(told, "no Event names the binding");
+        let is_named = events.iter().any(|event| event["reason"] == "Released" && text(event, "/note").contains("theirs (Group:auditors)"));
+        ensure!(is_named, "no Event names the binding");
         Ok(Some(()))
     })
     .await

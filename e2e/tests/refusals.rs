@@ -1,12 +1,13 @@
-//! A refusal of the cluster becomes a condition and costs the API server a few writes a minute.
+//! A refusal of the cluster becomes a condition and costs the API server a few writes a minute. An owner who never stops costs no more.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use chrono::TimeDelta;
 use e2e::audit::Entry;
-use e2e::fixtures::{SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, side_by_side, space, text, user};
+use e2e::fixtures::{Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, side_by_side, space, text, user};
 use e2e::webhook::BrokenWebhook;
 use e2e::{eventually, scenarios};
 use serde_json::{Value, json};
@@ -14,7 +15,12 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals() -> Result<()> {
     let world = World::start(&[]).await?;
-    side_by_side(scenarios![&world; a_webhook_that_resets_connections, a_policy_that_refuses_deletions]).await
+    side_by_side(scenarios![&world;
+        a_webhook_that_resets_connections,
+        a_policy_that_refuses_deletions,
+        an_owner_who_changes_a_space_without_end,
+    ])
+    .await
 }
 
 /// Every write about these spaces, by space, in the order of time.
@@ -74,6 +80,47 @@ async fn a_webhook_that_resets_connections(world: &World) -> Result<()> {
     for name in &names {
         world.ready(name).await?;
     }
+    Ok(())
+}
+
+/// Changes the space until `is_over`, and at least as often as needed to tell a brake from none; how often.
+async fn change_without_end(owner: &Actor, name: &str, is_over: &AtomicBool) -> Result<usize> {
+    let mut changes = 0;
+    while changes < 300 || !is_over.load(Ordering::Relaxed) {
+        owner.patch(a_space(name), json!({"spec": {"displayName": format!("version {changes}")}})).await?;
+        changes += 1;
+    }
+    Ok(changes)
+}
+
+async fn an_owner_who_changes_a_space_without_end(world: &World) -> Result<()> {
+    world.with_class("fleeting", json!({"lifetime": {"defaultTTL": "5s", "maxTTL": "1h"}})).await?;
+    world.with_space("flooded-lab", json!({"className": "standard", "owner": user("bob@example.com")})).await?;
+    let (bob, is_over, mut audit) = (world.actor("bob@example.com").await?, AtomicBool::new(false), world.cluster().audit_from_now()?);
+    let others = async {
+        world.with_space("yara-calm", json!({"className": "standard", "owner": user("yara@example.com")})).await?;
+        world.with_space("yves-brief", json!({"className": "fleeting", "owner": user("yves@example.com")})).await?;
+        world.gone(a_namespace("yves-brief")).await?;
+        is_over.store(true, Ordering::Relaxed);
+        Ok(())
+    };
+    let (changes, ()) = tokio::try_join!(change_without_end(&bob, "flooded-lab", &is_over), others)?;
+    let last = format!("version {}", changes - 1);
+    world
+        .until("to follow the last change", a_namespace("flooded-lab"), |namespace| {
+            let shown = text(namespace, "/metadata/annotations/openshift.io~1display-name");
+            ensure!(shown == last, "it shows {shown}");
+            Ok(())
+        })
+        .await?;
+    let written = by_space(World::writes(&mut audit)?, &["flooded-lab".to_owned()]).remove("flooded-lab").unwrap_or_default();
+    let written: Vec<&Entry> = written.iter().filter(|entry| entry.resource != "events").collect();
+    let (Some(first), Some(end)) = (written.first(), written.last()) else { bail!("nothing was written") };
+    let minutes = usize::try_from((end.request_received - first.request_received).num_minutes())? + 1;
+    // A burst of forty, six a minute, and what the last reconcile writes beyond that.
+    let most = 40 + 6 * minutes + 8;
+    ensure!(written.len() <= most, "{} writes in {minutes} minutes for {changes} changes", written.len());
+    ensure!(metric(world, "developerspace_looks_braked_total").await? > 0.0, "no reconcile was put off");
     Ok(())
 }
 

@@ -10,7 +10,8 @@ use developerspace_operator::{
         lifetime::outlook,
         resolve,
         status::{Finding, Verdict, next, notes, patch},
-        term::{self, Rules, term},
+        rules::Rules,
+        term::{self, term},
     },
 };
 use libfuzzer_sys::fuzz_target;

@@ -18,7 +18,8 @@ use developerspace_operator::{
         diff::diff,
         lifetime::{Stage, outlook},
         resolve,
-        term::{Rules, term},
+        rules::Rules,
+        term::term,
     },
 };
 use libfuzzer_sys::fuzz_target;

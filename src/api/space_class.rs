@@ -98,11 +98,11 @@ pub struct SpaceClassSpec {
     #[schemars(range(min = 0))]
     pub max_spaces_per_owner: Option<i32>,
 
-    /// Whether owners may hand their spaces to somebody else by changing spec.owner (needs the policies in config/policy).
+    /// Allows owners to hand their spaces to somebody else by changing spec.owner (needs the policies in config/policy).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_transfer: bool,
 
-    /// Whether owners may set deletionPolicy: Retain, which keeps the namespace when its DeveloperSpace is deleted. Without it, such a deletion waits. Default: false.
+    /// Allows owners to set deletionPolicy: Retain, which keeps the namespace when its DeveloperSpace is deleted. Without it, such a deletion waits. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_retain: bool,
 
@@ -269,10 +269,10 @@ pub struct Lifetime {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_lifetime: Option<String>,
-    /// Whether owners may set ttl: never. Default: false.
+    /// Allows owners to set ttl: never. Default: false.
     #[serde(default)]
     pub allow_never: bool,
-    /// Whether owners may set protected: true, which keeps a space from expiring and from being deleted. When it is withdrawn, protected spaces get the longest warnBefore, and at
+    /// Allows owners to set protected: true, which keeps a space from expiring and from being deleted. When it is withdrawn, protected spaces get the longest warnBefore, and at
     /// least 7 days of notice. Default: false.
     #[serde(default)]
     pub allow_protected: bool,

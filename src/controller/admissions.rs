@@ -159,7 +159,7 @@ impl Admissions {
         self.lock().wait(&(space.spec.owner.to_string(), class_name.to_owned()), claim_of(space));
     }
 
-    /// Whether a space that waits is beyond the oldest ones of its owner, at the moment `now`, which is `None` while the clock stands.
+    /// The state of a space that waits beyond the oldest ones of its owner, at the moment `now`, which is `None` while the clock stands.
     pub fn beyond(&self, uid: &Uid, now: Option<DateTime<Utc>>) -> Option<Beyond> {
         let Inner { shares, awaited, lines, .. } = &mut *self.lock();
         let key = awaited.get(uid)?;

@@ -49,10 +49,10 @@ const WARNINGS_SIDE_BY_SIDE: usize = 4;
 /// Takes Events and lets them be written behind the work: neither a reconcile nor a deletion waits for one.
 #[derive(Clone)]
 pub struct Recorder {
-    queue: mpsc::Sender<(Box<Told>, i32)>,
-    warnings: mpsc::Sender<(Box<Told>, i32)>,
+    queue: mpsc::Sender<(Box<Record>, i32)>,
+    warnings: mpsc::Sender<(Box<Record>, i32)>,
     pending: watch::Sender<usize>,
-    throttle: Arc<Mutex<Throttle<Box<Told>>>>,
+    throttle: Arc<Mutex<Throttle<Box<Record>>>>,
 }
 
 /// How often what was kept for a minute is looked for.
@@ -60,7 +60,7 @@ const GLANCE: Duration = Duration::from_secs(5);
 
 /// What happened to what, and when.
 #[derive(Debug)]
-struct Told {
+struct Record {
     regarding: ObjectReference,
     note: Note,
     at: DateTime<Utc>,
@@ -81,9 +81,9 @@ pub fn recorder(client: Client, places: Places, instance: &str) -> (Recorder, im
     let writer = Arc::new(writer);
     let idle = {
         let (writer, written) = (writer.clone(), written.clone());
-        move |told| Writer::write(writer.clone(), told, written.clone(), false)
+        move |record| Writer::write(writer.clone(), record, written.clone(), false)
     };
-    let at_once = move |told| Writer::write(writer.clone(), told, written.clone(), true);
+    let at_once = move |record| Writer::write(writer.clone(), record, written.clone(), true);
     let writing = async move {
         let both = join(waiting.for_each_concurrent(SIDE_BY_SIDE, idle), urgent.for_each_concurrent(WARNINGS_SIDE_BY_SIDE, at_once));
         select(pin!(both), pin!(releasing)).await;
@@ -104,11 +104,11 @@ fn release_in_time(recorder: &Recorder) -> impl Future<Output = ()> + Send + use
     }
 }
 
-fn received(queue: mpsc::Receiver<(Box<Told>, i32)>) -> impl Stream<Item = (Box<Told>, i32)> {
-    stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|told| (told, queue)) })
+fn received(queue: mpsc::Receiver<(Box<Record>, i32)>) -> impl Stream<Item = (Box<Record>, i32)> {
+    stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|record| (record, queue)) })
 }
 
-/// Whether `note` is the warning of a coming end: after that end nothing can be written into the namespace.
+/// Returns true for the warning of a coming end: after that end the namespace takes no Event.
 fn is_urgent(note: &Note) -> bool {
     note.reason == "Expiring"
 }
@@ -126,51 +126,51 @@ impl Recorder {
                     uid: Some(uid.clone()),
                     ..ObjectReference::default()
                 };
-                self.put(Told { regarding, note: note.clone(), at: now });
+                self.put(Record { regarding, note: note.clone(), at: now });
             }
-            self.put(Told { regarding: space.object_ref(&()), note, at: now });
+            self.put(Record { regarding: space.object_ref(&()), note, at: now });
         }
     }
 
     /// Tells `note` of something else.
     pub fn tell(&self, regarding: ObjectReference, note: Note, now: DateTime<Utc>) {
-        self.put(Told { regarding, note, at: now });
+        self.put(Record { regarding, note, at: now });
     }
 
-    /// Waits until everything told so far is written or lost.
+    /// Waits until every Event published so far is written or lost.
     pub async fn flush(&self) {
         self.release(|throttle, _| throttle.all());
         // `self` keeps the sender, so the wait cannot fail.
         let _ = self.pending.subscribe().wait_for(|pending| *pending == 0).await;
     }
 
-    fn put(&self, told: Told) {
-        let ObjectReference { kind, namespace, name, uid, .. } = &told.regarding;
+    fn put(&self, record: Record) {
+        let ObjectReference { kind, namespace, name, uid, .. } = &record.regarding;
         // Each edge of a coming end is news, however near to another.
-        let edge = is_urgent(&told.note).then_some(&told.note.message);
-        let reason = hash(&(kind, namespace, name, uid, &told.note.reason, edge));
-        let passed = self.throttle().pass(reason, Box::new(told), Instant::now());
+        let edge = is_urgent(&record.note).then_some(&record.note.message);
+        let reason = hash(&(kind, namespace, name, uid, &record.note.reason, edge));
+        let passed = self.throttle().pass(reason, Box::new(record), Instant::now());
         if let Some(passed) = passed {
             self.send(passed);
         }
     }
 
-    fn release(&self, which: impl FnOnce(&mut Throttle<Box<Told>>, Instant) -> Vec<(Box<Told>, i32)>) {
+    fn release(&self, which: impl FnOnce(&mut Throttle<Box<Record>>, Instant) -> Vec<(Box<Record>, i32)>) {
         let released = which(&mut self.throttle(), Instant::now());
         for released in released {
             self.send(released);
         }
     }
 
-    fn throttle(&self) -> MutexGuard<'_, Throttle<Box<Told>>> {
+    fn throttle(&self) -> MutexGuard<'_, Throttle<Box<Record>>> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send(&self, (told, number): (Box<Told>, i32)) {
-        let (name, reason) = (told.regarding.name.clone(), told.note.reason.clone());
+    fn send(&self, (record, number): (Box<Record>, i32)) {
+        let (name, reason) = (record.regarding.name.clone(), record.note.reason.clone());
         self.pending.send_modify(|pending| *pending += 1);
-        let queue = if is_urgent(&told.note) { &self.warnings } else { &self.queue };
-        if queue.try_send((told, number)).is_err() {
+        let queue = if is_urgent(&record.note) { &self.warnings } else { &self.queue };
+        if queue.try_send((record, number)).is_err() {
             self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
             tracing::warn!(name, reason, "an Event was lost: {WAITING} wait to be written");
         }
@@ -186,16 +186,16 @@ struct Writer {
 
 impl Writer {
     /// Writes an Event at once, or when a worker is idle.
-    async fn write(self: Arc<Self>, (told, number): (Box<Told>, i32), written: watch::Sender<usize>, at_once: bool) {
+    async fn write(self: Arc<Self>, (record, number): (Box<Record>, i32), written: watch::Sender<usize>, at_once: bool) {
         if at_once {
-            self.post(*told, number).await;
+            self.post(*record, number).await;
         } else {
-            self.places.take_idle(Box::pin(self.post(*told, number))).await;
+            self.places.take_idle(Box::pin(self.post(*record, number))).await;
         }
         written.send_modify(|pending| *pending = pending.saturating_sub(1));
     }
 
-    async fn post(&self, Told { regarding, note, at }: Told, times: i32) {
+    async fn post(&self, Record { regarding, note, at }: Record, times: i32) {
         let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let stamp = Timestamp::from_microsecond(at.timestamp_micros()).unwrap_or_default();
         let number = self.count.fetch_add(1, Ordering::Relaxed);
@@ -305,14 +305,14 @@ mod tests {
         let busy: Vec<_> = (0..8).map(|_| tokio::spawn(hold(places.clone()))).collect();
         tokio::task::yield_now().await;
         let (under_way, most) = (AtomicU32::new(0), AtomicU32::new(0));
-        let told = (0..4).map(|_| {
+        let record = (0..4).map(|_| {
             places.take_idle(async {
                 most.fetch_max(under_way.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 under_way.fetch_sub(1, Ordering::Relaxed);
             })
         });
-        futures::future::join_all(told).await;
+        futures::future::join_all(record).await;
         busy.iter().for_each(tokio::task::JoinHandle::abort);
         assert_eq!(most.into_inner(), 1);
     }
@@ -341,7 +341,7 @@ mod tests {
     async fn a_reason_that_comes_again_within_a_minute_is_counted_and_told_at_the_end() {
         let (recorder, writing, mut server) = a_recorder(Places::new(1));
         (0..7).for_each(|_| tell(&recorder, "Renewed"));
-        let told = async {
+        let record = async {
             let mut series = Vec::new();
             for _ in 0..2 {
                 let (request, send) = server.next_request().await.expect("an Event is written");
@@ -355,7 +355,7 @@ mod tests {
         let done = async move {
             recorder.flush().await;
         };
-        let (series, (), ()) = tokio::join!(told, done, writing);
+        let (series, (), ()) = tokio::join!(record, done, writing);
         assert_eq!(series, [None, Some(6)]);
     }
 }

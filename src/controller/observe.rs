@@ -16,9 +16,10 @@ use crate::{
         lifetime::{Outlook, outlook},
         namespace::{Ownership, SeenNamespace, ownership},
         resolve::Ruling,
+        rules::Rules,
         standing::{Standing, standing},
         status::InForce,
-        term::{Rules, rules_of, term, terms},
+        term::{rules_of, term, terms},
     },
 };
 

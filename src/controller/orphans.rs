@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// How often the namespaces are compared with the spaces.
+/// The interval between two comparisons of the namespaces with the spaces.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Reports orphans as soon as everything was listed, and new ones afterwards.

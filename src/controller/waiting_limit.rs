@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// Whether `space`, which waits, is beyond the oldest ones. Its clock stands while its class is not accepted, and while the API server is
-/// not heard: what is known of the others may be out of date by then.
+/// The state of `space`, which waits, if it is beyond the oldest ones. Its clock stands while its class is not accepted, and while the watches are
+/// silent: what is known of the others may be out of date by then.
 fn beyond(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<Beyond> {
     let class = observed.wanted.as_deref().and_then(|name| ctx.store.class(name));
     let is_accepted = class.is_some_and(|class| class_verdict(&class) == ClassVerdict::Accepted);
@@ -27,19 +27,19 @@ fn beyond(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<
     ctx.admissions.beyond(&Uid::of(&space.metadata), runs.then_some(observed.now))
 }
 
-/// What the condition of a space that waits says of its deletion, if it comes to that.
+/// The warning of its deletion in the condition of a space that waits beyond the oldest ones; empty for others.
 pub fn warning(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> String {
     let Some(_) = beyond(space, observed, ctx) else { return String::new() };
     format!("; {MAY_WAIT} older spaces of {} wait as well, and no more may wait, so this one is deleted after an hour", space.spec.owner)
 }
 
-/// When `space`, which is refused, is deleted, if it is.
+/// The time at which `space`, which is refused, is deleted; `None` if it is not.
 pub fn deletion(space: &DeveloperSpace, observed: &Observed, ctx: &Context, refusal: &Refusal) -> Option<DateTime<Utc>> {
     let waits = refusal.reason == Reason::OwnerLimitExceeded && observed.own_namespace().is_none();
     deleted_at(space, beyond(space, observed, ctx).filter(|_| waits)?)
 }
 
-/// Deletes it.
+/// Deletes the space and publishes the Event.
 pub async fn delete(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     if delete_space(ctx, space).await? {
         let message = format!(

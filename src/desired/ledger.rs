@@ -10,8 +10,9 @@ use super::{
     admitted::Admitted,
     contact, quota,
     resolve::{Ruling, check_subjects, resolve_among},
+    rules::Rules,
     space_name::{self, Reservation},
-    term::{self, Rules},
+    term,
 };
 use crate::api::{DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, SpaceClassSpec, conditions::Reason, names::ProtectedNamespaces};
 

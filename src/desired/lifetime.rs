@@ -7,7 +7,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::notice::{Ceiling, postponed};
+use super::{
+    notice::{Ceiling, postponed},
+    warnings::Warnings,
+};
 use crate::api::time::ceil_second;
 
 /// A warning written this soon after its threshold counts as given at the threshold, so that write latency moves nothing.
@@ -158,7 +161,7 @@ pub fn outlook(term: &Term, now: DateTime<Utc>) -> Outlook {
     let postponed = (bound != Bound::MaxLifetime).then(|| postponed(term, formula, now)).flatten();
     let nominal = postponed.map_or(formula, |postponed| postponed.until.max(formula));
     let nominal = ceiling.as_ref().map_or(nominal, |ceiling| ceiling.cap(nominal, bound));
-    let notice = Notice::of(term, nominal, (postponed.as_ref(), ceiling.as_ref()), now);
+    let notice = Warnings::of(term, nominal, (postponed.as_ref(), ceiling.as_ref()), now);
     let moved = notice.as_ref().map_or(nominal, |notice| notice.move_expiry(nominal, now));
     let expires_at = ceiling.as_ref().map_or(moved, |ceiling| moved.min(ceiling.end));
     let seal_at = expires_at - SEAL_LEAD;
@@ -195,81 +198,6 @@ pub(super) fn formula(term: &Term) -> Option<(DateTime<Utc>, Bound)> {
 
 pub(super) fn shortest(thresholds: &[TimeDelta]) -> TimeDelta {
     thresholds.iter().min().copied().unwrap_or_default()
-}
-
-/// A threshold and the moment at which its warning is due.
-#[derive(Clone, Copy, Debug)]
-struct Edge {
-    before: TimeDelta,
-    at: DateTime<Utc>,
-}
-
-/// The warnings of one expiry.
-#[derive(Clone, Debug)]
-struct Notice {
-    /// In the order of time; never empty.
-    edges: Vec<Edge>,
-    /// The last threshold.
-    last: Edge,
-    /// The time that the last warning must have stood.
-    length: TimeDelta,
-    /// The last warning given for this expiry.
-    given: Option<Given>,
-}
-
-impl Notice {
-    fn of(
-        term: &Term,
-        nominal: DateTime<Utc>,
-        (postponed, ceiling): (Option<&Postponed>, Option<&Ceiling>),
-        now: DateTime<Utc>,
-    ) -> Option<Self> {
-        // An absolute end before the renewal leaves no time after the anchor, so it counts from creation.
-        let anchor = if term.anchor < nominal { term.anchor.min(now) } else { term.created };
-        let mut notices = postponed.into_iter().chain(ceiling.and_then(|ceiling| ceiling.notice.as_ref()));
-        let running = notices.find(|running| running.until == nominal && running.until != running.of);
-        let from = running.map_or(anchor, |running| running.from);
-        let first = running.map(|running| Edge { before: running.until - running.from, at: running.from });
-        let shortest = match term.warn_before.iter().min() {
-            Some(shortest) => *shortest,
-            None => first?.before,
-        };
-        let length = shortest.min(nominal - from).max(TimeDelta::zero());
-        let last = Edge { before: shortest, at: nominal - length };
-        let mut edges: Vec<Edge> = term
-            .warn_before
-            .iter()
-            .filter_map(|before| Some(Edge { before: *before, at: nominal.checked_sub_signed(*before)? }))
-            .filter(|edge| edge.at >= from && edge.before > shortest)
-            .chain(first.filter(|first| first.before > shortest))
-            .collect();
-        edges.push(last);
-        edges.sort_by_key(|edge| (edge.at, std::cmp::Reverse(edge.before)));
-        let given = term.last_warning.filter(|given| given.expires_at == nominal);
-        Some(Self { edges, last, length, given })
-    }
-
-    fn last_is_given(&self) -> Option<&Given> {
-        self.given.as_ref().filter(|given| given.before <= self.last.before)
-    }
-
-    fn move_expiry(&self, nominal: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
-        let given_at = self.last_is_given().map_or_else(|| ceil_second(now).max(self.last.at), |given| given.at);
-        if given_at - self.last.at <= WARNING_TOLERANCE { nominal } else { representable(saturating_add(given_at, self.length)) }
-    }
-
-    fn stage(&self, seal_at: DateTime<Utc>, now: DateTime<Utc>) -> Stage {
-        let Some(current) = self.edges.iter().rev().find(|edge| edge.at <= now) else {
-            return Stage::Calm;
-        };
-        if self.last_is_given().is_some() && now >= seal_at {
-            return Stage::Due;
-        }
-        match &self.given {
-            Some(given) if given.before <= current.before => Stage::Warned(current.before),
-            _ => Stage::Warn(current.before),
-        }
-    }
 }
 
 pub(super) fn saturating_add(time: DateTime<Utc>, span: TimeDelta) -> DateTime<Utc> {

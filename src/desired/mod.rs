@@ -38,6 +38,7 @@ pub mod pod_security;
 pub mod quota;
 pub mod resolve;
 pub mod role_bindings;
+pub mod rules;
 pub mod seen_namespace;
 pub mod space_name;
 pub mod standing;
@@ -45,6 +46,7 @@ pub mod status;
 pub mod term;
 pub mod uid;
 pub mod waiting_limit;
+mod warnings;
 pub mod wording;
 
 pub mod children;

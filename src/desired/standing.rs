@@ -22,7 +22,9 @@ impl Standing {
         let before = &self.owner;
         Refusal {
             reason,
-            message: format!("{message}; until then {owner} gets no access, {before} has none, and the space counts for {before}"),
+            message: format!(
+                "{message}; until then neither {owner} nor {before} has the access of the owner, and the space counts for {before}"
+            ),
         }
     }
 }
@@ -66,8 +68,8 @@ mod tests {
         let standing = Standing { class_name: "standard".into(), owner: named("alice@example.com") };
         let refusal = || Refusal::new(Reason::InvalidSpec, "spec.ttl is too long: shorten it");
         assert_eq!(standing.beside_a_transfer(&named("alice@example.com"), refusal()), refusal());
-        let both = "spec.ttl is too long: shorten it; until then User:bob@example.com gets no access, User:alice@example.com has none, and the \
-            space counts for User:alice@example.com";
+        let both = "spec.ttl is too long: shorten it; until then neither User:bob@example.com nor User:alice@example.com \
+            has the access of the owner, and the space counts for User:alice@example.com";
         assert_eq!(standing.beside_a_transfer(&named("bob@example.com"), refusal()), Refusal::new(Reason::InvalidSpec, both));
         let full = Refusal::new(Reason::OwnerLimitExceeded, "bob@example.com has to delete one");
         assert_eq!(standing.beside_a_transfer(&named("bob@example.com"), full.clone()), full);

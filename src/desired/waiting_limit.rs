@@ -16,10 +16,10 @@ use crate::api::{
     conditions::{self, Reason, types},
 };
 
-/// How many spaces of one owner wait, over all classes: the oldest ones.
+/// The number of spaces of one owner that may wait, over all classes: the oldest ones.
 pub const MAY_WAIT: usize = 10;
 
-/// How long a space beyond those is kept.
+/// The time for which a space beyond those is kept.
 const KEPT: TimeDelta = TimeDelta::hours(1);
 
 /// The spaces of one owner that wait for a place and were never admitted, in the order of their ranks. Each has the moment at which its hour
@@ -30,7 +30,7 @@ pub struct Line(BTreeMap<(DateTime<Utc>, Uid), Option<DateTime<Utc>>>);
 /// A space that waits beyond the oldest ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beyond {
-    /// When its hour began; `None` while the clock stands.
+    /// The start of its hour; `None` while the clock stands.
     pub since: Option<DateTime<Utc>>,
 }
 
@@ -46,7 +46,7 @@ impl Line {
         self.0.values_mut().take(MAY_WAIT).for_each(|since| *since = None);
     }
 
-    /// Whether the space is beyond the oldest ones at the moment `now`, which is `None` while the clock stands. Its hour begins when this is
+    /// Returns the space if it is beyond the oldest ones at the moment `now`, which is `None` while the clock stands. Its hour begins when this is
     /// first asked while the clock runs, and begins again after the clock stood.
     pub fn look(&mut self, claim: &Claim, now: Option<DateTime<Utc>>) -> Option<Beyond> {
         let place = place(claim);
@@ -56,7 +56,7 @@ impl Line {
         is_beyond.then_some(Beyond { since: *since })
     }
 
-    /// Whether nobody waits.
+    /// Returns true if no space waits.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -67,17 +67,17 @@ fn place(claim: &Claim) -> (DateTime<Utc>, Uid) {
     (created, uid.clone())
 }
 
-/// Whether `space` has no namespace, never had one, and was never admitted.
+/// Returns true if `space` has no namespace, never had one, and was never admitted.
 pub fn was_never_admitted(space: &DeveloperSpace) -> bool {
     standing(space).is_none() && space.status.as_ref().is_none_or(|status| status.namespace.is_none())
 }
 
-/// Whether the status of `space` says that it waits. `ApplyFailed` says so as well: its deletion was refused.
+/// Returns true if the status of `space` reports that it waits. `ApplyFailed` does as well: its deletion was refused.
 pub fn waits(space: &DeveloperSpace) -> bool {
     told_since(space).is_some()
 }
 
-/// When a space that waits beyond the oldest ones is deleted: an hour after its hour began and after its owner could read that it waits.
+/// The time at which a space that waits beyond the oldest ones is deleted: an hour after its hour began and after its condition reported the wait.
 /// `None` if it is not deleted as things stand.
 pub fn deleted_at(space: &DeveloperSpace, beyond: Beyond) -> Option<DateTime<Utc>> {
     if !was_never_admitted(space) {

@@ -24,7 +24,10 @@ use crate::{
         duration::format_duration,
         time::{from_k8s, rfc3339},
     },
-    desired::term::{Rules, is_sealed, retention},
+    desired::{
+        rules::Rules,
+        term::{is_sealed, retention},
+    },
 };
 
 /// Arguments of `describe`.

@@ -16,8 +16,9 @@ use developerspace_operator::{
         lifetime::{SEAL_LEAD, Stage, outlook},
         namespace::{Ownership, SeenNamespace, ownership},
         resolve,
+        rules::Rules,
         status::{Finding, InForce, Verdict, next},
-        term::{self, Rules, is_sealed, term},
+        term::{self, is_sealed, term},
     },
 };
 use generate::{class, space, wild_class, wild_space};

@@ -8,8 +8,9 @@ use developerspace_operator::{
         collect::{Step, step},
         lifetime::{Outlook, Stage, outlook},
         namespace::{Ownership, SeenNamespace, ownership},
+        rules::Rules,
         status::{Finding, InForce, Verdict, next},
-        term::{Rules, is_protected, is_sealed, retention, rules_of, term, terms},
+        term::{is_protected, is_sealed, retention, rules_of, term, terms},
     },
 };
 

@@ -17,7 +17,7 @@ use crate::{
         duration::Ttl,
         names,
     },
-    desired::term::Rules,
+    desired::rules::Rules,
     plugin::{human, spaces::default_class},
 };
 
