@@ -75,11 +75,12 @@ pub async fn at_the_end(kept: &Kept, ctx: &Context) -> Result<bool, Error> {
     let name = kept.name_any();
     // Asked with the turn: the holder before may have written the seal in the last moment, and this copy lacks it.
     let Some(_turn) = ctx.turns.take(name.clone()) else { return Ok(false) };
-    if ctx.memory.is_stale(&name, version(kept.meta())) {
+    // The copy in the map by name has no resourceVersion: only the packed object has.
+    let space = kept.unpack();
+    if ctx.memory.is_stale(&name, version(space.meta())) {
         return Ok(false);
     }
-    let look = async { Box::pin(look_at(&kept.unpack(), ctx)).await };
-    tokio::time::timeout(DEADLINE, look).await.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
+    tokio::time::timeout(DEADLINE, Box::pin(look_at(&space, ctx))).await.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
     ctx.metrics.count("success");
     Ok(true)
 }

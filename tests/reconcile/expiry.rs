@@ -47,15 +47,20 @@ async fn nothing_is_sealed_a_second_before_its_time() {
     assert_eq!(world.reconcile(&warned(), script![]).await.unwrap(), Action::requeue(Duration::from_millis(800)));
 }
 
-#[tokio::test]
-async fn a_space_is_sealed_shortly_before_its_end_and_its_namespace_deleted_at_its_end() {
-    let world = World::with("2026-03-09T07:59:59.900Z", &everything());
+fn sealed_early() -> Value {
     let mut status = expired(&being_deleted(), true, EXPIRES);
     for condition in status["conditions"].as_array_mut().unwrap() {
         if condition["lastTransitionTime"] == EXPIRES {
             condition["lastTransitionTime"] = json!("2026-03-09T07:59:59Z");
         }
     }
+    status
+}
+
+#[tokio::test]
+async fn a_space_is_sealed_shortly_before_its_end_and_its_namespace_deleted_at_its_end() {
+    let world = World::with("2026-03-09T07:59:59.900Z", &everything());
+    let status = sealed_early();
     let script = script![say(&warned(), &status), told("Expired")];
     world.reconcile(&warned(), script).await.unwrap();
     let sealed = said(&warned(), &status);
@@ -64,6 +69,16 @@ async fn a_space_is_sealed_shortly_before_its_end_and_its_namespace_deleted_at_i
     assert_eq!(world.reconcile(&sealed, script![]).await.unwrap(), wait, "nothing is deleted before the end");
     let world = world.later(EXPIRES);
     world.reconcile(&sealed, script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_end_waits_for_the_operators_own_seal_to_come_back_and_no_longer() {
+    let world = World::with("2026-03-09T07:59:59.900Z", &everything());
+    let status = sealed_early();
+    assert!(world.end(&warned(), script![say(&warned(), &status), told("Expired")]).await.unwrap());
+    let world = world.later(EXPIRES);
+    assert!(!world.end(&warned(), script![]).await.unwrap(), "this copy is from before the seal");
+    assert!(world.end(&said(&warned(), &status), script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap());
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use developerspace_operator::{
         ends::Ends,
         error::Error,
         events::recorder,
-        reconcile::reconcile,
+        reconcile::{at_the_end, reconcile},
         slim::{SeenPolicy, Slim},
         store::{SOURCES, Source, Store},
         watch::{Kept, Nudges},
@@ -149,5 +149,11 @@ impl World {
     pub async fn reconcile(&self, space: &Value, script: Vec<Step>) -> Result<Action, Error> {
         let space: Arc<Kept> = Arc::new(objects::read(space));
         play(script, async |client| reconcile(space, self.context(client)).await).await
+    }
+
+    /// Reconciles `space` at its end, as the runner of ends does with the copy in the map by name; returns whether it could.
+    pub async fn end(&self, space: &Value, script: Vec<Step>) -> Result<bool, Error> {
+        let space = objects::read::<Kept>(space).by_name();
+        play(script, async |client| at_the_end(&space, &self.context(client)).await).await
     }
 }
