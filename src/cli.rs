@@ -158,12 +158,19 @@ pub enum Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period(pub Duration);
 
+/// The shortest period. Each list reads every space, every namespace and every object of the operator.
+const SHORTEST: Duration = Duration::from_secs(10);
+
 impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let span = parse_duration(text).map_err(|error| error.to_string())?;
-        span.to_std().map(Self).map_err(|error| error.to_string())
+        let period = span.to_std().map_err(|error| error.to_string())?;
+        if period < SHORTEST {
+            return Err("the shortest period is 10s: each list reads every object that the operator watches".to_owned());
+        }
+        Ok(Self(period))
     }
 }
 
@@ -213,6 +220,13 @@ mod tests {
             assert_eq!(text.parse(), Ok(BindAddress(address.parse().unwrap())), "{text}");
         }
         assert!("8081".parse::<BindAddress>().is_err());
+    }
+
+    #[test]
+    fn lists_are_at_least_ten_seconds_apart() {
+        for (text, expected) in [("10s", Some(10)), ("1h", Some(3_600)), ("9s", None), ("0s", None), ("often", None)] {
+            assert_eq!(text.parse::<Period>().ok(), expected.map(|seconds| Period(Duration::from_secs(seconds))), "{text}");
+        }
     }
 
     #[test]

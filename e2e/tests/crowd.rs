@@ -1,9 +1,16 @@
-//! One developer cannot starve the operator: neither by what the objects carry nor by connections to its ports.
+//! A crowd cannot starve the operator: neither fat objects, nor connections to its ports, nor a thousand spaces that fail.
 
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use e2e::fixtures::{World, a_space, holds, is_observed, space, user};
+use anyhow::{Context, Result, bail, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use e2e::audit::Entry;
+use e2e::eventually;
+use e2e::fixtures::{World, a_space, condition, holds, is_observed, space, text, user};
+use e2e::operator::USER;
+use e2e::webhook::BrokenWebhook;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -51,6 +58,87 @@ async fn a_crowd_of_fat_spaces_and_held_connections() -> Result<()> {
     Ok(())
 }
 
+const FAILING: usize = 1_000;
+
+/// The writes about the failing spaces that may come between the creation of another space and its being Ready.
+const MEANWHILE: usize = 100;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_spaces_that_fail() -> Result<()> {
+    let world = World::start(&[]).await?;
+    let admin = world.admin();
+    let names: Vec<String> = (0..FAILING).map(|number| format!("stuck-{number}")).collect();
+    let webhook = BrokenWebhook::start().await?;
+    admin.create(&webhook.configuration("name-registry", &["namespaces"], &names)).await?;
+    let mut audit = world.cluster().audit_from_now()?;
+    stream::iter(&names)
+        .map(|name| async move {
+            let wanted = space(name, json!({"className": "standard", "owner": user(&format!("{name}@example.com"))}));
+            admin.create(&wanted).await.map(drop)
+        })
+        .buffer_unordered(16)
+        .try_collect::<()>()
+        .await?;
+    eventually("all of them to say so", Duration::from_secs(300), || async {
+        let spaces = admin.list("DeveloperSpace", "").await?;
+        let failed = spaces.iter().filter(|space| condition(space, "Ready")["reason"] == "ApplyFailed").count();
+        ensure!(failed == FAILING, "{failed} of {FAILING} say ApplyFailed");
+        Ok(Some(()))
+    })
+    .await?;
+    let others: Vec<String> = (0..20).map(|number| format!("violet-{number}")).collect();
+    for name in &others {
+        world.with_space(name, json!({"className": "standard", "owner": user(&format!("owner-of-{name}@example.com"))})).await?;
+    }
+    let (spaces, written): (Vec<Entry>, Vec<Entry>) =
+        audit.read()?.into_iter().filter(Entry::mutates).partition(|entry| entry.user != USER);
+    let stuck: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let of_stuck: Vec<&Entry> = written.iter().filter(|entry| stuck.contains(about(entry))).collect();
+    let mut by_space: HashMap<&str, Vec<&Entry>> = HashMap::new();
+    for entry in &of_stuck {
+        by_space.entry(about(entry)).or_default().push(entry);
+    }
+    for (name, of_space) in by_space {
+        let within = first_minute(&of_space);
+        ensure!(within <= 6, "{within} writes about {name} in its first minute");
+    }
+    let mut counts = Vec::new();
+    for name in &others {
+        let (Some(begin), Some(end)) = (created(&spaces, name), was_ready(&written, name)) else { bail!("the audit log lacks {name}") };
+        counts.push(of_stuck.iter().filter(|entry| (begin..end).contains(&entry.request_received)).count());
+    }
+    ensure!(counts.iter().all(|count| *count <= MEANWHILE), "writes about failing spaces while others became Ready: {counts:?}");
+    world.ensure_operator_is_well().await
+}
+
+/// The space that a write is about.
+fn about(entry: &Entry) -> &str {
+    let sent = |pointer| entry.request_object.as_ref().map_or("", |object| text(object, pointer));
+    let names = [sent("/regarding/name"), &entry.namespace, &entry.name, sent("/metadata/name")];
+    names.into_iter().find(|name| !name.is_empty()).unwrap_or_default()
+}
+
+/// The writes of the minute that the first refusal begins.
+fn first_minute(written: &[&Entry]) -> usize {
+    let Some(first) = written.iter().find(|entry| entry.code == 500) else { return 0 };
+    let minute = first.request_received..first.request_received + TimeDelta::minutes(1);
+    written.iter().filter(|entry| minute.contains(&entry.request_received)).count()
+}
+
+/// When the space was created.
+fn created(written: &[Entry], name: &str) -> Option<DateTime<Utc>> {
+    let is_it = |entry: &&Entry| entry.verb == "create" && entry.resource == "developerspaces" && about(entry) == name;
+    written.iter().find(is_it).map(|entry| entry.request_received)
+}
+
+/// When the operator wrote that the space is Ready.
+fn was_ready(written: &[Entry], name: &str) -> Option<DateTime<Utc>> {
+    let says_ready = |entry: &&Entry| {
+        about(entry) == name && entry.subresource == "status" && entry.request_object.as_ref().is_some_and(|space| holds(space, "Ready"))
+    };
+    written.iter().find(says_ready).map(|entry| entry.request_received)
+}
+
 /// A space whose annotations do not compress.
 fn fat(number: usize) -> Value {
     let noise: String = std::iter::repeat_with(fastrand::alphanumeric).take(FAT).collect();
@@ -63,6 +151,6 @@ fn fat(number: usize) -> Value {
 async fn half_a_request(port: u16) -> Result<TcpStream> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.context("the operator does not listen")?;
     let head = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(400_000));
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(100), stream.write_all(head.as_bytes())).await;
+    let _ = tokio::time::timeout(Duration::from_millis(100), stream.write_all(head.as_bytes())).await;
     Ok(stream)
 }

@@ -1,13 +1,7 @@
 //! Deletion of a space: its namespace is deleted with it, or is released.
 
-use k8s_openapi::{
-    api::{core::v1::Namespace, rbac::v1::RoleBinding},
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
-use kube::{
-    Api, ResourceExt,
-    api::{ListParams, Patch},
-};
+use k8s_openapi::{api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition};
+use kube::{Api, ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
@@ -15,6 +9,7 @@ use super::{
     context::Context,
     error::Error,
     expire::delete_namespace,
+    foreign_bindings::still_bound,
     home,
     observe::Observed,
     report::{Report, report},
@@ -24,7 +19,7 @@ use crate::{
     desired::{
         ChildKind,
         children::version,
-        departure::{Departure, departure, hand_back, release, still_bound},
+        departure::{Departure, departure, hand_back, release},
         namespace::SeenNamespace,
         ownership::because,
         status::{Note, Verdict},
@@ -63,7 +58,7 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
             if let Some(patch) = release(space, &live.metadata, observed.now) {
                 home::patch(ctx, &name, patch).await?;
             }
-            format!("namespace {name} was released with everything in it{}", foreign_bindings(ctx, &name).await?)
+            format!("namespace {name} was released with everything in it{}", still_bound(ctx, &name).await?)
         }
         Departure::HandBack => {
             remove_bindings(ctx, &name).await?;
@@ -122,17 +117,6 @@ async fn remove_bindings(ctx: &Context, namespace: &str) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// The most bindings of others that are read.
-const PAGE: u32 = 500;
-
-/// What is said of the bindings of others, which a release leaves in place.
-async fn foreign_bindings(ctx: &Context, namespace: &str) -> Result<String, Error> {
-    let api: Api<RoleBinding> = Api::namespaced(ctx.client.clone(), namespace);
-    let listed = api.list(&ListParams::default().limit(PAGE)).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
-    let unread = listed.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());
-    Ok(still_bound(namespace, &listed.items, unread.unwrap_or_default()))
 }
 
 fn note(reason: &str, message: String) -> Note {

@@ -13,6 +13,7 @@ pub mod error;
 pub mod events;
 pub mod expire;
 pub mod finalize;
+pub mod foreign_bindings;
 pub mod graves;
 pub mod home;
 pub mod isolation;

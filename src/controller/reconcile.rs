@@ -11,6 +11,7 @@ use super::{
     context::Context,
     error::Error,
     expire, finalize,
+    foreign_bindings::transferred,
     isolation::{admits, is_marked},
     ledger::broken_rules,
     observe::{Observed, observe, observe_admitted},
@@ -182,6 +183,7 @@ async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
 async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: Fits) -> Result<Action, Error> {
     let Fits { class_name, resolved, .. } = fits;
     let is_there = observed.standing.as_ref().is_some_and(|had| had.class_name == class_name && had.owner == space.spec.owner);
+    let before = observed.standing.clone();
     let observed = if is_there { observed } else { observe_admitted(space, ctx, &class_name) };
     let wait = |hold: Duration| {
         let wake = observed.outlook.wake.map(|wake| (wake - ctx.clock.now()).to_std().unwrap_or_default());
@@ -189,7 +191,10 @@ async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: 
     };
     match provision(ctx, space, &observed, &resolved, Grant::Full).await? {
         Provisioned { hold: Some(hold), .. } => Ok(wait(hold)),
-        Provisioned { space, report: said, hold: None } => {
+        Provisioned { space, report: mut said, hold: None } => {
+            if observed.own_namespace().is_some() {
+                said.notes.extend(transferred(ctx, &space, before.as_ref()).await?);
+            }
             report(ctx, &space, &observed, said).await?;
             Ok(after(&Step::Live, &observed, ctx))
         }

@@ -3,10 +3,7 @@
 //! A release removes the marks of ownership. Everything that protects the cluster from the workloads stays.
 
 use chrono::{DateTime, Utc};
-use k8s_openapi::{
-    api::rbac::v1::{RoleBinding, Subject as K8sSubject},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -68,49 +65,6 @@ pub fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) ->
         annotations.extend(value.map(|value| (key.to_owned(), json!(value))));
     }
     Some(patch(live, &labels, &annotations))
-}
-
-/// The number of bindings that an Event names.
-const NAMED: usize = 10;
-
-/// The number of subjects that an Event names of one binding.
-const NAMED_SUBJECTS: usize = 3;
-
-/// The end of the sentence about a release: who still has access by `bindings`, of which `unread` further ones were not read. Empty where
-/// nobody has.
-pub fn still_bound(namespace: &str, bindings: &[RoleBinding], unread: usize) -> String {
-    let foreign: Vec<String> = bindings.iter().filter(|binding| !is_ours(&binding.metadata)).map(told).collect();
-    if foreign.is_empty() && unread == 0 {
-        return String::new();
-    }
-    let named = some_of(&foreign, NAMED, unread);
-    format!("; RoleBindings of others still give access to it, see kubectl -n {namespace} get rolebindings: {named}")
-}
-
-/// A binding of ours that is on its way out, without subjects.
-fn is_ours(binding: &ObjectMeta) -> bool {
-    let is_managed = binding.labels.as_ref().and_then(|labels| labels.get(names::LABEL_MANAGED_BY)).is_some_and(|by| by == names::OPERATOR);
-    is_managed && binding.name.as_ref().is_some_and(|name| name.starts_with(names::BINDING_PREFIX))
-}
-
-fn told(binding: &RoleBinding) -> String {
-    let subjects: Vec<String> = binding.subjects.iter().flatten().map(subject).collect();
-    let name = binding.metadata.name.as_deref().unwrap_or_default();
-    if subjects.is_empty() { format!("{name} (nobody)") } else { format!("{name} ({})", some_of(&subjects, NAMED_SUBJECTS, 0)) }
-}
-
-/// Whoever may bind writes any name, and an Event is printed in terminals: control characters are escaped.
-fn subject(subject: &K8sSubject) -> String {
-    let K8sSubject { kind, name, namespace, .. } = subject;
-    let within = namespace.as_ref().map_or_else(String::new, |namespace| format!("{}/", namespace.escape_debug()));
-    format!("{}:{within}{}", kind.escape_debug(), name.escape_debug())
-}
-
-/// The first of `all`, and the number of the others; `unread` further ones are not in `all`.
-fn some_of(all: &[String], most: usize, unread: usize) -> String {
-    let named = all.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = all.len().saturating_sub(most).saturating_add(unread);
-    if more == 0 { named } else { format!("{named} and {more} more") }
 }
 
 /// The merge patch that removes the operator's marks from the half adopted namespace `live`. The offer and the raised Pod Security level stay.
@@ -222,31 +176,6 @@ mod tests {
         let mut released: Value = serde_json::to_value(live()).unwrap();
         json_patch::merge(&mut released, &patch["metadata"]);
         assert_eq!(release(&space(&json!({}), &status), &read(&released), "2026-03-04T12:05:00Z".parse().unwrap()), None, "once is enough");
-    }
-
-    fn binding(name: &str, labels: &Value, subjects: &[Value]) -> RoleBinding {
-        let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"});
-        read(&json!({"metadata": {"name": name, "labels": labels}, "roleRef": role, "subjects": subjects}))
-    }
-
-    #[test]
-    fn the_event_names_ten_bindings_of_others_and_the_number_of_the_rest() {
-        const BEGIN: &str = "; RoleBindings of others still give access to it, see kubectl -n orchid-lab get rolebindings: ";
-        let ours = binding("developerspace-owner", &json!({"app.kubernetes.io/managed-by": "developerspace-operator"}), &[]);
-        let copied = binding("developerspace-door", &json!({}), &[]);
-        let user = |name: &str| json!({"kind": "User", "name": name});
-        let robot = json!({"kind": "ServiceAccount", "name": "robot", "namespace": "builds"});
-        let crew = binding("crew", &json!({}), &[user("bob\u{1b}[2J"), robot, user("carol"), user("dora"), user("emil")]);
-        assert_eq!(still_bound("orchid-lab", &[], 0), "");
-        assert_eq!(still_bound("orchid-lab", std::slice::from_ref(&ours), 0), "");
-        assert_eq!(
-            still_bound("orchid-lab", &[crew, ours, copied], 0),
-            format!("{BEGIN}crew (User:bob\\u{{1b}}[2J, ServiceAccount:builds/robot, User:carol and 2 more), developerspace-door (nobody)")
-        );
-        let many: Vec<RoleBinding> = (0..12).map(|number| binding(&format!("door-{number}"), &json!({}), &[user("bob")])).collect();
-        let ten = (0..10).map(|number| format!("door-{number} (User:bob)")).collect::<Vec<_>>().join(", ");
-        assert_eq!(still_bound("orchid-lab", &many, 30), format!("{BEGIN}{ten} and 32 more"));
-        assert_eq!(still_bound("orchid-lab", &many[..10], 0), format!("{BEGIN}{ten}"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod contact;
 pub mod deletion_limit;
 pub mod departure;
 pub mod diff;
+pub mod foreign_bindings;
 pub mod foreign_ttl;
 pub mod isolation;
 pub mod keys;

@@ -15,7 +15,9 @@ use super::{
 
 /// Arguments of `transfer`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "The class has to allow it (spec.allowTransfer), or you need the verb assign on developerspaces.")]
+#[command(after_help = "The class has to allow it (spec.allowTransfer), or you need the verb assign on developerspaces.\n\n\
+    Tokens that the previous owner made for ServiceAccounts of the namespace stay valid, and so do RoleBindings that others \
+    wrote. The Event Transferred names these RoleBindings: kubectl dspace events NAME")]
 pub struct TransferArgs {
     /// The space
     #[arg(value_name = "NAME")]

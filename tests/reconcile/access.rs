@@ -152,3 +152,46 @@ async fn a_binding_that_is_not_wanted_and_that_a_finalizer_holds_is_emptied_once
 fn member() -> Value {
     stored(&member_binding(), "uid-of-the-member-binding", 60)
 }
+
+/// The previous owner may have left RoleBindings, which give access to the namespace still: the new owner reads of them.
+#[tokio::test]
+async fn a_transfer_names_the_bindings_of_others_once() {
+    let carol = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "carol@example.com"});
+    let space = edited(&converged(), &json!({"owner": {"name": "carol@example.com"}}), 103);
+    let world = World::with(CALM, &everything());
+    let annotations = json!({"metadata": {
+        "uid": NAMESPACE_UID,
+        "labels": {},
+        "annotations": {"developerspace.dev/owner": "User:carol@example.com", "openshift.io/requester": "carol@example.com"},
+    }});
+    let operations = drift::operations("uid-of-the-owner-binding", "/subjects", &json!([carol]));
+    let handed_over = with(&stored(&owner_binding(), "uid-of-the-owner-binding", 62), &json!({"subjects": [carol]}));
+    let theirs = with(&member_binding(), &json!({"metadata": {"name": "side-door", "labels": null}}));
+    let mut status = provisioned();
+    status["observedGeneration"] = json!(2);
+    status["owner"] = json!({"kind": "User", "name": "carol@example.com", "namespace": null});
+    let (since, ready) = ("2026-03-02T08:00:05Z", "namespace orchid-lab is ready for User:carol@example.com");
+    status["conditions"] = conditions(
+        2,
+        &[
+            (true, "Provisioned", ready, since),
+            (false, "NotYet", "", since),
+            (false, "NotYet", "", since),
+            (false, "Provisioned", "", since),
+            (false, "Provisioned", "", since),
+        ],
+    );
+    let message = "namespace orchid-lab was transferred from User:ada@example.com to User:carol@example.com; RoleBindings of others still give \
+                   access to it, see kubectl -n orchid-lab get rolebindings: side-door (Group:gardeners)";
+    let script = script![
+        get(&namespace_path()).answered(stored_namespace()),
+        merge_patch(&namespace_path(), annotations.clone()).answered(patched(&stored_namespace(), &annotations, 61)),
+        json_patch(&child_path(&owner_binding()), operations).answered(handed_over),
+        list_bindings(&[theirs]),
+        say(&space, &status),
+        told("Transferred").saying(message),
+        told_inside("Transferred"),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+}

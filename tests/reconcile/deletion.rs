@@ -149,12 +149,6 @@ fn release() -> Value {
 }
 
 /// The list of the bindings that a release leaves.
-fn list_bindings(items: &[Value]) -> Call {
-    get(&format!("{}?limit=500", children_path("RoleBinding"))).answered(json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBindingList", "metadata": {"resourceVersion": "65"}, "items": items,
-    }))
-}
-
 fn told_released(rest: &str) -> Call {
     told("Released").saying(&format!("namespace orchid-lab was released with everything in it{rest}"))
 }

@@ -70,6 +70,13 @@ fn version(object: &Value) -> u64 {
     object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
 }
 
+/// Reads the RoleBindings of the space's namespace.
+fn list_bindings(items: &[Value]) -> Call {
+    get(&format!("{}?limit=500", children_path("RoleBinding"))).answered(json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBindingList", "metadata": {"resourceVersion": "65"}, "items": items,
+    }))
+}
+
 fn told(reason: &str) -> Call {
     event(reason, "DeveloperSpace", SPACE)
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
@@ -32,11 +32,14 @@ pub struct Ending {
     pub user: &'static str,
 }
 
-const OURS: Ending = Ending {
-    object: a_space,
-    patch: |end| json!({"spec": {"expiresAt": end.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)}}),
-    user: operator::USER,
-};
+const OURS: Ending = Ending { object: a_space, patch: ends_at, user: operator::USER };
+
+/// The renewal that chooses this end: one that a change of the spec alone brings so near is postponed by a notice.
+pub fn ends_at(end: DateTime<Utc>) -> Value {
+    let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    // Later than the creation, also where that was in this second.
+    json!({"spec": {"renewedAt": text(now() + TimeDelta::seconds(1)), "expiresAt": text(end)}})
+}
 
 /// How many spaces the raw client ends at a time, as the operator does.
 const ENDING: usize = 16;

@@ -2,12 +2,13 @@
 //! other, and thinks nothing. Nobody can be faster on the same API server.
 
 use anyhow::{Context, Result};
-use chrono::{SecondsFormat, TimeDelta};
+use chrono::TimeDelta;
 use futures::future::try_join_all;
 use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
 
+use super::expiry::ends_at;
 use super::ready::Ready;
 use super::stage::{Stage, spec};
 use crate::fixtures::{CHILDREN, SOON, a_namespace, a_space, essence, holds, now, space, uid_of};
@@ -53,8 +54,7 @@ impl Recipe {
     /// The patch with which the operator seals a space, as the API server got it.
     async fn seal(stage: &Stage, name: &str) -> Result<Value> {
         let mut audit = stage.cluster.audit_from_now()?;
-        let end = (now() + TimeDelta::seconds(2)).to_rfc3339_opts(SecondsFormat::Secs, true);
-        stage.admin.patch(a_space(name), json!({"spec": {"expiresAt": end}})).await?;
+        stage.admin.patch(a_space(name), ends_at(now() + TimeDelta::seconds(3))).await?;
         let entries = tokio::sync::Mutex::new(&mut audit);
         eventually("a space to be sealed", SOON, || async {
             let sealed = |patch: &Value| holds(patch, "Expired");
