@@ -144,8 +144,8 @@ impl Stage {
 
     /// What the operator makes of a space.
     pub async fn recipe(&self) -> Result<Recipe> {
-        self.ask(&["recipe".to_owned()]).await?;
-        Recipe::of(self, "recipe").await
+        self.ask(&["recipe-lab".to_owned()]).await?;
+        Recipe::of(self, "recipe-lab").await
     }
 }
 
