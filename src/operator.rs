@@ -23,7 +23,6 @@ use crate::{
     controller::{
         self,
         context::{Context, Places, Turns},
-        ends::Ends,
         events,
         leader::Elector,
         rights::{self, Rights},
@@ -69,7 +68,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         memory: Arc::default(),
         turns: Turns::default(),
         writes,
-        ends: Ends::default(),
+        ends: Arc::default(),
         places,
         nudges,
     });

@@ -45,7 +45,7 @@ pub struct Context {
     /// How much was written of each lately.
     pub writes: Arc<Writes>,
     /// The ends that are near.
-    pub ends: Ends,
+    pub ends: Arc<Ends>,
     /// How many spaces are worked on side by side.
     pub places: Places,
     /// Asks for other spaces to be looked at.

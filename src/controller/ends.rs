@@ -2,7 +2,7 @@
 //! spaces that end are reconciled outside that queue, at their time, in worker slots of their own.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     future::Future,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,14 +10,17 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{
+    ResourceExt,
+    runtime::reflector::{ObjectRef, Store},
+};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
 };
 
 use super::{Kept, context::Context, on_error, reconcile};
-use crate::desired::lifetime::SEAL_LEAD;
+use crate::{api::DeveloperSpace, desired::lifetime::SEAL_LEAD};
 
 /// Every space is reconciled at least this often, which is early enough to learn of an end that is further away.
 const HORIZON: TimeDelta = TimeDelta::minutes(11);
@@ -25,13 +28,14 @@ const HORIZON: TimeDelta = TimeDelta::minutes(11);
 /// The wall clock may be stepped, and timers do not follow.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// The retry interval of an end while the queue reconciles the same space, or while the store is behind the operator's own write.
+/// The retry interval of an end while the queue reconciles the same space, or while the store is behind a write of the operator other than the seal.
 const BREATH: Duration = Duration::from_millis(20);
 
 /// The ends that are near. The reconcile of a space that was renewed since does nothing.
 #[derive(Debug, Default)]
 pub struct Ends {
     near: Mutex<BTreeSet<(DateTime<Utc>, Box<str>)>>,
+    sealed: Mutex<HashMap<String, DeveloperSpace>>,
     changed: Notify,
 }
 
@@ -45,6 +49,16 @@ impl Ends {
             self.near().insert((at, name.into()));
         }
         self.changed.notify_one();
+    }
+
+    /// Keeps the space as the API server answered its early seal, so that the deletion does not wait for the watch.
+    pub fn sealed(&self, space: DeveloperSpace) {
+        self.sealed.lock().unwrap_or_else(PoisonError::into_inner).insert(space.name_any(), space);
+    }
+
+    /// Takes the space of that name as it was sealed.
+    pub fn take_sealed(&self, name: &str) -> Option<DeveloperSpace> {
+        self.sealed.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
     }
 
     /// The time until the next end.
@@ -66,7 +80,7 @@ impl Ends {
 
 /// Reconciles the spaces that end, each at its time, until `stop` resolves; running reconciles are finished.
 pub async fn run(ctx: Arc<Context>, spaces: Store<Kept>, stop: impl Future<Output = ()>) {
-    let places = Arc::new(Semaphore::new(usize::from(ctx.places.number()).div_ceil(2)));
+    let places = Arc::new(Semaphore::new(ctx.places.number().into()));
     let (mut under_way, mut stop) = (JoinSet::new(), pin!(stop));
     loop {
         tokio::select! {

@@ -176,7 +176,8 @@ pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<No
     })
 }
 
-async fn ensure_finalizer(ctx: &Context, space: &DeveloperSpace) -> Result<DeveloperSpace, Error> {
+/// The space with its finalizer, which is written where it lacks.
+pub async fn ensure_finalizer(ctx: &Context, space: &DeveloperSpace) -> Result<DeveloperSpace, Error> {
     if space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER) {
         return Ok(space.clone());
     }

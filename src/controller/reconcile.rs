@@ -15,7 +15,7 @@ use super::{
     isolation::{admits, is_marked},
     ledger::broken_rules,
     observe::{Observed, observe, observe_admitted},
-    provision::{Provisioned, follow_expiry, provision},
+    provision::{Provisioned, ensure_finalizer, follow_expiry, provision},
     report::{Report, report, undecodable},
     retry, waiting_limit,
     watch::Kept,
@@ -77,9 +77,13 @@ pub async fn at_the_end(kept: &Kept, ctx: &Context) -> Result<bool, Error> {
     // Asked with the turn: the holder before may have written the seal in the last moment, and this copy lacks it.
     let Some(_turn) = ctx.turns.take(name.clone()) else { return Ok(false) };
     // The copy in the map by name has no resourceVersion: only the packed object has.
-    let space = kept.unpack();
+    let (mut space, sealed) = (kept.unpack(), ctx.ends.take_sealed(&name));
     if ctx.memory.is_stale(&name, version(space.meta())) {
-        return Ok(false);
+        // The operator's own seal may not have come back by the watch yet.
+        match sealed.filter(|sealed| !ctx.memory.is_stale(&name, version(&sealed.metadata))) {
+            Some(sealed) => space = DeserializeGuard(Ok(sealed)),
+            None => return Ok(false),
+        }
     }
     tokio::time::timeout(DEADLINE, Box::pin(look_at(&space, ctx))).await.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
     ctx.metrics.count("success");
@@ -149,7 +153,10 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
         if matches!(step, Step::Keep(_) | Step::Forget) {
             withdraw(space, ctx);
         }
-        expire::carry_out(ctx, space, &observed, &step).await?;
+        let written = expire::carry_out(ctx, space, &observed, &step).await?;
+        if step == Step::Seal && observed.outlook.expires_at.is_some_and(|end| end > observed.now) {
+            ctx.ends.sealed(written);
+        }
         return Ok(after(&step, &observed, ctx));
     }
     let refusal = match admit(space, &mut observed, ctx) {
@@ -245,15 +252,21 @@ async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
         }
         observed.outlook.wake = Some(observed.outlook.wake.map_or(deletion, |wake| wake.min(deletion)));
     }
-    let taken = withhold(space, observed, ctx).await;
+    // A client that writes whole objects drops finalizers. Without it a deletion would leave the namespace behind.
+    let held = match observed.own_namespace() {
+        Some(_) => ensure_finalizer(ctx, space).await,
+        None => Ok(space.clone()),
+    };
+    let latest = held.as_ref().unwrap_or(space);
+    let taken = withhold(latest, observed, ctx).await;
     let refusal = match &observed.standing {
         Some(standing) => standing.beside_a_transfer(&space.spec.owner, refusal),
         None => refusal,
     };
     let Refusal { reason, message } = observed.beside_a_missing_class(refusal);
     let said = Report::new(Verdict::new(reason, message), observed.known_namespace(space));
-    report(ctx, space, observed, said).await?;
-    taken
+    report(ctx, latest, observed, said).await?;
+    taken.and(held.map(drop))
 }
 
 /// What the watchdog knows a space by.

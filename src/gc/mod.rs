@@ -26,7 +26,6 @@ use crate::{
     clock::Clock,
     controller::{
         context::{Context, Places, Turns},
-        ends::Ends,
         error::{Class, Error},
         events::recorder,
         expire, report,
@@ -102,7 +101,7 @@ fn context(
         memory: Arc::default(),
         turns: Turns::default(),
         writes: Arc::default(),
-        ends: Ends::default(),
+        ends: Arc::default(),
         places,
         nudges: Nudges::new().0,
     };

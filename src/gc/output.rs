@@ -98,6 +98,12 @@ impl Row {
         Self::note("Namespace", name, "report", Outcome::LeftAlone(advice))
     }
 
+    /// A line about the namespace of an expired space that was deleted before, and is held.
+    pub fn held(blocked: &str, name: String) -> Self {
+        let message = format!("namespace {name} is being deleted, and is held: {blocked}");
+        Self::note("Namespace", name, "report", Outcome::LeftAlone(message))
+    }
+
     fn note(kind: &'static str, name: String, action: &'static str, outcome: Outcome) -> Self {
         let (result, message) = told(outcome);
         Self { kind, name, action, expired_at: None, result, message }

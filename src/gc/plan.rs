@@ -123,6 +123,11 @@ impl Planned {
         let observed = Box::new(observe(&space, ctx));
         self.living += usize::from(has_living_namespace(&observed));
         self.add_orphan(ctx, space.name_any(), |seen| is_orphan(seen, Some(&space), |uid| uids.contains(uid)));
+        if let Step::AwaitNamespace(blocked) = expire::next(&space, &observed)
+            && !blocked.is_empty()
+        {
+            self.notes.push(Row::held(&blocked, space.name_any()));
+        }
         self.items.extend(item(space, observed));
     }
 

@@ -72,13 +72,28 @@ async fn a_space_is_sealed_shortly_before_its_end_and_its_namespace_deleted_at_i
 }
 
 #[tokio::test]
-async fn the_end_waits_for_the_operators_own_seal_to_come_back_and_no_longer() {
+async fn the_end_does_not_wait_for_the_operators_own_seal_to_come_back() {
     let world = World::with("2026-03-09T07:59:59.900Z", &everything());
     let status = sealed_early();
     assert!(world.end(&warned(), script![say(&warned(), &status), told("Expired")]).await.unwrap());
     let world = world.later(EXPIRES);
-    assert!(!world.end(&warned(), script![]).await.unwrap(), "this copy is from before the seal");
-    assert!(world.end(&said(&warned(), &status), script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap());
+    assert!(
+        world.end(&warned(), script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap(),
+        "this copy is from before the seal"
+    );
+}
+
+/// The operator holds the answer to its early seal, and to no other write.
+#[tokio::test]
+async fn the_end_waits_for_another_write_to_come_back_and_no_longer() {
+    let world = World::with("2026-03-09T07:59:59.900Z", &everything());
+    let status = sealed_early();
+    world.reconcile(&warned(), script![say(&warned(), &status), told("Expired")]).await.unwrap();
+    let later = patched(&said(&warned(), &status), &json!({"metadata": {"annotations": {"example.com/note": "a note"}}}), 500);
+    let world = world.later(EXPIRES);
+    world.memory.wrote(SPACE, 500);
+    assert!(!world.end(&warned(), script![]).await.unwrap(), "neither this copy nor the seal is the latest");
+    assert!(world.end(&later, script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap());
 }
 
 #[tokio::test]

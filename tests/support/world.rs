@@ -42,6 +42,7 @@ pub struct World {
     pub watchdog: Arc<Watchdog>,
     pub metrics: Arc<Metrics>,
     admissions: Arc<Admissions>,
+    ends: Arc<Ends>,
     nudges: Nudges,
     nudged: BoxStream<'static, String>,
 }
@@ -59,8 +60,8 @@ impl World {
     /// Nothing was listed yet.
     pub fn unlisted(now: &str) -> Self {
         let (nudges, nudged) = Nudges::new();
-        let (store, memory, watchdog, metrics, admissions) = Default::default();
-        Self { now: now.parse().unwrap(), store, memory, watchdog, metrics, admissions, nudges, nudged }
+        let (store, memory, watchdog, metrics, admissions, ends) = Default::default();
+        Self { now: now.parse().unwrap(), store, memory, watchdog, metrics, admissions, ends, nudges, nudged }
     }
 
     /// Everything was listed, and these objects are there.
@@ -139,7 +140,7 @@ impl World {
             memory: self.memory.clone(),
             turns: Turns::default(),
             writes: Arc::default(),
-            ends: Ends::default(),
+            ends: self.ends.clone(),
             places,
             nudges: self.nudges.clone(),
         })
