@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::time;
+use super::{text::shorten, time};
 
 /// Condition types of a `DeveloperSpace`.
 pub mod types {
@@ -154,6 +154,9 @@ pub fn status_str(status: bool) -> &'static str {
     if status { "True" } else { "False" }
 }
 
+/// The most bytes of a message. The schema allows 32,768 characters, and a status that is refused loses the warnings with it.
+const LONGEST_MESSAGE: usize = 8 * 1_024;
+
 /// The conditions that `wanted` makes of `old`: other types stay, `lastTransitionTime` moves only where `status` flips.
 pub fn set(old: &[Condition], wanted: &[Wanted], generation: Option<i64>, now: DateTime<Utc>) -> Vec<Condition> {
     let mut conditions: Vec<Condition> = wanted
@@ -164,7 +167,7 @@ pub fn set(old: &[Condition], wanted: &[Wanted], generation: Option<i64>, now: D
                 type_: (*type_).to_owned(),
                 status: status_str(*status).to_owned(),
                 reason: reason.clone(),
-                message: message.clone(),
+                message: shorten(message, LONGEST_MESSAGE),
                 observed_generation: generation,
                 last_transition_time: before.map_or_else(|| time::to_k8s(now), |condition| condition.last_transition_time.clone()),
             }
@@ -214,6 +217,12 @@ mod tests {
         assert_eq!((second[0].message.as_str(), second[0].observed_generation), ("two", Some(2)));
         let third = set(&second, &[ready(true, "three")], Some(2), at(30));
         assert_eq!(third[0].last_transition_time, time::to_k8s(at(30)));
+    }
+
+    #[test]
+    fn a_message_is_never_longer_than_the_schema_allows() {
+        let said = set(&[], &[ready(false, &"fern, ".repeat(10_000))], Some(1), at(10));
+        assert!(said[0].message.len() <= LONGEST_MESSAGE && said[0].message.ends_with('…'), "{}", said[0].message.len());
     }
 
     #[test]

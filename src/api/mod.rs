@@ -6,6 +6,7 @@ pub mod conditions;
 pub mod duration;
 pub mod names;
 pub mod quantity;
+pub mod text;
 pub mod time;
 
 mod access;

@@ -15,6 +15,7 @@ use crate::{
     api::{
         DeveloperSpace, SpaceClass, SpaceClassSpec,
         conditions::{Reason, accepted::ROLE_NOT_FOUND},
+        text::some_of,
     },
     desired::{
         Refusal, Resolved, Uid,
@@ -56,7 +57,9 @@ pub fn admit(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> 
 }
 
 fn decide(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> Decision {
-    if let Err(refusal) = check_name(&space.name_any(), &ctx.protected) {
+    if observed.own_namespace().is_none()
+        && let Err(refusal) = check_name(&space.name_any(), &ctx.protected)
+    {
         return Decision::Refused(refusal);
     }
     let wanted = observed.wanted.clone().and_then(|name| Some((ctx.store.class(&name)?, name)));
@@ -130,10 +133,13 @@ pub fn take_place(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context
     Err(Refusal::new(Reason::OwnerLimitExceeded, message))
 }
 
+/// The number of classes that a condition names.
+const NAMED: usize = 20;
+
 fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
     let mut known = ctx.store.class_names();
     known.sort();
-    let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("there are {}", known.join(", ")) };
+    let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("there are {}", some_of(&known, NAMED, 0)) };
     let message = match &observed.wanted {
         Some(name) if ctx.store.is_unreadable_class(name) => {
             format!(

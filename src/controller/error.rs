@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::desired::wording::shorten;
+use crate::api::text::shorten;
 
 /// Why a reconcile did not end well.
 #[derive(Debug, thiserror::Error)]

@@ -30,8 +30,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::{apply::post_params, context::Places, throttle::Throttle};
 use crate::{
-    api::{DeveloperSpace, NamespaceRef, names},
-    desired::{children::hash, status::Note, wording::shorten},
+    api::{DeveloperSpace, NamespaceRef, names, text::shorten},
+    desired::{children::hash, status::Note},
 };
 
 /// The longest note that the server takes, see `NoteLengthLimit` in `k8s.io/kubernetes/pkg/apis/core/validation/events.go`.

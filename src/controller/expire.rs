@@ -32,6 +32,9 @@ use crate::{
     },
 };
 
+/// The fate of a namespace whose name is protected.
+const STAYS: &str = "stays, since its name is protected on this cluster";
+
 /// The next step of `space`, by time.
 pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
     step(space, observed.own_namespace(), &observed.outlook, retention(observed.rules.as_ref()), observed.now)
@@ -66,7 +69,7 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             let name = space.name_any();
             let fate = match &observed.namespace {
                 None => format!("namespace {name} is gone"),
-                Some(_) if ctx.protected.contains(&name) => format!("namespace {name} stays, since its name is protected on this cluster"),
+                Some(_) if ctx.protected.contains(&name) => format!("namespace {name} {STAYS}"),
                 Some(_) => format!("there is a namespace {name} again, which is not this space's and is left alone"),
             };
             let message = format!("the time was up and {fate}; this DeveloperSpace is kept until {}", rfc3339(*until));
@@ -85,10 +88,10 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
     let name = space.name_any();
     let has_namespace = observed.own_namespace().is_some();
     read_before_giving_up(ctx, space, observed).await?;
-    let message = if has_namespace {
-        format!("the time was up; namespace {name} is being deleted")
-    } else {
-        "the time was up; there was no namespace".to_owned()
+    let message = match &observed.namespace {
+        _ if has_namespace => format!("the time was up; namespace {name} is being deleted"),
+        Some(_) if ctx.protected.contains(&name) => format!("the time was up; namespace {name} {STAYS}"),
+        _ => "the time was up; there was no namespace".to_owned(),
     };
     let sealed = report(ctx, space, observed, said(space, observed, message, has_namespace)).await?;
     let has_ended = observed.outlook.expires_at.is_none_or(|end| ctx.clock.now() >= end);

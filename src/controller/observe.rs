@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use kube::ResourceExt;
 
-use super::{context::Context, ledger::judge, store::Store};
+use super::{admissions::is_live, context::Context, ledger::judge, store::Store};
 use crate::{
     api::{
         DeveloperSpace, NamespaceRef, SpaceClass, SpaceClassSpec,
@@ -13,7 +13,7 @@ use crate::{
     },
     desired::{
         Refusal, SeenChild,
-        lifetime::{Outlook, outlook},
+        lifetime::{Outlook, Stage, outlook},
         namespace::{Ownership, SeenNamespace, ownership},
         resolve::Ruling,
         rules::Rules,
@@ -96,10 +96,9 @@ fn observe_under(
     let ruling = spec.map(|spec| judge(space, ctx, (class_name.as_deref().unwrap_or_default(), spec), now));
     let is_accepted = is_where_it_wants && ruling.as_ref().is_some_and(|ruling| ruling.refusals.is_empty());
     let namespace = ctx.store.namespace(&name);
-    // A protected name belongs to no space, whatever was recorded before it was put on the list.
-    let candidate = namespace.as_ref().filter(|_| !ctx.protected.contains(&name));
-    let ownership = candidate.map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
     let outlook = outlook(&term(space, rules.as_ref(), is_accepted, now), now);
+    let candidate = namespace.as_ref().filter(|seen| !ctx.protected.contains(&name) || keeps(space, seen, outlook.stage));
+    let ownership = candidate.map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
     let in_force = standing.as_ref().map_or_else(InForce::default, |standing| InForce {
         class_name: Some(standing.class_name.clone()),
         owner: Some((&standing.owner).into()),
@@ -154,6 +153,12 @@ impl Observed {
     pub fn namespace_ref(&self, name: &str) -> Option<NamespaceRef> {
         self.own_namespace().map(|namespace| NamespaceRef { name: name.to_owned(), uid: namespace.uid.to_string() })
     }
+}
+
+/// Returns true if the space had its namespace before the name was protected, and lives: it keeps the namespace, which is not deleted at its end.
+fn keeps(space: &DeveloperSpace, namespace: &SeenNamespace, stage: Stage) -> bool {
+    let is_recorded = recorded(space).is_some_and(|recorded| namespace.uid == *recorded.uid);
+    is_recorded && is_live(space) && stage != Stage::Due
 }
 
 fn recorded(space: &DeveloperSpace) -> Option<&NamespaceRef> {

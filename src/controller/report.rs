@@ -12,12 +12,12 @@ use crate::{
     api::{
         DeveloperSpace, NamespaceRef,
         conditions::{Reason, types},
+        text::shorten,
     },
     desired::{
         children::version,
         lifetime::Stage,
         status::{self, Finding, Note, Verdict},
-        wording::shorten,
     },
 };
 

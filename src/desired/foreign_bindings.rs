@@ -5,7 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use crate::api::names;
+use crate::api::{names, text::some_of};
 
 /// The number of bindings that an Event names.
 const NAMED: usize = 10;
@@ -41,13 +41,6 @@ fn subject(subject: &K8sSubject) -> String {
     let K8sSubject { kind, name, namespace, .. } = subject;
     let within = namespace.as_ref().map_or_else(String::new, |namespace| format!("{}/", namespace.escape_debug()));
     format!("{}:{within}{}", kind.escape_debug(), name.escape_debug())
-}
-
-/// The first of `all`, and the number of the others; `unread` further ones are not in `all`.
-fn some_of(all: &[String], most: usize, unread: usize) -> String {
-    let named = all.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = all.len().saturating_sub(most).saturating_add(unread);
-    if more == 0 { named } else { format!("{named} and {more} more") }
 }
 
 #[cfg(test)]

@@ -1,14 +1,4 @@
-//! Texts of others in the operator's conditions: shortened, and not written again for parts that differ at each attempt.
-
-/// `text`, cut between two characters to at most `longest` bytes, with a mark where it was cut.
-pub fn shorten(text: &str, longest: usize) -> String {
-    const CUT: &str = "…";
-    if text.len() <= longest {
-        return text.to_owned();
-    }
-    let end = (0..=longest.saturating_sub(CUT.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-    format!("{}{CUT}", &text[..end])
-}
+//! Texts of others in the operator's conditions: not written again for parts that differ at each attempt.
 
 /// The beginning of the condition of a space whose deletion is refused.
 pub const DELETION_WAITS: &str = "this DeveloperSpace is being deleted, and that waits: ";
@@ -38,15 +28,6 @@ fn is_identifier(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_cut_between_characters_and_says_so() {
-        assert_eq!(shorten("short", 5), "short");
-        assert_eq!(shorten("shorter", 6), "sho…");
-        let cut = shorten(&"é".repeat(1_000), 1_024);
-        assert!(cut.len() <= 1_024 && cut.trim_end_matches('…').chars().all(|c| c == 'é'), "{cut}");
-        assert_eq!(shorten("é", 1), "…");
-    }
 
     #[test]
     fn what_differs_at_each_attempt_is_the_same() {

@@ -156,22 +156,25 @@ async fn a_protected_name_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_that_becomes_protected_keeps_the_record_of_its_namespace() {
-    let name =
-        json!({"metadata": {"name": "operators-home", "uid": uid("operators-home")}, "status": {"namespace": {"name": "operators-home"}}});
-    let (space, namespace) = (with(&converged(), &name), with(&stored_namespace(), &json!({"metadata": {"name": "operators-home"}})));
-    let message = "namespace operators-home is protected on this cluster: delete this DeveloperSpace and choose another name";
-    let mut status = stalled("NamespaceConflict", message);
-    status["namespace"] = json!({"name": "operators-home", "uid": NAMESPACE_UID});
-    status["readyAt"] = json!(MADE);
-    status["conditions"][0]["lastTransitionTime"] = json!(CALM);
-    status["conditions"][4]["lastTransitionTime"] = json!(CALM);
-    let world = World::with(CALM, &[class(), namespace]);
-    let path = format!("{SPACES}/operators-home/status");
-    let said = merge_patch(&path, says(version(&space), &status)).answered(said(&space, &status));
-    world.reconcile(&space, script![said, event("NamespaceConflict", "DeveloperSpace", "operators-home")]).await.unwrap();
+async fn a_space_whose_name_becomes_protected_keeps_its_namespace_and_is_maintained() {
+    let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner")).protecting("orchid-*");
+    let made = make(&owner_binding(), "uid-of-the-owner-binding");
+    world.reconcile(&converged(), script![made]).await.unwrap();
+    world.reconcile(&converged(), script![]).await.unwrap();
     let count = "developerspace_noncompliant_spaces{rule=\"name\"} 1";
     assert!(world.metrics.render().contains(count), "{}", world.metrics.render());
+}
+
+/// It ends as any other, and its namespace stays.
+#[tokio::test]
+async fn a_namespace_whose_name_became_protected_is_not_deleted_at_the_end() {
+    let world = World::with(EXPIRES, &everything()).protecting("orchid-*");
+    let message = "the time was up; namespace orchid-lab stays, since its name is protected on this cluster";
+    let mut status = expired(message, false, EXPIRES);
+    // Nothing was under way before either.
+    status["conditions"][3]["lastTransitionTime"] = json!(MADE);
+    status["namespace"] = json!({"name": SPACE, "uid": NAMESPACE_UID});
+    world.reconcile(&warned(), script![say(&warned(), &status), told("Expired")]).await.unwrap();
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ pub struct World {
     pub metrics: Arc<Metrics>,
     admissions: Arc<Admissions>,
     ends: Arc<Ends>,
+    protected: Vec<String>,
     nudges: Nudges,
     nudged: BoxStream<'static, String>,
 }
@@ -61,7 +62,18 @@ impl World {
     pub fn unlisted(now: &str) -> Self {
         let (nudges, nudged) = Nudges::new();
         let (store, memory, watchdog, metrics, admissions, ends) = Default::default();
-        Self { now: now.parse().unwrap(), store, memory, watchdog, metrics, admissions, ends, nudges, nudged }
+        Self {
+            now: now.parse().unwrap(),
+            store,
+            memory,
+            watchdog,
+            metrics,
+            admissions,
+            ends,
+            protected: vec!["monitoring".to_owned()],
+            nudges,
+            nudged,
+        }
     }
 
     /// Everything was listed, and these objects are there.
@@ -104,6 +116,11 @@ impl World {
         Self { now: now.parse().unwrap(), ..self }
     }
 
+    /// The operator was restarted with another list of protected names.
+    pub fn protecting(self, pattern: &str) -> Self {
+        Self { protected: vec![pattern.to_owned()], ..self }
+    }
+
     /// That space waited for a place under the class of that name before the operator began.
     pub fn recall_waiting(&self, space: &Value, class: &str) {
         self.admissions.recall_waiting(&objects::read(space), class);
@@ -133,7 +150,7 @@ impl World {
             clock: Arc::new(self.now),
             store: self.store.clone(),
             admissions: self.admissions.clone(),
-            protected: ProtectedNamespaces::new("operators-home", &["monitoring".to_owned()]),
+            protected: ProtectedNamespaces::new("operators-home", &self.protected),
             recorder,
             metrics: self.metrics.clone(),
             watchdog: self.watchdog.clone(),

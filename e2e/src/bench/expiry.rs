@@ -47,6 +47,9 @@ const ENDING: usize = 16;
 /// How late the DELETE of all ends but one in a hundred may be, in milliseconds. The seal is written before the end.
 const LATEST: Bound = Bound::AtMost(10.0);
 
+/// The same while others are created: the API server has no processor left then, and answers each request that much later.
+const LATEST_IN_A_CROWD: Bound = Bound::AtMost(100.0);
+
 /// The time from setting the ends to the first of them.
 const LEAD: Duration = Duration::from_secs(30);
 
@@ -104,7 +107,7 @@ async fn while_others_come(stage: &Stage, options: &Options, progress: &Progress
     let what = format!("DELETE after the end, {ends} within {} s while {creations} spaces are created, ms", window.as_secs());
     let figure = |word: &str, hundredths: usize| Figure::alone("B4", &format!("{what}, {word}"), late.quantile(hundredths).into());
     Ok(vec![
-        figure("p99", 99).should_with(options.is_spread(), LATEST, Bound::AtMost(5.0)),
+        figure("p99", 99).should_with(options.is_spread(), LATEST_IN_A_CROWD, Bound::AtMost(20.0)),
         figure("median", 50),
         figure("latest", 100),
         figure("earliest", 0).should(Bound::AtLeast(0.0), Bound::AtLeast(0.0)),

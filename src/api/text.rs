@@ -1,0 +1,39 @@
+//! The length of sentences that hold texts of others.
+
+/// `text`, cut between two characters to at most `longest` bytes, with a mark where it was cut.
+pub fn shorten(text: &str, longest: usize) -> String {
+    const CUT: &str = "…";
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    let end = (0..=longest.saturating_sub(CUT.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}{CUT}", &text[..end])
+}
+
+/// The first of `all`, and the number of the others; `unread` further ones are not in `all`.
+pub fn some_of(all: &[String], most: usize, unread: usize) -> String {
+    let named = all.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = all.len().saturating_sub(most).saturating_add(unread);
+    if more == 0 { named } else { format!("{named} and {more} more") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_says_so() {
+        assert_eq!(shorten("short", 5), "short");
+        assert_eq!(shorten("shorter", 6), "sho…");
+        let cut = shorten(&"é".repeat(1_000), 1_024);
+        assert!(cut.len() <= 1_024 && cut.trim_end_matches('…').chars().all(|c| c == 'é'), "{cut}");
+        assert_eq!(shorten("é", 1), "…");
+    }
+
+    #[test]
+    fn the_first_are_named_and_the_others_counted() {
+        let all = ["fern", "moss", "oak"].map(String::from);
+        assert_eq!(some_of(&all, 3, 0), "fern, moss, oak");
+        assert_eq!(some_of(&all, 2, 40), "fern, moss and 41 more");
+    }
+}
