@@ -141,6 +141,7 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
 
 /// POST; returns whether it was created, or its name was taken.
 async fn make(ctx: &Context, namespace: &str, child: &Child) -> Result<bool, Error> {
+    ctx.ends.go_first(&*ctx.clock).await;
     match post(&ctx.client, namespace, child).await {
         Ok(made) => {
             ctx.store.put_child(namespace, made.seen());

@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeSet, HashMap},
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,7 +23,7 @@ use tokio::{
 };
 
 use super::{Kept, context::Context, on_error, reconcile};
-use crate::{api::DeveloperSpace, desired::lifetime::SEAL_LEAD};
+use crate::{api::DeveloperSpace, clock::Clock, desired::lifetime::SEAL_LEAD};
 
 /// Every space is reconciled at least this often, which is early enough to learn of an end that is further away.
 const HORIZON: TimeDelta = TimeDelta::minutes(11);
@@ -31,15 +34,41 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// The retry interval of an end while the queue reconciles the same space, or while the store is behind a write of the operator other than the seal.
 const BREATH: Duration = Duration::from_millis(20);
 
+/// Creations wait from this time before a seal or a deletion on: the API server answers the creations that are under way in the meantime.
+const AHEAD: TimeDelta = TimeDelta::milliseconds(150);
+
+/// The longest wait of one creation, so that ends that fail or hang stop no creation.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+
 /// The ends that are near. The reconcile of a space that was renewed since does nothing.
 #[derive(Debug, Default)]
 pub struct Ends {
     near: Mutex<BTreeSet<(DateTime<Utc>, Box<str>)>>,
     sealed: Mutex<HashMap<String, DeveloperSpace>>,
     changed: Notify,
+    under_way: AtomicUsize,
 }
 
 impl Ends {
+    /// Waits while an end is near or under way: on a loaded API server the requests of creations would delay its own.
+    pub async fn go_first(&self, clock: &dyn Clock) {
+        let passed = async {
+            while self.is_near(clock.now()) {
+                tokio::time::sleep(BREATH).await;
+            }
+        };
+        let _ = tokio::time::timeout(LONGEST_WAIT, passed).await;
+    }
+
+    fn is_near(&self, now: DateTime<Utc>) -> bool {
+        self.under_way.load(Ordering::Relaxed) > 0 || self.near().first().is_some_and(|(at, _)| *at <= now + AHEAD)
+    }
+
+    fn begin(&self) -> UnderWay<'_> {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self)
+    }
+
     /// Registers the end of the space of that name.
     pub fn expects(&self, name: &str, at: DateTime<Utc>, now: DateTime<Utc>) {
         if at - now >= HORIZON {
@@ -78,6 +107,15 @@ impl Ends {
     }
 }
 
+/// One end is under way until this is dropped.
+struct UnderWay<'a>(&'a Ends);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Reconciles the spaces that end, each at its time, until `stop` resolves; running reconciles are finished.
 pub async fn run(ctx: Arc<Context>, spaces: Store<Kept>, stop: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(ctx.places.number().into()));
@@ -94,7 +132,8 @@ pub async fn run(ctx: Arc<Context>, spaces: Store<Kept>, stop: impl Future<Outpu
             let Some(name) = ctx.ends.take(ctx.clock.now()) else { break };
             let (ctx, spaces) = (ctx.clone(), spaces.clone());
             under_way.spawn(async move {
-                end(&name, &spaces, ctx).await;
+                let _under_way = ctx.ends.begin();
+                end(&name, &spaces, ctx.clone()).await;
                 drop(place);
             });
         }
@@ -137,5 +176,25 @@ mod tests {
         assert_eq!(taken(at(120)), ["fern-lab", "moss-lab", "moss-lab"]);
         assert_eq!(taken(at(1_000)), ["orchid-lab", "orchid-lab"]);
         assert_eq!(ends.take(at(3_000)), None, "one that is far away is told again in time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn creations_wait_for_an_end_that_is_near_and_for_one_under_way_but_not_for_long() {
+        let (ends, waits) = (Ends::default(), async |ends: &Ends, now: DateTime<Utc>| {
+            let begin = tokio::time::Instant::now();
+            ends.go_first(&now).await;
+            begin.elapsed() >= LONGEST_WAIT
+        });
+        assert!(!waits(&ends, at(100)).await, "there is none");
+        ends.expects("fern-lab", at(110), at(100));
+        let seal = at(110) - SEAL_LEAD;
+        assert!(!waits(&ends, seal - AHEAD - TimeDelta::milliseconds(1)).await, "it is not near yet");
+        assert!(waits(&ends, seal - AHEAD).await);
+        while ends.take(at(110)).is_some() {}
+        assert!(!waits(&ends, at(110)).await, "both steps were taken");
+        let under_way = ends.begin();
+        assert!(waits(&ends, at(110)).await);
+        drop(under_way);
+        assert!(!waits(&ends, at(110)).await);
     }
 }

@@ -32,6 +32,7 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
         ..Namespace::default()
     };
     let api = namespaces(ctx);
+    ctx.ends.go_first(&*ctx.clock).await;
     let live = match api.create(&post_params(), &namespace).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,
         other => other,

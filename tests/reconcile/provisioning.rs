@@ -16,6 +16,27 @@ async fn a_fresh_space_gets_finalizer_namespace_guards_bindings_and_status_in_th
     assert_eq!(world.reconcile(&fresh(), script).await.unwrap(), seconds(600), "the wall clock is asked again");
 }
 
+/// Each of the three steps in which objects are created waits half a second at the most.
+#[tokio::test(start_paused = true)]
+async fn creations_wait_for_an_end_that_is_near() {
+    for (end, wait) in [("2026-03-02T08:00:05.300Z", 1_500), ("2026-03-02T08:30:00Z", 0)] {
+        let world = World::with(MADE, &[class()]);
+        let now = MADE.parse().unwrap();
+        world.ends.expects("fern-lab", end.parse().unwrap(), now);
+        let script = script![
+            add_finalizer(),
+            make_namespace().made(NAMESPACE_UID),
+            make_guards(),
+            make_bindings(),
+            say(&with_finalizer(), &provisioned()),
+            told("Provisioned"),
+        ];
+        let begin = tokio::time::Instant::now();
+        world.reconcile(&fresh(), script).await.unwrap();
+        assert_eq!(begin.elapsed().as_millis() / 500 * 500, wait, "with an end at {end}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_done_before_everything_was_listed() {
     for missing in SOURCES {

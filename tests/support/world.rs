@@ -42,7 +42,7 @@ pub struct World {
     pub watchdog: Arc<Watchdog>,
     pub metrics: Arc<Metrics>,
     admissions: Arc<Admissions>,
-    ends: Arc<Ends>,
+    pub ends: Arc<Ends>,
     protected: Vec<String>,
     nudges: Nudges,
     nudged: BoxStream<'static, String>,
