@@ -35,10 +35,10 @@ const GLANCE: Duration = Duration::from_secs(1);
 const BREATH: Duration = Duration::from_millis(20);
 
 /// Creations wait from this time before a seal or a deletion on: the API server answers the creations that are under way in the meantime.
-const AHEAD: TimeDelta = TimeDelta::milliseconds(150);
+const AHEAD: TimeDelta = TimeDelta::milliseconds(300);
 
 /// The longest wait of one creation, so that ends that fail or hang stop no creation.
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// The ends that are near. The reconcile of a space that was renewed since does nothing.
 #[derive(Debug, Default)]
