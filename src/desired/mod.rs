@@ -22,6 +22,8 @@ pub mod foreign_ttl;
 pub mod isolation;
 pub mod keys;
 pub mod ledger;
+#[cfg(test)]
+mod life_tests;
 pub mod lifetime;
 pub mod limit_bounds;
 pub mod limit_range;
