@@ -322,6 +322,18 @@ mod tests {
     }
 
     #[test]
+    fn while_the_class_is_missing_the_terms_consent_to_never() {
+        let status = |allows: bool| {
+            let mut status = admitted(&json!({"ttl": "never", "maxTTL": "30d", "allowNever": allows}));
+            status["expiresAt"] = Value::Null;
+            status
+        };
+        let endless = |allows: bool| space(&json!({"ttl": "never"}), &status(allows));
+        assert_eq!(ends(&endless(true), None, false, "12-24T09:00:00"), None);
+        assert_eq!(ends(&endless(false), None, false, "12-24T09:00:00"), Some(at("12-31T09:00:00")), "consent is withdrawn: a week");
+    }
+
+    #[test]
     fn without_terms_the_expiry_in_the_status_holds_and_is_warned_of() {
         let mut status = admitted(&Value::Null);
         let upgraded = space(&json!({"ttl": "7d"}), &status);
