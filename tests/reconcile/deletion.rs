@@ -2,9 +2,9 @@
 
 use super::*;
 
-const ASKED: &str = "2026-03-04T11:59:58Z";
+pub const ASKED: &str = "2026-03-04T11:59:58Z";
 
-fn read_crd() -> Call {
+pub fn read_crd() -> Call {
     get_metadata("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/developerspaces.developerspace.dev").answered(crd())
 }
 
@@ -15,11 +15,11 @@ fn crd() -> Value {
     })
 }
 
-fn leaving() -> Value {
+pub fn leaving() -> Value {
     going(&converged(), ASKED)
 }
 
-fn terminating(message: &str) -> Value {
+pub fn terminating(message: &str) -> Value {
     let mut status = provisioned();
     status["conditions"] = conditions(
         1,
@@ -34,7 +34,7 @@ fn terminating(message: &str) -> Value {
     status
 }
 
-fn remove_finalizer() -> Call {
+pub fn remove_finalizer() -> Call {
     let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": "102", "finalizers": []}});
     merge_patch(&space_path(), patch.clone()).answered(patched(&leaving(), &patch, 103))
 }
@@ -119,7 +119,7 @@ async fn a_foreign_namespace_outlives_the_space_of_its_name() {
     world.reconcile(&leaving(), script).await.unwrap();
 }
 
-fn retained() -> Value {
+pub fn retained() -> Value {
     with(&leaving(), &json!({"spec": {"deletionPolicy": "Retain"}}))
 }
 
@@ -131,7 +131,7 @@ fn everything_with(spec: &Value) -> Vec<Value> {
 }
 
 /// What a release writes: no protection is among it.
-fn release() -> Value {
+pub fn release() -> Value {
     let gone = |map: &Value, stays: &dyn Fn(&str) -> bool| {
         map.as_object().unwrap().keys().filter(|key| !stays(key)).map(|key| (key.clone(), Value::Null)).collect::<Value>()
     };
@@ -149,7 +149,7 @@ fn release() -> Value {
 }
 
 /// The list of the bindings that a release leaves.
-fn told_released(rest: &str) -> Call {
+pub fn told_released(rest: &str) -> Call {
     told("Released").saying(&format!("namespace orchid-lab was released with everything in it{rest}"))
 }
 
@@ -192,12 +192,13 @@ async fn what_was_released_is_left_alone() {
     world.reconcile(&retained(), script).await.unwrap();
 }
 
+pub const WITHOUT_CONSENT: &str = "the deletion waits: spec.deletionPolicy is Retain, so namespace orchid-lab is not deleted, and SpaceClass \
+    greenhouse does not allow Retain, so it is not released; set spec.deletionPolicy to Delete to delete the namespace, or have an administrator \
+    set allowRetain: true in the class";
+
 #[tokio::test]
 async fn without_consent_nothing_is_deleted_and_nothing_released() {
-    let message = "the deletion waits: spec.deletionPolicy is Retain, so namespace orchid-lab is not deleted, and SpaceClass greenhouse does not \
-                   allow Retain, so it is not released; set spec.deletionPolicy to Delete to delete the namespace, or have an administrator set \
-                   allowRetain: true in the class";
-    let status = terminating(message);
+    let status = terminating(WITHOUT_CONSENT);
     let world = World::with(CALM, &everything());
     let look = || [read_crd(), get(&namespace_path()).answered(stored_namespace())];
     let [crd, live] = look();

@@ -4,6 +4,7 @@
 
 mod access;
 mod deletion;
+mod deletion_waits;
 mod drift;
 mod expiry;
 mod failures;
@@ -12,6 +13,7 @@ mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
 mod waiting;
+mod warnings;
 mod withheld;
 
 use std::time::Duration;

@@ -1,0 +1,99 @@
+//! A deletion that waits stops no clock, and goes by the terms while the class is missing.
+
+use super::{
+    deletion::{ASKED, WITHOUT_CONSENT, read_crd, release, remove_finalizer, retained, terminating, told_released},
+    *,
+};
+
+/// A minute before its end, with all warnings given, the deletion waits for the consent of the class.
+fn waits() -> Value {
+    let space = with(&going(&warned(), ASKED), &json!({"spec": {"deletionPolicy": "Retain"}}));
+    with(&space, &json!({"status": waiting()}))
+}
+
+fn waiting() -> Value {
+    let mut status = terminating(WITHOUT_CONSENT);
+    let warned = expiring();
+    status["lastWarning"] = warned["lastWarning"].clone();
+    status["conditions"][1] = warned["conditions"][1].clone();
+    status
+}
+
+fn look() -> [Step; 2] {
+    [read_crd().into(), get(&namespace_path()).answered(stored_namespace()).into()]
+}
+
+fn delete_namespace() -> Call {
+    delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES))
+}
+
+/// Sealed at `since`.
+fn seals(since: &str) -> Value {
+    let mut status = expired(&being_deleted(), true, since);
+    for condition in [0, 1, 2] {
+        status["conditions"][condition]["lastTransitionTime"] = json!(since);
+    }
+    status["conditions"][0]["lastTransitionTime"] = json!(CALM);
+    status["conditions"][3]["lastTransitionTime"] = json!(CALM);
+    status
+}
+
+#[tokio::test]
+async fn a_deletion_that_waits_is_looked_at_again_when_the_end_comes() {
+    let world = World::with("2026-03-09T07:59:30Z", &everything());
+    let [crd, live] = look();
+    let wait = world.reconcile(&waits(), script![crd, live]).await.unwrap();
+    assert_eq!(wait, Action::requeue(Duration::from_millis(29_800)), "in time for the seal");
+}
+
+#[tokio::test]
+async fn at_the_end_of_a_deletion_that_waits_the_space_is_sealed_and_its_namespace_deleted() {
+    let world = World::with(EXPIRES, &everything());
+    let status = seals(EXPIRES);
+    let script = script![say(&waits(), &status), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+    world.reconcile(&waits(), script).await.unwrap();
+}
+
+#[tokio::test]
+async fn such_a_space_is_sealed_shortly_before_its_end_too_and_loses_nothing_before_it() {
+    let shortly_before = "2026-03-09T07:59:59.900Z";
+    let world = World::with(shortly_before, &everything());
+    let status = seals("2026-03-09T07:59:59Z");
+    let wait = Action::requeue(Duration::from_millis(100));
+    assert_eq!(world.reconcile(&waits(), script![say(&waits(), &status), told("Expired")]).await.unwrap(), wait);
+    let sealed = said(&waits(), &status);
+    let world = world.later(shortly_before);
+    assert_eq!(world.reconcile(&sealed, script![]).await.unwrap(), wait, "nothing is deleted before the end");
+    let world = world.later(EXPIRES);
+    let mut status = status;
+    for at in [0, 3, 4] {
+        status["conditions"][at]["reason"] = json!("Terminating");
+        status["conditions"][at]["message"] = json!(if at == 4 { "" } else { "namespace orchid-lab is being deleted" });
+    }
+    let [crd, live] = look();
+    let script = script![crd, live, delete_namespace(), say(&sealed, &status), told("Terminating")];
+    world.reconcile(&sealed, script).await.unwrap();
+}
+
+#[tokio::test]
+async fn while_the_class_is_missing_its_terms_say_whether_a_namespace_is_released() {
+    let allows = |allow: bool| with(&retained(), &json!({"status": {"terms": {"allowRetain": allow}}}));
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    let [crd, live] = look();
+    let script = script![
+        crd,
+        live,
+        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
+        delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
+        merge_patch(&namespace_path(), release()).answered(patched(&stored_namespace(), &release(), 64)),
+        list_bindings(&[]),
+        remove_finalizer(),
+        told_released(""),
+    ];
+    world.reconcile(&allows(true), script).await.unwrap();
+
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    let [crd, live] = look();
+    let status = terminating(WITHOUT_CONSENT);
+    world.reconcile(&allows(false), script![crd, live, say(&allows(false), &status), told("Terminating")]).await.unwrap();
+}

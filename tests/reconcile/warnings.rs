@@ -1,0 +1,104 @@
+//! Which warnings count, and what is overdue while one cannot be given.
+
+use super::*;
+
+const MEANWHILE: &str = "2026-03-09T07:30:00Z";
+const AFTERWARDS: &str = "2026-03-10T12:00:00Z";
+const ANNOUNCED: &str = "2026-03-10T13:00:00Z";
+
+/// Writes the end to the annotation of `namespace`.
+fn show(namespace: &Value, end: &Value, version: u64) -> [Step; 2] {
+    let patch = json!({"metadata": {"uid": NAMESPACE_UID, "labels": {}, "annotations": {"developerspace.dev/expires-at": end}}});
+    let written = merge_patch(&namespace_path(), patch.clone()).answered(patched(namespace, &patch, version));
+    [get(&namespace_path()).answered(namespace.clone()).into(), written.into()]
+}
+
+fn shown(namespace: &Value, end: &Value, version: u64) -> Value {
+    patched(namespace, &json!({"metadata": {"annotations": {"developerspace.dev/expires-at": end}}}), version)
+}
+
+/// The condition that no warning stands, or that one does.
+fn expiring_since(generation: i64, warned_of: Option<&str>, since: &str) -> Value {
+    let message = warned_of.map_or_else(String::new, |end| {
+        format!(
+            "namespace orchid-lab and everything in it is deleted at {end} (warned 1h before); to renew, set spec.renewedAt to the present time"
+        )
+    });
+    let (status, reason) = if warned_of.is_some() { ("True", "WarningGiven") } else { ("False", "NotYet") };
+    json!({
+        "type": "Expiring", "status": status, "reason": reason, "message": message, "observedGeneration": generation, "lastTransitionTime": since,
+    })
+}
+
+/// The end of a warned space is put off for a while by `spec` and `class`, and is `end` meanwhile.
+async fn is_warned_again(spec: &Value, back: &Value, class_spec: &Value, end: Value) {
+    let world = World::with(MEANWHILE, &everything());
+    world.keep(&with(&class(), &json!({"spec": class_spec})));
+    let space = edited(&warned(), spec, 120);
+    let mut status = provisioned_in(2);
+    status["expiresAt"] = end.clone();
+    status["terms"]["protected"] = spec["protected"].clone();
+    let ttl = if spec["ttl"].is_null() { &class_spec["lifetime"]["defaultTTL"] } else { &spec["ttl"] };
+    if !ttl.is_null() {
+        status["terms"]["ttl"] = ttl.clone();
+    }
+    status["conditions"][1] = expiring_since(2, None, MEANWHILE);
+    let [live, written] = show(&stored_namespace(), &end, 61);
+    world.reconcile(&space, script![live, written, say(&space, &status)]).await.unwrap();
+
+    // The date has passed by now.
+    let (space, namespace) = (edited(&said(&space, &status), back, 130), shown(&stored_namespace(), &end, 61));
+    world.keep(&class());
+    let world = world.later(AFTERWARDS);
+    let mut status = provisioned_in(3);
+    status["expiresAt"] = json!(ANNOUNCED);
+    status["lastWarning"] = json!({"at": AFTERWARDS, "before": "1h", "expiresAt": ANNOUNCED});
+    status["postponed"] = json!({"of": EXPIRES, "from": AFTERWARDS, "until": ANNOUNCED});
+    status["conditions"][1] = expiring_since(3, Some(ANNOUNCED), AFTERWARDS);
+    let [live, written] = show(&namespace, &json!(ANNOUNCED), 62);
+    let script = script![live, written, say(&space, &status), told("Expiring"), told_inside("Expiring")];
+    world.reconcile(&space, script).await.unwrap();
+    let space = said(&space, &status);
+    let world = world.later("2026-03-10T12:59:59Z");
+    assert_eq!(world.reconcile(&space, script![]).await.unwrap(), Action::requeue(Duration::from_millis(800)), "it lives on until then");
+}
+
+#[tokio::test]
+async fn a_space_that_was_protected_after_its_warning_is_warned_again_and_not_sealed() {
+    is_warned_again(&json!({"protected": true}), &json!({"protected": false}), &json!({}), Value::Null).await;
+}
+
+#[tokio::test]
+async fn so_is_one_that_had_another_ttl_in_between() {
+    let later = json!("2026-03-12T08:00:00Z");
+    is_warned_again(&json!({"ttl": "10d"}), &json!({"ttl": null}), &json!({}), later.clone()).await;
+    is_warned_again(&json!({}), &json!({}), &json!({"lifetime": {"defaultTTL": "10d"}}), later).await;
+}
+
+/// The status that says so cannot be written, and without it nothing ends.
+#[tokio::test]
+async fn an_end_that_waits_for_a_warning_that_is_refused_is_overdue() {
+    let later = "2026-03-09T08:02:00Z";
+    let (moved, stored) = (json!("2026-03-09T09:02:00Z"), stored_namespace());
+    let world = World::with(later, &everything());
+    let mut status = provisioned();
+    status["expiresAt"] = moved.clone();
+    status["lastWarning"] = json!({"at": later, "before": "1h", "expiresAt": EXPIRES});
+    status["conditions"][1] = expiring_since(1, moved.as_str(), later);
+    let overdue = |world: &World| world.watchdog.ages(later.parse().unwrap()).overdue;
+    let [live, written] = show(&stored, &moved, 61);
+    let result = world.reconcile(&converged(), script![live, written, say(&converged(), &status).refused(403, "Forbidden")]).await;
+    assert_eq!((class_of(&result), overdue(&world)), (Some(Class::Forbidden), Duration::from_secs(120)));
+    let script = script![say(&converged(), &status), told("Expiring"), told_inside("Expiring")];
+    world.reconcile(&converged(), script).await.unwrap();
+    assert_eq!(overdue(&world), Duration::ZERO, "the warning stands, and its time has begun");
+}
+
+#[tokio::test]
+async fn an_end_to_come_is_expected_though_its_last_warning_is_refused() {
+    let world = World::with(WARNED_AN_HOUR_BEFORE, &everything());
+    let space = with(&converged(), &json!({"metadata": {"resourceVersion": "103"}, "status": warned_of("1d", WARNED_A_DAY_BEFORE)}));
+    let result = world.reconcile(&space, script![say(&space, &expiring()).refused(403, "Forbidden")]).await;
+    assert_eq!(class_of(&result), Some(Class::Forbidden));
+    assert!(world.watchdog.is_behind(EXPIRES.parse().unwrap(), 0), "others make way for it when its time has come");
+}
