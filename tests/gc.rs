@@ -181,6 +181,22 @@ async fn a_deletion_that_waits_stops_no_clock() {
     assert_swept(&sweep_with(&[], after(lists, script)).await, 0, &[deletion(SPACE, "done")]);
 }
 
+/// The finalizer of a Namespace is nobody's row but this one; what is merely on its way needs none.
+#[tokio::test]
+async fn what_holds_the_namespace_of_an_expired_space_is_reported() {
+    let held = merged(&going(&namespace_of("moss-lab"), EXPIRES), &json!({"metadata": {"finalizers": ["example.com/volumes"]}}));
+    let message = "namespace moss-lab is being deleted, and is held: the Namespace has the finalizers example.com/volumes; each one is removed by \
+                   its controller, or by an administrator";
+    let report = json!({"kind": "Namespace", "name": "moss-lab", "action": "report", "result": "left-alone", "message": message});
+    for arguments in [&[][..], &["--dry-run"]] {
+        let spaces = [named(&sealed(), "moss-lab"), named(&sealed(), "fern-lab")];
+        let lists = lists(&spaces, &[held.clone(), going(&namespace_of("fern-lab"), EXPIRES)]);
+        let sweep = sweep_with(arguments, after(lists, script![])).await;
+        assert_swept(&sweep, 0, std::slice::from_ref(&report));
+        assert_eq!(sweep.live, 0, "neither is living");
+    }
+}
+
 #[tokio::test]
 async fn a_space_that_was_renewed_in_between_is_skipped() {
     let lists = lists(&[warned()], &[stored_namespace()]);

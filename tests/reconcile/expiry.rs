@@ -135,6 +135,19 @@ async fn a_seal_that_was_cut_short_is_finished_by_the_uid_in_the_status() {
 }
 
 #[tokio::test]
+async fn what_holds_the_namespace_of_an_expired_space_is_shown() {
+    let held = with(&going(&stored_namespace(), EXPIRES), &json!({"metadata": {"finalizers": ["example.com/volumes"]}}));
+    let message = format!(
+        "{}: the Namespace has the finalizers example.com/volumes; each one is removed by its controller, or by an administrator",
+        being_deleted()
+    );
+    let world = World::with("2026-03-09T08:00:07Z", &[class(), held]);
+    let status = expired(&message, true, EXPIRES);
+    world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap();
+    world.reconcile(&said(&sealed(), &status), script![]).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_namespace_that_took_the_place_of_the_expired_one_is_left_alone() {
     let restored = with(&stored_namespace(), &json!({"metadata": {"uid": "uid-of-the-restored-namespace"}}));
     let kept = "the time was up and there is a namespace orchid-lab again, which is not this space's and is left alone; this DeveloperSpace \
