@@ -108,3 +108,62 @@ fn owner(owner: &Subject) -> Metadata {
 fn present<const N: usize>(entries: [(&str, Option<String>); N]) -> BTreeMap<String, String> {
     entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::desired::resolve;
+
+    fn map<const N: usize>(entries: [(&str, &str); N]) -> BTreeMap<String, String> {
+        entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    }
+
+    /// The space `orchid-lab`, which goes from Ada to Carol.
+    fn metadata() -> NamespaceMetadata {
+        let read = |object: Value| serde_json::from_value::<DeveloperSpace>(object).unwrap();
+        let space = read(json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "orchid-lab", "uid": "space-1"},
+            "spec": {
+                "owner": {"kind": "User", "name": "carol@example.com"}, "contact": {"team": "botany"},
+                "labels": {"example.com/stage": "demo", "example.org/tier": "two"}, "annotations": {"example.com/note": "moist"},
+            },
+            "status": {"className": "greenhouse", "owner": {"kind": "User", "name": "ada@example.com"}, "conditions": []},
+        }));
+        let class = json!({
+            "podSecurity": {"enforce": "baseline"}, "metadata": {"labels": {"example.com/floor": "ground"}, "allowedKeys": ["example.com/*"]},
+        });
+        let resolved = resolve(&space, "greenhouse", &serde_json::from_value(class).unwrap()).resolved;
+        NamespaceMetadata::of(&space, &resolved, DateTime::from_timestamp(0, 0))
+    }
+
+    #[test]
+    fn a_refused_spec_gives_no_value_and_what_it_asks_for_stays_as_it_is() {
+        let written = Metadata {
+            labels: map([
+                ("app.kubernetes.io/managed-by", "developerspace-operator"),
+                ("developerspace.dev/class", "greenhouse"),
+                ("developerspace.dev/space", "orchid-lab"),
+                ("example.com/floor", "ground"),
+                ("pod-security.kubernetes.io/enforce", "baseline"),
+            ]),
+            annotations: map([
+                ("developerspace.dev/expires-at", "1970-01-01T00:00:00Z"),
+                ("developerspace.dev/owner", "User:ada@example.com"),
+                ("developerspace.dev/space-uid", "space-1"),
+                ("openshift.io/requester", "ada@example.com"),
+            ]),
+        };
+        let asked = Metadata {
+            labels: map([("developerspace.dev/team", "botany"), ("example.com/stage", "demo")]),
+            annotations: map([("developerspace.dev/contact-team", "botany"), ("example.com/note", "moist")]),
+        };
+        let kept = Keys::of(&asked).and_annotation("developerspace.dev/replaces");
+        assert_eq!(metadata().withheld(), Wanted { written: written.clone(), kept });
+        let new_owner = map([("developerspace.dev/owner", "User:carol@example.com"), ("openshift.io/requester", "carol@example.com")]);
+        let new_owner = Metadata { labels: map([]), annotations: new_owner };
+        let kept = Keys::default().and_annotation("developerspace.dev/replaces");
+        assert_eq!(metadata().granted(), Wanted { written: written.overridden_by(asked).overridden_by(new_owner), kept });
+    }
+}

@@ -12,6 +12,7 @@ mod provisioning;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
+mod tightened;
 mod waiting;
 mod warnings;
 mod withheld;
@@ -70,6 +71,22 @@ fn said(space: &Value, status: &Value) -> Value {
 
 fn version(object: &Value) -> u64 {
     object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+}
+
+/// The status in that generation of a space that was ready until now and is refused.
+fn refused_since(generation: i64, reason: &str, message: &str) -> Value {
+    let mut status = provisioned_in(generation);
+    status["conditions"] = conditions(
+        generation,
+        &[
+            (false, reason, message, CALM),
+            (false, "NotYet", "", MADE),
+            (false, "NotYet", "", MADE),
+            (false, reason, "", MADE),
+            (true, reason, message, CALM),
+        ],
+    );
+    status
 }
 
 /// Reads the RoleBindings of the space's namespace.

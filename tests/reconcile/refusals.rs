@@ -60,19 +60,8 @@ fn without_a_class() -> Value {
     )
 }
 
-fn class_not_found(message: &str) -> Value {
-    let mut status = provisioned();
-    status["conditions"] = conditions(
-        1,
-        &[
-            (false, "ClassNotFound", message, CALM),
-            (false, "NotYet", "", MADE),
-            (false, "NotYet", "", MADE),
-            (false, "ClassNotFound", "", MADE),
-            (true, "ClassNotFound", message, CALM),
-        ],
-    );
-    status
+pub fn class_not_found(message: &str) -> Value {
+    refused_since(1, "ClassNotFound", message)
 }
 
 #[tokio::test]

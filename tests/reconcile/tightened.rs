@@ -1,0 +1,133 @@
+//! What a class says reaches a space whose spec is refused, and nothing that the spec asks for does.
+
+use super::*;
+
+const GREEDY: &str = "spec.quota requests.cpu: 64 is above the class's maximum of 4: ask for 4 or less";
+
+/// The space while it asks for more than its class has.
+fn greedy() -> Value {
+    edited(&converged(), &json!({"quota": {"requests.cpu": "64"}}), 103)
+}
+
+/// The same space when its status says so.
+fn refused_space() -> Value {
+    said(&greedy(), &refused_since(2, "QuotaExceedsClass", GREEDY))
+}
+
+/// The accepted class after a change of its spec.
+fn changed_class(spec: &Value) -> Value {
+    let mut class = with(&class(), &json!({"metadata": {"generation": 5}, "spec": spec}));
+    class["status"]["conditions"][0]["observedGeneration"] = json!(5);
+    class
+}
+
+fn patch_namespace(live: &Value, labels: &Value, annotations: &Value) -> Call {
+    let patch = json!({"metadata": {"uid": NAMESPACE_UID, "labels": labels, "annotations": annotations}});
+    merge_patch(&namespace_path(), patch.clone()).answered(patched(live, &patch, 61))
+}
+
+#[tokio::test]
+async fn levels_labels_and_annotations_of_the_class_reach_a_refused_space() {
+    let keeper = json!({"example.com/keeper": "zoe"});
+    for (spec, labels, annotations) in [
+        (json!({"podSecurity": {"enforce": "restricted"}}), json!({"pod-security.kubernetes.io/enforce": "restricted"}), json!({})),
+        (json!({"metadata": {"labels": {"example.com/floor": "upper"}}}), json!({"example.com/floor": "upper"}), json!({})),
+        (json!({"metadata": {"labels": null, "annotations": keeper}}), json!({"example.com/floor": null}), keeper.clone()),
+    ] {
+        let world = World::with(CALM, &everything());
+        world.keep(&changed_class(&spec));
+        let script =
+            script![get(&namespace_path()).answered(stored_namespace()), patch_namespace(&stored_namespace(), &labels, &annotations)];
+        world.reconcile(&refused_space(), script).await.unwrap();
+        world.reconcile(&refused_space(), script![]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn isolation_that_is_switched_on_reaches_a_refused_space() {
+    let world = World::with(CALM, &everything_but("NetworkPolicy", "developerspace-isolation"));
+    world.keep(&changed_class(&json!({"network": {"isolation": "None", "allowFromNamespaces": []}})));
+    world.reconcile(&refused_space(), script![]).await.unwrap();
+    world.keep(&class());
+    world.reconcile(&refused_space(), script![make(&network(), "uid-of-the-network-policy")]).await.unwrap();
+    world.reconcile(&refused_space(), script![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn bounds_of_the_class_reach_a_refused_space() {
+    let bounded = with(&limits()["spec"]["limits"][0], &json!({"max": {"memory": "1Gi"}}));
+    let world = World::with(CALM, &everything());
+    world.keep(&changed_class(&json!({"limitRange": [bounded]})));
+    let bounded = with(&limits(), &json!({"spec": {"limits": [bounded]}}));
+    let operations = drift::operations("uid-of-the-limits", "/spec", &bounded["spec"]);
+    let script = script![json_patch(&child_path(&limits()), operations).answered(stored(&bounded, "uid-of-the-limits", 61))];
+    world.reconcile(&refused_space(), script).await.unwrap();
+    world.reconcile(&refused_space(), script![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_drifted_child_of_a_refused_space_is_repaired() {
+    for (wanted, uid, drift) in [
+        (limits(), "uid-of-the-limits", json!({"spec": {"limits": []}})),
+        (network(), "uid-of-the-network-policy", json!({"spec": {"ingress": [{}]}})),
+    ] {
+        let world = World::with(CALM, &everything_but(wanted["kind"].as_str().unwrap(), wanted["metadata"]["name"].as_str().unwrap()));
+        world.keep(&with(&stored(&wanted, uid, 60), &drift));
+        let operations = drift::operations(uid, "/spec", &wanted["spec"]);
+        let script = script![json_patch(&child_path(&wanted), operations).answered(stored(&wanted, uid, 61))];
+        world.reconcile(&refused_space(), script).await.unwrap();
+        world.reconcile(&refused_space(), script![]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_the_class_no_longer_allows_goes_from_a_refused_space() {
+    let keys = json!({"labels": {"example.com/stage": "demo", "example.org/tier": "two"}});
+    let (space, live) = (with(&refused_space(), &json!({"spec": keys})), with(&namespace(), &json!({"metadata": keys})));
+    let live = stored(&live, NAMESPACE_UID, 50);
+    let world = World::with(CALM, &everything_but("Namespace", SPACE));
+    world.keep(&live);
+    world.keep(&changed_class(&json!({"metadata": {"allowedKeys": ["example.com/*", "example.org/*"]}})));
+    world.reconcile(&space, script![]).await.unwrap();
+    world.keep(&changed_class(&json!({"metadata": {"allowedKeys": ["example.com/*"]}})));
+    let message = "spec.labels \"example.org/tier\": the class does not allow this key; it allows example.com/*";
+    let status = refused_since(2, "InvalidSpec", message);
+    let script = script![
+        get(&namespace_path()).answered(live.clone()),
+        patch_namespace(&live, &json!({"example.org/tier": null}), &json!({})),
+        say(&space, &status),
+        told("InvalidSpec"),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+}
+
+/// The words about the space are those last accepted, and the owner that the namespace shows is the one in force.
+#[tokio::test]
+async fn what_a_refused_spec_asks_for_is_not_given_and_what_it_drops_goes() {
+    let words = json!({
+        "owner": {"name": "carol@example.com"}, "displayName": "Roses", "description": null,
+        "contact": {"team": "zoology", "email": null, "chat": "#roses"}, "quota": {"requests.cpu": "64"},
+    });
+    let annotations = json!({
+        "developerspace.dev/owner": "User:ada@example.com", "developerspace.dev/contact-email": null, "openshift.io/description": null,
+    });
+    let space = edited(&converged(), &words, 103);
+    let mut objects = everything();
+    objects[1] = with(&stored_namespace(), &json!({"metadata": {"annotations": {"developerspace.dev/owner": "User:mallory@example.com"}}}));
+    let world = World::with(CALM, &objects);
+    let message = "spec.quota requests.cpu: 64 is above the class's maximum of 4: ask for 4 or less; until then neither User:carol@example.com \
+                   nor User:ada@example.com has the access of the owner, and the space counts for User:ada@example.com";
+    let status = refused_since(2, "QuotaExceedsClass", message);
+    let script = script![
+        get(&namespace_path()).answered(objects[1].clone()),
+        patch_namespace(&objects[1], &json!({}), &annotations),
+        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
+        say(&space, &status),
+        told("QuotaExceedsClass"),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+    let script = script![get(&child_path(&owner_binding())).refused(404, "NotFound")];
+    world.reconcile(&said(&space, &status), script).await.unwrap();
+    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+}
