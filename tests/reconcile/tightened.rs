@@ -131,3 +131,38 @@ async fn what_a_refused_spec_asks_for_is_not_given_and_what_it_drops_goes() {
     world.reconcile(&said(&space, &status), script).await.unwrap();
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
 }
+
+/// F16: a client that writes whole objects drops finalizers, and without ours a deletion leaves the namespace behind.
+#[tokio::test]
+async fn a_space_that_lost_its_finalizer_gets_it_back_whatever_its_spec() {
+    let others = json!(["example.com/other"]);
+    let both = json!(["example.com/other", "developerspace.dev/namespace"]);
+    let missing = refusals::class_not_found(
+        "SpaceClass greenhouse does not exist: set spec.className to one that does (there are none yet); what exists stays as it is",
+    );
+    for (space, objects) in [
+        (converged(), everything()),
+        (refused_space(), everything()),
+        (said(&converged(), &missing), everything_but("SpaceClass", "greenhouse")),
+    ] {
+        let world = World::with(CALM, &objects);
+        let lost = with(&space, &json!({"metadata": {"finalizers": others}}));
+        let patch = json!({"metadata": {"resourceVersion": space["metadata"]["resourceVersion"], "finalizers": both}});
+        let held = patched(&lost, &patch, version(&space) + 1);
+        let script = script![merge_patch(&space_path(), patch).answered(held.clone())];
+        world.reconcile(&lost, script).await.unwrap();
+        world.reconcile(&held, script![]).await.unwrap();
+    }
+}
+
+/// The space is refused for the first time by the look that gives the finalizer back: its status goes to the version that this made.
+#[tokio::test]
+async fn a_spec_that_is_refused_as_the_finalizer_is_lost_is_told_all_the_same() {
+    let lost = with(&greedy(), &json!({"metadata": {"finalizers": null}}));
+    let patch = json!({"metadata": {"resourceVersion": "103", "finalizers": ["developerspace.dev/namespace"]}});
+    let (held, status) = (patched(&lost, &patch, 104), refused_since(2, "QuotaExceedsClass", GREEDY));
+    let script = script![merge_patch(&space_path(), patch).answered(held.clone()), say(&held, &status), told("QuotaExceedsClass"),];
+    let world = World::with(CALM, &everything());
+    world.reconcile(&lost, script).await.unwrap();
+    world.reconcile(&said(&held, &status), script![]).await.unwrap();
+}
