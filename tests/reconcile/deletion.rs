@@ -57,6 +57,31 @@ async fn a_deleted_space_takes_its_namespace_with_it() {
 }
 
 #[tokio::test]
+async fn a_space_that_is_being_deleted_counts_until_its_namespace_is_gone() {
+    let mut objects = everything();
+    objects[0] = moves::tight();
+    let mut world = World::with(CALM, &objects);
+    world.reconcile(&converged(), script![]).await.unwrap();
+    let status = terminating("namespace orchid-lab is being deleted");
+    let script = script![
+        read_crd(),
+        get(&namespace_path()).answered(stored_namespace()),
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), CALM)),
+        say(&leaving(), &status),
+        told("Terminating"),
+    ];
+    world.reconcile(&leaving(), script).await.unwrap();
+    moves::ada_is_full(&world).await;
+    assert_eq!(world.nudged().await, [""; 0], "the namespace is still there");
+    world.store.bury_namespace(SPACE, &NAMESPACE_UID.into());
+    let space = said(&leaving(), &status);
+    let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": "103", "finalizers": []}});
+    let removed = merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 104));
+    world.reconcile(&space, script![read_crd(), get(&namespace_path()).refused(404, "NotFound"), removed, told("Deleted")]).await.unwrap();
+    assert_eq!(world.nudged().await, ["moss-lab"]);
+}
+
+#[tokio::test]
 async fn what_blocks_the_namespace_is_shown() {
     let blocked = "Some resources are remaining: pods. has 3 resource instances";
     let conditions = json!([

@@ -8,6 +8,7 @@ mod deletion_waits;
 mod drift;
 mod expiry;
 mod failures;
+mod moves;
 mod provisioning;
 mod refusals;
 #[path = "../support/mod.rs"]

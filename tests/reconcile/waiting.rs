@@ -7,15 +7,10 @@ use developerspace_operator::{
     desired::Refusal,
 };
 
-use super::{support::api_server::play, *};
+use super::{moves::tight, support::api_server::play, *};
 
 const AN_HOUR_LATER: &str = "2026-03-02T09:00:05Z";
 const A_SECOND_BEFORE: &str = "2026-03-02T09:00:04Z";
-
-/// A class with one place for each owner.
-fn tight() -> Value {
-    with(&class(), &json!({"spec": {"maxSpacesPerOwner": 1}}))
-}
 
 fn named(name: &str) -> Value {
     with(&fresh(), &json!({"metadata": {"name": name, "uid": uid(name)}}))

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use developerspace_operator::{
-    api::names::ProtectedNamespaces,
+    api::{DeveloperSpace, names::ProtectedNamespaces},
     controller::{
         admissions::Admissions,
         context::{Context, Memory, Places, Turns},
@@ -126,9 +126,20 @@ impl World {
         self.admissions.recall_waiting(&objects::read(space), class);
     }
 
+    /// That space had its place in the class of that name before the operator began.
+    pub fn recall(&self, space: &Value, class: &str) {
+        let space: DeveloperSpace = objects::read(space);
+        self.admissions.recall(&space, &space.spec.owner.to_string(), class);
+    }
+
+    /// That space gives up its place. Returns the names of those that it goes to.
+    pub fn give_up(&self, space: &Value) -> Vec<String> {
+        self.admissions.withdraw(&space["metadata"]["uid"].as_str().unwrap().into())
+    }
+
     /// That space is gone.
     pub fn forget(&self, space: &Value) {
-        self.admissions.withdraw(&space["metadata"]["uid"].as_str().unwrap().into());
+        drop(self.give_up(space));
     }
 
     /// The names that somebody asked to be looked at.

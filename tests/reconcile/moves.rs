@@ -1,0 +1,183 @@
+//! A space that goes to another owner or to another class, and what it has until it is there.
+
+use super::*;
+
+const CAROL_IS_FULL: &str = "the limit of class greenhouse is 1 for each owner, and User:carol@example.com has as many: User:carol@example.com \
+                             has to delete one, or an administrator decides; until then the space counts for User:ada@example.com";
+
+/// A class with one place for each owner.
+pub fn tight() -> Value {
+    with(&class(), &json!({"spec": {"maxSpacesPerOwner": 1}}))
+}
+
+/// A new space of that name and owner.
+fn new(name: &str, owner: &str) -> Value {
+    with(&fresh(), &json!({"metadata": {"name": name, "uid": uid(name)}, "spec": {"owner": {"name": owner}}}))
+}
+
+/// There is no place for a new space of Ada's.
+pub async fn ada_is_full(world: &World) {
+    let space = new("moss-lab", "ada@example.com");
+    let message = "the limit of class greenhouse is 1 for each owner, and User:ada@example.com has as many: \
+                   delete one, or ask for another class";
+    let status = refused_at(CALM, "OwnerLimitExceeded", message);
+    let script = script![
+        merge_patch(&format!("{SPACES}/moss-lab/status"), says(100, &status)).answered(said(&space, &status)),
+        event("OwnerLimitExceeded", "DeveloperSpace", "moss-lab"),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+}
+
+fn refused_at(now: &str, reason: &str, message: &str) -> Value {
+    let mut status = refused(reason, message);
+    for condition in status["conditions"].as_array_mut().unwrap() {
+        condition["lastTransitionTime"] = json!(now);
+    }
+    status
+}
+
+fn patch_namespace(metadata: &Value, version: u64) -> Call {
+    let mut patch = json!({"metadata": metadata});
+    patch["metadata"]["uid"] = json!(NAMESPACE_UID);
+    merge_patch(&namespace_path(), patch.clone()).answered(patched(&stored_namespace(), &patch, version))
+}
+
+/// Ada hands her space to Carol, who has one; each has as many as the class allows.
+async fn handed_to_carol_who_is_full() -> (World, Value) {
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    world.keep(&tight());
+    world.recall(&new("fern-lab", "carol@example.com"), "greenhouse");
+    world.reconcile(&converged(), script![]).await.unwrap();
+    let space = edited(&converged(), &json!({"owner": {"name": "carol@example.com"}}), 103);
+    let status = refused_since(2, "OwnerLimitExceeded", CAROL_IS_FULL);
+    let script = script![
+        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
+        say(&space, &status),
+        told("OwnerLimitExceeded").saying(CAROL_IS_FULL),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+    let space = said(&space, &status);
+    world.reconcile(&space, script![get(&child_path(&owner_binding())).refused(404, "NotFound")]).await.unwrap();
+    world.reconcile(&space, script![]).await.unwrap();
+    (world, space)
+}
+
+#[tokio::test]
+async fn a_space_for_an_owner_who_is_full_lets_neither_in_and_counts_for_the_old_one() {
+    let (mut world, space) = handed_to_carol_who_is_full().await;
+    ada_is_full(&world).await;
+    assert_eq!(world.nudged().await, [""; 0]);
+    assert_eq!(world.give_up(&new("fern-lab", "carol@example.com")), [SPACE], "Carol has a place for it");
+    let annotations = json!({"developerspace.dev/owner": "User:carol@example.com", "openshift.io/requester": "carol@example.com"});
+    let carol = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "carol@example.com"});
+    let mut status = provisioned_in(2);
+    status["owner"]["name"] = json!("carol@example.com");
+    status["conditions"] = conditions(
+        2,
+        &[
+            (true, "Provisioned", "namespace orchid-lab is ready for User:carol@example.com", CALM),
+            (false, "NotYet", "", MADE),
+            (false, "NotYet", "", MADE),
+            (false, "Provisioned", "", MADE),
+            (false, "Provisioned", "", CALM),
+        ],
+    );
+    let script = script![
+        get(&namespace_path()).answered(stored_namespace()),
+        patch_namespace(&json!({"labels": {}, "annotations": annotations}), 61),
+        make(&binding("developerspace-owner", "edit", &carol), "uid-of-carols-binding"),
+        list_bindings(&[]),
+        say(&space, &status),
+        told("Provisioned"),
+        told("Transferred"),
+        told_inside("Transferred"),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+    assert_eq!(world.nudged().await, ["moss-lab"], "and Ada has one for another");
+}
+
+/// A class that was accepted and is refused since somebody mistyped it.
+fn mistyped_orchard() -> Value {
+    let mut orchard = with(&class(), &json!({"metadata": {"name": "orchard", "uid": "uid-of-the-orchard"}}));
+    orchard["status"]["accepted"] = orchard["spec"].clone();
+    let refused = json!({"status": "False", "reason": "InvalidSpec", "message": "lifetime.maxTTL is too short: lengthen it"});
+    orchard["status"]["conditions"][0] = with(&orchard["status"]["conditions"][0], &refused);
+    orchard
+}
+
+#[tokio::test]
+async fn a_space_is_not_moved_to_a_class_that_is_not_accepted_now() {
+    let world = World::with(CALM, &everything());
+    world.keep(&mistyped_orchard());
+    let space = edited(&converged(), &json!({"className": "orchard"}), 103);
+    let message = "SpaceClass orchard is not accepted, and its administrator must correct it: lifetime.maxTTL is too short: lengthen it; \
+                   until then this space stays in SpaceClass greenhouse";
+    let status = refused_since(2, "ClassNotAccepted", message);
+    world.reconcile(&space, script![say(&space, &status), told("ClassNotAccepted").saying(message)]).await.unwrap();
+    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_class_in_force_is_tightened_beside_one_that_is_missing() {
+    let tightened = json!({"metadata": {"generation": 5}, "spec": {
+        "quota": {"hard": {"requests.cpu": "2"}}, "podSecurity": {"enforce": "restricted"},
+        "lifetime": {"defaultTTL": "2d", "maxTTL": "5d"},
+    }});
+    let mut tightened = with(&class(), &tightened);
+    tightened["status"]["conditions"][0]["observedGeneration"] = json!(5);
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    world.keep(&tightened);
+    let space = edited(&converged(), &json!({"className": "orchard"}), 103);
+    let message =
+        "SpaceClass orchard does not exist: set spec.className to one that does (there are greenhouse); what exists stays as it is";
+    let mut status = refused_since(2, "ClassNotFound", message);
+    status["expiresAt"] = json!("2026-03-07T08:00:00Z");
+    status["terms"]["maxTTL"] = json!("5d");
+    let metadata = json!({
+        "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        "annotations": {"developerspace.dev/expires-at": "2026-03-07T08:00:00Z"},
+    });
+    let hard = json!({"limits.memory": "8Gi", "pods": "20", "requests.cpu": "2"});
+    let live = stored(&quota(), "uid-of-the-quota", 51);
+    let lowered = with(&live, &json!({"metadata": {"resourceVersion": "61"}, "spec": {"hard": hard}}));
+    let script = script![
+        get(&namespace_path()).answered(stored_namespace()),
+        patch_namespace(&metadata, 61),
+        get(&child_path(&quota())).answered(live),
+        json_patch(&child_path(&quota()), drift::operations("uid-of-the-quota", "/spec/hard", &hard)).answered(lowered),
+        say(&space, &status),
+        told("ClassNotFound"),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+}
+
+/// Between the list and the mark somebody could open the namespace, and nobody would see it.
+#[tokio::test]
+async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
+    let world = World::with(CALM, &everything());
+    let walled = json!({"metadata": {"name": "walled", "uid": "uid-of-the-walled-class"}, "spec": {"network": {"enforced": true}}});
+    world.keep(&with(&class(), &walled));
+    let space = edited(&converged(), &json!({"className": "walled"}), 103);
+    let message = "class walled enforces isolation, and the space is not admitted to it while NetworkPolicy open can open namespace orchid-lab; its \
+                   present class stays in force: delete what is not needed with kubectl -n orchid-lab delete networkpolicy open, or have an \
+                   administrator label it developerspace.dev/platform-policy=true";
+    let status = refused_since(2, "IsolationBreached", message);
+    let listed = || {
+        get_metadata(&format!("{}?limit=500", children_path("NetworkPolicy"))).answered(json!({
+            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {"resourceVersion": "9"},
+            "items": [{"metadata": {"name": "open"}}],
+        }))
+    };
+    let mark = json!({"labels": {"developerspace.dev/network-enforced": "true"}});
+    let script = script![
+        get(&namespace_path()).answered(stored_namespace()),
+        patch_namespace(&with(&mark, &json!({"annotations": {}})), 61),
+        listed(),
+        get(&namespace_path()).answered(patched(&stored_namespace(), &json!({"metadata": mark}), 61)),
+        say(&space, &status),
+        told("IsolationBreached"),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+    world.reconcile(&said(&space, &status), script![listed()]).await.unwrap();
+}
