@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use developerspace_operator::{
     api::SpaceClass,
     controller::classes::{Spaces, judge, look_up_roles},
@@ -183,4 +185,32 @@ async fn a_class_may_not_let_in_the_namespace_of_a_space() {
     let problem = "network.allowFromNamespaces: namespace orchid-lab belongs to the DeveloperSpace of that name: select namespaces by name, for example matchLabels {kubernetes.io/metadata.name: ingress-nginx}";
     let written = writes(&accepted("False", "InvalidSpec", problem, NOW), Some(&stored_spec(&class)));
     judged(&world, &class, spaces(&objects::converged()), script![written]).await;
+}
+
+/// Nothing of a class that is installed as it stands is without a limit: each counts what fills etcd and what costs money.
+#[test]
+fn the_shipped_classes_bound_the_number_of_objects() {
+    let counted = [
+        "pods",
+        "services",
+        "services.loadbalancers",
+        "services.nodeports",
+        "persistentvolumeclaims",
+        "configmaps",
+        "secrets",
+        "count/jobs.batch",
+        "count/cronjobs.batch",
+        "count/deployments.apps",
+    ];
+    for (file, numbers) in [
+        (include_str!("../config/classes/small.yaml"), ["20", "10", "0", "0", "2", "30", "30", "20", "5", "10"]),
+        (include_str!("../config/classes/standard.yaml"), ["100", "50", "1", "2", "5", "100", "100", "100", "20", "50"]),
+        (include_str!("../config/classes/large.yaml"), ["400", "100", "2", "5", "20", "200", "200", "400", "50", "100"]),
+    ] {
+        let class: SpaceClass = serde_saphyr::from_str(file).unwrap();
+        let hard = class.spec.quota.unwrap().hard;
+        let is_a_count = |key: &&String| !key.contains("cpu") && !key.contains("memory") && !key.contains("storage");
+        let bounds: BTreeMap<&str, &str> = hard.keys().filter(is_a_count).map(|key| (key.as_str(), hard[key].0.as_str())).collect();
+        assert_eq!(bounds, counted.into_iter().zip(numbers).collect(), "{}", class.metadata.name.unwrap());
+    }
 }
