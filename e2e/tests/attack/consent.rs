@@ -34,6 +34,17 @@ pub async fn what_a_class_allows_is_admitted(stage: &Stage) -> Result<()> {
     alice.delete(a_space("alice-asks")).await
 }
 
+/// S8: too many spaces that wait are deleted by the operator, and `protected: true` is not in its way where there never was a namespace.
+pub async fn the_operator_deletes_a_protected_space_that_waits(stage: &Stage) -> Result<()> {
+    let Stage { world, alice, thief, .. } = stage;
+    alice.create(&space("alice-waits", json!({"className": "cramped", "owner": user("alice@example.com"), "protected": true}))).await?;
+    world.not_ready("alice-waits", "OwnerLimitExceeded").await?;
+    let sentence = refusal(alice.delete(a_space("alice-waits")).await.map(|()| Value::Null))?;
+    ensure!(sentence.contains("set spec.protected to false first"), "{sentence}");
+    thief.delete(a_space("alice-waits")).await?;
+    world.gone(a_space("alice-waits")).await
+}
+
 /// F16: a replace of the whole object is admitted with the finalizer, and without it refused with a sentence that says what to do.
 pub async fn a_whole_object_keeps_the_finalizer(stage: &Stage) -> Result<()> {
     let Stage { world, alice, .. } = stage;

@@ -29,6 +29,7 @@ async fn attack() -> Result<()> {
         permissions::the_operator_may_what_is_on_the_list,
         permissions::readers_see_no_secrets,
         consent::what_a_class_allows_is_admitted,
+        consent::the_operator_deletes_a_protected_space_that_waits,
         consent::a_whole_object_keeps_the_finalizer,
         consent::metadata_is_bounded,
         consent::an_enforced_network_can_be_closed,

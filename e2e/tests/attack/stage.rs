@@ -39,6 +39,8 @@ impl Stage {
             ("giving", class_spec(&json!({"allowTransfer": true}))),
             ("walled", class_spec(&json!({"network": {"isolation": "Namespace", "enforced": true}}))),
             ("generous", generous()),
+            ("picky", picky()),
+            ("cramped", cramped()),
             ("mistyped", class_spec(&json!({"allowRetain": true}))),
             ("vanishing", class_spec(&json!({"allowRetain": true, "allowTransfer": true}))),
         ] {
@@ -49,7 +51,7 @@ impl Stage {
             role(
                 "uses-labs",
                 &json!([{"apiGroups": ["developerspace.dev"], "resources": ["spaceclasses"], "verbs": ["use"],
-                    "resourceNames": [CLASS, "giving", "walled", "generous", "mistyped", "vanishing"]}]),
+                    "resourceNames": [CLASS, "giving", "walled", "generous", "picky", "cramped", "mistyped", "vanishing"]}]),
             ),
             role(
                 "writes-namespaces",
@@ -106,6 +108,12 @@ impl Stage {
             (&self.alice, "alice-lab", json!({"className": CLASS, "owner": owner})),
             (&self.alice, "alice-walled", json!({"className": "walled", "owner": owner})),
             (&self.alice, "alice-kept", json!({"className": "generous", "owner": owner, "contact": contact, "protected": true})),
+            (&self.alice, "alice-keeps", json!({"className": "generous", "owner": owner, "contact": contact, "deletionPolicy": "Retain"})),
+            (
+                &self.alice,
+                "alice-keyed",
+                json!({"className": "generous", "owner": owner, "contact": contact, "labels": {"example.org/tier": "two"}}),
+            ),
             (&self.alice, "alice-going", json!({"className": "generous", "owner": owner, "contact": contact})),
             (&self.alice, "alice-typo", json!({"className": "mistyped", "owner": owner})),
             (&self.alice, "alice-orphan", json!({"className": "vanishing", "owner": owner})),
@@ -113,7 +121,17 @@ impl Stage {
         ] {
             owner.create(&space(name, spec)).await?;
         }
-        for name in ["alice-lab", "alice-walled", "alice-kept", "alice-going", "alice-typo", "alice-orphan", "carol-lab"] {
+        for name in [
+            "alice-lab",
+            "alice-walled",
+            "alice-kept",
+            "alice-keeps",
+            "alice-keyed",
+            "alice-going",
+            "alice-typo",
+            "alice-orphan",
+            "carol-lab",
+        ] {
             self.world.ready(name).await?;
         }
         self.lose_classes().await?;
@@ -195,8 +213,21 @@ fn generous() -> Value {
     class_spec(&json!({
         "allowRetain": true, "names": {"allowed": ["*", "lan"], "denied": ["prod-*"]},
         "lifetime": {"defaultTTL": "7d", "maxTTL": "30d", "allowProtected": true},
-        "metadata": {"allowedKeys": ["example.com/*", "istio*"], "requiredContact": ["team"]},
+        "metadata": {"allowedKeys": ["example.com/*", "example.org/*", "istio*"], "requiredContact": ["team"]},
     }))
+}
+
+/// A class that allows few names, and denies one that it allows.
+fn picky() -> Value {
+    class_spec(&json!({
+        "names": {"allowed": ["alice-lab", "team-*"], "denied": ["alice-lab"]},
+        "metadata": {"allowedKeys": ["example.com/*", "example.org/*"]},
+    }))
+}
+
+/// A class in which nobody has a place.
+fn cramped() -> Value {
+    class_spec(&json!({"maxSpacesPerOwner": 0, "lifetime": {"defaultTTL": "7d", "maxTTL": "30d", "allowProtected": true}}))
 }
 
 fn class_spec(more: &Value) -> Value {
