@@ -52,12 +52,16 @@ pub struct Ends {
 impl Ends {
     /// Waits while an end is near or under way: on a loaded API server the requests of creations would delay its own.
     pub async fn go_first(&self, clock: &dyn Clock) {
+        if !self.is_near(clock.now()) {
+            return;
+        }
         let passed = async {
             while self.is_near(clock.now()) {
                 tokio::time::sleep(BREATH).await;
             }
         };
-        let _ = tokio::time::timeout(LONGEST_WAIT, passed).await;
+        // Boxed: each reconcile has room for all of its waits at once.
+        let _ = Box::pin(tokio::time::timeout(LONGEST_WAIT, passed)).await;
     }
 
     fn is_near(&self, now: DateTime<Utc>) -> bool {

@@ -5,8 +5,8 @@ use kube::{Api, ResourceExt, api::ListParams};
 
 use super::{context::Context, error::Error};
 use crate::{
-    api::DeveloperSpace,
-    desired::{foreign_bindings, standing::Standing, status::Note},
+    api::{DeveloperSpace, Subject},
+    desired::{foreign_bindings, status::Note},
 };
 
 /// The most bindings that are read.
@@ -20,11 +20,9 @@ pub async fn still_bound(ctx: &Context, namespace: &str) -> Result<String, Error
     Ok(foreign_bindings::still_bound(namespace, &listed.items, unread.unwrap_or_default()))
 }
 
-/// The Event about a transfer of `space`, which was admitted for the owner of `before` until now. The previous owner may have written some of the
-/// RoleBindings of others.
-pub async fn transferred(ctx: &Context, space: &DeveloperSpace, before: Option<&Standing>) -> Result<Option<Note>, Error> {
-    let Some(before) = before.filter(|standing| standing.owner != space.spec.owner) else { return Ok(None) };
+/// The Event about a transfer of `space` from the owner `before`, who may have written some of the RoleBindings of others.
+pub async fn transferred(ctx: &Context, space: &DeveloperSpace, before: &Subject) -> Result<Note, Error> {
     let (name, owner) = (space.name_any(), &space.spec.owner);
-    let message = format!("namespace {name} was transferred from {} to {owner}{}", before.owner, still_bound(ctx, &name).await?);
-    Ok(Some(Note { warning: false, reason: "Transferred".to_owned(), message, in_namespace: true }))
+    let message = format!("namespace {name} was transferred from {before} to {owner}{}", still_bound(ctx, &name).await?);
+    Ok(Note { warning: false, reason: "Transferred".to_owned(), message, in_namespace: true })
 }

@@ -62,7 +62,7 @@ pub async fn reconcile(kept: Arc<Kept>, ctx: Arc<Context>) -> Result<Action, Err
         return Ok(Action::requeue(ANOTHER_TIME));
     }
     // Unpacked, and given room, only once there is a place: hundreds may wait for one.
-    let work = async { Box::pin(tokio::time::timeout(DEADLINE, async { look_alone(&kept, &ctx).await })).await };
+    let work = async { tokio::time::timeout(DEADLINE, Box::pin(look_alone(&kept, &ctx))).await };
     let action = ctx.places.take(work).await.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
     ctx.metrics.count("success");
     Ok(action.unwrap_or(Action::requeue(ANOTHER_TIME)))
@@ -167,7 +167,7 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
             None => return grant(space, observed, ctx, *fits).await,
         },
     };
-    refuse(space, &mut observed, ctx, refusal).await.map(|()| after(&Step::Live, &observed, ctx))
+    Box::pin(refuse(space, &mut observed, ctx, refusal)).await.map(|()| after(&Step::Live, &observed, ctx))
 }
 
 /// Admits a space whose spec fits: behind the wall of a class that enforces isolation, and to a place under the owner's limit.
@@ -190,7 +190,7 @@ async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
 async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: Fits) -> Result<Action, Error> {
     let Fits { class_name, resolved, .. } = fits;
     let is_there = observed.standing.as_ref().is_some_and(|had| had.class_name == class_name && had.owner == space.spec.owner);
-    let before = observed.standing.clone();
+    let before = observed.standing.as_ref().filter(|had| had.owner != space.spec.owner).map(|had| had.owner.clone());
     let observed = if is_there { observed } else { observe_admitted(space, ctx, &class_name) };
     let wait = |hold: Duration| {
         let wake = observed.outlook.wake.map(|wake| (wake - ctx.clock.now()).to_std().unwrap_or_default());
@@ -199,8 +199,8 @@ async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: 
     match provision(ctx, space, &observed, &resolved, Grant::Full).await? {
         Provisioned { hold: Some(hold), .. } => Ok(wait(hold)),
         Provisioned { space, report: mut said, hold: None } => {
-            if observed.own_namespace().is_some() {
-                said.notes.extend(transferred(ctx, &space, before.as_ref()).await?);
+            if let Some(before) = before.filter(|_| observed.own_namespace().is_some()) {
+                said.notes.push(Box::pin(transferred(ctx, &space, &before)).await?);
             }
             report(ctx, &space, &observed, said).await?;
             Ok(after(&Step::Live, &observed, ctx))
@@ -266,7 +266,8 @@ async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
     let Refusal { reason, message } = observed.beside_a_missing_class(refusal);
     let said = Report::new(Verdict::new(reason, message), observed.known_namespace(space));
     report(ctx, latest, observed, said).await?;
-    taken.and(held.map(drop))
+    held?;
+    taken
 }
 
 /// What the watchdog knows a space by.
