@@ -79,7 +79,7 @@ async fn a_thousand_spaces_that_fail() -> Result<()> {
         .buffer_unordered(16)
         .try_collect::<()>()
         .await?;
-    eventually("all of them to say so", Duration::from_secs(300), || async {
+    eventually("all of them to say so", Duration::from_secs(600), || async {
         let spaces = admin.list("DeveloperSpace", "").await?;
         let failed = spaces.iter().filter(|space| condition(space, "Ready")["reason"] == "ApplyFailed").count();
         ensure!(failed == FAILING, "{failed} of {FAILING} say ApplyFailed");
