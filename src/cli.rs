@@ -77,7 +77,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
     pub metrics_bind_address: BindAddress,
 
-    /// How often everything is listed again, so that an event that got lost is made up for: 30s, 10m, 1h
+    /// How often everything is listed again, so that an event that got lost is made up for: 30s, 10m, 1h; at least 10s
     #[arg(long, value_name = "DURATION", default_value = "10m")]
     pub relist_period: Period,
 

@@ -136,13 +136,22 @@ pub async fn run(ctx: Arc<Context>, spaces: Store<Kept>, stop: impl Future<Outpu
             let Some(name) = ctx.ends.take(ctx.clock.now()) else { break };
             let (ctx, spaces) = (ctx.clone(), spaces.clone());
             under_way.spawn(async move {
-                let _under_way = ctx.ends.begin();
-                end(&name, &spaces, ctx.clone()).await;
+                first_moment(&ctx.ends, end(&name, &spaces, ctx.clone())).await;
                 drop(place);
             });
         }
     }
     while under_way.join_next().await.is_some() {}
+}
+
+/// Runs `work`. Creations wait for its first moment only: a call that hangs must not delay each of them.
+async fn first_moment(ends: &Ends, work: impl Future<Output = ()>) {
+    let (under_way, mut work) = (ends.begin(), pin!(work));
+    tokio::select! {
+        () = &mut work => return,
+        () = tokio::time::sleep(LONGEST_WAIT) => drop(under_way),
+    }
+    work.await;
 }
 
 async fn end(name: &str, spaces: &Store<Kept>, ctx: Arc<Context>) {
@@ -157,6 +166,7 @@ async fn end(name: &str, spaces: &Store<Kept>, ctx: Arc<Context>) {
             }
         }
     }
+    drop(ctx.ends.take_sealed(name));
 }
 
 #[cfg(test)]
@@ -200,5 +210,14 @@ mod tests {
         assert!(waits(&ends, at(110)).await);
         drop(under_way);
         assert!(!waits(&ends, at(110)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn creations_do_not_wait_for_an_end_that_hangs() {
+        let (ends, now) = (Ends::default(), at(110));
+        let mut hanging = pin!(first_moment(&ends, std::future::pending()));
+        assert!(futures::poll!(&mut hanging).is_pending() && ends.is_near(now));
+        assert!(tokio::time::timeout(LONGEST_WAIT * 2, &mut hanging).await.is_err());
+        assert!(!ends.is_near(now));
     }
 }

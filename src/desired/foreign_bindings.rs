@@ -16,7 +16,7 @@ const NAMED_SUBJECTS: usize = 3;
 /// The end of the sentence about a release or a transfer, which leave the bindings of others in place: the subjects that still have access by
 /// `bindings`, of which `unread` further ones were not read. Empty where there are none.
 pub fn still_bound(namespace: &str, bindings: &[RoleBinding], unread: usize) -> String {
-    let foreign: Vec<String> = bindings.iter().filter(|binding| !is_ours(&binding.metadata)).map(told).collect();
+    let foreign: Vec<String> = bindings.iter().filter(|binding| !is_ours(&binding.metadata)).map(with_subjects).collect();
     if foreign.is_empty() && unread == 0 {
         return String::new();
     }
@@ -30,7 +30,7 @@ fn is_ours(binding: &ObjectMeta) -> bool {
     is_managed && binding.name.as_ref().is_some_and(|name| name.starts_with(names::BINDING_PREFIX))
 }
 
-fn told(binding: &RoleBinding) -> String {
+fn with_subjects(binding: &RoleBinding) -> String {
     let subjects: Vec<String> = binding.subjects.iter().flatten().map(subject).collect();
     let name = binding.metadata.name.as_deref().unwrap_or_default();
     if subjects.is_empty() { format!("{name} (nobody)") } else { format!("{name} ({})", some_of(&subjects, NAMED_SUBJECTS, 0)) }

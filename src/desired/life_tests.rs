@@ -75,7 +75,7 @@ impl Life {
 }
 
 /// The stage in words, and the end.
-fn told(outlook: &Outlook) -> (String, String) {
+fn stage_and_end(outlook: &Outlook) -> (String, String) {
     let stage = match outlook.stage {
         Stage::Calm => "calm".to_owned(),
         Stage::Warn(before) => format!("warn {}", format_duration(before)),
@@ -95,12 +95,12 @@ fn a_move_to_another_class_and_back_is_warned_of_again() {
         (class(&json!({"defaultTTL": "7d", "warnBefore": ["1h"]})), class(&json!({"defaultTTL": "30d", "warnBefore": ["1h"]})));
     let mut life = Life::of(&json!({}));
     life.look(&short, "11-24T09:00:00");
-    assert_eq!(told(&life.look(&short, "12-01T08:00:00")), is("warn 1h", "12-01T09:00:00"));
-    assert_eq!(told(&life.look(&long, "12-01T08:30:00")), is("calm", "12-24T09:00:00"));
+    assert_eq!(stage_and_end(&life.look(&short, "12-01T08:00:00")), is("warn 1h", "12-01T09:00:00"));
+    assert_eq!(stage_and_end(&life.look(&long, "12-01T08:30:00")), is("calm", "12-24T09:00:00"));
     assert_eq!(life.status().last_warning, None, "it was of an end that is no more");
-    assert_eq!(told(&life.look(&short, "12-02T09:00:00")), is("warn 1h", "12-02T10:00:00"));
-    assert_eq!(told(&life.look(&short, "12-02T09:59:59")), is("warned 1h", "12-02T10:00:00"));
-    assert_eq!(told(&life.look(&short, "12-02T10:00:00")), is("due", "12-02T10:00:00"));
+    assert_eq!(stage_and_end(&life.look(&short, "12-02T09:00:00")), is("warn 1h", "12-02T10:00:00"));
+    assert_eq!(stage_and_end(&life.look(&short, "12-02T09:59:59")), is("warned 1h", "12-02T10:00:00"));
+    assert_eq!(stage_and_end(&life.look(&short, "12-02T10:00:00")), is("due", "12-02T10:00:00"));
 }
 
 /// Everything that an owner can write to live longer, at half past nine.
@@ -118,16 +118,16 @@ fn attempts() -> [Value; 5] {
 fn a_protection_that_is_lifted_beyond_the_longest_life_gives_one_notice_of_the_shortest_warning() {
     let class = class(&json!({"defaultTTL": "7d", "maxLifetime": "10d", "allowProtected": true, "warnBefore": ["1d", "2m"]}));
     let mut life = Life::of(&json!({"protected": true}));
-    assert_eq!(told(&life.look(&class, "11-24T09:00:00")).1, "never");
+    assert_eq!(stage_and_end(&life.look(&class, "11-24T09:00:00")).1, "never");
     life.edit(&json!({"protected": false}));
-    assert_eq!(told(&life.look(&class, "12-20T09:00:00")), is("warn 2m", "12-20T09:02:00"));
+    assert_eq!(stage_and_end(&life.look(&class, "12-20T09:00:00")), is("warn 2m", "12-20T09:02:00"));
     let notice = Postponed { of: at("12-04T09:00:00"), from: at("12-20T09:00:00"), until: at("12-20T09:02:00") };
     for (second, edit) in attempts().iter().enumerate() {
         life.edit(edit);
         let seen = life.look(&class, &format!("12-20T09:01:{:02}", 10 * second));
-        assert_eq!((told(&seen), seen.last_notice), (is("warned 2m", "12-20T09:02:00"), Some(notice)), "{edit}");
+        assert_eq!((stage_and_end(&seen), seen.last_notice), (is("warned 2m", "12-20T09:02:00"), Some(notice)), "{edit}");
     }
-    assert_eq!(told(&life.look(&class, "12-20T09:02:00")), is("due", "12-20T09:02:00"));
+    assert_eq!(stage_and_end(&life.look(&class, "12-20T09:02:00")), is("due", "12-20T09:02:00"));
 }
 
 #[test]
@@ -138,11 +138,11 @@ fn beyond_the_longest_life_a_move_to_another_class_and_back_gives_no_second_noti
     life.look(&one, "11-24T09:00:00");
     life.edit(&json!({"renewedAt": "2026-11-30T09:00:00Z"}));
     life.look(&one, "11-30T09:00:00");
-    assert_eq!(told(&life.look(&one, "12-20T09:00:00")), is("warn 1h", "12-20T10:00:00"), "the operator was away");
+    assert_eq!(stage_and_end(&life.look(&one, "12-20T09:00:00")), is("warn 1h", "12-20T10:00:00"), "the operator was away");
     for (class, now) in [(&other, "12-20T09:30:00"), (&one, "12-20T09:45:00"), (&other, "12-20T09:55:00"), (&one, "12-20T09:59:59")] {
-        assert_eq!(told(&life.look(class, now)), is("warned 1h", "12-20T10:00:00"), "at {now}");
+        assert_eq!(stage_and_end(&life.look(class, now)), is("warned 1h", "12-20T10:00:00"), "at {now}");
     }
-    assert_eq!(told(&life.look(&one, "12-20T10:00:00")), is("due", "12-20T10:00:00"));
+    assert_eq!(stage_and_end(&life.look(&one, "12-20T10:00:00")), is("due", "12-20T10:00:00"));
 }
 
 #[test]
@@ -151,9 +151,9 @@ fn an_end_in_the_past_gives_five_minutes_where_the_class_gives_no_warning() {
     let mut life = Life::of(&json!({}));
     life.look(&class, "11-24T09:00:00");
     life.edit(&json!({"expiresAt": "2026-11-25T09:00:00Z"}));
-    assert_eq!(told(&life.look(&class, "11-27T09:00:00")), is("warn 5m", "11-27T09:05:00"));
-    assert_eq!(told(&life.look(&class, "11-27T09:04:59")), is("warned 5m", "11-27T09:05:00"));
-    assert_eq!(told(&life.look(&class, "11-27T09:05:00")), is("due", "11-27T09:05:00"));
+    assert_eq!(stage_and_end(&life.look(&class, "11-27T09:00:00")), is("warn 5m", "11-27T09:05:00"));
+    assert_eq!(stage_and_end(&life.look(&class, "11-27T09:04:59")), is("warned 5m", "11-27T09:05:00"));
+    assert_eq!(stage_and_end(&life.look(&class, "11-27T09:05:00")), is("due", "11-27T09:05:00"));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_renewal_too_far_ahead_takes_nothing_from_the_one_before() {
     let mut life = Life::of(&json!({}));
     life.look(&class, "11-24T09:00:00");
     life.edit(&json!({"renewedAt": "2026-11-29T09:00:00Z"}));
-    assert_eq!(told(&life.look(&class, "11-29T09:00:00")), is("calm", "12-06T09:00:00"));
+    assert_eq!(stage_and_end(&life.look(&class, "11-29T09:00:00")), is("calm", "12-06T09:00:00"));
     for (renewed_at, now) in [
         (json!("2026-11-30T09:01:01Z"), "11-30T09:00:00"),
         (json!("2099-11-30T09:00:00Z"), "11-30T10:00:00"),
@@ -170,7 +170,7 @@ fn a_renewal_too_far_ahead_takes_nothing_from_the_one_before() {
         (json!("2026-11-28T09:00:00Z"), "11-30T12:00:00"),
     ] {
         life.edit(&json!({"renewedAt": renewed_at}));
-        let seen = told(&life.look(&class, now));
+        let seen = stage_and_end(&life.look(&class, now));
         let (last, renewals) = (life.status().last_renewed_at, life.status().renewals);
         assert_eq!((seen, last, renewals), (is("calm", "12-06T09:00:00"), Some(at("11-29T09:00:00")), Some(1)), "{renewed_at}");
     }

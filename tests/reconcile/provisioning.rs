@@ -2,18 +2,21 @@
 
 use super::*;
 
-#[tokio::test]
-async fn a_fresh_space_gets_finalizer_namespace_guards_bindings_and_status_in_that_order() {
-    let world = World::with(MADE, &[class()]);
-    let script = script![
+fn from_nothing_to_ready() -> Vec<Step> {
+    script![
         add_finalizer(),
         make_namespace().made(NAMESPACE_UID),
         make_guards(),
         make_bindings(),
         say(&with_finalizer(), &provisioned()),
         told("Provisioned"),
-    ];
-    assert_eq!(world.reconcile(&fresh(), script).await.unwrap(), seconds(600), "the wall clock is asked again");
+    ]
+}
+
+#[tokio::test]
+async fn a_fresh_space_gets_finalizer_namespace_guards_bindings_and_status_in_that_order() {
+    let world = World::with(MADE, &[class()]);
+    assert_eq!(world.reconcile(&fresh(), from_nothing_to_ready()).await.unwrap(), seconds(600), "the wall clock is asked again");
 }
 
 /// Each of the three steps in which objects are created waits a second at the most.
@@ -23,16 +26,8 @@ async fn creations_wait_for_an_end_that_is_near() {
         let world = World::with(MADE, &[class()]);
         let now = MADE.parse().unwrap();
         world.ends.expects("fern-lab", end.parse().unwrap(), now);
-        let script = script![
-            add_finalizer(),
-            make_namespace().made(NAMESPACE_UID),
-            make_guards(),
-            make_bindings(),
-            say(&with_finalizer(), &provisioned()),
-            told("Provisioned"),
-        ];
         let begin = tokio::time::Instant::now();
-        world.reconcile(&fresh(), script).await.unwrap();
+        world.reconcile(&fresh(), from_nothing_to_ready()).await.unwrap();
         assert_eq!(begin.elapsed().as_millis() / 500 * 500, wait, "with an end at {end}");
     }
 }
