@@ -20,7 +20,7 @@ use serde_json::json;
 
 use crate::{
     access::{certificate::SIGNER, request},
-    api::{DeveloperSpace, SpaceClass, names, time::rfc3339},
+    api::{DeveloperSpace, SpaceClass, names, time::rfc3339, unmanaged::Unmanaged},
     clock::Clock,
     controller::{error::Error, events::Recorder, relist::Relist, watch_stream},
     desired::{
@@ -31,6 +31,9 @@ use crate::{
 
 /// How often everything is listed again: what could not be decided, and what no event told of.
 const AGAIN: Duration = Duration::from_secs(30);
+
+/// The requests, whatever their managed fields are.
+type Requests = Api<Unmanaged<CertificateSigningRequest>>;
 
 /// How many requests are decided side by side, so that one that the API server is slow with keeps no other waiting.
 const SIDE_BY_SIDE: usize = 8;
@@ -48,11 +51,11 @@ pub struct Approver<'a> {
 impl Approver<'_> {
     /// Judges requests until it is dropped.
     pub async fn run(&self) {
-        let api: Api<CertificateSigningRequest> = Api::all(self.client.clone());
+        let api: Requests = Api::all(self.client.clone());
         let events = watch_stream::events(api.clone(), watch_stream::config().labels(names::LABEL_SPACE), Relist::every(AGAIN));
         let open = events.filter_map(|event| {
             ready(match event {
-                Event::Apply(request) | Event::InitApply(request) => Some(request).filter(is_open),
+                Event::Apply(request) | Event::InitApply(request) => Some(request).filter(|request| is_open(request)),
                 Event::Init | Event::InitDone | Event::Delete(_) => None,
             })
         });
@@ -66,7 +69,7 @@ impl Approver<'_> {
     }
 
     /// Approves or denies one request.
-    async fn decide(&self, api: &Api<CertificateSigningRequest>, csr: &CertificateSigningRequest) -> Result<(), Error> {
+    async fn decide(&self, api: &Requests, csr: &CertificateSigningRequest) -> Result<(), Error> {
         let name = csr.labels().get(names::LABEL_SPACE).cloned().unwrap_or_default();
         let space = self.read::<DeveloperSpace>(&name).await?;
         let class = space.as_ref().and_then(|space| space.status.as_ref()?.class_name.clone());
@@ -84,7 +87,7 @@ impl Approver<'_> {
         // Whoever was quicker has decided.
         let patch = json!({"metadata": {"resourceVersion": csr.metadata.resource_version}, "status": {"conditions": [condition]}});
         let request = csr.name_any();
-        let written = api.patch_approval(&request, &PatchParams::default(), &Patch::Merge(patch)).await;
+        let written = api.patch_subresource("approval", &request, &PatchParams::default(), &Patch::Merge(patch)).await;
         match written {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(()),
             written => written.map_err(Error::api(format!("decide on CertificateSigningRequest {request}")))?,
@@ -103,7 +106,8 @@ impl Approver<'_> {
         if name.is_empty() {
             return Ok(None);
         }
-        Api::<K>::all(self.client.clone()).get_opt(name).await.map_err(Error::api(format!("read {} {name}", K::kind(&()))))
+        let found = Api::<Unmanaged<K>>::all(self.client.clone()).get_opt(name).await;
+        found.map(|found| found.map(|Unmanaged(object)| object)).map_err(Error::api(format!("read {} {name}", K::kind(&()))))
     }
 
     async fn asked(&self, csr: &CertificateSigningRequest) -> Result<Request, Error> {

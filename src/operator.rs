@@ -11,11 +11,15 @@ use std::{
 };
 
 use anyhow::Context as _;
-use kube::{Api, Client, api::ListParams};
+use kube::{
+    Api, Client,
+    api::{DynamicObject, ListParams},
+    core::ApiResource,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    api::{DeveloperSpace, crds, names::ProtectedNamespaces},
+    api::{DeveloperSpace, crds, names::ProtectedNamespaces, unmanaged::Unmanaged},
     approver::Approver,
     cli::{ApproveArgs, Command, GcArgs, RunArgs},
     client::{self, Listeners},
@@ -167,8 +171,9 @@ async fn told_to_stop() -> std::io::Result<()> {
 
 /// Waits until our kinds exist, saying what to do while they do not.
 async fn await_crd(client: &Client) {
-    let spaces: Api<DeveloperSpace> = Api::all(client.clone());
-    while let Err(error) = spaces.list_metadata(&ListParams::default().limit(1)).await {
+    // No object that somebody stores keeps the operator from starting.
+    let spaces: Api<Unmanaged<DynamicObject>> = Api::all_with(client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
+    while let Err(error) = spaces.list(&ListParams::default().limit(1)).await {
         match &error {
             kube::Error::Api(status) if status.is_not_found() => {
                 tracing::warn!("this cluster does not know DeveloperSpaces yet: kubectl apply -k config/crd");

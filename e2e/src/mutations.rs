@@ -101,7 +101,15 @@ fn alternatives(schema: &Value, present: &Value) -> Vec<Value> {
             all.extend(schema["enum"].as_array().into_iter().flatten().cloned());
             if schema["format"] == "date-time" {
                 all.extend(
-                    ["2099-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2099-01-01", "tomorrow", "2099-02-30T00:00:00Z"].map(Value::from),
+                    [
+                        "2099-01-01T00:00:00Z",
+                        "9999-12-31T23:59:59Z",
+                        "9999-12-31T23:59:59-23:59",
+                        "2099-01-01",
+                        "tomorrow",
+                        "2099-02-30T00:00:00Z",
+                    ]
+                    .map(Value::from),
                 );
             } else {
                 all.extend(TEXTS.map(Value::from));

@@ -8,6 +8,7 @@ pub mod names;
 pub mod quantity;
 pub mod text;
 pub mod time;
+pub mod unmanaged;
 
 mod access;
 #[cfg(test)]

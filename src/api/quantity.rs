@@ -94,7 +94,8 @@ impl<'de> Deserialize<'de> for Quantity {
 }
 
 /// Nano-units of `[+-]digits[.digits][suffix]`, rounded away from zero; `None` where it is no quantity. What is too large to be
-/// counted is the largest number there is: it is more than anything that it is compared with.
+/// counted is the largest number there is: it is more than anything that it is compared with. With a binary suffix the API server stores
+/// 2^63-1 instead of anything larger, see `ParseQuantity` in `k8s.io/apimachinery/pkg/api/resource/quantity.go`.
 fn parse(text: &str) -> Option<i128> {
     let (negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -118,8 +119,12 @@ fn parse(text: &str) -> Option<i128> {
         let power = 10_i128.checked_pow(shift.unsigned_abs()).unwrap_or(i128::MAX);
         whole_number(digits).saturating_mul(factor).saturating_mul(power)
     };
+    let magnitude = if suffix.ends_with('i') { magnitude.min(LARGEST_BINARY) } else { magnitude };
     Some(if negative { -magnitude } else { magnitude })
 }
+
+/// 2^63-1 in nano-units.
+const LARGEST_BINARY: i128 = 9_223_372_036_854_775_807_000_000_000;
 
 /// A suffix as (binary factor, power of ten).
 fn scale(suffix: &str) -> Option<(i128, i32)> {
@@ -190,7 +195,8 @@ mod tests {
             ("1e3", "1k"),
             ("1E3", "1k"),
             ("1E", "1000000000000000000"),
-            ("8Ei", "9223372036854775808"),
+            ("8Ei", "9223372036854775807"),
+            ("16Ei", "8Ei"),
             ("+2", "2"),
             ("2.", "2"),
             ("0", "-0"),
@@ -201,7 +207,7 @@ mod tests {
             assert!(value(a).is_some(), "{a}");
         }
         assert_ne!(value("1Gi"), value("1G"));
-        assert!(value("1Gi") > value("1.073741823G"));
+        assert!(value("1Gi") > value("1.073741823G") && value("9223372036854775808") > value("16Ei"));
         let astronomical = format!("{}E", "9".repeat(31));
         assert!(value(&astronomical) > value("8Ei") && value(&format!("-{astronomical}")) < value("0"));
     }

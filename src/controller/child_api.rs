@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    api::names,
+    api::{names, unmanaged::Unmanaged},
     desired::{Child, ChildKind, Uid},
 };
 
@@ -79,27 +79,28 @@ impl<K> ChildObject for K where
 {
 }
 
-fn api<K: ChildObject>(client: &Client, namespace: &str) -> Api<K> {
+fn api<K: ChildObject>(client: &Client, namespace: &str) -> Api<Unmanaged<K>> {
     Api::namespaced(client.clone(), namespace)
 }
 
 async fn get_as<K: ChildObject>(client: &Client, namespace: &str, name: &str) -> Result<Option<Child>, kube::Error> {
-    api::<K>(client, namespace).get_opt(name).await.map(|found| found.map(Into::into))
+    api::<K>(client, namespace).get_opt(name).await.map(|found| found.map(|Unmanaged(object)| object.into()))
 }
 
 async fn post_as<K: ChildObject>(client: &Client, namespace: &str, object: &K) -> Result<Child, kube::Error> {
-    api::<K>(client, namespace).create(&post_params(), object).await.map(Into::into)
+    let made = api::<K>(client, namespace).create(&post_params(), &Unmanaged(object.clone())).await;
+    made.map(|Unmanaged(object)| object.into())
 }
 
 async fn patch_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, operations: Value) -> Result<Child, kube::Error> {
     let operations = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
     let made = api::<K>(client, namespace).patch(name, &patch_params(), &Patch::Json::<K>(operations)).await;
-    made.map(Into::into)
+    made.map(|Unmanaged(object)| object.into())
 }
 
 async fn delete_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, uid: &Uid) -> Result<Option<Child>, kube::Error> {
     let answer = api::<K>(client, namespace).delete(name, &delete_params(uid, None)).await?;
-    Ok(answer.left().map(Into::into))
+    Ok(answer.left().map(|Unmanaged(object)| object.into()))
 }
 
 /// POST under our field manager.

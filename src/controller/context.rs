@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{admissions::Admissions, ends::Ends, events::Recorder, store::Store, watch::Nudges, writes::Writes};
 use crate::{
-    api::{DeveloperSpace, names::ProtectedNamespaces},
+    api::{DeveloperSpace, names::ProtectedNamespaces, unmanaged::Unmanaged},
     clock::Clock,
     metrics::Metrics,
     watchdog::Watchdog,
@@ -54,7 +54,7 @@ pub struct Context {
 
 impl Context {
     /// The spaces.
-    pub fn spaces(&self) -> Api<DeveloperSpace> {
+    pub fn spaces(&self) -> Api<Unmanaged<DeveloperSpace>> {
         Api::all(self.client.clone())
     }
 

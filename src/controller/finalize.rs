@@ -13,6 +13,7 @@ use super::{
     home,
     observe::Observed,
     report::{Report, report},
+    watch::counts,
 };
 use crate::{
     api::{DeveloperSpace, conditions::Reason, names},
@@ -55,9 +56,12 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
         Departure::Delete => return delete(ctx, space, observed, &seen).await,
         Departure::Release => {
             remove_bindings(ctx, &name).await?;
-            if let Some(patch) = release(space, &live.metadata, observed.now) {
-                home::patch(ctx, &name, patch).await?;
-            }
+            let released = match release(space, &live.metadata, observed.now) {
+                Some(patch) => home::patch(ctx, &name, patch).await?,
+                None => seen,
+            };
+            // It takes the place that the space is about to leave, whenever the watch brings it.
+            ctx.admissions.set_released(&name, counts(&released));
             format!("namespace {name} was released with everything in it{}", still_bound(ctx, &name).await?)
         }
         Departure::HandBack => {

@@ -5,7 +5,7 @@ use kube::{Api, ResourceExt, api::ListParams};
 
 use super::{context::Context, error::Error};
 use crate::{
-    api::{DeveloperSpace, Subject},
+    api::{DeveloperSpace, Subject, unmanaged::Unmanaged},
     desired::{foreign_bindings, status::Note},
 };
 
@@ -14,10 +14,11 @@ const PAGE: u32 = 500;
 
 /// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings of others.
 pub async fn still_bound(ctx: &Context, namespace: &str) -> Result<String, Error> {
-    let api: Api<RoleBinding> = Api::namespaced(ctx.client.clone(), namespace);
+    let api: Api<Unmanaged<RoleBinding>> = Api::namespaced(ctx.client.clone(), namespace);
     let listed = api.list(&ListParams::default().limit(PAGE)).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
     let unread = listed.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());
-    Ok(foreign_bindings::still_bound(namespace, &listed.items, unread.unwrap_or_default()))
+    let bindings: Vec<RoleBinding> = listed.items.into_iter().map(|Unmanaged(binding)| binding).collect();
+    Ok(foreign_bindings::still_bound(namespace, &bindings, unread.unwrap_or_default()))
 }
 
 /// The Event about a transfer of `space` from the owner `before`, who may have written some of the RoleBindings of others.

@@ -4,14 +4,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::{
-    Api,
-    api::{ListParams, PartialObjectMeta},
-};
+use kube::{Api, ResourceExt, api::ListParams};
 
 use super::{context::Context, error::Error};
 use crate::{
-    api::names,
+    api::{names, unmanaged::Unmanaged},
     desired::{
         Refusal,
         isolation::{Policy, not_admitted, policy},
@@ -83,12 +80,12 @@ pub fn is_marked(ctx: &Context, namespace: &str) -> bool {
 
 /// Lists the policies of others in one namespace.
 async fn list(ctx: &Context, namespace: &str) -> Result<Vec<String>, Error> {
-    let api: Api<NetworkPolicy> = Api::namespaced(ctx.client.clone(), namespace);
+    let api: Api<Unmanaged<NetworkPolicy>> = Api::namespaced(ctx.client.clone(), namespace);
     let (mut foreign, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
     loop {
-        let page = api.list_metadata(&params).await.map_err(Error::api(format!("list the NetworkPolicies in {namespace}")))?;
-        let is_foreign = |listed: &&PartialObjectMeta<NetworkPolicy>| policy(&listed.metadata) == Policy::Foreign;
-        foreign.extend(page.items.iter().filter(is_foreign).filter_map(|listed| listed.metadata.name.clone()));
+        let page = api.list(&params).await.map_err(Error::api(format!("list the NetworkPolicies in {namespace}")))?;
+        let is_foreign = |listed: &&Unmanaged<NetworkPolicy>| policy(&listed.metadata) == Policy::Foreign;
+        foreign.extend(page.items.iter().filter(is_foreign).map(ResourceExt::name_any));
         match page.metadata.continue_ {
             Some(token) if !token.is_empty() => params = params.continue_token(&token),
             _ => return Ok(foreign),

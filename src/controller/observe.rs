@@ -102,7 +102,8 @@ fn observe_under(
     let in_force = standing.as_ref().map_or_else(InForce::default, |standing| InForce {
         class_name: Some(standing.class_name.clone()),
         owner: Some((&standing.owner).into()),
-        terms: spec.map(|spec| terms(space, spec, is_accepted)),
+        // Without terms (an upgrade) and with a refused spec, the end in the status and `protected` stay the authority.
+        terms: spec.filter(|_| is_accepted || has_terms(space)).map(|spec| terms(space, spec, is_accepted)),
     });
     let children = ctx.store.children(&name);
     Observed { now, wanted, class_name, class, standing, in_force, ruling, is_accepted, rules, namespace, ownership, children, outlook }
@@ -161,15 +162,19 @@ fn keeps(space: &DeveloperSpace, namespace: &SeenNamespace, stage: Stage) -> boo
     is_recorded && is_live(space) && stage != Stage::Due
 }
 
+fn has_terms(space: &DeveloperSpace) -> bool {
+    space.status.as_ref().is_some_and(|status| status.terms.is_some())
+}
+
 fn recorded(space: &DeveloperSpace) -> Option<&NamespaceRef> {
     space.status.as_ref()?.namespace.as_ref()
 }
 
 /// The class that a space names; else the default. While several are annotated as such, a space keeps the one that it has: a copy of a class,
-/// with its annotations, moves no space. While there is no default, a space keeps the class that it has.
+/// with its annotations, moves no space. A space also keeps a class that does not exist any more, and the class that it has while there is no default.
 pub fn class_name(space: &DeveloperSpace, store: &Store) -> Option<String> {
     let had = || space.status.as_ref().and_then(|status| status.class_name.clone());
-    let kept = || had().filter(|had| store.is_default_class(had));
+    let kept = || had().filter(|had| store.is_default_class(had) || !store.class_names().contains(had));
     space.spec.class_name.clone().or_else(kept).or_else(|| store.default_class()).or_else(had)
 }
 
@@ -208,6 +213,7 @@ mod tests {
             object("DeveloperSpace", &json!({"name": "alice-payments"}), &spec, &json!({"className": "small", "conditions": []}))
         };
         assert_eq!(class_name(&space(None), &store).as_deref(), Some("small"), "without a default it keeps what it has");
+        store.put_class(object("SpaceClass", &json!({"name": "small"}), &json!({}), &json!({})));
         let metadata = json!({"name": "standard", "annotations": {(ANNOTATION_DEFAULT_CLASS): "true"}});
         store.put_class(object("SpaceClass", &metadata, &json!({}), &json!({})));
         assert_eq!(class_name(&space(None), &store).as_deref(), Some("standard"));
@@ -215,5 +221,7 @@ mod tests {
         store.put_class(object("SpaceClass", &copied, &json!({}), &json!({})));
         assert_eq!(class_name(&space(None), &store).as_deref(), Some("small"), "of two defaults it keeps the one that it has");
         assert_eq!(class_name(&space(Some("large")), &store).as_deref(), Some("large"));
+        store.remove_class("small");
+        assert_eq!(class_name(&space(None), &store).as_deref(), Some("small"), "a class that is deleted moves no space");
     }
 }

@@ -10,16 +10,16 @@ use serde_json::json;
 use super::{
     apply::{self, Progress, patch_params},
     context::Context,
-    error::Error,
+    error::{Class, Error},
     home,
     observe::Observed,
     report::Report,
     waiting,
 };
 use crate::{
-    api::{DeveloperSpace, NamespaceRef, conditions::Reason, names},
+    api::{DeveloperSpace, NamespaceRef, conditions::Reason, names, unmanaged::Unmanaged},
     desired::{
-        Desired, Grant, Refusal, Resolved,
+        Children, Desired, Grant, Refusal, Resolved,
         children::version,
         desire,
         isolation::breach,
@@ -64,13 +64,18 @@ pub async fn provision(
     if grant == Grant::Withheld {
         if let Some(seen) = observed.own_namespace() {
             let wanted = metadata.at_least(seen.adopted_security).withheld();
-            home::keep(ctx, space, seen, &wanted).await?;
+            if let Err(error) = home::keep(ctx, space, seen, &wanted).await {
+                return Err(Box::pin(take_away(ctx, space, observed, &children, error)).await);
+            }
             apply::children(ctx, &name, &children, grant).await?;
         }
         return Ok(Provisioned::said(space.clone(), Report::new(ready(space, resolved), observed.namespace_ref(&name))));
     }
-    let space = ensure_finalizer(ctx, space).await?;
-    let Some((namespace, note)) = settle(ctx, &space, observed, metadata).await? else {
+    let (space, settled) = match Box::pin(hold(ctx, space, observed, metadata)).await {
+        Ok(held) => held,
+        Err(error) => return Err(Box::pin(take_away(ctx, space, observed, &children, error)).await),
+    };
+    let Some((namespace, note)) = settled else {
         let seen = ctx.store.namespace(&name).unwrap_or_default();
         return Ok(Provisioned::said(space.clone(), in_the_way(&space, &seen)));
     };
@@ -91,6 +96,22 @@ pub async fn provision(
     Ok(Provisioned { space, report, hold })
 }
 
+/// After a write of the space or of its namespace that failed: subjects and quota that the space may no longer have are taken away all the same. Returns
+/// the error. After a conflict the namespace may be another one.
+async fn take_away(ctx: &Context, space: &DeveloperSpace, observed: &Observed, children: &Children, error: Error) -> Error {
+    if error.class() != Class::Conflict
+        && observed.own_namespace().is_some()
+        && let Err(second) = apply::children(ctx, &space.name_any(), children, Grant::Withheld).await
+    {
+        tracing::debug!(
+            space = space.name_any(),
+            error = second.sentence(),
+            "what the space may no longer have could not be taken away either"
+        );
+    }
+    error
+}
+
 /// Keeps the expiry that the namespace's annotation shows, while there is no class that says the rest.
 pub async fn follow_expiry(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     match observed.own_namespace().filter(|seen| seen.terminating.is_none()) {
@@ -99,13 +120,23 @@ pub async fn follow_expiry(ctx: &Context, space: &DeveloperSpace, observed: &Obs
     }
 }
 
-/// The space's namespace, created, adopted or repaired; `None` if somebody else created one in between.
-async fn settle(
+/// The namespace after [`settle`], and the Event about it.
+type Settled = Option<(SeenNamespace, Option<Note>)>;
+
+/// The space with its finalizer, and its namespace.
+async fn hold(
     ctx: &Context,
     space: &DeveloperSpace,
     observed: &Observed,
     metadata: NamespaceMetadata,
-) -> Result<Option<(SeenNamespace, Option<Note>)>, Error> {
+) -> Result<(DeveloperSpace, Settled), Error> {
+    let space = ensure_finalizer(ctx, space).await?;
+    let settled = settle(ctx, &space, observed, metadata).await?;
+    Ok((space, settled))
+}
+
+/// The space's namespace, created, adopted or repaired; `None` if somebody else created one in between.
+async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, metadata: NamespaceMetadata) -> Result<Settled, Error> {
     let Some(seen) = &observed.namespace else {
         let made = home::create(ctx, space, metadata.granted()).await?;
         return Ok(made.map(|namespace| {
@@ -185,7 +216,7 @@ pub async fn ensure_finalizer(ctx: &Context, space: &DeveloperSpace) -> Result<D
     let finalizers: Vec<&str> = space.finalizers().iter().map(String::as_str).chain([names::FINALIZER]).collect();
     let patch = json!({"metadata": {"resourceVersion": space.resource_version(), "finalizers": finalizers}});
     let answer = ctx.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await;
-    let written = answer.map_err(Error::api(format!("add the finalizer to DeveloperSpace {name}")))?;
+    let Unmanaged(written) = answer.map_err(Error::api(format!("add the finalizer to DeveloperSpace {name}")))?;
     ctx.memory.wrote(&name, version(&written.metadata));
     Ok(written)
 }

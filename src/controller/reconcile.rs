@@ -26,6 +26,7 @@ use crate::{
         Grant, Refusal, Uid,
         children::{hash, version},
         collect::Step,
+        namespace::{Ownership, SeenNamespace, ownership},
         status::Verdict,
         waiting_limit::was_never_admitted,
     },
@@ -164,7 +165,7 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
         Decision::Refused(refusal) => refusal,
         Decision::Fits(fits) => match settle(space, &mut observed, ctx, &fits).await? {
             Some(refusal) => refusal,
-            None => return grant(space, observed, ctx, *fits).await,
+            None => return Box::pin(grant(space, observed, ctx, *fits)).await,
         },
     };
     Box::pin(refuse(space, &mut observed, ctx, refusal)).await.map(|()| after(&Step::Live, &observed, ctx))
@@ -220,10 +221,21 @@ async fn finalize_or_expire(space: &DeveloperSpace, observed: &Observed, step: &
             expire::carry_out(ctx, space, observed, step).await?;
         }
         Step::AwaitEnd(_) => return Ok(after(step, observed, ctx)),
-        _ => finalize::finalize(ctx, space, observed).await?,
+        _ => {
+            let done = finalize::finalize(ctx, space, observed).await;
+            let taken = if waits_with_its_namespace(space, ctx) { Box::pin(withhold(space, observed, ctx)).await } else { Ok(()) };
+            done.and(taken)?;
+        }
     }
     let soon = observed.outlook.wake.and_then(|wake| (wake - ctx.clock.now()).to_std().ok());
     Ok(Action::requeue(soon.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN)))
+}
+
+/// Returns true if the deletion of `space` waits, and its namespace lives on: the class and the spec still apply to it.
+fn waits_with_its_namespace(space: &DeveloperSpace, ctx: &Context) -> bool {
+    let is_own = |seen: &SeenNamespace| ownership(space, seen) == Ownership::Ours && seen.terminating.is_none();
+    !ctx.memory.has_left(&space.name_any(), &space.uid().unwrap_or_default())
+        && ctx.store.namespace(&space.name_any()).is_some_and(|seen| is_own(&seen))
 }
 
 /// Takes away what a refused spec no longer names, and what the class in force no longer allows. Nothing new is granted.

@@ -22,7 +22,7 @@ use super::{
     unadorned::Unadorned,
 };
 use crate::{
-    api::DeveloperSpace,
+    api::{DeveloperSpace, unmanaged::Unmanaged},
     desired::{
         Child, SeenChild,
         isolation::{Policy, policy},
@@ -131,12 +131,10 @@ impl Watched for Namespace {
 macro_rules! children {
     ($($kind:ty),*) => {$(
         impl Watched for $kind {
-            type Read = Self;
+            type Read = Unmanaged<Self>;
             type Kept = SeenChild;
 
-            fn keep(mut read: Self) -> Result<(ObjectMeta, SeenChild), serde_json::Error> {
-                // The most of it by far, and nothing of a child is decided by it.
-                read.metadata.managed_fields = None;
+            fn keep(Unmanaged(read): Unmanaged<Self>) -> Result<(ObjectMeta, SeenChild), serde_json::Error> {
                 let child = Child::from(read);
                 Ok((child.metadata().clone(), child.seen()))
             }
@@ -159,11 +157,10 @@ pub enum SeenPolicy {
 }
 
 impl Watched for NetworkPolicy {
-    type Read = Self;
+    type Read = Unmanaged<Self>;
     type Kept = SeenPolicy;
 
-    fn keep(mut read: Self) -> Result<(ObjectMeta, SeenPolicy), serde_json::Error> {
-        read.metadata.managed_fields = None;
+    fn keep(Unmanaged(read): Unmanaged<Self>) -> Result<(ObjectMeta, SeenPolicy), serde_json::Error> {
         let whose = policy(&read.metadata);
         if whose == Policy::Ours {
             let child = Child::from(read);

@@ -1,13 +1,10 @@
 //! An object without what nothing is decided by, which is skipped while it is read: managed fields, most of any object, and of a space all
 //! that others may write into its metadata, as much as they like.
 
-use std::fmt;
+use serde::{Deserialize, Deserializer, de::DeserializeSeed};
+use serde_json::Value;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
-};
-use serde_json::{Map, Value};
+use crate::api::unmanaged::{Fields, Reading};
 
 /// An object as the server sent it, but for managed fields, labels, annotations and owner references of its own.
 #[derive(Debug, PartialEq)]
@@ -21,48 +18,6 @@ impl<'de> Deserialize<'de> for Unadorned {
 
 fn unadorned(key: &str) -> Reading {
     if ["managedFields", "labels", "annotations", "ownerReferences"].contains(&key) { Reading::Nothing } else { Reading::Whole }
-}
-
-/// How much of a field is read.
-enum Reading {
-    Whole,
-    Part(fn(&str) -> Self),
-    Nothing,
-}
-
-/// Reads a map, of each field as much as this says.
-struct Fields(fn(&str) -> Reading);
-
-impl<'de> DeserializeSeed<'de> for Fields {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Fields {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object of the Kubernetes API")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(key) = access.next_key::<String>()? {
-            let value = match self.0(&key) {
-                Reading::Whole => access.next_value()?,
-                Reading::Part(read) => access.next_value_seed(Self(read))?,
-                Reading::Nothing => {
-                    access.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            fields.insert(key, value);
-        }
-        Ok(Value::Object(fields))
-    }
 }
 
 #[cfg(test)]

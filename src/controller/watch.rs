@@ -91,10 +91,10 @@ pub fn namespaces(client: &Client, store: Arc<Store>, admissions: Arc<Admissions
         Event::InitApply(namespace) | Event::Apply(namespace) => {
             let name = namespace.name_any();
             listing.note(name.clone());
-            // Whether or not the store has it from the answer to our own write.
-            let freed = admissions.set_released(&name, counts(&namespace.kept));
-            let changed = store.put_seen_namespace(name.clone(), namespace.kept).then_some(name);
-            changed.into_iter().chain(freed).collect()
+            let changed = store.put_seen_namespace(name.clone(), namespace.kept);
+            // By the state in the store: the answer to the operator's own release may be newer than this event.
+            let freed = store.namespace(&name).map(|seen| admissions.set_released(&name, counts(&seen))).unwrap_or_default();
+            changed.then_some(name).into_iter().chain(freed).collect()
         }
         Event::Delete(namespace) => {
             let name = namespace.name_any();
@@ -114,8 +114,8 @@ pub fn namespaces(client: &Client, store: Arc<Store>, admissions: Arc<Admissions
         .boxed()
 }
 
-/// For whom a released namespace counts.
-fn counts(seen: &SeenNamespace) -> Option<Released> {
+/// The owner and the class for which a released namespace counts.
+pub fn counts(seen: &SeenNamespace) -> Option<Released> {
     let released = seen.released.as_deref().filter(|released| !released.owner.is_empty())?;
     Some(Released { owner: released.owner.to_string(), class: released.class.to_string(), from: released.space.to_string() })
 }

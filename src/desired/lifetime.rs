@@ -420,6 +420,18 @@ mod tests {
     }
 
     #[test]
+    fn a_further_change_of_the_class_does_not_shorten_a_notice_that_runs() {
+        let (now, week, two_days) = (50_000, LEAST_NOTICE_OF_WITHDRAWAL.num_seconds(), 172_800);
+        let mut term = Term { lacks_consent: true, end: End::Ttl(s(100)), ..seen(None) };
+        let withdrawn = outlook(&term, at(now));
+        carry(&mut term, &withdrawn, at(now));
+        for (end, expected) in [(now + two_days, now + week), (now + 2 * week, now + 2 * week)] {
+            let changed = Term { end: End::Ttl(at(end) - term.anchor), ..term.clone() };
+            assert_eq!(outlook(&changed, at(now + 100)).expires_at, Some(at(expected)));
+        }
+    }
+
+    #[test]
     fn no_change_of_the_ttl_takes_a_space_beyond_max_lifetime() {
         for direction in [-1, 1] {
             let mut term = Term { max_lifetime: Some(s(40)), warn_before: vec![s(15)], end: End::Ttl(s(30)), ..term() };

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Refusal,
-    lifetime::{Before, End, Given, Postponed, Term, formula},
+    lifetime::{Before, End, Given, Postponed, Term, formula, representable},
     rules::Rules,
 };
 use crate::api::{
@@ -41,7 +41,7 @@ pub fn terms(space: &DeveloperSpace, class: &SpaceClassSpec, is_accepted: bool) 
     let spec = &space.spec;
     let own = if is_accepted {
         let ttl = spec.ttl.clone().or(default_ttl).or_else(|| max_ttl.clone()).filter(|_| spec.expires_at.is_none());
-        Terms { ttl, expires_at: spec.expires_at, protected: spec.protected, ..Terms::default() }
+        Terms { ttl, expires_at: spec.expires_at.map(representable), protected: spec.protected, ..Terms::default() }
     } else {
         space.status.as_ref().and_then(|status| status.terms.clone()).unwrap_or_default()
     };
@@ -250,6 +250,13 @@ mod tests {
         let mut object = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": metadata, "spec": spec, "status": status});
         object["spec"]["owner"] = json!({"kind": "User", "name": "alice@example.com"});
         serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn an_end_that_cannot_be_written_is_recorded_as_the_last_that_can() {
+        let spec = json!({"expiresAt": "9999-12-31T23:59:59-23:59"});
+        let terms = terms(&space(&spec, &json!({})), &class(&json!({"maxTTL": "30d"})), true);
+        assert_eq!(json!(terms)["expiresAt"], "9999-12-31T23:59:59Z", "the API server takes no year of five digits");
     }
 
     fn class(lifetime: &Value) -> SpaceClassSpec {

@@ -19,7 +19,7 @@ use super::{
     told::{is_forbidden, sentence},
 };
 use crate::{
-    api::{DeveloperSpace, time::rfc3339},
+    api::{DeveloperSpace, time::rfc3339, unmanaged::Unmanaged},
     client::{self, Listeners},
     clock::{Clock as _, ServerCheckedClock},
 };
@@ -56,7 +56,7 @@ pub(crate) async fn works(
 
 /// Reads the space and has its renewal judged, which is not stored.
 async fn may_renew(client: &Client, space: &str, clock: &ServerCheckedClock) -> Result<(), kube::Error> {
-    let api: Api<DeveloperSpace> = Api::all(client.clone());
+    let api: Api<Unmanaged<DeveloperSpace>> = Api::all(client.clone());
     api.get(space).await?;
     let patch = json!({"spec": {"renewedAt": rfc3339(clock.now())}});
     let params = PatchParams { dry_run: true, ..PatchParams::default() };

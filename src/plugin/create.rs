@@ -18,7 +18,7 @@ use super::{
     told::Told,
     wait,
 };
-use crate::api::{Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, Member, Subject, quantity::Quantity};
+use crate::api::{Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, Member, Subject, quantity::Quantity, unmanaged::Unmanaged};
 
 /// Arguments of `create`.
 #[derive(Clone, Debug, Args)]
@@ -175,5 +175,6 @@ pub(crate) async fn send(cluster: &Cluster, space: &DeveloperSpace, dry_run: Dry
     }
     let params = PostParams { dry_run: dry_run == DryRun::Server, field_manager: Some(spaces::FIELD_MANAGER.to_owned()) };
     let name = space.metadata.name.as_deref().unwrap_or_default();
-    spaces::api(cluster).create(&params, space).await.told(|| format!("create DeveloperSpace {name}"))
+    let created = spaces::api(cluster).create(&params, &Unmanaged(space.clone())).await;
+    created.map(|Unmanaged(space)| space).told(|| format!("create DeveloperSpace {name}"))
 }

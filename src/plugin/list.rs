@@ -29,7 +29,7 @@ use super::{
     subject::{SubjectArg, of_username},
     wait,
 };
-use crate::api::{DeveloperSpace, Subject, SubjectKind, conditions::types, time::from_k8s};
+use crate::api::{DeveloperSpace, Subject, SubjectKind, conditions::types, time::from_k8s, unmanaged::Unmanaged};
 
 #[cfg(test)]
 pub(crate) use self::tests::{a_space, now};
@@ -140,7 +140,7 @@ async fn follow(
     let mut events = pin!(watcher(spaces::api(cluster), config).default_backoff());
     while let Some(event) = events.next().await {
         let space = match event {
-            Ok(Event::InitApply(space) | Event::Apply(space)) => space,
+            Ok(Event::InitApply(Unmanaged(space)) | Event::Apply(Unmanaged(space))) => space,
             Ok(Event::Delete(space)) => {
                 versions.remove(&space.name_any());
                 continue;

@@ -8,7 +8,7 @@ use super::{
     spaces,
     told::{Told as _, is_forbidden, sentence},
 };
-use crate::api::DeveloperSpace;
+use crate::api::{DeveloperSpace, unmanaged::Unmanaged};
 
 /// All spaces that `selector` chooses. Where the caller may not list spaces, the space of the current namespace, and a line on standard
 /// error that says so.
@@ -23,7 +23,7 @@ pub(crate) async fn spaces(cluster: &Cluster, selector: Option<&str>) -> anyhow:
 /// The space of the current namespace.
 async fn current(cluster: &Cluster, refused: &kube::Error) -> anyhow::Result<DeveloperSpace> {
     let name = &cluster.namespace;
-    let found = spaces::api(cluster).get_opt(name).await;
+    let found = spaces::api(cluster).get_opt(name).await.map(|found| found.map(|Unmanaged(space)| space));
     let space = match found {
         Err(error) if is_forbidden(&error) => None,
         found => found.told(|| format!("read DeveloperSpace {name}"))?,

@@ -7,24 +7,26 @@ use kube::{
 use serde_json::Value;
 
 use super::{args::DryRun, cluster::Cluster, told::Told};
-use crate::api::{DeveloperSpace, SpaceClass, conditions, names};
+use crate::api::{DeveloperSpace, SpaceClass, conditions, names, unmanaged::Unmanaged};
 
 /// Field manager of all writes of the plugin.
 pub(crate) const FIELD_MANAGER: &str = "kubectl-dspace";
 
 /// All spaces.
-pub(crate) fn api(cluster: &Cluster) -> Api<DeveloperSpace> {
+pub(crate) fn api(cluster: &Cluster) -> Api<Unmanaged<DeveloperSpace>> {
     Api::all(cluster.client.clone())
 }
 
 /// One space, or a sentence that there is none.
 pub(crate) async fn get(cluster: &Cluster, name: &str) -> anyhow::Result<DeveloperSpace> {
-    api(cluster).get(name).await.told(|| format!("read DeveloperSpace {name}"))
+    let Unmanaged(space) = api(cluster).get(name).await.told(|| format!("read DeveloperSpace {name}"))?;
+    Ok(space)
 }
 
 /// One space if it is there.
 pub(crate) async fn find(cluster: &Cluster, name: &str) -> anyhow::Result<Option<DeveloperSpace>> {
-    api(cluster).get_opt(name).await.told(|| format!("read DeveloperSpace {name}"))
+    let found = api(cluster).get_opt(name).await.told(|| format!("read DeveloperSpace {name}"))?;
+    Ok(found.map(|Unmanaged(space)| space))
 }
 
 /// All spaces that a label selector and a field selector choose, by name.
@@ -35,7 +37,7 @@ pub(crate) async fn try_list(cluster: &Cluster, selector: Option<&str>, fields: 
     let mut all = Vec::new();
     loop {
         let page = api(cluster).list(&params).await?;
-        all.extend(page.items);
+        all.extend(page.items.into_iter().map(|Unmanaged(space)| space));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
             None => return Ok(all),
@@ -83,7 +85,8 @@ pub(crate) async fn patch(cluster: &Cluster, name: &str, patch: &Value, dry_run:
         field_validation: Some(kube::api::ValidationDirective::Strict),
         force: false,
     };
-    api(cluster).patch(name, &params, &Patch::Merge(patch)).await.told(|| format!("change DeveloperSpace {name}"))
+    let patched = api(cluster).patch(name, &params, &Patch::Merge(patch)).await;
+    patched.map(|Unmanaged(space)| space).told(|| format!("change DeveloperSpace {name}"))
 }
 
 /// What a dry run adds to a sentence, as kubectl does.

@@ -22,6 +22,7 @@ use crate::{
     api::{
         DeveloperSpace,
         conditions::{Reason, types},
+        unmanaged::Unmanaged,
     },
     client::WATCH_TIMEOUT_SECONDS,
 };
@@ -107,7 +108,7 @@ pub(crate) async fn until_gone(cluster: &Cluster, name: &str, timeout: Duration,
 
 /// Shows each state of a space to `judge`, `None` once it is gone, until that has a verdict. An API server that is away for a moment is waited for.
 async fn follow<T>(
-    api: Api<DeveloperSpace>,
+    api: Api<Unmanaged<DeveloperSpace>>,
     name: &str,
     mut judge: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
@@ -138,13 +139,13 @@ async fn follow<T>(
 
 /// As [`follow`], for a caller who may read the space and not watch it: its owner.
 async fn poll<T>(
-    api: &Api<DeveloperSpace>,
+    api: &Api<Unmanaged<DeveloperSpace>>,
     name: &str,
     mut judge: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     loop {
         let verdict = match api.get_opt(name).await {
-            Ok(space) => judge(space.as_ref()),
+            Ok(space) => judge(space.as_deref()),
             Err(error) => is_final(&error).then(|| Err(anyhow!("failed to read DeveloperSpace {name}: {}", sentence(&error)))),
         };
         if let Some(verdict) = verdict {

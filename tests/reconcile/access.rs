@@ -131,6 +131,34 @@ async fn a_subject_that_goes_leaves_beside_a_guard_that_fails_and_a_new_one_wait
     assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Transient));
 }
 
+/// An admission policy of the cluster refuses changes of this namespace.
+#[tokio::test]
+async fn a_subject_that_goes_leaves_though_the_namespace_cannot_be_written() {
+    let world = World::with(CALM, &everything());
+    let space = edited(&converged(), &json!({"members": null, "displayName": "Ferns"}), 103);
+    let patch = json!({"metadata": {"uid": NAMESPACE_UID, "labels": {}, "annotations": {"openshift.io/display-name": "Ferns"}}});
+    let message = "failed to write the labels and annotations of namespace orchid-lab: the server says Forbidden";
+    let mut status = provisioned_in(2);
+    status["conditions"] = conditions(
+        2,
+        &[
+            (false, "ApplyFailed", message, CALM),
+            (false, "NotYet", "", MADE),
+            (false, "NotYet", "", MADE),
+            (true, "ApplyFailed", message, CALM),
+            (false, "ApplyFailed", "", MADE),
+        ],
+    );
+    let script = script![
+        get(&namespace_path()).answered(stored_namespace()),
+        merge_patch(&namespace_path(), patch).refused(403, "Forbidden"),
+        delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
+        say(&space, &status),
+        told("ApplyFailed"),
+    ];
+    assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Forbidden));
+}
+
 #[tokio::test]
 async fn a_binding_that_is_not_wanted_and_that_a_finalizer_holds_is_emptied_once() {
     let space = edited(&converged(), &json!({"members": null}), 103);

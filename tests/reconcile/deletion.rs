@@ -199,6 +199,34 @@ async fn a_release_takes_the_marks_and_the_bindings_and_no_protection() {
     world.reconcile(&retained(), script![]).await.unwrap();
 }
 
+/// The watch of namespaces may be far behind.
+#[tokio::test]
+async fn a_released_namespace_counts_before_the_watch_brings_it() {
+    let mut objects = everything();
+    objects[0] = with(&moves::tight(), &json!({"spec": {"allowRetain": true}}));
+    let mut world = World::with(CALM, &objects);
+    world
+        .reconcile(
+            &with(&converged(), &json!({"spec": {"deletionPolicy": "Retain"}, "status": {"terms": {"allowRetain": true}}})),
+            script![],
+        )
+        .await
+        .unwrap();
+    let script = script![
+        read_crd(),
+        get(&namespace_path()).answered(stored_namespace()),
+        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
+        delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
+        merge_patch(&namespace_path(), release()).answered(patched(&stored_namespace(), &release(), 64)),
+        list_bindings(&[]),
+        remove_finalizer(),
+        told_released(""),
+    ];
+    world.reconcile(&retained(), script).await.unwrap();
+    moves::ada_is_full(&world).await;
+    assert_eq!(world.nudged().await, [""; 0], "the released namespace has the place");
+}
+
 /// The answer to the patch was lost: the namespace is nobody's by now, and is not written again.
 #[tokio::test]
 async fn what_was_released_is_left_alone() {
@@ -275,7 +303,10 @@ async fn a_protected_space_waits() {
     let mut status = terminating("this space is protected, so its deletion waits: set spec.protected to false to let it go on");
     status["expiresAt"] = Value::Null;
     status["terms"]["protected"] = json!(true);
-    let world = World::with(CALM, &everything());
+    let mut endless = stored_namespace();
+    endless["metadata"]["annotations"].as_object_mut().unwrap().remove("developerspace.dev/expires-at");
+    let world = World::with(CALM, &everything_but("Namespace", SPACE));
+    world.keep(&endless);
     world.reconcile(&space, script![read_crd(), say(&space, &status), told("Terminating")]).await.unwrap();
     world.reconcile(&said(&space, &status), script![read_crd()]).await.unwrap();
 }

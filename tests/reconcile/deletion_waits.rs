@@ -76,6 +76,27 @@ async fn such_a_space_is_sealed_shortly_before_its_end_too_and_loses_nothing_bef
 }
 
 #[tokio::test]
+async fn the_class_and_the_spec_reach_the_namespace_while_the_deletion_waits() {
+    let space = with(&said(&retained(), &terminating(WITHOUT_CONSENT)), &json!({"spec": {"members": null}}));
+    let tightened = with(&class(), &json!({"spec": {"quota": {"hard": {"pods": "5"}}}}));
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    world.keep(&tightened);
+    let [crd, live] = look();
+    let hard = json!({"limits.memory": "8Gi", "pods": "5", "requests.cpu": "4"});
+    let lowered = with(&stored(&quota(), "uid-of-the-quota", 61), &json!({"spec": {"hard": hard}}));
+    let script = script![
+        crd,
+        live,
+        side_by_side([
+            get(&child_path(&quota())).answered(stored(&quota(), "uid-of-the-quota", 51)),
+            delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
+        ]),
+        json_patch(&child_path(&quota()), drift::operations("uid-of-the-quota", "/spec/hard", &hard)).answered(lowered),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+}
+
+#[tokio::test]
 async fn while_the_class_is_missing_its_terms_say_whether_a_namespace_is_released() {
     let allows = |allow: bool| with(&retained(), &json!({"status": {"terms": {"allowRetain": allow}}}));
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));

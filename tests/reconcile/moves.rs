@@ -164,8 +164,8 @@ async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
                    administrator label it developerspace.dev/platform-policy=true";
     let status = refused_since(2, "IsolationBreached", message);
     let listed = || {
-        get_metadata(&format!("{}?limit=500", children_path("NetworkPolicy"))).answered(json!({
-            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {"resourceVersion": "9"},
+        get(&format!("{}?limit=500", children_path("NetworkPolicy"))).answered(json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {"resourceVersion": "9"},
             "items": [{"metadata": {"name": "open"}}],
         }))
     };

@@ -166,3 +166,23 @@ async fn a_spec_that_is_refused_as_the_finalizer_is_lost_is_told_all_the_same() 
     world.reconcile(&lost, script).await.unwrap();
     world.reconcile(&said(&held, &status), script![]).await.unwrap();
 }
+
+/// The class consents to protection, and another part of the spec is refused.
+#[tokio::test]
+async fn a_refused_spec_of_an_upgraded_space_costs_neither_its_protection_nor_its_end() {
+    for (spec, end) in [(json!({"protected": true}), Value::Null), (json!({"ttl": "14d"}), json!("2026-03-16T08:00:00Z"))] {
+        let before = json!({"spec": spec, "status": {"terms": null, "expiresAt": end}});
+        let space = edited(&with(&converged(), &before), &json!({"quota": {"requests.cpu": "64"}}), 103);
+        let mut live = stored_namespace();
+        live["metadata"]["annotations"]["developerspace.dev/expires-at"] = end.clone();
+        if end.is_null() {
+            live["metadata"]["annotations"].as_object_mut().unwrap().remove("developerspace.dev/expires-at");
+        }
+        let world = World::with(CALM, &everything_but("Namespace", SPACE));
+        world.keep(&live);
+        let mut status = refused_since(2, "QuotaExceedsClass", GREEDY);
+        (status["expiresAt"], status["terms"]) = (end, Value::Null);
+        world.reconcile(&space, script![say(&space, &status), told("QuotaExceedsClass")]).await.unwrap();
+        world.reconcile(&said(&space, &status), script![]).await.unwrap();
+    }
+}

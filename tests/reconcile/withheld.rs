@@ -135,14 +135,14 @@ async fn a_space_is_admitted_to_enforced_isolation_by_what_the_api_server_lists(
     let path = format!("{}?limit=500", children_path("NetworkPolicy"));
     let listed = |items: &[Value]| {
         let metadata = json!({"resourceVersion": "9"});
-        json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": metadata, "items": items})
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": metadata, "items": items})
     };
     let ours =
         json!({"metadata": {"name": "developerspace-isolation", "labels": {"app.kubernetes.io/managed-by": "developerspace-operator"}}});
     let open = json!({"metadata": {"name": "open"}});
     let world = World::with(CALM, &everything());
     for (items, refused) in [(vec![ours.clone()], false), (vec![ours, open], true)] {
-        let script = script![get_metadata(&path).answered(listed(&items))];
+        let script = script![get(&path).answered(listed(&items))];
         let asked = play(script, async |client| isolation::admits(&world.context(client), SPACE, "walled").await).await;
         assert_eq!(asked.unwrap().is_some(), refused);
     }

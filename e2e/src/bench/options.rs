@@ -79,7 +79,7 @@ impl Options {
     /// The number of spaces that are created while others end, the number of those, and the time within which they end: less than the
     /// creations take on any machine.
     pub fn crossing(&self) -> (usize, usize, Duration) {
-        if self.quick { (self.onboarded().min(150), 15, Duration::from_secs(1)) } else { (2_000, 200, Duration::from_secs(15)) }
+        if self.quick { (600, 15, Duration::from_secs(1)) } else { (2_000, 200, Duration::from_secs(15)) }
     }
 
     /// How many spaces at once the raw client is tried with, to find its best.

@@ -11,6 +11,7 @@ mod attacks;
 mod bystanders;
 mod consent;
 mod endpoints;
+mod managed_fields;
 mod mutated;
 mod owners;
 mod permissions;
@@ -46,6 +47,7 @@ async fn attack() -> Result<()> {
         side_by_side(scenarios![&stage; attacks::each_policy_is_what_stops_them]).await,
         side_by_side(scenarios![&stage; mutated::no_change_of_a_hostile_owner_reaches_others]).await,
         side_by_side(scenarios![&stage; consent::the_class_in_force_is_asked]).await,
+        side_by_side(scenarios![&stage; managed_fields::no_managed_field_stops_the_operator]).await,
         side_by_side(scenarios![&stage; permissions::a_missing_right_is_told]).await,
     ] {
         all.push(scenario);

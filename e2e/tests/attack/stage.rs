@@ -134,6 +134,7 @@ impl Stage {
         ] {
             self.world.ready(name).await?;
         }
+        self.squat().await?;
         self.lose_classes().await?;
         self.hold_a_deletion().await?;
         self.leave_a_wall().await?;
@@ -145,6 +146,13 @@ impl Stage {
             })
             .await
             .map(drop)
+    }
+
+    /// A space in the class that allows transfers, whose name a namespace of others has.
+    async fn squat(&self) -> Result<()> {
+        self.world.admin().create(&namespace("alice-squats", json!({}), json!({}))).await?;
+        self.alice.create(&space("alice-squats", json!({"className": "giving", "owner": user("alice@example.com")}))).await?;
+        self.world.not_ready("alice-squats", "NamespaceConflict").await.map(drop)
     }
 
     /// One class is refused after a typo, one is deleted, and one opens a door by a label that owners write.

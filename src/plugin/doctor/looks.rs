@@ -16,7 +16,7 @@ use kube::{Api, Resource, ResourceExt as _, api::ListParams};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    api::{DeveloperSpace, SpaceClass, conditions::Reason, names},
+    api::{DeveloperSpace, SpaceClass, conditions::Reason, names, unmanaged::Unmanaged},
     plugin::{
         cluster::Cluster,
         list::class_of,
@@ -139,7 +139,7 @@ impl Observed {
 
 /// Looks at everything about a space.
 pub(super) async fn look(cluster: &Cluster, name: &str) -> anyhow::Result<Observed> {
-    let found = spaces::api(cluster).get_opt(name).await;
+    let found = spaces::api(cluster).get_opt(name).await.map(|found| found.map(|Unmanaged(space)| space));
     if found.as_ref().is_err_and(|error| !is_forbidden(error)) {
         return found.told(|| format!("read DeveloperSpace {name}")).map(|_| Observed::default());
     }
@@ -181,13 +181,13 @@ fn escaped(value: &str) -> String {
 /// What belongs to no namespace, and the operator.
 async fn around(cluster: &Cluster, seen: &mut Observed) {
     let client = || cluster.client.clone();
-    let (classes, namespaces) = (Api::<SpaceClass>::all(client()), Api::<Namespace>::all(client()));
+    let (classes, namespaces) = (Api::<Unmanaged<SpaceClass>>::all(client()), Api::<Namespace>::all(client()));
     let (found, namespace, operator) =
         tokio::join!(pages(&classes, ListParams::default()), namespaces.get_opt(&seen.name), operator(cluster));
     let found = match found {
         // An owner may read the class of their space and not list classes.
         Err(error) if is_forbidden(&error) => match seen.space.found().and_then(class_of) {
-            Some(name) => classes.get_opt(name).await.ok().flatten().map(|class| vec![class]).ok_or(error),
+            Some(name) => classes.get_opt(name).await.ok().flatten().map(|Unmanaged(class)| vec![class]).ok_or(error),
             None => Err(error),
         },
         found => found,
@@ -241,12 +241,12 @@ async fn list<K>(cluster: &Cluster, namespace: &str, params: ListParams) -> Look
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    let found = pages(&Api::<K>::namespaced(cluster.client.clone(), namespace), params).await;
+    let found = pages(&Api::<Unmanaged<K>>::namespaced(cluster.client.clone(), namespace), params).await;
     Look::of(found, "list", K::plural(&()).into_owned(), Some(namespace))
 }
 
 /// A list, page by page.
-pub(super) async fn pages<K>(api: &Api<K>, params: ListParams) -> Result<Vec<K>, kube::Error>
+pub(super) async fn pages<K>(api: &Api<Unmanaged<K>>, params: ListParams) -> Result<Vec<K>, kube::Error>
 where
     K: Clone + Debug + DeserializeOwned,
 {
@@ -254,7 +254,7 @@ where
     let mut found = Vec::new();
     loop {
         let page = api.list(&params).await?;
-        found.extend(page.items);
+        found.extend(page.items.into_iter().map(|Unmanaged(object)| object));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
             None => return Ok(found),

@@ -11,7 +11,7 @@ use super::{
     looks::{Look, in_force, pages},
 };
 use crate::{
-    api::{DeveloperSpace, SpaceClass, conditions::Reason, names},
+    api::{DeveloperSpace, SpaceClass, conditions::Reason, names, unmanaged::Unmanaged},
     desired::{standing::standing, term::is_sealed},
     plugin::{
         cluster::Cluster,
@@ -32,7 +32,7 @@ pub(super) struct All {
 pub(super) async fn look(cluster: &Cluster) -> anyhow::Result<All> {
     let spaces = reach::spaces(cluster, None).await?;
     let classes = spaces::classes(cluster).await.unwrap_or_default().into_iter().map(in_force).collect();
-    let namespaces = pages(&Api::<Namespace>::all(cluster.client.clone()), ListParams::default()).await;
+    let namespaces = pages(&Api::<Unmanaged<Namespace>>::all(cluster.client.clone()), ListParams::default()).await;
     Ok(All { spaces, classes, namespaces: Look::of(namespaces, "list", "namespaces".to_owned(), None) })
 }
 

@@ -1,0 +1,47 @@
+//! Managed fields, which every client that may change an object may write, with a time that Go reads and Rust does not.
+
+use anyhow::{Result, ensure};
+use e2e::fixtures::{At, a_namespace, a_space, at, name_of, space, user};
+use serde_json::{Value, json};
+
+use crate::stage::{CLASS, Stage, policy};
+
+/// Later than the last time that the operator's library can represent.
+const HOSTILE: &str = "9999-12-31T23:59:59Z";
+
+/// Neither a NetworkPolicy nor a space stops the operator, its start or the list of an administrator.
+pub async fn no_managed_field_stops_the_operator(stage: &Stage) -> Result<()> {
+    let Stage { world, alice, carol, .. } = stage;
+    let own = at("NetworkPolicy", "alice-lab", "own");
+    alice.create(&policy("alice-lab", "own")).await?;
+    poison(stage, own, &json!({"f:spec": {"f:policyTypes": {}}})).await?;
+    poison(stage, a_space("alice-lab"), &json!({"f:spec": {"f:owner": {"f:name": {}}}})).await?;
+    world.stop_operator().await?;
+    world.start_operator().await?;
+    carol.create(&space("carol-later", json!({"className": CLASS, "owner": user("carol@example.com")}))).await?;
+    world.ready("carol-later").await?;
+    alice.patch(a_space("alice-lab"), json!({"spec": {"quota": {"pods": "7"}}})).await?;
+    world.ready("alice-lab").await?;
+    world.ensure_operator_is_well().await?;
+    let listed = world.cluster().kubectl(&["dspace", "list"]).await?.ok()?;
+    ensure!(listed.contains("carol-later") && listed.contains("alice-lab"), "the list of an administrator is\n{listed}");
+    alice.delete(own).await?;
+    carol.delete(a_space("carol-later")).await?;
+    world.gone(a_namespace("carol-later")).await
+}
+
+/// Alice writes that time as another field manager's. The API server keeps it, since a label changes as well.
+async fn poison(stage: &Stage, place: At<'_>, owned: &Value) -> Result<()> {
+    let stored = stage.alice.get(place).await?;
+    let entry = json!({
+        "manager": "somebody", "operation": "Update", "apiVersion": stored["apiVersion"], "time": HOSTILE, "fieldsType": "FieldsV1", "fieldsV1": owned,
+    });
+    let operations = json!([
+        {"op": "add", "path": "/metadata/labels", "value": {"example.com/a": "b"}},
+        {"op": "add", "path": "/metadata/managedFields/-", "value": entry},
+    ]);
+    let patched = stage.alice.json_patch(place, operations).await?;
+    let entries = patched["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    ensure!(entries.iter().any(|entry| entry["time"] == HOSTILE), "the time did not stay in {} {}", place.kind, name_of(&patched));
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Reading objects of which clients write a part that nothing is decided by.
+//!
+//! Every client that may change an object may also write its `metadata.managedFields`, and the API server stores times there that
+//! [`k8s_openapi`] cannot read. One such object would fail each list that contains it.
+
+use std::{borrow::Cow, fmt, ops::Deref};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Map, Value};
+
+/// An object that is read without its managed fields.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Unmanaged<K>(pub K);
+
+impl<'de, K: DeserializeOwned> Deserialize<'de> for Unmanaged<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Fields(|key| if key == "metadata" { Reading::Part(unmanaged) } else { Reading::Whole });
+        K::deserialize(fields.deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
+    }
+}
+
+fn unmanaged(key: &str) -> Reading {
+    if key == "managedFields" { Reading::Nothing } else { Reading::Whole }
+}
+
+impl<K> Deref for Unmanaged<K> {
+    type Target = K;
+
+    fn deref(&self) -> &K {
+        &self.0
+    }
+}
+
+impl<K: Resource> Resource for Unmanaged<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(kind: &K::DynamicType) -> Cow<'_, str> {
+        K::kind(kind)
+    }
+
+    fn group(kind: &K::DynamicType) -> Cow<'_, str> {
+        K::group(kind)
+    }
+
+    fn version(kind: &K::DynamicType) -> Cow<'_, str> {
+        K::version(kind)
+    }
+
+    fn plural(kind: &K::DynamicType) -> Cow<'_, str> {
+        K::plural(kind)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        self.0.meta()
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.0.meta_mut()
+    }
+}
+
+/// How much of a field is read.
+pub enum Reading {
+    /// All of it.
+    Whole,
+    /// A map, of each field as much as the function returns.
+    Part(fn(&str) -> Self),
+    /// Nothing: the field is skipped, whatever it contains.
+    Nothing,
+}
+
+/// Reads a map, of each field as much as the function returns.
+pub struct Fields(pub fn(&str) -> Reading);
+
+impl<'de> DeserializeSeed<'de> for Fields {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object of the Kubernetes API")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            let value = match self.0(&key) {
+                Reading::Whole => access.next_value()?,
+                Reading::Part(read) => access.next_value_seed(Self(read))?,
+                Reading::Nothing => {
+                    access.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            fields.insert(key, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::networking::v1::NetworkPolicy;
+    use kube::core::ObjectList;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_managed_field_fails_a_list() {
+        let nested = "[".repeat(1_000) + &"]".repeat(1_000);
+        for managed in [r#"[{"manager": "x", "time": "9999-12-31T23:59:59Z"}]"#.to_owned(), nested, r#""no list""#.to_owned()] {
+            let item = |name: &str, managed: &str| {
+                format!(r#"{{"metadata": {{"name": "{name}", "managedFields": {managed}}}, "spec": {{"podSelector": {{}}}}}}"#)
+            };
+            let items = format!("{}, {}", item("hostile", &managed), item("plain", "[]"));
+            let list =
+                format!(r#"{{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {{}}, "items": [{items}]}}"#);
+            assert!(serde_json::from_str::<ObjectList<NetworkPolicy>>(&list).is_err(), "{managed:.40}");
+            let read: ObjectList<Unmanaged<NetworkPolicy>> = serde_json::from_str(&list).unwrap();
+            let expected = ["hostile", "plain"].map(|name| {
+                serde_json::from_value::<NetworkPolicy>(json!({"metadata": {"name": name}, "spec": {"podSelector": {}}})).unwrap()
+            });
+            assert_eq!(read.items, expected.map(Unmanaged));
+        }
+    }
+}
