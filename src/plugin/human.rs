@@ -37,6 +37,15 @@ pub(crate) fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The text with a sign in place of each character that a terminal obeys or that changes the direction of writing: others wrote much of it.
+pub(crate) fn visible(text: &str) -> String {
+    let rules = |letter: char| {
+        let directs = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        directs || (letter.is_control() && letter != '\n')
+    };
+    text.replace(rules, "\u{fffd}")
+}
+
 /// A word as a shell takes it for one.
 pub(crate) fn shell(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "@%+=:,./-_".contains(letter);
@@ -71,6 +80,14 @@ mod tests {
         assert_eq!(bar(0.4), "[####......]  40%");
         assert_eq!(bar(1.0), "[##########] 100%");
         assert_eq!(bar(2.5), "[##########] 250%");
+    }
+
+    #[test]
+    fn no_text_of_others_rules_a_terminal() {
+        assert_eq!(
+            visible("edit\u{1b}[2J\u{202e}b\r\nfamily \u{1f469}\u{200d}\u{1f4bb}"),
+            "edit\u{fffd}[2J\u{fffd}b\u{fffd}\nfamily \u{1f469}\u{200d}\u{1f4bb}"
+        );
     }
 
     #[test]

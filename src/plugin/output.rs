@@ -8,7 +8,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::jsonpath::Template;
+use super::{human, jsonpath::Template};
 
 /// A format of `-o`.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +63,7 @@ where
     K: Resource<DynamicType = ()> + Serialize,
 {
     match format {
-        Format::Table | Format::Wide => print(&for_people()),
+        Format::Table | Format::Wide => print(&human::visible(&for_people())),
         Format::Name => print(&name_of(object)),
         Format::Json | Format::Yaml | Format::JsonPath(_) => value(format, &typed(object)?),
     }
@@ -75,7 +75,7 @@ where
     K: Resource<DynamicType = ()> + Serialize,
 {
     match format {
-        Format::Table | Format::Wide => print(&for_people()),
+        Format::Table | Format::Wide => print(&human::visible(&for_people())),
         Format::Name => print(&objects.iter().map(name_of).collect::<Vec<_>>().join("\n")),
         Format::Json | Format::Yaml | Format::JsonPath(_) => {
             let items = objects.iter().map(typed).collect::<anyhow::Result<Vec<_>>>()?;
@@ -86,7 +86,7 @@ where
 
 /// Prints what is no object of the API, such as the usage of a quota. `name` has nothing to say of it and is as JSON.
 pub(crate) fn data(format: &Format, data: &impl Serialize, for_people: impl FnOnce() -> String) -> anyhow::Result<()> {
-    if format.is_table() { print(&for_people()) } else { value(format, &serde_json::to_value(data)?) }
+    if format.is_table() { print(&human::visible(&for_people())) } else { value(format, &serde_json::to_value(data)?) }
 }
 
 fn value(format: &Format, value: &Value) -> anyhow::Result<()> {

@@ -4,6 +4,8 @@ use std::io::{IsTerminal as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::human;
+
 /// Tells what is going on.
 pub(crate) struct Progress {
     live: Option<ProgressBar>,
@@ -29,7 +31,7 @@ impl Progress {
         }
         what.clone_into(&mut self.last);
         match &self.live {
-            Some(bar) => bar.set_message(what.to_owned()),
+            Some(bar) => bar.set_message(human::visible(what)),
             None => note(what),
         }
     }
@@ -53,5 +55,5 @@ impl Drop for Progress {
 
 /// A line on standard error. Nobody is there to be told if it cannot be written.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", human::visible(text));
 }

