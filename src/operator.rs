@@ -171,7 +171,7 @@ async fn told_to_stop() -> std::io::Result<()> {
 
 /// Waits until our kinds exist, saying what to do while they do not.
 async fn await_crd(client: &Client) {
-    // No object that somebody stores keeps the operator from starting.
+    // No stored object, readable or not, prevents the start of the operator.
     let spaces: Api<Unmanaged<DynamicObject>> = Api::all_with(client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
     while let Err(error) = spaces.list(&ListParams::default().limit(1)).await {
         match &error {

@@ -54,7 +54,7 @@ pub struct DeveloperSpaceSpec {
     #[x_kube(validation = Rule::new("self != ''").message("className is empty: name a SpaceClass (kubectl get spaceclasses), or leave className out for the default class"))]
     pub class_name: Option<String>,
 
-    /// The one accountable subject: it gets the class's ownerRole in the namespace. Its owner may change it only where the class sets allowTransfer.
+    /// The one accountable subject: it gets the class's ownerRole in the namespace. Its owner may change it only where the class sets allowTransfer, and once the space has its namespace.
     pub owner: Subject,
 
     /// Others with access to the namespace, each with a role of the class. At most 100.

@@ -1,4 +1,4 @@
-//! Reading objects of which clients write a part that nothing is decided by.
+//! Objects that are read without their managed fields, by which nothing is decided.
 //!
 //! Every client that may change an object may also write its `metadata.managedFields`, and the API server stores times there that
 //! [`k8s_openapi`] cannot read. One such object would fail each list that contains it.

@@ -97,9 +97,9 @@ pub async fn provision(
 }
 
 /// After a write of the space or of its namespace that failed: subjects and quota that the space may no longer have are taken away all the same. Returns
-/// the error. After a conflict the namespace may be another one.
+/// the error. After a conflict, or where the space or the namespace is gone, the namespace of that name may be another one.
 async fn take_away(ctx: &Context, space: &DeveloperSpace, observed: &Observed, children: &Children, error: Error) -> Error {
-    if error.class() != Class::Conflict
+    if !matches!(error.class(), Class::Conflict | Class::Vanishing)
         && observed.own_namespace().is_some()
         && let Err(second) = apply::children(ctx, &space.name_any(), children, Grant::Withheld).await
     {

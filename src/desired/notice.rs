@@ -45,7 +45,7 @@ pub(super) fn postponed(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> 
     let least = representable(saturating_add(from, notice));
     let promised = term.postponed.into_iter().chain(term.last_notice).map(|running| running.until).max().unwrap_or(least);
     let until = least.max(promised);
-    (end < least || term.postponed.is_some_and(|running| end < running.until)).then_some(Postponed { of: end, from, until })
+    (end < until).then_some(Postponed { of: end, from, until })
 }
 
 /// `created + maxLifetime`, beyond which one notice runs.

@@ -34,7 +34,7 @@ use self::{
     findings::{Finding, led_text, text},
     looks::Observed,
 };
-use super::{args::OutputArgs, cluster::Cluster, human, output, progress};
+use super::{args::OutputArgs, cluster::Cluster, output, progress};
 
 /// Arguments of `doctor`.
 #[derive(Clone, Debug, Args)]
@@ -70,7 +70,7 @@ async fn everything(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> 
             progress::note("No namespace waits to be handed over.");
             return Ok(());
         }
-        return output::print(&human::visible(&commands.join("\n")));
+        return output::print(&commands.join("\n"));
     }
     let findings = survey::judge(&all, cluster.now());
     output::data(&args.output.output, &findings, || led_text(Some(survey::lead(&all, &findings)), &findings))

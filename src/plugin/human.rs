@@ -41,7 +41,7 @@ pub(crate) fn one_line(text: &str) -> String {
 pub(crate) fn visible(text: &str) -> String {
     let rules = |letter: char| {
         let directs = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        directs || (letter.is_control() && letter != '\n')
+        directs || (letter.is_control() && !"\n\t".contains(letter))
     };
     text.replace(rules, "\u{fffd}")
 }

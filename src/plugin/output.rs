@@ -63,7 +63,7 @@ where
     K: Resource<DynamicType = ()> + Serialize,
 {
     match format {
-        Format::Table | Format::Wide => print(&human::visible(&for_people())),
+        Format::Table | Format::Wide => print(&for_people()),
         Format::Name => print(&name_of(object)),
         Format::Json | Format::Yaml | Format::JsonPath(_) => value(format, &typed(object)?),
     }
@@ -75,7 +75,7 @@ where
     K: Resource<DynamicType = ()> + Serialize,
 {
     match format {
-        Format::Table | Format::Wide => print(&human::visible(&for_people())),
+        Format::Table | Format::Wide => print(&for_people()),
         Format::Name => print(&objects.iter().map(name_of).collect::<Vec<_>>().join("\n")),
         Format::Json | Format::Yaml | Format::JsonPath(_) => {
             let items = objects.iter().map(typed).collect::<anyhow::Result<Vec<_>>>()?;
@@ -86,14 +86,14 @@ where
 
 /// Prints what is no object of the API, such as the usage of a quota. `name` has nothing to say of it and is as JSON.
 pub(crate) fn data(format: &Format, data: &impl Serialize, for_people: impl FnOnce() -> String) -> anyhow::Result<()> {
-    if format.is_table() { print(&human::visible(&for_people())) } else { value(format, &serde_json::to_value(data)?) }
+    if format.is_table() { print(&for_people()) } else { value(format, &serde_json::to_value(data)?) }
 }
 
 fn value(format: &Format, value: &Value) -> anyhow::Result<()> {
     match format {
-        Format::Yaml => print(serde_saphyr::to_string(value).context("failed to write YAML")?.trim_end()),
+        Format::Yaml => line(serde_saphyr::to_string(value).context("failed to write YAML")?.trim_end()),
         Format::JsonPath(template) => print_raw(&template.render(value)),
-        _ => print(&serde_json::to_string_pretty(value)?),
+        _ => line(&serde_json::to_string_pretty(value)?),
     }
 }
 
@@ -130,8 +130,12 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator
     table.trim_fmt()
 }
 
-/// Prints text and ends the line.
+/// Prints text for people and ends the line.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    line(&human::visible(text))
+}
+
+fn line(text: &str) -> anyhow::Result<()> {
     if text.is_empty() { Ok(()) } else { print_raw(&format!("{text}\n")) }
 }
 

@@ -138,17 +138,7 @@ async fn a_subject_that_goes_leaves_though_the_namespace_cannot_be_written() {
     let space = edited(&converged(), &json!({"members": null, "displayName": "Ferns"}), 103);
     let patch = json!({"metadata": {"uid": NAMESPACE_UID, "labels": {}, "annotations": {"openshift.io/display-name": "Ferns"}}});
     let message = "failed to write the labels and annotations of namespace orchid-lab: the server says Forbidden";
-    let mut status = provisioned_in(2);
-    status["conditions"] = conditions(
-        2,
-        &[
-            (false, "ApplyFailed", message, CALM),
-            (false, "NotYet", "", MADE),
-            (false, "NotYet", "", MADE),
-            (true, "ApplyFailed", message, CALM),
-            (false, "ApplyFailed", "", MADE),
-        ],
-    );
+    let status = failures::apply_failed_in(2, message);
     let script = script![
         get(&namespace_path()).answered(stored_namespace()),
         merge_patch(&namespace_path(), patch).refused(403, "Forbidden"),

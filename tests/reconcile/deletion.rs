@@ -178,23 +178,27 @@ pub fn told_released(rest: &str) -> Call {
     told("Released").saying(&format!("namespace orchid-lab was released with everything in it{rest}"))
 }
 
+/// The calls of a release of the namespace `live`.
+pub fn releases(live: &Value) -> Vec<Step> {
+    script![
+        read_crd(),
+        get(&namespace_path()).answered(live.clone()),
+        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
+        delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
+        merge_patch(&namespace_path(), release()).answered(patched(live, &release(), 64)),
+        list_bindings(&[]),
+        remove_finalizer(),
+        told_released(""),
+    ]
+}
+
 #[tokio::test]
 async fn a_release_takes_the_marks_and_the_bindings_and_no_protection() {
     let live = with(&stored_namespace(), &json!({"metadata": {"labels": {"theirs": "stays"}, "annotations": {"theirs": "stays too"}}}));
     let mut objects = everything_with(&json!({"allowRetain": true}));
     objects[1] = live.clone();
     let world = World::with(CALM, &objects);
-    let script = script![
-        read_crd(),
-        get(&namespace_path()).answered(live.clone()),
-        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
-        delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
-        merge_patch(&namespace_path(), release()).answered(patched(&live, &release(), 64)),
-        list_bindings(&[]),
-        remove_finalizer(),
-        told_released(""),
-    ];
-    world.reconcile(&retained(), script).await.unwrap();
+    world.reconcile(&retained(), releases(&live)).await.unwrap();
     // The store still has the space, whose namespace may be another's by now.
     world.reconcile(&retained(), script![]).await.unwrap();
 }
@@ -212,17 +216,7 @@ async fn a_released_namespace_counts_before_the_watch_brings_it() {
         )
         .await
         .unwrap();
-    let script = script![
-        read_crd(),
-        get(&namespace_path()).answered(stored_namespace()),
-        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
-        delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
-        merge_patch(&namespace_path(), release()).answered(patched(&stored_namespace(), &release(), 64)),
-        list_bindings(&[]),
-        remove_finalizer(),
-        told_released(""),
-    ];
-    world.reconcile(&retained(), script).await.unwrap();
+    world.reconcile(&retained(), releases(&stored_namespace())).await.unwrap();
     moves::ada_is_full(&world).await;
     assert_eq!(world.nudged().await, [""; 0], "the released namespace has the place");
 }

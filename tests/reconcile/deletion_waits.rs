@@ -1,7 +1,7 @@
 //! A deletion that waits stops no clock, and goes by the terms while the class is missing.
 
 use super::{
-    deletion::{ASKED, WITHOUT_CONSENT, read_crd, release, remove_finalizer, retained, terminating, told_released},
+    deletion::{ASKED, WITHOUT_CONSENT, read_crd, releases, retained, terminating},
     *,
 };
 
@@ -100,18 +100,7 @@ async fn the_class_and_the_spec_reach_the_namespace_while_the_deletion_waits() {
 async fn while_the_class_is_missing_its_terms_say_whether_a_namespace_is_released() {
     let allows = |allow: bool| with(&retained(), &json!({"status": {"terms": {"allowRetain": allow}}}));
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
-    let [crd, live] = look();
-    let script = script![
-        crd,
-        live,
-        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
-        delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
-        merge_patch(&namespace_path(), release()).answered(patched(&stored_namespace(), &release(), 64)),
-        list_bindings(&[]),
-        remove_finalizer(),
-        told_released(""),
-    ];
-    world.reconcile(&allows(true), script).await.unwrap();
+    world.reconcile(&allows(true), releases(&stored_namespace())).await.unwrap();
 
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
     let [crd, live] = look();

@@ -8,9 +8,14 @@ fn emptied(uid: &str) -> Value {
 }
 
 fn apply_failed(message: &str) -> Value {
-    let mut status = provisioned();
+    apply_failed_in(1, message)
+}
+
+/// In that generation.
+pub fn apply_failed_in(generation: i64, message: &str) -> Value {
+    let mut status = provisioned_in(generation);
     status["conditions"] = conditions(
-        1,
+        generation,
         &[
             (false, "ApplyFailed", message, CALM),
             (false, "NotYet", "", MADE),
