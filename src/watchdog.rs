@@ -4,10 +4,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 
 /// A watch begins anew every 20 s. One that has not for so long is frozen or refused, and what it should tell is not known.
 const FROZEN: Duration = Duration::from_secs(50);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::audit::Entry;
 use e2e::fixtures::{
-    SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, ensure_equal, holds, refusal, side_by_side, space, stays,
-    text, uid_of, user,
+    SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, ensure_equal, holds, name_of, refusal, side_by_side, space,
+    stays, text, uid_of, user,
 };
 use e2e::{binaries, eventually, operator, scenarios};
 use serde_json::{Value, json};
@@ -30,7 +30,8 @@ async fn finalize() -> Result<()> {
     // The last: it takes everybody's CRD away.
     let by_removal = side_by_side(scenarios![&world; removing_the_crd_lets_namespaces_go]).await;
     by_hand.and(by_removal)?;
-    world.ensure_operator_is_well().await
+    world.ensure_operator_is_well().await?;
+    side_by_side(scenarios![&world; the_operator_is_removed_as_the_readme_says]).await
 }
 
 fn spec(owner: &str) -> Value {
@@ -133,7 +134,7 @@ async fn retained_namespaces_are_let_go(world: &World) -> Result<()> {
     ensure_equal("the owner", &said("owner"), &json!("User:ulf@example.com"))?;
     ensure_equal("the space", &said("from"), &json!(format!("ulf-kept/{}", uid_of(&kept))))?;
     let bindings = admin.list("RoleBinding", "ulf-kept").await?;
-    let names: Vec<&str> = bindings.iter().map(e2e::fixtures::name_of).collect();
+    let names: Vec<&str> = bindings.iter().map(name_of).collect();
     ensure!(names == ["theirs"], "the bindings are {names:?}");
     names_who_has_access(world).await?;
     let after = world.snapshot("ulf-kept").await?;
@@ -272,4 +273,28 @@ async fn removing_the_crd_lets_namespaces_go(world: &World) -> Result<()> {
     })
     .await?;
     world.ready("zita-after").await.map(drop)
+}
+
+async fn the_operator_is_removed_as_the_readme_says(world: &World) -> Result<()> {
+    let readme = std::fs::read_to_string(binaries::repository().join("README.md"))?;
+    let section = readme.split("**To remove it**").nth(1).context("the README does not say how to remove the operator")?;
+    let commands: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("$ kubectl ")).take(2).collect();
+    world.admin().create(&config_map("zita-after", "precious")).await?;
+    for command in commands {
+        let arguments: Vec<String> = command
+            .split(' ')
+            .map(|word| match word {
+                "config/default" => binaries::repository().join(word).to_string_lossy().into_owned(),
+                word => word.to_owned(),
+            })
+            .collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--timeout=60s"]).collect();
+        world.cluster().kubectl(&arguments).await?.ok()?;
+    }
+    world.gone(cluster_wide("CustomResourceDefinition", CRD)).await?;
+    let policies = world.admin().list("ValidatingAdmissionPolicy", "").await?;
+    ensure!(policies.iter().all(|policy| !name_of(policy).starts_with("developerspace")), "a policy is left");
+    let namespace = world.admin().get(a_namespace("zita-after")).await?;
+    ensure!(namespace["status"]["phase"] == "Active", "it is {}", namespace["status"]);
+    world.admin().get(at("ConfigMap", "zita-after", "precious")).await.map(drop)
 }

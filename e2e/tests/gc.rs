@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use e2e::binaries;
 use e2e::command::Output;
 use e2e::fixtures::{
-    SOON, World, a_namespace, a_space, condition, ensure_equal, essence, holds, moment, name_of, namespace, now, side_by_side, space, time,
-    user,
+    Actor, SOON, World, a_namespace, a_space, binding, cluster_wide, condition, ensure_equal, essence, holds, moment, name_of, namespace,
+    now, refusal, side_by_side, space, time, user,
 };
-use e2e::{eventually, operator, scenarios};
+use e2e::{eventually, kubeconfig, operator, scenarios};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,6 +271,16 @@ async fn documented_sweeper(world: &World) -> Result<PathBuf> {
     world.kubeconfig_of("developerspace-gc-annotated", operator::NAMESPACE).await
 }
 
+/// `config/self-service` lets every account change the spaces that it owns. The sweeper owns none.
+async fn changes_no_space(world: &World, sweeper: &Path) -> Result<()> {
+    let accounts = binding("Group", "system:serviceaccounts:developerspace-system", "developerspace-owner");
+    world.admin().create(&accounts).await?;
+    let sweeper = Actor::new(kubeconfig::client(sweeper).await?);
+    let refused = refusal(sweeper.patch(a_space("tilda-due"), json!({"spec": {"owner": user("gregor@example.com")}})).await)?;
+    ensure!(refused.contains("belongs to User tilda@example.com"), "{refused}");
+    world.admin().delete(cluster_wide("ClusterRoleBinding", name_of(&accounts))).await
+}
+
 /// Every step of a space's end is open to the documented account, under the policies.
 async fn the_documented_account_may_end_spaces(world: &World) -> Result<()> {
     let sweeper = documented_sweeper(world).await?;
@@ -278,6 +288,7 @@ async fn the_documented_account_may_end_spaces(world: &World) -> Result<()> {
     let spec = |ttl: &str| json!({"className": "fleeting", "owner": user("tilda@example.com"), "ttl": ttl});
     let due = world.with_space("tilda-due", spec("45s")).await?;
     world.with_space("tilda-over", spec("5s")).await?;
+    changes_no_space(world, &sweeper).await?;
     let over = world
         .until("to be over", a_space("tilda-over"), |space| {
             ensure!(holds(space, "Expired") && !holds(space, "Reconciling"), "its status is {}", space["status"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use e2e::fixtures::{
-    World, a_namespace, a_space, at, cluster_wide, condition, holds, is_observed, moment, now, side_by_side, space, time, user,
+    World, a_namespace, a_space, at, cluster_wide, condition, config_map, holds, is_observed, moment, now, side_by_side, space, time, user,
 };
 use e2e::scenarios;
 use serde_json::{Value, json};
@@ -27,6 +27,7 @@ async fn people() -> Result<()> {
         a_refused_class_goes_on_as_it_was,
         a_deleted_class_still_warns,
         a_lowered_limit_leaves_what_is_there,
+        full_hands_move_to_no_smaller_class,
     ])
     .await?;
     world.ensure_operator_is_well().await
@@ -190,4 +191,35 @@ async fn a_lowered_limit_leaves_what_is_there(world: &World) -> Result<()> {
         })
         .await?;
     world.ready("shrunk-three").await.map(drop)
+}
+
+/// A space that is filled under one class and moved to a smaller one would keep what it has, and leave its place to be filled once more.
+async fn full_hands_move_to_no_smaller_class(world: &World) -> Result<()> {
+    let name = "hoarders-lab";
+    for (class, config_maps) in [("roomy", "20"), ("cramped", "2")] {
+        with_class(world, class, json!({"quota": {"hard": {"count/configmaps": config_maps}}})).await?;
+    }
+    with_space(world, "roomy", name, json!({})).await?;
+    let alice = world.actor(ALICE).await?;
+    for number in 1..=3 {
+        alice.create(&config_map(name, &format!("hoard-{number}"))).await?;
+    }
+    let counts = |quota: &Value| {
+        // That of the cluster's authority may be counted too.
+        ensure!(["3", "4"].iter().any(|used| quota["status"]["used"]["count/configmaps"] == *used), "its status is {}", quota["status"]);
+        Ok(())
+    };
+    world.until("to count", at("ResourceQuota", name, "developerspace"), counts).await?;
+    alice.patch(a_space(name), json!({"spec": {"className": "cramped"}})).await?;
+    let refused = world.not_ready(name, "QuotaExceedsClass").await?;
+    let said = condition(&refused, "Ready")["message"].as_str().unwrap_or_default();
+    ensure!(
+        said.contains("(count/configmaps ") && said.contains(" of 2)") && refused["status"]["className"] == "roomy",
+        "its status is {}",
+        refused["status"]
+    );
+    for number in 1..=2 {
+        alice.delete(at("ConfigMap", name, &format!("hoard-{number}"))).await?;
+    }
+    until(world, name, "to fit and to be moved", |space| space["status"]["className"] == "cramped" && holds(space, "Ready")).await.map(drop)
 }

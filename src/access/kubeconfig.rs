@@ -71,6 +71,7 @@ pub struct Owner<'a> {
 }
 
 /// How the server is reached: as in the kubeconfig in use, but for what the class says. Files are taken in, so that the result can be handed on.
+/// Where the class gives the address, nothing of the administrator's own way there goes with it, and a password of a proxy never does.
 pub fn cluster(endpoint: &Endpoint, server: Option<&ServerAccess>) -> Result<Value, Error> {
     let mut entry = json!({"server": endpoint.server});
     let data = match (&endpoint.certificate_authority_data, &endpoint.certificate_authority) {
@@ -81,7 +82,7 @@ pub fn cluster(endpoint: &Endpoint, server: Option<&ServerAccess>) -> Result<Val
     let own = [
         ("certificate-authority-data", data.map(Value::from)),
         ("tls-server-name", endpoint.tls_server_name.clone().map(Value::from)),
-        ("proxy-url", endpoint.proxy_url.clone().map(Value::from)),
+        ("proxy-url", endpoint.proxy_url.as_deref().map(|url| without_userinfo(url).into())),
         ("insecure-skip-tls-verify", endpoint.insecure_skip_tls_verify.filter(|skip| *skip).map(Value::from)),
     ];
     for (key, value) in own {
@@ -92,6 +93,9 @@ pub fn cluster(endpoint: &Endpoint, server: Option<&ServerAccess>) -> Result<Val
     if let Some(ServerAccess { url, certificate_authority, tls_server_name }) = server {
         if let Some(url) = url {
             entry["server"] = url.as_str().into();
+            if let Some(entry) = entry.as_object_mut() {
+                entry.retain(|key, _| !["tls-server-name", "proxy-url", "insecure-skip-tls-verify"].contains(&key.as_str()));
+            }
         }
         if let Some(pem) = certificate_authority {
             entry["certificate-authority-data"] = base64(pem.as_bytes()).into();
@@ -104,7 +108,22 @@ pub fn cluster(endpoint: &Endpoint, server: Option<&ServerAccess>) -> Result<Val
     Ok(entry)
 }
 
-fn base64(bytes: &[u8]) -> String {
+/// A URL without the user and the password in it, see <https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1>.
+fn without_userinfo(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..end].rsplit_once('@').map_or(&rest[..end], |(_, host)| host);
+    format!("{scheme}://{host}{}", &rest[end..])
+}
+
+/// Returns true if the address of a kubeconfig entry reaches the machine that it is on, and no other.
+pub fn is_loopback(cluster: &Value) -> bool {
+    let server = cluster["server"].as_str().and_then(|server| server.parse::<http::Uri>().ok());
+    let host = server.as_ref().and_then(http::Uri::host).unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+}
+
+pub(super) fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
@@ -274,6 +293,32 @@ mod tests {
         assert_eq!(cluster(&endpoint, None).unwrap(), json!({"server": "https://10.0.0.1:6443", "insecure-skip-tls-verify": true}));
         let expected = json!({"server": "https://dev.example.com", "certificate-authority-data": "UEVN", "tls-server-name": "api"});
         assert_eq!(cluster(&endpoint, Some(&server)).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_administrators_own_way_to_the_server_is_not_handed_on() {
+        let endpoint = json!({
+            "server": "https://10.0.0.1:6443", "certificate-authority-data": "Q0E=", "tls-server-name": "tunnel", "insecure-skip-tls-verify": false,
+            "proxy-url": "socks5://rosa:s3cret@jump.example.com:1080/x?y",
+        });
+        let mut endpoint: Endpoint = serde_json::from_value(endpoint).unwrap();
+        let own = json!({
+            "server": "https://10.0.0.1:6443", "certificate-authority-data": "Q0E=", "tls-server-name": "tunnel",
+            "proxy-url": "socks5://jump.example.com:1080/x?y",
+        });
+        assert_eq!(cluster(&endpoint, None).unwrap(), own);
+        endpoint.insecure_skip_tls_verify = Some(true);
+        let public = ServerAccess { url: Some("https://dev.example.com".into()), ..ServerAccess::default() };
+        let expected = json!({"server": "https://dev.example.com", "certificate-authority-data": "Q0E="});
+        assert_eq!(cluster(&endpoint, Some(&public)).unwrap(), expected);
+    }
+
+    #[test]
+    fn addresses_of_the_machine_itself_are_known() {
+        let own = ["https://127.0.0.1:6443", "https://localhost:6443", "https://[::1]:6443", "https://0.0.0.0:6443"];
+        let others = ["https://10.0.0.1:6443", "https://dev.example.com", "https://localhost.example.com", ""];
+        assert!(own.iter().all(|server| is_loopback(&json!({"server": server}))));
+        assert!(others.iter().all(|server| !is_loopback(&json!({"server": server}))));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::kubeconfig::base64;
 use crate::api::{OidcAccess, Subject, SubjectKind};
 
 /// Why nobody can log in.
@@ -40,13 +41,15 @@ pub fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &Override
         client_id,
         username_prefix: pick(username_prefix, access.and_then(|access| access.username_prefix.as_ref())),
         groups_prefix: pick(groups_prefix, access.and_then(|access| access.groups_prefix.as_ref())),
+        // Of the class's issuer, not of another one.
+        certificate_authority: access.filter(|_| overrides.issuer_url.is_none()).and_then(|access| access.certificate_authority.clone()),
         extra_scopes: access.map(|access| access.extra_scopes.clone()).unwrap_or_default(),
     })
 }
 
 /// The `exec` entry of a kubeconfig's user.
 pub fn exec(oidc: &OidcAccess) -> Value {
-    let OidcAccess { issuer_url, client_id, username_prefix: _, groups_prefix: _, extra_scopes } = oidc;
+    let OidcAccess { issuer_url, client_id, username_prefix: _, groups_prefix: _, certificate_authority, extra_scopes } = oidc;
     let mut args = vec![
         "oidc-login".to_owned(),
         "get-token".to_owned(),
@@ -54,6 +57,7 @@ pub fn exec(oidc: &OidcAccess) -> Value {
         format!("--oidc-client-id={client_id}"),
         "--oidc-pkce-method=S256".to_owned(),
     ];
+    args.extend(certificate_authority.iter().map(|pem| format!("--certificate-authority-data={}", base64(pem.as_bytes()))));
     args.extend(extra_scopes.iter().map(|scope| format!("--oidc-extra-scope={scope}")));
     json!({
         "apiVersion": "client.authentication.k8s.io/v1",
@@ -92,6 +96,7 @@ mod tests {
             client_id: "kubectl".into(),
             username_prefix: Some("oidc:".into()),
             groups_prefix: Some("grp:".into()),
+            certificate_authority: None,
             extra_scopes: vec!["email".into()],
         }
     }
@@ -117,6 +122,15 @@ mod tests {
         ];
         assert_eq!(entry["args"], json!(expected));
         assert!(!entry.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn an_authority_of_ones_own_goes_with_its_issuer_only() {
+        let private = OidcAccess { certificate_authority: Some("PEM".into()), ..oidc() };
+        let args = exec(&parameters("standard", Some(&private), &Overrides::default()).unwrap())["args"].clone();
+        assert!(args.as_array().unwrap().contains(&json!("--certificate-authority-data=UEVN")), "{args}");
+        let other = Overrides { issuer_url: Some("https://other.example.com".into()), ..Overrides::default() };
+        assert_eq!(parameters("standard", Some(&private), &other).unwrap().certificate_authority, None);
     }
 
     #[test]

@@ -75,6 +75,11 @@ pub struct OidcAccess {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub groups_prefix: Option<String>,
+    /// The authority that signed the issuer's certificate, as PEM. Default: the authorities that the developer's machine trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65536))]
+    #[x_kube(validation = Rule::new("self.startsWith('-----BEGIN CERTIFICATE-----')").message("certificateAuthority is a certificate in PEM: it begins with -----BEGIN CERTIFICATE-----"))]
+    pub certificate_authority: Option<String>,
     /// Scopes to ask for beside openid, for example email or groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 128)))]

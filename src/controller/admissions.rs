@@ -1,7 +1,7 @@
 //! The register of the limit of spaces per owner and class. The decision is taken under one lock, so that spaces created concurrently
 //! cannot exceed the limit, see `docs/adr/0002-owner-limit-by-serial-admission.md`.
 //!
-//! A space holds its place until it has been admitted to another one, or until its namespace is gone.
+//! A space holds its place until its status records another one, or until its namespace is gone.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -40,7 +40,7 @@ pub struct Released {
 pub struct Admission {
     /// True if the space has a place.
     pub is_admitted: bool,
-    /// The spaces that wait for the place that it left.
+    /// The spaces that wait for a place that it gave up.
     pub freed: Vec<String>,
 }
 
@@ -55,6 +55,8 @@ struct Inner {
     shares: HashMap<Arc<Key>, Share>,
     /// The owner and class under which each space has its place.
     held: HashMap<Uid, Arc<Key>>,
+    /// The owner and class that the status of a space still records after it was admitted to another place.
+    left: HashMap<Uid, Arc<Key>>,
     /// The owner and class under which each space waits for a place.
     awaited: HashMap<Uid, Arc<Key>>,
     /// Of each owner the spaces that wait under any class and were never admitted.
@@ -99,6 +101,7 @@ impl Share {
 
 impl Admissions {
     /// Admits `space` for `owner` under `class_name`, whose limit is `limit`, if there is a place. Otherwise it waits, and keeps the place that it has.
+    /// The place that it had before is held too, until [`Self::settle`].
     pub fn admit(&self, space: &DeveloperSpace, owner: &Subject, class_name: &str, limit: Option<i32>) -> Admission {
         let mut inner = self.lock();
         let (claim, key) = (claim_of(space), (owner.to_string(), class_name.to_owned()));
@@ -107,13 +110,20 @@ impl Admissions {
             inner.stop_waiting(&claim.uid);
             return Admission { is_admitted: true, freed: Vec::new() };
         }
-        if !inner.share(&key).1.has_room(&claim) {
+        let returns = inner.left.get(&claim.uid).is_some_and(|left| **left == key);
+        if !returns && !inner.share(&key).1.has_room(&claim) {
             inner.wait(&key, claim);
             return Admission { is_admitted: false, freed: Vec::new() };
         }
-        let freed = inner.leave(&claim.uid);
-        inner.hold(&key, claim.uid);
+        let freed = inner.move_to(&key, claim.uid);
         Admission { is_admitted: true, freed: freed.into_iter().collect() }
+    }
+
+    /// The status of the space records the place that it has: gives up the one before. Returns the space that gets it.
+    pub fn settle(&self, uid: &Uid) -> Option<String> {
+        let mut inner = self.lock();
+        let left = inner.left.remove(uid)?;
+        inner.change(&left, |share| share.held.remove(uid))
     }
 
     /// Registers a space that had its place before this process began, so that it counts before it is reconciled again.
@@ -126,7 +136,7 @@ impl Admissions {
 
     /// Removes a space from the count. Returns the spaces that get its place.
     pub fn withdraw(&self, uid: &Uid) -> Vec<String> {
-        self.lock().leave(uid).into_iter().collect()
+        self.lock().leave(uid)
     }
 
     /// Counts a released namespace, or stops counting it. Returns the spaces that get its place.
@@ -185,6 +195,25 @@ impl Inner {
         self.held.insert(uid, key);
     }
 
+    /// Gives the space a place under `key`. The place that it had is given up at once only if no status ever recorded it. Returns the space that
+    /// comes next where one was given up.
+    fn move_to(&mut self, key: &Key, uid: Uid) -> Option<String> {
+        let overtaken = self.stop_waiting(&uid);
+        let freed = match self.held.remove(&uid) {
+            Some(had) if self.left.contains_key(&uid) => self.change(&had, |share| share.held.remove(&uid)),
+            Some(had) => {
+                self.left.insert(uid.clone(), had);
+                None
+            }
+            None => None,
+        };
+        if self.left.get(&uid).is_some_and(|left| **left == *key) {
+            self.left.remove(&uid);
+        }
+        self.hold(key, uid);
+        freed.or(overtaken)
+    }
+
     fn wait(&mut self, key: &Key, claim: Claim) {
         let uid = claim.uid.clone();
         match self.awaited.get(&uid).cloned() {
@@ -215,11 +244,15 @@ impl Inner {
         self.change(&key, |share| share.waiting.remove(uid).is_some())
     }
 
-    /// Removes a space from the places that it has and waits for. Returns the space that comes next.
-    fn leave(&mut self, uid: &Uid) -> Option<String> {
+    /// Removes a space from the places that it has and waits for. Returns the spaces that come next.
+    fn leave(&mut self, uid: &Uid) -> Vec<String> {
         let overtaken = self.stop_waiting(uid);
-        let freed = self.held.remove(uid).and_then(|key| self.change(&key, |share| share.held.remove(uid)));
-        freed.or(overtaken)
+        let places = [self.held.remove(uid), self.left.remove(uid)];
+        let freed = places.into_iter().flatten().filter_map(|key| self.change(&key, |share| share.held.remove(uid)));
+        let mut next: Vec<String> = freed.collect();
+        next.extend(overtaken);
+        next.dedup();
+        next
     }
 
     /// Changes a share. Returns the space that gets a place by it.
@@ -302,8 +335,21 @@ mod tests {
         assert_eq!(admit(&admissions, "b", large, Some(1)), (false, vec![]), "large is full");
         assert!(!admit(&admissions, "c", small, Some(1)).0, "b still has its place in small");
         assert_eq!(admissions.withdraw(&"a".into()), ["space-b"]);
-        assert_eq!(admit(&admissions, "b", large, Some(1)), (true, vec!["space-c".to_owned()]));
+        assert_eq!(admit(&admissions, "b", large, Some(1)), (true, vec![]));
+        assert!(!admit(&admissions, "c", small, Some(1)).0, "the status of b still records small");
+        assert_eq!(admissions.settle(&"b".into()).as_deref(), Some("space-c"));
         assert!(admit(&admissions, "c", small, Some(1)).0);
+        assert_eq!(admissions.settle(&"b".into()), None, "it has one place");
+    }
+
+    #[test]
+    fn a_space_that_goes_back_before_its_status_was_written_has_its_place_there() {
+        let admissions = Admissions::default();
+        let (small, large) = (("alice", "small"), ("alice", "large"));
+        assert!(admit(&admissions, "a", small, Some(1)).0 && admit(&admissions, "a", large, Some(1)).0);
+        assert!(!admit(&admissions, "b", large, Some(1)).0 && !admit(&admissions, "c", small, Some(1)).0);
+        assert_eq!(admit(&admissions, "a", small, Some(1)), (true, vec!["space-b".to_owned()]), "the place in large was never recorded");
+        assert_eq!((admissions.settle(&"a".into()), admissions.withdraw(&"a".into())), (None, vec!["space-c".to_owned()]));
     }
 
     #[test]

@@ -96,7 +96,7 @@ fn refused(observed: &Observed) -> Decision {
 fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> Result<Option<&'a SpaceClassSpec>, Refusal> {
     let had = observed.standing.as_ref().map(|standing| standing.class_name.as_str()).filter(|had| *had != class_name);
     match (class_verdict(class), class.in_force()) {
-        (ClassVerdict::Pending, _) if had.is_some() => Ok(None),
+        (ClassVerdict::Pending, _) if had.is_some() => Err(not_judged(class_name, had)),
         (ClassVerdict::Refused(_, message), None) => Err(not_accepted(class_name, &message, had)),
         (ClassVerdict::Refused(reason, message), Some(_)) if had.is_some() && reason != ROLE_NOT_FOUND => {
             Err(not_accepted(class_name, &message, had))
@@ -106,9 +106,18 @@ fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> R
 }
 
 fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> Refusal {
-    let stays = had.map_or_else(String::new, |had| format!("; until then this space stays in SpaceClass {had}"));
-    let message = format!("SpaceClass {class_name} is not accepted, and its administrator must correct it: {message}{stays}");
+    let message = format!("SpaceClass {class_name} is not accepted, and its administrator must correct it: {message}{}", stays(had));
     Refusal::new(Reason::ClassNotAccepted, message)
+}
+
+/// The verdict on a class follows within moments. Where it does not, the space goes by its own class, and says so.
+fn not_judged(class_name: &str, had: Option<&str>) -> Refusal {
+    let message = format!("the operator has not judged the present spec of SpaceClass {class_name} yet{}", stays(had));
+    Refusal::new(Reason::ClassNotAccepted, message)
+}
+
+fn stays(had: Option<&str>) -> String {
+    had.map_or_else(String::new, |had| format!("; until then this space stays in SpaceClass {had}"))
 }
 
 /// Takes a place for the space, unless the owner has as many as the class allows.
@@ -152,6 +161,11 @@ fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
         None => format!("there is no default SpaceClass: set spec.className ({known}), or ask the administrator to annotate one"),
     };
     Refusal::new(Reason::ClassNotFound, message)
+}
+
+/// The status of a space records its class and its owner: gives up the place that it had before, and requeues the space that gets it.
+pub fn give_up_the_place_before(space: &DeveloperSpace, ctx: &Context) {
+    requeue(ctx, ctx.admissions.settle(&Uid::of(&space.metadata)).into_iter().collect());
 }
 
 /// Takes a space out of its owner's count and requeues the space that gets its place.

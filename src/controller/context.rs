@@ -5,12 +5,15 @@ use std::{
     future::Future,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use kube::{Api, Client};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use super::{admissions::Admissions, ends::Ends, events::Recorder, store::Store, watch::Nudges, writes::Writes};
 use crate::{
@@ -120,7 +123,7 @@ impl Places {
 
     /// Does `work` when there is a place that nobody else wants, or after five minutes in one of the few for those who waited so long.
     pub async fn take_idle<T>(&self, work: impl Future<Output = T>) -> T {
-        let asked = tokio::time::Instant::now();
+        let asked = Instant::now();
         // A free place is one for which nobody waits: the semaphore hands them on.
         while self.all.available_permits() == 0 {
             if asked.elapsed() >= PATIENT {

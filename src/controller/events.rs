@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -26,7 +26,10 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{Api, Client, Resource};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{apply::post_params, context::Places, throttle::Throttle};
 use crate::{
@@ -288,7 +291,7 @@ mod tests {
             }
         });
         tokio::task::yield_now().await;
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         places.take_idle(std::future::ready(())).await;
         busy.abort();
         assert!(begun.elapsed() >= Duration::from_secs(300));

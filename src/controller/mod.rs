@@ -35,6 +35,7 @@ pub mod store;
 pub mod task;
 pub mod throttle;
 pub mod unadorned;
+pub mod usage;
 pub mod waiting;
 pub mod waiting_limit;
 pub mod watch;
@@ -164,8 +165,8 @@ async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
     tracing::info!(spaces = spaces.len(), "everything was listed; reconciling");
 }
 
-/// A space counts where it was admitted, as long as it is alive or its namespace exists; one that made its namespace and could not record it
-/// yet counts where it wants to be.
+/// A space counts where it was admitted, as long as it is alive or its namespace exists. One whose namespace was made and could not be recorded yet counts
+/// in the class that the namespace was made for: its spec may name another one by now, where it has no place.
 fn recall_one(ctx: &Context, space: &DeveloperSpace) {
     let namespace = ctx.store.namespace(&space.name_any()).filter(|namespace| ownership(space, namespace) == Ownership::Ours);
     let owner = space.spec.owner.to_string();
@@ -173,7 +174,8 @@ fn recall_one(ctx: &Context, space: &DeveloperSpace) {
     let is_known = space.status.as_ref().is_some_and(|status| status.owner.is_some());
     let is_owner = || namespace.as_ref().is_some_and(|namespace| namespace.metadata.says(names::ANNOTATION_OWNER, &owner));
     let admitted = standing(space).map(|standing| (standing.owner.to_string(), standing.class_name)).filter(|_| is_known || is_owner());
-    let claimed = || class_name(space, &ctx.store).filter(|_| is_owner()).map(|class| (owner.clone(), class));
+    let is_of = |class: &String| namespace.as_ref().is_some_and(|namespace| namespace.metadata.has_label(names::LABEL_CLASS, class));
+    let claimed = || ctx.store.class_names().into_iter().find(is_of).filter(|_| is_owner()).map(|class| (owner.clone(), class));
     if let Some((owner, class)) = admitted.or_else(claimed).filter(|_| namespace.is_some() || is_live(space)) {
         ctx.admissions.recall(space, &owner, &class);
     } else if let Some(class) = class_name(space, &ctx.store).filter(|_| is_live(space) && was_never_admitted(space) && waits(space)) {

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 
 use super::{
     admissions::is_live,
-    admit::{Decision, Fits, admit, take_place, withdraw},
+    admit::{Decision, Fits, admit, give_up_the_place_before, take_place, withdraw},
     apply::withdraw_subjects,
     context::Context,
     error::Error,
@@ -17,7 +18,7 @@ use super::{
     observe::{Observed, observe, observe_admitted},
     provision::{Provisioned, ensure_finalizer, follow_expiry, provision},
     report::{Report, report, undecodable},
-    retry, waiting_limit,
+    retry, usage, waiting_limit,
     watch::Kept,
 };
 use crate::{
@@ -53,6 +54,9 @@ const FAILING: u32 = 2;
 
 /// When to look again at a space while as many that fail as may are looked at, or while its end is.
 const ANOTHER_TIME: Duration = Duration::from_secs(5);
+
+/// The interval at which a space that uses more than the class it wants allows is looked at again: no event says that it uses less.
+const USED_LESS: TimeDelta = TimeDelta::seconds(30);
 
 /// Reconciles one space as the store has it, when there is a place to work in.
 pub async fn reconcile(kept: Arc<Kept>, ctx: Arc<Context>) -> Result<Action, Error> {
@@ -171,17 +175,25 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
     Box::pin(refuse(space, &mut observed, ctx, refusal)).await.map(|()| after(&Step::Live, &observed, ctx))
 }
 
-/// Admits a space whose spec fits: behind the wall of a class that enforces isolation, and to a place under the owner's limit.
+/// Admits a space whose spec fits: with no more than the other class allows, behind the wall of a class that enforces isolation, and to a place
+/// under the owner's limit.
 async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, fits: &Fits) -> Result<Option<Refusal>, Error> {
     let is_moved = observed.standing.as_ref().is_some_and(|standing| standing.class_name != fits.class_name);
     let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
-    if is_moved && is_alive && fits.resolved.network.enforced {
-        if !is_marked(ctx, &space.name_any()) {
-            withhold(space, observed, ctx).await?;
+    if is_moved && is_alive {
+        if let Some(refusal) = usage::fits(ctx, &space.name_any(), &fits.class_name, &fits.resolved.quota).await? {
+            let again = observed.now + USED_LESS;
+            observed.outlook.wake = Some(observed.outlook.wake.map_or(again, |wake| wake.min(again)));
+            return Ok(Some(refusal));
         }
-        let refusal = admits(ctx, &space.name_any(), &fits.class_name).await?;
-        if refusal.is_some() {
-            return Ok(refusal);
+        if fits.resolved.network.enforced {
+            if !is_marked(ctx, &space.name_any()) {
+                withhold(space, observed, ctx).await?;
+            }
+            let refusal = admits(ctx, &space.name_any(), &fits.class_name).await?;
+            if refusal.is_some() {
+                return Ok(refusal);
+            }
         }
     }
     Ok(take_place(space, observed, ctx, fits).err())
@@ -204,6 +216,7 @@ async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: 
                 said.notes.push(Box::pin(transferred(ctx, &space, &before)).await?);
             }
             report(ctx, &space, &observed, said).await?;
+            give_up_the_place_before(&space, ctx);
             Ok(after(&Step::Live, &observed, ctx))
         }
     }

@@ -21,6 +21,7 @@ use crate::{
     api::{
         DeveloperSpace, NamespaceRef,
         conditions::{self, Reason, types},
+        names,
     },
     desired::{
         SeenChild,
@@ -39,15 +40,24 @@ pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     after_failure.or_else(|| after_flood(ctx, space))
 }
 
-/// A space that ends or has ended does not wait for a flood.
+/// A space that ends or has ended does not wait for a flood, and neither do the further steps of work that has begun: a space that has to be made
+/// again after a flood would wait before each of them, and a space has to converge within a minute.
 fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
-    let wait = ctx.writes.wait(&space.name_any()).filter(|_| is_live(space))?;
+    let wait = ctx.writes.wait(&space.name_any()).filter(|_| is_live(space) && !is_under_way(space))?;
     let Observed { now, outlook, .. } = observe(space, ctx);
     if outlook.stage == Stage::Due {
         return None;
     }
     ctx.metrics.braked();
     Some(until(outlook.wake, now).map_or(wait, |wake| wake.min(wait)))
+}
+
+/// Returns true if the operator has begun to make what the space needs, and has not reported that it is done.
+fn is_under_way(space: &DeveloperSpace) -> bool {
+    let status =
+        |type_| space.status.as_ref().and_then(|status| conditions::find(&status.conditions, type_)).map(|found| found.status.as_str());
+    let has_begun = space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER);
+    has_begun && (status(types::READY) == Some("Unknown") || status(types::RECONCILING) == Some("True"))
 }
 
 /// Records the failed reconcile of `space`, writes to the status what has to be corrected, and returns the error.

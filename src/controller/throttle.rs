@@ -1,9 +1,8 @@
 //! One Event a reason a minute about one object. What comes in between is told when the minute is over: the last of it, and how many there were.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
 
 /// How long the same reason is not told again.
 const MINUTE: Duration = Duration::from_secs(60);

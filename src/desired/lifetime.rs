@@ -57,6 +57,8 @@ pub struct Postponed {
 pub struct Before {
     /// The expiry in force; `None` is never.
     pub expires_at: Option<DateTime<Utc>>,
+    /// True if the space had no end of its own: at the most `maxLifetime` ended it.
+    pub is_endless: bool,
     /// The warning thresholds.
     pub warn_before: Vec<TimeDelta>,
     /// The end that the spec gives by the terms before, counted from the anchor as it is now; `None` is never.
@@ -247,7 +249,10 @@ mod tests {
 
     /// The same, seen before with an expiry at `expires_at`.
     fn seen(expires_at: Option<i64>) -> Term {
-        Term { before: Some(Before { expires_at: expires_at.map(at), warn_before: vec![s(10), s(30)], renewed: None }), ..term() }
+        Term {
+            before: Some(Before { expires_at: expires_at.map(at), is_endless: false, warn_before: vec![s(10), s(30)], renewed: None }),
+            ..term()
+        }
     }
 
     fn warned(before: i64, given: i64, of: i64) -> Given {
@@ -265,7 +270,7 @@ mod tests {
             _ => term.last_warning.filter(|given| Some(given.expires_at) == seen.nominal),
         };
         (term.postponed, term.last_notice) = (seen.postponed, seen.last_notice);
-        term.before = Some(Before { expires_at: seen.expires_at, warn_before: term.warn_before.clone(), renewed: None });
+        term.before = Some(Before { expires_at: seen.expires_at, is_endless: false, warn_before: term.warn_before.clone(), renewed: None });
         term.is_renewed = false;
     }
 
@@ -364,7 +369,7 @@ mod tests {
         let changed = outlook(&tightened, at(1050));
         let put_off = notice(1010, 1050, 1350);
         assert_eq!((changed.stage, changed.expires_at, changed.postponed), (Stage::Warn(s(300)), Some(at(1350)), Some(put_off)));
-        let long = Before { expires_at: Some(at(9000)), warn_before: vec![s(900), s(4000)], renewed: None };
+        let long = Before { expires_at: Some(at(9000)), is_endless: false, warn_before: vec![s(900), s(4000)], renewed: None };
         let changed = outlook(&Term { before: Some(long), ..tightened.clone() }, at(1050));
         assert_eq!(changed.expires_at, Some(at(1950)), "the notice of the terms before");
         let unwarned = Term { warn_before: vec![], ..tightened };
@@ -469,8 +474,11 @@ mod tests {
         term.end = End::Ttl(s(8000));
         let first = outlook(&term, at(5000));
         assert_eq!((first.stage, first.expires_at, first.bound), (Stage::Warn(s(10)), Some(at(5010)), Some(Bound::MaxLifetime)));
-        let unwarned =
-            Term { warn_before: vec![], before: Some(Before { expires_at: Some(at(9000)), warn_before: vec![], renewed: None }), ..term };
+        let unwarned = Term {
+            warn_before: vec![],
+            before: Some(Before { expires_at: Some(at(9000)), is_endless: false, warn_before: vec![], renewed: None }),
+            ..term
+        };
         assert_eq!(outlook(&unwarned, at(5000)).expires_at, Some(at(5300)), "without warnings too");
     }
 

@@ -48,6 +48,7 @@ pub mod standing;
 pub mod status;
 pub mod term;
 pub mod uid;
+pub mod usage;
 pub mod waiting_limit;
 mod warnings;
 pub mod wording;

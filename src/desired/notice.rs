@@ -24,7 +24,8 @@ fn notice_of_change(term: &Term, end: DateTime<Utc>) -> Option<TimeDelta> {
     if !term.is_renewed && term.last_warning.is_some_and(|given| given.expires_at == end) {
         return None;
     }
-    if term.lacks_consent && before.expires_at.is_none() && in_force.is_none() {
+    let was_endless = before.expires_at.is_none() && in_force.is_none();
+    if term.lacks_consent && (was_endless || before.is_endless && in_force.is_some_and(|at| end < at)) {
         return Some(longest(&before.warn_before).max(longest(&term.warn_before)).max(LEAST_NOTICE_OF_WITHDRAWAL));
     }
     let is_nearer = in_force.is_none_or(|at| end < at);
@@ -72,7 +73,8 @@ impl Ceiling {
             None => usual,
         };
         let begins = ceiling - usual;
-        let recorded = term.last_notice.filter(|notice| now >= begins || notice.until > ceiling);
+        // One of a shorter life that an administrator lengthened since then was not a warning of this end.
+        let recorded = term.last_notice.filter(|notice| (now >= begins && notice.of >= ceiling) || notice.until > ceiling);
         if let Some(notice) = recorded {
             return Some(Self { begins, end: notice.until.max(ceiling), notice: Some(notice), is_recorded: true });
         }
@@ -164,6 +166,24 @@ mod tests {
         let spec = json!({"protected": true, "renewedAt": "2026-12-02T10:00:00Z"});
         let withdrawn = look(&spec, &json!({"terms": terms}), &json!({"maxTTL": "2d"}), "05T10:00:00");
         assert_eq!(end(&withdrawn), "2026-12-12T10:00:00Z");
+    }
+
+    #[test]
+    fn a_life_that_only_max_lifetime_ended_is_endless_when_consent_is_withdrawn() {
+        let terms = json!({"ttl": "never", "allowNever": true, "maxLifetime": "180d"});
+        let status = json!({"terms": terms, "expiresAt": "2027-05-23T09:00:00Z"});
+        let withdrawn = look(&json!({"ttl": "never"}), &status, &json!({"maxTTL": "2d", "maxLifetime": "180d"}), "05T10:00:00");
+        assert_eq!(end(&withdrawn), "2026-12-12T10:00:00Z");
+    }
+
+    #[test]
+    fn the_notice_of_a_shorter_life_is_none_of_a_longer_one() {
+        let terms = json!({"ttl": "30d", "maxTTL": "30d", "maxLifetime": "5d", "warnBefore": ["1h"]});
+        let notice = json!({"of": "2026-11-29T09:00:00Z", "from": "2026-11-29T08:00:00Z", "until": "2026-11-29T09:00:00Z"});
+        let status = json!({"terms": terms, "expiresAt": "2026-11-29T09:00:00Z", "lastNotice": notice});
+        let lengthened = json!({"maxTTL": "30d", "maxLifetime": "10d", "warnBefore": ["1h"]});
+        let seen = look(&json!({"ttl": "30d"}), &status, &lengthened, "05T10:00:00");
+        assert_eq!(end(&seen), "2026-12-05T11:00:00Z", "the operator was away, and warns first");
     }
 
     #[test]

@@ -215,12 +215,14 @@ fn before(space: &DeveloperSpace, is_accepted: bool, now: &Term) -> Before {
     let status = space.status.as_ref();
     let expires_at = status.and_then(|status| status.expires_at);
     let Some(rules) = status.and_then(|status| status.terms.as_ref()).and_then(|terms| Rules::of_terms(terms).ok()) else {
-        return Before { expires_at, warn_before: now.warn_before.clone(), renewed: formula(now).map(|(at, _)| at) };
+        let is_endless = expires_at.is_none();
+        return Before { expires_at, is_endless, warn_before: now.warn_before.clone(), renewed: formula(now).map(|(at, _)| at) };
     };
     let end = if is_accepted { end(space, &rules).0 } else { accepted_end(space, &rules, now.anchor) };
     let protected = is_protected(space, Some(&rules), is_accepted);
     let then = Term { end, protected, max_ttl: rules.max_ttl, max_lifetime: rules.max_lifetime, ..now.clone() };
-    Before { expires_at, warn_before: rules.warn_before, renewed: formula(&then).map(|(at, _)| at) }
+    let is_endless = protected || end == End::Never;
+    Before { expires_at, is_endless, warn_before: rules.warn_before, renewed: formula(&then).map(|(at, _)| at) }
 }
 
 fn running(notice: &Notice) -> Postponed {

@@ -167,6 +167,9 @@ pub(crate) async fn issue(
         AccessMethod::Token => Box::pin(service_account(cluster, space, class.as_ref(), args, progress)).await?,
     };
     let entry = kubeconfig::cluster(&cluster.endpoint, access.and_then(|access| access.server.as_ref()))?;
+    if kubeconfig::is_loopback(&entry) {
+        progress.say(&local_only(&entry, class_name.as_deref()));
+    }
     let document = kubeconfig::document(kubeconfig::Owner { space: &name, user: &issued.user }, &entry, &issued.credential);
     if args.check.unwrap_or(method != AccessMethod::Oidc) {
         let is_owner = method != AccessMethod::Token && space.spec.owner == *subject;
@@ -177,6 +180,15 @@ pub(crate) async fn issue(
         progress.say(&format!("The credential ends {} ({}).", human::from_now(cluster.now(), ends), rfc3339(ends)));
     }
     next_steps(args, method)
+}
+
+/// The warning that a kubeconfig works on this machine only.
+fn local_only(entry: &Value, class: Option<&str>) -> String {
+    format!(
+        "warning: {} reaches an API server on this machine only; for people elsewhere, have spec.access.server.url of SpaceClass {} set",
+        entry["server"].as_str().unwrap_or_default(),
+        class.unwrap_or("CLASS")
+    )
 }
 
 fn hand_over(args: &IssueArgs, document: &Value) -> anyhow::Result<()> {

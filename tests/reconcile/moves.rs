@@ -87,12 +87,12 @@ async fn a_space_for_an_owner_who_is_full_lets_neither_in_and_counts_for_the_old
         patch_namespace(&json!({"labels": {}, "annotations": annotations}), 61),
         make(&binding("developerspace-owner", "edit", &carol), "uid-of-carols-binding"),
         list_bindings(&[]),
-        say(&space, &status),
-        told("Provisioned"),
-        told("Transferred"),
-        told_inside("Transferred"),
+        say(&space, &status).refused(409, "Conflict"),
     ];
-    world.reconcile(&space, script).await.unwrap();
+    world.reconcile(&space, script).await.unwrap_err();
+    assert_eq!(world.nudged().await, [""; 0], "the status still records Ada's place");
+    let told_all = script![list_bindings(&[]), say(&space, &status), told("Provisioned"), told("Transferred"), told_inside("Transferred"),];
+    world.reconcile(&space, told_all).await.unwrap();
     assert_eq!(world.nudged().await, ["moss-lab"], "and Ada has one for another");
 }
 
@@ -115,6 +115,37 @@ async fn a_space_is_not_moved_to_a_class_that_is_not_accepted_now() {
     let status = refused_since(2, "ClassNotAccepted", message);
     world.reconcile(&space, script![say(&space, &status), told("ClassNotAccepted").saying(message)]).await.unwrap();
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_class_that_was_not_judged_yet_is_named_and_delays_nothing() {
+    let world = World::with(CALM, &everything());
+    world.keep(&with(&mistyped_orchard(), &json!({"metadata": {"generation": 9}})));
+    let space = edited(&converged(), &json!({"className": "orchard"}), 103);
+    let message =
+        "the operator has not judged the present spec of SpaceClass orchard yet; until then this space stays in SpaceClass greenhouse";
+    let status = refused_since(2, "ClassNotAccepted", message);
+    world.reconcile(&space, script![say(&space, &status), told("ClassNotAccepted").saying(message)]).await.unwrap();
+    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+}
+
+/// A quota stops what is new, and takes nothing away from what is there.
+#[tokio::test]
+async fn a_space_that_uses_more_than_another_class_allows_is_not_moved_there() {
+    let world = World::with(CALM, &everything());
+    world.keep(&with(
+        &class(),
+        &json!({"metadata": {"name": "windowsill", "uid": "uid-of-the-windowsill"}, "spec": {"quota": {"hard": {"pods": "5"}}}}),
+    ));
+    let space = edited(&converged(), &json!({"className": "windowsill"}), 103);
+    let full = with(&stored(&quota(), "uid-of-the-quota", 51), &json!({"status": {"used": {"pods": "6"}}}));
+    let message = "namespace orchid-lab uses more than class windowsill allows (pods 6 of 5), and the space is not admitted to it until it uses less; its \
+                   present class stays in force: delete what is not needed, or ask for another class";
+    let status = refused_since(2, "QuotaExceedsClass", message);
+    let asked = || get(&child_path(&quota())).answered(full.clone());
+    world.reconcile(&space, script![asked(), say(&space, &status), told("QuotaExceedsClass").saying(message)]).await.unwrap();
+    let action = world.reconcile(&said(&space, &status), script![asked()]).await.unwrap();
+    assert_eq!(action, Action::requeue(Duration::from_secs(30)), "no event says that it uses less");
 }
 
 #[tokio::test]
@@ -170,7 +201,9 @@ async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
         }))
     };
     let mark = json!({"labels": {"developerspace.dev/network-enforced": "true"}});
+    let used = || get(&child_path(&quota())).answered(stored(&quota(), "uid-of-the-quota", 51));
     let script = script![
+        used(),
         get(&namespace_path()).answered(stored_namespace()),
         patch_namespace(&with(&mark, &json!({"annotations": {}})), 61),
         listed(),
@@ -179,5 +212,5 @@ async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
         told("IsolationBreached"),
     ];
     world.reconcile(&space, script).await.unwrap();
-    world.reconcile(&said(&space, &status), script![listed()]).await.unwrap();
+    world.reconcile(&said(&space, &status), script![used(), listed()]).await.unwrap();
 }

@@ -32,6 +32,21 @@ async fn creations_wait_for_an_end_that_is_near() {
     }
 }
 
+/// A space has to converge within a minute, and a creation takes several steps.
+#[tokio::test(start_paused = true)]
+async fn after_a_flood_of_writes_a_space_waits_once_and_not_before_each_step() {
+    let flooded = |world: World| {
+        (0..100).for_each(|_| world.writes.note(&namespace_path()));
+        world
+    };
+    let world = flooded(World::with(CALM, &everything_but("ResourceQuota", "developerspace")));
+    assert_eq!(world.reconcile(&converged(), script![]).await.unwrap(), seconds(30), "a repair waits");
+    let world = flooded(World::with(MADE, &[class()]));
+    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), seconds(30), "and so does the first step of a new space");
+    let begun = from_nothing_to_ready().split_off(1);
+    world.reconcile(&with_finalizer(), begun).await.unwrap();
+}
+
 #[tokio::test]
 async fn nothing_is_done_before_everything_was_listed() {
     for missing in SOURCES {

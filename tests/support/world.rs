@@ -15,6 +15,7 @@ use developerspace_operator::{
         slim::{SeenPolicy, Slim},
         store::{SOURCES, Source, Store},
         watch::{Kept, Nudges},
+        writes::Writes,
     },
     desired::Child,
     metrics::Metrics,
@@ -43,6 +44,7 @@ pub struct World {
     pub metrics: Arc<Metrics>,
     admissions: Arc<Admissions>,
     pub ends: Arc<Ends>,
+    pub writes: Arc<Writes>,
     protected: Vec<String>,
     nudges: Nudges,
     nudged: BoxStream<'static, String>,
@@ -61,7 +63,7 @@ impl World {
     /// Nothing was listed yet.
     pub fn unlisted(now: &str) -> Self {
         let (nudges, nudged) = Nudges::new();
-        let (store, memory, watchdog, metrics, admissions, ends) = Default::default();
+        let (store, memory, watchdog, metrics, admissions, ends, writes) = Default::default();
         Self {
             now: now.parse().unwrap(),
             store,
@@ -70,6 +72,7 @@ impl World {
             metrics,
             admissions,
             ends,
+            writes,
             protected: vec!["monitoring".to_owned()],
             nudges,
             nudged,
@@ -167,7 +170,7 @@ impl World {
             watchdog: self.watchdog.clone(),
             memory: self.memory.clone(),
             turns: Turns::default(),
-            writes: Arc::default(),
+            writes: self.writes.clone(),
             ends: self.ends.clone(),
             places,
             nudges: self.nudges.clone(),

@@ -66,7 +66,7 @@ pub async fn each_policy_is_what_stops_them(stage: &Stage) -> Result<()> {
     let admin = stage.world.admin();
     let before = bystanders(admin).await?;
     let (table, policies) = (table()?, admin.list("ValidatingAdmissionPolicyBinding", "").await?);
-    ensure!(policies.len() == 16, "there are {} policies", policies.len());
+    ensure!(policies.len() == 17, "there are {} policies", policies.len());
     for name in policies.iter().map(name_of) {
         let binding = cluster_wide("ValidatingAdmissionPolicyBinding", name);
         let mut kept = admin.get(binding).await?;
@@ -111,6 +111,7 @@ impl Attack {
         let (at, through) = (self.at.as_ref().map(Place::at), self.subresource.as_str());
         match (&self.create, &self.patch, &self.put, at) {
             (Some(object), None, None, None) => by.create(object).await,
+            (Some(object), None, None, Some(at)) => by.create_by(at, through, object).await,
             (None, Some(patch), None, Some(at)) if through == "status" => by.patch_status(at, patch.clone()).await,
             (None, Some(patch), None, Some(at)) => by.patch(at, patch.clone()).await,
             (None, None, Some(patch), Some(at)) => {

@@ -138,6 +138,7 @@ impl Stage {
         self.lose_classes().await?;
         self.hold_a_deletion().await?;
         self.leave_a_wall().await?;
+        self.run_something().await?;
         // The last that the control plane itself writes there: until then the space is not at rest.
         self.world
             .until("to be counted", at("ResourceQuota", "carol-lab", "developerspace"), |quota| {
@@ -186,6 +187,15 @@ impl Stage {
             Ok(())
         };
         self.world.until("to be on its way", a_space("alice-going"), going).await.map(drop)
+    }
+
+    /// A pod that no node runs.
+    async fn run_something(&self) -> Result<()> {
+        self.world.until("to be there", at("ServiceAccount", "alice-lab", "default"), |_| Ok(())).await?;
+        let metadata = json!({"name": "worker", "namespace": "alice-lab"});
+        let pod =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [{"name": "main", "image": "app:1"}]}});
+        self.alice.create(&pod).await.map(drop)
     }
 
     /// A namespace that was released from an enforced class, in which Alice has a role by other means.

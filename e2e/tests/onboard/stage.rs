@@ -199,3 +199,9 @@ impl Stage {
         Ok(self.admin.list("Deployment", namespace).await?.iter().any(|deployment| name_of(deployment) == name))
     }
 }
+
+/// The API server of these tests is on this machine, of which `onboard` warns; returns true if it warns of nothing else.
+pub fn warns_of_its_address_only(stderr: &str) -> bool {
+    let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("warning")).collect();
+    matches!(warnings.as_slice(), [one] if one.contains("reaches an API server on this machine only"))
+}

@@ -1,0 +1,58 @@
+//! What a namespace uses, compared with the limits of a class to which its space wants to move. A quota stops what is new; it takes nothing away from
+//! what is there.
+
+use std::cmp::Ordering;
+
+use k8s_openapi::{api::core::v1::ResourceQuota, apimachinery::pkg::api::resource::Quantity as K8sQuantity};
+
+use super::{Refusal, quota::Hard};
+use crate::api::{conditions::Reason, quantity::Quantity, text::some_of};
+
+/// The number of resources that a sentence names.
+const NAMED: usize = 5;
+
+/// The refusal to admit the space of `namespace` to a class while its quota counts more than `hard` allows there.
+pub fn not_admitted(class_name: &str, namespace: &str, quota: &ResourceQuota, hard: &Hard) -> Option<Refusal> {
+    let beyond = beyond(quota, hard);
+    let message = || {
+        format!(
+            "namespace {namespace} uses more than class {class_name} allows ({}), and the space is not admitted to it until it uses less; its present class \
+             stays in force: delete what is not needed, or ask for another class",
+            some_of(&beyond, NAMED, 0)
+        )
+    };
+    (!beyond.is_empty()).then(|| Refusal::new(Reason::QuotaExceedsClass, message()))
+}
+
+/// The resources of which more is used than `hard` allows. kube-apiserver counts whatever it admits in the status of the quota.
+fn beyond(quota: &ResourceQuota, hard: &Hard) -> Vec<String> {
+    let used = quota.status.as_ref().and_then(|status| status.used.as_ref());
+    let exceeds = |(key, used): (&String, &K8sQuantity)| {
+        let limit = hard.get(key)?;
+        let is_above = Quantity::from(used).compare(limit).is_some_and(Ordering::is_gt);
+        is_above.then(|| format!("{key} {} of {}", used.0, limit.0))
+    };
+    used.into_iter().flatten().filter_map(exceeds).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refusal(used: &serde_json::Value) -> Option<String> {
+        let quota = serde_json::from_value(json!({"status": {"used": used}})).unwrap();
+        let hard = [("pods", "10"), ("requests.memory", "1Gi")].map(|(key, limit)| (key.to_owned(), Quantity::from(limit))).into();
+        not_admitted("small", "orchid-lab", &quota, &hard).map(|Refusal { reason, message }| format!("{}: {message}", reason.as_str()))
+    }
+
+    #[test]
+    fn what_is_used_has_to_fit_into_the_other_class() {
+        assert_eq!(refusal(&json!({"pods": "10", "requests.memory": "1024Mi", "services": "70"})), None);
+        assert_eq!(refusal(&json!({})), None);
+        let expected = "QuotaExceedsClass: namespace orchid-lab uses more than class small allows (pods 11 of 10, requests.memory 1025Mi of 1Gi), and the \
+                        space is not admitted to it until it uses less; its present class stays in force: delete what is not needed, or ask for another class";
+        assert_eq!(refusal(&json!({"pods": "11", "requests.memory": "1025Mi"})).as_deref(), Some(expected));
+    }
+}
