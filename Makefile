@@ -108,6 +108,12 @@ sweep: need-cargo controlplane ## Interrupt every write in every way and judge (
 	$(CARGO) build --workspace --bins $(CARGO_PROFILE)
 	@$(BIN)/sweep $(SWEEP_ARGS)
 
+.PHONY: adversary
+adversary: need-cargo controlplane ## Play what people can do, in every order, and judge each step (an hour); records go to docs/reliability
+	$(CARGO) build --release --workspace --bins
+	@$(TARGET_DIR)/release/adversary --sequences 50000 --record docs/reliability/adversary-memory.json
+	@$(TARGET_DIR)/release/adversary --real --sequences 3000 --record docs/reliability/adversary-real.json
+
 .PHONY: bench
 bench: bench-build ## Measure the operator beside a raw client, B1 to B8 (one hour to more than two); results go to docs/performance
 	@$(TARGET_DIR)/release/bench $(BENCH_ARGS)

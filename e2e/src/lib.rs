@@ -3,6 +3,7 @@
 //! A scenario starts a [`Cluster`], installs the operator's manifests with [`Operator::install`], runs it with
 //! [`Operator::start`], acts as a named user, and judges by what the API server holds and what its audit log recorded.
 
+pub mod adversary;
 pub mod audit;
 pub mod bench;
 pub mod binaries;

@@ -1,0 +1,126 @@
+//! Owns the names of one sequence, so that many are played side by side without meeting.
+
+use serde_json::{Value, json};
+
+/// A caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Person {
+    /// The platform's administrator, who holds every verb.
+    Administrator,
+    /// A user, by name.
+    User(String),
+}
+
+/// The people of a sequence: two owners who may collude, and a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// An owner.
+    Ana,
+    /// Another owner.
+    Bea,
+    /// A member of spaces, who owns none.
+    Cem,
+    /// The administrator.
+    Admin,
+}
+
+/// The spaces of a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Space {
+    /// An ordinary name.
+    One,
+    /// An ordinary name.
+    Two,
+    /// An ordinary name.
+    Three,
+    /// The name of a namespace that both classes admit through the isolation.
+    Ingress,
+    /// A name that both classes deny.
+    Denied,
+    /// A name without a dash.
+    Dashless,
+}
+
+impl Space {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::One, Self::Two, Self::Three, Self::Ingress, Self::Denied, Self::Dashless];
+
+    /// Whether a space of that name may have a namespace.
+    pub fn is_allowed(self) -> bool {
+        matches!(self, Self::One | Self::Two | Self::Three)
+    }
+}
+
+/// The classes of a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Allows little.
+    Small,
+    /// Allows more.
+    Large,
+}
+
+impl Class {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Small, Self::Large];
+}
+
+/// The names of one sequence.
+#[derive(Clone, Debug)]
+pub struct Cast(String);
+
+impl Cast {
+    /// The names that begin with `prefix`.
+    pub fn new(prefix: &str) -> Self {
+        Self(prefix.to_owned())
+    }
+
+    /// The person.
+    pub fn person(&self, who: Who) -> Person {
+        let name = match who {
+            Who::Admin => return Person::Administrator,
+            Who::Ana => "ana",
+            Who::Bea => "bea",
+            Who::Cem => "cem",
+        };
+        Person::User(format!("{name}-{}@example.com", self.0))
+    }
+
+    /// The user name of an owner or a member.
+    pub fn user(&self, who: Who) -> String {
+        match self.person(who) {
+            Person::User(name) => name,
+            Person::Administrator => "admin".to_owned(),
+        }
+    }
+
+    /// That person as `spec.owner`.
+    pub fn subject(&self, who: Who) -> Value {
+        json!({"kind": "User", "name": self.user(who)})
+    }
+
+    /// The name of a space and of its namespace.
+    pub fn space(&self, space: Space) -> String {
+        match space {
+            Space::One => format!("{}-one", self.0),
+            Space::Two => format!("{}-two", self.0),
+            Space::Three => format!("{}-three", self.0),
+            Space::Ingress => format!("{}-ingress", self.0),
+            Space::Denied => format!("{}-prod-web", self.0),
+            Space::Dashless => format!("{}corp", self.0),
+        }
+    }
+
+    /// The pattern of names that both classes deny.
+    pub fn denied(&self) -> String {
+        format!("{}-prod-*", self.0)
+    }
+
+    /// The name of a class.
+    pub fn class(&self, class: Class) -> String {
+        match class {
+            Class::Small => format!("{}-small", self.0),
+            Class::Large => format!("{}-large", self.0),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Owns a world in memory: the whole controller on an API server in memory, in time that is moved by hand. A sequence takes milliseconds
+//! here, and the same one always goes the same way.
+
+mod contract;
+mod objects;
+mod schema;
+mod server;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use developerspace_operator::api::names::ProtectedNamespaces;
+use developerspace_operator::clock::Clock;
+use developerspace_operator::controller::context::{Context, Places, Turns};
+use developerspace_operator::controller::watch::Nudges;
+use developerspace_operator::controller::{self, events};
+use futures::future::LocalBoxFuture;
+use kube::Client;
+use tokio::task::JoinHandle;
+
+use self::contract::Caller;
+use self::server::Server;
+use super::world::World;
+use crate::operator;
+
+/// As shipped.
+const WORKERS: u16 = 16;
+/// Nothing gets lost here that a list would have to make up for.
+const RELIST: Duration = Duration::from_secs(100 * 24 * 60 * 60);
+/// The time in which everything that follows from a change has been done.
+const SETTLED: Duration = Duration::from_secs(8);
+
+/// The whole controller on an API server in memory.
+pub struct Memory {
+    server: Server,
+    operator: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Memory {
+    /// A cluster whose time begins at `epoch`, with an operator. The runtime has to be of one thread, and paused.
+    pub fn new(epoch: DateTime<Utc>) -> Result<Self> {
+        let world = Self { server: Server::new(epoch)?, operator: Mutex::default() };
+        world.run_operator();
+        Ok(world)
+    }
+
+    fn run_operator(&self) {
+        let client = self.server.client(Caller::Operator);
+        let (nudges, nudged) = Nudges::new();
+        let places = Places::new(WORKERS);
+        let (recorder, writing) = events::recorder(client.clone(), places.clone(), "adversary");
+        let ctx = Arc::new(Context {
+            client,
+            clock: Arc::new(ServerTime(self.server.clone())),
+            store: Arc::default(),
+            admissions: Arc::default(),
+            protected: ProtectedNamespaces::new(operator::NAMESPACE, &[]),
+            recorder,
+            metrics: Arc::default(),
+            watchdog: Arc::default(),
+            memory: Arc::default(),
+            turns: Turns::default(),
+            writes: Arc::default(),
+            ends: Arc::default(),
+            places,
+            nudges,
+        });
+        let running = tokio::spawn(async move {
+            let working = controller::run(ctx, nudged, RELIST, std::future::pending());
+            futures::future::join(working, writing).await;
+        });
+        let before = self.operator.lock().unwrap_or_else(PoisonError::into_inner).replace(running);
+        if let Some(before) = before {
+            before.abort();
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Some(operator) = self.operator.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            operator.abort();
+        }
+    }
+}
+
+struct ServerTime(Server);
+
+impl Clock for ServerTime {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.now()
+    }
+}
+
+impl World for Memory {
+    fn client(&self) -> Client {
+        self.server.client(Caller::Administrator)
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.server.now()
+    }
+
+    fn pass(&self, wait: TimeDelta) -> LocalBoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            tokio::time::sleep(wait.to_std()?).await;
+            Ok(())
+        })
+    }
+
+    fn settle(&self) -> LocalBoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            tokio::time::sleep(SETTLED).await;
+            Ok(())
+        })
+    }
+
+    fn restart(&self) -> LocalBoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            self.run_operator();
+            Ok(())
+        })
+    }
+
+    fn wake<'a>(&'a self, _: &'a [String]) -> LocalBoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn is_real(&self) -> bool {
+        false
+    }
+
+    fn lateness(&self) -> TimeDelta {
+        TimeDelta::zero()
+    }
+}

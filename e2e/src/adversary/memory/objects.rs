@@ -1,0 +1,131 @@
+//! Owns the stored objects: their versions, and the watches that follow them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+/// How many events of one resource are kept for watches that begin.
+const KEPT: usize = 4_096;
+
+/// The place of an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The plural.
+    pub resource: String,
+    /// The namespace; empty for cluster-scoped objects.
+    pub namespace: String,
+    /// The name; empty for the whole collection.
+    pub name: String,
+}
+
+/// A label that a list or a watch asks for, and its value.
+pub type Selector = Option<(String, String)>;
+
+/// The objects, as etcd and the watch cache hold them.
+#[derive(Default)]
+pub struct Objects {
+    version: u64,
+    stored: BTreeMap<Key, Value>,
+    logs: BTreeMap<String, Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    events: VecDeque<Event>,
+    watches: Vec<(Selector, mpsc::UnboundedSender<Bytes>)>,
+}
+
+struct Event {
+    version: u64,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl Objects {
+    /// The last resourceVersion.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The object.
+    pub fn get(&self, key: &Key) -> Option<&Value> {
+        self.stored.get(key)
+    }
+
+    /// Stores the object as its next version, which is returned.
+    pub fn put(&mut self, key: &Key, mut object: Value) -> Value {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        let before = self.stored.insert(key.clone(), object.clone());
+        self.log(key, before, Some(object.clone()));
+        object
+    }
+
+    /// Removes the object.
+    pub fn remove(&mut self, key: &Key) {
+        if let Some(mut before) = self.stored.remove(key) {
+            self.version += 1;
+            before["metadata"]["resourceVersion"] = self.version.to_string().into();
+            self.log(key, Some(before), None);
+        }
+    }
+
+    /// The objects of a resource, in one namespace or in all.
+    pub fn list<'a>(&'a self, resource: &'a str, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Value)> {
+        let first = Key { resource: resource.to_owned(), namespace: namespace.to_owned(), name: String::new() };
+        let belongs = move |key: &Key| key.resource == resource && (namespace.is_empty() || key.namespace == namespace);
+        self.stored.range(first..).take_while(move |(key, _)| belongs(key))
+    }
+
+    /// The keys of everything inside a namespace.
+    pub fn inside(&self, namespace: &str) -> Vec<Key> {
+        self.stored.keys().filter(|key| key.namespace == namespace).cloned().collect()
+    }
+
+    /// Follows a resource from a version on; each item is one line of a watch.
+    pub fn watch(&mut self, resource: &str, since: u64, selector: Selector) -> mpsc::UnboundedReceiver<Bytes> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let log = self.logs.entry(resource.to_owned()).or_default();
+        for event in log.events.iter().filter(|event| event.version > since) {
+            if let Some(line) = event.line(&selector) {
+                let _ = sender.send(line);
+            }
+        }
+        log.watches.push((selector, sender));
+        receiver
+    }
+
+    fn log(&mut self, key: &Key, before: Option<Value>, after: Option<Value>) {
+        let event = Event { version: self.version, before, after };
+        let log = self.logs.entry(key.resource.clone()).or_default();
+        log.watches.retain(|(selector, sender)| event.line(selector).map_or_else(|| !sender.is_closed(), |line| sender.send(line).is_ok()));
+        log.events.push_back(event);
+        if log.events.len() > KEPT {
+            log.events.pop_front();
+        }
+    }
+}
+
+impl Event {
+    /// What a watch with that selector hears of it.
+    fn line(&self, selector: &Selector) -> Option<Bytes> {
+        let seen = |object: &Option<Value>| object.as_ref().filter(|object| selects(selector, object)).cloned();
+        let (kind, object) = match (seen(&self.before), seen(&self.after)) {
+            (None, None) => return None,
+            (None, Some(after)) => ("ADDED", after),
+            (Some(_), Some(after)) => ("MODIFIED", after),
+            (Some(mut before), None) => {
+                before["metadata"]["resourceVersion"] = self.version.to_string().into();
+                ("DELETED", before)
+            }
+        };
+        Some(Bytes::from(format!("{}\n", json!({"type": kind, "object": object}))))
+    }
+}
+
+/// Whether `object` has the label that is asked for.
+pub fn selects(selector: &Selector, object: &Value) -> bool {
+    selector.as_ref().is_none_or(|(label, value)| object["metadata"]["labels"][label] == value.as_str())
+}

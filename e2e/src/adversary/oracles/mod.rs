@@ -1,0 +1,40 @@
+//! Owns the people's oracles, I1 to I7 of what must hold whatever people do. Each reads what was asked and what was seen; none asks the
+//! operator's own code.
+
+mod access;
+mod ceiling;
+mod count;
+mod missing;
+mod protections;
+mod renewal;
+mod warning;
+
+use super::story::Story;
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The oracle, such as `I1`.
+    pub oracle: &'static str,
+    /// What was seen, and what should have been.
+    pub sentence: String,
+}
+
+/// Says what is wrong, if anything is.
+type Oracle = fn(&Story) -> Result<(), String>;
+
+/// The oracles by their names.
+pub const ORACLES: [(&str, Oracle); 7] = [
+    ("I1", ceiling::check),
+    ("I2", count::check),
+    ("I3", protections::check),
+    ("I4", access::check),
+    ("I5", renewal::check),
+    ("I6", warning::check),
+    ("I7", missing::check),
+];
+
+/// Judges a sequence after its last step.
+pub fn judge(story: &Story) -> Result<(), Violation> {
+    ORACLES.iter().try_for_each(|(oracle, check)| check(story).map_err(|sentence| Violation { oracle, sentence }))
+}

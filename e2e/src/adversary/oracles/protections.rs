@@ -1,0 +1,112 @@
+//! I3: no namespace with workloads stands at a lower Pod Security level, quota, limit or isolation than its class's.
+
+use serde_json::Value;
+
+use crate::adversary::act::OPENING;
+use crate::adversary::classes::{Rules, number};
+use crate::adversary::story::{Seen, Story, is_living};
+use crate::fixtures::{condition, holds, name_of, text, uid_of};
+
+/// The label of Pod Security that refuses pods.
+const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+
+pub(super) fn check(story: &Story) -> Result<(), String> {
+    let Some((before, seen)) = story.last_two() else { return Ok(()) };
+    for space in seen.spaces() {
+        let Some(namespace) = seen.living_namespace(space) else { continue };
+        let in_force = text(space, "/status/className");
+        let is_there = seen.class(in_force).is_some();
+        let rules = story.class(in_force).and_then(|class| story.rules(class, seen.at));
+        if let Some(rules) = rules.filter(|_| is_there) {
+            stands(seen, (space, namespace), &rules).map_err(|wrong| format!("namespace {}: {wrong}", name_of(namespace)))?;
+        }
+    }
+    seen.namespaces().try_for_each(|namespace| released(story, (before, seen), namespace))
+}
+
+fn stands(seen: &Seen, (space, namespace): (&Value, &Value), rules: &Rules) -> Result<(), String> {
+    let name = name_of(namespace);
+    let level = &rules.spec["podSecurity"]["enforce"];
+    let label = &namespace["metadata"]["labels"][ENFORCE];
+    if strictness(label) < strictness(level) {
+        return Err(format!("Pod Security enforces {label}, and the class says {level}"));
+    }
+    let hard = &rules.spec["quota"]["hard"];
+    let quota = seen.inside(name, "ResourceQuota").find(|quota| name_of(quota) == "developerspace").ok_or("there is no quota")?;
+    for (key, limit) in hard.as_object().into_iter().flatten() {
+        let most = rules.spec["quota"]["max"].get(key).map_or_else(|| number(limit), |max| number(max).max(number(limit)));
+        let given = quota["spec"]["hard"].get(key).ok_or_else(|| format!("the quota lacks {key}"))?;
+        if number(given) > most {
+            return Err(format!("the quota gives {given} of {key}, and the class allows {most}"));
+        }
+    }
+    if let Some(ceiling) = rules.spec["quota"]["max"].get("services.loadbalancers") {
+        let given = quota["spec"]["hard"].get("services.loadbalancers").map(number);
+        if given.is_none_or(|given| given > number(ceiling)) {
+            return Err(format!("load balancers are limited to {given:?}, and the class's ceiling is {ceiling}"));
+        }
+    }
+    let limits = seen.inside(name, "LimitRange").find(|limits| name_of(limits) == "developerspace").ok_or("there is no LimitRange")?;
+    for item in rules.spec["limitRange"].as_array().into_iter().flatten() {
+        let written = limits["spec"]["limits"].as_array().and_then(|all| all.iter().find(|one| one["type"] == item["type"]));
+        for bound in ["max", "maxLimitRequestRatio"] {
+            let lacks = |key: &String| written.is_none_or(|written| written[bound].get(key).is_none());
+            if let Some(key) = item[bound].as_object().into_iter().flatten().map(|(key, _)| key).find(|key| lacks(key)) {
+                return Err(format!("the LimitRange lacks {bound} of {key}"));
+            }
+        }
+    }
+    isolated(seen, (space, name), rules)
+}
+
+fn isolated(seen: &Seen, (space, namespace): (&Value, &str), rules: &Rules) -> Result<(), String> {
+    let policies: Vec<&Value> = seen.inside(namespace, "NetworkPolicy").collect();
+    let ours = policies.iter().find(|policy| name_of(policy) == "developerspace-isolation").ok_or("there is no isolation")?;
+    let doors = ours.pointer("/spec/ingress/0/from").and_then(Value::as_array).map_or(0, Vec::len);
+    let most = 1 + rules.spec["network"]["allowFromNamespaces"].as_array().map_or(0, Vec::len);
+    if ours["spec"]["ingress"].as_array().map_or(0, Vec::len) != 1 || doors > most || doors == 0 {
+        return Err(format!("the isolation is {}", ours["spec"]));
+    }
+    let is_open = policies.iter().any(|policy| name_of(policy) == OPENING);
+    if rules.enforced && is_open && holds(space, "Ready") {
+        Err(format!(
+            "the class enforces the isolation, {OPENING} opens it, and the space is Ready: {}",
+            condition(space, "Ready")["message"]
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// A release needs the consent of the class, and lowers nothing.
+fn released(story: &Story, (before, seen): (Option<&Seen>, &Seen), namespace: &Value) -> Result<(), String> {
+    let metadata = &namespace["metadata"];
+    if metadata["labels"]["developerspace.dev/released"] != "true" || !is_living(namespace) {
+        return Ok(());
+    }
+    let name = name_of(namespace);
+    let lacks = ["ResourceQuota", "LimitRange", "NetworkPolicy"].into_iter().find(|kind| seen.inside(name, kind).next().is_none());
+    if let Some(kind) = lacks {
+        return Err(format!("namespace {name} was released and has no {kind}"));
+    }
+    if strictness(&metadata["labels"][ENFORCE]) < strictness(&"baseline".into()) {
+        return Err(format!("namespace {name} was released, and Pod Security enforces {}", metadata["labels"][ENFORCE]));
+    }
+    let was_released =
+        |before: &Value| uid_of(before) == uid_of(namespace) && before["metadata"]["labels"]["developerspace.dev/released"] == "true";
+    if before.and_then(|before| before.namespace(name)).is_some_and(was_released) {
+        return Ok(());
+    }
+    let class = text(namespace, "/metadata/annotations/developerspace.dev~1released-class");
+    let since = before.map_or(seen.at, |before| before.at);
+    let consents = story.class(class).is_some_and(|class| story.rules_since(class, since).iter().any(|rules| rules.retain));
+    if consents { Ok(()) } else { Err(format!("namespace {name} was released, and SpaceClass {class} does not allow Retain")) }
+}
+
+fn strictness(level: &Value) -> u8 {
+    match level.as_str() {
+        Some("restricted") => 2,
+        Some("baseline") => 1,
+        _ => 0,
+    }
+}

@@ -1,0 +1,46 @@
+//! I5: an accepted renewal never shortens a life and is never lost, and nothing ends before its time.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::adversary::classes::seconds;
+use crate::adversary::story::{Life, Story, written};
+use crate::fixtures::text;
+
+/// A seal may be written so much early; times have whole seconds.
+const EARLY: TimeDelta = TimeDelta::milliseconds(1_300);
+
+pub(super) fn check(story: &Story) -> Result<(), String> {
+    story.lives().try_for_each(|life| sealed_in_time(story, &life))
+}
+
+fn sealed_in_time(story: &Story, life: &Life<'_>) -> Result<(), String> {
+    let Some(place) = life.sealed() else { return Ok(()) };
+    let seal = &life.versions[place];
+    let end = earliest_end(story, &Life { versions: &life.versions[..place] });
+    if seal.at < end - EARLY {
+        return Err(format!(
+            "DeveloperSpace {} was sealed at {}, and nothing that was ever accepted ends it before {end}",
+            life.name(),
+            seal.at
+        ));
+    }
+    let in_force = story.class(text(&seal.space, "/status/className"));
+    let consents = in_force.and_then(|class| story.rules(class, seal.at)).is_some_and(|rules| rules.protected);
+    if consents && seal.space["spec"]["protected"] == true {
+        Err(format!("DeveloperSpace {} was sealed at {} while it was protected", life.name(), seal.at))
+    } else {
+        Ok(())
+    }
+}
+
+/// The end by the last renewal that counted and the shortest of all terms that were ever accepted: it cannot end before.
+fn earliest_end(story: &Story, life: &Life<'_>) -> DateTime<Utc> {
+    let specs = || life.versions.iter().map(|version| &version.space);
+    let anchor = life.renewals().map(|(_, at)| at).chain([life.created()]).max().unwrap_or_default();
+    let asked = specs().filter_map(|space| seconds(space["spec"]["ttl"].as_str()?));
+    let allowed = story.all_rules().flat_map(|rules| [rules.default_ttl, rules.max_ttl]);
+    let ttl = asked.chain(allowed).min().unwrap_or_default();
+    let longest = story.all_rules().map(|rules| life.created() + rules.max_lifetime).min();
+    let until = specs().filter_map(|space| written(space, "/spec/expiresAt")).min();
+    [Some(anchor + ttl), longest, until].into_iter().flatten().min().unwrap_or_default()
+}

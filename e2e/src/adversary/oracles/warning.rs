@@ -1,0 +1,40 @@
+//! I6: nothing ends without a warning that stood its time.
+
+use chrono::TimeDelta;
+
+use crate::adversary::story::{Life, Story, written};
+use crate::fixtures::{holds, text};
+
+/// A warning within ten seconds of its edge counts as given at the edge.
+const LATE: TimeDelta = TimeDelta::seconds(12);
+
+pub(super) fn check(story: &Story) -> Result<(), String> {
+    story.lives().try_for_each(|life| warned(story, &life))
+}
+
+fn warned(story: &Story, life: &Life<'_>) -> Result<(), String> {
+    let Some(place) = life.sealed() else { return Ok(()) };
+    let seal = &life.versions[place];
+    let had_namespace = life.versions[..place].iter().any(|version| !version.space["status"]["namespace"].is_null());
+    let (Some(end), true) = (written(&seal.space, "/status/expiresAt"), had_namespace) else { return Ok(()) };
+    let is_of_this_end = |space: &serde_json::Value| {
+        holds(space, "Expiring") && written(space, "/status/expiresAt").is_some_and(|warned| (warned - end).abs() <= LATE)
+    };
+    let standing = life.versions[..place].iter().rev().take_while(|version| is_of_this_end(&version.space)).last();
+    let stood = standing.map_or_else(TimeDelta::zero, |version| seal.at - version.at);
+    let in_force = story.class(text(&seal.space, "/status/className"));
+    let rules = in_force.map(|class| story.rules_since(class, life.created())).unwrap_or_default();
+    let shortest = rules.iter().map(|rules| rules.warn.1).min().unwrap_or_default();
+    let begun = life.renewals().map(|(at, _)| at).chain([life.created()]).max().unwrap_or_default();
+    let needed = shortest.min(end - begun);
+    if stood < needed - LATE {
+        return Err(format!(
+            "DeveloperSpace {} was sealed at {}: a warning of its end at {end} has to stand for {} s, and stood for {} s",
+            life.name(),
+            seal.at,
+            needed.num_seconds(),
+            stood.num_seconds()
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! Owns a whole run: so many sequences, in batches.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::cast::{Cast, Class, Space};
+use super::generate::{ROUNDS, Sequence};
+use super::history::History;
+use super::live::{self, Live};
+use super::memory::Memory;
+use super::oracles::Violation;
+use super::play::{Part, Tick, play};
+use super::shorten::{Broken, commands, shorten};
+use super::world::World;
+use crate::Cluster;
+
+/// How many shorter sequences are tried: in memory, and on a real API server.
+const TRIES: (usize, usize) = (300, 20);
+/// The rounds of a real world in which no time passes, so that spaces can be created.
+const BEGINNING: usize = 4;
+/// The seconds that may pass after a round: in memory, and on a real API server.
+const WAITS: ([i64; 9], [i64; 5]) = ([2, 20, 50, 120, 180, 240, 360, 540, 780], [20, 50, 90, 150, 240]);
+/// One round of so many is followed by a restart of the operator.
+const RESTARTS: u8 = 16;
+
+/// Where sequences are played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The whole controller on an API server in memory.
+    Memory,
+    /// The operator on a real API server.
+    Real,
+}
+
+/// What to play.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Where.
+    pub place: Place,
+    /// The seed.
+    pub seed: u64,
+    /// How many sequences.
+    pub sequences: u64,
+    /// How many are played side by side.
+    pub batch: u64,
+    /// The number of the one sequence to play.
+    pub only: Option<u64>,
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// How many sequences were played.
+    pub played: u64,
+    /// How often the oracles judged a sequence.
+    pub judged: u64,
+    /// How many requests were sent.
+    pub requests: u64,
+    /// How many of them were refused.
+    pub refused: u64,
+    /// How many spaces ended by time.
+    pub ended: u64,
+    /// The sequences that broke a promise.
+    pub broken: Vec<Broken>,
+}
+
+/// Plays sequences; `told` hears of each batch.
+pub fn run(options: Options, told: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
+    let numbers: Vec<u64> = options.only.map_or_else(|| (0..options.sequences).collect(), |only| vec![only]);
+    let batches: Vec<&[u64]> = numbers.chunks(usize::try_from(options.batch)?.max(1)).collect();
+    match options.place {
+        Place::Memory => side_by_side(options, &batches, told),
+        Place::Real => one_by_one(options, &batches, told),
+    }
+}
+
+/// In memory, on as many threads as there are processors.
+fn side_by_side(options: Options, batches: &[&[u64]], told: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
+    let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Outcome::default()));
+    let work = || -> Result<()> {
+        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = in_memory(options, batch)?;
+            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+            outcome.add(found);
+            told(&outcome);
+        }
+        Ok(())
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(batches.len());
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        running.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread that played sequences panicked"))?)
+    })?;
+    Ok(outcome.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn in_memory(options: Options, numbers: &[u64]) -> Result<Outcome> {
+    let ticks = options.ticks(numbers);
+    let played = |parts: Vec<Part>| paused()?.block_on(play_in_memory(parts, &ticks));
+    let parts = numbers.iter().map(|number| options.part(*number)).collect::<Result<_>>()?;
+    let (mut outcome, broken) = Outcome::of(options, numbers, played(parts)?);
+    for first in broken {
+        let number = first.number;
+        let replay = async |rounds| Ok(first_broken(played(vec![Part::new(cast(number), rounds, TimeDelta::zero())])?));
+        outcome.broken.push(futures::executor::block_on(shorten(Sequence::new(options.seed, number)?, first, TRIES.0, replay))?);
+    }
+    Ok(outcome)
+}
+
+async fn play_in_memory(mut parts: Vec<Part>, ticks: &[Tick]) -> Result<Vec<Part>> {
+    let epoch: DateTime<Utc> = DateTime::from_timestamp(1_800_000_000, 0).context("the epoch is no time")?;
+    let world: Arc<dyn World> = Arc::new(Memory::new(epoch)?);
+    let history = History::begin(&world);
+    play(&world, &history, &mut parts, ticks).await?;
+    Ok(parts)
+}
+
+/// A runtime whose time passes when there is nothing to do.
+fn paused() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().context("no runtime could be made")
+}
+
+/// On a real API server, one batch after the other.
+fn one_by_one(options: Options, batches: &[&[u64]], told: impl Fn(&Outcome)) -> Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime could be made")?;
+    runtime.block_on(async {
+        let cluster = live::cluster().await?;
+        let mut outcome = Outcome::default();
+        for batch in batches {
+            outcome.add(really(&cluster, options, batch).await?);
+            told(&outcome);
+        }
+        Ok(outcome)
+    })
+}
+
+async fn really(cluster: &Arc<Cluster>, options: Options, numbers: &[u64]) -> Result<Outcome> {
+    let ticks = options.ticks(numbers);
+    let parts = numbers.iter().map(|number| options.part(*number)).collect::<Result<_>>()?;
+    let (mut outcome, broken) = Outcome::of(options, numbers, play_really(cluster, parts, &ticks).await?);
+    let tries = AtomicU32::new(0);
+    for first in broken {
+        let number = first.number;
+        let replay = async |rounds| {
+            let cast = Cast::new(&format!("q{number}t{}", tries.fetch_add(1, Ordering::Relaxed)));
+            Ok(first_broken(play_really(cluster, vec![Part::new(cast, rounds, TimeDelta::zero())], &ticks).await?))
+        };
+        outcome.broken.push(shorten(Sequence::new(options.seed, number)?, first, TRIES.1, replay).await?);
+    }
+    Ok(outcome)
+}
+
+async fn play_really(cluster: &Arc<Cluster>, mut parts: Vec<Part>, ticks: &[Tick]) -> Result<Vec<Part>> {
+    let live = Arc::new(Live::start(cluster.clone()).await?);
+    let world: Arc<dyn World> = live.clone();
+    for part in &mut parts {
+        part.story.lateness = world.lateness();
+    }
+    let history = History::begin(&world);
+    let played = play(&world, &history, &mut parts, ticks).await;
+    let names = |part: &Part| (Space::ALL.map(|space| part.story.cast.space(space)), Class::ALL.map(|class| part.story.cast.class(class)));
+    let (spaces, classes): (Vec<_>, Vec<_>) = parts.iter().map(names).unzip();
+    live.clear(&spaces.concat(), &classes.concat()).await?;
+    played?;
+    Ok(parts)
+}
+
+fn cast(number: u64) -> Cast {
+    Cast::new(&format!("q{number}"))
+}
+
+fn first_broken(parts: Vec<Part>) -> Option<(Violation, String)> {
+    let part = parts.into_iter().next()?;
+    Some((part.violation?, format!("{}{}", commands(&part.story), super::shorten::versions(&part.story))))
+}
+
+impl Options {
+    fn again(&self) -> String {
+        let place = if self.place == Place::Real { "--real " } else { "" };
+        format!("{place}--seed {} --batch {}", self.seed, self.batch)
+    }
+
+    fn part(&self, number: u64) -> Result<Part> {
+        Ok(Part::new(cast(number), Sequence::new(self.seed, number)?.rounds(), TimeDelta::zero()))
+    }
+
+    /// The steps in time of the batch to which these sequences belong.
+    fn ticks(&self, numbers: &[u64]) -> Vec<Tick> {
+        let batch = numbers.first().copied().unwrap_or_default() / self.batch.max(1);
+        let mut dice = fastrand::Rng::with_seed(self.seed.wrapping_mul(1_000_003).wrapping_add(batch));
+        let waits: &[i64] = match self.place {
+            Place::Memory => &WAITS.0,
+            Place::Real => &WAITS.1,
+        };
+        let tick = |round: usize| {
+            let (wait, restart) = (dice.choice(waits).copied().unwrap_or_default(), dice.u8(..RESTARTS) == 0);
+            let stands = self.place == Place::Real && round + 1 < BEGINNING;
+            Tick { wait: TimeDelta::seconds(if stands { 0 } else { wait }), restart }
+        };
+        (0..ROUNDS).map(tick).collect()
+    }
+}
+
+impl Outcome {
+    fn of(options: Options, numbers: &[u64], parts: Vec<Part>) -> (Self, Vec<Broken>) {
+        let (mut outcome, mut broken) = (Self::default(), vec![]);
+        for (number, part) in numbers.iter().zip(parts) {
+            let story = &part.story;
+            outcome.played += 1;
+            outcome.judged += story.seen.len() as u64;
+            outcome.requests += story.deeds.len() as u64;
+            outcome.refused += story.deeds.iter().filter(|deed| deed.answer.is_err()).count() as u64;
+            outcome.ended += story.lives().filter(|life| life.sealed().is_some()).count() as u64;
+            let again = options.again();
+            broken.extend(part.violation.map(|violation| Broken {
+                again,
+                number: *number,
+                violation,
+                commands: format!("{}{}", commands(story), super::shorten::versions(story)),
+            }));
+        }
+        (outcome, broken)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.played += other.played;
+        self.judged += other.judged;
+        self.requests += other.requests;
+        self.refused += other.refused;
+        self.ended += other.ended;
+        self.broken.extend(other.broken);
+    }
+}

@@ -1,0 +1,257 @@
+//! Owns what happened in one sequence: what was asked and answered, and what was seen after each step.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::act::{Act, Ask, Recall, Sent};
+use super::cast::{Cast, Class, Space};
+use super::classes::Rules;
+use super::history::Version;
+use crate::fixtures::{name_of, text, uid_of};
+use crate::sweep::mirror::Objects;
+
+/// A request, and its answer.
+#[derive(Clone, Debug)]
+pub struct Deed {
+    /// When it was sent.
+    pub at: DateTime<Utc>,
+    /// What it was.
+    pub act: Act,
+    /// The request.
+    pub sent: Sent,
+    /// The object as the API server stored it, or the sentence with which it was refused.
+    pub answer: Result<Value, String>,
+}
+
+/// The state after a step.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// When it was looked at.
+    pub at: DateTime<Utc>,
+    /// The objects of each space, by the space's name, and the classes, by theirs.
+    pub objects: BTreeMap<String, Objects>,
+}
+
+/// A space from its creation to its end.
+#[derive(Clone, Debug)]
+pub struct Life<'a> {
+    /// Its versions, the oldest first.
+    pub versions: &'a [Version],
+}
+
+/// One sequence, as far as it has come.
+pub struct Story {
+    /// Its names.
+    pub cast: Cast,
+    /// What was done, in its order.
+    pub deeds: Vec<Deed>,
+    /// What was seen, in its order.
+    pub seen: Vec<Seen>,
+    /// The versions of its spaces, by name.
+    pub versions: BTreeMap<String, Vec<Version>>,
+    /// When the operator was started again.
+    pub restarts: Vec<DateTime<Utc>>,
+    /// By how much the operator may learn late that a moment has passed.
+    pub lateness: TimeDelta,
+}
+
+impl Story {
+    /// A sequence that begins.
+    pub fn new(cast: Cast, lateness: TimeDelta) -> Self {
+        Self { cast, deeds: vec![], seen: vec![], versions: BTreeMap::new(), restarts: vec![], lateness }
+    }
+
+    /// Notes the state after a step. Of older ones only spaces and namespaces are kept.
+    pub fn see(&mut self, seen: Seen) {
+        if let Some(older) = self.seen.len().checked_sub(2).and_then(|place| self.seen.get_mut(place)) {
+            older.objects.values_mut().for_each(|objects| objects.retain(|kind, _| kind == "DeveloperSpace" || kind == "Namespace"));
+        }
+        self.seen.push(seen);
+    }
+
+    /// The state before the last step, and after it.
+    pub fn last_two(&self) -> Option<(Option<&Seen>, &Seen)> {
+        let (last, before) = self.seen.split_last()?;
+        Some((before.last(), last))
+    }
+
+    /// The spaces that were ever there, each life of its own.
+    pub fn lives(&self) -> impl Iterator<Item = Life<'_>> {
+        let same = |one: &Version, other: &Version| uid_of(&one.space) == uid_of(&other.space);
+        self.versions.values().flat_map(move |versions| versions.chunk_by(same)).map(|versions| Life { versions })
+    }
+
+    /// The class of that name.
+    pub fn class(&self, name: &str) -> Option<Class> {
+        Class::ALL.into_iter().find(|class| self.cast.class(*class) == name)
+    }
+
+    /// The specs that a class has had, with the time of each; `None` where it was deleted.
+    pub fn specs(&self, class: Class) -> impl Iterator<Item = (DateTime<Utc>, Option<&Value>)> {
+        self.deeds.iter().filter_map(move |deed| {
+            let answer = deed.answer.as_ref().ok()?;
+            match deed.act {
+                Act::Edit(of, _) | Act::CreateClass(of) if of == class => Some((deed.at, answer.get("spec"))),
+                Act::DeleteClass(of) if of == class => Some((deed.at, None)),
+                _ => None,
+            }
+        })
+    }
+
+    /// What a class allowed at that time by the last of its specs that did not contradict itself, missing or not.
+    pub fn rules(&self, class: Class, at: DateTime<Utc>) -> Option<Rules> {
+        let before = self.specs(class).take_while(|(since, _)| *since <= at);
+        before.filter_map(|(_, spec)| Rules::of(spec?)).last()
+    }
+
+    /// What a class allowed just before that time and at any later one.
+    pub fn rules_since(&self, class: Class, at: DateTime<Utc>) -> Vec<Rules> {
+        let at = at - TimeDelta::microseconds(1);
+        let later = self.specs(class).filter(|(since, _)| *since > at).filter_map(|(_, spec)| Rules::of(spec?));
+        self.rules(class, at).into_iter().chain(later).collect()
+    }
+
+    /// What the classes ever allowed.
+    pub fn all_rules(&self) -> impl Iterator<Item = Rules> {
+        Class::ALL.into_iter().flat_map(|class| self.specs(class)).filter_map(|(_, spec)| Rules::of(spec?))
+    }
+
+    /// What was accepted.
+    pub fn accepted(&self) -> impl Iterator<Item = &Deed> {
+        self.deeds.iter().filter(|deed| deed.answer.is_ok())
+    }
+
+    /// When an administrator last changed a class or the operator came back, or an owner gave a protection or an endless life up: such a
+    /// change may bring an end near, and is warned of first.
+    pub fn last_excuse(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let is_excuse = |act: &Act| match act {
+            Act::Edit(..) | Act::DeleteClass(_) | Act::CreateClass(_) => true,
+            Act::Ask(_, _, Ask::Protected(false) | Ask::Until(_)) | Act::Apply(..) | Act::Replace(..) => self.was_endless(),
+            Act::Ask(_, _, Ask::Ttl(ttl)) => *ttl != "never" && self.was_endless(),
+            _ => false,
+        };
+        let deeds = self.accepted().filter(|deed| is_excuse(&deed.act)).map(|deed| deed.at);
+        deeds.chain(self.restarts.iter().copied()).filter(|at| *at <= until).max()
+    }
+
+    /// Whether a space of this sequence may ever have had no end by the consent of its class.
+    pub fn was_endless(&self) -> bool {
+        self.versions
+            .values()
+            .flatten()
+            .any(|version| version.space["spec"]["protected"] == true || version.space["spec"]["ttl"] == "never")
+            && self.all_rules().any(|rules| rules.protected || rules.never)
+    }
+}
+
+impl Recall for Story {
+    fn manifest(&self, space: Space) -> Option<&Value> {
+        let created = self.deeds.iter().rev().filter(|deed| deed.answer.is_ok());
+        created.filter(|deed| matches!(deed.act, Act::Create(_, of, ..) if of == space)).map(|deed| &deed.sent.body).next()
+    }
+
+    fn space(&self, space: Space) -> Option<&Value> {
+        self.versions.get(&self.cast.space(space))?.last().map(|version| &*version.space)
+    }
+
+    fn namespace(&self, space: Space) -> Option<&Value> {
+        let name = self.cast.space(space);
+        self.seen.iter().rev().find_map(|seen| seen.objects.get(&name)?.get("Namespace"))
+    }
+}
+
+impl Seen {
+    /// A space, unless it is gone.
+    pub fn space(&self, name: &str) -> Option<&Value> {
+        self.objects.get(name)?.get("DeveloperSpace")
+    }
+
+    /// A class, unless it is gone.
+    pub fn class(&self, name: &str) -> Option<&Value> {
+        self.objects.get(name)?.get("SpaceClass")
+    }
+
+    /// A namespace, unless it is gone.
+    pub fn namespace(&self, name: &str) -> Option<&Value> {
+        self.objects.get(name)?.get("Namespace")
+    }
+
+    /// The spaces.
+    pub fn spaces(&self) -> impl Iterator<Item = &Value> {
+        self.objects.values().filter_map(|objects| objects.get("DeveloperSpace"))
+    }
+
+    /// The namespaces.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Value> {
+        self.objects.values().filter_map(|objects| objects.get("Namespace"))
+    }
+
+    /// The namespace that belongs to `space`, terminating or not.
+    pub fn own_namespace(&self, space: &Value) -> Option<&Value> {
+        let namespace = self.namespace(name_of(space))?;
+        (uid_of(namespace) == text(space, "/status/namespace/uid")).then_some(namespace)
+    }
+
+    /// The same, unless it is terminating.
+    pub fn living_namespace(&self, space: &Value) -> Option<&Value> {
+        self.own_namespace(space).filter(|namespace| is_living(namespace))
+    }
+
+    /// The objects of a kind inside a namespace.
+    pub fn inside<'a>(&'a self, namespace: &str, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+        let is_kind = move |key: &str| key.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+        self.objects.get(namespace).into_iter().flatten().filter(move |(key, _)| is_kind(key)).map(|(_, object)| object)
+    }
+}
+
+impl<'a> Life<'a> {
+    /// The space as it was last.
+    pub fn last(&self) -> &'a Version {
+        &self.versions[self.versions.len() - 1]
+    }
+
+    /// The name.
+    pub fn name(&self) -> &'a str {
+        name_of(&self.last().space)
+    }
+
+    /// When it was created.
+    pub fn created(&self) -> DateTime<Utc> {
+        written(&self.last().space, "/metadata/creationTimestamp").unwrap_or_default()
+    }
+
+    /// The renewals that counted at once when they were accepted, with the time at which each was.
+    pub fn renewals(&self) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
+        let mut before = None;
+        self.versions.iter().filter_map(move |version| {
+            let renewed = written(&version.space, "/spec/renewedAt");
+            let is_new = renewed != before;
+            before = renewed;
+            renewed.filter(|at| is_new && *at <= version.at + TimeDelta::seconds(59)).map(|at| (version.at, at))
+        })
+    }
+
+    /// The latest moment from which its ttl may count at `now`: its creation or a renewal whose time has come.
+    pub fn latest_anchor(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let renewals =
+            self.versions.iter().filter(|version| version.at <= now).filter_map(|version| written(&version.space, "/spec/renewedAt"));
+        renewals.filter(|at| *at <= now + TimeDelta::seconds(61)).chain([self.created()]).max().unwrap_or_default()
+    }
+
+    /// The place of the first version that is sealed.
+    pub fn sealed(&self) -> Option<usize> {
+        self.versions.iter().position(|version| crate::fixtures::holds(&version.space, "Expired"))
+    }
+}
+
+/// The time at `pointer`, if one is written there.
+pub fn written(object: &Value, pointer: &str) -> Option<DateTime<Utc>> {
+    text(object, pointer).parse().ok()
+}
+
+/// Whether a namespace is there and not terminating.
+pub fn is_living(namespace: &Value) -> bool {
+    namespace["metadata"]["deletionTimestamp"].is_null()
+}

@@ -1,0 +1,66 @@
+//! Plays sequences of what people can do, and judges each of their steps.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for people")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use e2e::adversary::{Options, Outcome, Place, record, run};
+use e2e::sweep::options::stamp;
+
+/// Play sequences of what people can do, in every order, and judge each of their steps.
+///
+/// Exit status: 0 if every promise held, 1 if one was broken, 2 if it could not be found out.
+#[derive(Parser)]
+struct Arguments {
+    /// Play on a real API server instead of one in memory.
+    #[arg(long)]
+    real: bool,
+    /// The seed from which the sequences are made up.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many sequences are played.
+    #[arg(long, default_value_t = 2_000)]
+    sequences: u64,
+    /// How many are played side by side; part of what makes a sequence, as the seed is. Default: 100, and 25 on a real API server.
+    #[arg(long)]
+    batch: Option<u64>,
+    /// Play the sequence of that number only.
+    #[arg(long, value_name = "NUMBER")]
+    only: Option<u64>,
+    /// Write a record of the run.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match play(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("adversary: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn play(Arguments { real, seed, sequences, batch, only, record }: Arguments) -> Result<ExitCode> {
+    // As it is now: what is changed meanwhile does not change what runs.
+    let stamp = tokio::runtime::Runtime::new()?.block_on(stamp());
+    let (place, usual) = if real { (Place::Real, 25) } else { (Place::Memory, 100) };
+    let options = Options { place, seed, sequences, batch: batch.unwrap_or(usual), only };
+    let outcome = run(options, |outcome| eprintln!("{} of {sequences} played, {} broken", outcome.played, outcome.broken.len()))?;
+    if let Some(file) = record {
+        record::write(&file, stamp, options, &outcome)?;
+    }
+    let Outcome { played, judged, requests, refused, ended, broken } = outcome;
+    for broken in &broken {
+        println!("{broken}");
+    }
+    let count = broken.len();
+    println!(
+        "{played} sequences judged {judged} times: {requests} requests, {refused} of them refused, {ended} ends, {count} broken promises"
+    );
+    Ok(ExitCode::from(u8::from(count > 0)))
+}
