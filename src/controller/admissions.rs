@@ -116,7 +116,7 @@ impl Admissions {
             return Admission { is_admitted: false, freed: Vec::new() };
         }
         let freed = inner.move_to(&key, claim.uid);
-        Admission { is_admitted: true, freed: freed.into_iter().collect() }
+        Admission { is_admitted: true, freed }
     }
 
     /// The status of the space records the place that it has: gives up the one before. Returns the space that gets it.
@@ -195,9 +195,9 @@ impl Inner {
         self.held.insert(uid, key);
     }
 
-    /// Gives the space a place under `key`. The place that it had is given up at once only if no status ever recorded it. Returns the space that
-    /// comes next where one was given up.
-    fn move_to(&mut self, key: &Key, uid: Uid) -> Option<String> {
+    /// Gives the space a place under `key`. The place that it had is given up at once only if no status ever recorded it. Returns the spaces
+    /// that come next.
+    fn move_to(&mut self, key: &Key, uid: Uid) -> Vec<String> {
         let overtaken = self.stop_waiting(&uid);
         let freed = match self.held.remove(&uid) {
             Some(had) if self.left.contains_key(&uid) => self.change(&had, |share| share.held.remove(&uid)),
@@ -211,7 +211,7 @@ impl Inner {
             self.left.remove(&uid);
         }
         self.hold(key, uid);
-        freed.or(overtaken)
+        freed.into_iter().chain(overtaken).collect()
     }
 
     fn wait(&mut self, key: &Key, claim: Claim) {

@@ -52,12 +52,13 @@ fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     Some(until(outlook.wake, now).map_or(wait, |wake| wake.min(wait)))
 }
 
-/// Returns true if the operator has begun to make what the space needs, and has not reported that it is done.
+/// Returns true if the operator has begun to create what the space needs, and has not reported an outcome. A space that fails is not under way: its owner
+/// could keep it failing.
 fn is_under_way(space: &DeveloperSpace) -> bool {
-    let status =
-        |type_| space.status.as_ref().and_then(|status| conditions::find(&status.conditions, type_)).map(|found| found.status.as_str());
+    let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
     let has_begun = space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER);
-    has_begun && (status(types::READY) == Some("Unknown") || status(types::RECONCILING) == Some("True"))
+    let no_outcome = |reason: &str| [Reason::Pending, Reason::Provisioning].iter().any(|pending| pending.as_str() == reason);
+    has_begun && ready.is_none_or(|ready| no_outcome(&ready.reason))
 }
 
 /// Records the failed reconcile of `space`, writes to the status what has to be corrected, and returns the error.

@@ -41,6 +41,8 @@ async fn after_a_flood_of_writes_a_space_waits_once_and_not_before_each_step() {
     };
     let world = flooded(World::with(CALM, &everything_but("ResourceQuota", "developerspace")));
     assert_eq!(world.reconcile(&converged(), script![]).await.unwrap(), seconds(30), "a repair waits");
+    let failing = said(&converged(), &refused_since(1, "ApplyFailed", "a webhook refuses the quota"));
+    assert_eq!(world.reconcile(&failing, script![]).await.unwrap(), seconds(30), "and so does an attempt that its owner may keep failing");
     let world = flooded(World::with(MADE, &[class()]));
     assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), seconds(30), "and so does the first step of a new space");
     let begun = from_nothing_to_ready().split_off(1);

@@ -50,7 +50,7 @@ impl Skew {
     pub const ALL: [Self; 7] = [Self(-45), Self(0), Self(3), Self(30), Self(55), Self(90), Self(70 * 365 * 24 * 3600)];
 }
 
-/// What a space asks for.
+/// A request of a space's spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// Nothing in particular.
@@ -73,7 +73,7 @@ pub enum Ask {
     Member(bool),
 }
 
-/// What an administrator changes about a class.
+/// A change of a class by an administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// A typo: a longest ttl below the default one.
@@ -124,7 +124,7 @@ const APPLY: &str = "application/apply-patch+yaml";
 /// The NetworkPolicy by which owners open their namespaces.
 pub const OPENING: &str = "open-to-all";
 
-/// What an act may need to know of earlier ones.
+/// The results of earlier acts that a later one needs.
 pub trait Recall {
     /// The manifest with which the space was created last.
     fn manifest(&self, space: Space) -> Option<&Value>;

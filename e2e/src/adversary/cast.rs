@@ -45,7 +45,7 @@ impl Space {
     /// All of them.
     pub const ALL: [Self; 6] = [Self::One, Self::Two, Self::Three, Self::Ingress, Self::Denied, Self::Dashless];
 
-    /// Whether a space of that name may have a namespace.
+    /// Returns true if a space of that name may have a namespace.
     pub fn is_allowed(self) -> bool {
         matches!(self, Self::One | Self::Two | Self::Three)
     }

@@ -46,7 +46,7 @@ pub fn lifetime(class: Class) -> Value {
     }
 }
 
-/// What a class allows.
+/// The rules of a class.
 #[allow(clippy::struct_excessive_bools, reason = "each is a consent of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -58,15 +58,15 @@ pub struct Rules {
     pub max_lifetime: TimeDelta,
     /// The longest and the shortest warning.
     pub warn: (TimeDelta, TimeDelta),
-    /// Whether a space may have no ttl.
+    /// `lifetime.allowNever`.
     pub never: bool,
-    /// Whether a space may be protected.
+    /// `lifetime.allowProtected`.
     pub protected: bool,
-    /// Whether a namespace may stay when its space goes.
+    /// `allowRetain`.
     pub retain: bool,
-    /// Whether owners may hand spaces over.
+    /// `allowTransfer`.
     pub transfer: bool,
-    /// Whether only the operator writes NetworkPolicies.
+    /// `network.enforced`.
     pub enforced: bool,
     /// The number of spaces of each owner.
     pub limit: usize,

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use super::act::{Act, Ask, Edit, Skew};
 use super::cast::{Class, Space, Who};
 
-/// What each round does, in its order.
+/// The acts of each round, in their order.
 pub type Rounds = Vec<Vec<Act>>;
 
 /// The rounds of a sequence.
@@ -32,7 +32,7 @@ impl Sequence {
         Ok(Self(Box::new(tree)))
     }
 
-    /// What it does.
+    /// Its rounds.
     pub fn rounds(&self) -> Rounds {
         self.0.current()
     }

@@ -24,20 +24,20 @@ const SIDE_BY_SIDE: usize = 16;
 /// How often a state is looked at again before it counts as wrong: on a real API server controllers take their time.
 const LOOKS: usize = 5;
 
-/// What happens after a round.
+/// The step in time after a round.
 #[derive(Clone, Copy, Debug)]
 pub struct Tick {
     /// How much time passes.
     pub wait: TimeDelta,
-    /// Whether the operator ends without notice and starts again.
+    /// True if the operator is killed and starts again.
     pub restart: bool,
 }
 
 /// One sequence, and what became of it.
 pub struct Part {
-    /// What it does.
+    /// The acts of each round.
     pub rounds: Rounds,
-    /// What happened.
+    /// The course so far.
     pub story: Story,
     /// The first promise that was broken.
     pub violation: Option<Violation>,

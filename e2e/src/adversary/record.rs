@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::oracles::ORACLES;
 use super::run::{Options, Outcome, Place};
 
-/// What a run came to, for `docs/reliability`.
+/// The result of a run, for `docs/reliability`.
 #[derive(Serialize)]
 struct Record<'a> {
     commit: String,

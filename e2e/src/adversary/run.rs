@@ -35,7 +35,7 @@ pub enum Place {
     Real,
 }
 
-/// What to play.
+/// The sequences to play.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Where.
@@ -50,7 +50,7 @@ pub struct Options {
     pub only: Option<u64>,
 }
 
-/// What became of a run.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// How many sequences were played.
@@ -174,7 +174,7 @@ fn cast(number: u64) -> Cast {
 
 fn first_broken(parts: Vec<Part>) -> Option<(Violation, String)> {
     let part = parts.into_iter().next()?;
-    Some((part.violation?, format!("{}{}", commands(&part.story), super::shorten::versions(&part.story))))
+    Some((part.violation?, commands(&part.story)))
 }
 
 impl Options {
@@ -215,12 +215,7 @@ impl Outcome {
             outcome.refused += story.deeds.iter().filter(|deed| deed.answer.is_err()).count() as u64;
             outcome.ended += story.lives().filter(|life| life.sealed().is_some()).count() as u64;
             let again = options.again();
-            broken.extend(part.violation.map(|violation| Broken {
-                again,
-                number: *number,
-                violation,
-                commands: format!("{}{}", commands(story), super::shorten::versions(story)),
-            }));
+            broken.extend(part.violation.map(|violation| Broken { again, number: *number, violation, commands: commands(story) }));
         }
         (outcome, broken)
     }

@@ -56,7 +56,7 @@ pub async fn shorten(
     Ok(shortest)
 }
 
-/// What was asked, as commands that a person can paste, with the time of each and what was answered.
+/// The requests as commands that a person can paste, with the time and the answer of each, and the versions of each space in short.
 pub fn commands(story: &Story) -> String {
     let mut text = String::new();
     let begun = story.seen.first().map(|seen| seen.at).unwrap_or_default();
@@ -73,16 +73,11 @@ pub fn commands(story: &Story) -> String {
         let _ =
             writeln!(text, "# looked at after {} s; the operator was started again after {restarts:?} s", (seen.at - begun).num_seconds());
     }
-    text
-}
-
-/// For a person who looks for the reason: each version of each space, in short.
-pub fn versions(story: &Story) -> String {
-    let mut text = String::new();
-    let begun = story.seen.first().map(|seen| seen.at).unwrap_or_default();
     for version in story.versions.values().flatten() {
         let space = &version.space;
         let status = &space["status"];
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let conditions: Vec<String> = conditions.map(|one| format!("{}={}/{}", one["type"], one["status"], one["reason"])).collect();
         let _ = writeln!(
             text,
             "# {:>6.1} s {} {} spec {} status {} {} {} ends {} {}",
@@ -94,13 +89,7 @@ pub fn versions(story: &Story) -> String {
             status["owner"]["name"],
             status["namespace"]["uid"],
             status["expiresAt"],
-            status["conditions"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|one| format!("{}={}/{}", one["type"], one["status"], one["reason"]))
-                .collect::<Vec<_>>()
-                .join(" ")
+            conditions.join(" ")
         );
     }
     text

@@ -17,7 +17,7 @@ use crate::sweep::mirror::Objects;
 pub struct Deed {
     /// When it was sent.
     pub at: DateTime<Utc>,
-    /// What it was.
+    /// The act.
     pub act: Act,
     /// The request.
     pub sent: Sent,
@@ -45,9 +45,9 @@ pub struct Life<'a> {
 pub struct Story {
     /// Its names.
     pub cast: Cast,
-    /// What was done, in its order.
+    /// The requests, in their order.
     pub deeds: Vec<Deed>,
-    /// What was seen, in its order.
+    /// The states after each step, in their order.
     pub seen: Vec<Seen>,
     /// The versions of its spaces, by name.
     pub versions: BTreeMap<String, Vec<Version>>,
@@ -100,25 +100,25 @@ impl Story {
         })
     }
 
-    /// What a class allowed at that time by the last of its specs that did not contradict itself, missing or not.
+    /// The rules of a class at that time, by the last of its specs that did not contradict itself, missing or not.
     pub fn rules(&self, class: Class, at: DateTime<Utc>) -> Option<Rules> {
         let before = self.specs(class).take_while(|(since, _)| *since <= at);
         before.filter_map(|(_, spec)| Rules::of(spec?)).last()
     }
 
-    /// What a class allowed just before that time and at any later one.
+    /// The rules of a class just before that time and at any later one.
     pub fn rules_since(&self, class: Class, at: DateTime<Utc>) -> Vec<Rules> {
         let at = at - TimeDelta::microseconds(1);
         let later = self.specs(class).filter(|(since, _)| *since > at).filter_map(|(_, spec)| Rules::of(spec?));
         self.rules(class, at).into_iter().chain(later).collect()
     }
 
-    /// What the classes ever allowed.
+    /// All rules that a class ever had.
     pub fn all_rules(&self) -> impl Iterator<Item = Rules> {
         Class::ALL.into_iter().flat_map(|class| self.specs(class)).filter_map(|(_, spec)| Rules::of(spec?))
     }
 
-    /// What was accepted.
+    /// The accepted requests.
     pub fn accepted(&self) -> impl Iterator<Item = &Deed> {
         self.deeds.iter().filter(|deed| deed.answer.is_ok())
     }
@@ -136,7 +136,7 @@ impl Story {
         deeds.chain(self.restarts.iter().copied()).filter(|at| *at <= until).max()
     }
 
-    /// Whether a space of this sequence may ever have had no end by the consent of its class.
+    /// Returns true if a space of this sequence may ever have had no end by the consent of its class.
     pub fn was_endless(&self) -> bool {
         self.versions
             .values()
@@ -251,7 +251,7 @@ pub fn written(object: &Value, pointer: &str) -> Option<DateTime<Utc>> {
     text(object, pointer).parse().ok()
 }
 
-/// Whether a namespace is there and not terminating.
+/// Returns true if a namespace is not terminating.
 pub fn is_living(namespace: &Value) -> bool {
     namespace["metadata"]["deletionTimestamp"].is_null()
 }

@@ -33,7 +33,7 @@ pub trait World: Send + Sync {
     /// Makes the operator look at the spaces of these names, where its timers do not follow the time that was let pass.
     fn wake<'a>(&'a self, spaces: &'a [String]) -> LocalBoxFuture<'a, Result<()>>;
 
-    /// Whether controllers take their time, so that a state that is wrong may become right.
+    /// Returns true if controllers take their time, so that a state that is wrong may become right.
     fn is_real(&self) -> bool;
 
     /// By how much the operator may learn later that a moment has passed than it would from a clock that runs evenly.

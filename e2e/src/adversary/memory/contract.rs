@@ -90,7 +90,7 @@ fn for_everybody(change: &Change<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// What is asked of callers that do not hold `assign`.
+/// The rules for callers that do not hold `assign`.
 fn owners(name: &str, change: &Change<'_>, objects: &Objects) -> Result<(), Refused> {
     let Change { before, after, .. } = *change;
     let owner = before.or(after).map(|space| &space["spec"]["owner"]);

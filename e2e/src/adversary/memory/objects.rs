@@ -109,7 +109,7 @@ impl Objects {
 }
 
 impl Event {
-    /// What a watch with that selector hears of it.
+    /// The line of a watch with that selector; `None` if it selects neither state.
     fn line(&self, selector: &Selector) -> Option<Bytes> {
         let seen = |object: &Option<Value>| object.as_ref().filter(|object| selects(selector, object)).cloned();
         let (kind, object) = match (seen(&self.before), seen(&self.after)) {
@@ -125,7 +125,7 @@ impl Event {
     }
 }
 
-/// Whether `object` has the label that is asked for.
+/// Returns true if `object` has the label that is asked for.
 pub fn selects(selector: &Selector, object: &Value) -> bool {
     selector.as_ref().is_none_or(|(label, value)| object["metadata"]["labels"][label] == value.as_str())
 }

@@ -57,7 +57,7 @@ pub struct Refused {
     pub message: String,
 }
 
-/// What a request is about.
+/// The object or the collection of a request.
 #[derive(Debug)]
 struct Target {
     version: String,
@@ -298,7 +298,7 @@ impl Server {
         Ok(objects.put(&target.key, after))
     }
 
-    /// What kube-controller-manager does with a namespace that is being deleted.
+    /// Empties and removes a terminating namespace, as kube-controller-manager does.
     fn finish_namespace(&self, key: &Key) {
         let (server, key) = (self.clone(), key.clone());
         tokio::spawn(async move {
@@ -311,7 +311,7 @@ impl Server {
         });
     }
 
-    /// What kube-controller-manager does with a quota.
+    /// Fills in the status of a quota, as kube-controller-manager does.
     fn settle_quota(&self, key: &Key, quota: &Value) {
         if key.resource != "resourcequotas" || quota["status"]["hard"] == quota["spec"]["hard"] {
             return;

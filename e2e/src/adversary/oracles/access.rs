@@ -47,7 +47,7 @@ fn bindings(seen: &Seen, space: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Who changes a space owns it.
+/// Only its owner changes a space.
 fn by_the_owner(story: &Story, deed: &Deed) -> Result<(), String> {
     let who = deed.act.who();
     let (Act::Ask(_, space, _) | Act::Move(_, space, _) | Act::HandOver(_, space, _) | Act::Renew(_, space, _) | Act::Delete(_, space)) =

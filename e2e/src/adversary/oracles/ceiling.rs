@@ -24,7 +24,7 @@ pub(super) fn check(story: &Story) -> Result<(), String> {
 /// A space that is past the ceiling of its class, and since when.
 struct Over {
     since: DateTime<Utc>,
-    /// Whether a change brought the ceiling here, so that the longer notice runs.
+    /// True if a change brought the ceiling here, so that the longer notice runs.
     by_a_change: bool,
 }
 
@@ -82,7 +82,7 @@ fn step(story: &Story, life: &Life<'_>, (before, seen): (Option<&Seen>, &Seen), 
     }))
 }
 
-/// What was deleted goes, unless the space asks for its namespace to stay.
+/// A deleted space goes, unless it asks for its namespace to stay.
 fn deleted(story: &Story, life: &Life<'_>) -> Result<(), String> {
     let Some(asked) = life.versions.iter().find(|version| !version.space["metadata"]["deletionTimestamp"].is_null()) else { return Ok(()) };
     let Some((_, seen)) = story.last_two() else { return Ok(()) };

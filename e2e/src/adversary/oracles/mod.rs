@@ -16,7 +16,7 @@ use super::story::Story;
 pub struct Violation {
     /// The oracle, such as `I1`.
     pub oracle: &'static str,
-    /// What was seen, and what should have been.
+    /// The state that was found, and the expected one.
     pub sentence: String,
 }
 

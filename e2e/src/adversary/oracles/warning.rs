@@ -17,8 +17,12 @@ fn warned(story: &Story, life: &Life<'_>) -> Result<(), String> {
     let seal = &life.versions[place];
     let had_namespace = life.versions[..place].iter().any(|version| !version.space["status"]["namespace"].is_null());
     let (Some(end), true) = (written(&seal.space, "/status/expiresAt"), had_namespace) else { return Ok(()) };
+    // A class whose shortest warning is longer moves the end until the warning that was given has stood for that. A renewal is warned of again.
+    let longest_move = story.all_rules().map(|rules| rules.warn.1).max().unwrap_or_default() + LATE;
     let is_of_this_end = |space: &serde_json::Value| {
-        holds(space, "Expiring") && written(space, "/status/expiresAt").is_some_and(|warned| (warned - end).abs() <= LATE)
+        let moved = written(space, "/status/expiresAt").map(|warned| end - warned);
+        let is_near = moved.is_some_and(|moved| moved >= -LATE && moved <= longest_move);
+        holds(space, "Expiring") && is_near && space["spec"]["renewedAt"] == seal.space["spec"]["renewedAt"]
     };
     let standing = life.versions[..place].iter().rev().take_while(|version| is_of_this_end(&version.space)).last();
     let stood = standing.map_or_else(TimeDelta::zero, |version| seal.at - version.at);
