@@ -27,11 +27,13 @@ pub enum Error {
     #[error("{0} is not a kubeconfig ({1}): nothing was added to it; write another file with -o")]
     Broken(PathBuf, String),
     /// An entry of that name is there and is not ours.
-    #[error("{file} has a context {name:?} of its own already: nothing was added to it; write another file with -o")]
+    #[error("{file} has a {kind} {name:?} of its own already: nothing was added to it; write another file with -o")]
     Taken {
         /// The file.
         file: PathBuf,
-        /// The context.
+        /// `context` or `user`.
+        kind: &'static str,
+        /// The name of the entry.
         name: String,
     },
     /// It cannot be written.
@@ -73,7 +75,7 @@ pub struct Owner<'a> {
 /// How the server is reached: as in the kubeconfig in use, but for what the class says. Files are taken in, so that the result can be handed on.
 /// Where the class gives the address, nothing of the administrator's own way there goes with it, and a password of a proxy never does.
 pub fn cluster(endpoint: &Endpoint, server: Option<&ServerAccess>) -> Result<Value, Error> {
-    let mut entry = json!({"server": endpoint.server});
+    let mut entry = json!({"server": endpoint.server.as_deref().map(without_userinfo)});
     let data = match (&endpoint.certificate_authority_data, &endpoint.certificate_authority) {
         (Some(data), _) => Some(data.clone()),
         (None, Some(file)) => Some(base64(&fs::read(file).map_err(|error| Error::Authority(file.clone(), error))?)),
@@ -210,7 +212,13 @@ fn merge(file: &Path, mut old: Value, document: &Value) -> Result<Value, Error> 
     let theirs = old["contexts"].as_array().into_iter().flatten().find(|entry| entry["name"] == context["name"]);
     if theirs.is_some_and(|theirs| mark(theirs) != mark(context)) {
         let name = context["name"].as_str().unwrap_or_default().to_owned();
-        return Err(Error::Taken { file: file.to_owned(), name });
+        return Err(Error::Taken { file: file.to_owned(), kind: "context", name });
+    }
+    // A renamed context may still use it for another server, which would receive the new credential.
+    let user = &context["context"]["user"];
+    if old["contexts"].as_array().into_iter().flatten().any(|entry| entry["context"]["user"] == *user && mark(entry) != mark(context)) {
+        let name = user.as_str().unwrap_or_default().to_owned();
+        return Err(Error::Taken { file: file.to_owned(), kind: "user", name });
     }
     for list in LISTS {
         let ours = &document[list][0];
@@ -360,6 +368,23 @@ mod tests {
         }
         expected["current-context"] = "orchid-lab".into();
         assert_eq!(serde_saphyr::from_str::<Value>(&fs::read_to_string(&file).unwrap()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_merge_sends_no_credential_to_another_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let cluster = json!({"server": "https://10.0.0.9:6443"});
+        let mut elsewhere =
+            document(Owner { space: "orchid-lab", user: "nadia@example.com" }, &cluster, &Credential::Token("secret-9".into()));
+        elsewhere["contexts"][0]["name"] = "renamed".into();
+        write(&file, &elsewhere).unwrap();
+        let refused = compose(&file, &a_document("orchid-lab"), Existing::Merge).unwrap_err();
+        assert!(refused.to_string().contains(r#"has a user "orchid-lab/nadia@example.com" of its own already"#), "{refused}");
+        let mut renamed = a_document("orchid-lab");
+        renamed["contexts"][0]["name"] = "renamed".into();
+        write(&file, &renamed).unwrap();
+        assert!(compose(&file, &a_document("orchid-lab"), Existing::Merge).is_ok(), "it is for the same server");
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use developerspace_operator::plugin::{self, args::Cli};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    plugin::run(Cli::parse()).await
+    plugin::run(Cli::read()).await
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, builder::Resettable};
 
 use super::{
     classes, completion, create, delete, describe, doctor, events, kubeconfig, list, members, onboard, output::Format, renew, top,
@@ -28,6 +28,18 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line of this process. `gc` does not read the variables that the operator's pods have: those of another pod name another
+    /// namespace.
+    pub fn read() -> Self {
+        let line = Self::command().mut_subcommand("gc", |gc| {
+            let variables = ["protected_namespaces", "operator_namespace", "identity"];
+            variables.into_iter().fold(gc, |gc, argument| gc.mut_arg(argument, |argument| argument.env(Resettable::Reset)))
+        });
+        Self::from_arg_matches(&line.get_matches()).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// What to do.
@@ -202,8 +214,6 @@ impl FromStr for RequestTimeout {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{args::KubectlArgs, cluster::Cluster, output};
 use crate::{
-    cli::GcArgs,
+    cli::{GcArgs, Output},
     gc::{self, Answer},
     telemetry,
 };
@@ -13,6 +13,9 @@ pub(crate) async fn run(kubectl: &KubectlArgs, args: &GcArgs) -> anyhow::Result<
     telemetry::init(args.common.log_format);
     let cluster = Cluster::connect(kubectl).await?;
     let Answer { text, code } = gc::run(cluster.client, cluster.clock, args).await?;
-    output::print_raw(&text)?;
+    match args.output {
+        Output::Table => output::print(text.trim_end())?,
+        Output::Json => output::print_raw(&text)?,
+    }
     Ok(ExitCode::from(code))
 }

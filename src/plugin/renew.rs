@@ -80,7 +80,7 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
     if dry_run == DryRun::Client {
         space.spec.renewed_at = Some(renewed);
     } else {
-        space = spaces::patch(cluster, name, &json!({"spec": spec}), dry_run).await?;
+        space = spaces::patch(cluster, name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": spec}), dry_run).await?;
     }
     if let Some(patience) = args.write.patience() {
         // A renewal counts also where the spec is refused for another reason.

@@ -23,10 +23,14 @@ pub(crate) async fn get(cluster: &Cluster, name: &str) -> anyhow::Result<Develop
     Ok(space)
 }
 
-/// One space if it is there.
+/// One space if it is there. An answer 404 that does not name the space is an error: the cluster has no such kind, or another server answered.
 pub(crate) async fn find(cluster: &Cluster, name: &str) -> anyhow::Result<Option<DeveloperSpace>> {
-    let found = api(cluster).get_opt(name).await.told(|| format!("read DeveloperSpace {name}"))?;
-    Ok(found.map(|Unmanaged(space)| space))
+    match api(cluster).get(name).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() && status.details.as_ref().is_some_and(|details| details.name == name) => {
+            Ok(None)
+        }
+        found => Ok(Some(found.told(|| format!("read DeveloperSpace {name}"))?.0)),
+    }
 }
 
 /// All spaces that a label selector and a field selector choose, by name.

@@ -44,7 +44,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &TransferArgs) -> anyhow::Resul
         if who.namespace.is_none() {
             owner["namespace"] = Value::Null;
         }
-        space = spaces::patch(cluster, &args.name, &json!({"spec": {"owner": owner}}), dry_run).await?;
+        space = spaces::patch(cluster, &args.name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": {"owner": owner}}), dry_run)
+            .await?;
         if let Some(patience) = args.write.patience() {
             space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new()).await?;
         }

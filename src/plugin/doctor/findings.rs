@@ -51,7 +51,8 @@ impl Finding {
 
     /// With the commands that mend it.
     pub(super) fn mended_by(mut self, commands: impl IntoIterator<Item = String>) -> Self {
-        self.commands.extend(commands);
+        // A line break would end the command and begin another.
+        self.commands.extend(commands.into_iter().filter(|command| !command.contains(char::is_control)));
         self
     }
 }

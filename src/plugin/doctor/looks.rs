@@ -211,11 +211,29 @@ async fn operator(cluster: &Cluster) -> Look<Option<Deployment>> {
     if let Ok(found) = everywhere.list(&ListParams::default().labels(&labels)).await {
         let available =
             |deployment: &Deployment| deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default();
-        return Look::Seen(found.items.into_iter().max_by_key(available));
+        let mut genuine = Vec::new();
+        for deployment in found.items {
+            if !is_of_a_space(cluster, &deployment.namespace().unwrap_or_default()).await {
+                genuine.push(deployment);
+            }
+        }
+        return Look::Seen(genuine.into_iter().max_by_key(available));
     }
     let home = Api::<Deployment>::namespaced(cluster.client.clone(), names::DEFAULT_OPERATOR_NAMESPACE);
     let found = home.get_opt(names::OPERATOR).await;
     Look::of(found, "get", format!("Deployment {}", names::OPERATOR), Some(names::DEFAULT_OPERATOR_NAMESPACE))
+}
+
+/// Returns true if the namespace is a space's, or cannot be read: its owner could give any Deployment the labels of the operator.
+async fn is_of_a_space(cluster: &Cluster, namespace: &str) -> bool {
+    if namespace == names::DEFAULT_OPERATOR_NAMESPACE {
+        return false;
+    }
+    let found = Api::<Namespace>::all(cluster.client.clone()).get_metadata_opt(namespace).await.ok().flatten();
+    found.is_none_or(|found| {
+        found.annotations().contains_key(names::ANNOTATION_SPACE_UID)
+            || found.labels().get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR)
+    })
 }
 
 /// What is in the namespace.

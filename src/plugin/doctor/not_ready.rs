@@ -10,7 +10,7 @@ use super::{
     network, operator, refusals,
 };
 use crate::{
-    api::{DeveloperSpace, conditions::Reason},
+    api::{DeveloperSpace, conditions::Reason, names},
     desired::term::created,
     plugin::{
         human,
@@ -48,8 +48,11 @@ fn no_such(seen: &Observed) -> Finding {
         (None, None) => String::new(),
     };
     if left.is_some() {
-        let commands = [format!("kubectl get namespace {name} -o yaml"), format!("kubectl delete namespace {name}")];
-        return Finding::problem(format!("There is no DeveloperSpace {name}.{namespace}")).mended_by(commands);
+        // What was released is meant to stay.
+        let is_released = seen.namespace.found().is_some_and(|namespace| namespace.labels().contains_key(names::LABEL_RELEASED));
+        let look = format!("kubectl get namespace {name} -o yaml");
+        let delete = (!is_released).then(|| format!("kubectl delete namespace {name}"));
+        return Finding::problem(format!("There is no DeveloperSpace {name}.{namespace}")).mended_by([look].into_iter().chain(delete));
     }
     if alike.is_empty() {
         return Finding::problem(format!("There is no DeveloperSpace {name}.{namespace}")).mended_by(["kubectl dspace list".to_owned()]);

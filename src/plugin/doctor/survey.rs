@@ -25,15 +25,20 @@ use crate::{
 pub(super) struct All {
     pub(super) spaces: Vec<DeveloperSpace>,
     pub(super) classes: Vec<SpaceClass>,
+    /// The error, where the classes could not be read.
+    pub(super) classes_unread: Option<String>,
     pub(super) namespaces: Look<Vec<Namespace>>,
 }
 
 /// Looks at all spaces, or at that of the current namespace where the caller may not list them.
 pub(super) async fn look(cluster: &Cluster) -> anyhow::Result<All> {
     let spaces = reach::spaces(cluster, None).await?;
-    let classes = spaces::classes(cluster).await.unwrap_or_default().into_iter().map(in_force).collect();
+    let (classes, classes_unread) = match spaces::classes(cluster).await {
+        Ok(classes) => (classes.into_iter().map(in_force).collect(), None),
+        Err(error) => (vec![], Some(format!("{error:#}"))),
+    };
     let namespaces = pages(&Api::<Unmanaged<Namespace>>::all(cluster.client.clone()), ListParams::default()).await;
-    Ok(All { spaces, classes, namespaces: Look::of(namespaces, "list", "namespaces".to_owned(), None) })
+    Ok(All { spaces, classes, classes_unread, namespaces: Look::of(namespaces, "list", "namespaces".to_owned(), None) })
 }
 
 /// What the rules touch, the gravest first. A space is judged by the class in force, and by the one that it names while it has none.
@@ -52,7 +57,12 @@ pub(super) fn judge(all: &All, now: DateTime<Utc>) -> Vec<Finding> {
     });
     let unseen =
         all.namespaces.gap().map(|_| Finding::note("You may not list namespaces, so offers and what was left behind are not told."));
-    let mut findings: Vec<Finding> = touched.chain(namespaces).chain(unseen).collect();
+    let without_classes = all.classes_unread.iter().map(|error| {
+        Finding::problem(format!(
+            "The SpaceClasses could not be read, so nothing is known of protection, never, Retain, names and contacts: {error}"
+        ))
+    });
+    let mut findings: Vec<Finding> = touched.chain(namespaces).chain(unseen).chain(without_classes).collect();
     findings.sort_by_key(|finding| finding.severity);
     findings
 }
@@ -141,6 +151,7 @@ mod tests {
         let all = All {
             spaces: vec![space(), named("fern-lab", |space| space.spec.protected = true), named("legacy-lab", |_| {})],
             classes: vec![class()],
+            classes_unread: None,
             namespaces: Look::Seen(vec![
                 namespace("legacy-lab", &json!({"developerspace.dev/adopt": "legacy-lab"})),
                 namespace("lost-lab", &marks),
@@ -179,9 +190,19 @@ mod tests {
         let mut orchard = class();
         orchard.metadata.name = Some("orchard".to_owned());
         orchard.spec.lifetime.get_or_insert_default().allow_protected = true;
-        let all = All { spaces: vec![named("fern-lab", protected)], classes: vec![class(), orchard], namespaces: Look::Seen(vec![]) };
+        let (spaces, classes) = (vec![named("fern-lab", protected)], vec![class(), orchard]);
+        let all = All { spaces, classes, namespaces: Look::Seen(vec![]), ..All::default() };
         let found = lines(&judge(&all, now()));
         assert!(found[0].contains("fern-lab is protected, and SpaceClass greenhouse does not allow that"), "{found:?}");
+    }
+
+    #[test]
+    fn classes_that_could_not_be_read_are_a_problem() {
+        let all = All { classes_unread: Some("spaceclasses is forbidden".to_owned()), namespaces: Look::Seen(vec![]), ..All::default() };
+        let found = judge(&all, now());
+        assert_eq!(found.len(), 1);
+        assert!(lines(&found)[0].starts_with("Problem: The SpaceClasses could not be read"), "{found:?}");
+        assert!(lead(&all, &found).starts_with("1 findings"));
     }
 
     #[test]
@@ -197,6 +218,7 @@ mod tests {
                 named("nowhere-lab", conflict),
             ],
             classes: vec![],
+            classes_unread: None,
             namespaces: Look::Seen(vec![
                 namespace("fern-lab", &released("User:nadia@example.com")),
                 namespace("moss-lab", &released("User:omar@example.com\nkubectl delete ns --all")),
