@@ -16,20 +16,27 @@ fn longest(thresholds: &[TimeDelta]) -> TimeDelta {
 }
 
 /// The notice that is due because a change gave the space an end, or an earlier one; `None` if no change did.
-fn notice_of_change(term: &Term, end: DateTime<Utc>) -> Option<TimeDelta> {
+fn notice_of_change(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<TimeDelta> {
     let before = term.before.as_ref()?;
     // What a renewal gives by the terms before is the owner's own choice. Class and consent may have changed since, unseen.
     let in_force = if term.is_renewed { before.renewed } else { before.expires_at };
+    let (least_before, least) = (shortest(&before.warn_before), shortest(&term.warn_before));
     // The end is the same as before, and a late warning moved the expiry.
-    if !term.is_renewed && term.last_warning.is_some_and(|given| given.expires_at == end) {
+    let is_moved = !term.is_renewed && term.last_warning.is_some_and(|given| given.expires_at == end);
+    if is_moved && least_before == least {
         return None;
     }
     let was_endless = before.expires_at.is_none() && in_force.is_none();
     if term.lacks_consent && (was_endless || before.is_endless && in_force.is_some_and(|at| end < at)) {
         return Some(longest(&before.warn_before).max(longest(&term.warn_before)).max(LEAST_NOTICE_OF_WITHDRAWAL));
     }
-    let is_nearer = in_force.is_none_or(|at| end < at);
-    is_nearer.then(|| shortest(&before.warn_before).max(shortest(&term.warn_before)).max(LEAST_NOTICE))
+    let notice = least_before.max(least).max(LEAST_NOTICE);
+    match in_force {
+        Some(at) if end >= at => None,
+        // The warnings changed, by which the expiry was moved. It was announced, and stays where it is.
+        Some(at) if is_moved => Some(notice.min((at - now).max(least).max(LEAST_NOTICE))),
+        _ => Some(notice),
+    }
 }
 
 /// The notice of an end that a change brought nearer than that notice. A running notice continues while the end stays the same, and no further
@@ -38,7 +45,7 @@ pub(super) fn postponed(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> 
     if let Some(running) = term.postponed.filter(|running| running.of == end) {
         return Some(running);
     }
-    let Some(notice) = notice_of_change(term, end) else {
+    let Some(notice) = notice_of_change(term, end, now) else {
         // A renewal counts from its own time, and brings no end nearer that was promised already.
         return term.postponed.filter(|running| term.is_renewed && end < running.until).map(|running| Postponed { of: end, ..running });
     };
@@ -66,8 +73,9 @@ impl Ceiling {
         let max = term.max_lifetime?;
         let ceiling = representable(saturating_add(term.created, max));
         let usual = shortest(&term.warn_before).min(max);
-        let withdrawn = term.lacks_consent && term.before.as_ref().is_some_and(|before| before.expires_at.is_none());
-        let length = match notice_of_change(term, ceiling) {
+        let was_endless = term.before.as_ref().is_some_and(|before| before.expires_at.is_none() || before.is_endless);
+        let withdrawn = term.lacks_consent && was_endless;
+        let length = match notice_of_change(term, ceiling, now) {
             Some(notice) if withdrawn || usual.is_zero() => notice,
             Some(_) => shortest(&term.warn_before),
             None => usual,
@@ -77,6 +85,12 @@ impl Ceiling {
         let recorded = term.last_notice.filter(|notice| (now >= begins && notice.of >= ceiling) || notice.until > ceiling);
         if let Some(notice) = recorded {
             return Some(Self { begins, end: notice.until.max(ceiling), notice: Some(notice), is_recorded: true });
+        }
+        // The notice of a consent that was withdrawn goes on beyond a ceiling that a further change sets.
+        let is_of_withdrawal = |running: &Postponed| term.lacks_consent && running.until - running.from >= LEAST_NOTICE_OF_WITHDRAWAL;
+        if let Some(running) = term.postponed.filter(|running| running.until > ceiling && is_of_withdrawal(running)) {
+            let notice = Postponed { of: ceiling, ..running };
+            return Some(Self { begins, end: running.until, notice: Some(notice), is_recorded: false });
         }
         // A class without warnings has no notice, unless a change brought the end here.
         if length.is_zero() || now < ceiling - length {
@@ -174,6 +188,61 @@ mod tests {
         let status = json!({"terms": terms, "expiresAt": "2027-05-23T09:00:00Z"});
         let withdrawn = look(&json!({"ttl": "never"}), &status, &json!({"maxTTL": "2d", "maxLifetime": "180d"}), "05T10:00:00");
         assert_eq!(end(&withdrawn), "2026-12-12T10:00:00Z");
+    }
+
+    #[test]
+    fn never_gets_a_week_when_its_class_gets_a_longest_life_in_place_of_consent() {
+        let (no_end, status) = (json!({"ttl": "never"}), json!({"terms": {"ttl": "never", "allowNever": true, "warnBefore": ["1h"]}}));
+        let bounded = json!({"maxLifetime": "2d", "warnBefore": ["1h"]});
+        assert_eq!(end(&look(&no_end, &status, &bounded, "05T10:00:00")), "2026-12-12T10:00:00Z");
+    }
+
+    #[test]
+    fn never_gets_a_week_when_its_longest_life_is_shortened_and_consent_withdrawn() {
+        let terms = json!({"ttl": "never", "allowNever": true, "maxLifetime": "365d", "warnBefore": ["1h"]});
+        let status = json!({"terms": terms, "expiresAt": "2027-11-24T09:00:00Z"});
+        let bounded = json!({"maxTTL": "30d", "maxLifetime": "2d", "warnBefore": ["1h"]});
+        assert_eq!(end(&look(&json!({"ttl": "never"}), &status, &bounded, "05T10:00:00")), "2026-12-12T10:00:00Z");
+    }
+
+    #[test]
+    fn a_longest_life_that_is_set_later_does_not_shorten_the_week_of_a_withdrawal() {
+        let terms = json!({"ttl": "7d", "maxTTL": "7d", "protected": true, "warnBefore": ["1h"]});
+        let week = json!({"of": "2026-12-01T09:00:00Z", "from": "2026-12-02T09:00:00Z", "until": "2026-12-09T09:00:00Z"});
+        let mut status = json!({"terms": terms, "expiresAt": "2026-12-09T09:00:00Z", "postponed": week});
+        for max_lifetime in ["2d", "13d"] {
+            let bounded = json!({"maxTTL": "7d", "maxLifetime": max_lifetime, "warnBefore": ["1h"]});
+            let seen = look(&json!({"protected": true}), &status, &bounded, "03T09:00:00");
+            assert_eq!(end(&seen), "2026-12-09T09:00:00Z", "{max_lifetime}");
+            let notice = seen.last_notice.expect("the notice is recorded");
+            let rfc3339 = crate::api::time::rfc3339;
+            status["lastNotice"] = json!({"of": rfc3339(notice.of), "from": rfc3339(notice.from), "until": rfc3339(notice.until)});
+            if seen.postponed.is_none() {
+                status["postponed"] = Value::Null;
+            }
+            assert_eq!(end(&look(&json!({"protected": true}), &status, &bounded, "03T09:00:01")), "2026-12-09T09:00:00Z", "the next look");
+            (status["postponed"], status["lastNotice"]) = (week.clone(), Value::Null);
+        }
+    }
+
+    #[test]
+    fn other_warnings_do_not_bring_an_expiry_nearer_that_a_late_warning_moved() {
+        let (ttl, warned) = (
+            json!({"ttl": "7d"}),
+            |before: &str| json!({"at": "2026-12-03T09:00:00Z", "before": before, "expiresAt": "2026-12-01T09:00:00Z"}),
+        );
+        for (before, moved_to, after, expected) in [
+            ("1h", "2026-12-03T10:00:00Z", json!([]), "2026-12-03T10:00:00Z"),
+            ("1h", "2026-12-03T10:00:00Z", json!(["5m"]), "2026-12-03T10:00:00Z"),
+            ("1h", "2026-12-03T10:00:00Z", json!(["1h"]), "2026-12-03T10:00:00Z"),
+            ("1h", "2026-12-03T10:00:00Z", json!(["2d", "1h"]), "2026-12-03T10:00:00Z"),
+            ("3d", "2026-12-06T09:00:00Z", json!(["1h"]), "2026-12-06T09:00:00Z"),
+        ] {
+            let status = json!({"terms": {"ttl": "7d", "warnBefore": [before]}, "expiresAt": moved_to, "lastWarning": warned(before)});
+            let seen = look(&ttl, &status, &json!({"maxTTL": "7d", "warnBefore": after}), "03T09:10:00");
+            assert_eq!(end(&seen), expected, "{before} became {after}");
+            assert_ne!(seen.stage, crate::desired::lifetime::Stage::Due, "{before} became {after}");
+        }
     }
 
     #[test]

@@ -207,7 +207,7 @@ fn lacks_consent(space: &DeveloperSpace, rules: &Rules, end: End) -> bool {
     let names_an_end = space.spec.ttl.is_some() || space.spec.expires_at.is_some();
     let was_endless = !names_an_end && is_never(terms.and_then(|terms| terms.ttl.as_ref()));
     let refused_never = !rules.allow_never && (is_never(space.spec.ttl.as_ref()) || was_endless);
-    space.spec.protected || (refused_never && end != End::Never)
+    space.spec.protected || (refused_never && (end != End::Never || rules.max_lifetime.is_some()))
 }
 
 /// The terms in force at the last reconcile of the space.
