@@ -32,6 +32,9 @@ use crate::{
 /// How often everything is listed again: what could not be decided, and what no event told of.
 const AGAIN: Duration = Duration::from_secs(30);
 
+/// The page size of the list. Each request may be as large as an object may be.
+const PAGE: u32 = 25;
+
 /// The requests, whatever their managed fields are.
 type Requests = Api<Unmanaged<CertificateSigningRequest>>;
 
@@ -52,7 +55,8 @@ impl Approver<'_> {
     /// Judges requests until it is dropped.
     pub async fn run(&self) {
         let api: Requests = Api::all(self.client.clone());
-        let events = watch_stream::events(api.clone(), watch_stream::config().labels(names::LABEL_SPACE), Relist::every(AGAIN));
+        let events =
+            watch_stream::events(api.clone(), watch_stream::config().labels(names::LABEL_SPACE).page_size(PAGE), Relist::every(AGAIN));
         let open = events.filter_map(|event| {
             ready(match event {
                 Event::Apply(request) | Event::InitApply(request) => Some(request).filter(|request| is_open(request)),
@@ -227,7 +231,7 @@ mod tests {
     }
 
     fn class() -> Value {
-        json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"}, "spec": {}})
+        json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"}, "spec": {}, "status": {"accepted": {}}})
     }
 
     fn status(code: u16) -> Value {

@@ -11,15 +11,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use kube::{
-    Api, Client,
-    api::{DynamicObject, ListParams},
-    core::ApiResource,
-};
+use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    api::{DeveloperSpace, crds, names::ProtectedNamespaces, unmanaged::Unmanaged},
+    api::{crds, names::ProtectedNamespaces},
     approver::Approver,
     cli::{ApproveArgs, Command, GcArgs, RunArgs},
     client::{self, Listeners},
@@ -34,6 +30,7 @@ use crate::{
     },
     gc::{self, Answer},
     health::{Health, serve_health, serve_metrics},
+    installed::await_crd,
     telemetry,
 };
 
@@ -167,21 +164,6 @@ async fn told_to_stop() -> std::io::Result<()> {
         _ = interrupt.recv() => tracing::info!("interrupted"),
     }
     Ok(())
-}
-
-/// Waits until our kinds exist, saying what to do while they do not.
-async fn await_crd(client: &Client) {
-    // No stored object, readable or not, prevents the start of the operator.
-    let spaces: Api<Unmanaged<DynamicObject>> = Api::all_with(client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
-    while let Err(error) = spaces.list(&ListParams::default().limit(1)).await {
-        match &error {
-            kube::Error::Api(status) if status.is_not_found() => {
-                tracing::warn!("this cluster does not know DeveloperSpaces yet: kubectl apply -k config/crd");
-            }
-            _ => tracing::warn!(%error, "the cluster cannot be asked for DeveloperSpaces; trying again"),
-        }
-        tokio::time::sleep(Duration::from_secs(2)).await;
-    }
 }
 
 async fn collect(args: &GcArgs) -> anyhow::Result<ExitCode> {

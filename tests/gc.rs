@@ -14,7 +14,7 @@ use developerspace_operator::{
 };
 use serde_json::{Value, json};
 use support::{
-    api_server::{Call, Step, delete, event, get, list, merge_patch, play, post_by_default, side_by_side},
+    api_server::{Call, Step, delete, event, get, get_metadata, list, merge_patch, play, post_by_default, side_by_side},
     objects::*,
 };
 
@@ -169,16 +169,27 @@ async fn a_sweep_in_the_last_moment_before_the_end_leaves_it_to_the_next() {
 async fn a_deletion_that_waits_stops_no_clock() {
     let going = |space: &Value| merged(&going(space, WARNED_AN_HOUR_BEFORE), &json!({"spec": {"deletionPolicy": "Retain"}}));
     let gone = named(&going(&sealed()), "moss-lab");
-    let lists = lists(&[going(&warned()), gone], &[stored_namespace()]);
+    let lists = || lists(&[going(&warned()), gone.clone()], &[stored_namespace()]);
     let status = expired(&being_deleted(), true, EXPIRES);
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/developerspaces.developerspace.dev";
+    let crd = |metadata: Value| {
+        let metadata = merged(&json!({"name": "developerspaces.developerspace.dev", "uid": "uid-of-the-crd"}), &metadata);
+        get_metadata(path).answered(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}))
+    };
     let script = script![
+        crd(json!({})),
         merge_patch(&status_path(), says(110, &status)).answered(patched(&going(&warned()), &json!({"status": status}), 111)),
         event("Expired", "DeveloperSpace", SPACE),
         delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
             .answered(merged(&stored_namespace(), &json!({"metadata": {"deletionTimestamp": EXPIRES}}))),
         event("NamespaceDeleted", "DeveloperSpace", SPACE),
     ];
-    assert_swept(&sweep_with(&[], after(lists, script)).await, 0, &[deletion(SPACE, "done")]);
+    assert_swept(&sweep_with(&[], after(lists(), script)).await, 0, &[deletion(SPACE, "done")]);
+
+    let mut released = deletion(SPACE, "left-alone");
+    released["message"] = json!("the CustomResourceDefinition is being removed, so the controller releases the namespace");
+    let removed = script![crd(json!({"deletionTimestamp": EXPIRES}))];
+    assert_swept(&sweep_with(&[], after(lists(), removed)).await, 0, &[released]);
 }
 
 /// The finalizer of a Namespace is nobody's row but this one; what is merely on its way needs none.

@@ -8,6 +8,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
+use crate::once_more;
+
 /// What somebody proves their name with.
 #[derive(Clone, Debug)]
 pub enum Credential<'a> {
@@ -74,7 +76,7 @@ pub async fn config(file: &Path) -> Result<Config> {
 
 /// A client from a kubeconfig file. Each call makes a new one: a client belongs to the runtime that it was made on.
 pub async fn client(file: &Path) -> Result<Client> {
-    Client::try_from(config(file).await?).context("no client could be made")
+    once_more::client(config(file).await?)
 }
 
 /// Chooses ring for TLS. Of several calls the first wins, which is what is wanted.

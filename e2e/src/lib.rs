@@ -17,6 +17,7 @@ pub mod interrupt;
 pub mod kubeconfig;
 pub mod mutations;
 pub mod oidc;
+mod once_more;
 pub mod operator;
 pub mod ports;
 pub mod process;

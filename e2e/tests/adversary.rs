@@ -20,7 +20,6 @@ fn play(place: Place, sequences: u64, batch: u64) -> Result<()> {
 
 #[test]
 fn people_break_no_promise_in_memory() -> Result<()> {
-    // Number 68 of these batches found a space that was recalled in a class where it had no place.
     play(Place::Memory, 300, 50)
 }
 

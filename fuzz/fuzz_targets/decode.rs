@@ -9,7 +9,7 @@ use developerspace_operator::{
         diff::diff,
         lifetime::outlook,
         resolve,
-        status::{Finding, Verdict, next, notes, patch},
+        status::{Finding, InForce, Verdict, next, notes, patch},
         rules::Rules,
         term::{self, term},
     },
@@ -24,14 +24,15 @@ fuzz_target!(|text: &str| {
     let class = serde_json::from_str::<SpaceClassSpec>(class).unwrap_or_default();
     let now = second.trim().parse().ok().and_then(|second| DateTime::from_timestamp(second, 0)).unwrap_or_default();
     let rules = Rules::of(&class).ok();
-    let outlook = outlook(&term(&space, rules.as_ref(), now), now);
+    let is_accepted = rules.as_ref().is_some_and(|rules| term::refusal(&space, rules, now).is_none());
+    let outlook = outlook(&term(&space, rules.as_ref(), is_accepted, now), now);
     let _ = (class::check(&class), class::cluster_roles(&class), rules.as_ref().map(|rules| term::refusal(&space, rules, now)));
     if let Ok(resolved) = resolve(&space, "fuzz", &class).accepted() {
         let children = desire(&space, &resolved, outlook.expires_at).children;
         let _ = diff(&children, &[], Grant::Full);
     }
     let verdict = Verdict::new(developerspace_operator::api::conditions::Reason::Provisioned, "");
-    let finding = Finding { space: &space, class_name: None, namespace: None, outlook: &outlook, sealed: false, verdict };
+    let finding = Finding { space: &space, in_force: InForce::default(), namespace: None, outlook: &outlook, sealed: false, verdict };
     let status = next(&finding, now);
     let _ = (notes(&space.status.clone().unwrap_or_default(), &status), patch(&status, "1"));
 });

@@ -16,10 +16,10 @@ use developerspace_operator::{
         class::check,
         desire,
         diff::diff,
-        lifetime::{Stage, outlook},
+        lifetime::{SEAL_LEAD, Stage, outlook},
         resolve,
         rules::Rules,
-        term::term,
+        term::{refusal, term},
     },
 };
 use libfuzzer_sys::fuzz_target;
@@ -149,8 +149,9 @@ fuzz_target!(|input: Input<'_>| {
     let (space, class) = (space(&input), class(&input));
     let Some(now) = time(input.now) else { return };
     let rules = Rules::of(&class).ok();
-    let outlook = outlook(&term(&space, rules.as_ref(), now), now);
-    assert!(outlook.stage != Stage::Due || (!space.spec.protected && outlook.expires_at.is_some_and(|at| at <= now)), "{outlook:?}");
+    let is_accepted = rules.as_ref().is_some_and(|rules| refusal(&space, rules, now).is_none());
+    let outlook = outlook(&term(&space, rules.as_ref(), is_accepted, now), now);
+    assert!(outlook.stage != Stage::Due || outlook.expires_at.is_some_and(|at| at <= now + SEAL_LEAD), "{outlook:?}");
     assert!(outlook.wake.is_none_or(|wake| wake > now), "{outlook:?}");
     if check(&class).is_err() {
         return;

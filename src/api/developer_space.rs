@@ -132,7 +132,7 @@ pub struct DeveloperSpaceSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.kind == 'ServiceAccount' ? has(self.__namespace__) : !has(self.__namespace__)").message("a ServiceAccount needs its namespace; a User or a Group has none"))]
 #[x_kube(validation = Rule::new("!self.name.startsWith('system:')").message("names that begin with system: belong to Kubernetes; name a person or a group of your identity provider, or use kind ServiceAccount with name and namespace"))]
-#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')").message("a ServiceAccount's name has lower-case letters, digits, dashes and dots only"))]
+#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("a ServiceAccount's name has lower-case letters, digits, dashes and dots only, and a letter or digit on both sides of each dot"))]
 pub struct Subject {
     /// User, Group or ServiceAccount.
     pub kind: SubjectKind,
@@ -154,7 +154,7 @@ pub struct Subject {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.kind == 'ServiceAccount' ? has(self.__namespace__) : !has(self.__namespace__)").message("a ServiceAccount needs its namespace; a User or a Group has none"))]
 #[x_kube(validation = Rule::new("!self.name.startsWith('system:')").message("names that begin with system: belong to Kubernetes; name a person or a group of your identity provider, or use kind ServiceAccount with name and namespace"))]
-#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')").message("a ServiceAccount's name has lower-case letters, digits, dashes and dots only"))]
+#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("a ServiceAccount's name has lower-case letters, digits, dashes and dots only, and a letter or digit on both sides of each dot"))]
 pub struct Member {
     /// User, Group or ServiceAccount.
     pub kind: SubjectKind,

@@ -5,6 +5,7 @@
 pub mod conditions;
 pub mod duration;
 pub mod names;
+pub mod own_fields;
 pub mod quantity;
 pub mod text;
 pub mod time;

@@ -30,7 +30,8 @@ pub(super) fn resource_list(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A resource list inside a `LimitRangeItem`: at most 8 keys, judged by pattern, since CEL over nested maps is over the cost budget.
+/// A resource list inside a `LimitRangeItem`: at most 8 keys of at most 128 characters, whose values are judged by pattern, since quantities in nested
+/// maps are over CEL's cost budget.
 pub(super) fn limit_list(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -42,6 +43,10 @@ pub(super) fn limit_list(_: &mut SchemaGenerator) -> Schema {
             "maxLength": 32,
             "pattern": "^[+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$",
         },
+        "x-kubernetes-validations": [{
+            "rule": "self.all(k, k.size() <= 128)",
+            "message": "a resource name has at most 128 characters, for example cpu or ephemeral-storage",
+        }],
     })
 }
 

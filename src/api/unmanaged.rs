@@ -13,6 +13,8 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
+use super::own_fields::OwnEntries;
+
 /// An object that is read without its managed fields.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
@@ -72,6 +74,8 @@ pub enum Reading {
     Whole,
     /// A map, of each field as much as the function returns.
     Part(fn(&str) -> Self),
+    /// A list of managed fields: the entries of the operator's field manager.
+    OwnEntries,
     /// Nothing: the field is skipped, whatever it contains.
     Nothing,
 }
@@ -100,6 +104,7 @@ impl<'de> Visitor<'de> for Fields {
             let value = match self.0(&key) {
                 Reading::Whole => access.next_value()?,
                 Reading::Part(read) => access.next_value_seed(Self(read))?,
+                Reading::OwnEntries => access.next_value_seed(OwnEntries)?,
                 Reading::Nothing => {
                     access.next_value::<IgnoredAny>()?;
                     continue;

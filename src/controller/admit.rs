@@ -168,6 +168,13 @@ pub fn give_up_the_place_before(space: &DeveloperSpace, ctx: &Context) {
     requeue(ctx, ctx.admissions.settle(&Uid::of(&space.metadata)).into_iter().collect());
 }
 
+/// Takes a space that is refused for another reason than the owner limit out of the line that it waits in: a place that it cannot take goes to the next.
+pub fn leave_line(space: &DeveloperSpace, refusal: &Refusal, ctx: &Context) {
+    if refusal.reason != Reason::OwnerLimitExceeded {
+        requeue(ctx, ctx.admissions.leave_line(&Uid::of(&space.metadata)).into_iter().collect());
+    }
+}
+
 /// Takes a space out of its owner's count and requeues the space that gets its place.
 pub fn withdraw(space: &DeveloperSpace, ctx: &Context) {
     requeue(ctx, ctx.admissions.withdraw(&Uid::of(&space.metadata)));

@@ -10,13 +10,15 @@ use super::{
     child_api::{self, get, patch, post},
     context::Context,
     error::Error,
+    home,
 };
 use crate::{
-    api::DeveloperSpaceSpec,
+    api::{DeveloperSpace, DeveloperSpaceSpec},
     desired::{
         Child, ChildKind, Children, Grant, Uid,
         access::{self, Door, emptied},
         diff::{Change, Changes, compare, cut, diff},
+        namespace::SeenNamespace,
         role_bindings::named,
     },
 };
@@ -31,9 +33,24 @@ pub enum Progress {
 }
 
 /// Turns the children in `namespace` into those `wanted`, as far as `grant` allows. All changes of a step are attempted; the first error is returned.
-pub async fn children(ctx: &Context, namespace: &str, wanted: &Children, grant: Grant) -> Result<Progress, Error> {
+/// A namespace that is `known` from the store only is read again before a child is created in it.
+pub async fn children(
+    ctx: &Context,
+    namespace: &str,
+    wanted: &Children,
+    grant: Grant,
+    known: Option<(&DeveloperSpace, &SeenNamespace)>,
+) -> Result<Progress, Error> {
     let decide = || diff(wanted, &ctx.store.children(namespace), grant);
     let mut changes = decide();
+    if let Some((space, seen)) = known.filter(|_| changes.guards.iter().chain(&changes.grants).any(creates))
+        && let Err(error) = home::confirm(ctx, space, seen).await
+    {
+        // The others have the UID of an object, and removals wait for nothing.
+        let Changes { guards, withdrawals, .. } = changes;
+        write_all(ctx, namespace, guards.into_iter().chain(withdrawals).filter(|change| !creates(change))).await?;
+        return Err(error);
+    }
     if !changes.guards.is_empty() || !changes.withdrawals.is_empty() {
         let Changes { guards, withdrawals, .. } = changes;
         write_all(ctx, namespace, guards.into_iter().chain(withdrawals)).await?;
@@ -44,6 +61,10 @@ pub async fn children(ctx: &Context, namespace: &str, wanted: &Children, grant: 
         (false, Door::Open) => write_all(ctx, namespace, changes.grants).await.map(|()| Progress::Done),
         (false, Door::Waiting | Door::Shut) => Ok(Progress::Waits),
     }
+}
+
+fn creates(change: &Change) -> bool {
+    matches!(change, Change::Create(_))
 }
 
 /// Removes from the bindings in `namespace` the subjects that `space` names in neither owner nor members. Nothing else is changed: the class

@@ -147,11 +147,8 @@ fn encoded(name: &str) -> String {
     name.bytes().map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// Judges a class and writes its status if that says something else.
+/// Judges a class and writes its status if that says something else. A terminating class too: a finalizer may hold it, and its spaces go by it.
 pub async fn judge(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), Error> {
-    if class.metadata.deletion_timestamp.is_some() {
-        return Ok(());
-    }
     let verdict = match judged_by_spec(ctx, spaces, class) {
         Err(problem) => Verdict::Invalid(problem),
         Ok(()) => judged_by_roles(ctx, class).await?,

@@ -25,7 +25,7 @@ use crate::{
     desired::{
         collect::{Step, step},
         namespace::SeenNamespace,
-        ownership::{Ownership, because, ownership, recorded_uid},
+        ownership::{Ownership, because, is_claimed_by_another, ownership, recorded_uid},
         status::{Note, Verdict},
         term::{is_sealed, retention},
         uid::Uid,
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// The fate of a namespace whose name is protected.
-const STAYS: &str = "stays, since its name is protected on this cluster";
+pub const STAYS: &str = "stays, since its name is protected on this cluster";
 
 /// The next step of `space`, by time.
 pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
@@ -129,7 +129,7 @@ async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, messag
 
 async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, namespace: &SeenNamespace) -> Result<(), Error> {
     let name = space.name_any();
-    if !delete_namespace(ctx, &name, namespace).await? {
+    if !delete_namespace(ctx, space, namespace).await? {
         return Ok(());
     }
     let expires_at = space.status.as_ref().and_then(|status| status.expires_at);
@@ -151,7 +151,8 @@ const TRIES: usize = 3;
 ///
 /// The API server answers a DELETE of a terminating object with 200, so that `gc` and the controller would both report the deletion: the
 /// resourceVersion as a precondition lets only the first one succeed.
-pub async fn delete_namespace(ctx: &Context, name: &str, namespace: &SeenNamespace) -> Result<bool, Error> {
+pub async fn delete_namespace(ctx: &Context, space: &DeveloperSpace, namespace: &SeenNamespace) -> Result<bool, Error> {
+    let name = &space.name_any();
     if ctx.protected.contains(name) {
         tracing::warn!(namespace = name, "a protected namespace is not deleted");
         return Ok(false);
@@ -180,6 +181,10 @@ pub async fn delete_namespace(ctx: &Context, name: &str, namespace: &SeenNamespa
                 let seen = SeenNamespace::of(&live);
                 if seen.uid != *uid || seen.terminating.is_some() {
                     return Ok(false);
+                }
+                // An administrator handed it over in between, or another space of the name has adopted it.
+                if seen.adopt.is_some() || is_claimed_by_another(space, &seen) || ownership(space, &seen) != Ownership::Ours {
+                    return Err(Error::Moved(format!("delete namespace {name}")));
                 }
                 version = seen.version;
             }

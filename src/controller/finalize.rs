@@ -8,7 +8,7 @@ use super::{
     apply::{patch_params, remove},
     context::Context,
     error::Error,
-    expire::delete_namespace,
+    expire::{STAYS, delete_namespace},
     foreign_bindings::still_bound,
     home,
     observe::Observed,
@@ -93,20 +93,22 @@ pub async fn read_namespace(ctx: &Context, name: &str) -> Result<Option<Namespac
 }
 
 async fn deleted(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
-    remove_finalizer(ctx, space, observed, note("Deleted", format!("namespace {} is gone", space.name_any()))).await
+    let name = space.name_any();
+    let fate = if ctx.protected.contains(&name) { STAYS } else { "is gone" };
+    remove_finalizer(ctx, space, observed, note("Deleted", format!("namespace {name} {fate}"))).await
 }
 
 async fn delete(ctx: &Context, space: &DeveloperSpace, observed: &Observed, seen: &SeenNamespace) -> Result<(), Error> {
     let name = space.name_any();
     if seen.terminating.is_none() {
-        delete_namespace(ctx, &name, seen).await?;
+        delete_namespace(ctx, space, seen).await?;
     }
     let blocked = seen.terminating.as_deref().unwrap_or_default();
     tell(ctx, space, observed, format!("namespace {name} is being deleted{}", because(blocked))).await
 }
 
 /// While the CRD is being deleted, every space is deleted with it, and nobody asked for the deletion of the namespaces.
-async fn crd_is_going(ctx: &Context) -> Result<bool, Error> {
+pub async fn crd_is_going(ctx: &Context) -> Result<bool, Error> {
     let crds: Api<CustomResourceDefinition> = Api::all(ctx.client.clone());
     let crd = crds.get_metadata_opt(names::SPACE_CRD).await;
     let crd = crd.map_err(Error::api(format!("read CustomResourceDefinition {}", names::SPACE_CRD)))?;

@@ -9,16 +9,25 @@ use crate::{
     desired::{foreign_bindings, status::Note},
 };
 
+/// The page size of the list. An `admin` of the namespace can make each binding as large as an object may be.
+const PAGE: u32 = 25;
+
 /// The most bindings that are read.
-const PAGE: u32 = 500;
+const MOST: usize = 500;
 
 /// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings of others.
 pub async fn still_bound(ctx: &Context, namespace: &str) -> Result<String, Error> {
     let api: Api<Unmanaged<RoleBinding>> = Api::namespaced(ctx.client.clone(), namespace);
-    let listed = api.list(&ListParams::default().limit(PAGE)).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
-    let unread = listed.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());
-    let bindings: Vec<RoleBinding> = listed.items.into_iter().map(|Unmanaged(binding)| binding).collect();
-    Ok(foreign_bindings::still_bound(namespace, &bindings, unread.unwrap_or_default()))
+    let (mut bindings, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
+    loop {
+        let page = api.list(&params).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
+        bindings.extend(page.items.into_iter().map(|Unmanaged(binding)| binding));
+        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && bindings.len() < MOST) else {
+            let unread = page.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());
+            return Ok(foreign_bindings::still_bound(namespace, &bindings, unread.unwrap_or_default()));
+        };
+        params = params.continue_token(&token);
+    }
 }
 
 /// The Event about a transfer of `space` from the owner `before`, who may have written some of the RoleBindings of others.

@@ -3,7 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{Api, ResourceExt, api::Patch};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    client::Body,
+    core::{Request, Status},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -78,6 +83,40 @@ pub async fn keep(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, w
         return Ok(current);
     }
     patch(ctx, &space.name_any(), wanted.patch(&live.metadata)).await
+}
+
+/// Reads the namespace again before the first child is created in one that had them all: a POST cannot name the UID of its namespace, and the one in the
+/// store may have been replaced.
+pub async fn confirm(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<(), Error> {
+    read_again(ctx, space, seen, Ownership::Ours).await.map(|_| ())
+}
+
+/// The warnings of the API server about a write of the `wanted` labels and annotations, which is not carried out.
+pub async fn rehearse(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<Vec<String>, Error> {
+    let live = read_again(ctx, space, seen, Ownership::Ours).await?;
+    let name = space.name_any();
+    let failed = Error::api(format!("ask what the pods in namespace {name} violate"));
+    let params = PatchParams { dry_run: true, ..patch_params() };
+    let request = Request::new(Namespace::url_path(&(), None)).patch(&name, &params, &Patch::Merge(wanted.patch(&live.metadata)));
+    dry_run(ctx, request).await.map_err(failed)
+}
+
+async fn dry_run(ctx: &Context, request: Result<http::Request<Vec<u8>>, kube::core::request::Error>) -> Result<Vec<String>, kube::Error> {
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    let response = ctx.client.send(request.map(Body::from)).await?;
+    let (head, body) = response.into_parts();
+    if head.status.is_success() {
+        return Ok(head.headers.get_all(http::header::WARNING).iter().filter_map(|header| warning(header.to_str().ok()?)).collect());
+    }
+    let bytes = body.collect_bytes().await?;
+    let status = serde_json::from_slice::<Status>(&bytes).unwrap_or_else(|_| Status::failure("no answer that can be read", "Unknown"));
+    Err(kube::Error::Api(status.with_code(head.status.as_u16()).boxed()))
+}
+
+/// The text of a header `299 - "text"`, see <https://www.rfc-editor.org/rfc/rfc7234#section-5.5>.
+fn warning(header: &str) -> Option<String> {
+    let text = header.split_once('"')?.1.strip_suffix('"')?;
+    Some(text.replace(r#"\""#, "\"").replace(r"\\", r"\"))
 }
 
 /// Writes only the end to the namespace, if it differs.

@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// The page size of that list.
-const PAGE: u32 = 500;
+/// The page size of that list. A developer can make each policy as large as an object may be.
+const PAGE: u32 = 25;
 
 /// The names of others' policies, by namespace.
 #[derive(Debug, Default)]

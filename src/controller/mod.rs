@@ -29,6 +29,7 @@ pub mod report;
 pub mod reserved;
 pub mod retry;
 pub mod rights;
+pub mod running_pods;
 pub mod settled;
 pub mod slim;
 pub mod store;

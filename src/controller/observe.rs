@@ -1,6 +1,6 @@
 //! What is known of one space and everything that belongs to it, at one moment.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use kube::ResourceExt;
@@ -52,6 +52,8 @@ pub struct Observed {
     pub children: Vec<SeenChild>,
     /// Where the space is in its life.
     pub outlook: Outlook,
+    /// Resources that another class limits, to which the space asks to be moved: they are counted first.
+    pub to_count: BTreeSet<String>,
 }
 
 /// What the operator has said of a class in its present generation.
@@ -106,7 +108,22 @@ fn observe_under(
         terms: spec.filter(|_| is_accepted || has_terms(space)).map(|spec| terms(space, spec, is_accepted)),
     });
     let children = ctx.store.children(&name);
-    Observed { now, wanted, class_name, class, standing, in_force, ruling, is_accepted, rules, namespace, ownership, children, outlook }
+    Observed {
+        now,
+        wanted,
+        class_name,
+        class,
+        standing,
+        in_force,
+        ruling,
+        is_accepted,
+        rules,
+        namespace,
+        ownership,
+        children,
+        outlook,
+        to_count: BTreeSet::new(),
+    }
 }
 
 impl Observed {

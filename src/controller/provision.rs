@@ -67,7 +67,7 @@ pub async fn provision(
             if let Err(error) = home::keep(ctx, space, seen, &wanted).await {
                 return Err(Box::pin(take_away(ctx, space, observed, &children, error)).await);
             }
-            apply::children(ctx, &name, &children, grant).await?;
+            apply::children(ctx, &name, &children, grant, None).await?;
         }
         return Ok(Provisioned::said(space.clone(), Report::new(ready(space, resolved), observed.namespace_ref(&name))));
     }
@@ -83,7 +83,10 @@ pub async fn provision(
     let grant = if breach.is_some() { Grant::NoNewcomers } else { grant };
     let missing = ctx.store.missing_of(missing_roles::used(&resolved.roles));
     missing_roles::hold(&mut children, &ctx.store.children(&name), &missing);
-    let progress = apply::children(ctx, &name, &children, grant).await?;
+    // In a namespace that had all children, a missing one may be a sign that another namespace has the name.
+    let was_ready = space.status.as_ref().is_some_and(|status| status.ready_at.is_some());
+    let known = (was_ready && observed.namespace.as_ref() == Some(&namespace)).then_some((&space, &namespace));
+    let progress = apply::children(ctx, &name, &children, grant, known).await?;
     // The change of the namespace is reported at once, and its UID recorded.
     let hold = waiting::hold(ctx, &name, progress, observed.now).filter(|_| note.is_none());
     let verdict = match (breach.or_else(|| missing_roles::refusal(resolved, &missing)), progress) {
@@ -101,7 +104,7 @@ pub async fn provision(
 async fn take_away(ctx: &Context, space: &DeveloperSpace, observed: &Observed, children: &Children, error: Error) -> Error {
     if !matches!(error.class(), Class::Conflict | Class::Vanishing)
         && observed.own_namespace().is_some()
-        && let Err(second) = apply::children(ctx, &space.name_any(), children, Grant::Withheld).await
+        && let Err(second) = apply::children(ctx, &space.name_any(), children, Grant::Withheld, None).await
     {
         tracing::debug!(
             space = space.name_any(),
@@ -150,8 +153,9 @@ async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, meta
     }
     let wanted = metadata.at_least(seen.adopted_security).granted();
     let accepted_offer = recorded_uid(space).is_some_and(|uid| seen.uid == *uid) && is_offered(space, seen);
-    let seen = if accepted_offer { &home::end_offer(ctx, space, seen).await? } else { seen };
+    // The offer ends last: where the marks are lost, it is what permits the operator to write them.
     let kept = home::keep(ctx, space, seen, &wanted).await?;
+    let kept = if accepted_offer { home::end_offer(ctx, space, &kept).await? } else { kept };
     let note = lost_namespace(space, &kept);
     Ok(Some((kept, note)))
 }

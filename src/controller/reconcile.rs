@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::A
 
 use super::{
     admissions::is_live,
-    admit::{Decision, Fits, admit, give_up_the_place_before, take_place, withdraw},
+    admit::{Decision, Fits, admit, give_up_the_place_before, leave_line, take_place, withdraw},
     apply::withdraw_subjects,
     context::Context,
     error::Error,
@@ -18,17 +18,19 @@ use super::{
     observe::{Observed, observe, observe_admitted},
     provision::{Provisioned, ensure_finalizer, follow_expiry, provision},
     report::{Report, report, undecodable},
-    retry, usage, waiting_limit,
+    retry::{self, Failure},
+    running_pods, usage, waiting_limit,
     watch::Kept,
 };
 use crate::{
-    api::DeveloperSpace,
+    api::{DeveloperSpace, names, quantity::Quantity},
     desired::{
         Grant, Refusal, Uid,
         children::{hash, version},
         collect::Step,
         namespace::{Ownership, SeenNamespace, ownership},
         status::Verdict,
+        usage::{COUNT_ONLY, to_count},
         waiting_limit::was_never_admitted,
     },
 };
@@ -55,8 +57,8 @@ const FAILING: u32 = 2;
 /// When to look again at a space while as many that fail as may are looked at, or while its end is.
 const ANOTHER_TIME: Duration = Duration::from_secs(5);
 
-/// The interval at which a space that uses more than the class it wants allows is looked at again: no event says that it uses less.
-const USED_LESS: TimeDelta = TimeDelta::seconds(30);
+/// The interval at which a space that uses more than the class it wants allows is reconciled again: no event says that it uses less.
+const USES_LESS: TimeDelta = TimeDelta::seconds(30);
 
 /// Reconciles one space as the store has it, when there is a place to work in.
 pub async fn reconcile(kept: Arc<Kept>, ctx: Arc<Context>) -> Result<Action, Error> {
@@ -124,8 +126,8 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
         return Ok(Action::requeue(wait));
     }
     let action = match take_step(space, ctx).await {
-        Err(error) => Err(retry::explain(ctx, space, error).await),
-        done => done,
+        Err(failure) => Err(retry::explain(ctx, space, failure).await),
+        Ok(action) => Ok(action),
     };
     if has_left() {
         // Its watch, which runs beside this, forgot it before the step was noted.
@@ -138,7 +140,7 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
     Ok(action)
 }
 
-async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Error> {
+async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Failure> {
     let mut observed = observe(space, ctx);
     let expiry = observed.outlook.expires_at.filter(|_| is_live(space));
     ctx.watchdog.expects(key(space), expiry);
@@ -149,7 +151,7 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
     ctx.metrics.noncompliant.note(key(space), broken);
     let step = expire::next(space, &observed);
     if space.metadata.deletion_timestamp.is_some() {
-        return finalize_or_expire(space, &observed, &step, ctx).await;
+        return Ok(finalize_or_expire(space, &observed, &step, ctx).await?);
     }
     if expire::gives_way(ctx, space, &observed, &step) {
         return Ok(Action::requeue(GIVE_WAY));
@@ -172,7 +174,8 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Erro
             None => return Box::pin(grant(space, observed, ctx, *fits)).await,
         },
     };
-    Box::pin(refuse(space, &mut observed, ctx, refusal)).await.map(|()| after(&Step::Live, &observed, ctx))
+    Box::pin(refuse(space, &mut observed, ctx, refusal)).await?;
+    Ok(after(&Step::Live, &observed, ctx))
 }
 
 /// Admits a space whose spec fits: with no more than the other class allows, behind the wall of a class that enforces isolation, and to a place
@@ -181,10 +184,17 @@ async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
     let is_moved = observed.standing.as_ref().is_some_and(|standing| standing.class_name != fits.class_name);
     let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
     if is_moved && is_alive {
-        if let Some(refusal) = usage::fits(ctx, &space.name_any(), &fits.class_name, &fits.resolved.quota).await? {
-            let again = observed.now + USED_LESS;
-            observed.outlook.wake = Some(observed.outlook.wake.map_or(again, |wake| wake.min(again)));
-            return Ok(Some(refusal));
+        if let Some(ruling) = &observed.ruling {
+            observed.to_count = to_count(&fits.resolved.quota, &ruling.resolved.quota);
+        }
+        let limits = (fits.class_name.as_str(), &fits.resolved.quota);
+        if let Some(refusal) = usage::fits(ctx, &space.name_any(), limits, &observed.to_count).await? {
+            return Ok(Some(look_again(observed, refusal)));
+        }
+        if let Some(seen) = observed.own_namespace()
+            && let Some(refusal) = running_pods::comply(ctx, space, seen, fits).await?
+        {
+            return Ok(Some(look_again(observed, refusal)));
         }
         if fits.resolved.network.enforced {
             if !is_marked(ctx, &space.name_any()) {
@@ -199,8 +209,20 @@ async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
     Ok(take_place(space, observed, ctx, fits).err())
 }
 
+/// The refusal of a move that what runs in the namespace prevents, of which no event says that it is gone.
+fn look_again(observed: &mut Observed, refusal: Refusal) -> Refusal {
+    let again = observed.now + USES_LESS;
+    observed.outlook.wake = Some(observed.outlook.wake.map_or(again, |wake| wake.min(again)));
+    refusal
+}
+
 /// Makes an admitted space what its spec says.
-async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: Fits) -> Result<Action, Error> {
+async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: Fits) -> Result<Action, Failure> {
+    let class_name = fits.class_name.clone();
+    Box::pin(grant_under(space, observed, ctx, fits)).await.map_err(|error| Failure { error, admitted: Some(class_name) })
+}
+
+async fn grant_under(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: Fits) -> Result<Action, Error> {
     let Fits { class_name, resolved, .. } = fits;
     let is_there = observed.standing.as_ref().is_some_and(|had| had.class_name == class_name && had.owner == space.spec.owner);
     let before = observed.standing.as_ref().filter(|had| had.owner != space.spec.owner).map(|had| had.owner.clone());
@@ -224,13 +246,15 @@ async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: 
 
 /// A space that is being deleted. A deletion that waits stops no clock: at its end the space is sealed and its namespace deleted.
 async fn finalize_or_expire(space: &DeveloperSpace, observed: &Observed, step: &Step, ctx: &Context) -> Result<Action, Error> {
-    if was_never_admitted(space) && observed.own_namespace().is_none() {
+    let is_held_by_others = !space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER);
+    if (was_never_admitted(space) || is_held_by_others) && observed.own_namespace().is_none() {
         // Others do not wait for it.
         withdraw(space, ctx);
     }
     let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
+    let ends = *step == Step::Seal && is_alive && !finalize::crd_is_going(ctx).await?;
     match step {
-        Step::Seal if is_alive => {
+        Step::Seal if ends => {
             expire::carry_out(ctx, space, observed, step).await?;
         }
         Step::AwaitEnd(_) => return Ok(after(step, observed, ctx)),
@@ -260,6 +284,8 @@ async fn withhold(space: &DeveloperSpace, observed: &Observed, ctx: &Context) ->
         Some(ruling) if observed.standing.is_some() => {
             let mut resolved = ruling.resolved.clone();
             resolved.network_enforced |= observed.wants_isolation(ctx);
+            let counted = observed.to_count.iter().map(|key| (key.clone(), Quantity::from(COUNT_ONLY)));
+            resolved.quota.extend(counted);
             provision(ctx, space, observed, &resolved, Grant::Withheld).await.map(|_| ())
         }
         _ => {
@@ -271,6 +297,7 @@ async fn withhold(space: &DeveloperSpace, observed: &Observed, ctx: &Context) ->
 
 /// A refused spec grants nothing and keeps nothing back. Of spaces that wait for a place there are only so many.
 async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, refusal: Refusal) -> Result<(), Error> {
+    leave_line(space, &refusal, ctx);
     if let Some(deletion) = waiting_limit::deletion(space, observed, ctx, &refusal) {
         if deletion <= observed.now {
             return waiting_limit::delete(ctx, space, observed).await;

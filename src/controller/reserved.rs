@@ -82,8 +82,10 @@ pub struct NamedAccounts {
 }
 
 impl NamedAccounts {
-    /// Those of a stored space; `None` if it names no ServiceAccount.
+    /// Those of a stored space; `None` if it names no ServiceAccount, or has no namespace: a space that was never admitted gives no account access, and
+    /// would reserve names at no cost.
     pub fn of(space: &Value) -> Option<Self> {
+        space.pointer("/status/namespace").filter(|namespace| namespace.is_object())?;
         let owner: Subject = serde_json::from_value(space.pointer("/spec/owner")?.clone()).ok()?;
         let members = space.pointer("/spec/members").and_then(Value::as_array).into_iter().flatten();
         let of_members = members.filter(|member| member["kind"] == SubjectKind::ServiceAccount.as_str());
@@ -162,7 +164,7 @@ mod tests {
     #[test]
     fn a_namespace_whose_account_another_owners_space_names_is_taken() {
         let reserved = Reserved::default();
-        let space = json!({"spec": {
+        let mut space = json!({"status": {"namespace": {"name": "orchid-lab", "uid": "ns-1"}}, "spec": {
             "owner": {"kind": "User", "name": "ada@example.com"},
             "members": [
                 {"kind": "ServiceAccount", "name": "pot", "namespace": "ci-runs", "role": "helper"},
@@ -179,8 +181,11 @@ mod tests {
         assert_eq!(reserved.by("ci-runs", &bo), None);
         reserved.put_space("orchid-lab", Some(&named));
         assert_eq!(reserved.retain_spaces(&["fern-lab"].into()), ["ci-runs"]);
-        assert_eq!(NamedAccounts::of(&json!({"spec": {"owner": {"kind": "User", "name": "ada@example.com"}}})), None);
-        let owned = json!({"spec": {"owner": {"kind": "ServiceAccount", "name": "pot", "namespace": "ci-runs"}}});
-        assert_eq!(NamedAccounts::of(&owned).unwrap().namespaces, ["ci-runs"]);
+        space["spec"] = json!({"owner": {"kind": "User", "name": "ada@example.com"}});
+        assert_eq!(NamedAccounts::of(&space), None);
+        space["spec"] = json!({"owner": {"kind": "ServiceAccount", "name": "pot", "namespace": "ci-runs"}});
+        assert_eq!(NamedAccounts::of(&space).unwrap().namespaces, ["ci-runs"]);
+        space["status"] = json!({"conditions": []});
+        assert_eq!(NamedAccounts::of(&space), None, "a space that has no namespace reserves none");
     }
 }

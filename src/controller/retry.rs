@@ -10,9 +10,10 @@ use kube::ResourceExt;
 
 use super::{
     admissions::is_live,
+    admit::give_up_the_place_before,
     context::Context,
     error::{Class, Error},
-    observe::{Observed, observe},
+    observe::{Observed, observe, observe_admitted},
     provision::lost_namespace,
     reconcile::key,
     report::{Report, report},
@@ -24,7 +25,7 @@ use crate::{
         names,
     },
     desired::{
-        SeenChild,
+        Refusal, SeenChild,
         children::{hash, version},
         lifetime::Stage,
         namespace::{Ownership, SeenNamespace, ownership},
@@ -40,14 +41,15 @@ pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     after_failure.or_else(|| after_flood(ctx, space))
 }
 
-/// A space that ends or has ended does not wait for a flood, and neither do the further steps of work that has begun: a space that has to be made
+/// A space that ends or has ended does not wait for a flood, nor does one whose end waits for its last warning, and neither do the further steps of work that has begun: a space that has to be made
 /// again after a flood would wait before each of them, and a space has to converge within a minute.
 fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     let wait = ctx.writes.wait(&space.name_any()).filter(|_| is_live(space) && !is_under_way(space))?;
-    let Observed { now, outlook, .. } = observe(space, ctx);
-    if outlook.stage == Stage::Due {
+    let observed = observe(space, ctx);
+    if overdue(space, &observed).is_some() || observed.outlook.stage == Stage::Due {
         return None;
     }
+    let Observed { now, outlook, .. } = observed;
     ctx.metrics.braked();
     Some(until(outlook.wake, now).map_or(wait, |wake| wake.min(wait)))
 }
@@ -61,8 +63,26 @@ fn is_under_way(space: &DeveloperSpace) -> bool {
     has_begun && ready.is_none_or(|ready| no_outcome(&ready.reason))
 }
 
+/// The failure of a reconcile.
+#[derive(Debug)]
+pub struct Failure {
+    /// The error.
+    pub error: Error,
+    /// The class that the space has been admitted to, if the error came after that.
+    pub admitted: Option<String>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, admitted: None }
+    }
+}
+
 /// Records the failed reconcile of `space`, writes to the status what has to be corrected, and returns the error.
-pub async fn explain(ctx: &Context, space: &DeveloperSpace, error: Error) -> Error {
+///
+/// A space that was admitted before the error may have received a part of what its class gives. Its status records the class and the owner all the
+/// same, because every ceiling goes by them.
+pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, admitted }: Failure) -> Error {
     let (name, observed) = (space.name_any(), observe(space, ctx));
     ctx.memory.saw(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
     if let Some(overdue) = overdue(space, &observed) {
@@ -71,10 +91,15 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, error: Error) -> Err
     if error.lasts(ctx.memory.failures(&name)) {
         ctx.watchdog.fails(key(space));
     }
-    let Some(verdict) = verdict_on(space, &error, ctx.memory.failures(&name)) else { return error };
+    let Some(verdict) = verdict_on(space, &observed, &error, ctx.memory.failures(&name)) else { return error };
     let Some(space) = as_last_written(ctx, space) else { return error };
-    if let Err(second) = report(ctx, &space, &observed, said(&space, &observed, verdict)).await {
-        tracing::debug!(space = name, error = %second.sentence(), "the status could not be written either");
+    let under = admitted.map(|class| observe_admitted(&space, ctx, &class)).filter(|under| under.own_namespace().is_some());
+    let is_admitted = under.is_some();
+    let observed = under.unwrap_or(observed);
+    match report(ctx, &space, &observed, said(&space, &observed, verdict)).await {
+        Ok(_) if is_admitted => give_up_the_place_before(&space, ctx),
+        Ok(_) => {}
+        Err(second) => tracing::debug!(space = name, error = %second.sentence(), "the status could not be written either"),
     }
     error
 }
@@ -132,7 +157,7 @@ fn said(space: &DeveloperSpace, observed: &Observed, verdict: Verdict) -> Report
 
 /// A sentence and a reason for an error that somebody has to correct, or that lasts; `None` while the next attempt may succeed, and `None` if the
 /// status itself cannot be written.
-fn verdict_on(space: &DeveloperSpace, error: &Error, failures: u32) -> Option<Verdict> {
+fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failures: u32) -> Option<Verdict> {
     if matches!(error, Error::Status { .. }) {
         return None;
     }
@@ -147,7 +172,11 @@ fn verdict_on(space: &DeveloperSpace, error: &Error, failures: u32) -> Option<Ve
     let (reason, message) = match (space.metadata.deletion_timestamp.is_some(), is_sealed(space)) {
         (true, _) => (Reason::Terminating, format!("{DELETION_WAITS}{}", error.sentence())),
         (false, true) => (Reason::Expired, format!("this DeveloperSpace is expired, and its end waits: {}", error.sentence())),
-        (false, false) => (Reason::ApplyFailed, error.sentence()),
+        (false, false) => {
+            // Admission goes by the reason of a missing class, whatever else fails.
+            let Refusal { reason, message } = observed.beside_a_missing_class(Refusal::new(Reason::ApplyFailed, error.sentence()));
+            (reason, message)
+        }
     };
     let verdict = Verdict::new(reason, message);
     Some(settled(space, Verdict { working: is_ending || verdict.working, ..verdict }))

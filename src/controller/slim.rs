@@ -22,7 +22,7 @@ use super::{
     unadorned::Unadorned,
 };
 use crate::{
-    api::{DeveloperSpace, unmanaged::Unmanaged},
+    api::{DeveloperSpace, own_fields::OwnFields, unmanaged::Unmanaged},
     desired::{
         Child, SeenChild,
         isolation::{Policy, policy},
@@ -119,10 +119,10 @@ impl Watched for DeveloperSpace {
 }
 
 impl Watched for Namespace {
-    type Read = Self;
+    type Read = OwnFields<Self>;
     type Kept = SeenNamespace;
 
-    fn keep(read: Self) -> Result<(ObjectMeta, SeenNamespace), serde_json::Error> {
+    fn keep(OwnFields(read): OwnFields<Self>) -> Result<(ObjectMeta, SeenNamespace), serde_json::Error> {
         let seen = SeenNamespace::of(&read);
         Ok((read.metadata, seen))
     }

@@ -159,7 +159,7 @@ where
             gone
         }
     };
-    let config = config().labels(&names::managed_selector());
+    let config = config().labels(&names::managed_selector()).page_size(PAGE_OF_CHILDREN);
     events(Api::<Slim<K>>::all(client.clone()), config, relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
 }
 
@@ -205,7 +205,7 @@ fn policies(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'s
             gone
         }
     };
-    events(Api::<Slim<NetworkPolicy>>::all(client.clone()), config(), relist)
+    events(Api::<Slim<NetworkPolicy>>::all(client.clone()), config().page_size(PAGE_OF_CHILDREN), relist)
         .flat_map(move |event| futures::stream::iter(changed(event)))
         .boxed()
 }
@@ -270,6 +270,9 @@ fn says_the_same(kept: &SpaceClass, class: &SpaceClass) -> bool {
 
 /// How many spaces are asked for at once. Their text is there whole before they are read, and each may be as large as its people can make it.
 const PAGE: u32 = 50;
+
+/// How many children are asked for at once. A developer can make a NetworkPolicy, and an `admin` a RoleBinding, as large as an object may be.
+const PAGE_OF_CHILDREN: u32 = 25;
 
 /// Spaces: fills `kept`, keeps the count per owner true, and yields the names of those to look at.
 ///

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
 use super::foreign_ttl;
-use crate::api::{duration::parse_duration, names};
+use crate::api::{duration::parse_duration, names, time::rfc3339};
 
 /// Other tools whose annotations are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -44,15 +44,11 @@ pub fn is_wish(annotation: &str) -> bool {
     [names::ANNOTATION_TTL, names::ANNOTATION_EXPIRES_AT, JANITOR_TTL, JANITOR_EXPIRES, TWIN_TTL, TWIN_REFRESHED].contains(&annotation)
 }
 
-/// Whether a namespace was made for a space, released by one or offered to one.
+/// Returns true if a namespace was made for a space, released by one or offered to one: it has a key of the operator's prefix that is no wish. One key
+/// is enough, since an administrator who frees a namespace by hand may leave others.
 pub fn is_marked(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> bool {
-    let label = |key: &str| labels.contains_key(key);
-    let managed = labels.get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR);
-    managed
-        || [names::LABEL_SPACE, names::LABEL_RELEASED].into_iter().any(label)
-        || [names::ANNOTATION_SPACE_UID, names::ANNOTATION_RELEASED_FROM, names::ANNOTATION_ADOPT]
-            .into_iter()
-            .any(|key| annotations.contains_key(key))
+    let is_managed = labels.get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR);
+    is_managed || labels.keys().chain(annotations.keys()).any(|key| key.starts_with(names::PREFIX) && !is_wish(key))
 }
 
 /// Reads the wish of a namespace made at `created`. Of several the earliest end counts; one that is unreadable spoils all.
@@ -70,7 +66,13 @@ pub fn wish(annotations: &BTreeMap<String, String>, created: DateTime<Utc>, comp
             None => ttl(TWIN_TTL, created, foreign_ttl::go),
         });
     }
-    wishes.into_iter().fold(Wish::None, combine)
+    match wishes.into_iter().fold(Wish::None, combine) {
+        // A backup restores annotations and not the time of creation, and Go writes no time as the year 1.
+        Wish::At(at, key) if at <= created => {
+            Wish::Unreadable(format!("annotation {key} was past already when the namespace was created, at {}", rfc3339(created)))
+        }
+        wish => wish,
+    }
 }
 
 fn combine(one: Wish, other: Wish) -> Wish {
@@ -162,7 +164,11 @@ mod tests {
             (BTreeMap::new(), map("developerspace.dev/space-uid", "space-1"), true),
             (BTreeMap::new(), map("developerspace.dev/released-from", "heath-lab/space-1"), true),
             (BTreeMap::new(), map("developerspace.dev/adopt", "heath-lab/space-1"), true),
+            (BTreeMap::new(), map("developerspace.dev/owner", "User:ines@example.com"), true),
+            (map("developerspace.dev/class", "meadow"), BTreeMap::new(), true),
             (BTreeMap::new(), map("developerspace.dev/expires-at", "2026-11-05T00:00:00Z"), false),
+            (BTreeMap::new(), map("developerspace.dev/ttl", "7d"), false),
+            (map("example.com/team", "heath"), map("janitor/ttl", "7d"), false),
         ] {
             assert_eq!(is_marked(&labels, &annotations), expected, "{labels:?} {annotations:?}");
         }
@@ -182,6 +188,9 @@ mod tests {
             (JANITOR_TTL, "1d12h"),
             (TWIN_TTL, "6M"),
             (TWIN_REFRESHED, "x"),
+            (names::ANNOTATION_EXPIRES_AT, "2026-10-31T00:00:00Z"),
+            (names::ANNOTATION_EXPIRES_AT, "0001-01-01T00:00:00Z"),
+            (JANITOR_EXPIRES, "2026-11-01"),
         ] {
             let other = if key == JANITOR_TTL { names::ANNOTATION_TTL } else { JANITOR_TTL };
             let map = [(key.to_owned(), value.to_owned()), (other.to_owned(), "1s".to_owned())].into();

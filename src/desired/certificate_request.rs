@@ -54,7 +54,11 @@ pub fn judge(
         return Err(format!("DeveloperSpace {name} is not ready: ask again when it is"));
     }
     let class = class.ok_or_else(|| format!("the class of DeveloperSpace {name} is not there: ask again when it is"))?;
-    let (class_name, access) = (class.metadata.name.as_deref().unwrap_or_default(), class.spec.access.as_ref());
+    let class_name = class.metadata.name.as_deref().unwrap_or_default();
+    let spec = class
+        .in_force()
+        .ok_or_else(|| format!("SpaceClass {class_name} is not accepted: ask again when its administrator has corrected it"))?;
+    let access = spec.access.as_ref();
     access::allowed(class_name, access, AccessMethod::Certificate).map_err(|refusal| refusal.to_string())?;
     let groups = access.and_then(|access| access.certificate.as_ref()).map(|terms| terms.organizations.as_slice()).unwrap_or_default();
     if let Some(group) = content.organizations.iter().find(|group| !groups.contains(group)) {
@@ -180,7 +184,7 @@ mod tests {
     }
 
     fn class(access: &Value) -> SpaceClass {
-        let value = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"}, "spec": {"access": access}});
+        let value = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"}, "spec": {}, "status": {"accepted": {"access": access}}});
         serde_json::from_value(value).unwrap()
     }
 

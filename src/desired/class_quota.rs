@@ -4,10 +4,10 @@
 use std::cmp::Ordering;
 
 use super::{
-    limit_range,
+    Refusal, limit_range,
     quota::{self, Hard, OwnObjects, unusable},
 };
-use crate::api::{ClassQuota, Isolation, SpaceClassSpec};
+use crate::api::{ClassQuota, Isolation, SpaceClassSpec, conditions::Reason};
 
 /// The error is a sentence for the administrator that begins with the field.
 pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
@@ -19,12 +19,32 @@ pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
     }
     check_ceilings(hard, max)?;
     check_usable(hard, max)?;
-    let needed = OwnObjects {
+    own_objects(class, hard).lacking(hard).map_or(Ok(()), |sentence| Err(format!("quota.hard {sentence}")))
+}
+
+fn own_objects(class: &SpaceClassSpec, hard: &Hard) -> OwnObjects {
+    OwnObjects {
         bindings: 1 + class.roles.len(),
         policies: usize::from(class.network.isolation == Isolation::Namespace),
         limits: usize::from(limit_range::complete(&class.limit_range, hard).is_ok_and(|items| !items.is_empty())),
-    };
-    needed.lacking(hard).map_or(Ok(()), |sentence| Err(format!("quota.hard {sentence}")))
+    }
+}
+
+/// `hard`, in which an override of a space that leaves no room for the operator's own objects is replaced by the class's value, and an objection to it.
+/// Without that room isolation and access could not be kept.
+pub fn leave_room(class: &SpaceClassSpec, overrides: &Hard, mut hard: Hard) -> (Hard, Option<Refusal>) {
+    let counted = |key: &String| OwnObjects::KEYS.contains(&key.as_str()) && overrides.contains_key(key);
+    if !hard.keys().any(counted) {
+        return (hard, None);
+    }
+    let Some(sentence) = own_objects(class, &hard).lacking(&hard) else { return (hard, None) };
+    let of_class = class.quota.as_ref().map(|quota| &quota.hard);
+    for (key, value) in hard.iter_mut().filter(|(key, _)| counted(key)) {
+        if let Some(limit) = of_class.and_then(|limits| limits.get(key)) {
+            value.clone_from(limit);
+        }
+    }
+    (hard, Some(Refusal::new(Reason::InvalidSpec, format!("spec.quota {sentence}"))))
 }
 
 fn check_ceilings(hard: &Hard, max: &Hard) -> Result<(), String> {
@@ -66,6 +86,27 @@ mod tests {
 
     fn judge(class: &Value) -> Result<(), String> {
         check(&serde_json::from_value(class.clone()).unwrap())
+    }
+
+    #[test]
+    fn a_space_leaves_room_for_the_operators_own_objects() {
+        let hard = json!({"pods": 9, "count/networkpolicies.networking.k8s.io": 5, "resourcequotas": 3});
+        let class: SpaceClassSpec = serde_json::from_value(json!({"quota": {"hard": hard}})).unwrap();
+        let limits = |value: &Value| serde_json::from_value::<Hard>(value.clone()).unwrap();
+        let of = |overrides: Value| {
+            let (cut, _) = quota::cut(class.quota.as_ref(), &limits(&overrides));
+            let (left, refusal) = leave_room(&class, &limits(&overrides), cut);
+            (left, refusal.map(|refusal| refusal.message))
+        };
+        for key in ["count/networkpolicies.networking.k8s.io", "resourcequotas"] {
+            let (left, message) = of(json!({"pods": 1, (key): 0}));
+            assert!(message.is_some_and(|message| message.starts_with(&format!("spec.quota {key}: 0 leaves no room"))), "{key}");
+            let mut expected = hard.clone();
+            expected["pods"] = 1.into();
+            assert_eq!(left, limits(&expected), "{key}");
+        }
+        assert_eq!(of(json!({"count/networkpolicies.networking.k8s.io": 1})).1, None);
+        assert_eq!(of(json!({"pods": 0})).1, None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     metadata::owns_annotation,
-    ownership::{Ownership, is_half_adopted, ownership},
+    ownership::{Ownership, is_half_adopted, is_released_from, ownership},
     seen_namespace::SeenNamespace,
     term::is_sealed,
 };
@@ -33,6 +33,10 @@ pub enum Departure {
 pub fn departure(space: &DeveloperSpace, allows_retain: bool, namespace: &SeenNamespace) -> Departure {
     if is_half_adopted(space, namespace) {
         return Departure::HandBack;
+    }
+    // The release was not completed: its last requests are still to be sent.
+    if is_released_from(space, namespace) {
+        return Departure::Release;
     }
     if ownership(space, namespace) != Ownership::Ours {
         return Departure::Nothing;

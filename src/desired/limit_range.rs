@@ -209,7 +209,7 @@ fn is_resource(type_: LimitType, key: &str) -> bool {
         && match key.split_once('/') {
             None if of_claims => key == "storage" || quota::is_standard(key),
             None => is_compute(key),
-            Some((domain, _)) => of_claims || domain.contains("kubernetes.io") || is_extended(key),
+            Some(_) => of_claims || key.contains("kubernetes.io/") || is_extended(key),
         }
 }
 

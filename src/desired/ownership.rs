@@ -25,9 +25,10 @@ pub enum Ownership {
     Foreign,
 }
 
-/// Decides whose `namespace` is. Labels prove nothing.
+/// Decides whose `namespace` is. Labels prove nothing. A release is final, although the space still records the UID.
 pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
-    if recorded_uid(space).is_some_and(|recorded| seen.uid == *recorded) || is_made_for(space, seen) {
+    let is_recorded = recorded_uid(space).is_some_and(|recorded| seen.uid == *recorded);
+    if (is_recorded && !is_released_from(space, seen)) || is_made_for(space, seen) {
         return Ownership::Ours;
     }
     if is_offered(space, seen) { Ownership::Offered } else { Ownership::Foreign }
@@ -36,6 +37,17 @@ pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
 /// Returns true if an adoption was not recorded because of a crash: the namespace has the operator's marks already.
 pub fn is_half_adopted(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     ownership(space, seen) == Ownership::Offered && claims(space, seen)
+}
+
+/// Returns true if the namespace was released from this space.
+pub fn is_released_from(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
+    let from = seen.released.as_ref().zip(space.metadata.uid.as_deref());
+    from.is_some_and(|(released, uid)| released.uid == *uid)
+}
+
+/// Returns true if the namespace has the claim of another space, which adopted it.
+pub fn is_claimed_by_another(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
+    seen.claim.is_some() && !claims(space, seen)
 }
 
 /// The UID in status.
@@ -168,6 +180,26 @@ mod tests {
         ] {
             assert_eq!(ownership(&space(status), &seen(uid, created, annotations)), expected, "{status}, {uid}, {created}: {annotations}");
         }
+    }
+
+    #[test]
+    fn a_release_is_final() {
+        let released = |uid: &str| {
+            let (space, owner) = ("orchid-lab".into(), "ServiceAccount:robots/ada".into());
+            let mut seen = seen("uid-recorded", "2026-03-02T08:00:01Z", &json!({}));
+            seen.released = Some(Box::new(Released { space, uid: uid.into(), owner, class: "greenhouse".into() }));
+            seen
+        };
+        for status in ["recorded", "sealed"] {
+            assert_eq!(ownership(&space(status), &released("uid-of-the-space")), Ownership::Foreign, "{status}");
+            assert_eq!(
+                ownership(&space(status), &released("uid-before")),
+                Ownership::Ours,
+                "it was released by another, and adopted: {status}"
+            );
+        }
+        let offered = SeenNamespace { adopt: Some("orchid-lab/uid-of-the-space".into()), ..released("uid-of-the-space") };
+        assert_eq!(ownership(&space("recorded"), &offered), Ownership::Offered);
     }
 
     #[test]

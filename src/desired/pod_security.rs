@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{PodSecurity, PodSecurityLevel, names};
+use super::Refusal;
+use crate::api::{PodSecurity, PodSecurityLevel, conditions::Reason, names, text::some_of};
 
 /// The modes of <https://kubernetes.io/docs/concepts/security/pod-security-admission/#pod-security-admission-labels-for-namespaces>.
 pub const MODES: [&str; 3] = ["enforce", "audit", "warn"];
@@ -36,6 +37,26 @@ pub fn to_annotation(levels: PodSecurity) -> Option<String> {
 /// Parses [`to_annotation`]; an unreadable part sets no level.
 pub fn of_annotation(text: &str) -> PodSecurity {
     from_modes(|mode| text.split(',').find_map(|part| part.strip_prefix(mode)?.strip_prefix('=')).and_then(parse))
+}
+
+/// The label that enforces a level, and the level.
+pub fn enforced(labels: &BTreeMap<String, String>) -> Option<(&str, &str)> {
+    labels.get_key_value(&label("enforce")).map(|(key, level)| (key.as_str(), level.as_str()))
+}
+
+/// The number of pods that a sentence names.
+const NAMED: usize = 3;
+
+/// The refusal to admit the space of `namespace` to a class that enforces `level`, by the warnings of the API server about that level; the first one
+/// introduces the pods, and each of the others names some.
+pub fn not_admitted(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<Refusal> {
+    let first = warnings.iter().position(|warning| warning.contains("violate the new PodSecurity enforce level"))?;
+    let pods = some_of(&warnings[first + 1..], NAMED, 0);
+    let message = format!(
+        "pods in namespace {namespace} do not comply with the Pod Security level {level} of class {class_name} ({pods}), and the space is not admitted to it \
+         while they run; its present class stays in force: delete them, or ask for another class"
+    );
+    Some(Refusal::new(Reason::InvalidSpec, message))
 }
 
 /// The label of a mode.
@@ -76,6 +97,20 @@ mod tests {
 
     fn levels(enforce: Option<PodSecurityLevel>, audit: Option<PodSecurityLevel>, warn: Option<PodSecurityLevel>) -> PodSecurity {
         PodSecurity { enforce, audit, warn }
+    }
+
+    #[test]
+    fn a_space_whose_pods_violate_the_level_of_another_class_is_not_admitted_to_it() {
+        let warned = |warnings: &[&str]| {
+            let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+            not_admitted("small", "orchid-lab", "restricted", &warnings).map(|Refusal { reason, message }| (reason, message))
+        };
+        assert_eq!(warned(&[]), None);
+        assert_eq!(warned(&["metadata.finalizers: prefer a domain-qualified finalizer name"]), None);
+        let message = "pods in namespace orchid-lab do not comply with the Pod Security level restricted of class small (web-1 (and 2 other pods): host \
+                       namespaces), and the space is not admitted to it while they run; its present class stays in force: delete them, or ask for another class";
+        let first = r#"existing pods in namespace "orchid-lab" violate the new PodSecurity enforce level "restricted:latest""#;
+        assert_eq!(warned(&[first, "web-1 (and 2 other pods): host namespaces"]), Some((Reason::InvalidSpec, message.to_owned())));
     }
 
     #[test]

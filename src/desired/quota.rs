@@ -147,6 +147,13 @@ pub(super) fn is_standard(key: &str) -> bool {
     STANDARD.contains(&key) || huge(key) || key.strip_prefix("requests.").is_some_and(huge)
 }
 
+/// Returns true if a quota with that key refuses each pod that does not specify the amount, see
+/// <https://kubernetes.io/docs/concepts/policy/resource-quotas/#requests-vs-limits>.
+pub(super) fn needs_amounts(key: &str) -> bool {
+    let resource = key.strip_prefix("requests.").or_else(|| key.strip_prefix("limits.")).unwrap_or(key);
+    matches!(resource, "cpu" | "memory")
+}
+
 /// Whether the API server takes `key: value` in a quota; the error is a sentence that begins with the key.
 pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
     let known = is_standard(key);
@@ -206,16 +213,25 @@ pub(super) struct OwnObjects {
 }
 
 impl OwnObjects {
+    /// The keys by which a quota counts them.
+    pub(super) const KEYS: [&str; 5] = [
+        "count/rolebindings.rbac.authorization.k8s.io",
+        "count/networkpolicies.networking.k8s.io",
+        "count/limitranges",
+        "count/resourcequotas",
+        "resourcequotas",
+    ];
+
     /// Which of these objects `hard` has no room for; a sentence that begins with the key.
     pub(super) fn lacking(&self, hard: &Hard) -> Option<String> {
-        let rows = [
-            ("count/rolebindings.rbac.authorization.k8s.io", self.bindings, "RoleBindings"),
-            ("count/networkpolicies.networking.k8s.io", self.policies, "NetworkPolicy"),
-            ("count/limitranges", self.limits, "LimitRange"),
-            ("count/resourcequotas", 1, "ResourceQuota"),
-            ("resourcequotas", 1, "ResourceQuota"),
+        let needed = [
+            (self.bindings, "RoleBindings"),
+            (self.policies, "NetworkPolicy"),
+            (self.limits, "LimitRange"),
+            (1, "ResourceQuota"),
+            (1, "ResourceQuota"),
         ];
-        rows.into_iter().find_map(|(key, needed, kind)| {
+        Self::KEYS.into_iter().zip(needed).find_map(|(key, (needed, kind))| {
             let room = hard.get(key)?;
             (room.compare(&needed.to_string().as_str().into()) == Some(Ordering::Less)).then(|| {
                 format!("{key}: {} leaves no room for the {needed} {kind} that the operator makes: write {needed} or more", room.0)

@@ -3,7 +3,7 @@
 use super::{
     Refusal,
     admitted::Admitted,
-    keys, limit_bounds,
+    class_quota, keys, limit_bounds,
     metadata::Metadata,
     quota::{self, Hard},
     role_bindings::{self, Roles},
@@ -70,8 +70,9 @@ pub(super) fn resolve_among(space: &DeveloperSpace, class_name: &str, class: &Sp
     let (keys, refused_keys) = keys::cut(&space.spec.labels, &space.spec.annotations, &metadata, admitted);
     let (roles, refused_roles) = role_bindings::roles(&space.spec, class);
     let (quota, refused_quota) = quota::cut(class.quota.as_ref(), &space.spec.quota);
+    let (quota, no_room) = class_quota::leave_room(class, &space.spec.quota, quota);
     let (limits, refused_limits) = limit_bounds::cut(class_name, class, &space.spec.limit_range, &quota);
-    let refusals = refused_keys.into_iter().chain(refused_roles).chain(refused_quota).chain(refused_limits).collect();
+    let refusals = refused_keys.into_iter().chain(refused_roles).chain(refused_quota).chain(no_room).chain(refused_limits).collect();
     let resolved = Resolved {
         class_name: class_name.to_owned(),
         quota,

@@ -62,7 +62,8 @@ pub(super) fn build(space: &DeveloperSpaceSpec, resolved: &Resolved, labels: &BT
 
 /// The bindings of a space by its spec alone, which say nothing of roles and labels: they are as they are.
 pub fn named(space: &DeveloperSpaceSpec) -> Vec<RoleBinding> {
-    let roles: BTreeSet<&str> = space.members.iter().map(|member| member.role.as_str()).collect();
+    let roles = space.members.iter().map(|member| member.role.as_str()).filter(|role| is_role(role));
+    let roles: BTreeSet<&str> = roles.collect();
     let members = roles.into_iter().map(|role| (format!("{}{role}", names::BINDING_PREFIX), of_role(space, role)));
     let all = std::iter::once((names::OWNER_BINDING.to_owned(), [space.owner.clone()].into())).chain(members);
     let bare = |(name, subjects): (String, BTreeSet<Subject>)| {
@@ -71,6 +72,14 @@ pub fn named(space: &DeveloperSpaceSpec) -> Vec<RoleBinding> {
         bare
     };
     all.map(bare).collect()
+}
+
+/// Returns true for a name that a class can give a role, see [`crate::api::Role`]. A member may name any role, and the name becomes part of
+/// the name of a binding.
+fn is_role(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = [name.bytes().next(), name.bytes().next_back()];
+    name != "owner" && ends.into_iter().all(|end| end.is_some_and(is_plain)) && name.bytes().all(|byte| is_plain(byte) || byte == b'-')
 }
 
 fn of_role(space: &DeveloperSpaceSpec, role: &str) -> BTreeSet<Subject> {

@@ -1,11 +1,14 @@
 //! What a namespace uses, compared with the limits of a class to which its space wants to move. A quota stops what is new; it takes nothing away from
 //! what is there.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use k8s_openapi::{api::core::v1::ResourceQuota, apimachinery::pkg::api::resource::Quantity as K8sQuantity};
 
-use super::{Refusal, quota::Hard};
+use super::{
+    Refusal,
+    quota::{Hard, needs_amounts},
+};
 use crate::api::{conditions::Reason, quantity::Quantity, text::some_of};
 
 /// The number of resources that a sentence names.
@@ -22,6 +25,29 @@ pub fn not_admitted(class_name: &str, namespace: &str, quota: &ResourceQuota, ha
         )
     };
     (!beyond.is_empty()).then(|| Refusal::new(Reason::QuotaExceedsClass, message()))
+}
+
+/// A limit that counts a resource and refuses nothing. The API server multiplies limits by 1000 in 64 bits, so it takes no larger one.
+pub const COUNT_ONLY: &str = "1P";
+
+/// The resources that `hard` limits and the quota `counted` by the class in force does not: they have to be counted before the move. Amounts of CPU and
+/// memory are not among them, since a quota that counts those refuses each pod that names none.
+pub fn to_count(hard: &Hard, counted: &Hard) -> BTreeSet<String> {
+    hard.keys().filter(|key| !counted.contains_key(*key) && !needs_amounts(key)).cloned().collect()
+}
+
+/// The refusal to admit the space of `namespace` to a class while its quota has not counted the resources `keys` yet.
+pub fn not_counted(class_name: &str, namespace: &str, quota: Option<&ResourceQuota>, keys: &BTreeSet<String>) -> Option<Refusal> {
+    let used = quota.and_then(|quota| quota.status.as_ref()?.used.as_ref());
+    let missing: Vec<String> = keys.iter().filter(|key| used.is_none_or(|used| !used.contains_key(*key))).cloned().collect();
+    let message = || {
+        format!(
+            "class {class_name} limits resources that the quota of namespace {namespace} has not counted yet ({}), and the space is admitted to it when \
+             they are counted; its present class stays in force until then",
+            some_of(&missing, NAMED, 0)
+        )
+    };
+    (!missing.is_empty()).then(|| Refusal::new(Reason::Provisioning, message()))
 }
 
 /// The resources of which more is used than `hard` allows. kube-apiserver counts whatever it admits in the status of the quota.
@@ -45,6 +71,28 @@ mod tests {
         let quota = serde_json::from_value(json!({"status": {"used": used}})).unwrap();
         let hard = [("pods", "10"), ("requests.memory", "1Gi")].map(|(key, limit)| (key.to_owned(), Quantity::from(limit))).into();
         not_admitted("small", "orchid-lab", &quota, &hard).map(|Refusal { reason, message }| format!("{}: {message}", reason.as_str()))
+    }
+
+    #[test]
+    fn what_the_other_class_limits_is_counted_first() {
+        let hard = |keys: &[&str]| -> Hard { keys.iter().map(|key| ((*key).to_owned(), Quantity::from("3"))).collect() };
+        let keys = to_count(&hard(&["pods", "services.loadbalancers", "limits.memory", "requests.storage"]), &hard(&["pods"]));
+        assert_eq!(keys.iter().collect::<Vec<_>>(), ["requests.storage", "services.loadbalancers"], "a pod need not name them");
+        let counted = |used: &serde_json::Value| {
+            let quota = serde_json::from_value(json!({"status": {"used": used}})).unwrap();
+            not_counted("small", "orchid-lab", Some(&quota), &keys).map(|refusal| (refusal.reason, refusal.message))
+        };
+        let message = |names: &str| {
+            let message = format!(
+                "class small limits resources that the quota of namespace orchid-lab has not counted yet ({names}), and the space is admitted to it when \
+                 they are counted; its present class stays in force until then"
+            );
+            Some((Reason::Provisioning, message))
+        };
+        assert_eq!(counted(&json!({"pods": "1", "requests.storage": "0"})), message("services.loadbalancers"));
+        assert_eq!(counted(&json!({"services.loadbalancers": "0", "requests.storage": "0"})), None);
+        assert!(not_counted("small", "orchid-lab", None, &keys).is_some());
+        assert!(not_counted("small", "orchid-lab", None, &to_count(&hard(&["pods"]), &hard(&["pods"]))).is_none());
     }
 
     #[test]

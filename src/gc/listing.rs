@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Client, Resource,
+    Client, Resource, ResourceExt,
     api::ListParams,
     core::{DeserializeGuard, ObjectList, Request},
 };
@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::annotated::Plain;
 use crate::{
-    api::{DeveloperSpace, SpaceClass},
+    api::{DeveloperSpace, SpaceClass, own_fields::OwnFields},
     controller::{context::Context, error::Error, slim::Slim},
     desired::namespace::SeenNamespace,
 };
@@ -43,9 +43,15 @@ pub async fn look_around(ctx: &Context) -> Result<Listing, Error> {
         }
     })
     .await?;
+    // The reservations that the controller judges a spec by.
+    ctx.store.reserved.read_classes(&ctx.store.classes());
     let (mut spaces, mut plain, mut claimed) = (Vec::new(), Vec::new(), Vec::new());
     // Spaces before namespaces: a namespace made in between is seen, and one that vanished in between is gone anyway.
-    list::<DeveloperSpace, Slim<DeveloperSpace>>(&ctx.client, |space| spaces.push(space)).await?;
+    list::<DeveloperSpace, Slim<DeveloperSpace>>(&ctx.client, |space| {
+        ctx.store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref());
+        spaces.push(space);
+    })
+    .await?;
     list::<Namespace, Swept>(&ctx.client, |Swept { name, seen, plain: found }| {
         if seen.claim.is_some() {
             claimed.push(name.clone());
@@ -67,7 +73,7 @@ struct Swept {
 
 impl<'de> Deserialize<'de> for Swept {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let namespace = Namespace::deserialize(deserializer)?;
+        let OwnFields(namespace) = OwnFields::<Namespace>::deserialize(deserializer)?;
         let seen = SeenNamespace::of(&namespace);
         let plain = Plain::of(&namespace);
         Ok(Self { name: namespace.metadata.name.unwrap_or_default(), seen, plain })

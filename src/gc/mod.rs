@@ -28,10 +28,12 @@ use crate::{
         context::{Context, Places, Turns},
         error::{Class, Error},
         events::recorder,
-        expire, report,
+        expire,
+        finalize::crd_is_going,
+        report,
         watch::Nudges,
     },
-    desired::deletion_limit,
+    desired::{collect::Step, deletion_limit},
 };
 
 /// Exit status of wrong usage, as clap has it.
@@ -65,7 +67,7 @@ pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Resu
     swept
 }
 
-/// Events are written when this has dropped `ctx`.
+/// The writers of Events end when this has dropped `ctx`.
 async fn sweep_with(ctx: Context, args: &GcArgs) -> Result<Sweep, Error> {
     let listing = look_around(&ctx).await?;
     let planned = plan::plan(&ctx, listing, args);
@@ -77,6 +79,7 @@ async fn sweep_with(ctx: Context, args: &GcArgs) -> Result<Sweep, Error> {
     } else {
         stream::iter(&items).map(|item| carry_out(&ctx, item)).buffered(SIDE_BY_SIDE.into()).collect::<Vec<_>>().await
     };
+    ctx.recorder.flush().await;
     let rows = rows.into_iter().chain(notes).collect();
     Ok(Sweep { dry_run: args.dry_run, live: living, limit, refused, rows })
 }
@@ -115,7 +118,25 @@ fn as_observed(space: &DeveloperSpace) -> DeveloperSpace {
     space
 }
 
+/// Returns true if the space is being deleted together with the CRD: nobody asked for the deletion of its namespace.
+async fn is_released(ctx: &Context, item: &Item) -> Result<bool, Error> {
+    match item {
+        Item::Space { space, step: Step::Seal | Step::DeleteNamespace(_), .. } if space.metadata.deletion_timestamp.is_some() => {
+            crd_is_going(ctx).await
+        }
+        Item::Space { .. } | Item::Warn { .. } | Item::Annotated(_) => Ok(false),
+    }
+}
+
 async fn carry_out(ctx: &Context, item: &Item) -> Row {
+    match is_released(ctx, item).await {
+        Ok(false) => {}
+        Ok(true) => {
+            let why = "the CustomResourceDefinition is being removed, so the controller releases the namespace".to_owned();
+            return Row::of(item, Outcome::LeftAlone(why));
+        }
+        Err(error) => return Row::of(item, Outcome::Failed(error.sentence())),
+    }
     let result = match item {
         Item::Warn { space, observed } => {
             let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
@@ -127,8 +148,8 @@ async fn carry_out(ctx: &Context, item: &Item) -> Row {
     };
     let outcome = match result {
         Ok(()) => Outcome::Done,
-        // The object moved since it was listed: renewed, or done by the controller.
-        Err(error) if error.class() == Class::Conflict => Outcome::Skipped,
+        // The object changed since it was listed: it was renewed, or the controller did this.
+        Err(error) if matches!(error.class(), Class::Conflict | Class::Vanishing) => Outcome::Skipped,
         Err(error) => Outcome::Failed(error.sentence()),
     };
     Row::of(item, outcome)

@@ -24,6 +24,13 @@ pub async fn protected(client: &Client, args: &CommonArgs) -> ProtectedNamespace
 
 async fn configured(client: &Client, namespace: &str) -> kube::Result<Vec<String>> {
     let settings = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(names::SETTINGS).await?;
+    if settings.is_none() {
+        tracing::warn!(
+            namespace,
+            configmap = names::SETTINGS,
+            "the settings of the operator are not there, so only the names that are always protected are spared; set --operator-namespace or --protected-namespaces"
+        );
+    }
     let data = settings.and_then(|settings| settings.data).unwrap_or_default();
     Ok(data.get(names::PROTECTED_NAMESPACES).into_iter().flat_map(|names| names.split(',')).map(str::to_owned).collect())
 }

@@ -137,6 +137,44 @@ async fn the_finalizers_of_others_stay() {
     world.reconcile(&patched(&space, &patch, 103), script![]).await.unwrap();
 }
 
+/// The space when its own finalizer is gone and another one holds it.
+fn held_by_others() -> Value {
+    with(&leaving(), &json!({"metadata": {"finalizers": ["example.com/hold"]}}))
+}
+
+#[tokio::test]
+async fn a_released_namespace_is_neither_taken_back_nor_deleted_while_others_hold_the_space() {
+    let released = patched(&stored_namespace(), &release(), 64);
+    for now in [CALM, EXPIRES] {
+        let world = World::with(now, &[with(&class(), &json!({"spec": {"allowRetain": true}})), released.clone()]);
+        world.reconcile(&held_by_others(), script![]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_space_that_others_hold_counts_until_its_namespace_is_gone() {
+    let mut objects = everything();
+    objects[0] = moves::tight();
+    let mut world = World::with(CALM, &objects);
+    world.reconcile(&converged(), script![]).await.unwrap();
+    moves::ada_is_full(&world).await;
+    world.store.bury_namespace(SPACE, &NAMESPACE_UID.into());
+    world.reconcile(&held_by_others(), script![]).await.unwrap();
+    assert_eq!(world.nudged().await, ["moss-lab"]);
+}
+
+/// A deletion that waits ends with the space, but the removal of the CRD is no deletion that anybody asked for.
+#[tokio::test]
+async fn while_the_crd_goes_away_no_end_deletes_a_namespace() {
+    let world = World::with(EXPIRES, &everything());
+    let space = going(&warned(), ASKED);
+    let crd = || read_crd().answered(going(&crd(), ASKED));
+    let version = space["metadata"]["resourceVersion"].clone();
+    let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": version, "finalizers": []}});
+    let removed = merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 120));
+    world.reconcile(&space, script![crd(), crd(), removed, told("Released")]).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_foreign_namespace_outlives_the_space_of_its_name() {
     let world = World::with(CALM, &[class(), foreign_namespace()]);

@@ -50,7 +50,7 @@ async fn a_deletion_that_waits_is_looked_at_again_when_the_end_comes() {
 async fn at_the_end_of_a_deletion_that_waits_the_space_is_sealed_and_its_namespace_deleted() {
     let world = World::with(EXPIRES, &everything());
     let status = seals(EXPIRES);
-    let script = script![say(&waits(), &status), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
+    let script = script![read_crd(), say(&waits(), &status), told("Expired"), delete_namespace(), told("NamespaceDeleted")];
     world.reconcile(&waits(), script).await.unwrap();
 }
 
@@ -60,7 +60,7 @@ async fn such_a_space_is_sealed_shortly_before_its_end_too_and_loses_nothing_bef
     let world = World::with(shortly_before, &everything());
     let status = seals("2026-03-09T07:59:59Z");
     let wait = Action::requeue(Duration::from_millis(100));
-    assert_eq!(world.reconcile(&waits(), script![say(&waits(), &status), told("Expired")]).await.unwrap(), wait);
+    assert_eq!(world.reconcile(&waits(), script![read_crd(), say(&waits(), &status), told("Expired")]).await.unwrap(), wait);
     let sealed = said(&waits(), &status);
     let world = world.later(shortly_before);
     assert_eq!(world.reconcile(&sealed, script![]).await.unwrap(), wait, "nothing is deleted before the end");

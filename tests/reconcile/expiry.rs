@@ -245,6 +245,20 @@ async fn a_namespace_that_changed_is_deleted_as_it_is_now_and_one_that_gc_delete
     World::with(EXPIRES, &everything()).reconcile(&sealed(), script).await.unwrap();
 }
 
+/// An administrator may rescue the namespace of a sealed space by handing it to a new one.
+#[tokio::test]
+async fn a_namespace_that_went_to_another_space_in_between_is_not_deleted() {
+    for annotations in [
+        json!({"developerspace.dev/adopt": "orchid-lab/uid-of-a-later-space"}),
+        json!({"developerspace.dev/space-uid": "uid-of-a-later-space"}),
+    ] {
+        let adopted = with(&stored_namespace(), &json!({"metadata": {"resourceVersion": "60", "annotations": annotations}}));
+        let script = script![delete_namespace().refused(409, "Conflict"), get(&namespace_path()).answered(adopted)];
+        let result = World::with(EXPIRES, &everything()).reconcile(&sealed(), script).await;
+        assert_eq!(class_of(&result), Some(Class::Conflict), "{annotations}");
+    }
+}
+
 #[tokio::test]
 async fn a_refused_deletion_of_an_expired_namespace_is_told_and_overdue_until_it_is_accepted() {
     let later = "2026-03-09T08:02:00Z";

@@ -32,11 +32,30 @@ async fn a_forbidden_binding_is_told_and_left_to_the_administrator() {
     let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner"));
     let message = "failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden";
     let script = script![
+        confirmed(),
         post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden"),
         say(&converged(), &apply_failed(message)),
         told("ApplyFailed"),
     ];
     assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Forbidden));
+}
+
+/// Every ceiling goes by the class in force, so it is recorded as soon as the space has a part of what the class gives.
+#[tokio::test]
+async fn a_space_whose_bindings_are_refused_records_the_class_that_it_was_admitted_to() {
+    let world = World::with(MADE, &everything_but("RoleBinding", "developerspace-owner"));
+    let mut status = apply_failed("failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden");
+    status["readyAt"] = Value::Null;
+    for condition in status["conditions"].as_array_mut().unwrap() {
+        condition["lastTransitionTime"] = json!(MADE);
+    }
+    assert_eq!((&status["className"], &status["owner"]["name"]), (&json!("greenhouse"), &json!("ada@example.com")));
+    let script = script![
+        post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden"),
+        say(&with_finalizer(), &status),
+        told("ApplyFailed"),
+    ];
+    assert_eq!(class_of(&world.reconcile(&with_finalizer(), script).await), Some(Class::Forbidden));
 }
 
 #[tokio::test]
@@ -64,11 +83,11 @@ async fn a_server_error_is_told_only_when_it_lasts() {
     let world = World::with(CALM, &everything_but("LimitRange", "developerspace"));
     let fails = || post(&children_path("LimitRange"), limits()).refused(500, "InternalError");
     for _ in 0..2 {
-        assert_eq!(class_of(&world.reconcile(&converged(), script![fails()]).await), Some(Class::Transient));
+        assert_eq!(class_of(&world.reconcile(&converged(), script![confirmed(), fails()]).await), Some(Class::Transient));
         world.memory.failed(SPACE);
     }
     let message = "failed to create LimitRange developerspace in orchid-lab: the server says InternalError";
-    let script = script![fails(), say(&converged(), &apply_failed(message)), told("ApplyFailed")];
+    let script = script![confirmed(), fails(), say(&converged(), &apply_failed(message)), told("ApplyFailed")];
     assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Transient));
 }
 
@@ -108,10 +127,10 @@ async fn an_error_that_names_another_port_each_time_is_told_once() {
         world.memory.failed(SPACE);
     }
     let status = apply_failed(&format!("failed to create LimitRange developerspace in orchid-lab: {}", reset(52_144)));
-    let script = script![fails(52_144), say(&converged(), &status), told("ApplyFailed")];
+    let script = script![confirmed(), fails(52_144), say(&converged(), &status), told("ApplyFailed")];
     assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Transient));
     let space = said(&converged(), &status);
-    assert_eq!(class_of(&world.reconcile(&space, script![fails(61_022)]).await), Some(Class::Transient));
+    assert_eq!(class_of(&world.reconcile(&space, script![confirmed(), fails(61_022)]).await), Some(Class::Transient));
 }
 
 /// The watch brings the space back on our own status write, which changes nothing that the failed attempt was decided on.
@@ -120,14 +139,15 @@ async fn our_own_status_write_does_not_shorten_the_wait_and_a_change_ends_it() {
     let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner"));
     let status = apply_failed("failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden");
     let fails = || post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden");
-    world.reconcile(&converged(), script![fails(), say(&converged(), &status), told("ApplyFailed")]).await.unwrap_err();
+    world.reconcile(&converged(), script![confirmed(), fails(), say(&converged(), &status), told("ApplyFailed")]).await.unwrap_err();
     assert_eq!(world.memory.rests(SPACE, HALF_A_MINUTE), HALF_A_MINUTE);
     let space = said(&converged(), &status);
     let Ok(again) = world.reconcile(&space, script![]).await else { panic!("nothing is tried") };
     assert!(again != Action::await_change() && again != seconds(0), "{again:?}");
     let offered = json!({"metadata": {"resourceVersion": "99", "annotations": {"developerspace.dev/adopt": "another"}}});
-    world.keep(&with(&stored_namespace(), &offered));
-    world.reconcile(&space, script![fails()]).await.unwrap_err();
+    let offered = with(&stored_namespace(), &offered);
+    world.keep(&offered);
+    world.reconcile(&space, script![get(&namespace_path()).answered(offered), fails()]).await.unwrap_err();
 }
 
 #[tokio::test]

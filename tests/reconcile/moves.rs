@@ -148,6 +148,41 @@ async fn a_space_that_uses_more_than_another_class_allows_is_not_moved_there() {
     assert_eq!(action, Action::requeue(Duration::from_secs(30)), "no event says that it uses less");
 }
 
+/// What its present class does not limit, nobody has counted.
+#[tokio::test]
+async fn what_another_class_limits_is_counted_before_a_space_is_moved_there() {
+    let world = World::with(CALM, &everything());
+    let hard = json!({"requests.cpu": "4", "limits.memory": "8Gi", "pods": "20", "services.loadbalancers": "0"});
+    let porch = json!({"metadata": {"name": "porch", "uid": "uid-of-the-porch"}, "spec": {"quota": {"hard": hard}}});
+    world.keep(&with(&class(), &porch));
+    let space = edited(&converged(), &json!({"className": "porch"}), 103);
+    let message = "class porch limits resources that the quota of namespace orchid-lab has not counted yet (services.loadbalancers), and the space is \
+                   admitted to it when they are counted; its present class stays in force until then";
+    let mut status = refused_since(2, "Provisioning", message);
+    let said_so = &mut status["conditions"];
+    (said_so[3], said_so[4]) = (with(&said_so[4], &json!({"type": "Reconciling"})), with(&said_so[3], &json!({"type": "Stalled"})));
+    let live = stored(&quota(), "uid-of-the-quota", 51);
+    let counting = json!({"requests.cpu": "4", "limits.memory": "8Gi", "pods": "20", "services.loadbalancers": "1P"});
+    let counted = with(&live, &json!({"metadata": {"resourceVersion": "61"}, "spec": {"hard": counting}}));
+    let asked = |quota: &Value| get(&child_path(quota)).answered(quota.clone());
+    let script = script![
+        asked(&live),
+        asked(&live),
+        json_patch(&child_path(&quota()), drift::operations("uid-of-the-quota", "/spec/hard", &counting)).answered(counted.clone()),
+        say(&space, &status),
+        told("Provisioning").saying(message),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+    let space = said(&space, &status);
+    world.reconcile(&space, script![asked(&counted)]).await.unwrap();
+    let full = with(&counted, &json!({"status": {"used": {"services.loadbalancers": "1"}}}));
+    let message = "namespace orchid-lab uses more than class porch allows (services.loadbalancers 1 of 0), and the space is not admitted to it until it \
+                   uses less; its present class stays in force: delete what is not needed, or ask for another class";
+    let mut refused = refused_since(2, "QuotaExceedsClass", message);
+    refused["conditions"][3]["lastTransitionTime"] = json!(CALM);
+    world.reconcile(&space, script![asked(&full), say(&space, &refused), told("QuotaExceedsClass")]).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_class_in_force_is_tightened_beside_one_that_is_missing() {
     let tightened = json!({"metadata": {"generation": 5}, "spec": {
@@ -195,7 +230,7 @@ async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
                    administrator label it developerspace.dev/platform-policy=true";
     let status = refused_since(2, "IsolationBreached", message);
     let listed = || {
-        get(&format!("{}?limit=500", children_path("NetworkPolicy"))).answered(json!({
+        get(&format!("{}?limit=25", children_path("NetworkPolicy"))).answered(json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {"resourceVersion": "9"},
             "items": [{"metadata": {"name": "open"}}],
         }))

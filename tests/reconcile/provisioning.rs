@@ -40,11 +40,11 @@ async fn after_a_flood_of_writes_a_space_waits_once_and_not_before_each_step() {
         world
     };
     let world = flooded(World::with(CALM, &everything_but("ResourceQuota", "developerspace")));
-    assert_eq!(world.reconcile(&converged(), script![]).await.unwrap(), seconds(30), "a repair waits");
+    assert_eq!(world.reconcile(&converged(), script![]).await.unwrap(), seconds(15), "a repair waits");
     let failing = said(&converged(), &refused_since(1, "ApplyFailed", "a webhook refuses the quota"));
-    assert_eq!(world.reconcile(&failing, script![]).await.unwrap(), seconds(30), "and so does an attempt that its owner may keep failing");
+    assert_eq!(world.reconcile(&failing, script![]).await.unwrap(), seconds(15), "and so does an attempt that its owner may keep failing");
     let world = flooded(World::with(MADE, &[class()]));
-    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), seconds(30), "and so does the first step of a new space");
+    assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), seconds(15), "and so does the first step of a new space");
     let begun = from_nothing_to_ready().split_off(1);
     world.reconcile(&with_finalizer(), begun).await.unwrap();
 }
@@ -106,6 +106,7 @@ async fn a_lost_answer_to_the_post_of_a_child_needs_no_further_write() {
         let wanted = wanted.iter().find(|wanted| wanted["kind"] == kind && wanted["metadata"]["name"] == name).unwrap();
         let world = World::with(CALM, &everything_but(kind, name));
         let script = script![
+            confirmed(),
             post(&children_path(kind), wanted.clone()).refused(409, "AlreadyExists"),
             get(&child_path(&child)).answered(child.clone()),
         ];

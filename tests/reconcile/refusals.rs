@@ -148,7 +148,7 @@ async fn a_protected_name_is_refused() {
 async fn a_space_whose_name_becomes_protected_keeps_its_namespace_and_is_maintained() {
     let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner")).protecting("orchid-*");
     let made = make(&owner_binding(), "uid-of-the-owner-binding");
-    world.reconcile(&converged(), script![made]).await.unwrap();
+    world.reconcile(&converged(), script![confirmed(), made]).await.unwrap();
     world.reconcile(&converged(), script![]).await.unwrap();
     let count = "developerspace_noncompliant_spaces{rule=\"name\"} 1";
     assert!(world.metrics.render().contains(count), "{}", world.metrics.render());

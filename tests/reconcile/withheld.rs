@@ -17,7 +17,7 @@ async fn withhold(world: &World, (space, class): (&Value, &Value), script: Vec<S
     let (space, class): (DeveloperSpace, SpaceClass) = (read(space), read(class));
     let resolved = resolve(&space, "greenhouse", &class.spec).resolved;
     let children = desire(&space, &resolved, None).children;
-    let apply = async |client| apply::children(&world.context(client), SPACE, &children, Grant::Withheld).await;
+    let apply = async |client| apply::children(&world.context(client), SPACE, &children, Grant::Withheld, None).await;
     assert_eq!(play(script, apply).await.map_err(|error| error.sentence()), Ok(Progress::Done));
 }
 
@@ -132,7 +132,7 @@ async fn a_policy_of_others_breaches_enforced_isolation_and_one_of_the_platform_
 
 #[tokio::test]
 async fn a_space_is_admitted_to_enforced_isolation_by_what_the_api_server_lists() {
-    let path = format!("{}?limit=500", children_path("NetworkPolicy"));
+    let path = format!("{}?limit=25", children_path("NetworkPolicy"));
     let listed = |items: &[Value]| {
         let metadata = json!({"resourceVersion": "9"});
         json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": metadata, "items": items})

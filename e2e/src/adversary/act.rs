@@ -82,6 +82,8 @@ pub enum Edit {
     Tighten,
     /// The lives as at first.
     Loosen,
+    /// Other warnings.
+    Warn(&'static [&'static str]),
     /// That many spaces for each owner.
     Limit(i64),
     /// `lifetime.allowProtected`.
@@ -212,6 +214,7 @@ impl Edit {
             Self::Typo => json!({"lifetime": {"maxTTL": "2s"}}),
             Self::Tighten => json!({"lifetime": {"defaultTTL": "6m", "maxTTL": "9m", "maxLifetime": "20m"}}),
             Self::Loosen => json!({"lifetime": super::classes::lifetime(class)}),
+            Self::Warn(edges) => json!({"lifetime": {"warnBefore": edges}}),
             Self::Limit(limit) => json!({"maxSpacesPerOwner": limit}),
             Self::Protected(allowed) => json!({"lifetime": {"allowProtected": allowed}}),
             Self::Never(allowed) => json!({"lifetime": {"allowNever": allowed}}),

@@ -148,7 +148,9 @@ fn places() -> BoxedStrategy<Act> {
 }
 
 fn classes() -> BoxedStrategy<Act> {
-    let edited = edits(&[Edit::Typo, Edit::Typo, Edit::Tighten, Edit::Loosen, Edit::Level("restricted"), Edit::Level("baseline")]);
+    let warnings = [Edit::Warn(&["8m", "3m"]), Edit::Warn(&["20s"])];
+    let others = [Edit::Typo, Edit::Typo, Edit::Tighten, Edit::Loosen, Edit::Level("restricted"), Edit::Level("baseline")];
+    let edited = edits(&[&others[..], &warnings[..]].concat());
     let gone =
         (class(), proptest::bool::ANY).prop_map(|(class, gone)| if gone { Act::DeleteClass(class) } else { Act::CreateClass(class) });
     one_of(vec![(3, edited), (2, gone.boxed()), (2, renew()), (1, moving())])

@@ -129,6 +129,7 @@ impl Server {
             Method::GET => self.get(&target, accept.contains("PartialObjectMetadata")).map(|object| respond(200, &object)),
             Method::POST => self.create(caller, &target, body).map(|object| respond(201, &object)),
             Method::PUT => self.update(caller, &target, &|_| Ok(body.clone())).map(|object| respond(200, &object)),
+            Method::PATCH if query.contains_key("dryRun") => self.get(&target, false).map(|object| respond(200, &object)),
             Method::PATCH => self.update(caller, &target, &|current| patched(current, &content, &body)).map(|object| respond(200, &object)),
             Method::DELETE => self.delete(caller, &target, &body).map(|object| respond(200, &object)),
             method => Err(bad(format!("{method} is not served"))),
@@ -321,7 +322,9 @@ impl Server {
             tokio::time::sleep(QUOTA_DELAY).await;
             let mut objects = server.objects();
             if let Some(mut quota) = objects.get(&key).cloned() {
-                quota["status"] = json!({"hard": quota["spec"]["hard"], "used": {}});
+                let hard = quota["spec"]["hard"].clone();
+                let used: Value = hard.as_object().into_iter().flatten().map(|(key, _)| (key.clone(), json!("0"))).collect();
+                quota["status"] = json!({"hard": hard, "used": used});
                 objects.put(&key, quota);
             }
         });

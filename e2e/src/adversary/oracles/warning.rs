@@ -1,4 +1,4 @@
-//! I6: nothing ends without a warning that stood its time.
+//! I6: nothing ends without a warning that stood its time, or before the end that its status showed.
 
 use chrono::TimeDelta;
 
@@ -7,6 +7,9 @@ use crate::fixtures::{holds, text};
 
 /// A warning within ten seconds of its edge counts as given at the edge.
 const LATE: TimeDelta = TimeDelta::seconds(12);
+
+/// A seal is written shortly before the end.
+const EARLY: TimeDelta = TimeDelta::seconds(2);
 
 pub(super) fn check(story: &Story) -> Result<(), String> {
     story.lives().try_for_each(|life| warned(story, &life))
@@ -17,6 +20,15 @@ fn warned(story: &Story, life: &Life<'_>) -> Result<(), String> {
     let seal = &life.versions[place];
     let had_namespace = life.versions[..place].iter().any(|version| !version.space["status"]["namespace"].is_null());
     let (Some(end), true) = (written(&seal.space, "/status/expiresAt"), had_namespace) else { return Ok(()) };
+    let shown = written(&life.versions[place - 1].space, "/status/expiresAt");
+    if shown.is_none_or(|shown| shown > seal.at + EARLY) {
+        let shown = shown.map_or_else(|| "never".to_owned(), |shown| shown.to_string());
+        return Err(format!(
+            "DeveloperSpace {} was sealed at {}, and its status said before that it ends at {shown}",
+            life.name(),
+            seal.at
+        ));
+    }
     // A class whose shortest warning is longer moves the end until the warning that was given has stood for that. A renewal is warned of again.
     let longest_move = story.all_rules().map(|rules| rules.warn.1).max().unwrap_or_default() + LATE;
     let is_of_this_end = |space: &serde_json::Value| {

@@ -1,0 +1,47 @@
+//! Owns sending a request once more when its connection was closed under it. The API server closes connections that were idle for a while, and a
+//! request that is sent in that moment has no answer.
+
+use std::error::Error;
+use std::future::{Ready, ready};
+
+use anyhow::{Context, Result};
+use http::{Request, Response};
+use kube::client::{Body, ClientBuilder, retry::RetryPolicy};
+use kube::{Client, Config};
+use tower::BoxError;
+use tower::buffer::BufferLayer;
+use tower::retry::{Policy, RetryLayer};
+
+/// The message of the HTTP library about such a request.
+const CLOSED: &str = "connection closed before message completed";
+
+/// A client that does so.
+pub fn client(config: Config) -> Result<Client> {
+    let policy = OnceMore { body: RetryPolicy::default(), is_left: true };
+    let builder = ClientBuilder::try_from(config).context("no client could be made")?;
+    Ok(builder.with_layer(&BufferLayer::new(1024)).with_layer(&RetryLayer::new(policy)).build())
+}
+
+/// One attempt more, of which each request has its own copy.
+#[derive(Clone)]
+struct OnceMore {
+    body: RetryPolicy,
+    is_left: bool,
+}
+
+impl<B> Policy<Request<Body>, Response<B>, BoxError> for OnceMore {
+    type Future = Ready<()>;
+
+    fn retry(&mut self, _: &mut Request<Body>, result: &mut Result<Response<B>, BoxError>) -> Option<Self::Future> {
+        let was_closed = result.as_ref().err().is_some_and(|error| was_closed(&**error));
+        (was_closed && std::mem::take(&mut self.is_left)).then(|| ready(()))
+    }
+
+    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
+        <RetryPolicy as Policy<Request<Body>, Response<B>, BoxError>>::clone_request(&mut self.body, request)
+    }
+}
+
+fn was_closed(error: &(dyn Error + 'static)) -> bool {
+    error.to_string().contains(CLOSED) || error.source().is_some_and(was_closed)
+}

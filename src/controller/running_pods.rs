@@ -1,0 +1,22 @@
+//! The pods that run, before their space is admitted to another class. Pod Security admission judges pods when they are created; of those that run
+//! already the API server only warns when the level of their namespace is raised, and it does so in a dry run too, see
+//! <https://kubernetes.io/docs/tasks/configure-pod-container/enforce-standards-namespace-labels/>.
+
+use kube::ResourceExt;
+
+use super::{admit::Fits, context::Context, error::Error, home};
+use crate::{
+    api::DeveloperSpace,
+    desired::{Refusal, desire, namespace::SeenNamespace, pod_security},
+};
+
+/// Admits a space whose pods comply with the Pod Security level of the other class, or returns the refusal.
+pub async fn comply(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, fits: &Fits) -> Result<Option<Refusal>, Error> {
+    let wanted = desire(space, &fits.resolved, None).namespace.at_least(seen.adopted_security).granted();
+    let Some((label, level)) = pod_security::enforced(&wanted.written.labels) else { return Ok(None) };
+    if seen.metadata.has_label(label, level) {
+        return Ok(None);
+    }
+    let warnings = home::rehearse(ctx, space, seen, &wanted).await?;
+    Ok(pod_security::not_admitted(&fits.class_name, &space.name_any(), level, &warnings))
+}
