@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
 use super::foreign_ttl;
-use crate::api::{duration::parse_duration, names, time::rfc3339};
+use crate::api::{duration::parse_duration, names};
 
 /// Other tools whose annotations are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -67,10 +67,8 @@ pub fn wish(annotations: &BTreeMap<String, String>, created: DateTime<Utc>, comp
         });
     }
     match wishes.into_iter().fold(Wish::None, combine) {
-        // A backup restores annotations and not the time of creation, and Go writes no time as the year 1.
-        Wish::At(at, key) if at <= created => {
-            Wish::Unreadable(format!("annotation {key} was past already when the namespace was created, at {}", rfc3339(created)))
-        }
+        // Go programs write no time at all as the first second of the year 1.
+        Wish::At(at, key) if at.year() <= 1 => unreadable(key, annotations),
         wish => wish,
     }
 }
@@ -188,9 +186,8 @@ mod tests {
             (JANITOR_TTL, "1d12h"),
             (TWIN_TTL, "6M"),
             (TWIN_REFRESHED, "x"),
-            (names::ANNOTATION_EXPIRES_AT, "2026-10-31T00:00:00Z"),
             (names::ANNOTATION_EXPIRES_AT, "0001-01-01T00:00:00Z"),
-            (JANITOR_EXPIRES, "2026-11-01"),
+            (JANITOR_EXPIRES, "0001-01-01"),
         ] {
             let other = if key == JANITOR_TTL { names::ANNOTATION_TTL } else { JANITOR_TTL };
             let map = [(key.to_owned(), value.to_owned()), (other.to_owned(), "1s".to_owned())].into();
