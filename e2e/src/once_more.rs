@@ -1,11 +1,11 @@
 //! Owns sending a request once more when its connection was closed under it. The API server closes connections that were idle for a while, and a
-//! request that is sent in that moment has no answer.
+//! request that is sent in that moment has no answer. A POST is not repeated: it would meet the object that it may have created.
 
 use std::error::Error;
 use std::future::{Ready, ready};
 
 use anyhow::{Context, Result};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use kube::client::{Body, ClientBuilder, retry::RetryPolicy};
 use kube::{Client, Config};
 use tower::BoxError;
@@ -32,9 +32,9 @@ struct OnceMore {
 impl<B> Policy<Request<Body>, Response<B>, BoxError> for OnceMore {
     type Future = Ready<()>;
 
-    fn retry(&mut self, _: &mut Request<Body>, result: &mut Result<Response<B>, BoxError>) -> Option<Self::Future> {
+    fn retry(&mut self, request: &mut Request<Body>, result: &mut Result<Response<B>, BoxError>) -> Option<Self::Future> {
         let was_closed = result.as_ref().err().is_some_and(|error| was_closed(&**error));
-        (was_closed && std::mem::take(&mut self.is_left)).then(|| ready(()))
+        (was_closed && request.method() != Method::POST && std::mem::take(&mut self.is_left)).then(|| ready(()))
     }
 
     fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {

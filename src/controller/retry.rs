@@ -97,7 +97,12 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, adm
     let is_admitted = under.is_some();
     let observed = under.unwrap_or(observed);
     match report(ctx, &space, &observed, said(&space, &observed, verdict)).await {
-        Ok(_) if is_admitted => give_up_the_place_before(&space, ctx),
+        Ok(written) if is_admitted => {
+            give_up_the_place_before(&space, ctx);
+            // The record itself is no change that ends the wait.
+            let observed = observe(&written, ctx);
+            ctx.memory.saw(&name, situation(&written, &observed), until(observed.outlook.wake, observed.now));
+        }
         Ok(_) => {}
         Err(second) => tracing::debug!(space = name, error = %second.sentence(), "the status could not be written either"),
     }

@@ -56,6 +56,9 @@ async fn a_space_whose_bindings_are_refused_records_the_class_that_it_was_admitt
         told("ApplyFailed"),
     ];
     assert_eq!(class_of(&world.reconcile(&with_finalizer(), script).await), Some(Class::Forbidden));
+    world.memory.rests(SPACE, HALF_A_MINUTE);
+    let Ok(again) = world.reconcile(&said(&with_finalizer(), &status), script![]).await else { panic!("nothing is tried") };
+    assert!(again != Action::await_change() && again != seconds(0), "the record ends no wait: {again:?}");
 }
 
 #[tokio::test]
