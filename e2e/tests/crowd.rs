@@ -15,6 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 
 const SPACES: usize = 300;
 const CONNECTIONS: usize = 900;
@@ -25,8 +26,12 @@ const FAT: usize = 190_000;
 /// The memory limit of the shipped Deployment.
 const LIMIT: u64 = 256 * 1_024 * 1_024;
 
+/// Each of these fills an API server, and two at once would starve each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_fat_spaces_and_held_connections() -> Result<()> {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let shipped = std::fs::read_to_string(e2e::binaries::repository().join("config/manager/deployment.yaml"))?;
     ensure!(shipped.contains("memory: 256Mi"), "the shipped limit is another by now");
     let world = World::start(&[]).await?;
@@ -65,6 +70,7 @@ const MEANWHILE: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_spaces_that_fail() -> Result<()> {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let world = World::start(&[]).await?;
     let admin = world.admin();
     let names: Vec<String> = (0..FAILING).map(|number| format!("stuck-{number}")).collect();
