@@ -22,7 +22,7 @@ use crate::{
     clock::{Clock, ServerCheckedClock},
     controller::{
         self,
-        context::{Context, Places, Turns},
+        context::{Context, Places},
         events,
         leader::Elector,
         rights::{self, Rights},
@@ -57,22 +57,9 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let places = Places::new(args.workers);
     let (recorder, writing) = events::recorder(client.clone(), places.clone(), &args.common.identity);
     tokio::spawn(writing);
-    let ctx = Arc::new(Context {
-        client: client.clone(),
-        clock: clock.clone(),
-        store: Arc::default(),
-        admissions: Arc::default(),
-        protected: ProtectedNamespaces::new(&args.common.operator_namespace, &args.common.protected_namespaces),
-        recorder,
-        metrics,
-        watchdog: watchdog.clone(),
-        memory: Arc::default(),
-        turns: Turns::default(),
-        writes,
-        ends: Arc::default(),
-        places,
-        nudges,
-    });
+    let protected = ProtectedNamespaces::new(&args.common.operator_namespace, &args.common.protected_namespaces);
+    let fresh = Context::new(client.clone(), clock.clone(), protected, recorder, places);
+    let ctx = Arc::new(Context { metrics, watchdog: watchdog.clone(), writes, nudges, ..fresh });
     let rights: Arc<Rights> = Arc::default();
     tokio::spawn(rights::check(ctx.clone(), args.common.operator_namespace.clone(), rights.clone()));
     let health =

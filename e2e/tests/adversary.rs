@@ -9,8 +9,8 @@ const SEED: u64 = 1;
 
 fn play(place: Place, sequences: u64, batch: u64) -> Result<()> {
     let Outcome { played, judged, ended, broken, .. } = run(Options { place, seed: SEED, sequences, batch, only: None }, |_| {})?;
-    let told: Vec<String> = broken.iter().map(ToString::to_string).collect();
-    ensure!(told.is_empty(), "{} of {played} sequences broke a promise:\n{}", told.len(), told.join("\n"));
+    let failures: Vec<String> = broken.iter().map(ToString::to_string).collect();
+    ensure!(failures.is_empty(), "{} of {played} sequences broke a promise:\n{}", failures.len(), failures.join("\n"));
     ensure!(
         played == sequences && judged > sequences * 20 && ended > sequences / 4,
         "{played} played, judged {judged} times, {ended} ends"

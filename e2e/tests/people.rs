@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use e2e::fixtures::{
-    World, a_namespace, a_space, at, cluster_wide, condition, config_map, holds, is_observed, moment, now, side_by_side, space, time, user,
+    SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, holds, is_observed, moment, now, side_by_side, space, time,
+    user,
 };
-use e2e::scenarios;
+use e2e::{eventually, scenarios};
 use serde_json::{Value, json};
 
 /// The longest that a scenario here takes.
@@ -28,6 +29,7 @@ async fn people() -> Result<()> {
         a_deleted_class_still_warns,
         a_lowered_limit_leaves_what_is_there,
         full_hands_move_to_no_smaller_class,
+        running_pods_move_to_no_stricter_class,
     ])
     .await?;
     world.ensure_operator_is_well().await
@@ -191,6 +193,32 @@ async fn a_lowered_limit_leaves_what_is_there(world: &World) -> Result<()> {
         })
         .await?;
     world.ready("shrunk-three").await.map(drop)
+}
+
+/// Pod Security judges pods when they are created, and a move creates none.
+async fn running_pods_move_to_no_stricter_class(world: &World) -> Result<()> {
+    let name = "welders-lab";
+    for (class, level) in [("workshop", "privileged"), ("salon", "baseline")] {
+        with_class(world, class, json!({"podSecurity": {"enforce": level}})).await?;
+    }
+    with_space(world, "workshop", name, json!({})).await?;
+    let alice = world.actor(ALICE).await?;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "torch", "namespace": name},
+        "spec": {"containers": [{"name": "main", "image": "app:1", "securityContext": {"privileged": true}}]},
+    });
+    eventually("the ServiceAccount that pods need", SOON, || async { alice.create(&pod).await.map(Some) }).await?;
+    alice.patch(a_space(name), json!({"spec": {"className": "salon"}})).await?;
+    let refused = world.not_ready(name, "InvalidSpec").await?;
+    let said = condition(&refused, "Ready")["message"].as_str().unwrap_or_default();
+    ensure!(said.contains("torch") && said.contains("Pod Security level baseline of class salon"), "{said}");
+    ensure!(refused["status"]["className"] == "workshop", "its status is {}", refused["status"]);
+    let labels = world.admin().get(a_namespace(name)).await?["metadata"]["labels"].clone();
+    ensure!(labels["pod-security.kubernetes.io/enforce"] == "privileged", "its labels are {labels}");
+    alice.delete(at("Pod", name, "torch")).await?;
+    until(world, name, "to comply and to be moved", |space| space["status"]["className"] == "salon" && holds(space, "Ready"))
+        .await
+        .map(drop)
 }
 
 /// A space that is filled under one class and moved to a smaller one would keep what it has, and leave its place to be filled once more.

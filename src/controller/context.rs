@@ -56,6 +56,26 @@ pub struct Context {
 }
 
 impl Context {
+    /// A context that has seen nothing yet.
+    pub fn new(client: Client, clock: Arc<dyn Clock>, protected: ProtectedNamespaces, recorder: Recorder, places: Places) -> Self {
+        Self {
+            client,
+            clock,
+            store: Arc::default(),
+            admissions: Arc::default(),
+            protected,
+            recorder,
+            metrics: Arc::default(),
+            watchdog: Arc::default(),
+            memory: Arc::default(),
+            turns: Turns::default(),
+            writes: Arc::default(),
+            ends: Arc::default(),
+            places,
+            nudges: Nudges::new().0,
+        }
+    }
+
     /// The spaces.
     pub fn spaces(&self) -> Api<Unmanaged<DeveloperSpace>> {
         Api::all(self.client.clone())

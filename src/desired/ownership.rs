@@ -39,9 +39,10 @@ pub fn is_half_adopted(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     ownership(space, seen) == Ownership::Offered && claims(space, seen)
 }
 
-/// Returns true if the namespace was released from this space.
+/// Returns true if the deletion of this space has released the namespace. A space that lives has released nothing, whatever the namespace says.
 pub fn is_released_from(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
-    let from = seen.released.as_ref().zip(space.metadata.uid.as_deref());
+    let leaving = space.metadata.deletion_timestamp.as_ref().and(space.metadata.uid.as_deref());
+    let from = seen.released.as_ref().zip(leaving);
     from.is_some_and(|(released, uid)| released.uid == *uid)
 }
 
@@ -190,16 +191,18 @@ mod tests {
             seen.released = Some(Box::new(Released { space, uid: uid.into(), owner, class: "greenhouse".into() }));
             seen
         };
+        let leaving = |status: &str| {
+            let mut space = space(status);
+            space.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-03-08T08:00:00Z")).unwrap());
+            space
+        };
         for status in ["recorded", "sealed"] {
-            assert_eq!(ownership(&space(status), &released("uid-of-the-space")), Ownership::Foreign, "{status}");
-            assert_eq!(
-                ownership(&space(status), &released("uid-before")),
-                Ownership::Ours,
-                "it was released by another, and adopted: {status}"
-            );
+            assert_eq!(ownership(&leaving(status), &released("uid-of-the-space")), Ownership::Foreign, "{status}");
+            assert_eq!(ownership(&leaving(status), &released("uid-before")), Ownership::Ours, "released by another, and adopted: {status}");
+            assert_eq!(ownership(&space(status), &released("uid-of-the-space")), Ownership::Ours, "the marks are forged: {status}");
         }
         let offered = SeenNamespace { adopt: Some("orchid-lab/uid-of-the-space".into()), ..released("uid-of-the-space") };
-        assert_eq!(ownership(&space("recorded"), &offered), Ownership::Offered);
+        assert_eq!(ownership(&leaving("recorded"), &offered), Ownership::Offered);
     }
 
     #[test]

@@ -25,13 +25,12 @@ use crate::{
     cli::GcArgs,
     clock::Clock,
     controller::{
-        context::{Context, Places, Turns},
+        context::{Context, Places},
         error::{Class, Error},
         events::recorder,
         expire,
         finalize::crd_is_going,
         report,
-        watch::Nudges,
     },
     desired::{collect::Step, deletion_limit},
 };
@@ -92,23 +91,7 @@ fn context(
 ) -> (Context, impl Future<Output = ()> + Send + use<>) {
     let places = Places::new(SIDE_BY_SIDE);
     let (recorder, writing) = recorder(client.clone(), places.clone(), &args.common.identity);
-    let ctx = Context {
-        recorder,
-        client,
-        clock,
-        store: Arc::default(),
-        admissions: Arc::default(),
-        protected,
-        metrics: Arc::default(),
-        watchdog: Arc::default(),
-        memory: Arc::default(),
-        turns: Turns::default(),
-        writes: Arc::default(),
-        ends: Arc::default(),
-        places,
-        nudges: Nudges::new().0,
-    };
-    (ctx, writing)
+    (Context::new(client, clock, protected, recorder, places), writing)
 }
 
 /// The space in the generation that the controller saw last: a warning does not say that a change since was carried out.

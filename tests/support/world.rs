@@ -7,7 +7,7 @@ use developerspace_operator::{
     api::{DeveloperSpace, names::ProtectedNamespaces},
     controller::{
         admissions::Admissions,
-        context::{Context, Memory, Places, Turns},
+        context::{Context, Memory, Places},
         ends::Ends,
         error::Error,
         events::recorder,
@@ -159,21 +159,17 @@ impl World {
         let places = Places::new(1);
         let (recorder, writing) = recorder(client.clone(), places.clone(), "greenkeeper-0");
         tokio::spawn(writing);
+        let protected = ProtectedNamespaces::new("operators-home", &self.protected);
         Arc::new(Context {
-            client,
-            clock: Arc::new(self.now),
             store: self.store.clone(),
             admissions: self.admissions.clone(),
-            protected: ProtectedNamespaces::new("operators-home", &self.protected),
-            recorder,
             metrics: self.metrics.clone(),
             watchdog: self.watchdog.clone(),
             memory: self.memory.clone(),
-            turns: Turns::default(),
             writes: self.writes.clone(),
             ends: self.ends.clone(),
-            places,
             nudges: self.nudges.clone(),
+            ..Context::new(client, Arc::new(self.now), protected, recorder, places)
         })
     }
 

@@ -81,14 +81,14 @@ impl Live {
         *self.offset.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the operator write something, whose answer has the time.
-    async fn tell_the_time(&self) -> Result<()> {
+    /// Has the operator write something, because the response has the time.
+    async fn send_the_time(&self) -> Result<()> {
         let from = self.proxy.journal().len();
         let spec = json!({"description": format!("{} s later", self.offset().num_seconds()), "contact": {"chat": format!("#{}", now().timestamp_micros())}});
         self.admin.patch(a_space(CLOCK), json!({"spec": spec})).await?;
-        let told = |entry: &Entry| entry.facts.mutates() && entry.facts.space.as_deref() == Some(CLOCK) && entry.code.is_some();
-        eventually("the operator to hear the time", SOON, || async {
-            Ok((!self.proxy.journal().since(from, told).is_empty()).then_some(()))
+        let is_answered = |entry: &Entry| entry.facts.mutates() && entry.facts.space.as_deref() == Some(CLOCK) && entry.code.is_some();
+        eventually("the operator to receive the time", SOON, || async {
+            Ok((!self.proxy.journal().since(from, is_answered).is_empty()).then_some(()))
         })
         .await
     }
@@ -134,7 +134,7 @@ impl World for Live {
                 *offset
             };
             self.proxy.sky(|sky| sky.clock = offset);
-            self.tell_the_time().await
+            self.send_the_time().await
         })
     }
 

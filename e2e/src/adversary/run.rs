@@ -67,25 +67,25 @@ pub struct Outcome {
     pub broken: Vec<Broken>,
 }
 
-/// Plays sequences; `told` hears of each batch.
-pub fn run(options: Options, told: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
+/// Plays sequences, and reports the progress after each batch.
+pub fn run(options: Options, progress: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
     let numbers: Vec<u64> = options.only.map_or_else(|| (0..options.sequences).collect(), |only| vec![only]);
     let batches: Vec<&[u64]> = numbers.chunks(usize::try_from(options.batch)?.max(1)).collect();
     match options.place {
-        Place::Memory => side_by_side(options, &batches, told),
-        Place::Real => one_by_one(options, &batches, told),
+        Place::Memory => side_by_side(options, &batches, progress),
+        Place::Real => one_by_one(options, &batches, progress),
     }
 }
 
 /// In memory, on as many threads as there are processors.
-fn side_by_side(options: Options, batches: &[&[u64]], told: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
+fn side_by_side(options: Options, batches: &[&[u64]], progress: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
     let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Outcome::default()));
     let work = || -> Result<()> {
         while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
             let found = in_memory(options, batch)?;
             let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
             outcome.add(found);
-            told(&outcome);
+            progress(&outcome);
         }
         Ok(())
     };
@@ -124,14 +124,14 @@ fn paused() -> Result<tokio::runtime::Runtime> {
 }
 
 /// On a real API server, one batch after the other.
-fn one_by_one(options: Options, batches: &[&[u64]], told: impl Fn(&Outcome)) -> Result<Outcome> {
+fn one_by_one(options: Options, batches: &[&[u64]], progress: impl Fn(&Outcome)) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime could be made")?;
     runtime.block_on(async {
         let cluster = live::cluster().await?;
         let mut outcome = Outcome::default();
         for batch in batches {
             outcome.add(really(&cluster, options, batch).await?);
-            told(&outcome);
+            progress(&outcome);
         }
         Ok(outcome)
     })

@@ -13,7 +13,7 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use developerspace_operator::api::names::ProtectedNamespaces;
 use developerspace_operator::clock::Clock;
-use developerspace_operator::controller::context::{Context, Places, Turns};
+use developerspace_operator::controller::context::{Context, Places};
 use developerspace_operator::controller::watch::Nudges;
 use developerspace_operator::controller::{self, events};
 use futures::future::LocalBoxFuture;
@@ -51,22 +51,8 @@ impl Memory {
         let (nudges, nudged) = Nudges::new();
         let places = Places::new(WORKERS);
         let (recorder, writing) = events::recorder(client.clone(), places.clone(), "adversary");
-        let ctx = Arc::new(Context {
-            client,
-            clock: Arc::new(ServerTime(self.server.clone())),
-            store: Arc::default(),
-            admissions: Arc::default(),
-            protected: ProtectedNamespaces::new(operator::NAMESPACE, &[]),
-            recorder,
-            metrics: Arc::default(),
-            watchdog: Arc::default(),
-            memory: Arc::default(),
-            turns: Turns::default(),
-            writes: Arc::default(),
-            ends: Arc::default(),
-            places,
-            nudges,
-        });
+        let (clock, protected) = (Arc::new(ServerTime(self.server.clone())), ProtectedNamespaces::new(operator::NAMESPACE, &[]));
+        let ctx = Arc::new(Context { nudges, ..Context::new(client, clock, protected, recorder, places) });
         let running = tokio::spawn(async move {
             let working = controller::run(ctx, nudged, RELIST, std::future::pending());
             futures::future::join(working, writing).await;

@@ -191,9 +191,9 @@ async fn same_writes_on(setting: &Setting, bench: &Bench, paths: &[Path], fault:
         let written = bench.proxy.journal().writes_of(&run.name, *from);
         let done = written.iter().filter(|entry| entry.was_done()).count();
         let usual = references.get(run.path.name).map_or(0, |reference| reference.writes);
-        // The API server may take a namespace that was made again for the one that is going, and is believed: its refusal is told.
-        let told = usize::from(written.iter().any(|entry| entry.served == Some(403)));
-        if done > usual + told + reported_waits(&written) {
+        // The API server may take a namespace that was created again for the terminating one: its refusal is reported.
+        let refusals = usize::from(written.iter().any(|entry| entry.served == Some(403)));
+        if done > usual + refusals + reported_waits(&written) {
             let lines: Vec<String> = written.iter().map(Entry::line).collect();
             wrong.push(format!(
                 "{} with event {} of {} {fault:?}: {done} writes instead of {usual}: {}",
