@@ -16,6 +16,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::wait::eventually;
+
 /// Group, version, kind of all that makes up a space's state.
 const KINDS: [(&str, &str, &str); 7] = [
     ("developerspace.dev", "v1alpha1", "DeveloperSpace"),
@@ -26,6 +28,11 @@ const KINDS: [(&str, &str, &str); 7] = [
     ("networking.k8s.io", "v1", "NetworkPolicy"),
     ("rbac.authorization.k8s.io", "v1", "RoleBinding"),
 ];
+
+/// The number of objects of a page.
+const PAGE: u32 = 500;
+/// The longest time that a page may take, retries included.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The objects of one space, by kind and name.
 pub type Objects = BTreeMap<String, Value>;
@@ -84,15 +91,27 @@ impl Drop for Mirror {
     }
 }
 
-/// What the API server holds now of everything, by space, read anew.
+/// Reads the present objects of all spaces, by space.
 pub async fn read_all(client: &Client) -> Result<HashMap<String, Objects>> {
     let mut all: HashMap<String, Objects> = HashMap::new();
     for kind in KINDS {
-        for object in Api::<DynamicObject>::all_with(client.clone(), &resource(kind)).list(&ListParams::default()).await? {
-            let (space, key) = place(kind.2, &object);
-            let mut object = serde_json::to_value(&object)?;
-            object["kind"] = kind.2.into();
-            all.entry(space).or_default().insert(key, object);
+        let api = Api::<DynamicObject>::all_with(client.clone(), &resource(kind));
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            // A loaded API server ends a response that takes too long, and the page is read again.
+            let read = || async { Ok(Some(api.list(&params).await?)) };
+            let page = eventually(&format!("a list of all {}s", kind.2), PATIENCE, read).await?;
+            let token = page.metadata.continue_.filter(|token| !token.is_empty());
+            for object in page.items {
+                let (space, key) = place(kind.2, &object);
+                let mut object = serde_json::to_value(&object)?;
+                object["kind"] = kind.2.into();
+                all.entry(space).or_default().insert(key, object);
+            }
+            match token {
+                Some(token) => params.continue_token = Some(token),
+                None => break,
+            }
         }
     }
     Ok(all)
