@@ -44,6 +44,8 @@ struct Inner(RwLock<HashMap<String, Kept>>);
 #[derive(Default)]
 struct Kept {
     objects: Objects,
+    /// The time at which the last namespace of that name was deleted.
+    emptied: Option<Instant>,
     changed: watch::Sender<()>,
 }
 
@@ -64,6 +66,11 @@ impl Mirror {
     /// The objects of the space of that name.
     pub fn objects(&self, space: &str) -> Objects {
         self.inner.read().get(space).map(|kept| kept.objects.clone()).unwrap_or_default()
+    }
+
+    /// Returns the time at which the last namespace of that name was deleted.
+    pub fn emptied(&self, space: &str) -> Option<Instant> {
+        self.inner.read().get(space).and_then(|kept| kept.emptied)
     }
 
     /// Waits until `probe` finds the space's objects as it wants them; its error says what is still wrong.
@@ -146,6 +153,9 @@ async fn follow(client: Client, kind: (&'static str, &'static str, &'static str)
             }
             Ok(Event::Delete(object)) => {
                 let (space, key) = place(kind.2, &object);
+                if key == "Namespace" {
+                    inner.write().entry(space.clone()).or_default().emptied = Some(Instant::now());
+                }
                 inner.change(space, |objects| objects.remove(&key));
             }
             Ok(Event::InitDone) => inner.retain(kind.2, &listed.take().unwrap_or_default()),
