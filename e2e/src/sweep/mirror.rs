@@ -32,7 +32,7 @@ const KINDS: [(&str, &str, &str); 7] = [
 /// The number of objects of a page.
 const PAGE: u32 = 500;
 /// The longest time that a page may take, retries included.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PAGE_WITHIN: Duration = Duration::from_secs(180);
 
 /// The objects of one space, by kind and name.
 pub type Objects = BTreeMap<String, Value>;
@@ -44,9 +44,24 @@ struct Inner(RwLock<HashMap<String, Kept>>);
 #[derive(Default)]
 struct Kept {
     objects: Objects,
-    /// The time at which the last namespace of that name was deleted.
-    emptied: Option<Instant>,
+    /// Since when its namespace is terminating.
+    terminating: Option<Instant>,
+    /// From when to when the last namespace was terminating that is deleted by now.
+    emptied: Option<(Instant, Instant)>,
     changed: watch::Sender<()>,
+}
+
+impl Kept {
+    /// Records what follows from a change of the objects, and wakes those that wait for one.
+    fn changed(&mut self) {
+        let is_terminating = self.objects.get("Namespace").is_some_and(|namespace| !namespace["metadata"]["deletionTimestamp"].is_null());
+        match self.terminating {
+            None if is_terminating => self.terminating = Some(Instant::now()),
+            Some(since) if !is_terminating => (self.terminating, self.emptied) = (None, Some((since, Instant::now()))),
+            _ => {}
+        }
+        self.changed.send_replace(());
+    }
 }
 
 /// The view.
@@ -68,8 +83,8 @@ impl Mirror {
         self.inner.read().get(space).map(|kept| kept.objects.clone()).unwrap_or_default()
     }
 
-    /// Returns the time at which the last namespace of that name was deleted.
-    pub fn emptied(&self, space: &str) -> Option<Instant> {
+    /// From when to when the last namespace of that name was terminating that is deleted by now.
+    pub fn emptied(&self, space: &str) -> Option<(Instant, Instant)> {
         self.inner.read().get(space).and_then(|kept| kept.emptied)
     }
 
@@ -107,7 +122,7 @@ pub async fn read_all(client: &Client) -> Result<HashMap<String, Objects>> {
         loop {
             // A loaded API server ends a response that takes too long, and the page is read again.
             let read = || async { Ok(Some(api.list(&params).await?)) };
-            let page = eventually(&format!("a list of all {}s", kind.2), PATIENCE, read).await?;
+            let page = eventually(&format!("a list of all {}s", kind.2), PAGE_WITHIN, read).await?;
             let token = page.metadata.continue_.filter(|token| !token.is_empty());
             for object in page.items {
                 let (space, key) = place(kind.2, &object);
@@ -153,9 +168,6 @@ async fn follow(client: Client, kind: (&'static str, &'static str, &'static str)
             }
             Ok(Event::Delete(object)) => {
                 let (space, key) = place(kind.2, &object);
-                if key == "Namespace" {
-                    inner.write().entry(space.clone()).or_default().emptied = Some(Instant::now());
-                }
                 inner.change(space, |objects| objects.remove(&key));
             }
             Ok(Event::InitDone) => inner.retain(kind.2, &listed.take().unwrap_or_default()),
@@ -169,7 +181,7 @@ impl Inner {
         let listed: std::collections::HashSet<&(String, String)> = listed.iter().collect();
         for (space, kept) in self.write().iter_mut() {
             kept.objects.retain(|key, object| object["kind"] != kind || listed.contains(&(space.clone(), key.clone())));
-            kept.changed.send_replace(());
+            kept.changed();
         }
     }
 
@@ -177,7 +189,7 @@ impl Inner {
         let mut all = self.write();
         let kept = all.entry(space).or_default();
         change(&mut kept.objects);
-        kept.changed.send_replace(());
+        kept.changed();
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Kept>> {

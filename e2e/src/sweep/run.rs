@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 
 use super::bench::Bench;
 use super::case::Case;
@@ -71,18 +71,21 @@ async fn act_and_judge(bench: &Bench, case: &Case, reference: &Reference, rule: 
         return Ok(Outcome::not_reached(case.id()));
     }
     let over = over(bench, rule).await;
-    let left = SOON.saturating_sub(over.elapsed());
-    if bench.mirror.until("to be as in the reference run", &name, left, is_at_end).await.is_ok() {
-        return Ok(Outcome::passed(case.id(), over.elapsed()));
-    }
-    match bench.mirror.until("to be as in the reference run", &name, PATIENCE, is_at_end).await {
-        // The namespace controller empties a terminating namespace. Its time is not the operator's, whose minute begins when the namespace is deleted.
-        Ok(_) if bench.mirror.emptied(&name).is_some_and(|emptied| emptied.elapsed() < SOON) => {
-            Ok(Outcome::passed(case.id(), over.elapsed()))
-        }
-        Ok(_) => Ok(Outcome::violated(case.id(), Oracle::Live, format!("converged only {:?} after the fault's end", over.elapsed()))),
-        Err(error) => bail!("never converged: {error:#}"),
-    }
+    bench.mirror.until("to be as in the reference run", &name, SOON + PATIENCE, is_at_end).await.context("never converged")?;
+    let (elapsed, emptied) = (over.elapsed(), bench.mirror.emptied(&name).map(|(from, to)| (from.into_std(), to.into_std())));
+    let own = elapsed.saturating_sub(emptying(over, emptied));
+    Ok(if own < SOON {
+        Outcome::passed(case.id(), elapsed)
+    } else {
+        let late = format!("converged only {elapsed:?} after the fault's end, of which {own:?} were the operator's");
+        Outcome::violated(case.id(), Oracle::Live, late)
+    })
+}
+
+/// How long after `over` the namespace was terminating. Its contents are deleted by kube-controller-manager, whose time is not the operator's: all other time
+/// is, that before its DELETE included.
+fn emptying(over: Instant, emptied: Option<(Instant, Instant)>) -> Duration {
+    emptied.map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from.max(over)))
 }
 
 /// Back in the end state, and nothing more is written: another order of things has made the write needless.
@@ -101,5 +104,20 @@ async fn over(bench: &Bench, rule: RuleId) -> Instant {
         Ok(over) => over,
         // It was to strike more often than there was reason to: the last strike was its end.
         Err(_) => Instant::now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_time_in_which_the_namespace_is_emptied_is_not_the_operators() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        for (emptied, expected) in [(None, 0), (Some((5, 8)), 0), (Some((5, 30)), 20), (Some((70, 75)), 5)] {
+            let emptied = emptied.map(|(from, to)| (after(from), after(to)));
+            assert_eq!(emptying(after(10), emptied), Duration::from_secs(expected), "a DELETE that comes late is late: {emptied:?}");
+        }
     }
 }
