@@ -48,6 +48,8 @@ pub struct Options {
     pub batch: u64,
     /// The number of the one sequence to play.
     pub only: Option<u64>,
+    /// Stop at the first sequence that breaks a promise.
+    pub first: bool,
 }
 
 /// The result of a run.
@@ -81,7 +83,8 @@ pub fn run(options: Options, progress: impl Fn(&Outcome) + Sync) -> Result<Outco
 fn side_by_side(options: Options, batches: &[&[u64]], progress: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
     let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Outcome::default()));
     let work = || -> Result<()> {
-        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let is_over = || options.first && !outcome.lock().unwrap_or_else(PoisonError::into_inner).broken.is_empty();
+        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !is_over()) {
             let found = in_memory(options, batch)?;
             let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
             outcome.add(found);
@@ -102,7 +105,7 @@ fn in_memory(options: Options, numbers: &[u64]) -> Result<Outcome> {
     let played = |parts: Vec<Part>| paused()?.block_on(play_in_memory(parts, &ticks));
     let parts = numbers.iter().map(|number| options.part(*number)).collect::<Result<_>>()?;
     let (mut outcome, broken) = Outcome::of(options, numbers, played(parts)?);
-    for first in broken {
+    for first in options.to_shorten(broken) {
         let number = first.number;
         let replay = async |rounds| Ok(first_broken(played(vec![Part::new(cast(number), rounds, TimeDelta::zero())])?));
         outcome.broken.push(futures::executor::block_on(shorten(Sequence::new(options.seed, number)?, first, TRIES.0, replay))?);
@@ -132,6 +135,9 @@ fn one_by_one(options: Options, batches: &[&[u64]], progress: impl Fn(&Outcome))
         for batch in batches {
             outcome.add(really(&cluster, options, batch).await?);
             progress(&outcome);
+            if options.first && !outcome.broken.is_empty() {
+                break;
+            }
         }
         Ok(outcome)
     })
@@ -142,7 +148,7 @@ async fn really(cluster: &Arc<Cluster>, options: Options, numbers: &[u64]) -> Re
     let parts = numbers.iter().map(|number| options.part(*number)).collect::<Result<_>>()?;
     let (mut outcome, broken) = Outcome::of(options, numbers, play_really(cluster, parts, &ticks).await?);
     let tries = AtomicU32::new(0);
-    for first in broken {
+    for first in options.to_shorten(broken) {
         let number = first.number;
         let replay = async |rounds| {
             let cast = Cast::new(&format!("q{number}t{}", tries.fetch_add(1, Ordering::Relaxed)));
@@ -178,6 +184,12 @@ fn first_broken(parts: Vec<Part>) -> Option<(Violation, String)> {
 }
 
 impl Options {
+    /// Of a batch's broken sequences the ones to shorten: each takes minutes.
+    fn to_shorten(&self, broken: Vec<Broken>) -> impl Iterator<Item = Broken> + use<> {
+        let most = if self.first { 1 } else { broken.len() };
+        broken.into_iter().take(most)
+    }
+
     fn again(&self) -> String {
         let place = if self.place == Place::Real { "--real " } else { "" };
         format!("{place}--seed {} --batch {}", self.seed, self.batch)

@@ -30,6 +30,9 @@ struct Arguments {
     /// Play the sequence of that number only.
     #[arg(long, value_name = "NUMBER")]
     only: Option<u64>,
+    /// Stop at the first sequence that breaks a promise.
+    #[arg(long)]
+    first: bool,
     /// Write a record of the run.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -45,11 +48,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn play(Arguments { real, seed, sequences, batch, only, record }: Arguments) -> Result<ExitCode> {
+fn play(Arguments { real, seed, sequences, batch, only, first, record }: Arguments) -> Result<ExitCode> {
     // As it is now: what is changed meanwhile does not change what runs.
     let stamp = tokio::runtime::Runtime::new()?.block_on(stamp());
     let (place, usual) = if real { (Place::Real, 25) } else { (Place::Memory, 100) };
-    let options = Options { place, seed, sequences, batch: batch.unwrap_or(usual), only };
+    let options = Options { place, seed, sequences, batch: batch.unwrap_or(usual), only, first };
     let outcome = run(options, |outcome| eprintln!("{} of {sequences} played, {} broken", outcome.played, outcome.broken.len()))?;
     if let Some(file) = record {
         record::write(&file, stamp, options, &outcome)?;
