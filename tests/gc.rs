@@ -14,7 +14,7 @@ use developerspace_operator::{
 };
 use serde_json::{Value, json};
 use support::{
-    api_server::{Call, Step, delete, event, get, get_metadata, list, merge_patch, play, post_by_default, side_by_side},
+    api_server::{Call, Step, delete, event, get, get_metadata, list, may, merge_patch, play, post_by_default, side_by_side},
     objects::*,
 };
 
@@ -27,7 +27,12 @@ async fn sweep_at(now: &str, arguments: &[&str], script: Vec<Step>) -> Sweep {
     let line = ["developerspace-operator", "gc", "--identity", "sweeper-0", "--protected-namespaces", "monitoring"].iter().chain(arguments);
     let Command::Gc(args) = Cli::try_parse_from(line).unwrap().command else { panic!("this is gc") };
     let clock = now.parse::<DateTime<Utc>>().unwrap();
-    play(script, async |client| sweep(client, Arc::new(clock), &args).await).await.unwrap()
+    play(script, async |client| {
+        let protected = protected(&client, &args.common).await.unwrap();
+        sweep(client, Arc::new(clock), &args, protected).await
+    })
+    .await
+    .unwrap()
 }
 
 fn lists(spaces: &[Value], namespaces: &[Value]) -> [Call; 3] {
@@ -329,13 +334,35 @@ async fn a_sweep_by_hand_reads_the_protected_namespaces_of_the_controller() {
         let line = ["x", "gc", "--operator-namespace", "tools"].iter().chain(arguments);
         let Command::Gc(args) = Cli::try_parse_from(line).unwrap().command else { panic!("this is gc") };
         let protected = play(script, async |client| protected(&client, &args.common).await).await;
-        ["monitoring", "istio-system", "tools", "kube-system", "fern-lab"].map(|name| protected.contains(name))
+        protected.map(|protected| ["monitoring", "istio-system", "tools", "kube-system", "fern-lab"].map(|name| protected.contains(name)))
     };
-    assert_eq!(ask(&[], script![get(path).answered(settings("monitoring, istio-*"))]).await, [true, true, true, true, false]);
-    assert_eq!(ask(&["--protected-namespaces", "monitoring"], script![]).await, [true, false, true, true, false]);
-    assert_eq!(ask(&["--protected-namespaces="], script![]).await, [false, false, true, true, false], "empty is an answer");
-    let missing = script![get(path).refused(404, "NotFound")];
-    assert_eq!(ask(&[], missing).await, [false, false, true, true, false]);
+    assert_eq!(ask(&[], script![get(path).answered(settings("monitoring, istio-*"))]).await, Ok([true, true, true, true, false]));
+    assert_eq!(ask(&["--protected-namespaces", "monitoring"], script![]).await, Ok([true, false, true, true, false]));
+    assert_eq!(ask(&["--protected-namespaces="], script![]).await, Ok([false, false, true, true, false]), "empty is an answer");
+    let nowhere = Ok([false, false, true, true, false]);
+    let elsewhere = "/api/v1/configmaps?&fieldSelector=metadata.name%3Ddeveloperspace-settings&limit=20";
+    let missing = |steps: Vec<Step>| [Step::from(get(path).refused(404, "NotFound"))].into_iter().chain(steps).collect::<Vec<_>>();
+    assert_eq!(ask(&[], missing(script![get_metadata(elsewhere).refused(403, "Forbidden")])).await, nowhere);
+    assert_eq!(ask(&[], missing(script![get_metadata(elsewhere).answered(partial_list(&[]))])).await, nowhere);
+    // A tenant's ConfigMap of that name says nothing of the operator.
+    let found = partial_list(&[json!({"metadata": {"name": "developerspace-settings", "namespace": "fern-lab"}})]);
+    let of_a_space = script![get_metadata(elsewhere).answered(found), get_metadata("/api/v1/namespaces/fern-lab").answered(partial(&namespace_of("fern-lab")))];
+    assert_eq!(ask(&[], missing(of_a_space)).await, nowhere);
+    let found = partial_list(&[json!({"metadata": {"name": "developerspace-settings", "namespace": "platform"}})]);
+    let plain = json!({"metadata": {"name": "platform", "uid": "ns-of-the-platform"}});
+    let of_the_operator = script![get_metadata(elsewhere).answered(found), get_metadata("/api/v1/namespaces/platform").answered(partial(&plain))];
+    let refusal = ask(&[], missing(of_the_operator)).await.unwrap_err();
+    assert!(refusal.contains("in namespace platform, and namespace tools has none: set --operator-namespace platform"), "{refusal}");
+}
+
+/// The metadata of an object, as a client that asks for no more gets it.
+fn partial(object: &Value) -> Value {
+    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"]})
+}
+
+fn partial_list(objects: &[Value]) -> Value {
+    let items: Vec<Value> = objects.iter().map(partial).collect();
+    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {}, "items": items})
 }
 
 #[tokio::test]
@@ -344,14 +371,20 @@ async fn the_operators_account_is_refused_for_namespaces_that_no_space_made() {
         let Command::Gc(args) = Cli::try_parse_from(["x", "gc"].iter().chain(arguments)).unwrap().command else { panic!("this is gc") };
         play(script, async |client| refusal(&client, &args).await).await
     };
-    let review = |user: &str| {
+    let holds = |verb: &str, allowed: bool| may(json!({"group": "developerspace.dev", "resource": "developerspaces", "verb": verb}), allowed);
+    let review = |user: &str, rights: Vec<Step>| {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}});
         let answer = merged(&review, &json!({"status": {"userInfo": {"username": user}}}));
-        vec![Step::from(post_by_default("/apis/authentication.k8s.io/v1/selfsubjectreviews", review).answered(answer))]
+        let asked = post_by_default("/apis/authentication.k8s.io/v1/selfsubjectreviews", review).answered(answer);
+        [Step::from(asked)].into_iter().chain(rights).collect::<Vec<_>>()
     };
-    let operator = "system:serviceaccount:tools:developerspace-operator";
-    let refused = ask(&["--include-annotated"], review(operator)).await;
-    assert!(refused.is_some_and(|text| text.contains(operator) && text.contains("docs/gc.md")));
-    assert_eq!(ask(&["--include-annotated"], review("system:serviceaccount:tools:sweeper")).await, None);
+    let (operator, renamed) = ("system:serviceaccount:tools:developerspace-operator", "system:serviceaccount:tools:platform-spaces");
+    let by_rights = |assigns: bool| script![holds("operate", true), holds("assign", assigns)];
+    for (user, rights) in [(operator, script![]), (renamed, by_rights(false))] {
+        let refused = ask(&["--include-annotated"], review(user, rights)).await;
+        assert!(refused.as_ref().is_some_and(|text| text.contains(user) && text.contains("docs/gc.md")), "{user}: {refused:?}");
+    }
+    assert_eq!(ask(&["--include-annotated"], review("ines@example.com", by_rights(true))).await, None, "an administrator holds every verb");
+    assert_eq!(ask(&["--include-annotated"], review("system:serviceaccount:tools:sweeper", script![holds("operate", false)])).await, None);
     assert_eq!(ask(&[], vec![]).await, None, "a sweep of spaces asks for nothing");
 }

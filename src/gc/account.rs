@@ -1,10 +1,10 @@
 //! With which account namespaces that no space made may be deleted: never the operator's, which the cluster's policies confine to
 //! namespaces of spaces.
 
-use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use k8s_openapi::api::{authentication::v1::SelfSubjectReview, authorization::v1::ResourceAttributes};
 use kube::{Api, Client, api::PostParams};
 
-use crate::{api::names, cli::GcArgs};
+use crate::{api::names, cli::GcArgs, controller::rights::may};
 
 /// Why this account may not sweep as `args` say, if that can be known.
 pub async fn refusal(client: &Client, args: &GcArgs) -> Option<String> {
@@ -14,7 +14,8 @@ pub async fn refusal(client: &Client, args: &GcArgs) -> Option<String> {
     let review = Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
     let review = review.inspect_err(|error| tracing::warn!(%error, "the API server does not say which account this is")).ok()?;
     let user = review.status?.user_info?.username?;
-    is_operator(&user).then(|| {
+    let is_operator = is_named_operator(&user) || (holds(client, "operate").await && !holds(client, "assign").await);
+    is_operator.then(|| {
         format!(
             "--include-annotated may not run as {user}: the operator's account is confined to namespaces of DeveloperSpaces; \
              run it as an administrator or with a ServiceAccount of its own, see docs/gc.md"
@@ -22,8 +23,20 @@ pub async fn refusal(client: &Client, args: &GcArgs) -> Option<String> {
     })
 }
 
+/// Returns true if this account holds that verb on developerspaces. The policies know the operator by `operate` without `assign`, whatever its name is.
+async fn holds(client: &Client, verb: &str) -> bool {
+    let attributes = ResourceAttributes {
+        group: Some(names::GROUP.into()),
+        resource: Some("developerspaces".into()),
+        verb: Some(verb.into()),
+        ..ResourceAttributes::default()
+    };
+    let answer = may(client, attributes).await;
+    answer.inspect_err(|error| tracing::warn!(error = error.sentence(), "the rights of this account are unknown")).unwrap_or_default()
+}
+
 /// Whichever namespace the operator is installed in.
-fn is_operator(user: &str) -> bool {
+fn is_named_operator(user: &str) -> bool {
     user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')).is_some_and(|(_, name)| name == names::OPERATOR)
 }
 
@@ -41,7 +54,7 @@ mod tests {
             ("developerspace-operator", false),
             ("ines@example.com", false),
         ] {
-            assert_eq!(is_operator(user), expected, "{user}");
+            assert_eq!(is_named_operator(user), expected, "{user}");
         }
     }
 }

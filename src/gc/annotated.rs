@@ -49,8 +49,6 @@ pub struct Findings {
     pub due: Vec<Found>,
     /// Namespaces whose annotations cannot be read, and why.
     pub unreadable: Vec<(String, String)>,
-    /// How many namespaces expire at all.
-    pub living: usize,
 }
 
 impl Plain {
@@ -79,12 +77,8 @@ pub fn find(ctx: &Context, namespaces: Vec<Plain>, taken: &[String], compat: &[C
         match wish(&wishes, created, compat) {
             Wish::None | Wish::Never => {}
             Wish::Unreadable(why) => findings.unreadable.push((name, why)),
-            Wish::At(expired_at, by) => {
-                findings.living += 1;
-                if now >= expired_at {
-                    findings.due.push(Found { name, uid, resource_version, expired_at, by });
-                }
-            }
+            Wish::At(expired_at, by) if now >= expired_at => findings.due.push(Found { name, uid, resource_version, expired_at, by }),
+            Wish::At(..) => {}
         }
     }
     findings

@@ -44,23 +44,30 @@ const SIDE_BY_SIDE: u16 = 16;
 pub struct Answer {
     /// For standard output.
     pub text: String,
-    /// 0 done, 1 something failed, 2 an account that may not, 3 refused by the deletion limit.
+    /// 0 done, 1 something failed, 2 wrong usage or an account that may not, 3 refused by the deletion limit.
     pub code: u8,
 }
 
-/// Sweeps and says what came of it. An account that may not sweep so is refused on standard error.
+/// Sweeps and says what came of it. An account that may not sweep so, and a sweep that would miss the operator's settings, are refused on standard error.
 pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow::Result<Answer> {
-    if let Some(refusal) = account::refusal(&client, args).await {
-        writeln!(std::io::stderr(), "error: {refusal}").context("failed to write the error")?;
-        return Ok(Answer { text: String::new(), code: USAGE });
+    let protected = match account::refusal(&client, args).await {
+        Some(refusal) => Err(refusal),
+        None => settings::protected(&client, &args.common).await,
+    };
+    match protected {
+        Ok(protected) => {
+            let sweep = sweep(client, clock, args, protected).await?;
+            Ok(Answer { text: sweep.text(args.output)?, code: sweep.exit_status() })
+        }
+        Err(refusal) => {
+            writeln!(std::io::stderr(), "error: {refusal}").context("failed to write the error")?;
+            Ok(Answer { text: String::new(), code: USAGE })
+        }
     }
-    let sweep = sweep(client, clock, args).await?;
-    Ok(Answer { text: sweep.text(args.output)?, code: sweep.exit_status() })
 }
 
 /// Lists, decides and, unless it is a dry run or too much, carries out.
-pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> Result<Sweep, Error> {
-    let protected = settings::protected(&client, &args.common).await;
+pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs, protected: ProtectedNamespaces) -> Result<Sweep, Error> {
     let (ctx, writing) = context(client, clock, args, protected);
     let (swept, ()) = tokio::join!(sweep_with(ctx, args), writing);
     swept

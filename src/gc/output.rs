@@ -50,7 +50,7 @@ pub struct Row {
 pub struct Sweep {
     /// Whether nothing was to be done.
     pub dry_run: bool,
-    /// Spaces with a living namespace, and annotated namespaces where they are included.
+    /// Spaces with a living namespace.
     pub live: usize,
     /// The most namespaces that might be deleted.
     pub limit: usize,

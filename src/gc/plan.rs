@@ -64,7 +64,7 @@ pub struct Planned {
     pub items: Vec<Item>,
     /// Rows about what cannot be read, and about what nothing is done about.
     pub notes: Vec<Row>,
-    /// Spaces with a living namespace, and annotated namespaces where they are included: what a percentage is of.
+    /// Spaces with a living namespace, which a percentage refers to. Annotated namespaces do not count: a user could raise the limit by creating some.
     pub living: usize,
 }
 
@@ -106,7 +106,6 @@ pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
     if args.include_annotated {
         let found = annotated::find(ctx, plain, &taken, &args.compat);
         planned.notes.extend(found.unreadable.into_iter().map(|(name, why)| Row::unreadable_namespace(name, why)));
-        planned.living += found.living;
         planned.items.extend(found.due.into_iter().map(Item::Annotated));
     }
     // A namespace that was made after the spaces were listed may have a space that is not in the list.

@@ -1,36 +1,69 @@
 //! The settings that a sweep shares with the controller. A sweep by hand has neither the flag nor the variable of the CronJob, and must
 //! not delete what the controller protects: it reads the ConfigMap of both.
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, Client};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use crate::{
     api::names::{self, ProtectedNamespaces},
     cli::CommonArgs,
 };
 
-/// The protected names of the flag or the variable; where neither is set, even to nothing, those of the ConfigMap.
-pub async fn protected(client: &Client, args: &CommonArgs) -> ProtectedNamespaces {
+/// The most ConfigMaps of that name that are looked at in other namespaces.
+const MOST: u32 = 20;
+
+/// The protected names of the flag or the variable; where neither is set, even to nothing, those of the ConfigMap. The error is the sentence of a
+/// refusal: the operator is installed in another namespace than the one that was named.
+pub async fn protected(client: &Client, args: &CommonArgs) -> Result<ProtectedNamespaces, String> {
     let namespace = &args.operator_namespace;
     if !args.protected_namespaces.is_empty() {
-        return ProtectedNamespaces::new(namespace, &args.protected_namespaces);
+        return Ok(ProtectedNamespaces::new(namespace, &args.protected_namespaces));
     }
-    let patterns = configured(client, namespace).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, namespace, configmap = names::SETTINGS, "the protected namespaces of the operator cannot be read; set --protected-namespaces");
-        Vec::new()
-    });
-    ProtectedNamespaces::new(namespace, &patterns)
+    let settings = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(names::SETTINGS).await;
+    let patterns = match settings {
+        Ok(Some(settings)) => patterns(settings),
+        Ok(None) => {
+            refuse_others(client, namespace).await?;
+            tracing::warn!(
+                namespace,
+                configmap = names::SETTINGS,
+                "the settings of the operator are not there, so only the names that are always protected are spared; set --operator-namespace or --protected-namespaces"
+            );
+            Vec::new()
+        }
+        Err(error) => {
+            tracing::warn!(%error, namespace, configmap = names::SETTINGS, "the protected namespaces of the operator cannot be read; set --protected-namespaces");
+            Vec::new()
+        }
+    };
+    Ok(ProtectedNamespaces::new(namespace, &patterns))
 }
 
-async fn configured(client: &Client, namespace: &str) -> kube::Result<Vec<String>> {
-    let settings = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(names::SETTINGS).await?;
-    if settings.is_none() {
-        tracing::warn!(
-            namespace,
-            configmap = names::SETTINGS,
-            "the settings of the operator are not there, so only the names that are always protected are spared; set --operator-namespace or --protected-namespaces"
-        );
+fn patterns(settings: ConfigMap) -> Vec<String> {
+    let data = settings.data.unwrap_or_default();
+    data.get(names::PROTECTED_NAMESPACES).into_iter().flat_map(|names| names.split(',')).map(str::to_owned).collect()
+}
+
+/// Refuses a sweep where another namespace has the settings of an operator.
+async fn refuse_others(client: &Client, named: &str) -> Result<(), String> {
+    let params = ListParams::default().fields(&format!("metadata.name={}", names::SETTINGS)).limit(MOST);
+    let found = Api::<ConfigMap>::all(client.clone()).list_metadata(&params).await;
+    let found = found.inspect_err(|error| tracing::debug!(%error, "the settings were not looked for in other namespaces"));
+    for settings in found.into_iter().flat_map(|found| found.items) {
+        let namespace = settings.namespace().unwrap_or_default();
+        if !is_of_a_space(client, &namespace).await {
+            return Err(format!(
+                "ConfigMap {} with the protected namespaces is in namespace {namespace}, and namespace {named} has none: set --operator-namespace {namespace}, \
+                 or --protected-namespaces to the names that this sweep has to spare",
+                names::SETTINGS
+            ));
+        }
     }
-    let data = settings.and_then(|settings| settings.data).unwrap_or_default();
-    Ok(data.get(names::PROTECTED_NAMESPACES).into_iter().flat_map(|names| names.split(',')).map(str::to_owned).collect())
+    Ok(())
+}
+
+/// Returns true for the namespace of a space: its members can create a ConfigMap of any name.
+async fn is_of_a_space(client: &Client, namespace: &str) -> bool {
+    let found = Api::<Namespace>::all(client.clone()).get_metadata_opt(namespace).await.ok().flatten();
+    found.is_some_and(|found| found.labels().get(names::LABEL_MANAGED_BY).is_some_and(|value| value == names::OPERATOR))
 }

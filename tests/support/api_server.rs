@@ -107,7 +107,12 @@ pub fn delete(path: &str, preconditions: &Value) -> Call {
 
 /// The question whether the operator may bind that ClusterRole.
 pub fn may_bind(role: &str, allowed: bool) -> Call {
-    let attributes = json!({"group": "rbac.authorization.k8s.io", "resource": "clusterroles", "verb": "bind", "name": role});
+    may(json!({"group": "rbac.authorization.k8s.io", "resource": "clusterroles", "verb": "bind", "name": role}), allowed)
+}
+
+/// The question whether the caller holds that right.
+#[allow(clippy::needless_pass_by_value, reason = "a literal reads better")]
+pub fn may(attributes: Value, allowed: bool) -> Call {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {}, "spec": {"resourceAttributes": attributes},
     });
