@@ -12,6 +12,7 @@ use super::{
     told::Told,
     wait,
 };
+use crate::api::DeveloperSpace;
 
 /// Arguments of `delete`.
 #[derive(Clone, Debug, Args)]
@@ -39,8 +40,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &DeleteArgs) -> anyhow::Result<
     let mut failed = Ok(());
     for name in &args.names {
         match delete(cluster, name, args).await {
-            Ok(true) => going.push(name),
-            Ok(false) => {}
+            Ok(space) => going.extend(space),
             Err(error) => {
                 if let Err(earlier) = std::mem::replace(&mut failed, Err(error)) {
                     progress.say(&format!("error: {earlier:#}"));
@@ -49,17 +49,17 @@ pub(crate) async fn run(cluster: &Cluster, args: &DeleteArgs) -> anyhow::Result<
         }
     }
     if args.wait.wait && args.dry_run.dry_run == DryRun::None {
-        for name in going {
-            wait::until_gone(cluster, name, args.wait.timeout.0, &mut progress).await?;
+        for space in going {
+            wait::until_gone(cluster, &space, args.wait.timeout.0, &mut progress).await?;
         }
     }
     failed
 }
 
-/// Asks for one deletion; `false` if there is nothing to delete.
-async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Result<bool> {
+/// Asks for one deletion. Returns the space as it was found, if there is one.
+async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Result<Option<DeveloperSpace>> {
     let found = if args.ignore_not_found { spaces::find(cluster, name).await? } else { Some(spaces::get(cluster, name).await?) };
-    let Some(space) = found else { return Ok(false) };
+    let Some(space) = found else { return Ok(None) };
     let DryRunArgs { dry_run } = args.dry_run;
     if dry_run != DryRun::Client {
         let params = DeleteParams {
@@ -71,5 +71,5 @@ async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Res
         spaces::api(cluster).delete(name, &params).await.told(|| format!("delete DeveloperSpace {name}"))?;
     }
     output::print(&format!("{} deleted{}", output::name_of(&space), spaces::dry_run_note(dry_run)))?;
-    Ok(true)
+    Ok(Some(space))
 }

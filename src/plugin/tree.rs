@@ -15,7 +15,7 @@ use k8s_openapi::{
 use kube::{Api, Resource, ResourceExt as _, api::ListParams};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{args::OutputArgs, cluster::Cluster, output, spaces, told::sentence};
+use super::{args::OutputArgs, cluster::Cluster, human::one_line, output, spaces, told::sentence};
 use crate::{
     api::{DeveloperSpace, names},
     desired::{Children, desire, resolve},
@@ -44,8 +44,9 @@ struct Node {
 }
 
 impl Node {
-    fn new(what: impl Into<String>, note: Option<&str>) -> Self {
-        Self { what: what.into(), note: note.map(ToOwned::to_owned), children: vec![] }
+    /// A node of one line: the names of subjects have no format, so that a line break in one would draw a node of its own.
+    fn new(what: impl AsRef<str>, note: Option<&str>) -> Self {
+        Self { what: one_line(what.as_ref()), note: note.map(one_line), children: vec![] }
     }
 
     fn is_missing(&self) -> bool {

@@ -88,11 +88,13 @@ fn gone(name: &str) -> anyhow::Error {
 }
 
 /// Waits until a space is gone with its namespace.
-pub(crate) async fn until_gone(cluster: &Cluster, name: &str, timeout: Duration, progress: &mut Progress) -> anyhow::Result<()> {
+pub(crate) async fn until_gone(cluster: &Cluster, found: &DeveloperSpace, timeout: Duration, progress: &mut Progress) -> anyhow::Result<()> {
+    let (name, uid) = (&found.name_any(), &found.metadata.uid);
     progress.now(&format!("waiting for {name} to be gone"));
     let mut last = "nothing was heard of it".to_owned();
     let gone = follow(spaces::api(cluster), name, |space| {
-        let Some(space) = space else { return Some(Ok(())) };
+        // One of another UID was created since under the same name.
+        let Some(space) = space.filter(|space| space.metadata.uid == *uid) else { return Some(Ok(())) };
         if let Some((_, reason, message)) = ready(space).filter(|_| space.metadata.deletion_timestamp.is_some()) {
             last = format!("{reason}: {message}");
             progress.now(&format!("{name}: {last}"));
