@@ -86,6 +86,14 @@ async fn a_role_that_does_not_exist_is_named(world: &World) -> Result<()> {
     world.not_ready("vera-models", "RoleNotAllowed").await?;
     ensure_equal("the space of a class whose ClusterRole went", &world.snapshot("vera-models").await?, &before)?;
     admin.create(&cluster_role("data-scientist", &rules)).await?;
+    world.ready("vera-models").await?;
+
+    // Once the present spec is refused, the class says nothing of its roles, and the earlier spec goes on.
+    admin.patch(a_class("ds-lab"), json!({"spec": {"lifetime": {"defaultTTL": "1d", "maxTTL": "2s"}}})).await?;
+    refused(world, "ds-lab", "InvalidSpec", &["defaultTTL"]).await?;
+    admin.delete(cluster_wide("ClusterRole", "data-scientist")).await?;
+    world.not_ready("vera-models", "RoleNotAllowed").await?;
+    admin.create(&cluster_role("data-scientist", &rules)).await?;
     world.ready("vera-models").await.map(drop)
 }
 

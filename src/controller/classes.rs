@@ -27,6 +27,7 @@ use super::{
     error::{Class, Error},
     observe::{ClassVerdict, class_verdict},
     rights::may,
+    spaces_of,
     store::Source,
     watch::Kept,
 };
@@ -85,7 +86,8 @@ async fn judge_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::Unbound
                 None => return,
             },
             _ = recheck.tick() => {
-                look_up_roles(&ctx).await;
+                let changed = look_up_roles(&ctx).await;
+                requeue_by_roles(&ctx, &spaces, &changed);
                 all_are_due(&ctx, &mut due);
             }
             () = tokio::time::sleep_until(at) => if let Some((name, _, failures)) = next {
@@ -116,29 +118,46 @@ async fn judge_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) ->
     Some(error.retry_after(failures))
 }
 
-/// Looks up every ClusterRole that a class names. One whose answer does not come is taken for what was last known of it.
-pub async fn look_up_roles(ctx: &Context) {
+/// The status of a class reports the ClusterRoles of its present spec. Where an earlier spec is in force, no event of the class wakes the spaces that have
+/// bindings to the roles of that one.
+fn requeue_by_roles(ctx: &Context, spaces: &Spaces, changed: &BTreeSet<String>) {
+    for class in ctx.store.classes() {
+        if class.in_force().is_some_and(|spec| !cluster_roles(spec).is_disjoint(changed)) {
+            spaces_of(spaces, &class.name_any()).into_iter().for_each(|space| ctx.nudges.nudge(space.name));
+        }
+    }
+}
+
+/// Looks up every ClusterRole that a class names. One whose answer does not come is taken for what was last known of it. Returns those that were created or
+/// deleted since.
+pub async fn look_up_roles(ctx: &Context) -> BTreeSet<String> {
     let classes = ctx.store.classes();
     let named: BTreeSet<String> =
         classes.iter().flat_map(|class| std::iter::once(&class.spec).chain(class.in_force())).flat_map(cluster_roles).collect();
     ctx.store.retain_roles(&named);
-    look_up(ctx, named).await;
+    look_up(ctx, named).await
 }
 
-async fn look_up(ctx: &Context, roles: BTreeSet<String>) {
+async fn look_up(ctx: &Context, roles: BTreeSet<String>) -> BTreeSet<String> {
     let api: Api<ClusterRole> = Api::all(ctx.client.clone());
     let asked = stream::iter(roles).map(|role| {
         let api = api.clone();
         async move { (api.get_metadata_opt(&encoded(&role)).await, role) }
     });
     let answers: Vec<_> = asked.buffer_unordered(SIDE_BY_SIDE).collect().await;
+    let mut changed = BTreeSet::new();
     for (answer, role) in answers {
         match answer {
-            Ok(found) => ctx.store.put_role(role, found.is_some()),
+            Ok(found) => {
+                if ctx.store.put_role(role.clone(), found.is_some()) {
+                    changed.insert(role);
+                }
+            }
             // Without the right to ask, which the check of the operator's rights reports, nothing is said of the role.
             Err(error) => tracing::debug!(role, %error, "a ClusterRole could not be looked up"),
         }
     }
+    changed
 }
 
 /// The name of a ClusterRole in a path: it may have characters that a URL may not.
@@ -151,7 +170,7 @@ fn encoded(name: &str) -> String {
 pub async fn judge(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), Error> {
     let verdict = match judged_by_spec(ctx, spaces, class) {
         Err(problem) => Verdict::Invalid(problem),
-        Ok(()) => judged_by_roles(ctx, class).await?,
+        Ok(()) => judged_by_roles(ctx, spaces, class).await?,
     };
     let condition = verdict.condition(&class.name_any(), &ctx.store.default_classes());
     let wanted = wanted_status(ctx, class, condition, &verdict);
@@ -173,10 +192,11 @@ fn is_a_spaces(ctx: &Context, spaces: &Spaces, name: &str) -> bool {
 }
 
 /// Of a class that stands accepted in its present generation no right is asked for again, so that a restart asks and writes nothing.
-async fn judged_by_roles(ctx: &Context, class: &SpaceClass) -> Result<Verdict, Error> {
+async fn judged_by_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<Verdict, Error> {
     let standing = class_verdict(class);
     if standing == ClassVerdict::Pending {
-        look_up(ctx, cluster_roles(&class.spec)).await;
+        let changed = look_up(ctx, cluster_roles(&class.spec)).await;
+        requeue_by_roles(ctx, spaces, &changed);
     }
     let stands = standing == ClassVerdict::Accepted || matches!(standing, ClassVerdict::Refused(reason, _) if reason == ROLE_NOT_FOUND);
     let unbindable = if stands { None } else { unbindable(ctx, class).await? };

@@ -92,9 +92,9 @@ impl Store {
         inner.classes.unreadable.remove(name);
     }
 
-    /// Keeps whether a ClusterRole exists.
-    pub fn put_role(&self, name: String, exists: bool) {
-        self.write().classes.roles.insert(name, exists);
+    /// Keeps whether a ClusterRole exists. Returns true if it was known to be otherwise.
+    pub fn put_role(&self, name: String, exists: bool) -> bool {
+        self.write().classes.roles.insert(name, exists).is_some_and(|existed| existed != exists)
     }
 
     /// Forgets the ClusterRoles that are not in `named`.
