@@ -15,6 +15,7 @@ use super::{
     apply::{patch_params, post_params},
     context::Context,
     error::Error,
+    isolation::is_marked,
 };
 use crate::{
     api::{DeveloperSpace, names, time::rfc3339},
@@ -131,6 +132,15 @@ pub async fn follow_expiry(ctx: &Context, name: &str, seen: &SeenNamespace, expi
         patch(ctx, name, says).await?;
     }
     Ok(())
+}
+
+/// Writes only the mark of enforced isolation: from then on nobody else creates a NetworkPolicy in the namespace.
+pub async fn mark_enforced(ctx: &Context, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
+    if is_marked(ctx, name) {
+        return Ok(());
+    }
+    let mark = json!({"metadata": {"uid": seen.uid.to_string(), "labels": {(names::LABEL_NETWORK_ENFORCED): "true"}}});
+    patch(ctx, name, mark).await.map(|_| ())
 }
 
 /// PATCH of the labels and annotations.

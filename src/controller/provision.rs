@@ -115,12 +115,14 @@ async fn take_away(ctx: &Context, space: &DeveloperSpace, observed: &Observed, c
     error
 }
 
-/// Keeps the expiry that the namespace's annotation shows, while there is no class that says the rest.
+/// Keeps the expiry in the namespace's annotation, and the mark of a class with enforced isolation that the space wants, while there is no class in force
+/// that defines the other metadata.
 pub async fn follow_expiry(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
-    match observed.own_namespace().filter(|seen| seen.terminating.is_none()) {
-        Some(seen) => home::follow_expiry(ctx, &space.name_any(), seen, observed.outlook.expires_at).await,
-        None => Ok(()),
+    let Some(seen) = observed.own_namespace().filter(|seen| seen.terminating.is_none()) else { return Ok(()) };
+    if observed.wants_isolation(ctx) {
+        home::mark_enforced(ctx, &space.name_any(), seen).await?;
     }
+    home::follow_expiry(ctx, &space.name_any(), seen, observed.outlook.expires_at).await
 }
 
 /// The namespace after [`settle`], and the Event about it.

@@ -249,3 +249,27 @@ async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
     world.reconcile(&space, script).await.unwrap();
     world.reconcile(&said(&space, &status), script![used(), listed()]).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_namespace_without_a_class_in_force_is_marked_before_its_policies_are_listed() {
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    let walled = json!({"metadata": {"name": "walled", "uid": "uid-of-the-walled-class"}, "spec": {"network": {"enforced": true}}});
+    world.keep(&with(&class(), &walled));
+    let space = edited(&converged(), &json!({"className": "walled"}), 103);
+    let message = "SpaceClass greenhouse, which is in force, does not exist or cannot be read; class walled enforces isolation, and the space is not admitted to \
+                   it while NetworkPolicy open can open namespace orchid-lab; its present class stays in force: delete what is not needed with kubectl -n \
+                   orchid-lab delete networkpolicy open, or have an administrator label it developerspace.dev/platform-policy=true";
+    let status = refused_since(2, "ClassNotFound", message);
+    let listed = get(&format!("{}?limit=25", children_path("NetworkPolicy"))).answered(json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {"resourceVersion": "9"},
+        "items": [{"metadata": {"name": "open"}}],
+    }));
+    let script = script![
+        get(&child_path(&quota())).answered(stored(&quota(), "uid-of-the-quota", 51)),
+        patch_namespace(&json!({"labels": {"developerspace.dev/network-enforced": "true"}}), 61),
+        listed,
+        say(&space, &status),
+        told("ClassNotFound"),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+}
