@@ -34,8 +34,8 @@ pub fn cluster_roles(class: &SpaceClassSpec) -> BTreeSet<String> {
     roles.chain([owner_role(class).to_owned()]).collect()
 }
 
-/// Domains, with all below them, whose keys rule the cluster, its policies and its service meshes, and ours.
-pub const RESERVED_DOMAINS: [&str; 13] = [
+/// Domains, with all below them, whose keys control the cluster, its policies, its networks, its tenancy, or the accounts of a cloud, and ours.
+pub const RESERVED_DOMAINS: [&str; 21] = [
     "kubernetes.io",
     "k8s.io",
     names::GROUP,
@@ -49,6 +49,14 @@ pub const RESERVED_DOMAINS: [&str; 13] = [
     "kyverno.io",
     "gatekeeper.sh",
     "openpolicyagent.org",
+    "x-k8s.io",
+    "cattle.io",
+    "amazonaws.com",
+    "cloud.google.com",
+    "ovn.org",
+    "clastix.io",
+    "antrea.io",
+    "tigera.io",
 ];
 
 /// The same of keys that have no domain.
