@@ -29,7 +29,7 @@ use stateright::{Checker, HasDiscoveries, Model, Path};
 use stored::Setting;
 use world::{Budget, World};
 
-const NOBODY: Budget = Budget { renewals: 0, strangers: 0, user_deletions: 0, recreations: 0, class_changes: 0, faults: 0 };
+const NOBODY: Budget = Budget { renewals: 0, strangers: 0, user_deletions: 0, recreations: 0, class_changes: 0, edits: 0, faults: 0 };
 
 /// A class with one warning.
 const WARNED_OF: Setting = Setting { clock: DAYS, protected: false, warns: true };
@@ -40,11 +40,15 @@ const PROTECTED: Setting = Setting { protected: true, ..WARNED_OF };
 
 /// Two senders, everything as old and as late as can be, but for the making and the first record of namespaces.
 const STALE: Protocol =
-    Protocol { setting: WARNED_OF, horizon: 5, budget: NOBODY, versions: 6, senders: 2, without: None, delay: Delay::SettledCreation };
+    Protocol { setting: WARNED_OF, horizon: 5, budget: NOBODY, skewed: false, versions: 6, senders: 2, without: None, delay: Delay::SettledCreation };
 
 fn class_changes(setting: Setting) -> Protocol {
     let budget = Budget { renewals: 1, class_changes: 1, ..NOBODY };
     Protocol { setting, budget, delay: Delay::PromptStatus, ..STALE }
+}
+
+fn edits(setting: Setting, edits: u8) -> Protocol {
+    Protocol { setting, budget: Budget { edits, ..NOBODY }, delay: Delay::PromptStatus, ..STALE }
 }
 
 /// Explores everything; the properties that do not hold.
@@ -119,6 +123,29 @@ fn a_status_that_arrives_in_time_is_a_warning_in_full() {
     assert_eq!(broken(Protocol { budget, delay: Delay::PromptStatus, ..STALE }), [].into());
 }
 
+#[test]
+fn renewals_from_clocks_that_disagree() {
+    let budget = Budget { renewals: 2, ..NOBODY };
+    assert_eq!(broken(Protocol { budget, skewed: true, delay: Delay::PromptStatus, ..STALE }), [].into());
+}
+
+#[test]
+fn the_owner_changes_the_ttl_and_the_protection() {
+    assert_eq!(broken(edits(WARNED_OF, 2)), [].into());
+}
+
+#[test]
+fn the_same_without_warnings() {
+    assert_eq!(broken(edits(UNWARNED, 2)), [].into());
+}
+
+#[test]
+fn owner_clocks_and_class_change_together() {
+    let budget = Budget { renewals: 1, edits: 1, class_changes: 1, ..NOBODY };
+    let protocol = Protocol { budget, skewed: true, senders: 1, ..class_changes(PROTECTED) };
+    assert_eq!(broken(protocol), [].into());
+}
+
 /// The bounds leave room for every end: what nobody does any more, time does.
 #[test]
 fn every_run_ends_with_nothing_left() {
@@ -141,6 +168,8 @@ fn each_guard_is_needed() {
         (Guard::ReadAtTheSeal, &renewal, NO_ORPHAN),
         (Guard::AwaitEnd, &renewal, RENEWAL_KEPT),
         (Guard::NoticeOfChange, &class_changes(UNWARNED), NEVER_EARLY),
+        (Guard::NoticeOfChange, &edits(UNWARNED, 2), NEVER_EARLY),
+        (Guard::LastRenewal, &Protocol { budget: Budget { renewals: 2, ..NOBODY }, skewed: true, ..STALE }, NEVER_EARLY),
     ] {
         finds(Protocol { without: Some(guard), ..protocol.clone() }, broken);
     }

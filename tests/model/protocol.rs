@@ -8,7 +8,7 @@ use super::{
     clock::{self, Moment, Tick, ceil, is_whole},
     rules::{Guard, View, Who, is_due},
     stored::{SHORT_TTL, Setting, TTL},
-    world::{Budget, Class, Namespace, Request, Space, World},
+    world::{Budget, Class, Namespace, Request, Space, Spec, World},
 };
 
 /// What is explored.
@@ -20,6 +20,8 @@ pub struct Protocol {
     pub horizon: Tick,
     /// What people and faults may do.
     pub budget: Budget,
+    /// Whether renewals come from clocks that are behind or ahead by a tick, too.
+    pub skewed: bool,
     /// How often the space may be written: two views of different age can take turns at the status for ever.
     pub versions: u8,
     /// How many requests may be on their way at once: replicas, sweeps, and requests of processes that have died.
@@ -49,7 +51,8 @@ pub enum Delay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Turn {
     Tick,
-    Renew,
+    Renew(Tick),
+    Edit(Spec),
     Meddle,
     DeleteSpace,
     RecreateSpace,
@@ -124,8 +127,9 @@ impl Protocol {
         world.now += 1;
         let tick = ceil(world.now);
         let ends = |space: &Space| {
-            let anchor = space.renewed.unwrap_or(space.created);
-            space.status.expires == Some(tick) || [anchor + TTL, anchor + SHORT_TTL].contains(&tick)
+            let anchors = [Some(space.created), space.renewed, space.status.last_renewed];
+            let is_end = |anchor: Tick| [anchor + TTL, anchor + SHORT_TTL].contains(&tick);
+            space.status.expires == Some(tick) || anchors.into_iter().flatten().any(is_end)
         };
         if !is_whole(world.now) && !world.spaces.iter().any(ends) {
             world.now += 1;
@@ -136,9 +140,13 @@ impl Protocol {
         let spend = |budget: &mut u8| *budget = budget.saturating_sub(1);
         match turn {
             Turn::Tick => self.tick(world),
-            Turn::Renew => {
+            Turn::Renew(at) => {
                 spend(&mut world.left.renewals);
-                world.renew(self.without != Some(Guard::SealRule));
+                world.renew(at, self.without != Some(Guard::SealRule));
+            }
+            Turn::Edit(spec) => {
+                spend(&mut world.left.edits);
+                world.edit(spec);
             }
             Turn::Meddle => {
                 spend(&mut world.left.strangers);
@@ -150,7 +158,7 @@ impl Protocol {
             }
             Turn::RecreateSpace => {
                 spend(&mut world.left.recreations);
-                world.create_space();
+                world.create_space(self.setting);
             }
             Turn::ChangeClass(class) => {
                 spend(&mut world.left.class_changes);
@@ -172,10 +180,17 @@ impl Protocol {
     }
 
     fn people(&self, world: &World, turns: &mut Vec<Turn>) {
-        let Budget { renewals, strangers, user_deletions, recreations, class_changes, faults: _ } = world.left;
+        let Budget { renewals, strangers, user_deletions, recreations, class_changes, edits, faults: _ } = world.left;
         let (space, tick) = (world.space, ceil(world.now));
-        if renewals > 0 && space.is_some_and(|space| space.renewed != Some(tick) && tick > space.created && !space.deleting) {
-            turns.push(Turn::Renew);
+        let living = space.filter(|space| !space.deleting);
+        if let Some(space) = living.filter(|_| renewals > 0) {
+            let clocks = if self.skewed { vec![tick.saturating_sub(1), tick, tick + 1] } else { vec![tick] };
+            let is_new = |at: &Tick| space.renewed != Some(*at) && *at > space.created;
+            turns.extend(clocks.into_iter().filter(is_new).map(Turn::Renew));
+        }
+        if let Some(Space { spec, .. }) = living.filter(|_| edits > 0) {
+            turns.push(Turn::Edit(Spec { short: !spec.short, ..spec }));
+            turns.push(Turn::Edit(Spec { protected: !spec.protected, ..spec }));
         }
         if strangers > 0 && !world.namespace.is_some_and(|namespace| namespace.terminating) {
             turns.push(Turn::Meddle);
@@ -248,7 +263,7 @@ impl Model for Protocol {
     type Action = Turn;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(self.budget)]
+        vec![World::new(self.budget, self.setting)]
     }
 
     fn actions(&self, world: &World, turns: &mut Vec<Turn>) {
@@ -298,7 +313,7 @@ impl Model for Protocol {
 impl Protocol {
     /// Whether every space that exists ends, see [`Self::ends`].
     pub fn can_end(&self, world: &World) -> bool {
-        let endless = self.setting.protected && world.class != Class::Tight;
+        let endless = world.space.is_some_and(|space| space.spec.protected) && world.class != Class::Tight;
         world.wrong.is_some() || world.space.is_none() || endless || self.ends(world)
     }
 

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashMap};
 
 use developerspace_operator::{
-    api::{DeveloperSpace, NamespaceRef, SpaceClassSpec, conditions::Reason},
+    api::{DeveloperSpace, DeveloperSpaceStatus, NamespaceRef, SpaceClassSpec, conditions::Reason},
     desired::{
         collect::{Step, step},
         lifetime::{Outlook, Stage, outlook},
@@ -15,7 +15,7 @@ use developerspace_operator::{
 };
 
 use super::{
-    clock::{self, Moment},
+    clock::{self, Moment, Tick},
     stored::Setting,
     world::{Class, Namespace, Request, Space, Status},
 };
@@ -39,8 +39,10 @@ pub enum Guard {
     SealFirst,
     /// A space that is sealed before its end keeps its namespace until the end.
     AwaitEnd,
-    /// An end that a change of the class brings nearer is put off.
+    /// An end that a change of the class or of the spec brings nearer is put off.
     NoticeOfChange,
+    /// The renewal that counted last still counts after one that does not.
+    LastRenewal,
 }
 
 /// Who looks.
@@ -109,10 +111,13 @@ impl View {
 
     /// `observe::observe`.
     fn observe(self) -> Observed {
-        let (space, now) = (self.setting.space(&self.space), self.setting.clock.now(self.now));
+        let (mut space, now) = (self.setting.space(&self.space), self.setting.clock.now(self.now));
+        if !self.has(Guard::LastRenewal) {
+            space.status = space.status.map(|status| DeveloperSpaceStatus { last_renewed_at: None, ..status });
+        }
         let class = self.setting.class(self.class);
         let rules = rules_of(&space, class.as_ref());
-        let mut term = term(&space, rules.as_ref(), self.setting.is_accepted(self.class), now);
+        let mut term = term(&space, rules.as_ref(), self.setting.is_accepted(self.class, &self.space, self.now), now);
         term.before = term.before.filter(|_| self.has(Guard::NoticeOfChange));
         let seen = self.namespace.map(|namespace| self.setting.seen(&namespace));
         let own = seen.filter(|seen| ownership(&space, seen) == Ownership::Ours);
@@ -150,7 +155,7 @@ impl View {
     /// `admit` and `provision`.
     fn live(self, observed: &Observed) -> Option<Request> {
         let own = observed.own.as_ref();
-        let accepted = self.setting.is_accepted(self.class);
+        let accepted = self.setting.is_accepted(self.class, &self.space, self.now);
         let reason = match (own, self.namespace) {
             _ if self.class == Class::Missing => Reason::ClassNotFound,
             _ if !accepted => Reason::InvalidSpec,
@@ -193,7 +198,7 @@ impl View {
     /// `finalize::finalize`: what it does cannot be undone, so it asks the server and not the store.
     fn finalize(self, observed: &Observed) -> Option<Request> {
         let space = &observed.space;
-        let protected = is_protected(space, observed.rules.as_ref(), self.setting.is_accepted(self.class));
+        let protected = is_protected(space, observed.rules.as_ref(), self.setting.is_accepted(self.class, &self.space, self.now));
         if self.who == Who::Gc || (protected && !is_sealed(space)) {
             return None;
         }
@@ -216,7 +221,7 @@ impl View {
         let Observed { space, class, outlook, .. } = observed;
         let Report { reason, working, recorded, sealed, admitted } = *report;
         let namespace = recorded.map(|seen| NamespaceRef { name: "alice".into(), uid: seen.uid.to_string() });
-        let accepted = self.setting.is_accepted(self.class);
+        let accepted = self.setting.is_accepted(self.class, &self.space, self.now);
         let class = class.as_ref().filter(|_| admitted);
         let in_force = InForce { terms: class.map(|class| terms(space, class, accepted)), ..InForce::default() };
         let verdict = Verdict { reason, message: String::new(), working };
@@ -239,11 +244,13 @@ impl View {
 pub fn is_due(stored: &Space, class: Class, setting: Setting, now: Moment) -> bool {
     let Status { sealed, expires, last_renewed, .. } = stored.status;
     if sealed.is_some() {
-        return stored.renewed <= last_renewed && expires.is_none_or(|end| now >= clock::of(end));
+        // A renewal that was ahead when the space was sealed is later than its end.
+        let is_kept = |renewed: Tick| Some(renewed) > last_renewed && expires.is_none_or(|end| renewed <= end);
+        return !stored.renewed.is_some_and(is_kept) && expires.is_none_or(|end| now >= clock::of(end));
     }
-    let (space, now) = (setting.space(stored), setting.clock.now(now));
+    let (moment, space, now) = (now, setting.space(stored), setting.clock.now(now));
     let rules = rules_of(&space, setting.class(class).as_ref());
-    let outlook = outlook(&term(&space, rules.as_ref(), setting.is_accepted(class), now), now);
+    let outlook = outlook(&term(&space, rules.as_ref(), setting.is_accepted(class, stored, moment), now), now);
     outlook.stage == Stage::Due && outlook.expires_at.is_some_and(|end| end <= now)
 }
 

@@ -13,8 +13,8 @@ use developerspace_operator::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 
 use super::{
-    clock::{Clock, Tick},
-    world::{Class, Namespace, Space, Status},
+    clock::{Clock, Moment, Tick, ceil},
+    world::{Accepted, Class, Namespace, Space, Spec, Status},
 };
 
 /// Spans of the class, in ticks.
@@ -30,7 +30,7 @@ pub const NOTICE_OF_WITHDRAWAL: Tick = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Setting {
     pub clock: Clock,
-    /// Whether the space asks for protection, which the class allows until it is tightened.
+    /// Whether the space asks for protection from the start, which the class allows until it is tightened.
     pub protected: bool,
     /// Whether the class has warnings.
     pub warns: bool,
@@ -55,9 +55,10 @@ impl Setting {
         Some(SpaceClassSpec { lifetime: Some(lifetime), ..SpaceClassSpec::default() })
     }
 
-    /// Whether a class accepts the spec of the space.
-    pub fn is_accepted(self, class: Class) -> bool {
-        class == Class::Standard || (class == Class::Tight && !self.protected)
+    /// Whether a class accepts the spec of the space at that moment. A renewal that is ahead by a tick is refused until then.
+    pub fn is_accepted(self, class: Class, space: &Space, now: Moment) -> bool {
+        let consents = class == Class::Standard || (class == Class::Tight && !space.spec.protected);
+        consents && space.renewed.is_none_or(|at| at <= ceil(now))
     }
 
     pub fn seen(self, namespace: &Namespace) -> SeenNamespace {
@@ -74,7 +75,7 @@ impl Setting {
     }
 
     pub fn space(self, stored: &Space) -> DeveloperSpace {
-        let Space { uid, version, created, renewed, deleting: _, status } = *stored;
+        let Space { uid, version, created, renewed, spec, deleting: _, status } = *stored;
         let metadata = ObjectMeta {
             name: Some("alice".into()),
             uid: Some(uid.to_string()),
@@ -82,11 +83,11 @@ impl Setting {
             creation_timestamp: Some(time::to_k8s(self.clock.at(created))),
             ..ObjectMeta::default()
         };
-        let spec = DeveloperSpaceSpec { renewed_at: renewed.map(|at| self.clock.at(at)), ..self.spec() };
+        let spec = DeveloperSpaceSpec { renewed_at: renewed.map(|at| self.clock.at(at)), ..self.spec(spec) };
         DeveloperSpace { metadata, spec, status: Some(self.write_status(&status)) }
     }
 
-    fn spec(self) -> DeveloperSpaceSpec {
+    fn spec(self, Spec { short, protected }: Spec) -> DeveloperSpaceSpec {
         DeveloperSpaceSpec {
             class_name: Some("standard".into()),
             owner: Subject { kind: SubjectKind::User, name: "alice@example.com".into(), namespace: None },
@@ -96,19 +97,19 @@ impl Setting {
             contact: None,
             labels: [].into(),
             annotations: [].into(),
-            ttl: None,
+            ttl: short.then(|| format_duration(self.clock.span(SHORT_TTL))),
             expires_at: None,
             renewed_at: None,
             quota: [].into(),
             limit_range: Vec::new(),
-            protected: self.protected,
+            protected,
             deletion_policy: DeletionPolicy::Delete,
         }
     }
 
     /// The terms whose own part was last accepted under one class, with the class's part of another.
-    fn terms(self, (accepted_by, class): (Class, Class)) -> Option<Terms> {
-        let mut space = DeveloperSpace { metadata: ObjectMeta::default(), spec: self.spec(), status: None };
+    fn terms(self, ((spec, accepted_by), class): Accepted) -> Option<Terms> {
+        let mut space = DeveloperSpace { metadata: ObjectMeta::default(), spec: self.spec(spec), status: None };
         let own = term::terms(&space, &self.class(accepted_by)?, true);
         space.status = Some(DeveloperSpaceStatus { terms: Some(own), ..DeveloperSpaceStatus::default() });
         Some(term::terms(&space, &self.class(class)?, false))
@@ -125,7 +126,7 @@ impl Setting {
             observed_generation: None,
             last_transition_time: time::to_k8s(at(since.unwrap_or_default())),
         };
-        let admitted = terms.map(|_| OwnerInForce::from(&self.spec().owner));
+        let admitted = terms.map(|_| OwnerInForce::from(&self.spec(Spec::default()).owner));
         DeveloperSpaceStatus {
             class_name: admitted.is_some().then(|| "standard".into()),
             owner: admitted,
@@ -166,9 +167,11 @@ impl Setting {
         }
     }
 
-    fn read_terms(self, terms: &Terms) -> (Class, Class) {
+    /// Of several that give the same terms, the first.
+    fn read_terms(self, terms: &Terms) -> Accepted {
         let classes = [Class::Standard, Class::Tight];
-        let mut pairs = classes.into_iter().flat_map(|own| classes.map(|class| (own, class)));
-        pairs.find(|pair| self.terms(*pair).as_ref() == Some(terms)).unwrap()
+        let specs = Spec::ALL.into_iter().flat_map(|spec| classes.map(|class| (spec, class)));
+        let mut all = specs.flat_map(|own| classes.map(|class| (own, class)));
+        all.find(|accepted| self.terms(*accepted).as_ref() == Some(terms)).unwrap()
     }
 }

@@ -15,6 +15,27 @@ pub enum Class {
     Missing,
 }
 
+/// The part of the spec, besides the renewal, that decides about time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Spec {
+    /// `spec.ttl` is [`SHORT_TTL`]; without it the class's default holds.
+    pub short: bool,
+    /// `spec.protected`.
+    pub protected: bool,
+}
+
+impl Spec {
+    pub const ALL: [Self; 4] = [
+        Self { short: false, protected: false },
+        Self { short: false, protected: true },
+        Self { short: true, protected: false },
+        Self { short: true, protected: true },
+    ];
+}
+
+/// `terms`: the spec and the class that the space's own part was accepted with, and the class of the rest.
+pub type Accepted = ((Spec, Class), Class);
+
 /// A stored version of the space. Times are ticks; everything that decides is here, texts are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Space {
@@ -23,6 +44,7 @@ pub struct Space {
     pub created: Tick,
     /// `spec.renewedAt`.
     pub renewed: Option<Tick>,
+    pub spec: Spec,
     /// `metadata.deletionTimestamp`; the finalizer is there from the start.
     pub deleting: bool,
     pub status: Status,
@@ -41,10 +63,21 @@ pub struct Status {
     pub namespace: Option<u8>,
     pub expires: Option<Tick>,
     pub last_renewed: Option<Tick>,
-    /// `terms`: the class that accepted the space's own part, and the class of the rest.
-    pub terms: Option<(Class, Class)>,
+    pub terms: Option<Accepted>,
     /// `postponed`: of which end, since when and until when.
     pub postponed: Option<(Tick, Tick, Tick)>,
+}
+
+impl Space {
+    /// Whether the operator has recorded that the space has no end.
+    fn is_endless(&self) -> bool {
+        self.status.terms.is_some() && self.status.expires.is_none()
+    }
+
+    /// Whether the operator has recorded a protection.
+    fn is_recorded_protected(&self) -> bool {
+        self.status.terms.is_some_and(|((spec, _), _)| spec.protected)
+    }
 }
 
 /// A stored version of the namespace of the space's name.
@@ -106,16 +139,20 @@ pub struct World {
     /// Every state of the namespace that was ever stored; `None` is its absence.
     pub namespaces: Vec<Option<Namespace>>,
     pub class: Class,
-    /// When the class was tightened.
-    pub tightened: Option<Tick>,
+    /// When the class was tightened, and the shortest notice that is due for it.
+    pub tightened: Option<(Tick, Tick)>,
+    /// When the owner first asked for the shorter ttl.
+    pub shortened: Option<Tick>,
+    /// The end of the shortest notice that is due since the owner gave a protection up that had been in force.
+    pub unprotected: Option<Tick>,
     pub last_version: u8,
     pub last_uid: u8,
     /// Sorted: senders are interchangeable, since none decides by anything but a view and the time.
     pub in_flight: Vec<Request>,
     /// What people may still do.
     pub left: Budget,
-    /// The `renewedAt` that the server accepted last, or else the creation.
-    pub accepted: Tick,
+    /// The latest renewal that a status ever recorded, or else the creation.
+    pub recorded: Tick,
     /// When the server stored the warning that stands.
     pub warning_stored: Option<Moment>,
     /// How long that warning had been stored when the seal was.
@@ -136,13 +173,15 @@ pub struct Budget {
     pub recreations: u8,
     /// The class is tightened, or goes missing.
     pub class_changes: u8,
+    /// The owner changes the ttl or the protection.
+    pub edits: u8,
     /// Crashes and lost answers; counted only where time waits for the operator.
     pub faults: u8,
 }
 
 impl World {
     /// A space that was just created, and nothing else.
-    pub fn new(left: Budget) -> Self {
+    pub fn new(left: Budget, setting: Setting) -> Self {
         let mut world = Self {
             now: 0,
             space: None,
@@ -151,44 +190,64 @@ impl World {
             namespaces: vec![None],
             class: Class::Standard,
             tightened: None,
+            shortened: None,
+            unprotected: None,
             last_version: 0,
             last_uid: 0,
             in_flight: Vec::new(),
             left,
-            accepted: 0,
+            recorded: 0,
             warning_stored: None,
             warning_stood: None,
             refused: false,
             wrong: None,
         };
-        world.create_space();
+        world.create_space(setting);
         world
     }
 
     /// The space is created.
-    pub fn create_space(&mut self) {
+    pub fn create_space(&mut self, setting: Setting) {
         let (uid, created) = (self.fresh_uid(), ceil(self.now));
-        self.store(Some(Space { uid, version: 0, created, renewed: None, deleting: false, status: Status::default() }));
-        self.accepted = created;
+        let spec = Spec { protected: setting.protected, short: false };
+        self.store(Some(Space { uid, version: 0, created, renewed: None, spec, deleting: false, status: Status::default() }));
+        self.recorded = created;
         (self.warning_stored, self.warning_stood) = (None, None);
+        (self.shortened, self.unprotected) = (None, None);
     }
 
-    /// Somebody writes `spec.renewedAt`, which is accepted unless the space is sealed.
-    pub fn renew(&mut self, seal_rule: bool) {
+    /// Somebody writes `spec.renewedAt`, which the server stores unless the space is sealed.
+    pub fn renew(&mut self, at: Tick, seal_rule: bool) {
         let Some(space) = self.space else { return };
         if seal_rule && space.status.sealed.is_some() {
             self.refused |= space.status.expires.is_some_and(|end| self.now < clock::of(end));
             return;
         }
-        self.accepted = ceil(self.now);
-        self.store(Some(Space { renewed: Some(self.accepted), ..space }));
+        self.store(Some(Space { renewed: Some(at), ..space }));
+    }
+
+    /// The owner changes the ttl or the protection. Admission refuses both once the space is sealed, and refuses to protect what is being deleted.
+    pub fn edit(&mut self, spec: Spec) {
+        let Some(space) = self.space.filter(|space| space.status.sealed.is_none()) else { return };
+        if spec.protected && space.deleting {
+            return;
+        }
+        let tick = ceil(self.now);
+        if spec.short && !space.spec.short {
+            self.shortened = self.shortened.or(Some(tick));
+        }
+        if space.spec.protected && !spec.protected && space.is_endless() {
+            self.unprotected = Some(tick + NOTICE);
+        }
+        self.store(Some(Space { spec, ..space }));
     }
 
     /// An administrator changes the class, or removes it.
     pub fn change_class(&mut self, class: Class) {
         self.class = class;
         if class == Class::Tight {
-            self.tightened = Some(ceil(self.now));
+            let withdrawn = self.space.is_some_and(|space| space.spec.protected && space.is_endless());
+            self.tightened = Some((ceil(self.now), if withdrawn { NOTICE_OF_WITHDRAWAL } else { NOTICE }));
         }
     }
 
@@ -203,9 +262,9 @@ impl World {
         }
     }
 
-    /// Somebody deletes the space; the finalizer keeps it.
+    /// Somebody deletes the space; the finalizer keeps it. Admission refuses it while the space is protected.
     pub fn delete_space(&mut self) {
-        if let Some(space) = self.space {
+        if let Some(space) = self.space.filter(|space| !space.spec.protected) {
             self.store(Some(Space { deleting: true, ..space }));
         }
     }
@@ -277,7 +336,7 @@ impl World {
                 if !due(self) {
                     self.blame(Wrong::RenewalLost);
                 }
-                if self.now < clock::of(self.earliest_end(setting)) {
+                if self.now < clock::of(self.earliest_end()) {
                     self.blame(Wrong::Early);
                 }
             }
@@ -287,14 +346,34 @@ impl World {
         true
     }
 
-    /// Before this nothing may end, whatever anybody has written since.
-    fn earliest_end(&self, setting: Setting) -> Tick {
-        let full = self.accepted + TTL;
-        match self.tightened {
-            None if setting.protected => Tick::MAX / 2,
-            None => full,
-            Some(at) if setting.protected => (self.accepted + SHORT_TTL).max(at + NOTICE_OF_WITHDRAWAL),
-            Some(at) => (self.accepted + SHORT_TTL).max(full.min(at + NOTICE)),
+    /// Before this nothing may end, whatever anybody has written since. A lower bound: what the operator has not seen yet need not count.
+    fn earliest_end(&self) -> Tick {
+        let Some(space) = self.space else { return 0 };
+        if space.spec.protected && self.consents(&space) {
+            return Tick::MAX / 2;
+        }
+        let by = space.status.sealed.unwrap_or(Tick::MAX).min(ceil(self.now));
+        let counts = space.renewed.filter(|at| *at <= by);
+        let anchor = counts.unwrap_or_default().max(self.recorded);
+        let (full, short) = (anchor + TTL, anchor + SHORT_TTL);
+        let brought_near = |notice_ends: Tick| short.max(full.min(notice_ends));
+        // The ttl of a tightened class is as short.
+        let recorded_short = space.status.terms.is_some_and(|((spec, class), _)| spec.short || class == Class::Tight);
+        let shortened = self.shortened.filter(|_| space.spec.short || recorded_short).map(|at| brought_near(at + NOTICE));
+        let tightened = self.tightened.map(|(at, notice)| match notice {
+            NOTICE_OF_WITHDRAWAL if space.spec.protected => short.max(at + notice),
+            _ => brought_near(at + NOTICE),
+        });
+        let end = shortened.into_iter().chain(tightened).fold(full, Tick::min);
+        end.max(self.unprotected.unwrap_or_default())
+    }
+
+    /// Whether the class consents to protection: the present one, or, where it is missing, the one by which the space was protected.
+    fn consents(&self, space: &Space) -> bool {
+        match self.class {
+            Class::Standard => space.renewed.is_none_or(|at| at <= ceil(self.now)) || space.is_recorded_protected(),
+            Class::Tight => false,
+            Class::Missing => self.tightened.is_none() && space.is_recorded_protected(),
         }
     }
 
@@ -306,7 +385,7 @@ impl World {
             self.blame(Wrong::Unsealed);
         }
         if let (None, Some(sealed)) = (old.sealed, new.sealed) {
-            let end = self.earliest_end(setting);
+            let end = self.earliest_end();
             let stood = old.warned.filter(|(_, _, of)| *of >= end).is_some_and(|(at, ..)| at + NOTICE <= sealed);
             if sealed < end {
                 self.blame(Wrong::Early);
@@ -318,6 +397,7 @@ impl World {
         if new.warned != old.warned {
             self.warning_stored = Some(self.now);
         }
+        self.recorded = self.recorded.max(new.last_renewed.unwrap_or_default());
     }
 
     fn blame(&mut self, wrong: Wrong) {
