@@ -1,6 +1,6 @@
-//! The approver of certificate requests that `kubectl dspace` makes: off by default, with an account of its own.
+//! The approver of certificate requests that `kubectl dspace` creates. It is off by default, and has an account of its own.
 //!
-//! It touches only requests that name a space by their label; the decision is [`certificate_request::judge`]'s.
+//! It handles only requests that name a space by their label. [`certificate_request::judge`] makes the decision.
 
 use std::time::Duration;
 
@@ -29,30 +29,30 @@ use crate::{
     },
 };
 
-/// How often everything is listed again: what could not be decided, and what no event told of.
+/// The interval at which all requests are listed again, for those that could not be decided and for lost events.
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// The page size of the list. Each request may be as large as an object may be.
 const PAGE: u32 = 25;
 
-/// The requests, whatever their managed fields are.
+/// The API of requests, which are read without their managed fields.
 type Requests = Api<Unmanaged<CertificateSigningRequest>>;
 
-/// How many requests are decided side by side, so that one that the API server is slow with keeps no other waiting.
+/// The number of requests that are decided concurrently, so that a slow response of the API server delays no other request.
 const SIDE_BY_SIDE: usize = 8;
 
-/// What the approver works with.
+/// The approver of certificate requests.
 pub struct Approver<'a> {
-    /// Its own credentials.
+    /// The client, with the approver's own credentials.
     pub client: Client,
-    /// The time.
+    /// The clock.
     pub clock: &'a dyn Clock,
-    /// Where it says what it did.
+    /// The recorder of Events about its decisions.
     pub recorder: Recorder,
 }
 
 impl Approver<'_> {
-    /// Judges requests until it is dropped.
+    /// Decides requests until the future is dropped.
     pub async fn run(&self) {
         let api: Requests = Api::all(self.client.clone());
         let events =
@@ -88,7 +88,7 @@ impl Approver<'_> {
             Err(why) => ("Denied", "DeveloperSpaceRefused", why.clone()),
         };
         let condition = json!({"type": kind, "status": "True", "reason": reason, "message": message});
-        // Whoever was quicker has decided.
+        // The resourceVersion is a precondition: if another client decided first, its decision stands.
         let patch = json!({"metadata": {"resourceVersion": csr.metadata.resource_version}, "status": {"conditions": [condition]}});
         let request = csr.name_any();
         let written = api.patch_subresource("approval", &request, &PatchParams::default(), &Patch::Merge(patch)).await;
@@ -128,7 +128,7 @@ impl Approver<'_> {
         Ok(asked)
     }
 
-    /// Whether the requester may name the owners of spaces, and so may ask for them.
+    /// Returns true if the requester may assign the owners of spaces, and therefore may request certificates for them.
     async fn may_assign(&self, csr: &CertificateSigningRequest) -> Result<bool, Error> {
         let attributes = ResourceAttributes {
             group: Some(names::GROUP.to_owned()),
@@ -172,12 +172,12 @@ impl Approver<'_> {
     }
 }
 
-/// The user that a certificate is asked for.
+/// The user for whom a certificate is requested.
 fn user(asked: &Request) -> &str {
     asked.content.as_ref().and_then(|content| content.common_names.first()).map_or("nobody", String::as_str)
 }
 
-/// Whether it is for us and nobody has decided or signed it.
+/// Returns true if the request is for this approver, and is neither decided nor signed nor being deleted.
 fn is_open(csr: &CertificateSigningRequest) -> bool {
     let decided = csr.status.as_ref().is_some_and(|status| {
         let signed = status.certificate.as_ref().is_some_and(|certificate| !certificate.0.is_empty());
@@ -239,7 +239,7 @@ mod tests {
         json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "the server says no"})
     }
 
-    /// Answers one call after the other; what was called with what.
+    /// Answers one call after the other. Returns the path and the body of each call.
     async fn serve(mut server: Handle<Call<Body>, Response<Body>>, answers: Vec<(u16, Value)>) -> Vec<(String, Value)> {
         let mut seen = Vec::new();
         for (code, answer) in answers {
@@ -252,7 +252,7 @@ mod tests {
         seen
     }
 
-    /// Decides on `request` against a server that answers so.
+    /// Decides on `request` against a server that sends these answers.
     async fn decide(request: &Value, answers: Vec<(u16, Value)>) -> (Result<(), Error>, Vec<(String, Value)>) {
         let now: DateTime<Utc> = "2026-11-24T09:00:00Z".parse().unwrap();
         let (service, server) = pair::<Call<Body>, Response<Body>>();
@@ -260,7 +260,7 @@ mod tests {
         let (recorder, writing) = events::recorder(client.clone(), Places::new(1), "approver-7");
         let (api, csr) = (Api::all(client.clone()), serde_json::from_value(request.clone()).unwrap());
         let approver = Approver { client, clock: &now, recorder };
-        // The Events are written when the approver has let go of its recorder.
+        // The future that writes Events ends when the approver has dropped its recorder.
         let deciding = async move { approver.decide(&api, &csr).await };
         let (decided, (), seen) = tokio::join!(deciding, writing, serve(server, answers));
         (decided, seen)

@@ -1,4 +1,4 @@
-//! The only place that builds a [`Client`]: time-outs, retries and the name by which audit logs know us.
+//! Builds every [`Client`], with its time-outs, its retries and its name in audit logs.
 
 use std::{sync::Arc, task::Poll, time::Duration};
 
@@ -17,52 +17,53 @@ use tower::{
 
 use crate::{clock::ServerCheckedClock, controller::writes::Writes, impersonation, metrics::Metrics, watchdog::Watchdog};
 
-/// An answer that takes longer is a failure. Above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is none.
+/// The longest time for a response. It is above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is not a failure.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A write that takes longer is a failure: it may have been done all the same, and every write can bear that.
+/// The longest time for a write. A write that times out may have been carried out nevertheless, and every write is safe in that case.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A watch is started anew this often, so that a frozen one is noticed within a minute.
+/// The interval at which a watch is restarted, so that a frozen one is noticed within a minute.
 pub const WATCH_TIMEOUT_SECONDS: u32 = 20;
 
-/// Why there is no client.
+/// The reason why no client could be built.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Neither a kubeconfig nor a service account.
+    /// Neither a kubeconfig nor a service account was found.
     #[error("failed to find out how to reach the cluster: set KUBECONFIG, or run in a pod with a ServiceAccount")]
     Infer(#[source] kube::config::InferConfigError),
-    /// The configuration does not make a client.
+    /// No client can be built from the configuration.
     #[error("failed to build a client from the cluster's configuration")]
     Build(#[source] kube::Error),
-    /// A user or group to act as is no header.
+    /// The name of a user or group to impersonate is not a valid header.
     #[error("the user or a group to act as holds a control character: check --as, --as-group and the kubeconfig")]
     Impersonate(#[source] header::InvalidHeaderValue),
-    /// The retry policy's numbers are wrong.
+    /// The parameters of the retry policy are invalid.
     #[error("failed to build the retry policy")]
     Retry(#[source] kube::client::retry::InvalidBackoff),
 }
 
-/// Who is told of each answer.
+/// The components that are notified of each response.
 #[derive(Clone, Default)]
 pub struct Listeners {
-    /// Is set by the server's time.
+    /// The clock, which is checked against the server's time.
     pub clock: Arc<ServerCheckedClock>,
-    /// Is told that there was one.
+    /// The watchdog, which records each response.
     pub watchdog: Arc<Watchdog>,
-    /// Counts it.
+    /// The metrics, which count each response.
     pub metrics: Arc<Metrics>,
-    /// Is told what is written.
+    /// The register of writes, which records each write.
     pub writes: Arc<Writes>,
 }
 
-/// A client for the cluster of the environment; `listeners` are told of each answer.
+/// Returns a client for the cluster of the environment. `listeners` are notified of each response.
 pub async fn connect(listeners: Listeners) -> Result<Client, Error> {
     let config = Config::infer().await.map_err(Error::Infer)?;
     for_config(config, listeners, concat!("developerspace-operator/", env!("CARGO_PKG_VERSION")))
 }
 
-/// A client for the cluster of `config`, with our time-outs and retries, known to audit logs as `agent`. A read time-out in `config` is kept.
+/// Returns a client for the cluster of `config`, with the operator's time-outs and retries, and with `agent` as its name in audit logs. A read
+/// time-out in `config` is kept.
 pub fn for_config(mut config: Config, listeners: Listeners, agent: &'static str) -> Result<Client, Error> {
     config.read_timeout = config.read_timeout.or(Some(READ_TIMEOUT));
     config.reset_reader_on_write = true;
@@ -76,7 +77,7 @@ pub fn for_config(mut config: Config, listeners: Listeners, agent: &'static str)
     Ok(builder.build())
 }
 
-/// Hears what the API server answers.
+/// Notifies the listeners of each response of the API server.
 struct Listen<S> {
     inner: S,
     listeners: Listeners,
@@ -127,9 +128,9 @@ fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
 }
 
-/// Repeats what is known not to have happened (429), and reads that failed for the moment (503, 504); three times at most.
+/// Retries requests that are known not to have been carried out (429), and reads that failed temporarily (503, 504); three times at most.
 ///
-/// kube's own default repeats a POST too, which then meets what it has made: <https://github.com/kube-rs/kube/issues/2082>.
+/// kube's own default retries a POST too, which then conflicts with the object that it has created: <https://github.com/kube-rs/kube/issues/2082>.
 #[derive(Clone)]
 struct Retry(RetryPolicy);
 

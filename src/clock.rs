@@ -1,4 +1,4 @@
-//! The only place that reads the wall clock. Decisions take `now` as an argument.
+//! The only module that reads the wall clock. Decisions take `now` as an argument.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,25 +7,25 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How far the machine's clock may differ from the API server's before the server's word is taken.
+/// The largest difference between the local clock and the API server's for which the local clock is used.
 ///
-/// The server's `Date` header has whole seconds and is as old as the answer's way, so less cannot be told.
+/// The server's `Date` header has whole seconds, and its age is the latency of the response, so a smaller difference cannot be detected.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
 /// A source of `now`.
 pub trait Clock: Send + Sync {
-    /// The present time.
+    /// The current time.
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// The machine's clock, checked against the API server's: a clock that was stepped must not collect a space early.
+/// The local clock, checked against the API server's: a clock that was stepped must not cause an early deletion of a space.
 #[derive(Debug, Default)]
 pub struct ServerCheckedClock {
     heard: Mutex<Option<(DateTime<Utc>, Instant)>>,
 }
 
 impl ServerCheckedClock {
-    /// Notes the `Date` of an answer.
+    /// Records the `Date` header of a response.
     pub fn hear(&self, date: Option<DateTime<Utc>>) {
         if let Some(date) = date {
             *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some((date, Instant::now()));
@@ -43,7 +43,7 @@ impl Clock for ServerCheckedClock {
     }
 }
 
-/// The machine's word, unless it is far from the server's.
+/// Returns the local time, unless it differs from the server's by more than the tolerance.
 fn choose(machine: DateTime<Utc>, server: Option<DateTime<Utc>>) -> DateTime<Utc> {
     match server {
         Some(server) if (machine - server).abs() > TOLERANCE => server,
@@ -51,7 +51,7 @@ fn choose(machine: DateTime<Utc>, server: Option<DateTime<Utc>>) -> DateTime<Utc
     }
 }
 
-/// A clock that stands still, for tests and one-shot decisions.
+/// A fixed clock, for tests and one-shot decisions.
 impl Clock for DateTime<Utc> {
     fn now(&self) -> DateTime<Utc> {
         *self

@@ -21,20 +21,20 @@ use crate::{
     watchdog::{Ages, Watchdog},
 };
 
-/// What the endpoints judge by.
+/// The state that the endpoints report.
 #[derive(Clone)]
 pub struct Health {
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// What was seen of the work.
+    /// The watchdog of the operator's work.
     pub watchdog: Arc<Watchdog>,
-    /// Whether everything was listed.
+    /// The store, which records the sources that were listed.
     pub store: Arc<Store>,
-    /// What the operator may not do and has to.
+    /// The permissions that the operator lacks.
     pub rights: Arc<Rights>,
-    /// Figures.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Whether this replica waits for the lease.
+    /// True while this replica waits for the lease.
     pub standby: Arc<AtomicBool>,
 }
 

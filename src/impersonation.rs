@@ -1,11 +1,12 @@
-//! Whom a client acts as: the headers of <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation>.
+//! The headers of the identity that a client impersonates, see
+//! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation>.
 //!
-//! kube-client writes visible ASCII only. Kubernetes takes the bytes of any name, as kubectl sends them.
+//! kube-client writes visible ASCII only. Kubernetes accepts the bytes of any name, as kubectl sends them.
 
 use http::{HeaderName, HeaderValue, header::InvalidHeaderValue};
 use kube::config::AuthInfo;
 
-/// Takes user, UID and groups out of `auth`; the answer is their headers.
+/// Removes user, UID and groups from `auth` and returns their headers.
 pub fn take_headers(auth: &mut AuthInfo) -> Result<Vec<(HeaderName, HeaderValue)>, InvalidHeaderValue> {
     let user = auth.impersonate.take().map(|user| ("impersonate-user", user));
     let uid = auth.impersonate_uid.take().map(|uid| ("impersonate-uid", uid));

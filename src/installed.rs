@@ -1,5 +1,5 @@
-//! The CRD as the cluster has it. The API server drops fields that a CRD does not have, so an operator that is newer than its CRD would write its
-//! notices in vain, see <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#field-pruning>.
+//! The CRD that is installed in the cluster. The API server drops fields that a CRD does not have, so an operator that is newer than its CRD would
+//! lose its notices, see <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#field-pruning>.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -29,7 +29,7 @@ pub async fn await_crd(client: &Client) {
         tokio::time::sleep(AGAIN).await;
     }
     let definitions: Api<Unmanaged<CustomResourceDefinition>> = Api::all(client.clone());
-    // Without the right to read it, which the shipped role has, the operator works all the same.
+    // Without the permission to read it, which the shipped role has, the operator works nevertheless.
     while let Ok(Some(Unmanaged(stored))) = definitions.get_opt(names::SPACE_CRD).await {
         let missing = missing_fields(&stored);
         if missing.is_empty() {

@@ -6,9 +6,9 @@
 //! watches ─► store ─► observe ─► resolve ─► desire ─► diff ─► apply ─► report ─► next wake-up
 //! ```
 //!
-//! [`api`] holds the kinds and their grammar, [`desired`] the pure decisions, [`controller`] the watches and writes,
-//! [`gc`] one sweep with the same decisions. [`operator`] puts the commands together; [`plugin`] is `kubectl dspace`, and [`access`]
-//! what it gets people into their spaces with.
+//! [`api`] contains the kinds and their grammar, [`desired`] the pure decisions, [`controller`] the watches and writes,
+//! [`gc`] one sweep with the same decisions. [`operator`] implements the commands. [`plugin`] is `kubectl dspace`, and [`access`]
+//! contains the credentials with which it gives users access to their spaces.
 
 pub mod access;
 pub mod api;

@@ -1,4 +1,4 @@
-//! Figures in the OpenMetrics format.
+//! The metrics, in the OpenMetrics format.
 
 mod noncompliant;
 
@@ -42,7 +42,7 @@ pub struct MethodLabel {
 /// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// All figures.
+/// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
     /// The spaces that do not comply with a rule.
@@ -121,7 +121,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The text that a scrape gets.
+    /// Returns the text for a scrape.
     pub fn render(&self) -> String {
         self.noncompliant.count();
         let mut text = String::new();
@@ -131,55 +131,55 @@ impl Metrics {
         text
     }
 
-    /// A reconcile begins; it ends when the guard goes.
+    /// Records the start of a reconcile, which ends when the guard is dropped.
     pub fn begin(&self) -> Running<'_> {
         self.active.inc();
         Running { metrics: self, since: Instant::now() }
     }
 
-    /// Sets the ages of what matters.
+    /// Sets the gauges of ages.
     pub fn set_ages(&self, ages: &Ages) {
         let Ages { silence, heard: _, oldest_watch, last_reconcile, oldest_reconcile: _, overdue, failing, process } = ages;
         self.silence.set(silence.as_secs_f64());
-        // What never was is as old as the process: a zero would look as if all were well.
+        // The age of an event that never occurred is that of the process: a zero would look healthy.
         self.oldest_watch.set(oldest_watch.as_ref().map_or(*process, |(_, age)| *age).as_secs_f64());
         self.last_reconcile.set(last_reconcile.unwrap_or(*process).as_secs_f64());
         self.failing.set(i64::try_from(*failing).unwrap_or(i64::MAX));
         self.overdue.set(overdue.as_secs_f64());
     }
 
-    /// So many namespaces were made for a space that no longer exists.
+    /// Sets the number of namespaces that were created for a space that no longer exists.
     pub fn set_orphans(&self, number: usize) {
         self.orphans.set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
-    /// A reconcile ended.
+    /// Counts a reconcile that ended.
     pub fn count(&self, result: &'static str) {
         self.reconciles.get_or_create(&ResultLabel { result }).inc();
     }
 
-    /// The API server answered.
+    /// Counts a response of the API server.
     pub fn answered(&self, method: &str, code: u16) {
         self.requests.get_or_create(&RequestLabels { method: method.to_owned(), code }).inc();
     }
 
-    /// The API server did not answer.
+    /// Counts a request that the API server did not answer.
     pub fn unanswered(&self, method: &str) {
         self.failures.get_or_create(&MethodLabel { method: method.to_owned() }).inc();
     }
 
-    /// A space was left alone, since much was written of it lately.
+    /// Counts a reconcile that was deferred because of many recent writes for the space.
     pub fn braked(&self) {
         self.braked.inc();
     }
 
-    /// The namespace of an expired space was deleted, so long after its expiry.
+    /// Counts the deletion of the namespace of an expired space, and observes the time since the expiry.
     pub fn collected(&self, lateness: chrono::TimeDelta) {
         self.collected.inc();
         self.lateness.observe(lateness.as_seconds_f64());
     }
 
-    /// A warning was given.
+    /// Counts a warning.
     pub fn warned(&self) {
         self.warnings.inc();
     }

@@ -34,10 +34,10 @@ use crate::{
     telemetry,
 };
 
-/// How long what is under way may take once the process is told to stop; below the grace period in `config/manager`.
+/// The time that running work may take after the signal to stop. It is below the grace period in `config/manager`.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Does what the command line says.
+/// Executes a command.
 pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run(args).await,
@@ -75,7 +75,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Waits for the lease if there is an election, then works until told to stop or no longer leading.
+/// Waits for the lease if there is an election, and then works until the process is stopped or no longer leads.
 async fn lead_and_work(
     args: &RunArgs,
     client: Client,
@@ -143,7 +143,7 @@ async fn lead_and_work(
     Ok(code)
 }
 
-/// SIGTERM or SIGINT.
+/// Waits for SIGTERM or SIGINT.
 async fn told_to_stop() -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
@@ -189,7 +189,7 @@ fn print_crds() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The result of a command. A reader that has seen enough is no error.
+/// Prints the result of a command. A closed pipe is not an error.
 fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("failed to write the result"),

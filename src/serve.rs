@@ -1,5 +1,5 @@
-//! HTTP for anybody who can reach the port. Nobody who asks slowly, much or often takes memory or keeps others from an answer: heads are
-//! small and come in time, connections are few and end, and the oldest makes room for the newest.
+//! HTTP for every client that can reach the port. Slow, large or frequent requests neither exhaust memory nor block other clients: request heads are
+//! limited in size and time, connections are limited in number and duration, and the oldest connection is closed for the newest one.
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
@@ -12,12 +12,12 @@ use hyper_util::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-/// What one connection may take, and how many there may be.
+/// The limits of one connection, and the number of connections.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
-    /// For the head of a request, and so for a connection that sends none.
+    /// The longest time for the head of a request, and so for a connection that sends none.
     head: Duration,
-    /// For everything that is asked and answered.
+    /// The longest time for a whole connection.
     connection: Duration,
     connections: usize,
 }
@@ -28,10 +28,10 @@ const BOUNDS: Bounds = Bounds { head: Duration::from_secs(5), connection: Durati
 /// The most bytes of an unfinished head that are kept.
 const LONGEST_HEAD: usize = 16 * 1_024;
 
-/// Accepting fails for want of file descriptors, which come back.
+/// The pause after a failed accept: it fails for lack of file descriptors, which become free again.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// Serves `router` until the process ends; the error is that the address cannot be listened on.
+/// Serves `router` until the process ends. Returns an error if it cannot listen on the address.
 pub async fn serve(address: SocketAddr, router: Router) -> std::io::Result<()> {
     accept(TcpListener::bind(address).await?, router, BOUNDS).await;
     Ok(())
@@ -56,7 +56,7 @@ async fn answer(stream: TcpStream, router: Router, bounds: Bounds) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.head).max_buf_size(LONGEST_HEAD);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    // However it ends, the client sees that it has.
+    // The result is not needed: in any case the client sees that the connection ended.
     let _ = tokio::time::timeout(bounds.connection, connection).await;
 }
 
@@ -83,11 +83,11 @@ mod tests {
         stream
     }
 
-    /// What came until the server ended the connection.
+    /// Returns the text that was received until the server closed the connection.
     async fn rest(mut stream: TcpStream) -> String {
         let mut text = Vec::new();
         let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut text)).await.expect("the server ends the connection");
-        // One that is aborted with bytes unread ends with a reset.
+        // A connection that is aborted with unread bytes ends with a reset.
         drop(ended);
         String::from_utf8_lossy(&text).into_owned()
     }

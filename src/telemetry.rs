@@ -1,4 +1,4 @@
-//! Logging. `RUST_LOG` chooses what is told, see <https://docs.rs/tracing-subscriber/latest/tracing_subscriber/filter/struct.EnvFilter.html>.
+//! Logging. `RUST_LOG` selects the log lines, see <https://docs.rs/tracing-subscriber/latest/tracing_subscriber/filter/struct.EnvFilter.html>.
 
 use std::io::IsTerminal;
 

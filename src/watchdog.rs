@@ -1,5 +1,5 @@
-//! Whether the operator does its work: how long ago the API server answered, each watch began anew, a reconcile ended, and how long
-//! the oldest expiry has been overdue. `/livez`, `/readyz` and the metrics say what stands here.
+//! Monitors the work of the operator: the time since the API server answered, since each watch restarted and since a reconcile ended, and the time
+//! for which the oldest expiry has been overdue. `/livez`, `/readyz` and the metrics report this state.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -10,16 +10,16 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-/// A watch begins anew every 20 s. One that has not for so long is frozen or refused, and what it should tell is not known.
+/// A watch restarts every 20 s. A watch that has not restarted for this time is frozen or refused, and its events are unknown.
 const FROZEN: Duration = Duration::from_secs(50);
-/// A reconcile has a deadline of 60 s, so that one that takes longer hangs.
+/// A reconcile has a deadline of 60 s, so that one that takes longer than this time hangs.
 const STUCK: Duration = Duration::from_secs(120);
-/// An expiry is acted on within a second; one that is overdue for so long is not.
+/// An expiry is processed within a second. An expiry that is overdue for this time is not being processed.
 const OVERDUE: Duration = Duration::from_secs(60);
-/// A restart does not bring an API server back. After so long it may bring back whatever is wrong with this process.
+/// A restart does not make an API server available again. After this time it may fix a failure of this process.
 const GIVE_UP: Duration = Duration::from_secs(600);
 
-/// What was seen of the work.
+/// The observed state of the operator's work.
 #[derive(Debug)]
 pub struct Watchdog {
     started: Instant,
@@ -36,30 +36,30 @@ struct Inner {
     /// Expiry and key of each space that has one, and by key to find it again.
     expiries: BTreeSet<(DateTime<Utc>, u64)>,
     by_space: HashMap<u64, DateTime<Utc>>,
-    /// Ends that the API server refuses: overdue, and no work that others have to make way for.
+    /// Expiries whose writes the API server refuses. They are overdue, and other work does not yield to them.
     refused: HashMap<u64, DateTime<Utc>>,
-    /// Spaces of which the last look failed, in a way that lasts.
+    /// Spaces whose last reconcile failed with an error that lasts.
     failing: HashSet<u64>,
 }
 
-/// The ages of what matters.
+/// The ages of the monitored events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ages {
-    /// Since the API server answered; since the start, if it never did.
+    /// The time since the last answer of the API server, or since the start if there was none.
     pub silence: Duration,
-    /// Whether it ever did.
+    /// True if the API server has ever answered.
     pub heard: bool,
-    /// The watch that has not begun anew for longest.
+    /// The path of the watch that has not restarted for the longest time, and that time.
     pub oldest_watch: Option<(String, Duration)>,
-    /// Since a reconcile ended.
+    /// The time since the end of the last reconcile.
     pub last_reconcile: Option<Duration>,
-    /// How long the oldest reconcile under way has been.
+    /// The duration of the oldest reconcile under way.
     pub oldest_reconcile: Option<Duration>,
-    /// How long the oldest expiry has been overdue.
+    /// The time for which the oldest expiry has been overdue.
     pub overdue: Duration,
-    /// Of how many spaces the last look failed, in a way that lasts.
+    /// The number of spaces whose last reconcile failed with an error that lasts.
     pub failing: usize,
-    /// Since the start.
+    /// The time since the start.
     pub process: Duration,
 }
 
@@ -70,7 +70,7 @@ impl Default for Watchdog {
 }
 
 impl Watchdog {
-    /// The API server answered; `watch` is the path of a watch that began.
+    /// Records an answer of the API server. `watch` is the path of a watch that began.
     pub fn heard(&self, watch: Option<&str>) {
         let mut inner = self.lock();
         let now = Instant::now();
@@ -85,7 +85,7 @@ impl Watchdog {
         }
     }
 
-    /// A reconcile begins; it ends when the guard goes.
+    /// Records the start of a reconcile, which ends when the guard is dropped.
     pub fn begin(&self) -> Running<'_> {
         let mut inner = self.lock();
         inner.begun += 1;
@@ -94,7 +94,7 @@ impl Watchdog {
         Running { watchdog: self, number }
     }
 
-    /// The space of that key is to be collected then; or has no end, or is collected.
+    /// Records the expiry of the space of that key. `None` means that the space does not expire, or that its expiry was processed.
     pub fn expects(&self, space: u64, expiry: Option<DateTime<Utc>>) {
         let mut inner = self.lock();
         inner.refused.remove(&space);
@@ -114,24 +114,24 @@ impl Watchdog {
         }
     }
 
-    /// The space of that key was to be collected at `expiry`, and the API server refuses what that takes. This stands until the space is
-    /// looked at again.
+    /// Records that the API server refuses a write that the expiry of the space of that key requires. The record stays until the next reconcile of
+    /// the space.
     pub fn refused(&self, space: u64, expiry: DateTime<Utc>) {
         self.expects(space, None);
         self.lock().refused.insert(space, expiry);
     }
 
-    /// A look at the space of that key failed, in a way that lasts. This stands until it is looked at again.
+    /// Records that the reconcile of the space of that key failed with an error that lasts. The record stays until the next reconcile of the space.
     pub fn fails(&self, space: u64) {
         self.lock().failing.insert(space);
     }
 
-    /// Whether the time of more than `some` spaces is up.
+    /// Returns true if more than `some` spaces have expired.
     pub fn is_behind(&self, now: DateTime<Utc>, some: usize) -> bool {
         self.lock().expiries.range(..=(now, u64::MAX)).nth(some).is_some()
     }
 
-    /// After a list of spaces: those that were not in it have no end to come.
+    /// After a list of spaces: forgets the spaces that were not in it.
     pub fn retain(&self, listed: &HashSet<u64>) {
         let mut inner = self.lock();
         inner.by_space.retain(|space, _| listed.contains(space));
@@ -140,7 +140,7 @@ impl Watchdog {
         inner.failing.retain(|space| listed.contains(space));
     }
 
-    /// How old everything is.
+    /// The current ages.
     pub fn ages(&self, now: DateTime<Utc>) -> Ages {
         let inner = self.lock();
         let oldest_watch = inner.watches.iter().min_by_key(|(_, begun)| **begun);
@@ -164,7 +164,7 @@ impl Watchdog {
 }
 
 impl Ages {
-    /// Whether the process should go on; the error says why it should not.
+    /// Checks that the process should continue. The error is the reason why it should not.
     pub fn live(&self) -> Result<(), String> {
         if self.silence > GIVE_UP {
             return Err(format!("the API server has not answered for {} s", self.silence.as_secs()));
@@ -175,7 +175,7 @@ impl Ages {
         }
     }
 
-    /// Whether the work is being done; the error says what is not.
+    /// Checks that the operator does its work. The error names the work that is not done.
     pub fn working(&self) -> Result<(), String> {
         self.live()?;
         self.current()?;
@@ -185,7 +185,7 @@ impl Ages {
         Ok(())
     }
 
-    /// Whether the store is as current as the watches can make it; the error says what is not.
+    /// Checks that the store is as current as the watches can keep it. The error names the cause.
     pub fn current(&self) -> Result<(), String> {
         if !self.heard {
             return Err("the API server has not answered yet".to_owned());

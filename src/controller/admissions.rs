@@ -1,7 +1,7 @@
 //! The register of the limit of spaces per owner and class. The decision is taken under one lock, so that spaces created concurrently
 //! cannot exceed the limit, see `docs/adr/0002-owner-limit-by-serial-admission.md`.
 //!
-//! A space holds its place until its status records another one, or until its namespace is gone.
+//! A space holds its place under the owner limit until its status records another place, or until its namespace no longer exists.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -38,9 +38,9 @@ pub struct Released {
 /// The result of [`Admissions::admit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
-    /// True if the space has a place.
+    /// True if the space has a place under the owner limit.
     pub is_admitted: bool,
-    /// The spaces that wait for a place that it gave up.
+    /// The names of the spaces that wait for a place that this space released.
     pub freed: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ struct Inner {
     left: HashMap<Uid, Arc<Key>>,
     /// The owner and class under which each space waits for a place.
     awaited: HashMap<Uid, Arc<Key>>,
-    /// Of each owner the spaces that wait under any class and were never admitted.
+    /// The spaces of each owner that wait under any class and were never admitted.
     lines: HashMap<String, Line>,
     /// The owner and class for which each released namespace counts.
     released: HashMap<String, Arc<Key>>,
@@ -77,9 +77,9 @@ struct Share {
 }
 
 impl Share {
-    /// Returns true if there is a place for `claim`, in addition to those that are held and those that wait and come first. A released namespace
-    /// does not count against the space of its name, which can only be the one that it was released from. That space waits for nobody either:
-    /// its place is taken already, and those that come first may wait for just that namespace to go.
+    /// Returns true if there is a place for `claim`, in addition to the places that are held and those for waiting spaces that rank before it. A
+    /// released namespace does not count against the space of the same name, which is the one that it was released from. That space also does not
+    /// wait for spaces that rank before it: its namespace already takes a place, and they may wait for that same place.
     fn has_room(&self, claim: &Claim) -> bool {
         let Some(limit) = self.limit.map(|limit| usize::try_from(limit).unwrap_or_default()) else { return true };
         let others = self.released.values().filter(|from| **from != *claim.name).count();
@@ -88,7 +88,7 @@ impl Share {
         taken < limit && (others < self.released.len() || taken + before() < limit)
     }
 
-    /// The space that gets the next place, if there is one.
+    /// The name of the space that gets the next place, if there is one.
     fn next(&self) -> Option<String> {
         let first = self.waiting.values().min_by(|a, b| rank(a).cmp(&rank(b)))?;
         self.has_room(first).then(|| first.name.to_string())
@@ -100,8 +100,8 @@ impl Share {
 }
 
 impl Admissions {
-    /// Admits `space` for `owner` under `class_name`, whose limit is `limit`, if there is a place. Otherwise it waits, and keeps the place that it has.
-    /// The place that it had before is held too, until [`Self::settle`].
+    /// Admits `space` for `owner` under `class_name`, whose limit is `limit`, if there is a place. Otherwise the space waits, and keeps the place
+    /// that it has. After an admission the previous place stays held until [`Self::settle`].
     pub fn admit(&self, space: &DeveloperSpace, owner: &Subject, class_name: &str, limit: Option<i32>) -> Admission {
         let mut inner = self.lock();
         let (claim, key) = (claim_of(space), (owner.to_string(), class_name.to_owned()));
@@ -119,7 +119,7 @@ impl Admissions {
         Admission { is_admitted: true, freed }
     }
 
-    /// The status of the space records the place that it has: gives up the one before. Returns the space that gets it.
+    /// Releases the previous place of a space whose status records its current place. Returns the space that gets the released place.
     pub fn settle(&self, uid: &Uid) -> Option<String> {
         let mut inner = self.lock();
         let left = inner.left.remove(uid)?;
@@ -134,7 +134,7 @@ impl Admissions {
         inner.hold(&(owner.to_owned(), class_name.to_owned()), uid);
     }
 
-    /// Removes a space from the line that it waits in; it keeps the places that it has. Returns the space that comes next.
+    /// Removes a space from the line in which it waits. The space keeps the places that it has. Returns the space that is next in line.
     pub fn leave_line(&self, uid: &Uid) -> Option<String> {
         self.lock().stop_waiting(uid)
     }
@@ -174,7 +174,7 @@ impl Admissions {
         self.lock().wait(&(space.spec.owner.to_string(), class_name.to_owned()), claim_of(space));
     }
 
-    /// The state of a space that waits beyond the oldest ones of its owner, at the moment `now`, which is `None` while the clock stands.
+    /// The state of a space that waits beyond the oldest waiting spaces of its owner. `now` is `None` while the clock is stopped.
     pub fn beyond(&self, uid: &Uid, now: Option<DateTime<Utc>>) -> Option<Beyond> {
         let Inner { shares, awaited, lines, .. } = &mut *self.lock();
         let key = awaited.get(uid)?;
@@ -200,8 +200,8 @@ impl Inner {
         self.held.insert(uid, key);
     }
 
-    /// Gives the space a place under `key`. The place that it had is given up at once only if no status ever recorded it. Returns the spaces
-    /// that come next.
+    /// Gives the space a place under `key`. Its previous place is released at once only if no status ever recorded it. Returns the spaces that are
+    /// next in line.
     fn move_to(&mut self, key: &Key, uid: Uid) -> Vec<String> {
         let overtaken = self.stop_waiting(&uid);
         let freed = match self.held.remove(&uid) {
@@ -223,7 +223,7 @@ impl Inner {
         let uid = claim.uid.clone();
         match self.awaited.get(&uid).cloned() {
             Some(awaited) if *awaited == *key => return,
-            // It keeps its place in the line of its owner.
+            // The space keeps its position in the line of its owner.
             Some(awaited) if awaited.0 == key.0 => drop(self.change(&awaited, |share| share.waiting.remove(&uid).is_some())),
             _ => {
                 self.stop_waiting(&uid);
@@ -249,7 +249,7 @@ impl Inner {
         self.change(&key, |share| share.waiting.remove(uid).is_some())
     }
 
-    /// Removes a space from the places that it has and waits for. Returns the spaces that come next.
+    /// Releases the places of a space and removes it from the line in which it waits. Returns the spaces that are next in line.
     fn leave(&mut self, uid: &Uid) -> Vec<String> {
         let overtaken = self.stop_waiting(uid);
         let places = [self.held.remove(uid), self.left.remove(uid)];
@@ -260,7 +260,7 @@ impl Inner {
         next
     }
 
-    /// Changes a share. Returns the space that gets a place by it.
+    /// Changes a share. Returns the space that gets a place as a result.
     fn change(&mut self, key: &Arc<Key>, act: impl FnOnce(&mut Share) -> bool) -> Option<String> {
         let share = self.shares.get_mut(key)?;
         let next = act(share).then(|| share.next()).flatten();

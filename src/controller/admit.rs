@@ -1,6 +1,6 @@
-//! Admission of a space with its present spec: to the class that it wants, for the owner that it names.
+//! Admits a space with its current spec to the class that it wants, for the owner that it names.
 //!
-//! Reads the store and the register of the owner limit; makes no request.
+//! Reads the store and the register of the owner limit. Makes no request.
 
 use kube::ResourceExt;
 
@@ -28,7 +28,7 @@ use crate::{
 pub struct Fits {
     /// The class that the space wants.
     pub class_name: String,
-    /// The resources that it may have there.
+    /// The resources that the space may have in that class.
     pub resolved: Resolved,
     /// The limit of spaces for each owner.
     pub limit: Option<i32>,
@@ -37,7 +37,7 @@ pub struct Fits {
 /// The result of [`admit`].
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// The class was not validated yet: its event follows.
+    /// The class was not validated yet. An event follows when it is.
     AwaitClass,
     /// The whole spec is accepted under the class that it names. The owner limit is still to be checked.
     Fits(Box<Fits>),
@@ -45,7 +45,8 @@ pub enum Decision {
     Refused(Refusal),
 }
 
-/// Decides by the class. A space that is refused keeps the place that it has; one that never had any does not wait for one.
+/// Decides by the class. A refused space keeps the place that it has under the owner limit. A refused space that never had a place does not wait
+/// for one.
 pub fn admit(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> Decision {
     let decision = decide(space, observed, ctx);
     let waits = |refusal: &Refusal| refusal.reason == Reason::OwnerLimitExceeded;
@@ -72,7 +73,7 @@ fn decide(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> Dec
         Err(refusal) => return Decision::Refused(refusal),
     };
     let is_same = observed.class_name.as_ref() == Some(class_name);
-    // A refused ruling stays: the removals follow from it.
+    // A ruling with refusals stays in `observed`: the removals follow from it.
     let ruling = match observed.ruling.take_if(|ruling| is_same && ruling.refusals.is_empty()) {
         Some(ruling) => ruling,
         None if is_same && observed.ruling.is_some() => return refused(observed),
@@ -92,7 +93,8 @@ fn refused(observed: &Observed) -> Decision {
     first.map_or(Decision::AwaitClass, Decision::Refused)
 }
 
-/// The spec that `class` admits by: a new space may use the one last accepted, a space is moved only to a class that is accepted now.
+/// The spec by which `class` admits a space. A new space may use the spec last accepted. An existing space is moved only to a class whose current
+/// spec is accepted, or is refused only for a missing ClusterRole.
 fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> Result<Option<&'a SpaceClassSpec>, Refusal> {
     let had = observed.standing.as_ref().map(|standing| standing.class_name.as_str()).filter(|had| *had != class_name);
     match (class_verdict(class), class.in_force()) {
@@ -110,7 +112,7 @@ fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> Refusal {
     Refusal::new(Reason::ClassNotAccepted, message)
 }
 
-/// The verdict on a class follows within moments. Where it does not, the space goes by its own class, and says so.
+/// The result for a class follows within moments. Until then the space keeps its own class, and its condition reports that.
 fn not_judged(class_name: &str, had: Option<&str>) -> Refusal {
     let message = format!("the operator has not judged the present spec of SpaceClass {class_name} yet{}", stays(had));
     Refusal::new(Reason::ClassNotAccepted, message)
@@ -120,7 +122,7 @@ fn stays(had: Option<&str>) -> String {
     had.map_or_else(String::new, |had| format!("; until then this space stays in SpaceClass {had}"))
 }
 
-/// Takes a place for the space, unless the owner has as many as the class allows.
+/// Takes a place under the owner limit for the space, unless the owner already has as many spaces as the class allows.
 pub fn take_place(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, fits: &Fits) -> Result<(), Refusal> {
     let Fits { class_name, resolved, limit } = fits;
     let owner = &space.spec.owner;
@@ -163,19 +165,20 @@ fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
     Refusal::new(Reason::ClassNotFound, message)
 }
 
-/// The status of a space records its class and its owner: gives up the place that it had before, and requeues the space that gets it.
+/// Releases the previous place of a space whose status records its class and its owner, and requeues the space that gets that place.
 pub fn give_up_the_place_before(space: &DeveloperSpace, ctx: &Context) {
     requeue(ctx, ctx.admissions.settle(&Uid::of(&space.metadata)).into_iter().collect());
 }
 
-/// Takes a space that is refused for another reason than the owner limit out of the line that it waits in: a place that it cannot take goes to the next.
+/// Removes a space that is refused for another reason than the owner limit from the line in which it waits: a place that it cannot take goes to the
+/// next space.
 pub fn leave_line(space: &DeveloperSpace, refusal: &Refusal, ctx: &Context) {
     if refusal.reason != Reason::OwnerLimitExceeded {
         requeue(ctx, ctx.admissions.leave_line(&Uid::of(&space.metadata)).into_iter().collect());
     }
 }
 
-/// Takes a space out of its owner's count and requeues the space that gets its place.
+/// Removes a space from the count of its owner and requeues the spaces that get its places.
 pub fn withdraw(space: &DeveloperSpace, ctx: &Context) {
     requeue(ctx, ctx.admissions.withdraw(&Uid::of(&space.metadata)));
 }

@@ -1,7 +1,7 @@
-//! Writes to the children of a space. Each is safe to lose, to repeat and to race: a create compares an existing object, a repair and
-//! a removal have the UID of the decision as their precondition.
+//! Writes to the children of a space. Each write is safe if it is lost, repeated or concurrent with another write: a create compares an existing
+//! object, and a repair and a removal have the UID of the decision as their precondition.
 //!
-//! The order is the contract's: removals of access are written together with the guards and wait for nothing; new access comes last.
+//! The order is part of the contract: removals of access are written together with the guards and wait for nothing. New access is written last.
 
 use futures::future::join_all;
 
@@ -46,7 +46,7 @@ pub async fn children(
     if let Some((space, seen)) = known.filter(|_| changes.guards.iter().chain(&changes.grants).any(creates))
         && let Err(error) = home::confirm(ctx, space, seen).await
     {
-        // The others have the UID of an object, and removals wait for nothing.
+        // The other changes have the UID of an object as their precondition, and removals wait for nothing.
         let Changes { guards, withdrawals, .. } = changes;
         write_all(ctx, namespace, guards.into_iter().chain(withdrawals).filter(|change| !creates(change))).await?;
         return Err(error);
@@ -100,12 +100,13 @@ async fn carry_out(ctx: &Context, namespace: &str, change: Change, labelled: boo
         }
         Change::Remove { kind, name, uid } => remove(ctx, namespace, (kind, &name), &uid).await.map(|_| ()),
         Change::Held { kind, name } => Err(held(namespace, kind, &name)),
-        // It was read a moment ago: the next reconcile decides again.
+        // The object was just read: the next reconcile decides again.
         Change::Cut(_) => Ok(()),
     }
 }
 
-/// Reads the object that has the name of `child` and removes fields that are too much. Once for each version; see [`Store::is_settled`].
+/// Reads the object that has the name of `child` and removes the fields that exceed `child`. An object and a `child` that were compared before are
+/// not read again; see [`Store::is_settled`].
 ///
 /// [`Store::is_settled`]: super::store::Store::is_settled
 async fn cut_live(ctx: &Context, namespace: &str, child: Child) -> Result<(), Error> {
@@ -129,14 +130,14 @@ async fn cut_live(ctx: &Context, namespace: &str, child: Child) -> Result<(), Er
     Ok(())
 }
 
-/// POST; an existing object of that name is repaired: the namespace is the space's, and so is the name in it.
+/// Sends a POST. An existing object of that name is repaired: the namespace belongs to the space, and so does the name in it.
 async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Error> {
     let what = format!("{} {} in {namespace}", child.kind().as_str(), child.name());
     if make(ctx, namespace, &child).await? {
         return Ok(());
     }
     let found = get(&ctx.client, namespace, (child.kind(), child.name())).await.map_err(Error::api(format!("create {what}")))?;
-    // It was deleted in between: its name is free again.
+    // The object was deleted in between: its name is free again.
     let Some(existing) = found else { return make(ctx, namespace, &child).await.map(|_| ()) };
     let labelled = existing.metadata().labels.is_some();
     match compare(&child, &existing.seen()) {
@@ -160,7 +161,7 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
     }
 }
 
-/// POST; returns whether it was created, or its name was taken.
+/// Sends a POST. Returns true if the object was created, and false if its name was taken.
 async fn make(ctx: &Context, namespace: &str, child: &Child) -> Result<bool, Error> {
     ctx.ends.go_first(&*ctx.clock).await;
     match post(&ctx.client, namespace, child).await {
@@ -186,8 +187,8 @@ async fn repair(ctx: &Context, namespace: &str, child: &Child, (uid, labelled): 
     Ok(())
 }
 
-/// DELETE of that UID; an object that is gone already is a success. After a conflict the object is read: another one may have the name by now. Returns
-/// whether it is gone: an object with a finalizer stays, and if it is a binding, its subjects are removed.
+/// Sends a DELETE with that UID. An object that no longer exists is a success. Returns true if the object no longer exists, and false if a
+/// finalizer holds it. If the held object is a binding, its subjects are removed.
 pub async fn remove(ctx: &Context, namespace: &str, (kind, name): (ChildKind, &str), uid: &Uid) -> Result<bool, Error> {
     let held = match child_api::delete(&ctx.client, namespace, (kind, name), uid).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => None,

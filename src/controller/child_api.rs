@@ -22,7 +22,7 @@ use crate::{
     desired::{Child, ChildKind, Uid},
 };
 
-/// GET; `None` if it does not exist.
+/// Sends a GET. Returns `None` if the object does not exist.
 pub async fn get(client: &Client, namespace: &str, (kind, name): (ChildKind, &str)) -> Result<Option<Child>, kube::Error> {
     match kind {
         ChildKind::Quota => get_as::<ResourceQuota>(client, namespace, name).await,
@@ -32,7 +32,7 @@ pub async fn get(client: &Client, namespace: &str, (kind, name): (ChildKind, &st
     }
 }
 
-/// POST.
+/// Sends a POST.
 pub async fn post(client: &Client, namespace: &str, child: &Child) -> Result<Child, kube::Error> {
     match child {
         Child::Quota(object) => post_as(client, namespace, object).await,
@@ -42,7 +42,7 @@ pub async fn post(client: &Client, namespace: &str, child: &Child) -> Result<Chi
     }
 }
 
-/// PATCH with JSON patch operations (RFC 6902).
+/// Sends a PATCH with JSON patch operations (RFC 6902).
 pub async fn patch(client: &Client, namespace: &str, (kind, name): (ChildKind, &str), operations: Value) -> Result<Child, kube::Error> {
     match kind {
         ChildKind::Quota => patch_as::<ResourceQuota>(client, namespace, name, operations).await,
@@ -52,7 +52,7 @@ pub async fn patch(client: &Client, namespace: &str, (kind, name): (ChildKind, &
     }
 }
 
-/// DELETE of that UID. The object, if a finalizer holds it.
+/// Sends a DELETE with that UID. Returns the object if a finalizer holds it.
 pub async fn delete(client: &Client, namespace: &str, (kind, name): (ChildKind, &str), uid: &Uid) -> Result<Option<Child>, kube::Error> {
     let answer = match kind {
         ChildKind::Quota => delete_as::<ResourceQuota>(client, namespace, name, uid).await,
@@ -68,7 +68,7 @@ pub async fn delete(client: &Client, namespace: &str, (kind, name): (ChildKind, 
     Ok(answer?.filter(is_held))
 }
 
-/// The requests that the four kinds have in common.
+/// The bounds that requests about all four kinds share.
 trait ChildObject:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned + Into<Child>
 {
@@ -103,17 +103,18 @@ async fn delete_as<K: ChildObject>(client: &Client, namespace: &str, name: &str,
     Ok(answer.left().map(|Unmanaged(object)| object.into()))
 }
 
-/// POST under our field manager.
+/// Parameters of a POST with the operator's field manager.
 pub fn post_params() -> PostParams {
     PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
-/// PATCH under our field manager.
+/// Parameters of a PATCH with the operator's field manager.
 pub fn patch_params() -> PatchParams {
     PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-/// DELETE of that object: another one of the same name is refused with 409; so is, with `version`, one that has changed since.
+/// Parameters of a DELETE with that UID as precondition: the API server refuses to delete another object of the same name, with 409. With `version`
+/// it also refuses to delete an object that has changed since that version.
 pub fn delete_params(uid: &Uid, version: Option<u64>) -> DeleteParams {
     let resource_version = version.map(|version| version.to_string());
     DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_string()), resource_version })

@@ -1,7 +1,7 @@
-//! `SpaceClass`es: judges all of them together and writes their status, which nothing else writes.
+//! Validates all `SpaceClass`es together and writes their status, which no other client writes.
 //!
-//! A class is judged again when any class changes, and once in `RECHECK`: ClusterRoles, the operator's rights and the namespaces of spaces
-//! change without an event for it. In the steady state that asks for nothing but each ClusterRole that a class names, and writes nothing.
+//! A class is validated again when any class changes, and every `RECHECK`: ClusterRoles, the operator's permissions and the namespaces of spaces
+//! change without an event of the class. In the steady state a validation requests only the ClusterRoles that classes name, and writes nothing.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -44,34 +44,35 @@ use crate::{
     },
 };
 
-/// How long before all classes are judged again without an event.
+/// The interval at which all classes are validated again without an event.
 const RECHECK: Duration = Duration::from_secs(30);
 
-/// How many ClusterRoles are looked up side by side.
+/// The number of ClusterRoles that are looked up concurrently.
 const SIDE_BY_SIDE: usize = 8;
 
 /// The spaces of the cluster.
 pub type Spaces = reflector::Store<Kept>;
 
-/// Asks for classes to be judged.
+/// Requests the validation of classes.
 pub struct Judge(mpsc::UnboundedSender<String>);
 
 impl Judge {
-    /// A sender, and the work that runs concurrently: one class after the other, each until its status says its verdict.
+    /// Returns a sender, and the future that validates one class after the other, each until its status reports the result. The future runs
+    /// concurrently with the queue.
     pub fn new(ctx: Arc<Context>, spaces: Spaces) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Self(sender), judge_all(ctx, spaces, receiver))
     }
 
-    /// Says that the class of that name changed or went.
+    /// Reports that the class of that name was changed or deleted.
     pub fn judge(&self, name: String) {
-        // The receiver is there as long as the controller runs.
+        // The receiver exists as long as the controller runs.
         let _ = self.0.send(name);
     }
 }
 
 async fn judge_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::UnboundedReceiver<String>) {
-    // A class is judged among all others, and by the namespaces of all spaces.
+    // A class is validated together with all others, and against the namespaces of all spaces.
     ctx.store.listed(&[Source::Classes, Source::Namespaces, Source::Spaces].into()).await;
     let mut recheck = tokio::time::interval(RECHECK);
     let mut due: HashMap<String, (Instant, u32)> = HashMap::new();
@@ -79,7 +80,7 @@ async fn judge_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::Unbound
         let next = due.iter().min_by_key(|(_, (at, _))| *at).map(|(name, (at, failures))| (name.clone(), *at, *failures));
         let at = next.as_ref().map_or_else(|| Instant::now() + RECHECK, |(_, at, _)| *at);
         tokio::select! {
-            // What changed comes first: each class is judged once for all of it.
+            // Changes come first: each class is validated once for all of them.
             biased;
             name = changed.recv() => match name {
                 Some(_) => all_are_due(&ctx, &mut due),
@@ -100,7 +101,7 @@ async fn judge_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::Unbound
     }
 }
 
-/// One that failed keeps its count, and waits no longer.
+/// Makes the validation of every class due at once. A class whose validation failed keeps its count of failures.
 fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
     let now = Instant::now();
     for class in ctx.store.classes() {
@@ -108,7 +109,7 @@ fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
     }
 }
 
-/// Judges the class of that name; after a failure says how long to wait.
+/// Validates the class of that name. Returns the time until the next attempt after a failure.
 async fn judge_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) -> Option<Duration> {
     let class = ctx.store.class(name)?;
     let error = judge(ctx, spaces, &class).await.err()?;
@@ -118,8 +119,8 @@ async fn judge_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) ->
     Some(error.retry_after(failures))
 }
 
-/// The status of a class reports the ClusterRoles of its present spec. Where an earlier spec is in force, no event of the class wakes the spaces that have
-/// bindings to the roles of that one.
+/// Requeues the spaces of each class whose spec in force names a ClusterRole in `changed`. The status of a class reports the ClusterRoles of its
+/// current spec. While an earlier spec is in force, no event of the class requeues the spaces that have bindings to the ClusterRoles of that spec.
 fn requeue_by_roles(ctx: &Context, spaces: &Spaces, changed: &BTreeSet<String>) {
     for class in ctx.store.classes() {
         if class.in_force().is_some_and(|spec| !cluster_roles(spec).is_disjoint(changed)) {
@@ -128,8 +129,8 @@ fn requeue_by_roles(ctx: &Context, spaces: &Spaces, changed: &BTreeSet<String>) 
     }
 }
 
-/// Looks up every ClusterRole that a class names. One whose answer does not come is taken for what was last known of it. Returns those that were created or
-/// deleted since.
+/// Looks up every ClusterRole that a class names. A ClusterRole whose look-up fails keeps its last known state. Returns the ClusterRoles that were
+/// created or deleted since the last look-up.
 pub async fn look_up_roles(ctx: &Context) -> BTreeSet<String> {
     let classes = ctx.store.classes();
     let named: BTreeSet<String> =
@@ -153,20 +154,21 @@ async fn look_up(ctx: &Context, roles: BTreeSet<String>) -> BTreeSet<String> {
                     changed.insert(role);
                 }
             }
-            // Without the right to ask, which the check of the operator's rights reports, nothing is said of the role.
+            // The state of the role stays unknown. The check of the operator's permissions reports a missing permission to read ClusterRoles.
             Err(error) => tracing::debug!(role, %error, "a ClusterRole could not be looked up"),
         }
     }
     changed
 }
 
-/// The name of a ClusterRole in a path: it may have characters that a URL may not.
+/// Encodes the name of a ClusterRole for a path: it may contain characters that a URL must not contain.
 fn encoded(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
     name.bytes().map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// Judges a class and writes its status if that says something else. A terminating class too: a finalizer may hold it, and its spaces go by it.
+/// Validates a class and writes its status if it differs. A terminating class is validated too: a finalizer may hold it, and it still applies to
+/// its spaces.
 pub async fn judge(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), Error> {
     let verdict = match judged_by_spec(ctx, spaces, class) {
         Err(problem) => Verdict::Invalid(problem),
@@ -183,7 +185,7 @@ fn judged_by_spec(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<
     check(class, &Cluster { handed_out: classes.iter().flat_map(|class| handed_out(class)).collect(), is_a_spaces: &is_a_spaces })
 }
 
-/// Whether the namespace of that name belongs to the space of that name.
+/// Returns true if the namespace of that name belongs to the space of that name.
 fn is_a_spaces(ctx: &Context, spaces: &Spaces, name: &str) -> bool {
     let (Some(namespace), Some(space)) = (ctx.store.namespace(name), spaces.get(&ObjectRef::new(name))) else {
         return false;
@@ -191,7 +193,8 @@ fn is_a_spaces(ctx: &Context, spaces: &Spaces, name: &str) -> bool {
     matches!(space.unpack(), DeserializeGuard(Ok(space)) if ownership(&space, &namespace) == Ownership::Ours)
 }
 
-/// Of a class that stands accepted in its present generation no right is asked for again, so that a restart asks and writes nothing.
+/// Validates the ClusterRoles of a class. The permission to bind is not checked again for a class that is accepted in its current generation, or
+/// refused in it only for a missing ClusterRole, so that a restart sends no access review and writes nothing.
 async fn judged_by_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<Verdict, Error> {
     let standing = class_verdict(class);
     if standing == ClassVerdict::Pending {
@@ -237,7 +240,7 @@ fn wanted_status(ctx: &Context, class: &SpaceClass, condition: Wanted, verdict: 
     }
 }
 
-/// The whole status at once: a merge patch would leave keys of an older accepted spec in the new one.
+/// Writes the whole status at once: a merge patch would leave keys of an older accepted spec in the new one.
 async fn write(ctx: &Context, class: &SpaceClass, status: &SpaceClassStatus) -> Result<(), Error> {
     let name = class.name_any();
     let operations = json!([

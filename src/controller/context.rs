@@ -1,4 +1,4 @@
-//! What a reconcile works with.
+//! The clients and the state that all reconciles share.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,40 +23,40 @@ use crate::{
     watchdog::Watchdog,
 };
 
-/// What a reconcile works with.
+/// The clients and the state that all reconciles share.
 pub struct Context {
-    /// The API server.
+    /// The client of the API server.
     pub client: Client,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The cluster as it was seen.
+    /// The cached objects of the cluster.
     pub store: Arc<Store>,
-    /// Who is in under the limit per owner.
+    /// The register of the limit of spaces per owner.
     pub admissions: Arc<Admissions>,
-    /// Names that nothing may touch.
+    /// The names of namespaces that the operator must not touch.
     pub protected: ProtectedNamespaces,
-    /// Events.
+    /// The recorder of Events.
     pub recorder: Recorder,
-    /// Figures.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Whether the work is done.
+    /// The watchdog of the operator's work.
     pub watchdog: Arc<Watchdog>,
-    /// What each space went through.
+    /// The state of each space between reconciles.
     pub memory: Arc<Memory>,
-    /// Which spaces are looked at right now.
+    /// The spaces that are being reconciled.
     pub turns: Turns,
-    /// How much was written of each lately.
+    /// The recent writes for each space.
     pub writes: Arc<Writes>,
-    /// The ends that are near.
+    /// The ends of spaces that are near.
     pub ends: Arc<Ends>,
-    /// How many spaces are worked on side by side.
+    /// The worker slots, which limit the number of spaces that are reconciled concurrently.
     pub places: Places,
-    /// Asks for other spaces to be looked at.
+    /// Requeues other spaces.
     pub nudges: Nudges,
 }
 
 impl Context {
-    /// A context that has seen nothing yet.
+    /// Returns a context with an empty store.
     pub fn new(client: Client, clock: Arc<dyn Clock>, protected: ProtectedNamespaces, recorder: Recorder, places: Places) -> Self {
         Self {
             client,
@@ -76,30 +76,31 @@ impl Context {
         }
     }
 
-    /// The spaces.
+    /// The API of spaces.
     pub fn spaces(&self) -> Api<Unmanaged<DeveloperSpace>> {
         Api::all(self.client.clone())
     }
 
-    /// Whether the time of more spaces is up than can be worked on at once.
+    /// Returns true if more spaces have expired than can be reconciled at once.
     pub fn is_behind(&self, now: DateTime<Utc>) -> bool {
         self.watchdog.is_behind(now, self.places.number().into())
     }
 }
 
-/// Who takes longer gives up the place: a few calls that hang must not keep all the others waiting.
+/// A reconcile that runs longer releases its worker slot: a few calls that hang must not block all other reconciles.
 const LONG: Duration = Duration::from_secs(2);
 
-/// Who gives way to others does so no longer, so that nothing waits for ever on a cluster that is never at rest.
+/// The longest time for which work yields to other work, so that nothing waits indefinitely on a cluster that is never idle.
 pub const PATIENT: Duration = Duration::from_secs(300);
 
-/// How often who gives way looks for a place.
+/// The interval at which work that yields checks for a free worker slot.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Of so many places one is for those whose patience ended, so that they do not halve the work that they gave way to.
+/// One in this number of worker slots is for work that has yielded for [`PATIENT`], so that it does not take half of the slots from the work that
+/// it yielded to.
 const FOR_THE_PATIENT: usize = 4;
 
-/// Places to work in; first come, first served.
+/// Worker slots, granted in the order of the requests.
 #[derive(Clone, Debug)]
 pub struct Places {
     number: u16,
@@ -108,30 +109,30 @@ pub struct Places {
     for_the_failing: Arc<Semaphore>,
 }
 
-/// Of so many places one is for spaces that fail again and again, however long each of their calls takes.
+/// One in this number of worker slots is for spaces that fail repeatedly, regardless of the duration of their calls.
 const FOR_THE_FAILING: usize = 4;
 
 impl Places {
-    /// So many places.
+    /// Returns `number` worker slots.
     pub fn new(number: u16) -> Self {
         let places = usize::from(number);
         let part = |of: usize| Arc::new(Semaphore::new(places.div_ceil(of)));
         Self { number, all: part(1), for_the_patient: part(FOR_THE_PATIENT), for_the_failing: part(FOR_THE_FAILING) }
     }
 
-    /// A turn for a space that failed before; none while as many others have one.
+    /// Returns a permit for a space that failed before, or `None` while other failing spaces hold all of these permits.
     pub fn turn_of_the_failing(&self) -> Option<SemaphorePermit<'_>> {
         self.for_the_failing.try_acquire().ok()
     }
 
-    /// How many there are.
+    /// The number of worker slots.
     pub fn number(&self) -> u16 {
         self.number
     }
 
-    /// Does `work` when there is a place.
+    /// Runs `work` once a worker slot is free.
     pub async fn take<T>(&self, work: impl Future<Output = T>) -> T {
-        // The semaphore is never closed; were it, the work would be done all the same.
+        // The semaphore is never closed. If it were, the work would run without a slot.
         let place = self.all.acquire().await;
         let mut work = pin!(work);
         tokio::select! {
@@ -141,10 +142,10 @@ impl Places {
         work.await
     }
 
-    /// Does `work` when there is a place that nobody else wants, or after five minutes in one of the few for those who waited so long.
+    /// Runs `work` once a worker slot is idle, or, after five minutes, in one of the few slots for work that has waited that long.
     pub async fn take_idle<T>(&self, work: impl Future<Output = T>) -> T {
         let asked = Instant::now();
-        // A free place is one for which nobody waits: the semaphore hands them on.
+        // A free slot means that no other work waits: the semaphore passes a released slot on to the next waiting work.
         while self.all.available_permits() == 0 {
             if asked.elapsed() >= PATIENT {
                 let _turn = self.for_the_patient.acquire().await;
@@ -156,11 +157,11 @@ impl Places {
     }
 }
 
-/// Which spaces are looked at: the queue and the ends never look at the same one at once.
+/// The spaces that are being reconciled. The queue and the ends never reconcile the same space at the same time.
 #[derive(Debug, Default)]
 pub struct Turns(Mutex<HashSet<String>>);
 
-/// One space is looked at until this goes.
+/// A guard for one space, which is being reconciled until the guard is dropped.
 #[derive(Debug)]
 pub struct Turn<'a> {
     turns: &'a Turns,
@@ -168,7 +169,7 @@ pub struct Turn<'a> {
 }
 
 impl Turns {
-    /// The turn of that space, unless somebody has it.
+    /// Returns the turn of that space, unless another reconcile has it.
     pub fn take(&self, name: String) -> Option<Turn<'_>> {
         let is_free = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
         is_free.then(|| Turn { turns: self, name })
@@ -181,7 +182,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// What is remembered of a space between reconciles; lost with the process, and nothing depends on it but patience.
+/// The state of each space between reconciles. It is lost with the process, which affects only when a space is reconciled.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<HashMap<String, Remembered>>);
 
@@ -194,60 +195,62 @@ struct Remembered {
     waiting: Option<DateTime<Utc>>,
 }
 
-/// How long a space is left alone after a failure.
+/// The back-off of a space after a failure.
 #[derive(Clone, Copy, Debug)]
 struct Rest {
-    /// What the failed attempt was decided on: once that is different, the wait is over.
+    /// The inputs of the failed attempt, as a hash. The back-off ends when they change.
     situation: u64,
-    /// When time alone changes something.
+    /// The next time at which the state changes without an event.
     wake: Option<Instant>,
-    /// When it is tried again.
+    /// The time of the next attempt.
     until: Option<Instant>,
 }
 
-/// A store that is behind our own write for longer is believed after all: resourceVersions may have been restored from a backup.
+/// A store that is behind a write of the operator for longer than this is trusted nevertheless: the cluster may have been restored from a backup
+/// with lower resourceVersions.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A space that is no more is not given to anybody for longer: no reconcile waits or takes so long.
+/// The time for which the deletion of a space is remembered: no reconcile waits or runs longer.
 const GHOST: Duration = Duration::from_secs(300);
 
 impl Memory {
-    /// Notes the resourceVersion that a write of ours made: the space is not looked at again before the store has it.
+    /// Records the resourceVersion of a write of the operator: the space is not reconciled again before the store has that version.
     pub fn wrote(&self, name: &str, version: u64) {
         self.with(name, |remembered| remembered.written = Some((version, Instant::now())));
     }
 
-    /// Whether the store is behind our own last write of that space.
+    /// Returns true if the store is behind the operator's last write of that space.
     pub fn is_stale(&self, name: &str, version: u64) -> bool {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let written = map.get(name).and_then(|remembered| remembered.written);
         written.is_some_and(|(written, at)| version < written && at.elapsed() < PATIENCE)
     }
 
-    /// Notes that the space of that UID is no more. The store may have it for a while, and who waits for a place may have been given it.
+    /// Records that the space of that UID no longer exists. The store may still contain it for a while, and a reconcile that waits for a
+    /// worker slot may already have it.
     pub fn left(&self, name: &str, uid: String) {
         self.with(name, |remembered| remembered.gone = Some((uid, Instant::now())));
     }
 
-    /// Whether the space of that UID is known to be no more.
+    /// Returns true if the space of that UID is known to no longer exist.
     pub fn has_left(&self, name: &str, uid: &str) -> bool {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         map.get(name).and_then(|remembered| remembered.gone.as_ref()).is_some_and(|(gone, _)| gone == uid)
     }
 
-    /// The resourceVersion of our own last write of that space, if there was one lately.
+    /// The resourceVersion of the operator's last write of that space, if there was one recently.
     pub fn written(&self, name: &str) -> Option<u64> {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         map.get(name).and_then(|remembered| remembered.written).map(|(version, _)| version)
     }
 
-    /// Notes what an attempt that failed was decided on, and when time alone changes something.
+    /// Records the inputs of a failed attempt, and the time until the state changes without an event.
     pub fn saw(&self, name: &str, situation: u64, wake: Option<Duration>) {
         let wake = wake.and_then(|wake| Instant::now().checked_add(wake));
         self.with(name, |remembered| remembered.rest = Some(Rest { situation, wake, until: None }));
     }
 
-    /// Leaves the space alone for `wait`; how long before it is to be looked at.
+    /// Starts a back-off of `wait` for the space. Returns the time until the space has to be reconciled.
     pub fn rests(&self, name: &str, wait: Duration) -> Duration {
         let now = Instant::now();
         self.with(name, |remembered| {
@@ -257,26 +260,26 @@ impl Memory {
         })
     }
 
-    /// How long the space is still left alone in that situation.
+    /// The remaining back-off of the space, if its inputs have not changed.
     pub fn rest(&self, name: &str, situation: impl FnOnce() -> u64) -> Option<Duration> {
         let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).and_then(|remembered| remembered.rest)?;
         let remaining = rest.remaining(Instant::now())?;
         (rest.situation == situation()).then_some(remaining)
     }
 
-    /// Since when somebody waits to be let into that space; from `now` on, if nobody did before.
+    /// Returns the time since which subjects wait for access to that space. The wait begins at `now` if no subject waited before.
     pub fn waits(&self, name: &str, now: DateTime<Utc>) -> DateTime<Utc> {
         self.with(name, |remembered| *remembered.waiting.get_or_insert(now))
     }
 
-    /// Nobody waits to be let into that space.
+    /// Records that no subject waits for access to that space.
     pub fn waits_no_more(&self, name: &str) {
         if let Some(remembered) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
             remembered.waiting = None;
         }
     }
 
-    /// Counts a failure; how many there were in a row before.
+    /// Counts a failure. Returns the number of consecutive failures before it.
     pub fn failed(&self, name: &str) -> u32 {
         self.with(name, |remembered| {
             remembered.failures = remembered.failures.saturating_add(1);
@@ -284,12 +287,12 @@ impl Memory {
         })
     }
 
-    /// How many failures there were in a row.
+    /// The number of consecutive failures.
     pub fn failures(&self, name: &str) -> u32 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).map_or(0, |remembered| remembered.failures)
     }
 
-    /// All went well and the store has caught up: nothing is left to remember.
+    /// Resets the failures after a successful reconcile, and forgets the space if the store has caught up.
     pub fn clear(&self, name: &str, version: u64) {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(remembered) = map.get_mut(name) {
@@ -302,7 +305,7 @@ impl Memory {
         }
     }
 
-    /// After a list: nothing is remembered of spaces that are not there, but for a while of those that went.
+    /// After a list: forgets the spaces that do not exist. Deleted spaces are remembered for a while.
     pub fn retain(&self, exists: impl Fn(&str) -> bool) {
         let recent = |remembered: &Remembered| remembered.gone.as_ref().is_some_and(|(_, at)| at.elapsed() < GHOST);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, remembered| exists(name) || recent(remembered));

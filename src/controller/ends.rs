@@ -1,5 +1,5 @@
-//! Ends come first. kube's queue takes due names in any order, so that in a burst of creations an end would wait as long as any of them:
-//! spaces that end are reconciled outside that queue, at their time, in worker slots of their own.
+//! Reconciles expiring spaces ahead of all others. kube's queue takes due names in any order, so that in a burst of creations an end would wait
+//! as long as any creation: spaces that end are reconciled outside that queue, at their time, in worker slots of their own.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -28,19 +28,19 @@ use crate::{api::DeveloperSpace, clock::Clock, desired::lifetime::SEAL_LEAD};
 /// Every space is reconciled at least this often, which is early enough to learn of an end that is further away.
 const HORIZON: TimeDelta = TimeDelta::minutes(11);
 
-/// The wall clock may be stepped, and timers do not follow.
+/// The longest sleep: the wall clock may be stepped, and timers do not follow.
 const GLANCE: Duration = Duration::from_secs(1);
 
 /// The retry interval of an end while the queue reconciles the same space, or while the store is behind a write of the operator other than the seal.
 const BREATH: Duration = Duration::from_millis(20);
 
-/// Creations wait from this time before a seal or a deletion on: the API server answers the creations that are under way in the meantime.
+/// The time before a seal or a deletion at which creations begin to wait: the API server answers the creations that are under way in the meantime.
 const AHEAD: TimeDelta = TimeDelta::milliseconds(300);
 
 /// The longest wait of one creation, so that ends that fail or hang stop no creation.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// The ends that are near. The reconcile of a space that was renewed since does nothing.
+/// The ends that are near. If a space was renewed in the meantime, its reconcile does nothing.
 #[derive(Debug, Default)]
 pub struct Ends {
     near: Mutex<BTreeSet<(DateTime<Utc>, Box<str>)>>,
@@ -60,7 +60,7 @@ impl Ends {
                 tokio::time::sleep(BREATH).await;
             }
         };
-        // Boxed: each reconcile has room for all of its waits at once.
+        // Boxed, because the future of each reconcile reserves memory for all of its waits at once.
         let _ = Box::pin(tokio::time::timeout(LONGEST_WAIT, passed)).await;
     }
 
@@ -84,7 +84,7 @@ impl Ends {
         self.changed.notify_one();
     }
 
-    /// Keeps the space as the API server answered its early seal, so that the deletion does not wait for the watch.
+    /// Keeps the space that the API server returned for its early seal, so that the deletion does not wait for the watch.
     pub fn sealed(&self, space: DeveloperSpace) {
         self.sealed.lock().unwrap_or_else(PoisonError::into_inner).insert(space.name_any(), space);
     }
@@ -144,7 +144,7 @@ pub async fn run(ctx: Arc<Context>, spaces: Store<Kept>, stop: impl Future<Outpu
     while under_way.join_next().await.is_some() {}
 }
 
-/// Runs `work`. Creations wait for its first moment only: a call that hangs must not delay each of them.
+/// Runs `work`. Creations wait only until `LONGEST_WAIT` has passed: a call that hangs must not delay each of them.
 async fn first_moment(ends: &Ends, work: impl Future<Output = ()>) {
     let (under_way, mut work) = (ends.begin(), pin!(work));
     tokio::select! {

@@ -1,65 +1,65 @@
-//! What went wrong with a write, who can correct it, and when to try again.
+//! The errors of a reconcile, their kinds, and the time of the next attempt.
 
 use std::time::Duration;
 
 use crate::api::text::shorten;
 
-/// Why a reconcile did not end well.
+/// The reason for the failure of a reconcile.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server refused or did not answer.
+    /// The API server refused a request or did not respond.
     #[error("failed to {action}")]
     Api {
-        /// What was wanted, with the object's name.
+        /// The attempted action, with the name of the object.
         action: String,
-        /// What happened.
+        /// The error of the client.
         #[source]
         source: Box<kube::Error>,
     },
-    /// The status could not be written, so that no condition can say why.
+    /// The status could not be written, so that no condition can report the error.
     #[error("failed to write the status of DeveloperSpace {name}")]
     Status {
-        /// The space.
+        /// The name of the space.
         name: String,
-        /// What happened.
+        /// The error of the client.
         #[source]
         source: Box<kube::Error>,
     },
     /// The reconcile took too long.
     #[error("failed to finish within {0:?}; the API server is slow or does not answer")]
     Deadline(Duration),
-    /// An object that has to make place for another stays.
+    /// An object that has to be replaced still exists, because a finalizer holds it.
     #[error("failed to replace {0}: it was deleted and is still there, since a finalizer holds it; remove the finalizer")]
     Held(String),
-    /// The namespace is another one, or somebody else's, by now.
+    /// The namespace was replaced, or its ownership changed, since it was read.
     #[error("failed to {0}: it has changed hands since it was read, and is looked at again")]
     Moved(String),
 }
 
-/// Who can correct an error.
+/// The kind of an error, by the party that can correct it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// The object moved: look again at once.
+    /// The object changed: reconcile again at once.
     Conflict,
-    /// The namespace is going away or gone: wait for its event.
+    /// The namespace is terminating or no longer exists: wait for its event.
     Vanishing,
-    /// The administrator: the operator may not do this.
+    /// The operator lacks a permission: an administrator has to grant it.
     Forbidden,
-    /// The API server does not take the object.
+    /// The API server does not accept the object.
     Invalid,
-    /// Time.
+    /// A temporary failure, which a retry resolves.
     Transient,
 }
 
-/// A conflict is tried again at once, for so many times in a row: after that it is no race but a refusal.
+/// The number of consecutive conflicts that are retried at once. Further conflicts are not a race but a refusal.
 const RACES: u32 = 3;
 
-/// Between two attempts, by the number of failures before; the last stands for all that follow. With the status and its Event these make six
-/// writes in the first minute and two in each that follows, and none is so long that a space is not served within a minute of the end of
-/// whatever was wrong.
+/// The time between two attempts, by the number of failures before. The last entry applies to all further attempts. With the status and its Event
+/// these make six writes in the first minute and two in each further minute. Each wait is short enough that a space converges within a minute after
+/// the cause of the failure ends.
 const WAITS: [Duration; 4] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25), Duration::from_secs(30)];
 
-/// The most bytes of a sentence about an error: texts of webhooks have no end, and a condition is for people.
+/// The most bytes of a sentence about an error: messages of webhooks have no limit, and a condition has to be human-readable.
 const LONGEST_SENTENCE: usize = 1_024;
 
 impl Error {
@@ -75,7 +75,7 @@ impl Error {
         move |source| Self::Status { name, source: Box::new(source) }
     }
 
-    /// Who can correct it.
+    /// The kind of the error.
     pub fn class(&self) -> Class {
         let source = match self {
             Self::Api { source, .. } | Self::Status { source, .. } => source,
@@ -97,7 +97,7 @@ impl Error {
         }
     }
 
-    /// Whether it is not a race that the next attempt wins, after `failures` in a row before it.
+    /// Returns true if the error lasts: the next attempt is not likely to succeed. `failures` is the number of consecutive failures before it.
     pub fn lasts(&self, failures: u32) -> bool {
         match self.class() {
             Class::Forbidden | Class::Invalid => true,
@@ -106,20 +106,20 @@ impl Error {
         }
     }
 
-    /// When to try again after `failures` in a row before it, before jitter.
+    /// The time until the next attempt, before jitter. `failures` is the number of consecutive failures before the error.
     pub fn retry_after(&self, failures: u32) -> Duration {
         let number = match self.class() {
             Class::Conflict if failures < RACES => return Duration::from_millis(50 << failures),
             Class::Conflict => failures - RACES,
             Class::Transient => failures,
-            // Known not to pass by itself in a moment.
+            // These errors are known not to resolve by themselves within moments.
             Class::Vanishing | Class::Forbidden | Class::Invalid => failures.saturating_add(1),
         };
         let last = WAITS.len() - 1;
         WAITS[usize::try_from(number).map_or(last, |number| number.min(last))]
     }
 
-    /// The whole chain in one sentence that a condition can carry.
+    /// The whole error chain in one sentence for a condition.
     pub fn sentence(&self) -> String {
         let source = match self {
             Self::Api { source, .. } | Self::Status { source, .. } => match &**source {
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(ends, [30; 5]);
     }
 
-    /// In any minute after the first failure: attempts, and with them the status and its Event.
+    /// Counts the attempts in each minute. The status and its Event are two more writes in the first minute.
     #[test]
     fn no_space_costs_more_than_six_writes_a_minute() {
         let mut at = Duration::ZERO;

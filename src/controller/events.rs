@@ -1,6 +1,7 @@
-//! Kubernetes Events (events.k8s.io/v1). One POST a transition, and one a reason a minute about one object: see [`super::throttle`].
+//! Kubernetes Events (events.k8s.io/v1): one POST for each transition, and at most one in a minute for each reason about one object, see
+//! [`super::throttle`].
 //!
-//! Events about a space live in `default`, the only place that the server accepts for a cluster-scoped object.
+//! Events about a space are created in `default`, the only namespace that the API server accepts for a cluster-scoped object.
 
 use std::{
     pin::pin,
@@ -37,19 +38,19 @@ use crate::{
     desired::{children::hash, status::Note},
 };
 
-/// The longest note that the server takes, see `NoteLengthLimit` in `k8s.io/kubernetes/pkg/apis/core/validation/events.go`.
+/// The longest note that the API server accepts, see `NoteLengthLimit` in `k8s.io/kubernetes/pkg/apis/core/validation/events.go`.
 const LONGEST_NOTE: usize = 1_024;
 
-/// How many Events may wait to be written. More are lost, and the log says so.
+/// The number of Events that may wait to be written. Further Events are lost, which is logged.
 const WAITING: usize = 32_768;
 
-/// How many are written side by side.
+/// The number of Events that are written concurrently.
 const SIDE_BY_SIDE: usize = 32;
 
-/// The number of warnings of coming ends that are written at the same time. They do not wait for idle workers.
+/// The number of expiry warnings that are written concurrently. They do not wait for an idle worker slot.
 const WARNINGS_SIDE_BY_SIDE: usize = 4;
 
-/// Takes Events and lets them be written behind the work: neither a reconcile nor a deletion waits for one.
+/// Queues Events, which are written in the background: neither a reconcile nor a deletion waits for one.
 #[derive(Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<(Box<Record>, i32)>,
@@ -58,10 +59,10 @@ pub struct Recorder {
     throttle: Arc<Mutex<Throttle<Box<Record>>>>,
 }
 
-/// How often what was kept for a minute is looked for.
+/// The interval at which Events are released that were held for a minute.
 const GLANCE: Duration = Duration::from_secs(5);
 
-/// What happened to what, and when.
+/// An Event to write: its object, its content and its time.
 #[derive(Debug)]
 struct Record {
     regarding: ObjectReference,
@@ -69,9 +70,9 @@ struct Record {
     at: DateTime<Utc>,
 }
 
-/// A recorder that signs with `instance`, usually the name of the pod, and the future that writes its Events until the recorder is dropped.
+/// Returns a recorder that reports as `instance`, usually the name of the pod, and the future that writes its Events until the recorder is dropped.
 ///
-/// Each Event takes an idle worker of `places`. The warnings of coming ends wait for none: they would come after the end.
+/// Each Event takes an idle worker slot of `places`. Expiry warnings do not wait for a slot: they would be written after the expiry.
 pub fn recorder(client: Client, places: Places, instance: &str) -> (Recorder, impl Future<Output = ()> + Send + use<>) {
     let (queue, waiting) = mpsc::channel(WAITING);
     let (warnings, urgent) = mpsc::channel(WAITING);
@@ -111,13 +112,13 @@ fn received(queue: mpsc::Receiver<(Box<Record>, i32)>) -> impl Stream<Item = (Bo
     stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|record| (record, queue)) })
 }
 
-/// Returns true for the warning of a coming end: after that end the namespace takes no Event.
+/// Returns true for an expiry warning: after the expiry the namespace accepts no Event.
 fn is_urgent(note: &Note) -> bool {
     note.reason == "Expiring"
 }
 
 impl Recorder {
-    /// Tells `notes` of `space`, and those meant for its people inside its namespace too.
+    /// Publishes `notes` about `space`. Notes that are meant for the users of its namespace are published in that namespace too.
     pub fn publish(&self, space: &DeveloperSpace, namespace: Option<&NamespaceRef>, notes: Vec<Note>, now: DateTime<Utc>) {
         for note in notes {
             if let Some(NamespaceRef { name, uid }) = namespace.filter(|_| note.in_namespace) {
@@ -135,7 +136,7 @@ impl Recorder {
         }
     }
 
-    /// Tells `note` of something else.
+    /// Publishes `note` about another object.
     pub fn tell(&self, regarding: ObjectReference, note: Note, now: DateTime<Utc>) {
         self.put(Record { regarding, note, at: now });
     }
@@ -149,7 +150,7 @@ impl Recorder {
 
     fn put(&self, record: Record) {
         let ObjectReference { kind, namespace, name, uid, .. } = &record.regarding;
-        // Each edge of a coming end is news, however near to another.
+        // Each warning threshold is a reason of its own, regardless of the time between two thresholds.
         let edge = is_urgent(&record.note).then_some(&record.note.message);
         let reason = hash(&(kind, namespace, name, uid, &record.note.reason, edge));
         let passed = self.throttle().pass(reason, Box::new(record), Instant::now());
@@ -188,7 +189,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes an Event at once, or when a worker is idle.
+    /// Writes an Event at once, or when a worker slot is idle.
     async fn write(self: Arc<Self>, (record, number): (Box<Record>, i32), written: watch::Sender<usize>, at_once: bool) {
         if at_once {
             self.post(*record, number).await;
@@ -212,7 +213,7 @@ impl Writer {
             regarding: Some(regarding),
             reporting_controller: Some(names::OPERATOR.to_owned()),
             reporting_instance: Some(self.instance.clone()),
-            // The server takes a series of two or more.
+            // The API server accepts only a series of two or more.
             series: (times > 1).then_some(EventSeries { count: times, last_observed_time: MicroTime(stamp) }),
             type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
             ..Event::default()
@@ -283,7 +284,7 @@ mod tests {
         let places = Places::new(1);
         let busy = tokio::spawn({
             let places = places.clone();
-            // One after another takes the place, each giving it up in time.
+            // The worker slot is taken again and again, and each time released in time.
             async move {
                 loop {
                     places.take(tokio::time::sleep(Duration::from_millis(10))).await;

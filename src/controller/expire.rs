@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-/// The fate of a namespace whose name is protected.
+/// The phrase about a namespace whose name is protected.
 pub const STAYS: &str = "stays, since its name is protected on this cluster";
 
 /// The next step of `space`, by time.
@@ -82,8 +82,8 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
     }
 }
 
-/// Writes `Expired=True` with the resourceVersion of the decision: after a renewal that came first this fails.
-/// From then on admission refuses a change of the spec, so that the deletion of the namespace loses no renewal.
+/// Writes `Expired=True` with the resourceVersion of the decision: the write fails if a renewal came first.
+/// Once the space is sealed, admission refuses changes of its spec, so that the deletion of the namespace loses no renewal.
 async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<DeveloperSpace, Error> {
     let name = space.name_any();
     let has_namespace = observed.own_namespace().is_some();
@@ -101,8 +101,8 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
     Ok(sealed)
 }
 
-/// Where the status is to record no namespace any more, the API server is asked: the store may be behind, and a namespace that a sealed space
-/// does not record is never deleted.
+/// Reads the namespace from the API server before the status drops its record: the store may be behind, and a namespace that a sealed space does
+/// not record is never deleted.
 async fn read_before_giving_up(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     let recorded = recorded_uid(space).map(Uid::from);
     let is_known = is_sealed(space) && recorded.is_none_or(|uid| ctx.store.is_buried(&uid));
@@ -147,7 +147,8 @@ async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observ
 /// The number of attempts to delete a namespace that keeps changing, each with its latest version.
 const TRIES: usize = 3;
 
-/// DELETE of the namespace as it was seen; returns whether this call deleted it. Protected names are never deleted.
+/// Sends a DELETE for the namespace with the UID and the resourceVersion that were seen, and after a change with the latest resourceVersion. Returns
+/// true if this call deleted it. A namespace with a protected name is never deleted.
 ///
 /// The API server answers a DELETE of a terminating object with 200, so that `gc` and the controller would both report the deletion: the
 /// resourceVersion as a precondition lets only the first one succeed.
@@ -173,7 +174,7 @@ pub async fn delete_namespace(ctx: &Context, space: &DeveloperSpace, namespace: 
                 ctx.store.bury_namespace(name, uid);
                 return Ok(false);
             }
-            // It has changed, is terminating already, or is another one by now.
+            // The namespace has changed, is already terminating, or was replaced by another one.
             Err(kube::Error::Api(status)) if status.is_conflict() && number < TRIES => {
                 let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
                 let Some(live) = live else { continue };
@@ -194,7 +195,7 @@ pub async fn delete_namespace(ctx: &Context, space: &DeveloperSpace, namespace: 
     Ok(false)
 }
 
-/// DELETE of the space as it was seen; returns true if it was this call that did it.
+/// Sends a DELETE for the space with the UID and the resourceVersion that were seen. Returns true if this call deleted it.
 pub async fn delete_space(ctx: &Context, space: &DeveloperSpace) -> Result<bool, Error> {
     let name = space.name_any();
     let preconditions = Preconditions { uid: space.uid(), resource_version: space.resource_version() };

@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Takes one step. The namespace is read from the API server, because these decisions cannot be undone.
+/// Takes the next step of the deletion. The namespace is read from the API server, because these decisions cannot be undone.
 pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     if !space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER) {
         return Ok(());
@@ -60,7 +60,7 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
                 Some(patch) => home::patch(ctx, &name, patch).await?,
                 None => seen,
             };
-            // It takes the place that the space is about to leave, whenever the watch brings it.
+            // The released namespace takes over the place of the space under the owner limit, regardless of when the watch event arrives.
             ctx.admissions.set_released(&name, counts(&released));
             format!("namespace {name} was released with everything in it{}", still_bound(ctx, &name).await?)
         }
@@ -82,7 +82,7 @@ fn does_not_allow_retain(namespace: &str, observed: &Observed) -> String {
     )
 }
 
-/// `None` for a protected name: a namespace of that name is never deleted.
+/// Reads the namespace from the API server. Returns `None` for a protected name: a namespace of that name is never deleted.
 pub async fn read_namespace(ctx: &Context, name: &str) -> Result<Option<Namespace>, Error> {
     let api: Api<Namespace> = Api::all(ctx.client.clone());
     let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
@@ -107,7 +107,8 @@ async fn delete(ctx: &Context, space: &DeveloperSpace, observed: &Observed, seen
     tell(ctx, space, observed, format!("namespace {name} is being deleted{}", because(blocked))).await
 }
 
-/// While the CRD is being deleted, every space is deleted with it, and nobody asked for the deletion of the namespaces.
+/// Returns true if the CRD is being deleted or no longer exists: every space is deleted with it, although no user requested the deletion of the
+/// namespaces.
 pub async fn crd_is_going(ctx: &Context) -> Result<bool, Error> {
     let crds: Api<CustomResourceDefinition> = Api::all(ctx.client.clone());
     let crd = crds.get_metadata_opt(names::SPACE_CRD).await;
@@ -115,7 +116,7 @@ pub async fn crd_is_going(ctx: &Context) -> Result<bool, Error> {
     Ok(crd.is_none_or(|crd| crd.metadata.deletion_timestamp.is_some()))
 }
 
-/// A released namespace gives no access by its former space. Quota, limits and isolation stay as they are.
+/// Removes the operator's bindings: a released namespace gives no access for its former space. Quota, limits and isolation stay unchanged.
 async fn remove_bindings(ctx: &Context, namespace: &str) -> Result<(), Error> {
     for child in ctx.store.children(namespace) {
         if child.kind == ChildKind::Binding && child.name.starts_with(names::BINDING_PREFIX) {
@@ -142,7 +143,7 @@ async fn remove_finalizer(ctx: &Context, space: &DeveloperSpace, observed: &Obse
     let patch = json!({"metadata": {"uid": space.uid(), "resourceVersion": space.resource_version(), "finalizers": others}});
     match ctx.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await {
         Ok(written) if !others.is_empty() => ctx.memory.wrote(&name, version(&written.metadata)),
-        // Without finalizers the space is gone. The store has it until the event arrives, and by then another space may have its namespace.
+        // Without finalizers the space is deleted. The store contains it until the event arrives, and by then another space may have its namespace.
         Ok(_) => ctx.memory.left(&name, space.uid().unwrap_or_default()),
         Err(kube::Error::Api(status)) if status.is_not_found() => ctx.memory.left(&name, space.uid().unwrap_or_default()),
         Err(error) => return Err(Error::api(format!("remove the finalizer of DeveloperSpace {name}"))(error)),

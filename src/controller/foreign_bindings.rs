@@ -1,4 +1,4 @@
-//! Reads the RoleBindings of others, which a release and a transfer leave in place.
+//! Reads the RoleBindings that the operator does not manage. A release and a transfer leave them in place.
 
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::{Api, ResourceExt, api::ListParams};
@@ -15,7 +15,7 @@ const PAGE: u32 = 25;
 /// The most bindings that are read.
 const MOST: usize = 500;
 
-/// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings of others.
+/// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings that the operator does not manage.
 pub async fn still_bound(ctx: &Context, namespace: &str) -> Result<String, Error> {
     let api: Api<Unmanaged<RoleBinding>> = Api::namespaced(ctx.client.clone(), namespace);
     let (mut bindings, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
@@ -30,7 +30,7 @@ pub async fn still_bound(ctx: &Context, namespace: &str) -> Result<String, Error
     }
 }
 
-/// The Event about a transfer of `space` from the owner `before`, who may have written some of the RoleBindings of others.
+/// The Event about a transfer of `space` from the owner `before`, who may have created some of the RoleBindings that the operator does not manage.
 pub async fn transferred(ctx: &Context, space: &DeveloperSpace, before: &Subject) -> Result<Note, Error> {
     let (name, owner) = (space.name_any(), &space.spec.owner);
     let message = format!("namespace {name} was transferred from {before} to {owner}{}", still_bound(ctx, &name).await?);

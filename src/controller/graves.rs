@@ -1,6 +1,6 @@
-//! What is known to be gone: an answer that was on its way when the event of a deletion came must not bring the object back.
+//! The UIDs of objects that are known to be deleted: a response that arrives after the event of the deletion must not bring the object back.
 //!
-//! A UID is never given twice (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#uids>).
+//! A UID is never reused (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#uids>).
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use crate::desired::{Uid, children::hash};
 
-/// No answer is on its way for longer.
+/// The time for which a UID is kept. No response is outstanding for longer.
 const LONG_ENOUGH: Duration = Duration::from_secs(300);
 
-/// UIDs of what was deleted lately, as hashes.
+/// The UIDs of recently deleted objects, as hashes.
 #[derive(Debug, Default)]
 pub struct Graves {
     known: HashSet<u64>,
@@ -22,7 +22,7 @@ pub struct Graves {
 }
 
 impl Graves {
-    /// The object of that UID is gone.
+    /// Records that the object of that UID is deleted.
     pub fn add(&mut self, uid: &Uid) {
         while self.by_age.front().is_some_and(|(since, _)| since.elapsed() > LONG_ENOUGH) {
             if let Some((_, old)) = self.by_age.pop_front() {
@@ -35,7 +35,7 @@ impl Graves {
         }
     }
 
-    /// Whether the object of that UID is known to be gone.
+    /// Returns true if the object of that UID is known to be deleted.
     pub fn has(&self, uid: &Uid) -> bool {
         self.known.contains(&hash(uid))
     }

@@ -1,5 +1,5 @@
-//! Writes to the namespace of a space. Each one has the UID of the decision as its precondition, so that another namespace of the same name
-//! refuses it.
+//! Writes to the namespace of a space. Each write to an existing namespace has the UID of the decision as its precondition, so that it fails for
+//! another namespace of the same name.
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
@@ -27,11 +27,11 @@ use crate::{
     },
 };
 
-/// POST; `None` if another client took the name in the meantime.
+/// Sends a POST. Returns `None` if another client took the name in the meantime.
 pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Result<Option<SeenNamespace>, Error> {
     let name = space.name_any();
     let Metadata { labels, mut annotations } = wanted.written;
-    // The claim of a namespace that is created again holds because it names the recorded one.
+    // The claim of a namespace that is created again holds because it names the UID of the recorded one.
     annotations.extend(recorded_uid(space).map(|uid| (names::ANNOTATION_REPLACES.to_owned(), uid.to_owned())));
     let namespace = Namespace {
         metadata: ObjectMeta { name: Some(name.clone()), labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() },
@@ -86,13 +86,13 @@ pub async fn keep(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, w
     patch(ctx, &space.name_any(), wanted.patch(&live.metadata)).await
 }
 
-/// Reads the namespace again before the first child is created in one that had them all: a POST cannot name the UID of its namespace, and the one in the
-/// store may have been replaced.
+/// Reads the namespace again before the first child is created in a namespace that had all of its children: a POST cannot name the UID of its
+/// namespace, and the one in the store may have been replaced.
 pub async fn confirm(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<(), Error> {
     read_again(ctx, space, seen, Ownership::Ours).await.map(|_| ())
 }
 
-/// The warnings of the API server about a write of the `wanted` labels and annotations, which is not carried out.
+/// Returns the warnings of the API server about a dry run that writes the `wanted` labels and annotations.
 pub async fn rehearse(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<Vec<String>, Error> {
     let live = read_again(ctx, space, seen, Ownership::Ours).await?;
     let name = space.name_any();
@@ -120,7 +120,7 @@ fn warning(header: &str) -> Option<String> {
     Some(text.replace(r#"\""#, "\"").replace(r"\\", r"\"))
 }
 
-/// Writes only the end to the namespace, if it differs.
+/// Writes only the expiry to the namespace, if it differs.
 pub async fn follow_expiry(ctx: &Context, name: &str, seen: &SeenNamespace, expires_at: Option<DateTime<Utc>>) -> Result<(), Error> {
     let end = expires_at.map(rfc3339);
     let is_right = match &end {
@@ -134,7 +134,7 @@ pub async fn follow_expiry(ctx: &Context, name: &str, seen: &SeenNamespace, expi
     Ok(())
 }
 
-/// Writes only the mark of enforced isolation: from then on nobody else creates a NetworkPolicy in the namespace.
+/// Writes only the label of enforced isolation: from then on admission allows no other client to create a NetworkPolicy in the namespace.
 pub async fn mark_enforced(ctx: &Context, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
     if is_marked(ctx, name) {
         return Ok(());
@@ -143,14 +143,15 @@ pub async fn mark_enforced(ctx: &Context, name: &str, seen: &SeenNamespace) -> R
     patch(ctx, name, mark).await.map(|_| ())
 }
 
-/// PATCH of the labels and annotations.
+/// Sends a PATCH of the labels and annotations.
 pub async fn patch(ctx: &Context, name: &str, patch: Value) -> Result<SeenNamespace, Error> {
     let answer = namespaces(ctx).patch(name, &patch_params(), &Patch::Merge(patch)).await;
     let live = answer.map_err(Error::api(format!("write the labels and annotations of namespace {name}")))?;
     Ok(see(ctx, &live))
 }
 
-/// The live namespace, if it is still the one that was `seen` and its ownership is still `to`. Otherwise a conflict, after which the operator decides again.
+/// Reads the namespace again and returns it if it is still the one that was `seen`, its ownership is still `to` and it is not terminating.
+/// Otherwise returns a conflict, after which the operator decides again.
 async fn read_again(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, to: Ownership) -> Result<Namespace, Error> {
     let name = space.name_any();
     let live = namespaces(ctx).get(&name).await.map_err(Error::api(format!("read namespace {name}")))?;

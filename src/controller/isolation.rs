@@ -1,5 +1,5 @@
-//! The `NetworkPolicies` of others: the namespaces that have some, by the watch; and the one list of the API server before a space is
-//! admitted to a class that enforces isolation.
+//! Foreign `NetworkPolicies`, which neither the operator nor the platform manages. The watch records the namespaces that have some. A list is
+//! requested from the API server only before a space is admitted to a class that enforces isolation.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -18,17 +18,17 @@ use crate::{
 /// The page size of that list. A developer can make each policy as large as an object may be.
 const PAGE: u32 = 25;
 
-/// The names of others' policies, by namespace.
+/// The names of foreign policies, by namespace.
 #[derive(Debug, Default)]
 pub struct ForeignPolicies(HashMap<String, BTreeSet<Box<str>>>);
 
 impl ForeignPolicies {
-    /// Those in that namespace, in order.
+    /// The policies in that namespace, in alphabetical order.
     pub fn of(&self, namespace: &str) -> Vec<String> {
         self.0.get(namespace).into_iter().flatten().map(ToString::to_string).collect()
     }
 
-    /// Records one; returns true if it was unknown.
+    /// Records a policy. Returns true if it was unknown.
     pub fn add(&mut self, namespace: &str, name: &str) -> bool {
         match self.0.get_mut(namespace) {
             Some(known) => known.insert(name.into()),
@@ -36,7 +36,7 @@ impl ForeignPolicies {
         }
     }
 
-    /// Forgets one; returns true if it was known.
+    /// Forgets a policy. Returns true if it was known.
     pub fn remove(&mut self, namespace: &str, name: &str) -> bool {
         let Some(known) = self.0.get_mut(namespace) else { return false };
         let was_known = known.remove(name);
@@ -46,7 +46,7 @@ impl ForeignPolicies {
         was_known
     }
 
-    /// After a list: forgets those that were not in it and names their namespaces.
+    /// After a list: forgets the policies that were not in it. Returns their namespaces.
     pub fn retain(&mut self, listed: &HashSet<(String, String)>) -> Vec<String> {
         let mut changed = Vec::new();
         self.0.retain(|namespace, known| {
@@ -63,8 +63,8 @@ impl ForeignPolicies {
 
 /// Admits the space of that namespace to a class that enforces isolation, or returns the refusal.
 ///
-/// The namespace must be marked first ([`names::LABEL_NETWORK_ENFORCED`]): from then on admission lets nobody create a policy there, so that a
-/// later list of the API server is complete. The watch may be behind, so its answer counts only where it knows a policy.
+/// The namespace must be marked first ([`names::LABEL_NETWORK_ENFORCED`]): from then on admission allows no other client to create a policy in it,
+/// so that a later list of the API server is complete. The watch may be behind, so its state counts only if it contains a policy.
 pub async fn admits(ctx: &Context, namespace: &str, class_name: &str) -> Result<Option<Refusal>, Error> {
     if let Some(refusal) = not_admitted(class_name, namespace, &ctx.store.foreign_policies(namespace)) {
         return Ok(Some(refusal));
@@ -78,7 +78,7 @@ pub fn is_marked(ctx: &Context, namespace: &str) -> bool {
     ctx.store.namespace(namespace).is_some_and(|seen| seen.metadata.has_label(names::LABEL_NETWORK_ENFORCED, "true"))
 }
 
-/// Lists the policies of others in one namespace.
+/// Lists the foreign policies in one namespace.
 async fn list(ctx: &Context, namespace: &str) -> Result<Vec<String>, Error> {
     let api: Api<Unmanaged<NetworkPolicy>> = Api::namespaced(ctx.client.clone(), namespace);
     let (mut foreign, mut params) = (Vec::new(), ListParams::default().limit(PAGE));

@@ -1,7 +1,7 @@
 //! Leader election by Lease (coordination.k8s.io/v1).
 //!
-//! A lease fences nothing: every write of ours is safe without it too. It keeps replicas from doing the same work twice.
-//! Whether another holder's time is up is judged as client-go does, by how long its record has stood still on our own monotonic clock.
+//! A lease does not fence writes: every write of the operator is also safe without it. It prevents replicas from doing the same work twice.
+//! As in client-go, the lease of another holder has expired when its record has not changed for its duration, by the local monotonic clock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,28 +22,28 @@ pub const LEASE: &str = "developerspace-operator";
 const DURATION: Duration = Duration::from_secs(15);
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
-/// A holder that could not renew for so long stops, before anybody else may begin.
+/// A holder that could not renew the lease for this time stops, before another candidate may take it.
 const GIVE_UP: Duration = Duration::from_secs(10);
-/// The pause before a renewal that met another write is tried again.
+/// The pause before a renewal that conflicted with another write is retried.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// One candidate.
+/// A candidate in the election.
 pub struct Elector {
     leases: Api<Lease>,
     identity: String,
     clock: Arc<dyn Clock>,
 }
 
-/// What the Lease said last, and since when it has said so.
+/// The resourceVersion of the Lease that was seen last, and the time at which it was first seen.
 type Standing = Option<(Option<String>, Instant)>;
 
 impl Elector {
-    /// A candidate called `identity` for the Lease in `namespace`.
+    /// Returns a candidate with `identity` for the Lease in `namespace`.
     pub fn new(client: Client, namespace: &str, identity: &str, clock: Arc<dyn Clock>) -> Self {
         Self { leases: Api::namespaced(client, namespace), identity: identity.to_owned(), clock }
     }
 
-    /// Waits until this candidate leads; since when it surely does.
+    /// Waits until this candidate leads. Returns the time at which the successful attempt began.
     pub async fn acquire(&self) -> Instant {
         let mut standing: Standing = None;
         loop {
@@ -58,8 +58,8 @@ impl Elector {
         }
     }
 
-    /// Renews what was renewed last at `renewed`; returns when this candidate must stop writing: no later than ten seconds after
-    /// the last renewal was asked for, since others count from when it was stored.
+    /// Renews the lease, which was last renewed at `renewed`. Returns when this candidate must stop writing: at most ten seconds after the last
+    /// successful renewal was requested, since other candidates count from the time at which it was stored.
     pub async fn hold(&self, mut renewed: Instant) {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
@@ -80,10 +80,10 @@ impl Elector {
         }
     }
 
-    /// Lets another candidate begin at once.
+    /// Releases the lease, so that another candidate can take it at once.
     pub async fn release(&self) {
         let release = async {
-            // A renewal that was under way when it was given up may still be stored, between the read and the write.
+            // A renewal that was given up while it was under way may still be stored, between the read and the write.
             while !self.let_go().await? {}
             Ok::<(), Error>(())
         };
@@ -92,7 +92,7 @@ impl Elector {
         }
     }
 
-    /// Whether the lease is not ours any more; not so if it changed while we wrote.
+    /// Returns true if this candidate no longer holds the lease, and false if the lease changed during the write.
     async fn let_go(&self) -> Result<bool, Error> {
         let found = self.leases.get_opt(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
         let Some(mut lease) = found.filter(|lease| holder(lease).as_deref() == Some(&self.identity)) else { return Ok(true) };
@@ -119,7 +119,7 @@ impl Elector {
     }
 
     /// Renews the lease; returns false if another candidate holds it. After a conflict the lease is read again: the other write may be a renewal of
-    /// this candidate that was given up and stored all the same.
+    /// this candidate that was given up and stored nevertheless.
     async fn renew(&self) -> Result<bool, Error> {
         loop {
             let lease = self.leases.get(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
@@ -133,7 +133,7 @@ impl Elector {
         }
     }
 
-    /// PUT with the resourceVersion that was read: of two candidates one fails.
+    /// Sends a PUT with the resourceVersion that was read: of two candidates one fails.
     async fn write(&self, mut lease: Lease) -> Result<bool, Error> {
         lease.spec = Some(self.spec(lease.spec.as_ref()));
         settled(self.leases.replace(LEASE, &PostParams::default(), &lease).await)
@@ -163,7 +163,7 @@ fn length(lease: &Lease) -> Duration {
     seconds.map_or(DURATION, Duration::from_secs)
 }
 
-/// Somebody else was quicker: not an error.
+/// Returns false if another client wrote first, which is not an error.
 fn settled(answer: Result<Lease, kube::Error>) -> Result<bool, Error> {
     match answer {
         Ok(_) => Ok(true),
@@ -231,7 +231,7 @@ mod tests {
             answer(&mut server, Method::GET, (200, lease("6", Some("pod-b")))).await;
             let sent = answer(&mut server, Method::PUT, (200, lease("7", Some("pod-b")))).await;
             assert_eq!(sent["metadata"]["resourceVersion"], "6");
-            // The next renewal, and another candidate has the lease by then.
+            // By the next renewal another candidate has the lease.
             answer(&mut server, Method::GET, (200, lease("7", Some("pod-b")))).await;
             answer(&mut server, Method::PUT, (409, conflict())).await;
             answer(&mut server, Method::GET, (200, lease("8", Some("pod-a")))).await;

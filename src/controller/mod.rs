@@ -1,6 +1,6 @@
-//! I/O: watches, writes, timers. What is to be written is decided in [`crate::desired`].
+//! I/O: watches, writes, timers. The content of the writes is decided in [`crate::desired`].
 //!
-//! [`run`] wires the watches to the reconciler and runs until it is told to stop.
+//! [`run`] connects the watches to the reconciler and runs until it is stopped.
 
 pub mod admissions;
 pub mod admit;
@@ -77,15 +77,15 @@ use crate::{
     },
 };
 
-/// How many reconciles may be under way for each of the [`context::Places`], those that wait for one included. A place may begin another call
-/// that hangs every two seconds, and each such call ends after ten: five leave room for others. Not many more, since kube's runner asks all
-/// that are under way whenever one of them is done.
+/// The number of reconciles that may be under way for each of the [`context::Places`], including those that wait for a worker slot. A slot may
+/// begin another call that hangs every two seconds, and each such call ends after ten seconds: at most five calls hang at a time, which leaves room
+/// for others. The number is not much larger, since kube's runner polls all reconciles under way whenever one of them is done.
 const UNDER_WAY: u16 = 8;
 
-/// A random fraction is added to a wait so that what failed together is not tried again together.
+/// The largest fraction that is added to a wait, so that reconciles that failed together are not retried together.
 const JITTER: f64 = 0.2;
 
-/// Runs the controller until `stop` resolves; what is under way is finished. Everything is listed again once in `period`.
+/// Runs the controller until `stop` resolves; running reconciles are finished. All objects are listed again once in each `period`.
 pub async fn run(
     ctx: Arc<Context>,
     nudged: BoxStream<'static, String>,
@@ -118,7 +118,7 @@ pub async fn run(
     let _helpers = [tokio::spawn(judged), tokio::spawn(recalled), tokio::spawn(orphans)].map(AbortOnDropHandle::new);
     let stop = stop.shared();
     let ends = apart(ends::run(ctx.clone(), reader.clone(), stop.clone()));
-    // Nothing drives the queue but names, which come when the store has what they are about.
+    // Only names drive the queue. A name arrives after the store contains the change that it is about.
     let queue = Controller::for_stream(futures::stream::pending(), reader)
         .with_config(controller::Config::default().concurrency(ctx.places.number().saturating_mul(UNDER_WAY)))
         .reconcile_on(named)
@@ -139,7 +139,7 @@ fn spaces_of(spaces: &reflector::Store<Kept>, class: &str) -> Vec<ObjectRef<Kept
     spaces.state_filter(concerned).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
 }
 
-/// After a change of a class: requeues the spaces whose name or keys are judged otherwise by what all classes admit.
+/// Requeues, after a change of a class, the spaces whose names or keys may be validated differently because of the namespaces that all classes admit.
 fn requeue_freed(ctx: &Context, spaces: &reflector::Store<Kept>) {
     let names = match ctx.store.reserved.read_classes(&ctx.store.classes()) {
         Freed::Names(names) => names,
@@ -150,7 +150,8 @@ fn requeue_freed(ctx: &Context, spaces: &reflector::Store<Kept>) {
     }
 }
 
-/// When everything was listed: whoever has a namespace counts for its owner before anybody else is let in. Then the gate opens.
+/// Waits until all sources but the admissions are listed, and registers the spaces that hold a place under the owner limit before any other space
+/// is admitted. Then reconciles may begin.
 async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
     ctx.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::Admissions).collect::<HashSet<_>>()).await;
     classes::look_up_roles(&ctx).await;
@@ -166,8 +167,9 @@ async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
     tracing::info!(spaces = spaces.len(), "everything was listed; reconciling");
 }
 
-/// A space counts where it was admitted, as long as it is alive or its namespace exists. One whose namespace was made and could not be recorded yet counts
-/// in the class that the namespace was made for: its spec may name another one by now, where it has no place.
+/// Registers a space under the owner and the class that it was admitted with, if it is alive or its namespace exists. A space whose namespace was
+/// created and could not be recorded counts in the class that the namespace was created for: its spec may name another class in the meantime, in
+/// which it has no place.
 fn recall_one(ctx: &Context, space: &DeveloperSpace) {
     let namespace = ctx.store.namespace(&space.name_any()).filter(|namespace| ownership(space, namespace) == Ownership::Ours);
     let owner = space.spec.owner.to_string();

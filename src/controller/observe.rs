@@ -1,4 +1,4 @@
-//! What is known of one space and everything that belongs to it, at one moment.
+//! The observed state of one space and of everything that belongs to it, at one time.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -23,51 +23,51 @@ use crate::{
     },
 };
 
-/// What was found.
+/// The observed state.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    /// The moment.
+    /// The time of the observation.
     pub now: DateTime<Utc>,
-    /// The class that the space names, or else the default; whether it exists or not.
+    /// The class that the space names, or else the default class. It may not exist.
     pub wanted: Option<String>,
-    /// The class that the space goes by: the one in force, or the wanted one before it was admitted to any.
+    /// The class that applies to the space: the class in force, or the wanted class before the space is admitted to any.
     pub class_name: Option<String>,
     /// That class, if it exists.
     pub class: Option<Arc<SpaceClass>>,
-    /// What the space was admitted with, if it was.
+    /// The class and the owner that the space was admitted with, if it was.
     pub standing: Option<Standing>,
-    /// What the status is to say of that.
+    /// The part of the status that records the admission.
     pub in_force: InForce,
-    /// What the space may have under that class, if its spec in force can be read.
+    /// The resources that the space may have under that class, if the class has a spec in force.
     pub ruling: Option<Ruling>,
-    /// Whether the spec is accepted as it is, under that class and for that owner.
+    /// True if the current spec is accepted under that class and for that owner.
     pub is_accepted: bool,
     /// The lifetime in force: the class's, or the terms last accepted.
     pub rules: Option<Rules>,
-    /// The namespace of the space's name, whosever it is.
+    /// The namespace with the name of the space, regardless of its owner.
     pub namespace: Option<SeenNamespace>,
-    /// Whose it is; foreign where there is none.
+    /// The owner of that namespace; foreign if there is none.
     pub ownership: Ownership,
-    /// Our objects in it.
+    /// The operator's objects in that namespace.
     pub children: Vec<SeenChild>,
-    /// Where the space is in its life.
+    /// The expiry of the space, the stage of its life, and the time of its next reconcile.
     pub outlook: Outlook,
-    /// Resources that another class limits, to which the space asks to be moved: they are counted first.
+    /// Resources that are limited by another class, to which the space asks to be moved. They are counted first.
     pub to_count: BTreeSet<String>,
 }
 
-/// What the operator has said of a class in its present generation.
+/// The result that the operator has recorded for a class in its current generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClassVerdict {
-    /// Nothing yet.
+    /// There is no result yet.
     Pending,
     /// Spaces may use it.
     Accepted,
-    /// They may not: reason and sentence.
+    /// Spaces may not use it: the reason and the message.
     Refused(String, String),
 }
 
-/// Looks everything up in the store; makes no request.
+/// Reads the state of a space from the store. Makes no request.
 pub fn observe(space: &DeveloperSpace, ctx: &Context) -> Observed {
     let wanted = class_name(space, &ctx.store);
     let standing = standing(space);
@@ -77,7 +77,7 @@ pub fn observe(space: &DeveloperSpace, ctx: &Context) -> Observed {
     observe_under(space, ctx, (wanted, class_name), standing, is_where_it_wants)
 }
 
-/// The same space under `class_name`, to which it has just been admitted with its spec as it is.
+/// The state of the same space under `class_name`, to which it has just been admitted with its current spec.
 pub fn observe_admitted(space: &DeveloperSpace, ctx: &Context, class_name: &str) -> Observed {
     let standing = Standing { class_name: class_name.to_owned(), owner: space.spec.owner.clone() };
     let name = Some(class_name.to_owned());
@@ -104,7 +104,7 @@ fn observe_under(
     let in_force = standing.as_ref().map_or_else(InForce::default, |standing| InForce {
         class_name: Some(standing.class_name.clone()),
         owner: Some((&standing.owner).into()),
-        // Without terms (an upgrade) and with a refused spec, the end in the status and `protected` stay the authority.
+        // Without terms (after an upgrade) and with a refused spec, the expiry in the status and `protected` stay authoritative.
         terms: spec.filter(|_| is_accepted || has_terms(space)).map(|spec| terms(space, spec, is_accepted)),
     });
     let children = ctx.store.children(&name);
@@ -127,18 +127,19 @@ fn observe_under(
 }
 
 impl Observed {
-    /// The spec in force of the class that the space goes by.
+    /// The spec in force of the class that applies to the space.
     pub fn class_spec(&self) -> Option<&SpaceClassSpec> {
         self.class.as_ref().and_then(|class| class.in_force())
     }
 
-    /// Whether the class that the space wants enforces isolation: the namespace is marked before it is admitted there.
+    /// Returns true if the class that the space wants enforces isolation: the namespace is marked before the space is admitted to it.
     pub fn wants_isolation(&self, ctx: &Context) -> bool {
         let wanted = self.wanted.as_deref().and_then(|name| ctx.store.class(name));
         wanted.as_ref().and_then(|class| class.in_force()).is_some_and(|spec| spec.network.enforced)
     }
 
-    /// The refusal to show: while the class in force is missing that is the reason, whatever else is wrong, since admission goes by it.
+    /// Returns the refusal to report. While the class in force is missing, that is the reason, regardless of other errors, since admission depends on
+    /// it.
     pub fn beside_a_missing_class(&self, refusal: Refusal) -> Refusal {
         match &self.standing {
             Some(standing) if self.class.is_none() && refusal.reason != Reason::ClassNotFound => {
@@ -150,30 +151,31 @@ impl Observed {
         }
     }
 
-    /// The namespace, if it is the space's.
+    /// The namespace, if it belongs to the space.
     pub fn own_namespace(&self) -> Option<&SeenNamespace> {
         self.namespace.as_ref().filter(|_| self.ownership == Ownership::Ours)
     }
 
-    /// The space's namespace. One that vanished stays recorded, so that making it again can be reported.
+    /// The namespace of the space. A namespace that was deleted stays recorded, so that its re-creation can be reported.
     pub fn known_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
         self.standing_namespace(space).or_else(|| recorded(space).cloned())
     }
 
-    /// The namespace, if it is the space's or is recorded as such: a name that is protected for a while must not cost the space its
-    /// namespace for good.
+    /// The namespace, if it belongs to the space or is recorded as such: a name that is protected for a while must not permanently cost the space its
+    /// namespace.
     pub fn standing_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
         let stands = |recorded: &&NamespaceRef| self.namespace.as_ref().is_some_and(|namespace| namespace.uid == *recorded.uid);
         self.namespace_ref(&space.name_any()).or_else(|| recorded(space).filter(stands).cloned())
     }
 
-    /// The namespace as status names it, if it is the space's.
+    /// The reference to the namespace for the status, if the namespace belongs to the space.
     pub fn namespace_ref(&self, name: &str) -> Option<NamespaceRef> {
         self.own_namespace().map(|namespace| NamespaceRef { name: name.to_owned(), uid: namespace.uid.to_string() })
     }
 }
 
-/// Returns true if the space had its namespace before the name was protected, and lives: it keeps the namespace, which is not deleted at its end.
+/// Returns true if the space had its namespace before the name was protected, and is alive: it keeps the namespace, which is not deleted when the
+/// space expires.
 fn keeps(space: &DeveloperSpace, namespace: &SeenNamespace, stage: Stage) -> bool {
     let is_recorded = recorded(space).is_some_and(|recorded| namespace.uid == *recorded.uid);
     is_recorded && is_live(space) && stage != Stage::Due
@@ -187,15 +189,15 @@ fn recorded(space: &DeveloperSpace) -> Option<&NamespaceRef> {
     space.status.as_ref()?.namespace.as_ref()
 }
 
-/// The class that a space names; else the default. While several are annotated as such, a space keeps the one that it has: a copy of a class,
-/// with its annotations, moves no space. A space also keeps a class that does not exist any more, and the class that it has while there is no default.
+/// The class that a space names, or else the default class. While several classes are annotated as the default, a space keeps its own: a copy of a
+/// class, with its annotations, moves no space. A space also keeps a class that no longer exists, and its own class while there is no default.
 pub fn class_name(space: &DeveloperSpace, store: &Store) -> Option<String> {
     let had = || space.status.as_ref().and_then(|status| status.class_name.clone());
     let kept = || had().filter(|had| store.is_default_class(had) || !store.class_names().contains(had));
     space.spec.class_name.clone().or_else(kept).or_else(|| store.default_class()).or_else(had)
 }
 
-/// What stands in a class's status.
+/// The result that the status of a class contains for its current generation.
 pub fn class_verdict(class: &SpaceClass) -> ClassVerdict {
     let Some(status) = &class.status else {
         return ClassVerdict::Pending;

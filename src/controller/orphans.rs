@@ -1,6 +1,6 @@
-//! Reports namespaces that were made for a space that no longer exists: the metric counts them, and the log names each one once.
+//! Reports namespaces that were created for a space that no longer exists: the metric counts them, and the log names each one once.
 //!
-//! Reads what the watches keep. Nothing is written to such a namespace, and nothing is requested for it.
+//! Reads the caches of the watches. Nothing is written to such a namespace, and nothing is requested for it.
 
 use std::{cell::LazyCell, collections::HashSet, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
 /// The interval between two comparisons of the namespaces with the spaces.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Reports orphans as soon as everything was listed, and new ones afterwards.
+/// Reports orphans as soon as all sources were listed, and new ones afterwards.
 pub async fn report(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
     ctx.store.ready().await;
     let mut known = HashSet::new();
@@ -39,7 +39,7 @@ pub async fn report(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
 /// The orphans, with their names.
 fn find(store: &Store, protected: &ProtectedNamespaces, spaces: &reflector::Store<Kept>) -> Vec<(String, SeenNamespace)> {
     let of_name = |name: &str| spaces.get(&ObjectRef::new(name));
-    // Nearly every namespace was made for the space of its name: the UIDs of all spaces are needed only for the others.
+    // Nearly every namespace was created for the space of its name: the UIDs of all spaces are needed only for the others.
     let uids = LazyCell::new(|| spaces.state().iter().map(|space| space.kept.uid.clone()).collect::<HashSet<Uid>>());
     let exists = |name: &str, uid: &Uid| of_name(name).is_some_and(|space| space.kept.uid == *uid) || uids.contains(uid);
     let is_left = |name: &str, seen: &SeenNamespace| !protected.contains(name) && is_orphan(seen, None, |uid| exists(name, uid));
@@ -47,13 +47,13 @@ fn find(store: &Store, protected: &ProtectedNamespaces, spaces: &reflector::Stor
     found.retain(|(name, seen)| match of_name(name).map(|space| space.unpack()) {
         None => true,
         Some(DeserializeGuard(Ok(space))) => is_orphan(seen, Some(&space), |_| false),
-        // What it has recorded cannot be read.
+        // The status of this space cannot be read, so it may record the namespace.
         Some(DeserializeGuard(Err(_))) => false,
     });
     found
 }
 
-/// Name and sentence of each orphan that is not `known`. Afterwards exactly these orphans are.
+/// The name and the message of each orphan that is not `known`. Afterwards `known` contains exactly the UIDs of these orphans.
 fn first_seen<'a>(orphans: &'a [(String, SeenNamespace)], known: &mut HashSet<Uid>) -> Vec<(&'a str, String)> {
     let before = std::mem::replace(known, orphans.iter().map(|(_, seen)| seen.uid.clone()).collect());
     let new = orphans.iter().filter(|(_, seen)| !before.contains(&seen.uid));

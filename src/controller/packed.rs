@@ -1,7 +1,8 @@
-//! A space as it is kept between two looks at it: as the server sent it but for managed fields, compressed. There are thousands, each is
-//! looked at some times an hour, and they differ in little: `packed.json` is what most of them say.
+//! The form in which a space is kept between two reconciles: the object of the API server without the metadata that `unadorned.rs` skips,
+//! compressed. There are thousands of spaces, each is reconciled several times an hour, and they differ in little: `packed.json` contains their
+//! common text.
 //!
-//! What this costs and saves is in `docs/adr/0004-what-is-kept-in-memory.md`.
+//! The costs and savings are in `docs/adr/0004-what-is-kept-in-memory.md`.
 
 use std::sync::Arc;
 
@@ -11,20 +12,20 @@ use serde_json::Value;
 use super::reserved::NamedAccounts;
 use crate::{api::DeveloperSpace, desired::Uid};
 
-/// What a space usually says, for the compressor to point at.
+/// The common text of spaces, which is the dictionary of the compressor.
 const USUAL: &[u8] = include_bytes!("packed.json");
 
 /// A space, readable or not.
 #[derive(Clone, Debug)]
 pub struct Packed {
     text: Arc<[u8]>,
-    /// Its UID: a namespace is an orphan when no space has the UID that it was made for.
+    /// Its UID: a namespace is an orphan when no space has the UID that it was created for.
     pub uid: Uid,
-    /// What `spec.className` says: all spaces are asked for it whenever a class changes.
+    /// The value of `spec.className`, which is read for all spaces whenever a class changes.
     pub class_name: Option<Arc<str>>,
     /// The ServiceAccounts that it names: their namespaces are reserved.
     pub accounts: Option<Arc<NamedAccounts>>,
-    /// The class in force, where that is another one.
+    /// The class in force, if the spec names another one.
     pub admitted_to: Option<Arc<str>>,
 }
 
@@ -47,10 +48,10 @@ impl Packed {
         }
     }
 
-    /// The space; the error is of something that [`Self::of`] did not make.
+    /// Returns the space. An error means that the content does not come from [`Self::of`].
     pub fn unpack(&self) -> Result<Guarded, serde_json::Error> {
         let text = lz4_flex::block::decompress_size_prepended_with_dict(&self.text, USUAL).map_err(serde::de::Error::custom)?;
-        // Of one that cannot be read the guard says why and which it is, which takes it longer.
+        // For a space that cannot be read, the guard reports the error and the metadata, which takes longer.
         serde_json::from_slice(&text).map(|space| DeserializeGuard(Ok(space))).or_else(|_| serde_json::from_slice(&text))
     }
 }

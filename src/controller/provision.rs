@@ -1,6 +1,6 @@
-//! Provisions a space: finalizer, namespace, children. While its spec is refused, removes what it may no longer have.
+//! Provisions a space: finalizer, namespace, children. While its spec is refused, removes the access and the resources that it may no longer have.
 //!
-//! A namespace that is not the space's is never written to.
+//! A namespace that does not belong to the space is never written to.
 
 use std::time::Duration;
 
@@ -46,9 +46,9 @@ impl Provisioned {
     }
 }
 
-/// Writes what differs. Nothing is written when nothing does.
+/// Writes the differences. If there are none, nothing is written.
 ///
-/// With [`Grant::Withheld`] no namespace is made or adopted, and the space's own is cut to `resolved`.
+/// With [`Grant::Withheld`] no namespace is created or adopted, and the space's own namespace is cut to `resolved`.
 pub async fn provision(
     ctx: &Context,
     space: &DeveloperSpace,
@@ -87,7 +87,7 @@ pub async fn provision(
     let was_ready = space.status.as_ref().is_some_and(|status| status.ready_at.is_some());
     let known = (was_ready && observed.namespace.as_ref() == Some(&namespace)).then_some((&space, &namespace));
     let progress = apply::children(ctx, &name, &children, grant, known).await?;
-    // The change of the namespace is reported at once, and its UID recorded.
+    // A change of the namespace is reported at once, so that its UID is recorded.
     let hold = waiting::hold(ctx, &name, progress, observed.now).filter(|_| note.is_none());
     let verdict = match (breach.or_else(|| missing_roles::refusal(resolved, &missing)), progress) {
         (Some(Refusal { reason, message }), _) => Verdict::new(reason, message),
@@ -99,8 +99,8 @@ pub async fn provision(
     Ok(Provisioned { space, report, hold })
 }
 
-/// After a write of the space or of its namespace that failed: subjects and quota that the space may no longer have are taken away all the same. Returns
-/// the error. After a conflict, or where the space or the namespace is gone, the namespace of that name may be another one.
+/// Removes the subjects and the quota that the space may no longer have, after a failed write of the space or of its namespace. Returns the error.
+/// Nothing is removed after a conflict, or if the space or the namespace no longer exists: the namespace of that name may be another one.
 async fn take_away(ctx: &Context, space: &DeveloperSpace, observed: &Observed, children: &Children, error: Error) -> Error {
     if !matches!(error.class(), Class::Conflict | Class::Vanishing)
         && observed.own_namespace().is_some()
@@ -128,7 +128,7 @@ pub async fn follow_expiry(ctx: &Context, space: &DeveloperSpace, observed: &Obs
 /// The namespace after [`settle`], and the Event about it.
 type Settled = Option<(SeenNamespace, Option<Note>)>;
 
-/// The space with its finalizer, and its namespace.
+/// Returns the space with its finalizer, and its namespace.
 async fn hold(
     ctx: &Context,
     space: &DeveloperSpace,
@@ -140,7 +140,7 @@ async fn hold(
     Ok((space, settled))
 }
 
-/// The space's namespace, created, adopted or repaired; `None` if somebody else created one in between.
+/// Creates, adopts or repairs the namespace of the space. Returns `None` if another client created one in the meantime.
 async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, metadata: NamespaceMetadata) -> Result<Settled, Error> {
     let Some(seen) = &observed.namespace else {
         let made = home::create(ctx, space, metadata.granted()).await?;
@@ -155,7 +155,7 @@ async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, meta
     }
     let wanted = metadata.at_least(seen.adopted_security).granted();
     let accepted_offer = recorded_uid(space).is_some_and(|uid| seen.uid == *uid) && is_offered(space, seen);
-    // The offer ends last: where the marks are lost, it is what permits the operator to write them.
+    // The offer is removed last: if the marks are lost, only the offer permits the operator to write them.
     let kept = home::keep(ctx, space, seen, &wanted).await?;
     let kept = if accepted_offer { home::end_offer(ctx, space, &kept).await? } else { kept };
     let note = lost_namespace(space, &kept);
@@ -172,19 +172,20 @@ fn obstacle(space: &DeveloperSpace, observed: &Observed) -> Option<Report> {
     }
 }
 
-/// The verdict on a space that is ready, with the changes that its spec needs all the same.
+/// The result for a space that is ready, with the changes that its spec needs nevertheless.
 fn ready(space: &DeveloperSpace, resolved: &Resolved) -> Verdict {
     let ready = format!("namespace {} is ready for {}", space.name_any(), space.spec.owner);
     Verdict::new(Reason::Provisioned, resolved.notices.iter().fold(ready, |message, notice| format!("{message}; {notice}")))
 }
 
-/// A namespace of others has the name; it is not touched. The UID that the space recorded stays recorded, see [`crate::desired::ownership`].
+/// The report for a namespace that has the name and does not belong to the space. It is not changed. The UID that the space recorded stays recorded,
+/// see [`crate::desired::ownership`].
 fn in_the_way(space: &DeveloperSpace, seen: &SeenNamespace) -> Report {
     let recorded = space.status.as_ref().and_then(|status| status.namespace.clone());
     Report::new(Verdict::new(Reason::NamespaceConflict, conflict(space, seen)), recorded)
 }
 
-/// The namespace is being deleted though the space lives: it is created again once it is gone.
+/// The report for a namespace that is being deleted although the space is alive: it is created again once it no longer exists.
 fn terminating(space: &DeveloperSpace, observed: &Observed, blocked: &str) -> Report {
     let name = space.name_any();
     let message = format!("namespace {name} is being deleted; it is made again, empty, when it is gone{}", because(blocked));
@@ -202,7 +203,7 @@ fn adopted(space: &DeveloperSpace, replaced: &str) -> Note {
     }
 }
 
-/// The Event about a namespace that vanished and was created again.
+/// The Event about a namespace that was deleted and created again.
 pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<Note> {
     let recorded = space.status.as_ref()?.namespace.as_ref()?;
     (made.uid != *recorded.uid).then(|| Note {
@@ -213,7 +214,7 @@ pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<No
     })
 }
 
-/// The space with its finalizer, which is written where it lacks.
+/// Returns the space with its finalizer, which is added if it is missing.
 pub async fn ensure_finalizer(ctx: &Context, space: &DeveloperSpace) -> Result<DeveloperSpace, Error> {
     if space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER) {
         return Ok(space.clone());

@@ -1,4 +1,4 @@
-//! One space: observe → resolve → desire → diff → apply → report → next wake-up.
+//! The reconcile of one space: observe → resolve → desire → diff → apply → report → next wake-up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,32 +35,32 @@ use crate::{
     },
 };
 
-/// No reconcile takes longer.
+/// The longest duration of a reconcile.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The longest sleep: the wall clock is asked again at least this often, since it may be stepped and timers may not follow.
+/// The longest sleep: the wall clock is read again at least this often, since it may be stepped and timers may not follow.
 const LONGEST_SLEEP: Duration = Duration::from_secs(600);
 
-/// While something is going away. Events tell, and this is for one that got lost; seldom enough not to look at thousands that end at once
-/// over and over.
+/// The requeue interval while an object is being deleted, for an event that is lost. It is long enough that thousands of spaces that expire at
+/// once are not reconciled over and over.
 const LOOK_AGAIN: Duration = Duration::from_secs(120);
 
-/// When to look again at what gives way to spaces whose time is up: seldom enough that thousands that do hardly cost a thing.
+/// The requeue interval of a space that yields to expired spaces. It is long enough that thousands of such spaces cost little.
 const GIVE_WAY: Duration = Duration::from_secs(60);
 
-/// How soon to look again when the store is behind our own write and no event came.
+/// The requeue interval while the store is behind a write of the operator and no event arrives.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
-/// After so many failures in a row a space shares a few places with others that fail.
+/// After this number of consecutive failures, a space shares a few worker slots with other failing spaces.
 const FAILING: u32 = 2;
 
-/// When to look again at a space while as many that fail as may are looked at, or while its end is.
+/// The requeue interval of a failing space while other failing spaces hold all slots for such spaces, and of a space whose end is being reconciled.
 const ANOTHER_TIME: Duration = Duration::from_secs(5);
 
-/// The interval at which a space that uses more than the class it wants allows is reconciled again: no event says that it uses less.
+/// The interval at which a space that uses more than the class it wants allows is reconciled again: no event reports that it uses less.
 const USES_LESS: TimeDelta = TimeDelta::seconds(30);
 
-/// Reconciles one space as the store has it, when there is a place to work in.
+/// Reconciles one space from the store, once a worker slot is free.
 pub async fn reconcile(kept: Arc<Kept>, ctx: Arc<Context>) -> Result<Action, Error> {
     ctx.store.ready().await;
     let is_failing = ctx.memory.failures(&kept.name_any()) >= FAILING;
@@ -68,20 +68,20 @@ pub async fn reconcile(kept: Arc<Kept>, ctx: Arc<Context>) -> Result<Action, Err
     if matches!(turn, Some(None)) {
         return Ok(Action::requeue(ANOTHER_TIME));
     }
-    // Unpacked, and given room, only once there is a place: hundreds may wait for one.
+    // The space is unpacked, and the future allocated, only once a worker slot is free: hundreds of spaces may wait for one.
     let work = async { tokio::time::timeout(DEADLINE, Box::pin(look_alone(&kept, &ctx))).await };
     let action = ctx.places.take(work).await.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
     ctx.metrics.count("success");
     Ok(action.unwrap_or(Action::requeue(ANOTHER_TIME)))
 }
 
-/// Looks at a space whose end is due, in a place of its own; says whether it could: somebody may look at it right now, or the store may be
-/// behind our own write of it.
+/// Reconciles a space whose end is due, in a worker slot of its own. Returns false if it could not: another reconcile of the space may be under
+/// way, or the store may be behind a write of the operator.
 pub async fn at_the_end(kept: &Kept, ctx: &Context) -> Result<bool, Error> {
-    // Ends are known while places are still recalled, and nothing is decided before that is done.
+    // Ends are known while places under the owner limit are still being registered, and nothing is decided before that is done.
     ctx.store.ready().await;
     let name = kept.name_any();
-    // Asked with the turn: the holder before may have written the seal in the last moment, and this copy lacks it.
+    // The state is read after the turn is taken: the previous reconcile may have written the seal at the last moment, and this copy lacks it.
     let Some(_turn) = ctx.turns.take(name.clone()) else { return Ok(false) };
     // The copy in the map by name has no resourceVersion: only the packed object has.
     let (mut space, sealed) = (kept.unpack(), ctx.ends.take_sealed(&name));
@@ -107,7 +107,7 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
     let space = match &guarded.0 {
         Ok(space) => space,
         Err(broken) => {
-            // Nobody can tell when its time is up, so nothing of it is overdue.
+            // The expiry of a space that cannot be read is unknown, so it is not overdue.
             ctx.watchdog.expects(key(guarded), None);
             ctx.metrics.noncompliant.note(key(guarded), Vec::new());
             return undecodable(ctx, broken).await.map(|()| Action::await_change());
@@ -130,7 +130,7 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
         Ok(action) => Ok(action),
     };
     if has_left() {
-        // Its watch, which runs beside this, forgot it before the step was noted.
+        // The watch, which runs concurrently, removed the space before the step was recorded.
         ctx.watchdog.expects(key(space), None);
         ctx.metrics.noncompliant.note(key(space), Vec::new());
         withdraw(space, ctx);
@@ -178,8 +178,8 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Fail
     Ok(after(&Step::Live, &observed, ctx))
 }
 
-/// Admits a space whose spec fits: with no more than the other class allows, behind the wall of a class that enforces isolation, and to a place
-/// under the owner's limit.
+/// Admits a space whose spec fits, if there is a place under the owner limit; otherwise returns the refusal. For a move, the namespace must not
+/// exceed the other class, its pods must comply with the Pod Security level, and an enforced isolation must not be breached.
 async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, fits: &Fits) -> Result<Option<Refusal>, Error> {
     let is_moved = observed.standing.as_ref().is_some_and(|standing| standing.class_name != fits.class_name);
     let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
@@ -209,14 +209,14 @@ async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
     Ok(take_place(space, observed, ctx, fits).err())
 }
 
-/// The refusal of a move that what runs in the namespace prevents, of which no event says that it is gone.
+/// Schedules another reconcile for the refusal of a move that the contents of the namespace prevent: no event reports that they are deleted.
 fn look_again(observed: &mut Observed, refusal: Refusal) -> Refusal {
     let again = observed.now + USES_LESS;
     observed.outlook.wake = Some(observed.outlook.wake.map_or(again, |wake| wake.min(again)));
     refusal
 }
 
-/// Makes an admitted space what its spec says.
+/// Provisions an admitted space according to its spec.
 async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: Fits) -> Result<Action, Failure> {
     let class_name = fits.class_name.clone();
     Box::pin(grant_under(space, observed, ctx, fits)).await.map_err(|error| Failure { error, admitted: Some(class_name) })
@@ -244,11 +244,11 @@ async fn grant_under(space: &DeveloperSpace, observed: Observed, ctx: &Context, 
     }
 }
 
-/// A space that is being deleted. A deletion that waits stops no clock: at its end the space is sealed and its namespace deleted.
+/// Reconciles a space that is being deleted. If its deletion waits, it still expires: it is sealed and its namespace is deleted.
 async fn finalize_or_expire(space: &DeveloperSpace, observed: &Observed, step: &Step, ctx: &Context) -> Result<Action, Error> {
     let is_held_by_others = !space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER);
     if (was_never_admitted(space) || is_held_by_others) && observed.own_namespace().is_none() {
-        // Others do not wait for it.
+        // Other spaces do not wait for its place.
         withdraw(space, ctx);
     }
     let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
@@ -268,14 +268,14 @@ async fn finalize_or_expire(space: &DeveloperSpace, observed: &Observed, step: &
     Ok(Action::requeue(soon.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN)))
 }
 
-/// Returns true if the deletion of `space` waits, and its namespace lives on: the class and the spec still apply to it.
+/// Returns true if the deletion of `space` waits, and its namespace is not being deleted: the class and the spec still apply to that namespace.
 fn waits_with_its_namespace(space: &DeveloperSpace, ctx: &Context) -> bool {
     let is_own = |seen: &SeenNamespace| ownership(space, seen) == Ownership::Ours && seen.terminating.is_none();
     !ctx.memory.has_left(&space.name_any(), &space.uid().unwrap_or_default())
         && ctx.store.namespace(&space.name_any()).is_some_and(|seen| is_own(&seen))
 }
 
-/// Takes away what a refused spec no longer names, and what the class in force no longer allows. Nothing new is granted.
+/// Removes the access that a refused spec no longer names, and the resources that the class in force no longer allows. Nothing new is granted.
 async fn withhold(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Result<(), Error> {
     if observed.own_namespace().is_none_or(|namespace| namespace.terminating.is_some()) {
         return Ok(());
@@ -295,7 +295,7 @@ async fn withhold(space: &DeveloperSpace, observed: &Observed, ctx: &Context) ->
     }
 }
 
-/// A refused spec grants nothing and keeps nothing back. Of spaces that wait for a place there are only so many.
+/// Reports the refusal of a spec and carries out its removals. Deletes a space that waits beyond the number of spaces that may wait for a place.
 async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, refusal: Refusal) -> Result<(), Error> {
     leave_line(space, &refusal, ctx);
     if let Some(deletion) = waiting_limit::deletion(space, observed, ctx, &refusal) {
@@ -304,7 +304,7 @@ async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
         }
         observed.outlook.wake = Some(observed.outlook.wake.map_or(deletion, |wake| wake.min(deletion)));
     }
-    // A client that writes whole objects drops finalizers. Without it a deletion would leave the namespace behind.
+    // A client that replaces the whole object drops the finalizer. Without the finalizer, a deletion would leave the namespace behind.
     let held = match observed.own_namespace() {
         Some(_) => ensure_finalizer(ctx, space).await,
         None => Ok(space.clone()),
@@ -322,12 +322,12 @@ async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
     taken
 }
 
-/// What the watchdog knows a space by.
+/// The key of a space in the watchdog.
 pub fn key(space: &impl Resource) -> u64 {
     hash(&Uid::of(space.meta()))
 }
 
-/// When time alone changes something.
+/// The action after a step: a requeue at the next time at which the state changes without an event.
 fn after(step: &Step, observed: &Observed, ctx: &Context) -> Action {
     let wake = match step {
         Step::Live => observed.outlook.wake,

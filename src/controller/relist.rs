@@ -1,4 +1,4 @@
-//! When everything is listed again.
+//! The schedule by which all objects are listed again.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::context::PATIENT;
 
-/// How often everything is listed again, so that an event that got lost is made up for.
+/// The schedule by which all objects are listed again, so that a lost event has no lasting effect.
 #[derive(Clone)]
 pub struct Relist {
     period: Duration,
@@ -19,23 +19,23 @@ impl fmt::Debug for Relist {
     }
 }
 
-/// How often a list that gives way looks whether it may come.
+/// The interval at which a deferred list checks for more urgent work.
 const GLANCE: Duration = Duration::from_secs(1);
 
 impl Relist {
-    /// So often.
+    /// Returns a schedule with that period.
     pub fn every(period: Duration) -> Self {
         Self { period, is_busy: Arc::new(|| false) }
     }
 
-    /// Gives way to more urgent work, for five minutes at the most: a list has the API server write down all that there is, and each
-    /// space looked at.
+    /// Defers a list while there is more urgent work, for five minutes at most: for a list the API server has to encode all objects, and each space
+    /// is reconciled.
     #[must_use]
     pub fn unless(self, is_busy: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { is_busy: Arc::new(is_busy), ..self }
     }
 
-    /// Resolves when the list of `kind` after its first `number` ones is due.
+    /// Resolves when the next list of `kind` is due, after `number` earlier ones.
     pub async fn due(self, kind: &str, number: u64) {
         sleep(self.wait(kind, number)).await;
         let due = Instant::now();
@@ -44,8 +44,8 @@ impl Relist {
         }
     }
 
-    /// The first is early or late by up to a tenth, by kind, so that no two kinds are listed at the same moment until something has several
-    /// begin anew at once, such as an API server that starts again.
+    /// The time until the next list. The first one is up to a tenth shorter or longer, depending on the kind, so that no two kinds are listed at the
+    /// same time. An event such as a restart of the API server can still restart several watches at once.
     fn wait(&self, kind: &str, number: u64) -> Duration {
         let place = kind.bytes().fold(0_u32, |sum, byte| sum + u32::from(byte)) % 20;
         if number == 0 { self.period.mul_f64(0.9 + f64::from(place) / 100.0) } else { self.period }

@@ -1,4 +1,4 @@
-//! What the operator says of a space: status, Events. Written only when it differs.
+//! Reports the state of a space in its status and by Events. The status is written only when it differs.
 
 use kube::{
     Api, ResourceExt,
@@ -22,27 +22,27 @@ use crate::{
     },
 };
 
-/// What is to be said.
+/// The content of a report.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What `Ready` is to say.
+    /// The content of the condition `Ready`.
     pub verdict: Verdict,
     /// The namespace, if the space has one.
     pub namespace: Option<NamespaceRef>,
-    /// Whether the time is up.
+    /// True if the space is sealed, because it has expired.
     pub sealed: bool,
-    /// Events beside those that follow from the status.
+    /// Events in addition to those that follow from the status.
     pub notes: Vec<Note>,
 }
 
 impl Report {
-    /// A verdict on a live space.
+    /// Returns the report on a live space.
     pub fn new(verdict: Verdict, namespace: Option<NamespaceRef>) -> Self {
         Self { verdict, namespace, sealed: false, notes: Vec::new() }
     }
 }
 
-/// Writes the status, if it differs, with the resourceVersion of `space`, and then tells the Events. The space as it is afterwards.
+/// Writes the status, if it differs, with the resourceVersion of `space`, and then publishes the Events. Returns the space after the write.
 pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, report: Report) -> Result<DeveloperSpace, Error> {
     let Report { verdict, namespace, sealed, mut notes } = report;
     let in_force = observed.in_force.clone();
@@ -65,10 +65,10 @@ pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, 
     Ok(written)
 }
 
-/// The most bytes of what a decoder says.
+/// The most bytes of the message of a decoder.
 const LONGEST_ERROR: usize = 1_024;
 
-/// Says of a stored object that cannot be read why; the others are not concerned.
+/// Writes the error to the status of a stored object that cannot be read. Other objects are not affected.
 pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Error> {
     let name = broken.metadata.name.clone().unwrap_or_default();
     let api: Api<Unmanaged<DynamicObject>> = Api::all_with(ctx.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));

@@ -1,5 +1,5 @@
-//! Which names are taken though no namespace has them: those that classes admit, and those whose ServiceAccounts other owners' spaces name.
-//! Kept from the watches of classes and spaces; decides nothing.
+//! The names that are reserved although no namespace has them: names that classes admit, and names of namespaces whose ServiceAccounts the spaces of
+//! other owners name. The watches of classes and spaces maintain the index. It makes no decision.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -13,7 +13,7 @@ use crate::{
     desired::{admitted::Admitted, space_name::Reservation},
 };
 
-/// The index.
+/// The index of reserved names.
 #[derive(Debug, Default)]
 pub struct Reserved {
     admitted: RwLock<Arc<Admitted>>,
@@ -21,7 +21,7 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Reads all classes again: what each admits now, and what it admits by the spec last accepted.
+    /// Reads all classes again: the namespaces that each admits by its current spec and by the spec last accepted. Returns the affected spaces.
     pub fn read_classes(&self, classes: &[Arc<SpaceClass>]) -> Freed {
         let specs = classes.iter().flat_map(|class| {
             let name = class.metadata.name.as_deref().unwrap_or_default();
@@ -34,12 +34,12 @@ impl Reserved {
         if before.selects_as(&after) { Freed::Names(names) } else { Freed::All }
     }
 
-    /// What the network rules of all classes rely on.
+    /// The namespaces and label keys that the network rules of all classes rely on.
     pub fn admitted(&self) -> Arc<Admitted> {
         self.admitted.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Why a space of `owner` may not have that name, if it is taken.
+    /// The reservation because of which a space of `owner` may not have that name, if there is one.
     pub fn by(&self, name: &str, owner: &Subject) -> Option<Reservation> {
         let admitting = self.admitted().admitting(name).map(str::to_owned);
         admitting.map(|class| Reservation::Admitted { class }).or_else(|| {
@@ -48,12 +48,12 @@ impl Reserved {
         })
     }
 
-    /// Notes whose accounts the space of that name names; the names that it may no longer reserve.
+    /// Records the accounts that the space of that name names. Returns the names that the space may no longer reserve.
     pub fn put_space(&self, space: &str, named: Option<&NamedAccounts>) -> Vec<String> {
         self.accounts().put(space, named)
     }
 
-    /// After a list: forgets the spaces that were not in it; the names that they may no longer reserve.
+    /// After a list: forgets the spaces that were not in it. Returns the names that they may no longer reserve.
     pub fn retain_spaces(&self, listed: &HashSet<&str>) -> Vec<String> {
         let mut accounts = self.accounts();
         let gone: Vec<String> = accounts.spaces.keys().filter(|space| !listed.contains(space.as_str())).cloned().collect();
@@ -65,16 +65,16 @@ impl Reserved {
     }
 }
 
-/// Which spaces are judged otherwise since the classes were read again.
+/// The spaces that may be validated differently since the classes were read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Freed {
-    /// Those of names that no class admits any longer.
+    /// The spaces of these names, which no class admits any longer.
     Names(Vec<String>),
-    /// Every one: other labels are selected by.
+    /// All spaces: the classes select by other labels.
     All,
 }
 
-/// The namespaces whose ServiceAccounts a space names as owner or members, and for whom.
+/// The namespaces whose ServiceAccounts a space names as owner or members, and the owner of the space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedAccounts {
     owner: String,
@@ -82,8 +82,8 @@ pub struct NamedAccounts {
 }
 
 impl NamedAccounts {
-    /// Those of a stored space; `None` if it names no ServiceAccount, or has no namespace: a space that was never admitted gives no account access, and
-    /// would reserve names at no cost.
+    /// Reads the accounts of a stored space. Returns `None` if it names no ServiceAccount, or has no namespace: a space that was never admitted
+    /// gives no account access, and would reserve names at no cost.
     pub fn of(space: &Value) -> Option<Self> {
         space.pointer("/status/namespace").filter(|namespace| namespace.is_object())?;
         let owner: Subject = serde_json::from_value(space.pointer("/spec/owner")?.clone()).ok()?;
@@ -95,7 +95,7 @@ impl NamedAccounts {
     }
 }
 
-/// Which spaces name accounts, and, by namespace, which of them with which owner.
+/// The spaces that name accounts, and, for each namespace, the spaces that name its accounts, with their owners.
 #[derive(Debug, Default)]
 struct Accounts {
     spaces: HashMap<String, NamedAccounts>,

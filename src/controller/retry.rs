@@ -41,8 +41,9 @@ pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     after_failure.or_else(|| after_flood(ctx, space))
 }
 
-/// A space that ends or has ended does not wait for a flood, nor does one whose end waits for its last warning, and neither do the further steps of work that has begun: a space that has to be made
-/// again after a flood would wait before each of them, and a space has to converge within a minute.
+/// The wait of `space` after a flood of writes. A space that has expired or is due does not wait, and neither does a space whose end waits for its
+/// last warning. The further steps of work that has begun do not wait either: a space that has to be created again after a flood would wait before
+/// each of them, and a space has to converge within a minute.
 fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     let wait = ctx.writes.wait(&space.name_any()).filter(|_| is_live(space) && !is_under_way(space))?;
     let observed = observe(space, ctx);
@@ -54,8 +55,8 @@ fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     Some(until(outlook.wake, now).map_or(wait, |wake| wake.min(wait)))
 }
 
-/// Returns true if the operator has begun to create what the space needs, and has not reported an outcome. A space that fails is not under way: its owner
-/// could keep it failing.
+/// Returns true if the operator has begun to create the objects of the space, and has not reported an outcome. A space that fails is not under
+/// way: its owner could keep it failing.
 fn is_under_way(space: &DeveloperSpace) -> bool {
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
     let has_begun = space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER);
@@ -78,10 +79,10 @@ impl From<Error> for Failure {
     }
 }
 
-/// Records the failed reconcile of `space`, writes to the status what has to be corrected, and returns the error.
+/// Records the failed reconcile of `space`, writes the required correction to the status, and returns the error.
 ///
-/// A space that was admitted before the error may have received a part of what its class gives. Its status records the class and the owner all the
-/// same, because every ceiling goes by them.
+/// A space that was admitted before the error may already have received a part of the resources of its class. Its status therefore records the
+/// class and the owner, because all limits depend on them.
 pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, admitted }: Failure) -> Error {
     let (name, observed) = (space.name_any(), observe(space, ctx));
     ctx.memory.saw(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
@@ -99,7 +100,7 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, adm
     match report(ctx, &space, &observed, said(&space, &observed, verdict)).await {
         Ok(written) if is_admitted => {
             give_up_the_place_before(&space, ctx);
-            // The record itself is no change that ends the wait.
+            // The write of the status must not end the wait.
             let observed = observe(&written, ctx);
             ctx.memory.saw(&name, situation(&written, &observed), until(observed.outlook.wake, observed.now));
         }
@@ -153,14 +154,14 @@ fn said(space: &DeveloperSpace, observed: &Observed, verdict: Verdict) -> Report
     let recorded = || space.status.as_ref().and_then(|status| status.namespace.clone());
     let own = observed.namespace.as_ref().filter(|seen| ownership(space, seen) == Ownership::Ours);
     let reference = own.map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.to_string() });
-    // A namespace that vanished stays recorded, so that its re-creation can be reported.
+    // A namespace that was deleted stays recorded, so that its re-creation can be reported.
     let namespace = reference.or_else(|| recorded().filter(|_| observed.namespace.is_none() || is_sealed(space)));
     let mut said = Report { sealed: is_sealed(space), ..Report::new(verdict, namespace) };
     said.notes.extend(own.and_then(|seen| lost_namespace(space, seen)));
     said
 }
 
-/// A sentence and a reason for an error that somebody has to correct, or that lasts; `None` while the next attempt may succeed, and `None` if the
+/// The reason and the message for an error that requires a correction, or that lasts; `None` while the next attempt may succeed, and `None` if the
 /// status itself cannot be written.
 fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failures: u32) -> Option<Verdict> {
     if matches!(error, Error::Status { .. }) {
@@ -178,7 +179,7 @@ fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failur
         (true, _) => (Reason::Terminating, format!("{DELETION_WAITS}{}", error.sentence())),
         (false, true) => (Reason::Expired, format!("this DeveloperSpace is expired, and its end waits: {}", error.sentence())),
         (false, false) => {
-            // Admission goes by the reason of a missing class, whatever else fails.
+            // Admission depends on the reason of a missing class, regardless of other errors.
             let Refusal { reason, message } = observed.beside_a_missing_class(Refusal::new(Reason::ApplyFailed, error.sentence()));
             (reason, message)
         }
@@ -187,7 +188,7 @@ fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failur
     Some(settled(space, Verdict { working: is_ending || verdict.working, ..verdict }))
 }
 
-/// The verdict in the words of the status, if those report the same for the present generation.
+/// Returns the verdict with the message of the status, if that message reports the same for the current generation.
 fn settled(space: &DeveloperSpace, mut verdict: Verdict) -> Verdict {
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
     let stands = ready.filter(|ready| {

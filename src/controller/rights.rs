@@ -1,7 +1,7 @@
-//! Whether the operator may do what it has to, asked at the start: a right that the manifests lack is told at once and by name, not by
-//! hundreds of spaces that fail one by one.
+//! Checks at the start that the operator has the permissions that it needs: a permission that the manifests lack is reported at once and by name,
+//! not by hundreds of spaces that fail one by one.
 //!
-//! What it may `bind` is not asked here: that depends on the classes, and each class says it.
+//! The permission to `bind` is not checked here: it depends on the classes, and the status of each class reports it.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -22,12 +22,12 @@ use crate::{api::names, desired::status::Note};
 #[derive(Clone, Copy, Debug)]
 struct Right {
     group: &'static str,
-    /// The plural, perhaps with a subresource: `developerspaces/status`.
+    /// The plural, optionally with a subresource: `developerspaces/status`.
     resource: &'static str,
     verbs: &'static [&'static str],
-    /// The one object that it is about, if it is about one.
+    /// The name of the object, if the permission is about a single object.
     name: Option<&'static str>,
-    /// Whether the operator's own namespace is enough.
+    /// True if the permission is needed only in the operator's own namespace.
     at_home: bool,
 }
 
@@ -35,7 +35,7 @@ const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 const CHILDREN: Right = Right { group: "", resource: "", verbs: WRITE, name: None, at_home: false };
 
-/// All that `config/rbac` gives, `bind` apart.
+/// All permissions that `config/rbac` grants, except `bind`.
 const NEEDED: [Right; 13] = [
     Right { group: names::GROUP, resource: "developerspaces", verbs: &["get", "list", "watch", "patch", "delete", "operate"], ..CHILDREN },
     Right { group: names::GROUP, resource: "developerspaces/status", verbs: &["patch"], ..CHILDREN },
@@ -58,18 +58,18 @@ const NEEDED: [Right; 13] = [
     Right { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], name: None, at_home: true },
 ];
 
-/// How many are asked for side by side.
+/// The number of permissions that are checked concurrently.
 const SIDE_BY_SIDE: usize = 8;
 
-/// How long before what is missing is asked for again: an administrator mends it, and no event tells.
+/// The interval at which missing permissions are checked again: an administrator grants them, and no event reports that.
 const RECHECK: Duration = Duration::from_secs(15);
 
-/// What the operator was found to lack.
+/// The permissions that the operator lacks.
 #[derive(Debug, Default)]
 pub struct Rights(Mutex<Vec<String>>);
 
 impl Rights {
-    /// Each right that is missing, as `verb resource.group`.
+    /// Each missing permission, as `verb resource.group`.
     pub fn missing(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -79,12 +79,12 @@ impl Rights {
     }
 }
 
-/// What is wrong while rights are missing, and what mends it.
+/// The message about missing permissions, with the remedy.
 pub fn sentence(missing: &[String]) -> String {
     format!("the operator may not {}: apply config/rbac, or give it these rights", missing.join(", "))
 }
 
-/// Asks for all rights, until none is missing. What is missing stands in `rights`, in the log and in an Event about the Deployment.
+/// Checks all permissions until none is missing. Missing permissions are reported in `rights`, in the log and in an Event about the Deployment.
 pub async fn check(ctx: Arc<Context>, home: String, rights: Arc<Rights>) {
     loop {
         match missing(&ctx.client, &home).await {
@@ -133,7 +133,7 @@ async fn missing(client: &Client, home: &str) -> Result<Vec<String>, Error> {
     Ok(answers.into_iter().flatten().collect())
 }
 
-/// One for each verb: its words, and what the server is asked.
+/// Returns one question for each verb: its text, and the attributes of the access review.
 fn questions(home: &str) -> Vec<(String, ResourceAttributes)> {
     let mut all = Vec::new();
     for Right { group, resource, verbs, name, at_home } in NEEDED {
@@ -156,7 +156,7 @@ fn questions(home: &str) -> Vec<(String, ResourceAttributes)> {
     all
 }
 
-/// Whether the operator may do that,
+/// Returns true if the operator has that permission,
 /// see <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access>.
 pub async fn may(client: &Client, attributes: ResourceAttributes) -> Result<bool, Error> {
     let what = format!(

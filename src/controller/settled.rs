@@ -1,29 +1,29 @@
-//! Children of which nothing new is granted, and that were read and found to have nothing too much: as long as neither the object nor
-//! what is wanted changes, it need not be read again.
+//! Children that were read while nothing new is granted, and that do not exceed the wanted state. Such a child is not read again as long as neither
+//! the object nor the wanted state changes.
 
 use std::collections::HashMap;
 
 use crate::desired::{ChildKind, children::hash};
 
-/// By namespace, what was found of each child, as hashes.
+/// The result for each child, by namespace, as hashes.
 #[derive(Debug, Default)]
 pub struct Settled(HashMap<String, HashMap<u64, u64>>);
 
-/// The content of an object that exists, none if it does not, and of the one that is wanted.
+/// The content of the existing object, `None` if it does not exist, and the content of the wanted object.
 pub type Compared = (Option<u64>, u64);
 
 impl Settled {
-    /// Notes that the child, compared so, has nothing too much.
+    /// Records that the child does not exceed the wanted state in that comparison.
     pub fn add(&mut self, namespace: &str, child: (ChildKind, &str), compared: Compared) {
         self.0.entry(namespace.to_owned()).or_default().insert(hash(&child), hash(&compared));
     }
 
-    /// Whether that was noted.
+    /// Returns true if that was recorded.
     pub fn has(&self, namespace: &str, child: (ChildKind, &str), compared: Compared) -> bool {
         self.0.get(namespace).and_then(|children| children.get(&hash(&child))) == Some(&hash(&compared))
     }
 
-    /// Something went from that namespace: what is there has to be read again.
+    /// Forgets the children of a namespace in which an object was deleted: the remaining objects have to be read again.
     pub fn forget(&mut self, namespace: &str) {
         self.0.remove(namespace);
     }

@@ -1,4 +1,4 @@
-//! What is kept of an object that is watched. It is reduced while it is read, so that not even a page of a list is ever there whole:
+//! The part of a watched object that is kept. An object is reduced while it is read, so that not even one page of a list is completely in memory:
 //! managed fields alone would be most of it.
 
 use std::borrow::Cow;
@@ -32,33 +32,33 @@ use crate::{
 
 /// A kind that is watched.
 pub trait Watched: Resource<DynamicType = ()> + 'static {
-    /// What is read.
+    /// The type that is read.
     type Read: DeserializeOwned;
-    /// What is kept of it.
+    /// The type that is kept.
     type Kept: Clone + std::fmt::Debug + Send + Sync + 'static;
 
-    /// Keeps what is needed, and says which object it is; the error tells why it cannot be told.
+    /// Returns the metadata and the part that is kept. The error means that the metadata cannot be read.
     fn keep(read: Self::Read) -> Result<(ObjectMeta, Self::Kept), serde_json::Error>;
 }
 
-/// An object of which only that is kept.
+/// A watched object of which only the needed part is kept.
 #[derive(Clone, Debug)]
 pub struct Slim<K: Watched> {
     metadata: ObjectMeta,
-    /// What is kept.
+    /// The part that is kept.
     pub kept: K::Kept,
 }
 
 impl<K: Watched> Slim<K> {
-    /// Keeps what is needed.
+    /// Keeps the needed part of an object.
     pub fn of(read: K::Read) -> Result<Self, serde_json::Error> {
         let (metadata, kept) = K::keep(read)?;
-        // Which object it is, and in which version: all that a watch minds.
+        // The identity and the version of the object: a watch needs nothing else.
         let ObjectMeta { name, namespace, uid, resource_version, .. } = metadata;
         Ok(Self { metadata: ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() }, kept })
     }
 
-    /// Without UID and version, which are of no more use in a map by name.
+    /// Returns a copy without UID and version, which a map by name does not need.
     #[must_use]
     pub fn by_name(&self) -> Self {
         Self { metadata: ObjectMeta { name: self.metadata.name.clone(), ..ObjectMeta::default() }, kept: self.kept.clone() }
@@ -66,7 +66,7 @@ impl<K: Watched> Slim<K> {
 }
 
 impl Slim<DeveloperSpace> {
-    /// The space, readable or not.
+    /// Returns the space, readable or not.
     pub fn unpack(&self) -> Guarded {
         self.kept
             .unpack()
@@ -144,14 +144,14 @@ macro_rules! children {
 
 children!(ResourceQuota, LimitRange, RoleBinding);
 
-/// What is kept of a `NetworkPolicy`: all of them are watched, since what others make can open what ours shuts.
+/// The part of a `NetworkPolicy` that is kept. All policies are watched, since a foreign policy can allow traffic that the operator's policy denies.
 #[derive(Clone, Debug)]
 pub enum SeenPolicy {
-    /// Ours.
+    /// A policy of the operator.
     Ours(SeenChild),
-    /// Another; whether it counts as one of others.
+    /// Another policy.
     Other {
-        /// Whether it does.
+        /// True if the policy counts as foreign.
         is_foreign: bool,
     },
 }

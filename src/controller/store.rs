@@ -1,6 +1,7 @@
-//! What is kept of the cluster: spaces and classes whole, everything else slim. Decisions read here and never ask the API server.
+//! The cache of the cluster: classes completely, all other objects reduced. The spaces are in kube's reflector. Decisions read the cache; only those
+//! that need the live state, such as a deletion, also read the API server.
 //!
-//! Fed by `watch.rs`, and by the answers to our own writes, so that a reconcile sees what the last one wrote.
+//! The cache is filled by `watch.rs` and by the responses to the operator's own writes, so that a reconcile sees the writes of the previous one.
 
 mod classes;
 
@@ -17,7 +18,7 @@ use self::classes::Classes;
 use super::{graves::Graves, isolation::ForeignPolicies, reserved::Reserved, settled::Settled};
 use crate::desired::{Child, ChildKind, SeenChild, Uid, children::hash, namespace::SeenNamespace};
 
-/// What has to be listed before anything is decided: nothing is missing before every list has come.
+/// A source that has to be listed before any decision: an object is known to be missing only after every list is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// `SpaceClass`es.
@@ -28,11 +29,11 @@ pub enum Source {
     Children(ChildKind),
     /// `DeveloperSpace`s.
     Spaces,
-    /// Who is in under the limit per owner, which follows from the others.
+    /// The register of the owner limit, which follows from the other sources.
     Admissions,
 }
 
-/// All of them.
+/// All sources.
 pub const SOURCES: [Source; 8] = [
     Source::Classes,
     Source::Namespaces,
@@ -47,7 +48,7 @@ pub const SOURCES: [Source; 8] = [
 /// The store.
 #[derive(Debug)]
 pub struct Store {
-    /// Names that are taken though no namespace has them.
+    /// Names that are reserved although no namespace has them.
     pub reserved: Reserved,
     inner: RwLock<Inner>,
     listed: watch::Sender<HashSet<Source>>,
@@ -82,7 +83,7 @@ impl Store {
         let _ = listed.wait_for(|listed| listed.is_superset(sources)).await;
     }
 
-    /// Whether every source was listed once.
+    /// Returns true if every source was listed once.
     pub fn is_ready(&self) -> bool {
         self.missing().is_empty()
     }
@@ -93,7 +94,7 @@ impl Store {
         SOURCES.into_iter().filter(|source| !listed.contains(source)).collect()
     }
 
-    /// Notes that a source was listed.
+    /// Records that a source was listed.
     pub fn set_listed(&self, source: Source) {
         self.listed.send_if_modified(|listed| listed.insert(source));
     }
@@ -103,19 +104,19 @@ impl Store {
         self.read().namespaces.get(name).cloned()
     }
 
-    /// The namespaces that `is_meant` says, with their names.
+    /// The namespaces for which `is_meant` returns true, with their names.
     pub fn namespaces_where(&self, is_meant: impl Fn(&str, &SeenNamespace) -> bool) -> Vec<(String, SeenNamespace)> {
         let inner = self.read();
         let meant = inner.namespaces.iter().filter(|(name, seen)| is_meant(name, seen));
         meant.map(|(name, seen)| (name.clone(), seen.clone())).collect()
     }
 
-    /// Keeps what is needed of a namespace; says whether that differs from what was kept.
+    /// Keeps the needed part of a namespace. Returns true if it differs from the part that was kept.
     pub fn put_namespace(&self, namespace: &Namespace) -> bool {
         self.put_seen_namespace(namespace.name_any(), SeenNamespace::of(namespace))
     }
 
-    /// The same, of what was seen of it.
+    /// Does the same for a namespace that is already reduced.
     pub fn put_seen_namespace(&self, name: String, seen: SeenNamespace) -> bool {
         let mut inner = self.write();
         if inner.graves.has(&seen.uid) {
@@ -135,7 +136,8 @@ impl Store {
         }
     }
 
-    /// The namespace of that name and UID is no more. Of a child nobody can tell: its watch is by label, and losing it looks the same.
+    /// Records that the namespace of that name and UID is deleted. Deleted children are not recorded: their watch selects by label, so that a child
+    /// that loses its label looks deleted.
     pub fn bury_namespace(&self, name: &str, uid: &Uid) {
         let mut inner = self.write();
         inner.graves.add(uid);
@@ -145,12 +147,12 @@ impl Store {
         }
     }
 
-    /// Whether the namespace of that UID is known to be no more.
+    /// Returns true if the namespace of that UID is known to be deleted.
     pub fn is_buried(&self, uid: &Uid) -> bool {
         self.read().graves.has(uid)
     }
 
-    /// After a list: forgets the namespaces that were not in it and names them.
+    /// After a list: forgets the namespaces that were not in it. Returns their names.
     pub fn retain_namespaces(&self, listed: &HashSet<String>) -> Vec<String> {
         let mut inner = self.write();
         let gone: Vec<String> = inner.namespaces.keys().filter(|name| !listed.contains(*name)).cloned().collect();
@@ -165,7 +167,7 @@ impl Store {
         self.read().children.get(namespace).cloned().unwrap_or_default()
     }
 
-    /// Keeps what is needed of a child; says whether that differs from what was kept.
+    /// Keeps the needed part of a child. Returns true if it differs from the part that was kept.
     pub fn put_child(&self, namespace: &str, seen: SeenChild) -> bool {
         let mut inner = self.write();
         let children = inner.children.entry(namespace.to_owned()).or_default();
@@ -177,7 +179,7 @@ impl Store {
                 changed
             }
             None => {
-                // There are few, and of thousands of namespaces: room for more would be most of what they take.
+                // Each of thousands of namespaces has few children: spare capacity would be most of their memory.
                 children.reserve_exact(1);
                 children.push(seen);
                 true
@@ -185,12 +187,12 @@ impl Store {
         }
     }
 
-    /// Forgets the child of that kind, name and UID; says whether it was known.
+    /// Forgets the child of that kind, name and UID. Returns true if it was known.
     pub fn remove_child(&self, namespace: &str, kind: ChildKind, name: &str, uid: &Uid) -> bool {
         self.retain_in(namespace, |kept| !(kept.kind == kind && &*kept.name == name && kept.uid == *uid))
     }
 
-    /// After a list: forgets the children of that kind that were not in it and names their namespaces.
+    /// After a list: forgets the children of that kind that were not in it. Returns their namespaces.
     pub fn retain_children(&self, kind: ChildKind, listed: &HashSet<(String, String)>) -> Vec<String> {
         let namespaces: Vec<String> = self.read().children.keys().cloned().collect();
         let is_listed =
@@ -215,31 +217,31 @@ impl Store {
         changed
     }
 
-    /// Notes that nothing of what stands where `child` is wanted is too much.
+    /// Records that the existing object with the name of `child` does not exceed `child`.
     pub fn settle(&self, namespace: &str, child: &Child) {
         let mut inner = self.write();
         let compared = inner.compared(namespace, child);
         inner.settled.add(namespace, (child.kind(), child.name()), compared);
     }
 
-    /// Whether that was noted, of the same object and for the same `child`.
+    /// Returns true if that was recorded for the same object and the same `child`.
     pub fn is_settled(&self, namespace: &str, child: &Child) -> bool {
         let inner = self.read();
         inner.settled.has(namespace, (child.kind(), child.name()), inner.compared(namespace, child))
     }
 
-    /// The `NetworkPolicies` of others in a namespace, in order.
+    /// The foreign `NetworkPolicies` in a namespace, in alphabetical order.
     pub fn foreign_policies(&self, namespace: &str) -> Vec<String> {
         self.read().policies.of(namespace)
     }
 
-    /// Notes whether that policy, which is not ours, counts as one of others; says whether that differs from what was known.
+    /// Records whether that policy, which the operator does not manage, counts as foreign. Returns true if that differs from the recorded state.
     pub fn put_policy(&self, namespace: &str, name: &str, is_foreign: bool) -> bool {
         let policies = &mut self.write().policies;
         if is_foreign { policies.add(namespace, name) } else { policies.remove(namespace, name) }
     }
 
-    /// After a list: forgets the policies of others that were not in it and names their namespaces.
+    /// After a list: forgets the foreign policies that were not in it. Returns their namespaces.
     pub fn retain_policies(&self, listed: &HashSet<(String, String)>) -> Vec<String> {
         self.write().policies.retain(listed)
     }

@@ -1,5 +1,5 @@
-//! Work in tasks of its own. kube's controller is a single task that polls all that goes on in it whenever any of it moves
-//! (`FutureHashMap` in `kube_runtime::controller`): each answer and each event of a burst would wake every reconcile under way.
+//! Runs work in separate tasks. kube's controller is a single task that polls all of its futures whenever one of them makes progress
+//! (`FutureHashMap` in `kube_runtime::controller`): each response and each event of a burst would wake every reconcile under way.
 
 use std::{future::Future, panic::resume_unwind, pin::pin};
 
@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-/// Does `work` in a task that ends when this is dropped; its panic goes on here.
+/// Runs `work` in a task that is aborted when this future is dropped. A panic of the task is resumed here.
 pub async fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     joined(AbortOnDropHandle::new(tokio::spawn(work.in_current_span()))).await
 }
 
-/// The items of `stream`, which is polled in a task that ends when this is dropped; its panic goes on here.
+/// Returns the items of `stream`, which is polled in a task that is aborted when the result is dropped. A panic of the task is resumed here.
 pub fn stream_apart<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> BoxStream<'static, T> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let task = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -38,7 +38,7 @@ async fn joined<T>(task: AbortOnDropHandle<T>) -> T {
     match task.await.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(done) => done,
         Err(Ok(panic)) => resume_unwind(panic),
-        // Nobody but the end of the runtime ends it before.
+        // Only the shutdown of the runtime cancels the task before its end.
         Err(Err(_)) => std::future::pending().await,
     }
 }

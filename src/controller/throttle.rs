@@ -1,13 +1,14 @@
-//! One Event a reason a minute about one object. What comes in between is told when the minute is over: the last of it, and how many there were.
+//! Limits Events to one in a minute for each reason and object. Further Events are held until the minute is over: then the last one is published,
+//! with the number of occurrences.
 
 use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-/// How long the same reason is not told again.
+/// The time for which the same reason is not published again.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What is told of each reason of each object.
+/// The state of each reason of each object.
 #[derive(Debug)]
 pub struct Throttle<T> {
     by_reason: HashMap<u64, Turn<T>>,
@@ -26,7 +27,7 @@ impl<T> Default for Throttle<T> {
 }
 
 impl<T> Throttle<T> {
-    /// Gives back what may be told now, and how many times it happened; the rest is kept.
+    /// Returns the Event if it may be published at once, and the number of its occurrences. Otherwise the Event is held.
     pub fn pass(&mut self, reason: u64, told: T, now: Instant) -> Option<(T, i32)> {
         match self.by_reason.get_mut(&reason) {
             Some(turn) if now.duration_since(turn.since) < MINUTE => {
@@ -41,7 +42,7 @@ impl<T> Throttle<T> {
         }
     }
 
-    /// What was kept of the reasons whose minute is over. Those of which nothing was kept are forgotten.
+    /// Returns the held Events of the reasons whose minute is over. Forgets the reasons that hold none.
     pub fn due(&mut self, now: Instant) -> Vec<(T, i32)> {
         let is_over = |turn: &Turn<T>| now.duration_since(turn.since) >= MINUTE;
         self.by_reason.retain(|_, turn| turn.held.is_some() || !is_over(turn));
@@ -53,7 +54,7 @@ impl<T> Throttle<T> {
         .collect()
     }
 
-    /// Everything that was kept: the process ends.
+    /// Returns all held Events, because the process ends.
     pub fn all(&mut self) -> Vec<(T, i32)> {
         self.by_reason.drain().filter_map(|(_, turn)| turn.held).collect()
     }

@@ -1,12 +1,12 @@
-//! An object without what nothing is decided by, which is skipped while it is read: managed fields, most of any object, and of a space all
-//! that others may write into its metadata, as much as they like.
+//! An object without the metadata on which no decision depends. That metadata is skipped while the object is read: managed fields, which are most of
+//! any object, and the labels, annotations and owner references of a space, to which other clients may write any amount.
 
 use serde::{Deserialize, Deserializer, de::DeserializeSeed};
 use serde_json::Value;
 
 use crate::api::unmanaged::{Fields, Reading};
 
-/// An object as the server sent it, but for managed fields, labels, annotations and owner references of its own.
+/// An object as the API server sent it, without the managed fields, labels, annotations and owner references of its own metadata.
 #[derive(Debug, PartialEq)]
 pub struct Unadorned(pub Value);
 

@@ -1,4 +1,4 @@
-//! What a namespace uses, read from the API server before its space is admitted to another class.
+//! The resource usage of a namespace, read from the API server before its space is admitted to another class.
 
 use std::collections::BTreeSet;
 

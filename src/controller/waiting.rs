@@ -19,7 +19,7 @@ use crate::{
 /// A wait that ends within this time is not reported: kube-controller-manager needs moments, and each report is a write for each space.
 const UNTOLD: Duration = Duration::from_secs(5);
 
-/// The time for which the wait need not be reported yet; `None` if nobody waits, or if it has lasted longer.
+/// The time for which the wait need not be reported yet; `None` if no subject waits, or if the wait has lasted longer.
 pub fn hold(ctx: &Context, namespace: &str, progress: Progress, now: DateTime<Utc>) -> Option<Duration> {
     if progress == Progress::Done {
         ctx.memory.waits_no_more(namespace);
@@ -29,7 +29,7 @@ pub fn hold(ctx: &Context, namespace: &str, progress: Progress, now: DateTime<Ut
     UNTOLD.checked_sub(waited).filter(|left| !left.is_zero())
 }
 
-/// The verdict on a space while subjects wait for access. Its time is that of the condition, so that it is written once.
+/// The result for a space while subjects wait for access. Its message contains the time of the condition, so that it is written once.
 pub fn verdict(space: &DeveloperSpace, now: DateTime<Utc>) -> Verdict {
     let name = space.name_any();
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));

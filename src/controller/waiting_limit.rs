@@ -1,5 +1,5 @@
-//! Deletes a space that waits for a place beyond the oldest ones of its owner, once its hour is over.
-//! The rule is in [`crate::desired::waiting_limit`]; nothing but such a space is deleted here.
+//! Deletes a space that waits for a place under the owner limit beyond the oldest waiting spaces of its owner, once its hour is over.
+//! The rule is in [`crate::desired::waiting_limit`]; only such a space is deleted here.
 
 use chrono::{DateTime, Utc};
 
@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// The state of `space`, which waits, if it is beyond the oldest ones. Its clock stands while its class is not accepted, and while the watches are
-/// silent: what is known of the others may be out of date by then.
+/// The state of the waiting `space`, if it is beyond the oldest waiting spaces. Its clock is stopped while its class is not accepted, and while the
+/// watches are silent: the cached state of the other spaces may be out of date by then.
 fn beyond(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<Beyond> {
     let class = observed.wanted.as_deref().and_then(|name| ctx.store.class(name));
     let is_accepted = class.is_some_and(|class| class_verdict(&class) == ClassVerdict::Accepted);
@@ -27,13 +27,13 @@ fn beyond(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<
     ctx.admissions.beyond(&Uid::of(&space.metadata), runs.then_some(observed.now))
 }
 
-/// The warning of its deletion in the condition of a space that waits beyond the oldest ones; empty for others.
+/// The warning of the deletion in the condition of a space that waits beyond the oldest waiting spaces; empty for other spaces.
 pub fn warning(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> String {
     let Some(_) = beyond(space, observed, ctx) else { return String::new() };
     format!("; {MAY_WAIT} older spaces of {} wait as well, and no more may wait, so this one is deleted after an hour", space.spec.owner)
 }
 
-/// The time at which `space`, which is refused, is deleted; `None` if it is not.
+/// The time at which the refused `space` is deleted; `None` if it is not deleted.
 pub fn deletion(space: &DeveloperSpace, observed: &Observed, ctx: &Context, refusal: &Refusal) -> Option<DateTime<Utc>> {
     let waits = refusal.reason == Reason::OwnerLimitExceeded && observed.own_namespace().is_none();
     deleted_at(space, beyond(space, observed, ctx).filter(|_| waits)?)

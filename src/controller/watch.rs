@@ -1,5 +1,4 @@
-//! The watches. Each is a stream of its own with a back-off of its own; it feeds the store and yields the names of the spaces
-//! that have to be looked at.
+//! The watches. Each is a separate stream with its own back-off. It feeds the store and yields the names of the spaces that have to be reconciled.
 
 use std::{collections::HashSet, hash::Hash, sync::Arc};
 
@@ -33,29 +32,29 @@ use crate::{
     desired::{ChildKind, SeenChild, Uid, children::hash, namespace::SeenNamespace},
 };
 
-/// A space as it is kept.
+/// A space in the form in which it is kept.
 pub type Kept = Slim<DeveloperSpace>;
 
-/// Asks for a space to be looked at.
+/// Requeues spaces.
 #[derive(Clone, Debug)]
 pub struct Nudges(mpsc::UnboundedSender<String>);
 
 impl Nudges {
-    /// A sender, and the stream of names that comes out.
+    /// Returns a sender, and the stream of the requeued names.
     pub fn new() -> (Self, BoxStream<'static, String>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let stream = futures::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|name| (name, receiver)) });
         (Self(sender), stream.boxed())
     }
 
-    /// Asks for the space of that name.
+    /// Requeues the space of that name.
     pub fn nudge(&self, name: String) {
-        // Nobody listens only while the process ends, or in a one-shot run.
+        // The receiver is missing only while the process ends, or in a one-shot run.
         let _ = self.0.send(name);
     }
 }
 
-/// What a list in progress has brought.
+/// The items that a list in progress has returned so far.
 struct Listing<T>(Option<HashSet<T>>);
 
 impl<T: Hash + Eq> Listing<T> {
@@ -78,9 +77,9 @@ impl<T: Hash + Eq> Listing<T> {
     }
 }
 
-/// Namespaces: all of them, since one that is not ours yet can be in a space's way or be handed over.
+/// Watches all namespaces, since a namespace that the operator does not manage can conflict with a space or be handed over to one.
 ///
-/// Yields also the names of the spaces that get the place of a released one that is gone or adopted.
+/// Also yields the names of the spaces that get the place of a released namespace that is deleted or adopted.
 pub fn namespaces(client: &Client, store: Arc<Store>, admissions: Arc<Admissions>, relist: Relist) -> BoxStream<'static, String> {
     let mut listing = Listing::new();
     let mut changed = move |event: Event<Slim<Namespace>>| match event {
@@ -92,7 +91,7 @@ pub fn namespaces(client: &Client, store: Arc<Store>, admissions: Arc<Admissions
             let name = namespace.name_any();
             listing.note(name.clone());
             let changed = store.put_seen_namespace(name.clone(), namespace.kept);
-            // By the state in the store: the answer to the operator's own release may be newer than this event.
+            // Uses the state in the store: the response to the operator's own release may be newer than this event.
             let freed = store.namespace(&name).map(|seen| admissions.set_released(&name, counts(&seen))).unwrap_or_default();
             changed.then_some(name).into_iter().chain(freed).collect()
         }
@@ -120,7 +119,7 @@ pub fn counts(seen: &SeenNamespace) -> Option<Released> {
     Some(Released { owner: released.owner.to_string(), class: released.class.to_string(), from: released.space.to_string() })
 }
 
-/// Our children of all kinds.
+/// Watches the operator's children of all kinds.
 pub fn children(client: &Client, store: &Arc<Store>, relist: &Relist) -> BoxStream<'static, String> {
     let streams = [
         child_kind::<ResourceQuota>(client, store, (ChildKind::Quota, relist.clone())),
@@ -163,7 +162,7 @@ where
     events(Api::<Slim<K>>::all(client.clone()), config, relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
 }
 
-/// `NetworkPolicies`: all of them, since one of others can open what ours shuts.
+/// Watches all `NetworkPolicies`, since a foreign policy can allow traffic that the operator's policy denies.
 fn policies(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'static, String> {
     let (store, kind) = (store.clone(), ChildKind::Network);
     let mut listing = Listing::new();
@@ -181,7 +180,7 @@ fn policies(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'s
                     store.put_child(&namespace, seen)
                 }
                 SeenPolicy::Other { is_foreign } => {
-                    // It may have lost the label by which it was ours.
+                    // The policy may have lost the label by which the operator manages it.
                     let was_ours = store.remove_child(&namespace, kind, &name, &Uid::of(object.meta()));
                     let is_new = store.put_policy(&namespace, &name, is_foreign);
                     if is_foreign {
@@ -210,7 +209,7 @@ fn policies(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'s
         .boxed()
 }
 
-/// Classes: yields the names of those whose word for spaces changed.
+/// Watches the classes. Yields the names of the classes that changed in a way that affects spaces.
 pub fn classes(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStream<'static, String> {
     let mut listing = Listing::new();
     let mut changed = move |event: Event<DeserializeGuard<SpaceClass>>| match event {
@@ -253,7 +252,7 @@ pub fn classes(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStream<
         .boxed()
 }
 
-/// Keeps a class; names it unless only what spaces do not read has changed.
+/// Keeps a class. Returns its name unless the change affects no space.
 fn put_class(store: &Store, mut class: SpaceClass) -> Vec<String> {
     class.metadata.managed_fields = None;
     let name = class.name_any();
@@ -268,16 +267,16 @@ fn says_the_same(kept: &SpaceClass, class: &SpaceClass) -> bool {
     said(metadata) == said(&kept.metadata) && *spec == kept.spec && *status == kept.status
 }
 
-/// How many spaces are asked for at once. Their text is there whole before they are read, and each may be as large as its people can make it.
+/// The page size of the list of spaces. The text of a page is completely in memory before it is parsed, and users can make each space large.
 const PAGE: u32 = 50;
 
-/// How many children are asked for at once. A developer can make a NetworkPolicy, and an `admin` a RoleBinding, as large as an object may be.
+/// The page size of the lists of children. A developer can make a NetworkPolicy, and an `admin` a RoleBinding, as large as an object may be.
 const PAGE_OF_CHILDREN: u32 = 25;
 
-/// Spaces: fills `kept`, keeps the count per owner true, and yields the names of those to look at.
+/// Watches the spaces: fills `kept`, keeps the count per owner correct, and yields the names of the spaces to reconcile.
 ///
-/// Those of a list only when its last page has come: until then `kept` is as it was before the list, as kube's reflector has it, and
-/// whoever looked would miss what the list brings.
+/// The names of a list are yielded only after its last page: until then `kept` has the state before the list, as in kube's reflector, and a
+/// reconcile would miss the listed changes.
 pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: Relist) -> BoxStream<'static, String> {
     let Context { client, admissions, memory, nudges, watchdog, metrics, store, .. } = ctx;
     let (admissions, memory, store) = (admissions.clone(), memory.clone(), store.clone());
@@ -330,7 +329,7 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: R
         .boxed()
 }
 
-/// kube's store keeps what it is given twice, as the key and in the object.
+/// kube's store keeps the metadata of an object twice, in the key and in the object, so the event is reduced to the name.
 fn by_name(event: &Event<Kept>) -> Event<Kept> {
     match event {
         Event::Apply(space) => Event::Apply(space.by_name()),

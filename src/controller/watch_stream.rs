@@ -1,4 +1,4 @@
-//! One watch for ever: it is tried again, begins with a list when it has to and from time to time, and minds the order of what it hears.
+//! An endless watch. It is retried, restarts with a list when it has to and periodically, and checks the order of its events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,13 +17,13 @@ use tokio::sync::Notify;
 use super::relist::Relist;
 use crate::{client::WATCH_TIMEOUT_SECONDS, desired::children::version};
 
-/// What all watches have in common.
+/// The configuration that all watches share.
 pub fn config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
 }
 
-/// The longest wait before a watch that failed is tried again. kube's own goes up to a minute, jitter included, and everything has to be
-/// as it should within a minute of the end of whatever was wrong.
+/// The longest wait before a failed watch is retried. kube's own back-off goes up to a minute, including jitter, and the cluster has to converge
+/// within a minute after the cause of a failure ends.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// kube's back-off, up to [`LONGEST_WAIT`].
@@ -44,13 +44,14 @@ impl Backoff for Patience {
     }
 }
 
-/// How soon a watch begins with a list again, at the least.
+/// The shortest time before a watch restarts with a list.
 const BREATH: Duration = Duration::from_secs(1);
 
-/// Watches one kind for ever, beginning with a list again every [`Relist`] and whenever the server has forgotten where we were.
+/// Watches one kind indefinitely. The watch restarts with a list by the schedule of its [`Relist`], and whenever the API server no longer has
+/// the resourceVersion of the watch.
 ///
-/// kube's watcher alone does neither: a watch that is refused with 410 when it opens is tried for ever with the same
-/// resourceVersion, and an event that got lost is never made up for. Nor does it mind events that come in the wrong order.
+/// kube's watcher alone does neither: a watch that is refused with 410 when it opens is retried indefinitely with the same resourceVersion, and an
+/// event that is lost stays lost. It also does not check the order of events.
 fn watch_for_ever<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
@@ -64,7 +65,7 @@ where
         let trusted = move |event: &watcher::Result<Event<K>>| ready(!is_forgotten(event) && !goes_back(&mut newest, event));
         let watched = watcher(api.clone(), config.clone()).backoff(Patience::default()).take_while(trusted);
         let (relist, kind) = (relist.clone(), kind.clone());
-        // Counted from the end of the list: one that takes longer than the period would never come to an end.
+        // The period begins at the end of the list: a list that takes longer than the period would never complete.
         let listed = Arc::new(Notify::new());
         let done = listed.clone();
         let watched = watched.inspect(move |event| {
@@ -81,14 +82,14 @@ where
     futures::stream::iter(0..).map(one).flatten()
 }
 
-/// Whether the server does not know the resourceVersion any more from which a watch was to go on.
+/// Returns true if the API server no longer has the resourceVersion from which a watch was to continue.
 fn is_forgotten<T>(event: &watcher::Result<T>) -> bool {
     matches!(event, Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) if status.code == 410)
 }
 
-/// Whether something older is told after something newer. Within one resource resourceVersions only grow
-/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>), so that such a watch is not to be
-/// trusted, and what is kept may be wrong.
+/// Returns true if an older version is reported after a newer one. Within one resource, resourceVersions only grow
+/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>), so such a watch cannot be trusted, and the cached objects
+/// may be wrong.
 fn goes_back<K: Resource>(newest: &mut u64, event: &watcher::Result<Event<K>>) -> bool {
     match event {
         Ok(Event::Apply(object) | Event::Delete(object)) => {
@@ -108,7 +109,7 @@ fn goes_back<K: Resource>(newest: &mut u64, event: &watcher::Result<Event<K>>) -
     }
 }
 
-/// The events of one kind; errors are logged and waited out.
+/// The events of one kind. Errors are logged, and the watch backs off.
 pub fn events<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = Event<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,

@@ -1,4 +1,4 @@
-//! How much was written of each space lately, by the paths of the requests. A space of which too much was waits.
+//! The recent writes for each space, counted by the paths of the requests. A space with too many recent writes waits.
 
 use std::{
     collections::HashMap,
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use crate::desired::brake::Brake;
 
-/// Of how many spaces something is remembered before those at rest are forgotten.
+/// The number of spaces above which those at rest are forgotten before the register grows.
 const MANY: usize = 1_024;
 
-/// The register.
+/// The register of recent writes.
 #[derive(Debug)]
 pub struct Writes {
     started: Instant,
@@ -27,7 +27,7 @@ impl Default for Writes {
 }
 
 impl Writes {
-    /// Something is written at that path.
+    /// Records a write at that path.
     pub fn note(&self, path: &str) {
         let Some(space) = space_of(path) else { return };
         let (now, mut brakes) = (self.started.elapsed(), self.brakes.lock().unwrap_or_else(PoisonError::into_inner));
@@ -40,14 +40,14 @@ impl Writes {
         }
     }
 
-    /// How long the space of that name waits, if it does.
+    /// The time for which the space of that name waits, if it does.
     pub fn wait(&self, space: &str) -> Option<Duration> {
         let brake = self.brakes.lock().unwrap_or_else(PoisonError::into_inner).get(space).copied()?;
         Some(brake.wait(self.started.elapsed())).filter(|wait| !wait.is_zero())
     }
 }
 
-/// The space that a path is about: what follows `namespaces` or `developerspaces`. Events have a brake of their own.
+/// The space of a path: the segment that follows `namespaces` or `developerspaces`. Events are limited separately.
 fn space_of(path: &str) -> Option<&str> {
     let mut parts = path.split('/').skip_while(|part| !["namespaces", "developerspaces"].contains(part));
     let name = parts.nth(1).filter(|name| !name.is_empty())?;

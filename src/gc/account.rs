@@ -1,12 +1,12 @@
-//! With which account namespaces that no space made may be deleted: never the operator's, which the cluster's policies confine to
-//! namespaces of spaces.
+//! Checks the account that is to delete namespaces that were not created for a space. The operator's account is refused: the cluster's policies
+//! restrict it to namespaces of spaces.
 
 use k8s_openapi::api::{authentication::v1::SelfSubjectReview, authorization::v1::ResourceAttributes};
 use kube::{Api, Client, api::PostParams};
 
 use crate::{api::names, cli::GcArgs, controller::rights::may};
 
-/// Why this account may not sweep as `args` say, if that can be known.
+/// Returns the reason why this account may not run the sweep of `args`, if the account is known.
 pub async fn refusal(client: &Client, args: &GcArgs) -> Option<String> {
     if !args.include_annotated {
         return None;
@@ -23,7 +23,8 @@ pub async fn refusal(client: &Client, args: &GcArgs) -> Option<String> {
     })
 }
 
-/// Returns true if this account holds that verb on developerspaces. The policies know the operator by `operate` without `assign`, whatever its name is.
+/// Returns true if this account has that verb on developerspaces. The policies recognize the operator by `operate` without `assign`, regardless of
+/// its name.
 async fn holds(client: &Client, verb: &str) -> bool {
     let attributes = ResourceAttributes {
         group: Some(names::GROUP.into()),
@@ -35,7 +36,7 @@ async fn holds(client: &Client, verb: &str) -> bool {
     answer.inspect_err(|error| tracing::warn!(error = error.sentence(), "the rights of this account are unknown")).unwrap_or_default()
 }
 
-/// Whichever namespace the operator is installed in.
+/// Returns true for the operator's ServiceAccount, in any namespace.
 fn is_named_operator(user: &str) -> bool {
     user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')).is_some_and(|(_, name)| name == names::OPERATOR)
 }

@@ -1,6 +1,6 @@
-//! Plain namespaces whose annotations say that they are expired.
+//! Plain namespaces that have expired by their annotations.
 //!
-//! A namespace that bears a mark of a space, or has the name of one, is none of these: only its space decides.
+//! A namespace that has a mark of a space, or the name of a space, is not plain: only its space decides.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::{
     desired::annotated::{Compat, Wish, is_marked, is_wish, wish},
 };
 
-/// What is kept of a namespace without a mark of ours that carries a wish.
+/// The part that is kept of a namespace that has an expiry annotation and no mark of the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plain {
     name: String,
@@ -34,25 +34,25 @@ pub struct Found {
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// The resourceVersion that this was decided on.
+    /// The resourceVersion of the decision.
     pub resource_version: String,
-    /// When it expired.
+    /// The time at which it expired.
     pub expired_at: DateTime<Utc>,
-    /// By which annotation.
+    /// The annotation that sets the expiry.
     pub by: &'static str,
 }
 
-/// All that was found.
+/// All findings.
 #[derive(Debug, Default)]
 pub struct Findings {
     /// Expired namespaces.
     pub due: Vec<Found>,
-    /// Namespaces whose annotations cannot be read, and why.
+    /// Namespaces whose annotations cannot be read, and the reason.
     pub unreadable: Vec<(String, String)>,
 }
 
 impl Plain {
-    /// Keeps what is needed of a namespace; none if it bears a mark of ours, carries no wish or is terminating.
+    /// Keeps the needed part of a namespace. Returns `None` if it has a mark of the operator, has no expiry annotation or is terminating.
     pub fn of(namespace: &Namespace) -> Option<Self> {
         let (labels, annotations) = (namespace.labels(), namespace.annotations());
         if is_marked(labels, annotations) || namespace.metadata.deletion_timestamp.is_some() {
@@ -66,7 +66,7 @@ impl Plain {
     }
 }
 
-/// Judges `namespaces`; those in `taken`, sorted, have a space of their name.
+/// Finds the expired namespaces among `namespaces`. A namespace whose name is in `taken`, which is sorted, has a space of its name and is skipped.
 pub fn find(ctx: &Context, namespaces: Vec<Plain>, taken: &[String], compat: &[Compat]) -> Findings {
     let mut findings = Findings::default();
     let now = ctx.clock.now();
@@ -84,7 +84,7 @@ pub fn find(ctx: &Context, namespaces: Vec<Plain>, taken: &[String], compat: &[C
     findings
 }
 
-/// DELETE of the namespace as it was when it was judged: another UID or a change since (a later end, say) refuses it.
+/// Sends a DELETE with the UID and the resourceVersion of the decision: it fails for another namespace, and after a change such as a later expiry.
 pub async fn delete(ctx: &Context, found: &Found) -> Result<(), Error> {
     let preconditions = Preconditions { uid: Some(found.uid.clone()), resource_version: Some(found.resource_version.clone()) };
     let api: Api<Namespace> = Api::all(ctx.client.clone());

@@ -1,5 +1,5 @@
-//! What a sweep reads of the cluster, and how little it keeps: managed fields are most of a space and of a namespace, and a sweep that
-//! keeps them outgrows its memory limit just when there is much to collect.
+//! The objects that a sweep lists. It keeps little of them: managed fields are most of a space and of a namespace, and a sweep that keeps them
+//! exceeds its memory limit when there are many namespaces to delete.
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::api::core::v1::Namespace;
@@ -17,18 +17,18 @@ use crate::{
     desired::namespace::SeenNamespace,
 };
 
-/// Objects a page: owners can make their spaces large, and a page is in memory whole.
+/// The page size: owners can make their spaces large, and a whole page is in memory.
 const PAGE: u32 = 50;
 
-/// What was found. Classes and namespaces are in the store.
+/// The listed objects. Classes and namespaces are in the store.
 pub struct Listing {
-    /// When reading began.
+    /// The time at which the listing began.
     pub since: DateTime<Utc>,
     /// All spaces, readable or not.
     pub spaces: Vec<Slim<DeveloperSpace>>,
-    /// Namespaces without a mark of ours that carry a wish.
+    /// Namespaces that have an expiry annotation and no mark of the operator.
     pub plain: Vec<Plain>,
-    /// Names of the namespaces that were made for a space.
+    /// Names of the namespaces that were created for a space.
     pub claimed: Vec<String>,
 }
 
@@ -43,10 +43,10 @@ pub async fn look_around(ctx: &Context) -> Result<Listing, Error> {
         }
     })
     .await?;
-    // The reservations that the controller judges a spec by.
+    // The controller validates a spec against these reservations too.
     ctx.store.reserved.read_classes(&ctx.store.classes());
     let (mut spaces, mut plain, mut claimed) = (Vec::new(), Vec::new(), Vec::new());
-    // Spaces before namespaces: a namespace made in between is seen, and one that vanished in between is gone anyway.
+    // Spaces before namespaces: a namespace that is created in between is seen, and one that is deleted in between needs nothing.
     list::<DeveloperSpace, Slim<DeveloperSpace>>(&ctx.client, |space| {
         ctx.store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref());
         spaces.push(space);
@@ -63,7 +63,7 @@ pub async fn look_around(ctx: &Context) -> Result<Listing, Error> {
     Ok(Listing { since, spaces, plain, claimed })
 }
 
-/// What is kept of a namespace; it is reduced while it is read.
+/// The part of a namespace that is kept. A namespace is reduced while it is read.
 #[derive(Clone, Debug)]
 struct Swept {
     name: String,

@@ -1,6 +1,7 @@
-//! One sweep, for a CronJob or by hand. It lists, decides with the controller's own functions, and carries out.
+//! One sweep, for a CronJob or by hand. It lists, decides with the controller's own functions, and carries out the decisions.
 //!
-//! It works beside a running controller: every write names what it was decided on, so that of two one does it.
+//! It may run concurrently with a controller: every write has the resourceVersion of its decision as a precondition, so that only one of the two
+//! succeeds.
 
 pub mod account;
 pub mod annotated;
@@ -35,20 +36,21 @@ use crate::{
     desired::{collect::Step, deletion_limit},
 };
 
-/// Exit status of wrong usage, as clap has it.
+/// The exit status of a usage error, as in clap.
 const USAGE: u8 = 2;
-/// How many items are carried out side by side.
+/// The number of items that are carried out concurrently.
 const SIDE_BY_SIDE: u16 = 16;
 
-/// What is printed, and the exit status.
+/// The output and the exit status.
 pub struct Answer {
-    /// For standard output.
+    /// The text for standard output.
     pub text: String,
-    /// 0 done, 1 something failed, 2 wrong usage or an account that may not, 3 refused by the deletion limit.
+    /// 0 done, 1 something failed, 2 a usage error or an account without the permission, 3 refused by the deletion limit.
     pub code: u8,
 }
 
-/// Sweeps and says what came of it. An account that may not sweep so, and a sweep that would miss the operator's settings, are refused on standard error.
+/// Runs a sweep and returns its result. A sweep by an account that may not run it, and a sweep that would miss the operator's settings, are refused
+/// with a message on standard error.
 pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow::Result<Answer> {
     let protected = match account::refusal(&client, args).await {
         Some(refusal) => Err(refusal),
@@ -66,14 +68,14 @@ pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow
     }
 }
 
-/// Lists, decides and, unless it is a dry run or too much, carries out.
+/// Lists, decides and, unless the sweep is a dry run or exceeds the deletion limit, carries out the decisions.
 pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs, protected: ProtectedNamespaces) -> Result<Sweep, Error> {
     let (ctx, writing) = context(client, clock, args, protected);
     let (swept, ()) = tokio::join!(sweep_with(ctx, args), writing);
     swept
 }
 
-/// The writers of Events end when this has dropped `ctx`.
+/// The future that writes Events ends when this function has dropped `ctx`.
 async fn sweep_with(ctx: Context, args: &GcArgs) -> Result<Sweep, Error> {
     let listing = look_around(&ctx).await?;
     let planned = plan::plan(&ctx, listing, args);
@@ -101,14 +103,14 @@ fn context(
     (Context::new(client, clock, protected, recorder, places), writing)
 }
 
-/// The space in the generation that the controller saw last: a warning does not say that a change since was carried out.
+/// Returns the space in the generation that the controller observed last: a warning must not report that a later change was carried out.
 fn as_observed(space: &DeveloperSpace) -> DeveloperSpace {
     let mut space = space.clone();
     space.metadata.generation = space.status.as_ref().and_then(|status| status.observed_generation).or(space.metadata.generation);
     space
 }
 
-/// Returns true if the space is being deleted together with the CRD: nobody asked for the deletion of its namespace.
+/// Returns true if the space is being deleted together with the CRD: no user requested the deletion of its namespace.
 async fn is_released(ctx: &Context, item: &Item) -> Result<bool, Error> {
     match item {
         Item::Space { space, step: Step::Seal | Step::DeleteNamespace(_), .. } if space.metadata.deletion_timestamp.is_some() => {
@@ -138,7 +140,7 @@ async fn carry_out(ctx: &Context, item: &Item) -> Row {
     };
     let outcome = match result {
         Ok(()) => Outcome::Done,
-        // The object changed since it was listed: it was renewed, or the controller did this.
+        // The object changed since it was listed: it was renewed, or the controller carried out the step.
         Err(error) if matches!(error.class(), Class::Conflict | Class::Vanishing) => Outcome::Skipped,
         Err(error) => Outcome::Failed(error.sentence()),
     };

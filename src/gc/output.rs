@@ -1,4 +1,4 @@
-//! What a sweep prints, and its exit status.
+//! The output of a sweep, and its exit status.
 
 use comfy_table::{Table, presets::NOTHING};
 use kube::core::error_boundary::InvalidObject;
@@ -7,24 +7,24 @@ use serde::Serialize;
 use super::plan::Item;
 use crate::{api::time::rfc3339, cli::Output, desired::collect::Step};
 
-/// What became of one item.
+/// The outcome of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was done.
     Done,
-    /// It would be done, were this not a dry run.
+    /// It would be done, if the sweep were not a dry run.
     WouldDo,
-    /// Somebody else changed or did it in the meantime.
+    /// Another client changed the object or did the same in the meantime.
     Skipped,
-    /// The deletion limit stopped everything.
+    /// The deletion limit stopped the sweep.
     Refused,
-    /// Nothing is done about it; why, and what an administrator may do.
+    /// The object is left unchanged: the reason, and the options of an administrator.
     LeftAlone(String),
-    /// It was tried and failed; why.
+    /// The attempt failed: the reason.
     Failed(String),
 }
 
-/// One line.
+/// One line of the output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
@@ -34,29 +34,29 @@ pub struct Row {
     name: String,
     /// `warn`, `delete-namespace`, `seal`, `forget`, `read` or `report`.
     action: &'static str,
-    /// When it expired or expires, RFC 3339.
+    /// The time at which it expired or expires, in RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     expired_at: Option<String>,
     /// `done`, `would-do`, `skipped`, `refused`, `failed` or `left-alone`.
     result: &'static str,
-    /// Why it failed or is left alone.
+    /// The reason why it failed or is left unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
 }
 
-/// A whole sweep.
+/// The result of a whole sweep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sweep {
-    /// Whether nothing was to be done.
+    /// True if the sweep was a dry run.
     pub dry_run: bool,
-    /// Spaces with a living namespace.
+    /// The number of spaces with a living namespace.
     pub live: usize,
-    /// The most namespaces that might be deleted.
+    /// The most namespaces that the sweep may delete.
     pub limit: usize,
-    /// Whether the limit stopped everything.
+    /// True if the deletion limit stopped the sweep.
     pub refused: bool,
-    /// One entry an item.
+    /// One entry for each item.
     #[serde(rename = "items")]
     pub rows: Vec<Row>,
 }
@@ -93,12 +93,12 @@ impl Row {
         Self::note("DeveloperSpace", broken.metadata.name.clone().unwrap_or_default(), "read", Outcome::Failed(why))
     }
 
-    /// A line about a namespace that was made for a space which is gone.
+    /// A line about a namespace that was created for a space that no longer exists.
     pub fn orphan(advice: String, name: String) -> Self {
         Self::note("Namespace", name, "report", Outcome::LeftAlone(advice))
     }
 
-    /// A line about the namespace of an expired space that was deleted before, and is held.
+    /// A line about the namespace of an expired space whose deletion was requested earlier and is blocked.
     pub fn held(blocked: &str, name: String) -> Self {
         let message = format!("namespace {name} is being deleted, and is held: {blocked}");
         Self::note("Namespace", name, "report", Outcome::LeftAlone(message))
@@ -127,7 +127,7 @@ fn told(outcome: Outcome) -> (&'static str, Option<String>) {
 }
 
 impl Sweep {
-    /// 0 done, 1 something failed, 3 refused by the deletion limit.
+    /// Returns 0 if all was done, 1 if something failed, and 3 if the deletion limit refused the sweep.
     pub fn exit_status(&self) -> u8 {
         match self {
             _ if self.refused => 3,
@@ -136,7 +136,7 @@ impl Sweep {
         }
     }
 
-    /// What is printed.
+    /// The text to print.
     pub fn text(&self, output: Output) -> serde_json::Result<String> {
         Ok(match output {
             Output::Table => format!("{}\n", self.table()),
@@ -144,7 +144,7 @@ impl Sweep {
         })
     }
 
-    /// For people: a table and a sentence.
+    /// The human-readable output: a table and a summary.
     pub fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING).set_header(["KIND", "NAME", "ACTION", "EXPIRED", "RESULT", "MESSAGE"]);

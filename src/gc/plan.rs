@@ -1,4 +1,4 @@
-//! What a sweep would do.
+//! The plan of a sweep.
 
 use std::collections::BTreeSet;
 
@@ -32,23 +32,23 @@ use crate::{
     },
 };
 
-/// How far the clock that dates a namespace may be from the one that dates the sweep, in the judgement of orphans.
+/// The tolerance between the clock that dates a namespace and the one that dates the sweep, for the detection of orphans.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(10);
 
-/// One thing to do.
+/// One item of the plan.
 pub enum Item {
-    /// Give the warning that is due.
+    /// Write the warning that is due.
     Warn {
-        /// Of which space.
+        /// The space.
         space: Box<DeveloperSpace>,
-        /// What was found of it.
+        /// Its observed state.
         observed: Box<Observed>,
     },
-    /// Take the next step in a space's end.
+    /// Take the next step in the end of a space.
     Space {
-        /// Which space.
+        /// The space.
         space: Box<DeveloperSpace>,
-        /// What was found of it.
+        /// Its observed state.
         observed: Box<Observed>,
         /// The step.
         step: Step,
@@ -57,26 +57,27 @@ pub enum Item {
     Annotated(Found),
 }
 
-/// Everything to do.
+/// The whole plan.
 #[derive(Default)]
 pub struct Planned {
-    /// In the order of names.
+    /// The items, in the order of their names.
     pub items: Vec<Item>,
-    /// Rows about what cannot be read, and about what nothing is done about.
+    /// Rows about objects that cannot be read, and about objects that are left unchanged.
     pub notes: Vec<Row>,
-    /// Spaces with a living namespace, which a percentage refers to. Annotated namespaces do not count: a user could raise the limit by creating some.
+    /// The number of spaces with a living namespace, to which a percentage refers. Annotated namespaces do not count: a user could raise the limit by
+    /// creating some.
     pub living: usize,
 }
 
 impl Planned {
-    /// How many namespaces would be deleted.
+    /// The number of namespaces that would be deleted.
     pub fn deletions(&self) -> usize {
         self.items.iter().filter(|item| item.deletes_namespace()).count()
     }
 }
 
 impl Item {
-    /// Whether a namespace is deleted.
+    /// Returns true if the item deletes a namespace.
     pub fn deletes_namespace(&self) -> bool {
         match self {
             Self::Warn { .. } => false,
@@ -90,7 +91,7 @@ impl Item {
     }
 }
 
-/// Decides for each space, and for plain namespaces where they are included.
+/// Decides for each space, and for plain namespaces if they are included.
 pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
     let Listing { since, spaces, plain, claimed } = listing;
     let mut planned = Planned::default();
@@ -108,7 +109,7 @@ pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
         planned.notes.extend(found.unreadable.into_iter().map(|(name, why)| Row::unreadable_namespace(name, why)));
         planned.items.extend(found.due.into_iter().map(Item::Annotated));
     }
-    // A namespace that was made after the spaces were listed may have a space that is not in the list.
+    // A namespace that was created after the spaces were listed may have a space that is not in the list.
     for name in claimed.into_iter().filter(|name| taken.binary_search(name).is_err()) {
         planned.add_orphan(ctx, name, |seen| seen.created < since - CLOCKS_DIFFER && is_orphan(seen, None, |uid| uids.contains(uid)));
     }
@@ -153,7 +154,8 @@ impl Item {
 
 fn item(space: DeveloperSpace, observed: Box<Observed>) -> Option<Item> {
     let step = expire::next(&space, &observed);
-    // A deletion that waits stops no clock, and what is left once the namespace is gone is the finalizer's.
+    // A deletion that waits does not stop the lifetime of the space. Once the namespace no longer exists, only the finalizer remains, which the
+    // controller removes.
     let is_going = space.metadata.deletion_timestamp.is_some();
     let space = Box::new(space);
     match step {
@@ -170,7 +172,7 @@ fn is_early(observed: &Observed) -> bool {
     observed.outlook.expires_at.is_some_and(|end| observed.now < end)
 }
 
-/// A warning changes nothing about `Ready`.
+/// Returns the current content of `Ready`, which a warning does not change.
 pub fn verdict_as_it_stands(status: &[Condition]) -> Verdict {
     let ready = conditions::find(status, types::READY);
     let reason = ready.and_then(|ready| Reason::parse(&ready.reason)).unwrap_or(Reason::Pending);

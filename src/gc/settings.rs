@@ -1,5 +1,5 @@
-//! The settings that a sweep shares with the controller. A sweep by hand has neither the flag nor the variable of the CronJob, and must
-//! not delete what the controller protects: it reads the ConfigMap of both.
+//! The settings that a sweep shares with the controller. A sweep by hand has neither the flag nor the variable of the CronJob, and must not delete
+//! namespaces that the controller protects: it reads the ConfigMap that both use.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{Api, Client, ResourceExt, api::ListParams};
@@ -9,11 +9,11 @@ use crate::{
     cli::CommonArgs,
 };
 
-/// The most ConfigMaps of that name that are looked at in other namespaces.
+/// The most ConfigMaps of that name that are read in other namespaces.
 const MOST: u32 = 20;
 
-/// The protected names of the flag or the variable; where neither is set, even to nothing, those of the ConfigMap. The error is the sentence of a
-/// refusal: the operator is installed in another namespace than the one that was named.
+/// Returns the protected names of the flag or the variable. If neither is set, not even to an empty value, returns those of the ConfigMap. The error
+/// is the message of a refusal: the operator is installed in another namespace than the one that was named.
 pub async fn protected(client: &Client, args: &CommonArgs) -> Result<ProtectedNamespaces, String> {
     let namespace = &args.operator_namespace;
     if !args.protected_namespaces.is_empty() {
@@ -44,7 +44,7 @@ fn patterns(settings: ConfigMap) -> Vec<String> {
     data.get(names::PROTECTED_NAMESPACES).into_iter().flat_map(|names| names.split(',')).map(str::to_owned).collect()
 }
 
-/// Refuses a sweep where another namespace has the settings of an operator.
+/// Refuses a sweep if another namespace has the settings of an operator.
 async fn refuse_others(client: &Client, named: &str) -> Result<(), String> {
     let params = ListParams::default().fields(&format!("metadata.name={}", names::SETTINGS)).limit(MOST);
     let found = Api::<ConfigMap>::all(client.clone()).list_metadata(&params).await;

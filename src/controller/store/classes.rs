@@ -1,4 +1,4 @@
-//! What the store keeps of `SpaceClass`es and of the ClusterRoles that they name. Nothing here asks the API server.
+//! The cache of `SpaceClass`es and of the ClusterRoles that they name. Makes no request.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Classes {
     readable: HashMap<String, Arc<SpaceClass>>,
     unreadable: HashMap<String, ObjectMeta>,
-    /// Whether a ClusterRole exists; one that is not here has not been looked up.
+    /// True for a ClusterRole that exists. A ClusterRole without an entry was not looked up.
     roles: HashMap<String, bool>,
 }
 
@@ -30,7 +30,7 @@ impl Store {
         self.read().classes.readable.get(name).cloned()
     }
 
-    /// Whether a class of that name is stored and cannot be read.
+    /// Returns true if a class of that name is stored and cannot be read.
     pub fn is_unreadable_class(&self, name: &str) -> bool {
         self.read().classes.unreadable.contains_key(name)
     }
@@ -48,7 +48,7 @@ impl Store {
         inner.classes.readable.keys().chain(inner.classes.unreadable.keys()).cloned().collect()
     }
 
-    /// The classes that are annotated as the default, the oldest first: it is the class of spaces that name none.
+    /// The classes that are annotated as the default, the oldest first. The oldest is the class of spaces that name none.
     pub fn default_classes(&self) -> Vec<String> {
         let inner = self.read();
         let readable = inner.classes.readable.values().map(|class| &class.metadata);
@@ -58,12 +58,12 @@ impl Store {
         by_age.into_iter().map(|(_, name)| name).collect()
     }
 
-    /// The class of spaces that name none: the oldest of those so annotated.
+    /// The class of spaces that name none: the oldest class that is annotated as the default.
     pub fn default_class(&self) -> Option<String> {
         self.default_classes().into_iter().next()
     }
 
-    /// Whether the class of that name is annotated as the default.
+    /// Returns true if the class of that name is annotated as the default.
     pub fn is_default_class(&self, name: &str) -> bool {
         let inner = self.read();
         let readable = inner.classes.readable.get(name).map(|class| &class.metadata);
@@ -77,7 +77,7 @@ impl Store {
         inner.classes.readable.insert(name, Arc::new(class));
     }
 
-    /// Keeps that a class exists and cannot be read.
+    /// Records that a class exists and cannot be read.
     pub fn put_unreadable_class(&self, metadata: ObjectMeta) {
         let ObjectMeta { name, annotations, creation_timestamp, .. } = metadata;
         let (mut inner, key) = (self.write(), name.clone().unwrap_or_default());
@@ -92,7 +92,7 @@ impl Store {
         inner.classes.unreadable.remove(name);
     }
 
-    /// Keeps whether a ClusterRole exists. Returns true if it was known to be otherwise.
+    /// Records whether a ClusterRole exists. Returns true if the recorded state was different.
     pub fn put_role(&self, name: String, exists: bool) -> bool {
         self.write().classes.roles.insert(name, exists).is_some_and(|existed| existed != exists)
     }
@@ -107,7 +107,7 @@ impl Store {
         self.missing_of(cluster_roles(class))
     }
 
-    /// Those of `roles` that do not exist.
+    /// The ClusterRoles among `roles` that do not exist.
     pub fn missing_of(&self, roles: BTreeSet<String>) -> BTreeSet<String> {
         let inner = self.read();
         roles.into_iter().filter(|role| inner.classes.roles.get(role) == Some(&false)).collect()
