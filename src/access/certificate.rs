@@ -1,4 +1,4 @@
-//! A client certificate of the cluster's own authority: the key is made here and never leaves,
+//! A client certificate of the cluster's own authority. The key is generated locally and is never sent,
 //! see <https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>.
 
 use std::time::Duration;
@@ -21,52 +21,52 @@ use crate::api::names;
 /// The signer of client certificates that the API server accepts.
 pub const SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 
-/// How often it is looked whether the certificate is there.
+/// The interval at which the request is polled for its certificate.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Why there is no certificate.
+/// The reason why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The key or the request could not be made.
+    /// The key or the request could not be generated.
     #[error("failed to make a key and a certificate request for {0:?}")]
     Make(String, #[source] rcgen::Error),
-    /// The API server refused or did not answer.
+    /// The API server refused a request or did not respond.
     #[error("failed to {0}")]
     Api(String, #[source] Box<kube::Error>),
-    /// Somebody said no.
+    /// The request was denied.
     #[error("CertificateSigningRequest {name} was denied: {why}")]
     Denied {
         /// The request's name.
         name: String,
-        /// What the denial says.
+        /// The reason and the message of the denial.
         why: String,
     },
-    /// The signer said that it cannot.
+    /// The signer reported a failure.
     #[error("CertificateSigningRequest {name} was approved, and the signer failed: {why}")]
     Failed {
         /// The request's name.
         name: String,
-        /// What the failure says.
+        /// The reason and the message of the failure.
         why: String,
     },
-    /// Nobody approved it.
+    /// The request was not approved in time.
     #[error(
         "nobody approved CertificateSigningRequest {0} in time: ask an administrator for `kubectl certificate approve {0}` and run this again, or use --auth oidc or --auth token"
     )]
     NotApproved(String),
-    /// Nobody signed it.
+    /// The request was approved and not signed in time.
     #[error(
         "CertificateSigningRequest {0} was approved and never signed: this cluster does not sign client certificates, as some hosted ones do not; use --auth oidc or --auth token"
     )]
     NotSigned(String),
-    /// What came is no certificate.
+    /// The issued data is not a certificate.
     #[error(
         "CertificateSigningRequest {0} holds something that is no certificate: use --auth oidc or --auth token, and tell the administrator"
     )]
     Unreadable(String),
 }
 
-/// What is wanted.
+/// The certificate to ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
     /// The certificate's common name: the user.
@@ -75,9 +75,9 @@ pub struct Wish<'a> {
     pub organizations: &'a [String],
     /// The space that it is for.
     pub space: &'a str,
-    /// How long it is to last.
+    /// The lifetime to ask for.
     pub lifetime: TimeDelta,
-    /// How long to wait for it.
+    /// The longest time to wait for it.
     pub patience: Duration,
 }
 
@@ -90,11 +90,11 @@ pub struct Issued {
     pub key: String,
     /// The serial number, in hexadecimal.
     pub serial: String,
-    /// When it ends.
+    /// The end of its validity.
     pub not_after: DateTime<Utc>,
 }
 
-/// Makes a key, asks for a certificate, approves it where the caller may, and waits for it. `tell` hears what is waited for.
+/// Generates a key, asks for a certificate, approves the request if the caller may, and waits for the certificate. `tell` receives the progress.
 pub async fn obtain(client: &Client, wish: &Wish<'_>, mut tell: impl FnMut(String)) -> Result<Issued, Error> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| Error::Make(wish.user.to_owned(), error))?;
     let api: Api<CertificateSigningRequest> = Api::all(client.clone());
@@ -108,7 +108,7 @@ pub async fn obtain(client: &Client, wish: &Wish<'_>, mut tell: impl FnMut(Strin
     }
     let signed = signed(&api, &name, wish.patience).await;
     if !matches!(signed, Err(Error::Denied { .. } | Error::Failed { .. })) {
-        // It has done its service. Who may not delete it leaves it to the cluster, which does so in time.
+        // The request is no longer needed. If the caller may not delete it, the cluster garbage-collects it later.
         let _ = api.delete(&name, &DeleteParams::default()).await;
     }
     read(&name, &signed?, key.serialize_pem())
@@ -118,7 +118,7 @@ fn failed(action: String) -> impl FnOnce(kube::Error) -> Error {
     move |error| Error::Api(action, Box::new(error))
 }
 
-/// The request, its PKCS#10 with a common name, and organizations if there are any, and nothing else.
+/// The request. Its PKCS#10 has a common name, the organizations if there are any, and nothing else.
 fn object(wish: &Wish<'_>, key: &KeyPair) -> Result<CertificateSigningRequest, Error> {
     let request = request(wish.user, wish.organizations, key).map_err(|error| Error::Make(wish.user.to_owned(), error))?;
     let seconds = i32::try_from(wish.lifetime.num_seconds()).unwrap_or(i32::MAX);
@@ -160,7 +160,7 @@ async fn approve(api: &Api<CertificateSigningRequest>, made: &CertificateSigning
     let patch = json!({"metadata": {"resourceVersion": made.metadata.resource_version}, "status": {"conditions": [condition]}});
     match api.patch_approval(name, &PatchParams::default(), &Patch::Merge(patch)).await {
         Ok(_) => Ok(true),
-        // 409: the approver was quicker.
+        // 409: the approver has decided first.
         Err(kube::Error::Api(status)) if matches!(status.code, 403 | 409) => Ok(status.code == 409),
         Err(error) => Err(failed(format!("approve CertificateSigningRequest {name}"))(error)),
     }
@@ -195,7 +195,7 @@ fn why(condition: CertificateSigningRequestCondition) -> String {
     condition.message.filter(|message| !message.is_empty()).map_or_else(|| reason.clone(), |message| format!("{reason}: {message}"))
 }
 
-/// What the certificate says of itself: its end may come sooner than was asked for.
+/// Reads the certificate. Its validity may end sooner than was asked for.
 fn read(name: &str, pem: &[u8], key: String) -> Result<Issued, Error> {
     let unreadable = || Error::Unreadable(name.to_owned());
     let (_, block) = parse_x509_pem(pem).map_err(|_| unreadable())?;

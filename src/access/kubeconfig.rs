@@ -1,7 +1,7 @@
 //! Kubeconfig files: one cluster, one user and one context with the space's namespace set, written whole or not at all,
 //! see <https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/>.
 //!
-//! Files are handled as plain values, so that what others wrote into them stays.
+//! Files are handled as plain values, so that the entries of other programs stay.
 
 use std::{
     fs, io,
@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 
 use crate::api::{ServerAccess, names};
 
-/// Why there is no file.
+/// The reason why no file is written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is there and belongs to something else.
+    /// It exists and is not a kubeconfig for that space alone.
     #[error("{0} is there and is not a kubeconfig for {1} alone: add to it with --merge, or write another file with -o")]
     Exists(PathBuf, String),
     /// It cannot be read.
     #[error("failed to read {0}")]
     Read(PathBuf, #[source] io::Error),
-    /// It is no kubeconfig.
+    /// It is not a kubeconfig.
     #[error("{0} is not a kubeconfig ({1}): nothing was added to it; write another file with -o")]
     Broken(PathBuf, String),
-    /// An entry of that name is there and is not ours.
+    /// An entry of that name exists and is not the plugin's.
     #[error("{file} has a {kind} {name:?} of its own already: nothing was added to it; write another file with -o")]
     Taken {
         /// The file.
@@ -42,12 +42,12 @@ pub enum Error {
     /// The authority's file cannot be read.
     #[error("failed to read the certificate authority {0} that the kubeconfig in use names")]
     Authority(String, #[source] io::Error),
-    /// It cannot be put into words.
+    /// It cannot be serialised.
     #[error("failed to write a kubeconfig as YAML: {0}")]
     Yaml(String),
 }
 
-/// How somebody proves who they are.
+/// The credential of a user.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Credential {
     /// A client certificate and its key, PEM.
@@ -59,21 +59,22 @@ pub enum Credential {
     },
     /// A bearer token.
     Token(String),
-    /// A program that is asked, as in `users[].user.exec`.
+    /// A credential plugin that kubectl runs, as in `users[].user.exec`.
     Exec(Value),
 }
 
-/// Whose file it is.
+/// The space and the user of a kubeconfig.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner<'a> {
     /// The space, which is the context's name and its namespace.
     pub space: &'a str,
-    /// The user's name as the cluster has it.
+    /// The user's name as the cluster knows it.
     pub user: &'a str,
 }
 
-/// How the server is reached: as in the kubeconfig in use, but for what the class says. Files are taken in, so that the result can be handed on.
-/// Where the class gives the address, nothing of the administrator's own way there goes with it, and a password of a proxy never does.
+/// The cluster entry: that of the kubeconfig in use, with the settings of the class. Files are embedded, so that the result can be passed on to
+/// another user. If the class sets the address, the administrator's own proxy, TLS server name and `insecure-skip-tls-verify` are omitted. A password
+/// of a proxy is always omitted.
 pub fn cluster(endpoint: &Endpoint, server: Option<&ServerAccess>) -> Result<Value, Error> {
     let mut entry = json!({"server": endpoint.server.as_deref().map(without_userinfo)});
     let data = match (&endpoint.certificate_authority_data, &endpoint.certificate_authority) {
@@ -143,7 +144,7 @@ pub fn document(owner: Owner<'_>, cluster: &Value, credential: &Credential) -> V
     let server = cluster["server"].as_str().unwrap_or_default();
     let place = server.split_once("://").map_or(server, |(_, place)| place).trim_end_matches('/');
     let (cluster_name, user_name) = (format!("{space}@{place}"), format!("{space}/{user}"));
-    // By this we know our own entries again.
+    // Identifies the entries that the plugin wrote.
     let mark = json!([{"name": names::GROUP, "extension": {"space": space, "server": server}}]);
     json!({
         "apiVersion": "v1",
@@ -155,16 +156,16 @@ pub fn document(owner: Owner<'_>, cluster: &Value, credential: &Credential) -> V
     })
 }
 
-/// What is to become of a file that is there.
+/// The treatment of an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// Only one that we wrote for the same space is replaced.
+    /// Replaces only a file that the plugin wrote for the same space.
     Replace,
-    /// Everything else in it stays.
+    /// Keeps everything else in the file.
     Merge,
 }
 
-/// What would be written, or why it cannot be: asked before anything is issued, and again before it is written.
+/// The content to write, or the reason why it cannot be written. Called before a credential is issued, and again before the file is written.
 pub fn compose(file: &Path, document: &Value, existing: Existing) -> Result<Value, Error> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
@@ -187,7 +188,7 @@ pub fn compose(file: &Path, document: &Value, existing: Existing) -> Result<Valu
 
 const LISTS: [&str; 3] = ["clusters", "users", "contexts"];
 
-/// An empty file is a kubeconfig to kubectl.
+/// Returns true for a kubeconfig; kubectl accepts an empty file as one.
 fn is_kubeconfig(value: &Value) -> bool {
     value.is_null() || (value.is_object() && LISTS.iter().all(|list| value.get(list).is_none_or(|list| list.is_array() || list.is_null())))
 }
@@ -197,13 +198,13 @@ fn mark(context: &Value) -> Option<&Value> {
     extensions.iter().find(|extension| extension["name"] == names::GROUP).map(|extension| &extension["extension"])
 }
 
-/// Whether a file holds one context, for the same space of the same server, that we wrote.
+/// Returns true if the file contains one context only, which the plugin wrote for the same space of the same server.
 fn is_ours_alone(old: &Value, document: &Value) -> bool {
     let contexts = old["contexts"].as_array().map(Vec::as_slice).unwrap_or_default();
     matches!(contexts, [only] if mark(only).is_some() && mark(only) == mark(&document["contexts"][0]))
 }
 
-/// Our entries in the place of those of the same names; the context becomes the current one.
+/// Adds the entries of `document`, which replace those of the same names. Its context becomes the current one.
 fn merge(file: &Path, mut old: Value, document: &Value) -> Result<Value, Error> {
     if old.is_null() {
         return Ok(document.clone());
@@ -214,7 +215,7 @@ fn merge(file: &Path, mut old: Value, document: &Value) -> Result<Value, Error> 
         let name = context["name"].as_str().unwrap_or_default().to_owned();
         return Err(Error::Taken { file: file.to_owned(), kind: "context", name });
     }
-    // A renamed context may still use it for another server, which would receive the new credential.
+    // A renamed context may still use that user for another server, which would receive the new credential.
     let user = &context["context"]["user"];
     if old["contexts"].as_array().into_iter().flatten().any(|entry| entry["context"]["user"] == *user && mark(entry) != mark(context)) {
         let name = user.as_str().unwrap_or_default().to_owned();
@@ -238,20 +239,20 @@ pub fn text(document: &Value) -> Result<String, Error> {
     serde_saphyr::to_string(document).map_err(|error| Error::Yaml(error.to_string()))
 }
 
-/// Writes a file that only its owner may read, in one step: whoever reads it sees the old or the new one.
+/// Writes a file that only its owner may read. The write is atomic: a reader sees the old or the new content.
 pub fn write(file: &Path, document: &Value) -> Result<(), Error> {
     let failed = |error: io::Error| Error::Write(file.to_owned(), error);
-    // Through a link, so that the link stays one.
+    // Follows a symbolic link, so that the link is kept.
     let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    // Made with mode 0600.
+    // Created with mode 0600.
     let mut scratch = tempfile::Builder::new().prefix(".kubeconfig-").tempfile_in(folder).map_err(failed)?;
     scratch.write_all(text(document)?.as_bytes()).and_then(|()| scratch.as_file().sync_all()).map_err(failed)?;
     scratch.persist(&target).map_err(|error| failed(error.error))?;
     Ok(())
 }
 
-/// Whether a file could be written there: found out before anything is issued.
+/// Checks that the file can be written, before a credential is issued.
 pub fn check_writable(file: &Path) -> Result<(), Error> {
     let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));

@@ -1,6 +1,7 @@
-//! Getting people into their spaces: credentials, and the kubeconfigs that hold them.
+//! Access of users to their spaces: credentials, and the kubeconfigs that contain them.
 //!
-//! A class says which ways it allows and for how long ([`Terms`]). Everything here works with the caller's own rights.
+//! A class sets the methods that it allows and the longest lifetime of a credential ([`Terms`]). Every request is sent with the caller's own
+//! permissions.
 
 pub mod certificate;
 pub mod kubeconfig;
@@ -12,24 +13,24 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::api::{Access, AccessMethod, duration::parse_duration};
 
-/// How long a credential lasts where the class does not say.
+/// The lifetime of a credential if the class sets none.
 pub const DEFAULT_DURATION: TimeDelta = TimeDelta::hours(24);
 
 /// The least that the API server issues, for certificates and tokens alike,
 /// see <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/>.
 pub const SHORTEST: TimeDelta = TimeDelta::minutes(10);
 
-/// Why a credential cannot be had.
+/// The reason why no credential is issued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The class does not allow that way.
+    /// The class does not allow that method.
     #[error("SpaceClass {class} does not allow access by {wanted}: it allows {allowed}")]
     Method {
         /// The class.
         class: String,
-        /// The way that was asked for.
+        /// The method that was asked for.
         wanted: &'static str,
-        /// The ways that it allows.
+        /// The methods that it allows.
         allowed: String,
     },
     /// The space ends too soon.
@@ -45,7 +46,7 @@ pub enum Refusal {
     TooShort {
         /// The class.
         class: String,
-        /// What it allows.
+        /// The longest lifetime that it allows.
         max: String,
     },
 }
@@ -61,10 +62,10 @@ impl AccessMethod {
     }
 }
 
-/// All ways, in the order in which they are told.
+/// All methods, in the order in which they are listed.
 pub const ALL_METHODS: [AccessMethod; 3] = [AccessMethod::Certificate, AccessMethod::Oidc, AccessMethod::Token];
 
-/// Whether `class` allows `method`.
+/// Checks that `class` allows `method`.
 pub fn allowed(class: &str, access: Option<&Access>, method: AccessMethod) -> Result<(), Refusal> {
     let methods = access.map(|access| access.methods.as_slice()).unwrap_or_default();
     if methods.is_empty() || methods.contains(&method) {
@@ -79,15 +80,15 @@ pub fn allowed(class: &str, access: Option<&Access>, method: AccessMethod) -> Re
 pub struct Terms<'a> {
     /// The space.
     pub space: &'a str,
-    /// When it ends; `None` for never.
+    /// The end of the space; `None` for never.
     pub expires_at: Option<DateTime<Utc>>,
     /// The class.
     pub class: &'a str,
-    /// What it says of credentials of this kind: `maxDuration`.
+    /// The `maxDuration` of the class for credentials of this kind.
     pub max_duration: Option<&'a str>,
 }
 
-/// How long a credential may last: what the class allows, and never longer than the space.
+/// The longest lifetime of a credential: as long as the class allows, and never longer than the space.
 pub fn lifetime(terms: Terms<'_>, now: DateTime<Utc>) -> Result<TimeDelta, Refusal> {
     let Terms { space, expires_at, class, max_duration } = terms;
     let max = max_duration.and_then(|text| parse_duration(text).ok()).unwrap_or(DEFAULT_DURATION);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::kubeconfig::base64;
 use crate::api::{OidcAccess, Subject, SubjectKind};
 
-/// Why nobody can log in.
+/// The error if the issuer or the client is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("SpaceClass {class} does not say where people log in: give --oidc-issuer-url and --oidc-client-id, or have spec.access.oidc set")]
 pub struct Unknown {
@@ -14,7 +14,7 @@ pub struct Unknown {
     pub class: String,
 }
 
-/// What the command line says instead of the class.
+/// Parameters from the command line, which override those of the class.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// The issuer.
@@ -27,7 +27,7 @@ pub struct Overrides {
     pub groups_prefix: Option<String>,
 }
 
-/// The class's parameters, and the command line's in their place.
+/// The parameters of the class, with the overrides from the command line.
 pub fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &Overrides) -> Result<OidcAccess, Unknown> {
     let pick = |own: &Option<String>, theirs: Option<&String>| own.clone().or_else(|| theirs.cloned());
     let Overrides { issuer_url, client_id, username_prefix, groups_prefix } = overrides;
@@ -41,7 +41,7 @@ pub fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &Override
         client_id,
         username_prefix: pick(username_prefix, access.and_then(|access| access.username_prefix.as_ref())),
         groups_prefix: pick(groups_prefix, access.and_then(|access| access.groups_prefix.as_ref())),
-        // Of the class's issuer, not of another one.
+        // The authority of the class's issuer is not used for another issuer.
         certificate_authority: access.filter(|_| overrides.issuer_url.is_none()).and_then(|access| access.certificate_authority.clone()),
         extra_scopes: access.map(|access| access.extra_scopes.clone()).unwrap_or_default(),
     })
@@ -69,7 +69,7 @@ pub fn exec(oidc: &OidcAccess) -> Value {
     })
 }
 
-/// What is wrong with a subject that the API server will never make of a login: the most common mistake there is.
+/// A warning about a subject that no login matches. A missing prefix is the most common mistake.
 pub fn warning(subject: &Subject, oidc: &OidcAccess) -> Option<String> {
     let (prefix, field) = match subject.kind {
         SubjectKind::User => (oidc.username_prefix.as_deref(), "usernamePrefix"),

@@ -1,7 +1,7 @@
-//! What a certificate request asks for, read from its PKCS#10 (RFC 2986).
+//! The content of a certificate request, read from its PKCS#10 (RFC 2986).
 //!
-//! The signer reads the same bytes with another parser, that of Go. Where the two differ, one name would be approved and another signed. So
-//! what can be read in more than one way is not read at all.
+//! The signer reads the same bytes with another parser, that of Go. If the two read different names, one name would be approved and another one
+//! signed. So a request that can be read in more than one way is treated as unreadable.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use x509_parser::{
@@ -12,7 +12,7 @@ use x509_parser::{
     x509::{AttributeTypeAndValue, RelativeDistinguishedName, SubjectPublicKeyInfo, X509Name},
 };
 
-/// What a request asks for.
+/// The content of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub struct Content {
@@ -20,13 +20,13 @@ pub struct Content {
     pub common_names: Vec<String>,
     /// Groups.
     pub organizations: Vec<String>,
-    /// Whether the subject says more than that.
+    /// True if the subject contains anything else.
     pub other_subject: bool,
-    /// Whether it asks for extensions, such as further names, or has other attributes.
+    /// True if it asks for extensions, such as further names, or has other attributes.
     pub extras: bool,
-    /// Whether its key is one that is good enough: P-256, P-384, Ed25519, or RSA of 2048 bits.
+    /// True if its key is strong enough: P-256, P-384, Ed25519, or RSA of at least 2048 bits.
     pub sane_key: bool,
-    /// Whether whoever made it has the private key.
+    /// True if its signature proves that the requester has the private key.
     pub signed: bool,
 }
 
@@ -42,7 +42,7 @@ const OBJECT_IDENTIFIER: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
-/// Reads a request, PEM as Kubernetes wants it. `None` if it is none.
+/// Reads a request in PEM, as Kubernetes requires it. `None` if it is not a request.
 pub fn read(pem: &[u8]) -> Option<Content> {
     let der = decoded(pem)?;
     let (rest, request) = X509CertificationRequest::from_der(&der).ok()?;
@@ -52,7 +52,7 @@ pub fn read(pem: &[u8]) -> Option<Content> {
     }
     let (mut common_names, mut organizations, mut other_subject) = (vec![], vec![], false);
     for attribute in info.subject.iter_attributes() {
-        // What cannot be read as text cannot be judged.
+        // A value that is not text cannot be validated.
         let value = attribute.as_str().ok()?.to_owned();
         if *attribute.attr_type() == OID_X509_COMMON_NAME {
             common_names.push(value);
@@ -72,16 +72,16 @@ pub fn read(pem: &[u8]) -> Option<Content> {
     })
 }
 
-/// What is in the one block of `pem`. Go passes over a block that is not quite right and takes the next, so there has to be one and nothing
-/// else.
+/// The content of the only block of `pem`. Go skips a block that is not well formed and takes the next one, so exactly one block and nothing else is
+/// accepted.
 fn decoded(pem: &[u8]) -> Option<Vec<u8>> {
     let body = std::str::from_utf8(pem).ok()?.trim_ascii().strip_prefix(BEGIN)?.strip_suffix(END)?;
     let body: String = body.chars().filter(|letter| !matches!(letter, '\r' | '\n')).collect();
     STANDARD.decode(body).ok()
 }
 
-/// The encoding of what was read of a name. x509-parser ends a list at the first item that it cannot read, an empty set for example, and
-/// says nothing of what follows; Go reads on.
+/// The encoding of the parsed part of a name. x509-parser ends a list at the first item that it cannot read, for example an empty set, without an
+/// error about the rest; Go continues.
 fn encoded(name: &X509Name<'_>) -> Vec<u8> {
     let pair = |attribute: &AttributeTypeAndValue<'_>| {
         let value = attribute.attr_value();
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_second_block_is_not_hidden_behind_a_first() {
         let (mine, other) = (of("nadia@example.com"), of("boss@example.com"));
-        // Go takes no block whose first line goes on, and looks for the next.
+        // Go skips a block whose first line has a suffix, and takes the next one.
         let bent = mine.replacen("REQUEST-----", "REQUEST-----x", 1);
         for text in [
             format!("{mine}{other}"),
@@ -191,7 +191,7 @@ mod tests {
         assert!(read(mine.replace('\n', "\r\n").as_bytes()).is_some_and(|content| content.signed));
     }
 
-    /// A request, with a signature of something else, whose subject is these bytes.
+    /// A request whose subject is these bytes, and whose signature is that of another request.
     fn with_subject(subject: &[u8]) -> String {
         let der = decoded(of("somebody").as_bytes()).unwrap();
         let (_, request) = X509CertificationRequest::from_der(&der).unwrap();

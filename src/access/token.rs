@@ -16,12 +16,12 @@ use crate::api::{Member, SubjectKind, time::from_k8s};
 /// Name of the ServiceAccount in the space.
 pub const ACCOUNT: &str = "ci";
 
-/// Why there is no token.
+/// The reason why there is no token.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {action}")]
 pub struct Error {
     action: String,
-    /// What the API server said.
+    /// The error of the API server.
     #[source]
     pub source: Box<kube::Error>,
 }
@@ -31,7 +31,7 @@ impl Error {
         move |source| Self { action, source: Box::new(source) }
     }
 
-    /// What was wanted.
+    /// The action that failed.
     pub fn action(&self) -> &str {
         &self.action
     }
@@ -42,7 +42,7 @@ impl Error {
 pub struct Issued {
     /// The bearer token.
     pub token: String,
-    /// When it ends; the server may have made it sooner than was asked for.
+    /// The end of its validity, which the server may have set sooner than was asked for.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -51,7 +51,7 @@ pub fn member(space: &str, role: &str) -> Member {
     Member { kind: SubjectKind::ServiceAccount, name: ACCOUNT.to_owned(), namespace: Some(space.to_owned()), role: role.to_owned() }
 }
 
-/// Makes the ServiceAccount if it is not there.
+/// Creates the ServiceAccount if it does not exist.
 pub async fn account(client: &Client, space: &str) -> Result<(), Error> {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), space);
     let account =
@@ -63,7 +63,7 @@ pub async fn account(client: &Client, space: &str) -> Result<(), Error> {
     }
 }
 
-/// A new token, which ends with its ServiceAccount at the latest.
+/// Asks for a new token, which expires with its ServiceAccount at the latest.
 pub async fn obtain(client: &Client, space: &str, lifetime: TimeDelta, now: DateTime<Utc>) -> Result<Issued, Error> {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), space);
     let request = TokenRequest {

@@ -1,4 +1,4 @@
-//! `spec.access` of a `SpaceClass`: how people get into spaces of the class.
+//! `spec.access` of a `SpaceClass`: the ways in which users get access to spaces of the class.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;

@@ -1,5 +1,5 @@
-//! The CEL rules of both CRDs, judged without a cluster. `tests/fixtures/bad_input.yaml` is the table; the scenario
-//! `e2e/tests/admit.rs` judges the same table on a real API server, whose part alone types, lengths and patterns are.
+//! Tests of the CEL rules of both CRDs without a cluster. `tests/fixtures/bad_input.yaml` is the table of cases. The scenario `e2e/tests/admit.rs`
+//! runs the same table on a real API server, which alone validates types, lengths and patterns.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
@@ -12,7 +12,7 @@ mod table;
 
 use table::{Case, RefusedBy, Table};
 
-/// What the rules say of the object of `case`; the outer error is that it cannot be read as its kind at all.
+/// The result of the CEL rules for the object of `case`. The outer error means that the object cannot be read as its kind.
 fn judge(case: &Case) -> Result<Result<(), String>, serde_json::Error> {
     let object = case.object();
     Ok(if case.kind == "SpaceClass" {
@@ -40,8 +40,8 @@ fn the_table_is_well_formed() {
 fn rules_refuse_with_their_sentence() {
     for case in Table::read().unwrap().refused_by(RefusedBy::Cel) {
         let said = judge(case).unwrap().expect_err(&format!("{}: admitted", case.name));
-        // The path of a list's item is the server's to write. Rules with `optionalOldSelf` are given null instead of an
-        // optional by this engine: they refuse a bad name, but without their sentence.
+        // Only the API server writes the path of a list's item. This engine gives rules with `optionalOldSelf` null instead of an optional: they
+        // refuse a bad name, but without their sentence.
         let sentence_is_lost = case.says.starts_with("spec.") || said.contains("want 'optional_type'");
         assert!(said.contains(&case.says) || sentence_is_lost, "{}: {said}", case.name);
     }
@@ -54,7 +54,7 @@ fn rules_leave_to_the_operator_what_is_the_operators() {
     }
 }
 
-/// Whatever the API server admits, the operator can read.
+/// The operator can read every object that the API server admits.
 #[test]
 fn edges_are_admitted_and_read() {
     let table = Table::read().unwrap();

@@ -10,15 +10,15 @@ use super::{text::shorten, time};
 
 /// Condition types of a `DeveloperSpace`.
 pub mod types {
-    /// The summary: the namespace and all its guard rails are as the spec says.
+    /// The summary: the namespace and all its guard rails are in place, as the spec asks.
     pub const READY: &str = "Ready";
-    /// The time is nearly up: a warning edge has passed.
+    /// The space expires soon: a warning threshold has passed.
     pub const EXPIRING: &str = "Expiring";
-    /// The time is up; the space is sealed.
+    /// The space has expired and is sealed.
     pub const EXPIRED: &str = "Expired";
     /// kstatus: work is under way.
     pub const RECONCILING: &str = "Reconciling";
-    /// kstatus: nothing will happen until somebody changes something.
+    /// kstatus: the operator cannot proceed until a user or an administrator changes something.
     pub const STALLED: &str = "Stalled";
     /// Of a `SpaceClass`: spaces may use it.
     pub const ACCEPTED: &str = "Accepted";
@@ -28,7 +28,7 @@ pub mod types {
 pub mod accepted {
     /// Spaces may use the class.
     pub const VALID: &str = "Valid";
-    /// The spec contradicts itself, or lets in namespaces that owners of spaces make.
+    /// The spec contradicts itself, or admits namespaces that owners of spaces can create.
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// The operator may not bind a ClusterRole of the class.
     pub const ROLE_NOT_BINDABLE: &str = "RoleNotBindable";
@@ -39,19 +39,19 @@ pub mod accepted {
 /// Reasons of `Ready` on a `DeveloperSpace`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// Born: the operator has not looked yet.
+    /// The operator has not reconciled the space yet.
     Pending,
     /// All is in place.
     Provisioned,
-    /// Being made.
+    /// The namespace or its contents are being created.
     Provisioning,
     /// The class does not exist, or there is no default class.
     ClassNotFound,
     /// The spec contradicts itself or its class.
     InvalidSpec,
-    /// A namespace of that name exists and is not ours, or the name is protected.
+    /// A namespace of that name exists and is not the space's, or the name is protected.
     NamespaceConflict,
-    /// The namespace is going away; the space waits.
+    /// The namespace is terminating, and the space waits.
     NamespaceTerminating,
     /// `spec.quota` asks for more than the class allows.
     QuotaExceedsClass,
@@ -59,11 +59,11 @@ pub enum Reason {
     RoleNotAllowed,
     /// The owner has as many spaces of this class as it allows.
     OwnerLimitExceeded,
-    /// The class enforces isolation, and NetworkPolicies of others stand in the namespace.
+    /// The class enforces isolation, and the namespace contains NetworkPolicies of other clients.
     IsolationBreached,
     /// The class is refused, and no spec of it was ever accepted.
     ClassNotAccepted,
-    /// The time is up.
+    /// The space has expired.
     Expired,
     /// The space is being deleted.
     Terminating,
@@ -112,12 +112,12 @@ impl Reason {
         }
     }
 
-    /// The reason of that word.
+    /// The reason with that word.
     pub fn parse(word: &str) -> Option<Self> {
         ALL_REASONS.into_iter().find(|reason| reason.as_str() == word)
     }
 
-    /// kstatus `Stalled`: somebody must change something before the operator can go on.
+    /// Returns true for kstatus `Stalled`: a user or an administrator must change something before the operator can proceed.
     pub fn is_stalled(self) -> bool {
         match self {
             Self::ClassNotFound
@@ -136,7 +136,7 @@ impl Reason {
     }
 }
 
-/// What a condition is to say; time and generation are added by [`set`].
+/// The content of a condition; [`set`] adds the time and the generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Condition type.
@@ -145,7 +145,7 @@ pub struct Wanted {
     pub status: bool,
     /// One CamelCase word.
     pub reason: String,
-    /// A sentence for a person.
+    /// A human-readable sentence.
     pub message: String,
 }
 
@@ -154,10 +154,10 @@ pub fn status_str(status: bool) -> &'static str {
     if status { "True" } else { "False" }
 }
 
-/// The most bytes of a message. The schema allows 32,768 characters, and a status that is refused loses the warnings with it.
+/// The most bytes of a message. The schema allows 32,768 characters, and a refused status update would lose the warnings as well.
 const LONGEST_MESSAGE: usize = 8 * 1_024;
 
-/// The conditions that `wanted` makes of `old`: other types stay, `lastTransitionTime` moves only where `status` flips.
+/// Applies `wanted` to the conditions `old`. Other types stay, and `lastTransitionTime` changes only if `status` does.
 pub fn set(old: &[Condition], wanted: &[Wanted], generation: Option<i64>, now: DateTime<Utc>) -> Vec<Condition> {
     let mut conditions: Vec<Condition> = wanted
         .iter()
@@ -182,17 +182,17 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
-/// Whether the condition of that type is `True`.
+/// Returns true if the condition of that type is `True`.
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|condition| condition.status == "True")
 }
 
-/// When the condition of that type last flipped to `True`.
+/// The time at which the condition of that type became `True`; `None` if it is not `True`.
 pub fn true_since(conditions: &[Condition], type_: &str) -> Option<DateTime<Utc>> {
     find(conditions, type_).filter(|condition| condition.status == "True").and_then(|condition| since(&condition.last_transition_time))
 }
 
-/// A Kubernetes time as one of ours.
+/// Converts a Kubernetes time to a `chrono` time.
 pub fn since(time: &Time) -> Option<DateTime<Utc>> {
     time::from_k8s(time)
 }

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions as the derives make them, completed by what derives cannot say.
+//! The CustomResourceDefinitions that the derives generate, completed with everything that derives cannot express.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON, JSONSchemaProps};
 use kube::{CustomResourceExt, ResourceExt};
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{DeveloperSpace, SpaceClass, conditions::Reason, names};
 
-/// Both CRDs, as `crds/*.yaml` holds them.
+/// Both CRDs, as in `crds/*.yaml`.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let mut space = DeveloperSpace::crd();
     let class = SpaceClass::crd();
@@ -14,7 +14,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     [space, class].map(complete).into()
 }
 
-/// A fresh space reads as not done before the operator has written anything: kstatus takes an object without status for current.
+/// Sets a default status, so that a new space is not current before its first reconcile: kstatus treats an object without a status as current.
 fn set_status_default(crd: &mut CustomResourceDefinition) {
     let born = json!({
         "observedGeneration": -1,

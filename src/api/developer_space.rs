@@ -1,6 +1,6 @@
-//! The `DeveloperSpace` kind: what a person asks for, and what the operator says of it.
+//! The `DeveloperSpace` kind: the spec that a user writes, and the status that the operator reports.
 //!
-//! Doc comments of fields are what `kubectl explain dspace.spec` shows; they speak to its reader.
+//! `kubectl explain dspace.spec` shows the doc comments of fields, so they are written for its users.
 
 use std::{collections::BTreeMap, fmt};
 

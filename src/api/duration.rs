@@ -1,4 +1,4 @@
-//! The duration grammar of `ttl` and its kin: `30m`, `7d`, `1d12h`, `2w`, and the explicit `never`.
+//! The duration grammar of `ttl` and similar fields: `30m`, `7d`, `1d12h`, `2w`, and the explicit `never`.
 
 use std::{fmt, str::FromStr};
 
@@ -7,10 +7,10 @@ use chrono::TimeDelta;
 /// Units, largest first, with their length in seconds. A day is 24 hours, a week is 7 days.
 const UNITS: [(char, i64); 5] = [('w', 604_800), ('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
-/// The longest duration that is accepted: a thousand years, far inside what a timestamp can hold.
+/// The longest duration that is accepted: a thousand years, well within the range of a timestamp.
 const LONGEST_SECONDS: i64 = 1_000 * 366 * 86_400;
 
-/// A time to live: a positive span, or none at all.
+/// A time to live: a positive span, or no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ttl {
     /// `never` or `forever`.
@@ -19,7 +19,7 @@ pub enum Ttl {
     After(TimeDelta),
 }
 
-/// Why a text is not a duration; the sentence is shown to the user.
+/// The error for a text that is not a duration. Its sentence is shown to the user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a duration: write whole numbers with units, largest first, such as 30m, 7d, 1d12h or 2w{hint}")]
 pub struct DurationError {

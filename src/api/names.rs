@@ -1,20 +1,20 @@
-//! Every name, label, annotation, finalizer and field manager that the operator writes, once.
+//! The names, labels, annotations, finalizers and the field manager that the operator writes, each defined once.
 
 /// The API group of both kinds.
 pub const GROUP: &str = "developerspace.dev";
-/// The beginning of all our own label and annotation keys.
+/// The prefix of the operator's own label and annotation keys.
 pub const PREFIX: &str = "developerspace.dev/";
 /// Field manager of all writes, see <https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers>.
 pub const FIELD_MANAGER: &str = "developerspace-operator";
 /// The value of [`LABEL_MANAGED_BY`] and the reporting controller of Events.
 pub const OPERATOR: &str = "developerspace-operator";
-/// Namespace in which the operator is installed when nothing else says so.
+/// The default namespace of the operator.
 pub const DEFAULT_OPERATOR_NAMESPACE: &str = "developerspace-system";
 /// The ConfigMap in the operator's namespace with the settings that the controller and every sweep share.
 pub const SETTINGS: &str = "developerspace-settings";
-/// Its key, and the environment variable, with the protected namespaces.
+/// The key of that ConfigMap, and the environment variable, with the protected namespaces.
 pub const PROTECTED_NAMESPACES: &str = "PROTECTED_NAMESPACES";
-/// Finalizer on a `DeveloperSpace`: its namespace is deleted or let go before the space is.
+/// Finalizer on a `DeveloperSpace`: its namespace is deleted or released before the space is deleted.
 pub const FINALIZER: &str = "developerspace.dev/namespace";
 
 /// Name of the `DeveloperSpace` CRD object.
@@ -31,7 +31,7 @@ pub const LABEL_TEAM: &str = "developerspace.dev/team";
 /// Label on the namespace: the cost centre, where it is a valid label value.
 pub const LABEL_COST_CENTER: &str = "developerspace.dev/cost-center";
 
-/// Annotation on the namespace: UID of its space; a claim that mends a crash between making the namespace and recording it.
+/// Annotation on the namespace: UID of its space; a claim that repairs a crash between the creation of the namespace and the record of its UID.
 pub const ANNOTATION_SPACE_UID: &str = "developerspace.dev/space-uid";
 /// Annotation on the namespace: the accountable subject, `User:alice@example.com`.
 pub const ANNOTATION_OWNER: &str = "developerspace.dev/owner";
@@ -43,13 +43,14 @@ pub const ANNOTATION_CONTACT_EMAIL: &str = "developerspace.dev/contact-email";
 pub const ANNOTATION_CONTACT_CHAT: &str = "developerspace.dev/contact-chat";
 /// Annotation on the namespace: the contact page.
 pub const ANNOTATION_CONTACT_URL: &str = "developerspace.dev/contact-url";
-/// Annotation on the namespace: when it is collected, RFC 3339; absent means never. On a plain namespace: a wish for `gc --include-annotated`.
+/// Annotation on the namespace: the time at which it is deleted, RFC 3339; absent means never. On a plain namespace: the expiry that
+/// `gc --include-annotated` applies.
 pub const ANNOTATION_EXPIRES_AT: &str = "developerspace.dev/expires-at";
 /// Annotation on a plain namespace: a time to live for `gc --include-annotated`.
 pub const ANNOTATION_TTL: &str = "developerspace.dev/ttl";
 /// Annotation on the namespace: the cost centre, verbatim.
 pub const ANNOTATION_CONTACT_COST_CENTER: &str = "developerspace.dev/contact-cost-center";
-/// Annotation on a namespace that was made again: the UID of the recorded namespace that it replaces.
+/// Annotation on a namespace that was created again: the UID of the recorded namespace that it replaces.
 pub const ANNOTATION_REPLACES: &str = "developerspace.dev/replaces";
 /// Label on a released namespace, `"true"`.
 pub const LABEL_RELEASED: &str = "developerspace.dev/released";
@@ -59,20 +60,20 @@ pub const ANNOTATION_RELEASED_FROM: &str = "developerspace.dev/released-from";
 pub const ANNOTATION_RELEASED_CLASS: &str = "developerspace.dev/released-class";
 /// Annotation on a released namespace: the owner in force at its release, `User:alice@example.com`.
 pub const ANNOTATION_RELEASED_OWNER: &str = "developerspace.dev/released-owner";
-/// Annotation on a released namespace: when it was released, RFC 3339.
+/// Annotation on a released namespace: the time of its release, RFC 3339.
 pub const ANNOTATION_RELEASED_AT: &str = "developerspace.dev/released-at";
 /// Annotation on an adopted namespace: the Pod Security levels that it had, `enforce=restricted,warn=baseline`. The class cannot lower them.
 pub const ANNOTATION_ADOPTED_POD_SECURITY: &str = "developerspace.dev/adopted-pod-security";
 /// Label on the namespace, `"true"`: only the operator writes NetworkPolicies there.
 pub const LABEL_NETWORK_ENFORCED: &str = "developerspace.dev/network-enforced";
-/// Label on a NetworkPolicy, `"true"`: it is the platform's and does not count as a breach of enforced isolation.
+/// Label on a NetworkPolicy, `"true"`: it belongs to the platform and does not count as a breach of enforced isolation.
 pub const LABEL_PLATFORM_POLICY: &str = "developerspace.dev/platform-policy";
 /// Annotation by which an administrator hands an existing namespace to the space that it names.
 pub const ANNOTATION_ADOPT: &str = "developerspace.dev/adopt";
 /// Annotation on a `SpaceClass`: `"true"` makes it the class of spaces that name none.
 pub const ANNOTATION_DEFAULT_CLASS: &str = "developerspace.dev/is-default-class";
 
-/// OpenShift's annotation for who asked for a project; other portals read it.
+/// OpenShift's annotation for the requester of a project; other portals read it.
 pub const ANNOTATION_OPENSHIFT_REQUESTER: &str = "openshift.io/requester";
 /// OpenShift's annotation for a project's display name.
 pub const ANNOTATION_OPENSHIFT_DISPLAY_NAME: &str = "openshift.io/display-name";
@@ -90,10 +91,10 @@ pub const CHILD: &str = "developerspace";
 pub const NETWORK_POLICY: &str = "developerspace-isolation";
 /// Name of the owner's `RoleBinding`.
 pub const OWNER_BINDING: &str = "developerspace-owner";
-/// Prefix of the names of all `RoleBindings` of ours.
+/// Prefix of the names of all `RoleBindings` of the operator.
 pub const BINDING_PREFIX: &str = "developerspace-";
 
-/// Whether only we write that label or annotation. What administrators write under our prefix on a namespace is not.
+/// Returns true if only the operator writes that label or annotation. Keys of its prefix that administrators write on a namespace are not reserved.
 pub fn is_reserved(key: &str) -> bool {
     key.starts_with(PREFIX) && !matches!(key, ANNOTATION_ADOPT | ANNOTATION_TTL)
 }
@@ -103,13 +104,13 @@ pub fn managed_selector() -> String {
     format!("{LABEL_MANAGED_BY}={OPERATOR}")
 }
 
-/// Whether `value` may be the value of a label: at most 63 characters, alphanumeric at both ends,
+/// Returns true if `value` may be the value of a label: at most 63 characters, alphanumeric at both ends,
 /// see <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>.
 pub fn is_label_value(value: &str) -> bool {
     value.is_empty() || (value.len() <= 63 && is_name_segment(value))
 }
 
-/// Whether `key` may be the key of a label or an annotation: an optional DNS prefix and a name of at most 63 characters.
+/// Returns true if `key` may be the key of a label or an annotation: an optional DNS prefix and a name of at most 63 characters.
 pub fn is_qualified_key(key: &str) -> bool {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
@@ -119,7 +120,7 @@ pub fn is_qualified_key(key: &str) -> bool {
     prefix_ok && !name.is_empty() && name.len() <= 63 && is_name_segment(name)
 }
 
-/// Whether `name` is an RFC 1123 label: lower-case alphanumerics and `-`, at most 63 characters.
+/// Returns true if `name` is an RFC 1123 label: lower-case alphanumerics and `-`, at most 63 characters.
 pub fn is_dns_label(name: &str) -> bool {
     let alnum = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = name.as_bytes();
@@ -134,7 +135,8 @@ fn is_name_segment(value: &str) -> bool {
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// Namespaces that nothing of ours may touch, whatever objects say: `default`, `kube-*`, the operator's own and the administrator's list.
+/// Namespaces that the operator never adopts, changes or deletes, whatever objects ask for: `default`, `kube-*`, `openshift-*`, the operator's own
+/// and the administrator's list.
 #[derive(Clone, Debug, Default)]
 pub struct ProtectedNamespaces {
     patterns: Vec<String>,
@@ -148,13 +150,13 @@ impl ProtectedNamespaces {
         Self { patterns: all }
     }
 
-    /// Whether `name` is protected.
+    /// Returns true if `name` is protected.
     pub fn contains(&self, name: &str) -> bool {
         self.patterns.iter().any(|pattern| matches_pattern(pattern, name))
     }
 }
 
-/// Whether `value` equals `pattern`, in which each `*` stands for any run of characters.
+/// Returns true if `value` equals `pattern`, in which each `*` matches any run of characters.
 pub fn matches_pattern(pattern: &str, value: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| value.strip_prefix(first)) else {

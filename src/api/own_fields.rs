@@ -1,6 +1,6 @@
 //! Objects that are read with the managed fields of the operator's field manager, and with those of no other.
 //!
-//! The operator finds out by them which labels and annotations it wrote. The entries of others are skipped for the reason that
+//! They show which labels and annotations the operator wrote. The entries of other field managers are skipped for the reason that
 //! [`super::unmanaged`] gives, and so is the time of each entry.
 
 use std::fmt;

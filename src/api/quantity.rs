@@ -19,17 +19,17 @@ pub struct Quantity(pub String);
 pub struct Value(i128);
 
 impl Value {
-    /// Whether the value is below zero.
+    /// Returns true if the value is below zero.
     pub fn is_negative(self) -> bool {
         self.0 < 0
     }
 
-    /// Whether the value is a whole number.
+    /// Returns true if the value is a whole number.
     pub fn is_whole(self) -> bool {
         self.0 % NANO == 0
     }
 
-    /// Compares this many times `small` with `large`; `None` beyond what can be counted.
+    /// Compares `self` times `small` with `large`; `None` if the product overflows.
     pub fn times_compares(self, small: Self, large: Self) -> Option<Ordering> {
         let (times, small, large) = (self.to_milli(), small.to_milli(), large.to_milli());
         Some(times.checked_mul(small)?.cmp(&large.checked_mul(1_000)?))
@@ -54,7 +54,7 @@ impl Quantity {
         Some(self.value()?.cmp(&other.value()?))
     }
 
-    /// The canonical comparison key: thousandths if it is a quantity, else the text itself, so that garbage equals only itself.
+    /// The canonical comparison key: thousandths if it is a quantity, else the text itself, so that an invalid text equals only itself.
     pub fn key(&self) -> String {
         self.value().map_or_else(|| format!("!{}", self.0), |value| value.to_milli().to_string())
     }
@@ -93,9 +93,9 @@ impl<'de> Deserialize<'de> for Quantity {
     }
 }
 
-/// Nano-units of `[+-]digits[.digits][suffix]`, rounded away from zero; `None` where it is no quantity. What is too large to be
-/// counted is the largest number there is: it is more than anything that it is compared with. With a binary suffix the API server stores
-/// 2^63-1 instead of anything larger, see `ParseQuantity` in `k8s.io/apimachinery/pkg/api/resource/quantity.go`.
+/// The value of `[+-]digits[.digits][suffix]` in nano-units, rounded away from zero; `None` if the text is not a quantity. A value that is too large
+/// for an `i128` becomes the largest `i128`, which is above every value that it is compared with. With a binary suffix the API server stores 2^63-1
+/// instead of any larger value, see `ParseQuantity` in `k8s.io/apimachinery/pkg/api/resource/quantity.go`.
 fn parse(text: &str) -> Option<i128> {
     let (negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -153,14 +153,14 @@ fn scale(suffix: &str) -> Option<(i128, i32)> {
     })
 }
 
-/// The largest number there is, if there are too many digits.
+/// Parses digits; the largest `i128` if there are too many.
 fn whole_number(digits: &str) -> i128 {
     if digits.is_empty() { 0 } else { digits.parse().unwrap_or(i128::MAX) }
 }
 
-/// `digits * factor / 10^exponent`, rounded up; exact wherever the API server is, though the product may not fit.
+/// `digits * factor / 10^exponent`, rounded up. Exact wherever the API server is, although the product may not fit into an `i128`.
 fn divided(digits: &str, factor: i128, exponent: u32) -> i128 {
-    /// So many digits of a remainder can be multiplied by half of a binary factor.
+    /// The most digits of a remainder that can be multiplied by `HALF` without an overflow. A larger binary factor is applied in two steps.
     const PRECISE: u32 = 28;
     const HALF: i128 = 1 << 30;
     let places = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);

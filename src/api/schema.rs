@@ -3,7 +3,8 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// RFC 3339, beside format date-time: the API server's parser also takes a decimal comma and a zone of a day, which nobody else reads.
+/// RFC 3339, in addition to the format date-time: the API server's parser also accepts a decimal comma and a zone offset of a day, which other
+/// parsers refuse.
 pub(super) const TIME: &str =
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$";
 
@@ -30,8 +31,8 @@ pub(super) fn resource_list(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A resource list inside a `LimitRangeItem`: at most 8 keys of at most 128 characters, whose values are judged by pattern, since quantities in nested
-/// maps are over CEL's cost budget.
+/// A resource list inside a `LimitRangeItem`: at most 8 keys of at most 128 characters. A pattern validates the values, since quantities in nested
+/// maps exceed CEL's cost budget.
 pub(super) fn limit_list(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -50,7 +51,7 @@ pub(super) fn limit_list(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Labels or annotations: at most 64, values of at most 63 characters that the API server accepts as label values.
+/// Labels: at most 64, values of at most 63 characters that the API server accepts as label values.
 pub(super) fn label_map(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -92,12 +93,12 @@ pub(super) fn ttl(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The list of warning edges: at most 8 durations.
+/// The list of warning thresholds: at most 8 durations.
 pub(super) fn durations(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "maxItems": 8, "items": duration(generator)})
 }
 
-/// A label selector, bounded.
+/// A list of label selectors, bounded.
 pub(super) fn selectors(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -135,7 +136,7 @@ pub(super) fn selectors(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// An object that the operator alone writes and the API server does not judge.
+/// An object that only the operator writes and the API server does not validate.
 pub(super) fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }

@@ -1,4 +1,4 @@
-//! The `SpaceClass` kind: what an administrator lets people have.
+//! The `SpaceClass` kind: the rules that an administrator sets for spaces.
 
 use std::collections::BTreeMap;
 
@@ -113,8 +113,8 @@ pub struct SpaceClassSpec {
 }
 
 impl SpaceClass {
-    /// The spec that spaces of this class go by: the present one once it is accepted in its generation, until then the one last accepted.
-    /// `None` while none was ever accepted. A ClusterRole that does not exist concerns the bindings to it only.
+    /// The spec in force: the current one once it is accepted in its generation, until then the one last accepted. `None` if none was ever accepted.
+    /// A ClusterRole that does not exist affects only the bindings to it.
     pub fn in_force(&self) -> Option<&SpaceClassSpec> {
         let status = self.status.as_ref()?;
         let accepted = conditions::find(&status.conditions, conditions::types::ACCEPTED);

@@ -1,4 +1,4 @@
-//! The status of a `DeveloperSpace`: what is in force, and the conditions. Only the operator writes it.
+//! The status of a `DeveloperSpace`: the class, the owner and the terms in force, and the conditions. Only the operator writes it.
 
 #![allow(clippy::struct_excessive_bools, reason = "each is a consent of its own")]
 

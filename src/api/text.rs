@@ -1,4 +1,4 @@
-//! The length of sentences that hold texts of others.
+//! The length of sentences that contain texts of other programs.
 
 /// `text`, cut between two characters to at most `longest` bytes, with a mark where it was cut.
 pub fn shorten(text: &str, longest: usize) -> String {
@@ -10,7 +10,7 @@ pub fn shorten(text: &str, longest: usize) -> String {
     format!("{}{CUT}", &text[..end])
 }
 
-/// The first of `all`, and the number of the others; `unread` further ones are not in `all`.
+/// The first `most` of `all`, and the number of the others, including `unread` ones that are not in `all`.
 pub fn some_of(all: &[String], most: usize, unread: usize) -> String {
     let named = all.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = all.len().saturating_sub(most).saturating_add(unread);

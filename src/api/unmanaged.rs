@@ -1,4 +1,4 @@
-//! Objects that are read without their managed fields, by which nothing is decided.
+//! Objects that are read without their managed fields, for decisions that do not depend on them.
 //!
 //! Every client that may change an object may also write its `metadata.managedFields`, and the API server stores times there that
 //! [`k8s_openapi`] cannot read. One such object would fail each list that contains it.
@@ -68,11 +68,11 @@ impl<K: Resource> Resource for Unmanaged<K> {
     }
 }
 
-/// How much of a field is read.
+/// The part of a field that is read.
 pub enum Reading {
     /// All of it.
     Whole,
-    /// A map, of each field as much as the function returns.
+    /// A map: the function decides which part of each of its fields is read.
     Part(fn(&str) -> Self),
     /// A list of managed fields: the entries of the operator's field manager.
     OwnEntries,
@@ -80,7 +80,7 @@ pub enum Reading {
     Nothing,
 }
 
-/// Reads a map, of each field as much as the function returns.
+/// Reads a map. The function decides which part of each field is read.
 pub struct Fields(pub fn(&str) -> Reading);
 
 impl<'de> DeserializeSeed<'de> for Fields {

@@ -10,10 +10,10 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use super::{Child, ChildKind, Fingerprint, SeenChild, children::hash, diff::Change, role_bindings::subject_key};
 use crate::api::names;
 
-/// Whether subjects may get access now.
+/// The permission to give subjects access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// The guards are on.
+    /// Access may be given: the guards are in place.
     Open,
     /// The guards come first: removals are written with them, additions wait.
     Waiting,
@@ -74,7 +74,7 @@ fn existing_binding(wanted: &RoleBinding, existing: &SeenChild, door: Door, acce
     if count(&kept) == 0 && !joins {
         access.withdrawals.extend(remove(existing));
     } else if has_role(wanted, existing) {
-        // Not together with an addition: one that the API server refuses would keep the subject that leaves.
+        // Not together with an addition: if the API server refused that, the subject that leaves would keep its access.
         if leaves || (!joins && differs(&kept, existing)) {
             access.withdrawals.push(repair(&kept));
         }
@@ -89,7 +89,7 @@ fn existing_binding(wanted: &RoleBinding, existing: &SeenChild, door: Door, acce
     }
 }
 
-/// The changes of a terminating binding: it loses subjects, gets none, and is created again once it is gone.
+/// The changes of a terminating binding: it loses subjects, gets none, and is created again once it has been deleted.
 fn terminating(kept: &RoleBinding, existing: &SeenChild, is_in_the_way: bool, access: &mut Access) {
     if !has_role(kept, existing) || count(kept) == 0 {
         access.withdrawals.extend(empty(existing));
@@ -113,12 +113,12 @@ pub(super) fn kept(wanted: &RoleBinding, existing: &SeenChild) -> RoleBinding {
     RoleBinding { subjects: Some(subjects.collect()), ..wanted.clone() }
 }
 
-/// Returns true if the role is the wanted one; an empty name accepts the present role.
+/// Returns true if the role is the wanted one; an empty name accepts the current role.
 fn has_role(wanted: &RoleBinding, existing: &SeenChild) -> bool {
     wanted.role_ref.name.is_empty() || Fingerprint::from(wanted).identity == existing.fingerprint.identity
 }
 
-/// The removal of a binding. One that is terminating is emptied instead: until its finalizer is gone, its subjects have their access.
+/// The removal of a binding. One that is terminating is emptied instead: until its finalizer is removed, its subjects have their access.
 fn remove(existing: &SeenChild) -> Option<Change> {
     let SeenChild { kind, name, uid, .. } = existing;
     if existing.going { empty(existing) } else { Some(Change::Remove { kind: *kind, name: name.to_string(), uid: uid.clone() }) }
@@ -129,7 +129,7 @@ fn empty(existing: &SeenChild) -> Option<Change> {
     (!existing.subjects.is_empty()).then(change)
 }
 
-/// The binding of that name without subjects; labels and role are left as they are.
+/// The binding of that name without subjects; labels and role are left unchanged.
 pub fn emptied(name: &str) -> Child {
     let mut binding = RoleBinding { subjects: Some(Vec::new()), ..RoleBinding::default() };
     binding.metadata.name = Some(name.to_owned());

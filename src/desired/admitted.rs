@@ -1,5 +1,5 @@
 //! The namespaces that the network rules of all classes admit by name, and the labels by which they select others. No space may take such a
-//! name or carry such a label.
+//! name or have such a label.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ impl Admitted {
     }
 }
 
-/// The sentence that names the class must not depend on the order in which classes come.
+/// Keeps the first class by name, so that the sentence that names it does not depend on the order of the classes.
 fn keep_first(map: &mut BTreeMap<String, String>, key: &str, class: &str) {
     let known = map.entry(key.to_owned()).or_insert_with(|| class.to_owned());
     if class < known.as_str() {

@@ -23,7 +23,7 @@ pub fn adopt(space: &DeveloperSpace, metadata: NamespaceMetadata, live: &ObjectM
     let mut patch = wanted.patch(live);
     patch["metadata"]["resourceVersion"] = json!(live.resource_version);
     for version in pod_security::MODES.map(pod_security::version_label) {
-        // A level without its version is that of the cluster, which is at least as strict.
+        // A level without a version label is that of the cluster's version, which is at least as strict.
         if live.labels.as_ref().is_some_and(|labels| labels.contains_key(&version)) {
             patch["metadata"]["labels"][version] = Value::Null;
         }

@@ -1,6 +1,6 @@
-//! Plain namespaces that carry a wish to expire, ours or another tool's. Read only by `gc --include-annotated`.
+//! Plain namespaces with an annotation that asks for an expiry, of the operator's keys or of another tool's. Read only by `gc --include-annotated`.
 //!
-//! A namespace with a mark of a space is not plain, whatever it carries: its space decides, or nobody.
+//! A namespace with a mark of a space is not plain, whatever annotations it has: only its space, if that exists, decides about it.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +18,14 @@ pub enum Compat {
     K8sTtlController,
 }
 
-/// What the annotations of a namespace come to.
+/// The expiry that the annotations of a namespace ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// None: not our business.
+    /// No annotation asks for an expiry.
     None,
-    /// It stays.
+    /// The namespace does not expire.
     Never,
-    /// It ends then; by which annotation.
+    /// The namespace expires at that time, by that annotation.
     At(DateTime<Utc>, &'static str),
     /// An annotation cannot be read, so nothing is done.
     Unreadable(String),
@@ -39,19 +39,20 @@ const JANITOR_EXPIRES: &str = "janitor/expires";
 const TWIN_TTL: &str = "k8s-ttl-controller.twin.sh/ttl";
 const TWIN_REFRESHED: &str = "k8s-ttl-controller.twin.sh/refreshed-at";
 
-/// Whether `annotation` is a wish, readable or not.
+/// Returns true if `annotation` asks for an expiry, readable or not.
 pub fn is_wish(annotation: &str) -> bool {
     [names::ANNOTATION_TTL, names::ANNOTATION_EXPIRES_AT, JANITOR_TTL, JANITOR_EXPIRES, TWIN_TTL, TWIN_REFRESHED].contains(&annotation)
 }
 
-/// Returns true if a namespace was made for a space, released by one or offered to one: it has a key of the operator's prefix that is no wish. One key
-/// is enough, since an administrator who frees a namespace by hand may leave others.
+/// Returns true if a namespace was created for a space, released by one or offered to one: it has the operator's managed-by label, or a key of the
+/// operator's prefix that asks for no expiry. One mark is enough, since an administrator who removes marks by hand may leave others.
 pub fn is_marked(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> bool {
     let is_managed = labels.get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR);
     is_managed || labels.keys().chain(annotations.keys()).any(|key| key.starts_with(names::PREFIX) && !is_wish(key))
 }
 
-/// Reads the wish of a namespace made at `created`. Of several the earliest end counts; one that is unreadable spoils all.
+/// Reads the annotations of a namespace that was created at `created`. The earliest of several ends counts. `never` overrides every end, and an
+/// unreadable annotation overrides both.
 pub fn wish(annotations: &BTreeMap<String, String>, created: DateTime<Utc>, compat: &[Compat]) -> Wish {
     let ttl = |key, anchor, read: Read| ttl(annotations, key, anchor, read);
     let ours: Read = |text| parse_duration(text).ok();
@@ -67,7 +68,7 @@ pub fn wish(annotations: &BTreeMap<String, String>, created: DateTime<Utc>, comp
         });
     }
     match wishes.into_iter().fold(Wish::None, combine) {
-        // Go programs write no time at all as the first second of the year 1.
+        // Go programs write an unset time as the first second of the year 1.
         Wish::At(at, key) if at.year() <= 1 => unreadable(key, annotations),
         wish => wish,
     }
@@ -96,7 +97,7 @@ fn expires(annotations: &BTreeMap<String, String>, key: &'static str) -> Wish {
     }
 }
 
-/// The case is folded for the words only: `6M`, six months to whoever wrote it, must not become six minutes.
+/// Only the words are read in any case: `6M`, by which its author may mean six months, must not become six minutes.
 fn ttl(annotations: &BTreeMap<String, String>, key: &'static str, anchor: DateTime<Utc>, read: Read) -> Wish {
     let Some(text) = annotations.get(key) else { return Wish::None };
     if ["never", "forever"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
@@ -113,7 +114,7 @@ fn unreadable(key: &str, annotations: &BTreeMap<String, String>) -> Wish {
     Wish::Unreadable(format!("annotation {key}: {text:?} cannot be read"))
 }
 
-/// RFC 3339, or as kube-janitor a time without zone or a bare date, both in UTC.
+/// Reads RFC 3339 or, as kube-janitor does, a time without a zone or a bare date, both in UTC.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let rfc3339 = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
     let minute = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").map(|time| time.and_utc());

@@ -1,5 +1,5 @@
-//! The rate limit of the operator's writes for one space: a burst, and then a number a minute. A client that undoes the operator's writes, or that
-//! changes a spec, as fast as the operator writes takes no more than that from other spaces.
+//! The rate limit of the operator's writes for one space: a burst, and then a fixed number of writes per minute. It bounds the share that one space
+//! takes from the others when a client reverts the operator's writes, or changes the spec, as fast as the operator writes.
 //!
 //! The generic cell rate algorithm (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>), which keeps one time for each space.
 
@@ -8,13 +8,13 @@ use std::time::Duration;
 /// The time that one write costs: six writes a minute.
 const WORTH: Duration = Duration::from_secs(10);
 
-/// The number of writes in a burst: creating a space takes eight, and people who try things out change it several times in a row.
+/// The number of writes in a burst: creating a space takes eight, and a user who tries things out changes it several times in a row.
 const BURST: u32 = 40;
 
 /// The longest wait of a space: it has to converge within a minute, and a change takes up to three steps.
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// The writes of one space. Times count from one arbitrary moment for all.
+/// The writes of one space. Times count from one arbitrary moment that all spaces share.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Brake {
     /// The time at which all writes are paid for.
@@ -29,12 +29,12 @@ impl Brake {
         self.paid = (self.paid.max(now) + WORTH).min(most);
     }
 
-    /// The time that the space waits.
+    /// The time that the space has to wait.
     pub fn wait(&self, now: Duration) -> Duration {
         self.paid.saturating_sub(now).saturating_sub(WORTH * BURST).min(LONGEST)
     }
 
-    /// Returns true if no write counts any more.
+    /// Returns true if all writes are paid for, so that the record can be dropped.
     pub fn is_released(&self, now: Duration) -> bool {
         self.paid <= now
     }

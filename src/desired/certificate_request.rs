@@ -1,4 +1,4 @@
-//! Whether the approver may approve a request for a client certificate. Everything that is not plainly right is refused.
+//! The rules by which the approver approves a request for a client certificate. A request that does not clearly comply is refused.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -11,34 +11,35 @@ use crate::{
     },
 };
 
-/// How far clocks and rounding may be off.
+/// The tolerance for clocks and rounding.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
-/// Names in a space are no longer; of one that is, the beginning is told.
+/// The most characters of a name that a sentence contains. Names in a space are no longer.
 const LONGEST_NAME: usize = 253;
 
-/// A request as the API server has it.
+/// A request as the API server stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Who made it.
+    /// The user that created it.
     pub requester: String,
-    /// Whether they may name owners of spaces: the verb `assign`. Asked only where it matters, see [`needs_assign`].
+    /// True if the requester has the verb `assign`, which permits naming owners of spaces. Checked only if the result depends on it, see
+    /// [`needs_assign`].
     pub may_assign: bool,
-    /// What the certificate is to be good for.
+    /// The usages of the certificate.
     pub usages: Vec<String>,
-    /// How long it is to last, in seconds.
+    /// The requested lifetime, in seconds.
     pub expiration_seconds: Option<i32>,
-    /// What is in it; `None` if that cannot be read.
+    /// The content of its PKCS#10; `None` if that cannot be read.
     pub content: Option<Content>,
 }
 
-/// Whether the answer depends on the requester's right to `assign`: they ask for somebody else.
+/// Returns true if the result depends on the requester's verb `assign`: the request is for another user.
 pub fn needs_assign(request: &Request) -> bool {
     let asked = request.content.as_ref().and_then(|content| content.common_names.first());
     asked.is_some_and(|name| *name != request.requester)
 }
 
-/// The error is a sentence that says what is wrong and what to do.
+/// Validates the request. The error is a sentence that names the problem and the correction.
 pub fn judge(
     request: &Request,
     name: &str,
@@ -88,13 +89,13 @@ pub fn judge(
     judge_lifetime(request.expiration_seconds, terms, now)
 }
 
-/// What is left of a request's content when all that may never be was refused.
+/// The content of a request that passed the checks of [`judge_content`].
 struct Asked<'a> {
     user: &'a str,
     organizations: &'a [String],
 }
 
-/// What is wrong whatever the space.
+/// The checks that do not depend on the space.
 fn judge_content(request: &Request) -> Result<Asked<'_>, String> {
     let content =
         request.content.as_ref().ok_or("it holds no certificate request that can be read: make it with kubectl dspace onboard")?;
@@ -137,7 +138,7 @@ fn judge_lifetime(asked: Option<i32>, terms: Terms<'_>, now: DateTime<Utc>) -> R
     Ok(())
 }
 
-/// A name that a stranger chose, for a sentence.
+/// A name from the request, quoted and shortened for a sentence.
 fn quoted(name: &str) -> String {
     format!("{:?}", name.chars().take(LONGEST_NAME).collect::<String>())
 }
@@ -251,7 +252,7 @@ mod tests {
             ),
             (Request { usages: vec![], ..request() }, "its usages are []: ask for \"client auth\" alone"),
         ] {
-            // Even where the class would allow all that it can.
+            // Refused even if the class lists the organization.
             assert_eq!(verdict(&request, &space(|_| {}), &json!({"certificate": {"organizations": ["system:masters"]}})), says);
         }
     }

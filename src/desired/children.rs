@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{access, limit_range, network_policy, quota, role_bindings, uid::Uid};
 use crate::api::names;
 
-/// The kinds of object that are made in a namespace.
+/// The kinds of object that the operator creates in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ChildKind {
     /// `ResourceQuota`.
@@ -46,13 +46,13 @@ impl ChildKind {
 /// All children of one space.
 #[derive(Clone, Debug, Default)]
 pub struct Children {
-    /// Limits on what the namespace may use; none where the class has no quota.
+    /// Limits on the resource usage of the namespace; `None` if the class has no quota.
     pub quota: Option<ResourceQuota>,
-    /// Limits and defaults of its pods; none where nothing is limited.
+    /// Limits and defaults of its pods; `None` if nothing is limited.
     pub limits: Option<LimitRange>,
     /// Its isolation; none with `isolation: None`.
     pub network: Option<NetworkPolicy>,
-    /// Who may work in it, one binding a role.
+    /// The access of the owner and the members, one binding for each role.
     pub bindings: Vec<RoleBinding>,
 }
 
@@ -69,12 +69,12 @@ pub enum Child {
     Binding(RoleBinding),
 }
 
-/// What a child says, normalised and hashed. Equal fingerprints mean that there is nothing to write.
+/// The content of a child, normalised and hashed. Equal fingerprints mean that there is nothing to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// What can be repaired in place: our labels and the content.
+    /// The part that can be repaired in place: the operator's labels and the content.
     pub content: u64,
-    /// What the server refuses to change (a roleRef, a quota's scopes): another value means another object.
+    /// The part that the server refuses to change (a roleRef, a quota's scopes): another value needs another object.
     pub identity: u64,
 }
 
@@ -94,7 +94,7 @@ impl From<&RoleBinding> for Fingerprint {
     }
 }
 
-/// What is kept of a child that exists.
+/// The part of an existing child that is kept in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenChild {
     /// Its kind.
@@ -105,13 +105,13 @@ pub struct SeenChild {
     pub uid: Uid,
     /// Its resourceVersion, as the number that it is in etcd.
     pub version: u64,
-    /// What it says.
+    /// The fingerprint of its content.
     pub fingerprint: Fingerprint,
-    /// Of a quota, whether admission goes by it already; true of everything else.
+    /// For a quota, true if admission enforces it; always true for other kinds.
     pub in_force: bool,
-    /// Whether it is terminating: deleted, and held by a finalizer.
+    /// True if it is terminating: deleted, and held by a finalizer.
     pub going: bool,
-    /// Of a binding, the hashes of its subjects.
+    /// The hashes of a binding's subjects; empty for other kinds.
     pub subjects: Box<[u64]>,
 }
 
@@ -141,7 +141,7 @@ impl Child {
         self.metadata().name.as_deref().unwrap_or_default()
     }
 
-    /// What the child says, in the form in which desired and existing are compared.
+    /// The fingerprint by which desired and existing children are compared.
     pub fn fingerprint(&self) -> Fingerprint {
         let (content, identity) = match self {
             Self::Quota(quota) => quota::comparable(quota),
@@ -152,8 +152,8 @@ impl Child {
         Fingerprint::of(self.metadata(), &content, &identity)
     }
 
-    /// The JSON patch (RFC 6902) that makes an existing object with that UID say what this one does; refused for any other UID.
-    /// Others' labels and annotations stay. An object that is not `labelled` has no map to add a label to, and is given one.
+    /// The JSON patch (RFC 6902) that gives an existing object with that UID the content of this one; the API server refuses it for any other UID.
+    /// Labels and annotations of other clients stay. An object that is not `labelled` has no map to add a label to, so the patch creates the map.
     pub fn repair(&self, uid: &Uid, labelled: bool) -> Value {
         let (path, content) = match self {
             Self::Quota(quota) => ("/spec/hard", json!(quota.spec.as_ref().and_then(|spec| spec.hard.as_ref()))),
@@ -176,7 +176,7 @@ impl Child {
         Value::Array(patch)
     }
 
-    /// What is kept of an object that the API server answered with.
+    /// The part to keep of an object that the API server returned.
     pub fn seen(&self) -> SeenChild {
         let metadata = self.metadata();
         SeenChild {

@@ -1,4 +1,4 @@
-//! Whether a `SpaceClass` makes sense, so that an administrator sees a mistake at the class and not in a hundred spaces.
+//! Validation of a `SpaceClass`, so that an administrator sees a mistake at the class and not in each of its spaces.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// Half of what the API server lets the annotations of one object have in all, in bytes.
+/// Half of the total size that the API server allows for the annotations of one object, in bytes.
 const MOST_ANNOTATIONS: usize = 128 * 1024;
 
-/// The error is a sentence that names the field and says what to change.
+/// Validates the spec. The error is a sentence that names the field and the correction.
 pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
     check_lifetime(class)?;
     let hard = class.quota.as_ref().map(|quota| quota.hard.clone()).unwrap_or_default();
@@ -34,7 +34,8 @@ pub fn cluster_roles(class: &SpaceClassSpec) -> BTreeSet<String> {
     roles.chain([owner_role(class).to_owned()]).collect()
 }
 
-/// Domains, with all below them, whose keys control the cluster, its policies, its networks, its tenancy, or the accounts of a cloud, and ours.
+/// Domains, with their subdomains, whose keys control the cluster, its policies, its networks, its tenancy, or the accounts of a cloud, and the
+/// operator's own domain.
 pub const RESERVED_DOMAINS: [&str; 21] = [
     "kubernetes.io",
     "k8s.io",
@@ -59,10 +60,10 @@ pub const RESERVED_DOMAINS: [&str; 21] = [
     "tigera.io",
 ];
 
-/// The same of keys that have no domain.
+/// Reserved keys without a domain.
 pub const RESERVED_KEYS: [&str; 1] = ["istio-injection"];
 
-/// Whether a space's own labels and annotations may never use `key`, whatever its class allows.
+/// Returns true if a space's own labels and annotations may never use `key`, whatever its class allows.
 pub fn is_reserved(key: &str) -> bool {
     let Some((domain, _)) = key.split_once('/') else { return RESERVED_KEYS.contains(&key) };
     RESERVED_DOMAINS.iter().any(|reserved| domain == *reserved || domain.ends_with(&format!(".{reserved}")))
@@ -81,7 +82,7 @@ fn check_lifetime(class: &SpaceClassSpec) -> Result<(), String> {
     }
 }
 
-/// Of a ClusterRole's name the API server asks only that it can be one part of a path.
+/// Validates the names of ClusterRoles. The API server only requires that such a name can be one part of a path.
 fn check_roles(class: &SpaceClassSpec) -> Result<(), String> {
     let cannot_be = |role: &String| matches!(role.as_str(), "." | "..") || role.contains(['/', '%']);
     match cluster_roles(class).into_iter().find(cannot_be) {
@@ -90,7 +91,7 @@ fn check_roles(class: &SpaceClassSpec) -> Result<(), String> {
     }
 }
 
-/// A pattern that no name matches is a mistake, and one in `names.denied` would let pass what it was written against.
+/// Refuses a pattern that no name matches. Such a pattern is a mistake, and in `names.denied` it would admit the names that it was written to deny.
 fn check_names(class: &SpaceClassSpec) -> Result<(), String> {
     let Some(rules) = &class.names else { return Ok(()) };
     let can_match = |pattern: &str| pattern.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-*".contains(&byte));
@@ -105,7 +106,7 @@ fn check_names(class: &SpaceClassSpec) -> Result<(), String> {
     Ok(())
 }
 
-/// A credential that the API server would not issue is of no use to anybody.
+/// Refuses a `maxDuration` for which the API server issues no credential.
 fn check_access(class: &SpaceClassSpec) -> Result<(), String> {
     let Some(Access { methods: _, certificate, oidc: _, token, server: _ }) = &class.access else { return Ok(()) };
     let certificate = certificate.as_ref().and_then(|certificate| certificate.max_duration.as_deref());

@@ -1,5 +1,5 @@
-//! Whether a class's quota makes sense: limits that the server takes, ceilings that bind, requests that limits let be used, and room for the
-//! operator's own objects.
+//! Validation of a class's quota: limits that the API server accepts, ceilings that bind, requests that can be used under the limits, and room for
+//! the operator's own objects.
 
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::api::{ClassQuota, Isolation, SpaceClassSpec, conditions::Reason};
 
-/// The error is a sentence for the administrator that begins with the field.
+/// Validates the quota. The error is a sentence for the administrator that begins with the field.
 pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
     let Some(ClassQuota { hard, max }) = &class.quota else { return Ok(()) };
     for (field, map) in [("hard", hard), ("max", max)] {
@@ -30,8 +30,8 @@ fn own_objects(class: &SpaceClassSpec, hard: &Hard) -> OwnObjects {
     }
 }
 
-/// `hard`, in which an override of a space that leaves no room for the operator's own objects is replaced by the class's value, and an objection to it.
-/// Without that room isolation and access could not be kept.
+/// Replaces each override of a space that leaves no room for the operator's own objects by the class's value, and returns an objection. Without that
+/// room the operator could not maintain isolation and access.
 pub fn leave_room(class: &SpaceClassSpec, overrides: &Hard, mut hard: Hard) -> (Hard, Option<Refusal>) {
     let counted = |key: &String| OwnObjects::KEYS.contains(&key.as_str()) && overrides.contains_key(key);
     if !hard.keys().any(counted) {

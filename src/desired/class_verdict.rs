@@ -1,4 +1,4 @@
-//! The verdict on a `SpaceClass`, and the spec that is kept as the one last accepted. The ClusterRoles are looked up elsewhere.
+//! The result of the validation of a `SpaceClass`, and the spec to record as the one last accepted. The caller looks up the ClusterRoles.
 
 use crate::api::{
     SpaceClass, SpaceClassSpec,
@@ -19,13 +19,13 @@ const LONGEST_SPEC: usize = 600 * 1024;
 pub enum Verdict {
     /// Spaces may use it.
     Valid,
-    /// Its spec is refused: the sentence.
+    /// Its spec is refused, for the reason in the sentence.
     Invalid(String),
     /// The operator may not bind this ClusterRole.
     NotBindable {
         /// The role.
         role: String,
-        /// Whether it exists.
+        /// True if the role exists.
         exists: bool,
     },
     /// These ClusterRoles do not exist.
@@ -33,7 +33,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Returns true if spaces go by the present spec.
+    /// Returns true if the current spec is in force.
     fn is_in_force(&self) -> bool {
         match self {
             Self::Valid | Self::RolesMissing(_) => true,
@@ -76,7 +76,7 @@ impl Verdict {
         Wanted { type_: types::ACCEPTED, status: *self == Self::Valid, reason: self.reason().to_owned(), message }
     }
 
-    /// The spec to keep in `status.accepted`: the present one if it is in force, else the one that was in force before.
+    /// The spec to keep in `status.accepted`: the current one if it is in force, else the one that was in force before.
     pub fn accepted<'a>(&self, class: &'a SpaceClass) -> Option<&'a SpaceClassSpec> {
         if self.is_in_force() { Some(&class.spec) } else { class.in_force() }
     }
@@ -116,7 +116,7 @@ pub fn check(class: &SpaceClass, cluster: &Cluster<'_>) -> Result<(), String> {
     open_door::check(&class.spec.network, cluster)
 }
 
-/// The class's name is the value of a label of every namespace of it.
+/// Validates the name of the class, which is the value of a label on every namespace of the class.
 fn check_name(name: &str) -> Result<(), String> {
     if names::is_label_value(name) {
         return Ok(());
@@ -159,7 +159,7 @@ mod tests {
             (invalid(), None, &Value::Null, None),
             (invalid(), Some(("True", "Valid", 2)), &before, Some("before")),
             (Verdict::NotBindable { role: "edit".into(), exists: true }, Some(("True", "Valid", 2)), &before, Some("before")),
-            // An older operator accepted the present spec, and kept no copy: it stays in force.
+            // An older operator accepted the current spec and kept no copy: it stays in force.
             (invalid(), Some(("True", "Valid", 3)), &Value::Null, Some("present")),
             (invalid(), Some(("False", "RoleNotFound", 3)), &before, Some("present")),
             (invalid(), Some(("False", "InvalidSpec", 3)), &before, Some("before")),

@@ -23,7 +23,7 @@ pub enum Step {
     DeleteNamespace(Uid),
     /// Wait: the namespace is terminating, blocked by this.
     AwaitNamespace(String),
-    /// Keep the space until that time: its namespace is gone, and people can read the status.
+    /// Keep the space until that time: its namespace no longer exists, and users can read the status.
     Keep(DateTime<Utc>),
     /// Delete the space: its retention is over.
     Forget,

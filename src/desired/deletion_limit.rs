@@ -1,22 +1,22 @@
-//! How much one sweep may delete: a mistake at scale is refused whole.
+//! The limit on the deletions of one sweep. A sweep beyond the limit deletes nothing, so that a mistake at scale does no harm.
 
 use std::{fmt, str::FromStr};
 
-/// The share that may go where nothing else is said.
+/// The share of the living namespaces that one sweep may delete by default, in percent.
 const DEFAULT_PERCENT: usize = 50;
-/// Below this the default does not bind: on a small cluster half of everything is soon reached.
+/// The least that the default allows: on a small cluster a few namespaces are already half of all.
 const DEFAULT_LEAST: usize = 10;
 
 /// The most namespaces that one sweep deletes. An explicit value binds exactly as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeletionLimit {
-    /// So many.
+    /// A number of namespaces.
     Count(usize),
-    /// Such a share of the living namespaces, rounded down.
+    /// A percentage of the living namespaces, rounded down.
     Percent(u8),
 }
 
-/// The limit with so many living namespaces; without an explicit one half of them, and at least ten.
+/// The limit for `living` namespaces. Default: half of them, and at least ten.
 pub fn limit(explicit: Option<DeletionLimit>, living: usize) -> usize {
     match explicit {
         None => share(living, DEFAULT_PERCENT).max(DEFAULT_LEAST),

@@ -1,4 +1,4 @@
-//! What must be written so that what exists says what is wanted, as far as the space's [`Grant`] goes.
+//! The writes that turn the existing children into the wanted ones, as far as the space's [`Grant`] allows.
 
 use super::{
     Child, ChildKind, Children, Grant, SeenChild, Uid,
@@ -10,23 +10,23 @@ use crate::api::names;
 /// One write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// The object is not there.
+    /// The object does not exist.
     Create(Child),
-    /// The object of that UID says something else.
+    /// The object of that UID has other content.
     Repair {
         /// UID of the existing object.
         uid: Uid,
-        /// What it is to say.
+        /// The wanted object.
         child: Child,
     },
-    /// The object of that UID differs in what cannot be changed: delete it and create it again.
+    /// The object of that UID differs in an immutable field: delete it and create it again.
     Replace {
         /// UID of the existing object.
         uid: Uid,
-        /// What takes its place.
+        /// The wanted object.
         child: Child,
     },
-    /// The object is not wanted any more.
+    /// The object is no longer wanted.
     Remove {
         /// Its kind.
         kind: ChildKind,
@@ -35,9 +35,9 @@ pub enum Change {
         /// Its UID.
         uid: Uid,
     },
-    /// The object may say more than this child, and only the object itself tells: read it and cut it, see [`cut`].
+    /// The object may allow more than this child, and only a read of the object shows it: read it and cut it, see [`cut`].
     Cut(Child),
-    /// The object must be replaced, and a finalizer holds it: nothing can be written before it is gone.
+    /// The object must be replaced, and a finalizer holds it: its replacement cannot be created before it has been deleted.
     Held {
         /// Its kind.
         kind: ChildKind,
@@ -49,24 +49,24 @@ pub enum Change {
 /// All writes to the children of one space, in the order of the contract.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changes {
-    /// Quota, limits and isolation: side by side with `withdrawals`, first.
+    /// Quota, limits and isolation: written first, concurrently with `withdrawals`.
     pub guards: Vec<Change>,
-    /// What takes access away. It waits for nothing.
+    /// Changes that remove access. They never wait.
     pub withdrawals: Vec<Change>,
-    /// What lets somebody in, once `door` is open.
+    /// Changes that give access, once `door` is open.
     pub grants: Vec<Change>,
-    /// Whether the limits are on, and the spec may let somebody in.
+    /// The permission for `grants`: it depends on the grant and on the guards.
     pub door: Door,
 }
 
 impl Changes {
-    /// Whether there is nothing to write.
+    /// Returns true if there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.guards.is_empty() && self.withdrawals.is_empty() && self.grants.is_empty()
     }
 }
 
-/// Compares by fingerprint.
+/// Compares the wanted children with the existing ones by fingerprint.
 pub fn diff(wanted: &Children, seen: &[SeenChild], grant: Grant) -> Changes {
     let Children { quota, limits, network, bindings } = wanted;
     let guards = [quota.clone().map(Child::Quota), limits.clone().map(Child::Limits), network.clone().map(Child::Network)];
@@ -83,7 +83,7 @@ pub fn diff(wanted: &Children, seen: &[SeenChild], grant: Grant) -> Changes {
     Changes { guards, withdrawals, grants, door }
 }
 
-/// What must be written to an existing object.
+/// The write that turns an existing object into `child`; `None` if they are equal.
 pub fn compare(child: &Child, existing: &SeenChild) -> Option<Change> {
     let wanted = child.fingerprint();
     let (uid, child) = (existing.uid.clone(), child.clone());
@@ -97,7 +97,7 @@ pub fn compare(child: &Child, existing: &SeenChild) -> Option<Change> {
     }
 }
 
-/// What must be written to an existing object while nothing new is granted: it is cut to `wanted` and given nothing that it lacks.
+/// The write to an existing object while nothing new is granted: it is cut to `wanted` and granted nothing that it lacks.
 pub fn cut(wanted: &Child, existing: &Child) -> Option<Change> {
     match (wanted, existing) {
         (Child::Quota(wanted), Child::Quota(existing)) => {
@@ -126,13 +126,13 @@ fn find<'a>(wanted: &'a [Child], seen: &SeenChild) -> Option<&'a Child> {
     wanted.iter().find(|child| seen.kind == child.kind() && &*seen.name == child.name())
 }
 
-/// What is terminating is deleted already.
+/// The removal of a child; `None` if it is terminating already.
 fn removal(existing: &SeenChild) -> Option<Change> {
     let SeenChild { kind, name, uid, .. } = existing;
     (!existing.going).then(|| Change::Remove { kind: *kind, name: name.to_string(), uid: uid.clone() })
 }
 
-/// A copy of one of our objects under another name is somebody else's.
+/// Returns true if the child is a guard of the operator, by its name. A copy under another name belongs to another client.
 fn is_our_guard(child: &SeenChild) -> bool {
     match child.kind {
         ChildKind::Quota | ChildKind::Limits => &*child.name == names::CHILD,

@@ -1,4 +1,4 @@
-//! The RoleBindings of others in a namespace, in the words of an Event.
+//! The RoleBindings of other clients in a namespace, as a part of the message of an Event.
 
 use k8s_openapi::{
     api::rbac::v1::{RoleBinding, Subject as K8sSubject},
@@ -14,7 +14,7 @@ const NAMED: usize = 10;
 const NAMED_SUBJECTS: usize = 3;
 
 /// The end of the sentence about a release or a transfer, which leave the bindings of others in place: the subjects that still have access by
-/// `bindings`, of which `unread` further ones were not read. Empty where there are none.
+/// `bindings`, of which `unread` further ones were not read. Empty if there are none.
 pub fn still_bound(namespace: &str, bindings: &[RoleBinding], unread: usize) -> String {
     let foreign: Vec<String> = bindings.iter().filter(|binding| !is_ours(&binding.metadata)).map(with_subjects).collect();
     if foreign.is_empty() && unread == 0 {
@@ -24,7 +24,7 @@ pub fn still_bound(namespace: &str, bindings: &[RoleBinding], unread: usize) -> 
     format!("; RoleBindings of others still give access to it, see kubectl -n {namespace} get rolebindings: {named}")
 }
 
-/// A binding of ours that is on its way out, without subjects.
+/// Returns true if the binding is managed by the operator. After a release such a binding may still be terminating, without subjects.
 fn is_ours(binding: &ObjectMeta) -> bool {
     let is_managed = binding.labels.as_ref().and_then(|labels| labels.get(names::LABEL_MANAGED_BY)).is_some_and(|by| by == names::OPERATOR);
     is_managed && binding.name.as_ref().is_some_and(|name| name.starts_with(names::BINDING_PREFIX))
@@ -36,7 +36,8 @@ fn with_subjects(binding: &RoleBinding) -> String {
     if subjects.is_empty() { format!("{name} (nobody)") } else { format!("{name} ({})", some_of(&subjects, NAMED_SUBJECTS, 0)) }
 }
 
-/// Whoever may bind writes any name, and an Event is printed in terminals: control characters are escaped.
+/// The subject as text. Control characters are escaped, since any user that may write RoleBindings chooses the names, and an Event is printed in
+/// terminals.
 fn subject(subject: &K8sSubject) -> String {
     let K8sSubject { kind, name, namespace, .. } = subject;
     let within = namespace.as_ref().map_or_else(String::new, |namespace| format!("{}/", namespace.escape_debug()));

@@ -15,7 +15,7 @@ pub enum Policy {
     Ours,
     /// The platform, by the label; or a policy with the operator's name and without its label, which is repaired like any child.
     Exempt,
-    /// Others: policies add up, so it can open what the class closes.
+    /// Another client. Policies add up, so this one can allow traffic that the class denies.
     Foreign,
 }
 

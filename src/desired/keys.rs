@@ -1,4 +1,4 @@
-//! Labels and annotations that a space asks for: which of them its class allows, and why not the others.
+//! Labels and annotations that a space asks for: those that its class allows, and the objections to the others.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::{Refusal, admitted::Admitted, class, metadata::Metadata};
 use crate::api::{ClassMetadata, conditions::Reason, names};
 
 /// The labels and annotations of a space that its class allows, without those that the class sets itself, and an objection to each other one.
-/// `admitted` closes keys by which network rules select, whatever the class allows.
+/// A key in `admitted`, by which network rules select namespaces, is refused whatever the class allows.
 pub fn cut(
     labels: &BTreeMap<String, String>,
     annotations: &BTreeMap<String, String>,

@@ -1,7 +1,7 @@
-//! The ledger: every property of a space's spec, and the ceiling that its class sets it.
+//! The ledger: every property of a space's spec, and the ceiling that the class sets for it.
 //!
-//! [`judge`] destructures the spec without `..`: a new field does not compile before its ceiling is decided. `tests/fixtures/ledger.yaml` has a
-//! row for each property of the served schema, asked of this function and of the admission policies.
+//! [`judge`] destructures the spec without `..`, so that a new field does not compile before its ceiling is decided. `tests/fixtures/ledger.yaml` has
+//! a row for each property of the served schema. Tests apply each row to this function and to the admission policies.
 
 use chrono::{DateTime, Utc};
 
@@ -19,10 +19,10 @@ use crate::api::{DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, SpaceClassS
 /// The most bytes that the keys and values of `spec.labels` and `spec.annotations` may have in all.
 pub const MOST_BYTES: usize = 16 * 1024;
 
-/// Everything besides the class that decides.
+/// The input of [`judge`] besides the space and its class.
 #[derive(Clone, Debug)]
 pub struct Surroundings<'a> {
-    /// The moment.
+    /// The current time.
     pub now: DateTime<Utc>,
     /// Names and accounts that belong to the cluster.
     pub protected: &'a ProtectedNamespaces,
@@ -30,14 +30,14 @@ pub struct Surroundings<'a> {
     pub admitted: &'a Admitted,
     /// The reason why the space's name is reserved, if it is.
     pub reservation: Option<Reservation>,
-    /// True if the space has a namespace, or had one: it exists, and keeps its name.
+    /// True if the space has a namespace, or had one. Such a space keeps its name.
     pub has_namespace: bool,
 }
 
 /// Validates the whole spec of `space` under `class`, the spec in force of that name.
 pub fn judge(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, around: &Surroundings<'_>) -> Ruling {
     let DeveloperSpaceSpec {
-        // These depend on the caller, whom admission alone knows: the verb `use`, and `allowTransfer`.
+        // These depend on the caller, which only admission knows: the verb `use`, and `allowTransfer`.
         class_name: _,
         owner: _,
         // `resolve_among` cuts roles and quantities, and `check_subjects` validates the owner and members.
@@ -48,7 +48,7 @@ pub fn judge(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, a
         display_name: _,
         description: _,
         contact,
-        // Their keys are judged by `resolve_among`, their size by `too_large`.
+        // `resolve_among` validates their keys, and `too_large` their size.
         labels: _,
         annotations: _,
         // `term::refusal` validates all times together.

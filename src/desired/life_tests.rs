@@ -1,4 +1,4 @@
-//! Lives of one space, from look to look: what the status says of one is what the next goes by.
+//! The life of one space over several reconciles: each reconcile starts from the status that the previous one wrote.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn class(lifetime: &Value) -> SpaceClassSpec {
     serde_json::from_value(json!({"ownerRole": "edit", "lifetime": lifetime})).unwrap()
 }
 
-/// A space that was made on 24 November at nine, and is in the class that it is looked at under.
+/// A space that was created on 24 November at nine. Each reconcile is given its class.
 struct Life {
     space: DeveloperSpace,
     notes: Vec<Note>,
@@ -42,7 +42,7 @@ impl Life {
         life
     }
 
-    /// The owner writes that.
+    /// A change of the spec by the owner.
     fn edit(&mut self, spec: &Value) {
         let mut whole = serde_json::to_value(&self.space.spec).unwrap();
         json_patch::merge(&mut whole, spec);
@@ -103,7 +103,7 @@ fn a_move_to_another_class_and_back_is_warned_of_again() {
     assert_eq!(stage_and_end(&life.look(&short, "12-02T10:00:00")), is("due", "12-02T10:00:00"));
 }
 
-/// Everything that an owner can write to live longer, at half past nine.
+/// The changes by which an owner may try to prolong the life of the space.
 fn attempts() -> [Value; 5] {
     [
         json!({"ttl": "30d"}),
@@ -176,7 +176,7 @@ fn a_renewal_too_far_ahead_takes_nothing_from_the_one_before() {
     }
 }
 
-/// A renewal is advised only where it moves the end.
+/// A renewal is advised only if it moves the end.
 #[test]
 fn a_warning_says_what_sets_the_end_and_what_moves_it() {
     let until = |end: &str| json!({"ttl": null, "expiresAt": format!("2026-{end}Z")});

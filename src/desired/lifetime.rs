@@ -22,11 +22,11 @@ pub const SEAL_LEAD: TimeDelta = TimeDelta::milliseconds(200);
 /// The end of a space by its own spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// None.
+    /// No end.
     Never,
-    /// That time after the anchor.
+    /// The given time after the anchor.
     Ttl(TimeDelta),
-    /// At that time.
+    /// The given time.
     At(DateTime<Utc>),
 }
 
@@ -41,7 +41,7 @@ pub struct Given {
     pub expires_at: DateTime<Utc>,
 }
 
-/// An end that is postponed so that a warning can stand first.
+/// An end that is postponed so that a warning can precede it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Postponed {
     /// The end by the formula.
@@ -57,11 +57,11 @@ pub struct Postponed {
 pub struct Before {
     /// The expiry in force; `None` is never.
     pub expires_at: Option<DateTime<Utc>>,
-    /// True if the space had no end of its own: at the most `maxLifetime` ended it.
+    /// True if the space had no end of its own: only `maxLifetime` could end it.
     pub is_endless: bool,
     /// The warning thresholds.
     pub warn_before: Vec<TimeDelta>,
-    /// The end that the spec gives by the terms before, counted from the anchor as it is now; `None` is never.
+    /// The end that the spec gives under the former terms, counted from the current anchor; `None` is never.
     pub renewed: Option<DateTime<Utc>>,
 }
 
@@ -72,7 +72,7 @@ pub struct Term {
     pub created: DateTime<Utc>,
     /// The start of the ttl: the latest of creation and all renewals that counted.
     pub anchor: DateTime<Utc>,
-    /// True if the anchor is a renewal that counts from now on.
+    /// True if the anchor is a renewal that counts for the first time.
     pub is_renewed: bool,
     /// The time at which a renewal that is too far ahead begins to count.
     pub renewal_counts_at: Option<DateTime<Utc>>,
@@ -107,7 +107,7 @@ pub enum Stage {
     Warn(TimeDelta),
     /// The warning of this threshold was given.
     Warned(TimeDelta),
-    /// The end has come, or comes within [`SEAL_LEAD`].
+    /// The end is reached, or is at most [`SEAL_LEAD`] away.
     Due,
 }
 
@@ -139,11 +139,11 @@ pub struct Outlook {
     pub postponed: Option<Postponed>,
     /// The one notice that runs at `created + maxLifetime`.
     pub last_notice: Option<Postponed>,
-    /// The next time at which something changes by time alone.
+    /// The next time at which the result changes although neither the space nor its class does.
     pub wake: Option<DateTime<Utc>>,
 }
 
-/// Evaluates `term` at `now`. The resulting times are whole seconds, rounded up: never early.
+/// Evaluates `term` at `now`. The resulting ends are whole seconds, rounded up, so that none is early.
 pub fn outlook(term: &Term, now: DateTime<Utc>) -> Outlook {
     let Term { anchor, renewal_counts_at, .. } = *term;
     let Some((formula, bound)) = formula(term) else {
@@ -180,7 +180,7 @@ pub fn outlook(term: &Term, now: DateTime<Utc>) -> Outlook {
     Outlook { anchor, nominal: Some(nominal), expires_at: Some(expires_at), bound: Some(bound), stage, postponed, last_notice, wake }
 }
 
-/// `min(end, anchor + maxTTL, created + maxLifetime)`, and which of them it is.
+/// `min(end, anchor + maxTTL, created + maxLifetime)`, and the term that sets it.
 pub(super) fn formula(term: &Term) -> Option<(DateTime<Utc>, Bound)> {
     if term.protected {
         return None;
@@ -206,7 +206,7 @@ pub(super) fn saturating_add(time: DateTime<Utc>, span: TimeDelta) -> DateTime<U
     time.checked_add_signed(span).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// Whole seconds, and no year that RFC 3339 cannot write.
+/// Rounds up to whole seconds, at most to the end of the year 9999, the last that RFC 3339 can express.
 pub(super) fn representable(time: DateTime<Utc>) -> DateTime<Utc> {
     const LAST_SECOND_OF_9999: i64 = 253_402_300_799;
     let last = DateTime::from_timestamp(LAST_SECOND_OF_9999, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    /// The same, seen before with an expiry at `expires_at`.
+    /// The same term of a space that was reconciled before, with an expiry at `expires_at`.
     fn seen(expires_at: Option<i64>) -> Term {
         Term {
             before: Some(Before { expires_at: expires_at.map(at), is_endless: false, warn_before: vec![s(10), s(30)], renewed: None }),
@@ -274,7 +274,7 @@ mod tests {
         term.is_renewed = false;
     }
 
-    /// A renewal at `now`, while class and spec stay as they are.
+    /// Renews the space at `now`. Class and spec are otherwise unchanged.
     fn renew(term: &mut Term, now: DateTime<Utc>) {
         (term.anchor, term.is_renewed) = (now, true);
         let renewed = formula(term).map(|(at, _)| at);
@@ -454,7 +454,7 @@ mod tests {
         let edit = |term: &mut Term, now: DateTime<Utc>| {
             term.end = End::Ttl(s(100 + (now - back).num_seconds()));
             renew(term, now);
-            // Another class under which it is past its end too.
+            // Another class, under which the space is past its end as well.
             term.max_lifetime = Some(s(40 + now.timestamp() % 2));
         };
         let (ended, stage) = play(&mut term, back, at(9000), edit);
@@ -518,7 +518,7 @@ mod tests {
         }
     }
 
-    /// One change that an owner or an administrator makes: (of what, how much).
+    /// One change by an owner or an administrator: (kind, seconds).
     fn change(term: &mut Term, now: DateTime<Utc>, (what, much): (u8, i64)) {
         match what {
             0 => term.end = End::Ttl(s(much)),

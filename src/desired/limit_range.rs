@@ -1,7 +1,7 @@
 //! The `LimitRange`: completed so that a plain deployment is admitted under the quota, and checked as the API server would.
 //!
-//! A quota on cpu or memory makes the server refuse every pod that names none
-//! (<https://kubernetes.io/docs/concepts/policy/resource-quotas/>), so defaults are filled in where nobody gave any.
+//! A quota on cpu or memory makes the server refuse every pod that specifies none
+//! (<https://kubernetes.io/docs/concepts/policy/resource-quotas/>), so defaults are filled in where neither the class nor the space sets any.
 
 use std::{
     cmp::Ordering,
@@ -23,12 +23,12 @@ use crate::api::{
 /// Resource name to amount, as in a field of an item.
 pub(super) type List = BTreeMap<String, Quantity>;
 
-/// Defaults where the quota limits a resource and nobody gave any: (resource, request, limit).
+/// Defaults for a resource that the quota limits and that has no default from the class or the space: (resource, request, limit).
 const FALLBACK: [(&str, &str, &str); 2] = [("cpu", "100m", "500m"), ("memory", "128Mi", "512Mi")];
 
 const HUGE_PAGES: &str = "hugepages-";
 
-/// The limits of a namespace; none without items.
+/// The `LimitRange` of a namespace; `None` without items.
 pub(super) fn build(items: &[LimitRangeItem], labels: &BTreeMap<String, String>) -> Option<LimitRange> {
     (!items.is_empty()).then(|| LimitRange {
         metadata: child_metadata(names::CHILD, labels),
@@ -68,7 +68,7 @@ pub fn complete(items: &[LimitRangeItem], hard: &Hard) -> Result<Vec<LimitRangeI
     }
     let mut items = items.to_vec();
     fill_in(&mut items, hard);
-    // Before and after: a sentence is about what was written, if that is where the mistake is.
+    // Checked before and after the defaulting, so that a sentence names a mistake as it was written.
     items.iter().try_for_each(check)?;
     items.iter_mut().filter(|item| item.type_ == LimitType::Container).for_each(default_as_the_server_does);
     items.iter().try_for_each(check)?;
@@ -134,7 +134,7 @@ fn at_least<'a>(value: Quantity, floors: impl Iterator<Item = &'a Quantity>) -> 
     floors.fold(value, |high, floor| if floor.compare(&high) == Some(Ordering::Greater) { floor.clone() } else { high })
 }
 
-/// `SetDefaults_LimitRangeItem` of `k8s.io/kubernetes/pkg/apis/core/v1`, so that what is stored equals what was sent.
+/// `SetDefaults_LimitRangeItem` of `k8s.io/kubernetes/pkg/apis/core/v1`, so that the stored object equals the one that was sent.
 fn default_as_the_server_does(item: &mut LimitRangeItem) {
     let fill = |into: &mut List, from: &List| {
         for (key, value) in from {
@@ -146,7 +146,7 @@ fn default_as_the_server_does(item: &mut LimitRangeItem) {
     fill(&mut item.default_request, &item.min);
 }
 
-/// What `ValidateLimitRange` of `k8s.io/kubernetes/pkg/apis/core/validation` asks of one item.
+/// Validates one item as `ValidateLimitRange` of `k8s.io/kubernetes/pkg/apis/core/validation` does.
 fn check(item: &LimitRangeItem) -> Result<(), String> {
     let LimitRangeItem { type_, default, default_request, max, min, max_limit_request_ratio } = item;
     let name = type_name(*type_);
@@ -201,8 +201,9 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
     Ok(())
 }
 
-/// `validateLimitRangeResourceName` of `k8s.io/kubernetes/pkg/apis/core/validation`: what a claim names without a domain is a resource that Kubernetes
-/// knows; what a container names with a domain is an extended resource, which `requests.` in front must leave a qualified name.
+/// `validateLimitRangeResourceName` of `k8s.io/kubernetes/pkg/apis/core/validation`. For a claim, a name without a domain must be a resource that
+/// Kubernetes knows. For a container or a pod, a name with a domain must be a resource of kubernetes.io or an extended resource, which is still a
+/// qualified name with the prefix `requests.`.
 fn is_resource(type_: LimitType, key: &str) -> bool {
     let of_claims = type_ == LimitType::PersistentVolumeClaim;
     names::is_qualified_key(key)
@@ -223,18 +224,18 @@ fn is_compute(key: &str) -> bool {
     matches!(key, "cpu" | "memory" | "ephemeral-storage") || key.starts_with(HUGE_PAGES)
 }
 
-/// `IsOvercommitAllowed` of the same.
+/// `IsOvercommitAllowed` of the same package.
 fn may_overcommit(key: &str) -> bool {
     (!key.contains('/') || key.contains("kubernetes.io/")) && !key.starts_with(HUGE_PAGES)
 }
 
-/// Compares that many times `small` with `large`; equal where that cannot be told, since the server will tell.
+/// Compares `ratio` times `small` with `large`. Equal if they cannot be compared, since the API server validates them again.
 fn times(ratio: &Quantity, small: &Quantity, large: &Quantity) -> Ordering {
     let values = ratio.value().zip(small.value()).zip(large.value());
     values.and_then(|((ratio, small), large)| ratio.times_compares(small, large)).unwrap_or(Ordering::Equal)
 }
 
-/// A pod of one container that names nothing must fit: it has what the defaults of containers say, and nothing else.
+/// Checks that a pod of one container that specifies no resources is admitted: it has the defaults of containers and nothing else.
 fn check_plain_pod(item: &LimitRangeItem, container: Option<&LimitRangeItem>) -> Result<(), String> {
     let LimitRangeItem { type_, default: _, default_request: _, max, min, max_limit_request_ratio } = item;
     let name = type_name(*type_);
@@ -274,7 +275,7 @@ fn check_plain_pod(item: &LimitRangeItem, container: Option<&LimitRangeItem>) ->
     Ok(())
 }
 
-/// A container that names nothing must fit into an empty namespace.
+/// Checks that a container that specifies no resources fits into an empty namespace.
 fn check_admission(item: &LimitRangeItem, hard: &Hard) -> Result<(), String> {
     for (field, list, what) in [("default", &item.default, "limits"), ("defaultRequest", &item.default_request, "requests")] {
         for (resource, value) in list {

@@ -1,6 +1,6 @@
-//! Labels and annotations: what is wanted, what was seen, and whether that is the same.
+//! Labels and annotations: the wanted ones, the existing ones, and their comparison.
 //!
-//! Keys of others stay. A key that we wrote once and want no longer is found by the field manager's entry, see
+//! Keys of other clients stay. A key that the operator wrote and no longer wants is found in the entry of its field manager, see
 //! `docs/adr/0001-children-by-post-and-json-patch.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::children::hash;
 use crate::api::names;
 
-/// Labels and annotations that we write.
+/// Labels and annotations that the operator writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     /// Labels.
@@ -20,12 +20,12 @@ pub struct Metadata {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// What a namespace is to carry of ours.
+/// The operator's labels and annotations of a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// What is written.
+    /// The keys and values to write.
     pub written: Metadata,
-    /// What stays as it is, whether it is there or not.
+    /// The keys that stay unchanged, whether they exist or not.
     pub kept: Keys,
 }
 
@@ -33,7 +33,7 @@ pub struct Wanted {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys(BTreeSet<(Which, String)>);
 
-/// Which of the two maps.
+/// One of the two maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Which {
     Labels,
@@ -48,12 +48,12 @@ struct Entry {
     ours: bool,
 }
 
-/// What is kept of an object's labels and annotations.
+/// The part of an object's labels and annotations that is kept in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeenMetadata(Box<[Entry]>);
 
 impl SeenMetadata {
-    /// Keeps what is needed of `object`, whose managed fields must still be there.
+    /// Keeps the needed part of `object`, whose managed fields must still be present.
     pub fn of(object: &ObjectMeta) -> Self {
         let owned = Owned::of(object);
         let entry = |which: Which, key: &String, value: &String| Entry {
@@ -66,25 +66,25 @@ impl SeenMetadata {
         Self(labels.chain(annotations).collect())
     }
 
-    /// Whether that annotation has that value.
+    /// Returns true if the annotation has that value.
     pub fn says(&self, annotation: &str, value: &str) -> bool {
         let (key, value) = (hash(&(Which::Annotations, annotation)), hash(&value));
         self.0.iter().any(|entry| entry.key == key && entry.value == value)
     }
 
-    /// Whether that label has that value.
+    /// Returns true if the label has that value.
     pub fn has_label(&self, label: &str, value: &str) -> bool {
         let (key, value) = (hash(&(Which::Labels, label)), hash(&value));
         self.0.iter().any(|entry| entry.key == key && entry.value == value)
     }
 
-    /// Whether that annotation is there, with whatever value.
+    /// Returns true if the annotation exists, with any value.
     pub fn has_annotation(&self, annotation: &str) -> bool {
         let key = hash(&(Which::Annotations, annotation));
         self.0.iter().any(|entry| entry.key == key)
     }
 
-    /// Whether all that is wanted is there, and nothing of ours that is neither wanted nor kept.
+    /// Returns true if every wanted key has its value, and the operator owns no key that is neither wanted nor kept.
     pub fn matches(&self, Wanted { written, kept }: &Wanted) -> bool {
         let wanted: BTreeMap<u64, u64> = written.entries().map(|(which, key, value)| (hash(&(which, key)), hash(value))).collect();
         let present = self.0.iter().filter(|entry| wanted.get(&entry.key) == Some(&entry.value)).count();
@@ -101,7 +101,7 @@ impl Keys {
         Self(metadata.entries().map(|(which, key, _)| (which, key.clone())).collect())
     }
 
-    /// These and the annotation `key`.
+    /// Adds the annotation `key`.
     #[must_use]
     pub fn and_annotation(mut self, key: &str) -> Self {
         self.0.insert((Which::Annotations, key.to_owned()));
@@ -115,7 +115,7 @@ impl Metadata {
         labels.chain(self.annotations.iter().map(|(key, value)| (Which::Annotations, key, value)))
     }
 
-    /// This and `over`, whose values hold where both have one.
+    /// Adds `over`, whose values replace those of the same keys.
     #[must_use]
     pub fn overridden_by(mut self, over: Self) -> Self {
         self.labels.extend(over.labels);
@@ -125,7 +125,8 @@ impl Metadata {
 }
 
 impl Wanted {
-    /// The merge patch (RFC 7386) that makes `live` carry exactly this of ours. It carries the UID, so another object refuses it.
+    /// The merge patch (RFC 7386) that sets the wanted keys on `live` and removes the operator's keys that are neither wanted nor kept. It contains
+    /// the UID, so the API server refuses it for another object of the same name.
     pub fn patch(&self, live: &ObjectMeta) -> Value {
         let owned = Owned::of(live);
         let section = |which: Which, wanted: &BTreeMap<String, String>, present: Option<&BTreeMap<String, String>>| -> Map<String, Value> {
@@ -142,12 +143,12 @@ impl Wanted {
     }
 }
 
-/// Whether our field manager wrote that annotation of `live`, as far as the server remembers.
+/// Returns true if that annotation of `live` is the operator's: its field manager wrote it, or the key has the operator's prefix.
 pub(super) fn owns_annotation(live: &ObjectMeta, key: &str) -> bool {
     Owned::of(live).has(Which::Annotations, key)
 }
 
-/// The keys that our field manager owns, from `metadata.managedFields`.
+/// The keys that the operator's field manager owns, from `metadata.managedFields`.
 struct Owned<'a>(Vec<&'a Value>);
 
 impl<'a> Owned<'a> {
@@ -156,8 +157,8 @@ impl<'a> Owned<'a> {
         Self(ours.filter_map(|entry| entry.fields_v1.as_ref()).filter_map(|fields| fields.0.get("f:metadata")).collect())
     }
 
-    /// A key of our prefix is ours whoever wrote it: what is forged under our name must not be believed.
-    /// The API server's own label counts as written by whoever made the namespace; it is not ours to want or to remove.
+    /// Returns true if the operator owns the key. A reserved key of its prefix counts as its own whichever client wrote it, so that a forged one is
+    /// removed. The label that the API server adds never counts, although the managed fields list it under the client that created the namespace.
     fn has(&self, which: Which, key: &str) -> bool {
         if names::is_reserved(key) {
             return true;
@@ -188,7 +189,7 @@ mod tests {
         Wanted { written, kept: Keys::default() }
     }
 
-    /// We own team, tier and mail; somebody else owns colour.
+    /// An object on which the operator owns team, tier and mail, and another client owns colour.
     fn seen() -> ObjectMeta {
         live(json!({
             "uid": "u1", "labels": {"team": "payments", "colour": "red", "tier": "old"}, "annotations": {"mail": "p@example.com"},

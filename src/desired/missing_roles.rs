@@ -1,5 +1,5 @@
-//! ClusterRoles that a class names and that do not exist. The API server accepts a RoleBinding to one, and it gives no access: so no such
-//! binding is created, and the condition of the space gives the reason. Existing bindings stay; subjects that leave are removed.
+//! ClusterRoles that a class names and that do not exist. The API server accepts a RoleBinding to such a role, but the binding gives no access. So no
+//! such binding is created, and the condition of the space gives the reason. Existing bindings stay; subjects that leave are removed.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ pub fn hold(wanted: &mut Children, seen: &[SeenChild], missing: &BTreeSet<String
     wanted.bindings = bindings.filter_map(held).collect();
 }
 
-/// The part of `binding` that exists. An existing binding to another ClusterRole keeps that, and the subjects that are still wanted.
+/// The part of `binding` that exists. An existing binding to another ClusterRole keeps that role, and those of its subjects that are still wanted.
 fn existing(binding: RoleBinding, seen: &[SeenChild]) -> Option<RoleBinding> {
     let existing = find(seen, &binding)?;
     if Fingerprint::from(&binding).identity == existing.fingerprint.identity {

@@ -1,7 +1,8 @@
-//! PURE decisions: plain data and `now` in, plain data out. No async, no clock, no client, no environment.
+//! Pure decisions: plain data and `now` in, plain data out. No async, no clock, no client, no environment.
 //!
-//! [`resolve()`] turns a space and its class into what the space may have, and the objections to the rest of its spec; [`desire`] builds the objects;
-//! [`diff`] says what must be written; [`lifetime`] says what time it is in the space's life; [`status`] says what to tell.
+//! [`resolve()`] turns a space and its class into the configuration of the space and the objections to the rest of its spec. [`desire`] builds the
+//! objects. [`diff`] compares them with the existing ones. [`lifetime`] computes the expiry and the warnings. [`status`] builds the status and its
+//! Events.
 
 pub mod access;
 pub mod admitted;
@@ -65,12 +66,12 @@ pub use uid::Uid;
 
 use crate::api::{DeveloperSpace, conditions::Reason, names};
 
-/// Why a space does not get what it asks for.
+/// The reason why a space does not get everything that it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Reason of `Ready=False`.
     pub reason: Reason,
-    /// A sentence that says what to change.
+    /// A sentence that names the correction.
     pub message: String,
 }
 
@@ -81,19 +82,19 @@ impl Refusal {
     }
 }
 
-/// How much of a space's spec reaches its namespace.
+/// The part of a space's spec that is applied to its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
     /// The spec is accepted: all of it.
     Full,
-    /// The spec is accepted, but nobody new is let in: what isolates the namespace is breached.
+    /// The spec is accepted, but no new subject gets access: the isolation of the namespace is breached.
     NoNewcomers,
-    /// The spec is refused: nothing new is granted. Subjects, roles, keys and limits that the spec or the class in force no longer names are
-    /// taken away, and the class's own rules apply.
+    /// The spec is refused: nothing new is granted. Subjects, roles, keys and limits that the spec or the class in force no longer names are removed,
+    /// and the class's own rules apply.
     Withheld,
 }
 
-/// Everything that a space is to have.
+/// The desired state of a space's namespace.
 #[derive(Clone, Debug)]
 pub struct Desired {
     /// Labels and annotations of the namespace.
@@ -102,7 +103,7 @@ pub struct Desired {
     pub children: Children,
 }
 
-/// Builds what `resolved` describes, for a namespace that is collected at `expires_at`.
+/// Builds the desired state that `resolved` describes, for a namespace that is deleted at `expires_at`.
 pub fn desire(space: &DeveloperSpace, resolved: &Resolved, expires_at: Option<DateTime<Utc>>) -> Desired {
     let labels = child_labels(space, &resolved.class_name);
     Desired {
@@ -116,7 +117,7 @@ pub fn desire(space: &DeveloperSpace, resolved: &Resolved, expires_at: Option<Da
     }
 }
 
-/// The labels of everything that is made for a space.
+/// The labels of every object that is created for a space.
 fn child_labels(space: &DeveloperSpace, class_name: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         (names::LABEL_MANAGED_BY.to_owned(), names::OPERATOR.to_owned()),

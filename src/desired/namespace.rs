@@ -1,4 +1,4 @@
-//! The namespace's labels and annotations: which the class and the operator say, and which the space asks for.
+//! The labels and annotations of a space's namespace: those that the class and the operator set, and those that the space asks for.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ pub use super::{
 };
 use crate::api::{Contact, DeveloperSpace, PodSecurity, Subject, names, time::rfc3339};
 
-/// Labels and annotations of a space's namespace, by who says them.
+/// The labels and annotations of a space's namespace, by their source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceMetadata {
-    /// What the class and the operator say, whatever the space asks for.
+    /// Set by the class and the operator, whatever the space asks for.
     ruled: Metadata,
-    /// What the space asks for and its class allows.
+    /// Asked for by the space and allowed by its class.
     asked: Metadata,
     /// The owner that the spec names.
     new_owner: Subject,
@@ -31,7 +31,7 @@ pub struct NamespaceMetadata {
 }
 
 impl NamespaceMetadata {
-    /// Of the namespace of `space`, which is collected at `expires_at`.
+    /// The metadata of the namespace of `space`, which is deleted at `expires_at`.
     pub(super) fn of(space: &DeveloperSpace, resolved: &Resolved, expires_at: Option<DateTime<Utc>>) -> Self {
         let pod_security = resolved.pod_security.unwrap_or_default();
         let mut labels = resolved.metadata.labels.clone();
@@ -53,7 +53,7 @@ impl NamespaceMetadata {
         }
     }
 
-    /// For a namespace that was adopted with the levels `found`: the class does not lower them.
+    /// Keeps the stricter of the class's Pod Security levels and `found`, the levels of an adopted namespace, and records `found` in an annotation.
     #[must_use]
     pub fn at_least(mut self, found: PodSecurity) -> Self {
         self.ruled.labels.extend(pod_security::labels(pod_security::stricter(self.pod_security, found)));
@@ -62,20 +62,21 @@ impl NamespaceMetadata {
         self
     }
 
-    /// While the spec is accepted: all of it.
+    /// The metadata to write while the spec is accepted: all of it.
     pub fn granted(self) -> Wanted {
         let Self { ruled, asked, new_owner, owner_in_force: _, pod_security: _ } = self;
         Wanted { written: asked.overridden_by(owner(&new_owner)).overridden_by(ruled), kept: kept(&Metadata::default()) }
     }
 
-    /// While the spec is refused: what it asks for is neither given a new value nor taken away.
+    /// The metadata to write while the spec is refused. Keys that the spec asks for are neither set nor removed.
     pub fn withheld(self) -> Wanted {
         let Self { ruled, asked, new_owner: _, owner_in_force, pod_security: _ } = self;
         Wanted { written: owner(&owner_in_force).overridden_by(ruled), kept: kept(&asked) }
     }
 }
 
-/// Which namespace this one was made to replace is history: nothing reads it once its own UID is recorded.
+/// The keys that are neither written nor removed: those of `asked`, and the annotation with the UID of the replaced namespace, which nothing reads
+/// once the namespace's own UID is recorded.
 fn kept(asked: &Metadata) -> Keys {
     Keys::of(asked).and_annotation(names::ANNOTATION_REPLACES)
 }
@@ -120,7 +121,7 @@ mod tests {
         entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     }
 
-    /// The space `orchid-lab`, which goes from Ada to Carol.
+    /// The metadata of the space `orchid-lab`, whose spec transfers it from Ada to Carol.
     fn metadata() -> NamespaceMetadata {
         let read = |object: Value| serde_json::from_value::<DeveloperSpace>(object).unwrap();
         let space = read(json!({

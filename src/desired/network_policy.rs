@@ -1,4 +1,4 @@
-//! The `NetworkPolicy` that shuts a space off from its neighbours.
+//! The `NetworkPolicy` that isolates a space from its neighbours.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub(super) fn build(network: &Network, labels: &BTreeMap<String, String>) -> Opt
     }
 }
 
-/// Without the empty maps and lists that the API server does not keep, so that what is stored equals what was sent.
+/// Removes the empty maps and lists that the API server does not store, so that the stored object equals the one that was sent.
 fn as_stored(selector: &LabelSelector) -> LabelSelector {
     let LabelSelector { match_labels, match_expressions } = selector.clone();
     let expressions = match_expressions.filter(|expressions| !expressions.is_empty()).map(|mut expressions| {
@@ -44,7 +44,7 @@ fn as_stored(selector: &LabelSelector) -> LabelSelector {
     LabelSelector { match_labels: match_labels.filter(|labels| !labels.is_empty()), match_expressions: expressions }
 }
 
-/// What the API server asks of label selectors; the error is a sentence for the administrator.
+/// Validates label selectors as the API server does. The error is a sentence for the administrator.
 pub fn check(network: &Network) -> Result<(), String> {
     for LabelSelector { match_labels, match_expressions } in &network.allow_from_namespaces {
         let refuse = |what: String| Err(format!("network.allowFromNamespaces: {what}"));

@@ -46,13 +46,13 @@ pub fn is_subject(space: &DeveloperSpace) -> bool {
     !is_sealed(space) && space.metadata.deletion_timestamp.is_none()
 }
 
-/// The rules that `space` does not comply with. While its class is missing, consent and contact are not judged.
+/// The rules that `space` does not comply with. While its class is missing, consent and contact are not checked.
 pub fn broken(space: &DeveloperSpace, class: Option<&SpaceClassSpec>, is_name_refused: bool) -> Vec<Rule> {
     if !is_subject(space) {
         return Vec::new();
     }
     let spec = &space.spec;
-    // A space without a namespace gets none with such a name, and its condition says so.
+    // A space without a namespace gets none with such a name, and its condition reports it.
     let keeps_name = space.status.as_ref().is_some_and(|status| status.namespace.is_some());
     let asks_for_never = spec.expires_at.is_none() && is_never(spec.ttl.as_ref());
     let is_broken = |rule: &Rule| match rule {
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// Of a space with a namespace, after `change`.
+    /// The broken rules of a space with a namespace, after `change`.
     fn violations(change: &Value, class: Option<&Value>, is_name_refused: bool) -> Vec<Rule> {
         let mut space = json!({
             "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "orchid-lab", "uid": "space-1"},

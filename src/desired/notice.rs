@@ -18,7 +18,7 @@ fn longest(thresholds: &[TimeDelta]) -> TimeDelta {
 /// The notice that is due because a change gave the space an end, or an earlier one; `None` if no change did.
 fn notice_of_change(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<TimeDelta> {
     let before = term.before.as_ref()?;
-    // What a renewal gives by the terms before is the owner's own choice. Class and consent may have changed since, unseen.
+    // The end that a renewal gives under the former terms is the owner's own choice. Class and consent may have changed since the last reconcile.
     let in_force = if term.is_renewed { before.renewed } else { before.expires_at };
     let (least_before, least) = (shortest(&before.warn_before), shortest(&term.warn_before));
     // The end is the same as before, and a late warning moved the expiry.
@@ -33,7 +33,7 @@ fn notice_of_change(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> Opti
     let notice = least_before.max(least).max(LEAST_NOTICE);
     match in_force {
         Some(at) if end >= at => None,
-        // The warnings changed, by which the expiry was moved. It was announced, and stays where it is.
+        // A late warning moved the expiry, and the thresholds changed since. The moved expiry was announced, so it stays.
         Some(at) if is_moved => Some(notice.min((at - now).max(least).max(LEAST_NOTICE))),
         _ => Some(notice),
     }
@@ -46,7 +46,7 @@ pub(super) fn postponed(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> 
         return Some(running);
     }
     let Some(notice) = notice_of_change(term, end, now) else {
-        // A renewal counts from its own time, and brings no end nearer that was promised already.
+        // A renewal counts from its own time. It does not bring an end nearer that a notice already promised.
         return term.postponed.filter(|running| term.is_renewed && end < running.until).map(|running| Postponed { of: end, ..running });
     };
     let from = ceil_second(now);
@@ -81,18 +81,18 @@ impl Ceiling {
             None => usual,
         };
         let begins = ceiling - usual;
-        // One of a shorter life that an administrator lengthened since then was not a warning of this end.
+        // A notice of a shorter maxLifetime, which an administrator has raised since, did not announce this end.
         let recorded = term.last_notice.filter(|notice| (now >= begins && notice.of >= ceiling) || notice.until > ceiling);
         if let Some(notice) = recorded {
             return Some(Self { begins, end: notice.until.max(ceiling), notice: Some(notice), is_recorded: true });
         }
-        // The notice of a consent that was withdrawn goes on beyond a ceiling that a further change sets.
+        // A notice of withdrawn consent continues beyond a ceiling that a further change sets.
         let is_of_withdrawal = |running: &Postponed| term.lacks_consent && running.until - running.from >= LEAST_NOTICE_OF_WITHDRAWAL;
         if let Some(running) = term.postponed.filter(|running| running.until > ceiling && is_of_withdrawal(running)) {
             let notice = Postponed { of: ceiling, ..running };
             return Some(Self { begins, end: running.until, notice: Some(notice), is_recorded: false });
         }
-        // A class without warnings has no notice, unless a change brought the end here.
+        // A class without warnings has no notice, unless a change brought the end nearer.
         if length.is_zero() || now < ceiling - length {
             return Some(Self { begins, end: ceiling, notice: None, is_recorded: false });
         }
@@ -125,7 +125,7 @@ mod tests {
         },
     };
 
-    /// A space that was made on 24 November at nine, under the terms of a class with `lifetime`, as seen in December.
+    /// The outlook in December for a space that was created on 24 November at nine, under the terms of a class with `lifetime`.
     fn look(spec: &Value, status: &Value, lifetime: &Value, now: &str) -> Outlook {
         let mut status = status.clone();
         status["namespace"] = json!({"name": "orchid-lab", "uid": "ns-1"});

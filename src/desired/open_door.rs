@@ -185,7 +185,7 @@ mod tests {
             (json!({"matchLabels": {"developerspace.dev/released": "true"}}), "selects the namespaces of spaces"),
             (json!({"matchLabels": {"app.kubernetes.io/managed-by": "developerspace-operator"}}), "selects the namespaces of spaces"),
             (expression("app.kubernetes.io/managed-by", "Exists", &[]), "selects the namespaces of spaces"),
-            // A further requirement does not excuse one that owners write.
+            // A further requirement does not help: owners can write the label of the other one.
             (
                 json!({"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx", "example.com/role": "ingress"}}),
                 "example.com/* in SpaceClass meadow",

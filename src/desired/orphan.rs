@@ -10,7 +10,7 @@ pub fn is_orphan(seen: &SeenNamespace, space: Option<&DeveloperSpace>, exists: i
     seen.terminating.is_none() && !exists(claim) && recorded.is_none_or(|recorded| seen.uid != *recorded.uid)
 }
 
-/// The sentence about it: its origin, and the commands for an administrator.
+/// The sentence about an orphan: its origin, and the commands for an administrator.
 pub fn advice(name: &str, seen: &SeenNamespace) -> String {
     let uid = seen.claim.as_ref().map(ToString::to_string).unwrap_or_default();
     let adopt = names::ANNOTATION_ADOPT;

@@ -1,10 +1,10 @@
-//! The order in which spaces get a place under the limit per owner and class.
+//! The order in which spaces get a place under the owner limit, which counts per owner and class.
 
 use chrono::{DateTime, Utc};
 
 use super::uid::Uid;
 
-/// A space that waits for a place.
+/// A space that waits for a place under the owner limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// UID of the space.
@@ -13,11 +13,11 @@ pub struct Claim {
     pub name: Box<str>,
     /// Its creation.
     pub created: DateTime<Utc>,
-    /// Whether the space was never admitted.
+    /// True if the space was never admitted.
     pub is_new: bool,
 }
 
-/// Places go by creation, and by UID where that is the same second.
+/// The rank of a space: by creation, and by UID within the same second.
 pub fn rank(claim: &Claim) -> (DateTime<Utc>, &Uid) {
     (claim.created, &claim.uid)
 }

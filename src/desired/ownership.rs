@@ -1,6 +1,6 @@
 //! The owner of an existing namespace, and the sentence for a namespace that is not the space's.
 //!
-//! UIDs are the authority. The claim annotation only repairs a crash between making a namespace and recording it.
+//! UIDs decide. The claim annotation only repairs a crash between the creation of a namespace and the record of its UID.
 
 use chrono::TimeDelta;
 
@@ -25,7 +25,7 @@ pub enum Ownership {
     Foreign,
 }
 
-/// Decides whose `namespace` is. Labels prove nothing. A release is final, although the space still records the UID.
+/// Returns the owner of the namespace. Labels prove nothing. A release is final, although the space still records the UID.
 pub fn ownership(space: &DeveloperSpace, seen: &SeenNamespace) -> Ownership {
     let is_recorded = recorded_uid(space).is_some_and(|recorded| seen.uid == *recorded);
     if (is_recorded && !is_released_from(space, seen)) || is_made_for(space, seen) {
@@ -39,7 +39,8 @@ pub fn is_half_adopted(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     ownership(space, seen) == Ownership::Offered && claims(space, seen)
 }
 
-/// Returns true if the deletion of this space has released the namespace. A space that lives has released nothing, whatever the namespace says.
+/// Returns true if the deletion of this space has released the namespace. A space that is not being deleted has released nothing, whatever the marks
+/// of the namespace.
 pub fn is_released_from(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     let leaving = space.metadata.deletion_timestamp.as_ref().and(space.metadata.uid.as_deref());
     let from = seen.released.as_ref().zip(leaving);
@@ -56,8 +57,9 @@ pub fn recorded_uid(space: &DeveloperSpace) -> Option<&str> {
     space.status.as_ref()?.namespace.as_ref().map(|namespace| namespace.uid.as_str())
 }
 
-/// The claim holds for a space that is not sealed and has recorded no UID, or still records the UID that the namespace replaces: the seal
-/// may have come before the new UID was recorded. Anything else with the same claim is a copy: restored from a backup, or made by others.
+/// Returns true if the namespace was created for the space. The claim holds for a space that is not sealed and has recorded no UID, or that still
+/// records the UID that the namespace replaces: the seal may have come before the new UID was recorded. Any other namespace with the same claim is a
+/// copy, restored from a backup or created by another client.
 fn is_made_for(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     let holds = match recorded_uid(space) {
         None => !is_sealed(space),
@@ -70,7 +72,8 @@ fn claims(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     seen.claim.as_ref().zip(space.metadata.uid.as_deref()).is_some_and(|(claim, uid)| *claim == *uid)
 }
 
-/// Returns true if the offer names this space by UID, or its name and owner. A name alone hands nothing over: anybody may take a name.
+/// Returns true if the offer names this space by UID, or its name and owner. A name alone is not enough, since any user may create a space of that
+/// name.
 pub fn is_offered(space: &DeveloperSpace, seen: &SeenNamespace) -> bool {
     let Some((name, to)) = seen.adopt.as_deref().and_then(|offer| offer.split_once('/')) else { return false };
     space.metadata.name.as_deref() == Some(name) && (space.metadata.uid.as_deref() == Some(to) || space.spec.owner.to_string() == to)
@@ -113,7 +116,7 @@ fn origin(Released { space, uid, owner, .. }: &Released) -> String {
     format!("DeveloperSpace {space:?}, UID {uid}, of {owner:?}")
 }
 
-/// `: what blocks it`, or nothing.
+/// A colon and the cause, or an empty text.
 pub fn because(blocked: &str) -> String {
     if blocked.is_empty() { String::new() } else { format!(": {blocked}") }
 }
@@ -129,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    /// Made at 8:00, with the status of that name: see each arm.
+    /// A space that was created at 8:00, with one of the statuses below.
     fn space(status: &str) -> DeveloperSpace {
         let namespace = json!({"name": "orchid-lab", "uid": "uid-recorded"});
         let expired = json!([{"type": "Expired", "status": "True", "reason": "TimeIsUp", "message": "", "lastTransitionTime": "2026-03-09T08:00:00Z"}]);
@@ -168,7 +171,7 @@ mod tests {
             ("fresh", "uid-new", after, &claim, Ours),
             ("fresh", "uid-new", before, &claim, Foreign),
             ("fresh", "uid-new", after, &another, Foreign),
-            // Row 24: what is restored carries the claim, and nothing that replaces the recorded namespace.
+            // Row 24: a restored namespace has the claim, and no annotation that it replaces the recorded namespace.
             ("recorded", "uid-new", after, &claim, Foreign),
             ("recorded", "uid-new", after, &older, Foreign),
             ("recorded", "uid-new", after, &again, Ours),
@@ -210,7 +213,7 @@ mod tests {
         let offered = |value: &str| {
             let mut seen = seen("uid-legacy", "2025-01-01T00:00:00Z", &json!({"developerspace.dev/adopt": value}));
             let first = ownership(&space("fresh"), &seen);
-            // With our marks, as a crash leaves it.
+            // With the operator's marks, as a crash leaves it.
             seen.claim = Some("uid-of-the-space".into());
             (first, is_half_adopted(&space("fresh"), &seen))
         };

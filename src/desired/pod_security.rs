@@ -1,4 +1,4 @@
-//! Pod Security levels of a namespace: as labels, and as the annotation that remembers the levels that an adopted namespace had.
+//! Pod Security levels of a namespace: as labels, and as the annotation that records the levels that an adopted namespace had.
 //!
 //! An adopted namespace keeps the stricter of the level that it had and that of its class, see `docs/adopting-and-releasing.md`.
 

@@ -1,4 +1,4 @@
-//! The `ResourceQuota`, and which keys and values the API server would take in one.
+//! The `ResourceQuota`, and the keys and values that the API server accepts in one.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -50,7 +50,7 @@ const COUNTED: [&str; 9] = [
 /// Resource name to limit.
 pub type Hard = BTreeMap<String, Quantity>;
 
-/// The quota of a namespace with these limits; none without limits.
+/// The quota of a namespace with these limits; `None` without limits.
 pub(super) fn build(hard: &Hard, labels: &BTreeMap<String, String>) -> Option<ResourceQuota> {
     (!hard.is_empty()).then(|| ResourceQuota {
         metadata: child_metadata(names::CHILD, labels),
@@ -71,8 +71,8 @@ pub(super) fn comparable(quota: &ResourceQuota) -> (Value, Value) {
     (json!(hard), json!([scope_selector, scopes.as_ref().filter(|scopes| !scopes.is_empty())]))
 }
 
-/// Whether admission goes by what the quota says. It compares with `status.hard`, which kube-controller-manager fills in: every key of
-/// `spec.hard` has to be there, with a value that is not above it. See
+/// Returns true if admission enforces the whole quota. Admission compares the usage with `status.hard`, which kube-controller-manager fills in: it
+/// has to contain every key of `spec.hard`, with a value that is not above the limit. See
 /// <https://kubernetes.io/docs/concepts/policy/resource-quotas/#how-kubernetes-resourcequotas-work>.
 pub(super) fn is_in_force(quota: &ResourceQuota) -> bool {
     let counted = quota.status.as_ref().and_then(|status| status.hard.as_ref());
@@ -83,8 +83,8 @@ pub(super) fn is_in_force(quota: &ResourceQuota) -> bool {
     })
 }
 
-/// `wanted` without what it would add to an existing quota: of each key the lower value, and the keys that only `wanted` has. Keys of the
-/// existing quota that `wanted` does not have are not in it.
+/// `wanted`, cut so that it raises no limit of an existing quota: the lower value of each common key, and the keys that only `wanted` has. Keys that
+/// only the existing quota has are omitted.
 pub(super) fn lower(wanted: &ResourceQuota, existing: &ResourceQuota) -> ResourceQuota {
     let present = existing.spec.as_ref().and_then(|spec| spec.hard.as_ref());
     let mut lowered = wanted.clone();
@@ -101,7 +101,7 @@ pub(super) fn lower(wanted: &ResourceQuota, existing: &ResourceQuota) -> Resourc
 pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>) {
     let none = ClassQuota::default();
     let class = class.unwrap_or(&none);
-    // A ceiling that has no limit of its own holds as one: a class that an older version accepted may have some.
+    // A ceiling without a limit of its own holds as a limit. A class that an older version accepted may have such ceilings.
     let mut hard: Hard = class.max.clone();
     hard.extend(class.hard.clone());
     let mut refusals = Vec::new();
@@ -132,7 +132,7 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>)
     (hard, refusals)
 }
 
-/// What is odd about the limits that a space asks for and harms nobody: sentences for the message of a space that is Ready.
+/// Advice about accepted limits that leave a part of the requests unusable: sentences for the message of a space that is Ready.
 pub fn notices(overrides: &Hard, hard: &Hard) -> Vec<String> {
     let lowered = unusable(hard).into_iter().filter(|pair| !overrides.contains_key(&pair.request) && overrides.contains_key(&pair.limit));
     let notice = |pair: Unusable| {
@@ -141,7 +141,7 @@ pub fn notices(overrides: &Hard, hard: &Hard) -> Vec<String> {
     lowered.map(notice).collect()
 }
 
-/// Whether a quota can limit the resource of that name, which has no domain.
+/// Returns true if a quota can limit the resource of that name, which has no domain.
 pub(super) fn is_standard(key: &str) -> bool {
     let huge = |name: &str| name.starts_with("hugepages-");
     STANDARD.contains(&key) || huge(key) || key.strip_prefix("requests.").is_some_and(huge)
@@ -154,7 +154,7 @@ pub(super) fn needs_amounts(key: &str) -> bool {
     matches!(resource, "cpu" | "memory")
 }
 
-/// Whether the API server takes `key: value` in a quota; the error is a sentence that begins with the key.
+/// Validates `key: value` as the API server does in a quota. The error is a sentence that begins with the key.
 pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
     let known = is_standard(key);
     let qualified = key.contains('/') && names::is_qualified_key(key);
@@ -202,7 +202,7 @@ pub(super) fn unusable(hard: &Hard) -> Vec<Unusable> {
     amounts.filter(|pair| pair.requested.compare(&pair.limited) == Some(Ordering::Greater)).collect()
 }
 
-/// How many objects the operator makes in a namespace. It makes one `ResourceQuota` wherever there is a quota to count it.
+/// The number of objects that the operator creates in a namespace. It creates one `ResourceQuota` in addition wherever there is a quota to count it.
 pub(super) struct OwnObjects {
     /// `RoleBinding`s.
     pub(super) bindings: usize,
@@ -222,7 +222,7 @@ impl OwnObjects {
         "resourcequotas",
     ];
 
-    /// Which of these objects `hard` has no room for; a sentence that begins with the key.
+    /// A sentence about the first of these objects that `hard` has no room for. It begins with the key.
     pub(super) fn lacking(&self, hard: &Hard) -> Option<String> {
         let needed = [
             (self.bindings, "RoleBindings"),

@@ -1,4 +1,4 @@
-//! What a space may have under its class: the class's word, and as much of the space's wishes as the class allows.
+//! The configuration of a space under its class: the rules of the class, and the overrides of the space as far as the class allows them.
 
 use super::{
     Refusal,
@@ -13,7 +13,7 @@ use crate::api::{
     names::ProtectedNamespaces,
 };
 
-/// What a space has: the class's word and the space's overrides, cut to what the class allows.
+/// The configuration of a space: the rules of the class and the overrides of the space, cut to the limits of the class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resolved {
     /// The class in force.
@@ -24,8 +24,8 @@ pub struct Resolved {
     pub limits: Vec<LimitRangeItem>,
     /// Isolation.
     pub network: Network,
-    /// Whether the namespace is marked as one in which only the operator writes NetworkPolicies: the class in force enforces isolation, or
-    /// the class to which the space asks to be admitted does.
+    /// True if the namespace is labelled as one in which only the operator writes NetworkPolicies: the class in force enforces isolation, or the
+    /// class to which the space asks to be admitted does.
     pub network_enforced: bool,
     /// Pod Security levels.
     pub pod_security: Option<PodSecurity>,
@@ -35,21 +35,21 @@ pub struct Resolved {
     pub keys: Metadata,
     /// ClusterRoles in use.
     pub roles: Roles,
-    /// What is to be changed in the spec though it is accepted: sentences for the message of a space that is Ready.
+    /// Advice about an accepted spec: sentences for the message of a space that is Ready.
     pub notices: Vec<String>,
 }
 
-/// What a space may have, and what stands against the rest of its spec.
+/// The configuration that a space may have, and the objections to the rest of its spec.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ruling {
-    /// What the space may have, whatever is refused.
+    /// The configuration that the space may have, whatever is refused.
     pub resolved: Resolved,
-    /// Every objection to the spec. The first one is shown first; without any the spec is accepted.
+    /// Every objection to the spec, in the order in which they are reported. Without any, the spec is accepted.
     pub refusals: Vec<Refusal>,
 }
 
 impl Ruling {
-    /// What the space may have, if its whole spec is accepted; else the first objection.
+    /// The configuration if the whole spec is accepted, else the first objection.
     pub fn accepted(self) -> Result<Resolved, Refusal> {
         match self.refusals.into_iter().next() {
             None => Ok(self.resolved),
@@ -58,13 +58,13 @@ impl Ruling {
     }
 }
 
-/// What `class` gives `space`, for whom nothing else is known. The whole spec is judged by [`super::ledger::judge`].
+/// Resolves `space` under `class` alone. [`super::ledger::judge`] validates the whole spec.
 pub fn resolve(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec) -> Ruling {
     resolve_among(space, class_name, class, &Admitted::default())
 }
 
-/// Judges the keys, roles, quota and limits that `space` asks for of `class`, the spec in force: one that was accepted, maybe by an older version
-/// of this operator. `admitted` is what the network rules of all classes rely on.
+/// Validates the keys, roles, quota and limits that `space` asks for under `class`, the spec in force, which an older version of this operator may
+/// have accepted. `admitted` has the names and labels that the network rules of all classes rely on.
 pub(super) fn resolve_among(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, admitted: &Admitted) -> Ruling {
     let metadata = class.metadata.clone().unwrap_or_default();
     let (keys, refused_keys) = keys::cut(&space.spec.labels, &space.spec.annotations, &metadata, admitted);
@@ -88,7 +88,7 @@ pub(super) fn resolve_among(space: &DeveloperSpace, class_name: &str, class: &Sp
     Ruling { resolved, refusals }
 }
 
-/// Names that no space may have, whoever asks.
+/// Refuses a protected name, which no space may have.
 pub fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), Refusal> {
     if protected.contains(name) {
         let message = format!("namespace {name} is protected on this cluster: delete this DeveloperSpace and choose another name");
@@ -97,15 +97,16 @@ pub fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), Ref
     Ok(())
 }
 
-/// Subjects that nobody gets access for: those that Kubernetes itself speaks for, `system:authenticated` and `system:masters` among them
-/// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-subjects>), and the accounts of the cluster's own namespaces.
+/// Refuses subjects that get no access to any space: those that Kubernetes reserves, such as `system:authenticated` and `system:masters`
+/// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-subjects>), and the ServiceAccounts of protected namespaces other
+/// than `default`.
 pub fn check_subjects(space: &DeveloperSpace, protected: &ProtectedNamespaces) -> Result<(), Refusal> {
     let members = space.spec.members.iter().enumerate().map(|(number, member)| (format!("spec.members[{number}]"), member.subject()));
     for (field, subject) in std::iter::once(("spec.owner".to_owned(), space.spec.owner.clone())).chain(members) {
         let namespace = subject.namespace.as_deref().unwrap_or_default();
         let refuse = |why: &str| Err(Refusal::new(Reason::InvalidSpec, format!("{field}: {subject} {why}")));
         match subject.kind {
-            // What runs in the namespace default is people's own.
+            // Workloads in the namespace default belong to users.
             SubjectKind::ServiceAccount if namespace != "default" && protected.contains(namespace) => {
                 return refuse("belongs to the cluster; name an account of a namespace that is not protected");
             }
@@ -118,7 +119,7 @@ pub fn check_subjects(space: &DeveloperSpace, protected: &ProtectedNamespaces) -
     Ok(())
 }
 
-/// Names that begin with `system:`, however they are written: identity providers differ in what they do to capitals.
+/// Returns true if the name begins with `system:`, in upper or lower case and after any spaces: identity providers differ in how they normalise case.
 fn is_systems(name: &str) -> bool {
     name.trim_start().get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("system:"))
 }

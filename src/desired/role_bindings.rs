@@ -23,7 +23,7 @@ pub struct Roles {
 pub fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> (Roles, Vec<Refusal>) {
     let (mut members, mut refusals) = (BTreeMap::new(), Vec::new());
     for member in &space.members {
-        // Who it is is judged by `check_subjects`.
+        // `check_subjects` validates the subject.
         let Member { kind: _, name: _, namespace: _, role } = member;
         match class.roles.iter().find(|of_class| of_class.name == *role) {
             Some(role) => {
@@ -60,7 +60,7 @@ pub(super) fn build(space: &DeveloperSpaceSpec, resolved: &Resolved, labels: &BT
     std::iter::once(owner).chain(members).collect()
 }
 
-/// The bindings of a space by its spec alone, which say nothing of roles and labels: they are as they are.
+/// The bindings of a space by its spec alone, without ClusterRoles and labels: those of the existing bindings stay unchanged.
 pub fn named(space: &DeveloperSpaceSpec) -> Vec<RoleBinding> {
     let roles = space.members.iter().map(|member| member.role.as_str()).filter(|role| is_role(role));
     let roles: BTreeSet<&str> = roles.collect();
@@ -102,7 +102,7 @@ fn subject(Subject { kind, name, namespace }: Subject) -> K8sSubject {
     K8sSubject { api_group, kind: kind.as_str().to_owned(), name, namespace }
 }
 
-/// (content, identity) for comparison: who is bound, and to what; a roleRef is immutable.
+/// (content, identity) for comparison: the subjects, and the roleRef, which is immutable.
 pub(super) fn comparable(binding: &RoleBinding) -> (Value, Value) {
     let subjects = binding.subjects.iter().flatten().map(subject_key);
     let RoleRef { api_group, kind, name } = &binding.role_ref;

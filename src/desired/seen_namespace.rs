@@ -1,4 +1,4 @@
-//! The part of an existing namespace that is kept in memory: enough to decide whose it is, which marks it lacks and what holds up its deletion.
+//! The part of an existing namespace that is kept in memory: enough to decide its owner, its missing marks and the cause that holds up its deletion.
 //!
 //! There may be tens of thousands, so fields that few of them have are boxed.
 
@@ -20,9 +20,9 @@ pub struct SeenNamespace {
     pub version: u64,
     /// Its creation.
     pub created: DateTime<Utc>,
-    /// UID of the space that it was made for, by its annotation.
+    /// UID of the space that it was created for, by its annotation.
     pub claim: Option<Uid>,
-    /// UID of the recorded namespace that it was made to replace, by its annotation.
+    /// UID of the recorded namespace that it was created to replace, by its annotation.
     pub replaces: Option<Box<Uid>>,
     /// The offer of an administrator to hand it over, by its annotation.
     pub adopt: Option<Box<str>>,
@@ -43,7 +43,7 @@ pub struct Released {
     pub space: Box<str>,
     /// UID of that space.
     pub uid: Uid,
-    /// The owner for whom it counts, as in `developerspace.dev/owner`; empty: nobody.
+    /// The owner for whom it counts, as in `developerspace.dev/owner`; empty if there is none.
     pub owner: Box<str>,
     /// The class in which it counts.
     pub class: Box<str>,

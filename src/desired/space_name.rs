@@ -1,5 +1,5 @@
 //! The names that a space may have: its name is the name of its namespace, which network rules, bindings of ServiceAccounts and the cluster's DNS
-//! trust. Validated while the space has no namespace; a space that has one keeps it.
+//! trust. A name is validated while the space has no namespace; a space that has one keeps its name.
 
 use std::fmt;
 

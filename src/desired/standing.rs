@@ -13,7 +13,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// The refusal of a spec that also names another owner: its sentence is for both owners. That of the owner limit says it already.
+    /// The refusal of a spec that also names another owner. Its sentence is for both owners; that of the owner limit already is.
     pub fn beside_a_transfer(&self, owner: &Subject, refusal: Refusal) -> Refusal {
         if self.owner == *owner || refusal.reason == Reason::OwnerLimitExceeded {
             return refusal;

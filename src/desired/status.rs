@@ -1,4 +1,4 @@
-//! The status of a space: what is told, whether it differs from what stands there, and what deserves an Event.
+//! The status of a space: its content, the patch that writes it, and the changes that are published as Events.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::api::{
     time::{ceil_second, rfc3339},
 };
 
-/// What `Ready` is to say.
+/// The content of the condition `Ready`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The reason; `Provisioned` is the only one that is ready.
@@ -26,50 +26,51 @@ pub struct Verdict {
     pub working: bool,
 }
 
-/// What a space was admitted with. What is `None` stays as the status has it.
+/// The class, the owner and the terms that a space was admitted with. A field that is `None` keeps its value in the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InForce {
     /// The class in force.
     pub class_name: Option<String>,
-    /// The owner whose place the space takes.
+    /// The owner for whom the space counts under the owner limit.
     pub owner: Option<OwnerInForce>,
     /// The lifetime as accepted.
     pub terms: Option<Terms>,
 }
 
-/// What was found out about a space.
+/// The result of a reconcile, from which the status is built.
 #[derive(Clone, Debug)]
 pub struct Finding<'a> {
     /// The space as it was seen.
     pub space: &'a DeveloperSpace,
-    /// What the space was admitted with.
+    /// The class, the owner and the terms in force.
     pub in_force: InForce,
     /// The namespace, if the space has one.
     pub namespace: Option<NamespaceRef>,
-    /// Where the space stands in time.
+    /// The expiry and the stage of the space.
     pub outlook: &'a Outlook,
-    /// Whether its time is up.
+    /// True if the space has expired.
     pub sealed: bool,
-    /// What `Ready` is to say.
+    /// The content of the condition `Ready`.
     pub verdict: Verdict,
 }
 
 impl Verdict {
-    /// A verdict; whether work is under way follows from the reason.
+    /// A verdict. The reason decides whether work is under way.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let working = !reason.is_stalled() && reason != Reason::Provisioned;
         Self { reason, message: message.into(), working }
     }
 }
 
-/// The status that says `finding`.
+/// The status that reports `finding`.
 pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
     let Finding { space, in_force, namespace, outlook, sealed, verdict } = finding;
     let InForce { class_name, owner, terms } = in_force.clone();
     let old = space.status.clone().unwrap_or_default();
     let warning = last_warning(finding, &old, now);
     let notice = |old: Option<Notice>, now: Option<Postponed>| if *sealed { old } else { now.map(running) };
-    // Times have whole seconds: a renewal may come within that of the creation. One that the space was made with is none, but is noted.
+    // Times are whole seconds, so a renewal may fall into the second of the creation. A `renewedAt` that the space was created with is not a renewal,
+    // but is recorded.
     let at_once = space.spec.renewed_at == Some(outlook.anchor);
     let renewed = (outlook.anchor > created(space) || at_once).then_some(outlook.anchor);
     let was_seen = old.observed_generation.is_some_and(|generation| generation > 0);
@@ -82,7 +83,7 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
         observed_generation: generation,
         class_name: class_name.or(old.class_name),
         owner: owner.or(old.owner),
-        // Until the seal: without it the claim of a copy would count, see `ownership`.
+        // Kept until the seal: without the recorded UID the claim of a copy would hold, see `ownership`.
         namespace: namespace.clone().or_else(|| old.namespace.filter(|_| !sealed)),
         expires_at: if was_sealed { old.expires_at } else { outlook.expires_at },
         renewals: Some(old.renewals.unwrap_or_default().saturating_add(i64::from(is_new_renewal))),
@@ -96,8 +97,8 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
     }
 }
 
-/// The warning that is given now, or the last one as long as it is of the expiry in force: an expiry that was another in between is warned
-/// of again.
+/// The warning that is given now, or else the last one if it is for the expiry in force. If the expiry was a different one in between, the warning is
+/// given again.
 fn last_warning(finding: &Finding<'_>, old: &DeveloperSpaceStatus, now: DateTime<Utc>) -> Option<Warning> {
     let Outlook { stage, nominal, .. } = *finding.outlook;
     match (stage, nominal) {
@@ -155,7 +156,7 @@ fn expiring_message(space: &DeveloperSpace, outlook: &Outlook, at: DateTime<Utc>
     format!("namespace {name} and everything in it is deleted at {} (warned {before} before); {remedy}", rfc3339(at))
 }
 
-/// The merge patch (RFC 7386) of the status subresource that makes it `status`, refused if the object moved since `resource_version`.
+/// The merge patch (RFC 7386) of the status subresource that sets it to `status`, refused if the object has changed since `resource_version`.
 pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
     let DeveloperSpaceStatus {
         observed_generation,
@@ -192,7 +193,7 @@ pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
     })
 }
 
-/// `value` for a merge patch, which keeps what it does not name: of the fields that may be absent, those that are go by null.
+/// `value` for a merge patch, which keeps the fields that it omits: absent ones of `may_be_absent` are set to null.
 fn whole(value: &impl Serialize, may_be_absent: &[&str]) -> Value {
     let mut value = json!(value);
     for field in may_be_absent {
@@ -203,20 +204,20 @@ fn whole(value: &impl Serialize, may_be_absent: &[&str]) -> Value {
     value
 }
 
-/// Something worth an Event.
+/// A message to publish as an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// Whether somebody should act.
+    /// True if a user or an administrator should act.
     pub warning: bool,
     /// One CamelCase word.
     pub reason: String,
     /// A sentence.
     pub message: String,
-    /// Whether it is said inside the namespace too.
+    /// True if the Event is published in the namespace as well.
     pub in_namespace: bool,
 }
 
-/// What changed between two statuses, for people.
+/// The changes between two statuses, as messages for users.
 pub fn notes(old: &DeveloperSpaceStatus, new: &DeveloperSpaceStatus) -> Vec<Note> {
     let mut notes = Vec::new();
     let ready = |status: &DeveloperSpaceStatus| {

@@ -1,7 +1,7 @@
 //! From a space and its class to the [`Term`] that its life depends on, and to the refusal of times that the class does not allow.
 //!
 //! A refused spec is timed by the class in force and the times last accepted. A class that is missing or was never accepted is replaced by
-//! `status.terms`; a space that has none yet goes by the expiry in its status.
+//! `status.terms`. For a space that has no terms yet, the expiry in its status holds.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -32,7 +32,7 @@ pub fn rules_of(space: &DeveloperSpace, class: Option<&SpaceClassSpec>) -> Optio
     class.and_then(|class| Rules::of(class).ok()).or_else(|| terms().and_then(|terms| Rules::of_terms(terms).ok()))
 }
 
-/// The terms of a space whose class in force is `class`. The class's part is always the present one; the space's own part changes only
+/// The terms of a space whose class in force is `class`. The class's part is always the current one; the space's own part changes only
 /// while its spec `is_accepted`.
 pub fn terms(space: &DeveloperSpace, class: &SpaceClassSpec, is_accepted: bool) -> Terms {
     let none = Lifetime::default();
@@ -61,7 +61,7 @@ pub fn is_protected(space: &DeveloperSpace, rules: Option<&Rules>, is_accepted: 
     space.spec.protected && granted && rules.is_none_or(|rules| rules.allow_protected)
 }
 
-/// Returns true if the space was ever admitted: its life has been in force, and people rely on it.
+/// Returns true if the space was ever admitted: its lifetime has been in force, and users rely on it.
 fn was_admitted(space: &DeveloperSpace) -> bool {
     space.status.as_ref().is_some_and(|status| status.terms.is_some() || status.namespace.is_some())
 }
@@ -108,7 +108,7 @@ pub fn refusal(space: &DeveloperSpace, rules: &Rules, now: DateTime<Utc>) -> Opt
     end(space, rules).1.or(future).map(|message| Refusal::new(Reason::InvalidSpec, message))
 }
 
-/// The time that an expired space is kept after its namespace is gone.
+/// The time that an expired space is kept after its namespace has been deleted.
 pub fn retention(rules: Option<&Rules>) -> TimeDelta {
     rules.and_then(|rules| rules.retain_expired).unwrap_or(DEFAULT_RETENTION)
 }
@@ -171,7 +171,7 @@ fn renewal(space: &DeveloperSpace, now: DateTime<Utc>) -> Renewal {
     Renewal { anchor: counting.unwrap_or(last), is_new: counting.is_some(), counts_at }
 }
 
-/// The end of a space whose spec is refused: by the times last accepted, cut to the present class.
+/// The end of a space whose spec is refused: by the times last accepted, cut to the current class.
 fn accepted_end(space: &DeveloperSpace, rules: &Rules, anchor: DateTime<Utc>) -> End {
     let Some(terms) = space.status.as_ref().and_then(|status| status.terms.as_ref()) else {
         let recorded = recorded_end(space, anchor);
@@ -188,7 +188,7 @@ fn accepted_end(space: &DeveloperSpace, rules: &Rules, anchor: DateTime<Utc>) ->
     }
 }
 
-/// The end of a space whose terms are unknown: the expiry in status, moved by a later renewal, so that none is lost.
+/// The end of a space whose terms are unknown: the expiry in status, moved by a later renewal, so that no renewal is lost.
 fn recorded_end(space: &DeveloperSpace, anchor: DateTime<Utc>) -> End {
     let Some(status) = &space.status else { return End::Never };
     let Some(recorded) = status.expires_at else { return End::Never };

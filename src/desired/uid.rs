@@ -1,5 +1,5 @@
-//! UIDs as they are kept. The API server makes UUIDs (RFC 9562), which take 16 bytes instead of 36 on the heap, and of each space there
-//! are a dozen; what is no UUID is kept as it is, since a UID is opaque
+//! The form of UIDs in memory. The API server generates UUIDs (RFC 9562), which take 16 bytes instead of 36 on the heap, and the operator keeps about
+//! a dozen of them for each space. A UID that is not a UUID is kept as text, since UIDs are opaque
 //! (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#uids>).
 
 use std::fmt;
@@ -18,7 +18,7 @@ enum Form {
 }
 
 impl Uid {
-    /// That of an object; empty before the server has it.
+    /// The UID of an object; empty before the API server has stored the object.
     pub fn of(metadata: &ObjectMeta) -> Self {
         metadata.uid.as_deref().map(Self::from).unwrap_or_default()
     }
@@ -26,7 +26,7 @@ impl Uid {
 
 impl From<&str> for Uid {
     fn from(text: &str) -> Self {
-        // Only what comes out as it went in: capitals, braces and the like would not.
+        // Only text that the UUID writes back unchanged. Capitals and braces, for example, would be lost.
         let uuid = Uuid::try_parse(text).ok().filter(|uuid| uuid.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]) == text);
         Self(uuid.map_or_else(|| Form::Other(text.into()), Form::Uuid))
     }

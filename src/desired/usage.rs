@@ -1,5 +1,5 @@
-//! What a namespace uses, compared with the limits of a class to which its space wants to move. A quota stops what is new; it takes nothing away from
-//! what is there.
+//! The usage of a namespace, compared with the limits of a class to which its space asks to be admitted. A quota refuses new objects and does not
+//! remove existing ones.
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
@@ -27,11 +27,11 @@ pub fn not_admitted(class_name: &str, namespace: &str, quota: &ResourceQuota, ha
     (!beyond.is_empty()).then(|| Refusal::new(Reason::QuotaExceedsClass, message()))
 }
 
-/// A limit that counts a resource and refuses nothing. The API server multiplies limits by 1000 in 64 bits, so it takes no larger one.
+/// A limit that counts a resource and refuses nothing. The API server multiplies limits by 1000 in 64 bits, so a much larger one would overflow.
 pub const COUNT_ONLY: &str = "1P";
 
-/// The resources that `hard` limits and the quota `counted` by the class in force does not: they have to be counted before the move. Amounts of CPU and
-/// memory are not among them, since a quota that counts those refuses each pod that names none.
+/// The resources that `hard` limits and `counted`, the quota of the class in force, does not. They have to be counted before the move. Amounts of CPU
+/// and memory are excluded, since a quota that counts them refuses each pod that specifies none.
 pub fn to_count(hard: &Hard, counted: &Hard) -> BTreeSet<String> {
     hard.keys().filter(|key| !counted.contains_key(*key) && !needs_amounts(key)).cloned().collect()
 }
@@ -50,7 +50,7 @@ pub fn not_counted(class_name: &str, namespace: &str, quota: Option<&ResourceQuo
     (!missing.is_empty()).then(|| Refusal::new(Reason::Provisioning, message()))
 }
 
-/// The resources of which more is used than `hard` allows. kube-apiserver counts whatever it admits in the status of the quota.
+/// The resources whose usage is above `hard`. kube-apiserver adds the usage of each object that it admits to the status of the quota.
 fn beyond(quota: &ResourceQuota, hard: &Hard) -> Vec<String> {
     let used = quota.status.as_ref().and_then(|status| status.used.as_ref());
     let exceeds = |(key, used): (&String, &K8sQuantity)| {

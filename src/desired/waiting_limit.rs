@@ -1,6 +1,6 @@
-//! How many spaces of one owner wait for a place, and when a further one is deleted.
+//! The limit on spaces of one owner that wait for a place under the owner limit, and the deletion of spaces beyond it.
 //!
-//! Only spaces that were never admitted are counted here, and nothing else is ever deleted by this.
+//! Only spaces that were never admitted are counted, and no other space is ever deleted by this rule.
 
 use std::collections::BTreeMap;
 
@@ -19,18 +19,18 @@ use crate::api::{
 /// The number of spaces of one owner that may wait, over all classes: the oldest ones.
 pub const MAY_WAIT: usize = 10;
 
-/// The time for which a space beyond those is kept.
+/// The time for which a space beyond the oldest ones is kept.
 const KEPT: TimeDelta = TimeDelta::hours(1);
 
-/// The spaces of one owner that wait for a place and were never admitted, in the order of their ranks. Each has the moment at which its hour
-/// began, if it has.
+/// The spaces of one owner that wait for a place under the owner limit and were never admitted, in the order of their ranks. Each has the start of
+/// its hour, if that has begun.
 #[derive(Debug, Default)]
 pub struct Line(BTreeMap<(DateTime<Utc>, Uid), Option<DateTime<Utc>>>);
 
 /// A space that waits beyond the oldest ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beyond {
-    /// The start of its hour; `None` while the clock stands.
+    /// The start of its hour; `None` while the clock is stopped.
     pub since: Option<DateTime<Utc>>,
 }
 
@@ -40,14 +40,14 @@ impl Line {
         self.0.entry(place(claim)).or_default();
     }
 
-    /// Removes a space. The next one is among the oldest by this, and its hour is over.
+    /// Removes a space. The hour of a space that moves up among the oldest ones is cancelled.
     pub fn leave(&mut self, claim: &Claim) {
         self.0.remove(&place(claim));
         self.0.values_mut().take(MAY_WAIT).for_each(|since| *since = None);
     }
 
-    /// Returns the space if it is beyond the oldest ones at the moment `now`, which is `None` while the clock stands. Its hour begins when this is
-    /// first asked while the clock runs, and begins again after the clock stood.
+    /// Returns the state of a space that waits beyond the oldest ones; `None` for any other space. `now` is `None` while the clock is stopped. The
+    /// hour begins at the first call while the clock runs, and begins again after the clock was stopped.
     pub fn look(&mut self, claim: &Claim, now: Option<DateTime<Utc>>) -> Option<Beyond> {
         let place = place(claim);
         let is_beyond = !self.0.keys().take(MAY_WAIT).any(|other| *other == place);
@@ -72,13 +72,13 @@ pub fn was_never_admitted(space: &DeveloperSpace) -> bool {
     standing(space).is_none() && space.status.as_ref().is_none_or(|status| status.namespace.is_none())
 }
 
-/// Returns true if the status of `space` reports that it waits. `ApplyFailed` does as well: its deletion was refused.
+/// Returns true if the status of `space` reports that it waits. `ApplyFailed` counts as well: the deletion of the space was refused.
 pub fn waits(space: &DeveloperSpace) -> bool {
     told_since(space).is_some()
 }
 
-/// The time at which a space that waits beyond the oldest ones is deleted: an hour after its hour began and after its condition reported the wait.
-/// `None` if it is not deleted as things stand.
+/// The time at which a space that waits beyond the oldest ones is deleted: an hour after the start of its hour, and at least an hour after its
+/// condition first reported the wait. `None` if no deletion is due.
 pub fn deleted_at(space: &DeveloperSpace, beyond: Beyond) -> Option<DateTime<Utc>> {
     if !was_never_admitted(space) {
         return None;
@@ -190,7 +190,8 @@ mod tests {
         assert_eq!(deleted_at(&space(&Value::Null), Beyond { since: Some(at(2_000)) }), None);
     }
 
-    /// What happens to a line: a space of that number joins, leaves or is looked at, while the clock runs or stands, after so many seconds.
+    /// One event of a line: (kind, number of the space, true if the clock runs, seconds since the previous event). The space joins, leaves or is
+    /// reconciled.
     fn any_event() -> impl Strategy<Value = (u8, i64, bool, i64)> {
         (0..4_u8, 0..16_i64, prop::bool::weighted(0.9), 0..900_i64)
     }
@@ -200,7 +201,7 @@ mod tests {
         fn nobody_among_the_ten_oldest_and_nobody_before_an_hour_is_deleted(events in vec(any_event(), 1..300)) {
             let (mut line, mut now) = (Line::default(), 10_000);
             let mut present: Vec<i64> = Vec::new();
-            // When each was last seen, or known, not to be beyond while the clock ran.
+            // The last time at which each space was among the oldest ones, had left the line, or had a stopped clock.
             let mut last_kept: HashMap<i64, i64> = HashMap::new();
             for (what, number, runs, seconds) in events {
                 now += seconds;

@@ -1,4 +1,4 @@
-//! The warnings of one expiry: when each is due, which were given, and how a late one moves the expiry.
+//! The warnings of one expiry: their times, the last one that was given, and the move of the expiry by a late one.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -18,11 +18,11 @@ pub(super) struct Edge {
 /// The warnings of one expiry.
 #[derive(Clone, Debug)]
 pub(super) struct Warnings {
-    /// In the order of time; never empty.
+    /// The thresholds in the order of time; never empty.
     pub(super) edges: Vec<Edge>,
     /// The last threshold.
     last: Edge,
-    /// The time that the last warning must have stood.
+    /// The shortest time between the last warning and the expiry.
     length: TimeDelta,
     /// The last warning given for this expiry.
     given: Option<Given>,

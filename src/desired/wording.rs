@@ -1,4 +1,4 @@
-//! Texts of others in the operator's conditions: not written again for parts that differ at each attempt.
+//! Error texts in the operator's conditions. A status is not written again for parts of a text that differ at each attempt.
 
 /// The beginning of the condition of a space whose deletion is refused.
 pub const DELETION_WAITS: &str = "this DeveloperSpace is being deleted, and that waits: ";
