@@ -1,4 +1,4 @@
-//! The plugin's command line: kubectl's own flags, and the subcommands. The environment is read here and nowhere else.
+//! The plugin's command line: kubectl's own flags, and the subcommands. No other code of the plugin reads the environment; kube reads KUBECONFIG.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -31,8 +31,8 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Reads the command line of this process. `gc` does not read the variables that the operator's pods have: those of another pod name another
-    /// namespace.
+    /// Parses the command line of this process. The `gc` subcommand ignores the environment variables that its arguments read in the operator's
+    /// pods: in any other pod, `POD_NAMESPACE` is the namespace of that pod.
     pub fn read() -> Self {
         let line = Self::command().mut_subcommand("gc", |gc| {
             let variables = ["protected_namespaces", "operator_namespace", "identity"];
@@ -178,7 +178,7 @@ pub struct WriteArgs {
 }
 
 impl WriteArgs {
-    /// How long to wait until it is so; `None` for not at all.
+    /// The time limit for the wait after a write; `None` if the command does not wait.
     pub fn patience(&self) -> Option<Duration> {
         (self.wait.wait && self.dry_run.dry_run == DryRun::None).then_some(self.wait.timeout.0)
     }

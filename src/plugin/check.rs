@@ -1,4 +1,4 @@
-//! Whether a kubeconfig works, found out by real requests with it.
+//! Checks a kubeconfig by sending real requests with it.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ use crate::{
     clock::{Clock as _, ServerCheckedClock},
 };
 
-/// Asks the cluster who the holder is, and has it judge a Deployment in the space, which is not stored.
+/// Checks that the cluster authenticates the credential as the expected user, and that this user can create a Deployment in the space (dry run).
 ///
-/// `is_owner`: whether it is a mistake if the holder may not make one, as a member with a lesser role may not. An owner has to be able to
-/// renew the space as well; where that takes an administrator, their command is printed.
+/// If `is_owner` is false, a forbidden Deployment is only a warning, since the role of a member may not allow it. An owner must also be able
+/// to renew the space. If that fails, a warning is printed, with the commands for an administrator if the request is forbidden.
 pub(crate) async fn works(
     document: &Value,
     namespace: &str,
@@ -54,7 +54,7 @@ pub(crate) async fn works(
     Ok(())
 }
 
-/// Reads the space and has its renewal judged, which is not stored.
+/// Reads the space and renews it as a dry run.
 async fn may_renew(client: &Client, space: &str, clock: &ServerCheckedClock) -> Result<(), kube::Error> {
     let api: Api<Unmanaged<DeveloperSpace>> = Api::all(client.clone());
     api.get(space).await?;
@@ -63,7 +63,7 @@ async fn may_renew(client: &Client, space: &str, clock: &ServerCheckedClock) -> 
     api.patch(space, &params, &Patch::Merge(patch)).await.map(drop)
 }
 
-/// What an administrator does for an owner who cannot reach the space itself.
+/// The warning about an owner who cannot read and renew the DeveloperSpace. If that is forbidden, it contains the commands for an administrator.
 fn cannot_renew(user: &str, space: &str, error: &kube::Error) -> String {
     let lead =
         format!("warning: {user} can work in namespace {space}, and cannot read and renew DeveloperSpace {space}: {}", sentence(error));
@@ -88,7 +88,7 @@ async fn client_of(document: &Value, clock: Arc<ServerCheckedClock>) -> anyhow::
     Ok(client::for_config(config, Listeners { clock, ..Listeners::default() }, concat!("kubectl-dspace/", env!("CARGO_PKG_VERSION")))?)
 }
 
-/// A binding that is new is waited for.
+/// Creates a Deployment as a dry run. Retries a 403 response, since a new RoleBinding takes effect with a delay.
 async fn may_create(client: &Client, namespace: &str) -> Result<(), kube::Error> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let params = PostParams { dry_run: true, ..PostParams::default() };

@@ -1,4 +1,4 @@
-//! `classes`: what there is to choose from.
+//! `classes`: lists the SpaceClasses.
 
 use clap::Args;
 use kube::{Api, ResourceExt as _};
@@ -35,7 +35,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &ClassesArgs) -> anyhow::Result
     output::objects(format, &classes, || table(&classes, format.is_wide()))
 }
 
-/// How many columns there are without -o wide.
+/// The number of columns without -o wide.
 const FEW: usize = 9;
 const ALL: usize = 10;
 const HEADINGS: [&str; ALL] = ["NAME", "DEFAULT", "ACCEPTED", "TTL", "MAX-TTL", "CPU", "MEMORY", "ACCESS", "SPACES/OWNER", "DESCRIPTION"];

@@ -20,22 +20,22 @@ use crate::{
     clock::{Clock, ServerCheckedClock},
 };
 
-/// Where requests go, and as whom.
+/// The API server that requests are sent to, and the credentials that they carry.
 pub(crate) struct Cluster {
     /// A client with the user's credentials.
     pub(crate) client: Client,
-    /// How the server is reached, for kubeconfigs that are written.
+    /// The cluster entry of the kubeconfig, for the kubeconfigs that the plugin writes.
     pub(crate) endpoint: Endpoint,
     /// The namespace of the current context.
     pub(crate) namespace: String,
-    /// The server's time.
+    /// The local clock, checked against the time of the API server.
     pub(crate) clock: Arc<ServerCheckedClock>,
 }
 
 const AGENT: &str = concat!("kubectl-dspace/", env!("CARGO_PKG_VERSION"));
 
 impl Cluster {
-    /// Reads the kubeconfig and makes a client. No request is made.
+    /// Reads the kubeconfig and creates a client. Sends no request.
     pub(crate) async fn connect(args: &KubectlArgs) -> anyhow::Result<Self> {
         let (mut config, endpoint) = configuration(args).await?;
         if let Some(user) = &args.as_user {
@@ -49,25 +49,26 @@ impl Cluster {
         Ok(Self { client, endpoint, namespace, clock })
     }
 
-    /// The present time, by the server's clock where it has answered and ours is off.
+    /// The current time. If a response has shown that the local clock is wrong, this is the time of the API server.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
 
-    /// Whom the cluster takes the caller for, see <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#self-subject-review>.
+    /// The user that the caller is authenticated as,
+    /// see <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#self-subject-review>.
     pub(crate) async fn whoami(&self) -> anyhow::Result<UserInfo> {
         whoami(&self.client).await
     }
 }
 
-/// Whom the cluster takes this client for.
+/// The user that this client is authenticated as.
 pub(crate) async fn whoami(client: &Client) -> anyhow::Result<UserInfo> {
     let review = Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
     let review = review.told(|| "ask the cluster who you are".to_owned())?;
     review.status.and_then(|status| status.user_info).context("the cluster does not say who you are")
 }
 
-/// A kubeconfig, or the pod's own ServiceAccount where there is none: as kubectl does.
+/// Reads the kubeconfig. If there is none, uses the ServiceAccount of the pod, as kubectl does.
 async fn configuration(args: &KubectlArgs) -> anyhow::Result<(Config, Endpoint)> {
     let read = match &args.kubeconfig {
         Some(file) => {
@@ -98,7 +99,7 @@ fn in_pod(config: Config) -> anyhow::Result<(Config, Endpoint)> {
     Ok((config, serde_json::from_value(endpoint)?))
 }
 
-/// The cluster's entry that the flags choose.
+/// The cluster entry of the kubeconfig that the flags select.
 fn endpoint(kubeconfig: &Kubeconfig, args: &KubectlArgs) -> anyhow::Result<Endpoint> {
     let context = args.context.as_ref().or(kubeconfig.current_context.as_ref());
     let of_context = || {

@@ -1,4 +1,4 @@
-//! Completion of shells and of kubectl, and man pages: all made from the command line's own definition.
+//! Completion for shells and for kubectl, and man pages. All are generated from the definition of the command line.
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -51,13 +51,13 @@ pub struct CompleteArgs {
     pub words: Vec<OsString>,
 }
 
-/// Asked by kubectl with the words that follow `kubectl dspace`,
+/// The program that kubectl runs with the words that follow `kubectl dspace`,
 /// see <https://github.com/kubernetes/kubernetes/pull/105867>.
 const FOR_KUBECTL: &str =
     "#!/bin/sh\n# kubectl asks this program how to go on after `kubectl dspace`.\nexec kubectl dspace __complete -- \"$@\"\n";
 
 pub(crate) fn run(args: &CompletionArgs) -> anyhow::Result<()> {
-    // Shells complete the program's own name.
+    // Shells complete the name of the executable.
     let mut command = Cli::command().bin_name("kubectl-dspace");
     let shell = match args.kind {
         Kind::Kubectl => return output::print_raw(FOR_KUBECTL),
@@ -77,14 +77,14 @@ fn man_pages(args: &CompletionArgs) -> anyhow::Result<()> {
     clap_mangen::generate_to(Cli::command(), folder).with_context(|| format!("failed to write man pages to {}", folder.display()))
 }
 
-/// Files may follow, or nothing else: cobra's directives, which kubectl reads.
+/// Directives of cobra, which kubectl interprets: complete file names in addition to the choices, or only the choices.
 const FILES: &str = ":0";
 const NO_FILES: &str = ":4";
 
-/// How long names are waited for: whoever presses a key does not want to wait.
+/// The time limit for reading names from the cluster. It is short, since completion is interactive.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Prints what may come next, a line each, and a directive.
+/// Prints the choices, one per line, and a directive.
 pub(crate) async fn complete(args: &CompleteArgs) -> anyhow::Result<()> {
     let words: Vec<String> = args.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut root = Cli::command();
@@ -102,7 +102,7 @@ pub(crate) async fn complete(args: &CompleteArgs) -> anyhow::Result<()> {
     output::print(&choices.join("\n"))
 }
 
-/// What the cluster has to be asked for.
+/// The kind of names that can complete a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Names {
     None,
@@ -111,10 +111,10 @@ enum Names {
     Files,
 }
 
-/// Where on the command line the unfinished word stands.
+/// The position of the unfinished word on the command line.
 struct Place<'a> {
     command: &'a Command,
-    /// The flag whose value it is.
+    /// The flag whose value the unfinished word is.
     flag: Option<&'a Arg>,
     unfinished: &'a str,
 }
@@ -136,7 +136,7 @@ impl<'a> Place<'a> {
         Self { command, flag, unfinished }
     }
 
-    /// Words that are known without asking: values, flags, commands.
+    /// The choices that need no request: values, flags, commands.
     fn words(&self) -> Vec<String> {
         let line = |word: &str, help: String| if help.is_empty() { word.to_owned() } else { format!("{word}\t{help}") };
         if let Some(flag) = self.flag {
@@ -154,7 +154,7 @@ impl<'a> Place<'a> {
         commands.map(|command| line(command.get_name(), command.get_about().map(ToString::to_string).unwrap_or_default())).collect()
     }
 
-    /// Whether it is a name of something in the cluster.
+    /// The kind of names that can complete the unfinished word.
     fn names(&self) -> Names {
         if let Some(flag) = self.flag {
             return match (flag.get_long(), value_name(flag)) {
@@ -194,7 +194,7 @@ fn first_line(flag: &Arg) -> String {
     flag.get_help().map(|help| help.to_string().lines().next().unwrap_or_default().to_owned()).unwrap_or_default()
 }
 
-/// Names of spaces or classes. Whatever goes wrong: none, since an error message is no completion.
+/// Names of spaces or classes. Returns no names on any error, since an error message is not a completion.
 async fn names(words: &[String], classes: bool) -> Vec<String> {
     let asked = async {
         let cluster = Cluster::connect(&kubectl_flags(words)).await?;
@@ -207,7 +207,7 @@ async fn names(words: &[String], classes: bool) -> Vec<String> {
     tokio::time::timeout(PATIENCE, asked).await.map(Result::unwrap_or_default).unwrap_or_default()
 }
 
-/// kubectl's flags among the words; the rest of the line need not make sense yet.
+/// kubectl's flags among the words. The rest of the command line may be incomplete.
 fn kubectl_flags(words: &[String]) -> KubectlArgs {
     let value = |flag: &str| {
         let inline = words.iter().find_map(|word| word.strip_prefix(flag)?.strip_prefix('='));

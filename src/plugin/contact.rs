@@ -1,4 +1,4 @@
-//! The contact of a new space: what the command line says, and what its class requires.
+//! The contact of a new space, from the command line and the requirements of its class.
 
 use anyhow::bail;
 use clap::Args;
@@ -34,7 +34,7 @@ pub struct ContactArgs {
 }
 
 impl ContactArgs {
-    /// The contact of a space of `owner` in that class, or a sentence that names the flags that are missing.
+    /// The contact of a space of `owner` in the given class, or an error that names the missing flags.
     pub(crate) fn of(&self, owner: &Subject, class: Option<(&str, &SpaceClassSpec)>) -> anyhow::Result<Option<Contact>> {
         let Self { team, email, chat, url, cost_center } = self.clone();
         let mut contact = Contact { team, email, chat, url, cost_center };
@@ -56,7 +56,7 @@ impl ContactArgs {
     }
 }
 
-/// The flag of a field as `spec.contact` spells it.
+/// The flag for a field of `spec.contact`.
 fn flag(field: &str) -> &'static str {
     match field {
         "team" => "--team NAME",
@@ -67,7 +67,7 @@ fn flag(field: &str) -> &'static str {
     }
 }
 
-/// The owner's name if it is an address, without the prefix of an identity provider.
+/// The owner's name if it is an e-mail address, without the prefix of an identity provider.
 fn address(owner: &Subject) -> Option<&str> {
     let bare = owner.name.rsplit(':').next().unwrap_or_default();
     let (person, domain) = bare.split_once('@')?;

@@ -1,4 +1,4 @@
-//! `create`: ask for a space.
+//! `create`: creates a space.
 
 use std::collections::BTreeMap;
 
@@ -120,7 +120,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<
     let mut space = send(cluster, &space, dry_run).await?;
     let made = format!("{} created{}", output::name_of(&space), spaces::dry_run_note(dry_run));
     if let Some(patience) = args.write.patience() {
-        // Whatever becomes of the wait: it is made.
+        // Print this before the wait: the space exists even if the wait fails.
         progress::note(&made);
         space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new()).await?;
         let ready = || format!("{} is ready: kubectl -n {} get all", output::name_of(&space), args.name);
@@ -129,7 +129,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<
     output::object(&args.write.output.output, &space, || made)
 }
 
-/// A spec with an owner and nothing else.
+/// A spec that sets only the owner.
 pub(crate) fn spec(owner: Subject) -> DeveloperSpaceSpec {
     DeveloperSpaceSpec {
         class_name: None,
@@ -168,7 +168,7 @@ fn asked(args: &CreateArgs, owner: Subject, contact: Option<Contact>) -> Develop
     }
 }
 
-/// Sends a new space, unless this is a rehearsal on the client's side.
+/// Sends a new space to the API server, unless this is a client-side dry run.
 pub(crate) async fn send(cluster: &Cluster, space: &DeveloperSpace, dry_run: DryRun) -> anyhow::Result<DeveloperSpace> {
     if dry_run == DryRun::Client {
         return Ok(space.clone());

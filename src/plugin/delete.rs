@@ -1,4 +1,4 @@
-//! `delete`: spaces go, with everything in them.
+//! `delete`: deletes spaces with everything in them.
 
 use clap::Args;
 use kube::api::{DeleteParams, Preconditions};
@@ -56,7 +56,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &DeleteArgs) -> anyhow::Result<
     failed
 }
 
-/// Asks for one deletion. Returns the space as it was found, if there is one.
+/// Deletes one space. Returns the space as it was before the deletion, if it existed.
 async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Result<Option<DeveloperSpace>> {
     let found = if args.ignore_not_found { spaces::find(cluster, name).await? } else { Some(spaces::get(cluster, name).await?) };
     let Some(space) = found else { return Ok(None) };
@@ -64,7 +64,7 @@ async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Res
     if dry_run != DryRun::Client {
         let params = DeleteParams {
             dry_run: dry_run == DryRun::Server,
-            // The one that was found, and none that takes its place meanwhile.
+            // Delete only the object that was read, not a later one with the same name.
             preconditions: Some(Preconditions { uid: space.metadata.uid.clone(), resource_version: None }),
             ..DeleteParams::default()
         };

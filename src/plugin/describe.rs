@@ -1,4 +1,4 @@
-//! `describe`: everything about a space, for a person who wants to know how it stands and what to do.
+//! `describe`: prints all information about a space, and the next steps.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -42,10 +42,10 @@ pub struct DescribeArgs {
     pub output: OutputArgs,
 }
 
-/// How many events are shown.
+/// The number of events that are shown.
 const EVENTS: usize = 10;
 
-/// What there is to tell.
+/// The objects that the description is generated from.
 struct Facts {
     space: DeveloperSpace,
     class: Option<SpaceClass>,
@@ -60,7 +60,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
         return output::object(&args.output.output, &space, String::new);
     }
     let class_name = space.status.as_ref().and_then(|status| status.class_name.clone());
-    // What the caller may not read is left out.
+    // Objects that cannot be read are omitted, for example if the caller has no permission.
     let class = match &class_name {
         Some(name) => spaces::class(cluster, name).await.unwrap_or_default(),
         None => None,
@@ -131,7 +131,7 @@ fn held(namespace: &Namespace) -> Option<String> {
     (!finalizers.is_empty()).then(|| format!("the namespace is being deleted, and its finalizer {} is still on it", finalizers.join(", ")))
 }
 
-/// The moments of a space's life, past and to come, in the order of time.
+/// The past and future events in the lifetime of a space, in chronological order.
 fn life(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
     let status = space.status.clone().unwrap_or_default();
     let rules = class.and_then(|class| Rules::of(&class.spec).ok());
@@ -142,7 +142,7 @@ fn life(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) 
     moments.extend(status.last_renewed_at.map(|at| (at, format!("renewed ({renewals} in all)"))));
     moments.extend(status.last_warning.map(|warning| (warning.at, format!("warned, {} before the end", warning.before))));
     if let Some(end) = status.expires_at {
-        // An edge that is past was warned of at its time, or never will be.
+        // A warning threshold in the past is omitted: its warning has been sent, or will never be sent.
         for before in rules.iter().flat_map(|rules| &rules.warn_before) {
             let edge = end.checked_sub_signed(*before).filter(|edge| *edge > now);
             moments.extend(edge.map(|edge| (edge, format!("a warning, {} before the end", format_duration(*before)))));
@@ -170,7 +170,7 @@ fn timeline(life: &[(DateTime<Utc>, String)], now: DateTime<Utc>) -> String {
     past.chain([format!("> {}  now", rfc3339(now))]).chain(coming).collect::<Vec<_>>().join("\n")
 }
 
-/// What the reader may want to do.
+/// The suggested next steps.
 fn next(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) -> Vec<String> {
     let name = space.name_any();
     if is_sealed(space) {

@@ -1,7 +1,7 @@
-//! `doctor`: why a space is not ready, why pods are refused in it, why its namespace does not go away: in sentences, with what mends it.
-//! Without a name: what the rules touch in all spaces.
+//! `doctor`: explains why a space is not ready, why pods are rejected in it, and why its namespace stays terminating. Prints the commands that
+//! fix each problem. Without a name: lists violations of class rules in all spaces, and namespaces that need an administrator.
 //!
-//! `looks` gathers what there is to see; everything else decides on that and asks nothing.
+//! `looks` and `survey` read the objects from the cluster. The checks evaluate these objects and send no requests.
 
 mod admission;
 mod children;
@@ -57,7 +57,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<
     let seen = Box::pin(looks::look(cluster, name)).await?;
     let findings = judge(&seen, cluster.now());
     output::data(&args.output.output, &findings, || text(name, &findings))?;
-    // The findings are printed, and the command fails all the same: there is no space.
+    // The findings have been printed, but the command still fails, since the space does not exist.
     anyhow::ensure!(!seen.space.is_absent(), "there is no DeveloperSpace {name}");
     Ok(())
 }
@@ -76,10 +76,10 @@ async fn everything(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> 
     output::data(&args.output.output, &findings, || led_text(Some(survey::lead(&all, &findings)), &findings))
 }
 
-/// One concern: what is wrong by what was seen, and the present time.
+/// A check: returns findings for the observed objects at the current time.
 type Judge = fn(&Observed, DateTime<Utc>) -> Vec<Finding>;
 
-/// In the order in which they are told among findings as bad.
+/// The checks, in the order in which findings of the same severity are printed.
 const JUDGES: [Judge; 12] = [
     not_ready::judge,
     terminating::judge,
@@ -95,7 +95,7 @@ const JUDGES: [Judge; 12] = [
     unseen::judge,
 ];
 
-/// What is wrong, the gravest first.
+/// The findings of all checks, the most severe first.
 fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = JUDGES.iter().flat_map(|judge| judge(seen, now)).collect();
     findings.sort_by_key(|finding| finding.severity);

@@ -1,4 +1,4 @@
-//! What sets the end of a space, and with it what moves the end: a renewal, or nothing that a renewal does.
+//! The setting that determines when a space ends, which also determines if a renewal moves the end.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt as _;
@@ -13,7 +13,7 @@ use crate::{
     desired::term::created,
 };
 
-/// What sets an end.
+/// The setting that determines an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SetBy {
     /// The ttl: a renewal moves the end.
@@ -24,10 +24,10 @@ pub(crate) enum SetBy {
     Date,
 }
 
-/// What sets the end of `space`; `None` for a space without an end.
+/// The setting that determines the end of `space`; `None` for a space without an end.
 pub(crate) fn set_by(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<SetBy> {
     let end = ends(space)?;
-    // A notice may put the end beyond the ceiling.
+    // A notice can move the end past maxLifetime.
     let capped = max_lifetime(space, class).filter(|longest| created(space).checked_add_signed(*longest).is_some_and(|last| end >= last));
     let dated = space.spec.expires_at.filter(|at| end >= *at);
     Some(match (capped, dated) {
@@ -37,7 +37,7 @@ pub(crate) fn set_by(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Opti
     })
 }
 
-/// The longest life under the terms in force.
+/// The maximum lifetime under the terms in force.
 fn max_lifetime(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<TimeDelta> {
     let terms = space.status.as_ref().and_then(|status| status.terms.as_ref());
     let text = match (terms, class) {
@@ -48,7 +48,7 @@ fn max_lifetime(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<Ti
     parse_duration(text?).ok()
 }
 
-/// The ttl in force, where the operator has said it.
+/// The ttl in force; `None` if the status contains none, or if it is `never`.
 fn ttl(space: &DeveloperSpace) -> Option<TimeDelta> {
     let terms = space.status.as_ref()?.terms.as_ref()?;
     match terms.ttl.as_deref()?.parse().ok()? {
@@ -57,7 +57,7 @@ fn ttl(space: &DeveloperSpace) -> Option<TimeDelta> {
     }
 }
 
-/// Why no renewal moves an end, and what helps instead; nothing where a renewal does.
+/// Explains why a renewal does not move the end, and what to do instead; `None` if a renewal moves it.
 pub(crate) fn unmoved(space: &DeveloperSpace, set_by: SetBy) -> Option<String> {
     let name = space.name_any();
     match set_by {
@@ -74,7 +74,7 @@ pub(crate) fn unmoved(space: &DeveloperSpace, set_by: SetBy) -> Option<String> {
     }
 }
 
-/// What became of a renewal at `renewed`: when the space ends now, and what was not gained.
+/// Describes the result of a renewal at `renewed`: the new end of the space, and the part of the ttl that was not granted.
 pub(crate) fn gained(
     before: Option<DateTime<Utc>>,
     space: &DeveloperSpace,
@@ -107,7 +107,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The space fern-lab, created at nine, whose status says `end`, with a ttl of 5m and a maxLifetime of 6m.
+    /// The space fern-lab, created at 09:00, which expires at `end` according to its status, with a ttl of 5m and a maxLifetime of 6m.
     fn space(end: &str, spec: &Value) -> DeveloperSpace {
         let mut owned = json!({"owner": {"kind": "User", "name": "nadia@example.com"}});
         owned.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
@@ -126,10 +126,10 @@ mod tests {
         for (end, spec, expected) in [
             ("2026-11-24T09:05:00Z", json!({}), SetBy::Ttl),
             ("2026-11-24T09:06:00Z", json!({}), SetBy::MaxLifetime(TimeDelta::minutes(6))),
-            // Past the ceiling one notice runs.
+            // A notice extends the end past maxLifetime.
             ("2026-11-24T09:07:00Z", json!({}), SetBy::MaxLifetime(TimeDelta::minutes(6))),
             ("2026-11-24T09:04:00Z", dated.clone(), SetBy::Date),
-            // A date beyond the class's maxTTL is reached by renewing.
+            // A spec.expiresAt beyond the class's maxTTL: renewals move the end toward that date.
             ("2026-11-24T09:03:00Z", dated, SetBy::Ttl),
         ] {
             assert_eq!(set_by(&space(end, &spec), None), Some(expected), "{end}");

@@ -1,4 +1,4 @@
-//! `events`: what happened to a space.
+//! `events`: prints the Events about a space.
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -23,7 +23,7 @@ pub struct EventsArgs {
 pub(crate) async fn run(cluster: &Cluster, args: &EventsArgs) -> anyhow::Result<()> {
     let events = about(cluster, &args.name).await?;
     if events.is_empty() && args.output.output.is_table() {
-        // A space that is gone may have left some, so it is not asked for before.
+        // Events about a deleted space may still exist, so the space is read only if there are none.
         spaces::get(cluster, &args.name).await?;
         note(&format!("Nothing is known to have happened to {}: the cluster keeps Events for an hour or so.", args.name));
         return Ok(());
@@ -31,7 +31,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &EventsArgs) -> anyhow::Result<
     output::objects(&args.output.output, &events, || table(&events, cluster.now()))
 }
 
-/// Events about a space, and those about its namespace, in the order of time. What the caller may not read is left out, unless that is all.
+/// The Events about a space and about its namespace, in chronological order. Events that the caller may not read are omitted. Returns an error
+/// if the caller may read neither.
 pub(crate) async fn about(cluster: &Cluster, name: &str) -> anyhow::Result<Vec<Event>> {
     let of_space = format!("regarding.kind=DeveloperSpace,regarding.name={name}");
     let of_namespace = format!("regarding.kind=Namespace,regarding.name={name}");
@@ -51,7 +52,7 @@ fn merge(of_space: Read, of_namespace: Read) -> Read {
     Ok(events)
 }
 
-/// Whether it is only that the caller may not look there.
+/// Returns true if the error only means that the caller may not read Events in that namespace.
 fn is_hidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 404))
 }
@@ -61,7 +62,7 @@ async fn read(cluster: &Cluster, namespace: &str, fields: &str) -> Read {
     Ok(api.list(&ListParams::default().fields(fields)).await?.items)
 }
 
-/// When it happened last.
+/// The time of the last occurrence.
 pub(crate) fn at(event: &Event) -> Option<DateTime<Utc>> {
     let last = event.series.as_ref().map(|series| &series.last_observed_time).or(event.event_time.as_ref());
     last.and_then(|time| from_k8s(&Time(time.0))).or_else(|| event.deprecated_last_timestamp.as_ref().and_then(from_k8s))

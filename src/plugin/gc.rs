@@ -1,4 +1,4 @@
-//! `gc`: the operator's own sweep, with the caller's rights.
+//! `gc`: runs the operator's sweep with the caller's permissions.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Times, amounts and words as people and shells read them.
+//! Formats times, amounts, and words for human readers and for shells.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -17,27 +17,28 @@ pub(crate) fn from_now(now: DateTime<Utc>, at: DateTime<Utc>) -> String {
     if at >= now { format!("in {}", span(at - now)) } else { format!("{} ago", span(now - at)) }
 }
 
-/// When a space ends: `in 3d4h`, `never`.
+/// The time until a space ends: `in 3d4h`, `never`.
 pub(crate) fn expiry(now: DateTime<Utc>, at: Option<DateTime<Utc>>) -> String {
     at.map_or_else(|| "never".to_owned(), |at| from_now(now, at))
 }
 
-/// A bar of ten and the percentage: `[####......]  40%`. More than all is a full bar.
+/// A bar of ten characters and the percentage: `[####......]  40%`. A share above 100% is a full bar.
 pub(crate) fn bar(share: f64) -> String {
     const WIDTH: usize = 10;
     let tenths = (share.clamp(0.0, 1.0) * 10.0).round();
-    // A little is not nothing.
+    // A share above 0 fills at least one character.
     let filled =
         (0..=WIDTH).find(|&n| f64::from(u8::try_from(n).unwrap_or(u8::MAX)) >= tenths).unwrap_or(WIDTH).max(usize::from(share > 0.0));
     format!("[{}{}] {:>3.0}%", "#".repeat(filled), ".".repeat(WIDTH - filled), share.max(0.0) * 100.0)
 }
 
-/// Without line breaks and control characters: much of it was written by others, and a terminal obeys some of them.
+/// The text without line breaks and control characters: other users write much of it, and terminals interpret some control characters.
 pub(crate) fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The text with a sign in place of each character that a terminal obeys or that changes the direction of writing: others wrote much of it.
+/// The text with a replacement character for each control character that a terminal interprets and for each character that changes the text
+/// direction: other users write much of the text.
 pub(crate) fn visible(text: &str) -> String {
     let rules = |letter: char| {
         let directs = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -46,7 +47,7 @@ pub(crate) fn visible(text: &str) -> String {
     text.replace(rules, "\u{fffd}")
 }
 
-/// A word as a shell takes it for one.
+/// Quotes a word for a shell, if necessary.
 pub(crate) fn shell(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "@%+=:,./-_".contains(letter);
     if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }

@@ -1,4 +1,5 @@
-//! Getting somebody into a space that is ready: the credential, the kubeconfig, and a real request with it before it is handed over.
+//! Gives a subject access to a space that is ready: issues a credential, composes a kubeconfig, and checks it with real requests before the
+//! kubeconfig is written.
 
 use std::{
     path::{Path, PathBuf},
@@ -98,13 +99,14 @@ impl IssueArgs {
         if self.merge { kubeconfig::Existing::Merge } else { kubeconfig::Existing::Replace }
     }
 
-    /// Standard output is no file.
+    /// The file to write; `None` for standard output.
     fn file(&self) -> Option<&Path> {
         (self.output.as_os_str() != "-").then_some(self.output.as_path())
     }
 }
 
-/// Finds out what would keep the file from being written or the class from allowing it, before anything is made or issued.
+/// Validates the arguments before any object is created and any credential is issued: the class must allow the method, and the file must be
+/// writable.
 pub(crate) fn foresee(
     cluster: &Cluster,
     (space, subject): (&str, &Subject),
@@ -135,16 +137,16 @@ pub(crate) fn foresee(
     Ok(())
 }
 
-/// What was issued.
+/// An issued credential.
 struct Issued {
     credential: Credential,
-    /// Whom the cluster will take the holder for, where that is known.
+    /// The user that the cluster is expected to authenticate the holder as.
     user: String,
-    /// When it ends.
+    /// The time at which the credential expires; `None` if that is not known.
     ends: Option<DateTime<Utc>>,
 }
 
-/// Issues, checks and writes.
+/// Issues the credential, checks the kubeconfig, and writes it.
 pub(crate) async fn issue(
     cluster: &Cluster,
     space: &DeveloperSpace,
@@ -198,7 +200,7 @@ fn hand_over(args: &IssueArgs, document: &Value) -> anyhow::Result<()> {
     }
 }
 
-/// The three commands that a newcomer types next.
+/// Prints the three commands to run next.
 fn next_steps(args: &IssueArgs, method: AccessMethod) -> anyhow::Result<()> {
     let Some(file) = args.file() else { return Ok(()) };
     let login = if method == AccessMethod::Oidc { "      # opens a browser to log in" } else { "" };
@@ -221,7 +223,7 @@ fn lifetime(
         class: &class.map(SpaceClass::name_any).unwrap_or_default(),
         max_duration,
     };
-    // It counts from when it is issued, which may be as late as somebody is waited for.
+    // The lifetime counts from the time of issue, which may be as late as the end of the timeout.
     let patience = TimeDelta::from_std(args.timeout.0).unwrap_or(TimeDelta::zero());
     let sooner = Terms { expires_at: terms.expires_at.map(|at| at - patience), ..terms };
     let most = access::lifetime(sooner, cluster.now()).or_else(|_| access::lifetime(terms, cluster.now()))?;
@@ -254,7 +256,7 @@ async fn certificate(
     Ok(Issued { credential: Credential::Certificate { certificate, key }, user: subject.name.clone(), ends: Some(not_after) })
 }
 
-/// The API server's own sentence in the place of kube's.
+/// Replaces kube's error message with that of the API server.
 fn plain(error: certificate::Error) -> anyhow::Error {
     match error {
         certificate::Error::Api(action, source) => anyhow!("failed to {action}: {}", sentence(&source)),
@@ -298,7 +300,7 @@ async fn service_account(
 ) -> anyhow::Result<Issued> {
     let name = space.name_any();
     let max = class.and_then(|class| class.spec.access.as_ref()?.token.as_ref()?.max_duration.as_deref());
-    // Asked before anything is made, and again when it is issued.
+    // Checked before any object is created, and again when the token is issued.
     lifetime(cluster, space, class, (max, args))?;
     let role = match (&args.role, class) {
         (Some(role), _) => role.clone(),
@@ -321,11 +323,11 @@ async fn service_account(
     Ok(Issued { credential: Credential::Token(token), user, ends: Some(expires_at) })
 }
 
-/// The role of members that is the owner's, or else the first.
+/// The member role that has the owner's ClusterRole, or else the first member role.
 fn member_role(class: &SpaceClass) -> Option<String> {
     let same = class.spec.roles.iter().find(|role| role.cluster_role == owner_role(&class.spec));
     same.or_else(|| class.spec.roles.first()).map(|role| role.name.clone())
 }
 
-/// How long a fresh binding may take to be known to the API server.
+/// The time allowed for a new RoleBinding to take effect in the API server.
 pub(crate) const BINDINGS_WITHIN: Duration = Duration::from_secs(20);

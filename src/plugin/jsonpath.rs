@@ -13,7 +13,7 @@ pub struct Template(Vec<Part>);
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
     Text(String),
-    /// In RFC 9535's spelling.
+    /// A path in the syntax of RFC 9535.
     Path(String),
     Range(String, Vec<Self>),
 }
@@ -22,7 +22,7 @@ impl FromStr for Template {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // kubectl takes a path without braces too.
+        // kubectl also accepts a path without braces.
         let braced = if text.contains('{') { text.to_owned() } else { format!("{{{text}}}") };
         let mut rest = braced.as_str();
         let parts = parts(&mut rest, false)?;
@@ -58,7 +58,7 @@ fn parts(rest: &mut &str, in_range: bool) -> Result<Vec<Part>, String> {
     }
 }
 
-/// Where the brace is closed, quotes left alone.
+/// The position of the closing brace. Braces in quotes are ignored.
 fn closing(text: &str) -> Option<usize> {
     let mut quote = None;
     text.char_indices().find_map(|(at, letter)| {
@@ -84,18 +84,18 @@ fn part(expression: &str, rest: &mut &str) -> Result<Part, String> {
     }
 }
 
-/// `.a.b`, `a.b`, `@.a`, `$.a` and `.metadata.annotations.example\.com/x` as RFC 9535 spells them.
+/// Converts `.a.b`, `a.b`, `@.a`, `$.a` and `.metadata.annotations.example\.com/x` to the syntax of RFC 9535.
 fn path(text: &str) -> Result<String, String> {
     let relative = text.trim_start_matches(['$', '@']);
     let relative = if relative.starts_with(['.', '[']) || relative.is_empty() { relative.to_owned() } else { format!(".{relative}") };
     let path = format!("${}", quote_unusual(&relative));
-    // A path that ends in a dot, such as {.} for everything, is kubectl's alone.
+    // kubectl accepts {.} for the whole object, which is not valid in RFC 9535.
     let path = if path == "$." { "$".to_owned() } else { path };
     parse_json_path(&path).map_err(|_| format!("{text:?} is no JSONPath: write for example {{.metadata.name}}"))?;
     Ok(path)
 }
 
-/// Keys with escaped dots, dashes or slashes become `['key']`; filters and indices stay.
+/// Converts keys with escaped dots, dashes or slashes to `['key']`. Filters and indices are unchanged.
 fn quote_unusual(path: &str) -> String {
     let (mut written, mut rest) = (String::new(), path);
     while let Some(at) = rest.find(['.', '[']) {
@@ -119,7 +119,7 @@ fn quote_unusual(path: &str) -> String {
     written + rest
 }
 
-/// A key up to the next dot or bracket, its escapes undone, and what follows.
+/// The unescaped key up to the next dot or bracket, and the rest of the text.
 fn key(text: &str) -> (String, &str) {
     let (mut key, mut letters) = (String::new(), text.char_indices());
     while let Some((at, letter)) = letters.next() {
@@ -133,7 +133,7 @@ fn key(text: &str) -> (String, &str) {
 }
 
 impl Template {
-    /// The text that the template makes of `value`. What is not there is empty.
+    /// Renders the template for `value`. A path that matches nothing is rendered as empty text.
     pub(crate) fn render(&self, value: &Value) -> String {
         render(&self.0, value)
     }
@@ -149,7 +149,7 @@ fn render(parts: &[Part], value: &Value) -> String {
     written.collect()
 }
 
-/// Text without quotes, everything else as JSON.
+/// A string without quotes, any other value as JSON.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }

@@ -1,4 +1,4 @@
-//! `kubeconfig`: a way into a space that is there.
+//! `kubeconfig`: writes a kubeconfig for an existing space.
 
 use clap::Args;
 
@@ -34,7 +34,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &KubeconfigArgs) -> anyhow::Res
     let space = spaces::get(cluster, &args.name).await?;
     let subject = match &args.who {
         Some(SubjectArg(subject)) => subject.clone(),
-        // A group that owns the space lets its people in without naming them.
+        // The caller may have access through a group, so the space need not name them.
         None => subject::of_username(&cluster.whoami().await?.username.unwrap_or_default()),
     };
     if args.who.is_some() {

@@ -1,4 +1,4 @@
-//! `list`: spaces as a table, with what people want to know of them.
+//! `list`: prints spaces as a table.
 
 use std::{
     cmp::Reverse,
@@ -100,14 +100,14 @@ pub(crate) async fn run(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<()
     let table = || columns.lines(&found, &quotas, cluster.now());
     match found.as_slice() {
         [] if format.is_table() => note("No spaces found."),
-        // As with kubectl: who names one gets that one, and no list of one.
+        // As in kubectl, a single name returns the object and not a list.
         [only] if args.names.len() == 1 => output::object(format, only, table)?,
         all => output::objects(format, all, table)?,
     }
     if args.watch { follow(cluster, args, me.as_ref(), &found, &mut columns).await } else { Ok(()) }
 }
 
-/// Who may read a space by its name need not be allowed to list them.
+/// Reads the spaces. Named spaces are read individually, since a caller who may get a space is not necessarily allowed to list spaces.
 async fn read(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<Vec<DeveloperSpace>> {
     if args.names.is_empty() {
         return reach::spaces(cluster, args.selector.as_deref()).await;
@@ -123,7 +123,7 @@ async fn quotas_of(cluster: &Cluster, args: &ListArgs, found: &[DeveloperSpace])
     quotas::of(cluster, &found.iter().map(kube::ResourceExt::name_any).collect::<Vec<_>>()).await
 }
 
-/// Each change as a further line, until somebody has seen enough.
+/// Prints a line for each change until the command is interrupted.
 async fn follow(
     cluster: &Cluster,
     args: &ListArgs,
@@ -174,7 +174,7 @@ fn wanted(space: &DeveloperSpace, args: &ListArgs, me: Option<&UserInfo>, now: D
         && args.expiring_within.is_none_or(soon)
 }
 
-/// Whether somebody is bound in a space, by name or by a group.
+/// Returns true if the user is the owner or a member of the space, by name or through a group.
 pub(crate) fn is_of(space: &DeveloperSpace, me: &UserInfo) -> bool {
     let user = of_username(me.username.as_deref().unwrap_or_default());
     let groups = me.groups.as_deref().unwrap_or_default();
@@ -182,13 +182,13 @@ pub(crate) fn is_of(space: &DeveloperSpace, me: &UserInfo) -> bool {
     meant(&space.spec.owner) || space.spec.members.iter().any(|member| meant(&member.subject()))
 }
 
-/// The class in force, or the one that is asked for.
+/// The class in force, or else the requested class.
 pub(crate) fn class_of(space: &DeveloperSpace) -> Option<&str> {
     let in_force = space.status.as_ref().and_then(|status| status.class_name.as_deref());
     in_force.or(space.spec.class_name.as_deref())
 }
 
-/// When a space ends.
+/// The time at which a space ends.
 pub(crate) fn ends(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
     space.status.as_ref().and_then(|status| status.expires_at)
 }
@@ -200,13 +200,13 @@ fn created(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
 fn sort(spaces: &mut [DeveloperSpace], by: SortBy) {
     match by {
         SortBy::Name => spaces.sort_by_key(kube::ResourceExt::name_any),
-        // What never ends comes last.
+        // Spaces that never end come last.
         SortBy::Expiry => spaces.sort_by_key(|space| (ends(space).is_none(), ends(space), space.name_any())),
         SortBy::Age => spaces.sort_by_key(|space| (Reverse(created(space)), space.name_any())),
     }
 }
 
-/// When a space ends, or that it has.
+/// The time until a space ends, or the time since it expired; `-` for a new space that the operator has not observed.
 pub(crate) fn expires(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
     match ends(space) {
         Some(at) if spaces::is_true(space, types::EXPIRED) => format!("expired {}", human::from_now(now, at)),
@@ -215,7 +215,7 @@ pub(crate) fn expires(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
     }
 }
 
-/// How many columns there are without -o wide.
+/// The number of columns without -o wide.
 const FEW: usize = 9;
 const ALL: usize = 12;
 const HEADINGS: [&str; ALL] =
@@ -243,7 +243,7 @@ fn cells(space: &DeveloperSpace, quotas: &Quotas, now: DateTime<Utc>) -> [String
     ]
 }
 
-/// A table that grows: the headings come once, and later lines stand below the earlier ones.
+/// A table that is printed in parts: the headings are printed once, and the columns of later lines align with the earlier ones.
 struct Columns {
     wide: bool,
     headings: bool,
@@ -277,7 +277,7 @@ impl Columns {
     }
 }
 
-/// The first cells of a line, for tables that have more columns when people ask for them.
+/// The first cells of a line, for tables that have more columns with -o wide.
 pub(crate) fn leading<T: Clone, const ALL: usize, const FEW: usize>(cells: &[T; ALL]) -> [T; FEW] {
     std::array::from_fn(|at| cells[at].clone())
 }
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
     use crate::plugin::quotas::Use;
 
-    /// A space of nadia's that is ready, with a day and four hours to go on the morning of the 24th.
+    /// A ready space of the owner nadia, with 1d4h left on the morning of the 24th.
     pub(crate) fn a_space() -> DeveloperSpace {
         serde_json::from_value(json!({
             "apiVersion": "developerspace.dev/v1alpha1",

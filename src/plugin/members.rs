@@ -1,4 +1,4 @@
-//! `members`: who else may get into a space.
+//! `members`: lists and changes the members of a space.
 
 use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
@@ -62,7 +62,7 @@ pub struct ChangeArgs {
     pub write: WriteArgs,
 }
 
-/// How often a change is tried again that somebody else's came before.
+/// The number of attempts at a change that conflicts with other changes.
 const TRIES: u32 = 5;
 
 pub(crate) async fn run(cluster: &Cluster, args: &MembersArgs) -> anyhow::Result<()> {
@@ -104,7 +104,7 @@ async fn finish(cluster: &Cluster, args: &ChangeArgs, (changed, mut space): (boo
     output::object(&args.write.output.output, &space, || format!("{} {told}", output::name_of(&space)))
 }
 
-/// Adds a member to a space, unless it is one already. Says whether anything was changed.
+/// Adds a member to a space, unless it already is a member. Returns true if the space was changed.
 pub(crate) async fn add(cluster: &Cluster, name: &str, member: &Member) -> anyhow::Result<bool> {
     edit(cluster, name, DryRun::None, |members| added(members, member)).await.map(|(changed, _)| changed)
 }
@@ -118,7 +118,7 @@ fn removed(members: &[Member], who: &Subject, role: Option<&str>) -> Option<Vec<
     members.iter().any(goes).then(|| members.iter().filter(|member| !goes(member)).cloned().collect())
 }
 
-/// Replaces the members by what `change` makes of them; somebody else's change in between is not lost.
+/// Replaces the members with the result of `change`. Retries on a conflict, so that concurrent changes are not lost.
 async fn edit(
     cluster: &Cluster,
     name: &str,

@@ -1,7 +1,7 @@
 //! `kubectl dspace`, one file per subcommand.
 //!
 //! It does nothing that its user could not do with kubectl: every request carries the user's own credentials, and the API server's
-//! policies judge it. Data goes to standard output, everything else to standard error.
+//! policies apply to it. Data goes to standard output, everything else to standard error.
 
 pub mod args;
 mod check;
@@ -46,7 +46,7 @@ use std::process::ExitCode;
 use args::{Cli, Command};
 use cluster::Cluster;
 
-/// Does what the command line says.
+/// Runs the subcommand and returns the exit code.
 pub async fn run(cli: Cli) -> ExitCode {
     match Box::pin(execute(cli)).await {
         Ok(code) => code,
@@ -56,7 +56,7 @@ pub async fn run(cli: Cli) -> ExitCode {
 
 async fn execute(Cli { kubectl, command }: Cli) -> anyhow::Result<ExitCode> {
     let done = match command {
-        // These ask no cluster, or can do without.
+        // These commands send no requests, or also work without a cluster.
         Command::Completion(args) => completion::run(&args),
         Command::Complete(args) => completion::complete(&args).await,
         Command::Version => version::run(&kubectl).await,

@@ -1,4 +1,4 @@
-//! Names of new spaces: whether a class allows one, and one that it allows. The API server and the operator judge again.
+//! Names of new spaces: checks that a class allows a name, and proposes a name. The API server and the operator validate the name again.
 
 use anyhow::anyhow;
 use kube::ResourceExt as _;
@@ -18,10 +18,10 @@ use crate::{
     },
 };
 
-/// The longest name of a namespace.
+/// The maximum length of a namespace name.
 const LONGEST: usize = 63;
 
-/// A name as clap takes it: what no space can have is refused before anything is asked.
+/// Parses a name for clap. Rejects a name that no space can have before any request is sent.
 pub(crate) fn parse(text: &str) -> Result<String, String> {
     if is_dns_label(text) {
         return Ok(text.to_owned());
@@ -33,14 +33,15 @@ pub(crate) fn parse(text: &str) -> Result<String, String> {
     ))
 }
 
-/// The class of a new space and what else says which names it may have, as far as the caller may read that.
+/// The class of a new space, and all classes, since their rules determine the names that are allowed. Contains only the classes that the
+/// caller may read.
 pub(crate) struct Classes {
     class: Option<SpaceClass>,
     all: Vec<SpaceClass>,
 }
 
 impl Classes {
-    /// Reads the classes. Those that the caller may not read say nothing.
+    /// Reads the classes. Classes that the caller may not read are omitted.
     pub(crate) async fn read(cluster: &Cluster, wanted: Option<&str>) -> Self {
         let all = spaces::classes(cluster).await.unwrap_or_default();
         let listed = match wanted {
@@ -55,26 +56,26 @@ impl Classes {
         Self { class, all }
     }
 
-    /// The class's name and the spec in force.
+    /// The name of the class and its spec in force, or its current spec if none is in force.
     pub(crate) fn class(&self) -> Option<(&str, &SpaceClassSpec)> {
         let class = self.class.as_ref()?;
         Some((class.metadata.name.as_deref().unwrap_or_default(), class.in_force().unwrap_or(&class.spec)))
     }
 
-    /// Demands that a space may have that name.
+    /// Returns an error if a new space cannot have the name.
     pub(crate) fn ensure(&self, name: &str) -> anyhow::Result<()> {
         let Some(objection) = self.objection(name) else { return Ok(()) };
         let other = self.first_allowed(name).map(|other| format!("; {other} is allowed")).unwrap_or_default();
         Err(anyhow!("no space can be named {name}: {objection}{other}"))
     }
 
-    /// The name that spaces of `owner` had before names needed a dash, if another is proposed now.
+    /// The name that earlier versions, which required no dash, gave to the space of `owner`; `None` if a new space can still have it.
     pub(crate) fn former(&self, owner: &Subject) -> Option<String> {
         let base = name_for(owner);
         (is_dns_label(&base) && self.objection(&base).is_some()).then_some(base)
     }
 
-    /// A name for the space of `owner`.
+    /// Proposes a name for the space of `owner`.
     pub(crate) fn proposal(&self, owner: &Subject) -> anyhow::Result<String> {
         let base = name_for(owner);
         self.first_allowed(&base).ok_or_else(|| {
@@ -93,7 +94,7 @@ impl Classes {
     }
 }
 
-/// Why no new space of a class can have that name, as far as `all` classes say.
+/// The reason why a new space of the class cannot have the name, according to the rules of `all` classes; `None` if it can.
 pub(crate) fn objection(name: &str, class: Option<(&str, &SpaceClassSpec)>, all: &[SpaceClass]) -> Option<String> {
     if ProtectedNamespaces::new(DEFAULT_OPERATOR_NAMESPACE, &[]).contains(name) {
         return Some("names of the cluster's own namespaces are reserved".to_owned());
@@ -105,7 +106,7 @@ pub(crate) fn objection(name: &str, class: Option<(&str, &SpaceClassSpec)>, all:
     space_name::objection(name, class, rules, reservation.as_ref())
 }
 
-/// Names that are like `base`, the plainest first.
+/// Names derived from `base`, the simplest first.
 fn candidates(base: &str, allowed: &[String]) -> Vec<String> {
     if base.is_empty() {
         return vec![];
@@ -116,7 +117,7 @@ fn candidates(base: &str, allowed: &[String]) -> Vec<String> {
     patterns.map(|pattern| pattern.replace('*', shortened(pattern.len() - 1))).collect()
 }
 
-/// A DNS-1123 label made of a user's name: `oidc:Alice.B@example.com` is `alice-b`.
+/// A DNS-1123 label derived from a user's name: `oidc:Alice.B@example.com` becomes `alice-b`.
 fn name_for(owner: &Subject) -> String {
     let bare = owner.name.rsplit(':').next().unwrap_or_default();
     label(bare.split('@').next().unwrap_or_default())

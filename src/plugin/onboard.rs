@@ -1,4 +1,5 @@
-//! `onboard`: from nothing to a working kubectl. Each step finds what an interrupted run has left, so it can be run again.
+//! `onboard`: creates a space and a working kubeconfig for a user. Each step reuses the results of an interrupted run, so the command can be
+//! run again.
 
 use anyhow::bail;
 use clap::Args;
@@ -78,7 +79,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
     issue::issue(cluster, &space, subject, &args.issue, &mut progress).await
 }
 
-/// The space of a user whose name nobody gave: the one that is proposed, or an older one of theirs.
+/// The space of a user if no name is given: the space with the proposed name, or the user's space with the name that earlier versions gave.
 async fn find(cluster: &Cluster, subject: &Subject, classes: &Classes) -> anyhow::Result<(String, Option<DeveloperSpace>)> {
     let name = classes.proposal(subject)?;
     let found = spaces::find(cluster, &name).await?;
@@ -111,7 +112,7 @@ async fn make(cluster: &Cluster, name: &str, args: &OnboardArgs, classes: &Class
     create::send(cluster, &DeveloperSpace::new(name, spec), super::args::DryRun::None).await.map(drop)
 }
 
-/// Whether a space that is there is the one that is meant: only its owner is onboarded into it.
+/// Returns an error if an existing space does not fit: the subject must be its owner, it must have the given class, and it must not be terminating.
 fn fits(space: &DeveloperSpace, subject: &Subject, class: Option<&str>) -> anyhow::Result<()> {
     let name = space.name_any();
     is_staying(space)?;
@@ -134,7 +135,7 @@ fn fits(space: &DeveloperSpace, subject: &Subject, class: Option<&str>) -> anyho
     }
 }
 
-/// Whether somebody is let into a space by name.
+/// Returns an error if the subject is neither the owner nor a member of the space by name, or if the space is being deleted.
 pub(crate) fn lets_in(space: &DeveloperSpace, subject: &Subject) -> anyhow::Result<()> {
     let name = space.name_any();
     is_staying(space)?;

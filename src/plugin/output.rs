@@ -1,4 +1,4 @@
-//! How results are printed: for people, or for programs in kubectl's formats.
+//! Prints results, either human-readable or in kubectl's formats for programs.
 
 use std::{io::Write as _, str::FromStr};
 
@@ -13,17 +13,17 @@ use super::{human, jsonpath::Template};
 /// A format of `-o`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {
-    /// For people.
+    /// Human-readable.
     Table,
-    /// For people, with more columns.
+    /// Human-readable, with more columns.
     Wide,
     /// The objects as JSON.
     Json,
     /// The objects as YAML.
     Yaml,
-    /// `developerspace.developerspace.dev/NAME`, a line each.
+    /// `developerspace.developerspace.dev/NAME`, one per line.
     Name,
-    /// A template of kubectl's, see <https://kubernetes.io/docs/reference/kubectl/jsonpath/>.
+    /// A JSONPath template as in kubectl, see <https://kubernetes.io/docs/reference/kubectl/jsonpath/>.
     JsonPath(Template),
 }
 
@@ -46,18 +46,18 @@ impl FromStr for Format {
 }
 
 impl Format {
-    /// Whether it is for people.
+    /// Returns true if the format is human-readable.
     pub(crate) fn is_table(&self) -> bool {
         matches!(self, Self::Table | Self::Wide)
     }
 
-    /// Whether people want more columns.
+    /// Returns true if the format has more columns.
     pub(crate) fn is_wide(&self) -> bool {
         *self == Self::Wide
     }
 }
 
-/// Prints one object; `for_people` is what a table shows of it.
+/// Prints one object. `for_people` returns the human-readable text.
 pub(crate) fn object<K>(format: &Format, object: &K, for_people: impl FnOnce() -> String) -> anyhow::Result<()>
 where
     K: Resource<DynamicType = ()> + Serialize,
@@ -69,7 +69,7 @@ where
     }
 }
 
-/// Prints a list of objects; `for_people` is the table.
+/// Prints a list of objects. `for_people` returns the human-readable table.
 pub(crate) fn objects<K>(format: &Format, objects: &[K], for_people: impl FnOnce() -> String) -> anyhow::Result<()>
 where
     K: Resource<DynamicType = ()> + Serialize,
@@ -84,7 +84,7 @@ where
     }
 }
 
-/// Prints what is no object of the API, such as the usage of a quota. `name` has nothing to say of it and is as JSON.
+/// Prints data that is not an API object, such as the usage of a quota. The format `name` does not apply to it and prints JSON.
 pub(crate) fn data(format: &Format, data: &impl Serialize, for_people: impl FnOnce() -> String) -> anyhow::Result<()> {
     if format.is_table() { print(&for_people()) } else { value(format, &serde_json::to_value(data)?) }
 }
@@ -97,12 +97,12 @@ fn value(format: &Format, value: &Value) -> anyhow::Result<()> {
     }
 }
 
-/// `developerspace.developerspace.dev/alice-payments`, as kubectl says it.
+/// `developerspace.developerspace.dev/alice-payments`, as kubectl prints it.
 pub(crate) fn name_of<K: Resource<DynamicType = ()>>(object: &K) -> String {
     format!("{}.{}/{}", K::kind(&()).to_lowercase(), K::group(&()), object.name_any())
 }
 
-/// With kind and version, without the fields that nobody reads.
+/// The object with its kind and version, and without managed fields.
 fn typed<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> anyhow::Result<Value> {
     let mut value = serde_json::to_value(object)?;
     value["apiVersion"] = K::api_version(&()).into();
@@ -113,7 +113,7 @@ fn typed<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> anyhow::Resul
     Ok(value)
 }
 
-/// A table as kubectl prints them: no borders, headings in capitals.
+/// A table as kubectl prints it: no borders, headings in capitals.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>, no_headers: bool) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
@@ -123,14 +123,14 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator
     for row in rows {
         table.add_row(row);
     }
-    // Columns are three blanks apart, the first begins at the margin.
+    // Columns are separated by three spaces. The first column is not indented.
     for column in table.column_iter_mut() {
         column.set_padding((0, 3));
     }
     table.trim_fmt()
 }
 
-/// Prints text for people and ends the line.
+/// Prints human-readable text and a line break.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     line(&human::visible(text))
 }
@@ -139,7 +139,7 @@ fn line(text: &str) -> anyhow::Result<()> {
     if text.is_empty() { Ok(()) } else { print_raw(&format!("{text}\n")) }
 }
 
-/// Prints text as it is. A reader that has seen enough is no error.
+/// Prints text unchanged. A broken pipe is not an error.
 pub(crate) fn print_raw(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -1,4 +1,4 @@
-//! What is going on, on standard error: one line that changes on a terminal, a line for each change otherwise.
+//! Progress on standard error: a single line that is updated on a terminal, a line for each change otherwise.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -6,14 +6,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::human;
 
-/// Tells what is going on.
+/// Prints the progress of a command.
 pub(crate) struct Progress {
     live: Option<ProgressBar>,
     last: String,
 }
 
 impl Progress {
-    /// Begins to tell.
+    /// Starts the progress display.
     pub(crate) fn new() -> Self {
         let live = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
@@ -24,7 +24,7 @@ impl Progress {
         Self { live, last: String::new() }
     }
 
-    /// What is going on now. The same again says nothing.
+    /// Shows the current step. The same step again prints nothing.
     pub(crate) fn now(&mut self, what: &str) {
         if self.last == what {
             return;
@@ -36,7 +36,7 @@ impl Progress {
         }
     }
 
-    /// Something that stays to be read.
+    /// Prints a message that remains visible.
     pub(crate) fn say(&self, what: &str) {
         match &self.live {
             Some(bar) => bar.suspend(|| note(what)),
@@ -53,7 +53,7 @@ impl Drop for Progress {
     }
 }
 
-/// A line on standard error. Nobody is there to be told if it cannot be written.
+/// Prints a line on standard error. A failed write is ignored, since it cannot be reported.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", human::visible(text));
 }

@@ -1,4 +1,4 @@
-//! How much of their quotas spaces use, as their ResourceQuotas say.
+//! The quota usage of spaces, as their ResourceQuotas report it.
 
 use std::collections::BTreeMap;
 
@@ -10,33 +10,33 @@ use serde::Serialize;
 use super::{cluster::Cluster, human, told::Told};
 use crate::api::{names, quantity::Quantity};
 
-/// How much of one resource is used, and how much may be.
+/// The usage and the limit of one resource.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Use {
     /// Its name in the quota, such as `requests.cpu`.
     pub(crate) resource: String,
-    /// What is used.
+    /// The amount in use.
     pub(crate) used: String,
-    /// What may be.
+    /// The hard limit.
     pub(crate) hard: String,
-    /// The one over the other; more than 1 if the limit came down later.
+    /// `used` divided by `hard`; more than 1 if the limit was lowered later.
     pub(crate) share: f64,
 }
 
 impl Use {
-    /// Its line in a table: resource, used, hard, and how far that is.
+    /// The cells of its line in a table: resource, used, hard, and the share as a bar.
     pub(crate) fn cells(&self) -> [String; 4] {
         [self.resource.clone(), self.used.clone(), self.hard.clone(), human::bar(self.share)]
     }
 }
 
-/// Quotas by space; a space whose quota cannot be read is not here.
+/// Quotas by space. A space whose quota cannot be read is omitted.
 pub(crate) type Quotas = BTreeMap<String, Vec<Use>>;
 
-/// How many are asked for side by side where they cannot be listed.
+/// The number of quotas that are read concurrently if they cannot be listed.
 const SIDE_BY_SIDE: usize = 8;
 
-/// The quotas of `spaces`. What the caller may not read is left out.
+/// The quotas of `spaces`. Quotas that the caller may not read are omitted.
 pub(crate) async fn of(cluster: &Cluster, spaces: &[String]) -> anyhow::Result<Quotas> {
     match spaces {
         [] => return Ok(Quotas::new()),
@@ -49,7 +49,7 @@ pub(crate) async fn of(cluster: &Cluster, spaces: &[String]) -> anyhow::Result<Q
             let ours = list.items.iter().filter(|quota| quota.name_any() == names::CHILD);
             Ok(ours.filter_map(|quota| Some((quota.namespace()?, uses(quota)))).filter(|(space, _)| spaces.contains(space)).collect())
         }
-        // Who may not list all may still read those of their own.
+        // A caller who may not list all quotas may still be allowed to read the quotas of their own spaces.
         Err(kube::Error::Api(status)) if status.code == 403 => {
             let found = stream::iter(spaces).map(|space| one(cluster, space)).buffer_unordered(SIDE_BY_SIDE);
             Ok(found.filter_map(std::future::ready).collect().await)
@@ -64,7 +64,7 @@ async fn one(cluster: &Cluster, space: &str) -> Option<(String, Vec<Use>)> {
     Some((space.to_owned(), uses(&quota)))
 }
 
-/// What a quota's status says, by resource.
+/// The usage in the status of a quota, by resource.
 pub(crate) fn uses(quota: &ResourceQuota) -> Vec<Use> {
     let status = quota.status.clone().unwrap_or_default();
     let used = status.used.unwrap_or_default();
@@ -76,7 +76,7 @@ pub(crate) fn uses(quota: &ResourceQuota) -> Vec<Use> {
     hard.into_iter().map(of).collect()
 }
 
-/// One quantity over another; all of nothing is all.
+/// `used` divided by `hard`. If `hard` is 0, any usage is a share of 1.
 pub(crate) fn share(used: &str, hard: &str) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "a bar has ten steps")]
     let number = |text: &str| Quantity(text.to_owned()).value().map_or(0.0, |value| value.to_milli() as f64);
@@ -90,7 +90,7 @@ pub(crate) fn bar_of(uses: Option<&Vec<Use>>, resource: &str) -> String {
     found.map_or_else(|| "-".to_owned(), |found| human::bar(found.share))
 }
 
-/// The resource of which most is used, or the one that is asked for.
+/// The resource with the largest share in use, or the resource `only`.
 pub(crate) fn fullest<'a>(uses: &'a [Use], only: Option<&str>) -> Option<&'a Use> {
     let asked = uses.iter().filter(|found| only.is_none_or(|only| found.resource == only));
     asked.max_by(|a, b| a.share.total_cmp(&b.share))

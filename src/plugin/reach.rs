@@ -1,4 +1,4 @@
-//! The spaces that the caller can read without a name: all of them, or the space of the current namespace where listing is not permitted.
+//! The spaces that the caller can read without a name: all spaces, or the space of the current namespace if the caller may not list spaces.
 
 use anyhow::bail;
 
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::api::{DeveloperSpace, unmanaged::Unmanaged};
 
-/// All spaces that `selector` chooses. Where the caller may not list spaces, the space of the current namespace, and a line on standard
-/// error that says so.
+/// All spaces that match `selector`. If the caller may not list spaces, returns the space of the current namespace and prints a note on
+/// standard error.
 pub(crate) async fn spaces(cluster: &Cluster, selector: Option<&str>) -> anyhow::Result<Vec<DeveloperSpace>> {
     match spaces::try_list(cluster, selector, None).await {
-        // Labels are compared by the API server: without a list there is nothing to choose from.
+        // The API server evaluates label selectors, so a selector requires a list.
         Err(error) if is_forbidden(&error) && selector.is_none() => current(cluster, &error).await.map(|space| vec![space]),
         found => found.told(|| "list DeveloperSpaces".to_owned()),
     }

@@ -1,4 +1,4 @@
-//! Events about what was issued: certificates cannot be revoked, and the cluster keeps no list of them.
+//! Events about issued certificates: certificates cannot be revoked, and the cluster keeps no list of them.
 
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event},
@@ -13,10 +13,10 @@ use kube::{
 use super::{cluster::Cluster, spaces};
 use crate::api::DeveloperSpace;
 
-/// Events about cluster-scoped objects can live nowhere else.
+/// The only namespace that can contain Events about cluster-scoped objects.
 const NAMESPACE: &str = "default";
 
-/// Writes an Event about a certificate onto the space.
+/// Creates an Event about the space that records a certificate.
 pub(crate) async fn certificate(cluster: &Cluster, space: &DeveloperSpace, note: &str) -> Result<(), kube::Error> {
     let at = cluster.now();
     let event = Event {

@@ -1,4 +1,4 @@
-//! `renew`: the time of spaces counts from now again.
+//! `renew`: restarts the time to live of spaces.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -37,7 +37,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<(
     for name in &args.names {
         match renew(cluster, name, args, &mut progress).await {
             Ok(space) => renewed.push(space),
-            // The others are renewed all the same; the last failure is the command's.
+            // The other spaces are still renewed. The command returns the last error.
             Err(error) => {
                 if let Err(earlier) = std::mem::replace(&mut failed, Err(error)) {
                     progress.say(&format!("error: {earlier:#}"));
@@ -54,14 +54,14 @@ pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<(
     failed
 }
 
-/// A space that was renewed, and what is printed of it.
+/// A space that was renewed, and the line that is printed about it.
 struct Renewed {
     space: DeveloperSpace,
     told: String,
 }
 
 async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut Progress) -> anyhow::Result<Renewed> {
-    // Also to hear the server's time, by which the operator judges.
+    // The response also contains the time of the API server, by which the operator computes the end.
     let mut space = spaces::get(cluster, name).await?;
     let before = ends(&space);
     if args.ttl.is_none() && end::set_by(&space, None) == Some(SetBy::Date) {
@@ -83,7 +83,7 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
         space = spaces::patch(cluster, name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": spec}), dry_run).await?;
     }
     if let Some(patience) = args.write.patience() {
-        // A renewal counts also where the spec is refused for another reason.
+        // A renewal takes effect even if the spec is refused for another reason.
         space = wait::until_observed(cluster, name, patience, progress).await?;
     }
     let told = if dry_run == DryRun::None && spaces::is_observed(&space) {

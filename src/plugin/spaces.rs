@@ -1,4 +1,4 @@
-//! Reading and changing spaces and classes as the caller.
+//! Reads and changes spaces and classes with the caller's credentials.
 
 use kube::{
     Api,
@@ -12,18 +12,19 @@ use crate::api::{DeveloperSpace, SpaceClass, conditions, names, unmanaged::Unman
 /// Field manager of all writes of the plugin.
 pub(crate) const FIELD_MANAGER: &str = "kubectl-dspace";
 
-/// All spaces.
+/// The API for all spaces.
 pub(crate) fn api(cluster: &Cluster) -> Api<Unmanaged<DeveloperSpace>> {
     Api::all(cluster.client.clone())
 }
 
-/// One space, or a sentence that there is none.
+/// Reads a space. Returns an error if it does not exist.
 pub(crate) async fn get(cluster: &Cluster, name: &str) -> anyhow::Result<DeveloperSpace> {
     let Unmanaged(space) = api(cluster).get(name).await.told(|| format!("read DeveloperSpace {name}"))?;
     Ok(space)
 }
 
-/// One space if it is there. An answer 404 that does not name the space is an error: the cluster has no such kind, or another server answered.
+/// Reads a space; `None` if it does not exist. A 404 response that does not name the space is an error: the cluster does not know the kind,
+/// or another server responded.
 pub(crate) async fn find(cluster: &Cluster, name: &str) -> anyhow::Result<Option<DeveloperSpace>> {
     match api(cluster).get(name).await {
         Err(kube::Error::Api(status)) if status.is_not_found() && status.details.as_ref().is_some_and(|details| details.name == name) => {
@@ -33,7 +34,7 @@ pub(crate) async fn find(cluster: &Cluster, name: &str) -> anyhow::Result<Option
     }
 }
 
-/// All spaces that a label selector and a field selector choose, by name.
+/// All spaces that match a label selector and a field selector, ordered by name.
 pub(crate) async fn try_list(cluster: &Cluster, selector: Option<&str>, fields: Option<&str>) -> Result<Vec<DeveloperSpace>, kube::Error> {
     let mut params = ListParams::default().limit(500);
     params.label_selector = selector.map(ToOwned::to_owned);
@@ -49,19 +50,19 @@ pub(crate) async fn try_list(cluster: &Cluster, selector: Option<&str>, fields: 
     }
 }
 
-/// All classes, by name.
+/// All classes, ordered by name.
 pub(crate) async fn classes(cluster: &Cluster) -> anyhow::Result<Vec<SpaceClass>> {
     let list = Api::<SpaceClass>::all(cluster.client.clone()).list(&ListParams::default()).await;
     Ok(list.told(|| "list SpaceClasses".to_owned())?.items)
 }
 
-/// The class of that name. The caller need not be allowed to list classes.
+/// The class with the given name. The caller does not need permission to list classes.
 pub(crate) async fn class(cluster: &Cluster, name: &str) -> anyhow::Result<Option<SpaceClass>> {
     let found = Api::<SpaceClass>::all(cluster.client.clone()).get_opt(name).await;
     found.told(|| format!("read SpaceClass {name}"))
 }
 
-/// The class of that name, or the default one: of several, the oldest.
+/// The class with the given name, or else the default class: the oldest class that is marked as default.
 pub(crate) async fn class_or_default(cluster: &Cluster, name: Option<&str>) -> anyhow::Result<Option<SpaceClass>> {
     match name {
         Some(name) => class(cluster, name).await,
@@ -69,19 +70,19 @@ pub(crate) async fn class_or_default(cluster: &Cluster, name: Option<&str>) -> a
     }
 }
 
-/// The class of spaces that name none: of several, the oldest.
+/// The default class: the oldest class that is marked as default.
 pub(crate) fn default_class(classes: &[SpaceClass]) -> Option<&SpaceClass> {
     let age = |class: &&SpaceClass| (class.metadata.creation_timestamp.clone(), class.metadata.name.clone());
     classes.iter().filter(|class| is_default(class)).min_by_key(age)
 }
 
-/// Whether it is marked as the class of spaces that name none.
+/// Returns true if the class is marked as the default for spaces that name no class.
 pub(crate) fn is_default(class: &SpaceClass) -> bool {
     let annotations = class.metadata.annotations.as_ref();
     annotations.and_then(|map| map.get(names::ANNOTATION_DEFAULT_CLASS)).is_some_and(|value| value == "true")
 }
 
-/// Changes a space by a JSON merge patch. With a `resourceVersion` in it, a change in between is a conflict.
+/// Changes a space with a JSON merge patch. If the patch contains a `resourceVersion`, a concurrent change causes a conflict.
 pub(crate) async fn patch(cluster: &Cluster, name: &str, patch: &Value, dry_run: DryRun) -> anyhow::Result<DeveloperSpace> {
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -93,7 +94,7 @@ pub(crate) async fn patch(cluster: &Cluster, name: &str, patch: &Value, dry_run:
     patched.map(|Unmanaged(space)| space).told(|| format!("change DeveloperSpace {name}"))
 }
 
-/// What a dry run adds to a sentence, as kubectl does.
+/// The note that the output of a dry run contains, as in kubectl.
 pub(crate) fn dry_run_note(dry_run: DryRun) -> &'static str {
     match dry_run {
         DryRun::None => "",
@@ -102,7 +103,7 @@ pub(crate) fn dry_run_note(dry_run: DryRun) -> &'static str {
     }
 }
 
-/// Status and reason of `Ready`, if it is told.
+/// Status, reason and message of `Ready`, if the condition is set.
 pub(crate) fn ready(space: &DeveloperSpace) -> Option<(&str, &str, &str)> {
     condition(space, conditions::types::READY)
 }
@@ -113,12 +114,12 @@ pub(crate) fn condition<'a>(space: &'a DeveloperSpace, type_: &str) -> Option<(&
     Some((&found.status, &found.reason, &found.message))
 }
 
-/// Whether a condition is `True` for the generation that stands.
+/// Returns true if a condition is `True`. Does not compare generations, see [`is_observed`].
 pub(crate) fn is_true(space: &DeveloperSpace, type_: &str) -> bool {
     condition(space, type_).is_some_and(|(status, ..)| status == "True")
 }
 
-/// Whether the operator has seen the spec as it stands.
+/// Returns true if the operator has observed the current generation of the spec.
 pub(crate) fn is_observed(space: &DeveloperSpace) -> bool {
     let observed = space.status.as_ref().and_then(|status| status.observed_generation);
     observed.is_some() && observed >= space.metadata.generation

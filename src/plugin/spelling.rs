@@ -1,6 +1,6 @@
-//! Names that look like others: the same letters, composed or decomposed, are two names to Kubernetes.
+//! Names that look alike: to Kubernetes, the composed and the decomposed form of the same letters are different names.
 
-/// A sentence about a name that is written with combining marks.
+/// A warning about a name that contains combining marks.
 pub(crate) fn remark(who: &str) -> Option<String> {
     who.chars().any(is_combining).then(|| {
         format!(

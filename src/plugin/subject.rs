@@ -1,4 +1,4 @@
-//! Subjects as people type them.
+//! Subjects as users type them on the command line.
 
 use std::str::FromStr;
 
@@ -18,7 +18,7 @@ impl FromStr for SubjectArg {
             Some((word, name)) if word.eq_ignore_ascii_case("serviceaccount") || word.eq_ignore_ascii_case("sa") => {
                 (SubjectKind::ServiceAccount, name)
             }
-            // A user of an identity provider with a prefix: oidc:alice@example.com.
+            // A user name with the prefix of an identity provider: oidc:alice@example.com.
             _ => (SubjectKind::User, text),
         };
         if name.is_empty() {
@@ -35,7 +35,7 @@ impl FromStr for SubjectArg {
     }
 }
 
-/// Whom the cluster means by the user name of a request: a ServiceAccount has a name of its own form,
+/// The subject with the user name of a request: the user name of a ServiceAccount has a special format,
 /// see <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#service-account-tokens>.
 pub(crate) fn of_username(username: &str) -> Subject {
     let account = username.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));

@@ -1,10 +1,10 @@
-//! Errors of the API server as sentences: what was wanted, what happened, what to do.
+//! Error messages for failed requests: the action, the cause, and the remedy.
 
 use anyhow::anyhow;
 
 use crate::api::names;
 
-/// Adds what was wanted to what the API server said.
+/// Adds the failed action to an error of the API server.
 pub(crate) trait Told<T> {
     /// `failed to {action}: …`
     fn told(self, action: impl FnOnce() -> String) -> anyhow::Result<T>;
@@ -16,7 +16,7 @@ impl<T> Told<T> for Result<T, kube::Error> {
     }
 }
 
-/// What happened, and what to do where that is known.
+/// The cause of the error, and the remedy if it is known.
 pub(crate) fn sentence(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => match status.code {
@@ -29,7 +29,7 @@ pub(crate) fn sentence(error: &kube::Error) -> String {
                     names::GROUP
                 )
             }
-            // A sentence of a policy or of the schema stands behind the object's own name, twice at times.
+            // The messages of policies and of schema validation follow the name of the object, which sometimes occurs twice.
             _ => status.message.trim().to_owned(),
         },
         kube::Error::Auth(error) => format!("the kubeconfig's credentials cannot be used: {error}"),
@@ -37,17 +37,17 @@ pub(crate) fn sentence(error: &kube::Error) -> String {
     }
 }
 
-/// Whether the caller may not do that.
+/// Returns true if the API server responded with 403 Forbidden.
 pub(crate) fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
-/// The kind is unknown, not an object of it.
+/// Returns true if the kind is unknown, and not only the object.
 fn is_unknown_kind(status: &kube::core::Status) -> bool {
     status.details.as_ref().is_none_or(|details| details.name.is_empty())
 }
 
-/// The innermost cause, which says most; its first line.
+/// The first line of the innermost cause, which is the most specific.
 pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -47,10 +47,10 @@ pub(crate) async fn run(cluster: &Cluster, args: &TopArgs) -> anyhow::Result<()>
     output::data(&args.output.output, &data, || table(&found, cluster.now()))
 }
 
-/// A space and the resource of which it uses most.
+/// A space and the resource with its largest share in use.
 type Ranked<'a> = (&'a DeveloperSpace, &'a Use);
 
-/// The fullest first, and of equals by name.
+/// The spaces by their largest share in use, the largest first, then by name.
 fn ranking<'a>(spaces: &'a [DeveloperSpace], quotas: &'a Quotas, args: &TopArgs) -> Vec<Ranked<'a>> {
     let fullest = |space: &'a DeveloperSpace| Some((space, quotas::fullest(quotas.get(&space.name_any())?, args.by.as_deref())?));
     let mut found: Vec<_> = spaces.iter().filter_map(fullest).collect();

@@ -1,4 +1,4 @@
-//! `transfer`: another owner.
+//! `transfer`: changes the owner of a space.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &TransferArgs) -> anyhow::Resul
     if dry_run == DryRun::Client {
         space.spec.owner = who.clone();
     } else {
-        // A merge patch leaves out what is not named: a namespace of an owner before has to go.
+        // A merge patch keeps fields that it does not contain, so null removes the namespace of the previous owner.
         let mut owner = serde_json::to_value(who)?;
         if who.namespace.is_none() {
             owner["namespace"] = Value::Null;

@@ -1,4 +1,4 @@
-//! `tree`: what a space is made of.
+//! `tree`: prints the objects of a space.
 
 use std::{collections::BTreeSet, fmt::Debug};
 
@@ -33,7 +33,7 @@ pub struct TreeArgs {
     pub output: OutputArgs,
 }
 
-/// An object and what belongs to it.
+/// An object and the objects that belong to it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Node {
     what: String,
@@ -44,7 +44,7 @@ struct Node {
 }
 
 impl Node {
-    /// A node of one line: the names of subjects have no format, so that a line break in one would draw a node of its own.
+    /// A node of one line. The names of subjects have no fixed format, and a line break in a name would look like another node.
     fn new(what: impl AsRef<str>, note: Option<&str>) -> Self {
         Self { what: one_line(what.as_ref()), note: note.map(one_line), children: vec![] }
     }
@@ -85,7 +85,7 @@ async fn grow(cluster: &Cluster, space: &DeveloperSpace) -> Node {
     Node { children: vec![namespace], ..Node::new(format!("DeveloperSpace {name}"), ready) }
 }
 
-/// What the operator makes for a space; `None` where the class cannot be read, or refuses the space.
+/// The objects that the operator creates for a space; `None` if the class cannot be read or refuses the space.
 async fn wanted(cluster: &Cluster, space: &DeveloperSpace) -> Option<Children> {
     let name = space.status.as_ref()?.class_name.clone()?;
     let class = spaces::class(cluster, &name).await.ok()??;
@@ -93,7 +93,7 @@ async fn wanted(cluster: &Cluster, space: &DeveloperSpace) -> Option<Children> {
     Some(desire(space, &resolved, None).children)
 }
 
-/// Quota, limits and network policy, without those that are not there because the class has none.
+/// Quota, limits and network policy. An object that is missing because the class has none is omitted.
 fn rails(wanted: Option<&Children>, [quota, limits, network]: [Node; 3]) -> Vec<Node> {
     let is_wanted = |has: fn(&Children) -> bool| wanted.is_none_or(has);
     let rails = [
@@ -136,7 +136,7 @@ async fn bindings(cluster: &Cluster, space: &DeveloperSpace) -> Vec<Node> {
     }
 }
 
-/// The bindings that are there, and those of the owner and of the members' roles that are not.
+/// The existing bindings, and the missing bindings of the owner and of the members' roles.
 fn bound(space: &DeveloperSpace, found: &[RoleBinding]) -> Vec<Node> {
     let roles: BTreeSet<&str> = space.spec.members.iter().map(|member| member.role.as_str()).collect();
     let of_roles = roles.into_iter().map(|role| format!("{}{role}", names::BINDING_PREFIX));
@@ -154,7 +154,7 @@ fn bound(space: &DeveloperSpace, found: &[RoleBinding]) -> Vec<Node> {
     present.chain(absent).collect()
 }
 
-/// How many there are; nothing if there are none or they cannot be read.
+/// The number of objects; `None` if there are none or they cannot be read.
 async fn count<K>(cluster: &Cluster, namespace: &str, kinds: &str) -> Option<Node>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,

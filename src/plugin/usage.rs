@@ -1,4 +1,4 @@
-//! `usage`: how much of their quota spaces use.
+//! `usage`: prints the quota usage of spaces.
 
 use clap::Args;
 use serde_json::json;
@@ -45,7 +45,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &UsageArgs) -> anyhow::Result<(
     output::data(&args.output.output, &data, || table(&found))
 }
 
-/// A line for each limit; nothing without any.
+/// A line for each limit; empty if there are no quotas.
 fn table(quotas: &Quotas) -> String {
     if quotas.is_empty() {
         return String::new();

@@ -1,4 +1,4 @@
-//! `version`: of the plugin, and of the server if it can be asked.
+//! `version`: prints the version of the plugin, and of the server if it can be reached.
 
 use super::{args::KubectlArgs, cluster::Cluster, output, progress, told::Told};
 
@@ -6,7 +6,7 @@ pub(crate) async fn run(kubectl: &KubectlArgs) -> anyhow::Result<()> {
     output::print(&format!("kubectl-dspace {}", env!("CARGO_PKG_VERSION")))?;
     match server(kubectl).await {
         Ok(version) => output::print(&format!("Server         {version}")),
-        // What was asked for is told; the server's is an extra.
+        // The version of the plugin has been printed. The version of the server is optional.
         Err(error) => {
             progress::note(&format!("warning: {error:#}"));
             Ok(())

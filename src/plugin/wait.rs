@@ -1,4 +1,4 @@
-//! Waiting until the operator has done its part.
+//! Waits until the operator has reconciled a space.
 
 use std::{pin::pin, time::Duration};
 
@@ -27,10 +27,10 @@ use crate::{
     client::WATCH_TIMEOUT_SECONDS,
 };
 
-/// How often a space is read that the caller may not watch.
+/// The polling interval for a space that the caller may not watch.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Waits until a space is `Ready` as its spec stands. What only somebody's change can mend ends the wait at once.
+/// Waits until a space is `Ready` for its current generation. A reason that the operator cannot resolve by itself ends the wait at once.
 pub(crate) async fn until_ready(
     cluster: &Cluster,
     name: &str,
@@ -62,7 +62,7 @@ pub(crate) async fn until_ready(
     })
 }
 
-/// Waits until the operator has seen the spec of a space as it stands, whatever it says of it.
+/// Waits until the operator has observed the current generation of a space, even if it refuses the spec.
 pub(crate) async fn until_observed(
     cluster: &Cluster,
     name: &str,
@@ -87,13 +87,13 @@ fn gone(name: &str) -> anyhow::Error {
     anyhow!("DeveloperSpace {name} is gone: somebody deleted it meanwhile")
 }
 
-/// Waits until a space is gone with its namespace.
+/// Waits until a space and its namespace no longer exist.
 pub(crate) async fn until_gone(cluster: &Cluster, found: &DeveloperSpace, timeout: Duration, progress: &mut Progress) -> anyhow::Result<()> {
     let (name, uid) = (&found.name_any(), &found.metadata.uid);
     progress.now(&format!("waiting for {name} to be gone"));
     let mut last = "nothing was heard of it".to_owned();
     let gone = follow(spaces::api(cluster), name, |space| {
-        // One of another UID was created since under the same name.
+        // A space with another UID has since been created under the same name.
         let Some(space) = space.filter(|space| space.metadata.uid == *uid) else { return Some(Ok(())) };
         if let Some((_, reason, message)) = ready(space).filter(|_| space.metadata.deletion_timestamp.is_some()) {
             last = format!("{reason}: {message}");
@@ -108,7 +108,8 @@ pub(crate) async fn until_gone(cluster: &Cluster, found: &DeveloperSpace, timeou
     })
 }
 
-/// Shows each state of a space to `judge`, `None` once it is gone, until that has a verdict. An API server that is away for a moment is waited for.
+/// Passes each state of a space to `judge`, and `None` if it does not exist, until `judge` returns a result. Retries while the API server is
+/// unavailable.
 async fn follow<T>(
     api: Api<Unmanaged<DeveloperSpace>>,
     name: &str,
@@ -139,7 +140,7 @@ async fn follow<T>(
     Err(anyhow!("the watch of DeveloperSpace {name} ended"))
 }
 
-/// As [`follow`], for a caller who may read the space and not watch it: its owner.
+/// Same as [`follow`], for a caller who may read the space but not watch it, such as its owner.
 async fn poll<T>(
     api: &Api<Unmanaged<DeveloperSpace>>,
     name: &str,
@@ -157,7 +158,7 @@ async fn poll<T>(
     }
 }
 
-/// Why a watch ended for good.
+/// The message of an error that ends a watch permanently.
 pub(crate) fn final_error(error: &watcher::Error) -> Option<String> {
     source(error).filter(|error| is_final(error)).map(sentence)
 }
@@ -171,12 +172,12 @@ fn source(error: &watcher::Error) -> Option<&kube::Error> {
     }
 }
 
-/// Whether the same request will fail again.
+/// Returns true if a retry of the request would fail again.
 fn is_final(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404))
 }
 
-/// Configuration of a watch that is no failure while nothing happens.
+/// The configuration of a watch that does not fail while there are no changes.
 pub(crate) fn watch_config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
 }

@@ -1,34 +1,34 @@
-//! What the API server means by its messages when it refuses a pod.
+//! Classifies the messages of the API server about rejected pods.
 
 use std::collections::BTreeMap;
 
-/// Why a pod was refused.
+/// The reason why a pod was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Refusal {
-    /// A quota does not suffice, see `k8s.io/apiserver/pkg/admission/plugin/resourcequota`.
+    /// The pod exceeds a quota, see `k8s.io/apiserver/pkg/admission/plugin/resourcequota`.
     QuotaExceeded {
         /// The name of the quota.
         quota: String,
-        /// What there is too little of.
+        /// The resources that the quota has too little of.
         lacking: Vec<Lacking>,
     },
-    /// A quota counts what the pod does not name.
+    /// A quota limits a resource that the pod does not specify.
     Unspecified {
         /// The name of the quota.
         quota: String,
         /// `limits.cpu for: web`.
         what: String,
     },
-    /// Outside of a LimitRange, see `k8s.io/kubernetes/plugin/pkg/admission/limitranger`: its own words.
+    /// The pod is outside the bounds of a LimitRange, see `k8s.io/kubernetes/plugin/pkg/admission/limitranger`. Contains the message.
     OutOfLimits(String),
-    /// Below the namespace's Pod Security level, see <https://kubernetes.io/docs/concepts/security/pod-security-admission/>.
+    /// The pod violates the Pod Security level of the namespace, see <https://kubernetes.io/docs/concepts/security/pod-security-admission/>.
     PodSecurity {
         /// `baseline` or `restricted`.
         level: String,
-        /// What is wrong with the pod: its own words.
+        /// The violations as the message describes them.
         violations: String,
     },
-    /// Something else: its own words.
+    /// Another reason. Contains the message.
     Other(String),
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Lacking {
     pub(super) hard: String,
 }
 
-/// What `message` means.
+/// Classifies `message`.
 pub(super) fn classify(message: &str) -> Refusal {
     let essence = essence(message);
     exceeded(essence)
@@ -51,7 +51,7 @@ pub(super) fn classify(message: &str) -> Refusal {
         .unwrap_or_else(|| Refusal::Other(essence.to_owned()))
 }
 
-/// Without the names of pods that never came to be, which are new each time.
+/// The message without the name of the pod. The pod was never created, and its name differs in each attempt.
 fn essence(message: &str) -> &str {
     let rest = message.split_once(" is forbidden: ").map_or(message, |(_, rest)| rest);
     let rest = rest.strip_prefix("Error creating: ").unwrap_or(rest).trim();
@@ -75,13 +75,13 @@ fn exceeded(text: &str) -> Option<Refusal> {
     (!lacking.is_empty()).then(|| Refusal::QuotaExceeded { quota: quota.to_owned(), lacking })
 }
 
-/// Returns true for the name of an object. Part of an error message is in the words of those whose pods are refused, and the name becomes part of a
-/// command.
+/// Returns true if the text is a valid name of an object. Users whose pods are rejected control part of an error message, and the name
+/// becomes part of a command.
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
 }
 
-/// `pods=1,requests.cpu=500m`.
+/// Parses amounts such as `pods=1,requests.cpu=500m`.
 fn amounts(text: &str) -> BTreeMap<&str, &str> {
     text.split(',').filter_map(|pair| pair.trim().split_once('=')).collect()
 }
@@ -95,7 +95,7 @@ fn unspecified(text: &str) -> Option<Refusal> {
 fn pod_security(text: &str) -> Option<Refusal> {
     let (_, rest) = text.split_once("violates PodSecurity \"")?;
     let (level, violations) = rest.split_once('"')?;
-    // With the version of the standard: baseline:latest.
+    // The level is followed by the version of the standard: baseline:latest.
     let level = level.split(':').next().unwrap_or(level);
     Some(Refusal::PodSecurity { level: level.to_owned(), violations: violations.trim_start_matches([':', ' ']).to_owned() })
 }

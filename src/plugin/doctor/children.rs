@@ -1,4 +1,4 @@
-//! What the operator made for a space and is not there any more, or is another: judged by the operator's own decisions.
+//! Objects of a space that are missing or were changed. The operator's own code determines the desired state.
 
 use chrono::{DateTime, Utc};
 use kube::ResourceExt as _;
@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
-    // Of a space that is not ready nothing is to be expected, and what is going away is told elsewhere.
+    // The objects of a space that is not ready may be incomplete, and other checks report deletions.
     let is_settled = |space: &&DeveloperSpace| {
         is_observed(space) && is_true(space, types::READY) && space.metadata.deletion_timestamp.is_none() && !seen.is_namespace_going()
     };
@@ -32,7 +32,7 @@ fn told(seen: &Observed, what: &str) -> Finding {
     Finding::problem(format!("{what} The operator sets that right within moments; if it does not: {state}")).mended_by(commands)
 }
 
-/// A sentence about the namespace, or about what is in it.
+/// Describes a problem with the namespace or with the objects in it.
 fn wrong(seen: &Observed, space: &DeveloperSpace) -> Option<String> {
     let name = space.name_any();
     if seen.namespace.is_absent() {
@@ -52,7 +52,7 @@ fn wrong(seen: &Observed, space: &DeveloperSpace) -> Option<String> {
     (!changed.is_empty()).then(|| format!("In namespace {name} {}.", listed(&changed)))
 }
 
-/// Each child that is missing or says something else.
+/// Describes each child that is missing or differs from its desired state.
 fn changed(seen: &Observed, space: &DeveloperSpace) -> Vec<String> {
     let is_readable = |child: &Child| match child.kind() {
         ChildKind::Quota => seen.quotas.seen().is_some(),
@@ -62,7 +62,7 @@ fn changed(seen: &Observed, space: &DeveloperSpace) -> Vec<String> {
     };
     let resolved = seen.class().and_then(|class| resolve(space, &class.name_any(), &class.spec).accepted().ok());
     let Some(resolved) = resolved else {
-        // Without the class only the owner's binding is known to be wanted.
+        // Without the class, only the owner's binding is known to be required.
         let is_missing = seen.bindings.seen().is_some_and(|all| !all.iter().any(|binding| binding.name_any() == names::OWNER_BINDING));
         return if is_missing { vec![missing(ChildKind::Binding, names::OWNER_BINDING)] } else { vec![] };
     };
@@ -73,7 +73,7 @@ fn changed(seen: &Observed, space: &DeveloperSpace) -> Vec<String> {
         Change::Repair { child, .. } | Change::Replace { child, .. } if is_readable(child) => {
             Some(format!("{} {} was changed by somebody", child.kind().as_str(), child.name()))
         }
-        // What is not wanted any more harms nobody while it goes.
+        // An unreadable child is reported by another check, and a superfluous one is harmless until it is removed.
         Change::Create(_)
         | Change::Repair { .. }
         | Change::Replace { .. }
@@ -84,7 +84,7 @@ fn changed(seen: &Observed, space: &DeveloperSpace) -> Vec<String> {
     told.collect()
 }
 
-/// What is there, as the operator keeps it.
+/// The existing children, as the operator observes them.
 fn there(seen: &Observed) -> Vec<SeenChild> {
     let quotas = seen.quotas.all().iter().cloned().map(Child::Quota);
     let limits = seen.limits.all().iter().cloned().map(Child::Limits);

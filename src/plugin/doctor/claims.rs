@@ -1,4 +1,4 @@
-//! What to do where somebody else has what a space asks for: its name, or the last place that its owner may have.
+//! Advice if the name of a space is taken, or if its owner has reached the owner limit.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) fn conflict(seen: &Observed, space: &DeveloperSpace, message: &str, n
     let name = space.name_any();
     let owner = human::shell(&human::one_line(&space.spec.owner.to_string()));
     let another = [format!("kubectl dspace delete {name}"), format!("kubectl dspace create OTHER-NAME --owner {owner}")];
-    // The operator's own word, see `check_name` in `desired::resolve`.
+    // The operator's own message, see `check_name` in `desired::resolve`.
     if message.contains(" is protected on this cluster") {
         return ("No space can have that name.".to_owned(), another.into());
     }
@@ -41,7 +41,7 @@ pub(super) fn conflict(seen: &Observed, space: &DeveloperSpace, message: &str, n
     (advice, std::iter::once(offer).chain(another).collect())
 }
 
-/// The command that hands a namespace to a space and to no other.
+/// The command that offers a namespace to exactly one space for adoption.
 pub(super) fn offer(namespace: &Namespace, space: &DeveloperSpace) -> String {
     let name = space.name_any();
     let uid = space.metadata.uid.as_deref().unwrap_or_default();
@@ -49,7 +49,7 @@ pub(super) fn offer(namespace: &Namespace, space: &DeveloperSpace) -> String {
     format!("kubectl annotate namespace {name} {}={name}/{uid}{overwrite}", names::ANNOTATION_ADOPT)
 }
 
-/// An offer that hands nothing to this space.
+/// Describes an adoption offer on the namespace that does not apply to this space; empty if there is none.
 fn stale_offer(namespace: &Namespace, space: &DeveloperSpace) -> String {
     let Some(offer) = namespace.annotations().get(names::ANNOTATION_ADOPT) else { return String::new() };
     let (name, key) = (space.name_any(), names::ANNOTATION_ADOPT);
@@ -63,7 +63,7 @@ fn stale_offer(namespace: &Namespace, space: &DeveloperSpace) -> String {
     format!(" Its annotation {key}={offer} is an offer to another space or owner.")
 }
 
-/// What is left of an earlier space: that of a namespace with the operator's marks.
+/// Describes a namespace that an earlier space left behind; `None` if the namespace does not have the operator's annotations.
 pub(super) fn left_behind(namespace: &Namespace) -> Option<String> {
     let name = namespace.name_any();
     if let Some(from) = namespace.annotations().get(names::ANNOTATION_RELEASED_FROM) {
@@ -75,7 +75,7 @@ pub(super) fn left_behind(namespace: &Namespace) -> Option<String> {
     Some(format!("Namespace {name} is left from an earlier DeveloperSpace{owner} (UID {uid}); the operator does not delete it."))
 }
 
-/// What a namespace says of whom it belongs to.
+/// Describes the owner of a namespace, according to its labels and annotations.
 fn whose(namespace: &Namespace, now: DateTime<Utc>) -> String {
     if let Some(left) = left_behind(namespace) {
         return left;
@@ -112,7 +112,8 @@ pub(super) fn owner_limit(seen: &Observed, space: &DeveloperSpace) -> Advice {
     let counts = |other: &&DeveloperSpace| {
         let status = other.status.clone().unwrap_or_default();
         let theirs = status.owner.as_ref().map_or_else(|| other.spec.owner.clone(), Subject::from);
-        // An expired space that is only remembered takes no place; one that is being deleted takes its place until its namespace is gone.
+        // An expired space without a namespace does not count toward the owner limit. A space that is being deleted counts until its namespace no
+        // longer exists.
         let is_remembered = spaces::is_true(other, types::EXPIRED) && status.namespace.is_none();
         theirs == *owner && other.name_any() != name && !is_remembered && status.class_name.is_some_and(|theirs| theirs == class)
     };

@@ -1,4 +1,4 @@
-//! What a space asks for that its class does not consent to, and what becomes of it: nothing here deletes or changes anything at once.
+//! Settings of a space that its class does not allow, and their consequences. None of these deletes or changes anything immediately.
 
 use chrono::{DateTime, Utc};
 use kube::ResourceExt as _;
@@ -23,7 +23,7 @@ pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
     touched(space, seen.class(), seen.classes.all(), now)
 }
 
-/// What the rules of its class touch in a space that stands.
+/// The findings about rules of its class that an existing space does not comply with.
 pub(super) fn touched(space: &DeveloperSpace, class: Option<&SpaceClass>, classes: &[SpaceClass], now: DateTime<Utc>) -> Vec<Finding> {
     let name = space.name_any();
     let of_class = class.map(|class| (class.metadata.name.as_deref().unwrap_or_default(), &class.spec));
@@ -54,7 +54,7 @@ fn never(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Find
     end(space, class, ("has no end by its ttl", "allowNever"), &ends).mended_by(either(space, class, &mended, &consent))
 }
 
-/// The end of a space that asked for none without the consent of its class.
+/// The end of a space that requests no end although its class does not allow that.
 fn ends(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
     let end = space.status.as_ref().and_then(|status| status.expires_at);
     end.map_or_else(
@@ -81,7 +81,7 @@ fn retained(space: &DeveloperSpace, class: &SpaceClass) -> Finding {
     Finding::warning(sentence).mended_by(either(space, class, &json!({"deletionPolicy": "Delete"}), &json!({"allowRetain": true})))
 }
 
-/// The command of the owner, and the command of an administrator that makes it unnecessary.
+/// The command for the owner, and the alternative command for an administrator.
 fn either(space: &DeveloperSpace, class: &SpaceClass, mended: &Value, consent: &Value) -> [String; 2] {
     let allow = human::shell(&json!({"spec": consent}).to_string());
     let allow = format!("kubectl patch spaceclass {} --type=merge -p {allow}", class.name_any());
@@ -101,7 +101,7 @@ fn named(name: &str, objection: &str) -> Finding {
     Finding::note(format!("No new space could be named {name}: {objection}. This one keeps its name and its namespace."))
 }
 
-/// The most bytes of a space's own labels and annotations. Only the policies judge them: the operator does not read them.
+/// The maximum size of a space's own labels and annotations in bytes. Only the policies enforce it: the operator does not read them.
 const MOST_OWN_BYTES: usize = 96 * 1024;
 
 fn adorned(space: &DeveloperSpace) -> Option<Finding> {

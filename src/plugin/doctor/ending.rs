@@ -1,4 +1,4 @@
-//! An end that is near, or that is past and nobody acts on.
+//! Spaces that end soon, or that have expired and are not being deleted.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt as _;
@@ -9,10 +9,10 @@ use crate::{
     plugin::{end, human, spaces::is_true},
 };
 
-/// An end that is nearer is told even where the class gives no warnings.
+/// An end that is closer than this is reported even if the class has no warnings.
 const NEAR: TimeDelta = TimeDelta::hours(24);
 
-/// The operator collects within a second; so long it may be away for a restart.
+/// The operator deletes an expired namespace within a second. This is the time allowed for a restart of the operator.
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
 
 pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {

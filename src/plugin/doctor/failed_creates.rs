@@ -1,4 +1,4 @@
-//! Which controllers cannot make their pods, by what their conditions and Events say.
+//! Controllers that cannot create their pods, according to their conditions and Events.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ use super::{
 };
 use crate::api::time::from_k8s;
 
-/// An Event that is older may be of a trouble that is over: controllers try again at least every 17 minutes or so.
+/// An older Event may be about a problem that is resolved: controllers retry at least about every 17 minutes.
 const RECENT: TimeDelta = TimeDelta::minutes(20);
 
-/// Who makes the pods: kind and name.
+/// The controller that creates the pods: kind and name.
 pub(super) type Maker = (String, String);
 
-/// What was refused to whom, the last word of each.
+/// The last rejection for each controller.
 pub(super) fn refusals(seen: &Observed, now: DateTime<Utc>) -> BTreeMap<Maker, Refusal> {
     let mut events: Vec<(&Event, DateTime<Utc>)> = seen.events.all().iter().filter_map(|event| Some((event, last(event)?))).collect();
     events.sort_by_key(|(_, at)| *at);
@@ -33,7 +33,7 @@ pub(super) fn refusals(seen: &Observed, now: DateTime<Utc>) -> BTreeMap<Maker, R
             said.insert(maker, classify(event.message.as_deref().unwrap_or_default()));
         }
     }
-    // As long as this condition stands, so does the trouble.
+    // The problem persists while this condition is true.
     for set in seen.replica_sets.all() {
         let mut conditions = set.status.iter().flat_map(|status| status.conditions.iter().flatten());
         let failure = conditions
@@ -45,31 +45,31 @@ pub(super) fn refusals(seen: &Observed, now: DateTime<Utc>) -> BTreeMap<Maker, R
     said
 }
 
-/// When it was said last.
+/// The time of the last occurrence.
 fn last(event: &Event) -> Option<DateTime<Utc>> {
     let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
     let micro = series.or(event.event_time.as_ref()).map(|at| Time(at.0));
     micro.as_ref().or(event.last_timestamp.as_ref()).and_then(from_k8s)
 }
 
-/// The Deployment of a ReplicaSet, the CronJob of a Job: what people write themselves.
+/// The object that users write themselves: the Deployment of a ReplicaSet, the CronJob of a Job.
 fn maker_of(metadata: &ObjectMeta, kind: &str) -> Option<Maker> {
     let owner = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     owner.and_then(|owner| maker(Some(&owner.kind), Some(&owner.name))).or_else(|| maker(Some(kind), metadata.name.as_deref()))
 }
 
-/// Kind and name, if they can be those of an object. A tenant can write any text into an Event and into an owner reference, and both become part
-/// of a command.
+/// The kind and name, if both are valid for an object. A tenant can write any text into an Event and into an owner reference, and both become
+/// part of a command.
 fn maker(kind: Option<&str>, name: Option<&str>) -> Option<Maker> {
     let (kind, name) = (kind?, name?);
     let is_kind = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
     (is_kind && is_name(name) && !name.starts_with('-')).then(|| (kind.to_owned(), name.to_owned()))
 }
 
-/// Whether what an Event says still holds: by the object itself if it can be seen, else as long as it is recent.
+/// Returns true if an Event still applies: according to the object itself if it can be read, else if the Event is recent.
 fn stands(seen: &Observed, (kind, name): &Maker, is_recent: bool) -> bool {
     match kind.as_str() {
-        // Their own condition tells.
+        // The ReplicaSet's own condition reports the problem.
         "ReplicaSet" if seen.replica_sets.seen().is_some() => false,
         "StatefulSet" if seen.stateful_sets.seen().is_some() => {
             seen.stateful_sets.all().iter().any(|set| set.name_any() == *name && lacks_replicas(set))

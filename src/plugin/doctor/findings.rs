@@ -1,30 +1,30 @@
-//! What was found, and how it is told: a sentence, and the commands that mend it.
+//! Findings and their output: a sentence, and the commands that fix the problem.
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::plugin::human;
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Severity {
     /// Something does not work.
     Problem,
-    /// Something will not work soon, or may surprise.
+    /// Something will stop working soon, or may be unexpected.
     Warning,
-    /// Good to know.
+    /// For information only.
     Note,
 }
 
-/// One thing that was found.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
-    /// How bad it is.
+    /// The severity of a finding.
     pub(super) severity: Severity,
-    /// What is so, why, and what to do: a sentence or a few.
+    /// The problem, its cause, and the remedy, in one or a few sentences.
     pub(super) sentence: String,
-    /// What mends it or says more, to be typed as it is. Words in capitals are for the reader to fill in.
+    /// Commands that fix the problem or print details. They can be run unchanged, except that words in capitals are placeholders.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) commands: Vec<String>,
 }
@@ -34,36 +34,36 @@ impl Finding {
         Self { severity, sentence: human::one_line(sentence), commands: vec![] }
     }
 
-    /// Something does not work.
+    /// Creates a problem: something does not work.
     pub(super) fn problem(sentence: impl AsRef<str>) -> Self {
         Self::new(Severity::Problem, sentence.as_ref())
     }
 
-    /// Something will not work soon, or may surprise.
+    /// Creates a warning: something will stop working soon, or may be unexpected.
     pub(super) fn warning(sentence: impl AsRef<str>) -> Self {
         Self::new(Severity::Warning, sentence.as_ref())
     }
 
-    /// Good to know.
+    /// Creates a note: for information only.
     pub(super) fn note(sentence: impl AsRef<str>) -> Self {
         Self::new(Severity::Note, sentence.as_ref())
     }
 
-    /// With the commands that mend it.
+    /// Adds the commands that fix the problem.
     pub(super) fn mended_by(mut self, commands: impl IntoIterator<Item = String>) -> Self {
-        // A line break would end the command and begin another.
+        // A line break would end the command and start another one.
         self.commands.extend(commands.into_iter().filter(|command| !command.contains(char::is_control)));
         self
     }
 }
 
-/// For people.
+/// The human-readable output.
 pub(super) fn text(name: &str, findings: &[Finding]) -> String {
     let well = findings.iter().all(|finding| finding.severity == Severity::Note);
     led_text(well.then(|| format!("All is well with DeveloperSpace {name}, as far as can be seen.")), findings)
 }
 
-/// For people, after a line of its own.
+/// The human-readable output after a leading line.
 pub(super) fn led_text(lead: Option<String>, findings: &[Finding]) -> String {
     let told = findings.iter().map(|Finding { severity, sentence, commands }| {
         let sign = match severity {
@@ -77,7 +77,7 @@ pub(super) fn led_text(lead: Option<String>, findings: &[Finding]) -> String {
     lead.into_iter().chain(told).collect::<Vec<_>>().join("\n\n")
 }
 
-/// What somebody else said, as the end of a sentence.
+/// Quoted text with a period at its end.
 pub(super) fn ended(text: &str) -> String {
     format!("{}.", text.trim().trim_end_matches(['.', ',', ':', ';', ' ']))
 }

@@ -1,4 +1,4 @@
-//! What tests look at: a space that is well, to be made ill.
+//! Fixtures for tests: a healthy space, and functions that break it.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -21,7 +21,7 @@ pub(super) fn read<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
-/// The space orchid-lab of nadia, of the class greenhouse, with a week to go.
+/// The space orchid-lab of the owner nadia and the class greenhouse, which ends in a week.
 pub(super) fn space() -> DeveloperSpace {
     read(json!({
         "apiVersion": format!("{}/v1alpha1", names::GROUP),
@@ -65,7 +65,7 @@ pub(super) fn class() -> SpaceClass {
     }))
 }
 
-/// Everything could be seen, and is as it should be.
+/// All objects are readable and in their desired state.
 pub(super) fn well() -> Observed {
     let (space, class) = (space(), class());
     let resolved = resolve(&space, "greenhouse", &class.spec).accepted().unwrap();
@@ -96,7 +96,7 @@ pub(super) fn well() -> Observed {
     }
 }
 
-/// [`well`], with another space.
+/// [`well`], with a changed space.
 pub(super) fn with(change: impl FnOnce(&mut DeveloperSpace)) -> Observed {
     let mut seen = well();
     let mut changed = space();
@@ -110,7 +110,7 @@ pub(super) fn unready(reason: &str, message: &str) -> Observed {
     with(|space| told(space, reason, message))
 }
 
-/// `Ready` is false for that reason, "so it is", and the space is otherwise changed.
+/// `Ready` is false for the given reason, with the message "so it is", and `change` is applied to the space.
 pub(super) fn ill(reason: &str, change: impl FnOnce(&mut DeveloperSpace)) -> Observed {
     with(|space| {
         told(space, reason, "so it is");
@@ -118,20 +118,20 @@ pub(super) fn ill(reason: &str, change: impl FnOnce(&mut DeveloperSpace)) -> Obs
     })
 }
 
-/// What is told of a space that is [`ill`] beyond the operator's own sentence, and the commands.
+/// The advice about a space that is [`ill`], without the operator's own message, and the commands.
 pub(super) fn advised(seen: &Observed) -> Vec<String> {
     let told = lines(&super::not_ready::judge(seen, now()));
     let first = told[0].split_once("so it is. ").map_or(told[0].as_str(), |(_, rest)| rest).to_owned();
     std::iter::once(first).chain(told[1..].iter().cloned()).collect()
 }
 
-/// `Ready` is false.
+/// Sets `Ready` to false.
 pub(super) fn told(space: &mut DeveloperSpace, reason: &str, message: &str) {
     let ready = &mut space.status.as_mut().unwrap().conditions[0];
     (ready.status, ready.reason, ready.message) = ("False".to_owned(), reason.to_owned(), message.to_owned());
 }
 
-/// The namespace, going away since `since`, with these conditions: (type, message).
+/// Sets a namespace that has been terminating since `since`, with these conditions: (type, message).
 pub(super) fn going(seen: &mut Observed, since: &str, conditions: &[(&str, &str)]) {
     let told = |(type_, message): &(&str, &str)| json!({"type": type_, "status": "True", "message": message});
     let conditions: Vec<Value> = conditions.iter().map(told).collect();
@@ -142,7 +142,7 @@ pub(super) fn going(seen: &mut Observed, since: &str, conditions: &[(&str, &str)
     }))));
 }
 
-/// Sentences and commands, a line each, commands indented.
+/// Sentences and commands, one per line, commands indented.
 pub(super) fn lines(findings: &[Finding]) -> Vec<String> {
     let both = |finding: &Finding| {
         let commands = finding.commands.iter().map(|command| format!("  {command}"));

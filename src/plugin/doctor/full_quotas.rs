@@ -1,4 +1,4 @@
-//! Quotas that are used up or nearly so, the space's own and those that others put beside it.
+//! Quotas that are used up or nearly so: the space's own quota, and additional quotas of other users.
 
 use chrono::{DateTime, Utc};
 use kube::ResourceExt as _;
@@ -12,7 +12,7 @@ use crate::{
     plugin::quotas::{self, Use},
 };
 
-/// Of which share on the space's own quota is told.
+/// The share from which the space's own quota is reported.
 const NEARLY: f64 = 0.9;
 
 pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
@@ -20,7 +20,7 @@ pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
     let told = seen.quotas.all().iter().filter_map(|quota| {
         let quota_name = quota.name_any();
         let is_ours = quota_name == names::CHILD;
-        // How close others want to come to their limits is for them to know.
+        // Quotas of other users are reported only when they are used up.
         let enough = if is_ours { NEARLY } else { 1.0 };
         let uses = quotas::uses(quota);
         let full: Vec<String> = uses.iter().filter(|one| one.share >= enough).map(share).collect();
@@ -39,7 +39,7 @@ pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
     told.collect()
 }
 
-/// Rounded down, so that all is used only where nothing is left.
+/// Formats the usage of a resource. The percentage is rounded down, so that 100% means that nothing is left.
 fn share(Use { resource, used, hard, share }: &Use) -> String {
     format!("{resource} {used} of {hard} ({:.0}%)", (share * 100.0).floor())
 }

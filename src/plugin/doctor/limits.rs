@@ -1,4 +1,4 @@
-//! Which LimitRange refuses a pod: the message of the API server names none.
+//! Finds the LimitRange that rejects a pod: the message of the API server does not name it.
 
 use k8s_openapi::api::core::v1::{LimitRange, LimitRangeItem};
 use kube::ResourceExt as _;
@@ -10,7 +10,7 @@ pub(super) fn refusing(ranges: &[LimitRange], message: &str) -> Vec<String> {
     ranges.iter().filter(|range| items(range).iter().any(|item| is_quoted(item, message))).map(LimitRange::name_any).collect()
 }
 
-/// Whether a message quotes a bound of an item: `maximum cpu usage per Container is 200m, but limit is 500m`.
+/// Returns true if a message quotes a bound of an item: `maximum cpu usage per Container is 200m, but limit is 500m`.
 fn is_quoted(item: &LimitRangeItem, message: &str) -> bool {
     let bounds = [("maximum {} usage per", &item.max), ("minimum {} usage per", &item.min)];
     let ratio = [("{} max limit to request ratio per", &item.max_limit_request_ratio)];

@@ -1,4 +1,4 @@
-//! Looking at a space and its namespace. What the caller may not read is noted and never ends the look; nothing is judged here.
+//! Reads a space and its namespace. Objects that the caller may not read are recorded and do not cause an error. Nothing is evaluated here.
 
 use std::fmt::Debug;
 
@@ -25,19 +25,19 @@ use crate::{
     },
 };
 
-/// What became of a look at something.
+/// The result of reading an object or a list.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Look<T> {
-    /// There was no need to look.
+    /// It was not read, because it was not needed.
     #[default]
     Needless,
-    /// This was seen.
+    /// It was read.
     Seen(T),
-    /// It could not be looked at.
+    /// It could not be read.
     Unreadable(Unreadable),
 }
 
-/// What could not be looked at, and why.
+/// An object or a list that could not be read, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unreadable {
     /// `get` or `list`.
@@ -46,12 +46,12 @@ pub(super) struct Unreadable {
     pub(super) what: String,
     /// The namespace of a list.
     pub(super) namespace: Option<String>,
-    /// What went wrong; nothing if the caller may not.
+    /// The error; `None` if the request was forbidden.
     pub(super) error: Option<String>,
 }
 
 impl<T> Look<T> {
-    /// What was seen.
+    /// The result, if it was read.
     pub(super) fn seen(&self) -> Option<&T> {
         match self {
             Self::Seen(seen) => Some(seen),
@@ -59,7 +59,7 @@ impl<T> Look<T> {
         }
     }
 
-    /// Why nothing was seen.
+    /// The reason why it could not be read.
     pub(super) fn gap(&self) -> Option<&Unreadable> {
         match self {
             Self::Unreadable(gap) => Some(gap),
@@ -79,31 +79,31 @@ impl<T> Look<T> {
 }
 
 impl<T> Look<Option<T>> {
-    /// What was looked for and is there.
+    /// The object, if it was read and exists.
     pub(super) fn found(&self) -> Option<&T> {
         self.seen()?.as_ref()
     }
 
-    /// Whether it is known not to be there.
+    /// Returns true if the object is known not to exist.
     pub(super) fn is_absent(&self) -> bool {
         matches!(self, Self::Seen(None))
     }
 }
 
 impl<T> Look<Vec<T>> {
-    /// All that was seen.
+    /// The objects of the list; empty if it was not read.
     pub(super) fn all(&self) -> &[T] {
         self.seen().map(Vec::as_slice).unwrap_or_default()
     }
 }
 
-/// Everything that was seen.
+/// All objects that were read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observed {
-    /// The name that was asked about.
+    /// The requested name.
     pub(super) name: String,
     pub(super) space: Look<Option<DeveloperSpace>>,
-    /// All spaces where there is none of that name; the owner's where they are too many.
+    /// All spaces if there is none with that name; the owner's spaces if the space is refused because of the owner limit.
     pub(super) spaces: Look<Vec<DeveloperSpace>>,
     pub(super) classes: Look<Vec<SpaceClass>>,
     pub(super) operator: Look<Option<Deployment>>,
@@ -116,12 +116,12 @@ pub(super) struct Observed {
     pub(super) stateful_sets: Look<Vec<StatefulSet>>,
     pub(super) jobs: Look<Vec<Job>>,
     pub(super) pods: Look<Vec<Pod>>,
-    /// Those of the reason `FailedCreate`.
+    /// The Events with the reason `FailedCreate`.
     pub(super) events: Look<Vec<Event>>,
 }
 
 impl Observed {
-    /// The class that the space names, or has, or would get.
+    /// The class that the spec names, else the class in the status, else the default class.
     pub(super) fn class(&self) -> Option<&SpaceClass> {
         let space = self.space.found()?;
         let kept = || space.status.as_ref().and_then(|status| status.class_name.as_deref());
@@ -131,13 +131,13 @@ impl Observed {
         }
     }
 
-    /// Whether the namespace is going away.
+    /// Returns true if the namespace is terminating.
     pub(super) fn is_namespace_going(&self) -> bool {
         self.namespace.found().is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some())
     }
 }
 
-/// Looks at everything about a space.
+/// Reads all objects about a space.
 pub(super) async fn look(cluster: &Cluster, name: &str) -> anyhow::Result<Observed> {
     let found = spaces::api(cluster).get_opt(name).await.map(|found| found.map(|Unmanaged(space)| space));
     if found.as_ref().is_err_and(|error| !is_forbidden(error)) {
@@ -145,7 +145,7 @@ pub(super) async fn look(cluster: &Cluster, name: &str) -> anyhow::Result<Observ
     }
     let space = Look::of(found, "get", format!("DeveloperSpace {name}"), None);
     let spaces = if space.is_absent() {
-        // This also tells a cluster that does not know the kind from one that has no such space.
+        // This also distinguishes a cluster that does not know the kind from a cluster without this space.
         let all = pages(&spaces::api(cluster), ListParams::default()).await;
         if all.as_ref().is_err_and(|error| !is_forbidden(error)) {
             return all.told(|| format!("look for DeveloperSpace {name}")).map(|_| Observed::default());
@@ -157,7 +157,7 @@ pub(super) async fn look(cluster: &Cluster, name: &str) -> anyhow::Result<Observ
     let mut seen = Observed { name: name.to_owned(), space, spaces, ..Observed::default() };
     Box::pin(around(cluster, &mut seen)).await;
     let reason = seen.space.found().and_then(ready).map(|(_, reason, _)| reason);
-    // Somebody else's namespace is none of the space's business.
+    // A namespace that does not belong to the space is not inspected.
     let is_foreign = seen.space.is_absent() || reason == Some(Reason::NamespaceConflict.as_str());
     if !seen.namespace.is_absent() && !is_foreign {
         Box::pin(inside(cluster, &mut seen)).await;
@@ -165,7 +165,7 @@ pub(super) async fn look(cluster: &Cluster, name: &str) -> anyhow::Result<Observ
     Ok(seen)
 }
 
-/// The spaces of the owner of a space that may not have more.
+/// The spaces of the owner, if the space is refused because of the owner limit.
 async fn owners(cluster: &Cluster, space: Option<&DeveloperSpace>) -> Look<Vec<DeveloperSpace>> {
     let too_many = |space: &&DeveloperSpace| ready(space).is_some_and(|(_, reason, _)| reason == Reason::OwnerLimitExceeded.as_str());
     let Some(space) = space.filter(too_many) else { return Look::Needless };
@@ -173,19 +173,19 @@ async fn owners(cluster: &Cluster, space: Option<&DeveloperSpace>) -> Look<Vec<D
     Look::of(pages(&spaces::api(cluster), ListParams::default().fields(&fields)).await, "list", "developerspaces".to_owned(), None)
 }
 
-/// A value in a field selector, see `EscapeValue` of `k8s.io/apimachinery/pkg/fields`.
+/// Escapes a value for a field selector, see `EscapeValue` of `k8s.io/apimachinery/pkg/fields`.
 fn escaped(value: &str) -> String {
     value.replace('\\', r"\\").replace(',', r"\,").replace('=', r"\=")
 }
 
-/// What belongs to no namespace, and the operator.
+/// Reads the cluster-scoped objects and the operator's Deployment.
 async fn around(cluster: &Cluster, seen: &mut Observed) {
     let client = || cluster.client.clone();
     let (classes, namespaces) = (Api::<Unmanaged<SpaceClass>>::all(client()), Api::<Namespace>::all(client()));
     let (found, namespace, operator) =
         tokio::join!(pages(&classes, ListParams::default()), namespaces.get_opt(&seen.name), operator(cluster));
     let found = match found {
-        // An owner may read the class of their space and not list classes.
+        // An owner may be allowed to get the class of their space but not to list classes.
         Err(error) if is_forbidden(&error) => match seen.space.found().and_then(class_of) {
             Some(name) => classes.get_opt(name).await.ok().flatten().map(|Unmanaged(class)| vec![class]).ok_or(error),
             None => Err(error),
@@ -198,13 +198,13 @@ async fn around(cluster: &Cluster, seen: &mut Observed) {
     seen.operator = operator;
 }
 
-/// A class with the spec that its spaces go by.
+/// A class with its spec in force.
 pub(super) fn in_force(class: SpaceClass) -> SpaceClass {
     let spec = class.in_force().unwrap_or(&class.spec).clone();
     SpaceClass { spec, ..class }
 }
 
-/// The operator's Deployment wherever it runs, or where it is installed unless something else is said.
+/// The operator's Deployment in any namespace, or in the operator's default namespace if Deployments cannot be listed in all namespaces.
 async fn operator(cluster: &Cluster) -> Look<Option<Deployment>> {
     let everywhere = Api::<Deployment>::all(cluster.client.clone());
     let labels = format!("app.kubernetes.io/name={},app.kubernetes.io/component=controller", names::OPERATOR);
@@ -224,7 +224,7 @@ async fn operator(cluster: &Cluster) -> Look<Option<Deployment>> {
     Look::of(found, "get", format!("Deployment {}", names::OPERATOR), Some(names::DEFAULT_OPERATOR_NAMESPACE))
 }
 
-/// Returns true if the namespace is a space's, or cannot be read: its owner could give any Deployment the labels of the operator.
+/// Returns true if the namespace belongs to a space or cannot be read: the owner of a space could give any Deployment the operator's labels.
 async fn is_of_a_space(cluster: &Cluster, namespace: &str) -> bool {
     if namespace == names::DEFAULT_OPERATOR_NAMESPACE {
         return false;
@@ -236,7 +236,7 @@ async fn is_of_a_space(cluster: &Cluster, namespace: &str) -> bool {
     })
 }
 
-/// What is in the namespace.
+/// Reads the objects in the namespace.
 async fn inside(cluster: &Cluster, seen: &mut Observed) {
     let name = &seen.name;
     let all = ListParams::default;
@@ -263,7 +263,7 @@ where
     Look::of(found, "list", K::plural(&()).into_owned(), Some(namespace))
 }
 
-/// A list, page by page.
+/// Reads a list page by page.
 pub(super) async fn pages<K>(api: &Api<Unmanaged<K>>, params: ListParams) -> Result<Vec<K>, kube::Error>
 where
     K: Clone + Debug + DeserializeOwned,

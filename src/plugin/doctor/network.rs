@@ -1,4 +1,4 @@
-//! What the network lets through, which no error message ever says.
+//! The connections that NetworkPolicies allow, which no error message reports.
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::{
@@ -13,21 +13,21 @@ use super::{
 };
 use crate::api::names;
 
-/// Where names are resolved.
+/// The port of DNS.
 const DNS: i32 = 53;
 
 pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
     let (ours, others): (Vec<&NetworkPolicy>, Vec<&NetworkPolicy>) =
         seen.policies.all().iter().partition(|policy| policy.name_any() == names::NETWORK_POLICY);
     let isolated = ours.first().map(|policy| isolation(seen, policy));
-    // Where nothing is shut off, nothing is opened.
+    // Openings are reported only if the space is isolated.
     let opened = others.iter().filter(|_| isolated.is_some()).filter_map(|policy| opening(seen, policy));
     let opened: Vec<Finding> = opened.collect();
     let held = others.iter().filter_map(|policy| holding(seen, policy, &others));
     isolated.into_iter().chain(opened).chain(held).collect()
 }
 
-/// The space's own isolation.
+/// The finding about the space's own isolation.
 fn isolation(seen: &Observed, policy: &NetworkPolicy) -> Finding {
     let name = &seen.name;
     let rules = policy.spec.iter().flat_map(|spec| spec.ingress.iter().flatten());
@@ -42,7 +42,7 @@ fn isolation(seen: &Observed, policy: &NetworkPolicy) -> Finding {
     Finding::note(sentence).mended_by([format!("kubectl -n {name} get networkpolicies")])
 }
 
-/// A policy of somebody else's that lets more in.
+/// The finding about a policy of another user that allows more ingress.
 fn opening(seen: &Observed, policy: &NetworkPolicy) -> Option<Finding> {
     let spec = policy.spec.as_ref().filter(|spec| has_type(spec, "Ingress"))?;
     let rules = spec.ingress.as_deref().unwrap_or_default();
@@ -61,7 +61,7 @@ fn opening(seen: &Observed, policy: &NetworkPolicy) -> Option<Finding> {
     Some(Finding::note(sentence).mended_by([describe(namespace, &name)]))
 }
 
-/// A policy of somebody else's that holds back what pods send.
+/// The finding about a policy of another user that restricts egress.
 fn holding(seen: &Observed, policy: &NetworkPolicy, all: &[&NetworkPolicy]) -> Option<Finding> {
     let spec = policy.spec.as_ref().filter(|spec| has_type(spec, "Egress"))?;
     let is_open = spec
@@ -72,7 +72,7 @@ fn holding(seen: &Observed, policy: &NetworkPolicy, all: &[&NetworkPolicy]) -> O
     if is_open {
         return None;
     }
-    // Policies add up: another one for the same pods may let it through.
+    // Policies are additive: another policy for the same pods may allow DNS.
     let adds = |other: &NetworkPolicySpec| {
         let is_for_the_same = is_all(other.pod_selector.as_ref()) || other.pod_selector == spec.pod_selector;
         is_for_the_same && has_type(other, "Egress") && other.egress.iter().flatten().any(lets_dns_through)
@@ -92,7 +92,8 @@ fn describe(namespace: &str, name: &str) -> String {
     format!("kubectl -n {namespace} describe networkpolicy {name}")
 }
 
-/// As the API server reads a policy without types: ingress always, egress where there are rules of it.
+/// Returns true if the policy has the type. A policy without types has the default of the API server: Ingress, and Egress if it has egress
+/// rules.
 fn has_type(spec: &NetworkPolicySpec, wanted: &str) -> bool {
     match spec.policy_types.as_deref() {
         None | Some([]) => wanted == "Ingress" || spec.egress.as_ref().is_some_and(|rules| !rules.is_empty()),
@@ -111,11 +112,11 @@ fn lets_dns_through(rule: &NetworkPolicyEgressRule) -> bool {
     };
     let ports = rule.ports.as_deref().unwrap_or_default();
     let to = rule.to.as_deref().unwrap_or_default();
-    // The resolver is in another namespace, or outside; whether a selector means just that one is not asked.
+    // The DNS server is in another namespace or outside the cluster. The check does not verify that the selector matches it.
     (ports.is_empty() || ports.iter().any(is_dns)) && (to.is_empty() || to.iter().any(|peer| stranger(peer).is_some()))
 }
 
-/// Whom a rule means beyond the namespace itself.
+/// Describes a peer of a rule outside the namespace; `None` if the peer is in the namespace.
 fn stranger(peer: &NetworkPolicyPeer) -> Option<String> {
     let NetworkPolicyPeer { ip_block, namespace_selector, pod_selector } = peer;
     if let Some(block) = ip_block {
@@ -129,7 +130,7 @@ fn stranger(peer: &NetworkPolicyPeer) -> Option<String> {
     Some(if pods.is_empty() { namespaces } else { format!("pods with {pods} in {namespaces}") })
 }
 
-/// The pods that a policy is about.
+/// Describes the pods that a policy selects.
 fn selected(spec: &NetworkPolicySpec) -> String {
     let terms = terms(spec.pod_selector.as_ref());
     if terms.is_empty() { "all pods".to_owned() } else { format!("pods with {terms}") }
@@ -139,7 +140,7 @@ fn is_all(selector: Option<&LabelSelector>) -> bool {
     terms(selector).is_empty()
 }
 
-/// `app=web, tier in (a, b), !old`, as kubectl writes selectors; nothing selects all.
+/// A selector as kubectl prints it: `app=web, tier in (a, b), !old`. Empty if it selects everything.
 fn terms(selector: Option<&LabelSelector>) -> String {
     let Some(LabelSelector { match_labels, match_expressions }) = selector else { return String::new() };
     let labels = match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}"));
@@ -155,7 +156,7 @@ fn terms(selector: Option<&LabelSelector>) -> String {
     labels.chain(expressions).collect::<Vec<_>>().join(", ")
 }
 
-/// What to do where enforced isolation is breached: the policies of others, and the commands that delete them.
+/// The advice if enforced isolation is breached, and the commands that delete the policies of other users.
 pub(super) fn breach(seen: &Observed, namespace: &str) -> (String, Vec<String>) {
     let is_foreign = |policy: &&NetworkPolicy| {
         let is_platforms = policy.labels().get(names::LABEL_PLATFORM_POLICY).is_some_and(|value| value == "true");
@@ -189,7 +190,7 @@ mod tests {
         read(json!({"metadata": {"name": name}, "spec": spec}))
     }
 
-    /// What is told of policies of others beside the space's own, whose note is left out.
+    /// The findings about additional policies of other users, without the note about the space's own policy.
     fn beside(specs: &[(&str, Value)]) -> Vec<String> {
         let mut seen = well();
         let others = specs.iter().map(|(name, spec)| policy(name, spec));

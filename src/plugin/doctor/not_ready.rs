@@ -1,4 +1,4 @@
-//! Why a space is not ready: that it is not there, that the operator has not looked, or the reason of `Ready`.
+//! Explains why a space is not ready: it does not exist, the operator has not reconciled it, or the reason of `Ready`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt as _;
@@ -18,14 +18,14 @@ use crate::{
     },
 };
 
-/// So long the operator may take before it looks ill.
+/// The time allowed for the operator before a missing status is reported as a problem.
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
 
 pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
     if seen.space.is_absent() {
         return vec![no_such(seen)];
     }
-    // A space that is being deleted is the business of `terminating`.
+    // `terminating` handles a space that is being deleted.
     let Some(space) = seen.space.found().filter(|space| space.metadata.deletion_timestamp.is_none()) else { return vec![] };
     let (status, reason, message) = ready(space).unwrap_or(("Unknown", Reason::Pending.as_str(), ""));
     if reason == Reason::Pending.as_str() {
@@ -36,7 +36,7 @@ pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
     behind.into_iter().chain(unready).collect()
 }
 
-/// There is no space of that name.
+/// The finding that there is no space with that name.
 fn no_such(seen: &Observed) -> Finding {
     let name = &seen.name;
     let names: Vec<String> = seen.spaces.all().iter().map(kube::ResourceExt::name_any).collect();
@@ -48,7 +48,7 @@ fn no_such(seen: &Observed) -> Finding {
         (None, None) => String::new(),
     };
     if left.is_some() {
-        // What was released is meant to stay.
+        // A released namespace is meant to be kept.
         let is_released = seen.namespace.found().is_some_and(|namespace| namespace.labels().contains_key(names::LABEL_RELEASED));
         let look = format!("kubectl get namespace {name} -o yaml");
         let delete = (!is_released).then(|| format!("kubectl delete namespace {name}"));
@@ -62,7 +62,7 @@ fn no_such(seen: &Observed) -> Finding {
     Finding::problem(format!("There is no DeveloperSpace {name}: did you mean {meant}?{namespace}")).mended_by(commands)
 }
 
-/// Up to three of `names` that somebody may have meant by `word`, the most similar first.
+/// Up to three of `names` that the user may have meant by `word`, the most similar first.
 fn similar(word: &str, names: &[String]) -> Vec<String> {
     let far = (word.chars().count() / 3).clamp(1, 3);
     let mut near: Vec<(usize, &String)> = names
@@ -77,7 +77,7 @@ fn similar(word: &str, names: &[String]) -> Vec<String> {
     near.into_iter().take(3).map(|(_, name)| name.clone()).collect()
 }
 
-/// How many letters must be put in, taken out or changed, see <https://en.wikipedia.org/wiki/Levenshtein_distance>.
+/// The number of letters to insert, delete or change, see <https://en.wikipedia.org/wiki/Levenshtein_distance>.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
@@ -93,7 +93,7 @@ fn distance(from: &str, to: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// The operator has said nothing of it.
+/// The finding that the operator has not reported anything about the space.
 fn pending(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Finding {
     let name = space.name_any();
     let age = now - created(space);
@@ -106,7 +106,7 @@ fn pending(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Findi
     Finding::problem(format!("{sentence}. {state}")).mended_by(commands)
 }
 
-/// The status speaks of an older spec.
+/// The finding that the status refers to an older spec.
 fn behind(seen: &Observed, space: &DeveloperSpace) -> Finding {
     let name = space.name_any();
     let generation = space.metadata.generation.unwrap_or_default();

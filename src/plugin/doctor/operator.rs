@@ -1,9 +1,9 @@
-//! How the operator is, where that is why something does not happen.
+//! The state of the operator, which may be the cause of a problem.
 
 use super::looks::{Look, Observed};
 use crate::api::names::{DEFAULT_OPERATOR_NAMESPACE as HOME, OPERATOR};
 
-/// A sentence that says whether it runs, and the commands that say more.
+/// Describes the state of the operator, and returns the commands that print details.
 pub(super) fn state(seen: &Observed) -> (String, Vec<String>) {
     let found = seen.operator.found();
     let home = found.and_then(kube::ResourceExt::namespace).unwrap_or_else(|| HOME.to_owned());

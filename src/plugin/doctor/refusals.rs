@@ -1,4 +1,4 @@
-//! What to do about a spec that its class does not allow.
+//! Advice about a spec that its class does not allow.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use crate::{
     plugin::{human, spaces::default_class},
 };
 
-/// Sentences that follow the operator's own, and commands.
+/// Sentences that follow the operator's own message, and commands.
 pub(super) type Advice = (String, Vec<String>);
 
 pub(super) fn class_not_found(seen: &Observed, space: &DeveloperSpace) -> Advice {
@@ -48,7 +48,7 @@ pub(super) fn class_not_found(seen: &Observed, space: &DeveloperSpace) -> Advice
     (format!("{advice} Choose one."), commands)
 }
 
-/// No spec of the class was ever accepted.
+/// Advice about a class without any accepted spec.
 pub(super) fn class_not_accepted(seen: &Observed, space: &DeveloperSpace) -> Advice {
     let name = space.name_any();
     let other = patch(&name, &json!({"spec": {"className": "OTHER-CLASS"}}));
@@ -81,7 +81,7 @@ pub(super) fn invalid_spec(seen: &Observed, space: &DeveloperSpace, now: DateTim
     ("Change what the message names; nothing that exists is touched until then.".to_owned(), commands)
 }
 
-/// A ttl of the class, if the space asks for a longer one than it allows.
+/// A ttl that the class allows, if the space requests a longer one.
 fn fitting_ttl(space: &DeveloperSpace, class: &SpaceClass) -> Option<String> {
     let rules = Rules::of(&class.spec).ok()?;
     let is_too_long = match space.spec.ttl.as_deref()?.parse::<Ttl>().ok()? {
@@ -109,7 +109,7 @@ pub(super) fn quota_exceeds(seen: &Observed, space: &DeveloperSpace) -> Advice {
     };
     let fitting = space.spec.quota.iter().filter_map(|(resource, asked)| match most.get(resource) {
         Some(&most) if asked.compare(&most.as_str().into()).is_some_and(std::cmp::Ordering::is_le) => None,
-        // In a merge patch null takes a key away.
+        // In a merge patch, null removes a key.
         most => Some((resource.clone(), most.map_or(Value::Null, |most| most.as_str().into()))),
     });
     let fitting: serde_json::Map<String, Value> = fitting.collect();
@@ -126,7 +126,7 @@ pub(super) fn role_not_allowed(seen: &Observed, space: &DeveloperSpace) -> Advic
         );
     };
     let roles: Vec<String> = class.spec.roles.iter().map(|role| role.name.clone()).collect();
-    // Whoever is given another role is given the least.
+    // The suggested replacement is view, which grants the fewest permissions, or else the first role of the class.
     let role = roles.iter().find(|role| *role == "view").or_else(|| roles.first());
     let mut commands = Vec::new();
     for member in space.spec.members.iter().filter(|member| !roles.contains(&member.role)) {

@@ -1,4 +1,4 @@
-//! Why the API server refuses pods that controllers want to make, and what to change.
+//! Explains why the API server rejects pods of controllers, and what to change.
 
 use chrono::{DateTime, Utc};
 use kube::ResourceExt as _;
@@ -14,7 +14,7 @@ use super::{
 use crate::api::{PodSecurityLevel, names, quantity::Quantity};
 
 pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
-    // Nothing new gets into a namespace that goes away, and that is told elsewhere.
+    // A terminating namespace accepts no new objects, and another check reports it.
     if seen.is_namespace_going() {
         return vec![];
     }
@@ -24,7 +24,7 @@ pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
 fn told(seen: &Observed, (kind, name): &Maker, refusal: &Refusal) -> Finding {
     let namespace = &seen.name;
     let refused = format!("Pods of {kind} {name} are refused");
-    // Of a Job and of what is not known nothing can be changed in place.
+    // The pod template of a Job is immutable, and that of an unknown kind may be immutable too.
     let verb =
         if matches!(kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "CronJob") { "edit" } else { "describe" };
     let edit = format!("kubectl -n {namespace} {verb} {} {name}", kind.to_lowercase());
@@ -68,7 +68,7 @@ fn told(seen: &Observed, (kind, name): &Maker, refusal: &Refusal) -> Finding {
     }
 }
 
-/// Pods outside of the bounds of a LimitRange, which may be the space's or somebody else's.
+/// The finding about pods outside the bounds of a LimitRange, which is either the space's own or that of another user.
 fn out_of_limits(seen: &Observed, refused: &str, why: &str, edit: String) -> Finding {
     let namespace = &seen.name;
     let refusing = limits::refusing(seen.limits.all(), why);
@@ -85,14 +85,14 @@ fn out_of_limits(seen: &Observed, refused: &str, why: &str, edit: String) -> Fin
     Finding::problem(format!("{sentence} {advice}")).mended_by(look.chain([edit]))
 }
 
-/// What is asked of what is left.
+/// Describes the requested amounts and the usage of the quota.
 fn amounts(lacking: &[Lacking]) -> String {
     let each =
         lacking.iter().map(|Lacking { resource, asked, used, hard }| format!("{resource} {asked} asked for with {used} of {hard} in use"));
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// What can be done about a quota that does not suffice, and the command that raises it as far as the class allows.
+/// The advice about an insufficient quota, and the command that raises it as far as the class allows.
 fn room(seen: &Observed, lacking: &[Lacking]) -> (&'static str, Option<String>) {
     let Some(class) = seen.class() else { return ("Ask for less, or remove what is not needed.", None) };
     let max = class.spec.quota.as_ref().map(|quota| &quota.max);
@@ -110,7 +110,7 @@ fn room(seen: &Observed, lacking: &[Lacking]) -> (&'static str, Option<String>) 
     (advice, Some(patch(&seen.name, &json!({"spec": {"quota": raised}}))))
 }
 
-/// The Pod Security level and where it comes from.
+/// The Pod Security level and its source.
 fn demand(seen: &Observed, level: &str) -> String {
     let enforced = seen.class().filter(|class| {
         let enforced = class.spec.pod_security.and_then(|levels| levels.enforce);
@@ -149,7 +149,7 @@ mod tests {
         }))
     }
 
-    /// What is told of a ReplicaSet that is told so.
+    /// The findings about a ReplicaSet whose condition `ReplicaFailure` has the given message.
     fn refused(message: &str) -> Vec<String> {
         let mut seen = well();
         seen.replica_sets = Look::Seen(vec![set(message)]);

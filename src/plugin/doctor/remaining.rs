@@ -1,4 +1,4 @@
-//! What keeps a namespace that is being deleted from going away.
+//! Explains what blocks the deletion of a terminating namespace.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{api::time::from_k8s, plugin::human};
 
-/// So long a finalizer of the Namespace may take when the program behind it runs.
+/// The time allowed for a finalizer of the Namespace if its controller is running.
 const SHORT: TimeDelta = TimeDelta::seconds(10);
 
 pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
@@ -58,7 +58,7 @@ fn remaining(namespace: &Namespace, now: DateTime<Utc>) -> Vec<Finding> {
     findings
 }
 
-/// Nobody can tell what an API that does not answer keeps in the namespace.
+/// The finding about APIs that do not respond: their objects in the namespace cannot be listed.
 fn dead_apis(name: &str, message: &str) -> Finding {
     let dead = api_services(message);
     if dead.is_empty() {
@@ -88,7 +88,7 @@ fn api_services(message: &str) -> Vec<String> {
     services.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// What is left in the namespace, and what that waits for.
+/// The finding about the remaining objects in the namespace, and the finalizers that they wait for.
 fn content(name: &str, remaining: Option<&str>, finalizers: Option<&str>) -> Option<Finding> {
     let kinds = pairs(remaining.unwrap_or_default(), " has ");
     let waits = pairs(finalizers.unwrap_or_default(), " in ");
@@ -121,18 +121,18 @@ fn content(name: &str, remaining: Option<&str>, finalizers: Option<&str>) -> Opt
     Some(Finding::problem(sentence).mended_by([look, take_off]))
 }
 
-/// `Some resources are remaining: pods. has 2 resource instances, widgets.example.com has 1 resource instances`: names and counts.
+/// The names and counts in `Some resources are remaining: pods. has 2 resource instances, widgets.example.com has 1 resource instances`.
 fn pairs(message: &str, between: &str) -> Vec<(String, String)> {
     let Some((_, list)) = message.split_once("remaining: ") else { return vec![] };
     let pair = |part: &str| {
         let (name, rest) = part.split_once(between)?;
-        // The core group has no name, but its dot is there.
+        // The core group has an empty name, but the dot remains.
         Some((name.trim().trim_end_matches('.').to_owned(), rest.split_whitespace().next()?.to_owned()))
     };
     list.split(", ").filter_map(pair).collect()
 }
 
-/// What holds the namespace object itself; `kubernetes` stands for its content.
+/// The finalizers on the Namespace itself. `kubernetes` is omitted, since it represents the content of the namespace.
 pub(crate) fn held_by(namespace: &Namespace) -> Vec<String> {
     let in_spec = namespace.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten()).filter(|finalizer| *finalizer != "kubernetes");
     in_spec.chain(namespace.finalizers()).cloned().collect()
@@ -169,7 +169,7 @@ mod tests {
         lines(&judge(seen, now()))
     }
 
-    /// What is told of a namespace that goes away for two hours.
+    /// The findings about a namespace that has been terminating for two hours.
     fn stuck(conditions: &[(&str, &str)]) -> Vec<String> {
         let mut seen = well();
         going(&mut seen, "2026-11-24T07:00:00Z", conditions);

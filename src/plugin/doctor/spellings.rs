@@ -1,4 +1,4 @@
-//! Owners and members whose names look like others.
+//! Owners and members whose names look like other names.
 
 use chrono::{DateTime, Utc};
 

@@ -1,4 +1,4 @@
-//! Pods that are there and do not run: no node takes them, or a container does not start.
+//! Pods that exist but do not run: they cannot be scheduled, or a container does not start.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use super::{
     looks::Observed,
 };
 
-/// What one pod is stuck in.
+/// The reason why a pod is stuck.
 struct Stuck {
-    /// What pods of one controller that are stuck alike have in common.
+    /// The common key of pods of one controller that are stuck for the same reason.
     alike: String,
-    /// A sentence or two.
+    /// One or two sentences.
     sentence: String,
-    /// Commands that say more.
+    /// Commands that print details.
     commands: Vec<String>,
 }
 
 pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
-    // The pods of one controller mostly fail alike: one stands for all.
+    // The pods of one controller usually fail for the same reason, so one finding represents all of them.
     let mut groups: BTreeMap<(String, String), (Stuck, usize)> = BTreeMap::new();
     for pod in seen.pods.all() {
         if let Some(stuck) = stuck(&seen.name, pod) {
@@ -72,7 +72,7 @@ fn stuck(namespace: &str, pod: &Pod) -> Option<Stuck> {
     })
 }
 
-/// What a container waits for, if that is not the usual way of things.
+/// The waiting state of a container, if it is not part of a normal start.
 fn waiting(container: &ContainerStatus) -> Option<(&ContainerStateWaiting, &str)> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().filter(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing"))?;

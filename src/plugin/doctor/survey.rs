@@ -1,4 +1,4 @@
-//! All spaces at once: what the rules of their classes touch in them, as after an upgrade, and the namespaces that wait to be handed over.
+//! All spaces at once: violations of the rules of their classes, for example after an upgrade, and namespaces that wait to be handed over.
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::api::core::v1::Namespace;
@@ -20,17 +20,17 @@ use crate::{
     },
 };
 
-/// Everything that the caller may read.
+/// All objects that the caller may read.
 #[derive(Debug, Default)]
 pub(super) struct All {
     pub(super) spaces: Vec<DeveloperSpace>,
     pub(super) classes: Vec<SpaceClass>,
-    /// The error, where the classes could not be read.
+    /// The error, if the classes could not be read.
     pub(super) classes_unread: Option<String>,
     pub(super) namespaces: Look<Vec<Namespace>>,
 }
 
-/// Looks at all spaces, or at that of the current namespace where the caller may not list them.
+/// Reads all spaces, or the space of the current namespace if the caller may not list spaces.
 pub(super) async fn look(cluster: &Cluster) -> anyhow::Result<All> {
     let spaces = reach::spaces(cluster, None).await?;
     let (classes, classes_unread) = match spaces::classes(cluster).await {
@@ -41,7 +41,8 @@ pub(super) async fn look(cluster: &Cluster) -> anyhow::Result<All> {
     Ok(All { spaces, classes, classes_unread, namespaces: Look::of(namespaces, "list", "namespaces".to_owned(), None) })
 }
 
-/// What the rules touch, the gravest first. A space is judged by the class in force, and by the one that it names while it has none.
+/// The findings, the most severe first. A space is checked against its class in force, or against the class that it requests if none is in
+/// force.
 pub(super) fn judge(all: &All, now: DateTime<Utc>) -> Vec<Finding> {
     let class_of = |space: &DeveloperSpace| {
         let in_force = standing(space).map(|standing| standing.class_name);
@@ -67,7 +68,7 @@ pub(super) fn judge(all: &All, now: DateTime<Utc>) -> Vec<Finding> {
     findings
 }
 
-/// An offer that names a space and nobody: it handed a namespace over before offers named a UID.
+/// The finding about an adoption offer that names a space but no UID. Only earlier versions accepted such an offer.
 fn idle_offer(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<Finding> {
     let key = names::ANNOTATION_ADOPT;
     let value = namespace.annotations().get(key).filter(|value| !value.contains('/'))?;
@@ -80,7 +81,7 @@ fn idle_offer(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<F
     Some(Finding::warning(sentence).mended_by(commands))
 }
 
-/// A namespace with the operator's marks and no space.
+/// The finding about a namespace that has the operator's annotations but no space.
 fn ownerless(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<Finding> {
     let left = left_behind(namespace).filter(|_| space.is_none())?;
     let name = namespace.name_any();
@@ -88,7 +89,7 @@ fn ownerless(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<Fi
     Some(Finding::warning(sentence).mended_by([format!("kubectl get namespace {name} -o yaml")]))
 }
 
-/// For people.
+/// The leading line of the human-readable output.
 pub(super) fn lead(all: &All, findings: &[Finding]) -> String {
     let (spaces, found) = (all.spaces.len(), findings.len());
     if found == 0 {
@@ -97,7 +98,7 @@ pub(super) fn lead(all: &All, findings: &[Finding]) -> String {
     format!("{found} findings in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` looks at one of them closely.")
 }
 
-/// The commands that hand namespaces to the spaces that wait for them, for a shell: a line that is not certain is a comment.
+/// The shell commands that hand namespaces to the spaces that wait for them. A command that needs a review is commented out.
 pub(super) fn adoptions(all: &All) -> Vec<String> {
     let waits = |space: &&DeveloperSpace| {
         let conflict =

@@ -1,4 +1,4 @@
-//! Why a space cannot be deleted, or does not go away. What holds its namespace is for `remaining` to say.
+//! Explains why a space cannot be deleted or stays terminating. `remaining` explains what blocks the deletion of its namespace.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt as _;
@@ -23,14 +23,14 @@ use crate::{
     },
 };
 
-/// So long it takes when all is well: pods have half a minute to end.
+/// The time allowed for a normal deletion: pods have 30 seconds to terminate by default.
 pub(super) const PATIENCE: TimeDelta = TimeDelta::seconds(60);
 
 pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
     seen.space.found().and_then(|space| held(seen, space, now)).into_iter().collect()
 }
 
-/// What holds the space itself.
+/// The finding about what blocks the deletion of the space itself.
 fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<Finding> {
     let name = space.name_any();
     let unprotect = patch(&name, &json!({"spec": {"protected": false}}));
@@ -56,7 +56,7 @@ fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<F
         return Some(Finding::problem(sentence).mended_by([format!("kubectl edit dspace {name}")]));
     }
     let also = if foreign.is_empty() { String::new() } else { format!(" Others wait too, by the finalizer {}.", listed(&foreign)) };
-    // Patience does not help where something refuses what the operator does.
+    // Waiting does not help if a request of the operator is refused.
     let is_refused = ready(space).is_some_and(|(_, _, message)| message.starts_with(DELETION_WAITS));
     if age < PATIENCE && !is_refused {
         let sentence = format!("{lead} and waits for its namespace: give it a moment.{also}");
@@ -66,7 +66,7 @@ fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<F
         let what =
             if seen.namespace.is_absent() { "its namespace is gone, but its finalizer stays" } else { "nothing deletes its namespace" };
         let (state, mut commands) = operator::state(seen);
-        // Why the operator does not go on: what refuses the DELETE, or a Retain that the class does not allow.
+        // The reason why the operator does not continue: the DELETE is refused, or the class does not allow Retain.
         let said = ready(space).filter(|(status, _, message)| *status == "False" && !message.is_empty());
         let said = said.map(|(_, _, message)| format!(" The operator says: {}", ended(message))).unwrap_or_default();
         let mut sentence = format!("{lead}, and {what}.{said} {state}{also}");
@@ -76,7 +76,7 @@ fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<F
         }
         return Some(Finding::problem(sentence).mended_by(commands));
     }
-    // What holds the namespace is told for itself where it can be seen; else the operator's word has to do.
+    // If the namespace can be read, another check reports what holds it. Otherwise the operator's message is the only source.
     let told = ready(space).filter(|(_, reason, _)| *reason == Reason::Terminating.as_str()).map(|(_, _, message)| message);
     let message = told.filter(|message| !message.is_empty() && seen.namespace.found().is_none()).map(|message| format!(" ({message})"));
     let sentence = format!("{lead} and waits for its namespace to be gone{}.{also}", message.unwrap_or_default());
@@ -98,7 +98,7 @@ mod tests {
         lines(&judge(seen, now()))
     }
 
-    /// A space that is being deleted for two hours.
+    /// A space that has been terminating for two hours.
     fn leaving(change: impl FnOnce(&mut DeveloperSpace)) -> Observed {
         with(|space| {
             space.metadata.deletion_timestamp = read("2026-11-24T07:00:00Z".into());
@@ -120,7 +120,7 @@ mod tests {
         let problem =
             "Problem: DeveloperSpace orchid-lab is being deleted since 2h and is protected, so it waits until that is taken back.";
         assert_eq!(judged(&consenting(leaving(|space| space.spec.protected = true))), [problem, UNPROTECT]);
-        // Without the class's consent it is as if it were false.
+        // If the class does not allow protection, spec.protected has no effect.
         assert!(judged(&leaving(|space| space.spec.protected = true))[0].contains("nothing deletes its namespace"));
         assert_eq!(judged(&well()), Vec::<String>::new());
     }

@@ -1,4 +1,4 @@
-//! What could not be looked at, so that nobody takes silence for health.
+//! Reports objects that could not be read, so that the absence of findings is not mistaken for a healthy space.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{
     looks::{Observed, Unreadable},
 };
 
-/// The operator's Deployment is left out: few may see it, and it matters only where something is wrong, which then says so.
+/// The operator's Deployment is omitted: few users may read it, and it matters only to other findings, which then report that.
 pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
     let gaps = [
         seen.space.gap(),
