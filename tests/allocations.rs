@@ -1,4 +1,4 @@
-//! What a reconcile and what is kept of a space take from the allocator: counts, which are the same on every machine.
+//! The memory that a reconcile allocates and that a space occupies. These counts are the same on every machine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -16,9 +16,9 @@ use tower_test::mock::pair;
 
 const NOW: &str = "2026-03-03T08:00:00Z";
 
-/// Of a reconcile that finds nothing to do. A little above what it is: compilers and crates differ by a few.
+/// The limit for a reconcile that finds nothing to do. It is slightly above the measured number, which varies a little between compilers and crates.
 const ALLOCATIONS: u64 = 1_000;
-/// Bytes on the heap for a space, its namespace and its five children.
+/// The limit, in bytes on the heap, for a space, its namespace and its five children.
 const KEPT: i64 = 2_600;
 
 fn runtime() -> Runtime {

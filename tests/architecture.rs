@@ -1,4 +1,4 @@
-//! The rules of the house that no compiler and no lint keeps.
+//! The rules of this repository that neither the compiler nor a lint enforces.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Lines of code a file may have, its unit tests not counted.
+/// The maximum number of lines of a file, without its unit tests.
 const LONGEST: usize = 350;
 
 struct Source {
@@ -28,19 +28,19 @@ impl Source {
         Self { path: relative, code }
     }
 
-    /// Numbered lines that are no comments.
+    /// The lines that are not comments, with their numbers.
     fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         let numbered = self.code.iter().enumerate().map(|(at, line)| (at + 1, line.as_str()));
         numbered.filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 
-    /// `path:line: text` of the lines that `offends` says offend.
+    /// Returns `path:line: text` for each line for which `offends` returns true.
     fn find(&self, offends: impl Fn(&str) -> bool) -> Vec<String> {
         self.lines().filter(|(_, line)| offends(line)).map(|(at, line)| format!("{}:{at}: {}", self.path, line.trim())).collect()
     }
 }
 
-/// All of `src/`.
+/// All source files of `src/`.
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
@@ -66,7 +66,7 @@ fn assert_none(offences: &[String], rule: &str) {
     assert!(offences.is_empty(), "{rule}:\n{}", offences.join("\n"));
 }
 
-/// Whether `line` has `word` as a word of its own.
+/// Returns true if `line` contains `word` as a whole word.
 fn has_word(line: &str, word: &str) -> bool {
     let of_a_word = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     line.match_indices(word).any(|(at, _)| {
@@ -75,7 +75,7 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// The lines below `folder` that have one of `words`.
+/// Returns the lines below `folder` that contain one of `words`.
 fn using(folder: &str, words: &[&str]) -> Vec<String> {
     let sources = sources();
     let uses = |line: &str| words.iter().any(|word| if word.ends_with("::") { line.contains(word) } else { has_word(line, word) });

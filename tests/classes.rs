@@ -1,4 +1,4 @@
-//! What the operator asks for and writes when it judges a class: the exact calls.
+//! The exact calls that the operator sends to validate a class and to write its status.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -29,7 +29,7 @@ fn written() -> Value {
     class
 }
 
-/// The class that stands accepted, with the copy of its spec.
+/// The accepted class, whose status has the copy of its spec.
 fn converged() -> Value {
     standing_accepted(&objects::class())
 }
@@ -48,7 +48,7 @@ fn accepted(status: &str, reason: &str, message: &str, since: &str) -> Value {
     json!({"type": "Accepted", "status": status, "reason": reason, "message": message, "observedGeneration": 4, "lastTransitionTime": since})
 }
 
-/// The whole status is written, at the version that was judged.
+/// Writes the whole status, at the version that was validated.
 fn writes(condition: &Value, spec: Option<&Value>) -> Call {
     let mut status = json!({"observedGeneration": 4, "conditions": [condition]});
     if let Some(spec) = spec {
@@ -65,7 +65,7 @@ fn no_spaces() -> Spaces {
     reflector::store().0
 }
 
-/// Judges `class` in `world` with exactly these calls.
+/// Validates `class` in `world` and expects exactly the calls of `script`.
 async fn judged(world: &World, class: &Value, spaces: Spaces, script: Vec<Step>) {
     world.keep(class);
     let class: SpaceClass = objects::read(class);
@@ -106,7 +106,7 @@ async fn a_refused_change_keeps_the_spec_last_accepted() {
     let problem = "lifetime.defaultTTL 7d is longer than lifetime.maxTTL 2s: shorten the one or lengthen the other";
     let written = writes(&accepted("False", "InvalidSpec", problem, NOW), Some(&before));
     judged(&World::empty(NOW), &class, no_spaces(), script![written]).await;
-    // Refused from the beginning: there is nothing to keep.
+    // A class that was never accepted has no earlier spec to keep.
     let class = merged(&self::written(), &json!({"spec": {"lifetime": {"maxTTL": "2s"}}}));
     judged(&World::empty(NOW), &class, no_spaces(), script![writes(&accepted("False", "InvalidSpec", problem, NOW), None)]).await;
 }
@@ -131,7 +131,7 @@ async fn a_role_that_does_not_exist_is_named_until_it_does() {
     let class = merged(&class, &json!({"status": {"conditions": [not_found]}}));
     judged(&world, &class, no_spaces(), vec![]).await;
     assert_eq!(objects::read::<SpaceClass>(&class).in_force(), Some(&objects::read::<SpaceClass>(&class).spec));
-    // An answer that does not come changes nothing, and neither does the lack of the right to ask.
+    // Neither a failed request nor a missing permission to read changes the result.
     looked_up(&world, script![side_by_side([look_up("edit").refused(500, "InternalError"), look_up("view").refused(403, "Forbidden")])])
         .await;
     judged(&world, &class, no_spaces(), vec![]).await;
@@ -187,7 +187,7 @@ async fn a_class_may_not_let_in_the_namespace_of_a_space() {
     judged(&world, &class, spaces(&objects::converged()), script![written]).await;
 }
 
-/// Nothing of a class that is installed as it stands is without a limit: each counts what fills etcd and what costs money.
+/// Each shipped class limits the number of the objects that fill etcd and of those that cost money.
 #[test]
 fn the_shipped_classes_bound_the_number_of_objects() {
     let counted = [

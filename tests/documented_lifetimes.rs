@@ -1,4 +1,4 @@
-//! The dates in the tables of `docs/lifetime.md` are those that the decisions give.
+//! Checks that the dates in the tables of `docs/lifetime.md` match the decisions of the code.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -87,18 +87,18 @@ fn a_life_with_one_renewal() {
     assert_eq!(at(rows[7][0]), at(rows[6][0]) + retention(Some(&rules)));
 }
 
-/// What a row of the table changes.
+/// The change that a row of the table describes.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Change {
-    /// The beginning of its text.
+    /// The beginning of the row's text.
     row: String,
-    /// The last reconcile before it.
+    /// The time of the last reconcile before the change.
     seen: String,
-    /// The spec before, and after it where that is another.
+    /// The spec before the change; `then` is the spec after it, if it differs.
     spec: Value,
     then: Option<Value>,
-    /// The class's lifetime, in addition to that of `standard`, before it and after it.
+    /// The class's lifetime before the change, as a merge patch of that of `standard`; `then_lifetime` is the one after it, if it differs.
     #[serde(default)]
     lifetime: Value,
     then_lifetime: Option<Value>,

@@ -18,7 +18,7 @@ use support::{
     objects::*,
 };
 
-/// One sweep with those arguments when the space of the fixtures is due.
+/// Runs one sweep with those arguments at the time at which the space of the fixtures is due.
 async fn sweep_with(arguments: &[&str], script: Vec<Step>) -> Sweep {
     sweep_at(EXPIRES, arguments, script).await
 }
@@ -76,7 +76,7 @@ fn assert_swept(sweep: &Sweep, status: u8, rows: &[Value]) {
     assert_eq!(sweep.exit_status(), status, "{}", sweep.table());
 }
 
-/// What a script becomes of the calls of [`lists`] and what follows.
+/// A script of the calls of [`lists`], followed by `steps`.
 fn after(lists: [Call; 3], steps: Vec<Step>) -> Vec<Step> {
     lists.into_iter().map(Step::from).chain(steps).collect()
 }
@@ -197,7 +197,7 @@ async fn a_deletion_that_waits_stops_no_clock() {
     assert_swept(&sweep_with(&[], after(lists(), removed)).await, 0, &[released]);
 }
 
-/// The finalizer of a Namespace is nobody's row but this one; what is merely on its way needs none.
+/// No other row reports the finalizer of a Namespace. A namespace that is terminating and is not held needs no row.
 #[tokio::test]
 async fn what_holds_the_namespace_of_an_expired_space_is_reported() {
     let held = merged(&going(&namespace_of("moss-lab"), EXPIRES), &json!({"metadata": {"finalizers": ["example.com/volumes"]}}));
@@ -344,7 +344,7 @@ async fn a_sweep_by_hand_reads_the_protected_namespaces_of_the_controller() {
     let missing = |steps: Vec<Step>| [Step::from(get(path).refused(404, "NotFound"))].into_iter().chain(steps).collect::<Vec<_>>();
     assert_eq!(ask(&[], missing(script![get_metadata(elsewhere).refused(403, "Forbidden")])).await, nowhere);
     assert_eq!(ask(&[], missing(script![get_metadata(elsewhere).answered(partial_list(&[]))])).await, nowhere);
-    // A tenant's ConfigMap of that name says nothing of the operator.
+    // A ConfigMap of that name in the namespace of a space has nothing to do with the operator.
     let found = partial_list(&[json!({"metadata": {"name": "developerspace-settings", "namespace": "fern-lab"}})]);
     let of_a_space = script![get_metadata(elsewhere).answered(found), get_metadata("/api/v1/namespaces/fern-lab").answered(partial(&namespace_of("fern-lab")))];
     assert_eq!(ask(&[], missing(of_a_space)).await, nowhere);
@@ -355,7 +355,7 @@ async fn a_sweep_by_hand_reads_the_protected_namespaces_of_the_controller() {
     assert!(refusal.contains("in namespace platform, and namespace tools has none: set --operator-namespace platform"), "{refusal}");
 }
 
-/// The metadata of an object, as a client that asks for no more gets it.
+/// The metadata of an object, as a client that requests only metadata receives it.
 fn partial(object: &Value) -> Value {
     json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"]})
 }

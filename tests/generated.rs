@@ -1,4 +1,4 @@
-//! What is generated equals what is stored, and what is shipped as an example means something.
+//! Checks that the generated files are up to date, and that the shipped classes and samples are valid.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -20,7 +20,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The YAML files of `folder`, that of kustomize left out.
+/// The YAML files of `folder`, except `kustomization.yaml`.
 fn files(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> =
@@ -30,7 +30,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The documents of `folder`, each with the file that it is from.
+/// The documents of `folder`, each with the path of its file.
 fn documents(folder: &str) -> Vec<(PathBuf, Value)> {
     let read = |path: PathBuf| {
         let documents: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(&path).unwrap()).unwrap();
@@ -39,13 +39,13 @@ fn documents(folder: &str) -> Vec<(PathBuf, Value)> {
     files(folder).into_iter().flat_map(read).collect()
 }
 
-/// The fields of `given` that are not in `kept`: nobody reads them.
+/// Returns the fields of `given` that are not in `kept`. No code reads these fields.
 fn lost(given: &Value, kept: &Value, at: &str) -> Vec<String> {
     match given {
         Value::Object(fields) => {
             let below = |(key, value): (&String, &Value)| match kept.get(key) {
                 Some(kept) => lost(value, kept, &format!("{at}.{key}")),
-                // What is empty need not be stored.
+                // An empty field need not be stored.
                 None if [json!({}), json!([]), Value::Null].contains(value) => Vec::new(),
                 None => vec![format!("{at}.{key}")],
             };
@@ -60,7 +60,7 @@ fn lost(given: &Value, kept: &Value, at: &str) -> Vec<String> {
     }
 }
 
-/// Reads `document` whole: a field that the type does not have is an error.
+/// Decodes `document` strictly: a field of its spec that the type does not have is an error.
 fn read<T: DeserializeOwned + Serialize>(path: &Path, document: &Value) -> T {
     let read: T = serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let lost = lost(&document["spec"], &serde_json::to_value(&read).unwrap()["spec"], "spec");

@@ -1,4 +1,4 @@
-//! Every permission that the manifests give to anybody, against a list: a new verb shows in a review as a new line.
+//! Compares every permission that the manifests grant with a list, so that a new verb shows in a review as a new line.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -13,7 +13,7 @@ use fixture::rights;
 
 const LIST: &str = "tests/golden/permissions.txt";
 
-/// `Kind name: ` before each right.
+/// Returns the rights of `role`, each with the prefix `Kind name: `.
 fn permissions(role: &Value) -> Vec<String> {
     let who = format!("{} {}", role["kind"].as_str().unwrap(), role["metadata"]["name"].as_str().unwrap());
     let rules = role["rules"].as_array().into_iter().flatten();
@@ -68,7 +68,7 @@ fn the_operator_has_no_way_up() {
     }
 }
 
-/// A cluster-wide `edit` for developers would give each of them everybody's spaces.
+/// If a role were part of `edit`, a developer with a cluster-wide `edit` would have access to the spaces of all users.
 #[test]
 fn only_viewing_is_part_of_a_built_in_role() {
     let part = |role: &Value| {

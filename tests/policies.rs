@@ -1,4 +1,4 @@
-//! What holds for each policy of `config/policy`, whatever it says. What they refuse is shown on a real API server by `e2e/tests/attack`.
+//! Rules for every policy of `config/policy`, whatever its content. `e2e/tests/attack` shows on a real API server which requests the policies refuse.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -45,7 +45,7 @@ fn each_fails_closed_and_denies() {
     assert_eq!(policies.len(), bindings.len());
 }
 
-/// kustomize moves the operator to another namespace, and does not see what is written in an expression.
+/// kustomize can move the operator to another namespace, but does not rewrite names inside an expression.
 #[test]
 fn none_names_the_operators_account() {
     for file in files() {
@@ -55,7 +55,7 @@ fn none_names_the_operators_account() {
     }
 }
 
-/// A policy whose parameters are not known (the CRD is gone, the API server has just started) refuses all that it matches.
+/// A policy whose parameters are unknown (the CRD was deleted, or the API server has just started) refuses every request that it matches.
 #[test]
 fn parameters_that_are_not_known_stop_nothing_of_others() {
     for policy in objects("ValidatingAdmissionPolicy").iter().filter(|policy| !policy["spec"]["paramKind"].is_null()) {

@@ -1,4 +1,4 @@
-//! A watch that the server has forgotten, or that tells of the past, begins with a list again; kube's watcher alone would go on.
+//! A watch whose resourceVersion has expired, or whose events go back in time, restarts with a list. kube's watcher alone would continue.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -90,7 +90,7 @@ async fn everything_is_listed_again_after_a_while() {
     let mut held = Vec::new();
     for _ in 0..3 {
         answer(&mut server, "limit=500", StatusCode::OK, &list()).await;
-        // The watch opens and stays silent: its answer is held.
+        // The watch gets no events: its response is held back.
         let (request, respond) = server.next_request().await.unwrap();
         assert!(request.uri().to_string().contains("watch=true"));
         held.push(respond);
@@ -106,7 +106,7 @@ async fn a_list_that_takes_longer_than_the_period_comes_to_its_end() {
     let watching = tokio::spawn(classes.for_each(|_| async {}));
     let (request, respond) = server.next_request().await.unwrap();
     assert!(request.uri().to_string().contains("limit=500"));
-    // As long as ten periods; the clock is the test's.
+    // Ten periods; the clock of the test is paused.
     tokio::time::sleep(Duration::from_secs(300)).await;
     respond.send_response(Response::new(Body::from(serde_json::to_vec(&list()).unwrap())));
     answer(&mut server, "resourceVersion=7", StatusCode::OK, &list()).await;
@@ -114,7 +114,7 @@ async fn a_list_that_takes_longer_than_the_period_comes_to_its_end() {
     watching.abort();
 }
 
-/// What is listed within that time, by path; watches open and stay silent.
+/// Returns the paths that are listed within that time. Watches get no events.
 async fn listed(server: &mut Server, held: &mut Vec<SendResponse<Response<Body>>>, within: Duration) -> Vec<String> {
     let mut paths = Vec::new();
     let answering = async {
@@ -152,7 +152,7 @@ async fn lists_wait_while_the_time_of_more_spaces_is_up_than_there_are_places() 
     running.abort();
 }
 
-/// A list in two pages, of which each has one space.
+/// A page of a list, with one space; `next` is the token of the next page.
 fn page(space: &Value, next: Option<&str>) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9", "continue": next}, "items": [space]})
 }
@@ -168,7 +168,7 @@ async fn nobody_is_told_of_a_space_that_the_store_does_not_have_yet() {
     let mut told = Vec::new();
     let pages = async {
         answer(&mut server, "limit=50", StatusCode::OK, &page(&old, None)).await;
-        // Made while nobody watched: the next list is the first to know of it.
+        // The space `another` was created while no watch was open, so the next list is the first to contain it.
         answer(&mut server, "resourceVersion=9", StatusCode::GONE, &gone()).await;
         answer(&mut server, "limit=50", StatusCode::OK, &page(&new, Some("more"))).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -225,7 +225,7 @@ fn list_of(path: &str, objects: &[Value]) -> Response<Body> {
     Response::new(Body::from(serde_json::to_vec(&list).unwrap()))
 }
 
-/// F16.
+/// F16: without the finalizer, the deletion of a space leaves its namespace behind.
 #[tokio::test(start_paused = true)]
 async fn a_namespace_whose_space_is_gone_is_counted_and_nothing_but_lists_is_requested() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();

@@ -1,4 +1,4 @@
-//! Stored bytes: a space, a class and a time, one a line. What decodes is judged like any other, and nothing panics.
+//! Stored bytes: a space, a class and a time, one on each line. Objects that decode are processed like any others, and nothing panics.
 #![no_main]
 
 use chrono::DateTime;

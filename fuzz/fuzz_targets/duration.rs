@@ -1,4 +1,4 @@
-//! What is read is written so that it reads the same; what is refused is refused with a short sentence.
+//! A duration that is accepted has the same value after formatting and parsing; a text that is refused gives a short error.
 #![no_main]
 
 use developerspace_operator::api::duration::{Ttl, format_duration, parse_duration};

@@ -1,4 +1,4 @@
-//! Arbitrary structures rather than bytes, so that the fuzzer spends its time behind the decoder.
+//! Arbitrary structures instead of bytes, so that the fuzzer spends its time on the decisions and not on the decoder.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -156,7 +156,7 @@ fuzz_target!(|input: Input<'_>| {
     if check(&class).is_err() {
         return;
     }
-    // What a space gets is within the ceiling, whatever it asks for, and what was made needs no second write.
+    // The quota of a space is within the ceiling, whatever its spec asks for, and the created objects need no second write.
     let resolved = resolve(&space, "fuzz", &class).resolved;
     let ceilings = class.quota.unwrap_or_default();
     for (key, value) in &resolved.quota {

@@ -1,6 +1,6 @@
-//! What the command line says, word for word: the transcripts in `tests/cmd`.
+//! The exact output of the command line, as in the transcripts in `tests/cmd`.
 //!
-//! `TRYCMD=overwrite cargo test --test cli` writes them anew; wildcards have to be put back by hand.
+//! `TRYCMD=overwrite cargo test --test cli` rewrites them; wildcards have to be restored by hand.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -8,11 +8,11 @@ mod server;
 
 #[test]
 fn transcripts() {
-    // Help texts are as wide as the terminal is, and show what the environment says.
+    // Help texts are as wide as the terminal, and show values of environment variables.
     trycmd::TestCases::new().env("COLUMNS", "100").env("POD_NAME", "").env("POD_NAMESPACE", "").case("tests/cmd/*.trycmd");
 }
 
-/// What a cluster has to be asked for: every table.
+/// Output that requires a cluster: every table.
 #[test]
 fn tables() {
     let kubeconfig = server::start();

@@ -1,5 +1,5 @@
-//! An API server at rest: it answers with what `tests/fixtures/cluster.yaml` says, and its clock stands still, so that every age in a
-//! transcript is the same each time.
+//! An API server with a fixed state: it serves the objects of `tests/fixtures/cluster.yaml`, and its clock does not advance, so that every age in a
+//! transcript is the same in each run.
 
 use std::{fs, io::Write as _, sync::Arc, sync::mpsc, thread};
 
@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::{net::TcpListener, runtime::Builder};
 
-/// What the plugin takes for the present: it believes the server where its own clock is off.
+/// The current time for the plugin, which trusts the API server if its own clock differs.
 const NOW: &str = "Tue, 24 Nov 2026 09:00:00 GMT";
 
-/// The token of somebody who may read objects of ours by their names and list none.
+/// The token of a user who may read DeveloperSpaces and SpaceClasses by name but may not list them.
 const OWNER: &str = "owner";
 
-/// Starts it for as long as the process runs; the answer is a kubeconfig for it.
+/// Starts the API server, which runs until the process ends. Returns a kubeconfig for it.
 pub fn start() -> NamedTempFile {
     let text = fs::read_to_string("tests/fixtures/cluster.yaml").unwrap();
     let objects: Arc<Vec<Value>> = Arc::new(serde_saphyr::from_multiple(&text).unwrap());
@@ -81,7 +81,7 @@ fn refused(code: StatusCode, reason: &str, message: &str) -> (StatusCode, Value)
     (code, status)
 }
 
-/// One object, or all of a kind: of a namespace, or of the cluster.
+/// Returns one object, or all objects of a kind, in a namespace or in the cluster.
 fn read(objects: &[Value], path: &str, query: &str) -> (StatusCode, Value) {
     let words: Vec<&str> = path.trim_matches('/').split('/').collect();
     let (version, rest) = match words.as_slice() {
@@ -142,7 +142,7 @@ fn kind_of(plural: &str) -> &'static str {
     found.or_else(|| (plural == "networkpolicies").then_some("NetworkPolicy")).unwrap_or_else(|| panic!("nobody is to ask for {plural}"))
 }
 
-/// The pointers and values of a field selector: of Events.
+/// Returns the JSON pointers and the values of a field selector, which requests for Events have.
 fn fields(query: &str) -> Vec<(String, String)> {
     let decoded = query.replace("%3D", "=").replace("%2C", ",");
     let Some((_, selector)) = decoded.split_once("fieldSelector=") else { return vec![] };

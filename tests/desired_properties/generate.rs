@@ -1,4 +1,4 @@
-//! Specs and classes: ones that make sense, and ones that nobody would write.
+//! Generators of specs and classes: valid ones, and nonsensical ones.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ fn lifetime() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A space that every class of [`class`] lets in. It was created at second 1000.
+/// A space that every class of [`class`] accepts. It was created at second 1000.
 pub fn space() -> impl Strategy<Value = DeveloperSpace> {
     let member = (select(&["User", "Group"][..]), "[a-z]{1,3}", select(&ROLES[..]))
         .prop_map(|(kind, name, role)| json!({"kind": kind, "name": name, "role": role}));
@@ -87,7 +87,7 @@ fn times() -> impl Strategy<Value = BTreeMap<&'static str, Value>> {
     })
 }
 
-/// The same amount in the clothes that a person may choose.
+/// An amount in one of the notations that a user may choose.
 fn quantity(key: &str, units: u32) -> String {
     match key {
         "requests.memory" | "limits.memory" if units.is_multiple_of(2) => format!("{}Mi", units * 1024),
@@ -97,7 +97,7 @@ fn quantity(key: &str, units: u32) -> String {
     }
 }
 
-/// A class as bytes could make it: of the right shape, full of nonsense.
+/// A class that can be decoded and has nonsensical values.
 pub fn wild_class() -> impl Strategy<Value = SpaceClassSpec> {
     (wild_list(), wild_list(), vec(wild_item(), 0..3), vec(wild_text(), 0..4), vec(wild_text(), 0..4), wild_text()).prop_map(
         |(hard, max, items, spans, keys, text)| {
@@ -116,7 +116,7 @@ pub fn wild_class() -> impl Strategy<Value = SpaceClassSpec> {
     )
 }
 
-/// A space as bytes could make it.
+/// A space that can be decoded and has nonsensical values.
 pub fn wild_space() -> impl Strategy<Value = DeveloperSpace> {
     let end = prop_oneof![wild_text().prop_map(|text| json!({"ttl": text})), wild_time().prop_map(|at| json!({"expiresAt": at}))];
     (wild_list(), vec(wild_item(), 0..3), end, option::of(wild_time()), wild_status(), wild_text()).prop_map(

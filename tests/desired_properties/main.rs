@@ -42,7 +42,7 @@ fn drift() -> impl Strategy<Value = Drift> {
     )
 }
 
-/// An operator that looks at any moment; `None` where it does not know the class.
+/// Returns the space after a reconcile at the time `now`; `rules` is `None` if the operator does not know the class.
 fn look(space: &DeveloperSpace, rules: Option<&Rules>, now: DateTime<Utc>, sealed: bool) -> DeveloperSpace {
     let outlook = outlook(&term(space, rules, rules.is_some(), now), now);
     let namespace = Some(NamespaceRef { name: "alice".into(), uid: "ns-1".into() });
@@ -61,7 +61,7 @@ proptest! {
         prop_assert_eq!(&texts[0], &texts[1]);
     }
 
-    /// Also after the API server has rewritten the quantities, and whatever others add to the metadata.
+    /// This also holds after the API server has rewritten the quantities, and for any metadata that other clients add.
     #[test]
     fn nothing_is_written_twice(space in space(), class in class(), theirs in vec(0_usize..9, 0..4)) {
         let (desired, mut server) = (wanted(&space, &class), Server::new());
@@ -74,7 +74,7 @@ proptest! {
         prop_assert!(server.theirs_stay());
     }
 
-    /// However space and class change, and whatever is done to the objects in between: one reconcile mends all, the next writes nothing.
+    /// For any change of the space and the class, and any drift in between: one reconcile corrects everything, and the next one writes nothing.
     #[test]
     fn one_reconcile_is_enough(lives in vec((space(), class(), vec((0_usize..9, drift()), 0..4)), 1..5)) {
         let mut server = Server::new();
@@ -133,7 +133,7 @@ proptest! {
         }
     }
 
-    /// Whatever the times: only a sealed space loses a namespace, only one that is due is sealed, and only its own goes.
+    /// At any time: only a sealed space loses its namespace, only a space that is due is sealed, and only the space's own namespace is deleted.
     #[test]
     fn only_what_is_due_and_ours_is_collected(
         space in space(), class in class(), second in 1000_i64..60_000, last in 1000_i64..60_000,
@@ -162,7 +162,7 @@ proptest! {
         prop_assert_eq!(judge(&sealed) == Step::DeleteNamespace(uid.into()), is_ours && has_ended);
     }
 
-    /// What is written longer is not another value: digits after the point that say nothing, and the server's own form.
+    /// Neither trailing zeros after the decimal point nor the canonical form of the API server changes the value.
     #[test]
     fn a_quantity_is_its_value(number in 0_u64..1_000_000, suffix in select(&["", "m", "k", "M", "Ki", "Mi", "Gi", "Ei"][..]), zeros in 0_usize..60) {
         let plain = format!("{number}{suffix}");

@@ -1,4 +1,4 @@
-//! A namespace on an API server in memory: it carries out what `diff` asks for, and rewrites quantities as the real one does.
+//! A namespace on an in-memory API server, which carries out the changes from `diff` and rewrites quantities as the real API server does.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use developerspace_operator::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-/// The namespace and what is in it.
+/// The namespace and the objects in it.
 #[derive(Clone, Debug)]
 pub struct Server {
     namespace: Value,
@@ -22,7 +22,7 @@ pub struct Server {
     last_uid: u32,
 }
 
-/// What somebody else does to one of our objects.
+/// A change that another client makes to one of the operator's objects.
 #[derive(Clone, Copy, Debug)]
 pub enum Drift {
     Delete,
@@ -34,25 +34,25 @@ pub enum Drift {
 }
 
 impl Server {
-    /// An empty namespace that carries something of others already.
+    /// An empty namespace that already has labels and annotations of other clients.
     pub fn new() -> Self {
         let metadata =
             json!({"uid": "ns-1", "labels": {"theirs": "x", "kubernetes.io/metadata.name": "alice"}, "annotations": {"theirs": "x"}});
         Self { namespace: metadata, owned: BTreeSet::new(), children: Vec::new(), last_uid: 0 }
     }
 
-    /// What the operator sees of the children.
+    /// The children as the operator sees them.
     pub fn seen(&self) -> Vec<SeenChild> {
         self.children.iter().map(|(kind, object)| child(*kind, object).seen()).collect()
     }
 
-    /// Whether there is nothing to write.
+    /// Returns true if there is nothing to write.
     pub fn is_at_rest(&self, desired: &Desired) -> bool {
         diff(&desired.children, &self.seen(), Grant::Full).is_empty()
             && SeenMetadata::of(&self.metadata()).matches(&desired.namespace.clone().granted())
     }
 
-    /// One reconcile. The number of writes.
+    /// Runs one reconcile. Returns the number of writes.
     pub fn reconcile(&mut self, desired: &Desired) -> usize {
         let mut writes = 0;
         if !SeenMetadata::of(&self.metadata()).matches(&desired.namespace.clone().granted()) {
@@ -75,7 +75,7 @@ impl Server {
         writes
     }
 
-    /// Everything, without what differs between two objects that say the same.
+    /// The namespace and the children, without the UIDs of the children, which differ between two objects with the same content.
     pub fn state(&self) -> Value {
         let mut children: Vec<Value> = self.children.iter().map(|(_, object)| object.clone()).collect();
         for object in &mut children {
@@ -85,7 +85,7 @@ impl Server {
         json!([self.namespace, children])
     }
 
-    /// Somebody meddles with one child.
+    /// Changes one child, as another client.
     pub fn meddle(&mut self, which: usize, drift: Drift) {
         if self.children.is_empty() {
             return;
@@ -111,7 +111,7 @@ impl Server {
         }
     }
 
-    /// The labels and annotations of others on the namespace are still there.
+    /// Returns true if the namespace still has the labels and annotations of other clients.
     pub fn theirs_stay(&self) -> bool {
         ["labels", "annotations"].iter().all(|section| self.namespace[section]["theirs"] == "x")
             && self.namespace["labels"][names::LABEL_NAMESPACE_NAME] == "alice"
@@ -193,7 +193,7 @@ fn child(kind: ChildKind, object: &Value) -> Child {
     }
 }
 
-/// The object as it is stored: decoded, and every quantity in its canonical form.
+/// The object as the API server stores it: decoded, and with every quantity in its canonical form.
 fn stored(child: &Child) -> Value {
     let mut object = match child {
         Child::Quota(object) => json!(object),

@@ -1,12 +1,12 @@
-//! The model's time: whole ticks, and the moment shortly before each of them, in which a space may be sealed already.
+//! The time of the model: whole ticks, and the moment shortly before each tick, at which a space may already be sealed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use developerspace_operator::desired::lifetime::SEAL_LEAD;
 
-/// A whole tick. Whatever is written has whole seconds, so it is written as the next tick.
+/// A whole tick. Stored times have whole seconds, so a time between two ticks is stored as the next tick.
 pub type Tick = u8;
 
-/// A point in time: even ones are ticks, odd ones lie half a [`SEAL_LEAD`] before the next tick.
+/// A point in time. Even values are ticks; odd values are half a [`SEAL_LEAD`] before the next tick.
 pub type Moment = u8;
 
 /// The moment of `tick`.
@@ -19,12 +19,12 @@ pub const fn ceil(moment: Moment) -> Tick {
     moment.div_ceil(2)
 }
 
-/// Whether `moment` is a tick.
+/// Returns true if `moment` is a tick.
 pub const fn is_whole(moment: Moment) -> bool {
     moment.is_multiple_of(2)
 }
 
-/// How long a tick is, in seconds. All are longer than `WARNING_TOLERANCE`, `CLOCK_SKEW` and the skew of creations.
+/// The length of a tick, in seconds. Every length is longer than `WARNING_TOLERANCE`, `CLOCK_SKEW` and the skew of creations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Clock(i64);
 
@@ -54,7 +54,7 @@ impl Clock {
         tick
     }
 
-    /// Of a condition, whose time is cut to the second before.
+    /// Returns the tick nearest to the time of a condition, which is truncated to whole seconds.
     pub fn nearest(self, time: DateTime<Utc>) -> Tick {
         Tick::try_from(((time - self.at(0)).num_seconds() + self.0 / 2) / self.0).unwrap()
     }

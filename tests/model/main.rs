@@ -1,6 +1,6 @@
-//! The lifetime protocol, explored whole within bounds: people, operator, second replica, `gc`, crashes, late and lost requests.
+//! A complete exploration of the lifetime protocol within bounds: users, the operator, its second replica, `gc`, crashes, late and lost requests.
 //!
-//! `docs/reliability/model.md` says what is modelled, what is not, and what was found.
+//! `docs/reliability/model.md` describes the scope of the model, its limits and its findings.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,7 +38,7 @@ const UNWARNED: Setting = Setting { clock: MINUTES, warns: false, ..WARNED_OF };
 /// A space that is protected for as long as its class allows it.
 const PROTECTED: Setting = Setting { protected: true, ..WARNED_OF };
 
-/// Two senders, everything as old and as late as can be, but for the making and the first record of namespaces.
+/// Two senders. Views are as old and requests as late as possible, except for the creation and the first record of namespaces.
 const STALE: Protocol =
     Protocol { setting: WARNED_OF, horizon: 5, budget: NOBODY, skewed: false, versions: 6, senders: 2, without: None, delay: Delay::SettledCreation };
 
@@ -51,7 +51,7 @@ fn edits(setting: Setting, edits: u8) -> Protocol {
     Protocol { setting, budget: Budget { edits, ..NOBODY }, delay: Delay::PromptStatus, ..STALE }
 }
 
-/// Explores everything; the properties that do not hold.
+/// Explores all states. Returns the properties that do not hold.
 fn broken(protocol: Protocol) -> BTreeSet<&'static str> {
     let budget = protocol.budget;
     let named = format!("{:?}, {budget:?}, horizon {}", protocol.delay, protocol.horizon);
@@ -72,7 +72,7 @@ fn print(broken: &str, path: &Path<World, Turn>) {
     }
 }
 
-/// Explores until `expected` is broken, and prints how.
+/// Explores until `expected` is violated, and prints the run that violates it.
 fn finds(protocol: Protocol, expected: &'static str) {
     let named = format!("without {:?}, {:?}", protocol.without, protocol.delay);
     let finish = HasDiscoveries::AnyOf([expected].into());
@@ -146,7 +146,7 @@ fn owner_clocks_and_class_change_together() {
     assert_eq!(broken(protocol), [].into());
 }
 
-/// The bounds leave room for every end: what nobody does any more, time does.
+/// The horizon is late enough for every space to expire, even if users take no further action.
 #[test]
 fn every_run_ends_with_nothing_left() {
     let budget = Budget { renewals: 2, strangers: 1, user_deletions: 1, faults: 3, ..NOBODY };
@@ -175,7 +175,7 @@ fn each_guard_is_needed() {
     }
 }
 
-/// All are described in `docs/reliability/model.md`: no precondition that the API server has would prevent them.
+/// `docs/reliability/model.md` describes each of them. No precondition that the API server supports would prevent them.
 #[test]
 fn known_limits() {
     let budget = Budget { renewals: 1, user_deletions: 1, ..NOBODY };

@@ -1,4 +1,5 @@
-//! What always holds, what comes in the end, and what has to be possible so that the rest says something.
+//! The properties of the model: those that always hold, those that hold eventually, and those that some run must reach so that the others are
+//! meaningful.
 
 use stateright::Property;
 
@@ -20,7 +21,7 @@ pub const CAN_END: &str = "whatever happened, the operator by itself ends every 
 pub const IS_OVER: &str = "where nothing can happen any more, nothing is left";
 pub const COLLECTED: &str = "every expired space is eventually gone";
 
-/// What has to happen in some run, or the rest says nothing.
+/// The states that some run must reach. Otherwise the other properties prove nothing.
 pub const POSSIBLE: [&str; 4] = [
     "a space is collected",
     "a space is sealed before its end, and its namespace stays until then",
@@ -28,7 +29,7 @@ pub const POSSIBLE: [&str; 4] = [
     "a renewal between the seal and the end is refused",
 ];
 
-/// All that is claimed of `protocol`.
+/// All properties that are checked for `protocol`.
 pub fn all(protocol: &Protocol) -> Vec<Property<Protocol>> {
     let mut all = vec![
         always(RENEWAL_KEPT, |_, world| world.wrong != Some(Wrong::RenewalLost)),

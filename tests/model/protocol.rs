@@ -1,4 +1,4 @@
-//! Every way in which people, the operator, its second replica, `gc`, the network and time can take turns.
+//! Every order in which users, the operator, its second replica, `gc`, the network and time can take turns.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -11,39 +11,40 @@ use super::{
     world::{Budget, Class, Namespace, Request, Space, Spec, World},
 };
 
-/// What is explored.
+/// The parameters of one exploration.
 #[derive(Clone, Debug)]
 pub struct Protocol {
-    /// What the space and its class are like.
+    /// The settings of the space and its class.
     pub setting: Setting,
     /// The last tick.
     pub horizon: Tick,
-    /// What people and faults may do.
+    /// The number of user actions and faults in one run.
     pub budget: Budget,
-    /// Whether renewals come from clocks that are behind or ahead by a tick, too.
+    /// True if renewals also come from clocks that are one tick behind or ahead.
     pub skewed: bool,
-    /// How often the space may be written: two views of different age can take turns at the status for ever.
+    /// The maximum number of writes to the space. Without it, two views of different ages could overwrite each other's status indefinitely.
     pub versions: u8,
-    /// How many requests may be on their way at once: replicas, sweeps, and requests of processes that have died.
+    /// The maximum number of requests in flight: from replicas, from sweeps, and from processes that have died.
     pub senders: usize,
     /// The guard that is off.
     pub without: Option<Guard>,
-    /// How far the operator and the network may fall behind.
+    /// The permitted lag of the operator and the network.
     pub delay: Delay,
 }
 
-/// How far the operator and the network may fall behind.
+/// The permitted lag of the operator and the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Delay {
-    /// Every view may be any old one; a request may arrive at any later time.
+    /// Every view may be arbitrarily old, and a request may arrive at any later time.
     Any,
-    /// As `Any`, but a namespace is made only on a view of the present, and at once.
+    /// As `Any`, but a namespace is created only from a current view, and its request arrives immediately.
     PromptCreation,
-    /// As `PromptCreation`. The UID of a namespace is recorded on a view of the present, and no namespace is made while that is on its way.
+    /// As `PromptCreation`. In addition, the UID of a namespace is recorded only from a current view, and no namespace is created while that write is
+    /// in flight.
     SettledCreation,
     /// As `SettledCreation`, and a status arrives in the tick in which it was decided.
     PromptStatus,
-    /// Views are of the present, and time waits while the operator has something to do: what is left is crashes and lost answers.
+    /// Views are current, and time waits while the operator has work to do. The only faults are crashes and lost responses.
     None,
 }
 
@@ -58,17 +59,17 @@ pub enum Turn {
     RecreateSpace,
     ChangeClass(Class),
     NamespaceGone,
-    /// Somebody decides on a view and sends.
+    /// The controller or a sweep decides on a view and sends a request.
     Send(Who, Request),
-    /// A request arrives; its sender goes on.
+    /// A request arrives, and its sender continues.
     Arrive(Request),
-    /// A request arrives; its sender never hears of it, or has died.
+    /// A request arrives, but its sender never receives the response or has died.
     ArriveUnheard(Request),
     /// A request never arrives.
     Lose(Request),
 }
 
-/// What the rest of a run depends on, if only the operator acts.
+/// The part of the state on which the rest of a run depends if only the operator acts.
 type Situation = (Option<Space>, Option<Namespace>, Moment, Class, Setting, Option<Guard>);
 
 impl Protocol {
@@ -77,7 +78,7 @@ impl Protocol {
         View { who, now: world.now, space, namespace, live: world.namespace, class: world.class, setting, without: self.without }
     }
 
-    /// What may be decided now, by anybody.
+    /// Returns every request on which the controller or a sweep may decide at this moment.
     fn decisions(&self, world: &World) -> Vec<(Who, Request)> {
         let mut decided = Vec::new();
         let present = world.space.map(|space| (space, world.namespace));
@@ -85,7 +86,7 @@ impl Protocol {
         let views: Vec<_> = if self.delay == Delay::None { present.into_iter().collect() } else { past.collect() };
         for (space, namespace) in views {
             let is_present = Some((space, namespace)) == present;
-            // A sweep lists the spaces afresh, the namespaces after them, and acts on that later.
+            // A sweep lists the spaces from the API server, then the namespaces, and acts on both lists later.
             let gc = (Some(space) == world.space).then_some(Who::Gc);
             decided.extend([Who::Controller].into_iter().chain(gc).filter_map(|who| {
                 let request = self.view(world, who, space, namespace).decide()?;
@@ -107,7 +108,7 @@ impl Protocol {
         self.is_prompt(request) || (self.delay >= Delay::SettledCreation && world.records_another(&request))
     }
 
-    /// Whether time may go on.
+    /// Returns true if time may advance.
     fn may_tick(&self, world: &World) -> bool {
         world.now < clock::of(self.horizon)
             && match self.delay {
@@ -122,7 +123,7 @@ impl Protocol {
             }
     }
 
-    /// To the next moment. The one shortly before a tick is left out where no version of the space ends at that tick.
+    /// Advances to the next moment. The moment shortly before a tick is skipped if no version of the space ends at that tick.
     fn tick(&self, world: &mut World) {
         world.now += 1;
         let tick = ceil(world.now);
@@ -201,7 +202,7 @@ impl Protocol {
         if recreations > 0 && space.is_none() && is_whole(world.now) {
             turns.push(Turn::RecreateSpace);
         }
-        // Without a class the terms hold; where none stand yet, no end comes before the class is back.
+        // If the class is missing, the recorded terms apply. Without recorded terms, the space does not end before the class exists again.
         if class_changes > 0 && space.is_some_and(|space| space.status.terms.is_some()) {
             let classes = [Class::Tight, Class::Missing].into_iter().filter(|class| *class != world.class && world.class != Class::Missing);
             turns.extend(classes.map(Turn::ChangeClass));
@@ -211,7 +212,7 @@ impl Protocol {
         }
     }
 
-    /// A request arrives: it is carried out or refused, and the sender of a seal goes on to delete once the end has come.
+    /// Delivers a request, which the API server accepts or refuses. After a successful seal, its sender deletes the namespace if the end has come.
     fn arrive(&self, world: &mut World, request: Request, heard: bool) {
         let due = |world: &World| world.space.is_some_and(|space| is_due(&space, world.class, self.setting, world.now));
         let done = world.receive(request, self.setting, due);
@@ -224,7 +225,7 @@ impl Protocol {
         }
     }
 
-    /// What happens from here if nobody but the operator does anything any more: does it end with nothing of the space left?
+    /// Returns true if, with no actions but the operator's from this state on, the space is deleted and none of its namespaces remains.
     fn ends(&self, world: &World) -> bool {
         thread_local! {
             static MEMO: RefCell<HashMap<Situation, bool>> = RefCell::default();
@@ -293,7 +294,7 @@ impl Model for Protocol {
     fn next_state(&self, last: &World, turn: Turn) -> Option<World> {
         let mut world = last.clone();
         self.take_turn(&mut world, turn);
-        // A sender that waits for an answer that can only be a refusal may as well have had it.
+        // A request that can only be refused is dropped, since the wait for its response changes nothing.
         let dead: Vec<Request> = world.in_flight.iter().filter(|request| world.is_dead(request)).copied().collect();
         world.in_flight.retain(|request| !dead.contains(request));
         world.in_flight.sort_unstable();
@@ -311,18 +312,18 @@ impl Model for Protocol {
 }
 
 impl Protocol {
-    /// Whether every space that exists ends, see [`Self::ends`].
+    /// Returns true if every space that exists ends, see [`Self::ends`].
     pub fn can_end(&self, world: &World) -> bool {
         let endless = world.space.is_some_and(|space| space.spec.protected) && world.class != Class::Tight;
         world.wrong.is_some() || world.space.is_none() || endless || self.ends(world)
     }
 
-    /// Whether everything has come to its end.
+    /// Returns true if the space has been deleted and no namespace is orphaned.
     pub fn is_over(&self, world: &World) -> bool {
         world.space.is_none() && !world.is_orphaned()
     }
 
-    /// Whether nothing can happen any more.
+    /// Returns true if no further action is possible.
     pub fn is_stuck(&self, world: &World) -> bool {
         let mut turns = Vec::new();
         self.actions(world, &mut turns);

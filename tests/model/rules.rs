@@ -1,4 +1,4 @@
-//! What the operator does with a view. Every decision is the crate's; this file only asks, and turns the answers into requests.
+//! The operator's reaction to a view. The crate makes every decision; this file only calls it and turns the results into requests.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -20,61 +20,61 @@ use super::{
     world::{Class, Namespace, Request, Space, Status},
 };
 
-/// What keeps the promises. The model is run with all of them, and with each of them off.
+/// The mechanisms that uphold the guarantees. The model runs with all of them, and with each of them switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Guard {
     /// The seal carries the resourceVersion that it was decided on.
     SealVersion,
     /// The namespace's DELETE carries a UID.
     NamespaceUid,
-    /// Before the finalizer goes, the namespace is read again instead of from the store.
+    /// Before the finalizer is removed, the namespace is read from the API server and not from the store.
     FreshRead,
-    /// Before the status of a space that is sealed records no namespace any more, the namespace is read again.
+    /// Before the status of a sealed space stops recording its namespace, the namespace is read from the API server.
     ReadAtTheSeal,
-    /// Warnings come first.
+    /// A space is warned before it is sealed.
     Warning,
     /// Admission refuses to change a sealed space.
     SealRule,
-    /// The namespace goes only after the seal.
+    /// The namespace is deleted only after the seal.
     SealFirst,
     /// A space that is sealed before its end keeps its namespace until the end.
     AwaitEnd,
-    /// An end that a change of the class or of the spec brings nearer is put off.
+    /// An end that a change of the class or of the spec brings forward is postponed by a notice.
     NoticeOfChange,
-    /// The renewal that counted last still counts after one that does not.
+    /// The last renewal that counted keeps counting after a renewal that does not count.
     LastRenewal,
 }
 
-/// Who looks.
+/// The component that decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Who {
     /// The controller, or its second replica.
     Controller,
-    /// A sweep, which makes nothing and finalizes nothing.
+    /// A sweep, which creates nothing and finalizes nothing.
     Gc,
 }
 
-/// What somebody sees: any of it may be old.
+/// The state on which the controller or a sweep decides. The space and the namespace may be outdated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct View {
     pub who: Who,
     pub now: Moment,
     pub space: Space,
     pub namespace: Option<Namespace>,
-    /// The namespace as a GET has it at this moment.
+    /// The namespace as a GET returns it at this moment.
     pub live: Option<Namespace>,
     pub class: Class,
     pub setting: Setting,
     pub without: Option<Guard>,
 }
 
-/// `observe::Observed`: what follows from a view.
+/// `observe::Observed`: the values that are derived from a view.
 struct Observed {
     space: DeveloperSpace,
     class: Option<SpaceClassSpec>,
     rules: Option<Rules>,
     outlook: Outlook,
-    /// The namespace of the space's name, if it is the space's.
+    /// The namespace with the space's name, if it belongs to the space.
     own: Option<SeenNamespace>,
 }
 
@@ -84,13 +84,13 @@ impl Observed {
     }
 }
 
-/// What is to be said, and with which class's terms.
+/// The content of the next status. The terms of the class are recorded only if `admitted` is true.
 struct Report<'a> {
     reason: Reason,
     working: bool,
     recorded: Option<&'a SeenNamespace>,
     sealed: bool,
-    /// Whether the space is or has just been admitted.
+    /// True if the space was admitted earlier or has just been admitted.
     admitted: bool,
 }
 
@@ -99,7 +99,7 @@ thread_local! {
 }
 
 impl View {
-    /// The next request, if there is something to do. The same view always gives the same answer, so it is worked out once.
+    /// Returns the next request, if any. The result depends only on the view, so it is cached.
     pub fn decide(self) -> Option<Request> {
         let known = MEMO.with_borrow(|memo| memo.get(&self).copied());
         known.unwrap_or_else(|| {
@@ -126,7 +126,7 @@ impl View {
 
     /// `reconcile::take_step` and `gc::plan`, with the crate's decisions.
     fn work_out(self) -> Option<Request> {
-        // The class goes missing once the terms are recorded: this view is older, and so is the version of whatever it would write.
+        // The class goes missing only after the terms were recorded. This view is older, and so is the resourceVersion of any write based on it.
         if self.class == Class::Missing && self.space.status.terms.is_none() {
             return None;
         }
@@ -195,7 +195,7 @@ impl View {
         observed.own.is_none() && live.is_some_and(|live| ownership(&observed.space, &live) == Ownership::Ours)
     }
 
-    /// `finalize::finalize`: what it does cannot be undone, so it asks the server and not the store.
+    /// `finalize::finalize`: it cannot be undone, so it reads from the API server and not from the store.
     fn finalize(self, observed: &Observed) -> Option<Request> {
         let space = &observed.space;
         let protected = is_protected(space, observed.rules.as_ref(), self.setting.is_accepted(self.class, &self.space, self.now));
@@ -216,7 +216,7 @@ impl View {
         Some(Request::DeleteNamespace { uid: self.has(Guard::NamespaceUid).then_some(uid) })
     }
 
-    /// `report::report`: nothing is written where nothing differs. The sender of a seal goes on to delete.
+    /// `report::report`: an unchanged status is not written. The sender of a seal deletes the namespace next.
     fn report(self, observed: &Observed, report: &Report<'_>) -> Option<Request> {
         let Observed { space, class, outlook, .. } = observed;
         let Report { reason, working, recorded, sealed, admitted } = *report;
@@ -227,7 +227,7 @@ impl View {
         let verdict = Verdict { reason, message: String::new(), working };
         let finding = Finding { space, in_force, namespace, outlook, sealed, verdict };
         let status = self.setting.read_status(&next(&finding, self.setting.clock.now(self.now)));
-        // What nothing reads is left out, so that states that differ only there are one.
+        // A field that nothing reads is cleared, so that states that differ only in that field are equal.
         let status = Status { idle: status.idle.filter(|_| status.sealed.is_some()), ..status };
         let is_seal = sealed && self.space.status.sealed.is_none();
         let version = (!sealed || self.has(Guard::SealVersion)).then_some(self.space.version);
@@ -240,11 +240,11 @@ impl View {
     }
 }
 
-/// Whether the end of a stored space has come, by what is stored. Once it is sealed, that no longer depends on the class.
+/// Returns true if the end of a space has come according to its stored state. Once the space is sealed, this does not depend on the class.
 pub fn is_due(stored: &Space, class: Class, setting: Setting, now: Moment) -> bool {
     let Status { sealed, expires, last_renewed, .. } = stored.status;
     if sealed.is_some() {
-        // A renewal that was ahead when the space was sealed is later than its end.
+        // A renewal that was still in the future when the space was sealed is later than its end.
         let is_kept = |renewed: Tick| Some(renewed) > last_renewed && expires.is_none_or(|end| renewed <= end);
         return !stored.renewed.is_some_and(is_kept) && expires.is_none_or(|end| now >= clock::of(end));
     }

@@ -1,4 +1,4 @@
-//! Between the model's values and the objects that the crate decides on. Nothing is decided here.
+//! Conversion between the model's values and the objects on which the crate decides. No decision is made here.
 
 use developerspace_operator::{
     api::{
@@ -23,16 +23,16 @@ pub const NOTICE: Tick = 1;
 pub const RETENTION: Tick = 1;
 /// The ttl of the class once it is tightened.
 pub const SHORT_TTL: Tick = 1;
-/// The notice of a space that was protected, by [`super::clock::DAYS`].
+/// The notice for a space that was protected, in ticks of [`super::clock::DAYS`].
 pub const NOTICE_OF_WITHDRAWAL: Tick = 2;
 
-/// What is the same for a whole exploration.
+/// The settings that stay the same for a whole exploration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Setting {
     pub clock: Clock,
-    /// Whether the space asks for protection from the start, which the class allows until it is tightened.
+    /// True if the space asks for protection from the start. The class allows it until it is tightened.
     pub protected: bool,
-    /// Whether the class has warnings.
+    /// True if the class has warnings.
     pub warns: bool,
 }
 
@@ -55,7 +55,7 @@ impl Setting {
         Some(SpaceClassSpec { lifetime: Some(lifetime), ..SpaceClassSpec::default() })
     }
 
-    /// Whether a class accepts the spec of the space at that moment. A renewal that is ahead by a tick is refused until then.
+    /// Returns true if `class` accepts the spec of the space at the moment `now`. A renewal that is one tick ahead is refused until that tick.
     pub fn is_accepted(self, class: Class, space: &Space, now: Moment) -> bool {
         let consents = class == Class::Standard || (class == Class::Tight && !space.spec.protected);
         consents && space.renewed.is_none_or(|at| at <= ceil(now))
@@ -107,7 +107,7 @@ impl Setting {
         }
     }
 
-    /// The terms whose own part was last accepted under one class, with the class's part of another.
+    /// Builds the terms: the space's own part as accepted under one class, and the class's part from another class.
     fn terms(self, ((spec, accepted_by), class): Accepted) -> Option<Terms> {
         let mut space = DeveloperSpace { metadata: ObjectMeta::default(), spec: self.spec(spec), status: None };
         let own = term::terms(&space, &self.class(accepted_by)?, true);
@@ -167,7 +167,7 @@ impl Setting {
         }
     }
 
-    /// Of several that give the same terms, the first.
+    /// Returns the first combination of spec and classes that gives `terms`. Several combinations may give the same terms.
     fn read_terms(self, terms: &Terms) -> Accepted {
         let classes = [Class::Standard, Class::Tight];
         let specs = Spec::ALL.into_iter().flat_map(|spec| classes.map(|class| (spec, class)));

@@ -1,4 +1,4 @@
-//! What the API server stores, what it refuses, and what nobody but the model can see: who was wronged.
+//! The API server of the model: the objects that it stores, the requests that it refuses, and the violations that only the model can detect.
 
 use super::{
     clock::{self, Moment, Tick, ceil},
@@ -8,17 +8,17 @@ use super::{
 /// The class of the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
-    /// As it was when the space was made.
+    /// The class as it was when the space was created.
     Standard,
     /// With a shorter ttl, and without consent to protection.
     Tight,
     Missing,
 }
 
-/// The part of the spec, besides the renewal, that decides about time.
+/// The part of the spec that determines the lifetime, except for the renewal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Spec {
-    /// `spec.ttl` is [`SHORT_TTL`]; without it the class's default holds.
+    /// True if `spec.ttl` is [`SHORT_TTL`]; otherwise the class's default applies.
     pub short: bool,
     /// `spec.protected`.
     pub protected: bool,
@@ -33,10 +33,10 @@ impl Spec {
     ];
 }
 
-/// `terms`: the spec and the class that the space's own part was accepted with, and the class of the rest.
+/// `terms`: the spec and the class with which the space's own part was accepted, and the class of the other part.
 pub type Accepted = ((Spec, Class), Class);
 
-/// A stored version of the space. Times are ticks; everything that decides is here, texts are not.
+/// A stored version of the space. Times are ticks. It contains every field that affects a decision, and no texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Space {
     pub uid: u8,
@@ -45,65 +45,65 @@ pub struct Space {
     /// `spec.renewedAt`.
     pub renewed: Option<Tick>,
     pub spec: Spec,
-    /// `metadata.deletionTimestamp`; the finalizer is there from the start.
+    /// True if `metadata.deletionTimestamp` is set. The finalizer exists from the start.
     pub deleting: bool,
     pub status: Status,
 }
 
-/// What the status says.
+/// The fields of the status that affect a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Status {
-    /// `lastWarning`: when, for which threshold and of which end.
+    /// `lastWarning`: its time, its threshold and the end that it announces.
     pub warned: Option<(Tick, Tick, Tick)>,
-    /// Since when `Expired` is `True`.
+    /// The time since which `Expired` is `True`.
     pub sealed: Option<Tick>,
-    /// Since when `Reconciling` is `False`.
+    /// The time since which `Reconciling` is `False`.
     pub idle: Option<Tick>,
     /// UID in `namespace`.
     pub namespace: Option<u8>,
     pub expires: Option<Tick>,
     pub last_renewed: Option<Tick>,
     pub terms: Option<Accepted>,
-    /// `postponed`: of which end, since when and until when.
+    /// `postponed`: the postponed end, and the start and the end of the notice.
     pub postponed: Option<(Tick, Tick, Tick)>,
 }
 
 impl Space {
-    /// Whether the operator has recorded that the space has no end.
+    /// Returns true if the operator has recorded that the space has no end.
     fn is_endless(&self) -> bool {
         self.status.terms.is_some() && self.status.expires.is_none()
     }
 
-    /// Whether the operator has recorded a protection.
+    /// Returns true if the operator has recorded that the space is protected.
     fn is_recorded_protected(&self) -> bool {
         self.status.terms.is_some_and(|((spec, _), _)| spec.protected)
     }
 }
 
-/// A stored version of the namespace of the space's name.
+/// A stored version of the namespace with the space's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Namespace {
     pub uid: u8,
     pub created: Tick,
-    /// UID of the space that it was made for; `None` is somebody else's.
+    /// The UID of the space for which it was created; `None` if the operator did not create it.
     pub made_for: Option<u8>,
-    /// UID of the recorded namespace that it was made to replace.
+    /// The UID of the recorded namespace that it replaces.
     pub replaces: Option<u8>,
     pub terminating: bool,
 }
 
-/// A request on its way, with what it was decided on.
+/// A request in flight, with the versions and UIDs on which it was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Request {
     /// PATCH of the status; `then` is the namespace that the sender of a seal deletes next.
     Status { version: Option<u8>, status: Status, then: Option<u8> },
-    /// DELETE of the namespace; without a UID it is anybody's.
+    /// DELETE of the namespace; without a UID it applies to any namespace of that name.
     DeleteNamespace { uid: Option<u8> },
     /// POST of the namespace, which cannot carry a precondition.
     CreateNamespace { made_for: u8, replaces: Option<u8> },
     /// DELETE of the space, which waits for its finalizer.
     Forget { uid: u8, version: u8 },
-    /// PATCH that takes the finalizer away.
+    /// PATCH that removes the finalizer.
     RemoveFinalizer { version: u8 },
 }
 
@@ -113,22 +113,22 @@ impl Request {
     }
 }
 
-/// What must not happen.
+/// A violation of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Wrong {
-    /// A namespace was deleted though the stored spec says that its time is not up.
+    /// A namespace was deleted although its space had not expired according to the stored spec.
     RenewalLost,
     /// Sealed or deleted earlier than the ttl after the last accepted renewal.
     Early,
-    /// The namespace of somebody else was deleted.
+    /// A namespace that the operator did not create was deleted.
     Foreign,
-    /// Sealed before its last warning stood as long as it has to, by the times in the status.
+    /// Sealed before the full notice of the last warning had passed, by the times in the status.
     Unwarned,
-    /// A seal was taken away.
+    /// A seal was removed.
     Unsealed,
 }
 
-/// Everything that is stored, and its past: a cache may show any of it.
+/// The stored objects and all their earlier versions, any of which a cache may return.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     pub now: Moment,
@@ -139,48 +139,48 @@ pub struct World {
     /// Every state of the namespace that was ever stored; `None` is its absence.
     pub namespaces: Vec<Option<Namespace>>,
     pub class: Class,
-    /// When the class was tightened, and the shortest notice that is due for it.
+    /// The time at which the class was tightened, and the shortest notice that is due for it.
     pub tightened: Option<(Tick, Tick)>,
-    /// When the owner first asked for the shorter ttl.
+    /// The time at which the owner first asked for the shorter ttl.
     pub shortened: Option<Tick>,
-    /// The end of the shortest notice that is due since the owner gave a protection up that had been in force.
+    /// The end of the shortest notice that is due after the owner removed a protection that was in force.
     pub unprotected: Option<Tick>,
     pub last_version: u8,
     pub last_uid: u8,
-    /// Sorted: senders are interchangeable, since none decides by anything but a view and the time.
+    /// Sorted: senders are interchangeable, since each of them decides only on a view and the time.
     pub in_flight: Vec<Request>,
-    /// What people may still do.
+    /// The remaining number of user actions and faults.
     pub left: Budget,
-    /// The latest renewal that a status ever recorded, or else the creation.
+    /// The latest renewal that a status ever recorded, or the creation if there is none.
     pub recorded: Tick,
-    /// When the server stored the warning that stands.
+    /// The time at which the API server stored the current warning.
     pub warning_stored: Option<Moment>,
-    /// How long that warning had been stored when the seal was.
+    /// The age of the stored warning at the time of the seal.
     pub warning_stood: Option<Moment>,
-    /// Whether a renewal was refused between the seal and the end.
+    /// True if a renewal was refused between the seal and the end.
     pub refused: bool,
     pub wrong: Option<Wrong>,
 }
 
-/// How often people and faults may strike in one run.
+/// The number of user actions and faults in one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub renewals: u8,
-    /// Somebody deletes the namespace, or makes one of that name.
+    /// Another user deletes the namespace, or creates one of that name.
     pub strangers: u8,
     pub user_deletions: u8,
-    /// A space of the same name is made when the first is gone.
+    /// A space of the same name is created after the first one has been deleted.
     pub recreations: u8,
     /// The class is tightened, or goes missing.
     pub class_changes: u8,
     /// The owner changes the ttl or the protection.
     pub edits: u8,
-    /// Crashes and lost answers; counted only where time waits for the operator.
+    /// Crashes and lost responses; limited only if time waits for the operator.
     pub faults: u8,
 }
 
 impl World {
-    /// A space that was just created, and nothing else.
+    /// A world with a new space and no other objects.
     pub fn new(left: Budget, setting: Setting) -> Self {
         let mut world = Self {
             now: 0,
@@ -206,7 +206,7 @@ impl World {
         world
     }
 
-    /// The space is created.
+    /// Creates the space.
     pub fn create_space(&mut self, setting: Setting) {
         let (uid, created) = (self.fresh_uid(), ceil(self.now));
         let spec = Spec { protected: setting.protected, short: false };
@@ -216,7 +216,7 @@ impl World {
         (self.shortened, self.unprotected) = (None, None);
     }
 
-    /// Somebody writes `spec.renewedAt`, which the server stores unless the space is sealed.
+    /// Writes `spec.renewedAt`, which the API server stores unless the space is sealed.
     pub fn renew(&mut self, at: Tick, seal_rule: bool) {
         let Some(space) = self.space else { return };
         if seal_rule && space.status.sealed.is_some() {
@@ -226,7 +226,8 @@ impl World {
         self.store(Some(Space { renewed: Some(at), ..space }));
     }
 
-    /// The owner changes the ttl or the protection. Admission refuses both once the space is sealed, and refuses to protect what is being deleted.
+    /// Changes the ttl or the protection, as the owner. Admission refuses both once the space is sealed, and refuses to protect a space that is being
+    /// deleted.
     pub fn edit(&mut self, spec: Spec) {
         let Some(space) = self.space.filter(|space| space.status.sealed.is_none()) else { return };
         if spec.protected && space.deleting {
@@ -242,7 +243,7 @@ impl World {
         self.store(Some(Space { spec, ..space }));
     }
 
-    /// An administrator changes the class, or removes it.
+    /// Changes or removes the class, as an administrator.
     pub fn change_class(&mut self, class: Class) {
         self.class = class;
         if class == Class::Tight {
@@ -251,7 +252,7 @@ impl World {
         }
     }
 
-    /// A stranger makes a namespace of that name, or deletes the one that is there.
+    /// Creates a namespace with the space's name, or deletes the existing one, as another user.
     pub fn meddle(&mut self) {
         match self.namespace {
             None => {
@@ -262,19 +263,19 @@ impl World {
         }
     }
 
-    /// Somebody deletes the space; the finalizer keeps it. Admission refuses it while the space is protected.
+    /// Deletes the space, as a user; the finalizer keeps it. Admission refuses the deletion while the space is protected.
     pub fn delete_space(&mut self) {
         if let Some(space) = self.space.filter(|space| !space.spec.protected) {
             self.store(Some(Space { deleting: true, ..space }));
         }
     }
 
-    /// The namespace controller has emptied the namespace.
+    /// Removes the namespace, as the namespace controller does after it has deleted the contents.
     pub fn namespace_gone(&mut self) {
         self.put(None);
     }
 
-    /// Carries out a request or refuses it; says whether it was carried out. `due`: is the time up by what is stored at present?
+    /// Carries out a request or refuses it. Returns true if it was carried out. `due` returns true if the end of the stored space has come.
     pub fn receive(&mut self, request: Request, setting: Setting, due: impl Fn(&Self) -> bool) -> bool {
         match (request, self.space) {
             (Request::Status { version, status, .. }, Some(space)) if version.is_none_or(|version| version == space.version) => {
@@ -300,13 +301,13 @@ impl World {
         }
     }
 
-    /// Whether a request records a namespace that is not recorded yet.
+    /// Returns true if a request records a namespace that is not recorded yet.
     pub fn records_another(&self, request: &Request) -> bool {
         let recorded = self.space.and_then(|space| space.status.namespace);
         matches!(request, Request::Status { status: Status { namespace: Some(uid), .. }, .. } if Some(*uid) != recorded)
     }
 
-    /// Whether a request can never be carried out any more: its sender only ever hears a refusal.
+    /// Returns true if a request can only be refused from this state on.
     pub fn is_dead(&self, request: &Request) -> bool {
         let at_present = |version: u8| self.space.is_some_and(|space| space.version == version);
         match *request {
@@ -319,7 +320,7 @@ impl World {
         }
     }
 
-    /// Whether the namespace was made for a space that does not exist.
+    /// Returns true if the namespace is not terminating and was created for a space that does not exist.
     pub fn is_orphaned(&self) -> bool {
         let made_for = self.namespace.filter(|namespace| !namespace.terminating).and_then(|namespace| namespace.made_for);
         made_for.is_some_and(|uid| self.space.is_none_or(|space| space.uid != uid))
@@ -346,7 +347,8 @@ impl World {
         true
     }
 
-    /// Before this nothing may end, whatever anybody has written since. A lower bound: what the operator has not seen yet need not count.
+    /// The earliest tick at which the space may end, whatever was written later. It is a lower bound: a write that the operator has not observed yet
+    /// need not count.
     fn earliest_end(&self) -> Tick {
         let Some(space) = self.space else { return 0 };
         if space.spec.protected && self.consents(&space) {
@@ -368,7 +370,7 @@ impl World {
         end.max(self.unprotected.unwrap_or_default())
     }
 
-    /// Whether the class consents to protection: the present one, or, where it is missing, the one by which the space was protected.
+    /// Returns true if the class consents to protection. If the class is missing, the class under which the space was protected counts.
     fn consents(&self, space: &Space) -> bool {
         match self.class {
             Class::Standard => space.renewed.is_none_or(|at| at <= ceil(self.now)) || space.is_recorded_protected(),
@@ -377,8 +379,8 @@ impl World {
         }
     }
 
-    /// By arithmetic of its own: the crate's is what is being judged. A time in the status is that of the next tick, so a seal shortly
-    /// before the end counts as one at the end.
+    /// Checks a status write with independent arithmetic, since the crate's arithmetic is under test. A time in the status is that of the next tick,
+    /// so a seal shortly before the end counts as a seal at the end.
     fn judge_status(&mut self, space: &Space, new: &Status, setting: Setting) {
         let old = &space.status;
         if old.sealed.is_some() && new.sealed.is_none() {

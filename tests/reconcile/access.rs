@@ -1,9 +1,9 @@
-//! Who is let into a namespace, when, and who leaves it whatever else fails.
+//! Subjects get access to a namespace once its limits are in force, and lose it even if other writes fail.
 
 use super::provisioning::make_again;
 use super::*;
 
-/// `wanted` after others changed it: UID, version and the difference.
+/// `wanted` as the API server stores it, with `drift` by another client.
 fn live(wanted: &Value, uid: &str, drift: &Value) -> Value {
     with(&stored(wanted, uid, 60), drift)
 }
@@ -174,7 +174,7 @@ fn member() -> Value {
     stored(&member_binding(), "uid-of-the-member-binding", 60)
 }
 
-/// The previous owner may have left RoleBindings, which give access to the namespace still: the new owner reads of them.
+/// RoleBindings that the previous owner created may still give access to the namespace, so the Event lists them for the new owner.
 #[tokio::test]
 async fn a_transfer_names_the_bindings_of_others_once() {
     let carol = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "carol@example.com"});
@@ -208,7 +208,7 @@ async fn a_transfer_names_the_bindings_of_others_once() {
     let script = script![
         get(&namespace_path()).answered(stored_namespace()),
         merge_patch(&namespace_path(), annotations.clone()).answered(patched(&stored_namespace(), &annotations, 61)),
-        // First Ada leaves: a new subject may be refused.
+        // Ada's access is removed first, since the write of a new subject may be refused.
         json_patch(&child_path(&owner_binding()), operations(&json!([]))).answered(emptied),
         json_patch(&child_path(&owner_binding()), operations(&json!([carol]))).answered(handed_over),
         list_bindings(&[theirs]),

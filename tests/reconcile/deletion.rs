@@ -1,4 +1,4 @@
-//! A space that somebody deletes.
+//! The deletion of a space.
 
 use super::*;
 
@@ -137,7 +137,7 @@ async fn the_finalizers_of_others_stay() {
     world.reconcile(&patched(&space, &patch, 103), script![]).await.unwrap();
 }
 
-/// The space when its own finalizer is gone and another one holds it.
+/// The space after its own finalizer was removed, while another finalizer holds it.
 fn held_by_others() -> Value {
     with(&leaving(), &json!({"metadata": {"finalizers": ["example.com/hold"]}}))
 }
@@ -163,7 +163,7 @@ async fn a_space_that_others_hold_counts_until_its_namespace_is_gone() {
     assert_eq!(world.nudged().await, ["moss-lab"]);
 }
 
-/// A deletion that waits ends with the space, but the removal of the CRD is no deletion that anybody asked for.
+/// A deletion that waits stops waiting when the space expires, but the removal of the CRD is not a deletion that a user requested.
 #[tokio::test]
 async fn while_the_crd_goes_away_no_end_deletes_a_namespace() {
     let world = World::with(EXPIRES, &everything());
@@ -186,14 +186,14 @@ pub fn retained() -> Value {
     with(&leaving(), &json!({"spec": {"deletionPolicy": "Retain"}}))
 }
 
-/// Everything, in a class that allows what `spec` says.
+/// All objects, with a class that has the fields of `spec`.
 fn everything_with(spec: &Value) -> Vec<Value> {
     let mut objects = everything();
     objects[0] = with(&class(), &json!({"spec": spec}));
     objects
 }
 
-/// What a release writes: no protection is among it.
+/// The patch of a release. It does not remove any protection of the namespace.
 pub fn release() -> Value {
     let gone = |map: &Value, stays: &dyn Fn(&str) -> bool| {
         map.as_object().unwrap().keys().filter(|key| !stays(key)).map(|key| (key.clone(), Value::Null)).collect::<Value>()
@@ -211,7 +211,7 @@ pub fn release() -> Value {
     json!({"metadata": {"uid": NAMESPACE_UID, "labels": labels, "annotations": annotations}})
 }
 
-/// The list of the bindings that a release leaves.
+/// The Event of a release; `rest` lists the bindings that remain.
 pub fn told_released(rest: &str) -> Call {
     told("Released").saying(&format!("namespace orchid-lab was released with everything in it{rest}"))
 }
@@ -237,7 +237,7 @@ async fn a_release_takes_the_marks_and_the_bindings_and_no_protection() {
     objects[1] = live.clone();
     let world = World::with(CALM, &objects);
     world.reconcile(&retained(), releases(&live)).await.unwrap();
-    // The store still has the space, whose namespace may be another's by now.
+    // The store still contains the space, whose namespace may already belong to another space.
     world.reconcile(&retained(), script![]).await.unwrap();
 }
 
@@ -259,7 +259,7 @@ async fn a_released_namespace_counts_before_the_watch_brings_it() {
     assert_eq!(world.nudged().await, [""; 0], "the released namespace has the place");
 }
 
-/// The answer to the patch was lost: the namespace is nobody's by now, and is not written again.
+/// The response to the patch was lost. The namespace is already released, and is not written again.
 #[tokio::test]
 async fn what_was_released_is_left_alone() {
     let live = patched(&stored_namespace(), &release(), 64);
@@ -292,7 +292,7 @@ async fn without_consent_nothing_is_deleted_and_nothing_released() {
     world.reconcile(&said(&retained(), &status), script![crd, live]).await.unwrap();
 }
 
-/// What its end has sealed is deleted as any other.
+/// The namespace of a space that was sealed at its end is deleted, even if the spec asks for `Retain`.
 #[tokio::test]
 async fn a_sealed_space_takes_its_namespace_with_it_whatever_it_says() {
     let space = with(&going(&sealed(), EXPIRES), &json!({"spec": {"deletionPolicy": "Retain"}}));

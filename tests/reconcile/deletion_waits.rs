@@ -1,11 +1,11 @@
-//! A deletion that waits stops no clock, and goes by the terms while the class is missing.
+//! A deletion that waits does not stop the clock of the space, and follows the recorded terms while the class is missing.
 
 use super::{
     deletion::{ASKED, WITHOUT_CONSENT, read_crd, releases, retained, terminating},
     *,
 };
 
-/// A minute before its end, with all warnings given, the deletion waits for the consent of the class.
+/// The space a minute before its end, with all warnings given. Its deletion waits for the consent of the class.
 fn waits() -> Value {
     let space = with(&going(&warned(), ASKED), &json!({"spec": {"deletionPolicy": "Retain"}}));
     with(&space, &json!({"status": waiting()}))
@@ -27,7 +27,7 @@ fn delete_namespace() -> Call {
     delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES))
 }
 
-/// Sealed at `since`.
+/// The status of the space, sealed at `since`.
 fn seals(since: &str) -> Value {
     let mut status = expired(&being_deleted(), true, since);
     for condition in [0, 1, 2] {

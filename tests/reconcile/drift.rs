@@ -1,4 +1,4 @@
-//! What somebody changed is put right, and no more.
+//! Drift is corrected, and nothing else is written.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Warned, sealed, collected, kept, forgotten.
+//! The end of a space: warnings, the seal, the deletion of the namespace, and the deletion of the space after its retention.
 
 use super::*;
 
@@ -83,7 +83,7 @@ async fn the_end_does_not_wait_for_the_operators_own_seal_to_come_back() {
     );
 }
 
-/// The operator holds the answer to its early seal, and to no other write.
+/// The operator keeps the response to its early seal, and to no other write.
 #[tokio::test]
 async fn the_end_waits_for_another_write_to_come_back_and_no_longer() {
     let world = World::with("2026-03-09T07:59:59.900Z", &everything());
@@ -245,7 +245,7 @@ async fn a_namespace_that_changed_is_deleted_as_it_is_now_and_one_that_gc_delete
     World::with(EXPIRES, &everything()).reconcile(&sealed(), script).await.unwrap();
 }
 
-/// An administrator may rescue the namespace of a sealed space by handing it to a new one.
+/// An administrator may rescue the namespace of a sealed space by handing it over to a new space.
 #[tokio::test]
 async fn a_namespace_that_went_to_another_space_in_between_is_not_deleted() {
     for annotations in [

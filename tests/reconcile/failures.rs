@@ -1,8 +1,8 @@
-//! What the API server refuses or does not answer.
+//! Requests that the API server refuses or does not answer.
 
 use super::*;
 
-/// Takes the subjects out of the binding of that UID.
+/// The JSON patch that removes the subjects from the binding with that UID.
 fn emptied(uid: &str) -> Value {
     json!([{"op": "test", "path": "/metadata/uid", "value": uid}, {"op": "add", "path": "/subjects", "value": []}])
 }
@@ -11,7 +11,7 @@ fn apply_failed(message: &str) -> Value {
     apply_failed_in(1, message)
 }
 
-/// In that generation.
+/// The same status in that generation.
 pub fn apply_failed_in(generation: i64, message: &str) -> Value {
     let mut status = provisioned_in(generation);
     status["conditions"] = conditions(
@@ -40,7 +40,7 @@ async fn a_forbidden_binding_is_told_and_left_to_the_administrator() {
     assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Forbidden));
 }
 
-/// Every ceiling goes by the class in force, so it is recorded as soon as the space has a part of what the class gives.
+/// Every ceiling depends on the class in force, so that class is recorded as soon as the space has any of the objects that the class provides.
 #[tokio::test]
 async fn a_space_whose_bindings_are_refused_records_the_class_that_it_was_admitted_to() {
     let world = World::with(MADE, &everything_but("RoleBinding", "developerspace-owner"));
@@ -136,7 +136,7 @@ async fn an_error_that_names_another_port_each_time_is_told_once() {
     assert_eq!(class_of(&world.reconcile(&space, script![confirmed(), fails(61_022)]).await), Some(Class::Transient));
 }
 
-/// The watch brings the space back on our own status write, which changes nothing that the failed attempt was decided on.
+/// The watch returns the space after the operator's own status write, which changes nothing on which the failed attempt was decided.
 #[tokio::test]
 async fn our_own_status_write_does_not_shorten_the_wait_and_a_change_ends_it() {
     let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner"));
@@ -161,7 +161,7 @@ async fn a_status_that_cannot_be_written_is_not_tried_twice_in_one_look() {
     assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Forbidden));
 }
 
-/// The finalizer was added by the attempt that failed, so the condition is written with the version that this made.
+/// The attempt that failed has added the finalizer, so the condition is written at the resulting version.
 #[tokio::test]
 async fn the_first_failure_of_a_fresh_space_is_told_at_once() {
     let world = World::with(MADE, &[class()]);

@@ -1,4 +1,4 @@
-//! One reconcile at a time against an API server that expects every call: which, in which order, with which body.
+//! Single reconciles against an API server that checks every call, its order and its body.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
@@ -59,7 +59,7 @@ fn child_path(child: &Value) -> String {
     format!("{}/{}", children_path(child["kind"].as_str().unwrap()), child["metadata"]["name"].as_str().unwrap())
 }
 
-/// Says `status` of `space`, the next version of which the server makes.
+/// Writes `status` of `space`; the API server responds with the next version of the space.
 fn say(space: &Value, status: &Value) -> Call {
     let version = version(space);
     merge_patch(&status_path(), says(version, status)).answered(patched(space, &json!({"status": status}), version + 1))
@@ -74,7 +74,7 @@ fn version(object: &Value) -> u64 {
     object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
 }
 
-/// The status in that generation of a space that was ready until now and is refused.
+/// The status, in that generation, of a space that was ready before and is refused.
 fn refused_since(generation: i64, reason: &str, message: &str) -> Value {
     let mut status = provisioned_in(generation);
     status["conditions"] = conditions(
@@ -90,12 +90,12 @@ fn refused_since(generation: i64, reason: &str, message: &str) -> Value {
     status
 }
 
-/// Reads the RoleBindings of the space's namespace.
-/// A child is missing in a namespace that had all of them: the namespace is read again.
+/// Reads the namespace again, since a child is missing in a namespace that had all of them.
 fn confirmed() -> Call {
     get(&namespace_path()).answered(stored_namespace())
 }
 
+/// Reads the RoleBindings of the space's namespace.
 fn list_bindings(items: &[Value]) -> Call {
     get(&format!("{}?limit=25", children_path("RoleBinding"))).answered(json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBindingList", "metadata": {"resourceVersion": "65"}, "items": items,

@@ -1,11 +1,11 @@
-//! A space that goes to another owner or to another class, and what it has until it is there.
+//! A space that moves to another owner or to another class, and its state until the move is complete.
 
 use super::*;
 
 const CAROL_IS_FULL: &str = "the limit of class greenhouse is 1 for each owner, and User:carol@example.com has as many: User:carol@example.com \
                              has to delete one, or an administrator decides; until then the space counts for User:ada@example.com";
 
-/// A class with one place for each owner.
+/// A class that allows one space for each owner.
 pub fn tight() -> Value {
     with(&class(), &json!({"spec": {"maxSpacesPerOwner": 1}}))
 }
@@ -15,7 +15,7 @@ fn new(name: &str, owner: &str) -> Value {
     with(&fresh(), &json!({"metadata": {"name": name, "uid": uid(name)}, "spec": {"owner": {"name": owner}}}))
 }
 
-/// There is no place for a new space of Ada's.
+/// Checks that the owner limit leaves no place for a new space of Ada's.
 pub async fn ada_is_full(world: &World) {
     let space = new("moss-lab", "ada@example.com");
     let message = "the limit of class greenhouse is 1 for each owner, and User:ada@example.com has as many: \
@@ -42,7 +42,7 @@ fn patch_namespace(metadata: &Value, version: u64) -> Call {
     merge_patch(&namespace_path(), patch.clone()).answered(patched(&stored_namespace(), &patch, version))
 }
 
-/// Ada hands her space to Carol, who has one; each has as many as the class allows.
+/// Ada transfers her space to Carol, who already has one. The class allows one space for each owner.
 async fn handed_to_carol_who_is_full() -> (World, Value) {
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
     world.keep(&tight());
@@ -96,7 +96,7 @@ async fn a_space_for_an_owner_who_is_full_lets_neither_in_and_counts_for_the_old
     assert_eq!(world.nudged().await, ["moss-lab"], "and Ada has one for another");
 }
 
-/// A class that was accepted and is refused since somebody mistyped it.
+/// A class that was accepted, and that is refused after an administrator mistyped a field.
 fn mistyped_orchard() -> Value {
     let mut orchard = with(&class(), &json!({"metadata": {"name": "orchard", "uid": "uid-of-the-orchard"}}));
     orchard["status"]["accepted"] = orchard["spec"].clone();
@@ -129,7 +129,7 @@ async fn a_class_that_was_not_judged_yet_is_named_and_delays_nothing() {
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
 }
 
-/// A quota stops what is new, and takes nothing away from what is there.
+/// A quota prevents new usage, and does not reduce existing usage.
 #[tokio::test]
 async fn a_space_that_uses_more_than_another_class_allows_is_not_moved_there() {
     let world = World::with(CALM, &everything());
@@ -148,7 +148,7 @@ async fn a_space_that_uses_more_than_another_class_allows_is_not_moved_there() {
     assert_eq!(action, Action::requeue(Duration::from_secs(30)), "no event says that it uses less");
 }
 
-/// What its present class does not limit, nobody has counted.
+/// A resource that the present class does not limit has not been counted yet.
 #[tokio::test]
 async fn what_another_class_limits_is_counted_before_a_space_is_moved_there() {
     let world = World::with(CALM, &everything());
@@ -218,7 +218,7 @@ async fn the_class_in_force_is_tightened_beside_one_that_is_missing() {
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
 }
 
-/// Between the list and the mark somebody could open the namespace, and nobody would see it.
+/// If the list came first, a policy that is created between the list and the mark could open the namespace and would not be noticed.
 #[tokio::test]
 async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
     let world = World::with(CALM, &everything());

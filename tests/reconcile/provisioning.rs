@@ -1,4 +1,4 @@
-//! From nothing to ready, and the steady state.
+//! Provisioning of a new space, and the steady state.
 
 use super::*;
 
@@ -19,7 +19,7 @@ async fn a_fresh_space_gets_finalizer_namespace_guards_bindings_and_status_in_th
     assert_eq!(world.reconcile(&fresh(), from_nothing_to_ready()).await.unwrap(), seconds(600), "the wall clock is asked again");
 }
 
-/// Each of the three steps in which objects are created waits a second at the most.
+/// Each of the three steps that create objects waits for at most one second.
 #[tokio::test(start_paused = true)]
 async fn creations_wait_for_an_end_that_is_near() {
     for (end, wait) in [("2026-03-02T08:00:05.300Z", 3_000), ("2026-03-02T08:30:00Z", 0)] {
@@ -115,7 +115,7 @@ async fn a_lost_answer_to_the_post_of_a_child_needs_no_further_write() {
     }
 }
 
-/// The offer to that space, by its UID or by its owner.
+/// The two offers to the space: by its UID, and by its owner.
 fn offers() -> [String; 2] {
     [format!("orchid-lab/{}", uid(SPACE)), "orchid-lab/User:ada@example.com".to_owned()]
 }
@@ -158,7 +158,7 @@ async fn an_offered_namespace_is_adopted() {
     }
 }
 
-/// F08: the stricter level stays, whatever the class does later, and whatever is replaced is told.
+/// F08: the stricter level is kept, whatever the class changes later, and the Event lists every replaced value.
 #[tokio::test]
 async fn an_adoption_lowers_no_level_and_tells_what_it_replaces() {
     let hardened = json!({"metadata": {"uid": NAMESPACE_UID, "labels": {
@@ -209,7 +209,7 @@ async fn the_offer_goes_once_the_status_has_the_uid() {
 
 #[tokio::test]
 async fn a_crash_after_an_adoption_leaves_the_offer_to_be_found_again() {
-    // As it stands after the first write: claimed, and older than any namespace that was made for the space.
+    // The namespace after the first write: claimed, and older than any namespace that was created for the space.
     let older = with(&stored_namespace(), &json!({"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z", "resourceVersion": "30"}}));
     let adopted = offering(&older, &offers()[0]);
     let world = World::with(MADE, &[class(), adopted.clone()]);
@@ -225,7 +225,7 @@ async fn a_crash_after_an_adoption_leaves_the_offer_to_be_found_again() {
     world.reconcile(&with_finalizer(), script).await.unwrap();
 }
 
-/// Nothing is written to what cannot take it, however long that lasts.
+/// Nothing is written to a namespace that is terminating, however long its deletion takes.
 #[tokio::test]
 async fn an_offered_namespace_that_is_being_deleted_is_waited_for() {
     let held = json!({"metadata": {"uid": NAMESPACE_UID, "finalizers": ["example.com/hold"]}});
@@ -240,7 +240,7 @@ async fn an_offered_namespace_that_is_being_deleted_is_waited_for() {
     world.reconcile(&said(&fresh(), &status), script![]).await.unwrap();
 }
 
-/// C4: a repair that meets another namespace writes nothing and records nothing.
+/// C4: a repair that finds another namespace writes nothing and records nothing.
 #[tokio::test]
 async fn a_repair_that_meets_another_namespace_is_decided_again() {
     let mut objects = everything();
@@ -265,7 +265,7 @@ async fn a_repair_that_meets_another_namespace_is_decided_again() {
     world.reconcile(&converged(), script![say(&converged(), &status), told("NamespaceConflict")]).await.unwrap();
 }
 
-/// Row 24: the recorded UID stays, so that the claim of a copy does not count afterwards either.
+/// Row 24: the recorded UID is kept, so that the claim of a copy does not count later either.
 #[tokio::test]
 async fn a_restored_namespace_is_not_ours() {
     let restored = with(&stored_namespace(), &json!({"metadata": {"uid": "uid-of-the-restored-namespace", "resourceVersion": "90"}}));

@@ -1,4 +1,4 @@
-//! What a space may not have.
+//! Spaces that the operator refuses, completely or in part.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ async fn a_foreign_namespace_that_came_in_between_is_a_conflict() {
     world.reconcile(&fresh(), script).await.unwrap();
 }
 
-/// What is said while the class is missing.
+/// The status while the class is missing.
 fn without_a_class() -> Value {
     class_not_found(
         "SpaceClass greenhouse does not exist: set spec.className to one that does (there are none yet); what exists stays as it is",
@@ -154,13 +154,13 @@ async fn a_space_whose_name_becomes_protected_keeps_its_namespace_and_is_maintai
     assert!(world.metrics.render().contains(count), "{}", world.metrics.render());
 }
 
-/// It ends as any other, and its namespace stays.
+/// The space ends like any other, and its namespace is kept.
 #[tokio::test]
 async fn a_namespace_whose_name_became_protected_is_not_deleted_at_the_end() {
     let world = World::with(EXPIRES, &everything()).protecting("orchid-*");
     let message = "the time was up; namespace orchid-lab stays, since its name is protected on this cluster";
     let mut status = expired(message, false, EXPIRES);
-    // Nothing was under way before either.
+    // `Reconciling` was `False` before, too.
     status["conditions"][3]["lastTransitionTime"] = json!(MADE);
     status["namespace"] = json!({"name": SPACE, "uid": NAMESPACE_UID});
     world.reconcile(&warned(), script![say(&warned(), &status), told("Expired")]).await.unwrap();

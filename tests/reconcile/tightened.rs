@@ -1,15 +1,15 @@
-//! What a class says reaches a space whose spec is refused, and nothing that the spec asks for does.
+//! The rules of a class reach a space whose spec is refused; the requests of that spec are not granted.
 
 use super::*;
 
 const GREEDY: &str = "spec.quota requests.cpu: 64 is above the class's maximum of 4: ask for 4 or less";
 
-/// The space while it asks for more than its class has.
+/// The space with a spec that asks for more than its class allows.
 fn greedy() -> Value {
     edited(&converged(), &json!({"quota": {"requests.cpu": "64"}}), 103)
 }
 
-/// The same space when its status says so.
+/// The same space after its status reports the refusal.
 fn refused_space() -> Value {
     said(&greedy(), &refused_since(2, "QuotaExceedsClass", GREEDY))
 }
@@ -102,7 +102,7 @@ async fn a_key_that_the_class_no_longer_allows_goes_from_a_refused_space() {
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
 }
 
-/// The words about the space are those last accepted, and the owner that the namespace shows is the one in force.
+/// The texts about the space are those last accepted, and the owner annotation of the namespace shows the owner in force.
 #[tokio::test]
 async fn what_a_refused_spec_asks_for_is_not_given_and_what_it_drops_goes() {
     let words = json!({
@@ -132,7 +132,7 @@ async fn what_a_refused_spec_asks_for_is_not_given_and_what_it_drops_goes() {
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
 }
 
-/// F16: a client that writes whole objects drops finalizers, and without ours a deletion leaves the namespace behind.
+/// F16: a client that writes whole objects drops finalizers, and without the operator's finalizer a deletion leaves the namespace behind.
 #[tokio::test]
 async fn a_space_that_lost_its_finalizer_gets_it_back_whatever_its_spec() {
     let others = json!(["example.com/other"]);
@@ -155,7 +155,8 @@ async fn a_space_that_lost_its_finalizer_gets_it_back_whatever_its_spec() {
     }
 }
 
-/// The space is refused for the first time by the look that gives the finalizer back: its status goes to the version that this made.
+/// The reconcile that restores the finalizer is also the first one that refuses the spec, so the status is written at the resulting
+/// version.
 #[tokio::test]
 async fn a_spec_that_is_refused_as_the_finalizer_is_lost_is_told_all_the_same() {
     let lost = with(&greedy(), &json!({"metadata": {"finalizers": null}}));

@@ -1,4 +1,4 @@
-//! Spaces that wait for a place, of which there are too many.
+//! Too many spaces that wait for a place under the owner limit.
 
 use chrono::{DateTime, Utc};
 use developerspace_operator::{
@@ -21,7 +21,7 @@ fn older(number: usize) -> Value {
     with(&named(&name), &json!({"metadata": {"creationTimestamp": format!("2026-03-02T07:00:0{number}Z")}}))
 }
 
-/// One space has the place of its owner, and so many older ones wait for it, under two classes.
+/// One space has the place of its owner, and `waiting` older spaces wait, under two classes.
 async fn crowd(now: &str, waiting: usize) -> World {
     let mut objects = everything();
     objects[0] = tight();
@@ -42,7 +42,7 @@ fn warned_of_deletion() -> Value {
     refused("OwnerLimitExceeded", &format!("{WAITS}{warning}"))
 }
 
-/// The space `fern-lab` as the status was told.
+/// The space `fern-lab` after `status` was written.
 fn waiting(status: &Value) -> Value {
     said(&named("fern-lab"), status)
 }
@@ -59,7 +59,7 @@ fn delete_fern() -> Call {
     delete(&format!("{SPACES}/fern-lab"), &json!({"uid": uid("fern-lab"), "resourceVersion": "101"}))
 }
 
-/// The eleventh was told that it waits, and its hour began.
+/// The status of the eleventh space reports that it waits, and its hour has begun.
 async fn eleven(now: &str) -> World {
     let world = crowd(now, 10).await;
     let status = warned_of_deletion();
@@ -164,7 +164,7 @@ async fn nothing_is_deleted_by_a_view_that_may_be_old() {
     world.reconcile(&space, script![]).await.unwrap();
 }
 
-/// When that space is deleted, an hour after the operator first looked at it.
+/// Returns the time at which `space` is deleted, an hour after its first reconcile; `None` if it is not deleted.
 async fn deletion_of(space: &Value, namespace: Option<&Value>) -> Option<DateTime<Utc>> {
     let world = crowd(MADE, 10).await;
     if let Some(namespace) = namespace {

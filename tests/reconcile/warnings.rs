@@ -1,4 +1,4 @@
-//! Which warnings count, and what is overdue while one cannot be given.
+//! The warnings that count, and the ends that are overdue while a warning cannot be written.
 
 use super::*;
 
@@ -6,7 +6,7 @@ const MEANWHILE: &str = "2026-03-09T07:30:00Z";
 const AFTERWARDS: &str = "2026-03-10T12:00:00Z";
 const ANNOUNCED: &str = "2026-03-10T13:00:00Z";
 
-/// Writes the end to the annotation of `namespace`.
+/// The calls that write the end to the annotation of `namespace`.
 fn show(namespace: &Value, end: &Value, version: u64) -> [Step; 2] {
     let patch = json!({"metadata": {"uid": NAMESPACE_UID, "labels": {}, "annotations": {"developerspace.dev/expires-at": end}}});
     let written = merge_patch(&namespace_path(), patch.clone()).answered(patched(namespace, &patch, version));
@@ -17,7 +17,7 @@ fn shown(namespace: &Value, end: &Value, version: u64) -> Value {
     patched(namespace, &json!({"metadata": {"annotations": {"developerspace.dev/expires-at": end}}}), version)
 }
 
-/// The condition that no warning stands, or that one does.
+/// The condition `Expiring`. `warned_of` is the announced end, or `None` if no warning is in effect.
 fn expiring_since(generation: i64, warned_of: Option<&str>, since: &str) -> Value {
     let message = warned_of.map_or_else(String::new, |end| {
         format!(
@@ -30,7 +30,7 @@ fn expiring_since(generation: i64, warned_of: Option<&str>, since: &str) -> Valu
     })
 }
 
-/// The end of a warned space is put off for a while by `spec` and `class`, and is `end` meanwhile.
+/// `spec` and `class_spec` move the end of a warned space to `end` (null: no end) until `back` reverts the change. The space is then warned again.
 async fn is_warned_again(spec: &Value, back: &Value, class_spec: &Value, end: Value) {
     let world = World::with(MEANWHILE, &everything());
     world.keep(&with(&class(), &json!({"spec": class_spec})));
@@ -46,7 +46,7 @@ async fn is_warned_again(spec: &Value, back: &Value, class_spec: &Value, end: Va
     let [live, written] = show(&stored_namespace(), &end, 61);
     world.reconcile(&space, script![live, written, say(&space, &status)]).await.unwrap();
 
-    // The date has passed by now.
+    // The end that the first warning announced has passed.
     let (space, namespace) = (edited(&said(&space, &status), back, 130), shown(&stored_namespace(), &end, 61));
     world.keep(&class());
     let world = world.later(AFTERWARDS);
@@ -75,13 +75,13 @@ async fn so_is_one_that_had_another_ttl_in_between() {
     is_warned_again(&json!({}), &json!({}), &json!({"lifetime": {"defaultTTL": "10d"}}), later).await;
 }
 
-/// The status that says so cannot be written, and without it nothing ends.
+/// The status with the warning cannot be written, and no space ends without it.
 #[tokio::test]
 async fn an_end_that_waits_for_a_warning_that_is_refused_is_overdue() {
     let later = "2026-03-09T08:02:00Z";
     let (moved, stored) = (json!("2026-03-09T09:02:00Z"), stored_namespace());
     let world = World::with(later, &everything());
-    // Nor does a flood of writes hold it up.
+    // A flood of writes does not delay it either.
     (0..100).for_each(|_| world.writes.note(&namespace_path()));
     let mut status = provisioned();
     status["expiresAt"] = moved.clone();

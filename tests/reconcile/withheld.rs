@@ -1,4 +1,4 @@
-//! What a refused spec gives, which is nothing, and what it does not keep back.
+//! A refused spec grants nothing, and does not hold back the removal of access or the rules of the class.
 
 use developerspace_operator::{
     api::{DeveloperSpace, SpaceClass},
@@ -12,7 +12,7 @@ use developerspace_operator::{
 use super::*;
 use crate::support::api_server::play;
 
-/// Applies what `space` and `class` say while nothing is granted, with exactly the calls of `script`.
+/// Applies `space` and `class` while nothing is granted, and expects exactly the calls of `script`.
 async fn withhold(world: &World, (space, class): (&Value, &Value), script: Vec<Step>) {
     let (space, class): (DeveloperSpace, SpaceClass) = (read(space), read(class));
     let resolved = resolve(&space, "greenhouse", &class.spec).resolved;
@@ -31,7 +31,7 @@ async fn an_evicted_owner_leaves_and_the_new_one_is_not_let_in() {
     let world = World::with(CALM, &everything());
     let script = script![delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"}))];
     withhold(&world, (&space, &class()), script).await;
-    // The binding may have lost its label rather than gone: it is asked for once.
+    // The binding may have lost its label instead of being deleted, so it is read once.
     let gone = get(&child_path(&owner_binding())).refused(404, "NotFound");
     withhold(&world, (&space, &class()), script![gone]).await;
     withhold(&world, (&space, &class()), script![]).await;
@@ -55,7 +55,7 @@ async fn a_member_leaves_and_a_role_of_the_class_reaches_those_who_stay() {
     let class = with(&class(), &json!({"spec": {"ownerRole": "helper"}}));
     let world = World::with(CALM, &everything());
     let viewer = with(&owner_binding(), &json!({"roleRef": {"name": "view"}}));
-    // Side by side: the owner's binding is replaced while the members' one goes.
+    // Concurrently: the owner's binding is replaced while the members' binding is deleted.
     let script = script![
         side_by_side([
             delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),

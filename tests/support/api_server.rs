@@ -1,6 +1,6 @@
-//! An API server that is told what it will be asked, in which order, and what to answer.
+//! A mock API server with a script of the expected calls, their order and the responses.
 //!
-//! Anything else that is asked, and anything that is not asked, fails the test.
+//! A call that the script does not contain fails the test, and so does a call of the script that is never sent.
 
 use std::{collections::VecDeque, fmt, panic::resume_unwind, time::Duration};
 
@@ -11,13 +11,13 @@ use tower_test::mock::{self, SendResponse};
 
 use super::objects;
 
-/// No test needs longer; a call that never comes ends it.
+/// The deadline of a test. No test needs longer, and a test that waits for a missing call ends here.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Long enough for a call that is sent already.
+/// The time to wait for a call that may already have been sent.
 const A_MOMENT: Duration = Duration::from_millis(2);
 
-/// One call that is expected, and its answer.
+/// One expected call, and its response.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// `GET`, `GET metadata`, `POST`, `PATCH merge`, `PATCH json` or `DELETE`.
@@ -35,12 +35,12 @@ enum Expected {
     AtLeast(Value),
 }
 
-/// What comes next.
+/// A step of a script.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// This call.
+    /// One call.
     One(Box<Call>),
-    /// These calls, in any order, none of which waits for the answer to another.
+    /// Concurrent calls, in any order, none of which waits for the response to another.
     SideBySide(Vec<Call>),
 }
 
@@ -50,7 +50,7 @@ impl From<Call> for Step {
     }
 }
 
-/// Calls that are sent side by side.
+/// Calls that are sent concurrently.
 pub fn side_by_side(calls: impl IntoIterator<Item = Call>) -> Step {
     Step::SideBySide(calls.into_iter().collect())
 }
@@ -87,7 +87,7 @@ pub fn post(path: &str, body: Value) -> Call {
     call("POST", &ours(path), Expected::Exactly(body))
 }
 
-/// A POST under no field manager.
+/// A POST without a field manager.
 pub fn post_by_default(path: &str, body: Value) -> Call {
     call("POST", path, Expected::Exactly(body))
 }
@@ -105,12 +105,12 @@ pub fn delete(path: &str, preconditions: &Value) -> Call {
         .answered(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
 }
 
-/// The question whether the operator may bind that ClusterRole.
+/// The SelfSubjectAccessReview for the verb `bind` on that ClusterRole.
 pub fn may_bind(role: &str, allowed: bool) -> Call {
     may(json!({"group": "rbac.authorization.k8s.io", "resource": "clusterroles", "verb": "bind", "name": role}), allowed)
 }
 
-/// The question whether the caller holds that right.
+/// The SelfSubjectAccessReview for those attributes.
 #[allow(clippy::needless_pass_by_value, reason = "a literal reads better")]
 pub fn may(attributes: Value, allowed: bool) -> Call {
     let review = json!({
@@ -120,14 +120,14 @@ pub fn may(attributes: Value, allowed: bool) -> Call {
     call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", Expected::Exactly(review)).answered(answer)
 }
 
-/// The question whether that ClusterRole exists, which it does.
+/// The read of the metadata of that ClusterRole, which exists.
 pub fn look_up(role: &str) -> Call {
     let metadata = json!({"name": role, "uid": format!("uid-of-{role}"), "resourceVersion": "3"});
     get_metadata(&format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}"))
         .answered(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}))
 }
 
-/// The Event about a cluster-scoped object, at whatever moment.
+/// The Event about a cluster-scoped object, at any point of the script.
 pub fn event(reason: &str, kind: &str, name: &str) -> Call {
     event_in("default", reason, &json!({"kind": kind, "name": name, "uid": objects::uid(name)}))
 }
@@ -145,38 +145,38 @@ fn event_in(namespace: &str, reason: &str, regarding: &Value) -> Call {
         .answered(json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {}, "eventTime": null}))
 }
 
-/// Under the operator's field manager.
+/// The path with the operator's field manager.
 fn ours(path: &str) -> String {
     format!("{path}?fieldManager=developerspace-operator")
 }
 
 impl Call {
-    /// It succeeds with that object.
+    /// Sets the response to a success with that object.
     pub fn answered(mut self, object: Value) -> Self {
         self.answer = (StatusCode::OK, object);
         self
     }
 
-    /// A POST makes the object, with that UID.
+    /// Sets the response of a POST to the created object, with that UID.
     pub fn made(self, uid: &str) -> Self {
         let Expected::Exactly(body) = &self.body else { panic!("only a POST makes something") };
         let object = objects::stored(body, uid, 1);
         self.answered(object)
     }
 
-    /// An Event with that sentence.
+    /// Expects that note in an Event.
     pub fn saying(mut self, note: &str) -> Self {
         let Expected::AtLeast(body) = &mut self.body else { panic!("only an Event says something") };
         body["note"] = json!(note);
         self
     }
 
-    /// It is refused.
+    /// Sets the response to an error.
     pub fn refused(self, code: u16, reason: &str) -> Self {
         self.refused_with(code, reason, &format!("the server says {reason}"))
     }
 
-    /// It is refused with that sentence.
+    /// Sets the response to an error with that message.
     pub fn refused_with(mut self, code: u16, reason: &str, message: &str) -> Self {
         let status = json!({
             "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
@@ -196,7 +196,7 @@ impl Call {
     }
 }
 
-/// Whether `whole` has every field of `part`.
+/// Returns true if `whole` has every field of `part`.
 pub fn contains(whole: &Value, part: &Value) -> bool {
     match part {
         Value::Object(fields) => fields.iter().all(|(key, value)| whole.get(key).is_some_and(|whole| contains(whole, value))),
@@ -218,7 +218,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// A call that came.
+/// A call that was received.
 struct Seen {
     method: String,
     path: String,
@@ -257,7 +257,7 @@ fn answer(reply: Reply, call: Call) {
     reply.send_response(response.body(Body::from(object.to_string().into_bytes())).unwrap());
 }
 
-/// Lets `act` talk to an API server that follows `script` to its end.
+/// Runs `act` against an API server that follows `script` to its end.
 pub async fn play<T>(script: Vec<Step>, act: impl AsyncFnOnce(Client) -> T) -> T {
     let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
     let client = Client::new(service, "default");
@@ -268,7 +268,7 @@ pub async fn play<T>(script: Vec<Step>, act: impl AsyncFnOnce(Client) -> T) -> T
     result.expect("it ends in time")
 }
 
-/// What is left of a script. Events come when they come: only that they come is expected, not when.
+/// The remaining part of a script. Events may arrive at any time: the script checks that they arrive, not when.
 struct Script {
     steps: VecDeque<Step>,
     events: Vec<Call>,
@@ -281,7 +281,7 @@ impl Script {
         Self { steps: steps.into(), events: events.iter().flat_map(Step::calls).cloned().collect() }
     }
 
-    /// The next call that is no Event; those are answered on the way.
+    /// Returns the next call that is not an Event. Events that arrive before it are answered.
     async fn next(&mut self, handle: &mut Handle) -> Option<(Seen, Reply)> {
         loop {
             let (request, reply) = handle.next_request().await?;
@@ -293,7 +293,7 @@ impl Script {
         }
     }
 
-    /// What comes next waits for the answers to what came.
+    /// Fails if another call arrives before the received calls are answered.
     async fn assert_quiet(&mut self, handle: &mut Handle) {
         if let Ok(Some((seen, _))) = tokio::time::timeout(A_MOMENT, self.next(handle)).await {
             panic!("this did not wait for the answers to the calls before it:\n{seen}");
@@ -321,7 +321,7 @@ async fn follow(mut handle: Handle, steps: Vec<Step>) {
                 answer(reply, *call);
             }
             Some(Step::SideBySide(mut calls)) => {
-                // Answered when all have come: who waits for an answer before the next call never gets one.
+                // The calls are answered once all of them have arrived: a client that waits for a response before its next call never gets one.
                 let mut came = vec![(reply, take(&mut calls, &seen))];
                 while !calls.is_empty() {
                     let next = script.next(&mut handle).await;
@@ -341,7 +341,7 @@ async fn follow(mut handle: Handle, steps: Vec<Step>) {
     assert!(left.is_empty(), "these calls never came:\n{}", told(&left));
 }
 
-/// Takes the call that came out of `calls`.
+/// Removes the expected call that matches `seen` from `calls`, and returns it.
 fn take(calls: &mut Vec<Call>, seen: &Seen) -> Call {
     let place = calls.iter().position(|call| call.accepts(seen));
     let Some(place) = place else { panic!("expected one of\n{}\n\nbut there came\n{seen}", told(calls)) };

@@ -1,4 +1,4 @@
-//! What the tests with a mocked API server share.
+//! Code that the tests with a mock API server share.
 
 #![allow(dead_code, reason = "each test crate uses its part")]
 

@@ -1,4 +1,4 @@
-//! The objects of one space. Owner, team, members, class, roles and space have different names, so that none stands for another.
+//! The objects of one space. Owner, team, members, class, roles and space have different names, so that no test can confuse them.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ pub const WARNED_A_DAY_BEFORE: &str = "2026-03-08T08:00:00Z";
 pub const WARNED_AN_HOUR_BEFORE: &str = "2026-03-09T07:00:00Z";
 pub const EXPIRES: &str = "2026-03-09T08:00:00Z";
 
-/// Spaces, as the API serves them.
+/// The path of all spaces.
 pub const SPACES: &str = "/apis/developerspace.dev/v1alpha1/developerspaces";
 
 pub fn space_path() -> String {
@@ -63,12 +63,12 @@ pub fn merged(base: &Value, patch: &Value) -> Value {
     Value::Object(result)
 }
 
-/// The answer to a merge patch: `base` with it, at that version.
+/// The response to a merge patch: `base` with the patch applied, at that version.
 pub fn patched(base: &Value, patch: &Value, version: u64) -> Value {
     merged(&merged(base, patch), &json!({"metadata": {"resourceVersion": version.to_string()}}))
 }
 
-/// What the server stores of an object that the operator made.
+/// The object that the API server stores after the operator created `made`.
 pub fn stored(made: &Value, uid: &str, version: u64) -> Value {
     let mut object = made.clone();
     let is_namespace = made["kind"] == "Namespace";
@@ -126,7 +126,7 @@ pub fn class() -> Value {
     })
 }
 
-/// The space as the server has it when nobody has looked at it.
+/// The space as the API server stores it before its first reconcile.
 pub fn fresh() -> Value {
     json!({
         "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace",
@@ -157,7 +157,7 @@ pub fn with_finalizer() -> Value {
     patched(&fresh(), &finalizer(), 101)
 }
 
-/// The space once all is in place.
+/// The space once it is provisioned.
 pub fn converged() -> Value {
     merged(&with_finalizer(), &json!({"metadata": {"resourceVersion": "102"}, "status": provisioned()}))
 }
@@ -167,12 +167,12 @@ pub fn warned() -> Value {
     merged(&converged(), &json!({"metadata": {"resourceVersion": "110"}, "status": expiring()}))
 }
 
-/// The space when its time was up and the status says so.
+/// The space after it has expired, as its status reports.
 pub fn sealed() -> Value {
     merged(&warned(), &json!({"metadata": {"resourceVersion": "111"}, "status": expired(&being_deleted(), true, EXPIRES)}))
 }
 
-/// What the owner does to a space: another spec, the next generation.
+/// A space after its owner edited it: another spec, and the next generation.
 pub fn edited(space: &Value, spec: &Value, version: u64) -> Value {
     let generation = space["metadata"]["generation"].as_i64().unwrap() + 1;
     let metadata = json!({"generation": generation, "resourceVersion": version.to_string()});
@@ -213,7 +213,7 @@ pub fn stored_namespace() -> Value {
     stored(&namespace(), NAMESPACE_UID, 50)
 }
 
-/// A namespace of the space's name that is somebody else's.
+/// A namespace with the space's name that belongs to another user.
 pub fn foreign_namespace() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Namespace",
@@ -264,14 +264,14 @@ pub fn binding(name: &str, role: &str, subject: &Value) -> Value {
     })
 }
 
-/// All that belongs to the converged space, and its class.
+/// All objects that belong to the converged space, and its class.
 pub fn everything() -> Vec<Value> {
     let mut objects = vec![class(), stored_namespace()];
     objects.extend(children());
     objects
 }
 
-/// What is in the namespace of the converged space, written as the server and others leave it.
+/// The objects in the namespace of the converged space, as the API server and other clients leave them.
 pub fn children() -> Vec<Value> {
     let mut quota = stored(&quota(), "uid-of-the-quota", 51);
     quota["spec"]["hard"]["limits.memory"] = json!("8192Mi");
@@ -308,7 +308,7 @@ pub fn ready_message() -> String {
     format!("namespace {SPACE} is ready for User:ada@example.com")
 }
 
-/// The status once all is in place.
+/// The status once the space is provisioned.
 pub fn provisioned() -> Value {
     provisioned_in(1)
 }
@@ -349,7 +349,7 @@ pub fn refused(reason: &str, message: &str) -> Value {
     status
 }
 
-/// The status of a space without namespace that was admitted and waits for somebody.
+/// The status of a space without namespace that was admitted and is stalled.
 pub fn stalled(reason: &str, message: &str) -> Value {
     let admitted = provisioned();
     json!({
@@ -381,7 +381,7 @@ fn expiring_message(before: &str) -> String {
     )
 }
 
-/// The status after the warning of that edge, the first of which was given a day before.
+/// The status after the warning of the threshold `before`. The first warning was given a day before the end.
 pub fn warned_of(before: &str, at: &str) -> Value {
     let mut status = provisioned();
     status["lastWarning"] = json!({"at": at, "before": before, "expiresAt": EXPIRES});
@@ -407,7 +407,7 @@ pub fn being_deleted() -> String {
     format!("the time was up; namespace {SPACE} is being deleted")
 }
 
-/// The status once the time is up.
+/// The status of the expired space.
 pub fn expired(message: &str, working: bool, since: &str) -> Value {
     let mut status = expiring();
     let up = format!("the time was up at {EXPIRES}; create a new DeveloperSpace to go on");

@@ -1,4 +1,4 @@
-//! What a reconcile works with, filled by hand.
+//! The context of a reconcile, which the test fills in.
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,7 +51,7 @@ pub struct World {
 }
 
 impl World {
-    /// Everything was listed, and nothing is there.
+    /// A cluster of which every source was listed and that has no objects.
     pub fn empty(now: &str) -> Self {
         let world = Self::unlisted(now);
         for source in SOURCES {
@@ -60,7 +60,7 @@ impl World {
         world
     }
 
-    /// Nothing was listed yet.
+    /// A cluster of which no source was listed yet.
     pub fn unlisted(now: &str) -> Self {
         let (nudges, nudged) = Nudges::new();
         let (store, memory, watchdog, metrics, admissions, ends, writes) = Default::default();
@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    /// Everything was listed, and these objects are there.
+    /// A cluster of which every source was listed and that has these objects.
     pub fn with(now: &str, objects: &[Value]) -> Self {
         let world = Self::empty(now);
         for object in objects {
@@ -92,7 +92,7 @@ impl World {
         SOURCES.into_iter().filter(|source| *source != missing).for_each(|source| self.store.set_listed(source));
     }
 
-    /// A watch brings that object.
+    /// Stores `object`, as a watch does.
     pub fn keep(&self, object: &Value) {
         fn child<K: serde::de::DeserializeOwned + Into<Child>>(store: &Store, object: &Value) {
             let seen = objects::read::<K>(object).into().seen();
@@ -114,38 +114,38 @@ impl World {
         }
     }
 
-    /// Time has passed.
+    /// Sets the clock to `now`.
     pub fn later(self, now: &str) -> Self {
         Self { now: now.parse().unwrap(), ..self }
     }
 
-    /// The operator was restarted with another list of protected names.
+    /// Replaces the list of protected names, as a restart of the operator can.
     pub fn protecting(self, pattern: &str) -> Self {
         Self { protected: vec![pattern.to_owned()], ..self }
     }
 
-    /// That space waited for a place under the class of that name before the operator began.
+    /// Registers `space` as one that waited for a place under `class` before the operator started.
     pub fn recall_waiting(&self, space: &Value, class: &str) {
         self.admissions.recall_waiting(&objects::read(space), class);
     }
 
-    /// That space had its place in the class of that name before the operator began.
+    /// Registers `space` as one that had its place under `class` before the operator started.
     pub fn recall(&self, space: &Value, class: &str) {
         let space: DeveloperSpace = objects::read(space);
         self.admissions.recall(&space, &space.spec.owner.to_string(), class);
     }
 
-    /// That space gives up its place. Returns the names of those that it goes to.
+    /// Releases the place of `space`. Returns the names of the spaces that get it.
     pub fn give_up(&self, space: &Value) -> Vec<String> {
         self.admissions.withdraw(&space["metadata"]["uid"].as_str().unwrap().into())
     }
 
-    /// That space is gone.
+    /// Removes `space` from the count, as after its deletion.
     pub fn forget(&self, space: &Value) {
         drop(self.give_up(space));
     }
 
-    /// The names that somebody asked to be looked at.
+    /// Returns the names of the spaces for which a reconcile was requested.
     pub async fn nudged(&mut self) -> Vec<String> {
         let mut names = Vec::new();
         while let Ok(Some(name)) = tokio::time::timeout(Duration::from_millis(10), self.nudged.next()).await {
@@ -154,7 +154,7 @@ impl World {
         names
     }
 
-    /// What a reconcile that asks `client` works with.
+    /// The context of a reconcile that uses `client`.
     pub fn context(&self, client: Client) -> Arc<Context> {
         let places = Places::new(1);
         let (recorder, writing) = recorder(client.clone(), places.clone(), "greenkeeper-0");
@@ -173,13 +173,13 @@ impl World {
         })
     }
 
-    /// Reconciles `space` as it was seen, with exactly the calls of `script`.
+    /// Reconciles this version of `space` and expects exactly the calls of `script`.
     pub async fn reconcile(&self, space: &Value, script: Vec<Step>) -> Result<Action, Error> {
         let space: Arc<Kept> = Arc::new(objects::read(space));
         play(script, async |client| reconcile(space, self.context(client)).await).await
     }
 
-    /// Reconciles `space` at its end, as the runner of ends does with the copy in the map by name; returns whether it could.
+    /// Reconciles `space` at its end, as `ends::run` does with the copy in the store by name. Returns true if it was reconciled.
     pub async fn end(&self, space: &Value, script: Vec<Step>) -> Result<bool, Error> {
         let space = objects::read::<Kept>(space).by_name();
         play(script, async |client| at_the_end(&space, &self.context(client)).await).await
