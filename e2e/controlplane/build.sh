@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds the control plane's binaries that are missing, and prints the folder that holds them as its last line.
+# Builds the missing binaries of the control plane, and prints the folder that contains them as its last line.
 #
 #   build.sh                                     etcd kube-apiserver kube-controller-manager kubectl
-#   build.sh kube-scheduler kwok                 just these
+#   build.sh kube-scheduler kwok                 only these
 #   build.sh cleanup-controller                  Kyverno's, for the benchmark
 #
 # They are kept in $DSPACE_CACHE (default: ${XDG_CACHE_HOME:-~/.cache}/developerspace-operator/controlplane), in a
-# folder named after the pinned versions, so a checkout, a branch and a version bump each find their own.
-# Binaries in the folder that KUBEBUILDER_ASSETS names are taken as they are; only the others are built.
+# folder named after the pinned versions, so each checkout, branch and version finds its own binaries.
+# Binaries in the folder that KUBEBUILDER_ASSETS names are used unchanged; only the others are built.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -93,7 +93,7 @@ copy_crds() { # Kyverno's kinds, without which its controller does not start
 
 missing() {
   for name in "$@"; do
-    # The folder is not named after Kyverno's version: nothing but the benchmark needs it.
+    # The name of the folder does not contain Kyverno's version, because only the benchmark needs Kyverno.
     if [ ! -x "$dir/$name" ] || { [ "$name" = cleanup-controller ] && [ "$here/kyverno/go.sum" -nt "$dir/$name" ]; }; then
       echo "$name"
     fi
@@ -119,7 +119,7 @@ if [ -n "$assets" ]; then
 fi
 
 if [ -n "$(missing "$@")" ]; then
-  # One builder at a time: two would only halve each other's speed. The loser finds everything built.
+  # Only one build at a time: two concurrent builds would each take twice as long. A build that had to wait finds all binaries built.
   if command -v flock >/dev/null; then
     exec 9>"$dir/.lock"
     flock -n 9 || { say "waiting for another build to finish"; flock 9; }

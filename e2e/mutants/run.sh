@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Takes one guard away at a time, and demands that the fault sweep or the adversary notices.
+# Removes one guard at a time, and checks that the fault sweep or the adversary detects this.
 #
 #   run.sh                        all mutants
-#   run.sh no-crd-guard ...       just these
+#   run.sh no-crd-guard ...       only these
 #
-# A mutant is a patch. The lines above it name what has to notice:
-#   Caught-by: CASE               a case of the sweep, which must be violated; may be given several times
-#   Broken-by: ORACLE FLAGS       the oracle that a sequence of the adversary must break, when it is run with these flags
-# Exit status: 0 all were caught, 1 one was not, 2 it could not be found out.
+# A mutant is a patch. The lines above the patch name the checks that must detect it:
+#   Caught-by: CASE               a case of the sweep, which must be violated; may occur several times
+#   Broken-by: ORACLE FLAGS       the oracle that a sequence must break when the adversary runs with these flags
+# Exit status: 0 if all mutants were caught, 1 if one was not, 2 if a mutant could not be tested.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$top/target}
 built=$target/mutants/debug
-# Always the same folder, so that only the changed code is compiled again.
+# Always the same folder, so that cargo compiles only the changed code again.
 copy=$target/mutants/tree
 say() { printf '%s\n' "mutants: $*" >&2; }
 die() { say "$*"; exit 2; }
@@ -29,7 +29,7 @@ if [ ${#mutants[@]} -eq 0 ]; then
   for patch in "$here"/*.patch; do mutants+=("$(basename "$patch" .patch)"); done
 fi
 
-# Runs what has to notice, with the operator that lacks its guard. Returns its exit status; 2 and more are an end of everything.
+# Runs a check with the operator that lacks the guard, and returns its exit status. A status of 2 or more ends this script.
 run() {
   local status=0
   DSPACE_OPERATOR_BIN=$built/developerspace-operator "$@" >"$work/said" 2>"$work/progress" || status=$?
@@ -43,7 +43,7 @@ for mutant in "${mutants[@]}"; do
   [ -f "$patch" ] || die "there is no mutant $mutant: e2e/mutants holds $(cd "$here" && echo ./*.patch)"
   rm -rf "$copy"
   mkdir -p "$copy"
-  # With the time of now: cargo goes by it, and a file without a guard that the one before changed must be compiled again.
+  # The files get the current modification time, which cargo compares: a file that the previous mutant changed must be compiled again.
   (cd "$top" && git ls-files -z | tar --create --null --files-from - | tar --extract --touch --directory "$copy")
   (cd "$copy" && git init --quiet && git apply "$patch") || die "$mutant.patch does not fit the code any more: take the guard away by hand and write the patch again"
   say "$mutant: building without the guard"

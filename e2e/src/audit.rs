@@ -1,5 +1,5 @@
-//! Owns reading the API server's audit log: who asked for what, and what the answer was. Writes are recorded with the
-//! object that was sent.
+//! Owns reading the API server's audit log: the user, the request and the response of each entry. An entry of a write
+//! includes the request body.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -17,36 +17,37 @@ pub struct Entry {
     pub verb: String,
     /// The user's name.
     pub user: String,
-    /// The User-Agent header, or nothing.
+    /// The User-Agent header; empty if there was none.
     pub user_agent: String,
     /// The plural, such as `namespaces`; empty for a path outside the API.
     pub resource: String,
-    /// Such as `status`, or nothing.
+    /// The subresource, such as `status`, or empty.
     pub subresource: String,
-    /// The namespace, or nothing.
+    /// The namespace, or empty.
     pub namespace: String,
-    /// The object's name, or nothing (a list; a create that leaves it to the body).
+    /// The object's name; empty for a list, and for a create whose name is only in the body.
     pub name: String,
-    /// Path and query.
+    /// The path and the query.
     pub uri: String,
-    /// The HTTP status of the answer.
+    /// The HTTP status code of the response.
     pub code: u16,
-    /// When the API server had read the request.
+    /// The time at which the API server received the request.
     pub request_received: DateTime<Utc>,
-    /// When it had answered.
+    /// The time at which the API server completed the response.
     pub completed: DateTime<Utc>,
-    /// The body that was sent, for writes.
+    /// The request body, for writes.
     pub request_object: Option<Value>,
 }
 
 impl Entry {
-    /// Whether it asked for a change. A question about rights is a POST that stores nothing.
+    /// Returns true if the request asks for a change. An access review is a POST that stores nothing, so it is not a
+    /// change.
     pub fn mutates(&self) -> bool {
         !self.resource.ends_with("accessreviews")
             && matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
     }
 
-    /// One line for messages: verb, resource, object and answer.
+    /// A one-line summary for messages: verb, resource, object and status code.
     pub fn summary(&self) -> String {
         let subresource = if self.subresource.is_empty() { String::new() } else { format!("/{}", self.subresource) };
         let place = if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
@@ -54,7 +55,7 @@ impl Entry {
     }
 }
 
-/// A reader of the log that remembers how far it has read.
+/// A reader of the log that remembers its offset.
 #[derive(Clone, Debug)]
 pub struct Audit {
     file: PathBuf,
@@ -62,31 +63,31 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// From the log's beginning.
+    /// Returns a reader that starts at the beginning of the log.
     pub fn from_start(file: &Path) -> Self {
         Self { file: file.to_owned(), offset: 0 }
     }
 
-    /// From now on.
+    /// Returns a reader that starts at the current end of the log.
     pub fn from_now(file: &Path) -> Result<Self> {
         let offset = file.metadata().with_context(|| format!("there is no audit log at {}", file.display()))?.len();
         Ok(Self { file: file.to_owned(), offset })
     }
 
-    /// What has been answered since the last call. A request is written right after its answer is sent: wait with
-    /// [`eventually`](crate::wait::eventually) for one that must be there.
+    /// Returns the requests that were completed since the last call. The API server writes an entry right after it
+    /// sends the response: wait with [`eventually`](crate::wait::eventually) for an expected entry.
     pub fn read(&mut self) -> Result<Vec<Entry>> {
         let mut file = File::open(&self.file).with_context(|| format!("there is no audit log at {}", self.file.display()))?;
         file.seek(SeekFrom::Start(self.offset))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        // The last line may still be in writing.
+        // The last line may be incomplete.
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
         self.offset += u64::try_from(whole)?;
         bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(parse).filter_map(Result::transpose).collect()
     }
 
-    /// What this user has asked to change since the last call.
+    /// Returns the changes that the user requested since the last call.
     pub fn mutating_by(&mut self, user: &str) -> Result<Vec<Entry>> {
         let entries = self.read()?;
         Ok(entries.into_iter().filter(|entry| entry.user == user && entry.mutates()).collect())
@@ -135,7 +136,8 @@ struct Status {
 
 fn parse(line: &[u8]) -> Result<Option<Entry>> {
     let line: Line = serde_json::from_slice(line).with_context(|| format!("not an audit line: {}", String::from_utf8_lossy(line)))?;
-    // A watch is also recorded when it starts, and a crash of the server as Panic: neither is an answer.
+    // The log also contains the start of each watch, and a Panic entry for a crash of the server: neither is a
+    // completed response.
     if line.stage != "ResponseComplete" {
         return Ok(None);
     }

@@ -1,4 +1,5 @@
-//! Owns where programs are found: ours beside the running one, the control plane's in the folder that `build.sh` keeps.
+//! Owns finding programs: this project's next to the running program, the control plane's in the folder that `build.sh`
+//! maintains.
 
 use std::env::{current_exe, var_os};
 use std::path::{Path, PathBuf};
@@ -7,18 +8,19 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-/// What every cluster needs.
+/// The programs that every cluster needs.
 pub const CONTROL_PLANE: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
-/// What it needs besides, for pods to run.
+/// The additional programs that a cluster needs to run pods.
 pub const NODES: [&str; 2] = ["kube-scheduler", "kwok"];
 
-/// The top of the repository.
+/// The root folder of the repository.
 pub fn repository() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package)
 }
 
-/// The folder with our own programs: where this one lies, or above it for a test, which lies in `deps`.
+/// Returns the folder with this project's programs: the folder of the running program, or its parent for a test, which
+/// is in `deps`.
 pub fn own_folder() -> Result<PathBuf> {
     let executable = current_exe().context("the path of the running program is unknown")?;
     let folder = executable.parent().context("the running program lies in no folder")?;
@@ -26,7 +28,7 @@ pub fn own_folder() -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// One of our own programs.
+/// Returns the path of one of this project's programs.
 pub fn own(name: &str) -> Result<PathBuf> {
     let path = own_folder()?.join(name);
     if !path.is_file() {
@@ -35,7 +37,7 @@ pub fn own(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The operator: `$DSPACE_OPERATOR_BIN`, or the one built beside this program.
+/// Returns the path of the operator: `$DSPACE_OPERATOR_BIN`, or the one that was built next to this program.
 pub fn operator() -> Result<PathBuf> {
     match var_os("DSPACE_OPERATOR_BIN").map(PathBuf::from) {
         Some(path) if path.is_file() => Ok(path),
@@ -44,7 +46,7 @@ pub fn operator() -> Result<PathBuf> {
     }
 }
 
-/// The folder with the control plane's programs; those that are missing are built, with progress on standard error.
+/// Returns the folder with the control plane's programs. Missing programs are built, with progress on standard error.
 pub async fn control_plane(names: &[&str]) -> Result<PathBuf> {
     let script = repository().join("e2e/controlplane/build.sh");
     let output = Command::new(&script)

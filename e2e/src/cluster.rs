@@ -1,4 +1,5 @@
-//! Owns a scenario's cluster: starts the supervisor, gives clients and kubectl under each name, and ends with the test.
+//! Owns a scenario's cluster: starts the supervisor, provides clients and kubectl for each user, and ends with the
+//! test.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -15,16 +16,16 @@ use crate::controlplane::{Info, Layout};
 use crate::users::User;
 use crate::{binaries, kubeconfig};
 
-/// What kind of cluster a scenario wants.
+/// The options of a scenario's cluster.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whether pods shall run (a scheduler, kwok, and one node).
+    /// Enables pods: adds a scheduler, kwok, and one node.
     pub with_nodes: bool,
-    /// Who has a token.
+    /// The users that have a token.
     pub users: Vec<User>,
-    /// Further arguments of the API server.
+    /// Additional arguments of the API server.
     pub apiserver_args: Vec<String>,
-    /// Further arguments of the controller manager.
+    /// Additional arguments of the controller manager.
     pub controller_manager_args: Vec<String>,
 }
 
@@ -43,7 +44,7 @@ pub struct Cluster {
     layout: Layout,
     supervisor: Child,
     channel: Mutex<Option<Channel>>,
-    /// The supervisor removes the folder; this keeps it until then.
+    /// Keeps the folder until the supervisor removes it.
     _dir: tempfile::TempDir,
 }
 
@@ -54,7 +55,7 @@ struct Channel {
 }
 
 impl Cluster {
-    /// Starts a cluster; about five seconds.
+    /// Starts a cluster, which takes about five seconds.
     pub async fn start(options: Options) -> Result<Self> {
         tokio::task::spawn_blocking(move || Self::start_blocking(&options)).await.context("the start of the cluster was interrupted")?
     }
@@ -91,7 +92,7 @@ impl Cluster {
         &self.info.server
     }
 
-    /// The cluster's folder; whatever is put there goes with the cluster.
+    /// The cluster's folder. It is removed with the cluster.
     pub fn dir(&self) -> &Path {
         &self.info.dir
     }
@@ -111,7 +112,7 @@ impl Cluster {
         self.layout.pki("ca.crt")
     }
 
-    /// The administrator's kubeconfig, for set-up and for judging.
+    /// The administrator's kubeconfig, for setup and for checks.
     pub fn kubeconfig(&self) -> &Path {
         &self.info.kubeconfig
     }
@@ -136,29 +137,29 @@ impl Cluster {
         kubeconfig::client(&self.kubeconfig_of(user)).await
     }
 
-    /// kubectl as the administrator.
+    /// Runs kubectl as the administrator.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
         self.kubectl_with(self.kubeconfig(), arguments, None).await
     }
 
-    /// kubectl as a named user.
+    /// Runs kubectl as a named user.
     pub async fn kubectl_as(&self, user: &str, arguments: &[&str]) -> Result<Output> {
         self.kubectl_with(&self.kubeconfig_of(user), arguments, None).await
     }
 
-    /// kubectl with any kubeconfig, and with `input` on its standard input (for `apply -f -`).
+    /// Runs kubectl with any kubeconfig, and with `input` on its standard input (for `apply -f -`).
     pub async fn kubectl_with(&self, kubeconfig: &Path, arguments: &[&str], input: Option<&str>) -> Result<Output> {
         let mut command = kubectl(&self.info.binaries, kubeconfig, &self.layout.dir);
         command.args(arguments);
         command::run(command, input).await
     }
 
-    /// The audit log, from its beginning.
+    /// Returns a reader that starts at the beginning of the audit log.
     pub fn audit(&self) -> Audit {
         Audit::from_start(&self.layout.audit_log())
     }
 
-    /// The audit log, from now on.
+    /// Returns a reader that starts at the current end of the audit log.
     pub fn audit_from_now(&self) -> Result<Audit> {
         Audit::from_now(&self.layout.audit_log())
     }
@@ -178,8 +179,8 @@ impl Cluster {
         self.order("kill", name)
     }
 
-    /// Starts a stopped component on its old port and data, and waits until it is ready. Needs a runtime with
-    /// several threads, as the two above do.
+    /// Starts a stopped component with its previous port and data, and waits until it is ready. Needs a multi-threaded
+    /// runtime, as [`Self::stop_component`] and [`Self::kill_component`] do.
     pub fn start_component(&self, name: &str) -> Result<()> {
         self.order("start", name)
     }
@@ -216,7 +217,8 @@ impl Channel {
     }
 }
 
-/// The kubectl that was built with the control plane, with our own plugins on its path and a cache of its own in `dir`.
+/// Returns a command for the kubectl that was built with the control plane. Its path includes this project's plugins,
+/// and its cache is in `dir`.
 pub fn kubectl(folder: &Path, kubeconfig: &Path, dir: &Path) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(folder.join("kubectl"));
     let inherited = std::env::var_os("PATH").unwrap_or_default();
@@ -227,7 +229,7 @@ pub fn kubectl(folder: &Path, kubeconfig: &Path, dir: &Path) -> tokio::process::
     command
         .env("KUBECONFIG", kubeconfig)
         .env("KUBECACHEDIR", dir.join("kubectl-cache"))
-        // A developer's own kubectl preferences must not change what a scenario sees.
+        // A developer's own kubectl preferences must not affect a scenario.
         .env("KUBERC", "off");
     command
 }

@@ -1,4 +1,4 @@
-//! Owns running a program to its end and keeping what it said.
+//! Owns running a program to completion and capturing its output.
 
 use std::process::Stdio;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// What a program that has ended left behind.
+/// The result of a program that has ended.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// The command line, for messages.
@@ -20,12 +20,12 @@ pub struct Output {
 }
 
 impl Output {
-    /// Whether it ended with exit code 0.
+    /// Returns true if the program ended with exit code 0.
     pub fn succeeded(&self) -> bool {
         self.code == Some(0)
     }
 
-    /// Its standard output, or an error that quotes what it complained about.
+    /// Returns the standard output, or an error that quotes the program's error message.
     pub fn ok(self) -> Result<String> {
         if self.succeeded() {
             return Ok(self.stdout);
@@ -34,7 +34,7 @@ impl Output {
         bail!("`{}` failed with {}: {}", self.command, describe(self.code), said.trim())
     }
 
-    /// What it complained about, or an error if it did not fail.
+    /// Returns the standard error, or an error if the program succeeded.
     pub fn refused(self) -> Result<String> {
         if self.succeeded() {
             bail!("`{}` was expected to be refused, but did: {}", self.command, self.stdout.trim());
@@ -47,7 +47,7 @@ fn describe(code: Option<i32>) -> String {
     code.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"))
 }
 
-/// Runs `command` to its end, with `input` as its standard input.
+/// Runs `command` to completion, with `input` as its standard input.
 pub async fn run(mut command: Command, input: Option<&str>) -> Result<Output> {
     let line = command_line(&command);
     command
@@ -57,7 +57,8 @@ pub async fn run(mut command: Command, input: Option<&str>) -> Result<Output> {
         .kill_on_drop(true);
     let mut child = command.spawn().with_context(|| format!("`{line}` could not be started"))?;
     if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-        // A program that refuses its arguments ends before it reads: its exit code tells more than the broken pipe.
+        // A program that rejects its arguments ends before it reads its input: its exit code is more useful than the
+        // broken pipe.
         let _ = stdin.write_all(input.as_bytes()).await;
     }
     let output = child.wait_with_output().await.with_context(|| format!("`{line}` could not be waited for"))?;

@@ -1,4 +1,4 @@
-//! Owns what scenarios share: a cluster with the operator in it, people who act, and waiting for what must come of it.
+//! Owns the parts that scenarios share: a cluster with the operator, acting users, and waits for the expected results.
 
 mod actor;
 mod objects;
@@ -23,15 +23,15 @@ use crate::kubeconfig::{self, Credential};
 use crate::operator::{self, Operator};
 use crate::wait::eventually;
 
-/// Within this, after the last change, everything must be as it should: the promise of liveness.
+/// The time within which the cluster must converge after the last change: the liveness guarantee.
 pub const SOON: Duration = Duration::from_secs(60);
 
-/// The kinds that the operator makes inside a namespace.
+/// The kinds that the operator creates inside a namespace.
 pub const CHILDREN: [&str; 4] = ["ResourceQuota", "LimitRange", "NetworkPolicy", "RoleBinding"];
 
-/// A cluster, the operator that runs beside it, and the administrator.
+/// A cluster, the operator process that manages it, and the administrator.
 pub struct World {
-    // The order is that of the end: the operator must not outlive its cluster.
+    // Fields are dropped in this order: the operator must not outlive its cluster.
     operator: Mutex<Option<Operator>>,
     args: Vec<String>,
     admin: Actor,
@@ -39,7 +39,8 @@ pub struct World {
 }
 
 impl World {
-    /// Starts all of it. Alice, Bob and Carol may make spaces, as in a company where everybody may.
+    /// Starts the cluster and the operator. Alice, Bob and Carol may create spaces, as in a company where every user
+    /// may.
     pub async fn start(args: &[&str]) -> Result<Self> {
         let cluster = Cluster::start(Options::default()).await?;
         let world = Self::install(cluster, args).await?;
@@ -50,8 +51,8 @@ impl World {
         Ok(world)
     }
 
-    /// Starts all of it, as in a company where everybody helps themselves: the groups of Alice, Bob and Carol reach what is theirs, and
-    /// Dave's runs the platform.
+    /// Starts the cluster and the operator, as in a company with self-service: the groups of Alice, Bob and Carol
+    /// manage their own spaces, and Dave's group administers the platform.
     pub async fn self_service(args: &[&str]) -> Result<Self> {
         let cluster = Cluster::start(Options::default()).await?;
         let world = Self::install(cluster, args).await?;
@@ -82,12 +83,12 @@ impl World {
         &self.admin
     }
 
-    /// A named user, by their own token.
+    /// Returns an actor for a named user, with that user's own token.
     pub async fn actor(&self, user: &str) -> Result<Actor> {
         Ok(Actor::new(self.cluster.client_as(user).await?))
     }
 
-    /// Starts the operator, if it does not run.
+    /// Starts the operator if it is not running.
     pub async fn start_operator(&self) -> Result<()> {
         let mut running = self.operator.lock().await;
         if running.is_none() {
@@ -105,7 +106,7 @@ impl World {
         Ok(())
     }
 
-    /// Ends the operator as a rollout would.
+    /// Terminates the operator, as a rollout would.
     pub async fn stop_operator(&self) -> Result<()> {
         if let Some(operator) = self.operator.lock().await.take() {
             let status = operator.terminate().await?;
@@ -122,22 +123,22 @@ impl World {
         }
     }
 
-    /// What `/readyz` answers, and its words.
+    /// The status code and the body of `/readyz`.
     pub async fn readiness(&self) -> Result<(u16, String)> {
         self.operator.lock().await.as_ref().context("the operator does not run")?.readiness().await
     }
 
-    /// What Prometheus would scrape.
+    /// The metrics that Prometheus would scrape.
     pub async fn operator_metrics(&self) -> Result<String> {
         self.operator.lock().await.as_ref().context("the operator does not run")?.metrics().await
     }
 
-    /// The ports at which the operator listens.
+    /// The ports on which the operator listens.
     pub async fn operator_ports(&self) -> Result<[u16; 2]> {
         Ok(self.operator.lock().await.as_ref().context("the operator does not run")?.ports())
     }
 
-    /// The most memory that the operator has held at once, in bytes.
+    /// The peak resident memory of the operator, in bytes.
     pub async fn operator_peak(&self) -> Result<u64> {
         let pid = self.operator.lock().await.as_ref().context("the operator does not run")?.pid();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the operator's memory cannot be read")?;
@@ -145,12 +146,12 @@ impl World {
         Ok(peak.context("the system does not say how much memory the operator held")? * 1_024)
     }
 
-    /// All that the operator has logged.
+    /// The complete log of the operator.
     pub async fn operator_log(&self) -> Result<String> {
         self.operator.lock().await.as_ref().context("the operator does not run")?.log()
     }
 
-    /// Demands that the operator still runs and is ready.
+    /// Verifies that the operator is still running and ready.
     pub async fn ensure_operator_is_well(&self) -> Result<()> {
         let mut running = self.operator.lock().await;
         let operator = running.as_mut().context("the operator does not run")?;
@@ -160,12 +161,12 @@ impl World {
         Ok(())
     }
 
-    /// Waits until an object is as `probe` wants it. Its error says what is still wrong.
+    /// Waits until `probe` accepts the object. The error contains the last failure of `probe`.
     pub async fn until(&self, what: &str, at: At<'_>, probe: impl Fn(&Value) -> Result<()>) -> Result<Value> {
         self.until_within(SOON, what, at, probe).await
     }
 
-    /// The same with another patience.
+    /// Same as [`Self::until`], with another timeout.
     pub async fn until_within(&self, within: Duration, what: &str, at: At<'_>, probe: impl Fn(&Value) -> Result<()>) -> Result<Value> {
         let what = format!("{} {} {what}", at.kind, at.name);
         eventually(&what, within, || async {
@@ -176,12 +177,12 @@ impl World {
         .await
     }
 
-    /// Waits until the object is gone.
+    /// Waits until the object no longer exists.
     pub async fn gone(&self, at: At<'_>) -> Result<()> {
         self.gone_within(SOON, at).await
     }
 
-    /// The same with another patience.
+    /// Same as [`Self::gone`], with another timeout.
     pub async fn gone_within(&self, within: Duration, at: At<'_>) -> Result<()> {
         let what = format!("{} {}/{} to be gone", at.kind, at.namespace, at.name);
         eventually(&what, within, || async {
@@ -193,7 +194,7 @@ impl World {
         .await
     }
 
-    /// Waits until the space is ready as its spec now is.
+    /// Waits until the space is ready for the current generation of its spec.
     pub async fn ready(&self, name: &str) -> Result<Value> {
         self.until("to be ready", a_space(name), |space| {
             ensure!(is_observed(space) && holds(space, "Ready"), "its status is {}", space["status"]);
@@ -202,7 +203,8 @@ impl World {
         .await
     }
 
-    /// Waits until the space, as its spec now is, is not ready for `reason`; the answer is the space.
+    /// Waits until the space is not ready for the current generation of its spec, with the given reason. Returns the
+    /// space.
     pub async fn not_ready(&self, name: &str, reason: &str) -> Result<Value> {
         self.until(&format!("to be not ready: {reason}"), a_space(name), |space| {
             let ready = condition(space, "Ready");
@@ -213,7 +215,7 @@ impl World {
         .await
     }
 
-    /// Waits until the class is accepted as its spec now is.
+    /// Waits until the class is accepted for the current generation of its spec.
     pub async fn accepted(&self, name: &str) -> Result<Value> {
         self.until("to be accepted", cluster_wide("SpaceClass", name), |class| {
             ensure!(is_observed(class) && holds(class, "Accepted"), "its status is {}", class["status"]);
@@ -222,19 +224,19 @@ impl World {
         .await
     }
 
-    /// Makes a class and waits until it is accepted.
+    /// Creates a class and waits until it is accepted.
     pub async fn with_class(&self, name: &str, spec: Value) -> Result<()> {
         self.admin.create(&class(name, spec)).await?;
         self.accepted(name).await.map(drop)
     }
 
-    /// Makes a space as the administrator and waits until it is ready; the answer is the space.
+    /// Creates a space as the administrator, waits until it is ready, and returns it.
     pub async fn with_space(&self, name: &str, spec: Value) -> Result<Value> {
         self.admin.create(&space(name, spec)).await?;
         self.ready(name).await
     }
 
-    /// The namespace and all children in it, by kind and name, each without what differs from run to run.
+    /// The namespace and all its children, by kind and name, each without the fields that differ between runs.
     pub async fn snapshot(&self, name: &str) -> Result<Value> {
         let mut all = serde_json::Map::new();
         all.insert("Namespace".to_owned(), essence(&self.admin.get(a_namespace(name)).await?));
@@ -255,7 +257,7 @@ impl World {
         .await
     }
 
-    /// The kubeconfig of a new `ServiceAccount` in `default` that has this `ClusterRole` everywhere.
+    /// Creates a `ServiceAccount` in `default`, binds it to the `ClusterRole` cluster-wide, and returns its kubeconfig.
     pub async fn account(&self, name: &str, cluster_role: &str) -> Result<PathBuf> {
         let metadata = json!({"name": name, "namespace": "default"});
         self.admin.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})).await?;
@@ -268,7 +270,7 @@ impl World {
         self.kubeconfig_of(name, "default").await
     }
 
-    /// A kubeconfig of a `ServiceAccount` that exists.
+    /// Creates a kubeconfig of an existing `ServiceAccount`.
     pub async fn kubeconfig_of(&self, name: &str, namespace: &str) -> Result<PathBuf> {
         let token = self.cluster.kubectl(&["create", "token", name, "--namespace", namespace]).await?.ok()?;
         let file = self.cluster.dir().join(format!("{name}.kubeconfig"));
@@ -277,7 +279,7 @@ impl World {
         Ok(file)
     }
 
-    /// What the operator has asked to change since `audit` was last read, its lease left out.
+    /// Returns the changes that the operator requested since `audit` was last read, without those of its lease.
     pub fn writes(audit: &mut Audit) -> Result<Vec<crate::audit::Entry>> {
         let written = audit.mutating_by(operator::USER)?;
         Ok(written.into_iter().filter(|entry| entry.resource != "leases").collect())
@@ -294,7 +296,7 @@ pub fn binding(kind: &str, name: &str, cluster_role: &str) -> Value {
     })
 }
 
-/// Demands that `probe` finds nothing wrong for as long as `during`.
+/// Verifies that `probe` returns no error for the duration `during`.
 pub async fn stays<F, Fut>(what: &str, during: Duration, mut probe: F) -> Result<()>
 where
     F: FnMut() -> Fut,
@@ -314,20 +316,21 @@ where
     outcome.await?.with_context(|| what.to_owned())
 }
 
-/// The present time.
+/// The current time.
 #[allow(clippy::disallowed_methods, reason = "scenarios live in real time")]
 pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-/// Waits for a moment, to a millisecond. Not a wait for something to happen: the moment is what the scenario is about.
+/// Waits until a point in time, to a millisecond. This is not a wait for a condition: the scenario depends on that
+/// point in time.
 pub async fn moment(when: DateTime<Utc>) {
     if let Ok(left) = (when - now()).to_std() {
         tokio::time::sleep(left).await;
     }
 }
 
-/// Runs scenarios that do not disturb each other side by side, and says which failed.
+/// Runs independent scenarios concurrently, and reports the failed ones.
 #[allow(clippy::print_stderr, reason = "the test harness shows it for a failed test")]
 pub async fn side_by_side(scenarios: Vec<(&str, LocalBoxFuture<'_, Result<()>>)>) -> Result<()> {
     let begun = Instant::now();
@@ -341,7 +344,7 @@ pub async fn side_by_side(scenarios: Vec<(&str, LocalBoxFuture<'_, Result<()>>)>
     Ok(())
 }
 
-/// `scenarios![world; a, b]` is what [`side_by_side`] takes.
+/// `scenarios![world; a, b]` creates the argument of [`side_by_side`].
 #[macro_export]
 macro_rules! scenarios {
     ($world:expr; $($scenario:path),+ $(,)?) => {

@@ -1,4 +1,4 @@
-//! Owns the plain HTTP requests that health and metrics endpoints and etcd on loopback need.
+//! Owns the plain HTTP requests to health and metrics endpoints and to etcd on loopback.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// `GET path` from 127.0.0.1: the status code and the body.
+/// Sends `GET path` to 127.0.0.1 and returns the status code and the body.
 pub async fn get(port: u16, path: &str) -> Result<(u16, String)> {
     ask(port, path, &format!("GET {path} HTTP/1.0\r\n"), "").await
 }
 
-/// `POST path` with a JSON body: the status code and the body.
+/// Sends `POST path` with a JSON body to 127.0.0.1 and returns the status code and the body.
 pub async fn post(port: u16, path: &str, body: &str) -> Result<(u16, String)> {
     let head = format!("POST {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     ask(port, path, &head, body).await
 }
 
-/// The same with a further line of the head, which ends with CR and LF.
+/// Sends `GET path` with one additional header line, which ends with CR and LF.
 pub async fn get_with(port: u16, path: &str, line: &str) -> Result<(u16, String)> {
     ask(port, path, &format!("GET {path} HTTP/1.0\r\n{line}"), "").await
 }
 
-/// Whether whoever listens there answers the beginning of HTTP/2 (RFC 9113, section 3.4) in kind: with a SETTINGS frame.
+/// Returns true if the server answers the HTTP/2 connection preface (RFC 9113, section 3.4) with a SETTINGS frame.
 pub async fn speaks_http2(port: u16) -> Result<bool> {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     const SETTINGS: u8 = 4;

@@ -1,4 +1,4 @@
-//! Owns kubeconfig files: who talks to which server, with what credential.
+//! Owns kubeconfig files: the user, the API server, and the credential.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::once_more;
 
-/// What somebody proves their name with.
+/// The credential of a user.
 #[derive(Clone, Debug)]
 pub enum Credential<'a> {
     /// A client certificate and its key, as files.
@@ -74,12 +74,13 @@ pub async fn config(file: &Path) -> Result<Config> {
         .with_context(|| format!("the kubeconfig {} cannot be used", file.display()))
 }
 
-/// A client from a kubeconfig file. Each call makes a new one: a client belongs to the runtime that it was made on.
+/// Creates a client from a kubeconfig file. Each call creates a new one: a client belongs to the async runtime on which
+/// it was created.
 pub async fn client(file: &Path) -> Result<Client> {
     once_more::client(config(file).await?)
 }
 
-/// Chooses ring for TLS. Of several calls the first wins, which is what is wanted.
+/// Selects ring as the TLS crypto provider. Only the first call has an effect, which is sufficient.
 pub fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

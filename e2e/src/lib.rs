@@ -1,7 +1,9 @@
-//! Test-only: a real control plane on loopback, the operator beside it under its shipped RBAC, and what scenarios need.
+//! Test-only: a real control plane on loopback, the operator with its shipped RBAC, and the helpers that scenarios
+//! need.
 //!
-//! A scenario starts a [`Cluster`], installs the operator's manifests with [`Operator::install`], runs it with
-//! [`Operator::start`], acts as a named user, and judges by what the API server holds and what its audit log recorded.
+//! A scenario starts a [`Cluster`], installs the operator's manifests with [`Operator::install`], runs the operator
+//! with [`Operator::start`], acts as a named user, and checks the objects in the API server and the entries in its
+//! audit log.
 
 pub mod adversary;
 pub mod audit;

@@ -1,18 +1,18 @@
-//! Owns making up changes of every single property of a kind, from its schema: right ones, odd ones, and wrong ones.
+//! Owns generating changes of every single property of a kind from its schema: valid, unusual, and invalid ones.
 
 use serde_json::{Map, Value, json};
 
 /// A change of one property.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mutation {
-    /// The property and what it becomes, for messages.
+    /// The property and its new value, for messages.
     pub label: String,
-    /// The spec afterwards, as a merge patch of the spec that it was made for.
+    /// The change as a merge patch of the spec that it was generated for.
     pub patch: Value,
 }
 
-/// What any text may become: what other fields want, and what no field wants. No time that has passed: a space that has ended
-/// does not come back.
+/// The values that are tried for every string: values that other fields accept, and values that no field accepts. There
+/// is no time in the past, because an expired space cannot be restored.
 const TEXTS: [&str; 18] = [
     "",
     "x",
@@ -36,7 +36,7 @@ const TEXTS: [&str; 18] = [
 const LONG: usize = 5000;
 const MANY: usize = 200;
 
-/// All changes of `spec` that `schema` gives reason to, one property each.
+/// Returns all changes of `spec` that follow from `schema`. Each one changes a single property.
 pub fn mutations(schema: &Value, spec: &Value) -> Vec<Mutation> {
     let mut found = vec![];
     for (property, inner) in properties(schema) {
@@ -57,7 +57,7 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     schema["properties"].as_object().into_iter().flatten()
 }
 
-/// Where below the property, and (what the property becomes as a merge patch, what was changed).
+/// The path below the property, and a pair: the property's new value as a merge patch, and the changed value.
 type Variant = (String, (Value, Value));
 
 fn variants(schema: &Value, present: &Value) -> Vec<Variant> {
@@ -89,7 +89,7 @@ fn variants(schema: &Value, present: &Value) -> Vec<Variant> {
     found
 }
 
-/// What the node itself may become.
+/// The values that the node itself is changed to.
 fn alternatives(schema: &Value, present: &Value) -> Vec<Value> {
     let mut all = vec![Value::Null];
     if schema["x-kubernetes-int-or-string"] == true {
@@ -148,7 +148,7 @@ fn alternatives(schema: &Value, present: &Value) -> Vec<Value> {
     all
 }
 
-/// The least that fits.
+/// The smallest valid value.
 fn valid(schema: &Value) -> Value {
     match schema["type"].as_str() {
         Some("object") => {
@@ -179,7 +179,7 @@ pub fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// The merge patch that makes `from` what `to` is.
+/// Returns the merge patch that turns `from` into `to`.
 pub fn way_back(from: &Value, to: &Value) -> Value {
     let (Value::Object(present), Value::Object(wanted)) = (from, to) else { return to.clone() };
     let mut patch = Map::new();

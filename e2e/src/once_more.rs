@@ -1,5 +1,6 @@
-//! Owns sending a request once more when its connection was closed under it. The API server closes connections that were idle for a while, and a
-//! request that is sent in that moment has no answer. A POST is not repeated: it would meet the object that it may have created.
+//! Owns retrying a request once if its connection was closed. The API server closes connections that were idle for a
+//! while, and a request that is sent at that moment gets no response. A POST is not retried: it would conflict with the
+//! object that it may have created.
 
 use std::error::Error;
 use std::future::{Ready, ready};
@@ -12,17 +13,17 @@ use tower::BoxError;
 use tower::buffer::BufferLayer;
 use tower::retry::{Policy, RetryLayer};
 
-/// The message of the HTTP library about such a request.
+/// The error message of the HTTP library for such a request.
 const CLOSED: &str = "connection closed before message completed";
 
-/// A client that does so.
+/// Creates a client with this retry.
 pub fn client(config: Config) -> Result<Client> {
     let policy = OnceMore { body: RetryPolicy::default(), is_left: true };
     let builder = ClientBuilder::try_from(config).context("no client could be made")?;
     Ok(builder.with_layer(&BufferLayer::new(1024)).with_layer(&RetryLayer::new(policy)).build())
 }
 
-/// One attempt more, of which each request has its own copy.
+/// One remaining retry. Each request has its own copy.
 #[derive(Clone)]
 struct OnceMore {
     body: RetryPolicy,

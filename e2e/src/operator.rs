@@ -1,5 +1,5 @@
-//! Owns the operator under test: installed from the shipped manifests, run beside the cluster under its own
-//! `ServiceAccount`, so that a right that the manifests forget is missed here too.
+//! Owns the operator under test. It is installed from the shipped manifests, and runs outside the cluster as its own
+//! `ServiceAccount`, so that a permission missing from the manifests fails here too.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -22,11 +22,11 @@ use crate::{binaries, http, ports};
 
 /// The namespace that the manifests install into.
 pub const NAMESPACE: &str = "developerspace-system";
-/// The operator's `ServiceAccount` there.
+/// The operator's `ServiceAccount` in that namespace.
 pub const SERVICE_ACCOUNT: &str = "developerspace-operator";
-/// The name under which the audit log knows the operator.
+/// The operator's user name in the audit log.
 pub const USER: &str = "system:serviceaccount:developerspace-system:developerspace-operator";
-/// The Deployment that would run it, had the cluster real nodes.
+/// The Deployment that would run the operator on a cluster with real nodes.
 pub const DEPLOYMENT: &str = "developerspace-operator";
 
 const CRDS: [&str; 2] = ["crd/developerspaces.developerspace.dev", "crd/spaceclasses.developerspace.dev"];
@@ -37,20 +37,21 @@ const TOKEN_SECONDS: i64 = 24 * 60 * 60;
 
 static COUNT: AtomicU32 = AtomicU32::new(1);
 
-/// How an operator is run, where that differs from the usual.
+/// The options of an operator that differ from the default setup.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Further arguments of `run`.
+    /// Additional arguments of `run`.
     pub args: Vec<String>,
-    /// Another address of the API server, such as a proxy's on plain HTTP.
+    /// The address of the API server, if it is not the cluster's own, such as that of a plain HTTP proxy.
     pub server: Option<String>,
-    /// Further variables of its environment.
+    /// Additional environment variables.
     pub env: Vec<(String, String)>,
-    /// Whether nobody wants to see the end of its log.
+    /// Suppresses the end of the log, which is otherwise printed when the operator is dropped.
     pub quiet: bool,
 }
 
-/// A running operator. Dropping it kills it, and prints the end of its log, which a test shows only when it fails.
+/// A running operator. Dropping it kills the process. Unless [`Options::quiet`] is set, dropping it also prints the end
+/// of the log, which the test harness shows only for a failed test.
 #[derive(Debug)]
 pub struct Operator {
     process: Process,
@@ -69,20 +70,20 @@ impl Operator {
         policies_in_force(cluster.client().await?).await
     }
 
-    /// Runs it with further arguments, and waits until it says that it is ready.
+    /// Runs the operator with additional arguments, and waits until it reports ready.
     pub async fn start(cluster: &Cluster, args: &[&str]) -> Result<Self> {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         Self::start_with(cluster, &Options { args, ..Options::default() }).await
     }
 
-    /// Runs it as `options` say, and waits until it says that it is ready.
+    /// Runs the operator with `options`, and waits until it reports ready.
     pub async fn start_with(cluster: &Cluster, options: &Options) -> Result<Self> {
         let mut operator = Self::spawn(cluster, options).await?;
         operator.await_ready().await?;
         Ok(operator)
     }
 
-    /// Runs it without waiting, for scenarios in which it cannot become ready.
+    /// Runs the operator without waiting, for scenarios in which it cannot become ready.
     pub async fn spawn(cluster: &Cluster, options: &Options) -> Result<Self> {
         let name = format!("operator-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let kubeconfig = write_kubeconfig(cluster, &name, options.server.as_deref()).await?;
@@ -94,7 +95,7 @@ impl Operator {
         Ok(Self { process, health_port, metrics_port, quiet: options.quiet })
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until the operator reports ready.
     pub async fn await_ready(&mut self) -> Result<()> {
         let port = self.health_port;
         let process = std::cell::RefCell::new(&mut self.process);
@@ -112,22 +113,22 @@ impl Operator {
         ready.await?
     }
 
-    /// Its process id.
+    /// The process ID.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// Whether it is ready now: the status of `/readyz`, or an error if nothing answers.
+    /// The current status code of `/readyz`, or an error if the operator does not respond.
     pub async fn readyz(&self) -> Result<u16> {
         Ok(self.readiness().await?.0)
     }
 
-    /// The same, and its words.
+    /// The status code and the body of `/readyz`.
     pub async fn readiness(&self) -> Result<(u16, String)> {
         http::get(self.health_port, "/readyz").await
     }
 
-    /// The ports at which it listens: of health and of metrics.
+    /// The ports on which the operator listens: the health port and the metrics port.
     pub fn ports(&self) -> [u16; 2] {
         [self.health_port, self.metrics_port]
     }
@@ -137,27 +138,27 @@ impl Operator {
         Ok(http::get(self.metrics_port, "/metrics").await?.1)
     }
 
-    /// All that it has logged.
+    /// The complete log.
     pub fn log(&self) -> Result<String> {
         std::fs::read_to_string(self.process.log()).context("the operator's log cannot be read")
     }
 
-    /// An error with the end of its log, if it has ended.
+    /// Returns an error with the end of the log if the process has ended.
     pub fn check_alive(&mut self) -> Result<()> {
         self.process.check_alive()
     }
 
-    /// Kills it at once, as a node failure would.
+    /// Kills the process immediately, as a node failure would.
     pub fn kill9(mut self) -> Result<()> {
         self.process.kill()
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Terminates the process, and waits until it has ended.
     pub async fn terminate(mut self) -> Result<ExitStatus> {
         self.process.terminate(GRACE).await
     }
 
-    /// Sends it any other signal, such as STOP and CONT.
+    /// Sends the process another signal, such as STOP or CONT.
     pub fn signal(&self, signal: &str) -> Result<()> {
         crate::process::signal(self.pid(), signal)
     }
@@ -177,28 +178,28 @@ fn report(process: &Process) {
     eprintln!("--- the end of {} ---\n{}", process.log().display(), process.log_tail());
 }
 
-/// One sweep of `developerspace-operator gc`, with the operator's own credentials.
+/// Runs `developerspace-operator gc` once, with the operator's own credentials.
 pub async fn gc(cluster: &Cluster, args: &[&str]) -> Result<Output> {
     let name = format!("gc-{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let kubeconfig = write_kubeconfig(cluster, &name, None).await?;
     gc_with(&kubeconfig, args).await
 }
 
-/// One sweep of `developerspace-operator gc`, with any kubeconfig.
+/// Runs `developerspace-operator gc` once, with any kubeconfig.
 pub async fn gc_with(kubeconfig: &Path, args: &[&str]) -> Result<Output> {
     let mut command = tokio::process::Command::new(binaries::operator()?);
     command.arg("gc").args(args).env("KUBECONFIG", kubeconfig);
     command::run(command, None).await
 }
 
-/// What an administrator types to install the operator, as arguments of kubectl: everything, then the classes.
+/// The kubectl arguments with which an administrator installs the operator: everything, then the classes.
 pub fn install_steps() -> Vec<Vec<String>> {
     let config = binaries::repository().join("config");
     let folder = |name: &str| config.join(name).to_string_lossy().into_owned();
     let deployment = format!("deployment/{DEPLOYMENT}");
     let steps: [&[&str]; 5] = [
         &["apply", "-k", &folder("default")],
-        // The operator runs beside the cluster: nothing may pretend to run inside it.
+        // The operator runs outside the cluster, so its workloads inside the cluster are disabled.
         &["scale", "-n", NAMESPACE, "--replicas=0", &deployment],
         &["patch", "-n", NAMESPACE, "cronjob/developerspace-gc", "-p", r#"{"spec":{"suspend":true}}"#],
         &["wait", "--for=condition=Established", "--timeout=30s", CRDS[0], CRDS[1]],
@@ -207,8 +208,8 @@ pub fn install_steps() -> Vec<Vec<String>> {
     steps.iter().map(|step| step.iter().map(|&argument| argument.to_owned()).collect()).collect()
 }
 
-/// Waits until the API server knows the kind of the policies' parameters. It looks for new kinds twice a minute, and refuses all spaces
-/// until it has found it.
+/// Waits until the API server knows the parameter kind of the admission policies. The API server discovers new kinds
+/// twice a minute, and rejects all spaces until it has found this one.
 pub async fn policies_in_force(client: kube::Client) -> Result<()> {
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("developerspace.dev", "v1alpha1", "DeveloperSpace"));
     let spaces: Api<DynamicObject> = Api::all_with(client, &kind);
@@ -217,7 +218,7 @@ pub async fn policies_in_force(client: kube::Client) -> Result<()> {
     eventually("the API server to know the parameters of the policies", IN_FORCE_WITHIN, || async {
         match spaces.create(&dry_run, &space).await {
             Err(kube::Error::Api(refused)) if refused.message.contains("failed to configure") => anyhow::bail!(refused.message),
-            // Whatever else the policies say, they say it.
+            // Any other response shows that the policies are evaluated.
             Ok(_) | Err(kube::Error::Api(_)) => Ok(Some(())),
             Err(error) => Err(error.into()),
         }
@@ -235,7 +236,7 @@ pub fn run_arguments(health_port: u16, metrics_port: u16) -> Vec<String> {
         .collect()
 }
 
-/// A fresh token of the operator's `ServiceAccount`.
+/// Requests a new token of the operator's `ServiceAccount`.
 pub async fn token(client: kube::Client) -> Result<String> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client, NAMESPACE);
     let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
@@ -247,7 +248,7 @@ pub async fn token(client: kube::Client) -> Result<String> {
     answer.status.and_then(|status| status.token).context("the token request was not answered")
 }
 
-/// A kubeconfig for the operator's `ServiceAccount`; `server` is the address of a proxy on plain HTTP.
+/// Writes a kubeconfig for the operator's `ServiceAccount`; `server` is the address of a plain HTTP proxy.
 pub async fn write_kubeconfig(cluster: &Cluster, name: &str, server: Option<&str>) -> Result<PathBuf> {
     let token = token(cluster.client().await?).await?;
     let file = cluster.dir().join(format!("{name}.kubeconfig"));

@@ -5,13 +5,14 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Result, bail};
 
-/// Below the range from which systems take ports for outgoing connections, so that none of those grabs a port between
-/// our looking and the server's listening.
+/// The first port. It is below the range from which operating systems take ports for outgoing connections, so that no
+/// such connection takes a port between this check and the start of the server.
 const FIRST: u16 = 16_000;
 const COUNT: u16 = 14_000;
 const TRIES: u64 = 200;
 
-/// A port on 127.0.0.1 that nobody listens on. The start is random, so that test processes side by side do not meet.
+/// Returns a port on 127.0.0.1 without a listener. The port is random, so that concurrent test processes do not
+/// collide.
 pub fn free() -> Result<u16> {
     let random = RandomState::new();
     for attempt in 0..TRIES {

@@ -1,4 +1,4 @@
-//! Owns processes that go on in the background: each writes to a log file and is ended by its id, never by its name.
+//! Owns background processes: each one writes to a log file and is ended by its process ID, never by its name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use crate::wait::eventually;
 
 const LOG_TAIL_LINES: usize = 40;
 
-/// A program in the background. Dropping it kills it.
+/// A background process. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -29,27 +29,27 @@ impl Process {
         Ok(Self { name: name.to_owned(), log: log.to_owned(), child })
     }
 
-    /// Its process id.
+    /// The process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where its output goes.
+    /// The file that contains the output.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// The last lines that it wrote.
+    /// The last lines of the output.
     pub fn log_tail(&self) -> String {
         tail(&self.log, LOG_TAIL_LINES)
     }
 
-    /// The exit status, if it has ended.
+    /// The exit status, if the process has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().with_context(|| format!("{} could not be asked for its status", self.name))
     }
 
-    /// An error with the end of its log, if it has ended though it should go on.
+    /// Returns an error with the end of the log if the process has ended unexpectedly.
     pub fn check_alive(&mut self) -> Result<()> {
         match self.ended()? {
             None => Ok(()),
@@ -57,7 +57,7 @@ impl Process {
         }
     }
 
-    /// Kills it at once, as a node failure would.
+    /// Kills the process immediately, as a node failure would.
     pub fn kill(&mut self) -> Result<()> {
         if self.ended()?.is_none() {
             self.child.kill().with_context(|| format!("{} could not be killed", self.name))?;
@@ -66,7 +66,7 @@ impl Process {
         Ok(())
     }
 
-    /// Asks it to end (SIGTERM), and kills it if it has not after `grace`. The error of the latter says so.
+    /// Sends SIGTERM. If the process has not ended after `grace`, kills it and returns an error.
     pub async fn terminate(&mut self, grace: Duration) -> Result<ExitStatus> {
         if let Some(status) = self.ended()? {
             return Ok(status);
@@ -80,10 +80,10 @@ impl Process {
         waited
     }
 
-    /// Lets it go on after this program has ended.
+    /// Releases the process, so that it continues after this program has ended. Returns its process ID.
     pub fn detach(self) -> u32 {
         let pid = self.pid();
-        // Its resources are three descriptors and a log path; the operating system takes them back when we end.
+        // This value holds three descriptors and a log path; the operating system releases them when this program ends.
         std::mem::forget(self);
         pid
     }
@@ -95,7 +95,7 @@ impl Drop for Process {
     }
 }
 
-/// Sends a signal to one process. The shell's own `kill` does it, so that nothing but a POSIX shell is needed.
+/// Sends a signal to one process, with the built-in `kill` of a POSIX shell, so that no other program is needed.
 pub fn signal(pid: u32, signal: &str) -> Result<()> {
     let status = Command::new("sh")
         .args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal, &pid.to_string()])
@@ -108,19 +108,21 @@ pub fn signal(pid: u32, signal: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether the process exists and was started as `program`. Ids are used again: a stale pid file may name a stranger.
+/// Returns true if the process exists and was started as `program`. Process IDs are reused: a stale PID file may name
+/// an unrelated process.
 pub fn is_running(pid: u32, program: &str) -> bool {
     let Ok(output) = Command::new("ps").args(["-o", "stat=", "-o", "command=", "-p", &pid.to_string()]).output() else {
-        // Without `ps` there is still /proc on Linux.
+        // Without `ps`, /proc is still available on Linux.
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         return String::from_utf8_lossy(&line).contains(program);
     };
     let line = String::from_utf8_lossy(&output.stdout);
-    // One that has ended and that its parent has not noticed yet is listed as a zombie.
+    // A process that has ended and that its parent has not reaped yet is listed as a zombie.
     line.contains(program) && !line.trim_start().starts_with('Z')
 }
 
-/// Ends the program whose id is in `pid_file`, and removes the file. `false` if it was not running.
+/// Ends the program whose process ID is in `pid_file`, and removes the file. Returns `false` if the program was not
+/// running.
 pub async fn stop_by_pid_file(pid_file: &Path, program: &str, grace: Duration) -> Result<bool> {
     let Ok(text) = fs::read_to_string(pid_file) else { return Ok(false) };
     let pid: u32 = text
@@ -137,7 +139,7 @@ pub async fn stop_by_pid_file(pid_file: &Path, program: &str, grace: Duration) -
         }
     }
     match fs::remove_file(pid_file) {
-        // A supervisor removes its own at its end.
+        // A supervisor removes its own file when it ends.
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("{} could not be removed: remove it", pid_file.display()))
         }
@@ -145,7 +147,7 @@ pub async fn stop_by_pid_file(pid_file: &Path, program: &str, grace: Duration) -
     }
 }
 
-/// The last `lines` lines of a file, or a sentence if it cannot be read.
+/// The last `lines` lines of a file, or a message if the file cannot be read.
 pub fn tail(file: &Path, lines: usize) -> String {
     match fs::read_to_string(file) {
         Ok(text) => {

@@ -1,13 +1,13 @@
-//! Owns the named people who act in scenarios. Each has a token that the API server knows from a file.
+//! Owns the named users who act in scenarios. The API server reads their tokens from a file.
 
 use std::fmt::Write as _;
 
-/// Somebody with a token.
+/// A user with a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The user name that the API server sees.
     pub name: String,
-    /// The groups, beside `system:authenticated`, which the API server adds.
+    /// The groups, in addition to `system:authenticated`, which the API server adds.
     pub groups: Vec<String>,
 }
 
@@ -17,7 +17,7 @@ impl User {
         Self { name: name.to_owned(), groups: groups.iter().map(|&group| group.to_owned()).collect() }
     }
 
-    /// The people whom every cluster knows: two in one team, one in another, and an administrator of the platform.
+    /// The users of every cluster: two in one team, one in another, and a platform administrator.
     pub fn cast() -> Vec<Self> {
         vec![
             Self::new("alice@example.com", &["payments"]),
@@ -27,17 +27,17 @@ impl User {
         ]
     }
 
-    /// The bearer token. Nothing secret: the API server listens on loopback and lives as long as the test.
+    /// The bearer token. It is not secret: the API server listens on loopback and lives as long as the test.
     pub fn token(&self) -> String {
         format!("token-of-{}", self.name)
     }
 
-    /// The form in which the supervisor takes it on its command line: `name=group,group`.
+    /// The form for the supervisor's command line: `name=group,group`.
     pub fn to_flag(&self) -> String {
         format!("{}={}", self.name, self.groups.join(","))
     }
 
-    /// The opposite of [`Self::to_flag`].
+    /// The inverse of [`Self::to_flag`].
     pub fn from_flag(flag: &str) -> Self {
         let (name, groups) = flag.rsplit_once('=').unwrap_or((flag, ""));
         Self::new(name, &groups.split(',').filter(|group| !group.is_empty()).collect::<Vec<_>>())

@@ -1,4 +1,4 @@
-//! Owns waiting: a condition is polled until it holds or its time is up. Nothing in this crate sleeps for any other reason.
+//! Owns waiting: a condition is polled until it holds or a timeout expires.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,8 +11,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Polls `probe` until it yields a value.
 ///
-/// `Ok(None)` and errors both mean "not yet". An error is kept, so that the message on giving up says what was seen
-/// last: a probe that can say more than "no" does so with `bail!`.
+/// `Ok(None)` and errors both mean "not yet". The message after the timeout contains the last error, so a probe that
+/// knows the reason returns it with `bail!`.
 pub async fn eventually<T, F, Fut>(what: &str, within: Duration, mut probe: F) -> Result<T>
 where
     F: FnMut() -> Fut,

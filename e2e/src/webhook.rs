@@ -1,4 +1,5 @@
-//! Owns a broken admission webhook on loopback: it resets each connection, so that the API server's error names another port each time.
+//! Owns a broken admission webhook on loopback: it resets each connection, so that the API server's error names another
+//! port each time.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::kubeconfig::install_crypto;
 
-/// A webhook that answers nobody. It stops when dropped, and is refused from then on.
+/// A webhook that never responds. After it is dropped, connections to it are refused.
 #[derive(Debug)]
 pub struct BrokenWebhook {
     address: SocketAddr,
@@ -30,7 +31,7 @@ impl BrokenWebhook {
         let accepting = tokio::spawn(async move {
             loop {
                 if let Ok((stream, _)) = listener.accept().await {
-                    // What ends without a word ends with RST.
+                    // A connection that is closed without a response ends with RST.
                     let _ = stream.set_zero_linger();
                 }
             }
@@ -38,7 +39,8 @@ impl BrokenWebhook {
         Ok(Self { address, authority: STANDARD.encode(certificate.cert.pem()), accepting })
     }
 
-    /// The configuration that sends it each creation of `resources` (of any group) in these namespaces, and refuses what it does not answer.
+    /// The configuration that sends each creation of `resources` (of any group) in these namespaces to the webhook, and
+    /// rejects a request without a response.
     pub fn configuration(&self, name: &str, resources: &[&str], namespaces: &[String]) -> Value {
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": name},

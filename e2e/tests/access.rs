@@ -1,4 +1,4 @@
-//! Nobody gets in before the limits are in force, and nothing that fails or is held keeps anybody in.
+//! No user gets access before the limits are in force, and neither a failure nor a blocked deletion preserves any user's access.
 
 use anyhow::{Result, ensure};
 use e2e::eventually;
@@ -19,7 +19,7 @@ async fn access() -> Result<()> {
         a_space_that_others_opened_is_not_admitted_behind_a_wall,
     ])
     .await?;
-    // It stops the controller manager, so nothing else may go on beside it.
+    // This scenario stops kube-controller-manager, so no other may run concurrently.
     nobody_gets_in_before_the_quota_is_in_force(&world).await?;
     world.ensure_operator_is_well().await
 }

@@ -1,5 +1,5 @@
-//! What must be refused is refused, by whom it should be and with the sentence that helps; what is at the edge is admitted.
-//! `tests/fixtures/bad_input.yaml` is the table, which the unit tests of `src/api` judge too.
+//! Invalid requests are refused by the expected component and with a helpful message, and requests at the limits are admitted.
+//! `tests/fixtures/bad_input.yaml` is the table, which the unit tests of `src/api` use too.
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::eventually;
@@ -29,13 +29,13 @@ async fn admit() -> Result<()> {
         ("the_greatest_are_reported", Box::pin(the_greatest_are_reported(&world, &table))),
     ])
     .await;
-    // It changes the CRD, so nothing else may go on beside it; one failure must not hide the other.
+    // This scenario changes the CRD, so no other may run concurrently; one failure must not hide the other.
     let nonsense = side_by_side(scenarios![&world; stored_nonsense_stops_nobody_else]).await;
     judged.and(nonsense)?;
     world.ensure_operator_is_well().await
 }
 
-/// All complaints at once: a table is mended in one go.
+/// Reports all failures at once, so that a table can be corrected in one go.
 fn none(complaints: &[String]) -> Result<()> {
     ensure!(complaints.is_empty(), "{} cases:\n{}", complaints.len(), complaints.join("\n"));
     Ok(())
@@ -45,7 +45,7 @@ async fn the_server_refuses(world: &World, table: &Table) -> Result<()> {
     let alice = world.actor("alice@example.com").await?;
     let mut complaints = vec![];
     for case in table.refused_by(RefusedBy::Schema).chain(table.refused_by(RefusedBy::Cel)) {
-        // Classes are for administrators to write.
+        // Only administrators write classes.
         let actor = if case.kind == "SpaceClass" { world.admin() } else { &alice };
         match refusal(actor.create(&case.object()).await) {
             Ok(sentence) if sentence.contains(&case.says) => {}
@@ -65,7 +65,7 @@ async fn the_operator_refuses(world: &World, table: &Table) -> Result<()> {
     let judged = cases.iter().enumerate().map(|(number, case)| judge(world, case, format!("bad-input-{number}")));
     let complaints = join_all(judged).await.into_iter().filter_map(Result::err).map(|error| format!("{error:#}"));
     none(&complaints.collect::<Vec<_>>())?;
-    // All of them were looked at and found wanting: none has left anything behind, and none is in the way of a good one.
+    // All of them were reconciled and refused: none has left anything behind, and none affects a valid one.
     let namespaces = world.admin().list("Namespace", "").await?;
     let made: Vec<&str> = namespaces.iter().map(name_of).filter(|name| name.starts_with("bad-input")).collect();
     ensure!(made.is_empty(), "namespaces were made for invalid spaces: {made:?}");
@@ -103,7 +103,7 @@ fn is_greatest(case: &Case) -> bool {
     case.name.contains("everything at its greatest")
 }
 
-/// The API server's budget for CEL has to bear the greatest objects again at every write of finalizer and status.
+/// The API server's CEL budget must suffice for the greatest objects again at every write of the finalizer and the status.
 async fn the_greatest_are_reported(world: &World, table: &Table) -> Result<()> {
     let greatest: Vec<&Case> = table.accepted.iter().filter(|case| is_greatest(case)).collect();
     ensure!(greatest.len() == 2, "the table has {} greatest objects", greatest.len());
@@ -122,7 +122,7 @@ async fn the_greatest_are_reported(world: &World, table: &Table) -> Result<()> {
     Ok(())
 }
 
-/// Objects from before a rule, or from a broken migration: the operator cannot read one, and the other has a forbidden name.
+/// Objects from before a rule, or from a broken migration: the operator cannot read one of them, and the other has a forbidden name.
 async fn stored_nonsense_stops_nobody_else(world: &World) -> Result<()> {
     let admin = world.admin();
     let strict = admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
@@ -140,7 +140,7 @@ async fn stored_nonsense_stops_nobody_else(world: &World) -> Result<()> {
     admin.json_patch(cluster_wide("CustomResourceDefinition", CRD), spec).await?;
 
     world.with_space("beside-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
-    // Rules on names are for creation: the stored one can still be told what is wrong with it.
+    // Rules on names apply at creation: the operator can still report the problem in the status of the stored space.
     world.not_ready("kube-pavel", "NamespaceConflict").await?;
     world.stop_operator().await?;
     world.start_operator().await?;

@@ -1,10 +1,10 @@
-//! R22: sequences of what people can do, each step judged by I1 to I7. `make sweep` plays more of them;
-//! docs/reliability/adversary.md says how to read a failure.
+//! R22: sequences of user actions, each step checked against I1 to I7. `make sweep` plays more of them; docs/reliability/adversary.md explains how to
+//! read a failure.
 
 use anyhow::{Result, ensure};
 use e2e::adversary::{Options, Outcome, Place, run};
 
-/// Other sequences each time would make a failure somebody else's.
+/// A fixed seed: with other sequences in each run, a failure could have nothing to do with the change under test.
 const SEED: u64 = 1;
 
 fn play(place: Place, sequences: u64, batch: u64) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What an owner asks for beyond the class, on a real API server and by the owner's own token.
+//! Requests of an owner beyond the limits of the class, on a real API server and with the owner's own token.
 
 use anyhow::{Result, ensure};
 use e2e::fixtures::{
@@ -32,7 +32,7 @@ async fn ceilings() -> Result<()> {
     world.ensure_operator_is_well().await
 }
 
-/// Row 4: a space's item neither replaces nor loosens what the class bounds.
+/// Row 4: a space's item neither replaces nor loosens the bounds of the class.
 async fn bounds_of_the_class_hold(world: &World) -> Result<()> {
     let roles = json!([{"name": "edit", "clusterRole": "edit"}]);
     let item = json!({
@@ -73,7 +73,7 @@ async fn bounds_of_the_class_hold(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Row 25: such a ceiling would bind only those who ask.
+/// Row 25: such a ceiling would bind only the spaces that set the resource.
 async fn a_ceiling_without_a_limit_is_the_classs_mistake(world: &World) -> Result<()> {
     let hard = json!({"requests.cpu": "4", "limits.cpu": "8"});
     for (name, quota, says) in [
@@ -125,7 +125,7 @@ async fn quotas_of_storage_classes_are_written(world: &World) -> Result<()> {
         .map(drop)
 }
 
-/// F07: the shipped class lets limits rise with requests, and a space that raises requests alone is told.
+/// F07: the shipped class allows limits to rise with requests, and the operator reports a space that raises requests alone.
 async fn requests_rise_with_limits_only(world: &World) -> Result<()> {
     let alice = world.actor(ALICE).await?;
     let spec = json!({"className": "standard", "owner": user(ALICE), "quota": {"requests.cpu": "20"}});
@@ -137,7 +137,7 @@ async fn requests_rise_with_limits_only(world: &World) -> Result<()> {
     world.ready("alice-heavy").await.map(drop)
 }
 
-/// Rows 5 and 6 for callers whom admission does not ask: they hold `assign`.
+/// Rows 5 and 6 for callers that admission does not check: they hold `assign`.
 async fn names_that_others_rely_on_are_refused(world: &World) -> Result<()> {
     for (name, says) in [
         ("com", "without a dash"),
@@ -185,7 +185,7 @@ async fn a_contact_that_is_required_later_is_asked_for(world: &World) -> Result<
     world.not_ready("bob-reachable", "InvalidSpec").await.map(drop)
 }
 
-/// The table that `src/desired/ledger.rs` is judged by, asked of the policies and of the operator.
+/// Checks the table of the `src/desired/ledger.rs` tests against the policies and the operator.
 async fn every_row_of_the_ledger_is_refused(world: &World) -> Result<()> {
     let ledger = Ledger::read()?;
     let name = &ledger.class.name;
@@ -211,14 +211,14 @@ async fn every_row_of_the_ledger_is_refused(world: &World) -> Result<()> {
 async fn ask(world: &World, alice: &Actor, ledger: &Ledger, row: &Row, name: &str) -> Result<()> {
     let asking = ledger.asking(Some(row));
     let name = row.name.as_deref().unwrap_or(name);
-    // A space of another owner is an administrator's to make.
+    // Only an administrator may create a space of another owner.
     let is_anothers = row.property.starts_with("spec.owner");
     let object = if is_anothers { named(&asking, name) } else { owned_by(&asking, ALICE, name) };
     let actor = if is_anothers { world.admin() } else { alice };
     if let Some(says) = &row.admission {
         let sentence = refusal(actor.create(&object).await)?;
         ensure!(sentence.contains(says), "the policies say {sentence}");
-        // Whoever holds `assign` is not asked at admission, and the operator refuses all the same.
+        // Admission does not check holders of `assign`, and the operator refuses all the same.
         world.admin().create(&object).await?;
     } else {
         actor.create(&object).await?;

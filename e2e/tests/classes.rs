@@ -1,4 +1,5 @@
-//! What administrators do to classes: mistakes, doors that stand open, ClusterRoles that come and go, two defaults. No space loses anything by it.
+//! Changes of classes by administrators: mistakes, selectors that owners can match, ClusterRoles that are deleted and recreated, two defaults. No
+//! space loses anything by them.
 
 use anyhow::{Result, ensure};
 use e2e::fixtures::{
@@ -28,7 +29,7 @@ fn a_class(name: &str) -> At<'_> {
     cluster_wide("SpaceClass", name)
 }
 
-/// Waits until the class, as its spec now is, is not accepted for `reason`, and says each of `says`.
+/// Waits until the current spec of the class is not accepted for `reason`, with a message that contains all of the given texts.
 async fn refused(world: &World, name: &str, reason: &str, says: &[&str]) -> Result<Value> {
     world
         .until(&format!("to be refused: {reason}"), a_class(name), |class| {
@@ -45,7 +46,7 @@ fn cluster_role(name: &str, rules: &Value) -> Value {
     json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})
 }
 
-/// As docs/classes.md shows it, under "ClusterRoles of your own".
+/// Allows the operator to bind a role as docs/classes.md shows it, under "ClusterRoles of your own".
 async fn let_the_operator_bind(world: &World, role: &str) -> Result<()> {
     let name = format!("developerspace-operator-bind-{role}");
     let rules =
@@ -71,7 +72,7 @@ async fn a_role_that_does_not_exist_is_named(world: &World) -> Result<()> {
     admin.create(&space("vera-models", json!({"className": "ds-lab", "owner": user("vera@example.com"), "members": [member]}))).await?;
     let waits = world.not_ready("vera-models", "RoleNotAllowed").await?;
     ensure!(text(condition(&waits, "Ready"), "/message").contains(missing), "{}", waits["status"]);
-    // It concerns that role only.
+    // The refusal concerns that role only.
     world.until("to be there", at("RoleBinding", "vera-models", "developerspace-look"), |_| Ok(())).await?;
     ensure!(admin.find(at("RoleBinding", "vera-models", "developerspace-owner")).await?.is_none(), "a binding to nothing was made");
 
@@ -88,7 +89,7 @@ async fn a_role_that_does_not_exist_is_named(world: &World) -> Result<()> {
     admin.create(&cluster_role("data-scientist", &rules)).await?;
     world.ready("vera-models").await?;
 
-    // Once the present spec is refused, the class says nothing of its roles, and the earlier spec goes on.
+    // Once the current spec is refused, the class reports nothing about its roles, and the earlier spec stays in force.
     admin.patch(a_class("ds-lab"), json!({"spec": {"lifetime": {"defaultTTL": "1d", "maxTTL": "2s"}}})).await?;
     refused(world, "ds-lab", "InvalidSpec", &["defaultTTL"]).await?;
     admin.delete(cluster_wide("ClusterRole", "data-scientist")).await?;
@@ -131,7 +132,7 @@ async fn a_key_that_another_class_hands_out_later_closes_the_door(world: &World)
     world.with_class("generous", json!({"metadata": {"allowedKeys": ["zone.test/*"]}})).await?;
     let gated = refused(world, "gated", "InvalidSpec", &["zone.test/role", "zone.test/* in SpaceClass generous"]).await?;
     ensure!(gated["status"]["accepted"]["network"] == gated["spec"]["network"], "{}", gated["status"]);
-    // Its spaces go on by the spec last accepted, and nobody gives themselves the key.
+    // Its spaces keep the spec that was accepted last, and no owner can set the key.
     stays("the space is ready", Duration::from_secs(3), || async {
         let space = admin.get(a_space("tilda-gated")).await?;
         ensure!(holds(&space, "Ready") && space["status"]["namespace"] == before["status"]["namespace"], "{}", space["status"]);
@@ -192,7 +193,7 @@ async fn a_typo_in_a_class_ends_no_space(world: &World) -> Result<()> {
     let class = refused(world, "mistyped", "InvalidSpec", &["lifetime.defaultTTL 1d is longer than lifetime.maxTTL 2s"]).await?;
     let accepted = json!({"defaultTTL": "1d", "maxTTL": "30d", "allowNever": false, "allowProtected": false});
     ensure!(class["status"]["accepted"]["lifetime"] == accepted, "{}", class["status"]);
-    // What exists is maintained by the spec last accepted, and what is new is made by it.
+    // Existing objects are maintained, and new ones are created, by the spec that was accepted last.
     admin.delete(at("ResourceQuota", "otto-steady", "developerspace")).await?;
     let made = world.with_space("frida-steady", json!({"className": "mistyped", "owner": user("frida@example.com")})).await?;
     ensure!(!made["status"]["expiresAt"].is_null(), "{}", made["status"]);
@@ -211,7 +212,7 @@ async fn a_typo_in_a_class_ends_no_space(world: &World) -> Result<()> {
         Ok(())
     })
     .await?;
-    // Never accepted: there is nothing to make a space by.
+    // The class was never accepted, so there is no spec for a new space.
     admin.create(&e2e::fixtures::class("hopeless", json!({"lifetime": {"defaultTTL": "1d", "maxTTL": "2s"}}))).await?;
     admin.create(&space("ella-waits", json!({"className": "hopeless", "owner": user("ella@example.com")}))).await?;
     world.not_ready("ella-waits", "ClassNotAccepted").await?;

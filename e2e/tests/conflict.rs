@@ -1,5 +1,5 @@
-//! Names that are taken, handed over, protected or too many: what is not the operator's is not touched, and a limit is a
-//! limit however many ask at once.
+//! Names that are taken, transferred or protected, and owners over their limit: the operator does not touch namespaces that it does not own, and a
+//! limit holds however many requests are concurrent.
 
 use anyhow::{Context, Result, ensure};
 use e2e::fixtures::{
@@ -23,7 +23,7 @@ async fn conflict() -> Result<()> {
         a_name_still_terminating_is_waited_for,
     ])
     .await?;
-    // A crowd of its own: it would slow the others down.
+    // A separate run: the crowd would slow the others down.
     side_by_side(scenarios![&world; a_crowd_meets_the_owners_limit, a_lowered_limit_evicts_nobody]).await?;
     world.ensure_operator_is_well().await
 }
@@ -38,7 +38,7 @@ async fn a_namespace_of_others_is_not_touched(world: &World) -> Result<()> {
     let refused = world.not_ready("jana-legacy", "NamespaceConflict").await?;
     ensure!(holds(&refused, "Stalled"), "{}", refused["status"]);
     ensure!(refused["status"]["namespace"].is_null(), "the status claims it: {}", refused["status"]);
-    // A further wish does not make it the operator's either, and neither does the space's end.
+    // A further change of the space does not make the namespace the operator's either, and neither does the deletion of the space.
     admin.patch(a_space("jana-legacy"), json!({"spec": {"description": "please"}})).await?;
     world.not_ready("jana-legacy", "NamespaceConflict").await?;
     admin.delete(a_space("jana-legacy")).await?;
@@ -52,13 +52,13 @@ async fn a_namespace_of_others_is_not_touched(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// The namespace when the controllers that write to every new one have done so.
+/// Returns the namespace after the controllers that write to every new namespace have done so.
 async fn settled(world: &World, name: &str) -> Result<Value> {
     eventually("the default ServiceAccount", SOON, || async { world.admin().find(at("ServiceAccount", name, "default")).await }).await?;
     world.admin().get(a_namespace(name)).await
 }
 
-/// Labels and annotations are not the authority: a namespace with the right ones is still somebody else's.
+/// Labels and annotations are not the authority: a namespace with matching ones still does not belong to the space.
 async fn forged_ownership_is_not_believed(world: &World) -> Result<()> {
     let admin = world.admin();
     let victim = world.with_space("klaus-real", json!({"className": "standard", "owner": user("klaus@example.com")})).await?;
@@ -72,7 +72,7 @@ async fn forged_ownership_is_not_believed(world: &World) -> Result<()> {
     let before = settled(world, "klaus-forged").await?;
     admin.create(&space("klaus-forged", json!({"className": "standard", "owner": user("klaus@example.com")}))).await?;
     world.not_ready("klaus-forged", "NamespaceConflict").await?;
-    // Nor does a forged owner drag the real one along.
+    // The forged owner does not affect the real space either.
     world.ready("klaus-real").await?;
     admin.delete(a_space("klaus-forged")).await?;
     world.gone(a_space("klaus-forged")).await?;
@@ -87,7 +87,7 @@ async fn an_administrator_hands_a_namespace_over(world: &World) -> Result<()> {
     let old = settled(world, "lena-old").await?;
     admin.create(&space("lena-old", json!({"className": "standard", "owner": user("alice@example.com")}))).await?;
     world.not_ready("lena-old", "NamespaceConflict").await?;
-    // Naming another space hands it to nobody here.
+    // An annotation that names another space does not hand the namespace over here.
     admin.patch(a_namespace("lena-old"), json!({"metadata": {"annotations": {"developerspace.dev/adopt": "lena-new"}}})).await?;
     stays("the namespace to be nobody's", Duration::from_secs(3), || async {
         let space = admin.get(a_space("lena-old")).await?;
@@ -96,7 +96,7 @@ async fn an_administrator_hands_a_namespace_over(world: &World) -> Result<()> {
     })
     .await?;
     let offer = |value: String| json!({"metadata": {"annotations": {"developerspace.dev/adopt": value}}});
-    // A name alone, and another owner, neither.
+    // Neither a name alone nor another owner hands it over.
     for value in ["lena-old", "lena-old/User:lena@example.com"] {
         admin.patch(a_namespace("lena-old"), offer(value.to_owned())).await?;
         world
@@ -145,7 +145,7 @@ async fn protected_names_are_refused(world: &World) -> Result<()> {
     }
     let home = admin.get(a_namespace("developerspace-system")).await?;
     ensure!(home["status"]["phase"] == "Active", "the operator's own namespace is going: {}", home["status"]);
-    // What only looks like a protected name is free.
+    // A name that only resembles a protected name is free.
     world.with_space("monitoring-2", json!({"className": "standard", "owner": user("mona@example.com")})).await?;
     Ok(())
 }
@@ -189,7 +189,7 @@ async fn a_crowd_meets_the_owners_limit(world: &World) -> Result<()> {
     let spec = json!({"className": "three-each", "owner": user("paula@example.com")});
     let objects: Vec<Value> = names.iter().map(|name| space(name, spec.clone())).collect();
     try_join_all(objects.iter().map(|object| admin.create(object))).await?;
-    // Another owner is not in the way.
+    // Another owner is not affected.
     world.with_space("quentin-only", json!({"className": "three-each", "owner": user("quentin@example.com")})).await?;
     let admitted = eventually("all to be judged", SOON, || async {
         let crowd = crowd(world).await?;
@@ -200,7 +200,7 @@ async fn a_crowd_meets_the_owners_limit(world: &World) -> Result<()> {
     })
     .await?;
     ensure_namespaces(world, &admitted).await?;
-    // Nobody was let in and thrown out again.
+    // No other space was admitted and evicted again.
     let made = join_all(names.iter().map(|name| admin.find(a_namespace(name)))).await;
     ensure!(made.iter().filter(|found| matches!(found, Ok(Some(_)))).count() == 3, "the namespaces do not agree");
     let created = world.cluster().audit().read()?;

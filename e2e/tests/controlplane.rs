@@ -1,4 +1,4 @@
-//! The control plane itself: before anything is judged on it, it has to be a real one.
+//! The control plane itself: it has to be a real one before other tests rely on it.
 
 use std::time::Duration;
 

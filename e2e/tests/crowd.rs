@@ -1,4 +1,4 @@
-//! A crowd cannot starve the operator: neither fat objects, nor connections to its ports, nor a thousand spaces that fail.
+//! A crowd cannot starve the operator: neither large objects, nor connections to its ports, nor a thousand spaces that fail.
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -20,13 +20,13 @@ use tokio::sync::Mutex;
 const SPACES: usize = 300;
 const CONNECTIONS: usize = 900;
 
-/// Nearly as much as the API server takes in annotations.
+/// Nearly the maximum size of annotations that the API server accepts.
 const FAT: usize = 190_000;
 
 /// The memory limit of the shipped Deployment.
 const LIMIT: u64 = 256 * 1_024 * 1_024;
 
-/// Each of these fills an API server, and two at once would starve each other.
+/// Each of these tests loads an API server fully, and two at once would starve each other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +37,7 @@ async fn a_crowd_of_fat_spaces_and_held_connections() -> Result<()> {
     let world = World::start(&[]).await?;
     world.stop_operator().await?;
     let admin = world.admin();
-    // Somebody who holds `assign` made them, or they are older than the policy that bounds metadata.
+    // A holder of `assign` created them, or they are older than the policy that bounds metadata.
     stream::iter(0..SPACES)
         .map(|number| async move { admin.create(&fat(number)).await.map(drop) })
         .buffer_unordered(8)
@@ -65,7 +65,7 @@ async fn a_crowd_of_fat_spaces_and_held_connections() -> Result<()> {
 
 const FAILING: usize = 1_000;
 
-/// The writes about the failing spaces that may come between the creation of another space and its being Ready.
+/// The maximum number of writes about the failing spaces between the creation of another space and its Ready condition.
 const MEANWHILE: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,20 +124,20 @@ fn about(entry: &Entry) -> &str {
     names.into_iter().find(|name| !name.is_empty()).unwrap_or_default()
 }
 
-/// The writes of the minute that the first refusal begins.
+/// The number of writes in the minute that begins with the first refusal.
 fn first_minute(written: &[&Entry]) -> usize {
     let Some(first) = written.iter().find(|entry| entry.code == 500) else { return 0 };
     let minute = first.request_received..first.request_received + TimeDelta::minutes(1);
     written.iter().filter(|entry| minute.contains(&entry.request_received)).count()
 }
 
-/// When the space was created.
+/// The time at which the space was created.
 fn created(written: &[Entry], name: &str) -> Option<DateTime<Utc>> {
     let is_it = |entry: &&Entry| entry.verb == "create" && entry.resource == "developerspaces" && about(entry) == name;
     written.iter().find(is_it).map(|entry| entry.request_received)
 }
 
-/// When the operator wrote that the space is Ready.
+/// The time at which the operator reported the space as Ready.
 fn was_ready(written: &[Entry], name: &str) -> Option<DateTime<Utc>> {
     let says_ready = |entry: &&Entry| {
         about(entry) == name && entry.subresource == "status" && entry.request_object.as_ref().is_some_and(|space| holds(space, "Ready"))
@@ -153,7 +153,7 @@ fn fat(number: usize) -> Value {
     space
 }
 
-/// A connection that never ends the head of its request. The server may have closed it before all of it was sent.
+/// Opens a connection that never ends the head of its request. The server may have closed it before all of it was sent.
 async fn half_a_request(port: u16) -> Result<TcpStream> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.context("the operator does not listen")?;
     let head = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(400_000));

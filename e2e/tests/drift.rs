@@ -1,4 +1,4 @@
-//! Whatever happens to what the operator made, its own part comes back, and what is others' stays.
+//! The operator restores its own objects and fields after any change, and leaves those of others unchanged.
 
 use anyhow::{Context, Result, ensure};
 use e2e::fixtures::{
@@ -32,7 +32,7 @@ async fn drift() -> Result<()> {
     world.ensure_operator_is_well().await
 }
 
-/// A class of the scenario's own, so that no other is disturbed.
+/// The spec of the class of one scenario, so that no other scenario is disturbed.
 fn rules() -> Value {
     json!({
         "ownerRole": "edit",
@@ -46,7 +46,7 @@ fn rules() -> Value {
     })
 }
 
-/// A class and one space of it, ready, with a member who looks.
+/// Creates a class and a ready space of it with a group that may view, and returns its snapshot.
 async fn subject(world: &World, class: &str, name: &str, owner: &str) -> Result<Value> {
     world.with_class(class, rules()).await?;
     let members = json!([{"kind": "Group", "name": "lookers", "role": "view"}]);
@@ -116,7 +116,7 @@ async fn labels_come_back_and_foreign_ones_stay(world: &World) -> Result<()> {
         }
     }
     world.until_equal("wanda-stripped", &expected).await?;
-    // A label that lies about whose it is.
+    // Labels that name another space and another class.
     for kind in CHILDREN {
         for child in world.admin().list(kind, "wanda-stripped").await? {
             let lie = json!({"metadata": {"labels": {"developerspace.dev/space": "somebody-elses", "developerspace.dev/class": "large"}}});
@@ -136,7 +136,7 @@ async fn objects_of_others_are_left_alone(world: &World) -> Result<()> {
         json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata("theirs", &plain), "spec": {"hard": {"services": "3"}}}),
         json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata("theirs", &plain), "spec": {"limits": [{"type": "Pod", "max": {"cpu": "2"}}]}}),
         json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata("theirs", &plain), "spec": {"podSelector": {}, "ingress": [{}]}}),
-        // Whoever may write network policies may also write our labels onto them.
+        // Users who may write NetworkPolicies may also write the operator's labels onto them.
         json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata("forged", &forged), "spec": {"podSelector": {}, "ingress": [{}]}}),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata("theirs", &plain),
@@ -153,7 +153,7 @@ async fn objects_of_others_are_left_alone(world: &World) -> Result<()> {
     for object in &theirs {
         made.push(admin.create(object).await?);
     }
-    // Give the operator every reason to tidy up: another spec, another class, a restart would come to the same.
+    // Give the operator reasons to clean up: a changed spec and a changed class. A restart would have the same effect.
     admin.patch(a_space("xenia-shared"), json!({"spec": {"members": []}})).await?;
     admin
         .patch(cluster_wide("SpaceClass", "shared"), json!({"spec": {"network": {"isolation": "None"}, "quota": {"hard": {"pods": "8"}}}}))
@@ -346,7 +346,7 @@ async fn a_roles_cluster_role_may_change(world: &World) -> Result<()> {
     expected["RoleBinding developerspace-view"]["roleRef"]["name"] = json!("edit");
     world.until_equal("gina-promoted", &expected).await?;
     world.ready("gina-promoted").await?;
-    // Somebody else's replacement is no better.
+    // A binding that another user deletes is recreated with the same role.
     let binding = at("RoleBinding", "gina-promoted", "developerspace-view");
     world.admin().delete(binding).await?;
     world.until_equal("gina-promoted", &expected).await
@@ -376,13 +376,13 @@ async fn an_invalid_spec_changes_nothing(world: &World) -> Result<()> {
         world.ready("hugo-kept").await?;
         ensure_equal(&format!("{patch} and back"), &world.snapshot("hugo-kept").await?, &before)?;
     }
-    // The binding of a role that the class no longer names goes, and nothing else changes.
+    // The binding of a role that the class no longer names is deleted, and nothing else changes.
     admin.patch(kept, json!({"spec": {"roles": [{"name": "edit", "clusterRole": "edit"}]}})).await?;
     world.not_ready("hugo-kept", "RoleNotAllowed").await?;
     let mut without = before.clone();
     without.as_object_mut().context("a snapshot is an object")?.remove("RoleBinding developerspace-view").context("there was a binding")?;
     world.until_equal("hugo-kept", &without).await?;
-    // Without its class, what exists stays as it is.
+    // Without the class, existing objects stay unchanged.
     admin.delete(kept).await?;
     world.not_ready("hugo-kept", "ClassNotFound").await?;
     ensure_equal("the class gone", &world.snapshot("hugo-kept").await?, &without)?;

@@ -1,4 +1,4 @@
-//! The operator in a namespace of another name, as a kustomization with `namespace:` puts it: the policies know it by its rights.
+//! The operator in a namespace of another name, as a kustomization with `namespace:` sets it: the policies recognize the operator by its rights.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ async fn another_namespace_is_as_good() -> Result<()> {
     let home = credentials(&cluster).await?;
     let token = home.to_string_lossy().into_owned();
     let env = vec![("KUBECONFIG".to_owned(), token), ("POD_NAMESPACE".to_owned(), HOME.to_owned())];
-    // Under its usual name it is an account like any other.
+    // In the usual namespace, the ServiceAccount of that name is an account like any other.
     admin.create(&namespace(operator::NAMESPACE, json!({}), json!({}))).await?;
     let account = json!({"name": SERVICE_ACCOUNT, "namespace": operator::NAMESPACE});
     admin.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})).await?;
@@ -45,7 +45,7 @@ async fn another_namespace_is_as_good() -> Result<()> {
     alice.delete(a_space("alice-api")).await
 }
 
-/// What an administrator types, with an overlay of three lines.
+/// Installs the operator as an administrator does, with an overlay of three lines.
 async fn install(cluster: &Cluster) -> Result<()> {
     let config = binaries::repository().join("config").canonicalize()?;
     let overlay = cluster.dir().join("overlay");
@@ -64,7 +64,7 @@ async fn install(cluster: &Cluster) -> Result<()> {
     operator::policies_in_force(cluster.client().await?).await
 }
 
-/// A kustomization takes no absolute path.
+/// The path of `to` relative to `from`: a kustomization takes no absolute path.
 fn relative(from: &Path, to: &Path) -> Result<String> {
     let up = "../".repeat(from.components().count() - 1);
     let down = to.strip_prefix("/").context("it is absolute")?;

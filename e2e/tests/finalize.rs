@@ -1,4 +1,4 @@
-//! The end of a space by somebody's hand: the namespace goes first, what holds it up is told, what is to stay stays.
+//! The deletion of a space by a user: the namespace is deleted first, the status reports what blocks it, and retained objects remain.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn finalize() -> Result<()> {
         a_sealed_space_can_be_deleted_though_it_says_protected,
     ])
     .await;
-    // The last: it takes everybody's CRD away.
+    // The last scenario: it removes the CRD that all others use.
     let by_removal = side_by_side(scenarios![&world; removing_the_crd_lets_namespaces_go]).await;
     by_hand.and(by_removal)?;
     world.ensure_operator_is_well().await?;
@@ -47,7 +47,7 @@ async fn the_namespace_goes_first(world: &World) -> Result<()> {
     let mut audit = world.cluster().audit_from_now()?;
     admin.delete(a_space("sara-first")).await?;
     eventually("the space to be gone after its namespace", SOON, || async {
-        // In this order: a namespace that is there after its space was seen gone breaks the promise.
+        // In this order: a namespace that exists after its space was seen to be gone breaks the promise.
         let space = admin.find(a_space("sara-first")).await?;
         let namespace = admin.find(a_namespace("sara-first")).await?;
         match (space, namespace) {
@@ -171,7 +171,7 @@ async fn what_blocks_the_end_is_told(world: &World) -> Result<()> {
             Ok(())
         })
         .await?;
-    // Others go on meanwhile, and there is no hot loop.
+    // Other spaces continue meanwhile, and there is no hot loop.
     world.with_space("vito-beside", spec("vito@example.com")).await?;
     let mut audit = world.cluster().audit_from_now()?;
     stays("waiting to be quiet", Duration::from_secs(5), || {
@@ -189,7 +189,7 @@ async fn what_blocks_the_end_is_told(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// The namespace was replaced by somebody's own of the same name: it is not the space's to delete.
+/// A namespace of the same name that does not belong to the space is not deleted with it.
 async fn a_foreign_namespace_of_the_name_stays(world: &World) -> Result<()> {
     let admin = world.admin();
     admin.create(&e2e::fixtures::namespace("willi-own", json!({}), json!({}))).await?;
@@ -230,7 +230,7 @@ async fn a_protected_space_cannot_be_deleted(world: &World) -> Result<()> {
     world.gone(a_space("xaver-protected")).await
 }
 
-/// The spec of a sealed space cannot be set back.
+/// The spec of a sealed space cannot be changed back.
 async fn a_sealed_space_can_be_deleted_though_it_says_protected(world: &World) -> Result<()> {
     let (admin, name) = (world.admin(), "yola-ended");
     let lifetime = json!({"maxTTL": "1d", "retainExpired": "1h"});
@@ -239,7 +239,7 @@ async fn a_sealed_space_can_be_deleted_though_it_says_protected(world: &World) -
     wanted["className"] = json!("unshielded");
     wanted["ttl"] = json!("25s");
     world.with_space(name, wanted).await?;
-    // The class does not allow it, and admission does not ask holders of assign: the clock goes on.
+    // The class does not allow the protection, and admission does not check holders of `assign`: the space still expires.
     admin.patch(a_space(name), json!({"spec": {"protected": true}})).await?;
     let sentence = refusal(admin.delete(a_space(name)).await.map(|()| Value::Null))?;
     ensure!(sentence.contains("set spec.protected to false first"), "{sentence}");
@@ -265,7 +265,7 @@ async fn removing_the_crd_lets_namespaces_go(world: &World) -> Result<()> {
         ensure!(namespace["status"]["phase"] == "Active", "{name} is {}", namespace["status"]);
         admin.get(at("ConfigMap", name, "precious")).await?;
     }
-    // The CRD comes back: the running operator goes on.
+    // The CRD is created again: the running operator continues.
     let crds = binaries::repository().join("config/crd");
     world.cluster().kubectl(&["apply", "-k", &crds.to_string_lossy()]).await?.ok()?;
     eventually("a space to be stored again", SOON, || async {

@@ -1,5 +1,4 @@
-//! One sweep by hand or by a `CronJob`: it takes the controller's decisions, stops at its limit, and touches nothing that is
-//! not meant for it.
+//! One sweep by hand or by a `CronJob`: it takes the controller's decisions, stops at its limit, and touches no other objects.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn gc() -> Result<()> {
     let world = World::start(&[]).await?;
-    // One after the other: each decides for itself whether the operator runs beside the sweep.
+    // One after the other: each scenario decides whether the operator runs during the sweep.
     side_by_side(scenarios![&world; wrong_usage_is_exit_2]).await?;
     side_by_side(scenarios![&world; a_sweep_collects_what_is_over]).await?;
     side_by_side(scenarios![&world; a_failed_deletion_is_exit_1]).await?;
@@ -28,7 +27,7 @@ async fn gc() -> Result<()> {
     world.ensure_operator_is_well().await
 }
 
-/// What a sweep with `-o json` said of each object: name and result.
+/// The name and the result of each object in the output of a sweep with `-o json`.
 fn results(output: &Output) -> Result<Vec<(String, String)>> {
     let said: Value =
         serde_json::from_str(&output.stdout).with_context(|| format!("`{}` printed {}{}", output.command, output.stdout, output.stderr))?;
@@ -53,7 +52,7 @@ async fn wrong_usage_is_exit_2(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Spaces that are over, with an operator that is down.
+/// Creates spaces, stops the operator, and waits until the spaces have expired.
 async fn over(world: &World, prefix: &str, count: usize) -> Result<Vec<String>> {
     let names: Vec<String> = (0..count).map(|number| format!("{prefix}-{number}")).collect();
     let mut last: DateTime<Utc> = now();
@@ -105,7 +104,7 @@ async fn a_sweep_collects_what_is_over(world: &World) -> Result<()> {
     }
     untouched().await.context("by a sweep that may delete nothing")?;
 
-    // The default never comes to less than ten.
+    // The default limit is never less than ten.
     let done = operator::gc(cluster, &["-o", "json"]).await?;
     ensure_exit(&done, 0)?;
     ensure!(results(&done)? == all("done"), "{}", done.stdout);
@@ -134,7 +133,7 @@ async fn a_sweep_collects_what_is_over(world: &World) -> Result<()> {
 }
 
 async fn a_failed_deletion_is_exit_1(world: &World) -> Result<()> {
-    // It may look and seal, and not delete.
+    // This account may read and seal, but not delete.
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "weak-sweeper"},
         "rules": [
@@ -157,7 +156,7 @@ async fn a_failed_deletion_is_exit_1(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Whatever labels and annotations say, a sweep as the operator judges spaces, and the UIDs in their status.
+/// A sweep as the operator relies on spaces and the UIDs in their status, whatever labels and annotations contain.
 async fn forged_ownership_deletes_nothing(world: &World) -> Result<()> {
     let admin = world.admin();
     let real = world.with_space("petra-real", json!({"className": "swept", "owner": user("petra@example.com")})).await?;
@@ -221,7 +220,7 @@ async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
     for name in existing {
         admin.patch(a_namespace(name), json!({"metadata": {"annotations": expires("2020-01-01T00:00:00Z")}})).await?;
     }
-    // A space's namespace is judged by its space only, whatever somebody writes onto it.
+    // The end of a space's namespace depends on its space only, whatever annotations another user adds.
     world.with_space("rosa-space", json!({"className": "swept", "owner": user("rosa@example.com")})).await?;
     admin.patch(a_namespace("rosa-space"), json!({"metadata": {"annotations": ttl("1s")}})).await?;
     moment(now() + chrono::TimeDelta::seconds(2)).await;
@@ -251,7 +250,7 @@ async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
     world.ready("rosa-space").await.map(drop)
 }
 
-/// A sweep that includes annotated namespaces: the names of those that it deleted, and of those that it could not read.
+/// Runs a sweep that includes annotated namespaces. Returns the names of those that it deleted, and of those that it could not read.
 async fn sweep(kubeconfig: &Path, more: &[&str]) -> Result<(Vec<String>, Vec<String>)> {
     let arguments = [&["--include-annotated", "--protected-namespaces", "monitoring", "-o", "json"], more].concat();
     let output = operator::gc_with(kubeconfig, &arguments).await?;
@@ -261,7 +260,7 @@ async fn sweep(kubeconfig: &Path, more: &[&str]) -> Result<(Vec<String>, Vec<Str
     Ok((named("done"), named("failed")))
 }
 
-/// The account of docs/gc.md, made from the manifest on that page.
+/// The account of docs/gc.md, created from the manifest on that page.
 async fn documented_sweeper(world: &World) -> Result<PathBuf> {
     let page = std::fs::read_to_string(binaries::repository().join("docs/gc.md"))?;
     let manifest = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).context("docs/gc.md has no manifest")?;
@@ -271,18 +270,18 @@ async fn documented_sweeper(world: &World) -> Result<PathBuf> {
     world.kubeconfig_of("developerspace-gc-annotated", operator::NAMESPACE).await
 }
 
-/// `config/self-service` lets every account change the spaces that it owns. The sweeper owns none.
+/// `config/self-service` allows every account to change the spaces that it owns. The sweeper owns none.
 async fn changes_no_space(world: &World, sweeper: &Path) -> Result<()> {
     let accounts = binding("Group", "system:serviceaccounts:developerspace-system", "developerspace-owner");
     world.admin().create(&accounts).await?;
     let sweeper = Actor::new(kubeconfig::client(sweeper).await?);
-    // No other policy than that of owners refuses this.
+    // No policy other than that of owners refuses this.
     let refused = refusal(sweeper.patch(a_space("tilda-due"), json!({"spec": {"description": "swept"}})).await)?;
     ensure!(refused.contains("belongs to User tilda@example.com"), "{refused}");
     world.admin().delete(cluster_wide("ClusterRoleBinding", name_of(&accounts))).await
 }
 
-/// Every step of a space's end is open to the documented account, under the policies.
+/// The policies allow every step of a space's end to the documented account.
 async fn the_documented_account_may_end_spaces(world: &World) -> Result<()> {
     let sweeper = documented_sweeper(world).await?;
     world.with_class("fleeting", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "20s"}})).await?;

@@ -1,4 +1,4 @@
-//! Nothing goes before its time, nothing goes unwarned, and a renewal that the API server accepted is never lost.
+//! No space expires early or without a warning, and a renewal that the API server accepted is never lost.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use e2e::{eventually, operator, scenarios};
 use futures::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 
-/// The longest time that any scenario here has to wait for: a minute of life and the promise of liveness.
+/// The longest time that any scenario here waits: a lifetime of about a minute, and the guaranteed time of liveness.
 const LONG: Duration = Duration::from_secs(240);
 
 /// The notice of an end that a change brings nearer.
@@ -37,7 +37,7 @@ async fn lifetime() -> Result<()> {
         a_tightened_class_gives_notice,
     ])
     .await?;
-    // Hundreds of creations at once would take the seconds that the lives above have.
+    // Hundreds of creations at once would delay the scenarios above, whose lifetimes are a few seconds.
     side_by_side(scenarios![&world; renewals_at_the_last_moment, three_hundred_ends_within_a_minute]).await?;
     world.ensure_operator_is_well().await
 }
@@ -46,7 +46,7 @@ fn seconds(count: i64) -> TimeDelta {
     TimeDelta::seconds(count)
 }
 
-/// A class that has only a lifetime, and one space of it, ready.
+/// Creates a class that has only one role and a lifetime, and one space of it, and waits until the space is ready.
 async fn one(world: &World, class: &str, lifetime: Value, name: &str, spec: Value) -> Result<Value> {
     world.with_class(class, json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": lifetime})).await?;
     let mut spec = spec;
@@ -72,7 +72,7 @@ fn created(space: &Value) -> Result<DateTime<Utc>> {
     time(space, "/metadata/creationTimestamp")
 }
 
-/// What the operator asked to be deleted, by name, and when; only what was granted.
+/// The deletions of the resource that the operator requested and that were granted, by name.
 fn deletions(world: &World, resource: &str) -> Result<BTreeMap<String, Vec<Entry>>> {
     let mut found: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
     for entry in world.cluster().audit().read()? {
@@ -83,7 +83,7 @@ fn deletions(world: &World, resource: &str) -> Result<BTreeMap<String, Vec<Entry
     Ok(found)
 }
 
-/// Waits until the namespace is gone and demands that its deletion was asked for once, and not before `due`.
+/// Waits until the namespace no longer exists, and checks that its deletion was requested once, and not before `due`.
 async fn ends(world: &World, name: &str, due: DateTime<Utc>) -> Result<Entry> {
     world.gone_within(LONG, a_namespace(name)).await?;
     let deletion = eventually(&format!("the deletion of {name} in the audit log"), SOON, || async {
@@ -149,7 +149,7 @@ async fn a_life_from_warning_to_removal(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// The seal was written before the deletion, with the version that the decision was made on.
+/// Checks that the seal was written before the deletion, with the version on which the decision was based.
 fn sealed_before(world: &World, name: &str, deletion: &Entry) -> Result<()> {
     let seals = world.cluster().audit().read()?.into_iter().filter(|entry| {
         let conditions = entry.request_object.as_ref().and_then(|sent| sent.pointer("/status/conditions")).and_then(Value::as_array);
@@ -207,7 +207,7 @@ async fn a_renewal_rearms_the_warnings(world: &World) -> Result<()> {
 async fn a_renewal_in_the_future_waits_for_its_time(world: &World) -> Result<()> {
     let name = "conny-future";
     let space = one(world, "future", json!({"defaultTTL": "1h"}), name, json!({})).await?;
-    // A minute ahead of the operator's clock counts at once; this does not before its time has nearly come.
+    // A renewal up to a minute ahead of the operator's clock counts at once. This one is further ahead, and counts once it is within that minute.
     let at = now().trunc_subsecs(0) + seconds(75);
     world.admin().patch(a_space(name), json!({"spec": {"renewedAt": stamp(at)}})).await?;
     let refused = world.not_ready(name, "InvalidSpec").await?;
@@ -236,7 +236,7 @@ async fn a_lifted_protection_is_warned_of_first(world: &World) -> Result<()> {
     let lifetime = json!({"maxTTL": "1h", "allowProtected": true, "warnBefore": ["1m", "5s"]});
     let space = one(world, "protecting", lifetime, name, json!({"ttl": "4s", "protected": true})).await?;
     ensure!(space["status"]["expiresAt"].is_null(), "a protected space expires: {}", space["status"]);
-    // Within 10 s of its edge, which here is the creation, a warning would count as given in time.
+    // A warning within 10 s of its threshold, which here is the creation, would count as given in time.
     moment(created(&space)? + seconds(13)).await;
     let space = world.ready(name).await?;
     ensure!(!holds(&space, "Expired") && !holds(&space, "Expiring"), "{}", space["status"]);
@@ -299,7 +299,7 @@ async fn a_tightened_class_gives_notice(world: &World) -> Result<()> {
     let name = "jupp-tightened";
     let lifetime = json!({"maxTTL": "1h", "warnBefore": ["10m", "6s"]});
     let space = one(world, "tightened", lifetime, name, json!({"ttl": "50m"})).await?;
-    // As above: later than 10 s after the edge that the new ceiling makes.
+    // As above: later than 10 s after the threshold that results from the new ceiling.
     moment(created(&space)? + seconds(13)).await;
     let tightened = now().trunc_subsecs(0);
     let patch = json!({"spec": {"lifetime": {"maxTTL": "1s"}}});
@@ -310,12 +310,12 @@ async fn a_tightened_class_gives_notice(world: &World) -> Result<()> {
         Ok(())
     });
     let due = expires(&refused.await?)?;
-    // Under the new ceiling it has been over for long.
+    // Under the new ceiling the space would have expired long ago.
     ensure!(due >= tightened + LEAST_NOTICE, "tightened at {tightened}, due {due}");
     Ok(())
 }
 
-/// Renewals fired within 50 ms of the expiry: each is refused, or it counts.
+/// Sends renewals within 50 ms of the expiry: each is refused, or it counts.
 async fn renewals_at_the_last_moment(world: &World) -> Result<()> {
     const COUNT: i64 = 100;
     world.with_class("racing", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
@@ -352,7 +352,7 @@ async fn renewals_at_the_last_moment(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// A refused renewal ends with the namespace gone, an accepted one with the same namespace alive.
+/// Checks that a refused renewal ends with the namespace deleted, and an accepted one with the same namespace active.
 async fn outcome(world: &World, space: &Value, accepted: bool) -> Result<()> {
     let name = name_of(space);
     if !accepted {
@@ -361,7 +361,7 @@ async fn outcome(world: &World, space: &Value, accepted: bool) -> Result<()> {
     let renewed =
         until_status(world, name, "to count the accepted renewal", |space| space["status"]["renewals"] == 1 && is_observed(space)).await?;
     ensure!(holds(&renewed, "Ready") && !holds(&renewed, "Expired"), "{name}: {}", renewed["status"]);
-    // Whatever was under way at that moment has come out by the time at which it would have been collected.
+    // By this time, a deletion that was already under way at the renewal would have taken effect.
     moment(expires(space)? + seconds(15)).await;
     let namespace = world.admin().get(a_namespace(name)).await.with_context(|| format!("the renewal of {name} was lost"))?;
     ensure!(uid_of(&namespace) == text(space, "/status/namespace/uid"), "{name} was replaced");
@@ -406,7 +406,7 @@ fn ttl(space: &Value) -> Result<TimeDelta> {
     Ok(seconds(text(space, "/spec/ttl").trim_end_matches('s').parse()?))
 }
 
-/// How late the deletions were asked for; a promise of one second, but no machine of a test keeps every second.
+/// A histogram of the delays of the deletion requests. The promised delay is one second, which a test machine does not always keep.
 fn histogram(lateness: &[TimeDelta]) -> String {
     let quantile = |percent: usize| lateness[(lateness.len() - 1) * percent / 100].num_milliseconds();
     let bounds = [25, 50, 100, 250, 500, 1000, i64::MAX];

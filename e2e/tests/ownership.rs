@@ -1,4 +1,5 @@
-//! Whose a namespace is, whatever people do to it: restored, offered, held up, released with a workload that waits for the guard to go.
+//! The ownership of a namespace, whatever users do to it: restored, offered, blocked by a finalizer, released with a workload that the protections
+//! refuse.
 
 use anyhow::{Result, ensure};
 use e2e::fixtures::{
@@ -9,7 +10,7 @@ use e2e::{binaries, eventually, scenarios};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Long enough for a controller that goes on as soon as it may.
+/// Long enough for a controller that retries as soon as it may.
 const A_WHILE: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +59,7 @@ async fn a_release_starts_no_pod_that_was_refused(world: &World) -> Result<()> {
     let released = world.admin().get(a_namespace("alice-exit")).await?;
     ensure_equal("the level", &released["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], &json!("baseline"))?;
     ensure_equal("the mark", &released["metadata"]["labels"]["developerspace.dev/released"], &json!("true"))?;
-    // Its controller looks again at once, and is refused again.
+    // Its controller tries again at once, and is refused again.
     let again = json!({"spec": {"template": {"metadata": {"annotations": {"again": "1"}}}}});
     world.admin().patch(at("Deployment", "alice-exit", "root"), again).await?;
     stays("no pod to be admitted", A_WHILE, || async {
@@ -94,7 +95,7 @@ async fn what_the_class_does_not_allow_waits(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// What a backup tool writes: labels and annotations as they were, everything of the server's dropped.
+/// The namespace as a backup tool restores it: with its labels and annotations, and without the fields that the server sets.
 fn restored(backup: &Value) -> Value {
     let metadata = json!({
         "name": backup["metadata"]["name"], "labels": backup["metadata"]["labels"], "annotations": backup["metadata"]["annotations"],
@@ -131,7 +132,7 @@ async fn a_restored_namespace_of_an_expired_space_stays(world: &World) -> Result
     Ok(())
 }
 
-/// The same before the end: the record stays, so that the claim of the copy never counts.
+/// The same before the end: the record in the status remains, so that the claim of the copy never counts.
 async fn a_restored_namespace_of_a_living_space_is_reported(world: &World) -> Result<()> {
     let admin = world.admin();
     let before = world.with_space("emil-ledger", spec("standard", "emil@example.com")).await?;
@@ -197,7 +198,7 @@ async fn an_adoption_lowers_no_level(world: &World) -> Result<()> {
         Ok(Some(()))
     })
     .await?;
-    // A change of the class reaches it, and lowers nothing.
+    // A change of the space reaches the namespace, and lowers nothing.
     admin.patch(a_space("carol-vault"), json!({"spec": {"displayName": "Vault"}})).await?;
     world.ready("carol-vault").await?;
     level().await?;
@@ -211,7 +212,7 @@ async fn an_adoption_lowers_no_level(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// The owner's limit counts it, but not against the space of its name.
+/// The namespace counts against the owner limit, but not against the space of its name.
 async fn a_released_namespace_counts_until_it_is_adopted_or_its_marks_are_removed(world: &World) -> Result<()> {
     let admin = world.admin();
     let class = json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "allowRetain": true, "maxSpacesPerOwner": 1});
@@ -243,7 +244,7 @@ async fn a_released_namespace_counts_until_it_is_adopted_or_its_marks_are_remove
     world.ready("gina-third").await.map(drop)
 }
 
-/// Deletes a space whose namespace stays.
+/// Deletes a space whose namespace is retained.
 async fn release(world: &World, name: &str) -> Result<()> {
     world.admin().patch(a_space(name), json!({"spec": {"deletionPolicy": "Retain"}})).await?;
     world.admin().delete(a_space(name)).await?;
@@ -261,7 +262,7 @@ async fn what_an_earlier_space_left_is_said_to_be_that(world: &World) -> Result<
     admin.delete(a_space("paul-rep")).await?;
     world.gone(a_space("paul-rep")).await?;
     world.start_operator().await?;
-    // Other scenarios leave orphans too, and the log says which.
+    // Other scenarios leave orphans too, so the log must name this one.
     eventually("the log and the metric to report it", SOON, || async {
         let (log, metrics) = (world.operator_log().await?, world.operator_metrics().await?);
         let named = |line: &str| line.contains("namespace paul-rep was made for") && line.contains(uid_of(&first));

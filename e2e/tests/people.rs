@@ -1,5 +1,5 @@
-//! What people do with their spaces and classes, in an order that nobody thought of: no class is outgrown, no renewal is lost, and an
-//! administrator's mistake deletes nothing.
+//! Actions of users on spaces and classes in unexpected orders: no space outgrows its class, no renewal is lost, and an administrator's mistake
+//! deletes nothing.
 
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ async fn a_fast_clock_loses_no_renewal(world: &World) -> Result<()> {
     alice.patch(a_space(name), json!({"spec": {"renewedAt": stamp(ahead)}})).await?;
     let renewed = until(world, name, "to be renewed again", |space| space["status"]["renewals"] == 2).await?;
     ensure!(!holds(&renewed, "Expired") && expires(&renewed)? == ahead + seconds(20), "{}", renewed["status"]);
-    // A replace without it, or an older one, leaves the last renewal standing.
+    // A change that removes the field, or sets an older time, keeps the last renewal.
     for renewed_at in [json!(stamp(first)), Value::Null] {
         alice.patch(a_space(name), json!({"spec": {"renewedAt": renewed_at}})).await?;
         let kept = until(world, name, "to be observed", is_observed).await?;
@@ -184,7 +184,7 @@ async fn a_lowered_limit_leaves_what_is_there(world: &World) -> Result<()> {
         with_space(world, class, name, json!({})).await?;
     }
     world.admin().patch(cluster_wide("SpaceClass", class), json!({"spec": {"maxSpacesPerOwner": 1}})).await?;
-    // The youngest is maintained: a change of it is carried out.
+    // The youngest space is still maintained: a change of it is carried out.
     world.admin().patch(a_space("shrunk-three"), json!({"spec": {"displayName": "Shrunk"}})).await?;
     world
         .until("to have the new name", a_namespace("shrunk-three"), |namespace| {
@@ -195,7 +195,7 @@ async fn a_lowered_limit_leaves_what_is_there(world: &World) -> Result<()> {
     world.ready("shrunk-three").await.map(drop)
 }
 
-/// Pod Security judges pods when they are created, and a move creates none.
+/// Pod Security checks pods when they are created, and a move creates none.
 async fn running_pods_move_to_no_stricter_class(world: &World) -> Result<()> {
     let name = "welders-lab";
     for (class, level) in [("workshop", "privileged"), ("salon", "baseline")] {
@@ -221,7 +221,8 @@ async fn running_pods_move_to_no_stricter_class(world: &World) -> Result<()> {
         .map(drop)
 }
 
-/// A space that is filled under one class and moved to a smaller one would keep what it has, and leave its place to be filled once more.
+/// A space that is filled under one class and moved to a smaller one would keep its objects, and free its place under the owner limit to be filled
+/// once more.
 async fn full_hands_move_to_no_smaller_class(world: &World) -> Result<()> {
     let name = "hoarders-lab";
     for (class, config_maps) in [("roomy", "20"), ("cramped", "2")] {
@@ -233,7 +234,7 @@ async fn full_hands_move_to_no_smaller_class(world: &World) -> Result<()> {
         alice.create(&config_map(name, &format!("hoard-{number}"))).await?;
     }
     let counts = |quota: &Value| {
-        // That of the cluster's authority may be counted too.
+        // The ConfigMap with the cluster's certificate authority may be counted too.
         ensure!(["3", "4"].iter().any(|used| quota["status"]["used"]["count/configmaps"] == *used), "its status is {}", quota["status"]);
         Ok(())
     };

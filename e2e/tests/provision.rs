@@ -1,4 +1,4 @@
-//! What a space is made of, as whole objects, and what its owner, its members and strangers can do in it.
+//! The objects of a space, in full, and the rights of its owner, its members and strangers in it.
 
 use anyhow::{Result, bail, ensure};
 use chrono::TimeDelta;
@@ -16,7 +16,7 @@ const CAROL: &str = "carol@example.com";
 #[tokio::test(flavor = "multi_thread")]
 async fn provision() -> Result<()> {
     let world = World::start(&[]).await?;
-    // Alice asks, by her own token, for the space of the contract's example.
+    // Alice creates the space of the contract's example with her own token.
     world.actor(ALICE).await?.create(&space("alice-payments", example())).await?;
     world.ready("alice-payments").await?;
     side_by_side(scenarios![&world;
@@ -180,7 +180,7 @@ async fn the_owner_works_there_and_nowhere_else(world: &World) -> Result<()> {
         forbidden(elsewhere, alice.create(&deployment(elsewhere, "hers", 0)).await)?;
         forbidden(elsewhere, alice.list("Pod", elsewhere).await.map(Value::from))?;
     }
-    // The guard rails are not hers to move.
+    // Alice may not change the protections.
     let own = "alice-payments";
     let wider = json!({"spec": {"hard": {"requests.cpu": "400"}}});
     forbidden("quota", alice.patch(at("ResourceQuota", own, "developerspace"), wider).await)?;
@@ -194,7 +194,7 @@ async fn the_owner_works_there_and_nowhere_else(world: &World) -> Result<()> {
 
 async fn members_have_their_role(world: &World) -> Result<()> {
     let (bob, carol) = (world.actor(BOB).await?, world.actor(CAROL).await?);
-    // Bob is of the group payments, which may look.
+    // Bob is in the group payments, which may view.
     bob.list("Deployment", "alice-payments").await?;
     forbidden("a viewer's create", bob.create(&deployment("alice-payments", "his", 0)).await)?;
     forbidden("a stranger's look", carol.list("Deployment", "alice-payments").await.map(Value::from))

@@ -1,7 +1,7 @@
-//! A converged operator writes nothing, not even after a restart; and one that is killed at any moment ends where one ends
-//! that never was.
+//! A converged operator writes nothing, not even after a restart. An operator that is killed at any moment reaches the same state as one that is
+//! never killed.
 //!
-//! `E2E_SPACES` and `E2E_QUIET_SECONDS` ask for more than the usual 100 spaces and 20 seconds.
+//! `E2E_SPACES` and `E2E_QUIET_SECONDS` replace the default of 100 spaces and 20 seconds.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -21,7 +21,7 @@ const CHAOTIC: usize = 30;
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet() -> Result<()> {
     let world = World::start(&[]).await?;
-    // Each has the operator to itself.
+    // Each scenario has the operator to itself.
     side_by_side(scenarios![&world; converged_spaces_cost_no_writes]).await?;
     side_by_side(scenarios![&world; killed_at_any_moment_it_ends_in_the_same_state]).await?;
     world.ensure_operator_is_well().await
@@ -39,7 +39,7 @@ fn spec(number: usize) -> Value {
     json!({
         "className": "steady", "owner": user(&format!("owner-{number}@example.com")), "members": members,
         "displayName": format!("Number {number}"), "contact": {"team": format!("team-{}", number % 7)},
-        // Written otherwise than the server stores it: what is compared must be the value.
+        // Written differently from the form that the server stores: the operator must compare the values.
         "quota": {"requests.cpu": "1500m", "limits.memory": "1024Mi", "count/configmaps": 10},
     })
 }
@@ -67,7 +67,7 @@ async fn converged_spaces_cost_no_writes(world: &World) -> Result<()> {
     }
     eventually("all spaces to be ready", LONG.max(Duration::from_secs(u64::try_from(count)?)), || async {
         let spaces = world.admin().list("DeveloperSpace", "").await?;
-        // A life shorter than its only edge is warned of at once, so there is nothing left to do.
+        // A lifetime shorter than its only warning threshold is warned of at once, so no work remains.
         let is_done = |space: &&Value| is_observed(space) && holds(space, "Ready") && holds(space, "Expiring");
         let done = spaces.iter().filter(is_done).count();
         let one = spaces.iter().find(|space| !is_done(space)).map(|space| &space["status"]);
@@ -94,7 +94,7 @@ async fn converged_spaces_cost_no_writes(world: &World) -> Result<()> {
 }
 
 async fn ensure_no_writes(world: &World, what: &str, during: Duration) -> Result<()> {
-    // What was under way when the last condition was read is let in, and nothing after it.
+    // Writes that were under way when the last condition was read are ignored; later writes are not.
     let mut audit = world.cluster().audit_from_now()?;
     let mut settled = world.cluster().audit_from_now()?;
     moment(now() + chrono::TimeDelta::seconds(2)).await;
@@ -116,7 +116,7 @@ fn summaries(entries: &[e2e::audit::Entry]) -> String {
     format!("{} writes: {}", entries.len(), lines.join("; "))
 }
 
-/// The same story twice, undisturbed and under SIGKILL; both must end the same.
+/// Runs the same story twice, undisturbed and under SIGKILL; both must end in the same state.
 async fn killed_at_any_moment_it_ends_in_the_same_state(world: &World) -> Result<()> {
     world.with_class("chaotic", chaotic()).await?;
     let undisturbed = async {
@@ -140,7 +140,7 @@ fn chaotic() -> Value {
     class
 }
 
-/// Spaces are made, changed and left to expire, in an order that is the same each time.
+/// Creates and changes spaces, and leaves some to expire, in an order that is the same each time.
 async fn story(world: &World, prefix: &str) -> Result<()> {
     let admin = world.admin();
     let name = |number: usize| format!("{prefix}-{number:02}");
@@ -165,7 +165,7 @@ async fn story(world: &World, prefix: &str) -> Result<()> {
     Ok(())
 }
 
-/// Kills the operator and starts it again at random moments, for as long as a story takes and its short lives last.
+/// Kills the operator and starts it again at random moments, until a story is complete and its short lifetimes are over.
 async fn kill_until_told(world: &World) -> Result<usize> {
     let random = RandomState::new();
     let end = now() + chrono::TimeDelta::seconds(20);
@@ -181,7 +181,7 @@ async fn kill_until_told(world: &World) -> Result<usize> {
     Ok(killed)
 }
 
-/// What is left of a story, with its prefix taken out of all names, when nothing is left to do.
+/// The remaining state of a story once no work remains, with the prefix removed from all names.
 async fn settled(world: &World, prefix: &str) -> Result<Value> {
     let admin = world.admin();
     let mut left: Vec<Value> = eventually(&format!("the end of the story {prefix}"), LONG, || async {
@@ -191,7 +191,7 @@ async fn settled(world: &World, prefix: &str) -> Result<Value> {
         ensure!(spaces.len() == CHAOTIC - gone, "{} spaces are left", spaces.len());
         for space in &spaces {
             let over = space["spec"]["ttl"] == "12s";
-            // Stalled is the last word: that the namespace is gone has been told.
+            // Stalled is the last report: by then the status records the deletion of the namespace.
             let told = condition(space, "Ready")["reason"] == "Expired" && holds(space, "Stalled");
             let done = if over { told } else { holds(space, "Ready") };
             ensure!(done && is_observed(space), "{} is {}", name_of(space), space["status"]);
@@ -229,7 +229,7 @@ async fn what_remains(world: &World, space: &Value) -> Result<Value> {
     Ok(remains)
 }
 
-/// SAFE: whatever happened to the operator, it asked for the end only of what had expired or was being deleted.
+/// SAFE: whatever happened to the operator, it deleted only the namespaces of spaces that had expired or were being deleted.
 fn only_the_expired_were_deleted(world: &World) -> Result<()> {
     let doomed = |name: &str| {
         let number: Option<usize> = name.rsplit_once('-').and_then(|(_, number)| number.parse().ok());

@@ -1,4 +1,4 @@
-//! A refusal of the cluster becomes a condition and costs the API server a few writes a minute. An owner who never stops costs no more.
+//! A refusal by the cluster becomes a condition and costs the API server a few writes a minute. Continuous changes by an owner cost no more.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,7 @@ fn by_space(written: Vec<Entry>, names: &[String]) -> BTreeMap<String, Vec<Entry
     sorted
 }
 
-/// How many of `written` came within `minute`, counted from the first that was refused. Objects that were created do not count: each is
+/// The number of entries of `written` in the given minute, counted from the first refusal. Created objects other than Events do not count: each is
 /// created once, whatever is refused.
 fn in_minute(written: &[Entry], minute: i32) -> usize {
     let Some(first) = written.iter().find(|entry| entry.code == 500) else { return 0 };
@@ -61,7 +61,7 @@ async fn a_webhook_that_resets_connections(world: &World) -> Result<()> {
     world.with_space("wanda-beside", json!({"className": "standard", "owner": user("wanda@example.com")})).await?;
     let mut written = Vec::new();
     let read = std::cell::RefCell::new((&mut audit, &mut written));
-    // Attempts are half a minute apart by then, so that one in the third minute ends the second.
+    // Attempts are half a minute apart by then, so that an attempt in the third minute marks the end of the second.
     eventually("two minutes of attempts", Duration::from_secs(200), || async {
         let (audit, written) = &mut *read.borrow_mut();
         written.extend(World::writes(audit)?);
@@ -83,7 +83,7 @@ async fn a_webhook_that_resets_connections(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Changes the space until `is_over`, and at least as often as needed to tell a brake from none; how often.
+/// Changes the space until `is_over`, and at least as often as needed to detect a missing brake. Returns the number of changes.
 async fn change_without_end(owner: &Actor, name: &str, is_over: &AtomicBool) -> Result<usize> {
     let mut changes = 0;
     while changes < 300 || !is_over.load(Ordering::Relaxed) {
@@ -117,7 +117,7 @@ async fn an_owner_who_changes_a_space_without_end(world: &World) -> Result<()> {
     let written: Vec<&Entry> = written.iter().filter(|entry| entry.resource != "events").collect();
     let (Some(first), Some(end)) = (written.first(), written.last()) else { bail!("nothing was written") };
     let minutes = usize::try_from((end.request_received - first.request_received).num_minutes())? + 1;
-    // A burst of forty, six a minute, and what the last reconcile writes beyond that.
+    // A burst of forty, six a minute, and the further writes of the last reconcile.
     let most = 40 + 6 * minutes + 8;
     ensure!(written.len() <= most, "{} writes in {minutes} minutes for {changes} changes", written.len());
     ensure!(metric(world, "developerspace_looks_braked_total").await? > 0.0, "no reconcile was put off");

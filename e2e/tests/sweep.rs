@@ -1,11 +1,11 @@
-//! The bounded part of the fault sweep: hundreds of writes, each interrupted in some way. `make sweep` runs all of it, and the
-//! scenarios that are not about one write; docs/reliability/README.md says how to read the table.
+//! The bounded part of the fault sweep: hundreds of writes, each interrupted in some way. `make sweep` runs all of it, and the scenarios that are not
+//! about one write; docs/reliability/README.md explains the table.
 
 use anyhow::{Result, ensure};
 use e2e::sweep::report::Oracle;
 use e2e::sweep::{self, Options};
 
-/// Fewer cases would mean that the reference runs did not see the writes that they should.
+/// Fewer cases would mean that the reference runs did not observe all the writes that they should.
 const LEAST: usize = 300;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,8 +17,8 @@ async fn sweep_bounded() -> Result<()> {
         return Ok(());
     }
     show(&report.violations());
-    // Hundreds of cases share a machine that may be busy with other things. One that is late alone too is late; being busy
-    // excuses nothing else.
+    // Hundreds of cases share a machine that may be busy. Late cases run again alone, and a case that is late alone too is a failure. A busy machine
+    // excuses no other violation.
     let late = report.violated(Oracle::Live);
     ensure!(late.len() == report.violations, "{} violations:\n{}\n{}", report.violations, report.violations(), report.table());
     let again = sweep::run(&Options { case: late.clone(), ..Options::default() }).await?;

@@ -1,4 +1,4 @@
-//! Owns what people do: each act is one request, which a person could send with kubectl.
+//! Owns the acts of users: each act is one request, which a user could send with kubectl.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use http::Method;
@@ -6,34 +6,34 @@ use serde_json::{Value, json};
 
 use super::cast::{Cast, Class, Space, Who};
 
-/// One request of somebody.
+/// One request of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Somebody creates a space for themselves.
+    /// A caller creates a space of their own.
     Create(Who, Space, Class, Ask),
-    /// Somebody changes what a space asks for.
+    /// A caller changes fields of a space's spec.
     Ask(Who, Space, Ask),
-    /// Somebody moves a space to another class.
+    /// A caller moves a space to another class.
     Move(Who, Space, Class),
-    /// Somebody hands a space to another owner.
+    /// A caller hands a space over to another owner.
     HandOver(Who, Space, Who),
-    /// Somebody with a clock that is off by some seconds renews a space.
+    /// A caller with a clock that is off by some seconds renews a space.
     Renew(Who, Space, Skew),
-    /// Somebody applies the manifest with which the space was created again, server-side.
+    /// A caller applies the original manifest of the space again, server-side.
     Apply(Who, Space),
-    /// Somebody replaces the space by the manifest with which it was created.
+    /// A caller replaces the space by its original manifest.
     Replace(Who, Space),
-    /// Somebody deletes a space.
+    /// A caller deletes a space.
     Delete(Who, Space),
-    /// Somebody opens the namespace of a space by a NetworkPolicy.
+    /// A caller opens the namespace of a space with a NetworkPolicy.
     Open(Who, Space),
-    /// Somebody deletes that NetworkPolicy.
+    /// A caller deletes that NetworkPolicy.
     Shut(Who, Space),
     /// The administrator changes a class.
     Edit(Class, Edit),
     /// The administrator deletes a class.
     DeleteClass(Class),
-    /// The administrator creates a class again, as it was at first.
+    /// The administrator creates a class again, in its original form.
     CreateClass(Class),
     /// The administrator deletes the namespace of a space by hand.
     DeleteNamespace(Space),
@@ -41,50 +41,50 @@ pub enum Act {
     RestoreNamespace(Space),
 }
 
-/// How far the clock of somebody who renews is ahead.
+/// The seconds by which the clock of a caller that renews is ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Skew(pub i64);
 
 impl Skew {
-    /// From a slow clock to one that is too fast to be believed, and a time that never comes.
+    /// From a slow clock to one that is too far ahead to be accepted, and a time in the distant future.
     pub const ALL: [Self; 7] = [Self(-45), Self(0), Self(3), Self(30), Self(55), Self(90), Self(70 * 365 * 24 * 3600)];
 }
 
-/// A request of a space's spec.
+/// The fields that a request sets in a space's spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// Nothing in particular.
+    /// No field.
     Nothing,
-    /// A ttl, within the class or not.
+    /// A ttl, within the bounds of the class or not.
     Ttl(&'static str),
-    /// An end after so many minutes.
+    /// An end after this number of minutes.
     Until(i64),
     /// Protection.
     Protected(bool),
-    /// To keep the namespace when the space goes.
+    /// The retention of the namespace when the space is deleted.
     Retain(bool),
-    /// That many pods.
+    /// A quota of pods.
     Pods(&'static str),
-    /// Load balancers, which the class limits or not.
+    /// A quota of load balancers, which the class limits or not.
     LoadBalancers,
     /// Other defaults of containers, within the class's bounds or not.
     Defaults(&'static str),
-    /// The member.
+    /// The member, or no member.
     Member(bool),
 }
 
 /// A change of a class by an administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// A typo: a longest ttl below the default one.
+    /// A typo: a maximum ttl below the default one.
     Typo,
-    /// Shorter lives.
+    /// Shorter lifetimes.
     Tighten,
-    /// The lives as at first.
+    /// The original lifetimes.
     Loosen,
-    /// Other warnings.
+    /// Other warning thresholds.
     Warn(&'static [&'static str]),
-    /// That many spaces for each owner.
+    /// The owner limit.
     Limit(i64),
     /// `lifetime.allowProtected`.
     Protected(bool),
@@ -98,9 +98,9 @@ pub enum Edit {
     Enforced(bool),
     /// `podSecurity.enforce`.
     Level(&'static str),
-    /// A ceiling for load balancers without a limit, which is a mistake.
+    /// A ceiling for load balancers without a limit, which is invalid.
     Ceiling(bool),
-    /// That many pods.
+    /// The class's limit of pods.
     Pods(&'static str),
 }
 
@@ -130,9 +130,9 @@ pub const OPENING: &str = "open-to-all";
 pub trait Recall {
     /// The manifest with which the space was created last.
     fn manifest(&self, space: Space) -> Option<&Value>;
-    /// The space as it is.
+    /// The current space.
     fn space(&self, space: Space) -> Option<&Value>;
-    /// The namespace of the space as it was last.
+    /// The last known namespace of the space.
     fn namespace(&self, space: Space) -> Option<&Value>;
 }
 
@@ -156,7 +156,7 @@ impl Act {
         }
     }
 
-    /// The request; `None` if there is nothing that it could be about.
+    /// The request; `None` if an object that it needs is unknown.
     pub fn request(&self, cast: &Cast, now: DateTime<Utc>, recall: &impl Recall) -> Option<Sent> {
         let of_space = |space: Space| format!("{SPACES}/{}", cast.space(space));
         let spec = |space: Space, spec: Value| Sent::patch(of_space(space), json!({"spec": spec}));
@@ -242,7 +242,7 @@ impl Sent {
         Self::new(Method::DELETE, path, json!({}))
     }
 
-    /// As the command that sends it, for a person to paste.
+    /// The command that sends the request, for a user to paste.
     pub fn command(&self, caller: Option<&str>) -> String {
         let caller = caller.map(|name| format!(" --as={name}")).unwrap_or_default();
         let path = self.path.split('?').next().unwrap_or_default();
@@ -287,7 +287,7 @@ fn opening(namespace: &str) -> Value {
     })
 }
 
-/// A namespace as a backup tool makes it again.
+/// A namespace as a backup tool restores it.
 fn backup(namespace: &Value) -> Value {
     let metadata = &namespace["metadata"];
     crate::fixtures::namespace(crate::fixtures::name_of(namespace), metadata["labels"].clone(), metadata["annotations"].clone())

@@ -1,4 +1,4 @@
-//! Owns the names of one sequence, so that many are played side by side without meeting.
+//! Owns the names of one sequence, so that many sequences run concurrently without conflicts.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ pub enum Person {
     User(String),
 }
 
-/// The people of a sequence: two owners who may collude, and a member.
+/// The callers of a sequence: two owners who may collude, a member, and the administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
     /// An owner.
@@ -61,7 +61,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Both.
+    /// Both classes.
     pub const ALL: [Self; 2] = [Self::Small, Self::Large];
 }
 
@@ -75,7 +75,7 @@ impl Cast {
         Self(prefix.to_owned())
     }
 
-    /// The person.
+    /// The caller that `who` names.
     pub fn person(&self, who: Who) -> Person {
         let name = match who {
             Who::Admin => return Person::Administrator,
@@ -94,7 +94,7 @@ impl Cast {
         }
     }
 
-    /// That person as `spec.owner`.
+    /// That caller as `spec.owner`.
     pub fn subject(&self, who: Who) -> Value {
         json!({"kind": "User", "name": self.user(who)})
     }

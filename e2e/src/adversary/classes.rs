@@ -1,4 +1,4 @@
-//! Owns the two classes of a sequence and what each of them allows, read by arithmetic that shares nothing with the operator's.
+//! Owns the two classes of a sequence and the rules of each, which are computed independently of the operator's code.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ pub fn manifest(cast: &Cast, class: Class) -> Value {
     object
 }
 
-/// How long spaces of a class live, at first.
+/// The original lifetime of a class.
 pub fn lifetime(class: Class) -> Value {
     match class {
         Class::Small => {
@@ -50,13 +50,13 @@ pub fn lifetime(class: Class) -> Value {
 #[allow(clippy::struct_excessive_bools, reason = "each is a consent of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// The ttl of a space that names none.
+    /// The ttl of a space that sets none.
     pub default_ttl: TimeDelta,
     /// The longest ttl.
     pub max_ttl: TimeDelta,
-    /// The longest life.
+    /// The longest lifetime.
     pub max_lifetime: TimeDelta,
-    /// The longest and the shortest warning.
+    /// The longest and the shortest warning threshold.
     pub warn: (TimeDelta, TimeDelta),
     /// `lifetime.allowNever`.
     pub never: bool,
@@ -75,7 +75,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Those of a spec; `None` if it contradicts itself, so that the class must not be accepted.
+    /// The rules of a spec; `None` if the spec contradicts itself, so that the class must not be accepted.
     pub fn of(spec: &Value) -> Option<Self> {
         let lifetime = &spec["lifetime"];
         let time = |field: &str| seconds(lifetime[field].as_str()?);

@@ -1,5 +1,4 @@
-//! Owns making sequences up, from a seed. Each sequence draws from one or two themes, so that acts which belong together meet more often
-//! than chance would have them meet.
+//! Owns the generation of sequences from a seed. Each sequence draws from one or two themes, so that related acts meet more often than by chance.
 
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy};
@@ -13,9 +12,9 @@ use super::cast::{Class, Space, Who};
 /// The acts of each round, in their order.
 pub type Rounds = Vec<Vec<Act>>;
 
-/// The rounds of a sequence.
+/// The number of rounds of a sequence.
 pub const ROUNDS: usize = 12;
-/// The most acts of one round.
+/// The maximum number of acts of one round.
 const ACTS: usize = 3;
 
 /// A sequence that can be made shorter.
@@ -37,12 +36,12 @@ impl Sequence {
         self.0.current()
     }
 
-    /// Makes it simpler; false if it cannot be any simpler.
+    /// Simplifies the sequence; returns false if it cannot be simpler.
     pub fn simplify(&mut self) -> bool {
         self.0.simplify()
     }
 
-    /// Takes the last simplification back, in part; false if that cannot be done.
+    /// Reverts the last simplification in part; returns false if that is not possible.
     pub fn complicate(&mut self) -> bool {
         self.0.complicate()
     }

@@ -19,7 +19,7 @@ use crate::fixtures::{name_of, text};
 /// A version of a space.
 #[derive(Clone, Debug)]
 pub struct Version {
-    /// When it was seen.
+    /// The time at which it was seen.
     pub at: DateTime<Utc>,
     /// The space.
     pub space: Arc<Value>,
@@ -53,7 +53,7 @@ impl History {
         Self { versions, watching }
     }
 
-    /// The versions of the space of that name, of all its lives.
+    /// The versions of all spaces that had that name.
     pub fn of(&self, name: &str) -> Vec<Version> {
         lock(&self.versions).get(name).cloned().unwrap_or_default()
     }

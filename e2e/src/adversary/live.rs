@@ -1,5 +1,5 @@
-//! Owns a real world: a control plane on loopback and the operator behind the proxy. Time is moved by the `Date` of the API server's
-//! answers, by which the operator goes. The times of creation stay those of the real clock, so that spaces are created before time is moved.
+//! Owns a real world: a control plane on loopback and the operator behind the proxy. Time is moved by the `Date` of the API server's answers, which
+//! the operator uses as its clock. Creation timestamps are those of the real clock, so spaces are created before time is moved.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::proxy::{Entry, Proxy};
 use crate::wait::eventually;
 use crate::{Cluster, Operator};
 
-/// The operator is done when it has written nothing for so long.
+/// The operator is done when it has written nothing for this time.
 const QUIET: Duration = Duration::from_millis(500);
-/// An operator that does not come to rest is judged all the same.
+/// The state is checked after this time even if the operator does not come to rest.
 const RESTLESS: Duration = Duration::from_secs(15);
-/// How many spaces are woken side by side.
+/// The number of spaces that are woken concurrently.
 const SIDE_BY_SIDE: usize = 16;
-/// The space by whose changes the operator learns of the time.
+/// The space whose changes cause requests by which the operator learns the time.
 const CLOCK: &str = "adversary-clock";
 /// The annotation whose change wakes the operator.
 const TICK: &str = "adversary.example.com/tick";
@@ -39,7 +39,7 @@ pub struct Live {
     cluster: Arc<Cluster>,
 }
 
-/// A control plane with the shipped manifests, where all developers help themselves and may use every class.
+/// Starts a control plane with the shipped manifests, on which all developers have self-service and may use every class.
 pub async fn cluster() -> Result<Arc<Cluster>> {
     let cluster = Cluster::start(crate::Options::default()).await?;
     Operator::install(&cluster).await?;
@@ -57,7 +57,7 @@ pub async fn cluster() -> Result<Arc<Cluster>> {
 }
 
 impl Live {
-    /// An operator on `cluster`, by the real time.
+    /// Starts an operator on `cluster`, at the real time.
     pub async fn start(cluster: Arc<Cluster>) -> Result<Self> {
         let proxy = Proxy::start(cluster.server(), &cluster.authority()).await?;
         let client = cluster.client().await?;
@@ -81,7 +81,7 @@ impl Live {
         *self.offset.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the operator write something, because the response has the time.
+    /// Makes the operator write something, because the response contains the time.
     async fn send_the_time(&self) -> Result<()> {
         let from = self.proxy.journal().len();
         let spec = json!({"description": format!("{} s later", self.offset().num_seconds()), "contact": {"chat": format!("#{}", now().timestamp_micros())}});
@@ -93,7 +93,7 @@ impl Live {
         .await
     }
 
-    /// Removes what the spaces and classes of these names have left.
+    /// Removes the spaces, namespaces and classes of these names.
     pub async fn clear(&self, spaces: &[String], classes: &[String]) -> Result<()> {
         let ignored = |outcome: Result<()>| match outcome {
             Err(error) if code(&error).is_none() => Err(error),

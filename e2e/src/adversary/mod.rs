@@ -1,8 +1,8 @@
-//! Owns the adversary: what people can do, in every order, as a proof that runs.
+//! Owns the adversary: an executable proof of the promises, whatever users do and in whatever order.
 //!
-//! Sequences are made up from a seed (`generate`), played many at a time (`play`), in memory or on a real API server (`world`), and
-//! judged after each step by oracles that share nothing with the operator (`oracles`). One that breaks a promise is made as short as it
-//! can be and printed as kubectl commands (`shorten`).
+//! Sequences are generated from a seed (`generate`), played many at a time (`play`), in memory or on a real API server (`world`), and checked after
+//! each step by oracles that share nothing with the operator (`oracles`). A sequence that breaks a promise is shortened as far as possible and
+//! printed as kubectl commands (`shorten`).
 
 mod act;
 mod cast;

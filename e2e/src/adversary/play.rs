@@ -1,4 +1,4 @@
-//! Owns playing sequences side by side: all take the same steps in time, and each is judged after each step.
+//! Owns playing sequences concurrently: all take the same steps in time, and each is checked after each step.
 
 use std::sync::Arc;
 
@@ -19,21 +19,21 @@ use super::story::{Deed, Seen, Story};
 use super::world::{DEVELOPERS, IMPERSONATE, IMPERSONATE_GROUP, World};
 use crate::sweep::mirror::read_all;
 
-/// How many sequences act at the same time.
+/// The number of sequences that act at the same time.
 const SIDE_BY_SIDE: usize = 16;
-/// How often a state is looked at again before it counts as wrong: on a real API server controllers take their time.
+/// The number of times that a state is read before it counts as wrong: on a real API server controllers take some time.
 const LOOKS: usize = 5;
 
 /// The step in time after a round.
 #[derive(Clone, Copy, Debug)]
 pub struct Tick {
-    /// How much time passes.
+    /// The time that passes.
     pub wait: TimeDelta,
     /// True if the operator is killed and starts again.
     pub restart: bool,
 }
 
-/// One sequence, and what became of it.
+/// One sequence, and its result.
 pub struct Part {
     /// The acts of each round.
     pub rounds: Rounds,
@@ -44,7 +44,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// A sequence that begins.
+    /// A sequence at its start.
     pub fn new(cast: Cast, rounds: Rounds, lateness: TimeDelta) -> Self {
         Self { rounds, story: Story::new(cast, lateness), violation: None }
     }
@@ -75,7 +75,7 @@ pub async fn play(world: &Arc<dyn World>, history: &History, parts: &mut [Part],
     Ok(())
 }
 
-/// Each sequence acts, one act after the other.
+/// Sends the acts of each sequence, one after the other.
 async fn round(world: &Arc<dyn World>, parts: &mut [Part], acts: impl Fn(&Part) -> Vec<Act>) -> Result<()> {
     let acting = parts.iter_mut().filter(|part| part.violation.is_none()).map(|part| {
         let acts = acts(part);
@@ -107,7 +107,7 @@ async fn perform(world: &Arc<dyn World>, story: &mut Story, act: Act) -> Result<
     Ok(())
 }
 
-/// Waits until the operator is done, looks at everything and judges.
+/// Waits until the operator is done, reads all objects and checks them.
 async fn step(world: &Arc<dyn World>, history: &History, parts: &mut [Part]) -> Result<()> {
     let client = world.client();
     for look in 1..=LOOKS {

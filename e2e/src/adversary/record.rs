@@ -17,7 +17,7 @@ struct Record<'a> {
     seed: u64,
     batch: u64,
     sequences: u64,
-    /// Each by every oracle.
+    /// The number of checks, each by every oracle.
     judged: u64,
     oracles: Vec<&'a str>,
     requests: u64,

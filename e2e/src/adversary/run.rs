@@ -1,4 +1,4 @@
-//! Owns a whole run: so many sequences, in batches.
+//! Owns a whole run: a number of sequences, in batches.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,16 +17,16 @@ use super::shorten::{Broken, commands, shorten};
 use super::world::World;
 use crate::Cluster;
 
-/// How many shorter sequences are tried: in memory, and on a real API server.
+/// The maximum number of shorter sequences that are tried: in memory, and on a real API server.
 const TRIES: (usize, usize) = (300, 20);
-/// The rounds of a real world in which no time passes, so that spaces can be created.
+/// The number of rounds on a real API server before time passes, in which spaces can be created.
 const BEGINNING: usize = 4;
 /// The seconds that may pass after a round: in memory, and on a real API server.
 const WAITS: ([i64; 9], [i64; 5]) = ([2, 20, 50, 120, 180, 240, 360, 540, 780], [20, 50, 90, 150, 240]);
-/// One round of so many is followed by a restart of the operator.
+/// On average one round in this number is followed by a restart of the operator.
 const RESTARTS: u8 = 16;
 
-/// Where sequences are played.
+/// The place where sequences are played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The whole controller on an API server in memory.
@@ -38,13 +38,13 @@ pub enum Place {
 /// The sequences to play.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Where.
+    /// The place.
     pub place: Place,
     /// The seed.
     pub seed: u64,
-    /// How many sequences.
+    /// The number of sequences.
     pub sequences: u64,
-    /// How many are played side by side.
+    /// The number of sequences that are played concurrently.
     pub batch: u64,
     /// The number of the one sequence to play.
     pub only: Option<u64>,
@@ -55,15 +55,15 @@ pub struct Options {
 /// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// How many sequences were played.
+    /// The number of sequences that were played.
     pub played: u64,
-    /// How often the oracles judged a sequence.
+    /// The number of checks of a sequence by the oracles.
     pub judged: u64,
-    /// How many requests were sent.
+    /// The number of requests that were sent.
     pub requests: u64,
-    /// How many of them were refused.
+    /// The number of requests that were refused.
     pub refused: u64,
-    /// How many spaces ended by time.
+    /// The number of spaces that expired.
     pub ended: u64,
     /// The sequences that broke a promise.
     pub broken: Vec<Broken>,
@@ -79,7 +79,7 @@ pub fn run(options: Options, progress: impl Fn(&Outcome) + Sync) -> Result<Outco
     }
 }
 
-/// In memory, on as many threads as there are processors.
+/// Plays the batches in memory, on as many threads as there are processors.
 fn side_by_side(options: Options, batches: &[&[u64]], progress: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
     let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Outcome::default()));
     let work = || -> Result<()> {
@@ -121,12 +121,12 @@ async fn play_in_memory(mut parts: Vec<Part>, ticks: &[Tick]) -> Result<Vec<Part
     Ok(parts)
 }
 
-/// A runtime whose time passes when there is nothing to do.
+/// A runtime whose time advances when there is nothing to do.
 fn paused() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().context("no runtime could be made")
 }
 
-/// On a real API server, one batch after the other.
+/// Plays the batches on a real API server, one after the other.
 fn one_by_one(options: Options, batches: &[&[u64]], progress: impl Fn(&Outcome)) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime could be made")?;
     runtime.block_on(async {
@@ -184,7 +184,7 @@ fn first_broken(parts: Vec<Part>) -> Option<(Violation, String)> {
 }
 
 impl Options {
-    /// Of a batch's broken sequences the ones to shorten: each takes minutes.
+    /// Selects the broken sequences of a batch to shorten: each takes minutes.
     fn to_shorten(&self, broken: Vec<Broken>) -> impl Iterator<Item = Broken> + use<> {
         let most = if self.first { 1 } else { broken.len() };
         broken.into_iter().take(most)

@@ -1,4 +1,4 @@
-//! Owns making a sequence that broke a promise shorter, and printing it as commands.
+//! Owns shortening a sequence that broke a promise, and printing it as commands.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ pub struct Broken {
     pub again: String,
     /// The number of the sequence, which repeats it with the same seed.
     pub number: u64,
-    /// The promise.
+    /// The broken promise.
     pub violation: Violation,
     /// The sequence as commands.
     pub commands: String,
@@ -31,7 +31,7 @@ impl fmt::Display for Broken {
     }
 }
 
-/// The shortest sequence that was found in so many tries to break the same promise. `replay` plays one by itself.
+/// The shortest sequence, found in at most `tries` tries, that breaks the same promise. `replay` plays one sequence by itself.
 pub async fn shorten(
     mut sequence: Sequence,
     first: Broken,
@@ -56,7 +56,7 @@ pub async fn shorten(
     Ok(shortest)
 }
 
-/// The requests as commands that a person can paste, with the time and the answer of each, and the versions of each space in short.
+/// The requests as commands that a user can paste, with the time and the answer of each, and the versions of each space in short.
 pub fn commands(story: &Story) -> String {
     let mut text = String::new();
     let begun = story.seen.first().map(|seen| seen.at).unwrap_or_default();

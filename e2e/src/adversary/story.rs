@@ -1,4 +1,4 @@
-//! Owns what happened in one sequence: what was asked and answered, and what was seen after each step.
+//! Owns the events of one sequence: the requests and their answers, and the state that was seen after each step.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::sweep::mirror::Objects;
 /// A request, and its answer.
 #[derive(Clone, Debug)]
 pub struct Deed {
-    /// When it was sent.
+    /// The time at which it was sent.
     pub at: DateTime<Utc>,
     /// The act.
     pub act: Act,
@@ -28,7 +28,7 @@ pub struct Deed {
 /// The state after a step.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// When it was looked at.
+    /// The time at which it was read.
     pub at: DateTime<Utc>,
     /// The objects of each space, by the space's name, and the classes, by theirs.
     pub objects: BTreeMap<String, Objects>,
@@ -41,7 +41,7 @@ pub struct Life<'a> {
     pub versions: &'a [Version],
 }
 
-/// One sequence, as far as it has come.
+/// The course of one sequence so far.
 pub struct Story {
     /// Its names.
     pub cast: Cast,
@@ -51,19 +51,19 @@ pub struct Story {
     pub seen: Vec<Seen>,
     /// The versions of its spaces, by name.
     pub versions: BTreeMap<String, Vec<Version>>,
-    /// When the operator was started again.
+    /// The times at which the operator was restarted.
     pub restarts: Vec<DateTime<Utc>>,
-    /// By how much the operator may learn late that a moment has passed.
+    /// The maximum delay until the operator learns that a moment has passed.
     pub lateness: TimeDelta,
 }
 
 impl Story {
-    /// A sequence that begins.
+    /// A sequence at its start.
     pub fn new(cast: Cast, lateness: TimeDelta) -> Self {
         Self { cast, deeds: vec![], seen: vec![], versions: BTreeMap::new(), restarts: vec![], lateness }
     }
 
-    /// Notes the state after a step. Of older ones only spaces and namespaces are kept.
+    /// Records the state after a step. Of older states only spaces and namespaces are kept.
     pub fn see(&mut self, seen: Seen) {
         if let Some(older) = self.seen.len().checked_sub(2).and_then(|place| self.seen.get_mut(place)) {
             older.objects.values_mut().for_each(|objects| objects.retain(|kind, _| kind == "DeveloperSpace" || kind == "Namespace"));
@@ -77,7 +77,7 @@ impl Story {
         Some((before.last(), last))
     }
 
-    /// The spaces that were ever there, each life of its own.
+    /// The spaces that ever existed, one life for each creation.
     pub fn lives(&self) -> impl Iterator<Item = Life<'_>> {
         let same = |one: &Version, other: &Version| uid_of(&one.space) == uid_of(&other.space);
         self.versions.values().flat_map(move |versions| versions.chunk_by(same)).map(|versions| Life { versions })
@@ -88,7 +88,7 @@ impl Story {
         Class::ALL.into_iter().find(|class| self.cast.class(*class) == name)
     }
 
-    /// The specs that a class has had, with the time of each; `None` where it was deleted.
+    /// The specs that a class has had, with the time of each; `None` for a deletion.
     pub fn specs(&self, class: Class) -> impl Iterator<Item = (DateTime<Utc>, Option<&Value>)> {
         self.deeds.iter().filter_map(move |deed| {
             let answer = deed.answer.as_ref().ok()?;
@@ -100,7 +100,7 @@ impl Story {
         })
     }
 
-    /// The rules of a class at that time, by the last of its specs that did not contradict itself, missing or not.
+    /// The rules of a class at that time, by the last of its specs that did not contradict itself. A deleted class keeps its rules.
     pub fn rules(&self, class: Class, at: DateTime<Utc>) -> Option<Rules> {
         let before = self.specs(class).take_while(|(since, _)| *since <= at);
         before.filter_map(|(_, spec)| Rules::of(spec?)).last()
@@ -123,8 +123,8 @@ impl Story {
         self.deeds.iter().filter(|deed| deed.answer.is_ok())
     }
 
-    /// When an administrator last changed a class or the operator came back, or an owner gave a protection or an endless life up: such a
-    /// change may bring an end near, and is warned of first.
+    /// The last time at which an administrator changed a class, the operator was restarted, or an owner gave up a protection or an endless life. Such
+    /// a change may bring an end near, and a warning precedes that end.
     pub fn last_excuse(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let is_excuse = |act: &Act| match act {
             Act::Edit(..) | Act::DeleteClass(_) | Act::CreateClass(_) => true,
@@ -163,17 +163,17 @@ impl Recall for Story {
 }
 
 impl Seen {
-    /// A space, unless it is gone.
+    /// The space of that name, if it exists.
     pub fn space(&self, name: &str) -> Option<&Value> {
         self.objects.get(name)?.get("DeveloperSpace")
     }
 
-    /// A class, unless it is gone.
+    /// The class of that name, if it exists.
     pub fn class(&self, name: &str) -> Option<&Value> {
         self.objects.get(name)?.get("SpaceClass")
     }
 
-    /// A namespace, unless it is gone.
+    /// The namespace of that name, if it exists.
     pub fn namespace(&self, name: &str) -> Option<&Value> {
         self.objects.get(name)?.get("Namespace")
     }
@@ -194,7 +194,7 @@ impl Seen {
         (uid_of(namespace) == text(space, "/status/namespace/uid")).then_some(namespace)
     }
 
-    /// The same, unless it is terminating.
+    /// The namespace that belongs to `space`, unless it is terminating.
     pub fn living_namespace(&self, space: &Value) -> Option<&Value> {
         self.own_namespace(space).filter(|namespace| is_living(namespace))
     }
@@ -207,7 +207,7 @@ impl Seen {
 }
 
 impl<'a> Life<'a> {
-    /// The space as it was last.
+    /// The last version of the space.
     pub fn last(&self) -> &'a Version {
         &self.versions[self.versions.len() - 1]
     }
@@ -217,12 +217,12 @@ impl<'a> Life<'a> {
         name_of(&self.last().space)
     }
 
-    /// When it was created.
+    /// The creation time.
     pub fn created(&self) -> DateTime<Utc> {
         written(&self.last().space, "/metadata/creationTimestamp").unwrap_or_default()
     }
 
-    /// The renewals that counted at once when they were accepted, with the time at which each was.
+    /// The renewals that took effect as soon as they were accepted: the time of acceptance and the time of the renewal.
     pub fn renewals(&self) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let mut before = None;
         self.versions.iter().filter_map(move |version| {
@@ -233,20 +233,20 @@ impl<'a> Life<'a> {
         })
     }
 
-    /// The latest moment from which its ttl may count at `now`: its creation or a renewal whose time has come.
+    /// The latest moment from which its ttl may count at `now`: its creation, or a renewal that has taken effect.
     pub fn latest_anchor(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let renewals =
             self.versions.iter().filter(|version| version.at <= now).filter_map(|version| written(&version.space, "/spec/renewedAt"));
         renewals.filter(|at| *at <= now + TimeDelta::seconds(61)).chain([self.created()]).max().unwrap_or_default()
     }
 
-    /// The place of the first version that is sealed.
+    /// The index of the first version that is sealed.
     pub fn sealed(&self) -> Option<usize> {
         self.versions.iter().position(|version| crate::fixtures::holds(&version.space, "Expired"))
     }
 }
 
-/// The time at `pointer`, if one is written there.
+/// The time at `pointer`, if it is set.
 pub fn written(object: &Value, pointer: &str) -> Option<DateTime<Utc>> {
     text(object, pointer).parse().ok()
 }

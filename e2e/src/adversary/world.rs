@@ -1,41 +1,41 @@
-//! Owns what a world must be able to do, so that the same sequences are played in memory and on a real API server.
+//! Owns the interface of a world, so that the same sequences are played in memory and on a real API server.
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::LocalBoxFuture;
 use kube::Client;
 
-/// The header by which the administrator acts as somebody, and that of a group of theirs
+/// The header with which the administrator impersonates a user
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation>).
 pub const IMPERSONATE: &str = "Impersonate-User";
-/// The header that names a group.
+/// The header that names a group of that user.
 pub const IMPERSONATE_GROUP: &str = "Impersonate-Group";
 /// The group of all owners and members.
 pub const DEVELOPERS: &str = "developers";
 
 /// A cluster with an operator.
 pub trait World: Send + Sync {
-    /// The administrator's client, who may act as anybody.
+    /// The administrator's client, which may impersonate any user.
     fn client(&self) -> Client;
 
-    /// The time by which the operator goes.
+    /// The time that the operator uses.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Lets time pass.
+    /// Advances the time.
     fn pass(&self, wait: TimeDelta) -> LocalBoxFuture<'_, Result<()>>;
 
-    /// Waits until the operator has done what follows from what is there.
+    /// Waits until the operator has done everything that follows from the current state.
     fn settle(&self) -> LocalBoxFuture<'_, Result<()>>;
 
-    /// Ends the operator without notice and starts it again.
+    /// Ends the operator abruptly and starts it again.
     fn restart(&self) -> LocalBoxFuture<'_, Result<()>>;
 
-    /// Makes the operator look at the spaces of these names, where its timers do not follow the time that was let pass.
+    /// Makes the operator reconcile the spaces of these names, if its timers do not follow the advanced time.
     fn wake<'a>(&'a self, spaces: &'a [String]) -> LocalBoxFuture<'a, Result<()>>;
 
-    /// Returns true if controllers take their time, so that a state that is wrong may become right.
+    /// Returns true if controllers take some time, so that a state that is wrong may become right.
     fn is_real(&self) -> bool;
 
-    /// By how much the operator may learn later that a moment has passed than it would from a clock that runs evenly.
+    /// The additional delay until the operator learns that a moment has passed, compared with a clock that runs evenly.
     fn lateness(&self) -> TimeDelta;
 }

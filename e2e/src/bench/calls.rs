@@ -1,4 +1,4 @@
-//! B2: what the operator asks of the API server, as its audit log has it.
+//! B2: the requests of the operator to the API server, as its audit log records them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::stage::{Stage, names};
 use crate::audit::{Audit, Entry};
 use crate::operator;
 
-/// How long after a restart all has been looked at.
+/// The time after a restart within which all spaces have been reconciled.
 const STARTED: Duration = Duration::from_secs(15);
 
-/// B2.
+/// Measures B2.
 #[allow(clippy::cast_precision_loss, reason = "counts of calls are small")]
 pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
     let count = options.onboarded() / 10;
@@ -49,7 +49,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
     Ok(Measured { figures, ..Measured::default() })
 }
 
-/// A count of the operator's own beside that of the audit log; judged by how far they are apart.
+/// Compares a count of the operator's own with that of the audit log. The bound applies to their difference.
 #[allow(clippy::cast_precision_loss, reason = "counts of calls are small")]
 pub fn agreement(id: &str, what: &str, told: usize, logged: usize) -> Figure {
     let apart = Samples::from(told.abs_diff(logged) as f64);
@@ -57,12 +57,13 @@ pub fn agreement(id: &str, what: &str, told: usize, logged: usize) -> Figure {
     Figure { judged: apart, ..figure }.should(Bound::AtMost(0.0), Bound::AtMost(0.0))
 }
 
-/// How many writes the operator counts since its start, and how many the audit log has; the lease is renewed meanwhile.
+/// The number of writes that the operator counts since its start, and the number in the audit log. The lease is renewed meanwhile, so both are read
+/// again until they agree.
 async fn writes_counted(stage: &Stage) -> Result<(usize, usize)> {
     let mut audit = stage.cluster.audit();
     let (mut told, mut logged) = (0, 0);
     for _ in 0..10 {
-        // As the operator counts: by method, so with its questions about rights.
+        // The operator counts by method, so reviews of its own rights are included.
         let is_write = |entry: &&Entry| entry.user == operator::USER && !matches!(entry.verb.as_str(), "get" | "list" | "watch");
         logged += audit.read()?.iter().filter(is_write).count();
         told = counted(stage, "developerspace_api_requests_total{", |labels| !labels.contains("method=\"GET\"")).await?;
@@ -83,10 +84,10 @@ pub async fn counted(stage: &Stage, name: &str, wanted: impl Fn(&str) -> bool) -
     series.map(|rest| rest.rsplit(' ').next().context("a series has a value")?.parse::<usize>().context("a count is a number")).sum()
 }
 
-/// Calls of the operator, by what they were.
+/// The calls of the operator, by kind.
 #[derive(Clone, Debug, Default)]
 pub struct Calls {
-    /// Writes by verb and resource, Events and the lease apart.
+    /// Writes by verb and resource, without Events and the lease.
     pub writes: BTreeMap<String, usize>,
     /// Events.
     pub events: usize,
@@ -109,13 +110,13 @@ impl Calls {
         calls
     }
 
-    /// All writes, Events too.
+    /// The number of writes, including Events.
     pub fn mutating(&self) -> usize {
         self.writes.values().sum::<usize>() + self.events
     }
 }
 
-/// What `act` makes the operator ask for, until nothing has come for some seconds.
+/// The calls of the operator that `act` causes, until the operator has written nothing for some seconds.
 async fn during(stage: &Stage, act: impl Future<Output = Result<()>>) -> Result<Calls> {
     let mut audit = stage.cluster.audit_from_now()?;
     act.await?;
@@ -134,7 +135,7 @@ async fn during(stage: &Stage, act: impl Future<Output = Result<()>>) -> Result<
     Ok(Calls::of(&entries))
 }
 
-/// While nothing happens.
+/// The calls of the operator while nothing happens.
 async fn at_rest(stage: &Stage, for_so_long: Duration) -> Result<Calls> {
     let mut audit: Audit = stage.cluster.audit_from_now()?;
     tokio::time::sleep(for_so_long).await;

@@ -14,10 +14,10 @@ use super::progress::Progress;
 use super::recipe::Recipe;
 use super::stage::{Stage, names};
 
-/// So long after the last work memory is looked at: what was needed for a moment only was given back by then.
+/// The pause between the last work and the measurement of memory: temporary memory has been released by then.
 const AT_REST: Duration = Duration::from_secs(15);
 
-/// All of them.
+/// Measures B3, B5, B8 and the burst of B4.
 pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
     let mut stage = Stage::with_operator().await?;
     let (idle, _) = memory(&stage)?;
@@ -40,7 +40,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
     Ok(measured)
 }
 
-/// Another half of the crowd, for the operator and for the raw client.
+/// Adds another half of the crowd to both clusters: with the operator, and with the raw client.
 async fn fill(stage: &Stage, bare: Option<&Stage>, recipe: &Recipe, (there, options): (usize, &Options)) -> Result<()> {
     if there > 0 {
         let some = names(&format!("crowd-{there}"), options.crowd() / 2);
@@ -56,7 +56,7 @@ async fn fill(stage: &Stage, bare: Option<&Stage>, recipe: &Recipe, (there, opti
     }
 }
 
-/// B3 and B5.
+/// Measures B3 and B5.
 #[allow(clippy::cast_precision_loss, reason = "sizes are far from 2^52")]
 async fn weigh(stage: &mut Stage, idle: f64, options: &Options, progress: &Progress) -> Result<Measured> {
     tokio::time::sleep(AT_REST).await;
@@ -96,7 +96,7 @@ async fn weigh(stage: &mut Stage, idle: f64, options: &Options, progress: &Progr
     Ok(Measured { figures, ..Measured::default() })
 }
 
-/// B4: all of them end at one second.
+/// Measures B4 with the whole crowd ending in the same second.
 async fn burst((stage, bare): (&Stage, &Stage), recipe: &Recipe, options: &Options, progress: &Progress) -> Result<Measured> {
     let crowd = options.crowd();
     progress.step(&format!("B4: {crowd} end at one second"));

@@ -1,5 +1,5 @@
-//! B4: how late the namespaces of expired spaces are deleted, by a quiet operator and during many creations, and how fast when many expire at
-//! once.
+//! B4: the delay between the end of a space and the deletion of its namespace, with a quiet operator and during many creations, and the rate of
+//! deletions when many spaces expire at once.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,39 +21,39 @@ use crate::fixtures::{At, a_space, now};
 use crate::operator;
 use crate::wait::eventually;
 
-/// How a contestant is told when a namespace ends, and who deletes it then.
+/// The way in which a contestant learns of the end of a namespace, and the user that deletes the namespace then.
 #[derive(Clone, Copy, Debug)]
 pub struct Ending {
-    /// The object that says when.
+    /// The object that holds the end.
     pub object: for<'a> fn(&'a str) -> At<'a>,
-    /// What makes it say so.
+    /// The patch that sets the end.
     pub patch: fn(DateTime<Utc>) -> Value,
-    /// Whose DELETE counts.
+    /// The user whose DELETE requests count.
     pub user: &'static str,
 }
 
 const OURS: Ending = Ending { object: a_space, patch: ends_at, user: operator::USER };
 
-/// The renewal that chooses this end: one that a change of the spec alone brings so near is postponed by a notice.
+/// The patch that renews the space and sets this end. Without a renewal, the notice would postpone an end that the spec brings so near.
 pub fn ends_at(end: DateTime<Utc>) -> Value {
     let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-    // Later than the creation, also where that was in this second.
+    // Later than the creation, even if the space was created in the current second.
     json!({"spec": {"renewedAt": text(now() + TimeDelta::seconds(1)), "expiresAt": text(end)}})
 }
 
-/// How many spaces the raw client ends at a time, as the operator does.
+/// The number of spaces that the raw client ends concurrently, as the operator does.
 const ENDING: usize = 16;
 
-/// How late the DELETE of all ends but one in a hundred may be, in milliseconds. The seal is written before the end.
+/// The upper bound on the 99th percentile of the delay between an end and its DELETE, in milliseconds. The seal is written before the end.
 const LATEST: Bound = Bound::AtMost(10.0);
 
-/// The same while others are created: the API server has no processor left then, and answers each request that much later.
+/// The same bound while other spaces are created: the API server then has no idle processor, and answers each request with a corresponding delay.
 const LATEST_IN_A_CROWD: Bound = Bound::AtMost(100.0);
 
 /// The time from setting the ends to the first of them.
 const LEAD: Duration = Duration::from_secs(30);
 
-/// B4, those that end one by one.
+/// Measures B4 for spaces that end one by one.
 pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured> {
     let (count, window) = options.spread();
     let names = names("spread", count);
@@ -90,7 +90,7 @@ pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured>
     Ok(Measured { figures, curves: vec![Curve::new("B4", &what, &lines)], ..Measured::default() })
 }
 
-/// The same of as many spaces as end while others are being created.
+/// Measures the same delay for spaces that end while others are created.
 async fn while_others_come(stage: &Stage, options: &Options, progress: &Progress) -> Result<Vec<Figure>> {
     let (creations, ends, window) = options.crossing();
     progress.step(&format!("B4: {ends} spaces end while {creations} are being created"));
@@ -114,7 +114,7 @@ async fn while_others_come(stage: &Stage, options: &Options, progress: &Progress
     ])
 }
 
-/// The same of Kyverno, which is given namespaces and nothing else.
+/// Measures the same delay for Kyverno, which manages bare namespaces only.
 async fn of_kyverno(names: &[String], window: Duration) -> Result<Samples> {
     let stage = Stage::set().await?;
     let kyverno = peer::start(&stage).await?;
@@ -143,12 +143,12 @@ async fn lateness(stage: &Stage, ending: &Ending, names: &[String], window: Dura
         .map(Samples)
 }
 
-/// DELETEs per second of the operator and of the raw client, which sends the same seal and a DELETE each, when the time is up for all spaces
-/// of both at the same second. Each has its own cluster, and they go side by side, so that what slows the machine slows both; they are
-/// counted until the first is through, since the other has the machine to itself from then on.
+/// The DELETEs per second of the operator and of the raw client when all spaces of both expire in the same second. The raw client sends the same seal
+/// and one DELETE for each space. Each contestant has its own cluster. Both run concurrently, so that a slow machine slows both. DELETEs are counted
+/// until the first contestant has finished, since the other has the machine to itself from then on.
 pub async fn burst(stage: &Stage, bare: &Stage, recipe: &Recipe, names: &[String]) -> Result<(f64, f64)> {
     let (audit, raw_audit) = (stage.cluster.audit_from_now()?, bare.cluster.audit_from_now()?);
-    // Nobody acts on what those of the raw client say.
+    // No operator acts on the ends of the raw client's spaces.
     set_ends(bare, &OURS, names, &vec![in_time(names.len())?; names.len()]).await?;
     bare.settle().await?;
     let end = in_time(names.len())?;
@@ -172,19 +172,19 @@ pub async fn burst(stage: &Stage, bare: &Stage, recipe: &Recipe, names: &[String
     Ok((rate(&ours), rate(&raw)))
 }
 
-/// Late enough for the ends of so many spaces to be set before, and for all that follows from it.
+/// An end that leaves enough time to set it on `count` spaces and to complete the resulting work.
 fn in_time(count: usize) -> Result<DateTime<Utc>> {
     Ok((now() + TimeDelta::seconds(30 + i64::try_from(count)? / 25)).trunc_subsecs(0))
 }
 
-/// Sets the ends and waits until all namespaces were asked to go; when that was, by name.
+/// Sets the ends, waits until the deletion of every namespace has been requested, and returns the time of each request by name.
 async fn end_at(stage: &Stage, ending: &Ending, names: &[String], ends: &[DateTime<Utc>]) -> Result<HashMap<String, DateTime<Utc>>> {
     let audit = stage.cluster.audit_from_now()?;
     set_ends(stage, ending, names, ends).await?;
     deletions(audit, ending.user, names).await
 }
 
-/// Waits until `user` has asked all these namespaces to go; when that was, by name.
+/// Waits until `user` has requested the deletion of all these namespaces, and returns the time of each request by name.
 async fn deletions(audit: Audit, user: &str, names: &[String]) -> Result<HashMap<String, DateTime<Utc>>> {
     let audit = tokio::sync::Mutex::new((audit, HashMap::new()));
     eventually("all namespaces to be deleted", PATIENCE, || async {
@@ -201,7 +201,7 @@ async fn deletions(audit: Audit, user: &str, names: &[String]) -> Result<HashMap
     Ok(audit.into_inner().1)
 }
 
-/// Says of each when it ends.
+/// Sets the end of each object.
 async fn set_ends(stage: &Stage, ending: &Ending, names: &[String], ends: &[DateTime<Utc>]) -> Result<()> {
     let setting = stream::iter(names.iter().zip(ends)).map(|(name, end)| stage.admin.patch((ending.object)(name), (ending.patch)(*end)));
     setting.buffer_unordered(ASKING).try_collect::<Vec<_>>().await.map(drop)

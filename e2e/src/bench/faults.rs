@@ -1,4 +1,4 @@
-//! B7: how much is still done while some calls fail and some are slow, and how soon all is well after nothing worked for a while.
+//! B7: the throughput while some calls fail and some are slow, and the recovery time after a partition.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use super::ready::Ready;
 use super::stage::{PATIENCE, Stage, names};
 use crate::proxy::{Fault, Rule, Times};
 
-/// One call in so many is refused with 503.
+/// One write in this number is refused with 503.
 const REFUSED: u32 = 100;
-/// One call in so many takes that much longer.
+/// One write in this number is delayed by this time.
 const SLOW: (u32, Duration) = (20, Duration::from_millis(100));
 
-/// B7.
+/// Measures B7.
 pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured> {
     let count = options.onboarded() / 5;
     let (mut healthy, mut harmed, mut after) = (vec![], vec![], vec![]);
@@ -57,7 +57,7 @@ async fn throughput(count: usize) -> Result<(f64, f64)> {
     Ok((healthy, harmed))
 }
 
-/// Seconds from the end of so long without the API server to when all spaces are ready that were asked for meanwhile.
+/// Seconds from the end of a partition of the given duration until all spaces that were created meanwhile are ready.
 async fn recovery(count: usize, partition: Duration) -> Result<f64> {
     let stage = Stage::behind_proxy().await?;
     let proxy = stage.proxy()?;

@@ -1,19 +1,19 @@
-//! Owns figures: what was measured, what it stands beside, and what it should be.
+//! Owns figures: the measured values, the values to compare them with, and their bounds.
 
 use serde::{Deserialize, Serialize};
 
-/// The same thing measured several times.
+/// Repeated measurements of the same quantity.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Samples(pub Vec<f64>);
 
 impl Samples {
-    /// The middle one.
+    /// The median.
     pub fn median(&self) -> f64 {
         self.quantile(50)
     }
 
-    /// The one at so many hundredths.
+    /// The sample at the given percentile.
     pub fn quantile(&self, hundredths: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -21,18 +21,18 @@ impl Samples {
         sorted.get(place).copied().unwrap_or(f64::NAN)
     }
 
-    /// Each divided by the one of the same run.
+    /// Each sample divided by the sample of the same run in `other`.
     #[must_use]
     pub fn over(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(one, other)| one / other).collect())
     }
 
-    /// All of both.
+    /// Appends the samples of `other`.
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
-    /// `median (least to most)`.
+    /// Formats the samples as `median (least to most)`.
     pub fn line(&self) -> String {
         match self.0.len() {
             0 => "-".to_owned(),
@@ -54,7 +54,7 @@ impl From<f64> for Samples {
     }
 }
 
-/// Three digits that mean something.
+/// Formats a value with about three significant digits.
 fn short(value: f64) -> String {
     match value.abs() {
         large if large >= 100.0 => format!("{value:.0}"),
@@ -64,18 +64,18 @@ fn short(value: f64) -> String {
     }
 }
 
-/// What a figure should be.
+/// A bound on a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Bound {
-    /// Not less.
+    /// At least this value.
     AtLeast(f64),
-    /// Not more.
+    /// At most this value.
     AtMost(f64),
 }
 
 impl Bound {
-    /// Whether it is.
+    /// Returns true if `value` is within the bound.
     pub fn holds(self, value: f64) -> bool {
         match self {
             Self::AtLeast(bound) => value >= bound,
@@ -83,7 +83,7 @@ impl Bound {
         }
     }
 
-    /// For the table.
+    /// The bound as text for the table.
     pub fn line(self) -> String {
         match self {
             Self::AtLeast(bound) => format!("\u{2265} {bound}"),
@@ -97,53 +97,53 @@ impl Bound {
 pub struct Figure {
     /// `B1` to `B8`.
     pub id: String,
-    /// What was measured, and its unit.
+    /// The measured quantity, and its unit.
     pub what: String,
-    /// The operator's.
+    /// The samples of the operator.
     pub ours: Samples,
-    /// The same of a client that makes the same calls and thinks nothing; and of others.
+    /// The samples of a client that makes the same calls and decides nothing, and of others.
     pub beside: Vec<(String, Samples)>,
-    /// What is judged: ours over the first of `beside`, or ours alone.
+    /// The samples that the bounds apply to: the operator's over those of the first other contestant, or the operator's alone.
     pub judged: Samples,
-    /// What it must be.
+    /// The bound that the figure must meet.
     pub least: Option<Bound>,
-    /// What it should be.
+    /// The bound that the figure should meet.
     pub aim: Option<Bound>,
 }
 
 impl Figure {
-    /// Ours beside the raw client's, judged by their ratio.
+    /// A figure of the operator and the raw client. The bounds apply to their ratio.
     pub fn ratio(id: &str, what: &str, ours: Samples, raw: Samples) -> Self {
         let judged = ours.over(&raw);
         Self { judged, ..Self::alone(id, what, ours).and("raw client", raw) }
     }
 
-    /// Ours alone.
+    /// A figure of the operator alone.
     pub fn alone(id: &str, what: &str, ours: Samples) -> Self {
         let (id, what) = (id.to_owned(), what.to_owned());
         Self { id, what, judged: ours.clone(), ours, beside: vec![], least: None, aim: None }
     }
 
-    /// And another's.
+    /// Adds the samples of another contestant.
     #[must_use]
     pub fn and(mut self, who: &str, samples: Samples) -> Self {
         self.beside.push((who.to_owned(), samples));
         self
     }
 
-    /// What it must be and should be.
+    /// Sets the required bound and the aim.
     #[must_use]
     pub fn should(self, least: Bound, aim: Bound) -> Self {
         Self { least: Some(least), aim: Some(aim), ..self }
     }
 
-    /// The same if there were `enough` spaces for what the bounds are meant for.
+    /// Sets the required bound and the aim if there were `enough` spaces for them.
     #[must_use]
     pub fn should_with(self, enough: bool, least: Bound, aim: Bound) -> Self {
         if enough { self.should(least, aim) } else { self }
     }
 
-    /// Whether it is what it must be.
+    /// Returns true if the figure meets its required bound, or has none.
     pub fn holds(&self) -> bool {
         self.least.is_none_or(|bound| bound.holds(self.judged.median()))
     }
@@ -154,34 +154,34 @@ impl Figure {
 pub struct Curve {
     /// The figure that it belongs to.
     pub id: String,
-    /// What was measured, and its unit.
+    /// The measured quantity, and its unit.
     pub what: String,
-    /// Who, and all samples.
+    /// The name and all samples of each contestant.
     pub lines: Vec<(String, Samples)>,
 }
 
 impl Curve {
-    /// Ours and perhaps others'.
+    /// A distribution with the given lines.
     pub fn new(id: &str, what: &str, lines: &[(&str, &Samples)]) -> Self {
         let lines = lines.iter().map(|(who, samples)| ((*who).to_owned(), (*samples).clone())).collect();
         Self { id: id.to_owned(), what: what.to_owned(), lines }
     }
 }
 
-/// What one part of the benchmark found.
+/// The results of one part of the benchmark.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measured {
     /// The lines of the table.
     pub figures: Vec<Figure>,
-    /// What is drawn.
+    /// The distributions to draw.
     pub curves: Vec<Curve>,
-    /// What could not be measured, and why.
+    /// The measurements that failed, with their errors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
 }
 
 impl Measured {
-    /// And another part.
+    /// Adds the results of another part.
     pub fn add(&mut self, other: Self) {
         let Self { figures, curves, failures } = other;
         self.figures.extend(figures);
@@ -189,7 +189,7 @@ impl Measured {
         self.failures.extend(failures);
     }
 
-    /// And another part, or why there is none: the others are worth their hour all the same.
+    /// Adds the results of another part or, if it failed, its error: a failure does not discard the results of the other parts.
     pub fn add_or_note(&mut self, part: &str, other: anyhow::Result<Self>) {
         match other {
             Ok(other) => self.add(other),

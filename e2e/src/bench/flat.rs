@@ -1,4 +1,4 @@
-//! B8: rate and latency with nothing there, with half of the crowd, and with all of it, each beside the raw client's on a cluster as full.
+//! B8: rate and latency with no spaces, with half of the crowd, and with all of it, each compared with the raw client on an equally full cluster.
 
 use anyhow::Result;
 
@@ -8,10 +8,10 @@ use super::onboarding::{rate_on, raw_rate_on};
 use super::recipe::Recipe;
 use super::stage::{Stage, names};
 
-/// How many spaces the raw client makes at a time: its best in B1.
+/// The number of spaces that the raw client creates concurrently: its best in B1.
 pub const MANY: usize = 32;
 
-/// What was measured, a level of fullness after another.
+/// The measurements, one level of fullness after another.
 #[derive(Default)]
 pub struct Flat {
     there: Vec<usize>,
@@ -19,13 +19,13 @@ pub struct Flat {
     latencies: Pairs,
 }
 
-/// Ours and the raw client's of each level, round by round.
+/// The samples of the operator and of the raw client for each level, round by round.
 #[derive(Default)]
 struct Pairs(Vec<(Samples, Samples)>);
 
 impl Flat {
-    /// Measures with so many `there`, in so many rounds of so many spaces at once and so many one by one; the contestants take turns, so that a
-    /// machine that is slower for a while is slower for both.
+    /// Measures with `there` existing spaces, in `rounds` rounds of `some` spaces at once and `alone` spaces one by one. The contestants take turns,
+    /// so that a machine that is slower for a while is slower for both.
     pub async fn measure(
         &mut self,
         (stage, bare): (&Stage, &Stage),
@@ -50,7 +50,7 @@ impl Flat {
         Ok(())
     }
 
-    /// What came of it.
+    /// The resulting figures and curve.
     pub fn told(self, is_crowded: bool) -> Measured {
         let Self { there, rates, latencies } = self;
         if there.is_empty() {
@@ -76,8 +76,8 @@ impl Flat {
 }
 
 impl Pairs {
-    /// The medians of each level, judged by how far their share of the raw client's moves from the first: a fuller cluster is slower for
-    /// anybody.
+    /// The medians of each level. The bound applies to the change of the operator's share of the raw client's median since the first level: a fuller
+    /// cluster is slower for any client.
     fn figure(&self, what: &str, worst: fn(f64, f64) -> f64) -> Figure {
         let (ours, raw) = self.0.iter().map(|(ours, raw)| (ours.median(), raw.median())).unzip();
         let figure = Figure::ratio("B8", what, Samples(ours), Samples(raw));

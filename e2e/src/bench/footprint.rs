@@ -1,5 +1,5 @@
-//! B3 and B5: memory, and the time from the start to being ready, with many spaces there; beside what is watched, and the time that its
-//! lists take anybody.
+//! B3 and B5: memory, and the time from the start until the operator is ready, with many spaces. They are compared with the size of the watched
+//! objects, and with the time that any client needs to list them.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::stage::{PATIENCE, Stage};
 
-/// What the operator watches, as it asks for it.
+/// The list requests for all objects that the operator watches, as the operator sends them.
 const WATCHED: [&str; 7] = [
     "/apis/developerspace.dev/v1alpha1/developerspaces?limit=500",
     "/apis/developerspace.dev/v1alpha1/spaceclasses?limit=500",
@@ -21,14 +21,14 @@ const WATCHED: [&str; 7] = [
     "/apis/rbac.authorization.k8s.io/v1/rolebindings?limit=500&labelSelector=app.kubernetes.io%2Fmanaged-by%3Ddeveloperspace-operator",
 ];
 
-/// What listing everything takes.
+/// The cost of listing all watched objects.
 #[derive(Clone, Copy, Debug)]
 pub struct Lists {
-    /// Seconds, all kinds side by side, page after page.
+    /// Seconds, with all kinds concurrently and the pages of each kind in sequence.
     pub seconds: f64,
     /// Bytes of JSON.
     pub bytes: usize,
-    /// How many spaces there are.
+    /// The number of spaces.
     pub spaces: usize,
 }
 
@@ -44,7 +44,7 @@ struct PageMetadata {
     more: String,
 }
 
-/// Lists all that the operator watches and keeps nothing.
+/// Lists all objects that the operator watches, and keeps none of them.
 pub async fn lists(client: &Client) -> Result<Lists> {
     let begun = Instant::now();
     let sizes = futures::future::try_join_all(WATCHED.map(|path| pages(client, path))).await?;
@@ -52,7 +52,7 @@ pub async fn lists(client: &Client) -> Result<Lists> {
     Ok(Lists { seconds, bytes: sizes.iter().map(|(bytes, _)| bytes).sum(), spaces: sizes.first().map_or(0, |(_, spaces)| *spaces) })
 }
 
-/// Bytes and objects.
+/// Returns the number of bytes and of objects.
 async fn pages(client: &Client, path: &str) -> Result<(usize, usize)> {
     let (mut bytes, mut objects, mut more) = (0, 0, String::new());
     loop {
@@ -68,10 +68,10 @@ async fn pages(client: &Client, path: &str) -> Result<(usize, usize)> {
     }
 }
 
-/// How often it is asked whether it is ready: often enough that the answer is not about the asking.
+/// The interval of the readiness checks: short enough not to distort the measured time.
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// Seconds from the start of the operator's process to its being ready.
+/// Seconds from the start of the operator's process until it is ready.
 pub async fn cold_start(stage: &mut Stage) -> Result<f64> {
     stage.spawn(&[]).await?;
     let begun = Instant::now();
@@ -82,7 +82,7 @@ pub async fn cold_start(stage: &mut Stage) -> Result<f64> {
     Ok(begun.elapsed().as_secs_f64())
 }
 
-/// Memory of the operator in KiB: resident now, and the most it ever was.
+/// The current resident memory of the operator and its peak, in KiB.
 pub fn memory(stage: &Stage) -> Result<(f64, f64)> {
     let pid = stage.operator()?.pid();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the operator's memory cannot be read")?;

@@ -1,4 +1,4 @@
-//! B6: from applying one space to its being ready, with nothing else going on.
+//! B6: the time from applying one space until it is ready, with no other load.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::recipe::Recipe;
 use super::stage::{Stage, names};
 use crate::fixtures::SOON;
 
-/// B6.
+/// Measures B6.
 pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
     let (stage, bare) = (Stage::with_operator().await?, Stage::set().await?);
     let (mut slowest, mut slowest_raw, mut middle, mut middle_raw) = (vec![], vec![], vec![], vec![]);
@@ -37,10 +37,10 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
     Ok(Measured { figures, curves: vec![curve], ..Measured::default() })
 }
 
-/// Between two, so that the control plane's own work for the last is done.
+/// The pause between two spaces, in which the control plane completes its own work for the first one.
 const REST: Duration = Duration::from_millis(400);
 
-/// Milliseconds of each of `count` spaces that the operator makes, and of as many that the raw client makes. They take turns with each
+/// The milliseconds until each of `count` spaces of the operator is ready, and the same for the raw client. The contestants alternate with each
 /// space, so that a machine that is slower for a while is slower for both.
 pub async fn in_turn((stage, bare): (&Stage, &Stage), recipe: &Recipe, prefix: &str, count: usize) -> Result<(Samples, Samples)> {
     let (mut ready, mut ready_raw) = (Ready::watch(&stage.client), Ready::watch(&bare.client));
@@ -63,7 +63,7 @@ pub async fn in_turn((stage, bare): (&Stage, &Stage), recipe: &Recipe, prefix: &
     Ok((Samples(taken), Samples(taken_raw)))
 }
 
-/// How many were ready before; the first list takes a moment.
+/// Waits until the first list has been read, and returns the number of spaces that were ready before.
 async fn settled(ready: &mut Ready) -> usize {
     let mut last = usize::MAX;
     while ready.count() != last {

@@ -1,7 +1,7 @@
-//! Owns the benchmark: the operator beside a raw client that makes the same calls, each on a fresh control plane of the same machine in the
-//! same run. Times of the machine itself say nothing; ratios do.
+//! Owns the benchmark. It compares the operator with a raw client that makes the same calls, each on a fresh control plane of the same machine in the
+//! same run. Only the ratios are meaningful: absolute times depend on the machine.
 //!
-//! `docs/performance/README.md` says what each figure means.
+//! `docs/performance/README.md` explains each figure.
 
 pub mod calls;
 pub mod crowd;
@@ -33,7 +33,7 @@ use progress::Progress;
 pub use report::Report;
 use stage::Stage;
 
-/// Runs what `options` ask for.
+/// Runs the parts of the benchmark that `options` selects.
 pub async fn run(options: &Options) -> Result<Report> {
     let begun = Instant::now();
     let (commit, day) = crate::sweep::options::stamp().await;

@@ -1,4 +1,4 @@
-//! B1 and B8: many spaces asked for at once, and the same with many there already.
+//! B1 and B8: many spaces created at once, and the same on a cluster that already has many.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use super::ready::Ready;
 use super::recipe::Recipe;
 use super::stage::{PATIENCE, Stage, names, per_second};
 
-/// B1.
+/// Measures B1.
 pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
     let count = options.onboarded();
     progress.step("B1: the raw client's best concurrency");
@@ -42,7 +42,7 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
     Ok(Measured { figures: vec![throughput, cost], ..Measured::default() })
 }
 
-/// Spaces per second of the operator on that stage, whatever is there.
+/// Spaces per second of the operator on that stage, regardless of existing spaces.
 pub async fn rate_on(stage: &Stage, prefix: &str, count: usize) -> Result<f64> {
     let names = names(prefix, count);
     let begun = Instant::now();
@@ -58,7 +58,7 @@ async fn raw_rate(recipe: &Recipe, count: usize, concurrency: usize) -> Result<(
     Ok((rate, each(stage.server_seconds().await? - before, count)))
 }
 
-/// Spaces per second of the raw client on that stage, whatever is there.
+/// Spaces per second of the raw client on that stage, regardless of existing spaces.
 pub async fn raw_rate_on(stage: &Stage, recipe: &Recipe, names: &[String], concurrency: usize) -> Result<f64> {
     let mut ready = Ready::watch(&stage.client);
     let begun = Instant::now();
@@ -72,7 +72,7 @@ fn each(seconds: f64, count: usize) -> f64 {
     seconds * 1000.0 / count as f64
 }
 
-/// Makes all of them.
+/// Creates all these spaces as the raw client.
 pub async fn make_all(client: &Client, recipe: &Recipe, names: &[String], concurrency: usize) -> Result<()> {
     let quotas = &Ready::quotas(client);
     let one = |name: &String| {
@@ -85,7 +85,7 @@ pub async fn make_all(client: &Client, recipe: &Recipe, names: &[String], concur
     stream::iter(names).map(one).buffer_unordered(concurrency).try_collect::<Vec<()>>().await.map(drop)
 }
 
-/// The raw client's best concurrency of those.
+/// The concurrency among `concurrencies` at which the raw client is fastest.
 async fn best_concurrency(recipe: &Recipe, count: usize, concurrencies: &[usize]) -> Result<usize> {
     let mut best = (0.0, 1);
     for &concurrency in concurrencies {

@@ -1,4 +1,4 @@
-//! Owns what can be asked of the benchmark.
+//! Owns the options of the benchmark.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,37 +41,37 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether it is wanted.
+    /// Returns true if the figure `id` is selected.
     pub fn wants(&self, id: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|wanted| wanted.eq_ignore_ascii_case(id))
     }
 
-    /// How often.
+    /// The number of repetitions of each measurement.
     pub fn repetitions(&self) -> usize {
         self.repeat.unwrap_or(if self.quick { 1 } else { 5 })
     }
 
-    /// How many spaces are asked for at once.
+    /// The number of spaces that are created at once.
     pub fn onboarded(&self) -> usize {
         self.spaces.unwrap_or(if self.quick { 150 } else { 5_000 })
     }
 
-    /// How many spaces people make without an operator: by the script, and by one file.
+    /// The numbers of spaces that are created without an operator: by the script, and from one file.
     pub fn by_hand(&self) -> (usize, usize) {
         if self.quick { (5, 50) } else { (20, 200) }
     }
 
-    /// How many spaces come one after another.
+    /// The number of spaces that are created one after another.
     pub fn alone(&self) -> usize {
         if self.quick { 10 } else { 40 }
     }
 
-    /// How many are there where many are.
+    /// The number of spaces in a crowded cluster.
     pub fn crowd(&self) -> usize {
         2 * self.onboarded()
     }
 
-    /// How many spaces end one by one, and over how long.
+    /// The number of spaces that expire one by one, and the time over which their ends are spread.
     pub fn spread(&self) -> (usize, Duration) {
         if self.quick { (self.onboarded().min(100), Duration::from_secs(30)) } else { (1_000, Duration::from_secs(600)) }
     }
@@ -82,32 +82,32 @@ impl Options {
         if self.quick { (600, 15, Duration::from_secs(1)) } else { (2_000, 200, Duration::from_secs(15)) }
     }
 
-    /// How many spaces at once the raw client is tried with, to find its best.
+    /// The numbers of concurrent spaces with which the raw client is tried, to find its best rate.
     pub fn concurrencies(&self) -> &'static [usize] {
         if self.quick { &[8, 16] } else { &[4, 8, 16, 32] }
     }
 
-    /// How long nothing happens, where nothing is to happen, and how long nothing works.
+    /// The duration of the phase in which nothing happens, and of the partition.
     pub fn still(&self) -> Duration {
         Duration::from_secs(if self.quick { 15 } else { 60 })
     }
 
-    /// Whether there are as many spaces as the bounds of what fills one cluster are meant for.
+    /// Returns true if the cluster holds at least as many spaces as the bounds for a crowded cluster assume.
     pub fn is_crowded(&self) -> bool {
         self.crowd() >= 10_000
     }
 
-    /// Whether as many spaces end one by one as the bound of how late they do is meant for.
+    /// Returns true if at least as many spaces expire one by one as the bound on the delay of their deletions assumes.
     pub fn is_spread(&self) -> bool {
         self.spread().0 >= 1_000
     }
 
-    /// Whether others' controllers are measured beside.
+    /// Returns true if the controllers of other projects are measured too.
     pub fn meets_peers(&self) -> bool {
         self.peers || !self.quick
     }
 
-    /// How many steps there are.
+    /// The number of steps.
     pub fn steps(&self) -> usize {
         let repetitions = self.repetitions();
         let parts = [
@@ -122,7 +122,7 @@ impl Options {
         1 + parts.iter().filter(|(id, _)| self.wants(id)).map(|(_, steps)| steps).sum::<usize>()
     }
 
-    /// Where the results go.
+    /// The folder for the results; `None` if they are not kept.
     pub fn folder(&self) -> Option<PathBuf> {
         let whole = !self.quick && self.only.is_empty() && self.repeat.is_none() && self.spaces.is_none();
         self.out.clone().or_else(|| whole.then(|| binaries::repository().join("docs/performance")))

@@ -1,4 +1,4 @@
-//! What people do without an operator, for the same objects: the shell script of the onboarding chapter, and one big `kubectl apply -f`.
+//! The alternatives without an operator, for the same objects: the shell script of the onboarding chapter, and one big `kubectl apply -f`.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::recipe::Recipe;
 use super::stage::{Stage, names, per_second};
 
-/// The script, one developer after another: spaces per second.
+/// Runs the script for one developer after another, and returns the spaces per second.
 pub async fn script(recipe: &Recipe, count: usize) -> Result<f64> {
     let stage = Stage::set().await?;
     let begun = Instant::now();
@@ -25,7 +25,7 @@ pub async fn script(recipe: &Recipe, count: usize) -> Result<f64> {
     Ok(per_second(count, begun))
 }
 
-/// All objects of all spaces in one file: spaces per second.
+/// Applies all objects of all spaces from one file, and returns the spaces per second.
 pub async fn one_file(recipe: &Recipe, count: usize) -> Result<f64> {
     let stage = Stage::set().await?;
     let all: Vec<Value> = names("file", count).iter().flat_map(|name| recipe.objects(name, &[])).collect();

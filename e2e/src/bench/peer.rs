@@ -1,7 +1,6 @@
-//! Kyverno's cleanup controller, as its module is published: it deletes what carries a label that says when.
+//! Kyverno's cleanup controller, from its published module: it deletes objects that carry a label with their end.
 //!
-//! It is given the administrator's rights and the options of its own manifests. What it gets no part in: quotas, bindings, warnings,
-//! renewals; it deletes by name.
+//! It has the administrator's rights and the options of its own manifests. It handles no quotas, bindings, warnings or renewals, and deletes by name.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,14 +21,14 @@ use crate::{binaries, ports};
 const HOME: &str = "kyverno";
 const BINARY: &str = "cleanup-controller";
 
-/// How it is told when a namespace ends.
+/// The way in which Kyverno learns of the end of a namespace.
 pub const ENDING: Ending = Ending { object: a_namespace, patch, user: ADMIN };
 
 fn patch(end: DateTime<Utc>) -> Value {
     json!({"metadata": {"labels": {"cleanup.kyverno.io/ttl": end.format("%Y-%m-%dT%H%M%SZ").to_string()}}})
 }
 
-/// Starts it on that stage and waits until it has deleted something.
+/// Starts Kyverno on that stage and waits until it has deleted a first namespace.
 pub async fn start(stage: &Stage) -> Result<Process> {
     let folder = binaries::control_plane(&[BINARY]).await?;
     let crds = folder.join("kyverno-crds.yaml");
@@ -79,7 +78,7 @@ fn command(stage: &Stage, folder: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// Makes namespaces for it, bare as they are.
+/// Creates bare namespaces for Kyverno.
 pub async fn make(stage: &Stage, names: &[String]) -> Result<()> {
     let making = stream::iter(names).map(|name| async move { stage.admin.create(&namespace(name, json!({}), json!({}))).await });
     making.buffer_unordered(ASKING).try_collect::<Vec<_>>().await.map(drop)

@@ -10,7 +10,7 @@ use super::figure::{Bound, Curve, Figure, Measured, Samples};
 const SIZE: (u32, u32) = (900, 420);
 const COLORS: [RGBColor; 3] = [RGBColor(31, 119, 180), RGBColor(255, 127, 14), RGBColor(44, 160, 44)];
 
-/// `shares.svg`, what is judged by a ratio; and `b4.svg`, `b6.svg` and so on, the distributions.
+/// Draws `shares.svg`, the ratios that have a bound, and `b4.svg`, `b6.svg` and so on, the distributions.
 pub fn draw(measured: &Measured, folder: &Path) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| anyhow!("a plot could not be drawn: {error}");
     let judged: Vec<&Figure> = measured.figures.iter().filter(|figure| figure.least.is_some() && !figure.beside.is_empty()).collect();
@@ -24,7 +24,7 @@ pub fn draw(measured: &Measured, folder: &Path) -> Result<()> {
 
 type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
-/// One bar for each figure, ours over the raw client's, with what it must be as a line.
+/// Draws one bar for each figure, the operator over the raw client, with the required bound as a line.
 #[allow(clippy::cast_precision_loss, reason = "a few bars")]
 fn shares(figures: &[&Figure], file: &Path) -> Drawn {
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
@@ -61,7 +61,7 @@ fn shares(figures: &[&Figure], file: &Path) -> Drawn {
     Ok(())
 }
 
-/// What part of the samples is below which value.
+/// Draws the share of the samples below each value.
 fn quantiles(curve: &Curve, file: &Path) -> Drawn {
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
     root.fill(&WHITE)?;

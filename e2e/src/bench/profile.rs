@@ -1,4 +1,4 @@
-//! Where the operator's time and memory go: flame graphs of B1 and B5, drawn from what `perf` and `heaptrack` saw.
+//! Profiles of the operator's time and memory: flame graphs of B1 and B5, drawn from the data of `perf` and `heaptrack`.
 //!
 //! The operator must have been built with symbols and frame pointers, as `make profile` does.
 
@@ -17,20 +17,20 @@ use super::progress::Progress;
 use super::stage::{Stage, names};
 use crate::process::{Process, signal};
 
-/// How often a second `perf` looks.
+/// The sampling frequency of `perf`, in Hz.
 const FREQUENCY: &str = "499";
 const GRACE: Duration = Duration::from_secs(120);
-/// Where distributions keep what `heaptrack` puts before the allocator.
+/// The paths of the library that `heaptrack` preloads, by distribution.
 const PRELOADS: [&str; 3] = [
     "/usr/lib/heaptrack/libheaptrack_preload.so",
     "/usr/lib64/heaptrack/libheaptrack_preload.so",
     "/usr/lib/x86_64-linux-gnu/heaptrack/libheaptrack_preload.so",
 ];
 
-/// What is worth keeping of the words of `heaptrack_print`; the stacks are drawn.
+/// The lines of the `heaptrack_print` output that are kept; the stacks are drawn.
 const SUMS: [&str; 3] = ["calls to allocation functions", "temporary memory allocations", "peak heap memory consumption"];
 
-/// Frames narrower than so many hundredths of the whole are left out: of time, and of allocations, whose stacks are many.
+/// Frames narrower than this percentage of the whole are omitted: for CPU time, and for allocations, which have many stacks.
 const NARROW: (f64, f64) = (0.2, 1.0);
 
 /// Draws `flame-b1.svg` and `flame-b5.svg`, of time, and `heap-b1.svg` and `heap-b5.svg`, of allocations.
@@ -57,7 +57,7 @@ async fn time(count: usize, folder: &Path) -> Result<()> {
     start.end(&format!("B5: CPU time of a start with {count} spaces"), &folder.join("flame-b5.svg")).await
 }
 
-/// `perf` at work.
+/// A running `perf`.
 struct Sampling {
     perf: Process,
     data: PathBuf,
@@ -109,7 +109,7 @@ async fn allocations(count: usize, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Stacks, folded; what they sum up to is written into `summary`.
+/// Returns the folded stacks, and writes their totals into `summary`.
 fn interpret(preload: &Path, raw: &Path, summary: &Path) -> Result<Vec<u8>> {
     let (interpreted, stacks) = (raw.with_extension("interpreted"), raw.with_extension("stacks"));
     let interpreter = preload.with_file_name("libexec").join("heaptrack_interpret");

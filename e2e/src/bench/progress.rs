@@ -1,11 +1,11 @@
-//! Owns telling how far the benchmark is: a bar on a terminal, lines elsewhere.
+//! Owns the progress report of the benchmark: a bar on a terminal, lines elsewhere.
 
 use std::io::IsTerminal;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How far it is.
+/// The progress of the benchmark.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -13,7 +13,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing of so many steps is done.
+    /// Starts with none of `steps` done.
     pub fn new(steps: usize) -> Self {
         let style = ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos}/{len} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -21,7 +21,7 @@ impl Progress {
         Self { bar, begun: Instant::now() }
     }
 
-    /// The next step begins.
+    /// Starts the next step.
     #[allow(clippy::print_stderr, reason = "progress is for whoever waits, and the result goes to standard output")]
     pub fn step(&self, what: &str) {
         match &self.bar {

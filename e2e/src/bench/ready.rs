@@ -1,4 +1,4 @@
-//! Owns noticing from outside when spaces become ready, by one watch, the same for every contestant.
+//! Owns the detection of ready spaces from outside, by one watch that is the same for every contestant.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Since when each space is ready.
+/// The time at which each object became ready.
 pub struct Ready {
     since: Arc<Mutex<HashMap<String, Instant>>>,
     count: watch::Receiver<usize>,
@@ -26,7 +26,7 @@ impl Ready {
         Self::of(client, ("developerspace.dev", "v1alpha1", "DeveloperSpace"), |space| is_ready(space).then(|| space.name_any()))
     }
 
-    /// Begins to watch quotas; each is known by its namespace once it is in force.
+    /// Begins to watch quotas. The namespace of a quota is recorded as ready once the quota is in force.
     pub fn quotas(client: &Client) -> Self {
         Self::of(client, ("", "v1", "ResourceQuota"), |quota| quota.namespace().filter(|_| is_in_force(quota)))
     }
@@ -44,7 +44,7 @@ impl Ready {
             let mut objects = watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed();
             while let Some(object) = objects.next().await {
                 let Some(name) = object.ok().as_ref().and_then(&done) else { continue };
-                // Not held while telling: who waits looks into it while the count is held.
+                // `note` releases its lock before the count is sent: a waiter takes that lock while it holds the count.
                 let count = note(&known, name);
                 sender.send_replace(count);
             }
@@ -52,7 +52,7 @@ impl Ready {
         Self { since, count, watching }
     }
 
-    /// Waits until that one is ready.
+    /// Waits until the object of that name is ready.
     pub async fn until_one(&self, name: &str, within: Duration) -> Result<()> {
         let (since, mut count) = (self.since.clone(), self.count.clone());
         let one = count.wait_for(|_| since.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name));
@@ -60,14 +60,14 @@ impl Ready {
         Ok(())
     }
 
-    /// Waits until so many are ready.
+    /// Waits until `wanted` objects are ready.
     pub async fn until(&mut self, wanted: usize, within: Duration) -> Result<()> {
         let all = self.count.wait_for(|count| *count >= wanted);
         tokio::time::timeout(within, all).await.with_context(|| format!("{wanted} spaces were not ready within {within:?}"))??;
         Ok(())
     }
 
-    /// Waits until each of these is ready, whatever others are.
+    /// Waits until each of these spaces is ready, regardless of other spaces.
     pub async fn until_all(&mut self, names: &[String], within: Duration) -> Result<()> {
         let all = async {
             for name in names {
@@ -80,12 +80,12 @@ impl Ready {
         tokio::time::timeout(within, all).await.with_context(|| format!("{} spaces were not ready within {within:?}", names.len()))?
     }
 
-    /// Since when that one is.
+    /// The time at which the object of that name became ready.
     pub fn since(&self, name: &str) -> Option<Instant> {
         self.since.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
-    /// How many are.
+    /// The number of ready objects.
     pub fn count(&self) -> usize {
         *self.count.borrow()
     }
@@ -108,7 +108,7 @@ fn is_ready(space: &DynamicObject) -> bool {
     conditions.is_some_and(|all| all.iter().any(|said| said["type"] == "Ready" && said["status"] == "True"))
 }
 
-/// Whether admission goes by it: kube-controller-manager has filled in each of its limits.
+/// Returns true if admission enforces the quota: kube-controller-manager has filled in each of its limits.
 fn is_in_force(quota: &DynamicObject) -> bool {
     let keys = |pointer: &str| quota.data.pointer(pointer).and_then(|hard| hard.as_object());
     keys("/spec/hard").is_some_and(|hard| hard.keys().all(|key| keys("/status/hard").is_some_and(|counted| counted.contains_key(key))))

@@ -1,5 +1,5 @@
-//! Owns the raw client: it makes the very writes that the operator makes for a space, in the order in which they depend on each
-//! other, and thinks nothing. Nobody can be faster on the same API server.
+//! Owns the raw client. It makes exactly the writes that the operator makes for a space, in the order of their dependencies, and decides nothing. No
+//! client can be faster on the same API server.
 
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
@@ -17,19 +17,19 @@ use crate::wait::eventually;
 const SPACES: &str = "/apis/developerspace.dev/v1alpha1/developerspaces";
 const MERGE: &str = "application/merge-patch+json";
 
-/// What the operator made of one space, with holes for names and UIDs.
+/// The objects that the operator created for one space, with placeholders for names and UIDs.
 #[derive(Clone, Debug)]
 pub struct Recipe {
     namespace: String,
-    /// The plural's path after the namespace's own, and the object.
+    /// The path of the collection and the object, for each child.
     children: Vec<(String, String)>,
     status: String,
-    /// What is written to the status when the time is up.
+    /// The patch of the status at the expiry.
     seal: String,
 }
 
 impl Recipe {
-    /// Learns it from a space that is ready, and ends it.
+    /// Learns the recipe from a space that is ready, and makes that space expire.
     pub async fn of(stage: &Stage, name: &str) -> Result<Self> {
         let space = stage.admin.get(a_space(name)).await?;
         let namespace = stage.admin.get(a_namespace(name)).await?;
@@ -51,7 +51,7 @@ impl Recipe {
         Ok(Self { namespace: pierce(&made), children, status: pierce(&json!({"status": space["status"]})), seal })
     }
 
-    /// The patch with which the operator seals a space, as the API server got it.
+    /// The patch with which the operator seals a space, as the API server received it.
     async fn seal(stage: &Stage, name: &str) -> Result<Value> {
         let mut audit = stage.cluster.audit_from_now()?;
         stage.admin.patch(a_space(name), ends_at(now() + TimeDelta::seconds(3))).await?;
@@ -64,18 +64,19 @@ impl Recipe {
         .await
     }
 
-    /// How many writes one space takes: the finalizer, the namespace, the children, the status.
+    /// The number of writes for one space: the finalizer, the namespace, the children, the status.
     pub fn writes(&self) -> usize {
         self.children.len() + 3
     }
 
-    /// Makes the space itself, which the user does; its UID.
+    /// Creates the space itself, as the user does, and returns its UID.
     pub async fn ask(client: &Client, name: &str) -> Result<String> {
         let made = send(client, Method::POST, SPACES, "application/json", space(name, spec()).to_string()).await?;
         Ok(uid_of(&made).to_owned())
     }
 
-    /// Makes all that the operator makes, in the same order: nobody gets in before the limits are on and, by `quotas`, in force.
+    /// Makes all writes that the operator makes, in the same order: no binding grants access before the limits exist and, according to `quotas`, are
+    /// in force.
     pub async fn make(&self, client: &Client, quotas: &Ready, name: &str, space: &str) -> Result<()> {
         let path = format!("{SPACES}/{name}");
         let finalizer = json!({"metadata": {"finalizers": ["developerspace.dev/namespace"]}}).to_string();
@@ -97,7 +98,7 @@ impl Recipe {
         send(client, Method::PATCH, &format!("{path}/status"), MERGE, status).await.map(drop)
     }
 
-    /// Namespace and children, or only those of some kinds, as anybody could apply them.
+    /// The namespace and the children, or only those of some kinds, as any client could apply them.
     pub fn objects(&self, name: &str, kinds: &[&str]) -> Vec<Value> {
         let all = std::iter::once(&self.namespace).chain(self.children.iter().map(|(_, child)| child));
         let filled = all.filter_map(|text| serde_json::from_str::<Value>(&text.replace("$SPACE_UID", "none").replace("$NAME", name)).ok());
@@ -109,9 +110,9 @@ impl Recipe {
         objects
     }
 
-    /// Ends one as the operator does: the seal, then the deletion of the namespace.
+    /// Ends a space as the operator does: writes the seal, then deletes the namespace.
     pub async fn end(&self, client: &Client, name: &str) -> Result<()> {
-        // The UID of the namespace is another each time, and of the same length.
+        // The UID of the namespace differs each time, so another UID of the same length replaces it.
         let seal = self.seal.replace("$NAME", name).replace("$HOME_UID", "00000000-0000-0000-0000-000000000000");
         send(client, Method::PATCH, &format!("{SPACES}/{name}/status"), MERGE, seal).await?;
         send(client, Method::DELETE, &format!("/api/v1/namespaces/{name}"), "application/json", "{}".to_owned()).await.map(drop)

@@ -1,4 +1,4 @@
-//! Owns the results: a table for people, JSON for the record.
+//! Owns the results: a human-readable table, and JSON for the record.
 
 use std::path::Path;
 
@@ -16,17 +16,17 @@ pub struct Report {
     pub commit: String,
     /// The day.
     pub day: String,
-    /// Processors that there were.
+    /// The number of processors.
     pub processors: usize,
-    /// Minutes that it took.
+    /// The duration in minutes.
     pub minutes: f64,
-    /// What was found.
+    /// The measurements.
     #[serde(flatten)]
     pub measured: Measured,
 }
 
 impl Report {
-    /// For people.
+    /// The human-readable table.
     pub fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING).set_header(["", "MEASURE", "OPERATOR", "BESIDE", "JUDGED", "AT LEAST", "AIM", ""]);
@@ -50,7 +50,7 @@ impl Report {
         std::iter::once(table.to_string()).chain(failures).collect()
     }
 
-    /// Whether every figure is what it must be.
+    /// Returns true if every figure meets its required bound.
     pub fn holds(&self) -> bool {
         self.measured.figures.iter().all(Figure::holds)
     }

@@ -1,4 +1,4 @@
-//! Owns where contestants run: each on a fresh control plane with the same manifests and the same class.
+//! Owns the clusters of the contestants: each contestant runs on a fresh control plane with the same manifests and the same class.
 
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -17,18 +17,18 @@ use crate::{Cluster, Operator, operator};
 
 /// The class of all spaces.
 const CLASS: &str = "bench";
-/// Who the administrator is to the API server.
+/// The administrator's user name at the API server.
 pub const ADMIN: &str = "admin";
-/// How many users ask at once.
+/// The number of requests that users send concurrently.
 pub const ASKING: usize = 32;
-/// Who has not written for so long is at rest.
+/// The control plane is at rest once it has written nothing for this time.
 const REST: Duration = Duration::from_secs(3);
 /// A contestant that takes longer has failed.
 pub const PATIENCE: Duration = Duration::from_secs(1800);
 
-/// A control plane, and perhaps the operator beside it.
+/// A control plane, optionally with the operator.
 pub struct Stage {
-    // The order is that of the end: the operator must not outlive its cluster.
+    // Fields are dropped in this order: the operator must not outlive its cluster.
     operator: Option<Operator>,
     proxy: Option<Proxy>,
     /// The administrator.
@@ -40,7 +40,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// A fresh one, without the operator.
+    /// Starts a fresh control plane without the operator.
     pub async fn set() -> Result<Self> {
         let cluster = Cluster::start(crate::Options::default()).await?;
         Operator::install(&cluster).await?;
@@ -50,16 +50,16 @@ impl Stage {
         Ok(Self { operator: None, proxy: None, admin, client, cluster })
     }
 
-    /// A fresh one, with the operator.
+    /// Starts a fresh control plane with the operator.
     pub async fn with_operator() -> Result<Self> {
         let mut stage = Self::set().await?;
         stage.start().await?;
-        // It has judged the classes by then.
+        // By then the operator has validated the classes.
         stage.settle().await?;
         Ok(stage)
     }
 
-    /// A fresh one, with the operator behind a proxy.
+    /// Starts a fresh control plane with the operator behind a proxy.
     pub async fn behind_proxy() -> Result<Self> {
         let mut stage = Self::set().await?;
         let proxy = Proxy::start(stage.cluster.server(), &stage.cluster.authority()).await?;
@@ -75,25 +75,25 @@ impl Stage {
         self.start_with(&[]).await
     }
 
-    /// The same with these variables in its environment.
+    /// Starts the operator with the given environment variables and waits until it is ready.
     pub async fn start_with(&mut self, env: &[(String, String)]) -> Result<()> {
         self.spawn(env).await?;
         self.until_ready().await
     }
 
-    /// Starts the operator with these variables in its environment.
+    /// Starts the operator with the given environment variables.
     pub async fn spawn(&mut self, env: &[(String, String)]) -> Result<()> {
         let options = operator::Options { env: env.to_vec(), quiet: true, ..operator::Options::default() };
         self.operator = Some(Operator::spawn(&self.cluster, &options).await?);
         Ok(())
     }
 
-    /// Waits until it is ready.
+    /// Waits until the operator is ready.
     pub async fn until_ready(&mut self) -> Result<()> {
         self.operator.as_mut().context("the operator does not run")?.await_ready().await
     }
 
-    /// Ends it.
+    /// Terminates the operator and returns its exit status.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
         self.operator.take().context("the operator does not run")?.terminate().await
     }
@@ -108,13 +108,13 @@ impl Stage {
         self.proxy.as_ref().context("there is no proxy")
     }
 
-    /// Asks for all of these, as users do.
+    /// Creates all these spaces, as users do.
     pub async fn apply(&self, names: &[String]) -> Result<()> {
         let asking = stream::iter(names).map(|name| async move { self.admin.create(&space(name, spec())).await }).buffer_unordered(ASKING);
         asking.try_collect::<Vec<_>>().await.map(drop)
     }
 
-    /// Asks for all of these at once, as users do, and waits until all are ready.
+    /// Creates all these spaces concurrently, as users do, and waits until all of them are ready.
     pub async fn ask(&self, names: &[String]) -> Result<()> {
         let mut ready = Ready::watch(&self.client);
         self.apply(names).await?;
@@ -128,7 +128,7 @@ impl Stage {
         value.context("the API server does not tell its CPU time")?.trim().parse().context("CPU time is a number")
     }
 
-    /// Waits until the control plane has done what all this left it to do: nobody has written anything for some seconds.
+    /// Waits until the control plane is at rest: no client has written anything but leases for some seconds.
     pub async fn settle(&self) -> Result<()> {
         let audit = tokio::sync::Mutex::new((self.cluster.audit_from_now()?, Instant::now()));
         eventually("the control plane to come to rest", PATIENCE, || async {
@@ -142,25 +142,25 @@ impl Stage {
         .await
     }
 
-    /// What the operator makes of a space.
+    /// Creates a space and learns the recipe from it.
     pub async fn recipe(&self) -> Result<Recipe> {
         self.ask(&["recipe-lab".to_owned()]).await?;
         Recipe::of(self, "recipe-lab").await
     }
 }
 
-/// So many since then.
+/// The rate of `count` items since `begun`, per second.
 #[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]
 pub fn per_second(count: usize, begun: Instant) -> f64 {
     count as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// Names of so many spaces.
+/// The names of `count` spaces.
 pub fn names(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}-{number:05}")).collect()
 }
 
-/// What each space is asked for.
+/// The spec of each space.
 pub fn spec() -> Value {
     json!({
         "className": CLASS, "owner": {"kind": "User", "name": "alice@example.com"},

@@ -1,4 +1,4 @@
-//! Plays sequences of what people can do, and judges each of their steps.
+//! Plays sequences of user actions, and checks each of their steps.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for people")]
 
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn play(Arguments { real, seed, sequences, batch, only, first, record }: Arguments) -> Result<ExitCode> {
-    // As it is now: what is changed meanwhile does not change what runs.
+    // Read at the start: later changes of the code do not affect what runs.
     let stamp = tokio::runtime::Runtime::new()?.block_on(stamp());
     let (place, usual) = if real { (Place::Real, 25) } else { (Place::Memory, 100) };
     let options = Options { place, seed, sequences, batch: batch.unwrap_or(usual), only, first };

@@ -1,4 +1,5 @@
-//! Runs the benchmark and prints its table. Exit status: 0 every figure is what it must be, 1 one is not, 2 it could not run.
+//! Runs the benchmark and prints its table. Exit status: 0 if every figure is within its limit, 1 if one is not, 2 if
+//! the benchmark could not run.
 
 use std::process::ExitCode;
 
@@ -26,7 +27,7 @@ async fn go(options: &Options) -> Result<ExitCode> {
     }
     let report = bench::run(options).await?;
     println!("{}", report.table());
-    // Half a run does not take the place of the last whole one.
+    // An incomplete run does not replace the last complete one.
     let is_whole = report.measured.failures.is_empty();
     if let Some(folder) = options.folder().filter(|_| is_whole || options.out.is_some()) {
         report.write(&folder)?;

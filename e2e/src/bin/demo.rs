@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
     let screen = Screen::detect();
     let settings = Settings {
         dir: cli.dir.unwrap_or_else(|| repository().join(".demo")),
-        // An empty variable is an unset one.
+        // An empty variable counts as unset.
         kubeconfig: cli.kubeconfig.filter(|path| !path.as_os_str().is_empty()),
     };
     let outcome = match cli.command {

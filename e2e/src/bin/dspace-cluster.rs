@@ -1,5 +1,5 @@
-//! The supervisor of a test control plane: a process of its own, so that whoever asked for the cluster may be killed
-//! and still nothing is left behind.
+//! The supervisor of a test control plane. It is a separate process, so that a killed caller leaves no processes
+//! behind.
 
 use std::fs;
 use std::io::{BufRead as _, Write as _, stdin, stdout};
@@ -82,7 +82,7 @@ async fn run(up: Up) -> Result<()> {
     fs::create_dir_all(&up.dir).with_context(|| format!("{} could not be made", up.dir.display()))?;
     let dir = up.dir.canonicalize().with_context(|| format!("{} cannot be entered", up.dir.display()))?;
     let pid_file = Layout::new(&dir).pid_file();
-    // Before anything is started, so that whoever gives up waiting can end it.
+    // Written before anything is started, so that a caller that stops waiting can end it.
     fs::write(&pid_file, std::process::id().to_string()).context("the process id could not be written")?;
     let outcome = tokio::select! {
         started = Supervisor::start(settings(&up, dir)) => match started {
@@ -106,7 +106,7 @@ fn settings(up: &Up, dir: PathBuf) -> Settings {
     }
 }
 
-/// Carries out `start NAME`, `stop NAME` and `kill NAME`, each answered by one line, until the end arrives.
+/// Executes `start NAME`, `stop NAME` and `kill NAME` until the end arrives. Each order is answered with one line.
 async fn serve(mut supervisor: Supervisor, end: &mut End) -> Result<()> {
     say(&serde_json::to_string(&supervisor.info())?)?;
     while let Some(line) = end.next_order().await {
@@ -116,7 +116,7 @@ async fn serve(mut supervisor: Supervisor, end: &mut End) -> Result<()> {
             Some(("kill", name)) => supervisor.stop_one(name, true).await,
             _ => Err(anyhow::anyhow!("'{line}' is none of: start NAME, stop NAME, kill NAME")),
         };
-        // One line each, whatever the error holds.
+        // One line for each order, whatever the error contains.
         say(&match done {
             Ok(()) => "ok".to_owned(),
             Err(error) => format!("{error:#}").replace('\n', " | "),
@@ -126,7 +126,7 @@ async fn serve(mut supervisor: Supervisor, end: &mut End) -> Result<()> {
     Ok(())
 }
 
-/// What ends the cluster: a signal, or, unless it is detached, the closing of standard input.
+/// The events that end the cluster: a signal, or, unless it is detached, the closing of standard input.
 struct End {
     term: Signal,
     int: Signal,
@@ -138,7 +138,7 @@ impl End {
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, orders: (!detach).then(read_orders) })
     }
 
-    /// The next order; `None` is the end.
+    /// The next order; `None` if the cluster ends.
     async fn next_order(&mut self) -> Option<String> {
         let Self { term, int, orders } = self;
         tokio::select! {
@@ -160,7 +160,7 @@ async fn read(orders: &mut Option<UnboundedReceiver<String>>) -> Option<String> 
     }
 }
 
-/// The lines of standard input. A thread of its own reads them: one of the runtime's would hold up its end.
+/// The lines of standard input. A separate thread reads them: a thread of the runtime would delay its shutdown.
 fn read_orders() -> UnboundedReceiver<String> {
     let (sender, receiver) = unbounded_channel();
     std::thread::spawn(move || {

@@ -1,4 +1,5 @@
-//! Runs the fault sweep and prints its table. Exit status: 0 nothing violated, 1 something was, 2 it could not run.
+//! Runs the fault sweep and prints its table. Exit status: 0 if nothing was violated, 1 if something was, 2 if the
+//! sweep could not run.
 
 use std::process::ExitCode;
 

@@ -13,7 +13,8 @@ pub(super) struct Ports {
     pub(super) apiserver: u16,
 }
 
-/// Writes are recorded with what was sent, reads by their address; the probes of health are left out.
+/// Records writes with the request body, and all other requests with their metadata. Health checks and requests to
+/// `/openapi` are omitted.
 pub(super) const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -27,7 +28,7 @@ rules:
 - level: Metadata
 ";
 
-/// What is left to nodes' own agents or to a cloud, which are not there.
+/// Disables the controllers that depend on node agents or on a cloud provider, which this cluster does not have.
 const CONTROLLERS: &str = "--controllers=*,-node-ipam-controller,-node-lifecycle-controller,-node-route-controller,\
 -service-lb-controller,-cloud-node-lifecycle-controller,-persistentvolume-attach-detach-controller,\
 -persistentvolume-expander-controller,-ttl-controller,-bootstrap-signer-controller,-token-cleaner-controller";
@@ -43,7 +44,7 @@ pub(super) fn etcd(layout: &Layout, ports: Ports) -> Vec<OsString> {
         .text("--listen-peer-urls", &peer)
         .text("--initial-advertise-peer-urls", &peer)
         .text("--initial-cluster", &format!("default={peer}"))
-        // The data lives as long as the cluster: a crash of the machine may lose it.
+        // The data is needed only while the cluster runs, so a crash of the machine may lose it.
         .flag("--unsafe-no-fsync")
         .text("--quota-backend-bytes", "4294967296")
         .text("--log-level", "warn")
@@ -56,7 +57,7 @@ pub(super) fn apiserver(layout: &Layout, ports: Ports, extra: &[String]) -> Vec<
         .text("--bind-address", "127.0.0.1")
         .text("--advertise-address", "127.0.0.1")
         .text("--secure-port", &ports.apiserver.to_string())
-        // Nothing reaches the server by its service address, and a loopback address may not be an endpoint.
+        // No client reaches the server by its Service address, and a loopback address is not valid in an endpoint.
         .text("--endpoint-reconciler-type", "none")
         .path("--cert-dir", &layout.pki(""))
         .path("--tls-cert-file", &layout.pki("apiserver.crt"))
@@ -71,7 +72,7 @@ pub(super) fn apiserver(layout: &Layout, ports: Ports, extra: &[String]) -> Vec<
         .flag("--allow-privileged")
         .path("--audit-policy-file", &layout.dir.join("audit-policy.yaml"))
         .path("--audit-log-path", &layout.audit_log())
-        // Never rotated: readers keep an offset.
+        // Never rotated, because readers keep an offset.
         .text("--audit-log-maxsize", "100000")
         .done();
     arguments.extend(extra.iter().map(OsString::from));

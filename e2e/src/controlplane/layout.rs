@@ -1,4 +1,4 @@
-//! Owns where a cluster keeps its files, and what it tells about itself.
+//! Owns the paths of a cluster's files, and the information that the supervisor prints about the cluster.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The files of one cluster, all below one folder.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// That folder.
+    /// The root folder.
     pub dir: PathBuf,
 }
 
@@ -42,25 +42,25 @@ impl Layout {
         self.dir.join("audit.log")
     }
 
-    /// The id of the supervisor's process.
+    /// The file with the supervisor's process ID.
     pub fn pid_file(&self) -> PathBuf {
         self.dir.join("cluster.pid")
     }
 }
 
-/// What the supervisor prints, as one line of JSON, when the cluster is ready.
+/// The information that the supervisor prints, as one line of JSON, when the cluster is ready.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Info {
     /// The API server's address.
     pub server: String,
     /// The administrator's kubeconfig.
     pub kubeconfig: PathBuf,
-    /// The folder with everything.
+    /// The cluster's folder.
     pub dir: PathBuf,
     /// The folder with the control plane's programs, kubectl among them.
     pub binaries: PathBuf,
     /// The port on which etcd serves plain HTTP.
     pub etcd_port: u16,
-    /// The supervisor's process id.
+    /// The supervisor's process ID.
     pub pid: u32,
 }

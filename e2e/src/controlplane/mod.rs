@@ -1,7 +1,7 @@
-//! Owns the control plane's processes: certificates, command lines, their order, and their end.
+//! Owns the control plane's processes: certificates, command lines, start order, and shutdown.
 //!
-//! It runs inside the supervisor `dspace-cluster`, a process of its own, so that a test that is killed leaves nothing
-//! behind. Scenarios use [`Cluster`](crate::Cluster) instead.
+//! It runs inside the supervisor `dspace-cluster`, which is a separate process, so that a killed test leaves no
+//! processes behind. Scenarios use [`Cluster`](crate::Cluster) instead.
 
 mod components;
 mod layout;

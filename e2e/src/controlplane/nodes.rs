@@ -1,4 +1,4 @@
-//! Owns the one Node on which pods are placed. kwok plays its kubelet.
+//! Owns the single Node on which pods run. kwok acts as its kubelet.
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Node;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 const NAME: &str = "node-1";
 
-/// Makes the node, large enough that a scenario's quota is the limit and not the node.
+/// Creates the node. It is large enough that a scenario's quota is the limit and not the node.
 pub(super) async fn create(client: &Client) -> Result<()> {
     let nodes: Api<Node> = Api::all(client.clone());
     let room = json!({"cpu": "256", "memory": "1Ti", "pods": "10000", "ephemeral-storage": "10Ti"});
@@ -26,7 +26,7 @@ pub(super) async fn create(client: &Client) -> Result<()> {
     {
         return Err(error).context("the node could not be made");
     }
-    // Admission taints every new node as not ready; the controller that would lift it is one of those left out.
+    // Admission taints every new node as not ready. The controller that removes the taint is disabled in this cluster.
     let untaint = Patch::Merge(json!({"spec": {"taints": null}}));
     nodes.patch(NAME, &PatchParams::default(), &untaint).await.context("the node's taint could not be lifted")?;
     Ok(())

@@ -11,7 +11,7 @@ use rcgen::{
 
 use super::layout::Layout;
 
-/// Who gets a client certificate: file name, user name, and group.
+/// The client certificates: file name, user name, and group.
 const CLIENTS: [(&str, &str, Option<&str>); 3] = [
     ("admin", "admin", Some("system:masters")),
     ("kube-controller-manager", "system:kube-controller-manager", None),

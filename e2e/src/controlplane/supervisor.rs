@@ -1,4 +1,5 @@
-//! Owns the running control plane: start in order, wait until ready, stop and start single components, end.
+//! Owns the running control plane: starts components in order, waits until they are ready, stops and starts single
+//! components, and shuts down.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,21 +21,21 @@ use crate::wait::eventually;
 use crate::{binaries, http, ports};
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
-/// An API server waits for open watches to end before it does; after this it is killed, as a node would.
+/// The API server waits for open watches before it ends. After this time it is killed, as a node would do.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// What kind of cluster is wanted.
+/// The settings of a cluster.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The folder for all its files.
     pub dir: PathBuf,
-    /// Whether pods shall run (a scheduler, kwok, and one node).
+    /// Enables pods: adds a scheduler, kwok, and one node.
     pub with_nodes: bool,
-    /// Who has a token.
+    /// The users that have a token.
     pub users: Vec<User>,
-    /// Further arguments of the API server.
+    /// Additional arguments of the API server.
     pub apiserver_args: Vec<String>,
-    /// Further arguments of the controller manager.
+    /// Additional arguments of the controller manager.
     pub controller_manager_args: Vec<String>,
 }
 
@@ -49,7 +50,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Builds what is missing, starts everything, and returns once the cluster is of use.
+    /// Builds missing programs, starts all components, and returns when the cluster is ready.
     pub async fn start(settings: Settings) -> Result<Self> {
         let mut names = binaries::CONTROL_PLANE.to_vec();
         if settings.with_nodes {
@@ -66,7 +67,7 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// What others need to know about this cluster.
+    /// The information that clients need about this cluster.
     pub fn info(&self) -> Info {
         Info {
             server: self.server(),
@@ -78,7 +79,7 @@ impl Supervisor {
         }
     }
 
-    /// Starts one component, and waits until it is of use.
+    /// Starts one component, and waits until it is ready.
     pub async fn start_one(&mut self, component: &str) -> Result<()> {
         let (name, arguments) = self.command_line(component)?;
         if self.running.contains_key(name) {
@@ -90,7 +91,7 @@ impl Supervisor {
         self.await_ready(name).await
     }
 
-    /// Stops one component: asks it to end and then kills it, or kills it at once.
+    /// Stops one component: terminates it, and kills it after a grace period; or kills it immediately.
     pub async fn stop_one(&mut self, component: &str, kill: bool) -> Result<()> {
         let mut process = self.running.remove(component).with_context(|| format!("{component} is not running"))?;
         if kill || process.terminate(GRACE).await.is_err() {
@@ -99,7 +100,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Ends everything, the last started first. The data is of no further use, so nobody is asked nicely.
+    /// Kills all components in reverse start order. The data is not needed afterwards, so there is no graceful
+    /// shutdown.
     pub fn stop(mut self) {
         for component in self.order().into_iter().rev() {
             if let Some(mut process) = self.running.remove(component) {
@@ -189,7 +191,7 @@ async fn probe(component: &str, etcd_port: u16, kubeconfig: &Path) -> Result<boo
             client.request_text(request).await.context("/readyz does not say yes")?;
             Ok(true)
         }
-        // It serves no port; that it works shows in the account that it makes in every namespace.
+        // It serves no port. The ServiceAccount that it creates in every namespace shows that it works.
         "kube-controller-manager" => {
             let client = kubeconfig::client(kubeconfig).await?;
             Ok(Api::<ServiceAccount>::namespaced(client, "default").get_opt("default").await?.is_some())

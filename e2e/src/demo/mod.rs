@@ -1,4 +1,4 @@
-//! Owns the demo: what a newcomer sees, from nothing to a space that expires, in about a minute.
+//! Owns the demo: it shows a newcomer the way from nothing to a space that expires, in about a minute.
 
 mod operator;
 mod screen;
@@ -16,7 +16,7 @@ pub use screen::Screen;
 use crate::process::stop_by_pid_file;
 use target::Target;
 
-/// What the demo is run with.
+/// The settings of the demo.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The folder for the cluster's files, kubeconfigs, logs and process ids.
@@ -25,7 +25,7 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// Runs the whole demo. The operator and an embedded cluster go on afterwards.
+/// Runs the whole demo. The operator and an embedded cluster keep running afterwards.
 pub async fn up(settings: &Settings, screen: &Screen) -> Result<()> {
     screen.title("developerspace-operator: namespaces for developers, gone when their time is up");
     down(settings).await?;
@@ -37,7 +37,7 @@ pub async fn up(settings: &Settings, screen: &Screen) -> Result<()> {
     Ok(())
 }
 
-/// Ends what a demo has left running. Says what that was.
+/// Stops the processes that a demo left running, and returns their names.
 pub async fn down(settings: &Settings) -> Result<Vec<&'static str>> {
     let grace = Duration::from_secs(30);
     let mut stopped = vec![];

@@ -1,4 +1,4 @@
-//! Owns the operator of the demo: installed, and run in the background under its own `ServiceAccount`.
+//! Owns the operator of the demo: its installation, and its process, which runs in the background under its own `ServiceAccount`.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -32,7 +32,7 @@ pub(super) async fn install(target: &Target, screen: &Screen) -> Result<()> {
     screen.step("Manifests applied: kubectl apply -k config/default, then config/classes and config/self-service", work).await
 }
 
-/// Starts it, and lets it go on after the demo.
+/// Starts the operator, which keeps running after the demo.
 pub(super) async fn start(target: &Target, screen: &Screen) -> Result<()> {
     let what = "Operator running, with the rights of its ServiceAccount and no more";
     screen.step(what, run(target)).await
@@ -44,7 +44,7 @@ async fn run(target: &Target) -> Result<()> {
     let health = ports::free()?;
     let mut command = Command::new(binaries::operator()?);
     command.arg("run").args(run_arguments(health, ports::free()?)).env("KUBECONFIG", config);
-    // A group of its own, so that Ctrl-C in this terminal later on does not end it.
+    // A process group of its own, so that a later Ctrl-C in this terminal does not end it.
     command.process_group(0);
     let log = target.dir.join("operator.log");
     let _ = fs::remove_file(&log);

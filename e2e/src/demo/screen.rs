@@ -1,4 +1,4 @@
-//! Owns the demo's output: a spinner and colours for a person, plain lines for a file or `NO_COLOR`.
+//! Owns the demo's output: a spinner and colours on a terminal, plain lines in a file, and no colours with `NO_COLOR`.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 const WIDTH: usize = 96;
 
-/// Where the demo writes.
+/// The output of the demo.
 #[derive(Debug)]
 pub struct Screen {
     interactive: bool,
@@ -18,24 +18,24 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Looks at what standard output is.
+    /// Detects whether standard output is a terminal.
     pub fn detect() -> Self {
         let interactive = stdout().is_terminal();
         let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { interactive, colour: interactive && !forbidden }
     }
 
-    /// The headline.
+    /// Prints the headline.
     pub fn title(&self, text: &str) {
         self.line(&format!("\n{}\n", self.paint("1", text)));
     }
 
-    /// The heading of one scene.
+    /// Prints the heading of one scene.
     pub fn scene(&self, text: &str) {
         self.line(&format!("\n{}", self.paint("1;36", text)));
     }
 
-    /// Does `work`, with a line that says what is done and, at the end, how long it took.
+    /// Does `work`, and prints a line that describes it and, at the end, its duration.
     pub async fn step<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         let started = Instant::now();
         let spinner = self.spinner(what);
@@ -50,7 +50,7 @@ impl Screen {
         outcome
     }
 
-    /// Something that has come true, and how long it took.
+    /// Prints a completed step and its duration.
     pub fn done(&self, what: impl Display, took: Duration) {
         let what = what.to_string();
         let space = " ".repeat(WIDTH.saturating_sub(what.chars().count() + 12).max(1));
@@ -58,7 +58,7 @@ impl Screen {
         self.line(&format!("  {} {what}{space}{}", self.paint("32", "✓"), self.paint("2", &took)));
     }
 
-    /// A command as somebody types it, and what came back.
+    /// Prints a command as a user types it, and its output.
     pub fn command(&self, who: &str, command: &str, output: &str) {
         let prompt = if who.is_empty() { "$".to_owned() } else { format!("{who}$") };
         self.line(&format!("\n  {} {}", self.paint("2", &prompt), self.paint("1", command)));
@@ -67,12 +67,12 @@ impl Screen {
         }
     }
 
-    /// A remark.
+    /// Prints a remark.
     pub fn note(&self, text: &str) {
         self.line(&format!("  {text}"));
     }
 
-    /// The end of a demo that did not work: what went wrong, and why, outermost first.
+    /// Prints the end of a demo that failed: the error and its causes, outermost first.
     pub fn failure(&self, error: &anyhow::Error) {
         self.line(&format!("\n  {} {error}", self.paint("1;31", "The demo stopped:")));
         for cause in error.chain().skip(1) {
@@ -100,7 +100,7 @@ impl Screen {
 
     #[allow(clippy::unused_self, reason = "everything that is shown goes through a Screen")]
     fn line(&self, text: &str) {
-        // A reader that went away (`make demo | head`) is no reason to leave things half done.
+        // A closed standard output (`make demo | head`) is no reason to stop in the middle.
         let _ = writeln!(stdout().lock(), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! Owns looking at one space: its conditions, and waiting for them.
+//! Owns the access to one space: its conditions, and waiting for them.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ pub(super) struct Condition {
     pub(super) message: String,
 }
 
-/// All spaces.
+/// A client for all spaces.
 pub(super) fn api(client: Client) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("developerspace.dev", "v1alpha1", "DeveloperSpace");
     Api::all_with(client, &ApiResource::from_gvk(&kind))
 }
 
-/// Waits until a condition of a space is true. The error says what it was instead.
+/// Waits until a condition of a space is true. The error contains its last state.
 pub(super) async fn await_true(spaces: &Api<DynamicObject>, name: &str, kind: &str, within: Duration) -> Result<Condition> {
     eventually(&format!("{name} to be {kind}"), within, || async {
         let space = spaces.get(name).await?;

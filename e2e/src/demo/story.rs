@@ -17,12 +17,12 @@ const NEIGHBOUR: &str = "bob-checkout";
 const SHORT: &str = "alice-quick-try";
 const SAMPLE: &str = "config/samples/alice-payments.yaml";
 const SOON: Duration = Duration::from_secs(60);
-/// On somebody's own cluster an image has to be pulled first.
+/// On a user's own cluster an image has to be pulled first.
 const PODS_WITHIN: Duration = Duration::from_secs(180);
-/// A label by which the demo knows its own spaces again.
+/// The label that marks the demo's own spaces.
 const MARK: &str = "example.com/demo=true";
 
-/// Tells the whole story.
+/// Runs all scenes.
 pub(super) async fn tell(target: &Target, screen: &Screen) -> Result<()> {
     clear_up(target, screen).await?;
     a_space_in_a_moment(target, screen).await?;
@@ -32,7 +32,7 @@ pub(super) async fn tell(target: &Target, screen: &Screen) -> Result<()> {
     when_time_is_up(target, screen).await
 }
 
-/// A cluster that is kept may still have the spaces of the last demo. Somebody's own of the same name stay.
+/// Deletes the spaces of the last demo, which a reused cluster may still have. Other spaces of the same names are not deleted.
 async fn clear_up(target: &Target, screen: &Screen) -> Result<()> {
     let spaces = target.kubectl(&["get", "dspace", "-o", "name", "-l", MARK]).await?.ok()?;
     if !spaces.trim().is_empty() {
@@ -63,7 +63,7 @@ async fn a_space_in_a_moment(target: &Target, screen: &Screen) -> Result<()> {
 async fn a_working_kubectl(target: &Target, screen: &Screen) -> Result<()> {
     let Some(file) = target.alices_kubeconfig() else { return Ok(()) };
     screen.scene("2. From nothing to a working kubectl: alice has no credential at all yet");
-    // That of the last demo is for a cluster that is gone.
+    // The kubeconfig of the last demo is for a cluster that no longer exists.
     let _ = std::fs::remove_file(&file);
     let file = file.to_string_lossy().into_owned();
     let arguments = ["onboard", ALICE, "--name", SPACE, "--auth", "cert", "-o", &file];
@@ -91,7 +91,7 @@ async fn what_is_there(target: &Target, screen: &Screen) -> Result<()> {
     screen.command("", "kubectl dspace list", &said);
     for arguments in shown {
         let output = target.kubectl(arguments).await?.ok()?;
-        // The columns' paths are long and say nothing that the headings do not.
+        // The column paths are long and add nothing to the headings.
         let typed: Vec<&str> =
             arguments.iter().map(|&argument| if argument.starts_with("custom-") { "custom-columns=…" } else { argument }).collect();
         screen.command("", &format!("kubectl {}", typed.join(" ")), &without_blank_lines(&output));

@@ -18,25 +18,25 @@ use crate::process::tail;
 use crate::{binaries, cluster, kubeconfig};
 
 const START_WITHIN: Duration = Duration::from_secs(150);
-/// Who owns the space of the demo, as in the sample.
+/// The owner of the demo's space, as in the sample.
 pub(super) const ALICE: &str = "alice@example.com";
 
-/// A cluster, and how to talk to it.
+/// A cluster, and the means to access it.
 pub(super) struct Target {
     /// The demo's folder.
     pub(super) dir: PathBuf,
     /// The administrator's kubeconfig.
     pub(super) kubeconfig: PathBuf,
-    /// A client with that.
+    /// A client with that kubeconfig.
     pub(super) client: kube::Client,
     /// The folder with kubectl.
     binaries: PathBuf,
-    /// Whether the cluster is the demo's own. On somebody's cluster alice gets no certificate, and is impersonated.
+    /// True if the cluster is the demo's own. On a user's cluster alice gets no certificate, and is impersonated.
     embedded: bool,
 }
 
 impl Target {
-    /// Builds what is missing, and starts the embedded cluster unless there is another.
+    /// Builds missing programs, and starts the embedded cluster unless the settings name another cluster.
     pub(super) async fn prepare(settings: &Settings, screen: &Screen) -> Result<Self> {
         fs::create_dir_all(&settings.dir).with_context(|| format!("{} could not be made", settings.dir.display()))?;
         let dir = settings.dir.canonicalize()?;
@@ -74,33 +74,33 @@ impl Target {
         Ok(Self { dir, kubeconfig: info.kubeconfig, client, binaries: info.binaries, embedded: true })
     }
 
-    /// kubectl as the administrator (or the portal).
+    /// Runs kubectl as the administrator (or the portal).
     pub(super) async fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = cluster::kubectl(&self.binaries, &self.kubeconfig, &self.dir);
         command.args(arguments);
         command::run(command, None).await
     }
 
-    /// kubectl as the administrator, with `input` on its standard input.
+    /// Runs `kubectl apply` as the administrator, with `yaml` on its standard input.
     pub(super) async fn apply(&self, yaml: &str) -> Result<String> {
         let mut command = cluster::kubectl(&self.binaries, &self.kubeconfig, &self.dir);
         command.args(["apply", "-f", "-"]);
         command::run(command, Some(yaml)).await?.ok()
     }
 
-    /// `kubectl dspace` as the administrator: kubectl finds the plugin by its name.
+    /// Runs `kubectl dspace` as the administrator: kubectl finds the plugin by its name.
     pub(super) async fn plugin(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = cluster::kubectl(&self.binaries, &self.kubeconfig, &self.dir);
         command.arg("dspace").args(arguments);
         command::run(command, None).await
     }
 
-    /// Where alice's kubeconfig is written; none on somebody's own cluster.
+    /// The path of alice's kubeconfig; `None` on a user's own cluster.
     pub(super) fn alices_kubeconfig(&self) -> Option<PathBuf> {
         self.embedded.then(|| self.dir.join("alice.kubeconfig"))
     }
 
-    /// kubectl as alice.
+    /// Runs kubectl as alice.
     pub(super) async fn as_alice(&self, arguments: &[&str], input: Option<&str>) -> Result<Output> {
         let own = self.alices_kubeconfig();
         let mut command = cluster::kubectl(&self.binaries, own.as_ref().unwrap_or(&self.kubeconfig), &self.dir);
@@ -111,7 +111,7 @@ impl Target {
         command::run(command, input).await
     }
 
-    /// The last words: what to type to look around, and to end it.
+    /// Prints the commands to explore the demo, and to end it.
     pub(super) fn say_how_to_go_on(&self, screen: &Screen) {
         screen.scene("It goes on running. To look around:");
         screen.note(&format!("export KUBECONFIG={}", self.kubeconfig.display()));
@@ -126,7 +126,7 @@ impl Target {
     }
 }
 
-/// kubectl and the plugin side by side in one folder, which goes onto the PATH.
+/// Links kubectl and the plugin into one folder, which is meant for the PATH.
 fn link_programs(dir: &Path, binaries: &Path) -> Result<()> {
     let bin = dir.join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("{} could not be made", bin.display()))?;
@@ -148,7 +148,7 @@ async fn start_embedded(dir: &Path) -> Result<Info> {
     let log = dir.join("cluster.log");
     let mut command = Command::new(binaries::own("dspace-cluster")?);
     command.args(["up", "--detach", "--with-nodes", "--dir"]).arg(&folder);
-    // A group of its own, so that Ctrl-C in this terminal later on does not end it.
+    // A process group of its own, so that a later Ctrl-C in this terminal does not end it.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(fs::File::create(&log)?);
     let mut supervisor = tokio::process::Command::from(command).spawn().context("dspace-cluster could not be started")?;
     let stdout = supervisor.stdout.take().context("dspace-cluster has no standard output")?;

@@ -1,4 +1,5 @@
-//! Owns the issuer's certificates: an authority of its own, which nobody trusts who was not told to, and a serving certificate.
+//! Owns the issuer's certificates: a separate authority, which only explicitly configured clients trust, and a serving
+//! certificate.
 
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::kubeconfig::install_crypto;
 
-/// The authority's certificate, PEM, and what accepts connections with a certificate that it signed.
+/// Creates the authority. Returns its certificate as PEM, and an acceptor of TLS connections with a certificate that it
+/// signed.
 pub(super) fn make() -> Result<(String, TlsAcceptor)> {
     install_crypto();
     let mut params = CertificateParams::new(vec![])?;

@@ -1,4 +1,5 @@
-//! Owns what the issuer answers, see <https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth>, RFC 6749 and RFC 7636.
+//! Owns the issuer's responses, see <https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth>, RFC 6749 and
+//! RFC 7636.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,24 +12,24 @@ use serde_json::{Value, json};
 use super::keys::{SigningKey, challenge, random_word};
 use crate::fixtures::now;
 
-/// How long an ID token lasts.
+/// The lifetime of an ID token.
 const TOKEN_LASTS: TimeDelta = TimeDelta::hours(1);
 
-/// Somebody who can log in, and what tokens say of them.
+/// A user who can log in, and the user's claims in tokens.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// Who they are to the issuer: the claim `sub`.
+    /// The issuer's identifier of the user: the claim `sub`.
     pub subject: String,
-    /// Their address.
+    /// The user's email address.
     pub email: String,
-    /// Whether they have shown that it is theirs.
+    /// True if the email address is verified.
     pub email_verified: bool,
-    /// Their groups.
+    /// The user's groups.
     pub groups: Vec<String>,
 }
 
 impl Person {
-    /// Somebody whose address is verified.
+    /// Returns a user with a verified email address.
     pub fn new(subject: &str, email: &str, groups: &[&str]) -> Self {
         Self {
             subject: subject.to_owned(),
@@ -42,21 +43,21 @@ impl Person {
 /// The fields of a query or of a form.
 pub(super) type Fields = HashMap<String, String>;
 
-/// What is answered.
+/// A response of the issuer.
 pub(super) enum Answer {
-    /// A document.
+    /// A JSON document.
     Document(Value),
-    /// Go there.
+    /// A redirect to this URL.
     Redirect(String),
-    /// There is no such page.
+    /// The page does not exist.
     Nothing,
-    /// The request is wrong: the error of RFC 6749, section 5.2, and why.
+    /// The request is invalid: the error code of RFC 6749, section 5.2, and a description.
     Refused(&'static str, &'static str),
 }
 
 struct Refusal(&'static str, &'static str);
 
-/// What a code stands for.
+/// The data that an authorization code stands for.
 struct Grant {
     person: Person,
     challenge: String,
@@ -142,7 +143,7 @@ impl State {
         if field(fields, "grant_type") != "authorization_code" {
             return Err(Refusal("unsupported_grant_type", "grant_type is not authorization_code"));
         }
-        // Whatever comes of it: a code is good for one try.
+        // A code is valid for one attempt, regardless of the result.
         let grant = self.grants().remove(field(fields, "code"));
         let grant = grant.ok_or(Refusal("invalid_grant", "the code is unknown, or was used already"))?;
         if challenge(field(fields, "code_verifier")) != grant.challenge {

@@ -1,4 +1,5 @@
-//! Owns the issuer's signing key and what it signs (RFC 7515 with ES256 of RFC 7518), and the challenge of PKCE (RFC 7636).
+//! Owns the issuer's signing key and its signatures (RFC 7515 with ES256 of RFC 7518), and the challenge of PKCE (RFC
+//! 7636).
 
 use anyhow::{Result, anyhow};
 use base64::Engine as _;
@@ -53,7 +54,7 @@ fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A word that nobody guesses: a code, or the verifier of PKCE.
+/// Returns an unguessable word: a code, or the verifier of PKCE.
 pub fn random_word() -> Result<String> {
     let mut bytes = [0; WORD_BYTES];
     SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow!("the system gives no random bytes"))?;

@@ -1,4 +1,4 @@
-//! Owns a login as seen from outside: what the browser and the program do that asks for tokens.
+//! Owns the client's side of a login: the steps of the browser, and the steps of the program that requests tokens.
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -14,10 +14,10 @@ use serde_json::Value;
 use super::keys::{challenge, random_word};
 use crate::kubeconfig::install_crypto;
 
-/// Where the program would listen for the browser. Nobody does: the redirect is read and not followed.
+/// The redirect URI of the program. No server listens on it: the redirect is read and not followed.
 const REDIRECT: &str = "http://127.0.0.1:18000/callback";
 
-/// Somebody at the issuer's door.
+/// A client that logs in at the issuer.
 pub struct Visitor {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: String,
@@ -36,7 +36,7 @@ impl Visitor {
         Ok(Self { client, url: url.to_owned(), client_id: client_id.to_owned() })
     }
 
-    /// The whole of it: the ID token of whoever has this subject.
+    /// Performs a complete login and returns the ID token of the user with this subject.
     pub async fn login(&self, subject: &str) -> Result<String> {
         let verifier = random_word()?;
         let code = self.authorize(subject, &challenge(&verifier)).await?;
@@ -45,7 +45,7 @@ impl Visitor {
         Ok(answer["id_token"].as_str().context("there is no id_token")?.to_owned())
     }
 
-    /// What the browser does: the code that it is sent back with.
+    /// Performs the browser's step and returns the authorization code of the redirect.
     pub async fn authorize(&self, subject: &str, challenge: &str) -> Result<String> {
         let state = random_word()?;
         let query = form_urlencoded::Serializer::new(String::new())
@@ -74,7 +74,7 @@ impl Visitor {
         field("code").context("the redirect has no code")
     }
 
-    /// What the program does that asked: the answer to a code.
+    /// Redeems a code, as the program that requests tokens does. Returns the status code and the response.
     pub async fn redeem(&self, code: &str, verifier: &str) -> Result<(u16, Value)> {
         let form = form_urlencoded::Serializer::new(String::new())
             .extend_pairs([
@@ -91,7 +91,7 @@ impl Visitor {
         self.document(request).await
     }
 
-    /// A document of the issuer's.
+    /// Fetches a document from the issuer.
     pub async fn get(&self, path: &str) -> Result<Value> {
         let (status, document) = self.document(Request::get(format!("{}{path}", self.url)).body(Full::default())?).await?;
         ensure!(status == StatusCode::OK.as_u16(), "{path} is {status}: {document}");

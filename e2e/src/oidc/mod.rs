@@ -1,7 +1,7 @@
-//! Owns a real OpenID Connect issuer on loopback: TLS with a certificate of its own authority, discovery, keys, and logins by the
-//! authorization code flow with PKCE, whose challenge is really verified.
+//! Owns a real OpenID Connect issuer on loopback: TLS with a certificate of its own authority, discovery, keys, and
+//! logins by the authorization code flow with PKCE. The challenge of PKCE is verified.
 //!
-//! Only the page on which people type their password is left out: `login_hint` says who is sitting there.
+//! Only the password page is omitted: `login_hint` names the user who logs in.
 
 mod authority;
 mod issuer;
@@ -31,7 +31,7 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Starts one with one public client, `client_id`, at which `people` can log in.
+    /// Starts an issuer with one public client, `client_id`, and with `people` as the users who can log in.
     pub async fn start(client_id: &str, people: Vec<Person>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the issuer found no port on 127.0.0.1")?;
         let url = format!("https://{}", listener.local_addr().context("the issuer's own address is unknown")?);
@@ -41,12 +41,12 @@ impl Issuer {
         Ok(Self { url, client_id: client_id.to_owned(), authority, accepting })
     }
 
-    /// The issuer, as it stands in tokens.
+    /// The issuer URL, as it appears in tokens.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The public client that people log in with.
+    /// The public client that users log in with.
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
@@ -56,18 +56,19 @@ impl Issuer {
         &self.authority
     }
 
-    /// Somebody who trusts the issuer's authority, to log in step by step.
+    /// Returns a client that trusts the issuer's authority, for a login step by step.
     pub fn visitor(&self) -> Result<Visitor> {
         Visitor::new(&self.url, &self.client_id, &self.authority)
     }
 
-    /// A whole login: the ID token of whoever has this subject.
+    /// Performs a complete login and returns the ID token of the user with this subject.
     pub async fn login(&self, subject: &str) -> Result<String> {
         self.visitor()?.login(subject).await.with_context(|| format!("{subject} could not log in"))
     }
 
-    /// What an API server is told so that it trusts this issuer, with `prefix` before the names of users and groups,
-    /// see <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#using-authentication-configuration>.
+    /// The API server's authentication configuration that trusts this issuer, with `prefix` before the names of users
+    /// and groups, see
+    /// <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#using-authentication-configuration>.
     pub fn authentication(&self, prefix: &str) -> Value {
         json!({
             "apiVersion": "apiserver.config.k8s.io/v1",

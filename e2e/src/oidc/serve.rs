@@ -17,7 +17,7 @@ use super::issuer::{Answer, Fields, State};
 
 pub(super) async fn accept(listener: TcpListener, tls: TlsAcceptor, state: Arc<State>) {
     loop {
-        // Accepting fails only for want of descriptors, which come back.
+        // Accepting fails only when file descriptors run out, which is temporary.
         if let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve(stream, tls.clone(), state.clone()));
         }
@@ -25,7 +25,7 @@ pub(super) async fn accept(listener: TcpListener, tls: TlsAcceptor, state: Arc<S
 }
 
 async fn serve(stream: TcpStream, tls: TlsAcceptor, state: Arc<State>) {
-    // Whoever does not trust our authority leaves here.
+    // A client that does not trust the issuer's authority fails the handshake.
     let Ok(stream) = tls.accept(stream).await else { return };
     let service = service_fn(|request| handle(state.clone(), request));
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;

@@ -1,4 +1,4 @@
-//! Owns bodies and answers that the proxy makes up.
+//! Owns the bodies and the responses that the proxy generates itself.
 
 use std::convert::Infallible;
 
@@ -11,7 +11,7 @@ use hyper::body::Frame;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-/// Ends a connection without a further word. Connections of the proxy do not linger, so the peer sees a reset.
+/// Ends a connection without a response. Connections of the proxy do not linger, so the peer sees a reset.
 #[derive(Debug)]
 pub(super) struct Reset;
 
@@ -30,7 +30,7 @@ pub(super) fn whole(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-/// A body fed from elsewhere, chunk by chunk.
+/// A body that is fed through a channel, chunk by chunk.
 pub(super) fn fed() -> (mpsc::Sender<Result<Bytes, Reset>>, Body) {
     let (sender, receiver) = mpsc::channel(64);
     let chunks = stream::unfold(receiver, |mut receiver: mpsc::Receiver<Result<Bytes, Reset>>| async move {
@@ -39,13 +39,13 @@ pub(super) fn fed() -> (mpsc::Sender<Result<Bytes, Reset>>, Body) {
     (sender, StreamBody::new(chunks).boxed_unsync())
 }
 
-/// A body of which only the first half arrives. The head still promises all of it.
+/// A body that ends after its first half. The headers still announce the full length.
 pub(super) fn half(bytes: &Bytes) -> Body {
     let chunks = [Ok(Frame::data(bytes.slice(..bytes.len() / 2))), Err(Reset)];
     StreamBody::new(stream::iter(chunks)).boxed_unsync()
 }
 
-/// What the API server answers with when it refuses.
+/// The `Status` object with which the API server rejects a request.
 pub(super) fn status(code: u16) -> Value {
     let reason = match code {
         409 => "Conflict",
@@ -69,7 +69,7 @@ pub(super) fn refusal(code: u16) -> Answer {
     answer.body(whole(Bytes::from(status(code).to_string()))).map_err(|_| Reset)
 }
 
-/// The line that ends a watch whose resourceVersion is too old.
+/// The line that ends a watch whose resourceVersion has expired.
 pub(super) fn gone_line() -> Bytes {
     Bytes::from(format!("{}\n", json!({"type": "ERROR", "object": status(410)})))
 }

@@ -1,33 +1,33 @@
-//! Owns reading a request: what it asks for, of which object, and which space it concerns.
+//! Owns parsing a request: the verb, the object, and the space that the request concerns.
 
 use http::{Method, Uri};
 use serde_json::Value;
 
-/// What a request asks for.
+/// The properties of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: &'static str,
     /// The plural, such as `namespaces`; empty for a path outside the API.
     pub resource: String,
-    /// Such as `status`, or nothing.
+    /// The subresource, such as `status`, or empty.
     pub subresource: String,
-    /// The namespace, or nothing.
+    /// The namespace, or empty.
     pub namespace: String,
-    /// The object's name; of a create, the one in the body.
+    /// The object's name; for a create, the name in the body.
     pub name: String,
-    /// The space that it concerns, by name.
+    /// The name of the space that the request concerns.
     pub space: Option<String>,
-    /// The UID that a deletion or a merge patch demands.
+    /// The UID that a deletion or a merge patch requires.
     pub uid: Option<String>,
-    /// The resourceVersion that it demands.
+    /// The resourceVersion that a deletion or a merge patch requires.
     pub version: Option<String>,
-    /// Whether it writes `Expired=True` into a status.
+    /// True if the request writes `Expired=True` into a status.
     pub seals: bool,
 }
 
 impl Facts {
-    /// Reads a request.
+    /// Parses a request.
     pub fn of(method: &Method, uri: &Uri, body: &[u8]) -> Self {
         let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -51,7 +51,7 @@ impl Facts {
     fn at(path: &[&str]) -> Self {
         let own = |text: &&str| (*text).to_owned();
         match path {
-            // What hangs on a namespace itself, and not a collection inside it.
+            // A subresource of the namespace itself, not a collection inside it.
             ["namespaces", name, subresource @ ("status" | "finalize")] => {
                 Self { resource: "namespaces".into(), name: own(name), subresource: own(subresource), ..Self::default() }
             }
@@ -79,18 +79,19 @@ impl Facts {
         Some(named).filter(|name| !name.is_empty()).map(str::to_owned)
     }
 
-    /// Whether it asks for a change.
+    /// Returns true if the request asks for a change.
     pub fn mutates(&self) -> bool {
-        // A question about rights is a POST that stores nothing.
+        // An access review is a POST that stores nothing.
         !matches!(self.verb, "get" | "list" | "watch") && !self.resource.is_empty() && self.resource != "selfsubjectaccessreviews"
     }
 
-    /// Whether it is a write that the sweep numbers: Events and the lease are counted apart.
+    /// Returns true if the request is a write that the sweep numbers. Events and the lease are counted separately.
     pub fn is_numbered(&self) -> bool {
         self.mutates() && !matches!(self.resource.as_str(), "events" | "leases")
     }
 
-    /// The write by its nature, the same for every space: `create-rolebindings-view`, `patch-developerspaces.status`.
+    /// A signature of the request that is the same for every space: `create-rolebindings-view`,
+    /// `patch-developerspaces.status`.
     pub fn signature(&self) -> String {
         let subresource = if self.subresource.is_empty() { String::new() } else { format!(".{}", self.subresource) };
         let own = self.name.strip_prefix("developerspace-").unwrap_or(&self.name);
@@ -99,7 +100,7 @@ impl Facts {
         format!("{}-{}{subresource}{name}", self.verb, self.resource)
     }
 
-    /// One line for messages.
+    /// A one-line summary for messages.
     pub fn line(&self) -> String {
         let subresource = if self.subresource.is_empty() { String::new() } else { format!("/{}", self.subresource) };
         let place = if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };

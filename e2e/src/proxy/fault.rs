@@ -1,4 +1,4 @@
-//! Owns what can go wrong with a request or a watch event, and to which ones it happens.
+//! Owns the faults of requests and watch events, and the rules that select which ones are affected.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,99 +7,99 @@ use tokio::sync::Notify;
 
 use super::facts::Facts;
 
-/// What is done to a request.
+/// A fault of a request.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The connection is reset and the server never hears of it.
+    /// The connection is reset before the request reaches the API server.
     ResetBefore,
-    /// The server does it; the connection is reset instead of the answer.
+    /// The API server performs the request; the connection is reset instead of a response.
     ResetAfter,
-    /// An error is answered that the server never gave.
+    /// The proxy responds with an error that the API server did not return.
     Answer {
         /// The HTTP status.
         code: u16,
-        /// Whether the server did it all the same.
+        /// True if the API server performs the request nevertheless.
         after: bool,
     },
-    /// The server does it; half of the answer arrives, then the connection is reset.
+    /// The API server performs the request; half of the response arrives, then the connection is reset.
     Truncate,
-    /// It is handed on that much later.
+    /// The request is forwarded after this delay.
     Delay(Duration),
-    /// It is never answered, and the server does or does not hear of it.
+    /// The request never gets a response.
     Hang {
-        /// Whether the server did it.
+        /// True if the API server performs the request.
         after: bool,
     },
-    /// It waits at the gate and is then handed on.
+    /// The request waits at the gate and is then forwarded.
     Hold(Arc<Gate>),
-    /// The operator gets a signal.
+    /// The operator receives a signal.
     Signal {
-        /// Such as `KILL` and `TERM`.
+        /// The signal, such as `KILL` or `TERM`.
         signal: &'static str,
-        /// Whether the server has done it by then.
+        /// True if the API server performs the request before the signal is sent.
         after: bool,
     },
 }
 
-/// Where a request waits until somebody lets it go on.
+/// A gate at which a request waits until it is opened.
 #[derive(Debug, Default)]
 pub struct Gate {
     open: Notify,
 }
 
 impl Gate {
-    /// Lets the one that waits, or the next to come, go on.
+    /// Opens the gate for one waiting request, or for the next one to arrive.
     pub fn open(&self) {
         self.open.notify_one();
     }
 
-    /// Waits to be let on.
+    /// Waits until the gate is opened.
     pub async fn pass(&self) {
         self.open.notified().await;
     }
 }
 
-/// How often.
+/// The limit of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
-    /// That many times.
+    /// The number of requests that the rule affects.
     Count(u32),
-    /// From the first time on, for so long.
+    /// The time for which the rule applies, from its first hit on.
     For(Duration),
 }
 
-/// Where a request stands among those of its space.
+/// The position of a request among those of its space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The how manieth write of the space it is, from one; none for what is not numbered.
+    /// The number of the write within its space, from one; `None` for a request that is not numbered.
     pub number: Option<u32>,
-    /// The how manieth of its signature, from one.
+    /// The number of the request among those with the same signature, from one.
     pub nth: u32,
 }
 
-/// Which requests.
+/// The condition that selects requests.
 pub type Matcher = Arc<dyn Fn(&Facts, Place) -> bool + Send + Sync>;
 
 /// A fault for the requests that match.
 #[derive(Clone)]
 pub struct Rule {
-    /// What the journal calls it.
+    /// The name of the rule in the journal.
     pub name: String,
-    /// Which requests.
+    /// The condition that selects requests.
     pub matches: Matcher,
-    /// What happens to them.
+    /// The fault of these requests.
     pub fault: Fault,
-    /// How often.
+    /// The limit of the rule.
     pub times: Times,
 }
 
 impl Rule {
-    /// A rule for whatever `matches` says, once.
+    /// Creates a rule that affects one request that `matches` selects.
     pub fn new(name: impl Into<String>, fault: Fault, matches: impl Fn(&Facts, Place) -> bool + Send + Sync + 'static) -> Self {
         Self { name: name.into(), matches: Arc::new(matches), fault, times: Times::Count(1) }
     }
 
-    /// The write of that signature, from its `nth` time on, of one space.
+    /// Creates a rule for the write of one space with that signature, from its `nth` occurrence on.
     pub fn write(name: impl Into<String>, fault: Fault, (space, signature, nth): (&str, &str, u32)) -> Self {
         let (space, signature) = (space.to_owned(), signature.to_owned());
         Self::new(name, fault, move |facts, place| {
@@ -107,44 +107,45 @@ impl Rule {
         })
     }
 
-    /// The same rule, so often.
+    /// Returns the same rule with another limit.
     #[must_use]
     pub fn times(self, times: Times) -> Self {
         Self { times, ..self }
     }
 }
 
-/// What is done to a watch event.
+/// A fault of a watch event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventFault {
-    /// It never arrives.
+    /// The event never arrives.
     Drop,
-    /// It arrives twice.
+    /// The event arrives twice.
     Duplicate,
-    /// It arrives after those that should follow it: everything else of a second overtakes it.
+    /// The event arrives a second later, after the events that should follow it.
     Late,
 }
 
-/// A fault for the `nth` event about one space on the watch of one resource, counted from when the rule was set up.
+/// A fault of the `nth` event about one space on the watch of one resource, counted from the time at which the rule was
+/// added.
 #[derive(Clone, Debug)]
 pub struct EventRule {
-    /// The space.
+    /// The name of the space.
     pub space: String,
-    /// The plural; none for any.
+    /// The plural of the resource; `None` for any.
     pub resource: Option<String>,
-    /// From one; none for all.
+    /// The number of the event, from one; `None` for all.
     pub nth: Option<u32>,
-    /// What happens.
+    /// The fault.
     pub fault: EventFault,
 }
 
-/// What became of a rule.
+/// The progress of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How often it struck.
+    /// The number of hits.
     pub hits: u32,
-    /// When it struck first.
+    /// The time of the first hit.
     pub first: Option<Instant>,
-    /// When it was, or will be, over; none while it waits for more.
+    /// The time at which the rule ended or will end; `None` while it waits for further hits.
     pub over: Option<Instant>,
 }

@@ -1,4 +1,4 @@
-//! Owns the record of every request that passed: the one judge of what the operator wrote.
+//! Owns the record of every request that passed through the proxy: the only source for checks of the operator's writes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,26 +13,26 @@ use crate::fixtures::now;
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// When it came, to a microsecond.
+    /// The time at which the request arrived, to a microsecond.
     pub at: DateTime<Utc>,
-    /// The same on the monotonic clock.
+    /// The same time on the monotonic clock.
     pub instant: Instant,
-    /// What it asked for.
+    /// The properties of the request.
     pub facts: Facts,
-    /// Where it stands among those of its space.
+    /// The position of the request among those of its space.
     pub place: Place,
-    /// The rule that it met.
+    /// The rule that affected the request.
     pub rule: Option<String>,
-    /// What the API server answered, if it was asked and did answer.
+    /// The status code from the API server, if it received the request and responded.
     pub served: Option<u16>,
-    /// What the operator was answered, if it was.
+    /// The status code that the operator received, if it received a response.
     pub code: Option<u16>,
-    /// How long that took.
+    /// The time until the operator received the response.
     pub took: Option<Duration>,
 }
 
 impl Entry {
-    /// One line for messages.
+    /// A one-line summary for messages.
     pub fn line(&self) -> String {
         let code = |code: Option<u16>| code.map_or_else(|| "-".to_owned(), |code| code.to_string());
         let rule = self.rule.as_ref().map(|rule| format!(" [{rule}]")).unwrap_or_default();
@@ -40,13 +40,13 @@ impl Entry {
         format!("{} {number}{} -> {}, told {}{rule}", self.at.format("%H:%M:%S%.6f"), self.facts.line(), code(self.served), code(self.code))
     }
 
-    /// Whether the API server did what was asked.
+    /// Returns true if the API server performed the request.
     pub fn was_done(&self) -> bool {
         self.served.is_some_and(|code| code < 300)
     }
 }
 
-/// All requests, in the order in which they came.
+/// All requests, in the order in which they arrived.
 #[derive(Debug)]
 pub struct Journal {
     entries: Mutex<Vec<Entry>>,
@@ -83,22 +83,22 @@ impl Journal {
         }
     }
 
-    /// How many requests there were.
+    /// The number of requests.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether there were none.
+    /// Returns true if there were no requests.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The requests from number `from` on that `wanted` says yes to.
+    /// The requests from number `from` on that `wanted` accepts.
     pub fn since(&self, from: usize, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         self.lock().iter().skip(from).filter(|entry| wanted(entry)).cloned().collect()
     }
 
-    /// The writes from number `from` on, the lease left out.
+    /// The writes from number `from` on, without those of the lease.
     pub fn writes(&self, from: usize) -> Vec<Entry> {
         self.since(from, |entry| entry.facts.mutates() && entry.facts.resource != "leases")
     }
@@ -108,18 +108,18 @@ impl Journal {
         self.since(from, |entry| entry.facts.is_numbered() && entry.facts.space.as_deref() == Some(space))
     }
 
-    /// The last write that concerned `space` and that `wanted` says yes to.
+    /// The last write that concerns `space` and that `wanted` accepts.
     pub fn last_write_of(&self, space: &str, wanted: impl Fn(&Facts) -> bool) -> Option<Entry> {
         let concerns = |entry: &&Entry| entry.facts.mutates() && entry.facts.space.as_deref() == Some(space) && wanted(&entry.facts);
         self.lock().iter().rev().find(concerns).cloned()
     }
 
-    /// Whether any request concerned `space`.
+    /// Returns true if any request concerns `space`.
     pub fn knows(&self, space: &str) -> bool {
         self.lock().iter().any(|entry| entry.facts.space.as_deref() == Some(space))
     }
 
-    /// Tells of each new request.
+    /// Returns a receiver that is notified of each new request.
     pub fn subscribe(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
     }

@@ -1,7 +1,7 @@
-//! Owns the fault proxy: plain HTTP on loopback before the API server's TLS. It numbers and records every request, and does
-//! to requests and watches what it is told.
+//! Owns the fault proxy: plain HTTP on loopback in front of the API server's TLS. It numbers and records every request,
+//! and applies the configured faults to requests and watches.
 //!
-//! kube's client speaks HTTP/1.1, and the bearer token is handed on, so that the operator's rights stay real.
+//! kube's client speaks HTTP/1.1, and the bearer token is forwarded, so that the operator's real permissions apply.
 
 mod answer;
 mod facts;
@@ -30,7 +30,7 @@ pub use rules::RuleId;
 pub use sky::{Past, Sky};
 pub use stream::{End, Order};
 
-/// How many orders to watches may be under way.
+/// The number of orders to watches that may be pending.
 const ORDERS: usize = 64;
 
 /// A running proxy. It ends when this is dropped.
@@ -41,7 +41,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one before the API server at `server`, whose certificate `authority` signed.
+    /// Starts a proxy in front of the API server at `server`, whose certificate `authority` signed.
     pub async fn start(server: &str, authority: &Path) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the proxy found no port on 127.0.0.1")?;
         let address = format!("http://{}", listener.local_addr().context("the proxy's own address is unknown")?);
@@ -69,53 +69,54 @@ impl Proxy {
         &self.state.journal
     }
 
-    /// Names the process to which signals go.
+    /// Sets the process that receives signals.
     pub fn set_pid(&self, pid: u32) {
         self.state.pid.store(pid, Ordering::Relaxed);
     }
 
-    /// Sets a rule up.
+    /// Adds a rule.
     pub fn arm(&self, rule: Rule) -> RuleId {
         self.state.rules().add(rule)
     }
 
-    /// Sets a rule for watch events up.
+    /// Adds a rule for watch events.
     pub fn arm_event(&self, rule: EventRule) -> RuleId {
         self.state.event_rules.fetch_add(1, Ordering::Relaxed);
         self.state.rules().add_event(rule)
     }
 
-    /// Takes a rule away.
+    /// Removes a rule.
     pub fn disarm(&self, id: RuleId) {
         self.state.rules().remove(id);
     }
 
-    /// What became of a rule, while it is set up.
+    /// The progress of a rule; `None` after its removal.
     pub fn progress(&self, id: RuleId) -> Option<Progress> {
         self.state.rules().progress(id)
     }
 
-    /// Counts the writes of `space` from one again.
+    /// Restarts the numbering of the writes and events of `space` at one.
     pub fn restart_count(&self, space: &str) {
         self.state.rules().restart_count(space);
     }
 
-    /// Changes what holds for all requests.
+    /// Changes the state of the network, which affects all requests.
     pub fn sky(&self, change: impl FnOnce(&mut Sky)) {
         self.state.sky.send_modify(change);
     }
 
-    /// Does something to open watches; says how many heard.
+    /// Ends the open watches of `resource`, or all of them, in the given way. Returns the number of open watches that
+    /// received the order.
     pub fn order(&self, resource: Option<&str>, end: End) -> usize {
         self.state.orders.send(Order { resource: resource.map(str::to_owned), end }).unwrap_or_default()
     }
 
-    /// From now on each list is kept.
+    /// Starts recording each list.
     pub fn record(&self) {
         *self.state.recording.lock().unwrap_or_else(PoisonError::into_inner) = Some(Past::default());
     }
 
-    /// What was kept since [`record`](Self::record).
+    /// Stops recording and returns the lists since [`record`](Self::record).
     pub fn recorded(&self) -> Option<Past> {
         self.state.recording.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

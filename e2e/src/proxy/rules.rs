@@ -1,4 +1,4 @@
-//! Owns the rules that are set up, the numbering of writes, and which request meets which fault.
+//! Owns the active rules, the numbering of writes, and the selection of the fault for each request.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::facts::Facts;
 use super::fault::{EventFault, EventRule, Fault, Place, Progress, Rule, Times};
 
-/// A rule's number, to ask what became of it.
+/// The ID of a rule, with which its progress is queried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RuleId(u64);
 
@@ -15,11 +15,11 @@ pub(super) struct Rules {
     next: u64,
     requests: Vec<(RuleId, Rule, Struck)>,
     events: Vec<(RuleId, EventRule, Struck)>,
-    /// Writes by space.
+    /// The number of writes by space.
     numbers: HashMap<String, u32>,
-    /// Requests by space and signature.
+    /// The number of requests by space and signature.
     signatures: HashMap<(Option<String>, String), u32>,
-    /// Watch events by space and resource, since a rule asked.
+    /// The number of watch events by space and resource, counted while a rule for the space exists.
     seen: HashMap<(String, String), u32>,
 }
 
@@ -53,7 +53,7 @@ impl Rules {
         self.events.retain(|(known, ..)| *known != id);
     }
 
-    /// Counts the writes and events of `space` from one again.
+    /// Restarts the numbering of the writes and events of `space` at one.
     pub(super) fn restart_count(&mut self, space: &str) {
         self.numbers.remove(space);
         self.signatures.retain(|(known, _), _| known.as_deref() != Some(space));
@@ -66,7 +66,7 @@ impl Rules {
         rule.or_else(event)
     }
 
-    /// Numbers a request and says which fault it meets.
+    /// Numbers a request and returns the fault that applies to it.
     pub(super) fn judge(&mut self, facts: &Facts) -> (Place, Option<(String, Fault)>) {
         let place = self.place(facts);
         let now = Instant::now();
@@ -90,7 +90,7 @@ impl Rules {
         Place { number, nth }
     }
 
-    /// What happens to a watch event about `space`.
+    /// Returns the fault that applies to a watch event about `space`.
     pub(super) fn judge_event(&mut self, space: &str, resource: &str) -> Option<EventFault> {
         if !self.events.iter().any(|(_, rule, _)| rule.space == space) {
             return None;

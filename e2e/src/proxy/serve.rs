@@ -1,4 +1,4 @@
-//! Owns connections and requests: each is numbered, written down, judged, and handed on or not.
+//! Owns connections and requests: each request is numbered, recorded, matched against the rules, and forwarded or not.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,7 +51,7 @@ impl State {
 
 pub(super) async fn accept(listener: TcpListener, state: Arc<State>) {
     loop {
-        // Accepting fails only for want of descriptors, which come back.
+        // Accepting fails only when file descriptors run out, which is temporary.
         if let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve(stream, state.clone()));
         }
@@ -60,7 +60,7 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<State>) {
 
 async fn serve(stream: TcpStream, state: Arc<State>) {
     let _ = stream.set_nodelay(true);
-    // What ends without a word ends with RST.
+    // A connection that is closed without a response ends with RST.
     if stream.set_zero_linger().is_err() {
         return;
     }
@@ -96,7 +96,7 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Answer {
     Ok(answer)
 }
 
-/// Sets the clock that the answer tells.
+/// Shifts the time in the `Date` header of the response.
 fn shift(answer: &mut Response<Body>, by: TimeDelta) {
     let told = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
     let Some(told) = told.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).filter(|_| !by.is_zero()) else { return };
@@ -143,7 +143,7 @@ impl Exchange {
                 std::future::pending().await
             }
             Fault::Hold(gate) => {
-                // On its way it arrives, though its sender has given up by then.
+                // A held request arrives even if its sender has given up by then.
                 let exchange = self.clone();
                 let arrives = tokio::spawn(async move {
                     gate.pass().await;
@@ -155,12 +155,13 @@ impl Exchange {
         }
     }
 
-    /// Only SIGKILL ends the exchange with it; one that is told to stop may still hear the answer.
+    /// Only SIGKILL ends the exchange together with the operator. After SIGTERM the operator may still receive the
+    /// response.
     async fn signal(&self, signal: &'static str, after: bool) -> Answer {
         let kills = signal == "KILL";
         let early = if after { Some(self.pass().await?) } else { None };
         let pid = self.state.pid.load(Ordering::Relaxed);
-        // It may have ended by itself; then the case does not reach its end, which the runner sees.
+        // The process may have ended by itself. Then the case does not reach its end state, which the runner reports.
         let _ = tokio::task::spawn_blocking(move || process::signal(pid, signal)).await;
         match early {
             _ if kills => Err(Reset),
@@ -169,7 +170,7 @@ impl Exchange {
         }
     }
 
-    /// Hands it on, or answers from the past.
+    /// Forwards the request, or responds with a recorded list.
     async fn pass(&self) -> Answer {
         let past = self.state.sky.borrow().past.clone();
         if let Some(bytes) = past.filter(|_| self.facts.verb == "list").and_then(|past| past.lists.get(&self.place()).cloned()) {

@@ -1,4 +1,4 @@
-//! Owns what holds for all requests at once: frozen or lagging watches, a partition, a server that looks back.
+//! Owns the disturbances that affect all requests at once: frozen or lagging watches, a partition, an outdated server.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,31 +10,31 @@ use chrono::TimeDelta;
 /// The state of the network between operator and API server.
 #[derive(Clone, Debug, Default)]
 pub struct Sky {
-    /// Watches that stay open while nothing passes; new ones are accepted and not answered.
+    /// Open watches stay open and deliver nothing; new ones are accepted and get no response.
     pub frozen: bool,
-    /// Nothing at all is answered.
+    /// No request gets a response.
     pub black_hole: bool,
     /// Every connection is reset.
     pub partition: bool,
-    /// How much later the events of a resource arrive.
+    /// The delay of the events of a resource.
     pub lag: HashMap<String, Duration>,
-    /// How far the server's clock, as its `Date` headers tell it, is from ours.
+    /// The offset of the server's clock, as its `Date` headers show it, from the local clock.
     pub clock: TimeDelta,
-    /// Lists as they were once, by path and query; watches of those resources are silent.
+    /// Recorded lists that are served instead of the current ones; watches of their resources are silent.
     pub past: Option<Arc<Past>>,
 }
 
-/// Lists that were recorded, by path and query.
+/// Recorded lists.
 #[derive(Debug, Default)]
 pub struct Past {
-    /// The bodies.
+    /// The bodies of the lists, by path and query.
     pub lists: HashMap<String, Bytes>,
     /// The resources that were listed.
     pub resources: HashSet<String>,
 }
 
 impl Sky {
-    /// Whether a watch of `resource` gets nothing at present.
+    /// Returns true if a watch of `resource` delivers nothing at present.
     pub fn is_silent(&self, resource: &str) -> bool {
         self.black_hole || self.frozen || self.past.as_ref().is_some_and(|past| past.resources.contains(resource))
     }

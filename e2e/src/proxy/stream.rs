@@ -1,4 +1,5 @@
-//! Owns a watch on its way through: line by line, each held back, dropped, doubled or cut off as is ordered.
+//! Owns the relay of a watch: each line is forwarded, delayed, dropped, duplicated or cut off as the rules and orders
+//! require.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,32 +17,32 @@ use super::answer::{Body, Reset, fed, gone_line};
 use super::fault::EventFault;
 use super::serve::State;
 
-/// What is done at once to open watches.
+/// An order that ends open watches.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// Of which resource; none for all.
+    /// The resource of the watches; `None` for all.
     pub resource: Option<String>,
-    /// What.
+    /// The way in which the watches end.
     pub end: End,
 }
 
-/// How a watch ends.
+/// The way in which a watch ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The connection is reset.
     Reset,
-    /// The server says 410: the resourceVersion is too old.
+    /// The server sends an ERROR event with code 410: the resourceVersion has expired.
     Gone,
-    /// It stays open and never says anything again, as a connection does that a middlebox has forgotten.
+    /// The connection stays open and delivers nothing more, like a connection that a middlebox has dropped.
     Deaf,
 }
 
-/// How much later an event comes that others overtake.
+/// The delay of an event that others overtake.
 const OVERTAKEN: Duration = Duration::from_secs(1);
 
 type Sender = mpsc::Sender<Result<Bytes, Reset>>;
 
-/// Passes the watch's body on.
+/// Relays the watch's body.
 pub(super) fn relay(state: &Arc<State>, resource: &str, answer: Response<Incoming>) -> Response<Body> {
     let (head, incoming) = answer.into_parts();
     let (sender, body) = fed();
@@ -64,11 +65,11 @@ struct Pump {
     resource: String,
     orders: broadcast::Receiver<Order>,
     sender: Sender,
-    /// The beginning of a line.
+    /// The beginning of an incomplete line.
     rest: BytesMut,
-    /// Lines, and when each may go on.
+    /// Lines, and the time at which each may be sent.
     waiting: VecDeque<(Instant, Bytes)>,
-    /// Lines that others overtake.
+    /// Lines that others overtake, and the time at which each may be sent.
     late: VecDeque<(Instant, Bytes)>,
     ended: bool,
 }
@@ -97,7 +98,7 @@ impl Pump {
         }
     }
 
-    /// Cuts what came into lines.
+    /// Splits the received data into lines.
     fn take(&mut self, data: &[u8]) {
         let lag = self.state.sky.borrow().lag.get(&self.resource).copied().unwrap_or(Duration::ZERO);
         self.rest.extend_from_slice(data);
@@ -139,13 +140,13 @@ impl Pump {
         self.state.judge_event(space, &self.resource)
     }
 
-    /// Whether this ends the watch.
+    /// Executes an order. Returns true if it ends this watch.
     async fn obeys(&self, order: Result<Order, broadcast::error::RecvError>) -> bool {
         let Ok(order) = order else { return false };
         if order.resource.as_ref().is_some_and(|resource| *resource != self.resource) {
             return false;
         }
-        // The peer may be gone already: then there is nothing left to end.
+        // The peer may have disconnected already: then there is nothing to end.
         match order.end {
             End::Reset => drop(self.sender.send(Err(Reset)).await),
             End::Gone => drop(self.send(gone_line()).await),

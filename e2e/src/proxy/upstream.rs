@@ -1,4 +1,4 @@
-//! Owns the way to the API server: TLS with the cluster's authority, the caller's bearer token untouched.
+//! Owns the connection to the API server: TLS with the cluster's authority, and the caller's bearer token unchanged.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ impl Upstream {
         Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), server })
     }
 
-    /// Hands a request on and returns the answer's head, with a body that still flows.
+    /// Forwards a request and returns the response, whose body is still a stream.
     pub(super) async fn send(&self, request: &Request<Bytes>) -> Result<Response<Incoming>> {
         let mut target = self.server.clone().into_parts();
         target.path_and_query = request.uri().path_and_query().cloned();

@@ -1,5 +1,5 @@
-//! Owns running many cases side by side against one operator: faults are keyed by the space's name, so that none meets
-//! another's.
+//! Owns running many cases concurrently against one operator: faults are keyed by the name of the space, so that no
+//! case is affected by the fault of another.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,18 +20,19 @@ use super::run;
 use super::safety::{Spaces, final_state, unsafe_writes};
 use crate::proxy::Times;
 
-/// How many cases are under way at once.
+/// The maximum number of concurrent cases.
 const SIDE_BY_SIDE: usize = 200;
-/// How many of those that are over soon: more would only wait for each other.
+/// The maximum number of concurrent short cases: more of them would only wait for each other.
 const BRIEF: usize = 48;
-/// How many may hang; the operator has sixteen workers, and lets none be held for longer than a moment.
+/// The maximum number of concurrent cases that hang. The operator has sixteen worker slots, and a reconcile that hangs
+/// soon releases its slot.
 const HANGING: usize = 40;
-/// How many may fail for a minute.
+/// The maximum number of concurrent cases that fail for a minute.
 const FAILING: usize = 80;
-/// What was under way when the last case converged (an Event, say) is let out.
+/// The time for requests that are still under way when the last case has converged, such as an Event.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// Runs all `cases` and judges what is left: END, SAFE, ORPH and, for `quiet` from then on, QUIET.
+/// Runs all `cases` and checks the final state: END, SAFE, ORPH and, for the time `quiet` after that, QUIET.
 pub async fn run_all(bench: &Bench, cases: &[Case], references: &References, quiet: Duration, progress: &Progress) -> Result<Vec<Outcome>> {
     let from = bench.proxy.journal().len();
     let (brief, hanging, failing) = (Semaphore::new(BRIEF), Semaphore::new(HANGING), Semaphore::new(FAILING));
@@ -54,7 +55,7 @@ pub async fn run_all(bench: &Bench, cases: &[Case], references: &References, qui
         outcomes = running => outcomes,
         error = keep(bench, &complaints) => return Err(error),
     };
-    // Nobody ends the operator here, so that it ending is a violation of its own.
+    // No case ends the operator here, so each end of the operator is a violation of its own.
     let ends = complaints.take().into_iter().enumerate();
     outcomes.extend(ends.map(|(number, complaint)| Outcome::violated(format!("operator/ended-{number}"), Oracle::Live, complaint)));
     judge(bench, cases, references, (outcomes, from), quiet).await
@@ -70,7 +71,7 @@ async fn one(bench: &Bench, case: &Case, references: &References) -> Outcome {
     }
 }
 
-/// The oracles that look at all cases together.
+/// Applies the oracles that check all cases together.
 pub async fn judge(
     bench: &Bench,
     cases: &[Case],
@@ -86,12 +87,13 @@ pub async fn judge(
         spaces.insert(name, path);
     }
     let id = |space: String| ids.get(&space).cloned().unwrap_or(space);
-    // The fault is the passing of time itself: nothing else tells that no write will come.
+    // This waits for time to pass and not for a condition: nothing else shows that no further write will come.
     tokio::time::sleep(SETTLE).await;
     let quiet_from = bench.proxy.journal().len();
     tokio::time::sleep(quiet).await;
     let loud = bench.proxy.journal().writes(quiet_from);
-    // Events of one reason are held for a minute, so that the last of them comes after the work. Quiet control planes are a test of their own.
+    // Events with the same reason are held for a minute, so that the last of them comes after the work. The silence of
+    // an idle control plane has its own test.
     let mut found: Vec<(String, Oracle, String)> = loud
         .into_iter()
         .filter(|entry| entry.facts.resource != "events")
@@ -110,7 +112,7 @@ pub async fn judge(
     Ok(outcomes)
 }
 
-/// A case has one outcome: the first thing that is wrong with it.
+/// Adds a violation. A case has one outcome, its first violation; the trace of that outcome contains the others.
 fn blame(outcomes: &mut Vec<Outcome>, id: String, oracle: Oracle, wrong: String) {
     match outcomes.iter_mut().find(|outcome| outcome.id == id) {
         Some(outcome) if outcome.is_violation() => {

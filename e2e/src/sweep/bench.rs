@@ -1,4 +1,5 @@
-//! Owns where cases run: a cluster, the proxy before it, the operator behind the proxy, and the administrator who acts.
+//! Owns the environment in which cases run: a cluster, the proxy in front of it, the operator behind the proxy, and the
+//! administrator who acts.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -20,12 +21,12 @@ use crate::wait::eventually;
 use crate::{Cluster, binaries, http, operator, ports};
 
 const GRACE: Duration = Duration::from_secs(30);
-/// The Events of one moment are written side by side; after so long without a write there is none to come.
+/// The Events of one moment are written concurrently. After this time without a write, no further one comes.
 const SILENT: Duration = Duration::from_secs(1);
-/// A namespace that looks like ours and is not.
+/// A namespace that has the operator's labels but is not managed by the operator.
 pub const BYSTANDER: &str = "bystander";
 
-/// Where cases run. The order of the fields is that of the end: the operator must not outlive its cluster.
+/// The environment in which cases run. Fields are dropped in this order: the operator must not outlive its cluster.
 pub struct Bench {
     running: tokio::sync::Mutex<Option<Process>>,
     kubeconfig: PathBuf,
@@ -33,7 +34,7 @@ pub struct Bench {
     health_port: u16,
     metrics_port: u16,
     log: PathBuf,
-    /// When each space that ends by time is due, and when somebody asked for its deletion.
+    /// The time at which each space with an end expires, or at which its deletion was requested.
     moments: Mutex<HashMap<String, DateTime<Utc>>>,
     /// The proxy.
     pub proxy: Arc<Proxy>,
@@ -41,13 +42,13 @@ pub struct Bench {
     pub admin: Actor,
     /// The administrator's client.
     pub client: Client,
-    /// The state of everything.
+    /// The current state of all objects.
     pub mirror: Mirror,
     /// The cluster.
     pub cluster: Arc<Cluster>,
 }
 
-/// A cluster with the manifests and the classes of the sweep.
+/// Starts a cluster with the manifests and the classes of the sweep.
 pub async fn cluster() -> Result<Arc<Cluster>> {
     let cluster = Cluster::start(crate::Options::default()).await?;
     crate::Operator::install(&cluster).await?;
@@ -61,7 +62,7 @@ pub async fn cluster() -> Result<Arc<Cluster>> {
 }
 
 impl Bench {
-    /// A bench on `cluster`, with an operator that does not run yet.
+    /// Creates a bench on `cluster`. Its operator is not running yet.
     pub async fn new(cluster: Arc<Cluster>, name: &str, args: &[&str]) -> Result<Self> {
         let proxy = Arc::new(Proxy::start(cluster.server(), &cluster.authority()).await?);
         let client = cluster.client().await?;
@@ -81,7 +82,7 @@ impl Bench {
         })
     }
 
-    /// Starts the operator, if it does not run.
+    /// Starts the operator if it is not running.
     pub async fn spawn(&self) -> Result<()> {
         let mut running = self.running.lock().await;
         if running.is_none() {
@@ -95,24 +96,24 @@ impl Bench {
         Ok(())
     }
 
-    /// Starts it and waits until it says that it is ready.
+    /// Starts the operator and waits until it reports ready.
     pub async fn start(&self) -> Result<()> {
         self.spawn().await?;
         self.until_ready(200).await
     }
 
-    /// Starts it if it has ended, as a Deployment would.
+    /// Starts the operator if it has ended, as a Deployment would.
     pub async fn revive(&self) -> Result<()> {
         self.ended().await?;
         self.start().await
     }
 
-    /// Waits until `/readyz` answers that.
+    /// Waits until `/readyz` responds with the status code `wanted`.
     pub async fn until_ready(&self, wanted: u16) -> Result<()> {
         self.until_ready_within(SOON, wanted).await
     }
 
-    /// The same with another patience.
+    /// Same as [`Self::until_ready`], with another timeout.
     pub async fn until_ready_within(&self, within: Duration, wanted: u16) -> Result<()> {
         eventually(&format!("/readyz to say {wanted}"), within, || async {
             let (status, body) = http::get(self.health_port, "/readyz").await?;
@@ -122,24 +123,25 @@ impl Bench {
         .await
     }
 
-    /// Ends it as a rollout would.
+    /// Terminates the operator, as a rollout would.
     pub async fn terminate(&self) -> Result<ExitStatus> {
         let mut process = self.running.lock().await.take().context("the operator does not run")?;
         process.terminate(GRACE).await
     }
 
-    /// Kills it.
+    /// Kills the operator.
     pub async fn kill(&self) -> Result<()> {
         self.running.lock().await.take().map_or(Ok(()), |mut process| process.kill())
     }
 
-    /// Sends it a signal.
+    /// Sends the operator a signal.
     pub async fn signal(&self, signal: &str) -> Result<()> {
         let running = self.running.lock().await;
         crate::process::signal(running.as_ref().context("the operator does not run")?.pid(), signal)
     }
 
-    /// One sweep of `gc` through the proxy, which sends it the signals; while it runs no controller does.
+    /// Runs `gc` once through the proxy. The proxy sends its signals to that process, so no controller may run at the
+    /// same time.
     pub async fn gc(&self) -> Result<ExitStatus> {
         let mut command = tokio::process::Command::new(binaries::operator()?);
         command.args(["gc", "--max-deletions", "100%"]).env("KUBECONFIG", &self.kubeconfig);
@@ -151,7 +153,7 @@ impl Bench {
         child.wait().await.context("gc was lost")
     }
 
-    /// Its exit status, if it has ended; then it may be started again.
+    /// The operator's exit status, if it has ended. Afterwards the operator can be started again.
     pub async fn ended(&self) -> Result<Option<ExitStatus>> {
         let mut running = self.running.lock().await;
         let Some(process) = running.as_mut() else { return Ok(None) };
@@ -162,12 +164,12 @@ impl Bench {
         Ok(status)
     }
 
-    /// Demands that it still runs.
+    /// Verifies that the operator is still running.
     pub async fn ensure_alive(&self) -> Result<()> {
         self.running.lock().await.as_mut().context("the operator does not run")?.check_alive()
     }
 
-    /// How much memory it holds, in KiB.
+    /// The operator's resident memory, in KiB.
     pub async fn memory(&self) -> Result<u64> {
         let running = self.running.lock().await;
         let pid = running.as_ref().context("the operator does not run")?.pid();
@@ -176,12 +178,12 @@ impl Bench {
         resident.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")
     }
 
-    /// The end of its log.
+    /// The end of the operator's log.
     pub fn log_tail(&self) -> String {
         crate::process::tail(&self.log, 30)
     }
 
-    /// Does one thing for the case of that name.
+    /// Performs one act for the case of that name.
     pub async fn perform(&self, name: &str, act: &Act) -> Result<()> {
         if matches!(act, Act::Patch(_, _, patch) if patch.to_string().contains("$NOW")) {
             // Times have whole seconds, and a renewal in the second of the creation renews nothing.
@@ -203,7 +205,7 @@ impl Bench {
         }
     }
 
-    /// When the space of that name is due, or its deletion was asked for.
+    /// The time at which the space of that name expires, or at which its deletion was requested.
     pub fn moment(&self, name: &str) -> Option<DateTime<Utc>> {
         self.moments.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
@@ -222,7 +224,7 @@ impl Bench {
         serde_json::from_str(&text.replace("$NOW", &rfc3339(present))).unwrap_or_default()
     }
 
-    /// Brings about what is there before the path's act.
+    /// Creates the initial state of the path.
     pub async fn prepare(&self, name: &str, path: &path::Path) -> Result<()> {
         for act in &path.before {
             self.perform(name, act).await?;
@@ -240,8 +242,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Waits until the operator has told of the space and is done: Events are written behind the work, and one of the preparation
-    /// would be counted as one of the act.
+    /// Waits until the operator has written the Events of the space and is idle. Events are written after the work, and
+    /// an Event of the preparation would be counted as one of the act.
     async fn told(&self, name: &str) -> Result<()> {
         eventually(&format!("the Events of {name} to be written"), SOON * 4, || async {
             let journal = self.proxy.journal();
@@ -253,9 +255,9 @@ impl Bench {
         .await
     }
 
-    /// Waits until the space is ready as its spec is.
+    /// Waits until the space is ready for the current generation of its spec.
     pub async fn ready(&self, name: &str) -> Result<()> {
-        // Hundreds are made at once, so that the last waits for all the others.
+        // Hundreds of spaces are created at once, so that the last one waits for all others.
         self.mirror
             .until("to be ready", name, SOON * 4, |objects| {
                 let space = objects.get("DeveloperSpace").context("it is not there")?;
@@ -266,7 +268,7 @@ impl Bench {
             .map(drop)
     }
 
-    /// What others put beside ours, and what must stay.
+    /// Adds objects and a label of another user, which the operator must keep.
     async fn plant(&self, name: &str) -> Result<()> {
         let metadata = json!({"name": "theirs", "namespace": name});
         let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"});

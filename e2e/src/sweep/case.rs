@@ -1,4 +1,4 @@
-//! Owns the cases: which write of which path meets which fault.
+//! Owns the cases: each combines a write of a path with a fault.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -8,9 +8,9 @@ use super::path::Path;
 /// A write of a path, the same in every run of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Target {
-    /// The write by its nature.
+    /// The signature of the write.
     pub signature: String,
-    /// The how manieth of its kind, from one.
+    /// The number of the write among those with the same signature, from one.
     pub nth: u32,
 }
 
@@ -25,11 +25,11 @@ pub struct Case {
     pub kind: Kind,
 }
 
-/// The longest name of a namespace.
+/// The maximum length of a namespace's name.
 const LONGEST: usize = 63;
 
 impl Case {
-    /// `path/write/fault`, by which it is replayed.
+    /// The ID `path/write/fault`, by which the case is replayed.
     pub fn id(&self) -> String {
         format!("{}/{}/{}", self.path.name, self.target.label(), self.kind.name)
     }
@@ -41,18 +41,18 @@ impl Case {
 }
 
 impl Target {
-    /// As in a case's id.
+    /// The write as part of a case's ID.
     pub fn label(&self) -> String {
         if self.nth == 1 { self.signature.clone() } else { format!("{}:{}", self.signature, self.nth) }
     }
 
-    /// Whether it only tells.
+    /// Returns true if the write is an Event.
     pub fn is_event(&self) -> bool {
         self.signature == "create-events"
     }
 }
 
-/// A name for a space that shows which case it belongs to.
+/// Returns the name of a space. It shows the case to which the space belongs.
 pub fn space_name(id: &str) -> String {
     let plain: String = format!("sweep-{id}")
         .chars()
@@ -66,7 +66,7 @@ pub fn space_name(id: &str) -> String {
     format!("{}-{:08x}", plain[..LONGEST - 9].trim_end_matches('-'), hasher.finish() & 0xffff_ffff)
 }
 
-/// Whether the bounded sweep runs the case too.
+/// Returns true if the bounded sweep runs the case too.
 pub fn is_bounded(case: &Case) -> bool {
     let Case { path, target, kind } = case;
     match kind.cost {

@@ -1,5 +1,5 @@
-//! Owns the cases that end the operator's process: prepared side by side, run one after another, while the
-//! operator is started again each time.
+//! Owns the cases that end the operator's process. They are prepared concurrently and run one after another, and the
+//! operator is restarted each time.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::run;
 
 const SIDE_BY_SIDE: usize = 16;
 
-/// Runs `cases` and judges what is left.
+/// Runs `cases` and checks the final state.
 pub async fn run_all(bench: &Bench, cases: &[Case], references: &References, quiet: Duration, progress: &Progress) -> Result<Vec<Outcome>> {
     let from = bench.proxy.journal().len();
     let complaints = Complaints::default();
@@ -47,7 +47,8 @@ pub async fn run_all(bench: &Bench, cases: &[Case], references: &References, qui
         outcomes = running => outcomes,
         error = keep(bench, &complaints) => return Err(error),
     };
-    // The last case may have ended it when all was done already; nothing could be said of the silence of one that does not run.
+    // The last case may have ended the operator after all work was done. QUIET has no meaning for an operator that does
+    // not run.
     bench.revive().await?;
     judge(bench, cases, references, (outcomes, from), quiet).await
 }

@@ -1,17 +1,18 @@
-//! Owns what two runs are compared by: the state of a space without names, identities and times.
+//! Owns the basis of comparison for two runs: the state of a space without names, identities and times.
 
 use serde_json::{Value, json};
 
 use super::mirror::Objects;
 use crate::fixtures::{essence, is_observed, text, uid_of};
 
-/// Names the namespace that was there before: how this one came to be, and nothing that a run is to end with.
+/// The annotation that names the previous namespace. It records how the current namespace was created, and is not part
+/// of the end state.
 const REPLACES: &str = "developerspace.dev/replaces";
 
-/// Names a space that is gone, whose UID is another in each run.
+/// The annotation that names a deleted space, whose UID differs in each run.
 const RELEASED_FROM: &str = "developerspace.dev/released-from";
 
-/// The state of the space `name`: equal for any two runs that ended alike.
+/// Returns the state of the space `name`. It is equal for any two runs with the same end state.
 pub fn dump(name: &str, objects: &Objects) -> Value {
     let uid = |key: &str| objects.get(key).map(|object| uid_of(object).to_owned());
     let last = || objects.get("DeveloperSpace").map(|space| text(space, "/status/namespace/uid").to_owned());
@@ -33,7 +34,7 @@ pub fn dump(name: &str, objects: &Objects) -> Value {
 
 fn one(object: &Value, all: &Objects) -> Value {
     let mut essence = essence(object);
-    // Items of a list carry none.
+    // Items of a list have no apiVersion.
     if let Some(fields) = essence.as_object_mut() {
         fields.remove("apiVersion");
     }
@@ -72,7 +73,8 @@ fn one(object: &Value, all: &Objects) -> Value {
     essence
 }
 
-/// Whether the namespace's annotation says the end that the status says, to the second.
+/// Returns true if the namespace's annotation contains the same expiry as the status, to the second, or if there is no
+/// namespace.
 fn agrees(space: &Value, all: &Objects) -> bool {
     let told = all.get("Namespace").map(|namespace| text(namespace, "/metadata/annotations/developerspace.dev~1expires-at"));
     told.is_none_or(|told| told == text(space, "/status/expiresAt"))
@@ -102,7 +104,7 @@ fn visit(value: &mut Value, change: &impl Fn(&str) -> String) {
 
 const TIME: &str = "0000-00-00T00:00:00Z";
 
-/// Puts `TIME` for each RFC 3339 time in whole seconds.
+/// Replaces each RFC 3339 time in whole seconds with `TIME`.
 fn hide_times(text: &str) -> String {
     let bytes = text.as_bytes();
     let is_time = |at: usize| {

@@ -1,38 +1,38 @@
-//! Owns the names of the faults that meet writes.
+//! Owns the named faults of writes.
 
 use std::time::Duration;
 
 use crate::proxy::{Fault, Times};
 
-/// One kind of fault, as a case names it.
+/// A kind of fault, as a case names it.
 #[derive(Clone, Debug)]
 pub struct Kind {
     /// Its name.
     pub name: &'static str,
-    /// What is done.
+    /// The fault.
     pub fault: Fault,
-    /// How often.
+    /// The limit of the fault.
     pub times: Times,
-    /// What it costs to run.
+    /// The cost of a case.
     pub cost: Cost,
 }
 
-/// What running a case of it costs.
+/// The cost of a case with this kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
-    /// Next to nothing: hundreds run side by side, also in the bounded sweep.
+    /// Almost nothing: hundreds run concurrently, also in the bounded sweep.
     Small,
-    /// The same, in the whole sweep only.
+    /// Almost nothing, but only in the whole sweep.
     Further,
-    /// A worker of the operator for as long as its read timeout: some side by side.
+    /// A request of the operator that waits until its timeout: a limited number run concurrently.
     Worker,
-    /// The operator's process: one after another.
+    /// The operator's process: cases run one after another.
     Process,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// All of them.
+/// Returns all kinds of faults.
 pub fn all() -> Vec<Kind> {
     let answer = |code, after| Fault::Answer { code, after };
     let mut kinds = vec![
@@ -64,7 +64,7 @@ pub fn all() -> Vec<Kind> {
         ("504-after-x3", "504-after-60s", answer(504, true)),
     ];
     for (thrice, minute, fault) in often {
-        // The client heeds Retry-After, and a worker waits with it.
+        // The client honors Retry-After, and a worker waits with it.
         let cost = if thrice.starts_with("429") { Cost::Worker } else { Cost::Further };
         kinds.push(Kind { name: thrice, fault: fault.clone(), times: Times::Count(3), cost });
         kinds.push(Kind { name: minute, fault, times: Times::For(MINUTE), cost });

@@ -1,5 +1,5 @@
-//! Owns the cases of `gc` alone: the controller makes the spaces and ends, then one sweep follows another while each write meets
-//! its fault.
+//! Owns the cases of `gc` alone: the controller creates the spaces and ends. Then `gc` runs repeatedly, while each of
+//! its writes meets its fault.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,10 +17,11 @@ use super::reference::{self, References};
 use super::report::{Oracle, Outcome};
 use super::run;
 
-/// From the end of one sweep to the next.
+/// The pause between two runs of `gc`.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Runs every case that is `wanted` and judges what is left. The controller of `bench` runs before, and not afterwards.
+/// Runs every case that `wanted` accepts and checks the final state. The controller of `bench` runs during the
+/// preparation, and not afterwards.
 pub async fn run_all(bench: &Bench, wanted: impl Fn(&Case) -> bool, quiet: Duration, progress: &Progress) -> Result<Vec<Outcome>> {
     let path = path::gc();
     bench.revive().await?;
@@ -36,7 +37,7 @@ pub async fn run_all(bench: &Bench, wanted: impl Fn(&Case) -> bool, quiet: Durat
     let cases: Vec<Case> = every.map(make).filter(|case| wanted(case)).collect();
     progress.expect(cases.len());
     bench.start().await?;
-    // They are kept for an hour, and the controller tells of them what no sweep does.
+    // These spaces are retained for an hour, and the controller reports conditions of them that `gc` does not report.
     for name in reference::names("", path.name) {
         bench.perform(&name, &path::Act::Delete("DeveloperSpace", "$NAME")).await?;
     }
@@ -64,10 +65,10 @@ pub async fn run_all(bench: &Bench, wanted: impl Fn(&Case) -> bool, quiet: Durat
     Ok(outcomes)
 }
 
-/// Sweeps without end; returns when one cannot be started.
+/// Runs `gc` repeatedly. Returns when a run cannot be started.
 async fn sweeping(bench: &Bench) -> anyhow::Error {
     loop {
-        // Most are disturbed, so that how they end says nothing; what they did is judged.
+        // Most runs are disturbed, so their exit status has no meaning. Their writes are checked.
         if let Err(error) = bench.gc().await {
             return error;
         }

@@ -1,4 +1,4 @@
-//! Owns starting the operator again whenever it has ended, as a Deployment would, and looking how it ended.
+//! Owns restarting the operator whenever it has ended, as a Deployment would, and checking its exit status.
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,17 +10,17 @@ use super::bench::Bench;
 use crate::fixtures::at;
 use crate::operator::NAMESPACE;
 
-/// How often the keeper looks whether the operator still runs.
+/// The interval at which the keeper checks that the operator is running.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// SIGKILL and SIGTERM, which the sweep itself sends; the latter may come before the operator listens for it.
+/// SIGKILL and SIGTERM, which the sweep itself sends. SIGTERM may arrive before the operator handles it.
 const SENT: [i32; 2] = [9, 15];
 
-/// What the keeper did not like.
+/// The unexpected ends of the operator.
 #[derive(Debug, Default)]
 pub struct Complaints(Mutex<Vec<String>>);
 
 impl Complaints {
-    /// Takes what has come together.
+    /// Removes and returns the complaints so far.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.lock())
     }
@@ -30,7 +30,7 @@ impl Complaints {
     }
 }
 
-/// Keeps the operator running; returns when that cannot be done.
+/// Keeps the operator running. Returns when it cannot be restarted.
 pub async fn keep(bench: &Bench, complaints: &Complaints) -> anyhow::Error {
     loop {
         match again(bench).await {

@@ -1,5 +1,5 @@
-//! Owns a view of the cluster that keeps itself fresh by watches, straight from the API server and not through the proxy,
-//! so that hundreds of cases can be judged without asking for each.
+//! Owns a view of the cluster that watches keep current, directly from the API server and not through the proxy.
+//! Hundreds of cases are checked with it, without a request for each.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -40,7 +40,7 @@ pub type Objects = BTreeMap<String, Value>;
 #[derive(Default)]
 struct Inner(RwLock<HashMap<String, Kept>>);
 
-/// One space's objects, and who waits for a change of them.
+/// The objects of one space, and a channel that reports their changes.
 #[derive(Default)]
 struct Kept {
     objects: Objects,
@@ -64,14 +64,14 @@ impl Kept {
     }
 }
 
-/// The view.
+/// A current view of the cluster.
 pub struct Mirror {
     inner: Arc<Inner>,
     watching: Vec<JoinHandle<()>>,
 }
 
 impl Mirror {
-    /// Starts watching as whoever `client` is.
+    /// Starts the watches with `client`.
     pub fn start(client: &Client) -> Self {
         let inner = Arc::<Inner>::default();
         let watching = KINDS.map(|kind| tokio::spawn(follow(client.clone(), kind, inner.clone())));
@@ -88,7 +88,7 @@ impl Mirror {
         self.inner.read().get(space).and_then(|kept| kept.emptied)
     }
 
-    /// Waits until `probe` finds the space's objects as it wants them; its error says what is still wrong.
+    /// Waits until `probe` accepts the space's objects. The error contains the last failure of `probe`.
     pub async fn until(&self, what: &str, space: &str, within: Duration, probe: impl Fn(&Objects) -> Result<()>) -> Result<Objects> {
         let deadline = Instant::now() + within;
         let mut changed = self.inner.write().entry(space.to_owned()).or_default().changed.subscribe();

@@ -1,6 +1,7 @@
-//! Owns the fault sweep: every write of every life-cycle path meets every fault, and must end where an undisturbed run ends.
+//! Owns the fault sweep: every write of every life-cycle path meets every fault, and must end where an undisturbed run
+//! ends.
 //!
-//! `docs/reliability/README.md` says how it works and how to read the result.
+//! `docs/reliability/README.md` describes the sweep and its result.
 
 pub mod bench;
 pub mod case;
@@ -36,10 +37,11 @@ pub use report::Report;
 use report::{Oracle, Outcome};
 use scenarios::Scenario;
 
-/// Runs what `options` ask for. Violations are in the report and no error; an error means that the sweep could not run.
+/// Runs the cases that `options` select. Violations are part of the report and not an error; an error means that the
+/// sweep could not run.
 pub async fn run(options: &Options) -> Result<Report> {
     let begun = Instant::now();
-    // As it is now: whoever works on the code meanwhile does not change what runs.
+    // Read at the start: later changes of the code do not affect what runs.
     let (commit, day) = options::stamp().await;
     let before = options.resumed()?;
     let bench = Bench::new(bench::cluster().await?, "sweep", &[]).await?;
@@ -76,7 +78,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     Ok(report)
 }
 
-/// What the parts of a sweep share.
+/// The data that the parts of a sweep share.
 struct Sweep<'a> {
     options: &'a Options,
     references: &'a References,
@@ -85,14 +87,14 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// On a cluster of their own: what ends the operator, one after another, and then `gc`.
+    /// Runs the cases that end the operator, one after another, and then the cases of `gc`, on a separate cluster.
     async fn in_turn(&self, crashing: &[Case]) -> Result<Vec<Outcome>> {
         let Self { options, references, done, progress } = self;
         let sweeps = options.wants_path(path::gc().name);
         if crashing.is_empty() && !sweeps {
             return Ok(vec![]);
         }
-        // The same name every time, so that the lease of one that was killed is taken up at once.
+        // The same identity every time, so that the operator takes over the lease of a killed one at once.
         let bench = Bench::new(bench::cluster().await?, "crash", &["--leader-elect", "--identity", "sweep"]).await?;
         bench.start().await?;
         let mut outcomes = crash::run_all(&bench, crashing, references, options.quiet(), progress).await?;
@@ -107,7 +109,7 @@ impl Sweep<'_> {
         Ok(outcomes)
     }
 
-    /// On a cluster of their own, one after another.
+    /// Runs the scenarios one after another, on a separate cluster.
     async fn scenarios(&self, scenarios: &[Scenario]) -> Result<Vec<Outcome>> {
         if scenarios.is_empty() {
             return Ok(vec![]);
@@ -139,7 +141,7 @@ fn plan(options: &Options, paths: &[path::Path], references: &References, done: 
             }
         }
     }
-    // What takes long begins first.
+    // Long cases start first.
     cases.sort_by_key(|case| (case.kind.cost != Cost::Worker, !case.kind.name.ends_with("60s")));
     cases
 }

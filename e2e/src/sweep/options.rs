@@ -1,4 +1,4 @@
-//! Owns what can be asked of a sweep.
+//! Owns the options of a sweep.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -62,13 +62,13 @@ impl Options {
         self.case.is_empty() && self.paths.is_empty() && self.faults.is_empty() && !self.bounded && !self.no_scenarios
     }
 
-    /// Where the report goes.
+    /// The file to which the report is written, if any.
     pub fn report_file(&self) -> Option<PathBuf> {
         let usual = || self.is_whole().then(|| binaries::repository().join("docs/reliability/report.json"));
         self.report.clone().or_else(usual)
     }
 
-    /// What ran before, if that is asked for.
+    /// The passed outcomes of the previous report, if the sweep resumes it.
     pub fn resumed(&self) -> Result<Report> {
         match self.report_file().filter(|file| self.resume && file.is_file()) {
             Some(file) => {
@@ -80,13 +80,13 @@ impl Options {
         }
     }
 
-    /// Whether a path is wanted.
+    /// Returns true if the options select the path.
     pub fn wants_path(&self, path: &str) -> bool {
         let named = |id: &String| id.split('/').next() == Some(path);
         (self.paths.is_empty() || self.paths.iter().any(|wanted| wanted == path)) && (self.case.is_empty() || self.case.iter().any(named))
     }
 
-    /// Whether a case is wanted.
+    /// Returns true if the options select the case.
     pub fn wants(&self, case: &Case) -> bool {
         if !self.case.is_empty() {
             return self.case.contains(&case.id());
@@ -94,7 +94,7 @@ impl Options {
         (self.faults.is_empty() || self.faults.iter().any(|wanted| wanted == case.kind.name)) && (!self.bounded || is_bounded(case))
     }
 
-    /// Whether a scenario is wanted and did not run before.
+    /// Returns true if the options select the scenario and it did not run before.
     pub fn wants_scenario(&self, scenario: &Scenario, done: &[Outcome]) -> bool {
         let wanted = if self.case.is_empty() {
             !self.no_scenarios && self.paths.is_empty() && self.faults.is_empty() && (!self.bounded || scenario.bounded)
@@ -104,18 +104,18 @@ impl Options {
         wanted && !done.iter().any(|outcome| outcome.id == scenario.id)
     }
 
-    /// How long the soak takes.
+    /// The duration of the soak.
     pub fn soak(&self) -> Duration {
         Duration::from_secs(60 * self.soak.unwrap_or(if self.short { 5 } else { 60 }))
     }
 
-    /// For how long nothing may be written in the end.
+    /// The time at the end during which nothing may be written.
     pub fn quiet(&self) -> Duration {
         Duration::from_secs(if self.bounded { 15 } else { 60 })
     }
 }
 
-/// The commit and the day.
+/// The commit and the date of the run.
 pub async fn stamp() -> (String, String) {
     let mut git = tokio::process::Command::new("git");
     git.args(["describe", "--always", "--dirty"]).current_dir(binaries::repository());

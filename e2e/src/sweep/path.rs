@@ -1,8 +1,8 @@
-//! Owns the life-cycle paths: what is there before, what is done, and how it may end.
+//! Owns the life-cycle paths: the initial state, the acts, and the permitted end state.
 
 use serde_json::{Value, json};
 
-/// One thing that somebody does. `$NAME`, `$NOW` and `$SOON` in its JSON stand for the case's name and for times.
+/// One act of a user. `$NAME`, `$NOW` and `$SOON` in its JSON are placeholders for the case's name and for times.
 #[derive(Clone, Debug)]
 pub enum Act {
     /// Creates an object.
@@ -13,59 +13,60 @@ pub enum Act {
     Delete(&'static str, &'static str),
 }
 
-/// How a path ends.
+/// The end state of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
     /// The space is ready.
     Ready,
-    /// The space says why it is not.
+    /// The space is not ready and reports the reason.
     Refused,
-    /// The space says that its time was up, and the namespace is gone.
+    /// The space is sealed, and the namespace no longer exists.
     Collected,
-    /// Space and namespace are gone.
+    /// Neither the space nor the namespace exists.
     Gone,
-    /// The space is gone and the namespace stays.
+    /// The space no longer exists, and the namespace remains.
     Released,
 }
 
-/// When the operator may delete the namespace.
+/// The condition under which the operator may delete the namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletes {
     /// Never.
     Never,
-    /// Once the user asked for it.
+    /// After the user requested it.
     WhenAsked,
-    /// Once the time is up.
+    /// After the space has expired.
     WhenDue,
 }
 
-/// A path.
+/// A life-cycle path.
 #[derive(Clone, Debug)]
 pub struct Path {
     /// Its name.
     pub name: &'static str,
-    /// What is there before.
+    /// The acts that create the initial state.
     pub before: Vec<Act>,
-    /// What is done.
+    /// The acts of the path.
     pub act: Vec<Act>,
-    /// How it ends.
+    /// The end state.
     pub ends: Ends,
-    /// When a namespace may be deleted.
+    /// The condition under which a namespace may be deleted.
     pub deletes: Deletes,
 }
 
-/// How long after the act a path that ends by time lives.
+/// The seconds from the act to the expiry of a space, on a path that ends with an expiry.
 pub const SOON_SECONDS: i64 = 6;
 
-/// The times of a spec that ends soon. The renewal chooses that end: one that a change of the spec alone brings so near is postponed.
+/// The times of a spec that expires soon. The renewal sets that end: an end that a change of the spec alone brings this
+/// near is postponed.
 pub fn soon() -> Value {
     json!({"renewedAt": "$NOW", "expiresAt": "$SOON"})
 }
 
-/// A class of which spaces end without a warning, so that an old view alone can make one look due.
+/// A class whose spaces expire without a warning, so that a stale view alone can make one look expired.
 pub const UNWARNED: &str = "sweep-unwarned";
 
-/// All paths that the controller goes.
+/// All paths of the controller.
 pub fn all() -> Vec<Path> {
     let create = || vec![Act::Create(space(&spec(&json!({}))))];
     let begin = |changes: &Value| vec![Act::Create(space(&spec(changes)))];
@@ -89,7 +90,7 @@ pub fn all() -> Vec<Path> {
     paths
 }
 
-/// The path that `gc` goes alone, while no controller runs.
+/// The path of `gc` alone, while no controller runs.
 pub fn gc() -> Path {
     let before = vec![Act::Create(space(&spec(&json!({"className": UNWARNED}))))];
     Path { before, ends: Ends::Collected, deletes: Deletes::WhenDue, ..path("gc", update(soon())) }
@@ -144,7 +145,7 @@ fn update(patch: Value) -> Act {
     Act::Patch("DeveloperSpace", "$NAME", body)
 }
 
-/// The space that every path begins with or makes, with `changes`.
+/// The spec of the space that every path starts with or creates, with `changes`.
 pub fn spec(changes: &Value) -> Value {
     let mut spec = json!({
         "className": "sweep-steady", "owner": {"kind": "User", "name": "alice@example.com"},
@@ -157,7 +158,7 @@ pub fn spec(changes: &Value) -> Value {
     spec
 }
 
-/// A space of the case's name.
+/// A space with the case's name.
 pub fn space(spec: &Value) -> Value {
     crate::fixtures::space("$NAME", spec.clone())
 }

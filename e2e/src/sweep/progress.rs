@@ -1,4 +1,4 @@
-//! Owns telling how far the sweep is: a bar on a terminal, a line now and then elsewhere.
+//! Owns the progress output of the sweep: a bar on a terminal, otherwise a line from time to time.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::report::{Outcome, Report};
 
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// A sweep that is cut short goes on from here with --resume.
+/// The interval at which the report is saved. An interrupted sweep continues from it with --resume.
 const KEEP_EVERY: Duration = Duration::from_secs(15);
 
-/// How far a sweep is.
+/// The progress of a sweep.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -28,7 +28,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of so many cases none is done; what is done is added to `report`, and that is kept in `file`.
+    /// Creates the progress of `total` cases. Each outcome is added to `report`, which is saved in `file`.
     pub fn new(total: usize, report: Report, file: Option<PathBuf>) -> Self {
         let style =
             ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -47,7 +47,7 @@ impl Progress {
         }
     }
 
-    /// So many more are to be done.
+    /// Adds `more` cases to the total.
     pub fn expect(&self, more: usize) {
         self.total.fetch_add(more, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
@@ -55,7 +55,7 @@ impl Progress {
         }
     }
 
-    /// One more is done.
+    /// Records the outcome of one case.
     pub fn note(&self, outcome: &Outcome) {
         self.keep(outcome);
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
@@ -90,7 +90,7 @@ impl Progress {
         }
     }
 
-    /// One line, with the time that has passed.
+    /// Prints one line: above the bar, or with the elapsed time if there is no bar.
     #[allow(clippy::print_stderr, reason = "progress is for whoever waits, and the result goes to standard output")]
     pub fn say(&self, line: &str) {
         let seconds = self.begun.elapsed().as_secs();

@@ -1,4 +1,4 @@
-//! Owns reference runs: what a path writes and how it ends when nothing goes wrong.
+//! Owns reference runs: the writes and the end state of a path without faults.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -17,25 +17,26 @@ use crate::fixtures::{SOON, condition, ensure_equal, holds, is_observed};
 use crate::proxy::Entry;
 use crate::wait::eventually;
 
-/// A run is over when nothing was written for so long.
+/// A run is over when nothing was written for this time.
 const SETTLED: Duration = Duration::from_secs(4);
 
-/// What was learned.
+/// The result of the reference runs of a path.
 #[derive(Clone, Debug)]
 pub struct Reference {
-    /// The state in the end.
+    /// The end state.
     pub end: Value,
-    /// The writes, Events last.
+    /// The writes, ordered by signature.
     pub targets: Vec<Target>,
-    /// How many writes one run made, Events apart.
+    /// The number of writes of one run, without Events.
     pub writes: usize,
 }
 
-/// What was learned, by path.
+/// The results of the reference runs, by path.
 pub type References = HashMap<&'static str, Reference>;
 
-/// Prepares and runs each path twice, all side by side. Two undisturbed runs must end alike, or nothing could be said of disturbed ones;
-/// a path whose own run does not end well is an outcome too. `prefix` keeps the spaces of several such rows apart.
+/// Prepares and runs each path twice, all concurrently. Two undisturbed runs must end in the same state, because
+/// disturbed runs are compared with it. A path whose own run does not end well is an outcome too. `prefix` separates
+/// the spaces of several such calls.
 pub async fn learn(bench: &Bench, prefix: &str, paths: &[Path]) -> (References, Vec<Outcome>) {
     let (mut learned, mut failed) = (References::new(), vec![]);
     let learning = paths.iter().map(|path| async move {
@@ -70,14 +71,14 @@ pub fn names(prefix: &str, path: &str) -> [String; 2] {
     REFERENCES.map(|which| space_name(&format!("{prefix}{path}-{which}")))
 }
 
-/// Brings about what is there before the undisturbed runs of a path.
+/// Creates the initial state of the undisturbed runs of a path.
 pub async fn prepare(bench: &Bench, prefix: &str, path: &Path) -> Result<()> {
     let [first, second] = names(prefix, path.name);
     tokio::try_join!(bench.prepare(&first, path), bench.prepare(&second, path)).with_context(|| format!("path {}", path.name))?;
     Ok(())
 }
 
-/// Runs a path twice that is prepared.
+/// Runs a prepared path twice.
 pub async fn learn_prepared(bench: &Bench, prefix: &str, path: &Path) -> Result<Reference> {
     let [first, second] = names(prefix, path.name);
     let (one, other) = tokio::try_join!(run(bench, path, &first), run(bench, path, &second))?;
@@ -109,7 +110,7 @@ fn targets(written: &[Entry]) -> BTreeSet<Target> {
     written.iter().map(|entry| Target { signature: entry.facts.signature(), nth: entry.place.nth }).collect()
 }
 
-/// Demands that a space has ended so.
+/// Verifies that a space is in the given end state.
 pub fn ended(ends: Ends, objects: &Objects) -> Result<()> {
     let (space, namespace) = (objects.get("DeveloperSpace"), objects.get("Namespace"));
     match ends {

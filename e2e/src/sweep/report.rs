@@ -1,4 +1,4 @@
-//! Owns the outcomes: a table for people, JSON for the record, and for each violation how to see it again.
+//! Owns the outcomes: a human-readable table, JSON for the record, and the command that reproduces each violation.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,31 +8,31 @@ use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::{Deserialize, Serialize};
 
-/// What was violated.
+/// The guarantee that was violated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Oracle {
     /// The final state differs from the undisturbed run's.
     End,
-    /// Something was written or deleted that must not be.
+    /// A write or deletion that is not permitted.
     Safe,
-    /// A namespace without its space, or the reverse.
+    /// A namespace without its space, or a space without its namespace.
     Orph,
-    /// It writes though all is well.
+    /// A write after all cases had converged.
     Quiet,
-    /// It took longer than a minute.
+    /// The convergence took longer than a minute.
     Live,
 }
 
-/// How a case ended.
+/// The result of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// All held.
+    /// All guarantees held.
     Passed,
-    /// The write did not come in this run.
+    /// The write did not occur in this run.
     NotReached,
-    /// Something did not hold.
+    /// A guarantee was violated.
     Violated(Oracle),
 }
 
@@ -41,37 +41,37 @@ pub enum Verdict {
 pub struct Outcome {
     /// `path/write/fault`, or a scenario's name.
     pub id: String,
-    /// How it ended.
+    /// The result.
     pub verdict: Verdict,
-    /// From the fault's end to the end state.
+    /// The seconds from the end of the fault to the end state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// What was seen.
+    /// The details of the result.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// The last requests about the space.
+    /// The last requests that concern the space.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<String>,
 }
 
 impl Outcome {
-    /// All held.
+    /// The outcome of a case in which all guarantees held.
     pub fn passed(id: String, after: Duration) -> Self {
         let seconds = (after.as_secs_f64() * 1_000.0).round() / 1_000.0;
         Self { id, verdict: Verdict::Passed, seconds: Some(seconds), detail: String::new(), trace: vec![] }
     }
 
-    /// The write did not come.
+    /// The outcome of a case whose write did not occur.
     pub fn not_reached(id: String) -> Self {
         Self { id, verdict: Verdict::NotReached, seconds: None, detail: String::new(), trace: vec![] }
     }
 
-    /// Something did not hold.
+    /// The outcome of a case that violated a guarantee.
     pub fn violated(id: String, oracle: Oracle, detail: String) -> Self {
         Self { id, verdict: Verdict::Violated(oracle), seconds: None, detail, trace: vec![] }
     }
 
-    /// Whether something did not hold.
+    /// Returns true if a guarantee was violated.
     pub fn is_violation(&self) -> bool {
         matches!(self.verdict, Verdict::Violated(_))
     }
@@ -81,31 +81,31 @@ impl Outcome {
     }
 }
 
-/// A whole run.
+/// The report of a whole run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// The commit that was run.
     pub commit: String,
-    /// The day.
+    /// The date of the run.
     pub day: String,
-    /// Cases that ran.
+    /// The number of cases that ran.
     pub cases: usize,
-    /// Of these, violations.
+    /// The number of violations.
     pub violations: usize,
-    /// Of these, not reached.
+    /// The number of cases that were not reached.
     pub not_reached: usize,
-    /// Seconds from the fault's end to the end state: the middle, the 99th percentile, the most.
+    /// The seconds from the end of the fault to the end state: the median, the 99th percentile, and the maximum.
     pub seconds: [f64; 3],
-    /// How long all of it took.
+    /// The duration of the run, in minutes.
     pub minutes: f64,
-    /// Writes of one undisturbed run, by path.
+    /// The number of writes of one undisturbed run, by path.
     pub writes: BTreeMap<String, usize>,
-    /// All outcomes, by id.
+    /// All outcomes, ordered by ID.
     pub outcomes: Vec<Outcome>,
 }
 
 impl Report {
-    /// Adds up.
+    /// Orders the outcomes and computes the totals.
     pub fn sum_up(&mut self) {
         self.outcomes.sort_by(|one, other| one.id.cmp(&other.id));
         self.cases = self.outcomes.len();
@@ -114,7 +114,7 @@ impl Report {
         self.seconds = percentiles(self.outcomes.iter());
     }
 
-    /// One line a path or scenario, and a last line for all.
+    /// A table with one row for each path or scenario, and a last row for all.
     pub fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING).set_header(["PATH", "WRITES", "CASES", "PASSED", "NOT REACHED", "VIOLATIONS", "P50 S", "P99 S", "MAX S"]);
@@ -149,7 +149,7 @@ impl Report {
         ]
     }
 
-    /// Each violation, what was seen, and the command that shows it again.
+    /// Each violation, with its details and the command that reproduces it.
     pub fn violations(&self) -> String {
         let lines = self.outcomes.iter().filter(|outcome| outcome.is_violation()).map(|Outcome { id, verdict, detail, trace, .. }| {
             format!("{id}: {verdict:?}: {detail}\n    again with: make sweep SWEEP_ARGS='--case {id}'\n    {}", trace.join("\n    "))
@@ -157,13 +157,13 @@ impl Report {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// The cases of which this oracle was violated, to run them again.
+    /// The IDs of the cases that violated this oracle, to run them again.
     pub fn violated(&self, oracle: Oracle) -> Vec<String> {
         let of_oracle = self.outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Violated(oracle));
         of_oracle.map(|outcome| outcome.id.clone()).collect()
     }
 
-    /// Writes it as JSON, one line an outcome.
+    /// Writes the report as JSON, with one line for each outcome.
     pub fn write(&self, file: &Path) -> Result<()> {
         let head = serde_json::to_string_pretty(&Self { outcomes: vec![], ..self.clone() })?;
         let lines = self.outcomes.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
@@ -171,7 +171,7 @@ impl Report {
         std::fs::write(file, format!("{text}\n")).with_context(|| format!("{} could not be written", file.display()))
     }
 
-    /// Reads one.
+    /// Reads a report.
     pub fn read(file: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is no report", file.display()))

@@ -1,4 +1,4 @@
-//! Owns one case from its preparation to its verdict.
+//! Owns one case from its preparation to its outcome.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ use crate::fixtures::{SOON, ensure_equal};
 use crate::proxy::{Progress, Rule, RuleId};
 use crate::wait::eventually;
 
-/// A case that is late is watched for so long, to tell late from stuck.
+/// The additional time for which a late case is watched, to distinguish late from stuck.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// A run that is back in its end state and writes no more for so long will not come to the write.
+/// A run that is back in its end state and has written nothing for this time will not reach the write.
 const PASSED_BY: Duration = Duration::from_secs(6);
 const REACHED_WITHIN: Duration = Duration::from_secs(120);
 
-/// Prepares the case, with nothing going wrong yet. The error is its outcome.
+/// Prepares the case, without a fault. The error is the outcome of the case.
 pub async fn prepare(bench: &Bench, case: &Case) -> Result<(), Outcome> {
     bench
         .prepare(&case.space(), &case.path)
@@ -27,7 +27,7 @@ pub async fn prepare(bench: &Bench, case: &Case) -> Result<(), Outcome> {
         .map_err(|error| Outcome::violated(case.id(), Oracle::Live, format!("before the fault: {error:#}")))
 }
 
-/// Acts, lets the fault strike, and judges.
+/// Performs the acts under the fault, and checks the result.
 pub async fn run(bench: &Bench, case: &Case, reference: &Reference) -> Outcome {
     let name = case.space();
     bench.proxy.restart_count(&name);
@@ -95,14 +95,14 @@ fn is_passed_by(bench: &Bench, name: &str, reference: &Reference) -> bool {
     quiet && dump(name, &bench.mirror.objects(name)) == reference.end
 }
 
-/// When the fault was over: its last strike, or the end of its time.
+/// Returns the time at which the fault ended: its last hit, or the end of its duration.
 async fn over(bench: &Bench, rule: RuleId) -> Instant {
     let ended = eventually("the fault to be over", PATIENCE, || async {
         Ok(bench.proxy.progress(rule).and_then(|Progress { over, .. }| over).filter(|over| *over <= Instant::now()))
     });
     match ended.await {
         Ok(over) => over,
-        // It was to strike more often than there was reason to: the last strike was its end.
+        // The fault has hits left that no request triggers. The end of this wait counts as its end.
         Err(_) => Instant::now(),
     }
 }

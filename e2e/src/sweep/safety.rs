@@ -1,4 +1,4 @@
-//! Owns what must hold of everything that the operator wrote, and of what is left in the end.
+//! Owns the checks of everything that the operator wrote, and of the final state.
 
 use std::collections::HashMap;
 
@@ -13,16 +13,16 @@ use super::reference::References;
 use crate::fixtures::{condition, ensure_equal, holds, text};
 use crate::proxy::Entry;
 
-/// How long the class of the path that ends by time keeps a space.
+/// The retention of the class of the path that ends with an expiry.
 const KEPT: TimeDelta = TimeDelta::seconds(3);
 
-/// How long before its end a space may be sealed (the contract, "Lifetime").
+/// The longest time before its end at which a space may be sealed (the contract, "Lifetime").
 const SEAL_LEAD: TimeDelta = TimeDelta::milliseconds(250);
 
-/// Which path each space of the batch goes.
+/// The path of each space of the batch.
 pub type Spaces<'a> = HashMap<String, &'a Path>;
 
-/// What is wrong with the writes from number `from` on: the space, and a sentence.
+/// The violations of the writes from number `from` on: the space, and a message.
 pub fn unsafe_writes(bench: &Bench, spaces: &Spaces<'_>, from: usize) -> Vec<(String, String)> {
     let judged = bench.proxy.journal().writes(from).into_iter().filter_map(|entry| {
         let wrong = judge(bench, spaces, &entry)?;
@@ -37,7 +37,7 @@ fn judge(bench: &Bench, spaces: &Spaces<'_>, entry: &Entry) -> Option<&'static s
     if name == BYSTANDER {
         return Some("a namespace that is not ours was written to");
     }
-    // Classes that spaces share, and Events about what is gone.
+    // Classes are shared by spaces, and Events may concern deleted objects.
     if matches!(facts.resource.as_str(), "events" | "spaceclasses") {
         return None;
     }
@@ -68,7 +68,7 @@ fn is_our_name(name: &str) -> bool {
     name == "developerspace" || name.starts_with("developerspace-")
 }
 
-/// Compares what the API server holds in the end with the reference runs, and looks for orphans; all read anew.
+/// Compares the final state in the API server with the reference runs, and finds orphans. All objects are listed again.
 pub async fn final_state(bench: &Bench, spaces: &Spaces<'_>, references: &References) -> Result<FinalState> {
     let all = read_all(&bench.client).await?;
     let nothing = Objects::new();
@@ -84,7 +84,7 @@ pub async fn final_state(bench: &Bench, spaces: &Spaces<'_>, references: &Refere
     Ok(found)
 }
 
-/// ORPH, by space, read anew.
+/// The ORPH violations by space, from a new list of all objects.
 pub async fn orphans(bench: &Bench) -> Result<Vec<(String, String)>> {
     Ok(orphans_of(&read_all(&bench.client).await?))
 }
@@ -94,12 +94,12 @@ fn orphans_of(all: &HashMap<String, Objects>) -> Vec<(String, String)> {
     known.filter_map(|(name, objects)| Some((name.clone(), orphan(objects)?))).collect()
 }
 
-/// What is wrong in the end, by space.
+/// The violations of the final state, by space.
 #[derive(Debug, Default)]
 pub struct FinalState {
-    /// END.
+    /// The END violations.
     pub different: Vec<(String, String)>,
-    /// ORPH.
+    /// The ORPH violations.
     pub orphans: Vec<(String, String)>,
 }
 

@@ -61,7 +61,7 @@ pub async fn every_attack_is_refused(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Without a policy its attacks succeed, so that it is the policy that stops them. They are only rehearsed, so that nothing is harmed.
+/// Without a policy its attacks succeed, which shows that the policy stops them. They run as dry runs, so that they do no harm.
 pub async fn each_policy_is_what_stops_them(stage: &Stage) -> Result<()> {
     let admin = stage.world.admin();
     let before = bystanders(admin).await?;

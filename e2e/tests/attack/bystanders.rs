@@ -1,4 +1,4 @@
-//! What no attack may move: the cluster's own namespace, another tenant's, one that no space made, and all that is in them.
+//! Objects that no attack may change: the cluster's own namespace, another tenant's, one that no space created, and their contents.
 
 use anyhow::Result;
 use e2e::fixtures::{Actor, CHILDREN, a_namespace, a_space, ensure_equal, name_of};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 const NAMESPACES: [&str; 4] = ["kube-system", "default", "plain", "carol-lab"];
 
-/// All of it to the last byte: versions, times and who wrote what.
+/// All bystanders to the last byte: versions, times and managed fields included.
 pub async fn bystanders(admin: &Actor) -> Result<Value> {
     let mut all = Map::new();
     for namespace in NAMESPACES {
@@ -21,7 +21,7 @@ pub async fn bystanders(admin: &Actor) -> Result<Value> {
     Ok(all.into())
 }
 
-/// Demands that nothing has moved since `before`.
+/// Checks that nothing has changed since `before`.
 pub async fn ensure_unmoved(admin: &Actor, before: &Value) -> Result<()> {
     ensure_equal("what no attack may move", &bystanders(admin).await?, before)
 }

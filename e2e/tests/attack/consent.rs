@@ -1,5 +1,5 @@
-//! What the policies let through: what a class consents to, what an owner may always do, and what a newcomer reaches. And what is asked while
-//! the operator is away, which no table can hold still.
+//! Requests that the policies admit: those that a class consents to, those that an owner may always make, and those of a newcomer. Also requests
+//! while the operator is stopped, which the table of attacks cannot express.
 
 use anyhow::{Context, Result, ensure};
 use e2e::eventually;
@@ -12,7 +12,7 @@ fn contact() -> Value {
     json!({"team": "payments"})
 }
 
-/// Protection, Retain and a name without a dash, where the class allows them.
+/// Protection, Retain and a name without a dash are admitted if the class allows them.
 pub async fn what_a_class_allows_is_admitted(stage: &Stage) -> Result<()> {
     let Stage { world, alice, .. } = stage;
     let spec = json!({"className": "generous", "owner": user("alice@example.com"), "contact": contact(), "protected": true, "deletionPolicy": "Retain"});
@@ -24,7 +24,7 @@ pub async fn what_a_class_allows_is_admitted(stage: &Stage) -> Result<()> {
     for change in [json!({"protected": true}), json!({"deletionPolicy": "Retain"}), json!({"contact": {"team": "checkout"}})] {
         alice.patch(a_space("alice-asks"), json!({"spec": change})).await?;
     }
-    // What stands is no hindrance to a renewal, though the class would not allow it any more.
+    // Existing values do not prevent a renewal, even if the class no longer allows them.
     let admin = stage.world.admin();
     admin.patch(a_space("alice-lab"), json!({"spec": {"labels": {"team": "unheard-of"}}})).await?;
     let renewal = json!({"spec": {"renewedAt": now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)}});
@@ -34,7 +34,7 @@ pub async fn what_a_class_allows_is_admitted(stage: &Stage) -> Result<()> {
     alice.delete(a_space("alice-asks")).await
 }
 
-/// S8: too many spaces that wait are deleted by the operator, and `protected: true` is not in its way where there never was a namespace.
+/// S8: the operator deletes spaces if too many wait, and `protected: true` does not prevent that for a space that never had a namespace.
 pub async fn the_operator_deletes_a_protected_space_that_waits(stage: &Stage) -> Result<()> {
     let Stage { world, alice, thief, .. } = stage;
     alice.create(&space("alice-waits", json!({"className": "cramped", "owner": user("alice@example.com"), "protected": true}))).await?;
@@ -45,7 +45,7 @@ pub async fn the_operator_deletes_a_protected_space_that_waits(stage: &Stage) ->
     world.gone(a_space("alice-waits")).await
 }
 
-/// F16: a replace of the whole object is admitted with the finalizer, and without it refused with a sentence that says what to do.
+/// F16: a replace of the whole object is admitted with the finalizer, and refused without it with a message that contains the remedy.
 pub async fn a_whole_object_keeps_the_finalizer(stage: &Stage) -> Result<()> {
     let Stage { world, alice, .. } = stage;
     alice.create(&space("alice-whole", json!({"className": CLASS, "owner": user("alice@example.com")}))).await?;
@@ -55,7 +55,7 @@ pub async fn a_whole_object_keeps_the_finalizer(stage: &Stage) -> Result<()> {
     let mut whole = alice.replace(a_space("alice-whole"), &whole).await?;
     whole["spec"]["displayName"] = json!("Whole again");
     whole["metadata"].as_object_mut().context("it has metadata")?.remove("finalizers");
-    // The operator reports on the first one meanwhile.
+    // The operator writes the status after the first replace meanwhile.
     let sentence = eventually("the second one to be judged", SOON, || async {
         let mut whole = whole.clone();
         whole["metadata"]["resourceVersion"] = alice.get(a_space("alice-whole")).await?["metadata"]["resourceVersion"].clone();
@@ -69,7 +69,8 @@ pub async fn a_whole_object_keeps_the_finalizer(stage: &Stage) -> Result<()> {
     alice.delete(a_space("alice-whole")).await
 }
 
-/// 16 KiB of labels and annotations for the namespace, 96 KiB of the space's own, in bytes; what is stored already may be renewed.
+/// At most 16 KiB of labels and annotations for the namespace, and 96 KiB of the space's own, in bytes; a larger space that is already stored may
+/// still be changed.
 pub async fn metadata_is_bounded(stage: &Stage) -> Result<()> {
     let Stage { alice, .. } = stage;
     let notes = |count: usize, text: &str| -> Value {
@@ -99,7 +100,8 @@ pub async fn metadata_is_bounded(stage: &Stage) -> Result<()> {
     alice.delete(a_space("alice-fat")).await
 }
 
-/// Whoever may delete a `NetworkPolicy` in an enforced namespace closes it by that; the platform's own are an administrator's to write.
+/// A user who may delete a `NetworkPolicy` in an enforced namespace closes the namespace by that; only an administrator writes the platform's own
+/// policies.
 pub async fn an_enforced_network_can_be_closed(stage: &Stage) -> Result<()> {
     let Stage { world, alice, .. } = stage;
     alice.delete(at("NetworkPolicy", "left-walled", "old")).await?;
@@ -112,12 +114,12 @@ pub async fn an_enforced_network_can_be_closed(stage: &Stage) -> Result<()> {
     alice.delete(at("NetworkPolicy", "left-walled", "allow-dns")).await
 }
 
-/// With `config/self-service` and no other right, an owner reads, renews and ends the own space, and sees no list.
+/// With `config/self-service` and no other right, an owner reads, renews and deletes their own space, and may not list spaces or classes.
 pub async fn newcomers_reach_their_own_space(stage: &Stage) -> Result<()> {
     let Stage { world, newcomer, dave, .. } = stage;
     let owner = json!({"kind": "ServiceAccount", "namespace": "default", "name": "newcomer"});
     let account = space("for-newcomer", json!({"className": CLASS, "owner": owner}));
-    // The operator's rules on subjects are not what is shown here, so the space is judged by admission alone.
+    // The operator's rules on subjects are out of scope here, so only admission checks the space.
     dave.create(&account).await?;
     let renewed = now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     newcomer.patch(a_space("for-newcomer"), json!({"spec": {"renewedAt": renewed}})).await?;
@@ -131,7 +133,7 @@ pub async fn newcomers_reach_their_own_space(stage: &Stage) -> Result<()> {
     world.gone(a_space("for-newcomer")).await
 }
 
-/// K1: the built-in roles, given in the whole cluster, read spaces at most.
+/// K1: the built-in roles, granted in the whole cluster, allow reading spaces at most.
 pub async fn built_in_roles_reach_no_space(stage: &Stage) -> Result<()> {
     let admin = stage.world.admin();
     for role in ["edit", "admin"] {
@@ -156,7 +158,7 @@ pub async fn built_in_roles_reach_no_space(stage: &Stage) -> Result<()> {
     forbidden("a class", everybody.patch(cluster_wide("SpaceClass", CLASS), json!({"spec": {"allowTransfer": true}})).await)
 }
 
-/// Rows 11 and 12: what an owner asks for before the operator has looked is judged by what is in force.
+/// Rows 11 and 12: requests that an owner sends before the operator has reconciled are checked against the class in force.
 pub async fn the_class_in_force_is_asked(stage: &Stage) -> Result<()> {
     let Stage { world, alice, .. } = stage;
     let generous = json!({"className": "generous", "owner": user("alice@example.com"), "contact": contact()});

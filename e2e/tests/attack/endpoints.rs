@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use crate::stage::{CLASS, Stage};
 
-/// In all of it, to be found again.
+/// A mark in every hostile text, by which the text is found.
 const MARK: &str = "xyzzy";
 
-/// Text stays text: in the namespace as it was written, in Events, in a log whose lines stay lines, and nowhere in metrics.
+/// Text stays text: the namespace holds it unchanged, Events quote it, each line of the log stays one line, and metrics do not contain it.
 pub async fn hostile_text_stays_text(stage: &Stage) -> Result<()> {
     let (world, admin) = (&stage.world, stage.world.admin());
     let hostile = format!("{MARK}<script>alert(1)</script>\"}} {{\"level\":\"ERROR\"}} \u{202e} $(reboot) {{{{.}}}}");
     let owner = format!("{MARK}\"><img src=x>@example.com");
-    // Names of people may carry no invisible characters.
+    // Names of users must not contain invisible characters.
     let member = hostile.replace('\u{202e}', "");
     let spec = json!({
         "className": CLASS, "owner": {"kind": "User", "name": owner}, "displayName": hostile, "description": format!("{hostile}\n{hostile}"),
@@ -52,7 +52,8 @@ pub async fn hostile_text_stays_text(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// HTTP/2, whose streams can be reset faster than they are answered (GHSA-qppj-fm5r-hxr3), is not spoken; a header without end is not read.
+/// The operator does not speak HTTP/2, whose streams can be reset faster than they are answered (GHSA-qppj-fm5r-hxr3), and does not read an endless
+/// header.
 pub async fn hostile_requests_end_early(stage: &Stage) -> Result<()> {
     for port in stage.world.operator_ports().await? {
         ensure!(!e2e::http::speaks_http2(port).await?, "port {port} speaks HTTP/2");

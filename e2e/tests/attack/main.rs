@@ -1,5 +1,5 @@
-//! What a hostile owner, a careless administrator, a compromised script and the operator's own stolen token could try, each with real
-//! credentials: all of it is refused for the reason given, and nothing of the cluster's or of another tenant's moves by a byte.
+//! Attacks of a hostile owner, a careless administrator, a compromised script and a holder of the operator's stolen token, each with real
+//! credentials: all are refused for the expected reason, and no object of the cluster or of another tenant changes by a byte.
 //!
 //! `docs/security.md` is the threat model; each row of its table names a scenario or an attack of these files.
 
@@ -40,7 +40,7 @@ async fn attack() -> Result<()> {
         endpoints::hostile_requests_end_early,
     ])
     .await;
-    // Each of these looks at what must not move, or moves what others stand on, so they go one after another.
+    // Each of these checks objects that must not change, or changes objects that others depend on, so they run one after another.
     let mut all = vec![judged];
     for scenario in [
         side_by_side(scenarios![&stage; attacks::every_attack_is_refused]).await,

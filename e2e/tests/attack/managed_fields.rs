@@ -1,4 +1,4 @@
-//! Managed fields, which every client that may change an object may write, with a time that Go reads and Rust does not.
+//! Managed fields with a time that Go parses and Rust does not. Every client that may change an object may write its managed fields.
 
 use anyhow::{Result, ensure};
 use e2e::fixtures::{At, a_namespace, a_space, at, name_of, space, user};
@@ -9,7 +9,7 @@ use crate::stage::{CLASS, Stage, policy};
 /// Later than the last time that the operator's library can represent.
 const HOSTILE: &str = "9999-12-31T23:59:59Z";
 
-/// Neither a NetworkPolicy nor a space stops the operator, its start or the list of an administrator.
+/// Neither such a NetworkPolicy nor such a space stops the operator, its start or the list of an administrator.
 pub async fn no_managed_field_stops_the_operator(stage: &Stage) -> Result<()> {
     let Stage { world, alice, carol, .. } = stage;
     let own = at("NetworkPolicy", "alice-lab", "own");
@@ -30,7 +30,7 @@ pub async fn no_managed_field_stops_the_operator(stage: &Stage) -> Result<()> {
     world.gone(a_namespace("carol-later")).await
 }
 
-/// Alice writes that time as another field manager's. The API server keeps it, since a label changes as well.
+/// Alice writes that time as the entry of another field manager. The API server keeps it, since a label changes as well.
 async fn poison(stage: &Stage, place: At<'_>, owned: &Value) -> Result<()> {
     let stored = stage.alice.get(place).await?;
     let entry = json!({

@@ -1,4 +1,4 @@
-//! Every single property of a space, changed by its own hostile owner in every way that the schema gives reason to.
+//! Every single property of a space, changed by its own hostile owner in every way that the schema suggests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use crate::bystanders::{bystanders, ensure_unmoved};
 use crate::stage::{CLASS, Stage};
 
-/// How many spaces are changed side by side.
+/// The number of spaces that are changed concurrently.
 const SIDE_BY_SIDE: usize = 16;
 
-/// What became of the changes.
+/// The outcomes of the changes.
 #[derive(Default)]
 struct Tally {
     refused: Cell<usize>,
@@ -42,7 +42,7 @@ pub async fn no_change_of_a_hostile_owner_reaches_others(stage: &Stage) -> Resul
     Ok(())
 }
 
-/// One space of Alice's, changed again and again.
+/// Changes one space of Alice's again and again.
 async fn work(stage: &Stage, name: &str, before: &Value, todo: &RefCell<VecDeque<Mutation>>, tally: &Tally) -> Result<()> {
     let admin = stage.world.admin();
     stage.alice.create(&space(name, spec())).await?;
@@ -92,7 +92,7 @@ async fn try_one(stage: &Stage, name: &str, mutation: &Mutation) -> Result<End> 
         Ok(Some(space))
     })
     .await?;
-    // Whatever else she may change: the space stays hers, and its namespace is open to nobody that Kubernetes speaks for.
+    // Whatever else she may change, the space remains hers, and no subject that belongs to Kubernetes gets access to its namespace.
     ensure_equal("the owner", &space["spec"]["owner"], &spec()["owner"])?;
     for binding in stage.world.admin().list("RoleBinding", name).await? {
         for subject in binding["subjects"].as_array().into_iter().flatten() {
@@ -106,7 +106,7 @@ async fn try_one(stage: &Stage, name: &str, mutation: &Mutation) -> Result<End> 
     Ok(if holds(&space, "Ready") { End::Done } else { End::Told })
 }
 
-/// A space that uses every property, those apart that exclude each other.
+/// A spec that uses every property, except those that exclude each other.
 fn spec() -> Value {
     json!({
         "className": CLASS, "owner": {"kind": "User", "name": "alice@example.com"},

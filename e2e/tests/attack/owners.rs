@@ -1,4 +1,4 @@
-//! What people may do who help themselves, and what the operator says of what no policy can see.
+//! The actions that users with self-service may take, and the operator's reports on requests that no policy can check.
 
 use anyhow::{Context, Result, ensure};
 use e2e::eventually;
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::stage::{CLASS, Stage};
 
-/// None of the policies is in the way of what they are for.
+/// No policy prevents its intended use.
 pub async fn people_help_themselves(stage: &Stage) -> Result<()> {
     let Stage { world, alice, bob, carol, dave, .. } = stage;
-    // Her own, from the first day to the last.
+    // Her own space, from its creation to its deletion.
     alice.create(&space("alice-day", json!({"className": CLASS, "owner": user("alice@example.com")}))).await?;
     world.ready("alice-day").await?;
     let changes = [
@@ -26,14 +26,14 @@ pub async fn people_help_themselves(stage: &Stage) -> Result<()> {
     alice.delete(a_space("alice-day")).await?;
     world.gone(a_space("alice-day")).await?;
     world.gone(a_namespace("alice-day")).await?;
-    // A group's is each member's.
+    // Each member of a group owns the group's space.
     alice.create(&space("payments-lab", json!({"className": CLASS, "owner": {"kind": "Group", "name": "payments"}}))).await?;
     world.ready("payments-lab").await?;
     bob.patch(a_space("payments-lab"), json!({"spec": {"description": "Bob's words"}})).await?;
     let sentence = refusal(carol.patch(a_space("payments-lab"), json!({"spec": {"description": "Carol's words"}})).await)?;
     ensure!(sentence.contains("belongs to Group payments"), "{sentence}");
     bob.delete(a_space("payments-lab")).await?;
-    // Where the class consents, a space is handed over, and is the other's from then on.
+    // If the class consents, a space is handed over, and belongs to the new owner from then on.
     alice.create(&space("to-carol", json!({"className": "giving", "owner": user("alice@example.com")}))).await?;
     world.ready("to-carol").await?;
     alice.patch(a_space("to-carol"), json!({"spec": {"owner": user("carol@example.com")}})).await?;
@@ -42,12 +42,12 @@ pub async fn people_help_themselves(stage: &Stage) -> Result<()> {
     let owners = world.admin().get(at("RoleBinding", "to-carol", "developerspace-owner")).await?;
     ensure_equal("the owner", &owners["subjects"][0]["name"], &"carol@example.com".into())?;
     carol.delete(a_space("to-carol")).await?;
-    // A portal names the owner, takes any class, and mends what others have.
+    // A portal names the owner, takes any class, and corrects the spaces of others.
     dave.create(&space("by-portal", json!({"className": "large", "owner": user("erin@example.com")}))).await?;
     world.ready("by-portal").await?;
     dave.patch(a_space("by-portal"), json!({"spec": {"owner": user("frank@example.com")}})).await?;
     dave.delete(a_space("by-portal")).await?;
-    // The wall of a namespace is not in the way of its end, nor are policies in that of Kubernetes' own garbage collection.
+    // The isolation does not prevent the deletion of a namespace, and the policies do not prevent Kubernetes' own garbage collection.
     carol.create(&space("carol-walled", json!({"className": "walled", "owner": user("carol@example.com")}))).await?;
     world.ready("carol-walled").await?;
     let foreground = world
@@ -59,16 +59,16 @@ pub async fn people_help_themselves(stage: &Stage) -> Result<()> {
         world.gone(a_space(name)).await?;
         world.gone(a_namespace(name)).await?;
     }
-    // A field that is null is one that is left out.
+    // A null field is equivalent to an omitted one.
     let nulls = json!({"className": null, "owner": {"kind": "User", "name": "alice@example.com", "namespace": null}, "labels": null, "annotations": null,
         "contact": {"team": "payments", "email": "payments@example.com"}});
     alice.try_create(&space("alice-nulls", nulls)).await?;
-    // And whoever has an ordinary namespace may say when it may go.
+    // A user who may write an ordinary namespace may set its end.
     bob.patch(a_namespace("default"), json!({"metadata": {"annotations": {"developerspace.dev/ttl": "never"}}})).await?;
     bob.patch(a_namespace("default"), json!({"metadata": {"annotations": {"developerspace.dev/ttl": null}}})).await.map(drop)
 }
 
-/// No policy asks whoever may assign, so the operator judges subjects itself: a condition says so, and nothing is made.
+/// No policy checks the subjects of callers that may assign, so the operator validates them itself: a condition reports it, and nothing is created.
 pub async fn nobody_gets_in_by_a_name_of_the_system(stage: &Stage) -> Result<()> {
     let group = |name: &str| json!({"kind": "Group", "name": name});
     let account = |namespace: &str| json!({"kind": "ServiceAccount", "namespace": namespace, "name": "robot"});

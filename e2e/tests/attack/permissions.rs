@@ -1,4 +1,4 @@
-//! What the operator and those who read may do, as the server sees it, and what happens if a right is missing.
+//! The rights of the operator and of readers, as the API server evaluates them, and the effect of a missing right.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,14 @@ mod fixture;
 
 use fixture::rights;
 
-/// The list that a change of `config/rbac` has to change too; `tests/permissions.rs` compares the manifests with it.
+/// The list that has to change with `config/rbac`; `tests/permissions.rs` compares the manifests with it.
 const LIST: &str = include_str!("../../../tests/golden/permissions.txt");
 
-/// The server's own answer for the operator's token, so that nothing comes in by another binding or by aggregation.
+/// Compares the list with the API server's own answer for the operator's token, which includes rights from other bindings and from aggregation.
 pub async fn the_operator_may_what_is_on_the_list(stage: &Stage) -> Result<()> {
     let listed: BTreeSet<&str> = LIST.lines().filter_map(|line| line.strip_prefix("ClusterRole developerspace-operator: ")).collect();
     let may = everything(&stage.thief).await?;
-    // What everybody may who has a token, an operator or not.
+    // The rights of every client with a token, not only of the operator.
     let anybody = everything(&Actor::new(e2e::kubeconfig::client(&stage.world.account("nobody", "none-such").await?).await?)).await?;
     let more: Vec<&String> = may.difference(&anybody).filter(|right| !listed.contains(right.as_str())).collect();
     ensure!(more.is_empty(), "the operator may more than tests/golden/permissions.txt says: {more:?}");
@@ -30,7 +30,7 @@ pub async fn the_operator_may_what_is_on_the_list(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Each right, as the list has it.
+/// Each right, in the format of the list.
 async fn everything(actor: &Actor) -> Result<BTreeSet<String>> {
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "metadata": {"name": ""}, "spec": {"namespace": "plain"}});
     let answer = actor.create(&review).await?;
@@ -38,7 +38,7 @@ async fn everything(actor: &Actor) -> Result<BTreeSet<String>> {
     Ok(rights(&answer["status"]["resourceRules"]).into_iter().collect())
 }
 
-/// The optional role for everybody to read everything is not a role to read secrets.
+/// The optional role that allows every user to read everything does not allow reading secrets.
 pub async fn readers_see_no_secrets(stage: &Stage) -> Result<()> {
     let admin = stage.world.admin();
     let reader = Actor::new(e2e::kubeconfig::client(&stage.world.account("reader", "developerspace-cluster-reader").await?).await?);
@@ -56,7 +56,7 @@ pub async fn readers_see_no_secrets(stage: &Stage) -> Result<()> {
     let writes = role["rules"].as_array().into_iter().flatten().flat_map(|rule| rule["verbs"].as_array().cloned().unwrap_or_default());
     let writes: Vec<Value> = writes.filter(|verb| !["get", "list", "watch"].iter().any(|read| verb == read)).collect();
     ensure!(writes.is_empty(), "a reader may {writes:?}");
-    // Who only views sees spaces and changes none.
+    // A viewer sees spaces and changes none.
     let viewer = Actor::new(e2e::kubeconfig::client(&stage.world.account("viewer", "developerspace-viewer").await?).await?);
     for kind in ["DeveloperSpace", "SpaceClass"] {
         viewer.list(kind, "").await?;
@@ -65,7 +65,8 @@ pub async fn readers_see_no_secrets(stage: &Stage) -> Result<()> {
     forbidden("pods", viewer.list("Pod", "carol-lab").await.map(Value::from))
 }
 
-/// A right that the manifests lack is named at once, and the operator is not ready for it; given, it is ready without a restart.
+/// A right that the manifests lack is reported at once, and the operator is not ready without it. Once the right is granted, the operator is ready
+/// without a restart.
 pub async fn a_missing_right_is_told(stage: &Stage) -> Result<()> {
     let (world, admin) = (&stage.world, stage.world.admin());
     let role = cluster_wide("ClusterRole", "developerspace-operator");

@@ -1,4 +1,4 @@
-//! The cluster that is attacked: who is on it, what is theirs, and what they hold.
+//! The cluster under attack: its users, their objects and their credentials.
 
 use anyhow::{Result, bail, ensure};
 use e2e::binaries;
@@ -8,12 +8,12 @@ use e2e::fixtures::{
 use e2e::{kubeconfig, operator};
 use serde_json::{Value, json};
 
-/// A cluster on which people help themselves.
+/// A cluster on which users have self-service.
 pub struct Stage {
     pub world: World,
-    /// Owns all whose names begin with `alice-`.
+    /// Owns all spaces whose names begin with `alice-`.
     pub alice: Actor,
-    /// May write namespaces too, as a script of the platform might: of Alice's group, and owner of nothing.
+    /// May also write namespaces, as a script of the platform might; is in Alice's group, and owns nothing.
     pub bob: Actor,
     /// Owns `carol-lab`.
     pub carol: Actor,
@@ -23,11 +23,11 @@ pub struct Stage {
     pub pipeline: Actor,
     /// A ServiceAccount with no right but those of every authenticated user.
     pub newcomer: Actor,
-    /// The operator's own token, in somebody's hands.
+    /// An attacker with the operator's own token.
     pub thief: Actor,
 }
 
-/// A class of which anybody here may have many.
+/// A class of which any user here may have many spaces.
 pub const CLASS: &str = "lab";
 
 impl Stage {
@@ -87,7 +87,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Whose credentials an attack uses.
+    /// The credentials that an attack uses.
     pub fn actor(&self, name: &str) -> Result<&Actor> {
         match name {
             "alice" => Ok(&self.alice),
@@ -100,7 +100,7 @@ impl Stage {
         }
     }
 
-    /// People make what is theirs, by their own rights.
+    /// The users create their own objects, with their own rights.
     async fn fill(&self) -> Result<()> {
         let owner = user("alice@example.com");
         let contact = json!({"team": "payments"});
@@ -139,7 +139,7 @@ impl Stage {
         self.hold_a_deletion().await?;
         self.leave_a_wall().await?;
         self.run_something().await?;
-        // The last that the control plane itself writes there: until then the space is not at rest.
+        // The control plane's own last write there: until then the space is not at rest.
         self.world
             .until("to be counted", at("ResourceQuota", "carol-lab", "developerspace"), |quota| {
                 ensure!(quota["status"]["used"].is_object(), "its status is {}", quota["status"]);
@@ -149,14 +149,14 @@ impl Stage {
             .map(drop)
     }
 
-    /// A space in the class that allows transfers, whose name a namespace of others has.
+    /// A space in the class that allows transfers, whose name an unowned namespace has.
     async fn squat(&self) -> Result<()> {
         self.world.admin().create(&namespace("alice-squats", json!({}), json!({}))).await?;
         self.alice.create(&space("alice-squats", json!({"className": "giving", "owner": user("alice@example.com")}))).await?;
         self.world.not_ready("alice-squats", "NamespaceConflict").await.map(drop)
     }
 
-    /// One class is refused after a typo, one is deleted, and one opens a door by a label that owners write.
+    /// One class is refused after a typo, one is deleted, and one admits namespaces by a label that owners can set.
     async fn lose_classes(&self) -> Result<()> {
         let admin = self.world.admin();
         let typo = json!({"spec": {"lifetime": {"defaultTTL": "30d", "maxTTL": "1d"}}});
@@ -176,7 +176,7 @@ impl Stage {
         admin.create(&class("doored", class_spec(&network))).await.map(drop)
     }
 
-    /// `alice-going` is being deleted for as long as the cluster lives.
+    /// `alice-going` stays terminating for the lifetime of the cluster.
     async fn hold_a_deletion(&self) -> Result<()> {
         let mut held = config_map("alice-going", "held");
         held["metadata"]["finalizers"] = json!(["example.com/hold"]);
@@ -226,7 +226,7 @@ pub fn policy(namespace: &str, name: &str) -> Value {
     json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": {"podSelector": {}}})
 }
 
-/// A class that consents to all that a class can consent to, a new owner apart.
+/// A class that consents to everything that a class can consent to, except a new owner.
 fn generous() -> Value {
     class_spec(&json!({
         "allowRetain": true, "names": {"allowed": ["*", "lan"], "denied": ["prod-*"]},
@@ -243,7 +243,7 @@ fn picky() -> Value {
     }))
 }
 
-/// A class in which nobody has a place.
+/// A class whose owner limit is 0.
 fn cramped() -> Value {
     class_spec(&json!({"maxSpacesPerOwner": 0, "lifetime": {"defaultTTL": "7d", "maxTTL": "30d", "allowProtected": true}}))
 }

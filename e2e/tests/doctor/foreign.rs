@@ -1,4 +1,4 @@
-//! What others than the operator put into a namespace of a space: it is named, and the space is not blamed for it.
+//! Objects that others created in the namespace of a space: doctor names them, and does not blame the space for them.
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::fixtures::{World, a_namespace, a_space};

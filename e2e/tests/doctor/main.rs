@@ -1,6 +1,6 @@
-//! What `kubectl dspace doctor` says of troubles that are real: the words of a real API server and of real controllers are what it goes by.
+//! The findings of `kubectl dspace doctor` on real problems, which it derives from the messages of a real API server and of real controllers.
 //!
-//! Owners look at their own spaces, with their own rights. Commands that it advises are run as they stand, and have to mend what is wrong.
+//! Owners inspect their own spaces, with their own rights. The commands that doctor advises are run unchanged, and have to fix the problem.
 
 mod foreign;
 mod people;
@@ -17,10 +17,10 @@ const ALICE: &str = "alice@example.com";
 const BOB: &str = "bob@example.com";
 const CAROL: &str = "carol@example.com";
 
-/// Whoever runs the platform looks by an account that may see the cluster and change nothing.
+/// The platform team's account, which may read the cluster and change nothing.
 const WATCH: &str = "watchman";
 
-/// It says what holds a namespace only when that has taken longer than it usually does.
+/// The timeout of a finding: doctor reports the cause of a blocked deletion only when the deletion has taken longer than usual.
 const LATE: Duration = Duration::from_secs(180);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +46,7 @@ async fn doctor() -> Result<()> {
         people::people_with_letters_beyond_ascii,
     ])
     .await?;
-    // Alone, since no namespace of anybody goes away meanwhile.
+    // Alone, since no namespace can be removed meanwhile.
     side_by_side(scenarios![&world; an_api_that_does_not_answer_is_taken_away_by_what_it_advises]).await?;
     // Alone, since the operator is stopped for it.
     side_by_side(scenarios![&world; what_was_taken_away_is_missed]).await?;
@@ -71,25 +71,25 @@ async fn furnish(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// `doctor` as somebody with a token.
+/// Runs `doctor` as a user with a token.
 async fn asks(world: &World, who: &str, space: &str) -> Result<Output> {
     world.cluster().kubectl_as(who, &["dspace", "doctor", space, "-o", "json"]).await
 }
 
-/// `doctor` as whoever runs the platform.
+/// Runs `doctor` as the platform team.
 async fn watches(world: &World, space: &str) -> Result<Output> {
     let kubeconfig = world.cluster().dir().join(format!("{WATCH}.kubeconfig"));
     world.cluster().kubectl_with(&kubeconfig, &["dspace", "doctor", space, "-o", "json"], None).await
 }
 
-/// What it found, but for notes.
+/// The findings, without notes.
 fn found(output: Output) -> Result<Vec<Value>> {
     let told: Value = serde_json::from_str(&output.ok()?)?;
     let all = told.as_array().context("findings are a list")?;
     Ok(all.iter().filter(|finding| finding["severity"] != "note").cloned().collect())
 }
 
-/// Waits until that is all that is found by the owner, but for notes.
+/// Waits until the owner's findings, without notes, are the expected ones.
 async fn until_found(world: &World, (who, space): (&str, &str), expected: Value) -> Result<()> {
     eventually(&format!("the doctor's word on {space}"), SOON, || async {
         ensure_equal(space, &Value::Array(found(asks(world, who, space).await?)?), &expected)?;
@@ -98,7 +98,7 @@ async fn until_found(world: &World, (who, space): (&str, &str), expected: Value)
     .await
 }
 
-/// Waits until the platform's look finds a problem that says all of `words`; the answer is its commands.
+/// Waits until the platform team's doctor finds a problem that contains all of `words`, and returns its commands.
 async fn until_said(world: &World, name: &str, words: &[&str]) -> Result<Vec<String>> {
     eventually(&format!("the doctor's word on {name}"), LATE, || async {
         let all = found(watches(world, name).await?)?;
@@ -113,7 +113,7 @@ async fn until_said(world: &World, name: &str, words: &[&str]) -> Result<Vec<Str
     .await
 }
 
-/// Runs a command that was advised, as it stands, as somebody with that kubeconfig.
+/// Runs an advised command unchanged, with the given kubeconfig.
 async fn follow(world: &World, kubeconfig: &std::path::Path, command: &str) -> Result<()> {
     let arguments: Vec<String> = shlex(command)?;
     let (program, arguments) = arguments.split_first().context("there is no command")?;
@@ -122,7 +122,7 @@ async fn follow(world: &World, kubeconfig: &std::path::Path, command: &str) -> R
     world.cluster().kubectl_with(kubeconfig, &arguments, None).await?.ok().map(drop)
 }
 
-/// The words of a command line, as a shell takes them: quotes are all that is used here.
+/// Splits a command line into words as a shell does; quotes are the only syntax used here.
 fn shlex(line: &str) -> Result<Vec<String>> {
     let (mut words, mut quoted) = (vec![String::new()], false);
     for letter in line.chars() {
@@ -136,12 +136,12 @@ fn shlex(line: &str) -> Result<Vec<String>> {
     Ok(words)
 }
 
-/// A space of somebody.
+/// Creates a space of the given owner.
 async fn with_space(world: &World, (who, name): (&str, &str), class: &str) -> Result<()> {
     world.with_space(name, json!({"className": class, "owner": user(who)})).await.map(drop)
 }
 
-/// One that makes pods, as the owner writes it.
+/// Creates a workload with pods, as the owner writes it.
 async fn with_workload(world: &World, who: &str, (kind, version): (&str, &str), (space, name, pod): (&str, &str, Value)) -> Result<()> {
     let labels = json!({"app": name});
     let mut template = json!({"metadata": {"labels": labels}, "spec": pod});
@@ -197,7 +197,7 @@ async fn a_quota_that_does_not_suffice_is_raised_by_what_it_advises(world: &Worl
     until_found(world, (BOB, SPACE), json!([expected])).await?;
     follow(world, &world.cluster().kubeconfig_of(BOB), raise).await?;
     world.ready(SPACE).await?;
-    // The controller tries again by itself, but not soon: the owner makes another that finds room at once.
+    // The controller tries again by itself, but not soon: the owner creates another workload that fits at once.
     with_workload(world, BOB, DEPLOYMENT, (SPACE, "roomy", big())).await?;
     let pods = || async { world.admin().list("Pod", SPACE).await };
     eventually("a pod that has room", SOON, || async { Ok((!pods().await?.is_empty()).then_some(())) }).await
@@ -264,7 +264,7 @@ async fn somebody_elses_quota(world: &World) -> Result<()> {
 async fn what_a_quota_counts_and_pods_do_not_name(world: &World) -> Result<()> {
     const SPACE: &str = "dunlin-lab";
     with_space(world, (CAROL, SPACE), "plain").await?;
-    // Of its own quotas the operator sees to it that pods that name nothing get something.
+    // For its own quotas the operator ensures that pods that set nothing get defaults.
     let metadata = json!({"name": "zoo-cap", "namespace": SPACE});
     let cap = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {"limits.memory": "2Gi"}}});
     world.admin().create(&cap).await?;
@@ -331,7 +331,7 @@ async fn what_a_finalizer_holds_is_let_go_by_what_it_advises(world: &World) -> R
     let words =
         ["Namespace bittern-lab does not go away, since there are still configmaps (1)", "held by the finalizer example.org/archive"];
     let commands = until_said(world, SPACE, &words).await?;
-    // Its bindings went first, so the owner has the operator's word only.
+    // Its bindings were deleted first, so the owner has only the operator's report.
     let told = found(asks(world, ALICE, SPACE).await?)?;
     let told = serde_json::to_string(&told)?;
     ensure!(told.contains("waits for its namespace to be gone") && told.contains("example.org/archive"), "the owner is told {told}");

@@ -1,4 +1,4 @@
-//! People: what they ask for without their class's consent, and how their names are written.
+//! Users: their requests without the consent of the class, and the spelling of their names.
 
 use anyhow::{Result, bail, ensure};
 use e2e::fixtures::{World, binding, space, user};
@@ -20,7 +20,7 @@ pub async fn a_protection_without_consent_is_told_in_the_survey(world: &World) -
     world.ready(SPACE).await.map(drop)
 }
 
-/// What kubectl does for such people, the plugin does too.
+/// The plugin supports such users as kubectl does.
 pub async fn people_with_letters_beyond_ascii(world: &World) -> Result<()> {
     const SPACE: &str = "juergen-lab";
     const WHO: &str = "jürgen.groß@example.com";

@@ -1,4 +1,4 @@
-//! With the approver: whoever may only ask gets what is plainly right, and everything else is denied with a sentence.
+//! With the approver: users who may only request certificates get the ones that are clearly right, and every other request is denied with a message.
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::eventually;
@@ -17,7 +17,7 @@ use crate::stage::Stage;
 
 const HOUR: i32 = 60 * 60;
 
-/// A portal, which may make spaces for others, and may approve nothing.
+/// A portal may create spaces for others, and may approve nothing.
 pub async fn a_portal_gets_certificates_for_others(stage: &Stage) -> Result<()> {
     const SPACE: &str = "clover-lab";
     let file = stage.file("olga")?;
@@ -29,7 +29,7 @@ pub async fn a_portal_gets_certificates_for_others(stage: &Stage) -> Result<()> 
     told(stage, SPACE, "CertificateApproved").await
 }
 
-/// Who helps themselves to a space gets into it, too.
+/// A user with self-service gets a certificate for their own space, too.
 pub async fn people_get_certificates_of_their_own(stage: &Stage) -> Result<()> {
     const SPACE: &str = "shuttle-lab";
     let file = stage.file("uwe-by-certificate")?;
@@ -41,10 +41,10 @@ pub async fn people_get_certificates_of_their_own(stage: &Stage) -> Result<()> {
     stage.dspace(UWE, &["delete", SPACE]).await?.ok().map(drop)
 }
 
-/// A request that no plugin of ours makes.
+/// A request that the plugin does not create.
 #[derive(Default)]
 struct Forged<'a> {
-    /// What it is called.
+    /// The name of the request.
     name: &'a str,
     /// The space that its label names.
     space: Option<&'a str>,
@@ -83,12 +83,12 @@ impl Forged<'_> {
     }
 }
 
-/// Each for a space that is in order, by somebody who may ask.
+/// Each request is by a user who may create requests, and is wrong in one respect.
 pub async fn what_is_not_plainly_right_is_denied(stage: &Stage) -> Result<()> {
     const SPACE: &str = "spindle-lab";
     stage.dspace(VERA, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
     let right = || Forged { space: Some(SPACE), user: VERA, seconds: Some(HOUR), ..Forged::default() };
-    // It is not asked to look at this one, and it looks at all that come later.
+    // The approver ignores this request, which has no label, and handles all later ones.
     ask(stage, VERA, &Forged { name: "forged-unlabelled", space: None, ..right() }).await?;
     for (caller, forged, says) in [
         (SVEN, Forged { name: "forged-other-name", user: "yvonne@example.com", ..right() }, "neither the owner"),
@@ -105,7 +105,7 @@ pub async fn what_is_not_plainly_right_is_denied(stage: &Stage) -> Result<()> {
         denied(stage, forged.name, says).await?;
     }
     told(stage, SPACE, "CertificateDenied").await?;
-    // What is right was never in the way.
+    // The requests that were denied do not affect a valid one.
     ask(stage, VERA, &Forged { name: "not-forged", ..right() }).await?;
     eventually("a certificate", SOON, || async {
         let status = request(stage, "not-forged").await?.status.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What goes wrong before anything is waited for: exit code 1, one sentence, and nothing written or changed.
+//! Errors that are found before the command waits for anything: exit code 1, one sentence, and nothing written or changed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +13,7 @@ use crate::judge::{nothing_written, one_sentence};
 use crate::people::{FOREIGN, RITA, SVEN, TILDA, WALT};
 use crate::stage::Stage;
 
-/// What is wrong with the way to the cluster.
+/// An error in the access to the cluster is reported.
 pub async fn a_cluster_that_cannot_be_used_is_told(stage: &Stage) -> Result<()> {
     let folder = stage.folder("kubeconfigs")?;
     let unreachable = folder.join("unreachable");
@@ -41,7 +41,7 @@ pub async fn a_cluster_that_cannot_be_used_is_told(stage: &Stage) -> Result<()> 
     Ok(())
 }
 
-/// What is wrong with what is asked for. `FILE` is where the kubeconfig would be.
+/// Invalid requests: a description, the caller, the arguments and the expected text.
 const REQUESTS: [(&str, &str, &[&str], &str); 11] = [
     (
         "an unknown class",
@@ -96,7 +96,7 @@ const REQUESTS: [(&str, &str, &[&str], &str); 11] = [
     ),
 ];
 
-/// What is wrong with what is asked for.
+/// Each invalid request is reported.
 pub async fn a_request_that_cannot_be_met_is_told(stage: &Stage) -> Result<()> {
     for (index, (what, caller, asked, says)) in REQUESTS.into_iter().enumerate() {
         let file = stage.file(&format!("request-{index}"))?;
@@ -111,7 +111,7 @@ pub async fn a_request_that_cannot_be_met_is_told(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with the file is told before anything is made.
+/// A file that cannot be written is reported before anything is created.
 pub async fn a_file_that_cannot_be_written_is_told(stage: &Stage) -> Result<()> {
     const SPACE: &str = "willow-lab";
     let theirs = PathBuf::from(stage.file("of-another-cluster")?);
@@ -147,7 +147,7 @@ pub async fn a_file_that_cannot_be_written_is_told(stage: &Stage) -> Result<()> 
     Ok(())
 }
 
-/// A folder in which no file can be made: that one, or for root, whom no mode stops, one of the kernel's.
+/// A folder in which no file can be created: the given one or, for root, which no mode stops, one of the kernel's.
 fn nobody_writes_there(folder: &Path) -> Result<PathBuf> {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o555))?;
     let trial = folder.join("trial");

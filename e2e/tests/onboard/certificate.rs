@@ -1,4 +1,4 @@
-//! By certificate: the cluster's own signer signs it, for the user and nobody else, and it does not outlive the space.
+//! By certificate: the cluster's own signer signs it, for the user only, and it does not outlive the space.
 
 use std::fs;
 
@@ -17,20 +17,20 @@ use crate::newcomer::Newcomer;
 use crate::people::{RITA, SVEN};
 use crate::stage::Stage;
 
-/// What a certificate says of itself.
+/// The contents of a certificate.
 pub struct Facts {
     /// The subject, for example `CN=nadia@example.com`.
     pub subject: String,
-    /// Who signed it.
+    /// The signer's name.
     pub issuer: String,
     /// Its serial number.
     pub serial: String,
-    /// Its end.
+    /// The time at which it expires.
     pub not_after: DateTime<Utc>,
 }
 
 impl Facts {
-    /// Those of the certificate in the entry of a kubeconfig's user.
+    /// Reads the certificate in a user entry of a kubeconfig.
     pub fn of(user: &Value) -> Result<Self> {
         let data = user["client-certificate-data"].as_str().context("the user has no certificate")?;
         ensure!(user["client-key-data"].is_string() && user["token"].is_null() && user["exec"].is_null(), "the user has something else");
@@ -56,7 +56,7 @@ impl Facts {
     }
 }
 
-/// Somebody who may approve does, and the newcomer's kubectl works.
+/// A user who may approve does so, and the newcomer's kubectl works.
 pub async fn a_help_desk_hands_out_a_certificate(stage: &Stage) -> Result<()> {
     const SPACE: &str = "orchid-lab";
     let file = stage.file("nadia")?;
@@ -78,7 +78,7 @@ pub async fn a_help_desk_hands_out_a_certificate(stage: &Stage) -> Result<()> {
     ensure!(note.contains(&facts.serial) && note.contains(&end) && note.contains("nadia@example.com"), "the Event says {note}");
     ensure!(text(event, "/regarding/uid") == uid_of(&space), "the Event is about {}", event["regarding"]);
 
-    // The same again replaces the file, and nothing else.
+    // The same command replaces the file, and nothing else.
     stage.dspace(RITA, &arguments).await?.ok()?;
     let again = Facts::of(&written(&file, SPACE)?)?;
     ensure!(again.serial != facts.serial && again.subject == facts.subject, "{} was written again", again.serial);
@@ -87,7 +87,7 @@ pub async fn a_help_desk_hands_out_a_certificate(stage: &Stage) -> Result<()> {
     Newcomer::new(stage, &file).kubectl(&["get", "deployment", "hello"]).await?.ok().map(drop)
 }
 
-/// A kubeconfig that is there is added to, and what was in it works on.
+/// The command adds to an existing kubeconfig, whose other entries still work.
 pub async fn a_kubeconfig_that_is_there_is_added_to(stage: &Stage) -> Result<()> {
     const SPACE: &str = "fern-lab";
     let file = stage.file("selma")?;
@@ -104,11 +104,11 @@ pub async fn a_kubeconfig_that_is_there_is_added_to(stage: &Stage) -> Result<()>
     Ok(())
 }
 
-/// Nobody who may approves it: one sentence, which names the ways that are left.
+/// No user approves the request: the command ends with one sentence, which names the remaining ways.
 pub async fn a_request_that_nobody_approves_ends_in_one_sentence(stage: &Stage) -> Result<()> {
     const SPACE: &str = "moss-lab";
     let file = stage.file("tomas")?;
-    // So that all of the patience is for the certificate.
+    // The space is ready, so that the whole timeout is for the certificate.
     stage.with_space(SPACE, json!({"className": "greenhouse", "owner": user("tomas@example.com")})).await?;
     let arguments =
         ["onboard", "tomas@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--timeout", "10s", "-o", &file];
@@ -117,7 +117,7 @@ pub async fn a_request_that_nobody_approves_ends_in_one_sentence(stage: &Stage) 
     nothing_written(&file)
 }
 
-/// Somebody who may says no.
+/// A user who may approve denies the request.
 pub async fn a_request_that_is_denied_ends_in_one_sentence(stage: &Stage) -> Result<()> {
     const SPACE: &str = "ivy-lab";
     let file = stage.file("ulrike")?;
@@ -134,14 +134,14 @@ pub async fn a_request_that_is_denied_ends_in_one_sentence(stage: &Stage) -> Res
     nothing_written(&file)
 }
 
-/// The space ends while somebody waits for an approval: what comes then is of no use, and is not handed over.
+/// The space ends while the command waits for an approval: a certificate that is approved afterwards is of no use, and is not handed over.
 pub async fn a_space_that_ends_meanwhile_gets_nobody_in(stage: &Stage) -> Result<()> {
     const SPACE: &str = "cactus-lab";
     let file = stage.file("boris")?;
     let arguments = ["onboard", "boris@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
     let over = async {
         let request = stage.open_request(SPACE, "").await?;
-        // A shorter ttl alone would come with a notice.
+        // A notice would postpone the end if only the ttl were shortened.
         let stamp = now().to_rfc3339_opts(SecondsFormat::Secs, true);
         stage.admin.patch(a_space(SPACE), json!({"spec": {"ttl": "1s", "renewedAt": stamp}})).await?;
         stage.until("to be over", a_space(SPACE), |space| holds(space, "Expired")).await?;

@@ -1,4 +1,4 @@
-//! A command that is killed on its way leaves nothing that is in the way of the same command.
+//! A command that is killed leaves nothing behind that blocks the same command.
 
 use anyhow::{Context, Result, ensure};
 use e2e::eventually;
@@ -10,7 +10,7 @@ use crate::newcomer::Newcomer;
 use crate::people::{RITA, SVEN};
 use crate::stage::Stage;
 
-/// The space is there and ready; the approval is not, when it is killed.
+/// The command is killed when the space is ready and the request is not approved yet.
 pub async fn one_that_was_killed_while_it_waited_for_a_certificate_completes(stage: &Stage) -> Result<()> {
     const SPACE: &str = "harbor-lab";
     let file = stage.file("wanda")?;
@@ -33,7 +33,8 @@ pub async fn one_that_was_killed_while_it_waited_for_a_certificate_completes(sta
     completed(stage, SPACE, &file, uid_of(&before)).await
 }
 
-/// Nothing is there but the space, on which nobody has looked yet, when it is killed. Nothing else may run meanwhile: the operator is stopped.
+/// The command is killed when only the space exists, which has not been reconciled yet. The operator is stopped, so no other scenario may run
+/// meanwhile.
 pub async fn one_that_was_killed_while_the_operator_was_away_completes(stage: &Stage) -> Result<()> {
     const SPACE: &str = "lagoon-lab";
     let file = stage.file("xenia")?;

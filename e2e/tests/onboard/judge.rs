@@ -1,4 +1,4 @@
-//! What a command has to leave behind: one sentence and nothing else, or a kubeconfig as it should be.
+//! The required results of a command: one sentence and nothing else, or a valid kubeconfig.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use e2e::command::Output;
 use serde_json::Value;
 
-/// Demands that a command failed as it should: exit code 1, nothing on standard output, and one sentence after `error: `, which is the answer.
+/// Checks that a command failed as required: exit code 1, nothing on standard output, and one line that begins with `error: `. Returns that line.
 pub fn one_sentence(output: &Output) -> Result<String> {
     let all = format!("`{}` ended with {:?}:\n{}{}", output.command, output.code, output.stdout, output.stderr);
     ensure!(output.code == Some(1), "exit code 1 was expected; {all}");
@@ -20,7 +20,7 @@ pub fn one_sentence(output: &Output) -> Result<String> {
     }
 }
 
-/// Demands that nothing was written: no file, and nothing half written beside it.
+/// Checks that nothing was written: no file, and no partial file in the same folder.
 pub fn nothing_written(file: &str) -> Result<()> {
     let folder = Path::new(file).parent().context("the file is in no folder")?;
     let found: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
@@ -28,7 +28,7 @@ pub fn nothing_written(file: &str) -> Result<()> {
     Ok(())
 }
 
-/// A kubeconfig that was written: readable by its owner alone, with the space as the namespace of its context. The answer is its user's entry.
+/// Checks a kubeconfig that was written: only its owner may read it, and its context has the space as its namespace. Returns its user's entry.
 pub fn written(file: &str, space: &str) -> Result<Value> {
     let mode = fs::metadata(file).with_context(|| format!("{file} was not written"))?.permissions().mode() & 0o777;
     ensure!(mode == 0o600, "{file} has mode {mode:o}");

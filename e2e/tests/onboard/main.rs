@@ -1,7 +1,7 @@
-//! From nothing to a working kubectl, by each of the three ways, on a real control plane with a real issuer and a real signer: what works,
-//! what is refused, and what is left behind when something goes wrong.
+//! From nothing to a working kubectl, by each of the three ways, on a real control plane with a real issuer and a real signer: requests that succeed,
+//! requests that are refused, and the state after a failure.
 //!
-//! Who runs the commands is nobody's administrator: `people` says what each of them may.
+//! None of the users who run the commands is an administrator: `people` lists the rights of each.
 
 use anyhow::Result;
 use e2e::fixtures::side_by_side;
@@ -55,7 +55,7 @@ async fn onboard() -> Result<()> {
     .await?;
     // Alone, since the operator is stopped for it.
     side_by_side(scenarios![&stage; interrupted::one_that_was_killed_while_the_operator_was_away_completes]).await?;
-    // From here on somebody approves.
+    // From here on the approver runs.
     stage.start_approver().await?;
     side_by_side(scenarios![
         &stage;
@@ -67,7 +67,7 @@ async fn onboard() -> Result<()> {
     stage.is_well().await
 }
 
-/// Each on a cluster of its own, one after the other.
+/// Each scenario runs on a cluster of its own, one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn signers() -> Result<()> {
     signer::a_certificate_is_used_until_it_ends().await?;

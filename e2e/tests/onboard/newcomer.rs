@@ -1,4 +1,4 @@
-//! Somebody who has a kubeconfig and nothing else: an empty home, no other configuration, kubectl and a shell.
+//! A user who has a kubeconfig and nothing else: an empty home, no other configuration, kubectl and a shell.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use e2e::{binaries, eventually};
 use crate::people::FOREIGN;
 use crate::stage::Stage;
 
-/// Whoever was given that file.
+/// A user with the given kubeconfig.
 pub struct Newcomer<'a> {
     stage: &'a Stage,
     kubeconfig: &'a str,
@@ -24,12 +24,12 @@ impl<'a> Newcomer<'a> {
         Self { stage, kubeconfig, id_token: None, plugin: None }
     }
 
-    /// The same, whose browser has logged in: the token is in that file, for `kubectl oidc-login` to find.
+    /// The same user after a login in the browser: the token is in that file, for `kubectl oidc-login` to find.
     pub fn logged_in(self, id_token: &Path) -> Self {
         Self { id_token: Some(id_token.to_owned()), ..self }
     }
 
-    /// The same, who has the plugin too.
+    /// The same user with the plugin installed.
     pub fn with_the_plugin(self) -> Result<Self> {
         let plugin = binaries::own("kubectl-dspace")?.parent().context("the plugin is in no folder")?.to_owned();
         Ok(Self { plugin: Some(plugin), ..self })
@@ -50,7 +50,7 @@ impl<'a> Newcomer<'a> {
         command::run(command, None).await
     }
 
-    /// Waits until they are let in, where nobody has tried that for them.
+    /// Waits until the user has access, for kubeconfigs that the plugin has not tried itself.
     pub async fn until_let_in(&self) -> Result<()> {
         eventually("a newcomer to be let in", SOON, || async {
             let said = self.kubectl(&["auth", "can-i", "create", "deployments"]).await?.ok()?;
@@ -60,7 +60,7 @@ impl<'a> Newcomer<'a> {
         .await
     }
 
-    /// They make a Deployment without saying where, and it is in their space; and they make none anywhere else, nor see the cluster.
+    /// The user creates a Deployment without a namespace argument, and it is in their space. They can create none anywhere else, nor see the cluster.
     pub async fn works_there_and_nowhere_else(&self, space: &str) -> Result<()> {
         self.kubectl(&["create", "deployment", "hello", "--image=nginx"]).await?.ok()?;
         ensure!(self.stage.has_deployment(space, "hello").await?, "the Deployment is not in {space}");
@@ -77,7 +77,7 @@ impl<'a> Newcomer<'a> {
         Ok(())
     }
 
-    /// Demands that this is refused for lack of rights.
+    /// Checks that the command is refused for lack of rights.
     pub async fn forbidden(&self, arguments: &[&str]) -> Result<()> {
         let output = self.kubectl(arguments).await?;
         let command = output.command.clone();

@@ -1,4 +1,4 @@
-//! By OIDC: the file holds no credential; a real login at a real issuer brings a token, which the API server verifies and maps to a name.
+//! By OIDC: the file holds no credential. A real login at a real issuer yields a token, which the API server verifies and maps to a name.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,7 +19,7 @@ use crate::stage::{Stage, warns_of_its_address_only};
 
 const LOGIN: &str = include_str!("kubectl-oidc_login.sh");
 
-/// Puts what stands in for kubelogin where a newcomer's kubectl finds it.
+/// Installs the replacement of kubelogin where a newcomer's kubectl finds it.
 pub fn install_login(stage: &Stage) -> Result<()> {
     let program = stage.bin()?.join("kubectl-oidc_login");
     fs::write(&program, LOGIN).with_context(|| format!("{} could not be written", program.display()))?;
@@ -27,14 +27,14 @@ pub fn install_login(stage: &Stage) -> Result<()> {
         .with_context(|| format!("{} could not be made a program", program.display()))
 }
 
-/// Logs somebody in; the answer is the file with their token.
+/// Logs a user in, and returns the file with their token.
 async fn log_in(stage: &Stage, name: &str, subject: &str) -> Result<PathBuf> {
     let file = stage.folder("id-tokens")?.join(name);
     fs::write(&file, stage.issuer.login(subject).await?).with_context(|| format!("{} could not be written", file.display()))?;
     Ok(file)
 }
 
-/// The file says how to log in, whoever has it; the login gets its owner in, under the name that the API server makes of it.
+/// The file only describes the login. The login gives the owner access, under the name that the API server derives from it.
 pub async fn a_login_gets_its_owner_in(stage: &Stage) -> Result<()> {
     const SPACE: &str = "comet-lab";
     let (file, owner) = (stage.file("erin")?, format!("{PREFIX}erin@example.com"));
@@ -57,17 +57,17 @@ pub async fn a_login_gets_its_owner_in(stage: &Stage) -> Result<()> {
     for argument in ["get-token".to_owned(), format!("--oidc-issuer-url={}", stage.issuer.url()), format!("--oidc-client-id={CLIENT}")] {
         ensure!(called.lines().any(|line| line == argument), "kubectl oidc-login was called with {called}");
     }
-    // Another person's login gets no further with the same file.
+    // Another user's login has no access with the same file.
     let other = log_in(stage, "frida-visits", FRIDA).await?;
     Newcomer::new(stage, &file).logged_in(&other).forbidden(&["get", "pods"]).await?;
-    // Run again, it is the same file.
+    // A second run leaves the file unchanged.
     let before = fs::read_to_string(&file)?;
     stage.dspace(SVEN, &arguments).await?.ok()?;
     ensure!(fs::read_to_string(&file)? == before, "another file was written");
     Ok(())
 }
 
-/// The entry of a user who has nothing and logs in with PKCE.
+/// Checks the entry of a user who has no credential and logs in with PKCE.
 fn asks_for_a_login(user: &Value, issuer: &str) -> Result<()> {
     let keys: Vec<&String> = user.as_object().context("the user's entry is empty")?.keys().collect();
     ensure!(keys == ["exec"], "the user has {keys:?}");
@@ -84,7 +84,7 @@ fn asks_for_a_login(user: &Value, issuer: &str) -> Result<()> {
     Ok(())
 }
 
-/// A group of the issuer's owns a space, by the name that the API server makes of it; each of its people gets in.
+/// A group of the issuer's owns a space, under the name that the API server derives from it; each of its members has access.
 pub async fn a_login_gets_a_group_in(stage: &Stage) -> Result<()> {
     const SPACE: &str = "nebula-lab";
     let (file, owner) = (stage.file("astronomers")?, format!("Group:{PREFIX}astronomers"));
@@ -98,11 +98,11 @@ pub async fn a_login_gets_a_group_in(stage: &Stage) -> Result<()> {
     Newcomer::new(stage, &file).logged_in(&florist).forbidden(&["get", "pods"]).await
 }
 
-/// The most common mistake: the owner's name lacks the prefix. It is told, and the login has no access.
+/// The most common mistake: the owner's name lacks the prefix. The command warns of it, and the login has no access.
 pub async fn a_name_without_its_prefix_is_warned_of(stage: &Stage) -> Result<()> {
     const SPACE: &str = "meadow-lab";
     let file = stage.file("frida")?;
-    // The class says nothing of an issuer: the command line does.
+    // The class names no issuer: the command line does.
     let arguments = [
         &["onboard", "frida@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "oidc", "-o", &file][..],
         &["--oidc-issuer-url", stage.issuer.url(), "--oidc-client-id", CLIENT, "--oidc-username-prefix", PREFIX],
@@ -118,14 +118,14 @@ pub async fn a_name_without_its_prefix_is_warned_of(stage: &Stage) -> Result<()>
     ensure!(whoami == "oidc:frida@example.com", "the API server takes Frida for {whoami}");
     newcomer.forbidden(&["get", "pods"]).await?;
     newcomer.forbidden(&["create", "deployment", "hello", "--image=nginx"]).await?;
-    // The right name is a member's command away.
+    // One command adds the right name as a member.
     let owner = stage.admin.get(a_space(SPACE)).await?["spec"]["owner"]["name"].clone();
     ensure!(owner == "frida@example.com", "the owner is {owner}");
     stage.dspace(SVEN, &["members", "add", SPACE, "oidc:frida@example.com", "--role", "edit"]).await?.ok()?;
     newcomer.until_let_in().await
 }
 
-/// The API server does verify: what was tampered with, and who has not shown that an address is theirs, is nobody.
+/// The API server verifies tokens: it rejects a token that was tampered with, and one for an address that is not verified.
 pub async fn a_login_that_is_no_good_is_refused(stage: &Stage) -> Result<()> {
     let (erin, frida) = (stage.issuer.login(ERIN).await?, stage.issuer.login(FRIDA).await?);
     let good = stage.with_token("erins-own", &erin)?;

@@ -1,4 +1,4 @@
-//! An owner with no more than a certificate: they reach the space itself once an administrator has let owners do so.
+//! Owners with no more than a certificate can access the space itself once an administrator has allowed owners to do so.
 
 use anyhow::{Context, Result, ensure};
 use e2e::fixtures::{a_space, text, time, user};
@@ -9,7 +9,7 @@ use crate::newcomer::Newcomer;
 use crate::people::RITA;
 use crate::stage::{Stage, warns_of_its_address_only};
 
-/// The command that is printed makes the difference.
+/// The printed command grants the access.
 pub async fn an_owner_reads_and_renews_after_the_printed_command(stage: &Stage) -> Result<()> {
     const SPACE: &str = "violet-lab";
     let file = stage.file("viola")?;
@@ -43,7 +43,7 @@ pub async fn an_owner_reads_and_renews_after_the_printed_command(stage: &Stage) 
     newcomer.forbidden(&["get", "dspace"]).await
 }
 
-/// A member is not led into a space of somebody else.
+/// The command does not onboard a member into a space of another owner.
 pub async fn a_member_is_not_onboarded_into_a_space_of_another(stage: &Stage) -> Result<()> {
     const SPACE: &str = "yarrow-dev";
     let member = json!({"kind": "User", "name": "yarrow@example.com", "role": "edit"});

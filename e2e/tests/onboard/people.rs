@@ -1,4 +1,4 @@
-//! Who runs commands and who logs in, and what each of them may.
+//! The users who run commands and the users who log in, with the rights of each.
 
 use e2e::User;
 use e2e::oidc::Person;
@@ -6,21 +6,21 @@ use serde_json::{Value, json};
 
 /// The public client at the issuer.
 pub const CLIENT: &str = "kubectl-login";
-/// What the API server puts before names from the issuer.
+/// The prefix that the API server adds to names from the issuer.
 pub const PREFIX: &str = "oidc:";
-/// Makes spaces for others, asks for certificates and approves them: a help desk.
+/// Creates spaces for others, requests certificates and approves them: a help desk.
 pub const RITA: &str = "rita@example.com";
-/// Makes spaces for others and asks for certificates, which somebody else has to approve: a portal.
+/// Creates spaces for others and requests certificates, which another user has to approve: a portal.
 pub const SVEN: &str = "sven@example.com";
-/// Makes spaces for others and gets tokens of ServiceAccounts: whoever runs the pipelines.
+/// Creates spaces for others and gets tokens of ServiceAccounts: the team that runs the pipelines.
 pub const TILDA: &str = "tilda@example.com";
-/// Helps himself to spaces of the class `standard`, and may ask for certificates of his own.
+/// Has self-service for spaces of the class `standard`, and may request certificates for himself.
 pub const UWE: &str = "uwe@example.com";
-/// Helps herself to spaces of the class `standard`, and may ask for certificates of her own.
+/// Has self-service for spaces of the class `standard`, and may request certificates for herself.
 pub const VERA: &str = "vera@example.com";
-/// May nothing.
+/// Has no rights.
 pub const WALT: &str = "walt@example.com";
-/// A space of somebody whom nobody here has to do with.
+/// A space of an owner who is none of these users.
 pub const FOREIGN: &str = "zither-hall";
 
 /// Erin at the issuer.
@@ -30,7 +30,7 @@ pub const FRIDA: &str = "uid-32";
 /// Gerda at the issuer, whose address is not verified.
 pub const GERDA: &str = "uid-33";
 
-/// Who can log in at the issuer.
+/// The users who can log in at the issuer.
 pub fn people() -> Vec<Person> {
     vec![
         Person::new(ERIN, "erin@example.com", &["astronomers"]),
@@ -39,7 +39,7 @@ pub fn people() -> Vec<Person> {
     ]
 }
 
-/// Who has a token.
+/// The users who have a token.
 pub fn users() -> Vec<User> {
     vec![
         User::new(RITA, &["help-desk"]),
@@ -51,7 +51,7 @@ pub fn users() -> Vec<User> {
     ]
 }
 
-/// Who has which ClusterRole.
+/// The ClusterRoles of the users.
 pub fn rights() -> [(&'static str, &'static str); 10] {
     [
         (RITA, "developerspace-editor"),
@@ -67,7 +67,7 @@ pub fn rights() -> [(&'static str, &'static str); 10] {
     ]
 }
 
-/// The ClusterRoles that are not shipped: far from those of an administrator.
+/// The ClusterRoles that are not shipped, which grant far less than an administrator has.
 pub fn roles() -> [Value; 2] {
     let role = |name: &str, rules: Value| json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules});
     let certificates = "certificates.k8s.io";
@@ -85,7 +85,7 @@ pub fn roles() -> [Value; 2] {
     ]
 }
 
-/// A class that allows what `access` says.
+/// The spec of a class with the given `access`.
 pub fn class_spec(access: &Value) -> Value {
     json!({
         "ownerRole": "edit",

@@ -1,4 +1,4 @@
-//! Developers who help themselves with the plugin: everything with what is theirs, and nothing with what is not.
+//! Developers with self-service who use the plugin: they can do everything with their own spaces, and nothing with those of others.
 
 use anyhow::{Context, Result, ensure};
 use e2e::eventually;
@@ -10,7 +10,7 @@ use crate::newcomer::Newcomer;
 use crate::people::{UWE, VERA};
 use crate::stage::Stage;
 
-/// From the first day to the last, with no more than the shipped role.
+/// From the creation of a space to its deletion, with no more than the shipped role.
 pub async fn people_help_themselves_with_the_plugin(stage: &Stage) -> Result<()> {
     const SPACE: &str = "loom-lab";
     let told = stage.dspace(UWE, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
@@ -41,13 +41,13 @@ pub async fn people_help_themselves_with_the_plugin(stage: &Stage) -> Result<()>
     Ok(())
 }
 
-/// Everybody whom a space's bindings let in.
+/// All subjects of the bindings in a space.
 async fn subjects(stage: &Stage, space: &str) -> Result<Vec<Value>> {
     let bindings = stage.admin.list("RoleBinding", space).await?;
     Ok(bindings.iter().flat_map(|binding| binding["subjects"].as_array().cloned().unwrap_or_default()).collect())
 }
 
-/// The policies refuse, and the plugin says why.
+/// The policies refuse, and the plugin explains the reason.
 pub async fn nobody_helps_themselves_to_what_is_anothers(stage: &Stage) -> Result<()> {
     const SPACE: &str = "kiln-lab";
     stage.dspace(VERA, &["create", SPACE, "--class", "standard", "--team", "potters", "--member", "view=arne@example.com"]).await?.ok()?;
@@ -57,7 +57,7 @@ pub async fn nobody_helps_themselves_to_what_is_anothers(stage: &Stage) -> Resul
         (&["renew", SPACE][..], "belongs to User vera@example.com"),
         (&["members", "add", SPACE, UWE, "--role", "edit"], "belongs to User vera@example.com"),
         (&["members", "remove", SPACE, "arne@example.com"], "belongs to User vera@example.com"),
-        // Two policies refuse it, and the API server tells either: its owner is another, and its class allows no hand-over.
+        // Two policies refuse it, and the API server reports either: the space has another owner, and its class allows no transfer.
         (&["transfer", SPACE, UWE], "denied request"),
         (&["delete", SPACE], "belongs to User vera@example.com"),
         (&["kubeconfig", SPACE, "--auth", "token", "-o", &file], "forbidden"),

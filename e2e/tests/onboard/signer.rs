@@ -1,4 +1,4 @@
-//! Clusters whose signer is another: one that signs for moments only, and one that never signs.
+//! Clusters with other signers: one whose certificates are short-lived, and one that never signs.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::newcomer::Newcomer;
 use crate::people::RITA;
 use crate::stage::Stage;
 
-/// What such a signer grants, whatever is asked for: time enough to see it work before it is over.
+/// The duration that such a signer grants, whatever is requested: long enough to use the certificate before it expires.
 const MOMENT: &str = "--cluster-signing-duration=60s";
 const WELL_OVER: Duration = Duration::from_secs(180);
 const NO_SIGNER: &str = "--controllers=-certificatesigningrequest-signing-controller";
 
-/// What comes may end sooner than was asked for. It works until then, and the API server takes nobody's word for it afterwards.
+/// The certificate may end sooner than requested. It works until then, and the API server rejects it afterwards.
 pub async fn a_certificate_is_used_until_it_ends() -> Result<()> {
     const SPACE: &str = "dawn-lab";
     let stage = Stage::set(&[MOMENT]).await?;
@@ -42,17 +42,17 @@ pub async fn a_certificate_is_used_until_it_ends() -> Result<()> {
     .await?;
     let refused = Newcomer::new(&stage, &file).kubectl(&["get", "pods"]).await?.refused()?;
     ensure!(!refused.contains("forbidden"), "{refused}");
-    // A new one is had by the same command.
+    // The same command gets a new one.
     stage.dspace(RITA, &arguments).await?.ok()?;
     Newcomer::new(&stage, &file).kubectl(&["get", "deployment", "hello"]).await?.ok().map(drop)
 }
 
-/// As on some hosted clusters: approved, and that was it.
+/// As on some hosted clusters: the request is approved, and never signed.
 pub async fn a_request_that_nobody_signs_ends_in_one_sentence() -> Result<()> {
     const SPACE: &str = "dusk-lab";
     let stage = Stage::set(&[NO_SIGNER]).await?;
     let file = stage.file("jana")?;
-    // So that all of the patience is for the certificate.
+    // The space is ready, so that the whole timeout is for the certificate.
     stage.with_space(SPACE, json!({"className": "greenhouse", "owner": user("jana@example.com")})).await?;
     let arguments =
         ["onboard", "jana@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--timeout", "10s", "-o", &file];

@@ -1,4 +1,4 @@
-//! The cluster on which people are onboarded: its issuer, its classes, who runs commands there, and what each of them may.
+//! The cluster on which users are onboarded: its issuer, its classes, the users who run commands there, and the rights of each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::people::{CLIENT, FOREIGN, PREFIX, class_spec, people, rights, roles, users};
 
-/// All that a scenario needs. The order is that of the end: nothing outlives what it stands on.
+/// The environment of a scenario. Fields are dropped in this order, so that nothing outlives its dependencies.
 pub struct Stage {
     approver: Mutex<Option<Process>>,
     pub operator: Operator,
@@ -30,7 +30,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets it, with further arguments for the controller manager, which signs certificates.
+    /// Sets up the cluster, with further arguments for kube-controller-manager, which signs certificates.
     pub async fn set(controller_manager_args: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("dspace-onboard-").tempdir().context("no temporary folder could be made")?;
         let issuer = Issuer::start(CLIENT, people()).await?;
@@ -76,7 +76,7 @@ impl Stage {
         self.with_space(FOREIGN, json!({"className": "greenhouse", "owner": user("zoe@example.com")})).await.map(drop)
     }
 
-    /// Waits until an object is as it should be.
+    /// Waits until an object meets `probe`.
     pub async fn until(&self, what: &str, at: At<'_>, probe: impl Fn(&Value) -> bool) -> Result<Value> {
         eventually(&format!("{} {} {what}", at.kind, at.name), SOON, || async {
             let object = self.admin.get(at).await?;
@@ -86,34 +86,34 @@ impl Stage {
         .await
     }
 
-    /// Waits until an object is gone.
+    /// Waits until an object no longer exists.
     pub async fn gone(&self, at: At<'_>) -> Result<()> {
         let what = format!("{} {} to be gone", at.kind, at.name);
         eventually(&what, SOON, || async { Ok(self.admin.find(at).await?.is_none().then_some(())) }).await
     }
 
-    /// Waits until a space is ready as its spec now is.
+    /// Waits until a space is ready for its current spec.
     pub async fn ready(&self, name: &str) -> Result<Value> {
         self.until("to be ready", a_space(name), |space| is_observed(space) && holds(space, "Ready")).await
     }
 
-    /// Makes a space as the administrator, and waits until it is ready.
+    /// Creates a space as the administrator, and waits until it is ready.
     pub async fn with_space(&self, name: &str, spec: Value) -> Result<Value> {
         self.admin.create(&space(name, spec)).await?;
         self.ready(name).await
     }
 
-    /// `kubectl dspace …` as somebody who has a token.
+    /// Runs `kubectl dspace …` as a user with a token.
     pub async fn dspace(&self, user: &str, arguments: &[&str]) -> Result<Output> {
         self.dspace_with(&self.cluster.kubeconfig_of(user), arguments).await
     }
 
-    /// The same with any kubeconfig.
+    /// Runs `kubectl dspace …` with any kubeconfig.
     pub async fn dspace_with(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
         self.cluster.kubectl_with(kubeconfig, &[&["dspace"], arguments].concat(), None).await
     }
 
-    /// The plugin in the background as somebody who has a token, so that it can be killed.
+    /// Runs the plugin in the background as a user with a token, so that it can be killed.
     pub fn dspace_in_background(&self, user: &str, arguments: &[&str]) -> Result<Process> {
         let mut command = Command::new(binaries::own("kubectl-dspace")?);
         command.args(arguments).env("KUBECONFIG", self.cluster.kubeconfig_of(user));
@@ -121,24 +121,24 @@ impl Stage {
         Process::start("kubectl-dspace", command, &self.cluster.dir().join(format!("{name}.log")))
     }
 
-    /// A folder below which nothing is but what a scenario puts there.
+    /// A folder that contains only the files of a scenario.
     pub fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.path().join(name);
         fs::create_dir_all(&folder).with_context(|| format!("{} could not be made", folder.display()))?;
         Ok(folder)
     }
 
-    /// Where a kubeconfig is to be written, in a folder of its own.
+    /// The path for a kubeconfig, in a folder of its own.
     pub fn file(&self, name: &str) -> Result<String> {
         Ok(self.folder(name)?.join("kubeconfig").to_string_lossy().into_owned())
     }
 
-    /// The folder with programs that a newcomer has besides kubectl: none, unless a scenario puts some there.
+    /// The folder of the programs that a newcomer has in addition to kubectl: none, unless a scenario adds some.
     pub fn bin(&self) -> Result<PathBuf> {
         self.folder("bin")
     }
 
-    /// A kubeconfig with a token, for whoever presents it.
+    /// A kubeconfig with the given token.
     pub fn with_token(&self, name: &str, token: &str) -> Result<PathBuf> {
         let file = self.folder("tokens")?.join(name);
         kubeconfig::write(&file, self.cluster.server(), Some(&self.cluster.authority()), name, &Credential::Token(token))?;
@@ -151,7 +151,7 @@ impl Stage {
         Ok(api.list(&ListParams::default().labels(&format!("developerspace.dev/space={space}"))).await?.items)
     }
 
-    /// Waits for a request that nobody has decided on, other than `known`; the answer is its name.
+    /// Waits for a request without a decision, other than `known`, and returns its name.
     pub async fn open_request(&self, space: &str, known: &str) -> Result<String> {
         eventually(&format!("a request for a certificate for {space}"), SOON, || async {
             let is_open = |request: &CertificateSigningRequest| {
@@ -163,13 +163,13 @@ impl Stage {
         .await
     }
 
-    /// Runs the approver from here on, as config/approver has it: with its account and no more than its rights.
+    /// Runs the approver from here on, as config/approver does: with its account and no more than its rights.
     pub async fn start_approver(&self) -> Result<()> {
         const NAMESPACE: &str = "developerspace-system";
         const NAME: &str = "developerspace-approver";
         let manifests = binaries::repository().join("config/approver").to_string_lossy().into_owned();
         self.cluster.kubectl(&["apply", "-k", &manifests]).await?.ok()?;
-        // It runs beside the cluster: nothing may pretend to run inside it.
+        // The approver runs outside of the cluster, so its Deployment must not run inside it.
         self.cluster.kubectl(&["scale", "-n", NAMESPACE, "--replicas=0", &format!("deployment/{NAME}")]).await?.ok()?;
         let token = self.cluster.kubectl(&["create", "token", NAME, "-n", NAMESPACE]).await?.ok()?;
         let mut command = Command::new(binaries::operator()?);
@@ -178,7 +178,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Demands that what runs beside the cluster still runs.
+    /// Checks that the processes outside of the cluster still run.
     pub async fn is_well(&mut self) -> Result<()> {
         self.operator.check_alive()?;
         match self.approver.lock().await.as_mut() {
@@ -194,13 +194,13 @@ impl Stage {
         Ok(events.into_iter().filter(is_meant).collect())
     }
 
-    /// Whether a Deployment is there.
+    /// Returns true if the Deployment exists.
     pub async fn has_deployment(&self, namespace: &str, name: &str) -> Result<bool> {
         Ok(self.admin.list("Deployment", namespace).await?.iter().any(|deployment| name_of(deployment) == name))
     }
 }
 
-/// The API server of these tests is on this machine, of which `onboard` warns; returns true if it warns of nothing else.
+/// Returns true if `onboard` warns of nothing but the address of the API server, which in these tests is on this machine.
 pub fn warns_of_its_address_only(stderr: &str) -> bool {
     let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("warning")).collect();
     matches!(warnings.as_slice(), [one] if one.contains("reaches an API server on this machine only"))

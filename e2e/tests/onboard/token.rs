@@ -1,4 +1,5 @@
-//! By token: a ServiceAccount of the space's own, for pipelines, which ends with the space and with itself.
+//! By token: a ServiceAccount of the space's own, for pipelines. Its token expires no later than the space, and is rejected once the account is
+//! deleted.
 
 use std::fs;
 
@@ -16,7 +17,7 @@ use crate::newcomer::Newcomer;
 use crate::people::{RITA, TILDA};
 use crate::stage::Stage;
 
-/// What a token says of itself, which the API server is asked to confirm by using it.
+/// The claims of a token, which the API server confirms when the token is used.
 fn claims(user: &Value) -> Result<Value> {
     ensure!(user["client-certificate-data"].is_null() && user["exec"].is_null(), "the user has something else");
     let token = user["token"].as_str().context("the user has no token")?;
@@ -24,7 +25,7 @@ fn claims(user: &Value) -> Result<Value> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload)?).context("the token's payload is no JSON")
 }
 
-/// The pipeline deploys into its space and nowhere else, for as long as its account is there.
+/// The pipeline deploys into its space and nowhere else, as long as its account exists.
 pub async fn a_pipeline_gets_a_token_that_ends(stage: &Stage) -> Result<()> {
     const SPACE: &str = "anvil-works";
     let file = stage.file("petra")?;
@@ -44,13 +45,13 @@ pub async fn a_pipeline_gets_a_token_that_ends(stage: &Stage) -> Result<()> {
     ensure!(bound.is_some_and(|binding| binding["roleRef"]["name"] == "edit"), "the account is bound by {bound:?}");
     Newcomer::new(stage, &file).works_there_and_nowhere_else(SPACE).await?;
 
-    // Run again, it is another token of the same account.
+    // A second run gets another token of the same account.
     let first = fs::read_to_string(&file)?;
     stage.dspace(TILDA, &arguments).await?.ok()?;
     ensure!(fs::read_to_string(&file)? != first, "there is no new token");
     let found = stage.admin.get(a_space(SPACE)).await?;
     ensure!(uid_of(&found) == uid_of(&space) && found["spec"] == space["spec"], "the space is another: {found}");
-    // Without its account it is nobody's.
+    // Without its account the token is rejected.
     stage.admin.delete(at("ServiceAccount", SPACE, "ci")).await?;
     eventually("the token to be refused", SOON, || async {
         let pipeline = Actor::new(kubeconfig::client(file.as_ref()).await?);
@@ -62,7 +63,7 @@ pub async fn a_pipeline_gets_a_token_that_ends(stage: &Stage) -> Result<()> {
     .await
 }
 
-/// Who may make spaces for others may not for that reason get tokens in them.
+/// The right to create spaces for others does not include the right to get tokens in them.
 pub async fn a_token_takes_rights_in_the_space(stage: &Stage) -> Result<()> {
     let file = stage.file("quentin")?;
     let arguments = ["onboard", "quentin@example.com", "--class", "foundry", "--name", "bellows-works", "--auth", "token", "-o", &file];

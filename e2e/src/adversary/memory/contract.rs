@@ -1,5 +1,5 @@
-//! Owns admission in memory: what the CRDs and the policies refuse, as the contract has it. The policies themselves are tried on the
-//! real API server.
+//! Owns admission in memory: it refuses the requests that the CRDs and the policies refuse according to the contract. The policies themselves are
+//! tested on the real API server.
 
 use serde_json::Value;
 
@@ -15,15 +15,15 @@ const FINALIZER: &str = "developerspace.dev/namespace";
 pub enum Caller {
     /// The operator's ServiceAccount.
     Operator,
-    /// A holder of every verb.
+    /// A caller that holds every verb.
     Administrator,
-    /// Somebody else, by user name.
+    /// Another user, by name.
     Person(String),
 }
 
-/// A request that would change something.
+/// A request that would change an object.
 pub struct Change<'a> {
-    /// The object's place.
+    /// The key of the object.
     pub key: &'a Key,
     /// The subresource, or nothing.
     pub subresource: &'a str,
@@ -33,7 +33,7 @@ pub struct Change<'a> {
     pub after: Option<&'a Value>,
 }
 
-/// Refuses what admission refuses.
+/// Refuses the requests that admission refuses.
 pub fn judge(caller: &Caller, change: &Change<'_>, objects: &Objects) -> Result<(), Refused> {
     match change.key.resource.as_str() {
         "developerspaces" if change.subresource == "status" => only_the_operator(caller),
@@ -172,7 +172,7 @@ fn reserved(objects: &Objects, name: &str) -> Result<(), Refused> {
     }
 }
 
-/// Owners open their own namespaces, but for those that a class shuts.
+/// Owners open their own namespaces, unless the class enforces the isolation.
 fn network(caller: &Caller, change: &Change<'_>, objects: &Objects) -> Result<(), Refused> {
     let Caller::Person(_) = caller else { return Ok(()) };
     let home = Key { resource: "namespaces".to_owned(), namespace: String::new(), name: change.key.namespace.clone() };

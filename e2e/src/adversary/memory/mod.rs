@@ -1,5 +1,5 @@
-//! Owns a world in memory: the whole controller on an API server in memory, in time that is moved by hand. A sequence takes milliseconds
-//! here, and the same one always goes the same way.
+//! Owns a world in memory: the whole controller on an API server in memory, with a clock that is moved by hand. A sequence takes milliseconds here,
+//! and the same sequence always runs the same way.
 
 mod contract;
 mod objects;
@@ -25,11 +25,11 @@ use self::server::Server;
 use super::world::World;
 use crate::operator;
 
-/// As shipped.
+/// The shipped number of workers.
 const WORKERS: u16 = 16;
-/// Nothing gets lost here that a list would have to make up for.
+/// The interval between relists: no event is lost here, so no relist is needed.
 const RELIST: Duration = Duration::from_secs(100 * 24 * 60 * 60);
-/// The time in which everything that follows from a change has been done.
+/// The time within which all consequences of a change are complete.
 const SETTLED: Duration = Duration::from_secs(8);
 
 /// The whole controller on an API server in memory.
@@ -39,7 +39,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A cluster whose time begins at `epoch`, with an operator. The runtime has to be of one thread, and paused.
+    /// Starts a cluster whose time begins at `epoch`, with an operator. The runtime must be single-threaded and paused.
     pub fn new(epoch: DateTime<Utc>) -> Result<Self> {
         let world = Self { server: Server::new(epoch)?, operator: Mutex::default() };
         world.run_operator();

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-/// How many events of one resource are kept for watches that begin.
+/// The number of events of one resource that are kept for new watches.
 const KEPT: usize = 4_096;
 
-/// The place of an object.
+/// The identity of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    /// The plural.
+    /// The plural name of the resource.
     pub resource: String,
     /// The namespace; empty for cluster-scoped objects.
     pub namespace: String,
@@ -20,7 +20,7 @@ pub struct Key {
     pub name: String,
 }
 
-/// A label that a list or a watch asks for, and its value.
+/// A label that a list or a watch selects, and its value.
 pub type Selector = Option<(String, String)>;
 
 /// The objects, as etcd and the watch cache hold them.
@@ -54,7 +54,7 @@ impl Objects {
         self.stored.get(key)
     }
 
-    /// Stores the object as its next version, which is returned.
+    /// Stores the next version of the object, and returns it.
     pub fn put(&mut self, key: &Key, mut object: Value) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
@@ -125,7 +125,7 @@ impl Event {
     }
 }
 
-/// Returns true if `object` has the label that is asked for.
+/// Returns true if `object` has the label that `selector` selects.
 pub fn selects(selector: &Selector, object: &Value) -> bool {
     selector.as_ref().is_none_or(|(label, value)| object["metadata"]["labels"][label] == value.as_str())
 }

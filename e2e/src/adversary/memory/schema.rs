@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// The schemas of our kinds, by plural.
+/// The schemas of the operator's kinds, by plural.
 pub struct Defaults(BTreeMap<String, Value>);
 
 impl Defaults {
-    /// Reads them from the types.
+    /// Reads the schemas from the types.
     pub fn load() -> Result<Self> {
         let schemas = developerspace_operator::api::crds().into_iter().map(|crd| {
             let plural = crd.spec.names.plural.clone();
@@ -19,7 +19,7 @@ impl Defaults {
         Ok(Self(schemas.collect::<Result<_>>()?))
     }
 
-    /// Fills in what `object` lacks.
+    /// Sets the defaults of the fields that `object` lacks.
     pub fn fill(&self, resource: &str, object: &mut Value) {
         if let Some(schema) = self.0.get(resource) {
             fill(schema, object);

@@ -1,4 +1,4 @@
-//! Owns the API server in memory: requests of kube's client in, answers out. Time is tokio's, so that a paused runtime moves it.
+//! Owns the API server in memory, which answers the requests of kube's client. Its clock is tokio's, so that a paused runtime moves it.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,7 @@ const NAMESPACE_DELAY: Duration = Duration::from_millis(1_500);
 /// The body of an answer: an object, or a watch without end.
 type Answer = UnsyncBoxBody<Bytes, Infallible>;
 
-/// The seconds after which the server ends a watch that asks for no other time.
+/// The seconds after which the server ends a watch that sets no timeout.
 const LONGEST_WATCH: u64 = 1_800;
 
 /// An API server with etcd and kube-controller-manager behind it.
@@ -53,7 +53,7 @@ pub struct Refused {
     pub code: u16,
     /// The reason of `metav1.Status`.
     pub reason: &'static str,
-    /// The sentence.
+    /// The human-readable message.
     pub message: String,
 }
 
@@ -77,7 +77,7 @@ impl Server {
         self.0.epoch + self.0.begun.elapsed()
     }
 
-    /// A client of that caller, who may act as somebody else.
+    /// A client of that caller, which may impersonate others.
     pub fn client(&self, caller: Caller) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {

@@ -1,4 +1,4 @@
-//! I4: nobody has an effect outside their own namespaces, and a namespace is open to the space's owner and members alone.
+//! I4: no user has an effect outside their own namespaces, and only the owner and the members of a space have access to its namespace.
 
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::adversary::cast::{Space, Who};
 use crate::adversary::story::{Deed, Seen, Story};
 use crate::fixtures::{name_of, text};
 
-/// Two clocks are read for one deed.
+/// The possible difference between the two clocks that are read for one deed.
 const APART: TimeDelta = TimeDelta::seconds(2);
 
 pub(super) fn check(story: &Story) -> Result<(), String> {
@@ -28,7 +28,7 @@ pub(super) fn check(story: &Story) -> Result<(), String> {
     Ok(())
 }
 
-/// Nobody is let in but the owner and the members that the space names.
+/// Only the owner and the members that the space names have access.
 fn bindings(seen: &Seen, space: &Value) -> Result<(), String> {
     let name = name_of(space);
     let owner = text(space, "/spec/owner/name");

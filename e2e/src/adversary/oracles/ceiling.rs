@@ -5,13 +5,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::adversary::story::{Life, Seen, Story, is_living, written};
 use crate::fixtures::{holds, text};
 
-/// Any write takes its time.
+/// The time that a write may take.
 const SLACK: TimeDelta = TimeDelta::seconds(20);
 /// The shortest notice of an end that a change brought near.
 const NOTICE: TimeDelta = TimeDelta::minutes(5);
 /// The shortest notice of a consent that was withdrawn.
 const WITHDRAWN: TimeDelta = TimeDelta::days(7);
-/// The time in which a deletion that nothing holds is done.
+/// The time within which an unblocked deletion is complete.
 const DELETED_WITHIN: TimeDelta = TimeDelta::seconds(90);
 
 pub(super) fn check(story: &Story) -> Result<(), String> {
@@ -21,10 +21,10 @@ pub(super) fn check(story: &Story) -> Result<(), String> {
     })
 }
 
-/// A space that is past the ceiling of its class, and since when.
+/// The time since which a space is past the ceiling of its class, and the cause.
 struct Over {
     since: DateTime<Utc>,
-    /// True if a change brought the ceiling here, so that the longer notice runs.
+    /// True if a change moved the ceiling, so that the longer notice applies.
     by_a_change: bool,
 }
 
@@ -82,7 +82,7 @@ fn step(story: &Story, life: &Life<'_>, (before, seen): (Option<&Seen>, &Seen), 
     }))
 }
 
-/// A deleted space goes, unless it asks for its namespace to stay.
+/// A deleted space is removed, unless its deletion policy retains the namespace.
 fn deleted(story: &Story, life: &Life<'_>) -> Result<(), String> {
     let Some(asked) = life.versions.iter().find(|version| !version.space["metadata"]["deletionTimestamp"].is_null()) else { return Ok(()) };
     let Some((_, seen)) = story.last_two() else { return Ok(()) };

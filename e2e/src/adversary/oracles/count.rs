@@ -1,5 +1,5 @@
-//! I2: the living namespaces that trace back to one owner, released ones included, are never more than the class allows, but for a limit
-//! that was lowered, which evicts nobody.
+//! I2: the namespaces that trace back to one owner, released ones included, never exceed the limit of the class, except after the limit was lowered,
+//! which evicts no space.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ fn places(seen: &Seen) -> BTreeMap<(String, String), Vec<String>> {
     places
 }
 
-/// A space that has its place keeps it.
+/// A space that has a place under the owner limit keeps it.
 fn not_evicted(seen: &Seen, space: &Value) -> Result<(), String> {
     let status = |field: &str| text(space, &format!("/status/{field}")).to_owned();
     let is_settled = status("className") == text(space, "/spec/className") && status("owner/name") == text(space, "/spec/owner/name");

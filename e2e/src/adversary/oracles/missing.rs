@@ -1,4 +1,4 @@
-//! I7: a class that is refused or missing deletes nothing and silences nothing, and what others made stays.
+//! I7: a class that is refused or missing deletes nothing and suppresses nothing, and objects that others created remain.
 
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ fn judged(story: &Story, seen: &Seen) -> Result<(), String> {
     Ok(())
 }
 
-/// A namespace that an administrator restored is nobody's to delete.
+/// Only an administrator may delete a namespace that an administrator restored.
 fn restored(story: &Story, seen: &Seen) -> Result<(), String> {
     for deed in story.accepted() {
         let (Act::RestoreNamespace(space), Ok(namespace)) = (deed.act, &deed.answer) else { continue };
@@ -52,7 +52,7 @@ fn restored(story: &Story, seen: &Seen) -> Result<(), String> {
     Ok(())
 }
 
-/// A namespace goes only when its space has expired or is deleted, or by the hand of an administrator.
+/// A namespace is deleted only when its space has expired or is deleted, or by an administrator.
 fn still_there(story: &Story, (before, seen): (&Seen, &Seen), space: &Value) -> Result<(), String> {
     let Some(namespace) = before.living_namespace(space) else { return Ok(()) };
     let name = name_of(space);

@@ -1,4 +1,4 @@
-//! Owns the people's oracles, I1 to I7 of what must hold whatever people do. Each reads what was asked and what was seen; none asks the
+//! Owns the oracles I1 to I7: the properties that hold whatever users do. Each oracle reads the requests and the observed states; none calls the
 //! operator's own code.
 
 mod access;
@@ -20,7 +20,7 @@ pub struct Violation {
     pub sentence: String,
 }
 
-/// Says what is wrong, if anything is.
+/// A check that returns a description of the violation as its error.
 type Oracle = fn(&Story) -> Result<(), String>;
 
 /// The oracles by their names.
@@ -34,7 +34,7 @@ pub const ORACLES: [(&str, Oracle); 7] = [
     ("I7", missing::check),
 ];
 
-/// Judges a sequence after its last step.
+/// Checks a sequence after its last step.
 pub fn judge(story: &Story) -> Result<(), Violation> {
     ORACLES.iter().try_for_each(|(oracle, check)| check(story).map_err(|sentence| Violation { oracle, sentence }))
 }

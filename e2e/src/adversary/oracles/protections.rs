@@ -1,4 +1,4 @@
-//! I3: no namespace with workloads stands at a lower Pod Security level, quota, limit or isolation than its class's.
+//! I3: no namespace with workloads has a lower Pod Security level, quota, limit or isolation than its class demands.
 
 use serde_json::Value;
 
@@ -78,7 +78,7 @@ fn isolated(seen: &Seen, (space, namespace): (&Value, &str), rules: &Rules) -> R
     }
 }
 
-/// A release needs the consent of the class, and lowers nothing.
+/// A release needs the consent of the class, and lowers no protection.
 fn released(story: &Story, (before, seen): (Option<&Seen>, &Seen), namespace: &Value) -> Result<(), String> {
     let metadata = &namespace["metadata"];
     if metadata["labels"]["developerspace.dev/released"] != "true" || !is_living(namespace) {

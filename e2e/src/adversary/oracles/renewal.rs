@@ -1,4 +1,4 @@
-//! I5: an accepted renewal never shortens a life and is never lost, and nothing ends before its time.
+//! I5: an accepted renewal never shortens a life and is never lost, and no space expires early.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -6,7 +6,7 @@ use crate::adversary::classes::seconds;
 use crate::adversary::story::{Life, Story, written};
 use crate::fixtures::text;
 
-/// A seal may be written so much early; times have whole seconds.
+/// The time by which a seal may be written early; times have whole seconds.
 const EARLY: TimeDelta = TimeDelta::milliseconds(1_300);
 
 pub(super) fn check(story: &Story) -> Result<(), String> {
@@ -33,7 +33,7 @@ fn sealed_in_time(story: &Story, life: &Life<'_>) -> Result<(), String> {
     }
 }
 
-/// The end by the last renewal that counted and the shortest of all terms that were ever accepted: it cannot end before.
+/// The earliest possible end, from the last renewal that counted and the shortest of all terms that were ever accepted.
 fn earliest_end(story: &Story, life: &Life<'_>) -> DateTime<Utc> {
     let specs = || life.versions.iter().map(|version| &version.space);
     let anchor = life.renewals().map(|(_, at)| at).chain([life.created()]).max().unwrap_or_default();

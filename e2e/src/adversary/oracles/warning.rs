@@ -1,11 +1,11 @@
-//! I6: nothing ends without a warning that stood its time, or before the end that its status showed.
+//! I6: no space expires without a warning that was in place for the required time, or before the end that its status showed.
 
 use chrono::TimeDelta;
 
 use crate::adversary::story::{Life, Story, written};
 use crate::fixtures::{holds, text};
 
-/// A warning within ten seconds of its edge counts as given at the edge.
+/// A warning within ten seconds of its threshold counts as given at the threshold.
 const LATE: TimeDelta = TimeDelta::seconds(12);
 
 /// A seal is written shortly before the end.
@@ -29,7 +29,8 @@ fn warned(story: &Story, life: &Life<'_>) -> Result<(), String> {
             seal.at
         ));
     }
-    // A class whose shortest warning is longer moves the end until the warning that was given has stood for that. A renewal is warned of again.
+    // A class whose shortest warning is longer moves the end until the given warning has been in place for that time. After a renewal, a new warning
+    // is given.
     let longest_move = story.all_rules().map(|rules| rules.warn.1).max().unwrap_or_default() + LATE;
     let is_of_this_end = |space: &serde_json::Value| {
         let moved = written(space, "/status/expiresAt").map(|warned| end - warned);

@@ -1,4 +1,4 @@
-//! R15: a clock that is an hour off, and ends that lie far ahead.
+//! R15: a clock that is an hour off, and ends that are far in the future.
 
 use std::time::Duration;
 
@@ -15,11 +15,12 @@ use crate::sweep::bench::Bench;
 use crate::sweep::path::Ends;
 use crate::wait::eventually;
 
-/// How far off.
+/// The offset of the clock.
 const HOUR: TimeDelta = TimeDelta::hours(1);
 
-/// The machine's clock differs from the server's by an hour. Times in objects are the server's, so that its clock is right: what
-/// is due by the machine's alone stays, and what is due by the server's goes.
+/// The machine's clock differs from the API server's by an hour. Times in objects are the API server's, so its clock
+/// applies: a space that has expired only by the machine's clock stays, and a space that has expired by the API
+/// server's clock is deleted.
 pub(super) async fn steps(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(2);
@@ -45,7 +46,7 @@ pub(super) async fn steps(setting: Setting) -> Result<()> {
     remove(&bench, &names).await
 }
 
-/// Steps the clock, and waits until the operator was told.
+/// Steps the clock, and waits until the operator has received a response with the new time.
 async fn step(bench: &Bench, by: TimeDelta, name: &str) -> Result<()> {
     bench.proxy.sky(|sky| sky.clock = by);
     let from = bench.proxy.journal().len();
@@ -55,7 +56,8 @@ async fn step(bench: &Bench, by: TimeDelta, name: &str) -> Result<()> {
         .await
 }
 
-/// Not by [`until_ended`]: the space itself is kept for an hour.
+/// Waits until the namespace no longer exists. [`until_ended`] does not apply: the space itself is retained for an
+/// hour.
 async fn until_gone(bench: &Bench, name: &str) -> Result<()> {
     let gone = |objects: &crate::sweep::mirror::Objects| {
         ensure!(!objects.contains_key("Namespace"), "the namespace is still there");
@@ -66,7 +68,7 @@ async fn until_gone(bench: &Bench, name: &str) -> Result<()> {
 
 const ENDLESS: &str = "sweep-endless";
 
-/// Longer than timers can count (some two years), and to the last year that can be written.
+/// Ends beyond the range of timers (some two years), and up to the last year that can be written.
 pub(super) async fn far_ends(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     if bench.admin.find(cluster_wide("SpaceClass", ENDLESS)).await?.is_none() {

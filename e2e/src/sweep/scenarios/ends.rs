@@ -1,4 +1,5 @@
-//! R14, R15, R17, R20: what cannot go, what is renewed at the last moment, what others delete, and standing still.
+//! R14, R15, R17, R20: objects that cannot be deleted, renewals at the last moment, deletions by users, and an idle
+//! operator.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::sweep::bench::Bench;
 use crate::sweep::path::{Act, Ends, soon};
 use crate::wait::eventually;
 
-/// Something in the namespace does not go: the condition says so, nothing spins, others go on.
+/// An object in the namespace is not deleted: the condition reports it, the operator does not retry in a tight loop,
+/// and other spaces are not affected.
 pub(super) async fn stuck_terminating(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(2);
@@ -37,7 +39,8 @@ pub(super) async fn stuck_terminating(setting: Setting) -> Result<()> {
     remove(&bench, &names[1..]).await
 }
 
-/// A binding that has to be replaced does not go, since somebody put a finalizer on it: nothing spins, others go on.
+/// A binding that has to be replaced is not deleted, because a user added a finalizer to it: the operator does not
+/// retry in a tight loop, and other spaces are not affected.
 pub(super) async fn stuck_binding(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(2);
@@ -74,7 +77,7 @@ async fn told(bench: &Bench, name: &str, what: &str) -> Result<()> {
         .map(drop)
 }
 
-/// An API service that does not answer keeps every namespace from going.
+/// An API service that does not respond blocks the deletion of every namespace.
 pub(super) async fn dead_api_service(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(2);
@@ -86,7 +89,7 @@ pub(super) async fn dead_api_service(setting: Setting) -> Result<()> {
     });
     let cluster = &setting.cluster;
     cluster.kubectl_with(cluster.kubeconfig(), &["apply", "-f", "-"], Some(&dead.to_string())).await?.ok()?;
-    // The discovery that the namespace controller asks notices only then.
+    // The discovery of the namespace controller notices the API service only after some time.
     tokio::time::sleep(Duration::from_secs(5)).await;
     bench.perform(&names[0], &Act::Delete("DeveloperSpace", "$NAME")).await?;
     let blocked = told(&bench, &names[0], "dead.example.com").await;
@@ -139,7 +142,7 @@ pub(super) async fn renewals(setting: Setting) -> Result<()> {
     remove(&bench, &names).await
 }
 
-/// However a user deletes a space, its namespace goes with it.
+/// A user may delete a space with any cascade option: its namespace is deleted too.
 pub(super) async fn cascades(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let ways = ["orphan", "foreground", "background"];
@@ -154,7 +157,7 @@ pub(super) async fn cascades(setting: Setting) -> Result<()> {
     Ok(())
 }
 
-/// Others write to what they may write to, all the time: that is no reason for us to write anything.
+/// Other clients continually change fields that they may change. The operator must not write anything because of that.
 pub(super) async fn stays_still(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(3);

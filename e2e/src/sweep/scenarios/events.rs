@@ -1,4 +1,4 @@
-//! R9 and R10: watch events that never come, come twice, or come later than others.
+//! R9 and R10: watch events that are lost, duplicated, or delivered later than others.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::sweep::path::{self, Act, Ends, Path};
 use crate::sweep::reference::{Reference, References, learn};
 use crate::wait::eventually;
 
-/// The paths on which events are missed, doubled and overtaken in the bounded sweep; in the whole one it is all of them.
+/// The paths on which the bounded sweep loses, duplicates and reorders events. The whole sweep uses all paths.
 const PATHS: [&str; 9] = [
     "create",
     "update-quota",
@@ -31,10 +31,10 @@ const PATHS: [&str; 9] = [
     "drift-labels-stripped",
     "drift-namespace-deleted",
 ];
-/// Which of the events of a watch about one space; none has more than five.
+/// The numbers of the affected events about one space; no watch delivers more than five.
 const NTH: [u32; 5] = [1, 2, 3, 4, 5];
 const NTH_BOUNDED: usize = 3;
-/// How many paths are gone at once, each many times.
+/// The number of paths that run at once, each many times.
 const PATHS_AT_ONCE: usize = 6;
 
 /// One run: a path, and the nth event of one resource about its space.
@@ -45,13 +45,13 @@ struct Run {
     name: String,
 }
 
-/// Rows of paths that are gone at once.
+/// Groups the paths into rows that run at once.
 fn rows(setting: &Setting) -> Vec<Vec<Path>> {
     let paths: Vec<Path> = path::all().into_iter().filter(|path| !setting.bounded || PATHS.contains(&path.name)).collect();
     paths.chunks(if setting.bounded { paths.len() } else { PATHS_AT_ONCE }).map(<[Path]>::to_vec).collect()
 }
 
-/// Spaces that go these paths, and what an undisturbed run of each is like.
+/// Returns the runs of these paths, and the result of an undisturbed run of each path.
 async fn runs(setting: &Setting, bench: &Bench, paths: &[Path]) -> Result<(Vec<Run>, References)> {
     let prefix = setting.name.trim_start_matches("sweep-");
     let (references, failed) = learn(bench, &format!("{prefix}-"), paths).await;
@@ -67,7 +67,8 @@ async fn runs(setting: &Setting, bench: &Bench, paths: &[Path]) -> Result<(Vec<R
     Ok((runs.collect(), references))
 }
 
-/// Acts under the fault; the answer is the number of the first request from then on, and the rule.
+/// Prepares the space, adds the rule of the fault, and performs the acts. Returns the number of the first request under
+/// the rule, and the rule.
 async fn act(bench: &Bench, run: &Run, fault: EventFault) -> Result<(usize, RuleId)> {
     bench.prepare(&run.name, &run.path).await?;
     bench.proxy.restart_count(&run.name);
@@ -85,13 +86,13 @@ async fn judge(bench: &Bench, run: &Run, reference: &Reference) -> Result<()> {
     bench.mirror.until("to be as in the undisturbed run", &run.name, SOON, wanted).await.map(drop)
 }
 
-/// An event is lost, and later its watch has to be begun anew with a list, which is how an API server loses events.
+/// An event is lost, and its watch later restarts with a list. An API server loses events in this way.
 pub(super) async fn missed(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     miss(&setting, &bench, Some(End::Gone)).await
 }
 
-/// An event is lost and no watch breaks: only the list that the operator asks for from time to time can tell.
+/// An event is lost and no watch breaks: only the periodic relist of the operator can reveal it.
 pub(super) async fn missed_silently(setting: Setting) -> Result<()> {
     let bench = setting.bench("relisting", &["--relist-period", "20s"]).await?;
     bench.start().await?;
@@ -119,7 +120,8 @@ async fn miss_on(setting: &Setting, bench: &Bench, paths: &[Path], later: Option
     tidy(bench, runs, acted).await
 }
 
-/// Waits until each event was lost, or its space has come to its end without it. What did neither is stuck, which the list has to mend.
+/// Waits until each event was lost, or its space has reached its end state without it. A space with neither is stuck,
+/// and the list has to repair it.
 async fn until_lost(bench: &Bench, runs: &[Run], acted: &[Result<(usize, RuleId)>], references: &References) -> Result<()> {
     let is_over = |(run, acted): (&Run, &Result<(usize, RuleId)>)| {
         let lost = acted.as_ref().is_ok_and(|(_, rule)| bench.proxy.progress(*rule).is_some_and(|progress| progress.hits > 0));
@@ -132,14 +134,14 @@ async fn until_lost(bench: &Bench, runs: &[Run], acted: &[Result<(usize, RuleId)
         ensure!(left == 0, "{left} of {} are not over", runs.len());
         Ok(Some(()))
     });
-    // An event that its path does not have is never lost, and one that was lost before may keep another from coming.
+    // An event that a path does not have is never lost, and the loss of an earlier event may prevent another one.
     let _ = lost.await;
-    // The last answers are on their way.
+    // The last responses are still under way.
     tokio::time::sleep(Duration::from_secs(3)).await;
     Ok(())
 }
 
-/// Removes the spaces, with nothing going wrong any more.
+/// Removes the spaces, without any faults.
 async fn tidy(bench: &Bench, runs: Vec<Run>, acted: Vec<Result<(usize, RuleId)>>) -> Result<()> {
     for (_, rule) in acted.into_iter().flatten() {
         bench.proxy.disarm(rule);
@@ -162,17 +164,17 @@ async fn finish(bench: &Bench, runs: &[Run], references: &References) -> Result<
     silence(bench, bench.proxy.journal().len(), Duration::from_secs(4)).await
 }
 
-/// An event comes twice.
+/// An event arrives twice.
 pub(super) async fn duplicated(setting: Setting) -> Result<()> {
     same_writes(&setting, EventFault::Duplicate).await
 }
 
-/// An event is overtaken by those that follow it, about the same object and about others.
+/// An event is overtaken by later events about the same object and about others.
 pub(super) async fn reordered(setting: Setting) -> Result<()> {
     same_writes(&setting, EventFault::Late).await
 }
 
-/// Whatever happens to an event, all ends as it should, and nothing is written more often for it.
+/// Verifies that every space reaches its end state, and that the fault causes no additional writes.
 async fn same_writes(setting: &Setting, fault: EventFault) -> Result<()> {
     let bench = setting.working().await?;
     for paths in rows(setting) {
@@ -191,7 +193,8 @@ async fn same_writes_on(setting: &Setting, bench: &Bench, paths: &[Path], fault:
         let written = bench.proxy.journal().writes_of(&run.name, *from);
         let done = written.iter().filter(|entry| entry.was_done()).count();
         let usual = references.get(run.path.name).map_or(0, |reference| reference.writes);
-        // The API server may take a namespace that was created again for the terminating one: its refusal is reported.
+        // The API server may mistake a namespace that was created again for the terminating one. The operator reports
+        // the refusal in one additional write.
         let refusals = usize::from(written.iter().any(|entry| entry.served == Some(403)));
         if done > usual + refusals + reported_waits(&written) {
             let lines: Vec<String> = written.iter().map(Entry::line).collect();
@@ -208,10 +211,11 @@ async fn same_writes_on(setting: &Setting, bench: &Bench, paths: &[Path], fault:
     tidy(bench, runs, acted).await
 }
 
-/// A quota that is not in force after five seconds is reported, by a write of its own: kube-controller-manager can be slow.
+/// The time after which a quota that is not enforced yet is reported, by an additional write: kube-controller-manager
+/// can be slow.
 const UNREPORTED: Duration = Duration::from_secs(5);
 
-/// The reports of a wait for a quota that these writes may contain.
+/// The number of reports of a wait for a quota that these writes may contain.
 fn reported_waits(written: &[Entry]) -> usize {
     let created = |resource: &'static str| {
         let is_it = move |entry: &&Entry| entry.was_done() && entry.facts.verb == "create" && entry.facts.resource == resource;
@@ -221,7 +225,7 @@ fn reported_waits(written: &[Entry]) -> usize {
     created("resourcequotas").filter(|quota| waited(*quota).is_some_and(|waited| waited >= UNREPORTED)).count()
 }
 
-/// Objects go while nobody watches.
+/// Objects are deleted and changed while no operator runs.
 pub(super) async fn removed_while_down(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let acts = [
@@ -251,7 +255,8 @@ pub(super) async fn removed_while_down(setting: Setting) -> Result<()> {
     remove(&bench, &names).await
 }
 
-/// One kind's events come later than all others', though before the watch is taken for dead (25 s of silence).
+/// The events of one kind arrive later than those of all others, but before the operator's read timeout ends the watch
+/// (30 s of silence).
 pub(super) async fn lagging(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     for resource in WATCHED {

@@ -1,4 +1,4 @@
-//! R4: reads that are never answered, on connections that stay open.
+//! R4: reads that never get a response, on connections that stay open.
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -10,14 +10,14 @@ use crate::proxy::{End, Fault, Rule, Times};
 use crate::sweep::bench::Bench;
 use crate::sweep::path::{Act, Ends};
 
-/// The next `count` reads of that verb hang for ever.
+/// Makes the next `count` reads with that verb hang indefinitely.
 fn hang(bench: &Bench, verb: &'static str, count: usize) {
     let rule =
         Rule::new("hang", Fault::Hang { after: false }, move |facts, _| facts.verb == verb && WATCHED.contains(&facts.resource.as_str()));
     bench.proxy.arm(rule.times(Times::Count(u32::try_from(count).unwrap_or(u32::MAX))));
 }
 
-/// Every watch hangs as it opens; then every list; then the reads before a deletion.
+/// Every watch hangs when it opens, then every list, then the reads before a deletion.
 pub(super) async fn reads(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     for (verb, end) in [("watch", End::Reset), ("list", End::Gone)] {

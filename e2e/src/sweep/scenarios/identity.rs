@@ -1,4 +1,4 @@
-//! R8: something else has the name by the time our deletion arrives.
+//! R8: another object has the name by the time the operator's deletion arrives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ async fn gone(bench: &Bench, name: &str) -> Result<()> {
     .await
 }
 
-/// Lets the deletion go on and demands that the server did not do it.
+/// Opens the gate and verifies that the API server did not perform the deletion.
 async fn released(bench: &Bench, name: &str, gate: &Gate, from: usize) -> Result<()> {
     gate.open();
     eventually("the held deletion to be answered", SOON, || async {
@@ -50,7 +50,7 @@ async fn released(bench: &Bench, name: &str, gate: &Gate, from: usize) -> Result
     .await
 }
 
-/// The space is due; while the deletion of its namespace is under way, another namespace takes the name.
+/// The space has expired. While the deletion of its namespace is under way, another namespace takes the name.
 pub(super) async fn namespace_made_again(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(1);
@@ -80,7 +80,7 @@ async fn survives(bench: &Bench, name: &str, theirs: &Value) -> Result<()> {
     .await
 }
 
-/// The space is deleted by its user; while the deletion of its namespace is under way, both are gone and made again.
+/// A user deletes the space. While the deletion of its namespace is under way, both are deleted and created again.
 pub(super) async fn space_made_again(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(1);

@@ -1,5 +1,6 @@
-//! R19: every single property of our kinds is changed, rightly and wrongly, and changed back: whatever it was, it is refused with a
-//! sentence, done, or told; nothing is half applied; and back is back.
+//! R19: every single property of both kinds is changed to valid and invalid values, and changed back. Each change is
+//! rejected with a message, done, or reported in a condition; none is half done; and the change back restores the
+//! state.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,11 +17,11 @@ use crate::mutations::{Mutation, mutations, way_back};
 use crate::sweep::bench::Bench;
 use crate::wait::eventually;
 
-/// How many spaces are changed side by side.
+/// The number of spaces that are changed concurrently.
 const SIDE_BY_SIDE: usize = 24;
-/// What is not written to for so long has settled.
+/// A space has settled when nothing was written to it for this time.
 const SETTLED: Duration = Duration::from_millis(800);
-/// Violations that are told in full.
+/// The maximum number of violations that are reported in full.
 const TOLD: usize = 12;
 
 pub(super) async fn of_spaces(setting: Setting) -> Result<()> {
@@ -31,7 +32,7 @@ pub(super) async fn of_classes(setting: Setting) -> Result<()> {
     all(&setting, "SpaceClass", "spaceclasses").await
 }
 
-/// What became of the changes.
+/// The results of the changes.
 #[derive(Default)]
 struct Tally {
     refused: Cell<usize>,
@@ -63,7 +64,7 @@ async fn all(setting: &Setting, kind: &'static str, plural: &str) -> Result<()> 
     Ok(())
 }
 
-/// One space and its class, changed again and again.
+/// Changes one space and its class repeatedly.
 async fn work(bench: &Bench, kind: &str, name: &str, todo: &RefCell<VecDeque<Mutation>>, tally: &Tally) -> Result<()> {
     bench.admin.create(&class(name, class_spec())).await?;
     bench.admin.create(&space(name, space_spec(name))).await?;
@@ -86,7 +87,7 @@ async fn work(bench: &Bench, kind: &str, name: &str, todo: &RefCell<VecDeque<Mut
             }
             Err(error) => {
                 tally.wrong.borrow_mut().push(format!("{}: {error:#}", mutation.label));
-                // What is wrong with this one must not be blamed on the next.
+                // The error of this change must not be attributed to the next one.
                 bench.mirror.until("to be itself again", name, SOON, |_| ensure_equal(name, &bare(state(bench, name)), &before)).await?;
             }
         }
@@ -119,7 +120,7 @@ async fn there_and_back(bench: &Bench, at: At<'_>, mutation: &Mutation, (spec, b
     Ok(if ready { End::Done } else { End::Told })
 }
 
-/// Waits until the space says what became of it; whether it is ready.
+/// Waits until the space reports the result of the change. Returns true if it is ready.
 async fn settle(bench: &Bench, name: &str, since: Instant) -> Result<bool> {
     eventually("the change to be done or told", SOON, || async {
         let objects = bench.mirror.objects(name);
@@ -141,7 +142,7 @@ async fn settle(bench: &Bench, name: &str, since: Instant) -> Result<bool> {
     .await
 }
 
-/// Only what a space stands for: its namespace and what is in it.
+/// Returns only the objects that a space manages: its namespace and the objects in it.
 fn without_ours(mut state: Value) -> Value {
     if let Some(objects) = state.as_object_mut() {
         objects.remove("DeveloperSpace");
@@ -150,7 +151,7 @@ fn without_ours(mut state: Value) -> Value {
     state
 }
 
-/// A space that uses every property, those apart that exclude each other.
+/// A space that uses every property, except for those that exclude each other.
 fn space_spec(name: &str) -> Value {
     json!({
         "className": name, "owner": {"kind": "User", "name": format!("{name}@example.com")},

@@ -1,4 +1,4 @@
-//! Owns the cases that are not about one write: each is a scenario with an operator of its own.
+//! Owns the cases that are not about one write: each is a scenario with its own operator.
 
 mod clocks;
 mod ends;
@@ -24,30 +24,30 @@ use super::report::{Oracle, Outcome};
 use crate::Cluster;
 pub use setting::Setting;
 
-/// No scenario takes longer, the soak's own time apart, or it hangs.
+/// The maximum duration of a scenario, without the soak's own time.
 const DEADLINE: Duration = Duration::from_secs(900);
 
 /// One scenario.
 #[derive(Clone)]
 pub struct Scenario {
-    /// Its name, with the number from the list of guarantees.
+    /// The ID, with the number from the list of guarantees.
     pub id: &'static str,
-    /// Whether the bounded sweep runs it.
+    /// True if the bounded sweep runs the scenario.
     pub bounded: bool,
-    /// What it judges first of all.
+    /// The guarantee that a failure of the scenario violates.
     pub oracle: Oracle,
-    /// It.
+    /// The function of the scenario.
     pub run: fn(Setting) -> LocalBoxFuture<'static, Result<()>>,
 }
 
-/// Scenario by scenario: id, whether it is bounded, oracle, function.
+/// Creates scenarios from ID, `bounded`, oracle, and function.
 macro_rules! scenarios {
     ($($id:literal $bounded:literal $oracle:ident $run:path),+ $(,)?) => {
         vec![$(Scenario { id: $id, bounded: $bounded, oracle: Oracle::$oracle, run: |setting| Box::pin($run(setting)) }),+]
     };
 }
 
-/// All of them, in the order in which they run; the last takes the CRD away, and all spaces with it.
+/// All scenarios, in the order in which they run. The last one deletes the CRD, and all spaces with it.
 pub fn all() -> Vec<Scenario> {
     scenarios![
         "R5/each-watch-frozen" false Live watches::each_frozen,
@@ -89,12 +89,12 @@ pub fn all() -> Vec<Scenario> {
     ]
 }
 
-/// R21, which takes an hour and goes on beside all others.
+/// R21, which takes an hour and runs concurrently with all others.
 pub fn soak() -> Scenario {
     Scenario { id: "R21/soak", bounded: false, oracle: Oracle::End, run: |setting| Box::pin(soak::soak(setting)) }
 }
 
-/// Runs one.
+/// Runs one scenario.
 pub async fn run(cluster: &Arc<Cluster>, scenario: &Scenario, options: &Options) -> Outcome {
     let setting = Setting {
         cluster: cluster.clone(),

@@ -1,4 +1,4 @@
-//! R12: more than one of us at a time.
+//! R12: more than one instance of the operator at a time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::sweep::bench::Bench;
 use crate::sweep::path::{Act, Ends, soon};
 use crate::wait::eventually;
 
-/// What each space of a row goes through.
+/// Performs the acts on the spaces of a row.
 async fn live(bench: &Bench, names: &[String]) -> Result<()> {
     change(bench, &names[0], json!({"quota": {"requests.cpu": "3"}})).await?;
     change(bench, &names[1], json!({"members": []})).await?;
@@ -59,7 +59,7 @@ pub(super) async fn two_without_election(setting: Setting) -> Result<()> {
     remove(&one, &both).await
 }
 
-/// Sweeps of `gc`, one after another, beside the controller: each namespace is deleted once.
+/// `gc` runs repeatedly, concurrently with the controller: each namespace is deleted once.
 pub(super) async fn gc_beside(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(12);
@@ -102,7 +102,8 @@ pub(super) async fn gc_beside(setting: Setting) -> Result<()> {
     Ok(())
 }
 
-/// The leader stands still, the other takes over, the first wakes up: it must notice and end without harm.
+/// The leader is suspended, the other operator takes over, and the former leader resumes: it must notice and end
+/// without harm.
 pub(super) async fn frozen_leader(setting: Setting) -> Result<()> {
     let one = setting.bench("one", &["--leader-elect", "--identity", "one"]).await?;
     one.start().await?;

@@ -1,4 +1,4 @@
-//! R18: our kind itself is changed, taken away and given back, and what is stored does not fit it.
+//! R18: the CRD is changed, deleted and created again, and stored objects do not match it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::wait::eventually;
 
 const CRD: &str = "developerspaces.developerspace.dev";
 
-/// Changes the definition of our kind in place.
+/// Changes the CRD in place.
 async fn redefine(bench: &Bench, change: impl Fn(&mut Value)) -> Result<()> {
     eventually("the definition to be changed", SOON, || async {
         let mut crd = bench.admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
@@ -24,7 +24,7 @@ async fn redefine(bench: &Bench, change: impl Fn(&mut Value)) -> Result<()> {
     .await
 }
 
-/// A new column and another description: that changes no space, so nothing is written.
+/// The CRD gets a new column. That changes no space, so nothing is written.
 pub(super) async fn updated(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(2);
@@ -39,7 +39,7 @@ pub(super) async fn updated(setting: Setting) -> Result<()> {
         }
     })
     .await?;
-    // The API server ends all watches of the kind with its old definition.
+    // The API server ends all watches that use the previous definition of the kind.
     no_writes(&bench, from, setting.either(8, 60)).await?;
     create(&bench, &names[1], json!({})).await?;
     bench.ready(&names[1]).await?;
@@ -49,7 +49,8 @@ pub(super) async fn updated(setting: Setting) -> Result<()> {
     remove(&bench, &names).await
 }
 
-/// Takes away what a space's owner and members must be like. The owner's name stays where selectable fields look for it.
+/// Removes the validation of a space's owner and members. The owner's name keeps its schema, because selectable fields
+/// refer to it.
 fn loosen(crd: &mut Value) {
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     for rules in ["x-kubernetes-validations", "required"] {
@@ -59,7 +60,8 @@ fn loosen(crd: &mut Value) {
     schema["properties"]["members"] = json!({"x-kubernetes-preserve-unknown-fields": true});
 }
 
-/// What a definition without rules let in: one space that never decoded, and one that has a namespace and was spoiled.
+/// Objects that a CRD without validation admitted: a space that never decoded, and a space with a namespace whose owner
+/// became invalid.
 pub(super) async fn undecodable(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(4);
@@ -88,7 +90,7 @@ pub(super) async fn undecodable(setting: Setting) -> Result<()> {
             })
             .await?;
     }
-    // Others go on meanwhile, also through a restart, in which both are listed again.
+    // Other spaces are not affected, also through a restart, in which both are listed again.
     bench.perform(fine, &Act::Delete("ResourceQuota", "developerspace")).await?;
     until_ended(&bench, fine, Ends::Ready).await?;
     bench.terminate().await?;
@@ -116,7 +118,8 @@ pub(super) async fn undecodable(setting: Setting) -> Result<()> {
     remove(&bench, &names).await
 }
 
-/// Our kind is taken away and given back while we run: namespaces are let go and not deleted, and work goes on.
+/// The CRD is deleted and created again while the operator runs: namespaces are released and not deleted, and the
+/// operator continues.
 pub(super) async fn removed(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(2);

@@ -1,4 +1,4 @@
-//! Owns what scenarios share: making spaces, waiting for them, and demanding silence.
+//! Owns the parts that scenarios share: creating spaces, waiting for them, and verifying that nothing is written.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,30 +17,30 @@ use crate::sweep::path::{Act, Ends, space, spec};
 use crate::sweep::reference::ended;
 use crate::wait::eventually;
 
-/// What a scenario is given.
+/// The environment of a scenario.
 #[derive(Clone)]
 pub struct Setting {
-    /// The cluster, which others used before.
+    /// The cluster, which other scenarios used before.
     pub cluster: Arc<Cluster>,
-    /// Whether it has to be short.
+    /// True if the scenario has to be short.
     pub bounded: bool,
     /// A prefix for the names of its spaces.
     pub name: String,
-    /// What chance begins with, where there is chance.
+    /// The seed of random choices, in scenarios that make any.
     pub seed: u64,
-    /// How long the soak takes.
+    /// The duration of the soak.
     pub soak: Duration,
-    /// What it wants to have said beside its verdict.
+    /// The notes that the scenario adds to its outcome.
     pub notes: Arc<Mutex<Vec<String>>>,
 }
 
 impl Setting {
-    /// A bench with an operator that does not run yet.
+    /// Creates a bench with an operator that is not running yet.
     pub async fn bench(&self, tag: &str, args: &[&str]) -> Result<Bench> {
         Bench::new(self.cluster.clone(), &format!("{}-{tag}", self.name), args).await
     }
 
-    /// A bench with an operator that is ready and has nothing left to do.
+    /// Creates a bench with an operator that is ready and idle.
     pub async fn working(&self) -> Result<Bench> {
         let bench = self.bench("operator", &[]).await?;
         bench.start().await?;
@@ -48,33 +48,33 @@ impl Setting {
         Ok(bench)
     }
 
-    /// One duration when it has to be short, another in the whole sweep.
+    /// Returns one duration for a short scenario, another for the whole sweep.
     pub fn either(&self, bounded: u64, whole: u64) -> Duration {
         Duration::from_secs(if self.bounded { bounded } else { whole })
     }
 
-    /// Says something beside the verdict.
+    /// Adds a note to the outcome.
     pub fn note(&self, what: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
-    /// All that was said.
+    /// All notes.
     pub fn noted(&self) -> Vec<String> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Names of that many spaces.
+    /// The names of `count` spaces.
     pub fn names(&self, count: usize) -> Vec<String> {
         (0..count).map(|number| format!("{}-{number}", self.name)).collect()
     }
 }
 
-/// Makes a space with `changes` to the usual spec, without waiting.
+/// Creates a space with `changes` to the default spec, without waiting.
 pub async fn create(bench: &Bench, name: &str, changes: Value) -> Result<()> {
     bench.perform(name, &Act::Create(space(&spec(&changes)))).await
 }
 
-/// Makes all of them and waits until they are ready.
+/// Creates all spaces and waits until they are ready.
 pub async fn ready(bench: &Bench, names: &[String], changes: Value) -> Result<()> {
     try_join_all(names.iter().map(|name| async {
         create(bench, name, changes.clone()).await?;
@@ -91,12 +91,12 @@ pub async fn change(bench: &Bench, name: &str, spec: Value) -> Result<()> {
     bench.perform(name, &Act::Patch("DeveloperSpace", "$NAME", patch)).await
 }
 
-/// Waits until the space has ended so.
+/// Waits until the space is in the given end state.
 pub async fn until_ended(bench: &Bench, name: &str, ends: Ends) -> Result<()> {
     bench.mirror.until("to end well", name, SOON, |objects| ended(ends, objects)).await.map(drop)
 }
 
-/// Waits until the space is as `expected`.
+/// Waits until the state of the space equals `expected`.
 pub async fn until_equal(bench: &Bench, name: &str, expected: &Value) -> Result<()> {
     bench.mirror.until("to be as it should", name, SOON, |objects| ensure_equal(name, &dump(name, objects), expected)).await.map(drop)
 }
@@ -106,7 +106,7 @@ pub fn state(bench: &Bench, name: &str) -> Value {
     dump(name, &bench.mirror.objects(name))
 }
 
-/// Without the record of what was done.
+/// Returns the state without the status fields that record past renewals, warnings and notices.
 pub fn bare(mut state: Value) -> Value {
     if let Some(status) = state["DeveloperSpace"]["status"].as_object_mut() {
         for counter in ["renewals", "lastRenewedAt", "lastWarning", "postponed", "lastNotice"] {
@@ -116,13 +116,13 @@ pub fn bare(mut state: Value) -> Value {
     state
 }
 
-/// The UID of the space's namespace as it is now.
+/// The UID of the space's current namespace.
 pub fn namespace_uid(bench: &Bench, name: &str) -> Result<String> {
     let objects = bench.mirror.objects(name);
     objects.get("Namespace").map(|namespace| uid_of(namespace).to_owned()).with_context(|| format!("{name} has no namespace"))
 }
 
-/// Removes spaces and waits until they are gone, so that the next scenario begins without them.
+/// Deletes spaces and waits until they no longer exist, so that the next scenario starts without them.
 pub async fn remove(bench: &Bench, names: &[String]) -> Result<()> {
     for name in names {
         if bench.admin.find(a_space(name)).await?.is_some() {
@@ -151,8 +151,8 @@ pub async fn silence(bench: &Bench, from: usize, during: Duration) -> Result<()>
     .await
 }
 
-/// Demands that nothing is written for `during`, counted from request number `from`. Events of one reason are held for a minute, so that one may
-/// come after the work that it is about.
+/// Verifies that nothing is written for `during`, counted from request number `from`. Events do not count: those with
+/// the same reason are held for a minute, so that one may come after the work that it reports.
 pub async fn no_writes(bench: &Bench, from: usize, during: Duration) -> Result<()> {
     stays("no writes", during, || async {
         let counts = |entry: &&Entry| entry.facts.resource != "events";

@@ -1,4 +1,5 @@
-//! R21: random operations under random faults, round after round; after each everything must be as it should, and memory stays flat.
+//! R21: random operations under random faults, in rounds. After each round everything must converge, and memory must
+//! stay flat.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,17 +22,17 @@ use crate::sweep::safety::orphans;
 use crate::wait::eventually;
 
 const SLOTS: usize = 40;
-/// How long faults and operations last in each round.
+/// The duration of faults and operations in each round.
 const ROUND: Duration = Duration::from_secs(45);
-/// How much more memory the last quarter of the rounds may take than the second, in hundredths, and in KiB.
+/// The memory that the last quarter of the rounds may use compared with the second: a percentage, and KiB in addition.
 const GROWTH: (u64, u64) = (110, 4096);
 
-/// One place for a space, which comes and goes.
+/// A name under which spaces are created and deleted.
 struct Slot {
     name: String,
-    /// What its space is to be; none if there shall be none.
+    /// The variant of its space; `None` if there should be no space.
     wanted: Option<usize>,
-    /// Whether somebody asked for its end since the last calm.
+    /// True if the deletion or the expiry of its space was requested since the last calm phase.
     may_go: bool,
 }
 
@@ -65,7 +66,7 @@ pub(super) async fn soak(setting: Setting) -> Result<()> {
     remove(&bench, &names).await
 }
 
-/// What spaces may be.
+/// The variants of a space's spec.
 fn variants() -> [Value; 6] {
     [
         json!({}),
@@ -92,7 +93,7 @@ async fn references(setting: &Setting, bench: &Bench) -> Result<Vec<Value>> {
     Ok(found)
 }
 
-/// The state, whenever it was renewed.
+/// The state, regardless of the time of the last renewal.
 fn ageless(bench: &Bench, name: &str) -> Value {
     let mut state = bare(state(bench, name));
     if let Some(spec) = state["DeveloperSpace"]["spec"].as_object_mut() {
@@ -101,7 +102,7 @@ fn ageless(bench: &Bench, name: &str) -> Value {
     state
 }
 
-/// Each call may meet any of these, a few in a hundred of them do.
+/// Adds the rules of the faults. Each request may meet any of them, and a few percent of the requests do.
 fn stormy(bench: &Bench, chance: &mut Rng) -> Vec<RuleId> {
     let answer = |code, after| Fault::Answer { code, after };
     let faults = [
@@ -130,7 +131,7 @@ fn stormy(bench: &Bench, chance: &mut Rng) -> Vec<RuleId> {
     rules
 }
 
-/// What befalls all requests for a part of the round.
+/// Disturbs the network or the control plane for a part of the round.
 async fn weather_of(setting: &Setting, bench: &Bench, weather: u8, chance: &mut Rng) -> Result<()> {
     let pause = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
     pause(5).await;
@@ -176,7 +177,7 @@ async fn weather_of(setting: &Setting, bench: &Bench, weather: u8, chance: &mut 
     Ok(())
 }
 
-/// Does one thing after another; how many.
+/// Performs acts one after another. Returns their number.
 async fn act(bench: &Bench, slots: &mut [Slot], chance: &mut Rng) -> Result<usize> {
     let (begun, from, mut done) = (Instant::now(), bench.proxy.journal().len(), 0);
     while begun.elapsed() < ROUND {
@@ -205,7 +206,8 @@ async fn act(bench: &Bench, slots: &mut [Slot], chance: &mut Rng) -> Result<usiz
     Ok(done)
 }
 
-/// Again, while the API server is away; what is away itself (a child that was deleted a moment ago) is let be.
+/// Performs an act, and retries it while the API server is unavailable. An act on an object that does not exist, such
+/// as a child that was just deleted, is skipped.
 async fn perform(bench: &Bench, name: &str, act: &Act) -> Result<()> {
     eventually(&format!("{act:?} to be taken"), SOON, || async {
         let Err(error) = bench.perform(name, act).await else { return Ok(Some(())) };
@@ -214,7 +216,8 @@ async fn perform(bench: &Bench, name: &str, act: &Act) -> Result<()> {
             _ => 0,
         };
         let is_needless = match (act, answered) {
-            // It was made the first time and the answer was lost, or the one before it is not gone yet.
+            // The first attempt created the space and the response was lost, or the previous space of that name still
+            // exists.
             (Act::Create(wanted), 409) => {
                 let there = bench.admin.find(a_space(name)).await?;
                 let lives = |there: &Value| there["metadata"]["deletionTimestamp"].is_null() && there["spec"]["expiresAt"].is_null();
@@ -228,7 +231,7 @@ async fn perform(bench: &Bench, name: &str, act: &Act) -> Result<()> {
     .await
 }
 
-/// From whatever the space is to that variant.
+/// Returns the patch that turns any variant into this one.
 fn way_to(variant: usize) -> Value {
     let wanted = spec(&variants()[variant]);
     let mut patch = json!({});
@@ -262,7 +265,7 @@ fn drift(chance: &mut Rng) -> Act {
     }
 }
 
-/// After the storm: LIVE, END, SAFE, ORPH and QUIET.
+/// Checks LIVE, END, SAFE, ORPH and QUIET after the faults.
 async fn calm(bench: &Bench, slots: &mut [Slot], references: &[Value], from: usize) -> Result<()> {
     bench.ensure_alive().await?;
     let judged = join_all(slots.iter().map(|slot| async {
@@ -295,8 +298,9 @@ async fn calm(bench: &Bench, slots: &mut [Slot], references: &[Value], from: usi
     Ok(())
 }
 
-/// A fault may delay the move to the class of short lives until after the renewal of the same request has counted. The move then brings the end
-/// nearer, and five minutes of notice run: somebody deletes such a space.
+/// Waits until the space and its objects no longer exist. A fault may delay the change to the short-lived class until
+/// after the renewal of the same request has counted. The change then brings the end nearer, and a notice of five
+/// minutes applies. This function requests the deletion of such a space.
 async fn gone(bench: &Bench, name: &str) -> Result<()> {
     let is_postponed = |objects: &Objects| objects.get("DeveloperSpace").is_some_and(|space| !space["status"]["postponed"].is_null());
     let is_gone = |objects: &Objects| {
@@ -316,7 +320,7 @@ fn trace(bench: &Bench, name: &str, from: usize) -> String {
     format!("the last requests about it:\n    {}", lines[lines.len().saturating_sub(25)..].join("\n    "))
 }
 
-/// Compares the second quarter of the rounds, when all is warm, with the last.
+/// Compares the last quarter of the rounds with the second quarter, which follows the warm-up.
 fn is_flat(memory: &[u64]) -> Result<()> {
     let quarter = memory.len() / 4;
     if quarter < 2 {

@@ -1,4 +1,4 @@
-//! R7 and R11: an operator that begins on an old view of the cluster, or sees one kind later than the others.
+//! R7 and R11: an operator that starts with a stale view of the cluster, or that sees one kind later than the others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::fixtures::moment;
 use crate::proxy::{Entry, Fault, Rule, Times};
 use crate::sweep::path::{Act, Ends, UNWARNED, soon};
 
-/// The class's name, for a spec.
+/// The spec changes that select the class without warnings.
 pub(super) fn unwarned() -> serde_json::Value {
     json!({"className": UNWARNED})
 }
 
-/// In the view the space is due; in truth it was renewed.
+/// In the operator's view the space has expired; in the API server it was renewed.
 pub(super) async fn stale_view(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(1);
@@ -34,7 +34,7 @@ pub(super) async fn stale_view(setting: Setting) -> Result<()> {
         })
         .await?;
     bench.terminate().await?;
-    // The recording is what an operator that starts now is told.
+    // The recording is the view of an operator that starts at this point.
     bench.proxy.record();
     bench.start().await?;
     let past = bench.proxy.recorded().context("nothing was recorded")?;
@@ -62,7 +62,8 @@ pub(super) async fn stale_view(setting: Setting) -> Result<()> {
     remove(&bench, &names).await
 }
 
-/// One kind is listed later than all others, though before the operator gives the list up: until then nothing may be taken for missing.
+/// One kind is listed later than all others, but before the operator's timeout for the list. Until then the operator
+/// must not treat any object as missing.
 pub(super) async fn late_store(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(2);
@@ -76,7 +77,7 @@ pub(super) async fn late_store(setting: Setting) -> Result<()> {
         let from = bench.proxy.journal().len();
         let late = (*resource).to_owned();
         let rule = Rule::new("late", Fault::Delay(setting.either(4, 25)), move |facts, _| facts.verb == "list" && facts.resource == late);
-        // The first list only asks whether the kind exists.
+        // The first list only checks that the kind exists.
         let rule = bench.proxy.arm(rule.times(Times::Count(if *resource == "developerspaces" { 2 } else { 1 })));
         bench.spawn().await?;
         until_equal(&bench, &names[0], &before).await?;

@@ -1,4 +1,4 @@
-//! R4, R5, R6: watches that say nothing, a network that is not there, a server that has forgotten or restarts.
+//! R4, R5, R6: watches that deliver nothing, an unreachable network, a server that has lost its history or restarts.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::wait::eventually;
 pub const WATCHED: [&str; 7] =
     ["developerspaces", "spaceclasses", "namespaces", "resourcequotas", "limitranges", "networkpolicies", "rolebindings"];
 
-/// What is done while the operator cannot see it.
+/// Makes changes while the operator cannot see them.
 pub async fn disturb(bench: &Bench, [first, second, new]: [&str; 3]) -> Result<()> {
     bench.perform(first, &Act::Delete("ResourceQuota", "developerspace")).await?;
     bench.perform(first, &Act::Patch("Namespace", "$NAME", json!({"metadata": {"labels": {"developerspace.dev/team": "wrong"}}}))).await?;
@@ -26,7 +26,7 @@ pub async fn disturb(bench: &Bench, [first, second, new]: [&str; 3]) -> Result<(
     create(bench, new, json!({})).await
 }
 
-/// Demands that all of it was seen and mended in time.
+/// Verifies that the operator saw all of these changes and corrected them in time.
 pub async fn judge(bench: &Bench, [first, second, new]: [&str; 3], before: &serde_json::Value) -> Result<()> {
     until_equal(bench, first, before).await?;
     bench
@@ -41,7 +41,7 @@ pub async fn judge(bench: &Bench, [first, second, new]: [&str; 3], before: &serd
     until_ended(bench, new, Ends::Ready).await
 }
 
-/// Something holds for all requests for a while; afterwards everything must become as it should.
+/// Disturbs all requests for the duration `lasts`. Afterwards everything must converge.
 async fn outage(setting: Setting, lasts: Duration, begin: fn(&mut crate::proxy::Sky), end: fn(&mut crate::proxy::Sky)) -> Result<()> {
     let bench = setting.working().await?;
     let names = setting.names(3);
@@ -78,7 +78,7 @@ pub(super) async fn black_hole(setting: Setting) -> Result<()> {
     outage(setting, Duration::from_secs(130), |sky| sky.black_hole = true, |sky| sky.black_hole = false).await
 }
 
-/// The connection of one watch at a time is dead without a word, and stays so; all others go on.
+/// The connection of one watch at a time silently stops and stays open; all others continue.
 pub(super) async fn each_frozen(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     for resource in WATCHED {
@@ -119,7 +119,8 @@ pub(super) async fn gone_on_open(setting: Setting) -> Result<()> {
     still_works(&setting, &bench).await
 }
 
-/// The wait between two tries has grown by then, so that the list may come some time later.
+/// Waits until all watched resources were listed again. The back-off has grown by then, so that the list may come some
+/// time later.
 async fn lists_again(bench: &Bench, from: usize) -> Result<()> {
     for resource in WATCHED {
         eventually(&format!("{resource} to be listed again"), SOON, || async {
@@ -131,7 +132,7 @@ async fn lists_again(bench: &Bench, from: usize) -> Result<()> {
     no_writes(bench, from, Duration::from_secs(2)).await
 }
 
-/// A space is made and goes its way, and then there is silence.
+/// A space is created, repaired and deleted. Nothing is written after the repair.
 async fn still_works(setting: &Setting, bench: &Bench) -> Result<()> {
     let names = setting.names(1);
     ready(bench, &names, json!({})).await?;
@@ -150,7 +151,8 @@ pub(super) async fn controller_manager_restart(setting: Setting) -> Result<()> {
     restart(setting, "kube-controller-manager").await
 }
 
-/// While the operator is away etcd forgets what it has seen, and the API server begins anew: each watch meets a real 410.
+/// While the operator is disconnected, etcd compacts its history and the API server restarts.
+/// Each watch then gets a real 410.
 pub(super) async fn compaction(setting: Setting) -> Result<()> {
     let bench = setting.working().await?;
     let from = bench.proxy.journal().len();
@@ -168,7 +170,7 @@ pub(super) async fn compaction(setting: Setting) -> Result<()> {
     still_works(&setting, &bench).await
 }
 
-/// Everything before the present revision goes.
+/// Compacts all etcd revisions before the current one.
 pub async fn compact(etcd_port: u16) -> Result<()> {
     let (status, answer) = crate::http::post(etcd_port, "/v3/kv/range", r#"{"key":"AA=="}"#).await?;
     ensure!(status == 200, "etcd says {status}: {answer}");
