@@ -1,15 +1,15 @@
-# What people do with this repository. `make` alone lists it.
+# The tasks of this repository. Run `make` without arguments to list the targets.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# debug builds fastest; PROFILE=release is what is shipped.
+# debug builds fastest; PROFILE=release builds the shipped binaries.
 PROFILE ?= debug
-# Each test of e2e has a control plane of its own, which keeps about one core busy.
+# Each test of e2e has its own control plane, which keeps about one core busy.
 E2E_THREADS ?= 2
-# How long `make fuzz` spends on each target.
+# The number of seconds that `make fuzz` spends on each target.
 FUZZ_SECONDS ?= 60
 # Arguments of `make sweep`, such as --case ID; --help lists them.
 SWEEP_ARGS ?=
@@ -17,7 +17,7 @@ SWEEP_ARGS ?=
 BENCH_ARGS ?=
 
 CARGO ?= cargo
-# cargo-fuzz needs a nightly compiler for the sanitizer, whatever rust-toolchain.toml says.
+# cargo-fuzz needs a nightly compiler for the sanitizer, regardless of rust-toolchain.toml.
 FUZZ := $(CARGO) +nightly fuzz
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET_DIR)/$(PROFILE)
@@ -25,7 +25,7 @@ CARGO_PROFILE := $(if $(filter release,$(PROFILE)),--release)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 SCRIPTS := .ci/run e2e/tests/onboard/kubectl-oidc_login.sh config/krew/build.sh e2e/controlplane/build.sh e2e/mutants/run.sh
 
-# `crds` prints several YAML documents; each goes into the file of its plural, in the folder $(1).
+# `crds` prints several YAML documents; each is written to a file with the name of its plural, in the folder $(1).
 write_crds = $(CARGO) run -q --bin developerspace-operator -- crds | awk -v folder="$(1)" ' \
 	/^---/ { n++; next } \
 	/^    plural: / { file[n] = folder "/" $$2 ".yaml"; found = 1 } \
@@ -39,25 +39,25 @@ help: ## List the targets
 ##@ Build
 
 .PHONY: build
-build: need-cargo ## Build the programs (PROFILE=release for the shipped form)
+build: need-cargo ## Build the programs (PROFILE=release for the shipped binaries)
 	$(CARGO) build $(CARGO_PROFILE)
 
 .PHONY: plugin
-plugin: need-cargo ## Build the kubectl plugin in its shipped form
+plugin: need-cargo ## Build the kubectl plugin with the release profile
 	$(CARGO) build --release --bin kubectl-dspace
 	@echo "Put $(TARGET_DIR)/release/kubectl-dspace on your PATH: kubectl dspace"
 
 .PHONY: krew
-krew: plugin ## Pack the kubectl plugin for krew, for this machine's platform
+krew: plugin ## Package the kubectl plugin for krew, for the platform of this machine
 	@config/krew/build.sh $(TARGET_DIR)/release/kubectl-dspace $(TARGET_DIR)/krew $(VERSION) $(RELEASE_URL)
 
 .PHONY: generate
-generate: need-cargo ## Write the CRDs in crds/ and config/crd/ from the Rust types
+generate: need-cargo ## Generate the CRDs in crds/ and config/crd/ from the Rust types
 	$(call write_crds,crds)
 	@cp crds/*.yaml config/crd/
 
 .PHONY: check-generated
-check-generated: need-cargo ## Fail if crds/ and config/crd/ are not what `make generate` writes
+check-generated: need-cargo ## Fail if crds/ or config/crd/ differs from the output of `make generate`
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(call write_crds,$$fresh); \
 	for file in "$$fresh"/*.yaml; do \
@@ -67,7 +67,7 @@ check-generated: need-cargo ## Fail if crds/ and config/crd/ are not what `make 
 	done
 
 .PHONY: clean
-clean: demo-down ## Remove what was built here (not the control plane, which is kept for all checkouts)
+clean: demo-down ## Remove the build output of this checkout (not the control plane, which all checkouts share)
 	$(CARGO) clean
 	rm -rf .demo
 
@@ -89,7 +89,7 @@ lint: need-cargo need-deny ## Check format, clippy, documentation, licences and 
 	else echo "shellcheck is not installed, so the shell scripts are not checked (Debian: apt-get install shellcheck)"; fi
 
 .PHONY: test
-test: need-cargo controlplane ## Run all tests: units, and the scenarios on a real API server
+test: need-cargo controlplane ## Run all tests: unit tests, and the scenarios on a real API server
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace -- --test-threads=$(E2E_THREADS)
 	@$(MAKE) --no-print-directory check-generated
@@ -104,26 +104,26 @@ test-e2e: need-cargo controlplane ## Run the scenarios on a real API server (TES
 	$(CARGO) test -p e2e $(if $(TEST),--test $(TEST)) -- --test-threads=$(E2E_THREADS)
 
 .PHONY: sweep
-sweep: need-cargo controlplane ## Interrupt every write in every way and judge (SWEEP_ARGS='--bounded': ten minutes)
+sweep: need-cargo controlplane ## Interrupt every write with every fault and check the result (SWEEP_ARGS='--bounded': ten minutes)
 	$(CARGO) build --workspace --bins $(CARGO_PROFILE)
 	@$(BIN)/sweep $(SWEEP_ARGS)
 
 .PHONY: adversary
-adversary: need-cargo controlplane ## Play what people can do, in every order, and judge each step (an hour); records go to docs/reliability
+adversary: need-cargo controlplane ## Run sequences of user requests in any order and check each step (an hour); records go to docs/reliability
 	$(CARGO) build --release --workspace --bins
 	@$(TARGET_DIR)/release/adversary --sequences 50000 --record docs/reliability/adversary-memory.json
 	@$(TARGET_DIR)/release/adversary --real --sequences 3000 --record docs/reliability/adversary-real.json
 
 .PHONY: bench
-bench: bench-build ## Measure the operator beside a raw client, B1 to B8 (one hour to more than two); results go to docs/performance
+bench: bench-build ## Compare the operator with a raw client, B1 to B8 (one hour to more than two); results go to docs/performance
 	@$(TARGET_DIR)/release/bench $(BENCH_ARGS)
 
 .PHONY: bench-quick
-bench-quick: bench-build ## The same with fewer spaces, once each, in less than ten minutes; keeps nothing
+bench-quick: bench-build ## Run the same comparison with fewer spaces, once each, in less than ten minutes; keeps no results
 	@$(TARGET_DIR)/release/bench --quick $(BENCH_ARGS)
 
 .PHONY: profile
-profile: need-cargo controlplane ## Draw where the operator's time and memory go (Linux with perf and heaptrack); goes to docs/performance
+profile: need-cargo controlplane ## Draw the operator's use of CPU time and memory (Linux with perf and heaptrack); results go to docs/performance
 	@echo "Building the operator with symbols and the system's allocator; some minutes the first time" >&2
 	RUSTFLAGS="-C force-frame-pointers=yes" $(CARGO) build --profile profiling --no-default-features --workspace --bins --target-dir $(TARGET_DIR)/profiling
 	@$(TARGET_DIR)/profiling/profiling/bench --spaces 2000 --profile docs/performance
@@ -134,12 +134,12 @@ bench-build: need-cargo controlplane
 	$(CARGO) build --release --workspace --bins
 
 .PHONY: mutants
-mutants: need-cargo controlplane ## Take one guard away at a time and demand that the sweep notices (ten minutes)
+mutants: need-cargo controlplane ## Remove one guard at a time and check that the sweep detects it (ten minutes)
 	$(CARGO) build --workspace --bins
 	@e2e/mutants/run.sh
 
 .PHONY: fuzz
-fuzz: need-fuzz ## Fuzz the grammars and the decisions (FUZZ_SECONDS=60 for each target)
+fuzz: need-fuzz ## Fuzz the parsers and the decisions (FUZZ_SECONDS=60 for each target)
 	@for target in $$(cd fuzz && $(FUZZ) list); do \
 	  echo "$$target, $(FUZZ_SECONDS) seconds"; mkdir -p "fuzz/corpus/$$target"; \
 	  $(FUZZ) run --fuzz-dir fuzz "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
@@ -153,16 +153,16 @@ controlplane: ## Build the API server and its helpers once (ten minutes; kept in
 ##@ Try
 
 .PHONY: demo
-demo: need-cargo ## Show the operator at work, from nothing (DEMO_KUBECONFIG=file: on your own cluster)
+demo: need-cargo ## Demonstrate the operator on a new cluster (DEMO_KUBECONFIG=file: on your own cluster)
 	@echo "Building the operator (some minutes the first time) ..."
 	@$(CARGO) build --workspace --bins $(CARGO_PROFILE) --quiet
 	@$(BIN)/demo up
 
 .PHONY: demo-down
-demo-down: ## End what the demo left running
+demo-down: ## Stop everything that the demo left running
 	@if [ -x $(BIN)/demo ]; then $(BIN)/demo down; else echo "The demo is not built, so nothing of it is running here."; fi
 
-# Checks of what has to be installed, each with what to do about it.
+# Checks for required tools. Each check prints how to install a missing tool, or installs it.
 
 .PHONY: need-cargo
 need-cargo:

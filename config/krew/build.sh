@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Packs the plugin for krew: an archive for this machine's platform, and a manifest with its checksum.
-# build.sh BINARY FOLDER VERSION [URL]; URL is where releases will lie.
+# build.sh BINARY FOLDER VERSION [URL]; URL is the location of the releases.
 set -euo pipefail
 binary=$1 folder=$2 version=$3 url=${4:-https://example.com/developerspace-operator/releases}
 os=$(uname -s | tr '[:upper:]' '[:lower:]')
