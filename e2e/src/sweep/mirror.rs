@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::wait::eventually;
 
-/// Group, version, kind of all that makes up a space's state.
+/// The group, version and kind of all objects of a space's state.
 const KINDS: [(&str, &str, &str); 7] = [
     ("developerspace.dev", "v1alpha1", "DeveloperSpace"),
     ("developerspace.dev", "v1alpha1", "SpaceClass"),

@@ -88,7 +88,8 @@ fn emptying(over: Instant, emptied: Option<(Instant, Instant)>) -> Duration {
     emptied.map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from.max(over)))
 }
 
-/// Back in the end state, and nothing more is written: another order of things has made the write needless.
+/// Returns true if the space is in its end state and nothing more is written: another order of events made the write
+/// unnecessary.
 fn is_passed_by(bench: &Bench, name: &str, reference: &Reference) -> bool {
     let written = bench.proxy.journal().writes_of(name, 0);
     let quiet = written.last().is_some_and(|entry| entry.instant.elapsed() > PASSED_BY);
