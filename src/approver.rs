@@ -66,7 +66,7 @@ impl Approver<'_> {
         let api = &api;
         open.for_each_concurrent(SIDE_BY_SIDE, |request| async move {
             if let Err(error) = self.decide(api, &request).await {
-                tracing::warn!(request = request.name_any(), error = error.sentence(), "no decision yet; trying again");
+                tracing::warn!(request = request.name_any(), error = error.sentence(), "failed to decide on the request; retrying");
             }
         })
         .await;
@@ -94,7 +94,7 @@ impl Approver<'_> {
         let written = api.patch_subresource("approval", &request, &PatchParams::default(), &Patch::Merge(patch)).await;
         match written {
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(()),
-            written => written.map_err(Error::api(format!("decide on CertificateSigningRequest {request}")))?,
+            written => written.map_err(Error::api(format!("write the approval of CertificateSigningRequest {request}")))?,
         };
         tracing::info!(request, space = name, requester = asked.requester, decision = kind, message, "decided");
         if let Some(space) = &space {
@@ -147,7 +147,7 @@ impl Approver<'_> {
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
         let answer = Api::<SubjectAccessReview>::all(self.client.clone()).create(&PostParams::default(), &review).await;
         let requester = csr.spec.username.as_deref().unwrap_or_default();
-        let answer = answer.map_err(Error::api(format!("ask whether {requester:?} may assign DeveloperSpaces")))?;
+        let answer = answer.map_err(Error::api(format!("check whether {requester:?} may assign DeveloperSpaces")))?;
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
 
@@ -156,11 +156,11 @@ impl Approver<'_> {
         let (warning, reason, outcome) = match refusal {
             None => {
                 let ends = now + TimeDelta::seconds(asked.expiration_seconds.unwrap_or_default().into());
-                (false, "CertificateApproved", format!("approved, for a certificate that ends about {}", rfc3339(ends)))
+                (false, "CertificateApproved", format!("approved; the certificate expires at about {}", rfc3339(ends)))
             }
             Some(why) => (true, "CertificateDenied", format!("denied: {why}")),
         };
-        let message = format!("{requester:?} asked for a certificate for {user:?}: CertificateSigningRequest {request} was {outcome}");
+        let message = format!("{requester:?} requested a certificate for {user:?}: CertificateSigningRequest {request} was {outcome}");
         let regarding = ObjectReference {
             api_version: Some(DeveloperSpace::api_version(&()).into_owned()),
             kind: Some(DeveloperSpace::kind(&()).into_owned()),
@@ -174,7 +174,7 @@ impl Approver<'_> {
 
 /// The user for whom a certificate is requested.
 fn user(asked: &Request) -> &str {
-    asked.content.as_ref().and_then(|content| content.common_names.first()).map_or("nobody", String::as_str)
+    asked.content.as_ref().and_then(|content| content.common_names.first()).map_or("unknown", String::as_str)
 }
 
 /// Returns true if the request is for this approver, and is neither decided nor signed nor being deleted.
@@ -236,7 +236,7 @@ mod tests {
 
     fn status(code: u16) -> Value {
         let reason = if code == 404 { "NotFound" } else { "x" };
-        json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "the server says no"})
+        json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "the server refuses"})
     }
 
     /// Answers one call after the other. Returns the path and the body of each call.
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(seen[2].1, json!({"metadata": {"resourceVersion": "41"}, "status": {"conditions": [condition]}}));
         assert_eq!(
             seen[3].1["note"],
-            "\"nadia@example.com\" asked for a certificate for \"nadia@example.com\": CertificateSigningRequest dspace-7 was approved, for a certificate that ends about 2026-11-24T17:00:00Z"
+            "\"nadia@example.com\" requested a certificate for \"nadia@example.com\": CertificateSigningRequest dspace-7 was approved; the certificate expires at about 2026-11-24T17:00:00Z"
         );
         assert_eq!((&seen[3].1["reason"], &seen[3].1["type"]), (&json!("CertificateApproved"), &json!("Normal")));
         assert_eq!((&seen[3].1["regarding"]["name"], &seen[3].1["regarding"]["uid"]), (&json!("orchid-lab"), &json!("uid-7")));
@@ -325,10 +325,10 @@ mod tests {
     async fn nothing_is_decided_without_an_answer_and_nothing_twice() {
         let request = csr("nadia@example.com");
         let (decided, seen) = decide(&request, vec![(200, space()), (500, status(500))]).await;
-        assert_eq!(decided.unwrap_err().sentence(), "failed to read SpaceClass greenhouse: the server says no");
+        assert_eq!(decided.unwrap_err().sentence(), "failed to read SpaceClass greenhouse: the server refuses");
         assert_eq!(paths(&seen), [SPACES, CLASSES]);
         let (decided, seen) = decide(&request, vec![(200, space()), (200, class()), (409, status(409))]).await;
-        assert!(decided.is_ok(), "somebody else has decided");
+        assert!(decided.is_ok(), "another client has decided");
         assert_eq!(paths(&seen), [SPACES, CLASSES, APPROVAL]);
     }
 

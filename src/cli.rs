@@ -9,28 +9,28 @@ use crate::{
     desired::{annotated::Compat, deletion_limit::DeletionLimit},
 };
 
-/// Gives developers namespaces of their own on a shared Kubernetes cluster, and collects them when their time is up.
+/// Gives developers their own namespaces on a shared Kubernetes cluster, and deletes the namespaces when they expire.
 #[derive(Debug, Parser)]
 #[command(
     name = "developerspace-operator",
     version,
     max_term_width = 120,
-    after_help = "The cluster is that of KUBECONFIG, or the one that the pod runs in."
+    after_help = "Connects to the cluster of KUBECONFIG, or to the cluster that its pod runs in."
 )]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The subcommand.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the controller until it is told to stop
+    /// Run the controller until it receives SIGTERM or SIGINT
     Run(RunArgs),
-    /// Collect what is expired, once: for a CronJob or by hand
+    /// Garbage-collect expired spaces once, from a CronJob or manually
     Gc(GcArgs),
-    /// Approve certificate requests of spaces' owners and members until told to stop: opt-in, with an account of its own
+    /// Approve certificate requests of the owners and members of spaces; optional, requires a separate ServiceAccount
     Approve(ApproveArgs),
     /// Print the CustomResourceDefinitions as YAML
     Crds,
@@ -39,8 +39,8 @@ pub enum Command {
 /// Arguments that `run` and `gc` share.
 #[derive(Clone, Debug, Args)]
 pub struct CommonArgs {
-    /// Namespaces that no space may have and that are never deleted, besides default, kube-*, openshift-* and the operator's own; a star
-    /// stands for any characters. The controller and every sweep need the same list
+    /// Namespaces that no space can have and that are never deleted, in addition to default, kube-*, openshift-* and the namespace of the
+    /// operator; a star matches any characters. The controller and every sweep must use the same list
     #[arg(long, value_name = "NAME,...", env = names::PROTECTED_NAMESPACES, value_delimiter = ',', value_parser = pattern)]
     pub protected_namespaces: Vec<String>,
 
@@ -48,11 +48,11 @@ pub struct CommonArgs {
     #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", default_value = names::DEFAULT_OPERATOR_NAMESPACE, value_parser = namespace)]
     pub operator_namespace: String,
 
-    /// The name by which this process signs Events and leases; left out, the host's name and the process's number
+    /// The name of this process in Events and Leases [default: the host name and the process ID]
     #[arg(long, value_name = "NAME", env = "POD_NAME", default_value_t = default_identity(), hide_default_value = true)]
     pub identity: String,
 
-    /// How log lines are written to standard error; RUST_LOG chooses which
+    /// The format of log lines on standard error; RUST_LOG filters them
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
@@ -60,24 +60,25 @@ pub struct CommonArgs {
 /// Arguments of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// How many spaces are worked on side by side
+    /// The number of spaces that are reconciled concurrently
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: u16,
 
-    /// Work only while holding the Lease developerspace-operator in the operator's namespace, so that a second replica can stand by
+    /// Reconcile only while holding the Lease developerspace-operator in the operator's namespace, so that a second replica can be on
+    /// standby
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub leader_elect: bool,
 
-    /// Where /healthz, /livez and /readyz are served
+    /// The address that serves /healthz, /livez and /readyz
     #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
     pub health_bind_address: BindAddress,
 
-    /// Where /metrics is served
+    /// The address that serves /metrics
     #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
     pub metrics_bind_address: BindAddress,
 
-    /// How often everything is listed again, so that an event that got lost is made up for: 30s, 10m, 1h; at least 10s
+    /// The interval at which all objects are listed again, to recover from lost watch events: 30s, 10m, 1h; at least 10s
     #[arg(long, value_name = "DURATION", default_value = "10m")]
     pub relist_period: Period,
 
@@ -89,14 +90,14 @@ pub struct RunArgs {
 /// Arguments of `approve`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Whoever may approve client certificates can become anybody on the cluster: run this with the account of config/approver and no other."
+    after_help = "An account that can approve client certificates can act as any user of the cluster: run this command only with the ServiceAccount of config/approver."
 )]
 pub struct ApproveArgs {
-    /// The name by which this process signs Events; left out, the host's name and the process's number
+    /// The name of this process in Events [default: the host name and the process ID]
     #[arg(long, value_name = "NAME", env = "POD_NAME", default_value_t = default_identity(), hide_default_value = true)]
     pub identity: String,
 
-    /// How log lines are written to standard error; RUST_LOG chooses which
+    /// The format of log lines on standard error; RUST_LOG filters them
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
@@ -104,21 +105,21 @@ pub struct ApproveArgs {
 /// Arguments of `gc`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 done, 1 something failed or could not be read, 2 usage, 3 refused by the deletion limit (nothing was deleted)."
+    after_help = "Exit status: 0 success, 1 an action or a read failed, 2 wrong usage, 3 refused by the deletion limit (nothing was deleted)."
 )]
 pub struct GcArgs {
-    /// Say what would be done and do nothing
+    /// Print the actions of the sweep without performing them
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub dry_run: bool,
 
-    /// Do nothing at all if more namespaces than this were to be deleted: a number, or a percentage of the spaces with a living namespace;
-    /// 0 refuses every deletion [default: 50%, and at least 10]
+    /// The maximum number of namespaces that the sweep can delete: a number, or a percentage of the spaces whose namespace exists and is
+    /// not terminating. A sweep that would delete more does nothing; 0 refuses every deletion [default: 50%, and at least 10]
     #[arg(long, value_name = "N|P%")]
     pub max_deletions: Option<DeletionLimit>,
 
-    /// Also collect plain namespaces annotated with developerspace.dev/ttl or developerspace.dev/expires-at. Needs an administrator or a
-    /// ServiceAccount of its own; the operator's own account is refused
+    /// Also delete expired plain namespaces annotated with developerspace.dev/ttl or developerspace.dev/expires-at. Requires an
+    /// administrator or a separate ServiceAccount; the ServiceAccount of the operator is refused
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub include_annotated: bool,
@@ -127,7 +128,7 @@ pub struct GcArgs {
     #[arg(long, value_enum, value_name = "TOOL,...", value_delimiter = ',', requires = "include_annotated")]
     pub compat: Vec<Compat>,
 
-    /// How the result is printed
+    /// The output format
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Output::Table)]
     pub output: Output,
 
@@ -136,19 +137,19 @@ pub struct GcArgs {
     pub common: CommonArgs,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people
+    /// Human-readable
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// How a result is printed.
+/// The format of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people
+    /// Human-readable
     Table,
     /// One JSON object
     Json,
@@ -183,7 +184,7 @@ impl FromStr for BindAddress {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replacen("localhost:", "127.0.0.1:", 1) };
-        full.parse().map(Self).map_err(|_| "write an address and a port, such as :8081 or 127.0.0.1:8081".to_owned())
+        full.parse().map(Self).map_err(|_| "must be an address and a port, such as :8081 or 127.0.0.1:8081".to_owned())
     }
 }
 
@@ -193,14 +194,14 @@ fn namespace(text: &str) -> Result<String, std::convert::Infallible> {
     Ok(if text.is_empty() { names::DEFAULT_OPERATOR_NAMESPACE } else { text }.to_owned())
 }
 
-/// A name or a pattern; an empty one is none. Anything else would protect nothing, and say nothing.
+/// A name or a pattern; an empty one is ignored. Any other text would silently protect no namespace.
 fn pattern(text: &str) -> Result<String, String> {
     let pattern = text.trim();
     let is_allowed = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-' || char == '*';
     if pattern.chars().all(is_allowed) {
         return Ok(pattern.to_owned());
     }
-    Err("write names of namespaces with commas between them, such as monitoring,istio-*".to_owned())
+    Err("must be names of namespaces, separated by commas, such as monitoring,istio-*".to_owned())
 }
 
 fn default_identity() -> String {

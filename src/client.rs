@@ -30,13 +30,13 @@ pub const WATCH_TIMEOUT_SECONDS: u32 = 20;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Neither a kubeconfig nor a service account was found.
-    #[error("failed to find out how to reach the cluster: set KUBECONFIG, or run in a pod with a ServiceAccount")]
+    #[error("failed to find the configuration of the cluster: set KUBECONFIG, or run in a pod with a ServiceAccount")]
     Infer(#[source] kube::config::InferConfigError),
     /// No client can be built from the configuration.
     #[error("failed to build a client from the cluster's configuration")]
     Build(#[source] kube::Error),
     /// The name of a user or group to impersonate is not a valid header.
-    #[error("the user or a group to act as holds a control character: check --as, --as-group and the kubeconfig")]
+    #[error("the user or a group to impersonate contains a control character: check --as, --as-group and the kubeconfig")]
     Impersonate(#[source] header::InvalidHeaderValue),
     /// The parameters of the retry policy are invalid.
     #[error("failed to build the retry policy")]

@@ -22,9 +22,9 @@ pub async fn await_crd(client: &Client) {
     while let Err(error) = spaces.list(&ListParams::default().limit(1)).await {
         match &error {
             kube::Error::Api(status) if status.is_not_found() => {
-                tracing::warn!("this cluster does not have the kind DeveloperSpace yet: kubectl apply -k config/crd");
+                tracing::warn!("the CRD of DeveloperSpace is not installed: run kubectl apply -k config/crd; retrying");
             }
-            _ => tracing::warn!(%error, "the cluster cannot be asked for DeveloperSpaces; trying again"),
+            _ => tracing::warn!(%error, "failed to list DeveloperSpaces; retrying"),
         }
         tokio::time::sleep(AGAIN).await;
     }
@@ -38,7 +38,7 @@ pub async fn await_crd(client: &Client) {
         let fields = missing.join(", ");
         tracing::warn!(
             fields,
-            "the CRD of DeveloperSpace is of an older version, which lacks fields of status: kubectl apply -k config/crd"
+            "the installed CRD of DeveloperSpace is older and lacks fields of status: run kubectl apply -k config/crd; retrying"
         );
         tokio::time::sleep(AGAIN).await;
     }

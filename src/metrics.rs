@@ -89,30 +89,30 @@ impl Default for Metrics {
         };
         registry.register("reconciles", "Reconciles of DeveloperSpaces, by result", metrics.reconciles.clone());
         registry.register("api_requests", "Requests that the API server answered, by method and status", metrics.requests.clone());
-        registry.register("reconcile_seconds", "How long a reconcile takes", metrics.seconds.clone());
-        registry.register("expiry_lateness_seconds", "Between a space's expiry and the DELETE of its namespace", metrics.lateness.clone());
-        registry.register("active_workers", "Reconciles under way", metrics.active.clone());
-        registry.register("namespaces_collected", "Namespaces deleted because their time was up", metrics.collected.clone());
-        registry.register("expiry_warnings", "Warnings of a coming expiry", metrics.warnings.clone());
-        registry.register("looks_braked", "Looks at DeveloperSpaces put off since much was written of them lately", metrics.braked.clone());
+        registry.register("reconcile_seconds", "Duration of reconciles", metrics.seconds.clone());
+        registry.register("expiry_lateness_seconds", "Time between an expiry and the DELETE of its namespace", metrics.lateness.clone());
+        registry.register("active_workers", "Reconciles in progress", metrics.active.clone());
+        registry.register("namespaces_collected", "Namespaces deleted because their DeveloperSpace expired", metrics.collected.clone());
+        registry.register("expiry_warnings", "Warnings before an expiry", metrics.warnings.clone());
+        registry.register("looks_braked", "Reconciles delayed because of frequent writes for the DeveloperSpace", metrics.braked.clone());
         registry.register("api_failures", "Requests that the API server did not answer, by method", metrics.failures.clone());
         registry.register(
             "failing_spaces",
-            "DeveloperSpaces whose condition says what refuses a write or a deletion",
+            "DeveloperSpaces whose last reconcile failed with an error that persists",
             metrics.failing.clone(),
         );
-        registry.register("api_silence_seconds", "Since the API server answered", metrics.silence.clone());
-        registry.register("oldest_watch_seconds", "Since the watch began anew that has not for longest", metrics.oldest_watch.clone());
-        registry.register("last_reconcile_age_seconds", "Since a reconcile ended", metrics.last_reconcile.clone());
-        registry.register("expiry_overdue_seconds", "How long the oldest expiry has been overdue", metrics.overdue.clone());
+        registry.register("api_silence_seconds", "Time since the last response of the API server", metrics.silence.clone());
+        registry.register("oldest_watch_seconds", "Age of the oldest watch", metrics.oldest_watch.clone());
+        registry.register("last_reconcile_age_seconds", "Time since the last reconcile ended", metrics.last_reconcile.clone());
+        registry.register("expiry_overdue_seconds", "Time for which the oldest expiry has been overdue", metrics.overdue.clone());
         registry.register(
             "orphan_namespaces",
-            "Namespaces that were made for a DeveloperSpace that no longer exists",
+            "Namespaces that were created for a DeveloperSpace that no longer exists",
             metrics.orphans.clone(),
         );
         registry.register(
             "noncompliant_spaces",
-            "DeveloperSpaces that break a rule by which a new one would be refused, by rule",
+            "DeveloperSpaces that violate a rule by which a new one would be refused, by rule",
             metrics.noncompliant.gauge.clone(),
         );
         *metrics.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;

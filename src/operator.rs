@@ -87,7 +87,7 @@ async fn lead_and_work(
     let (stop, stopped) = tokio::sync::watch::channel(false);
     tokio::spawn(async move {
         if let Err(error) = told_to_stop().await {
-            tracing::warn!(%error, "signals cannot be heard");
+            tracing::warn!(%error, "failed to listen for signals");
         }
         let _ = stop.send(true);
     });
@@ -103,12 +103,12 @@ async fn lead_and_work(
     }
     let mut leading = None;
     if args.leader_elect {
-        tracing::info!("waiting to lead");
+        tracing::info!("waiting for the lease");
         tokio::select! {
             () = halted() => return Ok(ExitCode::SUCCESS),
             since = elector.acquire() => leading = Some(since),
         }
-        tracing::info!("leading");
+        tracing::info!("acquired the lease");
     }
     standby.store(false, Ordering::Relaxed);
     let holding = async {
@@ -128,11 +128,11 @@ async fn lead_and_work(
     let code = tokio::select! {
         () = work => ExitCode::SUCCESS,
         () = holding => {
-            tracing::error!("the lease was lost or could not be renewed in time, so this process ends");
+            tracing::error!("the lease was lost or could not be renewed in time; exiting");
             return Ok(ExitCode::FAILURE);
         }
         () = too_long => {
-            tracing::warn!("what was under way did not end in time and is dropped; the next start mends it");
+            tracing::warn!("running reconciles did not finish in time and are cancelled; the next start completes them");
             ExitCode::SUCCESS
         }
     };
@@ -147,8 +147,8 @@ async fn lead_and_work(
 async fn told_to_stop() -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("told to stop"),
-        _ = interrupt.recv() => tracing::info!("interrupted"),
+        _ = terminate.recv() => tracing::info!("received SIGTERM; stopping"),
+        _ = interrupt.recv() => tracing::info!("received SIGINT; stopping"),
     }
     Ok(())
 }
@@ -171,7 +171,7 @@ async fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
     let approver = Approver { client, clock: &*clock, recorder };
     tokio::select! {
         () = approver.run() => {}
-        stopped = told_to_stop() => stopped.context("signals cannot be heard")?,
+        stopped = told_to_stop() => stopped.context("failed to listen for signals")?,
     }
     if tokio::time::timeout(GRACE, approver.recorder.flush()).await.is_err() {
         tracing::warn!("some Events could not be written in time and are lost");

@@ -170,7 +170,7 @@ impl Ages {
             return Err(format!("the API server has not answered for {} s", self.silence.as_secs()));
         }
         match self.oldest_reconcile.filter(|age| *age > STUCK) {
-            Some(age) => Err(format!("a reconcile has been under way for {} s", age.as_secs())),
+            Some(age) => Err(format!("a reconcile has been running for {} s", age.as_secs())),
             None => Ok(()),
         }
     }
@@ -194,7 +194,7 @@ impl Ages {
             return Err(format!("the API server has not answered for {} s", self.silence.as_secs()));
         }
         if let Some((path, age)) = self.oldest_watch.as_ref().filter(|(_, age)| *age > FROZEN) {
-            return Err(format!("the watch of {path} has not begun anew for {} s", age.as_secs()));
+            return Err(format!("the watch of {path} has not restarted for {} s", age.as_secs()));
         }
         Ok(())
     }
@@ -273,7 +273,7 @@ mod tests {
             (Ages { silence: seconds(55), ..fine.clone() }, true, "not answered for 55 s"),
             (Ages { silence: seconds(601), ..fine.clone() }, false, "not answered for 601 s"),
             (Ages { oldest_watch: Some(("/api/v1/namespaces".into(), seconds(55))), ..fine.clone() }, true, "/api/v1/namespaces"),
-            (Ages { oldest_reconcile: Some(seconds(121)), ..fine.clone() }, false, "under way for 121 s"),
+            (Ages { oldest_reconcile: Some(seconds(121)), ..fine.clone() }, false, "running for 121 s"),
             (Ages { overdue: seconds(61), ..fine.clone() }, true, "overdue for 61 s"),
         ] {
             assert_eq!(ages.live().is_ok(), live, "{ages:?}");

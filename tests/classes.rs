@@ -103,7 +103,7 @@ async fn a_refused_change_keeps_the_spec_last_accepted() {
     let typo = json!({"metadata": {"generation": 4}, "spec": {"lifetime": {"maxTTL": "2s"}}, "status": {"conditions": [
         merged(&accepted("True", "Valid", USABLE, objects::CREATED), &json!({"observedGeneration": 3}))]}});
     let class = merged(&converged(), &typo);
-    let problem = "lifetime.defaultTTL 7d is longer than lifetime.maxTTL 2s: shorten the one or lengthen the other";
+    let problem = "lifetime.defaultTTL 7d is longer than lifetime.maxTTL 2s: shorten defaultTTL or lengthen maxTTL";
     let written = writes(&accepted("False", "InvalidSpec", problem, NOW), Some(&before));
     judged(&World::empty(NOW), &class, no_spaces(), script![written]).await;
     // A class that was never accepted has no earlier spec to keep.
@@ -125,7 +125,7 @@ async fn a_role_that_does_not_exist_is_named_until_it_does() {
     let (world, class) = (World::with(NOW, &[converged()]), converged());
     let missing = look_up("view").refused(404, "NotFound");
     looked_up(&world, script![side_by_side([look_up("edit"), missing])]).await;
-    let message = "ClusterRole view does not exist: create what is missing, or name another ClusterRole; until then no new RoleBinding to it is made, and everything else of this class applies";
+    let message = "ClusterRole view does not exist: create what is missing, or name another ClusterRole; until then no new RoleBinding to it is created, and everything else of this class applies";
     let not_found = accepted("False", "RoleNotFound", message, NOW);
     judged(&world, &class, no_spaces(), script![writes(&not_found, Some(&stored_spec(&class)))]).await;
     let class = merged(&class, &json!({"status": {"conditions": [not_found]}}));

@@ -192,7 +192,7 @@ async fn a_deletion_that_waits_stops_no_clock() {
     assert_swept(&sweep_with(&[], after(lists(), script)).await, 0, &[deletion(SPACE, "done")]);
 
     let mut released = deletion(SPACE, "left-alone");
-    released["message"] = json!("the CustomResourceDefinition is being removed, so the controller releases the namespace");
+    released["message"] = json!("the CustomResourceDefinition is being deleted, so the controller releases the namespace");
     let removed = script![crd(json!({"deletionTimestamp": EXPIRES}))];
     assert_swept(&sweep_with(&[], after(lists(), removed)).await, 0, &[released]);
 }
@@ -201,8 +201,8 @@ async fn a_deletion_that_waits_stops_no_clock() {
 #[tokio::test]
 async fn what_holds_the_namespace_of_an_expired_space_is_reported() {
     let held = merged(&going(&namespace_of("moss-lab"), EXPIRES), &json!({"metadata": {"finalizers": ["example.com/volumes"]}}));
-    let message = "namespace moss-lab is being deleted, and is held: the Namespace has the finalizers example.com/volumes; each one is removed by \
-                   its controller, or by an administrator";
+    let message = "namespace moss-lab is being deleted, and its deletion is blocked: the Namespace has the finalizers example.com/volumes; each one \
+                   is removed by its controller, or by an administrator";
     let report = json!({"kind": "Namespace", "name": "moss-lab", "action": "report", "result": "left-alone", "message": message});
     for arguments in [&[][..], &["--dry-run"]] {
         let spaces = [named(&sealed(), "moss-lab"), named(&sealed(), "fern-lab")];
@@ -315,8 +315,8 @@ async fn a_namespace_whose_space_is_gone_is_reported_and_left_alone() {
     let namespaces = [namespace_of("fern-lab"), merged(&namespace_of("moss-lab"), &made_now), stored_namespace()].into_iter().chain(forged);
     let namespaces: Vec<Value> = namespaces.collect();
     let message = format!(
-        "was made for the DeveloperSpace of UID {}, which no longer exists, and is left alone: `kubectl delete namespace fern-lab` deletes it, \
-         and the annotation developerspace.dev/adopt=fern-lab/<UID> hands it to a new DeveloperSpace fern-lab",
+        "was created for the DeveloperSpace with UID {}, which no longer exists, and is left unchanged: delete it with `kubectl delete \
+         namespace fern-lab`, or offer it to a new DeveloperSpace fern-lab with the annotation developerspace.dev/adopt=fern-lab/<UID>",
         uid("fern-lab")
     );
     let orphan = json!({"kind": "Namespace", "name": "fern-lab", "action": "report", "result": "left-alone", "message": message});

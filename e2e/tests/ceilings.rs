@@ -142,7 +142,7 @@ async fn names_that_others_rely_on_are_refused(world: &World) -> Result<()> {
     for (name, says) in [
         ("com", "without a dash"),
         ("xn--fiqs8s", "begins with xn--"),
-        ("ingress-nginx", "admits the namespace of that name"),
+        ("ingress-nginx", "allows traffic from the namespace of that name"),
         ("prod-orders", "names.denied"),
     ] {
         world.admin().create(&space(name, json!({"className": "standard", "owner": user("bob@example.com")}))).await?;

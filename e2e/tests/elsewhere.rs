@@ -39,7 +39,7 @@ async fn another_namespace_is_as_good() -> Result<()> {
     .await?;
     let thief = Actor::new(kubeconfig::client(&home).await?);
     let sentence = refusal(thief.create(&namespace("not-ours", json!({}), json!({}))).await)?;
-    ensure!(sentence.contains("is of no DeveloperSpace"), "{sentence}");
+    ensure!(sentence.contains("does not belong to a DeveloperSpace"), "{sentence}");
     let sentence = refusal(thief.patch(a_namespace(HOME), json!({"metadata": {"labels": {"seen": "yes"}}})).await)?;
     ensure!(sentence.contains("belongs to the cluster"), "{sentence}");
     alice.delete(a_space("alice-api")).await

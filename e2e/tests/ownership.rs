@@ -116,7 +116,10 @@ async fn a_restored_namespace_of_an_expired_space_stays(world: &World) -> Result
         .until("to say that there is one again", a_space("dora-ledger"), |space| {
             let ready = condition(space, "Ready");
             let message = text(ready, "/message");
-            ensure!(ready["reason"] == "Expired" && message.contains("is not this space's") && !message.contains("is gone"), "{ready}");
+            ensure!(
+                ready["reason"] == "Expired" && message.contains("does not belong to") && !message.contains("no longer exists"),
+                "{ready}"
+            );
             Ok(())
         })
         .await?;
@@ -265,7 +268,7 @@ async fn what_an_earlier_space_left_is_said_to_be_that(world: &World) -> Result<
     // Other scenarios leave orphans too, so the log must name this one.
     eventually("the log and the metric to report it", SOON, || async {
         let (log, metrics) = (world.operator_log().await?, world.operator_metrics().await?);
-        let named = |line: &str| line.contains("namespace paul-rep was made for") && line.contains(uid_of(&first));
+        let named = |line: &str| line.contains("namespace paul-rep was created for") && line.contains(uid_of(&first));
         ensure!(log.lines().filter(|line| named(line)).count() == 1, "the log does not name it once");
         let count = metrics.lines().find_map(|line| line.strip_prefix("developerspace_orphan_namespaces "));
         ensure!(count.is_some_and(|count| count != "0"), "{metrics}");
@@ -275,7 +278,7 @@ async fn what_an_earlier_space_left_is_said_to_be_that(world: &World) -> Result<
     admin.create(&space("paul-rep", spec("standard", "quinn@example.com"))).await?;
     let told = world.not_ready("paul-rep", "NamespaceConflict").await?;
     let message = text(condition(&told, "Ready"), "/message").to_owned();
-    ensure!(message.contains("left from an earlier DeveloperSpace") && message.contains(uid_of(&first)), "{message}");
+    ensure!(message.contains("left by an earlier DeveloperSpace") && message.contains(uid_of(&first)), "{message}");
     ensure!(!holds(&told, "Ready"), "{}", told["status"]);
     Ok(())
 }

@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The key or the request could not be generated.
-    #[error("failed to make a key and a certificate request for {0:?}")]
+    #[error("failed to generate a key and a certificate request for {0:?}")]
     Make(String, #[source] rcgen::Error),
     /// The API server refused a request or did not respond.
     #[error("failed to {0}")]
@@ -42,7 +42,7 @@ pub enum Error {
         why: String,
     },
     /// The signer reported a failure.
-    #[error("CertificateSigningRequest {name} was approved, and the signer failed: {why}")]
+    #[error("CertificateSigningRequest {name} was approved, but the signer failed: {why}")]
     Failed {
         /// The request's name.
         name: String,
@@ -51,17 +51,17 @@ pub enum Error {
     },
     /// The request was not approved in time.
     #[error(
-        "nobody approved CertificateSigningRequest {0} in time: ask an administrator for `kubectl certificate approve {0}` and run this again, or use --auth oidc or --auth token"
+        "CertificateSigningRequest {0} was not approved in time: ask an administrator to run `kubectl certificate approve {0}`, and run this command again, or use --auth oidc or --auth token"
     )]
     NotApproved(String),
     /// The request was approved and not signed in time.
     #[error(
-        "CertificateSigningRequest {0} was approved and never signed: this cluster does not sign client certificates, as some hosted ones do not; use --auth oidc or --auth token"
+        "CertificateSigningRequest {0} was approved but not signed: this cluster does not sign client certificates, like some hosted clusters; use --auth oidc or --auth token"
     )]
     NotSigned(String),
     /// The issued data is not a certificate.
     #[error(
-        "CertificateSigningRequest {0} holds something that is no certificate: use --auth oidc or --auth token, and tell the administrator"
+        "CertificateSigningRequest {0} contains data that is not a certificate: use --auth oidc or --auth token, and report this to the administrator"
     )]
     Unreadable(String),
 }
@@ -99,12 +99,12 @@ pub async fn obtain(client: &Client, wish: &Wish<'_>, mut tell: impl FnMut(Strin
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| Error::Make(wish.user.to_owned(), error))?;
     let api: Api<CertificateSigningRequest> = Api::all(client.clone());
     let made = api.create(&PostParams::default(), &object(wish, &key)?).await;
-    let made = made.map_err(failed(format!("ask for a certificate for {:?}", wish.user)))?;
+    let made = made.map_err(failed(format!("request a certificate for {:?}", wish.user)))?;
     let name = made.metadata.name.clone().unwrap_or_default();
     if approve(&api, &made).await? {
         tell(format!("CertificateSigningRequest {name} approved; waiting for the signer"));
     } else {
-        tell(format!("you may not approve CertificateSigningRequest {name}; waiting for somebody who may"));
+        tell(format!("you are not allowed to approve CertificateSigningRequest {name}; waiting until another user approves it"));
     }
     let signed = signed(&api, &name, wish.patience).await;
     if !matches!(signed, Err(Error::Denied { .. } | Error::Failed { .. })) {
@@ -155,7 +155,7 @@ async fn approve(api: &Api<CertificateSigningRequest>, made: &CertificateSigning
     let name = made.metadata.name.as_deref().unwrap_or_default();
     let condition = json!({
         "type": "Approved", "status": "True", "reason": "DeveloperSpaceOnboarding",
-        "message": "approved by whoever runs kubectl dspace onboard",
+        "message": "approved by the user who runs kubectl dspace onboard",
     });
     let patch = json!({"metadata": {"resourceVersion": made.metadata.resource_version}, "status": {"conditions": [condition]}});
     match api.patch_approval(name, &PatchParams::default(), &Patch::Merge(patch)).await {

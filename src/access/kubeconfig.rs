@@ -18,16 +18,16 @@ use crate::api::{ServerAccess, names};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It exists and is not a kubeconfig for that space alone.
-    #[error("{0} is there and is not a kubeconfig for {1} alone: add to it with --merge, or write another file with -o")]
+    #[error("{0} exists and is not a kubeconfig for DeveloperSpace {1} only: add to it with --merge, or write another file with -o")]
     Exists(PathBuf, String),
     /// It cannot be read.
     #[error("failed to read {0}")]
     Read(PathBuf, #[source] io::Error),
     /// It is not a kubeconfig.
-    #[error("{0} is not a kubeconfig ({1}): nothing was added to it; write another file with -o")]
+    #[error("{0} is not a kubeconfig ({1}) and was not changed: write another file with -o")]
     Broken(PathBuf, String),
     /// An entry of that name exists and is not the plugin's.
-    #[error("{file} has a {kind} {name:?} of its own already: nothing was added to it; write another file with -o")]
+    #[error("{file} already contains a different {kind} {name:?} and was not changed: write another file with -o")]
     Taken {
         /// The file.
         file: PathBuf,
@@ -37,10 +37,10 @@ pub enum Error {
         name: String,
     },
     /// It cannot be written.
-    #[error("failed to write {0}: nothing was changed")]
+    #[error("failed to write {0} (nothing was changed)")]
     Write(PathBuf, #[source] io::Error),
     /// The authority's file cannot be read.
-    #[error("failed to read the certificate authority {0} that the kubeconfig in use names")]
+    #[error("failed to read the certificate authority {0} of the current kubeconfig")]
     Authority(String, #[source] io::Error),
     /// It cannot be serialised.
     #[error("failed to write a kubeconfig as YAML: {0}")]
@@ -381,7 +381,7 @@ mod tests {
         elsewhere["contexts"][0]["name"] = "renamed".into();
         write(&file, &elsewhere).unwrap();
         let refused = compose(&file, &a_document("orchid-lab"), Existing::Merge).unwrap_err();
-        assert!(refused.to_string().contains(r#"has a user "orchid-lab/nadia@example.com" of its own already"#), "{refused}");
+        assert!(refused.to_string().contains(r#"already contains a different user "orchid-lab/nadia@example.com""#), "{refused}");
         let mut renamed = a_document("orchid-lab");
         renamed["contexts"][0]["name"] = "renamed".into();
         write(&file, &renamed).unwrap();

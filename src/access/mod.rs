@@ -34,7 +34,9 @@ pub enum Refusal {
         allowed: String,
     },
     /// The space ends too soon.
-    #[error("the space ends in {left}, and a credential lasts at least 10m: renew it first, `kubectl dspace renew {space}`")]
+    #[error(
+        "DeveloperSpace {space} expires in {left}, and a credential is valid for at least 10m: renew the space first with `kubectl dspace renew {space}`"
+    )]
     EndsTooSoon {
         /// The space.
         space: String,
@@ -42,7 +44,9 @@ pub enum Refusal {
         left: String,
     },
     /// The class allows less than the API server issues.
-    #[error("SpaceClass {class} allows credentials for {max} only, and the API server issues none for less than 10m: raise maxDuration")]
+    #[error(
+        "SpaceClass {class} limits credentials to {max}, and the API server issues none for less than 10m: set maxDuration to 10m or more"
+    )]
     TooShort {
         /// The class.
         class: String,

@@ -8,7 +8,9 @@ use crate::api::{OidcAccess, Subject, SubjectKind};
 
 /// The error if the issuer or the client is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("SpaceClass {class} does not say where people log in: give --oidc-issuer-url and --oidc-client-id, or have spec.access.oidc set")]
+#[error(
+    "SpaceClass {class} does not set spec.access.oidc: set --oidc-issuer-url and --oidc-client-id, or ask an administrator to set spec.access.oidc"
+)]
 pub struct Unknown {
     /// The class.
     pub class: String,
@@ -74,13 +76,13 @@ pub fn warning(subject: &Subject, oidc: &OidcAccess) -> Option<String> {
     let (prefix, field) = match subject.kind {
         SubjectKind::User => (oidc.username_prefix.as_deref(), "usernamePrefix"),
         SubjectKind::Group => (oidc.groups_prefix.as_deref(), "groupsPrefix"),
-        SubjectKind::ServiceAccount => return Some(format!("{subject} is a ServiceAccount, and nobody logs in as one: use --auth token")),
+        SubjectKind::ServiceAccount => return Some(format!("{subject} is a ServiceAccount, which cannot log in: use --auth token")),
     };
     let prefix = prefix.filter(|prefix| !prefix.is_empty())?;
     (!subject.name.starts_with(prefix)).then(|| {
         let name = &subject.name;
         format!(
-            "the API server puts {prefix:?} before names from {} ({field}), and this space is bound to {name:?}: the login will have no access; the subject should be {prefix}{name}",
+            "the API server adds the prefix {prefix:?} to names from {} ({field}), but this space is bound to {name:?}: the login will have no access; the subject should be {prefix}{name}",
             oidc.issuer_url
         )
     })

@@ -59,7 +59,7 @@ pub async fn account(client: &Client, space: &str) -> Result<(), Error> {
     match api.create(&PostParams::default(), &account).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(error) => Err(Error::of(format!("make ServiceAccount {ACCOUNT} in namespace {space}"))(error)),
+        Err(error) => Err(Error::of(format!("create ServiceAccount {ACCOUNT} in namespace {space}"))(error)),
     }
 }
 

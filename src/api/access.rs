@@ -4,25 +4,25 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How people get into spaces of a class.
+/// Access of users to spaces of a class.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.methods) || !('OIDC' in self.methods) || has(self.oidc)").message("methods names OIDC: say which issuer and client in oidc, or leave OIDC out"))]
+#[x_kube(validation = Rule::new("!has(self.methods) || !('OIDC' in self.methods) || has(self.oidc)").message("methods contains OIDC: set the issuer and the client in oidc, or remove OIDC from methods"))]
 pub struct Access {
-    /// The ways that are allowed: Certificate, OIDC, Token. Left out or empty: all of them.
+    /// Allowed access methods: Certificate, OIDC, Token. Default, also if the list is empty: all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
     pub methods: Vec<AccessMethod>,
-    /// Client certificates. They cannot be revoked: keep them short-lived.
+    /// Client certificates. They cannot be revoked, so keep their validity short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateAccess>,
-    /// The identity provider that the API server trusts. Without it OIDC needs the issuer and the client on the command line.
+    /// The identity provider that the API server trusts. If it is omitted, access by OIDC requires the issuer and the client on the command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oidc: Option<OidcAccess>,
     /// Tokens of a ServiceAccount in the space, for CI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenAccess>,
-    /// How the API server is reached. Left out: as in the kubeconfig of whoever issues.
+    /// Connection to the API server in the kubeconfigs that are issued. Default: as in the kubeconfig of the user who issues them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerAccess>,
 }
@@ -43,14 +43,14 @@ pub enum AccessMethod {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateAccess {
-    /// The longest that one is valid, at least 10m. Left out: 24h. It never outlives the space.
+    /// Maximum validity of a certificate, at least 10m, for example 8h. Default: 24h. A certificate is not valid beyond the expiry of the space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_duration: Option<String>,
-    /// Groups that a certificate may name (its organizations). Left out: none, which is best: nobody can leave such a group before the certificate ends.
+    /// Groups that a certificate can contain (its organizations). Default: none, which is recommended: a user cannot be removed from such a group before the certificate expires.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
-    #[x_kube(validation = Rule::new("self.all(group, !group.startsWith('system:'))").message("groups that begin with system: belong to Kubernetes and are never put into a certificate"))]
+    #[x_kube(validation = Rule::new("self.all(group, !group.startsWith('system:'))").message("groups that begin with system: belong to Kubernetes and are not allowed in certificates"))]
     pub organizations: Vec<String>,
 }
 
@@ -58,29 +58,29 @@ pub struct CertificateAccess {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OidcAccess {
-    /// The issuer's address, as the API server is configured with it.
+    /// URL of the issuer, as in the configuration of the API server, for example https://login.example.com.
     #[serde(rename = "issuerURL")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("self.startsWith('https://')").message("issuerURL begins with https://"))]
+    #[x_kube(validation = Rule::new("self.startsWith('https://')").message("issuerURL must begin with https://"))]
     pub issuer_url: String,
-    /// The public client at the issuer that kubectl logs in with. It has no secret: PKCE takes its place.
+    /// ID of the public client at the issuer with which kubectl logs in. The client has no secret; kubectl uses PKCE instead.
     #[serde(rename = "clientID")]
     #[schemars(length(min = 1, max = 253))]
     pub client_id: String,
-    /// What the API server puts before user names, for example oidc:. It must stand in spec.owner.name too.
+    /// Prefix that the API server adds to user names, for example oidc:. spec.owner.name must contain it, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub username_prefix: Option<String>,
-    /// What the API server puts before group names, for example oidc:.
+    /// Prefix that the API server adds to group names, for example oidc:.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub groups_prefix: Option<String>,
-    /// The authority that signed the issuer's certificate, as PEM. Default: the authorities that the developer's machine trusts.
+    /// The certificate authority that signed the issuer's certificate, in PEM format. Default: the authorities that the developer's machine trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
-    #[x_kube(validation = Rule::new("self.startsWith('-----BEGIN CERTIFICATE-----')").message("certificateAuthority is a certificate in PEM: it begins with -----BEGIN CERTIFICATE-----"))]
+    #[x_kube(validation = Rule::new("self.startsWith('-----BEGIN CERTIFICATE-----')").message("certificateAuthority must be a certificate in PEM format, which begins with -----BEGIN CERTIFICATE-----"))]
     pub certificate_authority: Option<String>,
-    /// Scopes to ask for beside openid, for example email or groups.
+    /// Scopes to request in addition to openid, for example email or groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 128)))]
     pub extra_scopes: Vec<String>,
@@ -90,27 +90,27 @@ pub struct OidcAccess {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenAccess {
-    /// The longest that one is valid, at least 10m. Left out: 24h. It never outlives the space.
+    /// Maximum validity of a token, at least 10m, for example 8h. Default: 24h. A token is not valid beyond the expiry of the space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_duration: Option<String>,
 }
 
-/// How the API server is reached.
+/// Connection to the API server.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerAccess {
-    /// The address that developers use: https, a name, and a port if it is not 443.
+    /// URL of the API server for developers: https, a host name, and a port if it is not 443, for example https://api.example.com:6443.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("self.startsWith('https://')").message("url begins with https://"))]
+    #[x_kube(validation = Rule::new("self.startsWith('https://')").message("url must begin with https://"))]
     pub url: Option<String>,
-    /// The authority that signed the server's certificate, as PEM.
+    /// The certificate authority that signed the server's certificate, in PEM format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
-    #[x_kube(validation = Rule::new("self.startsWith('-----BEGIN CERTIFICATE-----')").message("certificateAuthority is a certificate in PEM: it begins with -----BEGIN CERTIFICATE-----"))]
+    #[x_kube(validation = Rule::new("self.startsWith('-----BEGIN CERTIFICATE-----')").message("certificateAuthority must be a certificate in PEM format, which begins with -----BEGIN CERTIFICATE-----"))]
     pub certificate_authority: Option<String>,
-    /// The name in the server's certificate, where it is not the one in url.
+    /// The name in the server's certificate, if it differs from the host name in url.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub tls_server_name: Option<String>,

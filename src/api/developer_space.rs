@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{quantity::Quantity, space_class::LimitRangeItem, space_status::DeveloperSpaceStatus};
 
-/// The space as its owner wants it.
+/// Desired state of the space.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(test, kube(cel))]
 #[kube(
@@ -23,23 +23,23 @@ use super::{quantity::Quantity, space_class::LimitRangeItem, space_status::Devel
     shortname = "dspace",
     status = "DeveloperSpaceStatus",
     derive = "PartialEq",
-    doc = "A DeveloperSpace is a place to work on a shared cluster: a namespace of the same name, bound to its owner and members, limited by its SpaceClass, isolated, and deleted when the space expires.",
+    doc = "A DeveloperSpace provides a namespace of the same name on a shared cluster. Its owner and members get access to the namespace, its SpaceClass sets the limits, the isolation and the lifetime, and the operator deletes the namespace when the space expires.",
     selectable = ".spec.className",
     selectable = ".spec.owner.name",
-    printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.name", description = "The accountable subject"),
-    printcolumn(name = "Class", type_ = "string", json_path = ".status.className", description = "The class in force"),
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the namespace and its guard rails are in place"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Why it is ready or not"),
-    printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt", description = "When the namespace is deleted; empty means never"),
+    printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.name", description = "Owner of the space"),
+    printcolumn(name = "Class", type_ = "string", json_path = ".status.className", description = "SpaceClass in force"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, description = "Whether the namespace and everything that belongs to it match the spec"),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, description = "Reason of the Ready condition"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt", description = "Time at which the namespace is deleted; empty if the space does not expire"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Team", type_ = "string", json_path = ".spec.contact.team", priority = 1),
     printcolumn(name = "Namespace UID", type_ = "string", json_path = ".status.namespace.uid", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1),
     validation = Rule::new("oldSelf.hasValue() || (self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))")
-        .message("metadata.name becomes the namespace's name: at most 63 lower-case letters, digits and dashes, beginning and ending with a letter or digit, for example alice-payments")
+        .message("metadata.name must be a valid namespace name: at most 63 lower-case letters, digits and dashes, beginning and ending with a letter or digit, for example alice-payments")
         .optional_old_self(true),
     validation = Rule::new("oldSelf.hasValue() || (self.metadata.name != 'default' && !self.metadata.name.startsWith('kube-') && !self.metadata.name.startsWith('openshift-'))")
-        .message("default, kube-* and openshift-* belong to the cluster: choose another name, for example alice-payments")
+        .message("metadata.name must not be default, kube-* or openshift-*, which belong to the cluster: choose another name, for example alice-payments")
         .optional_old_self(true),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.conditions) || !oldSelf.status.conditions.exists(c, c.type == 'Expired' && c.status == 'True') || self.spec == oldSelf.spec")
         .message("this DeveloperSpace has expired (see status.expiresAt) and can no longer be changed or renewed: create a new one")
@@ -48,24 +48,24 @@ use super::{quantity::Quantity, space_class::LimitRangeItem, space_status::Devel
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.ttl) && has(self.expiresAt))").message("set ttl or expiresAt, not both"))]
 pub struct DeveloperSpaceSpec {
-    /// Name of the SpaceClass, which defines what the space may have. Default: the cluster's default class. It may be changed later; status.className is the class in force.
+    /// Name of the SpaceClass, which sets the roles, quota, limits, isolation and lifetime of the space. Default: the cluster's default class. It can be changed later; status.className is the class in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self != ''").message("className is empty: name a SpaceClass (kubectl get spaceclasses), or leave className out for the default class"))]
+    #[x_kube(validation = Rule::new("self != ''").message("className is empty: set it to the name of a SpaceClass (kubectl get spaceclasses), or omit it to use the default class"))]
     pub class_name: Option<String>,
 
-    /// The one accountable subject: it gets the class's ownerRole in the namespace. Its owner may change it only where the class sets allowTransfer, and once the space has its namespace.
+    /// The subject that is accountable for the space. It gets the class's ownerRole in the namespace. The owner can change this field only if the class sets allowTransfer, and only after the space has got its namespace.
     pub owner: Subject,
 
-    /// Others with access to the namespace, each with a role of the class. At most 100.
+    /// Other subjects with access to the namespace, each with a role of the class. At most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub members: Vec<Member>,
 
-    /// A name for people, at most 128 characters.
+    /// Human-readable name of the space, at most 128 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("displayName is one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("displayName must be one line of text without control characters"))]
     pub display_name: Option<String>,
 
     /// What the space is for, at most 1024 characters.
@@ -73,7 +73,7 @@ pub struct DeveloperSpaceSpec {
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
-    /// Contact for questions about this space. The operator writes it onto the namespace. The class's metadata.requiredContact lists the fields that a new space must have.
+    /// Contact for questions about this space. The operator writes it to annotations of the namespace. The class's metadata.requiredContact lists the fields that a new space must set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Contact>,
 
@@ -87,42 +87,42 @@ pub struct DeveloperSpaceSpec {
     #[schemars(schema_with = "super::schema::annotation_map")]
     pub annotations: BTreeMap<String, String>,
 
-    /// How long the space lives, counted from its creation or the last renewal: whole numbers with the units w, d, h, m and s, largest first,
-    /// such as 30m, 7d, 1d12h or 2w (a day is 24 hours). `never` only where the class sets lifetime.allowNever. Default: the class's lifetime.defaultTTL.
-    /// status.expiresAt shows the resulting time.
+    /// Time to live of the space, counted from its creation or its last renewal: whole numbers with the units w, d, h, m and s, largest first,
+    /// for example 30m, 7d, 1d12h or 2w (a day has 24 hours). `never` is allowed only if the class sets lifetime.allowNever. Default: the class's
+    /// lifetime.defaultTTL. status.expiresAt contains the resulting time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::ttl")]
     pub ttl: Option<String>,
 
-    /// When the space ends, as an RFC 3339 time such as 2026-12-01T00:00:00Z. Set either this or ttl. The class's maxTTL and maxLifetime still cap it.
+    /// Time at which the space expires, in RFC 3339 format, for example 2026-12-01T00:00:00Z. Set either this field or ttl. The class's maxTTL and maxLifetime also apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = super::schema::TIME))]
     pub expires_at: Option<DateTime<Utc>>,
 
-    /// Renews the space: set it to the present time, and the ttl counts from then. A time before the last renewal changes nothing. A time more than 60 seconds ahead is refused and
-    /// does not count until it is at most 60 seconds ahead.
+    /// Renews the space: set it to the current time, and the ttl counts from this time. A time before the last renewal has no effect. A time more than 60 seconds in the future is
+    /// refused, and has no effect until it is at most 60 seconds in the future.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = super::schema::TIME))]
     pub renewed_at: Option<DateTime<Utc>>,
 
-    /// Overrides of the class's quota, by resource name, within the class's maximum: {requests.cpu: "4"}. At most 32.
+    /// Overrides of the class's quota by resource name, up to the class's maximum, for example {requests.cpu: "4"}. At most 32.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::resource_list")]
     pub quota: BTreeMap<String, Quantity>,
 
-    /// Defaults of containers, pods and volume claims within the class's bounds. The class's max, min and maxLimitRequestRatio always hold. Default: the class's.
+    /// Limits and defaults of containers, pods and volume claims, within the class's bounds. The class's max, min and maxLimitRequestRatio always apply. Default: the class's limitRange. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub limit_range: Vec<LimitRangeItem>,
 
-    /// True: the space does not expire, and it cannot be deleted until this is set back to false. Only where the class sets lifetime.allowProtected; elsewhere it has no effect and
-    /// the spec is refused.
+    /// If true, the space does not expire and cannot be deleted until this field is set to false. Requires lifetime.allowProtected of the class; without it, this field has no effect
+    /// and the spec is refused. Default: false.
     #[serde(default)]
     pub protected: bool,
 
     /// Delete: when this DeveloperSpace is deleted, its namespace is deleted with everything in it. Retain: the namespace is released instead. It keeps its contents, Pod Security
-    /// labels, quota, limits and isolation, and loses the RoleBindings of owner and members. Only where the class sets allowRetain; elsewhere the deletion waits. Expiry always deletes
-    /// the namespace.
+    /// labels, quota, limits and isolation, and loses the RoleBindings of the owner and the members. Retain requires allowRetain of the class; without it, the deletion waits. When the
+    /// space expires, the namespace is always deleted. Default: Delete.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -130,47 +130,47 @@ pub struct DeveloperSpaceSpec {
 /// A User, Group or ServiceAccount.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.kind == 'ServiceAccount' ? has(self.__namespace__) : !has(self.__namespace__)").message("a ServiceAccount needs its namespace; a User or a Group has none"))]
-#[x_kube(validation = Rule::new("!self.name.startsWith('system:')").message("names that begin with system: belong to Kubernetes; name a person or a group of your identity provider, or use kind ServiceAccount with name and namespace"))]
-#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("a ServiceAccount's name has lower-case letters, digits, dashes and dots only, and a letter or digit on both sides of each dot"))]
+#[x_kube(validation = Rule::new("self.kind == 'ServiceAccount' ? has(self.__namespace__) : !has(self.__namespace__)").message("namespace is required for a ServiceAccount, and not allowed for a User or a Group"))]
+#[x_kube(validation = Rule::new("!self.name.startsWith('system:')").message("names that begin with system: belong to Kubernetes; use a user or a group of your identity provider, or use kind ServiceAccount with name and namespace"))]
+#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("a ServiceAccount's name must consist of lower-case letters, digits, dashes and dots, begin and end with a letter or digit, and have a letter or digit on both sides of each dot"))]
 pub struct Subject {
     /// User, Group or ServiceAccount.
     pub kind: SubjectKind,
 
-    /// The name as the cluster knows it, with the prefix of your identity provider if it has one: alice@example.com, oidc:alice@example.com.
+    /// Name of the subject as the API server authenticates it, with the prefix of your identity provider if it has one, for example alice@example.com or oidc:alice@example.com.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(r"self.matches('^[^\\p{Cc}\\p{Cf}\\p{Z}]([^\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]*[^\\p{Cc}\\p{Cf}\\p{Z}])?$')").message("write the name without control or invisible characters and without spaces around it, for example alice@example.com"))]
     pub name: String,
 
-    /// The namespace of a ServiceAccount. Not for users and groups.
+    /// Namespace of the ServiceAccount. Not allowed for users and groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("namespace is the name of a namespace: lower-case letters, digits and dashes"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("namespace must be a valid namespace name: lower-case letters, digits and dashes"))]
     pub namespace: Option<String>,
 }
 
-/// Somebody else with access, and the role.
+/// A subject with access to the namespace, and its role.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.kind == 'ServiceAccount' ? has(self.__namespace__) : !has(self.__namespace__)").message("a ServiceAccount needs its namespace; a User or a Group has none"))]
-#[x_kube(validation = Rule::new("!self.name.startsWith('system:')").message("names that begin with system: belong to Kubernetes; name a person or a group of your identity provider, or use kind ServiceAccount with name and namespace"))]
-#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("a ServiceAccount's name has lower-case letters, digits, dashes and dots only, and a letter or digit on both sides of each dot"))]
+#[x_kube(validation = Rule::new("self.kind == 'ServiceAccount' ? has(self.__namespace__) : !has(self.__namespace__)").message("namespace is required for a ServiceAccount, and not allowed for a User or a Group"))]
+#[x_kube(validation = Rule::new("!self.name.startsWith('system:')").message("names that begin with system: belong to Kubernetes; use a user or a group of your identity provider, or use kind ServiceAccount with name and namespace"))]
+#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("a ServiceAccount's name must consist of lower-case letters, digits, dashes and dots, begin and end with a letter or digit, and have a letter or digit on both sides of each dot"))]
 pub struct Member {
     /// User, Group or ServiceAccount.
     pub kind: SubjectKind,
 
-    /// The name as the cluster knows it, with the prefix of your identity provider if it has one.
+    /// Name of the subject as the API server authenticates it, with the prefix of your identity provider if it has one.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(r"self.matches('^[^\\p{Cc}\\p{Cf}\\p{Z}]([^\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]*[^\\p{Cc}\\p{Cf}\\p{Z}])?$')").message("write the name without control or invisible characters and without spaces around it, for example payments"))]
     pub name: String,
 
-    /// The namespace of a ServiceAccount. Not for users and groups.
+    /// Namespace of the ServiceAccount. Not allowed for users and groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("namespace is the name of a namespace: lower-case letters, digits and dashes"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("namespace must be a valid namespace name: lower-case letters, digits and dashes"))]
     pub namespace: Option<String>,
 
-    /// The name of a role in the class's roles, for example view.
+    /// Name of an entry of the class's roles, for example view.
     #[schemars(length(min = 1, max = 253))]
     pub role: String,
 }
@@ -190,10 +190,10 @@ pub enum SubjectKind {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contact {
-    /// The team. Where it is a valid label value it becomes the label developerspace.dev/team of the namespace, which cost tools read.
+    /// Name of the team. If it is a valid label value, it is also the label developerspace.dev/team of the namespace, for example for cost reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("team is one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("team must be one line of text without control characters"))]
     pub team: Option<String>,
 
     /// An e-mail address.
@@ -205,19 +205,19 @@ pub struct Contact {
     /// A chat channel, for example "#payments".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("chat is one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("chat must be one line of text without control characters"))]
     pub chat: Option<String>,
 
-    /// A page about the team or the work.
+    /// A web page about the team or the project, for example https://wiki.example.com/payments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]') && (!self.matches('^ *[A-Za-z][-+.A-Za-z0-9]*:') || self.matches('^[Hh][Tt][Tt][Pp][Ss]?://'))").message("write a web address, for example https://wiki.example.com/payments"))]
     pub url: Option<String>,
 
-    /// Where the cost goes. Where it is a valid label value it becomes the label developerspace.dev/cost-center of the namespace.
+    /// Cost center of the space. If it is a valid label value, it is also the label developerspace.dev/cost-center of the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("costCenter is one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("costCenter must be one line of text without control characters"))]
     pub cost_center: Option<String>,
 }
 

@@ -64,11 +64,11 @@ pub fn parse_duration(text: &str) -> Result<TimeDelta, DurationError> {
             .checked_mul(*length)
             .and_then(|part| seconds.checked_add(part))
             .filter(|sum| *sum <= LONGEST_SECONDS)
-            .ok_or_else(|| fail(" (it is longer than a thousand years; say never if that is allowed)"))?;
+            .ok_or_else(|| fail(" (it is longer than 1000 years; use never if that is allowed)"))?;
         rest = &tail[unit.len_utf8()..];
     }
     if seconds == 0 {
-        return Err(fail(" (more than zero)"));
+        return Err(fail(" (it must be more than zero)"));
     }
     Ok(TimeDelta::seconds(seconds))
 }

@@ -25,7 +25,7 @@ pub(super) fn resource_list(_: &mut SchemaGenerator) -> Schema {
             },
             {
                 "rule": "self.all(k, isQuantity(string(self[k])) && !quantity(string(self[k])).isLessThan(quantity('0')))",
-                "message": "each value is a Kubernetes quantity of zero or more, for example 500m, 2, \"4\" or 10Gi",
+                "message": "each value must be a Kubernetes quantity of zero or more, for example 500m, 2, \"4\" or 10Gi",
             },
         ],
     })
@@ -121,7 +121,7 @@ pub(super) fn selectors(_: &mut SchemaGenerator) -> Schema {
                         "required": ["key", "operator"],
                         "properties": {
                             "key": {"description": "The label's key.", "type": "string", "maxLength": 317},
-                            "operator": {"description": "How the label's value is judged.", "type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
+                            "operator": {"description": "Relation of the label's value to values.", "type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
                             "values": {
                                 "description": "The values for In and NotIn.",
                                 "type": "array",

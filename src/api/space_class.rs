@@ -14,7 +14,7 @@ use super::{
     quantity::Quantity,
 };
 
-/// What spaces of this class have and may have.
+/// Rules for the spaces of this class.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(test, kube(cel))]
 #[kube(
@@ -26,18 +26,18 @@ use super::{
     shortname = "spclass",
     status = "SpaceClassStatus",
     derive = "PartialEq",
-    doc = "A SpaceClass is what an administrator lets DeveloperSpaces have: roles, quota, limits, isolation and lifetime. The annotation developerspace.dev/is-default-class: \"true\" makes it the class of spaces that name none. A change reaches all spaces of the class.",
+    doc = "A SpaceClass defines what an administrator allows for DeveloperSpaces: roles, quota, limits, isolation and lifetime. The annotation developerspace.dev/is-default-class: \"true\" makes it the default class, for spaces that set no className. A change of the class applies to all its spaces.",
     printcolumn(
         name = "Default",
         type_ = "string",
         json_path = r".metadata.annotations.developerspace\.dev/is-default-class",
-        description = "Whether it is the class of spaces that name none"
+        description = "Whether this is the default class"
     ),
     printcolumn(
         name = "Accepted",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Accepted")].status"#,
-        description = "Whether spaces may use it"
+        description = "Whether spaces can use this class"
     ),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#),
     printcolumn(name = "TTL", type_ = "string", json_path = ".spec.lifetime.defaultTTL"),
@@ -47,33 +47,33 @@ use super::{
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SpaceClassSpec {
-    /// What the class is for, in a line or two.
+    /// Purpose of the class, at most 1024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
-    /// The role of a space's owner: a name from roles, or else the name of a ClusterRole.
+    /// Role of the owner of a space: the name of an entry of roles, or otherwise the name of a ClusterRole. Default: edit.
     #[serde(default = "default_owner_role")]
     #[schemars(length(min = 1, max = 253))]
     pub owner_role: String,
 
-    /// The roles that members may have. The operator must be allowed to bind each ClusterRole (as shipped: edit, view, admin).
+    /// Roles that members can have. The operator must be allowed to bind each ClusterRole (by default edit, view and admin). At most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub roles: Vec<Role>,
 
-    /// Limits on what a namespace may use in all.
+    /// Limits on the total resource usage of a namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<ClassQuota>,
 
-    /// Limits and defaults of containers, pods and volume claims. Where the quota limits cpu or memory, defaults that are
-    /// missing here are filled in, so that a plain `kubectl create deployment` is admitted.
+    /// Limits and defaults of containers, pods and volume claims. If the quota limits cpu or memory, the operator adds the defaults
+    /// that are missing here, so that a plain `kubectl create deployment` is admitted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub limit_range: Vec<LimitRangeItem>,
 
-    /// Isolation of a space from its neighbours.
+    /// Network isolation of a space from other namespaces.
     #[serde(default)]
     pub network: Network,
 
@@ -81,11 +81,11 @@ pub struct SpaceClassSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_security: Option<PodSecurity>,
 
-    /// How long spaces live.
+    /// Lifetime of the spaces of this class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Lifetime>,
 
-    /// Metadata of the namespaces.
+    /// Labels and annotations of the namespaces, and required contacts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ClassMetadata>,
 
@@ -93,12 +93,12 @@ pub struct SpaceClassSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<NameRules>,
 
-    /// How many spaces of this class one owner may have. A space counts until its namespace is gone; an expired space that is only kept to be read does not. A namespace that was released by Retain counts too. Default: no limit.
+    /// Maximum number of spaces of this class for each owner. A space counts until its namespace is deleted; an expired space that is only kept for reading does not count. A namespace that was released by Retain also counts. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_spaces_per_owner: Option<i32>,
 
-    /// Allows owners to hand their spaces to somebody else by changing spec.owner (needs the policies in config/policy).
+    /// Allows owners to transfer their spaces to another owner by changing spec.owner (requires the policies in config/policy). Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_transfer: bool,
 
@@ -106,8 +106,8 @@ pub struct SpaceClassSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_retain: bool,
 
-    /// How people get into spaces of this class: what `kubectl dspace onboard` may issue, and what it writes into kubeconfigs. Default: all
-    /// three ways, with the defaults of each.
+    /// Access of users to spaces of this class: the credentials that `kubectl dspace onboard` can issue, and the settings that it writes to
+    /// kubeconfigs. Default: all three methods, each with its defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
 }
@@ -130,29 +130,29 @@ fn default_owner_role() -> String {
     "edit".to_owned()
 }
 
-/// A role by the name that people use, and what it is to Kubernetes.
+/// A role of members, and its ClusterRole.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Role {
-    /// The name that members use. It becomes part of a RoleBinding's name.
+    /// Name of the role in spec.members[].role of a space, for example view. It becomes part of the name of the RoleBinding.
     #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("a role's name is lower-case letters, digits and dashes, for example view"))]
-    #[x_kube(validation = Rule::new("self != 'owner'").message("the name owner is taken by the owner's own binding; use ownerRole for the owner's role, and another name here"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("a role's name must consist of lower-case letters, digits and dashes, and begin and end with a letter or digit, for example view"))]
+    #[x_kube(validation = Rule::new("self != 'owner'").message("the name owner is reserved for the RoleBinding of the owner; set the owner's role in ownerRole, and choose another name here"))]
     pub name: String,
-    /// The ClusterRole that members of this role are bound to, in their namespace only.
+    /// ClusterRole that the members get, in the namespace of their space only.
     #[schemars(length(min = 1, max = 253))]
     pub cluster_role: String,
 }
 
-/// Limits on what a namespace may use in all.
+/// Limits on the total resource usage of a namespace.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClassQuota {
-    /// The limits of each space, as in a ResourceQuota: {requests.cpu: "10", requests.memory: 100Gi}.
+    /// Limits of each space, as in a ResourceQuota, for example {requests.cpu: "10", requests.memory: 100Gi}.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::resource_list")]
     pub hard: BTreeMap<String, Quantity>,
-    /// The ceiling of a space's own quota, by resource. Only resources that hard limits. Default: the value in hard.
+    /// Maximum values that a space can set in spec.quota, by resource. Only resources that hard contains. Default: the value in hard.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::resource_list")]
     pub max: BTreeMap<String, Quantity>,
@@ -165,23 +165,23 @@ pub struct LimitRangeItem {
     /// Container, Pod or PersistentVolumeClaim.
     #[serde(rename = "type")]
     pub type_: LimitType,
-    /// The limits of a container that names none.
+    /// Limits of a container that sets none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::limit_list")]
     pub default: BTreeMap<String, Quantity>,
-    /// The requests of a container that names none.
+    /// Requests of a container that sets none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::limit_list")]
     pub default_request: BTreeMap<String, Quantity>,
-    /// The most that one object may have.
+    /// Maximum for each object, by resource.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::limit_list")]
     pub max: BTreeMap<String, Quantity>,
-    /// The least that one object must have.
+    /// Minimum for each object, by resource.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::limit_list")]
     pub min: BTreeMap<String, Quantity>,
-    /// How many times its request an object's limit may be.
+    /// Maximum ratio of the limit to the request of each object, by resource.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::schema::limit_list")]
     pub max_limit_request_ratio: BTreeMap<String, Quantity>,
@@ -198,18 +198,18 @@ pub enum LimitType {
     PersistentVolumeClaim,
 }
 
-/// Isolation of a space from its neighbours.
+/// Network isolation of a space from other namespaces.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!self.enforced || self.isolation == 'Namespace'").message("enforced: true needs isolation: Namespace"))]
+#[x_kube(validation = Rule::new("!self.enforced || self.isolation == 'Namespace'").message("enforced: true requires isolation: Namespace"))]
 pub struct Network {
-    /// Namespace: pods accept traffic from their own namespace and from allowFromNamespaces only. None: from everywhere.
+    /// Namespace: pods accept traffic only from their own namespace and from allowFromNamespaces. None: pods accept traffic from everywhere. Default: Namespace.
     #[serde(default)]
     pub isolation: Isolation,
-    /// True: a space's owner cannot open it with a NetworkPolicy of their own (needs the policies in config/policy).
+    /// If true, the owner of a space cannot allow further traffic with a NetworkPolicy of their own (requires the policies in config/policy). Default: false.
     #[serde(default)]
     pub enforced: bool,
-    /// Namespaces whose pods may reach the space, by label; usually that of the ingress controller. At most 32. Ignored with isolation: None. They must not select by labels that owners of spaces write.
+    /// Namespaces whose pods can reach the space, selected by label, for example the namespace of the ingress controller. At most 32 selectors. Ignored if isolation is None. The selectors must not use labels that owners of spaces can set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::selectors")]
     pub allow_from_namespaces: Vec<LabelSelector>,
@@ -232,7 +232,7 @@ pub struct PodSecurity {
     /// Pods below this level are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enforce: Option<PodSecurityLevel>,
-    /// Pods below this level are noted in the audit log.
+    /// Pods below this level are recorded in the audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<PodSecurityLevel>,
     /// Pods below this level are admitted with a warning.
@@ -253,34 +253,34 @@ pub enum PodSecurityLevel {
     Restricted,
 }
 
-/// How long spaces live.
+/// Lifetime of the spaces of a class.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lifetime {
-    /// The ttl of spaces that set none. Default: maxTTL; without either, such spaces end only by maxLifetime.
+    /// The ttl of spaces that set none, for example 7d. Default: maxTTL. If neither is set, such spaces expire only by maxLifetime.
     #[serde(rename = "defaultTTL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::ttl")]
     pub default_ttl: Option<String>,
-    /// The longest ttl, counted from creation or the last renewal. Default: no limit.
+    /// Maximum ttl, counted from the creation or the last renewal of a space, for example 30d. Default: no limit.
     #[serde(rename = "maxTTL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_ttl: Option<String>,
-    /// The longest life of a space from its creation, whatever the renewals. It caps a ttl of never too. Default: no limit.
+    /// Maximum lifetime of a space, counted from its creation regardless of renewals, for example 180d. It also limits spaces with ttl: never. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_lifetime: Option<String>,
     /// Allows owners to set ttl: never. Default: false.
     #[serde(default)]
     pub allow_never: bool,
-    /// Allows owners to set protected: true, which keeps a space from expiring and from being deleted. When it is withdrawn, protected spaces get the longest warnBefore, and at
-    /// least 7 days of notice. Default: false.
+    /// Allows owners to set protected: true, which prevents the expiry and the deletion of a space. When this is withdrawn, protected spaces get a notice of the longest warnBefore,
+    /// and of at least 7 days. Default: false.
     #[serde(default)]
     pub allow_protected: bool,
-    /// How long before the end people are warned: [2d, 12h, 1h]. Default: no warnings. At most 8.
+    /// How long before the expiry of a space its users are warned, for example [2d, 12h, 1h]. Default: no warnings. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::durations")]
     pub warn_before: Vec<String>,
-    /// How long an expired DeveloperSpace can still be read after its namespace is gone. Default: 7d.
+    /// How long an expired DeveloperSpace is kept for reading after its namespace was deleted. Default: 7d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub retain_expired: Option<String>,
@@ -293,12 +293,12 @@ pub struct SpaceClassStatus {
     /// The metadata.generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted: whether spaces may use the class as it is, and the reason if not.
+    /// Accepted: whether spaces can use the current spec of the class, and the reason if not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
-    /// The spec that was accepted last. While the present spec is refused, the spaces of this class are maintained by this one, and new spaces are created by it.
+    /// The last accepted spec. While the current spec is refused, this one applies to the spaces of this class, including new ones.
     #[serde(default, deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::any_object")]
     pub accepted: Option<SpaceClassSpec>,

@@ -17,12 +17,12 @@ pub struct DeveloperSpaceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The class in force, whose rules hold. It changes only when the space is admitted to the class that spec.className names; until then the Ready condition gives the reason.
+    /// Name of the class in force, whose rules apply. It changes only when the space is admitted to the class in spec.className; until then the Ready condition contains the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub class_name: Option<String>,
 
-    /// The owner in force, for whom the space counts under the class's maxSpacesPerOwner. It changes when a new spec.owner is admitted.
+    /// The owner in force. The space counts towards the class's maxSpacesPerOwner for this owner. It changes when a new spec.owner is admitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<OwnerInForce>,
 
@@ -30,40 +30,40 @@ pub struct DeveloperSpaceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<NamespaceRef>,
 
-    /// When the namespace is deleted, notices included. Absent: never.
+    /// Time at which the namespace is deleted, including notices. Absent if the space does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
 
-    /// The number of renewals that counted.
+    /// Number of renewals that took effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewals: Option<i64>,
 
-    /// The last renewal that counted, from which the ttl counts. It never moves back.
+    /// Time of the last renewal that took effect. The ttl counts from this time. It never moves back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_renewed_at: Option<DateTime<Utc>>,
 
-    /// The last warning of the expiry to come.
+    /// The last warning about the expiry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_warning: Option<Warning>,
 
-    /// The notice that runs because a change of the class or the spec brought the end nearer than that notice, or into the past. The namespace is not deleted before it is over.
+    /// The notice that runs because a change of the class or the spec moved the expiry nearer than that notice, or into the past. The namespace is not deleted before the notice ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postponed: Option<Notice>,
 
-    /// The one notice that runs at the class's maxLifetime. No change by an owner restarts it.
+    /// The only notice that runs at the class's maxLifetime. Changes by the owner do not restart it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_notice: Option<Notice>,
 
-    /// The lifetime as last accepted: ttl, expiresAt and protected of the space, and the rules of its class. While the spec is refused, the space's part stays as it is; while the class
-    /// is missing, all of it holds.
+    /// The last accepted lifetime: ttl, expiresAt and protected of the space, and the lifetime rules of its class. While the spec is refused, the values of the space remain unchanged;
+    /// while the class does not exist, all values remain in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
 
-    /// When the space was Ready for the first time. The time since metadata.creationTimestamp is the onboarding time.
+    /// Time at which the space became Ready for the first time. The time from metadata.creationTimestamp to it is the onboarding time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<DateTime<Utc>>,
 
-    /// Ready, Expiring, Expired, Reconciling and Stalled.
+    /// Conditions of the space: Ready, Expiring, Expired, Reconciling and Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]
@@ -90,14 +90,14 @@ pub struct OwnerInForce {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Terms {
-    /// The ttl last accepted, `never` included. Absent where spec.expiresAt ends the space.
+    /// The last accepted ttl, including `never`. Absent if spec.expiresAt determines the expiry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub ttl: Option<String>,
-    /// The spec.expiresAt last accepted, where that ends the space.
+    /// The last accepted spec.expiresAt, if it determines the expiry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
-    /// The spec.protected last accepted.
+    /// The last accepted spec.protected.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protected: bool,
     /// The class's lifetime.maxTTL.
@@ -134,7 +134,7 @@ pub struct NamespaceRef {
     /// The namespace's name.
     #[schemars(length(max = 63))]
     pub name: String,
-    /// The namespace's UID: another namespace of the same name is not this space's.
+    /// The namespace's UID. A namespace with the same name and another UID does not belong to this space.
     #[schemars(length(max = 63))]
     pub uid: String,
 }
@@ -143,12 +143,12 @@ pub struct NamespaceRef {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Warning {
-    /// When it was given.
+    /// Time at which the warning was issued.
     pub at: DateTime<Utc>,
-    /// The threshold of the class's lifetime.warnBefore that it was given for, or the length of a notice.
+    /// The threshold of the class's lifetime.warnBefore that the warning is for, or the length of a notice.
     #[schemars(length(max = 40))]
     pub before: String,
-    /// The expiry that it was given for. A warning of another expiry does not count.
+    /// The expiry that the warning is for. A warning about another expiry does not count.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -156,11 +156,11 @@ pub struct Warning {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
-    /// The end by ttl, spec.expiresAt, maxTTL and maxLifetime, without the notice.
+    /// The expiry according to ttl, spec.expiresAt, maxTTL and maxLifetime, without the notice.
     pub of: DateTime<Utc>,
-    /// The beginning of the notice.
+    /// Start of the notice.
     pub from: DateTime<Utc>,
-    /// The end of the notice. The namespace is not deleted before.
+    /// End of the notice. The namespace is not deleted before this time.
     pub until: DateTime<Utc>,
 }
 

@@ -313,7 +313,7 @@ mod tests {
         let admissions = Admissions::default();
         let admit = |uid: &str| admit(&admissions, uid, ALICE, Some(2)).0;
         assert!(admit("c") && admit("b"));
-        assert!(!admit("a"), "a smaller UID does not push anybody out");
+        assert!(!admit("a"), "a smaller UID does not push another space out");
         assert!(!admit("d") && admit("c"));
         assert!(admissions.admit(&space("e"), &owner("bob"), "standard", Some(2)).is_admitted, "another owner counts apart");
         assert_eq!(admissions.withdraw(&"c".into()), ["space-a"], "only the first in line is woken");
@@ -370,7 +370,7 @@ mod tests {
     fn a_space_that_was_in_before_a_restart_is_in() {
         let admissions = Admissions::default();
         admissions.recall(&space("b"), "User:alice", "standard");
-        assert!(!admit(&admissions, "a", ALICE, Some(1)).0, "reconciled first, it pushes nobody out");
+        assert!(!admit(&admissions, "a", ALICE, Some(1)).0, "reconciled first, it pushes no other space out");
         assert!(admit(&admissions, "b", ALICE, Some(1)).0);
     }
 

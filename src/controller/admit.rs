@@ -108,13 +108,13 @@ fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> R
 }
 
 fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> Refusal {
-    let message = format!("SpaceClass {class_name} is not accepted, and its administrator must correct it: {message}{}", stays(had));
+    let message = format!("SpaceClass {class_name} is not accepted, and an administrator has to correct it: {message}{}", stays(had));
     Refusal::new(Reason::ClassNotAccepted, message)
 }
 
 /// The result for a class follows within moments. Until then the space keeps its own class, and its condition reports that.
 fn not_judged(class_name: &str, had: Option<&str>) -> Refusal {
-    let message = format!("the operator has not judged the present spec of SpaceClass {class_name} yet{}", stays(had));
+    let message = format!("the operator has not validated the current spec of SpaceClass {class_name} yet{}", stays(had));
     Refusal::new(Reason::ClassNotAccepted, message)
 }
 
@@ -137,10 +137,10 @@ pub fn take_place(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context
     let limit = limit.unwrap_or_default();
     let before = observed.standing.as_ref().filter(|standing| standing.owner != *owner);
     let remedy = before.map_or_else(
-        || format!("delete one, or ask for another class{}", waiting_limit::warning(space, observed, ctx)),
-        |before| format!("{owner} has to delete one, or an administrator decides; until then the space counts for {}", before.owner),
+        || format!("delete a space of this class, or use another class{}", waiting_limit::warning(space, observed, ctx)),
+        |before| format!("{owner} has to delete a space, or ask an administrator; until then the space counts for {}", before.owner),
     );
-    let message = format!("the limit of class {class_name} is {limit} for each owner, and {owner} has as many: {remedy}");
+    let message = format!("{owner} has reached maxSpacesPerOwner {limit} of SpaceClass {class_name}: {remedy}");
     Err(Refusal::new(Reason::OwnerLimitExceeded, message))
 }
 
@@ -150,17 +150,17 @@ const NAMED: usize = 20;
 fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
     let mut known = ctx.store.class_names();
     known.sort();
-    let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("there are {}", some_of(&known, NAMED, 0)) };
+    let known = if known.is_empty() { "there is none".to_owned() } else { format!("available: {}", some_of(&known, NAMED, 0)) };
     let message = match &observed.wanted {
         Some(name) if ctx.store.is_unreadable_class(name) => {
             format!(
-                "SpaceClass {name} cannot be read by this operator: its administrator has to correct it, or set spec.className to another one; what exists stays as it is"
+                "SpaceClass {name} cannot be read by this operator: an administrator has to correct it, or set spec.className to another class; existing objects stay unchanged"
             )
         }
         Some(name) => {
-            format!("SpaceClass {name} does not exist: set spec.className to one that does ({known}); what exists stays as it is")
+            format!("SpaceClass {name} does not exist: set spec.className to an existing class ({known}); existing objects stay unchanged")
         }
-        None => format!("there is no default SpaceClass: set spec.className ({known}), or ask the administrator to annotate one"),
+        None => format!("there is no default SpaceClass: set spec.className ({known}), or ask an administrator to set a default class"),
     };
     Refusal::new(Reason::ClassNotFound, message)
 }

@@ -114,7 +114,7 @@ async fn judge_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) ->
     let class = ctx.store.class(name)?;
     let error = judge(ctx, spaces, &class).await.err()?;
     if error.class() != Class::Conflict {
-        tracing::warn!(class = name, error = error.sentence(), "a SpaceClass could not be judged and is tried again");
+        tracing::warn!(class = name, error = error.sentence(), "failed to validate a SpaceClass; retrying");
     }
     Some(error.retry_after(failures))
 }
@@ -155,7 +155,7 @@ async fn look_up(ctx: &Context, roles: BTreeSet<String>) -> BTreeSet<String> {
                 }
             }
             // The state of the role stays unknown. The check of the operator's permissions reports a missing permission to read ClusterRoles.
-            Err(error) => tracing::debug!(role, %error, "a ClusterRole could not be looked up"),
+            Err(error) => tracing::debug!(role, %error, "failed to look up a ClusterRole"),
         }
     }
     changed

@@ -160,7 +160,7 @@ async fn end(name: &str, spaces: &Store<Kept>, ctx: Arc<Context>) {
             Ok(true) => return,
             Ok(false) => tokio::time::sleep(BREATH).await,
             Err(error) => {
-                tracing::warn!(space = name, error = error.sentence(), "the end of a space failed and is tried again");
+                tracing::warn!(space = name, error = error.sentence(), "failed to expire a DeveloperSpace; retrying");
                 on_error(space, &error, ctx.clone());
                 return ctx.nudges.nudge(name.to_owned());
             }
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(taken(at(110) - SEAL_LEAD), ["fern-lab"], "in time to be sealed");
         assert_eq!(taken(at(120)), ["fern-lab", "moss-lab", "moss-lab"]);
         assert_eq!(taken(at(1_000)), ["orchid-lab", "orchid-lab"]);
-        assert_eq!(ends.take(at(3_000)), None, "one that is far away is told again in time");
+        assert_eq!(ends.take(at(3_000)), None, "one that is far away is registered again in time");
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,10 +29,10 @@ pub enum Error {
     #[error("failed to finish within {0:?}; the API server is slow or does not answer")]
     Deadline(Duration),
     /// An object that has to be replaced still exists, because a finalizer holds it.
-    #[error("failed to replace {0}: it was deleted and is still there, since a finalizer holds it; remove the finalizer")]
+    #[error("failed to replace {0}: it was deleted but still exists because of a finalizer; remove the finalizer")]
     Held(String),
     /// The namespace was replaced, or its ownership changed, since it was read.
-    #[error("failed to {0}: it has changed hands since it was read, and is looked at again")]
+    #[error("failed to {0}: the namespace or its owner has changed since it was read; the operator retries")]
     Moved(String),
 }
 

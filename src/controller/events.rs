@@ -176,7 +176,7 @@ impl Recorder {
         let queue = if is_urgent(&record.note) { &self.warnings } else { &self.queue };
         if queue.try_send((record, number)).is_err() {
             self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
-            tracing::warn!(name, reason, "an Event was lost: {WAITING} wait to be written");
+            tracing::warn!(name, reason, "dropped an Event: {WAITING} Events wait to be written");
         }
     }
 }
@@ -219,7 +219,7 @@ impl Writer {
             ..Event::default()
         };
         if let Err(error) = Api::<Event>::namespaced(self.client.clone(), &namespace).create(&post_params(), &event).await {
-            tracing::warn!(namespace, reason = note.reason, %error, "an Event was lost");
+            tracing::warn!(namespace, reason = note.reason, %error, "failed to write an Event");
         }
     }
 }

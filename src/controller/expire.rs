@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// The phrase about a namespace whose name is protected.
-pub const STAYS: &str = "stays, since its name is protected on this cluster";
+pub const STAYS: &str = "is not deleted, since its name is protected on this cluster";
 
 /// The next step of `space`, by time.
 pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
@@ -61,18 +61,18 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             Ok(space.clone())
         }
         Step::AwaitNamespace(blocked) => {
-            let message = format!("the time was up; namespace {} is being deleted{}", space.name_any(), because(blocked));
+            let message = format!("this DeveloperSpace has expired; namespace {} is being deleted{}", space.name_any(), because(blocked));
             tell(ctx, space, observed, message, true).await
         }
         Step::Keep(until) => {
             read_before_giving_up(ctx, space, observed).await?;
             let name = space.name_any();
             let fate = match &observed.namespace {
-                None => format!("namespace {name} is gone"),
+                None => format!("namespace {name} no longer exists"),
                 Some(_) if ctx.protected.contains(&name) => format!("namespace {name} {STAYS}"),
-                Some(_) => format!("there is a namespace {name} again, which is not this space's and is left alone"),
+                Some(_) => format!("another namespace {name} exists, which does not belong to this DeveloperSpace and is left unchanged"),
             };
-            let message = format!("the time was up and {fate}; this DeveloperSpace is kept until {}", rfc3339(*until));
+            let message = format!("this DeveloperSpace has expired, and {fate}; this object is kept until {}", rfc3339(*until));
             tell(ctx, space, observed, message, false).await
         }
         Step::Forget => {
@@ -89,9 +89,9 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
     let has_namespace = observed.own_namespace().is_some();
     read_before_giving_up(ctx, space, observed).await?;
     let message = match &observed.namespace {
-        _ if has_namespace => format!("the time was up; namespace {name} is being deleted"),
-        Some(_) if ctx.protected.contains(&name) => format!("the time was up; namespace {name} {STAYS}"),
-        _ => "the time was up; there was no namespace".to_owned(),
+        _ if has_namespace => format!("this DeveloperSpace has expired; namespace {name} is being deleted"),
+        Some(_) if ctx.protected.contains(&name) => format!("this DeveloperSpace has expired; namespace {name} {STAYS}"),
+        _ => "this DeveloperSpace has expired; it had no namespace".to_owned(),
     };
     let sealed = report(ctx, space, observed, said(space, observed, message, has_namespace)).await?;
     let has_ended = observed.outlook.expires_at.is_none_or(|end| ctx.clock.now() >= end);
@@ -112,7 +112,7 @@ async fn read_before_giving_up(ctx: &Context, space: &DeveloperSpace, observed: 
     let name = space.name_any();
     match read_namespace(ctx, &name).await? {
         Some(live) if ownership(space, &SeenNamespace::of(&live)) == Ownership::Ours => {
-            Err(Error::Moved(format!("find out that namespace {name} is gone")))
+            Err(Error::Moved(format!("confirm that namespace {name} no longer exists")))
         }
         _ => Ok(()),
     }
@@ -137,7 +137,7 @@ async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observ
     let note = Note {
         warning: true,
         reason: "NamespaceDeleted".into(),
-        message: format!("namespace {name} was deleted because the time was up"),
+        message: format!("namespace {name} was deleted because its DeveloperSpace has expired"),
         in_namespace: false,
     };
     ctx.recorder.publish(space, None, vec![note], observed.now);

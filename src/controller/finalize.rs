@@ -35,11 +35,11 @@ pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed
     }
     let name = space.name_any();
     if crd_is_going(ctx).await? {
-        let note = note("Released", format!("the CustomResourceDefinition is being removed, so namespace {name} stays as it is"));
+        let note = note("Released", format!("the CustomResourceDefinition is being deleted, so namespace {name} stays unchanged"));
         return remove_finalizer(ctx, space, observed, note).await;
     }
     if is_protected(space, observed.rules.as_ref(), observed.is_accepted) && !is_sealed(space) {
-        let message = "this space is protected, so its deletion waits: set spec.protected to false to let it go on".to_owned();
+        let message = "this DeveloperSpace is protected, so its deletion waits: set spec.protected to false to continue".to_owned();
         return tell(ctx, space, observed, message).await;
     }
     depart(ctx, space, observed).await
@@ -67,7 +67,7 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
         Departure::HandBack => {
             remove_bindings(ctx, &name).await?;
             home::patch(ctx, &name, hand_back(&live.metadata)).await?;
-            format!("namespace {name}, whose adoption was not finished, was handed back with everything in it")
+            format!("namespace {name}, whose adoption was not complete, was returned with everything in it")
         }
     };
     remove_finalizer(ctx, space, observed, note("Released", released)).await
@@ -94,7 +94,7 @@ pub async fn read_namespace(ctx: &Context, name: &str) -> Result<Option<Namespac
 
 async fn deleted(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     let name = space.name_any();
-    let fate = if ctx.protected.contains(&name) { STAYS } else { "is gone" };
+    let fate = if ctx.protected.contains(&name) { STAYS } else { "no longer exists" };
     remove_finalizer(ctx, space, observed, note("Deleted", format!("namespace {name} {fate}"))).await
 }
 

@@ -96,7 +96,7 @@ pub async fn confirm(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace
 pub async fn rehearse(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<Vec<String>, Error> {
     let live = read_again(ctx, space, seen, Ownership::Ours).await?;
     let name = space.name_any();
-    let failed = Error::api(format!("ask what the pods in namespace {name} violate"));
+    let failed = Error::api(format!("check which pods in namespace {name} violate the Pod Security level"));
     let params = PatchParams { dry_run: true, ..patch_params() };
     let request = Request::new(Namespace::url_path(&(), None)).patch(&name, &params, &Patch::Merge(wanted.patch(&live.metadata)));
     dry_run(ctx, request).await.map_err(failed)
@@ -110,7 +110,7 @@ async fn dry_run(ctx: &Context, request: Result<http::Request<Vec<u8>>, kube::co
         return Ok(head.headers.get_all(http::header::WARNING).iter().filter_map(|header| warning(header.to_str().ok()?)).collect());
     }
     let bytes = body.collect_bytes().await?;
-    let status = serde_json::from_slice::<Status>(&bytes).unwrap_or_else(|_| Status::failure("no answer that can be read", "Unknown"));
+    let status = serde_json::from_slice::<Status>(&bytes).unwrap_or_else(|_| Status::failure("the response cannot be read", "Unknown"));
     Err(kube::Error::Api(status.with_code(head.status.as_u16()).boxed()))
 }
 

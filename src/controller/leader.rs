@@ -51,8 +51,8 @@ impl Elector {
             match tokio::time::timeout(STEP_TIMEOUT, self.try_take(&mut standing)).await {
                 Ok(Ok(true)) => return begun,
                 Ok(Ok(false)) => {}
-                Ok(Err(error)) => tracing::warn!(error = error.sentence(), "the lease could not be taken; trying again"),
-                Err(_) => tracing::warn!("the API server does not answer about the lease; trying again"),
+                Ok(Err(error)) => tracing::warn!(error = error.sentence(), "failed to acquire the lease; retrying"),
+                Err(_) => tracing::warn!("timed out while acquiring the lease; retrying"),
             }
             tokio::time::sleep(RENEW_EVERY).await;
         }
@@ -71,8 +71,8 @@ impl Elector {
                     tracing::error!("another replica holds the lease");
                     return;
                 }
-                Ok(Err(error)) => tracing::warn!(error = error.sentence(), "the lease could not be renewed"),
-                Err(_) => tracing::warn!("the API server does not answer about the lease"),
+                Ok(Err(error)) => tracing::warn!(error = error.sentence(), "failed to renew the lease"),
+                Err(_) => tracing::warn!("timed out while renewing the lease"),
             }
             if renewed.elapsed() + RENEW_EVERY > GIVE_UP {
                 return;
@@ -88,7 +88,7 @@ impl Elector {
             Ok::<(), Error>(())
         };
         if let Ok(Err(error)) = tokio::time::timeout(STEP_TIMEOUT, release).await {
-            tracing::warn!(error = error.sentence(), "the lease could not be released; it runs out by itself");
+            tracing::warn!(error = error.sentence(), "failed to release the lease; it expires by itself");
         }
     }
 

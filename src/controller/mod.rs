@@ -164,7 +164,7 @@ async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
         }
     }
     ctx.store.set_listed(Source::Admissions);
-    tracing::info!(spaces = spaces.len(), "everything was listed; reconciling");
+    tracing::info!(spaces = spaces.len(), "all objects are listed; starting to reconcile");
 }
 
 /// Registers a space under the owner and the class that it was admitted with, if it is alive or its namespace exists. A space whose namespace was
@@ -200,10 +200,10 @@ fn log(result: &Result<(ObjectRef<Kept>, Action), controller::Error<Error, kube:
     match result {
         Ok((space, _)) => tracing::debug!(space = space.name, "reconciled"),
         Err(controller::Error::ReconcilerFailed(error, space)) if error.class() == Class::Conflict => {
-            tracing::debug!(space = space.name, error = error.sentence(), "the object moved; looking again");
+            tracing::debug!(space = space.name, error = error.sentence(), "the object has changed; reconciling again");
         }
         Err(controller::Error::ReconcilerFailed(error, space)) => {
-            tracing::warn!(space = space.name, error = error.sentence(), "a reconcile failed and is tried again");
+            tracing::warn!(space = space.name, error = error.sentence(), "failed to reconcile a DeveloperSpace; retrying");
         }
         Err(controller::Error::ObjectNotFound(_)) => {}
         Err(error) => tracing::warn!(%error, "the queue reported an error"),

@@ -109,7 +109,7 @@ async fn take_away(ctx: &Context, space: &DeveloperSpace, observed: &Observed, c
         tracing::debug!(
             space = space.name_any(),
             error = second.sentence(),
-            "what the space may no longer have could not be taken away either"
+            "failed to remove the access and the resources that the space may no longer have"
         );
     }
     error
@@ -188,17 +188,17 @@ fn in_the_way(space: &DeveloperSpace, seen: &SeenNamespace) -> Report {
 /// The report for a namespace that is being deleted although the space is alive: it is created again once it no longer exists.
 fn terminating(space: &DeveloperSpace, observed: &Observed, blocked: &str) -> Report {
     let name = space.name_any();
-    let message = format!("namespace {name} is being deleted; it is made again, empty, when it is gone{}", because(blocked));
+    let message = format!("namespace {name} is being deleted; it is recreated, empty, when its deletion is complete{}", because(blocked));
     Report::new(Verdict::new(Reason::NamespaceTerminating, message), observed.known_namespace(space))
 }
 
 fn adopted(space: &DeveloperSpace, replaced: &str) -> Note {
     let name = space.name_any();
-    let replaced = if replaced.is_empty() { String::new() } else { format!("; this was replaced: {replaced}") };
+    let replaced = if replaced.is_empty() { String::new() } else { format!("; replaced: {replaced}") };
     Note {
         warning: false,
         reason: "Adopted".into(),
-        message: format!("namespace {name} was handed over by its annotation and is this space's now{replaced}"),
+        message: format!("namespace {name}, which its annotation offers to this DeveloperSpace, was adopted{replaced}"),
         in_namespace: true,
     }
 }
@@ -209,7 +209,7 @@ pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<No
     (made.uid != *recorded.uid).then(|| Note {
         warning: true,
         reason: "NamespaceRecreated".into(),
-        message: format!("namespace {} was deleted by somebody and was made again, empty", recorded.name),
+        message: format!("namespace {} was deleted by another client and was recreated, empty", recorded.name),
         in_namespace: true,
     })
 }

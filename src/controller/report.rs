@@ -74,7 +74,7 @@ pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Er
     let api: Api<Unmanaged<DynamicObject>> = Api::all_with(ctx.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
     let live = api.get(&name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
     let error = shorten(&broken.error, LONGEST_ERROR);
-    let message = format!("the stored object cannot be read: {error}; correct it with kubectl edit, nothing is done until then");
+    let message = format!("the stored object cannot be read: {error}; correct it with kubectl edit; it is not reconciled until then");
     let conditions = live.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     let says =
         |condition: &Value| condition["type"] == types::READY && condition["status"] == "False" && condition["message"] == message.as_str();

@@ -105,7 +105,7 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, adm
             ctx.memory.saw(&name, situation(&written, &observed), until(observed.outlook.wake, observed.now));
         }
         Ok(_) => {}
-        Err(second) => tracing::debug!(space = name, error = %second.sentence(), "the status could not be written either"),
+        Err(second) => tracing::debug!(space = name, error = %second.sentence(), "failed to write the error to the status"),
     }
     error
 }
@@ -169,7 +169,7 @@ fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failur
     }
     let is_ending = is_sealed(space) || space.metadata.deletion_timestamp.is_some();
     if error.class() == Class::Vanishing && !is_ending && failures < 2 {
-        let message = "the namespace is going away; it is made again when it is gone";
+        let message = "the namespace is terminating; it is recreated when its deletion is complete";
         return Some(Verdict::new(Reason::NamespaceTerminating, message));
     }
     if !error.lasts(failures) {
@@ -177,7 +177,7 @@ fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failur
     }
     let (reason, message) = match (space.metadata.deletion_timestamp.is_some(), is_sealed(space)) {
         (true, _) => (Reason::Terminating, format!("{DELETION_WAITS}{}", error.sentence())),
-        (false, true) => (Reason::Expired, format!("this DeveloperSpace is expired, and its end waits: {}", error.sentence())),
+        (false, true) => (Reason::Expired, format!("this DeveloperSpace has expired, and its cleanup waits: {}", error.sentence())),
         (false, false) => {
             // Admission depends on the reason of a missing class, regardless of other errors.
             let Refusal { reason, message } = observed.beside_a_missing_class(Refusal::new(Reason::ApplyFailed, error.sentence()));

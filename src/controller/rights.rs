@@ -81,7 +81,7 @@ impl Rights {
 
 /// The message about missing permissions, with the remedy.
 pub fn sentence(missing: &[String]) -> String {
-    format!("the operator may not {}: apply config/rbac, or give it these rights", missing.join(", "))
+    format!("the operator is not allowed to {}: apply config/rbac, or grant it these permissions", missing.join(", "))
 }
 
 /// Checks all permissions until none is missing. Missing permissions are reported in `rights`, in the log and in an Event about the Deployment.
@@ -99,7 +99,7 @@ pub async fn check(ctx: Arc<Context>, home: String, rights: Arc<Rights>) {
                     return;
                 }
             }
-            Err(error) => tracing::warn!(error = error.sentence(), "the operator's rights could not be asked for; trying again"),
+            Err(error) => tracing::warn!(error = error.sentence(), "failed to check the permissions of the operator; retrying"),
         }
         tokio::time::sleep(RECHECK).await;
     }
@@ -107,8 +107,8 @@ pub async fn check(ctx: Arc<Context>, home: String, rights: Arc<Rights>) {
 
 fn tell(ctx: &Context, home: &str, missing: &[String]) {
     let (warning, reason, message) = if missing.is_empty() {
-        tracing::info!("the operator has all rights that it needs now");
-        (false, "RightsComplete", "the operator has all rights that it needs now".to_owned())
+        tracing::info!("the operator has all permissions that it needs");
+        (false, "RightsComplete", "the operator has all permissions that it needs".to_owned())
     } else {
         let message = sentence(missing);
         tracing::error!("{message}");
@@ -160,7 +160,7 @@ fn questions(home: &str) -> Vec<(String, ResourceAttributes)> {
 /// see <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access>.
 pub async fn may(client: &Client, attributes: ResourceAttributes) -> Result<bool, Error> {
     let what = format!(
-        "ask whether the operator may {} {} {}",
+        "check whether the operator may {} {} {}",
         attributes.verb.as_deref().unwrap_or_default(),
         attributes.resource.as_deref().unwrap_or_default(),
         attributes.name.as_deref().unwrap_or_default()

@@ -73,7 +73,7 @@ mod tests {
         assert_eq!((throttle.pass(1, "second", at(1)), throttle.pass(1, "third", at(59))), (None, None));
         assert_eq!(throttle.due(at(59)), []);
         assert_eq!(throttle.due(at(60)), [("third", 2)]);
-        assert_eq!(throttle.pass(1, "fourth", at(61)), None, "what was told at the end of a minute begins one");
+        assert_eq!(throttle.pass(1, "fourth", at(61)), None, "an Event at the end of a minute begins one");
         assert_eq!(throttle.due(at(120)), [("fourth", 1)]);
         assert_eq!((throttle.due(at(180)), throttle.by_reason.len()), (vec![], 0), "nothing is remembered of those that are quiet");
     }

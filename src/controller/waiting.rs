@@ -35,8 +35,8 @@ pub fn verdict(space: &DeveloperSpace, now: DateTime<Utc>) -> Verdict {
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
     let since = ready.filter(|ready| ready.status == "False").and_then(|ready| conditions::since(&ready.last_transition_time));
     let message = format!(
-        "the quota is not in force yet, and nobody new is let into namespace {name} before it is (not ready since {}): \
-         kube-controller-manager fills in the status of ResourceQuota {}; if this lasts, see its log",
+        "the quota is not in force yet, and no new access to namespace {name} is granted before it is (not ready since {}): \
+         kube-controller-manager sets the status of ResourceQuota {}; if this persists, check its log",
         rfc3339(since.unwrap_or(now)),
         names::CHILD
     );

@@ -30,7 +30,7 @@ fn beyond(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<
 /// The warning of the deletion in the condition of a space that waits beyond the oldest waiting spaces; empty for other spaces.
 pub fn warning(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> String {
     let Some(_) = beyond(space, observed, ctx) else { return String::new() };
-    format!("; {MAY_WAIT} older spaces of {} wait as well, and no more may wait, so this one is deleted after an hour", space.spec.owner)
+    format!("; {MAY_WAIT} older spaces of {} wait as well, which is the maximum, so this one is deleted after an hour", space.spec.owner)
 }
 
 /// The time at which the refused `space` is deleted; `None` if it is not deleted.
@@ -43,8 +43,8 @@ pub fn deletion(space: &DeveloperSpace, observed: &Observed, ctx: &Context, refu
 pub async fn delete(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     if delete_space(ctx, space).await? {
         let message = format!(
-            "this DeveloperSpace was deleted after an hour of waiting, since {MAY_WAIT} older spaces of {} wait for a place as well: delete what is \
-             not needed, and create it again",
+            "this DeveloperSpace was deleted after an hour of waiting, since {MAY_WAIT} older spaces of {} wait for a place as well: \
+             delete spaces that are not needed, and create it again",
             space.spec.owner
         );
         let note = Note { warning: true, reason: "TooManyWaiting".into(), message, in_namespace: false };

@@ -226,7 +226,7 @@ pub fn classes(client: &Client, store: Arc<Store>, relist: Relist) -> BoxStream<
                     tracing::warn!(
                         class = name,
                         error = broken.error,
-                        "a stored SpaceClass cannot be read; its spaces go by their recorded terms"
+                        "a stored SpaceClass cannot be read; its spaces keep their recorded terms"
                     );
                     store.put_unreadable_class(broken.metadata);
                     vec![name]

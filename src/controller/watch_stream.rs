@@ -96,7 +96,7 @@ fn goes_back<K: Resource>(newest: &mut u64, event: &watcher::Result<Event<K>>) -
             let told = version(object.meta());
             let back = told < *newest;
             if back {
-                tracing::warn!(object = object.meta().name, told, newest, "a watch tells of older things after newer ones; listing again");
+                tracing::warn!(object = object.meta().name, told, newest, "a watch returned to an older resourceVersion; listing again");
             }
             *newest = told.max(*newest);
             back
@@ -117,7 +117,7 @@ where
 {
     let kind = K::kind(&K::DynamicType::default()).into_owned();
     watch_for_ever(api, config, relist).filter_map(move |event| {
-        let event = event.inspect_err(|error| tracing::warn!(kind, %error, "a watch failed and is tried again")).ok();
+        let event = event.inspect_err(|error| tracing::warn!(kind, %error, "a watch failed; retrying")).ok();
         ready(event)
     })
 }

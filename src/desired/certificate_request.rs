@@ -48,34 +48,38 @@ pub fn judge(
     now: DateTime<Utc>,
 ) -> Result<(), String> {
     let content = judge_content(request)?;
-    let space = space.ok_or_else(|| format!("there is no DeveloperSpace {name}: ask for a certificate for one that is there"))?;
+    let space = space.ok_or_else(|| format!("DeveloperSpace {name} does not exist: request a certificate for an existing DeveloperSpace"))?;
     let conditions = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let ready = conditions::is_true(conditions, types::READY) && !conditions::is_true(conditions, types::EXPIRED);
     if space.metadata.deletion_timestamp.is_some() || !ready {
-        return Err(format!("DeveloperSpace {name} is not ready: ask again when it is"));
+        return Err(format!("DeveloperSpace {name} is not ready: request the certificate again when it is ready"));
     }
-    let class = class.ok_or_else(|| format!("the class of DeveloperSpace {name} is not there: ask again when it is"))?;
+    let class =
+        class.ok_or_else(|| format!("the class of DeveloperSpace {name} does not exist: request the certificate again when it exists"))?;
     let class_name = class.metadata.name.as_deref().unwrap_or_default();
     let spec = class
         .in_force()
-        .ok_or_else(|| format!("SpaceClass {class_name} is not accepted: ask again when its administrator has corrected it"))?;
+        .ok_or_else(|| format!("SpaceClass {class_name} is not accepted: an administrator has to correct it first"))?;
     let access = spec.access.as_ref();
     access::allowed(class_name, access, AccessMethod::Certificate).map_err(|refusal| refusal.to_string())?;
     let groups = access.and_then(|access| access.certificate.as_ref()).map(|terms| terms.organizations.as_slice()).unwrap_or_default();
     if let Some(group) = content.organizations.iter().find(|group| !groups.contains(group)) {
         return Err(format!(
-            "SpaceClass {class_name} does not allow the organization {} in certificates: leave it out, or have it added to access.certificate.organizations",
+            "SpaceClass {class_name} does not allow the organization {} in certificates: omit it, or have an administrator add it to access.certificate.organizations",
             quoted(group)
         ));
     }
     let user = content.user;
     let mut people = space.spec.members.iter().map(Member::subject).chain([space.spec.owner.clone()]);
     if !people.any(|subject| subject.kind == SubjectKind::User && subject.name == user) {
-        return Err(format!("{} is neither the owner of DeveloperSpace {name} nor a member by name: add them first", quoted(user)));
+        return Err(format!(
+            "{} is neither the owner of DeveloperSpace {name} nor a member by user name: add this user to spec.members first",
+            quoted(user)
+        ));
     }
     if needs_assign(request) && !request.may_assign {
         return Err(format!(
-            "{} may not ask for a certificate for {}: that takes the verb assign on developerspaces; let them ask for themselves",
+            "{} is not allowed to request a certificate for {}: this requires the verb assign on developerspaces; the user has to request it",
             quoted(&request.requester),
             quoted(user)
         ));
@@ -98,42 +102,42 @@ struct Asked<'a> {
 /// The checks that do not depend on the space.
 fn judge_content(request: &Request) -> Result<Asked<'_>, String> {
     let content =
-        request.content.as_ref().ok_or("it holds no certificate request that can be read: make it with kubectl dspace onboard")?;
+        request.content.as_ref().ok_or("it contains no certificate request that can be read: create it with kubectl dspace onboard")?;
     let Content { common_names, organizations, other_subject, extras, sane_key, signed } = content;
     let [user] = common_names.as_slice() else {
-        return Err("its subject has to have one common name, the user's: make it with kubectl dspace onboard".to_owned());
+        return Err("its subject must have exactly one common name, the name of the user: create it with kubectl dspace onboard".to_owned());
     };
     if *other_subject || *extras {
-        return Err("it asks for more than a common name and organizations: leave other names, extensions and attributes out".to_owned());
+        return Err("it requests more than a common name and organizations: omit other names, extensions and attributes".to_owned());
     }
     if !signed {
-        return Err("its signature does not fit its key: sign it with the key that the certificate is for".to_owned());
+        return Err("its signature does not match its key: sign it with the private key of the certificate".to_owned());
     }
     if !sane_key {
-        return Err("its key is none of P-256, P-384, Ed25519, and RSA of at least 2048 bits: make one of these".to_owned());
+        return Err("its key is not P-256, P-384, Ed25519, or RSA of at least 2048 bits: use one of these".to_owned());
     }
     if user.starts_with("system:") || organizations.iter().any(|group| group.starts_with("system:")) {
-        return Err("names that begin with system: belong to Kubernetes, and nobody gets one here: leave them out".to_owned());
+        return Err("names that begin with system: belong to Kubernetes and are not allowed in certificates: omit them".to_owned());
     }
     let usages: Vec<&str> = request.usages.iter().map(String::as_str).collect();
     if !matches!(usages.as_slice(), ["client auth"] | ["client auth", "digital signature"] | ["digital signature", "client auth"]) {
-        return Err(format!("its usages are {usages:?}: ask for \"client auth\" alone"));
+        return Err(format!("its usages are {usages:?}: request only \"client auth\""));
     }
     Ok(Asked { user, organizations })
 }
 
 fn judge_lifetime(asked: Option<i32>, terms: Terms<'_>, now: DateTime<Utc>) -> Result<(), String> {
     let most = access::lifetime(terms, now).map_err(|refusal| refusal.to_string())?;
-    let advice = format!("set expirationSeconds to {} at least and {} at most", SHORTEST.num_seconds(), most.num_seconds());
+    let advice = format!("set expirationSeconds to at least {} and at most {}", SHORTEST.num_seconds(), most.num_seconds());
     let Some(asked) = asked.map(|seconds| TimeDelta::seconds(seconds.into())) else {
-        return Err(format!("it does not say how long the certificate is to last: {advice}"));
+        return Err(format!("it does not set the lifetime of the certificate: {advice}"));
     };
     if asked < SHORTEST {
-        return Err(format!("it asks for {} seconds, less than the API server grants: {advice}", asked.num_seconds()));
+        return Err(format!("it requests {} seconds, less than the API server grants: {advice}", asked.num_seconds()));
     }
     if asked > most + TOLERANCE {
         let (asked, most) = (format_duration(asked), format_duration(most));
-        return Err(format!("it asks for {asked}, and the class and the end of the space allow {most}: {advice}"));
+        return Err(format!("it requests {asked}, and the class and the expiry of the space allow {most}: {advice}"));
     }
     Ok(())
 }
@@ -220,13 +224,13 @@ mod tests {
 
     #[test]
     fn content_that_may_never_be_is_refused() {
-        let more = "it asks for more than a common name and organizations: leave other names, extensions and attributes out";
-        let one_name = "its subject has to have one common name, the user's: make it with kubectl dspace onboard";
-        let system = "names that begin with system: belong to Kubernetes, and nobody gets one here: leave them out";
+        let more = "it requests more than a common name and organizations: omit other names, extensions and attributes";
+        let one_name = "its subject must have exactly one common name, the name of the user: create it with kubectl dspace onboard";
+        let system = "names that begin with system: belong to Kubernetes and are not allowed in certificates: omit them";
         for (request, says) in [
             (
                 Request { content: None, ..request() },
-                "it holds no certificate request that can be read: make it with kubectl dspace onboard",
+                "it contains no certificate request that can be read: create it with kubectl dspace onboard",
             ),
             (with(|content| content.common_names.clear()), one_name),
             (with(|content| content.common_names.push("omar@example.com".into())), one_name),
@@ -234,23 +238,23 @@ mod tests {
             (with(|content| content.other_subject = true), more),
             (
                 with(|content| content.signed = false),
-                "its signature does not fit its key: sign it with the key that the certificate is for",
+                "its signature does not match its key: sign it with the private key of the certificate",
             ),
             (
                 with(|content| content.sane_key = false),
-                "its key is none of P-256, P-384, Ed25519, and RSA of at least 2048 bits: make one of these",
+                "its key is not P-256, P-384, Ed25519, or RSA of at least 2048 bits: use one of these",
             ),
             (with(|content| content.common_names[0] = "system:admin".into()), system),
             (with(|content| content.organizations.push("system:masters".into())), system),
             (
                 Request { usages: vec!["client auth".into(), "server auth".into()], ..request() },
-                "its usages are [\"client auth\", \"server auth\"]: ask for \"client auth\" alone",
+                "its usages are [\"client auth\", \"server auth\"]: request only \"client auth\"",
             ),
             (
                 Request { usages: vec!["digital signature".into()], ..request() },
-                "its usages are [\"digital signature\"]: ask for \"client auth\" alone",
+                "its usages are [\"digital signature\"]: request only \"client auth\"",
             ),
-            (Request { usages: vec![], ..request() }, "its usages are []: ask for \"client auth\" alone"),
+            (Request { usages: vec![], ..request() }, "its usages are []: request only \"client auth\""),
         ] {
             // Refused even if the class lists the organization.
             assert_eq!(verdict(&request, &space(|_| {}), &json!({"certificate": {"organizations": ["system:masters"]}})), says);
@@ -263,32 +267,32 @@ mod tests {
         for (request, says) in [
             (
                 with(|content| content.organizations.push("botany".into())),
-                "SpaceClass greenhouse does not allow the organization \"botany\" in certificates: leave it out, or have it added to access.certificate.organizations",
+                "SpaceClass greenhouse does not allow the organization \"botany\" in certificates: omit it, or have an administrator add it to access.certificate.organizations",
             ),
             (
                 with(|content| content.common_names[0] = "petra@example.com".into()),
-                "\"petra@example.com\" is neither the owner of DeveloperSpace orchid-lab nor a member by name: add them first",
+                "\"petra@example.com\" is neither the owner of DeveloperSpace orchid-lab nor a member by user name: add this user to spec.members first",
             ),
             (
                 with(|content| content.common_names[0] = "gardeners".into()),
-                "\"gardeners\" is neither the owner of DeveloperSpace orchid-lab nor a member by name: add them first",
+                "\"gardeners\" is neither the owner of DeveloperSpace orchid-lab nor a member by user name: add this user to spec.members first",
             ),
             (
                 Request { requester: "omar@example.com".into(), ..request() },
-                "\"omar@example.com\" may not ask for a certificate for \"nadia@example.com\": that takes the verb assign on developerspaces; let them ask for themselves",
+                "\"omar@example.com\" is not allowed to request a certificate for \"nadia@example.com\": this requires the verb assign on developerspaces; the user has to request it",
             ),
-            (seconds(None), "it does not say how long the certificate is to last: set expirationSeconds to 600 at least and 86400 at most"),
+            (seconds(None), "it does not set the lifetime of the certificate: set expirationSeconds to at least 600 and at most 86400"),
             (
                 seconds(Some(599)),
-                "it asks for 599 seconds, less than the API server grants: set expirationSeconds to 600 at least and 86400 at most",
+                "it requests 599 seconds, less than the API server grants: set expirationSeconds to at least 600 and at most 86400",
             ),
             (
                 seconds(Some(-1)),
-                "it asks for -1 seconds, less than the API server grants: set expirationSeconds to 600 at least and 86400 at most",
+                "it requests -1 seconds, less than the API server grants: set expirationSeconds to at least 600 and at most 86400",
             ),
             (
                 seconds(Some(86_461)),
-                "it asks for 1d1m1s, and the class and the end of the space allow 1d: set expirationSeconds to 600 at least and 86400 at most",
+                "it requests 1d1m1s, and the class and the expiry of the space allow 1d: set expirationSeconds to at least 600 and at most 86400",
             ),
         ] {
             assert_eq!(verdict(&request, &space(|_| {}), &json!({})), says);
@@ -297,7 +301,7 @@ mod tests {
 
     #[test]
     fn the_space_and_its_class_have_to_be_in_order() {
-        let unready = "DeveloperSpace orchid-lab is not ready: ask again when it is";
+        let unready = "DeveloperSpace orchid-lab is not ready: request the certificate again when it is ready";
         let expired =
             json!({"type": "Expired", "status": "True", "reason": "Expired", "message": "", "lastTransitionTime": "2026-11-20T09:00:00Z"});
         let ending = |at: &str| {
@@ -313,32 +317,32 @@ mod tests {
             (
                 space(|value| value["spec"]["owner"]["kind"] = "Group".into()),
                 json!({}),
-                "\"nadia@example.com\" is neither the owner of DeveloperSpace orchid-lab nor a member by name: add them first",
+                "\"nadia@example.com\" is neither the owner of DeveloperSpace orchid-lab nor a member by user name: add this user to spec.members first",
             ),
             (
                 ending("2026-11-24T09:05:00Z"),
                 json!({}),
-                "the space ends in 5m, and a credential lasts at least 10m: renew it first, `kubectl dspace renew orchid-lab`",
+                "DeveloperSpace orchid-lab expires in 5m, and a credential is valid for at least 10m: renew the space first with `kubectl dspace renew orchid-lab`",
             ),
             (
                 ending("2026-11-24T10:00:00Z"),
                 json!({}),
-                "it asks for 8h, and the class and the end of the space allow 1h: set expirationSeconds to 600 at least and 3600 at most",
+                "it requests 8h, and the class and the expiry of the space allow 1h: set expirationSeconds to at least 600 and at most 3600",
             ),
             (space(|_| {}), json!({"methods": ["Token"]}), "SpaceClass greenhouse does not allow access by cert: it allows token"),
             (
                 space(|_| {}),
                 json!({"certificate": {"maxDuration": "2h"}}),
-                "it asks for 8h, and the class and the end of the space allow 2h: set expirationSeconds to 600 at least and 7200 at most",
+                "it requests 8h, and the class and the expiry of the space allow 2h: set expirationSeconds to at least 600 and at most 7200",
             ),
         ] {
             assert_eq!(verdict(&request(), &space, &access), says);
         }
         let now = "2026-11-24T09:00:00Z".parse().unwrap();
         let gone = judge(&request(), "orchid-lab", None, None, now).unwrap_err();
-        assert_eq!(gone, "there is no DeveloperSpace orchid-lab: ask for a certificate for one that is there");
+        assert_eq!(gone, "DeveloperSpace orchid-lab does not exist: request a certificate for an existing DeveloperSpace");
         let classless = judge(&request(), "orchid-lab", Some(&space(|_| {})), None, now).unwrap_err();
-        assert_eq!(classless, "the class of DeveloperSpace orchid-lab is not there: ask again when it is");
+        assert_eq!(classless, "the class of DeveloperSpace orchid-lab does not exist: request the certificate again when it exists");
     }
 
     #[test]

@@ -72,9 +72,9 @@ pub fn is_reserved(key: &str) -> bool {
 fn check_lifetime(class: &SpaceClassSpec) -> Result<(), String> {
     let rules = Rules::of(class)?;
     match (rules.default_ttl, rules.max_ttl) {
-        (Some(Ttl::Never), _) if !rules.allow_never => Err("lifetime.defaultTTL is never, which needs lifetime.allowNever: true".into()),
+        (Some(Ttl::Never), _) if !rules.allow_never => Err("lifetime.defaultTTL is never, which requires lifetime.allowNever: true".into()),
         (Some(Ttl::After(default)), Some(max)) if default > max => Err(format!(
-            "lifetime.defaultTTL {} is longer than lifetime.maxTTL {}: shorten the one or lengthen the other",
+            "lifetime.defaultTTL {} is longer than lifetime.maxTTL {}: shorten defaultTTL or lengthen maxTTL",
             format_duration(default),
             format_duration(max)
         )),
@@ -87,7 +87,7 @@ fn check_roles(class: &SpaceClassSpec) -> Result<(), String> {
     let cannot_be = |role: &String| matches!(role.as_str(), "." | "..") || role.contains(['/', '%']);
     match cluster_roles(class).into_iter().find(cannot_be) {
         None => Ok(()),
-        Some(role) => Err(format!("{role:?} is not the name of a ClusterRole, for example edit: change roles[].clusterRole or ownerRole")),
+        Some(role) => Err(format!("{role:?} is not a valid name of a ClusterRole such as edit: change roles[].clusterRole or ownerRole")),
     }
 }
 
@@ -99,7 +99,7 @@ fn check_names(class: &SpaceClassSpec) -> Result<(), String> {
     for (field, patterns) in [("allowed", &rules.allowed), ("denied", &rules.denied)] {
         if let Some(pattern) = patterns.iter().find(|pattern| !can_match(pattern) || !edges(pattern)) {
             return Err(format!(
-                "names.{field}: {pattern:?} matches no name of a space, which has lower-case letters, digits and dashes inside: write for example prod or prod-*"
+                "names.{field}: {pattern:?} matches no valid name of a space (lower-case letters, digits, and dashes between them): use for example prod or prod-*"
             ));
         }
     }
@@ -115,7 +115,7 @@ fn check_access(class: &SpaceClassSpec) -> Result<(), String> {
         let Some(text) = text else { continue };
         let span = parse_duration(text).map_err(|error| format!("access.{field}.maxDuration: {error}"))?;
         if span < SHORTEST {
-            return Err(format!("access.{field}.maxDuration {text} is less than 10m, the least that the API server issues: lengthen it"));
+            return Err(format!("access.{field}.maxDuration {text} is less than 10m, the minimum of the API server: set 10m or more"));
         }
     }
     Ok(())
@@ -125,14 +125,12 @@ fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
     let Some(metadata) = &class.metadata else { return Ok(()) };
     let size: usize = metadata.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if size > MOST_ANNOTATIONS {
-        return Err(format!(
-            "metadata.annotations have {size} bytes, and at most {MOST_ANNOTATIONS} fit on a namespace among those of others"
-        ));
+        return Err(format!("metadata.annotations have {size} bytes, and at most {MOST_ANNOTATIONS} are allowed: shorten them"));
     }
     for (field, keys) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
         for key in keys.keys() {
             if !names::is_qualified_key(key) {
-                return Err(format!("metadata.{field}: {key:?} is not a key, for example example.com/tier"));
+                return Err(format!("metadata.{field}: {key:?} is not a valid key such as example.com/tier"));
             }
             if key == names::LABEL_NAMESPACE_NAME
                 || key == names::LABEL_MANAGED_BY
@@ -147,7 +145,7 @@ fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
     }
     let bad = metadata.allowed_keys.iter().find(|pattern| !names::is_qualified_key(&pattern.replace('*', "x")));
     bad.map_or(Ok(()), |pattern| {
-        Err(format!("metadata.allowedKeys: {pattern:?} is not a key or a prefix and a star, for example example.com/*"))
+        Err(format!("metadata.allowedKeys: {pattern:?} is neither a valid key nor a prefix with a star such as example.com/*"))
     })
 }
 
@@ -188,19 +186,19 @@ mod tests {
             (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}), "below quota.hard"),
             (json!({"limitRange": [{"type": "Container", "min": {"cpu": 3}, "max": {"cpu": 2}}]}), "above"),
             (json!({"metadata": {"labels": {"developerspace.dev/owner": "x"}}}), "written by the operator"),
-            (json!({"metadata": {"labels": {"a b": "x"}}}), "is not a key"),
-            (json!({"network": {"allowFromNamespaces": [{"matchLabels": {"two words": "a"}}]}}), "is not a key"),
+            (json!({"metadata": {"labels": {"a b": "x"}}}), "is not a valid key"),
+            (json!({"network": {"allowFromNamespaces": [{"matchLabels": {"two words": "a"}}]}}), "is not a valid key"),
             (json!({"network": {"allowFromNamespaces": [{"matchLabels": {"a": "-"}}]}}), "not a label value"),
-            (json!({"network": {"allowFromNamespaces": [{"matchExpressions": [{"key": "a", "operator": "In"}]}]}}), "needs values"),
+            (json!({"network": {"allowFromNamespaces": [{"matchExpressions": [{"key": "a", "operator": "In"}]}]}}), "requires values"),
             (
                 json!({"network": {"allowFromNamespaces": [{"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}]}}),
-                "takes no values",
+                "allows no values",
             ),
             (json!({"metadata": {"allowedKeys": ["a/b/*"]}}), "allowedKeys"),
             (json!({"metadata": {"annotations": {"example.com/text": "x".repeat(128 * 1024)}}}), "metadata.annotations have"),
-            (json!({"roles": [{"name": "reader", "clusterRole": "view/edit"}]}), "\"view/edit\" is not the name of a ClusterRole"),
-            (json!({"ownerRole": ".."}), "is not the name of a ClusterRole"),
-            (json!({"ownerRole": "100%"}), "is not the name of a ClusterRole"),
+            (json!({"roles": [{"name": "reader", "clusterRole": "view/edit"}]}), "\"view/edit\" is not a valid name of a ClusterRole"),
+            (json!({"ownerRole": ".."}), "is not a valid name of a ClusterRole"),
+            (json!({"ownerRole": "100%"}), "is not a valid name of a ClusterRole"),
             (json!({"names": {"allowed": ["Team-*"]}}), "names.allowed: \"Team-*\" matches no name"),
             (json!({"names": {"denied": ["prod", "prod.*"]}}), "names.denied: \"prod.*\" matches no name"),
             (json!({"names": {"denied": ["-prod"]}}), "names.denied: \"-prod\""),

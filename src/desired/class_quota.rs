@@ -52,12 +52,12 @@ fn check_ceilings(hard: &Hard, max: &Hard) -> Result<(), String> {
     if !unbound.is_empty() {
         let keys = unbound.join(", ");
         return Err(format!(
-            "quota.max {keys}: a ceiling without a value in quota.hard limits no space that asks for nothing: add {keys} to quota.hard, or remove it from quota.max"
+            "quota.max {keys}: a maximum without a value in quota.hard does not limit a space that requests nothing: add {keys} to quota.hard, or remove it from quota.max"
         ));
     }
     for (key, max) in max {
         if let Some(hard) = hard.get(key).filter(|hard| hard.compare(max).is_none_or(Ordering::is_gt)) {
-            return Err(format!("quota.max {key}: {} is below quota.hard's {}: raise the one or lower the other", max.0, hard.0));
+            return Err(format!("quota.max {key}: {} is below {} in quota.hard: raise quota.max or lower quota.hard", max.0, hard.0));
         }
     }
     Ok(())
@@ -117,10 +117,10 @@ mod tests {
             (json!({"quota": {"hard": {"requests.cpu": 4, "limits.cpu": "4000m"}, "max": {"requests.cpu": 8, "limits.cpu": 8}}}), None),
             (json!({"quota": {"hard": {"requests.cpu": 4}, "max": {"requests.cpu": 8}}}), None),
             (json!({"quota": {"hard": {"cores": 3}}}), Some("quota.hard cores: not a resource")),
-            (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}), Some("quota.max pods: 2 is below quota.hard's 3")),
+            (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}), Some("quota.max pods: 2 is below 3 in quota.hard")),
             (
                 json!({"quota": {"hard": {"pods": 3}, "max": {"services.loadbalancers": 2, "requests.nvidia.com/gpu": 1}}}),
-                Some("quota.max requests.nvidia.com/gpu, services.loadbalancers: a ceiling without a value in quota.hard limits no space"),
+                Some("quota.max requests.nvidia.com/gpu, services.loadbalancers: a maximum without a value in quota.hard does not limit a space"),
             ),
             (
                 json!({"quota": {"hard": {"requests.cpu": 10, "limits.cpu": 8}}}),
@@ -135,7 +135,7 @@ mod tests {
             (
                 json!({"roles": roles, "quota": {"hard": {"count/rolebindings.rbac.authorization.k8s.io": 2}}}),
                 Some(
-                    "quota.hard count/rolebindings.rbac.authorization.k8s.io: 2 leaves no room for the 3 RoleBindings that the operator makes: write 3 or more",
+                    "quota.hard count/rolebindings.rbac.authorization.k8s.io: 2 leaves no room for the 3 RoleBindings that the operator creates: set 3 or more",
                 ),
             ),
             (json!({"roles": roles, "quota": {"hard": {"count/rolebindings.rbac.authorization.k8s.io": 3}}}), None),

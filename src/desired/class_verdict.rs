@@ -61,7 +61,7 @@ impl Verdict {
                 "the operator may not bind ClusterRole {role}: name another role, or add {role} to the resourceNames of the bind rule in the operator's ClusterRole"
             ),
             Self::RolesMissing(roles) => format!(
-                "{}: create what is missing, or name another ClusterRole; until then no new RoleBinding to it is made, and everything else of this class applies",
+                "{}: create what is missing, or name another ClusterRole; until then no new RoleBinding to it is created, and everything else of this class applies",
                 do_not_exist(roles)
             ),
         }
@@ -111,7 +111,9 @@ pub fn check(class: &SpaceClass, cluster: &Cluster<'_>) -> Result<(), String> {
     class::check(&class.spec)?;
     let length = serde_json::to_string(&class.spec).map_or(0, |text| text.len());
     if length > LONGEST_SPEC {
-        return Err(format!("the spec has {length} bytes, and at most {LONGEST_SPEC} fit beside the copy in status.accepted: shorten it"));
+        return Err(format!(
+            "the spec has {length} bytes, and at most {LONGEST_SPEC} are allowed, since status.accepted contains a copy: shorten it"
+        ));
     }
     open_door::check(&class.spec.network, cluster)
 }
@@ -121,10 +123,7 @@ fn check_name(name: &str) -> Result<(), String> {
     if names::is_label_value(name) {
         return Ok(());
     }
-    Err(format!(
-        "the name has {} characters, and a label that carries it takes 63: create the class again under a shorter name",
-        name.len()
-    ))
+    Err(format!("the name has {} characters, and the value of a label has at most 63: recreate the class with a shorter name", name.len()))
 }
 
 #[cfg(test)]

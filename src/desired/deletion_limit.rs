@@ -37,7 +37,7 @@ impl FromStr for DeletionLimit {
             Some(percent) => percent.parse().ok().filter(|percent| *percent <= 100).map(Self::Percent),
             None => text.parse().ok().map(Self::Count),
         };
-        read.ok_or_else(|| "write a number such as 20, or a percentage from 0% to 100%".to_owned())
+        read.ok_or_else(|| "must be a number such as 20, or a percentage from 0% to 100%".to_owned())
     }
 }
 

@@ -21,7 +21,9 @@ pub fn still_bound(namespace: &str, bindings: &[RoleBinding], unread: usize) -> 
         return String::new();
     }
     let named = some_of(&foreign, NAMED, unread);
-    format!("; RoleBindings of others still give access to it, see kubectl -n {namespace} get rolebindings: {named}")
+    format!(
+        "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n {namespace} get rolebindings: {named}"
+    )
 }
 
 /// Returns true if the binding is managed by the operator. After a release such a binding may still be terminating, without subjects.
@@ -33,7 +35,7 @@ fn is_ours(binding: &ObjectMeta) -> bool {
 fn with_subjects(binding: &RoleBinding) -> String {
     let subjects: Vec<String> = binding.subjects.iter().flatten().map(subject).collect();
     let name = binding.metadata.name.as_deref().unwrap_or_default();
-    if subjects.is_empty() { format!("{name} (nobody)") } else { format!("{name} ({})", some_of(&subjects, NAMED_SUBJECTS, 0)) }
+    if subjects.is_empty() { format!("{name} (no subjects)") } else { format!("{name} ({})", some_of(&subjects, NAMED_SUBJECTS, 0)) }
 }
 
 /// The subject as text. Control characters are escaped, since any user that may write RoleBindings chooses the names, and an Event is printed in
@@ -57,7 +59,8 @@ mod tests {
 
     #[test]
     fn the_event_names_ten_bindings_of_others_and_the_number_of_the_rest() {
-        const BEGIN: &str = "; RoleBindings of others still give access to it, see kubectl -n orchid-lab get rolebindings: ";
+        const BEGIN: &str =
+            "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n orchid-lab get rolebindings: ";
         let ours = binding("developerspace-owner", &json!({"app.kubernetes.io/managed-by": "developerspace-operator"}), &[]);
         let copied = binding("developerspace-door", &json!({}), &[]);
         let user = |name: &str| json!({"kind": "User", "name": name});
@@ -67,7 +70,9 @@ mod tests {
         assert_eq!(still_bound("orchid-lab", std::slice::from_ref(&ours), 0), "");
         assert_eq!(
             still_bound("orchid-lab", &[crew, ours, copied], 0),
-            format!("{BEGIN}crew (User:bob\\u{{1b}}[2J, ServiceAccount:builds/robot, User:carol and 2 more), developerspace-door (nobody)")
+            format!(
+                "{BEGIN}crew (User:bob\\u{{1b}}[2J, ServiceAccount:builds/robot, User:carol and 2 more), developerspace-door (no subjects)"
+            )
         );
         let many: Vec<RoleBinding> = (0..12).map(|number| binding(&format!("door-{number}"), &json!({}), &[user("bob")])).collect();
         let ten = (0..10).map(|number| format!("door-{number} (User:bob)")).collect::<Vec<_>>().join(", ");

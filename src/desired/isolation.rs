@@ -35,7 +35,7 @@ pub fn policy(metadata: &ObjectMeta) -> Policy {
 pub fn breach(class_name: &str, namespace: &str, foreign: &[String]) -> Option<Refusal> {
     let message = || {
         format!(
-            "class {class_name} enforces the isolation of namespace {namespace}, and {} there can open it, so nobody new is let in: {}",
+            "class {class_name} enforces the isolation of namespace {namespace}, and {} can allow more traffic, so no new access is granted: {}",
             listed(foreign),
             remedy(namespace, foreign)
         )
@@ -47,8 +47,8 @@ pub fn breach(class_name: &str, namespace: &str, foreign: &[String]) -> Option<R
 pub fn not_admitted(class_name: &str, namespace: &str, foreign: &[String]) -> Option<Refusal> {
     let message = || {
         format!(
-            "class {class_name} enforces isolation, and the space is not admitted to it while {} can open namespace {namespace}; \
-             its present class stays in force: {}",
+            "class {class_name} enforces isolation, and the space is not admitted to it while {} can allow more traffic in namespace \
+             {namespace}; its current class stays in force: {}",
             listed(foreign),
             remedy(namespace, foreign)
         )
@@ -68,7 +68,7 @@ fn listed(foreign: &[String]) -> String {
 fn remedy(namespace: &str, foreign: &[String]) -> String {
     let names = foreign.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(" ");
     format!(
-        "delete what is not needed with kubectl -n {namespace} delete networkpolicy {names}, or have an administrator label it {}=true",
+        "delete the policies with kubectl -n {namespace} delete networkpolicy {names}, or have an administrator set the label {}=true on those that are needed",
         names::LABEL_PLATFORM_POLICY
     )
 }
@@ -103,9 +103,9 @@ mod tests {
         let message = breach("walled", "orchid-lab", &foreign(1)).unwrap().message;
         assert_eq!(
             message,
-            "class walled enforces the isolation of namespace orchid-lab, and NetworkPolicy open-1 there can open it, so nobody new is let \
-             in: delete what is not needed with kubectl -n orchid-lab delete networkpolicy open-1, or have an administrator label it \
-             developerspace.dev/platform-policy=true"
+            "class walled enforces the isolation of namespace orchid-lab, and NetworkPolicy open-1 can allow more traffic, so no new access \
+             is granted: delete the policies with kubectl -n orchid-lab delete networkpolicy open-1, or have an administrator set the label \
+             developerspace.dev/platform-policy=true on those that are needed"
         );
         let refusal = not_admitted("walled", "orchid-lab", &foreign(7)).unwrap();
         assert_eq!(refusal.reason, Reason::IsolationBreached);

@@ -35,17 +35,17 @@ pub fn cut(
 
 fn objection(field: &str, key: &str, value: &str, allowed: &[String]) -> Option<String> {
     if !names::is_qualified_key(key) {
-        return Some("not a key; write for example example.com/tier".into());
+        return Some("not a valid key; use for example example.com/tier".into());
     }
     if class::is_reserved(key) || key == names::LABEL_MANAGED_BY {
-        return Some("this key belongs to Kubernetes, to the platform or to this operator and cannot be set by a space".into());
+        return Some("this key belongs to Kubernetes, to the platform or to this operator, and a space cannot set it".into());
     }
     if !allowed.iter().any(|pattern| names::matches_pattern(pattern, key)) {
         let choice = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
         return Some(format!("the class does not allow this key; it allows {choice}"));
     }
     if field == "labels" && !names::is_label_value(value) {
-        return Some("the value is not a label value: at most 63 letters, digits, dashes, dots and underscores".into());
+        return Some("the value is not a valid label value: at most 63 letters, digits, dashes, dots and underscores".into());
     }
     None
 }

@@ -181,11 +181,11 @@ fn a_renewal_too_far_ahead_takes_nothing_from_the_one_before() {
 fn a_warning_says_what_sets_the_end_and_what_moves_it() {
     let until = |end: &str| json!({"ttl": null, "expiresAt": format!("2026-{end}Z")});
     let longest =
-        "the class's lifetime.maxLifetime sets this end, and no renewal moves it: create a new DeveloperSpace, or ask for another class";
-    let renew = "to renew, set spec.renewedAt to the present time";
+        "lifetime.maxLifetime of the class sets this expiry, and a renewal does not extend it: create a new DeveloperSpace, or use another class";
+    let renew = "to renew, set spec.renewedAt to the current time";
     for (spec, lifetime, end, remedy) in [
         (json!({}), json!({}), "12-01T09:00:00", renew),
-        (until("11-28T09:00:00"), json!({}), "11-28T09:00:00", "spec.expiresAt sets this end: set a later spec.expiresAt to keep it"),
+        (until("11-28T09:00:00"), json!({}), "11-28T09:00:00", "spec.expiresAt sets this expiry: set a later time to keep the namespace"),
         (until("12-28T09:00:00"), json!({"maxTTL": "8d"}), "12-02T09:00:00", renew),
         (json!({}), json!({"maxLifetime": "5d"}), "11-29T09:00:00", longest),
         (until("12-28T09:00:00"), json!({"maxLifetime": "5d"}), "11-29T09:00:00", longest),

@@ -16,7 +16,7 @@ pub fn cut(class_name: &str, class: &SpaceClassSpec, asked: &[LimitRangeItem], h
     let mut types = BTreeSet::new();
     if let Some(twice) = asked.iter().find(|item| !types.insert(type_name(item.type_))) {
         let name = type_name(twice.type_);
-        return (of_class(class, hard), vec![invalid(format!("spec.limitRange has two items of type {name}: join them into one"))]);
+        return (of_class(class, hard), vec![invalid(format!("spec.limitRange has two items of type {name}: merge them into one"))]);
     }
     let (items, loosened) = within(&class.limit_range, asked);
     let mut refusals: Vec<Refusal> = loosened.into_iter().map(invalid).collect();
@@ -55,7 +55,7 @@ fn tighten(item: &mut LimitRangeItem, asked: &LimitRangeItem) -> Vec<String> {
                 let (name, held) = (type_name(*type_), &held.0);
                 let (word, advice) = if looser == Ordering::Greater { ("above", "less") } else { ("below", "more") };
                 sentences.push(format!(
-                    "spec.limitRange {name} {field} {key}: {} is {word} the class's {held}, which always holds: write {held} or {advice}, or leave it out",
+                    "spec.limitRange {name} {field} {key}: {} is {word} the class's {held}, which always applies: set {held} or {advice}, or omit it",
                     value.0
                 ));
             } else {
@@ -134,22 +134,22 @@ mod tests {
         for (asked, says) in [
             (
                 json!([{"type": "Container", "max": {"cpu": "3"}}]),
-                "spec.limitRange Container max cpu: 3 is above the class's 2, which always holds: write 2 or less, or leave it out",
+                "spec.limitRange Container max cpu: 3 is above the class's 2, which always applies: set 2 or less, or omit it",
             ),
             (
                 json!([{"type": "Container", "min": {"cpu": "1m"}}]),
-                "spec.limitRange Container min cpu: 1m is below the class's 50m, which always holds: write 50m or more, or leave it out",
+                "spec.limitRange Container min cpu: 1m is below the class's 50m, which always applies: set 50m or more, or omit it",
             ),
             (
                 json!([{"type": "Container", "maxLimitRequestRatio": {"cpu": "5"}}]),
-                "spec.limitRange Container maxLimitRequestRatio cpu: 5 is above the class's 4, which always holds: write 4 or less, or leave it out",
+                "spec.limitRange Container maxLimitRequestRatio cpu: 5 is above the class's 4, which always applies: set 4 or less, or omit it",
             ),
             (json!([{"type": "Container", "default": {"cpu": "3"}}]), "spec.limitRange Container cpu: default 3 is above max 2"),
             (
                 json!([{"type": "PersistentVolumeClaim", "max": {"storage": "6Gi"}}]),
-                "spec.limitRange PersistentVolumeClaim max storage: 6Gi is above the class's 5Gi, which always holds: write 5Gi or less, or leave it out",
+                "spec.limitRange PersistentVolumeClaim max storage: 6Gi is above the class's 5Gi, which always applies: set 5Gi or less, or omit it",
             ),
-            (json!([{"type": "Pod"}, {"type": "Pod"}]), "spec.limitRange has two items of type Pod: join them into one"),
+            (json!([{"type": "Pod"}, {"type": "Pod"}]), "spec.limitRange has two items of type Pod: merge them into one"),
         ] {
             assert_eq!(ask(&asked), (of_class.clone(), vec![says.to_owned()]), "{asked}");
         }

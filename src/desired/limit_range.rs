@@ -64,7 +64,7 @@ pub(super) fn comparable(limits: &LimitRange) -> (serde_json::Value, serde_json:
 pub fn complete(items: &[LimitRangeItem], hard: &Hard) -> Result<Vec<LimitRangeItem>, String> {
     let mut types = BTreeSet::new();
     if let Some(twice) = items.iter().find(|item| !types.insert(type_name(item.type_))) {
-        return Err(format!("limitRange has two items of type {}: join them into one", type_name(twice.type_)));
+        return Err(format!("limitRange has two items of type {}: merge them into one", type_name(twice.type_)));
     }
     let mut items = items.to_vec();
     fill_in(&mut items, hard);
@@ -165,14 +165,14 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
             return Err(format!("limitRange {name} {field} {key}: {} is below 1", value.0));
         }
         if !is_resource(*type_, key) {
-            return Err(format!("limitRange {name} {field}: {key:?} is not the name of a resource, for example cpu or memory"));
+            return Err(format!("limitRange {name} {field}: {key:?} is not a valid resource such as cpu or memory"));
         }
     }
     if *type_ == LimitType::Pod && !(default.is_empty() && default_request.is_empty()) {
         return Err("limitRange Pod: default and defaultRequest are for type Container".into());
     }
     if *type_ == LimitType::PersistentVolumeClaim && !min.contains_key("storage") && !max.contains_key("storage") {
-        return Err("limitRange PersistentVolumeClaim needs min or max of storage".into());
+        return Err("limitRange PersistentVolumeClaim requires min or max of storage".into());
     }
     for (at, (low_field, low)) in lists[..4].iter().enumerate() {
         for (high_field, high) in &lists[at + 1..4] {
@@ -244,14 +244,14 @@ fn check_plain_pod(item: &LimitRangeItem, container: Option<&LimitRangeItem>) ->
     let refuse = |field: &str, key: &str, bound: &Quantity, needs: &str| {
         let bound = &bound.0;
         Err(format!(
-            "limitRange {name} {field} {key}: {bound}, but {needs}, so no plain pod would be admitted: change the one or the other"
+            "limitRange {name} {field} {key}: {bound}, but {needs}, so a pod that sets no resources would be rejected: change one of them"
         ))
     };
     let given = |key: &String, is_limit: bool| if is_limit { limit(key) } else { request(key) };
     for (field, bounds, what, wrong) in [("max", max, "default", Ordering::Greater), ("min", min, "defaultRequest", Ordering::Less)] {
         for (key, bound) in bounds {
             match given(key, field == "max") {
-                None => return refuse(field, key, bound, &format!("there is no {what} of it for type Container")),
+                None => return refuse(field, key, bound, &format!("type Container has no {what} of it")),
                 Some(given) if given.compare(bound) == Some(wrong) => {
                     return refuse(field, key, bound, &format!("the {what} for type Container is {}", given.0));
                 }
@@ -281,7 +281,7 @@ fn check_admission(item: &LimitRangeItem, hard: &Hard) -> Result<(), String> {
         for (resource, value) in list {
             if let Some(quota) = quota_of(hard, what, resource).filter(|quota| value.compare(quota) == Some(Ordering::Greater)) {
                 return Err(format!(
-                    "limitRange Container {field} {resource}: {} is above the quota of {} for {what}.{resource}, so no plain pod would be admitted: lower the one or raise the other",
+                    "limitRange Container {field} {resource}: {} is above the quota of {} for {what}.{resource}, so a pod that sets no resources would be rejected: lower the limitRange or raise the quota",
                     value.0, quota.0
                 ));
             }
@@ -387,13 +387,13 @@ mod tests {
             (
                 json!([{"type": "Container", "default": {"memory": "2Gi"}}]),
                 json!({"limits.memory": "1Gi"}),
-                "no plain pod would be admitted",
+                "a pod that sets no resources would be rejected",
             ),
             (json!([{"type": "Pod", "default": {"cpu": "1"}}]), json!({}), "are for type Container"),
             (json!([{"type": "Pod"}, {"type": "Pod"}]), json!({}), "two items of type Pod"),
-            (json!([{"type": "PersistentVolumeClaim", "max": {"cpu": "1"}}]), json!({}), "needs min or max of storage"),
+            (json!([{"type": "PersistentVolumeClaim", "max": {"cpu": "1"}}]), json!({}), "requires min or max of storage"),
             (json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "0.5"}}]), json!({}), "below 1"),
-            (json!([{"type": "Container", "max": {"pods": "3"}}]), json!({}), "not the name of a resource"),
+            (json!([{"type": "Container", "max": {"pods": "3"}}]), json!({}), "not a valid resource"),
             (
                 json!([{"type": "Container", "min": {"cpu": "1"}, "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "3"}}]),
                 json!({}),
@@ -420,13 +420,13 @@ mod tests {
                 "the defaultRequest for type Container is 128Mi",
             ),
             (json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "2"}}]), json!({}), "lacks a default"),
-            (json!([{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi", "foo": "1"}}]), json!({}), "\"foo\" is not the name"),
-            (json!([{"type": "Container", "default": {"requests.example.com/gpu": "1"}}]), json!({}), "is not the name of a resource"),
-            (json!([{"type": "Pod", "max": {(format!("{}/gpu", "a".repeat(63) + &".b".repeat(94))): "1"}}]), json!({}), "is not the name"),
+            (json!([{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi", "foo": "1"}}]), json!({}), "\"foo\" is not a valid"),
+            (json!([{"type": "Container", "default": {"requests.example.com/gpu": "1"}}]), json!({}), "is not a valid resource"),
+            (json!([{"type": "Pod", "max": {(format!("{}/gpu", "a".repeat(63) + &".b".repeat(94))): "1"}}]), json!({}), "is not a valid"),
         ] {
             let items: Vec<LimitRangeItem> = serde_json::from_value(items).unwrap();
             let error = complete(&items, &hard(quota)).unwrap_err();
-            assert!(error.contains(says), "{error:?} does not say {says:?}");
+            assert!(error.contains(says), "{error:?} does not contain {says:?}");
         }
     }
 }

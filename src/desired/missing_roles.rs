@@ -26,7 +26,7 @@ pub fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option<Refusa
     let class_name = &resolved.class_name;
     let message = || {
         format!(
-            "{}: the administrator has to create what SpaceClass {class_name} names, or to change the class; until then no new RoleBinding to it is made, and everything else is in place",
+            "{}: an administrator has to create what SpaceClass {class_name} names, or to change the class; until then no new RoleBinding to it is created, and everything else is in place",
             do_not_exist(&used)
         )
     };

@@ -53,20 +53,20 @@ pub fn check(network: &Network) -> Result<(), String> {
         let expressed = expressions.clone().map(|expression| (&expression.key, expression.values.as_deref().unwrap_or_default()));
         for (key, values) in labels.chain(expressed) {
             if !names::is_qualified_key(key) {
-                return refuse(format!("{key:?} is not a key, for example kubernetes.io/metadata.name"));
+                return refuse(format!("{key:?} is not a valid key such as kubernetes.io/metadata.name"));
             }
             if let Some(value) = values.iter().find(|value| !names::is_label_value(value)) {
-                return refuse(format!("{value:?} is not a label value"));
+                return refuse(format!("{value:?} is not a valid label value"));
             }
         }
         for expression in expressions {
             let has_values = expression.values.as_ref().is_some_and(|values| !values.is_empty());
             match expression.operator.as_str() {
                 "In" | "NotIn" if !has_values => {
-                    return refuse(format!("operator {} of {} needs values", expression.operator, expression.key));
+                    return refuse(format!("operator {} of {} requires values", expression.operator, expression.key));
                 }
                 "Exists" | "DoesNotExist" if has_values => {
-                    return refuse(format!("operator {} of {} takes no values", expression.operator, expression.key));
+                    return refuse(format!("operator {} of {} allows no values", expression.operator, expression.key));
                 }
                 _ => {}
             }

@@ -15,8 +15,8 @@ pub fn advice(name: &str, seen: &SeenNamespace) -> String {
     let uid = seen.claim.as_ref().map(ToString::to_string).unwrap_or_default();
     let adopt = names::ANNOTATION_ADOPT;
     format!(
-        "was made for the DeveloperSpace of UID {uid}, which no longer exists, and is left alone: `kubectl delete namespace {name}` deletes \
-         it, and the annotation {adopt}={name}/<UID> hands it to a new DeveloperSpace {name}"
+        "was created for the DeveloperSpace with UID {uid}, which no longer exists, and is left unchanged: delete it with `kubectl delete \
+         namespace {name}`, or offer it to a new DeveloperSpace {name} with the annotation {adopt}={name}/<UID>"
     )
 }
 

@@ -85,8 +85,8 @@ pub fn conflict(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
     let uid = space.metadata.uid.as_deref().unwrap_or_default();
     let overwrite = if seen.adopt.is_some() { " --overwrite" } else { "" };
     format!(
-        "namespace {name} exists and is not this space's, so it is left alone{}: choose another name, or have an administrator hand it over \
-         to {} with: kubectl annotate namespace {name} {}={name}/{uid}{overwrite}",
+        "namespace {name} exists and does not belong to this DeveloperSpace, so it is left unchanged{}: choose another name, or have \
+         an administrator offer it to {} with: kubectl annotate namespace {name} {}={name}/{uid}{overwrite}",
         what_it_is(space, seen),
         space.spec.owner,
         names::ANNOTATION_ADOPT,
@@ -98,16 +98,16 @@ fn what_it_is(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
     let origin = match (&seen.released, &seen.claim) {
         (Some(released), _) => format!(" (it was released from {})", origin(released)),
         (None, Some(_)) if claims(space, seen) => {
-            " (it carries this space's mark without being the namespace that was made for it: it was restored or copied)".to_owned()
+            " (it has the marks of this DeveloperSpace but was not created for it: it was restored or copied)".to_owned()
         }
-        (None, Some(claim)) => format!(" (it is left from an earlier DeveloperSpace of that name, UID {claim})"),
+        (None, Some(claim)) => format!(" (it was left by an earlier DeveloperSpace of that name, UID {claim})"),
         (None, None) => String::new(),
     };
     let going = seen.terminating.as_ref().map(|blocked| format!("; it is being deleted{}", because(blocked)));
     let name = space.metadata.name.as_deref().unwrap_or_default();
     let offer = seen.adopt.as_deref().map(|offer| match offer {
-        offer if offer == name => format!("; its annotation {} names no UID, and a name alone hands nothing over", names::ANNOTATION_ADOPT),
-        other => format!("; its annotation {} hands it to {other:?}, which is not this space", names::ANNOTATION_ADOPT),
+        offer if offer == name => format!("; its annotation {} contains no UID, and a name alone is not an offer", names::ANNOTATION_ADOPT),
+        other => format!("; its annotation {} offers it to {other:?}, which is not this DeveloperSpace", names::ANNOTATION_ADOPT),
     });
     [Some(origin), going, offer].into_iter().flatten().collect()
 }
@@ -241,18 +241,18 @@ mod tests {
         };
         let sentence = |middle: &str, end: &str| {
             format!(
-                "namespace orchid-lab exists and is not this space's, so it is left alone{middle}: choose another name, or have an administrator \
-                 hand it over to ServiceAccount:robots/ada with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/uid-of-the-space{end}"
+                "namespace orchid-lab exists and does not belong to this DeveloperSpace, so it is left unchanged{middle}: choose another name, or \
+                 have an administrator offer it to ServiceAccount:robots/ada with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/uid-of-the-space{end}"
             )
         };
         assert_eq!(told(|_| {}), sentence("", ""));
         assert_eq!(
             told(|seen| seen.claim = Some("uid-before".into())),
-            sentence(" (it is left from an earlier DeveloperSpace of that name, UID uid-before)", "")
+            sentence(" (it was left by an earlier DeveloperSpace of that name, UID uid-before)", "")
         );
         assert_eq!(
             told(|seen| seen.claim = Some("uid-of-the-space".into())),
-            sentence(" (it carries this space's mark without being the namespace that was made for it: it was restored or copied)", "")
+            sentence(" (it has the marks of this DeveloperSpace but was not created for it: it was restored or copied)", "")
         );
         let released = |seen: &mut SeenNamespace| {
             let (space, owner) = ("orchid-lab".into(), "User:bea@example.com".into());
@@ -264,7 +264,7 @@ mod tests {
         );
         assert_eq!(
             told(|seen| seen.adopt = Some("orchid-lab".into())),
-            sentence("; its annotation developerspace.dev/adopt names no UID, and a name alone hands nothing over", " --overwrite")
+            sentence("; its annotation developerspace.dev/adopt contains no UID, and a name alone is not an offer", " --overwrite")
         );
         assert_eq!(
             told(|seen| {
@@ -272,7 +272,7 @@ mod tests {
                 seen.terminating = Some("a pod".into());
             }),
             sentence(
-                r#"; it is being deleted: a pod; its annotation developerspace.dev/adopt hands it to "orchid-lab/uid-before", which is not this space"#,
+                r#"; it is being deleted: a pod; its annotation developerspace.dev/adopt offers it to "orchid-lab/uid-before", which is not this DeveloperSpace"#,
                 " --overwrite"
             )
         );

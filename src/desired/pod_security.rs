@@ -54,7 +54,7 @@ pub fn not_admitted(class_name: &str, namespace: &str, level: &str, warnings: &[
     let pods = some_of(&warnings[first + 1..], NAMED, 0);
     let message = format!(
         "pods in namespace {namespace} do not comply with the Pod Security level {level} of class {class_name} ({pods}), and the space is not admitted to it \
-         while they run; its present class stays in force: delete them, or ask for another class"
+         while they run; its current class stays in force: delete them, or use another class"
     );
     Some(Refusal::new(Reason::InvalidSpec, message))
 }
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(warned(&[]), None);
         assert_eq!(warned(&["metadata.finalizers: prefer a domain-qualified finalizer name"]), None);
         let message = "pods in namespace orchid-lab do not comply with the Pod Security level restricted of class small (web-1 (and 2 other pods): host \
-                       namespaces), and the space is not admitted to it while they run; its present class stays in force: delete them, or ask for another class";
+                       namespaces), and the space is not admitted to it while they run; its current class stays in force: delete them, or use another class";
         let first = r#"existing pods in namespace "orchid-lab" violate the new PodSecurity enforce level "restricted:latest""#;
         assert_eq!(warned(&[first, "web-1 (and 2 other pods): host namespaces"]), Some((Reason::InvalidSpec, message.to_owned())));
     }

@@ -108,7 +108,7 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>)
     for (key, value) in overrides {
         let exceeds = |sentence: String| Refusal::new(Reason::QuotaExceedsClass, format!("spec.quota {key}: {sentence}"));
         let Some(ceiling) = class.max.get(key).or_else(|| class.hard.get(key)) else {
-            refusals.push(exceeds("the class has no such limit: leave it out, or ask for a class that has it".into()));
+            refusals.push(exceeds("the class has no such limit: omit it, or use a class that has it".into()));
             continue;
         };
         if let Err(sentence) = check(key, value) {
@@ -117,7 +117,7 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>)
         }
         let is_above = value.compare(ceiling).is_none_or(Ordering::is_gt);
         if is_above {
-            refusals.push(exceeds(format!("{} is above the class's maximum of {}: ask for {} or less", value.0, ceiling.0, ceiling.0)));
+            refusals.push(exceeds(format!("{} is above the class's maximum of {}: set {} or less", value.0, ceiling.0, ceiling.0)));
         }
         hard.insert(key.clone(), if is_above { ceiling.clone() } else { value.clone() });
     }
@@ -125,7 +125,7 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>)
         let Unusable { request, requested, limit, limited } = pair;
         let (requested, limited) = (&requested.0, &limited.0);
         let message = format!(
-            "spec.quota {request}: {requested} cannot be used under {limit} {limited}, since no container requests more than its limit: ask for {limit} {requested} too, or for less {request}"
+            "spec.quota {request}: {requested} cannot be used under {limit} {limited}, since no container requests more than its limit: set {limit} to {requested} as well, or lower {request}"
         );
         Refusal::new(Reason::InvalidSpec, message)
     }));
@@ -167,7 +167,7 @@ pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
         return Err(format!("{key}: {:?} is not a quantity; for example 500m, 2 or 10Gi", value.0));
     };
     if read.is_negative() {
-        return Err(format!("{key}: {} is negative; write zero or more", value.0));
+        return Err(format!("{key}: {} is negative; set zero or more", value.0));
     }
     let counts = COUNTED.contains(&key)
         || (key.contains('/') && !key.starts_with("requests.") && !key.contains("kubernetes.io/"))
@@ -234,7 +234,7 @@ impl OwnObjects {
         Self::KEYS.into_iter().zip(needed).find_map(|(key, (needed, kind))| {
             let room = hard.get(key)?;
             (room.compare(&needed.to_string().as_str().into()) == Some(Ordering::Less)).then(|| {
-                format!("{key}: {} leaves no room for the {needed} {kind} that the operator makes: write {needed} or more", room.0)
+                format!("{key}: {} leaves no room for the {needed} {kind} that the operator creates: set {needed} or more", room.0)
             })
         })
     }
@@ -288,7 +288,7 @@ mod tests {
         let raised = hard(&[("requests.cpu", "20")]);
         let (quota, refusals) = cut(Some(&class), &raised);
         let says = "spec.quota requests.cpu: 20 cannot be used under limits.cpu 10, since no container requests more than its limit: \
-                    ask for limits.cpu 20 too, or for less requests.cpu";
+                    set limits.cpu to 20 as well, or lower requests.cpu";
         assert_eq!(refusals, [Refusal::new(Reason::InvalidSpec, says)]);
         assert_eq!(notices(&raised, &quota), [""; 0]);
         let both = hard(&[("requests.cpu", "20"), ("limits.cpu", "20")]);

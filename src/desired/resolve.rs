@@ -108,10 +108,10 @@ pub fn check_subjects(space: &DeveloperSpace, protected: &ProtectedNamespaces) -
         match subject.kind {
             // Workloads in the namespace default belong to users.
             SubjectKind::ServiceAccount if namespace != "default" && protected.contains(namespace) => {
-                return refuse("belongs to the cluster; name an account of a namespace that is not protected");
+                return refuse("belongs to the cluster; use a ServiceAccount of a namespace that is not protected");
             }
             SubjectKind::User | SubjectKind::Group if is_systems(&subject.name) => {
-                return refuse("is Kubernetes' own; name a person or a group of people, or a ServiceAccount by kind and namespace");
+                return refuse("belongs to Kubernetes; use a user, a group, or a ServiceAccount by kind and namespace");
             }
             SubjectKind::User | SubjectKind::Group | SubjectKind::ServiceAccount => {}
         }

@@ -39,7 +39,7 @@ fn unknown_role(member: &Member, class: &SpaceClassSpec) -> Refusal {
     let allowed: Vec<_> = class.roles.iter().map(|role| role.name.as_str()).collect();
     let choice =
         if allowed.is_empty() { "the class has no roles for members".to_owned() } else { format!("choose one of {}", allowed.join(", ")) };
-    let message = format!("spec.members: role {:?} of {} is not one of the class's: {choice}", member.role, member.subject());
+    let message = format!("spec.members: role {:?} of {} is not a role of the class: {choice}", member.role, member.subject());
     Refusal::new(Reason::RoleNotAllowed, message)
 }
 
@@ -138,8 +138,8 @@ mod tests {
         assert_eq!(roles, Roles { owner: "edit".into(), members: [("helper".to_owned(), "view".to_owned())].into() });
         let said: Vec<_> = refusals.iter().map(|refusal| (refusal.reason, refusal.message.as_str())).collect();
         let expected = [
-            r#"spec.members: role "root" of User:bo@example.com is not one of the class's: choose one of grower, helper"#,
-            r#"spec.members: role "admin" of User:cy@example.com is not one of the class's: choose one of grower, helper"#,
+            r#"spec.members: role "root" of User:bo@example.com is not a role of the class: choose one of grower, helper"#,
+            r#"spec.members: role "admin" of User:cy@example.com is not a role of the class: choose one of grower, helper"#,
         ];
         assert_eq!(said, expected.map(|message| (Reason::RoleNotAllowed, message)));
     }

@@ -25,7 +25,7 @@ impl fmt::Display for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Admitted { class } => {
-                write!(f, "SpaceClass {class} admits the namespace of that name into its spaces (network.allowFromNamespaces)")
+                write!(f, "SpaceClass {class} allows traffic from the namespace of that name into its spaces (network.allowFromNamespaces)")
             }
             Self::Account { space } => {
                 write!(f, "DeveloperSpace {space} of another owner gives access to a ServiceAccount of the namespace of that name")
@@ -54,11 +54,11 @@ pub fn objection(name: &str, class_name: &str, rules: Option<&NameRules>, reserv
         Some(format!("SpaceClass {class_name} allows only {} (names.allowed)", allowed.join(", ")))
     } else if !listed && name.starts_with("xn--") {
         Some(format!(
-            "a name that begins with xn-- can be a top-level domain, so that its Services would answer for others' hosts: SpaceClass {class_name} would have to list it in names.allowed"
+            "a name that begins with xn-- can be a top-level domain, so that its Services could shadow external hosts: an administrator has to list it in names.allowed of SpaceClass {class_name}"
         ))
     } else if !listed && !name.contains('-') {
         Some(format!(
-            "a name without a dash can be a top-level domain, so that its Services would answer for others' hosts: choose a name with a dash, for example {name}-lab, unless SpaceClass {class_name} lists {name} in names.allowed"
+            "a name without a dash can be a top-level domain, so that its Services could shadow external hosts: choose a name with a dash, for example {name}-lab, unless SpaceClass {class_name} lists {name} in names.allowed"
         ))
     } else {
         None
@@ -89,8 +89,8 @@ mod tests {
             ("fern-lab", Some(&rules), None, Some("allows only lab, orchid-*")),
             ("prod-orchid", Some(&rules), None, Some("denies it (names.denied: prod-*)")),
             ("prod-x", Some(&any), None, Some("denies it (names.denied: prod-*)")),
-            ("front-door", None, Some(&admitted), Some("SpaceClass greenhouse admits the namespace of that name")),
-            ("lab", Some(&rules), Some(&admitted), Some("SpaceClass greenhouse admits the namespace of that name")),
+            ("front-door", None, Some(&admitted), Some("SpaceClass greenhouse allows traffic from the namespace of that name")),
+            ("lab", Some(&rules), Some(&admitted), Some("SpaceClass greenhouse allows traffic from the namespace of that name")),
             ("ci-jobs", None, Some(&account), Some("DeveloperSpace fern-lab of another owner gives access")),
         ] {
             let refusal = refusal(name, "cellar", rules, reservation);

@@ -71,7 +71,7 @@ mod tests {
         let both = "spec.ttl is too long: shorten it; until then neither User:bob@example.com nor User:alice@example.com \
             has the access of the owner, and the space counts for User:alice@example.com";
         assert_eq!(standing.beside_a_transfer(&named("bob@example.com"), refusal()), Refusal::new(Reason::InvalidSpec, both));
-        let full = Refusal::new(Reason::OwnerLimitExceeded, "bob@example.com has to delete one");
+        let full = Refusal::new(Reason::OwnerLimitExceeded, "bob@example.com has to delete a space");
         assert_eq!(standing.beside_a_transfer(&named("bob@example.com"), full.clone()), full);
     }
 

@@ -127,7 +127,7 @@ fn wanted(finding: &Finding<'_>) -> Vec<Wanted> {
         (false, _) => String::new(),
         (true, at) => {
             let at = space.status.as_ref().and_then(|status| status.expires_at).filter(|_| is_sealed(space)).or(at);
-            format!("the time was up at {}; create a new DeveloperSpace to go on", at.map(rfc3339).unwrap_or_default())
+            format!("this DeveloperSpace expired at {}; create a new DeveloperSpace to continue", at.map(rfc3339).unwrap_or_default())
         }
     };
     vec![
@@ -147,11 +147,11 @@ fn wanted(finding: &Finding<'_>) -> Vec<Wanted> {
 fn expiring_message(space: &DeveloperSpace, outlook: &Outlook, at: DateTime<Utc>, before: &str) -> String {
     let name = space.metadata.name.as_deref().unwrap_or_default();
     let remedy = match outlook.bound {
-        Some(Bound::ExpiresAt) => "spec.expiresAt sets this end: set a later spec.expiresAt to keep it",
+        Some(Bound::ExpiresAt) => "spec.expiresAt sets this expiry: set a later time to keep the namespace",
         Some(Bound::MaxLifetime) => {
-            "the class's lifetime.maxLifetime sets this end, and no renewal moves it: create a new DeveloperSpace, or ask for another class"
+            "lifetime.maxLifetime of the class sets this expiry, and a renewal does not extend it: create a new DeveloperSpace, or use another class"
         }
-        Some(Bound::Ttl) | None => "to renew, set spec.renewedAt to the present time",
+        Some(Bound::Ttl) | None => "to renew, set spec.renewedAt to the current time",
     };
     format!("namespace {name} and everything in it is deleted at {} (warned {before} before); {remedy}", rfc3339(at))
 }
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(patch["metadata"], json!({"resourceVersion": "7"}));
         let terms = json!({"ttl": null, "expiresAt": null, "protected": null, "maxTTL": null, "maxLifetime": null, "warnBefore": null,
             "retainExpired": null, "allowNever": false, "allowProtected": false, "allowRetain": false});
-        assert_eq!(patch["status"]["terms"], terms, "what the class says no longer goes");
+        assert_eq!(patch["status"]["terms"], terms, "a field that the class no longer sets is removed");
         assert!(patch["status"]["expiresAt"].is_null() && patch["status"].as_object().unwrap().contains_key("expiresAt"));
     }
 }

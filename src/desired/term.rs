@@ -103,7 +103,7 @@ pub fn term(space: &DeveloperSpace, rules: Option<&Rules>, is_accepted: bool, no
 pub fn refusal(space: &DeveloperSpace, rules: &Rules, now: DateTime<Utc>) -> Option<Refusal> {
     let future = space.spec.renewed_at.filter(|at| *at > now + CLOCK_SKEW).map(|at| {
         let at = time::rfc3339(at);
-        format!("spec.renewedAt {at} is in the future: it does not count until then; set it to the present time to renew now")
+        format!("spec.renewedAt {at} is in the future: it has no effect until then; set it to the current time to renew now")
     });
     end(space, rules).1.or(future).map(|message| Refusal::new(Reason::InvalidSpec, message))
 }
@@ -121,7 +121,7 @@ pub fn is_sealed(space: &DeveloperSpace) -> bool {
 fn end(space: &DeveloperSpace, rules: &Rules) -> (End, Option<String>) {
     if let Some(at) = space.spec.expires_at {
         let problem = (at <= created(space))
-            .then(|| format!("spec.expiresAt {} was past when the space was created: choose a time to come", time::rfc3339(at)));
+            .then(|| format!("spec.expiresAt {} was in the past when the space was created: set a time in the future", time::rfc3339(at)));
         return (if problem.is_some() { rules.ceiling() } else { End::At(at) }, problem);
     }
     let Some(text) = &space.spec.ttl else {
@@ -135,7 +135,7 @@ fn end(space: &DeveloperSpace, rules: &Rules) -> (End, Option<String>) {
             (
                 rules.ceiling(),
                 Some(format!(
-                    "spec.ttl: the class does not allow never: ask for a duration{ceiling}, or for a class with lifetime.allowNever"
+                    "spec.ttl: the class does not allow never: set a duration{ceiling}, or use a class that sets lifetime.allowNever"
                 )),
             )
         }
@@ -146,7 +146,7 @@ fn end(space: &DeveloperSpace, rules: &Rules) -> (End, Option<String>) {
                 (
                     End::Ttl(max),
                     Some(format!(
-                        "spec.ttl {text} is longer than the class's maxTTL {most}: ask for {most} or less and renew when it is nearly up"
+                        "spec.ttl {text} exceeds maxTTL {most} of the class: set {most} or less, and renew the space before it expires"
                     )),
                 )
             }

@@ -19,8 +19,8 @@ pub fn not_admitted(class_name: &str, namespace: &str, quota: &ResourceQuota, ha
     let beyond = beyond(quota, hard);
     let message = || {
         format!(
-            "namespace {namespace} uses more than class {class_name} allows ({}), and the space is not admitted to it until it uses less; its present class \
-             stays in force: delete what is not needed, or ask for another class",
+            "namespace {namespace} uses more than class {class_name} allows ({}), and the space is not admitted to it until it uses less; its current class \
+             stays in force: delete what is not needed, or use another class",
             some_of(&beyond, NAMED, 0)
         )
     };
@@ -43,7 +43,7 @@ pub fn not_counted(class_name: &str, namespace: &str, quota: Option<&ResourceQuo
     let message = || {
         format!(
             "class {class_name} limits resources that the quota of namespace {namespace} has not counted yet ({}), and the space is admitted to it when \
-             they are counted; its present class stays in force until then",
+             they are counted; its current class stays in force until then",
             some_of(&missing, NAMED, 0)
         )
     };
@@ -85,7 +85,7 @@ mod tests {
         let message = |names: &str| {
             let message = format!(
                 "class small limits resources that the quota of namespace orchid-lab has not counted yet ({names}), and the space is admitted to it when \
-                 they are counted; its present class stays in force until then"
+                 they are counted; its current class stays in force until then"
             );
             Some((Reason::Provisioning, message))
         };
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(refusal(&json!({"pods": "10", "requests.memory": "1024Mi", "services": "70"})), None);
         assert_eq!(refusal(&json!({})), None);
         let expected = "QuotaExceedsClass: namespace orchid-lab uses more than class small allows (pods 11 of 10, requests.memory 1025Mi of 1Gi), and the \
-                        space is not admitted to it until it uses less; its present class stays in force: delete what is not needed, or ask for another class";
+                        space is not admitted to it until it uses less; its current class stays in force: delete what is not needed, or use another class";
         assert_eq!(refusal(&json!({"pods": "11", "requests.memory": "1025Mi"})).as_deref(), Some(expected));
     }
 }

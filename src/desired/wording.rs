@@ -1,7 +1,7 @@
 //! Error texts in the operator's conditions. A status is not written again for parts of a text that differ at each attempt.
 
 /// The beginning of the condition of a space whose deletion is refused.
-pub const DELETION_WAITS: &str = "this DeveloperSpace is being deleted, and that waits: ";
+pub const DELETION_WAITS: &str = "the deletion of this DeveloperSpace waits: ";
 
 /// Returns true if two sentences about a failure are the same, except for parts that an API server, a resolver or a webhook changes each time:
 /// addresses and ports, times and durations, identifiers. The action before the first colon names the operator's own objects and counts as written.

@@ -12,7 +12,7 @@ pub async fn refusal(client: &Client, args: &GcArgs) -> Option<String> {
         return None;
     }
     let review = Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
-    let review = review.inspect_err(|error| tracing::warn!(%error, "the API server does not say which account this is")).ok()?;
+    let review = review.inspect_err(|error| tracing::warn!(%error, "failed to determine the account of this sweep")).ok()?;
     let user = review.status?.user_info?.username?;
     let is_operator = is_named_operator(&user) || (holds(client, "operate").await && !holds(client, "assign").await);
     is_operator.then(|| {
@@ -33,7 +33,7 @@ async fn holds(client: &Client, verb: &str) -> bool {
         ..ResourceAttributes::default()
     };
     let answer = may(client, attributes).await;
-    answer.inspect_err(|error| tracing::warn!(error = error.sentence(), "the rights of this account are unknown")).unwrap_or_default()
+    answer.inspect_err(|error| tracing::warn!(error = error.sentence(), "failed to check permissions of this account")).unwrap_or_default()
 }
 
 /// Returns true for the operator's ServiceAccount, in any namespace.

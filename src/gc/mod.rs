@@ -124,7 +124,7 @@ async fn carry_out(ctx: &Context, item: &Item) -> Row {
     match is_released(ctx, item).await {
         Ok(false) => {}
         Ok(true) => {
-            let why = "the CustomResourceDefinition is being removed, so the controller releases the namespace".to_owned();
+            let why = "the CustomResourceDefinition is being deleted, so the controller releases the namespace".to_owned();
             return Row::of(item, Outcome::LeftAlone(why));
         }
         Err(error) => return Row::of(item, Outcome::Failed(error.sentence())),

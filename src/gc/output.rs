@@ -89,7 +89,7 @@ impl Row {
 
     /// A line about a space that could not be read.
     pub fn unreadable_space(broken: &InvalidObject) -> Self {
-        let why = format!("the stored DeveloperSpace cannot be read and is left alone: {}", broken.error);
+        let why = format!("the stored DeveloperSpace cannot be read and is left unchanged: {}", broken.error);
         Self::note("DeveloperSpace", broken.metadata.name.clone().unwrap_or_default(), "read", Outcome::Failed(why))
     }
 
@@ -100,7 +100,7 @@ impl Row {
 
     /// A line about the namespace of an expired space whose deletion was requested earlier and is blocked.
     pub fn held(blocked: &str, name: String) -> Self {
-        let message = format!("namespace {name} is being deleted, and is held: {blocked}");
+        let message = format!("namespace {name} is being deleted, and its deletion is blocked: {blocked}");
         Self::note("Namespace", name, "report", Outcome::LeftAlone(message))
     }
 
@@ -161,7 +161,7 @@ impl Sweep {
         let failed = rows("failed").count();
         if self.refused {
             return format!(
-                "Refused: {} namespaces were to be deleted, and the limit is {}. Nothing was deleted. Look at the list; if it is right, allow it with --max-deletions.",
+                "Refused: {} namespaces would be deleted, and the limit is {}. Nothing was deleted. Check the list; if it is correct, raise the limit with --max-deletions.",
                 deletions("refused"),
                 self.limit
             );

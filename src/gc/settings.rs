@@ -27,12 +27,12 @@ pub async fn protected(client: &Client, args: &CommonArgs) -> Result<ProtectedNa
             tracing::warn!(
                 namespace,
                 configmap = names::SETTINGS,
-                "the settings of the operator are not there, so only the names that are always protected are spared; set --operator-namespace or --protected-namespaces"
+                "the settings of the operator were not found, so only the names that are always protected are excluded; set --operator-namespace or --protected-namespaces"
             );
             Vec::new()
         }
         Err(error) => {
-            tracing::warn!(%error, namespace, configmap = names::SETTINGS, "the protected namespaces of the operator cannot be read; set --protected-namespaces");
+            tracing::warn!(%error, namespace, configmap = names::SETTINGS, "failed to read the protected namespaces of the operator; set --protected-namespaces");
             Vec::new()
         }
     };
@@ -48,13 +48,13 @@ fn patterns(settings: ConfigMap) -> Vec<String> {
 async fn refuse_others(client: &Client, named: &str) -> Result<(), String> {
     let params = ListParams::default().fields(&format!("metadata.name={}", names::SETTINGS)).limit(MOST);
     let found = Api::<ConfigMap>::all(client.clone()).list_metadata(&params).await;
-    let found = found.inspect_err(|error| tracing::debug!(%error, "the settings were not looked for in other namespaces"));
+    let found = found.inspect_err(|error| tracing::debug!(%error, "failed to look for the settings in other namespaces"));
     for settings in found.into_iter().flat_map(|found| found.items) {
         let namespace = settings.namespace().unwrap_or_default();
         if !is_of_a_space(client, &namespace).await {
             return Err(format!(
                 "ConfigMap {} with the protected namespaces is in namespace {namespace}, and namespace {named} has none: set --operator-namespace {namespace}, \
-                 or --protected-namespaces to the names that this sweep has to spare",
+                 or --protected-namespaces to the names that this sweep must not delete",
                 names::SETTINGS
             ));
         }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{api::duration::parse_duration, cli::GcArgs};
 
-/// Namespaces of one's own on a shared cluster: ask for them, look at them, renew them, hand them on, and get into them.
+/// Creates, shows, renews and transfers DeveloperSpaces, which are namespaces of your own on a shared cluster, and sets up access to them.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-dspace",
@@ -18,14 +18,14 @@ use crate::{api::duration::parse_duration, cli::GcArgs};
     version,
     max_term_width = 120,
     disable_help_subcommand = true,
-    after_help = "Exit status: 0 done, 1 it failed and standard error says why, 2 the command line is wrong."
+    after_help = "Exit status: 0 success, 1 failure, with the reason on standard error, 2 invalid command line."
 )]
 pub struct Cli {
     /// Flags of kubectl.
     #[command(flatten)]
     pub kubectl: KubectlArgs,
 
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -42,47 +42,47 @@ impl Cli {
     }
 }
 
-/// What to do.
+/// The subcommand.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Ask for a space
+    /// Create a space
     Create(create::CreateArgs),
-    /// Show spaces
+    /// List spaces
     #[command(visible_alias = "ls")]
     List(list::ListArgs),
-    /// Show everything about a space: whose it is, what it may use, its life so far, and what to do next
+    /// Show the details of a space: its owner, its limits, its lifetime, and the next steps
     Describe(describe::DescribeArgs),
-    /// Make spaces live on: their time counts from now again
+    /// Renew spaces: restart their TTL
     Renew(renew::RenewArgs),
-    /// Say who else may get into a space
+    /// Add, remove or list the members of a space
     Members(members::MembersArgs),
-    /// Hand a space to another owner
+    /// Transfer a space to another owner
     Transfer(transfer::TransferArgs),
     /// Delete spaces with their namespaces and everything in them
     Delete(delete::DeleteArgs),
-    /// Write a kubeconfig for a space that is there
+    /// Write a kubeconfig for an existing space
     Kubeconfig(kubeconfig::KubeconfigArgs),
-    /// From nothing to a working kubectl: the space, the credential, the kubeconfig, and a check that it works
+    /// Set up kubectl for a user: create a space, get a credential, test it, and write the kubeconfig
     Onboard(onboard::OnboardArgs),
     /// Show the classes and what they allow
     Classes(classes::ClassesArgs),
-    /// Show how much of their quota spaces use
+    /// Show the quota usage of spaces
     Usage(usage::UsageArgs),
-    /// Show what happened to a space
+    /// Show the Events about a space
     Events(events::EventsArgs),
-    /// Show what a space is made of
+    /// Show the objects that belong to a space
     Tree(tree::TreeArgs),
-    /// Show the spaces that use most of their quota
+    /// Show the spaces with the highest quota usage
     Top(top::TopArgs),
-    /// Explain why a space is not ready, why pods are refused in it, or why its namespace does not go away
+    /// Explain why a space is not ready, why pods are rejected in it, or why its namespace is not deleted
     Doctor(doctor::DoctorArgs),
-    /// Collect what is expired, once: the same sweep as the operator's
+    /// Garbage-collect expired spaces once, with the same sweep as the operator
     Gc(GcArgs),
-    /// Print the completion of a shell, the script with which kubectl completes this plugin, or man pages
+    /// Print a completion script for a shell or for kubectl, or write man pages
     Completion(completion::CompletionArgs),
     /// Print the versions of this plugin and of the server
     Version,
-    /// Words that may come next; called by kubectl.
+    /// Prints the words that can come next; called by kubectl.
     #[command(name = "__complete", hide = true, disable_help_flag = true)]
     Complete(completion::CompleteArgs),
 }
@@ -107,72 +107,72 @@ pub struct KubectlArgs {
     #[arg(long, global = true, value_name = "NAME")]
     pub user: Option<String>,
 
-    /// Act as this user; your own must be allowed to impersonate
+    /// The user to impersonate; requires the permission to impersonate
     #[arg(long = "as", global = true, value_name = "NAME")]
     pub as_user: Option<String>,
 
-    /// Act as a member of this group; may be given more than once
+    /// A group to impersonate; can be repeated
     #[arg(long, global = true, value_name = "NAME", requires = "as_user")]
     pub as_group: Vec<String>,
 
-    /// How long one request to the API server may take: 30s, 1m; 0 is the default
+    /// The time limit for a single request to the API server: 30s, 1m; 0 means the default
     #[arg(long, global = true, value_name = "DURATION", default_value = "0", hide_default_value = true)]
     pub request_timeout: RequestTimeout,
 }
 
-/// How a result is printed.
+/// The format of a result.
 #[derive(Clone, Debug, Args)]
 pub struct OutputArgs {
-    /// How it is printed: wide, json, yaml, name, or jsonpath=TEMPLATE such as jsonpath='{.metadata.name}' [default: for people]
+    /// The output format: wide, json, yaml, name, or jsonpath=TEMPLATE such as jsonpath='{.metadata.name}' [default: human-readable]
     #[arg(short, long, value_name = "FORMAT", default_value = "table", hide_default_value = true)]
     pub output: Format,
 }
 
-/// Whether anything is stored.
+/// The dry run.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct DryRunArgs {
-    /// Store nothing: client prints what would be sent, server has the API server judge it
+    /// Change nothing: client only prints what would be sent, server sends it to the API server, which validates it without storing it
     #[arg(long, value_enum, value_name = "WHERE", default_value_t = DryRun::None, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "client", hide_default_value = true)]
     pub dry_run: DryRun,
 }
 
-/// Whether anything is stored.
+/// The dry run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DryRun {
-    /// It is.
+    /// Store the change.
     None,
-    /// Nothing is even sent.
+    /// Print what would be sent, without sending it.
     Client,
-    /// It is sent and judged, and not stored.
+    /// Send the change to the API server, which validates it without storing it.
     Server,
 }
 
-/// Whether to wait for the end.
+/// The wait for the result.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct WaitArgs {
-    /// Wait until it is done
+    /// Wait until the change is complete
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     #[arg(default_value_t = true, default_missing_value = "true")]
     pub wait: bool,
 
-    /// How long to wait: 30s, 5m
+    /// The maximum time to wait: 30s, 5m
     #[arg(long, value_name = "DURATION", default_value = "2m")]
     pub timeout: Span,
 }
 
-/// What every command that changes a space is asked.
+/// The flags of every command that changes a space.
 #[derive(Clone, Debug, Args)]
 pub struct WriteArgs {
-    /// Whether anything is stored.
+    /// The dry run.
     #[command(flatten)]
     pub dry_run: DryRunArgs,
 
-    /// Whether to wait until it is so.
+    /// The wait for the result.
     #[command(flatten)]
     pub wait: WaitArgs,
 
-    /// How the space is printed.
+    /// The output format.
     #[command(flatten)]
     pub output: OutputArgs,
 }

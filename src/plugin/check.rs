@@ -38,14 +38,17 @@ pub(crate) async fn works(
     let clock = Arc::new(ServerCheckedClock::default());
     let client = client_of(document, clock.clone()).await?;
     let found = whoami(&client).await.context("the new credential does not work")?.username.unwrap_or_default();
-    ensure!(found == user, "the new credential is taken for {found:?} and not for {user:?}: nothing was written");
+    ensure!(found == user, "the cluster authenticates the new credential as user {found:?} instead of {user:?}; nothing was written");
     match may_create(&client, namespace).await {
         Ok(()) => {}
         Err(kube::Error::Api(status)) if status.code == 403 && !is_owner => {
-            progress.say(&format!("warning: {user} cannot make Deployments in {namespace}: {}", status.message));
+            progress.say(&format!("warning: {user} cannot create Deployments in {namespace}: {}", status.message));
         }
         Err(error) => {
-            bail!("the new credential works, and {user} cannot make a Deployment in {namespace}: {}; nothing was written", sentence(&error))
+            bail!(
+                "the new credential works, but {user} cannot create a Deployment in {namespace}: {}; nothing was written",
+                sentence(&error)
+            )
         }
     }
     if is_owner && let Err(error) = may_renew(&client, namespace, &clock).await {
@@ -66,7 +69,7 @@ async fn may_renew(client: &Client, space: &str, clock: &ServerCheckedClock) -> 
 /// The warning about an owner who cannot read and renew the DeveloperSpace. If that is forbidden, it contains the commands for an administrator.
 fn cannot_renew(user: &str, space: &str, error: &kube::Error) -> String {
     let lead =
-        format!("warning: {user} can work in namespace {space}, and cannot read and renew DeveloperSpace {space}: {}", sentence(error));
+        format!("warning: {user} can work in namespace {space}, but cannot read and renew DeveloperSpace {space}: {}", sentence(error));
     if !is_forbidden(error) {
         return human::one_line(&lead);
     }
@@ -75,7 +78,8 @@ fn cannot_renew(user: &str, space: &str, error: &kube::Error) -> String {
         human::shell(user)
     );
     format!(
-        "{}\nAn administrator lets all owners do so, or this one:\n    kubectl apply -k config/self-service\n    {}",
+        "{}\nAn administrator can grant this permission to all owners, \
+        or to this owner only:\n    kubectl apply -k config/self-service\n    {}",
         human::one_line(&lead),
         binding
     )
@@ -126,8 +130,8 @@ mod tests {
         };
         let told = cannot_renew("nadia o'neill", "orchid-lab", &api(403, "developerspaces is forbidden"));
         let expected = "\
-warning: nadia o'neill can work in namespace orchid-lab, and cannot read and renew DeveloperSpace orchid-lab: developerspaces is forbidden
-An administrator lets all owners do so, or this one:
+warning: nadia o'neill can work in namespace orchid-lab, but cannot read and renew DeveloperSpace orchid-lab: developerspaces is forbidden
+An administrator can grant this permission to all owners, or to this owner only:
     kubectl apply -k config/self-service
     kubectl create clusterrolebinding developerspace-owner-orchid-lab --clusterrole=developerspace-owner --user='nadia o'\\''neill'";
         assert_eq!(told, expected);

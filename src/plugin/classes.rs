@@ -16,7 +16,7 @@ pub struct ClassesArgs {
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
 
-    /// How it is printed.
+    /// The output format.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -29,7 +29,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &ClassesArgs) -> anyhow::Result
     }
     let classes = spaces::classes(cluster).await?;
     if classes.is_empty() && format.is_table() {
-        note("No classes found: an administrator has to make one, see config/classes.");
+        note("No classes found: an administrator must create one; see config/classes.");
         return Ok(());
     }
     output::objects(format, &classes, || table(&classes, format.is_wide()))

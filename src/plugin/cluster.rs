@@ -64,8 +64,8 @@ impl Cluster {
 /// The user that this client is authenticated as.
 pub(crate) async fn whoami(client: &Client) -> anyhow::Result<UserInfo> {
     let review = Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
-    let review = review.told(|| "ask the cluster who you are".to_owned())?;
-    review.status.and_then(|status| status.user_info).context("the cluster does not say who you are")
+    let review = review.told(|| "get the current user".to_owned())?;
+    review.status.and_then(|status| status.user_info).context("the cluster did not return the current user")
 }
 
 /// Reads the kubeconfig. If there is none, uses the ServiceAccount of the pod, as kubectl does.
@@ -75,7 +75,7 @@ async fn configuration(args: &KubectlArgs) -> anyhow::Result<(Config, Endpoint)>
             Kubeconfig::read_from(file).map_err(|error| anyhow!("failed to read the kubeconfig {}: {}", file.display(), innermost(&error)))
         }
         None => Kubeconfig::read().map_err(|error| {
-            anyhow!("failed to read the kubeconfig: {}: set KUBECONFIG, or name one with --kubeconfig", innermost(&error))
+            anyhow!("failed to read the kubeconfig: {}: set KUBECONFIG, or specify one with --kubeconfig", innermost(&error))
         }),
     };
     let kubeconfig = match (read, &args.kubeconfig) {
@@ -109,7 +109,7 @@ fn endpoint(kubeconfig: &Kubeconfig, args: &KubectlArgs) -> anyhow::Result<Endpo
     let Some(name) = args.cluster.clone().or_else(of_context) else {
         match context {
             Some(context) => bail!("the kubeconfig has no context {context:?}: `kubectl config get-contexts` lists them"),
-            None => bail!("the kubeconfig has no current context: name one with --context, or run `kubectl config use-context`"),
+            None => bail!("the kubeconfig has no current context: specify one with --context, or run `kubectl config use-context`"),
         }
     };
     let entry = kubeconfig.clusters.iter().find(|named| named.name == name);

@@ -15,11 +15,11 @@ use super::{
 /// Arguments of `completion`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-kubectl completes `kubectl dspace` by asking a program kubectl_complete-dspace on the PATH, where its own completion is set up:
+To complete `kubectl dspace`, kubectl's own completion runs the program kubectl_complete-dspace from the PATH. To install the program:
 
   kubectl dspace completion kubectl > ~/.local/bin/kubectl_complete-dspace && chmod +x ~/.local/bin/kubectl_complete-dspace")]
 pub struct CompletionArgs {
-    /// For what
+    /// The output to generate
     #[arg(value_enum, value_name = "KIND")]
     pub kind: Kind,
 
@@ -28,16 +28,16 @@ pub struct CompletionArgs {
     pub dir: Option<PathBuf>,
 }
 
-/// What completion is for.
+/// The kinds of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
-    /// The program kubectl_complete-dspace, for all shells that complete kubectl
+    /// The program kubectl_complete-dspace, for every shell that kubectl's own completion supports
     Kubectl,
-    /// bash, for kubectl-dspace by itself
+    /// bash completion of the command kubectl-dspace
     Bash,
-    /// zsh, for kubectl-dspace by itself
+    /// zsh completion of the command kubectl-dspace
     Zsh,
-    /// fish, for kubectl-dspace by itself
+    /// fish completion of the command kubectl-dspace
     Fish,
     /// Man pages
     Man,
@@ -54,7 +54,7 @@ pub struct CompleteArgs {
 /// The program that kubectl runs with the words that follow `kubectl dspace`,
 /// see <https://github.com/kubernetes/kubernetes/pull/105867>.
 const FOR_KUBECTL: &str =
-    "#!/bin/sh\n# kubectl asks this program how to go on after `kubectl dspace`.\nexec kubectl dspace __complete -- \"$@\"\n";
+    "#!/bin/sh\n# kubectl runs this program to complete the arguments of `kubectl dspace`.\nexec kubectl dspace __complete -- \"$@\"\n";
 
 pub(crate) fn run(args: &CompletionArgs) -> anyhow::Result<()> {
     // Shells complete the name of the executable.
@@ -72,8 +72,8 @@ pub(crate) fn run(args: &CompletionArgs) -> anyhow::Result<()> {
 }
 
 fn man_pages(args: &CompletionArgs) -> anyhow::Result<()> {
-    let folder = args.dir.as_deref().context("--dir names the folder for the pages")?;
-    ensure!(folder.is_dir(), "{} is no folder: make it first", folder.display());
+    let folder = args.dir.as_deref().context("--dir must name the directory for the man pages")?;
+    ensure!(folder.is_dir(), "{} is not a directory: create it first", folder.display());
     clap_mangen::generate_to(Cli::command(), folder).with_context(|| format!("failed to write man pages to {}", folder.display()))
 }
 

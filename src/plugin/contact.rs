@@ -9,26 +9,26 @@ use crate::{
     desired::contact::{missing, required},
 };
 
-/// Whom to ask about a space.
+/// The contact of a space.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ContactArgs {
-    /// The team to ask
+    /// The team to contact about the space
     #[arg(long, value_name = "NAME")]
     pub team: Option<String>,
 
-    /// Its e-mail address [default: the owner's name, where the class requires an address and the name is one]
+    /// The e-mail address of the team [default: the owner's name, if the class requires an address and the name is one]
     #[arg(long, value_name = "ADDRESS")]
     pub email: Option<String>,
 
-    /// Its chat channel
+    /// The chat channel of the team
     #[arg(long, value_name = "CHANNEL")]
     pub chat: Option<String>,
 
-    /// A page about the work
+    /// A page about the team or its work
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
 
-    /// Where the cost goes
+    /// The cost center that pays for the space
     #[arg(long, value_name = "CODE")]
     pub cost_center: Option<String>,
 }
@@ -43,7 +43,7 @@ impl ContactArgs {
         if required.contains(&ContactField::Email) && contact.email.is_none() {
             contact.email = address(owner).map(ToOwned::to_owned);
             if let Some(address) = &contact.email {
-                note(&format!("The contact's address is {address}, the owner's name: --email names another."));
+                note(&format!("contact.email is set to {address}, the name of the owner; use --email to set another address."));
             }
         }
         let missing = missing(Some(&contact), required);

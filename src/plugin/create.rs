@@ -23,7 +23,7 @@ use crate::api::{Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, Me
 /// Arguments of `create`.
 #[derive(Clone, Debug, Args)]
 pub struct CreateArgs {
-    /// The space's name, which is its namespace's too; it needs a dash, unless the class lists it
+    /// The name of the space and of its namespace; it must contain a dash, unless the class lists it
     #[arg(value_name = "NAME", value_parser = naming::parse)]
     pub name: String,
 
@@ -35,51 +35,51 @@ pub struct CreateArgs {
     #[arg(long, value_name = "NAME")]
     pub class: Option<String>,
 
-    /// How long it is to live: 30m, 7d, 1d12h, never [default: what the class says]
+    /// The ttl of the space: 30m, 7d, 1d12h, never [default: the default of the class]
     #[arg(long, value_name = "DURATION", conflicts_with = "expires_at")]
     pub ttl: Option<String>,
 
-    /// When it is to end: 2026-12-01T00:00:00Z
+    /// The time at which the space expires: 2026-12-01T00:00:00Z
     #[arg(long, value_name = "TIME")]
     pub expires_at: Option<DateTime<Utc>>,
 
-    /// Somebody else with access: ROLE=SUBJECT; may be given more than once
+    /// A member, who also has access: ROLE=SUBJECT; can be repeated
     #[arg(long = "member", value_name = "ROLE=SUBJECT", value_parser = member)]
     pub members: Vec<Member>,
 
-    /// Override of the class's quota: requests.cpu=4; may be given more than once
+    /// An override of the quota of the class: requests.cpu=4; can be repeated
     #[arg(long = "quota", value_name = "RESOURCE=AMOUNT", value_parser = pair)]
     pub quota: Vec<(String, String)>,
 
-    /// A label of the namespace; may be given more than once
+    /// A label of the namespace; can be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     pub labels: Vec<(String, String)>,
 
-    /// An annotation of the namespace; may be given more than once
+    /// An annotation of the namespace; can be repeated
     #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = pair)]
     pub annotations: Vec<(String, String)>,
 
-    /// A name for people
+    /// A human-readable name
     #[arg(long, value_name = "TEXT")]
     pub display_name: Option<String>,
 
-    /// What it is for
+    /// The purpose of the space
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
 
-    /// Whom to ask about it.
+    /// The contact of the space.
     #[command(flatten)]
     pub contact: ContactArgs,
 
-    /// It never expires, and cannot be deleted before this is taken back; only where the class allows it
+    /// Protect the space: it does not expire, and is not deleted until spec.protected is false; the class must allow it
     #[arg(long)]
     pub protected: bool,
 
-    /// Keep the namespace when the space is deleted; only where the class allows it
+    /// Keep the namespace when the space is deleted; the class must allow it
     #[arg(long)]
     pub retain: bool,
 
-    /// How it is done.
+    /// The dry run, the wait and the output format.
     #[command(flatten)]
     pub write: WriteArgs,
 }
@@ -87,12 +87,12 @@ pub struct CreateArgs {
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write KEY=VALUE".to_owned()),
+        _ => Err("must be KEY=VALUE".to_owned()),
     }
 }
 
 fn member(text: &str) -> Result<Member, String> {
-    let (role, subject) = pair(text).map_err(|_| "write ROLE=SUBJECT, for example view=Group:payments".to_owned())?;
+    let (role, subject) = pair(text).map_err(|_| "must be ROLE=SUBJECT, for example view=Group:payments".to_owned())?;
     let SubjectArg(Subject { kind, name, namespace }) = subject.parse()?;
     Ok(Member { kind, name, namespace, role })
 }

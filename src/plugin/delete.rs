@@ -21,15 +21,15 @@ pub struct DeleteArgs {
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
 
-    /// Say nothing of spaces that are not there
+    /// Treat a space that does not exist as deleted
     #[arg(long)]
     pub ignore_not_found: bool,
 
-    /// Whether anything is deleted.
+    /// The dry run.
     #[command(flatten)]
     pub dry_run: DryRunArgs,
 
-    /// Whether to wait until they are gone.
+    /// The wait for the deletion.
     #[command(flatten)]
     pub wait: WaitArgs,
 }

@@ -37,7 +37,7 @@ pub struct DescribeArgs {
     #[arg(value_name = "NAME")]
     pub name: String,
 
-    /// How it is printed.
+    /// The output format.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -78,7 +78,7 @@ fn text(facts: &Facts, now: DateTime<Utc>) -> String {
         sections.push(format!("Quota:\n{}", indented(&output::table(["RESOURCE", "USED", "HARD", "SHARE"], rows, false))));
     }
     let life = life(&facts.space, facts.class.as_ref(), now);
-    sections.push(format!("Life:\n{}", indented(&timeline(&life, now))));
+    sections.push(format!("Lifetime:\n{}", indented(&timeline(&life, now))));
     let conditions = facts.space.status.iter().flat_map(|status| &status.conditions);
     let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), human::one_line(&found.message)]);
     sections.push(format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false))));
@@ -86,7 +86,7 @@ fn text(facts: &Facts, now: DateTime<Utc>) -> String {
         let last = &facts.events[facts.events.len().saturating_sub(EVENTS)..];
         sections.push(format!("Events:\n{}", indented(&events::table(last, now))));
     }
-    sections.push(format!("What to do next:\n{}", indented(&next(&facts.space, facts.class.as_ref(), now).join("\n"))));
+    sections.push(format!("Next steps:\n{}", indented(&next(&facts.space, facts.class.as_ref(), now).join("\n"))));
     sections.join("\n\n")
 }
 
@@ -111,7 +111,7 @@ fn heading(space: &DeveloperSpace, live: Option<&Namespace>) -> String {
         ("Class", status.class_name.or_else(|| spec.class_name.clone()).into_iter().collect()),
         ("Contact", contact),
         ("Namespace", status.namespace.map(|namespace| format!("{} ({})", namespace.name, namespace.uid)).into_iter().collect()),
-        ("Held by", live.and_then(held).into_iter().collect()),
+        ("Blocked by", live.and_then(held).into_iter().collect()),
         ("Labels", pairs(&spec.labels)),
         ("Annotations", pairs(&spec.annotations)),
         ("Protected", if spec.protected { vec!["yes: it never expires and cannot be deleted".to_owned()] } else { vec![] }),
@@ -128,7 +128,7 @@ fn heading(space: &DeveloperSpace, live: Option<&Namespace>) -> String {
 fn held(namespace: &Namespace) -> Option<String> {
     namespace.metadata.deletion_timestamp.as_ref()?;
     let finalizers = held_by(namespace);
-    (!finalizers.is_empty()).then(|| format!("the namespace is being deleted, and its finalizer {} is still on it", finalizers.join(", ")))
+    (!finalizers.is_empty()).then(|| format!("the namespace is terminating and still has the finalizer {}", finalizers.join(", ")))
 }
 
 /// The past and future events in the lifetime of a space, in chronological order.
@@ -139,17 +139,17 @@ fn life(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) 
     moments.extend(space.metadata.creation_timestamp.as_ref().and_then(from_k8s).map(|at| (at, "created".to_owned())));
     moments.extend(status.ready_at.map(|at| (at, "ready".to_owned())));
     let renewals = status.renewals.unwrap_or_default();
-    moments.extend(status.last_renewed_at.map(|at| (at, format!("renewed ({renewals} in all)"))));
-    moments.extend(status.last_warning.map(|warning| (warning.at, format!("warned, {} before the end", warning.before))));
+    moments.extend(status.last_renewed_at.map(|at| (at, format!("renewed ({renewals} in total)"))));
+    moments.extend(status.last_warning.map(|warning| (warning.at, format!("warned, {} before expiry", warning.before))));
     if let Some(end) = status.expires_at {
         // A warning threshold in the past is omitted: its warning has been sent, or will never be sent.
         for before in rules.iter().flat_map(|rules| &rules.warn_before) {
             let edge = end.checked_sub_signed(*before).filter(|edge| *edge > now);
-            moments.extend(edge.map(|edge| (edge, format!("a warning, {} before the end", format_duration(*before)))));
+            moments.extend(edge.map(|edge| (edge, format!("warning, {} before expiry", format_duration(*before)))));
         }
         moments.push((end, the_end(space, end <= now).to_owned()));
         let forgotten = end.checked_add_signed(retention(rules.as_ref()));
-        moments.extend(forgotten.map(|at| (at, "this DeveloperSpace is forgotten too".to_owned())));
+        moments.extend(forgotten.map(|at| (at, "this DeveloperSpace is deleted".to_owned())));
     }
     moments.sort_by_key(|(at, _)| *at);
     moments
@@ -158,7 +158,7 @@ fn life(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) 
 fn the_end(space: &DeveloperSpace, is_past: bool) -> &'static str {
     match (is_sealed(space), is_past) {
         (true, _) => "expired",
-        (false, true) => "its time was up: the namespace is about to be deleted with everything in it",
+        (false, true) => "expired: the namespace is about to be deleted with everything in it",
         (false, false) => "expires: the namespace is deleted with everything in it",
     }
 }
@@ -175,7 +175,7 @@ fn next(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) 
     let name = space.name_any();
     if is_sealed(space) {
         return vec![format!(
-            "It has expired and cannot be renewed. Ask for a new one: kubectl dspace create NAME --owner {}",
+            "It has expired and cannot be renewed. To create a new one: kubectl dspace create NAME --owner {}",
             human::shell(&human::one_line(&space.spec.owner.to_string()))
         )];
     }
@@ -185,19 +185,19 @@ fn next(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) 
     let ready = spaces::is_true(space, types::READY);
     let mut next = Vec::new();
     if !ready {
-        next.push(format!("It is not ready. To see why, and what mends it: kubectl dspace doctor {name}"));
+        next.push(format!("It is not ready. To see the cause and the fix: kubectl dspace doctor {name}"));
     }
     let unmoved = end::set_by(space, class).and_then(|set_by| end::unmoved(space, set_by));
     match (ends(space), unmoved) {
-        (Some(end), Some(why)) => next.push(format!("It ends {}, and {why}.", human::from_now(now, end))),
+        (Some(end), Some(why)) => next.push(format!("It expires {}, and {why}.", human::from_now(now, end))),
         (Some(end), None) if end > now => {
-            next.push(format!("Keep it before it ends {}: kubectl dspace renew {name}", human::from_now(now, end)));
+            next.push(format!("It expires {}. To keep it: kubectl dspace renew {name}", human::from_now(now, end)));
         }
-        (Some(_), None) => next.push(format!("It is past its end. Until it is sealed a renewal keeps it: kubectl dspace renew {name}")),
+        (Some(_), None) => next.push(format!("It has expired, but it is not sealed yet. To keep it: kubectl dspace renew {name}")),
         (None, _) => {}
     }
     if ready {
-        next.push(format!("Look around: kubectl -n {name} get all"));
+        next.push(format!("List its objects: kubectl -n {name} get all"));
         next.push(format!("Get a kubeconfig for it: kubectl dspace kubeconfig {name} -o FILE"));
     }
     next
@@ -237,23 +237,23 @@ Quota:
   RESOURCE   USED   HARD   SHARE
   pods       2      4      [#####.....]  50%
 
-Life:
+Lifetime:
   * 2026-11-20T09:00:00Z  4d ago         created
   * 2026-11-20T09:00:02Z  3d23h ago      ready
-  * 2026-11-22T09:00:00Z  2d ago         renewed (1 in all)
-  * 2026-11-23T13:00:00Z  20h ago        warned, 2d before the end
+  * 2026-11-22T09:00:00Z  2d ago         renewed (1 in total)
+  * 2026-11-23T13:00:00Z  20h ago        warned, 2d before expiry
   > 2026-11-24T09:00:00Z  now
-  * 2026-11-25T12:00:00Z  in 1d3h        a warning, 1h before the end
+  * 2026-11-25T12:00:00Z  in 1d3h        warning, 1h before expiry
   * 2026-11-25T13:00:00Z  in 1d4h        expires: the namespace is deleted with everything in it
-  * 2026-11-28T13:00:00Z  in 4d4h        this DeveloperSpace is forgotten too
+  * 2026-11-28T13:00:00Z  in 4d4h        this DeveloperSpace is deleted
 
 Conditions:
   TYPE    STATUS   REASON        MESSAGE
   Ready   True     Provisioned   all is in place
 
-What to do next:
-  Keep it before it ends in 1d4h: kubectl dspace renew orchid-lab
-  Look around: kubectl -n orchid-lab get all
+Next steps:
+  It expires in 1d4h. To keep it: kubectl dspace renew orchid-lab
+  List its objects: kubectl -n orchid-lab get all
   Get a kubeconfig for it: kubectl dspace kubeconfig orchid-lab -o FILE";
         assert_eq!(shown, expected);
     }
@@ -274,7 +274,7 @@ What to do next:
         }))
         .unwrap();
         let expired = json!({
-            "type": "Expired", "status": "True", "reason": "TimeIsUp", "message": "its time was up",
+            "type": "Expired", "status": "True", "reason": "TimeIsUp", "message": "this DeveloperSpace has expired",
             "lastTransitionTime": "2026-11-24T07:00:00Z",
         });
         space.status.as_mut().unwrap().conditions = vec![serde_json::from_value(expired).unwrap()];
@@ -288,22 +288,22 @@ Class:         greenhouse
 Contact:       cost centre 4711
 Labels:        example.com/tier=wet
 
-Life:
+Lifetime:
   * 2026-11-22T09:00:00Z  2d ago         created
   * 2026-11-24T07:00:00Z  2h ago         expired
   > 2026-11-24T09:00:00Z  now
-  * 2026-12-01T07:00:00Z  in 6d22h       this DeveloperSpace is forgotten too
+  * 2026-12-01T07:00:00Z  in 6d22h       this DeveloperSpace is deleted
 
 Conditions:
   TYPE      STATUS   REASON     MESSAGE
-  Expired   True     TimeIsUp   its time was up
+  Expired   True     TimeIsUp   this DeveloperSpace has expired
 
 Events:
   AGE   TYPE     REASON    MESSAGE
   2h    Normal   Expired   gone
 
-What to do next:
-  It has expired and cannot be renewed. Ask for a new one: kubectl dspace create NAME --owner Group:herbarium";
+Next steps:
+  It has expired and cannot be renewed. To create a new one: kubectl dspace create NAME --owner Group:herbarium";
         assert_eq!(text(&Facts { space, class: None, namespace: None, quota: vec![], events }, now()), expected);
     }
 
@@ -314,10 +314,10 @@ What to do next:
         status.expires_at = Some(now() - chrono::TimeDelta::seconds(30));
         status.conditions.clear();
         let coming: Vec<String> = life(&space, Some(&a_class()), now()).into_iter().map(|(_, what)| what).collect();
-        assert_eq!(coming[3..], [the_end(&space, true), "this DeveloperSpace is forgotten too"], "no warning is yet to come");
+        assert_eq!(coming[3..], [the_end(&space, true), "this DeveloperSpace is deleted"], "no warning is yet to come");
         let expected = [
-            "It is not ready. To see why, and what mends it: kubectl dspace doctor orchid-lab",
-            "It is past its end. Until it is sealed a renewal keeps it: kubectl dspace renew orchid-lab",
+            "It is not ready. To see the cause and the fix: kubectl dspace doctor orchid-lab",
+            "It has expired, but it is not sealed yet. To keep it: kubectl dspace renew orchid-lab",
         ];
         assert_eq!(next(&space, None, now()), expected);
     }
@@ -327,15 +327,16 @@ What to do next:
         let mut class = a_class();
         class.spec.lifetime.as_mut().unwrap().max_lifetime = Some("5d4h".to_owned());
         let told = next(&a_space(), Some(&class), now());
-        let expected = "It ends in 1d4h, and no renewal moves that, since its SpaceClass lets no space live longer than 5d4h \
-            (lifetime.maxLifetime): go on in another space, `kubectl dspace create OTHER-NAME`, or move it to a class that allows more.";
+        let expected = "It expires in 1d4h, and a renewal does not extend its lifetime, because its SpaceClass limits the lifetime of a \
+            space to 5d4h (lifetime.maxLifetime): create another space with `kubectl dspace create OTHER-NAME`, or move this space to a \
+            class that allows a longer lifetime.";
         assert_eq!(told[0], expected);
         assert!(told.iter().all(|line| !line.contains("dspace renew")), "{told:?}");
         let mut dated = a_space();
         dated.spec.expires_at = dated.status.as_ref().unwrap().expires_at;
         let told = next(&dated, None, now());
-        let expected = "It ends in 1d4h, and no renewal moves that, since spec.expiresAt sets it: write a later date, \
-            `kubectl edit dspace orchid-lab`, or give it a time to live, `kubectl dspace renew orchid-lab --ttl DURATION`.";
+        let expected = "It expires in 1d4h, and a renewal does not extend its lifetime, because spec.expiresAt sets the end: set a later \
+            date with `kubectl edit dspace orchid-lab`, or set a ttl with `kubectl dspace renew orchid-lab --ttl DURATION`.";
         assert_eq!(told[0], expected);
     }
 
@@ -346,7 +347,7 @@ What to do next:
         assert_eq!(held(&namespace), None);
         namespace.metadata.deletion_timestamp = serde_json::from_value("2026-11-24T08:00:00Z".into()).unwrap();
         let shown = heading(&a_space(), Some(&namespace));
-        let line = "Held by:       the namespace is being deleted, and its finalizer example.com/ledger is still on it";
+        let line = "Blocked by:    the namespace is terminating and still has the finalizer example.com/ledger";
         assert!(shown.lines().any(|found| found == line), "{shown}");
     }
 }

@@ -39,15 +39,16 @@ use super::{args::OutputArgs, cluster::Cluster, output, progress};
 /// Arguments of `doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
-    /// The space [default: all, with what the rules of their classes touch in them]
+    /// The space [default: all, checked against the rules of their classes]
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
 
-    /// Print the commands that hand released namespaces to the spaces that wait for them; lines that need a look are comments
+    /// Print the commands that offer released namespaces to the spaces that wait for them; a command to review first is printed as a
+    /// comment
     #[arg(long, conflicts_with = "name")]
     pub adopt_all: bool,
 
-    /// How it is printed.
+    /// The output format.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -67,7 +68,7 @@ async fn everything(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> 
     if args.adopt_all {
         let commands = survey::adoptions(&all);
         if commands.is_empty() {
-            progress::note("No namespace waits to be handed over.");
+            progress::note("No namespace is waiting to be adopted.");
             return Ok(());
         }
         return output::print(&commands.join("\n"));
@@ -116,10 +117,10 @@ mod tests {
     fn a_space_that_is_well_has_nothing_but_notes() {
         let told = text("orchid-lab", &judge(&well(), now()));
         let expected = "\
-All is well with DeveloperSpace orchid-lab, as far as can be seen.
+No problems found with DeveloperSpace orchid-lab in the objects that could be read.
 
 NOTE: Pods in namespace orchid-lab accept connections from their own namespace and from namespaces with \
-kubernetes.io/metadata.name=ingress-front; others time out. A NetworkPolicy of your own opens it further.
+kubernetes.io/metadata.name=ingress-front; others time out. To allow more connections, create a NetworkPolicy.
     kubectl -n orchid-lab get networkpolicies";
         assert_eq!(told, expected);
     }

@@ -63,13 +63,13 @@ pub(crate) fn unmoved(space: &DeveloperSpace, set_by: SetBy) -> Option<String> {
     match set_by {
         SetBy::Ttl => None,
         SetBy::MaxLifetime(longest) => Some(format!(
-            "no renewal moves that, since its SpaceClass lets no space live longer than {} (lifetime.maxLifetime): \
-            go on in another space, `kubectl dspace create OTHER-NAME`, or move it to a class that allows more",
+            "a renewal does not extend its lifetime, because its SpaceClass limits the lifetime of a space to {} (lifetime.maxLifetime): \
+            create another space with `kubectl dspace create OTHER-NAME`, or move this space to a class that allows a longer lifetime",
             format_duration(longest)
         )),
         SetBy::Date => Some(format!(
-            "no renewal moves that, since spec.expiresAt sets it: write a later date, `kubectl edit dspace {name}`, \
-            or give it a time to live, `kubectl dspace renew {name} --ttl DURATION`"
+            "a renewal does not extend its lifetime, because spec.expiresAt sets the end: set a later date with \
+            `kubectl edit dspace {name}`, or set a ttl with `kubectl dspace renew {name} --ttl DURATION`"
         )),
     }
 }
@@ -91,7 +91,7 @@ pub(crate) fn gained(
         (Some(why), gain) if asked.is_some_and(|asked| end < asked) => {
             let gain = gain.map(|gain| format!("{} later than before and ", human::span(gain))).unwrap_or_default();
             let short = asked.map(|asked| human::span(asked - end)).unwrap_or_default();
-            format!("renewed: expires {ends_at}, {gain}{short} sooner than its ttl says; from now on {why}")
+            format!("renewed: expires {ends_at}, {gain}{short} earlier than its ttl specifies; from now on {why}")
         }
         _ => format!("renewed: expires {ends_at}"),
     }
@@ -144,12 +144,14 @@ mod tests {
         let (renewed, now) = (at("2026-11-24T09:02:00Z"), at("2026-11-24T09:02:00Z"));
         let before = Some(at("2026-11-24T09:05:00Z"));
         let told = |end: &str, before| gained(before, &space(end, &json!({})), None, (renewed, now));
-        let why = "no renewal moves that, since its SpaceClass lets no space live longer than 6m (lifetime.maxLifetime): \
-            go on in another space, `kubectl dspace create OTHER-NAME`, or move it to a class that allows more";
+        let why = "a renewal does not extend its lifetime, because its SpaceClass limits the lifetime of a space to 6m \
+            (lifetime.maxLifetime): create another space with `kubectl dspace create OTHER-NAME`, or move this space to a class that \
+            allows a longer lifetime";
         assert_eq!(
             told("2026-11-24T09:06:00Z", before),
             format!(
-                "renewed: expires in 4m (2026-11-24T09:06:00Z), 1m later than before and 1m sooner than its ttl says; from now on {why}"
+                "renewed: expires in 4m (2026-11-24T09:06:00Z), 1m later than before and 1m earlier than its ttl specifies; from now on \
+                {why}"
             )
         );
         assert_eq!(

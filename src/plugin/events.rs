@@ -15,7 +15,7 @@ pub struct EventsArgs {
     #[arg(value_name = "NAME")]
     pub name: String,
 
-    /// How it is printed.
+    /// The output format.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -25,7 +25,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &EventsArgs) -> anyhow::Result<
     if events.is_empty() && args.output.output.is_table() {
         // Events about a deleted space may still exist, so the space is read only if there are none.
         spaces::get(cluster, &args.name).await?;
-        note(&format!("Nothing is known to have happened to {}: the cluster keeps Events for an hour or so.", args.name));
+        note(&format!("No Events found for {}: the cluster keeps Events for about an hour.", args.name));
         return Ok(());
     }
     output::objects(&args.output.output, &events, || table(&events, cluster.now()))
@@ -117,7 +117,7 @@ AGE   TYPE     REASON        MESSAGE
         assert_eq!(reasons(&merge(late(), early()).unwrap()), ["Early", "Late"]);
         assert_eq!(reasons(&merge(refused(403), early()).unwrap()), ["Early"]);
         assert_eq!(reasons(&merge(late(), refused(404)).unwrap()), ["Late"]);
-        assert!(merge(late(), refused(500)).is_err(), "half of the truth is not told as all of it");
+        assert!(merge(late(), refused(500)).is_err(), "an incomplete list is an error");
         assert!(merge(refused(403), refused(403)).is_err());
     }
 

@@ -19,60 +19,61 @@ use crate::{
     desired::role_bindings::owner_role,
 };
 
-/// How somebody gets in, and where that is written.
+/// The credential, and the kubeconfig that contains it.
 #[derive(Clone, Debug, Args)]
 pub struct IssueArgs {
-    /// How they prove who they are: a certificate, a login at the identity provider, or a token of a ServiceAccount in the space (for CI)
-    /// [default: oidc where the class says how, else cert]
+    /// The authentication method: a certificate, a login at the identity provider, or a token of a ServiceAccount in the space (for CI)
+    /// [default: oidc if the class configures it, otherwise cert, or token if the class allows neither]
     #[arg(long, value_enum, value_name = "WAY")]
     pub auth: Option<Auth>,
 
-    /// The kubeconfig to write, readable by you alone; - for standard output
+    /// The kubeconfig to write, readable only by you; - for standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
 
-    /// Add to FILE if it is there, and make the space its current context
+    /// Add to FILE if it exists, and set the space as its current context
     #[arg(long)]
     pub merge: bool,
 
-    /// How long a certificate or a token is to last; never longer than the space or than the class allows [default: that long]
+    /// The validity of a certificate or a token: at most the remaining lifetime of the space and the maximum of the class [default: the
+    /// maximum]
     #[arg(long, value_name = "DURATION")]
     pub duration: Option<Span>,
 
-    /// With --auth token: the role of the ServiceAccount, one of the class's [default: the one that is the owner's]
+    /// With --auth token: the role of the ServiceAccount, one of the roles of the class [default: the role of the owner]
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,
 
-    /// Try the kubeconfig before it is written [default: true, but for oidc, which would open a browser]
+    /// Test the kubeconfig before it is written [default: true, except for oidc, which would open a browser]
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     #[arg(default_missing_value = "true")]
     pub check: Option<bool>,
 
-    /// With --auth oidc: the issuer, instead of the class's
+    /// With --auth oidc: the issuer, instead of that of the class
     #[arg(long, value_name = "URL")]
     pub oidc_issuer_url: Option<String>,
 
-    /// With --auth oidc: the client at the issuer, instead of the class's
+    /// With --auth oidc: the client ID, instead of that of the class
     #[arg(long, value_name = "ID")]
     pub oidc_client_id: Option<String>,
 
-    /// With --auth oidc: what the API server puts before user names, instead of the class's
+    /// With --auth oidc: the prefix of user names in the API server, instead of that of the class
     #[arg(long, value_name = "PREFIX")]
     pub oidc_username_prefix: Option<String>,
 
-    /// With --auth oidc: what the API server puts before group names, instead of the class's
+    /// With --auth oidc: the prefix of group names in the API server, instead of that of the class
     #[arg(long, value_name = "PREFIX")]
     pub oidc_groups_prefix: Option<String>,
 
-    /// How long to wait for the space, and for the certificate: 30s, 5m
+    /// The maximum time to wait for the space, and then for the certificate: 30s, 5m
     #[arg(long, value_name = "DURATION", default_value = "2m")]
     pub timeout: Span,
 }
 
-/// A way into a space.
+/// An authentication method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
-    /// A client certificate of the cluster's authority
+    /// A client certificate from the cluster's certificate authority
     Cert,
     /// A login at the identity provider that the API server trusts
     Oidc,
@@ -118,12 +119,15 @@ pub(crate) fn foresee(
     let method = args.method(access);
     access::allowed(&name, access, method)?;
     if method == AccessMethod::Certificate {
-        ensure!(subject.kind == SubjectKind::User, "a certificate is a user's, and {subject} is none: use --auth oidc or --auth token");
+        ensure!(
+            subject.kind == SubjectKind::User,
+            "a certificate can be issued only for a user, and {subject} is not a user: use --auth oidc or --auth token"
+        );
     }
     let shortest = access::SHORTEST.to_std().unwrap_or_default();
     ensure!(
         args.duration.is_none_or(|Span(wanted)| wanted >= shortest),
-        "--duration is less than 10m, the least that the API server issues"
+        "--duration is less than 10m, the minimum that the API server issues"
     );
     if method == AccessMethod::Oidc {
         oidc::parameters(&name, access.and_then(|access| access.oidc.as_ref()), &overrides(args))?;
@@ -179,7 +183,7 @@ pub(crate) async fn issue(
     }
     hand_over(args, &document)?;
     if let Some(ends) = issued.ends {
-        progress.say(&format!("The credential ends {} ({}).", human::from_now(cluster.now(), ends), rfc3339(ends)));
+        progress.say(&format!("The credential expires {} ({}).", human::from_now(cluster.now(), ends), rfc3339(ends)));
     }
     next_steps(args, method)
 }
@@ -187,7 +191,8 @@ pub(crate) async fn issue(
 /// The warning that a kubeconfig works on this machine only.
 fn local_only(entry: &Value, class: Option<&str>) -> String {
     format!(
-        "warning: {} reaches an API server on this machine only; for people elsewhere, have spec.access.server.url of SpaceClass {} set",
+        "warning: server {} is reachable only from this machine; for access from other machines, an administrator must set \
+        spec.access.server.url of SpaceClass {}",
         entry["server"].as_str().unwrap_or_default(),
         class.unwrap_or("CLASS")
     )
@@ -229,7 +234,7 @@ fn lifetime(
     let most = access::lifetime(sooner, cluster.now()).or_else(|_| access::lifetime(terms, cluster.now()))?;
     let Some(Span(wanted)) = args.duration else { return Ok(most) };
     let wanted = TimeDelta::from_std(wanted).unwrap_or(TimeDelta::MAX);
-    ensure!(wanted <= most, "--duration is more than {}, which is all that the class and the space's end allow", human::span(most));
+    ensure!(wanted <= most, "--duration exceeds {}, the maximum that the class and the expiry of the space allow", human::span(most));
     Ok(wanted)
 }
 
@@ -246,12 +251,12 @@ async fn certificate(
     let organizations = terms.map(|terms| terms.organizations.as_slice()).unwrap_or_default();
     let lifetime = lifetime(cluster, space, class, (max, args))?;
     let wish = certificate::Wish { user: &subject.name, organizations, space: &name, lifetime, patience: args.timeout.0 };
-    progress.now(&format!("asking for a certificate for {}", subject.name));
+    progress.now(&format!("requesting a certificate for {}", subject.name));
     let issued = certificate::obtain(&cluster.client, &wish, |what| progress.now(&what)).await.map_err(plain)?;
     let certificate::Issued { certificate, key, serial, not_after } = issued;
     let note = format!("a certificate was issued for {}: serial {serial}, valid until {}", subject.name, rfc3339(not_after));
     if let Err(error) = record::certificate(cluster, space, &note).await {
-        progress.say(&format!("warning: {note}; that could not be recorded in an Event ({}), so keep it", sentence(&error)));
+        progress.say(&format!("warning: {note}; this could not be recorded in an Event ({}), so keep this line", sentence(&error)));
     }
     Ok(Issued { credential: Credential::Certificate { certificate, key }, user: subject.name.clone(), ends: Some(not_after) })
 }
@@ -277,7 +282,10 @@ fn login(
     }
     let ends = space.status.as_ref().and_then(|status| status.expires_at);
     if let Some(ends) = ends {
-        progress.say(&format!("The login works as long as the identity provider lets them in; the space ends {}.", rfc3339(ends)));
+        progress.say(&format!(
+            "The login works as long as the identity provider accepts the user; the space expires at {}.",
+            rfc3339(ends)
+        ));
     }
     Ok(Issued { credential: Credential::Exec(oidc::exec(&parameters)), user: subject.name.clone(), ends: None })
 }
@@ -310,7 +318,7 @@ async fn service_account(
                 class.name_any()
             )
         })?,
-        (None, None) => bail!("the class of DeveloperSpace {name} cannot be found, so name the ServiceAccount's role with --role"),
+        (None, None) => bail!("the class of DeveloperSpace {name} cannot be found, so set the role of the ServiceAccount with --role"),
     };
     let account = |error: token::Error| anyhow!("failed to {}: {}", error.action(), sentence(&error.source));
     token::account(&cluster.client, &name).await.map_err(account)?;

@@ -91,7 +91,7 @@ fn path(text: &str) -> Result<String, String> {
     let path = format!("${}", quote_unusual(&relative));
     // kubectl accepts {.} for the whole object, which is not valid in RFC 9535.
     let path = if path == "$." { "$".to_owned() } else { path };
-    parse_json_path(&path).map_err(|_| format!("{text:?} is no JSONPath: write for example {{.metadata.name}}"))?;
+    parse_json_path(&path).map_err(|_| format!("{text:?} is not a valid JSONPath: use for example {{.metadata.name}}"))?;
     Ok(path)
 }
 

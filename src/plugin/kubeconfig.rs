@@ -20,7 +20,7 @@ pub struct KubeconfigArgs {
     #[arg(value_name = "NAME")]
     pub name: String,
 
-    /// For whom: its owner or a member [default: you]
+    /// The user of the kubeconfig: the owner or a member of the space [default: you]
     #[arg(long = "for", value_name = "USER")]
     pub who: Option<SubjectArg>,
 

@@ -37,43 +37,43 @@ pub(crate) use self::tests::{a_space, now};
 /// Arguments of `list`.
 #[derive(Clone, Debug, Args)]
 pub struct ListArgs {
-    /// The spaces [default: all, or where you may not list them that of the current namespace]
+    /// The spaces [default: all, or that of the current namespace if you cannot list spaces]
     #[arg(value_name = "NAME", conflicts_with = "selector")]
     pub names: Vec<String>,
 
-    /// Only those with these labels: team=red,tier!=gold
+    /// List only spaces with these labels: team=red,tier!=gold
     #[arg(short = 'l', long, value_name = "LABELS")]
     pub selector: Option<String>,
 
-    /// Only those of this owner: a user's name, Group:NAME or ServiceAccount:NAMESPACE/NAME
+    /// List only spaces of this owner: a user's name, Group:NAME or ServiceAccount:NAMESPACE/NAME
     #[arg(long, value_name = "SUBJECT")]
     pub owner: Option<SubjectArg>,
 
-    /// Only those that you own or are a member of, by name or by a group
+    /// List only spaces of which you are the owner or a member, by name or through a group
     #[arg(long)]
     pub mine: bool,
 
-    /// Only those of this class
+    /// List only spaces of this class
     #[arg(long, value_name = "NAME")]
     pub class: Option<String>,
 
-    /// Only those that end within this time: 2d
+    /// List only spaces that expire within this time: 2d
     #[arg(long, value_name = "DURATION")]
     pub expiring_within: Option<Span>,
 
-    /// In which order
+    /// The order of the list
     #[arg(long, value_enum, value_name = "BY", default_value_t = SortBy::Name)]
     pub sort_by: SortBy,
 
-    /// Leave the headings out
+    /// Omit the column headings
     #[arg(long)]
     pub no_headers: bool,
 
-    /// Then go on, with a line for each change
+    /// After listing, watch for changes, and print a line for each change
     #[arg(short, long)]
     pub watch: bool,
 
-    /// How it is printed.
+    /// The output format.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -83,9 +83,9 @@ pub struct ListArgs {
 pub enum SortBy {
     /// By name
     Name,
-    /// What ends first comes first
+    /// By expiry, the earliest first
     Expiry,
-    /// The youngest comes first
+    /// By age, the newest first
     Age,
 }
 

@@ -19,24 +19,24 @@ use crate::api::{DeveloperSpace, Member, Subject};
 /// Arguments of `members`.
 #[derive(Clone, Debug, Args)]
 pub struct MembersArgs {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: MembersCommand,
 }
 
-/// What to do with members.
+/// The subcommands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum MembersCommand {
-    /// Let somebody in
+    /// Add a member to a space
     Add(ChangeArgs),
-    /// Take somebody's access away
+    /// Remove a member from a space
     Remove(ChangeArgs),
     /// Show the owner and the members
     List {
         /// The space
         #[arg(value_name = "NAME")]
         name: String,
-        /// How it is printed.
+        /// The output format.
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -49,15 +49,15 @@ pub struct ChangeArgs {
     #[arg(value_name = "NAME")]
     pub name: String,
 
-    /// Who: a user's name, Group:NAME or ServiceAccount:NAMESPACE/NAME
+    /// The member: a user's name, Group:NAME or ServiceAccount:NAMESPACE/NAME
     #[arg(value_name = "SUBJECT")]
     pub who: SubjectArg,
 
-    /// The role, one of the class's; to remove, left out for all roles [default when adding: view]
+    /// The role, one of the roles of the class [default: view to add, all roles to remove]
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,
 
-    /// How it is done.
+    /// The dry run, the wait and the output format.
     #[command(flatten)]
     pub write: WriteArgs,
 }
@@ -80,7 +80,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &MembersArgs) -> anyhow::Result
             let changed = edit(cluster, &change.name, change.write.dry_run.dry_run, |members| removed(members, who, role)).await?;
             if !changed.0 {
                 bail!(
-                    "{who} is no member of DeveloperSpace {}{}",
+                    "{who} is not a member of DeveloperSpace {}{}",
                     change.name,
                     role.map(|role| format!(" with role {role}")).unwrap_or_default()
                 );
@@ -128,7 +128,10 @@ async fn edit(
     for last in (0..TRIES).map(|round| round + 1 == TRIES) {
         let mut space = spaces::get(cluster, name).await?;
         let Some(members) = change(&space.spec.members) else { return Ok((false, space)) };
-        ensure!(members.len() <= 100, "DeveloperSpace {name} has 100 members, which is all it can have: name a group instead of people");
+        ensure!(
+            members.len() <= 100,
+            "DeveloperSpace {name} has 100 members, which is the maximum: add a group instead of individual users"
+        );
         if dry_run == DryRun::Client {
             space.spec.members = members;
             return Ok((true, space));
@@ -139,7 +142,7 @@ async fn edit(
             patched => return patched.map(|space| (true, space)),
         }
     }
-    bail!("DeveloperSpace {name} is changed by others all the time: try again")
+    bail!("DeveloperSpace {name} is being changed by other clients at the same time: try again")
 }
 
 fn table(space: &DeveloperSpace) -> String {

@@ -29,7 +29,7 @@ pub(crate) fn parse(text: &str) -> Result<String, String> {
     let fitting = label(text);
     let example = if fitting.is_empty() { String::new() } else { format!(", such as {fitting}") };
     Err(format!(
-        "a name has lower-case letters, digits and dashes, at most {LONGEST}, and begins and ends with a letter or a digit{example}"
+        "a name consists of at most {LONGEST} lower-case letters, digits and dashes, and begins and ends with a letter or a digit{example}"
     ))
 }
 
@@ -80,7 +80,7 @@ impl Classes {
         let base = name_for(owner);
         self.first_allowed(&base).ok_or_else(|| {
             let class = self.class().map(|(class, _)| format!(" that SpaceClass {class} allows")).unwrap_or_default();
-            anyhow!("no name{class} can be made of {:?}: give one with --name", owner.name)
+            anyhow!("no name{class} can be derived from {:?}: set one with --name", owner.name)
         })
     }
 
@@ -176,7 +176,7 @@ mod tests {
         let teams = classes(&json!({"allowed": ["team-*", "*-live-*"], "denied": ["team-root"]}));
         assert_eq!(teams.proposal(&user("omar@example.com")).unwrap(), "team-omar");
         let none = teams.proposal(&user("root")).unwrap_err().to_string();
-        assert_eq!(none, r#"no name that SpaceClass meadow allows can be made of "root": give one with --name"#);
+        assert_eq!(none, r#"no name that SpaceClass meadow allows can be derived from "root": set one with --name"#);
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
         let open = classes(&json!({"allowed": ["*", "lab"], "denied": ["prod-*"]}));
         for (name, says, other) in [
             ("alice", "a name without a dash can be a top-level domain", "alice-dev"),
-            ("gate-two", "SpaceClass front admits the namespace of that name into its spaces", "gate-two-dev"),
+            ("gate-two", "SpaceClass front allows traffic from the namespace of that name into its spaces", "gate-two-dev"),
             ("prod-db", "SpaceClass meadow denies it (names.denied: prod-*)", "dev-prod-db"),
             ("kube-lab", "names of the cluster's own namespaces are reserved", "dev-kube-lab"),
             ("xn--p1ai", "a name that begins with xn-- can be a top-level domain", "dev-xn--p1ai"),
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn words_that_are_no_names_are_refused_at_once() {
         assert_eq!(parse("orchid-lab"), Ok("orchid-lab".to_owned()));
-        let rule = "a name has lower-case letters, digits and dashes, at most 63, and begins and ends with a letter or a digit";
+        let rule = "a name consists of at most 63 lower-case letters, digits and dashes, and begins and ends with a letter or a digit";
         assert_eq!(parse("UPPER_case"), Err(format!("{rule}, such as upper-case")));
         assert_eq!(parse("_"), Err(rule.to_owned()));
     }

@@ -23,27 +23,28 @@ use crate::api::{DeveloperSpace, DeveloperSpaceSpec, Subject};
 /// Arguments of `onboard`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Run again, it goes on where it was interrupted: a space that is there is used, and a kubeconfig that it wrote is replaced.
+If the command is interrupted, run it again: it uses a space that exists, and replaces a kubeconfig that it wrote.
 
-A certificate cannot be revoked: it works until it ends. Its serial number and its end are kept in an Event about the space.")]
+A certificate cannot be revoked: it is valid until it expires. An Event about the space records its serial number and its expiry.")]
 pub struct OnboardArgs {
-    /// Who: a user's name as the cluster knows it, with the prefix of the identity provider if there is one; or Group:NAME, ServiceAccount:NAMESPACE/NAME
+    /// The owner: a user's name in the cluster, with the prefix of the identity provider if there is one, Group:NAME or
+    /// ServiceAccount:NAMESPACE/NAME
     #[arg(value_name = "USER")]
     pub who: SubjectArg,
 
-    /// The space's name (default: one that the class allows, after the user: alice-dev for alice@example.com)
+    /// The name of the space (default: derived from the user's name, as the class allows: alice-dev for alice@example.com)
     #[arg(long, value_name = "NAME", value_parser = naming::parse)]
     pub name: Option<String>,
 
-    /// The class of the space, if it has to be made [default: the cluster's default class]
+    /// The class of the space, if it is created [default: the cluster's default class]
     #[arg(long, value_name = "NAME")]
     pub class: Option<String>,
 
-    /// How long the space is to live, if it has to be made: 30m, 7d, 1d12h [default: what the class says]
+    /// The ttl of the space, if it is created: 30m, 7d, 1d12h [default: the default of the class]
     #[arg(long, value_name = "DURATION")]
     pub ttl: Option<String>,
 
-    /// Whom to ask about the space, if it has to be made.
+    /// The contact of the space, if it is created.
     #[command(flatten)]
     pub contact: ContactArgs,
 
@@ -93,10 +94,10 @@ async fn find(cluster: &Cluster, subject: &Subject, classes: &Classes) -> anyhow
 }
 
 fn no_class(class: Option<&str>) -> String {
-    let list = "`kubectl dspace classes` lists those that there are";
+    let list = "`kubectl dspace classes` lists the available classes";
     match class {
         Some(class) => format!("there is no SpaceClass {class}: {list}"),
-        None => format!("there is no default SpaceClass: name one with --class; {list}"),
+        None => format!("there is no default SpaceClass: specify one with --class; {list}"),
     }
 }
 
@@ -107,7 +108,7 @@ async fn make(cluster: &Cluster, name: &str, args: &OnboardArgs, classes: &Class
     if let Some(remark) = spelling::remark(&subject.to_string()) {
         progress.say(&format!("warning: {remark}"));
     }
-    progress.now(&format!("asking for DeveloperSpace {name}"));
+    progress.now(&format!("creating DeveloperSpace {name}"));
     let spec = DeveloperSpaceSpec { class_name: args.class.clone(), ttl: args.ttl.clone(), contact, ..create::spec(subject.clone()) };
     create::send(cluster, &DeveloperSpace::new(name, spec), super::args::DryRun::None).await.map(drop)
 }
@@ -120,16 +121,16 @@ fn fits(space: &DeveloperSpace, subject: &Subject, class: Option<&str>) -> anyho
     if owner != subject {
         if is_member(space, subject) {
             bail!(
-                "DeveloperSpace {name} belongs to {owner}, and {subject} is a member of it: `kubectl dspace kubeconfig {name} --for {} -o FILE` \
-                gives a member access; for a space of their own give another --name",
+                "DeveloperSpace {name} belongs to {owner}, and {subject} is a member of it: to give the member access, run \
+                `kubectl dspace kubeconfig {name} --for {} -o FILE`; to create another space, set another --name",
                 human::shell(&subject.to_string())
             );
         }
-        bail!("DeveloperSpace {name} belongs to {owner} and not to {subject}: give another --name");
+        bail!("DeveloperSpace {name} belongs to {owner}, not to {subject}: set another --name");
     }
     match (class, list::class_of(space)) {
         (Some(wanted), Some(found)) if wanted != found => {
-            bail!("DeveloperSpace {name} is there and of SpaceClass {found}, not {wanted}: leave --class out, or give another --name")
+            bail!("DeveloperSpace {name} already exists with SpaceClass {found}, not {wanted}: omit --class, or set another --name")
         }
         _ => Ok(()),
     }
@@ -141,7 +142,8 @@ pub(crate) fn lets_in(space: &DeveloperSpace, subject: &Subject) -> anyhow::Resu
     is_staying(space)?;
     if space.spec.owner != *subject && !is_member(space, subject) {
         bail!(
-            "DeveloperSpace {name} belongs to {}, and {subject} is no member of it: `kubectl dspace members add {name} {} --role ROLE`",
+            "DeveloperSpace {name} belongs to {}, and {subject} is not a member of it: add the member with \
+            `kubectl dspace members add {name} {} --role ROLE`",
             space.spec.owner,
             human::shell(&subject.to_string())
         );
@@ -156,7 +158,7 @@ fn is_member(space: &DeveloperSpace, subject: &Subject) -> bool {
 fn is_staying(space: &DeveloperSpace) -> anyhow::Result<()> {
     let name = space.name_any();
     if space.metadata.deletion_timestamp.is_some() {
-        bail!("DeveloperSpace {name} is being deleted: run this again when it is gone, or give another --name");
+        bail!("DeveloperSpace {name} is being deleted: run this command again after the deletion, or set another --name");
     }
     Ok(())
 }
@@ -179,12 +181,12 @@ mod tests {
         let other = fits(&space, &user("nadia@example.com"), Some("small")).unwrap_err();
         assert_eq!(
             other.to_string(),
-            "DeveloperSpace orchid-lab is there and of SpaceClass large, not small: leave --class out, or give another --name"
+            "DeveloperSpace orchid-lab already exists with SpaceClass large, not small: omit --class, or set another --name"
         );
         let stranger = fits(&space, &user("omar@example.com"), None).unwrap_err().to_string();
         assert_eq!(
             stranger,
-            "DeveloperSpace orchid-lab belongs to User:nadia@example.com and not to User:omar@example.com: give another --name"
+            "DeveloperSpace orchid-lab belongs to User:nadia@example.com, not to User:omar@example.com: set another --name"
         );
     }
 
@@ -195,9 +197,9 @@ mod tests {
         let member = fits(&space, &user("omar@example.com"), None).unwrap_err().to_string();
         assert_eq!(
             member,
-            "DeveloperSpace orchid-lab belongs to User:nadia@example.com, and User:omar@example.com is a member of it: \
-            `kubectl dspace kubeconfig orchid-lab --for User:omar@example.com -o FILE` gives a member access; \
-            for a space of their own give another --name"
+            "DeveloperSpace orchid-lab belongs to User:nadia@example.com, and User:omar@example.com is a member of it: to give the member \
+            access, run `kubectl dspace kubeconfig orchid-lab --for User:omar@example.com -o FILE`; to create another space, set another \
+            --name"
         );
         assert!(lets_in(&space, &user("omar@example.com")).is_ok());
         assert!(lets_in(&space, &user("petra@example.com")).is_err());

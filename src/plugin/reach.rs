@@ -30,12 +30,14 @@ async fn current(cluster: &Cluster, refused: &kube::Error) -> anyhow::Result<Dev
     };
     let Some(space) = space else {
         bail!(
-            "failed to list DeveloperSpaces: {}; name a space, or choose a context whose namespace is one: {name} is none that you may read",
+            "failed to list DeveloperSpaces: {}; specify a space, or use a context whose namespace is a space: {name} is not a space that \
+            you can read",
             sentence(refused)
         );
     };
     note(&format!(
-        "You may not list DeveloperSpaces: this is the one of the current namespace, {name}. Others can be read by their names."
+        "You cannot list DeveloperSpaces: the result contains only the space of the current namespace, {name}. \
+        Specify other spaces by name."
     ));
     Ok(space)
 }

@@ -21,11 +21,11 @@ pub struct RenewArgs {
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
 
-    /// Also another time to live: 30m, 7d, 1d12h, never
+    /// Also set a new ttl: 30m, 7d, 1d12h, never
     #[arg(long, value_name = "DURATION")]
     pub ttl: Option<String>,
 
-    /// How it is done.
+    /// The dry run, the wait and the output format.
     #[command(flatten)]
     pub write: WriteArgs,
 }
@@ -67,7 +67,7 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
     if args.ttl.is_none() && end::set_by(&space, None) == Some(SetBy::Date) {
         let why = end::unmoved(&space, SetBy::Date).unwrap_or_default();
         let ends = before.map(rfc3339).unwrap_or_default();
-        anyhow::bail!("DeveloperSpace {name} ends at {ends}, and {why}");
+        anyhow::bail!("DeveloperSpace {name} expires at {ends}, and {why}");
     }
     let renewed = cluster.now();
     let mut spec = Map::new();
@@ -93,7 +93,7 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
         };
         end::gained(before, &space, class.as_ref(), (renewed, cluster.now()))
     } else {
-        format!("renewed{}: the operator has not said yet when it expires", spaces::dry_run_note(dry_run))
+        format!("renewed{}: the operator has not reported the new expiry yet", spaces::dry_run_note(dry_run))
     };
     let told = format!("{} {told}", output::name_of(&space));
     Ok(Renewed { space, told })

@@ -4,8 +4,8 @@
 pub(crate) fn remark(who: &str) -> Option<String> {
     who.chars().any(is_combining).then(|| {
         format!(
-            "{who} is written with combining characters. It looks like the same name in composed letters, and to Kubernetes it is another one: \
-            compare it byte for byte with what `kubectl auth whoami` says."
+            "{who} contains combining characters. It looks like the name in composed characters, but Kubernetes treats them as different \
+            names: compare it byte for byte with the output of `kubectl auth whoami`."
         )
     })
 }
@@ -22,6 +22,6 @@ mod tests {
     #[test]
     fn decomposed_names_are_remarked_on() {
         assert_eq!(remark("User:jürgen@example.com"), None);
-        assert!(remark("User:ju\u{308}rgen@example.com").is_some_and(|said| said.starts_with("User:ju\u{308}rgen@example.com is written")));
+        assert!(remark("User:ju\u{308}rgen@example.com").is_some_and(|said| said.starts_with("User:ju\u{308}rgen@example.com contains")));
     }
 }

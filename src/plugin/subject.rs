@@ -22,13 +22,13 @@ impl FromStr for SubjectArg {
             _ => (SubjectKind::User, text),
         };
         if name.is_empty() {
-            return Err("write User:NAME, Group:NAME or ServiceAccount:NAMESPACE/NAME; a name alone is a user's".to_owned());
+            return Err("must be User:NAME, Group:NAME or ServiceAccount:NAMESPACE/NAME; a name without a kind is a user".to_owned());
         }
         let subject = match (kind, name.split_once('/')) {
             (SubjectKind::ServiceAccount, Some((namespace, name))) if !namespace.is_empty() && !name.is_empty() => {
                 Subject { kind, name: name.to_owned(), namespace: Some(namespace.to_owned()) }
             }
-            (SubjectKind::ServiceAccount, _) => return Err("write a ServiceAccount as ServiceAccount:NAMESPACE/NAME".to_owned()),
+            (SubjectKind::ServiceAccount, _) => return Err("must be ServiceAccount:NAMESPACE/NAME for a ServiceAccount".to_owned()),
             (SubjectKind::User | SubjectKind::Group, _) => Subject { kind, name: name.to_owned(), namespace: None },
         };
         Ok(Self(subject))

@@ -18,15 +18,15 @@ use crate::api::DeveloperSpace;
 /// Arguments of `top`.
 #[derive(Clone, Debug, Args)]
 pub struct TopArgs {
-    /// Look at this resource only: requests.cpu [default: for each space the one of which most is used]
+    /// Rank by this resource only: requests.cpu [default: for each space the resource with the highest usage]
     #[arg(long, value_name = "RESOURCE")]
     pub by: Option<String>,
 
-    /// How many
+    /// The maximum number of spaces
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub limit: usize,
 
-    /// How it is printed.
+    /// The output format.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -37,8 +37,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &TopArgs) -> anyhow::Result<()>
     let found = ranking(&spaces, &quotas, args);
     if found.is_empty() && args.output.output.is_table() {
         note(&args.by.as_ref().map_or_else(
-            || "No quota was found that you may read.".to_owned(),
-            |by| format!("No quota was found that limits {by} and that you may read."),
+            || "No quota was found that you can read.".to_owned(),
+            |by| format!("No quota was found that limits {by} and that you can read."),
         ));
         return Ok(());
     }

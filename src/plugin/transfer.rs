@@ -15,9 +15,9 @@ use super::{
 
 /// Arguments of `transfer`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "The class has to allow it (spec.allowTransfer), or you need the verb assign on developerspaces.\n\n\
-    Tokens that the previous owner made for ServiceAccounts of the namespace stay valid, and so do RoleBindings that others \
-    wrote. The Event Transferred names these RoleBindings: kubectl dspace events NAME")]
+#[command(after_help = "The class must allow transfers (spec.allowTransfer), or you need the verb assign on developerspaces.\n\n\
+    Tokens that the previous owner created for ServiceAccounts of the namespace stay valid, and so do RoleBindings that the \
+    operator does not manage. The Event Transferred names these RoleBindings: kubectl dspace events NAME")]
 pub struct TransferArgs {
     /// The space
     #[arg(value_name = "NAME")]
@@ -27,7 +27,7 @@ pub struct TransferArgs {
     #[arg(value_name = "SUBJECT")]
     pub who: SubjectArg,
 
-    /// How it is done.
+    /// The dry run, the wait and the output format.
     #[command(flatten)]
     pub write: WriteArgs,
 }
@@ -50,6 +50,6 @@ pub(crate) async fn run(cluster: &Cluster, args: &TransferArgs) -> anyhow::Resul
             space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new()).await?;
         }
     }
-    let told = format!("{} handed to {who}{}", output::name_of(&space), spaces::dry_run_note(dry_run));
+    let told = format!("{} transferred to {who}{}", output::name_of(&space), spaces::dry_run_note(dry_run));
     output::object(&args.write.output.output, &space, || told)
 }

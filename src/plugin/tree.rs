@@ -28,7 +28,7 @@ pub struct TreeArgs {
     #[arg(value_name = "NAME")]
     pub name: String,
 
-    /// How it is printed.
+    /// The output format.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -55,7 +55,7 @@ impl Node {
 }
 
 const MISSING: &str = "missing";
-const UNREADABLE: &str = "you may not read this";
+const UNREADABLE: &str = "forbidden";
 
 pub(crate) async fn run(cluster: &Cluster, args: &TreeArgs) -> anyhow::Result<()> {
     let space = spaces::get(cluster, &args.name).await?;
@@ -212,7 +212,7 @@ mod tests {
 DeveloperSpace orchid-lab (Provisioned)
 `-- Namespace orchid-lab
     |-- ResourceQuota developerspace (missing)
-    |-- LimitRange developerspace (you may not read this)
+    |-- LimitRange developerspace (forbidden)
     |-- RoleBinding developerspace-owner (edit)
     |   |-- User nadia@example.com
     |   `-- ServiceAccount shed/gardener
@@ -230,7 +230,7 @@ DeveloperSpace orchid-lab (Provisioned)
         let resolved = resolve(&a_space(), "greenhouse", &serde_json::from_value(class).unwrap()).resolved;
         let wanted = desire(&a_space(), &resolved, None).children;
         assert_eq!(names(rails(Some(&wanted), nodes(Some(MISSING)))), ["quota"], "the class has no more");
-        assert_eq!(names(rails(Some(&wanted), nodes(None))), ["quota", "limits", "network"], "what is there is shown");
-        assert_eq!(names(rails(None, nodes(Some(MISSING)))), ["quota", "limits", "network"], "nobody knows what the class has");
+        assert_eq!(names(rails(Some(&wanted), nodes(None))), ["quota", "limits", "network"], "existing objects are shown");
+        assert_eq!(names(rails(None, nodes(Some(MISSING)))), ["quota", "limits", "network"], "the class is unknown");
     }
 }

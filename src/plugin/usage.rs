@@ -20,7 +20,7 @@ pub struct UsageArgs {
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
 
-    /// How it is printed.
+    /// The output format.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -39,7 +39,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &UsageArgs) -> anyhow::Result<(
     }
     let found = quotas::of(cluster, &names).await?;
     for name in names.iter().filter(|name| !found.contains_key(*name)) {
-        note(&format!("The quota of {name} is not there, or you may not read it."));
+        note(&format!("The quota of {name} does not exist, or you cannot read it."));
     }
     let data: Vec<_> = found.iter().map(|(space, uses)| json!({"space": space, "quota": uses})).collect();
     output::data(&args.output.output, &data, || table(&found))

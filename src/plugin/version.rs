@@ -16,6 +16,6 @@ pub(crate) async fn run(kubectl: &KubectlArgs) -> anyhow::Result<()> {
 
 async fn server(kubectl: &KubectlArgs) -> anyhow::Result<String> {
     let cluster = Cluster::connect(kubectl).await?;
-    let version = cluster.client.apiserver_version().await.told(|| "ask the server for its version".to_owned())?;
+    let version = cluster.client.apiserver_version().await.told(|| "get the version of the server".to_owned())?;
     Ok(version.git_version)
 }

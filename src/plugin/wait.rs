@@ -38,13 +38,13 @@ pub(crate) async fn until_ready(
     progress: &mut Progress,
 ) -> anyhow::Result<DeveloperSpace> {
     progress.now(&format!("waiting for {name} to be ready"));
-    let mut last = "nothing was heard of it".to_owned();
+    let mut last = "no status was received".to_owned();
     let ready_space = follow(spaces::api(cluster), name, |space| {
         let Some(space) = space else {
             return Some(Err(gone(name)));
         };
         let Some((_, reason, message)) = ready(space).filter(|_| is_observed(space)) else {
-            "the operator has not looked at it".clone_into(&mut last);
+            "the operator has not reconciled it".clone_into(&mut last);
             return None;
         };
         if is_true(space, types::READY) {
@@ -53,12 +53,12 @@ pub(crate) async fn until_ready(
         last = format!("{reason}: {message}");
         progress.now(&format!("{name}: {last}"));
         let stuck = Reason::parse(reason).is_some_and(Reason::is_stalled) || reason == Reason::Terminating.as_str();
-        stuck.then(|| Err(anyhow!("DeveloperSpace {name} cannot become ready: {last}; `kubectl dspace doctor {name}` says more")))
+        stuck.then(|| Err(anyhow!("DeveloperSpace {name} cannot become ready: {last}; run `kubectl dspace doctor {name}` for details")))
     });
     let ended = tokio::time::timeout(timeout, ready_space).await;
     ended.unwrap_or_else(|_| {
         let waited = timeout.as_secs();
-        Err(anyhow!("DeveloperSpace {name} is not ready after {waited}s ({last}): `kubectl dspace doctor {name}` says more"))
+        Err(anyhow!("DeveloperSpace {name} is not ready after {waited}s ({last}): run `kubectl dspace doctor {name}` for details"))
     })
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn until_observed(
     timeout: Duration,
     progress: &mut Progress,
 ) -> anyhow::Result<DeveloperSpace> {
-    progress.now(&format!("waiting for the operator to see {name}"));
+    progress.now(&format!("waiting for the operator to reconcile {name}"));
     let observed = follow(spaces::api(cluster), name, |space| {
         let Some(space) = space else { return Some(Err(gone(name))) };
         is_observed(space).then(|| Ok(space.clone()))
@@ -78,20 +78,21 @@ pub(crate) async fn until_observed(
     ended.unwrap_or_else(|_| {
         let waited = timeout.as_secs();
         Err(anyhow!(
-            "DeveloperSpace {name} is changed, and the operator has not seen it after {waited}s: `kubectl dspace doctor {name}` says more"
+            "DeveloperSpace {name} was changed, but the operator has not reconciled the change after {waited}s: \
+            run `kubectl dspace doctor {name}` for details"
         ))
     })
 }
 
 fn gone(name: &str) -> anyhow::Error {
-    anyhow!("DeveloperSpace {name} is gone: somebody deleted it meanwhile")
+    anyhow!("DeveloperSpace {name} no longer exists: it was deleted during the wait")
 }
 
 /// Waits until a space and its namespace no longer exist.
 pub(crate) async fn until_gone(cluster: &Cluster, found: &DeveloperSpace, timeout: Duration, progress: &mut Progress) -> anyhow::Result<()> {
     let (name, uid) = (&found.name_any(), &found.metadata.uid);
-    progress.now(&format!("waiting for {name} to be gone"));
-    let mut last = "nothing was heard of it".to_owned();
+    progress.now(&format!("waiting for {name} to be deleted"));
+    let mut last = "no status was received".to_owned();
     let gone = follow(spaces::api(cluster), name, |space| {
         // A space with another UID has since been created under the same name.
         let Some(space) = space.filter(|space| space.metadata.uid == *uid) else { return Some(Ok(())) };
@@ -104,7 +105,7 @@ pub(crate) async fn until_gone(cluster: &Cluster, found: &DeveloperSpace, timeou
     let ended = tokio::time::timeout(timeout, gone).await;
     ended.unwrap_or_else(|_| {
         let waited = timeout.as_secs();
-        Err(anyhow!("DeveloperSpace {name} is not gone after {waited}s ({last}): `kubectl dspace doctor {name}` says more"))
+        Err(anyhow!("DeveloperSpace {name} still exists after {waited}s ({last}): run `kubectl dspace doctor {name}` for details"))
     })
 }
 

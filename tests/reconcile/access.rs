@@ -10,8 +10,8 @@ fn live(wanted: &Value, uid: &str, drift: &Value) -> Value {
 
 fn waiting_for_the_quota(since: &str) -> String {
     format!(
-        "the quota is not in force yet, and nobody new is let into namespace orchid-lab before it is (not ready since {since}): \
-         kube-controller-manager fills in the status of ResourceQuota developerspace; if this lasts, see its log"
+        "the quota is not in force yet, and no new access to namespace orchid-lab is granted before it is (not ready since {since}): \
+         kube-controller-manager sets the status of ResourceQuota developerspace; if this persists, check its log"
     )
 }
 
@@ -203,8 +203,8 @@ async fn a_transfer_names_the_bindings_of_others_once() {
             (false, "Provisioned", "", since),
         ],
     );
-    let message = "namespace orchid-lab was transferred from User:ada@example.com to User:carol@example.com; RoleBindings of others still give \
-                   access to it, see kubectl -n orchid-lab get rolebindings: side-door (Group:gardeners)";
+    let message = "namespace orchid-lab was transferred from User:ada@example.com to User:carol@example.com; RoleBindings that the \
+                   operator does not manage still grant access to it, see kubectl -n orchid-lab get rolebindings: side-door (Group:gardeners)";
     let script = script![
         get(&namespace_path()).answered(stored_namespace()),
         merge_patch(&namespace_path(), annotations.clone()).answered(patched(&stored_namespace(), &annotations, 61)),

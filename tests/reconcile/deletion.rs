@@ -271,7 +271,7 @@ async fn what_was_released_is_left_alone() {
         list_bindings(&[theirs]),
         remove_finalizer(),
         told_released(
-            "; RoleBindings of others still give access to it, see kubectl -n orchid-lab get rolebindings: gate-keys (Group:gardeners)"
+            "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n orchid-lab get rolebindings: gate-keys (Group:gardeners)"
         ),
     ];
     world.reconcile(&retained(), script).await.unwrap();
@@ -332,7 +332,7 @@ async fn an_adoption_that_was_never_recorded_is_undone() {
 #[tokio::test]
 async fn a_protected_space_waits() {
     let space = with(&leaving(), &json!({"spec": {"protected": true}, "status": {"terms": {"protected": true}}}));
-    let mut status = terminating("this space is protected, so its deletion waits: set spec.protected to false to let it go on");
+    let mut status = terminating("this DeveloperSpace is protected, so its deletion waits: set spec.protected to false to continue");
     status["expiresAt"] = Value::Null;
     status["terms"]["protected"] = json!(true);
     let mut endless = stored_namespace();
@@ -346,7 +346,7 @@ async fn a_protected_space_waits() {
 const NO_DELETES: &str = "namespaces \"orchid-lab\" is forbidden: ValidatingAdmissionPolicy 'volumes-first' denied request: it has volumes";
 
 fn waits(sentence: &str) -> Value {
-    terminating(&format!("this DeveloperSpace is being deleted, and that waits: {sentence}"))
+    terminating(&format!("the deletion of this DeveloperSpace waits: {sentence}"))
 }
 
 async fn is_told(space: &Value, calls: Vec<Step>, sentence: &str) {

@@ -2,7 +2,8 @@
 
 use super::*;
 
-const KEPT: &str = "the time was up and namespace orchid-lab is gone; this DeveloperSpace is kept until 2026-03-12T08:01:00Z";
+const KEPT: &str =
+    "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:01:00Z";
 const GONE: &str = "2026-03-09T08:01:00Z";
 
 fn seal() -> Call {
@@ -108,7 +109,7 @@ async fn an_unwarned_space_is_warned_and_its_end_moves_by_the_notice() {
     let world = World::with(EXPIRES, &everything());
     let moved = "2026-03-09T09:00:00Z";
     let message = "namespace orchid-lab and everything in it is deleted at 2026-03-09T09:00:00Z (warned 1h before); \
-                   to renew, set spec.renewedAt to the present time";
+                   to renew, set spec.renewedAt to the current time";
     let mut status = provisioned();
     status["expiresAt"] = json!(moved);
     status["lastWarning"] = json!({"at": EXPIRES, "before": "1h", "expiresAt": EXPIRES});
@@ -150,8 +151,8 @@ async fn what_holds_the_namespace_of_an_expired_space_is_shown() {
 #[tokio::test]
 async fn the_namespace_that_took_the_place_of_the_expired_one_is_left_alone() {
     let restored = with(&stored_namespace(), &json!({"metadata": {"uid": "uid-of-the-restored-namespace"}}));
-    let kept = "the time was up and there is a namespace orchid-lab again, which is not this space's and is left alone; this DeveloperSpace \
-                is kept until 2026-03-12T08:01:00Z";
+    let kept = "this DeveloperSpace has expired, and another namespace orchid-lab exists, which does not belong to this DeveloperSpace and is \
+                left unchanged; this object is kept until 2026-03-12T08:01:00Z";
     for theirs in [foreign_namespace(), restored] {
         let world = World::with(GONE, &[class(), theirs.clone()]);
         let mut status = expired(kept, false, GONE);
@@ -265,7 +266,7 @@ async fn a_refused_deletion_of_an_expired_namespace_is_told_and_overdue_until_it
     let world = World::with(later, &everything());
     let says_no = "namespaces \"orchid-lab\" is forbidden: ValidatingAdmissionPolicy 'volumes-first' denied request: it has volumes";
     let refused = || delete_namespace().refused_with(403, "Forbidden", says_no);
-    let message = format!("this DeveloperSpace is expired, and its end waits: failed to delete namespace orchid-lab: {says_no}");
+    let message = format!("this DeveloperSpace has expired, and its cleanup waits: failed to delete namespace orchid-lab: {says_no}");
     let status = expired(&message, true, EXPIRES);
     assert_eq!(class_of(&world.reconcile(&sealed(), script![refused(), say(&sealed(), &status)]).await), Some(Class::Forbidden));
     let overdue = || world.watchdog.ages(later.parse().unwrap()).overdue;

@@ -67,8 +67,8 @@ async fn a_binding_that_a_finalizer_holds_loses_its_subjects_and_is_not_tried_wi
     let held = with(&bent, &json!({"metadata": {"deletionTimestamp": CALM, "finalizers": ["example.com/hold"]}}));
     let world = World::with(CALM, &everything_but("RoleBinding", "developerspace-owner"));
     world.keep(&bent);
-    let message = "failed to replace RoleBinding developerspace-owner in orchid-lab: it was deleted and is still there, \
-                   since a finalizer holds it; remove the finalizer";
+    let message = "failed to replace RoleBinding developerspace-owner in orchid-lab: it was deleted but still exists \
+                   because of a finalizer; remove the finalizer";
     let script = script![
         delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-bent-binding"})).answered(held.clone()),
         json_patch(&child_path(&owner_binding()), emptied("uid-of-the-bent-binding")).answered(with(&held, &json!({"subjects": []}))),

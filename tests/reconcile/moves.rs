@@ -2,8 +2,8 @@
 
 use super::*;
 
-const CAROL_IS_FULL: &str = "the limit of class greenhouse is 1 for each owner, and User:carol@example.com has as many: User:carol@example.com \
-                             has to delete one, or an administrator decides; until then the space counts for User:ada@example.com";
+const CAROL_IS_FULL: &str = "User:carol@example.com has reached maxSpacesPerOwner 1 of SpaceClass greenhouse: User:carol@example.com has \
+                             to delete a space, or ask an administrator; until then the space counts for User:ada@example.com";
 
 /// A class that allows one space for each owner.
 pub fn tight() -> Value {
@@ -18,8 +18,8 @@ fn new(name: &str, owner: &str) -> Value {
 /// Checks that the owner limit leaves no place for a new space of Ada's.
 pub async fn ada_is_full(world: &World) {
     let space = new("moss-lab", "ada@example.com");
-    let message = "the limit of class greenhouse is 1 for each owner, and User:ada@example.com has as many: \
-                   delete one, or ask for another class";
+    let message = "User:ada@example.com has reached maxSpacesPerOwner 1 of SpaceClass greenhouse: \
+                   delete a space of this class, or use another class";
     let status = refused_at(CALM, "OwnerLimitExceeded", message);
     let script = script![
         merge_patch(&format!("{SPACES}/moss-lab/status"), says(100, &status)).answered(said(&space, &status)),
@@ -110,7 +110,7 @@ async fn a_space_is_not_moved_to_a_class_that_is_not_accepted_now() {
     let world = World::with(CALM, &everything());
     world.keep(&mistyped_orchard());
     let space = edited(&converged(), &json!({"className": "orchard"}), 103);
-    let message = "SpaceClass orchard is not accepted, and its administrator must correct it: lifetime.maxTTL is too short: lengthen it; \
+    let message = "SpaceClass orchard is not accepted, and an administrator has to correct it: lifetime.maxTTL is too short: lengthen it; \
                    until then this space stays in SpaceClass greenhouse";
     let status = refused_since(2, "ClassNotAccepted", message);
     world.reconcile(&space, script![say(&space, &status), told("ClassNotAccepted").saying(message)]).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_class_that_was_not_judged_yet_is_named_and_delays_nothing() {
     world.keep(&with(&mistyped_orchard(), &json!({"metadata": {"generation": 9}})));
     let space = edited(&converged(), &json!({"className": "orchard"}), 103);
     let message =
-        "the operator has not judged the present spec of SpaceClass orchard yet; until then this space stays in SpaceClass greenhouse";
+        "the operator has not validated the current spec of SpaceClass orchard yet; until then this space stays in SpaceClass greenhouse";
     let status = refused_since(2, "ClassNotAccepted", message);
     world.reconcile(&space, script![say(&space, &status), told("ClassNotAccepted").saying(message)]).await.unwrap();
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_space_that_uses_more_than_another_class_allows_is_not_moved_there() {
     let space = edited(&converged(), &json!({"className": "windowsill"}), 103);
     let full = with(&stored(&quota(), "uid-of-the-quota", 51), &json!({"status": {"used": {"pods": "6"}}}));
     let message = "namespace orchid-lab uses more than class windowsill allows (pods 6 of 5), and the space is not admitted to it until it uses less; its \
-                   present class stays in force: delete what is not needed, or ask for another class";
+                   current class stays in force: delete what is not needed, or use another class";
     let status = refused_since(2, "QuotaExceedsClass", message);
     let asked = || get(&child_path(&quota())).answered(full.clone());
     world.reconcile(&space, script![asked(), say(&space, &status), told("QuotaExceedsClass").saying(message)]).await.unwrap();
@@ -157,7 +157,7 @@ async fn what_another_class_limits_is_counted_before_a_space_is_moved_there() {
     world.keep(&with(&class(), &porch));
     let space = edited(&converged(), &json!({"className": "porch"}), 103);
     let message = "class porch limits resources that the quota of namespace orchid-lab has not counted yet (services.loadbalancers), and the space is \
-                   admitted to it when they are counted; its present class stays in force until then";
+                   admitted to it when they are counted; its current class stays in force until then";
     let mut status = refused_since(2, "Provisioning", message);
     let said_so = &mut status["conditions"];
     (said_so[3], said_so[4]) = (with(&said_so[4], &json!({"type": "Reconciling"})), with(&said_so[3], &json!({"type": "Stalled"})));
@@ -177,7 +177,7 @@ async fn what_another_class_limits_is_counted_before_a_space_is_moved_there() {
     world.reconcile(&space, script![asked(&counted)]).await.unwrap();
     let full = with(&counted, &json!({"status": {"used": {"services.loadbalancers": "1"}}}));
     let message = "namespace orchid-lab uses more than class porch allows (services.loadbalancers 1 of 0), and the space is not admitted to it until it \
-                   uses less; its present class stays in force: delete what is not needed, or ask for another class";
+                   uses less; its current class stays in force: delete what is not needed, or use another class";
     let mut refused = refused_since(2, "QuotaExceedsClass", message);
     refused["conditions"][3]["lastTransitionTime"] = json!(CALM);
     world.reconcile(&space, script![asked(&full), say(&space, &refused), told("QuotaExceedsClass")]).await.unwrap();
@@ -195,7 +195,7 @@ async fn the_class_in_force_is_tightened_beside_one_that_is_missing() {
     world.keep(&tightened);
     let space = edited(&converged(), &json!({"className": "orchard"}), 103);
     let message =
-        "SpaceClass orchard does not exist: set spec.className to one that does (there are greenhouse); what exists stays as it is";
+        "SpaceClass orchard does not exist: set spec.className to an existing class (available: greenhouse); existing objects stay unchanged";
     let mut status = refused_since(2, "ClassNotFound", message);
     status["expiresAt"] = json!("2026-03-07T08:00:00Z");
     status["terms"]["maxTTL"] = json!("5d");
@@ -225,9 +225,9 @@ async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
     let walled = json!({"metadata": {"name": "walled", "uid": "uid-of-the-walled-class"}, "spec": {"network": {"enforced": true}}});
     world.keep(&with(&class(), &walled));
     let space = edited(&converged(), &json!({"className": "walled"}), 103);
-    let message = "class walled enforces isolation, and the space is not admitted to it while NetworkPolicy open can open namespace orchid-lab; its \
-                   present class stays in force: delete what is not needed with kubectl -n orchid-lab delete networkpolicy open, or have an \
-                   administrator label it developerspace.dev/platform-policy=true";
+    let message = "class walled enforces isolation, and the space is not admitted to it while NetworkPolicy open can allow more traffic in \
+                   namespace orchid-lab; its current class stays in force: delete the policies with kubectl -n orchid-lab delete networkpolicy \
+                   open, or have an administrator set the label developerspace.dev/platform-policy=true on those that are needed";
     let status = refused_since(2, "IsolationBreached", message);
     let listed = || {
         get(&format!("{}?limit=25", children_path("NetworkPolicy"))).answered(json!({
@@ -256,9 +256,10 @@ async fn a_namespace_without_a_class_in_force_is_marked_before_its_policies_are_
     let walled = json!({"metadata": {"name": "walled", "uid": "uid-of-the-walled-class"}, "spec": {"network": {"enforced": true}}});
     world.keep(&with(&class(), &walled));
     let space = edited(&converged(), &json!({"className": "walled"}), 103);
-    let message = "SpaceClass greenhouse, which is in force, does not exist or cannot be read; class walled enforces isolation, and the space is not admitted to \
-                   it while NetworkPolicy open can open namespace orchid-lab; its present class stays in force: delete what is not needed with kubectl -n \
-                   orchid-lab delete networkpolicy open, or have an administrator label it developerspace.dev/platform-policy=true";
+    let message = "SpaceClass greenhouse, which is in force, does not exist or cannot be read; class walled enforces isolation, and the space \
+                   is not admitted to it while NetworkPolicy open can allow more traffic in namespace orchid-lab; its current class stays in \
+                   force: delete the policies with kubectl -n orchid-lab delete networkpolicy open, or have an administrator set the label \
+                   developerspace.dev/platform-policy=true on those that are needed";
     let status = refused_since(2, "ClassNotFound", message);
     let listed = get(&format!("{}?limit=25", children_path("NetworkPolicy"))).answered(json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {"resourceVersion": "9"},

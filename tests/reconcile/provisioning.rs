@@ -142,7 +142,7 @@ async fn an_offered_namespace_is_adopted() {
         let offered = offering(&with(&foreign_namespace(), &json!({"metadata": {"uid": NAMESPACE_UID}})), &offer);
         let patch = adopts(&json!({}));
         let world = World::with(MADE, &[class(), offered.clone()]);
-        let [about_the_space, inside] = adopted("namespace orchid-lab was handed over by its annotation and is this space's now");
+        let [about_the_space, inside] = adopted("namespace orchid-lab, which its annotation offers to this DeveloperSpace, was adopted");
         let script = script![
             add_finalizer(),
             get(&namespace_path()).answered(offered.clone()),
@@ -170,8 +170,8 @@ async fn an_adoption_lowers_no_level_and_tells_what_it_replaces() {
     patch["metadata"]["labels"]["pod-security.kubernetes.io/enforce-version"] = Value::Null;
     patch["metadata"]["annotations"]["developerspace.dev/adopted-pod-security"] = json!("enforce=restricted");
     let [about_the_space, inside] = adopted(
-        "namespace orchid-lab was handed over by its annotation and is this space's now; this was replaced: label app.kubernetes.io/managed-by \
-         was \"Helm\" and is \"developerspace-operator\", label pod-security.kubernetes.io/enforce-version was \"v1.33\" and is removed",
+        "namespace orchid-lab, which its annotation offers to this DeveloperSpace, was adopted; replaced: label \
+         app.kubernetes.io/managed-by was \"Helm\" and is \"developerspace-operator\", label pod-security.kubernetes.io/enforce-version was \"v1.33\" and is removed",
     );
     let world = World::with(MADE, &[class(), offered.clone()]);
     let script = script![
@@ -230,8 +230,8 @@ async fn a_crash_after_an_adoption_leaves_the_offer_to_be_found_again() {
 async fn an_offered_namespace_that_is_being_deleted_is_waited_for() {
     let held = json!({"metadata": {"uid": NAMESPACE_UID, "finalizers": ["example.com/hold"]}});
     let offered = offering(&going(&with(&foreign_namespace(), &held), CREATED), &offers()[0]);
-    let message = "namespace orchid-lab is being deleted; it is made again, empty, when it is gone: the Namespace has the finalizers \
-                   example.com/hold; each one is removed by its controller, or by an administrator";
+    let message = "namespace orchid-lab is being deleted; it is recreated, empty, when its deletion is complete: the Namespace has the \
+                   finalizers example.com/hold; each one is removed by its controller, or by an administrator";
     let mut status = stalled("NamespaceTerminating", message);
     status["conditions"][3] = with(&status["conditions"][3], &json!({"status": "True", "message": message}));
     status["conditions"][4] = with(&status["conditions"][4], &json!({"status": "False", "message": ""}));
@@ -271,7 +271,7 @@ async fn a_restored_namespace_is_not_ours() {
     let restored = with(&stored_namespace(), &json!({"metadata": {"uid": "uid-of-the-restored-namespace", "resourceVersion": "90"}}));
     let world = World::with(CALM, &[class(), restored]);
     let mut status = provisioned();
-    let copy = " (it carries this space's mark without being the namespace that was made for it: it was restored or copied)";
+    let copy = " (it has the marks of this DeveloperSpace but was not created for it: it was restored or copied)";
     let told_of = refusals::conflict_about(copy);
     let message = told_of["conditions"][0]["message"].as_str().unwrap();
     status["conditions"] = conditions(

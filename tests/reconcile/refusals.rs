@@ -8,8 +8,8 @@ use super::{support::api_server::play, *};
 
 pub fn conflict_about(what: &str) -> Value {
     let message = format!(
-        "namespace orchid-lab exists and is not this space's, so it is left alone{what}: choose another name, or have an administrator hand it \
-         over to User:ada@example.com with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/{}",
+        "namespace orchid-lab exists and does not belong to this DeveloperSpace, so it is left unchanged{what}: choose another name, or have \
+         an administrator offer it to User:ada@example.com with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/{}",
         uid(SPACE)
     );
     stalled("NamespaceConflict", &message)
@@ -32,8 +32,8 @@ async fn neither_labels_nor_an_older_claim_nor_that_of_another_make_a_namespace_
     let copied = stored(&namespace(), "uid-of-another-namespace", 30);
     let older = with(&copied, &json!({"metadata": {"creationTimestamp": "2026-03-01T08:00:00Z"}}));
     let claim = |claim: Value| with(&copied, &json!({"metadata": {"annotations": {"developerspace.dev/space-uid": claim}}}));
-    let left = format!(" (it is left from an earlier DeveloperSpace of that name, UID {})", uid("an-earlier-lab"));
-    let copy = " (it carries this space's mark without being the namespace that was made for it: it was restored or copied)";
+    let left = format!(" (it was left by an earlier DeveloperSpace of that name, UID {})", uid("an-earlier-lab"));
+    let copy = " (it has the marks of this DeveloperSpace but was not created for it: it was restored or copied)";
     for (theirs, what) in [(older, copy), (claim(json!(uid("an-earlier-lab"))), &left), (claim(Value::Null), "")] {
         let world = World::with(MADE, &[class(), theirs]);
         world.reconcile(&fresh(), script![say(&fresh(), &conflict_about(what)), told("NamespaceConflict")]).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_foreign_namespace_that_came_in_between_is_a_conflict() {
 /// The status while the class is missing.
 fn without_a_class() -> Value {
     class_not_found(
-        "SpaceClass greenhouse does not exist: set spec.className to one that does (there are none yet); what exists stays as it is",
+        "SpaceClass greenhouse does not exist: set spec.className to an existing class (there is none); existing objects stay unchanged",
     )
 }
 
@@ -113,8 +113,8 @@ async fn a_class_that_cannot_be_read_is_said_to_be_that() {
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
     let metadata = with(&class()["metadata"], &json!({"generation": 5}));
     world.store.put_unreadable_class(read(&metadata));
-    let message = "SpaceClass greenhouse cannot be read by this operator: its administrator has to correct it, or set spec.className to another \
-                   one; what exists stays as it is";
+    let message = "SpaceClass greenhouse cannot be read by this operator: an administrator has to correct it, or set spec.className to \
+                   another class; existing objects stay unchanged";
     let status = class_not_found(message);
     world.reconcile(&converged(), script![say(&converged(), &status), told("ClassNotFound")]).await.unwrap();
     world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_space_whose_name_becomes_protected_keeps_its_namespace_and_is_maintai
 #[tokio::test]
 async fn a_namespace_whose_name_became_protected_is_not_deleted_at_the_end() {
     let world = World::with(EXPIRES, &everything()).protecting("orchid-*");
-    let message = "the time was up; namespace orchid-lab stays, since its name is protected on this cluster";
+    let message = "this DeveloperSpace has expired; namespace orchid-lab is not deleted, since its name is protected on this cluster";
     let mut status = expired(message, false, EXPIRES);
     // `Reconciling` was `False` before, too.
     status["conditions"][3]["lastTransitionTime"] = json!(MADE);
@@ -170,7 +170,7 @@ async fn a_namespace_whose_name_became_protected_is_not_deleted_at_the_end() {
 async fn a_namespace_that_is_going_away_is_waited_for() {
     let going = going(&stored_namespace(), CALM);
     let world = World::with(CALM, &[class(), going]);
-    let message = "namespace orchid-lab is being deleted; it is made again, empty, when it is gone";
+    let message = "namespace orchid-lab is being deleted; it is recreated, empty, when its deletion is complete";
     let mut status = provisioned();
     status["conditions"] = conditions(
         1,
@@ -191,8 +191,8 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
     world.keep(&with(&class(), &json!({"spec": {"maxSpacesPerOwner": 1}})));
     world.reconcile(&converged(), script![]).await.unwrap();
     let second = with(&fresh(), &json!({"metadata": {"name": "fern-lab", "uid": uid("fern-lab")}}));
-    let message = "the limit of class greenhouse is 1 for each owner, and User:ada@example.com has as many: \
-                   delete one, or ask for another class";
+    let message = "User:ada@example.com has reached maxSpacesPerOwner 1 of SpaceClass greenhouse: \
+                   delete a space of this class, or use another class";
     let status = refused("OwnerLimitExceeded", message);
     let script = script![
         merge_patch(&format!("{SPACES}/fern-lab/status"), says(100, &status)).answered(said(&second, &status)),
@@ -206,7 +206,8 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
     world.reconcile(&sealed, script).await.unwrap();
     assert_eq!(world.nudged().await, [""; 0], "the namespace is still there");
     world.store.bury_namespace(SPACE, &NAMESPACE_UID.into());
-    let message = "the time was up and namespace orchid-lab is gone; this DeveloperSpace is kept until 2026-03-12T08:00:00Z";
+    let message =
+        "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:00:00Z";
     let mut status = expired(message, false, EXPIRES);
     status["namespace"] = Value::Null;
     world.reconcile(&sealed, script![say(&sealed, &status)]).await.unwrap();
@@ -235,7 +236,7 @@ fn undecodable() -> Value {
 async fn an_undecodable_object_costs_one_read_and_one_status_write_and_then_only_the_read() {
     let world = World::with(MADE, &[class()]);
     let message = "the stored object cannot be read: Unknown variant Robot. Expected one of User, Group, ServiceAccount; \
-                   correct it with kubectl edit, nothing is done until then";
+                   correct it with kubectl edit; it is not reconciled until then";
     let condition = |type_: &str, status: &str| {
         json!({
             "type": type_, "status": status, "reason": "InvalidSpec", "message": message,

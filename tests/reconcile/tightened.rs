@@ -2,7 +2,7 @@
 
 use super::*;
 
-const GREEDY: &str = "spec.quota requests.cpu: 64 is above the class's maximum of 4: ask for 4 or less";
+const GREEDY: &str = "spec.quota requests.cpu: 64 is above the class's maximum of 4: set 4 or less";
 
 /// The space with a spec that asks for more than its class allows.
 fn greedy() -> Value {
@@ -116,7 +116,7 @@ async fn what_a_refused_spec_asks_for_is_not_given_and_what_it_drops_goes() {
     let mut objects = everything();
     objects[1] = with(&stored_namespace(), &json!({"metadata": {"annotations": {"developerspace.dev/owner": "User:mallory@example.com"}}}));
     let world = World::with(CALM, &objects);
-    let message = "spec.quota requests.cpu: 64 is above the class's maximum of 4: ask for 4 or less; until then neither User:carol@example.com \
+    let message = "spec.quota requests.cpu: 64 is above the class's maximum of 4: set 4 or less; until then neither User:carol@example.com \
                    nor User:ada@example.com has the access of the owner, and the space counts for User:ada@example.com";
     let status = refused_since(2, "QuotaExceedsClass", message);
     let script = script![
@@ -138,7 +138,7 @@ async fn a_space_that_lost_its_finalizer_gets_it_back_whatever_its_spec() {
     let others = json!(["example.com/other"]);
     let both = json!(["example.com/other", "developerspace.dev/namespace"]);
     let missing = refusals::class_not_found(
-        "SpaceClass greenhouse does not exist: set spec.className to one that does (there are none yet); what exists stays as it is",
+        "SpaceClass greenhouse does not exist: set spec.className to an existing class (there is none); existing objects stay unchanged",
     );
     for (space, objects) in [
         (converged(), everything()),

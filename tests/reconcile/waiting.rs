@@ -35,10 +35,10 @@ async fn crowd(now: &str, waiting: usize) -> World {
 }
 
 const WAITS: &str =
-    "the limit of class greenhouse is 1 for each owner, and User:ada@example.com has as many: delete one, or ask for another class";
+    "User:ada@example.com has reached maxSpacesPerOwner 1 of SpaceClass greenhouse: delete a space of this class, or use another class";
 
 fn warned_of_deletion() -> Value {
-    let warning = "; 10 older spaces of User:ada@example.com wait as well, and no more may wait, so this one is deleted after an hour";
+    let warning = "; 10 older spaces of User:ada@example.com wait as well, which is the maximum, so this one is deleted after an hour";
     refused("OwnerLimitExceeded", &format!("{WAITS}{warning}"))
 }
 
@@ -77,7 +77,7 @@ async fn the_eleventh_is_deleted_after_an_hour_and_not_before() {
     assert_eq!(world.reconcile(&space, script![]).await.unwrap(), seconds(1));
     let world = world.later(AN_HOUR_LATER);
     let message = "this DeveloperSpace was deleted after an hour of waiting, since 10 older spaces of User:ada@example.com wait for a place as \
-                   well: delete what is not needed, and create it again";
+                   well: delete spaces that are not needed, and create it again";
     world.reconcile(&space, script![delete_fern(), fern_told("TooManyWaiting").saying(message)]).await.unwrap();
     world.reconcile(&space, script![delete_fern().refused(404, "NotFound")]).await.unwrap();
 }
@@ -139,7 +139,7 @@ async fn the_clock_stands_while_the_class_is_missing() {
     world.store.remove_class("greenhouse");
     let world = world.later(AN_HOUR_LATER);
     let message =
-        "SpaceClass greenhouse does not exist: set spec.className to one that does (there are none yet); what exists stays as it is";
+        "SpaceClass greenhouse does not exist: set spec.className to an existing class (there is none); existing objects stay unchanged";
     let (space, status) = (waiting(&warned_of_deletion()), refused("ClassNotFound", message));
     world.reconcile(&space, script![fern_says(&space, &status), fern_told("ClassNotFound")]).await.unwrap();
     world.keep(&tight());

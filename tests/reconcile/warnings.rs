@@ -21,7 +21,7 @@ fn shown(namespace: &Value, end: &Value, version: u64) -> Value {
 fn expiring_since(generation: i64, warned_of: Option<&str>, since: &str) -> Value {
     let message = warned_of.map_or_else(String::new, |end| {
         format!(
-            "namespace orchid-lab and everything in it is deleted at {end} (warned 1h before); to renew, set spec.renewedAt to the present time"
+            "namespace orchid-lab and everything in it is deleted at {end} (warned 1h before); to renew, set spec.renewedAt to the current time"
         )
     });
     let (status, reason) = if warned_of.is_some() { ("True", "WarningGiven") } else { ("False", "NotYet") };

@@ -120,9 +120,9 @@ async fn a_policy_of_others_breaches_enforced_isolation_and_one_of_the_platform_
     world.keep(&policy("dns", &json!({"developerspace.dev/platform-policy": "true"})));
     world.reconcile(&converged(), script![]).await.unwrap();
     world.keep(&policy("open", &json!({})));
-    let message = "class greenhouse enforces the isolation of namespace orchid-lab, and NetworkPolicy open there can open it, so nobody new is \
-                   let in: delete what is not needed with kubectl -n orchid-lab delete networkpolicy open, or have an administrator label it \
-                   developerspace.dev/platform-policy=true";
+    let message = "class greenhouse enforces the isolation of namespace orchid-lab, and NetworkPolicy open can allow more traffic, so no \
+                   new access is granted: delete the policies with kubectl -n orchid-lab delete networkpolicy open, or have an administrator \
+                   set the label developerspace.dev/platform-policy=true on those that are needed";
     let newcomers =
         json!([{"kind": "Group", "name": "gardeners", "role": "helper"}, {"kind": "Group", "name": "newcomers", "role": "helper"}]);
     let space = edited(&converged(), &json!({"members": newcomers}), 103);

@@ -377,7 +377,7 @@ pub fn stalled(reason: &str, message: &str) -> Value {
 
 fn expiring_message(before: &str) -> String {
     format!(
-        "namespace {SPACE} and everything in it is deleted at {EXPIRES} (warned {before} before); to renew, set spec.renewedAt to the present time"
+        "namespace {SPACE} and everything in it is deleted at {EXPIRES} (warned {before} before); to renew, set spec.renewedAt to the current time"
     )
 }
 
@@ -404,13 +404,13 @@ pub fn expiring() -> Value {
 }
 
 pub fn being_deleted() -> String {
-    format!("the time was up; namespace {SPACE} is being deleted")
+    format!("this DeveloperSpace has expired; namespace {SPACE} is being deleted")
 }
 
 /// The status of the expired space.
 pub fn expired(message: &str, working: bool, since: &str) -> Value {
     let mut status = expiring();
-    let up = format!("the time was up at {EXPIRES}; create a new DeveloperSpace to go on");
+    let up = format!("this DeveloperSpace expired at {EXPIRES}; create a new DeveloperSpace to continue");
     status["conditions"] = conditions(
         1,
         &[

@@ -7,35 +7,35 @@ use clap::Parser;
 
 use crate::binaries;
 
-/// Measures the operator beside a client that makes the same calls and thinks nothing
+/// Compares the operator with a raw client that makes the same calls without deciding anything
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bench", max_term_width = 120)]
 pub struct Options {
-    /// Fewer spaces, fewer repetitions and shorter waits: less than ten minutes
+    /// Use fewer spaces, fewer repetitions and shorter waits, which takes less than ten minutes
     #[arg(long)]
     pub quick: bool,
 
-    /// Only these, such as B1,B6
+    /// Measure only these figures, such as B1,B6
     #[arg(long, value_name = "ID,...", value_delimiter = ',')]
     pub only: Vec<String>,
 
-    /// How often each is measured
+    /// The number of times that each figure is measured [default: 5, or 1 with --quick]
     #[arg(long, value_name = "NUMBER")]
     pub repeat: Option<usize>,
 
-    /// How many spaces B1 makes; the others follow
+    /// The number of spaces that B1 creates; other figures derive theirs from it [default: 5000, or 150 with --quick]
     #[arg(long, value_name = "NUMBER")]
     pub spaces: Option<usize>,
 
-    /// Measure others' controllers too, which a quick run leaves out: to build them takes minutes
+    /// Also measure the controllers of other projects, which --quick omits because building them takes minutes
     #[arg(long)]
     pub peers: bool,
 
-    /// Measure nothing: draw where the operator's time and memory go into this folder (perf and heaptrack have to be there)
+    /// Measure nothing: draw the operator's use of CPU time and memory into this folder (requires perf and heaptrack)
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["only", "repeat", "out"])]
     pub profile: Option<PathBuf>,
 
-    /// Where the results go; by default those of a whole run go to docs/performance, and no others are kept
+    /// The folder for the results [default: docs/performance for a whole run; other runs keep no results]
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
 }

@@ -10,30 +10,30 @@ use clap::Parser;
 use e2e::adversary::{Options, Outcome, Place, record, run};
 use e2e::sweep::options::stamp;
 
-/// Play sequences of what people can do, in every order, and judge each of their steps.
+/// Plays sequences of user actions in any order, and checks each of their steps.
 ///
-/// Exit status: 0 if every promise held, 1 if one was broken, 2 if it could not be found out.
+/// Exit status: 0 if every promise was kept, 1 if a promise was broken, 2 if the run failed.
 #[derive(Parser)]
 struct Arguments {
     /// Play on a real API server instead of one in memory.
     #[arg(long)]
     real: bool,
-    /// The seed from which the sequences are made up.
+    /// The seed of the sequences.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many sequences are played.
+    /// The number of sequences to play.
     #[arg(long, default_value_t = 2_000)]
     sequences: u64,
-    /// How many are played side by side; part of what makes a sequence, as the seed is. Default: 100, and 25 on a real API server.
+    /// The number of sequences that are played concurrently. Like the seed, it determines the sequences. Default: 100, or 25 with --real.
     #[arg(long)]
     batch: Option<u64>,
-    /// Play the sequence of that number only.
+    /// Play only the sequence with this number.
     #[arg(long, value_name = "NUMBER")]
     only: Option<u64>,
     /// Stop at the first sequence that breaks a promise.
     #[arg(long)]
     first: bool,
-    /// Write a record of the run.
+    /// Write a record of the run to this file.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 }

@@ -8,7 +8,7 @@ use e2e::binaries::repository;
 use e2e::demo::{self, Screen, Settings};
 
 #[derive(Parser)]
-#[command(about = "Shows the operator at work, from nothing")]
+#[command(about = "Demonstrates the operator on a new cluster, or on yours")]
 struct Cli {
     #[command(subcommand)]
     command: Action,
@@ -22,9 +22,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Starts everything, shows it, and leaves it running.
+    /// Starts the cluster and the operator, runs the demo, and leaves both running.
     Up,
-    /// Ends what the demo left running.
+    /// Stops everything that the demo left running.
     Down,
 }
 

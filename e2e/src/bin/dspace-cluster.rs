@@ -23,9 +23,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Starts a cluster, prints one line of JSON when it is ready, and ends it when standard input closes.
+    /// Starts a cluster, prints one line of JSON when it is ready, and stops it when standard input closes.
     Up(Up),
-    /// Ends a cluster that was started with --detach.
+    /// Stops a cluster that was started with --detach.
     Down {
         /// The cluster's folder.
         #[arg(long)]
@@ -38,19 +38,19 @@ struct Up {
     /// The folder for certificates, kubeconfigs, logs and data.
     #[arg(long)]
     dir: PathBuf,
-    /// Also a scheduler, kwok and a node, so that pods run.
+    /// Also starts a scheduler, kwok and a node, so that pods run.
     #[arg(long)]
     with_nodes: bool,
-    /// Somebody with a token, as name=group,group. Absent: alice, bob, carol and dave.
+    /// A user with a token, as name=group,group; can be repeated. Default: alice, bob, carol and dave.
     #[arg(long = "user")]
     users: Vec<String>,
-    /// A further argument of kube-apiserver.
+    /// An additional argument of kube-apiserver; can be repeated.
     #[arg(long = "apiserver-arg", allow_hyphen_values = true)]
     apiserver_args: Vec<String>,
-    /// A further argument of kube-controller-manager.
+    /// An additional argument of kube-controller-manager; can be repeated.
     #[arg(long = "controller-manager-arg", allow_hyphen_values = true)]
     controller_manager_args: Vec<String>,
-    /// Goes on when standard input closes, until SIGTERM or `down`.
+    /// Keeps running when standard input closes, until SIGTERM or `down`.
     #[arg(long)]
     detach: bool,
     /// Removes the folder at the end.

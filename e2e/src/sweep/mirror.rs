@@ -44,15 +44,15 @@ struct Inner(RwLock<HashMap<String, Kept>>);
 #[derive(Default)]
 struct Kept {
     objects: Objects,
-    /// Since when its namespace is terminating.
+    /// The time since which the namespace is terminating.
     terminating: Option<Instant>,
-    /// From when to when the last namespace was terminating that is deleted by now.
+    /// The times between which the last namespace that is deleted by now was terminating.
     emptied: Option<(Instant, Instant)>,
     changed: watch::Sender<()>,
 }
 
 impl Kept {
-    /// Records what follows from a change of the objects, and wakes those that wait for one.
+    /// Records the times of termination that a change of the objects shows, and wakes the waiting tasks.
     fn changed(&mut self) {
         let is_terminating = self.objects.get("Namespace").is_some_and(|namespace| !namespace["metadata"]["deletionTimestamp"].is_null());
         match self.terminating {
@@ -83,7 +83,7 @@ impl Mirror {
         self.inner.read().get(space).map(|kept| kept.objects.clone()).unwrap_or_default()
     }
 
-    /// From when to when the last namespace of that name was terminating that is deleted by now.
+    /// Returns the times between which the last namespace of that name that is deleted by now was terminating.
     pub fn emptied(&self, space: &str) -> Option<(Instant, Instant)> {
         self.inner.read().get(space).and_then(|kept| kept.emptied)
     }
@@ -168,6 +168,9 @@ async fn follow(client: Client, kind: (&'static str, &'static str, &'static str)
             }
             Ok(Event::Delete(object)) => {
                 let (space, key) = place(kind.2, &object);
+                if key == "Namespace" {
+                    inner.write().entry(space.clone()).or_default().emptied = Some(Instant::now());
+                }
                 inner.change(space, |objects| objects.remove(&key));
             }
             Ok(Event::InitDone) => inner.retain(kind.2, &listed.take().unwrap_or_default()),

@@ -11,48 +11,48 @@ use super::report::{Outcome, Report, Verdict};
 use super::scenarios::Scenario;
 use crate::{binaries, command};
 
-/// Interrupts every write of every life-cycle path in every way, and judges what comes of it
+/// Interrupts every write of every life-cycle path with every fault, and checks the result
 #[derive(Clone, Debug, Default, Parser)]
 #[command(name = "sweep", max_term_width = 120)]
 #[allow(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Options {
-    /// Only this case or scenario, such as create/create-namespaces/reset-after or R7/stale-view; may be given several times
+    /// Run only this case or scenario, such as create/create-namespaces/reset-after or R7/stale-view; can be repeated
     #[arg(long, value_name = "ID")]
     pub case: Vec<String>,
 
-    /// Only these paths
+    /// Run only these paths
     #[arg(long, value_name = "PATH,...", value_delimiter = ',')]
     pub paths: Vec<String>,
 
-    /// Only these faults
+    /// Run only these faults
     #[arg(long, value_name = "FAULT,...", value_delimiter = ',')]
     pub faults: Vec<String>,
 
-    /// Some six hundred cases and the shorter scenarios: ten minutes
+    /// Run some 600 cases and the shorter scenarios, which takes ten minutes
     #[arg(long)]
     pub bounded: bool,
 
-    /// No scenarios beside the write-by-write cases
+    /// Run no scenarios, only the cases of single writes
     #[arg(long)]
     pub no_scenarios: bool,
 
-    /// Scenarios no longer than in the bounded sweep: outages of half a minute instead of five
+    /// Run the scenarios only as long as in the bounded sweep: outages of half a minute instead of five minutes
     #[arg(long)]
     pub short: bool,
 
-    /// Minutes that the soak takes, which goes on beside all else; a whole sweep has one of an hour, a short one of five minutes
+    /// The duration in minutes of the soak, which a whole sweep runs concurrently with everything else [default: 60, or 5 with --short]
     #[arg(long, value_name = "MINUTES")]
     pub soak: Option<u64>,
 
-    /// What chance begins with in the soak, to run the same one again
+    /// The seed of the random choices in the soak; the same seed repeats them
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
 
-    /// Skip what has passed according to the report, run all else, and add to it
+    /// Skip the cases and scenarios that passed according to the report, run all others, and add them to the report
     #[arg(long)]
     pub resume: bool,
 
-    /// Where the report goes; by default that of a whole sweep goes to docs/reliability/report.json, and no other is kept
+    /// The file for the report [default: docs/reliability/report.json for a whole sweep; other sweeps write no report]
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }

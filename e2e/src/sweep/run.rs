@@ -82,8 +82,8 @@ async fn act_and_judge(bench: &Bench, case: &Case, reference: &Reference, rule: 
     })
 }
 
-/// How long after `over` the namespace was terminating. Its contents are deleted by kube-controller-manager, whose time is not the operator's: all other time
-/// is, that before its DELETE included.
+/// Returns the time after `over` in which the namespace was terminating. kube-controller-manager deletes its contents, so that time is not the operator's.
+/// All other time is, including the time before the DELETE.
 fn emptying(over: Instant, emptied: Option<(Instant, Instant)>) -> Duration {
     emptied.map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from.max(over)))
 }

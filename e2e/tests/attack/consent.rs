@@ -81,7 +81,7 @@ pub async fn metadata_is_bounded(stage: &Stage) -> Result<()> {
     };
     // A key has 15 bytes.
     alice.try_create(&of(notes(4, &"a".repeat(4096 - 15)))).await.context("16 KiB")?;
-    let too_much = ["in all: shorten", "16384"];
+    let too_much = ["(16 KiB): shorten", "16384"];
     for (what, object) in
         [("more than 16 KiB", of(notes(5, &"a".repeat(3500)))), ("more than 16 KiB beyond ASCII", of(notes(4, &"ü".repeat(2100))))]
     {
@@ -107,7 +107,7 @@ pub async fn an_enforced_network_can_be_closed(stage: &Stage) -> Result<()> {
     alice.delete(at("NetworkPolicy", "left-walled", "old")).await?;
     let mut platform = policy("left-walled", "allow-dns");
     let sentence = refusal(world.admin().create(&platform).await)?;
-    ensure!(sentence.contains("keeps NetworkPolicies to the developerspace-operator"), "an administrator is told: {sentence}");
+    ensure!(sentence.contains("only the developerspace-operator may write NetworkPolicies"), "an administrator is told: {sentence}");
     platform["metadata"]["labels"] = json!({"developerspace.dev/platform-policy": "true"});
     world.admin().create(&platform).await?;
     refusal(alice.patch(at("NetworkPolicy", "left-walled", "allow-dns"), json!({"spec": {"ingress": [{}]}})).await)?;
@@ -180,7 +180,7 @@ async fn ask(stage: &Stage) -> Result<()> {
     let Stage { world, alice, .. } = stage;
     alice.patch(a_space("alice-hops"), json!({"spec": {"className": "giving"}})).await?;
     let sentence = refusal(alice.patch(a_space("alice-hops"), json!({"spec": {"owner": user("carol@example.com")}})).await)?;
-    ensure!(sentence.contains("spaces of SpaceClass lab may not be handed"), "{sentence}");
+    ensure!(sentence.contains("spaces of SpaceClass lab may not be transferred"), "{sentence}");
     for name in ["alice-hops", "alice-ends"] {
         alice.delete(a_space(name)).await?;
     }

@@ -81,7 +81,7 @@ pub async fn a_missing_right_is_told(stage: &Stage) -> Result<()> {
     world.stop_operator().await?;
     admin.patch(role, json!({"rules": less})).await?;
     world.spawn_operator().await?;
-    let wanted = "the operator may not patch resourcequotas, patch limitranges: apply config/rbac";
+    let wanted = "the operator is not allowed to patch resourcequotas, patch limitranges: apply config/rbac";
     eventually("the operator to say what it lacks", SOON, || async {
         let (status, why) = world.readiness().await?;
         ensure!(status == 503 && why.contains(wanted), "/readyz says {status}: {why}");

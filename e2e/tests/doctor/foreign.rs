@@ -13,7 +13,7 @@ pub async fn pods_outside_of_somebody_elses_limits(world: &World) -> Result<()> 
     let metadata = json!({"name": "cluster-baseline", "namespace": SPACE});
     world.admin().create(&json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": {"limits": limits}})).await?;
     with_workload(world, ALICE, DEPLOYMENT, (SPACE, "web", pod(&json!({"limits": {"cpu": "80m"}})))).await?;
-    let words = ["Pods of Deployment web are refused by LimitRange cluster-baseline, which the operator did not make"];
+    let words = ["Pods of Deployment web are rejected by LimitRange cluster-baseline, which the operator does not manage"];
     let commands = until_said(world, SPACE, &words).await?;
     ensure!(commands[0] == "kubectl -n pipit-lab describe limitrange cluster-baseline", "it advises {commands:?}");
     let told = serde_json::to_string(&found(asks(world, ALICE, SPACE).await?)?)?;
@@ -27,10 +27,10 @@ pub async fn what_a_finalizer_of_the_namespace_holds_is_let_go_by_what_it_advise
     let finalizer = "controller.example.org/namespace-auth";
     world.admin().patch(a_namespace(SPACE), json!({"metadata": {"finalizers": [finalizer]}})).await?;
     world.cluster().kubectl_as(ALICE, &["delete", "dspace", SPACE, "--wait=false"]).await?.ok()?;
-    let commands = until_said(world, SPACE, &["Namespace dotterel-lab is not removed while the finalizer", finalizer]).await?;
+    let commands = until_said(world, SPACE, &["Namespace dotterel-lab is not deleted while it has the finalizer", finalizer]).await?;
     let kubeconfig = world.cluster().dir().join(format!("{WATCH}.kubeconfig"));
     let described = world.cluster().kubectl_with(&kubeconfig, &["dspace", "describe", SPACE], None).await?.ok()?;
-    ensure!(described.contains(&format!("its finalizer {finalizer} is still on it")), "describe says {described}");
+    ensure!(described.contains(&format!("still has the finalizer {finalizer}")), "describe says {described}");
     let take_off = commands.last().context("no command")?;
     follow(world, world.cluster().kubeconfig(), take_off).await?;
     world.gone(a_space(SPACE)).await

@@ -178,7 +178,7 @@ async fn nothing_is_wrong(world: &World) -> Result<()> {
     with_space(world, (ALICE, "heron-lab"), "plain").await?;
     until_found(world, (ALICE, "heron-lab"), json!([])).await?;
     let told = world.cluster().kubectl_as(ALICE, &["dspace", "doctor", "heron-lab"]).await?.ok()?;
-    ensure!(told.starts_with("All is well with DeveloperSpace heron-lab, as far as can be seen."), "it says {told}");
+    ensure!(told.starts_with("No problems found with DeveloperSpace heron-lab in the objects that could be read."), "it says {told}");
     Ok(())
 }
 
@@ -189,9 +189,8 @@ async fn a_quota_that_does_not_suffice_is_raised_by_what_it_advises(world: &Worl
     with_workload(world, BOB, DEPLOYMENT, (SPACE, "web", big())).await?;
     let raise = r#"kubectl patch dspace osprey-lab --type=merge -p '{"spec":{"quota":{"requests.cpu":"8"}}}'"#;
     let expected = problem(
-        "Pods of Deployment web are refused, since the quota of DeveloperSpace osprey-lab does not suffice: \
-        requests.cpu 5 asked for with 0 of 4 in use. \
-        Ask for less, remove what is not needed, or raise the quota as far as the class allows.",
+        "Pods of Deployment web are rejected, because they exceed the quota of DeveloperSpace osprey-lab: requests.cpu 5 requested, 0 of 4 \
+        used. Request less, delete objects that are not needed, or raise the quota up to the maximum of the class.",
         &["kubectl dspace usage osprey-lab", "kubectl -n osprey-lab edit deployment web", raise],
     );
     until_found(world, (BOB, SPACE), json!([expected])).await?;
@@ -212,8 +211,8 @@ async fn a_quota_that_cannot_be_raised(world: &World) -> Result<()> {
     let told = |kind: &str, name: &str, command: &str| {
         problem(
             &format!(
-                "Pods of {kind} {name} are refused, since the quota of DeveloperSpace plover-lab does not suffice: \
-                requests.cpu 5 asked for with 0 of 3 in use. Ask for less, or remove what is not needed: the class allows no larger quota."
+                "Pods of {kind} {name} are rejected, because they exceed the quota of DeveloperSpace plover-lab: requests.cpu 5 requested, \
+                0 of 3 used. Request less, or delete objects that are not needed: the class allows no larger quota."
             ),
             &["kubectl dspace usage plover-lab", command],
         )
@@ -232,11 +231,11 @@ async fn a_quota_that_is_used_up(world: &World) -> Result<()> {
     world.actor(ALICE).await?.patch(at("Deployment", SPACE, "web"), json!({"spec": {"replicas": 3}})).await?;
     let usage = "kubectl dspace usage avocet-lab";
     let refused = problem(
-        "Pods of Deployment web are refused, since the quota of DeveloperSpace avocet-lab does not suffice: \
-        pods 1 asked for with 2 of 2 in use. Ask for less, or remove what is not needed: the class allows no larger quota.",
+        "Pods of Deployment web are rejected, because they exceed the quota of DeveloperSpace avocet-lab: pods 1 requested, 2 of 2 used. \
+        Request less, or delete objects that are not needed: the class allows no larger quota.",
         &[usage, "kubectl -n avocet-lab edit deployment web"],
     );
-    let full = warning("The quota of DeveloperSpace avocet-lab is used up or nearly so: pods 2 of 2 (100%).", &[usage]);
+    let full = warning("The quota of DeveloperSpace avocet-lab is at least 90% used: pods 2 of 2 (100%).", &[usage]);
     until_found(world, (ALICE, SPACE), json!([refused, full])).await
 }
 
@@ -254,8 +253,8 @@ async fn somebody_elses_quota(world: &World) -> Result<()> {
         .await?;
     with_workload(world, BOB, DEPLOYMENT, (SPACE, "web", pod(&json!({"requests": {"cpu": "2"}})))).await?;
     let expected = problem(
-        "Pods of Deployment web are refused, since ResourceQuota auditors-cap, which the operator did not make, does not suffice: \
-        requests.cpu 2 asked for with 0 of 1 in use. Ask for less, or have whoever made it raise it.",
+        "Pods of Deployment web are rejected, because they exceed ResourceQuota auditors-cap, which the operator does not manage: \
+        requests.cpu 2 requested, 0 of 1 used. Request less, or ask the owner of the quota to raise it.",
         &["kubectl -n curlew-lab describe resourcequota auditors-cap", "kubectl -n curlew-lab edit deployment web"],
     );
     until_found(world, (BOB, SPACE), json!([expected])).await
@@ -270,9 +269,9 @@ async fn what_a_quota_counts_and_pods_do_not_name(world: &World) -> Result<()> {
     world.admin().create(&cap).await?;
     with_workload(world, CAROL, DEPLOYMENT, (SPACE, "web", pod(&json!({})))).await?;
     let expected = problem(
-        "Pods of Deployment web are refused, since ResourceQuota zoo-cap, which the operator did not make, counts what they do not name; \
-        they must specify limits.memory for: web. Write resources.requests and resources.limits for each container, \
-        or ask its author to change it: no field of the space does.",
+        "Pods of Deployment web are rejected, because ResourceQuota zoo-cap, which the operator does not manage, limits resources that \
+        they do not set; they must specify limits.memory for: web. Set resources.requests and resources.limits for each container, or ask \
+        the owner of the quota to change it; no field of the space changes it.",
         &["kubectl -n dunlin-lab edit deployment web", "kubectl -n dunlin-lab describe limitrange"],
     );
     until_found(world, (CAROL, SPACE), json!([expected])).await
@@ -283,9 +282,9 @@ async fn pods_outside_of_the_limits(world: &World) -> Result<()> {
     with_space(world, (ALICE, SPACE), "measured").await?;
     with_workload(world, ALICE, DEPLOYMENT, (SPACE, "web", pod(&json!({"limits": {"cpu": "2"}})))).await?;
     let expected = problem(
-        "Pods of Deployment web are refused, since they are outside of the limits for one container or pod: \
-        maximum cpu usage per Container is 1, but limit is 2. Change their requests and limits; \
-        spec.limitRange of the space changes the defaults within the bounds of the class.",
+        "Pods of Deployment web are rejected, because they are outside the limits for a container or pod: maximum cpu usage per Container \
+        is 1, but limit is 2. Change their requests and limits; spec.limitRange of the space changes the defaults within the bounds of the \
+        class.",
         &["kubectl -n godwit-lab describe limitrange", "kubectl -n godwit-lab edit deployment web"],
     );
     until_found(world, (ALICE, SPACE), json!([expected])).await
@@ -298,8 +297,8 @@ async fn pods_below_the_security_level(world: &World) -> Result<()> {
     exposed["hostNetwork"] = true.into();
     with_workload(world, BOB, DEPLOYMENT, (SPACE, "web", exposed)).await?;
     let expected = problem(
-        "Pods of Deployment web are refused, since Pod Security level baseline, which SpaceClass hardened demands, \
-        does not allow what they ask for: host namespaces (hostNetwork=true). Change that in the template of the pods.",
+        "Pods of Deployment web are rejected, because they violate Pod Security level baseline, which SpaceClass hardened requires: host \
+        namespaces (hostNetwork=true). Correct the pod template.",
         &["kubectl -n kestrel-lab edit deployment web"],
     );
     until_found(world, (BOB, SPACE), json!([expected])).await
@@ -328,13 +327,15 @@ async fn what_a_finalizer_holds_is_let_go_by_what_it_advises(world: &World) -> R
     let metadata = json!({"name": "kept", "namespace": SPACE, "finalizers": ["example.org/archive"]});
     world.actor(ALICE).await?.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})).await?;
     world.cluster().kubectl_as(ALICE, &["delete", "dspace", SPACE, "--wait=false"]).await?.ok()?;
-    let words =
-        ["Namespace bittern-lab does not go away, since there are still configmaps (1)", "held by the finalizer example.org/archive"];
+    let words = [
+        "Namespace bittern-lab is stuck in Terminating, because it still contains configmaps (1)",
+        "blocked by the finalizer example.org/archive",
+    ];
     let commands = until_said(world, SPACE, &words).await?;
     // Its bindings were deleted first, so the owner has only the operator's report.
     let told = found(asks(world, ALICE, SPACE).await?)?;
     let told = serde_json::to_string(&told)?;
-    ensure!(told.contains("waits for its namespace to be gone") && told.contains("example.org/archive"), "the owner is told {told}");
+    ensure!(told.contains("waits until its namespace is deleted") && told.contains("example.org/archive"), "the owner is told {told}");
     let [look, take_off] = commands.as_slice() else { anyhow::bail!("it advises {commands:?}") };
     follow(world, world.cluster().kubeconfig(), look).await?;
     follow(world, world.cluster().kubeconfig(), &take_off.replace("NAME", "kept")).await?;
@@ -359,7 +360,7 @@ async fn an_api_that_does_not_answer_is_taken_away_by_what_it_advises(world: &Wo
         })
         .await?;
     world.cluster().kubectl_as(BOB, &["delete", "dspace", SPACE, "--wait=false"]).await?.ok()?;
-    let commands = until_said(world, SPACE, &["APIs that do not answer: APIService v1beta1.ponds.example.org."]).await?;
+    let commands = until_said(world, SPACE, &["APIs that do not respond cannot be listed: APIService v1beta1.ponds.example.org."]).await?;
     let delete = "kubectl delete apiservice v1beta1.ponds.example.org";
     ensure!(commands.last().is_some_and(|last| last == delete), "it advises {commands:?}");
     follow(world, world.cluster().kubeconfig(), delete).await?;
@@ -374,10 +375,10 @@ async fn what_was_taken_away_is_missed(world: &World) -> Result<()> {
         world.admin().delete(at(kind, SPACE, name)).await?;
     }
     world.admin().patch(at("ResourceQuota", SPACE, "developerspace"), json!({"spec": {"hard": {"pods": "600"}}})).await?;
-    let words = "In namespace snipe-lab ResourceQuota developerspace was changed by somebody, \
-        NetworkPolicy developerspace-isolation is missing (pods of every namespace get in) and \
-        RoleBinding developerspace-owner is missing (the owner has no access).";
-    until_said(world, SPACE, &[words, "The operator is switched off: its Deployment has 0 replicas."]).await?;
+    let words = "In namespace snipe-lab, ResourceQuota developerspace differs from its desired state, NetworkPolicy \
+        developerspace-isolation is missing (pods in every namespace can connect) and RoleBinding developerspace-owner is missing (the \
+        owner has no access).";
+    until_said(world, SPACE, &[words, "The operator is scaled down: its Deployment has 0 replicas."]).await?;
     world.start_operator().await?;
     eventually("the space to be well again", SOON, || async {
         let all = found(watches(world, SPACE).await?)?;

@@ -92,14 +92,14 @@ pub async fn what_is_not_plainly_right_is_denied(stage: &Stage) -> Result<()> {
     ask(stage, VERA, &Forged { name: "forged-unlabelled", space: None, ..right() }).await?;
     for (caller, forged, says) in [
         (SVEN, Forged { name: "forged-other-name", user: "yvonne@example.com", ..right() }, "neither the owner"),
-        (UWE, Forged { name: "forged-for-somebody-else", ..right() }, "may not ask for a certificate for"),
+        (UWE, Forged { name: "forged-for-somebody-else", ..right() }, "is not allowed to request a certificate for"),
         (VERA, Forged { name: "forged-for-the-system", user: "system:admin", ..right() }, "system:"),
         (VERA, Forged { name: "forged-organization", organization: Some("potters"), ..right() }, "organization"),
         (VERA, Forged { name: "forged-node", organization: Some("system:nodes"), ..right() }, "system:"),
         (VERA, Forged { name: "forged-address", address: Some("vera.example.com"), ..right() }, "extensions"),
         (VERA, Forged { name: "forged-lasting", seconds: Some(30 * 24 * HOUR), ..right() }, "expirationSeconds"),
         (VERA, Forged { name: "forged-endless", seconds: None, ..right() }, "expirationSeconds"),
-        (SVEN, Forged { name: "forged-nowhere", space: Some("no-such-lab"), ..right() }, "there is no DeveloperSpace no-such-lab"),
+        (SVEN, Forged { name: "forged-nowhere", space: Some("no-such-lab"), ..right() }, "DeveloperSpace no-such-lab does not exist"),
     ] {
         ask(stage, caller, &forged).await?;
         denied(stage, forged.name, says).await?;

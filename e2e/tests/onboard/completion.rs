@@ -19,7 +19,7 @@ pub async fn kubectl_completes_words_and_names(stage: &Stage) -> Result<()> {
     let path = format!("{}:{}:{}:/usr/bin:/bin", bin.display(), binaries::own_folder()?.display(), cluster.programs().display());
     for (words, expected) in [
         (&["create", "x", "--class", "standar"][..], "standard"),
-        (&["mem"], "members\tSay who else may get into a space"),
+        (&["mem"], "members\tAdd, remove or list the members of a space"),
         (&["onboard", "x", "--auth", "o"], "oidc\tA login at the identity provider that the API server trusts"),
     ] {
         let mut command = tokio::process::Command::new(cluster.programs().join("kubectl"));

@@ -30,7 +30,7 @@ pub async fn an_owner_reads_and_renews_after_the_printed_command(stage: &Stage) 
     let before = stage.admin.get(a_space(SPACE)).await?;
     let newcomer = Newcomer::new(stage, &file).with_the_plugin()?;
     let listed = newcomer.kubectl(&["dspace", "list"]).await?;
-    ensure!(listed.stderr.contains("You may not list DeveloperSpaces"), "it says {}", listed.stderr);
+    ensure!(listed.stderr.contains("You cannot list DeveloperSpaces"), "it says {}", listed.stderr);
     ensure!(listed.ok()?.contains(SPACE), "their own space is not listed");
     newcomer.kubectl(&["get", "dspace", SPACE]).await?.ok()?;
     newcomer.kubectl(&["dspace", "renew", SPACE, "--ttl", "3d"]).await?.ok()?;

@@ -57,6 +57,6 @@ pub async fn a_request_that_nobody_signs_ends_in_one_sentence() -> Result<()> {
     let arguments =
         ["onboard", "jana@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--timeout", "10s", "-o", &file];
     let sentence = one_sentence(&stage.dspace(RITA, &arguments).await?)?;
-    ensure!(sentence.contains("never signed") && sentence.contains("oidc") && sentence.contains("token"), "{sentence}");
+    ensure!(sentence.contains("not signed") && sentence.contains("oidc") && sentence.contains("token"), "{sentence}");
     nothing_written(&file)
 }

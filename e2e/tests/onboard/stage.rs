@@ -203,5 +203,5 @@ impl Stage {
 /// Returns true if `onboard` warns of nothing but the address of the API server, which in these tests is on this machine.
 pub fn warns_of_its_address_only(stderr: &str) -> bool {
     let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("warning")).collect();
-    matches!(warnings.as_slice(), [one] if one.contains("reaches an API server on this machine only"))
+    matches!(warnings.as_slice(), [one] if one.contains("is reachable only from this machine"))
 }

@@ -29,14 +29,15 @@ pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
 
 fn told(seen: &Observed, what: &str) -> Finding {
     let (state, commands) = operator::state(seen);
-    Finding::problem(format!("{what} The operator sets that right within moments; if it does not: {state}")).mended_by(commands)
+    Finding::problem(format!("{what} The operator corrects this within seconds; if it does not, check the operator. {state}"))
+        .mended_by(commands)
 }
 
 /// Describes a problem with the namespace or with the objects in it.
 fn wrong(seen: &Observed, space: &DeveloperSpace) -> Option<String> {
     let name = space.name_any();
     if seen.namespace.is_absent() {
-        return Some(format!("Namespace {name} is not there: somebody deleted it, and what was in it is lost."));
+        return Some(format!("Namespace {name} does not exist: it was deleted, and everything in it is lost."));
     }
     let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
     if let (Some(namespace), Some(recorded)) = (seen.namespace.found(), recorded)
@@ -44,12 +45,13 @@ fn wrong(seen: &Observed, space: &DeveloperSpace) -> Option<String> {
     {
         let uid = namespace.metadata.uid.as_deref().unwrap_or_default();
         return Some(format!(
-            "Namespace {name} is not the one that DeveloperSpace {name} had: somebody deleted that and made another (UID {uid}, not {}).",
+            "Namespace {name} is not the namespace of DeveloperSpace {name}: that namespace was deleted, and another one was created (UID \
+            {uid} instead of {}).",
             recorded.uid
         ));
     }
     let changed = changed(seen, space);
-    (!changed.is_empty()).then(|| format!("In namespace {name} {}.", listed(&changed)))
+    (!changed.is_empty()).then(|| format!("In namespace {name}, {}.", listed(&changed)))
 }
 
 /// Describes each child that is missing or differs from its desired state.
@@ -71,7 +73,7 @@ fn changed(seen: &Observed, space: &DeveloperSpace) -> Vec<String> {
     let told = changes.guards.iter().chain(&changes.withdrawals).chain(&changes.grants).filter_map(|change| match change {
         Change::Create(child) if is_readable(child) => Some(missing(child.kind(), child.name())),
         Change::Repair { child, .. } | Change::Replace { child, .. } if is_readable(child) => {
-            Some(format!("{} {} was changed by somebody", child.kind().as_str(), child.name()))
+            Some(format!("{} {} differs from its desired state", child.kind().as_str(), child.name()))
         }
         // An unreadable child is reported by another check, and a superfluous one is harmless until it is removed.
         Change::Create(_)
@@ -95,11 +97,11 @@ fn there(seen: &Observed) -> Vec<SeenChild> {
 
 fn missing(kind: ChildKind, name: &str) -> String {
     let so = match kind {
-        ChildKind::Quota => "nothing limits what is used there",
-        ChildKind::Limits => "pods that name no requests and limits may be refused",
-        ChildKind::Network => "pods of every namespace get in",
+        ChildKind::Quota => "resource usage is not limited",
+        ChildKind::Limits => "pods without requests and limits may be rejected",
+        ChildKind::Network => "pods in every namespace can connect",
         ChildKind::Binding if name == names::OWNER_BINDING => "the owner has no access",
-        ChildKind::Binding => "members of that role have no access",
+        ChildKind::Binding => "members with this role have no access",
     };
     format!("{} {name} is missing ({so})", kind.as_str())
 }
@@ -114,7 +116,8 @@ mod tests {
         looks::Look,
     };
 
-    const MOMENTS: &str = "The operator sets that right within moments; if it does not: The operator runs (2 of 2 replicas are available); its log says more.";
+    const MOMENTS: &str = "The operator corrects this within seconds; if it does not, check the operator. The operator is running (2 of 2 \
+        replicas are available); see its log for details.";
 
     fn sentence(seen: &Observed) -> String {
         let told = lines(&judge(seen, now())).concat();
@@ -126,15 +129,14 @@ mod tests {
     fn what_is_missing_is_told_with_what_that_means() {
         let mut seen = well();
         (seen.limits, seen.policies) = (Look::Seen(vec![]), Look::Seen(vec![]));
-        let expected = "Problem: In namespace orchid-lab \
-        LimitRange developerspace is missing (pods that name no requests and limits may be refused) and \
-        NetworkPolicy developerspace-isolation is missing (pods of every namespace get in).";
+        let expected = "Problem: In namespace orchid-lab, LimitRange developerspace is missing (pods without requests and limits may be \
+            rejected) and NetworkPolicy developerspace-isolation is missing (pods in every namespace can connect).";
         assert_eq!(sentence(&seen), expected);
         let mut seen = well();
         (seen.quotas, seen.bindings) = (Look::Seen(vec![]), Look::Seen(vec![]));
-        let expected = "Problem: In namespace orchid-lab ResourceQuota developerspace is missing (nothing limits what is used there), \
-        RoleBinding developerspace-owner is missing (the owner has no access) and \
-        RoleBinding developerspace-view is missing (members of that role have no access).";
+        let expected = "Problem: In namespace orchid-lab, ResourceQuota developerspace is missing (resource usage is not limited), \
+            RoleBinding developerspace-owner is missing (the owner has no access) and RoleBinding developerspace-view is missing (members \
+            with this role have no access).";
         assert_eq!(sentence(&seen), expected);
     }
 
@@ -144,18 +146,18 @@ mod tests {
         let mut quota = seen.quotas.all()[0].clone();
         quota.spec = read(json!({"hard": {"pods": "4000", "requests.cpu": "10"}}));
         seen.quotas = Look::Seen(vec![quota]);
-        assert_eq!(sentence(&seen), "Problem: In namespace orchid-lab ResourceQuota developerspace was changed by somebody.");
+        assert_eq!(sentence(&seen), "Problem: In namespace orchid-lab, ResourceQuota developerspace differs from its desired state.");
     }
 
     #[test]
     fn namespaces_that_are_gone_or_others() {
         let mut seen = well();
         seen.namespace = Look::Seen(None);
-        let expected = "Problem: Namespace orchid-lab is not there: somebody deleted it, and what was in it is lost.";
+        let expected = "Problem: Namespace orchid-lab does not exist: it was deleted, and everything in it is lost.";
         assert_eq!(sentence(&seen), expected);
         seen.namespace = Look::Seen(Some(read(json!({"metadata": {"name": "orchid-lab", "uid": "ns-8"}}))));
-        let expected = "Problem: Namespace orchid-lab is not the one that DeveloperSpace orchid-lab had: \
-        somebody deleted that and made another (UID ns-8, not ns-7).";
+        let expected = "Problem: Namespace orchid-lab is not the namespace of DeveloperSpace orchid-lab: that namespace was deleted, and \
+            another one was created (UID ns-8 instead of ns-7).";
         assert_eq!(sentence(&seen), expected);
     }
 
@@ -163,7 +165,7 @@ mod tests {
     fn without_the_class_only_the_owner_is_missed() {
         let mut seen = well();
         (seen.classes, seen.quotas, seen.bindings) = (Look::Needless, Look::Seen(vec![]), Look::Seen(vec![]));
-        let expected = "Problem: In namespace orchid-lab RoleBinding developerspace-owner is missing (the owner has no access).";
+        let expected = "Problem: In namespace orchid-lab, RoleBinding developerspace-owner is missing (the owner has no access).";
         assert_eq!(sentence(&seen), expected);
     }
 

@@ -26,14 +26,14 @@ pub(super) fn conflict(seen: &Observed, space: &DeveloperSpace, message: &str, n
         return ("No space can have that name.".to_owned(), another.into());
     }
     let Some(namespace) = seen.namespace.found() else {
-        let gone = format!("Namespace {name} is gone meanwhile, and the space takes the name at the operator's next look.");
-        let unseen = "You may not see whose namespace it is. An administrator can hand it over, or you choose another name.".to_owned();
+        let gone = format!("Namespace {name} no longer exists; the operator creates it for this space at the next reconcile.");
+        let unseen = "You cannot read this namespace. Ask an administrator to offer it to this space, or choose another name.".to_owned();
         return (if seen.namespace.is_absent() { gone } else { unseen }, another.into());
     };
     let offer = offer(namespace, space);
     let advice = format!(
-        "{}{} The first command hands it with all that is in it to {}, and it is then deleted with the space: only an administrator can run it, \
-        and only if that is meant. Or choose another name by the other commands.",
+        "{}{} The first command offers it, with everything in it, to the space of {}; it is then deleted together with the space. Only an \
+        administrator can run this command; run it only if that is intended. Otherwise, choose another name with the other commands.",
         whose(namespace, now),
         stale_offer(namespace, space),
         space.spec.owner
@@ -55,7 +55,7 @@ fn stale_offer(namespace: &Namespace, space: &DeveloperSpace) -> String {
     let (name, key) = (space.name_any(), names::ANNOTATION_ADOPT);
     let uid = space.metadata.uid.as_deref().unwrap_or_default();
     if *offer == name {
-        return format!(" Its annotation {key}={offer} names no UID, and a name alone hands nothing over.");
+        return format!(" Its annotation {key}={offer} contains no UID; the name alone is not a valid offer.");
     }
     if *offer == format!("{name}/{uid}") || *offer == format!("{name}/{}", space.spec.owner) {
         return String::new();
@@ -72,7 +72,7 @@ pub(super) fn left_behind(namespace: &Namespace) -> Option<String> {
     }
     let uid = namespace.annotations().get(names::ANNOTATION_SPACE_UID)?;
     let owner = namespace.annotations().get(names::ANNOTATION_OWNER).map(|owner| format!(" of {owner}")).unwrap_or_default();
-    Some(format!("Namespace {name} is left from an earlier DeveloperSpace{owner} (UID {uid}); the operator does not delete it."))
+    Some(format!("Namespace {name} belonged to an earlier DeveloperSpace{owner} (UID {uid}); the operator does not delete it."))
 }
 
 /// Describes the owner of a namespace, according to its labels and annotations.
@@ -82,7 +82,7 @@ fn whose(namespace: &Namespace, now: DateTime<Utc>) -> String {
     }
     let name = namespace.name_any();
     let made = namespace.metadata.creation_timestamp.as_ref().and_then(from_k8s);
-    let made = made.map(|at| format!(" was made {} and", human::from_now(now, at))).unwrap_or_default();
+    let made = made.map(|at| format!(" was created {} and", human::from_now(now, at))).unwrap_or_default();
     let mark = |map: Option<&BTreeMap<String, String>>, key: &str| map.and_then(|map| map.get(key)).map(|value| format!("{key}={value}"));
     let (labels, annotations) = (namespace.metadata.labels.as_ref(), namespace.metadata.annotations.as_ref());
     let marks = [
@@ -94,7 +94,7 @@ fn whose(namespace: &Namespace, now: DateTime<Utc>) -> String {
     ];
     let marks: Vec<String> = marks.into_iter().flatten().collect();
     if marks.is_empty() {
-        return format!("Namespace {name}{made} does not say whose it is.");
+        return format!("Namespace {name}{made} has no label or annotation that identifies its owner.");
     }
     format!("Namespace {name}{made} is marked {}.", listed(&marks))
 }
@@ -107,7 +107,7 @@ pub(super) fn owner_limit(seen: &Observed, space: &DeveloperSpace) -> Advice {
     let class = seen.class().map(kube::ResourceExt::name_any).or_else(|| space.spec.class_name.clone()).unwrap_or_default();
     let limit = seen.class().and_then(|class| class.spec.max_spaces_per_owner);
     if limit == Some(0) {
-        return (format!("SpaceClass {class} lets nobody have a space: choose another."), vec![classes, other_class]);
+        return (format!("SpaceClass {class} allows no spaces (maxSpacesPerOwner: 0); choose another class."), vec![classes, other_class]);
     }
     let counts = |other: &&DeveloperSpace| {
         let status = other.status.clone().unwrap_or_default();
@@ -120,7 +120,7 @@ pub(super) fn owner_limit(seen: &Observed, space: &DeveloperSpace) -> Advice {
     let others: Vec<String> = seen.spaces.all().iter().filter(counts).map(kube::ResourceExt::name_any).collect();
     let limit = limit.map(|limit| format!(", which allows {limit}")).unwrap_or_default();
     let has = match others.as_slice() {
-        [] => "Which spaces the owner has could not be seen.".to_owned(),
+        [] => "The other spaces of the owner could not be determined.".to_owned(),
         [only] => format!("{owner} has one space of class {class}{limit}: {only}."),
         others => format!("{owner} has {} spaces of class {class}{limit}: {}.", others.len(), listed(others)),
     };
@@ -128,8 +128,10 @@ pub(super) fn owner_limit(seen: &Observed, space: &DeveloperSpace) -> Advice {
         [only] => format!("kubectl dspace delete {only}"),
         _ => "kubectl dspace delete ONE-OF-THEM".to_owned(),
     };
-    let advice =
-        format!("{has} Delete one that nobody needs, or let one expire, and {name} goes ahead by itself; or choose another class.");
+    let advice = format!(
+        "{has} Delete a space that is no longer needed, or let one expire; the operator then provisions {name} automatically. \
+        Or choose another class."
+    );
     (advice, vec![delete, classes, other_class])
 }
 
@@ -152,9 +154,10 @@ mod tests {
             "annotations": {"openshift.io/requester": "omar@example.com"}, "labels": {"app.kubernetes.io/managed-by": "helm"},
         }));
         let expected = [
-            "Namespace orchid-lab was made 3d4h ago and is marked openshift.io/requester=omar@example.com and app.kubernetes.io/managed-by=helm. \
-            The first command hands it with all that is in it to User:nadia@example.com, and it is then deleted with the space: \
-            only an administrator can run it, and only if that is meant. Or choose another name by the other commands.",
+            "Namespace orchid-lab was created 3d4h ago and is marked openshift.io/requester=omar@example.com and \
+            app.kubernetes.io/managed-by=helm. The first command offers it, with everything in it, to the space of User:nadia@example.com; \
+            it is then deleted together with the space. Only an administrator can run this command; run it only if that is intended. \
+            Otherwise, choose another name with the other commands.",
             "  kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/space-3",
             "  kubectl dspace delete orchid-lab",
             "  kubectl dspace create OTHER-NAME --owner User:nadia@example.com",
@@ -162,10 +165,11 @@ mod tests {
         assert_eq!(judged(&seen), expected);
         let marks = |annotations: Value| others(json!({"name": "orchid-lab", "annotations": annotations}));
         for (namespace, begins) in [
-            (others(json!({"name": "orchid-lab"})), "Namespace orchid-lab does not say whose it is. The first command"),
+            (others(json!({"name": "orchid-lab"})), "Namespace orchid-lab has no label or annotation that identifies its owner. The first"),
             (
                 marks(json!({"developerspace.dev/space-uid": "space-1", "developerspace.dev/owner": "User:petra@example.com"})),
-                "Namespace orchid-lab is left from an earlier DeveloperSpace of User:petra@example.com (UID space-1); the operator does not delete it. The",
+                "Namespace orchid-lab belonged to an earlier DeveloperSpace of User:petra@example.com (UID space-1); the operator does not \
+                delete it. The",
             ),
             (
                 marks(json!({"developerspace.dev/released-from": "orchid-lab/space-1", "developerspace.dev/released-owner": "Group:moss"})),
@@ -173,15 +177,16 @@ mod tests {
             ),
             (
                 marks(json!({"developerspace.dev/adopt": "orchid-lab"})),
-                "Namespace orchid-lab does not say whose it is. Its annotation developerspace.dev/adopt=orchid-lab names no UID, \
-                and a name alone hands nothing over. The",
+                "Namespace orchid-lab has no label or annotation that identifies its owner. Its annotation \
+                developerspace.dev/adopt=orchid-lab contains no UID; the name alone is not a valid offer. The",
             ),
             (
                 marks(json!({"developerspace.dev/adopt": "orchid-lab/space-1"})),
-                "Namespace orchid-lab does not say whose it is. Its annotation developerspace.dev/adopt=orchid-lab/space-1 is an offer to another",
+                "Namespace orchid-lab has no label or annotation that identifies its owner. Its annotation \
+                developerspace.dev/adopt=orchid-lab/space-1 is an offer to another",
             ),
-            (Look::Seen(None), "Namespace orchid-lab is gone meanwhile"),
-            (Look::Needless, "You may not see whose namespace it is."),
+            (Look::Seen(None), "Namespace orchid-lab no longer exists"),
+            (Look::Needless, "You cannot read this namespace."),
         ] {
             seen.namespace = namespace;
             assert!(judged(&seen)[0].starts_with(begins), "{:?}", judged(&seen));
@@ -229,8 +234,8 @@ mod tests {
         let commands =
             ["  kubectl dspace classes", r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"className":"OTHER-CLASS"}}'"#];
         let expected = [
-            "User:nadia@example.com has 2 spaces of class greenhouse, which allows 2: fern-lab and moss-lab. \
-            Delete one that nobody needs, or let one expire, and orchid-lab goes ahead by itself; or choose another class.",
+            "User:nadia@example.com has 2 spaces of class greenhouse, which allows 2: fern-lab and moss-lab. Delete a space that is no \
+            longer needed, or let one expire; the operator then provisions orchid-lab automatically. Or choose another class.",
             "  kubectl dspace delete ONE-OF-THEM",
         ];
         assert_eq!(judged(&seen), [&expected[..], &commands[..]].concat());
@@ -239,7 +244,7 @@ mod tests {
         let mut none = class();
         none.spec.max_spaces_per_owner = Some(0);
         seen.classes = Look::Seen(vec![none]);
-        let expected = ["SpaceClass greenhouse lets nobody have a space: choose another."];
+        let expected = ["SpaceClass greenhouse allows no spaces (maxSpacesPerOwner: 0); choose another class."];
         assert_eq!(judged(&seen), [&expected[..], &commands[..]].concat());
     }
 }

@@ -50,24 +50,24 @@ fn never(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Find
     let max_ttl = class.spec.lifetime.as_ref().and_then(|lifetime| lifetime.max_ttl.clone());
     let (mended, consent) = (json!({"ttl": max_ttl}), json!({"lifetime": {"allowNever": true}}));
     let is_held = space.spec.protected && allows_protected(&class.spec);
-    let ends = if is_held { "its spec is refused, and it has no end while it is protected".to_owned() } else { ends(space, now) };
-    end(space, class, ("has no end by its ttl", "allowNever"), &ends).mended_by(either(space, class, &mended, &consent))
+    let ends = if is_held { "its spec is refused, and it does not expire while it is protected".to_owned() } else { ends(space, now) };
+    end(space, class, ("requests no expiry (spec.ttl)", "allowNever"), &ends).mended_by(either(space, class, &mended, &consent))
 }
 
 /// The end of a space that requests no end although its class does not allow that.
 fn ends(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
     let end = space.status.as_ref().and_then(|status| status.expires_at);
     end.map_or_else(
-        || "the operator sets its end, with a warning of at least 7 days, at its next look".to_owned(),
-        |end| format!("it ends {} ({})", human::from_now(now, end), rfc3339(end)),
+        || "at the next reconcile, the operator sets an expiry with at least 7 days' notice".to_owned(),
+        |end| format!("it expires {} ({})", human::from_now(now, end), rfc3339(end)),
     )
 }
 
 fn end(space: &DeveloperSpace, class: &SpaceClass, (asks, field): (&str, &str), ends: &str) -> Finding {
     let (space_name, class_name) = (space.name_any(), class.name_any());
     let sentence = format!(
-        "DeveloperSpace {space_name} {asks}, and SpaceClass {class_name} does not allow that (lifetime.{field}): {ends}. \
-        Take it back, or an administrator lets the class allow it."
+        "DeveloperSpace {space_name} {asks}, and SpaceClass {class_name} does not allow that (lifetime.{field}): {ends}. Remove this \
+        setting, or ask an administrator to allow it in the class."
     );
     Finding::warning(sentence)
 }
@@ -75,8 +75,9 @@ fn end(space: &DeveloperSpace, class: &SpaceClass, (asks, field): (&str, &str), 
 fn retained(space: &DeveloperSpace, class: &SpaceClass) -> Finding {
     let (space_name, class_name) = (space.name_any(), class.name_any());
     let sentence = format!(
-        "DeveloperSpace {space_name} says deletionPolicy: Retain, and SpaceClass {class_name} does not allow that (allowRetain): \
-        a deletion of the space waits, and its end deletes the namespace. Take it back, or an administrator lets the class allow it."
+        "DeveloperSpace {space_name} sets deletionPolicy: Retain, and SpaceClass {class_name} does not allow that (allowRetain): a \
+        deletion of the space is blocked, and its expiry deletes the namespace. Remove this setting, or ask an administrator to allow it \
+        in the class."
     );
     Finding::warning(sentence).mended_by(either(space, class, &json!({"deletionPolicy": "Delete"}), &json!({"allowRetain": true})))
 }
@@ -135,8 +136,8 @@ mod tests {
     fn what_the_class_does_not_consent_to_is_told_with_its_end() {
         assert_eq!(judge(&well(), now()), []);
         let expected = [
-            "Warning: DeveloperSpace orchid-lab is protected, and SpaceClass greenhouse does not allow that (lifetime.allowProtected): \
-            it ends in 7d (2026-12-01T09:00:00Z). Take it back, or an administrator lets the class allow it.",
+            "Warning: DeveloperSpace orchid-lab is protected, and SpaceClass greenhouse does not allow that (lifetime.allowProtected): it \
+            expires in 7d (2026-12-01T09:00:00Z). Remove this setting, or ask an administrator to allow it in the class.",
             r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"protected":false}}'"#,
             r#"  kubectl patch spaceclass greenhouse --type=merge -p '{"spec":{"lifetime":{"allowProtected":true}}}'"#,
         ];
@@ -146,16 +147,17 @@ mod tests {
             space.status.as_mut().unwrap().expires_at = None;
         });
         let expected = [
-            "Warning: DeveloperSpace orchid-lab has no end by its ttl, and SpaceClass greenhouse does not allow that (lifetime.allowNever): \
-            the operator sets its end, with a warning of at least 7 days, at its next look. Take it back, or an administrator lets the class \
-            allow it.",
+            "Warning: DeveloperSpace orchid-lab requests no expiry (spec.ttl), and SpaceClass greenhouse does not allow that \
+            (lifetime.allowNever): at the next reconcile, the operator sets an expiry with at least 7 days' notice. Remove this setting, \
+            or ask an administrator to allow it in the class.",
             r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"ttl":"30d"}}'"#,
             r#"  kubectl patch spaceclass greenhouse --type=merge -p '{"spec":{"lifetime":{"allowNever":true}}}'"#,
         ];
         assert_eq!(endless, expected);
         let expected = [
-            "Warning: DeveloperSpace orchid-lab says deletionPolicy: Retain, and SpaceClass greenhouse does not allow that (allowRetain): \
-            a deletion of the space waits, and its end deletes the namespace. Take it back, or an administrator lets the class allow it.",
+            "Warning: DeveloperSpace orchid-lab sets deletionPolicy: Retain, and SpaceClass greenhouse does not allow that (allowRetain): \
+            a deletion of the space is blocked, and its expiry deletes the namespace. Remove this setting, or ask an administrator to \
+            allow it in the class.",
             r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"deletionPolicy":"Delete"}}'"#,
             r#"  kubectl patch spaceclass greenhouse --type=merge -p '{"spec":{"allowRetain":true}}'"#,
         ];
@@ -170,12 +172,12 @@ mod tests {
         let first =
             |line: &String| line.strip_prefix("Warning: ").and_then(|line| line.split_once(", and")).map(|(first, _)| first.to_owned());
         let what = |said: &[String]| said.iter().filter_map(first).collect::<Vec<_>>();
-        let (protected, never) = ("DeveloperSpace orchid-lab is protected", "DeveloperSpace orchid-lab has no end by its ttl");
+        let (protected, never) = ("DeveloperSpace orchid-lab is protected", "DeveloperSpace orchid-lab requests no expiry (spec.ttl)");
         assert_eq!(what(&said(&allows)), [protected, never]);
         allows.spec.lifetime.as_mut().unwrap().allow_protected = true;
         let said = said(&allows);
         assert_eq!(what(&said), [never]);
-        assert!(said[0].contains("its spec is refused, and it has no end while it is protected."), "{said:?}");
+        assert!(said[0].contains("its spec is refused, and it does not expire while it is protected."), "{said:?}");
     }
 
     #[test]

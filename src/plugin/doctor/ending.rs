@@ -28,20 +28,17 @@ fn ending(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option
     let (when, date) = (human::from_now(now, end), rfc3339(end));
     if now - end > PATIENCE {
         let (state, commands) = operator::state(seen);
-        let sentence = format!("The time of DeveloperSpace {name} was up {when} ({date}), and nothing has collected it. {state}");
+        let sentence = format!("DeveloperSpace {name} expired {when} ({date}), but the operator has not deleted its namespace. {state}");
         return Some(Finding::problem(sentence).mended_by(commands));
     }
     if !is_true(space, types::EXPIRING) && end - now > NEAR {
         return None;
     }
-    let sentence = format!("DeveloperSpace {name} ends {when} ({date}), and its namespace is deleted with everything in it.");
+    let sentence = format!("DeveloperSpace {name} expires {when} ({date}), and its namespace is deleted with everything in it.");
     if let Some(why) = end::set_by(space, seen.class()).and_then(|set_by| end::unmoved(space, set_by)) {
-        return Some(Finding::warning(format!("{sentence} And {why}.")));
+        return Some(Finding::warning(format!("{sentence} Note that {why}.")));
     }
-    Some(
-        Finding::warning(format!("{sentence} Renewed, its time counts from now again."))
-            .mended_by([format!("kubectl dspace renew {name}")]),
-    )
+    Some(Finding::warning(format!("{sentence} A renewal restarts its TTL.")).mended_by([format!("kubectl dspace renew {name}")]))
 }
 
 #[cfg(test)]
@@ -60,18 +57,19 @@ mod tests {
     #[test]
     fn ends_are_told_with_what_moves_them() {
         let near =
-            "Warning: DeveloperSpace orchid-lab ends in 3h (2026-11-24T12:00:00Z), and its namespace is deleted with everything in it.";
+            "Warning: DeveloperSpace orchid-lab expires in 3h (2026-11-24T12:00:00Z), and its namespace is deleted with everything in it.";
         let at = "2026-11-24T12:00:00Z";
-        let plain = [format!("{near} Renewed, its time counts from now again."), "  kubectl dspace renew orchid-lab".to_owned()];
+        let plain = [format!("{near} A renewal restarts its TTL."), "  kubectl dspace renew orchid-lab".to_owned()];
         assert_eq!(ends(at, |_| {}), plain);
         let dated = format!(
-            "{near} And no renewal moves that, since spec.expiresAt sets it: write a later date, `kubectl edit dspace orchid-lab`, \
-            or give it a time to live, `kubectl dspace renew orchid-lab --ttl DURATION`."
+            "{near} Note that a renewal does not extend its lifetime, because spec.expiresAt sets the end: set a later date with `kubectl \
+            edit dspace orchid-lab`, or set a ttl with `kubectl dspace renew orchid-lab --ttl DURATION`."
         );
         assert_eq!(ends(at, |space| space.spec.expires_at = Some(at.parse().unwrap())), [dated]);
         let capped = format!(
-            "{near} And no renewal moves that, since its SpaceClass lets no space live longer than 180d (lifetime.maxLifetime): \
-            go on in another space, `kubectl dspace create OTHER-NAME`, or move it to a class that allows more."
+            "{near} Note that a renewal does not extend its lifetime, because its SpaceClass limits the lifetime of a space to 180d \
+            (lifetime.maxLifetime): create another space with `kubectl dspace create OTHER-NAME`, or move this space to a class that \
+            allows a longer lifetime."
         );
         assert_eq!(ends(at, |space| space.metadata.creation_timestamp = read("2026-05-28T12:00:00Z".into())), [capped]);
     }
@@ -79,8 +77,8 @@ mod tests {
     #[test]
     fn an_end_that_nobody_acts_on() {
         let expected = [
-            "Problem: The time of DeveloperSpace orchid-lab was up 2h ago (2026-11-24T07:00:00Z), and nothing has collected it. \
-            The operator runs (2 of 2 replicas are available); its log says more.",
+            "Problem: DeveloperSpace orchid-lab expired 2h ago (2026-11-24T07:00:00Z), but the operator has not deleted its namespace. The \
+            operator is running (2 of 2 replicas are available); see its log for details.",
             "  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20",
         ];
         assert_eq!(ends("2026-11-24T07:00:00Z", |_| {}), expected);

@@ -60,7 +60,7 @@ impl Finding {
 /// The human-readable output.
 pub(super) fn text(name: &str, findings: &[Finding]) -> String {
     let well = findings.iter().all(|finding| finding.severity == Severity::Note);
-    led_text(well.then(|| format!("All is well with DeveloperSpace {name}, as far as can be seen.")), findings)
+    led_text(well.then(|| format!("No problems found with DeveloperSpace {name} in the objects that could be read.")), findings)
 }
 
 /// The human-readable output after a leading line.
@@ -105,10 +105,10 @@ mod tests {
     #[test]
     fn findings_are_told_with_what_mends_them() {
         let note = Finding::note("traffic is refused");
-        assert_eq!(text("orchid-lab", &[]), "All is well with DeveloperSpace orchid-lab, as far as can be seen.");
+        assert_eq!(text("orchid-lab", &[]), "No problems found with DeveloperSpace orchid-lab in the objects that could be read.");
         assert_eq!(
             text("orchid-lab", std::slice::from_ref(&note)),
-            "All is well with DeveloperSpace orchid-lab, as far as can be seen.\n\nNOTE: traffic is refused"
+            "No problems found with DeveloperSpace orchid-lab in the objects that could be read.\n\nNOTE: traffic is refused"
         );
         let problem = Finding::problem("it is full").mended_by(["kubectl dspace usage orchid-lab".to_owned()]);
         assert_eq!(

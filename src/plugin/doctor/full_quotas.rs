@@ -29,10 +29,11 @@ pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
         }
         let full = listed(&full);
         Some(if is_ours {
-            let sentence = format!("The quota of DeveloperSpace {name} is used up or nearly so: {full}.");
+            let sentence = format!("The quota of DeveloperSpace {name} is at least 90% used: {full}.");
             Finding::warning(sentence).mended_by([format!("kubectl dspace usage {name}")])
         } else {
-            let sentence = format!("ResourceQuota {quota_name} in namespace {name}, which the operator did not make, is used up: {full}.");
+            let sentence =
+                format!("ResourceQuota {quota_name} in namespace {name}, which the operator does not manage, is used up: {full}.");
             Finding::warning(sentence).mended_by([format!("kubectl -n {name} describe resourcequota {quota_name}")])
         })
     });
@@ -73,9 +74,11 @@ mod tests {
             quota("roomy", &json!({"pods": "0"}), &json!({})),
         ]);
         let expected = [
-            "Warning: The quota of DeveloperSpace orchid-lab is used up or nearly so: pods 40 of 40 (100%) and requests.cpu 9990m of 10 (99%).",
+            "Warning: The quota of DeveloperSpace orchid-lab is at least 90% used: pods 40 of 40 (100%) and requests.cpu 9990m of 10 \
+            (99%).",
             "  kubectl dspace usage orchid-lab",
-            "Warning: ResourceQuota zoology-cap in namespace orchid-lab, which the operator did not make, is used up: secrets 6 of 5 (120%).",
+            "Warning: ResourceQuota zoology-cap in namespace orchid-lab, which the operator does not manage, is used up: secrets 6 of 5 \
+            (120%).",
             "  kubectl -n orchid-lab describe resourcequota zoology-cap",
         ];
         assert_eq!(lines(&judge(&seen, now())), expected);

@@ -148,7 +148,7 @@ pub(super) async fn look(cluster: &Cluster, name: &str) -> anyhow::Result<Observ
         // This also distinguishes a cluster that does not know the kind from a cluster without this space.
         let all = pages(&spaces::api(cluster), ListParams::default()).await;
         if all.as_ref().is_err_and(|error| !is_forbidden(error)) {
-            return all.told(|| format!("look for DeveloperSpace {name}")).map(|_| Observed::default());
+            return all.told(|| "list DeveloperSpaces".to_owned()).map(|_| Observed::default());
         }
         Look::of(all, "list", "developerspaces".to_owned(), None)
     } else {

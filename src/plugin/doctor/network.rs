@@ -34,8 +34,8 @@ fn isolation(seen: &Observed, policy: &NetworkPolicy) -> Finding {
     let others = rules.flat_map(|rule| rule.from.iter().flatten()).filter_map(stranger);
     let from: Vec<String> = std::iter::once("their own namespace".to_owned()).chain(others).map(|who| format!("from {who}")).collect();
     let opened = match seen.class().map(|class| class.spec.network.enforced) {
-        Some(true) => " Its class lets nobody open it further.",
-        Some(false) => " A NetworkPolicy of your own opens it further.",
+        Some(true) => " Its class does not allow NetworkPolicies that open it further.",
+        Some(false) => " To allow more connections, create a NetworkPolicy.",
         None => "",
     };
     let sentence = format!("Pods in namespace {name} accept connections {}; others time out.{opened}", listed(&from));
@@ -79,11 +79,11 @@ fn holding(seen: &Observed, policy: &NetworkPolicy, all: &[&NetworkPolicy]) -> O
     };
     let resolves = all.iter().filter_map(|other| other.spec.as_ref()).any(adds);
     let (name, namespace) = (policy.name_any(), &seen.name);
-    let lead = format!("NetworkPolicy {name} lets {} in namespace {namespace} send only what its rules name", selected(spec));
+    let lead = format!("NetworkPolicy {name} restricts the egress of {} in namespace {namespace} to its rules", selected(spec));
     let finding = if resolves {
-        Finding::note(format!("{lead}; the rest times out."))
+        Finding::note(format!("{lead}; other connections time out."))
     } else {
-        Finding::warning(format!("{lead}, and none of them lets DNS through (UDP port {DNS}): names cannot be resolved there."))
+        Finding::warning(format!("{lead}, and no NetworkPolicy for these pods allows DNS (UDP port {DNS}): they cannot resolve names."))
     };
     Some(finding.mended_by([describe(namespace, &name)]))
 }
@@ -169,8 +169,8 @@ pub(super) fn breach(seen: &Observed, namespace: &str) -> (String, Vec<String>) 
         commands.push(format!("kubectl -n {namespace} get networkpolicies"));
     }
     let advice = format!(
-        "Its class enforces isolation, so no member is let in while these policies stand. Anybody who may delete NetworkPolicies there can \
-        delete them; an administrator labels one that is to stay {}=true.",
+        "Its class enforces isolation, so no new member gets access while these policies exist. Users with permission to delete \
+        NetworkPolicies in the namespace can delete them; to keep a policy, an administrator labels it {}=true.",
         names::LABEL_PLATFORM_POLICY
     );
     (advice, commands)
@@ -205,11 +205,11 @@ mod tests {
             |from: &str| format!("Note: Pods in namespace orchid-lab accept connections from their own namespace{from}; others time out.");
         let told = of(" and from namespaces with kubernetes.io/metadata.name=ingress-front");
         let first = |seen: &Observed| lines(&judge(seen, now()))[0].clone();
-        assert_eq!(first(&seen), format!("{told} A NetworkPolicy of your own opens it further."));
+        assert_eq!(first(&seen), format!("{told} To allow more connections, create a NetworkPolicy."));
         let mut walled = class();
         walled.spec.network.enforced = true;
         seen.classes = Look::Seen(vec![walled]);
-        assert_eq!(first(&seen), format!("{told} Its class lets nobody open it further."));
+        assert_eq!(first(&seen), format!("{told} Its class does not allow NetworkPolicies that open it further."));
         seen.classes = Look::Needless;
         seen.policies = Look::Seen(vec![policy(
             "developerspace-isolation",
@@ -250,9 +250,9 @@ mod tests {
     fn others_may_hold_back_what_is_sent() {
         let calm = |selector: Value, egress: Value| json!({"podSelector": selector, "policyTypes": ["Egress"], "egress": egress});
         let dns = json!([{"ports": [{"port": 53, "protocol": "UDP"}]}]);
-        let lead = "NetworkPolicy calm lets all pods in namespace orchid-lab send only what its rules name";
-        let silent = format!("Warning: {lead}, and none of them lets DNS through (UDP port 53): names cannot be resolved there.");
-        let some = format!("Note: {lead}; the rest times out.");
+        let lead = "NetworkPolicy calm restricts the egress of all pods in namespace orchid-lab to its rules";
+        let silent = format!("Warning: {lead}, and no NetworkPolicy for these pods allows DNS (UDP port 53): they cannot resolve names.");
+        let some = format!("Note: {lead}; other connections time out.");
         for (egress, expected) in [
             (json!([]), Some(&silent)),
             (json!([{"to": [{"podSelector": {}}]}]), Some(&silent)),
@@ -270,9 +270,10 @@ mod tests {
         let web = json!({"matchLabels": {"app": "web"}});
         let pair = beside(&[("calm", calm(web, json!([]))), ("names", calm(json!({}), dns))]);
         let expected = [
-            "Note: NetworkPolicy calm lets pods with app=web in namespace orchid-lab send only what its rules name; the rest times out.",
+            "Note: NetworkPolicy calm restricts the egress of pods with app=web in namespace orchid-lab to its rules; other connections \
+            time out.",
             "  kubectl -n orchid-lab describe networkpolicy calm",
-            "Note: NetworkPolicy names lets all pods in namespace orchid-lab send only what its rules name; the rest times out.",
+            "Note: NetworkPolicy names restricts the egress of all pods in namespace orchid-lab to its rules; other connections time out.",
             "  kubectl -n orchid-lab describe networkpolicy names",
         ];
         assert_eq!(pair, expected);
@@ -289,7 +290,7 @@ mod tests {
         ]);
         let (advice, commands) = breach(&seen, "orchid-lab");
         assert_eq!(commands, ["kubectl -n orchid-lab delete networkpolicy open"]);
-        assert!(advice.ends_with("an administrator labels one that is to stay developerspace.dev/platform-policy=true."), "{advice}");
+        assert!(advice.ends_with("to keep a policy, an administrator labels it developerspace.dev/platform-policy=true."), "{advice}");
         seen.policies = Look::Needless;
         assert_eq!(breach(&seen, "orchid-lab").1, ["kubectl -n orchid-lab get networkpolicies"]);
     }

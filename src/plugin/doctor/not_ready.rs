@@ -43,8 +43,8 @@ fn no_such(seen: &Observed) -> Finding {
     let alike = similar(name, &names);
     let left = seen.namespace.found().and_then(claims::left_behind);
     let namespace = match (&left, seen.namespace.found()) {
-        (Some(left), _) => format!(" {left} An administrator deletes it, or hands it to a new space of that name."),
-        (None, Some(_)) => " There is a namespace of that name, which is no space's.".to_owned(),
+        (Some(left), _) => format!(" {left} An administrator can delete it, or offer it to a new space with this name."),
+        (None, Some(_)) => " A namespace with this name exists, but it does not belong to a space.".to_owned(),
         (None, None) => String::new(),
     };
     if left.is_some() {
@@ -98,9 +98,9 @@ fn pending(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Findi
     let name = space.name_any();
     let age = now - created(space);
     let made = human::span(age);
-    let sentence = format!("The operator has not looked at DeveloperSpace {name}, which was made {made} ago");
+    let sentence = format!("The operator has not reconciled DeveloperSpace {name}, which was created {made} ago");
     if age < PATIENCE {
-        return Finding::warning(format!("{sentence}: give it a moment.")).mended_by([wait(&name)]);
+        return Finding::warning(format!("{sentence}: wait a moment.")).mended_by([wait(&name)]);
     }
     let (state, commands) = operator::state(seen);
     Finding::problem(format!("{sentence}. {state}")).mended_by(commands)
@@ -113,7 +113,8 @@ fn behind(seen: &Observed, space: &DeveloperSpace) -> Finding {
     let observed = space.status.as_ref().and_then(|status| status.observed_generation).unwrap_or_default();
     let (state, commands) = operator::state(seen);
     let sentence = format!(
-        "The operator has not seen the last change of DeveloperSpace {name}: its status speaks of generation {observed}, and {generation} stands. {state}"
+        "The operator has not reconciled the last change of DeveloperSpace {name}: status.observedGeneration is {observed}, and \
+        metadata.generation is {generation}. {state}"
     );
     Finding::problem(sentence).mended_by(commands)
 }
@@ -129,7 +130,7 @@ fn unready(seen: &Observed, space: &DeveloperSpace, (word, message): (&str, &str
     let Some(reason) = Reason::parse(word) else { return Finding::problem(&lead).mended_by([format!("kubectl describe dspace {name}")]) };
     match reason {
         Reason::Pending | Reason::Provisioned | Reason::Provisioning => {
-            Finding::warning(format!("{lead} That takes a moment.")).mended_by([wait(&name)])
+            Finding::warning(format!("{lead} This usually takes a few seconds.")).mended_by([wait(&name)])
         }
         Reason::ClassNotFound => told(refusals::class_not_found(seen, space)),
         Reason::InvalidSpec => told(refusals::invalid_spec(seen, space, now)),
@@ -138,7 +139,7 @@ fn unready(seen: &Observed, space: &DeveloperSpace, (word, message): (&str, &str
         Reason::RoleNotAllowed => told(refusals::role_not_allowed(seen, space)),
         Reason::OwnerLimitExceeded => told(claims::owner_limit(seen, space)),
         Reason::NamespaceTerminating | Reason::Terminating => {
-            let advice = "What holds the namespace is told for itself, where it is known.".to_owned();
+            let advice = "If the cause that blocks the deletion of the namespace is known, a separate finding reports it.".to_owned();
             told((advice, vec![format!("kubectl get namespace {name} -o yaml")]))
         }
         Reason::IsolationBreached => told(network::breach(seen, &name)),
@@ -146,7 +147,7 @@ fn unready(seen: &Observed, space: &DeveloperSpace, (word, message): (&str, &str
         Reason::Expired => told(expired(seen, space)),
         Reason::ApplyFailed => {
             let (state, commands) = operator::state(seen);
-            told((format!("It is tried again by itself. {state}"), commands))
+            told((format!("The operator retries automatically. {state}"), commands))
         }
     }
 }
@@ -157,11 +158,12 @@ fn expired(seen: &Observed, space: &DeveloperSpace) -> (String, Vec<String>) {
     let own = seen.namespace.found().filter(|namespace| recorded.is_some_and(|own| namespace.uid().as_deref() == Some(own.uid.as_str())));
     if own.is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_none()) {
         let (state, commands) = operator::state(seen);
-        return (format!("Its namespace is not deleted yet: the message says what refuses that, if anything does. {state}"), commands);
+        let advice = "Its namespace is not deleted yet; if the deletion was refused, the message contains the reason.";
+        return (format!("{advice} {state}"), commands);
     }
     let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", human::shell(class))).unwrap_or_default();
     let create = format!("kubectl dspace create {name} --owner {}{class}", human::shell(&space.spec.owner.to_string()));
-    let advice = "It cannot be renewed any more: make a new one, under this name once this one is deleted.".to_owned();
+    let advice = "It can no longer be renewed. Create a new space; it can have the same name after this one is deleted.".to_owned();
     (advice, vec![format!("kubectl dspace delete {name}"), create])
 }
 
@@ -194,7 +196,7 @@ mod tests {
         seen.name = "team-tools".into();
         assert_eq!(judged(&seen), ["Problem: There is no DeveloperSpace team-tools.", "  kubectl dspace list"]);
         seen.namespace = well().namespace;
-        let taken = "Problem: There is no DeveloperSpace team-tools. There is a namespace of that name, which is no space's.";
+        let taken = "Problem: There is no DeveloperSpace team-tools. A namespace with this name exists, but it does not belong to a space.";
         assert_eq!(judged(&seen)[0], taken);
     }
 
@@ -208,9 +210,9 @@ mod tests {
             }},
         }))));
         let expected = [
-            "Problem: There is no DeveloperSpace orchid-lab. Namespace orchid-lab is left from an earlier DeveloperSpace of \
-            User:petra@example.com (UID space-1); the operator does not delete it. \
-            An administrator deletes it, or hands it to a new space of that name.",
+            "Problem: There is no DeveloperSpace orchid-lab. Namespace orchid-lab belonged to an earlier DeveloperSpace of \
+            User:petra@example.com (UID space-1); the operator does not delete it. An administrator can delete it, or offer it to a new \
+            space with this name.",
             "  kubectl get namespace orchid-lab -o yaml",
             "  kubectl delete namespace orchid-lab",
         ];
@@ -221,9 +223,9 @@ mod tests {
     fn an_expired_space_whose_namespace_cannot_be_deleted() {
         let mut seen = ill("Expired", "failed to delete namespace orchid-lab: guard.example.com denied the request");
         let expected = [
-            "Problem: DeveloperSpace orchid-lab is not ready (Expired): failed to delete namespace orchid-lab: guard.example.com denied the \
-            request. Its namespace is not deleted yet: the message says what refuses that, if anything does. \
-            The operator runs (2 of 2 replicas are available); its log says more.",
+            "Problem: DeveloperSpace orchid-lab is not ready (Expired): failed to delete namespace orchid-lab: guard.example.com denied \
+            the request. Its namespace is not deleted yet; if the deletion was refused, the message contains the reason. The operator is \
+            running (2 of 2 replicas are available); see its log for details.",
             LOG,
         ];
         assert_eq!(judged(&seen), expected);
@@ -258,7 +260,7 @@ mod tests {
             })
         };
         let moment = [
-            "Warning: The operator has not looked at DeveloperSpace orchid-lab, which was made 5s ago: give it a moment.",
+            "Warning: The operator has not reconciled DeveloperSpace orchid-lab, which was created 5s ago: wait a moment.",
             "  kubectl wait dspace/orchid-lab --for=condition=Ready --timeout=60s",
         ];
         assert_eq!(judged(&born("2026-11-24T08:59:55Z")), moment);
@@ -267,7 +269,8 @@ mod tests {
             "metadata": {"name": "developerspace-operator"}, "spec": {"replicas": 1, "selector": {}, "template": {}},
         }))));
         let ill = [
-            "Problem: The operator has not looked at DeveloperSpace orchid-lab, which was made 1h ago. The operator does not run: 0 of 1 replicas are available.",
+            "Problem: The operator has not reconciled DeveloperSpace orchid-lab, which was created 1h ago. The operator is not running: 0 \
+            of 1 replicas are available.",
             "  kubectl -n developerspace-system get pods",
             LOG,
         ];
@@ -278,8 +281,8 @@ mod tests {
     fn a_change_that_nobody_looked_at() {
         let seen = with(|space| space.metadata.generation = Some(6));
         let behind = [
-            "Problem: The operator has not seen the last change of DeveloperSpace orchid-lab: its status speaks of generation 4, and 6 stands. \
-            The operator runs (2 of 2 replicas are available); its log says more.",
+            "Problem: The operator has not reconciled the last change of DeveloperSpace orchid-lab: status.observedGeneration is 4, and \
+            metadata.generation is 6. The operator is running (2 of 2 replicas are available); see its log for details.",
             LOG,
         ];
         assert_eq!(judged(&seen), behind);
@@ -300,9 +303,10 @@ mod tests {
         for (reason, message, expected) in [
             (
                 "Provisioning",
-                "the namespace is being made",
+                "the namespace is being created",
                 vec![
-                    "Warning: DeveloperSpace orchid-lab is not ready (Provisioning): the namespace is being made. That takes a moment.",
+                    "Warning: DeveloperSpace orchid-lab is not ready (Provisioning): the namespace is being created. This usually takes a \
+                    few seconds.",
                     "  kubectl wait dspace/orchid-lab --for=condition=Ready --timeout=60s",
                 ],
             ),
@@ -310,17 +314,17 @@ mod tests {
                 "NamespaceTerminating",
                 "namespace orchid-lab is being deleted",
                 vec![
-                    "Problem: DeveloperSpace orchid-lab is not ready (NamespaceTerminating): namespace orchid-lab is being deleted. \
-                    What holds the namespace is told for itself, where it is known.",
+                    "Problem: DeveloperSpace orchid-lab is not ready (NamespaceTerminating): namespace orchid-lab is being deleted. If the \
+                    cause that blocks the deletion of the namespace is known, a separate finding reports it.",
                     "  kubectl get namespace orchid-lab -o yaml",
                 ],
             ),
             (
                 "Expired",
-                "the time was up",
+                "this DeveloperSpace has expired",
                 vec![
-                    "Problem: DeveloperSpace orchid-lab is not ready (Expired): the time was up. \
-                    It cannot be renewed any more: make a new one, under this name once this one is deleted.",
+                    "Problem: DeveloperSpace orchid-lab is not ready (Expired): this DeveloperSpace has expired. It can no longer be \
+                    renewed. Create a new space; it can have the same name after this one is deleted.",
                     "  kubectl dspace delete orchid-lab",
                     "  kubectl dspace create orchid-lab --owner User:nadia@example.com --class greenhouse",
                 ],
@@ -329,8 +333,9 @@ mod tests {
                 "ApplyFailed",
                 "failed to create namespace orchid-lab: namespaces is forbidden.",
                 vec![
-                    "Problem: DeveloperSpace orchid-lab is not ready (ApplyFailed): failed to create namespace orchid-lab: namespaces is forbidden. \
-                    It is tried again by itself. The operator runs (2 of 2 replicas are available); its log says more.",
+                    "Problem: DeveloperSpace orchid-lab is not ready (ApplyFailed): failed to create namespace orchid-lab: namespaces is \
+                    forbidden. The operator retries automatically. The operator is running (2 of 2 replicas are available); see its log \
+                    for details.",
                     LOG,
                 ],
             ),

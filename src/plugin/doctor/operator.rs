@@ -15,23 +15,22 @@ pub(super) fn state(seen: &Observed) -> (String, Vec<String>) {
         Look::Seen(Some(deployment)) => deployment,
         Look::Seen(None) => {
             let absent =
-                "No Deployment of the operator could be found: it is not installed, or you may not see the namespace that it runs in."
-                    .to_owned();
+                "No Deployment of the operator was found: the operator is not installed, or you cannot read its namespace.".to_owned();
             return (absent, vec![format!("kubectl get deployments --all-namespaces -l app.kubernetes.io/name={OPERATOR}")]);
         }
         Look::Needless | Look::Unreadable(_) => {
-            return ("Whether the operator runs could not be looked at: ask an administrator to look.".to_owned(), vec![look, log]);
+            return ("The state of the operator could not be read; ask an administrator to check it.".to_owned(), vec![look, log]);
         }
     };
     let wanted = deployment.spec.replicas.unwrap_or(1);
     let available = deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default();
     match (available, wanted) {
         (0, 0) => (
-            "The operator is switched off: its Deployment has 0 replicas.".to_owned(),
+            "The operator is scaled down: its Deployment has 0 replicas.".to_owned(),
             vec![format!("kubectl -n {home} scale deployment {name} --replicas=1")],
         ),
-        (0, _) => (format!("The operator does not run: 0 of {wanted} replicas are available."), vec![pods, log]),
-        _ => (format!("The operator runs ({available} of {wanted} replicas are available); its log says more."), vec![log]),
+        (0, _) => (format!("The operator is not running: 0 of {wanted} replicas are available."), vec![pods, log]),
+        _ => (format!("The operator is running ({available} of {wanted} replicas are available); see its log for details."), vec![log]),
     }
 }
 
@@ -51,23 +50,23 @@ mod tests {
         for (operator, sentence, command) in [
             (
                 deployment(2, 1),
-                "The operator runs (1 of 2 replicas are available); its log says more.",
+                "The operator is running (1 of 2 replicas are available); see its log for details.",
                 "kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20",
             ),
-            (deployment(2, 0), "The operator does not run: 0 of 2 replicas are available.", "kubectl -n developerspace-system get pods"),
+            (deployment(2, 0), "The operator is not running: 0 of 2 replicas are available.", "kubectl -n developerspace-system get pods"),
             (
                 deployment(0, 0),
-                "The operator is switched off: its Deployment has 0 replicas.",
+                "The operator is scaled down: its Deployment has 0 replicas.",
                 "kubectl -n developerspace-system scale deployment developerspace-operator --replicas=1",
             ),
             (
                 Look::Seen(None),
-                "No Deployment of the operator could be found: it is not installed, or you may not see the namespace that it runs in.",
+                "No Deployment of the operator was found: the operator is not installed, or you cannot read its namespace.",
                 "kubectl get deployments --all-namespaces -l app.kubernetes.io/name=developerspace-operator",
             ),
             (
                 Look::Needless,
-                "Whether the operator runs could not be looked at: ask an administrator to look.",
+                "The state of the operator could not be read; ask an administrator to check it.",
                 "kubectl -n developerspace-system get deployment developerspace-operator",
             ),
         ] {

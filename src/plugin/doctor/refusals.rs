@@ -27,14 +27,14 @@ pub(super) type Advice = (String, Vec<String>);
 pub(super) fn class_not_found(seen: &Observed, space: &DeveloperSpace) -> Advice {
     let name = space.name_any();
     let Some(classes) = seen.classes.seen() else {
-        return ("You may not see which classes there are: ask an administrator.".to_owned(), vec![format!("kubectl edit dspace {name}")]);
+        return (
+            "You cannot list SpaceClasses; ask an administrator which classes exist.".to_owned(),
+            vec![format!("kubectl edit dspace {name}")],
+        );
     };
     let default = default_class(classes);
     let Some(choice) = default.or_else(|| classes.first()) else {
-        return (
-            "There is no SpaceClass at all: an administrator makes one.".to_owned(),
-            vec!["kubectl explain spaceclass.spec".to_owned()],
-        );
+        return ("No SpaceClass exists; an administrator must create one.".to_owned(), vec!["kubectl explain spaceclass.spec".to_owned()]);
     };
     let all: Vec<String> = classes.iter().map(kube::ResourceExt::name_any).collect();
     let told = default.map_or_else(|| "none is the default".to_owned(), |class| format!("{} is the default", class.name_any()));
@@ -43,7 +43,7 @@ pub(super) fn class_not_found(seen: &Observed, space: &DeveloperSpace) -> Advice
     let mut commands = vec![patch(&name, &json!({"spec": {"className": choice}}))];
     if default.is_none() {
         commands.push(format!("kubectl annotate spaceclass {choice} {}=true", names::ANNOTATION_DEFAULT_CLASS));
-        return (format!("{advice} Choose one, or an administrator makes one the default."), commands);
+        return (format!("{advice} Choose one, or ask an administrator to mark one as the default."), commands);
     }
     (format!("{advice} Choose one."), commands)
 }
@@ -53,7 +53,7 @@ pub(super) fn class_not_accepted(seen: &Observed, space: &DeveloperSpace) -> Adv
     let name = space.name_any();
     let other = patch(&name, &json!({"spec": {"className": "OTHER-CLASS"}}));
     let Some(class) = seen.class() else {
-        return ("An administrator corrects the SpaceClass, or you choose another.".to_owned(), vec![other]);
+        return ("Ask an administrator to correct the SpaceClass, or choose another class.".to_owned(), vec![other]);
     };
     let accepted = class.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::ACCEPTED));
     let said =
@@ -61,7 +61,7 @@ pub(super) fn class_not_accepted(seen: &Observed, space: &DeveloperSpace) -> Adv
     let class = class.name_any();
     let sentence = ended(&format!("SpaceClass {class} is not accepted{}", said.unwrap_or_default()));
     let commands = vec![format!("kubectl edit spaceclass {class}"), other];
-    (format!("{sentence} Only its administrator can correct it; or choose another class."), commands)
+    (format!("{sentence} Ask an administrator to correct it, or choose another class."), commands)
 }
 
 pub(super) fn invalid_spec(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Advice {
@@ -70,7 +70,7 @@ pub(super) fn invalid_spec(seen: &Observed, space: &DeveloperSpace, now: DateTim
     if let Some(at) = space.spec.renewed_at.filter(|at| *at > now) {
         let when = human::from_now(now, at);
         return (
-            format!("Its time comes {when}, and mends this by itself; or renew it now."),
+            format!("spec.renewedAt is in the future: the problem resolves itself {when}. To fix it now, renew the space."),
             vec![format!("kubectl dspace renew {name}")],
         );
     }
@@ -78,7 +78,7 @@ pub(super) fn invalid_spec(seen: &Observed, space: &DeveloperSpace, now: DateTim
         return (format!("The class allows a ttl of {ttl}."), vec![patch(&name, &json!({"spec": {"ttl": ttl}}))]);
     }
     let commands = vec![format!("kubectl edit dspace {name}"), "kubectl explain dspace.spec".to_owned()];
-    ("Change what the message names; nothing that exists is touched until then.".to_owned(), commands)
+    ("Correct the field that the message names; existing objects stay unchanged until then.".to_owned(), commands)
 }
 
 /// A ttl that the class allows, if the space requests a longer one.
@@ -95,7 +95,7 @@ fn fitting_ttl(space: &DeveloperSpace, class: &SpaceClass) -> Option<String> {
 pub(super) fn quota_exceeds(seen: &Observed, space: &DeveloperSpace) -> Advice {
     let name = space.name_any();
     let Some(class) = seen.class() else {
-        return ("You may not see what its class allows: ask an administrator.".to_owned(), vec![format!("kubectl edit dspace {name}")]);
+        return ("You cannot read its class; ask an administrator what it allows.".to_owned(), vec![format!("kubectl edit dspace {name}")]);
     };
     let none = ClassQuota::default();
     let quota = class.spec.quota.as_ref().unwrap_or(&none);
@@ -103,7 +103,7 @@ pub(super) fn quota_exceeds(seen: &Observed, space: &DeveloperSpace) -> Advice {
     let told: Vec<String> = most.iter().map(|(resource, most)| format!("{resource} {most}")).collect();
     let class = class.name_any();
     let advice = if told.is_empty() {
-        format!("SpaceClass {class} has no quota, so there is nothing to ask for.")
+        format!("SpaceClass {class} has no quota, so a space cannot set one.")
     } else {
         format!("SpaceClass {class} allows at most {}.", listed(&told))
     };
@@ -114,14 +114,14 @@ pub(super) fn quota_exceeds(seen: &Observed, space: &DeveloperSpace) -> Advice {
     });
     let fitting: serde_json::Map<String, Value> = fitting.collect();
     let mend = if fitting.is_empty() { format!("kubectl edit dspace {name}") } else { patch(&name, &json!({"spec": {"quota": fitting}})) };
-    (format!("{advice} Ask for less, or for a larger class."), vec![mend, "kubectl dspace classes".to_owned()])
+    (format!("{advice} Request less, or choose a class with a larger quota."), vec![mend, "kubectl dspace classes".to_owned()])
 }
 
 pub(super) fn role_not_allowed(seen: &Observed, space: &DeveloperSpace) -> Advice {
     let name = space.name_any();
     let Some(class) = seen.class() else {
         return (
-            "You may not see which roles its class has: ask an administrator.".to_owned(),
+            "You cannot read its class; ask an administrator which roles it has.".to_owned(),
             vec![format!("kubectl edit dspace {name}")],
         );
     };
@@ -137,7 +137,7 @@ pub(super) fn role_not_allowed(seen: &Observed, space: &DeveloperSpace) -> Advic
     let class = class.name_any();
     if commands.is_empty() {
         let advice =
-            "Every role is one of the class's: an administrator creates the ClusterRole that the message names, or corrects the class.";
+            "All roles exist in the class. An administrator must create the ClusterRole that the message names, or correct the class.";
         return (advice.to_owned(), vec![format!("kubectl edit spaceclass {class}")]);
     }
     let told = if roles.is_empty() { "has no roles for members".to_owned() } else { format!("has the roles {}", listed(&roles)) };
@@ -168,15 +168,15 @@ mod tests {
         second.metadata.name = Some("meadow".to_owned());
         seen.classes = Look::Seen(vec![plain, second]);
         let expected = [
-            "The classes are greenhouse and meadow; none is the default. Choose one, or an administrator makes one the default.",
+            "The classes are greenhouse and meadow; none is the default. Choose one, or ask an administrator to mark one as the default.",
             r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"className":"greenhouse"}}'"#,
             "  kubectl annotate spaceclass greenhouse developerspace.dev/is-default-class=true",
         ];
         assert_eq!(judged(&seen), expected);
         seen.classes = Look::Seen(vec![]);
-        assert_eq!(judged(&seen), ["There is no SpaceClass at all: an administrator makes one.", "  kubectl explain spaceclass.spec"]);
+        assert_eq!(judged(&seen), ["No SpaceClass exists; an administrator must create one.", "  kubectl explain spaceclass.spec"]);
         seen.classes = Look::Needless;
-        assert_eq!(judged(&seen)[0], "You may not see which classes there are: ask an administrator.");
+        assert_eq!(judged(&seen)[0], "You cannot list SpaceClasses; ask an administrator which classes exist.");
     }
 
     #[test]
@@ -187,11 +187,14 @@ mod tests {
         let never = ill("InvalidSpec", |space| space.spec.ttl = Some("never".to_owned()));
         assert_eq!(judged(&never), expected);
         let early = ill("InvalidSpec", |space| space.spec.renewed_at = Some("2026-11-24T09:05:00Z".parse().unwrap()));
-        let expected = ["Its time comes in 5m, and mends this by itself; or renew it now.", "  kubectl dspace renew orchid-lab"];
+        let expected = [
+            "spec.renewedAt is in the future: the problem resolves itself in 5m. To fix it now, renew the space.",
+            "  kubectl dspace renew orchid-lab",
+        ];
         assert_eq!(judged(&early), expected);
         let other = ill("InvalidSpec", |_| {});
         let expected = [
-            "Change what the message names; nothing that exists is touched until then.",
+            "Correct the field that the message names; existing objects stay unchanged until then.",
             "  kubectl edit dspace orchid-lab",
             "  kubectl explain dspace.spec",
         ];
@@ -209,14 +212,14 @@ mod tests {
         seen.classes = Look::Seen(vec![broken]);
         let other = r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"className":"OTHER-CLASS"}}'"#;
         let expected = [
-            "SpaceClass greenhouse is not accepted (InvalidSpec): quota.hard cores: no such resource. \
-            Only its administrator can correct it; or choose another class.",
+            "SpaceClass greenhouse is not accepted (InvalidSpec): quota.hard cores: no such resource. Ask an administrator to correct it, \
+            or choose another class.",
             "  kubectl edit spaceclass greenhouse",
             other,
         ];
         assert_eq!(judged(&seen), expected);
         seen.classes = Look::Needless;
-        assert_eq!(judged(&seen), ["An administrator corrects the SpaceClass, or you choose another.", other]);
+        assert_eq!(judged(&seen), ["Ask an administrator to correct the SpaceClass, or choose another class.", other]);
     }
 
     #[test]
@@ -227,7 +230,7 @@ mod tests {
             space.spec.members.push(read(json!({"kind": "ServiceAccount", "namespace": "ci-home", "name": "robot", "role": "admin"})));
         });
         let expected = [
-            "SpaceClass greenhouse allows at most pods 40 and requests.cpu 20. Ask for less, or for a larger class.",
+            "SpaceClass greenhouse allows at most pods 40 and requests.cpu 20. Request less, or choose a class with a larger quota.",
             r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"quota":{"requests.cpu":"20","services":null}}}'"#,
             "  kubectl dspace classes",
         ];
@@ -240,17 +243,17 @@ mod tests {
         ];
         assert_eq!(commands, expected);
         let (advice, commands) = role_not_allowed(&seen, &crate::plugin::doctor::fixtures::space());
-        assert!(advice.contains("creates the ClusterRole that the message names"), "{advice}");
+        assert!(advice.contains("must create the ClusterRole that the message names"), "{advice}");
         assert_eq!(commands, ["kubectl edit spaceclass greenhouse"]);
         seen.classes = Look::Needless;
-        assert_eq!(judged(&seen)[0], "You may not see what its class allows: ask an administrator.");
+        assert_eq!(judged(&seen)[0], "You cannot read its class; ask an administrator what it allows.");
         let (advice, _) = role_not_allowed(&seen, seen.space.found().unwrap());
-        assert_eq!(advice, "You may not see which roles its class has: ask an administrator.");
+        assert_eq!(advice, "You cannot read its class; ask an administrator which roles it has.");
     }
 
     #[test]
     fn the_operators_sentence_comes_first() {
         let told: Vec<Finding> = judge(&ill("InvalidSpec", |_| {}), now());
-        assert!(told[0].sentence.starts_with("DeveloperSpace orchid-lab is not ready (InvalidSpec): so it is. Change"), "{told:?}");
+        assert!(told[0].sentence.starts_with("DeveloperSpace orchid-lab is not ready (InvalidSpec): so it is. Correct"), "{told:?}");
     }
 }

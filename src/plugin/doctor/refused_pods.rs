@@ -23,7 +23,7 @@ pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
 
 fn told(seen: &Observed, (kind, name): &Maker, refusal: &Refusal) -> Finding {
     let namespace = &seen.name;
-    let refused = format!("Pods of {kind} {name} are refused");
+    let refused = format!("Pods of {kind} {name} are rejected");
     // The pod template of a Job is immutable, and that of an unknown kind may be immutable too.
     let verb =
         if matches!(kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "CronJob") { "edit" } else { "describe" };
@@ -33,32 +33,33 @@ fn told(seen: &Observed, (kind, name): &Maker, refusal: &Refusal) -> Finding {
             let usage = format!("kubectl dspace usage {namespace}");
             let (advice, raise) = room(seen, lacking);
             let sentence =
-                format!("{refused}, since the quota of DeveloperSpace {namespace} does not suffice: {}. {advice}", amounts(lacking));
+                format!("{refused}, because they exceed the quota of DeveloperSpace {namespace}: {}. {advice}", amounts(lacking));
             Finding::problem(sentence).mended_by([usage, edit].into_iter().chain(raise))
         }
         Refusal::QuotaExceeded { quota, lacking } => {
-            let foreign = format!("ResourceQuota {quota}, which the operator did not make, does not suffice: {}", amounts(lacking));
-            let sentence = format!("{refused}, since {foreign}. Ask for less, or have whoever made it raise it.");
+            let foreign = format!("ResourceQuota {quota}, which the operator does not manage: {}", amounts(lacking));
+            let sentence = format!("{refused}, because they exceed {foreign}. Request less, or ask the owner of the quota to raise it.");
             Finding::problem(sentence).mended_by([format!("kubectl -n {namespace} describe resourcequota {quota}"), edit])
         }
         Refusal::Unspecified { quota, what } => {
             let is_ours = quota == names::CHILD;
-            let whose = if is_ours { "" } else { ", which the operator did not make," };
-            let sentence = format!("{refused}, since ResourceQuota {quota}{whose} counts what they do not name; they must specify {what}");
-            let advice = "Write resources.requests and resources.limits for each container";
-            let also = if is_ours { "." } else { ", or ask its author to change it: no field of the space does." };
+            let whose = if is_ours { "" } else { ", which the operator does not manage," };
+            let sentence =
+                format!("{refused}, because ResourceQuota {quota}{whose} limits resources that they do not set; they must specify {what}");
+            let advice = "Set resources.requests and resources.limits for each container";
+            let also = if is_ours { "." } else { ", or ask the owner of the quota to change it; no field of the space changes it." };
             Finding::problem(format!("{} {advice}{also}", ended(&sentence)))
                 .mended_by([edit, format!("kubectl -n {namespace} describe limitrange")])
         }
         Refusal::OutOfLimits(why) => out_of_limits(seen, &refused, why, edit),
         Refusal::PodSecurity { level, violations } => {
             let from = demand(seen, level);
-            let sentence = ended(&format!("{refused}, since {from} does not allow what they ask for: {violations}"));
-            Finding::problem(format!("{sentence} Change that in the template of the pods.")).mended_by([edit])
+            let sentence = ended(&format!("{refused}, because they violate {from}: {violations}"));
+            Finding::problem(format!("{sentence} Correct the pod template.")).mended_by([edit])
         }
         Refusal::Other(why) if why.contains("must be less than or equal to") && why.contains(" limit") => {
             let sentence = ended(&format!("{refused}: {why}"));
-            let advice = "A container that requests more than the default limit needs a limit of its own: write resources.limits.";
+            let advice = "A container that requests more than the default limit needs its own limit: set resources.limits.";
             Finding::problem(format!("{sentence} {advice}")).mended_by([edit, format!("kubectl -n {namespace} describe limitrange")])
         }
         Refusal::Other(why) => {
@@ -74,27 +75,26 @@ fn out_of_limits(seen: &Observed, refused: &str, why: &str, edit: String) -> Fin
     let refusing = limits::refusing(seen.limits.all(), why);
     let foreign: Vec<String> = refusing.iter().filter(|name| *name != names::CHILD).cloned().collect();
     if foreign.is_empty() || foreign.len() < refusing.len() {
-        let sentence = ended(&format!("{refused}, since they are outside of the limits for one container or pod: {why}"));
+        let sentence = ended(&format!("{refused}, because they are outside the limits for a container or pod: {why}"));
         let advice = "Change their requests and limits; spec.limitRange of the space changes the defaults within the bounds of the class.";
         return Finding::problem(format!("{sentence} {advice}")).mended_by([format!("kubectl -n {namespace} describe limitrange"), edit]);
     }
-    let sentence = ended(&format!("{refused} by LimitRange {}, which the operator did not make: {why}", listed(&foreign)));
-    let advice = "Containers without limits get the defaults of all LimitRanges there: write resources.requests and resources.limits that keep \
-        to every bound, or ask its author to change it. No field of the space raises that bound.";
+    let sentence = ended(&format!("{refused} by LimitRange {}, which the operator does not manage: {why}", listed(&foreign)));
+    let advice = "Containers without limits get the defaults of all LimitRanges in the namespace: set resources.requests and \
+        resources.limits within all bounds, or ask the owner of the LimitRange to change it. No field of the space raises this bound.";
     let look = foreign.iter().map(|name| format!("kubectl -n {namespace} describe limitrange {name}"));
     Finding::problem(format!("{sentence} {advice}")).mended_by(look.chain([edit]))
 }
 
 /// Describes the requested amounts and the usage of the quota.
 fn amounts(lacking: &[Lacking]) -> String {
-    let each =
-        lacking.iter().map(|Lacking { resource, asked, used, hard }| format!("{resource} {asked} asked for with {used} of {hard} in use"));
+    let each = lacking.iter().map(|Lacking { resource, asked, used, hard }| format!("{resource} {asked} requested, {used} of {hard} used"));
     each.collect::<Vec<_>>().join("; ")
 }
 
 /// The advice about an insufficient quota, and the command that raises it as far as the class allows.
 fn room(seen: &Observed, lacking: &[Lacking]) -> (&'static str, Option<String>) {
-    let Some(class) = seen.class() else { return ("Ask for less, or remove what is not needed.", None) };
+    let Some(class) = seen.class() else { return ("Request less, or delete objects that are not needed.", None) };
     let max = class.spec.quota.as_ref().map(|quota| &quota.max);
     let mut raised = serde_json::Map::new();
     for Lacking { resource, hard, .. } in lacking {
@@ -102,11 +102,11 @@ fn room(seen: &Observed, lacking: &[Lacking]) -> (&'static str, Option<String>) 
             .and_then(|max| max.get(resource))
             .filter(|most| most.compare(&Quantity::from(hard.as_str())).is_some_and(std::cmp::Ordering::is_gt));
         let Some(most) = most else {
-            return ("Ask for less, or remove what is not needed: the class allows no larger quota.", None);
+            return ("Request less, or delete objects that are not needed: the class allows no larger quota.", None);
         };
         raised.insert(resource.clone(), most.0.as_str().into());
     }
-    let advice = "Ask for less, remove what is not needed, or raise the quota as far as the class allows.";
+    let advice = "Request less, delete objects that are not needed, or raise the quota up to the maximum of the class.";
     (advice, Some(patch(&seen.name, &json!({"spec": {"quota": raised}}))))
 }
 
@@ -124,9 +124,9 @@ fn demand(seen: &Observed, level: &str) -> String {
     });
     let from = enforced.map_or_else(
         || format!("which labels of namespace {} set", seen.name),
-        |class| format!("which SpaceClass {} demands", class.name_any()),
+        |class| format!("which SpaceClass {} requires", class.name_any()),
     );
-    format!("Pod Security level {level}, {from},")
+    format!("Pod Security level {level}, {from}")
 }
 
 #[cfg(test)]
@@ -159,8 +159,8 @@ mod tests {
     #[test]
     fn quotas_that_do_not_suffice() {
         let expected = [
-            "Problem: Pods of Deployment web are refused, since the quota of DeveloperSpace orchid-lab does not suffice: \
-            requests.cpu 5 asked for with 8 of 10 in use. Ask for less, remove what is not needed, or raise the quota as far as the class allows.",
+            "Problem: Pods of Deployment web are rejected, because they exceed the quota of DeveloperSpace orchid-lab: requests.cpu 5 \
+            requested, 8 of 10 used. Request less, delete objects that are not needed, or raise the quota up to the maximum of the class.",
             "  kubectl dspace usage orchid-lab",
             "  kubectl -n orchid-lab edit deployment web",
             r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"quota":{"requests.cpu":"20"}}}'"#,
@@ -171,16 +171,16 @@ mod tests {
         assert_eq!(refused(&of("developerspace", "requests.cpu=5", "requests.cpu=8", "requests.cpu=10")), expected);
         let full = refused(&of("developerspace", "pods=1,requests.cpu=1", "pods=40,requests.cpu=20", "pods=40,requests.cpu=20"));
         let expected = [
-            "Problem: Pods of Deployment web are refused, since the quota of DeveloperSpace orchid-lab does not suffice: \
-            pods 1 asked for with 40 of 40 in use; requests.cpu 1 asked for with 20 of 20 in use. \
-            Ask for less, or remove what is not needed: the class allows no larger quota.",
+            "Problem: Pods of Deployment web are rejected, because they exceed the quota of DeveloperSpace orchid-lab: pods 1 requested, \
+            40 of 40 used; requests.cpu 1 requested, 20 of 20 used. Request less, or delete objects that are not needed: the class allows \
+            no larger quota.",
             "  kubectl dspace usage orchid-lab",
             "  kubectl -n orchid-lab edit deployment web",
         ];
         assert_eq!(full, expected);
         let expected = [
-            "Problem: Pods of Deployment web are refused, since ResourceQuota zoology-cap, which the operator did not make, does not suffice: \
-            pods 1 asked for with 3 of 3 in use. Ask for less, or have whoever made it raise it.",
+            "Problem: Pods of Deployment web are rejected, because they exceed ResourceQuota zoology-cap, which the operator does not \
+            manage: pods 1 requested, 3 of 3 used. Request less, or ask the owner of the quota to raise it.",
             "  kubectl -n orchid-lab describe resourcequota zoology-cap",
             "  kubectl -n orchid-lab edit deployment web",
         ];
@@ -193,8 +193,8 @@ mod tests {
             (
                 "pods \"w\" is forbidden: failed quota: developerspace: must specify limits.cpu for: web",
                 vec![
-                    "Problem: Pods of Deployment web are refused, since ResourceQuota developerspace counts what they do not name; \
-                    they must specify limits.cpu for: web. Write resources.requests and resources.limits for each container.",
+                    "Problem: Pods of Deployment web are rejected, because ResourceQuota developerspace limits resources that they do not \
+                    set; they must specify limits.cpu for: web. Set resources.requests and resources.limits for each container.",
                     "  kubectl -n orchid-lab edit deployment web",
                     "  kubectl -n orchid-lab describe limitrange",
                 ],
@@ -202,9 +202,9 @@ mod tests {
             (
                 "pods \"w\" is forbidden: maximum cpu usage per Container is 1, but limit is 2",
                 vec![
-                    "Problem: Pods of Deployment web are refused, since they are outside of the limits for one container or pod: \
-                    maximum cpu usage per Container is 1, but limit is 2. Change their requests and limits; \
-                    spec.limitRange of the space changes the defaults within the bounds of the class.",
+                    "Problem: Pods of Deployment web are rejected, because they are outside the limits for a container or pod: maximum cpu \
+                    usage per Container is 1, but limit is 2. Change their requests and limits; spec.limitRange of the space changes the \
+                    defaults within the bounds of the class.",
                     "  kubectl -n orchid-lab describe limitrange",
                     "  kubectl -n orchid-lab edit deployment web",
                 ],
@@ -212,24 +212,25 @@ mod tests {
             (
                 "pods \"w\" is forbidden: violates PodSecurity \"baseline:latest\": privileged (container \"web\" must not set securityContext.privileged=true)",
                 vec![
-                    "Problem: Pods of Deployment web are refused, since Pod Security level baseline, which SpaceClass greenhouse demands, \
-                    does not allow what they ask for: privileged (container \"web\" must not set securityContext.privileged=true). \
-                    Change that in the template of the pods.",
+                    "Problem: Pods of Deployment web are rejected, because they violate Pod Security level baseline, which SpaceClass \
+                    greenhouse requires: privileged (container \"web\" must not set securityContext.privileged=true). Correct the pod \
+                    template.",
                     "  kubectl -n orchid-lab edit deployment web",
                 ],
             ),
             (
                 "pods \"w\" is forbidden: violates PodSecurity \"restricted:v1.33\": runAsNonRoot != true",
                 vec![
-                    "Problem: Pods of Deployment web are refused, since Pod Security level restricted, which labels of namespace orchid-lab set, \
-                    does not allow what they ask for: runAsNonRoot != true. Change that in the template of the pods.",
+                    "Problem: Pods of Deployment web are rejected, because they violate Pod Security level restricted, which labels of \
+                    namespace orchid-lab set: runAsNonRoot != true. Correct the pod template.",
                     "  kubectl -n orchid-lab edit deployment web",
                 ],
             ),
             (
                 "pods \"w\" is forbidden: error looking up service account orchid-lab/robot: serviceaccount \"robot\" not found",
                 vec![
-                    "Problem: Pods of Deployment web are refused: error looking up service account orchid-lab/robot: serviceaccount \"robot\" not found.",
+                    "Problem: Pods of Deployment web are rejected: error looking up service account orchid-lab/robot: serviceaccount \
+                    \"robot\" not found.",
                     "  kubectl -n orchid-lab edit deployment web",
                     "  kubectl -n orchid-lab get events --field-selector=reason=FailedCreate",
                 ],
@@ -247,10 +248,10 @@ mod tests {
         let limits = json!([{"type": "Container", "max": {"cpu": "200m"}}]);
         seen.limits = Look::Seen(vec![read(json!({"metadata": {"name": "cluster-baseline"}, "spec": {"limits": limits}}))]);
         let expected = [
-            "Problem: Pods of Deployment web are refused by LimitRange cluster-baseline, which the operator did not make: \
-            maximum cpu usage per Container is 200m, but limit is 500m. Containers without limits get the defaults of all LimitRanges there: \
-            write resources.requests and resources.limits that keep to every bound, or ask its author to change it. \
-            No field of the space raises that bound.",
+            "Problem: Pods of Deployment web are rejected by LimitRange cluster-baseline, which the operator does not manage: maximum cpu \
+            usage per Container is 200m, but limit is 500m. Containers without limits get the defaults of all LimitRanges in the \
+            namespace: set resources.requests and resources.limits within all bounds, or ask the owner of the LimitRange to change it. No \
+            field of the space raises this bound.",
             "  kubectl -n orchid-lab describe limitrange cluster-baseline",
             "  kubectl -n orchid-lab edit deployment web",
         ];
@@ -258,9 +259,9 @@ mod tests {
         let quota = "pods \"w\" is forbidden: failed quota: baseline: must specify limits.ephemeral-storage for: web";
         seen.replica_sets = Look::Seen(vec![set(quota)]);
         let expected = [
-            "Problem: Pods of Deployment web are refused, since ResourceQuota baseline, which the operator did not make, counts what they do \
-            not name; they must specify limits.ephemeral-storage for: web. Write resources.requests and resources.limits for each container, \
-            or ask its author to change it: no field of the space does.",
+            "Problem: Pods of Deployment web are rejected, because ResourceQuota baseline, which the operator does not manage, limits \
+            resources that they do not set; they must specify limits.ephemeral-storage for: web. Set resources.requests and \
+            resources.limits for each container, or ask the owner of the quota to change it; no field of the space changes it.",
             "  kubectl -n orchid-lab edit deployment web",
             "  kubectl -n orchid-lab describe limitrange",
         ];
@@ -271,10 +272,8 @@ mod tests {
     fn a_request_above_the_default_limit_needs_a_limit() {
         let said = "Pod \"w\" is invalid: spec.containers[0].resources.requests: Invalid value: \"1Gi\": \
             must be less than or equal to memory limit of 512Mi";
-        assert!(
-            refused(said)[0]
-                .ends_with("A container that requests more than the default limit needs a limit of its own: write resources.limits.")
-        );
+        let advice = "A container that requests more than the default limit needs its own limit: set resources.limits.";
+        assert!(refused(said)[0].ends_with(advice));
     }
 
     #[test]

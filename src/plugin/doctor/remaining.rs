@@ -36,9 +36,10 @@ fn remaining(namespace: &Namespace, now: DateTime<Utc>) -> Vec<Finding> {
         findings.extend(content(&name, said("NamespaceContentRemaining"), said("NamespaceFinalizersRemaining")));
         let failure = said("NamespaceDeletionContentFailure");
         findings.extend(failure.map(|message| {
-            let sentence =
-                ended(&format!("Namespace {name} does not go away, since the API server could not delete all that is in it: {message}"));
-            Finding::problem(format!("{sentence} It is tried again by itself."))
+            let sentence = ended(&format!(
+                "Namespace {name} is stuck in Terminating, because the API server could not delete everything in it: {message}"
+            ));
+            Finding::problem(format!("{sentence} Kubernetes retries automatically."))
                 .mended_by([format!("kubectl get namespace {name} -o yaml")])
         }));
     }
@@ -46,13 +47,13 @@ fn remaining(namespace: &Namespace, now: DateTime<Utc>) -> Vec<Finding> {
         findings.extend(finalizers(namespace));
     }
     if findings.is_empty() {
-        let lead = format!("Namespace {name} is being deleted since {}", human::span(age));
+        let lead = format!("Namespace {name} has been terminating for {}", human::span(age));
         let look = format!("kubectl get namespace {name} -o yaml");
         findings.push(if age < PATIENCE {
-            Finding::note(format!("{lead}: give it a moment."))
+            Finding::note(format!("{lead}: wait a moment."))
                 .mended_by([format!("kubectl wait namespace/{name} --for=delete --timeout=60s")])
         } else {
-            Finding::warning(format!("{lead}, and nothing says what holds it.")).mended_by([look])
+            Finding::warning(format!("{lead}, and its conditions do not report the cause.")).mended_by([look])
         });
     }
     findings
@@ -62,12 +63,13 @@ fn remaining(namespace: &Namespace, now: DateTime<Utc>) -> Vec<Finding> {
 fn dead_apis(name: &str, message: &str) -> Finding {
     let dead = api_services(message);
     if dead.is_empty() {
-        let sentence = ended(&format!("Namespace {name} does not go away, since an API of the cluster does not answer: {message}"));
+        let sentence =
+            ended(&format!("Namespace {name} is stuck in Terminating, because an API of the cluster does not respond: {message}"));
         return Finding::problem(sentence).mended_by(["kubectl get apiservices".to_owned()]);
     }
     let sentence = format!(
-        "Namespace {name} does not go away, since nobody can tell what is left in it of APIs that do not answer: APIService {}. \
-        An administrator brings them back, or deletes those that are gone for good.",
+        "Namespace {name} is stuck in Terminating, because its objects of APIs that do not respond cannot be listed: APIService {}. An \
+        administrator must restore these APIs, or delete the APIServices that are no longer needed.",
         listed(&dead)
     );
     let look = dead.iter().map(|service| format!("kubectl get apiservice {service}"));
@@ -94,12 +96,12 @@ fn content(name: &str, remaining: Option<&str>, finalizers: Option<&str>) -> Opt
     let waits = pairs(finalizers.unwrap_or_default(), " in ");
     if kinds.is_empty() && waits.is_empty() {
         let message = remaining.or(finalizers)?;
-        let sentence = ended(&format!("Namespace {name} does not go away: {message}"));
+        let sentence = ended(&format!("Namespace {name} is stuck in Terminating: {message}"));
         return Some(Finding::problem(sentence).mended_by([format!("kubectl get namespace {name} -o yaml")]));
     }
     let all: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} ({count})")).collect();
-    let what = if all.is_empty() { "what is in it is not gone".to_owned() } else { format!("there are still {}", listed(&all)) };
-    let lead = format!("Namespace {name} does not go away, since {what}");
+    let what = if all.is_empty() { "objects in it still exist".to_owned() } else { format!("it still contains {}", listed(&all)) };
+    let lead = format!("Namespace {name} is stuck in Terminating, because {what}");
     let joined = kinds.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>().join(",");
     let columns = "-o custom-columns=KIND:.kind,NAME:.metadata.name,FINALIZERS:.metadata.finalizers";
     let look = if joined.is_empty() {
@@ -108,12 +110,12 @@ fn content(name: &str, remaining: Option<&str>, finalizers: Option<&str>) -> Opt
         format!("kubectl -n {name} get {joined} {columns}")
     };
     if waits.is_empty() {
-        return Some(Finding::problem(format!("{lead}. They take long to end, or something makes them anew.")).mended_by([look]));
+        return Some(Finding::problem(format!("{lead}. They are slow to terminate, or a controller recreates them.")).mended_by([look]));
     }
     let waits: Vec<String> = waits.into_iter().map(|(finalizer, _)| finalizer).collect();
     let sentence = format!(
-        "{lead}, held by the finalizer {}: see whether the program that put it there runs. \
-        Only if that is gone for good, take the finalizer off by the last command.",
+        "{lead}, blocked by the finalizer {}. Check that the controller that set the finalizer is running. Remove the finalizer with the \
+        last command only if that controller no longer exists.",
         listed(&waits)
     );
     let kind = if let [(only, _)] = kinds.as_slice() { only.as_str() } else { "KIND" };
@@ -145,8 +147,8 @@ fn finalizers(namespace: &Namespace) -> Option<Finding> {
         return None;
     }
     let sentence = format!(
-        "Namespace {name} is not removed while the finalizer {} is on it. See whether the program that put it there runs. \
-        Only if that is gone for good, take the finalizer off by the last command.",
+        "Namespace {name} is not deleted while it has the finalizer {}. Check that the controller that set the finalizer is running. \
+        Remove the finalizer with the last command only if that controller no longer exists.",
         listed(&all)
     );
     let look = format!("kubectl get namespace {name} -o yaml");
@@ -181,14 +183,15 @@ mod tests {
         let message = "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: \
         metrics.k8s.io/v1beta1: stale GroupVersion discovery: metrics.k8s.io/v1beta1";
         let expected = [
-            "Problem: Namespace orchid-lab does not go away, since nobody can tell what is left in it of APIs that do not answer: \
-            APIService v1beta1.metrics.k8s.io. An administrator brings them back, or deletes those that are gone for good.",
+            "Problem: Namespace orchid-lab is stuck in Terminating, because its objects of APIs that do not respond cannot be listed: \
+            APIService v1beta1.metrics.k8s.io. An administrator must restore these APIs, or delete the APIServices that are no longer \
+            needed.",
             "  kubectl get apiservice v1beta1.metrics.k8s.io",
             "  kubectl delete apiservice v1beta1.metrics.k8s.io",
         ];
         assert_eq!(stuck(&[("NamespaceDeletionDiscoveryFailure", message)]), expected);
         let expected = [
-            "Problem: Namespace orchid-lab does not go away, since an API of the cluster does not answer: it is odd.",
+            "Problem: Namespace orchid-lab is stuck in Terminating, because an API of the cluster does not respond: it is odd.",
             "  kubectl get apiservices",
         ];
         assert_eq!(stuck(&[("NamespaceDeletionGroupVersionParsingFailure", "it is odd")]), expected);
@@ -212,27 +215,27 @@ mod tests {
         );
         let look = "  kubectl -n orchid-lab get pods,widgets.example.com -o custom-columns=KIND:.kind,NAME:.metadata.name,FINALIZERS:.metadata.finalizers";
         let expected = [
-            "Problem: Namespace orchid-lab does not go away, since there are still pods (2) and widgets.example.com (1). \
-            They take long to end, or something makes them anew.",
+            "Problem: Namespace orchid-lab is stuck in Terminating, because it still contains pods (2) and widgets.example.com (1). They \
+            are slow to terminate, or a controller recreates them.",
             look,
         ];
         assert_eq!(stuck(&[content]), expected);
         let expected = [
-            "Problem: Namespace orchid-lab does not go away, since there are still pods (2) and widgets.example.com (1), \
-            held by the finalizer example.com/guard: see whether the program that put it there runs. \
-            Only if that is gone for good, take the finalizer off by the last command.",
+            "Problem: Namespace orchid-lab is stuck in Terminating, because it still contains pods (2) and widgets.example.com (1), \
+            blocked by the finalizer example.com/guard. Check that the controller that set the finalizer is running. Remove the finalizer \
+            with the last command only if that controller no longer exists.",
             look,
             r#"  kubectl -n orchid-lab patch KIND NAME --type=merge -p '{"metadata":{"finalizers":null}}'"#,
         ];
         assert_eq!(stuck(&[content, waits]), expected);
         assert_eq!(
             stuck(&[("NamespaceContentRemaining", "all of it")]),
-            ["Problem: Namespace orchid-lab does not go away: all of it.", YAML]
+            ["Problem: Namespace orchid-lab is stuck in Terminating: all of it.", YAML]
         );
         let failure = ("NamespaceDeletionContentFailure", "Failed to delete all resource types, 1 remaining: widgets is forbidden");
         let expected = [
-            "Problem: Namespace orchid-lab does not go away, since the API server could not delete all that is in it: \
-            Failed to delete all resource types, 1 remaining: widgets is forbidden. It is tried again by itself.",
+            "Problem: Namespace orchid-lab is stuck in Terminating, because the API server could not delete everything in it: Failed to \
+            delete all resource types, 1 remaining: widgets is forbidden. Kubernetes retries automatically.",
             YAML,
         ];
         assert_eq!(stuck(&[failure]), expected);
@@ -240,7 +243,8 @@ mod tests {
 
     #[test]
     fn namespaces_that_nothing_is_said_of() {
-        assert_eq!(stuck(&[]), ["Warning: Namespace orchid-lab is being deleted since 2h, and nothing says what holds it.", YAML]);
+        let unknown = "Warning: Namespace orchid-lab has been terminating for 2h, and its conditions do not report the cause.";
+        assert_eq!(stuck(&[]), [unknown, YAML]);
         let mut seen = well();
         going(
             &mut seen,
@@ -248,7 +252,7 @@ mod tests {
             &[("NamespaceContentRemaining", "Some resources are remaining: pods. has 1 resource instances")],
         );
         let expected = [
-            "Note: Namespace orchid-lab is being deleted since 30s: give it a moment.",
+            "Note: Namespace orchid-lab has been terminating for 30s: wait a moment.",
             "  kubectl wait namespace/orchid-lab --for=delete --timeout=60s",
         ];
         assert_eq!(judged(&seen), expected);
@@ -257,8 +261,9 @@ mod tests {
             "spec": {"finalizers": ["kubernetes", "example.com/origin"]},
         }))));
         let expected = [
-            "Problem: Namespace orchid-lab is not removed while the finalizer example.com/origin and example.com/ledger is on it. \
-            See whether the program that put it there runs. Only if that is gone for good, take the finalizer off by the last command.",
+            "Problem: Namespace orchid-lab is not deleted while it has the finalizer example.com/origin and example.com/ledger. Check that \
+            the controller that set the finalizer is running. Remove the finalizer with the last command only if that controller no longer \
+            exists.",
             YAML,
             r#"  kubectl patch namespace orchid-lab --type=merge -p '{"metadata":{"finalizers":null}}'"#,
         ];

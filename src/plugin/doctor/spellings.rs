@@ -21,6 +21,6 @@ mod tests {
     fn a_decomposed_owner_is_told() {
         assert_eq!(judge(&well(), now()), []);
         let told = judge(&with(|space| space.spec.owner.name = "ju\u{308}rgen@example.com".into()), now());
-        assert!(told.len() == 1 && told[0].sentence.contains("another one"), "{told:?}");
+        assert!(told.len() == 1 && told[0].sentence.contains("different names"), "{told:?}");
     }
 }

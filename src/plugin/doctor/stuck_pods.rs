@@ -33,8 +33,8 @@ pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
     let told = groups.into_iter().map(|((controller, _), (Stuck { sentence, commands, .. }, others))| {
         let sentence = match others {
             0 => sentence,
-            1 => format!("{sentence} Another pod of {controller} fares alike."),
-            _ => format!("{sentence} {others} other pods of {controller} fare alike."),
+            1 => format!("{sentence} Another pod of {controller} has the same problem."),
+            _ => format!("{sentence} {others} other pods of {controller} have the same problem."),
         };
         Finding::problem(sentence).mended_by(commands)
     });
@@ -57,8 +57,8 @@ fn stuck(namespace: &str, pod: &Pod) -> Option<Stuck> {
     let unscheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
     if let Some(condition) = unscheduled {
         let reason = condition.reason.clone().unwrap_or_default();
-        let why = condition.message.as_deref().unwrap_or("nothing says why");
-        let sentence = ended(&format!("Pod {name} waits for a node ({reason}): {why}"));
+        let why = condition.message.as_deref().unwrap_or("the cause is not reported");
+        let sentence = ended(&format!("Pod {name} is not scheduled ({reason}): {why}"));
         return Some(Stuck { alike: reason, sentence, commands: vec![describe] });
     }
     let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
@@ -81,21 +81,21 @@ fn waiting(container: &ContainerStatus) -> Option<(&ContainerStateWaiting, &str)
 
 fn sentence(pod: &str, container: &ContainerStatus, waiting: &ContainerStateWaiting, reason: &str) -> String {
     let ContainerStatus { name, image, last_state, restart_count, .. } = container;
-    let message = waiting.message.as_deref().unwrap_or("nothing says why");
+    let message = waiting.message.as_deref().unwrap_or("the cause is not reported");
     match reason {
         "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => {
             let sentence = ended(&format!(
-                "Container {name} of pod {pod} does not start, since its image {image} cannot be pulled ({reason}): {message}"
+                "Container {name} of pod {pod} does not start, because its image {image} cannot be pulled ({reason}): {message}"
             ));
-            format!("{sentence} Look at the image's name and at the pull secret.")
+            format!("{sentence} Check the image name and the pull secret.")
         }
         "CrashLoopBackOff" => {
             let last = last_state.as_ref().and_then(|state| state.terminated.as_ref());
-            let code = last.map(|last| format!(", the last time with exit code {}", last.exit_code)).unwrap_or_default();
-            let ends = format!("Container {name} of pod {pod} ends again and again ({restart_count} restarts){code}.");
+            let code = last.map(|last| format!(", last with exit code {}", last.exit_code)).unwrap_or_default();
+            let ends = format!("Container {name} of pod {pod} exits repeatedly ({restart_count} restarts){code}.");
             let is_out_of_memory = last.is_some_and(|last| last.reason.as_deref() == Some("OOMKilled"));
             if is_out_of_memory {
-                format!("{ends} It used more memory than its limit: raise the limit, or have it use less.")
+                format!("{ends} It exceeded its memory limit: raise the limit, or reduce its memory usage.")
             } else {
                 ends
             }
@@ -152,29 +152,25 @@ mod tests {
         for (status, expected) in [
             (
                 unscheduled,
-                vec!["Problem: Pod web-1 waits for a node (Unschedulable): 0/3 nodes are available: 3 Insufficient cpu.", DESCRIBE],
+                vec!["Problem: Pod web-1 is not scheduled (Unschedulable): 0/3 nodes are available: 3 Insufficient cpu.", DESCRIBE],
             ),
             (
                 container(&waiting("ImagePullBackOff", "Back-off pulling image"), &json!({})),
                 vec![
-                    "Problem: Container web of pod web-1 does not start, since its image registry.example.com/web:2 cannot be pulled \
-                    (ImagePullBackOff): Back-off pulling image. Look at the image's name and at the pull secret.",
+                    "Problem: Container web of pod web-1 does not start, because its image registry.example.com/web:2 cannot be pulled \
+                    (ImagePullBackOff): Back-off pulling image. Check the image name and the pull secret.",
                     DESCRIBE,
                 ],
             ),
             (
                 container(&waiting("CrashLoopBackOff", "back-off 5m0s"), &ended(1, "Error")),
-                vec![
-                    "Problem: Container web of pod web-1 ends again and again (7 restarts), the last time with exit code 1.",
-                    LOGS,
-                    DESCRIBE,
-                ],
+                vec!["Problem: Container web of pod web-1 exits repeatedly (7 restarts), last with exit code 1.", LOGS, DESCRIBE],
             ),
             (
                 container(&waiting("CrashLoopBackOff", "back-off 5m0s"), &ended(137, "OOMKilled")),
                 vec![
-                    "Problem: Container web of pod web-1 ends again and again (7 restarts), the last time with exit code 137. \
-                    It used more memory than its limit: raise the limit, or have it use less.",
+                    "Problem: Container web of pod web-1 exits repeatedly (7 restarts), last with exit code 137. It exceeded its memory \
+                    limit: raise the limit, or reduce its memory usage.",
                     LOGS,
                     DESCRIBE,
                 ],
@@ -198,10 +194,11 @@ mod tests {
     fn pods_that_fare_alike_are_told_once() {
         let broken = container(&waiting("CrashLoopBackOff", "back-off 5m0s"), &json!({}));
         let pods = ["web-1", "web-2", "web-3"].map(|name| pod(name, &broken));
-        let expected = "Problem: Container web of pod web-1 ends again and again (7 restarts).";
+        let expected = "Problem: Container web of pod web-1 exits repeatedly (7 restarts).";
         assert_eq!(judged(pods[..1].to_vec())[0], expected);
-        assert_eq!(judged(pods[..2].to_vec())[0], format!("{expected} Another pod of ReplicaSet web-5d9c fares alike."));
-        assert_eq!(judged(pods.to_vec()), [format!("{expected} 2 other pods of ReplicaSet web-5d9c fare alike.").as_str(), LOGS, DESCRIBE]);
+        assert_eq!(judged(pods[..2].to_vec())[0], format!("{expected} Another pod of ReplicaSet web-5d9c has the same problem."));
+        let all = format!("{expected} 2 other pods of ReplicaSet web-5d9c have the same problem.");
+        assert_eq!(judged(pods.to_vec()), [all.as_str(), LOGS, DESCRIBE]);
     }
 
     #[test]

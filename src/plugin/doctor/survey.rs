@@ -56,11 +56,12 @@ pub(super) fn judge(all: &All, now: DateTime<Utc>) -> Vec<Finding> {
         let space = all.spaces.iter().find(|space| space.name_any() == namespace.name_any());
         idle_offer(namespace, space).or_else(|| ownerless(namespace, space))
     });
-    let unseen =
-        all.namespaces.gap().map(|_| Finding::note("You may not list namespaces, so offers and what was left behind are not told."));
+    let unseen = all.namespaces.gap().map(|_| {
+        Finding::note("The namespaces could not be listed, so adoption offers and namespaces of earlier spaces are not reported.")
+    });
     let without_classes = all.classes_unread.iter().map(|error| {
         Finding::problem(format!(
-            "The SpaceClasses could not be read, so nothing is known of protection, never, Retain, names and contacts: {error}"
+            "The SpaceClasses could not be read, so protection, ttl never, Retain, names and contacts were not checked: {error}"
         ))
     });
     let mut findings: Vec<Finding> = touched.chain(namespaces).chain(unseen).chain(without_classes).collect();
@@ -73,7 +74,8 @@ fn idle_offer(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<F
     let key = names::ANNOTATION_ADOPT;
     let value = namespace.annotations().get(key).filter(|value| !value.contains('/'))?;
     let name = namespace.name_any();
-    let sentence = format!("Namespace {name} carries {key}={value}, which names no UID: a name alone hands nothing over any more.");
+    let sentence =
+        format!("Namespace {name} has the annotation {key}={value}, which contains no UID; the name alone is no longer a valid offer.");
     let commands = match space {
         Some(space) => vec![offer(namespace, space), format!("kubectl annotate namespace {name} {key}-")],
         None => vec![format!("kubectl annotate namespace {name} {key}-")],
@@ -85,7 +87,7 @@ fn idle_offer(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<F
 fn ownerless(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<Finding> {
     let left = left_behind(namespace).filter(|_| space.is_none())?;
     let name = namespace.name_any();
-    let sentence = format!("{left} An administrator deletes it, or hands it to a new space of that name.");
+    let sentence = format!("{left} An administrator can delete it, or offer it to a new space with this name.");
     Some(Finding::warning(sentence).mended_by([format!("kubectl get namespace {name} -o yaml")]))
 }
 
@@ -93,9 +95,9 @@ fn ownerless(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<Fi
 pub(super) fn lead(all: &All, findings: &[Finding]) -> String {
     let (spaces, found) = (all.spaces.len(), findings.len());
     if found == 0 {
-        return format!("Nothing stands out in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` looks at one of them closely.");
+        return format!("No findings in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` checks one of them in detail.");
     }
-    format!("{found} findings in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` looks at one of them closely.")
+    format!("{found} findings in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` checks one of them in detail.")
 }
 
 /// The shell commands that hand namespaces to the spaces that wait for them. A command that needs a review is commented out.
@@ -119,11 +121,15 @@ fn adoption(namespace: &Namespace, space: &DeveloperSpace) -> Vec<String> {
     let former = annotations.get(names::ANNOTATION_RELEASED_OWNER).or_else(|| annotations.get(names::ANNOTATION_OWNER));
     let comment = |text: String| human::one_line(&format!("# {text}"));
     match (left_behind(namespace), former) {
-        (Some(left), Some(former)) if *former == owner => vec![comment(format!("{left} It goes to {owner}.")), command],
-        (Some(left), _) => vec![comment(format!("{left} The space is of {owner}, so check whether this is meant: {command}"))],
+        (Some(left), Some(former)) if *former == owner => vec![comment(format!("{left} It is offered to {owner}.")), command],
+        (Some(left), _) => {
+            vec![comment(format!("{left} The space that waits for it belongs to {owner}; check that this is intended: {command}"))]
+        }
         (None, _) => {
             let name = namespace.name_any();
-            vec![comment(format!("Namespace {name} was never a space's, and this hands it with all that is in it to {owner}: {command}"))]
+            vec![comment(format!(
+                "Namespace {name} never belonged to a space; this command offers it, with everything in it, to {owner}: {command}"
+            ))]
         }
     }
 }
@@ -162,21 +168,21 @@ mod tests {
         };
         let found = judge(&all, now());
         let expected = [
-            "Warning: DeveloperSpace fern-lab is protected, and SpaceClass greenhouse does not allow that (lifetime.allowProtected): \
-            it ends in 7d (2026-12-01T09:00:00Z). Take it back, or an administrator lets the class allow it.",
+            "Warning: DeveloperSpace fern-lab is protected, and SpaceClass greenhouse does not allow that (lifetime.allowProtected): it \
+            expires in 7d (2026-12-01T09:00:00Z). Remove this setting, or ask an administrator to allow it in the class.",
             r#"  kubectl patch dspace fern-lab --type=merge -p '{"spec":{"protected":false}}'"#,
             r#"  kubectl patch spaceclass greenhouse --type=merge -p '{"spec":{"lifetime":{"allowProtected":true}}}'"#,
-            "Warning: Namespace legacy-lab carries developerspace.dev/adopt=legacy-lab, which names no UID: \
-            a name alone hands nothing over any more.",
+            "Warning: Namespace legacy-lab has the annotation developerspace.dev/adopt=legacy-lab, which contains no UID; the name alone \
+            is no longer a valid offer.",
             "  kubectl annotate namespace legacy-lab developerspace.dev/adopt=legacy-lab/uid-of-legacy-lab --overwrite",
             "  kubectl annotate namespace legacy-lab developerspace.dev/adopt-",
-            "Warning: Namespace lost-lab is left from an earlier DeveloperSpace of Group:moss (UID space-1); the operator does not delete it. \
-            An administrator deletes it, or hands it to a new space of that name.",
+            "Warning: Namespace lost-lab belonged to an earlier DeveloperSpace of Group:moss (UID space-1); the operator does not delete \
+            it. An administrator can delete it, or offer it to a new space with this name.",
             "  kubectl get namespace lost-lab -o yaml",
         ];
         assert_eq!(lines(&found), expected);
         assert!(lead(&all, &found).starts_with("3 findings in 3 DeveloperSpaces."));
-        assert!(lead(&All::default(), &[]).starts_with("Nothing stands out in 0 DeveloperSpaces."));
+        assert!(lead(&All::default(), &[]).starts_with("No findings in 0 DeveloperSpaces."));
     }
 
     #[test]
@@ -228,12 +234,13 @@ mod tests {
             ]),
         };
         let expected = [
-            "# Namespace fern-lab was released from DeveloperSpace x/space-1 of User:nadia@example.com. It goes to User:nadia@example.com.",
+            "# Namespace fern-lab was released from DeveloperSpace x/space-1 of User:nadia@example.com. It is offered to \
+            User:nadia@example.com.",
             "kubectl annotate namespace fern-lab developerspace.dev/adopt=fern-lab/uid-of-fern-lab",
-            "# Namespace moss-lab was released from DeveloperSpace x/space-1 of User:omar@example.com kubectl delete ns --all. \
-            The space is of User:nadia@example.com, so check whether this is meant: \
-            kubectl annotate namespace moss-lab developerspace.dev/adopt=moss-lab/uid-of-moss-lab",
-            "# Namespace prod-db was never a space's, and this hands it with all that is in it to User:nadia@example.com: \
+            "# Namespace moss-lab was released from DeveloperSpace x/space-1 of User:omar@example.com kubectl delete ns --all. The space \
+            that waits for it belongs to User:nadia@example.com; check that this is intended: kubectl annotate namespace moss-lab \
+            developerspace.dev/adopt=moss-lab/uid-of-moss-lab",
+            "# Namespace prod-db never belonged to a space; this command offers it, with everything in it, to User:nadia@example.com: \
             kubectl annotate namespace prod-db developerspace.dev/adopt=prod-db/uid-of-prod-db",
         ];
         assert_eq!(adoptions(&all), expected);

@@ -38,40 +38,44 @@ fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<F
         space.spec.protected && !is_true(space, types::EXPIRED) && seen.class().is_none_or(|class| allows_protected(&class.spec));
     let Some(since) = space.metadata.deletion_timestamp.as_ref().and_then(from_k8s) else {
         let sentence =
-            format!("DeveloperSpace {name} is protected: it does not expire, and it cannot be deleted until that is taken back.");
+            format!("DeveloperSpace {name} is protected: it does not expire, and it cannot be deleted until the protection is removed.");
         return is_protected.then(|| Finding::note(sentence).mended_by([unprotect]));
     };
     let age = now - since;
-    let lead = format!("DeveloperSpace {name} is being deleted since {}", human::span(age));
+    let lead = format!("DeveloperSpace {name} has been terminating for {}", human::span(age));
     if is_protected {
-        return Some(Finding::problem(format!("{lead} and is protected, so it waits until that is taken back.")).mended_by([unprotect]));
+        let sentence = format!("{lead} and is protected; the deletion waits until the protection is removed.");
+        return Some(Finding::problem(sentence).mended_by([unprotect]));
     }
     let foreign: Vec<String> = space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).cloned().collect();
     let has_ours = space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER);
     if !has_ours {
         let sentence = format!(
-            "{lead} and waits for whoever put the finalizer {} on it. Take it off only if that is gone for good.",
+            "{lead} and waits for the controller that set the finalizer {}. Remove the finalizer only if that controller no longer exists.",
             listed(&foreign)
         );
         return Some(Finding::problem(sentence).mended_by([format!("kubectl edit dspace {name}")]));
     }
-    let also = if foreign.is_empty() { String::new() } else { format!(" Others wait too, by the finalizer {}.", listed(&foreign)) };
+    let also = if foreign.is_empty() { String::new() } else { format!(" The deletion also waits for the finalizer {}.", listed(&foreign)) };
     // Waiting does not help if a request of the operator is refused.
     let is_refused = ready(space).is_some_and(|(_, _, message)| message.starts_with(DELETION_WAITS));
     if age < PATIENCE && !is_refused {
-        let sentence = format!("{lead} and waits for its namespace: give it a moment.{also}");
+        let sentence = format!("{lead} and waits until its namespace is deleted: wait a moment.{also}");
         return Some(Finding::warning(sentence).mended_by([format!("kubectl wait dspace/{name} --for=delete --timeout=60s")]));
     }
     if seen.namespace.is_absent() || (seen.namespace.found().is_some() && !seen.is_namespace_going()) {
-        let what =
-            if seen.namespace.is_absent() { "its namespace is gone, but its finalizer stays" } else { "nothing deletes its namespace" };
+        let what = if seen.namespace.is_absent() {
+            "its namespace no longer exists, but its finalizer remains"
+        } else {
+            "its namespace is not being deleted"
+        };
         let (state, mut commands) = operator::state(seen);
         // The reason why the operator does not continue: the DELETE is refused, or the class does not allow Retain.
         let said = ready(space).filter(|(status, _, message)| *status == "False" && !message.is_empty());
-        let said = said.map(|(_, _, message)| format!(" The operator says: {}", ended(message))).unwrap_or_default();
+        let said = said.map(|(_, _, message)| format!(" The operator reports: {}", ended(message))).unwrap_or_default();
         let mut sentence = format!("{lead}, and {what}.{said} {state}{also}");
         if seen.namespace.is_absent() && foreign.is_empty() {
-            sentence.push_str(" Only if the operator is gone for good: the last command takes its finalizer off.");
+            sentence.push_str(" Remove the finalizer with the last command only if the operator was removed permanently.");
             commands.push(patch(&name, &json!({"metadata": {"finalizers": null}})));
         }
         return Some(Finding::problem(sentence).mended_by(commands));
@@ -79,7 +83,7 @@ fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<F
     // If the namespace can be read, another check reports what holds it. Otherwise the operator's message is the only source.
     let told = ready(space).filter(|(_, reason, _)| *reason == Reason::Terminating.as_str()).map(|(_, _, message)| message);
     let message = told.filter(|message| !message.is_empty() && seen.namespace.found().is_none()).map(|message| format!(" ({message})"));
-    let sentence = format!("{lead} and waits for its namespace to be gone{}.{also}", message.unwrap_or_default());
+    let sentence = format!("{lead} and waits until its namespace is deleted{}.{also}", message.unwrap_or_default());
     Some(Finding::problem(sentence).mended_by([format!("kubectl get namespace {name} -o yaml")]))
 }
 
@@ -115,13 +119,15 @@ mod tests {
             seen
         };
         let protected = consenting(with(|space| space.spec.protected = true));
-        let note = "Note: DeveloperSpace orchid-lab is protected: it does not expire, and it cannot be deleted until that is taken back.";
+        let note = "Note: DeveloperSpace orchid-lab is protected: it does not expire, and it cannot be deleted until the protection is \
+            removed.";
         assert_eq!(judged(&protected), [note, UNPROTECT]);
         let problem =
-            "Problem: DeveloperSpace orchid-lab is being deleted since 2h and is protected, so it waits until that is taken back.";
+            "Problem: DeveloperSpace orchid-lab has been terminating for 2h and is protected; the deletion waits until the protection is \
+            removed.";
         assert_eq!(judged(&consenting(leaving(|space| space.spec.protected = true))), [problem, UNPROTECT]);
         // If the class does not allow protection, spec.protected has no effect.
-        assert!(judged(&leaving(|space| space.spec.protected = true))[0].contains("nothing deletes its namespace"));
+        assert!(judged(&leaving(|space| space.spec.protected = true))[0].contains("its namespace is not being deleted"));
         assert_eq!(judged(&well()), Vec::<String>::new());
     }
 
@@ -129,24 +135,24 @@ mod tests {
     fn spaces_that_wait() {
         let others = leaving(|space| space.metadata.finalizers = Some(vec!["example.com/billing".to_owned()]));
         let expected = [
-            "Problem: DeveloperSpace orchid-lab is being deleted since 2h and waits for whoever put the finalizer example.com/billing on it. \
-            Take it off only if that is gone for good.",
+            "Problem: DeveloperSpace orchid-lab has been terminating for 2h and waits for the controller that set the finalizer \
+            example.com/billing. Remove the finalizer only if that controller no longer exists.",
             "  kubectl edit dspace orchid-lab",
         ];
         assert_eq!(judged(&others), expected);
         let log = "  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20";
         let mut seen = leaving(|_| {});
         let expected = [
-            "Problem: DeveloperSpace orchid-lab is being deleted since 2h, and nothing deletes its namespace. \
-            The operator runs (2 of 2 replicas are available); its log says more.",
+            "Problem: DeveloperSpace orchid-lab has been terminating for 2h, and its namespace is not being deleted. The operator is \
+            running (2 of 2 replicas are available); see its log for details.",
             log,
         ];
         assert_eq!(judged(&seen), expected);
         seen.namespace = Look::Seen(None);
         let expected = [
-            "Problem: DeveloperSpace orchid-lab is being deleted since 2h, and its namespace is gone, but its finalizer stays. \
-            The operator runs (2 of 2 replicas are available); its log says more. \
-            Only if the operator is gone for good: the last command takes its finalizer off.",
+            "Problem: DeveloperSpace orchid-lab has been terminating for 2h, and its namespace no longer exists, but its finalizer \
+            remains. The operator is running (2 of 2 replicas are available); see its log for details. Remove the finalizer with the last \
+            command only if the operator was removed permanently.",
             log,
             r#"  kubectl patch dspace orchid-lab --type=merge -p '{"metadata":{"finalizers":null}}'"#,
         ];
@@ -154,15 +160,16 @@ mod tests {
         let mut seen = leaving(|space| told(space, "Terminating", "namespace orchid-lab is being deleted: pods remain"));
         seen.namespace = Look::Needless;
         let expected = [
-            "Problem: DeveloperSpace orchid-lab is being deleted since 2h and waits for its namespace to be gone (namespace orchid-lab is being deleted: pods remain).",
+            "Problem: DeveloperSpace orchid-lab has been terminating for 2h and waits until its namespace is deleted (namespace orchid-lab \
+            is being deleted: pods remain).",
             YAML,
         ];
         assert_eq!(judged(&seen), expected);
         let seen =
             leaving(|space| told(space, "ApplyFailed", "failed to delete namespace orchid-lab: guard.example.com denied the request"));
-        let expected = "Problem: DeveloperSpace orchid-lab is being deleted since 2h, and nothing deletes its namespace. The operator says: \
-            failed to delete namespace orchid-lab: guard.example.com denied the request. \
-            The operator runs (2 of 2 replicas are available); its log says more.";
+        let expected = "Problem: DeveloperSpace orchid-lab has been terminating for 2h, and its namespace is not being deleted. The \
+            operator reports: failed to delete namespace orchid-lab: guard.example.com denied the request. The operator is running (2 of 2 \
+            replicas are available); see its log for details.";
         assert_eq!(judged(&seen)[0], expected);
         let refused = with(|space| {
             space.metadata.deletion_timestamp = read("2026-11-24T08:59:50Z".into());
@@ -171,7 +178,7 @@ mod tests {
         assert!(judged(&refused)[0].contains("volumes first"), "{:?}", judged(&refused));
         let moment = with(|space| space.metadata.deletion_timestamp = read("2026-11-24T08:59:50Z".into()));
         let expected = [
-            "Warning: DeveloperSpace orchid-lab is being deleted since 10s and waits for its namespace: give it a moment.",
+            "Warning: DeveloperSpace orchid-lab has been terminating for 10s and waits until its namespace is deleted: wait a moment.",
             "  kubectl wait dspace/orchid-lab --for=delete --timeout=60s",
         ];
         assert_eq!(judged(&moment), expected);

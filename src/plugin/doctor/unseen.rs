@@ -32,13 +32,13 @@ pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
         match error {
             None => forbidden.entry((*verb, namespace.as_deref())).or_default().push(what.clone()),
             Some(error) => {
-                failed.push(Finding::note(ended(&format!("{what}{} could not be looked at: {error}", place(namespace.as_deref())))));
+                failed.push(Finding::note(ended(&format!("{what}{} could not be read: {error}", place(namespace.as_deref())))));
             }
         }
     }
     let told = forbidden.into_iter().map(|((verb, namespace), what)| {
         let them = if what.len() == 1 && verb == "get" { "it" } else { "them" };
-        Finding::note(format!("{}{} could not be looked at: you may not {verb} {them}.", listed(&what), place(namespace)))
+        Finding::note(format!("{}{} could not be read: you do not have permission to {verb} {them}.", listed(&what), place(namespace)))
     });
     told.chain(failed).collect()
 }
@@ -70,9 +70,9 @@ mod tests {
         seen.pods = gap("list", "pods", Some("orchid-lab"), None);
         seen.events = gap("list", "events", Some("orchid-lab"), Some("etcdserver: request timed out"));
         let expected = [
-            "Note: Namespace orchid-lab could not be looked at: you may not get it.",
-            "Note: rolebindings and pods in namespace orchid-lab could not be looked at: you may not list them.",
-            "Note: events in namespace orchid-lab could not be looked at: etcdserver: request timed out.",
+            "Note: Namespace orchid-lab could not be read: you do not have permission to get it.",
+            "Note: rolebindings and pods in namespace orchid-lab could not be read: you do not have permission to list them.",
+            "Note: events in namespace orchid-lab could not be read: etcdserver: request timed out.",
         ];
         assert_eq!(lines(&judge(&seen, now())), expected);
     }
