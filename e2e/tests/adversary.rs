@@ -8,7 +8,8 @@ use e2e::adversary::{Options, Outcome, Place, run};
 const SEED: u64 = 1;
 
 fn play(place: Place, sequences: u64, batch: u64) -> Result<()> {
-    let Outcome { played, judged, ended, broken, .. } = run(Options { place, seed: SEED, sequences, batch, only: None, first: false }, |_| {})?;
+    let Outcome { played, judged, ended, broken, .. } =
+        run(Options { place, seed: SEED, sequences, batch, only: None, first: false }, |_| {})?;
     let failures: Vec<String> = broken.iter().map(ToString::to_string).collect();
     ensure!(failures.is_empty(), "{} of {played} sequences broke a promise:\n{}", failures.len(), failures.join("\n"));
     ensure!(

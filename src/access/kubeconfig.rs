@@ -343,7 +343,7 @@ mod tests {
         write(&file, &a_document("orchid-lab")).unwrap();
         assert_eq!(compose(&file, &a_document("orchid-lab"), Existing::Replace).unwrap(), a_document("orchid-lab"));
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]

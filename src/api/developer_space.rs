@@ -68,7 +68,7 @@ pub struct DeveloperSpaceSpec {
     #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("displayName must be one line of text without control characters"))]
     pub display_name: Option<String>,
 
-    /// What the space is for, at most 1024 characters.
+    /// The purpose of the space, at most 1024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,

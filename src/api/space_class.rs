@@ -187,7 +187,7 @@ pub struct LimitRangeItem {
     pub max_limit_request_ratio: BTreeMap<String, Quantity>,
 }
 
-/// What a `LimitRangeItem` limits.
+/// The kind of object that a `LimitRangeItem` limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub enum LimitType {
     /// Each container of a pod.
@@ -215,7 +215,7 @@ pub struct Network {
     pub allow_from_namespaces: Vec<LabelSelector>,
 }
 
-/// How far a space is shut off.
+/// The isolation of a space in the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Isolation {
     /// Not at all.
@@ -276,11 +276,11 @@ pub struct Lifetime {
     /// and of at least 7 days. Default: false.
     #[serde(default)]
     pub allow_protected: bool,
-    /// How long before the expiry of a space its users are warned, for example [2d, 12h, 1h]. Default: no warnings. At most 8.
+    /// Times before the expiry of a space at which its users are warned, for example [2d, 12h, 1h]. Default: no warnings. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::durations")]
     pub warn_before: Vec<String>,
-    /// How long an expired DeveloperSpace is kept for reading after its namespace was deleted. Default: 7d.
+    /// Time for which an expired DeveloperSpace is kept for reading after its namespace was deleted. Default: 7d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub retain_expired: Option<String>,

@@ -48,7 +48,8 @@ pub fn judge(
     now: DateTime<Utc>,
 ) -> Result<(), String> {
     let content = judge_content(request)?;
-    let space = space.ok_or_else(|| format!("DeveloperSpace {name} does not exist: request a certificate for an existing DeveloperSpace"))?;
+    let space =
+        space.ok_or_else(|| format!("DeveloperSpace {name} does not exist: request a certificate for an existing DeveloperSpace"))?;
     let conditions = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let ready = conditions::is_true(conditions, types::READY) && !conditions::is_true(conditions, types::EXPIRED);
     if space.metadata.deletion_timestamp.is_some() || !ready {
@@ -57,9 +58,8 @@ pub fn judge(
     let class =
         class.ok_or_else(|| format!("the class of DeveloperSpace {name} does not exist: request the certificate again when it exists"))?;
     let class_name = class.metadata.name.as_deref().unwrap_or_default();
-    let spec = class
-        .in_force()
-        .ok_or_else(|| format!("SpaceClass {class_name} is not accepted: an administrator has to correct it first"))?;
+    let spec =
+        class.in_force().ok_or_else(|| format!("SpaceClass {class_name} is not accepted: an administrator has to correct it first"))?;
     let access = spec.access.as_ref();
     access::allowed(class_name, access, AccessMethod::Certificate).map_err(|refusal| refusal.to_string())?;
     let groups = access.and_then(|access| access.certificate.as_ref()).map(|terms| terms.organizations.as_slice()).unwrap_or_default();

@@ -183,12 +183,12 @@ mod tests {
             (json!({"access": {"token": {"maxDuration": "1s"}}}), "access.token.maxDuration 1s is less than 10m"),
             (json!({"lifetime": {"warnBefore": ["soon"]}}), "lifetime.warnBefore"),
             (json!({"quota": {"hard": {"cores": 3}}}), "quota.hard cores"),
-            (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}), "below quota.hard"),
+            (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}), "is below 3 in quota.hard"),
             (json!({"limitRange": [{"type": "Container", "min": {"cpu": 3}, "max": {"cpu": 2}}]}), "above"),
             (json!({"metadata": {"labels": {"developerspace.dev/owner": "x"}}}), "written by the operator"),
             (json!({"metadata": {"labels": {"a b": "x"}}}), "is not a valid key"),
             (json!({"network": {"allowFromNamespaces": [{"matchLabels": {"two words": "a"}}]}}), "is not a valid key"),
-            (json!({"network": {"allowFromNamespaces": [{"matchLabels": {"a": "-"}}]}}), "not a label value"),
+            (json!({"network": {"allowFromNamespaces": [{"matchLabels": {"a": "-"}}]}}), "is not a valid label value"),
             (json!({"network": {"allowFromNamespaces": [{"matchExpressions": [{"key": "a", "operator": "In"}]}]}}), "requires values"),
             (
                 json!({"network": {"allowFromNamespaces": [{"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}]}}),
@@ -199,8 +199,8 @@ mod tests {
             (json!({"roles": [{"name": "reader", "clusterRole": "view/edit"}]}), "\"view/edit\" is not a valid name of a ClusterRole"),
             (json!({"ownerRole": ".."}), "is not a valid name of a ClusterRole"),
             (json!({"ownerRole": "100%"}), "is not a valid name of a ClusterRole"),
-            (json!({"names": {"allowed": ["Team-*"]}}), "names.allowed: \"Team-*\" matches no name"),
-            (json!({"names": {"denied": ["prod", "prod.*"]}}), "names.denied: \"prod.*\" matches no name"),
+            (json!({"names": {"allowed": ["Team-*"]}}), "names.allowed: \"Team-*\" matches no valid name"),
+            (json!({"names": {"denied": ["prod", "prod.*"]}}), "names.denied: \"prod.*\" matches no valid name"),
             (json!({"names": {"denied": ["-prod"]}}), "names.denied: \"-prod\""),
         ] {
             let sentence = judge(class.clone()).unwrap_err();

@@ -120,7 +120,9 @@ mod tests {
             (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 2}}}), Some("quota.max pods: 2 is below 3 in quota.hard")),
             (
                 json!({"quota": {"hard": {"pods": 3}, "max": {"services.loadbalancers": 2, "requests.nvidia.com/gpu": 1}}}),
-                Some("quota.max requests.nvidia.com/gpu, services.loadbalancers: a maximum without a value in quota.hard does not limit a space"),
+                Some(
+                    "quota.max requests.nvidia.com/gpu, services.loadbalancers: a maximum without a value in quota.hard does not limit a space",
+                ),
             ),
             (
                 json!({"quota": {"hard": {"requests.cpu": 10, "limits.cpu": 8}}}),

@@ -180,8 +180,7 @@ fn a_renewal_too_far_ahead_takes_nothing_from_the_one_before() {
 #[test]
 fn a_warning_says_what_sets_the_end_and_what_moves_it() {
     let until = |end: &str| json!({"ttl": null, "expiresAt": format!("2026-{end}Z")});
-    let longest =
-        "lifetime.maxLifetime of the class sets this expiry, and a renewal does not extend it: create a new DeveloperSpace, or use another class";
+    let longest = "lifetime.maxLifetime of the class sets this expiry, and a renewal does not extend it: create a new DeveloperSpace, or use another class";
     let renew = "to renew, set spec.renewedAt to the current time";
     for (spec, lifetime, end, remedy) in [
         (json!({}), json!({}), "12-01T09:00:00", renew),

@@ -282,10 +282,8 @@ fn login(
     }
     let ends = space.status.as_ref().and_then(|status| status.expires_at);
     if let Some(ends) = ends {
-        progress.say(&format!(
-            "The login works as long as the identity provider accepts the user; the space expires at {}.",
-            rfc3339(ends)
-        ));
+        progress
+            .say(&format!("The login works as long as the identity provider accepts the user; the space expires at {}.", rfc3339(ends)));
     }
     Ok(Issued { credential: Credential::Exec(oidc::exec(&parameters)), user: subject.name.clone(), ends: None })
 }

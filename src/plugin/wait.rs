@@ -5,7 +5,7 @@ use std::{pin::pin, time::Duration};
 use anyhow::anyhow;
 use futures::StreamExt as _;
 use kube::{
-    Api,
+    Api, ResourceExt as _,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event, watcher},
@@ -89,7 +89,12 @@ fn gone(name: &str) -> anyhow::Error {
 }
 
 /// Waits until a space and its namespace no longer exist.
-pub(crate) async fn until_gone(cluster: &Cluster, found: &DeveloperSpace, timeout: Duration, progress: &mut Progress) -> anyhow::Result<()> {
+pub(crate) async fn until_gone(
+    cluster: &Cluster,
+    found: &DeveloperSpace,
+    timeout: Duration,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
     let (name, uid) = (&found.name_any(), &found.metadata.uid);
     progress.now(&format!("waiting for {name} to be deleted"));
     let mut last = "no status was received".to_owned();

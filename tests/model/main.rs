@@ -39,8 +39,16 @@ const UNWARNED: Setting = Setting { clock: MINUTES, warns: false, ..WARNED_OF };
 const PROTECTED: Setting = Setting { protected: true, ..WARNED_OF };
 
 /// Two senders. Views are as old and requests as late as possible, except for the creation and the first record of namespaces.
-const STALE: Protocol =
-    Protocol { setting: WARNED_OF, horizon: 5, budget: NOBODY, skewed: false, versions: 6, senders: 2, without: None, delay: Delay::SettledCreation };
+const STALE: Protocol = Protocol {
+    setting: WARNED_OF,
+    horizon: 5,
+    budget: NOBODY,
+    skewed: false,
+    versions: 6,
+    senders: 2,
+    without: None,
+    delay: Delay::SettledCreation,
+};
 
 fn class_changes(setting: Setting) -> Protocol {
     let budget = Budget { renewals: 1, class_changes: 1, ..NOBODY };
@@ -137,13 +145,6 @@ fn the_owner_changes_the_ttl_and_the_protection() {
 #[test]
 fn the_same_without_warnings() {
     assert_eq!(broken(edits(UNWARNED, 2)), [].into());
-}
-
-#[test]
-fn owner_clocks_and_class_change_together() {
-    let budget = Budget { renewals: 1, edits: 1, class_changes: 1, ..NOBODY };
-    let protocol = Protocol { budget, skewed: true, senders: 1, ..class_changes(PROTECTED) };
-    assert_eq!(broken(protocol), [].into());
 }
 
 /// The horizon is late enough for every space to expire, even if users take no further action.

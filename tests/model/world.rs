@@ -141,7 +141,7 @@ pub struct World {
     pub class: Class,
     /// The time at which the class was tightened, and the shortest notice that is due for it.
     pub tightened: Option<(Tick, Tick)>,
-    /// The time at which the owner first asked for the shorter ttl.
+    /// The first time at which the owner set the shorter ttl, or the creation of a space that was not admitted by then: no notice is due to it.
     pub shortened: Option<Tick>,
     /// The end of the shortest notice that is due after the owner removed a protection that was in force.
     pub unprotected: Option<Tick>,
@@ -235,7 +235,8 @@ impl World {
         }
         let tick = ceil(self.now);
         if spec.short && !space.spec.short {
-            self.shortened = self.shortened.or(Some(tick));
+            let is_admitted = space.status.terms.is_some() || space.status.namespace.is_some();
+            self.shortened = self.shortened.or(Some(if is_admitted { tick } else { 0 }));
         }
         if space.spec.protected && !spec.protected && space.is_endless() {
             self.unprotected = Some(tick + NOTICE);
@@ -296,7 +297,7 @@ impl World {
                 self.put(Some(Namespace { uid, created: ceil(self.now), made_for: Some(made_for), replaces, terminating: false }));
                 true
             }
-            (Request::DeleteNamespace { uid }, _) => self.receive_delete(uid, setting, due),
+            (Request::DeleteNamespace { uid }, _) => self.receive_delete(uid, due),
             _ => false,
         }
     }
@@ -326,7 +327,7 @@ impl World {
         made_for.is_some_and(|uid| self.space.is_none_or(|space| space.uid != uid))
     }
 
-    fn receive_delete(&mut self, uid: Option<u8>, setting: Setting, due: impl Fn(&Self) -> bool) -> bool {
+    fn receive_delete(&mut self, uid: Option<u8>, due: impl Fn(&Self) -> bool) -> bool {
         let Some(namespace) = self.namespace.filter(|namespace| uid.is_none_or(|uid| uid == namespace.uid) && !namespace.terminating)
         else {
             return false;

@@ -194,8 +194,7 @@ async fn the_class_in_force_is_tightened_beside_one_that_is_missing() {
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
     world.keep(&tightened);
     let space = edited(&converged(), &json!({"className": "orchard"}), 103);
-    let message =
-        "SpaceClass orchard does not exist: set spec.className to an existing class (available: greenhouse); existing objects stay unchanged";
+    let message = "SpaceClass orchard does not exist: set spec.className to an existing class (available: greenhouse); existing objects stay unchanged";
     let mut status = refused_since(2, "ClassNotFound", message);
     status["expiresAt"] = json!("2026-03-07T08:00:00Z");
     status["terms"]["maxTTL"] = json!("5d");

@@ -122,8 +122,7 @@ mod tests {
         let note = "Note: DeveloperSpace orchid-lab is protected: it does not expire, and it cannot be deleted until the protection is \
             removed.";
         assert_eq!(judged(&protected), [note, UNPROTECT]);
-        let problem =
-            "Problem: DeveloperSpace orchid-lab has been terminating for 2h and is protected; the deletion waits until the protection is \
+        let problem = "Problem: DeveloperSpace orchid-lab has been terminating for 2h and is protected; the deletion waits until the protection is \
             removed.";
         assert_eq!(judged(&consenting(leaving(|space| space.spec.protected = true))), [problem, UNPROTECT]);
         // If the class does not allow protection, spec.protected has no effect.
