@@ -38,11 +38,13 @@ pub struct Provisioned {
     pub report: Report,
     /// The time to wait before the report: the state is likely to be over by then, and the space is reconciled again.
     pub hold: Option<Duration>,
+    /// True while new subjects wait for access.
+    pub waits: bool,
 }
 
 impl Provisioned {
     fn said(space: DeveloperSpace, report: Report) -> Self {
-        Self { space, report, hold: None }
+        Self { space, report, hold: None, waits: false }
     }
 }
 
@@ -96,7 +98,7 @@ pub async fn provision(
     };
     let mut report = Report::new(verdict, Some(NamespaceRef { name, uid: namespace.uid.to_string() }));
     report.notes.extend(note);
-    Ok(Provisioned { space, report, hold })
+    Ok(Provisioned { space, report, hold, waits: progress == Progress::Waits })
 }
 
 /// Removes the subjects and the quota that the space may no longer have, after a failed write of the space or of its namespace. Returns the error.

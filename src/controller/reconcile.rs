@@ -19,7 +19,7 @@ use super::{
     provision::{Provisioned, ensure_finalizer, follow_expiry, provision},
     report::{Report, report, undecodable},
     retry::{self, Failure},
-    running_pods, usage, waiting_limit,
+    running_pods, usage, waiting, waiting_limit,
     watch::Kept,
 };
 use crate::{
@@ -233,13 +233,13 @@ async fn grant_under(space: &DeveloperSpace, observed: Observed, ctx: &Context, 
     };
     match provision(ctx, space, &observed, &resolved, Grant::Full).await? {
         Provisioned { hold: Some(hold), .. } => Ok(wait(hold)),
-        Provisioned { space, report: mut said, hold: None } => {
+        Provisioned { space, report: mut said, hold: None, waits } => {
             if let Some(before) = before.filter(|_| observed.own_namespace().is_some()) {
                 said.notes.push(Box::pin(transferred(ctx, &space, &before)).await?);
             }
             report(ctx, &space, &observed, said).await?;
             give_up_the_place_before(&space, ctx);
-            Ok(after(&Step::Live, &observed, ctx))
+            Ok(if waits { wait(waiting::INTERVAL) } else { after(&Step::Live, &observed, ctx) })
         }
     }
 }

@@ -19,6 +19,9 @@ use crate::{
 /// A wait that ends within this time is not reported: kube-controller-manager needs moments, and each report is a write for each space.
 const UNTOLD: Duration = Duration::from_secs(5);
 
+/// The interval at which a space is reconciled again while it waits: the wait must end even if the event of the quota reaches no reconcile.
+pub const INTERVAL: Duration = Duration::from_secs(10);
+
 /// The time for which the wait need not be reported yet; `None` if no subject waits, or if the wait has lasted longer.
 pub fn hold(ctx: &Context, namespace: &str, progress: Progress, now: DateTime<Utc>) -> Option<Duration> {
     if progress == Progress::Done {

@@ -46,9 +46,10 @@ async fn nobody_is_let_in_before_the_quota_is_in_force_and_a_wait_that_lasts_is_
     assert_eq!(world.reconcile(&with_finalizer(), script![]).await.unwrap(), seconds(3));
     let world = world.later("2026-03-02T08:00:11Z");
     let space = with_finalizer();
-    world.reconcile(&space, script![say(&space, &provisioning()), told("Provisioning")]).await.unwrap();
+    let told_once = script![say(&space, &provisioning()), told("Provisioning")];
+    assert_eq!(world.reconcile(&space, told_once).await.unwrap(), seconds(10), "the wait does not depend on an event");
     let (space, world) = (said(&space, &provisioning()), world.later("2026-03-02T08:05:00Z"));
-    world.reconcile(&space, script![]).await.unwrap();
+    assert_eq!(world.reconcile(&space, script![]).await.unwrap(), seconds(10));
     world.keep(&stored(&quota(), "uid-of-the-quota", 2));
     let result =
         world.reconcile(&space, script![make_bindings(), say(&space, &provisioned_at("2026-03-02T08:05:00Z")), told("Provisioned")]);

@@ -11,6 +11,7 @@ use super::batch::judge;
 use super::bench::Bench;
 use super::case::{self, Case};
 use super::faults::{self, Kind};
+use super::keeper::{Complaints, keep};
 use super::path;
 use super::progress::Progress;
 use super::reference::{self, References};
@@ -36,13 +37,7 @@ pub async fn run_all(bench: &Bench, wanted: impl Fn(&Case) -> bool, quiet: Durat
     let make = |(target, kind): (&case::Target, &Kind)| Case { path: path.clone(), target: target.clone(), kind: kind.clone() };
     let cases: Vec<Case> = every.map(make).filter(|case| wanted(case)).collect();
     progress.expect(cases.len());
-    bench.start().await?;
-    // These spaces are retained for an hour, and the controller reports conditions of them that `gc` does not report.
-    for name in reference::names("", path.name) {
-        bench.perform(&name, &path::Act::Delete("DeveloperSpace", "$NAME")).await?;
-    }
-    let prepared: Vec<Result<(), Outcome>> = join_all(cases.iter().map(|case| run::prepare(bench, case))).await;
-    bench.terminate().await?;
+    let prepared = prepare(bench, &cases).await?;
     let from = bench.proxy.journal().len();
     let running = join_all(cases.iter().zip(prepared).map(|(case, prepared)| async {
         let outcome = match prepared {
@@ -63,6 +58,32 @@ pub async fn run_all(bench: &Bench, wanted: impl Fn(&Case) -> bool, quiet: Durat
     };
     outcomes.extend(twice_deleted(bench, from));
     Ok(outcomes)
+}
+
+/// Prepares all cases by a controller, which has ended afterwards. The spaces are created all at once, and a controller that cannot renew its lease in
+/// time on a loaded machine is restarted.
+async fn prepare(bench: &Bench, cases: &[Case]) -> Result<Vec<Result<(), Outcome>>> {
+    bench.start().await?;
+    let complaints = Complaints::default();
+    let preparing = async {
+        // These spaces are retained for an hour, and the controller reports conditions of them that `gc` does not report.
+        for name in reference::names("", path::gc().name) {
+            bench.perform(&name, &path::Act::Delete("DeveloperSpace", "$NAME")).await?;
+        }
+        Ok::<_, anyhow::Error>(join_all(cases.iter().map(|case| run::prepare(bench, case))).await)
+    };
+    let mut prepared = tokio::select! {
+        prepared = preparing => prepared?,
+        error = keep(bench, &complaints) => return Err(error),
+    };
+    let log = bench.log_tail();
+    for outcome in prepared.iter_mut().filter_map(|prepared| prepared.as_mut().err()) {
+        outcome.trace = complaints.take();
+        outcome.trace.push(format!("the end of the controller's log:\n{log}"));
+    }
+    bench.revive().await?;
+    bench.terminate().await?;
+    Ok(prepared)
 }
 
 /// Runs `gc` repeatedly. Returns when a run cannot be started.

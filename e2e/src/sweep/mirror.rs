@@ -168,9 +168,6 @@ async fn follow(client: Client, kind: (&'static str, &'static str, &'static str)
             }
             Ok(Event::Delete(object)) => {
                 let (space, key) = place(kind.2, &object);
-                if key == "Namespace" {
-                    inner.write().entry(space.clone()).or_default().emptied = Some(Instant::now());
-                }
                 inner.change(space, |objects| objects.remove(&key));
             }
             Ok(Event::InitDone) => inner.retain(kind.2, &listed.take().unwrap_or_default()),

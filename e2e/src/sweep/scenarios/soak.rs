@@ -270,10 +270,7 @@ async fn calm(bench: &Bench, slots: &mut [Slot], references: &[Value], from: usi
     bench.ensure_alive().await?;
     let judged = join_all(slots.iter().map(|slot| async {
         let judged = match slot.wanted.and_then(|variant| references.get(variant)) {
-            Some(expected) => {
-                let right = |_: &Objects| ensure_equal(&slot.name, &ageless(bench, &slot.name), expected);
-                bench.mirror.until("to be as it should", &slot.name, SOON, right).await.map(drop)
-            }
+            Some(expected) => is_as_expected(bench, &slot.name, expected).await,
             None => gone(bench, &slot.name).await,
         };
         judged.with_context(|| trace(bench, &slot.name, from))
@@ -296,6 +293,27 @@ async fn calm(bench: &Bench, slots: &mut [Slot], references: &[Value], from: usi
         slot.may_go = false;
     }
     Ok(())
+}
+
+/// Waits until the space and its objects equal `expected`. The time until kube-controller-manager has set the status of the quota is not the operator's:
+/// after a restart of the API server its own watches need a while.
+async fn is_as_expected(bench: &Bench, name: &str, expected: &Value) -> Result<()> {
+    let right = |_: &Objects| ensure_equal(name, &ageless(bench, name), expected);
+    let counted = |objects: &Objects| {
+        ensure!(!is_uncounted(objects), "kube-controller-manager has not set the status of the ResourceQuota");
+        Ok(())
+    };
+    let Err(late) = bench.mirror.until("to be as it should", name, SOON, right).await else { return Ok(()) };
+    if !is_uncounted(&bench.mirror.objects(name)) {
+        return Err(late);
+    }
+    bench.mirror.until("to have a quota in force", name, SOON * 3, counted).await?;
+    bench.mirror.until("to be as it should", name, SOON, right).await.map(drop)
+}
+
+/// Returns true if the space has a ResourceQuota whose spec is not in force yet.
+fn is_uncounted(objects: &Objects) -> bool {
+    objects.get("ResourceQuota developerspace").is_some_and(|quota| quota["status"]["hard"] != quota["spec"]["hard"])
 }
 
 /// Waits until the space and its objects no longer exist. A fault may delay the change to the short-lived class until
