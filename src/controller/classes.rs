@@ -124,7 +124,9 @@ async fn judge_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) ->
 fn requeue_by_roles(ctx: &Context, spaces: &Spaces, changed: &BTreeSet<String>) {
     for class in ctx.store.classes() {
         if class.in_force().is_some_and(|spec| !cluster_roles(spec).is_disjoint(changed)) {
-            spaces_of(spaces, &class.name_any()).into_iter().for_each(|space| ctx.nudges.nudge(space.name));
+            for space in spaces_of(spaces, &class.name_any()) {
+                ctx.nudges.nudge(space.name);
+            }
         }
     }
 }

@@ -75,10 +75,9 @@ pub fn find(ctx: &Context, namespaces: Vec<Plain>, taken: &[String], compat: &[C
             continue;
         }
         match wish(&wishes, created, compat) {
-            Wish::None | Wish::Never => {}
             Wish::Unreadable(why) => findings.unreadable.push((name, why)),
             Wish::At(expired_at, by) if now >= expired_at => findings.due.push(Found { name, uid, resource_version, expired_at, by }),
-            Wish::At(..) => {}
+            Wish::None | Wish::Never | Wish::At(..) => {}
         }
     }
     findings

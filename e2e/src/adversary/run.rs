@@ -105,7 +105,7 @@ fn in_memory(options: Options, numbers: &[u64]) -> Result<Outcome> {
     let played = |parts: Vec<Part>| paused()?.block_on(play_in_memory(parts, &ticks));
     let parts = numbers.iter().map(|number| options.part(*number)).collect::<Result<_>>()?;
     let (mut outcome, broken) = Outcome::of(options, numbers, played(parts)?);
-    for first in options.to_shorten(broken) {
+    for first in options.minimizable(broken) {
         let number = first.number;
         let replay = async |rounds| Ok(first_broken(played(vec![Part::new(cast(number), rounds, TimeDelta::zero())])?));
         outcome.broken.push(futures::executor::block_on(shorten(Sequence::new(options.seed, number)?, first, TRIES.0, replay))?);
@@ -148,7 +148,7 @@ async fn really(cluster: &Arc<Cluster>, options: Options, numbers: &[u64]) -> Re
     let parts = numbers.iter().map(|number| options.part(*number)).collect::<Result<_>>()?;
     let (mut outcome, broken) = Outcome::of(options, numbers, play_really(cluster, parts, &ticks).await?);
     let tries = AtomicU32::new(0);
-    for first in options.to_shorten(broken) {
+    for first in options.minimizable(broken) {
         let number = first.number;
         let replay = async |rounds| {
             let cast = Cast::new(&format!("q{number}t{}", tries.fetch_add(1, Ordering::Relaxed)));
@@ -185,7 +185,7 @@ fn first_broken(parts: Vec<Part>) -> Option<(Violation, String)> {
 
 impl Options {
     /// Selects the broken sequences of a batch to shorten: each takes minutes.
-    fn to_shorten(&self, broken: Vec<Broken>) -> impl Iterator<Item = Broken> + use<> {
+    fn minimizable(&self, broken: Vec<Broken>) -> impl Iterator<Item = Broken> + use<> {
         let most = if self.first { 1 } else { broken.len() };
         broken.into_iter().take(most)
     }
