@@ -15,7 +15,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{admissions::Admissions, ends::Ends, events::Recorder, store::Store, watch::Nudges, writes::Writes};
+use super::{
+    admissions::Admissions, ends::Ends, events::Recorder, store::Store, unrecorded::Creations, watch::Nudges, writes::Writes,
+};
 use crate::{
     api::{DeveloperSpace, names::ProtectedNamespaces, unmanaged::Unmanaged},
     clock::Clock,
@@ -43,6 +45,8 @@ pub struct Context {
     pub watchdog: Arc<Watchdog>,
     /// The state of each space between reconciles.
     pub memory: Arc<Memory>,
+    /// The spaces whose namespace is being created.
+    pub creations: Creations,
     /// The spaces that are being reconciled.
     pub turns: Turns,
     /// The recent writes for each space.
@@ -68,6 +72,7 @@ impl Context {
             metrics: Arc::default(),
             watchdog: Arc::default(),
             memory: Arc::default(),
+            creations: Creations::default(),
             turns: Turns::default(),
             writes: Arc::default(),
             ends: Arc::default(),

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, names, time::rfc3339},
     desired::{
+        Uid,
         adoption::{Adoption, adopt as adoption},
         metadata::{Metadata, Wanted},
         namespace::{NamespaceMetadata, Ownership, SeenNamespace, ownership},
@@ -39,6 +40,7 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
     };
     let api = namespaces(ctx);
     ctx.ends.go_first(&*ctx.clock).await;
+    ctx.creations.begin(Uid::of(&space.metadata));
     let live = match api.create(&post_params(), &namespace).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,
         other => other,

@@ -36,6 +36,7 @@ pub mod store;
 pub mod task;
 pub mod throttle;
 pub mod unadorned;
+pub mod unrecorded;
 pub mod usage;
 pub mod waiting;
 pub mod waiting_limit;

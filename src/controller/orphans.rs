@@ -1,6 +1,6 @@
 //! Reports namespaces that were created for a space that no longer exists: the metric counts them, and the log names each one once.
 //!
-//! Reads the caches of the watches. Nothing is written to such a namespace, and nothing is requested for it.
+//! Reads the caches of the watches. Such a namespace is left unchanged, except one that was just created for a space that was deleted at the same time.
 
 use std::{cell::LazyCell, collections::HashSet, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use kube::{
     runtime::reflector::{self, ObjectRef},
 };
 
-use super::{context::Context, store::Store, watch::Kept};
+use super::{context::Context, store::Store, unrecorded, watch::Kept};
 use crate::{
     api::names::ProtectedNamespaces,
     desired::{
@@ -27,7 +27,7 @@ pub async fn report(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
     ctx.store.ready().await;
     let mut known = HashSet::new();
     loop {
-        let orphans = find(&ctx.store, &ctx.protected, &spaces);
+        let orphans = unrecorded::delete(&ctx, find(&ctx.store, &ctx.protected, &spaces)).await;
         ctx.metrics.set_orphans(orphans.len());
         for (name, sentence) in first_seen(&orphans, &mut known) {
             tracing::warn!(namespace = name, "{sentence}");

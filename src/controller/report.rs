@@ -16,6 +16,7 @@ use crate::{
         unmanaged::Unmanaged,
     },
     desired::{
+        Uid,
         children::version,
         lifetime::Stage,
         status::{self, Finding, Note, Verdict},
@@ -56,6 +57,9 @@ pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, 
         let answer = ctx.spaces().patch_status(&name, &patch_params(), &patch).await;
         Unmanaged(written) = answer.map_err(Error::status(&name))?;
         ctx.memory.wrote(&name, version(&written.metadata));
+        if namespace.is_some() {
+            ctx.creations.end(&Uid::of(&written.metadata));
+        }
         if matches!(observed.outlook.stage, Stage::Warn(_)) && !sealed {
             ctx.metrics.warned();
         }

@@ -1,4 +1,4 @@
-//! Namespaces that were created for a space that no longer exists. They are reported and never deleted: their contents may be in use.
+//! Namespaces that were created for a space that no longer exists. They are reported: their contents may be in use.
 
 use super::{namespace::SeenNamespace, uid::Uid};
 use crate::api::{DeveloperSpace, names};

@@ -1,0 +1,184 @@
+//! Deletes a namespace that was created for a space that the API server deleted at the same time.
+//!
+//! The API server can lose a finalizer that is added while it handles a DELETE. A DELETE that finds no finalizer retries after a conflict, and then compares
+//! the UID and the resourceVersion only (`Store.Delete` in `k8s.io/apiserver/pkg/registry/generic/registry`, `conditionalDelete` in `pkg/storage/etcd3`). The
+//! operator has added the finalizer by then, and creates the namespace of a space that no longer exists.
+//!
+//! Only a namespace that this process created, and that no status has recorded, is deleted: no subject has had access to it.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use tokio::time::Instant;
+
+use super::{apply::delete_params, context::Context, error::Error};
+use crate::desired::{Uid, namespace::SeenNamespace};
+
+/// The time for which a creation is remembered. It exceeds the longest duration of a DELETE of the API server.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// The spaces for which this process has created a namespace that no status has recorded, by UID.
+#[derive(Debug, Default)]
+pub struct Creations(Mutex<HashMap<Uid, Instant>>);
+
+impl Creations {
+    /// Records that a namespace is being created for that space.
+    pub fn begin(&self, space: Uid) {
+        self.lock().insert(space, Instant::now());
+    }
+
+    /// Records that the status of that space names its namespace.
+    pub fn end(&self, space: &Uid) {
+        self.lock().remove(space);
+    }
+
+    fn contains(&self, space: &Uid) -> bool {
+        self.lock().contains_key(space)
+    }
+
+    fn forget_old(&self) {
+        self.lock().retain(|_, since| since.elapsed() < REMEMBERED);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uid, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Deletes the namespaces among `orphans` that this process created and that no status has recorded. Returns the other ones.
+pub async fn delete(ctx: &Context, orphans: Vec<(String, SeenNamespace)>) -> Vec<(String, SeenNamespace)> {
+    ctx.creations.forget_old();
+    let mut others = Vec::new();
+    for (name, seen) in orphans {
+        let is_candidate = seen.adopt.is_none() && seen.claim.as_ref().is_some_and(|space| ctx.creations.contains(space));
+        let is_deleted = is_candidate && delete_one(ctx, &name, &seen).await.unwrap_or_else(|error| failed(&name, &error));
+        if !is_deleted {
+            others.push((name, seen));
+        }
+    }
+    others
+}
+
+fn failed(name: &str, error: &Error) -> bool {
+    tracing::warn!(namespace = name, error = error.sentence(), "failed to delete the namespace of a space that no longer exists; retrying");
+    false
+}
+
+/// Deletes the namespace, unless the API server has the space for which it was created, or a space that records it: the caches may be behind.
+async fn delete_one(ctx: &Context, name: &str, seen: &SeenNamespace) -> Result<bool, Error> {
+    let found = ctx.spaces().get_opt(name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
+    if let Some(space) = found {
+        let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
+        if seen.claim == Some(Uid::of(&space.metadata)) || recorded.is_some_and(|recorded| seen.uid == *recorded.uid) {
+            return Ok(false);
+        }
+    }
+    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    match api.delete(name, &delete_params(&seen.uid, Some(seen.version))).await {
+        Ok(answer) => {
+            if let Some(namespace) = answer.left() {
+                ctx.store.put_namespace(&namespace);
+            }
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() => ctx.store.bury_namespace(name, &seen.uid),
+        Err(error) => return Err(Error::api(format!("delete namespace {name}"))(error)),
+    }
+    tracing::info!(namespace = name, "deleted the namespace of a space that was deleted while the namespace was created");
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::{Request, Response};
+    use kube::{Client, client::Body};
+    use serde_json::{Value, json};
+    use tower_test::mock::pair;
+
+    use super::*;
+    use crate::{
+        api::names::ProtectedNamespaces,
+        clock::ServerCheckedClock,
+        controller::{context::Places, events::recorder},
+    };
+
+    fn orphan(claim: &str, adopt: Option<&str>) -> (String, SeenNamespace) {
+        let (uid, claim, adopt) = ("uid-of-the-namespace".into(), Some(claim.into()), adopt.map(Into::into));
+        ("heath-lab".to_owned(), SeenNamespace { uid, claim, adopt, version: 7, ..SeenNamespace::default() })
+    }
+
+    fn space(uid: &str, recorded: &str) -> Value {
+        json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "heath-lab", "uid": uid},
+            "spec": {"owner": {"kind": "User", "name": "ines@example.com"}}, "status": {"namespace": {"name": "heath-lab", "uid": recorded}},
+        })
+    }
+
+    /// Offers one orphan to [`delete`], while the API server answers with `found` for the space and with `deleted` for the namespace. Returns the number of
+    /// orphans that are left, and the requests.
+    async fn offer(orphan: (String, SeenNamespace), found: (u16, Value), deleted: u16) -> (usize, Vec<Value>) {
+        let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+        let (client, places) = (Client::new(service, "default"), Places::new(1));
+        let (recorder, _) = recorder(client.clone(), places.clone(), "pod-a");
+        let protected = ProtectedNamespaces::new("operators-home", &[]);
+        let ctx = Context::new(client, Arc::new(ServerCheckedClock::default()), protected, recorder, places);
+        ctx.creations.begin("space-1".into());
+        ctx.creations.begin("space-2".into());
+        ctx.creations.end(&"space-2".into());
+        let serving = tokio::spawn(async move {
+            let mut requests = vec![];
+            while let Some((request, send)) = server.next_request().await {
+                let (head, body) = request.into_parts();
+                let sent = body.collect_bytes().await.unwrap();
+                let sent: Value = serde_json::from_slice(&sent).unwrap_or_default();
+                requests.push(json!({"method": head.method.as_str(), "path": head.uri.path(), "preconditions": sent["preconditions"]}));
+                let failure = |code: u16| (code, json!({"kind": "Status", "status": "Failure", "message": "refused", "code": code}));
+                let (code, body) = match head.method.as_str() {
+                    "GET" if found.0 == 200 => found.clone(),
+                    "GET" => failure(found.0),
+                    _ if deleted == 200 => (200, json!({"kind": "Status", "status": "Success"})),
+                    _ => failure(deleted),
+                };
+                send.send_response(Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap());
+            }
+            requests
+        });
+        let left = delete(&ctx, vec![orphan]).await.len();
+        drop(ctx);
+        (left, serving.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn only_a_namespace_that_was_just_created_for_a_space_that_no_longer_exists_is_deleted() {
+        let read = json!({"method": "GET", "path": "/apis/developerspace.dev/v1alpha1/developerspaces/heath-lab", "preconditions": null});
+        let delete = json!({
+            "method": "DELETE", "path": "/api/v1/namespaces/heath-lab",
+            "preconditions": {"uid": "uid-of-the-namespace", "resourceVersion": "7"},
+        });
+        let absent = (404, Value::Null);
+        let (both, only_read) = (vec![read.clone(), delete], vec![read]);
+        for (orphan, found, deleted, expected) in [
+            (orphan("space-1", None), absent.clone(), 200, (0, both.clone())),
+            (orphan("space-1", None), absent.clone(), 404, (0, both.clone())),
+            (orphan("space-1", None), (200, space("space-3", "another")), 200, (0, both.clone())),
+            // The namespace has changed, or the cache is behind.
+            (orphan("space-1", None), absent.clone(), 409, (1, both)),
+            (orphan("space-1", None), (200, space("space-1", "another")), 200, (1, only_read.clone())),
+            (orphan("space-1", None), (200, space("space-3", "uid-of-the-namespace")), 200, (1, only_read.clone())),
+            (orphan("space-1", None), (500, Value::Null), 200, (1, only_read)),
+            // An administrator offers it, the status of its space recorded it, or another process created it.
+            (orphan("space-1", Some("heath-lab/space-3")), absent.clone(), 200, (1, vec![])),
+            (orphan("space-2", None), absent.clone(), 200, (1, vec![])),
+            (orphan("space-9", None), absent, 200, (1, vec![])),
+        ] {
+            let case = format!("{orphan:?} {found:?} {deleted}");
+            assert_eq!(offer(orphan, found, deleted).await, expected, "{case}");
+        }
+    }
+}
