@@ -195,7 +195,7 @@ fn namespace(text: &str) -> Result<String, std::convert::Infallible> {
 }
 
 /// A name or a pattern; an empty one is ignored. Any other text would silently protect no namespace.
-fn pattern(text: &str) -> Result<String, String> {
+pub(crate) fn pattern(text: &str) -> Result<String, String> {
     let pattern = text.trim();
     let is_allowed = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-' || char == '*';
     if pattern.chars().all(is_allowed) {

@@ -28,7 +28,7 @@ async fn sweep_at(now: &str, arguments: &[&str], script: Vec<Step>) -> Sweep {
     let Command::Gc(args) = Cli::try_parse_from(line).unwrap().command else { panic!("this is gc") };
     let clock = now.parse::<DateTime<Utc>>().unwrap();
     play(script, async |client| {
-        let protected = protected(&client, &args.common).await.unwrap();
+        let protected = protected(&client, &args).await.unwrap();
         sweep(client, Arc::new(clock), &args, protected).await
     })
     .await
@@ -326,47 +326,160 @@ async fn a_namespace_whose_space_is_gone_is_reported_and_left_alone() {
     }
 }
 
+/// The read of the settings in the namespace that a sweep by hand names.
+fn get_settings() -> Call {
+    get("/api/v1/namespaces/tools/configmaps/developerspace-settings")
+}
+
+/// The list of the settings in all namespaces.
+fn list_settings() -> Call {
+    get(ELSEWHERE)
+}
+
+const ELSEWHERE: &str = "/api/v1/configmaps?fieldSelector=metadata.name%3Ddeveloperspace-settings&limit=10";
+
+/// A script in which the named namespace has no settings, followed by `steps`.
+fn without_settings(steps: Vec<Step>) -> Vec<Step> {
+    [Step::from(get_settings().refused(404, "NotFound"))].into_iter().chain(steps).collect()
+}
+
+fn get_namespace(name: &str) -> Call {
+    get(&format!("/api/v1/namespaces/{name}"))
+}
+
+fn settings(namespace: &str, names: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "developerspace-settings", "namespace": namespace, "resourceVersion": "5"},
+        "data": {"PROTECTED_NAMESPACES": names},
+    })
+}
+
+/// A page of the settings in those namespaces. The token of the next page is empty on the last page.
+fn settings_page(namespaces: &[&str], token: &str) -> Value {
+    let items: Vec<Value> = namespaces.iter().map(|namespace| settings(namespace, "")).collect();
+    json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "9", "continue": token}, "items": items})
+}
+
+/// Returns which of `monitoring`, `istio-system`, `tools`, `kube-system` and `fern-lab` a sweep with those arguments protects, or its refusal.
+async fn protection(arguments: &[&str], script: Vec<Step>) -> Result<[bool; 5], String> {
+    let line = ["x", "gc", "--operator-namespace", "tools"].iter().chain(arguments);
+    let Command::Gc(args) = Cli::try_parse_from(line).unwrap().command else { panic!("this is gc") };
+    let protected = play(script, async |client| protected(&client, &args).await).await;
+    protected.map(|protected| ["monitoring", "istio-system", "tools", "kube-system", "fern-lab"].map(|name| protected.contains(name)))
+}
+
+/// Only the names that are always protected.
+const BUILT_IN: Result<[bool; 5], String> = Ok([false, false, true, true, false]);
+
 #[tokio::test]
 async fn a_sweep_by_hand_reads_the_protected_namespaces_of_the_controller() {
-    let path = "/api/v1/namespaces/tools/configmaps/developerspace-settings";
-    let settings = |names: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {"PROTECTED_NAMESPACES": names}});
-    let ask = |arguments: &'static [&'static str], script| async move {
-        let line = ["x", "gc", "--operator-namespace", "tools"].iter().chain(arguments);
-        let Command::Gc(args) = Cli::try_parse_from(line).unwrap().command else { panic!("this is gc") };
-        let protected = play(script, async |client| protected(&client, &args.common).await).await;
-        protected.map(|protected| ["monitoring", "istio-system", "tools", "kube-system", "fern-lab"].map(|name| protected.contains(name)))
-    };
-    assert_eq!(ask(&[], script![get(path).answered(settings("monitoring, istio-*"))]).await, Ok([true, true, true, true, false]));
-    assert_eq!(ask(&["--protected-namespaces", "monitoring"], script![]).await, Ok([true, false, true, true, false]));
-    assert_eq!(ask(&["--protected-namespaces="], script![]).await, Ok([false, false, true, true, false]), "empty is an answer");
-    let nowhere = Ok([false, false, true, true, false]);
-    let elsewhere = "/api/v1/configmaps?fieldSelector=metadata.name%3Ddeveloperspace-settings&limit=20";
-    let missing = |steps: Vec<Step>| [Step::from(get(path).refused(404, "NotFound"))].into_iter().chain(steps).collect::<Vec<_>>();
-    assert_eq!(ask(&[], missing(script![get_metadata(elsewhere).refused(403, "Forbidden")])).await, nowhere);
-    assert_eq!(ask(&[], missing(script![get_metadata(elsewhere).answered(partial_list(&[]))])).await, nowhere);
-    // A ConfigMap of that name in the namespace of a space has nothing to do with the operator.
-    let found = partial_list(&[json!({"metadata": {"name": "developerspace-settings", "namespace": "fern-lab"}})]);
-    let of_a_space = script![
-        get_metadata(elsewhere).answered(found),
-        get_metadata("/api/v1/namespaces/fern-lab").answered(partial(&namespace_of("fern-lab")))
+    let found = script![get_settings().answered(settings("tools", "monitoring, istio-*"))];
+    assert_eq!(protection(&[], found).await, Ok([true, true, true, true, false]));
+    assert_eq!(protection(&[], script![get_settings().answered(settings("tools", ""))]).await, BUILT_IN);
+    assert_eq!(protection(&["--protected-namespaces", "monitoring"], script![]).await, Ok([true, false, true, true, false]));
+    assert_eq!(protection(&["--protected-namespaces="], script![]).await, BUILT_IN, "empty is an answer");
+    assert_eq!(protection(&[], without_settings(script![list_settings().answered(settings_page(&[], ""))])).await, BUILT_IN);
+}
+
+#[tokio::test]
+async fn an_account_that_may_not_read_the_settings_goes_on() {
+    assert_eq!(protection(&[], script![get_settings().refused(403, "Forbidden")]).await, BUILT_IN);
+    assert_eq!(protection(&[], without_settings(script![list_settings().refused(403, "Forbidden")])).await, BUILT_IN);
+    let namespace = script![
+        list_settings().answered(settings_page(&["fern-lab"], "")),
+        get_namespace("fern-lab").refused(403, "Forbidden"),
     ];
-    assert_eq!(ask(&[], missing(of_a_space)).await, nowhere);
-    let found = partial_list(&[json!({"metadata": {"name": "developerspace-settings", "namespace": "platform"}})]);
-    let plain = json!({"metadata": {"name": "platform", "uid": "ns-of-the-platform"}});
-    let of_the_operator =
-        script![get_metadata(elsewhere).answered(found), get_metadata("/api/v1/namespaces/platform").answered(partial(&plain))];
-    let refusal = ask(&[], missing(of_the_operator)).await.unwrap_err();
-    assert!(refusal.contains("in namespace platform, and namespace tools has none: set --operator-namespace platform"), "{refusal}");
+    assert_eq!(protection(&[], without_settings(namespace)).await, BUILT_IN);
 }
 
-/// The metadata of an object, as a client that requests only metadata receives it.
-fn partial(object: &Value) -> Value {
-    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"]})
+#[tokio::test]
+async fn a_sweep_that_could_not_read_the_settings_is_refused_and_a_dry_run_goes_on() {
+    let named = |code: u16, reason: &str| script![get_settings().refused(code, reason)];
+    let listed = |code: u16, reason: &str| without_settings(script![list_settings().refused(code, reason)]);
+    let looked_up = |code: u16, reason: &str| {
+        without_settings(script![
+            list_settings().answered(settings_page(&["platform"], "")),
+            get_namespace("platform").refused(code, reason),
+        ])
+    };
+    for (code, reason) in [(500, "InternalError"), (401, "Unauthorized"), (503, "ServiceUnavailable")] {
+        for (script, failed) in [
+            (named(code, reason), "failed to read ConfigMap developerspace-settings in namespace tools"),
+            (listed(code, reason), "failed to list the ConfigMaps developerspace-settings in all namespaces"),
+            (looked_up(code, reason), "failed to read namespace platform"),
+        ] {
+            assert_eq!(protection(&["--dry-run"], script.clone()).await, BUILT_IN, "{failed}, {reason}");
+            let refusal = protection(&[], script).await.unwrap_err();
+            assert!(refusal.starts_with(&format!("{failed}: the server says {reason};")), "{refusal}");
+            assert!(refusal.ends_with("or set --protected-namespaces to the names that this sweep must not delete"), "{refusal}");
+        }
+    }
 }
 
-fn partial_list(objects: &[Value]) -> Value {
-    let items: Vec<Value> = objects.iter().map(partial).collect();
-    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {}, "items": items})
+/// Users of a space can create a ConfigMap of that name, make it unreadable for a client that reads managed fields, and fill whole pages.
+#[tokio::test]
+async fn no_object_of_a_user_hides_the_settings_of_the_operator() {
+    let names: Vec<String> = (10..20).map(|number| format!("fern-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let managed = json!([{
+        "manager": "mallory", "operation": "Update", "apiVersion": "v1", "time": "9999-12-31T23:59:59Z", "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:data": {"f:x": {}}},
+    }]);
+    let mut page = settings_page(&names, "page-2");
+    for item in page["items"].as_array_mut().unwrap() {
+        item["metadata"]["managedFields"] = managed.clone();
+    }
+    let of_spaces = names.iter().map(|name| Step::from(get_namespace(name).answered(namespace_of(name))));
+    let script = [Step::from(list_settings().answered(page))]
+        .into_iter()
+        .chain(of_spaces)
+        .chain(script![
+            get(&format!("{ELSEWHERE}&continue=page-2")).answered(settings_page(&["platform"], "")),
+            get_namespace("platform").answered(plain_namespace("platform", &json!({}))),
+        ])
+        .collect();
+    let refusal = protection(&[], without_settings(script)).await.unwrap_err();
+    assert!(refusal.contains("and namespace platform has one: set --operator-namespace"), "{refusal}");
+}
+
+#[tokio::test]
+async fn every_namespace_that_may_be_the_operators_is_named_and_none_of_a_space() {
+    let plain = |name: &str| plain_namespace(name, &json!({}));
+    let released = merged(&plain("aaa-lab"), &json!({"metadata": {"labels": {"developerspace.dev/released": "true"}}}));
+    let from = json!({"developerspace.dev/released-from": format!("bee-lab/{}", uid("bee-lab"))});
+    let claimed = plain_namespace("claimed-lab", &json!({"developerspace.dev/space-uid": uid("claimed-lab")}));
+    let bee = plain_namespace("bee-lab", &from);
+    let of_users = [(released, "aaa-lab"), (bee, "bee-lab"), (claimed, "claimed-lab"), (namespace_of("fern-lab"), "fern-lab")];
+    let names = of_users.each_ref().map(|(_, name)| *name);
+    let looked_up = || {
+        of_users.iter().map(|(namespace, name)| Step::from(get_namespace(name).answered(namespace.clone()))).collect::<Vec<_>>()
+    };
+    let of_spaces = script![list_settings().answered(settings_page(&names, ""))].into_iter().chain(looked_up()).collect();
+    assert_eq!(protection(&[], without_settings(of_spaces)).await, BUILT_IN);
+
+    let all = [&names[..], &["gone", "platform", "zinnia"]].concat();
+    let others = script![
+        get_namespace("gone").refused(404, "NotFound"),
+        get_namespace("platform").answered(plain("platform")),
+        get_namespace("zinnia").answered(plain("zinnia")),
+    ];
+    let several = script![list_settings().answered(settings_page(&all, ""))].into_iter().chain(looked_up()).chain(others).collect();
+    let refusal = "namespace tools has no ConfigMap developerspace-settings with the protected namespaces, and the namespaces platform, zinnia have \
+                   one: set --operator-namespace to the namespace that the operator runs in, which `kubectl get clusterrolebinding \
+                   developerspace-operator -o wide` shows, or set --protected-namespaces to the names that this sweep must not delete";
+    assert_eq!(protection(&[], without_settings(several)).await, Err(refusal.to_owned()));
+}
+
+#[tokio::test]
+async fn a_pattern_that_stops_the_controller_at_its_start_refuses_a_sweep() {
+    for names in ["monitoring istio-*", "monitoring\nistio-*\n", "Monitoring", "monitoring;istio-*"] {
+        for arguments in [&[][..], &["--dry-run"]] {
+            let refusal = protection(arguments, script![get_settings().answered(settings("tools", names))]).await.unwrap_err();
+            let invalid =
+                format!("PROTECTED_NAMESPACES in ConfigMap developerspace-settings in namespace tools is {names:?}; it must be names");
+            assert!(refusal.starts_with(&invalid) && refusal.contains("correct the ConfigMap"), "{refusal}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ pub struct Answer {
 pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow::Result<Answer> {
     let protected = match account::refusal(&client, args).await {
         Some(refusal) => Err(refusal),
-        None => settings::protected(&client, &args.common).await,
+        None => settings::protected(&client, args).await,
     };
     match protected {
         Ok(protected) => {

@@ -5,65 +5,146 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use crate::{
-    api::names::{self, ProtectedNamespaces},
-    cli::CommonArgs,
+    api::{
+        names::{self, ProtectedNamespaces},
+        text::shorten,
+        unmanaged::Unmanaged,
+    },
+    cli::{self, GcArgs},
+    controller::error::Error,
 };
 
-/// The most ConfigMaps of that name that are read in other namespaces.
-const MOST: u32 = 20;
+/// The page size: users can make their ConfigMaps large, and a whole page is in memory.
+const PAGE: u32 = 10;
+
+/// The most bytes of an invalid value that a refusal quotes.
+const LONGEST_VALUE: usize = 128;
+
+/// The remedy that ends every refusal.
+const SET_THE_FLAG: &str = "set --protected-namespaces to the names that this sweep must not delete";
 
 /// Returns the protected names of the flag or the variable. If neither is set, not even to an empty value, returns those of the ConfigMap. The error
-/// is the message of a refusal: the operator is installed in another namespace than the one that was named.
-pub async fn protected(client: &Client, args: &CommonArgs) -> Result<ProtectedNamespaces, String> {
-    let namespace = &args.operator_namespace;
-    if !args.protected_namespaces.is_empty() {
-        return Ok(ProtectedNamespaces::new(namespace, &args.protected_namespaces));
+/// is the message of a refusal: the list cannot be read or is invalid, or the operator is installed in another namespace than the one that was named.
+pub async fn protected(client: &Client, args: &GcArgs) -> Result<ProtectedNamespaces, String> {
+    let namespace = &args.common.operator_namespace;
+    if !args.common.protected_namespaces.is_empty() {
+        return Ok(ProtectedNamespaces::new(namespace, &args.common.protected_namespaces));
     }
-    let settings = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(names::SETTINGS).await;
-    let patterns = match settings {
-        Ok(Some(settings)) => patterns(settings),
+    let patterns = match settings(client, namespace).await {
+        Ok(Some(settings)) => patterns(namespace, &settings)?,
         Ok(None) => {
-            refuse_others(client, namespace).await?;
+            refuse_others(client, args).await?;
             tracing::warn!(
                 namespace,
                 configmap = names::SETTINGS,
-                "the settings of the operator were not found, so only the names that are always protected are excluded; set --operator-namespace or --protected-namespaces"
+                "the settings of the operator were not found, so only the names that are always protected are excluded; set --operator-namespace or \
+                 --protected-namespaces"
             );
             Vec::new()
         }
         Err(error) => {
-            tracing::warn!(%error, namespace, configmap = names::SETTINGS, "failed to read the protected namespaces of the operator; set --protected-namespaces");
+            refuse_unread(args, &error)?;
             Vec::new()
         }
     };
     Ok(ProtectedNamespaces::new(namespace, &patterns))
 }
 
-fn patterns(settings: ConfigMap) -> Vec<String> {
-    let data = settings.data.unwrap_or_default();
-    data.get(names::PROTECTED_NAMESPACES).into_iter().flat_map(|names| names.split(',')).map(str::to_owned).collect()
+async fn settings(client: &Client, namespace: &str) -> Result<Option<ConfigMap>, Error> {
+    let found = Api::<Unmanaged<ConfigMap>>::namespaced(client.clone(), namespace).get_opt(names::SETTINGS).await;
+    let found = found.map_err(Error::api(format!("read ConfigMap {} in namespace {namespace}", names::SETTINGS)))?;
+    Ok(found.map(|Unmanaged(settings)| settings))
+}
+
+/// Returns the patterns of the ConfigMap, validated as those of the command line: an invalid pattern matches no namespace and protects none.
+fn patterns(namespace: &str, settings: &ConfigMap) -> Result<Vec<String>, String> {
+    let (name, key) = (names::SETTINGS, names::PROTECTED_NAMESPACES);
+    let value = settings.data.as_ref().and_then(|data| data.get(key)).map(String::as_str).unwrap_or_default();
+    let patterns: Result<Vec<String>, String> = value.split(',').map(cli::pattern).collect();
+    patterns.map_err(|error| {
+        let value = shorten(value, LONGEST_VALUE);
+        format!("{key} in ConfigMap {name} in namespace {namespace} is {value:?}; it {error}: correct the ConfigMap, or {SET_THE_FLAG}")
+    })
+}
+
+/// Refuses a sweep that could not read the list. An account that may not read it continues with a warning, and so does a dry run, which deletes
+/// nothing.
+fn refuse_unread(args: &GcArgs, error: &Error) -> Result<(), String> {
+    let sentence = error.sentence();
+    if args.dry_run || is_forbidden(error) {
+        tracing::warn!(
+            error = sentence,
+            "the protected namespaces of the operator are unknown, so only the names that are always protected are excluded; set \
+             --protected-namespaces"
+        );
+        return Ok(());
+    }
+    Err(format!(
+        "{sentence}; without the protected namespaces, the sweep could delete a namespace that the controller protects: run the sweep again, or \
+         {SET_THE_FLAG}"
+    ))
+}
+
+fn is_forbidden(error: &Error) -> bool {
+    let Error::Api { source, .. } = error else { return false };
+    matches!(&**source, kube::Error::Api(status) if status.is_forbidden())
 }
 
 /// Refuses a sweep if another namespace has the settings of an operator.
-async fn refuse_others(client: &Client, named: &str) -> Result<(), String> {
-    let params = ListParams::default().fields(&format!("metadata.name={}", names::SETTINGS)).limit(MOST);
-    let found = Api::<ConfigMap>::all(client.clone()).list_metadata(&params).await;
-    let found = found.inspect_err(|error| tracing::debug!(%error, "failed to look for the settings in other namespaces"));
-    for settings in found.into_iter().flat_map(|found| found.items) {
-        let namespace = settings.namespace().unwrap_or_default();
-        if !is_of_a_space(client, &namespace).await {
-            return Err(format!(
-                "ConfigMap {} with the protected namespaces is in namespace {namespace}, and namespace {named} has none: set --operator-namespace {namespace}, \
-                 or --protected-namespaces to the names that this sweep must not delete",
-                names::SETTINGS
-            ));
-        }
-    }
-    Ok(())
+async fn refuse_others(client: &Client, args: &GcArgs) -> Result<(), String> {
+    let homes = match homes(client).await {
+        Ok(homes) => homes,
+        Err(error) => return refuse_unread(args, &error),
+    };
+    let (name, named, operator) = (names::SETTINGS, &args.common.operator_namespace, names::OPERATOR);
+    let places = match homes.as_slice() {
+        [] => return Ok(()),
+        [home] => format!("namespace {home} has one"),
+        several => format!("the namespaces {} have one", several.join(", ")),
+    };
+    Err(format!(
+        "namespace {named} has no ConfigMap {name} with the protected namespaces, and {places}: set --operator-namespace to the namespace that the \
+         operator runs in, which `kubectl get clusterrolebinding {operator} -o wide` shows, or {SET_THE_FLAG}"
+    ))
 }
 
-/// Returns true for the namespace of a space: its members can create a ConfigMap of any name.
-async fn is_of_a_space(client: &Client, namespace: &str) -> bool {
-    let found = Api::<Namespace>::all(client.clone()).get_metadata_opt(namespace).await.ok().flatten();
-    found.is_some_and(|found| found.labels().get(names::LABEL_MANAGED_BY).is_some_and(|value| value == names::OPERATOR))
+/// Returns the namespaces that have a ConfigMap of that name and may be the operator's.
+async fn homes(client: &Client) -> Result<Vec<String>, Error> {
+    let api = Api::<Unmanaged<ConfigMap>>::all(client.clone());
+    let mut params = ListParams::default().fields(&format!("metadata.name={}", names::SETTINGS)).limit(PAGE);
+    let mut homes = Vec::new();
+    loop {
+        let page = api.list(&params).await.map_err(Error::api(format!("list the ConfigMaps {} in all namespaces", names::SETTINGS)))?;
+        for namespace in page.items.iter().filter_map(ResourceExt::namespace) {
+            if may_be_home(client, &namespace).await? {
+                homes.push(namespace);
+            }
+        }
+        match page.metadata.continue_ {
+            Some(token) if !token.is_empty() => params = params.continue_token(&token),
+            _ => return Ok(homes),
+        }
+    }
+}
+
+/// Returns true if `namespace` may be the operator's. The namespace of a space is not, and neither is one that a space released: its users can create
+/// a ConfigMap of any name.
+async fn may_be_home(client: &Client, namespace: &str) -> Result<bool, Error> {
+    let found = Api::<Unmanaged<Namespace>>::all(client.clone()).get_opt(namespace).await;
+    match found.map_err(Error::api(format!("read namespace {namespace}"))) {
+        Ok(found) => Ok(found.is_some_and(|found| !is_or_was_of_a_space(&found))),
+        Err(error) if is_forbidden(&error) => {
+            tracing::warn!(namespace, configmap = names::SETTINGS, "a namespace with this ConfigMap cannot be read and is ignored");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_or_was_of_a_space(namespace: &Namespace) -> bool {
+    let (labels, annotations) = (namespace.labels(), namespace.annotations());
+    let is_managed = labels.get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR);
+    let is_claimed = annotations.contains_key(names::ANNOTATION_SPACE_UID);
+    let is_released = labels.contains_key(names::LABEL_RELEASED) || annotations.contains_key(names::ANNOTATION_RELEASED_FROM);
+    is_managed || is_claimed || is_released
 }
