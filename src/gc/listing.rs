@@ -17,8 +17,10 @@ use crate::{
     desired::namespace::SeenNamespace,
 };
 
-/// The page size: owners can make their spaces large, and a whole page is in memory.
+/// The page size of classes and of namespaces.
 const PAGE: u32 = 50;
+/// The page size of spaces: an owner can make a space as large as the API server accepts, and a whole page is in memory.
+const PAGE_OF_SPACES: u32 = 10;
 
 /// The listed objects. Classes and namespaces are in the store.
 pub struct Listing {
@@ -35,7 +37,7 @@ pub struct Listing {
 /// Fills the store and lists the rest.
 pub async fn look_around(ctx: &Context) -> Result<Listing, Error> {
     let since = ctx.clock.now();
-    list::<SpaceClass, DeserializeGuard<SpaceClass>>(&ctx.client, |DeserializeGuard(class)| match class {
+    list::<SpaceClass, DeserializeGuard<SpaceClass>>(&ctx.client, PAGE, |DeserializeGuard(class)| match class {
         Ok(class) => ctx.store.put_class(class),
         Err(broken) => {
             tracing::warn!(class = broken.metadata.name, error = broken.error, "a stored SpaceClass cannot be read");
@@ -47,12 +49,12 @@ pub async fn look_around(ctx: &Context) -> Result<Listing, Error> {
     ctx.store.reserved.read_classes(&ctx.store.classes());
     let (mut spaces, mut plain, mut claimed) = (Vec::new(), Vec::new(), Vec::new());
     // Spaces before namespaces: a namespace that is created in between is seen, and one that is deleted in between needs nothing.
-    list::<DeveloperSpace, Slim<DeveloperSpace>>(&ctx.client, |space| {
+    list::<DeveloperSpace, Slim<DeveloperSpace>>(&ctx.client, PAGE_OF_SPACES, |space| {
         ctx.store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref());
         spaces.push(space);
     })
     .await?;
-    list::<Namespace, Swept>(&ctx.client, |Swept { name, seen, plain: found }| {
+    list::<Namespace, Swept>(&ctx.client, PAGE, |Swept { name, seen, plain: found }| {
         if seen.claim.is_some() {
             claimed.push(name.clone());
         }
@@ -81,12 +83,12 @@ impl<'de> Deserialize<'de> for Swept {
 }
 
 /// Lists all objects of a kind, each read as `T`.
-async fn list<K, T>(client: &Client, mut keep: impl FnMut(T)) -> Result<(), Error>
+async fn list<K, T>(client: &Client, page_size: u32, mut keep: impl FnMut(T)) -> Result<(), Error>
 where
     K: Resource<DynamicType = ()>,
     T: DeserializeOwned + Clone,
 {
-    let mut params = ListParams::default().limit(PAGE);
+    let mut params = ListParams::default().limit(page_size);
     let action = || format!("list {}", K::plural(&()));
     loop {
         let request =

@@ -78,8 +78,8 @@ pub fn get_metadata(path: &str) -> Call {
     call("GET metadata", path, Expected::Nothing)
 }
 
-pub fn list(path: &str, items: &[Value]) -> Call {
-    get(&format!("{path}?limit=50"))
+pub fn list(path: &str, page_size: u32, items: &[Value]) -> Call {
+    get(&format!("{path}?limit={page_size}"))
         .answered(json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9"}, "items": items}))
 }
 
