@@ -59,6 +59,18 @@ fn delete_namespace(name: &str) -> Call {
         .answered(going(&namespace_of(name), EXPIRES))
 }
 
+/// The read of the CRD before the deletion of the namespace of a space.
+fn get_crd() -> Call {
+    crd(&json!({}))
+}
+
+/// The read of the CRD, with more metadata.
+fn crd(more: &Value) -> Call {
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/developerspaces.developerspace.dev";
+    let metadata = merged(&json!({"name": "developerspaces.developerspace.dev", "uid": "uid-of-the-crd"}), more);
+    get_metadata(path).answered(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}))
+}
+
 fn seal() -> Call {
     let status = expired(&being_deleted(), true, EXPIRES);
     merge_patch(&status_path(), says(110, &status)).answered(patched(&warned(), &json!({"status": status}), 111))
@@ -98,6 +110,7 @@ async fn a_failed_deletion_is_reported_and_the_others_go_on() {
     let names = ["fern-lab", "moss-lab", "rose-lab"];
     let lists = lists(&names.map(|name| named(&sealed(), name)), &names.map(namespace_of));
     let script = script![
+        side_by_side([get_crd(), get_crd(), get_crd()]),
         side_by_side([
             delete_namespace("fern-lab"),
             delete_namespace("moss-lab").refused(500, "InternalError"),
@@ -157,6 +170,7 @@ async fn zero_refuses_any_deletion() {
 async fn a_due_space_is_sealed_before_its_namespace_is_deleted() {
     let lists = lists(&[warned()], &[stored_namespace()]);
     let script = script![
+        get_crd(),
         seal(),
         event("Expired", "DeveloperSpace", SPACE),
         delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES)),
@@ -177,13 +191,8 @@ async fn a_deletion_that_waits_stops_no_clock() {
     let gone = named(&going(&sealed()), "moss-lab");
     let lists = || lists(&[going(&warned()), gone.clone()], &[stored_namespace()]);
     let status = expired(&being_deleted(), true, EXPIRES);
-    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/developerspaces.developerspace.dev";
-    let crd = |metadata: Value| {
-        let metadata = merged(&json!({"name": "developerspaces.developerspace.dev", "uid": "uid-of-the-crd"}), &metadata);
-        get_metadata(path).answered(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}))
-    };
     let script = script![
-        crd(json!({})),
+        get_crd(),
         merge_patch(&status_path(), says(110, &status)).answered(patched(&going(&warned()), &json!({"status": status}), 111)),
         event("Expired", "DeveloperSpace", SPACE),
         delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"}))
@@ -192,10 +201,34 @@ async fn a_deletion_that_waits_stops_no_clock() {
     ];
     assert_swept(&sweep_with(&[], after(lists(), script)).await, 0, &[deletion(SPACE, "done")]);
 
-    let mut released = deletion(SPACE, "left-alone");
-    released["message"] = json!("the CustomResourceDefinition is being deleted, so the controller releases the namespace");
-    let removed = script![crd(json!({"deletionTimestamp": EXPIRES}))];
-    assert_swept(&sweep_with(&[], after(lists(), removed)).await, 0, &[released]);
+    let removed = script![crd(&json!({"deletionTimestamp": EXPIRES}))];
+    assert_swept(&sweep_with(&[], after(lists(), removed)).await, 0, &[released(SPACE)]);
+}
+
+fn released(name: &str) -> Value {
+    merged(
+        &deletion(name, "left-alone"),
+        &json!({"message": "the CustomResourceDefinition is being deleted, so the controller releases the namespace"}),
+    )
+}
+
+/// The spaces were listed before the CRD was deleted, so that none of them is being deleted in the list.
+#[tokio::test]
+async fn no_namespace_is_deleted_once_the_crd_is_deleted_during_a_sweep() {
+    let spaces = [warned(), named(&sealed(), "moss-lab")];
+    for call in [crd(&json!({"deletionTimestamp": EXPIRES})), get_crd().refused(404, "NotFound")] {
+        let lists = lists(&spaces, &[stored_namespace(), namespace_of("moss-lab")]);
+        let sweep = sweep_with(&[], after(lists, script![side_by_side([call.clone(), call])])).await;
+        assert_swept(&sweep, 0, &[released("moss-lab"), released(SPACE)]);
+    }
+}
+
+#[tokio::test]
+async fn no_namespace_is_deleted_while_the_crd_cannot_be_read() {
+    let lists = lists(&[named(&sealed(), "moss-lab")], &[namespace_of("moss-lab")]);
+    let sweep = sweep_with(&[], after(lists, script![get_crd().refused(403, "Forbidden")])).await;
+    let why = "failed to read CustomResourceDefinition developerspaces.developerspace.dev: the server says Forbidden";
+    assert_swept(&sweep, 1, &[merged(&deletion("moss-lab", "failed"), &json!({"message": why}))]);
 }
 
 /// No other row reports the finalizer of a Namespace. A namespace that is terminating and is not held needs no row.
@@ -217,7 +250,7 @@ async fn what_holds_the_namespace_of_an_expired_space_is_reported() {
 #[tokio::test]
 async fn a_space_that_was_renewed_in_between_is_skipped() {
     let lists = lists(&[warned()], &[stored_namespace()]);
-    let sweep = sweep_with(&[], after(lists, script![seal().refused(409, "Conflict")])).await;
+    let sweep = sweep_with(&[], after(lists, script![get_crd(), seal().refused(409, "Conflict")])).await;
     assert_swept(&sweep, 0, &[deletion(SPACE, "skipped")]);
 }
 

@@ -140,6 +140,7 @@ async fn a_failed_deletion_is_exit_1(world: &World) -> Result<()> {
             {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]},
             {"apiGroups": ["developerspace.dev"], "resources": ["developerspaces", "spaceclasses"], "verbs": ["get", "list"]},
             {"apiGroups": ["developerspace.dev"], "resources": ["developerspaces/status"], "verbs": ["get", "patch"]},
+            {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get"]},
             {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
         ],
     });

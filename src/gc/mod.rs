@@ -33,7 +33,7 @@ use crate::{
         finalize::crd_is_going,
         report,
     },
-    desired::{collect::Step, deletion_limit},
+    desired::deletion_limit,
 };
 
 /// The exit status of a usage error, as in clap.
@@ -110,12 +110,11 @@ fn as_observed(space: &DeveloperSpace) -> DeveloperSpace {
     space
 }
 
-/// Returns true if the space is being deleted together with the CRD: no user requested the deletion of its namespace.
+/// Returns true if the item deletes the namespace of a space while the CRD is being deleted: that namespace stays. The CRD is read immediately before
+/// each deletion, because it may be deleted during a sweep.
 async fn is_released(ctx: &Context, item: &Item) -> Result<bool, Error> {
     match item {
-        Item::Space { space, step: Step::Seal | Step::DeleteNamespace(_), .. } if space.metadata.deletion_timestamp.is_some() => {
-            crd_is_going(ctx).await
-        }
+        Item::Space { .. } if item.deletes_namespace() => crd_is_going(ctx).await,
         Item::Space { .. } | Item::Warn { .. } | Item::Annotated(_) => Ok(false),
     }
 }
