@@ -254,6 +254,75 @@ async fn a_space_that_was_renewed_in_between_is_skipped() {
     assert_swept(&sweep, 0, &[deletion(SPACE, "skipped")]);
 }
 
+#[tokio::test]
+async fn a_namespace_that_another_client_deleted_first_is_skipped() {
+    let refused = || delete_namespace("moss-lab").refused(409, "Conflict");
+    let live = |metadata: Value| {
+        let changed = merged(&namespace_of("moss-lab"), &json!({"metadata": {"resourceVersion": "60"}}));
+        get("/api/v1/namespaces/moss-lab").answered(merged(&changed, &json!({"metadata": metadata})))
+    };
+    for script in [
+        script![get_crd(), delete_namespace("moss-lab").refused(404, "NotFound")],
+        script![get_crd(), refused(), live(json!({"deletionTimestamp": EXPIRES}))],
+        script![get_crd(), refused(), live(json!({"uid": "uid-of-a-later-namespace"}))],
+        script![get_crd(), refused(), live(json!({"annotations": {"developerspace.dev/adopt": "moss-lab/uid-of-a-later-space"}}))],
+    ] {
+        let lists = lists(&[named(&sealed(), "moss-lab")], &[namespace_of("moss-lab")]);
+        assert_swept(&sweep_with(&[], after(lists, script)).await, 0, &[deletion("moss-lab", "skipped")]);
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_that_another_client_deleted_after_the_seal_is_skipped() {
+    let lists = lists(&[warned()], &[stored_namespace()]);
+    let script = script![
+        get_crd(),
+        seal(),
+        event("Expired", "DeveloperSpace", SPACE),
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).refused(404, "NotFound"),
+    ];
+    assert_swept(&sweep_with(&[], after(lists, script)).await, 0, &[deletion(SPACE, "skipped")]);
+}
+
+#[tokio::test]
+async fn a_space_that_another_client_deleted_first_is_skipped() {
+    let retained = "2026-03-12T08:00:01Z";
+    let kept = merged(&sealed(), &json!({"status": expired("kept", false, EXPIRES)}));
+    let forget = || delete(&space_path(), &json!({"uid": uid(SPACE), "resourceVersion": "111"}));
+    for (call, result) in [(forget(), "done"), (forget().refused(404, "NotFound"), "skipped")] {
+        let lists = lists(std::slice::from_ref(&kept), &[]);
+        let sweep = sweep_at(retained, &[], after(lists, script![call])).await;
+        assert_swept(&sweep, 0, &[row("DeveloperSpace", SPACE, "forget", result)]);
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_that_refuses_as_in_a_race_is_a_failed_row() {
+    let denied = "admission webhook \"guard.example.com\" denied the request: it has volumes";
+    let failed = |row: &Value, action: &str| merged(row, &json!({"message": format!("failed to {action}: {denied}")}));
+    let refused = |code: u16| delete_plain("scratch").refused_with(code, "Conflict", denied);
+    for code in [404, 409] {
+        let lists = lists(&[], &[plain_namespace("scratch", &ttl("1d"))]);
+        let sweep = sweep_with(&["--include-annotated"], after(lists, script![refused(code)])).await;
+        assert_swept(&sweep, 1, &[failed(&row("Namespace", "scratch", "delete-namespace", "failed"), "delete namespace scratch")]);
+    }
+    let refused = || delete_namespace("moss-lab").refused_with(409, "Conflict", denied);
+    let unchanged = || get("/api/v1/namespaces/moss-lab").answered(namespace_of("moss-lab"));
+    let lists = lists(&[named(&sealed(), "moss-lab")], &[namespace_of("moss-lab")]);
+    let script = script![get_crd(), refused(), unchanged(), refused(), unchanged(), refused()];
+    let sweep = sweep_with(&[], after(lists, script)).await;
+    assert_swept(&sweep, 1, &[failed(&deletion("moss-lab", "failed"), "delete namespace moss-lab")]);
+}
+
+#[tokio::test]
+async fn a_plain_namespace_that_another_client_changed_or_deleted_first_is_skipped() {
+    for (code, reason) in [(404, "NotFound"), (409, "Conflict")] {
+        let lists = lists(&[], &[plain_namespace("scratch", &ttl("1d"))]);
+        let sweep = sweep_with(&["--include-annotated"], after(lists, script![delete_plain("scratch").refused(code, reason)])).await;
+        assert_swept(&sweep, 0, &[row("Namespace", "scratch", "delete-namespace", "skipped")]);
+    }
+}
+
 fn plain_namespace(name: &str, annotations: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Namespace",

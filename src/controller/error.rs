@@ -87,7 +87,10 @@ impl Error {
             return Class::Transient;
         };
         let terminating = status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == "NamespaceTerminating");
+        // An admission webhook sets the code of its refusal, see `ToStatusErr` of the API server: its 409 is no race, and its 404 no deletion.
+        let is_refusal = status.message.starts_with("admission webhook ");
         match status.code {
+            404 | 409 if is_refusal => Class::Invalid,
             409 => Class::Conflict,
             404 => Class::Vanishing,
             403 if terminating => Class::Vanishing,
@@ -163,6 +166,16 @@ mod tests {
         }
         assert_eq!(Error::Deadline(Duration::from_secs(1)).class(), Class::Transient);
         assert_eq!(Error::Held("RoleBinding developerspace-owner in alice-payments".into()).class(), Class::Invalid);
+    }
+
+    #[test]
+    fn a_webhook_that_answers_as_in_a_race_refuses() {
+        for (code, class) in [(404, Class::Invalid), (409, Class::Invalid), (403, Class::Forbidden), (500, Class::Transient)] {
+            let message = "admission webhook \"guard.example.com\" denied the request: it has volumes";
+            let status: Status =
+                serde_json::from_value(json!({"status": "Failure", "code": code, "message": message, "reason": "Conflict"})).unwrap();
+            assert_eq!(Error::api("delete namespace alice-payments")(kube::Error::Api(Box::new(status))).class(), class, "{code}");
+        }
     }
 
     #[test]

@@ -49,20 +49,35 @@ pub fn gives_way(ctx: &Context, space: &DeveloperSpace, observed: &Observed, ste
     is_told_only && is_patient && ctx.is_behind(observed.now)
 }
 
-/// Carries out the step. Returns the space afterwards.
-pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> Result<DeveloperSpace, Error> {
+/// The result of a step that was carried out.
+pub struct Carried {
+    /// The space afterwards.
+    pub space: DeveloperSpace,
+    /// False if another client deleted the namespace or the space first.
+    pub by_us: bool,
+}
+
+impl Carried {
+    fn by_us(space: DeveloperSpace) -> Self {
+        Self { space, by_us: true }
+    }
+}
+
+/// Carries out the step.
+pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> Result<Carried, Error> {
     match step {
-        Step::Live | Step::AwaitEnd(_) => Ok(space.clone()),
+        Step::Live | Step::AwaitEnd(_) => Ok(Carried::by_us(space.clone())),
         Step::Seal => seal(ctx, space, observed).await,
         Step::DeleteNamespace(uid) => {
-            if let Some(namespace) = observed.own_namespace().filter(|namespace| namespace.uid == *uid) {
-                delete_expired(ctx, space, observed, namespace).await?;
-            }
-            Ok(space.clone())
+            let by_us = match observed.own_namespace().filter(|namespace| namespace.uid == *uid) {
+                Some(namespace) => delete_expired(ctx, space, observed, namespace).await?,
+                None => false,
+            };
+            Ok(Carried { space: space.clone(), by_us })
         }
         Step::AwaitNamespace(blocked) => {
             let message = format!("this DeveloperSpace has expired; namespace {} is being deleted{}", space.name_any(), because(blocked));
-            tell(ctx, space, observed, message, true).await
+            tell(ctx, space, observed, message, true).await.map(Carried::by_us)
         }
         Step::Keep(until) => {
             read_before_giving_up(ctx, space, observed).await?;
@@ -73,18 +88,18 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
                 Some(_) => format!("another namespace {name} exists, which does not belong to this DeveloperSpace and is left unchanged"),
             };
             let message = format!("this DeveloperSpace has expired, and {fate}; this object is kept until {}", rfc3339(*until));
-            tell(ctx, space, observed, message, false).await
+            tell(ctx, space, observed, message, false).await.map(Carried::by_us)
         }
         Step::Forget => {
-            delete_space(ctx, space).await?;
-            Ok(space.clone())
+            let by_us = delete_space(ctx, space).await?;
+            Ok(Carried { space: space.clone(), by_us })
         }
     }
 }
 
 /// Writes `Expired=True` with the resourceVersion of the decision: the write fails if a renewal came first.
 /// Once the space is sealed, admission refuses changes of its spec, so that the deletion of the namespace loses no renewal.
-async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<DeveloperSpace, Error> {
+async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Carried, Error> {
     let name = space.name_any();
     let has_namespace = observed.own_namespace().is_some();
     read_before_giving_up(ctx, space, observed).await?;
@@ -95,10 +110,11 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
     };
     let sealed = report(ctx, space, observed, said(space, observed, message, has_namespace)).await?;
     let has_ended = observed.outlook.expires_at.is_none_or(|end| ctx.clock.now() >= end);
-    if let Some(namespace) = observed.own_namespace().filter(|namespace| has_ended && namespace.terminating.is_none()) {
-        delete_expired(ctx, &sealed, observed, namespace).await?;
-    }
-    Ok(sealed)
+    let by_us = match observed.own_namespace().filter(|namespace| has_ended && namespace.terminating.is_none()) {
+        Some(namespace) => delete_expired(ctx, &sealed, observed, namespace).await?,
+        None => true,
+    };
+    Ok(Carried { space: sealed, by_us })
 }
 
 /// Reads the namespace from the API server before the status drops its record: the store may be behind, and a namespace that a sealed space does
@@ -127,10 +143,11 @@ async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, messag
     report(ctx, space, observed, said(space, observed, message, working)).await
 }
 
-async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, namespace: &SeenNamespace) -> Result<(), Error> {
+/// Returns true if this call deleted the namespace.
+async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, namespace: &SeenNamespace) -> Result<bool, Error> {
     let name = space.name_any();
     if !delete_namespace(ctx, space, namespace).await? {
-        return Ok(());
+        return Ok(false);
     }
     let expires_at = space.status.as_ref().and_then(|status| status.expires_at);
     ctx.metrics.collected(expires_at.map_or_else(chrono::TimeDelta::zero, |at| ctx.clock.now() - at));
@@ -141,7 +158,7 @@ async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observ
         in_namespace: false,
     };
     ctx.recorder.publish(space, None, vec![note], observed.now);
-    Ok(())
+    Ok(true)
 }
 
 /// The number of attempts to delete a namespace that keeps changing, each with its latest version.

@@ -160,7 +160,7 @@ async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Fail
         if matches!(step, Step::Keep(_) | Step::Forget) {
             withdraw(space, ctx);
         }
-        let written = expire::carry_out(ctx, space, &observed, &step).await?;
+        let written = expire::carry_out(ctx, space, &observed, &step).await?.space;
         if step == Step::Seal && observed.outlook.expires_at.is_some_and(|end| end > observed.now) {
             ctx.ends.sealed(written);
         }

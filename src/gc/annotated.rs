@@ -12,7 +12,7 @@ use kube::{
 };
 
 use crate::{
-    api::time,
+    api::{time, unmanaged::Unmanaged},
     controller::{context::Context, error::Error},
     desired::annotated::{Compat, Wish, is_marked, is_wish, wish},
 };
@@ -83,12 +83,11 @@ pub fn find(ctx: &Context, namespaces: Vec<Plain>, taken: &[String], compat: &[C
     findings
 }
 
-/// Sends a DELETE with the UID and the resourceVersion of the decision: it fails for another namespace, and after a change such as a later expiry.
+/// Sends a DELETE with the UID and the resourceVersion of the decision: it fails for another namespace, after a change such as a later expiry, and
+/// after the deletion by another client.
 pub async fn delete(ctx: &Context, found: &Found) -> Result<(), Error> {
     let preconditions = Preconditions { uid: Some(found.uid.clone()), resource_version: Some(found.resource_version.clone()) };
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    match api.delete(&found.name, &DeleteParams::default().preconditions(preconditions)).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        other => other.map(|_| ()).map_err(Error::api(format!("delete namespace {}", found.name))),
-    }
+    let api: Api<Unmanaged<Namespace>> = Api::all(ctx.client.clone());
+    let answer = api.delete(&found.name, &DeleteParams::default().preconditions(preconditions)).await;
+    answer.map(|_| ()).map_err(Error::api(format!("delete namespace {}", found.name)))
 }

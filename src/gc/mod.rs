@@ -132,14 +132,15 @@ async fn carry_out(ctx: &Context, item: &Item) -> Row {
         Item::Warn { space, observed } => {
             let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
             let said = report::Report::new(plan::verdict_as_it_stands(ready), observed.known_namespace(space));
-            report::report(ctx, &as_observed(space), observed, said).await.map(|_| ())
+            report::report(ctx, &as_observed(space), observed, said).await.map(|_| true)
         }
-        Item::Space { space, observed, step } => expire::carry_out(ctx, space, observed, step).await.map(|_| ()),
-        Item::Annotated(found) => annotated::delete(ctx, found).await,
+        Item::Space { space, observed, step } => expire::carry_out(ctx, space, observed, step).await.map(|carried| carried.by_us),
+        Item::Annotated(found) => annotated::delete(ctx, found).await.map(|()| true),
     };
     let outcome = match result {
-        Ok(()) => Outcome::Done,
-        // The object changed since it was listed: it was renewed, or the controller carried out the step.
+        Ok(true) => Outcome::Done,
+        Ok(false) => Outcome::Skipped,
+        // The object changed or was deleted since it was listed: it was renewed, or the controller carried out the step.
         Err(error) if matches!(error.class(), Class::Conflict | Class::Vanishing) => Outcome::Skipped,
         Err(error) => Outcome::Failed(error.sentence()),
     };
