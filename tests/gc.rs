@@ -620,27 +620,54 @@ async fn a_pattern_that_stops_the_controller_at_its_start_refuses_a_sweep() {
     }
 }
 
+/// The refusal of the account that runs a sweep with those arguments.
+async fn refusal_of(arguments: &[&str], script: Vec<Step>) -> Option<String> {
+    let Command::Gc(args) = Cli::try_parse_from(["x", "gc"].iter().chain(arguments)).unwrap().command else { panic!("this is gc") };
+    play(script, async |client| refusal(&client, &args).await).await
+}
+
+fn holds(verb: &str, allowed: bool) -> Call {
+    may(json!({"group": "developerspace.dev", "resource": "developerspaces", "verb": verb}), allowed)
+}
+
+/// The review that names the account.
+fn review(user_info: &Value) -> Call {
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}});
+    let answer = merged(&review, &json!({"status": {"userInfo": user_info}}));
+    post_by_default("/apis/authentication.k8s.io/v1/selfsubjectreviews", review).answered(answer)
+}
+
+fn reviewed(user: &str, rights: Vec<Step>) -> Vec<Step> {
+    [Step::from(review(&json!({"username": user})))].into_iter().chain(rights).collect()
+}
+
 #[tokio::test]
 async fn the_operators_account_is_refused_for_namespaces_that_no_space_made() {
-    let ask = |arguments: &'static [&'static str], script| async move {
-        let Command::Gc(args) = Cli::try_parse_from(["x", "gc"].iter().chain(arguments)).unwrap().command else { panic!("this is gc") };
-        play(script, async |client| refusal(&client, &args).await).await
-    };
-    let holds =
-        |verb: &str, allowed: bool| may(json!({"group": "developerspace.dev", "resource": "developerspaces", "verb": verb}), allowed);
-    let review = |user: &str, rights: Vec<Step>| {
-        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}});
-        let answer = merged(&review, &json!({"status": {"userInfo": {"username": user}}}));
-        let asked = post_by_default("/apis/authentication.k8s.io/v1/selfsubjectreviews", review).answered(answer);
-        [Step::from(asked)].into_iter().chain(rights).collect::<Vec<_>>()
-    };
+    let annotated = &["--include-annotated"];
     let (operator, renamed) = ("system:serviceaccount:tools:developerspace-operator", "system:serviceaccount:tools:platform-spaces");
     let by_rights = |assigns: bool| script![holds("operate", true), holds("assign", assigns)];
     for (user, rights) in [(operator, script![]), (renamed, by_rights(false))] {
-        let refused = ask(&["--include-annotated"], review(user, rights)).await;
+        let refused = refusal_of(annotated, reviewed(user, rights)).await;
         assert!(refused.as_ref().is_some_and(|text| text.contains(user) && text.contains("docs/gc.md")), "{user}: {refused:?}");
     }
-    assert_eq!(ask(&["--include-annotated"], review("ines@example.com", by_rights(true))).await, None, "an administrator holds every verb");
-    assert_eq!(ask(&["--include-annotated"], review("system:serviceaccount:tools:sweeper", script![holds("operate", false)])).await, None);
-    assert_eq!(ask(&[], vec![]).await, None, "a sweep of spaces asks for nothing");
+    assert_eq!(refusal_of(annotated, reviewed("ines@example.com", by_rights(true))).await, None, "an administrator holds every verb");
+    let sweeper = reviewed("system:serviceaccount:tools:sweeper", script![holds("operate", false)]);
+    assert_eq!(refusal_of(annotated, sweeper).await, None);
+    assert_eq!(refusal_of(&[], vec![]).await, None, "a sweep of spaces asks for nothing");
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_determined_is_refused_for_namespaces_that_no_space_made() {
+    let failed = |call: Call| call.refused(500, "InternalError");
+    let user = "system:serviceaccount:tools:platform-spaces";
+    let assigns = script![holds("operate", true), failed(holds("assign", true))];
+    for (script, why) in [
+        (script![failed(review(&json!({"username": user})))], "failed to create a SelfSubjectReview: the server says InternalError;"),
+        (script![review(&json!({}))], "the API server returned a SelfSubjectReview without a user name;"),
+        (reviewed(user, script![failed(holds("operate", true))]), "may operate developerspaces: the server says InternalError;"),
+        (reviewed(user, assigns), "may assign developerspaces: the server says InternalError;"),
+    ] {
+        let refusal = refusal_of(&["--include-annotated"], script).await;
+        assert!(refusal.as_ref().is_some_and(|text| text.contains(why)), "{why}: {refusal:?}");
+    }
 }

@@ -4,36 +4,50 @@
 use k8s_openapi::api::{authentication::v1::SelfSubjectReview, authorization::v1::ResourceAttributes};
 use kube::{Api, Client, api::PostParams};
 
-use crate::{api::names, cli::GcArgs, controller::rights::may};
+use crate::{
+    api::names,
+    cli::GcArgs,
+    controller::{error::Error, rights::may},
+};
 
-/// Returns the reason why this account may not run the sweep of `args`, if the account is known.
+/// Returns the reason why this account may not run the sweep of `args`. An account that cannot be determined may be the operator's.
 pub async fn refusal(client: &Client, args: &GcArgs) -> Option<String> {
     if !args.include_annotated {
         return None;
     }
-    let review = Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
-    let review = review.inspect_err(|error| tracing::warn!(%error, "failed to determine the account of this sweep")).ok()?;
-    let user = review.status?.user_info?.username?;
-    let is_operator = is_named_operator(&user) || (holds(client, "operate").await && !holds(client, "assign").await);
-    is_operator.then(|| {
-        format!(
+    match operator(client).await {
+        Ok(None) => None,
+        Ok(Some(user)) => Some(format!(
             "--include-annotated may not run as {user}: the operator's account is confined to namespaces of DeveloperSpaces; \
              run it as an administrator or with a ServiceAccount of its own, see docs/gc.md"
-        )
-    })
+        )),
+        Err(why) => Some(format!(
+            "--include-annotated may not run as the operator's account, and the account of this sweep is unknown: {why}; run the sweep again, or \
+             without --include-annotated"
+        )),
+    }
+}
+
+/// Returns the name of this account if it is the operator's. The error is the reason why the account is unknown.
+async fn operator(client: &Client) -> Result<Option<String>, String> {
+    let review = Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
+    let review = review.map_err(Error::api("create a SelfSubjectReview")).map_err(|error| error.sentence())?;
+    let user = review.status.and_then(|status| status.user_info).and_then(|info| info.username);
+    let user = user.ok_or("the API server returned a SelfSubjectReview without a user name")?;
+    let is_operator = is_named_operator(&user) || (holds(client, "operate").await? && !holds(client, "assign").await?);
+    Ok(is_operator.then_some(user))
 }
 
 /// Returns true if this account has that verb on developerspaces. The policies recognize the operator by `operate` without `assign`, regardless of
 /// its name.
-async fn holds(client: &Client, verb: &str) -> bool {
+async fn holds(client: &Client, verb: &str) -> Result<bool, String> {
     let attributes = ResourceAttributes {
         group: Some(names::GROUP.into()),
         resource: Some("developerspaces".into()),
         verb: Some(verb.into()),
         ..ResourceAttributes::default()
     };
-    let answer = may(client, attributes).await;
-    answer.inspect_err(|error| tracing::warn!(error = error.sentence(), "failed to check permissions of this account")).unwrap_or_default()
+    may(client, attributes).await.map_err(|error| error.sentence())
 }
 
 /// Returns true for the operator's ServiceAccount, in any namespace.
