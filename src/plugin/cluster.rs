@@ -20,6 +20,9 @@ use crate::{
     clock::{Clock, ServerCheckedClock},
 };
 
+#[cfg(test)]
+pub(crate) use self::tests::answering;
+
 /// The API server that requests are sent to, and the credentials that they carry.
 pub(crate) struct Cluster {
     /// A client with the user's credentials.
@@ -114,4 +117,25 @@ fn endpoint(kubeconfig: &Kubeconfig, args: &KubectlArgs) -> anyhow::Result<Endpo
     };
     let entry = kubeconfig.clusters.iter().find(|named| named.name == name);
     entry.and_then(|named| named.cluster.clone()).with_context(|| format!("the kubeconfig has no cluster {name:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// A cluster whose API server responds to each request with the code and the body that `answer` returns.
+    pub(crate) fn answering(answer: impl Fn(&Request<Body>) -> (u16, Value) + Send + 'static) -> Cluster {
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (code, body) = answer(&request);
+            ready(Response::builder().status(code).body(Body::from(body.to_string().into_bytes())))
+        });
+        let endpoint = Endpoint { server: Some("https://10.0.0.1:6443".to_owned()), ..Endpoint::default() };
+        Cluster { client: Client::new(service, "default"), endpoint, namespace: "default".to_owned(), clock: Arc::default() }
+    }
 }

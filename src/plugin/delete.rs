@@ -41,16 +41,15 @@ pub(crate) async fn run(cluster: &Cluster, args: &DeleteArgs) -> anyhow::Result<
     for name in &args.names {
         match delete(cluster, name, args).await {
             Ok(space) => going.extend(space),
-            Err(error) => {
-                if let Err(earlier) = std::mem::replace(&mut failed, Err(error)) {
-                    progress.say(&format!("error: {earlier:#}"));
-                }
-            }
+            Err(error) => progress.keep(&mut failed, error),
         }
     }
     if args.wait.wait && args.dry_run.dry_run == DryRun::None {
         for space in going {
-            wait::until_gone(cluster, &space, args.wait.timeout.0, &mut progress).await?;
+            // The wait for the other spaces continues. The command returns the last error.
+            if let Err(error) = wait::until_gone(cluster, &space, args.wait.timeout.0, &mut progress).await {
+                progress.keep(&mut failed, error);
+            }
         }
     }
     failed
@@ -68,8 +67,88 @@ async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Res
             preconditions: Some(Preconditions { uid: space.metadata.uid.clone(), resource_version: None }),
             ..DeleteParams::default()
         };
-        spaces::api(cluster).delete(name, &params).await.told(|| format!("delete DeveloperSpace {name}"))?;
+        match spaces::api(cluster).delete(name, &params).await {
+            Err(error) if args.ignore_not_found && spaces::is_absent(&error, name) => return Ok(None),
+            deleted => {
+                deleted.told(|| format!("delete DeveloperSpace {name}"))?;
+            }
+        }
     }
     output::print(&format!("{} deleted{}", output::name_of(&space), spaces::dry_run_note(dry_run)))?;
     Ok(Some(space))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plugin::{args::Span, cluster::answering};
+
+    fn args(names: &[&str], ignore_not_found: bool) -> DeleteArgs {
+        DeleteArgs {
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+            ignore_not_found,
+            dry_run: DryRunArgs { dry_run: DryRun::None },
+            wait: WaitArgs { wait: true, timeout: Span(Duration::from_secs(30)) },
+        }
+    }
+
+    fn a_space(name: &str) -> Value {
+        json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": name, "uid": format!("uid-of-{name}")},
+            "spec": {"owner": {"kind": "User", "name": "nadia@example.com"}},
+        })
+    }
+
+    fn spaces_list(items: &[Value]) -> Value {
+        json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpaceList", "metadata": {"resourceVersion": "7"}, "items": items,
+        })
+    }
+
+    fn refused(code: u16, name: &str) -> (u16, Value) {
+        let reason = if code == 404 { "NotFound" } else { "Forbidden" };
+        (code, json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "no", "details": {"name": name}}))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_does_not_end_the_wait_for_the_other_spaces() {
+        let waits = Arc::new(Mutex::new(Vec::new()));
+        let record = waits.clone();
+        let cluster = answering(move |request| {
+            let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+            match path.rsplit('/').next().unwrap_or_default() {
+                "reed-bed" => refused(403, "reed-bed"),
+                // The namespace of moss-lab stays, and that of fern-lab does not.
+                "developerspaces" if query.contains("watch=") => (500, Value::Null),
+                "developerspaces" => {
+                    record.lock().unwrap().push(query.to_owned());
+                    let stays = query.contains("moss-lab").then(|| a_space("moss-lab"));
+                    (200, spaces_list(stays.as_slice()))
+                }
+                name => (200, a_space(name)),
+            }
+        });
+        let error = run(&cluster, &args(&["reed-bed", "moss-lab", "fern-lab"], false)).await.unwrap_err().to_string();
+        assert!(error.starts_with("DeveloperSpace moss-lab still exists after 30s"), "{error}");
+        let waits = waits.lock().unwrap();
+        assert!(waits.iter().any(|query| query.contains("fern-lab")), "{waits:?}");
+    }
+
+    #[tokio::test]
+    async fn a_space_that_another_client_deletes_meanwhile_is_not_found() {
+        let cluster = answering(|request| match request.method().as_str() {
+            "DELETE" => refused(404, "fern-lab"),
+            _ => (200, a_space("fern-lab")),
+        });
+        assert!(run(&cluster, &args(&["fern-lab"], true)).await.is_ok());
+        let error = run(&cluster, &args(&["fern-lab"], false)).await.unwrap_err().to_string();
+        assert_eq!(error, "failed to delete DeveloperSpace fern-lab: no");
+    }
 }

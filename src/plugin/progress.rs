@@ -43,6 +43,13 @@ impl Progress {
             None => note(what),
         }
     }
+
+    /// Records `error` as the result of a command that handles several spaces, and prints the error that it replaces.
+    pub(crate) fn keep(&self, failed: &mut anyhow::Result<()>, error: anyhow::Error) {
+        if let Err(earlier) = std::mem::replace(failed, Err(error)) {
+            self.say(&format!("error: {earlier:#}"));
+        }
+    }
 }
 
 impl Drop for Progress {

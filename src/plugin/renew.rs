@@ -38,11 +38,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<(
         match renew(cluster, name, args, &mut progress).await {
             Ok(space) => renewed.push(space),
             // The other spaces are still renewed. The command returns the last error.
-            Err(error) => {
-                if let Err(earlier) = std::mem::replace(&mut failed, Err(error)) {
-                    progress.say(&format!("error: {earlier:#}"));
-                }
-            }
+            Err(error) => progress.keep(&mut failed, error),
         }
     }
     let table = || renewed.iter().map(|one| one.told.as_str()).collect::<Vec<_>>().join("\n");

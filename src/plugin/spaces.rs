@@ -23,15 +23,18 @@ pub(crate) async fn get(cluster: &Cluster, name: &str) -> anyhow::Result<Develop
     Ok(space)
 }
 
-/// Reads a space; `None` if it does not exist. A 404 response that does not name the space is an error: the cluster does not know the kind,
-/// or another server responded.
+/// Reads a space; `None` if it does not exist.
 pub(crate) async fn find(cluster: &Cluster, name: &str) -> anyhow::Result<Option<DeveloperSpace>> {
     match api(cluster).get(name).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() && status.details.as_ref().is_some_and(|details| details.name == name) => {
-            Ok(None)
-        }
+        Err(error) if is_absent(&error, name) => Ok(None),
         found => Ok(Some(found.told(|| format!("read DeveloperSpace {name}"))?.0)),
     }
+}
+
+/// Returns true if the API server responded that the object does not exist. A 404 response that does not name the object is another error: the
+/// cluster does not know the kind, or another server responded.
+pub(crate) fn is_absent(error: &kube::Error, name: &str) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_not_found() && status.details.as_ref().is_some_and(|details| details.name == name))
 }
 
 /// All spaces that match a label selector and a field selector, ordered by name.
@@ -58,8 +61,10 @@ pub(crate) async fn classes(cluster: &Cluster) -> anyhow::Result<Vec<SpaceClass>
 
 /// The class with the given name. The caller does not need permission to list classes.
 pub(crate) async fn class(cluster: &Cluster, name: &str) -> anyhow::Result<Option<SpaceClass>> {
-    let found = Api::<SpaceClass>::all(cluster.client.clone()).get_opt(name).await;
-    found.told(|| format!("read SpaceClass {name}"))
+    match Api::<SpaceClass>::all(cluster.client.clone()).get(name).await {
+        Err(error) if is_absent(&error, name) => Ok(None),
+        found => found.map(Some).told(|| format!("read SpaceClass {name}")),
+    }
 }
 
 /// The class with the given name, or else the default class: the oldest class that is marked as default.

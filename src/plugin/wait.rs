@@ -153,8 +153,9 @@ async fn poll<T>(
     mut judge: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     loop {
-        let verdict = match api.get_opt(name).await {
-            Ok(space) => judge(space.as_deref()),
+        let verdict = match api.get(name).await {
+            Ok(space) => judge(Some(&space)),
+            Err(error) if spaces::is_absent(&error, name) => judge(None),
             Err(error) => is_final(&error).then(|| Err(anyhow!("failed to read DeveloperSpace {name}: {}", sentence(&error)))),
         };
         if let Some(verdict) = verdict {
@@ -186,4 +187,29 @@ fn is_final(error: &kube::Error) -> bool {
 /// The configuration of a watch that does not fail while there are no changes.
 pub(crate) fn watch_config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plugin::{cluster::answering, list::a_space};
+
+    /// Waits for the deletion as an owner, who may not watch, and whose read is answered with 404 and `body`.
+    async fn waited(body: Value) -> anyhow::Result<()> {
+        let cluster = answering(move |request| {
+            let is_list = request.uri().path().ends_with("/developerspaces");
+            if is_list { (403, json!({"status": "Failure", "code": 403, "reason": "Forbidden"})) } else { (404, body.clone()) }
+        });
+        until_gone(&cluster, &a_space(), Duration::from_secs(30), &mut Progress::new()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_404_that_names_the_space_ends_the_wait_for_its_deletion() {
+        let named = json!({"status": "Failure", "code": 404, "reason": "NotFound", "details": {"name": "orchid-lab"}});
+        assert!(waited(named).await.is_ok());
+        let told = waited(json!("a page of a gateway")).await.unwrap_err().to_string();
+        assert!(told.starts_with("failed to read DeveloperSpace orchid-lab: this cluster does not know DeveloperSpaces"), "{told}");
+    }
 }
