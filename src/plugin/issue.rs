@@ -9,13 +9,23 @@ use std::{
 use anyhow::{Context as _, anyhow, bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgAction, Args, ValueEnum};
-use kube::ResourceExt as _;
+use kube::{ResourceExt as _, config::Cluster as Endpoint};
 use serde_json::Value;
 
-use super::{args::Span, check, cluster::Cluster, human, members, output, progress::Progress, record, spaces, told::sentence, wait};
+use super::{
+    args::Span,
+    check,
+    cluster::Cluster,
+    human, members, output,
+    progress::Progress,
+    record,
+    spaces::{self, InForce},
+    told::sentence,
+    wait,
+};
 use crate::{
     access::{self, Terms, certificate, kubeconfig, kubeconfig::Credential, oidc, token},
-    api::{Access, AccessMethod, DeveloperSpace, SpaceClass, Subject, SubjectKind, time::rfc3339},
+    api::{Access, AccessMethod, DeveloperSpace, SpaceClassSpec, Subject, SubjectKind, time::rfc3339},
     desired::role_bindings::owner_role,
 };
 
@@ -109,15 +119,14 @@ impl IssueArgs {
 /// Validates the arguments before any object is created and any credential is issued: the class must allow the method, and the file must be
 /// writable.
 pub(crate) fn foresee(
-    cluster: &Cluster,
+    endpoint: &Endpoint,
     (space, subject): (&str, &Subject),
-    class: Option<&SpaceClass>,
+    class: Option<InForce<'_>>,
     args: &IssueArgs,
 ) -> anyhow::Result<()> {
-    let access = class.and_then(|class| class.spec.access.as_ref());
-    let name = class.map(SpaceClass::name_any).unwrap_or_default();
+    let (name, access) = (name_of(class), access_of(class));
     let method = args.method(access);
-    access::allowed(&name, access, method)?;
+    access::allowed(name, access, method)?;
     if method == AccessMethod::Certificate {
         ensure!(
             subject.kind == SubjectKind::User,
@@ -130,22 +139,38 @@ pub(crate) fn foresee(
         "--duration is less than 10m, the minimum that the API server issues"
     );
     if method == AccessMethod::Oidc {
-        oidc::parameters(&name, access.and_then(|access| access.oidc.as_ref()), &overrides(args))?;
+        oidc::parameters(name, access.and_then(|access| access.oidc.as_ref()), &overrides(args))?;
     }
     if let Some(file) = args.file() {
-        let entry = kubeconfig::cluster(&cluster.endpoint, access.and_then(|access| access.server.as_ref()))?;
-        let blank = kubeconfig::document(kubeconfig::Owner { space, user: "" }, &entry, &Credential::Token(String::new()));
+        let entry = kubeconfig::cluster(endpoint, access.and_then(|access| access.server.as_ref()))?;
+        let user = user_name(space, subject, method);
+        let blank = kubeconfig::document(kubeconfig::Owner { space, user: &user }, &entry, &Credential::Token(String::new()));
         kubeconfig::compose(file, &blank, args.existing())?;
         kubeconfig::check_writable(file)?;
     }
     Ok(())
 }
 
+/// The name of the class; empty if there is none.
+fn name_of(class: Option<InForce<'_>>) -> &str {
+    class.map_or("", |(name, _)| name)
+}
+
+fn access_of(class: Option<InForce<'_>>) -> Option<&Access> {
+    class.and_then(|(_, spec)| spec.access.as_ref())
+}
+
+/// The name by which the cluster knows the holder of the credential.
+fn user_name(space: &str, subject: &Subject, method: AccessMethod) -> String {
+    match method {
+        AccessMethod::Token => format!("system:serviceaccount:{space}:{}", token::ACCOUNT),
+        AccessMethod::Certificate | AccessMethod::Oidc => subject.name.clone(),
+    }
+}
+
 /// An issued credential.
 struct Issued {
     credential: Credential,
-    /// The user that the cluster is expected to authenticate the holder as.
-    user: String,
     /// The time at which the credential expires; `None` if that is not known.
     ends: Option<DateTime<Utc>>,
 }
@@ -163,23 +188,25 @@ pub(crate) async fn issue(
         Some(name) => spaces::class(cluster, name).await?,
         None => None,
     };
+    let class = class.as_ref().map(spaces::in_force);
     let name = space.name_any();
-    foresee(cluster, (&name, subject), class.as_ref(), args)?;
-    let access = class.as_ref().and_then(|class| class.spec.access.as_ref());
+    foresee(&cluster.endpoint, (&name, subject), class, args)?;
+    let access = access_of(class);
     let method = args.method(access);
     let issued = match method {
-        AccessMethod::Certificate => certificate(cluster, space, class.as_ref(), (subject, args), progress).await?,
-        AccessMethod::Oidc => login(space, class.as_ref(), (subject, args), progress)?,
-        AccessMethod::Token => Box::pin(service_account(cluster, space, class.as_ref(), args, progress)).await?,
+        AccessMethod::Certificate => certificate(cluster, space, class, (subject, args), progress).await?,
+        AccessMethod::Oidc => login(space, class, (subject, args), progress)?,
+        AccessMethod::Token => Box::pin(service_account(cluster, space, class, args, progress)).await?,
     };
     let entry = kubeconfig::cluster(&cluster.endpoint, access.and_then(|access| access.server.as_ref()))?;
     if kubeconfig::is_loopback(&entry) {
         progress.say(&local_only(&entry, class_name.as_deref()));
     }
-    let document = kubeconfig::document(kubeconfig::Owner { space: &name, user: &issued.user }, &entry, &issued.credential);
+    let user = user_name(&name, subject, method);
+    let document = kubeconfig::document(kubeconfig::Owner { space: &name, user: &user }, &entry, &issued.credential);
     if args.check.unwrap_or(method != AccessMethod::Oidc) {
         let is_owner = method != AccessMethod::Token && space.spec.owner == *subject;
-        Box::pin(check::works(&document, &name, (&issued.user, is_owner), progress)).await?;
+        Box::pin(check::works(&document, &name, (&user, is_owner), progress)).await?;
     }
     hand_over(args, &document)?;
     if let Some(ends) = issued.ends {
@@ -219,13 +246,13 @@ fn next_steps(args: &IssueArgs, method: AccessMethod) -> anyhow::Result<()> {
 fn lifetime(
     cluster: &Cluster,
     space: &DeveloperSpace,
-    class: Option<&SpaceClass>,
+    class: Option<InForce<'_>>,
     (max_duration, args): (Option<&str>, &IssueArgs),
 ) -> anyhow::Result<TimeDelta> {
     let terms = Terms {
         space: &space.name_any(),
         expires_at: space.status.as_ref().and_then(|status| status.expires_at),
-        class: &class.map(SpaceClass::name_any).unwrap_or_default(),
+        class: name_of(class),
         max_duration,
     };
     // The lifetime counts from the time of issue, which may be as late as the end of the timeout.
@@ -241,12 +268,12 @@ fn lifetime(
 async fn certificate(
     cluster: &Cluster,
     space: &DeveloperSpace,
-    class: Option<&SpaceClass>,
+    class: Option<InForce<'_>>,
     (subject, args): (&Subject, &IssueArgs),
     progress: &mut Progress,
 ) -> anyhow::Result<Issued> {
     let name = space.name_any();
-    let terms = class.and_then(|class| class.spec.access.as_ref()?.certificate.as_ref());
+    let terms = access_of(class).and_then(|access| access.certificate.as_ref());
     let max = terms.and_then(|terms| terms.max_duration.as_deref());
     let organizations = terms.map(|terms| terms.organizations.as_slice()).unwrap_or_default();
     let lifetime = lifetime(cluster, space, class, (max, args))?;
@@ -258,7 +285,7 @@ async fn certificate(
     if let Err(error) = record::certificate(cluster, space, &note).await {
         progress.say(&format!("warning: {note}; this could not be recorded in an Event ({}), so keep this line", sentence(&error)));
     }
-    Ok(Issued { credential: Credential::Certificate { certificate, key }, user: subject.name.clone(), ends: Some(not_after) })
+    Ok(Issued { credential: Credential::Certificate { certificate, key }, ends: Some(not_after) })
 }
 
 /// Replaces kube's error message with that of the API server.
@@ -271,12 +298,11 @@ fn plain(error: certificate::Error) -> anyhow::Error {
 
 fn login(
     space: &DeveloperSpace,
-    class: Option<&SpaceClass>,
+    class: Option<InForce<'_>>,
     (subject, args): (&Subject, &IssueArgs),
     progress: &Progress,
 ) -> anyhow::Result<Issued> {
-    let name = class.map(SpaceClass::name_any).unwrap_or_default();
-    let parameters = oidc::parameters(&name, class.and_then(|class| class.spec.access.as_ref()?.oidc.as_ref()), &overrides(args))?;
+    let parameters = oidc::parameters(name_of(class), access_of(class).and_then(|access| access.oidc.as_ref()), &overrides(args))?;
     if let Some(warning) = oidc::warning(subject, &parameters) {
         progress.say(&format!("warning: {warning}"));
     }
@@ -285,7 +311,7 @@ fn login(
         progress
             .say(&format!("The login works as long as the identity provider accepts the user; the space expires at {}.", rfc3339(ends)));
     }
-    Ok(Issued { credential: Credential::Exec(oidc::exec(&parameters)), user: subject.name.clone(), ends: None })
+    Ok(Issued { credential: Credential::Exec(oidc::exec(&parameters)), ends: None })
 }
 
 fn overrides(args: &IssueArgs) -> oidc::Overrides {
@@ -300,21 +326,18 @@ fn overrides(args: &IssueArgs) -> oidc::Overrides {
 async fn service_account(
     cluster: &Cluster,
     space: &DeveloperSpace,
-    class: Option<&SpaceClass>,
+    class: Option<InForce<'_>>,
     args: &IssueArgs,
     progress: &mut Progress,
 ) -> anyhow::Result<Issued> {
     let name = space.name_any();
-    let max = class.and_then(|class| class.spec.access.as_ref()?.token.as_ref()?.max_duration.as_deref());
+    let max = access_of(class).and_then(|access| access.token.as_ref()?.max_duration.as_deref());
     // Checked before any object is created, and again when the token is issued.
     lifetime(cluster, space, class, (max, args))?;
     let role = match (&args.role, class) {
         (Some(role), _) => role.clone(),
-        (None, Some(class)) => member_role(class).with_context(|| {
-            format!(
-                "SpaceClass {} has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc",
-                class.name_any()
-            )
+        (None, Some((class, spec))) => member_role(spec).with_context(|| {
+            format!("SpaceClass {class} has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc")
         })?,
         (None, None) => bail!("the class of DeveloperSpace {name} cannot be found, so set the role of the ServiceAccount with --role"),
     };
@@ -325,15 +348,76 @@ async fn service_account(
     }
     let lifetime = lifetime(cluster, space, class, (max, args))?;
     let token::Issued { token, expires_at } = token::obtain(&cluster.client, &name, lifetime, cluster.now()).await.map_err(account)?;
-    let user = format!("system:serviceaccount:{name}:{}", token::ACCOUNT);
-    Ok(Issued { credential: Credential::Token(token), user, ends: Some(expires_at) })
+    Ok(Issued { credential: Credential::Token(token), ends: Some(expires_at) })
 }
 
 /// The member role that has the owner's ClusterRole, or else the first member role.
-fn member_role(class: &SpaceClass) -> Option<String> {
-    let same = class.spec.roles.iter().find(|role| role.cluster_role == owner_role(&class.spec));
-    same.or_else(|| class.spec.roles.first()).map(|role| role.name.clone())
+fn member_role(class: &SpaceClassSpec) -> Option<String> {
+    let same = class.roles.iter().find(|role| role.cluster_role == owner_role(class));
+    same.or_else(|| class.roles.first()).map(|role| role.name.clone())
 }
 
 /// The time allowed for a new RoleBinding to take effect in the API server.
 pub(crate) const BINDINGS_WITHIN: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::SpaceClass,
+        plugin::{cluster::answering, list::a_space},
+    };
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: IssueArgs,
+    }
+
+    fn args(words: &str) -> IssueArgs {
+        <Line as clap::Parser>::try_parse_from(format!("issue {words}").split_whitespace()).unwrap().args
+    }
+
+    fn user(name: &str) -> Subject {
+        Subject { kind: SubjectKind::User, name: name.to_owned(), namespace: None }
+    }
+
+    fn class(spec: Value) -> SpaceClass {
+        SpaceClass::new("greenhouse", serde_json::from_value(spec).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_spec_of_a_class_that_is_not_accepted_changes_nothing() {
+        let mut class = class(json!({"access": {"methods": ["Token"]}}));
+        class.metadata.generation = Some(2);
+        let refused = json!({
+            "type": "Accepted", "status": "False", "reason": "InvalidClass", "message": "", "lastTransitionTime": "2026-11-24T08:00:00Z",
+            "observedGeneration": 2,
+        });
+        let status = json!({"accepted": {"access": {"methods": ["Certificate", "OIDC"]}}, "conditions": [refused]});
+        class.status = serde_json::from_value(status).unwrap();
+        let class = serde_json::to_value(class).unwrap();
+        let cluster = answering(move |_| (200, class.clone()));
+        let error = issue(&cluster, &a_space(), &user("nadia@example.com"), &args("--auth token -o -"), &mut Progress::new()).await;
+        let expected = "SpaceClass greenhouse does not allow access by token: it allows cert, oidc";
+        assert_eq!(error.unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn a_user_entry_for_another_server_is_found_before_a_credential_is_issued() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let elsewhere = json!({"server": "https://10.0.0.9:6443"});
+        let owner = kubeconfig::Owner { space: "fern-lab", user: "omar@example.com" };
+        let mut other = kubeconfig::document(owner, &elsewhere, &Credential::Token("secret-9".to_owned()));
+        other["contexts"][0]["name"] = "renamed".into();
+        kubeconfig::write(&file, &other).unwrap();
+        let endpoint = Endpoint { server: Some("https://10.0.0.1:6443".to_owned()), ..Endpoint::default() };
+        let args = |method: &str| args(&format!("--auth {method} --merge -o {}", file.display()));
+        let error = foresee(&endpoint, ("fern-lab", &user("omar@example.com")), None, &args("cert")).unwrap_err().to_string();
+        assert!(error.contains(r#"already contains a different user "fern-lab/omar@example.com""#), "{error}");
+        assert!(foresee(&endpoint, ("fern-lab", &user("petra@example.com")), None, &args("cert")).is_ok());
+    }
+}

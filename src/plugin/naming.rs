@@ -5,11 +5,11 @@ use kube::ResourceExt as _;
 
 use super::{
     cluster::Cluster,
-    spaces::{self, default_class},
+    spaces::{self, InForce, default_class},
 };
 use crate::{
     api::{
-        SpaceClass, SpaceClassSpec, Subject,
+        SpaceClass, Subject,
         names::{DEFAULT_OPERATOR_NAMESPACE, ProtectedNamespaces, is_dns_label},
     },
     desired::{
@@ -57,9 +57,8 @@ impl Classes {
     }
 
     /// The name of the class and its spec in force, or its current spec if none is in force.
-    pub(crate) fn class(&self) -> Option<(&str, &SpaceClassSpec)> {
-        let class = self.class.as_ref()?;
-        Some((class.metadata.name.as_deref().unwrap_or_default(), class.in_force().unwrap_or(&class.spec)))
+    pub(crate) fn class(&self) -> Option<InForce<'_>> {
+        self.class.as_ref().map(spaces::in_force)
     }
 
     /// Returns an error if a new space cannot have the name.
@@ -95,7 +94,7 @@ impl Classes {
 }
 
 /// The reason why a new space of the class cannot have the name, according to the rules of `all` classes; `None` if it can.
-pub(crate) fn objection(name: &str, class: Option<(&str, &SpaceClassSpec)>, all: &[SpaceClass]) -> Option<String> {
+pub(crate) fn objection(name: &str, class: Option<InForce<'_>>, all: &[SpaceClass]) -> Option<String> {
     if ProtectedNamespaces::new(DEFAULT_OPERATOR_NAMESPACE, &[]).contains(name) {
         return Some("names of the cluster's own namespaces are reserved".to_owned());
     }

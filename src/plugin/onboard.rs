@@ -70,7 +70,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
         None if found.is_none() => bail!("{}", no_class(class.as_deref())),
         None => None,
     };
-    issue::foresee(cluster, (&name, subject), class.as_ref(), &args.issue)?;
+    issue::foresee(&cluster.endpoint, (&name, subject), class.as_ref().map(spaces::in_force), &args.issue)?;
     match found {
         Some(space) => fits(&space, subject, args.class.as_deref())?,
         None => make(cluster, &name, args, &classes, &mut progress).await?,

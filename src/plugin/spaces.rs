@@ -7,7 +7,7 @@ use kube::{
 use serde_json::Value;
 
 use super::{args::DryRun, cluster::Cluster, told::Told};
-use crate::api::{DeveloperSpace, SpaceClass, conditions, names, unmanaged::Unmanaged};
+use crate::api::{DeveloperSpace, SpaceClass, SpaceClassSpec, conditions, names, unmanaged::Unmanaged};
 
 /// Field manager of all writes of the plugin.
 pub(crate) const FIELD_MANAGER: &str = "kubectl-dspace";
@@ -73,6 +73,14 @@ pub(crate) async fn class_or_default(cluster: &Cluster, name: Option<&str>) -> a
         Some(name) => class(cluster, name).await,
         None => Ok(default_class(&classes(cluster).await?).cloned()),
     }
+}
+
+/// The name of a class and its spec in force.
+pub(crate) type InForce<'a> = (&'a str, &'a SpaceClassSpec);
+
+/// The name of the class and its spec in force, or its current spec if none is in force.
+pub(crate) fn in_force(class: &SpaceClass) -> InForce<'_> {
+    (class.metadata.name.as_deref().unwrap_or_default(), class.in_force().unwrap_or(&class.spec))
 }
 
 /// The default class: the oldest class that is marked as default.

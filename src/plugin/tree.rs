@@ -89,7 +89,7 @@ async fn grow(cluster: &Cluster, space: &DeveloperSpace) -> Node {
 async fn wanted(cluster: &Cluster, space: &DeveloperSpace) -> Option<Children> {
     let name = space.status.as_ref()?.class_name.clone()?;
     let class = spaces::class(cluster, &name).await.ok()??;
-    let resolved = resolve(space, &name, &class.spec).accepted().ok()?;
+    let resolved = resolve(space, &name, spaces::in_force(&class).1).accepted().ok()?;
     Some(desire(space, &resolved, None).children)
 }
 
