@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgAction, Args, ValueEnum};
 use kube::{ResourceExt as _, config::Cluster as Endpoint};
@@ -16,24 +16,26 @@ use super::{
     args::Span,
     check,
     cluster::Cluster,
-    human, members, output,
+    holder::Holder,
+    human, output,
     progress::Progress,
-    record,
+    record, service_account,
     spaces::{self, InForce},
     told::sentence,
-    wait,
 };
 use crate::{
-    access::{self, Terms, certificate, kubeconfig, kubeconfig::Credential, oidc, token},
-    api::{Access, AccessMethod, DeveloperSpace, SpaceClassSpec, Subject, SubjectKind, time::rfc3339},
-    desired::role_bindings::owner_role,
+    access::{self, Terms, certificate, kubeconfig, kubeconfig::Credential, oidc, token::ACCOUNT},
+    api::{Access, AccessMethod, DeveloperSpace, Subject, SubjectKind, time::rfc3339},
 };
+
+#[cfg(test)]
+pub(crate) use self::tests::issue_args;
 
 /// The credential, and the kubeconfig that contains it.
 #[derive(Clone, Debug, Args)]
 pub struct IssueArgs {
     /// The authentication method: a certificate, a login at the identity provider, or a token of a ServiceAccount in the space (for CI)
-    /// [default: oidc if the class configures it, otherwise cert, or token if the class allows neither]
+    /// [default: oidc if the class configures it, otherwise cert, or, for the owner only, token if the class allows neither]
     #[arg(long, value_enum, value_name = "WAY")]
     pub auth: Option<Auth>,
 
@@ -50,7 +52,7 @@ pub struct IssueArgs {
     #[arg(long, value_name = "DURATION")]
     pub duration: Option<Span>,
 
-    /// With --auth token: the role of the ServiceAccount, one of the roles of the class [default: the role of the owner]
+    /// With --auth token: the role of the ServiceAccount, one of the roles of the class [default: the role of the user of the kubeconfig]
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,
 
@@ -92,18 +94,25 @@ pub enum Auth {
 }
 
 impl IssueArgs {
-    fn method(&self, access: Option<&Access>) -> AccessMethod {
-        match self.auth {
+    /// The method of --auth, or the first one that the class allows. A token belongs to the ServiceAccount of the space, so it is a default for the
+    /// owner only.
+    fn method(&self, class: Option<InForce<'_>>, holder: &Holder) -> anyhow::Result<AccessMethod> {
+        let access = access_of(class);
+        let usable = |method| access::allowed("", access, method).is_ok();
+        Ok(match self.auth {
             Some(Auth::Cert) => AccessMethod::Certificate,
             Some(Auth::Oidc) => AccessMethod::Oidc,
             Some(Auth::Token) => AccessMethod::Token,
-            None => {
-                let usable = |method| access::allowed("", access, method).is_ok();
-                let oidc = access.is_some_and(|access| access.oidc.is_some()) && usable(AccessMethod::Oidc);
-                let choice = [(AccessMethod::Oidc, oidc), (AccessMethod::Certificate, usable(AccessMethod::Certificate))];
-                choice.into_iter().find(|(_, usable)| *usable).map_or(AccessMethod::Token, |(method, _)| method)
-            }
-        }
+            None if access.is_some_and(|access| access.oidc.is_some()) && usable(AccessMethod::Oidc) => AccessMethod::Oidc,
+            None if usable(AccessMethod::Certificate) => AccessMethod::Certificate,
+            None if holder.is_owner() || !usable(AccessMethod::Token) => AccessMethod::Token,
+            None => bail!(
+                "SpaceClass {} allows access by token only, and a token belongs to ServiceAccount {ACCOUNT} of the space, not to {}: to get \
+                one with the role of that member, set --auth token, and --role for another role",
+                name_of(class),
+                holder.subject
+            ),
+        })
     }
 
     fn existing(&self) -> kubeconfig::Existing {
@@ -120,27 +129,26 @@ impl IssueArgs {
 /// writable.
 pub(crate) fn foresee(
     endpoint: &Endpoint,
-    (space, subject): (&str, &Subject),
+    (space, holder): (&str, &Holder),
     class: Option<InForce<'_>>,
     args: &IssueArgs,
-) -> anyhow::Result<()> {
-    let (name, access) = (name_of(class), access_of(class));
-    let method = args.method(access);
+) -> anyhow::Result<AccessMethod> {
+    let (name, access, subject) = (name_of(class), access_of(class), &holder.subject);
+    let method = args.method(class, holder)?;
     access::allowed(name, access, method)?;
-    if method == AccessMethod::Certificate {
-        ensure!(
-            subject.kind == SubjectKind::User,
-            "a certificate can be issued only for a user, and {subject} is not a user: use --auth oidc or --auth token"
-        );
+    match method {
+        AccessMethod::Certificate if subject.kind != SubjectKind::User => {
+            bail!("a certificate can be issued only for a user, and {subject} is not a user: use --auth oidc or --auth token")
+        }
+        AccessMethod::Certificate => {}
+        AccessMethod::Oidc => drop(oidc::parameters(name, access.and_then(|access| access.oidc.as_ref()), &overrides(args))?),
+        AccessMethod::Token => drop(service_account::role(space, class, (holder, args))?),
     }
     let shortest = access::SHORTEST.to_std().unwrap_or_default();
     ensure!(
         args.duration.is_none_or(|Span(wanted)| wanted >= shortest),
         "--duration is less than 10m, the minimum that the API server issues"
     );
-    if method == AccessMethod::Oidc {
-        oidc::parameters(name, access.and_then(|access| access.oidc.as_ref()), &overrides(args))?;
-    }
     if let Some(file) = args.file() {
         let entry = kubeconfig::cluster(endpoint, access.and_then(|access| access.server.as_ref()))?;
         let user = user_name(space, subject, method);
@@ -148,7 +156,7 @@ pub(crate) fn foresee(
         kubeconfig::compose(file, &blank, args.existing())?;
         kubeconfig::check_writable(file)?;
     }
-    Ok(())
+    Ok(method)
 }
 
 /// The name of the class; empty if there is none.
@@ -156,30 +164,31 @@ fn name_of(class: Option<InForce<'_>>) -> &str {
     class.map_or("", |(name, _)| name)
 }
 
-fn access_of(class: Option<InForce<'_>>) -> Option<&Access> {
+pub(crate) fn access_of(class: Option<InForce<'_>>) -> Option<&Access> {
     class.and_then(|(_, spec)| spec.access.as_ref())
 }
 
 /// The name by which the cluster knows the holder of the credential.
 fn user_name(space: &str, subject: &Subject, method: AccessMethod) -> String {
     match method {
-        AccessMethod::Token => format!("system:serviceaccount:{space}:{}", token::ACCOUNT),
+        AccessMethod::Token => service_account::user_name(space),
         AccessMethod::Certificate | AccessMethod::Oidc => subject.name.clone(),
     }
 }
 
 /// An issued credential.
-struct Issued {
-    credential: Credential,
+pub(crate) struct Issued {
+    /// The credential.
+    pub(crate) credential: Credential,
     /// The time at which the credential expires; `None` if that is not known.
-    ends: Option<DateTime<Utc>>,
+    pub(crate) ends: Option<DateTime<Utc>>,
 }
 
 /// Issues the credential, checks the kubeconfig, and writes it.
 pub(crate) async fn issue(
     cluster: &Cluster,
     space: &DeveloperSpace,
-    subject: &Subject,
+    holder: &Holder,
     args: &IssueArgs,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
@@ -189,14 +198,13 @@ pub(crate) async fn issue(
         None => None,
     };
     let class = class.as_ref().map(spaces::in_force);
-    let name = space.name_any();
-    foresee(&cluster.endpoint, (&name, subject), class, args)?;
+    let (name, subject) = (space.name_any(), &holder.subject);
+    let method = foresee(&cluster.endpoint, (&name, holder), class, args)?;
     let access = access_of(class);
-    let method = args.method(access);
     let issued = match method {
         AccessMethod::Certificate => certificate(cluster, space, class, (subject, args), progress).await?,
         AccessMethod::Oidc => login(space, class, (subject, args), progress)?,
-        AccessMethod::Token => Box::pin(service_account(cluster, space, class, args, progress)).await?,
+        AccessMethod::Token => Box::pin(service_account::issue(cluster, space, class, (holder, args), progress)).await?,
     };
     let entry = kubeconfig::cluster(&cluster.endpoint, access.and_then(|access| access.server.as_ref()))?;
     if kubeconfig::is_loopback(&entry) {
@@ -243,7 +251,8 @@ fn next_steps(args: &IssueArgs, method: AccessMethod) -> anyhow::Result<()> {
     ))
 }
 
-fn lifetime(
+/// The lifetime of the credential: at most `max_duration`, the maximum of the class, and the remaining lifetime of the space.
+pub(crate) fn lifetime(
     cluster: &Cluster,
     space: &DeveloperSpace,
     class: Option<InForce<'_>>,
@@ -323,40 +332,6 @@ fn overrides(args: &IssueArgs) -> oidc::Overrides {
     }
 }
 
-async fn service_account(
-    cluster: &Cluster,
-    space: &DeveloperSpace,
-    class: Option<InForce<'_>>,
-    args: &IssueArgs,
-    progress: &mut Progress,
-) -> anyhow::Result<Issued> {
-    let name = space.name_any();
-    let max = access_of(class).and_then(|access| access.token.as_ref()?.max_duration.as_deref());
-    // Checked before any object is created, and again when the token is issued.
-    lifetime(cluster, space, class, (max, args))?;
-    let role = match (&args.role, class) {
-        (Some(role), _) => role.clone(),
-        (None, Some((class, spec))) => member_role(spec).with_context(|| {
-            format!("SpaceClass {class} has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc")
-        })?,
-        (None, None) => bail!("the class of DeveloperSpace {name} cannot be found, so set the role of the ServiceAccount with --role"),
-    };
-    let account = |error: token::Error| anyhow!("failed to {}: {}", error.action(), sentence(&error.source));
-    token::account(&cluster.client, &name).await.map_err(account)?;
-    if members::add(cluster, &name, &token::member(&name, &role)).await? {
-        wait::until_ready(cluster, &name, args.timeout.0, progress).await?;
-    }
-    let lifetime = lifetime(cluster, space, class, (max, args))?;
-    let token::Issued { token, expires_at } = token::obtain(&cluster.client, &name, lifetime, cluster.now()).await.map_err(account)?;
-    Ok(Issued { credential: Credential::Token(token), ends: Some(expires_at) })
-}
-
-/// The member role that has the owner's ClusterRole, or else the first member role.
-fn member_role(class: &SpaceClassSpec) -> Option<String> {
-    let same = class.roles.iter().find(|role| role.cluster_role == owner_role(class));
-    same.or_else(|| class.roles.first()).map(|role| role.name.clone())
-}
-
 /// The time allowed for a new RoleBinding to take effect in the API server.
 pub(crate) const BINDINGS_WITHIN: Duration = Duration::from_secs(20);
 
@@ -376,7 +351,7 @@ mod tests {
         args: IssueArgs,
     }
 
-    fn args(words: &str) -> IssueArgs {
+    pub(crate) fn issue_args(words: &str) -> IssueArgs {
         <Line as clap::Parser>::try_parse_from(format!("issue {words}").split_whitespace()).unwrap().args
     }
 
@@ -400,7 +375,8 @@ mod tests {
         class.status = serde_json::from_value(status).unwrap();
         let class = serde_json::to_value(class).unwrap();
         let cluster = answering(move |_| (200, class.clone()));
-        let error = issue(&cluster, &a_space(), &user("nadia@example.com"), &args("--auth token -o -"), &mut Progress::new()).await;
+        let owner = Holder::owner(user("nadia@example.com"));
+        let error = issue(&cluster, &a_space(), &owner, &issue_args("--auth token -o -"), &mut Progress::new()).await;
         let expected = "SpaceClass greenhouse does not allow access by token: it allows cert, oidc";
         assert_eq!(error.unwrap_err().to_string(), expected);
     }
@@ -415,9 +391,30 @@ mod tests {
         other["contexts"][0]["name"] = "renamed".into();
         kubeconfig::write(&file, &other).unwrap();
         let endpoint = Endpoint { server: Some("https://10.0.0.1:6443".to_owned()), ..Endpoint::default() };
-        let args = |method: &str| args(&format!("--auth {method} --merge -o {}", file.display()));
-        let error = foresee(&endpoint, ("fern-lab", &user("omar@example.com")), None, &args("cert")).unwrap_err().to_string();
+        let args = issue_args(&format!("--auth cert --merge -o {}", file.display()));
+        let foreseen = |name: &str| foresee(&endpoint, ("fern-lab", &Holder::owner(user(name))), None, &args);
+        let error = foreseen("omar@example.com").unwrap_err().to_string();
         assert!(error.contains(r#"already contains a different user "fern-lab/omar@example.com""#), "{error}");
-        assert!(foresee(&endpoint, ("fern-lab", &user("petra@example.com")), None, &args("cert")).is_ok());
+        assert!(foreseen("petra@example.com").is_ok());
+    }
+
+    #[test]
+    fn a_token_is_the_default_of_the_owner_only() {
+        let space = a_space();
+        let owner = Holder::owner(space.spec.owner.clone());
+        let member = Holder::named(&space, &space.spec.members[0].subject()).unwrap();
+        let oidc = json!({"issuerURL": "https://login.example.com", "clientID": "kubectl"});
+        for (access, asked, owners, members) in [
+            (json!({"oidc": oidc}), "", Some(AccessMethod::Oidc), Some(AccessMethod::Oidc)),
+            (json!({}), "", Some(AccessMethod::Certificate), Some(AccessMethod::Certificate)),
+            (json!({"methods": ["Token"]}), "", Some(AccessMethod::Token), None),
+            (json!({"methods": ["Token"]}), "--auth token", Some(AccessMethod::Token), Some(AccessMethod::Token)),
+            (json!({"methods": ["Token"]}), "--auth cert", Some(AccessMethod::Certificate), Some(AccessMethod::Certificate)),
+        ] {
+            let class = class(json!({"access": access}));
+            let args = issue_args(&format!("{asked} -o -"));
+            let chosen = |holder| args.method(Some(spaces::in_force(&class)), holder).ok();
+            assert_eq!((chosen(&owner), chosen(&member)), (owners, members), "{access} {asked}");
+        }
     }
 }

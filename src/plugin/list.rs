@@ -176,10 +176,14 @@ fn wanted(space: &DeveloperSpace, args: &ListArgs, me: Option<&UserInfo>, now: D
 
 /// Returns true if the user is the owner or a member of the space, by name or through a group.
 pub(crate) fn is_of(space: &DeveloperSpace, me: &UserInfo) -> bool {
-    let user = of_username(me.username.as_deref().unwrap_or_default());
+    is_meant(&space.spec.owner, me) || space.spec.members.iter().any(|member| is_meant(&member.subject(), me))
+}
+
+/// Returns true if the subject is the user or a group of the user.
+pub(crate) fn is_meant(subject: &Subject, me: &UserInfo) -> bool {
     let groups = me.groups.as_deref().unwrap_or_default();
-    let meant = |subject: &Subject| *subject == user || (subject.kind == SubjectKind::Group && groups.contains(&subject.name));
-    meant(&space.spec.owner) || space.spec.members.iter().any(|member| meant(&member.subject()))
+    let user = of_username(me.username.as_deref().unwrap_or_default());
+    *subject == user || (subject.kind == SubjectKind::Group && groups.contains(&subject.name))
 }
 
 /// The class in force, or else the requested class.

@@ -9,7 +9,9 @@ use super::{
     args::Span,
     cluster::Cluster,
     contact::ContactArgs,
-    create, human,
+    create,
+    holder::Holder,
+    human,
     issue::{self, IssueArgs},
     list,
     naming::{self, Classes},
@@ -70,14 +72,15 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
         None if found.is_none() => bail!("{}", no_class(class.as_deref())),
         None => None,
     };
-    issue::foresee(&cluster.endpoint, (&name, subject), class.as_ref().map(spaces::in_force), &args.issue)?;
+    let holder = Holder::owner(subject.clone());
+    issue::foresee(&cluster.endpoint, (&name, &holder), class.as_ref().map(spaces::in_force), &args.issue)?;
     match found {
         Some(space) => fits(&space, subject, args.class.as_deref())?,
         None => make(cluster, &name, args, &classes, &mut progress).await?,
     }
     let Span(patience) = args.issue.timeout;
     let space = wait::until_ready(cluster, &name, patience, &mut progress).await?;
-    issue::issue(cluster, &space, subject, &args.issue, &mut progress).await
+    issue::issue(cluster, &space, &holder, &args.issue, &mut progress).await
 }
 
 /// The space of a user if no name is given: the space with the proposed name, or the user's space with the name that earlier versions gave.

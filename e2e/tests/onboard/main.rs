@@ -41,6 +41,7 @@ async fn onboard() -> Result<()> {
         oidc::a_login_that_is_no_good_is_refused,
         token::a_pipeline_gets_a_token_that_ends,
         token::a_token_takes_rights_in_the_space,
+        token::a_token_for_a_member_has_the_role_of_the_member,
         bad_input::a_cluster_that_cannot_be_used_is_told,
         bad_input::a_request_that_cannot_be_met_is_told,
         bad_input::a_file_that_cannot_be_written_is_told,

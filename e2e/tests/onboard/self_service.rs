@@ -60,7 +60,8 @@ pub async fn nobody_helps_themselves_to_what_is_anothers(stage: &Stage) -> Resul
         // Two policies refuse it, and the API server reports either: the space has another owner, and its class allows no transfer.
         (&["transfer", SPACE, UWE], "denied request"),
         (&["delete", SPACE], "belongs to User vera@example.com"),
-        (&["kubeconfig", SPACE, "--auth", "token", "-o", &file], "forbidden"),
+        (&["kubeconfig", SPACE, "--auth", "token", "-o", &file], "neither the owner nor a member of DeveloperSpace kiln-lab"),
+        (&["kubeconfig", SPACE, "--for", VERA, "--auth", "token", "-o", &file], "forbidden"),
         (&["create", "glaze-lab", "--class", "standard", "--team", "weavers", "--owner", VERA], "is neither"),
         (&["create", "glaze-lab", "--class", "greenhouse"], "you may not use SpaceClass greenhouse"),
     ] {

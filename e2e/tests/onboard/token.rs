@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
 use e2e::eventually;
-use e2e::fixtures::{Actor, SOON, a_space, at, code, now, time, uid_of};
+use e2e::fixtures::{Actor, SOON, a_space, at, code, now, time, uid_of, user};
 use e2e::kubeconfig;
 use serde_json::{Value, json};
 
@@ -70,4 +70,45 @@ pub async fn a_token_takes_rights_in_the_space(stage: &Stage) -> Result<()> {
     let sentence = one_sentence(&stage.dspace(RITA, &arguments).await?)?;
     ensure!(sentence.contains("forbidden") && sentence.contains("serviceaccounts"), "{sentence}");
     nothing_written(&file)
+}
+
+/// A member gets a token only if it is asked for. The token has the role of the member, and none that its account has in addition.
+pub async fn a_token_for_a_member_has_the_role_of_the_member(stage: &Stage) -> Result<()> {
+    const SPACE: &str = "chisel-works";
+    let bruno = json!({"kind": "User", "name": "bruno@example.com", "role": "view"});
+    let spec = json!({"className": "foundry", "owner": user("oona@example.com"), "members": [bruno]});
+    stage.with_space(SPACE, spec).await?;
+    let file = stage.file("bruno")?;
+    let arguments = ["kubeconfig", SPACE, "--for", "bruno@example.com", "-o", &file];
+    let sentence = one_sentence(&stage.dspace(TILDA, &arguments).await?)?;
+    ensure!(sentence.contains("ServiceAccount ci") && sentence.contains("--auth token"), "{sentence}");
+    nothing_written(&file)?;
+    let space = stage.admin.get(a_space(SPACE)).await?;
+    ensure!(space["spec"]["members"] == json!([bruno]), "its members are {}", space["spec"]["members"]);
+
+    let output = stage.dspace(TILDA, &[&arguments[..], &["--auth", "token"]].concat()).await?;
+    let told = output.stderr.clone();
+    output.ok()?;
+    ensure!(told.contains("a token of ServiceAccount ci with role view"), "it does not say what was issued: {told}");
+    written(&file, SPACE)?;
+    let space = stage.admin.get(a_space(SPACE)).await?;
+    let account = json!({"kind": "ServiceAccount", "name": "ci", "namespace": SPACE, "role": "view"});
+    ensure!(space["spec"]["members"] == json!([bruno, account]), "its members are {}", space["spec"]["members"]);
+    let newcomer = Newcomer::new(stage, &file);
+    newcomer.kubectl(&["get", "pods"]).await?.ok()?;
+    newcomer.forbidden(&["create", "deployment", "hello", "--image=nginx"]).await?;
+    newcomer.forbidden(&["get", "secrets"]).await?;
+
+    // A token of the same account for the owner would give that role to the holder of this one.
+    let theirs = stage.file("oona")?;
+    let arguments = ["kubeconfig", SPACE, "--for", "oona@example.com", "--auth", "token", "-o", &theirs];
+    let sentence = one_sentence(&stage.dspace(TILDA, &arguments).await?)?;
+    ensure!(sentence.contains("kubectl dspace members remove chisel-works ServiceAccount:chisel-works/ci --role view"), "{sentence}");
+    let unknown = [&arguments[..], &["--role", "wiev"]].concat();
+    let sentence = one_sentence(&stage.dspace(TILDA, &unknown).await?)?;
+    ensure!(sentence.contains("SpaceClass foundry has no role wiev"), "{sentence}");
+    nothing_written(&theirs)?;
+    let found = stage.admin.get(a_space(SPACE)).await?;
+    ensure!(found["spec"] == space["spec"], "the space is now {found}");
+    Ok(())
 }

@@ -1,0 +1,172 @@
+//! A token of the ServiceAccount of a space, which is a member of the space.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use kube::ResourceExt as _;
+
+use super::{
+    cluster::Cluster,
+    holder::Holder,
+    issue::{IssueArgs, Issued, access_of, lifetime},
+    members,
+    progress::Progress,
+    spaces::InForce,
+    told::sentence,
+    wait,
+};
+use crate::{
+    access::{
+        kubeconfig::Credential,
+        token::{self, ACCOUNT},
+    },
+    api::{DeveloperSpace, SpaceClassSpec},
+    desired::role_bindings::owner_role,
+};
+
+/// The name by which the cluster knows the ServiceAccount.
+pub(crate) fn user_name(space: &str) -> String {
+    format!("system:serviceaccount:{space}:{ACCOUNT}")
+}
+
+/// Creates the ServiceAccount, adds it to the members of the space, and gets a token of it.
+pub(crate) async fn issue(
+    cluster: &Cluster,
+    space: &DeveloperSpace,
+    class: Option<InForce<'_>>,
+    (holder, args): (&Holder, &IssueArgs),
+    progress: &mut Progress,
+) -> anyhow::Result<Issued> {
+    let name = space.name_any();
+    let max = access_of(class).and_then(|access| access.token.as_ref()?.max_duration.as_deref());
+    // Checked before any object is created, and again when the token is issued.
+    lifetime(cluster, space, class, (max, args))?;
+    let role = role(&name, class, (holder, args))?;
+    has_no_other_role(space, &role)?;
+    let account = |error: token::Error| anyhow!("failed to {}: {}", error.action(), sentence(&error.source));
+    token::account(&cluster.client, &name).await.map_err(account)?;
+    if members::add(cluster, &name, &token::member(&name, &role)).await? {
+        wait::until_ready(cluster, &name, args.timeout.0, progress).await?;
+    }
+    let lifetime = lifetime(cluster, space, class, (max, args))?;
+    let token::Issued { token, expires_at } = token::obtain(&cluster.client, &name, lifetime, cluster.now()).await.map_err(account)?;
+    progress.say(&format!("The credential is a token of ServiceAccount {ACCOUNT} with role {role}."));
+    Ok(Issued { credential: Credential::Token(token), ends: Some(expires_at) })
+}
+
+/// The role of the ServiceAccount: the role in --role, or else the role of the holder. Returns an error if the class does not have the role.
+pub(crate) fn role(space: &str, class: Option<InForce<'_>>, (holder, args): (&Holder, &IssueArgs)) -> anyhow::Result<String> {
+    let asked = match &args.role {
+        Some(role) => Some(role.as_str()),
+        None => holder.role()?,
+    };
+    let role = match (asked, class) {
+        (Some(role), None) => return Ok(role.to_owned()),
+        (Some(role), Some(_)) => role.to_owned(),
+        (None, Some((class, spec))) => owners(spec).with_context(|| {
+            format!("SpaceClass {class} has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc")
+        })?,
+        (None, None) => bail!("the class of DeveloperSpace {space} cannot be found, so set the role of the ServiceAccount with --role"),
+    };
+    if let Some((class, spec)) = class {
+        let names: Vec<&str> = spec.roles.iter().map(|role| role.name.as_str()).collect();
+        ensure!(
+            names.contains(&role.as_str()),
+            "SpaceClass {class} has no role {role}: set --role to one of its roles ({})",
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        );
+    }
+    Ok(role)
+}
+
+/// The member role that has the owner's ClusterRole, or else the first member role.
+fn owners(class: &SpaceClassSpec) -> Option<String> {
+    let same = class.roles.iter().find(|role| role.cluster_role == owner_role(class));
+    same.or_else(|| class.roles.first()).map(|role| role.name.clone())
+}
+
+/// Returns an error if the ServiceAccount has another role, which its token would have as well.
+fn has_no_other_role(space: &DeveloperSpace, role: &str) -> anyhow::Result<()> {
+    let name = space.name_any();
+    let account = token::member(&name, role).subject();
+    let held = space.spec.members.iter().filter(|member| member.subject() == account);
+    let others: BTreeSet<&str> = held.map(|member| member.role.as_str()).filter(|held| *held != role).collect();
+    let Some(other) = others.first() else { return Ok(()) };
+    bail!(
+        "ServiceAccount {ACCOUNT} is already a member of DeveloperSpace {name} with role {other}, which its tokens have as well: set --role \
+        {other}, or remove that role with `kubectl dspace members remove {name} {account} --role {other}`"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        api::{Subject, SubjectKind},
+        plugin::issue::issue_args,
+    };
+
+    /// The space fern-lab of nadia, with omar as a member who may view, and with further members.
+    fn space(further: &[Value]) -> DeveloperSpace {
+        let omar = json!({"kind": "User", "name": "omar@example.com", "role": "view"});
+        let members: Vec<&Value> = std::iter::once(&omar).chain(further).collect();
+        serde_json::from_value(json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "fern-lab"},
+            "spec": {"owner": {"kind": "User", "name": "nadia@example.com"}, "members": members},
+        }))
+        .unwrap()
+    }
+
+    fn holder(name: &str) -> Holder {
+        let subject = Subject { kind: SubjectKind::User, name: name.to_owned(), namespace: None };
+        Holder::named(&space(&[]), &subject).unwrap()
+    }
+
+    #[test]
+    fn a_token_has_the_role_of_its_holder() {
+        let roles = json!([{"name": "view", "clusterRole": "view"}, {"name": "work", "clusterRole": "edit"}]);
+        let class: SpaceClassSpec = serde_json::from_value(json!({"ownerRole": "edit", "roles": roles})).unwrap();
+        let none = SpaceClassSpec { roles: vec![], ..class.clone() };
+        for (name, class, asked, expected) in [
+            ("nadia@example.com", Some(("greenhouse", &class)), "", Ok("work")),
+            ("omar@example.com", Some(("greenhouse", &class)), "", Ok("view")),
+            ("omar@example.com", Some(("greenhouse", &class)), "--role work", Ok("work")),
+            ("omar@example.com", None, "", Ok("view")),
+            (
+                "nadia@example.com",
+                Some(("greenhouse", &class)),
+                "--role wrok",
+                Err("SpaceClass greenhouse has no role wrok: set --role to one of its roles (view, work)"),
+            ),
+            (
+                "nadia@example.com",
+                Some(("meadow", &none)),
+                "",
+                Err("SpaceClass meadow has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc"),
+            ),
+            (
+                "nadia@example.com",
+                None,
+                "",
+                Err("the class of DeveloperSpace fern-lab cannot be found, so set the role of the ServiceAccount with --role"),
+            ),
+        ] {
+            let found = role("fern-lab", class, (&holder(name), &issue_args(&format!("--auth token {asked} -o -"))));
+            let found = found.map_err(|error| error.to_string());
+            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{name} {asked}");
+        }
+    }
+
+    #[test]
+    fn a_token_has_no_role_that_its_account_had_before() {
+        let account = |namespace: &str| json!({"kind": "ServiceAccount", "namespace": namespace, "name": "ci", "role": "work"});
+        assert!(has_no_other_role(&space(&[]), "view").is_ok());
+        assert!(has_no_other_role(&space(&[account("moss-lab")]), "view").is_ok());
+        assert!(has_no_other_role(&space(&[account("fern-lab")]), "work").is_ok());
+        let expected = "ServiceAccount ci is already a member of DeveloperSpace fern-lab with role work, which its tokens have as well: set \
+            --role work, or remove that role with `kubectl dspace members remove fern-lab ServiceAccount:fern-lab/ci --role work`";
+        assert_eq!(has_no_other_role(&space(&[account("fern-lab")]), "view").unwrap_err().to_string(), expected);
+    }
+}
