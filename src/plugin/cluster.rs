@@ -1,6 +1,6 @@
 //! The cluster that the kubeconfig and kubectl's flags name, and a client for it.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use anyhow::{Context as _, anyhow, bail};
 use chrono::{DateTime, Utc};
@@ -8,7 +8,7 @@ use k8s_openapi::api::authentication::v1::{SelfSubjectReview, UserInfo};
 use kube::{
     Api, Client, Config,
     api::PostParams,
-    config::{Cluster as Endpoint, KubeConfigOptions, Kubeconfig},
+    config::{Cluster as Endpoint, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
 use super::{
@@ -71,29 +71,42 @@ pub(crate) async fn whoami(client: &Client) -> anyhow::Result<UserInfo> {
     review.status.and_then(|status| status.user_info).context("the cluster did not return the current user")
 }
 
-/// Reads the kubeconfig. If there is none, uses the ServiceAccount of the pod, as kubectl does.
+/// Reads the kubeconfig. If none exists and none is named, uses the ServiceAccount of the pod.
 async fn configuration(args: &KubectlArgs) -> anyhow::Result<(Config, Endpoint)> {
-    let read = match &args.kubeconfig {
-        Some(file) => {
-            Kubeconfig::read_from(file).map_err(|error| anyhow!("failed to read the kubeconfig {}: {}", file.display(), innermost(&error)))
-        }
-        None => Kubeconfig::read().map_err(|error| {
-            anyhow!("failed to read the kubeconfig: {}: set KUBECONFIG, or specify one with --kubeconfig", innermost(&error))
-        }),
-    };
-    let kubeconfig = match (read, &args.kubeconfig) {
-        (Ok(kubeconfig), _) => kubeconfig,
-        (Err(error), None) => match Config::incluster() {
-            Ok(config) => return in_pod(config),
-            Err(_) => return Err(error),
+    let kubeconfig = match &args.kubeconfig {
+        Some(file) => Kubeconfig::read_from(file)
+            .map_err(|error| anyhow!("failed to read the kubeconfig {}: {}", file.display(), innermost(&error)))?,
+        None => match Kubeconfig::read() {
+            Ok(kubeconfig) => kubeconfig,
+            Err(error) => {
+                let is_named = !matches!(Kubeconfig::from_env(), Ok(None));
+                if is_for_pods(args, is_named, &error)
+                    && let Ok(config) = Config::incluster()
+                {
+                    return in_pod(config);
+                }
+                bail!("failed to read the kubeconfig: {}: set KUBECONFIG, or specify one with --kubeconfig", innermost(&error))
+            }
         },
-        (Err(error), Some(_)) => return Err(error),
     };
     let options = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
     let endpoint = endpoint(&kubeconfig, args)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
     let config = config.map_err(|error| anyhow!("the kubeconfig cannot be used: {}", innermost(&error)))?;
     Ok((config, endpoint))
+}
+
+/// Returns true if the configuration of the pod applies: no kubeconfig exists, neither KUBECONFIG nor a flag names one, and no flag selects an
+/// entry of it. Otherwise the command would act on the cluster of the pod instead of the cluster that was named.
+fn is_for_pods(args: &KubectlArgs, is_named: bool, error: &KubeconfigError) -> bool {
+    let KubectlArgs { kubeconfig, context, cluster, user, as_user: _, as_group: _, request_timeout: _ } = args;
+    let selects = kubeconfig.is_some() || context.is_some() || cluster.is_some() || user.is_some();
+    let is_missing = match error {
+        KubeconfigError::FindPath => true,
+        KubeconfigError::ReadConfig(error, _) => error.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    };
+    !is_named && !selects && is_missing
 }
 
 fn in_pod(config: Config) -> anyhow::Result<(Config, Endpoint)> {
@@ -137,5 +150,28 @@ mod tests {
         });
         let endpoint = Endpoint { server: Some("https://10.0.0.1:6443".to_owned()), ..Endpoint::default() };
         Cluster { client: Client::new(service, "default"), endpoint, namespace: "default".to_owned(), clock: Arc::default() }
+    }
+
+    #[test]
+    fn a_pod_uses_its_own_cluster_only_if_no_other_is_named() {
+        let unread = |kind: io::ErrorKind| KubeconfigError::ReadConfig(kind.into(), "/root/.kube/config".into());
+        let broken = || Kubeconfig::from_yaml("a: [").unwrap_err();
+        let missing = || unread(io::ErrorKind::NotFound);
+        let plain = KubectlArgs::default();
+        let name = || Some("staging".to_owned());
+        for (args, is_named, error, expected) in [
+            (plain.clone(), false, missing(), true),
+            (plain.clone(), false, KubeconfigError::FindPath, true),
+            (KubectlArgs { as_user: name(), ..plain.clone() }, false, missing(), true),
+            (plain.clone(), true, missing(), false),
+            (plain.clone(), false, unread(io::ErrorKind::PermissionDenied), false),
+            (plain.clone(), false, broken(), false),
+            (KubectlArgs { context: name(), ..plain.clone() }, false, missing(), false),
+            (KubectlArgs { cluster: name(), ..plain.clone() }, false, missing(), false),
+            (KubectlArgs { user: name(), ..plain.clone() }, false, missing(), false),
+            (KubectlArgs { kubeconfig: Some("/k".into()), ..plain }, false, missing(), false),
+        ] {
+            assert_eq!(is_for_pods(&args, is_named, &error), expected, "{args:?} {is_named} {error}");
+        }
     }
 }
