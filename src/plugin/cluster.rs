@@ -13,6 +13,7 @@ use kube::{
 
 use super::{
     args::KubectlArgs,
+    flags::Flags,
     told::{Told, innermost},
 };
 use crate::{
@@ -31,6 +32,8 @@ pub(crate) struct Cluster {
     pub(crate) endpoint: Endpoint,
     /// The namespace of the current context.
     pub(crate) namespace: String,
+    /// The flags of this run, for the commands that the plugin prints.
+    pub(crate) flags: Flags,
     /// The local clock, checked against the time of the API server.
     pub(crate) clock: Arc<ServerCheckedClock>,
 }
@@ -49,7 +52,7 @@ impl Cluster {
         let namespace = config.default_namespace.clone();
         let clock = Arc::new(ServerCheckedClock::default());
         let client = client::for_config(config, Listeners { clock: clock.clone(), ..Listeners::default() }, AGENT)?;
-        Ok(Self { client, endpoint, namespace, clock })
+        Ok(Self { client, endpoint, namespace, flags: Flags::of(args), clock })
     }
 
     /// The current time. If a response has shown that the local clock is wrong, this is the time of the API server.
@@ -149,7 +152,8 @@ mod tests {
             ready(Response::builder().status(code).body(Body::from(body.to_string().into_bytes())))
         });
         let endpoint = Endpoint { server: Some("https://10.0.0.1:6443".to_owned()), ..Endpoint::default() };
-        Cluster { client: Client::new(service, "default"), endpoint, namespace: "default".to_owned(), clock: Arc::default() }
+        let namespace = "default".to_owned();
+        Cluster { client: Client::new(service, "default"), endpoint, namespace, flags: Flags::default(), clock: Arc::default() }
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<
     };
     for who in std::iter::once(owner.to_string()).chain(args.members.iter().map(|member| member.subject().to_string())) {
         if let Some(remark) = spelling::remark(&who) {
-            progress::note(&format!("warning: {remark}"));
+            progress::note(&cluster.flags.on(&format!("warning: {remark}")));
         }
     }
     let space = DeveloperSpace::new(&args.name, asked(args, owner, contact));
@@ -122,8 +122,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<
     if let Some(patience) = args.write.patience() {
         // Print this before the wait: the space exists even if the wait fails.
         progress::note(&made);
-        space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new()).await?;
-        let ready = || format!("{} is ready: kubectl -n {} get all", output::name_of(&space), args.name);
+        space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new(&cluster.flags)).await?;
+        let ready = || cluster.flags.on(&format!("{} is ready: kubectl -n {} get all", output::name_of(&space), args.name));
         return output::object(&args.write.output.output, &space, ready);
     }
     output::object(&args.write.output.output, &space, || made)

@@ -35,7 +35,7 @@ pub struct DeleteArgs {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &DeleteArgs) -> anyhow::Result<()> {
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(&cluster.flags);
     let mut going = Vec::new();
     let mut failed = Ok(());
     for name in &args.names {

@@ -68,7 +68,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
     let namespace = Api::<Namespace>::all(cluster.client.clone()).get_opt(&args.name).await.unwrap_or_default();
     let quota = quotas::of(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
     let events = events::about(cluster, &args.name).await.unwrap_or_default();
-    output::print(&text(&Facts { space, class, namespace, quota, events }, cluster.now()))
+    output::print(&cluster.flags.on(&text(&Facts { space, class, namespace, quota, events }, cluster.now())))
 }
 
 fn text(facts: &Facts, now: DateTime<Utc>) -> String {

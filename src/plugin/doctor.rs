@@ -34,7 +34,7 @@ use self::{
     findings::{Finding, led_text, text},
     looks::Observed,
 };
-use super::{args::OutputArgs, cluster::Cluster, output, progress};
+use super::{args::OutputArgs, cluster::Cluster, flags::Flags, output, progress};
 
 /// Arguments of `doctor`.
 #[derive(Clone, Debug, Args)]
@@ -56,7 +56,7 @@ pub struct DoctorArgs {
 pub(crate) async fn run(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> {
     let Some(name) = &args.name else { return everything(cluster, args).await };
     let seen = Box::pin(looks::look(cluster, name)).await?;
-    let findings = judge(&seen, cluster.now());
+    let findings = with_flags(&cluster.flags, judge(&seen, cluster.now()));
     output::data(&args.output.output, &findings, || text(name, &findings))?;
     // The findings have been printed, but the command still fails, since the space does not exist.
     anyhow::ensure!(!seen.space.is_absent(), "there is no DeveloperSpace {name}");
@@ -71,10 +71,21 @@ async fn everything(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> 
             progress::note("No namespace is waiting to be adopted.");
             return Ok(());
         }
-        return output::print(&commands.join("\n"));
+        return output::print(&cluster.flags.on(&commands.join("\n")));
     }
-    let findings = survey::judge(&all, cluster.now());
-    output::data(&args.output.output, &findings, || led_text(Some(survey::lead(&all, &findings)), &findings))
+    let findings = with_flags(&cluster.flags, survey::judge(&all, cluster.now()));
+    let lead = cluster.flags.on(&survey::lead(&all, &findings));
+    output::data(&args.output.output, &findings, || led_text(Some(lead), &findings))
+}
+
+/// The findings with the flags of this run in their commands.
+fn with_flags(flags: &Flags, findings: Vec<Finding>) -> Vec<Finding> {
+    let on = |finding: Finding| Finding {
+        sentence: flags.on(&finding.sentence),
+        commands: finding.commands.iter().map(|command| flags.on(command)).collect(),
+        ..finding
+    };
+    findings.into_iter().map(on).collect()
 }
 
 /// A check: returns findings for the observed objects at the current time.

@@ -376,7 +376,7 @@ mod tests {
         let class = serde_json::to_value(class).unwrap();
         let cluster = answering(move |_| (200, class.clone()));
         let owner = Holder::owner(user("nadia@example.com"));
-        let error = issue(&cluster, &a_space(), &owner, &issue_args("--auth token -o -"), &mut Progress::new()).await;
+        let error = issue(&cluster, &a_space(), &owner, &issue_args("--auth token -o -"), &mut Progress::new(&cluster.flags)).await;
         let expected = "SpaceClass greenhouse does not allow access by token: it allows cert, oidc";
         assert_eq!(error.unwrap_err().to_string(), expected);
     }

@@ -32,7 +32,7 @@ pub struct KubeconfigArgs {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &KubeconfigArgs) -> anyhow::Result<()> {
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(&cluster.flags);
     let space = spaces::get(cluster, &args.name).await?;
     let me = if args.who.is_none() { cluster.whoami().await? } else { UserInfo::default() };
     let holder = |space: &DeveloperSpace| match &args.who {

@@ -97,7 +97,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &MembersArgs) -> anyhow::Result
 async fn finish(cluster: &Cluster, args: &ChangeArgs, (changed, mut space): (bool, DeveloperSpace), what: &str) -> anyhow::Result<()> {
     let dry_run = args.write.dry_run.dry_run;
     if let Some(patience) = args.write.patience() {
-        space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new()).await?;
+        space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new(&cluster.flags)).await?;
     }
     let SubjectArg(who) = &args.who;
     let told = if changed { format!("{who} {what}{}", spaces::dry_run_note(dry_run)) } else { "unchanged".to_owned() };

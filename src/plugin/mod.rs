@@ -15,6 +15,7 @@ pub mod describe;
 pub mod doctor;
 mod end;
 pub mod events;
+mod flags;
 mod gc;
 mod holder;
 mod human;
@@ -47,12 +48,14 @@ use std::process::ExitCode;
 
 use args::{Cli, Command};
 use cluster::Cluster;
+use flags::Flags;
 
 /// Runs the subcommand and returns the exit code.
 pub async fn run(cli: Cli) -> ExitCode {
+    let flags = Flags::of(&cli.kubectl);
     match Box::pin(execute(cli)).await {
         Ok(code) => code,
-        Err(error) => fail(&error),
+        Err(error) => fail(&error, &flags),
     }
 }
 
@@ -83,7 +86,7 @@ async fn execute(Cli { kubectl, command }: Cli) -> anyhow::Result<ExitCode> {
 }
 
 #[allow(clippy::print_stderr, reason = "the last word of a command that failed")]
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", human::one_line(&format!("{error:#}")));
+fn fail(error: &anyhow::Error, flags: &Flags) -> ExitCode {
+    eprintln!("error: {}", flags.on(&human::one_line(&format!("{error:#}"))));
     ExitCode::FAILURE
 }

@@ -56,7 +56,7 @@ pub struct OnboardArgs {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result<()> {
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(&cluster.flags);
     let SubjectArg(subject) = &args.who;
     let classes = Classes::read(cluster, args.class.as_deref()).await;
     let (name, found) = match &args.name {

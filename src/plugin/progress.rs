@@ -4,24 +4,25 @@ use std::io::{IsTerminal as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::human;
+use super::{flags::Flags, human};
 
 /// Prints the progress of a command.
 pub(crate) struct Progress {
     live: Option<ProgressBar>,
     last: String,
+    flags: Flags,
 }
 
 impl Progress {
-    /// Starts the progress display.
-    pub(crate) fn new() -> Self {
+    /// Starts the progress display. `flags` are added to the commands in its messages.
+    pub(crate) fn new(flags: &Flags) -> Self {
         let live = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
             bar.set_style(ProgressStyle::default_spinner().tick_chars("|/-\\ "));
             bar.enable_steady_tick(std::time::Duration::from_millis(120));
             bar
         });
-        Self { live, last: String::new() }
+        Self { live, last: String::new(), flags: flags.clone() }
     }
 
     /// Shows the current step. The same step again prints nothing.
@@ -30,17 +31,19 @@ impl Progress {
             return;
         }
         what.clone_into(&mut self.last);
+        let what = self.flags.on(what);
         match &self.live {
-            Some(bar) => bar.set_message(human::visible(what)),
-            None => note(what),
+            Some(bar) => bar.set_message(human::visible(&what)),
+            None => note(&what),
         }
     }
 
     /// Prints a message that remains visible.
     pub(crate) fn say(&self, what: &str) {
+        let what = self.flags.on(what);
         match &self.live {
-            Some(bar) => bar.suspend(|| note(what)),
-            None => note(what),
+            Some(bar) => bar.suspend(|| note(&what)),
+            None => note(&what),
         }
     }
 

@@ -31,7 +31,7 @@ pub struct RenewArgs {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<()> {
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(&cluster.flags);
     let mut renewed = Vec::new();
     let mut failed = Ok(());
     for name in &args.names {
@@ -41,7 +41,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<(
             Err(error) => progress.keep(&mut failed, error),
         }
     }
-    let table = || renewed.iter().map(|one| one.told.as_str()).collect::<Vec<_>>().join("\n");
+    let table = || cluster.flags.on(&renewed.iter().map(|one| one.told.as_str()).collect::<Vec<_>>().join("\n"));
     let spaces: Vec<DeveloperSpace> = renewed.iter().map(|one| one.space.clone()).collect();
     match spaces.as_slice() {
         [only] if args.names.len() == 1 => output::object(&args.write.output.output, only, table)?,

@@ -47,7 +47,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &TransferArgs) -> anyhow::Resul
         space = spaces::patch(cluster, &args.name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": {"owner": owner}}), dry_run)
             .await?;
         if let Some(patience) = args.write.patience() {
-            space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new()).await?;
+            space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new(&cluster.flags)).await?;
         }
     }
     let told = format!("{} transferred to {who}{}", output::name_of(&space), spaces::dry_run_note(dry_run));

@@ -1,6 +1,6 @@
 //! `version`: prints the version of the plugin, and of the server if it can be reached.
 
-use super::{args::KubectlArgs, cluster::Cluster, output, progress, told::Told};
+use super::{args::KubectlArgs, cluster::Cluster, flags::Flags, output, progress, told::Told};
 
 pub(crate) async fn run(kubectl: &KubectlArgs) -> anyhow::Result<()> {
     output::print(&format!("kubectl-dspace {}", env!("CARGO_PKG_VERSION")))?;
@@ -8,7 +8,7 @@ pub(crate) async fn run(kubectl: &KubectlArgs) -> anyhow::Result<()> {
         Ok(version) => output::print(&format!("Server         {version}")),
         // The version of the plugin has been printed. The version of the server is optional.
         Err(error) => {
-            progress::note(&format!("warning: {error:#}"));
+            progress::note(&Flags::of(kubectl).on(&format!("warning: {error:#}")));
             Ok(())
         }
     }

@@ -202,7 +202,7 @@ mod tests {
             let is_list = request.uri().path().ends_with("/developerspaces");
             if is_list { (403, json!({"status": "Failure", "code": 403, "reason": "Forbidden"})) } else { (404, body.clone()) }
         });
-        until_gone(&cluster, &a_space(), Duration::from_secs(30), &mut Progress::new()).await
+        until_gone(&cluster, &a_space(), Duration::from_secs(30), &mut Progress::new(&cluster.flags)).await
     }
 
     #[tokio::test(start_paused = true)]
