@@ -29,12 +29,20 @@ pub(crate) fn set_by(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Opti
     let end = ends(space)?;
     // A notice can move the end past maxLifetime.
     let capped = max_lifetime(space, class).filter(|longest| created(space).checked_add_signed(*longest).is_some_and(|last| end >= last));
-    let dated = space.spec.expires_at.filter(|at| end >= *at);
+    let dated = date(space).filter(|at| end >= *at);
     Some(match (capped, dated) {
         (Some(longest), _) => SetBy::MaxLifetime(longest),
         (None, Some(_)) => SetBy::Date,
         (None, None) => SetBy::Ttl,
     })
+}
+
+/// The `spec.expiresAt` in force: the last accepted one, or the one of the spec if the status has no terms. That of a refused spec has no effect.
+fn date(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
+    match space.status.as_ref().and_then(|status| status.terms.as_ref()) {
+        Some(terms) => terms.expires_at,
+        None => space.spec.expires_at,
+    }
 }
 
 /// The maximum lifetime under the terms in force.
@@ -107,7 +115,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The space fern-lab, created at 09:00, which expires at `end` according to its status, with a ttl of 5m and a maxLifetime of 6m.
+    /// The space fern-lab, created at 09:00, which expires at `end` according to its status, with a ttl of 5m and a maxLifetime of 6m. The spec is
+    /// accepted.
     fn space(end: &str, spec: &Value) -> DeveloperSpace {
         let mut owned = json!({"owner": {"kind": "User", "name": "nadia@example.com"}});
         owned.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
@@ -115,7 +124,7 @@ mod tests {
             "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace",
             "metadata": {"name": "fern-lab", "creationTimestamp": "2026-11-24T09:00:00Z"},
             "spec": owned,
-            "status": {"expiresAt": end, "terms": {"ttl": "5m", "maxTTL": "5m", "maxLifetime": "6m"}},
+            "status": {"expiresAt": end, "terms": {"ttl": "5m", "expiresAt": spec["expiresAt"], "maxTTL": "5m", "maxLifetime": "6m"}},
         }))
         .unwrap()
     }
@@ -134,6 +143,13 @@ mod tests {
         ] {
             assert_eq!(set_by(&space(end, &spec), None), Some(expected), "{end}");
         }
+        // A spec that was refused: the ttl that was accepted before it is in force.
+        let mut refused = space("2026-11-24T09:04:30Z", &json!({"expiresAt": "2026-11-24T09:04:00Z"}));
+        refused.status.as_mut().unwrap().terms.as_mut().unwrap().expires_at = None;
+        assert_eq!(set_by(&refused, None), Some(SetBy::Ttl));
+        let mut upgraded = refused;
+        upgraded.status.as_mut().unwrap().terms = None;
+        assert_eq!(set_by(&upgraded, None), Some(SetBy::Date));
         let mut endless = space("2026-11-24T09:05:00Z", &json!({}));
         endless.status.as_mut().unwrap().expires_at = None;
         assert_eq!(set_by(&endless, None), None);
