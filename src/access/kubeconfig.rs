@@ -31,7 +31,7 @@ pub enum Error {
     Taken {
         /// The file.
         file: PathBuf,
-        /// `context` or `user`.
+        /// `context`, `user` or `cluster`.
         kind: &'static str,
         /// The name of the entry.
         name: String,
@@ -201,7 +201,21 @@ fn mark(context: &Value) -> Option<&Value> {
 /// Returns true if the file contains one context only, which the plugin wrote for the same space of the same server.
 fn is_ours_alone(old: &Value, document: &Value) -> bool {
     let contexts = old["contexts"].as_array().map(Vec::as_slice).unwrap_or_default();
-    matches!(contexts, [only] if mark(only).is_some() && mark(only) == mark(&document["contexts"][0]))
+    let is_ours = matches!(contexts, [only] if mark(only).is_some() && mark(only) == mark(&document["contexts"][0]));
+    is_ours && !has_another_authority(old, document)
+}
+
+/// Returns true if the file contains the cluster entry with another certificate authority. Several clusters can have one address, for example
+/// through tunnels.
+fn has_another_authority(old: &Value, document: &Value) -> bool {
+    let cluster = &document["clusters"][0];
+    let known = old["clusters"].as_array().into_iter().flatten().find(|entry| entry["name"] == cluster["name"]);
+    let known = known.and_then(authority);
+    known.is_some() && authority(cluster).is_some() && known != authority(cluster)
+}
+
+fn authority(cluster: &Value) -> Option<&str> {
+    cluster["cluster"]["certificate-authority-data"].as_str()
 }
 
 /// Adds the entries of `document`, which replace those of the same names. Its context becomes the current one.
@@ -214,6 +228,10 @@ fn merge(file: &Path, mut old: Value, document: &Value) -> Result<Value, Error> 
     if theirs.is_some_and(|theirs| mark(theirs) != mark(context)) {
         let name = context["name"].as_str().unwrap_or_default().to_owned();
         return Err(Error::Taken { file: file.to_owned(), kind: "context", name });
+    }
+    if has_another_authority(&old, document) {
+        let name = document["clusters"][0]["name"].as_str().unwrap_or_default().to_owned();
+        return Err(Error::Taken { file: file.to_owned(), kind: "cluster", name });
     }
     // A renamed context may still use that user for another server, which would receive the new credential.
     let user = &context["context"]["user"];
@@ -386,6 +404,27 @@ mod tests {
         renamed["contexts"][0]["name"] = "renamed".into();
         write(&file, &renamed).unwrap();
         assert!(compose(&file, &a_document("orchid-lab"), Existing::Merge).is_ok(), "it is for the same server");
+    }
+
+    #[test]
+    fn another_cluster_at_the_same_address_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let with = |authority: Option<&str>| {
+            let mut cluster = json!({"server": "https://127.0.0.1:6443"});
+            if let Some(authority) = authority {
+                cluster["certificate-authority-data"] = base64(authority.as_bytes()).into();
+            }
+            document(Owner { space: "orchid-lab", user: "nadia@example.com" }, &cluster, &Credential::Token("secret-7".into()))
+        };
+        write(&file, &with(Some("one"))).unwrap();
+        let merged = compose(&file, &with(Some("two")), Existing::Merge).unwrap_err().to_string();
+        assert!(merged.contains(r#"already contains a different cluster "orchid-lab@127.0.0.1:6443""#), "{merged}");
+        assert!(matches!(compose(&file, &with(Some("two")), Existing::Replace), Err(Error::Exists(..))));
+        for same in [with(Some("one")), with(None)] {
+            assert_eq!(compose(&file, &same, Existing::Replace).unwrap(), same);
+            assert_eq!(compose(&file, &same, Existing::Merge).unwrap(), same);
+        }
     }
 
     #[test]
