@@ -47,16 +47,35 @@ pub fn enforced(labels: &BTreeMap<String, String>) -> Option<(&str, &str)> {
 /// The number of pods that a sentence names.
 const NAMED: usize = 3;
 
-/// The refusal to admit the space of `namespace` to a class that enforces `level`, by the warnings of the API server about that level; the first one
-/// introduces the pods, and each of the others names some.
+/// A part of every warning of the API server about the pods that it checks against a new level, see `EvaluatePodsInNamespace` in
+/// `k8s.io/pod-security-admission/admission`.
+const CHECK: &str = "new PodSecurity enforce level";
+
+/// The refusal to admit the space of `namespace` to a class that enforces `level`, by the warnings of the API server about that level. The API server
+/// warns about pods that violate the level, and if it did not check all pods: it checks a limited number, for a limited time.
 pub fn not_admitted(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<Refusal> {
+    let message = violating(class_name, namespace, level, warnings).or_else(|| unchecked(class_name, namespace, level, warnings))?;
+    Some(Refusal::new(Reason::InvalidSpec, message))
+}
+
+/// The message about pods that violate `level`. The first warning introduces the pods, and each of the next warnings names some.
+fn violating(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<String> {
     let first = warnings.iter().position(|warning| warning.contains("violate the new PodSecurity enforce level"))?;
     let pods = some_of(&warnings[first + 1..], NAMED, 0);
-    let message = format!(
+    Some(format!(
         "pods in namespace {namespace} do not comply with the Pod Security level {level} of class {class_name} ({pods}), and the space is not admitted to it \
          while they run; its current class stays in force: delete them, or use another class"
-    );
-    Some(Refusal::new(Reason::InvalidSpec, message))
+    ))
+}
+
+/// The message about pods that the API server did not check against `level`. It omits the numbers in the warning, which differ from check to check.
+fn unchecked(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<String> {
+    warnings.iter().any(|warning| warning.contains(CHECK)).then(|| {
+        format!(
+            "the API server did not check all pods in namespace {namespace} against the Pod Security level {level} of class {class_name}, and the \
+             space is not admitted to it until all are checked; its current class stays in force: delete pods that have completed, or use another class"
+        )
+    })
 }
 
 /// The label of a mode.
@@ -110,7 +129,24 @@ mod tests {
         let message = "pods in namespace orchid-lab do not comply with the Pod Security level restricted of class small (web-1 (and 2 other pods): host \
                        namespaces), and the space is not admitted to it while they run; its current class stays in force: delete them, or use another class";
         let first = r#"existing pods in namespace "orchid-lab" violate the new PodSecurity enforce level "restricted:latest""#;
-        assert_eq!(warned(&[first, "web-1 (and 2 other pods): host namespaces"]), Some((Reason::InvalidSpec, message.to_owned())));
+        let violation = "web-1 (and 2 other pods): host namespaces";
+        assert_eq!(warned(&[first, violation]), Some((Reason::InvalidSpec, message.to_owned())));
+        let partly = "new PodSecurity enforce level only checked against the first 3000 of 3500 existing pods";
+        assert_eq!(warned(&[partly, first, violation]), Some((Reason::InvalidSpec, message.to_owned())));
+    }
+
+    #[test]
+    fn a_space_whose_pods_were_not_all_checked_is_not_admitted_to_another_class() {
+        for warning in [
+            "new PodSecurity enforce level only checked against the first 3000 of 3500 existing pods",
+            "failed to list pods while checking new PodSecurity enforce level",
+        ] {
+            let warnings = ["metadata.finalizers: prefer a domain-qualified finalizer name", warning].map(str::to_owned);
+            let message = "the API server did not check all pods in namespace orchid-lab against the Pod Security level baseline of class standard, and the \
+                           space is not admitted to it until all are checked; its current class stays in force: delete pods that have completed, or use \
+                           another class";
+            assert_eq!(not_admitted("standard", "orchid-lab", "baseline", &warnings), Some(Refusal::new(Reason::InvalidSpec, message)));
+        }
     }
 
     #[test]
