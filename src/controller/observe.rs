@@ -52,7 +52,7 @@ pub struct Observed {
     pub children: Vec<SeenChild>,
     /// The expiry of the space, the stage of its life, and the time of its next reconcile.
     pub outlook: Outlook,
-    /// Resources that are limited by another class, to which the space asks to be moved. They are counted first.
+    /// Resources that are limited by another class, to which the space asks to be moved. They are added to the quota, which counts them first.
     pub to_count: BTreeSet<String>,
 }
 

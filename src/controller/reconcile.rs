@@ -30,7 +30,7 @@ use crate::{
         collect::Step,
         namespace::{Ownership, SeenNamespace, ownership},
         status::Verdict,
-        usage::{COUNT_ONLY, to_count},
+        usage::COUNT_ONLY,
         waiting_limit::was_never_admitted,
     },
 };
@@ -184,11 +184,7 @@ async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
     let is_moved = observed.standing.as_ref().is_some_and(|standing| standing.class_name != fits.class_name);
     let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
     if is_moved && is_alive {
-        if let Some(ruling) = &observed.ruling {
-            observed.to_count = to_count(&fits.resolved.quota, &ruling.resolved.quota);
-        }
-        let limits = (fits.class_name.as_str(), &fits.resolved.quota);
-        if let Some(refusal) = usage::fits(ctx, &space.name_any(), limits, &observed.to_count).await? {
+        if let Some(refusal) = usage::fits(ctx, space, observed, fits).await? {
             return Ok(Some(look_again(observed, refusal)));
         }
         if let Some(seen) = observed.own_namespace()
@@ -290,7 +286,8 @@ async fn withhold(space: &DeveloperSpace, observed: &Observed, ctx: &Context) ->
         }
         _ => {
             withdraw_subjects(ctx, &space.name_any(), &space.spec).await?;
-            follow_expiry(ctx, space, observed).await
+            follow_expiry(ctx, space, observed).await?;
+            Box::pin(usage::count(ctx, space, observed)).await
         }
     }
 }

@@ -1,15 +1,21 @@
 //! The usage of a namespace, compared with the limits of a class to which its space asks to be admitted. A quota refuses new objects and does not
 //! remove existing ones.
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use k8s_openapi::{api::core::v1::ResourceQuota, apimachinery::pkg::api::resource::Quantity as K8sQuantity};
+use k8s_openapi::{
+    api::core::v1::{ResourceQuota, ResourceQuotaSpec},
+    apimachinery::pkg::{api::resource::Quantity as K8sQuantity, apis::meta::v1::ObjectMeta},
+};
 
 use super::{
-    Refusal,
-    quota::{Hard, needs_amounts},
+    Refusal, child_labels,
+    quota::{self, Hard, needs_amounts},
 };
-use crate::api::{conditions::Reason, quantity::Quantity, text::some_of};
+use crate::api::{DeveloperSpace, conditions::Reason, names, quantity::Quantity, text::some_of};
 
 /// The number of resources that a sentence names.
 const NAMED: usize = 5;
@@ -34,6 +40,44 @@ pub const COUNT_ONLY: &str = "1P";
 /// and memory are excluded, since a quota that counts them refuses each pod that specifies none.
 pub fn to_count(hard: &Hard, counted: &Hard) -> BTreeSet<String> {
     hard.keys().filter(|key| !counted.contains_key(*key) && !needs_amounts(key)).cloned().collect()
+}
+
+/// The limits of `quota`, except those that only count.
+pub fn limits(quota: Option<&ResourceQuota>) -> Hard {
+    let only_counts = |limit: &Quantity| limit.compare(&COUNT_ONLY.into()) == Some(Ordering::Equal);
+    let hard = hard(quota).into_iter().flatten().map(|(key, limit)| (key.clone(), Quantity::from(limit)));
+    hard.filter(|(_, limit)| !only_counts(limit)).collect()
+}
+
+/// Returns true if `quota` has a limit for the resource `key`.
+pub fn has_limit(quota: Option<&ResourceQuota>, key: &str) -> bool {
+    hard(quota).is_some_and(|hard| hard.contains_key(key))
+}
+
+fn hard(quota: Option<&ResourceQuota>) -> Option<&BTreeMap<String, K8sQuantity>> {
+    quota?.spec.as_ref()?.hard.as_ref()
+}
+
+/// The quota of a space whose class in force is missing, with limits for the resources `keys` that only count; `None` if the `existing` quota has
+/// them already. The limits of the `existing` quota stay, and it is wanted without labels, so that its labels stay too.
+pub fn counting(
+    space: &DeveloperSpace,
+    class_name: &str,
+    existing: Option<&ResourceQuota>,
+    keys: &BTreeSet<String>,
+) -> Option<ResourceQuota> {
+    let missing = keys.iter().filter(|key| !has_limit(existing, key)).cloned();
+    let missing: Hard = missing.map(|key| (key, Quantity::from(COUNT_ONLY))).collect();
+    if existing.is_none() || missing.is_empty() {
+        return quota::build(&missing, &child_labels(space, class_name));
+    }
+    let mut all = hard(existing).cloned().unwrap_or_default();
+    all.extend(missing.iter().map(|(key, limit)| (key.clone(), K8sQuantity::from(limit))));
+    Some(ResourceQuota {
+        metadata: ObjectMeta { name: Some(names::CHILD.to_owned()), ..ObjectMeta::default() },
+        spec: Some(ResourceQuotaSpec { hard: Some(all), ..ResourceQuotaSpec::default() }),
+        status: None,
+    })
 }
 
 /// The refusal to admit the space of `namespace` to a class while its quota has not counted the resources `keys` yet.
@@ -93,6 +137,33 @@ mod tests {
         assert_eq!(counted(&json!({"services.loadbalancers": "0", "requests.storage": "0"})), None);
         assert!(not_counted("small", "orchid-lab", None, &keys).is_some());
         assert!(not_counted("small", "orchid-lab", None, &to_count(&hard(&["pods"]), &hard(&["pods"]))).is_none());
+    }
+
+    #[test]
+    fn a_quota_without_a_class_in_force_keeps_its_limits_and_counts_more() {
+        let space = json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "orchid-lab"},
+            "spec": {"owner": {"kind": "User", "name": "ada@example.com"}},
+        });
+        let space: DeveloperSpace = serde_json::from_value(space).unwrap();
+        // A client may have written 1P in another form.
+        let (metadata, hard) = (json!({"name": "developerspace", "labels": {"floor": "ground"}}), json!({"pods": "20", "services": "1000T"}));
+        let live: ResourceQuota = serde_json::from_value(json!({"metadata": metadata, "spec": {"hard": hard}})).unwrap();
+        assert_eq!((limits(Some(&live)), limits(None)), (Hard::from([("pods".to_owned(), "20".into())]), Hard::new()));
+        let counting = |existing: Option<&ResourceQuota>, keys: &[&str]| {
+            let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            counting(&space, "greenhouse", existing, &keys).map(|quota| json!([quota.metadata, quota.spec]))
+        };
+        let hard = json!({"pods": "20", "services": "1000T", "configmaps": "1P"});
+        assert_eq!(counting(Some(&live), &["pods", "services", "configmaps"]), Some(json!([{"name": "developerspace"}, {"hard": hard}])));
+        assert_eq!(counting(Some(&live), &["services"]), None);
+        let labels = json!({
+            "app.kubernetes.io/managed-by": "developerspace-operator",
+            "developerspace.dev/class": "greenhouse",
+            "developerspace.dev/space": "orchid-lab",
+        });
+        let made = json!([{"name": "developerspace", "labels": labels}, {"hard": {"configmaps": "1P"}}]);
+        assert_eq!((counting(None, &["configmaps"]), counting(None, &[])), (Some(made), None));
     }
 
     #[test]

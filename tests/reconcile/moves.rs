@@ -148,39 +148,96 @@ async fn a_space_that_uses_more_than_another_class_allows_is_not_moved_there() {
     assert_eq!(action, Action::requeue(Duration::from_secs(30)), "no event says that it uses less");
 }
 
+/// A class that also limits load balancers, of which it allows none.
+fn porch() -> Value {
+    let hard = json!({"requests.cpu": "4", "limits.memory": "8Gi", "pods": "20", "services.loadbalancers": "0"});
+    with(&class(), &json!({"metadata": {"name": "porch", "uid": "uid-of-the-porch"}, "spec": {"quota": {"hard": hard}}}))
+}
+
+const NOT_COUNTED: &str = "class porch limits resources that the quota of namespace orchid-lab has not counted yet (services.loadbalancers), and the space is \
+                           admitted to it when they are counted; its current class stays in force until then";
+
+const TOO_MANY: &str = "namespace orchid-lab uses more than class porch allows (services.loadbalancers 1 of 0), and the space is not admitted to it until it \
+                        uses less; its current class stays in force: delete what is not needed, or use another class";
+
+/// The limits of the quota that counts load balancers before the move.
+fn counting() -> Value {
+    json!({"requests.cpu": "4", "limits.memory": "8Gi", "pods": "20", "services.loadbalancers": "1P"})
+}
+
+/// The quota that counts load balancers, before kube-controller-manager has observed it.
+fn to_be_counted() -> Value {
+    let live = stored(&quota(), "uid-of-the-quota", 51);
+    with(&live, &json!({"metadata": {"resourceVersion": "61"}, "spec": {"hard": counting()}}))
+}
+
+fn asked(quota: &Value) -> Call {
+    get(&child_path(quota)).answered(quota.clone())
+}
+
+/// The status, in the second generation, of a space that waits until its quota counts load balancers.
+fn waits_to_be_counted() -> Value {
+    let mut status = refused_since(2, "Provisioning", NOT_COUNTED);
+    let conditions = &mut status["conditions"];
+    (conditions[3], conditions[4]) =
+        (with(&conditions[4], &json!({"type": "Reconciling"})), with(&conditions[3], &json!({"type": "Stalled"})));
+    status
+}
+
+/// Ada's space asks to be moved to the porch, and its quota begins to count load balancers.
+async fn on_the_way_to_the_porch(world: &World) -> Value {
+    let space = edited(&converged(), &json!({"className": "porch"}), 103);
+    let (live, status) = (stored(&quota(), "uid-of-the-quota", 51), waits_to_be_counted());
+    let script = script![
+        asked(&live),
+        asked(&live),
+        json_patch(&child_path(&quota()), drift::operations("uid-of-the-quota", "/spec/hard", &counting())).answered(to_be_counted()),
+        say(&space, &status),
+        told("Provisioning").saying(NOT_COUNTED),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+    said(&space, &status)
+}
+
 /// A resource that the present class does not limit has not been counted yet.
 #[tokio::test]
 async fn what_another_class_limits_is_counted_before_a_space_is_moved_there() {
     let world = World::with(CALM, &everything());
-    let hard = json!({"requests.cpu": "4", "limits.memory": "8Gi", "pods": "20", "services.loadbalancers": "0"});
-    let porch = json!({"metadata": {"name": "porch", "uid": "uid-of-the-porch"}, "spec": {"quota": {"hard": hard}}});
-    world.keep(&with(&class(), &porch));
+    world.keep(&porch());
+    let space = on_the_way_to_the_porch(&world).await;
+    world.reconcile(&space, script![asked(&to_be_counted())]).await.unwrap();
+    let full = with(&to_be_counted(), &json!({"status": {"used": {"services.loadbalancers": "1"}}}));
+    let mut refused = refused_since(2, "QuotaExceedsClass", TOO_MANY);
+    refused["conditions"][3]["lastTransitionTime"] = json!(CALM);
+    world.reconcile(&space, script![asked(&full), say(&space, &refused), told("QuotaExceedsClass")]).await.unwrap();
+}
+
+/// The class in force was deleted, so only the existing quota shows which resources it counts.
+#[tokio::test]
+async fn what_another_class_limits_is_counted_before_a_space_leaves_a_missing_class() {
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    world.keep(&porch());
     let space = edited(&converged(), &json!({"className": "porch"}), 103);
-    let message = "class porch limits resources that the quota of namespace orchid-lab has not counted yet (services.loadbalancers), and the space is \
-                   admitted to it when they are counted; its current class stays in force until then";
-    let mut status = refused_since(2, "Provisioning", message);
-    let said_so = &mut status["conditions"];
-    (said_so[3], said_so[4]) = (with(&said_so[4], &json!({"type": "Reconciling"})), with(&said_so[3], &json!({"type": "Stalled"})));
-    let live = stored(&quota(), "uid-of-the-quota", 51);
-    let counting = json!({"requests.cpu": "4", "limits.memory": "8Gi", "pods": "20", "services.loadbalancers": "1P"});
-    let counted = with(&live, &json!({"metadata": {"resourceVersion": "61"}, "spec": {"hard": counting}}));
-    let asked = |quota: &Value| get(&child_path(quota)).answered(quota.clone());
+    let missing = |message: &str| format!("SpaceClass greenhouse, which is in force, does not exist or cannot be read; {message}");
+    let (live, status) = (stored(&quota(), "uid-of-the-quota", 51), refused_since(2, "ClassNotFound", &missing(NOT_COUNTED)));
+    let operations = json!([
+        {"op": "test", "path": "/metadata/uid", "value": "uid-of-the-quota"},
+        {"op": "add", "path": "/spec/hard", "value": counting()},
+    ]);
     let script = script![
         asked(&live),
         asked(&live),
-        json_patch(&child_path(&quota()), drift::operations("uid-of-the-quota", "/spec/hard", &counting)).answered(counted.clone()),
+        json_patch(&child_path(&quota()), operations).answered(to_be_counted()),
         say(&space, &status),
-        told("Provisioning").saying(message),
+        told("ClassNotFound"),
     ];
     world.reconcile(&space, script).await.unwrap();
     let space = said(&space, &status);
-    world.reconcile(&space, script![asked(&counted)]).await.unwrap();
-    let full = with(&counted, &json!({"status": {"used": {"services.loadbalancers": "1"}}}));
-    let message = "namespace orchid-lab uses more than class porch allows (services.loadbalancers 1 of 0), and the space is not admitted to it until it \
-                   uses less; its current class stays in force: delete what is not needed, or use another class";
-    let mut refused = refused_since(2, "QuotaExceedsClass", message);
-    refused["conditions"][3]["lastTransitionTime"] = json!(CALM);
-    world.reconcile(&space, script![asked(&full), say(&space, &refused), told("QuotaExceedsClass")]).await.unwrap();
+    let action = world.reconcile(&space, script![asked(&to_be_counted())]).await.unwrap();
+    assert_eq!(action, seconds(30), "it is counted, and not written again");
+    let full = with(&to_be_counted(), &json!({"status": {"used": {"services.loadbalancers": "1"}}}));
+    let refused = refused_since(2, "ClassNotFound", &missing(TOO_MANY));
+    world.reconcile(&space, script![asked(&full), say(&space, &refused)]).await.unwrap();
 }
 
 #[tokio::test]
