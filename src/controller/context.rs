@@ -198,6 +198,8 @@ struct Remembered {
     written: Option<(u64, Instant)>,
     gone: Option<(String, Instant)>,
     waiting: Option<DateTime<Utc>>,
+    /// A situation in which the quota leaves resources uncounted, as a hash, and its first observation.
+    uncounted: Option<(u64, DateTime<Utc>)>,
 }
 
 /// The back-off of a space after a failure.
@@ -284,6 +286,17 @@ impl Memory {
         }
     }
 
+    /// Returns the time since which the quota of that space leaves resources uncounted in that situation. The time is `now` in another situation.
+    pub fn uncounted(&self, name: &str, situation: u64, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.with(name, |remembered| match remembered.uncounted {
+            Some((known, since)) if known == situation => since,
+            _ => {
+                remembered.uncounted = Some((situation, now));
+                now
+            }
+        })
+    }
+
     /// Counts a failure. Returns the number of consecutive failures before it.
     pub fn failed(&self, name: &str) -> u32 {
         self.with(name, |remembered| {
@@ -304,7 +317,7 @@ impl Memory {
             remembered.failures = 0;
             remembered.rest = None;
             let caught_up = remembered.written.is_none_or(|(written, at)| written <= version || at.elapsed() >= PATIENCE);
-            if caught_up && remembered.gone.is_none() && remembered.waiting.is_none() {
+            if caught_up && remembered.gone.is_none() && remembered.waiting.is_none() && remembered.uncounted.is_none() {
                 map.remove(name);
             }
         }

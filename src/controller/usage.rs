@@ -1,6 +1,7 @@
 //! The resource usage of a namespace, read from the API server before its space is admitted to another class, and the quota that counts the
 //! resources that only that class limits.
 
+use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::ResourceExt;
 
@@ -9,9 +10,14 @@ use crate::{
     api::{DeveloperSpace, names},
     desired::{
         Child, ChildKind, Refusal, Uid,
-        usage::{counting, has_limit, limits, not_admitted, not_counted, to_count},
+        children::hash,
+        usage::{Uncounted, counting, has_limit, limits, not_admitted, not_counted, to_count, uncounted},
     },
 };
+
+/// The time for which a move waits for the usage of resources whose limits kube-controller-manager has observed. It retries a failed count about ten
+/// times within this time, so that a resource that it still has not counted is one that it does not know, such as a kind that is not installed.
+const LONGEST_COUNT: TimeDelta = TimeDelta::minutes(2);
 
 /// Admits a space to the class of `wanted`, or returns the refusal. The resources that the class in force does not limit have to be counted first.
 /// While the class in force is missing, these are the resources that the existing quota does not limit.
@@ -23,11 +29,21 @@ pub async fn fits(ctx: &Context, space: &DeveloperSpace, observed: &mut Observed
         None => to_count(hard, &limits(quota.as_ref())),
     };
     let outgrown = quota.as_ref().and_then(|quota| not_admitted(class_name, &namespace, quota, hard));
-    let refusal = outgrown.or_else(|| not_counted(class_name, &namespace, quota.as_ref(), &keys));
+    let Uncounted { unseen: mut missing, unknown } = uncounted(quota.as_ref(), &keys);
+    if may_be_counted(ctx, space, observed, (class_name, unknown.as_slice())) {
+        missing.extend(unknown);
+    }
+    let refusal = outgrown.or_else(|| not_counted(class_name, &namespace, &missing));
     // The quota of a class in force is written whole, and an existing quota keeps its keys.
     let is_ruled = observed.ruling.is_some();
     observed.to_count = keys.into_iter().filter(|key| is_ruled || !has_limit(quota.as_ref(), key)).collect();
     Ok(refusal)
+}
+
+/// Returns true while kube-controller-manager may still count the resources `unknown`, which a move to the class of that name waits for.
+fn may_be_counted(ctx: &Context, space: &DeveloperSpace, observed: &Observed, (class_name, unknown): (&str, &[String])) -> bool {
+    let since = || ctx.memory.uncounted(&space.name_any(), hash(&(space.metadata.generation, class_name, unknown)), observed.now);
+    !unknown.is_empty() && observed.now - since() < LONGEST_COUNT
 }
 
 /// Adds the resources that have to be counted to the quota of a namespace whose class in force is missing. The existing limits stay.

@@ -51,7 +51,11 @@ pub fn limits(quota: Option<&ResourceQuota>) -> Hard {
 
 /// Returns true if `quota` has a limit for the resource `key`.
 pub fn has_limit(quota: Option<&ResourceQuota>, key: &str) -> bool {
-    hard(quota).is_some_and(|hard| hard.contains_key(key))
+    has(hard(quota), key)
+}
+
+fn has(list: Option<&BTreeMap<String, K8sQuantity>>, key: &str) -> bool {
+    list.is_some_and(|list| list.contains_key(key))
 }
 
 fn hard(quota: Option<&ResourceQuota>) -> Option<&BTreeMap<String, K8sQuantity>> {
@@ -80,15 +84,32 @@ pub fn counting(
     })
 }
 
-/// The refusal to admit the space of `namespace` to a class while its quota has not counted the resources `keys` yet.
-pub fn not_counted(class_name: &str, namespace: &str, quota: Option<&ResourceQuota>, keys: &BTreeSet<String>) -> Option<Refusal> {
-    let used = quota.and_then(|quota| quota.status.as_ref()?.used.as_ref());
-    let missing: Vec<String> = keys.iter().filter(|key| used.is_none_or(|used| !used.contains_key(*key))).cloned().collect();
+/// The resources that have to be counted and that the status of the quota does not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uncounted {
+    /// Resources that `status.hard` lacks: kube-controller-manager has not observed their limits.
+    pub unseen: Vec<String>,
+    /// Resources that only `status.hard` has. kube-controller-manager writes it together with `status.used`, so it does not know such a resource, or
+    /// failed to count it and retries, see `CalculateUsage` in `k8s.io/apiserver/pkg/quota/v1`.
+    pub unknown: Vec<String>,
+}
+
+/// Returns the resources among `keys` that `quota` has not counted.
+pub fn uncounted(quota: Option<&ResourceQuota>, keys: &BTreeSet<String>) -> Uncounted {
+    let status = quota.and_then(|quota| quota.status.as_ref());
+    let (hard, used) = (status.and_then(|status| status.hard.as_ref()), status.and_then(|status| status.used.as_ref()));
+    let missing = keys.iter().filter(|key| !has(used, key)).cloned();
+    let (unknown, unseen) = missing.partition(|key| has(hard, key));
+    Uncounted { unseen, unknown }
+}
+
+/// The refusal to admit the space of `namespace` to a class while its quota has not counted the resources `missing` yet.
+pub fn not_counted(class_name: &str, namespace: &str, missing: &[String]) -> Option<Refusal> {
     let message = || {
         format!(
             "class {class_name} limits resources that the quota of namespace {namespace} has not counted yet ({}), and the space is admitted to it when \
              they are counted; its current class stays in force until then",
-            some_of(&missing, NAMED, 0)
+            some_of(missing, NAMED, 0)
         )
     };
     (!missing.is_empty()).then(|| Refusal::new(Reason::Provisioning, message()))
@@ -122,21 +143,36 @@ mod tests {
         let hard = |keys: &[&str]| -> Hard { keys.iter().map(|key| ((*key).to_owned(), Quantity::from("3"))).collect() };
         let keys = to_count(&hard(&["pods", "services.loadbalancers", "limits.memory", "requests.storage"]), &hard(&["pods"]));
         assert_eq!(keys.iter().collect::<Vec<_>>(), ["requests.storage", "services.loadbalancers"], "a pod need not name them");
-        let counted = |used: &serde_json::Value| {
-            let quota = serde_json::from_value(json!({"status": {"used": used}})).unwrap();
-            not_counted("small", "orchid-lab", Some(&quota), &keys).map(|refusal| (refusal.reason, refusal.message))
-        };
         let message = |names: &str| {
             let message = format!(
                 "class small limits resources that the quota of namespace orchid-lab has not counted yet ({names}), and the space is admitted to it when \
                  they are counted; its current class stays in force until then"
             );
-            Some((Reason::Provisioning, message))
+            Some(Refusal::new(Reason::Provisioning, message))
         };
-        assert_eq!(counted(&json!({"pods": "1", "requests.storage": "0"})), message("services.loadbalancers"));
-        assert_eq!(counted(&json!({"services.loadbalancers": "0", "requests.storage": "0"})), None);
-        assert!(not_counted("small", "orchid-lab", None, &keys).is_some());
-        assert!(not_counted("small", "orchid-lab", None, &to_count(&hard(&["pods"]), &hard(&["pods"]))).is_none());
+        assert_eq!(not_counted("small", "orchid-lab", &["services.loadbalancers".to_owned()]), message("services.loadbalancers"));
+        assert_eq!(not_counted("small", "orchid-lab", &[]), None);
+    }
+
+    #[test]
+    fn a_resource_is_unknown_if_its_limit_was_observed_and_its_usage_was_not() {
+        let keys: BTreeSet<String> = ["count/deployment.apps", "requests.storage", "services.loadbalancers"].map(str::to_owned).into();
+        let status = |status: &serde_json::Value| {
+            let quota = serde_json::from_value(json!({"status": status})).unwrap();
+            let Uncounted { unseen, unknown } = uncounted(Some(&quota), &keys);
+            [unseen.join(" "), unknown.join(" ")]
+        };
+        let hard = json!({"pods": "20", "count/deployment.apps": "1P", "requests.storage": "1P", "services.loadbalancers": "1P"});
+        let all = "count/deployment.apps requests.storage services.loadbalancers";
+        for (given, unseen, unknown) in [
+            (json!({"hard": {"pods": "20"}, "used": {"requests.storage": "0"}}), "count/deployment.apps services.loadbalancers", ""),
+            (json!({"hard": hard, "used": {"requests.storage": "0", "services.loadbalancers": "1"}}), "", "count/deployment.apps"),
+            (json!({"hard": hard}), "", all),
+            (json!({}), all, ""),
+        ] {
+            assert_eq!(status(&given), [unseen, unknown], "{given}");
+        }
+        assert_eq!(uncounted(None, &keys).unseen.len(), 3);
     }
 
     #[test]

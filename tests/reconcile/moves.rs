@@ -212,6 +212,44 @@ async fn what_another_class_limits_is_counted_before_a_space_is_moved_there() {
     world.reconcile(&space, script![asked(&full), say(&space, &refused), told("QuotaExceedsClass")]).await.unwrap();
 }
 
+/// kube-controller-manager writes the limits and the usage of a quota in one update, and omits the usage of a resource that it does not know, or that it
+/// failed to count.
+#[tokio::test]
+async fn a_resource_that_is_not_counted_delays_a_move_for_two_minutes() {
+    let world = World::with(CALM, &everything());
+    world.keep(&with(&porch(), &json!({"spec": {"maxSpacesPerOwner": 1}})));
+    world.recall(&new("fern-lab", "ada@example.com"), "porch");
+    let space = on_the_way_to_the_porch(&world).await;
+    let observed = with(&to_be_counted(), &json!({"status": {"hard": counting(), "used": {"pods": "1"}}}));
+    world.reconcile(&space, script![asked(&observed)]).await.unwrap();
+    let world = world.later("2026-03-04T12:01:59Z");
+    let action = world.reconcile(&space, script![asked(&observed)]).await.unwrap();
+    assert_eq!(action, seconds(30));
+    let later = "2026-03-04T12:02:00Z";
+    let world = world.later(later);
+    let message = "User:ada@example.com has reached maxSpacesPerOwner 1 of SpaceClass porch: delete a space of this class, or use another class";
+    let mut status = refused_since(2, "OwnerLimitExceeded", message);
+    for flipped in [3, 4] {
+        status["conditions"][flipped]["lastTransitionTime"] = json!(later);
+    }
+    let script = script![asked(&observed), say(&space, &status), told("OwnerLimitExceeded").saying(message)];
+    world.reconcile(&space, script).await.unwrap();
+    // Another generation of the spec begins another move.
+    let space = edited(&said(&space, &status), &json!({"className": "porch"}), 110);
+    status["observedGeneration"] = json!(3);
+    status["conditions"] = conditions(
+        3,
+        &[
+            (false, "Provisioning", NOT_COUNTED, CALM),
+            (false, "NotYet", "", MADE),
+            (false, "NotYet", "", MADE),
+            (true, "Provisioning", NOT_COUNTED, later),
+            (false, "Provisioning", "", later),
+        ],
+    );
+    world.reconcile(&space, script![asked(&observed), say(&space, &status), told("Provisioning")]).await.unwrap();
+}
+
 /// The class in force was deleted, so only the existing quota shows which resources it counts.
 #[tokio::test]
 async fn what_another_class_limits_is_counted_before_a_space_leaves_a_missing_class() {
