@@ -16,6 +16,7 @@ use crate::{
         rights::{self, Rights},
         store::Store,
     },
+    installed::Installed,
     metrics::Metrics,
     serve::serve,
     watchdog::{Ages, Watchdog},
@@ -32,6 +33,8 @@ pub struct Health {
     pub store: Arc<Store>,
     /// The permissions that the operator lacks.
     pub rights: Arc<Rights>,
+    /// The installed CRDs.
+    pub installed: Arc<Installed>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// True while this replica waits for the lease.
@@ -44,11 +47,18 @@ impl Health {
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.ages().working()?;
+        let ages = self.ages();
+        ages.live()?;
+        ages.current()?;
         let missing = self.rights.missing();
         if !missing.is_empty() {
             return Err(rights::sentence(&missing));
         }
+        // While a CRD lacks fields, expired spaces stay, so that the cause is reported before its effect.
+        if let Some(problem) = self.installed.problem() {
+            return Err(problem);
+        }
+        ages.working()?;
         if self.standby.load(Ordering::Relaxed) || self.store.is_ready() {
             return Ok(());
         }
@@ -76,4 +86,41 @@ pub async fn serve_metrics(address: SocketAddr, health: Health) -> std::io::Resu
         ([(http::header::CONTENT_TYPE, OPEN_METRICS)], health.metrics.render())
     };
     serve(address, Router::new().route("/metrics", get(scrape)).with_state(health)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+    use crate::controller::store::SOURCES;
+
+    fn health(standby: bool, installed: Installed) -> Health {
+        let health = Health {
+            clock: Arc::new(DateTime::<Utc>::UNIX_EPOCH),
+            watchdog: Arc::default(),
+            store: Arc::default(),
+            rights: Arc::default(),
+            installed: Arc::new(installed),
+            metrics: Arc::default(),
+            standby: Arc::new(AtomicBool::new(standby)),
+        };
+        health.watchdog.heard(None);
+        health
+    }
+
+    #[test]
+    fn a_replica_is_ready_once_its_crds_are_installed_and_it_waits_for_the_lease_or_has_listed_everything() {
+        let unread = Err("the CustomResourceDefinitions have not been read yet".to_owned());
+        for standby in [true, false] {
+            assert_eq!(health(standby, Installed::unread()).ready(), unread);
+        }
+        assert_eq!(health(true, Installed::default()).ready(), Ok(()));
+        let works = health(false, Installed::default());
+        assert!(works.ready().unwrap_err().starts_with("not listed yet: "));
+        for source in SOURCES {
+            works.store.set_listed(source);
+        }
+        assert_eq!(works.ready(), Ok(()));
+    }
 }

@@ -21,7 +21,7 @@ pub mod desired;
 pub mod gc;
 pub mod health;
 pub mod impersonation;
-mod installed;
+pub mod installed;
 pub mod metrics;
 pub mod operator;
 pub mod plugin;

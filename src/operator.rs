@@ -30,7 +30,7 @@ use crate::{
     },
     gc::{self, Answer},
     health::{Health, serve_health, serve_metrics},
-    installed::await_crd,
+    installed::{self, Installed},
     telemetry,
 };
 
@@ -53,17 +53,19 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let client = client::connect(listeners.clone()).await?;
     let Listeners { clock, watchdog, metrics, writes } = listeners;
     let (nudges, nudged) = Nudges::new();
-    let standby = Arc::new(AtomicBool::new(args.leader_elect));
+    let standby = Arc::new(AtomicBool::new(false));
     let places = Places::new(args.workers);
     let (recorder, writing) = events::recorder(client.clone(), places.clone(), &args.common.identity);
     tokio::spawn(writing);
     let protected = ProtectedNamespaces::new(&args.common.operator_namespace, &args.common.protected_namespaces);
     let fresh = Context::new(client.clone(), clock.clone(), protected, recorder, places);
-    let ctx = Arc::new(Context { metrics, watchdog: watchdog.clone(), writes, nudges, ..fresh });
+    let installed = Arc::new(Installed::unread());
+    let ctx = Arc::new(Context { metrics, watchdog: watchdog.clone(), writes, nudges, installed: installed.clone(), ..fresh });
+    tokio::spawn(installed::follow(client.clone(), installed.clone()));
     let rights: Arc<Rights> = Arc::default();
     tokio::spawn(rights::check(ctx.clone(), args.common.operator_namespace.clone(), rights.clone()));
-    let health =
-        Health { clock: clock.clone(), watchdog, store: ctx.store.clone(), rights, metrics: ctx.metrics.clone(), standby: standby.clone() };
+    let (store, metrics) = (ctx.store.clone(), ctx.metrics.clone());
+    let health = Health { clock: clock.clone(), watchdog, store, rights, installed, metrics, standby: standby.clone() };
     let serving = async {
         tokio::try_join!(serve_health(args.health_bind_address.0, health.clone()), serve_metrics(args.metrics_bind_address.0, health))
             .with_context(|| format!("failed to listen on {:?} or {:?}", args.health_bind_address.0, args.metrics_bind_address.0))
@@ -83,7 +85,7 @@ async fn lead_and_work(
     ctx: Arc<Context>,
     (nudged, standby): (futures::stream::BoxStream<'static, String>, Arc<AtomicBool>),
 ) -> anyhow::Result<ExitCode> {
-    let elector = Elector::new(client.clone(), &args.common.operator_namespace, &args.common.identity, clock as Arc<dyn Clock>);
+    let elector = Elector::new(client, &args.common.operator_namespace, &args.common.identity, clock as Arc<dyn Clock>);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     tokio::spawn(async move {
         if let Err(error) = told_to_stop().await {
@@ -99,8 +101,9 @@ async fn lead_and_work(
     };
     tokio::select! {
         () = halted() => return Ok(ExitCode::SUCCESS),
-        () = await_crd(&client) => {}
+        () = ctx.installed.complete() => {}
     }
+    standby.store(args.leader_elect, Ordering::Relaxed);
     let mut leading = None;
     if args.leader_elect {
         tracing::info!("waiting for the lease");

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use clap::Parser;
 use developerspace_operator::{
+    api::crds,
     cli::{Cli, Command},
-    gc::{account::refusal, output::Sweep, settings::protected, sweep},
+    gc::{account::refusal, output::Sweep, run, settings::protected, sweep},
 };
 use serde_json::{Value, json};
 use support::{
@@ -92,6 +93,25 @@ fn assert_swept(sweep: &Sweep, status: u8, rows: &[Value]) {
 /// A script of the calls of [`lists`], followed by `steps`.
 fn after(lists: [Call; 3], steps: Vec<Step>) -> Vec<Step> {
     lists.into_iter().map(Step::from).chain(steps).collect()
+}
+
+/// The API server drops the fields that a CRD lacks, and the decisions of a sweep depend on them.
+#[tokio::test]
+async fn a_sweep_with_an_old_crd_lists_and_writes_nothing() {
+    let line = ["developerspace-operator", "gc", "--protected-namespaces", "monitoring"];
+    let Command::Gc(args) = Cli::try_parse_from(line).unwrap().command else { panic!("this is gc") };
+    let clock = EXPIRES.parse::<DateTime<Utc>>().unwrap();
+    let mut old = json!(crds()[0]);
+    let fields = old.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties").unwrap();
+    assert!(fields.as_object_mut().unwrap().remove("terms").is_some());
+    let script = [old, json!(crds()[1])].map(|crd| {
+        let name = crd["metadata"]["name"].as_str().unwrap();
+        Step::from(get(&format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")).answered(crd.clone()))
+    });
+    let answer = play(script.into(), async |client| run(client, Arc::new(clock), &args).await).await;
+    let error = "the installed CustomResourceDefinitions lack fields that this operator writes (DeveloperSpace status.terms), and it changes no space and no \
+                 class until they have them: run kubectl apply -k config/crd";
+    assert_eq!(answer.map(|answer| answer.code).map_err(|error| error.to_string()), Err(error.to_owned()));
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ pub const FINALIZER: &str = "developerspace.dev/namespace";
 
 /// Name of the `DeveloperSpace` CRD object.
 pub const SPACE_CRD: &str = "developerspaces.developerspace.dev";
+/// Name of the `SpaceClass` CRD object.
+pub const CLASS_CRD: &str = "spaceclasses.developerspace.dev";
 
 /// Common label, see <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";

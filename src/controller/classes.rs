@@ -109,9 +109,12 @@ fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
     }
 }
 
-/// Validates the class of that name. Returns the time until the next attempt after a failure.
+/// Validates the class of that name. Returns the time until the next attempt after a failure, or while a CRD lacks fields.
 async fn judge_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) -> Option<Duration> {
     let class = ctx.store.class(name)?;
+    if ctx.installed.has_problem() {
+        return Some(RECHECK);
+    }
     let error = judge(ctx, spaces, &class).await.err()?;
     if error.class() != Class::Conflict {
         tracing::warn!(class = name, error = error.sentence(), "failed to validate a SpaceClass; retrying");

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, names::ProtectedNamespaces, unmanaged::Unmanaged},
     clock::Clock,
+    installed::Installed,
     metrics::Metrics,
     watchdog::Watchdog,
 };
@@ -57,6 +58,8 @@ pub struct Context {
     pub places: Places,
     /// Requeues other spaces.
     pub nudges: Nudges,
+    /// The installed CRDs.
+    pub installed: Arc<Installed>,
 }
 
 impl Context {
@@ -78,6 +81,7 @@ impl Context {
             ends: Arc::default(),
             places,
             nudges: Nudges::new().0,
+            installed: Arc::default(),
         }
     }
 

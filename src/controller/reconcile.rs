@@ -33,6 +33,7 @@ use crate::{
         usage::COUNT_ONLY,
         waiting_limit::was_never_admitted,
     },
+    installed::UNTIL_COMPLETE,
 };
 
 /// The longest duration of a reconcile.
@@ -103,6 +104,9 @@ async fn look_alone(kept: &Kept, ctx: &Context) -> Result<Option<Action>, Error>
 }
 
 async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Result<Action, Error> {
+    if ctx.installed.has_problem() {
+        return Ok(Action::requeue(UNTIL_COMPLETE));
+    }
     let _running = (ctx.metrics.begin(), ctx.watchdog.begin());
     let space = match &guarded.0 {
         Ok(space) => space,

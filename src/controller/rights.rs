@@ -34,9 +34,10 @@ struct Right {
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 const CHILDREN: Right = Right { group: "", resource: "", verbs: WRITE, name: None, at_home: false };
+const DEFINITION: Right = Right { group: "apiextensions.k8s.io", resource: "customresourcedefinitions", verbs: &["get"], ..CHILDREN };
 
 /// All permissions that `config/rbac` grants, except `bind`.
-const NEEDED: [Right; 13] = [
+const NEEDED: [Right; 14] = [
     Right { group: names::GROUP, resource: "developerspaces", verbs: &["get", "list", "watch", "patch", "delete", "operate"], ..CHILDREN },
     Right { group: names::GROUP, resource: "developerspaces/status", verbs: &["patch"], ..CHILDREN },
     Right { group: names::GROUP, resource: "spaceclasses", verbs: READ, ..CHILDREN },
@@ -48,13 +49,8 @@ const NEEDED: [Right; 13] = [
     Right { group: "rbac.authorization.k8s.io", resource: "rolebindings", ..CHILDREN },
     Right { group: "rbac.authorization.k8s.io", resource: "clusterroles", verbs: &["get"], ..CHILDREN },
     Right { group: "events.k8s.io", resource: "events", verbs: &["create"], ..CHILDREN },
-    Right {
-        group: "apiextensions.k8s.io",
-        resource: "customresourcedefinitions",
-        verbs: &["get"],
-        name: Some(names::SPACE_CRD),
-        at_home: false,
-    },
+    Right { name: Some(names::SPACE_CRD), ..DEFINITION },
+    Right { name: Some(names::CLASS_CRD), ..DEFINITION },
     Right { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], name: None, at_home: true },
 ];
 
@@ -69,7 +65,7 @@ const RECHECK: Duration = Duration::from_secs(15);
 pub struct Rights(Mutex<Vec<String>>);
 
 impl Rights {
-    /// Each missing permission, as `verb resource.group`.
+    /// Each missing permission, as `verb resource.group`, followed by the name of the object if the permission is about a single object.
     pub fn missing(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -139,6 +135,7 @@ fn questions(home: &str) -> Vec<(String, ResourceAttributes)> {
     for Right { group, resource, verbs, name, at_home } in NEEDED {
         let (plural, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let dotted = if group.is_empty() { String::new() } else { format!(".{group}") };
+        let object = name.map(|name| format!(" {name}")).unwrap_or_default();
         let place = if at_home { format!(" in {home}") } else { String::new() };
         for verb in verbs {
             let attributes = ResourceAttributes {
@@ -150,7 +147,7 @@ fn questions(home: &str) -> Vec<(String, ResourceAttributes)> {
                 namespace: at_home.then(|| home.to_owned()),
                 ..ResourceAttributes::default()
             };
-            all.push((format!("{verb} {resource}{dotted}{place}"), attributes));
+            all.push((format!("{verb} {resource}{dotted}{object}{place}"), attributes));
         }
     }
     all
@@ -193,8 +190,9 @@ mod tests {
             for group in strings(&rule["apiGroups"]) {
                 for resource in strings(&rule["resources"]) {
                     for verb in strings(&rule["verbs"]).into_iter().filter(|verb| verb != "bind") {
-                        let name = strings(&rule["resourceNames"]).first().cloned().unwrap_or_default();
-                        given.insert((format!("{verb} {group} {resource} {name}"), at_home));
+                        let names = strings(&rule["resourceNames"]);
+                        let names = if names.is_empty() { vec![String::new()] } else { names };
+                        given.extend(names.iter().map(|name| (format!("{verb} {group} {resource} {name}"), at_home)));
                     }
                 }
             }

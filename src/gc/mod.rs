@@ -34,6 +34,7 @@ use crate::{
         report,
     },
     desired::deletion_limit,
+    installed::lacking,
 };
 
 /// The exit status of a usage error, as in clap.
@@ -50,7 +51,7 @@ pub struct Answer {
 }
 
 /// Runs a sweep and returns its result. A sweep by an account that may not run it, and a sweep that would miss the operator's settings, are refused
-/// with a message on standard error.
+/// with a message on standard error. A sweep while a CRD lacks fields is an error: its decisions depend on fields that the API server dropped.
 pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow::Result<Answer> {
     let protected = match account::refusal(&client, args).await {
         Some(refusal) => Err(refusal),
@@ -58,6 +59,9 @@ pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow
     };
     match protected {
         Ok(protected) => {
+            if let Some(problem) = lacking(&client).await? {
+                anyhow::bail!("{problem}");
+            }
             let sweep = sweep(client, clock, args, protected).await?;
             Ok(Answer { text: sweep.text(args.output)?, code: sweep.exit_status() })
         }

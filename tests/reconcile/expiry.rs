@@ -285,3 +285,11 @@ async fn a_seal_that_is_refused_is_overdue() {
     assert_eq!(class_of(&result), Some(Class::Forbidden));
     assert_eq!(world.watchdog.ages("2026-03-09T08:02:00Z".parse().unwrap()).overdue, Duration::from_secs(120));
 }
+
+/// The API server would drop a part of the status, such as a notice that the next decision depends on.
+#[tokio::test]
+async fn no_space_is_written_while_a_crd_lacks_fields() {
+    let world = World::with(EXPIRES, &everything()).with_old_crds();
+    assert_eq!(world.reconcile(&warned(), script![]).await.unwrap(), seconds(15));
+    assert!(world.end(&warned(), script![]).await.unwrap(), "the queue reconciles it later");
+}

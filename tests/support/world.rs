@@ -18,6 +18,7 @@ use developerspace_operator::{
         writes::Writes,
     },
     desired::Child,
+    installed::Installed,
     metrics::Metrics,
     watchdog::Watchdog,
 };
@@ -48,6 +49,7 @@ pub struct World {
     protected: Vec<String>,
     nudges: Nudges,
     nudged: BoxStream<'static, String>,
+    installed: Arc<Installed>,
 }
 
 impl World {
@@ -63,7 +65,7 @@ impl World {
     /// A cluster of which no source was listed yet.
     pub fn unlisted(now: &str) -> Self {
         let (nudges, nudged) = Nudges::new();
-        let (store, memory, watchdog, metrics, admissions, ends, writes) = Default::default();
+        let (store, memory, watchdog, metrics, admissions, ends, writes, installed) = Default::default();
         Self {
             now: now.parse().unwrap(),
             store,
@@ -76,6 +78,7 @@ impl World {
             protected: vec!["monitoring".to_owned()],
             nudges,
             nudged,
+            installed,
         }
     }
 
@@ -124,6 +127,11 @@ impl World {
         Self { protected: vec![pattern.to_owned()], ..self }
     }
 
+    /// Installs CRDs that lack fields.
+    pub fn with_old_crds(self) -> Self {
+        Self { installed: Arc::new(Installed::unread()), ..self }
+    }
+
     /// Registers `space` as one that waited for a place under `class` before the operator started.
     pub fn recall_waiting(&self, space: &Value, class: &str) {
         self.admissions.recall_waiting(&objects::read(space), class);
@@ -169,6 +177,7 @@ impl World {
             writes: self.writes.clone(),
             ends: self.ends.clone(),
             nudges: self.nudges.clone(),
+            installed: self.installed.clone(),
             ..Context::new(client, Arc::new(self.now), protected, recorder, places)
         })
     }

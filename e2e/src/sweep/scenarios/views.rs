@@ -77,8 +77,9 @@ pub(super) async fn late_store(setting: Setting) -> Result<()> {
         let from = bench.proxy.journal().len();
         let late = (*resource).to_owned();
         let rule = Rule::new("late", Fault::Delay(setting.either(4, 25)), move |facts, _| facts.verb == "list" && facts.resource == late);
-        // The first list only checks that the kind exists.
-        let rule = bench.proxy.arm(rule.times(Times::Count(if *resource == "developerspaces" { 2 } else { 1 })));
+        // The first list of a kind with a CRD only checks that the kind exists.
+        let has_crd = ["developerspaces", "spaceclasses"].contains(resource);
+        let rule = bench.proxy.arm(rule.times(Times::Count(if has_crd { 2 } else { 1 })));
         bench.spawn().await?;
         until_equal(&bench, &names[0], &before).await?;
         until_ended(&bench, &names[1], Ends::Ready).await?;
