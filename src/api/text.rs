@@ -6,8 +6,13 @@ pub fn shorten(text: &str, longest: usize) -> String {
     if text.len() <= longest {
         return text.to_owned();
     }
-    let end = (0..=longest.saturating_sub(CUT.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-    format!("{}{CUT}", &text[..end])
+    format!("{}{CUT}", start_of(text, longest.saturating_sub(CUT.len())))
+}
+
+/// The start of `text`: its whole characters within the first `longest` bytes.
+pub fn start_of(text: &str, longest: usize) -> &str {
+    let end = (0..=longest.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    &text[..end]
 }
 
 /// The first `most` of `all`, and the number of the others, including `unread` ones that are not in `all`.
@@ -28,6 +33,7 @@ mod tests {
         let cut = shorten(&"é".repeat(1_000), 1_024);
         assert!(cut.len() <= 1_024 && cut.trim_end_matches('…').chars().all(|c| c == 'é'), "{cut}");
         assert_eq!(shorten("é", 1), "…");
+        assert_eq!([start_of("aé", 3), start_of("aé", 2), start_of("aé", 0), start_of("aé", 9)], ["aé", "a", "", "aé"]);
     }
 
     #[test]

@@ -9,7 +9,24 @@ use k8s_openapi::{
 };
 
 use super::{children::version, metadata::SeenMetadata, pod_security, uid::Uid};
-use crate::api::{PodSecurity, names, time};
+use crate::api::{
+    PodSecurity, names,
+    text::{shorten, some_of, start_of},
+    time,
+};
+
+/// The most bytes of the message of one condition. Users of the namespace control its length: kube-controller-manager lists every finalizer of the
+/// remaining objects.
+const LONGEST_MESSAGE: usize = 1_024;
+
+/// The most bytes of an annotation's value that are read. No value of the operator's annotations is longer.
+const LONGEST_VALUE: usize = 2 * 1_024;
+
+/// The number of finalizers of the Namespace that are named.
+const NAMED: usize = 10;
+
+/// The most bytes of the cause that holds up a deletion.
+const LONGEST_CAUSE: usize = 8 * 1_024;
 
 /// The part of an existing namespace that is kept in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +47,7 @@ pub struct SeenNamespace {
     pub released: Option<Box<Released>>,
     /// The Pod Security levels that it had at its adoption.
     pub adopted_security: PodSecurity,
-    /// The cause that holds up its deletion, while it is terminating; empty if nothing does.
+    /// The cause that holds up its deletion, while it is terminating, cut to a few KiB; empty if nothing does.
     pub terminating: Option<String>,
     /// Its labels and annotations.
     pub metadata: SeenMetadata,
@@ -72,7 +89,7 @@ impl SeenNamespace {
 }
 
 fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
-    metadata.annotations.as_ref()?.get(key).map(String::as_str)
+    metadata.annotations.as_ref()?.get(key).map(|value| start_of(value, LONGEST_VALUE))
 }
 
 fn released(metadata: &ObjectMeta) -> Option<Released> {
@@ -92,12 +109,14 @@ fn released(metadata: &ObjectMeta) -> Option<Released> {
 /// which that controller does not report.
 fn blocked_by(namespace: &Namespace) -> String {
     let conditions = namespace.status.iter().flat_map(|status: &NamespaceStatus| status.conditions.iter().flatten());
-    let contents = conditions.filter(|condition| condition.status == "True").filter_map(|condition| condition.message.clone());
+    let messages = conditions.filter(|condition| condition.status == "True").filter_map(|condition| condition.message.as_deref());
+    let contents = messages.map(|message| shorten(message, LONGEST_MESSAGE));
     let finalizers = namespace.metadata.finalizers.as_deref().unwrap_or_default();
     let own = (!finalizers.is_empty()).then(|| {
-        format!("the Namespace has the finalizers {}; each one is removed by its controller, or by an administrator", finalizers.join(", "))
+        let named = some_of(finalizers, NAMED, 0);
+        format!("the Namespace has the finalizers {named}; each one is removed by its controller, or by an administrator")
     });
-    contents.chain(own).collect::<Vec<_>>().join("; ")
+    shorten(&contents.chain(own).collect::<Vec<_>>().join("; "), LONGEST_CAUSE)
 }
 
 #[cfg(test)]
@@ -133,6 +152,33 @@ mod tests {
     }
 
     #[test]
+    fn a_cause_of_any_length_is_cut_and_names_each_condition() {
+        let condition = |type_: &str, message: &str| json!({"type": type_, "status": "True", "message": message});
+        let one = "example.com/a in 1 resource instances, ";
+        let remaining = format!("Some content in the namespace has finalizers remaining: {}", one.repeat(30_000));
+        let finalizers: Vec<String> = (0..4_000).map(|number| format!("example.com/{}-{number}", "b".repeat(200))).collect();
+        let namespace = json!({
+            "metadata": {"name": "orchid-lab", "deletionTimestamp": "2026-03-04T12:00:00Z", "finalizers": finalizers},
+            "status": {"conditions": [
+                condition("NamespaceFinalizersRemaining", &remaining),
+                condition("NamespaceContentRemaining", "Some resources are remaining: configmaps. has 1 resource instances"),
+            ]},
+        });
+        let cause = seen(&namespace).terminating.unwrap();
+        assert!(cause.len() <= 8 * 1_024, "{} bytes", cause.len());
+        for part in [
+            "Some content in the namespace has finalizers remaining: example.com/a in 1 resource instances",
+            "; Some resources are remaining: configmaps. has 1 resource instances; the Namespace has the finalizers example.com/bbb",
+            " and 3990 more; each one is removed by its controller, or by an administrator",
+        ] {
+            assert!(cause.contains(part), "{part} is missing in {cause}");
+        }
+        let many: Vec<Value> = (0..500).map(|number| condition(&format!("Of{number}"), &one.repeat(100))).collect();
+        let namespace = json!({"metadata": namespace["metadata"], "status": {"conditions": many}});
+        assert!(seen(&namespace).terminating.unwrap().len() <= 8 * 1_024);
+    }
+
+    #[test]
     fn the_marks_of_a_release_are_read() {
         let annotations = json!({
             "developerspace.dev/released-from": "orchid-lab/uid-of-the-space", "developerspace.dev/released-class": "greenhouse",
@@ -150,5 +196,7 @@ mod tests {
         assert_eq!(released("true", &annotations).as_deref(), Some(&expected));
         assert_eq!(released("true", &json!({})).as_deref(), Some(&Released::default()));
         assert_eq!(released("false", &annotations), None);
+        let long = json!({"developerspace.dev/released-owner": "x".repeat(200_000)});
+        assert_eq!(released("true", &long).map(|released| released.owner.len()), Some(2 * 1_024));
     }
 }

@@ -12,10 +12,13 @@ use kube::{
 };
 
 use crate::{
-    api::{time, unmanaged::Unmanaged},
+    api::{text::shorten, time, unmanaged::Unmanaged},
     controller::{context::Context, error::Error},
     desired::annotated::{Compat, Wish, is_marked, is_wish, wish},
 };
+
+/// The most bytes of the value of an expiry annotation. A longer value is neither a time nor a duration.
+const LONGEST_WISH: usize = 256;
 
 /// The part that is kept of a namespace that has an expiry annotation and no mark of the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +62,7 @@ impl Plain {
             return None;
         }
         let wishes: BTreeMap<String, String> =
-            annotations.iter().filter(|(key, _)| is_wish(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+            annotations.iter().filter(|(key, _)| is_wish(key)).map(|(key, value)| (key.clone(), shorten(value, LONGEST_WISH))).collect();
         let created = namespace.metadata.creation_timestamp.as_ref().and_then(time::from_k8s)?;
         let (uid, resource_version) = (namespace.uid()?, namespace.resource_version()?);
         (!wishes.is_empty()).then(|| Self { name: namespace.name_any(), uid, resource_version, created, wishes })
