@@ -37,8 +37,11 @@ async fn sweep_at(now: &str, arguments: &[&str], script: Vec<Step>) -> Sweep {
 }
 
 fn lists(spaces: &[Value], namespaces: &[Value]) -> [Call; 3] {
-    let classes = list("/apis/developerspace.dev/v1alpha1/spaceclasses", 50, &[class()]);
-    [classes, list(SPACES, 10, spaces), list("/api/v1/namespaces", 50, namespaces)]
+    [
+        list("/apis/developerspace.dev/v1alpha1/spaceclasses", 25, &[class()]),
+        list(SPACES, 10, spaces),
+        list("/api/v1/namespaces", 25, namespaces),
+    ]
 }
 
 /// `object` with the name of another space.

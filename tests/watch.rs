@@ -61,6 +61,30 @@ async fn a_watch_that_is_refused_as_too_old_begins_with_a_list() {
     watching.abort();
 }
 
+/// The text of a page is in memory before it is parsed, and developers can make namespaces and children large.
+#[tokio::test(start_paused = true)]
+async fn objects_that_developers_can_make_large_are_listed_in_small_pages() {
+    let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+    let (client, store, relist) = (Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
+    let namespaces = watch::namespaces(&client, store.clone(), Arc::default(), relist.clone());
+    let watching = tokio::spawn(stream::select(namespaces, watch::children(&client, &store, &relist)).for_each(|_| async {}));
+    let (mut listed, mut held) = (Vec::new(), Vec::new());
+    while listed.len() < 5 {
+        let (request, respond) = server.next_request().await.unwrap();
+        let (path, uri) = (request.uri().path().to_owned(), request.uri().to_string());
+        if uri.contains("watch=true") {
+            held.push(respond);
+            continue;
+        }
+        assert!(uri.contains("limit=25&") || uri.ends_with("limit=25"), "{uri}");
+        listed.push(path.rsplit('/').next().unwrap().to_owned());
+        respond.send_response(Response::new(Body::from(serde_json::to_vec(&list()).unwrap())));
+    }
+    listed.sort();
+    assert_eq!(listed, ["limitranges", "namespaces", "networkpolicies", "resourcequotas", "rolebindings"]);
+    watching.abort();
+}
+
 fn event(name: &str, version: u64) -> String {
     let metadata = json!({"name": name, "uid": name, "resourceVersion": version.to_string()});
     let class = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": metadata, "spec": {}});
@@ -167,10 +191,10 @@ async fn nobody_is_told_of_a_space_that_the_store_does_not_have_yet() {
     new["metadata"]["name"] = json!("another");
     let mut told = Vec::new();
     let pages = async {
-        answer(&mut server, "limit=50", StatusCode::OK, &page(&old, None)).await;
+        answer(&mut server, "limit=10", StatusCode::OK, &page(&old, None)).await;
         // The space `another` was created while no watch was open, so the next list is the first to contain it.
         answer(&mut server, "resourceVersion=9", StatusCode::GONE, &gone()).await;
-        answer(&mut server, "limit=50", StatusCode::OK, &page(&new, Some("more"))).await;
+        answer(&mut server, "limit=10", StatusCode::OK, &page(&new, Some("more"))).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         answer(&mut server, "continue=more", StatusCode::OK, &page(&old, None)).await;
         server.next_request().await.unwrap()
@@ -205,7 +229,7 @@ async fn a_space_that_is_gone_counts_for_no_rule() {
         line.map(str::to_owned)
     };
     assert_eq!(count().as_deref(), Some("2"));
-    answer(&mut server, "limit=50", StatusCode::OK, &page(&listed, None)).await;
+    answer(&mut server, "limit=10", StatusCode::OK, &page(&listed, None)).await;
     let (_, respond) = server.next_request().await.unwrap();
     assert_eq!(count().as_deref(), Some("1"), "the list lacks one");
     let mut gone = listed;

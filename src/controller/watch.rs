@@ -108,7 +108,7 @@ pub fn namespaces(client: &Client, store: Arc<Store>, admissions: Arc<Admissions
             gone.into_iter().chain(freed).collect()
         }
     };
-    events(Api::<Slim<Namespace>>::all(client.clone()), config(), relist)
+    events(Api::<Slim<Namespace>>::all(client.clone()), config().page_size(PAGE), relist)
         .flat_map(move |event| futures::stream::iter(changed(event)))
         .boxed()
 }
@@ -158,7 +158,7 @@ where
             gone
         }
     };
-    let config = config().labels(&names::managed_selector()).page_size(PAGE_OF_CHILDREN);
+    let config = config().labels(&names::managed_selector()).page_size(PAGE);
     events(Api::<Slim<K>>::all(client.clone()), config, relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
 }
 
@@ -204,7 +204,7 @@ fn policies(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'s
             gone
         }
     };
-    events(Api::<Slim<NetworkPolicy>>::all(client.clone()), config().page_size(PAGE_OF_CHILDREN), relist)
+    events(Api::<Slim<NetworkPolicy>>::all(client.clone()), config().page_size(PAGE), relist)
         .flat_map(move |event| futures::stream::iter(changed(event)))
         .boxed()
 }
@@ -267,11 +267,12 @@ fn says_the_same(kept: &SpaceClass, class: &SpaceClass) -> bool {
     said(metadata) == said(&kept.metadata) && *spec == kept.spec && *status == kept.status
 }
 
-/// The page size of the list of spaces. The text of a page is completely in memory before it is parsed, and users can make each space large.
-const PAGE: u32 = 50;
+/// The page size of the lists of namespaces and children. The text of a page is in memory twice before it is parsed, and a developer can make a
+/// NetworkPolicy, the status of a terminating namespace or, as an `admin`, a RoleBinding as large as an object may be.
+const PAGE: u32 = 25;
 
-/// The page size of the lists of children. A developer can make a NetworkPolicy, and an `admin` a RoleBinding, as large as an object may be.
-const PAGE_OF_CHILDREN: u32 = 25;
+/// The page size of the list of spaces, each of which its owner can make as large as an object may be: no policy can bound the managed fields.
+const PAGE_OF_SPACES: u32 = 10;
 
 /// Watches the spaces: fills `kept`, keeps the count per owner correct, and yields the names of the spaces to reconcile.
 ///
@@ -324,7 +325,7 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: R
             }
         }
     };
-    events(Api::<Kept>::all(client.clone()), config().page_size(PAGE), relist)
+    events(Api::<Kept>::all(client.clone()), config().page_size(PAGE_OF_SPACES), relist)
         .flat_map(move |event| futures::stream::iter(changed(event)))
         .boxed()
 }

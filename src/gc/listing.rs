@@ -17,9 +17,11 @@ use crate::{
     desired::namespace::SeenNamespace,
 };
 
-/// The page size of classes and of namespaces.
-const PAGE: u32 = 50;
-/// The page size of spaces: an owner can make a space as large as the API server accepts, and a whole page is in memory.
+/// The page size of the lists of classes and namespaces. The text of a page is in memory twice before it is parsed, and a developer can make the
+/// status of a terminating namespace as large as an object may be.
+const PAGE: u32 = 25;
+
+/// The page size of the list of spaces, each of which its owner can make as large as an object may be.
 const PAGE_OF_SPACES: u32 = 10;
 
 /// The listed objects. Classes and namespaces are in the store.
@@ -82,13 +84,13 @@ impl<'de> Deserialize<'de> for Swept {
     }
 }
 
-/// Lists all objects of a kind, each read as `T`.
-async fn list<K, T>(client: &Client, page_size: u32, mut keep: impl FnMut(T)) -> Result<(), Error>
+/// Lists all objects of a kind in pages of that size, each object read as `T`.
+async fn list<K, T>(client: &Client, size: u32, mut keep: impl FnMut(T)) -> Result<(), Error>
 where
     K: Resource<DynamicType = ()>,
     T: DeserializeOwned + Clone,
 {
-    let mut params = ListParams::default().limit(page_size);
+    let mut params = ListParams::default().limit(size);
     let action = || format!("list {}", K::plural(&()));
     loop {
         let request =

@@ -78,8 +78,9 @@ pub fn get_metadata(path: &str) -> Call {
     call("GET metadata", path, Expected::Nothing)
 }
 
-pub fn list(path: &str, page_size: u32, items: &[Value]) -> Call {
-    get(&format!("{path}?limit={page_size}"))
+/// A list in pages of that size, whose first page has all items.
+pub fn list(path: &str, page: u32, items: &[Value]) -> Call {
+    get(&format!("{path}?limit={page}"))
         .answered(json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "9"}, "items": items}))
 }
 
