@@ -3,7 +3,7 @@
 //!
 //! The order is part of the contract: removals of access are written together with the guards and wait for nothing. New access is written last.
 
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 
 pub use super::child_api::{delete_params, patch_params, post_params};
 use super::{
@@ -31,6 +31,9 @@ pub enum Progress {
     /// New bindings and new subjects wait until the quota is in force, which an event reports.
     Waits,
 }
+
+/// The number of concurrent writes of one reconcile. A subject with the role `admin` in the namespace decides how many bindings have to be removed.
+const SIDE_BY_SIDE: usize = 8;
 
 /// Turns the children in `namespace` into those `wanted`, as far as `grant` allows. All changes of a step are attempted; the first error is returned.
 /// A namespace that is `known` from the store only is read again before a child is created in it.
@@ -75,8 +78,12 @@ pub async fn withdraw_subjects(ctx: &Context, namespace: &str, space: &Developer
 }
 
 async fn write_all(ctx: &Context, namespace: &str, changes: impl IntoIterator<Item = Change>) -> Result<(), Error> {
-    let results = join_all(changes.into_iter().map(|change| write(ctx, namespace, change))).await;
-    results.into_iter().collect()
+    let changes: Vec<Change> = changes.into_iter().collect();
+    let writes = stream::iter(changes).enumerate().map(|(place, change)| async move { (place, write(ctx, namespace, change).await) });
+    let mut results: Vec<_> = writes.buffer_unordered(SIDE_BY_SIDE).collect().await;
+    // The same error is reported by each attempt, regardless of the order of the responses.
+    results.sort_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 async fn write(ctx: &Context, namespace: &str, change: Change) -> Result<(), Error> {

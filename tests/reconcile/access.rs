@@ -171,6 +171,20 @@ async fn a_binding_that_is_not_wanted_and_that_a_finalizer_holds_is_emptied_once
     world.reconcile(&said(&space, &provisioned_in(2)), script![]).await.unwrap();
 }
 
+/// A subject with the role `admin` in the namespace decides how many bindings are not wanted.
+#[tokio::test]
+async fn at_most_eight_writes_are_under_way() {
+    let extra = |number: u32| {
+        let name = json!({"metadata": {"name": format!("developerspace-extra-{number:02}")}});
+        stored(&with(&member_binding(), &name), &format!("uid-of-extra-{number}"), 60)
+    };
+    let extra: Vec<Value> = (0..20).map(extra).collect();
+    let world = World::with(CALM, &[everything(), extra.clone()].concat());
+    let removal = |binding: &Value| delete(&child_path(binding), &json!({"uid": binding["metadata"]["uid"]}));
+    let script = extra.chunks(8).map(|eight| side_by_side(eight.iter().map(removal))).collect();
+    world.reconcile(&converged(), script).await.unwrap();
+}
+
 fn member() -> Value {
     stored(&member_binding(), "uid-of-the-member-binding", 60)
 }
