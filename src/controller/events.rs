@@ -148,7 +148,9 @@ impl Recorder {
         let _ = self.pending.subscribe().wait_for(|pending| *pending == 0).await;
     }
 
-    fn put(&self, record: Record) {
+    fn put(&self, mut record: Record) {
+        // Thousands of Events may wait, and a message can contain long texts of users.
+        record.note.message = shorten(&record.note.message, LONGEST_NOTE);
         let ObjectReference { kind, namespace, name, uid, .. } = &record.regarding;
         // Each warning threshold is a reason of its own, regardless of the time between two thresholds.
         let edge = is_urgent(&record.note).then_some(&record.note.message);
@@ -208,7 +210,7 @@ impl Writer {
             metadata: ObjectMeta { name: Some(name), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
             action: Some("Reconcile".to_owned()),
             event_time: Some(MicroTime(stamp)),
-            note: Some(shorten(&note.message, LONGEST_NOTE)),
+            note: Some(note.message),
             reason: Some(note.reason.clone()),
             regarding: Some(regarding),
             reporting_controller: Some(names::OPERATOR.to_owned()),
@@ -239,12 +241,16 @@ mod tests {
     }
 
     fn tell(recorder: &Recorder, reason: &str) {
+        tell_that(recorder, reason, "it is ready");
+    }
+
+    fn tell_that(recorder: &Recorder, reason: &str, message: &str) {
         let space = serde_json::json!({
             "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": "orchid-lab"},
             "spec": {"owner": {"kind": "User", "name": "nadia@example.com"}, "contact": {"team": "botany", "email": "botany@example.com"}},
         });
         let space: DeveloperSpace = serde_json::from_value(space).expect("it is a space");
-        let note = Note { warning: false, reason: reason.to_owned(), message: "it is ready".into(), in_namespace: false };
+        let note = Note { warning: false, reason: reason.to_owned(), message: message.to_owned(), in_namespace: false };
         recorder.publish(&space, None, vec![note], DateTime::default());
     }
 
@@ -277,6 +283,21 @@ mod tests {
         }
         assert_eq!(*recorder.pending.borrow(), WAITING);
         drop((writing, server));
+    }
+
+    #[tokio::test]
+    async fn an_event_that_waits_is_no_longer_than_one_that_is_written() {
+        let (recorder, writing, mut server) = a_recorder(Places::new(1));
+        let message = "fern ".repeat(10_000);
+        (0..2).for_each(|_| tell_that(&recorder, "InvalidSpec", &message));
+        let held = recorder.throttle().all();
+        assert_eq!(held.iter().map(|(record, _)| record.note.message.len()).collect::<Vec<_>>(), [LONGEST_NOTE]);
+        let writing = tokio::spawn(writing);
+        let (request, _send) = server.next_request().await.expect("an Event is written");
+        let body = request.into_body().collect_bytes().await.expect("it is in memory");
+        let event: serde_json::Value = serde_json::from_slice(&body).expect("it is JSON");
+        assert_eq!(event["note"], shorten(&message, LONGEST_NOTE));
+        writing.abort();
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use crate::{
     api::{DeveloperSpace, conditions::Reason, names},
     desired::{
         ChildKind,
-        children::version,
+        children::{is_name_of_ours, version},
         departure::{Departure, departure, hand_back, release},
         namespace::SeenNamespace,
         ownership::because,
@@ -119,7 +119,7 @@ pub async fn crd_is_going(ctx: &Context) -> Result<bool, Error> {
 /// Removes the operator's bindings: a released namespace gives no access for its former space. Quota, limits and isolation stay unchanged.
 async fn remove_bindings(ctx: &Context, namespace: &str) -> Result<(), Error> {
     for child in ctx.store.children(namespace) {
-        if child.kind == ChildKind::Binding && child.name.starts_with(names::BINDING_PREFIX) {
+        if child.kind == ChildKind::Binding && is_name_of_ours(child.kind, &child.name) {
             remove(ctx, namespace, (child.kind, &child.name), &child.uid).await?;
         }
     }

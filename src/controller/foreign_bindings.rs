@@ -6,7 +6,7 @@ use kube::{Api, ResourceExt, api::ListParams};
 use super::{context::Context, error::Error};
 use crate::{
     api::{DeveloperSpace, Subject, unmanaged::Unmanaged},
-    desired::{foreign_bindings, status::Note},
+    desired::{foreign_bindings::ForeignBindings, status::Note},
 };
 
 /// The page size of the list. An `admin` of the namespace can make each binding as large as an object may be.
@@ -18,13 +18,14 @@ const MOST: usize = 500;
 /// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings that the operator does not manage.
 pub async fn still_bound(ctx: &Context, namespace: &str) -> Result<String, Error> {
     let api: Api<Unmanaged<RoleBinding>> = Api::namespaced(ctx.client.clone(), namespace);
-    let (mut bindings, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
+    let (mut foreign, mut read, mut params) = (ForeignBindings::default(), 0, ListParams::default().limit(PAGE));
     loop {
         let page = api.list(&params).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
-        bindings.extend(page.items.into_iter().map(|Unmanaged(binding)| binding));
-        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && bindings.len() < MOST) else {
+        read += page.items.len();
+        page.items.iter().for_each(|binding| foreign.add(binding));
+        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && read < MOST) else {
             let unread = page.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());
-            return Ok(foreign_bindings::still_bound(namespace, &bindings, unread.unwrap_or_default()));
+            return Ok(foreign.still_bound(namespace, unread.unwrap_or_default()));
         };
         params = params.continue_token(&token);
     }

@@ -77,7 +77,7 @@ pub enum Freed {
 /// The namespaces whose ServiceAccounts a space names as owner or members, and the owner of the space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedAccounts {
-    owner: String,
+    owner: Arc<str>,
     namespaces: Vec<String>,
 }
 
@@ -91,7 +91,7 @@ impl NamedAccounts {
         let of_members = members.filter(|member| member["kind"] == SubjectKind::ServiceAccount.as_str());
         let of_members = of_members.filter_map(|member| member["namespace"].as_str().map(str::to_owned));
         let namespaces: Vec<String> = owner.namespace.iter().cloned().chain(of_members).collect();
-        (!namespaces.is_empty()).then(|| Self { owner: owner.to_string(), namespaces })
+        (!namespaces.is_empty()).then(|| Self { owner: owner.to_string().into(), namespaces })
     }
 }
 
@@ -99,7 +99,7 @@ impl NamedAccounts {
 #[derive(Debug, Default)]
 struct Accounts {
     spaces: HashMap<String, NamedAccounts>,
-    namespaces: HashMap<String, BTreeMap<String, String>>,
+    namespaces: HashMap<String, BTreeMap<String, Arc<str>>>,
 }
 
 impl Accounts {
@@ -126,7 +126,7 @@ impl Accounts {
     }
 
     fn naming(&self, namespace: &str, owner: &str) -> Option<String> {
-        self.namespaces.get(namespace)?.iter().find(|(_, other)| *other != owner).map(|(space, _)| space.clone())
+        self.namespaces.get(namespace)?.iter().find(|(_, other)| ***other != *owner).map(|(space, _)| space.clone())
     }
 }
 

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 
 use crate::desired::{ChildKind, children::hash};
 
+/// The most children of one namespace. An owner chooses the names of bindings: they contain the roles that the members name.
+const MOST: usize = 256;
+
 /// The result for each child, by namespace, as hashes.
 #[derive(Debug, Default)]
 pub struct Settled(HashMap<String, HashMap<u64, u64>>);
@@ -15,7 +18,12 @@ pub type Compared = (Option<u64>, u64);
 impl Settled {
     /// Records that the child does not exceed the wanted state in that comparison.
     pub fn add(&mut self, namespace: &str, child: (ChildKind, &str), compared: Compared) {
-        self.0.entry(namespace.to_owned()).or_default().insert(hash(&child), hash(&compared));
+        let children = self.0.entry(namespace.to_owned()).or_default();
+        if children.len() >= MOST {
+            // Those that still exist are read again.
+            children.clear();
+        }
+        children.insert(hash(&child), hash(&compared));
     }
 
     /// Returns true if that was recorded.
@@ -26,5 +34,22 @@ impl Settled {
     /// Forgets the children of a namespace in which an object was deleted: the remaining objects have to be read again.
     pub fn forget(&mut self, namespace: &str) {
         self.0.remove(namespace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_change_all_the_time_are_not_all_remembered() {
+        let mut settled = Settled::default();
+        let compared = (Some(7), 8);
+        for number in 0..10_000 {
+            let name = format!("developerspace-{number}");
+            settled.add("orchid-lab", (ChildKind::Binding, &name), compared);
+            assert!(settled.has("orchid-lab", (ChildKind::Binding, &name), compared), "{name}");
+        }
+        assert!(settled.0["orchid-lab"].len() <= MOST);
     }
 }

@@ -3,10 +3,12 @@
 //!
 //! The cache is filled by `watch.rs` and by the responses to the operator's own writes, so that a reconcile sees the writes of the previous one.
 
+mod children;
 mod classes;
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -14,9 +16,9 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use tokio::sync::watch;
 
-use self::classes::Classes;
+use self::{children::Children, classes::Classes};
 use super::{graves::Graves, isolation::ForeignPolicies, reserved::Reserved, settled::Settled};
-use crate::desired::{Child, ChildKind, SeenChild, Uid, children::hash, namespace::SeenNamespace};
+use crate::desired::{ChildKind, Uid, isolation::Foreign, namespace::SeenNamespace};
 
 /// A source that has to be listed before any decision: an object is known to be missing only after every list is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,13 +54,15 @@ pub struct Store {
     pub reserved: Reserved,
     inner: RwLock<Inner>,
     listed: watch::Sender<HashSet<Source>>,
+    /// Random in each process, so that no user can choose two names with the same key.
+    keys: RandomState,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     classes: Classes,
     namespaces: HashMap<String, SeenNamespace>,
-    children: HashMap<String, Vec<SeenChild>>,
+    children: Children,
     settled: Settled,
     policies: ForeignPolicies,
     graves: Graves,
@@ -66,7 +70,12 @@ struct Inner {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { reserved: Reserved::default(), inner: RwLock::default(), listed: watch::Sender::new(HashSet::new()) }
+        Self {
+            reserved: Reserved::default(),
+            inner: RwLock::default(),
+            listed: watch::Sender::new(HashSet::new()),
+            keys: RandomState::new(),
+        }
     }
 }
 
@@ -162,88 +171,26 @@ impl Store {
         gone
     }
 
-    /// The children in a namespace.
-    pub fn children(&self, namespace: &str) -> Vec<SeenChild> {
-        self.read().children.get(namespace).cloned().unwrap_or_default()
+    /// The key of the object of that name in a namespace. It is kept instead of both names where there may be very many objects.
+    pub fn key(&self, namespace: &str, name: &str) -> u64 {
+        self.keys.hash_one((namespace, name))
     }
 
-    /// Keeps the needed part of a child. Returns true if it differs from the part that was kept.
-    pub fn put_child(&self, namespace: &str, seen: SeenChild) -> bool {
-        let mut inner = self.write();
-        let children = inner.children.entry(namespace.to_owned()).or_default();
-        match children.iter_mut().find(|kept| kept.kind == seen.kind && kept.name == seen.name) {
-            Some(kept) if kept.version > seen.version => false,
-            Some(kept) => {
-                let changed = SeenChild { version: seen.version, ..kept.clone() } != seen;
-                *kept = seen;
-                changed
-            }
-            None => {
-                // Each of thousands of namespaces has few children: spare capacity would be most of their memory.
-                children.reserve_exact(1);
-                children.push(seen);
-                true
-            }
-        }
-    }
-
-    /// Forgets the child of that kind, name and UID. Returns true if it was known.
-    pub fn remove_child(&self, namespace: &str, kind: ChildKind, name: &str, uid: &Uid) -> bool {
-        self.retain_in(namespace, |kept| !(kept.kind == kind && &*kept.name == name && kept.uid == *uid))
-    }
-
-    /// After a list: forgets the children of that kind that were not in it. Returns their namespaces.
-    pub fn retain_children(&self, kind: ChildKind, listed: &HashSet<(String, String)>) -> Vec<String> {
-        let namespaces: Vec<String> = self.read().children.keys().cloned().collect();
-        let is_listed =
-            |namespace: &String, kept: &SeenChild| kept.kind != kind || listed.contains(&(namespace.clone(), kept.name.to_string()));
-        namespaces.into_iter().filter(|namespace| self.retain_in(namespace, |kept| is_listed(namespace, kept))).collect()
-    }
-
-    fn retain_in(&self, namespace: &str, keep: impl Fn(&SeenChild) -> bool) -> bool {
-        let mut inner = self.write();
-        let Some(children) = inner.children.get_mut(namespace) else {
-            return false;
-        };
-        let before = children.len();
-        children.retain(keep);
-        let changed = children.len() != before;
-        if children.is_empty() {
-            inner.children.remove(namespace);
-        }
-        if changed {
-            inner.settled.forget(namespace);
-        }
-        changed
-    }
-
-    /// Records that the existing object with the name of `child` does not exceed `child`.
-    pub fn settle(&self, namespace: &str, child: &Child) {
-        let mut inner = self.write();
-        let compared = inner.compared(namespace, child);
-        inner.settled.add(namespace, (child.kind(), child.name()), compared);
-    }
-
-    /// Returns true if that was recorded for the same object and the same `child`.
-    pub fn is_settled(&self, namespace: &str, child: &Child) -> bool {
-        let inner = self.read();
-        inner.settled.has(namespace, (child.kind(), child.name()), inner.compared(namespace, child))
-    }
-
-    /// The foreign `NetworkPolicies` in a namespace, in alphabetical order.
-    pub fn foreign_policies(&self, namespace: &str) -> Vec<String> {
+    /// The foreign `NetworkPolicies` in a namespace.
+    pub fn foreign_policies(&self, namespace: &str) -> Foreign {
         self.read().policies.of(namespace)
     }
 
     /// Records whether that policy, which the operator does not manage, counts as foreign. Returns true if that differs from the recorded state.
     pub fn put_policy(&self, namespace: &str, name: &str, is_foreign: bool) -> bool {
+        let policy = (name, self.key(namespace, name));
         let policies = &mut self.write().policies;
-        if is_foreign { policies.add(namespace, name) } else { policies.remove(namespace, name) }
+        if is_foreign { policies.add(namespace, policy) } else { policies.remove(namespace, policy) }
     }
 
-    /// After a list: forgets the foreign policies that were not in it. Returns their namespaces.
-    pub fn retain_policies(&self, listed: &HashSet<(String, String)>) -> Vec<String> {
-        self.write().policies.retain(listed)
+    /// After a list: forgets the foreign policies whose keys are not among those `listed`. Returns their namespaces.
+    pub fn retain_policies(&self, listed: &HashSet<u64>) -> Vec<String> {
+        self.write().policies.retain(|namespace, name| listed.contains(&self.key(namespace, name)), |key| listed.contains(&key))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -252,14 +199,6 @@ impl Store {
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    fn compared(&self, namespace: &str, child: &Child) -> (Option<u64>, u64) {
-        let children = self.children.get(namespace).map(Vec::as_slice).unwrap_or_default();
-        let existing = children.iter().find(|kept| kept.kind == child.kind() && &*kept.name == child.name());
-        (existing.map(|kept| hash(&(&kept.uid, kept.fingerprint.content))), child.fingerprint().content)
     }
 }
 

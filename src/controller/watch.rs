@@ -144,8 +144,8 @@ where
         Event::InitApply(object) | Event::Apply(object) => {
             let namespace = object.namespace().unwrap_or_default();
             let seen = object.kept;
-            listing.note((namespace.clone(), seen.name.to_string()));
-            if store.put_child(&namespace, seen) { vec![namespace] } else { Vec::new() }
+            listing.note(store.key(&namespace, &seen.name));
+            if store.put_watched_child(&namespace, seen) { vec![namespace] } else { Vec::new() }
         }
         Event::Delete(object) => {
             let namespace = object.namespace().unwrap_or_default();
@@ -176,15 +176,15 @@ fn policies(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'s
             let (namespace, name) = named(&object);
             let is_new = match object.kept {
                 SeenPolicy::Ours(seen) => {
-                    listing.note((namespace.clone(), name));
-                    store.put_child(&namespace, seen)
+                    listing.note(store.key(&namespace, &name));
+                    store.put_watched_child(&namespace, seen)
                 }
                 SeenPolicy::Other { is_foreign } => {
                     // The policy may have lost the label by which the operator manages it.
                     let was_ours = store.remove_child(&namespace, kind, &name, &Uid::of(object.meta()));
                     let is_new = store.put_policy(&namespace, &name, is_foreign);
                     if is_foreign {
-                        listing.note((namespace.clone(), name));
+                        listing.note(store.key(&namespace, &name));
                     }
                     was_ours || is_new
                 }

@@ -7,8 +7,12 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::rbac::v1::RoleBinding;
 
-use super::{Child, ChildKind, Fingerprint, SeenChild, children::hash, diff::Change, role_bindings::subject_key};
-use crate::api::names;
+use super::{
+    Child, ChildKind, Fingerprint, SeenChild,
+    children::{hash, is_name_of_ours},
+    diff::Change,
+    role_bindings::subject_key,
+};
 
 /// The permission to give subjects access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +34,13 @@ pub struct Access {
     pub grants: Vec<Change>,
 }
 
+/// The most subjects of a binding that are kept: more than a space can have. A binding with more of them differs from every wanted one, and a wanted
+/// subject that is not kept is removed with the others and added again.
+const MOST_SUBJECTS: usize = 1_000;
+
 /// The hashes of a binding's subjects.
 pub fn subjects(binding: &RoleBinding) -> Box<[u64]> {
-    binding.subjects.iter().flatten().map(|subject| hash(&subject_key(subject))).collect()
+    binding.subjects.iter().flatten().take(MOST_SUBJECTS).map(|subject| hash(&subject_key(subject))).collect()
 }
 
 /// The changes that turn the bindings among `seen` into those `wanted`, as far as `door` allows.
@@ -46,7 +54,7 @@ pub fn changes(wanted: &[RoleBinding], seen: &[SeenChild], door: Door) -> Access
         }
     }
     let is_wanted = |child: &&SeenChild| wanted.iter().any(|binding| is_named(child, binding));
-    let unwanted = seen.iter().filter(|child| child.kind == ChildKind::Binding && child.name.starts_with(names::BINDING_PREFIX));
+    let unwanted = seen.iter().filter(|child| child.kind == ChildKind::Binding && is_name_of_ours(child.kind, &child.name));
     access.withdrawals.extend(unwanted.filter(|child| !is_wanted(child)).filter_map(remove));
     access
 }
@@ -285,6 +293,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn of_very_many_subjects_some_are_kept_and_all_are_removed() {
+        let crowd: Vec<String> = (0..30_000).map(|number| format!("user-{number}")).collect();
+        let crowd: Vec<&str> = crowd.iter().map(String::as_str).collect();
+        let crowded = seen(binding("developerspace-view", "view", &crowd));
+        assert_eq!(crowded.subjects.len(), MOST_SUBJECTS);
+        let access = changes(&[view(&["lea", "user-7", "user-29999"])], &[crowded], Door::Open);
+        assert_eq!(short(&access.withdrawals), ["repair view [user-7]"]);
+        assert_eq!(short(&access.grants), ["repair view [lea user-7 user-29999]"]);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use super::{
     Child, ChildKind, Children, Grant, SeenChild, Uid,
     access::{self, Access, Door},
+    children::is_name_of_ours,
     quota,
 };
-use crate::api::names;
 
 /// One write.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,11 +134,7 @@ fn removal(existing: &SeenChild) -> Option<Change> {
 
 /// Returns true if the child is a guard of the operator, by its name. A copy under another name belongs to another client.
 fn is_our_guard(child: &SeenChild) -> bool {
-    match child.kind {
-        ChildKind::Quota | ChildKind::Limits => &*child.name == names::CHILD,
-        ChildKind::Network => &*child.name == names::NETWORK_POLICY,
-        ChildKind::Binding => false,
-    }
+    child.kind != ChildKind::Binding && is_name_of_ours(child.kind, &child.name)
 }
 
 #[cfg(test)]

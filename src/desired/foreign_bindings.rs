@@ -5,7 +5,11 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use crate::api::{names, text::some_of};
+use super::{ChildKind, children::is_name_of_ours};
+use crate::api::{
+    names,
+    text::{shorten, some_of},
+};
 
 /// The number of bindings that an Event names.
 const NAMED: usize = 10;
@@ -13,29 +17,58 @@ const NAMED: usize = 10;
 /// The number of subjects that an Event names of one binding.
 const NAMED_SUBJECTS: usize = 3;
 
-/// The end of the sentence about a release or a transfer, which leave the bindings of others in place: the subjects that still have access by
-/// `bindings`, of which `unread` further ones were not read. Empty if there are none.
-pub fn still_bound(namespace: &str, bindings: &[RoleBinding], unread: usize) -> String {
-    let foreign: Vec<String> = bindings.iter().filter(|binding| !is_ours(&binding.metadata)).map(with_subjects).collect();
-    if foreign.is_empty() && unread == 0 {
-        return String::new();
+/// The most bytes of the description of one binding.
+const LONGEST: usize = 512;
+
+/// The RoleBindings of other clients in one namespace: some are described, the others are counted. An `admin` of the namespace can make any number of
+/// them, each as large as an object may be.
+#[derive(Clone, Debug, Default)]
+pub struct ForeignBindings {
+    described: Vec<String>,
+    others: usize,
+}
+
+impl ForeignBindings {
+    /// Adds a binding, unless the operator manages it.
+    pub fn add(&mut self, binding: &RoleBinding) {
+        if is_ours(&binding.metadata) {
+            return;
+        }
+        if self.described.len() < NAMED {
+            self.described.push(shorten(&with_subjects(binding), LONGEST));
+        } else {
+            self.others = self.others.saturating_add(1);
+        }
     }
-    let named = some_of(&foreign, NAMED, unread);
-    format!(
-        "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n {namespace} get rolebindings: {named}"
-    )
+
+    /// The end of the sentence about a release or a transfer, which leave these bindings in place: the subjects that still have access. Empty if
+    /// there are none. `unread` further bindings were not read.
+    pub fn still_bound(&self, namespace: &str, unread: usize) -> String {
+        let others = self.others.saturating_add(unread);
+        if self.described.is_empty() && others == 0 {
+            return String::new();
+        }
+        let named = some_of(&self.described, NAMED, others);
+        format!(
+            "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n {namespace} get rolebindings: {named}"
+        )
+    }
 }
 
 /// Returns true if the binding is managed by the operator. After a release such a binding may still be terminating, without subjects.
 fn is_ours(binding: &ObjectMeta) -> bool {
     let is_managed = binding.labels.as_ref().and_then(|labels| labels.get(names::LABEL_MANAGED_BY)).is_some_and(|by| by == names::OPERATOR);
-    is_managed && binding.name.as_ref().is_some_and(|name| name.starts_with(names::BINDING_PREFIX))
+    is_managed && binding.name.as_ref().is_some_and(|name| is_name_of_ours(ChildKind::Binding, name))
 }
 
 fn with_subjects(binding: &RoleBinding) -> String {
-    let subjects: Vec<String> = binding.subjects.iter().flatten().map(subject).collect();
+    let subjects = binding.subjects.as_deref().unwrap_or_default();
+    let named: Vec<String> = subjects.iter().take(NAMED_SUBJECTS).map(subject).collect();
     let name = binding.metadata.name.as_deref().unwrap_or_default();
-    if subjects.is_empty() { format!("{name} (no subjects)") } else { format!("{name} ({})", some_of(&subjects, NAMED_SUBJECTS, 0)) }
+    if named.is_empty() {
+        return format!("{name} (no subjects)");
+    }
+    format!("{name} ({})", some_of(&named, NAMED_SUBJECTS, subjects.len() - named.len()))
 }
 
 /// The subject as text. Control characters are escaped, since any user that may write RoleBindings chooses the names, and an Event is printed in
@@ -59,6 +92,11 @@ mod tests {
 
     #[test]
     fn the_event_names_ten_bindings_of_others_and_the_number_of_the_rest() {
+        fn still_bound(namespace: &str, bindings: &[RoleBinding], unread: usize) -> String {
+            let mut foreign = ForeignBindings::default();
+            bindings.iter().for_each(|binding| foreign.add(binding));
+            foreign.still_bound(namespace, unread)
+        }
         const BEGIN: &str =
             "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n orchid-lab get rolebindings: ";
         let ours = binding("developerspace-owner", &json!({"app.kubernetes.io/managed-by": "developerspace-operator"}), &[]);
@@ -78,5 +116,23 @@ mod tests {
         let ten = (0..10).map(|number| format!("door-{number} (User:bob)")).collect::<Vec<_>>().join(", ");
         assert_eq!(still_bound("orchid-lab", &many, 30), format!("{BEGIN}{ten} and 32 more"));
         assert_eq!(still_bound("orchid-lab", &many[..10], 0), format!("{BEGIN}{ten}"));
+    }
+
+    #[test]
+    fn of_bindings_of_any_size_and_number_little_is_kept() {
+        let mut foreign = ForeignBindings::default();
+        let user = |number: u32| json!({"kind": "User", "name": format!("{number}-{}", "x".repeat(1_000))});
+        let crowded = binding("crowded", &json!({}), &(0..1_000).map(user).collect::<Vec<_>>());
+        (0..500).for_each(|_| foreign.add(&crowded));
+        assert_eq!((foreign.described.len(), foreign.others), (10, 490));
+        assert!(foreign.described.iter().all(|one| one.len() <= LONGEST));
+        let disguised = binding(
+            &format!("developerspace-{}", "x".repeat(300)),
+            &json!({"app.kubernetes.io/managed-by": "developerspace-operator"}),
+            &[json!({"kind": "User", "name": "mallory"})],
+        );
+        let mut foreign = ForeignBindings::default();
+        foreign.add(&disguised);
+        assert_eq!(foreign.described.len(), 1, "the operator creates no binding of such a name");
     }
 }

@@ -8,6 +8,38 @@ use crate::api::{conditions::Reason, names};
 /// The number of policies that a sentence names.
 const NAMED: usize = 5;
 
+/// The number of policies of one namespace that are kept by name.
+pub const KEPT: usize = 20;
+
+/// The foreign policies of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Foreign {
+    /// The names of some of them.
+    pub named: Vec<String>,
+    /// The number of the others.
+    pub others: usize,
+}
+
+impl Foreign {
+    /// Adds a policy.
+    pub fn add(&mut self, name: String) {
+        if self.named.len() < KEPT {
+            self.named.push(name);
+        } else {
+            self.others = self.others.saturating_add(1);
+        }
+    }
+
+    /// The number of all policies.
+    pub fn number(&self) -> usize {
+        self.named.len().saturating_add(self.others)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.number() == 0
+    }
+}
+
 /// The owner of a `NetworkPolicy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
@@ -32,7 +64,7 @@ pub fn policy(metadata: &ObjectMeta) -> Policy {
 }
 
 /// The refusal of a space in a class that enforces isolation, because of policies of others in its namespace.
-pub fn breach(class_name: &str, namespace: &str, foreign: &[String]) -> Option<Refusal> {
+pub fn breach(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<Refusal> {
     let message = || {
         format!(
             "class {class_name} enforces the isolation of namespace {namespace}, and {} can allow more traffic, so no new access is granted: {}",
@@ -44,7 +76,7 @@ pub fn breach(class_name: &str, namespace: &str, foreign: &[String]) -> Option<R
 }
 
 /// The refusal to admit a space to a class that enforces isolation, because of policies of others in its namespace.
-pub fn not_admitted(class_name: &str, namespace: &str, foreign: &[String]) -> Option<Refusal> {
+pub fn not_admitted(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<Refusal> {
     let message = || {
         format!(
             "class {class_name} enforces isolation, and the space is not admitted to it while {} can allow more traffic in namespace \
@@ -56,21 +88,24 @@ pub fn not_admitted(class_name: &str, namespace: &str, foreign: &[String]) -> Op
     (!foreign.is_empty()).then(|| Refusal::new(Reason::IsolationBreached, message()))
 }
 
-fn listed(foreign: &[String]) -> String {
-    let named = foreign.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match foreign.len() {
-        1 => format!("NetworkPolicy {named}"),
-        2..=NAMED => format!("NetworkPolicies {named}"),
-        many => format!("NetworkPolicies {named} and {} more", many - NAMED),
+fn listed(foreign: &Foreign) -> String {
+    let named: Vec<&str> = foreign.named.iter().take(NAMED).map(String::as_str).collect();
+    match (foreign.number(), foreign.number() - named.len()) {
+        _ if named.is_empty() => "NetworkPolicies of other clients".to_owned(),
+        (1, _) => format!("NetworkPolicy {}", named.join(", ")),
+        (_, 0) => format!("NetworkPolicies {}", named.join(", ")),
+        (_, more) => format!("NetworkPolicies {} and {more} more", named.join(", ")),
     }
 }
 
-fn remedy(namespace: &str, foreign: &[String]) -> String {
-    let names = foreign.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(" ");
-    format!(
-        "delete the policies with kubectl -n {namespace} delete networkpolicy {names}, or have an administrator set the label {}=true on those that are needed",
-        names::LABEL_PLATFORM_POLICY
-    )
+fn remedy(namespace: &str, foreign: &Foreign) -> String {
+    let names: Vec<&str> = foreign.named.iter().take(NAMED).map(String::as_str).collect();
+    let deletion = if names.is_empty() {
+        format!("delete the policies that kubectl -n {namespace} get networkpolicies shows")
+    } else {
+        format!("delete the policies with kubectl -n {namespace} delete networkpolicy {}", names.join(" "))
+    };
+    format!("{deletion}, or have an administrator set the label {}=true on those that are needed", names::LABEL_PLATFORM_POLICY)
 }
 
 #[cfg(test)]
@@ -97,9 +132,13 @@ mod tests {
 
     #[test]
     fn a_breach_names_the_policies_and_what_to_do() {
-        let foreign = |count: usize| (1..=count).map(|number| format!("open-{number}")).collect::<Vec<_>>();
-        assert_eq!(breach("walled", "orchid-lab", &[]), None);
-        assert_eq!(not_admitted("walled", "orchid-lab", &[]), None);
+        let foreign = |count: usize| {
+            let mut foreign = Foreign::default();
+            (1..=count).for_each(|number| foreign.add(format!("open-{number}")));
+            foreign
+        };
+        assert_eq!(breach("walled", "orchid-lab", &foreign(0)), None);
+        assert_eq!(not_admitted("walled", "orchid-lab", &foreign(0)), None);
         let message = breach("walled", "orchid-lab", &foreign(1)).unwrap().message;
         assert_eq!(
             message,
@@ -107,8 +146,17 @@ mod tests {
              is granted: delete the policies with kubectl -n orchid-lab delete networkpolicy open-1, or have an administrator set the label \
              developerspace.dev/platform-policy=true on those that are needed"
         );
-        let refusal = not_admitted("walled", "orchid-lab", &foreign(7)).unwrap();
-        assert_eq!(refusal.reason, Reason::IsolationBreached);
-        assert!(refusal.message.contains("NetworkPolicies open-1, open-2, open-3, open-4, open-5 and 2 more"), "{}", refusal.message);
+        let unnamed = Foreign { named: vec![], others: 3 };
+        for (foreign, listed) in [
+            (foreign(2), "NetworkPolicies open-1, open-2 can"),
+            (foreign(7), "NetworkPolicies open-1, open-2, open-3, open-4, open-5 and 2 more can"),
+            (foreign(30), "NetworkPolicies open-1, open-2, open-3, open-4, open-5 and 25 more can"),
+            (unnamed.clone(), "NetworkPolicies of other clients can"),
+            (unnamed, "delete the policies that kubectl -n orchid-lab get networkpolicies shows, or have an administrator set the label"),
+        ] {
+            let refusal = not_admitted("walled", "orchid-lab", &foreign).unwrap();
+            assert_eq!(refusal.reason, Reason::IsolationBreached);
+            assert!(refusal.message.contains(listed), "{}", refusal.message);
+        }
     }
 }
