@@ -55,6 +55,29 @@ fn none_names_the_operators_account() {
     }
 }
 
+/// The most bytes of the texts in `schema`.
+fn most_bytes(schema: &Value) -> u64 {
+    let below: u64 = schema["properties"].as_object().into_iter().flatten().map(|(_, field)| most_bytes(field)).sum();
+    schema["maxLength"].as_u64().map_or(below, |characters| 4 * characters)
+}
+
+/// The schema bounds characters, of up to four bytes, and not all keys of maps. The operator keeps the spec of each space.
+#[test]
+fn the_bytes_of_a_spec_are_bounded() {
+    let crd: Value = serde_saphyr::from_str(&fs::read_to_string("config/crd/developerspaces.yaml").unwrap()).unwrap();
+    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    let is_list = |schema: &Value| schema["type"] == "array" || schema["additionalProperties"].is_object();
+    let (lists, texts): (Vec<_>, Vec<_>) = spec.as_object().unwrap().iter().partition(|(_, schema)| is_list(schema));
+    let policies = objects("ValidatingAdmissionPolicy");
+    let bounds = policies.iter().find(|policy| name(policy) == "developerspace-bounds").unwrap()["spec"].to_string();
+    for (field, _) in &lists {
+        assert!(bounds.contains(&format!("has(object.spec.{field})")), "no policy counts the bytes of spec.{field}");
+    }
+    assert_eq!(lists.len(), 5, "labels, annotations, members, quota and limitRange");
+    let others: u64 = texts.iter().map(|(_, schema)| most_bytes(schema)).sum();
+    assert!(others <= 16 * 1_024, "the other fields have up to {others} bytes");
+}
+
 /// A policy whose parameters are unknown (the CRD was deleted, or the API server has just started) refuses every request that it matches.
 #[test]
 fn parameters_that_are_not_known_stop_nothing_of_others() {

@@ -19,6 +19,7 @@ pub mod home;
 pub mod isolation;
 pub mod leader;
 pub mod ledger;
+pub mod live;
 pub mod observe;
 pub mod orphans;
 pub mod packed;

@@ -15,6 +15,7 @@ use super::{
     foreign_bindings::transferred,
     isolation::{admits, is_marked},
     ledger::broken_rules,
+    live::whole,
     observe::{Observed, observe, observe_admitted},
     provision::{Provisioned, ensure_finalizer, follow_expiry, provision},
     report::{Report, report, undecodable},
@@ -85,7 +86,8 @@ pub async fn at_the_end(kept: &Kept, ctx: &Context) -> Result<bool, Error> {
     // The state is read after the turn is taken: the previous reconcile may have written the seal at the last moment, and this copy lacks it.
     let Some(_turn) = ctx.turns.take(name.clone()) else { return Ok(false) };
     // The copy in the map by name has no resourceVersion: only the packed object has.
-    let (mut space, sealed) = (kept.unpack(), ctx.ends.take_sealed(&name));
+    let sealed = ctx.ends.take_sealed(&name);
+    let Some(mut space) = whole(kept, ctx).await? else { return Ok(true) };
     if ctx.memory.is_stale(&name, version(space.meta())) {
         // The operator's own seal may not have come back by the watch yet.
         match sealed.filter(|sealed| !ctx.memory.is_stale(&name, version(&sealed.metadata))) {
@@ -100,7 +102,8 @@ pub async fn at_the_end(kept: &Kept, ctx: &Context) -> Result<bool, Error> {
 
 async fn look_alone(kept: &Kept, ctx: &Context) -> Result<Option<Action>, Error> {
     let Some(_turn) = ctx.turns.take(kept.name_any()) else { return Ok(None) };
-    look_at(&kept.unpack(), ctx).await.map(Some)
+    let Some(space) = whole(kept, ctx).await? else { return Ok(Some(Action::await_change())) };
+    look_at(&space, ctx).await.map(Some)
 }
 
 async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Result<Action, Error> {

@@ -19,6 +19,22 @@ async fn a_fresh_space_gets_finalizer_namespace_guards_bindings_and_status_in_th
     assert_eq!(world.reconcile(&fresh(), from_nothing_to_ready()).await.unwrap(), seconds(600), "the wall clock is asked again");
 }
 
+/// Of a space without a place, the store keeps only a part of a long spec: nothing is granted by that part.
+#[tokio::test]
+async fn a_new_space_with_a_long_spec_is_read_before_anything_is_granted() {
+    let long = with(&fresh(), &json!({"spec": {"members": null, "description": "Where orchids grow. ".repeat(300)}}));
+    let world = World::with(MADE, &[class()]);
+    let gone = get(&space_path()).refused(404, "NotFound");
+    assert_eq!(world.reconcile(&long, script![gone]).await.unwrap(), Action::await_change());
+    // It was edited in the meantime, and the watch is behind.
+    let mut script = script![get(&space_path()).answered(fresh())];
+    script.extend(from_nothing_to_ready());
+    world.reconcile(&long, script).await.unwrap();
+    let failing = get(&space_path()).refused(500, "InternalError");
+    let world = World::with(MADE, &[class()]);
+    assert_eq!(class_of(&world.reconcile(&long, script![failing]).await), Some(Class::Transient));
+}
+
 /// Each of the three steps that create objects waits for at most one second.
 #[tokio::test(start_paused = true)]
 async fn creations_wait_for_an_end_that_is_near() {

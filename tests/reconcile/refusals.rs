@@ -28,6 +28,15 @@ async fn an_existing_foreign_namespace_is_not_touched_and_only_the_status_is_wri
 }
 
 #[tokio::test]
+async fn a_space_with_a_long_spec_is_read_until_it_has_a_place() {
+    let long = with(&fresh(), &json!({"spec": {"description": "Where orchids grow. ".repeat(300)}}));
+    let world = World::with(MADE, &[class(), foreign_namespace()]);
+    let read = get(&space_path()).answered(long.clone());
+    world.reconcile(&long, script![read, say(&long, &conflict()), told("NamespaceConflict")]).await.unwrap();
+    world.reconcile(&said(&long, &conflict()), script![]).await.unwrap();
+}
+
+#[tokio::test]
 async fn neither_labels_nor_an_older_claim_nor_that_of_another_make_a_namespace_ours() {
     let copied = stored(&namespace(), "uid-of-another-namespace", 30);
     let older = with(&copied, &json!({"metadata": {"creationTimestamp": "2026-03-01T08:00:00Z"}}));

@@ -100,6 +100,24 @@ pub async fn metadata_is_bounded(stage: &Stage) -> Result<()> {
     alice.delete(a_space("alice-fat")).await
 }
 
+/// At most 32 KiB of members, quota and limits, in bytes; a larger space that is already stored may still be changed.
+pub async fn lists_are_bounded(stage: &Stage) -> Result<()> {
+    let Stage { alice, .. } = stage;
+    let of = |letters: usize| {
+        let member = |number: u32| json!({"kind": "User", "name": format!("{number:02}{}", "ü".repeat(letters)), "role": "view"});
+        let members: Vec<Value> = (0..80).map(member).collect();
+        space("alice-crowded", json!({"className": CLASS, "owner": user("alice@example.com"), "members": members}))
+    };
+    // A member has two digits, letters of two bytes, and the four bytes of the role.
+    alice.try_create(&of(201)).await.context("32 KiB")?;
+    let sentence = refusal(alice.try_create(&of(202)).await).context("more than 32 KiB")?;
+    ensure!(sentence.contains("more than the limit of 32768 (32 KiB)"), "{sentence}");
+    stage.world.admin().create(&of(202)).await?;
+    alice.patch(a_space("alice-crowded"), json!({"spec": {"description": "still hers"}})).await?;
+    refusal(alice.patch(a_space("alice-crowded"), json!({"spec": {"quota": {"pods": "5"}}})).await)?;
+    alice.delete(a_space("alice-crowded")).await
+}
+
 /// A user who may delete a `NetworkPolicy` in an enforced namespace closes the namespace by that; only an administrator writes the platform's own
 /// policies.
 pub async fn an_enforced_network_can_be_closed(stage: &Stage) -> Result<()> {

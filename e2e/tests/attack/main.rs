@@ -33,6 +33,7 @@ async fn attack() -> Result<()> {
         consent::the_operator_deletes_a_protected_space_that_waits,
         consent::a_whole_object_keeps_the_finalizer,
         consent::metadata_is_bounded,
+        consent::lists_are_bounded,
         consent::an_enforced_network_can_be_closed,
         consent::newcomers_reach_their_own_space,
         consent::built_in_roles_reach_no_space,

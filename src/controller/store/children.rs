@@ -80,8 +80,8 @@ impl Store {
         self.write().children.put(namespace, seen)
     }
 
-    /// Does the same for an object that a watch reports. An object that the operator cannot have created is not kept, and neither is a further binding
-    /// in a namespace that has very many. If the operator needs such a binding, it reads it from the API server.
+    /// Does the same for an object that a watch reports. An object that the operator cannot have created is not kept, and neither is a further
+    /// binding in a namespace that has very many. If the operator needs such a binding, it reads it from the API server.
     pub fn put_watched_child(&self, namespace: &str, seen: SeenChild) -> bool {
         let children = &mut self.write().children;
         children.has_room(namespace, &seen) && children.put(namespace, seen)
