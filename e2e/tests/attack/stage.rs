@@ -41,6 +41,7 @@ impl Stage {
             ("generous", generous()),
             ("picky", picky()),
             ("cramped", cramped()),
+            ("aliased", aliased()),
             ("mistyped", class_spec(&json!({"allowRetain": true}))),
             ("vanishing", class_spec(&json!({"allowRetain": true, "allowTransfer": true}))),
         ] {
@@ -241,6 +242,11 @@ fn picky() -> Value {
         "names": {"allowed": ["alice-lab", "team-*"], "denied": ["alice-lab"]},
         "metadata": {"allowedKeys": ["example.com/*", "example.org/*"]},
     }))
+}
+
+/// A class whose owners get the role `edit`, which is the ClusterRole `view`.
+fn aliased() -> Value {
+    class_spec(&json!({"ownerRole": "edit", "roles": [{"name": "edit", "clusterRole": "view"}]}))
 }
 
 /// A class whose owner limit is 0.
