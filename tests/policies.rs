@@ -55,6 +55,23 @@ fn none_names_the_operators_account() {
     }
 }
 
+/// A text of a user that is no regular expression fails the request: `names.denied: ["(prod"]` would reject every creation in the class.
+#[test]
+fn a_text_becomes_a_regular_expression_only_if_it_is_a_plain_pattern() {
+    const GUARD: &str = "pattern.matches('^[-a-z0-9*]+$') && variables.name.";
+    let policies = objects("ValidatingAdmissionPolicy");
+    let variables = policies.iter().flat_map(|policy| policy["spec"]["variables"].as_array().into_iter().flatten());
+    let expressions: Vec<&str> = variables.map(|variable| variable["expression"].as_str().unwrap()).collect();
+    let mut built = 0;
+    for expression in expressions {
+        for (at, _) in expression.match_indices("matches('^' + ") {
+            assert!(expression[..at].ends_with(GUARD), "{expression}");
+            built += 1;
+        }
+    }
+    assert_eq!(built, 2, "names.allowed and names.denied");
+}
+
 /// The most bytes of the texts in `schema`.
 fn most_bytes(schema: &Value) -> u64 {
     let below: u64 = schema["properties"].as_object().into_iter().flatten().map(|(_, field)| most_bytes(field)).sum();
