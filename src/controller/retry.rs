@@ -134,9 +134,15 @@ fn overdue(space: &DeveloperSpace, observed: &Observed) -> Option<DateTime<Utc>>
     }
     match observed.outlook.stage {
         Stage::Due => observed.outlook.expires_at,
-        Stage::Warn(_) => observed.outlook.nominal.filter(|nominal| *nominal <= observed.now),
+        Stage::Warn(_) => observed.outlook.nominal.max(moved(space, observed)).filter(|end| *end <= observed.now),
         Stage::Calm | Stage::Warned(_) => None,
     }
+}
+
+/// The end to which a late warning moved the present one, as the status shows it.
+fn moved(space: &DeveloperSpace, observed: &Observed) -> Option<DateTime<Utc>> {
+    let status = space.status.as_ref()?;
+    status.last_warning.as_ref().filter(|warning| Some(warning.expires_at) == observed.outlook.nominal).and(status.expires_at)
 }
 
 /// The space with the resourceVersion of the operator's own last write; `None` if that write was the seal, which this copy lacks.

@@ -145,6 +145,70 @@ fn beyond_the_longest_life_a_move_to_another_class_and_back_gives_no_second_noti
     assert_eq!(stage_and_end(&life.look(&one, "12-20T10:00:00")), is("due", "12-20T10:00:00"));
 }
 
+/// An administrator withdraws consent, and sets a longest life two days later.
+#[test]
+fn a_longest_life_that_is_set_later_leaves_the_week_of_a_withdrawal() {
+    let protecting = json!({"defaultTTL": "7d", "allowProtected": true});
+    let endless = json!({"defaultTTL": "never", "allowNever": true});
+    let refusing = class(&json!({"defaultTTL": "7d", "warnBefore": ["1h"]}));
+    let bounded = class(&json!({"defaultTTL": "7d", "maxLifetime": "9d", "warnBefore": ["1h"]}));
+    for (spec, consenting, edit) in
+        [(json!({"protected": true}), protecting, json!({"protected": false})), (json!({}), endless, json!({"displayName": "Orchids"}))]
+    {
+        let mut life = Life::of(&spec);
+        assert_eq!(stage_and_end(&life.look(&class(&consenting), "11-24T09:00:00")).1, "never", "{spec}");
+        assert_eq!(stage_and_end(&life.look(&refusing, "12-07T09:00:00")), is("warn 7d", "12-14T09:00:00"), "{spec}");
+        life.edit(&edit);
+        for (class, now, stage) in [
+            (&refusing, "12-08T09:00:00", "warned 7d"),
+            (&bounded, "12-09T09:00:00", "warned 7d"),
+            (&bounded, "12-09T09:00:01", "warned 7d"),
+            (&bounded, "12-14T08:00:00", "warn 1h"),
+            (&bounded, "12-14T08:59:59", "warned 1h"),
+            (&bounded, "12-14T09:00:00", "due"),
+        ] {
+            assert_eq!(stage_and_end(&life.look(class, now)), is(stage, "12-14T09:00:00"), "{spec} at {now}");
+        }
+    }
+}
+
+#[test]
+fn a_renewal_up_to_the_same_date_leaves_the_end_that_a_late_warning_moved() {
+    let class = class(&json!({"defaultTTL": "7d", "warnBefore": ["1h"]}));
+    // A GitOps sync can apply a renewal long after its time.
+    for (renewed_at, now) in [("2026-12-01T08:50:00Z", "12-01T08:50:00"), ("2026-12-01T08:00:00Z", "12-01T09:10:00")] {
+        let mut life = Life::of(&json!({"expiresAt": "2026-12-01T09:00:00Z"}));
+        assert_eq!(stage_and_end(&life.look(&class, "11-24T09:00:00")), is("calm", "12-01T09:00:00"));
+        assert_eq!(stage_and_end(&life.look(&class, "12-01T08:20:00")), is("warn 1h", "12-01T09:20:00"), "20 minutes late");
+        life.edit(&json!({"renewedAt": renewed_at}));
+        for now in [now, "12-01T09:19:59"] {
+            assert_eq!(stage_and_end(&life.look(&class, now)), is("warned 1h", "12-01T09:20:00"), "renewed at {renewed_at}, at {now}");
+        }
+        assert_eq!(stage_and_end(&life.look(&class, "12-01T09:20:00")), is("due", "12-01T09:20:00"), "renewed at {renewed_at}");
+    }
+}
+
+#[test]
+fn moves_between_two_classes_give_one_notice_of_the_longer_warning() {
+    let with = |warning: &str| class(&json!({"defaultTTL": "7d", "warnBefore": [warning]}));
+    let (brief, long) = (with("5m"), with("1h"));
+    let mut life = Life::of(&json!({}));
+    life.look(&brief, "11-24T09:00:00");
+    assert_eq!(stage_and_end(&life.look(&brief, "12-01T08:55:00")), is("warn 5m", "12-01T09:00:00"));
+    for (class, now) in [
+        (&long, "12-01T08:56:00"),
+        (&brief, "12-01T08:57:00"),
+        (&long, "12-01T08:58:00"),
+        (&brief, "12-01T09:50:00"),
+        (&long, "12-01T09:51:00"),
+        (&brief, "12-01T09:52:00"),
+        (&long, "12-01T09:54:59"),
+    ] {
+        assert_eq!(stage_and_end(&life.look(class, now)), is("warned 5m", "12-01T09:55:00"), "at {now}");
+    }
+    assert_eq!(stage_and_end(&life.look(&brief, "12-01T09:55:00")), is("due", "12-01T09:55:00"));
+}
+
 #[test]
 fn an_end_in_the_past_gives_five_minutes_where_the_class_gives_no_warning() {
     let class = class(&json!({"defaultTTL": "7d"}));

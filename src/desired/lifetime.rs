@@ -164,7 +164,7 @@ pub fn outlook(term: &Term, now: DateTime<Utc>) -> Outlook {
     let nominal = postponed.map_or(formula, |postponed| postponed.until.max(formula));
     let nominal = ceiling.as_ref().map_or(nominal, |ceiling| ceiling.cap(nominal, bound));
     let notice = Warnings::of(term, nominal, (postponed.as_ref(), ceiling.as_ref()), now);
-    let moved = notice.as_ref().map_or(nominal, |notice| notice.move_expiry(nominal, now));
+    let moved = notice.as_ref().map_or(nominal, |notice| notice.move_expiry(now));
     let expires_at = ceiling.as_ref().map_or(moved, |ceiling| moved.min(ceiling.end));
     let seal_at = expires_at - SEAL_LEAD;
     let stage = match &notice {
@@ -217,7 +217,10 @@ pub(super) fn representable(time: DateTime<Utc>) -> DateTime<Utc> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::notice::LEAST_NOTICE_OF_WITHDRAWAL, *};
+    use super::{
+        super::notice::{LEAST_NOTICE, LEAST_NOTICE_OF_WITHDRAWAL},
+        *,
+    };
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(seconds, 0).unwrap()
@@ -526,7 +529,23 @@ mod tests {
             2 => term.protected = !term.protected,
             3 => term.max_ttl = Some(s(much)),
             4 => term.end = End::At(at(1000 + much)),
+            8 => term.warn_before.clear(),
+            9 => term.warn_before = vec![s(much)],
             _ => {}
+        }
+    }
+
+    /// The same term under a notice of a week that ends at `until`, if its end by the formula is before that.
+    fn under_a_week(term: Term, until: i64) -> Term {
+        let week = LEAST_NOTICE_OF_WITHDRAWAL.num_seconds();
+        match formula(&term) {
+            Some((of, _)) if of < at(until) => Term {
+                postponed: Some(Postponed { of, from: at(until - week), until: at(until) }),
+                last_warning: Some(warned(week, until - week, until)),
+                before: Some(Before { warn_before: term.warn_before.clone(), expires_at: Some(at(until)), ..Before::default() }),
+                ..term
+            },
+            _ => term,
         }
     }
 
@@ -557,6 +576,33 @@ mod tests {
                 if let (Stage::Warn(_), Some(_)) = (seen.stage, seen.nominal) {
                     given = given.filter(|_| term.last_notice.is_some()).or_else(|| Some((now, term.anchor.min(now))));
                 }
+                carry(&mut term, &seen, now);
+            }
+        }
+
+        /// Without a renewal, no change brings an announced end nearer than a notice, except the longest life.
+        #[test]
+        fn an_announced_end_comes_no_nearer_than_a_notice(
+            term in any_term(), week_ends in proptest::option::of(1000..3000_i64),
+            mut looks in proptest::collection::vec(
+                (1000..4000_i64, (proptest::sample::select(&[0_u8, 2, 3, 4, 7, 8, 9][..]), 1..600_i64)), 1..40,
+            ),
+        ) {
+            let mut term = match week_ends {
+                Some(until) => under_a_week(term, until),
+                None => term,
+            };
+            looks.sort_unstable();
+            for (now, edit) in looks.into_iter().map(|(now, edit)| (at(now), edit)) {
+                change(&mut term, now, edit);
+                let seen = outlook(&term, now);
+                if let (Some(before), Some(end)) = (&term.before, seen.expires_at) {
+                    let noticed = now + shortest(&before.warn_before).max(LEAST_NOTICE);
+                    let longest_life = term.max_lifetime.map(|max| term.created + max);
+                    let earliest = before.expires_at.into_iter().chain(longest_life).fold(noticed, Ord::min);
+                    prop_assert!(end >= earliest, "{end} is before {earliest}: {term:?}");
+                }
+                if seen.stage == Stage::Due { break; }
                 carry(&mut term, &seen, now);
             }
         }

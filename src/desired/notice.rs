@@ -16,44 +16,54 @@ fn longest(thresholds: &[TimeDelta]) -> TimeDelta {
 }
 
 /// The notice that is due because a change gave the space an end, or an earlier one; `None` if no change did.
-fn notice_of_change(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<TimeDelta> {
+fn notice_of_change(term: &Term, end: DateTime<Utc>) -> Option<TimeDelta> {
     let before = term.before.as_ref()?;
     // The end that a renewal gives under the former terms is the owner's own choice. Class and consent may have changed since the last reconcile.
     let in_force = if term.is_renewed { before.renewed } else { before.expires_at };
-    let (least_before, least) = (shortest(&before.warn_before), shortest(&term.warn_before));
-    // The end is the same as before, and a late warning moved the expiry.
-    let is_moved = !term.is_renewed && term.last_warning.is_some_and(|given| given.expires_at == end);
-    if is_moved && least_before == least {
-        return None;
-    }
     let was_endless = before.expires_at.is_none() && in_force.is_none();
     if term.lacks_consent && (was_endless || before.is_endless && in_force.is_some_and(|at| end < at)) {
         return Some(longest(&before.warn_before).max(longest(&term.warn_before)).max(LEAST_NOTICE_OF_WITHDRAWAL));
     }
-    let notice = least_before.max(least).max(LEAST_NOTICE);
-    match in_force {
-        Some(at) if end >= at => None,
-        // A late warning moved the expiry, and the thresholds changed since. The moved expiry was announced, so it stays.
-        Some(at) if is_moved => Some(notice.min((at - now).max(least).max(LEAST_NOTICE))),
-        _ => Some(notice),
-    }
+    let is_nearer = in_force.is_none_or(|at| end < at);
+    is_nearer.then(|| shortest(&before.warn_before).max(shortest(&term.warn_before)).max(LEAST_NOTICE))
+}
+
+/// The expiry to which a late warning moved another end than `end`, as a notice that begins at `from` and leaves time for every warning.
+fn moved(term: &Term, end: DateTime<Utc>, from: DateTime<Utc>) -> Option<Postponed> {
+    let given = term.last_warning.filter(|given| given.expires_at != end)?;
+    let until = term.before.as_ref()?.expires_at.filter(|at| *at > given.expires_at)?;
+    (until >= saturating_add(from, shortest(&term.warn_before))).then_some(Postponed { of: end, from, until })
 }
 
 /// The notice of an end that a change brought nearer than that notice. A running notice continues while the end stays the same, and no further
-/// change of the spec shortens it.
+/// change of the spec or the class shortens it.
 pub(super) fn postponed(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<Postponed> {
-    if let Some(running) = term.postponed.filter(|running| running.of == end) {
+    // A renewal and a change of the class can give the end that the notice postpones.
+    if let Some(running) = term.postponed.filter(|running| running.of == end && !term.is_renewed) {
         return Some(running);
     }
-    let Some(notice) = notice_of_change(term, end, now) else {
-        // A renewal counts from its own time. It does not bring an end nearer that a notice already promised.
-        return term.postponed.filter(|running| term.is_renewed && end < running.until).map(|running| Postponed { of: end, ..running });
-    };
     let from = ceil_second(now);
+    // The end is the same as before, and a late warning may have moved the expiry: `Warnings` keeps it.
+    let is_same = !term.is_renewed && term.last_warning.is_some_and(|given| given.expires_at == end);
+    let Some(notice) = notice_of_change(term, end).filter(|_| !is_same) else {
+        // A renewal counts from its own time. It does not bring an end nearer that a notice or a late warning announced.
+        let announced = term.postponed.into_iter().chain(moved(term, end, from)).find(|notice| end < notice.until);
+        return announced.filter(|_| term.is_renewed).map(|notice| Postponed { of: end, ..notice });
+    };
     let least = representable(saturating_add(from, notice));
-    let promised = term.postponed.into_iter().chain(term.last_notice).map(|running| running.until).max().unwrap_or(least);
-    let until = least.max(promised);
-    (end < until).then_some(Postponed { of: end, from, until })
+    let promised = term.postponed.into_iter().chain(term.last_notice).max_by_key(|running| running.until);
+    // A notice that continues keeps its beginning, which shows its full length.
+    let continued = promised.into_iter().chain(moved(term, end, from)).find(|notice| notice.until >= least);
+    let notice = continued.map_or(Postponed { of: end, from, until: least }, |notice| Postponed { of: end, ..notice });
+    (end < notice.until).then_some(notice)
+}
+
+/// The notice of withdrawn consent that was announced to end after `ceiling`. A change by an owner begins no notice of that length, except in a class
+/// whose warnings are as long.
+fn withdrawal_beyond(term: &Term, ceiling: DateTime<Utc>) -> Option<Postponed> {
+    let announced = term.before.as_ref()?.expires_at.filter(|announced| *announced > ceiling)?;
+    let running = term.postponed.filter(|running| running.until - running.from >= LEAST_NOTICE_OF_WITHDRAWAL)?;
+    (running.until <= announced).then_some(Postponed { of: ceiling, from: running.from, until: announced })
 }
 
 /// `created + maxLifetime`, beyond which one notice runs.
@@ -75,7 +85,7 @@ impl Ceiling {
         let usual = shortest(&term.warn_before).min(max);
         let was_endless = term.before.as_ref().is_some_and(|before| before.expires_at.is_none() || before.is_endless);
         let withdrawn = term.lacks_consent && was_endless;
-        let length = match notice_of_change(term, ceiling, now) {
+        let length = match notice_of_change(term, ceiling) {
             Some(notice) if withdrawn || usual.is_zero() => notice,
             Some(_) => shortest(&term.warn_before),
             None => usual,
@@ -86,11 +96,9 @@ impl Ceiling {
         if let Some(notice) = recorded {
             return Some(Self { begins, end: notice.until.max(ceiling), notice: Some(notice), is_recorded: true });
         }
-        // A notice of withdrawn consent continues beyond a ceiling that a further change sets.
-        let is_of_withdrawal = |running: &Postponed| term.lacks_consent && running.until - running.from >= LEAST_NOTICE_OF_WITHDRAWAL;
-        if let Some(running) = term.postponed.filter(|running| running.until > ceiling && is_of_withdrawal(running)) {
-            let notice = Postponed { of: ceiling, ..running };
-            return Some(Self { begins, end: running.until, notice: Some(notice), is_recorded: false });
+        // A notice of withdrawn consent continues beyond a ceiling that a further change sets, unless the notice of the ceiling ends later.
+        if let Some(notice) = withdrawal_beyond(term, ceiling).filter(|notice| notice.until >= saturating_add(now, length)) {
+            return Some(Self { begins, end: notice.until, notice: Some(notice), is_recorded: false });
         }
         // A class without warnings has no notice, unless a change brought the end nearer.
         if length.is_zero() || now < ceiling - length {
@@ -115,12 +123,13 @@ impl Ceiling {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
     use serde_json::{Value, json};
 
     use crate::{
         api::{DeveloperSpace, SpaceClassSpec},
         desired::{
-            lifetime::{Outlook, outlook},
+            lifetime::{Outlook, Postponed, Stage, outlook},
             term::{rules_of, term},
         },
     };
@@ -205,24 +214,108 @@ mod tests {
         assert_eq!(end(&look(&json!({"ttl": "never"}), &status, &bounded, "05T10:00:00")), "2026-12-12T10:00:00Z");
     }
 
+    /// The notice of a week, which an administrator began on 2 December by withdrawing consent.
+    fn week() -> Value {
+        json!({"of": "2026-12-01T09:00:00Z", "from": "2026-12-02T09:00:00Z", "until": "2026-12-09T09:00:00Z"})
+    }
+
     #[test]
     fn a_longest_life_that_is_set_later_does_not_shorten_the_week_of_a_withdrawal() {
-        let terms = json!({"ttl": "7d", "maxTTL": "7d", "protected": true, "warnBefore": ["1h"]});
-        let week = json!({"of": "2026-12-01T09:00:00Z", "from": "2026-12-02T09:00:00Z", "until": "2026-12-09T09:00:00Z"});
-        let mut status = json!({"terms": terms, "expiresAt": "2026-12-09T09:00:00Z", "postponed": week});
+        // The owner kept the protection, or removed it as the condition asks.
+        for spec in [json!({"protected": true}), json!({"ttl": "7d"})] {
+            for max_lifetime in ["2d", "13d"] {
+                let terms = json!({"ttl": "7d", "maxTTL": "7d", "protected": spec["protected"] == true, "warnBefore": ["1h"]});
+                let mut status = json!({"terms": terms, "expiresAt": "2026-12-09T09:00:00Z", "postponed": week()});
+                let bounded = json!({"maxTTL": "7d", "maxLifetime": max_lifetime, "warnBefore": ["1h"]});
+                let seen = look(&spec, &status, &bounded, "03T09:00:00");
+                assert_eq!(end(&seen), "2026-12-09T09:00:00Z", "{spec} with {max_lifetime}");
+                let notice = seen.last_notice.expect("the notice is recorded");
+                let rfc3339 = crate::api::time::rfc3339;
+                status["lastNotice"] = json!({"of": rfc3339(notice.of), "from": rfc3339(notice.from), "until": rfc3339(notice.until)});
+                if seen.postponed.is_none() {
+                    status["postponed"] = Value::Null;
+                }
+                assert_eq!(end(&look(&spec, &status, &bounded, "03T09:00:01")), "2026-12-09T09:00:00Z", "the next look at {spec}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_week_that_goes_on_under_another_formula_is_still_a_week() {
+        let terms = json!({"ttl": "30d", "maxTTL": "30d", "protected": true, "warnBefore": ["1h"]});
+        let running = json!({"of": "2026-12-24T09:00:00Z", "from": "2026-12-25T09:00:00Z", "until": "2027-01-01T09:00:00Z"});
+        let status = json!({"terms": terms, "expiresAt": "2027-01-01T09:00:00Z", "postponed": running});
+        let seen = look(&json!({"protected": true}), &status, &json!({"maxTTL": "14d", "warnBefore": ["1h"]}), "26T09:00:00");
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let continued = Postponed { of: at("2026-12-08T09:00:00Z"), from: at("2026-12-25T09:00:00Z"), until: at("2027-01-01T09:00:00Z") };
+        assert_eq!((end(&seen).as_str(), seen.postponed), ("2027-01-01T09:00:00Z", Some(continued)));
+    }
+
+    #[test]
+    fn a_longest_life_that_is_set_after_a_week_that_the_operator_missed_is_warned_of() {
+        let terms = json!({"ttl": "7d", "maxTTL": "7d", "warnBefore": ["1h"]});
+        let status = json!({"terms": terms, "expiresAt": "2026-12-09T09:00:00Z", "postponed": week()});
         for max_lifetime in ["2d", "13d"] {
             let bounded = json!({"maxTTL": "7d", "maxLifetime": max_lifetime, "warnBefore": ["1h"]});
-            let seen = look(&json!({"protected": true}), &status, &bounded, "03T09:00:00");
-            assert_eq!(end(&seen), "2026-12-09T09:00:00Z", "{max_lifetime}");
-            let notice = seen.last_notice.expect("the notice is recorded");
-            let rfc3339 = crate::api::time::rfc3339;
-            status["lastNotice"] = json!({"of": rfc3339(notice.of), "from": rfc3339(notice.from), "until": rfc3339(notice.until)});
-            if seen.postponed.is_none() {
-                status["postponed"] = Value::Null;
-            }
-            assert_eq!(end(&look(&json!({"protected": true}), &status, &bounded, "03T09:00:01")), "2026-12-09T09:00:00Z", "the next look");
-            (status["postponed"], status["lastNotice"]) = (week.clone(), Value::Null);
+            let seen = look(&json!({"ttl": "7d"}), &status, &bounded, "10T09:00:00");
+            assert_eq!((end(&seen).as_str(), seen.stage), ("2026-12-10T10:00:00Z", Stage::Warn(TimeDelta::hours(1))), "{max_lifetime}");
         }
+    }
+
+    #[test]
+    fn a_notice_that_the_longest_life_cut_does_not_go_beyond_it() {
+        let terms = json!({"ttl": "7d", "maxTTL": "7d", "maxLifetime": "10d", "warnBefore": ["1h"]});
+        let status = json!({"terms": terms, "expiresAt": "2026-12-04T09:00:00Z", "postponed": week()});
+        let bounded = json!({"maxTTL": "7d", "maxLifetime": "10d", "warnBefore": ["1h"]});
+        assert_eq!(end(&look(&json!({"ttl": "7d"}), &status, &bounded, "03T09:00:00")), "2026-12-04T09:00:00Z");
+    }
+
+    #[test]
+    fn a_renewal_within_a_notice_hides_no_change_of_the_class() {
+        // The protection was lifted on 5 December. The renewal and the shorter ttl give the same end by the formula.
+        let running = json!({"of": "2026-12-01T09:00:00Z", "from": "2026-12-05T09:00:00Z", "until": "2026-12-05T10:00:00Z"});
+        let warning = json!({"at": "2026-12-05T09:00:00Z", "before": "1h", "expiresAt": "2026-12-05T10:00:00Z"});
+        let terms = json!({"ttl": "7d", "maxTTL": "7d", "warnBefore": ["1h"]});
+        let status = json!({"terms": terms, "expiresAt": "2026-12-05T10:00:00Z", "postponed": running, "lastWarning": warning});
+        let spec = json!({"renewedAt": "2026-11-30T09:00:00Z"});
+        let seen = look(&spec, &status, &json!({"defaultTTL": "1d", "maxTTL": "1d", "warnBefore": ["1h"]}), "05T10:00:00");
+        assert_eq!((end(&seen).as_str(), seen.stage), ("2026-12-05T11:00:00Z", Stage::Warn(TimeDelta::hours(1))));
+    }
+
+    #[test]
+    fn other_warnings_bring_no_end_nearer_that_was_announced_within_a_notice() {
+        let (hour, none) = (json!(["1h"]), json!([]));
+        for (given_at, announced, before, after, now) in [
+            // The removal of the thresholds moved the end by a week, and they are put back.
+            ("09T08:00:00", "16T08:00:00", &none, hour.clone(), "10T09:00:00"),
+            // The last warning was a day late.
+            ("10T09:00:00", "10T10:00:00", &hour, json!(["5m"]), "10T09:10:00"),
+            ("10T09:00:00", "10T10:00:00", &hour, json!([]), "10T09:10:00"),
+            ("10T09:00:00", "10T10:00:00", &hour, json!(["2d", "1h"]), "10T09:10:00"),
+            // The last warning was on time.
+            ("09T08:00:00", "09T09:00:00", &hour, json!([]), "09T08:30:00"),
+            ("09T08:00:00", "09T09:00:00", &hour, json!(["5m"]), "09T08:30:00"),
+        ] {
+            let at = |time: &str| json!(format!("2026-12-{time}Z"));
+            let warning = json!({"at": at(given_at), "before": "1h", "expiresAt": "2026-12-09T09:00:00Z"});
+            let terms = json!({"ttl": "7d", "maxTTL": "7d", "warnBefore": before});
+            let status = json!({"terms": terms, "expiresAt": at(announced), "postponed": week(), "lastWarning": warning});
+            let seen = look(&json!({"ttl": "7d"}), &status, &json!({"maxTTL": "7d", "warnBefore": after}), now);
+            let expected = (at(announced), Stage::Warned(TimeDelta::hours(1)));
+            assert_eq!((json!(end(&seen)), seen.stage), expected, "{before} became {after} at {now}");
+        }
+    }
+
+    #[test]
+    fn an_old_renewal_brings_no_end_nearer_that_a_late_warning_moved() {
+        let warning = json!({"at": "2026-12-03T09:00:00Z", "before": "3d", "expiresAt": "2026-12-01T09:00:00Z"});
+        let terms = json!({"ttl": "7d", "maxTTL": "7d", "warnBefore": ["1h"]});
+        let status = json!({"terms": terms, "expiresAt": "2026-12-06T09:00:00Z", "lastWarning": warning});
+        let unchanged = json!({"defaultTTL": "7d", "maxTTL": "7d", "warnBefore": ["1h"]});
+        let renewed = look(&json!({"renewedAt": "2026-11-25T09:00:00Z"}), &status, &unchanged, "03T10:00:00");
+        assert_eq!(end(&renewed), "2026-12-06T09:00:00Z");
+        let now = look(&json!({"renewedAt": "2026-12-03T10:00:00Z"}), &status, &unchanged, "03T10:00:00");
+        assert_eq!((end(&now).as_str(), now.postponed), ("2026-12-10T10:00:00Z", None), "a later end is its own");
     }
 
     #[test]
@@ -241,7 +334,7 @@ mod tests {
             let status = json!({"terms": {"ttl": "7d", "warnBefore": [before]}, "expiresAt": moved_to, "lastWarning": warned(before)});
             let seen = look(&ttl, &status, &json!({"maxTTL": "7d", "warnBefore": after}), "03T09:10:00");
             assert_eq!(end(&seen), expected, "{before} became {after}");
-            assert_ne!(seen.stage, crate::desired::lifetime::Stage::Due, "{before} became {after}");
+            assert_ne!(seen.stage, Stage::Due, "{before} became {after}");
         }
     }
 

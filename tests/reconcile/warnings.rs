@@ -96,6 +96,26 @@ async fn an_end_that_waits_for_a_warning_that_is_refused_is_overdue() {
     assert_eq!(overdue(&world), Duration::ZERO, "the warning stands, and its time has begun");
 }
 
+/// A late warning moved the end, and the class has other warnings since. The last one is due shortly before the moved end.
+#[tokio::test]
+async fn an_end_that_a_late_warning_moved_is_not_overdue_before_it_comes() {
+    let (late, moved, last) = ("2026-03-09T11:00:00Z", "2026-03-09T12:00:00Z", "2026-03-09T11:55:00Z");
+    let world = World::with(last, &everything());
+    world.keep(&with(&class(), &json!({"spec": {"lifetime": {"warnBefore": ["5m"]}}})));
+    world.keep(&shown(&stored_namespace(), &json!(moved), 61));
+    let mut status = provisioned();
+    status["expiresAt"] = json!(moved);
+    status["lastWarning"] = json!({"at": late, "before": "1h", "expiresAt": EXPIRES});
+    status["conditions"][1] = expiring_since(1, Some(moved), late);
+    let space = with(&converged(), &json!({"metadata": {"resourceVersion": "115"}, "status": status}));
+    status["terms"]["warnBefore"] = json!(["5m"]);
+    status["lastWarning"] = json!({"at": last, "before": "5m", "expiresAt": EXPIRES});
+    let message = status["conditions"][1]["message"].as_str().unwrap().replace("warned 1h", "warned 5m");
+    status["conditions"][1]["message"] = json!(message);
+    let result = world.reconcile(&space, script![say(&space, &status).refused(403, "Forbidden")]).await;
+    assert_eq!((class_of(&result), world.watchdog.ages(last.parse().unwrap()).overdue), (Some(Class::Forbidden), Duration::ZERO));
+}
+
 #[tokio::test]
 async fn an_end_to_come_is_expected_though_its_last_warning_is_refused() {
     let world = World::with(WARNED_AN_HOUR_BEFORE, &everything());
