@@ -147,6 +147,14 @@ fn the_same_without_warnings() {
     assert_eq!(broken(edits(UNWARNED, 2)), [].into());
 }
 
+/// The space is protected at first. One sender bounds the number of states.
+#[test]
+fn owner_clocks_and_class_change_together() {
+    let budget = Budget { renewals: 1, edits: 1, class_changes: 1, ..NOBODY };
+    let together = Protocol { budget, skewed: true, senders: 1, versions: 8, ..class_changes(PROTECTED) };
+    assert_eq!(broken(together), [].into());
+}
+
 /// The horizon is late enough for every space to expire, even if users take no further action.
 #[test]
 fn every_run_ends_with_nothing_left() {
