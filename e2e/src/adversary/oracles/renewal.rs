@@ -3,14 +3,38 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::adversary::classes::seconds;
+use crate::adversary::history::Version;
 use crate::adversary::story::{Life, Story, written};
 use crate::fixtures::text;
 
 /// The time by which a seal may be written early; times have whole seconds.
 const EARLY: TimeDelta = TimeDelta::milliseconds(1_300);
+/// A warning within ten seconds of its threshold counts as given at the threshold, so an end can come nearer by that time.
+const TOLERANCE: TimeDelta = TimeDelta::seconds(12);
+/// The recorded times that set an end, except renewals. `warnBefore` is not one of them.
+const TIMES: [&str; 7] = ["ttl", "expiresAt", "protected", "maxTTL", "maxLifetime", "allowNever", "allowProtected"];
 
 pub(super) fn check(story: &Story) -> Result<(), String> {
-    story.lives().try_for_each(|life| sealed_in_time(story, &life))
+    story.lives().try_for_each(|life| {
+        sealed_in_time(story, &life)?;
+        announced_ends_stay(&life)
+    })
+}
+
+/// Between two versions with the same recorded times, only renewals, other warnings and the operator can change the end.
+fn announced_ends_stay(life: &Life<'_>) -> Result<(), String> {
+    for (before, after) in life.versions.iter().zip(life.versions.iter().skip(1)) {
+        let (terms, present) = (&before.space["status"]["terms"], &after.space["status"]["terms"]);
+        let is_same = terms.is_object() && TIMES.iter().all(|time| terms[*time] == present[*time]);
+        let end = |version: &Version| written(&version.space, "/status/expiresAt");
+        if let (true, Some(announced), Some(end)) = (is_same, end(before), end(after))
+            && end < announced - TOLERANCE
+        {
+            let (name, at) = (life.name(), after.at);
+            return Err(format!("DeveloperSpace {name} ends at {end} since {at}, although its times did not change: it showed {announced}"));
+        }
+    }
+    Ok(())
 }
 
 fn sealed_in_time(story: &Story, life: &Life<'_>) -> Result<(), String> {
