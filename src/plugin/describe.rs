@@ -4,14 +4,16 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use k8s_openapi::api::{core::v1::Namespace, events::v1::Event};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt as _};
 
 use super::{
     args::OutputArgs,
     cluster::Cluster,
     doctor::remaining::held_by,
-    end, events, human,
+    end,
+    events::{self, About},
+    human,
     list::ends,
     output,
     quotas::{self, Use},
@@ -23,6 +25,7 @@ use crate::{
         conditions::types,
         duration::format_duration,
         time::{from_k8s, rfc3339},
+        unmanaged::Unmanaged,
     },
     desired::{
         rules::Rules,
@@ -51,7 +54,7 @@ struct Facts {
     class: Option<SpaceClass>,
     namespace: Option<Namespace>,
     quota: Vec<Use>,
-    events: Vec<Event>,
+    events: About,
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Result<()> {
@@ -65,9 +68,11 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
         Some(name) => spaces::class(cluster, name).await.unwrap_or_default(),
         None => None,
     };
-    let namespace = Api::<Namespace>::all(cluster.client.clone()).get_opt(&args.name).await.unwrap_or_default();
+    let namespace = Api::<Unmanaged<Namespace>>::all(cluster.client.clone()).get_opt(&args.name).await.unwrap_or_default();
+    let namespace = namespace.map(|Unmanaged(namespace)| namespace);
     let quota = quotas::of(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
-    let events = events::about(cluster, &args.name).await.unwrap_or_default();
+    let events = events::about(cluster, &args.name).await;
+    let events = events.unwrap_or_else(|error| About { failed: Some(format!("{error:#}")), ..About::default() });
     output::print(&cluster.flags.on(&text(&Facts { space, class, namespace, quota, events }, cluster.now())))
 }
 
@@ -82,12 +87,18 @@ fn text(facts: &Facts, now: DateTime<Utc>) -> String {
     let conditions = facts.space.status.iter().flat_map(|status| &status.conditions);
     let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), human::one_line(&found.message)]);
     sections.push(format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false))));
-    if !facts.events.is_empty() {
-        let last = &facts.events[facts.events.len().saturating_sub(EVENTS)..];
-        sections.push(format!("Events:\n{}", indented(&events::table(last, now))));
-    }
+    sections.extend(events_of(&facts.events, now));
     sections.push(format!("Next steps:\n{}", indented(&next(&facts.space, facts.class.as_ref(), now).join("\n"))));
     sections.join("\n\n")
+}
+
+/// The last Events, and a line for each reason why others are missing.
+fn events_of(about: &About, now: DateTime<Utc>) -> Option<String> {
+    let last = &about.events[about.events.len().saturating_sub(EVENTS)..];
+    let table = (!last.is_empty()).then(|| events::table(last, now));
+    let gaps = about.omitted().into_iter().chain(about.failed.clone()).map(|gap| human::one_line(&gap));
+    let lines: Vec<String> = table.into_iter().chain(gaps).collect();
+    (!lines.is_empty()).then(|| format!("Events:\n{}", indented(&lines.join("\n"))))
 }
 
 fn indented(text: &str) -> String {
@@ -224,7 +235,7 @@ mod tests {
         let warning = json!({"at": "2026-11-23T13:00:00Z", "before": "2d", "expiresAt": "2026-11-25T13:00:00Z"});
         space.status.as_mut().unwrap().last_warning = serde_json::from_value(warning).unwrap();
         let quota = vec![Use { resource: "pods".into(), used: "2".into(), hard: "4".into(), share: 0.5 }];
-        let shown = text(&Facts { space, class: Some(a_class()), namespace: None, quota, events: vec![] }, now());
+        let shown = text(&Facts { space, class: Some(a_class()), namespace: None, quota, events: About::default() }, now());
         let expected = "\
 Name:          orchid-lab
 Owner:         User:nadia@example.com
@@ -279,7 +290,7 @@ Next steps:
         });
         space.status.as_mut().unwrap().conditions = vec![serde_json::from_value(expired).unwrap()];
         let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-11-24T07:00:00.000000Z", "type": "Normal", "reason": "Expired", "note": "gone"});
-        let events = vec![serde_json::from_value(event).unwrap()];
+        let events = About { events: vec![serde_json::from_value(event).unwrap()], ..About::default() };
         let expected = "\
 Name:          moss-bed
 Description:   Mosses and ferns
@@ -338,6 +349,24 @@ Next steps:
         let expected = "It expires in 1d4h, and a renewal does not extend its lifetime, because spec.expiresAt sets the end: set a later \
             date with `kubectl edit dspace orchid-lab`, or set a ttl with `kubectl dspace renew orchid-lab --ttl DURATION`.";
         assert_eq!(told[0], expected);
+    }
+
+    #[test]
+    fn events_that_could_not_be_read_are_told() {
+        let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-11-24T07:00:00.000000Z", "type": "Normal", "reason": "Ready"});
+        let failed = Some("failed to list Events in namespace orchid-lab:\nno".to_owned());
+        let mut about = About { events: vec![serde_json::from_value(event).unwrap()], unreadable: 2, failed };
+        let expected = "\
+Events:
+  AGE   TYPE     REASON   MESSAGE
+  2h    Normal   Ready
+  2 Events could not be read.
+  failed to list Events in namespace orchid-lab: no";
+        assert_eq!(events_of(&about, now()).as_deref(), Some(expected));
+        about.events.clear();
+        let expected = "Events:\n  2 Events could not be read.\n  failed to list Events in namespace orchid-lab: no";
+        assert_eq!(events_of(&about, now()).as_deref(), Some(expected));
+        assert_eq!(events_of(&About::default(), now()), None);
     }
 
     #[test]

@@ -3,9 +3,17 @@
 use chrono::{DateTime, Utc};
 use clap::Args;
 use k8s_openapi::{api::events::v1::Event, apimachinery::pkg::apis::meta::v1::Time};
-use kube::{Api, api::ListParams};
+use kube::api::ListParams;
 
-use super::{args::OutputArgs, cluster::Cluster, human, output, progress::note, spaces, told::Told};
+use super::{
+    args::OutputArgs,
+    cluster::Cluster,
+    human, output,
+    progress::note,
+    readable::{self, Readable},
+    spaces,
+    told::{Told as _, sentence},
+};
 use crate::api::time::from_k8s;
 
 /// Arguments of `events`.
@@ -20,36 +28,80 @@ pub struct EventsArgs {
     pub output: OutputArgs,
 }
 
+/// The Events about a space and about its namespace.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct About {
+    /// The Events that could be read, in chronological order.
+    pub(crate) events: Vec<Event>,
+    /// The number of Events that could not be read.
+    pub(crate) unreadable: usize,
+    /// The error of the list that failed, if the other one was read.
+    pub(crate) failed: Option<String>,
+}
+
+impl About {
+    /// A sentence about the Events that are omitted because they could not be read; `None` if there are none.
+    pub(crate) fn omitted(&self) -> Option<String> {
+        match self.unreadable {
+            0 => None,
+            1 => Some("1 Event could not be read.".to_owned()),
+            count => Some(format!("{count} Events could not be read.")),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 pub(crate) async fn run(cluster: &Cluster, args: &EventsArgs) -> anyhow::Result<()> {
-    let events = about(cluster, &args.name).await?;
-    if events.is_empty() && args.output.output.is_table() {
+    let found = about(cluster, &args.name).await?;
+    let is_table = args.output.output.is_table();
+    if found.is_empty() && is_table {
         // Events about a deleted space may still exist, so the space is read only if there are none.
         spaces::get(cluster, &args.name).await?;
         note(&format!("No Events found for {}: the cluster keeps Events for about an hour.", args.name));
         return Ok(());
     }
-    output::objects(&args.output.output, &events, || table(&events, cluster.now()))
+    if !found.events.is_empty() || !is_table {
+        output::objects(&args.output.output, &found.events, || table(&found.events, cluster.now()))?;
+    }
+    if let Some(omitted) = found.omitted() {
+        note(&omitted);
+    }
+    // The part that was read has been printed, but the command still fails, since the result is incomplete.
+    found.failed.map_or(Ok(()), |failed| Err(anyhow::Error::msg(failed)))
 }
 
-/// The Events about a space and about its namespace, in chronological order. Events that the caller may not read are omitted. Returns an error
-/// if the caller may read neither.
-pub(crate) async fn about(cluster: &Cluster, name: &str) -> anyhow::Result<Vec<Event>> {
+/// The namespace of the Events about cluster-scoped objects.
+const OF_CLUSTER: &str = "default";
+
+/// The Events about a space and about its namespace. Events that the caller may not read are omitted. Returns an error if neither of the two
+/// lists can be read.
+pub(crate) async fn about(cluster: &Cluster, name: &str) -> anyhow::Result<About> {
     let of_space = format!("regarding.kind=DeveloperSpace,regarding.name={name}");
     let of_namespace = format!("regarding.kind=Namespace,regarding.name={name}");
-    let (of_space, of_namespace) = tokio::join!(read(cluster, "default", &of_space), read(cluster, name, &of_namespace));
-    merge(of_space, of_namespace).told(|| format!("list Events about DeveloperSpace {name}"))
+    let (of_space, of_namespace) = tokio::join!(read(cluster, OF_CLUSTER, &of_space), read(cluster, name, &of_namespace));
+    merge(name, of_space, of_namespace).told(|| format!("list Events about DeveloperSpace {name}"))
 }
 
-type Read = Result<Vec<Event>, kube::Error>;
+type Read = Result<Readable<Event>, kube::Error>;
 
-fn merge(of_space: Read, of_namespace: Read) -> Read {
-    let mut events = match (of_space, of_namespace) {
-        (Ok(of_space), Ok(of_namespace)) => [of_space, of_namespace].concat(),
-        (Ok(found), Err(error)) | (Err(error), Ok(found)) if is_hidden(&error) => found,
-        (Err(error), _) | (_, Err(error)) => return Err(error),
+/// Combines the two lists. Users of the space write Events in its namespace only, so neither list depends on the other.
+fn merge(name: &str, of_space: Read, of_namespace: Read) -> Result<About, kube::Error> {
+    let failed = |namespace: &str, error: &kube::Error| {
+        (!is_hidden(error)).then(|| format!("failed to list Events in namespace {namespace}: {}", sentence(error)))
     };
+    let (parts, failed) = match (of_space, of_namespace) {
+        (Ok(of_space), Ok(of_namespace)) => (vec![of_space, of_namespace], None),
+        (Ok(found), Err(error)) => (vec![found], failed(name, &error)),
+        (Err(error), Ok(found)) => (vec![found], failed(OF_CLUSTER, &error)),
+        (Err(first), Err(second)) => return Err(if is_hidden(&first) { second } else { first }),
+    };
+    let unreadable = parts.iter().map(|part| part.errors.len()).sum();
+    let mut events: Vec<Event> = parts.into_iter().flat_map(|part| part.objects).collect();
     events.sort_by_key(at);
-    Ok(events)
+    Ok(About { events, unreadable, failed })
 }
 
 /// Returns true if the error only means that the caller may not read Events in that namespace.
@@ -58,8 +110,7 @@ fn is_hidden(error: &kube::Error) -> bool {
 }
 
 async fn read(cluster: &Cluster, namespace: &str, fields: &str) -> Read {
-    let api: Api<Event> = Api::namespaced(cluster.client.clone(), namespace);
-    Ok(api.list(&ListParams::default().fields(fields)).await?.items)
+    readable::list(cluster, Some(namespace), ListParams::default().fields(fields)).await
 }
 
 /// The time of the last occurrence.
@@ -94,10 +145,6 @@ mod tests {
         Err(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))
     }
 
-    fn reasons(events: &[Event]) -> Vec<&str> {
-        events.iter().filter_map(|event| event.reason.as_deref()).collect()
-    }
-
     #[test]
     fn a_line_for_each_event() {
         let mut again = event("2026-11-24T07:00:00.000000Z", "Warned");
@@ -112,13 +159,31 @@ AGE   TYPE     REASON        MESSAGE
 
     #[test]
     fn both_places_are_told_in_the_order_of_time() {
-        let early = || Ok(vec![event("2026-11-24T08:00:00.000000Z", "Early")]);
-        let late = || Ok(vec![event("2026-11-24T08:30:00.000000Z", "Late")]);
-        assert_eq!(reasons(&merge(late(), early()).unwrap()), ["Early", "Late"]);
-        assert_eq!(reasons(&merge(refused(403), early()).unwrap()), ["Early"]);
-        assert_eq!(reasons(&merge(late(), refused(404)).unwrap()), ["Late"]);
-        assert!(merge(late(), refused(500)).is_err(), "an incomplete list is an error");
-        assert!(merge(refused(403), refused(403)).is_err());
+        let one = |at: &str, reason: &str| -> Read { Ok(Readable { objects: vec![event(at, reason)], errors: vec![] }) };
+        let early = || one("2026-11-24T08:00:00.000000Z", "Early");
+        let late = || one("2026-11-24T08:30:00.000000Z", "Late");
+        let merged = |of_space: Read, of_namespace: Read| merge("orchid-lab", of_space, of_namespace).unwrap();
+        let all = |events: Vec<Event>| About { events, ..About::default() };
+        let (first, second) = (early().unwrap().objects, late().unwrap().objects);
+        assert_eq!(merged(late(), early()), all([first.clone(), second.clone()].concat()));
+        assert_eq!(merged(refused(403), early()), all(first.clone()));
+        assert_eq!(merged(late(), refused(404)), all(second.clone()));
+        let failed = |namespace: &str| Some(format!("failed to list Events in namespace {namespace}: no"));
+        assert_eq!(merged(late(), refused(500)), About { failed: failed("orchid-lab"), ..all(second) });
+        assert_eq!(merged(refused(500), early()), About { failed: failed("default"), ..all(first) });
+        for (of_space, of_namespace, code) in [(403, 403, 403), (403, 500, 500), (500, 403, 500)] {
+            let error = merge("orchid-lab", refused(of_space), refused(of_namespace)).unwrap_err();
+            assert!(matches!(&error, kube::Error::Api(status) if status.code == code), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn events_that_cannot_be_read_are_counted() {
+        let part = |errors: usize| -> Read { Ok(Readable { objects: vec![], errors: vec!["no text".to_owned(); errors] }) };
+        let omitted = |of_space: Read, of_namespace: Read| merge("orchid-lab", of_space, of_namespace).unwrap().omitted();
+        assert_eq!(omitted(part(0), part(0)), None);
+        assert_eq!(omitted(part(0), part(1)).as_deref(), Some("1 Event could not be read."));
+        assert_eq!(omitted(part(1), part(2)).as_deref(), Some("3 Events could not be read."));
     }
 
     #[test]

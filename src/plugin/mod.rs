@@ -30,6 +30,7 @@ pub mod output;
 mod progress;
 mod quotas;
 mod reach;
+mod readable;
 mod record;
 pub mod renew;
 mod service_account;

@@ -1,16 +1,11 @@
 //! Reads a space and its namespace. Objects that the caller may not read are recorded and do not cause an error. Nothing is evaluated here.
 
-use std::fmt::Debug;
-
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::{Deployment, ReplicaSet, StatefulSet},
-        batch::v1::Job,
-        core::v1::{Event, LimitRange, Namespace, Pod, ResourceQuota},
-        networking::v1::NetworkPolicy,
-        rbac::v1::RoleBinding,
-    },
+use k8s_openapi::api::{
+    apps::v1::{Deployment, ReplicaSet, StatefulSet},
+    batch::v1::Job,
+    core::v1::{Event, LimitRange, Namespace, Pod, ResourceQuota},
+    networking::v1::NetworkPolicy,
+    rbac::v1::RoleBinding,
 };
 use kube::{Api, Resource, ResourceExt as _, api::ListParams};
 use serde::de::DeserializeOwned;
@@ -20,6 +15,7 @@ use crate::{
     plugin::{
         cluster::Cluster,
         list::class_of,
+        readable::{self, Readable, pages},
         spaces::{self, default_class, ready},
         told::{Told as _, is_forbidden, sentence},
     },
@@ -33,11 +29,13 @@ pub(super) enum Look<T> {
     Needless,
     /// It was read.
     Seen(T),
+    /// A part of it was read.
+    Partial(T, Unreadable),
     /// It could not be read.
     Unreadable(Unreadable),
 }
 
-/// An object or a list that could not be read, and the reason.
+/// An object, or a list or a part of one, that could not be read, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unreadable {
     /// `get` or `list`.
@@ -51,18 +49,18 @@ pub(super) struct Unreadable {
 }
 
 impl<T> Look<T> {
-    /// The result, if it was read.
+    /// The result, as far as it was read.
     pub(super) fn seen(&self) -> Option<&T> {
         match self {
-            Self::Seen(seen) => Some(seen),
+            Self::Seen(seen) | Self::Partial(seen, _) => Some(seen),
             Self::Needless | Self::Unreadable(_) => None,
         }
     }
 
-    /// The reason why it could not be read.
+    /// The part that could not be read.
     pub(super) fn gap(&self) -> Option<&Unreadable> {
         match self {
-            Self::Unreadable(gap) => Some(gap),
+            Self::Unreadable(gap) | Self::Partial(_, gap) => Some(gap),
             Self::Needless | Self::Seen(_) => None,
         }
     }
@@ -94,6 +92,17 @@ impl<T> Look<Vec<T>> {
     /// The objects of the list; empty if it was not read.
     pub(super) fn all(&self) -> &[T] {
         self.seen().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn of_list(found: Result<Readable<T>, kube::Error>, what: String, namespace: &str) -> Self {
+        let Readable { objects, errors } = match found {
+            Ok(found) => found,
+            Err(error) => return Self::of(Err(error), "list", what, Some(namespace)),
+        };
+        let Some(error) = errors.first() else { return Self::Seen(objects) };
+        let what = format!("{} of {} {what}", errors.len(), errors.len() + objects.len());
+        let gap = Unreadable { verb: "list", what, namespace: Some(namespace.to_owned()), error: Some(error.clone()) };
+        Self::Partial(objects, gap)
     }
 }
 
@@ -181,7 +190,7 @@ fn escaped(value: &str) -> String {
 /// Reads the cluster-scoped objects and the operator's Deployment.
 async fn around(cluster: &Cluster, seen: &mut Observed) {
     let client = || cluster.client.clone();
-    let (classes, namespaces) = (Api::<Unmanaged<SpaceClass>>::all(client()), Api::<Namespace>::all(client()));
+    let (classes, namespaces) = (Api::<Unmanaged<SpaceClass>>::all(client()), Api::<Unmanaged<Namespace>>::all(client()));
     let (found, namespace, operator) =
         tokio::join!(pages(&classes, ListParams::default()), namespaces.get_opt(&seen.name), operator(cluster));
     let found = match found {
@@ -194,6 +203,7 @@ async fn around(cluster: &Cluster, seen: &mut Observed) {
     };
     let found = found.map(|classes: Vec<SpaceClass>| classes.into_iter().map(in_force).collect());
     seen.classes = Look::of(found, "list", "spaceclasses".to_owned(), None);
+    let namespace = namespace.map(|found| found.map(|Unmanaged(namespace)| namespace));
     seen.namespace = Look::of(namespace, "get", format!("Namespace {}", seen.name), None);
     seen.operator = operator;
 }
@@ -257,32 +267,32 @@ async fn inside(cluster: &Cluster, seen: &mut Observed) {
 
 async fn list<K>(cluster: &Cluster, namespace: &str, params: ListParams) -> Look<Vec<K>>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    K: Resource<DynamicType = ()> + DeserializeOwned,
 {
-    let found = pages(&Api::<Unmanaged<K>>::namespaced(cluster.client.clone(), namespace), params).await;
-    Look::of(found, "list", K::plural(&()).into_owned(), Some(namespace))
-}
-
-/// Reads a list page by page.
-pub(super) async fn pages<K>(api: &Api<Unmanaged<K>>, params: ListParams) -> Result<Vec<K>, kube::Error>
-where
-    K: Clone + Debug + DeserializeOwned,
-{
-    let mut params = params.limit(500);
-    let mut found = Vec::new();
-    loop {
-        let page = api.list(&params).await?;
-        found.extend(page.items.into_iter().map(|Unmanaged(object)| object));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(found),
-        }
-    }
+    Look::of_list(readable::list(cluster, Some(namespace), params).await, K::plural(&()).into_owned(), namespace)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_that_was_read_in_part_has_a_gap() {
+        let read = |errors: &[&str]| {
+            let errors = errors.iter().map(|error| (*error).to_owned()).collect();
+            Look::of_list(Ok(Readable { objects: vec!["web", "db"], errors }), "replicasets".to_owned(), "orchid-lab")
+        };
+        let whole = read(&[]);
+        assert_eq!((whole.all(), whole.gap()), (&["web", "db"][..], None));
+        let partial = read(&["a time out of range"]);
+        let gap = Unreadable {
+            verb: "list",
+            what: "1 of 3 replicasets".to_owned(),
+            namespace: Some("orchid-lab".to_owned()),
+            error: Some("a time out of range".to_owned()),
+        };
+        assert_eq!((partial.all(), partial.gap()), (&["web", "db"][..], Some(&gap)));
+    }
 
     #[test]
     fn values_of_field_selectors_are_escaped() {

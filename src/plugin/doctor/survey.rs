@@ -8,7 +8,7 @@ use super::{
     claims::{left_behind, offer},
     consent,
     findings::Finding,
-    looks::{Look, in_force, pages},
+    looks::{Look, in_force},
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, conditions::Reason, names, unmanaged::Unmanaged},
@@ -16,6 +16,7 @@ use crate::{
     plugin::{
         cluster::Cluster,
         human, reach,
+        readable::pages,
         spaces::{self, default_class, ready},
     },
 };
