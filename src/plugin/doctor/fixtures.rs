@@ -75,11 +75,11 @@ pub(super) fn well() -> Observed {
         space: Look::Seen(Some(space)),
         spaces: Look::Needless,
         classes: Look::Seen(vec![class]),
-        operator: Look::Seen(Some(read(json!({
+        operator: Look::Seen(vec![read(json!({
             "metadata": {"name": "developerspace-operator"},
             "spec": {"replicas": 2, "selector": {}, "template": {}},
             "status": {"availableReplicas": 2},
-        })))),
+        }))]),
         namespace: Look::Seen(Some(read(json!({
             "metadata": {"name": "orchid-lab", "uid": "ns-7", "creationTimestamp": "2026-11-20T09:00:01Z"},
             "status": {"phase": "Active"},

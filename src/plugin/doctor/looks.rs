@@ -1,11 +1,14 @@
 //! Reads a space and its namespace. Objects that the caller may not read are recorded and do not cause an error. Nothing is evaluated here.
 
-use k8s_openapi::api::{
-    apps::v1::{Deployment, ReplicaSet, StatefulSet},
-    batch::v1::Job,
-    core::v1::{Event, LimitRange, Namespace, Pod, ResourceQuota},
-    networking::v1::NetworkPolicy,
-    rbac::v1::RoleBinding,
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, ReplicaSet, StatefulSet},
+        batch::v1::Job,
+        core::v1::{Event, LimitRange, Namespace, Pod, ResourceQuota},
+        networking::v1::NetworkPolicy,
+        rbac::v1::RoleBinding,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, Resource, ResourceExt as _, api::ListParams};
 use serde::de::DeserializeOwned;
@@ -115,7 +118,8 @@ pub(super) struct Observed {
     /// All spaces if there is none with that name; the owner's spaces if the space is refused because of the owner limit.
     pub(super) spaces: Look<Vec<DeveloperSpace>>,
     pub(super) classes: Look<Vec<SpaceClass>>,
-    pub(super) operator: Look<Option<Deployment>>,
+    /// The Deployments that may be the operator's.
+    pub(super) operator: Look<Vec<Deployment>>,
     pub(super) namespace: Look<Option<Namespace>>,
     pub(super) quotas: Look<Vec<ResourceQuota>>,
     pub(super) limits: Look<Vec<LimitRange>>,
@@ -214,36 +218,42 @@ pub(super) fn in_force(class: SpaceClass) -> SpaceClass {
     SpaceClass { spec, ..class }
 }
 
-/// The operator's Deployment in any namespace, or in the operator's default namespace if Deployments cannot be listed in all namespaces.
-async fn operator(cluster: &Cluster) -> Look<Option<Deployment>> {
-    let everywhere = Api::<Deployment>::all(cluster.client.clone());
+/// The Deployments in all namespaces that have the operator's labels, or the Deployment in the operator's default namespace if Deployments cannot
+/// be listed in all namespaces.
+async fn operator(cluster: &Cluster) -> Look<Vec<Deployment>> {
     let labels = format!("app.kubernetes.io/name={},app.kubernetes.io/component=controller", names::OPERATOR);
-    if let Ok(found) = everywhere.list(&ListParams::default().labels(&labels)).await {
-        let available =
-            |deployment: &Deployment| deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default();
-        let mut genuine = Vec::new();
-        for deployment in found.items {
-            if !is_of_a_space(cluster, &deployment.namespace().unwrap_or_default()).await {
-                genuine.push(deployment);
+    // A Deployment that cannot be parsed was written by another user: the operator's Deployment has no such fields.
+    if let Ok(found) = readable::list::<Deployment>(cluster, None, ListParams::default().labels(&labels)).await {
+        let mut candidates = Vec::new();
+        for deployment in found.objects {
+            if may_run_the_operator(cluster, &deployment.namespace().unwrap_or_default()).await {
+                candidates.push(deployment);
             }
         }
-        return Look::Seen(genuine.into_iter().max_by_key(available));
+        return Look::Seen(candidates);
     }
-    let home = Api::<Deployment>::namespaced(cluster.client.clone(), names::DEFAULT_OPERATOR_NAMESPACE);
-    let found = home.get_opt(names::OPERATOR).await;
+    let home = Api::<Unmanaged<Deployment>>::namespaced(cluster.client.clone(), names::DEFAULT_OPERATOR_NAMESPACE);
+    let found = home.get_opt(names::OPERATOR).await.map(|found| found.into_iter().map(|Unmanaged(deployment)| deployment).collect());
     Look::of(found, "get", format!("Deployment {}", names::OPERATOR), Some(names::DEFAULT_OPERATOR_NAMESPACE))
 }
 
-/// Returns true if the namespace belongs to a space or cannot be read: the owner of a space could give any Deployment the operator's labels.
-async fn is_of_a_space(cluster: &Cluster, namespace: &str) -> bool {
+/// Returns true for the operator's default namespace, and for every other namespace that can be read and has no mark of a space.
+async fn may_run_the_operator(cluster: &Cluster, namespace: &str) -> bool {
     if namespace == names::DEFAULT_OPERATOR_NAMESPACE {
-        return false;
+        return true;
     }
-    let found = Api::<Namespace>::all(cluster.client.clone()).get_metadata_opt(namespace).await.ok().flatten();
-    found.is_none_or(|found| {
-        found.annotations().contains_key(names::ANNOTATION_SPACE_UID)
-            || found.labels().get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR)
-    })
+    let found = Api::<Unmanaged<Namespace>>::all(cluster.client.clone()).get_opt(namespace).await.ok().flatten();
+    found.is_some_and(|found| !is_marked(&found.metadata))
+}
+
+/// Returns true if the namespace belongs to a space, or was released from one: its users could give any Deployment the operator's labels.
+fn is_marked(namespace: &ObjectMeta) -> bool {
+    let label = |key: &str| namespace.labels.as_ref().and_then(|labels| labels.get(key));
+    let annotation = |key: &str| namespace.annotations.as_ref().and_then(|annotations| annotations.get(key));
+    label(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR)
+        || label(names::LABEL_RELEASED).is_some()
+        || annotation(names::ANNOTATION_RELEASED_FROM).is_some()
+        || annotation(names::ANNOTATION_SPACE_UID).is_some()
 }
 
 /// Reads the objects in the namespace.
@@ -274,7 +284,23 @@ where
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn namespaces_with_a_mark_of_a_space_do_not_run_the_operator() {
+        for (metadata, marked) in [
+            (json!({"labels": {"app.kubernetes.io/managed-by": "developerspace-operator"}}), true),
+            (json!({"annotations": {"developerspace.dev/space-uid": "space-1"}}), true),
+            (json!({"labels": {"developerspace.dev/released": "true"}}), true),
+            (json!({"annotations": {"developerspace.dev/released-from": "aaa-lab/space-1"}}), true),
+            (json!({"labels": {"app.kubernetes.io/managed-by": "helm"}, "annotations": {"example.com/team": "platform"}}), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(is_marked(&serde_json::from_value(metadata.clone()).unwrap()), marked, "{metadata}");
+        }
+    }
 
     #[test]
     fn a_list_that_was_read_in_part_has_a_gap() {

@@ -265,9 +265,9 @@ mod tests {
         ];
         assert_eq!(judged(&born("2026-11-24T08:59:55Z")), moment);
         let mut seen = born("2026-11-24T08:00:00Z");
-        seen.operator = Look::Seen(Some(read(serde_json::json!({
+        seen.operator = Look::Seen(vec![read(serde_json::json!({
             "metadata": {"name": "developerspace-operator"}, "spec": {"replicas": 1, "selector": {}, "template": {}},
-        }))));
+        }))]);
         let ill = [
             "Problem: The operator has not reconciled DeveloperSpace orchid-lab, which was created 1h ago. The operator is not running: 0 \
             of 1 replicas are available.",

@@ -1,27 +1,32 @@
 //! The state of the operator, which may be the cause of a problem.
 
-use super::looks::{Look, Observed};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt as _;
+
+use super::{findings::listed, looks::Observed};
 use crate::api::names::{DEFAULT_OPERATOR_NAMESPACE as HOME, OPERATOR};
 
 /// Describes the state of the operator, and returns the commands that print details.
 pub(super) fn state(seen: &Observed) -> (String, Vec<String>) {
-    let found = seen.operator.found();
-    let home = found.and_then(kube::ResourceExt::namespace).unwrap_or_else(|| HOME.to_owned());
-    let name = found.map_or_else(|| OPERATOR.to_owned(), kube::ResourceExt::name_any);
-    let look = format!("kubectl -n {home} get deployment {name}");
-    let pods = format!("kubectl -n {home} get pods");
-    let log = format!("kubectl -n {home} logs deployment/{name} --tail=20");
-    let deployment = match &seen.operator {
-        Look::Seen(Some(deployment)) => deployment,
-        Look::Seen(None) => {
+    match seen.operator.seen().map(Vec::as_slice) {
+        None => {
+            let unread = "The state of the operator could not be read; ask an administrator to check it.".to_owned();
+            (unread, vec![get(HOME, OPERATOR), log(HOME, OPERATOR)])
+        }
+        Some([]) => {
             let absent =
                 "No Deployment of the operator was found: the operator is not installed, or you cannot read its namespace.".to_owned();
-            return (absent, vec![format!("kubectl get deployments --all-namespaces -l app.kubernetes.io/name={OPERATOR}")]);
+            (absent, vec![format!("kubectl get deployments --all-namespaces -l app.kubernetes.io/name={OPERATOR}")])
         }
-        Look::Needless | Look::Unreadable(_) => {
-            return ("The state of the operator could not be read; ask an administrator to check it.".to_owned(), vec![look, log]);
-        }
-    };
+        Some([deployment]) => state_of(deployment),
+        Some(several) => ambiguous(several),
+    }
+}
+
+fn state_of(deployment: &Deployment) -> (String, Vec<String>) {
+    let (home, name) = (home(deployment), deployment.name_any());
+    let pods = format!("kubectl -n {home} get pods");
+    let log = log(&home, &name);
     let wanted = deployment.spec.replicas.unwrap_or(1);
     let available = deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default();
     match (available, wanted) {
@@ -34,18 +39,46 @@ pub(super) fn state(seen: &Observed) -> (String, Vec<String>) {
     }
 }
 
+/// Describes several Deployments with the labels of the operator. Every user who can create a Deployment can set these labels, so no command prints
+/// a log.
+fn ambiguous(several: &[Deployment]) -> (String, Vec<String>) {
+    let places: Vec<(String, String)> = several.iter().map(|deployment| (home(deployment), deployment.name_any())).collect();
+    let named: Vec<String> = places.iter().map(|(home, name)| format!("{home}/{name}")).collect();
+    let sentence = format!(
+        "The state of the operator is unknown: {} Deployments have its labels, {}. Check which of them is the operator.",
+        several.len(),
+        listed(&named)
+    );
+    (sentence, places.iter().map(|(home, name)| get(home, name)).collect())
+}
+
+fn home(deployment: &Deployment) -> String {
+    deployment.namespace().unwrap_or_else(|| HOME.to_owned())
+}
+
+fn get(home: &str, name: &str) -> String {
+    format!("kubectl -n {home} get deployment {name}")
+}
+
+fn log(home: &str, name: &str) -> String {
+    format!("kubectl -n {home} logs deployment/{name} --tail=20")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugin::doctor::fixtures::{read, well};
+    use crate::plugin::doctor::{
+        fixtures::{read, well},
+        looks::Look,
+    };
 
     #[test]
     fn the_operator_is_told_as_it_is() {
         let deployment = |replicas: i32, available: i32| {
             let value = json!({"metadata": {"name": "developerspace-operator"}, "spec": {"replicas": replicas, "selector": {}, "template": {}}, "status": {"availableReplicas": available}});
-            Look::Seen(Some(read(value)))
+            Look::Seen(vec![read(value)])
         };
         for (operator, sentence, command) in [
             (
@@ -60,7 +93,7 @@ mod tests {
                 "kubectl -n developerspace-system scale deployment developerspace-operator --replicas=1",
             ),
             (
-                Look::Seen(None),
+                Look::Seen(vec![]),
                 "No Deployment of the operator was found: the operator is not installed, or you cannot read its namespace.",
                 "kubectl get deployments --all-namespaces -l app.kubernetes.io/name=developerspace-operator",
             ),
@@ -84,9 +117,31 @@ mod tests {
             "metadata": {"name": "developerspace-operator", "namespace": "platform-dspace"},
             "spec": {"replicas": 1, "selector": {}, "template": {}},
         });
-        seen.operator = Look::Seen(Some(read(value)));
+        seen.operator = Look::Seen(vec![read(value)]);
         let expected =
             ["kubectl -n platform-dspace get pods", "kubectl -n platform-dspace logs deployment/developerspace-operator --tail=20"];
         assert_eq!(state(&seen).1, expected);
+    }
+
+    #[test]
+    fn several_deployments_with_its_labels_are_all_named() {
+        let mut seen = well();
+        let deployment = |namespace: &str, name: &str, available: i32| {
+            read(json!({
+                "metadata": {"name": name, "namespace": namespace}, "spec": {"replicas": 5, "selector": {}, "template": {}},
+                "status": {"availableReplicas": available},
+            }))
+        };
+        seen.operator = Look::Seen(vec![deployment("aaa-tools", "x", 5), deployment("platform", "developerspace-operator", 0)]);
+        let expected = (
+            "The state of the operator is unknown: 2 Deployments have its labels, aaa-tools/x and platform/developerspace-operator. Check \
+            which of them is the operator."
+                .to_owned(),
+            vec![
+                "kubectl -n aaa-tools get deployment x".to_owned(),
+                "kubectl -n platform get deployment developerspace-operator".to_owned(),
+            ],
+        );
+        assert_eq!(state(&seen), expected);
     }
 }
