@@ -15,7 +15,7 @@ use super::{
     events::{self, About},
     human,
     list::ends,
-    output,
+    output, protection,
     quotas::{self, Use},
     spaces,
 };
@@ -77,7 +77,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
 }
 
 fn text(facts: &Facts, now: DateTime<Utc>) -> String {
-    let mut sections = vec![heading(&facts.space, facts.namespace.as_ref())];
+    let mut sections = vec![heading(&facts.space, facts.class.as_ref(), facts.namespace.as_ref())];
     if !facts.quota.is_empty() {
         let rows = facts.quota.iter().map(Use::cells);
         sections.push(format!("Quota:\n{}", indented(&output::table(["RESOURCE", "USED", "HARD", "SHARE"], rows, false))));
@@ -105,7 +105,7 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-fn heading(space: &DeveloperSpace, live: Option<&Namespace>) -> String {
+fn heading(space: &DeveloperSpace, class: Option<&SpaceClass>, live: Option<&Namespace>) -> String {
     let spec = &space.spec;
     let status = space.status.clone().unwrap_or_default();
     let contact = spec.contact.clone().unwrap_or_default();
@@ -125,7 +125,7 @@ fn heading(space: &DeveloperSpace, live: Option<&Namespace>) -> String {
         ("Blocked by", live.and_then(held).into_iter().collect()),
         ("Labels", pairs(&spec.labels)),
         ("Annotations", pairs(&spec.annotations)),
-        ("Protected", if spec.protected { vec!["yes: it never expires and cannot be deleted".to_owned()] } else { vec![] }),
+        ("Protected", protected(space, class).into_iter().collect()),
     ];
     let mut text = String::new();
     for (title, values) in lines.into_iter().filter(|(_, values)| !values.is_empty()) {
@@ -133,6 +133,17 @@ fn heading(space: &DeveloperSpace, live: Option<&Namespace>) -> String {
         let _ = writeln!(text, "{title:<14} {}", human::one_line(&values.join(", ")));
     }
     text.trim_end().to_owned()
+}
+
+/// The protection, if the spec requests it.
+fn protected(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<String> {
+    let class = class.map(|class| class.in_force().unwrap_or(&class.spec));
+    let text = if protection::is_endless(space, class) {
+        "yes: it never expires and cannot be deleted"
+    } else {
+        "requested, but not in force; it takes effect when the operator accepts the spec"
+    };
+    space.spec.protected.then(|| text.to_owned())
 }
 
 /// The finalizers on a Namespace that is being deleted.
@@ -352,6 +363,23 @@ Next steps:
     }
 
     #[test]
+    fn a_protection_is_told_as_far_as_it_is_in_force() {
+        let told = |space: &DeveloperSpace, class: &SpaceClass| {
+            let shown = heading(space, Some(class), None);
+            shown.lines().find_map(|line| line.strip_prefix("Protected:")).map(|text| text.trim().to_owned())
+        };
+        let (mut space, mut class) = (a_space(), a_class());
+        class.spec.lifetime.as_mut().unwrap().allow_protected = true;
+        assert_eq!(told(&space, &class), None);
+        space.spec.protected = true;
+        let requested = Some("requested, but not in force; it takes effect when the operator accepts the spec".to_owned());
+        assert_eq!(told(&space, &class), requested, "it has an end");
+        space.status.as_mut().unwrap().expires_at = None;
+        assert_eq!(told(&space, &class).as_deref(), Some("yes: it never expires and cannot be deleted"));
+        assert_eq!(told(&space, &a_class()), requested, "the class does not allow it");
+    }
+
+    #[test]
     fn events_that_could_not_be_read_are_told() {
         let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-11-24T07:00:00.000000Z", "type": "Normal", "reason": "Ready"});
         let failed = Some("failed to list Events in namespace orchid-lab:\nno".to_owned());
@@ -375,7 +403,7 @@ Events:
             serde_json::from_value(json!({"metadata": {"name": "orchid-lab", "finalizers": ["example.com/ledger"]}})).unwrap();
         assert_eq!(held(&namespace), None);
         namespace.metadata.deletion_timestamp = serde_json::from_value("2026-11-24T08:00:00Z".into()).unwrap();
-        let shown = heading(&a_space(), Some(&namespace));
+        let shown = heading(&a_space(), None, Some(&namespace));
         let line = "Blocked by:    the namespace is terminating and still has the finalizer example.com/ledger";
         assert!(shown.lines().any(|found| found == line), "{shown}");
     }

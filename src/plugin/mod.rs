@@ -28,6 +28,7 @@ mod naming;
 pub mod onboard;
 pub mod output;
 mod progress;
+mod protection;
 mod quotas;
 mod reach;
 mod readable;

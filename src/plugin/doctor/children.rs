@@ -62,7 +62,7 @@ fn changed(seen: &Observed, space: &DeveloperSpace) -> Vec<String> {
         ChildKind::Network => seen.policies.seen().is_some(),
         ChildKind::Binding => seen.bindings.seen().is_some(),
     };
-    let resolved = seen.class().and_then(|class| resolve(space, &class.name_any(), &class.spec).accepted().ok());
+    let resolved = seen.class_in_force().and_then(|class| resolve(space, &class.name_any(), &class.spec).accepted().ok());
     let Some(resolved) = resolved else {
         // Without the class, only the owner's binding is known to be required.
         let is_missing = seen.bindings.seen().is_some_and(|all| !all.iter().any(|binding| binding.name_any() == names::OWNER_BINDING));

@@ -12,15 +12,15 @@ use crate::{
     api::{DeveloperSpace, SpaceClass, time::rfc3339},
     desired::{
         contact::{missing, required},
-        ledger::{self, allows_protected},
+        ledger,
         noncompliance::{Rule, broken, is_subject},
     },
-    plugin::{human, naming},
+    plugin::{human, naming, protection},
 };
 
 pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
     let Some(space) = seen.space.found() else { return vec![] };
-    touched(space, seen.class(), seen.classes.all(), now)
+    touched(space, seen.class_in_force(), seen.classes.all(), now)
 }
 
 /// The findings about rules of its class that an existing space does not comply with.
@@ -49,7 +49,7 @@ fn protected(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> 
 fn never(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Finding {
     let max_ttl = class.spec.lifetime.as_ref().and_then(|lifetime| lifetime.max_ttl.clone());
     let (mended, consent) = (json!({"ttl": max_ttl}), json!({"lifetime": {"allowNever": true}}));
-    let is_held = space.spec.protected && allows_protected(&class.spec);
+    let is_held = protection::is_endless(space, Some(&class.spec));
     let ends = if is_held { "its spec is refused, and it does not expire while it is protected".to_owned() } else { ends(space, now) };
     end(space, class, ("requests no expiry (spec.ttl)", "allowNever"), &ends).mended_by(either(space, class, &mended, &consent))
 }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::{
         api::DeletionPolicy,
-        plugin::doctor::fixtures::{class, lines, now, read, well, with},
+        plugin::doctor::fixtures::{class, lines, now, read, space, well, with},
     };
 
     fn told(change: impl FnOnce(&mut DeveloperSpace)) -> Vec<String> {
@@ -167,17 +167,22 @@ mod tests {
     #[test]
     fn a_ttl_without_end_is_told_beside_the_protection() {
         let mut allows = class();
-        let space = with(|space| (space.spec.protected, space.spec.ttl) = (true, Some("never".into())));
-        let said = |class: &SpaceClass| lines(&touched(space.space.found().unwrap(), Some(class), &[], now()));
+        let mut space = space();
+        (space.spec.protected, space.spec.ttl) = (true, Some("never".into()));
+        let said = |space: &DeveloperSpace, class: &SpaceClass| lines(&touched(space, Some(class), &[], now()));
         let first =
             |line: &String| line.strip_prefix("Warning: ").and_then(|line| line.split_once(", and")).map(|(first, _)| first.to_owned());
         let what = |said: &[String]| said.iter().filter_map(first).collect::<Vec<_>>();
         let (protected, never) = ("DeveloperSpace orchid-lab is protected", "DeveloperSpace orchid-lab requests no expiry (spec.ttl)");
-        assert_eq!(what(&said(&allows)), [protected, never]);
+        assert_eq!(what(&said(&space, &allows)), [protected, never]);
         allows.spec.lifetime.as_mut().unwrap().allow_protected = true;
-        let said = said(&allows);
-        assert_eq!(what(&said), [never]);
-        assert!(said[0].contains("its spec is refused, and it does not expire while it is protected."), "{said:?}");
+        let refused = said(&space, &allows);
+        assert_eq!(what(&refused), [never]);
+        assert!(refused[0].contains("it expires in 7d (2026-12-01T09:00:00Z)"), "the protection is not in force: {refused:?}");
+        space.status.as_mut().unwrap().expires_at = None;
+        let held = said(&space, &allows);
+        assert_eq!(what(&held), [never]);
+        assert!(held[0].contains("its spec is refused, and it does not expire while it is protected."), "{held:?}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn ending(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option
         return None;
     }
     let sentence = format!("DeveloperSpace {name} expires {when} ({date}), and its namespace is deleted with everything in it.");
-    if let Some(why) = end::set_by(space, seen.class()).and_then(|set_by| end::unmoved(space, set_by)) {
+    if let Some(why) = end::set_by(space, seen.class_in_force()).and_then(|set_by| end::unmoved(space, set_by)) {
         return Some(Finding::warning(format!("{sentence} Note that {why}.")));
     }
     Some(Finding::warning(format!("{sentence} A renewal restarts its TTL.")).mended_by([format!("kubectl dspace renew {name}")]))

@@ -1,5 +1,7 @@
 //! Reads a space and its namespace. Objects that the caller may not read are recorded and do not cause an error. Nothing is evaluated here.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, ReplicaSet, StatefulSet},
@@ -15,9 +17,9 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     api::{DeveloperSpace, SpaceClass, conditions::Reason, names, unmanaged::Unmanaged},
+    desired::standing::standing,
     plugin::{
         cluster::Cluster,
-        list::class_of,
         readable::{self, Readable, pages},
         spaces::{self, default_class, ready},
         told::{Told as _, is_forbidden, sentence},
@@ -134,13 +136,21 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// The class that the spec names, else the class in the status, else the default class.
+    /// The class that the spec names, else the class in the status, else the default class. A refusal of the spec is about this class.
     pub(super) fn class(&self) -> Option<&SpaceClass> {
         let space = self.space.found()?;
         let kept = || space.status.as_ref().and_then(|status| status.class_name.as_deref());
         match space.spec.class_name.as_deref().or_else(kept) {
             Some(name) => self.classes.all().iter().find(|class| class.name_any() == name),
             None => default_class(self.classes.all()),
+        }
+    }
+
+    /// The class in force, which limits the lifetime and the namespace; before the space is admitted to a class, the class that it requests.
+    pub(super) fn class_in_force(&self) -> Option<&SpaceClass> {
+        match self.space.found().and_then(standing) {
+            Some(standing) => self.classes.all().iter().find(|class| class.name_any() == standing.class_name),
+            None => self.class(),
         }
     }
 
@@ -198,11 +208,8 @@ async fn around(cluster: &Cluster, seen: &mut Observed) {
     let (found, namespace, operator) =
         tokio::join!(pages(&classes, ListParams::default()), namespaces.get_opt(&seen.name), operator(cluster));
     let found = match found {
-        // An owner may be allowed to get the class of their space but not to list classes.
-        Err(error) if is_forbidden(&error) => match seen.space.found().and_then(class_of) {
-            Some(name) => classes.get_opt(name).await.ok().flatten().map(|Unmanaged(class)| vec![class]).ok_or(error),
-            None => Err(error),
-        },
+        // An owner may be allowed to get the classes of their space but not to list classes.
+        Err(error) if is_forbidden(&error) => by_name(&classes, seen.space.found()).await.ok_or(error),
         found => found,
     };
     let found = found.map(|classes: Vec<SpaceClass>| classes.into_iter().map(in_force).collect());
@@ -210,6 +217,18 @@ async fn around(cluster: &Cluster, seen: &mut Observed) {
     let namespace = namespace.map(|found| found.map(|Unmanaged(namespace)| namespace));
     seen.namespace = Look::of(namespace, "get", format!("Namespace {}", seen.name), None);
     seen.operator = operator;
+}
+
+/// The class in force and the class that the spec names, as far as they can be read; `None` if there are none.
+async fn by_name(classes: &Api<Unmanaged<SpaceClass>>, space: Option<&DeveloperSpace>) -> Option<Vec<SpaceClass>> {
+    let space = space?;
+    let in_force = space.status.as_ref().and_then(|status| status.class_name.clone());
+    let names: BTreeSet<String> = in_force.into_iter().chain(space.spec.class_name.clone()).collect();
+    let mut found = Vec::new();
+    for name in names {
+        found.extend(classes.get_opt(&name).await.ok().flatten().map(|Unmanaged(class)| class));
+    }
+    (!found.is_empty()).then_some(found)
 }
 
 /// A class with its spec in force.

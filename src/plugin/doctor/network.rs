@@ -33,7 +33,7 @@ fn isolation(seen: &Observed, policy: &NetworkPolicy) -> Finding {
     let rules = policy.spec.iter().flat_map(|spec| spec.ingress.iter().flatten());
     let others = rules.flat_map(|rule| rule.from.iter().flatten()).filter_map(stranger);
     let from: Vec<String> = std::iter::once("their own namespace".to_owned()).chain(others).map(|who| format!("from {who}")).collect();
-    let opened = match seen.class().map(|class| class.spec.network.enforced) {
+    let opened = match seen.class_in_force().map(|class| class.spec.network.enforced) {
         Some(true) => " Its class does not allow NetworkPolicies that open it further.",
         Some(false) => " To allow more connections, create a NetworkPolicy.",
         None => "",

@@ -94,7 +94,7 @@ fn amounts(lacking: &[Lacking]) -> String {
 
 /// The advice about an insufficient quota, and the command that raises it as far as the class allows.
 fn room(seen: &Observed, lacking: &[Lacking]) -> (&'static str, Option<String>) {
-    let Some(class) = seen.class() else { return ("Request less, or delete objects that are not needed.", None) };
+    let Some(class) = seen.class_in_force() else { return ("Request less, or delete objects that are not needed.", None) };
     let max = class.spec.quota.as_ref().map(|quota| &quota.max);
     let mut raised = serde_json::Map::new();
     for Lacking { resource, hard, .. } in lacking {
@@ -112,7 +112,7 @@ fn room(seen: &Observed, lacking: &[Lacking]) -> (&'static str, Option<String>) 
 
 /// The Pod Security level and its source.
 fn demand(seen: &Observed, level: &str) -> String {
-    let enforced = seen.class().filter(|class| {
+    let enforced = seen.class_in_force().filter(|class| {
         let enforced = class.spec.pod_security.and_then(|levels| levels.enforce);
         let name = match enforced {
             Some(PodSecurityLevel::Privileged) => "privileged",

@@ -14,11 +14,11 @@ use crate::{
         DeveloperSpace,
         conditions::{Reason, types},
         names,
-        time::from_k8s,
+        time::{from_k8s, rfc3339},
     },
     desired::{ledger::allows_protected, wording::DELETION_WAITS},
     plugin::{
-        human,
+        human, protection,
         spaces::{is_true, ready},
     },
 };
@@ -30,20 +30,40 @@ pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
     seen.space.found().and_then(|space| held(seen, space, now)).into_iter().collect()
 }
 
+fn unprotect(name: &str) -> String {
+    patch(name, &json!({"spec": {"protected": false}}))
+}
+
+/// The finding about the protection of a space that is not being deleted.
+fn protected(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<Finding> {
+    let name = space.name_any();
+    let class = seen.class_in_force().map(|class| &class.spec);
+    // `consent` reports a class that does not allow protection.
+    if !space.spec.protected || is_true(space, types::EXPIRED) || class.is_some_and(|class| !allows_protected(class)) {
+        return None;
+    }
+    if protection::is_endless(space, class) {
+        let sentence =
+            format!("DeveloperSpace {name} is protected: it does not expire, and it cannot be deleted until the protection is removed.");
+        return Some(Finding::note(sentence).mended_by([unprotect(&name)]));
+    }
+    let end = space.status.as_ref().and_then(|status| status.expires_at);
+    let end = end.map(|end| format!(": the space expires {} ({})", human::from_now(now, end), rfc3339(end))).unwrap_or_default();
+    Some(Finding::warning(format!(
+        "DeveloperSpace {name} sets spec.protected, but the protection is not in force{end}. The protection takes effect when the operator \
+        accepts the spec."
+    )))
+}
+
 /// The finding about what blocks the deletion of the space itself.
 fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<Finding> {
     let name = space.name_any();
-    let unprotect = patch(&name, &json!({"spec": {"protected": false}}));
-    let is_protected =
-        space.spec.protected && !is_true(space, types::EXPIRED) && seen.class().is_none_or(|class| allows_protected(&class.spec));
-    let Some(since) = space.metadata.deletion_timestamp.as_ref().and_then(from_k8s) else {
-        let sentence =
-            format!("DeveloperSpace {name} is protected: it does not expire, and it cannot be deleted until the protection is removed.");
-        return is_protected.then(|| Finding::note(sentence).mended_by([unprotect]));
-    };
+    let Some(since) = space.metadata.deletion_timestamp.as_ref().and_then(from_k8s) else { return protected(seen, space, now) };
     let age = now - since;
     let lead = format!("DeveloperSpace {name} has been terminating for {}", human::span(age));
-    if is_protected {
+    let class = seen.class_in_force().map(|class| &class.spec);
+    if protection::is_in_force(space, class) && !is_true(space, types::EXPIRED) {
+        let unprotect = unprotect(&name);
         let sentence = format!("{lead} and is protected; the deletion waits until the protection is removed.");
         return Some(Finding::problem(sentence).mended_by([unprotect]));
     }
@@ -118,7 +138,11 @@ mod tests {
             seen.classes = Look::Seen(vec![class]);
             seen
         };
-        let protected = consenting(with(|space| space.spec.protected = true));
+        let endless = |space: &mut DeveloperSpace| {
+            space.spec.protected = true;
+            space.status.as_mut().unwrap().expires_at = None;
+        };
+        let protected = consenting(with(endless));
         let note = "Note: DeveloperSpace orchid-lab is protected: it does not expire, and it cannot be deleted until the protection is \
             removed.";
         assert_eq!(judged(&protected), [note, UNPROTECT]);
@@ -128,6 +152,46 @@ mod tests {
         // If the class does not allow protection, spec.protected has no effect.
         assert!(judged(&leaving(|space| space.spec.protected = true))[0].contains("its namespace is not being deleted"));
         assert_eq!(judged(&well()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_protection_that_is_not_in_force_is_told_with_the_end() {
+        let mut allows = class();
+        allows.spec.lifetime.as_mut().unwrap().allow_protected = true;
+        let mut orchard = allows.clone();
+        orchard.metadata.name = Some("orchard".to_owned());
+        let refused = |space: &mut DeveloperSpace| {
+            space.spec.protected = true;
+            space.status.as_mut().unwrap().terms = Some(read(json!({"ttl": "7d", "allowProtected": true})));
+            told(space, "QuotaExceedsClass", "spec.quota exceeds the class");
+        };
+        let mut seen = with(refused);
+        seen.classes = Look::Seen(vec![allows.clone()]);
+        let expected = [
+            "Warning: DeveloperSpace orchid-lab sets spec.protected, but the protection is not in force: the space expires in 7d \
+            (2026-12-01T09:00:00Z). The protection takes effect when the operator accepts the spec.",
+        ];
+        assert_eq!(judged(&seen), expected);
+        // The spec names a class that allows protection, and the class in force does not.
+        let mut seen = with(|space| {
+            refused(space);
+            space.spec.class_name = Some("orchard".to_owned());
+        });
+        seen.classes = Look::Seen(vec![class(), orchard]);
+        assert_eq!(judged(&seen), Vec::<String>::new());
+        let all = lines(&crate::plugin::doctor::judge(&seen, now()));
+        assert!(all.iter().any(|line| line.contains("SpaceClass greenhouse does not allow that (lifetime.allowProtected)")), "{all:?}");
+        assert!(all.iter().all(|line| !line.contains("does not expire")), "{all:?}");
+        let mut unobserved = with(|space| {
+            space.spec.protected = true;
+            (space.metadata.generation, space.status.as_mut().unwrap().expires_at) = (Some(5), None);
+        });
+        unobserved.classes = Look::Seen(vec![allows]);
+        let expected = [
+            "Warning: DeveloperSpace orchid-lab sets spec.protected, but the protection is not in force. The protection takes effect when \
+            the operator accepts the spec.",
+        ];
+        assert_eq!(judged(&unobserved), expected);
     }
 
     #[test]
