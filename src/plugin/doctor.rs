@@ -27,11 +27,12 @@ mod survey;
 mod terminating;
 mod unseen;
 
+use anyhow::ensure;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
 use self::{
-    findings::{Finding, led_text, text},
+    findings::{Finding, led_text, listed, text},
     looks::Observed,
 };
 use super::{args::OutputArgs, cluster::Cluster, flags::Flags, output, progress};
@@ -58,15 +59,17 @@ pub(crate) async fn run(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<
     let seen = Box::pin(looks::look(cluster, name)).await?;
     let findings = with_flags(&cluster.flags, judge(&seen, cluster.now()));
     output::data(&args.output.output, &findings, || text(name, &findings))?;
-    // The findings have been printed, but the command still fails, since the space does not exist.
-    anyhow::ensure!(!seen.space.is_absent(), "there is no DeveloperSpace {name}");
+    // The findings have been printed, but the command still fails if the space does not exist, or if it was not checked completely.
+    ensure!(!seen.space.is_absent(), "there is no DeveloperSpace {name}");
+    let unread = unseen::unread(&seen);
+    ensure!(unread.is_empty(), "the check of DeveloperSpace {name} is incomplete, because it could not read {}", listed(&unread));
     Ok(())
 }
 
 async fn everything(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> {
     let all = survey::look(cluster).await?;
     if args.adopt_all {
-        let commands = survey::adoptions(&all);
+        let commands = survey::adoptions(&all)?;
         if commands.is_empty() {
             progress::note("No namespace is waiting to be adopted.");
             return Ok(());
@@ -75,7 +78,10 @@ async fn everything(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> 
     }
     let findings = with_flags(&cluster.flags, survey::judge(&all, cluster.now()));
     let lead = cluster.flags.on(&survey::lead(&all, &findings));
-    output::data(&args.output.output, &findings, || led_text(Some(lead), &findings))
+    output::data(&args.output.output, &findings, || led_text(Some(lead), &findings))?;
+    let unread = survey::unread(&all);
+    ensure!(unread.is_empty(), "the check is incomplete, because it could not read {}", listed(&unread));
+    Ok(())
 }
 
 /// The findings with the flags of this run in their commands.

@@ -13,10 +13,15 @@ use crate::api::{DeveloperSpace, unmanaged::Unmanaged};
 /// All spaces that match `selector`. If the caller may not list spaces, returns the space of the current namespace and prints a note on
 /// standard error.
 pub(crate) async fn spaces(cluster: &Cluster, selector: Option<&str>) -> anyhow::Result<Vec<DeveloperSpace>> {
+    Ok(extent(cluster, selector).await?.0)
+}
+
+/// The same spaces, and true if the caller may list spaces.
+pub(crate) async fn extent(cluster: &Cluster, selector: Option<&str>) -> anyhow::Result<(Vec<DeveloperSpace>, bool)> {
     match spaces::try_list(cluster, selector, None).await {
         // The API server evaluates label selectors, so a selector requires a list.
-        Err(error) if is_forbidden(&error) && selector.is_none() => current(cluster, &error).await.map(|space| vec![space]),
-        found => found.told(|| "list DeveloperSpaces".to_owned()),
+        Err(error) if is_forbidden(&error) && selector.is_none() => current(cluster, &error).await.map(|space| (vec![space], false)),
+        found => found.map(|spaces| (spaces, true)).told(|| "list DeveloperSpaces".to_owned()),
     }
 }
 

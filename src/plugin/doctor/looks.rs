@@ -53,6 +53,13 @@ pub(super) struct Unreadable {
     pub(super) error: Option<String>,
 }
 
+impl Unreadable {
+    /// The reason why a list could not be read.
+    pub(super) fn reason(&self) -> String {
+        self.error.clone().unwrap_or_else(|| format!("you do not have permission to {} them", self.verb))
+    }
+}
+
 impl<T> Look<T> {
     /// The result, as far as it was read.
     pub(super) fn seen(&self) -> Option<&T> {
@@ -203,20 +210,24 @@ fn escaped(value: &str) -> String {
 
 /// Reads the cluster-scoped objects and the operator's Deployment.
 async fn around(cluster: &Cluster, seen: &mut Observed) {
-    let client = || cluster.client.clone();
-    let (classes, namespaces) = (Api::<Unmanaged<SpaceClass>>::all(client()), Api::<Unmanaged<Namespace>>::all(client()));
-    let (found, namespace, operator) =
-        tokio::join!(pages(&classes, ListParams::default()), namespaces.get_opt(&seen.name), operator(cluster));
-    let found = match found {
-        // An owner may be allowed to get the classes of their space but not to list classes.
-        Err(error) if is_forbidden(&error) => by_name(&classes, seen.space.found()).await.ok_or(error),
-        found => found,
-    };
-    let found = found.map(|classes: Vec<SpaceClass>| classes.into_iter().map(in_force).collect());
-    seen.classes = Look::of(found, "list", "spaceclasses".to_owned(), None);
+    let namespaces = Api::<Unmanaged<Namespace>>::all(cluster.client.clone());
+    let (classes, namespace, operator) =
+        tokio::join!(classes(cluster, seen.space.found()), namespaces.get_opt(&seen.name), operator(cluster));
+    seen.classes = Look::of(classes, "list", "spaceclasses".to_owned(), None);
     let namespace = namespace.map(|found| found.map(|Unmanaged(namespace)| namespace));
     seen.namespace = Look::of(namespace, "get", format!("Namespace {}", seen.name), None);
     seen.operator = operator;
+}
+
+/// All classes with their specs in force, or those of `space` if the caller may not list classes.
+pub(super) async fn classes(cluster: &Cluster, space: Option<&DeveloperSpace>) -> Result<Vec<SpaceClass>, kube::Error> {
+    let api = Api::<Unmanaged<SpaceClass>>::all(cluster.client.clone());
+    let found = match pages(&api, ListParams::default()).await {
+        // An owner may be allowed to get the classes of their space but not to list classes.
+        Err(error) if is_forbidden(&error) => by_name(&api, space).await.ok_or(error),
+        found => found,
+    };
+    found.map(|classes| classes.into_iter().map(in_force).collect())
 }
 
 /// The class in force and the class that the spec names, as far as they can be read; `None` if there are none.
@@ -232,7 +243,7 @@ async fn by_name(classes: &Api<Unmanaged<SpaceClass>>, space: Option<&DeveloperS
 }
 
 /// A class with its spec in force.
-pub(super) fn in_force(class: SpaceClass) -> SpaceClass {
+fn in_force(class: SpaceClass) -> SpaceClass {
     let spec = class.in_force().unwrap_or(&class.spec).clone();
     SpaceClass { spec, ..class }
 }

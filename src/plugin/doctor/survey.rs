@@ -1,5 +1,6 @@
 //! All spaces at once: violations of the rules of their classes, for example after an upgrade, and namespaces that wait to be handed over.
 
+use anyhow::{bail, ensure};
 use chrono::{DateTime, Utc};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt as _, api::ListParams};
@@ -7,8 +8,8 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use super::{
     claims::{left_behind, offer},
     consent,
-    findings::Finding,
-    looks::{Look, in_force},
+    findings::{Finding, ended},
+    looks::{Look, Unreadable, classes},
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, conditions::Reason, names, unmanaged::Unmanaged},
@@ -17,7 +18,8 @@ use crate::{
         cluster::Cluster,
         human, reach,
         readable::pages,
-        spaces::{self, default_class, ready},
+        spaces::{default_class, ready},
+        told::sentence,
     },
 };
 
@@ -25,6 +27,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct All {
     pub(super) spaces: Vec<DeveloperSpace>,
+    /// True if the caller may not list spaces: `spaces` contains only the space of the current namespace.
+    pub(super) is_partial: bool,
     pub(super) classes: Vec<SpaceClass>,
     /// The error, if the classes could not be read.
     pub(super) classes_unread: Option<String>,
@@ -33,13 +37,14 @@ pub(super) struct All {
 
 /// Reads all spaces, or the space of the current namespace if the caller may not list spaces.
 pub(super) async fn look(cluster: &Cluster) -> anyhow::Result<All> {
-    let spaces = reach::spaces(cluster, None).await?;
-    let (classes, classes_unread) = match spaces::classes(cluster).await {
-        Ok(classes) => (classes.into_iter().map(in_force).collect(), None),
-        Err(error) => (vec![], Some(format!("{error:#}"))),
+    let (spaces, is_all) = reach::extent(cluster, None).await?;
+    let (classes, classes_unread) = match classes(cluster, spaces.first().filter(|_| !is_all)).await {
+        Ok(classes) => (classes, None),
+        Err(error) => (vec![], Some(format!("failed to list SpaceClasses: {}", sentence(&error)))),
     };
     let namespaces = pages(&Api::<Unmanaged<Namespace>>::all(cluster.client.clone()), ListParams::default()).await;
-    Ok(All { spaces, classes, classes_unread, namespaces: Look::of(namespaces, "list", "namespaces".to_owned(), None) })
+    let namespaces = Look::of(namespaces, "list", "namespaces".to_owned(), None);
+    Ok(All { spaces, is_partial: !is_all, classes, classes_unread, namespaces })
 }
 
 /// The findings, the most severe first. A space is checked against its class in force, or against the class that it requests if none is in
@@ -57,17 +62,36 @@ pub(super) fn judge(all: &All, now: DateTime<Utc>) -> Vec<Finding> {
         let space = all.spaces.iter().find(|space| space.name_any() == namespace.name_any());
         idle_offer(namespace, space).or_else(|| ownerless(namespace, space))
     });
-    let unseen = all.namespaces.gap().map(|_| {
-        Finding::note("The namespaces could not be listed, so adoption offers and namespaces of earlier spaces are not reported.")
-    });
     let without_classes = all.classes_unread.iter().map(|error| {
         Finding::problem(format!(
             "The SpaceClasses could not be read, so protection, ttl never, Retain, names and contacts were not checked: {error}"
         ))
     });
-    let mut findings: Vec<Finding> = touched.chain(namespaces).chain(unseen).chain(without_classes).collect();
+    let mut findings: Vec<Finding> = touched.chain(namespaces).chain(unseen(all)).chain(without_classes).collect();
     findings.sort_by_key(|finding| finding.severity);
     findings
+}
+
+/// The finding that the namespaces could not be listed.
+fn unseen(all: &All) -> Option<Finding> {
+    let gap = all.namespaces.gap()?;
+    let sentence = ended(&format!(
+        "The namespaces could not be listed, so adoption offers and namespaces of earlier spaces are not reported: {}",
+        gap.reason()
+    ));
+    Some(if is_needed(all, gap) { Finding::problem(sentence) } else { Finding::note(sentence) })
+}
+
+/// Returns false for a user who may list neither spaces nor namespaces: the result is about their own space.
+fn is_needed(all: &All, gap: &Unreadable) -> bool {
+    !all.is_partial || gap.error.is_some()
+}
+
+/// The kinds that could not be read and without which the result is incomplete.
+pub(super) fn unread(all: &All) -> Vec<String> {
+    let namespaces = all.namespaces.gap().filter(|gap| is_needed(all, gap)).map(|gap| gap.what.clone());
+    let classes = all.classes_unread.as_ref().map(|_| "spaceclasses".to_owned());
+    namespaces.into_iter().chain(classes).collect()
 }
 
 /// The finding about an adoption offer that names a space but no UID. Only earlier versions accepted such an offer.
@@ -101,8 +125,13 @@ pub(super) fn lead(all: &All, findings: &[Finding]) -> String {
     format!("{found} findings in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` checks one of them in detail.")
 }
 
-/// The shell commands that hand namespaces to the spaces that wait for them. A command that needs a review is commented out.
-pub(super) fn adoptions(all: &All) -> Vec<String> {
+/// The shell commands that hand namespaces to the spaces that wait for them. A command that needs a review is commented out. Returns an error if
+/// the spaces or the namespaces are not known.
+pub(super) fn adoptions(all: &All) -> anyhow::Result<Vec<String>> {
+    if let Some(gap) = all.namespaces.gap() {
+        bail!("failed to list namespaces: {}", gap.reason());
+    }
+    ensure!(!all.is_partial, "failed to list DeveloperSpaces: you do not have permission to list them, and --adopt-all needs all of them");
     let waits = |space: &&DeveloperSpace| {
         let conflict =
             ready(space).is_none_or(|(_, reason, _)| [Reason::NamespaceConflict.as_str(), Reason::Pending.as_str()].contains(&reason));
@@ -112,7 +141,7 @@ pub(super) fn adoptions(all: &All) -> Vec<String> {
         let is_meant = |namespace: &&Namespace| namespace.name_any() == space.name_any() && namespace.metadata.deletion_timestamp.is_none();
         all.namespaces.all().iter().find(is_meant).map(|namespace| adoption(namespace, space))
     };
-    all.spaces.iter().filter(waits).filter_map(pair).flatten().collect()
+    Ok(all.spaces.iter().filter(waits).filter_map(pair).flatten().collect())
 }
 
 fn adoption(namespace: &Namespace, space: &DeveloperSpace) -> Vec<String> {
@@ -159,13 +188,13 @@ mod tests {
         let all = All {
             spaces: vec![space(), named("fern-lab", |space| space.spec.protected = true), named("legacy-lab", |_| {})],
             classes: vec![class()],
-            classes_unread: None,
             namespaces: Look::Seen(vec![
                 namespace("legacy-lab", &json!({"developerspace.dev/adopt": "legacy-lab"})),
                 namespace("lost-lab", &marks),
                 namespace("fern-lab", &marks),
                 namespace("kube-system", &json!({})),
             ]),
+            ..All::default()
         };
         let found = judge(&all, now());
         let expected = [
@@ -210,7 +239,30 @@ mod tests {
         let found = judge(&all, now());
         assert_eq!(found.len(), 1);
         assert!(lines(&found)[0].starts_with("Problem: The SpaceClasses could not be read"), "{found:?}");
+        assert_eq!(unread(&all), ["spaceclasses"]);
         assert!(lead(&all, &found).starts_with("1 findings"));
+    }
+
+    #[test]
+    fn namespaces_that_could_not_be_listed_are_a_problem() {
+        let lead = "The namespaces could not be listed, so adoption offers and namespaces of earlier spaces are not reported";
+        let (forbidden, late) = ("you do not have permission to list them", "etcdserver: request timed out");
+        for (error, is_partial, severity, why) in [
+            (None, false, "Problem", forbidden),
+            (Some(late), false, "Problem", late),
+            (Some(late), true, "Problem", late),
+            (None, true, "Note", forbidden),
+        ] {
+            let gap = Unreadable { verb: "list", what: "namespaces".to_owned(), namespace: None, error: error.map(ToOwned::to_owned) };
+            let all = All { is_partial, namespaces: Look::Unreadable(gap), ..All::default() };
+            assert_eq!(lines(&judge(&all, now())), [format!("{severity}: {lead}: {why}.")]);
+            assert_eq!(unread(&all).len(), usize::from(severity == "Problem"));
+            assert_eq!(adoptions(&all).unwrap_err().to_string(), format!("failed to list namespaces: {why}"));
+        }
+        let one = All { is_partial: true, namespaces: Look::Seen(vec![]), ..All::default() };
+        let refused = "failed to list DeveloperSpaces: you do not have permission to list them, and --adopt-all needs all of them";
+        assert_eq!(adoptions(&one).unwrap_err().to_string(), refused);
+        assert_eq!(adoptions(&All { namespaces: Look::Seen(vec![]), ..All::default() }).unwrap(), Vec::<String>::new());
     }
 
     #[test]
@@ -225,14 +277,13 @@ mod tests {
                 named("well-lab", |_| {}),
                 named("nowhere-lab", conflict),
             ],
-            classes: vec![],
-            classes_unread: None,
             namespaces: Look::Seen(vec![
                 namespace("fern-lab", &released("User:nadia@example.com")),
                 namespace("moss-lab", &released("User:omar@example.com\nkubectl delete ns --all")),
                 namespace("prod-db", &json!({})),
                 namespace("well-lab", &released("User:nadia@example.com")),
             ]),
+            ..All::default()
         };
         let expected = [
             "# Namespace fern-lab was released from DeveloperSpace x/space-1 of User:nadia@example.com. It is offered to \
@@ -244,6 +295,6 @@ mod tests {
             "# Namespace prod-db never belonged to a space; this command offers it, with everything in it, to User:nadia@example.com: \
             kubectl annotate namespace prod-db developerspace.dev/adopt=prod-db/uid-of-prod-db",
         ];
-        assert_eq!(adoptions(&all), expected);
+        assert_eq!(adoptions(&all).unwrap(), expected);
     }
 }
