@@ -10,7 +10,7 @@ use super::{
     network, operator, refusals,
 };
 use crate::{
-    api::{DeveloperSpace, conditions::Reason, names},
+    api::{DeveloperSpace, conditions::Reason},
     desired::term::created,
     plugin::{
         human,
@@ -48,11 +48,9 @@ fn no_such(seen: &Observed) -> Finding {
         (None, None) => String::new(),
     };
     if left.is_some() {
-        // A released namespace is meant to be kept.
-        let is_released = seen.namespace.found().is_some_and(|namespace| namespace.labels().contains_key(names::LABEL_RELEASED));
+        // The namespace was kept on purpose: it was released, or the CustomResourceDefinition was deleted.
         let look = format!("kubectl get namespace {name} -o yaml");
-        let delete = (!is_released).then(|| format!("kubectl delete namespace {name}"));
-        return Finding::problem(format!("There is no DeveloperSpace {name}.{namespace}")).mended_by([look].into_iter().chain(delete));
+        return Finding::problem(format!("There is no DeveloperSpace {name}.{namespace}")).mended_by([look]);
     }
     if alike.is_empty() {
         return Finding::problem(format!("There is no DeveloperSpace {name}.{namespace}")).mended_by(["kubectl dspace list".to_owned()]);
@@ -214,7 +212,6 @@ mod tests {
             User:petra@example.com (UID space-1); the operator does not delete it. An administrator can delete it, or offer it to a new \
             space with this name.",
             "  kubectl get namespace orchid-lab -o yaml",
-            "  kubectl delete namespace orchid-lab",
         ];
         assert_eq!(judged(&seen), expected);
     }

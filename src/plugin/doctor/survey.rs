@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, conditions::Reason, names, unmanaged::Unmanaged},
-    desired::{standing::standing, term::is_sealed},
+    desired::{ownership::recorded_uid, standing::standing, term::is_sealed},
     plugin::{
         cluster::Cluster,
         human, reach,
@@ -94,18 +94,25 @@ pub(super) fn unread(all: &All) -> Vec<String> {
     namespaces.into_iter().chain(classes).collect()
 }
 
-/// The finding about an adoption offer that names a space but no UID. Only earlier versions accepted such an offer.
+/// The finding about an adoption offer that names a space but no UID. Only earlier versions accepted such an offer; one that was accepted needs
+/// nothing.
 fn idle_offer(namespace: &Namespace, space: Option<&DeveloperSpace>) -> Option<Finding> {
     let key = names::ANNOTATION_ADOPT;
     let value = namespace.annotations().get(key).filter(|value| !value.contains('/'))?;
     let name = namespace.name_any();
-    let sentence =
+    let lead =
         format!("Namespace {name} has the annotation {key}={value}, which contains no UID; the name alone is no longer a valid offer.");
-    let commands = match space {
-        Some(space) => vec![offer(namespace, space), format!("kubectl annotate namespace {name} {key}-")],
-        None => vec![format!("kubectl annotate namespace {name} {key}-")],
-    };
-    Some(Finding::warning(sentence).mended_by(commands))
+    let remove = format!("kubectl annotate namespace {name} {key}-");
+    let Some(space) = space else { return Some(Finding::warning(lead).mended_by([remove])) };
+    if recorded_uid(space).is_some_and(|uid| namespace.metadata.uid.as_deref() == Some(uid)) {
+        return None;
+    }
+    let sentence = format!(
+        "{lead} The first command offers the namespace, with everything in it, to the space of {}; it is then deleted together with the \
+        space. Run the command only if that is intended. Otherwise, remove the annotation with the second command.",
+        space.spec.owner
+    );
+    Some(Finding::warning(sentence).mended_by([offer(namespace, space), remove]))
 }
 
 /// The finding about a namespace that has the operator's annotations but no space.
@@ -185,8 +192,9 @@ mod tests {
     #[test]
     fn all_that_the_rules_touch_is_told() {
         let marks = json!({"developerspace.dev/space-uid": "space-1", "developerspace.dev/owner": "Group:moss"});
+        let of_omar = |space: &mut DeveloperSpace| space.spec.owner.name = "omar@example.com".to_owned();
         let all = All {
-            spaces: vec![space(), named("fern-lab", |space| space.spec.protected = true), named("legacy-lab", |_| {})],
+            spaces: vec![space(), named("fern-lab", |space| space.spec.protected = true), named("legacy-lab", of_omar)],
             classes: vec![class()],
             namespaces: Look::Seen(vec![
                 namespace("legacy-lab", &json!({"developerspace.dev/adopt": "legacy-lab"})),
@@ -203,7 +211,9 @@ mod tests {
             r#"  kubectl patch dspace fern-lab --type=merge -p '{"spec":{"protected":false}}'"#,
             r#"  kubectl patch spaceclass greenhouse --type=merge -p '{"spec":{"lifetime":{"allowProtected":true}}}'"#,
             "Warning: Namespace legacy-lab has the annotation developerspace.dev/adopt=legacy-lab, which contains no UID; the name alone \
-            is no longer a valid offer.",
+            is no longer a valid offer. The first command offers the namespace, with everything in it, to the space of \
+            User:omar@example.com; it is then deleted together with the space. Run the command only if that is intended. Otherwise, \
+            remove the annotation with the second command.",
             "  kubectl annotate namespace legacy-lab developerspace.dev/adopt=legacy-lab/uid-of-legacy-lab --overwrite",
             "  kubectl annotate namespace legacy-lab developerspace.dev/adopt-",
             "Warning: Namespace lost-lab belonged to an earlier DeveloperSpace of Group:moss (UID space-1); the operator does not delete \
@@ -213,6 +223,21 @@ mod tests {
         assert_eq!(lines(&found), expected);
         assert!(lead(&all, &found).starts_with("3 findings in 3 DeveloperSpaces."));
         assert!(lead(&All::default(), &[]).starts_with("No findings in 0 DeveloperSpaces."));
+    }
+
+    #[test]
+    fn an_offer_that_was_accepted_needs_nothing() {
+        let offered = |uid: &str| {
+            let mut offered = namespace("orchid-lab", &json!({"developerspace.dev/adopt": "orchid-lab"}));
+            offered.metadata.uid = Some(uid.to_owned());
+            offered
+        };
+        assert_eq!(idle_offer(&offered("ns-7"), Some(&space())), None, "the space has this namespace");
+        let commands = |space: Option<&DeveloperSpace>| idle_offer(&offered("ns-8"), space).map(|finding| finding.commands);
+        let offer = "kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/space-3 --overwrite".to_owned();
+        let remove = "kubectl annotate namespace orchid-lab developerspace.dev/adopt-".to_owned();
+        assert_eq!(commands(Some(&space())), Some(vec![offer, remove.clone()]));
+        assert_eq!(commands(None), Some(vec![remove]));
     }
 
     #[test]
