@@ -89,6 +89,24 @@ async fn execute(Cli { kubectl, command }: Cli) -> anyhow::Result<ExitCode> {
 
 #[allow(clippy::print_stderr, reason = "the last word of a command that failed")]
 fn fail(error: &anyhow::Error, flags: &Flags) -> ExitCode {
-    eprintln!("error: {}", flags.on(&human::one_line(&format!("{error:#}"))));
+    eprintln!("{}", last_line(error, flags));
     ExitCode::FAILURE
+}
+
+/// The error as one line. Other users write parts of it, for example the messages of policies.
+fn last_line(error: &anyhow::Error, flags: &Flags) -> String {
+    human::visible(&format!("error: {}", flags.on(&human::one_line(&format!("{error:#}")))))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn an_error_rules_no_terminal() {
+        let error = anyhow!("no \u{202e}secaps\nare\u{1b}[2J listed").context("failed to list spaces");
+        assert_eq!(last_line(&error, &Flags::default()), "error: failed to list spaces: no \u{fffd}secaps are [2J listed");
+    }
 }
