@@ -43,6 +43,10 @@ impl<K: Resource> Resource for Unmanaged<K> {
     type DynamicType = K::DynamicType;
     type Scope = K::Scope;
 
+    fn metadata_api() -> bool {
+        K::metadata_api()
+    }
+
     fn kind(kind: &K::DynamicType) -> Cow<'_, str> {
         K::kind(kind)
     }
@@ -119,10 +123,16 @@ impl<'de> Visitor<'de> for Fields {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::networking::v1::NetworkPolicy;
-    use kube::core::ObjectList;
+    use kube::core::{ObjectList, PartialObjectMeta};
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn metadata_alone_is_requested_as_such() {
+        assert!(Unmanaged::<PartialObjectMeta<NetworkPolicy>>::metadata_api());
+        assert!(!Unmanaged::<NetworkPolicy>::metadata_api());
+    }
 
     #[test]
     fn no_managed_field_fails_a_list() {

@@ -12,14 +12,20 @@ use k8s_openapi::{
         rbac::v1::{RoleBinding, Subject},
     },
 };
-use kube::{Api, Resource, ResourceExt as _, api::ListParams};
+use kube::{
+    Api, Resource, ResourceExt as _,
+    api::{ListParams, PartialObjectMeta},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{args::OutputArgs, cluster::Cluster, human::one_line, output, spaces, told::sentence};
+use super::{args::OutputArgs, cluster::Cluster, human::one_line, output, readable::pages, spaces, told::sentence};
 use crate::{
-    api::{DeveloperSpace, names},
+    api::{DeveloperSpace, names, unmanaged::Unmanaged},
     desired::{Children, desire, resolve},
 };
+
+/// The metadata of an object, without its managed fields.
+type Metadata<K> = Unmanaged<PartialObjectMeta<K>>;
 
 /// Arguments of `tree`.
 #[derive(Clone, Debug, Args)]
@@ -65,7 +71,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &TreeArgs) -> anyhow::Result<()
 
 async fn grow(cluster: &Cluster, space: &DeveloperSpace) -> Node {
     let name = space.name_any();
-    let mut namespace = one(&Api::<Namespace>::all(cluster.client.clone()), &name).await;
+    let mut namespace = one(&Api::<Metadata<Namespace>>::all(cluster.client.clone()), &name).await;
     if !namespace.is_missing() {
         let (wanted, quota, limits, network, bindings, deployments, sets, pods) = tokio::join!(
             wanted(cluster, space),
@@ -108,11 +114,11 @@ async fn child<K>(cluster: &Cluster, namespace: &str, name: &str) -> Node
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    one(&Api::<K>::namespaced(cluster.client.clone(), namespace), name).await
+    one(&Api::<Metadata<K>>::namespaced(cluster.client.clone(), namespace), name).await
 }
 
-async fn one<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned>(api: &Api<K>, name: &str) -> Node {
-    let note = match api.get_metadata_opt(name).await {
+async fn one<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned>(api: &Api<Metadata<K>>, name: &str) -> Node {
+    let note = match api.get_opt(name).await {
         Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => Some("terminating".to_owned()),
         Ok(Some(_)) => None,
         Ok(None) => Some(MISSING.to_owned()),
@@ -129,9 +135,9 @@ fn unreadable(error: &kube::Error) -> String {
 }
 
 async fn bindings(cluster: &Cluster, space: &DeveloperSpace) -> Vec<Node> {
-    let api: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), &space.name_any());
-    match api.list(&ListParams::default().labels(&names::managed_selector())).await {
-        Ok(list) => bound(space, &list.items),
+    let api: Api<Unmanaged<RoleBinding>> = Api::namespaced(cluster.client.clone(), &space.name_any());
+    match pages(&api, ListParams::default().labels(&names::managed_selector())).await {
+        Ok(found) => bound(space, &found),
         Err(error) => vec![Node::new("RoleBindings", Some(&unreadable(&error)))],
     }
 }
@@ -154,13 +160,15 @@ fn bound(space: &DeveloperSpace, found: &[RoleBinding]) -> Vec<Node> {
     present.chain(absent).collect()
 }
 
-/// The number of objects; `None` if there are none or they cannot be read.
+/// The number of objects; `None` if there are none.
 async fn count<K>(cluster: &Cluster, namespace: &str, kinds: &str) -> Option<Node>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    let list = Api::<K>::namespaced(cluster.client.clone(), namespace).list_metadata(&ListParams::default()).await.ok()?;
-    (!list.items.is_empty()).then(|| Node::new(format!("{kinds}: {}", list.items.len()), None))
+    match pages(&Api::<Metadata<K>>::namespaced(cluster.client.clone(), namespace), ListParams::default()).await {
+        Ok(found) => (!found.is_empty()).then(|| Node::new(format!("{kinds}: {}", found.len()), None)),
+        Err(error) => Some(Node::new(kinds, Some(&unreadable(&error)))),
+    }
 }
 
 fn draw(root: &Node) -> String {
