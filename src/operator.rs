@@ -86,13 +86,7 @@ async fn lead_and_work(
     (nudged, standby): (futures::stream::BoxStream<'static, String>, Arc<AtomicBool>),
 ) -> anyhow::Result<ExitCode> {
     let elector = Elector::new(client, &args.common.operator_namespace, &args.common.identity, clock as Arc<dyn Clock>);
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    tokio::spawn(async move {
-        if let Err(error) = told_to_stop().await {
-            tracing::warn!(%error, "failed to listen for signals");
-        }
-        let _ = stop.send(true);
-    });
+    let stopped = listen_for_signals();
     let halted = || {
         let mut stopped = stopped.clone();
         async move {
@@ -144,6 +138,18 @@ async fn lead_and_work(
     }
     tracing::info!("stopped");
     Ok(code)
+}
+
+/// Returns a channel whose value becomes true once the process receives SIGTERM or SIGINT.
+fn listen_for_signals() -> tokio::sync::watch::Receiver<bool> {
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        if let Err(error) = told_to_stop().await {
+            tracing::warn!(%error, "failed to listen for signals");
+        }
+        let _ = stop.send(true);
+    });
+    stopped
 }
 
 /// Waits for SIGTERM or SIGINT.

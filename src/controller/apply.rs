@@ -83,7 +83,7 @@ async fn write_all(ctx: &Context, namespace: &str, changes: impl IntoIterator<It
     let mut results: Vec<_> = writes.buffer_unordered(SIDE_BY_SIDE).collect().await;
     // The same error is reported by each attempt, regardless of the order of the responses.
     results.sort_by_key(|(place, _)| *place);
-    results.into_iter().map(|(_, result)| result).collect()
+    results.into_iter().try_for_each(|(_, result)| result)
 }
 
 async fn write(ctx: &Context, namespace: &str, change: Change) -> Result<(), Error> {

@@ -55,15 +55,12 @@ pub async fn count(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -
     let namespace = space.name_any();
     let quota = read(ctx, &namespace).await?;
     let Some(wanted) = counting(space, &standing.class_name, quota.as_ref(), &observed.to_count).map(Child::from) else { return Ok(()) };
-    let written = match &quota {
-        Some(quota) => {
-            let operations = wanted.repair(&Uid::of(&quota.metadata), true);
-            child_api::patch(&ctx.client, &namespace, (ChildKind::Quota, names::CHILD), operations).await
-        }
-        None => {
-            home::confirm(ctx, space, seen).await?;
-            child_api::post(&ctx.client, &namespace, &wanted).await
-        }
+    let written = if let Some(quota) = &quota {
+        let operations = wanted.repair(&Uid::of(&quota.metadata), true);
+        child_api::patch(&ctx.client, &namespace, (ChildKind::Quota, names::CHILD), operations).await
+    } else {
+        home::confirm(ctx, space, seen).await?;
+        child_api::post(&ctx.client, &namespace, &wanted).await
     };
     let action = format!("add resources to ResourceQuota {} in {namespace}", names::CHILD);
     ctx.store.put_child(&namespace, written.map_err(Error::api(action))?.seen());
