@@ -34,6 +34,14 @@ pub enum Error {
     /// The namespace was replaced, or its ownership changed, since it was read.
     #[error("failed to {0}: the namespace or its owner has changed since it was read; the operator retries")]
     Moved(String),
+    /// Other clients changed the space before each write on which its end depends.
+    #[error("failed to write DeveloperSpace {name}: other clients changed it before each of {times} attempts; the operator retries")]
+    Overtaken {
+        /// The name of the space.
+        name: String,
+        /// The number of attempts.
+        times: u32,
+    },
 }
 
 /// The kind of an error, by the party that can correct it.
@@ -81,7 +89,7 @@ impl Error {
             Self::Api { source, .. } | Self::Status { source, .. } => source,
             Self::Held(_) => return Class::Invalid,
             Self::Deadline(_) => return Class::Transient,
-            Self::Moved(_) => return Class::Conflict,
+            Self::Moved(_) | Self::Overtaken { .. } => return Class::Conflict,
         };
         let kube::Error::Api(status) = &**source else {
             return Class::Transient;
@@ -100,6 +108,11 @@ impl Error {
         }
     }
 
+    /// Returns true if the API server refused a write because the object has changed since it was read.
+    pub fn is_lost_race(&self) -> bool {
+        matches!(self, Self::Api { .. } | Self::Status { .. }) && self.class() == Class::Conflict
+    }
+
     /// Returns true if the error lasts: the next attempt is not likely to succeed. `failures` is the number of consecutive failures before it.
     pub fn lasts(&self, failures: u32) -> bool {
         match self.class() {
@@ -112,6 +125,8 @@ impl Error {
     /// The time until the next attempt, before jitter. `failures` is the number of consecutive failures before the error.
     pub fn retry_after(&self, failures: u32) -> Duration {
         let number = match self.class() {
+            // The end of a space waits. A client that wins each race must not lengthen the wait.
+            Class::Conflict if matches!(self, Self::Overtaken { .. }) => 0,
             Class::Conflict if failures < RACES => return Duration::from_millis(50 << failures),
             Class::Conflict => failures - RACES,
             Class::Transient => failures,
@@ -129,7 +144,7 @@ impl Error {
                 kube::Error::Api(status) => format!(": {}", status.message),
                 other => format!(": {other}"),
             },
-            Self::Deadline(_) | Self::Held(_) | Self::Moved(_) => String::new(),
+            Self::Deadline(_) | Self::Held(_) | Self::Moved(_) | Self::Overtaken { .. } => String::new(),
         };
         shorten(&format!("{self}{source}"), LONGEST_SENTENCE)
     }
@@ -223,5 +238,16 @@ mod tests {
         assert!(!conflict.lasts(RACES) && conflict.lasts(RACES + 1));
         assert!(conflict.retry_after(RACES - 1) < WAITS[0] && conflict.retry_after(RACES) == WAITS[0]);
         assert!(error(403, None).lasts(0) && !error(500, None).lasts(1) && error(500, None).lasts(2));
+    }
+
+    #[test]
+    fn an_end_that_loses_every_race_is_tried_every_second() {
+        let overtaken = Error::Overtaken { name: "orchid-lab".into(), times: 50 };
+        assert_eq!((overtaken.class(), overtaken.is_lost_race(), error(409, None).is_lost_race()), (Class::Conflict, false, true));
+        assert!([0, 1, 10, 1_000].iter().all(|failures| overtaken.retry_after(*failures) == WAITS[0]));
+        assert_eq!(
+            overtaken.sentence(),
+            "failed to write DeveloperSpace orchid-lab: other clients changed it before each of 50 attempts; the operator retries"
+        );
     }
 }

@@ -24,6 +24,7 @@ pub mod observe;
 pub mod orphans;
 pub mod packed;
 pub mod provision;
+pub mod race;
 pub mod reconcile;
 pub mod relist;
 pub mod report;
@@ -201,7 +202,9 @@ fn on_error(space: Arc<Kept>, error: &Error, ctx: Arc<Context>) -> Action {
 fn log(result: &Result<(ObjectRef<Kept>, Action), controller::Error<Error, kube::runtime::watcher::Error>>) {
     match result {
         Ok((space, _)) => tracing::debug!(space = space.name, "reconciled"),
-        Err(controller::Error::ReconcilerFailed(error, space)) if error.class() == Class::Conflict => {
+        Err(controller::Error::ReconcilerFailed(error, space))
+            if error.class() == Class::Conflict && !matches!(error, Error::Overtaken { .. }) =>
+        {
             tracing::debug!(space = space.name, error = error.sentence(), "the object has changed; reconciling again");
         }
         Err(controller::Error::ReconcilerFailed(error, space)) => {

@@ -18,6 +18,7 @@ use super::{
     live::whole,
     observe::{Observed, observe, observe_admitted},
     provision::{Provisioned, ensure_finalizer, follow_expiry, provision},
+    race::take_step_at_last,
     report::{Report, report, undecodable},
     retry::{self, Failure},
     running_pods, usage, waiting, waiting_limit,
@@ -132,10 +133,7 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
     if let Some(wait) = retry::rest(ctx, space) {
         return Ok(Action::requeue(wait));
     }
-    let action = match take_step(space, ctx).await {
-        Err(failure) => Err(retry::explain(ctx, space, failure).await),
-        Ok(action) => Ok(action),
-    };
+    let action = take_step_at_last(space, ctx).await;
     if has_left() {
         // The watch, which runs concurrently, removed the space before the step was recorded.
         ctx.watchdog.expects(key(space), None);
@@ -147,7 +145,8 @@ async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> R
     Ok(action)
 }
 
-async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Failure> {
+/// Takes the next step of `space`, decided by this version of it.
+pub async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Failure> {
     let mut observed = observe(space, ctx);
     let expiry = observed.outlook.expires_at.filter(|_| is_live(space));
     ctx.watchdog.expects(key(space), expiry);

@@ -170,7 +170,7 @@ fn said(space: &DeveloperSpace, observed: &Observed, verdict: Verdict) -> Report
 /// The reason and the message for an error that requires a correction, or that lasts; `None` while the next attempt may succeed, and `None` if the
 /// status itself cannot be written.
 fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failures: u32) -> Option<Verdict> {
-    if matches!(error, Error::Status { .. }) {
+    if matches!(error, Error::Status { .. } | Error::Overtaken { .. }) {
         return None;
     }
     let is_ending = is_sealed(space) || space.metadata.deletion_timestamp.is_some();

@@ -97,6 +97,16 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
     }
 }
 
+/// Returns true if the end of `space` counts from the write of its status: a warning is due, or a notice begins. Until the status contains it, the
+/// end moves with the clock.
+pub fn dates_the_end(space: &DeveloperSpace, outlook: &Outlook) -> bool {
+    let status = space.status.as_ref();
+    let begins = |notice: Option<Postponed>, recorded: Option<&Notice>| notice.is_some_and(|notice| recorded != Some(&running(notice)));
+    matches!(outlook.stage, Stage::Warn(_))
+        || begins(outlook.postponed, status.and_then(|status| status.postponed.as_ref()))
+        || begins(outlook.last_notice, status.and_then(|status| status.last_notice.as_ref()))
+}
+
 /// The warning that is given now, or else the last one if it is for the expiry in force. If the expiry was a different one in between, the warning is
 /// given again.
 fn last_warning(finding: &Finding<'_>, old: &DeveloperSpaceStatus, now: DateTime<Utc>) -> Option<Warning> {
@@ -321,6 +331,26 @@ mod tests {
         assert!(conditions::is_true(&status.conditions, types::EXPIRING));
         let told = notes(&DeveloperSpaceStatus::default(), &status);
         assert!(told.iter().any(|note| note.reason == "Expiring" && note.in_namespace && note.warning), "{told:?}");
+    }
+
+    #[test]
+    fn an_end_counts_from_the_write_until_the_status_has_the_warning_and_the_notice() {
+        let notice = Postponed { of: at("2026-11-30T09:00:00Z"), from: at("2026-12-01T08:00:00Z"), until: at("2026-12-01T09:00:00Z") };
+        let warns = outlook(Stage::Warn(chrono::TimeDelta::hours(1)));
+        let postpones = Outlook { postponed: Some(notice), ..outlook(Stage::Calm) };
+        let ends = Outlook { last_notice: Some(notice), ..outlook(Stage::Warned(chrono::TimeDelta::hours(1))) };
+        for (outlook, recorded) in [
+            (warns, Outlook { stage: Stage::Warned(chrono::TimeDelta::hours(1)), ..warns }),
+            (postpones, postpones),
+            (ends, ends),
+        ] {
+            let mut space = space();
+            assert!(dates_the_end(&space, &outlook), "{outlook:?}");
+            let verdict = Verdict::new(Reason::Provisioned, "ready");
+            space.status = Some(next(&finding(&space, &outlook, verdict), at("2026-12-01T08:00:00Z")));
+            assert!(!dates_the_end(&space, &recorded), "{outlook:?}");
+        }
+        assert!(!dates_the_end(&space(), &outlook(Stage::Due)) && !dates_the_end(&space(), &outlook(Stage::Calm)));
     }
 
     #[test]

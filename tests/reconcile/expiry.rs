@@ -97,11 +97,80 @@ async fn the_end_waits_for_another_write_to_come_back_and_no_longer() {
     assert!(world.end(&later, script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap());
 }
 
+/// The renewal was accepted before the seal, so it counts.
 #[tokio::test]
-async fn a_seal_that_meets_a_renewal_deletes_nothing() {
+async fn a_seal_that_meets_a_renewal_deletes_nothing_and_the_renewal_is_honoured() {
+    let (now, until) = ("2026-03-09T07:59:59Z", "2026-03-16T07:59:59Z");
+    let renewed = edited(&warned(), &json!({"renewedAt": now}), 120);
+    let mut status = provisioned_in(2);
+    (status["expiresAt"], status["renewals"], status["lastRenewedAt"]) = (json!(until), json!(1), json!(now));
+    status["conditions"][1] = with(&status["conditions"][1], &json!({"lastTransitionTime": EXPIRES}));
+    let [live, written] = warnings::show(&stored_namespace(), &json!(until), 61);
+    let script = script![
+        seal().refused(409, "Conflict"),
+        get(&space_path()).answered(renewed.clone()),
+        live,
+        written,
+        say(&renewed, &status),
+        told("Renewed"),
+    ];
+    World::with(EXPIRES, &everything()).reconcile(&warned(), script).await.unwrap();
+}
+
+/// `space` after another client wrote an annotation of it.
+fn annotated(space: &Value, version: u64) -> Value {
+    patched(space, &json!({"metadata": {"annotations": {"example.com/note": version.to_string()}}}), version)
+}
+
+/// The calls that write `status` while another client writes an annotation before each of these writes, and the space after the last annotation.
+fn overtaken(space: &Value, status: &Value, times: u64) -> (Vec<Step>, Value) {
+    let (mut calls, mut space) = (Vec::new(), space.clone());
+    for _ in 0..times {
+        let next = annotated(&space, version(&space) + 10);
+        calls.extend(script![say(&space, status).refused(409, "Conflict"), get(&space_path()).answered(next.clone())]);
+        space = next;
+    }
+    (calls, space)
+}
+
+#[tokio::test]
+async fn a_seal_that_annotations_overtake_is_written_without_a_wait() {
     let world = World::with(EXPIRES, &everything());
-    let result = world.reconcile(&warned(), script![seal().refused(409, "Conflict")]).await;
-    assert_eq!(class_of(&result), Some(Class::Conflict));
+    let status = expired(&being_deleted(), true, EXPIRES);
+    let (mut calls, space) = overtaken(&warned(), &status, 6);
+    calls.extend(script![say(&space, &status), told("Expired"), delete_namespace(), told("NamespaceDeleted")]);
+    assert!(world.end(&warned(), calls).await.unwrap());
+}
+
+/// The end counts from the warning.
+#[tokio::test]
+async fn a_warning_that_annotations_overtake_is_written_without_a_wait() {
+    let world = World::with(WARNED_A_DAY_BEFORE, &everything());
+    let status = warned_of("1d", WARNED_A_DAY_BEFORE);
+    let (mut calls, space) = overtaken(&converged(), &status, 6);
+    calls.extend(script![say(&space, &status), told("Expiring"), told_inside("Expiring")]);
+    world.reconcile(&converged(), calls).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_seal_that_is_overtaken_every_time_ends_the_attempt() {
+    let world = World::with(EXPIRES, &everything());
+    let status = expired(&being_deleted(), true, EXPIRES);
+    let (mut calls, space) = overtaken(&warned(), &status, 49);
+    calls.extend(script![say(&space, &status).refused(409, "Conflict")]);
+    let error = world.reconcile(&warned(), calls).await.unwrap_err();
+    let sentence = "failed to write DeveloperSpace orchid-lab: other clients changed it before each of 50 attempts; the operator retries";
+    assert_eq!((error.sentence().as_str(), error.retry_after(9)), (sentence, Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn a_conflict_about_the_latest_version_or_about_another_space_is_no_race() {
+    let another = with(&annotated(&warned(), 120), &json!({"metadata": {"uid": uid("a-later-lab")}}));
+    for read in [get(&space_path()).answered(warned()), get(&space_path()).answered(another), get(&space_path()).refused(404, "NotFound")] {
+        let world = World::with(EXPIRES, &everything());
+        let result = world.reconcile(&warned(), script![seal().refused(409, "Conflict"), read]).await;
+        assert_eq!(class_of(&result), Some(Class::Conflict));
+    }
 }
 
 #[tokio::test]

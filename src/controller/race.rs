@@ -1,0 +1,66 @@
+//! Races for the writes on which the end of a space depends: the seal, a due warning, and the record of a notice.
+//!
+//! Each of these writes has the resourceVersion of its decision as a precondition, so that no renewal is lost. Any other write of the space makes
+//! it fail, and an owner may write the metadata of the space as often as the API server allows. The decision is made again at once, so that such
+//! writes delay no end.
+
+use kube::{ResourceExt, runtime::controller::Action};
+
+use super::{
+    context::Context,
+    error::Error,
+    observe::observe,
+    reconcile::take_step,
+    retry::{Failure, explain},
+};
+use crate::{
+    api::{DeveloperSpace, unmanaged::Unmanaged},
+    desired::{Uid, children::version, lifetime::Stage, status::dates_the_end},
+};
+
+/// The number of attempts in one reconcile. A client wins all of them only by a write between each read and the write that follows it.
+const ATTEMPTS: u32 = 50;
+
+/// Takes the next step of `space`. After a lost race for a write on which its end depends, the step is decided again, on the latest version of the
+/// space.
+pub async fn take_step_at_last(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Error> {
+    let (mut latest, mut attempts) = (None::<Box<DeveloperSpace>>, 0);
+    loop {
+        let current = latest.as_deref().unwrap_or(space);
+        let failure = match take_step(current, ctx).await {
+            Ok(action) => return Ok(action),
+            Err(failure) => failure,
+        };
+        attempts += 1;
+        let again = read_after(ctx, current, failure, attempts).await;
+        match again {
+            Ok(read) => latest = Some(Box::new(read)),
+            Err(failure) => return Err(explain(ctx, current, failure).await),
+        }
+    }
+}
+
+/// Returns the latest version of `space` if the failed step is to be decided again, and otherwise the failure.
+async fn read_after(ctx: &Context, space: &DeveloperSpace, failure: Failure, attempts: u32) -> Result<DeveloperSpace, Failure> {
+    if !failure.error.is_lost_race() || !is_for_the_end(space, ctx) {
+        return Err(failure);
+    }
+    let name = space.name_any();
+    if attempts >= ATTEMPTS {
+        return Err(Failure { error: Error::Overtaken { name, times: attempts }, ..failure });
+    }
+    let is_later = |read: &DeveloperSpace| {
+        Uid::of(&read.metadata) == Uid::of(&space.metadata) && version(&read.metadata) != version(&space.metadata)
+    };
+    match ctx.spaces().get_opt(&name).await {
+        // A conflict about the latest version is a refusal and not a race, and a space of another UID is not this space.
+        Ok(Some(Unmanaged(read))) if is_later(&read) => Ok(read),
+        _ => Err(failure),
+    }
+}
+
+/// Returns true if the end of `space` waits for a write: it is due, or it counts from the write of the status.
+fn is_for_the_end(space: &DeveloperSpace, ctx: &Context) -> bool {
+    let outlook = observe(space, ctx).outlook;
+    outlook.stage == Stage::Due || dates_the_end(space, &outlook)
+}
