@@ -20,6 +20,7 @@ use crate::{
     desired::{
         Refusal, Resolved, Uid,
         resolve::{Ruling, check_name},
+        status::dates_the_end,
     },
 };
 
@@ -69,6 +70,10 @@ fn decide(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> Dec
     };
     let spec = match usable(class, class_name, observed) {
         Ok(Some(spec)) => spec,
+        // The end of the space does not wait for the class: a warning that is due must be written.
+        Ok(None) if observed.standing.is_some() && dates_the_end(space, &observed.outlook) => {
+            return Decision::Refused(not_judged(class_name, None));
+        }
         Ok(None) => return Decision::AwaitClass,
         Err(refusal) => return Decision::Refused(refusal),
     };

@@ -116,6 +116,29 @@ async fn an_end_that_a_late_warning_moved_is_not_overdue_before_it_comes() {
     assert_eq!((class_of(&result), world.watchdog.ages(last.parse().unwrap()).overdue), (Some(Class::Forbidden), Duration::ZERO));
 }
 
+/// The class was created again, so that no spec of it was accepted yet. The space follows the terms that its status records.
+#[tokio::test]
+async fn a_warning_does_not_wait_until_the_class_is_validated() {
+    let mut again = with(&class(), &json!({"metadata": {"uid": "uid-of-the-class-made-again", "generation": 1}}));
+    again.as_object_mut().unwrap().remove("status");
+    let world = World::with(WARNED_A_DAY_BEFORE, &everything());
+    world.keep(&again);
+    let message = "the operator has not validated the current spec of SpaceClass greenhouse yet";
+    let mut status = warned_of("1d", WARNED_A_DAY_BEFORE);
+    let told_so = |type_: &str, status: &str, message: &str, since: &str| {
+        json!({
+            "type": type_, "status": status, "reason": "ClassNotAccepted", "message": message, "observedGeneration": 1,
+            "lastTransitionTime": since,
+        })
+    };
+    status["conditions"][0] = told_so("Ready", "False", message, WARNED_A_DAY_BEFORE);
+    status["conditions"][3] = told_so("Reconciling", "False", "", MADE);
+    status["conditions"][4] = told_so("Stalled", "True", message, WARNED_A_DAY_BEFORE);
+    let script = script![say(&converged(), &status), told("Expiring"), told_inside("Expiring"), told("ClassNotAccepted")];
+    world.reconcile(&converged(), script).await.unwrap();
+    world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+}
+
 #[tokio::test]
 async fn an_end_to_come_is_expected_though_its_last_warning_is_refused() {
     let world = World::with(WARNED_AN_HOUR_BEFORE, &everything());
