@@ -13,6 +13,7 @@ use super::{
     home,
     observe::Observed,
     report::{Report, report},
+    retry::{Failure, with_error},
     watch::counts,
 };
 use crate::{
@@ -28,10 +29,11 @@ use crate::{
     },
 };
 
-/// Takes the next step of the deletion. The namespace is read from the API server, because these decisions cannot be undone.
-pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+/// Takes the next step of the deletion. Returns the message about a deletion that waits or is under way. The namespace is read from the API server,
+/// because these decisions cannot be undone.
+pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
     if !space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER) {
-        return Ok(());
+        return Ok(None);
     }
     let name = space.name_any();
     if crd_is_going(ctx).await? {
@@ -39,21 +41,23 @@ pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed
         return remove_finalizer(ctx, space, observed, note).await;
     }
     if is_protected(space, observed.rules.as_ref(), observed.is_accepted) && !is_sealed(space) {
-        let message = "this DeveloperSpace is protected, so its deletion waits: set spec.protected to false to continue".to_owned();
-        return tell(ctx, space, observed, message).await;
+        return Ok(Some("this DeveloperSpace is protected, so its deletion waits: set spec.protected to false to continue".to_owned()));
     }
     depart(ctx, space, observed).await
 }
 
-async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
     let name = space.name_any();
-    let Some(live) = read_namespace(ctx, &name).await? else { return deleted(ctx, space, observed).await };
+    let Some(live) = read_namespace(ctx, &name).await? else {
+        let fate = if ctx.protected.contains(&name) { STAYS } else { "no longer exists" };
+        return complete(ctx, space, observed, fate).await;
+    };
     let seen = SeenNamespace::of(&live);
     let allows_retain = observed.rules.as_ref().is_some_and(|rules| rules.allow_retain);
     let released = match departure(space, allows_retain, &seen) {
-        Departure::Nothing => return deleted(ctx, space, observed).await,
-        Departure::Wait => return tell(ctx, space, observed, does_not_allow_retain(&name, observed)).await,
-        Departure::Delete => return delete(ctx, space, observed, &seen).await,
+        Departure::Nothing => return complete(ctx, space, observed, "no longer exists").await,
+        Departure::Wait => return Ok(Some(does_not_allow_retain(&name, observed))),
+        Departure::Delete => return delete(ctx, space, &seen).await.map(Some),
         Departure::Release => {
             remove_bindings(ctx, &name).await?;
             let released = match release(space, &live.metadata, observed.now) {
@@ -92,19 +96,18 @@ pub async fn read_namespace(ctx: &Context, name: &str) -> Result<Option<Namespac
     Ok(live.filter(|_| !ctx.protected.contains(name)))
 }
 
-async fn deleted(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
-    let name = space.name_any();
-    let fate = if ctx.protected.contains(&name) { STAYS } else { "no longer exists" };
-    remove_finalizer(ctx, space, observed, note("Deleted", format!("namespace {name} {fate}"))).await
+/// Completes the deletion of a space that has no namespace to delete.
+async fn complete(ctx: &Context, space: &DeveloperSpace, observed: &Observed, fate: &str) -> Result<Option<String>, Error> {
+    remove_finalizer(ctx, space, observed, note("Deleted", format!("namespace {} {fate}", space.name_any()))).await
 }
 
-async fn delete(ctx: &Context, space: &DeveloperSpace, observed: &Observed, seen: &SeenNamespace) -> Result<(), Error> {
+async fn delete(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<String, Error> {
     let name = space.name_any();
     if seen.terminating.is_none() {
         delete_namespace(ctx, space, seen).await?;
     }
     let blocked = seen.terminating.as_deref().unwrap_or_default();
-    tell(ctx, space, observed, format!("namespace {name} is being deleted{}", because(blocked))).await
+    Ok(format!("namespace {name} is being deleted{}", because(blocked)))
 }
 
 /// Returns true if the CRD is being deleted or no longer exists: every space is deleted with it, although no user requested the deletion of the
@@ -130,14 +133,23 @@ fn note(reason: &str, message: String) -> Note {
     Note { warning: false, reason: reason.to_owned(), message, in_namespace: false }
 }
 
-async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, message: String) -> Result<(), Error> {
-    let verdict = Verdict::new(Reason::Terminating, message);
+/// Reports a deletion that waits or is under way, and the result of the writes to a namespace that stays in the meantime. Returns that result.
+pub async fn tell(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    message: String,
+    written: Result<(), Error>,
+) -> Result<(), Failure> {
+    let verdict = with_error(ctx, space, Verdict::new(Reason::Terminating, message), written.as_ref().err());
     let namespace = space.status.as_ref().and_then(|status| status.namespace.clone()).or_else(|| observed.namespace_ref(&space.name_any()));
     let said = Report { verdict, namespace, sealed: is_sealed(space), notes: Vec::new() };
-    report(ctx, space, observed, said).await.map(|_| ())
+    report(ctx, space, observed, said).await?;
+    Failure::after_report(written.err())
 }
 
-async fn remove_finalizer(ctx: &Context, space: &DeveloperSpace, observed: &Observed, note: Note) -> Result<(), Error> {
+/// Returns no message: the deletion is complete.
+async fn remove_finalizer(ctx: &Context, space: &DeveloperSpace, observed: &Observed, note: Note) -> Result<Option<String>, Error> {
     let name = space.name_any();
     let others: Vec<&String> = space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).collect();
     let patch = json!({"metadata": {"uid": space.uid(), "resourceVersion": space.resource_version(), "finalizers": others}});
@@ -149,5 +161,5 @@ async fn remove_finalizer(ctx: &Context, space: &DeveloperSpace, observed: &Obse
         Err(error) => return Err(Error::api(format!("remove the finalizer of DeveloperSpace {name}"))(error)),
     }
     ctx.recorder.publish(space, None, vec![note], observed.now);
-    Ok(())
+    Ok(None)
 }

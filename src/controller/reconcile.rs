@@ -157,7 +157,7 @@ pub async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, 
     ctx.metrics.noncompliant.note(key(space), broken);
     let step = expire::next(space, &observed);
     if space.metadata.deletion_timestamp.is_some() {
-        return Ok(finalize_or_expire(space, &observed, &step, ctx).await?);
+        return finalize_or_expire(space, &observed, &step, ctx).await;
     }
     if expire::gives_way(ctx, space, &observed, &step) {
         return Ok(Action::requeue(GIVE_WAY));
@@ -221,7 +221,7 @@ fn look_again(observed: &mut Observed, refusal: Refusal) -> Refusal {
 /// Provisions an admitted space according to its spec.
 async fn grant(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: Fits) -> Result<Action, Failure> {
     let class_name = fits.class_name.clone();
-    Box::pin(grant_under(space, observed, ctx, fits)).await.map_err(|error| Failure { error, admitted: Some(class_name) })
+    Box::pin(grant_under(space, observed, ctx, fits)).await.map_err(|error| Failure { admitted: Some(class_name), ..error.into() })
 }
 
 async fn grant_under(space: &DeveloperSpace, observed: Observed, ctx: &Context, fits: Fits) -> Result<Action, Error> {
@@ -247,7 +247,7 @@ async fn grant_under(space: &DeveloperSpace, observed: Observed, ctx: &Context, 
 }
 
 /// Reconciles a space that is being deleted. If its deletion waits, it still expires: it is sealed and its namespace is deleted.
-async fn finalize_or_expire(space: &DeveloperSpace, observed: &Observed, step: &Step, ctx: &Context) -> Result<Action, Error> {
+async fn finalize_or_expire(space: &DeveloperSpace, observed: &Observed, step: &Step, ctx: &Context) -> Result<Action, Failure> {
     let is_held_by_others = !space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER);
     if (was_never_admitted(space) || is_held_by_others) && observed.own_namespace().is_none() {
         // Other spaces do not wait for its place.
@@ -261,9 +261,12 @@ async fn finalize_or_expire(space: &DeveloperSpace, observed: &Observed, step: &
         }
         Step::AwaitEnd(_) => return Ok(after(step, observed, ctx)),
         _ => {
-            let done = finalize::finalize(ctx, space, observed).await;
+            let waits = finalize::finalize(ctx, space, observed).await;
             let taken = if waits_with_its_namespace(space, ctx) { Box::pin(withhold(space, observed, ctx)).await } else { Ok(()) };
-            done.and(taken)?;
+            match waits? {
+                Some(message) => finalize::tell(ctx, space, observed, message, taken).await?,
+                None => taken?,
+            }
         }
     }
     let soon = observed.outlook.wake.and_then(|wake| (wake - ctx.clock.now()).to_std().ok());
@@ -299,11 +302,11 @@ async fn withhold(space: &DeveloperSpace, observed: &Observed, ctx: &Context) ->
 }
 
 /// Reports the refusal of a spec and carries out its removals. Deletes a space that waits beyond the number of spaces that may wait for a place.
-async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, refusal: Refusal) -> Result<(), Error> {
+async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, refusal: Refusal) -> Result<(), Failure> {
     leave_line(space, &refusal, ctx);
     if let Some(deletion) = waiting_limit::deletion(space, observed, ctx, &refusal) {
         if deletion <= observed.now {
-            return waiting_limit::delete(ctx, space, observed).await;
+            return Ok(waiting_limit::delete(ctx, space, observed).await?);
         }
         observed.outlook.wake = Some(observed.outlook.wake.map_or(deletion, |wake| wake.min(deletion)));
     }
@@ -319,10 +322,10 @@ async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
         None => refusal,
     };
     let Refusal { reason, message } = observed.beside_a_missing_class(refusal);
-    let said = Report::new(Verdict::new(reason, message), observed.known_namespace(space));
-    report(ctx, latest, observed, said).await?;
-    held?;
-    taken
+    let error = held.as_ref().err().or(taken.as_ref().err());
+    let verdict = retry::with_error(ctx, latest, Verdict::new(reason, message), error);
+    report(ctx, latest, observed, Report::new(verdict, observed.known_namespace(space))).await?;
+    Failure::after_report(held.err().or(taken.err()))
 }
 
 /// The key of a space in the watchdog.

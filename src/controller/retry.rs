@@ -71,19 +71,40 @@ pub struct Failure {
     pub error: Error,
     /// The class that the space has been admitted to, if the error came after that.
     pub admitted: Option<String>,
+    /// True if the condition reports another reason, and the error in its message if the error lasts: a second report would alternate with it.
+    pub is_reported: bool,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, admitted: None }
+        Self { error, admitted: None, is_reported: false }
     }
+}
+
+impl Failure {
+    /// Returns the failure after the report of another reason, see [`with_error`].
+    pub fn after_report(error: Option<Error>) -> Result<(), Self> {
+        error.map_or(Ok(()), |error| Err(Self { error, admitted: None, is_reported: true }))
+    }
+}
+
+/// Returns `verdict` with `error` in its message, if the error lasts. The message of the status stays if it differs only in parts that change at each
+/// attempt.
+pub fn with_error(ctx: &Context, space: &DeveloperSpace, mut verdict: Verdict, error: Option<&Error>) -> Verdict {
+    let failures = ctx.memory.failures(&space.name_any());
+    let Some(error) = error.filter(|error| error.lasts(failures)) else { return verdict };
+    let addition = format!("; in addition, the operator {}", error.sentence());
+    let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
+    let reported = ready.and_then(|ready| ready.message.strip_prefix(verdict.message.as_str()));
+    verdict.message.push_str(reported.filter(|reported| says_the_same(reported, &addition)).unwrap_or(&addition));
+    verdict
 }
 
 /// Records the failed reconcile of `space`, writes the required correction to the status, and returns the error.
 ///
 /// A space that was admitted before the error may already have received a part of the resources of its class. Its status therefore records the
 /// class and the owner, because all limits depend on them.
-pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, admitted }: Failure) -> Error {
+pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, admitted, is_reported }: Failure) -> Error {
     let (name, observed) = (space.name_any(), observe(space, ctx));
     ctx.memory.saw(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
     if let Some(overdue) = overdue(space, &observed) {
@@ -92,7 +113,8 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, adm
     if error.lasts(ctx.memory.failures(&name)) {
         ctx.watchdog.fails(key(space));
     }
-    let Some(verdict) = verdict_on(space, &observed, &error, ctx.memory.failures(&name)) else { return error };
+    let verdict = verdict_on(space, &observed, &error, ctx.memory.failures(&name));
+    let Some(verdict) = verdict.filter(|_| !is_reported) else { return error };
     let Some(space) = as_last_written(ctx, space) else { return error };
     let under = admitted.map(|class| observe_admitted(&space, ctx, &class)).filter(|under| under.own_namespace().is_some());
     let is_admitted = under.is_some();
@@ -176,22 +198,24 @@ fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failur
     let is_ending = is_sealed(space) || space.metadata.deletion_timestamp.is_some();
     if error.class() == Class::Vanishing && !is_ending && failures < 2 {
         let message = "the namespace is terminating; it is recreated when its deletion is complete";
-        return Some(Verdict::new(Reason::NamespaceTerminating, message));
+        return Some(on_living(observed, Reason::NamespaceTerminating, message));
     }
     if !error.lasts(failures) {
         return None;
     }
-    let (reason, message) = match (space.metadata.deletion_timestamp.is_some(), is_sealed(space)) {
-        (true, _) => (Reason::Terminating, format!("{DELETION_WAITS}{}", error.sentence())),
-        (false, true) => (Reason::Expired, format!("this DeveloperSpace has expired, and its cleanup waits: {}", error.sentence())),
-        (false, false) => {
-            // Admission depends on the reason of a missing class, regardless of other errors.
-            let Refusal { reason, message } = observed.beside_a_missing_class(Refusal::new(Reason::ApplyFailed, error.sentence()));
-            (reason, message)
-        }
+    let sentence = error.sentence();
+    let verdict = match (space.metadata.deletion_timestamp.is_some(), is_sealed(space)) {
+        (true, _) => Verdict::new(Reason::Terminating, format!("{DELETION_WAITS}{sentence}")),
+        (false, true) => Verdict::new(Reason::Expired, format!("this DeveloperSpace has expired, and its cleanup waits: {sentence}")),
+        (false, false) => on_living(observed, Reason::ApplyFailed, sentence),
     };
-    let verdict = Verdict::new(reason, message);
     Some(settled(space, Verdict { working: is_ending || verdict.working, ..verdict }))
+}
+
+/// The verdict on a space that has not ended. Admission depends on the reason of a missing class, regardless of other errors.
+fn on_living(observed: &Observed, reason: Reason, message: impl Into<String>) -> Verdict {
+    let Refusal { reason, message } = observed.beside_a_missing_class(Refusal::new(reason, message));
+    Verdict::new(reason, message)
 }
 
 /// Returns the verdict with the message of the status, if that message reports the same for the current generation.

@@ -96,6 +96,26 @@ async fn the_class_and_the_spec_reach_the_namespace_while_the_deletion_waits() {
     world.reconcile(&space, script).await.unwrap();
 }
 
+/// A condition for each of the two would replace the other one at each attempt.
+#[tokio::test]
+async fn a_deletion_that_waits_and_an_error_are_reported_together_and_once() {
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    world.keep(&with(&class(), &json!({"spec": {"metadata": {"labels": {"example.com/floor": "upper"}}}})));
+    let patch = json!({"metadata": {"uid": NAMESPACE_UID, "labels": {"example.com/floor": "upper"}, "annotations": {}}});
+    let attempt = || {
+        let [crd, live] = look();
+        let again = get(&namespace_path()).answered(stored_namespace());
+        script![crd, live, again, merge_patch(&namespace_path(), patch.clone()).refused(403, "Forbidden")]
+    };
+    let status = terminating(&format!(
+        "{WITHOUT_CONSENT}; in addition, the operator failed to write the labels and annotations of namespace orchid-lab: the server says Forbidden"
+    ));
+    let mut first = attempt();
+    first.extend(script![say(&retained(), &status), told("Terminating")]);
+    assert_eq!(class_of(&world.reconcile(&retained(), first).await), Some(Class::Forbidden));
+    assert_eq!(class_of(&world.reconcile(&said(&retained(), &status), attempt()).await), Some(Class::Forbidden));
+}
+
 #[tokio::test]
 async fn while_the_class_is_missing_its_terms_say_whether_a_namespace_is_released() {
     let allows = |allow: bool| with(&retained(), &json!({"status": {"terms": {"allowRetain": allow}}}));

@@ -344,6 +344,25 @@ async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
     world.reconcile(&said(&space, &status), script![used(), listed()]).await.unwrap();
 }
 
+/// Admission depends on the reason of a missing class, also while the namespace is terminating.
+#[tokio::test]
+async fn a_namespace_that_vanishes_does_not_hide_that_the_class_in_force_is_missing() {
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    let walled = json!({"metadata": {"name": "walled", "uid": "uid-of-the-walled-class"}, "spec": {"network": {"enforced": true}}});
+    world.keep(&with(&class(), &walled));
+    let space = edited(&converged(), &json!({"className": "walled"}), 103);
+    let message = "SpaceClass greenhouse, which is in force, does not exist or cannot be read; the namespace is terminating; it is recreated \
+                   when its deletion is complete";
+    let status = refused_since(2, "ClassNotFound", message);
+    let script = script![
+        get(&child_path(&quota())).answered(stored(&quota(), "uid-of-the-quota", 51)),
+        patch_namespace(&json!({"labels": {"developerspace.dev/network-enforced": "true"}}), 61).refused(404, "NotFound"),
+        say(&space, &status),
+        told("ClassNotFound"),
+    ];
+    assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Vanishing));
+}
+
 #[tokio::test]
 async fn a_namespace_without_a_class_in_force_is_marked_before_its_policies_are_listed() {
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));

@@ -117,6 +117,21 @@ async fn while_the_class_is_missing_the_namespace_still_shows_its_expiry() {
     }
 }
 
+/// Admission depends on this reason.
+#[tokio::test]
+async fn a_missing_class_stays_the_reason_when_the_namespace_vanishes() {
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    let stale = patched(&stored_namespace(), &json!({"metadata": {"annotations": {"developerspace.dev/expires-at": null}}}), 60);
+    world.keep(&stale);
+    let patch = json!({"metadata": {"uid": NAMESPACE_UID, "annotations": {"developerspace.dev/expires-at": EXPIRES}}});
+    let refused = || merge_patch(&namespace_path(), patch.clone()).refused(404, "NotFound");
+    let status = without_a_class();
+    let script = script![refused(), say(&converged(), &status), told("ClassNotFound")];
+    assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Vanishing));
+    let again = world.reconcile(&said(&converged(), &status), script![refused()]).await;
+    assert_eq!(class_of(&again), Some(Class::Vanishing), "nothing is written again");
+}
+
 #[tokio::test]
 async fn a_class_that_cannot_be_read_is_said_to_be_that() {
     let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));

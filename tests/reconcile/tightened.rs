@@ -43,6 +43,38 @@ async fn levels_labels_and_annotations_of_the_class_reach_a_refused_space() {
     }
 }
 
+/// A condition for each of the two would replace the other one at each attempt.
+#[tokio::test]
+async fn a_refusal_and_an_error_are_reported_together_and_once() {
+    let world = World::with(CALM, &everything());
+    world.keep(&changed_class(&json!({"metadata": {"labels": {"example.com/floor": "upper"}}})));
+    let reset = |port: u16| format!("failed calling webhook: read tcp 10.42.0.1:{port}->10.42.0.17:9443: connection reset by peer");
+    let attempt = |port| {
+        let refused = patch_namespace(&stored_namespace(), &json!({"example.com/floor": "upper"}), &json!({}));
+        script![
+            get(&namespace_path()).answered(stored_namespace()),
+            refused.refused_with(403, "Forbidden", &reset(port)),
+        ]
+    };
+    let message = format!(
+        "{GREEDY}; in addition, the operator failed to write the labels and annotations of namespace orchid-lab: {}",
+        reset(52_144)
+    );
+    let (space, status) = (refused_space(), refused_since(2, "QuotaExceedsClass", &message));
+    let mut first = attempt(52_144);
+    first.extend(script![say(&space, &status)]);
+    assert_eq!(class_of(&world.reconcile(&space, first).await), Some(Class::Forbidden));
+    let space = said(&space, &status);
+    assert_eq!(class_of(&world.reconcile(&space, attempt(61_022)).await), Some(Class::Forbidden), "nothing is written again");
+    // The refusal alone is reported once the write succeeds.
+    let script = script![
+        get(&namespace_path()).answered(stored_namespace()),
+        patch_namespace(&stored_namespace(), &json!({"example.com/floor": "upper"}), &json!({})),
+        say(&space, &refused_since(2, "QuotaExceedsClass", GREEDY)),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+}
+
 #[tokio::test]
 async fn isolation_that_is_switched_on_reaches_a_refused_space() {
     let world = World::with(CALM, &everything_but("NetworkPolicy", "developerspace-isolation"));
