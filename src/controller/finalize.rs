@@ -33,7 +33,7 @@ use crate::{
 /// because these decisions cannot be undone.
 pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
     if !space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER) {
-        return Ok(None);
+        return held_by_others(ctx, space, observed).await;
     }
     let name = space.name_any();
     if crd_is_going(ctx).await? {
@@ -46,6 +46,20 @@ pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed
     depart(ctx, space, observed).await
 }
 
+/// The message about a space that other finalizers hold and that lacks the finalizer of the operator, which cannot be added to an object that is
+/// being deleted. The space still expires, after its warnings.
+async fn held_by_others(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
+    let has_namespace = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
+    if !has_namespace || crd_is_going(ctx).await? {
+        return Ok(None);
+    }
+    let name = space.name_any();
+    Ok(Some(format!(
+        "the deletion waits for the finalizers of other clients; another client has removed the finalizer of the operator, so namespace {name} is \
+         deleted only if this DeveloperSpace expires before they are removed: delete the namespace if it is not needed"
+    )))
+}
+
 async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
     let name = space.name_any();
     let Some(live) = read_namespace(ctx, &name).await? else {
@@ -55,7 +69,7 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
     let seen = SeenNamespace::of(&live);
     let allows_retain = observed.rules.as_ref().is_some_and(|rules| rules.allow_retain);
     let released = match departure(space, allows_retain, &seen) {
-        Departure::Nothing => return complete(ctx, space, observed, "no longer exists").await,
+        Departure::Nothing => return complete(ctx, space, observed, "does not belong to this DeveloperSpace and is left unchanged").await,
         Departure::Wait => return Ok(Some(does_not_allow_retain(&name, observed))),
         Departure::Delete => return delete(ctx, space, &seen).await.map(Some),
         Departure::Release => {

@@ -151,6 +151,27 @@ async fn a_released_namespace_is_neither_taken_back_nor_deleted_while_others_hol
     }
 }
 
+/// A deletion of the space does not delete its namespace any more, and no finalizer is added to an object that is being deleted. The space still
+/// expires, and is warned before that.
+#[tokio::test]
+async fn a_space_that_lost_its_finalizer_to_others_reports_that_its_namespace_stays() {
+    let message = "the deletion waits for the finalizers of other clients; another client has removed the finalizer of the operator, so \
+                   namespace orchid-lab is deleted only if this DeveloperSpace expires before they are removed: delete the namespace if it is \
+                   not needed";
+    let (world, status) = (World::with(CALM, &everything()), terminating(message));
+    world.reconcile(&held_by_others(), script![read_crd(), say(&held_by_others(), &status), told("Terminating")]).await.unwrap();
+    let space = said(&held_by_others(), &status);
+    world.reconcile(&space, script![read_crd()]).await.unwrap();
+
+    let world = world.later(WARNED_A_DAY_BEFORE);
+    let warned = warned_of("1d", WARNED_A_DAY_BEFORE);
+    let mut status = status;
+    status["lastWarning"] = warned["lastWarning"].clone();
+    status["conditions"][1] = warned["conditions"][1].clone();
+    let script = script![read_crd(), say(&space, &status), told("Expiring"), told_inside("Expiring")];
+    world.reconcile(&space, script).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_space_that_others_hold_counts_until_its_namespace_is_gone() {
     let mut objects = everything();
@@ -178,7 +199,9 @@ async fn while_the_crd_goes_away_no_end_deletes_a_namespace() {
 #[tokio::test]
 async fn a_foreign_namespace_outlives_the_space_of_its_name() {
     let world = World::with(CALM, &[class(), foreign_namespace()]);
-    let script = script![read_crd(), get(&namespace_path()).answered(foreign_namespace()), remove_finalizer(), told("Deleted"),];
+    let stays = "namespace orchid-lab does not belong to this DeveloperSpace and is left unchanged";
+    let script =
+        script![read_crd(), get(&namespace_path()).answered(foreign_namespace()), remove_finalizer(), told("Deleted").saying(stays)];
     world.reconcile(&leaving(), script).await.unwrap();
 }
 
