@@ -67,15 +67,15 @@ pub async fn provision(
         if let Some(seen) = observed.own_namespace() {
             let wanted = metadata.at_least(seen.adopted_security).withheld();
             if let Err(error) = home::keep(ctx, space, seen, &wanted).await {
-                return Err(Box::pin(take_away(ctx, space, observed, &children, error)).await);
+                return Err(Box::pin(take_away(ctx, space, observed, (children, resolved), error)).await);
             }
-            apply::children(ctx, &name, &children, grant, None).await?;
+            cut(ctx, &name, children, resolved).await?;
         }
         return Ok(Provisioned::said(space.clone(), Report::new(ready(space, resolved), observed.namespace_ref(&name))));
     }
     let (space, settled) = match Box::pin(hold(ctx, space, observed, metadata)).await {
         Ok(held) => held,
-        Err(error) => return Err(Box::pin(take_away(ctx, space, observed, &children, error)).await),
+        Err(error) => return Err(Box::pin(take_away(ctx, space, observed, (children, resolved), error)).await),
     };
     let Some((namespace, note)) = settled else {
         let seen = ctx.store.namespace(&name).unwrap_or_default();
@@ -101,12 +101,25 @@ pub async fn provision(
     Ok(Provisioned { space, report, hold, waits: progress == Progress::Waits })
 }
 
+/// Removes the access and the resources that are not in `children`. An existing binding keeps its ClusterRole while the one of the class is missing.
+async fn cut(ctx: &Context, name: &str, mut children: Children, resolved: &Resolved) -> Result<(), Error> {
+    let missing = ctx.store.missing_of(missing_roles::used(&resolved.roles));
+    missing_roles::keep_roles(&mut children, &ctx.store.children(name), &missing);
+    apply::children(ctx, name, &children, Grant::Withheld, None).await.map(|_| ())
+}
+
 /// Removes the subjects and the quota that the space may no longer have, after a failed write of the space or of its namespace. Returns the error.
 /// Nothing is removed after a conflict, or if the space or the namespace no longer exists: the namespace of that name may be another one.
-async fn take_away(ctx: &Context, space: &DeveloperSpace, observed: &Observed, children: &Children, error: Error) -> Error {
+async fn take_away(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    (children, resolved): (Children, &Resolved),
+    error: Error,
+) -> Error {
     if !matches!(error.class(), Class::Conflict | Class::Vanishing)
         && observed.own_namespace().is_some()
-        && let Err(second) = apply::children(ctx, &space.name_any(), children, Grant::Withheld, None).await
+        && let Err(second) = cut(ctx, &space.name_any(), children, resolved).await
     {
         tracing::debug!(
             space = space.name_any(),

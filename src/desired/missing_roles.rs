@@ -33,7 +33,7 @@ pub fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option<Refusa
     (!used.is_empty()).then(|| Refusal::new(Reason::RoleNotAllowed, message()))
 }
 
-/// Removes from `wanted` the bindings to a missing ClusterRole.
+/// Removes from `wanted` the bindings to a missing ClusterRole, except those that exist.
 pub fn hold(wanted: &mut Children, seen: &[SeenChild], missing: &BTreeSet<String>) {
     let bindings = std::mem::take(&mut wanted.bindings).into_iter();
     let held = |binding: RoleBinding| if missing.contains(&binding.role_ref.name) { existing(binding, seen) } else { Some(binding) };
@@ -47,9 +47,25 @@ fn existing(binding: RoleBinding, seen: &[SeenChild]) -> Option<RoleBinding> {
         return Some(binding);
     }
     let mut kept = kept(&binding, existing);
-    kept.role_ref.name = String::new();
-    kept.metadata.labels = None;
+    accept_any_role(&mut kept);
     Some(kept)
+}
+
+/// Leaves the ClusterRole and the labels of the existing object unchanged.
+fn accept_any_role(binding: &mut RoleBinding) {
+    binding.role_ref.name = String::new();
+    binding.metadata.labels = None;
+}
+
+/// Changes `wanted` for a space that is granted nothing new: an existing binding keeps its ClusterRole while the wanted one is missing. A binding
+/// that was not seen stays in `wanted`, so that it is read and loses the subjects that leave.
+pub fn keep_roles(wanted: &mut Children, seen: &[SeenChild], missing: &BTreeSet<String>) {
+    for binding in wanted.bindings.iter_mut().filter(|binding| missing.contains(&binding.role_ref.name)) {
+        let identity = Fingerprint::from(&*binding).identity;
+        if find(seen, binding).is_none_or(|existing| existing.fingerprint.identity != identity) {
+            accept_any_role(binding);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -57,7 +73,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::desired::{Child, Grant, diff::diff};
+    use crate::desired::{
+        Child, Grant,
+        diff::{Change, diff},
+    };
 
     fn binding(role: &str, subjects: &[&str]) -> RoleBinding {
         let subjects: Vec<_> =
@@ -86,6 +105,32 @@ mod tests {
             hold(&mut children, &seen, &missing());
             assert_eq!(children.bindings, expected.into_iter().collect::<Vec<_>>(), "{existing:?}");
         }
+    }
+
+    /// While nothing new is granted.
+    #[test]
+    fn a_withheld_binding_keeps_its_role_and_loses_the_subjects_that_left() {
+        for (role, live, wanted, repaired_to) in [
+            ("edit", vec!["ada@example.com"], vec!["ada@example.com"], None),
+            ("growers", vec!["ada@example.com"], vec!["ada@example.com"], None),
+            ("edit", vec!["ada@example.com"], vec!["ada@example.com", "bo@example.com"], None),
+            ("edit", vec!["ada@example.com", "bo@example.com"], vec!["bo@example.com"], Some("bo@example.com")),
+        ] {
+            let seen = [Child::Binding(binding(role, &live)).seen()];
+            let mut children = Children { bindings: vec![binding("growers", &wanted)], ..Children::default() };
+            keep_roles(&mut children, &seen, &missing());
+            let changes = diff(&children, &seen, Grant::Withheld);
+            assert!(changes.guards.is_empty() && changes.grants.is_empty(), "{changes:?}");
+            assert_eq!(changes.withdrawals.len(), usize::from(repaired_to.is_some()), "{changes:?}");
+            if let Some(subject) = repaired_to {
+                let text = format!("{changes:?}");
+                assert!(text.contains("Repair") && text.contains(subject) && !text.contains("ada@"), "{text}");
+            }
+        }
+        // The binding may exist without the label by which it is watched.
+        let mut children = Children { bindings: vec![binding("growers", &["ada@example.com"])], ..Children::default() };
+        keep_roles(&mut children, &[], &missing());
+        assert!(matches!(diff(&children, &[], Grant::Withheld).withdrawals[..], [Change::Cut(_)]));
     }
 
     #[test]

@@ -21,6 +21,12 @@ fn changed_class(spec: &Value) -> Value {
     class
 }
 
+/// The class after an administrator renamed the ClusterRole of owners, which does not exist yet.
+fn class_of_growers(spec: &Value) -> Value {
+    let roles = json!([{"name": "grower", "clusterRole": "growers"}, {"name": "helper", "clusterRole": "view"}]);
+    changed_class(&with(&json!({"roles": roles}), spec))
+}
+
 fn patch_namespace(live: &Value, labels: &Value, annotations: &Value) -> Call {
     let patch = json!({"metadata": {"uid": NAMESPACE_UID, "labels": labels, "annotations": annotations}});
     merge_patch(&namespace_path(), patch.clone()).answered(patched(live, &patch, 61))
@@ -41,6 +47,37 @@ async fn levels_labels_and_annotations_of_the_class_reach_a_refused_space() {
         world.reconcile(&refused_space(), script).await.unwrap();
         world.reconcile(&refused_space(), script![]).await.unwrap();
     }
+}
+
+/// A binding to a ClusterRole that does not exist gives no access, so it does not replace one that gives access.
+#[tokio::test]
+async fn a_refused_space_keeps_its_access_until_the_cluster_role_of_the_class_exists() {
+    let world = World::with(CALM, &everything());
+    world.keep(&class_of_growers(&json!({})));
+    world.store.put_role("growers".into(), false);
+    world.reconcile(&refused_space(), script![]).await.unwrap();
+    world.store.put_role("growers".into(), true);
+    let growers = with(&owner_binding(), &json!({"roleRef": {"name": "growers"}}));
+    let script = script![
+        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
+        make(&growers, "uid-of-the-growers-binding"),
+    ];
+    world.reconcile(&refused_space(), script).await.unwrap();
+}
+
+#[tokio::test]
+async fn so_does_a_space_whose_namespace_cannot_be_written() {
+    let world = World::with(CALM, &everything());
+    world.keep(&class_of_growers(&json!({"metadata": {"labels": {"example.com/floor": "upper"}}})));
+    world.store.put_role("growers".into(), false);
+    let message = "failed to write the labels and annotations of namespace orchid-lab: the server says Forbidden";
+    let script = script![
+        get(&namespace_path()).answered(stored_namespace()),
+        patch_namespace(&stored_namespace(), &json!({"example.com/floor": "upper"}), &json!({})).refused(403, "Forbidden"),
+        say(&converged(), &failures::apply_failed_in(1, message)),
+        told("ApplyFailed"),
+    ];
+    assert_eq!(class_of(&world.reconcile(&converged(), script).await), Some(Class::Forbidden));
 }
 
 /// A condition for each of the two would replace the other one at each attempt.
