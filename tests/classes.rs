@@ -4,19 +4,28 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use developerspace_operator::{
     api::SpaceClass,
-    controller::classes::{Spaces, judge, look_up_roles},
+    controller::classes::{Judge, Spaces, judge, look_up_roles},
 };
-use kube::runtime::{reflector, watcher::Event};
+use http::{Request, Response};
+use kube::{
+    Client,
+    client::Body,
+    runtime::{reflector, watcher::Event},
+};
 use serde_json::{Value, json};
 use support::{
     api_server::{Call, Step, json_patch, look_up, may_bind, play, side_by_side},
     objects::{self, merged},
     world::World,
 };
+use tower_test::mock;
 
 const NOW: &str = "2026-03-04T10:00:00Z";
 const STATUS: &str = "/apis/developerspace.dev/v1alpha1/spaceclasses/greenhouse/status";
@@ -72,8 +81,9 @@ async fn judged(world: &World, class: &Value, spaces: Spaces, script: Vec<Step>)
     play(script, async |client| judge(&world.context(client), &spaces, &class).await).await.unwrap();
 }
 
-async fn looked_up(world: &World, script: Vec<Step>) {
-    play(script, async |client| look_up_roles(&world.context(client)).await).await;
+/// Looks up all ClusterRoles. Returns those that were created or deleted.
+async fn looked_up(world: &World, script: Vec<Step>) -> BTreeSet<String> {
+    play(script, async |client| look_up_roles(&world.context(client)).await).await
 }
 
 #[tokio::test]
@@ -138,6 +148,46 @@ async fn a_role_that_does_not_exist_is_named_until_it_does() {
     looked_up(&world, script![side_by_side([look_up("edit"), look_up("view")])]).await;
     let written = writes(&accepted("True", "Valid", USABLE, NOW), Some(&stored_spec(&class)));
     judged(&world, &class, no_spaces(), script![written]).await;
+}
+
+/// A ClusterRole whose look-up failed counts as existing, and spaces were given bindings to it.
+#[tokio::test]
+async fn a_role_that_is_first_found_missing_after_a_failed_look_up_has_changed() {
+    let world = World::with(NOW, &[converged()]);
+    let look = |view: Call| script![side_by_side([look_up("edit"), view])];
+    assert_eq!(looked_up(&world, look(look_up("view").refused(500, "InternalError"))).await, [].into());
+    assert_eq!(looked_up(&world, look(look_up("view").refused(404, "NotFound"))).await, ["view".to_owned()].into());
+    assert_eq!(looked_up(&world, look(look_up("view").refused(404, "NotFound"))).await, [].into());
+    assert_eq!(looked_up(&world, look(look_up("view"))).await, ["view".to_owned()].into());
+}
+
+/// The ClusterRoles are looked up a few at a time, and these look-ups take longer than the interval between two rounds of them.
+#[tokio::test(start_paused = true)]
+async fn a_class_is_validated_although_no_look_up_of_a_role_is_answered() {
+    let readers = (0..60).map(|number| json!({"name": format!("reader-{number}"), "clusterRole": format!("reader-{number}")}));
+    let roles: Vec<Value> = readers.chain([json!({"name": "grower", "clusterRole": "edit"})]).collect();
+    let world = World::with(NOW, &[merged(&written(), &json!({"spec": {"roles": roles}}))]);
+    let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
+    let (_judge, judged) = Judge::new(world.context(Client::new(service, "default")), no_spaces());
+    let judging = tokio::spawn(judged);
+    let allowed = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {}, "spec": {}, "status": {"allowed": true},
+    });
+    let is_written = async {
+        let mut unanswered = Vec::new();
+        while let Some((request, reply)) = handle.next_request().await {
+            match request.uri().path() {
+                STATUS => return true,
+                path if path.ends_with("/selfsubjectaccessreviews") => {
+                    reply.send_response(Response::new(Body::from(allowed.to_string().into_bytes())));
+                }
+                _ => unanswered.push(reply),
+            }
+        }
+        false
+    };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(600), is_written).await, Ok(true));
+    judging.abort();
 }
 
 #[tokio::test]

@@ -50,6 +50,9 @@ const RECHECK: Duration = Duration::from_secs(30);
 /// The number of ClusterRoles that are looked up concurrently.
 const SIDE_BY_SIDE: usize = 8;
 
+/// The longest time for one look-up. The classes are validated after all look-ups, and no space is reconciled before the first ones are complete.
+const LOOK_UP: Duration = Duration::from_secs(5);
+
 /// The spaces of the cluster.
 pub type Spaces = reflector::Store<Kept>;
 
@@ -90,6 +93,8 @@ async fn judge_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::Unbound
                 let changed = look_up_roles(&ctx).await;
                 requeue_by_roles(&ctx, &spaces, &changed);
                 all_are_due(&ctx, &mut due);
+                // The interval counts from here: look-ups that take longer than the interval leave time for the classes.
+                recheck.reset();
             }
             () = tokio::time::sleep_until(at) => if let Some((name, _, failures)) = next {
                 due.remove(&name);
@@ -101,11 +106,13 @@ async fn judge_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::Unbound
     }
 }
 
-/// Makes the validation of every class due at once. A class whose validation failed keeps its count of failures.
+/// Makes the validation of every class due at once. A class whose validation failed keeps its count of failures, and a class that is overdue keeps
+/// its turn.
 fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
     let now = Instant::now();
     for class in ctx.store.classes() {
-        due.entry(class.name_any()).or_insert((now, 0)).0 = now;
+        let (at, _) = due.entry(class.name_any()).or_insert((now, 0));
+        *at = now.min(*at);
     }
 }
 
@@ -148,19 +155,20 @@ async fn look_up(ctx: &Context, roles: BTreeSet<String>) -> BTreeSet<String> {
     let api: Api<ClusterRole> = Api::all(ctx.client.clone());
     let asked = stream::iter(roles).map(|role| {
         let api = api.clone();
-        async move { (api.get_metadata_opt(&encoded(&role)).await, role) }
+        async move { (tokio::time::timeout(LOOK_UP, api.get_metadata_opt(&encoded(&role))).await, role) }
     });
     let answers: Vec<_> = asked.buffer_unordered(SIDE_BY_SIDE).collect().await;
     let mut changed = BTreeSet::new();
     for (answer, role) in answers {
         match answer {
-            Ok(found) => {
+            Ok(Ok(found)) => {
                 if ctx.store.put_role(role.clone(), found.is_some()) {
                     changed.insert(role);
                 }
             }
             // The state of the role stays unknown. The check of the operator's permissions reports a missing permission to read ClusterRoles.
-            Err(error) => tracing::debug!(role, %error, "failed to look up a ClusterRole"),
+            Ok(Err(error)) => tracing::debug!(role, %error, "failed to look up a ClusterRole"),
+            Err(elapsed) => tracing::debug!(role, error = %elapsed, "failed to look up a ClusterRole"),
         }
     }
     changed

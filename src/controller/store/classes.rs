@@ -92,9 +92,9 @@ impl Store {
         inner.classes.unreadable.remove(name);
     }
 
-    /// Records whether a ClusterRole exists. Returns true if the recorded state was different.
+    /// Records whether a ClusterRole exists. Returns true if that is a change. A ClusterRole that was not looked up counted as existing.
     pub fn put_role(&self, name: String, exists: bool) -> bool {
-        self.write().classes.roles.insert(name, exists).is_some_and(|existed| existed != exists)
+        self.write().classes.roles.insert(name, exists).unwrap_or(true) != exists
     }
 
     /// Forgets the ClusterRoles that are not in `named`.
@@ -166,9 +166,10 @@ mod tests {
         let spec = json!({"ownerRole": "grower", "roles": [{"name": "grower", "clusterRole": "edit"}, {"name": "buyer", "clusterRole": "buyers"}]});
         let spec = class(&json!({"name": "orchard"}), &spec).spec;
         assert_eq!(store.missing_roles(&spec), [].into());
-        store.put_role("edit".into(), true);
-        store.put_role("buyers".into(), false);
+        assert!(!store.put_role("edit".into(), true), "it counted as existing before");
+        assert!(store.put_role("buyers".into(), false) && !store.put_role("buyers".into(), false));
         assert_eq!(store.missing_roles(&spec), ["buyers".to_owned()].into());
+        assert!(store.put_role("buyers".into(), true) && store.put_role("buyers".into(), false));
         store.retain_roles(&["edit".to_owned()].into());
         assert_eq!(store.missing_roles(&spec), [].into());
     }
