@@ -1,17 +1,19 @@
-//! The rate limit of the operator's writes for one space: a burst, and then a fixed number of writes per minute. It bounds the share that one space
-//! takes from the others when a client reverts the operator's writes, or changes the spec, as fast as the operator writes.
+//! The rate limit of the operator's writes for one space: a burst, and then a wait before each reconcile that grows with the number of writes before
+//! it. It bounds the share that one space takes from the others when a client reverts the operator's writes, or changes the spec, as fast as the
+//! operator writes.
 //!
 //! The generic cell rate algorithm (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>), which keeps one time for each space.
 
 use std::time::Duration;
 
-/// The time that one write costs: six writes a minute.
+/// The time that one write costs: six reconciles a minute that write once.
 const WORTH: Duration = Duration::from_secs(10);
 
 /// The number of writes in a burst: creating a space takes eight, and a user who tries things out changes it several times in a row.
 const BURST: u32 = 40;
 
-/// The longest wait of a space: it has to converge within a minute, and a change takes up to three steps.
+/// The longest wait of a space: it has to converge within a minute, and a change takes up to three steps. Therefore four reconciles a minute
+/// pass, regardless of the number of their writes.
 const LONGEST: Duration = Duration::from_secs(15);
 
 /// The writes of one space. Times count from one arbitrary moment that all spaces share.
@@ -57,6 +59,23 @@ mod tests {
             }
         }
         assert_eq!(writes, 40 + 1 + 360, "the burst, the one that uses it up, and six a minute");
+    }
+
+    #[test]
+    fn a_flood_of_many_writes_at_a_time_is_four_reconciles_a_minute() {
+        let (begin, mut brake) = (Duration::from_secs(7), Brake::default());
+        for _ in 0..BURST {
+            brake.write(begin);
+        }
+        let (mut now, mut reconciles) = (begin, 0);
+        while now < begin + Duration::from_secs(600) {
+            now += brake.wait(now).max(Duration::from_millis(100));
+            for _ in 0..8 {
+                brake.write(now);
+            }
+            reconciles += 1;
+        }
+        assert_eq!(reconciles, 1 + 40, "the one after the burst, and four a minute");
     }
 
     #[test]
