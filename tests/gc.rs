@@ -546,10 +546,8 @@ async fn a_sweep_by_hand_reads_the_protected_namespaces_of_the_controller() {
 async fn an_account_that_may_not_read_the_settings_goes_on() {
     assert_eq!(protection(&[], script![get_settings().refused(403, "Forbidden")]).await, BUILT_IN);
     assert_eq!(protection(&[], without_settings(script![list_settings().refused(403, "Forbidden")])).await, BUILT_IN);
-    let namespace = script![
-        list_settings().answered(settings_page(&["fern-lab"], "")),
-        get_namespace("fern-lab").refused(403, "Forbidden"),
-    ];
+    let namespace =
+        script![list_settings().answered(settings_page(&["fern-lab"], "")), get_namespace("fern-lab").refused(403, "Forbidden"),];
     assert_eq!(protection(&[], without_settings(namespace)).await, BUILT_IN);
 }
 
@@ -612,9 +610,8 @@ async fn every_namespace_that_may_be_the_operators_is_named_and_none_of_a_space(
     let bee = plain_namespace("bee-lab", &from);
     let of_users = [(released, "aaa-lab"), (bee, "bee-lab"), (claimed, "claimed-lab"), (namespace_of("fern-lab"), "fern-lab")];
     let names = of_users.each_ref().map(|(_, name)| *name);
-    let looked_up = || {
-        of_users.iter().map(|(namespace, name)| Step::from(get_namespace(name).answered(namespace.clone()))).collect::<Vec<_>>()
-    };
+    let looked_up =
+        || of_users.iter().map(|(namespace, name)| Step::from(get_namespace(name).answered(namespace.clone()))).collect::<Vec<_>>();
     let of_spaces = script![list_settings().answered(settings_page(&names, ""))].into_iter().chain(looked_up()).collect();
     assert_eq!(protection(&[], without_settings(of_spaces)).await, BUILT_IN);
 

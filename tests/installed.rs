@@ -34,6 +34,7 @@ fn crd(place: usize, lacks: &str) -> Call {
     get(&path).answered(crd)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is compared with an option")]
 fn lacking(fields: &str) -> Option<String> {
     Some(format!(
         "the installed CustomResourceDefinitions lack fields that this operator writes ({fields}), and it changes no space and no class until they have \

@@ -15,9 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    admissions::Admissions, ends::Ends, events::Recorder, store::Store, unrecorded::Creations, watch::Nudges, writes::Writes,
-};
+use super::{admissions::Admissions, ends::Ends, events::Recorder, store::Store, unrecorded::Creations, watch::Nudges, writes::Writes};
 use crate::{
     api::{DeveloperSpace, names::ProtectedNamespaces, unmanaged::Unmanaged},
     clock::Clock,

@@ -127,6 +127,11 @@ fn observe_under(
 }
 
 impl Observed {
+    /// Schedules the next reconcile for `at`, unless it is scheduled for an earlier time.
+    pub fn wakes_by(&mut self, at: DateTime<Utc>) {
+        self.outlook.wake = Some(self.outlook.wake.map_or(at, |wake| wake.min(at)));
+    }
+
     /// The spec in force of the class that applies to the space.
     pub fn class_spec(&self) -> Option<&SpaceClassSpec> {
         self.class.as_ref().and_then(|class| class.in_force())

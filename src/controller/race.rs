@@ -49,9 +49,8 @@ async fn read_after(ctx: &Context, space: &DeveloperSpace, failure: Failure, att
     if attempts >= ATTEMPTS {
         return Err(Failure { error: Error::Overtaken { name, times: attempts }, ..failure });
     }
-    let is_later = |read: &DeveloperSpace| {
-        Uid::of(&read.metadata) == Uid::of(&space.metadata) && version(&read.metadata) != version(&space.metadata)
-    };
+    let is_later =
+        |read: &DeveloperSpace| Uid::of(&read.metadata) == Uid::of(&space.metadata) && version(&read.metadata) != version(&space.metadata);
     match ctx.spaces().get_opt(&name).await {
         // A conflict about the latest version is a refusal and not a race, and a space of another UID is not this space.
         Ok(Some(Unmanaged(read))) if is_later(&read) => Ok(read),

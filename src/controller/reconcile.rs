@@ -213,8 +213,7 @@ async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
 
 /// Schedules another reconcile for the refusal of a move that the contents of the namespace prevent: no event reports that they are deleted.
 fn look_again(observed: &mut Observed, refusal: Refusal) -> Refusal {
-    let again = observed.now + USES_LESS;
-    observed.outlook.wake = Some(observed.outlook.wake.map_or(again, |wake| wake.min(again)));
+    observed.wakes_by(observed.now + USES_LESS);
     refusal
 }
 
@@ -308,7 +307,7 @@ async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
         if deletion <= observed.now {
             return Ok(waiting_limit::delete(ctx, space, observed).await?);
         }
-        observed.outlook.wake = Some(observed.outlook.wake.map_or(deletion, |wake| wake.min(deletion)));
+        observed.wakes_by(deletion);
     }
     // A client that replaces the whole object drops the finalizer. Without the finalizer, a deletion would leave the namespace behind.
     let held = match observed.own_namespace() {
@@ -322,10 +321,10 @@ async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
         None => refusal,
     };
     let Refusal { reason, message } = observed.beside_a_missing_class(refusal);
-    let error = held.as_ref().err().or(taken.as_ref().err());
+    let error = held.as_ref().err().or_else(|| taken.as_ref().err());
     let verdict = retry::with_error(ctx, latest, Verdict::new(reason, message), error);
     report(ctx, latest, observed, Report::new(verdict, observed.known_namespace(space))).await?;
-    Failure::after_report(held.err().or(taken.err()))
+    Failure::after_report(held.err().or_else(|| taken.err()))
 }
 
 /// The key of a space in the watchdog.

@@ -138,7 +138,14 @@ mod tests {
                 let sent = body.collect_bytes().await.unwrap();
                 let sent: Value = serde_json::from_slice(&sent).unwrap_or_default();
                 requests.push(json!({"method": head.method.as_str(), "path": head.uri.path(), "preconditions": sent["preconditions"]}));
-                let failure = |code: u16| (code, json!({"kind": "Status", "status": "Failure", "message": "refused", "code": code}));
+                let reason = |code: u16| match code {
+                    404 => "NotFound",
+                    409 => "Conflict",
+                    _ => "InternalError",
+                };
+                let failure = |code: u16| {
+                    (code, json!({"kind": "Status", "status": "Failure", "message": "refused", "reason": reason(code), "code": code}))
+                };
                 let (code, body) = match head.method.as_str() {
                     "GET" if found.0 == 200 => found.clone(),
                     "GET" => failure(found.0),

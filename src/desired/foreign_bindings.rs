@@ -94,7 +94,9 @@ mod tests {
     fn the_event_names_ten_bindings_of_others_and_the_number_of_the_rest() {
         fn still_bound(namespace: &str, bindings: &[RoleBinding], unread: usize) -> String {
             let mut foreign = ForeignBindings::default();
-            bindings.iter().for_each(|binding| foreign.add(binding));
+            for binding in bindings {
+                foreign.add(binding);
+            }
             foreign.still_bound(namespace, unread)
         }
         const BEGIN: &str =

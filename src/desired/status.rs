@@ -339,11 +339,9 @@ mod tests {
         let warns = outlook(Stage::Warn(chrono::TimeDelta::hours(1)));
         let postpones = Outlook { postponed: Some(notice), ..outlook(Stage::Calm) };
         let ends = Outlook { last_notice: Some(notice), ..outlook(Stage::Warned(chrono::TimeDelta::hours(1))) };
-        for (outlook, recorded) in [
-            (warns, Outlook { stage: Stage::Warned(chrono::TimeDelta::hours(1)), ..warns }),
-            (postpones, postpones),
-            (ends, ends),
-        ] {
+        for (outlook, recorded) in
+            [(warns, Outlook { stage: Stage::Warned(chrono::TimeDelta::hours(1)), ..warns }), (postpones, postpones), (ends, ends)]
+        {
             let mut space = space();
             assert!(dates_the_end(&space, &outlook), "{outlook:?}");
             let verdict = Verdict::new(Reason::Provisioned, "ready");

@@ -183,7 +183,8 @@ mod tests {
         });
         let space: DeveloperSpace = serde_json::from_value(space).unwrap();
         // A client may have written 1P in another form.
-        let (metadata, hard) = (json!({"name": "developerspace", "labels": {"floor": "ground"}}), json!({"pods": "20", "services": "1000T"}));
+        let (metadata, hard) =
+            (json!({"name": "developerspace", "labels": {"floor": "ground"}}), json!({"pods": "20", "services": "1000T"}));
         let live: ResourceQuota = serde_json::from_value(json!({"metadata": metadata, "spec": {"hard": hard}})).unwrap();
         assert_eq!((limits(Some(&live)), limits(None)), (Hard::from([("pods".to_owned(), "20".into())]), Hard::new()));
         let counting = |existing: Option<&ResourceQuota>, keys: &[&str]| {

@@ -60,13 +60,9 @@ const PLUGIN: &str = "dspace ";
 mod tests {
     use super::*;
 
-    fn name(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
     #[test]
     fn commands_act_on_the_cluster_of_this_run() {
-        let flags = Flags::of(&KubectlArgs { context: name("staging"), ..KubectlArgs::default() });
+        let flags = Flags::of(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
         for (text, expected) in [
             ("kubectl dspace delete orchid-lab", "kubectl dspace --context staging delete orchid-lab"),
             ("kubectl -n orchid-lab get pods", "kubectl --context staging -n orchid-lab get pods"),
@@ -92,10 +88,10 @@ mod tests {
     fn all_flags_that_select_a_cluster_or_a_user_are_kept() {
         let args = KubectlArgs {
             kubeconfig: Some("/home/omar/my config".into()),
-            context: name("staging"),
-            cluster: name("eu"),
-            user: name("o'neill"),
-            as_user: name("nadia@example.com"),
+            context: Some("staging".to_owned()),
+            cluster: Some("eu".to_owned()),
+            user: Some("o'neill".to_owned()),
+            as_user: Some("nadia@example.com".to_owned()),
             as_group: vec!["zoology".to_owned(), "system:masters".to_owned()],
             request_timeout: "5s".parse().unwrap(),
         };

@@ -115,10 +115,8 @@ mod tests {
                 {"metadata": metadata("once"), "eventTime": "2026-11-24T08:00:00.000000Z", "series": {"count": 1, "lastObservedTime": null}},
             ]),
         );
-        let expected = [
-            json!({"metadata": {"name": "late"}}),
-            json!({"metadata": {"name": "once"}, "eventTime": "2026-11-24T08:00:00.000000Z"}),
-        ];
+        let expected =
+            [json!({"metadata": {"name": "late"}}), json!({"metadata": {"name": "once"}, "eventTime": "2026-11-24T08:00:00.000000Z"})];
         assert_eq!(found.objects, expected.map(|event| serde_json::from_value::<Event>(event).unwrap()));
         assert_eq!(found.errors.len(), 1, "{found:?}");
     }
@@ -138,9 +136,7 @@ mod tests {
 
     #[test]
     fn a_time_in_a_pod_template_hides_no_other_object() {
-        let item = |name: &str, template: &Value| {
-            json!({"metadata": {"name": name, "namespace": "fern-lab"}, "spec": {"selector": {}, "template": template}})
-        };
+        let item = |name: &str, template: &Value| json!({"metadata": {"name": name, "namespace": "fern-lab"}, "spec": {"selector": {}, "template": template}});
         let items = json!([item("hostile", &json!({"metadata": {"creationTimestamp": FAR}})), item("plain", &json!({}))]);
         let found: Readable<Deployment> = listed("Deployment", &items);
         assert_eq!(found.objects, [serde_json::from_value::<Deployment>(item("plain", &json!({}))).unwrap()]);

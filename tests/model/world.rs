@@ -389,7 +389,9 @@ impl World {
         }
         if let (None, Some(sealed)) = (old.sealed, new.sealed) {
             let end = self.earliest_end();
-            let stood = old.warned.filter(|(_, _, of)| *of >= end).is_some_and(|(at, ..)| at + NOTICE <= sealed);
+            // A late warning announces an end that is later than the one it was given for.
+            let announces = |(at, before, of): &(Tick, Tick, Tick)| (*of).max(at + before) >= end;
+            let stood = old.warned.filter(announces).is_some_and(|(at, ..)| at + NOTICE <= sealed);
             if sealed < end {
                 self.blame(Wrong::Early);
             } else if !stood && setting.warns {

@@ -244,8 +244,8 @@ pub fn releases(live: &Value) -> Vec<Step> {
     script![
         read_crd(),
         get(&namespace_path()).answered(live.clone()),
-        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
         delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
+        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
         merge_patch(&namespace_path(), release()).answered(patched(live, &release(), 64)),
         list_bindings(&[]),
         remove_finalizer(),

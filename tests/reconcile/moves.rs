@@ -227,7 +227,8 @@ async fn a_resource_that_is_not_counted_delays_a_move_for_two_minutes() {
     assert_eq!(action, seconds(30));
     let later = "2026-03-04T12:02:00Z";
     let world = world.later(later);
-    let message = "User:ada@example.com has reached maxSpacesPerOwner 1 of SpaceClass porch: delete a space of this class, or use another class";
+    let message =
+        "User:ada@example.com has reached maxSpacesPerOwner 1 of SpaceClass porch: delete a space of this class, or use another class";
     let mut status = refused_since(2, "OwnerLimitExceeded", message);
     for flipped in [3, 4] {
         status["conditions"][flipped]["lastTransitionTime"] = json!(later);

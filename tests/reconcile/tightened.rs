@@ -88,10 +88,7 @@ async fn a_refusal_and_an_error_are_reported_together_and_once() {
     let reset = |port: u16| format!("failed calling webhook: read tcp 10.42.0.1:{port}->10.42.0.17:9443: connection reset by peer");
     let attempt = |port| {
         let refused = patch_namespace(&stored_namespace(), &json!({"example.com/floor": "upper"}), &json!({}));
-        script![
-            get(&namespace_path()).answered(stored_namespace()),
-            refused.refused_with(403, "Forbidden", &reset(port)),
-        ]
+        script![get(&namespace_path()).answered(stored_namespace()), refused.refused_with(403, "Forbidden", &reset(port)),]
     };
     let message = format!(
         "{GREEDY}; in addition, the operator failed to write the labels and annotations of namespace orchid-lab: {}",

@@ -167,10 +167,9 @@ mod tests {
         };
         let mut seen = with(refused);
         seen.classes = Look::Seen(vec![allows.clone()]);
-        let expected = [
-            "Warning: DeveloperSpace orchid-lab sets spec.protected, but the protection is not in force: the space expires in 7d \
-            (2026-12-01T09:00:00Z). The protection takes effect when the operator accepts the spec.",
-        ];
+        let expected =
+            ["Warning: DeveloperSpace orchid-lab sets spec.protected, but the protection is not in force: the space expires in 7d \
+            (2026-12-01T09:00:00Z). The protection takes effect when the operator accepts the spec."];
         assert_eq!(judged(&seen), expected);
         // The spec names a class that allows protection, and the class in force does not.
         let mut seen = with(|space| {

@@ -31,7 +31,9 @@ fn announced_ends_stay(life: &Life<'_>) -> Result<(), String> {
             && end < announced - TOLERANCE
         {
             let (name, at) = (life.name(), after.at);
-            return Err(format!("DeveloperSpace {name} ends at {end} since {at}, although its times did not change: it showed {announced}"));
+            return Err(format!(
+                "DeveloperSpace {name} ends at {end} since {at}, although its times did not change: it showed {announced}"
+            ));
         }
     }
     Ok(())
