@@ -116,7 +116,7 @@ async fn the_children_are_as_written(world: &World) -> Result<()> {
         "persistentvolumeclaims": "5", "requests.storage": "50Gi", "count/deployments.apps": "50",
         "requests.ephemeral-storage": "100Gi", "limits.ephemeral-storage": "200Gi", "pods": "100", "services": "50",
         "services.loadbalancers": "1", "services.nodeports": "2", "configmaps": "100", "secrets": "100", "count/jobs.batch": "100",
-        "count/cronjobs.batch": "20", "count/networkpolicies.networking.k8s.io": "50",
+        "count/cronjobs.batch": "20",
     }});
     let mut limits = child("v1", "LimitRange", "developerspace");
     limits["spec"] = json!({"limits": [{

@@ -45,7 +45,7 @@ pub struct Context {
     /// The state of each space between reconciles.
     pub memory: Arc<Memory>,
     /// The spaces whose namespace is being created.
-    pub creations: Creations,
+    pub creations: Arc<Creations>,
     /// The spaces that are being reconciled.
     pub turns: Turns,
     /// The recent writes for each space.
@@ -73,7 +73,7 @@ impl Context {
             metrics: Arc::default(),
             watchdog: Arc::default(),
             memory: Arc::default(),
-            creations: Creations::default(),
+            creations: Arc::default(),
             turns: Turns::default(),
             writes: Arc::default(),
             ends: Arc::default(),

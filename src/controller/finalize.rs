@@ -19,7 +19,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, conditions::Reason, names},
     desired::{
-        ChildKind,
+        ChildKind, Uid,
         children::{is_name_of_ours, version},
         departure::{Departure, departure, hand_back, release},
         namespace::SeenNamespace,
@@ -37,6 +37,7 @@ pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed
     }
     let name = space.name_any();
     if crd_is_going(ctx).await? {
+        ctx.creations.end(&Uid::of(&space.metadata));
         let note = note("Released", format!("the CustomResourceDefinition is being deleted, so namespace {name} stays unchanged"));
         return remove_finalizer(ctx, space, observed, note).await;
     }

@@ -40,7 +40,7 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
     };
     let api = namespaces(ctx);
     ctx.ends.go_first(&*ctx.clock).await;
-    ctx.creations.begin(Uid::of(&space.metadata));
+    ctx.creations.begin(Uid::of(&space.metadata), &name);
     let live = match api.create(&post_params(), &namespace).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,
         other => other,
@@ -49,7 +49,10 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
     match (ownership(space, &seen), &seen.terminating) {
         (Ownership::Ours, Some(_)) => Err(Error::Moved(format!("create namespace {name}"))),
         (Ownership::Ours, None) => Ok(Some(seen)),
-        (Ownership::Offered | Ownership::Foreign, _) => Ok(None),
+        (Ownership::Offered | Ownership::Foreign, _) => {
+            ctx.creations.end(&Uid::of(&space.metadata));
+            Ok(None)
+        }
     }
 }
 

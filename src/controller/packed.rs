@@ -25,7 +25,9 @@ const USUAL: &[u8] = include_bytes!("packed.json");
 const LONGEST_SPEC: usize = 4 * 1_024;
 
 /// The fields that are kept of a longer spec: all of them are short.
-const SHORT_FIELDS: [&str; 7] = ["className", "owner", "ttl", "expiresAt", "renewedAt", "protected", "deletionPolicy"];
+///
+/// `contact` is one of them, since a class can refuse a space that lacks it.
+const SHORT_FIELDS: [&str; 8] = ["className", "owner", "contact", "ttl", "expiresAt", "renewedAt", "protected", "deletionPolicy"];
 
 /// A space, readable or not.
 #[derive(Clone, Debug)]

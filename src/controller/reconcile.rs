@@ -103,7 +103,7 @@ pub async fn at_the_end(kept: &Kept, ctx: &Context) -> Result<bool, Error> {
 
 async fn look_alone(kept: &Kept, ctx: &Context) -> Result<Option<Action>, Error> {
     let Some(_turn) = ctx.turns.take(kept.name_any()) else { return Ok(None) };
-    let Some(space) = whole(kept, ctx).await? else { return Ok(Some(Action::await_change())) };
+    let Some(space) = whole(kept, ctx).await? else { return Ok(Some(Action::requeue(LOOK_AGAIN))) };
     look_at(&space, ctx).await.map(Some)
 }
 

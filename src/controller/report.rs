@@ -57,13 +57,14 @@ pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, 
         let answer = ctx.spaces().patch_status(&name, &patch_params(), &patch).await;
         Unmanaged(written) = answer.map_err(Error::status(&name))?;
         ctx.memory.wrote(&name, version(&written.metadata));
-        if namespace.is_some() {
-            ctx.creations.end(&Uid::of(&written.metadata));
-        }
         if matches!(observed.outlook.stage, Stage::Warn(_)) && !sealed {
             ctx.metrics.warned();
         }
         notes.extend(status::notes(&old, &new));
+    }
+    if namespace.is_some() {
+        // The status records it, regardless of the client that wrote it.
+        ctx.creations.end(&Uid::of(&space.metadata));
     }
     ctx.recorder.publish(space, namespace.as_ref(), notes, observed.now);
     Ok(written)

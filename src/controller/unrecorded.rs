@@ -4,7 +4,8 @@
 //! the UID and the resourceVersion only (`Store.Delete` in `k8s.io/apiserver/pkg/registry/generic/registry`, `conditionalDelete` in `pkg/storage/etcd3`). The
 //! operator has added the finalizer by then, and creates the namespace of a space that no longer exists.
 //!
-//! Only a namespace that this process created, and that no status has recorded, is deleted: no subject has had access to it.
+//! Only a namespace that this process created under the name of its space, and that no status has recorded, is deleted. A status records the namespace within
+//! seconds of its creation, so there is nothing in it that its users need. While the CRD is being deleted, no namespace is deleted.
 
 use std::{
     collections::HashMap,
@@ -16,36 +17,37 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use tokio::time::Instant;
 
-use super::{apply::delete_params, context::Context, error::Error};
+use super::{apply::delete_params, context::Context, error::Error, finalize::crd_is_going};
 use crate::desired::{Uid, namespace::SeenNamespace};
 
 /// The time for which a creation is remembered. It exceeds the longest duration of a DELETE of the API server.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// The spaces for which this process has created a namespace that no status has recorded, by UID.
+/// The spaces for which this process has created a namespace that no status has recorded: their names and the times of the creation, by UID.
 #[derive(Debug, Default)]
-pub struct Creations(Mutex<HashMap<Uid, Instant>>);
+pub struct Creations(Mutex<HashMap<Uid, (String, Instant)>>);
 
 impl Creations {
     /// Records that a namespace is being created for that space.
-    pub fn begin(&self, space: Uid) {
-        self.lock().insert(space, Instant::now());
+    pub fn begin(&self, space: Uid, name: &str) {
+        self.lock().insert(space, (name.to_owned(), Instant::now()));
     }
 
-    /// Records that the status of that space names its namespace.
+    /// Records that the status of that space names its namespace, or that no namespace was created for it.
     pub fn end(&self, space: &Uid) {
         self.lock().remove(space);
     }
 
-    fn contains(&self, space: &Uid) -> bool {
-        self.lock().contains_key(space)
+    /// Returns true if a namespace of that name was created for that space, and no status has recorded it.
+    pub fn contains(&self, space: &Uid, name: &str) -> bool {
+        self.lock().get(space).is_some_and(|(created, _)| created == name)
     }
 
     fn forget_old(&self) {
-        self.lock().retain(|_, since| since.elapsed() < REMEMBERED);
+        self.lock().retain(|_, (_, since)| since.elapsed() < REMEMBERED);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uid, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uid, (String, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,9 +55,12 @@ impl Creations {
 /// Deletes the namespaces among `orphans` that this process created and that no status has recorded. Returns the other ones.
 pub async fn delete(ctx: &Context, orphans: Vec<(String, SeenNamespace)>) -> Vec<(String, SeenNamespace)> {
     ctx.creations.forget_old();
+    if ctx.installed.has_problem() {
+        return orphans;
+    }
     let mut others = Vec::new();
     for (name, seen) in orphans {
-        let is_candidate = seen.adopt.is_none() && seen.claim.as_ref().is_some_and(|space| ctx.creations.contains(space));
+        let is_candidate = seen.adopt.is_none() && seen.claim.as_ref().is_some_and(|space| ctx.creations.contains(space, &name));
         let is_deleted = is_candidate && delete_one(ctx, &name, &seen).await.unwrap_or_else(|error| failed(&name, &error));
         if !is_deleted {
             others.push((name, seen));
@@ -77,6 +82,9 @@ async fn delete_one(ctx: &Context, name: &str, seen: &SeenNamespace) -> Result<b
         if seen.claim == Some(Uid::of(&space.metadata)) || recorded.is_some_and(|recorded| seen.uid == *recorded.uid) {
             return Ok(false);
         }
+    }
+    if crd_is_going(ctx).await? {
+        return Ok(false);
     }
     let api: Api<Namespace> = Api::all(ctx.client.clone());
     match api.delete(name, &delete_params(&seen.uid, Some(seen.version))).await {
@@ -120,16 +128,16 @@ mod tests {
         })
     }
 
-    /// Offers one orphan to [`delete`], while the API server answers with `found` for the space and with `deleted` for the namespace. Returns the number of
-    /// orphans that are left, and the requests.
-    async fn offer(orphan: (String, SeenNamespace), found: (u16, Value), deleted: u16) -> (usize, Vec<Value>) {
+    /// Offers one orphan to [`delete`], while the API server answers with `found` for the space, with `crd` for the CRD, and with `deleted` for the namespace.
+    /// Returns the number of orphans that are left, and the requests.
+    async fn offer(orphan: (String, SeenNamespace), found: (u16, Value), crd: Value, deleted: u16) -> (usize, Vec<Value>) {
         let (service, mut server) = pair::<Request<Body>, Response<Body>>();
         let (client, places) = (Client::new(service, "default"), Places::new(1));
         let (recorder, _) = recorder(client.clone(), places.clone(), "pod-a");
         let protected = ProtectedNamespaces::new("operators-home", &[]);
         let ctx = Context::new(client, Arc::new(ServerCheckedClock::default()), protected, recorder, places);
-        ctx.creations.begin("space-1".into());
-        ctx.creations.begin("space-2".into());
+        ctx.creations.begin("space-1".into(), "heath-lab");
+        ctx.creations.begin("space-2".into(), "heath-lab");
         ctx.creations.end(&"space-2".into());
         let serving = tokio::spawn(async move {
             let mut requests = vec![];
@@ -147,6 +155,7 @@ mod tests {
                     (code, json!({"kind": "Status", "status": "Failure", "message": "refused", "reason": reason(code), "code": code}))
                 };
                 let (code, body) = match head.method.as_str() {
+                    "GET" if head.uri.path().starts_with("/apis/apiextensions.k8s.io/") => (200, crd.clone()),
                     "GET" if found.0 == 200 => found.clone(),
                     "GET" => failure(found.0),
                     _ if deleted == 200 => (200, json!({"kind": "Status", "status": "Success"})),
@@ -168,8 +177,17 @@ mod tests {
             "method": "DELETE", "path": "/api/v1/namespaces/heath-lab",
             "preconditions": {"uid": "uid-of-the-namespace", "resourceVersion": "7"},
         });
+        let read_crd = json!({
+            "method": "GET", "path": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/developerspaces.developerspace.dev", "preconditions": null,
+        });
         let absent = (404, Value::Null);
-        let (both, only_read) = (vec![read.clone(), delete], vec![read]);
+        let crd = |deleted: Option<&str>| json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "x", "deletionTimestamp": deleted}});
+        let (stays, goes) = (crd(None), crd(Some("2026-03-04T12:00:00Z")));
+        let without_crd = vec![read.clone(), read_crd.clone()];
+        let (both, only_read) = (vec![read.clone(), read_crd, delete], vec![read]);
+        let (again, copy) = (orphan("space-1", None), ("copy-of-heath".to_owned(), orphan("space-1", None).1));
+        assert_eq!(offer(again, absent.clone(), goes, 200).await, (1, without_crd), "the CRD is being deleted");
+        assert_eq!(offer(copy, absent.clone(), stays.clone(), 200).await, (1, vec![]), "a copy with the same claim");
         for (orphan, found, deleted, expected) in [
             (orphan("space-1", None), absent.clone(), 200, (0, both.clone())),
             (orphan("space-1", None), absent.clone(), 404, (0, both.clone())),
@@ -185,7 +203,7 @@ mod tests {
             (orphan("space-9", None), absent, 200, (1, vec![])),
         ] {
             let case = format!("{orphan:?} {found:?} {deleted}");
-            assert_eq!(offer(orphan, found, deleted).await, expected, "{case}");
+            assert_eq!(offer(orphan, found, stays.clone(), deleted).await, expected, "{case}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The deletion of a space.
 
+use developerspace_operator::desired::Uid;
+
 use super::*;
 
 pub const ASKED: &str = "2026-03-04T11:59:58Z";
@@ -54,6 +56,17 @@ async fn a_deleted_space_takes_its_namespace_with_it() {
     world.reconcile(&leaving(), script).await.unwrap();
     let space = said(&leaving(), &status);
     world.reconcile(&space, script![read_crd(), get(&namespace_path()).answered(gone)]).await.unwrap();
+}
+
+/// Another replica may have written the status, or the response of the write may have been lost.
+#[tokio::test]
+async fn a_namespace_that_the_status_records_is_no_unrecorded_creation() {
+    let world = World::with(CALM, &everything());
+    let space: Uid = converged()["metadata"]["uid"].as_str().unwrap().into();
+    world.creations.begin(space.clone(), SPACE);
+    assert!(world.creations.contains(&space, SPACE) && !world.creations.contains(&space, "fern-lab"));
+    world.reconcile(&converged(), script![]).await.unwrap();
+    assert!(!world.creations.contains(&space, SPACE));
 }
 
 #[tokio::test]

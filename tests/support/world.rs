@@ -14,6 +14,7 @@ use developerspace_operator::{
         reconcile::{at_the_end, reconcile},
         slim::{SeenPolicy, Slim},
         store::{SOURCES, Source, Store},
+        unrecorded::Creations,
         watch::{Kept, Nudges},
         writes::Writes,
     },
@@ -46,6 +47,7 @@ pub struct World {
     admissions: Arc<Admissions>,
     pub ends: Arc<Ends>,
     pub writes: Arc<Writes>,
+    pub creations: Arc<Creations>,
     protected: Vec<String>,
     nudges: Nudges,
     nudged: BoxStream<'static, String>,
@@ -65,7 +67,7 @@ impl World {
     /// A cluster of which no source was listed yet.
     pub fn unlisted(now: &str) -> Self {
         let (nudges, nudged) = Nudges::new();
-        let (store, memory, watchdog, metrics, admissions, ends, writes, installed) = Default::default();
+        let (store, memory, watchdog, metrics, admissions, ends, writes, creations, installed) = Default::default();
         Self {
             now: now.parse().unwrap(),
             store,
@@ -75,6 +77,7 @@ impl World {
             admissions,
             ends,
             writes,
+            creations,
             protected: vec!["monitoring".to_owned()],
             nudges,
             nudged,
@@ -175,6 +178,7 @@ impl World {
             watchdog: self.watchdog.clone(),
             memory: self.memory.clone(),
             writes: self.writes.clone(),
+            creations: self.creations.clone(),
             ends: self.ends.clone(),
             nudges: self.nudges.clone(),
             installed: self.installed.clone(),
