@@ -11,15 +11,12 @@ use super::{
     error::Error,
     observe::observe,
     reconcile::take_step,
-    retry::{Failure, explain},
+    retry::{ATTEMPTS, Failure, explain, read_later},
 };
 use crate::{
-    api::{DeveloperSpace, unmanaged::Unmanaged},
-    desired::{Uid, children::version, lifetime::Stage, status::dates_the_end},
+    api::DeveloperSpace,
+    desired::{lifetime::Stage, status::dates_the_end},
 };
-
-/// The number of attempts in one reconcile. A client wins all of them only by a write between each read and the write that follows it.
-const ATTEMPTS: u32 = 50;
 
 /// Takes the next step of `space`. After a lost race for a write on which its end depends, the step is decided again, on the latest version of the
 /// space.
@@ -49,13 +46,7 @@ async fn read_after(ctx: &Context, space: &DeveloperSpace, failure: Failure, att
     if attempts >= ATTEMPTS {
         return Err(Failure { error: Error::Overtaken { name, times: attempts }, ..failure });
     }
-    let is_later =
-        |read: &DeveloperSpace| Uid::of(&read.metadata) == Uid::of(&space.metadata) && version(&read.metadata) != version(&space.metadata);
-    match ctx.spaces().get_opt(&name).await {
-        // A conflict about the latest version is a refusal and not a race, and a space of another UID is not this space.
-        Ok(Some(Unmanaged(read))) if is_later(&read) => Ok(read),
-        _ => Err(failure),
-    }
+    read_later(ctx, space).await.ok_or(failure)
 }
 
 /// Returns true if the end of `space` waits for a write: it is due, or it counts from the write of the status.

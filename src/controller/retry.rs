@@ -23,17 +23,21 @@ use crate::{
         DeveloperSpace, NamespaceRef,
         conditions::{self, Reason, types},
         names,
+        unmanaged::Unmanaged,
     },
     desired::{
-        Refusal, SeenChild,
+        Refusal, SeenChild, Uid,
         children::{hash, version},
         lifetime::Stage,
         namespace::{Ownership, SeenNamespace, ownership},
-        status::Verdict,
+        status::{Verdict, dates_the_end},
         term::is_sealed,
         wording::{DELETION_WAITS, says_the_same},
     },
 };
+
+/// The number of attempts in one reconcile. A client wins all of them only by a write between each read and the write that follows it.
+pub const ATTEMPTS: u32 = 50;
 
 /// The time that `space` still waits: after a failure, unless the inputs of the failed attempt have changed, or after a flood of writes.
 pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
@@ -47,7 +51,7 @@ pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
 fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     let wait = ctx.writes.wait(&space.name_any()).filter(|_| is_live(space) && !is_under_way(space))?;
     let observed = observe(space, ctx);
-    if overdue(space, &observed).is_some() || observed.outlook.stage == Stage::Due {
+    if overdue(space, &observed).is_some() || observed.outlook.stage == Stage::Due || dates_the_end(space, &observed.outlook) {
         return None;
     }
     let Observed { now, outlook, .. } = observed;
@@ -119,7 +123,11 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, adm
     let under = admitted.map(|class| observe_admitted(&space, ctx, &class)).filter(|under| under.own_namespace().is_some());
     let is_admitted = under.is_some();
     let observed = under.unwrap_or(observed);
-    match report(ctx, &space, &observed, said(&space, &observed, verdict)).await {
+    let written = match report(ctx, &space, &observed, said(&space, &observed, verdict.clone())).await {
+        Err(second) if second.is_lost_race() => report_after_a_race(ctx, &space, &verdict, second).await,
+        other => other,
+    };
+    match written {
         Ok(written) if is_admitted => {
             give_up_the_place_before(&space, ctx);
             // The write of the status must not end the wait.
@@ -130,6 +138,29 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, adm
         Err(second) => tracing::debug!(space = name, error = %second.sentence(), "failed to write the error to the status"),
     }
     error
+}
+
+/// Reads a later version of `space`. A conflict about the latest version is a refusal and not a race, and a space of another UID is not this space.
+pub async fn read_later(ctx: &Context, space: &DeveloperSpace) -> Option<DeveloperSpace> {
+    let Ok(Some(Unmanaged(read))) = ctx.spaces().get_opt(&space.name_any()).await else { return None };
+    let is_later = Uid::of(&read.metadata) == Uid::of(&space.metadata) && version(&read.metadata) != version(&space.metadata);
+    is_later.then_some(read)
+}
+
+/// Writes the report of an error again after a lost race, if the end of the space depends on the write. Otherwise returns the conflict.
+async fn report_after_a_race(ctx: &Context, space: &DeveloperSpace, verdict: &Verdict, mut lost: Error) -> Result<DeveloperSpace, Error> {
+    let mut latest = space.clone();
+    for _ in 0..ATTEMPTS {
+        let outlook = observe(&latest, ctx).outlook;
+        let is_for_the_end = outlook.stage != Stage::Due && dates_the_end(&latest, &outlook);
+        let Some(read) = read_later(ctx, &latest).await.filter(|_| is_for_the_end) else { return Err(lost) };
+        let observed = observe(&read, ctx);
+        match report(ctx, &read, &observed, said(&read, &observed, verdict.clone())).await {
+            Err(again) if again.is_lost_race() => (latest, lost) = (read, again),
+            other => return other,
+        }
+    }
+    Err(lost)
 }
 
 /// Everything that a reconcile decides on, except the operator's own text in the status.

@@ -188,6 +188,46 @@ fn a_renewal_up_to_the_same_date_leaves_the_end_that_a_late_warning_moved() {
     }
 }
 
+/// An administrator sets a longest life and shorter warnings, while an end that a late warning moved is announced.
+#[test]
+fn an_end_that_a_longest_life_brings_nearer_is_warned_of_at_once() {
+    let usual = class(&json!({"defaultTTL": "7d", "warnBefore": ["2d", "12h", "1h"]}));
+    let bounded = class(&json!({"defaultTTL": "7d", "maxLifetime": "169h", "warnBefore": ["5m"]}));
+    let mut life = Life::of(&json!({}));
+    assert_eq!(stage_and_end(&life.look(&usual, "11-24T09:00:00")), is("calm", "12-01T09:00:00"));
+    assert_eq!(stage_and_end(&life.look(&usual, "12-01T12:00:00")), is("warn 1h", "12-01T13:00:00"));
+    assert_eq!(stage_and_end(&life.look(&bounded, "12-01T12:10:00")), is("warn 5m", "12-01T12:15:00"));
+    assert_eq!(stage_and_end(&life.look(&bounded, "12-01T12:14:59")), is("warned 5m", "12-01T12:15:00"));
+    assert_eq!(stage_and_end(&life.look(&bounded, "12-01T12:15:00")), is("due", "12-01T12:15:00"));
+}
+
+/// The ttl is shorter than every warning, and the operator was away when the last warning of a withdrawn consent was due.
+#[test]
+fn a_renewal_of_a_short_ttl_leaves_the_end_that_a_late_warning_moved() {
+    let protecting = class(&json!({"allowProtected": true, "warnBefore": ["2d", "12h", "1h"]}));
+    let refusing = class(&json!({"warnBefore": ["2d", "12h", "1h"]}));
+    let mut life = Life::of(&json!({"ttl": "30m", "protected": true}));
+    assert_eq!(stage_and_end(&life.look(&protecting, "11-24T09:00:00")).1, "never");
+    assert_eq!(stage_and_end(&life.look(&refusing, "12-02T09:00:00")).1, "2026-12-09T09:00:00Z");
+    assert_eq!(stage_and_end(&life.look(&refusing, "12-09T09:30:00")), is("warn 1h", "12-09T10:30:00"));
+    life.edit(&json!({"renewedAt": "2026-12-09T09:40:00Z"}));
+    assert_eq!(stage_and_end(&life.look(&refusing, "12-09T09:40:00")).1, "2026-12-09T10:30:00Z");
+}
+
+/// The owner corrects the spec and renews in one edit, while the week of a withdrawn consent runs beyond the longest life.
+#[test]
+fn a_correction_with_a_renewal_leaves_the_week_of_a_withdrawal() {
+    let endless = class(&json!({"defaultTTL": "never", "allowNever": true, "warnBefore": ["1h"]}));
+    let bounded = class(&json!({"defaultTTL": "30d", "maxTTL": "30d", "maxLifetime": "9d", "warnBefore": ["1h"]}));
+    let mut life = Life::of(&json!({"ttl": "never"}));
+    assert_eq!(stage_and_end(&life.look(&endless, "11-24T09:00:00")).1, "never");
+    assert_eq!(stage_and_end(&life.look(&bounded, "11-30T09:00:00")).1, "2026-12-07T09:00:00Z");
+    life.edit(&json!({"ttl": "1d", "renewedAt": "2026-12-01T09:00:00Z"}));
+    for now in ["12-01T09:00:00", "12-01T09:00:01"] {
+        assert_eq!(stage_and_end(&life.look(&bounded, now)).1, "2026-12-07T09:00:00Z", "at {now}");
+    }
+}
+
 #[test]
 fn moves_between_two_classes_give_one_notice_of_the_longer_warning() {
     let with = |warning: &str| class(&json!({"defaultTTL": "7d", "warnBefore": [warning]}));

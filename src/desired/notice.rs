@@ -32,7 +32,14 @@ fn notice_of_change(term: &Term, end: DateTime<Utc>) -> Option<TimeDelta> {
 fn moved(term: &Term, end: DateTime<Utc>, from: DateTime<Utc>) -> Option<Postponed> {
     let given = term.last_warning.filter(|given| given.expires_at != end)?;
     let until = term.before.as_ref()?.expires_at.filter(|at| *at > given.expires_at)?;
-    (until >= saturating_add(from, shortest(&term.warn_before))).then_some(Postponed { of: end, from, until })
+    let least = shortest(&term.warn_before).min(end - term.anchor).max(TimeDelta::zero());
+    (until >= saturating_add(from, least)).then_some(Postponed { of: end, from, until })
+}
+
+/// The notice of the ceiling, if its end was announced. A notice that began in time announced no end of a shorter ttl.
+fn announced_by_the_ceiling(term: &Term) -> Option<Postponed> {
+    let announced = term.before.as_ref()?.expires_at?;
+    term.last_notice.filter(|notice| notice.until > notice.of && announced >= notice.until)
 }
 
 /// The notice of an end that a change brought nearer than that notice. A running notice continues while the end stays the same, and no further
@@ -47,7 +54,8 @@ pub(super) fn postponed(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> 
     let is_same = !term.is_renewed && term.last_warning.is_some_and(|given| given.expires_at == end);
     let Some(notice) = notice_of_change(term, end).filter(|_| !is_same) else {
         // A renewal counts from its own time. It does not bring an end nearer that a notice or a late warning announced.
-        let announced = term.postponed.into_iter().chain(moved(term, end, from)).find(|notice| end < notice.until);
+        let running = term.postponed.into_iter().chain(announced_by_the_ceiling(term)).chain(moved(term, end, from));
+        let announced = running.into_iter().find(|notice| end < notice.until);
         return announced.filter(|_| term.is_renewed).map(|notice| Postponed { of: end, ..notice });
     };
     let least = representable(saturating_add(from, notice));

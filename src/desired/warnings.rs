@@ -53,6 +53,7 @@ impl Warnings {
         // An expiry that a late warning moved was announced. Neither other warnings nor a renewal bring it nearer.
         let announced = term.before.as_ref().and_then(|before| before.expires_at).filter(|_| given.is_some());
         let end = announced.map_or(nominal, |announced| announced.max(nominal));
+        let end = ceiling.map_or(end, |ceiling| end.min(ceiling.end));
         let length = |before: TimeDelta| before.min(nominal - from).max(TimeDelta::zero());
         let last = match term.warn_before.iter().min() {
             Some(shortest) => Edge { before: *shortest, at: end - length(*shortest) },

@@ -152,6 +152,25 @@ async fn a_warning_that_annotations_overtake_is_written_without_a_wait() {
     world.reconcile(&converged(), calls).await.unwrap();
 }
 
+/// The step fails for another reason, so only the report of the failure contains the warning.
+#[tokio::test]
+async fn a_warning_in_the_report_of_a_failure_is_written_although_annotations_overtake_it() {
+    let world = World::with(WARNED_A_DAY_BEFORE, &everything_but("RoleBinding", "developerspace-owner"));
+    let message = "failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden";
+    let mut status = warned_of("1d", WARNED_A_DAY_BEFORE);
+    for (number, is, text) in [(0, "False", message), (3, "True", message), (4, "False", "")] {
+        let since = if number == 4 { MADE } else { WARNED_A_DAY_BEFORE };
+        let condition = &mut status["conditions"][number];
+        (condition["status"], condition["reason"], condition["message"]) = (json!(is), json!("ApplyFailed"), json!(text));
+        condition["lastTransitionTime"] = json!(since);
+    }
+    let mut calls = script![confirmed(), post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden")];
+    let (overtaken, space) = overtaken(&converged(), &status, 6);
+    calls.extend(overtaken);
+    calls.extend(script![say(&space, &status), told("Expiring"), told_inside("Expiring"), told("ApplyFailed")]);
+    assert_eq!(class_of(&world.reconcile(&converged(), calls).await), Some(Class::Forbidden));
+}
+
 #[tokio::test]
 async fn a_seal_that_is_overtaken_every_time_ends_the_attempt() {
     let world = World::with(EXPIRES, &everything());
