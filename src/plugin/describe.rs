@@ -13,6 +13,7 @@ use super::{
     doctor::remaining::held_by,
     end,
     events::{self, About},
+    flags::Flags,
     human,
     list::ends,
     output, protection,
@@ -73,10 +74,11 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
     let quota = quotas::of(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
     let events = events::about(cluster, &args.name).await;
     let events = events.unwrap_or_else(|error| About { failed: Some(format!("{error:#}")), ..About::default() });
-    output::print(&cluster.flags.on(&text(&Facts { space, class, namespace, quota, events }, cluster.now())))
+    output::print(&text(&Facts { space, class, namespace, quota, events }, &cluster.flags, cluster.now()))
 }
 
-fn text(facts: &Facts, now: DateTime<Utc>) -> String {
+/// The description. The flags are added only to the sections that contain commands of the operator and of the plugin.
+fn text(facts: &Facts, flags: &Flags, now: DateTime<Utc>) -> String {
     let mut sections = vec![heading(&facts.space, facts.class.as_ref(), facts.namespace.as_ref())];
     if !facts.quota.is_empty() {
         let rows = facts.quota.iter().map(Use::cells);
@@ -86,9 +88,10 @@ fn text(facts: &Facts, now: DateTime<Utc>) -> String {
     sections.push(format!("Lifetime:\n{}", indented(&timeline(&life, now))));
     let conditions = facts.space.status.iter().flat_map(|status| &status.conditions);
     let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), human::one_line(&found.message)]);
-    sections.push(format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false))));
-    sections.extend(events_of(&facts.events, now));
-    sections.push(format!("Next steps:\n{}", indented(&next(&facts.space, facts.class.as_ref(), now).join("\n"))));
+    let conditions = format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false)));
+    let next = format!("Next steps:\n{}", indented(&next(&facts.space, facts.class.as_ref(), now).join("\n")));
+    let with_commands = std::iter::once(conditions).chain(events_of(&facts.events, now)).chain([next]);
+    sections.extend(with_commands.map(|section| flags.on(&section)));
     sections.join("\n\n")
 }
 
@@ -230,7 +233,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugin::list::{a_space, now};
+    use crate::plugin::{
+        args::KubectlArgs,
+        list::{a_space, now},
+    };
 
     fn a_class() -> SpaceClass {
         serde_json::from_value(json!({
@@ -246,7 +252,8 @@ mod tests {
         let warning = json!({"at": "2026-11-23T13:00:00Z", "before": "2d", "expiresAt": "2026-11-25T13:00:00Z"});
         space.status.as_mut().unwrap().last_warning = serde_json::from_value(warning).unwrap();
         let quota = vec![Use { resource: "pods".into(), used: "2".into(), hard: "4".into(), share: 0.5 }];
-        let shown = text(&Facts { space, class: Some(a_class()), namespace: None, quota, events: About::default() }, now());
+        let facts = Facts { space, class: Some(a_class()), namespace: None, quota, events: About::default() };
+        let shown = text(&facts, &Flags::default(), now());
         let expected = "\
 Name:          orchid-lab
 Owner:         User:nadia@example.com
@@ -326,7 +333,25 @@ Events:
 
 Next steps:
   It has expired and cannot be renewed. To create a new one: kubectl dspace create NAME --owner Group:herbarium";
-        assert_eq!(text(&Facts { space, class: None, namespace: None, quota: vec![], events }, now()), expected);
+        let facts = Facts { space, class: None, namespace: None, quota: vec![], events };
+        assert_eq!(text(&facts, &Flags::default(), now()), expected);
+    }
+
+    #[test]
+    fn texts_of_the_owner_stay_unchanged() {
+        let mut space = a_space();
+        space.spec.description = Some("First: kubectl get pods".to_owned());
+        let message = "namespace orchid-lab exists: kubectl annotate namespace orchid-lab x=y";
+        message.clone_into(&mut space.status.as_mut().unwrap().conditions[0].message);
+        let flags = Flags::of(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
+        let shown = text(&Facts { space, class: None, namespace: None, quota: vec![], events: About::default() }, &flags, now());
+        for line in [
+            "Description:   First: kubectl get pods",
+            "  Ready   True     Provisioned   namespace orchid-lab exists: kubectl --context staging annotate namespace orchid-lab x=y",
+            "  List its objects: kubectl --context staging -n orchid-lab get all",
+        ] {
+            assert!(shown.lines().any(|found| found == line), "{shown}");
+        }
     }
 
     #[test]

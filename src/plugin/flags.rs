@@ -35,7 +35,7 @@ impl Flags {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once(KUBECTL) {
             with_flags.push_str(before);
-            let is_command = with_flags.chars().next_back().is_none_or(|letter| !letter.is_alphanumeric() && !"-_./".contains(letter));
+            let is_command = introduces_a_command(&with_flags);
             with_flags.push_str(KUBECTL.trim_end());
             rest = after;
             if is_command {
@@ -56,9 +56,27 @@ impl Flags {
 const KUBECTL: &str = "kubectl ";
 const PLUGIN: &str = "dspace ";
 
+/// The words that introduce a command, in messages of the operator and of the policies as well.
+const INTRODUCTIONS: [&str; 4] = ["run", "see", "that", "with"];
+
+/// Returns true if a command can follow this text: at the start of a line, after a backtick or a parenthesis, and after a colon or a word that
+/// introduces a command. Elsewhere, kubectl is part of a name or of another text that a user wrote, which must stay unchanged.
+fn introduces_a_command(text: &str) -> bool {
+    let line = text.rsplit('\n').next().unwrap_or_default();
+    let words = line.trim_end_matches(' ');
+    if words.is_empty() {
+        return true;
+    }
+    if words.len() == line.len() {
+        return words.ends_with(['`', '(']);
+    }
+    words.ends_with(':') || words.rsplit(' ').next().is_some_and(|word| INTRODUCTIONS.contains(&word))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::human::one_line;
 
     #[test]
     fn commands_act_on_the_cluster_of_this_run() {
@@ -82,6 +100,37 @@ mod tests {
             assert_eq!(flags.on(text), expected);
             assert_eq!(Flags::default().on(text), text);
         }
+    }
+
+    #[test]
+    fn a_command_in_a_sentence_is_introduced() {
+        let flags = Flags::of(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
+        for (text, expected) in [
+            ("delete it with kubectl -n fern-lab delete pod x", "delete it with kubectl --context staging -n fern-lab delete pod x"),
+            ("those that kubectl get networkpolicies shows", "those that kubectl --context staging get networkpolicies shows"),
+            ("see kubectl get rolebindings: x", "see kubectl --context staging get rolebindings: x"),
+            ("run kubectl dspace renew fern-lab", "run kubectl dspace --context staging renew fern-lab"),
+            ("set className (kubectl get spaceclasses)", "set className (kubectl --context staging get spaceclasses)"),
+            ("it belongs to User:x kubectl get y", "it belongs to User:x kubectl get y"),
+            ("it belongs to User:kubectl dspace z", "it belongs to User:kubectl dspace z"),
+            ("kubectl -n kubectl get pods", "kubectl --context staging -n kubectl get pods"),
+        ] {
+            assert_eq!(flags.on(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_word_of_another_user_stays_one_word() {
+        let flags = Flags::of(&KubectlArgs { as_user: Some("o'neill".to_owned()), ..KubectlArgs::default() });
+        for name in ["x kubectl y", "User:x kubectl $(touch pwned) y'z", "run kubectl y", "x: kubectl\ty", "`kubectl dspace y"] {
+            let word = shell(name);
+            let command = one_line(&format!("to keep it, run `kubectl dspace create NAME --owner {word}`"));
+            let expected = one_line(&format!(r"to keep it, run `kubectl dspace --as 'o'\''neill' create NAME --owner {word}`"));
+            assert_eq!(flags.on(&command), expected, "{name}");
+        }
+        let file = KubectlArgs { kubeconfig: Some("/home/omar/run kubectl config".into()), ..KubectlArgs::default() };
+        let expected = "kubectl --kubeconfig '/home/omar/run kubectl'' config' get pods";
+        assert_eq!(Flags::of(&file).on("kubectl get pods"), expected);
     }
 
     #[test]

@@ -47,10 +47,14 @@ pub(crate) fn visible(text: &str) -> String {
     text.replace(rules, "\u{fffd}")
 }
 
-/// Quotes a word for a shell, if necessary.
+/// Quotes a word for a shell, if necessary. In a quoted word, an empty string follows `kubectl`: a shell ignores it, and without it `Flags::on` could
+/// insert flags, whose own quotes would end the word.
 pub(crate) fn shell(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "@%+=:,./-_".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''").replace("kubectl", "kubectl''"))
 }
 
 #[cfg(test)]
@@ -93,10 +97,18 @@ mod tests {
 
     #[test]
     fn words_stay_words_in_a_shell() {
-        for (word, typed) in
-            [("User:nadia@example.com", "User:nadia@example.com"), ("two words", "'two words'"), ("o'neill", r"'o'\''neill'"), ("", "''")]
-        {
+        for (word, typed) in [
+            ("User:nadia@example.com", "User:nadia@example.com"),
+            ("two words", "'two words'"),
+            ("o'neill", r"'o'\''neill'"),
+            ("", "''"),
+            ("kubectl", "kubectl"),
+            ("run kubectl get", "'run kubectl'' get'"),
+            ("kubectl '", r"'kubectl'' '\'''"),
+        ] {
             assert_eq!(shell(word), typed);
+            let printed = std::process::Command::new("sh").args(["-c", &format!("printf %s {typed}")]).output().unwrap();
+            assert_eq!(String::from_utf8(printed.stdout).unwrap(), word);
         }
     }
 }

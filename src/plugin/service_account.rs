@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use super::{
     cluster::Cluster,
     holder::Holder,
+    human::shell,
     issue::{IssueArgs, Issued, access_of, lifetime},
     members,
     progress::Progress,
@@ -92,9 +93,11 @@ fn has_no_other_role(space: &DeveloperSpace, role: &str) -> anyhow::Result<()> {
     let held = space.spec.members.iter().filter(|member| member.subject() == account);
     let others: BTreeSet<&str> = held.map(|member| member.role.as_str()).filter(|held| *held != role).collect();
     let Some(other) = others.first() else { return Ok(()) };
+    // The role of a member can be any text.
+    let word = shell(other);
     bail!(
         "ServiceAccount {ACCOUNT} is already a member of DeveloperSpace {name} with role {other}, which its tokens have as well: set --role \
-        {other}, or remove that role with `kubectl dspace members remove {name} {account} --role {other}`"
+        {word}, or remove that role with `kubectl dspace members remove {name} {account} --role {word}`"
     )
 }
 
@@ -168,5 +171,9 @@ mod tests {
         let expected = "ServiceAccount ci is already a member of DeveloperSpace fern-lab with role work, which its tokens have as well: set \
             --role work, or remove that role with `kubectl dspace members remove fern-lab ServiceAccount:fern-lab/ci --role work`";
         assert_eq!(has_no_other_role(&space(&[account("fern-lab")]), "view").unwrap_err().to_string(), expected);
+        let mut hostile = account("fern-lab");
+        hostile["role"] = "x; touch pwned".into();
+        let error = has_no_other_role(&space(&[hostile]), "view").unwrap_err().to_string();
+        assert!(error.ends_with("ServiceAccount:fern-lab/ci --role 'x; touch pwned'`"), "{error}");
     }
 }
