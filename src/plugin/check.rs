@@ -121,6 +121,7 @@ async fn may_create(client: &Client, namespace: &str) -> Result<(), kube::Error>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::{args::KubectlArgs, flags::Flags};
 
     #[test]
     fn an_owner_who_cannot_renew_is_told_what_an_administrator_does() {
@@ -135,6 +136,8 @@ An administrator can grant this permission to all owners, or to this owner only:
     kubectl apply -k config/self-service
     kubectl create clusterrolebinding developerspace-owner-orchid-lab --clusterrole=developerspace-owner --user='nadia o'\\''neill'";
         assert_eq!(told, expected);
+        let caller = KubectlArgs { user: Some("omar".to_owned()), as_user: Some("petra".to_owned()), ..KubectlArgs::default() };
+        assert_eq!(Flags::of(&caller).on(&told), expected, "the binding is for one user only, and an administrator creates it");
         assert!(!cannot_renew("nadia", "orchid-lab", &api(422, "it is sealed")).contains("administrator"));
     }
 }

@@ -8,6 +8,8 @@ use super::{args::KubectlArgs, human::shell};
 pub(crate) struct Flags {
     /// The flag that selects the file.
     file: String,
+    /// The flags that select the cluster, and not the user.
+    cluster: String,
     /// All flags.
     all: String,
 }
@@ -17,16 +19,15 @@ impl Flags {
     pub(crate) fn of(args: &KubectlArgs) -> Self {
         let KubectlArgs { kubeconfig, context, cluster, user, as_user, as_group, request_timeout: _ } = args;
         let flag = |name: &str, value: &str| format!(" --{name} {}", shell(value));
+        let of = |name: &str, value: Option<&str>| value.map(|value| flag(name, value)).unwrap_or_default();
         let file = kubeconfig.as_ref().map(|file| flag("kubeconfig", &file.to_string_lossy())).unwrap_or_default();
-        let selected = [("context", context), ("cluster", cluster), ("user", user), ("as", as_user)];
-        let selected = selected.into_iter().filter_map(|(name, value)| Some(flag(name, value.as_deref()?)));
-        let groups = as_group.iter().map(|group| flag("as-group", group));
-        let all = std::iter::once(file.clone()).chain(selected).chain(groups).collect();
-        Self { file, all }
+        let cluster = [file.clone(), of("context", context.as_deref()), of("cluster", cluster.as_deref())].concat();
+        let groups: String = as_group.iter().map(|group| flag("as-group", group)).collect();
+        let all = [cluster.clone(), of("user", user.as_deref()), of("as", as_user.as_deref()), groups].concat();
+        Self { file, cluster, all }
     }
 
-    /// The text with these flags in each command of kubectl. kubectl passes only the flags after the name of a plugin to it, and `kubectl config`
-    /// reads only the file.
+    /// The text with these flags in each command of kubectl. kubectl passes only the flags after the name of a plugin to it.
     pub(crate) fn on(&self, text: &str) -> String {
         if self.all.is_empty() {
             return text.to_owned();
@@ -44,17 +45,46 @@ impl Flags {
                     with_flags.push_str(PLUGIN.trim_end());
                     rest = subcommand;
                 }
-                with_flags.push_str(if rest.starts_with("config ") { &self.file } else { &self.all });
+                with_flags.push_str(self.fitting(rest));
             }
             with_flags.push(' ');
         }
         with_flags.push_str(rest);
         with_flags
     }
+
+    /// The flags for a subcommand. `kubectl config` reads only the file. A command for an administrator is run with other credentials than those of
+    /// this run: `--as` would remove the permissions of the administrator, and some commands have a flag `--user` with another meaning.
+    fn fitting(&self, subcommand: &str) -> &str {
+        let after_namespace = subcommand.strip_prefix("-n ").and_then(|rest| rest.split_once(' '));
+        let verb = after_namespace.map_or(subcommand, |(_, verb)| verb);
+        if verb.starts_with("config ") {
+            &self.file
+        } else if FOR_ADMINISTRATORS.iter().any(|command| verb.starts_with(command)) {
+            &self.cluster
+        } else {
+            &self.all
+        }
+    }
 }
 
 const KUBECTL: &str = "kubectl ";
 const PLUGIN: &str = "dspace ";
+
+/// The commands that only an administrator can run.
+const FOR_ADMINISTRATORS: [&str; 11] = [
+    "annotate namespace ",
+    "annotate spaceclass ",
+    "apply -k ",
+    "certificate approve ",
+    "create clusterrolebinding ",
+    "delete apiservice ",
+    "delete namespace ",
+    "edit spaceclass ",
+    "patch namespace ",
+    "patch spaceclass ",
+    "scale deployment ",
+];
 
 /// The words that introduce a command, in messages of the operator and of the policies as well.
 const INTRODUCTIONS: [&str; 4] = ["run", "see", "that", "with"];
@@ -131,6 +161,32 @@ mod tests {
         let file = KubectlArgs { kubeconfig: Some("/home/omar/run kubectl config".into()), ..KubectlArgs::default() };
         let expected = "kubectl --kubeconfig '/home/omar/run kubectl'' config' get pods";
         assert_eq!(Flags::of(&file).on("kubectl get pods"), expected);
+    }
+
+    #[test]
+    fn an_administrator_runs_a_command_as_another_user() {
+        let args = KubectlArgs {
+            context: Some("staging".to_owned()),
+            user: Some("omar".to_owned()),
+            as_user: Some("petra@example.com".to_owned()),
+            as_group: vec!["physics".to_owned()],
+            ..KubectlArgs::default()
+        };
+        let flags = Flags::of(&args);
+        for (text, expected) in [
+            ("kubectl create clusterrolebinding x --user=ines", "kubectl --context staging create clusterrolebinding x --user=ines"),
+            ("run `kubectl certificate approve x`", "run `kubectl --context staging certificate approve x`"),
+            ("kubectl annotate namespace fern-lab x-", "kubectl --context staging annotate namespace fern-lab x-"),
+            ("kubectl -n platform scale deployment x", "kubectl --context staging -n platform scale deployment x"),
+            (
+                "kubectl annotate dspace fern-lab x-",
+                "kubectl --context staging --user omar --as petra@example.com --as-group physics annotate dspace fern-lab x-",
+            ),
+        ] {
+            assert_eq!(flags.on(text), expected);
+        }
+        let without_cluster = Flags::of(&KubectlArgs { context: None, ..args });
+        assert_eq!(without_cluster.on("kubectl edit spaceclass moss"), "kubectl edit spaceclass moss");
     }
 
     #[test]
