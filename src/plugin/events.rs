@@ -64,7 +64,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &EventsArgs) -> anyhow::Result<
         return Ok(());
     }
     if !found.events.is_empty() || !is_table {
-        output::objects(&args.output.output, &found.events, || table(&found.events, cluster.now()))?;
+        output::objects(&args.output.output, &found.events, || cluster.flags.on(&table(&found.events, cluster.now())))?;
     }
     if let Some(omitted) = found.omitted() {
         note(&omitted);

@@ -22,6 +22,7 @@ use kube::{
 use super::{
     args::{OutputArgs, Span},
     cluster::Cluster,
+    flags::Flags,
     human, output,
     progress::note,
     quotas::{self, Quotas, bar_of},
@@ -96,7 +97,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<()
     sort(&mut found, args.sort_by);
     let format = &args.output.output;
     let quotas = quotas_of(cluster, args, &found).await?;
-    let mut columns = Columns::new(format.is_wide(), !args.no_headers);
+    let mut columns = Columns::new(format.is_wide(), !args.no_headers, &cluster.flags);
     let table = || columns.lines(&found, &quotas, cluster.now());
     match found.as_slice() {
         [] if format.is_table() => note("No spaces found."),
@@ -225,7 +226,7 @@ const ALL: usize = 12;
 const HEADINGS: [&str; ALL] =
     ["NAME", "OWNER", "CLASS", "READY", "REASON", "EXPIRES", "CPU", "MEMORY", "AGE", "TEAM", "NAMESPACE UID", "MESSAGE"];
 
-fn cells(space: &DeveloperSpace, quotas: &Quotas, now: DateTime<Utc>) -> [String; ALL] {
+fn cells(space: &DeveloperSpace, quotas: &Quotas, flags: &Flags, now: DateTime<Utc>) -> [String; ALL] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let (status, reason, message) = spaces::ready(space).unwrap_or(("Unknown", "Pending", ""));
     let uses = quotas.get(&space.name_any());
@@ -243,7 +244,7 @@ fn cells(space: &DeveloperSpace, quotas: &Quotas, now: DateTime<Utc>) -> [String
         or_dash(created(space).map(|at| human::span(now - at))),
         or_dash(team),
         or_dash(namespace.map(|namespace| namespace.uid.clone())),
-        human::one_line(message),
+        flags.on(&human::one_line(message)),
     ]
 }
 
@@ -252,17 +253,19 @@ struct Columns {
     wide: bool,
     headings: bool,
     widths: [usize; ALL],
+    flags: Flags,
 }
 
 impl Columns {
-    fn new(wide: bool, headings: bool) -> Self {
-        Self { wide, headings, widths: [0; ALL] }
+    fn new(wide: bool, headings: bool, flags: &Flags) -> Self {
+        Self { wide, headings, widths: [0; ALL], flags: flags.clone() }
     }
 
     fn lines(&mut self, spaces: &[DeveloperSpace], quotas: &Quotas, now: DateTime<Utc>) -> String {
         let headings = self.headings.then(|| HEADINGS.map(str::to_owned));
         self.headings = false;
-        let mut rows: Vec<_> = headings.into_iter().chain(spaces.iter().map(|space| cells(space, quotas, now))).collect();
+        let spaces = spaces.iter().map(|space| cells(space, quotas, &self.flags, now));
+        let mut rows: Vec<_> = headings.into_iter().chain(spaces).collect();
         for row in &rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
                 *width = cell.chars().count().max(*width);
@@ -291,7 +294,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugin::quotas::Use;
+    use crate::plugin::{args::KubectlArgs, quotas::Use};
 
     /// A ready space of the owner nadia, with 1d4h left on the morning of the 24th.
     pub(crate) fn a_space() -> DeveloperSpace {
@@ -333,7 +336,7 @@ mod tests {
     fn a_table_says_when_things_end_and_how_full_they_are() {
         let uses = vec![Use { resource: "requests.cpu".into(), used: "1".into(), hard: "4".into(), share: 0.25 }];
         let quotas = Quotas::from([("orchid-lab".to_owned(), uses)]);
-        let mut columns = Columns::new(false, true);
+        let mut columns = Columns::new(false, true, &Flags::default());
         let expected = "\
 NAME         OWNER               CLASS      READY     REASON        EXPIRES   CPU                 MEMORY   AGE
 fern-lab     omar@example.com    -          Unknown   Pending       -         -                   -        -
@@ -349,7 +352,16 @@ fern-lab     omar@example.com    -          Unknown   Pending       -         - 
         let expected = "\
 NAME         OWNER               CLASS      READY   REASON        EXPIRES   CPU   MEMORY   AGE   TEAM     NAMESPACE UID   MESSAGE
 orchid-lab   nadia@example.com   standard   True    Provisioned   in 1d4h   -     -        4d    botany   uid-7           all is in place";
-        assert_eq!(Columns::new(true, true).lines(&[a_space()], &Quotas::new(), now()), expected);
+        assert_eq!(Columns::new(true, true, &Flags::default()).lines(&[a_space()], &Quotas::new(), now()), expected);
+    }
+
+    #[test]
+    fn commands_in_messages_act_on_the_cluster_of_this_run() {
+        let flags = Flags::of(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
+        let mut space = a_space();
+        space.status.as_mut().unwrap().conditions[0].message = "see kubectl -n orchid-lab get rolebindings".to_owned();
+        let lines = Columns::new(true, true, &flags).lines(&[space], &Quotas::new(), now());
+        assert!(lines.ends_with("   see kubectl --context staging -n orchid-lab get rolebindings"), "{lines}");
     }
 
     #[derive(clap::Parser)]
