@@ -7,7 +7,7 @@ use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::ResourceExt as _;
 
 use super::{human::shell, list, onboard, subject::of_username};
-use crate::api::{DeveloperSpace, Subject};
+use crate::api::{DeveloperSpace, Subject, SubjectKind};
 
 /// The user that a kubeconfig is issued to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +16,14 @@ pub(crate) struct Holder {
     pub(crate) subject: Subject,
     /// The roles of a member of the space; `None` for its owner.
     roles: Option<BTreeSet<String>>,
+    /// True if the space names the subject. False if the subject has access only through a group.
+    pub(crate) by_name: bool,
 }
 
 impl Holder {
     /// The owner of a space.
     pub(crate) fn owner(subject: Subject) -> Self {
-        Self { subject, roles: None }
+        Self { subject, roles: None, by_name: true }
     }
 
     /// A subject that the space names. Returns an error if it is neither the owner nor a member.
@@ -46,7 +48,26 @@ impl Holder {
     fn of(space: &DeveloperSpace, subject: Subject, meant: impl Fn(&Subject) -> bool) -> Self {
         let members = space.spec.members.iter().filter(|member| meant(&member.subject()));
         let roles = (!meant(&space.spec.owner)).then(|| members.map(|member| member.role.clone()).collect());
-        Self { subject, roles }
+        let by_name = onboard::names(space, &subject);
+        Self { subject, roles, by_name }
+    }
+
+    /// Returns an error if a certificate would give no access to `space`. It contains the name of a user, and the approver accepts only a user that
+    /// the space names, even if the class lists a group of the user in `organizations`.
+    pub(crate) fn can_use_a_certificate(&self, space: &str) -> anyhow::Result<()> {
+        let subject = &self.subject;
+        ensure!(
+            subject.kind == SubjectKind::User,
+            "a certificate can be issued only for a user, and {subject} is not a user: use --auth oidc or --auth token"
+        );
+        ensure!(
+            self.by_name,
+            "{subject} has access to DeveloperSpace {space} only through a group, and a certificate is issued only to a user that the \
+            space names: use --auth oidc or --auth token, or have the owner add you by name with `kubectl dspace members add {space} {} \
+            --role ROLE`",
+            shell(&subject.to_string())
+        );
+        Ok(())
     }
 
     /// Returns true for the owner of the space.
@@ -70,7 +91,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::SubjectKind;
 
     /// The space fern-lab of the group gardeners.
     fn space() -> DeveloperSpace {
@@ -100,10 +120,10 @@ mod tests {
         let petra = || user("petra@example.com");
         let member = |roles: &[&str]| Some(roles.iter().map(|&role| role.to_owned()).collect());
         for (name, groups, expected) in [
-            ("petra@example.com", &["gardeners", "physics"][..], Holder::owner(petra())),
-            ("petra@example.com", &["physics"], Holder { subject: petra(), roles: member(&["edit"]) }),
-            ("petra@example.com", &["physics", "zoology"], Holder { subject: petra(), roles: member(&["edit", "view"]) }),
-            ("omar@example.com", &[], Holder { subject: user("omar@example.com"), roles: member(&["view"]) }),
+            ("petra@example.com", &["gardeners", "physics"][..], Holder { by_name: false, ..Holder::owner(petra()) }),
+            ("petra@example.com", &["physics"], Holder { subject: petra(), roles: member(&["edit"]), by_name: false }),
+            ("petra@example.com", &["physics", "zoology"], Holder { subject: petra(), roles: member(&["edit", "view"]), by_name: false }),
+            ("omar@example.com", &[], Holder { subject: user("omar@example.com"), roles: member(&["view"]), by_name: true }),
         ] {
             assert_eq!(caller(name, groups).unwrap(), expected, "{name} {groups:?}");
         }
@@ -113,6 +133,22 @@ mod tests {
             "you are User:ines@example.com, neither the owner nor a member of DeveloperSpace fern-lab, which belongs to Group:gardeners: set \
             --for to the owner or a member, or add yourself with `kubectl dspace members add fern-lab User:ines@example.com --role ROLE`"
         );
+    }
+
+    #[test]
+    fn a_certificate_is_for_a_user_that_the_space_names() {
+        let refusal = |holder: Holder| holder.can_use_a_certificate("fern-lab").err().map(|error| error.to_string());
+        assert_eq!(refusal(Holder::owner(user("nadia@example.com"))), None);
+        assert_eq!(refusal(caller("omar@example.com", &["zoology"]).unwrap()), None);
+        let expected = "User:petra@example.com has access to DeveloperSpace fern-lab only through a group, and a certificate is issued \
+            only to a user that the space names: use --auth oidc or --auth token, or have the owner add you by name with `kubectl dspace \
+            members add fern-lab User:petra@example.com --role ROLE`";
+        for group in ["gardeners", "physics"] {
+            assert_eq!(refusal(caller("petra@example.com", &[group]).unwrap()).as_deref(), Some(expected), "{group}");
+        }
+        let group = Holder::named(&space(), &Subject { kind: SubjectKind::Group, name: "physics".to_owned(), namespace: None }).unwrap();
+        let expected = "a certificate can be issued only for a user, and Group:physics is not a user: use --auth oidc or --auth token";
+        assert_eq!(refusal(group).as_deref(), Some(expected));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     access::{self, Terms, certificate, kubeconfig, kubeconfig::Credential, oidc, token::ACCOUNT},
-    api::{Access, AccessMethod, DeveloperSpace, Subject, SubjectKind, time::rfc3339},
+    api::{Access, AccessMethod, DeveloperSpace, Subject, time::rfc3339},
 };
 
 #[cfg(test)]
@@ -94,8 +94,8 @@ pub enum Auth {
 }
 
 impl IssueArgs {
-    /// The method of --auth, or the first one that the class allows. A token belongs to the ServiceAccount of the space, so it is a default for the
-    /// owner only.
+    /// The method of --auth, or the first one that the class allows and that gives the holder access. A token belongs to the ServiceAccount of the
+    /// space, so it is a default for the owner only.
     fn method(&self, class: Option<InForce<'_>>, holder: &Holder) -> anyhow::Result<AccessMethod> {
         let access = access_of(class);
         let usable = |method| access::allowed("", access, method).is_ok();
@@ -104,14 +104,20 @@ impl IssueArgs {
             Some(Auth::Oidc) => AccessMethod::Oidc,
             Some(Auth::Token) => AccessMethod::Token,
             None if access.is_some_and(|access| access.oidc.is_some()) && usable(AccessMethod::Oidc) => AccessMethod::Oidc,
-            None if usable(AccessMethod::Certificate) => AccessMethod::Certificate,
+            None if usable(AccessMethod::Certificate) && (holder.by_name || !usable(AccessMethod::Token)) => AccessMethod::Certificate,
             None if holder.is_owner() || !usable(AccessMethod::Token) => AccessMethod::Token,
-            None => bail!(
-                "SpaceClass {} allows access by token only, and a token belongs to ServiceAccount {ACCOUNT} of the space, not to {}: to get \
-                one with the role of that member, set --auth token, and --role for another role",
-                name_of(class),
-                holder.subject
-            ),
+            None => {
+                let subject = &holder.subject;
+                let why = if usable(AccessMethod::Certificate) {
+                    format!("{subject} has access only through a group, so no certificate can be issued")
+                } else {
+                    format!("SpaceClass {} allows access by token only", name_of(class))
+                };
+                bail!(
+                    "{why}, and a token belongs to ServiceAccount {ACCOUNT} of the space, not to {subject}: to get one with the role of \
+                    that member, set --auth token, and --role for another role, or ask the owner to run this command with --for"
+                )
+            }
         })
     }
 
@@ -137,10 +143,7 @@ pub(crate) fn foresee(
     let method = args.method(class, holder)?;
     access::allowed(name, access, method)?;
     match method {
-        AccessMethod::Certificate if subject.kind != SubjectKind::User => {
-            bail!("a certificate can be issued only for a user, and {subject} is not a user: use --auth oidc or --auth token")
-        }
-        AccessMethod::Certificate => {}
+        AccessMethod::Certificate => holder.can_use_a_certificate(space)?,
         AccessMethod::Oidc => drop(oidc::parameters(name, access.and_then(|access| access.oidc.as_ref()), &overrides(args))?),
         AccessMethod::Token => drop(service_account::role(space, class, (holder, args))?),
     }
@@ -341,7 +344,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::SpaceClass,
+        api::{SpaceClass, SubjectKind},
         plugin::{cluster::answering, list::a_space},
     };
 
@@ -416,5 +419,33 @@ mod tests {
             let chosen = |holder| args.method(Some(spaces::in_force(&class)), holder).ok();
             assert_eq!((chosen(&owner), chosen(&member)), (owners, members), "{access} {asked}");
         }
+    }
+
+    #[test]
+    fn a_certificate_is_no_default_for_access_through_a_group() {
+        let space = a_space();
+        let mut member = Holder::named(&space, &space.spec.members[0].subject()).unwrap();
+        let mut owner = Holder::owner(user("omar@example.com"));
+        (member.by_name, owner.by_name) = (false, false);
+        let oidc = json!({"issuerURL": "https://login.example.com", "clientID": "kubectl"});
+        for (access, owners, members) in [
+            (json!({"oidc": oidc}), Some(AccessMethod::Oidc), Some(AccessMethod::Oidc)),
+            (json!({}), Some(AccessMethod::Token), None),
+            // The error then reports that the access is through a group.
+            (json!({"methods": ["Certificate"]}), Some(AccessMethod::Certificate), Some(AccessMethod::Certificate)),
+        ] {
+            let class = class(json!({"access": access}));
+            let args = issue_args("-o -");
+            let chosen = |holder| args.method(Some(spaces::in_force(&class)), holder).ok();
+            assert_eq!((chosen(&owner), chosen(&member)), (owners, members), "{access}");
+        }
+        let error = issue_args("-o -").method(None, &member).unwrap_err().to_string();
+        let expected = "Group:zoology has access only through a group, so no certificate can be issued, and a token belongs to \
+            ServiceAccount ci of the space, not to Group:zoology: to get one with the role of that member, set --auth token, and --role \
+            for another role, or ask the owner to run this command with --for";
+        assert_eq!(error, expected);
+        let endpoint = Endpoint { server: Some("https://10.0.0.1:6443".to_owned()), ..Endpoint::default() };
+        let error = foresee(&endpoint, ("orchid-lab", &owner), None, &issue_args("--auth cert -o -")).unwrap_err().to_string();
+        assert!(error.starts_with("User:omar@example.com has access to DeveloperSpace orchid-lab only through a group"), "{error}");
     }
 }

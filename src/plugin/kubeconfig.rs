@@ -110,7 +110,8 @@ mod tests {
     async fn a_member_gets_no_token_by_default() {
         let (error, changes) = refused("--for Group:zoology").await;
         let expected = "SpaceClass standard allows access by token only, and a token belongs to ServiceAccount ci of the space, not to \
-            Group:zoology: to get one with the role of that member, set --auth token, and --role for another role";
+            Group:zoology: to get one with the role of that member, set --auth token, and --role for another role, or ask the owner to run \
+            this command with --for";
         assert_eq!(error, expected);
         assert!(changes.is_empty(), "{changes:?}");
     }

@@ -143,7 +143,7 @@ fn fits(space: &DeveloperSpace, subject: &Subject, class: Option<&str>) -> anyho
 pub(crate) fn lets_in(space: &DeveloperSpace, subject: &Subject) -> anyhow::Result<()> {
     let name = space.name_any();
     is_staying(space)?;
-    if space.spec.owner != *subject && !is_member(space, subject) {
+    if !names(space, subject) {
         bail!(
             "DeveloperSpace {name} belongs to {}, and {subject} is not a member of it: add the member with \
             `kubectl dspace members add {name} {} --role ROLE`",
@@ -152,6 +152,11 @@ pub(crate) fn lets_in(space: &DeveloperSpace, subject: &Subject) -> anyhow::Resu
         );
     }
     Ok(())
+}
+
+/// Returns true if the subject is the owner or a member of the space by name.
+pub(crate) fn names(space: &DeveloperSpace, subject: &Subject) -> bool {
+    space.spec.owner == *subject || is_member(space, subject)
 }
 
 fn is_member(space: &DeveloperSpace, subject: &Subject) -> bool {
