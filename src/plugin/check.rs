@@ -25,6 +25,7 @@ use crate::{
 };
 
 /// Checks that the cluster authenticates the credential as the expected user, and that this user can create a Deployment in the space (dry run).
+/// Returns false if the Deployment is forbidden.
 ///
 /// If `is_owner` is false, a forbidden Deployment is only a warning, since the role of a member may not allow it. An owner must also be able
 /// to renew the space. If that fails, a warning is printed, with the commands for an administrator if the request is forbidden.
@@ -33,16 +34,17 @@ pub(crate) async fn works(
     namespace: &str,
     (user, is_owner): (&str, bool),
     progress: &mut Progress,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     progress.now("checking the kubeconfig");
     let clock = Arc::new(ServerCheckedClock::default());
     let client = client_of(document, clock.clone()).await?;
     let found = whoami(&client).await.context("the new credential does not work")?.username.unwrap_or_default();
     ensure!(found == user, "the cluster authenticates the new credential as user {found:?} instead of {user:?}; nothing was written");
-    match may_create(&client, namespace).await {
-        Ok(()) => {}
+    let can_create = match may_create(&client, namespace).await {
+        Ok(()) => true,
         Err(kube::Error::Api(status)) if status.code == 403 && !is_owner => {
             progress.say(&format!("warning: {user} cannot create Deployments in {namespace}: {}", status.message));
+            false
         }
         Err(error) => {
             bail!(
@@ -50,11 +52,11 @@ pub(crate) async fn works(
                 sentence(&error)
             )
         }
-    }
+    };
     if is_owner && let Err(error) = may_renew(&client, namespace, &clock).await {
         progress.say(&cannot_renew(user, namespace, &error));
     }
-    Ok(())
+    Ok(can_create)
 }
 
 /// Reads the space and renews it as a dry run.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::{authentication::v1::UserInfo, core::v1::Namespace};
 use kube::{Api, ResourceExt as _};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     events::{self, About},
     flags::Flags,
     human,
-    list::ends,
+    list::{ends, is_of},
     output, protection,
     quotas::{self, Use},
     spaces,
@@ -56,6 +56,7 @@ struct Facts {
     namespace: Option<Namespace>,
     quota: Vec<Use>,
     events: About,
+    me: Option<UserInfo>,
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Result<()> {
@@ -74,7 +75,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
     let quota = quotas::of(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
     let events = events::about(cluster, &args.name).await;
     let events = events.unwrap_or_else(|error| About { failed: Some(format!("{error:#}")), ..About::default() });
-    output::print(&text(&Facts { space, class, namespace, quota, events }, &cluster.flags, cluster.now()))
+    let me = cluster.whoami().await.ok();
+    output::print(&text(&Facts { space, class, namespace, quota, events, me }, &cluster.flags, cluster.now()))
 }
 
 /// The description. The flags are added only to the sections that contain commands of the operator and of the plugin.
@@ -89,7 +91,8 @@ fn text(facts: &Facts, flags: &Flags, now: DateTime<Utc>) -> String {
     let conditions = facts.space.status.iter().flat_map(|status| &status.conditions);
     let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), human::one_line(&found.message)]);
     let conditions = format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false)));
-    let next = format!("Next steps:\n{}", indented(&next(&facts.space, facts.class.as_ref(), now).join("\n")));
+    let next = next(&facts.space, facts.class.as_ref(), facts.me.as_ref(), now);
+    let next = format!("Next steps:\n{}", indented(&next.join("\n")));
     let with_commands = std::iter::once(conditions).chain(events_of(&facts.events, now)).chain([next]);
     sections.extend(with_commands.map(|section| flags.on(&section)));
     sections.join("\n\n")
@@ -195,13 +198,13 @@ fn timeline(life: &[(DateTime<Utc>, String)], now: DateTime<Utc>) -> String {
     past.chain([format!("> {}  now", rfc3339(now))]).chain(coming).collect::<Vec<_>>().join("\n")
 }
 
-/// The suggested next steps.
-fn next(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) -> Vec<String> {
+/// The suggested next steps of the caller.
+fn next(space: &DeveloperSpace, class: Option<&SpaceClass>, me: Option<&UserInfo>, now: DateTime<Utc>) -> Vec<String> {
     let name = space.name_any();
     if is_sealed(space) {
         return vec![format!(
             "It has expired and cannot be renewed. To create a new one: kubectl dspace create NAME --owner {}",
-            human::shell(&human::one_line(&space.spec.owner.to_string()))
+            owner(space)
         )];
     }
     if space.metadata.deletion_timestamp.is_some() {
@@ -223,9 +226,18 @@ fn next(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) 
     }
     if ready {
         next.push(format!("List its objects: kubectl -n {name} get all"));
-        next.push(format!("Get a kubeconfig for it: kubectl dspace kubeconfig {name} -o FILE"));
+        next.push(if me.is_none_or(|me| is_of(space, me)) {
+            format!("Get a kubeconfig for it: kubectl dspace kubeconfig {name} -o FILE")
+        } else {
+            format!("Get a kubeconfig for its owner: kubectl dspace kubeconfig {name} --for {} -o FILE", owner(space))
+        });
     }
     next
+}
+
+/// The owner as a word in a command.
+fn owner(space: &DeveloperSpace) -> String {
+    human::shell(&human::one_line(&space.spec.owner.to_string()))
 }
 
 #[cfg(test)]
@@ -252,7 +264,7 @@ mod tests {
         let warning = json!({"at": "2026-11-23T13:00:00Z", "before": "2d", "expiresAt": "2026-11-25T13:00:00Z"});
         space.status.as_mut().unwrap().last_warning = serde_json::from_value(warning).unwrap();
         let quota = vec![Use { resource: "pods".into(), used: "2".into(), hard: "4".into(), share: 0.5 }];
-        let facts = Facts { space, class: Some(a_class()), namespace: None, quota, events: About::default() };
+        let facts = Facts { space, class: Some(a_class()), namespace: None, quota, events: About::default(), me: None };
         let shown = text(&facts, &Flags::default(), now());
         let expected = "\
 Name:          orchid-lab
@@ -333,7 +345,7 @@ Events:
 
 Next steps:
   It has expired and cannot be renewed. To create a new one: kubectl dspace create NAME --owner Group:herbarium";
-        let facts = Facts { space, class: None, namespace: None, quota: vec![], events };
+        let facts = Facts { space, class: None, namespace: None, quota: vec![], events, me: None };
         assert_eq!(text(&facts, &Flags::default(), now()), expected);
     }
 
@@ -344,7 +356,8 @@ Next steps:
         let message = "namespace orchid-lab exists: kubectl annotate namespace orchid-lab x=y";
         message.clone_into(&mut space.status.as_mut().unwrap().conditions[0].message);
         let flags = Flags::of(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
-        let shown = text(&Facts { space, class: None, namespace: None, quota: vec![], events: About::default() }, &flags, now());
+        let facts = Facts { space, class: None, namespace: None, quota: vec![], events: About::default(), me: None };
+        let shown = text(&facts, &flags, now());
         for line in [
             "Description:   First: kubectl get pods",
             "  Ready   True     Provisioned   namespace orchid-lab exists: kubectl --context staging annotate namespace orchid-lab x=y",
@@ -366,14 +379,25 @@ Next steps:
             "It is not ready. To see the cause and the fix: kubectl dspace doctor orchid-lab",
             "It has expired, but it is not sealed yet. To keep it: kubectl dspace renew orchid-lab",
         ];
-        assert_eq!(next(&space, None, now()), expected);
+        assert_eq!(next(&space, None, None, now()), expected);
+    }
+
+    #[test]
+    fn a_caller_from_outside_the_space_gets_a_kubeconfig_for_the_owner() {
+        let last = |name: &str| {
+            let me = UserInfo { username: Some(name.to_owned()), ..UserInfo::default() };
+            next(&a_space(), None, Some(&me), now()).pop().unwrap()
+        };
+        assert_eq!(last("nadia@example.com"), "Get a kubeconfig for it: kubectl dspace kubeconfig orchid-lab -o FILE");
+        let expected = "Get a kubeconfig for its owner: kubectl dspace kubeconfig orchid-lab --for User:nadia@example.com -o FILE";
+        assert_eq!(last("ines@example.com"), expected);
     }
 
     #[test]
     fn no_renewal_is_advised_where_none_helps() {
         let mut class = a_class();
         class.spec.lifetime.as_mut().unwrap().max_lifetime = Some("5d4h".to_owned());
-        let told = next(&a_space(), Some(&class), now());
+        let told = next(&a_space(), Some(&class), None, now());
         let expected = "It expires in 1d4h, and a renewal does not extend its lifetime, because its SpaceClass limits the lifetime of a \
             space to 5d4h (lifetime.maxLifetime): create another space with `kubectl dspace create OTHER-NAME`, or move this space to a \
             class that allows a longer lifetime.";
@@ -381,7 +405,7 @@ Next steps:
         assert!(told.iter().all(|line| !line.contains("dspace renew")), "{told:?}");
         let mut dated = a_space();
         dated.spec.expires_at = dated.status.as_ref().unwrap().expires_at;
-        let told = next(&dated, None, now());
+        let told = next(&dated, None, None, now());
         let expected = "It expires in 1d4h, and a renewal does not extend its lifetime, because spec.expiresAt sets the end: set a later \
             date with `kubectl edit dspace orchid-lab`, or set a ttl with `kubectl dspace renew orchid-lab --ttl DURATION`.";
         assert_eq!(told[0], expected);

@@ -215,15 +215,16 @@ pub(crate) async fn issue(
     }
     let user = user_name(&name, subject, method);
     let document = kubeconfig::document(kubeconfig::Owner { space: &name, user: &user }, &entry, &issued.credential);
+    let mut can_create = true;
     if args.check.unwrap_or(method != AccessMethod::Oidc) {
         let is_owner = method != AccessMethod::Token && space.spec.owner == *subject;
-        Box::pin(check::works(&document, &name, (&user, is_owner), progress)).await?;
+        can_create = Box::pin(check::works(&document, &name, (&user, is_owner), progress)).await?;
     }
     hand_over(args, &document)?;
     if let Some(ends) = issued.ends {
         progress.say(&format!("The credential expires {} ({}).", human::from_now(cluster.now(), ends), rfc3339(ends)));
     }
-    next_steps(args, method)
+    args.file().map_or(Ok(()), |file| output::print(&next_steps(file, method, can_create)))
 }
 
 /// The warning that a kubeconfig works on this machine only.
@@ -243,15 +244,16 @@ fn hand_over(args: &IssueArgs, document: &Value) -> anyhow::Result<()> {
     }
 }
 
-/// Prints the three commands to run next.
-fn next_steps(args: &IssueArgs, method: AccessMethod) -> anyhow::Result<()> {
-    let Some(file) = args.file() else { return Ok(()) };
+/// The commands to run next.
+fn next_steps(file: &Path, method: AccessMethod, can_create: bool) -> String {
     let login = if method == AccessMethod::Oidc { "      # opens a browser to log in" } else { "" };
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    output::print(&format!(
-        "export KUBECONFIG={}\nkubectl create deployment hello --image=nginx{login}\nkubectl get pods",
-        human::shell(&file.display().to_string())
-    ))
+    let export = format!("export KUBECONFIG={}", human::shell(&file.display().to_string()));
+    if can_create {
+        format!("{export}\nkubectl create deployment hello --image=nginx{login}\nkubectl get pods")
+    } else {
+        format!("{export}\nkubectl get pods{login}")
+    }
 }
 
 /// The lifetime of the credential: at most `max_duration`, the maximum of the class, and the remaining lifetime of the space.
@@ -399,6 +401,16 @@ mod tests {
         let error = foreseen("omar@example.com").unwrap_err().to_string();
         assert!(error.contains(r#"already contains a different user "fern-lab/omar@example.com""#), "{error}");
         assert!(foreseen("petra@example.com").is_ok());
+    }
+
+    #[test]
+    fn the_next_steps_are_commands_that_the_user_can_run() {
+        let file = Path::new("/home/omar/my config");
+        let expected = "export KUBECONFIG='/home/omar/my config'\nkubectl create deployment hello --image=nginx\nkubectl get pods";
+        assert_eq!(next_steps(file, AccessMethod::Certificate, true), expected);
+        assert_eq!(next_steps(file, AccessMethod::Token, false), "export KUBECONFIG='/home/omar/my config'\nkubectl get pods");
+        let login = "kubectl get pods      # opens a browser to log in";
+        assert!(next_steps(file, AccessMethod::Oidc, false).ends_with(login));
     }
 
     #[test]
