@@ -59,15 +59,16 @@ fn gaps(seen: &Observed) -> Vec<(&Unreadable, Severity)> {
     all.into_iter().filter_map(|(gap, least)| gap.map(|gap| (gap, severity(gap, least)))).collect()
 }
 
-/// Returns true if users of the space can read its namespace, or if that is not known. They cannot before the namespace exists, and once the
-/// operator removes the bindings of a space that is deleted or expired.
+/// Returns true if users of the space can read its namespace, or if that is not known. They can while the space is ready: otherwise the namespace may
+/// not exist, and the operator may withhold or remove the bindings.
 fn has_contents(seen: &Observed) -> bool {
     if seen.space.is_absent() {
         return false;
     }
     seen.space.found().is_none_or(|space| {
         let has_namespace = space.status.as_ref().is_some_and(|status| status.namespace.is_some());
-        has_namespace && space.metadata.deletion_timestamp.is_none() && !is_true(space, types::EXPIRED)
+        let is_ready = is_true(space, types::READY) && !is_true(space, types::EXPIRED);
+        has_namespace && is_ready && space.metadata.deletion_timestamp.is_none()
     })
 }
 
@@ -88,7 +89,7 @@ mod tests {
         api::DeveloperSpace,
         plugin::doctor::{
             findings::text,
-            fixtures::{lines, now, read, well, with},
+            fixtures::{lines, now, read, told, well, with},
             looks::Look,
         },
     };
@@ -138,8 +139,9 @@ mod tests {
             });
             space.status.as_mut().unwrap().conditions.push(read(condition));
         };
-        let changes: [fn(&mut DeveloperSpace); 3] = [
+        let changes: [fn(&mut DeveloperSpace); 4] = [
             expired,
+            |space| told(space, "RoleNotAllowed", "role edti does not exist"),
             |space| space.metadata.deletion_timestamp = read("2026-11-24T08:00:00Z".into()),
             |space| space.status.as_mut().unwrap().namespace = None,
         ];
