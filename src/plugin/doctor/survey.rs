@@ -60,14 +60,17 @@ pub(super) fn judge(all: &All, now: DateTime<Utc>) -> Vec<Finding> {
     let touched = all.spaces.iter().flat_map(|space| consent::touched(space, class_of(space), &all.classes, now));
     let namespaces = all.namespaces.all().iter().filter_map(|namespace| {
         let space = all.spaces.iter().find(|space| space.name_any() == namespace.name_any());
-        idle_offer(namespace, space).or_else(|| ownerless(namespace, space))
+        // A namespace without a known space may belong to a space that the caller cannot list.
+        let is_judged = space.is_some() || !all.is_partial;
+        is_judged.then(|| idle_offer(namespace, space).or_else(|| ownerless(namespace, space))).flatten()
     });
     let without_classes = all.classes_unread.iter().map(|error| {
         Finding::problem(format!(
             "The SpaceClasses could not be read, so protection, ttl never, Retain, names and contacts were not checked: {error}"
         ))
     });
-    let mut findings: Vec<Finding> = touched.chain(namespaces).chain(unseen(all)).chain(without_classes).collect();
+    let gaps = unseen(all).into_iter().chain(unjudged(all)).chain(without_classes);
+    let mut findings: Vec<Finding> = touched.chain(namespaces).chain(gaps).collect();
     findings.sort_by_key(|finding| finding.severity);
     findings
 }
@@ -80,6 +83,12 @@ fn unseen(all: &All) -> Option<Finding> {
         gap.reason()
     ));
     Some(if is_needed(all, gap) { Finding::problem(sentence) } else { Finding::note(sentence) })
+}
+
+/// The note that most namespaces were not checked, because the caller may list namespaces but not spaces.
+fn unjudged(all: &All) -> Option<Finding> {
+    let is_gap = all.is_partial && all.namespaces.seen().is_some();
+    is_gap.then(|| Finding::note("You cannot list DeveloperSpaces, so the namespaces of other spaces were not checked."))
 }
 
 /// Returns false for a user who may list neither spaces nor namespaces: the result is about their own space.
@@ -288,6 +297,21 @@ mod tests {
         let refused = "failed to list DeveloperSpaces: you do not have permission to list them, and --adopt-all needs all of them";
         assert_eq!(adoptions(&one).unwrap_err().to_string(), refused);
         assert_eq!(adoptions(&All { namespaces: Look::Seen(vec![]), ..All::default() }).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn namespaces_of_spaces_that_cannot_be_listed_are_not_left_over() {
+        let offer = |name: &str| namespace(name, &json!({"developerspace.dev/adopt": name}));
+        let marks = json!({"developerspace.dev/space-uid": "space-9", "developerspace.dev/owner": "Group:moss"});
+        let namespaces = Look::Seen(vec![namespace("moss-lab", &marks), offer("fern-lab"), offer("orchid-lab")]);
+        let all = All { spaces: vec![space()], is_partial: true, classes: vec![class()], namespaces, ..All::default() };
+        let found = lines(&judge(&all, now()));
+        assert!(found[0].starts_with("Warning: Namespace orchid-lab has the annotation developerspace.dev/adopt=orchid-lab"), "{found:?}");
+        let note = "Note: You cannot list DeveloperSpaces, so the namespaces of other spaces were not checked.";
+        // The warning has two commands.
+        assert_eq!(found[3..], [note]);
+        let alone = All { is_partial: true, namespaces: Look::Seen(vec![namespace("moss-lab", &marks)]), ..All::default() };
+        assert_eq!(lines(&judge(&alone, now())), [note]);
     }
 
     #[test]
