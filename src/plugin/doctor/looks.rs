@@ -254,17 +254,23 @@ async fn operator(cluster: &Cluster) -> Look<Vec<Deployment>> {
     let labels = format!("app.kubernetes.io/name={},app.kubernetes.io/component=controller", names::OPERATOR);
     // A Deployment that cannot be parsed was written by another user: the operator's Deployment has no such fields.
     if let Ok(found) = readable::list::<Deployment>(cluster, None, ListParams::default().labels(&labels)).await {
-        let mut candidates = Vec::new();
-        for deployment in found.objects {
-            if may_run_the_operator(cluster, &deployment.namespace().unwrap_or_default()).await {
-                candidates.push(deployment);
+        // Every user who can create a Deployment can create many with these labels, so each namespace is read only once.
+        let namespaces: BTreeSet<String> = found.objects.iter().map(home_of).collect();
+        let mut homes = BTreeSet::new();
+        for namespace in namespaces {
+            if may_run_the_operator(cluster, &namespace).await {
+                homes.insert(namespace);
             }
         }
-        return Look::Seen(candidates);
+        return Look::Seen(found.objects.into_iter().filter(|deployment| homes.contains(&home_of(deployment))).collect());
     }
     let home = Api::<Unmanaged<Deployment>>::namespaced(cluster.client.clone(), names::DEFAULT_OPERATOR_NAMESPACE);
     let found = home.get_opt(names::OPERATOR).await.map(|found| found.into_iter().map(|Unmanaged(deployment)| deployment).collect());
     Look::of(found, "get", format!("Deployment {}", names::OPERATOR), Some(names::DEFAULT_OPERATOR_NAMESPACE))
+}
+
+fn home_of(deployment: &Deployment) -> String {
+    deployment.namespace().unwrap_or_default()
 }
 
 /// Returns true for the operator's default namespace, and for every other namespace that can be read and has no mark of a space.
@@ -314,9 +320,12 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use serde_json::json;
 
     use super::*;
+    use crate::plugin::cluster::answering;
 
     #[test]
     fn namespaces_with_a_mark_of_a_space_do_not_run_the_operator() {
@@ -330,6 +339,32 @@ mod tests {
         ] {
             assert_eq!(is_marked(&serde_json::from_value(metadata.clone()).unwrap()), marked, "{metadata}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_namespace_with_several_deployments_is_read_once() {
+        let reads = Arc::new(Mutex::new(Vec::new()));
+        let record = reads.clone();
+        let deployment = |namespace: &str, name: &str| {
+            let spec = json!({"selector": {}, "template": {}});
+            json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec})
+        };
+        let all = [("fern-lab", "a"), ("platform", "b"), ("fern-lab", "c"), ("platform", "d")];
+        let items = all.map(|(namespace, name)| deployment(namespace, name));
+        let cluster = answering(move |request| {
+            let path = request.uri().path();
+            if path.ends_with("/deployments") {
+                return (200, json!({"apiVersion": "apps/v1", "kind": "DeploymentList", "metadata": {}, "items": items}));
+            }
+            let name = path.rsplit('/').next().unwrap_or_default();
+            record.lock().unwrap().push(name.to_owned());
+            let annotations = if name == "fern-lab" { json!({(names::ANNOTATION_SPACE_UID): "space-1"}) } else { json!({}) };
+            (200, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": annotations}}))
+        });
+        let found = operator(&cluster).await;
+        let names: Vec<String> = found.all().iter().map(kube::ResourceExt::name_any).collect();
+        assert_eq!(names, ["b", "d"]);
+        assert_eq!(*reads.lock().unwrap(), ["fern-lab", "platform"]);
     }
 
     #[test]
