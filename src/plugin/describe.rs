@@ -245,9 +245,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugin::{
-        args::KubectlArgs,
-        list::{a_space, now},
+    use crate::{
+        api::Terms,
+        plugin::{
+            args::KubectlArgs,
+            list::{a_space, now},
+        },
     };
 
     fn a_class() -> SpaceClass {
@@ -404,7 +407,9 @@ Next steps:
         assert_eq!(told[0], expected);
         assert!(told.iter().all(|line| !line.contains("dspace renew")), "{told:?}");
         let mut dated = a_space();
-        dated.spec.expires_at = dated.status.as_ref().unwrap().expires_at;
+        let status = dated.status.as_mut().unwrap();
+        status.terms = Some(Terms { expires_at: status.expires_at, ..Terms::default() });
+        dated.spec.expires_at = status.expires_at;
         let told = next(&dated, None, None, now());
         let expected = "It expires in 1d4h, and a renewal does not extend its lifetime, because spec.expiresAt sets the end: set a later \
             date with `kubectl edit dspace orchid-lab`, or set a ttl with `kubectl dspace renew orchid-lab --ttl DURATION`.";

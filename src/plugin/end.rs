@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt as _;
 
-use super::{human, list::ends};
+use super::{human, list::ends, spaces};
 use crate::{
     api::{
         DeveloperSpace, SpaceClass,
@@ -37,12 +37,27 @@ pub(crate) fn set_by(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Opti
     })
 }
 
-/// The `spec.expiresAt` in force: the last accepted one, or the one of the spec if the status has no terms. That of a refused spec has no effect.
+/// The `spec.expiresAt` in force: the last accepted one, or that of the spec if the space was never admitted. That of a refused spec has no effect.
+/// `None` for an admitted space whose status has no terms: a renewal moves the expiry in its status.
 fn date(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
-    match space.status.as_ref().and_then(|status| status.terms.as_ref()) {
+    let status = space.status.as_ref();
+    match status.and_then(|status| status.terms.as_ref()) {
         Some(terms) => terms.expires_at,
+        None if status.is_some_and(|status| status.namespace.is_some()) => None,
         None => space.spec.expires_at,
     }
+}
+
+/// Returns true if the date in force is that of the spec. The operator rounds an accepted date up to whole seconds.
+fn is_date_of_spec(space: &DeveloperSpace) -> bool {
+    date(space).zip(space.spec.expires_at).is_some_and(|(in_force, asked)| (in_force - asked).num_seconds() == 0)
+}
+
+/// The reason why a renewal without a new ttl is refused before it is sent; `None` if it is sent, for example because the spec no longer sets the
+/// date in force and the operator has not observed that yet.
+pub(crate) fn refusal(space: &DeveloperSpace) -> Option<String> {
+    let is_dated = set_by(space, None) == Some(SetBy::Date) && (space.spec.expires_at.is_some() || spaces::is_observed(space));
+    is_dated.then(|| unmoved(space, SetBy::Date)).flatten()
 }
 
 /// The maximum lifetime under the terms in force.
@@ -75,9 +90,13 @@ pub(crate) fn unmoved(space: &DeveloperSpace, set_by: SetBy) -> Option<String> {
             create another space with `kubectl dspace create OTHER-NAME`, or move this space to a class that allows a longer lifetime",
             format_duration(longest)
         )),
-        SetBy::Date => Some(format!(
+        SetBy::Date if is_date_of_spec(space) => Some(format!(
             "a renewal does not extend its lifetime, because spec.expiresAt sets the end: set a later date with \
             `kubectl edit dspace {name}`, or set a ttl with `kubectl dspace renew {name} --ttl DURATION`"
+        )),
+        SetBy::Date => Some(format!(
+            "a renewal does not extend its lifetime, because the last accepted date holds until the spec is accepted: \
+            `kubectl dspace doctor {name}` shows the cause"
         )),
     }
 }
@@ -147,12 +166,44 @@ mod tests {
         let mut refused = space("2026-11-24T09:04:30Z", &json!({"expiresAt": "2026-11-24T09:04:00Z"}));
         refused.status.as_mut().unwrap().terms.as_mut().unwrap().expires_at = None;
         assert_eq!(set_by(&refused, None), Some(SetBy::Ttl));
-        let mut upgraded = refused;
-        upgraded.status.as_mut().unwrap().terms = None;
-        assert_eq!(set_by(&upgraded, None), Some(SetBy::Date));
+        let mut new = refused;
+        new.status.as_mut().unwrap().terms = None;
+        assert_eq!(set_by(&new, None), Some(SetBy::Date));
+        let mut upgraded = new;
+        upgraded.status.as_mut().unwrap().namespace = serde_json::from_value(json!({"name": "fern-lab", "uid": "ns-7"})).unwrap();
+        assert_eq!(set_by(&upgraded, None), Some(SetBy::Ttl), "a renewal moves the expiry in its status");
         let mut endless = space("2026-11-24T09:05:00Z", &json!({}));
         endless.status.as_mut().unwrap().expires_at = None;
         assert_eq!(set_by(&endless, None), None);
+    }
+
+    #[test]
+    fn a_date_that_the_spec_no_longer_sets_holds_until_the_spec_is_accepted() {
+        let dated = space("2026-11-24T09:04:00Z", &json!({"expiresAt": "2026-11-24T09:03:59.5Z"}));
+        let with = |expires_at: Option<&str>, (generation, observed): (i64, i64)| {
+            let mut space = dated.clone();
+            space.spec.expires_at = expires_at.map(at);
+            space.metadata.generation = Some(generation);
+            let status = space.status.as_mut().unwrap();
+            status.observed_generation = Some(observed);
+            status.terms.as_mut().unwrap().expires_at = Some(at("2026-11-24T09:04:00Z"));
+            space
+        };
+        let sets = "a renewal does not extend its lifetime, because spec.expiresAt sets the end: set a later date with `kubectl edit \
+            dspace fern-lab`, or set a ttl with `kubectl dspace renew fern-lab --ttl DURATION`";
+        let holds = "a renewal does not extend its lifetime, because the last accepted date holds until the spec is accepted: `kubectl \
+            dspace doctor fern-lab` shows the cause";
+        for (expires_at, generations, why) in [
+            (Some("2026-11-24T09:03:59.5Z"), (2, 2), Some(sets)),
+            (Some("2026-11-24T09:03:59.5Z"), (3, 2), Some(sets)),
+            (Some("2026-11-24T09:30:00Z"), (3, 2), Some(holds)),
+            (None, (3, 3), Some(holds)),
+            // The operator has not observed yet that the spec has a ttl again.
+            (None, (3, 2), None),
+        ] {
+            assert_eq!(refusal(&with(expires_at, generations)).as_deref(), why, "{expires_at:?} {generations:?}");
+        }
+        assert_eq!(refusal(&space("2026-11-24T09:05:00Z", &json!({}))), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     args::{DryRun, WriteArgs},
     cluster::Cluster,
-    end::{self, SetBy},
+    end,
     list::{self, ends},
     output,
     progress::Progress,
@@ -60,8 +60,7 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
     // The response also contains the time of the API server, by which the operator computes the end.
     let mut space = spaces::get(cluster, name).await?;
     let before = ends(&space);
-    if args.ttl.is_none() && end::set_by(&space, None) == Some(SetBy::Date) {
-        let why = end::unmoved(&space, SetBy::Date).unwrap_or_default();
+    if let Some(why) = end::refusal(&space).filter(|_| args.ttl.is_none()) {
         let ends = before.map(rfc3339).unwrap_or_default();
         anyhow::bail!("DeveloperSpace {name} expires at {ends}, and {why}");
     }

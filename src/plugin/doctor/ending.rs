@@ -65,7 +65,11 @@ mod tests {
             "{near} Note that a renewal does not extend its lifetime, because spec.expiresAt sets the end: set a later date with `kubectl \
             edit dspace orchid-lab`, or set a ttl with `kubectl dspace renew orchid-lab --ttl DURATION`."
         );
-        assert_eq!(ends(at, |space| space.spec.expires_at = Some(at.parse().unwrap())), [dated]);
+        let accepted = |space: &mut DeveloperSpace| {
+            space.spec.expires_at = Some(at.parse().unwrap());
+            space.status.as_mut().unwrap().terms = read(serde_json::json!({"expiresAt": at}));
+        };
+        assert_eq!(ends(at, accepted), [dated]);
         let capped = format!(
             "{near} Note that a renewal does not extend its lifetime, because its SpaceClass limits the lifetime of a space to 180d \
             (lifetime.maxLifetime): create another space with `kubectl dspace create OTHER-NAME`, or move this space to a class that \
