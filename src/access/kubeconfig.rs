@@ -31,8 +31,18 @@ pub enum Error {
     Taken {
         /// The file.
         file: PathBuf,
-        /// `context`, `user` or `cluster`.
+        /// `context` or `user`.
         kind: &'static str,
+        /// The name of the entry.
+        name: String,
+    },
+    /// Its cluster entry has another certificate authority.
+    #[error(
+        "{file} already contains cluster {name:?} with another certificate authority and was not changed: if the authority of the cluster has changed, delete this entry from the file, and run this command again; otherwise, write another file with -o"
+    )]
+    AnotherAuthority {
+        /// The file.
+        file: PathBuf,
         /// The name of the entry.
         name: String,
     },
@@ -175,7 +185,10 @@ pub fn compose(file: &Path, document: &Value, existing: Existing) -> Result<Valu
     let space = document["current-context"].as_str().unwrap_or_default();
     let old = if text.trim().is_empty() { Ok(Value::Null) } else { serde_saphyr::from_str::<Value>(&text) };
     match (old, existing) {
-        (Ok(old), Existing::Replace) if is_ours_alone(&old, document) => Ok(document.clone()),
+        (Ok(old), Existing::Replace) if is_ours_alone(&old, document) => {
+            check_authority(file, &old, document)?;
+            Ok(document.clone())
+        }
         (_, Existing::Replace) => Err(Error::Exists(file.to_owned(), space.to_owned())),
         (Ok(old), Existing::Merge) if is_kubeconfig(&old) => merge(file, old, document),
         (Ok(_), Existing::Merge) => Err(Error::Broken(file.to_owned(), "it has no lists of clusters, users and contexts".to_owned())),
@@ -201,21 +214,30 @@ fn mark(context: &Value) -> Option<&Value> {
 /// Returns true if the file contains one context only, which the plugin wrote for the same space of the same server.
 fn is_ours_alone(old: &Value, document: &Value) -> bool {
     let contexts = old["contexts"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let is_ours = matches!(contexts, [only] if mark(only).is_some() && mark(only) == mark(&document["contexts"][0]));
-    is_ours && !has_another_authority(old, document)
+    matches!(contexts, [only] if mark(only).is_some() && mark(only) == mark(&document["contexts"][0]))
 }
 
-/// Returns true if the file contains the cluster entry with another certificate authority. Several clusters can have one address, for example
+/// Returns an error if the file contains the cluster entry with another certificate authority. Several clusters can have one address, for example
 /// through tunnels.
-fn has_another_authority(old: &Value, document: &Value) -> bool {
+fn check_authority(file: &Path, old: &Value, document: &Value) -> Result<(), Error> {
     let cluster = &document["clusters"][0];
     let known = old["clusters"].as_array().into_iter().flatten().find(|entry| entry["name"] == cluster["name"]);
-    let known = known.and_then(authority);
-    known.is_some() && authority(cluster).is_some() && known != authority(cluster)
+    match (known.and_then(authority), authority(cluster)) {
+        (Some(known), Some(ours)) if known != ours => {
+            let name = cluster["name"].as_str().unwrap_or_default().to_owned();
+            Err(Error::AnotherAuthority { file: file.to_owned(), name })
+        }
+        _ => Ok(()),
+    }
 }
 
-fn authority(cluster: &Value) -> Option<&str> {
-    cluster["cluster"]["certificate-authority-data"].as_str()
+/// The certificate authority of a cluster entry as PEM without whitespace, since programs break its lines in different ways.
+fn authority(cluster: &Value) -> Option<String> {
+    use base64::Engine as _;
+    let data: String = cluster["cluster"]["certificate-authority-data"].as_str()?.split_whitespace().collect();
+    let pem = base64::engine::general_purpose::STANDARD.decode(&data);
+    let pem = pem.map_or(data, |pem| String::from_utf8_lossy(&pem).into_owned());
+    Some(pem.split_whitespace().collect())
 }
 
 /// Adds the entries of `document`, which replace those of the same names. Its context becomes the current one.
@@ -229,10 +251,7 @@ fn merge(file: &Path, mut old: Value, document: &Value) -> Result<Value, Error> 
         let name = context["name"].as_str().unwrap_or_default().to_owned();
         return Err(Error::Taken { file: file.to_owned(), kind: "context", name });
     }
-    if has_another_authority(&old, document) {
-        let name = document["clusters"][0]["name"].as_str().unwrap_or_default().to_owned();
-        return Err(Error::Taken { file: file.to_owned(), kind: "cluster", name });
-    }
+    check_authority(file, &old, document)?;
     // A renamed context may still use that user for another server, which would receive the new credential.
     let user = &context["context"]["user"];
     if old["contexts"].as_array().into_iter().flatten().any(|entry| entry["context"]["user"] == *user && mark(entry) != mark(context)) {
@@ -418,10 +437,17 @@ mod tests {
             document(Owner { space: "orchid-lab", user: "nadia@example.com" }, &cluster, &Credential::Token("secret-7".into()))
         };
         write(&file, &with(Some("one"))).unwrap();
-        let merged = compose(&file, &with(Some("two")), Existing::Merge).unwrap_err().to_string();
-        assert!(merged.contains(r#"already contains a different cluster "orchid-lab@127.0.0.1:6443""#), "{merged}");
-        assert!(matches!(compose(&file, &with(Some("two")), Existing::Replace), Err(Error::Exists(..))));
-        for same in [with(Some("one")), with(None)] {
+        for existing in [Existing::Merge, Existing::Replace] {
+            let refused = compose(&file, &with(Some("two")), existing).unwrap_err().to_string();
+            let expected = format!(
+                "{} already contains cluster \"orchid-lab@127.0.0.1:6443\" with another certificate authority and was not changed: if the \
+                authority of the cluster has changed, delete this entry from the file, and run this command again; otherwise, write \
+                another file with -o",
+                file.display()
+            );
+            assert_eq!(refused, expected);
+        }
+        for same in [with(Some("one")), with(Some("o\r\nne\n")), with(None)] {
             assert_eq!(compose(&file, &same, Existing::Replace).unwrap(), same);
             assert_eq!(compose(&file, &same, Existing::Merge).unwrap(), same);
         }
