@@ -52,7 +52,8 @@ pub struct IssueArgs {
     #[arg(long, value_name = "DURATION")]
     pub duration: Option<Span>,
 
-    /// With --auth token: the role of the ServiceAccount, one of the roles of the class [default: the role of the user of the kubeconfig]
+    /// With --auth token: the role of the ServiceAccount, one of the roles of the class [default: the role of the user of the kubeconfig;
+    /// required for the owner if the class has no role with the ClusterRole of the owner]
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,
 

@@ -64,26 +64,38 @@ pub(crate) fn role(space: &str, class: Option<InForce<'_>>, (holder, args): (&Ho
     let role = match (asked, class) {
         (Some(role), None) => return Ok(role.to_owned()),
         (Some(role), Some(_)) => role.to_owned(),
-        (None, Some((class, spec))) => owners(spec).with_context(|| {
-            format!("SpaceClass {class} has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc")
-        })?,
+        (None, Some((class, spec))) => owners(class, spec)?,
         (None, None) => bail!("the class of DeveloperSpace {space} cannot be found, so set the role of the ServiceAccount with --role"),
     };
     if let Some((class, spec)) = class {
-        let names: Vec<&str> = spec.roles.iter().map(|role| role.name.as_str()).collect();
         ensure!(
-            names.contains(&role.as_str()),
+            spec.roles.iter().any(|found| found.name == role),
             "SpaceClass {class} has no role {role}: set --role to one of its roles ({})",
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+            roles_of(spec)
         );
     }
     Ok(role)
 }
 
-/// The member role that has the owner's ClusterRole, or else the first member role.
-fn owners(class: &SpaceClassSpec) -> Option<String> {
-    let same = class.roles.iter().find(|role| role.cluster_role == owner_role(class));
-    same.or_else(|| class.roles.first()).map(|role| role.name.clone())
+/// The member role that has the owner's ClusterRole. Returns an error if there is none: the order of the roles does not show which of them the owner
+/// wants.
+fn owners(class: &str, spec: &SpaceClassSpec) -> anyhow::Result<String> {
+    ensure!(
+        !spec.roles.is_empty(),
+        "SpaceClass {class} has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc"
+    );
+    let own = owner_role(spec);
+    let same = spec.roles.iter().find(|role| role.cluster_role == own).map(|role| role.name.clone());
+    same.with_context(|| {
+        let roles = roles_of(spec);
+        format!("SpaceClass {class} has no role with the owner's ClusterRole {own}: set --role to one of its roles ({roles})")
+    })
+}
+
+/// The names of the member roles of a class: `edit, view`.
+fn roles_of(class: &SpaceClassSpec) -> String {
+    let names: Vec<&str> = class.roles.iter().map(|role| role.name.as_str()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// Returns an error if the ServiceAccount has another role, which its token would have as well.
@@ -132,6 +144,7 @@ mod tests {
         let roles = json!([{"name": "view", "clusterRole": "view"}, {"name": "work", "clusterRole": "edit"}]);
         let class: SpaceClassSpec = serde_json::from_value(json!({"ownerRole": "edit", "roles": roles})).unwrap();
         let none = SpaceClassSpec { roles: vec![], ..class.clone() };
+        let other = SpaceClassSpec { owner_role: "tend".to_owned(), ..class.clone() };
         for (name, class, asked, expected) in [
             ("nadia@example.com", Some(("greenhouse", &class)), "", Ok("work")),
             ("omar@example.com", Some(("greenhouse", &class)), "", Ok("view")),
@@ -142,6 +155,13 @@ mod tests {
                 Some(("greenhouse", &class)),
                 "--role wrok",
                 Err("SpaceClass greenhouse has no role wrok: set --role to one of its roles (view, work)"),
+            ),
+            ("nadia@example.com", Some(("orchard", &other)), "--role view", Ok("view")),
+            (
+                "nadia@example.com",
+                Some(("orchard", &other)),
+                "",
+                Err("SpaceClass orchard has no role with the owner's ClusterRole tend: set --role to one of its roles (view, work)"),
             ),
             (
                 "nadia@example.com",
