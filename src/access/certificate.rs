@@ -12,10 +12,15 @@ use kube::{
     Api, Client,
     api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _, SigningKey as _};
 use serde_json::json;
 use x509_parser::{parse_x509_certificate, pem::parse_x509_pem};
 
+use super::{
+    der::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, SET, UTF8_STRING, tlv},
+    kubeconfig::base64,
+    request::{BEGIN, END},
+};
 use crate::api::names;
 
 /// The signer of client certificates that the API server accepts.
@@ -71,7 +76,7 @@ pub enum Error {
 pub struct Wish<'a> {
     /// The certificate's common name: the user.
     pub user: &'a str,
-    /// Its organizations: groups. Usually none.
+    /// Its organizations, which are groups of the user. Usually none.
     pub organizations: &'a [String],
     /// The space that it is for.
     pub space: &'a str,
@@ -139,15 +144,30 @@ fn object(wish: &Wish<'_>, key: &KeyPair) -> Result<CertificateSigningRequest, E
     })
 }
 
+/// The encodings of object identifiers: those of X.520, and ecdsa-with-SHA256 of RFC 5758.
+const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+const ORGANIZATION: &[u8] = &[0x55, 4, 10];
+const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+
+/// The tag of the attributes, of which the request has none.
+const ATTRIBUTES: u8 = 0xa0;
+
+/// The PKCS#10 (RFC 2986) as PEM, signed with a P-256 key. rcgen writes only the last one of several organizations.
 fn request(user: &str, organizations: &[String], key: &KeyPair) -> Result<String, rcgen::Error> {
-    let mut subject = DistinguishedName::new();
-    subject.push(DnType::CommonName, user);
-    for organization in organizations {
-        subject.push(DnType::OrganizationName, organization.as_str());
-    }
-    let mut params = CertificateParams::new(Vec::<String>::new())?;
-    params.distinguished_name = subject;
-    params.serialize_request(key)?.pem()
+    let name = |kind: &[u8], value: &str| {
+        let pair = [tlv(OBJECT_IDENTIFIER, kind), tlv(UTF8_STRING, value.as_bytes())].concat();
+        tlv(SET, &tlv(SEQUENCE, &pair))
+    };
+    let organizations: Vec<u8> = organizations.iter().flat_map(|organization| name(ORGANIZATION, organization)).collect();
+    let subject = tlv(SEQUENCE, &[name(COMMON_NAME, user), organizations].concat());
+    let (version, attributes) = (tlv(INTEGER, &[0]), tlv(ATTRIBUTES, &[]));
+    let info = tlv(SEQUENCE, &[version, subject, key.subject_public_key_info(), attributes].concat());
+    // The first byte of a bit string is the number of unused bits.
+    let signature = tlv(BIT_STRING, &[vec![0], key.sign(&info)?].concat());
+    let algorithm = tlv(SEQUENCE, &tlv(OBJECT_IDENTIFIER, ECDSA_WITH_SHA256));
+    let text = base64(&tlv(SEQUENCE, &[info, algorithm, signature].concat()));
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    Ok(format!("{BEGIN}\n{}\n{END}\n", lines.join("\n")))
 }
 
 /// Approves the request; `false` if the caller may not.
@@ -210,6 +230,23 @@ mod tests {
     use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer};
 
     use super::*;
+    use crate::access::request::{self, Content};
+
+    #[test]
+    fn a_request_contains_every_organization() {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let organizations = ["botany".to_owned(), "zoology".to_owned(), "moss and ferns".to_owned()];
+        let expected = Content {
+            common_names: vec!["nadia@example.com".to_owned()],
+            organizations: organizations.to_vec(),
+            other_subject: false,
+            extras: false,
+            sane_key: true,
+            signed: true,
+        };
+        let pem = request("nadia@example.com", &organizations, &key).unwrap();
+        assert_eq!(request::read(pem.as_bytes()), Some(expected));
+    }
 
     #[test]
     fn a_request_names_the_user_and_nothing_else() {

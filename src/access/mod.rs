@@ -4,6 +4,7 @@
 //! permissions.
 
 pub mod certificate;
+mod der;
 pub mod kubeconfig;
 pub mod oidc;
 pub mod request;

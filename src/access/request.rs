@@ -12,6 +12,8 @@ use x509_parser::{
     x509::{AttributeTypeAndValue, RelativeDistinguishedName, SubjectPublicKeyInfo, X509Name},
 };
 
+use super::der::{OBJECT_IDENTIFIER, SEQUENCE, SET, tlv};
+
 /// The content of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a question of its own")]
@@ -34,13 +36,8 @@ const P256: &str = "1.2.840.10045.3.1.7";
 const P384: &str = "1.3.132.0.34";
 const SHORTEST_RSA: usize = 2048;
 
-const BEGIN: &str = "-----BEGIN CERTIFICATE REQUEST-----";
-const END: &str = "-----END CERTIFICATE REQUEST-----";
-
-/// Tags of ASN.1.
-const OBJECT_IDENTIFIER: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
+pub(super) const BEGIN: &str = "-----BEGIN CERTIFICATE REQUEST-----";
+pub(super) const END: &str = "-----END CERTIFICATE REQUEST-----";
 
 /// Reads a request in PEM, as Kubernetes requires it. `None` if it is not a request.
 pub fn read(pem: &[u8]) -> Option<Content> {
@@ -92,17 +89,6 @@ fn encoded(name: &X509Name<'_>) -> Vec<u8> {
     tlv(SEQUENCE, &name.iter_rdn().flat_map(relative).collect::<Vec<u8>>())
 }
 
-/// Tag, length and content, as DER has them.
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length: Vec<u8> = content.len().to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
-    let head = match length.as_slice() {
-        [] => vec![tag, 0],
-        [short @ 0..=0x7f] => vec![tag, *short],
-        long => [[tag, 0x80 | u8::try_from(long.len()).unwrap_or_default()].as_slice(), long].concat(),
-    };
-    [head.as_slice(), content].concat()
-}
-
 fn is_sane(key: &SubjectPublicKeyInfo<'_>) -> bool {
     let algorithm = &key.algorithm;
     if algorithm.algorithm == OID_SIG_ED25519 {
@@ -120,10 +106,7 @@ mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SignatureAlgorithm};
 
     use super::*;
-
-    const BIT_STRING: u8 = 0x03;
-    const INTEGER: u8 = 0x02;
-    const UTF8_STRING: u8 = 0x0c;
+    use crate::access::der::{BIT_STRING, INTEGER, UTF8_STRING};
 
     fn made(algorithm: &'static SignatureAlgorithm, names: &[&str], subject: &[(DnType, &str)]) -> String {
         let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
