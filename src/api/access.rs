@@ -47,7 +47,7 @@ pub struct CertificateAccess {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::duration")]
     pub max_duration: Option<String>,
-    /// Groups that a certificate can contain (its organizations). Default: none, which is recommended: a user cannot be removed from such a group before the certificate expires.
+    /// Groups that every certificate for a space of this class contains (its organizations). Warning: each user with such a certificate is in all of these groups, in the whole cluster, and cannot be removed from them before the certificate expires. Default: none, which is recommended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
     #[x_kube(validation = Rule::new("self.all(group, !group.startsWith('system:'))").message("groups that begin with system: belong to Kubernetes and are not allowed in certificates"))]
