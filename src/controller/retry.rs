@@ -124,7 +124,7 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, adm
     let is_admitted = under.is_some();
     let observed = under.unwrap_or(observed);
     let written = match report(ctx, &space, &observed, said(&space, &observed, verdict.clone())).await {
-        Err(second) if second.is_lost_race() => report_after_a_race(ctx, &space, &verdict, second).await,
+        Err(second) if second.is_lost_race() => Box::pin(report_after_a_race(ctx, &space, &verdict, second)).await,
         other => other,
     };
     match written {

@@ -42,7 +42,9 @@ pub async fn fits(ctx: &Context, space: &DeveloperSpace, observed: &mut Observed
 
 /// Returns true while kube-controller-manager may still count the resources `unknown`, which a move to the class of that name waits for.
 fn may_be_counted(ctx: &Context, space: &DeveloperSpace, observed: &Observed, (class_name, unknown): (&str, &[String])) -> bool {
-    let since = || ctx.memory.uncounted(&space.name_any(), hash(&(&space.metadata.uid, space.metadata.generation, class_name, unknown)), observed.now);
+    let since = || {
+        ctx.memory.uncounted(&space.name_any(), hash(&(&space.metadata.uid, space.metadata.generation, class_name, unknown)), observed.now)
+    };
     !unknown.is_empty() && observed.now - since() < LONGEST_COUNT
 }
 

@@ -151,7 +151,7 @@ fn the_same_without_warnings() {
 #[test]
 fn owner_clocks_and_class_change_together() {
     let budget = Budget { renewals: 1, edits: 1, class_changes: 1, ..NOBODY };
-    let together = Protocol { budget, skewed: true, senders: 1, versions: 7, ..class_changes(PROTECTED) };
+    let together = Protocol { budget, skewed: true, senders: 1, versions: 6, ..class_changes(PROTECTED) };
     assert_eq!(broken(together), [].into());
 }
 
