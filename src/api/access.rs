@@ -58,7 +58,7 @@ pub struct CertificateAccess {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OidcAccess {
-    /// URL of the issuer, as in the configuration of the API server, for example https://login.example.com.
+    /// URL of the issuer, as in the configuration of the API server, for example `https://login.example.com`.
     #[serde(rename = "issuerURL")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.startsWith('https://')").message("issuerURL must begin with https://"))]
@@ -100,7 +100,7 @@ pub struct TokenAccess {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerAccess {
-    /// URL of the API server for developers: https, a host name, and a port if it is not 443, for example https://api.example.com:6443.
+    /// URL of the API server for developers: https, a host name, and a port if it is not 443, for example `https://api.example.com:6443`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.startsWith('https://')").message("url must begin with https://"))]

@@ -208,7 +208,7 @@ pub struct Contact {
     #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("chat must be one line of text without control characters"))]
     pub chat: Option<String>,
 
-    /// A web page about the team or the project, for example https://wiki.example.com/payments.
+    /// A web page about the team or the project, for example `https://wiki.example.com/payments`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]') && (!self.matches('^ *[A-Za-z][-+.A-Za-z0-9]*:') || self.matches('^[Hh][Tt][Tt][Pp][Ss]?://'))").message("write a web address, for example https://wiki.example.com/payments"))]
