@@ -105,7 +105,7 @@ pub struct ApproveArgs {
 /// Arguments of `gc`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 success, 1 an action or a read failed, 2 wrong usage, 3 refused by the deletion limit (nothing was deleted; if only plain namespaces exceed it, none of these)."
+    after_help = "Exit status: 0 success, 1 an action or a read failed, 2 wrong usage, 3 refused by the deletion limit (nothing was deleted)."
 )]
 pub struct GcArgs {
     /// Print the actions of the sweep without performing them
@@ -118,8 +118,8 @@ pub struct GcArgs {
     #[arg(long, value_name = "N|P%")]
     pub max_deletions: Option<DeletionLimit>,
 
-    /// Also delete expired plain namespaces annotated with developerspace.dev/ttl or developerspace.dev/expires-at; --max-deletions applies
-    /// to them separately. Requires an administrator or a separate ServiceAccount; the ServiceAccount of the operator is refused
+    /// Also delete expired plain namespaces annotated with developerspace.dev/ttl or developerspace.dev/expires-at. Requires an
+    /// administrator or a separate ServiceAccount; the ServiceAccount of the operator is refused
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL", hide_possible_values = true)]
     #[arg(default_value_t = false, hide_default_value = true, default_missing_value = "true")]
     pub include_annotated: bool,

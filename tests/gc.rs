@@ -173,6 +173,19 @@ async fn what_an_interrupted_sweep_left_is_not_refused_forever() {
 }
 
 #[tokio::test]
+async fn the_limit_counts_the_namespaces_of_spaces_and_plain_ones_together() {
+    let (spaces, mut namespaces) = interrupted(2);
+    namespaces.push(plain_namespace("scratch", &ttl("1d")));
+    let sweep = async |limit: &str| {
+        let lists = lists(&spaces, &namespaces);
+        sweep_with(&["--include-annotated", "--dry-run", "--max-deletions", limit], after(lists, script![])).await
+    };
+    let rows = |result| [deletion("fern-10", result), deletion("fern-11", result), row("Namespace", "scratch", "delete-namespace", result)];
+    assert_swept(&sweep("3").await, 0, &rows("would-do"));
+    assert_swept(&sweep("2").await, 3, &rows("refused"));
+}
+
+#[tokio::test]
 async fn spaces_without_a_namespace_do_not_raise_the_limit() {
     let (mut spaces, namespaces) = interrupted(12);
     spaces.extend((10..90).map(|number| named(&fresh(), &format!("moss-{number}"))));
@@ -384,41 +397,6 @@ async fn annotated_namespaces_are_collected_when_asked_for_and_never_one_of_a_sp
     let rows = [row("Namespace", "scratch", "delete-namespace", "done"), unreadable("unclear", "developerspace.dev/ttl", "soon")];
     assert_swept(&sweep, 1, &rows);
     assert_swept(&sweep_with(&[], after(lists(), script![])).await, 0, &[]);
-}
-
-/// Any user of a plain namespace can annotate it.
-#[tokio::test]
-async fn too_many_plain_namespaces_refuse_no_space() {
-    let plain: Vec<String> = (10..21).map(|number| format!("scratch-{number}")).collect();
-    let mut namespaces: Vec<Value> = plain.iter().map(|name| plain_namespace(name, &ttl("1d"))).collect();
-    namespaces.push(namespace_of("moss-lab"));
-    let lists = || lists(&[named(&sealed(), "moss-lab")], &namespaces);
-    let rows = |result: &str| {
-        let refused = plain.iter().map(|name| row("Namespace", name, "delete-namespace", "refused"));
-        [deletion("moss-lab", result)].into_iter().chain(refused).collect::<Vec<_>>()
-    };
-    let script = script![get_crd(), delete_namespace("moss-lab"), event("NamespaceDeleted", "DeveloperSpace", "moss-lab")];
-    let sweep = sweep_with(&["--include-annotated"], after(lists(), script)).await;
-    assert_swept(&sweep, 3, &rows("done"));
-    let summary = "\n\nRefused: 11 plain namespaces would be deleted, and the limit is 10. None of them was deleted. Check the list; if it is \
-                   correct, raise the limit with --max-deletions.\n1 namespaces deleted, 0 failed, 0 skipped; 1 had a living namespace.";
-    assert!(sweep.table().ends_with(summary), "{}", sweep.table());
-    let sweep = sweep_with(&["--include-annotated", "--dry-run"], after(lists(), script![])).await;
-    assert_swept(&sweep, 3, &rows("would-do"));
-}
-
-#[tokio::test]
-async fn the_limit_applies_to_spaces_and_to_plain_namespaces_separately() {
-    let (spaces, mut namespaces) = interrupted(2);
-    namespaces.push(plain_namespace("scratch", &ttl("1d")));
-    let sweep = async |limit: &str| {
-        let lists = lists(&spaces, &namespaces);
-        sweep_with(&["--include-annotated", "--dry-run", "--max-deletions", limit], after(lists, script![])).await
-    };
-    let rows = |result| [deletion("fern-10", result), deletion("fern-11", result), row("Namespace", "scratch", "delete-namespace", result)];
-    assert_swept(&sweep("2").await, 0, &rows("would-do"));
-    assert_swept(&sweep("1").await, 3, &rows("refused"));
-    assert_swept(&sweep("0").await, 3, &rows("refused"));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The clients and the state that all reconciles share.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     future::Future,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -15,7 +15,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{admissions::Admissions, ends::Ends, events::Recorder, store::Store, unrecorded::Creations, watch::Nudges, writes::Writes};
+use super::{
+    admissions::Admissions, ends::Ends, events::Recorder, store::Store, turns::Turns, unrecorded::Creations, watch::Nudges, writes::Writes,
+};
 use crate::{
     api::{DeveloperSpace, names::ProtectedNamespaces, unmanaged::Unmanaged},
     clock::Clock,
@@ -164,31 +166,6 @@ impl Places {
     }
 }
 
-/// The spaces that are being reconciled. The queue and the ends never reconcile the same space at the same time.
-#[derive(Debug, Default)]
-pub struct Turns(Mutex<HashSet<String>>);
-
-/// A guard for one space, which is being reconciled until the guard is dropped.
-#[derive(Debug)]
-pub struct Turn<'a> {
-    turns: &'a Turns,
-    name: String,
-}
-
-impl Turns {
-    /// Returns the turn of that space, unless another reconcile has it.
-    pub fn take(&self, name: String) -> Option<Turn<'_>> {
-        let is_free = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
-        is_free.then(|| Turn { turns: self, name })
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.turns.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
-    }
-}
-
 /// The state of each space between reconciles. It is lost with the process, which affects only when a space is reconciled.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<HashMap<String, Remembered>>);
@@ -283,9 +260,12 @@ impl Memory {
 
     /// Records that no subject waits for access to that space.
     pub fn waits_no_more(&self, name: &str) {
-        if let Some(remembered) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
-            remembered.waiting = None;
-        }
+        self.change(name, |remembered| remembered.waiting = None);
+    }
+
+    /// Records that the quota of that space leaves no resource uncounted.
+    pub fn is_counted(&self, name: &str) {
+        self.change(name, |remembered| remembered.uncounted = None);
     }
 
     /// Returns the time since which the quota of that space leaves resources uncounted in that situation. The time is `now` in another situation.
@@ -331,6 +311,13 @@ impl Memory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, remembered| exists(name) || recent(remembered));
     }
 
+    /// Changes what is remembered of the space, if anything is.
+    fn change(&self, name: &str, act: impl FnOnce(&mut Remembered)) {
+        if let Some(remembered) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
+            act(remembered);
+        }
+    }
+
     fn with<T>(&self, name: &str, act: impl FnOnce(&mut Remembered) -> T) -> T {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match map.get_mut(name) {
@@ -345,5 +332,22 @@ impl Rest {
         let until = self.until?;
         let next = self.wake.filter(|wake| *wake > now).map_or(until, |wake| wake.min(until));
         next.checked_duration_since(now).filter(|wait| !wait.is_zero())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_for_uncounted_resources_begins_again_once_they_were_counted() {
+        let memory = Memory::default();
+        let [first, second, third] = [0, 1, 2].map(|minute| DateTime::from_timestamp(1_800_000_000 + 60 * minute, 0).unwrap());
+        memory.is_counted("orchid-lab");
+        assert_eq!(memory.uncounted("orchid-lab", 7, first), first);
+        assert_eq!(memory.uncounted("orchid-lab", 7, second), first);
+        assert_eq!(memory.uncounted("orchid-lab", 8, second), second, "another situation");
+        memory.is_counted("orchid-lab");
+        assert_eq!(memory.uncounted("orchid-lab", 8, third), third);
     }
 }

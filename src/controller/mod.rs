@@ -37,6 +37,7 @@ pub mod slim;
 pub mod store;
 pub mod task;
 pub mod throttle;
+pub mod turns;
 pub mod unadorned;
 pub mod unrecorded;
 pub mod usage;

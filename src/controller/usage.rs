@@ -42,10 +42,13 @@ pub async fn fits(ctx: &Context, space: &DeveloperSpace, observed: &mut Observed
 
 /// Returns true while kube-controller-manager may still count the resources `unknown`, which a move to the class of that name waits for.
 fn may_be_counted(ctx: &Context, space: &DeveloperSpace, observed: &Observed, (class_name, unknown): (&str, &[String])) -> bool {
-    let since = || {
-        ctx.memory.uncounted(&space.name_any(), hash(&(&space.metadata.uid, space.metadata.generation, class_name, unknown)), observed.now)
-    };
-    !unknown.is_empty() && observed.now - since() < LONGEST_COUNT
+    let name = space.name_any();
+    if unknown.is_empty() {
+        ctx.memory.is_counted(&name);
+        return false;
+    }
+    let situation = hash(&(&space.metadata.uid, space.metadata.generation, class_name, unknown));
+    observed.now - ctx.memory.uncounted(&name, situation, observed.now) < LONGEST_COUNT
 }
 
 /// Adds the resources that have to be counted to the quota of a namespace whose class in force is missing. The existing limits stay.

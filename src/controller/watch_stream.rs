@@ -93,12 +93,17 @@ fn is_forgotten<T>(event: &watcher::Result<T>) -> bool {
 fn goes_back<K: Resource>(newest: &mut u64, event: &watcher::Result<Event<K>>) -> bool {
     match event {
         Ok(Event::Apply(object) | Event::Delete(object)) => {
-            let told = version(object.meta());
-            let back = told < *newest;
+            let received = version(object.meta());
+            let back = received < *newest;
             if back {
-                tracing::warn!(object = object.meta().name, told, newest, "a watch returned to an older resourceVersion; listing again");
+                tracing::warn!(
+                    object = object.meta().name,
+                    received,
+                    newest,
+                    "a watch returned to an older resourceVersion; listing again"
+                );
             }
-            *newest = told.max(*newest);
+            *newest = received.max(*newest);
             back
         }
         Ok(Event::Init) => {

@@ -19,7 +19,7 @@ use kube::Client;
 use self::{
     listing::look_around,
     output::{Outcome, Row, Sweep},
-    plan::{Item, Planned, Refused},
+    plan::{Item, Planned},
 };
 use crate::{
     api::{DeveloperSpace, names::ProtectedNamespaces},
@@ -46,7 +46,7 @@ const SIDE_BY_SIDE: u16 = 16;
 pub struct Answer {
     /// The text for standard output.
     pub text: String,
-    /// 0 done, 1 something failed, 2 a usage error or a refusal before the sweep, 3 refused by the deletion limit.
+    /// 0 done, 1 something failed, 2 a usage error or an account without the permission, 3 refused by the deletion limit.
     pub code: u8,
 }
 
@@ -72,7 +72,7 @@ pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow
     }
 }
 
-/// Lists, decides and, unless the sweep is a dry run, carries out the decisions that the deletion limit does not refuse.
+/// Lists, decides and, unless the sweep is a dry run or exceeds the deletion limit, carries out the decisions.
 pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs, protected: ProtectedNamespaces) -> Result<Sweep, Error> {
     let (ctx, writing) = context(client, clock, args, protected);
     let (swept, ()) = tokio::join!(sweep_with(ctx, args), writing);
@@ -84,13 +84,16 @@ async fn sweep_with(ctx: Context, args: &GcArgs) -> Result<Sweep, Error> {
     let listing = look_around(&ctx).await?;
     let planned = plan::plan(&ctx, listing, args);
     let limit = deletion_limit::limit(args.max_deletions, planned.living);
-    let refused = planned.refused(limit);
+    let refused = planned.deletions() > limit;
     let Planned { items, notes, living } = planned;
-    let rows = stream::iter(&items).map(|item| carry_out(&ctx, item, refused, args.dry_run));
-    let rows: Vec<Row> = rows.buffered(SIDE_BY_SIDE.into()).collect().await;
+    let rows = if args.dry_run || refused {
+        items.iter().map(|item| Row::of(item, if refused { Outcome::Refused } else { Outcome::WouldDo })).collect()
+    } else {
+        stream::iter(&items).map(|item| carry_out(&ctx, item)).buffered(SIDE_BY_SIDE.into()).collect::<Vec<_>>().await
+    };
     ctx.recorder.flush().await;
     let rows = rows.into_iter().chain(notes).collect();
-    Ok(Sweep { dry_run: args.dry_run, live: living, limit, refused: refused != Refused::Nothing, rows })
+    Ok(Sweep { dry_run: args.dry_run, live: living, limit, refused, rows })
 }
 
 fn context(
@@ -120,13 +123,7 @@ async fn is_released(ctx: &Context, item: &Item) -> Result<bool, Error> {
     }
 }
 
-async fn carry_out(ctx: &Context, item: &Item, refused: Refused, dry_run: bool) -> Row {
-    if refused.covers(item) {
-        return Row::of(item, Outcome::Refused);
-    }
-    if dry_run {
-        return Row::of(item, Outcome::WouldDo);
-    }
+async fn carry_out(ctx: &Context, item: &Item) -> Row {
     match is_released(ctx, item).await {
         Ok(false) => {}
         Ok(true) => {

@@ -7,11 +7,6 @@ use serde::Serialize;
 use super::plan::Item;
 use crate::{api::time::rfc3339, cli::Output, desired::collect::Step};
 
-/// The kind in a row about a space.
-const SPACE: &str = "DeveloperSpace";
-/// The kind in a row about a namespace that is handled for its own sake.
-const NAMESPACE: &str = "Namespace";
-
 /// The outcome of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -21,7 +16,7 @@ pub enum Outcome {
     WouldDo,
     /// Another client changed the object or did the same in the meantime.
     Skipped,
-    /// The deletion limit refused it.
+    /// The deletion limit stopped the sweep.
     Refused,
     /// The object is left unchanged: the reason, and the options of an administrator.
     LeftAlone(String),
@@ -57,9 +52,9 @@ pub struct Sweep {
     pub dry_run: bool,
     /// The number of spaces with a living namespace.
     pub live: usize,
-    /// The most namespaces of spaces, and the most plain namespaces, that the sweep may delete.
+    /// The most namespaces that the sweep may delete.
     pub limit: usize,
-    /// True if the deletion limit refused the sweep or its plain namespaces.
+    /// True if the deletion limit stopped the sweep.
     pub refused: bool,
     /// One entry for each item.
     #[serde(rename = "items")]
@@ -70,7 +65,7 @@ impl Row {
     /// The line about `item`.
     pub fn of(item: &Item, outcome: Outcome) -> Self {
         let (kind, action, expired_at) = match item {
-            Item::Warn { observed, .. } => (SPACE, "warn", observed.outlook.expires_at),
+            Item::Warn { observed, .. } => ("DeveloperSpace", "warn", observed.outlook.expires_at),
             Item::Space { space, observed, step } => {
                 let recorded = space.status.as_ref().and_then(|status| status.expires_at);
                 let action = match step {
@@ -79,9 +74,9 @@ impl Row {
                     _ => "seal",
                 };
                 let at = if *step == Step::Seal { observed.outlook.expires_at } else { recorded };
-                (SPACE, action, at)
+                ("DeveloperSpace", action, at)
             }
-            Item::Annotated(found) => (NAMESPACE, "delete-namespace", Some(found.expired_at)),
+            Item::Annotated(found) => ("Namespace", "delete-namespace", Some(found.expired_at)),
         };
         let (result, message) = told(outcome);
         Self { kind, name: item.name(), action, expired_at: expired_at.map(rfc3339), result, message }
@@ -89,24 +84,24 @@ impl Row {
 
     /// A line about a plain namespace whose annotations could not be read.
     pub fn unreadable_namespace(name: String, why: String) -> Self {
-        Self::note(NAMESPACE, name, "read", Outcome::Failed(why))
+        Self::note("Namespace", name, "read", Outcome::Failed(why))
     }
 
     /// A line about a space that could not be read.
     pub fn unreadable_space(broken: &InvalidObject) -> Self {
         let why = format!("the stored DeveloperSpace cannot be read and is left unchanged: {}", broken.error);
-        Self::note(SPACE, broken.metadata.name.clone().unwrap_or_default(), "read", Outcome::Failed(why))
+        Self::note("DeveloperSpace", broken.metadata.name.clone().unwrap_or_default(), "read", Outcome::Failed(why))
     }
 
     /// A line about a namespace that was created for a space that no longer exists.
     pub fn orphan(advice: String, name: String) -> Self {
-        Self::note(NAMESPACE, name, "report", Outcome::LeftAlone(advice))
+        Self::note("Namespace", name, "report", Outcome::LeftAlone(advice))
     }
 
     /// A line about the namespace of an expired space whose deletion was requested earlier and is blocked.
     pub fn held(blocked: &str, name: String) -> Self {
         let message = format!("namespace {name} is being deleted, and its deletion is blocked: {blocked}");
-        Self::note(NAMESPACE, name, "report", Outcome::LeftAlone(message))
+        Self::note("Namespace", name, "report", Outcome::LeftAlone(message))
     }
 
     fn note(kind: &'static str, name: String, action: &'static str, outcome: Outcome) -> Self {
@@ -132,7 +127,7 @@ fn told(outcome: Outcome) -> (&'static str, Option<String>) {
 }
 
 impl Sweep {
-    /// Returns 0 if all was done, 1 if something failed, and 3 if the deletion limit refused the sweep or its plain namespaces.
+    /// Returns 0 if all was done, 1 if something failed, and 3 if the deletion limit refused the sweep.
     pub fn exit_status(&self) -> u8 {
         match self {
             _ if self.refused => 3,
@@ -161,30 +156,16 @@ impl Sweep {
     }
 
     fn summary(&self) -> String {
-        match (self.deletions("refused", SPACE), self.deletions("refused", NAMESPACE)) {
-            (0, 0) => self.result(),
-            // Too many namespaces of spaces refuse the whole sweep.
-            (0, plain) => format!("{}\n{}", self.refusal(plain, "plain namespaces", "None of them"), self.result()),
-            (of_spaces, _) => self.refusal(of_spaces, "namespaces", "Nothing"),
+        let rows = |result: &'static str| self.rows.iter().filter(move |row| row.result == result);
+        let deletions = |result| rows(result).filter(|row| row.action == "delete-namespace").count();
+        let failed = rows("failed").count();
+        if self.refused {
+            return format!(
+                "Refused: {} namespaces would be deleted, and the limit is {}. Nothing was deleted. Check the list; if it is correct, raise the limit with --max-deletions.",
+                deletions("refused"),
+                self.limit
+            );
         }
-    }
-
-    /// The number of namespaces with that result, of spaces or plain.
-    fn deletions(&self, result: &str, kind: &str) -> usize {
-        self.rows.iter().filter(|row| row.action == "delete-namespace" && row.result == result && row.kind == kind).count()
-    }
-
-    fn refusal(&self, count: usize, of: &str, nothing: &str) -> String {
-        let limit = self.limit;
-        format!(
-            "Refused: {count} {of} would be deleted, and the limit is {limit}. {nothing} was deleted. Check the list; if it is correct, raise the \
-             limit with --max-deletions."
-        )
-    }
-
-    fn result(&self) -> String {
-        let deletions = |result| self.deletions(result, SPACE) + self.deletions(result, NAMESPACE);
-        let failed = self.rows.iter().filter(|row| row.result == "failed").count();
         if self.dry_run {
             return format!(
                 "Dry run: {} of {} living namespaces would be deleted, {failed} failed. Nothing was done.",

@@ -69,49 +69,14 @@ pub struct Planned {
     pub living: usize,
 }
 
-/// The part of a plan that the deletion limit refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// Nothing.
-    Nothing,
-    /// The plain namespaces.
-    Plain,
-    /// The whole plan.
-    All,
-}
-
 impl Planned {
-    /// Applies `limit` to the namespaces of spaces, and separately to plain namespaces. Too many namespaces of spaces refuse the whole plan, because a
-    /// class or a clock may be wrong. Too many plain namespaces refuse only these: any user of a plain namespace can annotate it, and must not stop the
-    /// sweep of spaces.
-    pub fn refused(&self, limit: usize) -> Refused {
-        let deletions = self.items.iter().filter(|item| item.deletes_namespace());
-        let (plain, of_spaces): (Vec<&Item>, Vec<&Item>) = deletions.partition(|item| item.is_plain());
-        match (of_spaces.len() > limit, plain.len() > limit) {
-            (true, _) => Refused::All,
-            (false, true) => Refused::Plain,
-            (false, false) => Refused::Nothing,
-        }
-    }
-}
-
-impl Refused {
-    /// Returns true if `item` is refused.
-    pub fn covers(self, item: &Item) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Plain => item.is_plain(),
-            Self::All => true,
-        }
+    /// The number of namespaces that would be deleted.
+    pub fn deletions(&self) -> usize {
+        self.items.iter().filter(|item| item.deletes_namespace()).count()
     }
 }
 
 impl Item {
-    /// Returns true if the item is about a plain namespace.
-    fn is_plain(&self) -> bool {
-        matches!(self, Self::Annotated(_))
-    }
-
     /// Returns true if the item deletes a namespace.
     pub fn deletes_namespace(&self) -> bool {
         match self {

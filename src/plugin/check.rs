@@ -131,15 +131,15 @@ mod tests {
             let status = json!({"status": "Failure", "code": code, "message": message, "reason": "x", "details": {"name": "orchid-lab"}});
             kube::Error::Api(Box::new(serde_json::from_value(status).unwrap()))
         };
-        let told = cannot_renew("nadia o'neill", "orchid-lab", &api(403, "developerspaces is forbidden"));
+        let command = cannot_renew("nadia o'neill", "orchid-lab", &api(403, "developerspaces is forbidden"));
         let expected = "\
 warning: nadia o'neill can work in namespace orchid-lab, but cannot read and renew DeveloperSpace orchid-lab: developerspaces is forbidden
 An administrator can grant this permission to all owners, or to this owner only:
     kubectl apply -k config/self-service
     kubectl create clusterrolebinding developerspace-owner-orchid-lab --clusterrole=developerspace-owner --user='nadia o'\\''neill'";
-        assert_eq!(told, expected);
+        assert_eq!(command, expected);
         let caller = KubectlArgs { user: Some("omar".to_owned()), as_user: Some("petra".to_owned()), ..KubectlArgs::default() };
-        assert_eq!(Flags::of(&caller).on(&told), expected, "the binding is for one user only, and an administrator creates it");
+        assert_eq!(Flags::of(&caller).on(&command), expected, "the binding is for one user only, and an administrator creates it");
         assert!(!cannot_renew("nadia", "orchid-lab", &api(422, "it is sealed")).contains("administrator"));
     }
 }

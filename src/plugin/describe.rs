@@ -400,37 +400,37 @@ Next steps:
     fn no_renewal_is_advised_where_none_helps() {
         let mut class = a_class();
         class.spec.lifetime.as_mut().unwrap().max_lifetime = Some("5d4h".to_owned());
-        let told = next(&a_space(), Some(&class), None, now());
+        let line = next(&a_space(), Some(&class), None, now());
         let expected = "It expires in 1d4h, and a renewal does not extend its lifetime, because its SpaceClass limits the lifetime of a \
             space to 5d4h (lifetime.maxLifetime): create another space with `kubectl dspace create OTHER-NAME`, or move this space to a \
             class that allows a longer lifetime.";
-        assert_eq!(told[0], expected);
-        assert!(told.iter().all(|line| !line.contains("dspace renew")), "{told:?}");
+        assert_eq!(line[0], expected);
+        assert!(line.iter().all(|line| !line.contains("dspace renew")), "{line:?}");
         let mut dated = a_space();
         let status = dated.status.as_mut().unwrap();
         status.terms = Some(Terms { expires_at: status.expires_at, ..Terms::default() });
         dated.spec.expires_at = status.expires_at;
-        let told = next(&dated, None, None, now());
+        let line = next(&dated, None, None, now());
         let expected = "It expires in 1d4h, and a renewal does not extend its lifetime, because spec.expiresAt sets the end: set a later \
             date with `kubectl edit dspace orchid-lab`, or set a ttl with `kubectl dspace renew orchid-lab --ttl DURATION`.";
-        assert_eq!(told[0], expected);
+        assert_eq!(line[0], expected);
     }
 
     #[test]
     fn a_protection_is_told_as_far_as_it_is_in_force() {
-        let told = |space: &DeveloperSpace, class: &SpaceClass| {
+        let line = |space: &DeveloperSpace, class: &SpaceClass| {
             let shown = heading(space, Some(class), None);
             shown.lines().find_map(|line| line.strip_prefix("Protected:")).map(|text| text.trim().to_owned())
         };
         let (mut space, mut class) = (a_space(), a_class());
         class.spec.lifetime.as_mut().unwrap().allow_protected = true;
-        assert_eq!(told(&space, &class), None);
+        assert_eq!(line(&space, &class), None);
         space.spec.protected = true;
         let requested = Some("requested, but not in force; it takes effect when the operator accepts the spec".to_owned());
-        assert_eq!(told(&space, &class), requested, "it has an end");
+        assert_eq!(line(&space, &class), requested, "it has an end");
         space.status.as_mut().unwrap().expires_at = None;
-        assert_eq!(told(&space, &class).as_deref(), Some("yes: it never expires and cannot be deleted"));
-        assert_eq!(told(&space, &a_class()), requested, "the class does not allow it");
+        assert_eq!(line(&space, &class).as_deref(), Some("yes: it never expires and cannot be deleted"));
+        assert_eq!(line(&space, &a_class()), requested, "the class does not allow it");
     }
 
     #[test]

@@ -209,7 +209,7 @@ mod tests {
     async fn only_a_404_that_names_the_space_ends_the_wait_for_its_deletion() {
         let named = json!({"status": "Failure", "code": 404, "reason": "NotFound", "details": {"name": "orchid-lab"}});
         assert!(waited(named).await.is_ok());
-        let told = waited(json!("a page of a gateway")).await.unwrap_err().to_string();
-        assert!(told.starts_with("failed to read DeveloperSpace orchid-lab: this cluster does not know DeveloperSpaces"), "{told}");
+        let error = waited(json!("a page of a gateway")).await.unwrap_err().to_string();
+        assert!(error.starts_with("failed to read DeveloperSpace orchid-lab: this cluster does not know DeveloperSpaces"), "{error}");
     }
 }

@@ -125,7 +125,7 @@ pub async fn an_enforced_network_can_be_closed(stage: &Stage) -> Result<()> {
     alice.delete(at("NetworkPolicy", "left-walled", "old")).await?;
     let mut platform = policy("left-walled", "allow-dns");
     let sentence = refusal(world.admin().create(&platform).await)?;
-    ensure!(sentence.contains("only the developerspace-operator may write NetworkPolicies"), "an administrator is told: {sentence}");
+    ensure!(sentence.contains("only the developerspace-operator may write NetworkPolicies"), "the response is: {sentence}");
     platform["metadata"]["labels"] = json!({"developerspace.dev/platform-policy": "true"});
     world.admin().create(&platform).await?;
     refusal(alice.patch(at("NetworkPolicy", "left-walled", "allow-dns"), json!({"spec": {"ingress": [{}]}})).await)?;

@@ -178,7 +178,7 @@ async fn nothing_is_wrong(world: &World) -> Result<()> {
     with_space(world, (ALICE, "heron-lab"), "plain").await?;
     until_found(world, (ALICE, "heron-lab"), json!([])).await?;
     let told = world.cluster().kubectl_as(ALICE, &["dspace", "doctor", "heron-lab"]).await?.ok()?;
-    ensure!(told.starts_with("No problems found with DeveloperSpace heron-lab in the objects that could be read."), "it says {told}");
+    ensure!(told.starts_with("No problems found with DeveloperSpace heron-lab in the objects that could be read."), "the output is {told}");
     Ok(())
 }
 
@@ -335,7 +335,7 @@ async fn what_a_finalizer_holds_is_let_go_by_what_it_advises(world: &World) -> R
     // Its bindings were deleted first, so the owner has only the operator's report.
     let told = found(asks(world, ALICE, SPACE).await?)?;
     let told = serde_json::to_string(&told)?;
-    ensure!(told.contains("waits until its namespace is deleted") && told.contains("example.org/archive"), "the owner is told {told}");
+    ensure!(told.contains("waits until its namespace is deleted") && told.contains("example.org/archive"), "the output is {told}");
     let [look, take_off] = commands.as_slice() else { anyhow::bail!("it advises {commands:?}") };
     follow(world, world.cluster().kubeconfig(), look).await?;
     follow(world, world.cluster().kubeconfig(), &take_off.replace("NAME", "kept")).await?;

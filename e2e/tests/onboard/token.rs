@@ -87,9 +87,9 @@ pub async fn a_token_for_a_member_has_the_role_of_the_member(stage: &Stage) -> R
     ensure!(space["spec"]["members"] == json!([bruno]), "its members are {}", space["spec"]["members"]);
 
     let output = stage.dspace(TILDA, &[&arguments[..], &["--auth", "token"]].concat()).await?;
-    let told = output.stderr.clone();
+    let printed = output.stderr.clone();
     output.ok()?;
-    ensure!(told.contains("a token of ServiceAccount ci with role view"), "it does not say what was issued: {told}");
+    ensure!(printed.contains("a token of ServiceAccount ci with role view"), "the output does not name what was issued: {printed}");
     written(&file, SPACE)?;
     let space = stage.admin.get(a_space(SPACE)).await?;
     let account = json!({"kind": "ServiceAccount", "name": "ci", "namespace": SPACE, "role": "view"});

@@ -21,12 +21,12 @@ pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
             }
         }
     }
-    let told = forbidden.into_iter().map(|((severity, verb, namespace), what)| {
+    let findings = forbidden.into_iter().map(|((severity, verb, namespace), what)| {
         let them = if what.len() == 1 && verb == "get" { "it" } else { "them" };
         let sentence = format!("{}{} could not be read: you do not have permission to {verb} {them}.", listed(&what), place(namespace));
         finding(severity, &sentence)
     });
-    told.chain(failed).collect()
+    findings.chain(failed).collect()
 }
 
 /// The objects that could not be read and without which the result is incomplete.
