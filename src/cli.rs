@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     api::{duration::parse_duration, names},
-    desired::{annotated::Compat, deletion_limit::DeletionLimit},
+    desired::{annotation_expiry::Compat, deletion_limit::DeletionLimit},
 };
 
 /// Gives developers their own namespaces on a shared Kubernetes cluster, and deletes the namespaces when they expire.

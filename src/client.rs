@@ -15,7 +15,7 @@ use tower::{
     retry::{Policy, RetryLayer},
 };
 
-use crate::{clock::ServerCheckedClock, controller::writes::Writes, impersonation, metrics::Metrics, watchdog::Watchdog};
+use crate::{clock::ServerCheckedClock, controller::recent_writes::Writes, impersonation, metrics::Metrics, runtime::watchdog::Watchdog};
 
 /// The longest time for a response. It is above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is not a failure.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);

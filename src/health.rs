@@ -11,15 +11,15 @@ use std::{
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 
 use crate::{
+    cache::store::Store,
     clock::Clock,
-    controller::{
-        rights::{self, Rights},
-        store::Store,
-    },
     installed::Installed,
     metrics::Metrics,
+    runtime::{
+        permissions::{self, Rights},
+        watchdog::{Ages, Watchdog},
+    },
     serve::serve,
-    watchdog::{Ages, Watchdog},
 };
 
 /// The state that the endpoints report.
@@ -52,7 +52,7 @@ impl Health {
         ages.current()?;
         let missing = self.rights.missing();
         if !missing.is_empty() {
-            return Err(rights::sentence(&missing));
+            return Err(permissions::sentence(&missing));
         }
         // While a CRD lacks fields, expired spaces stay, so that the cause is reported before its effect.
         if let Some(problem) = self.installed.problem() {
@@ -93,7 +93,7 @@ mod tests {
     use chrono::{DateTime, Utc};
 
     use super::*;
-    use crate::controller::store::SOURCES;
+    use crate::cache::store::SOURCES;
 
     fn health(standby: bool, installed: Installed) -> Health {
         let health = Health {

@@ -13,8 +13,8 @@ use kube::{
 use tokio::sync::watch;
 
 use crate::{
-    api::{DeveloperSpace, SpaceClass, crds, text::some_of, unmanaged::Unmanaged},
-    controller::error::Error,
+    api::{DeveloperSpace, SpaceClass, crds, text::some_of, without_managed_fields::Unmanaged},
+    runtime::error::Error,
 };
 
 /// The time between two attempts while something is missing.

@@ -13,6 +13,7 @@
 pub mod access;
 pub mod api;
 pub mod approver;
+pub mod cache;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -25,6 +26,6 @@ pub mod installed;
 pub mod metrics;
 pub mod operator;
 pub mod plugin;
+pub mod runtime;
 pub mod serve;
 pub mod telemetry;
-pub mod watchdog;

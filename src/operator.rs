@@ -17,20 +17,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     api::{crds, names::ProtectedNamespaces},
     approver::Approver,
+    cache::watches::Nudges,
     cli::{ApproveArgs, Command, GcArgs, RunArgs},
     client::{self, Listeners},
     clock::{Clock, ServerCheckedClock},
     controller::{
         self,
         context::{Context, Places},
-        events,
-        leader::Elector,
-        rights::{self, Rights},
-        watch::Nudges,
     },
     gc::{self, Answer},
     health::{Health, serve_health, serve_metrics},
     installed::{self, Installed},
+    runtime::{
+        events,
+        leader::Elector,
+        permissions::{self, Rights},
+    },
     telemetry,
 };
 
@@ -63,7 +65,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let ctx = Arc::new(Context { metrics, watchdog: watchdog.clone(), writes, nudges, installed: installed.clone(), ..fresh });
     tokio::spawn(installed::follow(client.clone(), installed.clone()));
     let rights: Arc<Rights> = Arc::default();
-    tokio::spawn(rights::check(ctx.clone(), args.common.operator_namespace.clone(), rights.clone()));
+    tokio::spawn(permissions::check(ctx.clone(), args.common.operator_namespace.clone(), rights.clone()));
     let (store, metrics) = (ctx.store.clone(), ctx.metrics.clone());
     let health = Health { clock: clock.clone(), watchdog, store, rights, installed, metrics, standby: standby.clone() };
     let serving = async {

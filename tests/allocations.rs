@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use developerspace_operator::controller::{reconcile::reconcile, watch::Kept};
+use developerspace_operator::{cache::watches::Kept, controller::reconcile::reconcile};
 use http::{Request, Response};
 use kube::{Client, client::Body};
 use support::{objects, world::World};

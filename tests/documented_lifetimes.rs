@@ -6,10 +6,12 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use developerspace_operator::{
     api::{DeveloperSpace, SpaceClassSpec, conditions::Reason, duration::parse_duration},
     desired::{
-        lifetime::{Outlook, Stage, outlook},
-        rules::Rules,
+        lifetime::{
+            inputs::{retention, rules_of, term, terms},
+            outlook::{Outlook, Stage, outlook},
+            rules::Rules,
+        },
         status::{Finding, InForce, Verdict, next},
-        term::{retention, rules_of, term, terms},
     },
 };
 use serde::Deserialize;

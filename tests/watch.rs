@@ -7,13 +7,12 @@ mod support;
 use std::{future::pending, sync::Arc, time::Duration};
 
 use developerspace_operator::{
-    controller::{
-        self,
-        reconcile::key,
+    cache::{
         relist::Relist,
         store::{SOURCES, Source, Store},
-        watch,
+        watches,
     },
+    controller::{self, reconcile::key},
     desired::noncompliance::Rule,
 };
 use futures::{StreamExt, stream};
@@ -51,7 +50,7 @@ fn gone() -> Value {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_is_refused_as_too_old_begins_with_a_list() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-    let classes = watch::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
+    let classes = watches::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
     let watching = tokio::spawn(classes.for_each(|_| async {}));
     answer(&mut server, "limit=500", StatusCode::OK, &list()).await;
     for _ in 0..3 {
@@ -66,8 +65,8 @@ async fn a_watch_that_is_refused_as_too_old_begins_with_a_list() {
 async fn objects_that_developers_can_make_large_are_listed_in_small_pages() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
     let (client, store, relist) = (Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
-    let namespaces = watch::namespaces(&client, store.clone(), Arc::default(), relist.clone());
-    let watching = tokio::spawn(stream::select(namespaces, watch::children(&client, &store, &relist)).for_each(|_| async {}));
+    let namespaces = watches::namespaces(&client, store.clone(), Arc::default(), relist.clone());
+    let watching = tokio::spawn(stream::select(namespaces, watches::children(&client, &store, &relist)).for_each(|_| async {}));
     let (mut listed, mut held) = (Vec::new(), Vec::new());
     while listed.len() < 5 {
         let (request, respond) = server.next_request().await.unwrap();
@@ -96,7 +95,7 @@ async fn a_watch_that_tells_of_the_past_begins_with_a_list() {
     for (versions, next) in [([8, 9, 11], "resourceVersion=11"), ([8, 8, 9], "resourceVersion=9"), ([8, 11, 9], "limit=500")] {
         let (service, mut server) = pair::<Request<Body>, Response<Body>>();
         let classes =
-            watch::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
+            watches::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(3_600)));
         let watching = tokio::spawn(classes.for_each(|_| async {}));
         answer(&mut server, "limit=500", StatusCode::OK, &list()).await;
         let told: String = versions.iter().map(|version| event("small", *version)).collect();
@@ -109,7 +108,7 @@ async fn a_watch_that_tells_of_the_past_begins_with_a_list() {
 #[tokio::test(start_paused = true)]
 async fn everything_is_listed_again_after_a_while() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-    let classes = watch::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(60)));
+    let classes = watches::classes(&Client::new(service, "default"), Arc::new(Store::default()), Relist::every(Duration::from_secs(60)));
     let watching = tokio::spawn(classes.for_each(|_| async {}));
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -126,7 +125,7 @@ async fn everything_is_listed_again_after_a_while() {
 async fn a_list_that_takes_longer_than_the_period_comes_to_its_end() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
     let store = Arc::new(Store::default());
-    let classes = watch::classes(&Client::new(service, "default"), store.clone(), Relist::every(Duration::from_secs(30)));
+    let classes = watches::classes(&Client::new(service, "default"), store.clone(), Relist::every(Duration::from_secs(30)));
     let watching = tokio::spawn(classes.for_each(|_| async {}));
     let (request, respond) = server.next_request().await.unwrap();
     assert!(request.uri().to_string().contains("limit=500"));
@@ -186,7 +185,7 @@ async fn nobody_is_told_of_a_space_that_the_store_does_not_have_yet() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
     let ctx = World::unlisted("2026-11-24T09:00:00Z").context(Client::new(service, "default"));
     let (kept, writer) = reflector::store();
-    let mut names = watch::spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600)));
+    let mut names = watches::spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600)));
     let (old, mut new) = (objects::fresh(), objects::fresh());
     new["metadata"]["name"] = json!("another");
     let mut told = Vec::new();
@@ -217,11 +216,11 @@ async fn a_space_that_is_gone_counts_for_no_rule() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
     let ctx = World::unlisted(objects::MADE).context(Client::new(service, "default"));
     let (_kept, writer) = reflector::store();
-    let watching = tokio::spawn(watch::spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600))).for_each(|_| async {}));
+    let watching = tokio::spawn(watches::spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600))).for_each(|_| async {}));
     let (listed, mut missed) = (objects::fresh(), objects::fresh());
     missed["metadata"]["uid"] = json!("uid-of-another");
     for space in [&listed, &missed] {
-        ctx.metrics.noncompliant.note(key(&objects::read::<watch::Kept>(space)), vec![Rule::Contact]);
+        ctx.metrics.noncompliant.note(key(&objects::read::<watches::Kept>(space)), vec![Rule::Contact]);
     }
     let count = || {
         let text = ctx.metrics.render();

@@ -1,9 +1,11 @@
 //! Owns reading the API server's audit log: the user, the request and the response of each entry. An entry of a write
 //! includes the request body.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};

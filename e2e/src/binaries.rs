@@ -1,9 +1,11 @@
 //! Owns finding programs: this project's next to the running program, the control plane's in the folder that `build.sh`
 //! maintains.
 
-use std::env::{current_exe, var_os};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::{
+    env::{current_exe, var_os},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;

@@ -1,20 +1,25 @@
 //! Owns a scenario's cluster: starts the supervisor, provides clients and kubectl for each user, and ends with the
 //! test.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
 
 use anyhow::{Context, Result, bail};
 use kube::{Client, Config};
 use tokio::task::block_in_place;
 
-use crate::audit::Audit;
-use crate::command::{self, Output};
-use crate::controlplane::{Info, Layout};
-use crate::users::User;
-use crate::{binaries, kubeconfig};
+use crate::{
+    audit::Audit,
+    binaries,
+    command::{self, Output},
+    controlplane::{Info, Layout},
+    kubeconfig,
+    users::User,
+};
 
 /// The options of a scenario's cluster.
 #[derive(Clone, Debug)]

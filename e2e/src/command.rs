@@ -3,8 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::{io::AsyncWriteExt, process::Command};
 
 /// The result of a program that has ended.
 #[derive(Clone, Debug)]

@@ -2,16 +2,22 @@
 //! while, and a request that is sent at that moment gets no response. A POST is not retried: it would conflict with the
 //! object that it may have created.
 
-use std::error::Error;
-use std::future::{Ready, ready};
+use std::{
+    error::Error,
+    future::{Ready, ready},
+};
 
 use anyhow::{Context, Result};
 use http::{Method, Request, Response};
-use kube::client::{Body, ClientBuilder, retry::RetryPolicy};
-use kube::{Client, Config};
-use tower::BoxError;
-use tower::buffer::BufferLayer;
-use tower::retry::{Policy, RetryLayer};
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder, retry::RetryPolicy},
+};
+use tower::{
+    BoxError,
+    buffer::BufferLayer,
+    retry::{Policy, RetryLayer},
+};
 
 /// The error message of the HTTP library for such a request.
 const CLOSED: &str = "connection closed before message completed";

@@ -1,24 +1,34 @@
 //! Owns the operator under test. It is installed from the shipped manifests, and runs outside the cluster as its own
 //! `ServiceAccount`, so that a permission missing from the manifests fails here too.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::Api;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::ServiceAccount,
+};
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, GroupVersionKind, PostParams},
+};
 use serde_json::json;
 
-use crate::cluster::Cluster;
-use crate::command::{self, Output};
-use crate::kubeconfig::{self, Credential};
-use crate::process::Process;
-use crate::wait::eventually;
-use crate::{binaries, http, ports};
+use crate::{
+    binaries,
+    cluster::Cluster,
+    command::{self, Output},
+    http,
+    kubeconfig::{self, Credential},
+    ports,
+    process::Process,
+    wait::eventually,
+};
 
 /// The namespace that the manifests install into.
 pub const NAMESPACE: &str = "developerspace-system";

@@ -1,7 +1,9 @@
 //! Owns the choice of free ports on loopback.
 
-use std::hash::{BuildHasher, RandomState};
-use std::net::{Ipv4Addr, TcpListener};
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::{Ipv4Addr, TcpListener},
+};
 
 use anyhow::{Result, bail};
 

@@ -1,7 +1,6 @@
 //! Owns waiting: a condition is polled until it holds or a timeout expires.
 
-use std::future::Future;
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep, timeout_at};

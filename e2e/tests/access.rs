@@ -1,12 +1,14 @@
 //! No user gets access before the limits are in force, and neither a failure nor a blocked deletion preserves any user's access.
 
 use anyhow::{Result, ensure};
-use e2e::eventually;
-use e2e::fixtures::{
-    Actor, SOON, World, a_namespace, a_space, at, cluster_wide, condition, forbidden, holds, is_observed, name_of, refusal, side_by_side,
-    space, text, user,
+use e2e::{
+    eventually,
+    fixtures::{
+        Actor, SOON, World, a_namespace, a_space, at, cluster_wide, condition, forbidden, holds, is_observed, name_of, refusal,
+        side_by_side, space, text, user,
+    },
+    scenarios,
 };
-use e2e::scenarios;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,12 +2,14 @@
 //! `tests/fixtures/bad_input.yaml` is the table, which the unit tests of `src/api` use too.
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::eventually;
-use e2e::fixtures::{
-    Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, holds, is_observed, name_of, refusal, side_by_side, space, text,
-    user,
+use e2e::{
+    eventually,
+    fixtures::{
+        Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, holds, is_observed, name_of, refusal, side_by_side, space, text,
+        user,
+    },
+    scenarios,
 };
-use e2e::scenarios;
 use futures::future::join_all;
 use serde_json::{Value, json};
 

@@ -1,11 +1,14 @@
 //! Requests of an owner beyond the limits of the class, on a real API server and with the owner's own token.
 
 use anyhow::{Result, ensure};
-use e2e::fixtures::{
-    Actor, SOON, World, a_namespace, a_space, at, binding, class, cluster_wide, condition, ensure_equal, refusal, side_by_side, space,
-    text, user,
+use e2e::{
+    eventually,
+    fixtures::{
+        Actor, SOON, World, a_namespace, a_space, at, binding, class, cluster_wide, condition, ensure_equal, refusal, side_by_side, space,
+        text, user,
+    },
+    scenarios,
 };
-use e2e::{eventually, scenarios};
 use serde_json::{Value, json};
 
 #[path = "../../tests/fixtures/ledger.rs"]

@@ -2,11 +2,13 @@
 //! space loses anything by them.
 
 use anyhow::{Result, ensure};
-use e2e::fixtures::{
-    At, SOON, World, a_namespace, a_space, at, class, cluster_wide, condition, ensure_equal, holds, is_observed, side_by_side, space,
-    stays, text, user,
+use e2e::{
+    fixtures::{
+        At, SOON, World, a_namespace, a_space, at, class, cluster_wide, condition, ensure_equal, holds, is_observed, side_by_side, space,
+        stays, text, user,
+    },
+    scenarios,
 };
-use e2e::scenarios;
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -2,11 +2,14 @@
 //! limit holds however many requests are concurrent.
 
 use anyhow::{Context, Result, ensure};
-use e2e::fixtures::{
-    SOON, World, a_namespace, a_space, at, condition, config_map, forbidden, holds, name_of, namespace, side_by_side, space, stays, text,
-    uid_of, user,
+use e2e::{
+    eventually,
+    fixtures::{
+        SOON, World, a_namespace, a_space, at, condition, config_map, forbidden, holds, name_of, namespace, side_by_side, space, stays,
+        text, uid_of, user,
+    },
+    scenarios,
 };
-use e2e::{eventually, scenarios};
 use futures::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -5,8 +5,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use e2e::{Cluster, Options, eventually};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
-use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::{
+    Api,
+    api::{DeleteParams, ObjectMeta, PostParams},
+};
 
 const SOON: Duration = Duration::from_secs(30);
 

@@ -1,21 +1,23 @@
 //! A crowd cannot starve the operator: neither large objects, nor connections to its ports, nor a thousand spaces that fail.
 
-use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    net::Ipv4Addr,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
-use e2e::audit::Entry;
-use e2e::eventually;
-use e2e::fixtures::{World, a_space, condition, holds, is_observed, space, text, user};
-use e2e::operator::USER;
-use e2e::webhook::BrokenWebhook;
+use e2e::{
+    audit::Entry,
+    eventually,
+    fixtures::{World, a_space, condition, holds, is_observed, space, text, user},
+    operator::USER,
+    webhook::BrokenWebhook,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Mutex};
 
 const SPACES: usize = 300;
 const CONNECTIONS: usize = 900;

@@ -1,11 +1,14 @@
 //! The operator restores its own objects and fields after any change, and leaves those of others unchanged.
 
 use anyhow::{Context, Result, ensure};
-use e2e::fixtures::{
-    CHILDREN, SOON, World, a_namespace, a_space, at, class, cluster_wide, config_map, ensure_equal, essence, holds, is_observed, name_of,
-    side_by_side, space, text, uid_of, user,
+use e2e::{
+    eventually,
+    fixtures::{
+        CHILDREN, SOON, World, a_namespace, a_space, at, class, cluster_wide, config_map, ensure_equal, essence, holds, is_observed,
+        name_of, side_by_side, space, text, uid_of, user,
+    },
+    scenarios,
 };
-use e2e::{eventually, scenarios};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,19 @@
 //! The operator in a namespace of another name, as a kustomization with `namespace:` sets it: the policies recognize the operator by its rights.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
-use e2e::cluster::{Cluster, Options};
-use e2e::fixtures::{Actor, SOON, a_namespace, a_space, binding, holds, namespace, refusal, space, user};
-use e2e::kubeconfig::{self, Credential};
-use e2e::operator::{self, Operator, SERVICE_ACCOUNT};
-use e2e::{binaries, eventually};
+use e2e::{
+    binaries,
+    cluster::{Cluster, Options},
+    eventually,
+    fixtures::{Actor, SOON, a_namespace, a_space, binding, holds, namespace, refusal, space, user},
+    kubeconfig::{self, Credential},
+    operator::{self, Operator, SERVICE_ACCOUNT},
+};
 use serde_json::json;
 
 const HOME: &str = "platform-dspace";

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::audit::Entry;
-use e2e::fixtures::{
-    SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, ensure_equal, holds, name_of, refusal, side_by_side, space,
-    stays, text, uid_of, user,
+use e2e::{
+    audit::Entry,
+    binaries, eventually,
+    fixtures::{
+        SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, ensure_equal, holds, name_of, refusal, side_by_side,
+        space, stays, text, uid_of, user,
+    },
+    operator, scenarios,
 };
-use e2e::{binaries, eventually, operator, scenarios};
 use serde_json::{Value, json};
 
 const CRD: &str = "developerspaces.developerspace.dev";

@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
-use e2e::binaries;
-use e2e::command::Output;
-use e2e::fixtures::{
-    Actor, SOON, World, a_namespace, a_space, binding, cluster_wide, condition, ensure_equal, essence, holds, moment, name_of, namespace,
-    now, refusal, side_by_side, space, time, user,
+use e2e::{
+    binaries,
+    command::Output,
+    eventually,
+    fixtures::{
+        Actor, SOON, World, a_namespace, a_space, binding, cluster_wide, condition, ensure_equal, essence, holds, moment, name_of,
+        namespace, now, refusal, side_by_side, space, time, user,
+    },
+    kubeconfig, operator, scenarios,
 };
-use e2e::{eventually, kubeconfig, operator, scenarios};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,17 +1,18 @@
 //! No space expires early or without a warning, and a renewal that the API server accepted is never lost.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use e2e::audit::Entry;
-use e2e::fixtures::{
-    SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, holds, is_observed, moment, name_of, now, refusal,
-    side_by_side, space, text, time, uid_of, user,
+use e2e::{
+    audit::Entry,
+    eventually,
+    fixtures::{
+        SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, holds, is_observed, moment, name_of, now, refusal,
+        side_by_side, space, text, time, uid_of, user,
+    },
+    operator, scenarios,
 };
-use e2e::{eventually, operator, scenarios};
 use futures::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 

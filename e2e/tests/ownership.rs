@@ -2,11 +2,14 @@
 //! refuse.
 
 use anyhow::{Result, ensure};
-use e2e::fixtures::{
-    SOON, World, a_namespace, a_space, at, condition, config_map, ensure_equal, holds, namespace, side_by_side, space, stays, text, uid_of,
-    user,
+use e2e::{
+    binaries, eventually,
+    fixtures::{
+        SOON, World, a_namespace, a_space, at, condition, config_map, ensure_equal, holds, namespace, side_by_side, space, stays, text,
+        uid_of, user,
+    },
+    scenarios,
 };
-use e2e::{binaries, eventually, scenarios};
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
-use e2e::fixtures::{
-    SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, holds, is_observed, moment, now, side_by_side, space, time,
-    user,
+use e2e::{
+    eventually,
+    fixtures::{
+        SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, holds, is_observed, moment, now, side_by_side, space,
+        time, user,
+    },
+    scenarios,
 };
-use e2e::{eventually, scenarios};
 use serde_json::{Value, json};
 
 /// The longest that a scenario here takes.

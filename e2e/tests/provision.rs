@@ -2,11 +2,14 @@
 
 use anyhow::{Result, bail, ensure};
 use chrono::TimeDelta;
-use e2e::fixtures::{
-    SOON, World, a_namespace, a_space, at, condition, deployment, ensure_equal, essence, forbidden, is_observed, name_of, refusal,
-    side_by_side, space, text, time, uid_of, user,
+use e2e::{
+    eventually,
+    fixtures::{
+        SOON, World, a_namespace, a_space, at, condition, deployment, ensure_equal, essence, forbidden, is_observed, name_of, refusal,
+        side_by_side, space, text, time, uid_of, user,
+    },
+    scenarios,
 };
-use e2e::{eventually, scenarios};
 use serde_json::{Value, json};
 
 const ALICE: &str = "alice@example.com";

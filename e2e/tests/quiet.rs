@@ -3,14 +3,19 @@
 //!
 //! `E2E_SPACES` and `E2E_QUIET_SECONDS` replace the default of 100 spaces and 20 seconds.
 
-use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
-use e2e::fixtures::{
-    World, a_namespace, a_space, condition, ensure_equal, holds, is_observed, moment, name_of, now, side_by_side, space, stays, user,
+use e2e::{
+    eventually,
+    fixtures::{
+        World, a_namespace, a_space, condition, ensure_equal, holds, is_observed, moment, name_of, now, side_by_side, space, stays, user,
+    },
+    scenarios,
 };
-use e2e::{eventually, scenarios};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 

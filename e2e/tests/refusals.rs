@@ -1,15 +1,20 @@
 //! A refusal by the cluster becomes a condition and costs the API server a few writes a minute. Continuous changes by an owner cost no more.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Result, bail, ensure};
 use chrono::TimeDelta;
-use e2e::audit::Entry;
-use e2e::fixtures::{Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, side_by_side, space, text, user};
-use e2e::webhook::BrokenWebhook;
-use e2e::{eventually, scenarios};
+use e2e::{
+    audit::Entry,
+    eventually,
+    fixtures::{Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, side_by_side, space, text, user},
+    scenarios,
+    webhook::BrokenWebhook,
+};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]

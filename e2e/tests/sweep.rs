@@ -2,15 +2,14 @@
 //! about one write; docs/reliability/README.md explains the table.
 
 use anyhow::{Result, ensure};
-use e2e::sweep::report::Oracle;
-use e2e::sweep::{self, Options};
+use e2e::fault_sweep::{self, Options, report::Oracle};
 
 /// Fewer cases would mean that the reference runs did not observe all the writes that they should.
 const LEAST: usize = 300;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sweep_bounded() -> Result<()> {
-    let report = sweep::run(&Options { bounded: true, no_scenarios: true, ..Options::default() }).await?;
+    let report = fault_sweep::run(&Options { bounded: true, no_scenarios: true, ..Options::default() }).await?;
     show(&report.table());
     ensure!(report.cases >= LEAST, "only {} cases ran:\n{}", report.cases, report.table());
     if report.violations == 0 {
@@ -21,7 +20,7 @@ async fn sweep_bounded() -> Result<()> {
     // excuses no other violation.
     let late = report.violated(Oracle::Live);
     ensure!(late.len() == report.violations, "{} violations:\n{}\n{}", report.violations, report.violations(), report.table());
-    let again = sweep::run(&Options { case: late.clone(), ..Options::default() }).await?;
+    let again = fault_sweep::run(&Options { case: late.clone(), ..Options::default() }).await?;
     let passed = again.cases - again.not_reached - again.violations;
     ensure!(passed == late.len(), "of {} that were late {passed} passed alone:\n{}\n{}", late.len(), again.violations(), again.table());
     Ok(())

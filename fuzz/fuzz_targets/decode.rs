@@ -7,11 +7,13 @@ use developerspace_operator::{
     desired::{
         Grant, class, desire,
         diff::diff,
-        lifetime::outlook,
+        lifetime::{
+            inputs::{self, term},
+            outlook::outlook,
+            rules::Rules,
+        },
         resolve,
         status::{Finding, InForce, Verdict, next, notes, patch},
-        rules::Rules,
-        term::{self, term},
     },
 };
 use libfuzzer_sys::fuzz_target;
@@ -24,9 +26,9 @@ fuzz_target!(|text: &str| {
     let class = serde_json::from_str::<SpaceClassSpec>(class).unwrap_or_default();
     let now = second.trim().parse().ok().and_then(|second| DateTime::from_timestamp(second, 0)).unwrap_or_default();
     let rules = Rules::of(&class).ok();
-    let is_accepted = rules.as_ref().is_some_and(|rules| term::refusal(&space, rules, now).is_none());
+    let is_accepted = rules.as_ref().is_some_and(|rules| inputs::refusal(&space, rules, now).is_none());
     let outlook = outlook(&term(&space, rules.as_ref(), is_accepted, now), now);
-    let _ = (class::check(&class), class::cluster_roles(&class), rules.as_ref().map(|rules| term::refusal(&space, rules, now)));
+    let _ = (class::check(&class), class::cluster_roles(&class), rules.as_ref().map(|rules| inputs::refusal(&space, rules, now)));
     if let Ok(resolved) = resolve(&space, "fuzz", &class).accepted() {
         let children = desire(&space, &resolved, outlook.expires_at).children;
         let _ = diff(&children, &[], Grant::Full);

@@ -16,10 +16,12 @@ use developerspace_operator::{
         class::check,
         desire,
         diff::diff,
-        lifetime::{SEAL_LEAD, Stage, outlook},
+        lifetime::{
+            inputs::{refusal, term},
+            outlook::{SEAL_LEAD, Stage, outlook},
+            rules::Rules,
+        },
         resolve,
-        rules::Rules,
-        term::{refusal, term},
     },
 };
 use libfuzzer_sys::fuzz_target;
@@ -136,7 +138,15 @@ fn class(input: &Input<'_>) -> SpaceClassSpec {
         roles: vec![Role { name: "view".into(), cluster_role: "view".into() }],
         quota: Some(ClassQuota { hard: list(&input.hard), max: list(&input.max) }),
         limit_range: items(&input.class_items),
-        lifetime: Some(Lifetime { default_ttl, max_ttl, max_lifetime, allow_never: true, allow_protected: false, warn_before, retain_expired }),
+        lifetime: Some(Lifetime {
+            default_ttl,
+            max_ttl,
+            max_lifetime,
+            allow_never: true,
+            allow_protected: false,
+            warn_before,
+            retain_expired,
+        }),
         metadata: Some(ClassMetadata {
             allowed_keys: input.allowed.iter().map(|key| (*key).to_owned()).collect(),
             ..ClassMetadata::default()

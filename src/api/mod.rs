@@ -9,7 +9,7 @@ pub mod own_fields;
 pub mod quantity;
 pub mod text;
 pub mod time;
-pub mod unmanaged;
+pub mod without_managed_fields;
 
 mod access;
 #[cfg(test)]

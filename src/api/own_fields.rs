@@ -1,7 +1,7 @@
 //! Objects that are read with the managed fields of the operator's field manager, and with those of no other.
 //!
 //! They show which labels and annotations the operator wrote. The entries of other field managers are skipped for the reason that
-//! [`super::unmanaged`] gives, and so is the time of each entry.
+//! [`super::without_managed_fields`] gives, and so is the time of each entry.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     names,
-    unmanaged::{Fields, Reading},
+    without_managed_fields::{Fields, Reading},
 };
 
 /// An object that is read with the operator's managed fields only.

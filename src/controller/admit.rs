@@ -5,7 +5,6 @@
 use kube::ResourceExt;
 
 use super::{
-    admissions::Admission,
     context::Context,
     ledger::judge,
     observe::{ClassVerdict, Observed, class_verdict},
@@ -17,6 +16,7 @@ use crate::{
         conditions::{Reason, accepted::ROLE_NOT_FOUND},
         text::some_of,
     },
+    cache::owner_limit::Admission,
     desired::{
         Refusal, Resolved, Uid,
         resolve::{Ruling, check_name},

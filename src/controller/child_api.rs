@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    api::{names, unmanaged::Unmanaged},
+    api::{names, without_managed_fields::Unmanaged},
     desired::{Child, ChildKind, Uid},
 };
 

@@ -22,25 +22,26 @@ use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    apply::patch_params,
+    children::patch_params,
     context::Context,
-    error::{Class, Error},
     observe::{ClassVerdict, class_verdict},
-    rights::may,
     spaces_of,
-    store::Source,
-    watch::Kept,
 };
 use crate::{
     api::{
         SpaceClass, SpaceClassStatus,
         conditions::{self, Wanted, accepted::ROLE_NOT_FOUND},
     },
+    cache::{store::Source, watches::Kept},
     desired::{
         class::cluster_roles,
         class_verdict::{Verdict, check},
         namespace::{Ownership, ownership},
         open_door::{Cluster, handed_out},
+    },
+    runtime::{
+        error::{Class, Error},
+        permissions::may,
     },
 };
 

@@ -15,15 +15,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    admissions::Admissions, ends::Ends, events::Recorder, store::Store, turns::Turns, unrecorded::Creations, watch::Nudges, writes::Writes,
-};
+use super::{expiry_queue::Ends, recent_writes::Writes, unrecorded::Creations};
 use crate::{
-    api::{DeveloperSpace, names::ProtectedNamespaces, unmanaged::Unmanaged},
+    api::{DeveloperSpace, names::ProtectedNamespaces, without_managed_fields::Unmanaged},
+    cache::{owner_limit::Admissions, store::Store, watches::Nudges},
     clock::Clock,
     installed::Installed,
     metrics::Metrics,
-    watchdog::Watchdog,
+    runtime::{events::Recorder, turns::Turns, watchdog::Watchdog},
 };
 
 /// The clients and the state that all reconciles share.

@@ -9,9 +9,8 @@ use kube::{
 };
 
 use super::{
-    apply::delete_params,
+    children::delete_params,
     context::{Context, PATIENT},
-    error::Error,
     finalize::read_namespace,
     observe::Observed,
     report::{Report, report},
@@ -23,13 +22,14 @@ use crate::{
         time::rfc3339,
     },
     desired::{
-        collect::{Step, step},
+        expiry::{Step, step},
+        lifetime::inputs::{is_sealed, retention},
         namespace::SeenNamespace,
         ownership::{Ownership, because, is_claimed_by_another, ownership, recorded_uid},
         status::{Note, Verdict},
-        term::{is_sealed, retention},
         uid::Uid,
     },
+    runtime::error::Error,
 };
 
 /// The phrase about a namespace whose name is protected.

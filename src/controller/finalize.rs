@@ -5,28 +5,28 @@ use kube::{Api, ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
-    apply::{patch_params, remove},
+    children::{patch_params, remove},
     context::Context,
-    error::Error,
     expire::{STAYS, delete_namespace},
     foreign_bindings::still_bound,
-    home,
+    namespace,
     observe::Observed,
     report::{Report, report},
     retry::{Failure, with_error},
-    watch::counts,
 };
 use crate::{
     api::{DeveloperSpace, conditions::Reason, names},
+    cache::watches::counts,
     desired::{
         ChildKind, Uid,
         children::{is_name_of_ours, version},
         departure::{Departure, departure, hand_back, release},
+        lifetime::inputs::{is_protected, is_sealed},
         namespace::SeenNamespace,
         ownership::because,
         status::{Note, Verdict},
-        term::{is_protected, is_sealed},
     },
+    runtime::error::Error,
 };
 
 /// Takes the next step of the deletion. Returns the message about a deletion that waits or is under way. The namespace is read from the API server,
@@ -76,7 +76,7 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
         Departure::Release => {
             remove_bindings(ctx, &name).await?;
             let released = match release(space, &live.metadata, observed.now) {
-                Some(patch) => home::patch(ctx, &name, patch).await?,
+                Some(patch) => namespace::patch(ctx, &name, patch).await?,
                 None => seen,
             };
             // The released namespace takes over the place of the space under the owner limit, regardless of when the watch event arrives.
@@ -85,7 +85,7 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
         }
         Departure::HandBack => {
             remove_bindings(ctx, &name).await?;
-            home::patch(ctx, &name, hand_back(&live.metadata)).await?;
+            namespace::patch(ctx, &name, hand_back(&live.metadata)).await?;
             format!("namespace {name}, whose adoption was not complete, was returned with everything in it")
         }
     };

@@ -3,10 +3,11 @@
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::{context::Context, error::Error};
+use super::context::Context;
 use crate::{
-    api::{DeveloperSpace, Subject, unmanaged::Unmanaged},
+    api::{DeveloperSpace, Subject, without_managed_fields::Unmanaged},
     desired::{foreign_bindings::ForeignBindings, status::Note},
+    runtime::error::Error,
 };
 
 /// The page size of the list. An `admin` of the namespace can make each binding as large as an object may be.

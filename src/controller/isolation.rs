@@ -6,13 +6,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::{context::Context, error::Error};
+use super::context::Context;
 use crate::{
-    api::{names, unmanaged::Unmanaged},
+    api::{names, without_managed_fields::Unmanaged},
     desired::{
         Refusal,
         isolation::{Foreign, KEPT, Policy, not_admitted, policy},
     },
+    runtime::error::Error,
 };
 
 /// The page size of that list. A developer can make each policy as large as an object may be.

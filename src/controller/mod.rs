@@ -2,50 +2,32 @@
 //!
 //! [`run`] connects the watches to the reconciler and runs until it is stopped.
 
-pub mod admissions;
 pub mod admit;
-pub mod apply;
 pub mod child_api;
+pub mod children;
 pub mod classes;
 pub mod context;
-pub mod ends;
-pub mod error;
-pub mod events;
 pub mod expire;
+pub mod expiry_queue;
 pub mod finalize;
 pub mod foreign_bindings;
-pub mod graves;
-pub mod home;
 pub mod isolation;
-pub mod leader;
 pub mod ledger;
-pub mod live;
+pub mod namespace;
 pub mod observe;
 pub mod orphans;
-pub mod packed;
 pub mod provision;
+pub mod quota_wait;
 pub mod race;
+pub mod recent_writes;
 pub mod reconcile;
-pub mod relist;
 pub mod report;
-pub mod reserved;
 pub mod retry;
-pub mod rights;
 pub mod running_pods;
-pub mod settled;
-pub mod slim;
-pub mod store;
-pub mod task;
-pub mod throttle;
-pub mod turns;
-pub mod unadorned;
 pub mod unrecorded;
 pub mod usage;
-pub mod waiting;
 pub mod waiting_limit;
-pub mod watch;
-pub mod watch_stream;
-pub mod writes;
+pub mod whole_space;
 
 use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
@@ -61,23 +43,24 @@ use kube::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{
-    admissions::is_live,
-    context::Context,
-    error::{Class, Error},
-    observe::class_name,
-    relist::Relist,
-    reserved::Freed,
-    store::{SOURCES, Source},
-    task::{apart, stream_apart},
-    watch::Kept,
-};
+use self::{context::Context, observe::class_name};
 use crate::{
     api::{DeveloperSpace, names},
+    cache::{
+        owner_limit::is_live,
+        relist::Relist,
+        reserved_names::Freed,
+        store::{SOURCES, Source},
+        watches::{self, Kept},
+    },
     desired::{
         namespace::{Ownership, ownership},
         standing::standing,
         waiting_limit::{waits, was_never_admitted},
+    },
+    runtime::{
+        error::{Class, Error},
+        spawn::{apart, stream_apart},
     },
 };
 
@@ -100,18 +83,18 @@ pub async fn run(
     let urgent = ctx.clone();
     let relist = Relist::every(period).unless(move || urgent.is_behind(urgent.clock.now()));
     let (reader, writer) = reflector::store::<Kept>();
-    let spaces = watch::spaces(&ctx, writer, relist.clone());
+    let spaces = watches::spaces(&ctx, writer, relist.clone());
     let (known, of_class) = (reader.clone(), reader.clone());
     let names = futures::stream::select_all([
         stream_apart(spaces),
-        stream_apart(watch::namespaces(client, ctx.store.clone(), ctx.admissions.clone(), relist.clone())),
-        stream_apart(watch::children(client, &ctx.store, &relist)),
+        stream_apart(watches::namespaces(client, ctx.store.clone(), ctx.admissions.clone(), relist.clone())),
+        stream_apart(watches::children(client, &ctx.store, &relist)),
         nudged,
     ]);
     let named = names.map(|name| ObjectRef::<Kept>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
     let (judge, judged) = classes::Judge::new(ctx.clone(), reader.clone());
     let reserving = (ctx.clone(), reader.clone());
-    let by_class = watch::classes(client, ctx.store.clone(), relist)
+    let by_class = watches::classes(client, ctx.store.clone(), relist)
         .inspect(move |class| {
             judge.judge(class.clone());
             requeue_freed(&reserving.0, &reserving.1);
@@ -121,7 +104,7 @@ pub async fn run(
     let orphans = orphans::report(ctx.clone(), reader.clone());
     let _helpers = [tokio::spawn(judged), tokio::spawn(recalled), tokio::spawn(orphans)].map(AbortOnDropHandle::new);
     let stop = stop.shared();
-    let ends = apart(ends::run(ctx.clone(), reader.clone(), stop.clone()));
+    let ends = apart(expiry_queue::run(ctx.clone(), reader.clone(), stop.clone()));
     // Only names drive the queue. A name arrives after the store contains the change that it is about.
     let queue = Controller::for_stream(futures::stream::pending(), reader)
         .with_config(controller::Config::default().concurrency(ctx.places.number().saturating_mul(UNDER_WAY)))

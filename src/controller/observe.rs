@@ -5,21 +5,24 @@ use std::{collections::BTreeSet, sync::Arc};
 use chrono::{DateTime, Utc};
 use kube::ResourceExt;
 
-use super::{admissions::is_live, context::Context, ledger::judge, store::Store};
+use super::{context::Context, ledger::judge};
 use crate::{
     api::{
         DeveloperSpace, NamespaceRef, SpaceClass, SpaceClassSpec,
         conditions::{self, Reason, types},
     },
+    cache::{owner_limit::is_live, store::Store},
     desired::{
         Refusal, SeenChild,
-        lifetime::{Outlook, Stage, outlook},
+        lifetime::{
+            inputs::{rules_of, term, terms},
+            outlook::{Outlook, Stage, outlook},
+            rules::Rules,
+        },
         namespace::{Ownership, SeenNamespace, ownership},
         resolve::Ruling,
-        rules::Rules,
         standing::{Standing, standing},
         status::InForce,
-        term::{rules_of, term, terms},
     },
 };
 

@@ -9,9 +9,10 @@ use kube::{
     runtime::reflector::{self, ObjectRef},
 };
 
-use super::{context::Context, store::Store, unrecorded, watch::Kept};
+use super::{context::Context, unrecorded};
 use crate::{
     api::names::ProtectedNamespaces,
+    cache::{store::Store, watches::Kept},
     desired::{
         Uid,
         namespace::SeenNamespace,

@@ -8,16 +8,15 @@ use kube::{ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
-    apply::{self, Progress, patch_params},
+    children::{self, Progress, patch_params},
     context::Context,
-    error::{Class, Error},
-    home,
+    namespace,
     observe::Observed,
+    quota_wait,
     report::Report,
-    waiting,
 };
 use crate::{
-    api::{DeveloperSpace, NamespaceRef, conditions::Reason, names, unmanaged::Unmanaged},
+    api::{DeveloperSpace, NamespaceRef, conditions::Reason, names, without_managed_fields::Unmanaged},
     desired::{
         Children, Desired, Grant, Refusal, Resolved,
         children::version,
@@ -28,6 +27,7 @@ use crate::{
         ownership::{because, conflict, is_offered, recorded_uid},
         status::{Note, Verdict},
     },
+    runtime::error::{Class, Error},
 };
 
 /// The result, and the space afterwards.
@@ -66,7 +66,7 @@ pub async fn provision(
     if grant == Grant::Withheld {
         if let Some(seen) = observed.own_namespace() {
             let wanted = metadata.at_least(seen.adopted_security).withheld();
-            if let Err(error) = home::keep(ctx, space, seen, &wanted).await {
+            if let Err(error) = namespace::keep(ctx, space, seen, &wanted).await {
                 return Err(Box::pin(take_away(ctx, space, observed, (children, resolved), error)).await);
             }
             cut(ctx, &name, children, resolved).await?;
@@ -88,12 +88,12 @@ pub async fn provision(
     // In a namespace that had all children, a missing one may be a sign that another namespace has the name.
     let was_ready = space.status.as_ref().is_some_and(|status| status.ready_at.is_some());
     let known = (was_ready && observed.namespace.as_ref() == Some(&namespace)).then_some((&space, &namespace));
-    let progress = apply::children(ctx, &name, &children, grant, known).await?;
+    let progress = children::children(ctx, &name, &children, grant, known).await?;
     // A change of the namespace is reported at once, so that its UID is recorded.
-    let hold = waiting::hold(ctx, &name, progress, observed.now).filter(|_| note.is_none());
+    let hold = quota_wait::hold(ctx, &name, progress, observed.now).filter(|_| note.is_none());
     let verdict = match (breach.or_else(|| missing_roles::refusal(resolved, &missing)), progress) {
         (Some(Refusal { reason, message }), _) => Verdict::new(reason, message),
-        (None, Progress::Waits) => waiting::verdict(&space, observed.now),
+        (None, Progress::Waits) => quota_wait::verdict(&space, observed.now),
         (None, Progress::Done) => ready(&space, resolved),
     };
     let mut report = Report::new(verdict, Some(NamespaceRef { name, uid: namespace.uid.to_string() }));
@@ -105,7 +105,7 @@ pub async fn provision(
 async fn cut(ctx: &Context, name: &str, mut children: Children, resolved: &Resolved) -> Result<(), Error> {
     let missing = ctx.store.missing_of(missing_roles::used(&resolved.roles));
     missing_roles::keep_roles(&mut children, &ctx.store.children(name), &missing);
-    apply::children(ctx, name, &children, Grant::Withheld, None).await.map(|_| ())
+    children::children(ctx, name, &children, Grant::Withheld, None).await.map(|_| ())
 }
 
 /// Removes the subjects and the quota that the space may no longer have, after a failed write of the space or of its namespace. Returns the error.
@@ -135,9 +135,9 @@ async fn take_away(
 pub async fn follow_expiry(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     let Some(seen) = observed.own_namespace().filter(|seen| seen.terminating.is_none()) else { return Ok(()) };
     if observed.wants_isolation(ctx) {
-        home::mark_enforced(ctx, &space.name_any(), seen).await?;
+        namespace::mark_enforced(ctx, &space.name_any(), seen).await?;
     }
-    home::follow_expiry(ctx, &space.name_any(), seen, observed.outlook.expires_at).await
+    namespace::follow_expiry(ctx, &space.name_any(), seen, observed.outlook.expires_at).await
 }
 
 /// The namespace after [`settle`], and the Event about it.
@@ -158,21 +158,21 @@ async fn hold(
 /// Creates, adopts or repairs the namespace of the space. Returns `None` if another client created one in the meantime.
 async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, metadata: NamespaceMetadata) -> Result<Settled, Error> {
     let Some(seen) = &observed.namespace else {
-        let made = home::create(ctx, space, metadata.granted()).await?;
+        let made = namespace::create(ctx, space, metadata.granted()).await?;
         return Ok(made.map(|namespace| {
             let note = lost_namespace(space, &namespace);
             (namespace, note)
         }));
     };
     if observed.ownership == Ownership::Offered {
-        let (namespace, replaced) = home::adopt(ctx, space, seen, metadata).await?;
+        let (namespace, replaced) = namespace::adopt(ctx, space, seen, metadata).await?;
         return Ok(Some((namespace, Some(adopted(space, &replaced)))));
     }
     let wanted = metadata.at_least(seen.adopted_security).granted();
     let accepted_offer = recorded_uid(space).is_some_and(|uid| seen.uid == *uid) && is_offered(space, seen);
     // The offer is removed last: if the marks are lost, only the offer permits the operator to write them.
-    let kept = home::keep(ctx, space, seen, &wanted).await?;
-    let kept = if accepted_offer { home::end_offer(ctx, space, &kept).await? } else { kept };
+    let kept = namespace::keep(ctx, space, seen, &wanted).await?;
+    let kept = if accepted_offer { namespace::end_offer(ctx, space, &kept).await? } else { kept };
     let note = lost_namespace(space, &kept);
     Ok(Some((kept, note)))
 }

@@ -8,14 +8,14 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     context::Context,
-    error::Error,
     observe::observe,
     reconcile::take_step,
     retry::{ATTEMPTS, Failure, explain, read_later},
 };
 use crate::{
     api::DeveloperSpace,
-    desired::{lifetime::Stage, status::dates_the_end},
+    desired::{lifetime::outlook::Stage, status::dates_the_end},
+    runtime::error::Error,
 };
 
 /// Takes the next step of `space`. After a lost race for a write on which its end depends, the step is decided again, on the latest version of the

@@ -6,36 +6,36 @@ use chrono::TimeDelta;
 use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 
 use super::{
-    admissions::is_live,
     admit::{Decision, Fits, admit, give_up_the_place_before, leave_line, take_place, withdraw},
-    apply::withdraw_subjects,
+    children::withdraw_subjects,
     context::Context,
-    error::Error,
     expire, finalize,
     foreign_bindings::transferred,
     isolation::{admits, is_marked},
     ledger::broken_rules,
-    live::whole,
     observe::{Observed, observe, observe_admitted},
     provision::{Provisioned, ensure_finalizer, follow_expiry, provision},
+    quota_wait,
     race::take_step_at_last,
     report::{Report, report, undecodable},
     retry::{self, Failure},
-    running_pods, usage, waiting, waiting_limit,
-    watch::Kept,
+    running_pods, usage, waiting_limit,
+    whole_space::whole,
 };
 use crate::{
     api::{DeveloperSpace, names, quantity::Quantity},
+    cache::{owner_limit::is_live, watches::Kept},
     desired::{
         Grant, Refusal, Uid,
         children::{hash, version},
-        collect::Step,
+        expiry::Step,
         namespace::{Ownership, SeenNamespace, ownership},
         status::Verdict,
         usage::COUNT_ONLY,
         waiting_limit::was_never_admitted,
     },
     installed::UNTIL_COMPLETE,
+    runtime::error::Error,
 };
 
 /// The longest duration of a reconcile.
@@ -240,7 +240,7 @@ async fn grant_under(space: &DeveloperSpace, observed: Observed, ctx: &Context, 
             }
             report(ctx, &space, &observed, said).await?;
             give_up_the_place_before(&space, ctx);
-            Ok(if waits { wait(waiting::INTERVAL) } else { after(&Step::Live, &observed, ctx) })
+            Ok(if waits { wait(quota_wait::INTERVAL) } else { after(&Step::Live, &observed, ctx) })
         }
     }
 }

@@ -7,20 +7,21 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{apply::patch_params, context::Context, error::Error, observe::Observed};
+use super::{children::patch_params, context::Context, observe::Observed};
 use crate::{
     api::{
         DeveloperSpace, NamespaceRef,
         conditions::{Reason, types},
         text::shorten,
-        unmanaged::Unmanaged,
+        without_managed_fields::Unmanaged,
     },
     desired::{
         Uid,
         children::version,
-        lifetime::Stage,
+        lifetime::outlook::Stage,
         status::{self, Finding, Note, Verdict},
     },
+    runtime::error::Error,
 };
 
 /// The content of a report.

@@ -9,10 +9,8 @@ use chrono::{DateTime, Utc};
 use kube::ResourceExt;
 
 use super::{
-    admissions::is_live,
     admit::give_up_the_place_before,
     context::Context,
-    error::{Class, Error},
     observe::{Observed, observe, observe_admitted},
     provision::lost_namespace,
     reconcile::key,
@@ -23,17 +21,18 @@ use crate::{
         DeveloperSpace, NamespaceRef,
         conditions::{self, Reason, types},
         names,
-        unmanaged::Unmanaged,
+        without_managed_fields::Unmanaged,
     },
+    cache::owner_limit::is_live,
     desired::{
         Refusal, SeenChild, Uid,
         children::{hash, version},
-        lifetime::Stage,
+        lifetime::{inputs::is_sealed, outlook::Stage},
         namespace::{Ownership, SeenNamespace, ownership},
         status::{Verdict, dates_the_end},
-        term::is_sealed,
         wording::{DELETION_WAITS, says_the_same},
     },
+    runtime::error::{Class, Error},
 };
 
 /// The number of attempts in one reconcile. A client wins all of them only by a write between each read and the write that follows it.

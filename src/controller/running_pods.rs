@@ -4,10 +4,11 @@
 
 use kube::ResourceExt;
 
-use super::{admit::Fits, context::Context, error::Error, home};
+use super::{admit::Fits, context::Context, namespace};
 use crate::{
     api::DeveloperSpace,
     desired::{Refusal, desire, namespace::SeenNamespace, pod_security},
+    runtime::error::Error,
 };
 
 /// Admits a space whose pods comply with the Pod Security level of the other class, or returns the refusal.
@@ -17,6 +18,6 @@ pub async fn comply(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace,
     if seen.metadata.has_label(label, level) {
         return Ok(None);
     }
-    let warnings = home::rehearse(ctx, space, seen, &wanted).await?;
+    let warnings = namespace::rehearse(ctx, space, seen, &wanted).await?;
     Ok(pod_security::not_admitted(&fits.class_name, &space.name_any(), level, &warnings))
 }

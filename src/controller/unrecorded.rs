@@ -17,8 +17,11 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use tokio::time::Instant;
 
-use super::{apply::delete_params, context::Context, error::Error, finalize::crd_is_going};
-use crate::desired::{Uid, namespace::SeenNamespace};
+use super::{children::delete_params, context::Context, finalize::crd_is_going};
+use crate::{
+    desired::{Uid, namespace::SeenNamespace},
+    runtime::error::Error,
+};
 
 /// The time for which a creation is remembered. It exceeds the longest duration of a DELETE of the API server.
 const REMEMBERED: Duration = Duration::from_secs(600);
@@ -110,11 +113,7 @@ mod tests {
     use tower_test::mock::pair;
 
     use super::*;
-    use crate::{
-        api::names::ProtectedNamespaces,
-        clock::ServerCheckedClock,
-        controller::{context::Places, events::recorder},
-    };
+    use crate::{api::names::ProtectedNamespaces, clock::ServerCheckedClock, controller::context::Places, runtime::events::recorder};
 
     fn orphan(claim: &str, adopt: Option<&str>) -> (String, SeenNamespace) {
         let (uid, claim, adopt) = ("uid-of-the-namespace".into(), Some(claim.into()), adopt.map(Into::into));

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::ResourceExt;
 
-use super::{admit::Fits, child_api, context::Context, error::Error, home, observe::Observed};
+use super::{admit::Fits, child_api, context::Context, namespace, observe::Observed};
 use crate::{
     api::{DeveloperSpace, names},
     desired::{
@@ -13,6 +13,7 @@ use crate::{
         children::hash,
         usage::{Uncounted, counting, has_limit, limits, not_admitted, not_counted, to_count, uncounted},
     },
+    runtime::error::Error,
 };
 
 /// The time for which a move waits for the usage of resources whose limits kube-controller-manager has observed. It retries a failed count about ten
@@ -64,7 +65,7 @@ pub async fn count(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -
         let operations = wanted.repair(&Uid::of(&quota.metadata), true);
         child_api::patch(&ctx.client, &namespace, (ChildKind::Quota, names::CHILD), operations).await
     } else {
-        home::confirm(ctx, space, seen).await?;
+        namespace::confirm(ctx, space, seen).await?;
         child_api::post(&ctx.client, &namespace, &wanted).await
     };
     let action = format!("add resources to ResourceQuota {} in {namespace}", names::CHILD);

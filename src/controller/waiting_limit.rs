@@ -5,7 +5,6 @@ use chrono::{DateTime, Utc};
 
 use super::{
     context::Context,
-    error::Error,
     expire::delete_space,
     observe::{ClassVerdict, Observed, class_verdict},
 };
@@ -16,6 +15,7 @@ use crate::{
         status::Note,
         waiting_limit::{Beyond, MAY_WAIT, deleted_at},
     },
+    runtime::error::Error,
 };
 
 /// The state of the waiting `space`, if it is beyond the oldest waiting spaces. Its clock is stopped while its class is not accepted, and while the

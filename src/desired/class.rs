@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{class_quota, limit_range, network_policy, role_bindings::owner_role, rules::Rules};
+use super::{class_quota, lifetime::rules::Rules, limit_range, network_policy, role_bindings::owner_role};
 use crate::{
     access::SHORTEST,
     api::{

@@ -7,10 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
 use super::{
+    lifetime::inputs::is_sealed,
     metadata::owns_annotation,
     ownership::{Ownership, is_half_adopted, is_released_from, ownership},
     seen_namespace::SeenNamespace,
-    term::is_sealed,
 };
 use crate::api::{DeletionPolicy, DeveloperSpace, Subject, names, time::rfc3339};
 

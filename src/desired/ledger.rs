@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use super::{
     Refusal,
     admitted::Admitted,
-    contact, quota,
+    contact,
+    lifetime::{inputs, rules::Rules},
+    quota,
     resolve::{Ruling, check_subjects, resolve_among},
-    rules::Rules,
     space_name::{self, Reservation},
-    term,
 };
 use crate::api::{DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, SpaceClassSpec, conditions::Reason, names::ProtectedNamespaces};
 
@@ -51,7 +51,7 @@ pub fn judge(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, a
         // `resolve_among` validates their keys, and `too_large` their size.
         labels: _,
         annotations: _,
-        // `term::refusal` validates all times together.
+        // `inputs::refusal` validates all times together.
         ttl: _,
         expires_at: _,
         renewed_at: _,
@@ -61,7 +61,7 @@ pub fn judge(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, a
     let name = space.metadata.name.as_deref().unwrap_or_default();
     let is_new = !around.has_namespace;
     let name = is_new.then(|| space_name::refusal(name, class_name, class.names.as_ref(), around.reservation.as_ref())).flatten();
-    let times = Rules::of(class).ok().and_then(|rules| term::refusal(space, &rules, around.now));
+    let times = Rules::of(class).ok().and_then(|rules| inputs::refusal(space, &rules, around.now));
     let subjects = check_subjects(space, around.protected).err();
     let lacks = contact::request(contact.as_ref(), contact::required(class), class_name);
     let (refused_contact, noticed_contact) = if is_new { (lacks.map(invalid), None) } else { (None, lacks) };

@@ -3,7 +3,7 @@
 
 use super::{
     contact, ledger,
-    term::{is_never, is_sealed},
+    lifetime::inputs::{is_never, is_sealed},
 };
 use crate::api::{DeletionPolicy, DeveloperSpace, SpaceClassSpec};
 

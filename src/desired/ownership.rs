@@ -5,8 +5,8 @@
 use chrono::TimeDelta;
 
 use super::{
+    lifetime::inputs::{created, is_sealed},
     seen_namespace::{Released, SeenNamespace},
-    term::{created, is_sealed},
     uid::Uid,
 };
 use crate::api::{DeveloperSpace, names};

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{
-    lifetime::{Bound, Outlook, Postponed, Stage},
-    term::{created, is_sealed},
+use super::lifetime::{
+    inputs::{created, is_sealed},
+    outlook::{Bound, Outlook, Postponed, Stage},
 };
 use crate::api::{
     DeveloperSpace, DeveloperSpaceStatus, NamespaceRef, Notice, OwnerInForce, Terms, Warning,

@@ -7,7 +7,7 @@ use kube::{Api, Client, api::PostParams};
 use crate::{
     api::names,
     cli::GcArgs,
-    controller::{error::Error, rights::may},
+    runtime::{error::Error, permissions::may},
 };
 
 /// Returns the reason why this account may not run the sweep of `args`. An account that cannot be determined may be the operator's.

@@ -12,9 +12,10 @@ use kube::{
 };
 
 use crate::{
-    api::{text::shorten, time, unmanaged::Unmanaged},
-    controller::{context::Context, error::Error},
-    desired::annotated::{Compat, Wish, is_marked, is_wish, wish},
+    api::{text::shorten, time, without_managed_fields::Unmanaged},
+    controller::context::Context,
+    desired::annotation_expiry::{Compat, Wish, is_marked, is_wish, wish},
+    runtime::error::Error,
 };
 
 /// The most bytes of the value of an expiry annotation. A longer value is neither a time nor a duration.

@@ -13,8 +13,10 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use super::annotated::Plain;
 use crate::{
     api::{DeveloperSpace, SpaceClass, own_fields::OwnFields},
-    controller::{context::Context, error::Error, slim::Slim},
+    cache::reduced::Slim,
+    controller::context::Context,
     desired::namespace::SeenNamespace,
+    runtime::error::Error,
 };
 
 /// The page size of the lists of classes and namespaces. The text of a page is in memory twice before it is parsed, and a developer can make the

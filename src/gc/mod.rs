@@ -27,14 +27,16 @@ use crate::{
     clock::Clock,
     controller::{
         context::{Context, Places},
-        error::{Class, Error},
-        events::recorder,
         expire,
         finalize::crd_is_going,
         report,
     },
     desired::deletion_limit,
     installed::lacking,
+    runtime::{
+        error::{Class, Error},
+        events::recorder,
+    },
 };
 
 /// The exit status of a usage error, as in clap.

@@ -5,7 +5,7 @@ use kube::core::error_boundary::InvalidObject;
 use serde::Serialize;
 
 use super::plan::Item;
-use crate::{api::time::rfc3339, cli::Output, desired::collect::Step};
+use crate::{api::time::rfc3339, cli::Output, desired::expiry::Step};
 
 /// The outcome of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]

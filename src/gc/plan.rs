@@ -23,8 +23,8 @@ use crate::{
         observe::{Observed, observe},
     },
     desired::{
-        collect::Step,
-        lifetime::Stage,
+        expiry::Step,
+        lifetime::outlook::Stage,
         namespace::SeenNamespace,
         orphan::{advice, is_orphan},
         status::Verdict,

@@ -8,10 +8,10 @@ use crate::{
     api::{
         names::{self, ProtectedNamespaces},
         text::shorten,
-        unmanaged::Unmanaged,
+        without_managed_fields::Unmanaged,
     },
     cli::{self, GcArgs},
-    controller::error::Error,
+    runtime::error::Error,
 };
 
 /// The page size: users can make their ConfigMaps large, and a whole page is in memory.

@@ -3,7 +3,7 @@
 use clap::Args;
 use kube::{Api, ResourceExt as _};
 
-use super::{args::OutputArgs, cluster::Cluster, human, list::leading, output, progress::note, spaces, told::Told};
+use super::{api_error::Told, args::OutputArgs, cluster::Cluster, format, list::leading, output, progress::note, spaces};
 use crate::{
     access::{ALL_METHODS, allowed},
     api::{SpaceClass, conditions},
@@ -67,7 +67,7 @@ fn cells(class: &SpaceClass) -> [String; ALL] {
         hard("requests.memory"),
         ways.map(|method| method.word()).collect::<Vec<_>>().join(","),
         spec.max_spaces_per_owner.map_or_else(dash, |max| max.to_string()),
-        human::one_line(spec.description.as_deref().unwrap_or_default()),
+        format::one_line(spec.description.as_deref().unwrap_or_default()),
     ]
 }
 

@@ -12,9 +12,9 @@ use kube::{
 };
 
 use super::{
+    api_error::{Told, innermost},
     args::KubectlArgs,
     flags::Flags,
-    told::{Told, innermost},
 };
 use crate::{
     client::{self, Listeners},

@@ -7,6 +7,7 @@ use clap::Args;
 use kube::api::PostParams;
 
 use super::{
+    api_error::Told,
     args::{DryRun, WriteArgs},
     cluster::Cluster,
     contact::ContactArgs,
@@ -15,10 +16,11 @@ use super::{
     progress::{self, Progress},
     spaces, spelling,
     subject::{self, SubjectArg},
-    told::Told,
     wait,
 };
-use crate::api::{Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, Member, Subject, quantity::Quantity, unmanaged::Unmanaged};
+use crate::api::{
+    Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, Member, Subject, quantity::Quantity, without_managed_fields::Unmanaged,
+};
 
 /// Arguments of `create`.
 #[derive(Clone, Debug, Args)]

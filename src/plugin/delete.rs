@@ -4,13 +4,12 @@ use clap::Args;
 use kube::api::{DeleteParams, Preconditions};
 
 use super::{
+    api_error::Told,
     args::{DryRun, DryRunArgs, WaitArgs},
     cluster::Cluster,
     output,
     progress::Progress,
-    spaces,
-    told::Told,
-    wait,
+    spaces, wait,
 };
 use crate::api::DeveloperSpace;
 

@@ -10,11 +10,11 @@ use kube::{Api, ResourceExt as _};
 use super::{
     args::OutputArgs,
     cluster::Cluster,
-    doctor::remaining::held_by,
-    end,
+    doctor::stuck_namespace::held_by,
     events::{self, About},
+    expiry_setting,
     flags::Flags,
-    human,
+    format,
     list::{ends, is_of},
     output, protection,
     quotas::{self, Use},
@@ -26,11 +26,11 @@ use crate::{
         conditions::types,
         duration::format_duration,
         time::{from_k8s, rfc3339},
-        unmanaged::Unmanaged,
+        without_managed_fields::Unmanaged,
     },
-    desired::{
+    desired::lifetime::{
+        inputs::{is_sealed, retention},
         rules::Rules,
-        term::{is_sealed, retention},
     },
 };
 
@@ -89,7 +89,7 @@ fn text(facts: &Facts, flags: &Flags, now: DateTime<Utc>) -> String {
     let life = life(&facts.space, facts.class.as_ref(), now);
     sections.push(format!("Lifetime:\n{}", indented(&timeline(&life, now))));
     let conditions = facts.space.status.iter().flat_map(|status| &status.conditions);
-    let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), human::one_line(&found.message)]);
+    let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), format::one_line(&found.message)]);
     let conditions = format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false)));
     let next = next(&facts.space, facts.class.as_ref(), facts.me.as_ref(), now);
     let next = format!("Next steps:\n{}", indented(&next.join("\n")));
@@ -102,7 +102,7 @@ fn text(facts: &Facts, flags: &Flags, now: DateTime<Utc>) -> String {
 fn events_of(about: &About, now: DateTime<Utc>) -> Option<String> {
     let last = &about.events[about.events.len().saturating_sub(EVENTS)..];
     let table = (!last.is_empty()).then(|| events::table(last, now));
-    let gaps = about.omitted().into_iter().chain(about.failed.clone()).map(|gap| human::one_line(&gap));
+    let gaps = about.omitted().into_iter().chain(about.failed.clone()).map(|gap| format::one_line(&gap));
     let lines: Vec<String> = table.into_iter().chain(gaps).collect();
     (!lines.is_empty()).then(|| format!("Events:\n{}", indented(&lines.join("\n"))))
 }
@@ -136,7 +136,7 @@ fn heading(space: &DeveloperSpace, class: Option<&SpaceClass>, live: Option<&Nam
     let mut text = String::new();
     for (title, values) in lines.into_iter().filter(|(_, values)| !values.is_empty()) {
         let title = format!("{title}:");
-        let _ = writeln!(text, "{title:<14} {}", human::one_line(&values.join(", ")));
+        let _ = writeln!(text, "{title:<14} {}", format::one_line(&values.join(", ")));
     }
     text.trim_end().to_owned()
 }
@@ -192,7 +192,7 @@ fn the_end(space: &DeveloperSpace, is_past: bool) -> &'static str {
 }
 
 fn timeline(life: &[(DateTime<Utc>, String)], now: DateTime<Utc>) -> String {
-    let line = |(at, what): &(DateTime<Utc>, String)| format!("* {}  {:<14} {what}", rfc3339(*at), human::from_now(now, *at));
+    let line = |(at, what): &(DateTime<Utc>, String)| format!("* {}  {:<14} {what}", rfc3339(*at), format::from_now(now, *at));
     let past = life.iter().filter(|(at, _)| *at <= now).map(line);
     let coming = life.iter().filter(|(at, _)| *at > now).map(line);
     past.chain([format!("> {}  now", rfc3339(now))]).chain(coming).collect::<Vec<_>>().join("\n")
@@ -215,11 +215,11 @@ fn next(space: &DeveloperSpace, class: Option<&SpaceClass>, me: Option<&UserInfo
     if !ready {
         next.push(format!("It is not ready. To see the cause and the fix: kubectl dspace doctor {name}"));
     }
-    let unmoved = end::set_by(space, class).and_then(|set_by| end::unmoved(space, set_by));
+    let unmoved = expiry_setting::set_by(space, class).and_then(|set_by| expiry_setting::unmoved(space, set_by));
     match (ends(space), unmoved) {
-        (Some(end), Some(why)) => next.push(format!("It expires {}, and {why}.", human::from_now(now, end))),
+        (Some(end), Some(why)) => next.push(format!("It expires {}, and {why}.", format::from_now(now, end))),
         (Some(end), None) if end > now => {
-            next.push(format!("It expires {}. To keep it: kubectl dspace renew {name}", human::from_now(now, end)));
+            next.push(format!("It expires {}. To keep it: kubectl dspace renew {name}", format::from_now(now, end)));
         }
         (Some(_), None) => next.push(format!("It has expired, but it is not sealed yet. To keep it: kubectl dspace renew {name}")),
         (None, _) => {}
@@ -237,7 +237,7 @@ fn next(space: &DeveloperSpace, class: Option<&SpaceClass>, me: Option<&UserInfo
 
 /// The owner as a word in a command.
 fn owner(space: &DeveloperSpace) -> String {
-    human::shell(&human::one_line(&space.spec.owner.to_string()))
+    format::shell(&format::one_line(&space.spec.owner.to_string()))
 }
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ use k8s_openapi::{api::events::v1::Event, apimachinery::pkg::apis::meta::v1::Tim
 use kube::api::ListParams;
 
 use super::{
+    api_error::{Told as _, sentence},
     args::OutputArgs,
     cluster::Cluster,
-    human, output,
+    format, output,
     progress::note,
     readable::{self, Readable},
     spaces,
-    told::{Told as _, sentence},
 };
 use crate::api::time::from_k8s;
 
@@ -122,8 +122,8 @@ pub(crate) fn at(event: &Event) -> Option<DateTime<Utc>> {
 /// The table of events.
 pub(crate) fn table(events: &[Event], now: DateTime<Utc>) -> String {
     let rows = events.iter().map(|event| {
-        let age = at(event).map_or_else(|| "-".to_owned(), |at| human::span(now - at));
-        let text = |text: Option<&str>| human::one_line(text.unwrap_or_default());
+        let age = at(event).map_or_else(|| "-".to_owned(), |at| format::span(now - at));
+        let text = |text: Option<&str>| format::one_line(text.unwrap_or_default());
         [age, text(event.type_.as_deref()), text(event.reason.as_deref()), text(event.note.as_deref())]
     });
     output::table(["AGE", "TYPE", "REASON", "MESSAGE"], rows, false)
@@ -188,6 +188,6 @@ AGE   TYPE     REASON        MESSAGE
 
     #[test]
     fn terminals_are_told_nothing_to_obey() {
-        assert_eq!(human::one_line(" two\nlines\u{1b}[2J\n"), "two lines [2J");
+        assert_eq!(format::one_line(" two\nlines\u{1b}[2J\n"), "two lines [2J");
     }
 }

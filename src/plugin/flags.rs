@@ -1,7 +1,7 @@
 //! kubectl's flags of this run, for the commands that the plugin prints. Without them a printed command acts on the current context of the
 //! default kubeconfig, which can be another cluster or another user.
 
-use super::{args::KubectlArgs, human::shell};
+use super::{args::KubectlArgs, format::shell};
 
 /// The flags that select the cluster and the user of this run, quoted for a shell, with a space before each flag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,7 +106,7 @@ fn introduces_a_command(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::human::one_line;
+    use crate::plugin::format::one_line;
 
     #[test]
     fn commands_act_on_the_cluster_of_this_run() {

@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::ResourceExt as _;
 
-use super::{human::shell, list, onboard, subject::of_username};
+use super::{format::shell, list, onboard, subject::of_username};
 use crate::api::{DeveloperSpace, Subject, SubjectKind};
 
 /// The user that a kubeconfig is issued to.

@@ -6,8 +6,8 @@ use k8s_openapi::api::authentication::v1::UserInfo;
 use super::{
     args::Span,
     cluster::Cluster,
+    credentials::{self, IssueArgs},
     holder::Holder,
-    issue::{self, IssueArgs},
     progress::Progress,
     spaces,
     subject::SubjectArg,
@@ -42,7 +42,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &KubeconfigArgs) -> anyhow::Res
     holder(&space)?;
     let Span(patience) = args.issue.timeout;
     let space = wait::until_ready(cluster, &args.name, patience, &mut progress).await?;
-    issue::issue(cluster, &space, &holder(&space)?, &args.issue, &mut progress).await
+    credentials::issue(cluster, &space, &holder(&space)?, &args.issue, &mut progress).await
 }
 
 #[cfg(test)]

@@ -23,14 +23,14 @@ use super::{
     args::{OutputArgs, Span},
     cluster::Cluster,
     flags::Flags,
-    human, output,
+    format, output,
     progress::note,
     quotas::{self, Quotas, bar_of},
     reach, spaces,
     subject::{SubjectArg, of_username},
     wait,
 };
-use crate::api::{DeveloperSpace, Subject, SubjectKind, conditions::types, time::from_k8s, unmanaged::Unmanaged};
+use crate::api::{DeveloperSpace, Subject, SubjectKind, conditions::types, time::from_k8s, without_managed_fields::Unmanaged};
 
 #[cfg(test)]
 pub(crate) use self::tests::{a_space, now};
@@ -214,9 +214,9 @@ fn sort(spaces: &mut [DeveloperSpace], by: SortBy) {
 /// The time until a space ends, or the time since it expired; `-` for a new space that the operator has not observed.
 pub(crate) fn expires(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
     match ends(space) {
-        Some(at) if spaces::is_true(space, types::EXPIRED) => format!("expired {}", human::from_now(now, at)),
+        Some(at) if spaces::is_true(space, types::EXPIRED) => format!("expired {}", format::from_now(now, at)),
         None if !spaces::is_observed(space) => "-".to_owned(),
-        ends => human::expiry(now, ends),
+        ends => format::expiry(now, ends),
     }
 }
 
@@ -241,10 +241,10 @@ fn cells(space: &DeveloperSpace, quotas: &Quotas, flags: &Flags, now: DateTime<U
         expires(space, now),
         bar_of(uses, "requests.cpu"),
         bar_of(uses, "requests.memory"),
-        or_dash(created(space).map(|at| human::span(now - at))),
+        or_dash(created(space).map(|at| format::span(now - at))),
         or_dash(team),
         or_dash(namespace.map(|namespace| namespace.uid.clone())),
-        flags.on(&human::one_line(message)),
+        flags.on(&format::one_line(message)),
     ]
 }
 

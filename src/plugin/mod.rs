@@ -3,23 +3,24 @@
 //! It does nothing that its user could not do with kubectl: every request carries the user's own credentials, and the API server's
 //! policies apply to it. Data goes to standard output, everything else to standard error.
 
+mod api_error;
 pub mod args;
-mod check;
+mod certificate_event;
 pub mod classes;
 mod cluster;
 pub mod completion;
 pub mod contact;
 pub mod create;
+mod credentials;
 pub mod delete;
 pub mod describe;
 pub mod doctor;
-mod end;
 pub mod events;
+mod expiry_setting;
 mod flags;
+mod format;
 mod gc;
 mod holder;
-mod human;
-mod issue;
 mod jsonpath;
 pub mod kubeconfig;
 pub mod list;
@@ -32,17 +33,16 @@ mod protection;
 mod quotas;
 mod reach;
 mod readable;
-mod record;
 pub mod renew;
 mod service_account;
 mod spaces;
 mod spelling;
 mod subject;
-mod told;
 pub mod top;
 pub mod transfer;
 pub mod tree;
 pub mod usage;
+mod verify;
 mod version;
 mod wait;
 

@@ -10,9 +10,9 @@ use super::{
     cluster::Cluster,
     contact::ContactArgs,
     create,
+    credentials::{self, IssueArgs},
+    format,
     holder::Holder,
-    human,
-    issue::{self, IssueArgs},
     list,
     naming::{self, Classes},
     progress::Progress,
@@ -73,14 +73,14 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
         None => None,
     };
     let holder = Holder::owner(subject.clone());
-    issue::foresee(&cluster.endpoint, (&name, &holder), class.as_ref().map(spaces::in_force), &args.issue)?;
+    credentials::foresee(&cluster.endpoint, (&name, &holder), class.as_ref().map(spaces::in_force), &args.issue)?;
     match found {
         Some(space) => fits(&space, subject, args.class.as_deref())?,
         None => make(cluster, &name, args, &classes, &mut progress).await?,
     }
     let Span(patience) = args.issue.timeout;
     let space = wait::until_ready(cluster, &name, patience, &mut progress).await?;
-    issue::issue(cluster, &space, &holder, &args.issue, &mut progress).await
+    credentials::issue(cluster, &space, &holder, &args.issue, &mut progress).await
 }
 
 /// The space of a user if no name is given: the space with the proposed name, or the user's space with the name that earlier versions gave.
@@ -126,7 +126,7 @@ fn fits(space: &DeveloperSpace, subject: &Subject, class: Option<&str>) -> anyho
             bail!(
                 "DeveloperSpace {name} belongs to {owner}, and {subject} is a member of it: to give the member access, run \
                 `kubectl dspace kubeconfig {name} --for {} -o FILE`; to create another space, set another --name",
-                human::shell(&subject.to_string())
+                format::shell(&subject.to_string())
             );
         }
         bail!("DeveloperSpace {name} belongs to {owner}, not to {subject}: set another --name");
@@ -148,7 +148,7 @@ pub(crate) fn lets_in(space: &DeveloperSpace, subject: &Subject) -> anyhow::Resu
             "DeveloperSpace {name} belongs to {}, and {subject} is not a member of it: add the member with \
             `kubectl dspace members add {name} {} --role ROLE`",
             space.spec.owner,
-            human::shell(&subject.to_string())
+            format::shell(&subject.to_string())
         );
     }
     Ok(())

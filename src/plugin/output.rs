@@ -8,7 +8,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{human, jsonpath::Template};
+use super::{format, jsonpath::Template};
 
 /// A format of `-o`.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,7 +132,7 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator
 
 /// Prints human-readable text and a line break.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    line(&human::visible(text))
+    line(&format::visible(text))
 }
 
 fn line(text: &str) -> anyhow::Result<()> {

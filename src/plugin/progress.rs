@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{flags::Flags, human};
+use super::{flags::Flags, format};
 
 /// Prints the progress of a command.
 pub(crate) struct Progress {
@@ -33,7 +33,7 @@ impl Progress {
         what.clone_into(&mut self.last);
         let what = self.flags.on(what);
         match &self.live {
-            Some(bar) => bar.set_message(human::visible(&what)),
+            Some(bar) => bar.set_message(format::visible(&what)),
             None => note(&what),
         }
     }
@@ -65,5 +65,5 @@ impl Drop for Progress {
 
 /// Prints a line on standard error. A failed write is ignored, since it cannot be reported.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", human::visible(text));
+    let _ = writeln!(std::io::stderr(), "{}", format::visible(text));
 }

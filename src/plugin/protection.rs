@@ -3,7 +3,7 @@
 use super::spaces::is_observed;
 use crate::{
     api::{DeveloperSpace, SpaceClassSpec},
-    desired::term::{is_protected, rules_of},
+    desired::lifetime::inputs::{is_protected, rules_of},
 };
 
 /// Returns true if the protection is in force under `class`, the spec in force of the class in force. Until the operator records that it accepted

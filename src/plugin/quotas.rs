@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde::Serialize;
 
-use super::{cluster::Cluster, human, told::Told};
+use super::{api_error::Told, cluster::Cluster, format};
 use crate::api::{names, quantity::Quantity};
 
 /// The usage and the limit of one resource.
@@ -26,7 +26,7 @@ pub(crate) struct Use {
 impl Use {
     /// The cells of its line in a table: resource, used, hard, and the share as a bar.
     pub(crate) fn cells(&self) -> [String; 4] {
-        [self.resource.clone(), self.used.clone(), self.hard.clone(), human::bar(self.share)]
+        [self.resource.clone(), self.used.clone(), self.hard.clone(), format::bar(self.share)]
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn share(used: &str, hard: &str) -> f64 {
 /// The bar of one resource, or a dash.
 pub(crate) fn bar_of(uses: Option<&Vec<Use>>, resource: &str) -> String {
     let found = uses.into_iter().flatten().find(|found| found.resource == resource);
-    found.map_or_else(|| "-".to_owned(), |found| human::bar(found.share))
+    found.map_or_else(|| "-".to_owned(), |found| format::bar(found.share))
 }
 
 /// The resource with the largest share in use, or the resource `only`.

@@ -3,12 +3,12 @@
 use anyhow::bail;
 
 use super::{
+    api_error::{Told as _, is_forbidden, sentence},
     cluster::Cluster,
     progress::note,
     spaces,
-    told::{Told as _, is_forbidden, sentence},
 };
-use crate::api::{DeveloperSpace, unmanaged::Unmanaged};
+use crate::api::{DeveloperSpace, without_managed_fields::Unmanaged};
 
 /// All spaces that match `selector`. If the caller may not list spaces, returns the space of the current namespace and prints a note on
 /// standard error.

@@ -13,8 +13,8 @@ use kube::{
 use serde::{Deserialize as _, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{cluster::Cluster, told::innermost};
-use crate::api::unmanaged::Unmanaged;
+use super::{api_error::innermost, cluster::Cluster};
+use crate::api::without_managed_fields::Unmanaged;
 
 /// The objects of a list that can be parsed.
 #[derive(Clone, Debug, PartialEq)]

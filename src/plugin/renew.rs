@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     args::{DryRun, WriteArgs},
     cluster::Cluster,
-    end,
+    expiry_setting,
     list::{self, ends},
     output,
     progress::Progress,
@@ -60,7 +60,7 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
     // The response also contains the time of the API server, by which the operator computes the end.
     let mut space = spaces::get(cluster, name).await?;
     let before = ends(&space);
-    if let Some(why) = end::refusal(&space).filter(|_| args.ttl.is_none()) {
+    if let Some(why) = expiry_setting::refusal(&space).filter(|_| args.ttl.is_none()) {
         let ends = before.map(rfc3339).unwrap_or_default();
         anyhow::bail!("DeveloperSpace {name} expires at {ends}, and {why}");
     }
@@ -86,7 +86,7 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
             Some(class) => spaces::class(cluster, class).await.unwrap_or_default(),
             None => None,
         };
-        end::gained(before, &space, class.as_ref(), (renewed, cluster.now()))
+        expiry_setting::gained(before, &space, class.as_ref(), (renewed, cluster.now()))
     } else {
         format!("renewed{}: the operator has not reported the new expiry yet", spaces::dry_run_note(dry_run))
     };

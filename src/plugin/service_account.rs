@@ -6,14 +6,14 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use kube::ResourceExt as _;
 
 use super::{
+    api_error::sentence,
     cluster::Cluster,
+    credentials::{IssueArgs, Issued, access_of, lifetime},
+    format::shell,
     holder::Holder,
-    human::shell,
-    issue::{IssueArgs, Issued, access_of, lifetime},
     members,
     progress::Progress,
     spaces::InForce,
-    told::sentence,
     wait,
 };
 use crate::{
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{Subject, SubjectKind},
-        plugin::issue::issue_args,
+        plugin::credentials::issue_args,
     };
 
     /// The space fern-lab of nadia, with omar as a member who may view, and with further members.

@@ -6,8 +6,8 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{args::DryRun, cluster::Cluster, told::Told};
-use crate::api::{DeveloperSpace, SpaceClass, SpaceClassSpec, conditions, names, unmanaged::Unmanaged};
+use super::{api_error::Told, args::DryRun, cluster::Cluster};
+use crate::api::{DeveloperSpace, SpaceClass, SpaceClassSpec, conditions, names, without_managed_fields::Unmanaged};
 
 /// Field manager of all writes of the plugin.
 pub(crate) const FIELD_MANAGER: &str = "kubectl-dspace";

@@ -18,9 +18,9 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{args::OutputArgs, cluster::Cluster, human::one_line, output, readable::pages, spaces, told::sentence};
+use super::{api_error::sentence, args::OutputArgs, cluster::Cluster, format::one_line, output, readable::pages, spaces};
 use crate::{
-    api::{DeveloperSpace, names, unmanaged::Unmanaged},
+    api::{DeveloperSpace, names, without_managed_fields::Unmanaged},
     desired::{Children, desire, resolve},
 };
 

@@ -1,6 +1,6 @@
 //! `version`: prints the version of the plugin, and of the server if it can be reached.
 
-use super::{args::KubectlArgs, cluster::Cluster, flags::Flags, output, progress, told::Told};
+use super::{api_error::Told, args::KubectlArgs, cluster::Cluster, flags::Flags, output, progress};
 
 pub(crate) async fn run(kubectl: &KubectlArgs) -> anyhow::Result<()> {
     output::print(&format!("kubectl-dspace {}", env!("CARGO_PKG_VERSION")))?;

@@ -13,16 +13,16 @@ use kube::{
 };
 
 use super::{
+    api_error::{is_forbidden, sentence},
     cluster::Cluster,
     progress::Progress,
     spaces::{self, is_observed, is_true, ready},
-    told::{is_forbidden, sentence},
 };
 use crate::{
     api::{
         DeveloperSpace,
         conditions::{Reason, types},
-        unmanaged::Unmanaged,
+        without_managed_fields::Unmanaged,
     },
     client::WATCH_TIMEOUT_SECONDS,
 };

@@ -11,14 +11,16 @@ use developerspace_operator::{
     desired::{
         Desired,
         class::{check, cluster_roles},
-        collect::{Step, step},
         desire,
-        lifetime::{SEAL_LEAD, Stage, outlook},
+        expiry::{Step, step},
+        lifetime::{
+            inputs::{self, is_sealed, term},
+            outlook::{SEAL_LEAD, Stage, outlook},
+            rules::Rules,
+        },
         namespace::{Ownership, SeenNamespace, ownership},
         resolve,
-        rules::Rules,
         status::{Finding, InForce, Verdict, next},
-        term::{self, is_sealed, term},
     },
 };
 use generate::{class, space, wild_class, wild_space};
@@ -106,7 +108,7 @@ proptest! {
         let now = at(second.into());
         let rules = Rules::of(&class).ok();
         let outlook = outlook(&term(&space, rules.as_ref(), true, now), now);
-        let _ = (check(&class), cluster_roles(&class), rules.as_ref().map(|rules| term::refusal(&space, rules, now)));
+        let _ = (check(&class), cluster_roles(&class), rules.as_ref().map(|rules| inputs::refusal(&space, rules, now)));
         if check(&class).is_ok() {
             let resolved = resolve(&space, "wild", &class).resolved;
             let desired = desire(&space, &resolved, outlook.expires_at);

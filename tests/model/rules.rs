@@ -5,12 +5,14 @@ use std::{cell::RefCell, collections::HashMap};
 use developerspace_operator::{
     api::{DeveloperSpace, DeveloperSpaceStatus, NamespaceRef, SpaceClassSpec, conditions::Reason},
     desired::{
-        collect::{Step, step},
-        lifetime::{Outlook, Stage, outlook},
+        expiry::{Step, step},
+        lifetime::{
+            inputs::{is_protected, is_sealed, retention, rules_of, term, terms},
+            outlook::{Outlook, Stage, outlook},
+            rules::Rules,
+        },
         namespace::{Ownership, SeenNamespace, ownership},
-        rules::Rules,
         status::{Finding, InForce, Verdict, next},
-        term::{is_protected, is_sealed, retention, rules_of, term, terms},
     },
 };
 

@@ -8,7 +8,7 @@ use developerspace_operator::{
         duration::{format_duration, parse_duration},
         time,
     },
-    desired::{namespace::SeenNamespace, term},
+    desired::{lifetime::inputs, namespace::SeenNamespace},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 
@@ -110,9 +110,9 @@ impl Setting {
     /// Builds the terms: the space's own part as accepted under one class, and the class's part from another class.
     fn terms(self, ((spec, accepted_by), class): Accepted) -> Option<Terms> {
         let mut space = DeveloperSpace { metadata: ObjectMeta::default(), spec: self.spec(spec), status: None };
-        let own = term::terms(&space, &self.class(accepted_by)?, true);
+        let own = inputs::terms(&space, &self.class(accepted_by)?, true);
         space.status = Some(DeveloperSpaceStatus { terms: Some(own), ..DeveloperSpaceStatus::default() });
-        Some(term::terms(&space, &self.class(class)?, false))
+        Some(inputs::terms(&space, &self.class(class)?, false))
     }
 
     fn write_status(self, status: &Status) -> DeveloperSpaceStatus {

@@ -1,7 +1,6 @@
 //! Subjects get access to a namespace once its limits are in force, and lose it even if other writes fail.
 
-use super::provisioning::make_again;
-use super::*;
+use super::{provisioning::make_again, *};
 
 /// `wanted` as the API server stores it, with `drift` by another client.
 fn live(wanted: &Value, uid: &str, drift: &Value) -> Value {

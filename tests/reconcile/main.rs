@@ -20,9 +20,9 @@ mod withheld;
 
 use std::time::Duration;
 
-use developerspace_operator::controller::{
-    error::{Class, Error},
-    store::SOURCES,
+use developerspace_operator::{
+    cache::store::SOURCES,
+    runtime::error::{Class, Error},
 };
 use kube::runtime::controller::Action;
 use serde_json::{Value, json};

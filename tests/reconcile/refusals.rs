@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use developerspace_operator::controller::{reconcile::reconcile, watch::Kept};
+use developerspace_operator::{cache::watches::Kept, controller::reconcile::reconcile};
 
 use super::{support::api_server::play, *};
 

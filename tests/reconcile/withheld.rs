@@ -3,7 +3,7 @@
 use developerspace_operator::{
     api::{DeveloperSpace, SpaceClass},
     controller::{
-        apply::{self, Progress},
+        children::{self, Progress},
         isolation,
     },
     desired::{Grant, desire, resolve},
@@ -17,7 +17,7 @@ async fn withhold(world: &World, (space, class): (&Value, &Value), script: Vec<S
     let (space, class): (DeveloperSpace, SpaceClass) = (read(space), read(class));
     let resolved = resolve(&space, "greenhouse", &class.spec).resolved;
     let children = desire(&space, &resolved, None).children;
-    let apply = async |client| apply::children(&world.context(client), SPACE, &children, Grant::Withheld, None).await;
+    let apply = async |client| children::children(&world.context(client), SPACE, &children, Grant::Withheld, None).await;
     assert_eq!(play(script, apply).await.map_err(|error| error.sentence()), Ok(Progress::Done));
 }
 
@@ -96,7 +96,7 @@ async fn without_a_class_only_subjects_leave() {
         json_patch(&child_path(&owner_binding()), kept).answered(stored(&owner_binding(), "uid-of-the-owner-binding", 61)),
         delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
     ])];
-    let withdraw = async |client| apply::withdraw_subjects(&world.context(client), SPACE, &space.spec).await;
+    let withdraw = async |client| children::withdraw_subjects(&world.context(client), SPACE, &space.spec).await;
     play(script, withdraw).await.unwrap();
     play(script![], withdraw).await.unwrap();
 }

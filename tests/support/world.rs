@@ -5,23 +5,23 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use developerspace_operator::{
     api::{DeveloperSpace, names::ProtectedNamespaces},
-    controller::{
-        admissions::Admissions,
-        context::{Context, Memory, Places},
-        ends::Ends,
-        error::Error,
-        events::recorder,
-        reconcile::{at_the_end, reconcile},
-        slim::{SeenPolicy, Slim},
+    cache::{
+        owner_limit::Admissions,
+        reduced::{SeenPolicy, Slim},
         store::{SOURCES, Source, Store},
+        watches::{Kept, Nudges},
+    },
+    controller::{
+        context::{Context, Memory, Places},
+        expiry_queue::Ends,
+        recent_writes::Writes,
+        reconcile::{at_the_end, reconcile},
         unrecorded::Creations,
-        watch::{Kept, Nudges},
-        writes::Writes,
     },
     desired::Child,
     installed::Installed,
     metrics::Metrics,
-    watchdog::Watchdog,
+    runtime::{error::Error, events::recorder, watchdog::Watchdog},
 };
 use futures::{StreamExt, stream::BoxStream};
 use k8s_openapi::api::{

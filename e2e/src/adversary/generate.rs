@@ -1,13 +1,17 @@
 //! Owns the generation of sequences from a seed. Each sequence draws from one or two themes, so that related acts meet more often than by chance.
 
-use proptest::collection::vec;
-use proptest::prelude::{Just, Strategy};
-use proptest::sample::select;
-use proptest::strategy::{BoxedStrategy, Union, ValueTree};
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::{
+    collection::vec,
+    prelude::{Just, Strategy},
+    sample::select,
+    strategy::{BoxedStrategy, Union, ValueTree},
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
 
-use super::act::{Act, Ask, Edit, Skew};
-use super::cast::{Class, Space, Who};
+use super::{
+    act::{Act, Ask, Edit, Skew},
+    cast::{Class, Space, Who},
+};
 
 /// The acts of each round, in their order.
 pub type Rounds = Vec<Vec<Act>>;

@@ -1,15 +1,21 @@
 //! Owns the history of the spaces: each version of each, with the time at which it was seen.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use chrono::{DateTime, Utc};
 use developerspace_operator::api::DeveloperSpace;
 use futures::StreamExt;
-use kube::Api;
-use kube::api::{ApiResource, DynamicObject};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
+};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 

@@ -1,22 +1,25 @@
 //! Owns a real world: a control plane on loopback and the operator behind the proxy. Time is moved by the `Date` of the API server's answers, which
 //! the operator uses as its clock. Creation timestamps are those of the real clock, so spaces are created before time is moved.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::future::LocalBoxFuture;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::LocalBoxFuture, stream};
 use kube::Client;
 use serde_json::json;
 
 use super::world::{DEVELOPERS, World};
-use crate::fixtures::{Actor, SOON, a_space, at, binding, cluster_wide, code, now, space, user};
-use crate::operator::Options;
-use crate::proxy::{Entry, Proxy};
-use crate::wait::eventually;
-use crate::{Cluster, Operator};
+use crate::{
+    Cluster, Operator,
+    fixtures::{Actor, SOON, a_space, at, binding, cluster_wide, code, now, space, user},
+    operator::Options,
+    proxy::{Entry, Proxy},
+    wait::eventually,
+};
 
 /// The operator is done when it has written nothing for this time.
 const QUIET: Duration = Duration::from_millis(500);

@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::StreamExt;
-use futures::stream;
+use futures::{StreamExt, stream};
 use http::Request;
 use kube::Client;
 use serde_json::Value;
 
-use super::act::Act;
-use super::cast::{Cast, Class, Person, Space};
-use super::generate::Rounds;
-use super::history::History;
-use super::oracles::{Violation, judge};
-use super::story::{Deed, Seen, Story};
-use super::world::{DEVELOPERS, IMPERSONATE, IMPERSONATE_GROUP, World};
-use crate::sweep::mirror::read_all;
+use super::{
+    act::Act,
+    cast::{Cast, Class, Person, Space},
+    generate::Rounds,
+    history::History,
+    oracles::{Violation, judge},
+    story::{Deed, Seen, Story},
+    world::{DEVELOPERS, IMPERSONATE, IMPERSONATE_GROUP, World},
+};
+use crate::fault_sweep::cluster_view::read_all;
 
 /// The number of sequences that act at the same time.
 const SIDE_BY_SIDE: usize = 16;

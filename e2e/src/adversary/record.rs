@@ -5,8 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::oracles::ORACLES;
-use super::run::{Options, Outcome, Place};
+use super::{
+    oracles::ORACLES,
+    run::{Options, Outcome, Place},
+};
 
 /// The result of a run, for `docs/reliability`.
 #[derive(Serialize)]

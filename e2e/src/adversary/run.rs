@@ -1,20 +1,24 @@
 //! Owns a whole run: a number of sequences, in batches.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU32, AtomicUsize, Ordering},
+};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::cast::{Cast, Class, Space};
-use super::generate::{ROUNDS, Sequence};
-use super::history::History;
-use super::live::{self, Live};
-use super::memory::Memory;
-use super::oracles::Violation;
-use super::play::{Part, Tick, play};
-use super::shorten::{Broken, commands, shorten};
-use super::world::World;
+use super::{
+    cast::{Cast, Class, Space},
+    generate::{ROUNDS, Sequence},
+    history::History,
+    live::{self, Live},
+    memory::Memory,
+    oracles::Violation,
+    play::{Part, Tick, play},
+    shorten::{Broken, commands, shorten},
+    world::World,
+};
 use crate::Cluster;
 
 /// The maximum number of shorter sequences that are tried: in memory, and on a real API server.

@@ -1,14 +1,15 @@
 //! Owns shortening a sequence that broke a promise, and printing it as commands.
 
-use std::fmt;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use anyhow::Result;
 
-use super::cast::Person;
-use super::generate::{Rounds, Sequence};
-use super::oracles::Violation;
-use super::story::Story;
+use super::{
+    cast::Person,
+    generate::{Rounds, Sequence},
+    oracles::Violation,
+    story::Story,
+};
 
 /// A sequence that broke a promise.
 #[derive(Clone, Debug)]

@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::act::{Act, Ask, Recall, Sent};
-use super::cast::{Cast, Class, Space};
-use super::classes::Rules;
-use super::history::Version;
-use crate::fixtures::{name_of, text, uid_of};
-use crate::sweep::mirror::Objects;
+use super::{
+    act::{Act, Ask, Recall, Sent},
+    cast::{Cast, Class, Space},
+    classes::Rules,
+    history::Version,
+};
+use crate::{
+    fault_sweep::cluster_view::Objects,
+    fixtures::{name_of, text, uid_of},
+};
 
 /// A request, and its answer.
 #[derive(Clone, Debug)]

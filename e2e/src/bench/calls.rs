@@ -1,17 +1,20 @@
 //! B2: the requests of the operator to the API server, as its audit log records them.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::figure::{Bound, Figure, Measured, Samples};
-use super::options::Options;
-use super::progress::Progress;
-use super::recipe::Recipe;
-use super::stage::{Stage, names};
-use crate::audit::{Audit, Entry};
-use crate::operator;
+use super::{
+    environment::{Stage, names},
+    measurement::{Bound, Figure, Measured, Samples},
+    options::Options,
+    progress::Progress,
+    raw_client::Recipe,
+};
+use crate::{
+    audit::{Audit, Entry},
+    operator,
+};
 
 /// The time after a restart within which all spaces have been reconciled.
 const STARTED: Duration = Duration::from_secs(15);

@@ -1,25 +1,28 @@
 //! B4: the delay between the end of a space and the deletion of its namespace, with a quiet operator and during many creations, and the rate of
 //! deletions when many spaces expire at once.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-use super::calls::{agreement, counted};
-use super::figure::{Bound, Curve, Figure, Measured, Samples};
-use super::options::Options;
-use super::peer;
-use super::progress::Progress;
-use super::recipe::Recipe;
-use super::stage::{ADMIN, ASKING, PATIENCE, Stage, names};
-use crate::audit::Audit;
-use crate::fixtures::{At, a_space, now};
-use crate::operator;
-use crate::wait::eventually;
+use super::{
+    calls::{agreement, counted},
+    environment::{ADMIN, ASKING, PATIENCE, Stage, names},
+    kyverno,
+    measurement::{Bound, Curve, Figure, Measured, Samples},
+    options::Options,
+    progress::Progress,
+    raw_client::Recipe,
+};
+use crate::{
+    audit::Audit,
+    fixtures::{At, a_space, now},
+    operator,
+    wait::eventually,
+};
 
 /// The way in which a contestant learns of the end of a namespace, and the user that deletes the namespace then.
 #[derive(Clone, Copy, Debug)]
@@ -117,9 +120,9 @@ async fn while_others_come(stage: &Stage, options: &Options, progress: &Progress
 /// Measures the same delay for Kyverno, which manages bare namespaces only.
 async fn of_kyverno(names: &[String], window: Duration) -> Result<Samples> {
     let stage = Stage::set().await?;
-    let kyverno = peer::start(&stage).await?;
-    peer::make(&stage, names).await?;
-    let late = lateness(&stage, &peer::ENDING, names, window).await;
+    let kyverno = kyverno::start(&stage).await?;
+    kyverno::make(&stage, names).await?;
+    let late = lateness(&stage, &kyverno::ENDING, names, window).await;
     drop(kyverno);
     late
 }

@@ -1,16 +1,20 @@
 //! B7: the throughput while some calls fail and some are slow, and the recovery time after a partition.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 
-use super::figure::{Figure, Measured, Samples};
-use super::onboarding;
-use super::options::Options;
-use super::progress::Progress;
-use super::ready::Ready;
-use super::stage::{PATIENCE, Stage, names};
+use super::{
+    environment::{PATIENCE, Stage, names},
+    measurement::{Figure, Measured, Samples},
+    onboarding,
+    options::Options,
+    progress::Progress,
+    ready::Ready,
+};
 use crate::proxy::{Fault, Rule, Times};
 
 /// One write in this number is refused with 503.

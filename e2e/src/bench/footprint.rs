@@ -8,7 +8,7 @@ use http::Request;
 use kube::Client;
 use serde::Deserialize;
 
-use super::stage::{PATIENCE, Stage};
+use super::environment::{PATIENCE, Stage};
 
 /// The list requests for all objects that the operator watches, as the operator sends them.
 const WATCHED: [&str; 7] = [

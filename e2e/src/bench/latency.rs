@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::figure::{Bound, Curve, Figure, Measured, Samples};
-use super::options::Options;
-use super::progress::Progress;
-use super::ready::Ready;
-use super::recipe::Recipe;
-use super::stage::{Stage, names};
+use super::{
+    environment::{Stage, names},
+    measurement::{Bound, Curve, Figure, Measured, Samples},
+    options::Options,
+    progress::Progress,
+    raw_client::Recipe,
+    ready::Ready,
+};
 use crate::fixtures::SOON;
 
 /// Measures B6.

@@ -3,25 +3,25 @@
 //!
 //! `docs/performance/README.md` explains each figure.
 
+pub mod baselines;
 pub mod calls;
-pub mod crowd;
+pub mod environment;
 pub mod expiry;
 pub mod faults;
-pub mod figure;
-pub mod flat;
 pub mod footprint;
+pub mod invariance;
+pub mod kyverno;
 pub mod latency;
+pub mod measurement;
 pub mod onboarding;
 pub mod options;
-pub mod others;
-pub mod peer;
 pub mod plot;
 pub mod profile;
 pub mod progress;
+pub mod raw_client;
 pub mod ready;
-pub mod recipe;
 pub mod report;
-pub mod stage;
+pub mod scale;
 
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ use stage::Stage;
 /// Runs the parts of the benchmark that `options` selects.
 pub async fn run(options: &Options) -> Result<Report> {
     let begun = Instant::now();
-    let (commit, day) = crate::sweep::options::stamp().await;
+    let (commit, day) = crate::fault_sweep::options::stamp().await;
     let progress = Progress::new(options.steps());
     progress.step("what the operator makes of a space");
     let recipe = Stage::with_operator().await?.recipe().await?;
@@ -54,7 +54,7 @@ pub async fn run(options: &Options) -> Result<Report> {
         measured.add_or_note("B4", expiry::measure(options, &progress).await);
     }
     if ["B3", "B4", "B5", "B8"].iter().any(|id| options.wants(id)) {
-        measured.add_or_note("B3, B4, B5, B8", crowd::measure(options, &recipe, &progress).await);
+        measured.add_or_note("B3, B4, B5, B8", scale::measure(options, &recipe, &progress).await);
     }
     if options.wants("B7") {
         measured.add_or_note("B7", faults::measure(options, &progress).await);

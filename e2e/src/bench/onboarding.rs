@@ -6,13 +6,15 @@ use anyhow::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
 
-use super::figure::{Bound, Figure, Measured, Samples};
-use super::options::Options;
-use super::others;
-use super::progress::Progress;
-use super::ready::Ready;
-use super::recipe::Recipe;
-use super::stage::{PATIENCE, Stage, names, per_second};
+use super::{
+    baselines,
+    environment::{PATIENCE, Stage, names, per_second},
+    measurement::{Bound, Figure, Measured, Samples},
+    options::Options,
+    progress::Progress,
+    raw_client::Recipe,
+    ready::Ready,
+};
 
 /// Measures B1.
 pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
@@ -33,8 +35,8 @@ pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) ->
     }
     progress.step("B1: what people do without an operator");
     let (some, many) = options.by_hand();
-    let script = others::script(recipe, some).await?;
-    let one_file = others::one_file(recipe, many).await?;
+    let script = baselines::script(recipe, some).await?;
+    let one_file = baselines::one_file(recipe, many).await?;
     let what = format!("{count} spaces at once, spaces/s (raw client: {concurrency} at a time)");
     let throughput = Figure::ratio("B1", &what, Samples(ours), Samples(raw)).and("kubectl apply -f", one_file.into());
     let throughput = throughput.and("shell script", script.into()).should(Bound::AtLeast(0.8), Bound::AtLeast(0.95));

@@ -1,7 +1,6 @@
 //! Owns the options of the benchmark.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
 

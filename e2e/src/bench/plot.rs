@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
-use super::figure::{Bound, Curve, Figure, Measured, Samples};
+use super::measurement::{Bound, Curve, Figure, Measured, Samples};
 
 const SIZE: (u32, u32) = (900, 420);
 const COLORS: [RGBColor; 3] = [RGBColor(31, 119, 180), RGBColor(255, 127, 14), RGBColor(44, 160, 44)];

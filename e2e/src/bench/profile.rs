@@ -2,19 +2,25 @@
 //!
 //! The operator must have been built with symbols and frame pointers, as `make profile` does.
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
-use inferno::collapse::{Collapse, perf};
-use inferno::flamegraph;
+use inferno::{
+    collapse::{Collapse, perf},
+    flamegraph,
+};
 
-use super::options::Options;
-use super::progress::Progress;
-use super::stage::{Stage, names};
+use super::{
+    environment::{Stage, names},
+    options::Options,
+    progress::Progress,
+};
 use crate::process::{Process, signal};
 
 /// The sampling frequency of `perf`, in Hz.

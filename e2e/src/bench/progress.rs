@@ -1,7 +1,6 @@
 //! Owns the progress report of the benchmark: a bar on a terminal, lines elsewhere.
 
-use std::io::IsTerminal;
-use std::time::Instant;
+use std::{io::IsTerminal, time::Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 

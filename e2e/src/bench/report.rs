@@ -6,8 +6,10 @@ use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::{Deserialize, Serialize};
 
-use super::figure::{Figure, Measured};
-use super::plot;
+use super::{
+    measurement::{Figure, Measured},
+    plot,
+};
 
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,7 +35,7 @@ impl Report {
         for figure in &self.measured.figures {
             let Figure { id, what, ours, beside, judged, least, aim } = figure;
             let others: Vec<String> = beside.iter().map(|(who, samples)| format!("{who} {}", samples.line())).collect();
-            let bound = |bound: &Option<super::figure::Bound>| bound.map(super::figure::Bound::line).unwrap_or_default();
+            let bound = |bound: &Option<super::measurement::Bound>| bound.map(super::measurement::Bound::line).unwrap_or_default();
             let word = match (least, figure.holds()) {
                 (None, _) => "",
                 (_, true) => "ok",

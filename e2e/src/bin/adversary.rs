@@ -2,13 +2,14 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for people")]
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
-use e2e::adversary::{Options, Outcome, Place, record, run};
-use e2e::sweep::options::stamp;
+use e2e::{
+    adversary::{Options, Outcome, Place, record, run},
+    fault_sweep::options::stamp,
+};
 
 /// Plays sequences of user actions in any order, and checks each of their steps.
 ///

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use e2e::bench::{self, Options};
-use e2e::interrupt::unless_stopped;
+use e2e::{
+    bench::{self, Options},
+    interrupt::unless_stopped,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {

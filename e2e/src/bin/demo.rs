@@ -1,11 +1,12 @@
 //! `make demo` and `make demo-down`.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use e2e::binaries::repository;
-use e2e::demo::{self, Screen, Settings};
+use e2e::{
+    binaries::repository,
+    demo::{self, Screen, Settings},
+};
 
 #[derive(Parser)]
 #[command(about = "Demonstrates the operator on a new cluster, or on yours")]

@@ -1,18 +1,24 @@
 //! The supervisor of a test control plane. It is a separate process, so that a killed caller leaves no processes
 //! behind.
 
-use std::fs;
-use std::io::{BufRead as _, Write as _, stdin, stdout};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    fs,
+    io::{BufRead as _, Write as _, stdin, stdout},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use e2e::User;
-use e2e::controlplane::{Layout, Settings, Supervisor};
-use e2e::process::stop_by_pid_file;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use e2e::{
+    User,
+    controlplane::{Layout, Settings, Supervisor},
+    process::stop_by_pid_file,
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+};
 
 #[derive(Parser)]
 #[command(about = "Runs etcd, kube-apiserver and kube-controller-manager on loopback")]

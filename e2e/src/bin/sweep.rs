@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use e2e::interrupt::unless_stopped;
-use e2e::sweep::{self, Options};
+use e2e::{
+    fault_sweep::{self, Options},
+    interrupt::unless_stopped,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -21,7 +23,7 @@ async fn main() -> ExitCode {
 
 #[allow(clippy::print_stdout, reason = "the result is what was asked for")]
 async fn go(options: &Options) -> Result<ExitCode> {
-    let report = sweep::run(options).await?;
+    let report = fault_sweep::run(options).await?;
     if let Some(file) = options.report_file() {
         report.write(&file)?;
     }

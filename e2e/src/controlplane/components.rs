@@ -1,7 +1,6 @@
 //! Owns the command lines of the control plane's programs.
 
-use std::ffi::OsString;
-use std::path::Path;
+use std::{ffi::OsString, path::Path};
 
 use super::layout::Layout;
 

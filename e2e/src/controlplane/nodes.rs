@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Node;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
 use serde_json::json;
 
 const NAME: &str = "node-1";

@@ -1,24 +1,31 @@
 //! Owns the running control plane: starts components in order, waits until they are ready, stops and starts single
 //! components, and shuts down.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 
-use super::components::{self, Ports};
-use super::layout::{Info, Layout};
-use super::{nodes, pki};
-use crate::kubeconfig::{self, Credential};
-use crate::process::Process;
-use crate::users::{User, token_file};
-use crate::wait::eventually;
-use crate::{binaries, http, ports};
+use super::{
+    components::{self, Ports},
+    layout::{Info, Layout},
+    nodes, pki,
+};
+use crate::{
+    binaries, http,
+    kubeconfig::{self, Credential},
+    ports,
+    process::Process,
+    users::{User, token_file},
+    wait::eventually,
+};
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
 /// The API server waits for open watches before it ends. After this time it is killed, as a node would do.

@@ -1,18 +1,17 @@
 //! Owns the operator of the demo: its installation, and its process, which runs in the background under its own `ServiceAccount`.
 
-use std::fs;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-use std::time::Duration;
+use std::{fs, os::unix::process::CommandExt, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::target::Target;
-use super::{Screen, operator_pid_file};
-use crate::operator::{SERVICE_ACCOUNT, install_steps, policies_in_force, run_arguments, token};
-use crate::process::Process;
-use crate::wait::eventually;
-use crate::{binaries, http, kubeconfig, ports};
+use super::{Screen, operator_pid_file, target::Target};
+use crate::{
+    binaries, http, kubeconfig,
+    operator::{SERVICE_ACCOUNT, install_steps, policies_in_force, run_arguments, token},
+    ports,
+    process::Process,
+    wait::eventually,
+};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 

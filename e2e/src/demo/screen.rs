@@ -1,9 +1,11 @@
 //! Owns the demo's output: a spinner and colours on a terminal, plain lines in a file, and no colours with `NO_COLOR`.
 
-use std::fmt::Display;
-use std::future::Future;
-use std::io::{IsTerminal, Write, stdout};
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Display,
+    future::Future,
+    io::{IsTerminal, Write, stdout},
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};

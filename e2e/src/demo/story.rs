@@ -6,11 +6,12 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 
-use super::Screen;
-use super::space::{self, await_true};
-use super::target::{ALICE, Target};
-use crate::binaries;
-use crate::wait::eventually;
+use super::{
+    Screen,
+    space::{self, await_true},
+    target::{ALICE, Target},
+};
+use crate::{binaries, wait::eventually};
 
 const SPACE: &str = "alice-payments";
 const NEIGHBOUR: &str = "bob-checkout";

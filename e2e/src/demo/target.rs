@@ -1,21 +1,27 @@
 //! Owns the cluster that the demo is shown on: an embedded one, or the user's own (`DEMO_KUBECONFIG`).
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::{
+    fs,
+    os::unix::{fs::symlink, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    time::timeout,
+};
 
 use super::{Screen, Settings, cluster_layout};
-use crate::command::{self, Output};
-use crate::controlplane::Info;
-use crate::process::tail;
-use crate::{binaries, cluster, kubeconfig};
+use crate::{
+    binaries, cluster,
+    command::{self, Output},
+    controlplane::Info,
+    kubeconfig,
+    process::tail,
+};
 
 const START_WITHIN: Duration = Duration::from_secs(150);
 /// The owner of the demo's space, as in the sample.

@@ -1,8 +1,10 @@
 //! Owns the issuer's responses, see <https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth>, RFC 6749 and
 //! RFC 7636.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use anyhow::Result;
 use chrono::TimeDelta;

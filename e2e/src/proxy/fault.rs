@@ -1,11 +1,13 @@
 //! Owns the faults of requests and watch events, and the rules that select which ones are affected.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::Notify;
 
-use super::facts::Facts;
+use super::request_info::Facts;
 
 /// A fault of a request.
 #[derive(Clone, Debug)]

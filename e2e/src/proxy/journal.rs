@@ -1,13 +1,14 @@
 //! Owns the record of every request that passed through the proxy: the only source for checks of the operator's writes.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
-use super::facts::Facts;
-use super::fault::Place;
+use super::{fault::Place, request_info::Facts};
 use crate::fixtures::now;
 
 /// One request.

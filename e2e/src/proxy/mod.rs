@@ -4,24 +4,30 @@
 //! kube's client speaks HTTP/1.1, and the bearer token is forwarded, so that the operator's real permissions apply.
 
 mod answer;
-mod facts;
 mod fault;
 mod journal;
+mod network;
+mod request_info;
 mod rules;
 mod serve;
-mod sky;
 mod stream;
 mod upstream;
 
-use std::net::Ipv4Addr;
-use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::Ipv4Addr,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+};
 
 use anyhow::{Context, Result};
-use tokio::net::TcpListener;
-use tokio::sync::{broadcast, watch};
-use tokio::task::JoinHandle;
+use tokio::{
+    net::TcpListener,
+    sync::{broadcast, watch},
+    task::JoinHandle,
+};
 
 pub use facts::Facts;
 pub use fault::{EventFault, EventRule, Fault, Gate, Place, Progress, Rule, Times};

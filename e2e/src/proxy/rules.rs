@@ -1,10 +1,11 @@
 //! Owns the active rules, the numbering of writes, and the selection of the fault for each request.
 
-use std::collections::HashMap;
-use std::time::Instant;
+use std::{collections::HashMap, time::Instant};
 
-use super::facts::Facts;
-use super::fault::{EventFault, EventRule, Fault, Place, Progress, Rule, Times};
+use super::{
+    fault::{EventFault, EventRule, Fault, Place, Progress, Rule, Times},
+    request_info::Facts,
+};
 
 /// The ID of a rule, with which its progress is queried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,27 +1,31 @@
 //! Owns connections and requests: each request is numbered, recorded, matched against the rules, and forwarded or not.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU32, AtomicUsize, Ordering},
+};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{broadcast, watch};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{broadcast, watch},
+};
 
-use super::answer::{Answer, Body, Reset, half, refusal, whole};
-use super::facts::Facts;
-use super::fault::{EventFault, Fault};
-use super::journal::Journal;
-use super::rules::Rules;
-use super::sky::{Past, Sky};
-use super::stream::{Order, relay};
-use super::upstream::Upstream;
+use super::{
+    answer::{Answer, Body, Reset, half, refusal, whole},
+    fault::{EventFault, Fault},
+    journal::Journal,
+    network::{Past, Sky},
+    request_info::Facts,
+    rules::Rules,
+    stream::{Order, relay},
+    upstream::Upstream,
+};
 use crate::process;
 
 pub(super) struct State {

@@ -1,21 +1,23 @@
 //! Owns the relay of a watch: each line is forwarded, delayed, dropped, duplicated or cut off as the rules and orders
 //! require.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
-use tokio::sync::{broadcast, mpsc};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::{broadcast, mpsc},
+    time::{Instant, sleep_until},
+};
 
-use super::answer::{Body, Reset, fed, gone_line};
-use super::fault::EventFault;
-use super::serve::State;
+use super::{
+    answer::{Body, Reset, fed, gone_line},
+    fault::EventFault,
+    serve::State,
+};
 
 /// An order that ends open watches.
 #[derive(Clone, Debug)]

@@ -1,14 +1,18 @@
 //! Carries out the attacks of `attacks.yaml`.
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::eventually;
-use e2e::fixtures::{Actor, At, SOON, at, cluster_wide, code, name_of, refusal};
-use e2e::mutations::merge;
+use e2e::{
+    eventually,
+    fixtures::{Actor, At, SOON, at, cluster_wide, code, name_of, refusal},
+    mutations::merge,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::bystanders::{bystanders, ensure_unmoved};
-use crate::stage::Stage;
+use crate::{
+    bystanders::{bystanders, ensure_unmoved},
+    stage::Stage,
+};
 
 /// One line of the table.
 #[derive(Deserialize)]

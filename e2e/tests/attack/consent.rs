@@ -2,8 +2,10 @@
 //! while the operator is stopped, which the table of attacks cannot express.
 
 use anyhow::{Context, Result, ensure};
-use e2e::eventually;
-use e2e::fixtures::{SOON, a_namespace, a_space, at, cluster_wide, code, ensure_equal, forbidden, now, refusal, space, text, user};
+use e2e::{
+    eventually,
+    fixtures::{SOON, a_namespace, a_space, at, cluster_wide, code, ensure_equal, forbidden, now, refusal, space, text, user},
+};
 use serde_json::{Value, json};
 
 use crate::stage::{CLASS, Stage, policy};

@@ -1,8 +1,10 @@
 //! Hostile text in every field that takes text, and hostile requests at the operator's own endpoints.
 
 use anyhow::{Context, Result, ensure};
-use e2e::eventually;
-use e2e::fixtures::{SOON, a_namespace, a_space, at, ensure_equal, space, text};
+use e2e::{
+    eventually,
+    fixtures::{SOON, a_namespace, a_space, at, ensure_equal, space, text},
+};
 use serde_json::{Value, json};
 
 use crate::stage::{CLASS, Stage};

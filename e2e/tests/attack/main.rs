@@ -4,8 +4,7 @@
 //! `docs/security.md` is the threat model; each row of its table names a scenario or an attack of these files.
 
 use anyhow::{Result, ensure};
-use e2e::fixtures::side_by_side;
-use e2e::scenarios;
+use e2e::{fixtures::side_by_side, scenarios};
 
 mod attacks;
 mod bystanders;

@@ -1,17 +1,23 @@
 //! Every single property of a space, changed by its own hostile owner in every way that the schema suggests.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+};
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::eventually;
-use e2e::fixtures::{SOON, a_space, cluster_wide, condition, ensure_equal, holds, is_observed, refusal, space, text};
-use e2e::mutations::{Mutation, mutations, way_back};
+use e2e::{
+    eventually,
+    fixtures::{SOON, a_space, cluster_wide, condition, ensure_equal, holds, is_observed, refusal, space, text},
+    mutations::{Mutation, mutations, way_back},
+};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::bystanders::{bystanders, ensure_unmoved};
-use crate::stage::{CLASS, Stage};
+use crate::{
+    bystanders::{bystanders, ensure_unmoved},
+    stage::{CLASS, Stage},
+};
 
 /// The number of spaces that are changed concurrently.
 const SIDE_BY_SIDE: usize = 16;

@@ -1,8 +1,10 @@
 //! The actions that users with self-service may take, and the operator's reports on requests that no policy can check.
 
 use anyhow::{Context, Result, ensure};
-use e2e::eventually;
-use e2e::fixtures::{SOON, a_namespace, a_space, at, condition, ensure_equal, is_observed, name_of, now, refusal, space, text, user};
+use e2e::{
+    eventually,
+    fixtures::{SOON, a_namespace, a_space, at, condition, ensure_equal, is_observed, name_of, now, refusal, space, text, user},
+};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 

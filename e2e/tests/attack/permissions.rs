@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
-use e2e::eventually;
-use e2e::fixtures::{Actor, SOON, a_space, cluster_wide, forbidden, text};
+use e2e::{
+    eventually,
+    fixtures::{Actor, SOON, a_space, cluster_wide, forbidden, text},
+};
 use serde_json::{Value, json};
 
 use crate::stage::Stage;

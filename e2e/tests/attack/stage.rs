@@ -1,11 +1,13 @@
 //! The cluster under attack: its users, their objects and their credentials.
 
 use anyhow::{Result, bail, ensure};
-use e2e::binaries;
-use e2e::fixtures::{
-    Actor, World, a_namespace, a_space, at, binding, class, cluster_wide, condition, config_map, is_observed, namespace, space, user,
+use e2e::{
+    binaries,
+    fixtures::{
+        Actor, World, a_namespace, a_space, at, binding, class, cluster_wide, condition, config_map, is_observed, namespace, space, user,
+    },
+    kubeconfig, operator,
 };
-use e2e::{kubeconfig, operator};
 use serde_json::{Value, json};
 
 /// A cluster on which users have self-service.

@@ -8,9 +8,12 @@ mod people;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::command::Output;
-use e2e::fixtures::{SOON, World, a_space, at, cluster_wide, condition, ensure_equal, side_by_side, space, uid_of, user};
-use e2e::{eventually, scenarios};
+use e2e::{
+    command::Output,
+    eventually,
+    fixtures::{SOON, World, a_space, at, cluster_wide, condition, ensure_equal, side_by_side, space, uid_of, user},
+    scenarios,
+};
 use serde_json::{Value, json};
 
 const ALICE: &str = "alice@example.com";

@@ -1,19 +1,24 @@
 //! With the approver: users who may only request certificates get the ones that are clearly right, and every other request is denied with a message.
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::eventually;
-use e2e::fixtures::SOON;
-use k8s_openapi::ByteString;
-use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
-use kube::Api;
-use kube::api::{ObjectMeta, PostParams};
+use e2e::{eventually, fixtures::SOON};
+use k8s_openapi::{
+    ByteString,
+    api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec},
+};
+use kube::{
+    Api,
+    api::{ObjectMeta, PostParams},
+};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
-use crate::certificate::Facts;
-use crate::judge::written;
-use crate::newcomer::Newcomer;
-use crate::people::{SVEN, UWE, VERA};
-use crate::stage::Stage;
+use crate::{
+    certificate::Facts,
+    judge::written,
+    newcomer::Newcomer,
+    people::{SVEN, UWE, VERA},
+    stage::Stage,
+};
 
 const HOUR: i32 = 60 * 60;
 

@@ -1,17 +1,23 @@
 //! Errors that are found before the command waits for anything: exit code 1, one sentence, and nothing written or changed.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
-use e2e::fixtures::a_space;
-use e2e::kubeconfig::{self, Credential};
-use e2e::ports;
+use e2e::{
+    fixtures::a_space,
+    kubeconfig::{self, Credential},
+    ports,
+};
 
-use crate::judge::{nothing_written, one_sentence};
-use crate::people::{FOREIGN, RITA, SVEN, TILDA, WALT};
-use crate::stage::Stage;
+use crate::{
+    judge::{nothing_written, one_sentence},
+    people::{FOREIGN, RITA, SVEN, TILDA, WALT},
+    stage::Stage,
+};
 
 /// An error in the access to the cluster is reported.
 pub async fn a_cluster_that_cannot_be_used_is_told(stage: &Stage) -> Result<()> {

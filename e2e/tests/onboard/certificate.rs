@@ -3,19 +3,18 @@
 use std::fs;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SecondsFormat, Utc};
 use e2e::fixtures::{a_namespace, a_space, holds, now, text, time, uid_of, user};
 use serde_json::{Value, json};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::parse_x509_certificate;
-use x509_parser::pem::parse_x509_pem;
+use x509_parser::{certificate::X509Certificate, parse_x509_certificate, pem::parse_x509_pem};
 
-use crate::judge::{nothing_written, one_sentence, written};
-use crate::newcomer::Newcomer;
-use crate::people::{RITA, SVEN};
-use crate::stage::Stage;
+use crate::{
+    judge::{nothing_written, one_sentence, written},
+    newcomer::Newcomer,
+    people::{RITA, SVEN},
+    stage::Stage,
+};
 
 /// The contents of a certificate.
 pub struct Facts {

@@ -1,14 +1,18 @@
 //! A command that is killed leaves nothing behind that blocks the same command.
 
 use anyhow::{Context, Result, ensure};
-use e2e::eventually;
-use e2e::fixtures::{SOON, a_space, uid_of};
+use e2e::{
+    eventually,
+    fixtures::{SOON, a_space, uid_of},
+};
 
-use crate::certificate::Facts;
-use crate::judge::{nothing_written, written};
-use crate::newcomer::Newcomer;
-use crate::people::{RITA, SVEN};
-use crate::stage::Stage;
+use crate::{
+    certificate::Facts,
+    judge::{nothing_written, written},
+    newcomer::Newcomer,
+    people::{RITA, SVEN},
+    stage::Stage,
+};
 
 /// The command is killed when the space is ready and the request is not approved yet.
 pub async fn one_that_was_killed_while_it_waited_for_a_certificate_completes(stage: &Stage) -> Result<()> {

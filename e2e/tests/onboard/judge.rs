@@ -1,8 +1,6 @@
 //! The required results of a command: one sentence and nothing else, or a valid kubeconfig.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::command::Output;

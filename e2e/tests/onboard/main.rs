@@ -4,8 +4,7 @@
 //! None of the users who run the commands is an administrator: `people` lists the rights of each.
 
 use anyhow::Result;
-use e2e::fixtures::side_by_side;
-use e2e::scenarios;
+use e2e::{fixtures::side_by_side, scenarios};
 
 mod approver;
 mod bad_input;

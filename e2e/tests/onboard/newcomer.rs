@@ -1,15 +1,19 @@
 //! A user who has a kubeconfig and nothing else: an empty home, no other configuration, kubectl and a shell.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
-use e2e::command::{self, Output};
-use e2e::fixtures::SOON;
-use e2e::{binaries, eventually};
+use e2e::{
+    binaries,
+    command::{self, Output},
+    eventually,
+    fixtures::SOON,
+};
 
-use crate::people::FOREIGN;
-use crate::stage::Stage;
+use crate::{people::FOREIGN, stage::Stage};
 
 /// A user with the given kubeconfig.
 pub struct Newcomer<'a> {

@@ -1,21 +1,22 @@
 //! By OIDC: the file holds no credential. A real login at a real issuer yields a token, which the API server verifies and maps to a name.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use e2e::eventually;
-use e2e::fixtures::{Actor, SOON, a_space, code, text};
-use e2e::kubeconfig;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use e2e::{
+    eventually,
+    fixtures::{Actor, SOON, a_space, code, text},
+    kubeconfig,
+};
 use serde_json::Value;
 
-use crate::judge::written;
-use crate::newcomer::Newcomer;
-use crate::people::{CLIENT, ERIN, FRIDA, GERDA, PREFIX, SVEN};
-use crate::stage::{Stage, warns_of_its_address_only};
+use crate::{
+    judge::written,
+    newcomer::Newcomer,
+    people::{CLIENT, ERIN, FRIDA, GERDA, PREFIX, SVEN},
+    stage::{Stage, warns_of_its_address_only},
+};
 
 const LOGIN: &str = include_str!("kubectl-oidc_login.sh");
 

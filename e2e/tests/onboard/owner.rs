@@ -4,10 +4,12 @@ use anyhow::{Context, Result, ensure};
 use e2e::fixtures::{a_space, text, time, user};
 use serde_json::json;
 
-use crate::judge::one_sentence;
-use crate::newcomer::Newcomer;
-use crate::people::RITA;
-use crate::stage::{Stage, warns_of_its_address_only};
+use crate::{
+    judge::one_sentence,
+    newcomer::Newcomer,
+    people::RITA,
+    stage::{Stage, warns_of_its_address_only},
+};
 
 /// The printed command grants the access.
 pub async fn an_owner_reads_and_renews_after_the_printed_command(stage: &Stage) -> Result<()> {

@@ -1,7 +1,6 @@
 //! The users who run commands and the users who log in, with the rights of each.
 
-use e2e::User;
-use e2e::oidc::Person;
+use e2e::{User, oidc::Person};
 use serde_json::{Value, json};
 
 /// The public client at the issuer.

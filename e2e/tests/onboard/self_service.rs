@@ -1,14 +1,18 @@
 //! Developers with self-service who use the plugin: they can do everything with their own spaces, and nothing with those of others.
 
 use anyhow::{Context, Result, ensure};
-use e2e::eventually;
-use e2e::fixtures::{SOON, a_namespace, a_space, time, uid_of, user};
+use e2e::{
+    eventually,
+    fixtures::{SOON, a_namespace, a_space, time, uid_of, user},
+};
 use serde_json::{Value, json};
 
-use crate::judge::{nothing_written, one_sentence, written};
-use crate::newcomer::Newcomer;
-use crate::people::{UWE, VERA};
-use crate::stage::Stage;
+use crate::{
+    judge::{nothing_written, one_sentence, written},
+    newcomer::Newcomer,
+    people::{UWE, VERA},
+    stage::Stage,
+};
 
 /// From the creation of a space to its deletion, with no more than the shipped role.
 pub async fn people_help_themselves_with_the_plugin(stage: &Stage) -> Result<()> {

@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use chrono::SecondsFormat;
-use e2e::eventually;
-use e2e::fixtures::{Actor, code, user};
-use e2e::kubeconfig;
+use e2e::{
+    eventually,
+    fixtures::{Actor, code, user},
+    kubeconfig,
+};
 use serde_json::json;
 
-use crate::certificate::Facts;
-use crate::judge::{nothing_written, one_sentence, written};
-use crate::newcomer::Newcomer;
-use crate::people::RITA;
-use crate::stage::Stage;
+use crate::{
+    certificate::Facts,
+    judge::{nothing_written, one_sentence, written},
+    newcomer::Newcomer,
+    people::RITA,
+    stage::Stage,
+};
 
 /// The duration that such a signer grants, whatever is requested: long enough to use the certificate before it expires.
 const MOMENT: &str = "--cluster-signing-duration=60s";

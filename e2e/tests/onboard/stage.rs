@@ -1,19 +1,23 @@
 //! The cluster on which users are onboarded: its issuer, its classes, the users who run commands there, and the rights of each.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::command::Output;
-use e2e::fixtures::{Actor, At, SOON, a_space, binding, class, cluster_wide, holds, is_observed, name_of, space, text, user};
-use e2e::kubeconfig::{self, Credential};
-use e2e::oidc::Issuer;
-use e2e::process::Process;
-use e2e::{Cluster, Operator, Options, binaries, eventually};
+use e2e::{
+    Cluster, Operator, Options, binaries,
+    command::Output,
+    eventually,
+    fixtures::{Actor, At, SOON, a_space, binding, class, cluster_wide, holds, is_observed, name_of, space, text, user},
+    kubeconfig::{self, Credential},
+    oidc::Issuer,
+    process::Process,
+};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use kube::Api;
-use kube::api::ListParams;
+use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 

@@ -4,18 +4,21 @@
 use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
-use e2e::eventually;
-use e2e::fixtures::{Actor, SOON, a_space, at, code, now, time, uid_of, user};
-use e2e::kubeconfig;
+use e2e::{
+    eventually,
+    fixtures::{Actor, SOON, a_space, at, code, now, time, uid_of, user},
+    kubeconfig,
+};
 use serde_json::{Value, json};
 
-use crate::judge::{nothing_written, one_sentence, written};
-use crate::newcomer::Newcomer;
-use crate::people::{RITA, TILDA};
-use crate::stage::Stage;
+use crate::{
+    judge::{nothing_written, one_sentence, written},
+    newcomer::Newcomer,
+    people::{RITA, TILDA},
+    stage::Stage,
+};
 
 /// The claims of a token, which the API server confirms when the token is used.
 fn claims(user: &Value) -> Result<Value> {

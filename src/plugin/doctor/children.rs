@@ -5,8 +5,8 @@ use kube::ResourceExt as _;
 
 use super::{
     findings::{Finding, listed},
-    looks::Observed,
     operator,
+    snapshot::Observed,
 };
 use crate::{
     api::{DeveloperSpace, conditions::types, names},
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::plugin::doctor::{
         fixtures::{going, lines, now, read, unready, well},
-        looks::Look,
+        snapshot::Look,
     };
 
     const MOMENTS: &str = "The operator corrects this within seconds; if it does not, check the operator. The operator is running (2 of 2 \

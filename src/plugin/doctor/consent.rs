@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     findings::{Finding, listed, patch},
-    looks::Observed,
+    snapshot::Observed,
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, time::rfc3339},
@@ -15,7 +15,7 @@ use crate::{
         ledger,
         noncompliance::{Rule, broken, is_subject},
     },
-    plugin::{human, naming, protection},
+    plugin::{format, naming, protection},
 };
 
 pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
@@ -59,7 +59,7 @@ fn ends(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
     let end = space.status.as_ref().and_then(|status| status.expires_at);
     end.map_or_else(
         || "at the next reconcile, the operator sets an expiry with at least 7 days' notice".to_owned(),
-        |end| format!("it expires {} ({})", human::from_now(now, end), rfc3339(end)),
+        |end| format!("it expires {} ({})", format::from_now(now, end), rfc3339(end)),
     )
 }
 
@@ -84,7 +84,7 @@ fn retained(space: &DeveloperSpace, class: &SpaceClass) -> Finding {
 
 /// The command for the owner, and the alternative command for an administrator.
 fn either(space: &DeveloperSpace, class: &SpaceClass, mended: &Value, consent: &Value) -> [String; 2] {
-    let allow = human::shell(&json!({"spec": consent}).to_string());
+    let allow = format::shell(&json!({"spec": consent}).to_string());
     let allow = format!("kubectl patch spaceclass {} --type=merge -p {allow}", class.name_any());
     [patch(&space.name_any(), &json!({"spec": mended})), allow]
 }

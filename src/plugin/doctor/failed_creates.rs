@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 
 use super::{
     admission::{Refusal, classify, is_name},
-    looks::Observed,
+    snapshot::Observed,
 };
 use crate::api::time::from_k8s;
 
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::plugin::doctor::{
         fixtures::{now, read, well},
-        looks::Look,
+        snapshot::Look,
     };
 
     fn event(kind: &str, name: &str, at: &str, message: &str) -> Event {

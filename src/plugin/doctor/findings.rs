@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::plugin::human;
+use crate::plugin::format;
 
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -31,7 +31,7 @@ pub(super) struct Finding {
 
 impl Finding {
     fn new(severity: Severity, sentence: &str) -> Self {
-        Self { severity, sentence: human::one_line(sentence), commands: vec![] }
+        Self { severity, sentence: format::one_line(sentence), commands: vec![] }
     }
 
     /// Creates a problem: something does not work.
@@ -93,7 +93,7 @@ pub(super) fn listed(words: &[String]) -> String {
 
 /// The command that changes a space.
 pub(super) fn patch(name: &str, patch: &Value) -> String {
-    format!("kubectl patch dspace {name} --type=merge -p {}", human::shell(&patch.to_string()))
+    format!("kubectl patch dspace {name} --type=merge -p {}", format::shell(&patch.to_string()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     findings::Finding,
-    looks::{Look, Observed},
+    snapshot::{Look, Observed},
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, names},

@@ -5,7 +5,7 @@ use kube::ResourceExt as _;
 
 use super::{
     findings::{Finding, listed},
-    looks::Observed,
+    snapshot::Observed,
 };
 use crate::{
     api::names,
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
     use crate::plugin::doctor::{
         fixtures::{lines, now, read, well},
-        looks::Look,
+        snapshot::Look,
     };
 
     fn quota(name: &str, hard: &Value, used: &Value) -> ResourceQuota {

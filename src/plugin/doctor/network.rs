@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 
 use super::{
     findings::{Finding, listed},
-    looks::Observed,
+    snapshot::Observed,
 };
 use crate::api::names;
 
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use crate::plugin::doctor::{
         fixtures::{class, lines, now, read, well},
-        looks::Look,
+        snapshot::Look,
     };
 
     fn policy(name: &str, spec: &Value) -> NetworkPolicy {

@@ -4,16 +4,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt as _;
 
 use super::{
-    claims,
+    conflicts,
     findings::{Finding, ended},
-    looks::Observed,
-    network, operator, refusals,
+    network, operator,
+    snapshot::Observed,
+    spec_advice,
 };
 use crate::{
     api::{DeveloperSpace, conditions::Reason},
-    desired::term::created,
+    desired::lifetime::inputs::created,
     plugin::{
-        human,
+        format,
         spaces::{is_observed, ready},
     },
 };
@@ -41,7 +42,7 @@ fn no_such(seen: &Observed) -> Finding {
     let name = &seen.name;
     let names: Vec<String> = seen.spaces.all().iter().map(kube::ResourceExt::name_any).collect();
     let alike = similar(name, &names);
-    let left = seen.namespace.found().and_then(claims::left_behind);
+    let left = seen.namespace.found().and_then(conflicts::left_behind);
     let namespace = match (&left, seen.namespace.found()) {
         (Some(left), _) => format!(" {left} An administrator can delete it, or offer it to a new space with this name."),
         (None, Some(_)) => " A namespace with this name exists, but it does not belong to a space.".to_owned(),
@@ -95,7 +96,7 @@ fn distance(from: &str, to: &str) -> usize {
 fn pending(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Finding {
     let name = space.name_any();
     let age = now - created(space);
-    let made = human::span(age);
+    let made = format::span(age);
     let sentence = format!("The operator has not reconciled DeveloperSpace {name}, which was created {made} ago");
     if age < PATIENCE {
         return Finding::warning(format!("{sentence}: wait a moment.")).mended_by([wait(&name)]);
@@ -130,18 +131,18 @@ fn unready(seen: &Observed, space: &DeveloperSpace, (word, message): (&str, &str
         Reason::Pending | Reason::Provisioned | Reason::Provisioning => {
             Finding::warning(format!("{lead} This usually takes a few seconds.")).mended_by([wait(&name)])
         }
-        Reason::ClassNotFound => told(refusals::class_not_found(seen, space)),
-        Reason::InvalidSpec => told(refusals::invalid_spec(seen, space, now)),
-        Reason::NamespaceConflict => told(claims::conflict(seen, space, message, now)),
-        Reason::QuotaExceedsClass => told(refusals::quota_exceeds(seen, space)),
-        Reason::RoleNotAllowed => told(refusals::role_not_allowed(seen, space)),
-        Reason::OwnerLimitExceeded => told(claims::owner_limit(seen, space)),
+        Reason::ClassNotFound => told(spec_advice::class_not_found(seen, space)),
+        Reason::InvalidSpec => told(spec_advice::invalid_spec(seen, space, now)),
+        Reason::NamespaceConflict => told(conflicts::conflict(seen, space, message, now)),
+        Reason::QuotaExceedsClass => told(spec_advice::quota_exceeds(seen, space)),
+        Reason::RoleNotAllowed => told(spec_advice::role_not_allowed(seen, space)),
+        Reason::OwnerLimitExceeded => told(conflicts::owner_limit(seen, space)),
         Reason::NamespaceTerminating | Reason::Terminating => {
             let advice = "If the cause that blocks the deletion of the namespace is known, a separate finding reports it.".to_owned();
             told((advice, vec![format!("kubectl get namespace {name} -o yaml")]))
         }
         Reason::IsolationBreached => told(network::breach(seen, &name)),
-        Reason::ClassNotAccepted => told(refusals::class_not_accepted(seen, space)),
+        Reason::ClassNotAccepted => told(spec_advice::class_not_accepted(seen, space)),
         Reason::Expired => told(expired(seen, space)),
         Reason::ApplyFailed => {
             let (state, commands) = operator::state(seen);
@@ -159,8 +160,8 @@ fn expired(seen: &Observed, space: &DeveloperSpace) -> (String, Vec<String>) {
         let advice = "Its namespace is not deleted yet; if the deletion was refused, the message contains the reason.";
         return (format!("{advice} {state}"), commands);
     }
-    let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", human::shell(class))).unwrap_or_default();
-    let create = format!("kubectl dspace create {name} --owner {}{class}", human::shell(&space.spec.owner.to_string()));
+    let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", format::shell(class))).unwrap_or_default();
+    let create = format!("kubectl dspace create {name} --owner {}{class}", format::shell(&space.spec.owner.to_string()));
     let advice = "It can no longer be renewed. Create a new space; it can have the same name after this one is deleted.".to_owned();
     (advice, vec![format!("kubectl dspace delete {name}"), create])
 }
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
     use crate::plugin::doctor::{
         fixtures::{class, lines, now, read, space, told, unready as ill, well, with},
-        looks::Look,
+        snapshot::Look,
     };
 
     fn judged(seen: &Observed) -> Vec<String> {

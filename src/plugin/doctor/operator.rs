@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt as _;
 
-use super::{findings::listed, looks::Observed};
+use super::{findings::listed, snapshot::Observed};
 use crate::api::names::{DEFAULT_OPERATOR_NAMESPACE as HOME, OPERATOR};
 
 /// Describes the state of the operator, and returns the commands that print details.
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use crate::plugin::doctor::{
         fixtures::{read, well},
-        looks::Look,
+        snapshot::Look,
     };
 
     #[test]

@@ -9,7 +9,7 @@ use super::{
     failed_creates::{Maker, refusals},
     findings::{Finding, ended, listed, patch},
     limits,
-    looks::Observed,
+    snapshot::Observed,
 };
 use crate::api::{PodSecurityLevel, names, quantity::Quantity};
 
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::plugin::doctor::{
         fixtures::{going, lines, now, read, well},
-        looks::Look,
+        snapshot::Look,
     };
 
     fn set(message: &str) -> ReplicaSet {

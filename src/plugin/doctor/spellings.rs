@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{findings::Finding, looks::Observed};
+use super::{findings::Finding, snapshot::Observed};
 use crate::plugin::spelling;
 
 pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {

@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 
 use super::{
     findings::{Finding, ended},
-    looks::Observed,
+    snapshot::Observed,
 };
 
 /// The reason why a pod is stuck.
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::plugin::doctor::{
         fixtures::{lines, now, read, well},
-        looks::Look,
+        snapshot::Look,
     };
 
     fn pod(name: &str, status: &Value) -> Pod {

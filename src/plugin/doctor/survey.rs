@@ -6,20 +6,20 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt as _, api::ListParams};
 
 use super::{
-    claims::{left_behind, offer},
+    conflicts::{left_behind, offer},
     consent,
     findings::{Finding, ended},
-    looks::{Look, Unreadable, classes},
+    snapshot::{Look, Unreadable, classes},
 };
 use crate::{
-    api::{DeveloperSpace, SpaceClass, conditions::Reason, names, unmanaged::Unmanaged},
-    desired::{ownership::recorded_uid, standing::standing, term::is_sealed},
+    api::{DeveloperSpace, SpaceClass, conditions::Reason, names, without_managed_fields::Unmanaged},
+    desired::{lifetime::inputs::is_sealed, ownership::recorded_uid, standing::standing},
     plugin::{
+        api_error::sentence,
         cluster::Cluster,
-        human, reach,
+        format, reach,
         readable::pages,
         spaces::{default_class, ready},
-        told::sentence,
     },
 };
 
@@ -165,7 +165,7 @@ fn adoption(namespace: &Namespace, space: &DeveloperSpace) -> Vec<String> {
     let owner = space.spec.owner.to_string();
     let annotations = namespace.annotations();
     let former = annotations.get(names::ANNOTATION_RELEASED_OWNER).or_else(|| annotations.get(names::ANNOTATION_OWNER));
-    let comment = |text: String| human::one_line(&format!("# {text}"));
+    let comment = |text: String| format::one_line(&format!("# {text}"));
     match (left_behind(namespace), former) {
         (Some(left), Some(former)) if *former == owner => vec![comment(format!("{left} It is offered to {owner}.")), command],
         (Some(left), _) => {

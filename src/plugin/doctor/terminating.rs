@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{
     findings::{Finding, ended, listed, patch},
-    looks::Observed,
     operator,
+    snapshot::Observed,
 };
 use crate::{
     api::{
@@ -18,7 +18,7 @@ use crate::{
     },
     desired::{ledger::allows_protected, wording::DELETION_WAITS},
     plugin::{
-        human, protection,
+        format, protection,
         spaces::{is_true, ready},
     },
 };
@@ -48,7 +48,7 @@ fn protected(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Opt
         return Some(Finding::note(sentence).mended_by([unprotect(&name)]));
     }
     let end = space.status.as_ref().and_then(|status| status.expires_at);
-    let end = end.map(|end| format!(": the space expires {} ({})", human::from_now(now, end), rfc3339(end))).unwrap_or_default();
+    let end = end.map(|end| format!(": the space expires {} ({})", format::from_now(now, end), rfc3339(end))).unwrap_or_default();
     Some(Finding::warning(format!(
         "DeveloperSpace {name} sets spec.protected, but the protection is not in force{end}. The protection takes effect when the operator \
         accepts the spec."
@@ -60,7 +60,7 @@ fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<F
     let name = space.name_any();
     let Some(since) = space.metadata.deletion_timestamp.as_ref().and_then(from_k8s) else { return protected(seen, space, now) };
     let age = now - since;
-    let lead = format!("DeveloperSpace {name} has been terminating for {}", human::span(age));
+    let lead = format!("DeveloperSpace {name} has been terminating for {}", format::span(age));
     let class = seen.class_in_force().map(|class| &class.spec);
     if protection::is_in_force(space, class) && !is_true(space, types::EXPIRED) {
         let unprotect = unprotect(&name);
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::plugin::doctor::{
         fixtures::{class, lines, now, read, told, well, with},
-        looks::Look,
+        snapshot::Look,
     };
 
     const UNPROTECT: &str = r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"protected":false}}'"#;

@@ -3,8 +3,10 @@
 
 use serde_json::Value;
 
-use super::objects::{Key, Objects};
-use super::server::Refused;
+use super::{
+    objects::{Key, Objects},
+    server::Refused,
+};
 use crate::fixtures::{holds, text};
 
 /// The operator's finalizer.

@@ -6,22 +6,28 @@ mod objects;
 mod schema;
 mod server;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
-use developerspace_operator::api::names::ProtectedNamespaces;
-use developerspace_operator::clock::Clock;
-use developerspace_operator::controller::context::{Context, Places};
-use developerspace_operator::controller::watch::Nudges;
-use developerspace_operator::controller::{self, events};
+use developerspace_operator::{
+    api::names::ProtectedNamespaces,
+    cache::watches::Nudges,
+    clock::Clock,
+    controller::{
+        self,
+        context::{Context, Places},
+    },
+    runtime::events,
+};
 use futures::future::LocalBoxFuture;
 use kube::Client;
 use tokio::task::JoinHandle;
 
-use self::contract::Caller;
-use self::server::Server;
+use self::{contract::Caller, server::Server};
 use super::world::World;
 use crate::operator;
 

@@ -1,26 +1,27 @@
 //! Owns the API server in memory, which answers the requests of kube's client. Its clock is tokio's, so that a paused runtime moves it.
 
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::StreamExt;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
-use kube::Client;
-use kube::client::Body;
+use kube::{Client, client::Body};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::contract::{self, Caller, Change};
-use super::objects::{Key, Objects, Selector, selects};
-use super::schema::Defaults;
-use crate::adversary::world::IMPERSONATE;
-use crate::fixtures::text;
+use super::{
+    contract::{self, Caller, Change},
+    objects::{Key, Objects, Selector, selects},
+    schema::Defaults,
+};
+use crate::{adversary::world::IMPERSONATE, fixtures::text};
 
 /// The ClusterRoles that exist and that the operator may bind.
 const ROLES: [&str; 3] = ["admin", "edit", "view"];

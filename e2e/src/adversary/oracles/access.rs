@@ -3,10 +3,14 @@
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use crate::adversary::act::Act;
-use crate::adversary::cast::{Space, Who};
-use crate::adversary::story::{Deed, Seen, Story};
-use crate::fixtures::{name_of, text};
+use crate::{
+    adversary::{
+        act::Act,
+        cast::{Space, Who},
+        story::{Deed, Seen, Story},
+    },
+    fixtures::{name_of, text},
+};
 
 /// The possible difference between the two clocks that are read for one deed.
 const APART: TimeDelta = TimeDelta::seconds(2);

@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::adversary::story::{Life, Seen, Story, is_living, written};
-use crate::fixtures::{holds, text};
+use crate::{
+    adversary::story::{Life, Seen, Story, is_living, written},
+    fixtures::{holds, text},
+};
 
 /// The time that a write may take.
 const SLACK: TimeDelta = TimeDelta::seconds(20);

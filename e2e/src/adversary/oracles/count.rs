@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::adversary::story::{Seen, Story};
-use crate::fixtures::{condition, name_of, text};
+use crate::{
+    adversary::story::{Seen, Story},
+    fixtures::{condition, name_of, text},
+};
 
 pub(super) fn check(story: &Story) -> Result<(), String> {
     let Some((before, seen)) = story.last_two() else { return Ok(()) };

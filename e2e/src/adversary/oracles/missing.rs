@@ -2,11 +2,15 @@
 
 use serde_json::Value;
 
-use crate::adversary::act::Act;
-use crate::adversary::cast::Class;
-use crate::adversary::classes::Rules;
-use crate::adversary::story::{Seen, Story, is_living};
-use crate::fixtures::{condition, holds, is_observed, name_of, text, uid_of};
+use crate::{
+    adversary::{
+        act::Act,
+        cast::Class,
+        classes::Rules,
+        story::{Seen, Story, is_living},
+    },
+    fixtures::{condition, holds, is_observed, name_of, text, uid_of},
+};
 
 pub(super) fn check(story: &Story) -> Result<(), String> {
     let Some((before, seen)) = story.last_two() else { return Ok(()) };

@@ -2,10 +2,14 @@
 
 use serde_json::Value;
 
-use crate::adversary::act::OPENING;
-use crate::adversary::classes::{Rules, number};
-use crate::adversary::story::{Seen, Story, is_living};
-use crate::fixtures::{condition, holds, name_of, text, uid_of};
+use crate::{
+    adversary::{
+        act::OPENING,
+        classes::{Rules, number},
+        story::{Seen, Story, is_living},
+    },
+    fixtures::{condition, holds, name_of, text, uid_of},
+};
 
 /// The label of Pod Security that refuses pods.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";

@@ -2,10 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::adversary::classes::seconds;
-use crate::adversary::history::Version;
-use crate::adversary::story::{Life, Story, written};
-use crate::fixtures::text;
+use crate::{
+    adversary::{
+        classes::seconds,
+        history::Version,
+        story::{Life, Story, written},
+    },
+    fixtures::text,
+};
 
 /// The time by which a seal may be written early; times have whole seconds.
 const EARLY: TimeDelta = TimeDelta::milliseconds(1_300);

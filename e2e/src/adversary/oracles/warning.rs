@@ -2,8 +2,10 @@
 
 use chrono::TimeDelta;
 
-use crate::adversary::story::{Life, Story, written};
-use crate::fixtures::{holds, text};
+use crate::{
+    adversary::story::{Life, Story, written},
+    fixtures::{holds, text},
+};
 
 /// A warning within ten seconds of its threshold counts as given at the threshold.
 const LATE: TimeDelta = TimeDelta::seconds(12);

@@ -1,0 +1,184 @@
+//! Owns the clusters of the contestants: each contestant runs on a fresh control plane with the same manifests and the same class.
+
+use std::{
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::{raw_client::Recipe, ready::Ready};
+use crate::{
+    Cluster, Operator,
+    fixtures::{Actor, class, space},
+    operator,
+    proxy::Proxy,
+    wait::eventually,
+};
+
+/// The class of all spaces.
+const CLASS: &str = "bench";
+/// The administrator's user name at the API server.
+pub const ADMIN: &str = "admin";
+/// The number of requests that users send concurrently.
+pub const ASKING: usize = 32;
+/// The control plane is at rest once it has written nothing for this time.
+const REST: Duration = Duration::from_secs(3);
+/// A contestant that takes longer has failed.
+pub const PATIENCE: Duration = Duration::from_secs(1800);
+
+/// A control plane, optionally with the operator.
+pub struct Stage {
+    // Fields are dropped in this order: the operator must not outlive its cluster.
+    operator: Option<Operator>,
+    proxy: Option<Proxy>,
+    /// The administrator.
+    pub admin: Actor,
+    /// The administrator's client.
+    pub client: Client,
+    /// The cluster.
+    pub cluster: Cluster,
+}
+
+impl Stage {
+    /// Starts a fresh control plane without the operator.
+    pub async fn set() -> Result<Self> {
+        let cluster = Cluster::start(crate::Options::default()).await?;
+        Operator::install(&cluster).await?;
+        let client = cluster.client().await?;
+        let admin = Actor::new(client.clone());
+        admin.create(&class(CLASS, class_spec())).await?;
+        Ok(Self { operator: None, proxy: None, admin, client, cluster })
+    }
+
+    /// Starts a fresh control plane with the operator.
+    pub async fn with_operator() -> Result<Self> {
+        let mut stage = Self::set().await?;
+        stage.start().await?;
+        // By then the operator has validated the classes.
+        stage.settle().await?;
+        Ok(stage)
+    }
+
+    /// Starts a fresh control plane with the operator behind a proxy.
+    pub async fn behind_proxy() -> Result<Self> {
+        let mut stage = Self::set().await?;
+        let proxy = Proxy::start(stage.cluster.server(), &stage.cluster.authority()).await?;
+        let options = operator::Options { server: Some(proxy.address().to_owned()), quiet: true, ..operator::Options::default() };
+        stage.proxy = Some(proxy);
+        stage.operator = Some(Operator::start_with(&stage.cluster, &options).await?);
+        stage.settle().await?;
+        Ok(stage)
+    }
+
+    /// Starts the operator and waits until it is ready.
+    pub async fn start(&mut self) -> Result<()> {
+        self.start_with(&[]).await
+    }
+
+    /// Starts the operator with the given environment variables and waits until it is ready.
+    pub async fn start_with(&mut self, env: &[(String, String)]) -> Result<()> {
+        self.spawn(env).await?;
+        self.until_ready().await
+    }
+
+    /// Starts the operator with the given environment variables.
+    pub async fn spawn(&mut self, env: &[(String, String)]) -> Result<()> {
+        let options = operator::Options { env: env.to_vec(), quiet: true, ..operator::Options::default() };
+        self.operator = Some(Operator::spawn(&self.cluster, &options).await?);
+        Ok(())
+    }
+
+    /// Waits until the operator is ready.
+    pub async fn until_ready(&mut self) -> Result<()> {
+        self.operator.as_mut().context("the operator does not run")?.await_ready().await
+    }
+
+    /// Terminates the operator and returns its exit status.
+    pub async fn stop(&mut self) -> Result<ExitStatus> {
+        self.operator.take().context("the operator does not run")?.terminate().await
+    }
+
+    /// The operator.
+    pub fn operator(&self) -> Result<&Operator> {
+        self.operator.as_ref().context("the operator does not run")
+    }
+
+    /// The proxy.
+    pub fn proxy(&self) -> Result<&Proxy> {
+        self.proxy.as_ref().context("there is no proxy")
+    }
+
+    /// Creates all these spaces, as users do.
+    pub async fn apply(&self, names: &[String]) -> Result<()> {
+        let asking = stream::iter(names).map(|name| async move { self.admin.create(&space(name, spec())).await }).buffer_unordered(ASKING);
+        asking.try_collect::<Vec<_>>().await.map(drop)
+    }
+
+    /// Creates all these spaces concurrently, as users do, and waits until all of them are ready.
+    pub async fn ask(&self, names: &[String]) -> Result<()> {
+        let mut ready = Ready::watch(&self.client);
+        self.apply(names).await?;
+        ready.until_all(names, PATIENCE).await
+    }
+
+    /// CPU seconds that the API server has used.
+    pub async fn server_seconds(&self) -> Result<f64> {
+        let metrics = self.client.request_text(http::Request::get("/metrics").body(vec![])?).await?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
+        value.context("the API server does not tell its CPU time")?.trim().parse().context("CPU time is a number")
+    }
+
+    /// Waits until the control plane is at rest: no client has written anything but leases for some seconds.
+    pub async fn settle(&self) -> Result<()> {
+        let audit = tokio::sync::Mutex::new((self.cluster.audit_from_now()?, Instant::now()));
+        eventually("the control plane to come to rest", PATIENCE, || async {
+            let (audit, last) = &mut *audit.lock().await;
+            if audit.read()?.iter().any(|entry| entry.mutates() && entry.resource != "leases") {
+                *last = Instant::now();
+            }
+            ensure!(last.elapsed() > REST, "it wrote {:?} ago", last.elapsed());
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Creates a space and learns the recipe from it.
+    pub async fn recipe(&self) -> Result<Recipe> {
+        self.ask(&["recipe-lab".to_owned()]).await?;
+        Recipe::of(self, "recipe-lab").await
+    }
+}
+
+/// The rate of `count` items since `begun`, per second.
+#[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]
+pub fn per_second(count: usize, begun: Instant) -> f64 {
+    count as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// The names of `count` spaces.
+pub fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}-{number:05}")).collect()
+}
+
+/// The spec of each space.
+pub fn spec() -> Value {
+    json!({
+        "className": CLASS, "owner": {"kind": "User", "name": "alice@example.com"},
+        "members": [{"kind": "User", "name": "bob@example.com", "role": "view"}],
+        "contact": {"team": "payments", "email": "payments@example.com"},
+    })
+}
+
+fn class_spec() -> Value {
+    json!({
+        "ownerRole": "edit", "roles": [{"name": "edit", "clusterRole": "edit"}, {"name": "view", "clusterRole": "view"}],
+        "quota": {"hard": {"requests.cpu": "4", "requests.memory": "8Gi", "pods": "50"}},
+        "limitRange": [{"type": "Container", "default": {"cpu": "500m", "memory": "256Mi"}, "defaultRequest": {"cpu": "50m", "memory": "64Mi"}}],
+        "network": {"isolation": "Namespace"},
+        "lifetime": {"defaultTTL": "30d", "retainExpired": "7d"},
+    })
+}

@@ -1,0 +1,210 @@
+//! Owns a view of the cluster that watches keep current, directly from the API server and not through the proxy.
+//! Hundreds of cases are checked with it, without a request for each.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+use futures::StreamExt;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
+};
+use serde_json::Value;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+
+use crate::wait::eventually;
+
+/// The group, version and kind of all objects of a space's state.
+const KINDS: [(&str, &str, &str); 7] = [
+    ("developerspace.dev", "v1alpha1", "DeveloperSpace"),
+    ("developerspace.dev", "v1alpha1", "SpaceClass"),
+    ("", "v1", "Namespace"),
+    ("", "v1", "ResourceQuota"),
+    ("", "v1", "LimitRange"),
+    ("networking.k8s.io", "v1", "NetworkPolicy"),
+    ("rbac.authorization.k8s.io", "v1", "RoleBinding"),
+];
+
+/// The number of objects of a page.
+const PAGE: u32 = 500;
+/// The longest time that a page may take, retries included.
+const PAGE_WITHIN: Duration = Duration::from_secs(180);
+
+/// The objects of one space, by kind and name.
+pub type Objects = BTreeMap<String, Value>;
+
+#[derive(Default)]
+struct Inner(RwLock<HashMap<String, Kept>>);
+
+/// The objects of one space, and a channel that reports their changes.
+#[derive(Default)]
+struct Kept {
+    objects: Objects,
+    /// The time since which the namespace is terminating.
+    terminating: Option<Instant>,
+    /// The times between which the last namespace that is deleted by now was terminating.
+    emptied: Option<(Instant, Instant)>,
+    changed: watch::Sender<()>,
+}
+
+impl Kept {
+    /// Records the times of termination that a change of the objects shows, and wakes the waiting tasks.
+    fn changed(&mut self) {
+        let is_terminating = self.objects.get("Namespace").is_some_and(|namespace| !namespace["metadata"]["deletionTimestamp"].is_null());
+        match self.terminating {
+            None if is_terminating => self.terminating = Some(Instant::now()),
+            Some(since) if !is_terminating => (self.terminating, self.emptied) = (None, Some((since, Instant::now()))),
+            _ => {}
+        }
+        self.changed.send_replace(());
+    }
+}
+
+/// A current view of the cluster.
+pub struct Mirror {
+    inner: Arc<Inner>,
+    watching: Vec<JoinHandle<()>>,
+}
+
+impl Mirror {
+    /// Starts the watches with `client`.
+    pub fn start(client: &Client) -> Self {
+        let inner = Arc::<Inner>::default();
+        let watching = KINDS.map(|kind| tokio::spawn(follow(client.clone(), kind, inner.clone())));
+        Self { inner, watching: watching.into() }
+    }
+
+    /// The objects of the space of that name.
+    pub fn objects(&self, space: &str) -> Objects {
+        self.inner.read().get(space).map(|kept| kept.objects.clone()).unwrap_or_default()
+    }
+
+    /// Returns the times between which the last namespace of that name that is deleted by now was terminating.
+    pub fn emptied(&self, space: &str) -> Option<(Instant, Instant)> {
+        self.inner.read().get(space).and_then(|kept| kept.emptied)
+    }
+
+    /// Waits until `probe` accepts the space's objects. The error contains the last failure of `probe`.
+    pub async fn until(&self, what: &str, space: &str, within: Duration, probe: impl Fn(&Objects) -> Result<()>) -> Result<Objects> {
+        let deadline = Instant::now() + within;
+        let mut changed = self.inner.write().entry(space.to_owned()).or_default().changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            let objects = self.objects(space);
+            match probe(&objects) {
+                Ok(()) => return Ok(objects),
+                Err(missing) => {
+                    if timeout_at(deadline, changed.changed()).await.is_err() {
+                        bail!("gave up waiting for {space} {what} after {within:?}: {missing:#}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        self.watching.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Reads the present objects of all spaces, by space.
+pub async fn read_all(client: &Client) -> Result<HashMap<String, Objects>> {
+    let mut all: HashMap<String, Objects> = HashMap::new();
+    for kind in KINDS {
+        let api = Api::<DynamicObject>::all_with(client.clone(), &resource(kind));
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            // A loaded API server ends a response that takes too long, and the page is read again.
+            let read = || async { Ok(Some(api.list(&params).await?)) };
+            let page = eventually(&format!("a list of all {}s", kind.2), PAGE_WITHIN, read).await?;
+            let token = page.metadata.continue_.filter(|token| !token.is_empty());
+            for object in page.items {
+                let (space, key) = place(kind.2, &object);
+                let mut object = serde_json::to_value(&object)?;
+                object["kind"] = kind.2.into();
+                all.entry(space).or_default().insert(key, object);
+            }
+            match token {
+                Some(token) => params.continue_token = Some(token),
+                None => break,
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn resource((group, version, kind): (&str, &str, &str)) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+}
+
+fn place(kind: &str, object: &DynamicObject) -> (String, String) {
+    let (space, name) = (object.namespace().unwrap_or_else(|| object.name_any()), object.name_any());
+    let key = if space == name { kind.to_owned() } else { format!("{kind} {name}") };
+    (space, key)
+}
+
+async fn follow(client: Client, kind: (&'static str, &'static str, &'static str), inner: Arc<Inner>) {
+    let api = Api::<DynamicObject>::all_with(client, &resource(kind));
+    let mut events = watcher(api, watcher::Config::default().timeout(20)).default_backoff().boxed();
+    let mut listed: Option<Vec<(String, String)>> = None;
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => listed = Some(vec![]),
+            Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                let (space, key) = place(kind.2, &object);
+                if let Some(listed) = &mut listed {
+                    listed.push((space.clone(), key.clone()));
+                }
+                if let Ok(mut object) = serde_json::to_value(&object) {
+                    object["kind"] = kind.2.into();
+                    inner.change(space, |objects| objects.insert(key, object));
+                }
+            }
+            Ok(Event::Delete(object)) => {
+                let (space, key) = place(kind.2, &object);
+                inner.change(space, |objects| objects.remove(&key));
+            }
+            Ok(Event::InitDone) => inner.retain(kind.2, &listed.take().unwrap_or_default()),
+            Err(_) => {}
+        }
+    }
+}
+
+impl Inner {
+    fn retain(&self, kind: &str, listed: &[(String, String)]) {
+        let listed: std::collections::HashSet<&(String, String)> = listed.iter().collect();
+        for (space, kept) in self.write().iter_mut() {
+            kept.objects.retain(|key, object| object["kind"] != kind || listed.contains(&(space.clone(), key.clone())));
+            kept.changed();
+        }
+    }
+
+    fn change(&self, space: String, change: impl FnOnce(&mut Objects) -> Option<Value>) {
+        let mut all = self.write();
+        let kept = all.entry(space).or_default();
+        change(&mut kept.objects);
+        kept.changed();
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Kept>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Kept>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

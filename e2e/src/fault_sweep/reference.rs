@@ -1,0 +1,137 @@
+//! Owns reference runs: the writes and the end state of a path without faults.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use futures::future::join_all;
+use serde_json::Value;
+
+use super::{
+    case::{Target, space_name},
+    cluster_view::Objects,
+    dump::dump,
+    path::{Ends, Path},
+    report::{Oracle, Outcome},
+    rig::Bench,
+};
+use crate::{
+    fixtures::{SOON, condition, ensure_equal, holds, is_observed},
+    proxy::Entry,
+    wait::eventually,
+};
+
+/// A run is over when nothing was written for this time.
+const SETTLED: Duration = Duration::from_secs(4);
+
+/// The result of the reference runs of a path.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// The end state.
+    pub end: Value,
+    /// The writes, ordered by signature.
+    pub targets: Vec<Target>,
+    /// The number of writes of one run, without Events.
+    pub writes: usize,
+}
+
+/// The results of the reference runs, by path.
+pub type References = HashMap<&'static str, Reference>;
+
+/// Prepares and runs each path twice, all concurrently. Two undisturbed runs must end in the same state, because
+/// disturbed runs are compared with it. A path whose own run does not end well is an outcome too. `prefix` separates
+/// the spaces of several such calls.
+pub async fn learn(bench: &Bench, prefix: &str, paths: &[Path]) -> (References, Vec<Outcome>) {
+    let (mut learned, mut failed) = (References::new(), vec![]);
+    let learning = paths.iter().map(|path| async move {
+        let reference = match prepare(bench, prefix, path).await {
+            Ok(()) => learn_prepared(bench, prefix, path).await,
+            Err(error) => Err(error),
+        };
+        (path.name, reference)
+    });
+    for (path, outcome) in join_all(learning).await {
+        match outcome {
+            Ok(reference) => {
+                learned.insert(path, reference);
+            }
+            Err(error) => failed.push(fail(bench, prefix, path, &error)),
+        }
+    }
+    (learned, failed)
+}
+
+fn fail(bench: &Bench, prefix: &str, path: &str, error: &anyhow::Error) -> Outcome {
+    let names = names(prefix, path);
+    let of_path = |entry: &Entry| entry.facts.space.as_ref().is_some_and(|space| names.contains(space));
+    let lines = bench.proxy.journal().since(0, of_path).iter().map(Entry::line).collect();
+    Outcome { trace: lines, ..Outcome::violated(format!("{path}/reference"), Oracle::End, format!("{error:#}")) }
+}
+
+const REFERENCES: [&str; 2] = ["reference-1", "reference-2"];
+
+/// The spaces of the undisturbed runs of a path.
+pub fn names(prefix: &str, path: &str) -> [String; 2] {
+    REFERENCES.map(|which| space_name(&format!("{prefix}{path}-{which}")))
+}
+
+/// Creates the initial state of the undisturbed runs of a path.
+pub async fn prepare(bench: &Bench, prefix: &str, path: &Path) -> Result<()> {
+    let [first, second] = names(prefix, path.name);
+    tokio::try_join!(bench.prepare(&first, path), bench.prepare(&second, path)).with_context(|| format!("path {}", path.name))?;
+    Ok(())
+}
+
+/// Runs a prepared path twice.
+pub async fn learn_prepared(bench: &Bench, prefix: &str, path: &Path) -> Result<Reference> {
+    let [first, second] = names(prefix, path.name);
+    let (one, other) = tokio::try_join!(run(bench, path, &first), run(bench, path, &second))?;
+    ensure_equal(&format!("the second undisturbed run of {}", path.name), &other.0, &one.0)?;
+    let targets: BTreeSet<Target> = targets(&one.1).into_iter().chain(targets(&other.1)).collect();
+    let writes = one.1.iter().filter(|entry| entry.facts.is_numbered()).count();
+    Ok(Reference { end: one.0, targets: targets.into_iter().collect(), writes })
+}
+
+async fn run(bench: &Bench, path: &Path, name: &str) -> Result<(Value, Vec<Entry>)> {
+    bench.proxy.restart_count(name);
+    let (from, begun) = (bench.proxy.journal().len(), Instant::now());
+    for act in &path.act {
+        bench.perform(name, act).await?;
+    }
+    let written = || bench.proxy.journal().since(from, |entry| entry.facts.mutates() && entry.facts.space.as_deref() == Some(name));
+    eventually(&format!("an undisturbed run of {} to end", path.name), SOON, || async {
+        ended(path.ends, &bench.mirror.objects(name))?;
+        let written = written();
+        let last = written.last().context("nothing was written")?.instant;
+        ensure!(last.elapsed() > SETTLED && begun.elapsed() > SETTLED, "it still writes");
+        Ok(Some(()))
+    })
+    .await?;
+    Ok((dump(name, &bench.mirror.objects(name)), written()))
+}
+
+fn targets(written: &[Entry]) -> BTreeSet<Target> {
+    written.iter().map(|entry| Target { signature: entry.facts.signature(), nth: entry.place.nth }).collect()
+}
+
+/// Verifies that a space is in the given end state.
+pub fn ended(ends: Ends, objects: &Objects) -> Result<()> {
+    let (space, namespace) = (objects.get("DeveloperSpace"), objects.get("Namespace"));
+    match ends {
+        Ends::Ready | Ends::Refused => {
+            let space = space.context("the space is not there")?;
+            let right = holds(space, "Ready") == (ends == Ends::Ready) && is_observed(space) && !holds(space, "Reconciling");
+            ensure!(right, "Ready is {}", condition(space, "Ready"));
+            ensure!(namespace.is_some(), "the namespace is not there");
+        }
+        Ends::Collected => {
+            let space = space.context("the space is not there")?;
+            ensure!(holds(space, "Expired") && namespace.is_none(), "the space is not sealed, or its namespace is still there");
+        }
+        Ends::Gone => ensure!(space.is_none() && namespace.is_none(), "space or namespace is still there"),
+        Ends::Released => ensure!(space.is_none() && namespace.is_some(), "the space is still there, or the namespace is not"),
+    }
+    Ok(())
+}

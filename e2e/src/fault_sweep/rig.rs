@@ -1,0 +1,301 @@
+//! Owns the environment in which cases run: a cluster, the proxy in front of it, the operator behind the proxy, and the
+//! administrator who acts.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    process::{Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::{
+    cluster_view::Mirror,
+    path::{self, Act, SOON_SECONDS},
+};
+use crate::{
+    Cluster, binaries,
+    fixtures::{Actor, At, SOON, a_namespace, at, cluster_wide, condition, holds, is_observed, moment, now},
+    http, operator, ports,
+    process::Process,
+    proxy::Proxy,
+    wait::eventually,
+};
+
+const GRACE: Duration = Duration::from_secs(30);
+/// The Events of one moment are written concurrently. After this time without a write, no further one comes.
+const SILENT: Duration = Duration::from_secs(1);
+/// A namespace that has the operator's labels but is not managed by the operator.
+pub const BYSTANDER: &str = "bystander";
+
+/// The environment in which cases run. Fields are dropped in this order: the operator must not outlive its cluster.
+pub struct Bench {
+    running: tokio::sync::Mutex<Option<Process>>,
+    kubeconfig: PathBuf,
+    args: Vec<String>,
+    health_port: u16,
+    metrics_port: u16,
+    log: PathBuf,
+    /// The time at which each space with an end expires, or at which its deletion was requested.
+    moments: Mutex<HashMap<String, DateTime<Utc>>>,
+    /// The proxy.
+    pub proxy: Arc<Proxy>,
+    /// The administrator.
+    pub admin: Actor,
+    /// The administrator's client.
+    pub client: Client,
+    /// The current state of all objects.
+    pub mirror: Mirror,
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+}
+
+/// Starts a cluster with the manifests and the classes of the sweep.
+pub async fn cluster() -> Result<Arc<Cluster>> {
+    let cluster = Cluster::start(crate::Options::default()).await?;
+    crate::Operator::install(&cluster).await?;
+    let admin = Actor::new(cluster.client().await?);
+    for class in path::classes() {
+        admin.create(&class).await?;
+    }
+    let forged = json!({"app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": BYSTANDER, "developerspace.dev/class": "sweep-brief"});
+    admin.create(&crate::fixtures::namespace(BYSTANDER, forged, json!({"developerspace.dev/expires-at": "2020-01-01T00:00:00Z"}))).await?;
+    Ok(Arc::new(cluster))
+}
+
+impl Bench {
+    /// Creates a bench on `cluster`. Its operator is not running yet.
+    pub async fn new(cluster: Arc<Cluster>, name: &str, args: &[&str]) -> Result<Self> {
+        let proxy = Arc::new(Proxy::start(cluster.server(), &cluster.authority()).await?);
+        let client = cluster.client().await?;
+        Ok(Self {
+            running: tokio::sync::Mutex::new(None),
+            kubeconfig: operator::write_kubeconfig(&cluster, name, Some(proxy.address())).await?,
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            health_port: ports::free()?,
+            metrics_port: ports::free()?,
+            log: cluster.dir().join(format!("{name}.log")),
+            moments: Mutex::default(),
+            proxy,
+            admin: Actor::new(client.clone()),
+            mirror: Mirror::start(&client),
+            client,
+            cluster,
+        })
+    }
+
+    /// Starts the operator if it is not running.
+    pub async fn spawn(&self) -> Result<()> {
+        let mut running = self.running.lock().await;
+        if running.is_none() {
+            let mut command = Command::new(binaries::operator()?);
+            command.arg("run").args(operator::run_arguments(self.health_port, self.metrics_port)).args(&self.args);
+            command.env("KUBECONFIG", &self.kubeconfig);
+            let process = Process::start("the operator", command, &self.log)?;
+            self.proxy.set_pid(process.pid());
+            *running = Some(process);
+        }
+        Ok(())
+    }
+
+    /// Starts the operator and waits until it reports ready.
+    pub async fn start(&self) -> Result<()> {
+        self.spawn().await?;
+        self.until_ready(200).await
+    }
+
+    /// Starts the operator if it has ended, as a Deployment would.
+    pub async fn revive(&self) -> Result<()> {
+        self.ended().await?;
+        self.start().await
+    }
+
+    /// Waits until `/readyz` responds with the status code `wanted`.
+    pub async fn until_ready(&self, wanted: u16) -> Result<()> {
+        self.until_ready_within(SOON, wanted).await
+    }
+
+    /// Same as [`Self::until_ready`], with another timeout.
+    pub async fn until_ready_within(&self, within: Duration, wanted: u16) -> Result<()> {
+        eventually(&format!("/readyz to say {wanted}"), within, || async {
+            let (status, body) = http::get(self.health_port, "/readyz").await?;
+            ensure!(status == wanted, "{status}: {body}");
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Terminates the operator, as a rollout would.
+    pub async fn terminate(&self) -> Result<ExitStatus> {
+        let mut process = self.running.lock().await.take().context("the operator does not run")?;
+        process.terminate(GRACE).await
+    }
+
+    /// Kills the operator.
+    pub async fn kill(&self) -> Result<()> {
+        self.running.lock().await.take().map_or(Ok(()), |mut process| process.kill())
+    }
+
+    /// Sends the operator a signal.
+    pub async fn signal(&self, signal: &str) -> Result<()> {
+        let running = self.running.lock().await;
+        crate::process::signal(running.as_ref().context("the operator does not run")?.pid(), signal)
+    }
+
+    /// Runs `gc` once through the proxy. The proxy sends its signals to that process, so no controller may run at the
+    /// same time.
+    pub async fn gc(&self) -> Result<ExitStatus> {
+        let mut command = tokio::process::Command::new(binaries::operator()?);
+        command.args(["gc", "--max-deletions", "100%"]).env("KUBECONFIG", &self.kubeconfig);
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().context("gc could not be started")?;
+        if let Some(pid) = child.id() {
+            self.proxy.set_pid(pid);
+        }
+        child.wait().await.context("gc was lost")
+    }
+
+    /// The operator's exit status, if it has ended. Afterwards the operator can be started again.
+    pub async fn ended(&self) -> Result<Option<ExitStatus>> {
+        let mut running = self.running.lock().await;
+        let Some(process) = running.as_mut() else { return Ok(None) };
+        let status = process.ended()?;
+        if status.is_some() {
+            *running = None;
+        }
+        Ok(status)
+    }
+
+    /// Verifies that the operator is still running.
+    pub async fn ensure_alive(&self) -> Result<()> {
+        self.running.lock().await.as_mut().context("the operator does not run")?.check_alive()
+    }
+
+    /// The operator's resident memory, in KiB.
+    pub async fn memory(&self) -> Result<u64> {
+        let running = self.running.lock().await;
+        let pid = running.as_ref().context("the operator does not run")?.pid();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the operator's memory cannot be read")?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the kernel does not tell VmRSS")?;
+        resident.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")
+    }
+
+    /// The end of the operator's log.
+    pub fn log_tail(&self) -> String {
+        crate::process::tail(&self.log, 30)
+    }
+
+    /// Performs one act for the case of that name.
+    pub async fn perform(&self, name: &str, act: &Act) -> Result<()> {
+        if matches!(act, Act::Patch(_, _, patch) if patch.to_string().contains("$NOW")) {
+            // Times have whole seconds, and a renewal in the second of the creation renews nothing.
+            moment(now().trunc_subsecs(0) + TimeDelta::seconds(1)).await;
+        }
+        match act {
+            Act::Create(object) => self.admin.create(&self.fill(name, object)).await.map(drop),
+            Act::Patch(kind, object, patch) => {
+                let object = object.replace("$NAME", name);
+                self.admin.patch(locate(kind, name, &object), self.fill(name, patch)).await.map(drop)
+            }
+            Act::Delete(kind, object) => {
+                let object = object.replace("$NAME", name);
+                if *kind == "DeveloperSpace" {
+                    self.note_moment(name, now());
+                }
+                self.admin.delete(locate(kind, name, &object)).await
+            }
+        }
+    }
+
+    /// The time at which the space of that name expires, or at which its deletion was requested.
+    pub fn moment(&self, name: &str) -> Option<DateTime<Utc>> {
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    fn note_moment(&self, name: &str, moment: DateTime<Utc>) {
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), moment);
+    }
+
+    fn fill(&self, name: &str, template: &Value) -> Value {
+        let (mut text, present) = (template.to_string().replace("$NAME", name), now().trunc_subsecs(0));
+        if text.contains("$SOON") {
+            let soon = present + TimeDelta::seconds(SOON_SECONDS);
+            self.note_moment(name, soon);
+            text = text.replace("$SOON", &rfc3339(soon));
+        }
+        serde_json::from_str(&text.replace("$NOW", &rfc3339(present))).unwrap_or_default()
+    }
+
+    /// Creates the initial state of the path.
+    pub async fn prepare(&self, name: &str, path: &path::Path) -> Result<()> {
+        for act in &path.before {
+            self.perform(name, act).await?;
+        }
+        let made = |kind: &str| path.before.iter().any(|act| matches!(act, Act::Create(object) if object["kind"] == kind));
+        if made("DeveloperSpace") {
+            self.ready(name).await?;
+        }
+        if path.ends != path::Ends::Gone && (made("DeveloperSpace") || made("Namespace")) {
+            self.plant(name).await?;
+        }
+        if made("DeveloperSpace") {
+            self.told(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the operator has written the Events of the space and is idle. Events are written after the work, and
+    /// an Event of the preparation would be counted as one of the act.
+    async fn told(&self, name: &str) -> Result<()> {
+        eventually(&format!("the Events of {name} to be written"), SOON * 4, || async {
+            let journal = self.proxy.journal();
+            journal.last_write_of(name, |facts| facts.resource == "events").context("none was")?;
+            let last = journal.last_write_of(name, |_| true).context("nothing was written")?;
+            ensure!(last.code.is_some() && last.instant.elapsed() > SILENT, "the last write is {}", last.line());
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Waits until the space is ready for the current generation of its spec.
+    pub async fn ready(&self, name: &str) -> Result<()> {
+        // Hundreds of spaces are created at once, so that the last one waits for all others.
+        self.mirror
+            .until("to be ready", name, SOON * 4, |objects| {
+                let space = objects.get("DeveloperSpace").context("it is not there")?;
+                ensure!(is_observed(space) && holds(space, "Ready"), "Ready is {}", condition(space, "Ready"));
+                Ok(())
+            })
+            .await
+            .map(drop)
+    }
+
+    /// Adds objects and a label of another user, which the operator must keep.
+    async fn plant(&self, name: &str) -> Result<()> {
+        let metadata = json!({"name": "theirs", "namespace": name});
+        let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"});
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata, "roleRef": reference, "subjects": []});
+        self.admin.create(&binding).await?;
+        self.admin
+            .create(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {"services": "5"}}}))
+            .await?;
+        self.admin.patch(a_namespace(name), json!({"metadata": {"labels": {"theirs": "kept"}}})).await?;
+        Ok(())
+    }
+}
+
+fn locate<'a>(kind: &'a str, space: &'a str, name: &'a str) -> At<'a> {
+    match kind {
+        "DeveloperSpace" | "SpaceClass" | "Namespace" => cluster_wide(kind, name),
+        _ => at(kind, space, name),
+    }
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}

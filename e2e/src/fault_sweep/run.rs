@@ -1,0 +1,128 @@
+//! Owns one case from its preparation to its outcome.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::{
+    case::Case,
+    dump::dump,
+    reference::Reference,
+    report::{Oracle, Outcome, Verdict},
+    rig::Bench,
+};
+use crate::{
+    fixtures::{SOON, ensure_equal},
+    proxy::{Progress, Rule, RuleId},
+    wait::eventually,
+};
+
+/// The additional time for which a late case is watched, to distinguish late from stuck.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// A run that is back in its end state and has written nothing for this time will not reach the write.
+const PASSED_BY: Duration = Duration::from_secs(6);
+const REACHED_WITHIN: Duration = Duration::from_secs(120);
+
+/// Prepares the case, without a fault. The error is the outcome of the case.
+pub async fn prepare(bench: &Bench, case: &Case) -> Result<(), Outcome> {
+    bench
+        .prepare(&case.space(), &case.path)
+        .await
+        .map_err(|error| Outcome::violated(case.id(), Oracle::Live, format!("before the fault: {error:#}")))
+}
+
+/// Performs the acts under the fault, and checks the result.
+pub async fn run(bench: &Bench, case: &Case, reference: &Reference) -> Outcome {
+    let name = case.space();
+    bench.proxy.restart_count(&name);
+    let target = (name.as_str(), case.target.signature.as_str(), case.target.nth);
+    let rule = bench.proxy.arm(Rule::write(case.kind.name, case.kind.fault.clone(), target).times(case.kind.times));
+    let from = bench.proxy.journal().len();
+    let mut outcome = match act_and_judge(bench, case, reference, rule).await {
+        Ok(outcome) => outcome,
+        Err(error) => Outcome::violated(case.id(), Oracle::Live, format!("{error:#}")),
+    };
+    bench.proxy.disarm(rule);
+    if matches!(outcome.verdict, Verdict::Violated(_)) {
+        let lines: Vec<String> = bench
+            .proxy
+            .journal()
+            .since(from, |entry| entry.facts.space.as_deref() == Some(&name))
+            .iter()
+            .map(crate::proxy::Entry::line)
+            .collect();
+        let shown = lines.len().saturating_sub(40);
+        outcome.trace = lines[shown..].to_vec();
+    }
+    outcome
+}
+
+async fn act_and_judge(bench: &Bench, case: &Case, reference: &Reference, rule: RuleId) -> Result<Outcome> {
+    let name = case.space();
+    for act in &case.path.act {
+        bench.perform(&name, act).await?;
+    }
+    let is_at_end = |objects: &_| ensure_equal(&name, &dump(&name, objects), &reference.end);
+    let struck = eventually("the fault to strike", REACHED_WITHIN, || async {
+        let progress = bench.proxy.progress(rule);
+        if progress.is_some_and(|progress| progress.hits > 0) {
+            return Ok(Some(true));
+        }
+        Ok(is_passed_by(bench, &name, reference).then_some(false))
+    })
+    .await?;
+    if !struck {
+        return Ok(Outcome::not_reached(case.id()));
+    }
+    let over = over(bench, rule).await;
+    bench.mirror.until("to be as in the reference run", &name, SOON + PATIENCE, is_at_end).await.context("never converged")?;
+    let (elapsed, emptied) = (over.elapsed(), bench.mirror.emptied(&name).map(|(from, to)| (from.into_std(), to.into_std())));
+    let own = elapsed.saturating_sub(emptying(over, emptied));
+    Ok(if own < SOON {
+        Outcome::passed(case.id(), elapsed)
+    } else {
+        let late = format!("converged only {elapsed:?} after the fault's end, of which {own:?} were the operator's");
+        Outcome::violated(case.id(), Oracle::Live, late)
+    })
+}
+
+/// Returns the time after `over` in which the namespace was terminating. kube-controller-manager deletes its contents, so that time is not the operator's.
+/// All other time is, including the time before the DELETE.
+fn emptying(over: Instant, emptied: Option<(Instant, Instant)>) -> Duration {
+    emptied.map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from.max(over)))
+}
+
+/// Returns true if the space is in its end state and nothing more is written: another order of events made the write
+/// unnecessary.
+fn is_passed_by(bench: &Bench, name: &str, reference: &Reference) -> bool {
+    let written = bench.proxy.journal().writes_of(name, 0);
+    let quiet = written.last().is_some_and(|entry| entry.instant.elapsed() > PASSED_BY);
+    quiet && dump(name, &bench.mirror.objects(name)) == reference.end
+}
+
+/// Returns the time at which the fault ended: its last hit, or the end of its duration.
+async fn over(bench: &Bench, rule: RuleId) -> Instant {
+    let ended = eventually("the fault to be over", PATIENCE, || async {
+        Ok(bench.proxy.progress(rule).and_then(|Progress { over, .. }| over).filter(|over| *over <= Instant::now()))
+    });
+    match ended.await {
+        Ok(over) => over,
+        // The fault has hits left that no request triggers. The end of this wait counts as its end.
+        Err(_) => Instant::now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_time_in_which_the_namespace_is_emptied_is_not_the_operators() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        for (emptied, expected) in [(None, 0), (Some((5, 8)), 0), (Some((5, 30)), 20), (Some((70, 75)), 5)] {
+            let emptied = emptied.map(|(from, to)| (after(from), after(to)));
+            assert_eq!(emptying(after(10), emptied), Duration::from_secs(expected), "a DELETE that comes late is late: {emptied:?}");
+        }
+    }
+}

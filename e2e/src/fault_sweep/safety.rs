@@ -1,0 +1,120 @@
+//! Owns the checks of everything that the operator wrote, and of the final state.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use chrono::TimeDelta;
+
+use super::{
+    cluster_view::{Objects, read_all},
+    dump::dump,
+    path::{Deletes, Path},
+    reference::References,
+    rig::{BYSTANDER, Bench},
+};
+use crate::{
+    fixtures::{condition, ensure_equal, holds, text},
+    proxy::Entry,
+};
+
+/// The retention of the class of the path that ends with an expiry.
+const KEPT: TimeDelta = TimeDelta::seconds(3);
+
+/// The longest time before its end at which a space may be sealed (the contract, "Lifetime").
+const SEAL_LEAD: TimeDelta = TimeDelta::milliseconds(250);
+
+/// The path of each space of the batch.
+pub type Spaces<'a> = HashMap<String, &'a Path>;
+
+/// The violations of the writes from number `from` on: the space, and a message.
+pub fn unsafe_writes(bench: &Bench, spaces: &Spaces<'_>, from: usize) -> Vec<(String, String)> {
+    let judged = bench.proxy.journal().writes(from).into_iter().filter_map(|entry| {
+        let wrong = judge(bench, spaces, &entry)?;
+        Some((entry.facts.space.clone().unwrap_or_default(), format!("{wrong}: {}", entry.line())))
+    });
+    judged.collect()
+}
+
+fn judge(bench: &Bench, spaces: &Spaces<'_>, entry: &Entry) -> Option<&'static str> {
+    let facts = &entry.facts;
+    let name = facts.space.as_deref().unwrap_or_default();
+    if name == BYSTANDER {
+        return Some("a namespace that is not ours was written to");
+    }
+    // Classes are shared by spaces, and Events may concern deleted objects.
+    if matches!(facts.resource.as_str(), "events" | "spaceclasses") {
+        return None;
+    }
+    let Some(path) = spaces.get(name) else { return Some("something was written that no case asked for") };
+    let due = bench.moment(name);
+    let is_early = |kept: TimeDelta| due.is_none_or(|due| entry.at < due + kept);
+    let lacks_uid = facts.uid.is_none();
+    match (facts.verb, facts.resource.as_str()) {
+        (_, "namespaces") if path.ends == super::path::Ends::Refused => Some("a foreign namespace was written to"),
+        ("delete", "namespaces") if path.deletes == Deletes::Never => Some("a namespace was deleted that nobody wants to go"),
+        ("delete", "namespaces") if is_early(TimeDelta::zero()) => Some("a namespace was deleted before its time"),
+        ("delete", _) if lacks_uid => Some("something was deleted without its UID"),
+        ("delete", "developerspaces") if path.deletes != Deletes::WhenDue || is_early(KEPT) => Some("a space was deleted before its time"),
+        ("delete", "developerspaces") if facts.version.is_none() => Some("a space was deleted without its resourceVersion"),
+        ("deletecollection", _) => Some("a whole collection was deleted"),
+        ("patch", "developerspaces") if facts.subresource == "status" && facts.version.is_none() => {
+            Some("a status was written without its resourceVersion")
+        }
+        ("patch", "developerspaces") if facts.seals && (path.deletes != Deletes::WhenDue || is_early(-SEAL_LEAD)) => {
+            Some("a space was sealed before its time")
+        }
+        _ if !facts.namespace.is_empty() && !is_our_name(&facts.name) => Some("somebody else's object was written to"),
+        _ => None,
+    }
+}
+
+fn is_our_name(name: &str) -> bool {
+    name == "developerspace" || name.starts_with("developerspace-")
+}
+
+/// Compares the final state in the API server with the reference runs, and finds orphans. All objects are listed again.
+pub async fn final_state(bench: &Bench, spaces: &Spaces<'_>, references: &References) -> Result<FinalState> {
+    let all = read_all(&bench.client).await?;
+    let nothing = Objects::new();
+    let mut found = FinalState::default();
+    for (name, path) in spaces {
+        let objects = all.get(name).unwrap_or(&nothing);
+        let Some(reference) = references.get(path.name) else { continue };
+        if let Err(error) = ensure_equal(name, &dump(name, objects), &reference.end) {
+            found.different.push((name.clone(), format!("{error:#}")));
+        }
+    }
+    found.orphans = orphans_of(&all);
+    Ok(found)
+}
+
+/// The ORPH violations by space, from a new list of all objects.
+pub async fn orphans(bench: &Bench) -> Result<Vec<(String, String)>> {
+    Ok(orphans_of(&read_all(&bench.client).await?))
+}
+
+fn orphans_of(all: &HashMap<String, Objects>) -> Vec<(String, String)> {
+    let known = all.iter().filter(|(name, _)| *name != BYSTANDER);
+    known.filter_map(|(name, objects)| Some((name.clone(), orphan(objects)?))).collect()
+}
+
+/// The violations of the final state, by space.
+#[derive(Debug, Default)]
+pub struct FinalState {
+    /// The END violations.
+    pub different: Vec<(String, String)>,
+    /// The ORPH violations.
+    pub orphans: Vec<(String, String)>,
+}
+
+fn orphan(objects: &Objects) -> Option<String> {
+    let (space, namespace) = (objects.get("DeveloperSpace"), objects.get("Namespace"));
+    let is_ours = |object| text(object, "/metadata/labels/app.kubernetes.io~1managed-by") == "developerspace-operator";
+    match (space, namespace) {
+        (None, Some(namespace)) if is_ours(namespace) => Some("a namespace of ours has no space".to_owned()),
+        (Some(space), None) if !holds(space, "Expired") && condition(space, "Ready")["status"] == "True" => {
+            Some(format!("a space that says it is ready has no namespace: {}", space["status"]))
+        }
+        _ => None,
+    }
+}

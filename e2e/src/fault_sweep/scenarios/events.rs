@@ -1,0 +1,290 @@
+//! R9 and R10: watch events that are lost, duplicated, or delivered later than others.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use futures::future::join_all;
+use serde_json::json;
+
+use super::{
+    Setting,
+    setting::{create, ready, remove, silence, state, until_ended, until_equal},
+    watches::WATCHED,
+};
+use crate::{
+    fault_sweep::{
+        case::space_name,
+        dump::dump,
+        path::{self, Act, Ends, Path},
+        reference::{Reference, References, learn},
+        rig::Bench,
+    },
+    fixtures::{SOON, ensure_equal},
+    proxy::{End, Entry, EventFault, EventRule, RuleId},
+    wait::eventually,
+};
+
+/// The paths on which the bounded sweep loses, duplicates and reorders events. The whole sweep uses all paths.
+const PATHS: [&str; 9] = [
+    "create",
+    "update-quota",
+    "update-member-removed",
+    "class-change",
+    "delete",
+    "expire",
+    "drift-quota-deleted",
+    "drift-labels-stripped",
+    "drift-namespace-deleted",
+];
+/// The numbers of the affected events about one space; no watch delivers more than five.
+const NTH: [u32; 5] = [1, 2, 3, 4, 5];
+const NTH_BOUNDED: usize = 3;
+/// The number of paths that run at once, each many times.
+const PATHS_AT_ONCE: usize = 6;
+
+/// One run: a path, and the nth event of one resource about its space.
+struct Run {
+    path: Path,
+    resource: &'static str,
+    nth: u32,
+    name: String,
+}
+
+/// Groups the paths into rows that run at once.
+fn rows(setting: &Setting) -> Vec<Vec<Path>> {
+    let paths: Vec<Path> = path::all().into_iter().filter(|path| !setting.bounded || PATHS.contains(&path.name)).collect();
+    paths.chunks(if setting.bounded { paths.len() } else { PATHS_AT_ONCE }).map(<[Path]>::to_vec).collect()
+}
+
+/// Returns the runs of these paths, and the result of an undisturbed run of each path.
+async fn runs(setting: &Setting, bench: &Bench, paths: &[Path]) -> Result<(Vec<Run>, References)> {
+    let prefix = setting.name.trim_start_matches("sweep-");
+    let (references, failed) = learn(bench, &format!("{prefix}-"), paths).await;
+    ensure!(failed.is_empty(), "the undisturbed runs failed: {}", failed[0].detail);
+    let nths = &NTH[..if setting.bounded { NTH_BOUNDED } else { NTH.len() }];
+    let places = paths.iter().flat_map(|path| WATCHED.iter().flat_map(move |resource| nths.iter().map(move |nth| (path, *resource, *nth))));
+    // Only one path edits a class.
+    let runs =
+        places.filter(|(path, resource, _)| *resource != "spaceclasses" || path.name == "class-edit").map(|(path, resource, nth)| {
+            let name = space_name(&format!("{prefix}-{}-{resource}-{nth}", path.name));
+            Run { path: path.clone(), resource, nth, name }
+        });
+    Ok((runs.collect(), references))
+}
+
+/// Prepares the space, adds the rule of the fault, and performs the acts. Returns the number of the first request under
+/// the rule, and the rule.
+async fn act(bench: &Bench, run: &Run, fault: EventFault) -> Result<(usize, RuleId)> {
+    bench.prepare(&run.name, &run.path).await?;
+    bench.proxy.restart_count(&run.name);
+    let rule =
+        bench.proxy.arm_event(EventRule { space: run.name.clone(), resource: Some(run.resource.to_owned()), nth: Some(run.nth), fault });
+    let from = bench.proxy.journal().len();
+    for act in &run.path.act {
+        bench.perform(&run.name, act).await?;
+    }
+    Ok((from, rule))
+}
+
+async fn judge(bench: &Bench, run: &Run, reference: &Reference) -> Result<()> {
+    let wanted = |objects: &_| ensure_equal(&run.name, &dump(&run.name, objects), &reference.end);
+    bench.mirror.until("to be as in the undisturbed run", &run.name, SOON, wanted).await.map(drop)
+}
+
+/// An event is lost, and its watch later restarts with a list. An API server loses events in this way.
+pub(super) async fn missed(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    miss(&setting, &bench, Some(End::Gone)).await
+}
+
+/// An event is lost and no watch breaks: only the periodic relist of the operator can reveal it.
+pub(super) async fn missed_silently(setting: Setting) -> Result<()> {
+    let bench = setting.bench("relisting", &["--relist-period", "20s"]).await?;
+    bench.start().await?;
+    miss(&setting, &bench, None).await
+}
+
+async fn miss(setting: &Setting, bench: &Bench, later: Option<End>) -> Result<()> {
+    for paths in rows(setting) {
+        miss_on(setting, bench, &paths, later).await?;
+    }
+    Ok(())
+}
+
+async fn miss_on(setting: &Setting, bench: &Bench, paths: &[Path], later: Option<End>) -> Result<()> {
+    let (runs, references) = runs(setting, bench, paths).await?;
+    let acted = join_all(runs.iter().map(|run| act(bench, run, EventFault::Drop))).await;
+    for (run, acted) in runs.iter().zip(&acted) {
+        ensure!(acted.is_ok(), "{} {} {}: {acted:?}", run.path.name, run.resource, run.nth);
+    }
+    if let Some(end) = later {
+        until_lost(bench, &runs, &acted, &references).await?;
+        bench.proxy.order(None, end);
+    }
+    finish(bench, &runs, &references).await?;
+    tidy(bench, runs, acted).await
+}
+
+/// Waits until each event was lost, or its space has reached its end state without it. A space with neither is stuck,
+/// and the list has to repair it.
+async fn until_lost(bench: &Bench, runs: &[Run], acted: &[Result<(usize, RuleId)>], references: &References) -> Result<()> {
+    let is_over = |(run, acted): (&Run, &Result<(usize, RuleId)>)| {
+        let lost = acted.as_ref().is_ok_and(|(_, rule)| bench.proxy.progress(*rule).is_some_and(|progress| progress.hits > 0));
+        let ended =
+            || references.get(run.path.name).is_some_and(|reference| dump(&run.name, &bench.mirror.objects(&run.name)) == reference.end);
+        lost || ended()
+    };
+    let lost = eventually("the events to be lost", SOON, || async {
+        let left = runs.iter().zip(acted).filter(|pair| !is_over(*pair)).count();
+        ensure!(left == 0, "{left} of {} are not over", runs.len());
+        Ok(Some(()))
+    });
+    // An event that a path does not have is never lost, and the loss of an earlier event may prevent another one.
+    let _ = lost.await;
+    // The last responses are still under way.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    Ok(())
+}
+
+/// Removes the spaces, without any faults.
+async fn tidy(bench: &Bench, runs: Vec<Run>, acted: Vec<Result<(usize, RuleId)>>) -> Result<()> {
+    for (_, rule) in acted.into_iter().flatten() {
+        bench.proxy.disarm(rule);
+    }
+    let names: Vec<String> = runs.into_iter().map(|run| run.name).collect();
+    remove(bench, &names).await
+}
+
+async fn finish(bench: &Bench, runs: &[Run], references: &References) -> Result<()> {
+    let judged = join_all(runs.iter().map(|run| async {
+        let outcome = match references.get(run.path.name) {
+            Some(reference) => judge(bench, run, reference).await,
+            None => Ok(()),
+        };
+        outcome.err().map(|error| format!("{}, event {} of {}: {error:#}", run.path.name, run.nth, run.resource))
+    }))
+    .await;
+    let wrong: Vec<String> = judged.into_iter().flatten().collect();
+    ensure!(wrong.is_empty(), "{} of {}: {}", wrong.len(), runs.len(), wrong.join("\n  "));
+    silence(bench, bench.proxy.journal().len(), Duration::from_secs(4)).await
+}
+
+/// An event arrives twice.
+pub(super) async fn duplicated(setting: Setting) -> Result<()> {
+    same_writes(&setting, EventFault::Duplicate).await
+}
+
+/// An event is overtaken by later events about the same object and about others.
+pub(super) async fn reordered(setting: Setting) -> Result<()> {
+    same_writes(&setting, EventFault::Late).await
+}
+
+/// Verifies that every space reaches its end state, and that the fault causes no additional writes.
+async fn same_writes(setting: &Setting, fault: EventFault) -> Result<()> {
+    let bench = setting.working().await?;
+    for paths in rows(setting) {
+        same_writes_on(setting, &bench, &paths, fault).await?;
+    }
+    Ok(())
+}
+
+async fn same_writes_on(setting: &Setting, bench: &Bench, paths: &[Path], fault: EventFault) -> Result<()> {
+    let (runs, references) = runs(setting, bench, paths).await?;
+    let acted = join_all(runs.iter().map(|run| act(bench, run, fault))).await;
+    finish(bench, &runs, &references).await?;
+    let mut wrong = vec![];
+    for (run, acted) in runs.iter().zip(&acted) {
+        let Ok((from, _)) = acted else { anyhow::bail!("{} {}: {acted:?}", run.path.name, run.resource) };
+        let written = bench.proxy.journal().writes_of(&run.name, *from);
+        let done = written.iter().filter(|entry| entry.was_done()).count();
+        let usual = references.get(run.path.name).map_or(0, |reference| reference.writes);
+        // The API server may mistake a namespace that was created again for the terminating one. The operator reports
+        // the refusal in one additional write.
+        let refusals = usize::from(written.iter().any(|entry| entry.served == Some(403)));
+        if done > usual + refusals + reported_waits(&written) {
+            let lines: Vec<String> = written.iter().map(Entry::line).collect();
+            wrong.push(format!(
+                "{} with event {} of {} {fault:?}: {done} writes instead of {usual}: {}",
+                run.path.name,
+                run.nth,
+                run.resource,
+                lines.join("; ")
+            ));
+        }
+    }
+    ensure!(wrong.is_empty(), "{} of {}: {}", wrong.len(), runs.len(), wrong.join("\n  "));
+    tidy(bench, runs, acted).await
+}
+
+/// The time after which a quota that is not enforced yet is reported, by an additional write: kube-controller-manager
+/// can be slow.
+const UNREPORTED: Duration = Duration::from_secs(5);
+
+/// The number of reports of a wait for a quota that these writes may contain.
+fn reported_waits(written: &[Entry]) -> usize {
+    let created = |resource: &'static str| {
+        let is_it = move |entry: &&Entry| entry.was_done() && entry.facts.verb == "create" && entry.facts.resource == resource;
+        written.iter().filter(is_it).map(|entry| entry.instant)
+    };
+    let waited = |quota: Instant| created("rolebindings").find(|binding| *binding > quota).map(|binding| binding - quota);
+    created("resourcequotas").filter(|quota| waited(*quota).is_some_and(|waited| waited >= UNREPORTED)).count()
+}
+
+/// Objects are deleted and changed while no operator runs.
+pub(super) async fn removed_while_down(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    let acts = [
+        Act::Delete("ResourceQuota", "developerspace"),
+        Act::Delete("LimitRange", "developerspace"),
+        Act::Delete("NetworkPolicy", "developerspace-isolation"),
+        Act::Delete("RoleBinding", "developerspace-owner"),
+        Act::Delete("Namespace", "$NAME"),
+        Act::Patch("RoleBinding", "developerspace-view", json!({"subjects": []})),
+        Act::Patch("Namespace", "$NAME", json!({"metadata": {"labels": {"developerspace.dev/space": null}}})),
+        Act::Patch("ResourceQuota", "developerspace", json!({"spec": {"hard": {"pods": "1"}}})),
+        Act::Delete("DeveloperSpace", "$NAME"),
+    ];
+    let names = setting.names(acts.len());
+    ready(&bench, &names, json!({})).await?;
+    let before: Vec<_> = names.iter().map(|name| state(&bench, name)).collect();
+    bench.terminate().await?;
+    for (name, act) in names.iter().zip(&acts) {
+        bench.perform(name, act).await?;
+    }
+    bench.start().await?;
+    for (name, before) in names.iter().zip(&before).take(acts.len() - 1) {
+        until_equal(&bench, name, before).await?;
+    }
+    until_ended(&bench, &names[acts.len() - 1], Ends::Gone).await?;
+    silence(&bench, bench.proxy.journal().len(), Duration::from_secs(3)).await?;
+    remove(&bench, &names).await
+}
+
+/// The events of one kind arrive later than those of all others, but before the operator's read timeout ends the watch
+/// (30 s of silence).
+pub(super) async fn lagging(setting: Setting) -> Result<()> {
+    let bench = setting.working().await?;
+    for resource in WATCHED {
+        bench.proxy.sky(|sky| sky.lag = HashMap::from([(resource.to_owned(), setting.either(5, 15))]));
+        let setting = Setting { name: format!("{}-{resource}", setting.name), ..setting.clone() };
+        let names = setting.names(2);
+        let from = bench.proxy.journal().len();
+        for name in &names {
+            create(&bench, name, json!({})).await?;
+        }
+        for name in &names {
+            bench.ready(name).await?;
+        }
+        bench.perform(&names[0], &Act::Delete("LimitRange", "developerspace")).await?;
+        silence(&bench, from, setting.either(8, 40)).await?;
+        until_equal(&bench, &names[0], &state(&bench, &names[1])).await?;
+        let written = bench.proxy.journal().writes_of(&names[1], from);
+        let (done, waits) = (written.iter().filter(|entry| entry.was_done()).count(), reported_waits(&written));
+        ensure!(done == 8 || done == 8 + waits, "with {resource} late a space cost {done} writes instead of 8");
+        remove(&bench, &names).await?;
+    }
+    Ok(())
+}

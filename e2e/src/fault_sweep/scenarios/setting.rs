@@ -1,0 +1,170 @@
+//! Owns the parts that scenarios share: creating spaces, waiting for them, and verifying that nothing is written.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+
+use crate::{
+    Cluster,
+    fault_sweep::{
+        cluster_view::Objects,
+        dump::dump,
+        path::{Act, Ends, space, spec},
+        reference::ended,
+        rig::Bench,
+    },
+    fixtures::{SOON, a_space, ensure_equal, stays, uid_of},
+    proxy::Entry,
+    wait::eventually,
+};
+
+/// The environment of a scenario.
+#[derive(Clone)]
+pub struct Setting {
+    /// The cluster, which other scenarios used before.
+    pub cluster: Arc<Cluster>,
+    /// True if the scenario has to be short.
+    pub bounded: bool,
+    /// A prefix for the names of its spaces.
+    pub name: String,
+    /// The seed of random choices, in scenarios that make any.
+    pub seed: u64,
+    /// The duration of the soak.
+    pub soak: Duration,
+    /// The notes that the scenario adds to its outcome.
+    pub notes: Arc<Mutex<Vec<String>>>,
+}
+
+impl Setting {
+    /// Creates a bench with an operator that is not running yet.
+    pub async fn bench(&self, tag: &str, args: &[&str]) -> Result<Bench> {
+        Bench::new(self.cluster.clone(), &format!("{}-{tag}", self.name), args).await
+    }
+
+    /// Creates a bench with an operator that is ready and idle.
+    pub async fn working(&self) -> Result<Bench> {
+        let bench = self.bench("operator", &[]).await?;
+        bench.start().await?;
+        silence(&bench, bench.proxy.journal().len(), Duration::from_secs(2)).await?;
+        Ok(bench)
+    }
+
+    /// Returns one duration for a short scenario, another for the whole sweep.
+    pub fn either(&self, bounded: u64, whole: u64) -> Duration {
+        Duration::from_secs(if self.bounded { bounded } else { whole })
+    }
+
+    /// Adds a note to the outcome.
+    pub fn note(&self, what: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// All notes.
+    pub fn noted(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The names of `count` spaces.
+    pub fn names(&self, count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("{}-{number}", self.name)).collect()
+    }
+}
+
+/// Creates a space with `changes` to the default spec, without waiting.
+pub async fn create(bench: &Bench, name: &str, changes: Value) -> Result<()> {
+    bench.perform(name, &Act::Create(space(&spec(&changes)))).await
+}
+
+/// Creates all spaces and waits until they are ready.
+pub async fn ready(bench: &Bench, names: &[String], changes: Value) -> Result<()> {
+    try_join_all(names.iter().map(|name| async {
+        create(bench, name, changes.clone()).await?;
+        bench.ready(name).await
+    }))
+    .await
+    .map(drop)
+}
+
+/// Changes a space's spec.
+pub async fn change(bench: &Bench, name: &str, spec: Value) -> Result<()> {
+    let mut patch = json!({});
+    patch["spec"] = spec;
+    bench.perform(name, &Act::Patch("DeveloperSpace", "$NAME", patch)).await
+}
+
+/// Waits until the space is in the given end state.
+pub async fn until_ended(bench: &Bench, name: &str, ends: Ends) -> Result<()> {
+    bench.mirror.until("to end well", name, SOON, |objects| ended(ends, objects)).await.map(drop)
+}
+
+/// Waits until the state of the space equals `expected`.
+pub async fn until_equal(bench: &Bench, name: &str, expected: &Value) -> Result<()> {
+    bench.mirror.until("to be as it should", name, SOON, |objects| ensure_equal(name, &dump(name, objects), expected)).await.map(drop)
+}
+
+/// The space's state.
+pub fn state(bench: &Bench, name: &str) -> Value {
+    dump(name, &bench.mirror.objects(name))
+}
+
+/// Returns the state without the status fields that record past renewals, warnings and notices.
+pub fn bare(mut state: Value) -> Value {
+    if let Some(status) = state["DeveloperSpace"]["status"].as_object_mut() {
+        for counter in ["renewals", "lastRenewedAt", "lastWarning", "postponed", "lastNotice"] {
+            status.remove(counter);
+        }
+    }
+    state
+}
+
+/// The UID of the space's current namespace.
+pub fn namespace_uid(bench: &Bench, name: &str) -> Result<String> {
+    let objects = bench.mirror.objects(name);
+    objects.get("Namespace").map(|namespace| uid_of(namespace).to_owned()).with_context(|| format!("{name} has no namespace"))
+}
+
+/// Deletes spaces and waits until they no longer exist, so that the next scenario starts without them.
+pub async fn remove(bench: &Bench, names: &[String]) -> Result<()> {
+    for name in names {
+        if bench.admin.find(a_space(name)).await?.is_some() {
+            bench.perform(name, &Act::Delete("DeveloperSpace", "$NAME")).await?;
+        }
+    }
+    for name in names {
+        let gone = |objects: &Objects| {
+            ensure!(!objects.contains_key("DeveloperSpace"), "it is still there");
+            Ok(())
+        };
+        bench.mirror.until("to be gone", name, SOON * 2, gone).await?;
+    }
+    Ok(())
+}
+
+/// Waits until nothing has been written for `during`.
+pub async fn silence(bench: &Bench, from: usize, during: Duration) -> Result<()> {
+    let begun = std::time::Instant::now();
+    eventually("the operator to be silent", SOON + during, || async {
+        let last = bench.proxy.journal().writes(from).last().map(|entry| entry.instant);
+        let quiet = last.map_or_else(|| begun.elapsed(), |last| last.elapsed());
+        ensure!(quiet >= during, "it wrote {quiet:?} ago");
+        Ok(Some(()))
+    })
+    .await
+}
+
+/// Verifies that nothing is written for `during`, counted from request number `from`. Events do not count: those with
+/// the same reason are held for a minute, so that one may come after the work that it reports.
+pub async fn no_writes(bench: &Bench, from: usize, during: Duration) -> Result<()> {
+    stays("no writes", during, || async {
+        let counts = |entry: &&Entry| entry.facts.resource != "events";
+        let written: Vec<String> = bench.proxy.journal().writes(from).iter().filter(counts).map(Entry::line).collect();
+        ensure!(written.is_empty(), "{} writes: {}", written.len(), written.join("; "));
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,98 @@
+//! The warnings of one expiry: their times, the last one that was given, and the move of the expiry by a late one.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    notice::Ceiling,
+    outlook::{Given, Postponed, Stage, Term, WARNING_TOLERANCE, representable, saturating_add},
+};
+use crate::api::time::ceil_second;
+
+/// A threshold and the moment at which its warning is due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge {
+    before: TimeDelta,
+    pub(super) at: DateTime<Utc>,
+}
+
+/// The warnings of one expiry.
+#[derive(Clone, Debug)]
+pub(super) struct Warnings {
+    /// The thresholds in the order of time; never empty.
+    pub(super) edges: Vec<Edge>,
+    /// The last threshold.
+    last: Edge,
+    /// The shortest time between the last warning and the expiry.
+    length: TimeDelta,
+    /// The last warning given for this expiry.
+    given: Option<Given>,
+    /// The expiry, or the later one to which a late warning moved it at an earlier reconcile.
+    end: DateTime<Utc>,
+}
+
+/// The last warning in a class without thresholds: the one that was given last, or the first one of a notice.
+fn last_without_thresholds(given: Option<Given>, first: Option<Edge>) -> Option<Edge> {
+    let given = given.filter(|given| first.is_none_or(|first| given.before < first.before));
+    given.map(|given| Edge { before: given.before, at: given.at }).or(first)
+}
+
+impl Warnings {
+    pub(super) fn of(
+        term: &Term,
+        nominal: DateTime<Utc>,
+        (postponed, ceiling): (Option<&Postponed>, Option<&Ceiling>),
+        now: DateTime<Utc>,
+    ) -> Option<Self> {
+        // An absolute end before the renewal leaves no time after the anchor, so it counts from creation.
+        let anchor = if term.anchor < nominal { term.anchor.min(now) } else { term.created };
+        let mut notices = postponed.into_iter().chain(ceiling.and_then(|ceiling| ceiling.notice.as_ref()));
+        let running = notices.find(|running| running.until == nominal && running.until != running.of);
+        let from = running.map_or(anchor, |running| running.from);
+        let first = running.map(|running| Edge { before: running.until - running.from, at: running.from });
+        let given = term.last_warning.filter(|given| given.expires_at == nominal);
+        // An expiry that a late warning moved was announced. Neither other warnings nor a renewal bring it nearer.
+        let announced = term.before.as_ref().and_then(|before| before.expires_at).filter(|_| given.is_some());
+        let end = announced.map_or(nominal, |announced| announced.max(nominal));
+        let end = ceiling.map_or(end, |ceiling| end.min(ceiling.end));
+        let length = |before: TimeDelta| before.min(nominal - from).max(TimeDelta::zero());
+        let last = match term.warn_before.iter().min() {
+            Some(shortest) => Edge { before: *shortest, at: end - length(*shortest) },
+            None => last_without_thresholds(given, first)?,
+        };
+        let mut edges: Vec<Edge> = term
+            .warn_before
+            .iter()
+            .filter_map(|before| Some(Edge { before: *before, at: end.checked_sub_signed(*before)? }))
+            .filter(|edge| edge.at >= from && edge.before > last.before)
+            .chain(first.filter(|first| first.before > last.before))
+            .collect();
+        edges.push(last);
+        edges.sort_by_key(|edge| (edge.at, std::cmp::Reverse(edge.before)));
+        Some(Self { edges, last, length: length(last.before), given, end })
+    }
+
+    fn last_is_given(&self) -> Option<&Given> {
+        self.given.as_ref().filter(|given| given.before <= self.last.before)
+    }
+
+    pub(super) fn move_expiry(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let given_at = self.last_is_given().map_or_else(|| ceil_second(now).max(self.last.at), |given| given.at);
+        let is_late = given_at - self.last.at > WARNING_TOLERANCE;
+        if is_late { representable(saturating_add(given_at, self.length)).max(self.end) } else { self.end }
+    }
+
+    pub(super) fn stage(&self, seal_at: DateTime<Utc>, now: DateTime<Utc>) -> Stage {
+        let Some(current) = self.edges.iter().rev().find(|edge| edge.at <= now) else {
+            // The warning after which the expiry moved stays in force until the next one.
+            let moved = self.given.filter(|given| given.expires_at < self.end);
+            return moved.map_or(Stage::Calm, |given| Stage::Warned(given.before));
+        };
+        if self.last_is_given().is_some() && now >= seal_at {
+            return Stage::Due;
+        }
+        match &self.given {
+            Some(given) if given.before <= current.before => Stage::Warned(given.before),
+            _ => Stage::Warn(current.before),
+        }
+    }
+}
