@@ -13,7 +13,7 @@ use kube::{
 use tokio::sync::watch;
 
 use crate::{
-    api::{DeveloperSpace, SpaceClass, crds, text::some_of, without_managed_fields::Unmanaged},
+    api::{DeveloperSpace, SpaceClass, crds, text::some_of, without_managed_fields::WithoutManagedFields},
     runtime::error::Error,
 };
 
@@ -106,7 +106,7 @@ pub async fn check(client: &Client, installed: &Installed) {
 async fn obstacle(client: &Client) -> Option<String> {
     for kind in [ApiResource::erase::<DeveloperSpace>(&()), ApiResource::erase::<SpaceClass>(&())] {
         // No stored object, readable or not, prevents the start of the operator.
-        let objects: Api<Unmanaged<DynamicObject>> = Api::all_with(client.clone(), &kind);
+        let objects: Api<WithoutManagedFields<DynamicObject>> = Api::all_with(client.clone(), &kind);
         match objects.list(&ListParams::default().limit(1)).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_not_found() => {
@@ -121,12 +121,12 @@ async fn obstacle(client: &Client) -> Option<String> {
 /// Reads the CRDs and returns a sentence about the fields of `status` that they lack. A CRD that does not exist, or that this account is not allowed
 /// to read, lacks nothing: the operator works without the permission, which the shipped role has.
 pub async fn lacking(client: &Client) -> Result<Option<String>, Error> {
-    let definitions: Api<Unmanaged<CustomResourceDefinition>> = Api::all(client.clone());
+    let definitions: Api<WithoutManagedFields<CustomResourceDefinition>> = Api::all(client.clone());
     let mut fields = Vec::new();
     for ours in crds() {
         let name = ours.name_any();
         match definitions.get_opt(&name).await {
-            Ok(Some(Unmanaged(stored))) => {
+            Ok(Some(WithoutManagedFields(stored))) => {
                 let missing = missing_fields(&ours, &stored);
                 fields.extend(missing.into_iter().map(|field| format!("{} {field}", ours.spec.names.kind)));
             }

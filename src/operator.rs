@@ -17,13 +17,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     api::{crds, names::ProtectedNamespaces},
     approver::Approver,
-    cache::watches::Nudges,
+    cache::watches::RequeueSender,
     cli::{ApproveArgs, Command, GcArgs, RunArgs},
     client::{self, Listeners},
     clock::{Clock, ServerCheckedClock},
     controller::{
         self,
-        context::{Context, Places},
+        context::{Context, WorkerSlots},
     },
     gc::{self, Answer},
     health::{Health, serve_health, serve_metrics},
@@ -54,15 +54,15 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let listeners = Listeners::default();
     let client = client::connect(listeners.clone()).await?;
     let Listeners { clock, watchdog, metrics, writes } = listeners;
-    let (nudges, nudged) = Nudges::new();
+    let (requeue, nudged) = RequeueSender::new();
     let standby = Arc::new(AtomicBool::new(false));
-    let places = Places::new(args.workers);
+    let places = WorkerSlots::new(args.workers);
     let (recorder, writing) = events::recorder(client.clone(), places.clone(), &args.common.identity);
     tokio::spawn(writing);
     let protected = ProtectedNamespaces::new(&args.common.operator_namespace, &args.common.protected_namespaces);
     let fresh = Context::new(client.clone(), clock.clone(), protected, recorder, places);
     let installed = Arc::new(Installed::unread());
-    let ctx = Arc::new(Context { metrics, watchdog: watchdog.clone(), writes, nudges, installed: installed.clone(), ..fresh });
+    let ctx = Arc::new(Context { metrics, watchdog: watchdog.clone(), writes, requeue, installed: installed.clone(), ..fresh });
     tokio::spawn(installed::follow(client.clone(), installed.clone()));
     let rights: Arc<Rights> = Arc::default();
     tokio::spawn(permissions::check(ctx.clone(), args.common.operator_namespace.clone(), rights.clone()));
@@ -177,7 +177,7 @@ async fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(args.log_format);
     let clock = Arc::new(ServerCheckedClock::default());
     let client = client::connect(Listeners { clock: clock.clone(), ..Listeners::default() }).await?;
-    let (recorder, writing) = events::recorder(client.clone(), Places::new(1), &args.identity);
+    let (recorder, writing) = events::recorder(client.clone(), WorkerSlots::new(1), &args.identity);
     tokio::spawn(writing);
     let approver = Approver { client, clock: &*clock, recorder };
     tokio::select! {

@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use developerspace_operator::{cache::watches::Kept, controller::reconcile::reconcile};
+use developerspace_operator::{cache::watches::CachedSpace, controller::reconcile::reconcile};
 use http::{Request, Response};
 use kube::{Client, client::Body};
 use support::{objects, world::World};
@@ -31,7 +31,7 @@ fn a_converged_reconcile_allocates_little() {
     let (service, _server) = pair::<Request<Body>, Response<Body>>();
     let _inside = runtime.enter();
     let ctx = World::with(NOW, &objects::everything()).context(Client::new(service, "default"));
-    let space: Arc<Kept> = Arc::new(objects::read(&objects::converged()));
+    let space: Arc<CachedSpace> = Arc::new(objects::read(&objects::converged()));
     let once = || runtime.block_on(reconcile(space.clone(), ctx.clone())).map(drop).map_err(|error| error.sentence()).unwrap();
     once();
     let taken = measure(once);
@@ -45,7 +45,7 @@ fn what_is_kept_of_a_space_is_small() {
     let of_one: Vec<_> = objects::everything().into_iter().filter(|object| object["kind"] != "SpaceClass").collect();
     let watched: usize = of_one.iter().chain([&objects::converged()]).map(|object| object.to_string().len()).sum();
     let world = World::empty(NOW);
-    let mut kept: Option<Kept> = None;
+    let mut kept: Option<CachedSpace> = None;
     let taken = measure(|| {
         kept = Some(objects::read(&objects::converged()));
         for object in &of_one {

@@ -220,7 +220,7 @@ async fn a_space_that_is_gone_counts_for_no_rule() {
     let (listed, mut missed) = (objects::fresh(), objects::fresh());
     missed["metadata"]["uid"] = json!("uid-of-another");
     for space in [&listed, &missed] {
-        ctx.metrics.noncompliant.note(key(&objects::read::<watches::Kept>(space)), vec![Rule::Contact]);
+        ctx.metrics.noncompliant.note(key(&objects::read::<watches::CachedSpace>(space)), vec![Rule::Contact]);
     }
     let count = || {
         let text = ctx.metrics.render();

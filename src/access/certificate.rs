@@ -73,7 +73,7 @@ pub enum Error {
 
 /// The certificate to ask for.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
+pub struct CertificateRequest<'a> {
     /// The certificate's common name: the user.
     pub user: &'a str,
     /// Its organizations, which are groups of the user. Usually none.
@@ -100,18 +100,18 @@ pub struct Issued {
 }
 
 /// Generates a key, asks for a certificate, approves the request if the caller may, and waits for the certificate. `tell` receives the progress.
-pub async fn obtain(client: &Client, wish: &Wish<'_>, mut tell: impl FnMut(String)) -> Result<Issued, Error> {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| Error::Make(wish.user.to_owned(), error))?;
+pub async fn obtain(client: &Client, wanted: &CertificateRequest<'_>, mut tell: impl FnMut(String)) -> Result<Issued, Error> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| Error::Make(wanted.user.to_owned(), error))?;
     let api: Api<CertificateSigningRequest> = Api::all(client.clone());
-    let made = api.create(&PostParams::default(), &object(wish, &key)?).await;
-    let made = made.map_err(failed(format!("request a certificate for {:?}", wish.user)))?;
+    let made = api.create(&PostParams::default(), &object(wanted, &key)?).await;
+    let made = made.map_err(failed(format!("request a certificate for {:?}", wanted.user)))?;
     let name = made.metadata.name.clone().unwrap_or_default();
     if approve(&api, &made).await? {
         tell(format!("CertificateSigningRequest {name} approved; waiting for the signer"));
     } else {
         tell(format!("you are not allowed to approve CertificateSigningRequest {name}; waiting until another user approves it"));
     }
-    let signed = signed(&api, &name, wish.patience).await;
+    let signed = signed(&api, &name, wanted.patience).await;
     if !matches!(signed, Err(Error::Denied { .. } | Error::Failed { .. })) {
         // The request is no longer needed. If the caller may not delete it, the cluster garbage-collects it later.
         let _ = api.delete(&name, &DeleteParams::default()).await;
@@ -124,13 +124,13 @@ fn failed(action: String) -> impl FnOnce(kube::Error) -> Error {
 }
 
 /// The request. Its PKCS#10 has a common name, the organizations if there are any, and nothing else.
-fn object(wish: &Wish<'_>, key: &KeyPair) -> Result<CertificateSigningRequest, Error> {
-    let request = request(wish.user, wish.organizations, key).map_err(|error| Error::Make(wish.user.to_owned(), error))?;
-    let seconds = i32::try_from(wish.lifetime.num_seconds()).unwrap_or(i32::MAX);
+fn object(wanted: &CertificateRequest<'_>, key: &KeyPair) -> Result<CertificateSigningRequest, Error> {
+    let request = request(wanted.user, wanted.organizations, key).map_err(|error| Error::Make(wanted.user.to_owned(), error))?;
+    let seconds = i32::try_from(wanted.lifetime.num_seconds()).unwrap_or(i32::MAX);
     Ok(CertificateSigningRequest {
         metadata: ObjectMeta {
-            generate_name: Some(format!("dspace-{}-", wish.space)),
-            labels: Some([(names::LABEL_SPACE.to_owned(), wish.space.to_owned())].into()),
+            generate_name: Some(format!("dspace-{}-", wanted.space)),
+            labels: Some([(names::LABEL_SPACE.to_owned(), wanted.space.to_owned())].into()),
             ..ObjectMeta::default()
         },
         spec: CertificateSigningRequestSpec {
@@ -251,14 +251,14 @@ mod tests {
     #[test]
     fn a_request_names_the_user_and_nothing_else() {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-        let wish = Wish {
+        let wanted = CertificateRequest {
             user: "nadia@example.com",
             organizations: &[],
             space: "orchid-lab",
             lifetime: TimeDelta::hours(8),
             patience: Duration::from_secs(1),
         };
-        let made = object(&wish, &key).unwrap();
+        let made = object(&wanted, &key).unwrap();
         let (_, block) = parse_x509_pem(&made.spec.request.0).unwrap();
         let (_, request) = X509CertificationRequest::from_der(&block.contents).unwrap();
         assert_eq!(request.certification_request_info.subject.to_string(), "CN=nadia@example.com");

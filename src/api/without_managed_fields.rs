@@ -18,9 +18,9 @@ use super::own_fields::OwnEntries;
 /// An object that is read without its managed fields.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct Unmanaged<K>(pub K);
+pub struct WithoutManagedFields<K>(pub K);
 
-impl<'de, K: DeserializeOwned> Deserialize<'de> for Unmanaged<K> {
+impl<'de, K: DeserializeOwned> Deserialize<'de> for WithoutManagedFields<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = Fields(|key| if key == "metadata" { Reading::Part(unmanaged) } else { Reading::Whole });
         K::deserialize(fields.deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
@@ -31,7 +31,7 @@ fn unmanaged(key: &str) -> Reading {
     if key == "managedFields" { Reading::Nothing } else { Reading::Whole }
 }
 
-impl<K> Deref for Unmanaged<K> {
+impl<K> Deref for WithoutManagedFields<K> {
     type Target = K;
 
     fn deref(&self) -> &K {
@@ -39,7 +39,7 @@ impl<K> Deref for Unmanaged<K> {
     }
 }
 
-impl<K: Resource> Resource for Unmanaged<K> {
+impl<K: Resource> Resource for WithoutManagedFields<K> {
     type DynamicType = K::DynamicType;
     type Scope = K::Scope;
 
@@ -130,8 +130,8 @@ mod tests {
 
     #[test]
     fn metadata_alone_is_requested_as_such() {
-        assert!(Unmanaged::<PartialObjectMeta<NetworkPolicy>>::metadata_api());
-        assert!(!Unmanaged::<NetworkPolicy>::metadata_api());
+        assert!(WithoutManagedFields::<PartialObjectMeta<NetworkPolicy>>::metadata_api());
+        assert!(!WithoutManagedFields::<NetworkPolicy>::metadata_api());
     }
 
     #[test]
@@ -145,11 +145,11 @@ mod tests {
             let list =
                 format!(r#"{{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {{}}, "items": [{items}]}}"#);
             assert!(serde_json::from_str::<ObjectList<NetworkPolicy>>(&list).is_err(), "{managed:.40}");
-            let read: ObjectList<Unmanaged<NetworkPolicy>> = serde_json::from_str(&list).unwrap();
+            let read: ObjectList<WithoutManagedFields<NetworkPolicy>> = serde_json::from_str(&list).unwrap();
             let expected = ["hostile", "plain"].map(|name| {
                 serde_json::from_value::<NetworkPolicy>(json!({"metadata": {"name": name}, "spec": {"podSelector": {}}})).unwrap()
             });
-            assert_eq!(read.items, expected.map(Unmanaged));
+            assert_eq!(read.items, expected.map(WithoutManagedFields));
         }
     }
 }

@@ -23,7 +23,7 @@ pub mod policy;
 use self::policy::Request;
 use crate::{
     access::{certificate::SIGNER, request},
-    api::{DeveloperSpace, SpaceClass, names, time::rfc3339, without_managed_fields::Unmanaged},
+    api::{DeveloperSpace, SpaceClass, names, time::rfc3339, without_managed_fields::WithoutManagedFields},
     cache::{relist::Relist, watch_stream},
     clock::Clock,
     desired::status::Note,
@@ -37,7 +37,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 const PAGE: u32 = 25;
 
 /// The API of requests, which are read without their managed fields.
-type Requests = Api<Unmanaged<CertificateSigningRequest>>;
+type Requests = Api<WithoutManagedFields<CertificateSigningRequest>>;
 
 /// The number of requests that are decided concurrently, so that a slow response of the API server delays no other request.
 const SIDE_BY_SIDE: usize = 8;
@@ -111,8 +111,8 @@ impl Approver<'_> {
         if name.is_empty() {
             return Ok(None);
         }
-        let found = Api::<Unmanaged<K>>::all(self.client.clone()).get_opt(name).await;
-        found.map(|found| found.map(|Unmanaged(object)| object)).map_err(Error::api(format!("read {} {name}", K::kind(&()))))
+        let found = Api::<WithoutManagedFields<K>>::all(self.client.clone()).get_opt(name).await;
+        found.map(|found| found.map(|WithoutManagedFields(object)| object)).map_err(Error::api(format!("read {} {name}", K::kind(&()))))
     }
 
     async fn asked(&self, csr: &CertificateSigningRequest) -> Result<Request, Error> {
@@ -197,7 +197,7 @@ mod tests {
     use tower_test::mock::{Handle, pair};
 
     use super::*;
-    use crate::{controller::context::Places, runtime::events};
+    use crate::{controller::context::WorkerSlots, runtime::events};
 
     const SPACES: &str = "/apis/developerspace.dev/v1alpha1/developerspaces/orchid-lab";
     const CLASSES: &str = "/apis/developerspace.dev/v1alpha1/spaceclasses/greenhouse";
@@ -258,7 +258,7 @@ mod tests {
         let now: DateTime<Utc> = "2026-11-24T09:00:00Z".parse().unwrap();
         let (service, server) = pair::<Call<Body>, Response<Body>>();
         let client = Client::new(service, "default");
-        let (recorder, writing) = events::recorder(client.clone(), Places::new(1), "approver-7");
+        let (recorder, writing) = events::recorder(client.clone(), WorkerSlots::new(1), "approver-7");
         let (api, csr) = (Api::all(client.clone()), serde_json::from_value(request.clone()).unwrap());
         let approver = Approver { client, clock: &now, recorder };
         // The future that writes Events ends when the approver has dropped its recorder.

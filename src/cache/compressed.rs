@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The common text of spaces, which is the dictionary of the compressor.
-const USUAL: &[u8] = include_bytes!("dictionary.json");
+const DICTIONARY: &[u8] = include_bytes!("dictionary.json");
 
 /// The most bytes of the spec that is kept of a space without a namespace and a place.
 const LONGEST_SPEC: usize = 4 * 1_024;
@@ -31,7 +31,7 @@ const SHORT_FIELDS: [&str; 8] = ["className", "owner", "contact", "ttl", "expire
 
 /// A space, readable or not.
 #[derive(Clone, Debug)]
-pub struct Packed {
+pub struct CompressedSpace {
     text: Arc<[u8]>,
     /// True if only a part of the spec is kept. The space is read from the API server before anything is granted to it.
     pub is_cut: bool,
@@ -48,12 +48,12 @@ pub struct Packed {
 /// A stored space, readable or not.
 pub type Guarded = DeserializeGuard<DeveloperSpace>;
 
-impl Packed {
+impl CompressedSpace {
     /// Packs a space.
     pub fn of(space: &Value) -> Self {
         let cut = cut(space);
         let whole = cut.as_ref().unwrap_or(space).to_string();
-        let text = lz4_flex::block::compress_prepend_size_with_dict(whole.as_bytes(), USUAL).into();
+        let text = lz4_flex::block::compress_prepend_size_with_dict(whole.as_bytes(), DICTIONARY).into();
         let said = |at: &str| space.pointer(at).and_then(Value::as_str);
         let class_name = said("/spec/className");
         let admitted_to = said("/status/className").filter(|admitted_to| class_name.is_some_and(|name| name != *admitted_to));
@@ -69,7 +69,7 @@ impl Packed {
 
     /// Returns the space, or the part of it that is kept. An error means that the content does not come from [`Self::of`].
     pub fn unpack(&self) -> Result<Guarded, serde_json::Error> {
-        let text = lz4_flex::block::decompress_size_prepended_with_dict(&self.text, USUAL).map_err(serde::de::Error::custom)?;
+        let text = lz4_flex::block::decompress_size_prepended_with_dict(&self.text, DICTIONARY).map_err(serde::de::Error::custom)?;
         // For a space that cannot be read, the guard reports the error and the metadata, which takes longer.
         serde_json::from_slice(&text).map(|space| DeserializeGuard(Ok(space))).or_else(|_| serde_json::from_slice(&text))
     }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_space_comes_out_as_it_went_in() {
         let stored = stored(&json!({"kind": "User", "name": "ada@example.com"}));
-        let packed = Packed::of(&stored);
+        let packed = CompressedSpace::of(&stored);
         let space: DeveloperSpace = serde_json::from_value(stored.clone()).unwrap();
         assert_eq!(packed.unpack().unwrap().0.unwrap(), space);
         assert_eq!((packed.class_name.as_deref(), packed.admitted_to.as_deref()), (Some("greenhouse"), None));
@@ -123,13 +123,13 @@ mod tests {
     fn a_change_of_the_class_in_force_concerns_a_space_that_names_another() {
         let mut stored = stored(&json!({"kind": "User", "name": "ada@example.com"}));
         stored["spec"]["className"] = "walled".into();
-        let packed = Packed::of(&stored);
+        let packed = CompressedSpace::of(&stored);
         assert_eq!((packed.class_name.as_deref(), packed.admitted_to.as_deref()), (Some("walled"), Some("greenhouse")));
     }
 
     #[test]
     fn one_that_cannot_be_read_still_says_which_it_is() {
-        let packed = Packed::of(&stored(&json!(["nobody"])));
+        let packed = CompressedSpace::of(&stored(&json!(["nobody"])));
         let broken = packed.unpack().unwrap().0.unwrap_err();
         assert_eq!((broken.metadata.name.as_deref(), broken.metadata.uid.as_deref()), (Some("orchid-lab"), Some("u1")));
     }
@@ -177,7 +177,7 @@ mod tests {
             (json!({"namespace": {"name": "orchid-lab", "uid": "n1"}, "conditions": expired("True")}), false),
         ] {
             let space = with_status(status.clone());
-            let packed = Packed::of(&space);
+            let packed = CompressedSpace::of(&space);
             let mut expected = space;
             if is_cut {
                 let long = ["members", "limitRange", "description"];
@@ -196,7 +196,7 @@ mod tests {
         let member = |number: u32| json!({"kind": "User", "name": format!("user-{number}@example.com"), "role": "view"});
         space["spec"]["members"] = (0..40).map(member).collect();
         let whole: DeveloperSpace = serde_json::from_value(space.clone()).unwrap();
-        let packed = Packed::of(&space);
+        let packed = CompressedSpace::of(&space);
         assert_eq!((packed.is_cut, packed.unpack().unwrap().0.unwrap()), (false, whole));
     }
 }

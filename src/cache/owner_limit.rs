@@ -35,7 +35,7 @@ pub struct Released {
     pub from: String,
 }
 
-/// The result of [`Admissions::admit`].
+/// The result of [`OwnerLimit::admit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
     /// True if the space has a place under the owner limit.
@@ -46,7 +46,7 @@ pub struct Admission {
 
 /// The register of all owners and classes.
 #[derive(Debug, Default)]
-pub struct Admissions {
+pub struct OwnerLimit {
     inner: Mutex<Inner>,
 }
 
@@ -99,7 +99,7 @@ impl Share {
     }
 }
 
-impl Admissions {
+impl OwnerLimit {
     /// Admits `space` for `owner` under `class_name`, whose limit is `limit`, if there is a place. Otherwise the space waits, and keeps the place
     /// that it has. After an admission the previous place stays held until [`Self::settle`].
     pub fn admit(&self, space: &DeveloperSpace, owner: &Subject, class_name: &str, limit: Option<i32>) -> Admission {
@@ -301,7 +301,7 @@ mod tests {
     }
 
     /// Admits the space of that UID for that owner and class.
-    fn admit(admissions: &Admissions, uid: &str, (name, class): (&str, &str), limit: Option<i32>) -> (bool, Vec<String>) {
+    fn admit(admissions: &OwnerLimit, uid: &str, (name, class): (&str, &str), limit: Option<i32>) -> (bool, Vec<String>) {
         let Admission { is_admitted, freed } = admissions.admit(&space(uid), &owner(name), class, limit);
         (is_admitted, freed)
     }
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_limit_holds_and_a_freed_place_goes_to_the_next() {
-        let admissions = Admissions::default();
+        let admissions = OwnerLimit::default();
         let admit = |uid: &str| admit(&admissions, uid, ALICE, Some(2)).0;
         assert!(admit("c") && admit("b"));
         assert!(!admit("a"), "a smaller UID does not push another space out");
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn one_that_stops_waiting_lets_the_next_take_the_place() {
-        let admissions = Admissions::default();
+        let admissions = OwnerLimit::default();
         let admit = |uid: &str| admit(&admissions, uid, ALICE, Some(1)).0;
         assert!(admit("a") && !admit("b") && !admit("c"));
         assert_eq!(admissions.withdraw(&"a".into()), ["space-b"]);
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_place_is_held_until_another_is_had() {
-        let admissions = Admissions::default();
+        let admissions = OwnerLimit::default();
         let (small, large) = (("alice", "small"), ("alice", "large"));
         assert!(admit(&admissions, "a", large, Some(1)).0);
         assert!(admit(&admissions, "b", small, Some(1)).0);
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_space_that_goes_back_before_its_status_was_written_has_its_place_there() {
-        let admissions = Admissions::default();
+        let admissions = OwnerLimit::default();
         let (small, large) = (("alice", "small"), ("alice", "large"));
         assert!(admit(&admissions, "a", small, Some(1)).0 && admit(&admissions, "a", large, Some(1)).0);
         assert!(!admit(&admissions, "b", large, Some(1)).0 && !admit(&admissions, "c", small, Some(1)).0);
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_lowered_limit_evicts_nobody_and_admits_nobody() {
-        let admissions = Admissions::default();
+        let admissions = OwnerLimit::default();
         assert!(["a", "b", "c"].iter().all(|uid| admit(&admissions, uid, ALICE, Some(3)).0));
         assert!(["a", "b", "c"].iter().all(|uid| admit(&admissions, uid, ALICE, Some(1)).0));
         assert_eq!(admissions.withdraw(&"a".into()), [""; 0]);
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_space_that_was_in_before_a_restart_is_in() {
-        let admissions = Admissions::default();
+        let admissions = OwnerLimit::default();
         admissions.recall(&space("b"), "User:alice", "standard");
         assert!(!admit(&admissions, "a", ALICE, Some(1)).0, "reconciled first, it pushes no other space out");
         assert!(admit(&admissions, "b", ALICE, Some(1)).0);
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_released_namespace_counts_but_not_against_the_space_of_its_name() {
-        let admissions = Admissions::default();
+        let admissions = OwnerLimit::default();
         let released = Released { owner: "User:alice".into(), class: "standard".into(), from: "space-a".into() };
         assert_eq!(admissions.set_released("space-a", Some(released)), [""; 0]);
         assert!(!admit(&admissions, "b", ALICE, Some(1)).0);
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_space_takes_its_released_namespace_back_whoever_waits() {
-        let admissions = Admissions::default();
+        let admissions = OwnerLimit::default();
         let released = |name: &str| Released { owner: "User:alice".into(), class: "standard".into(), from: name.into() };
         admissions.set_released("space-z", Some(released("space-z")));
         assert!(!admit(&admissions, "a", ALICE, Some(1)).0);
@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn one_line_is_for_all_classes_of_an_owner_and_for_nobody_elses() {
-        let admissions = Admissions::default();
+        let admissions = OwnerLimit::default();
         let wait = |number: usize, class: &str| admit(&admissions, &format!("{number:02}"), ("alice", class), Some(0));
         (0..11).for_each(|number| drop(wait(number, if number % 2 == 0 { "small" } else { "large" })));
         assert!(!admit(&admissions, "99", ("bob", "small"), Some(0)).0);
@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn no_limit_admits_all() {
-        let admissions = Admissions::default();
+        let admissions = OwnerLimit::default();
         assert!((0..20).all(|n| admit(&admissions, &n.to_string(), ALICE, None).0));
         assert!(!admit(&admissions, "x", ALICE, Some(0)).0);
     }

@@ -18,11 +18,11 @@ use kube::{
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::{
-    compressed::{Guarded, Packed},
-    trimmed::Unadorned,
+    compressed::{CompressedSpace, Guarded},
+    trimmed::Trimmed,
 };
 use crate::{
-    api::{DeveloperSpace, own_fields::OwnFields, without_managed_fields::Unmanaged},
+    api::{DeveloperSpace, own_fields::OwnFields, without_managed_fields::WithoutManagedFields},
     desired::{
         Child, SeenChild,
         isolation::{Policy, policy},
@@ -43,13 +43,13 @@ pub trait Watched: Resource<DynamicType = ()> + 'static {
 
 /// A watched object of which only the needed part is kept.
 #[derive(Clone, Debug)]
-pub struct Slim<K: Watched> {
+pub struct Reduced<K: Watched> {
     metadata: ObjectMeta,
     /// The part that is kept.
     pub kept: K::Kept,
 }
 
-impl<K: Watched> Slim<K> {
+impl<K: Watched> Reduced<K> {
     /// Keeps the needed part of an object.
     pub fn of(read: K::Read) -> Result<Self, serde_json::Error> {
         let (metadata, kept) = K::keep(read)?;
@@ -65,7 +65,7 @@ impl<K: Watched> Slim<K> {
     }
 }
 
-impl Slim<DeveloperSpace> {
+impl Reduced<DeveloperSpace> {
     /// Returns the space, readable or not.
     pub fn unpack(&self) -> Guarded {
         self.kept
@@ -74,13 +74,13 @@ impl Slim<DeveloperSpace> {
     }
 }
 
-impl<'de, K: Watched> Deserialize<'de> for Slim<K> {
+impl<'de, K: Watched> Deserialize<'de> for Reduced<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::of(K::Read::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
-impl<K: Watched> Resource for Slim<K> {
+impl<K: Watched> Resource for Reduced<K> {
     type DynamicType = ();
     type Scope = K::Scope;
 
@@ -110,11 +110,11 @@ impl<K: Watched> Resource for Slim<K> {
 }
 
 impl Watched for DeveloperSpace {
-    type Read = Unadorned;
-    type Kept = Packed;
+    type Read = Trimmed;
+    type Kept = CompressedSpace;
 
-    fn keep(Unadorned(read): Unadorned) -> Result<(ObjectMeta, Packed), serde_json::Error> {
-        Ok((ObjectMeta::deserialize(&read["metadata"])?, Packed::of(&read)))
+    fn keep(Trimmed(read): Trimmed) -> Result<(ObjectMeta, CompressedSpace), serde_json::Error> {
+        Ok((ObjectMeta::deserialize(&read["metadata"])?, CompressedSpace::of(&read)))
     }
 }
 
@@ -131,10 +131,10 @@ impl Watched for Namespace {
 macro_rules! children {
     ($($kind:ty),*) => {$(
         impl Watched for $kind {
-            type Read = Unmanaged<Self>;
+            type Read = WithoutManagedFields<Self>;
             type Kept = SeenChild;
 
-            fn keep(Unmanaged(read): Unmanaged<Self>) -> Result<(ObjectMeta, SeenChild), serde_json::Error> {
+            fn keep(WithoutManagedFields(read): WithoutManagedFields<Self>) -> Result<(ObjectMeta, SeenChild), serde_json::Error> {
                 let child = Child::from(read);
                 Ok((child.metadata().clone(), child.seen()))
             }
@@ -157,10 +157,10 @@ pub enum SeenPolicy {
 }
 
 impl Watched for NetworkPolicy {
-    type Read = Unmanaged<Self>;
+    type Read = WithoutManagedFields<Self>;
     type Kept = SeenPolicy;
 
-    fn keep(Unmanaged(read): Unmanaged<Self>) -> Result<(ObjectMeta, SeenPolicy), serde_json::Error> {
+    fn keep(WithoutManagedFields(read): WithoutManagedFields<Self>) -> Result<(ObjectMeta, SeenPolicy), serde_json::Error> {
         let whose = policy(&read.metadata);
         if whose == Policy::Ours {
             let child = Child::from(read);

@@ -16,12 +16,12 @@ const LONG_ENOUGH: Duration = Duration::from_secs(300);
 
 /// The UIDs of recently deleted objects, as hashes.
 #[derive(Debug, Default)]
-pub struct Graves {
+pub struct Tombstones {
     known: HashSet<u64>,
     by_age: VecDeque<(Instant, u64)>,
 }
 
-impl Graves {
+impl Tombstones {
     /// Records that the object of that UID is deleted.
     pub fn add(&mut self, uid: &Uid) {
         while self.by_age.front().is_some_and(|(since, _)| since.elapsed() > LONG_ENOUGH) {

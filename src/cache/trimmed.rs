@@ -8,9 +8,9 @@ use crate::api::without_managed_fields::{Fields, Reading};
 
 /// An object as the API server sent it, without the managed fields, labels, annotations and owner references of its own metadata.
 #[derive(Debug, PartialEq)]
-pub struct Unadorned(pub Value);
+pub struct Trimmed(pub Value);
 
-impl<'de> Deserialize<'de> for Unadorned {
+impl<'de> Deserialize<'de> for Trimmed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Fields(|key| if key == "metadata" { Reading::Part(unadorned) } else { Reading::Whole }).deserialize(deserializer).map(Self)
     }
@@ -37,14 +37,14 @@ mod tests {
         });
         let mut expected = whole.clone();
         expected["metadata"] = json!({"name": "orchid-lab", "uid": "u1", "finalizers": ["developerspace.dev/namespace"]});
-        assert_eq!(serde_json::from_value::<Unadorned>(whole.clone()).unwrap(), Unadorned(expected.clone()));
-        assert_eq!(serde_json::from_str::<Unadorned>(&whole.to_string()).unwrap(), Unadorned(expected));
+        assert_eq!(serde_json::from_value::<Trimmed>(whole.clone()).unwrap(), Trimmed(expected.clone()));
+        assert_eq!(serde_json::from_str::<Trimmed>(&whole.to_string()).unwrap(), Trimmed(expected));
     }
 
     #[test]
     fn what_is_no_object_is_refused() {
         for broken in ["[]", "7", r#"{"metadata": []}"#] {
-            let error = serde_json::from_str::<Unadorned>(broken).unwrap_err();
+            let error = serde_json::from_str::<Trimmed>(broken).unwrap_err();
             assert!(error.to_string().contains("expected an object of the Kubernetes API"), "{error}");
         }
     }

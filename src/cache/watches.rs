@@ -19,8 +19,8 @@ use kube::{
 use tokio::sync::mpsc;
 
 use super::{
-    owner_limit::{Admissions, Released},
-    reduced::{SeenPolicy, Slim, Watched},
+    owner_limit::{OwnerLimit, Released},
+    reduced::{Reduced, SeenPolicy, Watched},
     relist::Relist,
     store::{Source, Store},
     watch_stream::{config, events},
@@ -32,13 +32,13 @@ use crate::{
 };
 
 /// A space in the form in which it is kept.
-pub type Kept = Slim<DeveloperSpace>;
+pub type CachedSpace = Reduced<DeveloperSpace>;
 
 /// Requeues spaces.
 #[derive(Clone, Debug)]
-pub struct Nudges(mpsc::UnboundedSender<String>);
+pub struct RequeueSender(mpsc::UnboundedSender<String>);
 
-impl Nudges {
+impl RequeueSender {
     /// Returns a sender, and the stream of the requeued names.
     pub fn new() -> (Self, BoxStream<'static, String>) {
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -47,7 +47,7 @@ impl Nudges {
     }
 
     /// Requeues the space of that name.
-    pub fn nudge(&self, name: String) {
+    pub fn requeue(&self, name: String) {
         // The receiver is missing only while the process ends, or in a one-shot run.
         let _ = self.0.send(name);
     }
@@ -79,9 +79,9 @@ impl<T: Hash + Eq> Listing<T> {
 /// Watches all namespaces, since a namespace that the operator does not manage can conflict with a space or be handed over to one.
 ///
 /// Also yields the names of the spaces that get the place of a released namespace that is deleted or adopted.
-pub fn namespaces(client: &Client, store: Arc<Store>, admissions: Arc<Admissions>, relist: Relist) -> BoxStream<'static, String> {
+pub fn namespaces(client: &Client, store: Arc<Store>, admissions: Arc<OwnerLimit>, relist: Relist) -> BoxStream<'static, String> {
     let mut listing = Listing::new();
-    let mut changed = move |event: Event<Slim<Namespace>>| match event {
+    let mut changed = move |event: Event<Reduced<Namespace>>| match event {
         Event::Init => {
             listing.begin();
             Vec::new()
@@ -96,7 +96,7 @@ pub fn namespaces(client: &Client, store: Arc<Store>, admissions: Arc<Admissions
         }
         Event::Delete(namespace) => {
             let name = namespace.name_any();
-            store.bury_namespace(&name, &Uid::of(namespace.meta()));
+            store.mark_namespace_deleted(&name, &Uid::of(namespace.meta()));
             let freed = admissions.set_released(&name, None);
             std::iter::once(name).chain(freed).collect()
         }
@@ -107,7 +107,7 @@ pub fn namespaces(client: &Client, store: Arc<Store>, admissions: Arc<Admissions
             gone.into_iter().chain(freed).collect()
         }
     };
-    events(Api::<Slim<Namespace>>::all(client.clone()), config().page_size(PAGE), relist)
+    events(Api::<Reduced<Namespace>>::all(client.clone()), config().page_size(PAGE), relist)
         .flat_map(move |event| futures::stream::iter(changed(event)))
         .boxed()
 }
@@ -135,7 +135,7 @@ where
 {
     let store = store.clone();
     let mut listing = Listing::new();
-    let mut changed = move |event: Event<Slim<K>>| match event {
+    let mut changed = move |event: Event<Reduced<K>>| match event {
         Event::Init => {
             listing.begin();
             Vec::new()
@@ -158,15 +158,15 @@ where
         }
     };
     let config = config().labels(&names::managed_selector()).page_size(PAGE);
-    events(Api::<Slim<K>>::all(client.clone()), config, relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
+    events(Api::<Reduced<K>>::all(client.clone()), config, relist).flat_map(move |event| futures::stream::iter(changed(event))).boxed()
 }
 
 /// Watches all `NetworkPolicies`, since a foreign policy can allow traffic that the operator's policy denies.
 fn policies(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'static, String> {
     let (store, kind) = (store.clone(), ChildKind::Network);
     let mut listing = Listing::new();
-    let named = |object: &Slim<NetworkPolicy>| (object.namespace().unwrap_or_default(), object.name_any());
-    let mut changed = move |event: Event<Slim<NetworkPolicy>>| match event {
+    let named = |object: &Reduced<NetworkPolicy>| (object.namespace().unwrap_or_default(), object.name_any());
+    let mut changed = move |event: Event<Reduced<NetworkPolicy>>| match event {
         Event::Init => {
             listing.begin();
             Vec::new()
@@ -203,7 +203,7 @@ fn policies(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'s
             gone
         }
     };
-    events(Api::<Slim<NetworkPolicy>>::all(client.clone()), config().page_size(PAGE), relist)
+    events(Api::<Reduced<NetworkPolicy>>::all(client.clone()), config().page_size(PAGE), relist)
         .flat_map(move |event| futures::stream::iter(changed(event)))
         .boxed()
 }
@@ -277,14 +277,14 @@ const PAGE_OF_SPACES: u32 = 10;
 ///
 /// The names of a list are yielded only after its last page: until then `kept` has the state before the list, as in kube's reflector, and a
 /// reconcile would miss the listed changes.
-pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: Relist) -> BoxStream<'static, String> {
-    let Context { client, admissions, memory, nudges, watchdog, metrics, store, .. } = ctx;
+pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<CachedSpace>, relist: Relist) -> BoxStream<'static, String> {
+    let Context { client, admissions, memory, requeue, watchdog, metrics, store, .. } = ctx;
     let (admissions, memory, store) = (admissions.clone(), memory.clone(), store.clone());
     let (watchdog, metrics) = (watchdog.clone(), metrics.clone());
     let (mut listing, mut names) = (Listing::new(), Vec::new());
-    let nudges = nudges.clone();
-    let wake = move |names: Vec<String>| names.into_iter().for_each(|name| nudges.nudge(name));
-    let mut changed = move |event: Event<Kept>| {
+    let requeue = requeue.clone();
+    let wake = move |names: Vec<String>| names.into_iter().for_each(|name| requeue.requeue(name));
+    let mut changed = move |event: Event<CachedSpace>| {
         kept.apply_watcher_event(&by_name(&event));
         match event {
             Event::Init => {
@@ -324,13 +324,13 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<Kept>, relist: R
             }
         }
     };
-    events(Api::<Kept>::all(client.clone()), config().page_size(PAGE_OF_SPACES), relist)
+    events(Api::<CachedSpace>::all(client.clone()), config().page_size(PAGE_OF_SPACES), relist)
         .flat_map(move |event| futures::stream::iter(changed(event)))
         .boxed()
 }
 
 /// kube's store keeps the metadata of an object twice, in the key and in the object, so the event is reduced to the name.
-fn by_name(event: &Event<Kept>) -> Event<Kept> {
+fn by_name(event: &Event<CachedSpace>) -> Event<CachedSpace> {
     match event {
         Event::Apply(space) => Event::Apply(space.by_name()),
         Event::InitApply(space) => Event::InitApply(space.by_name()),

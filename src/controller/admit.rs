@@ -190,6 +190,6 @@ pub fn withdraw(space: &DeveloperSpace, ctx: &Context) {
 
 fn requeue(ctx: &Context, names: Vec<String>) {
     for name in names {
-        ctx.nudges.nudge(name);
+        ctx.requeue.requeue(name);
     }
 }

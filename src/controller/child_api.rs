@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    api::{names, without_managed_fields::Unmanaged},
+    api::{names, without_managed_fields::WithoutManagedFields},
     desired::{Child, ChildKind, Uid},
 };
 
@@ -79,28 +79,28 @@ impl<K> ChildObject for K where
 {
 }
 
-fn api<K: ChildObject>(client: &Client, namespace: &str) -> Api<Unmanaged<K>> {
+fn api<K: ChildObject>(client: &Client, namespace: &str) -> Api<WithoutManagedFields<K>> {
     Api::namespaced(client.clone(), namespace)
 }
 
 async fn get_as<K: ChildObject>(client: &Client, namespace: &str, name: &str) -> Result<Option<Child>, kube::Error> {
-    api::<K>(client, namespace).get_opt(name).await.map(|found| found.map(|Unmanaged(object)| object.into()))
+    api::<K>(client, namespace).get_opt(name).await.map(|found| found.map(|WithoutManagedFields(object)| object.into()))
 }
 
 async fn post_as<K: ChildObject>(client: &Client, namespace: &str, object: &K) -> Result<Child, kube::Error> {
-    let made = api::<K>(client, namespace).create(&post_params(), &Unmanaged(object.clone())).await;
-    made.map(|Unmanaged(object)| object.into())
+    let made = api::<K>(client, namespace).create(&post_params(), &WithoutManagedFields(object.clone())).await;
+    made.map(|WithoutManagedFields(object)| object.into())
 }
 
 async fn patch_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, operations: Value) -> Result<Child, kube::Error> {
     let operations = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
     let made = api::<K>(client, namespace).patch(name, &patch_params(), &Patch::Json::<K>(operations)).await;
-    made.map(|Unmanaged(object)| object.into())
+    made.map(|WithoutManagedFields(object)| object.into())
 }
 
 async fn delete_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, uid: &Uid) -> Result<Option<Child>, kube::Error> {
     let answer = api::<K>(client, namespace).delete(name, &delete_params(uid, None)).await?;
-    Ok(answer.left().map(|Unmanaged(object)| object.into()))
+    Ok(answer.left().map(|WithoutManagedFields(object)| object.into()))
 }
 
 /// Parameters of a POST with the operator's field manager.

@@ -32,7 +32,7 @@ use crate::{
         SpaceClass, SpaceClassStatus,
         conditions::{self, Wanted, accepted::ROLE_NOT_FOUND},
     },
-    cache::{store::Source, watches::Kept},
+    cache::{store::Source, watches::CachedSpace},
     desired::{
         class::cluster_roles,
         class_verdict::{Verdict, check},
@@ -55,7 +55,7 @@ const SIDE_BY_SIDE: usize = 8;
 const LOOK_UP: Duration = Duration::from_secs(5);
 
 /// The spaces of the cluster.
-pub type Spaces = reflector::Store<Kept>;
+pub type Spaces = reflector::Store<CachedSpace>;
 
 /// Requests the validation of classes.
 pub struct Judge(mpsc::UnboundedSender<String>);
@@ -136,7 +136,7 @@ fn requeue_by_roles(ctx: &Context, spaces: &Spaces, changed: &BTreeSet<String>) 
     for class in ctx.store.classes() {
         if class.in_force().is_some_and(|spec| !cluster_roles(spec).is_disjoint(changed)) {
             for space in spaces_of(spaces, &class.name_any()) {
-                ctx.nudges.nudge(space.name);
+                ctx.requeue.requeue(space.name);
             }
         }
     }

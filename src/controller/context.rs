@@ -17,8 +17,8 @@ use tokio::{
 
 use super::{expiry_queue::Ends, recent_writes::Writes, unrecorded::Creations};
 use crate::{
-    api::{DeveloperSpace, names::ProtectedNamespaces, without_managed_fields::Unmanaged},
-    cache::{owner_limit::Admissions, store::Store, watches::Nudges},
+    api::{DeveloperSpace, names::ProtectedNamespaces, without_managed_fields::WithoutManagedFields},
+    cache::{owner_limit::OwnerLimit, store::Store, watches::RequeueSender},
     clock::Clock,
     installed::Installed,
     metrics::Metrics,
@@ -34,7 +34,7 @@ pub struct Context {
     /// The cached objects of the cluster.
     pub store: Arc<Store>,
     /// The register of the limit of spaces per owner.
-    pub admissions: Arc<Admissions>,
+    pub admissions: Arc<OwnerLimit>,
     /// The names of namespaces that the operator must not touch.
     pub protected: ProtectedNamespaces,
     /// The recorder of Events.
@@ -44,7 +44,7 @@ pub struct Context {
     /// The watchdog of the operator's work.
     pub watchdog: Arc<Watchdog>,
     /// The state of each space between reconciles.
-    pub memory: Arc<Memory>,
+    pub memory: Arc<Attempts>,
     /// The spaces whose namespace is being created.
     pub creations: Arc<Creations>,
     /// The spaces that are being reconciled.
@@ -54,16 +54,16 @@ pub struct Context {
     /// The ends of spaces that are near.
     pub ends: Arc<Ends>,
     /// The worker slots, which limit the number of spaces that are reconciled concurrently.
-    pub places: Places,
+    pub places: WorkerSlots,
     /// Requeues other spaces.
-    pub nudges: Nudges,
+    pub requeue: RequeueSender,
     /// The installed CRDs.
     pub installed: Arc<Installed>,
 }
 
 impl Context {
     /// Returns a context with an empty store.
-    pub fn new(client: Client, clock: Arc<dyn Clock>, protected: ProtectedNamespaces, recorder: Recorder, places: Places) -> Self {
+    pub fn new(client: Client, clock: Arc<dyn Clock>, protected: ProtectedNamespaces, recorder: Recorder, places: WorkerSlots) -> Self {
         Self {
             client,
             clock,
@@ -79,13 +79,13 @@ impl Context {
             writes: Arc::default(),
             ends: Arc::default(),
             places,
-            nudges: Nudges::new().0,
+            requeue: RequeueSender::new().0,
             installed: Arc::default(),
         }
     }
 
     /// The API of spaces.
-    pub fn spaces(&self) -> Api<Unmanaged<DeveloperSpace>> {
+    pub fn spaces(&self) -> Api<WithoutManagedFields<DeveloperSpace>> {
         Api::all(self.client.clone())
     }
 
@@ -110,7 +110,7 @@ const FOR_THE_PATIENT: usize = 4;
 
 /// Worker slots, granted in the order of the requests.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct WorkerSlots {
     number: u16,
     all: Arc<Semaphore>,
     for_the_patient: Arc<Semaphore>,
@@ -120,7 +120,7 @@ pub struct Places {
 /// One in this number of worker slots is for spaces that fail repeatedly, regardless of the duration of their calls.
 const FOR_THE_FAILING: usize = 4;
 
-impl Places {
+impl WorkerSlots {
     /// Returns `number` worker slots.
     pub fn new(number: u16) -> Self {
         let places = usize::from(number);
@@ -167,10 +167,10 @@ impl Places {
 
 /// The state of each space between reconciles. It is lost with the process, which affects only when a space is reconciled.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<String, Remembered>>);
+pub struct Attempts(Mutex<HashMap<String, Attempt>>);
 
 #[derive(Debug, Default)]
-struct Remembered {
+struct Attempt {
     failures: u32,
     rest: Option<Rest>,
     written: Option<(u64, Instant)>,
@@ -198,7 +198,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The time for which the deletion of a space is remembered: no reconcile waits or runs longer.
 const GHOST: Duration = Duration::from_secs(300);
 
-impl Memory {
+impl Attempts {
     /// Records the resourceVersion of a write of the operator: the space is not reconciled again before the store has that version.
     pub fn wrote(&self, name: &str, version: u64) {
         self.with(name, |remembered| remembered.written = Some((version, Instant::now())));
@@ -306,18 +306,18 @@ impl Memory {
 
     /// After a list: forgets the spaces that do not exist. Deleted spaces are remembered for a while.
     pub fn retain(&self, exists: impl Fn(&str) -> bool) {
-        let recent = |remembered: &Remembered| remembered.gone.as_ref().is_some_and(|(_, at)| at.elapsed() < GHOST);
+        let recent = |remembered: &Attempt| remembered.gone.as_ref().is_some_and(|(_, at)| at.elapsed() < GHOST);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, remembered| exists(name) || recent(remembered));
     }
 
     /// Changes what is remembered of the space, if anything is.
-    fn change(&self, name: &str, act: impl FnOnce(&mut Remembered)) {
+    fn change(&self, name: &str, act: impl FnOnce(&mut Attempt)) {
         if let Some(remembered) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
             act(remembered);
         }
     }
 
-    fn with<T>(&self, name: &str, act: impl FnOnce(&mut Remembered) -> T) -> T {
+    fn with<T>(&self, name: &str, act: impl FnOnce(&mut Attempt) -> T) -> T {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match map.get_mut(name) {
             Some(remembered) => act(remembered),
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_wait_for_uncounted_resources_begins_again_once_they_were_counted() {
-        let memory = Memory::default();
+        let memory = Attempts::default();
         let [first, second, third] = [0, 1, 2].map(|minute| DateTime::from_timestamp(1_800_000_000 + 60 * minute, 0).unwrap());
         memory.is_counted("orchid-lab");
         assert_eq!(memory.uncounted("orchid-lab", 7, first), first);

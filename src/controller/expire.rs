@@ -188,7 +188,7 @@ pub async fn delete_namespace(ctx: &Context, space: &DeveloperSpace, namespace: 
                 return Ok(true);
             }
             Err(kube::Error::Api(status)) if status.is_not_found() => {
-                ctx.store.bury_namespace(name, uid);
+                ctx.store.mark_namespace_deleted(name, uid);
                 return Ok(false);
             }
             // The namespace has changed, is already terminating, or was replaced by another one.

@@ -22,7 +22,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Kept, context::Context, on_error, reconcile};
+use super::{CachedSpace, context::Context, on_error, reconcile};
 use crate::{api::DeveloperSpace, clock::Clock, desired::lifetime::outlook::SEAL_LEAD};
 
 /// Every space is reconciled at least this often, which is early enough to learn of an end that is further away.
@@ -121,7 +121,7 @@ impl Drop for UnderWay<'_> {
 }
 
 /// Reconciles the spaces that end, each at its time, until `stop` resolves; running reconciles are finished.
-pub async fn run(ctx: Arc<Context>, spaces: Store<Kept>, stop: impl Future<Output = ()>) {
+pub async fn run(ctx: Arc<Context>, spaces: Store<CachedSpace>, stop: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(ctx.places.number().into()));
     let (mut under_way, mut stop) = (JoinSet::new(), pin!(stop));
     loop {
@@ -154,7 +154,7 @@ async fn first_moment(ends: &Ends, work: impl Future<Output = ()>) {
     work.await;
 }
 
-async fn end(name: &str, spaces: &Store<Kept>, ctx: Arc<Context>) {
+async fn end(name: &str, spaces: &Store<CachedSpace>, ctx: Arc<Context>) {
     while let Some(space) = spaces.get(&ObjectRef::new(name)) {
         match reconcile::at_the_end(&space, &ctx).await {
             Ok(true) => return,
@@ -162,7 +162,7 @@ async fn end(name: &str, spaces: &Store<Kept>, ctx: Arc<Context>) {
             Err(error) => {
                 tracing::warn!(space = name, error = error.sentence(), "failed to expire a DeveloperSpace; retrying");
                 on_error(space, &error, ctx.clone());
-                return ctx.nudges.nudge(name.to_owned());
+                return ctx.requeue.requeue(name.to_owned());
             }
         }
     }

@@ -5,7 +5,7 @@ use kube::{Api, ResourceExt, api::ListParams};
 
 use super::context::Context;
 use crate::{
-    api::{DeveloperSpace, Subject, without_managed_fields::Unmanaged},
+    api::{DeveloperSpace, Subject, without_managed_fields::WithoutManagedFields},
     desired::{foreign_bindings::ForeignBindings, status::Note},
     runtime::error::Error,
 };
@@ -18,7 +18,7 @@ const MOST: usize = 500;
 
 /// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings that the operator does not manage.
 pub async fn still_bound(ctx: &Context, namespace: &str) -> Result<String, Error> {
-    let api: Api<Unmanaged<RoleBinding>> = Api::namespaced(ctx.client.clone(), namespace);
+    let api: Api<WithoutManagedFields<RoleBinding>> = Api::namespaced(ctx.client.clone(), namespace);
     let (mut foreign, mut read, mut params) = (ForeignBindings::default(), 0, ListParams::default().limit(PAGE));
     loop {
         let page = api.list(&params).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;

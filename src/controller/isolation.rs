@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt, api::ListParams};
 
 use super::context::Context;
 use crate::{
-    api::{names, without_managed_fields::Unmanaged},
+    api::{names, without_managed_fields::WithoutManagedFields},
     desired::{
         Refusal,
         isolation::{Foreign, KEPT, Policy, not_admitted, policy},
@@ -107,11 +107,11 @@ pub fn is_marked(ctx: &Context, namespace: &str) -> bool {
 
 /// Lists the foreign policies in one namespace. After the first [`MOST`], the API server counts the rest.
 async fn list(ctx: &Context, namespace: &str) -> Result<Foreign, Error> {
-    let api: Api<Unmanaged<NetworkPolicy>> = Api::namespaced(ctx.client.clone(), namespace);
+    let api: Api<WithoutManagedFields<NetworkPolicy>> = Api::namespaced(ctx.client.clone(), namespace);
     let (mut foreign, mut params) = (Foreign::default(), ListParams::default().limit(PAGE));
     loop {
         let page = api.list(&params).await.map_err(Error::api(format!("list the NetworkPolicies in {namespace}")))?;
-        let is_foreign = |listed: &&Unmanaged<NetworkPolicy>| policy(&listed.metadata) == Policy::Foreign;
+        let is_foreign = |listed: &&WithoutManagedFields<NetworkPolicy>| policy(&listed.metadata) == Policy::Foreign;
         page.items.iter().filter(is_foreign).for_each(|listed| foreign.add(listed.name_any()));
         let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && foreign.number() < MOST) else {
             let unread = page.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());

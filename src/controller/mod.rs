@@ -51,7 +51,7 @@ use crate::{
         relist::Relist,
         reserved_names::Freed,
         store::{SOURCES, Source},
-        watches::{self, Kept},
+        watches::{self, CachedSpace},
     },
     desired::{
         namespace::{Ownership, ownership},
@@ -60,11 +60,11 @@ use crate::{
     },
     runtime::{
         error::{Class, Error},
-        spawn::{apart, stream_apart},
+        spawn::{spawn_scoped, spawn_stream},
     },
 };
 
-/// The number of reconciles that may be under way for each of the [`context::Places`], including those that wait for a worker slot. A slot may
+/// The number of reconciles that may be under way for each of the [`context::WorkerSlots`], including those that wait for a worker slot. A slot may
 /// begin another call that hangs every two seconds, and each such call ends after ten seconds: at most five calls hang at a time, which leaves room
 /// for others. The number is not much larger, since kube's runner polls all reconciles under way whenever one of them is done.
 const UNDER_WAY: u16 = 8;
@@ -82,16 +82,16 @@ pub async fn run(
     let client = &ctx.client;
     let urgent = ctx.clone();
     let relist = Relist::every(period).unless(move || urgent.is_behind(urgent.clock.now()));
-    let (reader, writer) = reflector::store::<Kept>();
+    let (reader, writer) = reflector::store::<CachedSpace>();
     let spaces = watches::spaces(&ctx, writer, relist.clone());
     let (known, of_class) = (reader.clone(), reader.clone());
     let names = futures::stream::select_all([
-        stream_apart(spaces),
-        stream_apart(watches::namespaces(client, ctx.store.clone(), ctx.admissions.clone(), relist.clone())),
-        stream_apart(watches::children(client, &ctx.store, &relist)),
+        spawn_stream(spaces),
+        spawn_stream(watches::namespaces(client, ctx.store.clone(), ctx.admissions.clone(), relist.clone())),
+        spawn_stream(watches::children(client, &ctx.store, &relist)),
         nudged,
     ]);
-    let named = names.map(|name| ObjectRef::<Kept>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
+    let named = names.map(|name| ObjectRef::<CachedSpace>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
     let (judge, judged) = classes::Judge::new(ctx.clone(), reader.clone());
     let reserving = (ctx.clone(), reader.clone());
     let by_class = watches::classes(client, ctx.store.clone(), relist)
@@ -104,14 +104,14 @@ pub async fn run(
     let orphans = orphans::report(ctx.clone(), reader.clone());
     let _helpers = [tokio::spawn(judged), tokio::spawn(recalled), tokio::spawn(orphans)].map(AbortOnDropHandle::new);
     let stop = stop.shared();
-    let ends = apart(expiry_queue::run(ctx.clone(), reader.clone(), stop.clone()));
+    let ends = spawn_scoped(expiry_queue::run(ctx.clone(), reader.clone(), stop.clone()));
     // Only names drive the queue. A name arrives after the store contains the change that it is about.
     let queue = Controller::for_stream(futures::stream::pending(), reader)
         .with_config(controller::Config::default().concurrency(ctx.places.number().saturating_mul(UNDER_WAY)))
         .reconcile_on(named)
         .reconcile_on(by_class)
         .graceful_shutdown_on(stop)
-        .run(|space, ctx| apart(reconcile::reconcile(space, ctx)), on_error, ctx)
+        .run(|space, ctx| spawn_scoped(reconcile::reconcile(space, ctx)), on_error, ctx)
         .for_each(|result| {
             log(&result);
             ready(())
@@ -120,27 +120,27 @@ pub async fn run(
 }
 
 /// The spaces that `class` concerns: those that name it or were admitted to it, and those that name none, since it may be or become the default.
-fn spaces_of(spaces: &reflector::Store<Kept>, class: &str) -> Vec<ObjectRef<Kept>> {
-    let is_admitted = |space: &Kept| space.kept.admitted_to.as_deref() == Some(class);
-    let concerned = |space: &Kept| is_admitted(space) || space.kept.class_name.as_deref().is_none_or(|name| name == class);
+fn spaces_of(spaces: &reflector::Store<CachedSpace>, class: &str) -> Vec<ObjectRef<CachedSpace>> {
+    let is_admitted = |space: &CachedSpace| space.kept.admitted_to.as_deref() == Some(class);
+    let concerned = |space: &CachedSpace| is_admitted(space) || space.kept.class_name.as_deref().is_none_or(|name| name == class);
     spaces.state_filter(concerned).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
 }
 
 /// Requeues, after a change of a class, the spaces whose names or keys may be validated differently because of the namespaces that all classes admit.
-fn requeue_freed(ctx: &Context, spaces: &reflector::Store<Kept>) {
+fn requeue_freed(ctx: &Context, spaces: &reflector::Store<CachedSpace>) {
     let names = match ctx.store.reserved.read_classes(&ctx.store.classes()) {
         Freed::Names(names) => names,
         Freed::All => spaces.state().iter().map(|space| space.name_any()).collect(),
     };
     for name in names {
-        ctx.nudges.nudge(name);
+        ctx.requeue.requeue(name);
     }
 }
 
 /// Waits until all sources but the admissions are listed, and registers the spaces that hold a place under the owner limit before any other space
 /// is admitted. Then reconciles may begin.
-async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
-    ctx.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::Admissions).collect::<HashSet<_>>()).await;
+async fn recall(ctx: Arc<Context>, spaces: reflector::Store<CachedSpace>) {
+    ctx.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::OwnerLimit).collect::<HashSet<_>>()).await;
     classes::look_up_roles(&ctx).await;
     for kept in spaces.state() {
         if let DeserializeGuard(Ok(space)) = kept.unpack() {
@@ -150,7 +150,7 @@ async fn recall(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
             recall_one(&ctx, &space);
         }
     }
-    ctx.store.set_listed(Source::Admissions);
+    ctx.store.set_listed(Source::OwnerLimit);
     tracing::info!(spaces = spaces.len(), "all objects are listed; starting to reconcile");
 }
 
@@ -174,7 +174,7 @@ fn recall_one(ctx: &Context, space: &DeveloperSpace) {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
-fn on_error(space: Arc<Kept>, error: &Error, ctx: Arc<Context>) -> Action {
+fn on_error(space: Arc<CachedSpace>, error: &Error, ctx: Arc<Context>) -> Action {
     let name = space.name_any();
     let failures = ctx.memory.failed(&name);
     ctx.metrics.count("error");
@@ -183,7 +183,7 @@ fn on_error(space: Arc<Kept>, error: &Error, ctx: Arc<Context>) -> Action {
     Action::requeue(ctx.memory.rests(&name, error.retry_after(failures).mul_f64(spread)))
 }
 
-fn log(result: &Result<(ObjectRef<Kept>, Action), controller::Error<Error, kube::runtime::watcher::Error>>) {
+fn log(result: &Result<(ObjectRef<CachedSpace>, Action), controller::Error<Error, kube::runtime::watcher::Error>>) {
     match result {
         Ok((space, _)) => tracing::debug!(space = space.name, "reconciled"),
         Err(controller::Error::ReconcilerFailed(error, space))

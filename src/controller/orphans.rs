@@ -12,7 +12,7 @@ use kube::{
 use super::{context::Context, unrecorded};
 use crate::{
     api::names::ProtectedNamespaces,
-    cache::{store::Store, watches::Kept},
+    cache::{store::Store, watches::CachedSpace},
     desired::{
         Uid,
         namespace::SeenNamespace,
@@ -24,7 +24,7 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Reports orphans as soon as all sources were listed, and new ones afterwards.
-pub async fn report(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
+pub async fn report(ctx: Arc<Context>, spaces: reflector::Store<CachedSpace>) {
     ctx.store.ready().await;
     let mut known = HashSet::new();
     loop {
@@ -38,7 +38,7 @@ pub async fn report(ctx: Arc<Context>, spaces: reflector::Store<Kept>) {
 }
 
 /// The orphans, with their names.
-fn find(store: &Store, protected: &ProtectedNamespaces, spaces: &reflector::Store<Kept>) -> Vec<(String, SeenNamespace)> {
+fn find(store: &Store, protected: &ProtectedNamespaces, spaces: &reflector::Store<CachedSpace>) -> Vec<(String, SeenNamespace)> {
     let of_name = |name: &str| spaces.get(&ObjectRef::new(name));
     // Nearly every namespace was created for the space of its name: the UIDs of all spaces are needed only for the others.
     let uids = LazyCell::new(|| spaces.state().iter().map(|space| space.kept.uid.clone()).collect::<HashSet<Uid>>());
@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    fn space(name: &str, uid: &str, spec: &Value, recorded: &str) -> Kept {
+    fn space(name: &str, uid: &str, spec: &Value, recorded: &str) -> CachedSpace {
         serde_json::from_value(json!({
             "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": {"name": name, "uid": uid},
             "spec": spec, "status": {"namespace": {"name": name, "uid": recorded}},
@@ -81,7 +81,7 @@ mod tests {
         json!({"metadata": {"name": name, "uid": format!("uid-of-{name}"), "resourceVersion": "7", "annotations": annotations}})
     }
 
-    fn world() -> (Store, reflector::Store<Kept>) {
+    fn world() -> (Store, reflector::Store<CachedSpace>) {
         let (store, (spaces, mut writer)) = (Store::default(), reflector::store());
         let owned = json!({"owner": {"kind": "User", "name": "ines@example.com"}});
         for space in [

@@ -16,7 +16,7 @@ use super::{
     report::Report,
 };
 use crate::{
-    api::{DeveloperSpace, NamespaceRef, conditions::Reason, names, without_managed_fields::Unmanaged},
+    api::{DeveloperSpace, NamespaceRef, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
     desired::{
         Children, Desired, Grant, Refusal, Resolved,
         children::version,
@@ -238,7 +238,7 @@ pub async fn ensure_finalizer(ctx: &Context, space: &DeveloperSpace) -> Result<D
     let finalizers: Vec<&str> = space.finalizers().iter().map(String::as_str).chain([names::FINALIZER]).collect();
     let patch = json!({"metadata": {"resourceVersion": space.resource_version(), "finalizers": finalizers}});
     let answer = ctx.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await;
-    let Unmanaged(written) = answer.map_err(Error::api(format!("add the finalizer to DeveloperSpace {name}")))?;
+    let WithoutManagedFields(written) = answer.map_err(Error::api(format!("add the finalizer to DeveloperSpace {name}")))?;
     ctx.memory.wrote(&name, version(&written.metadata));
     Ok(written)
 }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     api::{DeveloperSpace, names, quantity::Quantity},
-    cache::{owner_limit::is_live, watches::Kept},
+    cache::{owner_limit::is_live, watches::CachedSpace},
     desired::{
         Grant, Refusal, Uid,
         children::{hash, version},
@@ -64,7 +64,7 @@ const ANOTHER_TIME: Duration = Duration::from_secs(5);
 const USES_LESS: TimeDelta = TimeDelta::seconds(30);
 
 /// Reconciles one space from the store, once a worker slot is free.
-pub async fn reconcile(kept: Arc<Kept>, ctx: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(kept: Arc<CachedSpace>, ctx: Arc<Context>) -> Result<Action, Error> {
     ctx.store.ready().await;
     let is_failing = ctx.memory.failures(&kept.name_any()) >= FAILING;
     let turn = is_failing.then(|| ctx.places.turn_of_the_failing());
@@ -80,7 +80,7 @@ pub async fn reconcile(kept: Arc<Kept>, ctx: Arc<Context>) -> Result<Action, Err
 
 /// Reconciles a space whose end is due, in a worker slot of its own. Returns false if it could not: another reconcile of the space may be under
 /// way, or the store may be behind a write of the operator.
-pub async fn at_the_end(kept: &Kept, ctx: &Context) -> Result<bool, Error> {
+pub async fn at_the_end(kept: &CachedSpace, ctx: &Context) -> Result<bool, Error> {
     // Ends are known while places under the owner limit are still being registered, and nothing is decided before that is done.
     ctx.store.ready().await;
     let name = kept.name_any();
@@ -101,7 +101,7 @@ pub async fn at_the_end(kept: &Kept, ctx: &Context) -> Result<bool, Error> {
     Ok(true)
 }
 
-async fn look_alone(kept: &Kept, ctx: &Context) -> Result<Option<Action>, Error> {
+async fn look_alone(kept: &CachedSpace, ctx: &Context) -> Result<Option<Action>, Error> {
     let Some(_turn) = ctx.turns.take(kept.name_any()) else { return Ok(None) };
     let Some(space) = whole(kept, ctx).await? else { return Ok(Some(Action::requeue(LOOK_AGAIN))) };
     look_at(&space, ctx).await.map(Some)

@@ -13,7 +13,7 @@ use crate::{
         DeveloperSpace, NamespaceRef,
         conditions::{Reason, types},
         text::shorten,
-        without_managed_fields::Unmanaged,
+        without_managed_fields::WithoutManagedFields,
     },
     desired::{
         Uid,
@@ -56,7 +56,7 @@ pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, 
         let name = space.name_any();
         let patch = Patch::Merge(status::patch(&new, &space.resource_version().unwrap_or_default()));
         let answer = ctx.spaces().patch_status(&name, &patch_params(), &patch).await;
-        Unmanaged(written) = answer.map_err(Error::status(&name))?;
+        WithoutManagedFields(written) = answer.map_err(Error::status(&name))?;
         ctx.memory.wrote(&name, version(&written.metadata));
         if matches!(observed.outlook.stage, Stage::Warn(_)) && !sealed {
             ctx.metrics.warned();
@@ -77,7 +77,7 @@ const LONGEST_ERROR: usize = 1_024;
 /// Writes the error to the status of a stored object that cannot be read. Other objects are not affected.
 pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Error> {
     let name = broken.metadata.name.clone().unwrap_or_default();
-    let api: Api<Unmanaged<DynamicObject>> = Api::all_with(ctx.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
+    let api: Api<WithoutManagedFields<DynamicObject>> = Api::all_with(ctx.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
     let live = api.get(&name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
     let error = shorten(&broken.error, LONGEST_ERROR);
     let message = format!("the stored object cannot be read: {error}; correct it with kubectl edit; it is not reconciled until then");

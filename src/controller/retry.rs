@@ -21,7 +21,7 @@ use crate::{
         DeveloperSpace, NamespaceRef,
         conditions::{self, Reason, types},
         names,
-        without_managed_fields::Unmanaged,
+        without_managed_fields::WithoutManagedFields,
     },
     cache::owner_limit::is_live,
     desired::{
@@ -141,7 +141,7 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, adm
 
 /// Reads a later version of `space`. A conflict about the latest version is a refusal and not a race, and a space of another UID is not this space.
 pub async fn read_later(ctx: &Context, space: &DeveloperSpace) -> Option<DeveloperSpace> {
-    let Ok(Some(Unmanaged(read))) = ctx.spaces().get_opt(&space.name_any()).await else { return None };
+    let Ok(Some(WithoutManagedFields(read))) = ctx.spaces().get_opt(&space.name_any()).await else { return None };
     let is_later = Uid::of(&read.metadata) == Uid::of(&space.metadata) && version(&read.metadata) != version(&space.metadata);
     is_later.then_some(read)
 }

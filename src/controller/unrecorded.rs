@@ -96,7 +96,7 @@ async fn delete_one(ctx: &Context, name: &str, seen: &SeenNamespace) -> Result<b
                 ctx.store.put_namespace(&namespace);
             }
         }
-        Err(kube::Error::Api(status)) if status.is_not_found() => ctx.store.bury_namespace(name, &seen.uid),
+        Err(kube::Error::Api(status)) if status.is_not_found() => ctx.store.mark_namespace_deleted(name, &seen.uid),
         Err(error) => return Err(Error::api(format!("delete namespace {name}"))(error)),
     }
     tracing::info!(namespace = name, "deleted the namespace of a space that was deleted while the namespace was created");
@@ -113,7 +113,7 @@ mod tests {
     use tower_test::mock::pair;
 
     use super::*;
-    use crate::{api::names::ProtectedNamespaces, clock::ServerCheckedClock, controller::context::Places, runtime::events::recorder};
+    use crate::{api::names::ProtectedNamespaces, clock::ServerCheckedClock, controller::context::WorkerSlots, runtime::events::recorder};
 
     fn orphan(claim: &str, adopt: Option<&str>) -> (String, SeenNamespace) {
         let (uid, claim, adopt) = ("uid-of-the-namespace".into(), Some(claim.into()), adopt.map(Into::into));
@@ -131,7 +131,7 @@ mod tests {
     /// Returns the number of orphans that are left, and the requests.
     async fn offer(orphan: (String, SeenNamespace), found: (u16, Value), crd: Value, deleted: u16) -> (usize, Vec<Value>) {
         let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-        let (client, places) = (Client::new(service, "default"), Places::new(1));
+        let (client, places) = (Client::new(service, "default"), WorkerSlots::new(1));
         let (recorder, _) = recorder(client.clone(), places.clone(), "pod-a");
         let protected = ProtectedNamespaces::new("operators-home", &[]);
         let ctx = Context::new(client, Arc::new(ServerCheckedClock::default()), protected, recorder, places);

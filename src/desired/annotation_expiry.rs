@@ -20,7 +20,7 @@ pub enum Compat {
 
 /// The expiry that the annotations of a namespace ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum RequestedExpiry {
     /// No annotation asks for an expiry.
     None,
     /// The namespace does not expire.
@@ -40,7 +40,7 @@ const TWIN_TTL: &str = "k8s-ttl-controller.twin.sh/ttl";
 const TWIN_REFRESHED: &str = "k8s-ttl-controller.twin.sh/refreshed-at";
 
 /// Returns true if `annotation` asks for an expiry, readable or not.
-pub fn is_wish(annotation: &str) -> bool {
+pub fn is_expiry_annotation(annotation: &str) -> bool {
     [names::ANNOTATION_TTL, names::ANNOTATION_EXPIRES_AT, JANITOR_TTL, JANITOR_EXPIRES, TWIN_TTL, TWIN_REFRESHED].contains(&annotation)
 }
 
@@ -48,70 +48,70 @@ pub fn is_wish(annotation: &str) -> bool {
 /// operator's prefix that asks for no expiry. One mark is enough, since an administrator who removes marks by hand may leave others.
 pub fn is_marked(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> bool {
     let is_managed = labels.get(names::LABEL_MANAGED_BY).is_some_and(|by| by == names::OPERATOR);
-    is_managed || labels.keys().chain(annotations.keys()).any(|key| key.starts_with(names::PREFIX) && !is_wish(key))
+    is_managed || labels.keys().chain(annotations.keys()).any(|key| key.starts_with(names::PREFIX) && !is_expiry_annotation(key))
 }
 
 /// Reads the annotations of a namespace that was created at `created`. The earliest of several ends counts. `never` overrides every end, and an
 /// unreadable annotation overrides both.
-pub fn wish(annotations: &BTreeMap<String, String>, created: DateTime<Utc>, compat: &[Compat]) -> Wish {
+pub fn requested_expiry(annotations: &BTreeMap<String, String>, created: DateTime<Utc>, compat: &[Compat]) -> RequestedExpiry {
     let ttl = |key, anchor, read: Read| ttl(annotations, key, anchor, read);
     let ours: Read = |text| parse_duration(text).ok();
-    let mut wishes = vec![expires(annotations, names::ANNOTATION_EXPIRES_AT), ttl(names::ANNOTATION_TTL, created, ours)];
+    let mut requests = vec![expires(annotations, names::ANNOTATION_EXPIRES_AT), ttl(names::ANNOTATION_TTL, created, ours)];
     if compat.contains(&Compat::Janitor) {
-        wishes.extend([expires(annotations, JANITOR_EXPIRES), ttl(JANITOR_TTL, created, foreign_ttl::janitor)]);
+        requests.extend([expires(annotations, JANITOR_EXPIRES), ttl(JANITOR_TTL, created, foreign_ttl::janitor)]);
     }
     if compat.contains(&Compat::K8sTtlController) {
-        wishes.push(match annotations.get(TWIN_REFRESHED).map(|text| time(text)) {
+        requests.push(match annotations.get(TWIN_REFRESHED).map(|text| time(text)) {
             Some(None) => unreadable(TWIN_REFRESHED, annotations),
             Some(Some(refreshed)) => ttl(TWIN_TTL, refreshed.max(created), foreign_ttl::go),
             None => ttl(TWIN_TTL, created, foreign_ttl::go),
         });
     }
-    match wishes.into_iter().fold(Wish::None, combine) {
+    match requests.into_iter().fold(RequestedExpiry::None, combine) {
         // Go programs write an unset time as the first second of the year 1.
-        Wish::At(at, key) if at.year() <= 1 => unreadable(key, annotations),
-        wish => wish,
+        RequestedExpiry::At(at, key) if at.year() <= 1 => unreadable(key, annotations),
+        requested_expiry => requested_expiry,
     }
 }
 
-fn combine(one: Wish, other: Wish) -> Wish {
+fn combine(one: RequestedExpiry, other: RequestedExpiry) -> RequestedExpiry {
     match (one, other) {
-        (Wish::Unreadable(why), _) | (_, Wish::Unreadable(why)) => Wish::Unreadable(why),
-        (Wish::Never, _) | (_, Wish::Never) => Wish::Never,
-        (Wish::None, wish) | (wish, Wish::None) => wish,
-        (Wish::At(a, by), Wish::At(b, other)) => {
+        (RequestedExpiry::Unreadable(why), _) | (_, RequestedExpiry::Unreadable(why)) => RequestedExpiry::Unreadable(why),
+        (RequestedExpiry::Never, _) | (_, RequestedExpiry::Never) => RequestedExpiry::Never,
+        (RequestedExpiry::None, requested_expiry) | (requested_expiry, RequestedExpiry::None) => requested_expiry,
+        (RequestedExpiry::At(a, by), RequestedExpiry::At(b, other)) => {
             if a <= b {
-                Wish::At(a, by)
+                RequestedExpiry::At(a, by)
             } else {
-                Wish::At(b, other)
+                RequestedExpiry::At(b, other)
             }
         }
     }
 }
 
-fn expires(annotations: &BTreeMap<String, String>, key: &'static str) -> Wish {
+fn expires(annotations: &BTreeMap<String, String>, key: &'static str) -> RequestedExpiry {
     match annotations.get(key).map(|text| time(text)) {
-        None => Wish::None,
-        Some(Some(at)) => Wish::At(at, key),
+        None => RequestedExpiry::None,
+        Some(Some(at)) => RequestedExpiry::At(at, key),
         Some(None) => unreadable(key, annotations),
     }
 }
 
 /// Only the words are read in any case: `6M`, by which its author may mean six months, must not become six minutes.
-fn ttl(annotations: &BTreeMap<String, String>, key: &'static str, anchor: DateTime<Utc>, read: Read) -> Wish {
-    let Some(text) = annotations.get(key) else { return Wish::None };
+fn ttl(annotations: &BTreeMap<String, String>, key: &'static str, anchor: DateTime<Utc>, read: Read) -> RequestedExpiry {
+    let Some(text) = annotations.get(key) else { return RequestedExpiry::None };
     if ["never", "forever"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
-        return Wish::Never;
+        return RequestedExpiry::Never;
     }
     match read(text) {
-        Some(span) => anchor.checked_add_signed(span).map_or(Wish::Never, |at| Wish::At(at, key)),
+        Some(span) => anchor.checked_add_signed(span).map_or(RequestedExpiry::Never, |at| RequestedExpiry::At(at, key)),
         None => unreadable(key, annotations),
     }
 }
 
-fn unreadable(key: &str, annotations: &BTreeMap<String, String>) -> Wish {
+fn unreadable(key: &str, annotations: &BTreeMap<String, String>) -> RequestedExpiry {
     let text: String = annotations.get(key).into_iter().flat_map(|text| text.chars()).take(64).collect();
-    Wish::Unreadable(format!("annotation {key}: {text:?} cannot be read"))
+    RequestedExpiry::Unreadable(format!("annotation {key}: {text:?} cannot be read"))
 }
 
 /// Reads RFC 3339 or, as kube-janitor does, a time without a zone or a bare date, both in UTC.
@@ -130,25 +130,27 @@ mod tests {
     fn wishes_are_read_with_and_without_compat() {
         let both = [Compat::Janitor, Compat::K8sTtlController];
         let created: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().unwrap();
-        let day = |day: u32| Wish::At(format!("2026-11-{day:02}T00:00:00Z").parse().unwrap(), "");
-        let strip = |wish| if let Wish::At(at, _) = wish { Wish::At(at, "") } else { wish };
+        let day = |day: u32| RequestedExpiry::At(format!("2026-11-{day:02}T00:00:00Z").parse().unwrap(), "");
+        let strip = |requested_expiry| {
+            if let RequestedExpiry::At(at, _) = requested_expiry { RequestedExpiry::At(at, "") } else { requested_expiry }
+        };
         for (annotations, compat, expected) in [
-            (vec![], &both[..], Wish::None),
+            (vec![], &both[..], RequestedExpiry::None),
             (vec![(names::ANNOTATION_TTL, "7d")], &[], day(8)),
             (vec![(names::ANNOTATION_EXPIRES_AT, "2026-11-05")], &[], day(5)),
             (vec![(names::ANNOTATION_TTL, "7d"), (names::ANNOTATION_EXPIRES_AT, "2026-11-05T00:00:00Z")], &[], day(5)),
-            (vec![(names::ANNOTATION_TTL, "never"), (names::ANNOTATION_EXPIRES_AT, "2026-11-05T00:00:00Z")], &[], Wish::Never),
-            (vec![(JANITOR_TTL, "2d")], &[], Wish::None),
+            (vec![(names::ANNOTATION_TTL, "never"), (names::ANNOTATION_EXPIRES_AT, "2026-11-05T00:00:00Z")], &[], RequestedExpiry::Never),
+            (vec![(JANITOR_TTL, "2d")], &[], RequestedExpiry::None),
             (vec![(JANITOR_TTL, "2d")], &both, day(3)),
-            (vec![(JANITOR_TTL, "FOREVER")], &both, Wish::Never),
-            (vec![(TWIN_TTL, "Never")], &both, Wish::Never),
-            (vec![(names::ANNOTATION_TTL, "Forever")], &[], Wish::Never),
+            (vec![(JANITOR_TTL, "FOREVER")], &both, RequestedExpiry::Never),
+            (vec![(TWIN_TTL, "Never")], &both, RequestedExpiry::Never),
+            (vec![(names::ANNOTATION_TTL, "Forever")], &[], RequestedExpiry::Never),
             (vec![(TWIN_TTL, "1.5d12h")], &both, day(3)),
             (vec![(JANITOR_EXPIRES, "2026-11-04T00:00")], &both, day(4)),
             (vec![(TWIN_TTL, "3d"), (TWIN_REFRESHED, "2026-11-10T00:00:00Z")], &both, day(13)),
         ] {
             let map = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            assert_eq!(strip(wish(&map, created, compat)), expected, "{annotations:?} {compat:?}");
+            assert_eq!(strip(requested_expiry(&map, created, compat)), expected, "{annotations:?} {compat:?}");
         }
     }
 
@@ -192,8 +194,8 @@ mod tests {
         ] {
             let other = if key == JANITOR_TTL { names::ANNOTATION_TTL } else { JANITOR_TTL };
             let map = [(key.to_owned(), value.to_owned()), (other.to_owned(), "1s".to_owned())].into();
-            let wish = wish(&map, created, &[Compat::Janitor, Compat::K8sTtlController]);
-            assert!(matches!(wish, Wish::Unreadable(_)), "{key}={value}: {wish:?}");
+            let requested_expiry = requested_expiry(&map, created, &[Compat::Janitor, Compat::K8sTtlController]);
+            assert!(matches!(requested_expiry, RequestedExpiry::Unreadable(_)), "{key}={value}: {requested_expiry:?}");
         }
     }
 }

@@ -12,9 +12,9 @@ use kube::{
 };
 
 use crate::{
-    api::{text::shorten, time, without_managed_fields::Unmanaged},
+    api::{text::shorten, time, without_managed_fields::WithoutManagedFields},
     controller::context::Context,
-    desired::annotation_expiry::{Compat, Wish, is_marked, is_wish, wish},
+    desired::annotation_expiry::{Compat, RequestedExpiry, is_expiry_annotation, is_marked, requested_expiry},
     runtime::error::Error,
 };
 
@@ -28,7 +28,7 @@ pub struct Plain {
     uid: String,
     resource_version: String,
     created: DateTime<Utc>,
-    wishes: BTreeMap<String, String>,
+    requests: BTreeMap<String, String>,
 }
 
 /// An expired namespace.
@@ -62,11 +62,14 @@ impl Plain {
         if is_marked(labels, annotations) || namespace.metadata.deletion_timestamp.is_some() {
             return None;
         }
-        let wishes: BTreeMap<String, String> =
-            annotations.iter().filter(|(key, _)| is_wish(key)).map(|(key, value)| (key.clone(), shorten(value, LONGEST_WISH))).collect();
+        let requests: BTreeMap<String, String> = annotations
+            .iter()
+            .filter(|(key, _)| is_expiry_annotation(key))
+            .map(|(key, value)| (key.clone(), shorten(value, LONGEST_WISH)))
+            .collect();
         let created = namespace.metadata.creation_timestamp.as_ref().and_then(time::from_k8s)?;
         let (uid, resource_version) = (namespace.uid()?, namespace.resource_version()?);
-        (!wishes.is_empty()).then(|| Self { name: namespace.name_any(), uid, resource_version, created, wishes })
+        (!requests.is_empty()).then(|| Self { name: namespace.name_any(), uid, resource_version, created, requests })
     }
 }
 
@@ -74,14 +77,16 @@ impl Plain {
 pub fn find(ctx: &Context, namespaces: Vec<Plain>, taken: &[String], compat: &[Compat]) -> Findings {
     let mut findings = Findings::default();
     let now = ctx.clock.now();
-    for Plain { name, uid, resource_version, created, wishes } in namespaces {
+    for Plain { name, uid, resource_version, created, requests } in namespaces {
         if ctx.protected.contains(&name) || taken.binary_search(&name).is_ok() {
             continue;
         }
-        match wish(&wishes, created, compat) {
-            Wish::Unreadable(why) => findings.unreadable.push((name, why)),
-            Wish::At(expired_at, by) if now >= expired_at => findings.due.push(Found { name, uid, resource_version, expired_at, by }),
-            Wish::None | Wish::Never | Wish::At(..) => {}
+        match requested_expiry(&requests, created, compat) {
+            RequestedExpiry::Unreadable(why) => findings.unreadable.push((name, why)),
+            RequestedExpiry::At(expired_at, by) if now >= expired_at => {
+                findings.due.push(Found { name, uid, resource_version, expired_at, by })
+            }
+            RequestedExpiry::None | RequestedExpiry::Never | RequestedExpiry::At(..) => {}
         }
     }
     findings
@@ -91,7 +96,7 @@ pub fn find(ctx: &Context, namespaces: Vec<Plain>, taken: &[String], compat: &[C
 /// after the deletion by another client.
 pub async fn delete(ctx: &Context, found: &Found) -> Result<(), Error> {
     let preconditions = Preconditions { uid: Some(found.uid.clone()), resource_version: Some(found.resource_version.clone()) };
-    let api: Api<Unmanaged<Namespace>> = Api::all(ctx.client.clone());
+    let api: Api<WithoutManagedFields<Namespace>> = Api::all(ctx.client.clone());
     let answer = api.delete(&found.name, &DeleteParams::default().preconditions(preconditions)).await;
     answer.map(|_| ()).map_err(Error::api(format!("delete namespace {}", found.name)))
 }

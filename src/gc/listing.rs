@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use super::annotated::Plain;
 use crate::{
     api::{DeveloperSpace, SpaceClass, own_fields::OwnFields},
-    cache::reduced::Slim,
+    cache::reduced::Reduced,
     controller::context::Context,
     desired::namespace::SeenNamespace,
     runtime::error::Error,
@@ -31,7 +31,7 @@ pub struct Listing {
     /// The time at which the listing began.
     pub since: DateTime<Utc>,
     /// All spaces, readable or not.
-    pub spaces: Vec<Slim<DeveloperSpace>>,
+    pub spaces: Vec<Reduced<DeveloperSpace>>,
     /// Namespaces that have an expiry annotation and no mark of the operator.
     pub plain: Vec<Plain>,
     /// Names of the namespaces that were created for a space.
@@ -53,7 +53,7 @@ pub async fn look_around(ctx: &Context) -> Result<Listing, Error> {
     ctx.store.reserved.read_classes(&ctx.store.classes());
     let (mut spaces, mut plain, mut claimed) = (Vec::new(), Vec::new(), Vec::new());
     // Spaces before namespaces: a namespace that is created in between is seen, and one that is deleted in between needs nothing.
-    list::<DeveloperSpace, Slim<DeveloperSpace>>(&ctx.client, PAGE_OF_SPACES, |space| {
+    list::<DeveloperSpace, Reduced<DeveloperSpace>>(&ctx.client, PAGE_OF_SPACES, |space| {
         ctx.store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref());
         spaces.push(space);
     })
@@ -122,7 +122,7 @@ mod tests {
         let namespace: Swept = serde_json::from_value(json!({"metadata": metadata})).unwrap();
         let spec = json!({"owner": {"kind": "User", "name": "ines@example.com"}});
         let space = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": metadata, "spec": spec});
-        let space: Slim<DeveloperSpace> = serde_json::from_value(space).unwrap();
+        let space: Reduced<DeveloperSpace> = serde_json::from_value(space).unwrap();
         let kept = [format!("{namespace:?}"), format!("{:?}", space.unpack())];
         assert!(kept.iter().all(|kept| !kept.contains(&"x".repeat(8_000))), "{kept:?}");
         assert!(!kept[0].contains("yyyy") && namespace.plain.is_some(), "{}", kept[0]);

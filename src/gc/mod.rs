@@ -26,7 +26,7 @@ use crate::{
     cli::GcArgs,
     clock::Clock,
     controller::{
-        context::{Context, Places},
+        context::{Context, WorkerSlots},
         expire,
         finalize::crd_is_going,
         report,
@@ -104,7 +104,7 @@ fn context(
     args: &GcArgs,
     protected: ProtectedNamespaces,
 ) -> (Context, impl Future<Output = ()> + Send + use<>) {
-    let places = Places::new(SIDE_BY_SIDE);
+    let places = WorkerSlots::new(SIDE_BY_SIDE);
     let (recorder, writing) = recorder(client.clone(), places.clone(), &args.common.identity);
     (Context::new(client, clock, protected, recorder, places), writing)
 }

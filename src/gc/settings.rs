@@ -8,7 +8,7 @@ use crate::{
     api::{
         names::{self, ProtectedNamespaces},
         text::shorten,
-        without_managed_fields::Unmanaged,
+        without_managed_fields::WithoutManagedFields,
     },
     cli::{self, GcArgs},
     runtime::error::Error,
@@ -51,9 +51,9 @@ pub async fn protected(client: &Client, args: &GcArgs) -> Result<ProtectedNamesp
 }
 
 async fn settings(client: &Client, namespace: &str) -> Result<Option<ConfigMap>, Error> {
-    let found = Api::<Unmanaged<ConfigMap>>::namespaced(client.clone(), namespace).get_opt(names::SETTINGS).await;
+    let found = Api::<WithoutManagedFields<ConfigMap>>::namespaced(client.clone(), namespace).get_opt(names::SETTINGS).await;
     let found = found.map_err(Error::api(format!("read ConfigMap {} in namespace {namespace}", names::SETTINGS)))?;
-    Ok(found.map(|Unmanaged(settings)| settings))
+    Ok(found.map(|WithoutManagedFields(settings)| settings))
 }
 
 /// Returns the patterns of the ConfigMap, validated as those of the command line: an invalid pattern matches no namespace and protects none.
@@ -110,7 +110,7 @@ async fn refuse_others(client: &Client, args: &GcArgs) -> Result<(), String> {
 
 /// Returns the namespaces that have a ConfigMap of that name and may be the operator's.
 async fn homes(client: &Client) -> Result<Vec<String>, Error> {
-    let api = Api::<Unmanaged<ConfigMap>>::all(client.clone());
+    let api = Api::<WithoutManagedFields<ConfigMap>>::all(client.clone());
     let mut params = ListParams::default().fields(&format!("metadata.name={}", names::SETTINGS)).limit(PAGE);
     let mut homes = Vec::new();
     loop {
@@ -130,7 +130,7 @@ async fn homes(client: &Client) -> Result<Vec<String>, Error> {
 /// Returns true if `namespace` may be the operator's. The namespace of a space is not, and neither is one that a space released: its users can create
 /// a ConfigMap of any name.
 async fn may_be_home(client: &Client, namespace: &str) -> Result<bool, Error> {
-    let found = Api::<Unmanaged<Namespace>>::all(client.clone()).get_opt(namespace).await;
+    let found = Api::<WithoutManagedFields<Namespace>>::all(client.clone()).get_opt(namespace).await;
     match found.map_err(Error::api(format!("read namespace {namespace}"))) {
         Ok(found) => Ok(found.is_some_and(|found| !is_or_was_of_a_space(&found))),
         Err(error) if is_forbidden(&error) => {

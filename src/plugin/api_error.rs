@@ -5,13 +5,13 @@ use anyhow::anyhow;
 use crate::api::names;
 
 /// Adds the failed action to an error of the API server.
-pub(crate) trait Told<T> {
+pub(crate) trait ApiContext<T> {
     /// `failed to {action}: …`
-    fn told(self, action: impl FnOnce() -> String) -> anyhow::Result<T>;
+    fn context_api(self, action: impl FnOnce() -> String) -> anyhow::Result<T>;
 }
 
-impl<T> Told<T> for Result<T, kube::Error> {
-    fn told(self, action: impl FnOnce() -> String) -> anyhow::Result<T> {
+impl<T> ApiContext<T> for Result<T, kube::Error> {
+    fn context_api(self, action: impl FnOnce() -> String) -> anyhow::Result<T> {
         self.map_err(|error| anyhow!("failed to {}: {}", action(), sentence(&error)))
     }
 }

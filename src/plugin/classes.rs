@@ -3,7 +3,7 @@
 use clap::Args;
 use kube::{Api, ResourceExt as _};
 
-use super::{api_error::Told, args::OutputArgs, cluster::Cluster, format, list::leading, output, progress::note, spaces};
+use super::{api_error::ApiContext, args::OutputArgs, cluster::Cluster, format, list::leading, output, progress::note, spaces};
 use crate::{
     access::{ALL_METHODS, allowed},
     api::{SpaceClass, conditions},
@@ -24,7 +24,7 @@ pub struct ClassesArgs {
 pub(crate) async fn run(cluster: &Cluster, args: &ClassesArgs) -> anyhow::Result<()> {
     let format = &args.output.output;
     if let Some(name) = &args.name {
-        let class = Api::<SpaceClass>::all(cluster.client.clone()).get(name).await.told(|| format!("read SpaceClass {name}"))?;
+        let class = Api::<SpaceClass>::all(cluster.client.clone()).get(name).await.context_api(|| format!("read SpaceClass {name}"))?;
         return output::object(format, &class, || table(std::slice::from_ref(&class), format.is_wide()));
     }
     let classes = spaces::classes(cluster).await?;

@@ -12,7 +12,7 @@ use kube::{
 };
 
 use super::{
-    api_error::{Told, innermost},
+    api_error::{ApiContext, innermost},
     args::KubectlArgs,
     flags::Flags,
 };
@@ -70,7 +70,7 @@ impl Cluster {
 /// The user that this client is authenticated as.
 pub(crate) async fn whoami(client: &Client) -> anyhow::Result<UserInfo> {
     let review = Api::<SelfSubjectReview>::all(client.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await;
-    let review = review.told(|| "get the current user".to_owned())?;
+    let review = review.context_api(|| "get the current user".to_owned())?;
     review.status.and_then(|status| status.user_info).context("the cluster did not return the current user")
 }
 

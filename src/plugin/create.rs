@@ -7,7 +7,7 @@ use clap::Args;
 use kube::api::PostParams;
 
 use super::{
-    api_error::Told,
+    api_error::ApiContext,
     args::{DryRun, WriteArgs},
     cluster::Cluster,
     contact::ContactArgs,
@@ -19,7 +19,8 @@ use super::{
     wait,
 };
 use crate::api::{
-    Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, Member, Subject, quantity::Quantity, without_managed_fields::Unmanaged,
+    Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, Member, Subject, quantity::Quantity,
+    without_managed_fields::WithoutManagedFields,
 };
 
 /// Arguments of `create`.
@@ -177,6 +178,6 @@ pub(crate) async fn send(cluster: &Cluster, space: &DeveloperSpace, dry_run: Dry
     }
     let params = PostParams { dry_run: dry_run == DryRun::Server, field_manager: Some(spaces::FIELD_MANAGER.to_owned()) };
     let name = space.metadata.name.as_deref().unwrap_or_default();
-    let created = spaces::api(cluster).create(&params, &Unmanaged(space.clone())).await;
-    created.map(|Unmanaged(space)| space).told(|| format!("create DeveloperSpace {name}"))
+    let created = spaces::api(cluster).create(&params, &WithoutManagedFields(space.clone())).await;
+    created.map(|WithoutManagedFields(space)| space).context_api(|| format!("create DeveloperSpace {name}"))
 }

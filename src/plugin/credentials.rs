@@ -294,7 +294,7 @@ async fn certificate(
     let max = terms.and_then(|terms| terms.max_duration.as_deref());
     let organizations = terms.map(|terms| terms.organizations.as_slice()).unwrap_or_default();
     let lifetime = lifetime(cluster, space, class, (max, args))?;
-    let wish = certificate::Wish { user: &subject.name, organizations, space: &name, lifetime, patience: args.timeout.0 };
+    let wish = certificate::CertificateRequest { user: &subject.name, organizations, space: &name, lifetime, patience: args.timeout.0 };
     progress.now(&format!("requesting a certificate for {}", subject.name));
     let issued = certificate::obtain(&cluster.client, &wish, |what| progress.now(&what)).await.map_err(plain)?;
     let certificate::Issued { certificate, key, serial, not_after } = issued;

@@ -4,7 +4,7 @@ use clap::Args;
 use kube::api::{DeleteParams, Preconditions};
 
 use super::{
-    api_error::Told,
+    api_error::ApiContext,
     args::{DryRun, DryRunArgs, WaitArgs},
     cluster::Cluster,
     output,
@@ -69,7 +69,7 @@ async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Res
         match spaces::api(cluster).delete(name, &params).await {
             Err(error) if args.ignore_not_found && spaces::is_absent(&error, name) => return Ok(None),
             deleted => {
-                deleted.told(|| format!("delete DeveloperSpace {name}"))?;
+                deleted.context_api(|| format!("delete DeveloperSpace {name}"))?;
             }
         }
     }

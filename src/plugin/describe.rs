@@ -26,7 +26,7 @@ use crate::{
         conditions::types,
         duration::format_duration,
         time::{from_k8s, rfc3339},
-        without_managed_fields::Unmanaged,
+        without_managed_fields::WithoutManagedFields,
     },
     desired::lifetime::{
         inputs::{is_sealed, retention},
@@ -70,8 +70,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
         Some(name) => spaces::class(cluster, name).await.unwrap_or_default(),
         None => None,
     };
-    let namespace = Api::<Unmanaged<Namespace>>::all(cluster.client.clone()).get_opt(&args.name).await.unwrap_or_default();
-    let namespace = namespace.map(|Unmanaged(namespace)| namespace);
+    let namespace = Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()).get_opt(&args.name).await.unwrap_or_default();
+    let namespace = namespace.map(|WithoutManagedFields(namespace)| namespace);
     let quota = quotas::of(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
     let events = events::about(cluster, &args.name).await;
     let events = events.unwrap_or_else(|error| About { failed: Some(format!("{error:#}")), ..About::default() });

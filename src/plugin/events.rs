@@ -6,7 +6,7 @@ use k8s_openapi::{api::events::v1::Event, apimachinery::pkg::apis::meta::v1::Tim
 use kube::api::ListParams;
 
 use super::{
-    api_error::{Told as _, sentence},
+    api_error::{ApiContext as _, sentence},
     args::OutputArgs,
     cluster::Cluster,
     format, output,
@@ -82,7 +82,7 @@ pub(crate) async fn about(cluster: &Cluster, name: &str) -> anyhow::Result<About
     let of_space = format!("regarding.kind=DeveloperSpace,regarding.name={name}");
     let of_namespace = format!("regarding.kind=Namespace,regarding.name={name}");
     let (of_space, of_namespace) = tokio::join!(read(cluster, OF_CLUSTER, &of_space), read(cluster, name, &of_namespace));
-    merge(name, of_space, of_namespace).told(|| format!("list Events about DeveloperSpace {name}"))
+    merge(name, of_space, of_namespace).context_api(|| format!("list Events about DeveloperSpace {name}"))
 }
 
 type Read = Result<Readable<Event>, kube::Error>;

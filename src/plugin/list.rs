@@ -30,7 +30,7 @@ use super::{
     subject::{SubjectArg, of_username},
     wait,
 };
-use crate::api::{DeveloperSpace, Subject, SubjectKind, conditions::types, time::from_k8s, without_managed_fields::Unmanaged};
+use crate::api::{DeveloperSpace, Subject, SubjectKind, conditions::types, time::from_k8s, without_managed_fields::WithoutManagedFields};
 
 #[cfg(test)]
 pub(crate) use self::tests::{a_space, now};
@@ -141,7 +141,7 @@ async fn follow(
     let mut events = pin!(watcher(spaces::api(cluster), config).default_backoff());
     while let Some(event) = events.next().await {
         let space = match event {
-            Ok(Event::InitApply(Unmanaged(space)) | Event::Apply(Unmanaged(space))) => space,
+            Ok(Event::InitApply(WithoutManagedFields(space)) | Event::Apply(WithoutManagedFields(space))) => space,
             Ok(Event::Delete(space)) => {
                 versions.remove(&space.name_any());
                 continue;

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde::Serialize;
 
-use super::{api_error::Told, cluster::Cluster, format};
+use super::{api_error::ApiContext, cluster::Cluster, format};
 use crate::api::{names, quantity::Quantity};
 
 /// The usage and the limit of one resource.
@@ -54,7 +54,7 @@ pub(crate) async fn of(cluster: &Cluster, spaces: &[String]) -> anyhow::Result<Q
             let found = stream::iter(spaces).map(|space| one(cluster, space)).buffer_unordered(SIDE_BY_SIDE);
             Ok(found.filter_map(std::future::ready).collect().await)
         }
-        Err(error) => Err(error).told(|| "list ResourceQuotas".to_owned()),
+        Err(error) => Err(error).context_api(|| "list ResourceQuotas".to_owned()),
     }
 }
 

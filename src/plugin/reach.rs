@@ -3,12 +3,12 @@
 use anyhow::bail;
 
 use super::{
-    api_error::{Told as _, is_forbidden, sentence},
+    api_error::{ApiContext as _, is_forbidden, sentence},
     cluster::Cluster,
     progress::note,
     spaces,
 };
-use crate::api::{DeveloperSpace, without_managed_fields::Unmanaged};
+use crate::api::{DeveloperSpace, without_managed_fields::WithoutManagedFields};
 
 /// All spaces that match `selector`. If the caller may not list spaces, returns the space of the current namespace and prints a note on
 /// standard error.
@@ -21,17 +21,17 @@ pub(crate) async fn extent(cluster: &Cluster, selector: Option<&str>) -> anyhow:
     match spaces::try_list(cluster, selector, None).await {
         // The API server evaluates label selectors, so a selector requires a list.
         Err(error) if is_forbidden(&error) && selector.is_none() => current(cluster, &error).await.map(|space| (vec![space], false)),
-        found => found.map(|spaces| (spaces, true)).told(|| "list DeveloperSpaces".to_owned()),
+        found => found.map(|spaces| (spaces, true)).context_api(|| "list DeveloperSpaces".to_owned()),
     }
 }
 
 /// The space of the current namespace.
 async fn current(cluster: &Cluster, refused: &kube::Error) -> anyhow::Result<DeveloperSpace> {
     let name = &cluster.namespace;
-    let found = spaces::api(cluster).get_opt(name).await.map(|found| found.map(|Unmanaged(space)| space));
+    let found = spaces::api(cluster).get_opt(name).await.map(|found| found.map(|WithoutManagedFields(space)| space));
     let space = match found {
         Err(error) if is_forbidden(&error) => None,
-        found => found.told(|| format!("read DeveloperSpace {name}"))?,
+        found => found.context_api(|| format!("read DeveloperSpace {name}"))?,
     };
     let Some(space) = space else {
         bail!(

@@ -14,7 +14,7 @@ use serde::{Deserialize as _, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{api_error::innermost, cluster::Cluster};
-use crate::api::without_managed_fields::Unmanaged;
+use crate::api::without_managed_fields::WithoutManagedFields;
 
 /// The objects of a list that can be parsed.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +44,7 @@ where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
     let (client, resource) = (cluster.client.clone(), ApiResource::erase::<K>(&()));
-    let api: Api<Unmanaged<DynamicObject>> = match namespace {
+    let api: Api<WithoutManagedFields<DynamicObject>> = match namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, &resource),
         None => Api::all_with(client, &resource),
     };
@@ -52,7 +52,7 @@ where
 }
 
 /// Reads a list page by page.
-pub(crate) async fn pages<K>(api: &Api<Unmanaged<K>>, params: ListParams) -> Result<Vec<K>, kube::Error>
+pub(crate) async fn pages<K>(api: &Api<WithoutManagedFields<K>>, params: ListParams) -> Result<Vec<K>, kube::Error>
 where
     K: Clone + Debug + DeserializeOwned,
 {
@@ -60,7 +60,7 @@ where
     let mut found = Vec::new();
     loop {
         let page = api.list(&params).await?;
-        found.extend(page.items.into_iter().map(|Unmanaged(object)| object));
+        found.extend(page.items.into_iter().map(|WithoutManagedFields(object)| object));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
             None => return Ok(found),
@@ -99,8 +99,8 @@ mod tests {
 
     fn listed<K: Resource + DeserializeOwned>(kind: &str, items: &Value) -> Readable<K> {
         let list = json!({"apiVersion": "x/v1", "kind": format!("{kind}List"), "metadata": {}, "items": items});
-        let list: ObjectList<Unmanaged<DynamicObject>> = serde_json::from_value(list).unwrap();
-        Readable::of(list.items.into_iter().map(|Unmanaged(object)| object).collect())
+        let list: ObjectList<WithoutManagedFields<DynamicObject>> = serde_json::from_value(list).unwrap();
+        Readable::of(list.items.into_iter().map(|WithoutManagedFields(object)| object).collect())
     }
 
     #[test]

@@ -6,20 +6,20 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{api_error::Told, args::DryRun, cluster::Cluster};
-use crate::api::{DeveloperSpace, SpaceClass, SpaceClassSpec, conditions, names, without_managed_fields::Unmanaged};
+use super::{api_error::ApiContext, args::DryRun, cluster::Cluster};
+use crate::api::{DeveloperSpace, SpaceClass, SpaceClassSpec, conditions, names, without_managed_fields::WithoutManagedFields};
 
 /// Field manager of all writes of the plugin.
 pub(crate) const FIELD_MANAGER: &str = "kubectl-dspace";
 
 /// The API for all spaces.
-pub(crate) fn api(cluster: &Cluster) -> Api<Unmanaged<DeveloperSpace>> {
+pub(crate) fn api(cluster: &Cluster) -> Api<WithoutManagedFields<DeveloperSpace>> {
     Api::all(cluster.client.clone())
 }
 
 /// Reads a space. Returns an error if it does not exist.
 pub(crate) async fn get(cluster: &Cluster, name: &str) -> anyhow::Result<DeveloperSpace> {
-    let Unmanaged(space) = api(cluster).get(name).await.told(|| format!("read DeveloperSpace {name}"))?;
+    let WithoutManagedFields(space) = api(cluster).get(name).await.context_api(|| format!("read DeveloperSpace {name}"))?;
     Ok(space)
 }
 
@@ -27,7 +27,7 @@ pub(crate) async fn get(cluster: &Cluster, name: &str) -> anyhow::Result<Develop
 pub(crate) async fn find(cluster: &Cluster, name: &str) -> anyhow::Result<Option<DeveloperSpace>> {
     match api(cluster).get(name).await {
         Err(error) if is_absent(&error, name) => Ok(None),
-        found => Ok(Some(found.told(|| format!("read DeveloperSpace {name}"))?.0)),
+        found => Ok(Some(found.context_api(|| format!("read DeveloperSpace {name}"))?.0)),
     }
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn try_list(cluster: &Cluster, selector: Option<&str>, fields: 
     let mut all = Vec::new();
     loop {
         let page = api(cluster).list(&params).await?;
-        all.extend(page.items.into_iter().map(|Unmanaged(space)| space));
+        all.extend(page.items.into_iter().map(|WithoutManagedFields(space)| space));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
             None => return Ok(all),
@@ -56,14 +56,14 @@ pub(crate) async fn try_list(cluster: &Cluster, selector: Option<&str>, fields: 
 /// All classes, ordered by name.
 pub(crate) async fn classes(cluster: &Cluster) -> anyhow::Result<Vec<SpaceClass>> {
     let list = Api::<SpaceClass>::all(cluster.client.clone()).list(&ListParams::default()).await;
-    Ok(list.told(|| "list SpaceClasses".to_owned())?.items)
+    Ok(list.context_api(|| "list SpaceClasses".to_owned())?.items)
 }
 
 /// The class with the given name. The caller does not need permission to list classes.
 pub(crate) async fn class(cluster: &Cluster, name: &str) -> anyhow::Result<Option<SpaceClass>> {
     match Api::<SpaceClass>::all(cluster.client.clone()).get(name).await {
         Err(error) if is_absent(&error, name) => Ok(None),
-        found => found.map(Some).told(|| format!("read SpaceClass {name}")),
+        found => found.map(Some).context_api(|| format!("read SpaceClass {name}")),
     }
 }
 
@@ -104,7 +104,7 @@ pub(crate) async fn patch(cluster: &Cluster, name: &str, patch: &Value, dry_run:
         force: false,
     };
     let patched = api(cluster).patch(name, &params, &Patch::Merge(patch)).await;
-    patched.map(|Unmanaged(space)| space).told(|| format!("change DeveloperSpace {name}"))
+    patched.map(|WithoutManagedFields(space)| space).context_api(|| format!("change DeveloperSpace {name}"))
 }
 
 /// The note that the output of a dry run contains, as in kubectl.

@@ -20,12 +20,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{api_error::sentence, args::OutputArgs, cluster::Cluster, format::one_line, output, readable::pages, spaces};
 use crate::{
-    api::{DeveloperSpace, names, without_managed_fields::Unmanaged},
+    api::{DeveloperSpace, names, without_managed_fields::WithoutManagedFields},
     desired::{Children, desire, resolve},
 };
 
 /// The metadata of an object, without its managed fields.
-type Metadata<K> = Unmanaged<PartialObjectMeta<K>>;
+type Metadata<K> = WithoutManagedFields<PartialObjectMeta<K>>;
 
 /// Arguments of `tree`.
 #[derive(Clone, Debug, Args)]
@@ -135,7 +135,7 @@ fn unreadable(error: &kube::Error) -> String {
 }
 
 async fn bindings(cluster: &Cluster, space: &DeveloperSpace) -> Vec<Node> {
-    let api: Api<Unmanaged<RoleBinding>> = Api::namespaced(cluster.client.clone(), &space.name_any());
+    let api: Api<WithoutManagedFields<RoleBinding>> = Api::namespaced(cluster.client.clone(), &space.name_any());
     match pages(&api, ListParams::default().labels(&names::managed_selector())).await {
         Ok(found) => bound(space, &found),
         Err(error) => vec![Node::new("RoleBindings", Some(&unreadable(&error)))],

@@ -19,7 +19,7 @@ use super::{
     progress::Progress,
 };
 use crate::{
-    api::{DeveloperSpace, time::rfc3339, without_managed_fields::Unmanaged},
+    api::{DeveloperSpace, time::rfc3339, without_managed_fields::WithoutManagedFields},
     client::{self, Listeners},
     clock::{Clock as _, ServerCheckedClock},
 };
@@ -61,7 +61,7 @@ pub(crate) async fn works(
 
 /// Reads the space and renews it as a dry run.
 async fn may_renew(client: &Client, space: &str, clock: &ServerCheckedClock) -> Result<(), kube::Error> {
-    let api: Api<Unmanaged<DeveloperSpace>> = Api::all(client.clone());
+    let api: Api<WithoutManagedFields<DeveloperSpace>> = Api::all(client.clone());
     api.get(space).await?;
     let patch = json!({"spec": {"renewedAt": rfc3339(clock.now())}});
     let params = PatchParams { dry_run: true, ..PatchParams::default() };

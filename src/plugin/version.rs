@@ -1,6 +1,6 @@
 //! `version`: prints the version of the plugin, and of the server if it can be reached.
 
-use super::{api_error::Told, args::KubectlArgs, cluster::Cluster, flags::Flags, output, progress};
+use super::{api_error::ApiContext, args::KubectlArgs, cluster::Cluster, flags::Flags, output, progress};
 
 pub(crate) async fn run(kubectl: &KubectlArgs) -> anyhow::Result<()> {
     output::print(&format!("kubectl-dspace {}", env!("CARGO_PKG_VERSION")))?;
@@ -16,6 +16,6 @@ pub(crate) async fn run(kubectl: &KubectlArgs) -> anyhow::Result<()> {
 
 async fn server(kubectl: &KubectlArgs) -> anyhow::Result<String> {
     let cluster = Cluster::connect(kubectl).await?;
-    let version = cluster.client.apiserver_version().await.told(|| "get the version of the server".to_owned())?;
+    let version = cluster.client.apiserver_version().await.context_api(|| "get the version of the server".to_owned())?;
     Ok(version.git_version)
 }

@@ -22,7 +22,7 @@ use crate::{
     api::{
         DeveloperSpace,
         conditions::{Reason, types},
-        without_managed_fields::Unmanaged,
+        without_managed_fields::WithoutManagedFields,
     },
     client::WATCH_TIMEOUT_SECONDS,
 };
@@ -117,7 +117,7 @@ pub(crate) async fn until_gone(
 /// Passes each state of a space to `judge`, and `None` if it does not exist, until `judge` returns a result. Retries while the API server is
 /// unavailable.
 async fn follow<T>(
-    api: Api<Unmanaged<DeveloperSpace>>,
+    api: Api<WithoutManagedFields<DeveloperSpace>>,
     name: &str,
     mut judge: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
@@ -148,7 +148,7 @@ async fn follow<T>(
 
 /// Same as [`follow`], for a caller who may read the space but not watch it, such as its owner.
 async fn poll<T>(
-    api: &Api<Unmanaged<DeveloperSpace>>,
+    api: &Api<WithoutManagedFields<DeveloperSpace>>,
     name: &str,
     mut judge: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
 ) -> anyhow::Result<T> {

@@ -35,7 +35,7 @@ use tokio::{
 use super::event_throttle::Throttle;
 use crate::{
     api::{DeveloperSpace, NamespaceRef, names, text::shorten},
-    controller::{children::post_params, context::Places},
+    controller::{children::post_params, context::WorkerSlots},
     desired::{children::hash, status::Note},
 };
 
@@ -74,7 +74,7 @@ struct Record {
 /// Returns a recorder that reports as `instance`, usually the name of the pod, and the future that writes its Events until the recorder is dropped.
 ///
 /// Each Event takes an idle worker slot of `places`. Expiry warnings do not wait for a slot: they would be written after the expiry.
-pub fn recorder(client: Client, places: Places, instance: &str) -> (Recorder, impl Future<Output = ()> + Send + use<>) {
+pub fn recorder(client: Client, places: WorkerSlots, instance: &str) -> (Recorder, impl Future<Output = ()> + Send + use<>) {
     let (queue, waiting) = mpsc::channel(WAITING);
     let (warnings, urgent) = mpsc::channel(WAITING);
     let pending = watch::Sender::new(0_usize);
@@ -186,7 +186,7 @@ impl Recorder {
 
 struct Writer {
     client: Client,
-    places: Places,
+    places: WorkerSlots,
     instance: String,
     count: AtomicU32,
 }
@@ -235,7 +235,7 @@ mod tests {
 
     type Server = tower_test::mock::Handle<http::Request<Body>, http::Response<Body>>;
 
-    fn a_recorder(places: Places) -> (Recorder, impl Future<Output = ()>, Server) {
+    fn a_recorder(places: WorkerSlots) -> (Recorder, impl Future<Output = ()>, Server) {
         let (service, server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
         let (recorder, writing) = recorder(Client::new(service, "default"), places, "dspace-7");
         (recorder, writing, server)
@@ -265,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flush_waits_for_what_was_told() {
-        let (recorder, writing, mut server) = a_recorder(Places::new(1));
+        let (recorder, writing, mut server) = a_recorder(WorkerSlots::new(1));
         tell(&recorder, "Provisioned");
         let early = tokio::time::timeout(Duration::from_millis(50), recorder.flush()).await;
         assert!(early.is_err(), "nothing is written yet");
@@ -278,7 +278,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_does_not_fit_is_lost_and_no_flush_waits_for_it() {
-        let (recorder, writing, server) = a_recorder(Places::new(1));
+        let (recorder, writing, server) = a_recorder(WorkerSlots::new(1));
         for number in 0..=WAITING {
             tell(&recorder, &format!("Reason{number}"));
         }
@@ -288,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_that_waits_is_no_longer_than_one_that_is_written() {
-        let (recorder, writing, mut server) = a_recorder(Places::new(1));
+        let (recorder, writing, mut server) = a_recorder(WorkerSlots::new(1));
         let message = "fern ".repeat(10_000);
         (0..2).for_each(|_| tell_that(&recorder, "InvalidSpec", &message));
         let held = recorder.throttle().all();
@@ -303,7 +303,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_event_gives_way_for_five_minutes() {
-        let places = Places::new(1);
+        let places = WorkerSlots::new(1);
         let busy = tokio::spawn({
             let places = places.clone();
             // The worker slot is taken again and again, and each time released in time.
@@ -322,8 +322,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn those_whose_patience_ended_take_a_quarter_of_the_places() {
-        let places = Places::new(4);
-        let hold = |places: Places| async move {
+        let places = WorkerSlots::new(4);
+        let hold = |places: WorkerSlots| async move {
             loop {
                 places.take(tokio::time::sleep(Duration::from_secs(1))).await;
             }
@@ -345,7 +345,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_warning_of_a_coming_end_waits_for_no_idle_worker() {
-        let places = Places::new(1);
+        let places = WorkerSlots::new(1);
         let busy = tokio::spawn({
             let places = places.clone();
             async move { places.take(std::future::pending::<()>()).await }
@@ -365,7 +365,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reason_that_comes_again_within_a_minute_is_counted_and_told_at_the_end() {
-        let (recorder, writing, mut server) = a_recorder(Places::new(1));
+        let (recorder, writing, mut server) = a_recorder(WorkerSlots::new(1));
         (0..7).for_each(|_| tell(&recorder, "Renewed"));
         let record = async {
             let mut series = Vec::new();

@@ -9,12 +9,12 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 /// Runs `work` in a task that is aborted when this future is dropped. A panic of the task is resumed here.
-pub async fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+pub async fn spawn_scoped<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     joined(AbortOnDropHandle::new(tokio::spawn(work.in_current_span()))).await
 }
 
 /// Returns the items of `stream`, which is polled in a task that is aborted when the result is dropped. A panic of the task is resumed here.
-pub fn stream_apart<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> BoxStream<'static, T> {
+pub fn spawn_stream<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> BoxStream<'static, T> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let task = AbortOnDropHandle::new(tokio::spawn(async move {
         let mut stream = pin!(stream);
@@ -51,8 +51,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_done_apart_comes_back() {
-        assert_eq!(apart(async { 7 }).await, 7);
-        assert_eq!(stream_apart(futures::stream::iter([1, 2, 3])).collect::<Vec<_>>().await, [1, 2, 3]);
+        assert_eq!(spawn_scoped(async { 7 }).await, 7);
+        assert_eq!(spawn_stream(futures::stream::iter([1, 2, 3])).collect::<Vec<_>>().await, [1, 2, 3]);
     }
 
     #[tokio::test]
@@ -62,9 +62,9 @@ mod tests {
             std::future::pending::<()>().await;
             drop(held);
         };
-        let mut work = Box::pin(apart(hold(held.clone())));
+        let mut work = Box::pin(spawn_scoped(hold(held.clone())));
         assert!(futures::poll!(&mut work).is_pending());
-        let stream = stream_apart(futures::stream::once(hold(held.clone())));
+        let stream = spawn_stream(futures::stream::once(hold(held.clone())));
         drop((work, stream));
         let ended = async {
             while Arc::strong_count(&held) > 1 {
@@ -77,13 +77,13 @@ mod tests {
     #[tokio::test]
     #[should_panic(expected = "the work broke")]
     async fn a_panic_goes_on() {
-        apart(async { panic!("the work broke") }).await;
+        spawn_scoped(async { panic!("the work broke") }).await;
     }
 
     #[tokio::test]
     #[should_panic(expected = "the stream broke")]
     async fn a_panic_of_a_stream_goes_on() {
         let broken = futures::stream::once(async { panic!("the stream broke") });
-        stream_apart::<()>(broken).collect::<Vec<_>>().await;
+        spawn_stream::<()>(broken).collect::<Vec<_>>().await;
     }
 }

@@ -86,7 +86,7 @@ async fn a_space_that_is_being_deleted_counts_until_its_namespace_is_gone() {
     world.reconcile(&leaving(), script).await.unwrap();
     moves::ada_is_full(&world).await;
     assert_eq!(world.nudged().await, [""; 0], "the namespace is still there");
-    world.store.bury_namespace(SPACE, &NAMESPACE_UID.into());
+    world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
     let space = said(&leaving(), &status);
     let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": "103", "finalizers": []}});
     let removed = merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 104));
@@ -192,7 +192,7 @@ async fn a_space_that_others_hold_counts_until_its_namespace_is_gone() {
     let mut world = World::with(CALM, &objects);
     world.reconcile(&converged(), script![]).await.unwrap();
     moves::ada_is_full(&world).await;
-    world.store.bury_namespace(SPACE, &NAMESPACE_UID.into());
+    world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
     world.reconcile(&held_by_others(), script![]).await.unwrap();
     assert_eq!(world.nudged().await, ["moss-lab"]);
 }

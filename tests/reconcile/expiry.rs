@@ -286,7 +286,7 @@ async fn while_the_time_of_many_is_up_what_became_of_one_is_told_later_but_not_m
 #[tokio::test]
 async fn a_namespace_that_was_seen_to_go_is_not_read_again() {
     let world = World::with(GONE, &[class()]);
-    world.store.bury_namespace("orchid-lab", &NAMESPACE_UID.into());
+    world.store.mark_namespace_deleted("orchid-lab", &NAMESPACE_UID.into());
     let mut status = expired(KEPT, false, GONE);
     status["namespace"] = Value::Null;
     world.reconcile(&sealed(), script![say(&sealed(), &status)]).await.unwrap();

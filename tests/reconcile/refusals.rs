@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use developerspace_operator::{cache::watches::Kept, controller::reconcile::reconcile};
+use developerspace_operator::{cache::watches::CachedSpace, controller::reconcile::reconcile};
 
 use super::{support::api_server::play, *};
 
@@ -229,7 +229,7 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
     let script = script![delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})), told("NamespaceDeleted")];
     world.reconcile(&sealed, script).await.unwrap();
     assert_eq!(world.nudged().await, [""; 0], "the namespace is still there");
-    world.store.bury_namespace(SPACE, &NAMESPACE_UID.into());
+    world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
     let message =
         "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:00:00Z";
     let mut status = expired(message, false, EXPIRES);
@@ -241,7 +241,7 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
 #[tokio::test]
 async fn a_space_that_goes_while_it_is_looked_at_keeps_no_place() {
     let world = World::with(MADE, &[with(&class(), &json!({"spec": {"maxSpacesPerOwner": 1}}))]);
-    let first = Arc::new(read::<Kept>(&fresh()));
+    let first = Arc::new(read::<CachedSpace>(&fresh()));
     let goes = async |client| {
         let leave = async { world.memory.left("orchid-lab", uid("orchid-lab")) };
         tokio::join!(reconcile(first, world.context(client)), leave).0

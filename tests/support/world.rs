@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use developerspace_operator::{
     api::{DeveloperSpace, names::ProtectedNamespaces},
     cache::{
-        owner_limit::Admissions,
-        reduced::{SeenPolicy, Slim},
+        owner_limit::OwnerLimit,
+        reduced::{Reduced, SeenPolicy},
         store::{SOURCES, Source, Store},
-        watches::{Kept, Nudges},
+        watches::{CachedSpace, RequeueSender},
     },
     controller::{
-        context::{Context, Memory, Places},
+        context::{Attempts, Context, WorkerSlots},
         expiry_queue::Ends,
         recent_writes::Writes,
         reconcile::{at_the_end, reconcile},
@@ -41,15 +41,15 @@ use super::{
 pub struct World {
     now: DateTime<Utc>,
     pub store: Arc<Store>,
-    pub memory: Arc<Memory>,
+    pub memory: Arc<Attempts>,
     pub watchdog: Arc<Watchdog>,
     pub metrics: Arc<Metrics>,
-    admissions: Arc<Admissions>,
+    admissions: Arc<OwnerLimit>,
     pub ends: Arc<Ends>,
     pub writes: Arc<Writes>,
     pub creations: Arc<Creations>,
     protected: Vec<String>,
-    nudges: Nudges,
+    requeue: RequeueSender,
     nudged: BoxStream<'static, String>,
     installed: Arc<Installed>,
 }
@@ -66,7 +66,7 @@ impl World {
 
     /// A cluster of which no source was listed yet.
     pub fn unlisted(now: &str) -> Self {
-        let (nudges, nudged) = Nudges::new();
+        let (requeue, nudged) = RequeueSender::new();
         let (store, memory, watchdog, metrics, admissions, ends, writes, creations, installed) = Default::default();
         Self {
             now: now.parse().unwrap(),
@@ -79,7 +79,7 @@ impl World {
             writes,
             creations,
             protected: vec!["monitoring".to_owned()],
-            nudges,
+            requeue,
             nudged,
             installed,
         }
@@ -109,7 +109,7 @@ impl World {
             "Namespace" => assert!(self.store.put_namespace(&objects::read(object))),
             "ResourceQuota" => child::<ResourceQuota>(&self.store, object),
             "LimitRange" => child::<LimitRange>(&self.store, object),
-            "NetworkPolicy" => match objects::read::<Slim<NetworkPolicy>>(object).kept {
+            "NetworkPolicy" => match objects::read::<Reduced<NetworkPolicy>>(object).kept {
                 SeenPolicy::Ours(seen) => assert!(self.store.put_child(objects::SPACE, seen)),
                 SeenPolicy::Other { is_foreign } => {
                     self.store.put_policy(objects::SPACE, object["metadata"]["name"].as_str().unwrap(), is_foreign);
@@ -167,7 +167,7 @@ impl World {
 
     /// The context of a reconcile that uses `client`.
     pub fn context(&self, client: Client) -> Arc<Context> {
-        let places = Places::new(1);
+        let places = WorkerSlots::new(1);
         let (recorder, writing) = recorder(client.clone(), places.clone(), "greenkeeper-0");
         tokio::spawn(writing);
         let protected = ProtectedNamespaces::new("operators-home", &self.protected);
@@ -180,7 +180,7 @@ impl World {
             writes: self.writes.clone(),
             creations: self.creations.clone(),
             ends: self.ends.clone(),
-            nudges: self.nudges.clone(),
+            requeue: self.requeue.clone(),
             installed: self.installed.clone(),
             ..Context::new(client, Arc::new(self.now), protected, recorder, places)
         })
@@ -188,13 +188,13 @@ impl World {
 
     /// Reconciles this version of `space` and expects exactly the calls of `script`.
     pub async fn reconcile(&self, space: &Value, script: Vec<Step>) -> Result<Action, Error> {
-        let space: Arc<Kept> = Arc::new(objects::read(space));
+        let space: Arc<CachedSpace> = Arc::new(objects::read(space));
         play(script, async |client| reconcile(space, self.context(client)).await).await
     }
 
     /// Reconciles `space` at its end, as `ends::run` does with the copy in the store by name. Returns true if it was reconciled.
     pub async fn end(&self, space: &Value, script: Vec<Step>) -> Result<bool, Error> {
-        let space = objects::read::<Kept>(space).by_name();
+        let space = objects::read::<CachedSpace>(space).by_name();
         play(script, async |client| at_the_end(&space, &self.context(client)).await).await
     }
 }

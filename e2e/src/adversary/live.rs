@@ -89,7 +89,8 @@ impl Live {
         let from = self.proxy.journal().len();
         let spec = json!({"description": format!("{} s later", self.offset().num_seconds()), "contact": {"chat": format!("#{}", now().timestamp_micros())}});
         self.admin.patch(a_space(CLOCK), json!({"spec": spec})).await?;
-        let is_answered = |entry: &Entry| entry.facts.mutates() && entry.facts.space.as_deref() == Some(CLOCK) && entry.code.is_some();
+        let is_answered =
+            |entry: &Entry| entry.request_info.mutates() && entry.request_info.space.as_deref() == Some(CLOCK) && entry.code.is_some();
         eventually("the operator to receive the time", SOON, || async {
             Ok((!self.proxy.journal().since(from, is_answered).is_empty()).then_some(()))
         })
@@ -136,7 +137,7 @@ impl World for Live {
                 *offset += wait;
                 *offset
             };
-            self.proxy.sky(|sky| sky.clock = offset);
+            self.proxy.network(|network| network.clock = offset);
             self.send_the_time().await
         })
     }
@@ -147,7 +148,9 @@ impl World for Live {
             loop {
                 let from = self.proxy.journal().len();
                 tokio::time::sleep(QUIET).await;
-                let done = |entry: &Entry| entry.facts.mutates() && entry.facts.resource != "leases" && entry.facts.resource != "events";
+                let done = |entry: &Entry| {
+                    entry.request_info.mutates() && entry.request_info.resource != "leases" && entry.request_info.resource != "events"
+                };
                 if self.proxy.journal().since(from, done).is_empty() || begun.elapsed() > RESTLESS {
                     return Ok(());
                 }

@@ -51,8 +51,9 @@ async fn throughput(count: usize) -> Result<(f64, f64)> {
     };
     let (is_refused, is_slow) = (every(REFUSED), every(SLOW.0));
     let for_ever = Times::For(PATIENCE);
-    let failing = Rule::new("503", Fault::Answer { code: 503, after: false }, move |facts, _| facts.mutates() && is_refused());
-    let slow = Rule::new("slow", Fault::Delay(SLOW.1), move |facts, _| facts.mutates() && is_slow());
+    let failing =
+        Rule::new("503", Fault::Answer { code: 503, after: false }, move |request_info, _| request_info.mutates() && is_refused());
+    let slow = Rule::new("slow", Fault::Delay(SLOW.1), move |request_info, _| request_info.mutates() && is_slow());
     let rules = [failing, slow].map(|rule| proxy.arm(rule.times(for_ever)));
     let harmed = onboarding::rate_on(&stage, "harmed", count).await?;
     for rule in rules {
@@ -66,11 +67,11 @@ async fn recovery(count: usize, partition: Duration) -> Result<f64> {
     let stage = Stage::behind_proxy().await?;
     let proxy = stage.proxy()?;
     let mut ready = Ready::watch(&stage.client);
-    proxy.sky(|sky| sky.partition = true);
+    proxy.network(|network| network.partition = true);
     stage.apply(&names("meanwhile", count)).await?;
     tokio::time::sleep(partition).await;
     let over = Instant::now();
-    proxy.sky(|sky| sky.partition = false);
+    proxy.network(|network| network.partition = false);
     ready.until(count, PATIENCE).await?;
     Ok(over.elapsed().as_secs_f64())
 }

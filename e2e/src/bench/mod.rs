@@ -27,11 +27,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use figure::Measured;
+use environment::Stage;
+use measurement::Measured;
 pub use options::Options;
 use progress::Progress;
 pub use report::Report;
-use stage::Stage;
 
 /// Runs the parts of the benchmark that `options` selects.
 pub async fn run(options: &Options) -> Result<Report> {

@@ -15,7 +15,7 @@ use super::{
     reference::{self, References},
     report::{Oracle, Outcome},
     restarter::{Complaints, keep},
-    rig::Bench,
+    rig::Rig,
     run,
     safety::{Spaces, final_state, unsafe_writes},
 };
@@ -34,8 +34,8 @@ const FAILING: usize = 80;
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// Runs all `cases` and checks the final state: END, SAFE, ORPH and, for the time `quiet` after that, QUIET.
-pub async fn run_all(bench: &Bench, cases: &[Case], references: &References, quiet: Duration, progress: &Progress) -> Result<Vec<Outcome>> {
-    let from = bench.proxy.journal().len();
+pub async fn run_all(rig: &Rig, cases: &[Case], references: &References, quiet: Duration, progress: &Progress) -> Result<Vec<Outcome>> {
+    let from = rig.proxy.journal().len();
     let (brief, hanging, failing) = (Semaphore::new(BRIEF), Semaphore::new(HANGING), Semaphore::new(FAILING));
     let complaints = Complaints::default();
     let running = stream::iter(cases)
@@ -45,7 +45,7 @@ pub async fn run_all(bench: &Bench, cases: &[Case], references: &References, qui
                 (_, Times::Count(_)) => brief.acquire().await.ok(),
                 (_, Times::For(_)) => failing.acquire().await.ok(),
             };
-            let outcome = one(bench, case, references).await;
+            let outcome = one(rig, case, references).await;
             drop(permit);
             progress.note(&outcome);
             outcome
@@ -54,27 +54,27 @@ pub async fn run_all(bench: &Bench, cases: &[Case], references: &References, qui
         .collect::<Vec<Outcome>>();
     let mut outcomes = tokio::select! {
         outcomes = running => outcomes,
-        error = keep(bench, &complaints) => return Err(error),
+        error = keep(rig, &complaints) => return Err(error),
     };
     // No case ends the operator here, so each end of the operator is a violation of its own.
     let ends = complaints.take().into_iter().enumerate();
     outcomes.extend(ends.map(|(number, complaint)| Outcome::violated(format!("operator/ended-{number}"), Oracle::Live, complaint)));
-    judge(bench, cases, references, (outcomes, from), quiet).await
+    judge(rig, cases, references, (outcomes, from), quiet).await
 }
 
-async fn one(bench: &Bench, case: &Case, references: &References) -> Outcome {
+async fn one(rig: &Rig, case: &Case, references: &References) -> Outcome {
     let Some(reference) = references.get(case.path.name) else {
         return Outcome::violated(case.id(), Oracle::End, "there is no reference run of this path".to_owned());
     };
-    match run::prepare(bench, case).await {
-        Ok(()) => run::run(bench, case, reference).await,
+    match run::prepare(rig, case).await {
+        Ok(()) => run::run(rig, case, reference).await,
         Err(outcome) => outcome,
     }
 }
 
 /// Applies the oracles that check all cases together.
 pub async fn judge(
-    bench: &Bench,
+    rig: &Rig,
     cases: &[Case],
     references: &References,
     (mut outcomes, from): (Vec<Outcome>, usize),
@@ -90,21 +90,25 @@ pub async fn judge(
     let id = |space: String| ids.get(&space).cloned().unwrap_or(space);
     // This waits for time to pass and not for a condition: nothing else shows that no further write will come.
     tokio::time::sleep(SETTLE).await;
-    let quiet_from = bench.proxy.journal().len();
+    let quiet_from = rig.proxy.journal().len();
     tokio::time::sleep(quiet).await;
-    let loud = bench.proxy.journal().writes(quiet_from);
+    let loud = rig.proxy.journal().writes(quiet_from);
     // Events with the same reason are held for a minute, so that the last of them comes after the work. The silence of
     // an idle control plane has its own test.
     let mut found: Vec<(String, Oracle, String)> = loud
         .into_iter()
-        .filter(|entry| entry.facts.resource != "events")
+        .filter(|entry| entry.request_info.resource != "events")
         .map(|entry| {
-            (entry.facts.space.clone().unwrap_or_default(), Oracle::Quiet, format!("written though all had converged: {}", entry.line()))
+            (
+                entry.request_info.space.clone().unwrap_or_default(),
+                Oracle::Quiet,
+                format!("written though all had converged: {}", entry.line()),
+            )
         })
         .collect();
-    found.extend(unsafe_writes(bench, &spaces, from).into_iter().map(|(space, wrong)| (space, Oracle::Safe, wrong)));
-    spaces.retain(|name, _| bench.proxy.journal().knows(name));
-    let state = final_state(bench, &spaces, references).await?;
+    found.extend(unsafe_writes(rig, &spaces, from).into_iter().map(|(space, wrong)| (space, Oracle::Safe, wrong)));
+    spaces.retain(|name, _| rig.proxy.journal().knows(name));
+    let state = final_state(rig, &spaces, references).await?;
     found.extend(state.different.into_iter().map(|(space, wrong)| (space, Oracle::End, wrong)));
     found.extend(state.orphans.into_iter().map(|(space, wrong)| (space, Oracle::Orph, wrong)));
     for (space, oracle, wrong) in found {

@@ -73,12 +73,12 @@ impl Kept {
 }
 
 /// A current view of the cluster.
-pub struct Mirror {
+pub struct ClusterView {
     inner: Arc<Inner>,
     watching: Vec<JoinHandle<()>>,
 }
 
-impl Mirror {
+impl ClusterView {
     /// Starts the watches with `client`.
     pub fn start(client: &Client) -> Self {
         let inner = Arc::<Inner>::default();
@@ -115,7 +115,7 @@ impl Mirror {
     }
 }
 
-impl Drop for Mirror {
+impl Drop for ClusterView {
     fn drop(&mut self) {
         self.watching.iter().for_each(JoinHandle::abort);
     }

@@ -13,27 +13,24 @@ use super::{
     reference::References,
     report::{Oracle, Outcome},
     restarter::{Complaints, keep},
-    rig::Bench,
+    rig::Rig,
     run,
 };
 
 const SIDE_BY_SIDE: usize = 16;
 
 /// Runs `cases` and checks the final state.
-pub async fn run_all(bench: &Bench, cases: &[Case], references: &References, quiet: Duration, progress: &Progress) -> Result<Vec<Outcome>> {
-    let from = bench.proxy.journal().len();
+pub async fn run_all(rig: &Rig, cases: &[Case], references: &References, quiet: Duration, progress: &Progress) -> Result<Vec<Outcome>> {
+    let from = rig.proxy.journal().len();
     let complaints = Complaints::default();
-    let mut prepared: Vec<(&Case, Result<(), Outcome>)> = stream::iter(cases)
-        .map(|case| async move { (case, run::prepare(bench, case).await) })
-        .buffer_unordered(SIDE_BY_SIDE)
-        .collect()
-        .await;
+    let mut prepared: Vec<(&Case, Result<(), Outcome>)> =
+        stream::iter(cases).map(|case| async move { (case, run::prepare(rig, case).await) }).buffer_unordered(SIDE_BY_SIDE).collect().await;
     prepared.sort_by_key(|(case, _)| case.id());
     let running = async {
         let mut outcomes = vec![];
         for (case, prepared) in prepared {
             let mut outcome = match (prepared, references.get(case.path.name)) {
-                (Ok(()), Some(reference)) => run::run(bench, case, reference).await,
+                (Ok(()), Some(reference)) => run::run(rig, case, reference).await,
                 (Ok(()), None) => Outcome::violated(case.id(), Oracle::End, "there is no reference run of this path".to_owned()),
                 (Err(outcome), _) => outcome,
             };
@@ -47,10 +44,10 @@ pub async fn run_all(bench: &Bench, cases: &[Case], references: &References, qui
     };
     let outcomes = tokio::select! {
         outcomes = running => outcomes,
-        error = keep(bench, &complaints) => return Err(error),
+        error = keep(rig, &complaints) => return Err(error),
     };
     // The last case may have ended the operator after all work was done. QUIET has no meaning for an operator that does
     // not run.
-    bench.revive().await?;
-    judge(bench, cases, references, (outcomes, from), quiet).await
+    rig.revive().await?;
+    judge(rig, cases, references, (outcomes, from), quiet).await
 }

@@ -29,7 +29,6 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use bench::Bench;
 use case::Case;
 use faults::Cost;
 pub use options::Options;
@@ -37,6 +36,7 @@ use progress::Progress;
 use reference::{References, learn};
 pub use report::Report;
 use report::{Oracle, Outcome};
+use rig::Rig;
 use scenarios::Scenario;
 
 /// Runs the cases that `options` select. Violations are part of the report and not an error; an error means that the
@@ -46,10 +46,10 @@ pub async fn run(options: &Options) -> Result<Report> {
     // Read at the start: later changes of the code do not affect what runs.
     let (commit, day) = options::stamp().await;
     let before = options.resumed()?;
-    let bench = Bench::new(bench::cluster().await?, "sweep", &[]).await?;
-    bench.start().await?;
+    let rig = Rig::new(rig::cluster().await?, "sweep", &[]).await?;
+    rig.start().await?;
     let paths: Vec<path::Path> = path::all().into_iter().filter(|path| options.wants_path(path.name)).collect();
-    let (references, failed) = learn(&bench, "", &paths).await;
+    let (references, failed) = learn(&rig, "", &paths).await;
     let cases = plan(options, &paths, &references, &before.outcomes);
     let wanted = |scenario: &Scenario| options.wants_scenario(scenario, &before.outcomes);
     let scenarios: Vec<Scenario> = scenarios::all().into_iter().filter(wanted).collect();
@@ -65,12 +65,12 @@ pub async fn run(options: &Options) -> Result<Report> {
     let (crashing, others): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.kind.cost == Cost::Process);
     let sweep = Sweep { options, references: &references, done: &ids(&before.outcomes), progress: &progress };
     let (side_by_side, in_turn, told, soaked) = tokio::try_join!(
-        batch::run_all(&bench, &others, &references, options.quiet(), &progress),
+        batch::run_all(&rig, &others, &references, options.quiet(), &progress),
         sweep.in_turn(&crashing),
         sweep.scenarios(&scenarios),
         sweep.scenarios(soak.as_slice()),
     )?;
-    bench.ensure_alive().await?;
+    rig.ensure_alive().await?;
     let mut report = Report { outcomes: before.outcomes, writes: writes(&references), ..Report::default() };
     report.outcomes.extend(failed.into_iter().chain(side_by_side).chain(in_turn).chain(told).chain(soaked));
     report.minutes = before.minutes + (begun.elapsed().as_secs_f64() / 6.0).round() / 10.0;
@@ -97,17 +97,17 @@ impl Sweep<'_> {
             return Ok(vec![]);
         }
         // The same identity every time, so that the operator takes over the lease of a killed one at once.
-        let bench = Bench::new(bench::cluster().await?, "crash", &["--leader-elect", "--identity", "sweep"]).await?;
-        bench.start().await?;
-        let mut outcomes = crash::run_all(&bench, crashing, references, options.quiet(), progress).await?;
+        let rig = Rig::new(rig::cluster().await?, "crash", &["--leader-elect", "--identity", "sweep"]).await?;
+        rig.start().await?;
+        let mut outcomes = crash::run_all(&rig, crashing, references, options.quiet(), progress).await?;
         if sweeps {
             let wanted = |case: &Case| options.wants(case) && !done.contains(case.id().as_str());
-            let swept = gc::run_all(&bench, wanted, options.quiet(), progress).await;
+            let swept = gc::run_all(&rig, wanted, options.quiet(), progress).await;
             outcomes.extend(
                 swept.unwrap_or_else(|error| vec![Outcome::violated("gc/reference".to_owned(), Oracle::End, format!("{error:#}"))]),
             );
         }
-        bench.kill().await?;
+        rig.kill().await?;
         Ok(outcomes)
     }
 
@@ -116,7 +116,7 @@ impl Sweep<'_> {
         if scenarios.is_empty() {
             return Ok(vec![]);
         }
-        let (cluster, mut outcomes) = (bench::cluster().await?, vec![]);
+        let (cluster, mut outcomes) = (rig::cluster().await?, vec![]);
         for scenario in scenarios {
             let outcome = scenarios::run(&cluster, scenario, self.options).await;
             self.progress.note(&outcome);

@@ -15,7 +15,7 @@ use super::{
     dump::dump,
     path::{Ends, Path},
     report::{Oracle, Outcome},
-    rig::Bench,
+    rig::Rig,
 };
 use crate::{
     fixtures::{SOON, condition, ensure_equal, holds, is_observed},
@@ -43,11 +43,11 @@ pub type References = HashMap<&'static str, Reference>;
 /// Prepares and runs each path twice, all concurrently. Two undisturbed runs must end in the same state, because
 /// disturbed runs are compared with it. A path whose own run does not end well is an outcome too. `prefix` separates
 /// the spaces of several such calls.
-pub async fn learn(bench: &Bench, prefix: &str, paths: &[Path]) -> (References, Vec<Outcome>) {
+pub async fn learn(rig: &Rig, prefix: &str, paths: &[Path]) -> (References, Vec<Outcome>) {
     let (mut learned, mut failed) = (References::new(), vec![]);
     let learning = paths.iter().map(|path| async move {
-        let reference = match prepare(bench, prefix, path).await {
-            Ok(()) => learn_prepared(bench, prefix, path).await,
+        let reference = match prepare(rig, prefix, path).await {
+            Ok(()) => learn_prepared(rig, prefix, path).await,
             Err(error) => Err(error),
         };
         (path.name, reference)
@@ -57,16 +57,16 @@ pub async fn learn(bench: &Bench, prefix: &str, paths: &[Path]) -> (References, 
             Ok(reference) => {
                 learned.insert(path, reference);
             }
-            Err(error) => failed.push(fail(bench, prefix, path, &error)),
+            Err(error) => failed.push(fail(rig, prefix, path, &error)),
         }
     }
     (learned, failed)
 }
 
-fn fail(bench: &Bench, prefix: &str, path: &str, error: &anyhow::Error) -> Outcome {
+fn fail(rig: &Rig, prefix: &str, path: &str, error: &anyhow::Error) -> Outcome {
     let names = names(prefix, path);
-    let of_path = |entry: &Entry| entry.facts.space.as_ref().is_some_and(|space| names.contains(space));
-    let lines = bench.proxy.journal().since(0, of_path).iter().map(Entry::line).collect();
+    let of_path = |entry: &Entry| entry.request_info.space.as_ref().is_some_and(|space| names.contains(space));
+    let lines = rig.proxy.journal().since(0, of_path).iter().map(Entry::line).collect();
     Outcome { trace: lines, ..Outcome::violated(format!("{path}/reference"), Oracle::End, format!("{error:#}")) }
 }
 
@@ -78,42 +78,43 @@ pub fn names(prefix: &str, path: &str) -> [String; 2] {
 }
 
 /// Creates the initial state of the undisturbed runs of a path.
-pub async fn prepare(bench: &Bench, prefix: &str, path: &Path) -> Result<()> {
+pub async fn prepare(rig: &Rig, prefix: &str, path: &Path) -> Result<()> {
     let [first, second] = names(prefix, path.name);
-    tokio::try_join!(bench.prepare(&first, path), bench.prepare(&second, path)).with_context(|| format!("path {}", path.name))?;
+    tokio::try_join!(rig.prepare(&first, path), rig.prepare(&second, path)).with_context(|| format!("path {}", path.name))?;
     Ok(())
 }
 
 /// Runs a prepared path twice.
-pub async fn learn_prepared(bench: &Bench, prefix: &str, path: &Path) -> Result<Reference> {
+pub async fn learn_prepared(rig: &Rig, prefix: &str, path: &Path) -> Result<Reference> {
     let [first, second] = names(prefix, path.name);
-    let (one, other) = tokio::try_join!(run(bench, path, &first), run(bench, path, &second))?;
+    let (one, other) = tokio::try_join!(run(rig, path, &first), run(rig, path, &second))?;
     ensure_equal(&format!("the second undisturbed run of {}", path.name), &other.0, &one.0)?;
     let targets: BTreeSet<Target> = targets(&one.1).into_iter().chain(targets(&other.1)).collect();
-    let writes = one.1.iter().filter(|entry| entry.facts.is_numbered()).count();
+    let writes = one.1.iter().filter(|entry| entry.request_info.is_numbered()).count();
     Ok(Reference { end: one.0, targets: targets.into_iter().collect(), writes })
 }
 
-async fn run(bench: &Bench, path: &Path, name: &str) -> Result<(Value, Vec<Entry>)> {
-    bench.proxy.restart_count(name);
-    let (from, begun) = (bench.proxy.journal().len(), Instant::now());
+async fn run(rig: &Rig, path: &Path, name: &str) -> Result<(Value, Vec<Entry>)> {
+    rig.proxy.restart_count(name);
+    let (from, begun) = (rig.proxy.journal().len(), Instant::now());
     for act in &path.act {
-        bench.perform(name, act).await?;
+        rig.perform(name, act).await?;
     }
-    let written = || bench.proxy.journal().since(from, |entry| entry.facts.mutates() && entry.facts.space.as_deref() == Some(name));
+    let written =
+        || rig.proxy.journal().since(from, |entry| entry.request_info.mutates() && entry.request_info.space.as_deref() == Some(name));
     eventually(&format!("an undisturbed run of {} to end", path.name), SOON, || async {
-        ended(path.ends, &bench.mirror.objects(name))?;
+        ended(path.ends, &rig.view.objects(name))?;
         let written = written();
         let last = written.last().context("nothing was written")?.instant;
         ensure!(last.elapsed() > SETTLED && begun.elapsed() > SETTLED, "it still writes");
         Ok(Some(()))
     })
     .await?;
-    Ok((dump(name, &bench.mirror.objects(name)), written()))
+    Ok((dump(name, &rig.view.objects(name)), written()))
 }
 
 fn targets(written: &[Entry]) -> BTreeSet<Target> {
-    written.iter().map(|entry| Target { signature: entry.facts.signature(), nth: entry.place.nth }).collect()
+    written.iter().map(|entry| Target { signature: entry.request_info.signature(), nth: entry.place.nth }).collect()
 }
 
 /// Verifies that a space is in the given end state.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::rig::Bench;
+use super::rig::Rig;
 use crate::{fixtures::at, operator::NAMESPACE};
 
 /// The interval at which the keeper checks that the operator is running.
@@ -32,9 +32,9 @@ impl Complaints {
 }
 
 /// Keeps the operator running. Returns when it cannot be restarted.
-pub async fn keep(bench: &Bench, complaints: &Complaints) -> anyhow::Error {
+pub async fn keep(rig: &Rig, complaints: &Complaints) -> anyhow::Error {
     loop {
-        match again(bench).await {
+        match again(rig).await {
             Ok(None) => {}
             Ok(Some(complaint)) => complaints.lock().push(complaint),
             Err(error) => return error,
@@ -43,19 +43,19 @@ pub async fn keep(bench: &Bench, complaints: &Complaints) -> anyhow::Error {
     }
 }
 
-async fn again(bench: &Bench) -> Result<Option<String>> {
-    let Some(status) = bench.ended().await? else { return Ok(None) };
+async fn again(rig: &Rig) -> Result<Option<String>> {
+    let Some(status) = rig.ended().await? else { return Ok(None) };
     let complaint = match (status.code(), status.signal()) {
         (None, Some(signal)) if SENT.contains(&signal) => None,
-        (Some(0), _) => released(bench).await.err().map(|error| format!("{error:#}")),
-        _ => Some(format!("the operator ended by itself ({status}); the end of its log:\n{}", bench.log_tail())),
+        (Some(0), _) => released(rig).await.err().map(|error| format!("{error:#}")),
+        _ => Some(format!("the operator ended by itself ({status}); the end of its log:\n{}", rig.log_tail())),
     };
-    bench.spawn().await.context("the operator could not be started again")?;
+    rig.spawn().await.context("the operator could not be started again")?;
     Ok(complaint)
 }
 
-async fn released(bench: &Bench) -> Result<()> {
-    let lease = bench.admin.get(at("Lease", NAMESPACE, "developerspace-operator")).await?;
+async fn released(rig: &Rig) -> Result<()> {
+    let lease = rig.admin.get(at("Lease", NAMESPACE, "developerspace-operator")).await?;
     let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
     ensure!(holder.is_empty(), "told to stop, it ended but kept the lease: {holder}");
     Ok(())

@@ -15,7 +15,7 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::{
-    cluster_view::Mirror,
+    cluster_view::ClusterView,
     path::{self, Act, SOON_SECONDS},
 };
 use crate::{
@@ -34,7 +34,7 @@ const SILENT: Duration = Duration::from_secs(1);
 pub const BYSTANDER: &str = "bystander";
 
 /// The environment in which cases run. Fields are dropped in this order: the operator must not outlive its cluster.
-pub struct Bench {
+pub struct Rig {
     running: tokio::sync::Mutex<Option<Process>>,
     kubeconfig: PathBuf,
     args: Vec<String>,
@@ -50,7 +50,7 @@ pub struct Bench {
     /// The administrator's client.
     pub client: Client,
     /// The current state of all objects.
-    pub mirror: Mirror,
+    pub view: ClusterView,
     /// The cluster.
     pub cluster: Arc<Cluster>,
 }
@@ -68,8 +68,8 @@ pub async fn cluster() -> Result<Arc<Cluster>> {
     Ok(Arc::new(cluster))
 }
 
-impl Bench {
-    /// Creates a bench on `cluster`. Its operator is not running yet.
+impl Rig {
+    /// Creates a rig on `cluster`. Its operator is not running yet.
     pub async fn new(cluster: Arc<Cluster>, name: &str, args: &[&str]) -> Result<Self> {
         let proxy = Arc::new(Proxy::start(cluster.server(), &cluster.authority()).await?);
         let client = cluster.client().await?;
@@ -83,7 +83,7 @@ impl Bench {
             moments: Mutex::default(),
             proxy,
             admin: Actor::new(client.clone()),
-            mirror: Mirror::start(&client),
+            view: ClusterView::start(&client),
             client,
             cluster,
         })
@@ -254,7 +254,7 @@ impl Bench {
     async fn told(&self, name: &str) -> Result<()> {
         eventually(&format!("the Events of {name} to be written"), SOON * 4, || async {
             let journal = self.proxy.journal();
-            journal.last_write_of(name, |facts| facts.resource == "events").context("none was")?;
+            journal.last_write_of(name, |request_info| request_info.resource == "events").context("none was")?;
             let last = journal.last_write_of(name, |_| true).context("nothing was written")?;
             ensure!(last.code.is_some() && last.instant.elapsed() > SILENT, "the last write is {}", last.line());
             Ok(Some(()))
@@ -265,7 +265,7 @@ impl Bench {
     /// Waits until the space is ready for the current generation of its spec.
     pub async fn ready(&self, name: &str) -> Result<()> {
         // Hundreds of spaces are created at once, so that the last one waits for all others.
-        self.mirror
+        self.view
             .until("to be ready", name, SOON * 4, |objects| {
                 let space = objects.get("DeveloperSpace").context("it is not there")?;
                 ensure!(is_observed(space) && holds(space, "Ready"), "Ready is {}", condition(space, "Ready"));

@@ -9,7 +9,7 @@ use super::{
     dump::dump,
     reference::Reference,
     report::{Oracle, Outcome, Verdict},
-    rig::Bench,
+    rig::Rig,
 };
 use crate::{
     fixtures::{SOON, ensure_equal},
@@ -24,30 +24,29 @@ const PASSED_BY: Duration = Duration::from_secs(6);
 const REACHED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Prepares the case, without a fault. The error is the outcome of the case.
-pub async fn prepare(bench: &Bench, case: &Case) -> Result<(), Outcome> {
-    bench
-        .prepare(&case.space(), &case.path)
+pub async fn prepare(rig: &Rig, case: &Case) -> Result<(), Outcome> {
+    rig.prepare(&case.space(), &case.path)
         .await
         .map_err(|error| Outcome::violated(case.id(), Oracle::Live, format!("before the fault: {error:#}")))
 }
 
 /// Performs the acts under the fault, and checks the result.
-pub async fn run(bench: &Bench, case: &Case, reference: &Reference) -> Outcome {
+pub async fn run(rig: &Rig, case: &Case, reference: &Reference) -> Outcome {
     let name = case.space();
-    bench.proxy.restart_count(&name);
+    rig.proxy.restart_count(&name);
     let target = (name.as_str(), case.target.signature.as_str(), case.target.nth);
-    let rule = bench.proxy.arm(Rule::write(case.kind.name, case.kind.fault.clone(), target).times(case.kind.times));
-    let from = bench.proxy.journal().len();
-    let mut outcome = match act_and_judge(bench, case, reference, rule).await {
+    let rule = rig.proxy.arm(Rule::write(case.kind.name, case.kind.fault.clone(), target).times(case.kind.times));
+    let from = rig.proxy.journal().len();
+    let mut outcome = match act_and_judge(rig, case, reference, rule).await {
         Ok(outcome) => outcome,
         Err(error) => Outcome::violated(case.id(), Oracle::Live, format!("{error:#}")),
     };
-    bench.proxy.disarm(rule);
+    rig.proxy.disarm(rule);
     if matches!(outcome.verdict, Verdict::Violated(_)) {
-        let lines: Vec<String> = bench
+        let lines: Vec<String> = rig
             .proxy
             .journal()
-            .since(from, |entry| entry.facts.space.as_deref() == Some(&name))
+            .since(from, |entry| entry.request_info.space.as_deref() == Some(&name))
             .iter()
             .map(crate::proxy::Entry::line)
             .collect();
@@ -57,26 +56,26 @@ pub async fn run(bench: &Bench, case: &Case, reference: &Reference) -> Outcome {
     outcome
 }
 
-async fn act_and_judge(bench: &Bench, case: &Case, reference: &Reference, rule: RuleId) -> Result<Outcome> {
+async fn act_and_judge(rig: &Rig, case: &Case, reference: &Reference, rule: RuleId) -> Result<Outcome> {
     let name = case.space();
     for act in &case.path.act {
-        bench.perform(&name, act).await?;
+        rig.perform(&name, act).await?;
     }
     let is_at_end = |objects: &_| ensure_equal(&name, &dump(&name, objects), &reference.end);
     let struck = eventually("the fault to strike", REACHED_WITHIN, || async {
-        let progress = bench.proxy.progress(rule);
+        let progress = rig.proxy.progress(rule);
         if progress.is_some_and(|progress| progress.hits > 0) {
             return Ok(Some(true));
         }
-        Ok(is_passed_by(bench, &name, reference).then_some(false))
+        Ok(is_passed_by(rig, &name, reference).then_some(false))
     })
     .await?;
     if !struck {
         return Ok(Outcome::not_reached(case.id()));
     }
-    let over = over(bench, rule).await;
-    bench.mirror.until("to be as in the reference run", &name, SOON + PATIENCE, is_at_end).await.context("never converged")?;
-    let (elapsed, emptied) = (over.elapsed(), bench.mirror.emptied(&name).map(|(from, to)| (from.into_std(), to.into_std())));
+    let over = over(rig, rule).await;
+    rig.view.until("to be as in the reference run", &name, SOON + PATIENCE, is_at_end).await.context("never converged")?;
+    let (elapsed, emptied) = (over.elapsed(), rig.view.emptied(&name).map(|(from, to)| (from.into_std(), to.into_std())));
     let own = elapsed.saturating_sub(emptying(over, emptied));
     Ok(if own < SOON {
         Outcome::passed(case.id(), elapsed)
@@ -94,16 +93,16 @@ fn emptying(over: Instant, emptied: Option<(Instant, Instant)>) -> Duration {
 
 /// Returns true if the space is in its end state and nothing more is written: another order of events made the write
 /// unnecessary.
-fn is_passed_by(bench: &Bench, name: &str, reference: &Reference) -> bool {
-    let written = bench.proxy.journal().writes_of(name, 0);
+fn is_passed_by(rig: &Rig, name: &str, reference: &Reference) -> bool {
+    let written = rig.proxy.journal().writes_of(name, 0);
     let quiet = written.last().is_some_and(|entry| entry.instant.elapsed() > PASSED_BY);
-    quiet && dump(name, &bench.mirror.objects(name)) == reference.end
+    quiet && dump(name, &rig.view.objects(name)) == reference.end
 }
 
 /// Returns the time at which the fault ended: its last hit, or the end of its duration.
-async fn over(bench: &Bench, rule: RuleId) -> Instant {
+async fn over(rig: &Rig, rule: RuleId) -> Instant {
     let ended = eventually("the fault to be over", PATIENCE, || async {
-        Ok(bench.proxy.progress(rule).and_then(|Progress { over, .. }| over).filter(|over| *over <= Instant::now()))
+        Ok(rig.proxy.progress(rule).and_then(|Progress { over, .. }| over).filter(|over| *over <= Instant::now()))
     });
     match ended.await {
         Ok(over) => over,

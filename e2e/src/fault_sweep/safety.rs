@@ -10,7 +10,7 @@ use super::{
     dump::dump,
     path::{Deletes, Path},
     reference::References,
-    rig::{BYSTANDER, Bench},
+    rig::{BYSTANDER, Rig},
 };
 use crate::{
     fixtures::{condition, ensure_equal, holds, text},
@@ -27,43 +27,43 @@ const SEAL_LEAD: TimeDelta = TimeDelta::milliseconds(250);
 pub type Spaces<'a> = HashMap<String, &'a Path>;
 
 /// The violations of the writes from number `from` on: the space, and a message.
-pub fn unsafe_writes(bench: &Bench, spaces: &Spaces<'_>, from: usize) -> Vec<(String, String)> {
-    let judged = bench.proxy.journal().writes(from).into_iter().filter_map(|entry| {
-        let wrong = judge(bench, spaces, &entry)?;
-        Some((entry.facts.space.clone().unwrap_or_default(), format!("{wrong}: {}", entry.line())))
+pub fn unsafe_writes(rig: &Rig, spaces: &Spaces<'_>, from: usize) -> Vec<(String, String)> {
+    let judged = rig.proxy.journal().writes(from).into_iter().filter_map(|entry| {
+        let wrong = judge(rig, spaces, &entry)?;
+        Some((entry.request_info.space.clone().unwrap_or_default(), format!("{wrong}: {}", entry.line())))
     });
     judged.collect()
 }
 
-fn judge(bench: &Bench, spaces: &Spaces<'_>, entry: &Entry) -> Option<&'static str> {
-    let facts = &entry.facts;
-    let name = facts.space.as_deref().unwrap_or_default();
+fn judge(rig: &Rig, spaces: &Spaces<'_>, entry: &Entry) -> Option<&'static str> {
+    let request_info = &entry.request_info;
+    let name = request_info.space.as_deref().unwrap_or_default();
     if name == BYSTANDER {
         return Some("a namespace that is not ours was written to");
     }
     // Classes are shared by spaces, and Events may concern deleted objects.
-    if matches!(facts.resource.as_str(), "events" | "spaceclasses") {
+    if matches!(request_info.resource.as_str(), "events" | "spaceclasses") {
         return None;
     }
     let Some(path) = spaces.get(name) else { return Some("something was written that no case asked for") };
-    let due = bench.moment(name);
+    let due = rig.moment(name);
     let is_early = |kept: TimeDelta| due.is_none_or(|due| entry.at < due + kept);
-    let lacks_uid = facts.uid.is_none();
-    match (facts.verb, facts.resource.as_str()) {
+    let lacks_uid = request_info.uid.is_none();
+    match (request_info.verb, request_info.resource.as_str()) {
         (_, "namespaces") if path.ends == super::path::Ends::Refused => Some("a foreign namespace was written to"),
         ("delete", "namespaces") if path.deletes == Deletes::Never => Some("a namespace was deleted that nobody wants to go"),
         ("delete", "namespaces") if is_early(TimeDelta::zero()) => Some("a namespace was deleted before its time"),
         ("delete", _) if lacks_uid => Some("something was deleted without its UID"),
         ("delete", "developerspaces") if path.deletes != Deletes::WhenDue || is_early(KEPT) => Some("a space was deleted before its time"),
-        ("delete", "developerspaces") if facts.version.is_none() => Some("a space was deleted without its resourceVersion"),
+        ("delete", "developerspaces") if request_info.version.is_none() => Some("a space was deleted without its resourceVersion"),
         ("deletecollection", _) => Some("a whole collection was deleted"),
-        ("patch", "developerspaces") if facts.subresource == "status" && facts.version.is_none() => {
+        ("patch", "developerspaces") if request_info.subresource == "status" && request_info.version.is_none() => {
             Some("a status was written without its resourceVersion")
         }
-        ("patch", "developerspaces") if facts.seals && (path.deletes != Deletes::WhenDue || is_early(-SEAL_LEAD)) => {
+        ("patch", "developerspaces") if request_info.seals && (path.deletes != Deletes::WhenDue || is_early(-SEAL_LEAD)) => {
             Some("a space was sealed before its time")
         }
-        _ if !facts.namespace.is_empty() && !is_our_name(&facts.name) => Some("somebody else's object was written to"),
+        _ if !request_info.namespace.is_empty() && !is_our_name(&request_info.name) => Some("somebody else's object was written to"),
         _ => None,
     }
 }
@@ -73,8 +73,8 @@ fn is_our_name(name: &str) -> bool {
 }
 
 /// Compares the final state in the API server with the reference runs, and finds orphans. All objects are listed again.
-pub async fn final_state(bench: &Bench, spaces: &Spaces<'_>, references: &References) -> Result<FinalState> {
-    let all = read_all(&bench.client).await?;
+pub async fn final_state(rig: &Rig, spaces: &Spaces<'_>, references: &References) -> Result<FinalState> {
+    let all = read_all(&rig.client).await?;
     let nothing = Objects::new();
     let mut found = FinalState::default();
     for (name, path) in spaces {
@@ -89,8 +89,8 @@ pub async fn final_state(bench: &Bench, spaces: &Spaces<'_>, references: &Refere
 }
 
 /// The ORPH violations by space, from a new list of all objects.
-pub async fn orphans(bench: &Bench) -> Result<Vec<(String, String)>> {
-    Ok(orphans_of(&read_all(&bench.client).await?))
+pub async fn orphans(rig: &Rig) -> Result<Vec<(String, String)>> {
+    Ok(orphans_of(&read_all(&rig.client).await?))
 }
 
 fn orphans_of(all: &HashMap<String, Objects>) -> Vec<(String, String)> {

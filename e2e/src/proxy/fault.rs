@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::request_info::Facts;
+use super::request_info::RequestInfo;
 
 /// A fault of a request.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ pub struct Place {
 }
 
 /// The condition that selects requests.
-pub type Matcher = Arc<dyn Fn(&Facts, Place) -> bool + Send + Sync>;
+pub type Matcher = Arc<dyn Fn(&RequestInfo, Place) -> bool + Send + Sync>;
 
 /// A fault for the requests that match.
 #[derive(Clone)]
@@ -97,15 +97,18 @@ pub struct Rule {
 
 impl Rule {
     /// Creates a rule that affects one request that `matches` selects.
-    pub fn new(name: impl Into<String>, fault: Fault, matches: impl Fn(&Facts, Place) -> bool + Send + Sync + 'static) -> Self {
+    pub fn new(name: impl Into<String>, fault: Fault, matches: impl Fn(&RequestInfo, Place) -> bool + Send + Sync + 'static) -> Self {
         Self { name: name.into(), matches: Arc::new(matches), fault, times: Times::Count(1) }
     }
 
     /// Creates a rule for the write of one space with that signature, from its `nth` occurrence on.
     pub fn write(name: impl Into<String>, fault: Fault, (space, signature, nth): (&str, &str, u32)) -> Self {
         let (space, signature) = (space.to_owned(), signature.to_owned());
-        Self::new(name, fault, move |facts, place| {
-            facts.space.as_deref() == Some(&space) && place.nth >= nth && facts.mutates() && facts.signature() == signature
+        Self::new(name, fault, move |request_info, place| {
+            request_info.space.as_deref() == Some(&space)
+                && place.nth >= nth
+                && request_info.mutates()
+                && request_info.signature() == signature
         })
     }
 

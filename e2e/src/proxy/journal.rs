@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
-use super::{fault::Place, request_info::Facts};
+use super::{fault::Place, request_info::RequestInfo};
 use crate::fixtures::now;
 
 /// One request.
@@ -19,7 +19,7 @@ pub struct Entry {
     /// The same time on the monotonic clock.
     pub instant: Instant,
     /// The properties of the request.
-    pub facts: Facts,
+    pub request_info: RequestInfo,
     /// The position of the request among those of its space.
     pub place: Place,
     /// The rule that affected the request.
@@ -38,7 +38,13 @@ impl Entry {
         let code = |code: Option<u16>| code.map_or_else(|| "-".to_owned(), |code| code.to_string());
         let rule = self.rule.as_ref().map(|rule| format!(" [{rule}]")).unwrap_or_default();
         let number = self.place.number.map(|number| format!("#{number} ")).unwrap_or_default();
-        format!("{} {number}{} -> {}, told {}{rule}", self.at.format("%H:%M:%S%.6f"), self.facts.line(), code(self.served), code(self.code))
+        format!(
+            "{} {number}{} -> {}, told {}{rule}",
+            self.at.format("%H:%M:%S%.6f"),
+            self.request_info.line(),
+            code(self.served),
+            code(self.code)
+        )
     }
 
     /// Returns true if the API server performed the request.
@@ -61,8 +67,8 @@ impl Default for Journal {
 }
 
 impl Journal {
-    pub(super) fn begin(&self, facts: Facts, place: Place, rule: Option<String>) -> usize {
-        let entry = Entry { at: now(), instant: Instant::now(), facts, place, rule, served: None, code: None, took: None };
+    pub(super) fn begin(&self, request_info: RequestInfo, place: Place, rule: Option<String>) -> usize {
+        let entry = Entry { at: now(), instant: Instant::now(), request_info, place, rule, served: None, code: None, took: None };
         let mut entries = self.lock();
         entries.push(entry);
         let count = entries.len();
@@ -101,23 +107,25 @@ impl Journal {
 
     /// The writes from number `from` on, without those of the lease.
     pub fn writes(&self, from: usize) -> Vec<Entry> {
-        self.since(from, |entry| entry.facts.mutates() && entry.facts.resource != "leases")
+        self.since(from, |entry| entry.request_info.mutates() && entry.request_info.resource != "leases")
     }
 
     /// The numbered writes that concern `space`, from number `from` on.
     pub fn writes_of(&self, space: &str, from: usize) -> Vec<Entry> {
-        self.since(from, |entry| entry.facts.is_numbered() && entry.facts.space.as_deref() == Some(space))
+        self.since(from, |entry| entry.request_info.is_numbered() && entry.request_info.space.as_deref() == Some(space))
     }
 
     /// The last write that concerns `space` and that `wanted` accepts.
-    pub fn last_write_of(&self, space: &str, wanted: impl Fn(&Facts) -> bool) -> Option<Entry> {
-        let concerns = |entry: &&Entry| entry.facts.mutates() && entry.facts.space.as_deref() == Some(space) && wanted(&entry.facts);
+    pub fn last_write_of(&self, space: &str, wanted: impl Fn(&RequestInfo) -> bool) -> Option<Entry> {
+        let concerns = |entry: &&Entry| {
+            entry.request_info.mutates() && entry.request_info.space.as_deref() == Some(space) && wanted(&entry.request_info)
+        };
         self.lock().iter().rev().find(concerns).cloned()
     }
 
     /// Returns true if any request concerns `space`.
     pub fn knows(&self, space: &str) -> bool {
-        self.lock().iter().any(|entry| entry.facts.space.as_deref() == Some(space))
+        self.lock().iter().any(|entry| entry.request_info.space.as_deref() == Some(space))
     }
 
     /// Returns a receiver that is notified of each new request.

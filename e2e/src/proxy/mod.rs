@@ -29,11 +29,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub use facts::Facts;
 pub use fault::{EventFault, EventRule, Fault, Gate, Place, Progress, Rule, Times};
 pub use journal::{Entry, Journal};
+pub use network::{NetworkState, Snapshot};
+pub use request_info::RequestInfo;
 pub use rules::RuleId;
-pub use sky::{Past, Sky};
 pub use stream::{End, Order};
 
 /// The number of orders to watches that may be pending.
@@ -56,7 +56,7 @@ impl Proxy {
             rules: Mutex::default(),
             event_rules: AtomicUsize::new(0),
             journal: Journal::default(),
-            sky: watch::Sender::new(Sky::default()),
+            network: watch::Sender::new(NetworkState::default()),
             orders: broadcast::Sender::new(ORDERS),
             recording: Mutex::default(),
             pid: AtomicU32::new(0),
@@ -107,8 +107,8 @@ impl Proxy {
     }
 
     /// Changes the state of the network, which affects all requests.
-    pub fn sky(&self, change: impl FnOnce(&mut Sky)) {
-        self.state.sky.send_modify(change);
+    pub fn network(&self, change: impl FnOnce(&mut NetworkState)) {
+        self.state.network.send_modify(change);
     }
 
     /// Ends the open watches of `resource`, or all of them, in the given way. Returns the number of open watches that
@@ -119,11 +119,11 @@ impl Proxy {
 
     /// Starts recording each list.
     pub fn record(&self) {
-        *self.state.recording.lock().unwrap_or_else(PoisonError::into_inner) = Some(Past::default());
+        *self.state.recording.lock().unwrap_or_else(PoisonError::into_inner) = Some(Snapshot::default());
     }
 
     /// Stops recording and returns the lists since [`record`](Self::record).
-    pub fn recorded(&self) -> Option<Past> {
+    pub fn recorded(&self) -> Option<Snapshot> {
         self.state.recording.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -131,6 +131,6 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.state.sky.send_modify(|sky| sky.partition = true);
+        self.state.network.send_modify(|network| network.partition = true);
     }
 }

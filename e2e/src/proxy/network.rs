@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 
 /// The state of the network between operator and API server.
 #[derive(Clone, Debug, Default)]
-pub struct Sky {
+pub struct NetworkState {
     /// Open watches stay open and deliver nothing; new ones are accepted and get no response.
     pub frozen: bool,
     /// No request gets a response.
@@ -23,19 +23,19 @@ pub struct Sky {
     /// The offset of the server's clock, as its `Date` headers show it, from the local clock.
     pub clock: TimeDelta,
     /// Recorded lists that are served instead of the current ones; watches of their resources are silent.
-    pub past: Option<Arc<Past>>,
+    pub past: Option<Arc<Snapshot>>,
 }
 
 /// Recorded lists.
 #[derive(Debug, Default)]
-pub struct Past {
+pub struct Snapshot {
     /// The bodies of the lists, by path and query.
     pub lists: HashMap<String, Bytes>,
     /// The resources that were listed.
     pub resources: HashSet<String>,
 }
 
-impl Sky {
+impl NetworkState {
     /// Returns true if a watch of `resource` delivers nothing at present.
     pub fn is_silent(&self, resource: &str) -> bool {
         self.black_hole || self.frozen || self.past.as_ref().is_some_and(|past| past.resources.contains(resource))

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// The properties of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct RequestInfo {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: &'static str,
     /// The plural, such as `namespaces`; empty for a path outside the API.
@@ -26,26 +26,26 @@ pub struct Facts {
     pub seals: bool,
 }
 
-impl Facts {
+impl RequestInfo {
     /// Parses a request.
     pub fn of(method: &Method, uri: &Uri, body: &[u8]) -> Self {
         let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let mut facts = match segments.as_slice() {
+        let mut request_info = match segments.as_slice() {
             ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => Self::at(rest),
             _ => Self::default(),
         };
-        if facts.name.is_empty() && *method == Method::POST {
-            text(&body, "/metadata/name").unwrap_or_default().clone_into(&mut facts.name);
+        if request_info.name.is_empty() && *method == Method::POST {
+            text(&body, "/metadata/name").unwrap_or_default().clone_into(&mut request_info.name);
         }
-        facts.verb = verb(method, uri, &facts);
-        facts.space = facts.concerned(&body);
+        request_info.verb = verb(method, uri, &request_info);
+        request_info.space = request_info.concerned(&body);
         let demanded = |key: &str| text(&body, &format!("/preconditions/{key}")).or_else(|| text(&body, &format!("/metadata/{key}")));
-        facts.uid = demanded("uid").map(str::to_owned);
-        facts.version = demanded("resourceVersion").map(str::to_owned);
+        request_info.uid = demanded("uid").map(str::to_owned);
+        request_info.version = demanded("resourceVersion").map(str::to_owned);
         let conditions = body.pointer("/status/conditions").and_then(Value::as_array);
-        facts.seals = conditions.is_some_and(|all| all.iter().any(|said| said["type"] == "Expired" && said["status"] == "True"));
-        facts
+        request_info.seals = conditions.is_some_and(|all| all.iter().any(|said| said["type"] == "Expired" && said["status"] == "True"));
+        request_info
     }
 
     fn at(path: &[&str]) -> Self {
@@ -108,16 +108,16 @@ impl Facts {
     }
 }
 
-fn verb(method: &Method, uri: &Uri, facts: &Facts) -> &'static str {
+fn verb(method: &Method, uri: &Uri, request_info: &RequestInfo) -> &'static str {
     let watches = uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")));
     match method.as_str() {
         "GET" if watches => "watch",
-        "GET" if facts.name.is_empty() => "list",
+        "GET" if request_info.name.is_empty() => "list",
         "GET" => "get",
         "POST" => "create",
         "PUT" => "update",
         "PATCH" => "patch",
-        "DELETE" if facts.name.is_empty() => "deletecollection",
+        "DELETE" if request_info.name.is_empty() => "deletecollection",
         _ => "delete",
     }
 }
@@ -131,8 +131,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn facts(method: &Method, path: &str, body: &Value) -> Facts {
-        Facts::of(method, &path.parse().unwrap(), &serde_json::to_vec(body).unwrap())
+    fn request_info(method: &Method, path: &str, body: &Value) -> RequestInfo {
+        RequestInfo::of(method, &path.parse().unwrap(), &serde_json::to_vec(body).unwrap())
     }
 
     #[test]
@@ -171,17 +171,17 @@ mod tests {
                 Some("a"),
             ),
         ] {
-            let seen = facts(&method, path, &body);
+            let seen = request_info(&method, path, &body);
             assert_eq!((seen.signature().as_str(), seen.space.as_deref()), (signature, space), "{method} {path}");
         }
     }
 
     #[test]
     fn what_a_write_demands_is_read() {
-        let delete = facts(&Method::DELETE, "/api/v1/namespaces/a", &json!({"preconditions": {"uid": "u"}}));
+        let delete = request_info(&Method::DELETE, "/api/v1/namespaces/a", &json!({"preconditions": {"uid": "u"}}));
         assert!(delete.mutates() && delete.uid.as_deref() == Some("u") && delete.version.is_none());
         let seal = json!({"metadata": {"resourceVersion": "7"}, "status": {"conditions": [{"type": "Expired", "status": "True"}]}});
-        let seal = facts(&Method::PATCH, "/apis/developerspace.dev/v1alpha1/developerspaces/a/status", &seal);
+        let seal = request_info(&Method::PATCH, "/apis/developerspace.dev/v1alpha1/developerspaces/a/status", &seal);
         assert!(seal.seals && seal.version.as_deref() == Some("7"));
     }
 }

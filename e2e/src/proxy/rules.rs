@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Instant};
 
 use super::{
     fault::{EventFault, EventRule, Fault, Place, Progress, Rule, Times},
-    request_info::Facts,
+    request_info::RequestInfo,
 };
 
 /// The ID of a rule, with which its progress is queried.
@@ -68,10 +68,11 @@ impl Rules {
     }
 
     /// Numbers a request and returns the fault that applies to it.
-    pub(super) fn judge(&mut self, facts: &Facts) -> (Place, Option<(String, Fault)>) {
-        let place = self.place(facts);
+    pub(super) fn judge(&mut self, request_info: &RequestInfo) -> (Place, Option<(String, Fault)>) {
+        let place = self.place(request_info);
         let now = Instant::now();
-        let met = self.requests.iter_mut().find(|(_, rule, struck)| !struck.is_over(rule.times, now) && (rule.matches)(facts, place));
+        let met =
+            self.requests.iter_mut().find(|(_, rule, struck)| !struck.is_over(rule.times, now) && (rule.matches)(request_info, place));
         let fault = met.map(|(_, rule, struck)| {
             struck.note(now);
             (rule.name.clone(), rule.fault.clone())
@@ -79,11 +80,11 @@ impl Rules {
         (place, fault)
     }
 
-    fn place(&mut self, facts: &Facts) -> Place {
-        let nth = self.signatures.entry((facts.space.clone(), facts.signature())).or_default();
+    fn place(&mut self, request_info: &RequestInfo) -> Place {
+        let nth = self.signatures.entry((request_info.space.clone(), request_info.signature())).or_default();
         *nth += 1;
         let nth = *nth;
-        let number = facts.space.as_ref().filter(|_| facts.is_numbered()).map(|space| {
+        let number = request_info.space.as_ref().filter(|_| request_info.is_numbered()).map(|space| {
             let number = self.numbers.entry(space.clone()).or_default();
             *number += 1;
             *number
@@ -136,8 +137,8 @@ mod tests {
     use super::*;
     use http::Method;
 
-    fn write(space: &str, resource: &str) -> Facts {
-        Facts::of(&Method::DELETE, &format!("/api/v1/namespaces/{space}/{resource}/developerspace").parse().unwrap(), b"")
+    fn write(space: &str, resource: &str) -> RequestInfo {
+        RequestInfo::of(&Method::DELETE, &format!("/api/v1/namespaces/{space}/{resource}/developerspace").parse().unwrap(), b"")
     }
 
     #[test]

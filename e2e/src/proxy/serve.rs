@@ -20,8 +20,8 @@ use super::{
     answer::{Answer, Body, Reset, half, refusal, whole},
     fault::{EventFault, Fault},
     journal::Journal,
-    network::{Past, Sky},
-    request_info::Facts,
+    network::{NetworkState, Snapshot},
+    request_info::RequestInfo,
     rules::Rules,
     stream::{Order, relay},
     upstream::Upstream,
@@ -33,9 +33,9 @@ pub(super) struct State {
     pub(super) rules: Mutex<Rules>,
     pub(super) event_rules: AtomicUsize,
     pub(super) journal: Journal,
-    pub(super) sky: watch::Sender<Sky>,
+    pub(super) network: watch::Sender<NetworkState>,
     pub(super) orders: broadcast::Sender<Order>,
-    pub(super) recording: Mutex<Option<Past>>,
+    pub(super) recording: Mutex<Option<Snapshot>>,
     pub(super) pid: AtomicU32,
 }
 
@@ -68,34 +68,34 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
     if stream.set_zero_linger().is_err() {
         return;
     }
-    let mut sky = state.sky.subscribe();
+    let mut network = state.network.subscribe();
     let service = service_fn(|request| handle(state.clone(), request));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         _ = connection => {}
-        _ = sky.wait_for(|sky| sky.partition) => {}
+        _ = network.wait_for(|network| network.partition) => {}
     }
 }
 
 async fn handle(state: Arc<State>, request: Request<Incoming>) -> Answer {
-    if state.sky.borrow().black_hole {
-        let _ = state.sky.subscribe().wait_for(|sky| !sky.black_hole).await;
+    if state.network.borrow().black_hole {
+        let _ = state.network.subscribe().wait_for(|network| !network.black_hole).await;
         return Err(Reset);
     }
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Reset)?.to_bytes();
     let request = Request::from_parts(head, body);
-    let facts = Facts::of(request.method(), request.uri(), request.body());
-    let (place, met) = state.rules().judge(&facts);
+    let request_info = RequestInfo::of(request.method(), request.uri(), request.body());
+    let (place, met) = state.rules().judge(&request_info);
     let (rule, fault) = met.unzip();
-    let index = state.journal.begin(facts.clone(), place, rule);
-    let exchange = Exchange { state: state.clone(), request, facts, index };
+    let index = state.journal.begin(request_info.clone(), place, rule);
+    let exchange = Exchange { state: state.clone(), request, request_info, index };
     let answer = match fault {
         Some(fault) => exchange.suffer(fault).await,
         None => exchange.pass().await,
     };
     let mut answer = answer?;
-    shift(&mut answer, state.sky.borrow().clock);
+    shift(&mut answer, state.network.borrow().clock);
     state.journal.told(index, answer.status().as_u16());
     Ok(answer)
 }
@@ -114,7 +114,7 @@ fn shift(answer: &mut Response<Body>, by: TimeDelta) {
 struct Exchange {
     state: Arc<State>,
     request: Request<Bytes>,
-    facts: Facts,
+    request_info: RequestInfo,
     index: usize,
 }
 
@@ -176,24 +176,24 @@ impl Exchange {
 
     /// Forwards the request, or responds with a recorded list.
     async fn pass(&self) -> Answer {
-        let past = self.state.sky.borrow().past.clone();
-        if let Some(bytes) = past.filter(|_| self.facts.verb == "list").and_then(|past| past.lists.get(&self.place()).cloned()) {
+        let past = self.state.network.borrow().past.clone();
+        if let Some(bytes) = past.filter(|_| self.request_info.verb == "list").and_then(|past| past.lists.get(&self.place()).cloned()) {
             return Response::builder().header(header::CONTENT_TYPE, "application/json").body(whole(bytes)).map_err(|_| Reset);
         }
-        if self.facts.verb == "watch" {
+        if self.request_info.verb == "watch" {
             return self.watch().await;
         }
         let (head, bytes) = self.fetch().await?;
-        if self.facts.verb == "list" && head.status.is_success() {
+        if self.request_info.verb == "list" && head.status.is_success() {
             self.record(&bytes);
         }
         Ok(Response::from_parts(head, whole(bytes)))
     }
 
     async fn watch(&self) -> Answer {
-        let resource = &self.facts.resource;
-        if self.state.sky.borrow().is_silent(resource) {
-            let _ = self.state.sky.subscribe().wait_for(|sky| !sky.is_silent(resource)).await;
+        let resource = &self.request_info.resource;
+        if self.state.network.borrow().is_silent(resource) {
+            let _ = self.state.network.subscribe().wait_for(|network| !network.is_silent(resource)).await;
         }
         let answer = self.state.upstream.send(&self.request).await.map_err(|_| Reset)?;
         self.state.journal.served(self.index, answer.status().as_u16());
@@ -213,9 +213,9 @@ impl Exchange {
 
     fn record(&self, bytes: &Bytes) {
         let mut recording = self.state.recording.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Past { lists, resources }) = recording.as_mut() {
+        if let Some(Snapshot { lists, resources }) = recording.as_mut() {
             lists.insert(self.place(), bytes.clone());
-            resources.insert(self.facts.resource.clone());
+            resources.insert(self.request_info.resource.clone());
         }
     }
 

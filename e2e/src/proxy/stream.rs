@@ -78,9 +78,9 @@ struct Pump {
 
 impl Pump {
     async fn run(mut self, mut incoming: Incoming) {
-        let mut sky = self.state.sky.subscribe();
+        let mut network = self.state.network.subscribe();
         loop {
-            let silent = sky.borrow_and_update().is_silent(&self.resource);
+            let silent = network.borrow_and_update().is_silent(&self.resource);
             let due = self.waiting.front().map(|(due, _)| *due).filter(|_| !silent);
             let overdue = self.late.front().map(|(due, _)| *due).filter(|_| !silent);
             if self.ended && self.waiting.is_empty() && self.late.is_empty() && !silent {
@@ -89,7 +89,7 @@ impl Pump {
             tokio::select! {
                 () = self.sender.closed() => return,
                 order = self.orders.recv() => if self.obeys(order).await { return },
-                changed = sky.changed() => if changed.is_err() { return },
+                changed = network.changed() => if changed.is_err() { return },
                 () = at(due) => if let Some((_, line)) = self.waiting.pop_front() && self.pass(line).await.is_err() { return },
                 () = at(overdue) => if let Some((_, line)) = self.late.pop_front() && self.send(line).await.is_err() { return },
                 frame = incoming.frame(), if !self.ended => match frame.and_then(Result::ok) {
@@ -102,7 +102,7 @@ impl Pump {
 
     /// Splits the received data into lines.
     fn take(&mut self, data: &[u8]) {
-        let lag = self.state.sky.borrow().lag.get(&self.resource).copied().unwrap_or(Duration::ZERO);
+        let lag = self.state.network.borrow().lag.get(&self.resource).copied().unwrap_or(Duration::ZERO);
         self.rest.extend_from_slice(data);
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line = self.rest.split_to(end + 1).freeze();

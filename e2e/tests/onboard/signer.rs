@@ -12,7 +12,7 @@ use e2e::{
 use serde_json::json;
 
 use crate::{
-    certificate::Facts,
+    certificate::RequestInfo,
     judge::{nothing_written, one_sentence, written},
     newcomer::Newcomer,
     people::RITA,
@@ -33,7 +33,7 @@ pub async fn a_certificate_is_used_until_it_ends() -> Result<()> {
     let output = stage.dspace(RITA, &arguments).await?;
     let told = output.stderr.clone();
     output.ok()?;
-    let end = Facts::of(&written(&file, SPACE)?)?.not_after.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let end = RequestInfo::of(&written(&file, SPACE)?)?.not_after.to_rfc3339_opts(SecondsFormat::Secs, true);
     ensure!(told.contains(&end), "the certificate ends at {end}, and what was told is {told}");
     Newcomer::new(&stage, &file).works_there_and_nowhere_else(SPACE).await?;
     eventually("the certificate to be over", WELL_OVER, || async {

@@ -17,7 +17,7 @@ use kube::ResourceExt;
 use tokio::sync::watch;
 
 use self::{children::Children, classes::Classes};
-use super::{reserved_names::Reserved, settled::Settled, tombstones::Graves};
+use super::{reserved_names::Reserved, settled::Settled, tombstones::Tombstones};
 use crate::{
     controller::isolation::ForeignPolicies,
     desired::{ChildKind, Uid, isolation::Foreign, namespace::SeenNamespace},
@@ -35,7 +35,7 @@ pub enum Source {
     /// `DeveloperSpace`s.
     Spaces,
     /// The register of the owner limit, which follows from the other sources.
-    Admissions,
+    OwnerLimit,
 }
 
 /// All sources.
@@ -47,7 +47,7 @@ pub const SOURCES: [Source; 8] = [
     Source::Children(ChildKind::Network),
     Source::Children(ChildKind::Binding),
     Source::Spaces,
-    Source::Admissions,
+    Source::OwnerLimit,
 ];
 
 /// The store.
@@ -68,7 +68,7 @@ struct Inner {
     children: Children,
     settled: Settled,
     policies: ForeignPolicies,
-    graves: Graves,
+    graves: Tombstones,
 }
 
 impl Default for Store {
@@ -150,7 +150,7 @@ impl Store {
 
     /// Records that the namespace of that name and UID is deleted. Deleted children are not recorded: their watch selects by label, so that a child
     /// that loses its label looks deleted.
-    pub fn bury_namespace(&self, name: &str, uid: &Uid) {
+    pub fn mark_namespace_deleted(&self, name: &str, uid: &Uid) {
         let mut inner = self.write();
         inner.graves.add(uid);
         inner.settled.forget(name);
@@ -218,7 +218,7 @@ mod tests {
             serde_json::from_value(json!({"metadata": {"name": "orchid-lab", "uid": uid, "resourceVersion": "7"}})).unwrap()
         };
         assert!(store.put_namespace(&namespace("first")));
-        store.bury_namespace("orchid-lab", &"first".into());
+        store.mark_namespace_deleted("orchid-lab", &"first".into());
         assert!(!store.put_namespace(&namespace("first")));
         assert_eq!(store.namespace("orchid-lab"), None);
         assert!(store.put_namespace(&namespace("second")));

@@ -16,10 +16,10 @@ use kube::{Api, Resource, ResourceExt as _, api::ListParams};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    api::{DeveloperSpace, SpaceClass, conditions::Reason, names, without_managed_fields::Unmanaged},
+    api::{DeveloperSpace, SpaceClass, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
     desired::standing::standing,
     plugin::{
-        api_error::{Told as _, is_forbidden, sentence},
+        api_error::{ApiContext as _, is_forbidden, sentence},
         cluster::Cluster,
         readable::{self, Readable, pages},
         spaces::{self, default_class, ready},
@@ -169,16 +169,16 @@ impl Observed {
 
 /// Reads all objects about a space.
 pub(super) async fn look(cluster: &Cluster, name: &str) -> anyhow::Result<Observed> {
-    let found = spaces::api(cluster).get_opt(name).await.map(|found| found.map(|Unmanaged(space)| space));
+    let found = spaces::api(cluster).get_opt(name).await.map(|found| found.map(|WithoutManagedFields(space)| space));
     if found.as_ref().is_err_and(|error| !is_forbidden(error)) {
-        return found.told(|| format!("read DeveloperSpace {name}")).map(|_| Observed::default());
+        return found.context_api(|| format!("read DeveloperSpace {name}")).map(|_| Observed::default());
     }
     let space = Look::of(found, "get", format!("DeveloperSpace {name}"), None);
     let spaces = if space.is_absent() {
         // This also distinguishes a cluster that does not know the kind from a cluster without this space.
         let all = pages(&spaces::api(cluster), ListParams::default()).await;
         if all.as_ref().is_err_and(|error| !is_forbidden(error)) {
-            return all.told(|| "list DeveloperSpaces".to_owned()).map(|_| Observed::default());
+            return all.context_api(|| "list DeveloperSpaces".to_owned()).map(|_| Observed::default());
         }
         Look::of(all, "list", "developerspaces".to_owned(), None)
     } else {
@@ -210,18 +210,18 @@ fn escaped(value: &str) -> String {
 
 /// Reads the cluster-scoped objects and the operator's Deployment.
 async fn around(cluster: &Cluster, seen: &mut Observed) {
-    let namespaces = Api::<Unmanaged<Namespace>>::all(cluster.client.clone());
+    let namespaces = Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone());
     let (classes, namespace, operator) =
         tokio::join!(classes(cluster, seen.space.found()), namespaces.get_opt(&seen.name), operator(cluster));
     seen.classes = Look::of(classes, "list", "spaceclasses".to_owned(), None);
-    let namespace = namespace.map(|found| found.map(|Unmanaged(namespace)| namespace));
+    let namespace = namespace.map(|found| found.map(|WithoutManagedFields(namespace)| namespace));
     seen.namespace = Look::of(namespace, "get", format!("Namespace {}", seen.name), None);
     seen.operator = operator;
 }
 
 /// All classes with their specs in force, or those of `space` if the caller may not list classes.
 pub(super) async fn classes(cluster: &Cluster, space: Option<&DeveloperSpace>) -> Result<Vec<SpaceClass>, kube::Error> {
-    let api = Api::<Unmanaged<SpaceClass>>::all(cluster.client.clone());
+    let api = Api::<WithoutManagedFields<SpaceClass>>::all(cluster.client.clone());
     let found = match pages(&api, ListParams::default()).await {
         // An owner may be allowed to get the classes of their space but not to list classes.
         Err(error) if is_forbidden(&error) => by_name(&api, space).await.ok_or(error),
@@ -231,13 +231,13 @@ pub(super) async fn classes(cluster: &Cluster, space: Option<&DeveloperSpace>) -
 }
 
 /// The class in force and the class that the spec names, as far as they can be read; `None` if there are none.
-async fn by_name(classes: &Api<Unmanaged<SpaceClass>>, space: Option<&DeveloperSpace>) -> Option<Vec<SpaceClass>> {
+async fn by_name(classes: &Api<WithoutManagedFields<SpaceClass>>, space: Option<&DeveloperSpace>) -> Option<Vec<SpaceClass>> {
     let space = space?;
     let in_force = space.status.as_ref().and_then(|status| status.class_name.clone());
     let names: BTreeSet<String> = in_force.into_iter().chain(space.spec.class_name.clone()).collect();
     let mut found = Vec::new();
     for name in names {
-        found.extend(classes.get_opt(&name).await.ok().flatten().map(|Unmanaged(class)| class));
+        found.extend(classes.get_opt(&name).await.ok().flatten().map(|WithoutManagedFields(class)| class));
     }
     (!found.is_empty()).then_some(found)
 }
@@ -264,8 +264,9 @@ async fn operator(cluster: &Cluster) -> Look<Vec<Deployment>> {
         }
         return Look::Seen(found.objects.into_iter().filter(|deployment| homes.contains(&home_of(deployment))).collect());
     }
-    let home = Api::<Unmanaged<Deployment>>::namespaced(cluster.client.clone(), names::DEFAULT_OPERATOR_NAMESPACE);
-    let found = home.get_opt(names::OPERATOR).await.map(|found| found.into_iter().map(|Unmanaged(deployment)| deployment).collect());
+    let home = Api::<WithoutManagedFields<Deployment>>::namespaced(cluster.client.clone(), names::DEFAULT_OPERATOR_NAMESPACE);
+    let found =
+        home.get_opt(names::OPERATOR).await.map(|found| found.into_iter().map(|WithoutManagedFields(deployment)| deployment).collect());
     Look::of(found, "get", format!("Deployment {}", names::OPERATOR), Some(names::DEFAULT_OPERATOR_NAMESPACE))
 }
 
@@ -278,7 +279,7 @@ async fn may_run_the_operator(cluster: &Cluster, namespace: &str) -> bool {
     if namespace == names::DEFAULT_OPERATOR_NAMESPACE {
         return true;
     }
-    let found = Api::<Unmanaged<Namespace>>::all(cluster.client.clone()).get_opt(namespace).await.ok().flatten();
+    let found = Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()).get_opt(namespace).await.ok().flatten();
     found.is_some_and(|found| !is_marked(&found.metadata))
 }
 

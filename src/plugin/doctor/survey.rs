@@ -12,7 +12,7 @@ use super::{
     snapshot::{Look, Unreadable, classes},
 };
 use crate::{
-    api::{DeveloperSpace, SpaceClass, conditions::Reason, names, without_managed_fields::Unmanaged},
+    api::{DeveloperSpace, SpaceClass, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
     desired::{lifetime::inputs::is_sealed, ownership::recorded_uid, standing::standing},
     plugin::{
         api_error::sentence,
@@ -42,7 +42,7 @@ pub(super) async fn look(cluster: &Cluster) -> anyhow::Result<All> {
         Ok(classes) => (classes, None),
         Err(error) => (vec![], Some(format!("failed to list SpaceClasses: {}", sentence(&error)))),
     };
-    let namespaces = pages(&Api::<Unmanaged<Namespace>>::all(cluster.client.clone()), ListParams::default()).await;
+    let namespaces = pages(&Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()), ListParams::default()).await;
     let namespaces = Look::of(namespaces, "list", "namespaces".to_owned(), None);
     Ok(All { spaces, is_partial: !is_all, classes, classes_unread, namespaces })
 }

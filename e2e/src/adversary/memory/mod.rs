@@ -15,11 +15,11 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use developerspace_operator::{
     api::names::ProtectedNamespaces,
-    cache::watches::Nudges,
+    cache::watches::RequeueSender,
     clock::Clock,
     controller::{
         self,
-        context::{Context, Places},
+        context::{Context, WorkerSlots},
     },
     runtime::events,
 };
@@ -54,11 +54,11 @@ impl Memory {
 
     fn run_operator(&self) {
         let client = self.server.client(Caller::Operator);
-        let (nudges, nudged) = Nudges::new();
-        let places = Places::new(WORKERS);
+        let (requeue, nudged) = RequeueSender::new();
+        let places = WorkerSlots::new(WORKERS);
         let (recorder, writing) = events::recorder(client.clone(), places.clone(), "adversary");
         let (clock, protected) = (Arc::new(ServerTime(self.server.clone())), ProtectedNamespaces::new(operator::NAMESPACE, &[]));
-        let ctx = Arc::new(Context { nudges, ..Context::new(client, clock, protected, recorder, places) });
+        let ctx = Arc::new(Context { requeue, ..Context::new(client, clock, protected, recorder, places) });
         let running = tokio::spawn(async move {
             let working = controller::run(ctx, nudged, RELIST, std::future::pending());
             futures::future::join(working, writing).await;

@@ -12,7 +12,7 @@ use super::{
     views::unwarned,
 };
 use crate::{
-    fault_sweep::{path::Ends, rig::Bench},
+    fault_sweep::{path::Ends, rig::Rig},
     fixtures::{SOON, class, cluster_wide, moment, now, time},
     proxy::Entry,
     wait::eventually,
@@ -25,60 +25,60 @@ const HOUR: TimeDelta = TimeDelta::hours(1);
 /// applies: a space that has expired only by the machine's clock stays, and a space that has expired by the API
 /// server's clock is deleted.
 pub(super) async fn steps(setting: Setting) -> Result<()> {
-    let bench = setting.working().await?;
+    let rig = setting.working().await?;
     let names = setting.names(2);
     let [early, late] = [names[0].as_str(), names[1].as_str()];
-    ready(&bench, &names, unwarned()).await?;
-    let uid = namespace_uid(&bench, early)?;
-    let from = bench.proxy.journal().len();
-    step(&bench, -HOUR, early).await?;
-    change(&bench, early, json!({"expiresAt": "$SOON"})).await?;
-    moment(bench.moment(early).context("it has no end")? + TimeDelta::seconds(2)).await;
+    ready(&rig, &names, unwarned()).await?;
+    let uid = namespace_uid(&rig, early)?;
+    let from = rig.proxy.journal().len();
+    step(&rig, -HOUR, early).await?;
+    change(&rig, early, json!({"expiresAt": "$SOON"})).await?;
+    moment(rig.moment(early).context("it has no end")? + TimeDelta::seconds(2)).await;
     tokio::time::sleep(setting.either(4, 20)).await;
-    ensure!(namespace_uid(&bench, early)? == uid, "the namespace is another");
-    let ended = bench.proxy.journal().since(from, |entry| entry.facts.seals || entry.facts.verb == "delete");
+    ensure!(namespace_uid(&rig, early)? == uid, "the namespace is another");
+    let ended = rig.proxy.journal().since(from, |entry| entry.request_info.seals || entry.request_info.verb == "delete");
     ensure!(ended.is_empty(), "due by the machine's clock alone, it was ended: {}", ended[0].line());
-    step(&bench, TimeDelta::zero(), early).await?;
-    until_gone(&bench, early).await?;
-    step(&bench, HOUR, late).await?;
+    step(&rig, TimeDelta::zero(), early).await?;
+    until_gone(&rig, early).await?;
+    step(&rig, HOUR, late).await?;
     let due = now() + TimeDelta::minutes(50);
-    change(&bench, late, json!({"renewedAt": "$NOW", "expiresAt": due.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)})).await?;
-    until_gone(&bench, late).await?;
-    bench.proxy.sky(|sky| sky.clock = TimeDelta::zero());
-    bench.ensure_alive().await?;
-    remove(&bench, &names).await
+    change(&rig, late, json!({"renewedAt": "$NOW", "expiresAt": due.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)})).await?;
+    until_gone(&rig, late).await?;
+    rig.proxy.network(|network| network.clock = TimeDelta::zero());
+    rig.ensure_alive().await?;
+    remove(&rig, &names).await
 }
 
 /// Steps the clock, and waits until the operator has received a response with the new time.
-async fn step(bench: &Bench, by: TimeDelta, name: &str) -> Result<()> {
-    bench.proxy.sky(|sky| sky.clock = by);
-    let from = bench.proxy.journal().len();
-    change(bench, name, json!({"contact": {"team": format!("told of {}", by.num_minutes())}})).await?;
-    let told = |entry: &Entry| entry.facts.is_numbered() && entry.code.is_some();
-    eventually("the operator to hear the time", SOON, || async { Ok((!bench.proxy.journal().since(from, told).is_empty()).then_some(())) })
+async fn step(rig: &Rig, by: TimeDelta, name: &str) -> Result<()> {
+    rig.proxy.network(|network| network.clock = by);
+    let from = rig.proxy.journal().len();
+    change(rig, name, json!({"contact": {"team": format!("told of {}", by.num_minutes())}})).await?;
+    let told = |entry: &Entry| entry.request_info.is_numbered() && entry.code.is_some();
+    eventually("the operator to hear the time", SOON, || async { Ok((!rig.proxy.journal().since(from, told).is_empty()).then_some(())) })
         .await
 }
 
 /// Waits until the namespace no longer exists. [`until_ended`] does not apply: the space itself is retained for an
 /// hour.
-async fn until_gone(bench: &Bench, name: &str) -> Result<()> {
+async fn until_gone(rig: &Rig, name: &str) -> Result<()> {
     let gone = |objects: &crate::fault_sweep::cluster_view::Objects| {
         ensure!(!objects.contains_key("Namespace"), "the namespace is still there");
         Ok(())
     };
-    bench.mirror.until("to be collected", name, SOON, gone).await.map(drop)
+    rig.view.until("to be collected", name, SOON, gone).await.map(drop)
 }
 
 const ENDLESS: &str = "sweep-endless";
 
 /// Ends beyond the range of timers (some two years), and up to the last year that can be written.
 pub(super) async fn far_ends(setting: Setting) -> Result<()> {
-    let bench = setting.working().await?;
-    if bench.admin.find(cluster_wide("SpaceClass", ENDLESS)).await?.is_none() {
+    let rig = setting.working().await?;
+    if rig.admin.find(cluster_wide("SpaceClass", ENDLESS)).await?.is_none() {
         let lifetime = json!({"defaultTTL": "7d", "allowNever": true, "warnBefore": ["1d"]});
         let mut endless = crate::fault_sweep::path::class(ENDLESS);
         endless["spec"]["lifetime"] = lifetime;
-        bench.admin.create(&class(ENDLESS, endless["spec"].clone())).await?;
+        rig.admin.create(&class(ENDLESS, endless["spec"].clone())).await?;
     }
     let ends: [Value; 5] = [
         json!({"expiresAt": "9999-12-31T23:59:59Z"}),
@@ -91,13 +91,13 @@ pub(super) async fn far_ends(setting: Setting) -> Result<()> {
     for (name, end) in names.iter().zip(&ends) {
         let mut spec = end.clone();
         spec["className"] = ENDLESS.into();
-        create(&bench, name, spec).await?;
+        create(&rig, name, spec).await?;
     }
     for name in &names {
-        until_ended(&bench, name, Ends::Ready).await?;
+        until_ended(&rig, name, Ends::Ready).await?;
     }
     for (name, end) in names.iter().zip(&ends) {
-        let objects = bench.mirror.objects(name);
+        let objects = rig.view.objects(name);
         let space = objects.get("DeveloperSpace").context("no space")?;
         match (&end["expiresAt"], end["ttl"].as_str()) {
             (Value::String(at), _) => ensure!(space["status"]["expiresAt"] == at.as_str(), "{name} ends {}", space["status"]["expiresAt"]),
@@ -105,8 +105,8 @@ pub(super) async fn far_ends(setting: Setting) -> Result<()> {
             _ => ensure!(time(space, "/status/expiresAt")? > now() + TimeDelta::days(190), "{name} ends {}", space["status"]["expiresAt"]),
         }
     }
-    silence(&bench, bench.proxy.journal().len(), Duration::from_secs(3)).await?;
-    no_writes(&bench, bench.proxy.journal().len(), setting.either(4, 30)).await?;
-    bench.ensure_alive().await?;
-    remove(&bench, &names).await
+    silence(&rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
+    no_writes(&rig, rig.proxy.journal().len(), setting.either(4, 30)).await?;
+    rig.ensure_alive().await?;
+    remove(&rig, &names).await
 }

@@ -20,7 +20,7 @@ use crate::{
         dump::dump,
         path::{self, Act, Ends, Path},
         reference::{Reference, References, learn},
-        rig::Bench,
+        rig::Rig,
     },
     fixtures::{SOON, ensure_equal},
     proxy::{End, Entry, EventFault, EventRule, RuleId},
@@ -60,9 +60,9 @@ fn rows(setting: &Setting) -> Vec<Vec<Path>> {
 }
 
 /// Returns the runs of these paths, and the result of an undisturbed run of each path.
-async fn runs(setting: &Setting, bench: &Bench, paths: &[Path]) -> Result<(Vec<Run>, References)> {
+async fn runs(setting: &Setting, rig: &Rig, paths: &[Path]) -> Result<(Vec<Run>, References)> {
     let prefix = setting.name.trim_start_matches("sweep-");
-    let (references, failed) = learn(bench, &format!("{prefix}-"), paths).await;
+    let (references, failed) = learn(rig, &format!("{prefix}-"), paths).await;
     ensure!(failed.is_empty(), "the undisturbed runs failed: {}", failed[0].detail);
     let nths = &NTH[..if setting.bounded { NTH_BOUNDED } else { NTH.len() }];
     let places = paths.iter().flat_map(|path| WATCHED.iter().flat_map(move |resource| nths.iter().map(move |nth| (path, *resource, *nth))));
@@ -77,64 +77,64 @@ async fn runs(setting: &Setting, bench: &Bench, paths: &[Path]) -> Result<(Vec<R
 
 /// Prepares the space, adds the rule of the fault, and performs the acts. Returns the number of the first request under
 /// the rule, and the rule.
-async fn act(bench: &Bench, run: &Run, fault: EventFault) -> Result<(usize, RuleId)> {
-    bench.prepare(&run.name, &run.path).await?;
-    bench.proxy.restart_count(&run.name);
+async fn act(rig: &Rig, run: &Run, fault: EventFault) -> Result<(usize, RuleId)> {
+    rig.prepare(&run.name, &run.path).await?;
+    rig.proxy.restart_count(&run.name);
     let rule =
-        bench.proxy.arm_event(EventRule { space: run.name.clone(), resource: Some(run.resource.to_owned()), nth: Some(run.nth), fault });
-    let from = bench.proxy.journal().len();
+        rig.proxy.arm_event(EventRule { space: run.name.clone(), resource: Some(run.resource.to_owned()), nth: Some(run.nth), fault });
+    let from = rig.proxy.journal().len();
     for act in &run.path.act {
-        bench.perform(&run.name, act).await?;
+        rig.perform(&run.name, act).await?;
     }
     Ok((from, rule))
 }
 
-async fn judge(bench: &Bench, run: &Run, reference: &Reference) -> Result<()> {
+async fn judge(rig: &Rig, run: &Run, reference: &Reference) -> Result<()> {
     let wanted = |objects: &_| ensure_equal(&run.name, &dump(&run.name, objects), &reference.end);
-    bench.mirror.until("to be as in the undisturbed run", &run.name, SOON, wanted).await.map(drop)
+    rig.view.until("to be as in the undisturbed run", &run.name, SOON, wanted).await.map(drop)
 }
 
 /// An event is lost, and its watch later restarts with a list. An API server loses events in this way.
 pub(super) async fn missed(setting: Setting) -> Result<()> {
-    let bench = setting.working().await?;
-    miss(&setting, &bench, Some(End::Gone)).await
+    let rig = setting.working().await?;
+    miss(&setting, &rig, Some(End::Gone)).await
 }
 
 /// An event is lost and no watch breaks: only the periodic relist of the operator can reveal it.
 pub(super) async fn missed_silently(setting: Setting) -> Result<()> {
-    let bench = setting.bench("relisting", &["--relist-period", "20s"]).await?;
-    bench.start().await?;
-    miss(&setting, &bench, None).await
+    let rig = setting.rig("relisting", &["--relist-period", "20s"]).await?;
+    rig.start().await?;
+    miss(&setting, &rig, None).await
 }
 
-async fn miss(setting: &Setting, bench: &Bench, later: Option<End>) -> Result<()> {
+async fn miss(setting: &Setting, rig: &Rig, later: Option<End>) -> Result<()> {
     for paths in rows(setting) {
-        miss_on(setting, bench, &paths, later).await?;
+        miss_on(setting, rig, &paths, later).await?;
     }
     Ok(())
 }
 
-async fn miss_on(setting: &Setting, bench: &Bench, paths: &[Path], later: Option<End>) -> Result<()> {
-    let (runs, references) = runs(setting, bench, paths).await?;
-    let acted = join_all(runs.iter().map(|run| act(bench, run, EventFault::Drop))).await;
+async fn miss_on(setting: &Setting, rig: &Rig, paths: &[Path], later: Option<End>) -> Result<()> {
+    let (runs, references) = runs(setting, rig, paths).await?;
+    let acted = join_all(runs.iter().map(|run| act(rig, run, EventFault::Drop))).await;
     for (run, acted) in runs.iter().zip(&acted) {
         ensure!(acted.is_ok(), "{} {} {}: {acted:?}", run.path.name, run.resource, run.nth);
     }
     if let Some(end) = later {
-        until_lost(bench, &runs, &acted, &references).await?;
-        bench.proxy.order(None, end);
+        until_lost(rig, &runs, &acted, &references).await?;
+        rig.proxy.order(None, end);
     }
-    finish(bench, &runs, &references).await?;
-    tidy(bench, runs, acted).await
+    finish(rig, &runs, &references).await?;
+    tidy(rig, runs, acted).await
 }
 
 /// Waits until each event was lost, or its space has reached its end state without it. A space with neither is stuck,
 /// and the list has to repair it.
-async fn until_lost(bench: &Bench, runs: &[Run], acted: &[Result<(usize, RuleId)>], references: &References) -> Result<()> {
+async fn until_lost(rig: &Rig, runs: &[Run], acted: &[Result<(usize, RuleId)>], references: &References) -> Result<()> {
     let is_over = |(run, acted): (&Run, &Result<(usize, RuleId)>)| {
-        let lost = acted.as_ref().is_ok_and(|(_, rule)| bench.proxy.progress(*rule).is_some_and(|progress| progress.hits > 0));
+        let lost = acted.as_ref().is_ok_and(|(_, rule)| rig.proxy.progress(*rule).is_some_and(|progress| progress.hits > 0));
         let ended =
-            || references.get(run.path.name).is_some_and(|reference| dump(&run.name, &bench.mirror.objects(&run.name)) == reference.end);
+            || references.get(run.path.name).is_some_and(|reference| dump(&run.name, &rig.view.objects(&run.name)) == reference.end);
         lost || ended()
     };
     let lost = eventually("the events to be lost", SOON, || async {
@@ -150,18 +150,18 @@ async fn until_lost(bench: &Bench, runs: &[Run], acted: &[Result<(usize, RuleId)
 }
 
 /// Removes the spaces, without any faults.
-async fn tidy(bench: &Bench, runs: Vec<Run>, acted: Vec<Result<(usize, RuleId)>>) -> Result<()> {
+async fn tidy(rig: &Rig, runs: Vec<Run>, acted: Vec<Result<(usize, RuleId)>>) -> Result<()> {
     for (_, rule) in acted.into_iter().flatten() {
-        bench.proxy.disarm(rule);
+        rig.proxy.disarm(rule);
     }
     let names: Vec<String> = runs.into_iter().map(|run| run.name).collect();
-    remove(bench, &names).await
+    remove(rig, &names).await
 }
 
-async fn finish(bench: &Bench, runs: &[Run], references: &References) -> Result<()> {
+async fn finish(rig: &Rig, runs: &[Run], references: &References) -> Result<()> {
     let judged = join_all(runs.iter().map(|run| async {
         let outcome = match references.get(run.path.name) {
-            Some(reference) => judge(bench, run, reference).await,
+            Some(reference) => judge(rig, run, reference).await,
             None => Ok(()),
         };
         outcome.err().map(|error| format!("{}, event {} of {}: {error:#}", run.path.name, run.nth, run.resource))
@@ -169,7 +169,7 @@ async fn finish(bench: &Bench, runs: &[Run], references: &References) -> Result<
     .await;
     let wrong: Vec<String> = judged.into_iter().flatten().collect();
     ensure!(wrong.is_empty(), "{} of {}: {}", wrong.len(), runs.len(), wrong.join("\n  "));
-    silence(bench, bench.proxy.journal().len(), Duration::from_secs(4)).await
+    silence(rig, rig.proxy.journal().len(), Duration::from_secs(4)).await
 }
 
 /// An event arrives twice.
@@ -184,21 +184,21 @@ pub(super) async fn reordered(setting: Setting) -> Result<()> {
 
 /// Verifies that every space reaches its end state, and that the fault causes no additional writes.
 async fn same_writes(setting: &Setting, fault: EventFault) -> Result<()> {
-    let bench = setting.working().await?;
+    let rig = setting.working().await?;
     for paths in rows(setting) {
-        same_writes_on(setting, &bench, &paths, fault).await?;
+        same_writes_on(setting, &rig, &paths, fault).await?;
     }
     Ok(())
 }
 
-async fn same_writes_on(setting: &Setting, bench: &Bench, paths: &[Path], fault: EventFault) -> Result<()> {
-    let (runs, references) = runs(setting, bench, paths).await?;
-    let acted = join_all(runs.iter().map(|run| act(bench, run, fault))).await;
-    finish(bench, &runs, &references).await?;
+async fn same_writes_on(setting: &Setting, rig: &Rig, paths: &[Path], fault: EventFault) -> Result<()> {
+    let (runs, references) = runs(setting, rig, paths).await?;
+    let acted = join_all(runs.iter().map(|run| act(rig, run, fault))).await;
+    finish(rig, &runs, &references).await?;
     let mut wrong = vec![];
     for (run, acted) in runs.iter().zip(&acted) {
         let Ok((from, _)) = acted else { anyhow::bail!("{} {}: {acted:?}", run.path.name, run.resource) };
-        let written = bench.proxy.journal().writes_of(&run.name, *from);
+        let written = rig.proxy.journal().writes_of(&run.name, *from);
         let done = written.iter().filter(|entry| entry.was_done()).count();
         let usual = references.get(run.path.name).map_or(0, |reference| reference.writes);
         // The API server may mistake a namespace that was created again for the terminating one. The operator reports
@@ -216,7 +216,7 @@ async fn same_writes_on(setting: &Setting, bench: &Bench, paths: &[Path], fault:
         }
     }
     ensure!(wrong.is_empty(), "{} of {}: {}", wrong.len(), runs.len(), wrong.join("\n  "));
-    tidy(bench, runs, acted).await
+    tidy(rig, runs, acted).await
 }
 
 /// The time after which a quota that is not enforced yet is reported, by an additional write: kube-controller-manager
@@ -226,7 +226,8 @@ const UNREPORTED: Duration = Duration::from_secs(5);
 /// The number of reports of a wait for a quota that these writes may contain.
 fn reported_waits(written: &[Entry]) -> usize {
     let created = |resource: &'static str| {
-        let is_it = move |entry: &&Entry| entry.was_done() && entry.facts.verb == "create" && entry.facts.resource == resource;
+        let is_it =
+            move |entry: &&Entry| entry.was_done() && entry.request_info.verb == "create" && entry.request_info.resource == resource;
         written.iter().filter(is_it).map(|entry| entry.instant)
     };
     let waited = |quota: Instant| created("rolebindings").find(|binding| *binding > quota).map(|binding| binding - quota);
@@ -235,7 +236,7 @@ fn reported_waits(written: &[Entry]) -> usize {
 
 /// Objects are deleted and changed while no operator runs.
 pub(super) async fn removed_while_down(setting: Setting) -> Result<()> {
-    let bench = setting.working().await?;
+    let rig = setting.working().await?;
     let acts = [
         Act::Delete("ResourceQuota", "developerspace"),
         Act::Delete("LimitRange", "developerspace"),
@@ -248,43 +249,43 @@ pub(super) async fn removed_while_down(setting: Setting) -> Result<()> {
         Act::Delete("DeveloperSpace", "$NAME"),
     ];
     let names = setting.names(acts.len());
-    ready(&bench, &names, json!({})).await?;
-    let before: Vec<_> = names.iter().map(|name| state(&bench, name)).collect();
-    bench.terminate().await?;
+    ready(&rig, &names, json!({})).await?;
+    let before: Vec<_> = names.iter().map(|name| state(&rig, name)).collect();
+    rig.terminate().await?;
     for (name, act) in names.iter().zip(&acts) {
-        bench.perform(name, act).await?;
+        rig.perform(name, act).await?;
     }
-    bench.start().await?;
+    rig.start().await?;
     for (name, before) in names.iter().zip(&before).take(acts.len() - 1) {
-        until_equal(&bench, name, before).await?;
+        until_equal(&rig, name, before).await?;
     }
-    until_ended(&bench, &names[acts.len() - 1], Ends::Gone).await?;
-    silence(&bench, bench.proxy.journal().len(), Duration::from_secs(3)).await?;
-    remove(&bench, &names).await
+    until_ended(&rig, &names[acts.len() - 1], Ends::Gone).await?;
+    silence(&rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
+    remove(&rig, &names).await
 }
 
 /// The events of one kind arrive later than those of all others, but before the operator's read timeout ends the watch
 /// (30 s of silence).
 pub(super) async fn lagging(setting: Setting) -> Result<()> {
-    let bench = setting.working().await?;
+    let rig = setting.working().await?;
     for resource in WATCHED {
-        bench.proxy.sky(|sky| sky.lag = HashMap::from([(resource.to_owned(), setting.either(5, 15))]));
+        rig.proxy.network(|network| network.lag = HashMap::from([(resource.to_owned(), setting.either(5, 15))]));
         let setting = Setting { name: format!("{}-{resource}", setting.name), ..setting.clone() };
         let names = setting.names(2);
-        let from = bench.proxy.journal().len();
+        let from = rig.proxy.journal().len();
         for name in &names {
-            create(&bench, name, json!({})).await?;
+            create(&rig, name, json!({})).await?;
         }
         for name in &names {
-            bench.ready(name).await?;
+            rig.ready(name).await?;
         }
-        bench.perform(&names[0], &Act::Delete("LimitRange", "developerspace")).await?;
-        silence(&bench, from, setting.either(8, 40)).await?;
-        until_equal(&bench, &names[0], &state(&bench, &names[1])).await?;
-        let written = bench.proxy.journal().writes_of(&names[1], from);
+        rig.perform(&names[0], &Act::Delete("LimitRange", "developerspace")).await?;
+        silence(&rig, from, setting.either(8, 40)).await?;
+        until_equal(&rig, &names[0], &state(&rig, &names[1])).await?;
+        let written = rig.proxy.journal().writes_of(&names[1], from);
         let (done, waits) = (written.iter().filter(|entry| entry.was_done()).count(), reported_waits(&written));
         ensure!(done == 8 || done == 8 + waits, "with {resource} late a space cost {done} writes instead of 8");
-        remove(&bench, &names).await?;
+        remove(&rig, &names).await?;
     }
     Ok(())
 }

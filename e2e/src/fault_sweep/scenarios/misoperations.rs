@@ -17,7 +17,7 @@ use super::{
     setting::{bare, remove, state},
 };
 use crate::{
-    fault_sweep::rig::Bench,
+    fault_sweep::rig::Rig,
     fixtures::{At, SOON, class, cluster_wide, condition, ensure_equal, holds, is_observed, space, text},
     mutations::{Mutation, mutations, way_back},
     wait::eventually,
@@ -48,8 +48,8 @@ struct Tally {
 }
 
 async fn all(setting: &Setting, kind: &'static str, plural: &str) -> Result<()> {
-    let bench = setting.working().await?;
-    let crd = bench.admin.get(cluster_wide("CustomResourceDefinition", &format!("{plural}.developerspace.dev"))).await?;
+    let rig = setting.working().await?;
+    let crd = rig.admin.get(cluster_wide("CustomResourceDefinition", &format!("{plural}.developerspace.dev"))).await?;
     let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").context("the kind has no schema")?;
     let spec = if kind == "SpaceClass" { class_spec() } else { space_spec("of-the-schema") };
     let todo: RefCell<VecDeque<Mutation>> = RefCell::new(mutations(schema, &spec).into());
@@ -57,32 +57,32 @@ async fn all(setting: &Setting, kind: &'static str, plural: &str) -> Result<()> 
     ensure!(count > 300, "only {count} changes were made up");
     let tally = Tally::default();
     let names = setting.names(SIDE_BY_SIDE);
-    join_all(names.iter().map(|name| work(&bench, kind, name, &todo, &tally))).await.into_iter().collect::<Result<()>>()?;
-    bench.ensure_alive().await?;
+    join_all(names.iter().map(|name| work(&rig, kind, name, &todo, &tally))).await.into_iter().collect::<Result<()>>()?;
+    rig.ensure_alive().await?;
     setting.note(format!("{count} changes: {} refused, {} done, {} told", tally.refused.get(), tally.done.get(), tally.told.get()));
     let wrong = tally.wrong.into_inner();
     ensure!(wrong.is_empty(), "{} of {count}: {}", wrong.len(), wrong[..wrong.len().min(TOLD)].join("\n  "));
     ensure!(tally.refused.get() > 0 && tally.done.get() > 0 && tally.told.get() > 0, "some way to end was never taken");
-    remove(&bench, &names).await?;
+    remove(&rig, &names).await?;
     for name in &names {
-        bench.admin.delete(cluster_wide("SpaceClass", name)).await?;
+        rig.admin.delete(cluster_wide("SpaceClass", name)).await?;
     }
     Ok(())
 }
 
 /// Changes one space and its class repeatedly.
-async fn work(bench: &Bench, kind: &str, name: &str, todo: &RefCell<VecDeque<Mutation>>, tally: &Tally) -> Result<()> {
-    bench.admin.create(&class(name, class_spec())).await?;
-    bench.admin.create(&space(name, space_spec(name))).await?;
-    bench.ready(name).await?;
-    settle(bench, name, Instant::now()).await?;
+async fn work(rig: &Rig, kind: &str, name: &str, todo: &RefCell<VecDeque<Mutation>>, tally: &Tally) -> Result<()> {
+    rig.admin.create(&class(name, class_spec())).await?;
+    rig.admin.create(&space(name, space_spec(name))).await?;
+    rig.ready(name).await?;
+    settle(rig, name, Instant::now()).await?;
     let at = cluster_wide(kind, name);
-    let spec = bench.admin.get(at).await?["spec"].clone();
-    let before = bare(state(bench, name));
+    let spec = rig.admin.get(at).await?["spec"].clone();
+    let before = bare(state(rig, name));
     loop {
         let next = todo.borrow_mut().pop_front();
         let Some(mutation) = next else { return Ok(()) };
-        match there_and_back(bench, at, &mutation, (&spec, &before)).await {
+        match there_and_back(rig, at, &mutation, (&spec, &before)).await {
             Ok(end) => {
                 let count = match end {
                     End::Refused => &tally.refused,
@@ -94,7 +94,7 @@ async fn work(bench: &Bench, kind: &str, name: &str, todo: &RefCell<VecDeque<Mut
             Err(error) => {
                 tally.wrong.borrow_mut().push(format!("{}: {error:#}", mutation.label));
                 // The error of this change must not be attributed to the next one.
-                bench.mirror.until("to be itself again", name, SOON, |_| ensure_equal(name, &bare(state(bench, name)), &before)).await?;
+                rig.view.until("to be itself again", name, SOON, |_| ensure_equal(name, &bare(state(rig, name)), &before)).await?;
             }
         }
     }
@@ -106,18 +106,18 @@ enum End {
     Told,
 }
 
-async fn there_and_back(bench: &Bench, at: At<'_>, mutation: &Mutation, (spec, before): (&Value, &Value)) -> Result<End> {
+async fn there_and_back(rig: &Rig, at: At<'_>, mutation: &Mutation, (spec, before): (&Value, &Value)) -> Result<End> {
     let begun = Instant::now();
-    if let Err(error) = bench.admin.patch(at, json!({"spec": mutation.patch})).await {
+    if let Err(error) = rig.admin.patch(at, json!({"spec": mutation.patch})).await {
         let Some(kube::Error::Api(status)) = error.downcast_ref::<kube::Error>() else { return Err(error) };
         ensure!(matches!(status.code, 400 | 422) && !status.message.is_empty(), "refused with {}: {}", status.code, status.message);
         return Ok(End::Refused);
     }
-    let ready = settle(bench, at.name, begun).await;
-    let after = state(bench, at.name);
-    let present = bench.admin.get(at).await?["spec"].clone();
-    bench.admin.patch(at, json!({"spec": way_back(&present, spec)})).await.context("the way back was refused")?;
-    let back = bench.mirror.until("to be back", at.name, SOON, |_| ensure_equal(at.name, &bare(state(bench, at.name)), before)).await;
+    let ready = settle(rig, at.name, begun).await;
+    let after = state(rig, at.name);
+    let present = rig.admin.get(at).await?["spec"].clone();
+    rig.admin.patch(at, json!({"spec": way_back(&present, spec)})).await.context("the way back was refused")?;
+    let back = rig.view.until("to be back", at.name, SOON, |_| ensure_equal(at.name, &bare(state(rig, at.name)), before)).await;
     let ready = ready?;
     if !ready {
         ensure_equal("what was told to be impossible, and was half done,", &without_ours(after), &without_ours(before.clone()))?;
@@ -127,13 +127,13 @@ async fn there_and_back(bench: &Bench, at: At<'_>, mutation: &Mutation, (spec, b
 }
 
 /// Waits until the space reports the result of the change. Returns true if it is ready.
-async fn settle(bench: &Bench, name: &str, since: Instant) -> Result<bool> {
+async fn settle(rig: &Rig, name: &str, since: Instant) -> Result<bool> {
     eventually("the change to be done or told", SOON, || async {
-        let objects = bench.mirror.objects(name);
+        let objects = rig.view.objects(name);
         let space = objects.get("DeveloperSpace").context("the space is gone")?;
         let class = objects.get("SpaceClass").context("the class is gone")?;
         ensure!(is_observed(space) && is_observed(class), "not looked at yet: {}", space["status"]);
-        let quiet = bench.proxy.journal().writes_of(name, 0).last().is_none_or(|entry| entry.instant.elapsed() > SETTLED);
+        let quiet = rig.proxy.journal().writes_of(name, 0).last().is_none_or(|entry| entry.instant.elapsed() > SETTLED);
         ensure!(quiet && since.elapsed() > SETTLED, "it still writes");
         let ready = condition(space, "Ready");
         if holds(space, "Ready") {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     fault_sweep::{
         path::{Act, Ends, soon},
-        rig::Bench,
+        rig::Rig,
     },
     fixtures::SOON,
     operator,
@@ -20,31 +20,31 @@ use crate::{
 };
 
 /// Performs the acts on the spaces of a row.
-async fn live(bench: &Bench, names: &[String]) -> Result<()> {
-    change(bench, &names[0], json!({"quota": {"requests.cpu": "3"}})).await?;
-    change(bench, &names[1], json!({"members": []})).await?;
-    change(bench, &names[2], json!({"className": "sweep-roomy"})).await?;
-    bench.perform(&names[3], &Act::Delete("ResourceQuota", "developerspace")).await?;
-    bench.perform(&names[4], &Act::Delete("DeveloperSpace", "$NAME")).await?;
-    change(bench, &names[5], json!({"className": "sweep-brief", "renewedAt": "$NOW", "expiresAt": "$SOON"})).await?;
-    create(bench, &names[6], json!({})).await
+async fn live(rig: &Rig, names: &[String]) -> Result<()> {
+    change(rig, &names[0], json!({"quota": {"requests.cpu": "3"}})).await?;
+    change(rig, &names[1], json!({"members": []})).await?;
+    change(rig, &names[2], json!({"className": "sweep-roomy"})).await?;
+    rig.perform(&names[3], &Act::Delete("ResourceQuota", "developerspace")).await?;
+    rig.perform(&names[4], &Act::Delete("DeveloperSpace", "$NAME")).await?;
+    change(rig, &names[5], json!({"className": "sweep-brief", "renewedAt": "$NOW", "expiresAt": "$SOON"})).await?;
+    create(rig, &names[6], json!({})).await
 }
 
-async fn until_lived(bench: &Bench, names: &[String]) -> Result<()> {
+async fn until_lived(rig: &Rig, names: &[String]) -> Result<()> {
     for (number, name) in names.iter().enumerate() {
-        until_ended(bench, name, if matches!(number, 4 | 5) { Ends::Gone } else { Ends::Ready }).await?;
+        until_ended(rig, name, if matches!(number, 4 | 5) { Ends::Gone } else { Ends::Ready }).await?;
     }
     Ok(())
 }
 
 pub(super) async fn two_without_election(setting: Setting) -> Result<()> {
-    let one = setting.bench("one", &["--identity", "one"]).await?;
+    let one = setting.rig("one", &["--identity", "one"]).await?;
     one.start().await?;
     let alone = Setting { name: format!("{}-alone", setting.name), ..setting.clone() }.names(7);
     ready(&one, &alone[..6], json!({})).await?;
     live(&one, &alone).await?;
     until_lived(&one, &alone).await?;
-    let other = setting.bench("other", &["--identity", "other"]).await?;
+    let other = setting.rig("other", &["--identity", "other"]).await?;
     other.start().await?;
     let both = Setting { name: format!("{}-both", setting.name), ..setting.clone() }.names(7);
     ready(&one, &both[..6], json!({})).await?;
@@ -53,11 +53,11 @@ pub(super) async fn two_without_election(setting: Setting) -> Result<()> {
     for (alone, both) in alone.iter().zip(&both) {
         until_equal(&one, both, &state(&one, alone)).await?;
     }
-    for bench in [&one, &other] {
-        let from = bench.proxy.journal().len();
-        silence(bench, from, Duration::from_secs(3)).await?;
-        super::setting::no_writes(bench, bench.proxy.journal().len(), setting.either(8, 60)).await?;
-        bench.ensure_alive().await?;
+    for rig in [&one, &other] {
+        let from = rig.proxy.journal().len();
+        silence(rig, from, Duration::from_secs(3)).await?;
+        super::setting::no_writes(rig, rig.proxy.journal().len(), setting.either(8, 60)).await?;
+        rig.ensure_alive().await?;
     }
     other.terminate().await?;
     remove(&one, &alone).await?;
@@ -66,17 +66,17 @@ pub(super) async fn two_without_election(setting: Setting) -> Result<()> {
 
 /// `gc` runs repeatedly, concurrently with the controller: each namespace is deleted once.
 pub(super) async fn gc_beside(setting: Setting) -> Result<()> {
-    let bench = setting.working().await?;
+    let rig = setting.working().await?;
     let names = setting.names(12);
-    ready(&bench, &names, json!({"className": "sweep-brief"})).await?;
-    let file = operator::write_kubeconfig(&setting.cluster, &format!("{}-gc", setting.name), Some(bench.proxy.address())).await?;
-    let from = bench.proxy.journal().len();
+    ready(&rig, &names, json!({"className": "sweep-brief"})).await?;
+    let file = operator::write_kubeconfig(&setting.cluster, &format!("{}-gc", setting.name), Some(rig.proxy.address())).await?;
+    let from = rig.proxy.journal().len();
     for name in &names {
-        change(&bench, name, soon()).await?;
+        change(&rig, name, soon()).await?;
     }
     let ended = async {
         for name in &names {
-            until_ended(&bench, name, Ends::Gone).await?;
+            until_ended(&rig, name, Ends::Gone).await?;
         }
         Ok::<(), anyhow::Error>(())
     };
@@ -95,10 +95,10 @@ pub(super) async fn gc_beside(setting: Setting) -> Result<()> {
         error = sweeping => return Err(error),
     }
     let mut deleted: HashMap<(String, String), usize> = HashMap::new();
-    for entry in bench.proxy.journal().since(from, |entry| entry.facts.verb == "delete" && entry.was_done()) {
-        let due = bench.moment(&entry.facts.name).context("something else was deleted")?;
+    for entry in rig.proxy.journal().since(from, |entry| entry.request_info.verb == "delete" && entry.was_done()) {
+        let due = rig.moment(&entry.request_info.name).context("something else was deleted")?;
         ensure!(entry.at >= due, "deleted before its time: {}", entry.line());
-        *deleted.entry((entry.facts.resource.clone(), entry.facts.name.clone())).or_default() += 1;
+        *deleted.entry((entry.request_info.resource.clone(), entry.request_info.name.clone())).or_default() += 1;
     }
     for name in &names {
         let count = deleted.get(&("namespaces".to_owned(), name.clone())).copied().unwrap_or_default();
@@ -110,11 +110,11 @@ pub(super) async fn gc_beside(setting: Setting) -> Result<()> {
 /// The leader is suspended, the other operator takes over, and the former leader resumes: it must notice and end
 /// without harm.
 pub(super) async fn frozen_leader(setting: Setting) -> Result<()> {
-    let one = setting.bench("one", &["--leader-elect", "--identity", "one"]).await?;
+    let one = setting.rig("one", &["--leader-elect", "--identity", "one"]).await?;
     one.start().await?;
     let names = setting.names(7);
     ready(&one, &names[..6], json!({})).await?;
-    let other = setting.bench("other", &["--leader-elect", "--identity", "other"]).await?;
+    let other = setting.rig("other", &["--leader-elect", "--identity", "other"]).await?;
     other.start().await?;
     one.signal("STOP").await?;
     live(&one, &names).await?;

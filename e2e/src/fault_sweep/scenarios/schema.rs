@@ -12,7 +12,7 @@ use super::{
 use crate::{
     fault_sweep::{
         path::{self, Act, Ends},
-        rig::Bench,
+        rig::Rig,
     },
     fixtures::{SOON, a_namespace, a_space, cluster_wide, condition, text},
     wait::eventually,
@@ -21,24 +21,24 @@ use crate::{
 const CRD: &str = "developerspaces.developerspace.dev";
 
 /// Changes the CRD in place.
-async fn redefine(bench: &Bench, change: impl Fn(&mut Value)) -> Result<()> {
+async fn redefine(rig: &Rig, change: impl Fn(&mut Value)) -> Result<()> {
     eventually("the definition to be changed", SOON, || async {
-        let mut crd = bench.admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
+        let mut crd = rig.admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
         change(&mut crd);
-        bench.admin.replace(cluster_wide("CustomResourceDefinition", CRD), &crd).await.map(|_| Some(()))
+        rig.admin.replace(cluster_wide("CustomResourceDefinition", CRD), &crd).await.map(|_| Some(()))
     })
     .await
 }
 
 /// The CRD gets a new column. That changes no space, so nothing is written.
 pub(super) async fn updated(setting: Setting) -> Result<()> {
-    let bench = setting.working().await?;
+    let rig = setting.working().await?;
     let names = setting.names(2);
-    ready(&bench, &names[..1], json!({})).await?;
-    silence(&bench, bench.proxy.journal().len(), Duration::from_secs(3)).await?;
-    let before = bench.admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
-    let from = bench.proxy.journal().len();
-    redefine(&bench, |crd| {
+    ready(&rig, &names[..1], json!({})).await?;
+    silence(&rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
+    let before = rig.admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
+    let from = rig.proxy.journal().len();
+    redefine(&rig, |crd| {
         let column = json!({"name": "Team", "type": "string", "jsonPath": ".spec.contact.team"});
         if let Some(columns) = crd.pointer_mut("/spec/versions/0/additionalPrinterColumns").and_then(Value::as_array_mut) {
             columns.push(column);
@@ -46,13 +46,13 @@ pub(super) async fn updated(setting: Setting) -> Result<()> {
     })
     .await?;
     // The API server ends all watches that use the previous definition of the kind.
-    no_writes(&bench, from, setting.either(8, 60)).await?;
-    create(&bench, &names[1], json!({})).await?;
-    bench.ready(&names[1]).await?;
-    redefine(&bench, |crd| crd["spec"] = before["spec"].clone()).await?;
-    change(&bench, &names[0], json!({"contact": {"team": "others"}})).await?;
-    until_ended(&bench, &names[0], Ends::Ready).await?;
-    remove(&bench, &names).await
+    no_writes(&rig, from, setting.either(8, 60)).await?;
+    create(&rig, &names[1], json!({})).await?;
+    rig.ready(&names[1]).await?;
+    redefine(&rig, |crd| crd["spec"] = before["spec"].clone()).await?;
+    change(&rig, &names[0], json!({"contact": {"team": "others"}})).await?;
+    until_ended(&rig, &names[0], Ends::Ready).await?;
+    remove(&rig, &names).await
 }
 
 /// Removes the validation of a space's owner and members. The owner's name keeps its schema, because selectable fields
@@ -69,25 +69,24 @@ fn loosen(crd: &mut Value) {
 /// Objects that a CRD without validation admitted: a space that never decoded, and a space with a namespace whose owner
 /// became invalid.
 pub(super) async fn undecodable(setting: Setting) -> Result<()> {
-    let bench = setting.working().await?;
+    let rig = setting.working().await?;
     let names = setting.names(4);
     let [fine, spoiled, broken, new] = [&names[0], &names[1], &names[2], &names[3]];
-    ready(&bench, &names[..2], json!({})).await?;
-    let (whole, uid) = (state(&bench, spoiled), namespace_uid(&bench, spoiled)?);
-    let before = bench.admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
-    redefine(&bench, loosen).await?;
-    let owner = bench.admin.get(a_space(spoiled)).await?["spec"]["owner"].clone();
+    ready(&rig, &names[..2], json!({})).await?;
+    let (whole, uid) = (state(&rig, spoiled), namespace_uid(&rig, spoiled)?);
+    let before = rig.admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
+    redefine(&rig, loosen).await?;
+    let owner = rig.admin.get(a_space(spoiled)).await?["spec"]["owner"].clone();
     eventually("nonsense to be taken", SOON, || async {
-        change(&bench, spoiled, json!({"owner": "nobody in particular"})).await?;
+        change(&rig, spoiled, json!({"owner": "nobody in particular"})).await?;
         Ok(Some(()))
     })
     .await?;
-    bench.perform(broken, &Act::Create(crate::fixtures::space("$NAME", json!({"owner": {"kind": 7}, "members": "all"})))).await?;
-    redefine(&bench, |crd| crd["spec"] = before["spec"].clone()).await?;
-    let from = bench.proxy.journal().len();
+    rig.perform(broken, &Act::Create(crate::fixtures::space("$NAME", json!({"owner": {"kind": 7}, "members": "all"})))).await?;
+    redefine(&rig, |crd| crd["spec"] = before["spec"].clone()).await?;
+    let from = rig.proxy.journal().len();
     for name in [spoiled, broken] {
-        bench
-            .mirror
+        rig.view
             .until("to be said to make no sense", name, SOON, |objects| {
                 let space = objects.get("DeveloperSpace").context("no space")?;
                 let ready = condition(space, "Ready");
@@ -97,53 +96,55 @@ pub(super) async fn undecodable(setting: Setting) -> Result<()> {
             .await?;
     }
     // Other spaces are not affected, also through a restart, in which both are listed again.
-    bench.perform(fine, &Act::Delete("ResourceQuota", "developerspace")).await?;
-    until_ended(&bench, fine, Ends::Ready).await?;
-    bench.terminate().await?;
-    bench.start().await?;
-    create(&bench, new, json!({})).await?;
-    bench.ready(new).await?;
-    silence(&bench, from, setting.either(5, 60)).await?;
-    let touched = bench.proxy.journal().writes(from);
+    rig.perform(fine, &Act::Delete("ResourceQuota", "developerspace")).await?;
+    until_ended(&rig, fine, Ends::Ready).await?;
+    rig.terminate().await?;
+    rig.start().await?;
+    create(&rig, new, json!({})).await?;
+    rig.ready(new).await?;
+    silence(&rig, from, setting.either(5, 60)).await?;
+    let touched = rig.proxy.journal().writes(from);
     let touched = touched.iter().find(|entry| {
-        entry.facts.space.as_ref() == Some(spoiled) && entry.facts.resource != "developerspaces" && entry.facts.resource != "events"
+        entry.request_info.space.as_ref() == Some(spoiled)
+            && entry.request_info.resource != "developerspaces"
+            && entry.request_info.resource != "events"
     });
     ensure!(
         touched.is_none(),
         "something of a space was changed that cannot be read: {}",
         touched.map(crate::proxy::Entry::line).unwrap_or_default()
     );
-    ensure!(namespace_uid(&bench, spoiled)? == uid, "the namespace is another");
-    ensure!(bench.admin.find(a_namespace(broken)).await?.is_none(), "a namespace was made for what cannot be read");
-    change(&bench, spoiled, json!({"owner": null})).await.err().context("a space without an owner was taken")?;
+    ensure!(namespace_uid(&rig, spoiled)? == uid, "the namespace is another");
+    ensure!(rig.admin.find(a_namespace(broken)).await?.is_none(), "a namespace was made for what cannot be read");
+    change(&rig, spoiled, json!({"owner": null})).await.err().context("a space without an owner was taken")?;
     let mended = json!({"owner": owner});
-    change(&bench, spoiled, mended).await?;
-    until_equal(&bench, spoiled, &whole).await?;
+    change(&rig, spoiled, mended).await?;
+    until_equal(&rig, spoiled, &whole).await?;
     let owner = json!({"owner": {"kind": "User", "name": "carol@example.com"}, "members": []});
-    change(&bench, broken, owner).await?;
-    remove(&bench, &names).await
+    change(&rig, broken, owner).await?;
+    remove(&rig, &names).await
 }
 
 /// The CRD is deleted and created again while the operator runs: namespaces are released and not deleted, and the
 /// operator continues.
 pub(super) async fn removed(setting: Setting) -> Result<()> {
-    let bench = setting.working().await?;
+    let rig = setting.working().await?;
     let names = setting.names(2);
-    ready(&bench, &names[..1], json!({})).await?;
-    let (uid, from) = (namespace_uid(&bench, &names[0])?, bench.proxy.journal().len());
+    ready(&rig, &names[..1], json!({})).await?;
+    let (uid, from) = (namespace_uid(&rig, &names[0])?, rig.proxy.journal().len());
     setting.cluster.kubectl(&["delete", "crd", CRD, "--timeout=60s"]).await?.ok()?;
-    let deleted = bench.proxy.journal().since(from, |entry| entry.facts.verb == "delete");
+    let deleted = rig.proxy.journal().since(from, |entry| entry.request_info.verb == "delete");
     ensure!(deleted.is_empty(), "{} deletions, among them {}", deleted.len(), deleted[0].line());
-    ensure!(namespace_uid(&bench, &names[0])? == uid, "the namespace is another");
+    ensure!(namespace_uid(&rig, &names[0])? == uid, "the namespace is another");
     crate::Operator::install(&setting.cluster).await?;
     for class in path::classes() {
         let name = text(&class, "/metadata/name");
-        if bench.admin.find(cluster_wide("SpaceClass", name)).await?.is_none() {
-            bench.admin.create(&class).await?;
+        if rig.admin.find(cluster_wide("SpaceClass", name)).await?.is_none() {
+            rig.admin.create(&class).await?;
         }
     }
-    eventually("a space to be taken", SOON, || async { create(&bench, &names[1], json!({})).await.map(Some) }).await?;
-    until_ended(&bench, &names[1], Ends::Ready).await?;
-    bench.ensure_alive().await?;
-    remove(&bench, &names[1..]).await
+    eventually("a space to be taken", SOON, || async { create(&rig, &names[1], json!({})).await.map(Some) }).await?;
+    until_ended(&rig, &names[1], Ends::Ready).await?;
+    rig.ensure_alive().await?;
+    remove(&rig, &names[1..]).await
 }

@@ -16,7 +16,7 @@ use crate::{
         dump::dump,
         path::{Act, Ends, space, spec},
         reference::ended,
-        rig::Bench,
+        rig::Rig,
     },
     fixtures::{SOON, a_space, ensure_equal, stays, uid_of},
     proxy::Entry,
@@ -41,17 +41,17 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Creates a bench with an operator that is not running yet.
-    pub async fn bench(&self, tag: &str, args: &[&str]) -> Result<Bench> {
-        Bench::new(self.cluster.clone(), &format!("{}-{tag}", self.name), args).await
+    /// Creates a rig with an operator that is not running yet.
+    pub async fn rig(&self, tag: &str, args: &[&str]) -> Result<Rig> {
+        Rig::new(self.cluster.clone(), &format!("{}-{tag}", self.name), args).await
     }
 
-    /// Creates a bench with an operator that is ready and idle.
-    pub async fn working(&self) -> Result<Bench> {
-        let bench = self.bench("operator", &[]).await?;
-        bench.start().await?;
-        silence(&bench, bench.proxy.journal().len(), Duration::from_secs(2)).await?;
-        Ok(bench)
+    /// Creates a rig with an operator that is ready and idle.
+    pub async fn working(&self) -> Result<Rig> {
+        let rig = self.rig("operator", &[]).await?;
+        rig.start().await?;
+        silence(&rig, rig.proxy.journal().len(), Duration::from_secs(2)).await?;
+        Ok(rig)
     }
 
     /// Returns one duration for a short scenario, another for the whole sweep.
@@ -76,40 +76,40 @@ impl Setting {
 }
 
 /// Creates a space with `changes` to the default spec, without waiting.
-pub async fn create(bench: &Bench, name: &str, changes: Value) -> Result<()> {
-    bench.perform(name, &Act::Create(space(&spec(&changes)))).await
+pub async fn create(rig: &Rig, name: &str, changes: Value) -> Result<()> {
+    rig.perform(name, &Act::Create(space(&spec(&changes)))).await
 }
 
 /// Creates all spaces and waits until they are ready.
-pub async fn ready(bench: &Bench, names: &[String], changes: Value) -> Result<()> {
+pub async fn ready(rig: &Rig, names: &[String], changes: Value) -> Result<()> {
     try_join_all(names.iter().map(|name| async {
-        create(bench, name, changes.clone()).await?;
-        bench.ready(name).await
+        create(rig, name, changes.clone()).await?;
+        rig.ready(name).await
     }))
     .await
     .map(drop)
 }
 
 /// Changes a space's spec.
-pub async fn change(bench: &Bench, name: &str, spec: Value) -> Result<()> {
+pub async fn change(rig: &Rig, name: &str, spec: Value) -> Result<()> {
     let mut patch = json!({});
     patch["spec"] = spec;
-    bench.perform(name, &Act::Patch("DeveloperSpace", "$NAME", patch)).await
+    rig.perform(name, &Act::Patch("DeveloperSpace", "$NAME", patch)).await
 }
 
 /// Waits until the space is in the given end state.
-pub async fn until_ended(bench: &Bench, name: &str, ends: Ends) -> Result<()> {
-    bench.mirror.until("to end well", name, SOON, |objects| ended(ends, objects)).await.map(drop)
+pub async fn until_ended(rig: &Rig, name: &str, ends: Ends) -> Result<()> {
+    rig.view.until("to end well", name, SOON, |objects| ended(ends, objects)).await.map(drop)
 }
 
 /// Waits until the state of the space equals `expected`.
-pub async fn until_equal(bench: &Bench, name: &str, expected: &Value) -> Result<()> {
-    bench.mirror.until("to be as it should", name, SOON, |objects| ensure_equal(name, &dump(name, objects), expected)).await.map(drop)
+pub async fn until_equal(rig: &Rig, name: &str, expected: &Value) -> Result<()> {
+    rig.view.until("to be as it should", name, SOON, |objects| ensure_equal(name, &dump(name, objects), expected)).await.map(drop)
 }
 
 /// The space's state.
-pub fn state(bench: &Bench, name: &str) -> Value {
-    dump(name, &bench.mirror.objects(name))
+pub fn state(rig: &Rig, name: &str) -> Value {
+    dump(name, &rig.view.objects(name))
 }
 
 /// Returns the state without the status fields that record past renewals, warnings and notices.
@@ -123,16 +123,16 @@ pub fn bare(mut state: Value) -> Value {
 }
 
 /// The UID of the space's current namespace.
-pub fn namespace_uid(bench: &Bench, name: &str) -> Result<String> {
-    let objects = bench.mirror.objects(name);
+pub fn namespace_uid(rig: &Rig, name: &str) -> Result<String> {
+    let objects = rig.view.objects(name);
     objects.get("Namespace").map(|namespace| uid_of(namespace).to_owned()).with_context(|| format!("{name} has no namespace"))
 }
 
 /// Deletes spaces and waits until they no longer exist, so that the next scenario starts without them.
-pub async fn remove(bench: &Bench, names: &[String]) -> Result<()> {
+pub async fn remove(rig: &Rig, names: &[String]) -> Result<()> {
     for name in names {
-        if bench.admin.find(a_space(name)).await?.is_some() {
-            bench.perform(name, &Act::Delete("DeveloperSpace", "$NAME")).await?;
+        if rig.admin.find(a_space(name)).await?.is_some() {
+            rig.perform(name, &Act::Delete("DeveloperSpace", "$NAME")).await?;
         }
     }
     for name in names {
@@ -140,16 +140,16 @@ pub async fn remove(bench: &Bench, names: &[String]) -> Result<()> {
             ensure!(!objects.contains_key("DeveloperSpace"), "it is still there");
             Ok(())
         };
-        bench.mirror.until("to be gone", name, SOON * 2, gone).await?;
+        rig.view.until("to be gone", name, SOON * 2, gone).await?;
     }
     Ok(())
 }
 
 /// Waits until nothing has been written for `during`.
-pub async fn silence(bench: &Bench, from: usize, during: Duration) -> Result<()> {
+pub async fn silence(rig: &Rig, from: usize, during: Duration) -> Result<()> {
     let begun = std::time::Instant::now();
     eventually("the operator to be silent", SOON + during, || async {
-        let last = bench.proxy.journal().writes(from).last().map(|entry| entry.instant);
+        let last = rig.proxy.journal().writes(from).last().map(|entry| entry.instant);
         let quiet = last.map_or_else(|| begun.elapsed(), |last| last.elapsed());
         ensure!(quiet >= during, "it wrote {quiet:?} ago");
         Ok(Some(()))
@@ -159,10 +159,10 @@ pub async fn silence(bench: &Bench, from: usize, during: Duration) -> Result<()>
 
 /// Verifies that nothing is written for `during`, counted from request number `from`. Events do not count: those with
 /// the same reason are held for a minute, so that one may come after the work that it reports.
-pub async fn no_writes(bench: &Bench, from: usize, during: Duration) -> Result<()> {
+pub async fn no_writes(rig: &Rig, from: usize, during: Duration) -> Result<()> {
     stays("no writes", during, || async {
-        let counts = |entry: &&Entry| entry.facts.resource != "events";
-        let written: Vec<String> = bench.proxy.journal().writes(from).iter().filter(counts).map(Entry::line).collect();
+        let counts = |entry: &&Entry| entry.request_info.resource != "events";
+        let written: Vec<String> = rig.proxy.journal().writes(from).iter().filter(counts).map(Entry::line).collect();
         ensure!(written.is_empty(), "{} writes: {}", written.len(), written.join("; "));
         Ok(())
     })

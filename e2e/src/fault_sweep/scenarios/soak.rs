@@ -21,7 +21,7 @@ use crate::{
     fault_sweep::{
         cluster_view::Objects,
         path::{Act, space, spec},
-        rig::{BYSTANDER, Bench},
+        rig::{BYSTANDER, Rig},
         safety::orphans,
     },
     fixtures::{SOON, a_space, ensure_equal},
@@ -45,33 +45,33 @@ struct Slot {
 }
 
 pub(super) async fn soak(setting: Setting) -> Result<()> {
-    let bench = setting.working().await?;
+    let rig = setting.working().await?;
     setting.note(format!("seed {}", setting.seed));
-    let references = references(&setting, &bench).await?;
+    let references = references(&setting, &rig).await?;
     let mut chance = Rng::with_seed(setting.seed);
     let mut slots: Vec<Slot> = setting.names(SLOTS).into_iter().map(|name| Slot { name, wanted: None, may_go: false }).collect();
     let (begun, mut memory, mut operations) = (Instant::now(), vec![], 0);
     while begun.elapsed() < setting.soak {
-        let from = bench.proxy.journal().len();
-        let rules = stormy(&bench, &mut chance);
+        let from = rig.proxy.journal().len();
+        let rules = stormy(&rig, &mut chance);
         let weather = chance.u8(0..10);
         let mut acting = Rng::with_seed(chance.u64(..));
-        let (acted, weathered) = tokio::join!(act(&bench, &mut slots, &mut acting), weather_of(&setting, &bench, weather, &mut chance));
+        let (acted, weathered) = tokio::join!(act(&rig, &mut slots, &mut acting), weather_of(&setting, &rig, weather, &mut chance));
         operations += acted.with_context(|| format!("round {} of seed {}", memory.len(), setting.seed))?;
         weathered?;
         for rule in rules {
-            bench.proxy.disarm(rule);
+            rig.proxy.disarm(rule);
         }
-        calm(&bench, &mut slots, &references, from)
+        calm(&rig, &mut slots, &references, from)
             .await
             .with_context(|| format!("round {}, weather {weather}, seed {}", memory.len(), setting.seed))?;
-        memory.push(bench.memory().await?);
+        memory.push(rig.memory().await?);
     }
-    setting.note(format!("{} rounds, {operations} operations, {} requests", memory.len(), bench.proxy.journal().len()));
+    setting.note(format!("{} rounds, {operations} operations, {} requests", memory.len(), rig.proxy.journal().len()));
     setting.note(format!("KiB resident after each round: {memory:?}"));
     is_flat(&memory)?;
     let names: Vec<String> = slots.into_iter().map(|slot| slot.name).collect();
-    remove(&bench, &names).await
+    remove(&rig, &names).await
 }
 
 /// The variants of a space's spec.
@@ -87,23 +87,23 @@ fn variants() -> [Value; 6] {
 }
 
 /// The states of undisturbed spaces.
-async fn references(setting: &Setting, bench: &Bench) -> Result<Vec<Value>> {
+async fn references(setting: &Setting, rig: &Rig) -> Result<Vec<Value>> {
     let mut found = vec![];
     let names = Setting { name: format!("{}-reference", setting.name), ..setting.clone() }.names(variants().len());
     for (name, changes) in names.iter().zip(variants()) {
-        ready(bench, std::slice::from_ref(name), changes).await?;
+        ready(rig, std::slice::from_ref(name), changes).await?;
     }
-    silence(bench, bench.proxy.journal().len(), Duration::from_secs(3)).await?;
+    silence(rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
     for name in &names {
-        found.push(ageless(bench, name));
+        found.push(ageless(rig, name));
     }
-    remove(bench, &names).await?;
+    remove(rig, &names).await?;
     Ok(found)
 }
 
 /// The state, regardless of the time of the last renewal.
-fn ageless(bench: &Bench, name: &str) -> Value {
-    let mut state = bare(state(bench, name));
+fn ageless(rig: &Rig, name: &str) -> Value {
+    let mut state = bare(state(rig, name));
     if let Some(spec) = state["DeveloperSpace"]["spec"].as_object_mut() {
         spec.remove("renewedAt");
     }
@@ -111,7 +111,7 @@ fn ageless(bench: &Bench, name: &str) -> Value {
 }
 
 /// Adds the rules of the faults. Each request may meet any of them, and a few percent of the requests do.
-fn stormy(bench: &Bench, chance: &mut Rng) -> Vec<RuleId> {
+fn stormy(rig: &Rig, chance: &mut Rng) -> Vec<RuleId> {
     let answer = |code, after| Fault::Answer { code, after };
     let faults = [
         (0.01, Fault::ResetBefore),
@@ -131,42 +131,44 @@ fn stormy(bench: &Bench, chance: &mut Rng) -> Vec<RuleId> {
         .map(|(share, fault)| {
             let dice = Arc::new(Mutex::new(Rng::with_seed(chance.u64(..))));
             let strikes = move || dice.lock().unwrap_or_else(PoisonError::into_inner).f64() < share;
-            bench.proxy.arm(Rule::new("storm", fault, move |facts, _| facts.verb != "watch" && strikes()).times(Times::For(SOON * 60)))
+            rig.proxy.arm(
+                Rule::new("storm", fault, move |request_info, _| request_info.verb != "watch" && strikes()).times(Times::For(SOON * 60)),
+            )
         })
         .collect();
-    let watches = Rule::new("storm", answer(500, false), |facts, place| facts.verb == "watch" && place.nth % 7 == 0);
-    rules.push(bench.proxy.arm(watches.times(Times::For(SOON * 60))));
+    let watches = Rule::new("storm", answer(500, false), |request_info, place| request_info.verb == "watch" && place.nth % 7 == 0);
+    rules.push(rig.proxy.arm(watches.times(Times::For(SOON * 60))));
     rules
 }
 
 /// Disturbs the network or the control plane for a part of the round.
-async fn weather_of(setting: &Setting, bench: &Bench, weather: u8, chance: &mut Rng) -> Result<()> {
+async fn weather_of(setting: &Setting, rig: &Rig, weather: u8, chance: &mut Rng) -> Result<()> {
     let pause = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
     pause(5).await;
     match weather {
         0 => {
-            bench.proxy.sky(|sky| sky.partition = true);
+            rig.proxy.network(|network| network.partition = true);
             pause(8).await;
-            bench.proxy.sky(|sky| sky.partition = false);
+            rig.proxy.network(|network| network.partition = false);
         }
         1 => {
-            bench.proxy.sky(|sky| sky.frozen = true);
+            rig.proxy.network(|network| network.frozen = true);
             pause(38).await;
-            bench.proxy.sky(|sky| sky.frozen = false);
+            rig.proxy.network(|network| network.frozen = false);
         }
         2..=4 => {
             let end = [End::Reset, End::Gone, End::Deaf][usize::from(weather - 2)];
             for _ in 0..3 {
                 let resource = WATCHED[chance.usize(..WATCHED.len())];
-                bench.proxy.order(Some(resource), end);
+                rig.proxy.order(Some(resource), end);
                 pause(8).await;
             }
         }
         5 => {
             let resource = WATCHED[chance.usize(..WATCHED.len())].to_owned();
-            bench.proxy.sky(|sky| sky.lag = HashMap::from([(resource, Duration::from_secs(3))]));
+            rig.proxy.network(|network| network.lag = HashMap::from([(resource, Duration::from_secs(3))]));
             pause(30).await;
-            bench.proxy.sky(|sky| sky.lag.clear());
+            rig.proxy.network(|network| network.lag.clear());
         }
         6 | 7 => {
             if weather == 7 {
@@ -176,9 +178,9 @@ async fn weather_of(setting: &Setting, bench: &Bench, weather: u8, chance: &mut 
             setting.cluster.start_component("kube-apiserver")?;
         }
         8 => {
-            bench.proxy.sky(|sky| sky.black_hole = true);
+            rig.proxy.network(|network| network.black_hole = true);
             pause(12).await;
-            bench.proxy.sky(|sky| sky.black_hole = false);
+            rig.proxy.network(|network| network.black_hole = false);
         }
         _ => {}
     }
@@ -186,13 +188,13 @@ async fn weather_of(setting: &Setting, bench: &Bench, weather: u8, chance: &mut 
 }
 
 /// Performs acts one after another. Returns their number.
-async fn act(bench: &Bench, slots: &mut [Slot], chance: &mut Rng) -> Result<usize> {
-    let (begun, from, mut done) = (Instant::now(), bench.proxy.journal().len(), 0);
+async fn act(rig: &Rig, slots: &mut [Slot], chance: &mut Rng) -> Result<usize> {
+    let (begun, from, mut done) = (Instant::now(), rig.proxy.journal().len(), 0);
     while begun.elapsed() < ROUND {
         let number = chance.usize(..SLOTS);
         let (dice, variant) = (chance.u8(0..100), chance.usize(..variants().len()));
         let Slot { name, wanted, may_go } = &mut slots[number];
-        let there = bench.mirror.objects(name).contains_key("DeveloperSpace");
+        let there = rig.view.objects(name).contains_key("DeveloperSpace");
         let (act, next) = match (*wanted, dice) {
             (None, _) if there => continue,
             (None, _) => (Act::Create(space(&spec(&variants()[variant]))), Some(variant)),
@@ -206,7 +208,7 @@ async fn act(bench: &Bench, slots: &mut [Slot], chance: &mut Rng) -> Result<usiz
             }
         };
         *may_go |= next.is_none();
-        perform(bench, name, &act).await.with_context(|| trace(bench, name, from))?;
+        perform(rig, name, &act).await.with_context(|| trace(rig, name, from))?;
         *wanted = next;
         done += 1;
         tokio::time::sleep(Duration::from_millis(chance.u64(20..200))).await;
@@ -216,9 +218,9 @@ async fn act(bench: &Bench, slots: &mut [Slot], chance: &mut Rng) -> Result<usiz
 
 /// Performs an act, and retries it while the API server is unavailable. An act on an object that does not exist, such
 /// as a child that was just deleted, is skipped.
-async fn perform(bench: &Bench, name: &str, act: &Act) -> Result<()> {
+async fn perform(rig: &Rig, name: &str, act: &Act) -> Result<()> {
     eventually(&format!("{act:?} to be taken"), SOON, || async {
-        let Err(error) = bench.perform(name, act).await else { return Ok(Some(())) };
+        let Err(error) = rig.perform(name, act).await else { return Ok(Some(())) };
         let answered = match error.downcast_ref::<kube::Error>() {
             Some(kube::Error::Api(status)) => status.code,
             _ => 0,
@@ -227,7 +229,7 @@ async fn perform(bench: &Bench, name: &str, act: &Act) -> Result<()> {
             // The first attempt created the space and the response was lost, or the previous space of that name still
             // exists.
             (Act::Create(wanted), 409) => {
-                let there = bench.admin.find(a_space(name)).await?;
+                let there = rig.admin.find(a_space(name)).await?;
                 let lives = |there: &Value| there["metadata"]["deletionTimestamp"].is_null() && there["spec"]["expiresAt"].is_null();
                 there.is_some_and(|there| lives(&there) && there["spec"]["className"] == wanted["spec"]["className"])
             }
@@ -274,28 +276,28 @@ fn drift(chance: &mut Rng) -> Act {
 }
 
 /// Checks LIVE, END, SAFE, ORPH and QUIET after the faults.
-async fn calm(bench: &Bench, slots: &mut [Slot], references: &[Value], from: usize) -> Result<()> {
-    bench.ensure_alive().await?;
+async fn calm(rig: &Rig, slots: &mut [Slot], references: &[Value], from: usize) -> Result<()> {
+    rig.ensure_alive().await?;
     let judged = join_all(slots.iter().map(|slot| async {
         let judged = match slot.wanted.and_then(|variant| references.get(variant)) {
-            Some(expected) => is_as_expected(bench, &slot.name, expected).await,
-            None => gone(bench, &slot.name).await,
+            Some(expected) => is_as_expected(rig, &slot.name, expected).await,
+            None => gone(rig, &slot.name).await,
         };
-        judged.with_context(|| trace(bench, &slot.name, from))
+        judged.with_context(|| trace(rig, &slot.name, from))
     }));
     judged.await.into_iter().collect::<Result<()>>()?;
-    silence(bench, from, Duration::from_secs(3)).await?;
-    no_writes(bench, bench.proxy.journal().len(), Duration::from_secs(3)).await?;
+    silence(rig, from, Duration::from_secs(3)).await?;
+    no_writes(rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
     let may_go: HashSet<&str> = slots.iter().filter(|slot| slot.may_go).map(|slot| slot.name.as_str()).collect();
-    for entry in bench.proxy.journal().writes(from) {
-        let facts = &entry.facts;
-        let name = facts.space.as_deref().unwrap_or_default();
+    for entry in rig.proxy.journal().writes(from) {
+        let request_info = &entry.request_info;
+        let name = request_info.space.as_deref().unwrap_or_default();
         ensure!(name != BYSTANDER, "a namespace that is not ours was written to: {}", entry.line());
-        ensure!(facts.verb != "delete" || facts.uid.is_some(), "something was deleted without its UID: {}", entry.line());
-        let ends = facts.seals || (facts.verb == "delete" && facts.namespace.is_empty());
+        ensure!(request_info.verb != "delete" || request_info.uid.is_some(), "something was deleted without its UID: {}", entry.line());
+        let ends = request_info.seals || (request_info.verb == "delete" && request_info.namespace.is_empty());
         ensure!(!ends || may_go.contains(name), "nobody asked for the end of it: {}", entry.line());
     }
-    let left = orphans(bench).await?;
+    let left = orphans(rig).await?;
     ensure!(left.is_empty(), "{left:?}");
     for slot in slots.iter_mut() {
         slot.may_go = false;
@@ -305,18 +307,18 @@ async fn calm(bench: &Bench, slots: &mut [Slot], references: &[Value], from: usi
 
 /// Waits until the space and its objects equal `expected`. The time until kube-controller-manager has set the status of the quota is not the operator's:
 /// after a restart of the API server its own watches need a while.
-async fn is_as_expected(bench: &Bench, name: &str, expected: &Value) -> Result<()> {
-    let right = |_: &Objects| ensure_equal(name, &ageless(bench, name), expected);
+async fn is_as_expected(rig: &Rig, name: &str, expected: &Value) -> Result<()> {
+    let right = |_: &Objects| ensure_equal(name, &ageless(rig, name), expected);
     let counted = |objects: &Objects| {
         ensure!(!is_uncounted(objects), "kube-controller-manager has not set the status of the ResourceQuota");
         Ok(())
     };
-    let Err(late) = bench.mirror.until("to be as it should", name, SOON, right).await else { return Ok(()) };
-    if !is_uncounted(&bench.mirror.objects(name)) {
+    let Err(late) = rig.view.until("to be as it should", name, SOON, right).await else { return Ok(()) };
+    if !is_uncounted(&rig.view.objects(name)) {
         return Err(late);
     }
-    bench.mirror.until("to have a quota in force", name, SOON * 3, counted).await?;
-    bench.mirror.until("to be as it should", name, SOON, right).await.map(drop)
+    rig.view.until("to have a quota in force", name, SOON * 3, counted).await?;
+    rig.view.until("to be as it should", name, SOON, right).await.map(drop)
 }
 
 /// Returns true if the space has a ResourceQuota whose spec is not in force yet.
@@ -327,22 +329,22 @@ fn is_uncounted(objects: &Objects) -> bool {
 /// Waits until the space and its objects no longer exist. A fault may delay the change to the short-lived class until
 /// after the renewal of the same request has counted. The change then brings the end nearer, and a notice of five
 /// minutes applies. This function requests the deletion of such a space.
-async fn gone(bench: &Bench, name: &str) -> Result<()> {
+async fn gone(rig: &Rig, name: &str) -> Result<()> {
     let is_postponed = |objects: &Objects| objects.get("DeveloperSpace").is_some_and(|space| !space["status"]["postponed"].is_null());
     let is_gone = |objects: &Objects| {
         ensure!(objects.is_empty(), "{} is left", objects.keys().cloned().collect::<Vec<_>>().join(", "));
         Ok(())
     };
     let decided = |objects: &Objects| if is_postponed(objects) { Ok(()) } else { is_gone(objects) };
-    if !bench.mirror.until("to go, or to have notice", name, SOON, decided).await?.is_empty() {
-        bench.perform(name, &Act::Delete("DeveloperSpace", "$NAME")).await?;
+    if !rig.view.until("to go, or to have notice", name, SOON, decided).await?.is_empty() {
+        rig.perform(name, &Act::Delete("DeveloperSpace", "$NAME")).await?;
     }
-    bench.mirror.until("to be gone", name, SOON, is_gone).await.map(drop)
+    rig.view.until("to be gone", name, SOON, is_gone).await.map(drop)
 }
 
-fn trace(bench: &Bench, name: &str, from: usize) -> String {
+fn trace(rig: &Rig, name: &str, from: usize) -> String {
     let lines: Vec<String> =
-        bench.proxy.journal().since(from, |entry| entry.facts.space.as_deref() == Some(name)).iter().map(Entry::line).collect();
+        rig.proxy.journal().since(from, |entry| entry.request_info.space.as_deref() == Some(name)).iter().map(Entry::line).collect();
     format!("the last requests about it:\n    {}", lines[lines.len().saturating_sub(25)..].join("\n    "))
 }
 
