@@ -15,7 +15,12 @@ use tower::{
     retry::{Policy, RetryLayer},
 };
 
-use crate::{clock::ServerCheckedClock, controller::recent_writes::Writes, impersonation, metrics::Metrics, runtime::watchdog::Watchdog};
+use crate::{
+    clock::ServerCheckedClock,
+    impersonation,
+    metrics::Metrics,
+    runtime::{recent_writes::RecentWrites, watchdog::Watchdog},
+};
 
 /// The longest time for a response. It is above [`WATCH_TIMEOUT_SECONDS`], so that an idle watch is not a failure.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,7 +58,7 @@ pub struct Listeners {
     /// The metrics, which count each response.
     pub metrics: Arc<Metrics>,
     /// The register of writes, which records each write.
-    pub writes: Arc<Writes>,
+    pub writes: Arc<RecentWrites>,
 }
 
 /// Returns a client for the cluster of the environment. `listeners` are notified of each response.
@@ -104,7 +109,7 @@ where
         let method = request.method().clone();
         let limit = (method != Method::GET).then_some(WRITE_TIMEOUT);
         if limit.is_some() {
-            writes.note(request.uri().path());
+            writes.record(request.uri().path());
         }
         let answer = self.inner.call(request);
         Box::pin(async move {

@@ -16,7 +16,7 @@ use crate::{
     installed::Installed,
     metrics::Metrics,
     runtime::{
-        permissions::{self, Rights},
+        permissions::{self, MissingPermissions},
         watchdog::{Ages, Watchdog},
     },
     serve::serve,
@@ -32,7 +32,7 @@ pub struct Health {
     /// The store, which records the sources that were listed.
     pub store: Arc<Store>,
     /// The permissions that the operator lacks.
-    pub rights: Arc<Rights>,
+    pub missing_permissions: Arc<MissingPermissions>,
     /// The installed CRDs.
     pub installed: Arc<Installed>,
     /// The metrics.
@@ -50,7 +50,7 @@ impl Health {
         let ages = self.ages();
         ages.live()?;
         ages.current()?;
-        let missing = self.rights.missing();
+        let missing = self.missing_permissions.list();
         if !missing.is_empty() {
             return Err(permissions::sentence(&missing));
         }
@@ -100,7 +100,7 @@ mod tests {
             clock: Arc::new(DateTime::<Utc>::UNIX_EPOCH),
             watchdog: Arc::default(),
             store: Arc::default(),
-            rights: Arc::default(),
+            missing_permissions: Arc::default(),
             installed: Arc::new(installed),
             metrics: Arc::default(),
             standby: Arc::new(AtomicBool::new(standby)),

@@ -13,7 +13,7 @@ use kube::{
 use tokio::sync::watch;
 
 use crate::{
-    api::{DeveloperSpace, SpaceClass, crds, text::some_of, without_managed_fields::WithoutManagedFields},
+    api::{DeveloperSpace, SpaceClass, crds, names, text::some_of, without_managed_fields::WithoutManagedFields},
     runtime::error::Error,
 };
 
@@ -136,6 +136,15 @@ pub async fn lacking(client: &Client) -> Result<Option<String>, Error> {
         }
     }
     Ok((!fields.is_empty()).then(|| sentence(&fields)))
+}
+
+/// Returns true if the CRD of spaces is being deleted or no longer exists: every space is deleted with it, although no user requested the deletion of
+/// the namespaces.
+pub async fn crd_is_going(client: &Client) -> Result<bool, Error> {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let crd = crds.get_metadata_opt(names::SPACE_CRD).await;
+    let crd = crd.map_err(Error::api(format!("read CustomResourceDefinition {}", names::SPACE_CRD)))?;
+    Ok(crd.is_none_or(|crd| crd.metadata.deletion_timestamp.is_some()))
 }
 
 fn sentence(fields: &[String]) -> String {

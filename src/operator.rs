@@ -17,21 +17,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     api::{crds, names::ProtectedNamespaces},
     approver::Approver,
-    cache::watches::RequeueSender,
     cli::{ApproveArgs, Command, GcArgs, RunArgs},
     client::{self, Listeners},
     clock::{Clock, ServerCheckedClock},
-    controller::{
-        self,
-        context::{Context, WorkerSlots},
-    },
+    controller::{self, context::Context},
     gc::{self, Answer},
     health::{Health, serve_health, serve_metrics},
     installed::{self, Installed},
     runtime::{
         events,
         leader::Elector,
-        permissions::{self, Rights},
+        permissions::{MissingPermissions, PermissionCheck},
+        requeue::RequeueSender,
+        worker_slots::WorkerSlots,
     },
     telemetry,
 };
@@ -54,25 +52,32 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let listeners = Listeners::default();
     let client = client::connect(listeners.clone()).await?;
     let Listeners { clock, watchdog, metrics, writes } = listeners;
-    let (requeue, nudged) = RequeueSender::new();
+    let (requeue, requeued) = RequeueSender::new();
     let standby = Arc::new(AtomicBool::new(false));
-    let places = WorkerSlots::new(args.workers);
-    let (recorder, writing) = events::recorder(client.clone(), places.clone(), &args.common.identity);
+    let slots = WorkerSlots::new(args.workers);
+    let (recorder, writing) = events::recorder(client.clone(), slots.clone(), &args.common.identity);
     tokio::spawn(writing);
     let protected = ProtectedNamespaces::new(&args.common.operator_namespace, &args.common.protected_namespaces);
-    let fresh = Context::new(client.clone(), clock.clone(), protected, recorder, places);
+    let fresh = Context::new(client.clone(), clock.clone(), protected, recorder, slots);
     let installed = Arc::new(Installed::unread());
-    let ctx = Arc::new(Context { metrics, watchdog: watchdog.clone(), writes, requeue, installed: installed.clone(), ..fresh });
+    let ctx =
+        Arc::new(Context { metrics, watchdog: watchdog.clone(), recent_writes: writes, requeue, installed: installed.clone(), ..fresh });
     tokio::spawn(installed::follow(client.clone(), installed.clone()));
-    let rights: Arc<Rights> = Arc::default();
-    tokio::spawn(permissions::check(ctx.clone(), args.common.operator_namespace.clone(), rights.clone()));
+    let missing_permissions: Arc<MissingPermissions> = Arc::default();
+    let check = PermissionCheck {
+        client: client.clone(),
+        clock: clock.clone(),
+        recorder: ctx.recorder.clone(),
+        home: args.common.operator_namespace.clone(),
+    };
+    tokio::spawn(check.run(missing_permissions.clone()));
     let (store, metrics) = (ctx.store.clone(), ctx.metrics.clone());
-    let health = Health { clock: clock.clone(), watchdog, store, rights, installed, metrics, standby: standby.clone() };
+    let health = Health { clock: clock.clone(), watchdog, store, missing_permissions, installed, metrics, standby: standby.clone() };
     let serving = async {
         tokio::try_join!(serve_health(args.health_bind_address.0, health.clone()), serve_metrics(args.metrics_bind_address.0, health))
             .with_context(|| format!("failed to listen on {:?} or {:?}", args.health_bind_address.0, args.metrics_bind_address.0))
     };
-    let work = lead_and_work(&args, client, clock, ctx.clone(), (nudged, standby));
+    let work = lead_and_work(&args, client, clock, ctx.clone(), (requeued, standby));
     tokio::select! {
         result = serving => result.map(|_| ExitCode::FAILURE),
         result = work => result,
@@ -85,7 +90,7 @@ async fn lead_and_work(
     client: Client,
     clock: Arc<ServerCheckedClock>,
     ctx: Arc<Context>,
-    (nudged, standby): (futures::stream::BoxStream<'static, String>, Arc<AtomicBool>),
+    (requeued, standby): (futures::stream::BoxStream<'static, String>, Arc<AtomicBool>),
 ) -> anyhow::Result<ExitCode> {
     let elector = Elector::new(client, &args.common.operator_namespace, &args.common.identity, clock as Arc<dyn Clock>);
     let stopped = listen_for_signals();
@@ -121,7 +126,7 @@ async fn lead_and_work(
         tokio::time::sleep(GRACE).await;
     };
     let work = async {
-        controller::run(ctx.clone(), nudged, args.relist_period.0, halted()).await;
+        controller::run(ctx.clone(), requeued, args.relist_period.0, halted()).await;
         ctx.recorder.flush().await;
     };
     let code = tokio::select! {

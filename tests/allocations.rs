@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use developerspace_operator::{cache::watches::CachedSpace, controller::reconcile::reconcile};
+use developerspace_operator::{cache::watches::CachedSpace, controller::worker::reconcile_queued};
 use http::{Request, Response};
 use kube::{Client, client::Body};
 use support::{objects, world::World};
@@ -32,7 +32,7 @@ fn a_converged_reconcile_allocates_little() {
     let _inside = runtime.enter();
     let ctx = World::with(NOW, &objects::everything()).context(Client::new(service, "default"));
     let space: Arc<CachedSpace> = Arc::new(objects::read(&objects::converged()));
-    let once = || runtime.block_on(reconcile(space.clone(), ctx.clone())).map(drop).map_err(|error| error.sentence()).unwrap();
+    let once = || runtime.block_on(reconcile_queued(space.clone(), ctx.clone())).map(drop).map_err(|error| error.sentence()).unwrap();
     once();
     let taken = measure(once);
     assert!(taken.count_total <= ALLOCATIONS, "{} allocations, more than {ALLOCATIONS}", taken.count_total);

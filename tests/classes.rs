@@ -11,7 +11,7 @@ use std::{
 
 use developerspace_operator::{
     api::SpaceClass,
-    controller::classes::{Judge, Spaces, judge, look_up_roles},
+    controller::classes::{ClassValidator, Spaces, look_up_roles, validate},
 };
 use http::{Request, Response};
 use kube::{
@@ -78,7 +78,7 @@ fn no_spaces() -> Spaces {
 async fn judged(world: &World, class: &Value, spaces: Spaces, script: Vec<Step>) {
     world.keep(class);
     let class: SpaceClass = objects::read(class);
-    play(script, async |client| judge(&world.context(client), &spaces, &class).await).await.unwrap();
+    play(script, async |client| validate(&world.context(client), &spaces, &class).await).await.unwrap();
 }
 
 /// Looks up all ClusterRoles. Returns those that were created or deleted.
@@ -168,8 +168,8 @@ async fn a_class_is_validated_although_no_look_up_of_a_role_is_answered() {
     let roles: Vec<Value> = readers.chain([json!({"name": "grower", "clusterRole": "edit"})]).collect();
     let world = World::with(NOW, &[merged(&written(), &json!({"spec": {"roles": roles}}))]);
     let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
-    let (_judge, judged) = Judge::new(world.context(Client::new(service, "default")), no_spaces());
-    let judging = tokio::spawn(judged);
+    let (_validator, validation) = ClassValidator::new(world.context(Client::new(service, "default")), no_spaces());
+    let validating = tokio::spawn(validation);
     let allowed = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {}, "spec": {}, "status": {"allowed": true},
     });
@@ -187,7 +187,7 @@ async fn a_class_is_validated_although_no_look_up_of_a_role_is_answered() {
         false
     };
     assert_eq!(tokio::time::timeout(Duration::from_secs(600), is_written).await, Ok(true));
-    judging.abort();
+    validating.abort();
 }
 
 #[tokio::test]

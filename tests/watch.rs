@@ -12,8 +12,9 @@ use developerspace_operator::{
         store::{SOURCES, Source, Store},
         watches,
     },
-    controller::{self, reconcile::key},
+    controller::{self, watched_spaces::watched_spaces},
     desired::noncompliance::Rule,
+    runtime::watchdog::space_key,
 };
 use futures::{StreamExt, stream};
 use http::{Request, Response, StatusCode};
@@ -166,7 +167,7 @@ async fn lists_wait_while_the_time_of_more_spaces_is_up_than_there_are_places() 
     let first = listed(&mut server, &mut held, Duration::from_secs(10)).await;
     assert_eq!(first.len(), SOURCES.len() - 1, "all kinds but what is only remembered: {first:?}");
     let due = Some("2026-11-24T08:59:59Z".parse().unwrap());
-    for space in 0..=ctx.places.number() {
+    for space in 0..=ctx.slots.number() {
         ctx.watchdog.expects(space.into(), due);
     }
     assert_eq!(listed(&mut server, &mut held, period * 2).await, [""; 0]);
@@ -185,7 +186,7 @@ async fn nobody_is_told_of_a_space_that_the_store_does_not_have_yet() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
     let ctx = World::unlisted("2026-11-24T09:00:00Z").context(Client::new(service, "default"));
     let (kept, writer) = reflector::store();
-    let mut names = watches::spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600)));
+    let mut names = watched_spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600)));
     let (old, mut new) = (objects::fresh(), objects::fresh());
     new["metadata"]["name"] = json!("another");
     let mut told = Vec::new();
@@ -216,11 +217,11 @@ async fn a_space_that_is_gone_counts_for_no_rule() {
     let (service, mut server) = pair::<Request<Body>, Response<Body>>();
     let ctx = World::unlisted(objects::MADE).context(Client::new(service, "default"));
     let (_kept, writer) = reflector::store();
-    let watching = tokio::spawn(watches::spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600))).for_each(|_| async {}));
+    let watching = tokio::spawn(watched_spaces(&ctx, writer, Relist::every(Duration::from_secs(3_600))).for_each(|_| async {}));
     let (listed, mut missed) = (objects::fresh(), objects::fresh());
     missed["metadata"]["uid"] = json!("uid-of-another");
     for space in [&listed, &missed] {
-        ctx.metrics.noncompliant.note(key(&objects::read::<watches::CachedSpace>(space)), vec![Rule::Contact]);
+        ctx.metrics.noncompliant.record(space_key(&objects::read::<watches::CachedSpace>(space)), vec![Rule::Contact]);
     }
     let count = || {
         let text = ctx.metrics.render();

@@ -169,7 +169,7 @@ impl Approver<'_> {
             uid: space.metadata.uid.clone(),
             ..ObjectReference::default()
         };
-        self.recorder.tell(regarding, Note { warning, reason: reason.to_owned(), message, in_namespace: false }, now);
+        self.recorder.record(regarding, Note { warning, reason: reason.to_owned(), message, in_namespace: false }, now);
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
     use tower_test::mock::{Handle, pair};
 
     use super::*;
-    use crate::{controller::context::WorkerSlots, runtime::events};
+    use crate::runtime::{events, worker_slots::WorkerSlots};
 
     const SPACES: &str = "/apis/developerspace.dev/v1alpha1/developerspaces/orchid-lab";
     const CLASSES: &str = "/apis/developerspace.dev/v1alpha1/spaceclasses/greenhouse";

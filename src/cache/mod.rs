@@ -4,6 +4,7 @@
 //! [`store`] holds the objects, and [`owner_limit`] the register of the spaces that each owner has.
 
 pub mod compressed;
+pub mod foreign_policies;
 pub mod owner_limit;
 pub mod reduced;
 pub mod relist;

@@ -16,6 +16,7 @@ use crate::{
     desired::{
         Uid,
         lifetime::inputs::{created, is_sealed},
+        namespace::SeenNamespace,
         owner_limit::{Claim, rank},
         waiting_limit::{Beyond, Line, was_never_admitted},
     },
@@ -35,6 +36,14 @@ pub struct Released {
     pub from: String,
 }
 
+impl Released {
+    /// Reads the owner and the class for which a released namespace counts. Returns `None` for other namespaces.
+    pub fn from_namespace(seen: &SeenNamespace) -> Option<Self> {
+        let released = seen.released.as_deref().filter(|released| !released.owner.is_empty())?;
+        Some(Self { owner: released.owner.to_string(), class: released.class.to_string(), from: released.space.to_string() })
+    }
+}
+
 /// The result of [`OwnerLimit::admit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
@@ -52,7 +61,7 @@ pub struct OwnerLimit {
 
 #[derive(Debug, Default)]
 struct Inner {
-    shares: HashMap<Arc<Key>, Share>,
+    usages: HashMap<Arc<Key>, Usage>,
     /// The owner and class under which each space has its place.
     held: HashMap<Uid, Arc<Key>>,
     /// The owner and class that the status of a space still records after it was admitted to another place.
@@ -67,7 +76,7 @@ struct Inner {
 
 /// The places of one owner under one class.
 #[derive(Debug, Default)]
-struct Share {
+struct Usage {
     held: HashSet<Uid>,
     waiting: HashMap<Uid, Claim>,
     /// Released namespaces, and the name of the space that each was released from.
@@ -76,7 +85,7 @@ struct Share {
     limit: Option<i32>,
 }
 
-impl Share {
+impl Usage {
     /// Returns true if there is a place for `claim`, in addition to the places that are held and those for waiting spaces that rank before it. A
     /// released namespace does not count against the space of the same name, which is the one that it was released from. That space also does not
     /// wait for spaces that rank before it: its namespace already takes a place, and they may wait for that same place.
@@ -101,17 +110,17 @@ impl Share {
 
 impl OwnerLimit {
     /// Admits `space` for `owner` under `class_name`, whose limit is `limit`, if there is a place. Otherwise the space waits, and keeps the place
-    /// that it has. After an admission the previous place stays held until [`Self::settle`].
+    /// that it has. After an admission the previous place stays held until [`Self::release_previous`].
     pub fn admit(&self, space: &DeveloperSpace, owner: &Subject, class_name: &str, limit: Option<i32>) -> Admission {
         let mut inner = self.lock();
         let (claim, key) = (claim_of(space), (owner.to_string(), class_name.to_owned()));
-        inner.share(&key).1.limit = limit;
+        inner.usage(&key).1.limit = limit;
         if inner.held.get(&claim.uid).is_some_and(|held| **held == key) {
             inner.stop_waiting(&claim.uid);
             return Admission { is_admitted: true, freed: Vec::new() };
         }
         let returns = inner.left.get(&claim.uid).is_some_and(|left| **left == key);
-        if !returns && !inner.share(&key).1.has_room(&claim) {
+        if !returns && !inner.usage(&key).1.has_room(&claim) {
             inner.wait(&key, claim);
             return Admission { is_admitted: false, freed: Vec::new() };
         }
@@ -120,14 +129,14 @@ impl OwnerLimit {
     }
 
     /// Releases the previous place of a space whose status records its current place. Returns the space that gets the released place.
-    pub fn settle(&self, uid: &Uid) -> Option<String> {
+    pub fn release_previous(&self, uid: &Uid) -> Option<String> {
         let mut inner = self.lock();
         let left = inner.left.remove(uid)?;
-        inner.change(&left, |share| share.held.remove(uid))
+        inner.change(&left, |usage| usage.held.remove(uid))
     }
 
     /// Registers a space that had its place before this process began, so that it counts before it is reconciled again.
-    pub fn recall(&self, space: &DeveloperSpace, owner: &str, class_name: &str) {
+    pub fn restore(&self, space: &DeveloperSpace, owner: &str, class_name: &str) {
         let mut inner = self.lock();
         let uid = Uid::of(&space.metadata);
         inner.leave(&uid);
@@ -140,7 +149,7 @@ impl OwnerLimit {
     }
 
     /// Removes a space from the count. Returns the spaces that get its place.
-    pub fn withdraw(&self, uid: &Uid) -> Vec<String> {
+    pub fn release(&self, uid: &Uid) -> Vec<String> {
         self.lock().leave(uid)
     }
 
@@ -150,11 +159,11 @@ impl OwnerLimit {
         let before = inner.released.remove(namespace);
         let mut freed = None;
         if let Some(key) = before {
-            freed = inner.change(&key, |share| share.released.remove(namespace).is_some());
+            freed = inner.change(&key, |usage| usage.released.remove(namespace).is_some());
         }
         if let Some(Released { owner, class, from }) = released {
-            let (key, share) = inner.share(&(owner, class));
-            share.released.insert(namespace.to_owned(), from);
+            let (key, usage) = inner.usage(&(owner, class));
+            usage.released.insert(namespace.to_owned(), from);
             inner.released.insert(namespace.to_owned(), key);
         }
         freed.into_iter().collect()
@@ -166,19 +175,19 @@ impl OwnerLimit {
             let inner = self.lock();
             inner.held.keys().chain(inner.awaited.keys()).filter(|uid| !live.contains(*uid)).cloned().collect()
         };
-        gone.iter().flat_map(|uid| self.withdraw(uid)).collect()
+        gone.iter().flat_map(|uid| self.release(uid)).collect()
     }
 
     /// Registers a space that waited before this process began.
-    pub fn recall_waiting(&self, space: &DeveloperSpace, class_name: &str) {
+    pub fn restore_waiting(&self, space: &DeveloperSpace, class_name: &str) {
         self.lock().wait(&(space.spec.owner.to_string(), class_name.to_owned()), claim_of(space));
     }
 
     /// The state of a space that waits beyond the oldest waiting spaces of its owner. `now` is `None` while the clock is stopped.
     pub fn beyond(&self, uid: &Uid, now: Option<DateTime<Utc>>) -> Option<Beyond> {
-        let Inner { shares, awaited, lines, .. } = &mut *self.lock();
+        let Inner { usages, awaited, lines, .. } = &mut *self.lock();
         let key = awaited.get(uid)?;
-        let claim = shares.get(key)?.waiting.get(uid)?;
+        let claim = usages.get(key)?.waiting.get(uid)?;
         lines.get_mut(&key.0)?.look(claim, now)
     }
 
@@ -188,15 +197,15 @@ impl OwnerLimit {
 }
 
 impl Inner {
-    fn share(&mut self, key: &Key) -> (Arc<Key>, &mut Share) {
-        let key = self.shares.get_key_value(key).map_or_else(|| Arc::new(key.clone()), |(key, _)| key.clone());
-        (key.clone(), self.shares.entry(key).or_default())
+    fn usage(&mut self, key: &Key) -> (Arc<Key>, &mut Usage) {
+        let key = self.usages.get_key_value(key).map_or_else(|| Arc::new(key.clone()), |(key, _)| key.clone());
+        (key.clone(), self.usages.entry(key).or_default())
     }
 
     fn hold(&mut self, key: &Key, uid: Uid) {
-        let (key, share) = self.share(key);
-        share.held.insert(uid.clone());
-        share.waiting.remove(&uid);
+        let (key, usage) = self.usage(key);
+        usage.held.insert(uid.clone());
+        usage.waiting.remove(&uid);
         self.held.insert(uid, key);
     }
 
@@ -205,7 +214,7 @@ impl Inner {
     fn move_to(&mut self, key: &Key, uid: Uid) -> Vec<String> {
         let overtaken = self.stop_waiting(&uid);
         let freed = match self.held.remove(&uid) {
-            Some(had) if self.left.contains_key(&uid) => self.change(&had, |share| share.held.remove(&uid)),
+            Some(had) if self.left.contains_key(&uid) => self.change(&had, |usage| usage.held.remove(&uid)),
             Some(had) => {
                 self.left.insert(uid.clone(), had);
                 None
@@ -224,7 +233,7 @@ impl Inner {
         match self.awaited.get(&uid).cloned() {
             Some(awaited) if *awaited == *key => return,
             // The space keeps its position in the line of its owner.
-            Some(awaited) if awaited.0 == key.0 => drop(self.change(&awaited, |share| share.waiting.remove(&uid).is_some())),
+            Some(awaited) if awaited.0 == key.0 => drop(self.change(&awaited, |usage| usage.waiting.remove(&uid).is_some())),
             _ => {
                 self.stop_waiting(&uid);
                 if claim.is_new {
@@ -232,40 +241,40 @@ impl Inner {
                 }
             }
         }
-        let (key, share) = self.share(key);
-        share.waiting.insert(uid.clone(), claim);
+        let (key, usage) = self.usage(key);
+        usage.waiting.insert(uid.clone(), claim);
         self.awaited.insert(uid, key);
     }
 
     fn stop_waiting(&mut self, uid: &Uid) -> Option<String> {
         let key = self.awaited.remove(uid)?;
-        let claim = self.shares.get(&key).and_then(|share| share.waiting.get(uid));
+        let claim = self.usages.get(&key).and_then(|usage| usage.waiting.get(uid));
         if let (Some(claim), Some(line)) = (claim, self.lines.get_mut(&key.0)) {
             line.leave(claim);
             if line.is_empty() {
                 self.lines.remove(&key.0);
             }
         }
-        self.change(&key, |share| share.waiting.remove(uid).is_some())
+        self.change(&key, |usage| usage.waiting.remove(uid).is_some())
     }
 
     /// Releases the places of a space and removes it from the line in which it waits. Returns the spaces that are next in line.
     fn leave(&mut self, uid: &Uid) -> Vec<String> {
         let overtaken = self.stop_waiting(uid);
         let places = [self.held.remove(uid), self.left.remove(uid)];
-        let freed = places.into_iter().flatten().filter_map(|key| self.change(&key, |share| share.held.remove(uid)));
+        let freed = places.into_iter().flatten().filter_map(|key| self.change(&key, |usage| usage.held.remove(uid)));
         let mut next: Vec<String> = freed.collect();
         next.extend(overtaken);
         next.dedup();
         next
     }
 
-    /// Changes a share. Returns the space that gets a place as a result.
-    fn change(&mut self, key: &Arc<Key>, act: impl FnOnce(&mut Share) -> bool) -> Option<String> {
-        let share = self.shares.get_mut(key)?;
-        let next = act(share).then(|| share.next()).flatten();
-        if share.is_empty() {
-            self.shares.remove(key);
+    /// Changes a usage. Returns the space that gets a place as a result.
+    fn change(&mut self, key: &Arc<Key>, act: impl FnOnce(&mut Usage) -> bool) -> Option<String> {
+        let usage = self.usages.get_mut(key)?;
+        let next = act(usage).then(|| usage.next()).flatten();
+        if usage.is_empty() {
+            self.usages.remove(key);
         }
         next
     }
@@ -301,8 +310,8 @@ mod tests {
     }
 
     /// Admits the space of that UID for that owner and class.
-    fn admit(admissions: &OwnerLimit, uid: &str, (name, class): (&str, &str), limit: Option<i32>) -> (bool, Vec<String>) {
-        let Admission { is_admitted, freed } = admissions.admit(&space(uid), &owner(name), class, limit);
+    fn admit(owner_limit: &OwnerLimit, uid: &str, (name, class): (&str, &str), limit: Option<i32>) -> (bool, Vec<String>) {
+        let Admission { is_admitted, freed } = owner_limit.admit(&space(uid), &owner(name), class, limit);
         (is_admitted, freed)
     }
 
@@ -310,118 +319,118 @@ mod tests {
 
     #[test]
     fn the_limit_holds_and_a_freed_place_goes_to_the_next() {
-        let admissions = OwnerLimit::default();
-        let admit = |uid: &str| admit(&admissions, uid, ALICE, Some(2)).0;
+        let owner_limit = OwnerLimit::default();
+        let admit = |uid: &str| admit(&owner_limit, uid, ALICE, Some(2)).0;
         assert!(admit("c") && admit("b"));
         assert!(!admit("a"), "a smaller UID does not push another space out");
         assert!(!admit("d") && admit("c"));
-        assert!(admissions.admit(&space("e"), &owner("bob"), "standard", Some(2)).is_admitted, "another owner counts apart");
-        assert_eq!(admissions.withdraw(&"c".into()), ["space-a"], "only the first in line is woken");
+        assert!(owner_limit.admit(&space("e"), &owner("bob"), "standard", Some(2)).is_admitted, "another owner counts apart");
+        assert_eq!(owner_limit.release(&"c".into()), ["space-a"], "only the first in line is woken");
         assert!(!admit("d"), "a comes first");
         assert!(admit("a"));
-        assert_eq!(admissions.withdraw(&"d".into()), [""; 0], "a space that only waited frees nothing");
+        assert_eq!(owner_limit.release(&"d".into()), [""; 0], "a space that only waited frees nothing");
     }
 
     #[test]
     fn one_that_stops_waiting_lets_the_next_take_the_place() {
-        let admissions = OwnerLimit::default();
-        let admit = |uid: &str| admit(&admissions, uid, ALICE, Some(1)).0;
+        let owner_limit = OwnerLimit::default();
+        let admit = |uid: &str| admit(&owner_limit, uid, ALICE, Some(1)).0;
         assert!(admit("a") && !admit("b") && !admit("c"));
-        assert_eq!(admissions.withdraw(&"a".into()), ["space-b"]);
-        assert_eq!(admissions.withdraw(&"b".into()), ["space-c"], "b did not take it");
+        assert_eq!(owner_limit.release(&"a".into()), ["space-b"]);
+        assert_eq!(owner_limit.release(&"b".into()), ["space-c"], "b did not take it");
     }
 
     #[test]
     fn a_place_is_held_until_another_is_had() {
-        let admissions = OwnerLimit::default();
+        let owner_limit = OwnerLimit::default();
         let (small, large) = (("alice", "small"), ("alice", "large"));
-        assert!(admit(&admissions, "a", large, Some(1)).0);
-        assert!(admit(&admissions, "b", small, Some(1)).0);
-        assert_eq!(admit(&admissions, "b", large, Some(1)), (false, vec![]), "large is full");
-        assert!(!admit(&admissions, "c", small, Some(1)).0, "b still has its place in small");
-        assert_eq!(admissions.withdraw(&"a".into()), ["space-b"]);
-        assert_eq!(admit(&admissions, "b", large, Some(1)), (true, vec![]));
-        assert!(!admit(&admissions, "c", small, Some(1)).0, "the status of b still records small");
-        assert_eq!(admissions.settle(&"b".into()).as_deref(), Some("space-c"));
-        assert!(admit(&admissions, "c", small, Some(1)).0);
-        assert_eq!(admissions.settle(&"b".into()), None, "it has one place");
+        assert!(admit(&owner_limit, "a", large, Some(1)).0);
+        assert!(admit(&owner_limit, "b", small, Some(1)).0);
+        assert_eq!(admit(&owner_limit, "b", large, Some(1)), (false, vec![]), "large is full");
+        assert!(!admit(&owner_limit, "c", small, Some(1)).0, "b still has its place in small");
+        assert_eq!(owner_limit.release(&"a".into()), ["space-b"]);
+        assert_eq!(admit(&owner_limit, "b", large, Some(1)), (true, vec![]));
+        assert!(!admit(&owner_limit, "c", small, Some(1)).0, "the status of b still records small");
+        assert_eq!(owner_limit.release_previous(&"b".into()).as_deref(), Some("space-c"));
+        assert!(admit(&owner_limit, "c", small, Some(1)).0);
+        assert_eq!(owner_limit.release_previous(&"b".into()), None, "it has one place");
     }
 
     #[test]
     fn a_space_that_goes_back_before_its_status_was_written_has_its_place_there() {
-        let admissions = OwnerLimit::default();
+        let owner_limit = OwnerLimit::default();
         let (small, large) = (("alice", "small"), ("alice", "large"));
-        assert!(admit(&admissions, "a", small, Some(1)).0 && admit(&admissions, "a", large, Some(1)).0);
-        assert!(!admit(&admissions, "b", large, Some(1)).0 && !admit(&admissions, "c", small, Some(1)).0);
-        assert_eq!(admit(&admissions, "a", small, Some(1)), (true, vec!["space-b".to_owned()]), "the place in large was never recorded");
-        assert_eq!((admissions.settle(&"a".into()), admissions.withdraw(&"a".into())), (None, vec!["space-c".to_owned()]));
+        assert!(admit(&owner_limit, "a", small, Some(1)).0 && admit(&owner_limit, "a", large, Some(1)).0);
+        assert!(!admit(&owner_limit, "b", large, Some(1)).0 && !admit(&owner_limit, "c", small, Some(1)).0);
+        assert_eq!(admit(&owner_limit, "a", small, Some(1)), (true, vec!["space-b".to_owned()]), "the place in large was never recorded");
+        assert_eq!((owner_limit.release_previous(&"a".into()), owner_limit.release(&"a".into())), (None, vec!["space-c".to_owned()]));
     }
 
     #[test]
     fn a_lowered_limit_evicts_nobody_and_admits_nobody() {
-        let admissions = OwnerLimit::default();
-        assert!(["a", "b", "c"].iter().all(|uid| admit(&admissions, uid, ALICE, Some(3)).0));
-        assert!(["a", "b", "c"].iter().all(|uid| admit(&admissions, uid, ALICE, Some(1)).0));
-        assert_eq!(admissions.withdraw(&"a".into()), [""; 0]);
-        assert!(!admit(&admissions, "d", ALICE, Some(1)).0);
+        let owner_limit = OwnerLimit::default();
+        assert!(["a", "b", "c"].iter().all(|uid| admit(&owner_limit, uid, ALICE, Some(3)).0));
+        assert!(["a", "b", "c"].iter().all(|uid| admit(&owner_limit, uid, ALICE, Some(1)).0));
+        assert_eq!(owner_limit.release(&"a".into()), [""; 0]);
+        assert!(!admit(&owner_limit, "d", ALICE, Some(1)).0);
     }
 
     #[test]
     fn a_space_that_was_in_before_a_restart_is_in() {
-        let admissions = OwnerLimit::default();
-        admissions.recall(&space("b"), "User:alice", "standard");
-        assert!(!admit(&admissions, "a", ALICE, Some(1)).0, "reconciled first, it pushes no other space out");
-        assert!(admit(&admissions, "b", ALICE, Some(1)).0);
+        let owner_limit = OwnerLimit::default();
+        owner_limit.restore(&space("b"), "User:alice", "standard");
+        assert!(!admit(&owner_limit, "a", ALICE, Some(1)).0, "reconciled first, it pushes no other space out");
+        assert!(admit(&owner_limit, "b", ALICE, Some(1)).0);
     }
 
     #[test]
     fn a_released_namespace_counts_but_not_against_the_space_of_its_name() {
-        let admissions = OwnerLimit::default();
+        let owner_limit = OwnerLimit::default();
         let released = Released { owner: "User:alice".into(), class: "standard".into(), from: "space-a".into() };
-        assert_eq!(admissions.set_released("space-a", Some(released)), [""; 0]);
-        assert!(!admit(&admissions, "b", ALICE, Some(1)).0);
-        assert_eq!(admissions.set_released("space-a", None), ["space-b"]);
-        admissions.withdraw(&"b".into());
+        assert_eq!(owner_limit.set_released("space-a", Some(released)), [""; 0]);
+        assert!(!admit(&owner_limit, "b", ALICE, Some(1)).0);
+        assert_eq!(owner_limit.set_released("space-a", None), ["space-b"]);
+        owner_limit.release(&"b".into());
         let again = Released { owner: "User:alice".into(), class: "standard".into(), from: "space-c".into() };
-        admissions.set_released("space-c", Some(again));
-        assert!(admit(&admissions, "c", ALICE, Some(1)).0, "it is the space that takes it back");
+        owner_limit.set_released("space-c", Some(again));
+        assert!(admit(&owner_limit, "c", ALICE, Some(1)).0, "it is the space that takes it back");
     }
 
     #[test]
     fn a_space_takes_its_released_namespace_back_whoever_waits() {
-        let admissions = OwnerLimit::default();
+        let owner_limit = OwnerLimit::default();
         let released = |name: &str| Released { owner: "User:alice".into(), class: "standard".into(), from: name.into() };
-        admissions.set_released("space-z", Some(released("space-z")));
-        assert!(!admit(&admissions, "a", ALICE, Some(1)).0);
-        assert!(admit(&admissions, "z", ALICE, Some(1)).0, "a, which comes first, waits for the namespace of z");
-        assert_eq!(admissions.set_released("space-z", None), [""; 0], "z has the place by now");
-        assert!(!admit(&admissions, "a", ALICE, Some(1)).0);
-        admissions.set_released("space-y", Some(released("space-y")));
-        assert!(!admit(&admissions, "y", ALICE, Some(1)).0, "z has the only place");
+        owner_limit.set_released("space-z", Some(released("space-z")));
+        assert!(!admit(&owner_limit, "a", ALICE, Some(1)).0);
+        assert!(admit(&owner_limit, "z", ALICE, Some(1)).0, "a, which comes first, waits for the namespace of z");
+        assert_eq!(owner_limit.set_released("space-z", None), [""; 0], "z has the place by now");
+        assert!(!admit(&owner_limit, "a", ALICE, Some(1)).0);
+        owner_limit.set_released("space-y", Some(released("space-y")));
+        assert!(!admit(&owner_limit, "y", ALICE, Some(1)).0, "z has the only place");
     }
 
     #[test]
     fn one_line_is_for_all_classes_of_an_owner_and_for_nobody_elses() {
-        let admissions = OwnerLimit::default();
-        let wait = |number: usize, class: &str| admit(&admissions, &format!("{number:02}"), ("alice", class), Some(0));
+        let owner_limit = OwnerLimit::default();
+        let wait = |number: usize, class: &str| admit(&owner_limit, &format!("{number:02}"), ("alice", class), Some(0));
         (0..11).for_each(|number| drop(wait(number, if number % 2 == 0 { "small" } else { "large" })));
-        assert!(!admit(&admissions, "99", ("bob", "small"), Some(0)).0);
+        assert!(!admit(&owner_limit, "99", ("bob", "small"), Some(0)).0);
         let now = DateTime::from_timestamp(100, 0);
-        let beyond = |uid: &str| admissions.beyond(&uid.into(), now);
+        let beyond = |uid: &str| owner_limit.beyond(&uid.into(), now);
         assert_eq!(["09", "99", "none"].map(beyond), [None; 3]);
         assert_eq!(beyond("10"), Some(Beyond { since: now }));
         wait(10, "small");
         assert_eq!(beyond("10"), Some(Beyond { since: now }), "a further look changes nothing");
         wait(3, "small");
         assert_eq!(beyond("10").and_then(|beyond| beyond.since), now, "it waits under another class, and still waits");
-        admissions.withdraw(&"05".into());
+        owner_limit.release(&"05".into());
         assert_eq!(beyond("10"), None);
     }
 
     #[test]
     fn no_limit_admits_all() {
-        let admissions = OwnerLimit::default();
-        assert!((0..20).all(|n| admit(&admissions, &n.to_string(), ALICE, None).0));
-        assert!(!admit(&admissions, "x", ALICE, Some(0)).0);
+        let owner_limit = OwnerLimit::default();
+        assert!((0..20).all(|n| admit(&owner_limit, &n.to_string(), ALICE, None).0));
+        assert!(!admit(&owner_limit, "x", ALICE, Some(0)).0);
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use crate::controller::context::PATIENT;
+use crate::runtime::worker_slots::LOW_PRIORITY_MAX_WAIT;
 
 /// The schedule by which all objects are listed again, so that a lost event has no lasting effect.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ impl Relist {
     pub async fn due(self, kind: &str, number: u64) {
         sleep(self.wait(kind, number)).await;
         let due = Instant::now();
-        while (self.is_busy)() && due.elapsed() < PATIENT {
+        while (self.is_busy)() && due.elapsed() < LOW_PRIORITY_MAX_WAIT {
             sleep(GLANCE).await;
         }
     }
@@ -90,7 +90,7 @@ mod tests {
         };
         assert_eq!(due(0).await, 0);
         busy.store(true, Ordering::Relaxed);
-        assert_eq!(due(1).await, PATIENT.as_secs());
+        assert_eq!(due(1).await, LOW_PRIORITY_MAX_WAIT.as_secs());
         let calm = async {
             sleep(relist.wait("Namespace", 2) + Duration::from_secs(30)).await;
             busy.store(false, Ordering::Relaxed);

@@ -8,6 +8,7 @@ use super::{
     context::Context,
     ledger::judge,
     observe::{ClassVerdict, Observed, class_verdict},
+    owner_places::{release_places, requeue_all},
     waiting_limit,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     },
     cache::owner_limit::Admission,
     desired::{
-        Refusal, Resolved, Uid,
+        Refusal, Resolved,
         resolve::{Ruling, check_name},
         status::dates_the_end,
     },
@@ -53,7 +54,7 @@ pub fn admit(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> 
     let waits = |refusal: &Refusal| refusal.reason == Reason::OwnerLimitExceeded;
     if matches!(&decision, Decision::Refused(refusal) if !waits(refusal) && observed.standing.is_none() && observed.own_namespace().is_none())
     {
-        withdraw(space, ctx);
+        release_places(space, ctx);
     }
     decision
 }
@@ -131,8 +132,8 @@ fn stays(had: Option<&str>) -> String {
 pub fn take_place(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, fits: &Fits) -> Result<(), Refusal> {
     let Fits { class_name, resolved, limit } = fits;
     let owner = &space.spec.owner;
-    let Admission { is_admitted, freed } = ctx.admissions.admit(space, owner, class_name, *limit);
-    requeue(ctx, freed);
+    let Admission { is_admitted, freed } = ctx.owner_limit.admit(space, owner, class_name, *limit);
+    requeue_all(ctx, freed);
     if is_admitted {
         return Ok(());
     }
@@ -168,28 +169,4 @@ fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
         None => format!("there is no default SpaceClass: set spec.className ({known}), or ask an administrator to set a default class"),
     };
     Refusal::new(Reason::ClassNotFound, message)
-}
-
-/// Releases the previous place of a space whose status records its class and its owner, and requeues the space that gets that place.
-pub fn give_up_the_place_before(space: &DeveloperSpace, ctx: &Context) {
-    requeue(ctx, ctx.admissions.settle(&Uid::of(&space.metadata)).into_iter().collect());
-}
-
-/// Removes a space that is refused for another reason than the owner limit from the line in which it waits: a place that it cannot take goes to the
-/// next space.
-pub fn leave_line(space: &DeveloperSpace, refusal: &Refusal, ctx: &Context) {
-    if refusal.reason != Reason::OwnerLimitExceeded {
-        requeue(ctx, ctx.admissions.leave_line(&Uid::of(&space.metadata)).into_iter().collect());
-    }
-}
-
-/// Removes a space from the count of its owner and requeues the spaces that get its places.
-pub fn withdraw(space: &DeveloperSpace, ctx: &Context) {
-    requeue(ctx, ctx.admissions.withdraw(&Uid::of(&space.metadata)));
-}
-
-fn requeue(ctx: &Context, names: Vec<String>) {
-    for name in names {
-        ctx.requeue.requeue(name);
-    }
 }

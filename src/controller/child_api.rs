@@ -10,16 +10,14 @@ use k8s_openapi::{
         rbac::v1::RoleBinding,
     },
 };
-use kube::{
-    Api, Client, Resource,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
-};
+use kube::{Api, Client, Resource, api::Patch};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    api::{names, without_managed_fields::WithoutManagedFields},
+    api::without_managed_fields::WithoutManagedFields,
     desired::{Child, ChildKind, Uid},
+    runtime::write_params::{delete_params, patch_params, post_params},
 };
 
 /// Sends a GET. Returns `None` if the object does not exist.
@@ -101,21 +99,4 @@ async fn patch_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, 
 async fn delete_as<K: ChildObject>(client: &Client, namespace: &str, name: &str, uid: &Uid) -> Result<Option<Child>, kube::Error> {
     let answer = api::<K>(client, namespace).delete(name, &delete_params(uid, None)).await?;
     Ok(answer.left().map(|WithoutManagedFields(object)| object.into()))
-}
-
-/// Parameters of a POST with the operator's field manager.
-pub fn post_params() -> PostParams {
-    PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() }
-}
-
-/// Parameters of a PATCH with the operator's field manager.
-pub fn patch_params() -> PatchParams {
-    PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
-}
-
-/// Parameters of a DELETE with that UID as precondition: the API server refuses to delete another object of the same name, with 409. With `version`
-/// it also refuses to delete an object that has changed since that version.
-pub fn delete_params(uid: &Uid, version: Option<u64>) -> DeleteParams {
-    let resource_version = version.map(|version| version.to_string());
-    DeleteParams::default().preconditions(Preconditions { uid: Some(uid.to_string()), resource_version })
 }

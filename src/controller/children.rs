@@ -5,7 +5,6 @@
 
 use futures::{StreamExt, stream};
 
-pub use super::child_api::{delete_params, patch_params, post_params};
 use super::{
     child_api::{self, get, patch, post},
     context::Context,
@@ -170,7 +169,7 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
 
 /// Sends a POST. Returns true if the object was created, and false if its name was taken.
 async fn make(ctx: &Context, namespace: &str, child: &Child) -> Result<bool, Error> {
-    ctx.ends.go_first(&*ctx.clock).await;
+    ctx.expiry_queue.yield_to_expiries(&*ctx.clock).await;
     match post(&ctx.client, namespace, child).await {
         Ok(made) => {
             ctx.store.put_child(namespace, made.seen());

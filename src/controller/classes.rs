@@ -1,6 +1,6 @@
 //! Validates all `SpaceClass`es together and writes their status, which no other client writes.
 //!
-//! A class is validated again when any class changes, and every `RECHECK`: ClusterRoles, the operator's permissions and the namespaces of spaces
+//! A class is validated again when any class changes, and every `RECHECK_INTERVAL`: ClusterRoles, the operator's permissions and the namespaces of spaces
 //! change without an event of the class. In the steady state a validation requests only the ClusterRoles that classes name, and writes nothing.
 
 use std::{
@@ -22,10 +22,8 @@ use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    children::patch_params,
     context::Context,
     observe::{ClassVerdict, class_verdict},
-    spaces_of,
 };
 use crate::{
     api::{
@@ -42,47 +40,55 @@ use crate::{
     runtime::{
         error::{Class, Error},
         permissions::may,
+        write_params::patch_params,
     },
 };
 
 /// The interval at which all classes are validated again without an event.
-const RECHECK: Duration = Duration::from_secs(30);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The number of ClusterRoles that are looked up concurrently.
-const SIDE_BY_SIDE: usize = 8;
+const MAX_CONCURRENT_LOOK_UPS: usize = 8;
 
 /// The longest time for one look-up. The classes are validated after all look-ups, and no space is reconciled before the first ones are complete.
-const LOOK_UP: Duration = Duration::from_secs(5);
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The spaces of the cluster.
 pub type Spaces = reflector::Store<CachedSpace>;
 
-/// Requests the validation of classes.
-pub struct Judge(mpsc::UnboundedSender<String>);
+/// The spaces that `class` concerns: those that name it or were admitted to it, and those that name none, since it may be or become the default.
+pub fn spaces_of(spaces: &Spaces, class: &str) -> Vec<ObjectRef<CachedSpace>> {
+    let is_admitted = |space: &CachedSpace| space.kept.admitted_to.as_deref() == Some(class);
+    let concerned = |space: &CachedSpace| is_admitted(space) || space.kept.class_name.as_deref().is_none_or(|name| name == class);
+    spaces.state_filter(concerned).iter().map(|space| ObjectRef::new(&space.name_any())).collect()
+}
 
-impl Judge {
+/// Requests the validation of classes.
+pub struct ClassValidator(mpsc::UnboundedSender<String>);
+
+impl ClassValidator {
     /// Returns a sender, and the future that validates one class after the other, each until its status reports the result. The future runs
     /// concurrently with the queue.
     pub fn new(ctx: Arc<Context>, spaces: Spaces) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), judge_all(ctx, spaces, receiver))
+        (Self(sender), validate_all(ctx, spaces, receiver))
     }
 
     /// Reports that the class of that name was changed or deleted.
-    pub fn judge(&self, name: String) {
+    pub fn validate(&self, name: String) {
         // The receiver exists as long as the controller runs.
         let _ = self.0.send(name);
     }
 }
 
-async fn judge_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::UnboundedReceiver<String>) {
+async fn validate_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::UnboundedReceiver<String>) {
     // A class is validated together with all others, and against the namespaces of all spaces.
     ctx.store.listed(&[Source::Classes, Source::Namespaces, Source::Spaces].into()).await;
-    let mut recheck = tokio::time::interval(RECHECK);
+    let mut recheck = tokio::time::interval(RECHECK_INTERVAL);
     let mut due: HashMap<String, (Instant, u32)> = HashMap::new();
     loop {
         let next = due.iter().min_by_key(|(_, (at, _))| *at).map(|(name, (at, failures))| (name.clone(), *at, *failures));
-        let at = next.as_ref().map_or_else(|| Instant::now() + RECHECK, |(_, at, _)| *at);
+        let at = next.as_ref().map_or_else(|| Instant::now() + RECHECK_INTERVAL, |(_, at, _)| *at);
         tokio::select! {
             // Changes come first: each class is validated once for all of them.
             biased;
@@ -99,7 +105,7 @@ async fn judge_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::Unbound
             }
             () = tokio::time::sleep_until(at) => if let Some((name, _, failures)) = next {
                 due.remove(&name);
-                if let Some(wait) = judge_one(&ctx, &spaces, &name, failures).await {
+                if let Some(wait) = validate_one(&ctx, &spaces, &name, failures).await {
                     due.insert(name, (Instant::now() + wait, failures.saturating_add(1)));
                 }
             },
@@ -118,12 +124,12 @@ fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
 }
 
 /// Validates the class of that name. Returns the time until the next attempt after a failure, or while a CRD lacks fields.
-async fn judge_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) -> Option<Duration> {
+async fn validate_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) -> Option<Duration> {
     let class = ctx.store.class(name)?;
     if ctx.installed.has_problem() {
-        return Some(RECHECK);
+        return Some(RECHECK_INTERVAL);
     }
-    let error = judge(ctx, spaces, &class).await.err()?;
+    let error = validate(ctx, spaces, &class).await.err()?;
     if error.class() != Class::Conflict {
         tracing::warn!(class = name, error = error.sentence(), "failed to validate a SpaceClass; retrying");
     }
@@ -156,9 +162,9 @@ async fn look_up(ctx: &Context, roles: BTreeSet<String>) -> BTreeSet<String> {
     let api: Api<ClusterRole> = Api::all(ctx.client.clone());
     let asked = stream::iter(roles).map(|role| {
         let api = api.clone();
-        async move { (tokio::time::timeout(LOOK_UP, api.get_metadata_opt(&encoded(&role))).await, role) }
+        async move { (tokio::time::timeout(LOOK_UP_TIMEOUT, api.get_metadata_opt(&encoded(&role))).await, role) }
     });
-    let answers: Vec<_> = asked.buffer_unordered(SIDE_BY_SIDE).collect().await;
+    let answers: Vec<_> = asked.buffer_unordered(MAX_CONCURRENT_LOOK_UPS).collect().await;
     let mut changed = BTreeSet::new();
     for (answer, role) in answers {
         match answer {
@@ -183,17 +189,17 @@ fn encoded(name: &str) -> String {
 
 /// Validates a class and writes its status if it differs. A terminating class is validated too: a finalizer may hold it, and it still applies to
 /// its spaces.
-pub async fn judge(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), Error> {
-    let verdict = match judged_by_spec(ctx, spaces, class) {
+pub async fn validate(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), Error> {
+    let verdict = match validate_spec(ctx, spaces, class) {
         Err(problem) => Verdict::Invalid(problem),
-        Ok(()) => judged_by_roles(ctx, spaces, class).await?,
+        Ok(()) => validate_roles(ctx, spaces, class).await?,
     };
     let condition = verdict.condition(&class.name_any(), &ctx.store.default_classes());
     let wanted = wanted_status(ctx, class, condition, &verdict);
     if class.status.as_ref() == Some(&wanted) { Ok(()) } else { write(ctx, class, &wanted).await }
 }
 
-fn judged_by_spec(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), String> {
+fn validate_spec(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), String> {
     let classes = ctx.store.classes();
     let is_a_spaces = |name: &str| is_a_spaces(ctx, spaces, name);
     check(class, &Cluster { handed_out: classes.iter().flat_map(|class| handed_out(class)).collect(), is_a_spaces: &is_a_spaces })
@@ -209,7 +215,7 @@ fn is_a_spaces(ctx: &Context, spaces: &Spaces, name: &str) -> bool {
 
 /// Validates the ClusterRoles of a class. The permission to bind is not checked again for a class that is accepted in its current generation, or
 /// refused in it only for a missing ClusterRole, so that a restart sends no access review and writes nothing.
-async fn judged_by_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<Verdict, Error> {
+async fn validate_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<Verdict, Error> {
     let standing = class_verdict(class);
     if standing == ClassVerdict::Pending {
         let changed = look_up(ctx, cluster_roles(&class.spec)).await;

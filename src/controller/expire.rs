@@ -9,8 +9,7 @@ use kube::{
 };
 
 use super::{
-    children::delete_params,
-    context::{Context, PATIENT},
+    context::Context,
     finalize::read_namespace,
     observe::Observed,
     report::{Report, report},
@@ -29,7 +28,7 @@ use crate::{
         status::{Note, Verdict},
         uid::Uid,
     },
-    runtime::error::Error,
+    runtime::{error::Error, worker_slots::LOW_PRIORITY_MAX_WAIT, write_params::delete_params},
 };
 
 /// The phrase about a namespace whose name is protected.
@@ -45,7 +44,7 @@ pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
 pub fn gives_way(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> bool {
     let is_told_only = matches!(step, Step::AwaitNamespace(_) | Step::Keep(_));
     let sealed = space.status.as_ref().and_then(|status| true_since(&status.conditions, types::EXPIRED));
-    let is_patient = sealed.and_then(|since| (observed.now - since).to_std().ok()).is_some_and(|age| age < PATIENT);
+    let is_patient = sealed.and_then(|since| (observed.now - since).to_std().ok()).is_some_and(|age| age < LOW_PRIORITY_MAX_WAIT);
     is_told_only && is_patient && ctx.is_behind(observed.now)
 }
 

@@ -1,22 +1,22 @@
 //! Deletion of a space: its namespace is deleted with it, or is released.
 
-use k8s_openapi::{api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
-    children::{patch_params, remove},
+    children::remove,
     context::Context,
     expire::{STAYS, delete_namespace},
+    failure::{Failure, with_error},
     foreign_bindings::still_bound,
     namespace,
     observe::Observed,
     report::{Report, report},
-    retry::{Failure, with_error},
 };
 use crate::{
     api::{DeveloperSpace, conditions::Reason, names},
-    cache::watches::counts,
+    cache::owner_limit::Released,
     desired::{
         ChildKind, Uid,
         children::{is_name_of_ours, version},
@@ -26,7 +26,8 @@ use crate::{
         ownership::because,
         status::{Note, Verdict},
     },
-    runtime::error::Error,
+    installed::crd_is_going,
+    runtime::{error::Error, write_params::patch_params},
 };
 
 /// Takes the next step of the deletion. Returns the message about a deletion that waits or is under way. The namespace is read from the API server,
@@ -36,7 +37,7 @@ pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed
         return held_by_others(ctx, space, observed).await;
     }
     let name = space.name_any();
-    if crd_is_going(ctx).await? {
+    if crd_is_going(&ctx.client).await? {
         ctx.creations.end(&Uid::of(&space.metadata));
         let note = note("Released", format!("the CustomResourceDefinition is being deleted, so namespace {name} stays unchanged"));
         return remove_finalizer(ctx, space, observed, note).await;
@@ -51,7 +52,7 @@ pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed
 /// being deleted. The space still expires, after its warnings.
 async fn held_by_others(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
     let has_namespace = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
-    if !has_namespace || crd_is_going(ctx).await? {
+    if !has_namespace || crd_is_going(&ctx.client).await? {
         return Ok(None);
     }
     let name = space.name_any();
@@ -80,7 +81,7 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
                 None => seen,
             };
             // The released namespace takes over the place of the space under the owner limit, regardless of when the watch event arrives.
-            ctx.admissions.set_released(&name, counts(&released));
+            ctx.owner_limit.set_released(&name, Released::from_namespace(&released));
             format!("namespace {name} was released with everything in it{}", still_bound(ctx, &name).await?)
         }
         Departure::HandBack => {
@@ -125,15 +126,6 @@ async fn delete(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace) -> 
     Ok(format!("namespace {name} is being deleted{}", because(blocked)))
 }
 
-/// Returns true if the CRD is being deleted or no longer exists: every space is deleted with it, although no user requested the deletion of the
-/// namespaces.
-pub async fn crd_is_going(ctx: &Context) -> Result<bool, Error> {
-    let crds: Api<CustomResourceDefinition> = Api::all(ctx.client.clone());
-    let crd = crds.get_metadata_opt(names::SPACE_CRD).await;
-    let crd = crd.map_err(Error::api(format!("read CustomResourceDefinition {}", names::SPACE_CRD)))?;
-    Ok(crd.is_none_or(|crd| crd.metadata.deletion_timestamp.is_some()))
-}
-
 /// Removes the operator's bindings: a released namespace gives no access for its former space. Quota, limits and isolation stay unchanged.
 async fn remove_bindings(ctx: &Context, namespace: &str) -> Result<(), Error> {
     for child in ctx.store.children(namespace) {
@@ -169,10 +161,10 @@ async fn remove_finalizer(ctx: &Context, space: &DeveloperSpace, observed: &Obse
     let others: Vec<&String> = space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).collect();
     let patch = json!({"metadata": {"uid": space.uid(), "resourceVersion": space.resource_version(), "finalizers": others}});
     match ctx.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await {
-        Ok(written) if !others.is_empty() => ctx.memory.wrote(&name, version(&written.metadata)),
+        Ok(written) if !others.is_empty() => ctx.attempts.record_write(&name, version(&written.metadata)),
         // Without finalizers the space is deleted. The store contains it until the event arrives, and by then another space may have its namespace.
-        Ok(_) => ctx.memory.left(&name, space.uid().unwrap_or_default()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => ctx.memory.left(&name, space.uid().unwrap_or_default()),
+        Ok(_) => ctx.attempts.record_deletion(&name, space.uid().unwrap_or_default()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => ctx.attempts.record_deletion(&name, space.uid().unwrap_or_default()),
         Err(error) => return Err(Error::api(format!("remove the finalizer of DeveloperSpace {name}"))(error)),
     }
     ctx.recorder.publish(space, None, vec![note], observed.now);

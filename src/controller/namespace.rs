@@ -11,11 +11,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    children::{patch_params, post_params},
-    context::Context,
-    isolation::is_marked,
-};
+use super::{context::Context, isolation::is_marked};
 use crate::{
     api::{DeveloperSpace, names, time::rfc3339},
     desired::{
@@ -25,7 +21,10 @@ use crate::{
         namespace::{NamespaceMetadata, Ownership, SeenNamespace, ownership},
         ownership::recorded_uid,
     },
-    runtime::error::Error,
+    runtime::{
+        error::Error,
+        write_params::{patch_params, post_params},
+    },
 };
 
 /// Sends a POST. Returns `None` if another client took the name in the meantime.
@@ -39,7 +38,7 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
         ..Namespace::default()
     };
     let api = namespaces(ctx);
-    ctx.ends.go_first(&*ctx.clock).await;
+    ctx.expiry_queue.yield_to_expiries(&*ctx.clock).await;
     ctx.creations.begin(Uid::of(&space.metadata), &name);
     let live = match api.create(&post_params(), &namespace).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,

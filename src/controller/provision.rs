@@ -8,7 +8,7 @@ use kube::{ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
-    children::{self, Progress, patch_params},
+    children::{self, Progress},
     context::Context,
     namespace,
     observe::Observed,
@@ -27,7 +27,10 @@ use crate::{
         ownership::{because, conflict, is_offered, recorded_uid},
         status::{Note, Verdict},
     },
-    runtime::error::{Class, Error},
+    runtime::{
+        error::{Class, Error},
+        write_params::patch_params,
+    },
 };
 
 /// The result, and the space afterwards.
@@ -239,6 +242,6 @@ pub async fn ensure_finalizer(ctx: &Context, space: &DeveloperSpace) -> Result<D
     let patch = json!({"metadata": {"resourceVersion": space.resource_version(), "finalizers": finalizers}});
     let answer = ctx.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await;
     let WithoutManagedFields(written) = answer.map_err(Error::api(format!("add the finalizer to DeveloperSpace {name}")))?;
-    ctx.memory.wrote(&name, version(&written.metadata));
+    ctx.attempts.record_write(&name, version(&written.metadata));
     Ok(written)
 }

@@ -25,10 +25,10 @@ pub const INTERVAL: Duration = Duration::from_secs(10);
 /// The time for which the wait need not be reported yet; `None` if no subject waits, or if the wait has lasted longer.
 pub fn hold(ctx: &Context, namespace: &str, progress: Progress, now: DateTime<Utc>) -> Option<Duration> {
     if progress == Progress::Done {
-        ctx.memory.waits_no_more(namespace);
+        ctx.attempts.end_wait(namespace);
         return None;
     }
-    let waited = (now - ctx.memory.waits(namespace, now)).to_std().unwrap_or_default();
+    let waited = (now - ctx.attempts.waiting_since(namespace, now)).to_std().unwrap_or_default();
     UNTOLD.checked_sub(waited).filter(|left| !left.is_zero())
 }
 

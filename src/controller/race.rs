@@ -8,9 +8,10 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     context::Context,
+    failure::Failure,
     observe::observe,
     reconcile::take_step,
-    retry::{ATTEMPTS, Failure, explain, read_later},
+    retry::{MAX_ATTEMPTS, explain, read_later},
 };
 use crate::{
     api::DeveloperSpace,
@@ -20,7 +21,7 @@ use crate::{
 
 /// Takes the next step of `space`. After a lost race for a write on which its end depends, the step is decided again, on the latest version of the
 /// space.
-pub async fn take_step_at_last(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Error> {
+pub async fn reconcile_until_written(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Error> {
     let (mut latest, mut attempts) = (None::<Box<DeveloperSpace>>, 0);
     loop {
         let current = latest.as_deref().unwrap_or(space);
@@ -43,7 +44,7 @@ async fn read_after(ctx: &Context, space: &DeveloperSpace, failure: Failure, att
         return Err(failure);
     }
     let name = space.name_any();
-    if attempts >= ATTEMPTS {
+    if attempts >= MAX_ATTEMPTS {
         return Err(Failure { error: Error::Overtaken { name, times: attempts }, ..failure });
     }
     read_later(ctx, space).await.ok_or(failure)

@@ -1,174 +1,74 @@
 //! The reconcile of one space: observe → resolve → desire → diff → apply → report → next wake-up.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chrono::TimeDelta;
-use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    admit::{Decision, Fits, admit, give_up_the_place_before, leave_line, take_place, withdraw},
+    admit::{Decision, Fits, admit, take_place},
     children::withdraw_subjects,
     context::Context,
-    expire, finalize,
+    expire,
+    failure::{Failure, with_error},
+    finalize,
     foreign_bindings::transferred,
     isolation::{admits, is_marked},
     ledger::broken_rules,
     observe::{Observed, observe, observe_admitted},
+    owner_places::{leave_line, release_places, release_previous_place},
     provision::{Provisioned, ensure_finalizer, follow_expiry, provision},
     quota_wait,
-    race::take_step_at_last,
-    report::{Report, report, undecodable},
-    retry::{self, Failure},
-    running_pods, usage, waiting_limit,
-    whole_space::whole,
+    report::{Report, report},
+    running_pods,
+    schedule::{TERMINATING_REQUEUE_INTERVAL, after},
+    usage, waiting_limit,
 };
 use crate::{
     api::{DeveloperSpace, names, quantity::Quantity},
-    cache::{owner_limit::is_live, watches::CachedSpace},
+    cache::owner_limit::is_live,
     desired::{
-        Grant, Refusal, Uid,
-        children::{hash, version},
+        Grant, Refusal,
         expiry::Step,
         namespace::{Ownership, SeenNamespace, ownership},
         status::Verdict,
         usage::COUNT_ONLY,
         waiting_limit::was_never_admitted,
     },
-    installed::UNTIL_COMPLETE,
-    runtime::error::Error,
+    installed::crd_is_going,
+    runtime::{error::Error, watchdog::space_key},
 };
 
-/// The longest duration of a reconcile.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// The longest sleep: the wall clock is read again at least this often, since it may be stepped and timers may not follow.
-const LONGEST_SLEEP: Duration = Duration::from_secs(600);
-
-/// The requeue interval while an object is being deleted, for an event that is lost. It is long enough that thousands of spaces that expire at
-/// once are not reconciled over and over.
-const LOOK_AGAIN: Duration = Duration::from_secs(120);
-
 /// The requeue interval of a space that yields to expired spaces. It is long enough that thousands of such spaces cost little.
-const GIVE_WAY: Duration = Duration::from_secs(60);
-
-/// The requeue interval while the store is behind a write of the operator and no event arrives.
-const CATCH_UP: Duration = Duration::from_secs(1);
-
-/// After this number of consecutive failures, a space shares a few worker slots with other failing spaces.
-const FAILING: u32 = 2;
-
-/// The requeue interval of a failing space while other failing spaces hold all slots for such spaces, and of a space whose end is being reconciled.
-const ANOTHER_TIME: Duration = Duration::from_secs(5);
+const DEFERRED_REQUEUE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The interval at which a space that uses more than the class it wants allows is reconciled again: no event reports that it uses less.
-const USES_LESS: TimeDelta = TimeDelta::seconds(30);
-
-/// Reconciles one space from the store, once a worker slot is free.
-pub async fn reconcile(kept: Arc<CachedSpace>, ctx: Arc<Context>) -> Result<Action, Error> {
-    ctx.store.ready().await;
-    let is_failing = ctx.memory.failures(&kept.name_any()) >= FAILING;
-    let turn = is_failing.then(|| ctx.places.turn_of_the_failing());
-    if matches!(turn, Some(None)) {
-        return Ok(Action::requeue(ANOTHER_TIME));
-    }
-    // The space is unpacked, and the future allocated, only once a worker slot is free: hundreds of spaces may wait for one.
-    let work = async { tokio::time::timeout(DEADLINE, Box::pin(look_alone(&kept, &ctx))).await };
-    let action = ctx.places.take(work).await.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
-    ctx.metrics.count("success");
-    Ok(action.unwrap_or(Action::requeue(ANOTHER_TIME)))
-}
-
-/// Reconciles a space whose end is due, in a worker slot of its own. Returns false if it could not: another reconcile of the space may be under
-/// way, or the store may be behind a write of the operator.
-pub async fn at_the_end(kept: &CachedSpace, ctx: &Context) -> Result<bool, Error> {
-    // Ends are known while places under the owner limit are still being registered, and nothing is decided before that is done.
-    ctx.store.ready().await;
-    let name = kept.name_any();
-    // The state is read after the turn is taken: the previous reconcile may have written the seal at the last moment, and this copy lacks it.
-    let Some(_turn) = ctx.turns.take(name.clone()) else { return Ok(false) };
-    // The copy in the map by name has no resourceVersion: only the packed object has.
-    let sealed = ctx.ends.take_sealed(&name);
-    let Some(mut space) = whole(kept, ctx).await? else { return Ok(true) };
-    if ctx.memory.is_stale(&name, version(space.meta())) {
-        // The operator's own seal may not have come back by the watch yet.
-        match sealed.filter(|sealed| !ctx.memory.is_stale(&name, version(&sealed.metadata))) {
-            Some(sealed) => space = DeserializeGuard(Ok(sealed)),
-            None => return Ok(false),
-        }
-    }
-    tokio::time::timeout(DEADLINE, Box::pin(look_at(&space, ctx))).await.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
-    ctx.metrics.count("success");
-    Ok(true)
-}
-
-async fn look_alone(kept: &CachedSpace, ctx: &Context) -> Result<Option<Action>, Error> {
-    let Some(_turn) = ctx.turns.take(kept.name_any()) else { return Ok(None) };
-    let Some(space) = whole(kept, ctx).await? else { return Ok(Some(Action::requeue(LOOK_AGAIN))) };
-    look_at(&space, ctx).await.map(Some)
-}
-
-async fn look_at(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Result<Action, Error> {
-    if ctx.installed.has_problem() {
-        return Ok(Action::requeue(UNTIL_COMPLETE));
-    }
-    let _running = (ctx.metrics.begin(), ctx.watchdog.begin());
-    let space = match &guarded.0 {
-        Ok(space) => space,
-        Err(broken) => {
-            // The expiry of a space that cannot be read is unknown, so it is not overdue.
-            ctx.watchdog.expects(key(guarded), None);
-            ctx.metrics.noncompliant.note(key(guarded), Vec::new());
-            return undecodable(ctx, broken).await.map(|()| Action::await_change());
-        }
-    };
-    let (name, seen) = (space.name_any(), version(&space.metadata));
-    let uid = space.uid().unwrap_or_default();
-    let has_left = || ctx.memory.has_left(&name, &uid);
-    if has_left() {
-        return Ok(Action::await_change());
-    }
-    if ctx.memory.is_stale(&name, seen) {
-        return Ok(Action::requeue(CATCH_UP));
-    }
-    if let Some(wait) = retry::rest(ctx, space) {
-        return Ok(Action::requeue(wait));
-    }
-    let action = take_step_at_last(space, ctx).await;
-    if has_left() {
-        // The watch, which runs concurrently, removed the space before the step was recorded.
-        ctx.watchdog.expects(key(space), None);
-        ctx.metrics.noncompliant.note(key(space), Vec::new());
-        withdraw(space, ctx);
-    }
-    let action = action?;
-    ctx.memory.clear(&name, seen);
-    Ok(action)
-}
+const USAGE_RECHECK_INTERVAL: TimeDelta = TimeDelta::seconds(30);
 
 /// Takes the next step of `space`, decided by this version of it.
 pub async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Failure> {
     let mut observed = observe(space, ctx);
     let expiry = observed.outlook.expires_at.filter(|_| is_live(space));
-    ctx.watchdog.expects(key(space), expiry);
+    ctx.watchdog.expects(space_key(space), expiry);
     if let Some(expiry) = expiry {
-        ctx.ends.expects(&space.name_any(), expiry, observed.now);
+        ctx.expiry_queue.register(&space.name_any(), expiry, observed.now);
     }
     let broken = broken_rules(space, ctx, observed.class_name.as_deref().unwrap_or_default(), observed.class_spec());
-    ctx.metrics.noncompliant.note(key(space), broken);
+    ctx.metrics.noncompliant.record(space_key(space), broken);
     let step = expire::next(space, &observed);
     if space.metadata.deletion_timestamp.is_some() {
         return finalize_or_expire(space, &observed, &step, ctx).await;
     }
     if expire::gives_way(ctx, space, &observed, &step) {
-        return Ok(Action::requeue(GIVE_WAY));
+        return Ok(Action::requeue(DEFERRED_REQUEUE_INTERVAL));
     }
     if step != Step::Live {
         if matches!(step, Step::Keep(_) | Step::Forget) {
-            withdraw(space, ctx);
+            release_places(space, ctx);
         }
         let written = expire::carry_out(ctx, space, &observed, &step).await?.space;
         if step == Step::Seal && observed.outlook.expires_at.is_some_and(|end| end > observed.now) {
-            ctx.ends.sealed(written);
+            ctx.expiry_queue.keep_sealed(written);
         }
         return Ok(after(&step, &observed, ctx));
     }
@@ -213,7 +113,7 @@ async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
 
 /// Schedules another reconcile for the refusal of a move that the contents of the namespace prevent: no event reports that they are deleted.
 fn look_again(observed: &mut Observed, refusal: Refusal) -> Refusal {
-    observed.wakes_by(observed.now + USES_LESS);
+    observed.wakes_by(observed.now + USAGE_RECHECK_INTERVAL);
     refusal
 }
 
@@ -239,7 +139,7 @@ async fn grant_under(space: &DeveloperSpace, observed: Observed, ctx: &Context, 
                 said.notes.push(Box::pin(transferred(ctx, &space, &before)).await?);
             }
             report(ctx, &space, &observed, said).await?;
-            give_up_the_place_before(&space, ctx);
+            release_previous_place(&space, ctx);
             Ok(if waits { wait(quota_wait::INTERVAL) } else { after(&Step::Live, &observed, ctx) })
         }
     }
@@ -250,10 +150,10 @@ async fn finalize_or_expire(space: &DeveloperSpace, observed: &Observed, step: &
     let is_held_by_others = !space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER);
     if (was_never_admitted(space) || is_held_by_others) && observed.own_namespace().is_none() {
         // Other spaces do not wait for its place.
-        withdraw(space, ctx);
+        release_places(space, ctx);
     }
     let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
-    let ends = *step == Step::Seal && is_alive && !finalize::crd_is_going(ctx).await?;
+    let ends = *step == Step::Seal && is_alive && !crd_is_going(&ctx.client).await?;
     match step {
         Step::Seal if ends => {
             expire::carry_out(ctx, space, observed, step).await?;
@@ -269,13 +169,13 @@ async fn finalize_or_expire(space: &DeveloperSpace, observed: &Observed, step: &
         }
     }
     let soon = observed.outlook.wake.and_then(|wake| (wake - ctx.clock.now()).to_std().ok());
-    Ok(Action::requeue(soon.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN)))
+    Ok(Action::requeue(soon.unwrap_or(TERMINATING_REQUEUE_INTERVAL).min(TERMINATING_REQUEUE_INTERVAL)))
 }
 
 /// Returns true if the deletion of `space` waits, and its namespace is not being deleted: the class and the spec still apply to that namespace.
 fn waits_with_its_namespace(space: &DeveloperSpace, ctx: &Context) -> bool {
     let is_own = |seen: &SeenNamespace| ownership(space, seen) == Ownership::Ours && seen.terminating.is_none();
-    !ctx.memory.has_left(&space.name_any(), &space.uid().unwrap_or_default())
+    !ctx.attempts.is_deleted(&space.name_any(), &space.uid().unwrap_or_default())
         && ctx.store.namespace(&space.name_any()).is_some_and(|seen| is_own(&seen))
 }
 
@@ -322,29 +222,7 @@ async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
     };
     let Refusal { reason, message } = observed.beside_a_missing_class(refusal);
     let error = held.as_ref().err().or_else(|| taken.as_ref().err());
-    let verdict = retry::with_error(ctx, latest, Verdict::new(reason, message), error);
+    let verdict = with_error(ctx, latest, Verdict::new(reason, message), error);
     report(ctx, latest, observed, Report::new(verdict, observed.known_namespace(space))).await?;
     Failure::after_report(held.err().or_else(|| taken.err()))
-}
-
-/// The key of a space in the watchdog.
-pub fn key(space: &impl Resource) -> u64 {
-    hash(&Uid::of(space.meta()))
-}
-
-/// The action after a step: a requeue at the next time at which the state changes without an event.
-fn after(step: &Step, observed: &Observed, ctx: &Context) -> Action {
-    let wake = match step {
-        Step::Live => observed.outlook.wake,
-        Step::Keep(until) | Step::AwaitEnd(until) => Some(*until),
-        Step::Seal => observed.outlook.expires_at.filter(|end| *end > observed.now).or(Some(observed.now + LOOK_AGAIN)),
-        Step::DeleteNamespace(_) | Step::AwaitNamespace(_) | Step::Forget => return Action::requeue(LOOK_AGAIN),
-    };
-    match wake {
-        None => Action::await_change(),
-        Some(wake) => {
-            let wait = (wake - ctx.clock.now()).to_std().unwrap_or_default();
-            Action::requeue(wait.min(LONGEST_SLEEP))
-        }
-    }
 }

@@ -7,7 +7,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{children::patch_params, context::Context, observe::Observed};
+use super::{context::Context, observe::Observed};
 use crate::{
     api::{
         DeveloperSpace, NamespaceRef,
@@ -21,7 +21,7 @@ use crate::{
         lifetime::outlook::Stage,
         status::{self, Finding, Note, Verdict},
     },
-    runtime::error::Error,
+    runtime::{error::Error, write_params::patch_params},
 };
 
 /// The content of a report.
@@ -57,7 +57,7 @@ pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, 
         let patch = Patch::Merge(status::patch(&new, &space.resource_version().unwrap_or_default()));
         let answer = ctx.spaces().patch_status(&name, &patch_params(), &patch).await;
         WithoutManagedFields(written) = answer.map_err(Error::status(&name))?;
-        ctx.memory.wrote(&name, version(&written.metadata));
+        ctx.attempts.record_write(&name, version(&written.metadata));
         if matches!(observed.outlook.stage, Stage::Warn(_)) && !sealed {
             ctx.metrics.warned();
         }

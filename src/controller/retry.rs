@@ -9,11 +9,11 @@ use chrono::{DateTime, Utc};
 use kube::ResourceExt;
 
 use super::{
-    admit::give_up_the_place_before,
     context::Context,
+    failure::Failure,
     observe::{Observed, observe, observe_admitted},
+    owner_places::release_previous_place,
     provision::lost_namespace,
-    reconcile::key,
     report::{Report, report},
 };
 use crate::{
@@ -32,15 +32,18 @@ use crate::{
         status::{Verdict, dates_the_end},
         wording::{DELETION_WAITS, says_the_same},
     },
-    runtime::error::{Class, Error},
+    runtime::{
+        error::{Class, Error},
+        watchdog::space_key,
+    },
 };
 
 /// The number of attempts in one reconcile. A client wins all of them only by a write between each read and the write that follows it.
-pub const ATTEMPTS: u32 = 50;
+pub const MAX_ATTEMPTS: u32 = 50;
 
 /// The time that `space` still waits: after a failure, unless the inputs of the failed attempt have changed, or after a flood of writes.
 pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
-    let after_failure = ctx.memory.rest(&space.name_any(), || situation(space, &observe(space, ctx)));
+    let after_failure = ctx.attempts.remaining_back_off(&space.name_any(), || situation(space, &observe(space, ctx)));
     after_failure.or_else(|| after_flood(ctx, space))
 }
 
@@ -48,7 +51,7 @@ pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
 /// last warning. The further steps of work that has begun do not wait either: a space that has to be created again after a flood would wait before
 /// each of them, and a space has to converge within a minute.
 fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
-    let wait = ctx.writes.wait(&space.name_any()).filter(|_| is_live(space) && !is_under_way(space))?;
+    let wait = ctx.recent_writes.wait(&space.name_any()).filter(|_| is_live(space) && !is_under_way(space))?;
     let observed = observe(space, ctx);
     if overdue(space, &observed).is_some() || observed.outlook.stage == Stage::Due || dates_the_end(space, &observed.outlook) {
         return None;
@@ -67,56 +70,20 @@ fn is_under_way(space: &DeveloperSpace) -> bool {
     has_begun && ready.is_none_or(|ready| no_outcome(&ready.reason))
 }
 
-/// The failure of a reconcile.
-#[derive(Debug)]
-pub struct Failure {
-    /// The error.
-    pub error: Error,
-    /// The class that the space has been admitted to, if the error came after that.
-    pub admitted: Option<String>,
-    /// True if the condition reports another reason, and the error in its message if the error lasts: a second report would alternate with it.
-    pub is_reported: bool,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { error, admitted: None, is_reported: false }
-    }
-}
-
-impl Failure {
-    /// Returns the failure after the report of another reason, see [`with_error`].
-    pub fn after_report(error: Option<Error>) -> Result<(), Self> {
-        error.map_or(Ok(()), |error| Err(Self { error, admitted: None, is_reported: true }))
-    }
-}
-
-/// Returns `verdict` with `error` in its message, if the error lasts. The message of the status stays if it differs only in parts that change at each
-/// attempt.
-pub fn with_error(ctx: &Context, space: &DeveloperSpace, mut verdict: Verdict, error: Option<&Error>) -> Verdict {
-    let failures = ctx.memory.failures(&space.name_any());
-    let Some(error) = error.filter(|error| error.lasts(failures)) else { return verdict };
-    let addition = format!("; in addition, the operator {}", error.sentence());
-    let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
-    let reported = ready.and_then(|ready| ready.message.strip_prefix(verdict.message.as_str()));
-    verdict.message.push_str(reported.filter(|reported| says_the_same(reported, &addition)).unwrap_or(&addition));
-    verdict
-}
-
 /// Records the failed reconcile of `space`, writes the required correction to the status, and returns the error.
 ///
 /// A space that was admitted before the error may already have received a part of the resources of its class. Its status therefore records the
 /// class and the owner, because all limits depend on them.
 pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, admitted, is_reported }: Failure) -> Error {
     let (name, observed) = (space.name_any(), observe(space, ctx));
-    ctx.memory.saw(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
+    ctx.attempts.record_failed_inputs(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
     if let Some(overdue) = overdue(space, &observed) {
-        ctx.watchdog.refused(key(space), overdue);
+        ctx.watchdog.refused(space_key(space), overdue);
     }
-    if error.lasts(ctx.memory.failures(&name)) {
-        ctx.watchdog.fails(key(space));
+    if error.lasts(ctx.attempts.failures(&name)) {
+        ctx.watchdog.fails(space_key(space));
     }
-    let verdict = verdict_on(space, &observed, &error, ctx.memory.failures(&name));
+    let verdict = verdict_on(space, &observed, &error, ctx.attempts.failures(&name));
     let Some(verdict) = verdict.filter(|_| !is_reported) else { return error };
     let Some(space) = as_last_written(ctx, space) else { return error };
     let under = admitted.map(|class| observe_admitted(&space, ctx, &class)).filter(|under| under.own_namespace().is_some());
@@ -128,10 +95,10 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, adm
     };
     match written {
         Ok(written) if is_admitted => {
-            give_up_the_place_before(&space, ctx);
+            release_previous_place(&space, ctx);
             // The write of the status must not end the wait.
             let observed = observe(&written, ctx);
-            ctx.memory.saw(&name, situation(&written, &observed), until(observed.outlook.wake, observed.now));
+            ctx.attempts.record_failed_inputs(&name, situation(&written, &observed), until(observed.outlook.wake, observed.now));
         }
         Ok(_) => {}
         Err(second) => tracing::debug!(space = name, error = %second.sentence(), "failed to write the error to the status"),
@@ -149,7 +116,7 @@ pub async fn read_later(ctx: &Context, space: &DeveloperSpace) -> Option<Develop
 /// Writes the report of an error again after a lost race, if the end of the space depends on the write. Otherwise returns the conflict.
 async fn report_after_a_race(ctx: &Context, space: &DeveloperSpace, verdict: &Verdict, mut lost: Error) -> Result<DeveloperSpace, Error> {
     let mut latest = space.clone();
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         let outlook = observe(&latest, ctx).outlook;
         let is_for_the_end = outlook.stage != Stage::Due && dates_the_end(&latest, &outlook);
         let Some(read) = read_later(ctx, &latest).await.filter(|_| is_for_the_end) else { return Err(lost) };
@@ -199,7 +166,7 @@ fn moved(space: &DeveloperSpace, observed: &Observed) -> Option<DateTime<Utc>> {
 
 /// The space with the resourceVersion of the operator's own last write; `None` if that write was the seal, which this copy lacks.
 fn as_last_written(ctx: &Context, space: &DeveloperSpace) -> Option<DeveloperSpace> {
-    let written = ctx.memory.written(&space.name_any()).filter(|written| *written > version(&space.metadata));
+    let written = ctx.attempts.last_write(&space.name_any()).filter(|written| *written > version(&space.metadata));
     let Some(written) = written else { return Some(space.clone()) };
     let mut space = space.clone();
     space.metadata.resource_version = Some(written.to_string());

@@ -7,53 +7,15 @@
 //! Only a namespace that this process created under the name of its space, and that no status has recorded, is deleted. A status records the namespace within
 //! seconds of its creation, so there is nothing in it that its users need. While the CRD is being deleted, no namespace is deleted.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
-
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use tokio::time::Instant;
 
-use super::{children::delete_params, context::Context, finalize::crd_is_going};
+use super::context::Context;
 use crate::{
     desired::{Uid, namespace::SeenNamespace},
-    runtime::error::Error,
+    installed::crd_is_going,
+    runtime::{error::Error, write_params::delete_params},
 };
-
-/// The time for which a creation is remembered. It exceeds the longest duration of a DELETE of the API server.
-const REMEMBERED: Duration = Duration::from_secs(600);
-
-/// The spaces for which this process has created a namespace that no status has recorded: their names and the times of the creation, by UID.
-#[derive(Debug, Default)]
-pub struct Creations(Mutex<HashMap<Uid, (String, Instant)>>);
-
-impl Creations {
-    /// Records that a namespace is being created for that space.
-    pub fn begin(&self, space: Uid, name: &str) {
-        self.lock().insert(space, (name.to_owned(), Instant::now()));
-    }
-
-    /// Records that the status of that space names its namespace, or that no namespace was created for it.
-    pub fn end(&self, space: &Uid) {
-        self.lock().remove(space);
-    }
-
-    /// Returns true if a namespace of that name was created for that space, and no status has recorded it.
-    pub fn contains(&self, space: &Uid, name: &str) -> bool {
-        self.lock().get(space).is_some_and(|(created, _)| created == name)
-    }
-
-    fn forget_old(&self) {
-        self.lock().retain(|_, (_, since)| since.elapsed() < REMEMBERED);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uid, (String, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Deletes the namespaces among `orphans` that this process created and that no status has recorded. Returns the other ones.
 pub async fn delete(ctx: &Context, orphans: Vec<(String, SeenNamespace)>) -> Vec<(String, SeenNamespace)> {
@@ -86,7 +48,7 @@ async fn delete_one(ctx: &Context, name: &str, seen: &SeenNamespace) -> Result<b
             return Ok(false);
         }
     }
-    if crd_is_going(ctx).await? {
+    if crd_is_going(&ctx.client).await? {
         return Ok(false);
     }
     let api: Api<Namespace> = Api::all(ctx.client.clone());
@@ -113,7 +75,11 @@ mod tests {
     use tower_test::mock::pair;
 
     use super::*;
-    use crate::{api::names::ProtectedNamespaces, clock::ServerCheckedClock, controller::context::WorkerSlots, runtime::events::recorder};
+    use crate::{
+        api::names::ProtectedNamespaces,
+        clock::ServerCheckedClock,
+        runtime::{events::recorder, worker_slots::WorkerSlots},
+    };
 
     fn orphan(claim: &str, adopt: Option<&str>) -> (String, SeenNamespace) {
         let (uid, claim, adopt) = ("uid-of-the-namespace".into(), Some(claim.into()), adopt.map(Into::into));
@@ -131,10 +97,10 @@ mod tests {
     /// Returns the number of orphans that are left, and the requests.
     async fn offer(orphan: (String, SeenNamespace), found: (u16, Value), crd: Value, deleted: u16) -> (usize, Vec<Value>) {
         let (service, mut server) = pair::<Request<Body>, Response<Body>>();
-        let (client, places) = (Client::new(service, "default"), WorkerSlots::new(1));
-        let (recorder, _) = recorder(client.clone(), places.clone(), "pod-a");
+        let (client, slots) = (Client::new(service, "default"), WorkerSlots::new(1));
+        let (recorder, _) = recorder(client.clone(), slots.clone(), "pod-a");
         let protected = ProtectedNamespaces::new("operators-home", &[]);
-        let ctx = Context::new(client, Arc::new(ServerCheckedClock::default()), protected, recorder, places);
+        let ctx = Context::new(client, Arc::new(ServerCheckedClock::default()), protected, recorder, slots);
         ctx.creations.begin("space-1".into(), "heath-lab");
         ctx.creations.begin("space-2".into(), "heath-lab");
         ctx.creations.end(&"space-2".into());

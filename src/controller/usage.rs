@@ -45,11 +45,11 @@ pub async fn fits(ctx: &Context, space: &DeveloperSpace, observed: &mut Observed
 fn may_be_counted(ctx: &Context, space: &DeveloperSpace, observed: &Observed, (class_name, unknown): (&str, &[String])) -> bool {
     let name = space.name_any();
     if unknown.is_empty() {
-        ctx.memory.is_counted(&name);
+        ctx.attempts.end_uncounted(&name);
         return false;
     }
     let situation = hash(&(&space.metadata.uid, space.metadata.generation, class_name, unknown));
-    observed.now - ctx.memory.uncounted(&name, situation, observed.now) < LONGEST_COUNT
+    observed.now - ctx.attempts.uncounted_since(&name, situation, observed.now) < LONGEST_COUNT
 }
 
 /// Adds the resources that have to be counted to the quota of a namespace whose class in force is missing. The existing limits stay.

@@ -24,7 +24,7 @@ fn beyond(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<
     let class = observed.wanted.as_deref().and_then(|name| ctx.store.class(name));
     let is_accepted = class.is_some_and(|class| class_verdict(&class) == ClassVerdict::Accepted);
     let runs = is_accepted && ctx.watchdog.ages(observed.now).current().is_ok();
-    ctx.admissions.beyond(&Uid::of(&space.metadata), runs.then_some(observed.now))
+    ctx.owner_limit.beyond(&Uid::of(&space.metadata), runs.then_some(observed.now))
 }
 
 /// The warning of the deletion in the condition of a space that waits beyond the oldest waiting spaces; empty for other spaces.

@@ -25,17 +25,13 @@ use crate::{
     api::{DeveloperSpace, names::ProtectedNamespaces},
     cli::GcArgs,
     clock::Clock,
-    controller::{
-        context::{Context, WorkerSlots},
-        expire,
-        finalize::crd_is_going,
-        report,
-    },
+    controller::{context::Context, expire, report},
     desired::deletion_limit,
-    installed::lacking,
+    installed::{crd_is_going, lacking},
     runtime::{
         error::{Class, Error},
         events::recorder,
+        worker_slots::WorkerSlots,
     },
 };
 
@@ -87,14 +83,14 @@ async fn sweep_with(ctx: Context, args: &GcArgs) -> Result<Sweep, Error> {
     let planned = plan::plan(&ctx, listing, args);
     let limit = deletion_limit::limit(args.max_deletions, planned.living);
     let refused = planned.deletions() > limit;
-    let Planned { items, notes, living } = planned;
+    let Planned { items, remarks, living } = planned;
     let rows = if args.dry_run || refused {
-        items.iter().map(|item| Row::of(item, if refused { Outcome::Refused } else { Outcome::WouldDo })).collect()
+        items.iter().map(|item| Row::new(item, if refused { Outcome::Refused } else { Outcome::WouldDo })).collect()
     } else {
         stream::iter(&items).map(|item| carry_out(&ctx, item)).buffered(SIDE_BY_SIDE.into()).collect::<Vec<_>>().await
     };
     ctx.recorder.flush().await;
-    let rows = rows.into_iter().chain(notes).collect();
+    let rows = rows.into_iter().chain(remarks.into_iter().map(Row::remark)).collect();
     Ok(Sweep { dry_run: args.dry_run, live: living, limit, refused, rows })
 }
 
@@ -104,9 +100,9 @@ fn context(
     args: &GcArgs,
     protected: ProtectedNamespaces,
 ) -> (Context, impl Future<Output = ()> + Send + use<>) {
-    let places = WorkerSlots::new(SIDE_BY_SIDE);
-    let (recorder, writing) = recorder(client.clone(), places.clone(), &args.common.identity);
-    (Context::new(client, clock, protected, recorder, places), writing)
+    let slots = WorkerSlots::new(SIDE_BY_SIDE);
+    let (recorder, writing) = recorder(client.clone(), slots.clone(), &args.common.identity);
+    (Context::new(client, clock, protected, recorder, slots), writing)
 }
 
 /// Returns the space in the generation that the controller observed last: a warning must not report that a later change was carried out.
@@ -120,7 +116,7 @@ fn as_observed(space: &DeveloperSpace) -> DeveloperSpace {
 /// each deletion, because it may be deleted during a sweep.
 async fn is_released(ctx: &Context, item: &Item) -> Result<bool, Error> {
     match item {
-        Item::Space { .. } if item.deletes_namespace() => crd_is_going(ctx).await,
+        Item::Space { .. } if item.deletes_namespace() => crd_is_going(&ctx.client).await,
         Item::Space { .. } | Item::Warn { .. } | Item::Annotated(_) => Ok(false),
     }
 }
@@ -130,9 +126,9 @@ async fn carry_out(ctx: &Context, item: &Item) -> Row {
         Ok(false) => {}
         Ok(true) => {
             let why = "the CustomResourceDefinition is being deleted, so the controller releases the namespace".to_owned();
-            return Row::of(item, Outcome::LeftAlone(why));
+            return Row::new(item, Outcome::LeftAlone(why));
         }
-        Err(error) => return Row::of(item, Outcome::Failed(error.sentence())),
+        Err(error) => return Row::new(item, Outcome::Failed(error.sentence())),
     }
     let result = match item {
         Item::Warn { space, observed } => {
@@ -150,5 +146,5 @@ async fn carry_out(ctx: &Context, item: &Item) -> Row {
         Err(error) if matches!(error.class(), Class::Conflict | Class::Vanishing) => Outcome::Skipped,
         Err(error) => Outcome::Failed(error.sentence()),
     };
-    Row::of(item, outcome)
+    Row::new(item, outcome)
 }

@@ -1,10 +1,9 @@
 //! The output of a sweep, and its exit status.
 
 use comfy_table::{Table, presets::NOTHING};
-use kube::core::error_boundary::InvalidObject;
 use serde::Serialize;
 
-use super::plan::Item;
+use super::plan::{Item, Remark};
 use crate::{api::time::rfc3339, cli::Output, desired::expiry::Step};
 
 /// The outcome of one item.
@@ -63,7 +62,7 @@ pub struct Sweep {
 
 impl Row {
     /// The line about `item`.
-    pub fn of(item: &Item, outcome: Outcome) -> Self {
+    pub fn new(item: &Item, outcome: Outcome) -> Self {
         let (kind, action, expired_at) = match item {
             Item::Warn { observed, .. } => ("DeveloperSpace", "warn", observed.outlook.expires_at),
             Item::Space { space, observed, step } => {
@@ -78,44 +77,34 @@ impl Row {
             }
             Item::Annotated(found) => ("Namespace", "delete-namespace", Some(found.expired_at)),
         };
-        let (result, message) = told(outcome);
+        let (result, message) = columns(outcome);
         Self { kind, name: item.name(), action, expired_at: expired_at.map(rfc3339), result, message }
     }
 
-    /// A line about a plain namespace whose annotations could not be read.
-    pub fn unreadable_namespace(name: String, why: String) -> Self {
-        Self::note("Namespace", name, "read", Outcome::Failed(why))
-    }
-
-    /// A line about a space that could not be read.
-    pub fn unreadable_space(broken: &InvalidObject) -> Self {
-        let why = format!("the stored DeveloperSpace cannot be read and is left unchanged: {}", broken.error);
-        Self::note("DeveloperSpace", broken.metadata.name.clone().unwrap_or_default(), "read", Outcome::Failed(why))
-    }
-
-    /// A line about a namespace that was created for a space that no longer exists.
-    pub fn orphan(advice: String, name: String) -> Self {
-        Self::note("Namespace", name, "report", Outcome::LeftAlone(advice))
-    }
-
-    /// A line about the namespace of an expired space whose deletion was requested earlier and is blocked.
-    pub fn held(blocked: &str, name: String) -> Self {
-        let message = format!("namespace {name} is being deleted, and its deletion is blocked: {blocked}");
-        Self::note("Namespace", name, "report", Outcome::LeftAlone(message))
+    /// The line about an object that is only reported.
+    pub fn remark(remark: Remark) -> Self {
+        match remark {
+            Remark::UnreadableNamespace { name, error } => Self::note("Namespace", name, "read", Outcome::Failed(error)),
+            Remark::UnreadableSpace { name, error } => {
+                let why = format!("the stored DeveloperSpace cannot be read and is left unchanged: {error}");
+                Self::note("DeveloperSpace", name, "read", Outcome::Failed(why))
+            }
+            Remark::Orphan { name, advice } => Self::note("Namespace", name, "report", Outcome::LeftAlone(advice)),
+            Remark::Held { name, blocked } => {
+                let message = format!("namespace {name} is being deleted, and its deletion is blocked: {blocked}");
+                Self::note("Namespace", name, "report", Outcome::LeftAlone(message))
+            }
+        }
     }
 
     fn note(kind: &'static str, name: String, action: &'static str, outcome: Outcome) -> Self {
-        let (result, message) = told(outcome);
+        let (result, message) = columns(outcome);
         Self { kind, name, action, expired_at: None, result, message }
-    }
-
-    /// The name of the object.
-    pub fn name(&self) -> &str {
-        &self.name
     }
 }
 
-fn told(outcome: Outcome) -> (&'static str, Option<String>) {
+/// The columns RESULT and MESSAGE.
+fn columns(outcome: Outcome) -> (&'static str, Option<String>) {
     match outcome {
         Outcome::Done => ("done", None),
         Outcome::WouldDo => ("would-do", None),

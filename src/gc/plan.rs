@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{Resource, ResourceExt, core::DeserializeGuard};
+use kube::{
+    Resource, ResourceExt,
+    core::{DeserializeGuard, error_boundary::InvalidObject},
+};
 
 use super::{
     annotated::{self, Found},
     listing::Listing,
-    output::Row,
 };
 use crate::{
     api::{
@@ -57,13 +59,57 @@ pub enum Item {
     Annotated(Found),
 }
 
+/// An object that the sweep leaves unchanged and reports.
+pub enum Remark {
+    /// A space that cannot be read.
+    UnreadableSpace {
+        /// Its name.
+        name: String,
+        /// The error of the decoder.
+        error: String,
+    },
+    /// A plain namespace whose annotations cannot be read.
+    UnreadableNamespace {
+        /// Its name.
+        name: String,
+        /// The reason.
+        error: String,
+    },
+    /// A namespace that was created for a space that no longer exists.
+    Orphan {
+        /// Its name.
+        name: String,
+        /// The options of an administrator.
+        advice: String,
+    },
+    /// The namespace of an expired space, whose deletion was requested earlier and is blocked.
+    Held {
+        /// Its name.
+        name: String,
+        /// The reasons, as the namespace reports them.
+        blocked: String,
+    },
+}
+
+impl Remark {
+    /// The name of the object.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::UnreadableSpace { name, .. }
+            | Self::UnreadableNamespace { name, .. }
+            | Self::Orphan { name, .. }
+            | Self::Held { name, .. } => name,
+        }
+    }
+}
+
 /// The whole plan.
 #[derive(Default)]
 pub struct Planned {
     /// The items, in the order of their names.
     pub items: Vec<Item>,
-    /// Rows about objects that cannot be read, and about objects that are left unchanged.
-    pub notes: Vec<Row>,
+    /// The objects that are only reported, in the order of their names.
+    pub remarks: Vec<Remark>,
     /// The number of spaces with a living namespace, to which a percentage refers. Annotated namespaces do not count: a user could raise the limit by
     /// creating some.
     pub living: usize,
@@ -101,12 +147,12 @@ pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
     for packed in spaces {
         match packed.unpack() {
             DeserializeGuard(Ok(space)) => planned.add_space(ctx, space, &uids),
-            DeserializeGuard(Err(broken)) => planned.notes.push(Row::unreadable_space(&broken)),
+            DeserializeGuard(Err(broken)) => planned.remarks.push(unreadable(broken)),
         }
     }
     if args.include_annotated {
         let found = annotated::find(ctx, plain, &taken, &args.compat);
-        planned.notes.extend(found.unreadable.into_iter().map(|(name, why)| Row::unreadable_namespace(name, why)));
+        planned.remarks.extend(found.unreadable.into_iter().map(|(name, error)| Remark::UnreadableNamespace { name, error }));
         planned.items.extend(found.due.into_iter().map(Item::Annotated));
     }
     // A namespace that was created after the spaces were listed may have a space that is not in the list.
@@ -114,7 +160,7 @@ pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
         planned.add_orphan(ctx, name, |seen| seen.created < since - CLOCKS_DIFFER && is_orphan(seen, None, |uid| uids.contains(uid)));
     }
     planned.items.sort_by_key(Item::name);
-    planned.notes.sort_by(|one, other| one.name().cmp(other.name()));
+    planned.remarks.sort_by(|one, other| one.name().cmp(other.name()));
     planned
 }
 
@@ -126,16 +172,20 @@ impl Planned {
         if let Step::AwaitNamespace(blocked) = expire::next(&space, &observed)
             && !blocked.is_empty()
         {
-            self.notes.push(Row::held(&blocked, space.name_any()));
+            self.remarks.push(Remark::Held { name: space.name_any(), blocked });
         }
         self.items.extend(item(space, observed));
     }
 
     fn add_orphan(&mut self, ctx: &Context, name: String, is_orphan: impl FnOnce(&SeenNamespace) -> bool) {
         if let Some(seen) = ctx.store.namespace(&name).filter(|_| !ctx.protected.contains(&name)).filter(is_orphan) {
-            self.notes.push(Row::orphan(advice(&name, &seen), name));
+            self.remarks.push(Remark::Orphan { advice: advice(&name, &seen), name });
         }
     }
+}
+
+fn unreadable(broken: InvalidObject) -> Remark {
+    Remark::UnreadableSpace { name: broken.metadata.name.unwrap_or_default(), error: broken.error }
 }
 
 fn has_living_namespace(observed: &Observed) -> bool {

@@ -27,7 +27,7 @@ pub struct Noncompliant {
 
 impl Noncompliant {
     /// Records the rules that the space of that key does not comply with.
-    pub fn note(&self, space: u64, broken: Vec<Rule>) {
+    pub fn record(&self, space: u64, broken: Vec<Rule>) {
         if broken.is_empty() {
             self.lock().remove(&space);
         } else {
@@ -75,13 +75,13 @@ mod tests {
     fn a_space_counts_for_each_rule_that_it_broke_at_its_last_reconcile() {
         let metrics = Metrics::default();
         assert_eq!(said(&metrics), counts([0; 6]));
-        metrics.noncompliant.note(1, vec![Rule::Protected, Rule::Contact]);
-        metrics.noncompliant.note(2, vec![Rule::Contact, Rule::Name, Rule::Never, Rule::Retain, Rule::Size]);
+        metrics.noncompliant.record(1, vec![Rule::Protected, Rule::Contact]);
+        metrics.noncompliant.record(2, vec![Rule::Contact, Rule::Name, Rule::Never, Rule::Retain, Rule::Size]);
         assert_eq!(said(&metrics), counts([2, 1, 1, 1, 1, 1]));
-        metrics.noncompliant.note(1, vec![Rule::Protected]);
+        metrics.noncompliant.record(1, vec![Rule::Protected]);
         assert_eq!(said(&metrics), counts([1, 1, 1, 1, 1, 1]));
-        metrics.noncompliant.note(2, vec![]);
-        metrics.noncompliant.note(3, vec![Rule::Size]);
+        metrics.noncompliant.record(2, vec![]);
+        metrics.noncompliant.record(3, vec![Rule::Size]);
         metrics.noncompliant.retain(&[1].into());
         assert_eq!(said(&metrics), counts([0, 0, 0, 1, 0, 0]));
     }

@@ -32,10 +32,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::event_throttle::Throttle;
+use super::{event_throttle::Throttle, worker_slots::WorkerSlots, write_params::post_params};
 use crate::{
     api::{DeveloperSpace, NamespaceRef, names, text::shorten},
-    controller::{children::post_params, context::WorkerSlots},
     desired::{children::hash, status::Note},
 };
 
@@ -73,12 +72,12 @@ struct Record {
 
 /// Returns a recorder that reports as `instance`, usually the name of the pod, and the future that writes its Events until the recorder is dropped.
 ///
-/// Each Event takes an idle worker slot of `places`. Expiry warnings do not wait for a slot: they would be written after the expiry.
-pub fn recorder(client: Client, places: WorkerSlots, instance: &str) -> (Recorder, impl Future<Output = ()> + Send + use<>) {
+/// Each Event takes an idle worker slot of `slots`. Expiry warnings do not wait for a slot: they would be written after the expiry.
+pub fn recorder(client: Client, slots: WorkerSlots, instance: &str) -> (Recorder, impl Future<Output = ()> + Send + use<>) {
     let (queue, waiting) = mpsc::channel(WAITING);
     let (warnings, urgent) = mpsc::channel(WAITING);
     let pending = watch::Sender::new(0_usize);
-    let writer = Writer { client, places, instance: instance.chars().take(128).collect(), count: AtomicU32::new(0) };
+    let writer = Writer { client, slots, instance: instance.chars().take(128).collect(), count: AtomicU32::new(0) };
     let written = pending.clone();
     let recorder = Recorder { queue, warnings, pending, throttle: Arc::default() };
     let releasing = release_in_time(&recorder);
@@ -138,7 +137,7 @@ impl Recorder {
     }
 
     /// Publishes `note` about another object.
-    pub fn tell(&self, regarding: ObjectReference, note: Note, now: DateTime<Utc>) {
+    pub fn record(&self, regarding: ObjectReference, note: Note, now: DateTime<Utc>) {
         self.put(Record { regarding, note, at: now });
     }
 
@@ -186,7 +185,7 @@ impl Recorder {
 
 struct Writer {
     client: Client,
-    places: WorkerSlots,
+    slots: WorkerSlots,
     instance: String,
     count: AtomicU32,
 }
@@ -197,7 +196,7 @@ impl Writer {
         if at_once {
             self.post(*record, number).await;
         } else {
-            self.places.take_idle(Box::pin(self.post(*record, number))).await;
+            self.slots.run_low_priority(Box::pin(self.post(*record, number))).await;
         }
         written.send_modify(|pending| *pending = pending.saturating_sub(1));
     }
@@ -235,9 +234,9 @@ mod tests {
 
     type Server = tower_test::mock::Handle<http::Request<Body>, http::Response<Body>>;
 
-    fn a_recorder(places: WorkerSlots) -> (Recorder, impl Future<Output = ()>, Server) {
+    fn a_recorder(slots: WorkerSlots) -> (Recorder, impl Future<Output = ()>, Server) {
         let (service, server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
-        let (recorder, writing) = recorder(Client::new(service, "default"), places, "dspace-7");
+        let (recorder, writing) = recorder(Client::new(service, "default"), slots, "dspace-7");
         (recorder, writing, server)
     }
 
@@ -301,57 +300,15 @@ mod tests {
         writing.abort();
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_event_gives_way_for_five_minutes() {
-        let places = WorkerSlots::new(1);
-        let busy = tokio::spawn({
-            let places = places.clone();
-            // The worker slot is taken again and again, and each time released in time.
-            async move {
-                loop {
-                    places.take(tokio::time::sleep(Duration::from_millis(10))).await;
-                }
-            }
-        });
-        tokio::task::yield_now().await;
-        let begun = Instant::now();
-        places.take_idle(std::future::ready(())).await;
-        busy.abort();
-        assert!(begun.elapsed() >= Duration::from_secs(300));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn those_whose_patience_ended_take_a_quarter_of_the_places() {
-        let places = WorkerSlots::new(4);
-        let hold = |places: WorkerSlots| async move {
-            loop {
-                places.take(tokio::time::sleep(Duration::from_secs(1))).await;
-            }
-        };
-        let busy: Vec<_> = (0..8).map(|_| tokio::spawn(hold(places.clone()))).collect();
-        tokio::task::yield_now().await;
-        let (under_way, most) = (AtomicU32::new(0), AtomicU32::new(0));
-        let record = (0..4).map(|_| {
-            places.take_idle(async {
-                most.fetch_max(under_way.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                under_way.fetch_sub(1, Ordering::Relaxed);
-            })
-        });
-        futures::future::join_all(record).await;
-        busy.iter().for_each(tokio::task::JoinHandle::abort);
-        assert_eq!(most.into_inner(), 1);
-    }
-
     #[tokio::test]
     async fn a_warning_of_a_coming_end_waits_for_no_idle_worker() {
-        let places = WorkerSlots::new(1);
+        let slots = WorkerSlots::new(1);
         let busy = tokio::spawn({
-            let places = places.clone();
-            async move { places.take(std::future::pending::<()>()).await }
+            let slots = slots.clone();
+            async move { slots.run(std::future::pending::<()>()).await }
         });
         tokio::task::yield_now().await;
-        let (recorder, writing, mut server) = a_recorder(places);
+        let (recorder, writing, mut server) = a_recorder(slots);
         (0..100).for_each(|number| tell(&recorder, &format!("Reason{number}")));
         tell(&recorder, "Expiring");
         let writing = tokio::spawn(writing);

@@ -15,12 +15,12 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, api::PostParams};
 
-use super::error::Error;
-use crate::{api::names, controller::context::Context, desired::status::Note};
+use super::{error::Error, events::Recorder};
+use crate::{api::names, clock::Clock, desired::status::Note};
 
 /// Verbs on one resource.
 #[derive(Clone, Copy, Debug)]
-struct Right {
+struct Permission {
     group: &'static str,
     /// The plural, optionally with a subresource: `developerspaces/status`.
     resource: &'static str,
@@ -33,40 +33,46 @@ struct Right {
 
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
-const CHILDREN: Right = Right { group: "", resource: "", verbs: WRITE, name: None, at_home: false };
-const DEFINITION: Right = Right { group: "apiextensions.k8s.io", resource: "customresourcedefinitions", verbs: &["get"], ..CHILDREN };
+const CHILDREN: Permission = Permission { group: "", resource: "", verbs: WRITE, name: None, at_home: false };
+const DEFINITION: Permission =
+    Permission { group: "apiextensions.k8s.io", resource: "customresourcedefinitions", verbs: &["get"], ..CHILDREN };
 
 /// All permissions that `config/rbac` grants, except `bind`.
-const NEEDED: [Right; 14] = [
-    Right { group: names::GROUP, resource: "developerspaces", verbs: &["get", "list", "watch", "patch", "delete", "operate"], ..CHILDREN },
-    Right { group: names::GROUP, resource: "developerspaces/status", verbs: &["patch"], ..CHILDREN },
-    Right { group: names::GROUP, resource: "spaceclasses", verbs: READ, ..CHILDREN },
-    Right { group: names::GROUP, resource: "spaceclasses/status", verbs: &["patch"], ..CHILDREN },
-    Right { resource: "namespaces", ..CHILDREN },
-    Right { resource: "resourcequotas", ..CHILDREN },
-    Right { resource: "limitranges", ..CHILDREN },
-    Right { group: "networking.k8s.io", resource: "networkpolicies", ..CHILDREN },
-    Right { group: "rbac.authorization.k8s.io", resource: "rolebindings", ..CHILDREN },
-    Right { group: "rbac.authorization.k8s.io", resource: "clusterroles", verbs: &["get"], ..CHILDREN },
-    Right { group: "events.k8s.io", resource: "events", verbs: &["create"], ..CHILDREN },
-    Right { name: Some(names::SPACE_CRD), ..DEFINITION },
-    Right { name: Some(names::CLASS_CRD), ..DEFINITION },
-    Right { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], name: None, at_home: true },
+const NEEDED: [Permission; 14] = [
+    Permission {
+        group: names::GROUP,
+        resource: "developerspaces",
+        verbs: &["get", "list", "watch", "patch", "delete", "operate"],
+        ..CHILDREN
+    },
+    Permission { group: names::GROUP, resource: "developerspaces/status", verbs: &["patch"], ..CHILDREN },
+    Permission { group: names::GROUP, resource: "spaceclasses", verbs: READ, ..CHILDREN },
+    Permission { group: names::GROUP, resource: "spaceclasses/status", verbs: &["patch"], ..CHILDREN },
+    Permission { resource: "namespaces", ..CHILDREN },
+    Permission { resource: "resourcequotas", ..CHILDREN },
+    Permission { resource: "limitranges", ..CHILDREN },
+    Permission { group: "networking.k8s.io", resource: "networkpolicies", ..CHILDREN },
+    Permission { group: "rbac.authorization.k8s.io", resource: "rolebindings", ..CHILDREN },
+    Permission { group: "rbac.authorization.k8s.io", resource: "clusterroles", verbs: &["get"], ..CHILDREN },
+    Permission { group: "events.k8s.io", resource: "events", verbs: &["create"], ..CHILDREN },
+    Permission { name: Some(names::SPACE_CRD), ..DEFINITION },
+    Permission { name: Some(names::CLASS_CRD), ..DEFINITION },
+    Permission { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], name: None, at_home: true },
 ];
 
 /// The number of permissions that are checked concurrently.
-const SIDE_BY_SIDE: usize = 8;
+const MAX_CONCURRENT_REVIEWS: usize = 8;
 
 /// The interval at which missing permissions are checked again: an administrator grants them, and no event reports that.
-const RECHECK: Duration = Duration::from_secs(15);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The permissions that the operator lacks.
 #[derive(Debug, Default)]
-pub struct Rights(Mutex<Vec<String>>);
+pub struct MissingPermissions(Mutex<Vec<String>>);
 
-impl Rights {
+impl MissingPermissions {
     /// Each missing permission, as `verb resource.group`, followed by the name of the object if the permission is about a single object.
-    pub fn missing(&self) -> Vec<String> {
+    pub fn list(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -80,44 +86,57 @@ pub fn sentence(missing: &[String]) -> String {
     format!("the operator is not allowed to {}: apply config/rbac, or grant it these permissions", missing.join(", "))
 }
 
-/// Checks all permissions until none is missing. Missing permissions are reported in `rights`, in the log and in an Event about the Deployment.
-pub async fn check(ctx: Arc<Context>, home: String, rights: Arc<Rights>) {
-    loop {
-        match missing(&ctx.client, &home).await {
-            Ok(lacking) => {
-                let told = rights.missing();
-                if lacking != told {
-                    tell(&ctx, &home, &lacking);
-                }
-                let done = lacking.is_empty();
-                rights.set(lacking);
-                if done {
-                    return;
-                }
-            }
-            Err(error) => tracing::warn!(error = error.sentence(), "failed to check the permissions of the operator; retrying"),
-        }
-        tokio::time::sleep(RECHECK).await;
-    }
+/// Checks the permissions of one account.
+pub struct PermissionCheck {
+    /// The client with the account.
+    pub client: Client,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The recorder of Events.
+    pub recorder: Recorder,
+    /// The namespace that the operator runs in.
+    pub home: String,
 }
 
-fn tell(ctx: &Context, home: &str, missing: &[String]) {
-    let (warning, reason, message) = if missing.is_empty() {
-        tracing::info!("the operator has all permissions that it needs");
-        (false, "RightsComplete", "the operator has all permissions that it needs".to_owned())
-    } else {
-        let message = sentence(missing);
-        tracing::error!("{message}");
-        (true, "RightsMissing", message)
-    };
-    let regarding = ObjectReference {
-        api_version: Some("apps/v1".into()),
-        kind: Some("Deployment".into()),
-        name: Some(names::OPERATOR.into()),
-        namespace: Some(home.to_owned()),
-        ..ObjectReference::default()
-    };
-    ctx.recorder.tell(regarding, Note { warning, reason: reason.into(), message, in_namespace: false }, ctx.clock.now());
+impl PermissionCheck {
+    /// Checks all permissions until none is missing. Missing permissions are reported in `known`, in the log and in an Event about the Deployment.
+    pub async fn run(self, known: Arc<MissingPermissions>) {
+        loop {
+            match missing(&self.client, &self.home).await {
+                Ok(lacking) => {
+                    if lacking != known.list() {
+                        self.report(&lacking);
+                    }
+                    let done = lacking.is_empty();
+                    known.set(lacking);
+                    if done {
+                        return;
+                    }
+                }
+                Err(error) => tracing::warn!(error = error.sentence(), "failed to check the permissions of the operator; retrying"),
+            }
+            tokio::time::sleep(RECHECK_INTERVAL).await;
+        }
+    }
+
+    fn report(&self, missing: &[String]) {
+        let (warning, reason, message) = if missing.is_empty() {
+            tracing::info!("the operator has all permissions that it needs");
+            (false, "RightsComplete", "the operator has all permissions that it needs".to_owned())
+        } else {
+            let message = sentence(missing);
+            tracing::error!("{message}");
+            (true, "RightsMissing", message)
+        };
+        let regarding = ObjectReference {
+            api_version: Some("apps/v1".into()),
+            kind: Some("Deployment".into()),
+            name: Some(names::OPERATOR.into()),
+            namespace: Some(self.home.clone()),
+            ..ObjectReference::default()
+        };
+        self.recorder.record(regarding, Note { warning, reason: reason.into(), message, in_namespace: false }, self.clock.now());
+    }
 }
 
 async fn missing(client: &Client, home: &str) -> Result<Vec<String>, Error> {
@@ -125,14 +144,14 @@ async fn missing(client: &Client, home: &str) -> Result<Vec<String>, Error> {
         let allowed = may(client, attributes).await?;
         Ok::<_, Error>((!allowed).then_some(what))
     });
-    let answers: Vec<Option<String>> = asked.buffered(SIDE_BY_SIDE).try_collect().await?;
+    let answers: Vec<Option<String>> = asked.buffered(MAX_CONCURRENT_REVIEWS).try_collect().await?;
     Ok(answers.into_iter().flatten().collect())
 }
 
 /// Returns one question for each verb: its text, and the attributes of the access review.
 fn questions(home: &str) -> Vec<(String, ResourceAttributes)> {
     let mut all = Vec::new();
-    for Right { group, resource, verbs, name, at_home } in NEEDED {
+    for Permission { group, resource, verbs, name, at_home } in NEEDED {
         let (plural, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let dotted = if group.is_empty() { String::new() } else { format!(".{group}") };
         let object = name.map(|name| format!(" {name}")).unwrap_or_default();
@@ -204,8 +223,8 @@ mod tests {
     fn what_is_asked_for_is_what_the_manifests_give() {
         let mut shipped = given(include_str!("../../config/rbac/role.yaml"), false);
         shipped.extend(given(include_str!("../../config/rbac/leader-election-role.yaml"), true));
-        let asked = NEEDED.iter().flat_map(|right| {
-            let Right { group, resource, verbs, name, at_home } = *right;
+        let asked = NEEDED.iter().flat_map(|permission| {
+            let Permission { group, resource, verbs, name, at_home } = *permission;
             verbs.iter().map(move |verb| (format!("{verb} {group} {resource} {}", name.unwrap_or_default()), at_home))
         });
         assert_eq!(asked.collect::<BTreeSet<_>>(), shipped);

@@ -8,7 +8,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use kube::Resource;
 use tokio::time::Instant;
+
+use crate::desired::{Uid, children::hash};
 
 /// A watch restarts every 20 s. A watch that has not restarted for this time is frozen or refused, and its events are unknown.
 const FROZEN: Duration = Duration::from_secs(50);
@@ -213,6 +216,11 @@ impl Drop for Running<'_> {
         inner.running.remove(&self.number);
         inner.finished = Some(Instant::now());
     }
+}
+
+/// The key of a space in the watchdog and in the metrics.
+pub fn space_key(space: &impl Resource) -> u64 {
+    hash(&Uid::of(space.meta()))
 }
 
 #[cfg(test)]

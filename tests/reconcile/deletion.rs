@@ -85,13 +85,13 @@ async fn a_space_that_is_being_deleted_counts_until_its_namespace_is_gone() {
     ];
     world.reconcile(&leaving(), script).await.unwrap();
     moves::ada_is_full(&world).await;
-    assert_eq!(world.nudged().await, [""; 0], "the namespace is still there");
+    assert_eq!(world.requeued().await, [""; 0], "the namespace is still there");
     world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
     let space = said(&leaving(), &status);
     let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": "103", "finalizers": []}});
     let removed = merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 104));
     world.reconcile(&space, script![read_crd(), get(&namespace_path()).refused(404, "NotFound"), removed, told("Deleted")]).await.unwrap();
-    assert_eq!(world.nudged().await, ["moss-lab"]);
+    assert_eq!(world.requeued().await, ["moss-lab"]);
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn a_space_that_others_hold_counts_until_its_namespace_is_gone() {
     moves::ada_is_full(&world).await;
     world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
     world.reconcile(&held_by_others(), script![]).await.unwrap();
-    assert_eq!(world.nudged().await, ["moss-lab"]);
+    assert_eq!(world.requeued().await, ["moss-lab"]);
 }
 
 /// A deletion that waits stops waiting when the space expires, but the removal of the CRD is not a deletion that a user requested.
@@ -292,7 +292,7 @@ async fn a_released_namespace_counts_before_the_watch_brings_it() {
         .unwrap();
     world.reconcile(&retained(), releases(&stored_namespace())).await.unwrap();
     moves::ada_is_full(&world).await;
-    assert_eq!(world.nudged().await, [""; 0], "the released namespace has the place");
+    assert_eq!(world.requeued().await, [""; 0], "the released namespace has the place");
 }
 
 /// The response to the patch was lost. The namespace is already released, and is not written again.

@@ -92,7 +92,7 @@ async fn the_end_waits_for_another_write_to_come_back_and_no_longer() {
     world.reconcile(&warned(), script![say(&warned(), &status), told("Expired")]).await.unwrap();
     let later = patched(&said(&warned(), &status), &json!({"metadata": {"annotations": {"example.com/note": "a note"}}}), 500);
     let world = world.later(EXPIRES);
-    world.memory.wrote(SPACE, 500);
+    world.attempts.record_write(SPACE, 500);
     assert!(!world.end(&warned(), script![]).await.unwrap(), "neither this copy nor the seal is the latest");
     assert!(world.end(&later, script![delete_namespace(), told("NamespaceDeleted")]).await.unwrap());
 }

@@ -56,7 +56,7 @@ async fn a_space_whose_bindings_are_refused_records_the_class_that_it_was_admitt
         told("ApplyFailed"),
     ];
     assert_eq!(class_of(&world.reconcile(&with_finalizer(), script).await), Some(Class::Forbidden));
-    world.memory.rests(SPACE, HALF_A_MINUTE);
+    world.attempts.begin_back_off(SPACE, HALF_A_MINUTE);
     let Ok(again) = world.reconcile(&said(&with_finalizer(), &status), script![]).await else { panic!("nothing is tried") };
     assert!(again != Action::await_change() && again != seconds(0), "the record ends no wait: {again:?}");
 }
@@ -87,7 +87,7 @@ async fn a_server_error_is_told_only_when_it_lasts() {
     let fails = || post(&children_path("LimitRange"), limits()).refused(500, "InternalError");
     for _ in 0..2 {
         assert_eq!(class_of(&world.reconcile(&converged(), script![confirmed(), fails()]).await), Some(Class::Transient));
-        world.memory.failed(SPACE);
+        world.attempts.count_failure(SPACE);
     }
     let message = "failed to create LimitRange developerspace in orchid-lab: the server says InternalError";
     let script = script![confirmed(), fails(), say(&converged(), &apply_failed(message)), told("ApplyFailed")];
@@ -127,7 +127,7 @@ async fn an_error_that_names_another_port_each_time_is_told_once() {
     let world = World::with(CALM, &everything_but("LimitRange", "developerspace"));
     let fails = |port| post(&children_path("LimitRange"), limits()).refused_with(500, "InternalError", &reset(port));
     for _ in 0..2 {
-        world.memory.failed(SPACE);
+        world.attempts.count_failure(SPACE);
     }
     let status = apply_failed(&format!("failed to create LimitRange developerspace in orchid-lab: {}", reset(52_144)));
     let script = script![confirmed(), fails(52_144), say(&converged(), &status), told("ApplyFailed")];
@@ -143,7 +143,7 @@ async fn our_own_status_write_does_not_shorten_the_wait_and_a_change_ends_it() {
     let status = apply_failed("failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden");
     let fails = || post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden");
     world.reconcile(&converged(), script![confirmed(), fails(), say(&converged(), &status), told("ApplyFailed")]).await.unwrap_err();
-    assert_eq!(world.memory.rests(SPACE, HALF_A_MINUTE), HALF_A_MINUTE);
+    assert_eq!(world.attempts.begin_back_off(SPACE, HALF_A_MINUTE), HALF_A_MINUTE);
     let space = said(&converged(), &status);
     let Ok(again) = world.reconcile(&space, script![]).await else { panic!("nothing is tried") };
     assert!(again != Action::await_change() && again != seconds(0), "{again:?}");

@@ -66,7 +66,7 @@ async fn handed_to_carol_who_is_full() -> (World, Value) {
 async fn a_space_for_an_owner_who_is_full_lets_neither_in_and_counts_for_the_old_one() {
     let (mut world, space) = handed_to_carol_who_is_full().await;
     ada_is_full(&world).await;
-    assert_eq!(world.nudged().await, [""; 0]);
+    assert_eq!(world.requeued().await, [""; 0]);
     assert_eq!(world.give_up(&new("fern-lab", "carol@example.com")), [SPACE], "Carol has a place for it");
     let annotations = json!({"developerspace.dev/owner": "User:carol@example.com", "openshift.io/requester": "carol@example.com"});
     let carol = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "carol@example.com"});
@@ -90,10 +90,10 @@ async fn a_space_for_an_owner_who_is_full_lets_neither_in_and_counts_for_the_old
         say(&space, &status).refused(409, "Conflict"),
     ];
     world.reconcile(&space, script).await.unwrap_err();
-    assert_eq!(world.nudged().await, [""; 0], "the status still records Ada's place");
+    assert_eq!(world.requeued().await, [""; 0], "the status still records Ada's place");
     let told_all = script![list_bindings(&[]), say(&space, &status), told("Provisioned"), told("Transferred"), told_inside("Transferred"),];
     world.reconcile(&space, told_all).await.unwrap();
-    assert_eq!(world.nudged().await, ["moss-lab"], "and Ada has one for another");
+    assert_eq!(world.requeued().await, ["moss-lab"], "and Ada has one for another");
 }
 
 /// A class that was accepted, and that is refused after an administrator mistyped a field.

@@ -41,7 +41,7 @@ async fn creations_wait_for_an_end_that_is_near() {
     for (end, wait) in [("2026-03-02T08:00:05.300Z", 3_000), ("2026-03-02T08:30:00Z", 0)] {
         let world = World::with(MADE, &[class()]);
         let now = MADE.parse().unwrap();
-        world.ends.expects("fern-lab", end.parse().unwrap(), now);
+        world.expiry_queue.register("fern-lab", end.parse().unwrap(), now);
         let begin = tokio::time::Instant::now();
         world.reconcile(&fresh(), from_nothing_to_ready()).await.unwrap();
         assert_eq!(begin.elapsed().as_millis() / 500 * 500, wait, "with an end at {end}");
@@ -52,7 +52,7 @@ async fn creations_wait_for_an_end_that_is_near() {
 #[tokio::test(start_paused = true)]
 async fn after_a_flood_of_writes_a_space_waits_once_and_not_before_each_step() {
     let flooded = |world: World| {
-        (0..100).for_each(|_| world.writes.note(&namespace_path()));
+        (0..100).for_each(|_| world.recent_writes.record(&namespace_path()));
         world
     };
     let world = flooded(World::with(CALM, &everything_but("ResourceQuota", "developerspace")));
@@ -341,6 +341,6 @@ async fn that_is_told_too_if_only_the_namespace_was_made_before_we_ended() {
 #[tokio::test]
 async fn a_store_behind_our_own_write_does_nothing() {
     let world = World::with(MADE, &[class()]);
-    world.memory.wrote(SPACE, 101);
+    world.attempts.record_write(SPACE, 101);
     assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), seconds(1));
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use developerspace_operator::{cache::watches::CachedSpace, controller::reconcile::reconcile};
+use developerspace_operator::{cache::watches::CachedSpace, controller::worker::reconcile_queued};
 
 use super::{support::api_server::play, *};
 
@@ -223,19 +223,19 @@ async fn the_second_space_of_an_owner_waits_until_the_first_gives_up_its_place()
         event("OwnerLimitExceeded", "DeveloperSpace", "fern-lab"),
     ];
     world.reconcile(&second, script).await.unwrap();
-    assert_eq!(world.nudged().await, [""; 0]);
+    assert_eq!(world.requeued().await, [""; 0]);
     let sealed = sealed();
     let mut world = world.later(EXPIRES);
     let script = script![delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})), told("NamespaceDeleted")];
     world.reconcile(&sealed, script).await.unwrap();
-    assert_eq!(world.nudged().await, [""; 0], "the namespace is still there");
+    assert_eq!(world.requeued().await, [""; 0], "the namespace is still there");
     world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
     let message =
         "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:00:00Z";
     let mut status = expired(message, false, EXPIRES);
     status["namespace"] = Value::Null;
     world.reconcile(&sealed, script![say(&sealed, &status)]).await.unwrap();
-    assert_eq!(world.nudged().await, ["fern-lab"]);
+    assert_eq!(world.requeued().await, ["fern-lab"]);
 }
 
 #[tokio::test]
@@ -243,8 +243,8 @@ async fn a_space_that_goes_while_it_is_looked_at_keeps_no_place() {
     let world = World::with(MADE, &[with(&class(), &json!({"spec": {"maxSpacesPerOwner": 1}}))]);
     let first = Arc::new(read::<CachedSpace>(&fresh()));
     let goes = async |client| {
-        let leave = async { world.memory.left("orchid-lab", uid("orchid-lab")) };
-        tokio::join!(reconcile(first, world.context(client)), leave).0
+        let leave = async { world.attempts.record_deletion("orchid-lab", uid("orchid-lab")) };
+        tokio::join!(reconcile_queued(first, world.context(client)), leave).0
     };
     play(script![merge_patch(&space_path(), finalizer()).refused(409, "Conflict")], goes).await.unwrap_err();
     let second = with(&fresh(), &json!({"metadata": {"name": "fern-lab", "uid": uid("fern-lab")}}));

@@ -82,7 +82,7 @@ async fn an_end_that_waits_for_a_warning_that_is_refused_is_overdue() {
     let (moved, stored) = (json!("2026-03-09T09:02:00Z"), stored_namespace());
     let world = World::with(later, &everything());
     // A flood of writes does not delay it either.
-    (0..100).for_each(|_| world.writes.note(&namespace_path()));
+    (0..100).for_each(|_| world.recent_writes.record(&namespace_path()));
     let mut status = provisioned();
     status["expiresAt"] = moved.clone();
     status["lastWarning"] = json!({"at": later, "before": "1h", "expiresAt": EXPIRES});

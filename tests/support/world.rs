@@ -9,19 +9,21 @@ use developerspace_operator::{
         owner_limit::OwnerLimit,
         reduced::{Reduced, SeenPolicy},
         store::{SOURCES, Source, Store},
-        watches::{CachedSpace, RequeueSender},
+        watches::CachedSpace,
     },
     controller::{
-        context::{Attempts, Context, WorkerSlots},
-        expiry_queue::Ends,
-        recent_writes::Writes,
-        reconcile::{at_the_end, reconcile},
-        unrecorded::Creations,
+        attempts::Attempts,
+        context::Context,
+        creations::Creations,
+        expiry_queue::ExpiryQueue,
+        worker::{reconcile_expiring, reconcile_queued},
     },
     desired::Child,
     installed::Installed,
     metrics::Metrics,
-    runtime::{error::Error, events::recorder, watchdog::Watchdog},
+    runtime::{
+        error::Error, events::recorder, recent_writes::RecentWrites, requeue::RequeueSender, watchdog::Watchdog, worker_slots::WorkerSlots,
+    },
 };
 use futures::{StreamExt, stream::BoxStream};
 use k8s_openapi::api::{
@@ -41,16 +43,16 @@ use super::{
 pub struct World {
     now: DateTime<Utc>,
     pub store: Arc<Store>,
-    pub memory: Arc<Attempts>,
+    pub attempts: Arc<Attempts>,
     pub watchdog: Arc<Watchdog>,
     pub metrics: Arc<Metrics>,
-    admissions: Arc<OwnerLimit>,
-    pub ends: Arc<Ends>,
-    pub writes: Arc<Writes>,
+    owner_limit: Arc<OwnerLimit>,
+    pub expiry_queue: Arc<ExpiryQueue>,
+    pub recent_writes: Arc<RecentWrites>,
     pub creations: Arc<Creations>,
     protected: Vec<String>,
     requeue: RequeueSender,
-    nudged: BoxStream<'static, String>,
+    requeued: BoxStream<'static, String>,
     installed: Arc<Installed>,
 }
 
@@ -66,21 +68,21 @@ impl World {
 
     /// A cluster of which no source was listed yet.
     pub fn unlisted(now: &str) -> Self {
-        let (requeue, nudged) = RequeueSender::new();
-        let (store, memory, watchdog, metrics, admissions, ends, writes, creations, installed) = Default::default();
+        let (requeue, requeued) = RequeueSender::new();
+        let (store, attempts, watchdog, metrics, owner_limit, expiry_queue, recent_writes, creations, installed) = Default::default();
         Self {
             now: now.parse().unwrap(),
             store,
-            memory,
+            attempts,
             watchdog,
             metrics,
-            admissions,
-            ends,
-            writes,
+            owner_limit,
+            expiry_queue,
+            recent_writes,
             creations,
             protected: vec!["monitoring".to_owned()],
             requeue,
-            nudged,
+            requeued,
             installed,
         }
     }
@@ -137,18 +139,18 @@ impl World {
 
     /// Registers `space` as one that waited for a place under `class` before the operator started.
     pub fn recall_waiting(&self, space: &Value, class: &str) {
-        self.admissions.recall_waiting(&objects::read(space), class);
+        self.owner_limit.restore_waiting(&objects::read(space), class);
     }
 
     /// Registers `space` as one that had its place under `class` before the operator started.
     pub fn recall(&self, space: &Value, class: &str) {
         let space: DeveloperSpace = objects::read(space);
-        self.admissions.recall(&space, &space.spec.owner.to_string(), class);
+        self.owner_limit.restore(&space, &space.spec.owner.to_string(), class);
     }
 
     /// Releases the place of `space`. Returns the names of the spaces that get it.
     pub fn give_up(&self, space: &Value) -> Vec<String> {
-        self.admissions.withdraw(&space["metadata"]["uid"].as_str().unwrap().into())
+        self.owner_limit.release(&space["metadata"]["uid"].as_str().unwrap().into())
     }
 
     /// Removes `space` from the count, as after its deletion.
@@ -157,9 +159,9 @@ impl World {
     }
 
     /// Returns the names of the spaces for which a reconcile was requested.
-    pub async fn nudged(&mut self) -> Vec<String> {
+    pub async fn requeued(&mut self) -> Vec<String> {
         let mut names = Vec::new();
-        while let Ok(Some(name)) = tokio::time::timeout(Duration::from_millis(10), self.nudged.next()).await {
+        while let Ok(Some(name)) = tokio::time::timeout(Duration::from_millis(10), self.requeued.next()).await {
             names.push(name);
         }
         names
@@ -167,34 +169,34 @@ impl World {
 
     /// The context of a reconcile that uses `client`.
     pub fn context(&self, client: Client) -> Arc<Context> {
-        let places = WorkerSlots::new(1);
-        let (recorder, writing) = recorder(client.clone(), places.clone(), "greenkeeper-0");
+        let slots = WorkerSlots::new(1);
+        let (recorder, writing) = recorder(client.clone(), slots.clone(), "greenkeeper-0");
         tokio::spawn(writing);
         let protected = ProtectedNamespaces::new("operators-home", &self.protected);
         Arc::new(Context {
             store: self.store.clone(),
-            admissions: self.admissions.clone(),
+            owner_limit: self.owner_limit.clone(),
             metrics: self.metrics.clone(),
             watchdog: self.watchdog.clone(),
-            memory: self.memory.clone(),
-            writes: self.writes.clone(),
+            attempts: self.attempts.clone(),
+            recent_writes: self.recent_writes.clone(),
             creations: self.creations.clone(),
-            ends: self.ends.clone(),
+            expiry_queue: self.expiry_queue.clone(),
             requeue: self.requeue.clone(),
             installed: self.installed.clone(),
-            ..Context::new(client, Arc::new(self.now), protected, recorder, places)
+            ..Context::new(client, Arc::new(self.now), protected, recorder, slots)
         })
     }
 
     /// Reconciles this version of `space` and expects exactly the calls of `script`.
     pub async fn reconcile(&self, space: &Value, script: Vec<Step>) -> Result<Action, Error> {
         let space: Arc<CachedSpace> = Arc::new(objects::read(space));
-        play(script, async |client| reconcile(space, self.context(client)).await).await
+        play(script, async |client| reconcile_queued(space, self.context(client)).await).await
     }
 
-    /// Reconciles `space` at its end, as `ends::run` does with the copy in the store by name. Returns true if it was reconciled.
+    /// Reconciles `space` at its end, as `expiry_worker::run` does with the copy in the store by name. Returns true if it was reconciled.
     pub async fn end(&self, space: &Value, script: Vec<Step>) -> Result<bool, Error> {
         let space = objects::read::<CachedSpace>(space).by_name();
-        play(script, async |client| at_the_end(&space, &self.context(client)).await).await
+        play(script, async |client| reconcile_expiring(&space, &self.context(client)).await).await
     }
 }

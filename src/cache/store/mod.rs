@@ -17,11 +17,8 @@ use kube::ResourceExt;
 use tokio::sync::watch;
 
 use self::{children::Children, classes::Classes};
-use super::{reserved_names::Reserved, settled::Settled, tombstones::Tombstones};
-use crate::{
-    controller::isolation::ForeignPolicies,
-    desired::{ChildKind, Uid, isolation::Foreign, namespace::SeenNamespace},
-};
+use super::{foreign_policies::ForeignPolicies, reserved_names::Reserved, settled::Settled, tombstones::Tombstones};
+use crate::desired::{ChildKind, Uid, isolation::Foreign, namespace::SeenNamespace};
 
 /// A source that has to be listed before any decision: an object is known to be missing only after every list is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

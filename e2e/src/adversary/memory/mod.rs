@@ -15,13 +15,9 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use developerspace_operator::{
     api::names::ProtectedNamespaces,
-    cache::watches::RequeueSender,
     clock::Clock,
-    controller::{
-        self,
-        context::{Context, WorkerSlots},
-    },
-    runtime::events,
+    controller::{self, context::Context},
+    runtime::{events, requeue::RequeueSender, worker_slots::WorkerSlots},
 };
 use futures::future::LocalBoxFuture;
 use kube::Client;
@@ -54,13 +50,13 @@ impl Memory {
 
     fn run_operator(&self) {
         let client = self.server.client(Caller::Operator);
-        let (requeue, nudged) = RequeueSender::new();
-        let places = WorkerSlots::new(WORKERS);
-        let (recorder, writing) = events::recorder(client.clone(), places.clone(), "adversary");
+        let (requeue, requeued) = RequeueSender::new();
+        let slots = WorkerSlots::new(WORKERS);
+        let (recorder, writing) = events::recorder(client.clone(), slots.clone(), "adversary");
         let (clock, protected) = (Arc::new(ServerTime(self.server.clone())), ProtectedNamespaces::new(operator::NAMESPACE, &[]));
-        let ctx = Arc::new(Context { requeue, ..Context::new(client, clock, protected, recorder, places) });
+        let ctx = Arc::new(Context { requeue, ..Context::new(client, clock, protected, recorder, slots) });
         let running = tokio::spawn(async move {
-            let working = controller::run(ctx, nudged, RELIST, std::future::pending());
+            let working = controller::run(ctx, requeued, RELIST, std::future::pending());
             futures::future::join(working, writing).await;
         });
         let before = self.operator.lock().unwrap_or_else(PoisonError::into_inner).replace(running);

@@ -11,27 +11,27 @@ use tokio::time::Instant;
 use crate::desired::brake::Brake;
 
 /// The number of spaces above which those at rest are forgotten before the register grows.
-const MANY: usize = 1_024;
+const CLEANUP_THRESHOLD: usize = 1_024;
 
 /// The register of recent writes.
 #[derive(Debug)]
-pub struct Writes {
+pub struct RecentWrites {
     started: Instant,
     brakes: Mutex<HashMap<String, Brake>>,
 }
 
-impl Default for Writes {
+impl Default for RecentWrites {
     fn default() -> Self {
         Self { started: Instant::now(), brakes: Mutex::default() }
     }
 }
 
-impl Writes {
+impl RecentWrites {
     /// Records a write at that path.
-    pub fn note(&self, path: &str) {
+    pub fn record(&self, path: &str) {
         let Some(space) = space_of(path) else { return };
         let (now, mut brakes) = (self.started.elapsed(), self.brakes.lock().unwrap_or_else(PoisonError::into_inner));
-        if brakes.len() >= MANY && brakes.len() == brakes.capacity() {
+        if brakes.len() >= CLEANUP_THRESHOLD && brakes.len() == brakes.capacity() {
             brakes.retain(|_, brake| !brake.is_released(now));
         }
         match brakes.get_mut(space) {
@@ -75,11 +75,11 @@ mod tests {
 
     #[test]
     fn a_space_of_which_much_is_written_waits_and_no_other_does() {
-        let writes = Writes::default();
+        let writes = RecentWrites::default();
         for _ in 0..100 {
-            writes.note("/api/v1/namespaces/fern-lab/resourcequotas/developerspace");
+            writes.record("/api/v1/namespaces/fern-lab/resourcequotas/developerspace");
         }
-        writes.note("/api/v1/namespaces/orchid-lab");
+        writes.record("/api/v1/namespaces/orchid-lab");
         assert!(writes.wait("fern-lab").is_some() && writes.wait("orchid-lab").is_none() && writes.wait("moss-lab").is_none());
     }
 }

@@ -1,0 +1,32 @@
+//! Releases places under the owner limit, and requeues the spaces that get them. The register is [`crate::cache::owner_limit`].
+
+use super::context::Context;
+use crate::{
+    api::{DeveloperSpace, conditions::Reason},
+    desired::{Refusal, Uid},
+};
+
+/// Releases the previous place of a space whose status records its class and its owner, and requeues the space that gets that place.
+pub fn release_previous_place(space: &DeveloperSpace, ctx: &Context) {
+    requeue_all(ctx, ctx.owner_limit.release_previous(&Uid::of(&space.metadata)).into_iter().collect());
+}
+
+/// Removes a space that is refused for another reason than the owner limit from the line in which it waits: a place that it cannot take goes to the
+/// next space.
+pub fn leave_line(space: &DeveloperSpace, refusal: &Refusal, ctx: &Context) {
+    if refusal.reason != Reason::OwnerLimitExceeded {
+        requeue_all(ctx, ctx.owner_limit.leave_line(&Uid::of(&space.metadata)).into_iter().collect());
+    }
+}
+
+/// Removes a space from the count of its owner and requeues the spaces that get its places.
+pub fn release_places(space: &DeveloperSpace, ctx: &Context) {
+    requeue_all(ctx, ctx.owner_limit.release(&Uid::of(&space.metadata)));
+}
+
+/// Requeues the spaces of these names.
+pub fn requeue_all(ctx: &Context, names: Vec<String>) {
+    for name in names {
+        ctx.requeue.requeue(name);
+    }
+}
