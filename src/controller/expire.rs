@@ -2,15 +2,14 @@
 //!
 //! Only the namespace with the UID that the sealed status records is deleted.
 
-use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api, ResourceExt,
+    ResourceExt,
     api::{DeleteParams, Preconditions},
 };
 
 use super::{
     context::Context,
-    finalize::read_namespace,
+    namespace::{self, PROTECTED_STAYS},
     observe::Observed,
     report::{Report, report},
 };
@@ -24,15 +23,12 @@ use crate::{
         expiry::{Step, step},
         lifetime::inputs::{is_sealed, retention},
         namespace::SeenNamespace,
-        ownership::{Ownership, because, is_claimed_by_another, ownership, recorded_uid},
+        ownership::{Ownership, because, ownership, recorded_uid},
         status::{Note, Verdict},
         uid::Uid,
     },
-    runtime::{error::Error, worker_slots::LOW_PRIORITY_MAX_WAIT, write_params::delete_params},
+    runtime::{error::Error, worker_slots::LOW_PRIORITY_MAX_WAIT},
 };
-
-/// The phrase about a namespace whose name is protected.
-pub const STAYS: &str = "is not deleted, since its name is protected on this cluster";
 
 /// The next step of `space`, by time.
 pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
@@ -83,7 +79,7 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             let name = space.name_any();
             let fate = match &observed.namespace {
                 None => format!("namespace {name} no longer exists"),
-                Some(_) if ctx.protected.contains(&name) => format!("namespace {name} {STAYS}"),
+                Some(_) if ctx.protected.contains(&name) => format!("namespace {name} {PROTECTED_STAYS}"),
                 Some(_) => format!("another namespace {name} exists, which does not belong to this DeveloperSpace and is left unchanged"),
             };
             let message = format!("this DeveloperSpace has expired, and {fate}; this object is kept until {}", rfc3339(*until));
@@ -104,10 +100,12 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
     read_before_giving_up(ctx, space, observed).await?;
     let message = match &observed.namespace {
         _ if has_namespace => format!("this DeveloperSpace has expired; namespace {name} is being deleted"),
-        Some(_) if ctx.protected.contains(&name) => format!("this DeveloperSpace has expired; namespace {name} {STAYS}"),
+        Some(_) if ctx.protected.contains(&name) => format!("this DeveloperSpace has expired; namespace {name} {PROTECTED_STAYS}"),
         _ => "this DeveloperSpace has expired; it had no namespace".to_owned(),
     };
     let sealed = report(ctx, space, observed, said(space, observed, message, has_namespace)).await?;
+    let uid = observed.own_namespace().map(|namespace| namespace.uid.to_string());
+    tracing::info!(namespace = name, uid, reason = "the DeveloperSpace has expired", "sealed a DeveloperSpace");
     let has_ended = observed.outlook.expires_at.is_none_or(|end| ctx.clock.now() >= end);
     let by_us = match observed.own_namespace().filter(|namespace| has_ended && namespace.terminating.is_none()) {
         Some(namespace) => delete_expired(ctx, &sealed, observed, namespace).await?,
@@ -125,7 +123,7 @@ async fn read_before_giving_up(ctx: &Context, space: &DeveloperSpace, observed: 
         return Ok(());
     }
     let name = space.name_any();
-    match read_namespace(ctx, &name).await? {
+    match namespace::read(ctx, &name).await? {
         Some(live) if ownership(space, &SeenNamespace::of(&live)) == Ownership::Ours => {
             Err(Error::Moved(format!("confirm that namespace {name} no longer exists")))
         }
@@ -143,9 +141,9 @@ async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, messag
 }
 
 /// Returns true if this call deleted the namespace.
-async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, namespace: &SeenNamespace) -> Result<bool, Error> {
+async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, seen: &SeenNamespace) -> Result<bool, Error> {
     let name = space.name_any();
-    if !delete_namespace(ctx, space, namespace).await? {
+    if !namespace::delete(ctx, space, seen, "its DeveloperSpace has expired").await? {
         return Ok(false);
     }
     let expires_at = space.status.as_ref().and_then(|status| status.expires_at);
@@ -158,57 +156,6 @@ async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observ
     };
     ctx.recorder.publish(space, None, vec![note], observed.now);
     Ok(true)
-}
-
-/// The number of attempts to delete a namespace that keeps changing, each with its latest version.
-const TRIES: usize = 3;
-
-/// Sends a DELETE for the namespace with the UID and the resourceVersion that were seen, and after a change with the latest resourceVersion. Returns
-/// true if this call deleted it. A namespace with a protected name is never deleted.
-///
-/// The API server answers a DELETE of a terminating object with 200, so that `gc` and the controller would both report the deletion: the
-/// resourceVersion as a precondition lets only the first one succeed.
-pub async fn delete_namespace(ctx: &Context, space: &DeveloperSpace, namespace: &SeenNamespace) -> Result<bool, Error> {
-    let name = &space.name_any();
-    if ctx.protected.contains(name) {
-        tracing::warn!(namespace = name, "a protected namespace is not deleted");
-        return Ok(false);
-    }
-    let SeenNamespace { uid, version, .. } = namespace;
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let failed = Error::api(format!("delete namespace {name}"));
-    let mut version = *version;
-    for number in 1..=TRIES {
-        match api.delete(name, &delete_params(uid, Some(version))).await {
-            Ok(answer) => {
-                if let Some(namespace) = answer.left() {
-                    ctx.store.put_namespace(&namespace);
-                }
-                return Ok(true);
-            }
-            Err(kube::Error::Api(status)) if status.is_not_found() => {
-                ctx.store.mark_namespace_deleted(name, uid);
-                return Ok(false);
-            }
-            // The namespace has changed, is already terminating, or was replaced by another one.
-            Err(kube::Error::Api(status)) if status.is_conflict() && number < TRIES => {
-                let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
-                let Some(live) = live else { continue };
-                ctx.store.put_namespace(&live);
-                let seen = SeenNamespace::of(&live);
-                if seen.uid != *uid || seen.terminating.is_some() {
-                    return Ok(false);
-                }
-                // An administrator handed it over in between, or another space of the name has adopted it.
-                if seen.adopt.is_some() || is_claimed_by_another(space, &seen) || ownership(space, &seen) != Ownership::Ours {
-                    return Err(Error::Moved(format!("delete namespace {name}")));
-                }
-                version = seen.version;
-            }
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    Ok(false)
 }
 
 /// Sends a DELETE for the space with the UID and the resourceVersion that were seen. Returns true if this call deleted it.

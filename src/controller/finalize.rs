@@ -1,16 +1,14 @@
 //! Deletion of a space: its namespace is deleted with it, or is released.
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt, api::Patch};
+use kube::{ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
     children::remove,
     context::Context,
-    expire::{STAYS, delete_namespace},
     failure::{Failure, with_error},
     foreign_bindings::still_bound,
-    namespace,
+    namespace::{self, PROTECTED_STAYS},
     observe::Observed,
     report::{Report, report},
 };
@@ -20,7 +18,7 @@ use crate::{
     desired::{
         ChildKind, Uid,
         children::{is_name_of_ours, version},
-        departure::{Departure, departure, hand_back, release},
+        departure::{Departure, departure},
         lifetime::inputs::{is_protected, is_sealed},
         namespace::SeenNamespace,
         ownership::because,
@@ -64,8 +62,8 @@ async fn held_by_others(ctx: &Context, space: &DeveloperSpace, observed: &Observ
 
 async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
     let name = space.name_any();
-    let Some(live) = read_namespace(ctx, &name).await? else {
-        let fate = if ctx.protected.contains(&name) { STAYS } else { "no longer exists" };
+    let Some(live) = namespace::read(ctx, &name).await? else {
+        let fate = if ctx.protected.contains(&name) { PROTECTED_STAYS } else { "no longer exists" };
         return complete(ctx, space, observed, fate).await;
     };
     let seen = SeenNamespace::of(&live);
@@ -76,17 +74,14 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
         Departure::Delete => return delete(ctx, space, &seen).await.map(Some),
         Departure::Release => {
             remove_bindings(ctx, &name).await?;
-            let released = match release(space, &live.metadata, observed.now) {
-                Some(patch) => namespace::patch(ctx, &name, patch).await?,
-                None => seen,
-            };
+            let released = namespace::release(ctx, space, &live, observed.now).await?;
             // The released namespace takes over the place of the space under the owner limit, regardless of when the watch event arrives.
             ctx.owner_limit.set_released(&name, Released::from_namespace(&released));
             format!("namespace {name} was released with everything in it{}", still_bound(ctx, &name).await?)
         }
         Departure::HandBack => {
             remove_bindings(ctx, &name).await?;
-            namespace::patch(ctx, &name, hand_back(&live.metadata)).await?;
+            namespace::hand_back(ctx, space, &live).await?;
             format!("namespace {name}, whose adoption was not complete, was returned with everything in it")
         }
     };
@@ -102,16 +97,6 @@ fn does_not_allow_retain(namespace: &str, observed: &Observed) -> String {
     )
 }
 
-/// Reads the namespace from the API server. Returns `None` for a protected name: a namespace of that name is never deleted.
-pub async fn read_namespace(ctx: &Context, name: &str) -> Result<Option<Namespace>, Error> {
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
-    if let Some(live) = &live {
-        ctx.store.put_namespace(live);
-    }
-    Ok(live.filter(|_| !ctx.protected.contains(name)))
-}
-
 /// Completes the deletion of a space that has no namespace to delete.
 async fn complete(ctx: &Context, space: &DeveloperSpace, observed: &Observed, fate: &str) -> Result<Option<String>, Error> {
     remove_finalizer(ctx, space, observed, note("Deleted", format!("namespace {} {fate}", space.name_any()))).await
@@ -120,7 +105,7 @@ async fn complete(ctx: &Context, space: &DeveloperSpace, observed: &Observed, fa
 async fn delete(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<String, Error> {
     let name = space.name_any();
     if seen.terminating.is_none() {
-        delete_namespace(ctx, space, seen).await?;
+        namespace::delete(ctx, space, seen, "its DeveloperSpace was deleted").await?;
     }
     let blocked = seen.terminating.as_deref().unwrap_or_default();
     Ok(format!("namespace {name} is being deleted{}", because(blocked)))

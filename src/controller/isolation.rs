@@ -6,7 +6,7 @@ use kube::{Api, ResourceExt, api::ListParams};
 
 use super::context::Context;
 use crate::{
-    api::{names, without_managed_fields::WithoutManagedFields},
+    api::without_managed_fields::WithoutManagedFields,
     desired::{
         Refusal,
         isolation::{Foreign, Policy, not_admitted, policy},
@@ -22,7 +22,7 @@ const MOST: usize = 500;
 
 /// Admits the space of that namespace to a class that enforces isolation, or returns the refusal.
 ///
-/// The namespace must be marked first ([`names::LABEL_NETWORK_ENFORCED`]): from then on admission allows no other client to create a policy in it,
+/// The namespace must be marked first, see [`super::namespace::mark_enforced`]: from then on admission allows no other client to create a policy in it,
 /// so that a later list of the API server is complete. The watch may be behind, so its state counts only if it contains a policy.
 pub async fn admits(ctx: &Context, namespace: &str, class_name: &str) -> Result<Option<Refusal>, Error> {
     if let Some(refusal) = not_admitted(class_name, namespace, &ctx.store.foreign_policies(namespace)) {
@@ -30,11 +30,6 @@ pub async fn admits(ctx: &Context, namespace: &str, class_name: &str) -> Result<
     }
     let foreign = list(ctx, namespace).await?;
     Ok(not_admitted(class_name, namespace, &foreign))
-}
-
-/// Returns true if the namespace is known to have the mark.
-pub fn is_marked(ctx: &Context, namespace: &str) -> bool {
-    ctx.store.namespace(namespace).is_some_and(|seen| seen.metadata.has_label(names::LABEL_NETWORK_ENFORCED, "true"))
 }
 
 /// Lists the foreign policies in one namespace. After the first [`MOST`], the API server counts the rest.

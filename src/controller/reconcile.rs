@@ -13,8 +13,9 @@ use super::{
     failure::{Failure, with_error},
     finalize,
     foreign_bindings::transferred,
-    isolation::{admits, is_marked},
+    isolation::admits,
     ledger::broken_rules,
+    namespace,
     observe::{Observed, observe, observe_admitted},
     owner_places::{leave_line, release_places, release_previous_place},
     provision::{Provisioned, ensure_finalizer, follow_expiry, provision},
@@ -99,7 +100,7 @@ async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
             return Ok(Some(look_again(observed, refusal)));
         }
         if fits.resolved.network.enforced {
-            if !is_marked(ctx, &space.name_any()) {
+            if !namespace::is_marked_enforced(ctx, &space.name_any()) {
                 withhold(space, observed, ctx).await?;
             }
             let refusal = admits(ctx, &space.name_any(), &fits.class_name).await?;

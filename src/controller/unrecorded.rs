@@ -7,14 +7,11 @@
 //! Only a namespace that this process created under the name of its space, and that no status has recorded, is deleted. A status records the namespace within
 //! seconds of its creation, so there is nothing in it that its users need. While the CRD is being deleted, no namespace is deleted.
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
-
-use super::context::Context;
+use super::{context::Context, namespace};
 use crate::{
     desired::{Uid, namespace::SeenNamespace},
     installed::crd_is_going,
-    runtime::{error::Error, write_params::delete_params},
+    runtime::error::Error,
 };
 
 /// Deletes the namespaces among `orphans` that this process created and that no status has recorded. Returns the other ones.
@@ -51,18 +48,7 @@ async fn delete_one(ctx: &Context, name: &str, seen: &SeenNamespace) -> Result<b
     if crd_is_going(&ctx.client).await? {
         return Ok(false);
     }
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    match api.delete(name, &delete_params(&seen.uid, Some(seen.version))).await {
-        Ok(answer) => {
-            if let Some(namespace) = answer.left() {
-                ctx.store.put_namespace(&namespace);
-            }
-        }
-        Err(kube::Error::Api(status)) if status.is_not_found() => ctx.store.mark_namespace_deleted(name, &seen.uid),
-        Err(error) => return Err(Error::api(format!("delete namespace {name}"))(error)),
-    }
-    tracing::info!(namespace = name, "deleted the namespace of a space that was deleted while the namespace was created");
-    Ok(true)
+    namespace::delete_unrecorded(ctx, name, seen).await.map(|()| true)
 }
 
 #[cfg(test)]

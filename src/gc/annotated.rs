@@ -98,5 +98,8 @@ pub async fn delete(ctx: &Context, found: &Found) -> Result<(), Error> {
     let preconditions = Preconditions { uid: Some(found.uid.clone()), resource_version: Some(found.resource_version.clone()) };
     let api: Api<WithoutManagedFields<Namespace>> = Api::all(ctx.client.clone());
     let answer = api.delete(&found.name, &DeleteParams::default().preconditions(preconditions)).await;
-    answer.map(|_| ()).map_err(Error::api(format!("delete namespace {}", found.name)))
+    answer.map_err(Error::api(format!("delete namespace {}", found.name)))?;
+    let reason = format!("it has expired by its annotation {}", found.by);
+    tracing::info!(namespace = found.name, uid = found.uid, reason, "deleted a namespace");
+    Ok(())
 }
