@@ -1,144 +1,92 @@
-//! Admits a space with its current spec to the class that it wants, for the owner that it names.
-//!
-//! Reads the store and the register of the owner limit. Makes no request.
+//! Admits a space whose spec is accepted: the checks of a move, the place under the owner limit, and the provisioning.
 
+use std::{borrow::Cow, collections::BTreeSet};
+
+use chrono::TimeDelta;
 use kube::ResourceExt;
 
 use super::{
     context::Context,
-    ledger::judge,
-    observe::{ClassVerdict, Observed, class_verdict},
-    owner_places::{release_places, requeue_all},
+    failure::Failure,
+    foreign_bindings::transferred,
+    isolation, namespace,
+    observe::observe_admitted,
+    outcome::Outcome,
+    owner_places::requeue_all,
+    provision::{Provisioned, provision},
+    quota_wait,
+    refuse::{Refused, refuse},
+    running_pods,
+    schedule::Next,
+    usage::{self, UsageComparison},
     waiting_limit,
+    withhold::withhold,
 };
 use crate::{
-    api::{
-        DeveloperSpace, SpaceClass, SpaceClassSpec,
-        conditions::{Reason, accepted::ROLE_NOT_FOUND},
-        text::some_of,
-    },
+    api::{DeveloperSpace, conditions::Reason},
     cache::owner_limit::Admission,
     desired::{
-        Refusal, Resolved,
-        resolve::{Ruling, check_name},
-        status::dates_the_end,
+        Grant, Refusal,
+        expiry::Step,
+        plan::{AcceptedSpec, Observed},
     },
+    runtime::error::Error,
 };
 
-/// A spec that is accepted in full.
-#[derive(Clone, Debug)]
-pub struct Fits {
-    /// The class that the space wants.
-    pub class_name: String,
-    /// The resources that the space may have in that class.
-    pub resolved: Resolved,
-    /// The limit of spaces for each owner.
-    pub limit: Option<i32>,
-}
+/// The interval at which a space that uses more than the class it wants allows is reconciled again: no event reports that it uses less.
+const USAGE_RECHECK_INTERVAL: TimeDelta = TimeDelta::seconds(30);
 
-/// The result of [`admit`].
-#[derive(Clone, Debug)]
-pub enum Decision {
-    /// The class was not validated yet. An event follows when it is.
-    AwaitClass,
-    /// The whole spec is accepted under the class that it names. The owner limit is still to be checked.
-    Fits(Box<Fits>),
-    /// The space keeps its present class and owner.
-    Refused(Refusal),
-}
-
-/// Decides by the class. A refused space keeps the place that it has under the owner limit. A refused space that never had a place does not wait
-/// for one.
-pub fn admit(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> Decision {
-    let decision = decide(space, observed, ctx);
-    let waits = |refusal: &Refusal| refusal.reason == Reason::OwnerLimitExceeded;
-    if matches!(&decision, Decision::Refused(refusal) if !waits(refusal) && observed.standing.is_none() && observed.own_namespace().is_none())
-    {
-        release_places(space, ctx);
+/// Admits and provisions the space, or refuses it.
+pub async fn admit<'a>(
+    ctx: &Context,
+    space: &'a DeveloperSpace,
+    observed: Observed,
+    accepted: AcceptedSpec,
+) -> Result<Outcome<'a>, Failure> {
+    match settle(ctx, space, &observed, &accepted).await? {
+        Some(refused) => Box::pin(refuse(ctx, space, observed, refused)).await,
+        None => Box::pin(grant(ctx, space, observed, accepted)).await,
     }
-    decision
 }
 
-fn decide(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> Decision {
-    if observed.own_namespace().is_none()
-        && let Err(refusal) = check_name(&space.name_any(), &ctx.protected)
-    {
-        return Decision::Refused(refusal);
-    }
-    let wanted = observed.wanted.clone().and_then(|name| Some((ctx.store.class(&name)?, name)));
-    let Some((class, class_name)) = &wanted else {
-        return Decision::Refused(class_not_found(observed, ctx));
-    };
-    let spec = match usable(class, class_name, observed) {
-        Ok(Some(spec)) => spec,
-        // The end of the space does not wait for the class: a warning that is due must be written.
-        Ok(None) if observed.standing.is_some() && dates_the_end(space, &observed.outlook) => {
-            return Decision::Refused(not_judged(class_name, None));
+/// Takes a place under the owner limit, or returns the refusal. For a move, the namespace must not exceed the other class, its pods must comply with
+/// the Pod Security level, and an enforced isolation must not be breached.
+async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, accepted: &AcceptedSpec) -> Result<Option<Refused>, Error> {
+    let is_moved = observed.standing.as_ref().is_some_and(|standing| standing.class_name != accepted.class_name);
+    let living = observed.own_namespace().filter(|namespace| namespace.terminating.is_none());
+    let mut to_count = BTreeSet::new();
+    if let Some(seen) = living.filter(|_| is_moved) {
+        // No event reports that the contents of the namespace that prevent the move are deleted.
+        let recheck_at = Some(observed.now + USAGE_RECHECK_INTERVAL);
+        let UsageComparison { refusal, uncounted } = usage::compare(ctx, space, observed, accepted).await?;
+        to_count = uncounted;
+        if let Some(refusal) = refusal {
+            return Ok(Some(Refused { refusal, to_count, recheck_at }));
         }
-        Ok(None) => return Decision::AwaitClass,
-        Err(refusal) => return Decision::Refused(refusal),
-    };
-    let is_same = observed.class_name.as_ref() == Some(class_name);
-    // A ruling with refusals stays in `observed`: the removals follow from it.
-    let ruling = match observed.ruling.take_if(|ruling| is_same && ruling.refusals.is_empty()) {
-        Some(ruling) => ruling,
-        None if is_same && observed.ruling.is_some() => return refused(observed),
-        None => judge(space, ctx, (class_name, spec), observed.now),
-    };
-    match ruling.accepted() {
-        Err(refusal) => Decision::Refused(refusal),
-        Ok(resolved) => {
-            let (class_name, limit) = (class_name.clone(), spec.max_spaces_per_owner);
-            Decision::Fits(Box::new(Fits { class_name, resolved, limit }))
+        if let Some(refusal) = running_pods::comply(ctx, space, seen, accepted).await? {
+            return Ok(Some(Refused { refusal, to_count, recheck_at }));
+        }
+        if accepted.resolved().network.enforced {
+            if !namespace::is_marked_enforced(ctx, &space.name_any()) {
+                withhold(ctx, space, observed, &to_count).await?;
+            }
+            if let Some(refusal) = isolation::admits(ctx, &space.name_any(), &accepted.class_name).await? {
+                return Ok(Some(Refused { refusal, to_count, recheck_at: None }));
+            }
         }
     }
-}
-
-fn refused(observed: &Observed) -> Decision {
-    let first = observed.ruling.iter().flat_map(|ruling| &ruling.refusals).next().cloned();
-    first.map_or(Decision::AwaitClass, Decision::Refused)
-}
-
-/// The spec by which `class` admits a space. A new space may use the spec last accepted. An existing space is moved only to a class whose current
-/// spec is accepted, or is refused only for a missing ClusterRole.
-fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> Result<Option<&'a SpaceClassSpec>, Refusal> {
-    let had = observed.standing.as_ref().map(|standing| standing.class_name.as_str()).filter(|had| *had != class_name);
-    match (class_verdict(class), class.in_force()) {
-        (ClassVerdict::Pending, _) if had.is_some() => Err(not_judged(class_name, had)),
-        (ClassVerdict::Refused(_, message), None) => Err(not_accepted(class_name, &message, had)),
-        (ClassVerdict::Refused(reason, message), Some(_)) if had.is_some() && reason != ROLE_NOT_FOUND => {
-            Err(not_accepted(class_name, &message, had))
-        }
-        (_, spec) => Ok(spec),
-    }
-}
-
-fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> Refusal {
-    let message = format!("SpaceClass {class_name} is not accepted, and an administrator has to correct it: {message}{}", stays(had));
-    Refusal::new(Reason::ClassNotAccepted, message)
-}
-
-/// The result for a class follows within moments. Until then the space keeps its own class, and its condition reports that.
-fn not_judged(class_name: &str, had: Option<&str>) -> Refusal {
-    let message = format!("the operator has not validated the current spec of SpaceClass {class_name} yet{}", stays(had));
-    Refusal::new(Reason::ClassNotAccepted, message)
-}
-
-fn stays(had: Option<&str>) -> String {
-    had.map_or_else(String::new, |had| format!("; until then this space stays in SpaceClass {had}"))
+    let refusal = take_place(ctx, space, observed, accepted).err();
+    Ok(refusal.map(|refusal| Refused { refusal, to_count, recheck_at: None }))
 }
 
 /// Takes a place under the owner limit for the space, unless the owner already has as many spaces as the class allows.
-pub fn take_place(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, fits: &Fits) -> Result<(), Refusal> {
-    let Fits { class_name, resolved, limit } = fits;
+fn take_place(ctx: &Context, space: &DeveloperSpace, observed: &Observed, accepted: &AcceptedSpec) -> Result<(), Refusal> {
+    let AcceptedSpec { class_name, limit, .. } = accepted;
     let owner = &space.spec.owner;
     let Admission { is_admitted, freed } = ctx.owner_limit.admit(space, owner, class_name, *limit);
     requeue_all(ctx, freed);
     if is_admitted {
         return Ok(());
-    }
-    if observed.class_name.as_ref() == Some(class_name) {
-        observed.ruling = Some(Ruling { resolved: resolved.clone(), refusals: Vec::new() });
     }
     let limit = limit.unwrap_or_default();
     let before = observed.standing.as_ref().filter(|standing| standing.owner != *owner);
@@ -150,23 +98,30 @@ pub fn take_place(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context
     Err(Refusal::new(Reason::OwnerLimitExceeded, message))
 }
 
-/// The number of classes that a condition names.
-const NAMED: usize = 20;
+/// Provisions an admitted space according to its spec.
+async fn grant(ctx: &Context, space: &DeveloperSpace, observed: Observed, accepted: AcceptedSpec) -> Result<Outcome<'static>, Failure> {
+    let granted = Box::pin(grant_under(ctx, space, observed, &accepted)).await;
+    granted.map_err(|error| Failure { admitted: Some(accepted.class_name), ..error.into() })
+}
 
-fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
-    let mut known = ctx.store.class_names();
-    known.sort();
-    let known = if known.is_empty() { "there is none".to_owned() } else { format!("available: {}", some_of(&known, NAMED, 0)) };
-    let message = match &observed.wanted {
-        Some(name) if ctx.store.is_unreadable_class(name) => {
-            format!(
-                "SpaceClass {name} cannot be read by this operator: an administrator has to correct it, or set spec.className to another class; existing objects stay unchanged"
-            )
-        }
-        Some(name) => {
-            format!("SpaceClass {name} does not exist: set spec.className to an existing class ({known}); existing objects stay unchanged")
-        }
-        None => format!("there is no default SpaceClass: set spec.className ({known}), or ask an administrator to set a default class"),
-    };
-    Refusal::new(Reason::ClassNotFound, message)
+async fn grant_under(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: Observed,
+    accepted: &AcceptedSpec,
+) -> Result<Outcome<'static>, Error> {
+    let class_name = &accepted.class_name;
+    let is_there = observed.standing.as_ref().is_some_and(|had| had.class_name == *class_name && had.owner == space.spec.owner);
+    let before = observed.standing.as_ref().filter(|had| had.owner != space.spec.owner).map(|had| had.owner.clone());
+    let observed = if is_there { observed } else { observe_admitted(space, ctx, class_name) };
+    let Provisioned { space, mut report, hold, waits } = provision(ctx, space, &observed, accepted.resolved(), Grant::Full).await?;
+    if let Some(hold) = hold {
+        return Ok(Outcome::unreported(Cow::Owned(space), observed, Next::Within(hold)));
+    }
+    if let Some(before) = before.filter(|_| observed.own_namespace().is_some()) {
+        report.notes.push(Box::pin(transferred(ctx, &space, &before)).await?);
+    }
+    let next = if waits { Next::Within(quota_wait::REQUEUE_INTERVAL) } else { Next::After(Step::Live) };
+    let outcome = Outcome::unreported(Cow::Owned(space), observed, next);
+    Ok(Outcome { report: Some(report), admitted: Some(class_name.clone()), ..outcome })
 }

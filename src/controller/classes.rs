@@ -21,10 +21,7 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{
-    context::Context,
-    observe::{ClassVerdict, class_verdict},
-};
+use super::context::Context;
 use crate::{
     api::{
         SpaceClass, SpaceClassStatus,
@@ -36,6 +33,7 @@ use crate::{
         class_verdict::{Verdict, check},
         namespace::{Ownership, ownership},
         open_door::{Cluster, handed_out},
+        plan::{ClassVerdict, class_verdict},
     },
     runtime::{
         error::{Class, Error},

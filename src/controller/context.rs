@@ -1,6 +1,6 @@
 //! The clients and the state that all reconciles share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use kube::{Api, Client};
@@ -13,7 +13,12 @@ use crate::{
     installed::Installed,
     metrics::Metrics,
     runtime::{
-        events::Recorder, recent_writes::RecentWrites, requeue::RequeueSender, turns::Turns, watchdog::Watchdog, worker_slots::WorkerSlots,
+        events::Recorder,
+        recent_writes::RecentWrites,
+        requeue::RequeueSender,
+        turns::Turns,
+        watchdog::Watchdog,
+        worker_slots::{LOW_PRIORITY_MAX_WAIT, WorkerSlots},
     },
 };
 
@@ -79,6 +84,11 @@ impl Context {
     /// The API of spaces.
     pub fn spaces(&self) -> Api<WithoutManagedFields<DeveloperSpace>> {
         Api::all(self.client.clone())
+    }
+
+    /// The longest time for which reports about expired spaces are deferred; `None` while no more spaces have expired than can be reconciled at once.
+    pub fn deferral(&self, now: DateTime<Utc>) -> Option<Duration> {
+        self.is_behind(now).then_some(LOW_PRIORITY_MAX_WAIT)
     }
 
     /// Returns true if more spaces have expired than can be reconciled at once.

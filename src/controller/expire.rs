@@ -2,6 +2,8 @@
 //!
 //! Only the namespace with the UID that the sealed status records is deleted.
 
+use std::borrow::Cow;
+
 use kube::{
     ResourceExt,
     api::{DeleteParams, Preconditions},
@@ -9,39 +11,37 @@ use kube::{
 
 use super::{
     context::Context,
+    failure::Failure,
     namespace::{self, PROTECTED_STAYS},
-    observe::Observed,
-    report::{Report, report},
+    outcome::Outcome,
+    owner_places::release_places,
+    report::{StatusReport, report},
+    schedule::Next,
 };
 use crate::{
-    api::{
-        DeveloperSpace,
-        conditions::{Reason, true_since, types},
-        time::rfc3339,
-    },
+    api::{DeveloperSpace, conditions::Reason, time::rfc3339},
     desired::{
-        expiry::{Step, step},
-        lifetime::inputs::{is_sealed, retention},
+        expiry::Step,
+        lifetime::inputs::is_sealed,
         namespace::SeenNamespace,
         ownership::{Ownership, because, ownership, recorded_uid},
+        plan::Observed,
         status::{Note, Verdict},
         uid::Uid,
     },
-    runtime::{error::Error, worker_slots::LOW_PRIORITY_MAX_WAIT},
+    runtime::error::Error,
 };
 
-/// The next step of `space`, by time.
-pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
-    step(space, observed.own_namespace(), &observed.outlook, retention(observed.rules.as_ref()), observed.now)
-}
-
-/// Returns true if the reports about `space` yield to other work: more spaces have expired than can be reconciled at once, and their seals and
-/// deletions come first. Its status reports the expiry already; only the progress of its namespace is missing.
-pub fn gives_way(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> bool {
-    let is_told_only = matches!(step, Step::AwaitNamespace(_) | Step::Keep(_));
-    let sealed = space.status.as_ref().and_then(|status| true_since(&status.conditions, types::EXPIRED));
-    let is_patient = sealed.and_then(|since| (observed.now - since).to_std().ok()).is_some_and(|age| age < LOW_PRIORITY_MAX_WAIT);
-    is_told_only && is_patient && ctx.is_behind(observed.now)
+/// Takes a step of the expiry. Once the namespace no longer exists, the space does not count for its owner.
+pub async fn expire<'a>(ctx: &Context, space: &'a DeveloperSpace, observed: Observed, step: Step) -> Result<Outcome<'a>, Failure> {
+    if matches!(step, Step::Keep(_) | Step::Forget) {
+        release_places(space, ctx);
+    }
+    let Carried { space: written, report, .. } = carry_out(ctx, space, &observed, &step).await?;
+    if step == Step::Seal && observed.outlook.expires_at.is_some_and(|end| end > observed.now) {
+        ctx.expiry_queue.keep_sealed(written);
+    }
+    Ok(Outcome { report, ..Outcome::unreported(Cow::Borrowed(space), observed, Next::After(step)) })
 }
 
 /// The result of a step that was carried out.
@@ -50,29 +50,35 @@ pub struct Carried {
     pub space: DeveloperSpace,
     /// False if another client deleted the namespace or the space first.
     pub by_us: bool,
+    /// The report on the progress, if the step is only reported.
+    pub report: Option<StatusReport>,
 }
 
 impl Carried {
-    fn by_us(space: DeveloperSpace) -> Self {
-        Self { space, by_us: true }
+    fn new(space: DeveloperSpace, by_us: bool) -> Self {
+        Self { space, by_us, report: None }
+    }
+
+    fn reported(space: &DeveloperSpace, report: StatusReport) -> Self {
+        Self { space: space.clone(), by_us: true, report: Some(report) }
     }
 }
 
-/// Carries out the step.
+/// Carries out the step. The seal writes the status, since it must precede the deletion; the progress afterwards is left to the report.
 pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> Result<Carried, Error> {
     match step {
-        Step::Live | Step::AwaitEnd(_) => Ok(Carried::by_us(space.clone())),
+        Step::Live | Step::AwaitEnd(_) => Ok(Carried::new(space.clone(), true)),
         Step::Seal => seal(ctx, space, observed).await,
         Step::DeleteNamespace(uid) => {
             let by_us = match observed.own_namespace().filter(|namespace| namespace.uid == *uid) {
                 Some(namespace) => delete_expired(ctx, space, observed, namespace).await?,
                 None => false,
             };
-            Ok(Carried { space: space.clone(), by_us })
+            Ok(Carried::new(space.clone(), by_us))
         }
         Step::AwaitNamespace(blocked) => {
             let message = format!("this DeveloperSpace has expired; namespace {} is being deleted{}", space.name_any(), because(blocked));
-            tell(ctx, space, observed, message, true).await.map(Carried::by_us)
+            Ok(Carried::reported(space, expired(space, observed, message, true)))
         }
         Step::Keep(until) => {
             read_before_giving_up(ctx, space, observed).await?;
@@ -83,11 +89,11 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
                 Some(_) => format!("another namespace {name} exists, which does not belong to this DeveloperSpace and is left unchanged"),
             };
             let message = format!("this DeveloperSpace has expired, and {fate}; this object is kept until {}", rfc3339(*until));
-            tell(ctx, space, observed, message, false).await.map(Carried::by_us)
+            Ok(Carried::reported(space, expired(space, observed, message, false)))
         }
         Step::Forget => {
             let by_us = delete_space(ctx, space).await?;
-            Ok(Carried { space: space.clone(), by_us })
+            Ok(Carried::new(space.clone(), by_us))
         }
     }
 }
@@ -103,7 +109,7 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
         Some(_) if ctx.protected.contains(&name) => format!("this DeveloperSpace has expired; namespace {name} {PROTECTED_STAYS}"),
         _ => "this DeveloperSpace has expired; it had no namespace".to_owned(),
     };
-    let sealed = report(ctx, space, observed, said(space, observed, message, has_namespace)).await?;
+    let sealed = report(ctx, space, observed, expired(space, observed, message, has_namespace)).await?;
     let uid = observed.own_namespace().map(|namespace| namespace.uid.to_string());
     tracing::info!(namespace = name, uid, reason = "the DeveloperSpace has expired", "sealed a DeveloperSpace");
     let has_ended = observed.outlook.expires_at.is_none_or(|end| ctx.clock.now() >= end);
@@ -111,7 +117,7 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
         Some(namespace) => delete_expired(ctx, &sealed, observed, namespace).await?,
         None => true,
     };
-    Ok(Carried { space: sealed, by_us })
+    Ok(Carried::new(sealed, by_us))
 }
 
 /// Reads the namespace from the API server before the status drops its record: the store may be behind, and a namespace that a sealed space does
@@ -131,13 +137,10 @@ async fn read_before_giving_up(ctx: &Context, space: &DeveloperSpace, observed: 
     }
 }
 
-fn said(space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Report {
+/// The report on an expired space.
+fn expired(space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> StatusReport {
     let verdict = Verdict { reason: Reason::Expired, message, working };
-    Report { verdict, namespace: observed.standing_namespace(space), sealed: true, notes: Vec::new() }
-}
-
-async fn tell(ctx: &Context, space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Result<DeveloperSpace, Error> {
-    report(ctx, space, observed, said(space, observed, message, working)).await
+    StatusReport { verdict, namespace: observed.standing_namespace(space), sealed: true, notes: Vec::new() }
 }
 
 /// Returns true if this call deleted the namespace.

@@ -1,16 +1,22 @@
 //! Deletion of a space: its namespace is deleted with it, or is released.
 
+use std::{borrow::Cow, collections::BTreeSet};
+
 use kube::{ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
     children::remove,
     context::Context,
+    expire,
     failure::{Failure, with_error},
     foreign_bindings::still_bound,
     namespace::{self, PROTECTED_STAYS},
-    observe::Observed,
-    report::{Report, report},
+    outcome::Outcome,
+    owner_places::release_places,
+    report::StatusReport,
+    schedule::Next,
+    withhold::withhold,
 };
 use crate::{
     api::{DeveloperSpace, conditions::Reason, names},
@@ -19,19 +25,71 @@ use crate::{
         ChildKind, Uid,
         children::{is_name_of_ours, version},
         departure::{Departure, departure},
+        expiry::Step,
         lifetime::inputs::{is_protected, is_sealed},
-        namespace::SeenNamespace,
+        namespace::{Ownership, SeenNamespace, ownership},
         ownership::because,
+        plan::Observed,
         status::{Note, Verdict},
+        waiting_limit::was_never_admitted,
     },
     installed::crd_is_going,
     runtime::{error::Error, write_params::patch_params},
 };
 
+/// Reconciles a space that is being deleted. If its deletion waits, it still expires: it is sealed and its namespace is deleted.
+pub async fn finalize_or_expire<'a>(
+    ctx: &Context,
+    space: &'a DeveloperSpace,
+    observed: Observed,
+    step: Step,
+) -> Result<Outcome<'a>, Failure> {
+    if (was_never_admitted(space) || !has_finalizer(space)) && observed.own_namespace().is_none() {
+        // Other spaces do not wait for its place.
+        release_places(space, ctx);
+    }
+    if matches!(step, Step::AwaitEnd(_)) {
+        return Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::After(step)));
+    }
+    let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
+    if step == Step::Seal && is_alive && !crd_is_going(&ctx.client).await? {
+        expire::carry_out(ctx, space, &observed, &step).await?;
+        return Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::WhileTerminating));
+    }
+    let waits = finalize(ctx, space, &observed).await;
+    let withheld =
+        if waits_with_its_namespace(space, ctx) { Box::pin(withhold(ctx, space, &observed, &BTreeSet::new())).await } else { Ok(()) };
+    let Some(message) = waits? else {
+        withheld?;
+        return Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::WhileTerminating));
+    };
+    let report = terminating(ctx, space, &observed, message, withheld.as_ref().err());
+    let outcome = Outcome::unreported(Cow::Borrowed(space), observed, Next::WhileTerminating);
+    Ok(Outcome { report: Some(report), error: withheld.err(), ..outcome })
+}
+
+fn has_finalizer(space: &DeveloperSpace) -> bool {
+    space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER)
+}
+
+/// Returns true if the deletion of `space` waits, and its namespace is not being deleted: the class and the spec still apply to that namespace.
+fn waits_with_its_namespace(space: &DeveloperSpace, ctx: &Context) -> bool {
+    let is_own = |seen: &SeenNamespace| ownership(space, seen) == Ownership::Ours && seen.terminating.is_none();
+    !ctx.attempts.is_deleted(&space.name_any(), &space.uid().unwrap_or_default())
+        && ctx.store.namespace(&space.name_any()).is_some_and(|seen| is_own(&seen))
+}
+
+/// The report on a deletion that waits or is under way, and on the error of the writes to a namespace that stays in the meantime.
+fn terminating(ctx: &Context, space: &DeveloperSpace, observed: &Observed, message: String, error: Option<&Error>) -> StatusReport {
+    let verdict = with_error(ctx, space, Verdict::new(Reason::Terminating, message), error);
+    let namespace = space.status.as_ref().and_then(|status| status.namespace.clone()).or_else(|| observed.namespace_ref(space));
+    StatusReport { verdict, namespace, sealed: is_sealed(space), notes: Vec::new() }
+}
+
 /// Takes the next step of the deletion. Returns the message about a deletion that waits or is under way. The namespace is read from the API server,
 /// because these decisions cannot be undone.
-pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
-    if !space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER) {
+async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
+    if !has_finalizer(space) {
         return held_by_others(ctx, space, observed).await;
     }
     let name = space.name_any();
@@ -123,21 +181,6 @@ async fn remove_bindings(ctx: &Context, namespace: &str) -> Result<(), Error> {
 
 fn note(reason: &str, message: String) -> Note {
     Note { warning: false, reason: reason.to_owned(), message, in_namespace: false }
-}
-
-/// Reports a deletion that waits or is under way, and the result of the writes to a namespace that stays in the meantime. Returns that result.
-pub async fn tell(
-    ctx: &Context,
-    space: &DeveloperSpace,
-    observed: &Observed,
-    message: String,
-    written: Result<(), Error>,
-) -> Result<(), Failure> {
-    let verdict = with_error(ctx, space, Verdict::new(Reason::Terminating, message), written.as_ref().err());
-    let namespace = space.status.as_ref().and_then(|status| status.namespace.clone()).or_else(|| observed.namespace_ref(&space.name_any()));
-    let said = Report { verdict, namespace, sealed: is_sealed(space), notes: Vec::new() };
-    report(ctx, space, observed, said).await?;
-    Failure::after_report(written.err())
 }
 
 /// Returns no message: the deletion is complete.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The ruling of a class on a spec, its times and subjects included. The condition shows the first refusal.
-pub fn judge(space: &DeveloperSpace, ctx: &Context, (class_name, class): (&str, &SpaceClassSpec), now: DateTime<Utc>) -> Ruling {
+pub fn ruling(space: &DeveloperSpace, ctx: &Context, class_name: &str, class: &SpaceClassSpec, now: DateTime<Utc>) -> Ruling {
     let name = space.name_any();
     let is_recorded = space.status.as_ref().is_some_and(|status| status.namespace.is_some());
     // A namespace that was created and not recorded yet, or that an administrator hands over.

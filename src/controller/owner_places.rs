@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::{
     api::{DeveloperSpace, conditions::Reason},
-    desired::{Refusal, Uid},
+    desired::{Refusal, Uid, plan::Observed},
 };
 
 /// Releases the previous place of a space whose status records its class and its owner, and requeues the space that gets that place.
@@ -12,11 +12,15 @@ pub fn release_previous_place(space: &DeveloperSpace, ctx: &Context) {
 }
 
 /// Removes a space that is refused for another reason than the owner limit from the line in which it waits: a place that it cannot take goes to the
-/// next space.
-pub fn leave_line(space: &DeveloperSpace, refusal: &Refusal, ctx: &Context) {
-    if refusal.reason != Reason::OwnerLimitExceeded {
-        requeue_all(ctx, ctx.owner_limit.leave_line(&Uid::of(&space.metadata)).into_iter().collect());
+/// next space. A refused space keeps its own place, but one that was never admitted has none.
+pub fn leave(space: &DeveloperSpace, observed: &Observed, refusal: &Refusal, ctx: &Context) {
+    if refusal.reason == Reason::OwnerLimitExceeded {
+        return;
     }
+    if observed.standing.is_none() && observed.own_namespace().is_none() {
+        release_places(space, ctx);
+    }
+    requeue_all(ctx, ctx.owner_limit.leave_line(&Uid::of(&space.metadata)).into_iter().collect());
 }
 
 /// Removes a space from the count of its owner and requeues the spaces that get its places.

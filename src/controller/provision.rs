@@ -10,10 +10,8 @@ use serde_json::json;
 use super::{
     children::{self, Progress},
     context::Context,
-    namespace,
-    observe::Observed,
-    quota_wait,
-    report::Report,
+    namespace, quota_wait,
+    report::StatusReport,
 };
 use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
@@ -25,6 +23,7 @@ use crate::{
         missing_roles,
         namespace::{NamespaceMetadata, Ownership, SeenNamespace},
         ownership::{because, conflict, is_offered, recorded_uid},
+        plan::Observed,
         status::{Note, Verdict},
     },
     runtime::{
@@ -38,7 +37,7 @@ pub struct Provisioned {
     /// The space, with its finalizer.
     pub space: DeveloperSpace,
     /// The report.
-    pub report: Report,
+    pub report: StatusReport,
     /// The time to wait before the report: the state is likely to be over by then, and the space is reconciled again.
     pub hold: Option<Duration>,
     /// True while new subjects wait for access.
@@ -46,7 +45,7 @@ pub struct Provisioned {
 }
 
 impl Provisioned {
-    fn said(space: DeveloperSpace, report: Report) -> Self {
+    fn reported(space: DeveloperSpace, report: StatusReport) -> Self {
         Self { space, report, hold: None, waits: false }
     }
 }
@@ -62,7 +61,7 @@ pub async fn provision(
     grant: Grant,
 ) -> Result<Provisioned, Error> {
     if let Some(report) = obstacle(space, observed) {
-        return Ok(Provisioned::said(space.clone(), report));
+        return Ok(Provisioned::reported(space.clone(), report));
     }
     let Desired { namespace: metadata, mut children } = desire(space, resolved, observed.outlook.expires_at);
     let name = space.name_any();
@@ -74,7 +73,7 @@ pub async fn provision(
             }
             cut(ctx, &name, children, resolved).await?;
         }
-        return Ok(Provisioned::said(space.clone(), Report::new(ready(space, resolved), observed.namespace_ref(&name))));
+        return Ok(Provisioned::reported(space.clone(), StatusReport::new(ready(space, resolved), observed.namespace_ref(space))));
     }
     let (space, settled) = match Box::pin(hold(ctx, space, observed, metadata)).await {
         Ok(held) => held,
@@ -82,7 +81,7 @@ pub async fn provision(
     };
     let Some((namespace, note)) = settled else {
         let seen = ctx.store.namespace(&name).unwrap_or_default();
-        return Ok(Provisioned::said(space.clone(), in_the_way(&space, &seen)));
+        return Ok(Provisioned::reported(space.clone(), in_the_way(&space, &seen)));
     };
     let breach = resolved.network.enforced.then(|| breach(&resolved.class_name, &name, &ctx.store.foreign_policies(&name))).flatten();
     let grant = if breach.is_some() { Grant::NoNewcomers } else { grant };
@@ -99,7 +98,7 @@ pub async fn provision(
         (None, Progress::Waits) => quota_wait::verdict(&space, observed.now),
         (None, Progress::Done) => ready(&space, resolved),
     };
-    let mut report = Report::new(verdict, Some(NamespaceRef { name, uid: namespace.uid.to_string() }));
+    let mut report = StatusReport::new(verdict, Some(NamespaceRef { name, uid: namespace.uid.to_string() }));
     report.notes.extend(note);
     Ok(Provisioned { space, report, hold, waits: progress == Progress::Waits })
 }
@@ -137,7 +136,7 @@ async fn take_away(
 /// that defines the other metadata.
 pub async fn follow_expiry(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     let Some(seen) = observed.own_namespace().filter(|seen| seen.terminating.is_none()) else { return Ok(()) };
-    if observed.wants_isolation(ctx) {
+    if observed.wants_isolation() {
         namespace::mark_enforced(ctx, &space.name_any(), seen).await?;
     }
     namespace::follow_expiry(ctx, &space.name_any(), seen, observed.outlook.expires_at).await
@@ -181,7 +180,7 @@ async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, meta
 }
 
 /// The report for a namespace that must not be written to.
-fn obstacle(space: &DeveloperSpace, observed: &Observed) -> Option<Report> {
+fn obstacle(space: &DeveloperSpace, observed: &Observed) -> Option<StatusReport> {
     let seen = observed.namespace.as_ref()?;
     match (observed.ownership, seen.terminating.as_deref()) {
         (Ownership::Foreign, _) => Some(in_the_way(space, seen)),
@@ -198,16 +197,16 @@ fn ready(space: &DeveloperSpace, resolved: &Resolved) -> Verdict {
 
 /// The report for a namespace that has the name and does not belong to the space. It is not changed. The UID that the space recorded stays recorded,
 /// see [`crate::desired::ownership`].
-fn in_the_way(space: &DeveloperSpace, seen: &SeenNamespace) -> Report {
+fn in_the_way(space: &DeveloperSpace, seen: &SeenNamespace) -> StatusReport {
     let recorded = space.status.as_ref().and_then(|status| status.namespace.clone());
-    Report::new(Verdict::new(Reason::NamespaceConflict, conflict(space, seen)), recorded)
+    StatusReport::new(Verdict::new(Reason::NamespaceConflict, conflict(space, seen)), recorded)
 }
 
 /// The report for a namespace that is being deleted although the space is alive: it is created again once it no longer exists.
-fn terminating(space: &DeveloperSpace, observed: &Observed, blocked: &str) -> Report {
+fn terminating(space: &DeveloperSpace, observed: &Observed, blocked: &str) -> StatusReport {
     let name = space.name_any();
     let message = format!("namespace {name} is being deleted; it is recreated, empty, when its deletion is complete{}", because(blocked));
-    Report::new(Verdict::new(Reason::NamespaceTerminating, message), observed.known_namespace(space))
+    StatusReport::new(Verdict::new(Reason::NamespaceTerminating, message), observed.known_namespace(space))
 }
 
 fn adopted(space: &DeveloperSpace, replaced: &str) -> Note {

@@ -17,10 +17,10 @@ use crate::{
 };
 
 /// A wait that ends within this time is not reported: kube-controller-manager needs moments, and each report is a write for each space.
-const UNTOLD: Duration = Duration::from_secs(5);
+const REPORT_DELAY: Duration = Duration::from_secs(5);
 
 /// The interval at which a space is reconciled again while it waits: the wait must end even if the event of the quota reaches no reconcile.
-pub const INTERVAL: Duration = Duration::from_secs(10);
+pub const REQUEUE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The time for which the wait need not be reported yet; `None` if no subject waits, or if the wait has lasted longer.
 pub fn hold(ctx: &Context, namespace: &str, progress: Progress, now: DateTime<Utc>) -> Option<Duration> {
@@ -29,7 +29,7 @@ pub fn hold(ctx: &Context, namespace: &str, progress: Progress, now: DateTime<Ut
         return None;
     }
     let waited = (now - ctx.attempts.waiting_since(namespace, now)).to_std().unwrap_or_default();
-    UNTOLD.checked_sub(waited).filter(|left| !left.is_zero())
+    REPORT_DELAY.checked_sub(waited).filter(|left| !left.is_zero())
 }
 
 /// The result for a space while subjects wait for access. Its message contains the time of the condition, so that it is written once.

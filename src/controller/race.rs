@@ -10,8 +10,8 @@ use super::{
     context::Context,
     failure::Failure,
     observe::observe,
-    reconcile::take_step,
-    retry::{MAX_ATTEMPTS, explain, read_later},
+    reconcile::reconcile,
+    retry::{MAX_ATTEMPTS, read_later, report_failure},
 };
 use crate::{
     api::DeveloperSpace,
@@ -19,13 +19,12 @@ use crate::{
     runtime::error::Error,
 };
 
-/// Takes the next step of `space`. After a lost race for a write on which its end depends, the step is decided again, on the latest version of the
-/// space.
+/// Reconciles `space`. After a lost race for a write on which its end depends, the reconcile is repeated with the latest version of the space.
 pub async fn reconcile_until_written(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Error> {
     let (mut latest, mut attempts) = (None::<Box<DeveloperSpace>>, 0);
     loop {
         let current = latest.as_deref().unwrap_or(space);
-        let failure = match take_step(current, ctx).await {
+        let failure = match reconcile(current, ctx).await {
             Ok(action) => return Ok(action),
             Err(failure) => failure,
         };
@@ -33,7 +32,7 @@ pub async fn reconcile_until_written(space: &DeveloperSpace, ctx: &Context) -> R
         let again = read_after(ctx, current, failure, attempts).await;
         match again {
             Ok(read) => latest = Some(Box::new(read)),
-            Err(failure) => return Err(explain(ctx, current, failure).await),
+            Err(failure) => return Err(report_failure(ctx, current, failure).await),
         }
     }
 }

@@ -7,7 +7,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{context::Context, observe::Observed};
+use super::context::Context;
 use crate::{
     api::{
         DeveloperSpace, NamespaceRef,
@@ -19,6 +19,7 @@ use crate::{
         Uid,
         children::version,
         lifetime::outlook::Stage,
+        plan::Observed,
         status::{self, Finding, Note, Verdict},
     },
     runtime::{error::Error, write_params::patch_params},
@@ -26,7 +27,7 @@ use crate::{
 
 /// The content of a report.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct StatusReport {
     /// The content of the condition `Ready`.
     pub verdict: Verdict,
     /// The namespace, if the space has one.
@@ -37,7 +38,7 @@ pub struct Report {
     pub notes: Vec<Note>,
 }
 
-impl Report {
+impl StatusReport {
     /// Returns the report on a live space.
     pub fn new(verdict: Verdict, namespace: Option<NamespaceRef>) -> Self {
         Self { verdict, namespace, sealed: false, notes: Vec::new() }
@@ -45,8 +46,8 @@ impl Report {
 }
 
 /// Writes the status, if it differs, with the resourceVersion of `space`, and then publishes the Events. Returns the space after the write.
-pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, report: Report) -> Result<DeveloperSpace, Error> {
-    let Report { verdict, namespace, sealed, mut notes } = report;
+pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, report: StatusReport) -> Result<DeveloperSpace, Error> {
+    let StatusReport { verdict, namespace, sealed, mut notes } = report;
     let in_force = observed.in_force.clone();
     let finding = Finding { space, in_force, namespace: namespace.clone(), outlook: &observed.outlook, sealed, verdict };
     let new = status::next(&finding, observed.now);

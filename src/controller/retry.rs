@@ -11,10 +11,10 @@ use kube::ResourceExt;
 use super::{
     context::Context,
     failure::Failure,
-    observe::{Observed, observe, observe_admitted},
+    observe::{observe, observe_admitted},
     owner_places::release_previous_place,
     provision::lost_namespace,
-    report::{Report, report},
+    report::{StatusReport, report},
 };
 use crate::{
     api::{
@@ -29,6 +29,7 @@ use crate::{
         children::{hash, version},
         lifetime::{inputs::is_sealed, outlook::Stage},
         namespace::{Ownership, SeenNamespace, ownership},
+        plan::Observed,
         status::{Verdict, dates_the_end},
         wording::{DELETION_WAITS, says_the_same},
     },
@@ -42,15 +43,15 @@ use crate::{
 pub const MAX_ATTEMPTS: u32 = 50;
 
 /// The time that `space` still waits: after a failure, unless the inputs of the failed attempt have changed, or after a flood of writes.
-pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
+pub fn remaining_wait(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     let after_failure = ctx.attempts.remaining_back_off(&space.name_any(), || situation(space, &observe(space, ctx)));
-    after_failure.or_else(|| after_flood(ctx, space))
+    after_failure.or_else(|| wait_after_flood(ctx, space))
 }
 
 /// The wait of `space` after a flood of writes. A space that has expired or is due does not wait, and neither does a space whose end waits for its
 /// last warning. The further steps of work that has begun do not wait either: a space that has to be created again after a flood would wait before
 /// each of them, and a space has to converge within a minute.
-fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
+fn wait_after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     let wait = ctx.recent_writes.wait(&space.name_any()).filter(|_| is_live(space) && !is_under_way(space))?;
     let observed = observe(space, ctx);
     if overdue(space, &observed).is_some() || observed.outlook.stage == Stage::Due || dates_the_end(space, &observed.outlook) {
@@ -74,7 +75,7 @@ fn is_under_way(space: &DeveloperSpace) -> bool {
 ///
 /// A space that was admitted before the error may already have received a part of the resources of its class. Its status therefore records the
 /// class and the owner, because all limits depend on them.
-pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, admitted, is_reported }: Failure) -> Error {
+pub async fn report_failure(ctx: &Context, space: &DeveloperSpace, Failure { error, admitted, is_reported }: Failure) -> Error {
     let (name, observed) = (space.name_any(), observe(space, ctx));
     ctx.attempts.record_failed_inputs(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
     if let Some(overdue) = overdue(space, &observed) {
@@ -89,8 +90,8 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, adm
     let under = admitted.map(|class| observe_admitted(&space, ctx, &class)).filter(|under| under.own_namespace().is_some());
     let is_admitted = under.is_some();
     let observed = under.unwrap_or(observed);
-    let written = match report(ctx, &space, &observed, said(&space, &observed, verdict.clone())).await {
-        Err(second) if second.is_lost_race() => Box::pin(report_after_a_race(ctx, &space, &verdict, second)).await,
+    let written = match report(ctx, &space, &observed, failure_report(&space, &observed, verdict.clone())).await {
+        Err(second) if second.is_lost_race() => Box::pin(report_failure_again(ctx, &space, &verdict, second)).await,
         other => other,
     };
     match written {
@@ -114,14 +115,14 @@ pub async fn read_later(ctx: &Context, space: &DeveloperSpace) -> Option<Develop
 }
 
 /// Writes the report of an error again after a lost race, if the end of the space depends on the write. Otherwise returns the conflict.
-async fn report_after_a_race(ctx: &Context, space: &DeveloperSpace, verdict: &Verdict, mut lost: Error) -> Result<DeveloperSpace, Error> {
+async fn report_failure_again(ctx: &Context, space: &DeveloperSpace, verdict: &Verdict, mut lost: Error) -> Result<DeveloperSpace, Error> {
     let mut latest = space.clone();
     for _ in 0..MAX_ATTEMPTS {
         let outlook = observe(&latest, ctx).outlook;
         let is_for_the_end = outlook.stage != Stage::Due && dates_the_end(&latest, &outlook);
         let Some(read) = read_later(ctx, &latest).await.filter(|_| is_for_the_end) else { return Err(lost) };
         let observed = observe(&read, ctx);
-        match report(ctx, &read, &observed, said(&read, &observed, verdict.clone())).await {
+        match report(ctx, &read, &observed, failure_report(&read, &observed, verdict.clone())).await {
             Err(again) if again.is_lost_race() => (latest, lost) = (read, again),
             other => return other,
         }
@@ -174,16 +175,16 @@ fn as_last_written(ctx: &Context, space: &DeveloperSpace) -> Option<DeveloperSpa
     (!is_due).then_some(space)
 }
 
-fn said(space: &DeveloperSpace, observed: &Observed, verdict: Verdict) -> Report {
+fn failure_report(space: &DeveloperSpace, observed: &Observed, verdict: Verdict) -> StatusReport {
     let name = space.name_any();
     let recorded = || space.status.as_ref().and_then(|status| status.namespace.clone());
     let own = observed.namespace.as_ref().filter(|seen| ownership(space, seen) == Ownership::Ours);
     let reference = own.map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.to_string() });
     // A namespace that was deleted stays recorded, so that its re-creation can be reported.
     let namespace = reference.or_else(|| recorded().filter(|_| observed.namespace.is_none() || is_sealed(space)));
-    let mut said = Report { sealed: is_sealed(space), ..Report::new(verdict, namespace) };
-    said.notes.extend(own.and_then(|seen| lost_namespace(space, seen)));
-    said
+    let mut report = StatusReport { sealed: is_sealed(space), ..StatusReport::new(verdict, namespace) };
+    report.notes.extend(own.and_then(|seen| lost_namespace(space, seen)));
+    report
 }
 
 /// The reason and the message for an error that requires a correction, or that lasts; `None` while the next attempt may succeed, and `None` if the
@@ -195,7 +196,7 @@ fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failur
     let is_ending = is_sealed(space) || space.metadata.deletion_timestamp.is_some();
     if error.class() == Class::Vanishing && !is_ending && failures < 2 {
         let message = "the namespace is terminating; it is recreated when its deletion is complete";
-        return Some(on_living(observed, Reason::NamespaceTerminating, message));
+        return Some(verdict_on_living(observed, Reason::NamespaceTerminating, message));
     }
     if !error.lasts(failures) {
         return None;
@@ -204,19 +205,19 @@ fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failur
     let verdict = match (space.metadata.deletion_timestamp.is_some(), is_sealed(space)) {
         (true, _) => Verdict::new(Reason::Terminating, format!("{DELETION_WAITS}{sentence}")),
         (false, true) => Verdict::new(Reason::Expired, format!("this DeveloperSpace has expired, and its cleanup waits: {sentence}")),
-        (false, false) => on_living(observed, Reason::ApplyFailed, sentence),
+        (false, false) => verdict_on_living(observed, Reason::ApplyFailed, sentence),
     };
-    Some(settled(space, Verdict { working: is_ending || verdict.working, ..verdict }))
+    Some(with_recorded_message(space, Verdict { working: is_ending || verdict.working, ..verdict }))
 }
 
 /// The verdict on a space that has not ended. Admission depends on the reason of a missing class, regardless of other errors.
-fn on_living(observed: &Observed, reason: Reason, message: impl Into<String>) -> Verdict {
-    let Refusal { reason, message } = observed.beside_a_missing_class(Refusal::new(reason, message));
+fn verdict_on_living(observed: &Observed, reason: Reason, message: impl Into<String>) -> Verdict {
+    let Refusal { reason, message } = observed.with_missing_class(Refusal::new(reason, message));
     Verdict::new(reason, message)
 }
 
 /// Returns the verdict with the message of the status, if that message reports the same for the current generation.
-fn settled(space: &DeveloperSpace, mut verdict: Verdict) -> Verdict {
+fn with_recorded_message(space: &DeveloperSpace, mut verdict: Verdict) -> Verdict {
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
     let stands = ready.filter(|ready| {
         ready.observed_generation == space.metadata.generation

@@ -1,16 +1,19 @@
 //! The resource usage of a namespace, read from the API server before its space is admitted to another class, and the quota that counts the
 //! resources that only that class limits.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::ResourceExt;
 
-use super::{admit::Fits, child_api, context::Context, namespace, observe::Observed};
+use super::{child_api, context::Context, namespace};
 use crate::{
     api::{DeveloperSpace, names},
     desired::{
         Child, ChildKind, Refusal, Uid,
         children::hash,
+        plan::{AcceptedSpec, Observed},
         usage::{Uncounted, counting, has_limit, limits, not_admitted, not_counted, to_count, uncounted},
     },
     runtime::error::Error,
@@ -18,12 +21,25 @@ use crate::{
 
 /// The time for which a move waits for the usage of resources whose limits kube-controller-manager has observed. It retries a failed count about ten
 /// times within this time, so that a resource that it still has not counted is one that it does not know, such as a kind that is not installed.
-const LONGEST_COUNT: TimeDelta = TimeDelta::minutes(2);
+const MAX_COUNT_WAIT: TimeDelta = TimeDelta::minutes(2);
 
-/// Admits a space to the class of `wanted`, or returns the refusal. The resources that the class in force does not limit have to be counted first.
-/// While the class in force is missing, these are the resources that the existing quota does not limit.
-pub async fn fits(ctx: &Context, space: &DeveloperSpace, observed: &mut Observed, wanted: &Fits) -> Result<Option<Refusal>, Error> {
-    let (namespace, class_name, hard) = (space.name_any(), wanted.class_name.as_str(), &wanted.resolved.quota);
+/// The usage of a namespace, compared with the quota of another class.
+pub struct UsageComparison {
+    /// The refusal of the move, if the namespace exceeds the quota, or if resources are not counted yet.
+    pub refusal: Option<Refusal>,
+    /// The resources that the quota has to count first.
+    pub uncounted: BTreeSet<String>,
+}
+
+/// Compares the usage with the quota of the class of `accepted`. The resources that the class in force does not limit have to be counted first. While
+/// the class in force is missing, these are the resources that the existing quota does not limit.
+pub async fn compare(
+    ctx: &Context,
+    space: &DeveloperSpace,
+    observed: &Observed,
+    accepted: &AcceptedSpec,
+) -> Result<UsageComparison, Error> {
+    let (namespace, class_name, hard) = (space.name_any(), accepted.class_name.as_str(), &accepted.resolved().quota);
     let quota = read(ctx, &namespace).await?;
     let keys = match &observed.ruling {
         Some(ruling) => to_count(hard, &ruling.resolved.quota),
@@ -31,36 +47,36 @@ pub async fn fits(ctx: &Context, space: &DeveloperSpace, observed: &mut Observed
     };
     let outgrown = quota.as_ref().and_then(|quota| not_admitted(class_name, &namespace, quota, hard));
     let Uncounted { unseen: mut missing, unknown } = uncounted(quota.as_ref(), &keys);
-    if may_be_counted(ctx, space, observed, (class_name, unknown.as_slice())) {
+    if may_be_counted(ctx, space, observed, class_name, &unknown) {
         missing.extend(unknown);
     }
     let refusal = outgrown.or_else(|| not_counted(class_name, &namespace, &missing));
     // The quota of a class in force is written whole, and an existing quota keeps its keys.
     let is_ruled = observed.ruling.is_some();
-    observed.to_count = keys.into_iter().filter(|key| is_ruled || !has_limit(quota.as_ref(), key)).collect();
-    Ok(refusal)
+    let uncounted = keys.into_iter().filter(|key| is_ruled || !has_limit(quota.as_ref(), key)).collect();
+    Ok(UsageComparison { refusal, uncounted })
 }
 
 /// Returns true while kube-controller-manager may still count the resources `unknown`, which a move to the class of that name waits for.
-fn may_be_counted(ctx: &Context, space: &DeveloperSpace, observed: &Observed, (class_name, unknown): (&str, &[String])) -> bool {
+fn may_be_counted(ctx: &Context, space: &DeveloperSpace, observed: &Observed, class_name: &str, unknown: &[String]) -> bool {
     let name = space.name_any();
     if unknown.is_empty() {
         ctx.attempts.end_uncounted(&name);
         return false;
     }
     let situation = hash(&(&space.metadata.uid, space.metadata.generation, class_name, unknown));
-    observed.now - ctx.attempts.uncounted_since(&name, situation, observed.now) < LONGEST_COUNT
+    observed.now - ctx.attempts.uncounted_since(&name, situation, observed.now) < MAX_COUNT_WAIT
 }
 
 /// Adds the resources that have to be counted to the quota of a namespace whose class in force is missing. The existing limits stay.
-pub async fn count(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+pub async fn count(ctx: &Context, space: &DeveloperSpace, observed: &Observed, to_count: &BTreeSet<String>) -> Result<(), Error> {
     let (Some(standing), Some(seen)) = (&observed.standing, observed.own_namespace()) else { return Ok(()) };
-    if observed.to_count.is_empty() {
+    if to_count.is_empty() {
         return Ok(());
     }
     let namespace = space.name_any();
     let quota = read(ctx, &namespace).await?;
-    let Some(wanted) = counting(space, &standing.class_name, quota.as_ref(), &observed.to_count).map(Child::from) else { return Ok(()) };
+    let Some(wanted) = counting(space, &standing.class_name, quota.as_ref(), to_count).map(Child::from) else { return Ok(()) };
     let written = if let Some(quota) = &quota {
         let operations = wanted.repair(&Uid::of(&quota.metadata), true);
         child_api::patch(&ctx.client, &namespace, (ChildKind::Quota, names::CHILD), operations).await

@@ -3,15 +3,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    context::Context,
-    expire::delete_space,
-    observe::{ClassVerdict, Observed, class_verdict},
-};
+use super::{context::Context, expire::delete_space};
 use crate::{
     api::{DeveloperSpace, conditions::Reason},
     desired::{
         Refusal, Uid,
+        plan::{ClassVerdict, Observed, class_verdict},
         status::Note,
         waiting_limit::{Beyond, MAY_WAIT, deleted_at},
     },
@@ -21,8 +18,7 @@ use crate::{
 /// The state of the waiting `space`, if it is beyond the oldest waiting spaces. Its clock is stopped while its class is not accepted, and while the
 /// watches are silent: the cached state of the other spaces may be out of date by then.
 fn beyond(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<Beyond> {
-    let class = observed.wanted.as_deref().and_then(|name| ctx.store.class(name));
-    let is_accepted = class.is_some_and(|class| class_verdict(&class) == ClassVerdict::Accepted);
+    let is_accepted = observed.wanted_class.as_ref().is_ok_and(|class| class_verdict(class) == ClassVerdict::Accepted);
     let runs = is_accepted && ctx.watchdog.ages(observed.now).current().is_ok();
     ctx.owner_limit.beyond(&Uid::of(&space.metadata), runs.then_some(observed.now))
 }

@@ -100,7 +100,7 @@ async fn run(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Resul
     if ctx.attempts.is_stale(&name, seen) {
         return Ok(Action::requeue(STALE_STORE_REQUEUE_INTERVAL));
     }
-    if let Some(wait) = retry::rest(ctx, space) {
+    if let Some(wait) = retry::remaining_wait(ctx, space) {
         return Ok(Action::requeue(wait));
     }
     let action = reconcile_until_written(space, ctx).await;

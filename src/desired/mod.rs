@@ -34,6 +34,7 @@ pub mod open_door;
 pub mod orphan;
 pub mod owner_limit;
 pub mod ownership;
+pub mod plan;
 pub mod pod_security;
 pub mod quota;
 pub mod resolve;

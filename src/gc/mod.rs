@@ -133,7 +133,7 @@ async fn carry_out(ctx: &Context, item: &Item) -> Row {
     let result = match item {
         Item::Warn { space, observed } => {
             let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            let said = report::Report::new(plan::verdict_as_it_stands(ready), observed.known_namespace(space));
+            let said = report::StatusReport::new(plan::verdict_as_it_stands(ready), observed.known_namespace(space));
             report::report(ctx, &as_observed(space), observed, said).await.map(|_| true)
         }
         Item::Space { space, observed, step } => expire::carry_out(ctx, space, observed, step).await.map(|carried| carried.by_us),

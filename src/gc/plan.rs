@@ -19,16 +19,13 @@ use crate::{
         conditions::{self, Reason, types},
     },
     cli::GcArgs,
-    controller::{
-        context::Context,
-        expire,
-        observe::{Observed, observe},
-    },
+    controller::{context::Context, observe::observe},
     desired::{
         expiry::Step,
         lifetime::outlook::Stage,
         namespace::SeenNamespace,
         orphan::{advice, is_orphan},
+        plan::Observed,
         status::Verdict,
         uid::Uid,
     },
@@ -169,7 +166,7 @@ impl Planned {
         let observed = Box::new(observe(&space, ctx));
         self.living += usize::from(has_living_namespace(&observed));
         self.add_orphan(ctx, space.name_any(), |seen| is_orphan(seen, Some(&space), |uid| uids.contains(uid)));
-        if let Step::AwaitNamespace(blocked) = expire::next(&space, &observed)
+        if let Step::AwaitNamespace(blocked) = observed.next_step(&space)
             && !blocked.is_empty()
         {
             self.remarks.push(Remark::Held { name: space.name_any(), blocked });
@@ -203,7 +200,7 @@ impl Item {
 }
 
 fn item(space: DeveloperSpace, observed: Box<Observed>) -> Option<Item> {
-    let step = expire::next(&space, &observed);
+    let step = observed.next_step(&space);
     // A deletion that waits does not stop the lifetime of the space. Once the namespace no longer exists, only the finalizer remains, which the
     // controller removes.
     let is_going = space.metadata.deletion_timestamp.is_some();

@@ -70,7 +70,7 @@ pub struct View {
     pub without: Option<Guard>,
 }
 
-/// `observe::Observed`: the values that are derived from a view.
+/// `plan::Observed`: the values that are derived from a view.
 struct Observed {
     space: DeveloperSpace,
     class: Option<SpaceClassSpec>,

@@ -1,0 +1,374 @@
+//! The plan of a reconcile: the actions that a space needs, decided from its observed state.
+//!
+//! Owns the order of the checks, which decides the refusal that a condition shows. The controller carries out the plan; `gc` takes only
+//! [`Observed::next_step`] from it.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    Refusal, Resolved, SeenChild,
+    expiry::{Step, step},
+    lifetime::{inputs::retention, outlook::Outlook, rules::Rules},
+    namespace::{Ownership, SeenNamespace},
+    resolve::{Ruling, check_name},
+    standing::Standing,
+    status::{InForce, dates_the_end},
+};
+use crate::api::{
+    DeveloperSpace, NamespaceRef, SpaceClass, SpaceClassSpec,
+    conditions::{self, Reason, accepted::ROLE_NOT_FOUND, true_since, types},
+    names::ProtectedNamespaces,
+    text::some_of,
+};
+
+/// The observed state of one space and of everything that belongs to it, at one time.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The time of the observation.
+    pub now: DateTime<Utc>,
+    /// The class that the space names, or else the default class. It may not exist.
+    pub wanted: Option<String>,
+    /// That class, if it exists and can be read.
+    pub wanted_class: Result<Arc<SpaceClass>, MissingClass>,
+    /// The ruling of that class on the current spec, if the class has a spec in force.
+    pub wanted_ruling: Option<Arc<Ruling>>,
+    /// The class that applies to the space: the class in force, or the wanted class before the space is admitted to any.
+    pub class_name: Option<String>,
+    /// That class, if it exists.
+    pub class: Option<Arc<SpaceClass>>,
+    /// The class and the owner that the space was admitted with, if it was.
+    pub standing: Option<Standing>,
+    /// The part of the status that records the admission.
+    pub in_force: InForce,
+    /// The resources that the space may have under the class that applies to it, if the class has a spec in force.
+    pub ruling: Option<Arc<Ruling>>,
+    /// True if the current spec is accepted under that class and for that owner.
+    pub is_accepted: bool,
+    /// The lifetime in force: the class's, or the terms last accepted.
+    pub rules: Option<Rules>,
+    /// The namespace with the name of the space, regardless of its owner.
+    pub namespace: Option<SeenNamespace>,
+    /// The owner of that namespace; foreign if there is none.
+    pub ownership: Ownership,
+    /// The operator's objects in that namespace.
+    pub children: Vec<SeenChild>,
+    /// The expiry of the space, the stage of its life, and the time of its next reconcile.
+    pub outlook: Outlook,
+}
+
+/// A class that a space wants and cannot have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MissingClass {
+    /// True if a class of that name is stored and cannot be read.
+    pub is_unreadable: bool,
+    /// The names of all classes, in their order.
+    pub known: Vec<String>,
+}
+
+/// The result that the operator has recorded for a class in its current generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClassVerdict {
+    /// There is no result yet.
+    Pending,
+    /// Spaces may use it.
+    Accepted,
+    /// Spaces may not use it: the reason and the message.
+    Refused(String, String),
+}
+
+/// The actions that a space needs.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// Finalize the space, which is being deleted, or take that step of its expiry while the deletion waits.
+    Finalize(Step),
+    /// Take that step of the expiry.
+    Expire(Step),
+    /// Report the progress of the expiry later: the seals and deletions of other spaces come first.
+    Defer,
+    /// Wait until the class is validated. An event follows when it is.
+    AwaitClass,
+    /// Keep the present class and owner, and report the refusal.
+    Refuse(Refusal),
+    /// Admit the space with its current spec. The owner limit is still to be checked.
+    Admit(AcceptedSpec),
+}
+
+/// A spec that is accepted in full under the class that it names.
+#[derive(Clone, Debug)]
+pub struct AcceptedSpec {
+    /// The class that the space wants.
+    pub class_name: String,
+    /// The limit of spaces for each owner.
+    pub limit: Option<i32>,
+    ruling: Arc<Ruling>,
+}
+
+impl AcceptedSpec {
+    /// The resources that the space may have in that class.
+    pub fn resolved(&self) -> &Resolved {
+        &self.ruling.resolved
+    }
+}
+
+impl Observed {
+    /// The next step of the expiry of `space`, by time.
+    pub fn next_step(&self, space: &DeveloperSpace) -> Step {
+        step(space, self.own_namespace(), &self.outlook, retention(self.rules.as_ref()), self.now)
+    }
+
+    /// Schedules the next reconcile for `at`, unless it is scheduled for an earlier time.
+    pub fn wakes_by(&mut self, at: DateTime<Utc>) {
+        self.outlook.wake = Some(self.outlook.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    /// The spec in force of the class that applies to the space.
+    pub fn class_spec(&self) -> Option<&SpaceClassSpec> {
+        self.class.as_ref().and_then(|class| class.in_force())
+    }
+
+    /// Returns true if the class that the space wants enforces isolation: the namespace is marked before the space is admitted to it.
+    pub fn wants_isolation(&self) -> bool {
+        self.wanted_class.as_ref().is_ok_and(|class| class.in_force().is_some_and(|spec| spec.network.enforced))
+    }
+
+    /// Returns the refusal to report. While the class in force is missing, that is the reason, regardless of other errors, since admission depends on
+    /// it.
+    pub fn with_missing_class(&self, refusal: Refusal) -> Refusal {
+        match &self.standing {
+            Some(standing) if self.class.is_none() && refusal.reason != Reason::ClassNotFound => {
+                let message =
+                    format!("SpaceClass {}, which is in force, does not exist or cannot be read; {}", standing.class_name, refusal.message);
+                Refusal::new(Reason::ClassNotFound, message)
+            }
+            _ => refusal,
+        }
+    }
+
+    /// The namespace, if it belongs to the space.
+    pub fn own_namespace(&self) -> Option<&SeenNamespace> {
+        self.namespace.as_ref().filter(|_| self.ownership == Ownership::Ours)
+    }
+
+    /// The namespace of the space. A namespace that was deleted stays recorded, so that its re-creation can be reported.
+    pub fn known_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
+        self.standing_namespace(space).or_else(|| recorded_namespace(space).cloned())
+    }
+
+    /// The namespace, if it belongs to the space or is recorded as such: a name that is protected for a while must not permanently cost the space its
+    /// namespace.
+    pub fn standing_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
+        let stands = |recorded: &&NamespaceRef| self.namespace.as_ref().is_some_and(|namespace| namespace.uid == *recorded.uid);
+        self.namespace_ref(space).or_else(|| recorded_namespace(space).filter(stands).cloned())
+    }
+
+    /// The reference to the namespace for the status, if the namespace belongs to the space.
+    pub fn namespace_ref(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
+        self.own_namespace().map(|namespace| NamespaceRef { name: name_of(space).to_owned(), uid: namespace.uid.to_string() })
+    }
+}
+
+fn name_of(space: &DeveloperSpace) -> &str {
+    space.metadata.name.as_deref().unwrap_or_default()
+}
+
+/// The namespace that the status of the space records.
+pub fn recorded_namespace(space: &DeveloperSpace) -> Option<&NamespaceRef> {
+    space.status.as_ref()?.namespace.as_ref()
+}
+
+/// The result that the status of a class contains for its current generation.
+pub fn class_verdict(class: &SpaceClass) -> ClassVerdict {
+    let Some(status) = &class.status else {
+        return ClassVerdict::Pending;
+    };
+    match conditions::find(&status.conditions, types::ACCEPTED) {
+        Some(accepted) if accepted.observed_generation == class.metadata.generation => match accepted.status.as_str() {
+            "True" => ClassVerdict::Accepted,
+            _ => ClassVerdict::Refused(accepted.reason.clone(), accepted.message.clone()),
+        },
+        _ => ClassVerdict::Pending,
+    }
+}
+
+/// Decides on the actions that `space` needs. `deferral` is the longest time after the seal for which reports about the progress of an expiry are
+/// deferred; `None` if they are not deferred.
+pub fn decide(space: &DeveloperSpace, observed: &Observed, protected: &ProtectedNamespaces, deferral: Option<Duration>) -> Plan {
+    let step = observed.next_step(space);
+    if space.metadata.deletion_timestamp.is_some() {
+        return Plan::Finalize(step);
+    }
+    if step != Step::Live {
+        return if is_deferred(space, observed, &step, deferral) { Plan::Defer } else { Plan::Expire(step) };
+    }
+    match accepted_spec(space, observed, protected) {
+        Ok(Some(accepted)) => Plan::Admit(accepted),
+        Ok(None) => Plan::AwaitClass,
+        Err(refusal) => Plan::Refuse(refusal),
+    }
+}
+
+/// Returns true if the step only reports the progress of the namespace, and the report may wait. The status reports the expiry already.
+fn is_deferred(space: &DeveloperSpace, observed: &Observed, step: &Step, deferral: Option<Duration>) -> bool {
+    let is_report = matches!(step, Step::AwaitNamespace(_) | Step::Keep(_));
+    let sealed = space.status.as_ref().and_then(|status| true_since(&status.conditions, types::EXPIRED));
+    let age = sealed.and_then(|since| (observed.now - since).to_std().ok());
+    is_report && age.zip(deferral).is_some_and(|(age, longest)| age < longest)
+}
+
+/// The spec, if the class that the space wants accepts it in full. `None` while the class was not validated.
+fn accepted_spec(space: &DeveloperSpace, observed: &Observed, protected: &ProtectedNamespaces) -> Result<Option<AcceptedSpec>, Refusal> {
+    if observed.own_namespace().is_none() {
+        check_name(name_of(space), protected)?;
+    }
+    let class = observed.wanted_class.as_ref().map_err(|missing| class_not_found(observed.wanted.as_deref(), missing))?;
+    let class_name = observed.wanted.as_deref().unwrap_or_default();
+    let Some(spec) = usable(class, class_name, observed)? else {
+        // The end of the space does not wait for the class: a warning that is due must be written.
+        let is_due = observed.standing.is_some() && dates_the_end(space, &observed.outlook);
+        return if is_due { Err(not_validated(class_name, None)) } else { Ok(None) };
+    };
+    let Some(ruling) = &observed.wanted_ruling else { return Ok(None) };
+    match ruling.refusals.first() {
+        Some(refusal) => Err(refusal.clone()),
+        None => {
+            let accepted = AcceptedSpec { class_name: class_name.to_owned(), limit: spec.max_spaces_per_owner, ruling: ruling.clone() };
+            Ok(Some(accepted))
+        }
+    }
+}
+
+/// The spec by which `class` admits a space. A new space may use the spec last accepted. An existing space is moved only to a class whose current
+/// spec is accepted, or is refused only for a missing ClusterRole.
+fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> Result<Option<&'a SpaceClassSpec>, Refusal> {
+    let had = observed.standing.as_ref().map(|standing| standing.class_name.as_str()).filter(|had| *had != class_name);
+    match (class_verdict(class), class.in_force()) {
+        (ClassVerdict::Pending, _) if had.is_some() => Err(not_validated(class_name, had)),
+        (ClassVerdict::Refused(_, message), None) => Err(not_accepted(class_name, &message, had)),
+        (ClassVerdict::Refused(reason, message), Some(_)) if had.is_some() && reason != ROLE_NOT_FOUND => {
+            Err(not_accepted(class_name, &message, had))
+        }
+        (_, spec) => Ok(spec),
+    }
+}
+
+fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> Refusal {
+    let message = format!("SpaceClass {class_name} is not accepted, and an administrator has to correct it: {message}{}", stays(had));
+    Refusal::new(Reason::ClassNotAccepted, message)
+}
+
+/// The result for a class follows within moments. Until then the space keeps its own class, and its condition reports that.
+fn not_validated(class_name: &str, had: Option<&str>) -> Refusal {
+    let message = format!("the operator has not validated the current spec of SpaceClass {class_name} yet{}", stays(had));
+    Refusal::new(Reason::ClassNotAccepted, message)
+}
+
+fn stays(had: Option<&str>) -> String {
+    had.map_or_else(String::new, |had| format!("; until then this space stays in SpaceClass {had}"))
+}
+
+/// The number of classes that a condition names.
+const MAX_NAMED_CLASSES: usize = 20;
+
+fn class_not_found(wanted: Option<&str>, missing: &MissingClass) -> Refusal {
+    let MissingClass { is_unreadable, known } = missing;
+    let known = if known.is_empty() { "there is none".to_owned() } else { format!("available: {}", some_of(known, MAX_NAMED_CLASSES, 0)) };
+    let message = match wanted {
+        Some(name) if *is_unreadable => {
+            format!(
+                "SpaceClass {name} cannot be read by this operator: an administrator has to correct it, or set spec.className to another class; existing objects stay unchanged"
+            )
+        }
+        Some(name) => {
+            format!("SpaceClass {name} does not exist: set spec.className to an existing class ({known}); existing objects stay unchanged")
+        }
+        None => format!("there is no default SpaceClass: set spec.className ({known}), or ask an administrator to set a default class"),
+    };
+    Refusal::new(Reason::ClassNotFound, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::desired::lifetime::outlook::Stage;
+
+    fn space(status: &Value) -> DeveloperSpace {
+        let metadata = json!({"name": "orchid-lab", "uid": "u1", "generation": 2, "creationTimestamp": "2026-03-01T09:00:00Z"});
+        let spec = json!({"className": "greenhouse", "owner": {"kind": "User", "name": "ada@example.com"}});
+        serde_json::from_value(json!({
+            "apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": metadata, "spec": spec, "status": status,
+        }))
+        .unwrap()
+    }
+
+    /// A space without a namespace, whose class does not exist.
+    fn observed() -> Observed {
+        let now = "2026-03-04T12:00:00Z".parse().unwrap();
+        let outlook = Outlook {
+            anchor: now,
+            nominal: None,
+            expires_at: None,
+            bound: None,
+            stage: Stage::Calm,
+            postponed: None,
+            last_notice: None,
+            wake: None,
+        };
+        Observed {
+            now,
+            wanted: Some("greenhouse".to_owned()),
+            wanted_class: Err(MissingClass::default()),
+            wanted_ruling: None,
+            class_name: Some("greenhouse".to_owned()),
+            class: None,
+            standing: None,
+            in_force: InForce::default(),
+            ruling: None,
+            is_accepted: false,
+            rules: None,
+            namespace: None,
+            ownership: Ownership::Foreign,
+            children: Vec::new(),
+            outlook,
+        }
+    }
+
+    fn protected(names: &[&str]) -> ProtectedNamespaces {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        ProtectedNamespaces::new("operators-home", &names)
+    }
+
+    #[test]
+    fn the_progress_of_an_expiry_is_deferred_for_a_limited_time() {
+        let plan = |sealed: &str, deferral: Option<Duration>| {
+            let expired = json!({"type": "Expired", "status": "True", "reason": "TimeIsUp", "message": "", "lastTransitionTime": sealed});
+            decide(&space(&json!({"conditions": [expired]})), &observed(), &protected(&[]), deferral)
+        };
+        let five_minutes = Some(Duration::from_secs(300));
+        assert!(matches!(plan("2026-03-04T11:55:01Z", five_minutes), Plan::Defer));
+        assert!(matches!(plan("2026-03-04T11:55:00Z", five_minutes), Plan::Expire(Step::Keep(_))));
+        assert!(matches!(plan("2026-03-04T11:55:01Z", None), Plan::Expire(Step::Keep(_))));
+    }
+
+    #[test]
+    fn a_protected_name_is_refused_before_the_class_is_looked_at() {
+        let reason = |names: &[&str]| match decide(&space(&Value::Null), &observed(), &protected(names), None) {
+            Plan::Refuse(refusal) => Some(refusal.reason),
+            _ => None,
+        };
+        assert_eq!(reason(&["orchid-lab"]), Some(Reason::NamespaceConflict));
+        assert_eq!(reason(&["monitoring"]), Some(Reason::ClassNotFound));
+    }
+
+    #[test]
+    fn a_new_space_waits_for_the_validation_of_its_class() {
+        let class =
+            json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"}, "spec": {}});
+        let class: SpaceClass = serde_json::from_value(class).unwrap();
+        let observed = Observed { wanted_class: Ok(Arc::new(class)), ..observed() };
+        assert!(matches!(decide(&space(&Value::Null), &observed, &protected(&[]), None), Plan::AwaitClass));
+    }
+}
