@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`api`] contains the kinds and their grammar, [`desired`] the pure decisions, [`controller`] the watches and writes,
-//! [`gc`] one sweep with the same decisions. [`operator`] implements the commands. [`plugin`] is `kubectl dspace`, and [`access`]
+//! [`gc`] one sweep with the same decisions. [`commands`] implements the commands. [`plugin`] is `kubectl dspace`, and [`access`]
 //! contains the credentials with which it gives users access to their spaces.
 
 pub mod access;
@@ -17,6 +17,7 @@ pub mod cache;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod commands;
 pub mod controller;
 pub mod desired;
 pub mod gc;
@@ -24,8 +25,8 @@ pub mod health;
 pub mod impersonation;
 pub mod installed;
 pub mod metrics;
-pub mod operator;
 pub mod plugin;
+pub mod run;
 pub mod runtime;
 pub mod serve;
 pub mod telemetry;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use developerspace_operator::{cli::Cli, operator};
+use developerspace_operator::{cli::Cli, commands};
 
 /// Chosen by measurement, see `docs/adr/0004-what-is-kept-in-memory.md`.
 #[cfg(feature = "jemalloc")]
@@ -13,7 +13,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    match operator::execute(cli.command).await {
+    match commands::execute(cli.command).await {
         Ok(code) => code,
         Err(error) => fail(&error),
     }

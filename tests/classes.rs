@@ -83,7 +83,7 @@ async fn judged(world: &World, class: &Value, spaces: Spaces, script: Vec<Step>)
 
 /// Looks up all ClusterRoles. Returns those that were created or deleted.
 async fn looked_up(world: &World, script: Vec<Step>) -> BTreeSet<String> {
-    play(script, async |client| look_up_roles(&world.context(client)).await).await
+    play(script, async |client| look_up_roles(&world.context(client).io).await).await
 }
 
 #[tokio::test]

@@ -221,10 +221,10 @@ async fn a_space_that_is_gone_counts_for_no_rule() {
     let (listed, mut missed) = (objects::fresh(), objects::fresh());
     missed["metadata"]["uid"] = json!("uid-of-another");
     for space in [&listed, &missed] {
-        ctx.metrics.noncompliant.record(space_key(&objects::read::<watches::CachedSpace>(space)), vec![Rule::Contact]);
+        ctx.io.metrics.noncompliant.record(space_key(&objects::read::<watches::CachedSpace>(space)), vec![Rule::Contact]);
     }
     let count = || {
-        let text = ctx.metrics.render();
+        let text = ctx.io.metrics.render();
         let line = text.lines().find_map(|line| line.strip_prefix("developerspace_noncompliant_spaces{rule=\"contact\"} "));
         line.map(str::to_owned)
     };
@@ -268,14 +268,14 @@ async fn a_namespace_whose_space_is_gone_is_counted_and_nothing_but_lists_is_req
         }
     };
     let counted = async {
-        while !ctx.metrics.render().contains("developerspace_orphan_namespaces 1\n") {
+        while !ctx.io.metrics.render().contains("developerspace_orphan_namespaces 1\n") {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     tokio::select! {
         () = counted => {}
         () = serving => {}
-        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("{}", ctx.metrics.render()),
+        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("{}", ctx.io.metrics.render()),
     }
     running.abort();
 }

@@ -58,19 +58,19 @@ async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, acce
     if let Some(seen) = living.filter(|_| is_moved) {
         // No event reports that the contents of the namespace that prevent the move are deleted.
         let recheck_at = Some(observed.now + USAGE_RECHECK_INTERVAL);
-        let UsageComparison { refusal, uncounted } = usage::compare(ctx, space, observed, accepted).await?;
+        let UsageComparison { refusal, uncounted } = usage::compare(&ctx.io, space, observed, accepted).await?;
         to_count = uncounted;
         if let Some(refusal) = refusal {
             return Ok(Some(Refused { refusal, to_count, recheck_at }));
         }
-        if let Some(refusal) = running_pods::comply(ctx, space, seen, accepted).await? {
+        if let Some(refusal) = running_pods::comply(&ctx.io, space, seen, accepted).await? {
             return Ok(Some(Refused { refusal, to_count, recheck_at }));
         }
         if accepted.resolved().network.enforced {
-            if !namespace::is_marked_enforced(ctx, &space.name_any()) {
+            if !namespace::is_marked_enforced(&ctx.io, &space.name_any()) {
                 withhold(ctx, space, observed, &to_count).await?;
             }
-            if let Some(refusal) = isolation::admits(ctx, &space.name_any(), &accepted.class_name).await? {
+            if let Some(refusal) = isolation::admits(&ctx.io, &space.name_any(), &accepted.class_name).await? {
                 return Ok(Some(Refused { refusal, to_count, recheck_at: None }));
             }
         }
@@ -113,13 +113,13 @@ async fn grant_under(
     let class_name = &accepted.class_name;
     let is_there = observed.standing.as_ref().is_some_and(|had| had.class_name == *class_name && had.owner == space.spec.owner);
     let before = observed.standing.as_ref().filter(|had| had.owner != space.spec.owner).map(|had| had.owner.clone());
-    let observed = if is_there { observed } else { observe_admitted(space, ctx, class_name) };
+    let observed = if is_there { observed } else { observe_admitted(space, &ctx.io, class_name) };
     let Provisioned { space, mut report, hold, waits } = provision(ctx, space, &observed, accepted.resolved(), Grant::Full).await?;
     if let Some(hold) = hold {
         return Ok(Outcome::unreported(Cow::Owned(space), observed, Next::Within(hold)));
     }
     if let Some(before) = before.filter(|_| observed.own_namespace().is_some()) {
-        report.notes.push(Box::pin(transferred(ctx, &space, &before)).await?);
+        report.notes.push(Box::pin(transferred(&ctx.io, &space, &before)).await?);
     }
     let next = if waits { Next::Within(quota_wait::REQUEUE_INTERVAL) } else { Next::After(Step::Live) };
     let outcome = Outcome::unreported(Cow::Owned(space), observed, next);

@@ -8,6 +8,7 @@ use futures::{StreamExt, stream};
 use super::{
     child_api::{self, get, patch, post},
     context::Context,
+    io::Io,
     namespace,
 };
 use crate::{
@@ -43,10 +44,10 @@ pub async fn children(
     grant: Grant,
     known: Option<(&DeveloperSpace, &SeenNamespace)>,
 ) -> Result<Progress, Error> {
-    let decide = || diff(wanted, &ctx.store.children(namespace), grant);
+    let decide = || diff(wanted, &ctx.io.store.children(namespace), grant);
     let mut changes = decide();
     if let Some((space, seen)) = known.filter(|_| changes.guards.iter().chain(&changes.grants).any(creates))
-        && let Err(error) = namespace::confirm(ctx, space, seen).await
+        && let Err(error) = namespace::confirm(&ctx.io, space, seen).await
     {
         // The other changes have the UID of an object as their precondition, and removals wait for nothing.
         let Changes { guards, withdrawals, .. } = changes;
@@ -72,7 +73,7 @@ fn creates(change: &Change) -> bool {
 /// Removes from the bindings in `namespace` the subjects that `space` names in neither owner nor members. Nothing else is changed: the class
 /// is missing, so the other wanted children are unknown.
 pub async fn withdraw_subjects(ctx: &Context, namespace: &str, space: &DeveloperSpaceSpec) -> Result<(), Error> {
-    let changes = access::changes(&named(space), &ctx.store.children(namespace), Door::Shut);
+    let changes = access::changes(&named(space), &ctx.io.store.children(namespace), Door::Shut);
     write_all(ctx, namespace, changes.withdrawals).await
 }
 
@@ -96,15 +97,15 @@ async fn write(ctx: &Context, namespace: &str, change: Change) -> Result<(), Err
 async fn carry_out(ctx: &Context, namespace: &str, change: Change, labelled: bool) -> Result<(), Error> {
     match change {
         Change::Create(child) => create(ctx, namespace, child).await,
-        Change::Repair { uid, child } => repair(ctx, namespace, &child, (&uid, labelled)).await,
+        Change::Repair { uid, child } => repair(&ctx.io, namespace, &child, (&uid, labelled)).await,
         Change::Replace { uid, child } => {
-            if remove(ctx, namespace, (child.kind(), child.name()), &uid).await? {
+            if remove(&ctx.io, namespace, (child.kind(), child.name()), &uid).await? {
                 create(ctx, namespace, child).await
             } else {
                 Err(held(namespace, child.kind(), child.name()))
             }
         }
-        Change::Remove { kind, name, uid } => remove(ctx, namespace, (kind, &name), &uid).await.map(|_| ()),
+        Change::Remove { kind, name, uid } => remove(&ctx.io, namespace, (kind, &name), &uid).await.map(|_| ()),
         Change::Held { kind, name } => Err(held(namespace, kind, &name)),
         // The object was just read: the next reconcile decides again.
         Change::Cut(_) => Ok(()),
@@ -118,21 +119,21 @@ async fn carry_out(ctx: &Context, namespace: &str, change: Change, labelled: boo
 async fn cut_live(ctx: &Context, namespace: &str, child: Child) -> Result<(), Error> {
     let (kind, name) = (child.kind(), child.name());
     let what = format!("{} {name} in {namespace}", kind.as_str());
-    if ctx.store.is_settled(namespace, &child) {
+    if ctx.io.store.is_settled(namespace, &child) {
         return Ok(());
     }
-    let found = get(&ctx.client, namespace, (kind, name)).await.map_err(Error::api(format!("read {what}")))?;
+    let found = get(&ctx.io.client, namespace, (kind, name)).await.map_err(Error::api(format!("read {what}")))?;
     match found {
         None if kind == ChildKind::Binding => {}
         None => return create(ctx, namespace, child).await,
         Some(existing) => {
-            ctx.store.put_child(namespace, existing.seen());
+            ctx.io.store.put_child(namespace, existing.seen());
             if let Some(change) = cut(&child, &existing) {
                 carry_out(ctx, namespace, change, existing.metadata().labels.is_some()).await?;
             }
         }
     }
-    ctx.store.settle(namespace, &child);
+    ctx.io.store.settle(namespace, &child);
     Ok(())
 }
 
@@ -142,26 +143,26 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
     if make(ctx, namespace, &child).await? {
         return Ok(());
     }
-    let found = get(&ctx.client, namespace, (child.kind(), child.name())).await.map_err(Error::api(format!("create {what}")))?;
+    let found = get(&ctx.io.client, namespace, (child.kind(), child.name())).await.map_err(Error::api(format!("create {what}")))?;
     // The object was deleted in between: its name is free again.
     let Some(existing) = found else { return make(ctx, namespace, &child).await.map(|_| ()) };
     let labelled = existing.metadata().labels.is_some();
     match compare(&child, &existing.seen()) {
-        Some(Change::Repair { uid, child }) => repair(ctx, namespace, &child, (&uid, labelled)).await,
+        Some(Change::Repair { uid, child }) => repair(&ctx.io, namespace, &child, (&uid, labelled)).await,
         Some(Change::Replace { uid, child }) => {
-            if remove(ctx, namespace, (child.kind(), child.name()), &uid).await? && make(ctx, namespace, &child).await? {
+            if remove(&ctx.io, namespace, (child.kind(), child.name()), &uid).await? && make(ctx, namespace, &child).await? {
                 return Ok(());
             }
             // An event reports its deletion.
             Err(Error::Held(what))
         }
         Some(Change::Held { .. }) => {
-            ctx.store.put_child(namespace, existing.seen());
-            empty(ctx, namespace, &existing).await?;
+            ctx.io.store.put_child(namespace, existing.seen());
+            empty(&ctx.io, namespace, &existing).await?;
             Err(Error::Held(what))
         }
         Some(Change::Create(_) | Change::Remove { .. } | Change::Cut(_)) | None => {
-            ctx.store.put_child(namespace, existing.seen());
+            ctx.io.store.put_child(namespace, existing.seen());
             Ok(())
         }
     }
@@ -169,10 +170,10 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
 
 /// Sends a POST. Returns true if the object was created, and false if its name was taken.
 async fn make(ctx: &Context, namespace: &str, child: &Child) -> Result<bool, Error> {
-    ctx.expiry_queue.yield_to_expiries(&*ctx.clock).await;
-    match post(&ctx.client, namespace, child).await {
+    ctx.expiry_queue.yield_to_expiries(&*ctx.io.clock).await;
+    match post(&ctx.io.client, namespace, child).await {
         Ok(made) => {
-            ctx.store.put_child(namespace, made.seen());
+            ctx.io.store.put_child(namespace, made.seen());
             Ok(true)
         }
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
@@ -180,39 +181,39 @@ async fn make(ctx: &Context, namespace: &str, child: &Child) -> Result<bool, Err
     }
 }
 
-async fn repair(ctx: &Context, namespace: &str, child: &Child, (uid, labelled): (&Uid, bool)) -> Result<(), Error> {
+async fn repair(io: &Io, namespace: &str, child: &Child, (uid, labelled): (&Uid, bool)) -> Result<(), Error> {
     let action = format!("repair {} {} in {namespace}", child.kind().as_str(), child.name());
-    let answer = patch(&ctx.client, namespace, (child.kind(), child.name()), child.repair(uid, labelled)).await;
+    let answer = patch(&io.client, namespace, (child.kind(), child.name()), child.repair(uid, labelled)).await;
     if let Err(kube::Error::Api(status)) = &answer
         && (status.is_not_found() || status.code == 422)
     {
         // Deleted or replaced by another object: the cached state is obsolete.
-        ctx.store.remove_child(namespace, child.kind(), child.name(), uid);
+        io.store.remove_child(namespace, child.kind(), child.name(), uid);
     }
-    ctx.store.put_child(namespace, answer.map_err(Error::api(action))?.seen());
+    io.store.put_child(namespace, answer.map_err(Error::api(action))?.seen());
     Ok(())
 }
 
 /// Sends a DELETE with that UID. An object that no longer exists is a success. Returns true if the object no longer exists, and false if a
 /// finalizer holds it. If the held object is a binding, its subjects are removed.
-pub async fn remove(ctx: &Context, namespace: &str, (kind, name): (ChildKind, &str), uid: &Uid) -> Result<bool, Error> {
-    let held = match child_api::delete(&ctx.client, namespace, (kind, name), uid).await {
+pub async fn remove(io: &Io, namespace: &str, (kind, name): (ChildKind, &str), uid: &Uid) -> Result<bool, Error> {
+    let held = match child_api::delete(&io.client, namespace, (kind, name), uid).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => None,
         other => other.map_err(Error::api(format!("delete {} {name} in {namespace}", kind.as_str())))?,
     };
     let Some(held) = held else {
-        ctx.store.remove_child(namespace, kind, name, uid);
+        io.store.remove_child(namespace, kind, name, uid);
         return Ok(true);
     };
-    ctx.store.put_child(namespace, held.seen());
-    empty(ctx, namespace, &held).await?;
+    io.store.put_child(namespace, held.seen());
+    empty(io, namespace, &held).await?;
     Ok(false)
 }
 
 /// Removes the subjects of a terminating binding: they would have access for as long as a finalizer holds it.
-async fn empty(ctx: &Context, namespace: &str, held: &Child) -> Result<(), Error> {
+async fn empty(io: &Io, namespace: &str, held: &Child) -> Result<(), Error> {
     let seen = held.seen();
-    if seen.subjects.is_empty() { Ok(()) } else { repair(ctx, namespace, &emptied(held.name()), (&seen.uid, true)).await }
+    if seen.subjects.is_empty() { Ok(()) } else { repair(io, namespace, &emptied(held.name()), (&seen.uid, true)).await }
 }
 
 fn held(namespace: &str, kind: ChildKind, name: &str) -> Error {

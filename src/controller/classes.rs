@@ -21,7 +21,7 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
-use super::context::Context;
+use super::{context::Context, io::Io};
 use crate::{
     api::{
         SpaceClass, SpaceClassStatus,
@@ -81,7 +81,7 @@ impl ClassValidator {
 
 async fn validate_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::UnboundedReceiver<String>) {
     // A class is validated together with all others, and against the namespaces of all spaces.
-    ctx.store.listed(&[Source::Classes, Source::Namespaces, Source::Spaces].into()).await;
+    ctx.io.store.listed(&[Source::Classes, Source::Namespaces, Source::Spaces].into()).await;
     let mut recheck = tokio::time::interval(RECHECK_INTERVAL);
     let mut due: HashMap<String, (Instant, u32)> = HashMap::new();
     loop {
@@ -95,7 +95,7 @@ async fn validate_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::Unbo
                 None => return,
             },
             _ = recheck.tick() => {
-                let changed = look_up_roles(&ctx).await;
+                let changed = look_up_roles(&ctx.io).await;
                 requeue_by_roles(&ctx, &spaces, &changed);
                 all_are_due(&ctx, &mut due);
                 // The interval counts from here: look-ups that take longer than the interval leave time for the classes.
@@ -115,7 +115,7 @@ async fn validate_all(ctx: Arc<Context>, spaces: Spaces, mut changed: mpsc::Unbo
 /// its turn.
 fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
     let now = Instant::now();
-    for class in ctx.store.classes() {
+    for class in ctx.io.store.classes() {
         let (at, _) = due.entry(class.name_any()).or_insert((now, 0));
         *at = now.min(*at);
     }
@@ -123,7 +123,7 @@ fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
 
 /// Validates the class of that name. Returns the time until the next attempt after a failure, or while a CRD lacks fields.
 async fn validate_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) -> Option<Duration> {
-    let class = ctx.store.class(name)?;
+    let class = ctx.io.store.class(name)?;
     if ctx.installed.has_problem() {
         return Some(RECHECK_INTERVAL);
     }
@@ -137,7 +137,7 @@ async fn validate_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32)
 /// Requeues the spaces of each class whose spec in force names a ClusterRole in `changed`. The status of a class reports the ClusterRoles of its
 /// current spec. While an earlier spec is in force, no event of the class requeues the spaces that have bindings to the ClusterRoles of that spec.
 fn requeue_by_roles(ctx: &Context, spaces: &Spaces, changed: &BTreeSet<String>) {
-    for class in ctx.store.classes() {
+    for class in ctx.io.store.classes() {
         if class.in_force().is_some_and(|spec| !cluster_roles(spec).is_disjoint(changed)) {
             for space in spaces_of(spaces, &class.name_any()) {
                 ctx.requeue.requeue(space.name);
@@ -148,16 +148,16 @@ fn requeue_by_roles(ctx: &Context, spaces: &Spaces, changed: &BTreeSet<String>) 
 
 /// Looks up every ClusterRole that a class names. A ClusterRole whose look-up fails keeps its last known state. Returns the ClusterRoles that were
 /// created or deleted since the last look-up.
-pub async fn look_up_roles(ctx: &Context) -> BTreeSet<String> {
-    let classes = ctx.store.classes();
+pub async fn look_up_roles(io: &Io) -> BTreeSet<String> {
+    let classes = io.store.classes();
     let named: BTreeSet<String> =
         classes.iter().flat_map(|class| std::iter::once(&class.spec).chain(class.in_force())).flat_map(cluster_roles).collect();
-    ctx.store.retain_roles(&named);
-    look_up(ctx, named).await
+    io.store.retain_roles(&named);
+    look_up(io, named).await
 }
 
-async fn look_up(ctx: &Context, roles: BTreeSet<String>) -> BTreeSet<String> {
-    let api: Api<ClusterRole> = Api::all(ctx.client.clone());
+async fn look_up(io: &Io, roles: BTreeSet<String>) -> BTreeSet<String> {
+    let api: Api<ClusterRole> = Api::all(io.client.clone());
     let asked = stream::iter(roles).map(|role| {
         let api = api.clone();
         async move { (tokio::time::timeout(LOOK_UP_TIMEOUT, api.get_metadata_opt(&encoded(&role))).await, role) }
@@ -167,7 +167,7 @@ async fn look_up(ctx: &Context, roles: BTreeSet<String>) -> BTreeSet<String> {
     for (answer, role) in answers {
         match answer {
             Ok(Ok(found)) => {
-                if ctx.store.put_role(role.clone(), found.is_some()) {
+                if io.store.put_role(role.clone(), found.is_some()) {
                     changed.insert(role);
                 }
             }
@@ -188,24 +188,24 @@ fn encoded(name: &str) -> String {
 /// Validates a class and writes its status if it differs. A terminating class is validated too: a finalizer may hold it, and it still applies to
 /// its spaces.
 pub async fn validate(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), Error> {
-    let verdict = match validate_spec(ctx, spaces, class) {
+    let verdict = match validate_spec(&ctx.io, spaces, class) {
         Err(problem) => Verdict::Invalid(problem),
         Ok(()) => validate_roles(ctx, spaces, class).await?,
     };
-    let condition = verdict.condition(&class.name_any(), &ctx.store.default_classes());
-    let wanted = wanted_status(ctx, class, condition, &verdict);
-    if class.status.as_ref() == Some(&wanted) { Ok(()) } else { write(ctx, class, &wanted).await }
+    let condition = verdict.condition(&class.name_any(), &ctx.io.store.default_classes());
+    let wanted = wanted_status(&ctx.io, class, condition, &verdict);
+    if class.status.as_ref() == Some(&wanted) { Ok(()) } else { write(&ctx.io, class, &wanted).await }
 }
 
-fn validate_spec(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), String> {
-    let classes = ctx.store.classes();
-    let is_a_spaces = |name: &str| is_a_spaces(ctx, spaces, name);
+fn validate_spec(io: &Io, spaces: &Spaces, class: &SpaceClass) -> Result<(), String> {
+    let classes = io.store.classes();
+    let is_a_spaces = |name: &str| is_a_spaces(io, spaces, name);
     check(class, &Cluster { handed_out: classes.iter().flat_map(|class| handed_out(class)).collect(), is_a_spaces: &is_a_spaces })
 }
 
 /// Returns true if the namespace of that name belongs to the space of that name.
-fn is_a_spaces(ctx: &Context, spaces: &Spaces, name: &str) -> bool {
-    let (Some(namespace), Some(space)) = (ctx.store.namespace(name), spaces.get(&ObjectRef::new(name))) else {
+fn is_a_spaces(io: &Io, spaces: &Spaces, name: &str) -> bool {
+    let (Some(namespace), Some(space)) = (io.store.namespace(name), spaces.get(&ObjectRef::new(name))) else {
         return false;
     };
     matches!(space.unpack(), DeserializeGuard(Ok(space)) if ownership(&space, &namespace) == Ownership::Ours)
@@ -216,12 +216,12 @@ fn is_a_spaces(ctx: &Context, spaces: &Spaces, name: &str) -> bool {
 async fn validate_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<Verdict, Error> {
     let standing = class_verdict(class);
     if standing == ClassVerdict::Pending {
-        let changed = look_up(ctx, cluster_roles(&class.spec)).await;
+        let changed = look_up(&ctx.io, cluster_roles(&class.spec)).await;
         requeue_by_roles(ctx, spaces, &changed);
     }
     let stands = standing == ClassVerdict::Accepted || matches!(standing, ClassVerdict::Refused(reason, _) if reason == ROLE_NOT_FOUND);
-    let unbindable = if stands { None } else { unbindable(ctx, class).await? };
-    let missing = ctx.store.missing_roles(&class.spec);
+    let unbindable = if stands { None } else { unbindable(&ctx.io, class).await? };
+    let missing = ctx.io.store.missing_roles(&class.spec);
     Ok(match unbindable {
         Some(role) => Verdict::NotBindable { exists: !missing.contains(&role), role },
         None => match missing {
@@ -233,7 +233,7 @@ async fn validate_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> R
 
 /// The first ClusterRole that the operator is not allowed to bind,
 /// see <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#restrictions-on-role-binding-creation-or-update>.
-async fn unbindable(ctx: &Context, class: &SpaceClass) -> Result<Option<String>, Error> {
+async fn unbindable(io: &Io, class: &SpaceClass) -> Result<Option<String>, Error> {
     for role in cluster_roles(&class.spec) {
         let attributes = ResourceAttributes {
             group: Some(ClusterRole::group(&()).into_owned()),
@@ -242,24 +242,24 @@ async fn unbindable(ctx: &Context, class: &SpaceClass) -> Result<Option<String>,
             name: Some(role.clone()),
             ..ResourceAttributes::default()
         };
-        if !may(&ctx.client, attributes).await? {
+        if !may(&io.client, attributes).await? {
             return Ok(Some(role));
         }
     }
     Ok(None)
 }
 
-fn wanted_status(ctx: &Context, class: &SpaceClass, condition: Wanted, verdict: &Verdict) -> SpaceClassStatus {
+fn wanted_status(io: &Io, class: &SpaceClass, condition: Wanted, verdict: &Verdict) -> SpaceClassStatus {
     let old = class.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     SpaceClassStatus {
         observed_generation: class.metadata.generation,
-        conditions: conditions::set(old, &[condition], class.metadata.generation, ctx.clock.now()),
+        conditions: conditions::set(old, &[condition], class.metadata.generation, io.clock.now()),
         accepted: verdict.accepted(class).cloned(),
     }
 }
 
 /// Writes the whole status at once: a merge patch would leave keys of an older accepted spec in the new one.
-async fn write(ctx: &Context, class: &SpaceClass, status: &SpaceClassStatus) -> Result<(), Error> {
+async fn write(io: &Io, class: &SpaceClass, status: &SpaceClassStatus) -> Result<(), Error> {
     let name = class.name_any();
     let operations = json!([
         {"op": "replace", "path": "/metadata/resourceVersion", "value": class.resource_version()},
@@ -267,7 +267,7 @@ async fn write(ctx: &Context, class: &SpaceClass, status: &SpaceClassStatus) -> 
     ]);
     let action = format!("write the status of SpaceClass {name}");
     let patch = parsed(operations).map_err(Error::api(action.clone()))?;
-    let classes: Api<SpaceClass> = Api::all(ctx.client.clone());
+    let classes: Api<SpaceClass> = Api::all(io.client.clone());
     classes.patch_status(&name, &patch_params(), &patch).await.map(|_| ()).map_err(Error::api(action))
 }
 

@@ -1,19 +1,14 @@
-//! The clients and the state that all reconciles share.
+//! The state that all reconciles share.
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use kube::{Api, Client};
 
-use super::{attempts::Attempts, creations::Creations, expiry_queue::ExpiryQueue};
+use super::{expiry_queue::ExpiryQueue, io::Io};
 use crate::{
-    api::{DeveloperSpace, names::ProtectedNamespaces, without_managed_fields::WithoutManagedFields},
-    cache::{owner_limit::OwnerLimit, store::Store},
-    clock::Clock,
+    cache::owner_limit::OwnerLimit,
     installed::Installed,
-    metrics::Metrics,
     runtime::{
-        events::Recorder,
         recent_writes::RecentWrites,
         requeue::RequeueSender,
         turns::Turns,
@@ -22,33 +17,19 @@ use crate::{
     },
 };
 
-/// The clients and the state that all reconciles share.
+/// The state that all reconciles share.
 pub struct Context {
-    /// The client of the API server.
-    pub client: Client,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// The cached objects of the cluster.
-    pub store: Arc<Store>,
+    /// The access to the cluster.
+    pub io: Io,
     /// The register of the limit of spaces per owner.
     pub owner_limit: Arc<OwnerLimit>,
-    /// The names of namespaces that the operator must not touch.
-    pub protected: ProtectedNamespaces,
-    /// The recorder of Events.
-    pub recorder: Recorder,
-    /// The metrics.
-    pub metrics: Arc<Metrics>,
     /// The watchdog of the operator's work.
     pub watchdog: Arc<Watchdog>,
-    /// The state of each space between reconciles.
-    pub attempts: Arc<Attempts>,
-    /// The spaces whose namespace is being created.
-    pub creations: Arc<Creations>,
     /// The spaces that are being reconciled.
     pub turns: Turns,
     /// The recent writes for each space.
     pub recent_writes: Arc<RecentWrites>,
-    /// The ends of spaces that are near.
+    /// The expiries that are near.
     pub expiry_queue: Arc<ExpiryQueue>,
     /// The worker slots, which limit the number of spaces that are reconciled concurrently.
     pub slots: WorkerSlots,
@@ -59,19 +40,12 @@ pub struct Context {
 }
 
 impl Context {
-    /// Returns a context with an empty store.
-    pub fn new(client: Client, clock: Arc<dyn Clock>, protected: ProtectedNamespaces, recorder: Recorder, slots: WorkerSlots) -> Self {
+    /// Returns a context with empty registers, whose requests to requeue other spaces are dropped.
+    pub fn new(io: Io, slots: WorkerSlots) -> Self {
         Self {
-            client,
-            clock,
-            store: Arc::default(),
+            io,
             owner_limit: Arc::default(),
-            protected,
-            recorder,
-            metrics: Arc::default(),
             watchdog: Arc::default(),
-            attempts: Arc::default(),
-            creations: Arc::default(),
             turns: Turns::default(),
             recent_writes: Arc::default(),
             expiry_queue: Arc::default(),
@@ -79,11 +53,6 @@ impl Context {
             requeue: RequeueSender::new().0,
             installed: Arc::default(),
         }
-    }
-
-    /// The API of spaces.
-    pub fn spaces(&self) -> Api<WithoutManagedFields<DeveloperSpace>> {
-        Api::all(self.client.clone())
     }
 
     /// The longest time for which reports about expired spaces are deferred; `None` while no more spaces have expired than can be reconciled at once.

@@ -12,6 +12,7 @@ use kube::{
 use super::{
     context::Context,
     failure::Failure,
+    io::Io,
     namespace::{self, PROTECTED_STAYS},
     outcome::Outcome,
     owner_places::release_places,
@@ -37,7 +38,7 @@ pub async fn expire<'a>(ctx: &Context, space: &'a DeveloperSpace, observed: Obse
     if matches!(step, Step::Keep(_) | Step::Forget) {
         release_places(space, ctx);
     }
-    let Carried { space: written, report, .. } = carry_out(ctx, space, &observed, &step).await?;
+    let Carried { space: written, report, .. } = carry_out(&ctx.io, space, &observed, &step).await?;
     if step == Step::Seal && observed.outlook.expires_at.is_some_and(|end| end > observed.now) {
         ctx.expiry_queue.keep_sealed(written);
     }
@@ -65,13 +66,13 @@ impl Carried {
 }
 
 /// Carries out the step. The seal writes the status, since it must precede the deletion; the progress afterwards is left to the report.
-pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> Result<Carried, Error> {
+pub async fn carry_out(io: &Io, space: &DeveloperSpace, observed: &Observed, step: &Step) -> Result<Carried, Error> {
     match step {
         Step::Live | Step::AwaitEnd(_) => Ok(Carried::new(space.clone(), true)),
-        Step::Seal => seal(ctx, space, observed).await,
+        Step::Seal => seal(io, space, observed).await,
         Step::DeleteNamespace(uid) => {
             let by_us = match observed.own_namespace().filter(|namespace| namespace.uid == *uid) {
-                Some(namespace) => delete_expired(ctx, space, observed, namespace).await?,
+                Some(namespace) => delete_expired(io, space, observed, namespace).await?,
                 None => false,
             };
             Ok(Carried::new(space.clone(), by_us))
@@ -81,18 +82,18 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             Ok(Carried::reported(space, expired(space, observed, message, true)))
         }
         Step::Keep(until) => {
-            read_before_giving_up(ctx, space, observed).await?;
+            read_before_giving_up(io, space, observed).await?;
             let name = space.name_any();
             let fate = match &observed.namespace {
                 None => format!("namespace {name} no longer exists"),
-                Some(_) if ctx.protected.contains(&name) => format!("namespace {name} {PROTECTED_STAYS}"),
+                Some(_) if io.protected.contains(&name) => format!("namespace {name} {PROTECTED_STAYS}"),
                 Some(_) => format!("another namespace {name} exists, which does not belong to this DeveloperSpace and is left unchanged"),
             };
             let message = format!("this DeveloperSpace has expired, and {fate}; this object is kept until {}", rfc3339(*until));
             Ok(Carried::reported(space, expired(space, observed, message, false)))
         }
         Step::Forget => {
-            let by_us = delete_space(ctx, space).await?;
+            let by_us = delete_space(io, space).await?;
             Ok(Carried::new(space.clone(), by_us))
         }
     }
@@ -100,21 +101,21 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
 
 /// Writes `Expired=True` with the resourceVersion of the decision: the write fails if a renewal came first.
 /// Once the space is sealed, admission refuses changes of its spec, so that the deletion of the namespace loses no renewal.
-async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Carried, Error> {
+async fn seal(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<Carried, Error> {
     let name = space.name_any();
     let has_namespace = observed.own_namespace().is_some();
-    read_before_giving_up(ctx, space, observed).await?;
+    read_before_giving_up(io, space, observed).await?;
     let message = match &observed.namespace {
         _ if has_namespace => format!("this DeveloperSpace has expired; namespace {name} is being deleted"),
-        Some(_) if ctx.protected.contains(&name) => format!("this DeveloperSpace has expired; namespace {name} {PROTECTED_STAYS}"),
+        Some(_) if io.protected.contains(&name) => format!("this DeveloperSpace has expired; namespace {name} {PROTECTED_STAYS}"),
         _ => "this DeveloperSpace has expired; it had no namespace".to_owned(),
     };
-    let sealed = report(ctx, space, observed, expired(space, observed, message, has_namespace)).await?;
+    let sealed = report(io, space, observed, expired(space, observed, message, has_namespace)).await?;
     let uid = observed.own_namespace().map(|namespace| namespace.uid.to_string());
     tracing::info!(namespace = name, uid, reason = "the DeveloperSpace has expired", "sealed a DeveloperSpace");
-    let has_ended = observed.outlook.expires_at.is_none_or(|end| ctx.clock.now() >= end);
+    let has_ended = observed.outlook.expires_at.is_none_or(|end| io.clock.now() >= end);
     let by_us = match observed.own_namespace().filter(|namespace| has_ended && namespace.terminating.is_none()) {
-        Some(namespace) => delete_expired(ctx, &sealed, observed, namespace).await?,
+        Some(namespace) => delete_expired(io, &sealed, observed, namespace).await?,
         None => true,
     };
     Ok(Carried::new(sealed, by_us))
@@ -122,14 +123,14 @@ async fn seal(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Res
 
 /// Reads the namespace from the API server before the status drops its record: the store may be behind, and a namespace that a sealed space does
 /// not record is never deleted.
-async fn read_before_giving_up(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+async fn read_before_giving_up(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     let recorded = recorded_uid(space).map(Uid::from);
-    let is_known = is_sealed(space) && recorded.is_none_or(|uid| ctx.store.is_buried(&uid));
+    let is_known = is_sealed(space) && recorded.is_none_or(|uid| io.store.is_buried(&uid));
     if is_known || observed.standing_namespace(space).is_some() {
         return Ok(());
     }
     let name = space.name_any();
-    match namespace::read(ctx, &name).await? {
+    match namespace::read(io, &name).await? {
         Some(live) if ownership(space, &SeenNamespace::of(&live)) == Ownership::Ours => {
             Err(Error::Moved(format!("confirm that namespace {name} no longer exists")))
         }
@@ -144,28 +145,28 @@ fn expired(space: &DeveloperSpace, observed: &Observed, message: String, working
 }
 
 /// Returns true if this call deleted the namespace.
-async fn delete_expired(ctx: &Context, space: &DeveloperSpace, observed: &Observed, seen: &SeenNamespace) -> Result<bool, Error> {
+async fn delete_expired(io: &Io, space: &DeveloperSpace, observed: &Observed, seen: &SeenNamespace) -> Result<bool, Error> {
     let name = space.name_any();
-    if !namespace::delete(ctx, space, seen, "its DeveloperSpace has expired").await? {
+    if !namespace::delete(io, space, seen, "its DeveloperSpace has expired").await? {
         return Ok(false);
     }
     let expires_at = space.status.as_ref().and_then(|status| status.expires_at);
-    ctx.metrics.collected(expires_at.map_or_else(chrono::TimeDelta::zero, |at| ctx.clock.now() - at));
+    io.metrics.collected(expires_at.map_or_else(chrono::TimeDelta::zero, |at| io.clock.now() - at));
     let note = Note {
         warning: true,
         reason: "NamespaceDeleted".into(),
         message: format!("namespace {name} was deleted because its DeveloperSpace has expired"),
         in_namespace: false,
     };
-    ctx.recorder.publish(space, None, vec![note], observed.now);
+    io.recorder.publish(space, None, vec![note], observed.now);
     Ok(true)
 }
 
 /// Sends a DELETE for the space with the UID and the resourceVersion that were seen. Returns true if this call deleted it.
-pub async fn delete_space(ctx: &Context, space: &DeveloperSpace) -> Result<bool, Error> {
+pub async fn delete_space(io: &Io, space: &DeveloperSpace) -> Result<bool, Error> {
     let name = space.name_any();
     let preconditions = Preconditions { uid: space.uid(), resource_version: space.resource_version() };
-    match ctx.spaces().delete(&name, &DeleteParams::default().preconditions(preconditions)).await {
+    match io.spaces().delete(&name, &DeleteParams::default().preconditions(preconditions)).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
         other => other.map(|_| true).map_err(Error::api(format!("delete DeveloperSpace {name}"))),
     }

@@ -23,10 +23,10 @@ pub async fn run(ctx: Arc<Context>, spaces: Store<CachedSpace>, stop: impl Futur
             () = &mut stop => break,
             Some(_) = under_way.join_next() => {}
             () = ctx.expiry_queue.changed() => {}
-            () = tokio::time::sleep(ctx.expiry_queue.until_next(ctx.clock.now())), if slots.available_permits() > 0 => {}
+            () = tokio::time::sleep(ctx.expiry_queue.until_next(ctx.io.clock.now())), if slots.available_permits() > 0 => {}
         }
         while let Ok(slot) = slots.clone().try_acquire_owned() {
-            let Some(name) = ctx.expiry_queue.pop_due(ctx.clock.now()) else { break };
+            let Some(name) = ctx.expiry_queue.pop_due(ctx.io.clock.now()) else { break };
             let (ctx, spaces) = (ctx.clone(), spaces.clone());
             under_way.spawn(async move {
                 ctx.expiry_queue.run_ahead_of_creations(expire(&name, &spaces, ctx.clone())).await;

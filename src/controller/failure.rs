@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::context::Context;
+use super::io::Io;
 use crate::{
     api::{
         DeveloperSpace,
@@ -38,8 +38,8 @@ impl Failure {
 
 /// Returns `verdict` with `error` in its message, if the error lasts. The message of the status stays if it differs only in parts that change at each
 /// attempt.
-pub fn with_error(ctx: &Context, space: &DeveloperSpace, mut verdict: Verdict, error: Option<&Error>) -> Verdict {
-    let failures = ctx.attempts.failures(&space.name_any());
+pub fn with_error(io: &Io, space: &DeveloperSpace, mut verdict: Verdict, error: Option<&Error>) -> Verdict {
+    let failures = io.attempts.failures(&space.name_any());
     let Some(error) = error.filter(|error| error.lasts(failures)) else { return verdict };
     let addition = format!("; in addition, the operator {}", error.sentence());
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));

@@ -11,6 +11,7 @@ use super::{
     expire,
     failure::{Failure, with_error},
     foreign_bindings::still_bound,
+    io::Io,
     namespace::{self, PROTECTED_STAYS},
     outcome::Outcome,
     owner_places::release_places,
@@ -52,18 +53,18 @@ pub async fn finalize_or_expire<'a>(
         return Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::After(step)));
     }
     let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
-    if step == Step::Seal && is_alive && !crd_is_going(&ctx.client).await? {
-        expire::carry_out(ctx, space, &observed, &step).await?;
+    if step == Step::Seal && is_alive && !crd_is_going(&ctx.io.client).await? {
+        expire::carry_out(&ctx.io, space, &observed, &step).await?;
         return Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::WhileTerminating));
     }
     let waits = finalize(ctx, space, &observed).await;
     let withheld =
-        if waits_with_its_namespace(space, ctx) { Box::pin(withhold(ctx, space, &observed, &BTreeSet::new())).await } else { Ok(()) };
+        if waits_with_its_namespace(space, &ctx.io) { Box::pin(withhold(ctx, space, &observed, &BTreeSet::new())).await } else { Ok(()) };
     let Some(message) = waits? else {
         withheld?;
         return Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::WhileTerminating));
     };
-    let report = terminating(ctx, space, &observed, message, withheld.as_ref().err());
+    let report = terminating(&ctx.io, space, &observed, message, withheld.as_ref().err());
     let outcome = Outcome::unreported(Cow::Borrowed(space), observed, Next::WhileTerminating);
     Ok(Outcome { report: Some(report), error: withheld.err(), ..outcome })
 }
@@ -73,15 +74,15 @@ fn has_finalizer(space: &DeveloperSpace) -> bool {
 }
 
 /// Returns true if the deletion of `space` waits, and its namespace is not being deleted: the class and the spec still apply to that namespace.
-fn waits_with_its_namespace(space: &DeveloperSpace, ctx: &Context) -> bool {
+fn waits_with_its_namespace(space: &DeveloperSpace, io: &Io) -> bool {
     let is_own = |seen: &SeenNamespace| ownership(space, seen) == Ownership::Ours && seen.terminating.is_none();
-    !ctx.attempts.is_deleted(&space.name_any(), &space.uid().unwrap_or_default())
-        && ctx.store.namespace(&space.name_any()).is_some_and(|seen| is_own(&seen))
+    !io.attempts.is_deleted(&space.name_any(), &space.uid().unwrap_or_default())
+        && io.store.namespace(&space.name_any()).is_some_and(|seen| is_own(&seen))
 }
 
 /// The report on a deletion that waits or is under way, and on the error of the writes to a namespace that stays in the meantime.
-fn terminating(ctx: &Context, space: &DeveloperSpace, observed: &Observed, message: String, error: Option<&Error>) -> StatusReport {
-    let verdict = with_error(ctx, space, Verdict::new(Reason::Terminating, message), error);
+fn terminating(io: &Io, space: &DeveloperSpace, observed: &Observed, message: String, error: Option<&Error>) -> StatusReport {
+    let verdict = with_error(io, space, Verdict::new(Reason::Terminating, message), error);
     let namespace = space.status.as_ref().and_then(|status| status.namespace.clone()).or_else(|| observed.namespace_ref(space));
     StatusReport { verdict, namespace, sealed: is_sealed(space), notes: Vec::new() }
 }
@@ -90,13 +91,13 @@ fn terminating(ctx: &Context, space: &DeveloperSpace, observed: &Observed, messa
 /// because these decisions cannot be undone.
 async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
     if !has_finalizer(space) {
-        return held_by_others(ctx, space, observed).await;
+        return held_by_others(&ctx.io, space, observed).await;
     }
     let name = space.name_any();
-    if crd_is_going(&ctx.client).await? {
-        ctx.creations.end(&Uid::of(&space.metadata));
+    if crd_is_going(&ctx.io.client).await? {
+        ctx.io.creations.end(&Uid::of(&space.metadata));
         let note = note("Released", format!("the CustomResourceDefinition is being deleted, so namespace {name} stays unchanged"));
-        return remove_finalizer(ctx, space, observed, note).await;
+        return remove_finalizer(&ctx.io, space, observed, note).await;
     }
     if is_protected(space, observed.rules.as_ref(), observed.is_accepted) && !is_sealed(space) {
         return Ok(Some("this DeveloperSpace is protected, so its deletion waits: set spec.protected to false to continue".to_owned()));
@@ -106,9 +107,9 @@ async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) ->
 
 /// The message about a space that other finalizers hold and that lacks the finalizer of the operator, which cannot be added to an object that is
 /// being deleted. The space still expires, after its warnings.
-async fn held_by_others(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
+async fn held_by_others(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
     let has_namespace = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
-    if !has_namespace || crd_is_going(&ctx.client).await? {
+    if !has_namespace || crd_is_going(&io.client).await? {
         return Ok(None);
     }
     let name = space.name_any();
@@ -120,30 +121,32 @@ async fn held_by_others(ctx: &Context, space: &DeveloperSpace, observed: &Observ
 
 async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
     let name = space.name_any();
-    let Some(live) = namespace::read(ctx, &name).await? else {
-        let fate = if ctx.protected.contains(&name) { PROTECTED_STAYS } else { "no longer exists" };
-        return complete(ctx, space, observed, fate).await;
+    let Some(live) = namespace::read(&ctx.io, &name).await? else {
+        let fate = if ctx.io.protected.contains(&name) { PROTECTED_STAYS } else { "no longer exists" };
+        return complete(&ctx.io, space, observed, fate).await;
     };
     let seen = SeenNamespace::of(&live);
     let allows_retain = observed.rules.as_ref().is_some_and(|rules| rules.allow_retain);
     let released = match departure(space, allows_retain, &seen) {
-        Departure::Nothing => return complete(ctx, space, observed, "does not belong to this DeveloperSpace and is left unchanged").await,
+        Departure::Nothing => {
+            return complete(&ctx.io, space, observed, "does not belong to this DeveloperSpace and is left unchanged").await;
+        }
         Departure::Wait => return Ok(Some(does_not_allow_retain(&name, observed))),
-        Departure::Delete => return delete(ctx, space, &seen).await.map(Some),
+        Departure::Delete => return delete(&ctx.io, space, &seen).await.map(Some),
         Departure::Release => {
-            remove_bindings(ctx, &name).await?;
-            let released = namespace::release(ctx, space, &live, observed.now).await?;
+            remove_bindings(&ctx.io, &name).await?;
+            let released = namespace::release(&ctx.io, space, &live, observed.now).await?;
             // The released namespace takes over the place of the space under the owner limit, regardless of when the watch event arrives.
             ctx.owner_limit.set_released(&name, Released::from_namespace(&released));
-            format!("namespace {name} was released with everything in it{}", still_bound(ctx, &name).await?)
+            format!("namespace {name} was released with everything in it{}", still_bound(&ctx.io, &name).await?)
         }
         Departure::HandBack => {
-            remove_bindings(ctx, &name).await?;
-            namespace::hand_back(ctx, space, &live).await?;
+            remove_bindings(&ctx.io, &name).await?;
+            namespace::hand_back(&ctx.io, space, &live).await?;
             format!("namespace {name}, whose adoption was not complete, was returned with everything in it")
         }
     };
-    remove_finalizer(ctx, space, observed, note("Released", released)).await
+    remove_finalizer(&ctx.io, space, observed, note("Released", released)).await
 }
 
 fn does_not_allow_retain(namespace: &str, observed: &Observed) -> String {
@@ -156,24 +159,24 @@ fn does_not_allow_retain(namespace: &str, observed: &Observed) -> String {
 }
 
 /// Completes the deletion of a space that has no namespace to delete.
-async fn complete(ctx: &Context, space: &DeveloperSpace, observed: &Observed, fate: &str) -> Result<Option<String>, Error> {
-    remove_finalizer(ctx, space, observed, note("Deleted", format!("namespace {} {fate}", space.name_any()))).await
+async fn complete(io: &Io, space: &DeveloperSpace, observed: &Observed, fate: &str) -> Result<Option<String>, Error> {
+    remove_finalizer(io, space, observed, note("Deleted", format!("namespace {} {fate}", space.name_any()))).await
 }
 
-async fn delete(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<String, Error> {
+async fn delete(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<String, Error> {
     let name = space.name_any();
     if seen.terminating.is_none() {
-        namespace::delete(ctx, space, seen, "its DeveloperSpace was deleted").await?;
+        namespace::delete(io, space, seen, "its DeveloperSpace was deleted").await?;
     }
     let blocked = seen.terminating.as_deref().unwrap_or_default();
     Ok(format!("namespace {name} is being deleted{}", because(blocked)))
 }
 
 /// Removes the operator's bindings: a released namespace gives no access for its former space. Quota, limits and isolation stay unchanged.
-async fn remove_bindings(ctx: &Context, namespace: &str) -> Result<(), Error> {
-    for child in ctx.store.children(namespace) {
+async fn remove_bindings(io: &Io, namespace: &str) -> Result<(), Error> {
+    for child in io.store.children(namespace) {
         if child.kind == ChildKind::Binding && is_name_of_ours(child.kind, &child.name) {
-            remove(ctx, namespace, (child.kind, &child.name), &child.uid).await?;
+            remove(io, namespace, (child.kind, &child.name), &child.uid).await?;
         }
     }
     Ok(())
@@ -184,17 +187,17 @@ fn note(reason: &str, message: String) -> Note {
 }
 
 /// Returns no message: the deletion is complete.
-async fn remove_finalizer(ctx: &Context, space: &DeveloperSpace, observed: &Observed, note: Note) -> Result<Option<String>, Error> {
+async fn remove_finalizer(io: &Io, space: &DeveloperSpace, observed: &Observed, note: Note) -> Result<Option<String>, Error> {
     let name = space.name_any();
     let others: Vec<&String> = space.finalizers().iter().filter(|finalizer| *finalizer != names::FINALIZER).collect();
     let patch = json!({"metadata": {"uid": space.uid(), "resourceVersion": space.resource_version(), "finalizers": others}});
-    match ctx.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await {
-        Ok(written) if !others.is_empty() => ctx.attempts.record_write(&name, version(&written.metadata)),
+    match io.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await {
+        Ok(written) if !others.is_empty() => io.attempts.record_write(&name, version(&written.metadata)),
         // Without finalizers the space is deleted. The store contains it until the event arrives, and by then another space may have its namespace.
-        Ok(_) => ctx.attempts.record_deletion(&name, space.uid().unwrap_or_default()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => ctx.attempts.record_deletion(&name, space.uid().unwrap_or_default()),
+        Ok(_) => io.attempts.record_deletion(&name, space.uid().unwrap_or_default()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => io.attempts.record_deletion(&name, space.uid().unwrap_or_default()),
         Err(error) => return Err(Error::api(format!("remove the finalizer of DeveloperSpace {name}"))(error)),
     }
-    ctx.recorder.publish(space, None, vec![note], observed.now);
+    io.recorder.publish(space, None, vec![note], observed.now);
     Ok(None)
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::context::Context;
+use super::io::Io;
 use crate::{
     api::{DeveloperSpace, Subject, without_managed_fields::WithoutManagedFields},
     desired::{foreign_bindings::ForeignBindings, status::Note},
@@ -17,8 +17,8 @@ const PAGE: u32 = 25;
 const MOST: usize = 500;
 
 /// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings that the operator does not manage.
-pub async fn still_bound(ctx: &Context, namespace: &str) -> Result<String, Error> {
-    let api: Api<WithoutManagedFields<RoleBinding>> = Api::namespaced(ctx.client.clone(), namespace);
+pub async fn still_bound(io: &Io, namespace: &str) -> Result<String, Error> {
+    let api: Api<WithoutManagedFields<RoleBinding>> = Api::namespaced(io.client.clone(), namespace);
     let (mut foreign, mut read, mut params) = (ForeignBindings::default(), 0, ListParams::default().limit(PAGE));
     loop {
         let page = api.list(&params).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
@@ -33,8 +33,8 @@ pub async fn still_bound(ctx: &Context, namespace: &str) -> Result<String, Error
 }
 
 /// The Event about a transfer of `space` from the owner `before`, who may have created some of the RoleBindings that the operator does not manage.
-pub async fn transferred(ctx: &Context, space: &DeveloperSpace, before: &Subject) -> Result<Note, Error> {
+pub async fn transferred(io: &Io, space: &DeveloperSpace, before: &Subject) -> Result<Note, Error> {
     let (name, owner) = (space.name_any(), &space.spec.owner);
-    let message = format!("namespace {name} was transferred from {before} to {owner}{}", still_bound(ctx, &name).await?);
+    let message = format!("namespace {name} was transferred from {before} to {owner}{}", still_bound(io, &name).await?);
     Ok(Note { warning: false, reason: "Transferred".to_owned(), message, in_namespace: true })
 }

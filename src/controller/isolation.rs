@@ -4,7 +4,7 @@
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::context::Context;
+use super::io::Io;
 use crate::{
     api::without_managed_fields::WithoutManagedFields,
     desired::{
@@ -24,17 +24,17 @@ const MOST: usize = 500;
 ///
 /// The namespace must be marked first, see [`super::namespace::mark_enforced`]: from then on admission allows no other client to create a policy in it,
 /// so that a later list of the API server is complete. The watch may be behind, so its state counts only if it contains a policy.
-pub async fn admits(ctx: &Context, namespace: &str, class_name: &str) -> Result<Option<Refusal>, Error> {
-    if let Some(refusal) = not_admitted(class_name, namespace, &ctx.store.foreign_policies(namespace)) {
+pub async fn admits(io: &Io, namespace: &str, class_name: &str) -> Result<Option<Refusal>, Error> {
+    if let Some(refusal) = not_admitted(class_name, namespace, &io.store.foreign_policies(namespace)) {
         return Ok(Some(refusal));
     }
-    let foreign = list(ctx, namespace).await?;
+    let foreign = list(io, namespace).await?;
     Ok(not_admitted(class_name, namespace, &foreign))
 }
 
 /// Lists the foreign policies in one namespace. After the first [`MOST`], the API server counts the rest.
-async fn list(ctx: &Context, namespace: &str) -> Result<Foreign, Error> {
-    let api: Api<WithoutManagedFields<NetworkPolicy>> = Api::namespaced(ctx.client.clone(), namespace);
+async fn list(io: &Io, namespace: &str) -> Result<Foreign, Error> {
+    let api: Api<WithoutManagedFields<NetworkPolicy>> = Api::namespaced(io.client.clone(), namespace);
     let (mut foreign, mut params) = (Foreign::default(), ListParams::default().limit(PAGE));
     loop {
         let page = api.list(&params).await.map_err(Error::api(format!("list the NetworkPolicies in {namespace}")))?;

@@ -15,6 +15,7 @@ pub mod expiry_worker;
 pub mod failure;
 pub mod finalize;
 pub mod foreign_bindings;
+pub mod io;
 pub mod isolation;
 pub mod ledger;
 pub mod namespace;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 
-use super::{context::Context, ledger::ruling};
+use super::{io::Io, ledger::ruling};
 use crate::{
     api::DeveloperSpace,
     cache::{owner_limit::is_live, store::Store},
@@ -32,44 +32,44 @@ struct Place {
 }
 
 /// Observes a space under the class in force, or under the wanted class before it is admitted to any.
-pub fn observe(space: &DeveloperSpace, ctx: &Context) -> Observed {
-    let wanted = class_name(space, &ctx.store);
+pub fn observe(space: &DeveloperSpace, io: &Io) -> Observed {
+    let wanted = class_name(space, &io.store);
     let standing = standing(space);
     let class_name = standing.as_ref().map(|standing| standing.class_name.clone()).or_else(|| wanted.clone());
     let is_wanted =
         standing.as_ref().is_none_or(|standing| standing.owner == space.spec.owner && Some(&standing.class_name) == wanted.as_ref());
-    observe_in(space, ctx, Place { wanted, class_name, standing, is_wanted })
+    observe_in(space, io, Place { wanted, class_name, standing, is_wanted })
 }
 
 /// Observes the same space under `class_name`, to which it has just been admitted with its current spec.
-pub fn observe_admitted(space: &DeveloperSpace, ctx: &Context, class_name: &str) -> Observed {
+pub fn observe_admitted(space: &DeveloperSpace, io: &Io, class_name: &str) -> Observed {
     let standing = Some(Standing { class_name: class_name.to_owned(), owner: space.spec.owner.clone() });
     let name = Some(class_name.to_owned());
-    observe_in(space, ctx, Place { wanted: name.clone(), class_name: name, standing, is_wanted: true })
+    observe_in(space, io, Place { wanted: name.clone(), class_name: name, standing, is_wanted: true })
 }
 
-fn observe_in(space: &DeveloperSpace, ctx: &Context, place: Place) -> Observed {
+fn observe_in(space: &DeveloperSpace, io: &Io, place: Place) -> Observed {
     let Place { wanted, class_name, standing, is_wanted } = place;
-    let (name, now) = (space.name_any(), ctx.clock.now());
-    let class_of = |name: Option<&str>| name.and_then(|name| ctx.store.class(name));
+    let (name, now) = (space.name_any(), io.clock.now());
+    let class_of = |name: Option<&str>| name.and_then(|name| io.store.class(name));
     let class = class_of(class_name.as_deref());
     let spec = class.as_ref().and_then(|class| class.in_force());
     let rules = rules_of(space, spec);
     let own_name = class_name.as_deref().unwrap_or_default();
-    let own_ruling = spec.map(|spec| Arc::new(ruling(space, ctx, own_name, spec, now)));
+    let own_ruling = spec.map(|spec| Arc::new(ruling(space, io, own_name, spec, now)));
     let (wanted_class, wanted_ruling) = if wanted == class_name {
         (class.clone(), own_ruling.clone())
     } else {
         let class = class_of(wanted.as_deref());
         let (name, spec) = (wanted.as_deref().unwrap_or_default(), class.as_ref().and_then(|class| class.in_force()));
-        let ruling = spec.map(|spec| Arc::new(ruling(space, ctx, name, spec, now)));
+        let ruling = spec.map(|spec| Arc::new(ruling(space, io, name, spec, now)));
         (class, ruling)
     };
-    let wanted_class = wanted_class.ok_or_else(|| missing_class(wanted.as_deref(), &ctx.store));
+    let wanted_class = wanted_class.ok_or_else(|| missing_class(wanted.as_deref(), &io.store));
     let is_accepted = is_wanted && own_ruling.as_ref().is_some_and(|ruling| ruling.refusals.is_empty());
-    let namespace = ctx.store.namespace(&name);
+    let namespace = io.store.namespace(&name);
     let outlook = outlook(&term(space, rules.as_ref(), is_accepted, now), now);
-    let candidate = namespace.as_ref().filter(|seen| !ctx.protected.contains(&name) || keeps(space, seen, outlook.stage));
+    let candidate = namespace.as_ref().filter(|seen| !io.protected.contains(&name) || keeps(space, seen, outlook.stage));
     let ownership = candidate.map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
     let in_force = standing.as_ref().map_or_else(InForce::default, |standing| InForce {
         class_name: Some(standing.class_name.clone()),
@@ -77,7 +77,7 @@ fn observe_in(space: &DeveloperSpace, ctx: &Context, place: Place) -> Observed {
         // Without terms (after an upgrade) and with a refused spec, the expiry in the status and `protected` stay authoritative.
         terms: spec.filter(|_| is_accepted || has_terms(space)).map(|spec| terms(space, spec, is_accepted)),
     });
-    let children = ctx.store.children(&name);
+    let children = io.store.children(&name);
     Observed {
         now,
         wanted,

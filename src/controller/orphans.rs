@@ -25,11 +25,11 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// Reports orphans as soon as all sources were listed, and new ones afterwards.
 pub async fn report(ctx: Arc<Context>, spaces: reflector::Store<CachedSpace>) {
-    ctx.store.ready().await;
+    ctx.io.store.ready().await;
     let mut known = HashSet::new();
     loop {
-        let orphans = unrecorded::delete(&ctx, find(&ctx.store, &ctx.protected, &spaces)).await;
-        ctx.metrics.set_orphans(orphans.len());
+        let orphans = unrecorded::delete(&ctx, find(&ctx.io.store, &ctx.io.protected, &spaces)).await;
+        ctx.io.metrics.set_orphans(orphans.len());
         for (name, sentence) in first_seen(&orphans, &mut known) {
             tracing::warn!(namespace = name, "{sentence}");
         }

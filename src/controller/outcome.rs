@@ -38,7 +38,7 @@ impl<'a> Outcome<'a> {
         if let Some(content) = self.report.take() {
             let admitted = self.admitted.take();
             let is_admitted = admitted.is_some();
-            if let Err(error) = report(ctx, &self.space, &self.observed, content).await {
+            if let Err(error) = report(&ctx.io, &self.space, &self.observed, content).await {
                 return Err(Failure { admitted, ..error.into() });
             }
             if is_admitted {

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{
     children::{self, Progress},
     context::Context,
+    io::Io,
     namespace, quota_wait,
     report::StatusReport,
 };
@@ -68,7 +69,7 @@ pub async fn provision(
     if grant == Grant::Withheld {
         if let Some(seen) = observed.own_namespace() {
             let wanted = metadata.at_least(seen.adopted_security).withheld();
-            if let Err(error) = namespace::keep(ctx, space, seen, &wanted).await {
+            if let Err(error) = namespace::keep(&ctx.io, space, seen, &wanted).await {
                 return Err(Box::pin(take_away(ctx, space, observed, (children, resolved), error)).await);
             }
             cut(ctx, &name, children, resolved).await?;
@@ -80,19 +81,19 @@ pub async fn provision(
         Err(error) => return Err(Box::pin(take_away(ctx, space, observed, (children, resolved), error)).await),
     };
     let Some((namespace, note)) = settled else {
-        let seen = ctx.store.namespace(&name).unwrap_or_default();
+        let seen = ctx.io.store.namespace(&name).unwrap_or_default();
         return Ok(Provisioned::reported(space.clone(), in_the_way(&space, &seen)));
     };
-    let breach = resolved.network.enforced.then(|| breach(&resolved.class_name, &name, &ctx.store.foreign_policies(&name))).flatten();
+    let breach = resolved.network.enforced.then(|| breach(&resolved.class_name, &name, &ctx.io.store.foreign_policies(&name))).flatten();
     let grant = if breach.is_some() { Grant::NoNewcomers } else { grant };
-    let missing = ctx.store.missing_of(missing_roles::used(&resolved.roles));
-    missing_roles::hold(&mut children, &ctx.store.children(&name), &missing);
+    let missing = ctx.io.store.missing_of(missing_roles::used(&resolved.roles));
+    missing_roles::hold(&mut children, &ctx.io.store.children(&name), &missing);
     // In a namespace that had all children, a missing one may be a sign that another namespace has the name.
     let was_ready = space.status.as_ref().is_some_and(|status| status.ready_at.is_some());
     let known = (was_ready && observed.namespace.as_ref() == Some(&namespace)).then_some((&space, &namespace));
     let progress = children::children(ctx, &name, &children, grant, known).await?;
     // A change of the namespace is reported at once, so that its UID is recorded.
-    let hold = quota_wait::hold(ctx, &name, progress, observed.now).filter(|_| note.is_none());
+    let hold = quota_wait::hold(&ctx.io, &name, progress, observed.now).filter(|_| note.is_none());
     let verdict = match (breach.or_else(|| missing_roles::refusal(resolved, &missing)), progress) {
         (Some(Refusal { reason, message }), _) => Verdict::new(reason, message),
         (None, Progress::Waits) => quota_wait::verdict(&space, observed.now),
@@ -105,8 +106,8 @@ pub async fn provision(
 
 /// Removes the access and the resources that are not in `children`. An existing binding keeps its ClusterRole while the one of the class is missing.
 async fn cut(ctx: &Context, name: &str, mut children: Children, resolved: &Resolved) -> Result<(), Error> {
-    let missing = ctx.store.missing_of(missing_roles::used(&resolved.roles));
-    missing_roles::keep_roles(&mut children, &ctx.store.children(name), &missing);
+    let missing = ctx.io.store.missing_of(missing_roles::used(&resolved.roles));
+    missing_roles::keep_roles(&mut children, &ctx.io.store.children(name), &missing);
     children::children(ctx, name, &children, Grant::Withheld, None).await.map(|_| ())
 }
 
@@ -134,12 +135,12 @@ async fn take_away(
 
 /// Keeps the expiry in the namespace's annotation, and the mark of a class with enforced isolation that the space wants, while there is no class in force
 /// that defines the other metadata.
-pub async fn follow_expiry(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+pub async fn follow_expiry(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     let Some(seen) = observed.own_namespace().filter(|seen| seen.terminating.is_none()) else { return Ok(()) };
     if observed.wants_isolation() {
-        namespace::mark_enforced(ctx, &space.name_any(), seen).await?;
+        namespace::mark_enforced(io, &space.name_any(), seen).await?;
     }
-    namespace::follow_expiry(ctx, &space.name_any(), seen, observed.outlook.expires_at).await
+    namespace::follow_expiry(io, &space.name_any(), seen, observed.outlook.expires_at).await
 }
 
 /// The namespace after [`settle`], and the Event about it.
@@ -152,7 +153,7 @@ async fn hold(
     observed: &Observed,
     metadata: NamespaceMetadata,
 ) -> Result<(DeveloperSpace, Settled), Error> {
-    let space = ensure_finalizer(ctx, space).await?;
+    let space = ensure_finalizer(&ctx.io, space).await?;
     let settled = settle(ctx, &space, observed, metadata).await?;
     Ok((space, settled))
 }
@@ -167,14 +168,14 @@ async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, meta
         }));
     };
     if observed.ownership == Ownership::Offered {
-        let (namespace, replaced) = namespace::adopt(ctx, space, seen, metadata).await?;
+        let (namespace, replaced) = namespace::adopt(&ctx.io, space, seen, metadata).await?;
         return Ok(Some((namespace, Some(adopted(space, &replaced)))));
     }
     let wanted = metadata.at_least(seen.adopted_security).granted();
     let accepted_offer = recorded_uid(space).is_some_and(|uid| seen.uid == *uid) && is_offered(space, seen);
     // The offer is removed last: if the marks are lost, only the offer permits the operator to write them.
-    let kept = namespace::keep(ctx, space, seen, &wanted).await?;
-    let kept = if accepted_offer { namespace::end_offer(ctx, space, &kept).await? } else { kept };
+    let kept = namespace::keep(&ctx.io, space, seen, &wanted).await?;
+    let kept = if accepted_offer { namespace::end_offer(&ctx.io, space, &kept).await? } else { kept };
     let note = lost_namespace(space, &kept);
     Ok(Some((kept, note)))
 }
@@ -232,15 +233,15 @@ pub fn lost_namespace(space: &DeveloperSpace, made: &SeenNamespace) -> Option<No
 }
 
 /// Returns the space with its finalizer, which is added if it is missing.
-pub async fn ensure_finalizer(ctx: &Context, space: &DeveloperSpace) -> Result<DeveloperSpace, Error> {
+pub async fn ensure_finalizer(io: &Io, space: &DeveloperSpace) -> Result<DeveloperSpace, Error> {
     if space.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER) {
         return Ok(space.clone());
     }
     let name = space.name_any();
     let finalizers: Vec<&str> = space.finalizers().iter().map(String::as_str).chain([names::FINALIZER]).collect();
     let patch = json!({"metadata": {"resourceVersion": space.resource_version(), "finalizers": finalizers}});
-    let answer = ctx.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await;
+    let answer = io.spaces().patch(&name, &patch_params(), &Patch::Merge(patch)).await;
     let WithoutManagedFields(written) = answer.map_err(Error::api(format!("add the finalizer to DeveloperSpace {name}")))?;
-    ctx.attempts.record_write(&name, version(&written.metadata));
+    io.attempts.record_write(&name, version(&written.metadata));
     Ok(written)
 }

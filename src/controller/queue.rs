@@ -46,7 +46,7 @@ pub async fn run(
     period: Duration,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let client = &ctx.client;
+    let client = &ctx.io.client;
     let urgent = ctx.clone();
     let relist = Relist::every(period).unless(move || urgent.is_behind(urgent.clock.now()));
     let (reader, writer) = reflector::store::<CachedSpace>();
@@ -54,14 +54,14 @@ pub async fn run(
     let (known, of_class) = (reader.clone(), reader.clone());
     let names = futures::stream::select_all([
         spawn_stream(spaces),
-        spawn_stream(watches::namespaces(client, ctx.store.clone(), ctx.owner_limit.clone(), relist.clone())),
-        spawn_stream(watches::children(client, &ctx.store, &relist)),
+        spawn_stream(watches::namespaces(client, ctx.io.store.clone(), ctx.owner_limit.clone(), relist.clone())),
+        spawn_stream(watches::children(client, &ctx.io.store, &relist)),
         requeued,
     ]);
     let named = names.map(|name| ObjectRef::<CachedSpace>::new(&name)).filter(move |space| ready(known.get(space).is_some()));
     let (validator, validation) = ClassValidator::new(ctx.clone(), reader.clone());
     let reserving = (ctx.clone(), reader.clone());
-    let by_class = watches::classes(client, ctx.store.clone(), relist)
+    let by_class = watches::classes(client, ctx.io.store.clone(), relist)
         .inspect(move |class| {
             validator.validate(class.clone());
             requeue_freed(&reserving.0, &reserving.1);
@@ -88,7 +88,7 @@ pub async fn run(
 
 /// Requeues, after a change of a class, the spaces whose names or keys may be validated differently because of the namespaces that all classes admit.
 fn requeue_freed(ctx: &Context, spaces: &reflector::Store<CachedSpace>) {
-    let names = match ctx.store.reserved.read_classes(&ctx.store.classes()) {
+    let names = match ctx.io.store.reserved.read_classes(&ctx.io.store.classes()) {
         Freed::Names(names) => names,
         Freed::All => spaces.state().iter().map(|space| space.name_any()).collect(),
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use kube::ResourceExt;
 
-use super::{children::Progress, context::Context};
+use super::{children::Progress, io::Io};
 use crate::{
     api::{
         DeveloperSpace,
@@ -23,12 +23,12 @@ const REPORT_DELAY: Duration = Duration::from_secs(5);
 pub const REQUEUE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The time for which the wait need not be reported yet; `None` if no subject waits, or if the wait has lasted longer.
-pub fn hold(ctx: &Context, namespace: &str, progress: Progress, now: DateTime<Utc>) -> Option<Duration> {
+pub fn hold(io: &Io, namespace: &str, progress: Progress, now: DateTime<Utc>) -> Option<Duration> {
     if progress == Progress::Done {
-        ctx.attempts.end_wait(namespace);
+        io.attempts.end_wait(namespace);
         return None;
     }
-    let waited = (now - ctx.attempts.waiting_since(namespace, now)).to_std().unwrap_or_default();
+    let waited = (now - io.attempts.waiting_since(namespace, now)).to_std().unwrap_or_default();
     REPORT_DELAY.checked_sub(waited).filter(|left| !left.is_zero())
 }
 

@@ -46,11 +46,11 @@ async fn read_after(ctx: &Context, space: &DeveloperSpace, failure: Failure, att
     if attempts >= MAX_ATTEMPTS {
         return Err(Failure { error: Error::Overtaken { name, times: attempts }, ..failure });
     }
-    read_later(ctx, space).await.ok_or(failure)
+    read_later(&ctx.io, space).await.ok_or(failure)
 }
 
 /// Returns true if the end of `space` waits for a write: it is due, or it counts from the write of the status.
 fn is_for_the_end(space: &DeveloperSpace, ctx: &Context) -> bool {
-    let outlook = observe(space, ctx).outlook;
+    let outlook = observe(space, &ctx.io).outlook;
     outlook.stage == Stage::Due || dates_the_end(space, &outlook)
 }

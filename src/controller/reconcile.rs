@@ -35,16 +35,16 @@ const DEFERRED_REQUEUE_INTERVAL: Duration = Duration::from_secs(60);
 /// Reconciles this version of `space`.
 pub async fn reconcile(space: &DeveloperSpace, ctx: &Context) -> Result<Action, Failure> {
     // Observe: reads the cache. No request.
-    let observed = observe(space, ctx);
+    let observed = observe(space, &ctx.io);
     track(space, &observed, ctx);
     // Decide: pure.
-    let plan = decide(space, &observed, &ctx.protected, ctx.deferral(observed.now));
+    let plan = decide(space, &observed, &ctx.io.protected, ctx.deferral(observed.now));
     // Act: the requests on the namespace and its objects, and the finalizer.
     let mut outcome = act(ctx, space, observed, plan).await?;
     // Report: the status, if it differs, and the Events.
     outcome.report(ctx).await?;
     // Requeue: the next time at which the state changes without an event.
-    Ok(outcome.next.action(&outcome.observed, ctx.clock.now()))
+    Ok(outcome.next.action(&outcome.observed, ctx.io.clock.now()))
 }
 
 /// Records the expiry of the space, and the rules that it does not comply with.
@@ -54,8 +54,8 @@ fn track(space: &DeveloperSpace, observed: &Observed, ctx: &Context) {
     if let Some(expiry) = expiry {
         ctx.expiry_queue.register(&space.name_any(), expiry, observed.now);
     }
-    let broken = broken_rules(space, ctx, observed.class_name.as_deref().unwrap_or_default(), observed.class_spec());
-    ctx.metrics.noncompliant.record(space_key(space), broken);
+    let broken = broken_rules(space, &ctx.io, observed.class_name.as_deref().unwrap_or_default(), observed.class_spec());
+    ctx.io.metrics.noncompliant.record(space_key(space), broken);
 }
 
 async fn act<'a>(ctx: &Context, space: &'a DeveloperSpace, observed: Observed, plan: Plan) -> Result<Outcome<'a>, Failure> {

@@ -52,14 +52,14 @@ pub async fn refuse<'a>(
     }
     if let Some(deletion) = waiting_limit::deletion(space, &observed, ctx, &refusal) {
         if deletion <= observed.now {
-            waiting_limit::delete(ctx, space, &observed).await?;
+            waiting_limit::delete(&ctx.io, space, &observed).await?;
             return Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::After(Step::Live)));
         }
         observed.wakes_by(deletion);
     }
     // A client that replaces the whole object drops the finalizer. Without the finalizer, a deletion would leave the namespace behind.
     let held: Result<Cow<'a, DeveloperSpace>, Error> = match observed.own_namespace() {
-        Some(_) => ensure_finalizer(ctx, space).await.map(Cow::Owned),
+        Some(_) => ensure_finalizer(&ctx.io, space).await.map(Cow::Owned),
         None => Ok(Cow::Borrowed(space)),
     };
     let latest: &DeveloperSpace = match &held {
@@ -73,7 +73,7 @@ pub async fn refuse<'a>(
     };
     let Refusal { reason, message } = observed.with_missing_class(refusal);
     let error = held.as_ref().err().or_else(|| withheld.as_ref().err());
-    let verdict = with_error(ctx, latest, Verdict::new(reason, message), error);
+    let verdict = with_error(&ctx.io, latest, Verdict::new(reason, message), error);
     let report = StatusReport::new(verdict, observed.known_namespace(space));
     let (latest, error) = match held {
         Ok(held) => (held, withheld.err()),

@@ -7,7 +7,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::context::Context;
+use super::io::Io;
 use crate::{
     api::{
         DeveloperSpace, NamespaceRef,
@@ -46,7 +46,7 @@ impl StatusReport {
 }
 
 /// Writes the status, if it differs, with the resourceVersion of `space`, and then publishes the Events. Returns the space after the write.
-pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, report: StatusReport) -> Result<DeveloperSpace, Error> {
+pub async fn report(io: &Io, space: &DeveloperSpace, observed: &Observed, report: StatusReport) -> Result<DeveloperSpace, Error> {
     let StatusReport { verdict, namespace, sealed, mut notes } = report;
     let in_force = observed.in_force.clone();
     let finding = Finding { space, in_force, namespace: namespace.clone(), outlook: &observed.outlook, sealed, verdict };
@@ -56,19 +56,19 @@ pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, 
     if new != old {
         let name = space.name_any();
         let patch = Patch::Merge(status::patch(&new, &space.resource_version().unwrap_or_default()));
-        let answer = ctx.spaces().patch_status(&name, &patch_params(), &patch).await;
+        let answer = io.spaces().patch_status(&name, &patch_params(), &patch).await;
         WithoutManagedFields(written) = answer.map_err(Error::status(&name))?;
-        ctx.attempts.record_write(&name, version(&written.metadata));
+        io.attempts.record_write(&name, version(&written.metadata));
         if matches!(observed.outlook.stage, Stage::Warn(_)) && !sealed {
-            ctx.metrics.warned();
+            io.metrics.warned();
         }
         notes.extend(status::notes(&old, &new));
     }
     if namespace.is_some() {
         // The status records it, regardless of the client that wrote it.
-        ctx.creations.end(&Uid::of(&space.metadata));
+        io.creations.end(&Uid::of(&space.metadata));
     }
-    ctx.recorder.publish(space, namespace.as_ref(), notes, observed.now);
+    io.recorder.publish(space, namespace.as_ref(), notes, observed.now);
     Ok(written)
 }
 
@@ -76,9 +76,9 @@ pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, 
 const LONGEST_ERROR: usize = 1_024;
 
 /// Writes the error to the status of a stored object that cannot be read. Other objects are not affected.
-pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Error> {
+pub async fn undecodable(io: &Io, broken: &InvalidObject) -> Result<(), Error> {
     let name = broken.metadata.name.clone().unwrap_or_default();
-    let api: Api<WithoutManagedFields<DynamicObject>> = Api::all_with(ctx.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
+    let api: Api<WithoutManagedFields<DynamicObject>> = Api::all_with(io.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
     let live = api.get(&name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
     let error = shorten(&broken.error, LONGEST_ERROR);
     let message = format!("the stored object cannot be read: {error}; correct it with kubectl edit; it is not reconciled until then");
@@ -88,7 +88,7 @@ pub async fn undecodable(ctx: &Context, broken: &InvalidObject) -> Result<(), Er
     if conditions.iter().any(says) {
         return Ok(());
     }
-    let now = Value::from(crate::api::time::rfc3339(ctx.clock.now()));
+    let now = Value::from(crate::api::time::rfc3339(io.clock.now()));
     let condition = |(type_, status): (&str, &str)| {
         let is_time =
             |old: &&Value| old["lastTransitionTime"].as_str().is_some_and(|at| at.parse::<chrono::DateTime<chrono::Utc>>().is_ok());

@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use super::{
     context::Context,
     failure::Failure,
+    io::Io,
     observe::{observe, observe_admitted},
     owner_places::release_previous_place,
     provision::lost_namespace,
@@ -44,7 +45,7 @@ pub const MAX_ATTEMPTS: u32 = 50;
 
 /// The time that `space` still waits: after a failure, unless the inputs of the failed attempt have changed, or after a flood of writes.
 pub fn remaining_wait(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
-    let after_failure = ctx.attempts.remaining_back_off(&space.name_any(), || situation(space, &observe(space, ctx)));
+    let after_failure = ctx.io.attempts.remaining_back_off(&space.name_any(), || situation(space, &observe(space, &ctx.io)));
     after_failure.or_else(|| wait_after_flood(ctx, space))
 }
 
@@ -53,12 +54,12 @@ pub fn remaining_wait(ctx: &Context, space: &DeveloperSpace) -> Option<Duration>
 /// each of them, and a space has to converge within a minute.
 fn wait_after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     let wait = ctx.recent_writes.wait(&space.name_any()).filter(|_| is_live(space) && !is_under_way(space))?;
-    let observed = observe(space, ctx);
+    let observed = observe(space, &ctx.io);
     if overdue(space, &observed).is_some() || observed.outlook.stage == Stage::Due || dates_the_end(space, &observed.outlook) {
         return None;
     }
     let Observed { now, outlook, .. } = observed;
-    ctx.metrics.braked();
+    ctx.io.metrics.braked();
     Some(until(outlook.wake, now).map_or(wait, |wake| wake.min(wait)))
 }
 
@@ -76,30 +77,30 @@ fn is_under_way(space: &DeveloperSpace) -> bool {
 /// A space that was admitted before the error may already have received a part of the resources of its class. Its status therefore records the
 /// class and the owner, because all limits depend on them.
 pub async fn report_failure(ctx: &Context, space: &DeveloperSpace, Failure { error, admitted, is_reported }: Failure) -> Error {
-    let (name, observed) = (space.name_any(), observe(space, ctx));
-    ctx.attempts.record_failed_inputs(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
+    let (name, observed) = (space.name_any(), observe(space, &ctx.io));
+    ctx.io.attempts.record_failed_inputs(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
     if let Some(overdue) = overdue(space, &observed) {
         ctx.watchdog.refused(space_key(space), overdue);
     }
-    if error.lasts(ctx.attempts.failures(&name)) {
+    if error.lasts(ctx.io.attempts.failures(&name)) {
         ctx.watchdog.fails(space_key(space));
     }
-    let verdict = verdict_on(space, &observed, &error, ctx.attempts.failures(&name));
+    let verdict = verdict_on(space, &observed, &error, ctx.io.attempts.failures(&name));
     let Some(verdict) = verdict.filter(|_| !is_reported) else { return error };
-    let Some(space) = as_last_written(ctx, space) else { return error };
-    let under = admitted.map(|class| observe_admitted(&space, ctx, &class)).filter(|under| under.own_namespace().is_some());
+    let Some(space) = as_last_written(&ctx.io, space) else { return error };
+    let under = admitted.map(|class| observe_admitted(&space, &ctx.io, &class)).filter(|under| under.own_namespace().is_some());
     let is_admitted = under.is_some();
     let observed = under.unwrap_or(observed);
-    let written = match report(ctx, &space, &observed, failure_report(&space, &observed, verdict.clone())).await {
-        Err(second) if second.is_lost_race() => Box::pin(report_failure_again(ctx, &space, &verdict, second)).await,
+    let written = match report(&ctx.io, &space, &observed, failure_report(&space, &observed, verdict.clone())).await {
+        Err(second) if second.is_lost_race() => Box::pin(report_failure_again(&ctx.io, &space, &verdict, second)).await,
         other => other,
     };
     match written {
         Ok(written) if is_admitted => {
             release_previous_place(&space, ctx);
             // The write of the status must not end the wait.
-            let observed = observe(&written, ctx);
-            ctx.attempts.record_failed_inputs(&name, situation(&written, &observed), until(observed.outlook.wake, observed.now));
+            let observed = observe(&written, &ctx.io);
+            ctx.io.attempts.record_failed_inputs(&name, situation(&written, &observed), until(observed.outlook.wake, observed.now));
         }
         Ok(_) => {}
         Err(second) => tracing::debug!(space = name, error = %second.sentence(), "failed to write the error to the status"),
@@ -108,21 +109,21 @@ pub async fn report_failure(ctx: &Context, space: &DeveloperSpace, Failure { err
 }
 
 /// Reads a later version of `space`. A conflict about the latest version is a refusal and not a race, and a space of another UID is not this space.
-pub async fn read_later(ctx: &Context, space: &DeveloperSpace) -> Option<DeveloperSpace> {
-    let Ok(Some(WithoutManagedFields(read))) = ctx.spaces().get_opt(&space.name_any()).await else { return None };
+pub async fn read_later(io: &Io, space: &DeveloperSpace) -> Option<DeveloperSpace> {
+    let Ok(Some(WithoutManagedFields(read))) = io.spaces().get_opt(&space.name_any()).await else { return None };
     let is_later = Uid::of(&read.metadata) == Uid::of(&space.metadata) && version(&read.metadata) != version(&space.metadata);
     is_later.then_some(read)
 }
 
 /// Writes the report of an error again after a lost race, if the end of the space depends on the write. Otherwise returns the conflict.
-async fn report_failure_again(ctx: &Context, space: &DeveloperSpace, verdict: &Verdict, mut lost: Error) -> Result<DeveloperSpace, Error> {
+async fn report_failure_again(io: &Io, space: &DeveloperSpace, verdict: &Verdict, mut lost: Error) -> Result<DeveloperSpace, Error> {
     let mut latest = space.clone();
     for _ in 0..MAX_ATTEMPTS {
-        let outlook = observe(&latest, ctx).outlook;
+        let outlook = observe(&latest, io).outlook;
         let is_for_the_end = outlook.stage != Stage::Due && dates_the_end(&latest, &outlook);
-        let Some(read) = read_later(ctx, &latest).await.filter(|_| is_for_the_end) else { return Err(lost) };
-        let observed = observe(&read, ctx);
-        match report(ctx, &read, &observed, failure_report(&read, &observed, verdict.clone())).await {
+        let Some(read) = read_later(io, &latest).await.filter(|_| is_for_the_end) else { return Err(lost) };
+        let observed = observe(&read, io);
+        match report(io, &read, &observed, failure_report(&read, &observed, verdict.clone())).await {
             Err(again) if again.is_lost_race() => (latest, lost) = (read, again),
             other => return other,
         }
@@ -166,12 +167,12 @@ fn moved(space: &DeveloperSpace, observed: &Observed) -> Option<DateTime<Utc>> {
 }
 
 /// The space with the resourceVersion of the operator's own last write; `None` if that write was the seal, which this copy lacks.
-fn as_last_written(ctx: &Context, space: &DeveloperSpace) -> Option<DeveloperSpace> {
-    let written = ctx.attempts.last_write(&space.name_any()).filter(|written| *written > version(&space.metadata));
+fn as_last_written(io: &Io, space: &DeveloperSpace) -> Option<DeveloperSpace> {
+    let written = io.attempts.last_write(&space.name_any()).filter(|written| *written > version(&space.metadata));
     let Some(written) = written else { return Some(space.clone()) };
     let mut space = space.clone();
     space.metadata.resource_version = Some(written.to_string());
-    let is_due = observe(&space, ctx).outlook.stage == Stage::Due && !is_sealed(&space);
+    let is_due = observe(&space, io).outlook.stage == Stage::Due && !is_sealed(&space);
     (!is_due).then_some(space)
 }
 

@@ -4,7 +4,7 @@
 
 use kube::ResourceExt;
 
-use super::{context::Context, namespace};
+use super::{io::Io, namespace};
 use crate::{
     api::DeveloperSpace,
     desired::{Refusal, desire, namespace::SeenNamespace, plan::AcceptedSpec, pod_security},
@@ -12,17 +12,12 @@ use crate::{
 };
 
 /// Admits a space whose pods comply with the Pod Security level of the other class, or returns the refusal.
-pub async fn comply(
-    ctx: &Context,
-    space: &DeveloperSpace,
-    seen: &SeenNamespace,
-    accepted: &AcceptedSpec,
-) -> Result<Option<Refusal>, Error> {
+pub async fn comply(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, accepted: &AcceptedSpec) -> Result<Option<Refusal>, Error> {
     let wanted = desire(space, accepted.resolved(), None).namespace.at_least(seen.adopted_security).granted();
     let Some((label, level)) = pod_security::enforced(&wanted.written.labels) else { return Ok(None) };
     if seen.metadata.has_label(label, level) {
         return Ok(None);
     }
-    let warnings = namespace::rehearse(ctx, space, seen, &wanted).await?;
+    let warnings = namespace::rehearse(io, space, seen, &wanted).await?;
     Ok(pod_security::not_admitted(&accepted.class_name, &space.name_any(), level, &warnings))
 }

@@ -22,17 +22,17 @@ use crate::{
 /// Waits until all sources but the owner limit are listed, and registers the spaces that hold a place under the owner limit before any other space
 /// is admitted. Then reconciles may begin.
 pub async fn restore_places(ctx: Arc<Context>, spaces: reflector::Store<CachedSpace>) {
-    ctx.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::OwnerLimit).collect::<HashSet<_>>()).await;
-    look_up_roles(&ctx).await;
+    ctx.io.store.listed(&SOURCES.into_iter().filter(|source| *source != Source::OwnerLimit).collect::<HashSet<_>>()).await;
+    look_up_roles(&ctx.io).await;
     for kept in spaces.state() {
         if let DeserializeGuard(Ok(space)) = kept.unpack() {
             if let Some(at) = space.status.as_ref().and_then(|status| status.expires_at) {
-                ctx.expiry_queue.register(&space.name_any(), at, ctx.clock.now());
+                ctx.expiry_queue.register(&space.name_any(), at, ctx.io.clock.now());
             }
             restore_place(&ctx, &space);
         }
     }
-    ctx.store.set_listed(Source::OwnerLimit);
+    ctx.io.store.set_listed(Source::OwnerLimit);
     tracing::info!(spaces = spaces.len(), "all objects are listed; starting to reconcile");
 }
 
@@ -40,17 +40,17 @@ pub async fn restore_places(ctx: Arc<Context>, spaces: reflector::Store<CachedSp
 /// created and could not be recorded counts in the class that the namespace was created for: its spec may name another class in the meantime, in
 /// which it has no place.
 fn restore_place(ctx: &Context, space: &DeveloperSpace) {
-    let namespace = ctx.store.namespace(&space.name_any()).filter(|namespace| ownership(space, namespace) == Ownership::Ours);
+    let namespace = ctx.io.store.namespace(&space.name_any()).filter(|namespace| ownership(space, namespace) == Ownership::Ours);
     let owner = space.spec.owner.to_string();
     // A status from before owners were recorded does not name the owner who was admitted; the namespace does.
     let is_known = space.status.as_ref().is_some_and(|status| status.owner.is_some());
     let is_owner = || namespace.as_ref().is_some_and(|namespace| namespace.metadata.says(names::ANNOTATION_OWNER, &owner));
     let admitted = standing(space).map(|standing| (standing.owner.to_string(), standing.class_name)).filter(|_| is_known || is_owner());
     let is_of = |class: &String| namespace.as_ref().is_some_and(|namespace| namespace.metadata.has_label(names::LABEL_CLASS, class));
-    let claimed = || ctx.store.class_names().into_iter().find(is_of).filter(|_| is_owner()).map(|class| (owner.clone(), class));
+    let claimed = || ctx.io.store.class_names().into_iter().find(is_of).filter(|_| is_owner()).map(|class| (owner.clone(), class));
     if let Some((owner, class)) = admitted.or_else(claimed).filter(|_| namespace.is_some() || is_live(space)) {
         ctx.owner_limit.restore(space, &owner, &class);
-    } else if let Some(class) = class_name(space, &ctx.store).filter(|_| is_live(space) && was_never_admitted(space) && waits(space)) {
+    } else if let Some(class) = class_name(space, &ctx.io.store).filter(|_| is_live(space) && was_never_admitted(space) && waits(space)) {
         ctx.owner_limit.restore_waiting(space, &class);
     }
 }

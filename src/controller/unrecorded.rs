@@ -7,7 +7,7 @@
 //! Only a namespace that this process created under the name of its space, and that no status has recorded, is deleted. A status records the namespace within
 //! seconds of its creation, so there is nothing in it that its users need. While the CRD is being deleted, no namespace is deleted.
 
-use super::{context::Context, namespace};
+use super::{context::Context, io::Io, namespace};
 use crate::{
     desired::{Uid, namespace::SeenNamespace},
     installed::crd_is_going,
@@ -16,14 +16,14 @@ use crate::{
 
 /// Deletes the namespaces among `orphans` that this process created and that no status has recorded. Returns the other ones.
 pub async fn delete(ctx: &Context, orphans: Vec<(String, SeenNamespace)>) -> Vec<(String, SeenNamespace)> {
-    ctx.creations.forget_old();
+    ctx.io.creations.forget_old();
     if ctx.installed.has_problem() {
         return orphans;
     }
     let mut others = Vec::new();
     for (name, seen) in orphans {
-        let is_candidate = seen.adopt.is_none() && seen.claim.as_ref().is_some_and(|space| ctx.creations.contains(space, &name));
-        let is_deleted = is_candidate && delete_one(ctx, &name, &seen).await.unwrap_or_else(|error| failed(&name, &error));
+        let is_candidate = seen.adopt.is_none() && seen.claim.as_ref().is_some_and(|space| ctx.io.creations.contains(space, &name));
+        let is_deleted = is_candidate && delete_one(&ctx.io, &name, &seen).await.unwrap_or_else(|error| failed(&name, &error));
         if !is_deleted {
             others.push((name, seen));
         }
@@ -37,18 +37,18 @@ fn failed(name: &str, error: &Error) -> bool {
 }
 
 /// Deletes the namespace, unless the API server has the space for which it was created, or a space that records it: the caches may be behind.
-async fn delete_one(ctx: &Context, name: &str, seen: &SeenNamespace) -> Result<bool, Error> {
-    let found = ctx.spaces().get_opt(name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
+async fn delete_one(io: &Io, name: &str, seen: &SeenNamespace) -> Result<bool, Error> {
+    let found = io.spaces().get_opt(name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
     if let Some(space) = found {
         let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
         if seen.claim == Some(Uid::of(&space.metadata)) || recorded.is_some_and(|recorded| seen.uid == *recorded.uid) {
             return Ok(false);
         }
     }
-    if crd_is_going(&ctx.client).await? {
+    if crd_is_going(&io.client).await? {
         return Ok(false);
     }
-    namespace::delete_unrecorded(ctx, name, seen).await.map(|()| true)
+    namespace::delete_unrecorded(io, name, seen).await.map(|()| true)
 }
 
 #[cfg(test)]
@@ -86,10 +86,11 @@ mod tests {
         let (client, slots) = (Client::new(service, "default"), WorkerSlots::new(1));
         let (recorder, _) = recorder(client.clone(), slots.clone(), "pod-a");
         let protected = ProtectedNamespaces::new("operators-home", &[]);
-        let ctx = Context::new(client, Arc::new(ServerCheckedClock::default()), protected, recorder, slots);
-        ctx.creations.begin("space-1".into(), "heath-lab");
-        ctx.creations.begin("space-2".into(), "heath-lab");
-        ctx.creations.end(&"space-2".into());
+        let io = Io::new(client, Arc::new(ServerCheckedClock::default()), protected, recorder);
+        io.creations.begin("space-1".into(), "heath-lab");
+        io.creations.begin("space-2".into(), "heath-lab");
+        io.creations.end(&"space-2".into());
+        let ctx = Context::new(io, slots);
         let serving = tokio::spawn(async move {
             let mut requests = vec![];
             while let Some((request, send)) = server.next_request().await {

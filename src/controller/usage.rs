@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::ResourceExt;
 
-use super::{child_api, context::Context, namespace};
+use super::{child_api, io::Io, namespace};
 use crate::{
     api::{DeveloperSpace, names},
     desired::{
@@ -33,21 +33,16 @@ pub struct UsageComparison {
 
 /// Compares the usage with the quota of the class of `accepted`. The resources that the class in force does not limit have to be counted first. While
 /// the class in force is missing, these are the resources that the existing quota does not limit.
-pub async fn compare(
-    ctx: &Context,
-    space: &DeveloperSpace,
-    observed: &Observed,
-    accepted: &AcceptedSpec,
-) -> Result<UsageComparison, Error> {
+pub async fn compare(io: &Io, space: &DeveloperSpace, observed: &Observed, accepted: &AcceptedSpec) -> Result<UsageComparison, Error> {
     let (namespace, class_name, hard) = (space.name_any(), accepted.class_name.as_str(), &accepted.resolved().quota);
-    let quota = read(ctx, &namespace).await?;
+    let quota = read(io, &namespace).await?;
     let keys = match &observed.ruling {
         Some(ruling) => to_count(hard, &ruling.resolved.quota),
         None => to_count(hard, &limits(quota.as_ref())),
     };
     let outgrown = quota.as_ref().and_then(|quota| not_admitted(class_name, &namespace, quota, hard));
     let Uncounted { unseen: mut missing, unknown } = uncounted(quota.as_ref(), &keys);
-    if may_be_counted(ctx, space, observed, class_name, &unknown) {
+    if may_be_counted(io, space, observed, class_name, &unknown) {
         missing.extend(unknown);
     }
     let refusal = outgrown.or_else(|| not_counted(class_name, &namespace, &missing));
@@ -58,39 +53,39 @@ pub async fn compare(
 }
 
 /// Returns true while kube-controller-manager may still count the resources `unknown`, which a move to the class of that name waits for.
-fn may_be_counted(ctx: &Context, space: &DeveloperSpace, observed: &Observed, class_name: &str, unknown: &[String]) -> bool {
+fn may_be_counted(io: &Io, space: &DeveloperSpace, observed: &Observed, class_name: &str, unknown: &[String]) -> bool {
     let name = space.name_any();
     if unknown.is_empty() {
-        ctx.attempts.end_uncounted(&name);
+        io.attempts.end_uncounted(&name);
         return false;
     }
     let situation = hash(&(&space.metadata.uid, space.metadata.generation, class_name, unknown));
-    observed.now - ctx.attempts.uncounted_since(&name, situation, observed.now) < MAX_COUNT_WAIT
+    observed.now - io.attempts.uncounted_since(&name, situation, observed.now) < MAX_COUNT_WAIT
 }
 
 /// Adds the resources that have to be counted to the quota of a namespace whose class in force is missing. The existing limits stay.
-pub async fn count(ctx: &Context, space: &DeveloperSpace, observed: &Observed, to_count: &BTreeSet<String>) -> Result<(), Error> {
+pub async fn count(io: &Io, space: &DeveloperSpace, observed: &Observed, to_count: &BTreeSet<String>) -> Result<(), Error> {
     let (Some(standing), Some(seen)) = (&observed.standing, observed.own_namespace()) else { return Ok(()) };
     if to_count.is_empty() {
         return Ok(());
     }
     let namespace = space.name_any();
-    let quota = read(ctx, &namespace).await?;
+    let quota = read(io, &namespace).await?;
     let Some(wanted) = counting(space, &standing.class_name, quota.as_ref(), to_count).map(Child::from) else { return Ok(()) };
     let written = if let Some(quota) = &quota {
         let operations = wanted.repair(&Uid::of(&quota.metadata), true);
-        child_api::patch(&ctx.client, &namespace, (ChildKind::Quota, names::CHILD), operations).await
+        child_api::patch(&io.client, &namespace, (ChildKind::Quota, names::CHILD), operations).await
     } else {
-        namespace::confirm(ctx, space, seen).await?;
-        child_api::post(&ctx.client, &namespace, &wanted).await
+        namespace::confirm(io, space, seen).await?;
+        child_api::post(&io.client, &namespace, &wanted).await
     };
     let action = format!("add resources to ResourceQuota {} in {namespace}", names::CHILD);
-    ctx.store.put_child(&namespace, written.map_err(Error::api(action))?.seen());
+    io.store.put_child(&namespace, written.map_err(Error::api(action))?.seen());
     Ok(())
 }
 
-async fn read(ctx: &Context, namespace: &str) -> Result<Option<ResourceQuota>, Error> {
-    let found = child_api::get(&ctx.client, namespace, (ChildKind::Quota, names::CHILD)).await;
+async fn read(io: &Io, namespace: &str) -> Result<Option<ResourceQuota>, Error> {
+    let found = child_api::get(&io.client, namespace, (ChildKind::Quota, names::CHILD)).await;
     match found.map_err(Error::api(format!("read the ResourceQuota {} in {namespace}", names::CHILD)))? {
         Some(Child::Quota(quota)) => Ok(Some(quota)),
         _ => Ok(None),

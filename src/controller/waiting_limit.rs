@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{context::Context, expire::delete_space};
+use super::{context::Context, expire::delete_space, io::Io};
 use crate::{
     api::{DeveloperSpace, conditions::Reason},
     desired::{
@@ -36,15 +36,15 @@ pub fn deletion(space: &DeveloperSpace, observed: &Observed, ctx: &Context, refu
 }
 
 /// Deletes the space and publishes the Event.
-pub async fn delete(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
-    if delete_space(ctx, space).await? {
+pub async fn delete(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+    if delete_space(io, space).await? {
         let message = format!(
             "this DeveloperSpace was deleted after an hour of waiting, since {MAY_WAIT} older spaces of {} wait for a place as well: \
              delete spaces that are not needed, and create it again",
             space.spec.owner
         );
         let note = Note { warning: true, reason: "TooManyWaiting".into(), message, in_namespace: false };
-        ctx.recorder.publish(space, None, vec![note], observed.now);
+        io.recorder.publish(space, None, vec![note], observed.now);
     }
     Ok(())
 }

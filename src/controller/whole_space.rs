@@ -23,7 +23,7 @@ pub async fn whole(kept: &CachedSpace, ctx: &Context) -> Result<Option<Guarded>,
     let failed = || Error::api(format!("read DeveloperSpace {name}"));
     let request = Request::new(DeveloperSpace::url_path(&(), None)).get(&name, &GetParams::default());
     let request = request.map_err(|error| failed()(kube::Error::BuildRequest(error)))?;
-    match ctx.client.request::<Trimmed>(request).await {
+    match ctx.io.client.request::<Trimmed>(request).await {
         Ok(Trimmed(live)) => Ok(Some(serde_json::from_value(live).unwrap_or_else(|error| unreadable(kept, &error)))),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
         Err(error) => Err(failed()(error)),

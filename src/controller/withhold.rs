@@ -32,8 +32,8 @@ pub async fn withhold(ctx: &Context, space: &DeveloperSpace, observed: &Observed
         }
         _ => {
             withdraw_subjects(ctx, &space.name_any(), &space.spec).await?;
-            follow_expiry(ctx, space, observed).await?;
-            Box::pin(usage::count(ctx, space, observed, to_count)).await
+            follow_expiry(&ctx.io, space, observed).await?;
+            Box::pin(usage::count(&ctx.io, space, observed, to_count)).await
         }
     }
 }

@@ -35,8 +35,8 @@ const MAX_JITTER: f64 = 0.2;
 
 /// Reconciles one space from the store, once a worker slot is free.
 pub async fn reconcile_queued(kept: Arc<CachedSpace>, ctx: Arc<Context>) -> Result<Action, Error> {
-    ctx.store.ready().await;
-    let is_failing = ctx.attempts.failures(&kept.name_any()) >= FAILURES_BEFORE_SHARED_SLOTS;
+    ctx.io.store.ready().await;
+    let is_failing = ctx.io.attempts.failures(&kept.name_any()) >= FAILURES_BEFORE_SHARED_SLOTS;
     let turn = is_failing.then(|| ctx.slots.try_failing_slot());
     if matches!(turn, Some(None)) {
         return Ok(Action::requeue(BUSY_REQUEUE_INTERVAL));
@@ -44,7 +44,7 @@ pub async fn reconcile_queued(kept: Arc<CachedSpace>, ctx: Arc<Context>) -> Resu
     // The space is unpacked, and the future allocated, only once a worker slot is free: hundreds of spaces may wait for one.
     let work = async { tokio::time::timeout(RECONCILE_TIMEOUT, Box::pin(run_in_turn(&kept, &ctx))).await };
     let action = ctx.slots.run(work).await.unwrap_or(Err(Error::Deadline(RECONCILE_TIMEOUT)))?;
-    ctx.metrics.count("success");
+    ctx.io.metrics.count("success");
     Ok(action.unwrap_or(Action::requeue(BUSY_REQUEUE_INTERVAL)))
 }
 
@@ -52,22 +52,22 @@ pub async fn reconcile_queued(kept: Arc<CachedSpace>, ctx: Arc<Context>) -> Resu
 /// way, or the store may be behind a write of the operator.
 pub async fn reconcile_expiring(kept: &CachedSpace, ctx: &Context) -> Result<bool, Error> {
     // Ends are known while places under the owner limit are still being registered, and nothing is decided before that is done.
-    ctx.store.ready().await;
+    ctx.io.store.ready().await;
     let name = kept.name_any();
     // The state is read after the turn is taken: the previous reconcile may have written the seal at the last moment, and this copy lacks it.
     let Some(_turn) = ctx.turns.take(name.clone()) else { return Ok(false) };
     // The copy in the map by name has no resourceVersion: only the packed object has.
     let sealed = ctx.expiry_queue.take_sealed(&name);
     let Some(mut space) = whole(kept, ctx).await? else { return Ok(true) };
-    if ctx.attempts.is_stale(&name, version(space.meta())) {
+    if ctx.io.attempts.is_stale(&name, version(space.meta())) {
         // The operator's own seal may not have come back by the watch yet.
-        match sealed.filter(|sealed| !ctx.attempts.is_stale(&name, version(&sealed.metadata))) {
+        match sealed.filter(|sealed| !ctx.io.attempts.is_stale(&name, version(&sealed.metadata))) {
             Some(sealed) => space = DeserializeGuard(Ok(sealed)),
             None => return Ok(false),
         }
     }
     tokio::time::timeout(RECONCILE_TIMEOUT, Box::pin(run(&space, ctx))).await.unwrap_or(Err(Error::Deadline(RECONCILE_TIMEOUT)))?;
-    ctx.metrics.count("success");
+    ctx.io.metrics.count("success");
     Ok(true)
 }
 
@@ -81,23 +81,23 @@ async fn run(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Resul
     if ctx.installed.has_problem() {
         return Ok(Action::requeue(UNTIL_COMPLETE));
     }
-    let _running = (ctx.metrics.begin(), ctx.watchdog.begin());
+    let _running = (ctx.io.metrics.begin(), ctx.watchdog.begin());
     let space = match &guarded.0 {
         Ok(space) => space,
         Err(broken) => {
             // The expiry of a space that cannot be read is unknown, so it is not overdue.
             ctx.watchdog.expects(space_key(guarded), None);
-            ctx.metrics.noncompliant.record(space_key(guarded), Vec::new());
-            return undecodable(ctx, broken).await.map(|()| Action::await_change());
+            ctx.io.metrics.noncompliant.record(space_key(guarded), Vec::new());
+            return undecodable(&ctx.io, broken).await.map(|()| Action::await_change());
         }
     };
     let (name, seen) = (space.name_any(), version(&space.metadata));
     let uid = space.uid().unwrap_or_default();
-    let is_deleted = || ctx.attempts.is_deleted(&name, &uid);
+    let is_deleted = || ctx.io.attempts.is_deleted(&name, &uid);
     if is_deleted() {
         return Ok(Action::await_change());
     }
-    if ctx.attempts.is_stale(&name, seen) {
+    if ctx.io.attempts.is_stale(&name, seen) {
         return Ok(Action::requeue(STALE_STORE_REQUEUE_INTERVAL));
     }
     if let Some(wait) = retry::remaining_wait(ctx, space) {
@@ -107,11 +107,11 @@ async fn run(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Resul
     if is_deleted() {
         // The watch, which runs concurrently, removed the space before the step was recorded.
         ctx.watchdog.expects(space_key(space), None);
-        ctx.metrics.noncompliant.record(space_key(space), Vec::new());
+        ctx.io.metrics.noncompliant.record(space_key(space), Vec::new());
         release_places(space, ctx);
     }
     let action = action?;
-    ctx.attempts.clear(&name, seen);
+    ctx.io.attempts.clear(&name, seen);
     Ok(action)
 }
 
@@ -120,9 +120,9 @@ async fn run(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Resul
 #[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 pub fn back_off(space: Arc<CachedSpace>, error: &Error, ctx: Arc<Context>) -> Action {
     let name = space.name_any();
-    let failures = ctx.attempts.count_failure(&name);
-    ctx.metrics.count("error");
+    let failures = ctx.io.attempts.count_failure(&name);
+    ctx.io.metrics.count("error");
     let seed = u64::from(failures) ^ name.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let spread = 1.0 + MAX_JITTER * f64::from(u32::try_from(seed % 1_000).unwrap_or_default()) / 1_000.0;
-    Action::requeue(ctx.attempts.begin_back_off(&name, error.retry_after(failures).mul_f64(spread)))
+    Action::requeue(ctx.io.attempts.begin_back_off(&name, error.retry_after(failures).mul_f64(spread)))
 }

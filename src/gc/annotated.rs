@@ -13,7 +13,7 @@ use kube::{
 
 use crate::{
     api::{text::shorten, time, without_managed_fields::WithoutManagedFields},
-    controller::context::Context,
+    controller::io::Io,
     desired::annotation_expiry::{Compat, RequestedExpiry, is_expiry_annotation, is_marked, requested_expiry},
     runtime::error::Error,
 };
@@ -74,11 +74,11 @@ impl Plain {
 }
 
 /// Finds the expired namespaces among `namespaces`. A namespace whose name is in `taken`, which is sorted, has a space of its name and is skipped.
-pub fn find(ctx: &Context, namespaces: Vec<Plain>, taken: &[String], compat: &[Compat]) -> Findings {
+pub fn find(io: &Io, namespaces: Vec<Plain>, taken: &[String], compat: &[Compat]) -> Findings {
     let mut findings = Findings::default();
-    let now = ctx.clock.now();
+    let now = io.clock.now();
     for Plain { name, uid, resource_version, created, requests } in namespaces {
-        if ctx.protected.contains(&name) || taken.binary_search(&name).is_ok() {
+        if io.protected.contains(&name) || taken.binary_search(&name).is_ok() {
             continue;
         }
         match requested_expiry(&requests, created, compat) {
@@ -94,9 +94,9 @@ pub fn find(ctx: &Context, namespaces: Vec<Plain>, taken: &[String], compat: &[C
 
 /// Sends a DELETE with the UID and the resourceVersion of the decision: it fails for another namespace, after a change such as a later expiry, and
 /// after the deletion by another client.
-pub async fn delete(ctx: &Context, found: &Found) -> Result<(), Error> {
+pub async fn delete(io: &Io, found: &Found) -> Result<(), Error> {
     let preconditions = Preconditions { uid: Some(found.uid.clone()), resource_version: Some(found.resource_version.clone()) };
-    let api: Api<WithoutManagedFields<Namespace>> = Api::all(ctx.client.clone());
+    let api: Api<WithoutManagedFields<Namespace>> = Api::all(io.client.clone());
     let answer = api.delete(&found.name, &DeleteParams::default().preconditions(preconditions)).await;
     answer.map_err(Error::api(format!("delete namespace {}", found.name)))?;
     let reason = format!("it has expired by its annotation {}", found.by);

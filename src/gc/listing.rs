@@ -14,7 +14,7 @@ use super::annotated::Plain;
 use crate::{
     api::{DeveloperSpace, SpaceClass, own_fields::OwnFields},
     cache::reduced::Reduced,
-    controller::context::Context,
+    controller::io::Io,
     desired::namespace::SeenNamespace,
     runtime::error::Error,
 };
@@ -39,31 +39,31 @@ pub struct Listing {
 }
 
 /// Fills the store and lists the rest.
-pub async fn look_around(ctx: &Context) -> Result<Listing, Error> {
-    let since = ctx.clock.now();
-    list::<SpaceClass, DeserializeGuard<SpaceClass>>(&ctx.client, PAGE, |DeserializeGuard(class)| match class {
-        Ok(class) => ctx.store.put_class(class),
+pub async fn look_around(io: &Io) -> Result<Listing, Error> {
+    let since = io.clock.now();
+    list::<SpaceClass, DeserializeGuard<SpaceClass>>(&io.client, PAGE, |DeserializeGuard(class)| match class {
+        Ok(class) => io.store.put_class(class),
         Err(broken) => {
             tracing::warn!(class = broken.metadata.name, error = broken.error, "a stored SpaceClass cannot be read");
-            ctx.store.put_unreadable_class(broken.metadata);
+            io.store.put_unreadable_class(broken.metadata);
         }
     })
     .await?;
     // The controller validates a spec against these reservations too.
-    ctx.store.reserved.read_classes(&ctx.store.classes());
+    io.store.reserved.read_classes(&io.store.classes());
     let (mut spaces, mut plain, mut claimed) = (Vec::new(), Vec::new(), Vec::new());
     // Spaces before namespaces: a namespace that is created in between is seen, and one that is deleted in between needs nothing.
-    list::<DeveloperSpace, Reduced<DeveloperSpace>>(&ctx.client, PAGE_OF_SPACES, |space| {
-        ctx.store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref());
+    list::<DeveloperSpace, Reduced<DeveloperSpace>>(&io.client, PAGE_OF_SPACES, |space| {
+        io.store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref());
         spaces.push(space);
     })
     .await?;
-    list::<Namespace, Swept>(&ctx.client, PAGE, |Swept { name, seen, plain: found }| {
+    list::<Namespace, Swept>(&io.client, PAGE, |Swept { name, seen, plain: found }| {
         if seen.claim.is_some() {
             claimed.push(name.clone());
         }
         plain.extend(found);
-        ctx.store.put_seen_namespace(name, seen);
+        io.store.put_seen_namespace(name, seen);
     })
     .await?;
     Ok(Listing { since, spaces, plain, claimed })

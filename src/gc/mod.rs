@@ -25,7 +25,7 @@ use crate::{
     api::{DeveloperSpace, names::ProtectedNamespaces},
     cli::GcArgs,
     clock::Clock,
-    controller::{context::Context, expire, report},
+    controller::{expire, io::Io, report},
     desired::deletion_limit,
     installed::{crd_is_going, lacking},
     runtime::{
@@ -36,9 +36,9 @@ use crate::{
 };
 
 /// The exit status of a usage error, as in clap.
-const USAGE: u8 = 2;
+const EXIT_USAGE: u8 = 2;
 /// The number of items that are carried out concurrently.
-const SIDE_BY_SIDE: u16 = 16;
+const MAX_CONCURRENT_ITEMS: u16 = 16;
 
 /// The output and the exit status.
 pub struct Answer {
@@ -65,44 +65,44 @@ pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow
         }
         Err(refusal) => {
             writeln!(std::io::stderr(), "error: {refusal}").context("failed to write the error")?;
-            Ok(Answer { text: String::new(), code: USAGE })
+            Ok(Answer { text: String::new(), code: EXIT_USAGE })
         }
     }
 }
 
 /// Lists, decides and, unless the sweep is a dry run or exceeds the deletion limit, carries out the decisions.
 pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs, protected: ProtectedNamespaces) -> Result<Sweep, Error> {
-    let (ctx, writing) = context(client, clock, args, protected);
-    let (swept, ()) = tokio::join!(sweep_with(ctx, args), writing);
+    let (io, writing) = access(client, clock, args, protected);
+    let (swept, ()) = tokio::join!(sweep_with(io, args), writing);
     swept
 }
 
-/// The future that writes Events ends when this function has dropped `ctx`.
-async fn sweep_with(ctx: Context, args: &GcArgs) -> Result<Sweep, Error> {
-    let listing = look_around(&ctx).await?;
-    let planned = plan::plan(&ctx, listing, args);
+/// The future that writes Events ends when this function has dropped `io`.
+async fn sweep_with(io: Io, args: &GcArgs) -> Result<Sweep, Error> {
+    let listing = look_around(&io).await?;
+    let planned = plan::plan(&io, listing, args);
     let limit = deletion_limit::limit(args.max_deletions, planned.living);
     let refused = planned.deletions() > limit;
     let Planned { items, remarks, living } = planned;
     let rows = if args.dry_run || refused {
         items.iter().map(|item| Row::new(item, if refused { Outcome::Refused } else { Outcome::WouldDo })).collect()
     } else {
-        stream::iter(&items).map(|item| carry_out(&ctx, item)).buffered(SIDE_BY_SIDE.into()).collect::<Vec<_>>().await
+        stream::iter(&items).map(|item| carry_out(&io, item)).buffered(MAX_CONCURRENT_ITEMS.into()).collect::<Vec<_>>().await
     };
-    ctx.recorder.flush().await;
+    io.recorder.flush().await;
     let rows = rows.into_iter().chain(remarks.into_iter().map(Row::remark)).collect();
     Ok(Sweep { dry_run: args.dry_run, live: living, limit, refused, rows })
 }
 
-fn context(
+/// Returns the access to the cluster, and the future that writes Events.
+fn access(
     client: Client,
     clock: Arc<dyn Clock>,
     args: &GcArgs,
     protected: ProtectedNamespaces,
-) -> (Context, impl Future<Output = ()> + Send + use<>) {
-    let slots = WorkerSlots::new(SIDE_BY_SIDE);
-    let (recorder, writing) = recorder(client.clone(), slots.clone(), &args.common.identity);
-    (Context::new(client, clock, protected, recorder, slots), writing)
+) -> (Io, impl Future<Output = ()> + Send + use<>) {
+    let (recorder, writing) = recorder(client.clone(), WorkerSlots::new(MAX_CONCURRENT_ITEMS), &args.common.identity);
+    (Io::new(client, clock, protected, recorder), writing)
 }
 
 /// Returns the space in the generation that the controller observed last: a warning must not report that a later change was carried out.
@@ -114,15 +114,15 @@ fn as_observed(space: &DeveloperSpace) -> DeveloperSpace {
 
 /// Returns true if the item deletes the namespace of a space while the CRD is being deleted: that namespace stays. The CRD is read immediately before
 /// each deletion, because it may be deleted during a sweep.
-async fn is_released(ctx: &Context, item: &Item) -> Result<bool, Error> {
+async fn is_released(io: &Io, item: &Item) -> Result<bool, Error> {
     match item {
-        Item::Space { .. } if item.deletes_namespace() => crd_is_going(&ctx.client).await,
+        Item::Space { .. } if item.deletes_namespace() => crd_is_going(&io.client).await,
         Item::Space { .. } | Item::Warn { .. } | Item::Annotated(_) => Ok(false),
     }
 }
 
-async fn carry_out(ctx: &Context, item: &Item) -> Row {
-    match is_released(ctx, item).await {
+async fn carry_out(io: &Io, item: &Item) -> Row {
+    match is_released(io, item).await {
         Ok(false) => {}
         Ok(true) => {
             let why = "the CustomResourceDefinition is being deleted, so the controller releases the namespace".to_owned();
@@ -134,10 +134,10 @@ async fn carry_out(ctx: &Context, item: &Item) -> Row {
         Item::Warn { space, observed } => {
             let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
             let said = report::StatusReport::new(plan::verdict_as_it_stands(ready), observed.known_namespace(space));
-            report::report(ctx, &as_observed(space), observed, said).await.map(|_| true)
+            report::report(io, &as_observed(space), observed, said).await.map(|_| true)
         }
-        Item::Space { space, observed, step } => expire::carry_out(ctx, space, observed, step).await.map(|carried| carried.by_us),
-        Item::Annotated(found) => annotated::delete(ctx, found).await.map(|()| true),
+        Item::Space { space, observed, step } => expire::carry_out(io, space, observed, step).await.map(|carried| carried.by_us),
+        Item::Annotated(found) => annotated::delete(io, found).await.map(|()| true),
     };
     let outcome = match result {
         Ok(true) => Outcome::Done,

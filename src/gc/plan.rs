@@ -19,7 +19,7 @@ use crate::{
         conditions::{self, Reason, types},
     },
     cli::GcArgs,
-    controller::{context::Context, observe::observe},
+    controller::{io::Io, observe::observe},
     desired::{
         expiry::Step,
         lifetime::outlook::Stage,
@@ -135,7 +135,7 @@ impl Item {
 }
 
 /// Decides for each space, and for plain namespaces if they are included.
-pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
+pub fn plan(io: &Io, listing: Listing, args: &GcArgs) -> Planned {
     let Listing { since, spaces, plain, claimed } = listing;
     let mut planned = Planned::default();
     let mut taken: Vec<String> = spaces.iter().map(ResourceExt::name_any).collect();
@@ -143,18 +143,18 @@ pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
     let uids: BTreeSet<Uid> = spaces.iter().map(|space| Uid::of(space.meta())).collect();
     for packed in spaces {
         match packed.unpack() {
-            DeserializeGuard(Ok(space)) => planned.add_space(ctx, space, &uids),
+            DeserializeGuard(Ok(space)) => planned.add_space(io, space, &uids),
             DeserializeGuard(Err(broken)) => planned.remarks.push(unreadable(broken)),
         }
     }
     if args.include_annotated {
-        let found = annotated::find(ctx, plain, &taken, &args.compat);
+        let found = annotated::find(io, plain, &taken, &args.compat);
         planned.remarks.extend(found.unreadable.into_iter().map(|(name, error)| Remark::UnreadableNamespace { name, error }));
         planned.items.extend(found.due.into_iter().map(Item::Annotated));
     }
     // A namespace that was created after the spaces were listed may have a space that is not in the list.
     for name in claimed.into_iter().filter(|name| taken.binary_search(name).is_err()) {
-        planned.add_orphan(ctx, name, |seen| seen.created < since - CLOCKS_DIFFER && is_orphan(seen, None, |uid| uids.contains(uid)));
+        planned.add_orphan(io, name, |seen| seen.created < since - CLOCKS_DIFFER && is_orphan(seen, None, |uid| uids.contains(uid)));
     }
     planned.items.sort_by_key(Item::name);
     planned.remarks.sort_by(|one, other| one.name().cmp(other.name()));
@@ -162,10 +162,10 @@ pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
 }
 
 impl Planned {
-    fn add_space(&mut self, ctx: &Context, space: DeveloperSpace, uids: &BTreeSet<Uid>) {
-        let observed = Box::new(observe(&space, ctx));
+    fn add_space(&mut self, io: &Io, space: DeveloperSpace, uids: &BTreeSet<Uid>) {
+        let observed = Box::new(observe(&space, io));
         self.living += usize::from(has_living_namespace(&observed));
-        self.add_orphan(ctx, space.name_any(), |seen| is_orphan(seen, Some(&space), |uid| uids.contains(uid)));
+        self.add_orphan(io, space.name_any(), |seen| is_orphan(seen, Some(&space), |uid| uids.contains(uid)));
         if let Step::AwaitNamespace(blocked) = observed.next_step(&space)
             && !blocked.is_empty()
         {
@@ -174,8 +174,8 @@ impl Planned {
         self.items.extend(item(space, observed));
     }
 
-    fn add_orphan(&mut self, ctx: &Context, name: String, is_orphan: impl FnOnce(&SeenNamespace) -> bool) {
-        if let Some(seen) = ctx.store.namespace(&name).filter(|_| !ctx.protected.contains(&name)).filter(is_orphan) {
+    fn add_orphan(&mut self, io: &Io, name: String, is_orphan: impl FnOnce(&SeenNamespace) -> bool) {
+        if let Some(seen) = io.store.namespace(&name).filter(|_| !io.protected.contains(&name)).filter(is_orphan) {
             self.remarks.push(Remark::Orphan { advice: advice(&name, &seen), name });
         }
     }

@@ -174,7 +174,7 @@ async fn deletion_of(space: &Value, namespace: Option<&Value>) -> Option<DateTim
     let (space, refusal): (DeveloperSpace, _) = (read(space), Refusal::new(Reason::OwnerLimitExceeded, "full"));
     let asked = async |client| {
         let ctx = world.context(client);
-        waiting_limit::deletion(&space, &observe(&space, &ctx), &ctx, &refusal)
+        waiting_limit::deletion(&space, &observe(&space, &ctx.io), &ctx, &refusal)
     };
     play(script![], asked).await
 }

@@ -143,10 +143,10 @@ async fn a_space_is_admitted_to_enforced_isolation_by_what_the_api_server_lists(
     let world = World::with(CALM, &everything());
     for (items, refused) in [(vec![ours.clone()], false), (vec![ours, open], true)] {
         let script = script![get(&path).answered(listed(&items))];
-        let asked = play(script, async |client| isolation::admits(&world.context(client), SPACE, "walled").await).await;
+        let asked = play(script, async |client| isolation::admits(&world.context(client).io, SPACE, "walled").await).await;
         assert_eq!(asked.unwrap().is_some(), refused);
     }
     world.keep(&policy("open", &json!({})));
-    let asked = play(script![], async |client| isolation::admits(&world.context(client), SPACE, "walled").await).await;
+    let asked = play(script![], async |client| isolation::admits(&world.context(client).io, SPACE, "walled").await).await;
     assert!(asked.unwrap().is_some(), "what the watch knows already is not asked for");
 }

@@ -16,6 +16,7 @@ use developerspace_operator::{
         context::Context,
         creations::Creations,
         expiry_queue::ExpiryQueue,
+        io::Io,
         worker::{reconcile_expiring, reconcile_queued},
     },
     desired::Child,
@@ -173,18 +174,21 @@ impl World {
         let (recorder, writing) = recorder(client.clone(), slots.clone(), "greenkeeper-0");
         tokio::spawn(writing);
         let protected = ProtectedNamespaces::new("operators-home", &self.protected);
-        Arc::new(Context {
+        let io = Io {
             store: self.store.clone(),
-            owner_limit: self.owner_limit.clone(),
             metrics: self.metrics.clone(),
-            watchdog: self.watchdog.clone(),
             attempts: self.attempts.clone(),
-            recent_writes: self.recent_writes.clone(),
             creations: self.creations.clone(),
+            ..Io::new(client, Arc::new(self.now), protected, recorder)
+        };
+        Arc::new(Context {
+            owner_limit: self.owner_limit.clone(),
+            watchdog: self.watchdog.clone(),
+            recent_writes: self.recent_writes.clone(),
             expiry_queue: self.expiry_queue.clone(),
             requeue: self.requeue.clone(),
             installed: self.installed.clone(),
-            ..Context::new(client, Arc::new(self.now), protected, recorder, slots)
+            ..Context::new(io, slots)
         })
     }
 

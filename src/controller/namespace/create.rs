@@ -27,9 +27,9 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
         metadata: ObjectMeta { name: Some(name.clone()), labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() },
         ..Namespace::default()
     };
-    let api = namespaces(ctx);
-    ctx.expiry_queue.yield_to_expiries(&*ctx.clock).await;
-    ctx.creations.begin(Uid::of(&space.metadata), &name);
+    let api = namespaces(&ctx.io);
+    ctx.expiry_queue.yield_to_expiries(&*ctx.io.clock).await;
+    ctx.io.creations.begin(Uid::of(&space.metadata), &name);
     let live = match api.create(&post_params(), &namespace).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,
         created => created.inspect(|created| {
@@ -37,12 +37,12 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
             tracing::info!(namespace = name, uid = created.metadata.uid, reason, "created a namespace");
         }),
     };
-    let seen = keep_seen(ctx, &live.map_err(Error::api(format!("create namespace {name}")))?);
+    let seen = keep_seen(&ctx.io, &live.map_err(Error::api(format!("create namespace {name}")))?);
     match (ownership(space, &seen), &seen.terminating) {
         (Ownership::Ours, Some(_)) => Err(Error::Moved(format!("create namespace {name}"))),
         (Ownership::Ours, None) => Ok(Some(seen)),
         (Ownership::Offered | Ownership::Foreign, _) => {
-            ctx.creations.end(&Uid::of(&space.metadata));
+            ctx.io.creations.end(&Uid::of(&space.metadata));
             Ok(None)
         }
     }

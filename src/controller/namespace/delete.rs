@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use super::api::{keep_seen, namespaces};
 use crate::{
     api::DeveloperSpace,
-    controller::context::Context,
+    controller::io::Io,
     desired::{
         namespace::{Ownership, SeenNamespace, ownership},
         ownership::is_claimed_by_another,
@@ -24,34 +24,34 @@ const MAX_DELETE_ATTEMPTS: usize = 3;
 ///
 /// The API server answers a DELETE of a terminating object with 200, so that `gc` and the controller would both report the deletion: the
 /// resourceVersion as a precondition lets only the first one succeed.
-pub async fn delete(ctx: &Context, space: &DeveloperSpace, namespace: &SeenNamespace, reason: &str) -> Result<bool, Error> {
+pub async fn delete(io: &Io, space: &DeveloperSpace, namespace: &SeenNamespace, reason: &str) -> Result<bool, Error> {
     let name = &space.name_any();
-    if ctx.protected.contains(name) {
+    if io.protected.contains(name) {
         tracing::warn!(namespace = name, "a protected namespace is not deleted");
         return Ok(false);
     }
     let SeenNamespace { uid, version, .. } = namespace;
-    let api = namespaces(ctx);
+    let api = namespaces(io);
     let failed = Error::api(format!("delete namespace {name}"));
     let mut version = *version;
     for number in 1..=MAX_DELETE_ATTEMPTS {
         match api.delete(name, &delete_params(uid, Some(version))).await {
             Ok(answer) => {
                 if let Some(namespace) = answer.left() {
-                    ctx.store.put_namespace(&namespace);
+                    io.store.put_namespace(&namespace);
                 }
                 tracing::info!(namespace = name, uid = %uid, reason, "deleted a namespace");
                 return Ok(true);
             }
             Err(kube::Error::Api(status)) if status.is_not_found() => {
-                ctx.store.mark_namespace_deleted(name, uid);
+                io.store.mark_namespace_deleted(name, uid);
                 return Ok(false);
             }
             // The namespace has changed, is already terminating, or was replaced by another one.
             Err(kube::Error::Api(status)) if status.is_conflict() && number < MAX_DELETE_ATTEMPTS => {
                 let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
                 let Some(live) = live else { continue };
-                let seen = keep_seen(ctx, &live);
+                let seen = keep_seen(io, &live);
                 if seen.uid != *uid || seen.terminating.is_some() {
                     return Ok(false);
                 }
@@ -68,14 +68,14 @@ pub async fn delete(ctx: &Context, space: &DeveloperSpace, namespace: &SeenNames
 }
 
 /// Sends a DELETE for a namespace that this process created for a space that no longer exists, with the UID and the resourceVersion that were seen.
-pub async fn delete_unrecorded(ctx: &Context, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
-    match namespaces(ctx).delete(name, &delete_params(&seen.uid, Some(seen.version))).await {
+pub async fn delete_unrecorded(io: &Io, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
+    match namespaces(io).delete(name, &delete_params(&seen.uid, Some(seen.version))).await {
         Ok(answer) => {
             if let Some(namespace) = answer.left() {
-                ctx.store.put_namespace(&namespace);
+                io.store.put_namespace(&namespace);
             }
         }
-        Err(kube::Error::Api(status)) if status.is_not_found() => ctx.store.mark_namespace_deleted(name, &seen.uid),
+        Err(kube::Error::Api(status)) if status.is_not_found() => io.store.mark_namespace_deleted(name, &seen.uid),
         Err(error) => return Err(Error::api(format!("delete namespace {name}"))(error)),
     }
     let reason = "its DeveloperSpace was deleted while the namespace was created";

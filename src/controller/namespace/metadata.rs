@@ -7,7 +7,7 @@ use serde_json::json;
 use super::api::{patch, read_again};
 use crate::{
     api::{DeveloperSpace, names, time::rfc3339},
-    controller::context::Context,
+    controller::io::Io,
     desired::{
         adoption::{self, Adoption},
         metadata::Wanted,
@@ -19,15 +19,15 @@ use crate::{
 /// Adopts a namespace that an administrator hands over, and reports the values that this replaced. The offer stays until the status contains the
 /// UID, so that it is found after a crash in between.
 pub async fn adopt(
-    ctx: &Context,
+    io: &Io,
     space: &DeveloperSpace,
     seen: &SeenNamespace,
     metadata: NamespaceMetadata,
 ) -> Result<(SeenNamespace, String), Error> {
-    let (name, live) = (space.name_any(), read_again(ctx, space, seen, Ownership::Offered).await?);
+    let (name, live) = (space.name_any(), read_again(io, space, seen, Ownership::Offered).await?);
     let Adoption { patch: marks, replaced } = adoption::adopt(space, metadata, &live.metadata);
     let adopted = match marks {
-        Some(marks) => patch(ctx, &name, marks).await?,
+        Some(marks) => patch(io, &name, marks).await?,
         None => SeenNamespace::of(&live),
     };
     tracing::info!(namespace = name, uid = %adopted.uid, reason = "its annotation offers it to the DeveloperSpace", "adopted a namespace");
@@ -35,26 +35,26 @@ pub async fn adopt(
 }
 
 /// Removes the accepted offer, so that the namespace is not handed over a second time.
-pub async fn end_offer(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<SeenNamespace, Error> {
+pub async fn end_offer(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result<SeenNamespace, Error> {
     let removal = json!({"metadata": {"uid": seen.uid.to_string(), "annotations": {(names::ANNOTATION_ADOPT): null}}});
-    patch(ctx, &space.name_any(), removal).await
+    patch(io, &space.name_any(), removal).await
 }
 
 /// Writes the `wanted` labels and annotations to the space's own namespace.
-pub async fn keep(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<SeenNamespace, Error> {
+pub async fn keep(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<SeenNamespace, Error> {
     if seen.metadata.matches(wanted) {
         return Ok(seen.clone());
     }
-    let live = read_again(ctx, space, seen, Ownership::Ours).await?;
+    let live = read_again(io, space, seen, Ownership::Ours).await?;
     let current = SeenNamespace::of(&live);
     if current.metadata.matches(wanted) {
         return Ok(current);
     }
-    patch(ctx, &space.name_any(), wanted.patch(&live.metadata)).await
+    patch(io, &space.name_any(), wanted.patch(&live.metadata)).await
 }
 
 /// Writes only the expiry to the namespace, if it differs.
-pub async fn follow_expiry(ctx: &Context, name: &str, seen: &SeenNamespace, expires_at: Option<DateTime<Utc>>) -> Result<(), Error> {
+pub async fn follow_expiry(io: &Io, name: &str, seen: &SeenNamespace, expires_at: Option<DateTime<Utc>>) -> Result<(), Error> {
     let end = expires_at.map(rfc3339);
     let is_right = match &end {
         Some(end) => seen.metadata.says(names::ANNOTATION_EXPIRES_AT, end),
@@ -62,21 +62,21 @@ pub async fn follow_expiry(ctx: &Context, name: &str, seen: &SeenNamespace, expi
     };
     if !is_right {
         let expiry = json!({"metadata": {"uid": seen.uid.to_string(), "annotations": {(names::ANNOTATION_EXPIRES_AT): end}}});
-        patch(ctx, name, expiry).await?;
+        patch(io, name, expiry).await?;
     }
     Ok(())
 }
 
 /// Returns true if the namespace is known to have the label of enforced isolation.
-pub fn is_marked_enforced(ctx: &Context, name: &str) -> bool {
-    ctx.store.namespace(name).is_some_and(|seen| seen.metadata.has_label(names::LABEL_NETWORK_ENFORCED, "true"))
+pub fn is_marked_enforced(io: &Io, name: &str) -> bool {
+    io.store.namespace(name).is_some_and(|seen| seen.metadata.has_label(names::LABEL_NETWORK_ENFORCED, "true"))
 }
 
 /// Writes only the label of enforced isolation: from then on admission allows no other client to create a NetworkPolicy in the namespace.
-pub async fn mark_enforced(ctx: &Context, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
-    if is_marked_enforced(ctx, name) {
+pub async fn mark_enforced(io: &Io, name: &str, seen: &SeenNamespace) -> Result<(), Error> {
+    if is_marked_enforced(io, name) {
         return Ok(());
     }
     let mark = json!({"metadata": {"uid": seen.uid.to_string(), "labels": {(names::LABEL_NETWORK_ENFORCED): "true"}}});
-    patch(ctx, name, mark).await.map(|_| ())
+    patch(io, name, mark).await.map(|_| ())
 }

@@ -11,7 +11,7 @@ use kube::{
 use super::api::read_again;
 use crate::{
     api::DeveloperSpace,
-    controller::context::Context,
+    controller::io::Io,
     desired::{
         metadata::Wanted,
         namespace::{Ownership, SeenNamespace},
@@ -20,18 +20,18 @@ use crate::{
 };
 
 /// Returns the warnings of the API server about a dry run that writes the `wanted` labels and annotations.
-pub async fn rehearse(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<Vec<String>, Error> {
-    let live = read_again(ctx, space, seen, Ownership::Ours).await?;
+pub async fn rehearse(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<Vec<String>, Error> {
+    let live = read_again(io, space, seen, Ownership::Ours).await?;
     let name = space.name_any();
     let failed = Error::api(format!("check which pods in namespace {name} violate the Pod Security level"));
     let params = PatchParams { dry_run: true, ..patch_params() };
     let request = Request::new(Namespace::url_path(&(), None)).patch(&name, &params, &Patch::Merge(wanted.patch(&live.metadata)));
-    dry_run(ctx, request).await.map_err(failed)
+    dry_run(io, request).await.map_err(failed)
 }
 
-async fn dry_run(ctx: &Context, request: Result<http::Request<Vec<u8>>, kube::core::request::Error>) -> Result<Vec<String>, kube::Error> {
+async fn dry_run(io: &Io, request: Result<http::Request<Vec<u8>>, kube::core::request::Error>) -> Result<Vec<String>, kube::Error> {
     let request = request.map_err(kube::Error::BuildRequest)?;
-    let response = ctx.client.send(request.map(Body::from)).await?;
+    let response = io.client.send(request.map(Body::from)).await?;
     let (head, body) = response.into_parts();
     if head.status.is_success() {
         return Ok(head.headers.get_all(http::header::WARNING).iter().filter_map(|header| warning(header.to_str().ok()?)).collect());

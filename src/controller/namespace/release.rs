@@ -7,25 +7,25 @@ use kube::ResourceExt;
 use super::api::patch;
 use crate::{
     api::DeveloperSpace,
-    controller::context::Context,
+    controller::io::Io,
     desired::{departure, namespace::SeenNamespace},
     runtime::error::Error,
 };
 
 /// Releases the namespace. A release that was written before is not written again.
-pub async fn release(ctx: &Context, space: &DeveloperSpace, live: &Namespace, now: DateTime<Utc>) -> Result<SeenNamespace, Error> {
+pub async fn release(io: &Io, space: &DeveloperSpace, live: &Namespace, now: DateTime<Utc>) -> Result<SeenNamespace, Error> {
     let Some(marks) = departure::release(space, &live.metadata, now) else { return Ok(SeenNamespace::of(live)) };
     let name = space.name_any();
-    let released = patch(ctx, &name, marks).await?;
+    let released = patch(io, &name, marks).await?;
     let reason = "its DeveloperSpace was deleted with deletionPolicy Retain";
     tracing::info!(namespace = name, uid = %released.uid, reason, "released a namespace");
     Ok(released)
 }
 
 /// Returns a namespace whose adoption was not complete.
-pub async fn hand_back(ctx: &Context, space: &DeveloperSpace, live: &Namespace) -> Result<(), Error> {
+pub async fn hand_back(io: &Io, space: &DeveloperSpace, live: &Namespace) -> Result<(), Error> {
     let name = space.name_any();
-    let returned = patch(ctx, &name, departure::hand_back(&live.metadata)).await?;
+    let returned = patch(io, &name, departure::hand_back(&live.metadata)).await?;
     let reason = "its DeveloperSpace was deleted before the adoption was complete";
     tracing::info!(namespace = name, uid = %returned.uid, reason, "released a namespace");
     Ok(())

@@ -16,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use developerspace_operator::{
     api::names::ProtectedNamespaces,
     clock::Clock,
-    controller::{self, context::Context},
+    controller::{self, context::Context, io::Io},
     runtime::{events, requeue::RequeueSender, worker_slots::WorkerSlots},
 };
 use futures::future::LocalBoxFuture;
@@ -54,7 +54,7 @@ impl Memory {
         let slots = WorkerSlots::new(WORKERS);
         let (recorder, writing) = events::recorder(client.clone(), slots.clone(), "adversary");
         let (clock, protected) = (Arc::new(ServerTime(self.server.clone())), ProtectedNamespaces::new(operator::NAMESPACE, &[]));
-        let ctx = Arc::new(Context { requeue, ..Context::new(client, clock, protected, recorder, slots) });
+        let ctx = Arc::new(Context { requeue, ..Context::new(Io::new(client, clock, protected, recorder), slots) });
         let running = tokio::spawn(async move {
             let working = controller::run(ctx, requeued, RELIST, std::future::pending());
             futures::future::join(working, writing).await;
