@@ -122,7 +122,7 @@ where
             let response = answered.inspect_err(|_| metrics.unanswered(method.as_str()))?;
             metrics.answered(method.as_str(), response.status().as_u16());
             clock.hear(date(response.headers()));
-            watchdog.heard(watch.as_deref().filter(|_| response.status().is_success()));
+            watchdog.record_response(watch.as_deref().filter(|_| response.status().is_success()));
             Ok(response)
         })
     }

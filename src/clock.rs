@@ -1,11 +1,10 @@
 //! The only module that reads the wall clock. Decisions take `now` as an argument.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use std::{sync::Mutex, time::Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::lock::IgnorePoison;
 
 /// The largest difference between the local clock and the API server's for which the local clock is used.
 ///
@@ -28,7 +27,7 @@ impl ServerCheckedClock {
     /// Records the `Date` header of a response.
     pub fn hear(&self, date: Option<DateTime<Utc>>) {
         if let Some(date) = date {
-            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some((date, Instant::now()));
+            *self.heard.lock().ignore_poison() = Some((date, Instant::now()));
         }
     }
 }
@@ -37,7 +36,7 @@ impl Clock for ServerCheckedClock {
     fn now(&self) -> DateTime<Utc> {
         #[allow(clippy::disallowed_methods, reason = "this is the one place")]
         let machine = Utc::now();
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = *self.heard.lock().ignore_poison();
         let server = heard.and_then(|(date, at)| date.checked_add_signed(TimeDelta::from_std(at.elapsed()).ok()?));
         choose(machine, server)
     }

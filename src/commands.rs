@@ -10,7 +10,7 @@ use crate::{
     cli::{ApproveArgs, Command, GcArgs},
     client::{self, Listeners},
     clock::ServerCheckedClock,
-    gc::{self, Answer},
+    gc::{self, SweepOutput},
     run::{SHUTDOWN_TIMEOUT, run, stop_signal},
     runtime::{events, worker_slots::WorkerSlots},
     telemetry,
@@ -30,7 +30,7 @@ async fn collect(args: &GcArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(args.common.log_format);
     let clock = Arc::new(ServerCheckedClock::default());
     let client = client::connect(Listeners { clock: clock.clone(), ..Listeners::default() }).await?;
-    let Answer { text, code } = gc::run(client, clock, args).await?;
+    let SweepOutput { text, code } = gc::run(client, clock, args).await?;
     print(&text)?;
     Ok(ExitCode::from(code))
 }

@@ -105,7 +105,7 @@ mod tests {
             metrics: Arc::default(),
             standby: Arc::new(AtomicBool::new(standby)),
         };
-        health.watchdog.heard(None);
+        health.watchdog.record_response(None);
         health
     }
 

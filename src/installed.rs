@@ -18,16 +18,16 @@ use crate::{
 };
 
 /// The time between two attempts while something is missing.
-const AGAIN: Duration = Duration::from_secs(2);
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The interval at which the CRDs are read again: another client may replace them by an older version, and no event reports that.
-const RECHECK: Duration = Duration::from_secs(60);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The requeue interval of a space while something is missing.
-pub const UNTIL_COMPLETE: Duration = Duration::from_secs(15);
+pub const INCOMPLETE_REQUEUE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The number of fields that a sentence names.
-const NAMED: usize = 10;
+const MAX_NAMED_FIELDS: usize = 10;
 
 /// The last known state of the installed CRDs. The default is that they have everything.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Installed {
 pub async fn follow(client: Client, installed: Arc<Installed>) {
     await_crds(&client, &installed).await;
     loop {
-        tokio::time::sleep(if installed.has_problem() { AGAIN } else { RECHECK }).await;
+        tokio::time::sleep(if installed.has_problem() { RETRY_INTERVAL } else { RECHECK_INTERVAL }).await;
         check(&client, &installed).await;
     }
 }
@@ -89,7 +89,7 @@ pub async fn follow(client: Client, installed: Arc<Installed>) {
 pub async fn await_crds(client: &Client, installed: &Installed) {
     while let Some(problem) = obstacle(client).await {
         installed.set(Some(&problem));
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
     installed.set(None);
 }
@@ -151,7 +151,7 @@ fn sentence(fields: &[String]) -> String {
     format!(
         "the installed CustomResourceDefinitions lack fields that this operator writes ({}), and it changes no space and no class until they have them: \
          run kubectl apply -k config/crd",
-        some_of(fields, NAMED, 0)
+        some_of(fields, MAX_NAMED_FIELDS, 0)
     )
 }
 

@@ -24,6 +24,7 @@ pub mod gc;
 pub mod health;
 pub mod impersonation;
 pub mod installed;
+pub mod lock;
 pub mod metrics;
 pub mod plugin;
 pub mod run;

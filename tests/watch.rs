@@ -168,10 +168,10 @@ async fn lists_wait_while_the_time_of_more_spaces_is_up_than_there_are_places() 
     assert_eq!(first.len(), SOURCES.len() - 1, "all kinds but what is only remembered: {first:?}");
     let due = Some("2026-11-24T08:59:59Z".parse().unwrap());
     for space in 0..=ctx.slots.number() {
-        ctx.watchdog.expects(space.into(), due);
+        ctx.watchdog.set_expiry(space.into(), due);
     }
     assert_eq!(listed(&mut server, &mut held, period * 2).await, [""; 0]);
-    ctx.watchdog.expects(0, None);
+    ctx.watchdog.set_expiry(0, None);
     assert_eq!(listed(&mut server, &mut held, Duration::from_secs(10)).await, first);
     running.abort();
 }

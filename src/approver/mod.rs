@@ -31,16 +31,16 @@ use crate::{
 };
 
 /// The interval at which all requests are listed again, for those that could not be decided and for lost events.
-const AGAIN: Duration = Duration::from_secs(30);
+const RELIST_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The page size of the list. Each request may be as large as an object may be.
-const PAGE: u32 = 25;
+const PAGE_SIZE: u32 = 25;
 
 /// The API of requests, which are read without their managed fields.
 type Requests = Api<WithoutManagedFields<CertificateSigningRequest>>;
 
 /// The number of requests that are decided concurrently, so that a slow response of the API server delays no other request.
-const SIDE_BY_SIDE: usize = 8;
+const MAX_CONCURRENT_DECISIONS: usize = 8;
 
 /// The approver of certificate requests.
 pub struct Approver<'a> {
@@ -56,8 +56,11 @@ impl Approver<'_> {
     /// Decides requests until the future is dropped.
     pub async fn run(&self) {
         let api: Requests = Api::all(self.client.clone());
-        let events =
-            watch_stream::events(api.clone(), watch_stream::config().labels(names::LABEL_SPACE).page_size(PAGE), Relist::every(AGAIN));
+        let events = watch_stream::events(
+            api.clone(),
+            watch_stream::config().labels(names::LABEL_SPACE).page_size(PAGE_SIZE),
+            Relist::every(RELIST_INTERVAL),
+        );
         let open = events.filter_map(|event| {
             ready(match event {
                 Event::Apply(request) | Event::InitApply(request) => Some(request).filter(|request| is_open(request)),
@@ -65,7 +68,7 @@ impl Approver<'_> {
             })
         });
         let api = &api;
-        open.for_each_concurrent(SIDE_BY_SIDE, |request| async move {
+        open.for_each_concurrent(MAX_CONCURRENT_DECISIONS, |request| async move {
             if let Err(error) = self.decide(api, &request).await {
                 tracing::warn!(request = request.name_any(), error = error.sentence(), "failed to decide on the request; retrying");
             }
@@ -82,7 +85,7 @@ impl Approver<'_> {
             Some(class) => self.read::<SpaceClass>(&class).await?,
             None => None,
         };
-        let asked = self.asked(csr).await?;
+        let asked = self.read_request(csr).await?;
         let verdict = policy::judge(&asked, &name, space.as_ref(), class.as_ref(), self.clock.now());
         let (kind, reason, message) = match &verdict {
             Ok(()) => ("Approved", "DeveloperSpaceAllowed", format!("{} may have a certificate for DeveloperSpace {name}", user(&asked))),
@@ -99,7 +102,7 @@ impl Approver<'_> {
         };
         tracing::info!(request, space = name, requester = asked.requester, decision = kind, message, "decided");
         if let Some(space) = &space {
-            self.tell(space, &asked, verdict.as_ref().err(), &request);
+            self.publish(space, &asked, verdict.as_ref().err(), &request);
         }
         Ok(())
     }
@@ -115,7 +118,7 @@ impl Approver<'_> {
         found.map(|found| found.map(|WithoutManagedFields(object)| object)).map_err(Error::api(format!("read {} {name}", K::kind(&()))))
     }
 
-    async fn asked(&self, csr: &CertificateSigningRequest) -> Result<Request, Error> {
+    async fn read_request(&self, csr: &CertificateSigningRequest) -> Result<Request, Error> {
         let mut asked = Request {
             requester: csr.spec.username.clone().unwrap_or_default(),
             may_assign: false,
@@ -152,7 +155,7 @@ impl Approver<'_> {
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
 
-    fn tell(&self, space: &DeveloperSpace, asked: &Request, refusal: Option<&String>, request: &str) {
+    fn publish(&self, space: &DeveloperSpace, asked: &Request, refusal: Option<&String>, request: &str) {
         let (now, requester, user) = (self.clock.now(), &asked.requester, user(asked));
         let (warning, reason, outcome) = match refusal {
             None => {

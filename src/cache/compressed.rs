@@ -22,7 +22,7 @@ use crate::{
 const DICTIONARY: &[u8] = include_bytes!("dictionary.json");
 
 /// The most bytes of the spec that is kept of a space without a namespace and a place.
-const LONGEST_SPEC: usize = 4 * 1_024;
+const MAX_SPEC_BYTES: usize = 4 * 1_024;
 
 /// The fields that are kept of a longer spec: all of them are short.
 ///
@@ -49,8 +49,8 @@ pub struct CompressedSpace {
 pub type Guarded = DeserializeGuard<DeveloperSpace>;
 
 impl CompressedSpace {
-    /// Packs a space.
-    pub fn of(space: &Value) -> Self {
+    /// Compresses a space.
+    pub fn compress(space: &Value) -> Self {
         let cut = cut(space);
         let whole = cut.as_ref().unwrap_or(space).to_string();
         let text = lz4_flex::block::compress_prepend_size_with_dict(whole.as_bytes(), DICTIONARY).into();
@@ -67,7 +67,7 @@ impl CompressedSpace {
         }
     }
 
-    /// Returns the space, or the part of it that is kept. An error means that the content does not come from [`Self::of`].
+    /// Returns the space, or the part of it that is kept. An error means that the content does not come from [`Self::compress`].
     pub fn unpack(&self) -> Result<Guarded, serde_json::Error> {
         let text = lz4_flex::block::decompress_size_prepended_with_dict(&self.text, DICTIONARY).map_err(serde::de::Error::custom)?;
         // For a space that cannot be read, the guard reports the error and the metadata, which takes longer.
@@ -77,7 +77,7 @@ impl CompressedSpace {
 
 /// The kept part of a space without a namespace and a place whose spec is long; `None` for other spaces.
 fn cut(space: &Value) -> Option<Value> {
-    if has_place(space) || space.get("spec")?.to_string().len() <= LONGEST_SPEC {
+    if has_place(space) || space.get("spec")?.to_string().len() <= MAX_SPEC_BYTES {
         return None;
     }
     let mut cut = space.clone();
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_space_comes_out_as_it_went_in() {
         let stored = stored(&json!({"kind": "User", "name": "ada@example.com"}));
-        let packed = CompressedSpace::of(&stored);
+        let packed = CompressedSpace::compress(&stored);
         let space: DeveloperSpace = serde_json::from_value(stored.clone()).unwrap();
         assert_eq!(packed.unpack().unwrap().0.unwrap(), space);
         assert_eq!((packed.class_name.as_deref(), packed.admitted_to.as_deref()), (Some("greenhouse"), None));
@@ -123,13 +123,13 @@ mod tests {
     fn a_change_of_the_class_in_force_concerns_a_space_that_names_another() {
         let mut stored = stored(&json!({"kind": "User", "name": "ada@example.com"}));
         stored["spec"]["className"] = "walled".into();
-        let packed = CompressedSpace::of(&stored);
+        let packed = CompressedSpace::compress(&stored);
         assert_eq!((packed.class_name.as_deref(), packed.admitted_to.as_deref()), (Some("walled"), Some("greenhouse")));
     }
 
     #[test]
     fn one_that_cannot_be_read_still_says_which_it_is() {
-        let packed = CompressedSpace::of(&stored(&json!(["nobody"])));
+        let packed = CompressedSpace::compress(&stored(&json!(["nobody"])));
         let broken = packed.unpack().unwrap().0.unwrap_err();
         assert_eq!((broken.metadata.name.as_deref(), broken.metadata.uid.as_deref()), (Some("orchid-lab"), Some("u1")));
     }
@@ -177,7 +177,7 @@ mod tests {
             (json!({"namespace": {"name": "orchid-lab", "uid": "n1"}, "conditions": expired("True")}), false),
         ] {
             let space = with_status(status.clone());
-            let packed = CompressedSpace::of(&space);
+            let packed = CompressedSpace::compress(&space);
             let mut expected = space;
             if is_cut {
                 let long = ["members", "limitRange", "description"];
@@ -196,7 +196,7 @@ mod tests {
         let member = |number: u32| json!({"kind": "User", "name": format!("user-{number}@example.com"), "role": "view"});
         space["spec"]["members"] = (0..40).map(member).collect();
         let whole: DeveloperSpace = serde_json::from_value(space.clone()).unwrap();
-        let packed = CompressedSpace::of(&space);
+        let packed = CompressedSpace::compress(&space);
         assert_eq!((packed.is_cut, packed.unpack().unwrap().0.unwrap()), (false, whole));
     }
 }

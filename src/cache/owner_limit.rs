@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use chrono::{DateTime, Utc};
@@ -20,6 +20,7 @@ use crate::{
         owner_limit::{Claim, rank},
         waiting_limit::{Beyond, Line, was_never_admitted},
     },
+    lock::IgnorePoison,
 };
 
 /// Owner and class.
@@ -192,7 +193,7 @@ impl OwnerLimit {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().ignore_poison()
     }
 }
 

@@ -38,7 +38,7 @@ pub trait Watched: Resource<DynamicType = ()> + 'static {
     type Kept: Clone + std::fmt::Debug + Send + Sync + 'static;
 
     /// Returns the metadata and the part that is kept. The error means that the metadata cannot be read.
-    fn keep(read: Self::Read) -> Result<(ObjectMeta, Self::Kept), serde_json::Error>;
+    fn reduce(read: Self::Read) -> Result<(ObjectMeta, Self::Kept), serde_json::Error>;
 }
 
 /// A watched object of which only the needed part is kept.
@@ -51,8 +51,8 @@ pub struct Reduced<K: Watched> {
 
 impl<K: Watched> Reduced<K> {
     /// Keeps the needed part of an object.
-    pub fn of(read: K::Read) -> Result<Self, serde_json::Error> {
-        let (metadata, kept) = K::keep(read)?;
+    pub fn reduce(read: K::Read) -> Result<Self, serde_json::Error> {
+        let (metadata, kept) = K::reduce(read)?;
         // The identity and the version of the object: a watch needs nothing else.
         let ObjectMeta { name, namespace, uid, resource_version, .. } = metadata;
         Ok(Self { metadata: ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() }, kept })
@@ -76,7 +76,7 @@ impl Reduced<DeveloperSpace> {
 
 impl<'de, K: Watched> Deserialize<'de> for Reduced<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::of(K::Read::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        Self::reduce(K::Read::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -113,8 +113,8 @@ impl Watched for DeveloperSpace {
     type Read = Trimmed;
     type Kept = CompressedSpace;
 
-    fn keep(Trimmed(read): Trimmed) -> Result<(ObjectMeta, CompressedSpace), serde_json::Error> {
-        Ok((ObjectMeta::deserialize(&read["metadata"])?, CompressedSpace::of(&read)))
+    fn reduce(Trimmed(read): Trimmed) -> Result<(ObjectMeta, CompressedSpace), serde_json::Error> {
+        Ok((ObjectMeta::deserialize(&read["metadata"])?, CompressedSpace::compress(&read)))
     }
 }
 
@@ -122,7 +122,7 @@ impl Watched for Namespace {
     type Read = OwnFields<Self>;
     type Kept = SeenNamespace;
 
-    fn keep(OwnFields(read): OwnFields<Self>) -> Result<(ObjectMeta, SeenNamespace), serde_json::Error> {
+    fn reduce(OwnFields(read): OwnFields<Self>) -> Result<(ObjectMeta, SeenNamespace), serde_json::Error> {
         let seen = SeenNamespace::of(&read);
         Ok((read.metadata, seen))
     }
@@ -134,7 +134,7 @@ macro_rules! children {
             type Read = WithoutManagedFields<Self>;
             type Kept = SeenChild;
 
-            fn keep(WithoutManagedFields(read): WithoutManagedFields<Self>) -> Result<(ObjectMeta, SeenChild), serde_json::Error> {
+            fn reduce(WithoutManagedFields(read): WithoutManagedFields<Self>) -> Result<(ObjectMeta, SeenChild), serde_json::Error> {
                 let child = Child::from(read);
                 Ok((child.metadata().clone(), child.seen()))
             }
@@ -160,7 +160,7 @@ impl Watched for NetworkPolicy {
     type Read = WithoutManagedFields<Self>;
     type Kept = SeenPolicy;
 
-    fn keep(WithoutManagedFields(read): WithoutManagedFields<Self>) -> Result<(ObjectMeta, SeenPolicy), serde_json::Error> {
+    fn reduce(WithoutManagedFields(read): WithoutManagedFields<Self>) -> Result<(ObjectMeta, SeenPolicy), serde_json::Error> {
         let whose = policy(&read.metadata);
         if whose == Policy::Ours {
             let child = Child::from(read);

@@ -20,7 +20,7 @@ impl fmt::Debug for Relist {
 }
 
 /// The interval at which a deferred list checks for more urgent work.
-const GLANCE: Duration = Duration::from_secs(1);
+const LOAD_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Relist {
     /// Returns a schedule with that period.
@@ -31,16 +31,16 @@ impl Relist {
     /// Defers a list while there is more urgent work, for five minutes at most: for a list the API server has to encode all objects, and each space
     /// is reconciled.
     #[must_use]
-    pub fn unless(self, is_busy: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+    pub fn defer_while(self, is_busy: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { is_busy: Arc::new(is_busy), ..self }
     }
 
     /// Resolves when the next list of `kind` is due, after `number` earlier ones.
-    pub async fn due(self, kind: &str, number: u64) {
+    pub async fn wait_until_due(self, kind: &str, number: u64) {
         sleep(self.wait(kind, number)).await;
         let due = Instant::now();
         while (self.is_busy)() && due.elapsed() < LOW_PRIORITY_MAX_WAIT {
-            sleep(GLANCE).await;
+            sleep(LOAD_POLL_INTERVAL).await;
         }
     }
 
@@ -82,10 +82,10 @@ mod tests {
     async fn a_list_gives_way_for_five_minutes() {
         let busy = Arc::new(AtomicBool::new(false));
         let asked = busy.clone();
-        let relist = Relist::every(PERIOD).unless(move || asked.load(Ordering::Relaxed));
+        let relist = Relist::every(PERIOD).defer_while(move || asked.load(Ordering::Relaxed));
         let due = async |number| {
             let begun = Instant::now();
-            relist.clone().due("Namespace", number).await;
+            relist.clone().wait_until_due("Namespace", number).await;
             begun.elapsed().checked_sub(relist.wait("Namespace", number)).unwrap().as_secs()
         };
         assert_eq!(due(0).await, 0);

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, RwLock},
 };
 
 use serde_json::Value;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     api::{SpaceClass, Subject, SubjectKind},
     desired::{admitted::Admitted, space_name::Reservation},
+    lock::IgnorePoison,
 };
 
 /// The index of reserved names.
@@ -29,14 +30,14 @@ impl Reserved {
             std::iter::once(&class.spec).chain(accepted).map(move |spec| (name, spec))
         });
         let after = Arc::new(Admitted::of(specs));
-        let before = std::mem::replace(&mut *self.admitted.write().unwrap_or_else(PoisonError::into_inner), after.clone());
+        let before = std::mem::replace(&mut *self.admitted.write().ignore_poison(), after.clone());
         let names = before.namespaces_beyond(&after).map(str::to_owned).collect();
         if before.selects_as(&after) { Freed::Names(names) } else { Freed::All }
     }
 
     /// The namespaces and label keys that the network rules of all classes rely on.
     pub fn admitted(&self) -> Arc<Admitted> {
-        self.admitted.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.admitted.read().ignore_poison().clone()
     }
 
     /// The reservation because of which a space of `owner` may not have that name, if there is one.
@@ -61,7 +62,7 @@ impl Reserved {
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.accounts.lock().ignore_poison()
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::desired::{ChildKind, children::hash};
 
 /// The most children of one namespace. An owner chooses the names of bindings: they contain the roles that the members name.
-const MOST: usize = 256;
+const MAX_CHILDREN: usize = 256;
 
 /// The result for each child, by namespace, as hashes.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ impl Settled {
     /// Records that the child does not exceed the wanted state in that comparison.
     pub fn add(&mut self, namespace: &str, child: (ChildKind, &str), compared: Compared) {
         let children = self.0.entry(namespace.to_owned()).or_default();
-        if children.len() >= MOST {
+        if children.len() >= MAX_CHILDREN {
             // Those that still exist are read again.
             children.clear();
         }
@@ -50,6 +50,6 @@ mod tests {
             settled.add("orchid-lab", (ChildKind::Binding, &name), compared);
             assert!(settled.has("orchid-lab", (ChildKind::Binding, &name), compared), "{name}");
         }
-        assert!(settled.0["orchid-lab"].len() <= MOST);
+        assert!(settled.0["orchid-lab"].len() <= MAX_CHILDREN);
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::desired::{Uid, children::hash};
 
 /// The time for which a UID is kept. No response is outstanding for longer.
-const LONG_ENOUGH: Duration = Duration::from_secs(300);
+const TOMBSTONE_TTL: Duration = Duration::from_secs(300);
 
 /// The UIDs of recently deleted objects, as hashes.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub struct Tombstones {
 impl Tombstones {
     /// Records that the object of that UID is deleted.
     pub fn add(&mut self, uid: &Uid) {
-        while self.by_age.front().is_some_and(|(since, _)| since.elapsed() > LONG_ENOUGH) {
+        while self.by_age.front().is_some_and(|(since, _)| since.elapsed() > TOMBSTONE_TTL) {
             if let Some((_, old)) = self.by_age.pop_front() {
                 self.known.remove(&old);
             }

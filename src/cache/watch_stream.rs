@@ -24,46 +24,46 @@ pub fn config() -> watcher::Config {
 
 /// The longest wait before a failed watch is retried. kube's own back-off goes up to a minute, including jitter, and the cluster has to converge
 /// within a minute after the cause of a failure ends.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
+const MAX_WATCH_BACKOFF: Duration = Duration::from_secs(15);
 
-/// kube's back-off, up to [`LONGEST_WAIT`].
+/// kube's back-off, up to [`MAX_WATCH_BACKOFF`].
 #[derive(Default)]
-struct Patience(DefaultBackoff);
+struct CappedBackoff(DefaultBackoff);
 
-impl Iterator for Patience {
+impl Iterator for CappedBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        self.0.next().map(|wait| wait.min(LONGEST_WAIT))
+        self.0.next().map(|wait| wait.min(MAX_WATCH_BACKOFF))
     }
 }
 
-impl Backoff for Patience {
+impl Backoff for CappedBackoff {
     fn reset(&mut self) {
         self.0.reset();
     }
 }
 
 /// The shortest time before a watch restarts with a list.
-const BREATH: Duration = Duration::from_secs(1);
+const MIN_WATCH_RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// Watches one kind indefinitely. The watch restarts with a list by the schedule of its [`Relist`], and whenever the API server no longer has
 /// the resourceVersion of the watch.
 ///
 /// kube's watcher alone does neither: a watch that is refused with 410 when it opens is retried indefinitely with the same resourceVersion, and an
 /// event that is lost stays lost. It also does not check the order of events.
-fn watch_for_ever<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+fn watch_indefinitely<K>(api: Api<K>, config: watcher::Config, relist: Relist) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
     K::DynamicType: Default,
 {
     let kind = K::kind(&K::DynamicType::default()).into_owned();
     let one = move |number: u64| {
-        let breath = if number == 0 { Duration::ZERO } else { BREATH };
-        let begin = futures::stream::once(tokio::time::sleep(breath)).filter_map(|()| ready(None));
+        let delay = if number == 0 { Duration::ZERO } else { MIN_WATCH_RESTART_DELAY };
+        let begin = futures::stream::once(tokio::time::sleep(delay)).filter_map(|()| ready(None));
         let mut newest = 0;
         let trusted = move |event: &watcher::Result<Event<K>>| ready(!is_forgotten(event) && !goes_back(&mut newest, event));
-        let watched = watcher(api.clone(), config.clone()).backoff(Patience::default()).take_while(trusted);
+        let watched = watcher(api.clone(), config.clone()).backoff(CappedBackoff::default()).take_while(trusted);
         let (relist, kind) = (relist.clone(), kind.clone());
         // The period begins at the end of the list: a list that takes longer than the period would never complete.
         let listed = Arc::new(Notify::new());
@@ -75,7 +75,7 @@ where
         });
         let due = async move {
             done.notified().await;
-            relist.due(&kind, number).await;
+            relist.wait_until_due(&kind, number).await;
         };
         begin.chain(watched.take_until(due))
     };
@@ -121,7 +121,7 @@ where
     K::DynamicType: Default,
 {
     let kind = K::kind(&K::DynamicType::default()).into_owned();
-    watch_for_ever(api, config, relist).filter_map(move |event| {
+    watch_indefinitely(api, config, relist).filter_map(move |event| {
         let event = event.inspect_err(|error| tracing::warn!(kind, %error, "a watch failed; retrying")).ok();
         ready(event)
     })

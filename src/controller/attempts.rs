@@ -2,14 +2,12 @@
 //!
 //! Makes no request and no decision.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
+
+use crate::lock::IgnorePoison;
 
 /// The state of each space between reconciles. It is lost with the process, which affects only when a space is reconciled.
 #[derive(Debug, Default)]
@@ -52,7 +50,7 @@ impl Attempts {
 
     /// Returns true if the store is behind the operator's last write of that space.
     pub fn is_stale(&self, name: &str, version: u64) -> bool {
-        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = self.0.lock().ignore_poison();
         let written = map.get(name).and_then(|attempt| attempt.written);
         written.is_some_and(|(written, at)| version < written && at.elapsed() < STALE_STORE_LIMIT)
     }
@@ -65,13 +63,13 @@ impl Attempts {
 
     /// Returns true if the space of that UID is known to no longer exist.
     pub fn is_deleted(&self, name: &str, uid: &str) -> bool {
-        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = self.0.lock().ignore_poison();
         map.get(name).and_then(|attempt| attempt.gone.as_ref()).is_some_and(|(gone, _)| gone == uid)
     }
 
     /// The resourceVersion of the operator's last write of that space, if there was one recently.
     pub fn last_write(&self, name: &str) -> Option<u64> {
-        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = self.0.lock().ignore_poison();
         map.get(name).and_then(|attempt| attempt.written).map(|(version, _)| version)
     }
 
@@ -93,7 +91,7 @@ impl Attempts {
 
     /// The remaining back-off of the space, if its inputs have not changed.
     pub fn remaining_back_off(&self, name: &str, situation: impl FnOnce() -> u64) -> Option<Duration> {
-        let back_off = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).and_then(|attempt| attempt.back_off)?;
+        let back_off = self.0.lock().ignore_poison().get(name).and_then(|attempt| attempt.back_off)?;
         let remaining = back_off.remaining(Instant::now())?;
         (back_off.situation == situation()).then_some(remaining)
     }
@@ -134,12 +132,12 @@ impl Attempts {
 
     /// The number of consecutive failures.
     pub fn failures(&self, name: &str) -> u32 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).map_or(0, |attempt| attempt.failures)
+        self.0.lock().ignore_poison().get(name).map_or(0, |attempt| attempt.failures)
     }
 
     /// Resets the failures after a successful reconcile, and forgets the space if the store has caught up.
     pub fn clear(&self, name: &str, version: u64) {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.0.lock().ignore_poison();
         if let Some(attempt) = map.get_mut(name) {
             attempt.failures = 0;
             attempt.back_off = None;
@@ -153,18 +151,18 @@ impl Attempts {
     /// After a list: forgets the spaces that do not exist. Deleted spaces are kept for a while.
     pub fn retain(&self, exists: impl Fn(&str) -> bool) {
         let recent = |attempt: &Attempt| attempt.gone.as_ref().is_some_and(|(_, at)| at.elapsed() < DELETED_SPACE_TTL);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, attempt| exists(name) || recent(attempt));
+        self.0.lock().ignore_poison().retain(|name, attempt| exists(name) || recent(attempt));
     }
 
     /// Changes the entry of the space, if there is one.
     fn change(&self, name: &str, act: impl FnOnce(&mut Attempt)) {
-        if let Some(attempt) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
+        if let Some(attempt) = self.0.lock().ignore_poison().get_mut(name) {
             act(attempt);
         }
     }
 
     fn with<T>(&self, name: &str, act: impl FnOnce(&mut Attempt) -> T) -> T {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.0.lock().ignore_poison();
         match map.get_mut(name) {
             Some(attempt) => act(attempt),
             None => act(map.entry(name.to_owned()).or_default()),

@@ -33,7 +33,7 @@ pub enum Progress {
 }
 
 /// The number of concurrent writes of one reconcile. A subject with the role `admin` in the namespace decides how many bindings have to be removed.
-const SIDE_BY_SIDE: usize = 8;
+const MAX_CONCURRENT_WRITES: usize = 8;
 
 /// Turns the children in `namespace` into those `wanted`, as far as `grant` allows. All changes of a step are attempted; the first error is returned.
 /// A namespace that is `known` from the store only is read again before a child is created in it.
@@ -80,7 +80,7 @@ pub async fn withdraw_subjects(ctx: &Context, namespace: &str, space: &Developer
 async fn write_all(ctx: &Context, namespace: &str, changes: impl IntoIterator<Item = Change>) -> Result<(), Error> {
     let changes: Vec<Change> = changes.into_iter().collect();
     let writes = stream::iter(changes).enumerate().map(|(place, change)| async move { (place, write(ctx, namespace, change).await) });
-    let mut results: Vec<_> = writes.buffer_unordered(SIDE_BY_SIDE).collect().await;
+    let mut results: Vec<_> = writes.buffer_unordered(MAX_CONCURRENT_WRITES).collect().await;
     // The same error is reported by each attempt, regardless of the order of the responses.
     results.sort_by_key(|(place, _)| *place);
     results.into_iter().try_for_each(|(_, result)| result)

@@ -2,13 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::desired::Uid;
+use crate::{desired::Uid, lock::IgnorePoison};
 
 /// The time for which a creation is remembered. It exceeds the longest duration of a DELETE of the API server.
 const CREATION_TTL: Duration = Duration::from_secs(600);
@@ -39,6 +39,6 @@ impl Creations {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uid, (String, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 }

@@ -82,7 +82,7 @@ pub async fn carry_out(io: &Io, space: &DeveloperSpace, observed: &Observed, ste
             Ok(Carried::reported(space, expired(space, observed, message, true)))
         }
         Step::Keep(until) => {
-            read_before_giving_up(io, space, observed).await?;
+            confirm_absence(io, space, observed).await?;
             let name = space.name_any();
             let fate = match &observed.namespace {
                 None => format!("namespace {name} no longer exists"),
@@ -104,7 +104,7 @@ pub async fn carry_out(io: &Io, space: &DeveloperSpace, observed: &Observed, ste
 async fn seal(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<Carried, Error> {
     let name = space.name_any();
     let has_namespace = observed.own_namespace().is_some();
-    read_before_giving_up(io, space, observed).await?;
+    confirm_absence(io, space, observed).await?;
     let message = match &observed.namespace {
         _ if has_namespace => format!("this DeveloperSpace has expired; namespace {name} is being deleted"),
         Some(_) if io.protected.contains(&name) => format!("this DeveloperSpace has expired; namespace {name} {PROTECTED_STAYS}"),
@@ -123,9 +123,9 @@ async fn seal(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<Ca
 
 /// Reads the namespace from the API server before the status drops its record: the store may be behind, and a namespace that a sealed space does
 /// not record is never deleted.
-async fn read_before_giving_up(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
+async fn confirm_absence(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     let recorded = recorded_uid(space).map(Uid::from);
-    let is_known = is_sealed(space) && recorded.is_none_or(|uid| io.store.is_buried(&uid));
+    let is_known = is_sealed(space) && recorded.is_none_or(|uid| io.store.is_namespace_deleted(&uid));
     if is_known || observed.standing_namespace(space).is_some() {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use std::{
     future::Future,
     pin::pin,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt;
 use tokio::sync::Notify;
 
-use crate::{api::DeveloperSpace, clock::Clock, desired::lifetime::outlook::SEAL_LEAD};
+use crate::{api::DeveloperSpace, clock::Clock, desired::lifetime::outlook::SEAL_LEAD, lock::IgnorePoison};
 
 /// Every space is reconciled at least this often, which is early enough to learn of an end that is further away.
 const REGISTRATION_HORIZON: TimeDelta = TimeDelta::minutes(11);
@@ -91,12 +91,12 @@ impl ExpiryQueue {
 
     /// Keeps the space that the API server returned for its early seal, so that the deletion does not wait for the watch.
     pub fn keep_sealed(&self, space: DeveloperSpace) {
-        self.sealed.lock().unwrap_or_else(PoisonError::into_inner).insert(space.name_any(), space);
+        self.sealed.lock().ignore_poison().insert(space.name_any(), space);
     }
 
     /// Takes the space of that name as it was sealed.
     pub fn take_sealed(&self, name: &str) -> Option<DeveloperSpace> {
-        self.sealed.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
+        self.sealed.lock().ignore_poison().remove(name)
     }
 
     /// Waits until an expiry is registered.
@@ -117,7 +117,7 @@ impl ExpiryQueue {
     }
 
     fn near(&self) -> MutexGuard<'_, BTreeSet<(DateTime<Utc>, Box<str>)>> {
-        self.near.lock().unwrap_or_else(PoisonError::into_inner)
+        self.near.lock().ignore_poison()
     }
 }
 

@@ -11,20 +11,20 @@ use crate::{
 };
 
 /// The page size of the list. An `admin` of the namespace can make each binding as large as an object may be.
-const PAGE: u32 = 25;
+const PAGE_SIZE: u32 = 25;
 
 /// The most bindings that are read.
-const MOST: usize = 500;
+const MAX_LISTED_BINDINGS: usize = 500;
 
 /// The end of the sentence about a release or a transfer: the subjects that still have access by RoleBindings that the operator does not manage.
 pub async fn still_bound(io: &Io, namespace: &str) -> Result<String, Error> {
     let api: Api<WithoutManagedFields<RoleBinding>> = Api::namespaced(io.client.clone(), namespace);
-    let (mut foreign, mut read, mut params) = (ForeignBindings::default(), 0, ListParams::default().limit(PAGE));
+    let (mut foreign, mut read, mut params) = (ForeignBindings::default(), 0, ListParams::default().limit(PAGE_SIZE));
     loop {
         let page = api.list(&params).await.map_err(Error::api(format!("list the RoleBindings in {namespace}")))?;
         read += page.items.len();
         page.items.iter().for_each(|binding| foreign.add(binding));
-        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && read < MOST) else {
+        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && read < MAX_LISTED_BINDINGS) else {
             let unread = page.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());
             return Ok(foreign.still_bound(namespace, unread.unwrap_or_default()));
         };

@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// The page size of that list. A developer can make each policy as large as an object may be.
-const PAGE: u32 = 25;
+const PAGE_SIZE: u32 = 25;
 
 /// The most foreign policies that are read: the others are counted by the API server.
-const MOST: usize = 500;
+const MAX_LISTED_POLICIES: usize = 500;
 
 /// Admits the space of that namespace to a class that enforces isolation, or returns the refusal.
 ///
@@ -32,15 +32,15 @@ pub async fn admits(io: &Io, namespace: &str, class_name: &str) -> Result<Option
     Ok(not_admitted(class_name, namespace, &foreign))
 }
 
-/// Lists the foreign policies in one namespace. After the first [`MOST`], the API server counts the rest.
+/// Lists the foreign policies in one namespace. After the first [`MAX_LISTED_POLICIES`], the API server counts the rest.
 async fn list(io: &Io, namespace: &str) -> Result<Foreign, Error> {
     let api: Api<WithoutManagedFields<NetworkPolicy>> = Api::namespaced(io.client.clone(), namespace);
-    let (mut foreign, mut params) = (Foreign::default(), ListParams::default().limit(PAGE));
+    let (mut foreign, mut params) = (Foreign::default(), ListParams::default().limit(PAGE_SIZE));
     loop {
         let page = api.list(&params).await.map_err(Error::api(format!("list the NetworkPolicies in {namespace}")))?;
         let is_foreign = |listed: &&WithoutManagedFields<NetworkPolicy>| policy(&listed.metadata) == Policy::Foreign;
         page.items.iter().filter(is_foreign).for_each(|listed| foreign.add(listed.name_any()));
-        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && foreign.number() < MOST) else {
+        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && foreign.number() < MAX_LISTED_POLICIES) else {
             let unread = page.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());
             foreign.others = foreign.others.saturating_add(unread.unwrap_or_default());
             return Ok(foreign);

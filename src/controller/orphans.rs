@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The interval between two comparisons of the namespaces with the spaces.
-const PERIOD: Duration = Duration::from_secs(10);
+const SCAN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Reports orphans as soon as all sources were listed, and new ones afterwards.
 pub async fn report(ctx: Arc<Context>, spaces: reflector::Store<CachedSpace>) {
@@ -33,7 +33,7 @@ pub async fn report(ctx: Arc<Context>, spaces: reflector::Store<CachedSpace>) {
         for (name, sentence) in first_seen(&orphans, &mut known) {
             tracing::warn!(namespace = name, "{sentence}");
         }
-        tokio::time::sleep(PERIOD).await;
+        tokio::time::sleep(SCAN_INTERVAL).await;
     }
 }
 

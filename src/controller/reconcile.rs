@@ -50,7 +50,7 @@ pub async fn reconcile(space: &DeveloperSpace, ctx: &Context) -> Result<Action, 
 /// Records the expiry of the space, and the rules that it does not comply with.
 fn track(space: &DeveloperSpace, observed: &Observed, ctx: &Context) {
     let expiry = observed.outlook.expires_at.filter(|_| is_live(space));
-    ctx.watchdog.expects(space_key(space), expiry);
+    ctx.watchdog.set_expiry(space_key(space), expiry);
     if let Some(expiry) = expiry {
         ctx.expiry_queue.register(&space.name_any(), expiry, observed.now);
     }

@@ -73,14 +73,14 @@ pub async fn report(io: &Io, space: &DeveloperSpace, observed: &Observed, report
 }
 
 /// The most bytes of the message of a decoder.
-const LONGEST_ERROR: usize = 1_024;
+const MAX_DECODER_ERROR_BYTES: usize = 1_024;
 
 /// Writes the error to the status of a stored object that cannot be read. Other objects are not affected.
 pub async fn undecodable(io: &Io, broken: &InvalidObject) -> Result<(), Error> {
     let name = broken.metadata.name.clone().unwrap_or_default();
     let api: Api<WithoutManagedFields<DynamicObject>> = Api::all_with(io.client.clone(), &ApiResource::erase::<DeveloperSpace>(&()));
     let live = api.get(&name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
-    let error = shorten(&broken.error, LONGEST_ERROR);
+    let error = shorten(&broken.error, MAX_DECODER_ERROR_BYTES);
     let message = format!("the stored object cannot be read: {error}; correct it with kubectl edit; it is not reconciled until then");
     let conditions = live.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     let says =
@@ -98,9 +98,9 @@ pub async fn undecodable(io: &Io, broken: &InvalidObject) -> Result<(), Error> {
             "observedGeneration": live.metadata.generation, "lastTransitionTime": same.map_or(&now, |old| &old["lastTransitionTime"]),
         })
     };
-    let told = [(types::READY, "False"), (types::RECONCILING, "False"), (types::STALLED, "True")];
-    let kept = conditions.iter().filter(|condition| told.iter().all(|(type_, _)| condition["type"] != *type_)).cloned();
-    let conditions: Vec<Value> = kept.chain(told.map(condition)).collect();
+    let written_types = [(types::READY, "False"), (types::RECONCILING, "False"), (types::STALLED, "True")];
+    let kept = conditions.iter().filter(|condition| written_types.iter().all(|(type_, _)| condition["type"] != *type_)).cloned();
+    let conditions: Vec<Value> = kept.chain(written_types.map(condition)).collect();
     let patch = json!({
         "metadata": {"resourceVersion": live.metadata.resource_version},
         "status": {"observedGeneration": live.metadata.generation, "conditions": conditions},

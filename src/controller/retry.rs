@@ -80,10 +80,10 @@ pub async fn report_failure(ctx: &Context, space: &DeveloperSpace, Failure { err
     let (name, observed) = (space.name_any(), observe(space, &ctx.io));
     ctx.io.attempts.record_failed_inputs(&name, situation(space, &observed), until(observed.outlook.wake, observed.now));
     if let Some(overdue) = overdue(space, &observed) {
-        ctx.watchdog.refused(space_key(space), overdue);
+        ctx.watchdog.set_refused_expiry(space_key(space), overdue);
     }
     if error.lasts(ctx.io.attempts.failures(&name)) {
-        ctx.watchdog.fails(space_key(space));
+        ctx.watchdog.set_failing(space_key(space));
     }
     let verdict = verdict_on(space, &observed, &error, ctx.io.attempts.failures(&name));
     let Some(verdict) = verdict.filter(|_| !is_reported) else { return error };

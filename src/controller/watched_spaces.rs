@@ -33,7 +33,7 @@ impl SpaceRegisters for Registers {
 
     fn remove(&self, space: &CachedSpace) {
         self.attempts.record_deletion(&space.name_any(), space.uid().unwrap_or_default());
-        self.watchdog.expects(space_key(space), None);
+        self.watchdog.set_expiry(space_key(space), None);
         self.metrics.noncompliant.record(space_key(space), Vec::new());
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     api::DeveloperSpace,
     cache::watches::CachedSpace,
     desired::children::version,
-    installed::UNTIL_COMPLETE,
+    installed::INCOMPLETE_REQUEUE_INTERVAL,
     runtime::{error::Error, watchdog::space_key},
 };
 
@@ -37,8 +37,8 @@ const MAX_JITTER: f64 = 0.2;
 pub async fn reconcile_queued(kept: Arc<CachedSpace>, ctx: Arc<Context>) -> Result<Action, Error> {
     ctx.io.store.ready().await;
     let is_failing = ctx.io.attempts.failures(&kept.name_any()) >= FAILURES_BEFORE_SHARED_SLOTS;
-    let turn = is_failing.then(|| ctx.slots.try_failing_slot());
-    if matches!(turn, Some(None)) {
+    let permit = is_failing.then(|| ctx.slots.try_failing_slot());
+    if matches!(permit, Some(None)) {
         return Ok(Action::requeue(BUSY_REQUEUE_INTERVAL));
     }
     // The space is unpacked, and the future allocated, only once a worker slot is free: hundreds of spaces may wait for one.
@@ -81,14 +81,14 @@ async fn run_in_turn(kept: &CachedSpace, ctx: &Context) -> Result<Option<Action>
 #[tracing::instrument(name = "reconcile", skip_all, fields(space = guarded.meta().name.as_deref(), uid = guarded.meta().uid.as_deref()))]
 async fn run(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Result<Action, Error> {
     if ctx.installed.has_problem() {
-        return Ok(Action::requeue(UNTIL_COMPLETE));
+        return Ok(Action::requeue(INCOMPLETE_REQUEUE_INTERVAL));
     }
     let _running = (ctx.io.metrics.begin(), ctx.watchdog.begin());
     let space = match &guarded.0 {
         Ok(space) => space,
         Err(broken) => {
             // The expiry of a space that cannot be read is unknown, so it is not overdue.
-            ctx.watchdog.expects(space_key(guarded), None);
+            ctx.watchdog.set_expiry(space_key(guarded), None);
             ctx.io.metrics.noncompliant.record(space_key(guarded), Vec::new());
             return undecodable(&ctx.io, broken).await.map(|()| Action::await_change());
         }
@@ -108,7 +108,7 @@ async fn run(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Resul
     let action = reconcile_until_written(space, ctx).await;
     if is_deleted() {
         // The watch, which runs concurrently, removed the space before the step was recorded.
-        ctx.watchdog.expects(space_key(space), None);
+        ctx.watchdog.set_expiry(space_key(space), None);
         ctx.io.metrics.noncompliant.record(space_key(space), Vec::new());
         release_places(space, ctx);
     }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The most bytes of the value of an expiry annotation. A longer value is neither a time nor a duration.
-const LONGEST_WISH: usize = 256;
+const MAX_VALUE_BYTES: usize = 256;
 
 /// The part that is kept of a namespace that has an expiry annotation and no mark of the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Plain {
 
 /// An expired namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ExpiredNamespace {
     /// Its name.
     pub name: String,
     /// Its UID.
@@ -50,7 +50,7 @@ pub struct Found {
 #[derive(Debug, Default)]
 pub struct Findings {
     /// Expired namespaces.
-    pub due: Vec<Found>,
+    pub due: Vec<ExpiredNamespace>,
     /// Namespaces whose annotations cannot be read, and the reason.
     pub unreadable: Vec<(String, String)>,
 }
@@ -65,7 +65,7 @@ impl Plain {
         let requests: BTreeMap<String, String> = annotations
             .iter()
             .filter(|(key, _)| is_expiry_annotation(key))
-            .map(|(key, value)| (key.clone(), shorten(value, LONGEST_WISH)))
+            .map(|(key, value)| (key.clone(), shorten(value, MAX_VALUE_BYTES)))
             .collect();
         let created = namespace.metadata.creation_timestamp.as_ref().and_then(time::from_k8s)?;
         let (uid, resource_version) = (namespace.uid()?, namespace.resource_version()?);
@@ -84,7 +84,7 @@ pub fn find(io: &Io, namespaces: Vec<Plain>, taken: &[String], compat: &[Compat]
         match requested_expiry(&requests, created, compat) {
             RequestedExpiry::Unreadable(why) => findings.unreadable.push((name, why)),
             RequestedExpiry::At(expired_at, by) if now >= expired_at => {
-                findings.due.push(Found { name, uid, resource_version, expired_at, by })
+                findings.due.push(ExpiredNamespace { name, uid, resource_version, expired_at, by })
             }
             RequestedExpiry::None | RequestedExpiry::Never | RequestedExpiry::At(..) => {}
         }
@@ -94,7 +94,7 @@ pub fn find(io: &Io, namespaces: Vec<Plain>, taken: &[String], compat: &[Compat]
 
 /// Sends a DELETE with the UID and the resourceVersion of the decision: it fails for another namespace, after a change such as a later expiry, and
 /// after the deletion by another client.
-pub async fn delete(io: &Io, found: &Found) -> Result<(), Error> {
+pub async fn delete(io: &Io, found: &ExpiredNamespace) -> Result<(), Error> {
     let preconditions = Preconditions { uid: Some(found.uid.clone()), resource_version: Some(found.resource_version.clone()) };
     let api: Api<WithoutManagedFields<Namespace>> = Api::all(io.client.clone());
     let answer = api.delete(&found.name, &DeleteParams::default().preconditions(preconditions)).await;

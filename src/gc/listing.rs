@@ -21,10 +21,10 @@ use crate::{
 
 /// The page size of the lists of classes and namespaces. The text of a page is in memory twice before it is parsed, and a developer can make the
 /// status of a terminating namespace as large as an object may be.
-const PAGE: u32 = 25;
+const PAGE_SIZE: u32 = 25;
 
 /// The page size of the list of spaces, each of which its owner can make as large as an object may be.
-const PAGE_OF_SPACES: u32 = 10;
+const SPACES_PAGE_SIZE: u32 = 10;
 
 /// The listed objects. Classes and namespaces are in the store.
 pub struct Listing {
@@ -39,9 +39,9 @@ pub struct Listing {
 }
 
 /// Fills the store and lists the rest.
-pub async fn look_around(io: &Io) -> Result<Listing, Error> {
+pub async fn list_cluster(io: &Io) -> Result<Listing, Error> {
     let since = io.clock.now();
-    list::<SpaceClass, DeserializeGuard<SpaceClass>>(&io.client, PAGE, |DeserializeGuard(class)| match class {
+    list::<SpaceClass, DeserializeGuard<SpaceClass>>(&io.client, PAGE_SIZE, |DeserializeGuard(class)| match class {
         Ok(class) => io.store.put_class(class),
         Err(broken) => {
             tracing::warn!(class = broken.metadata.name, error = broken.error, "a stored SpaceClass cannot be read");
@@ -53,12 +53,12 @@ pub async fn look_around(io: &Io) -> Result<Listing, Error> {
     io.store.reserved.read_classes(&io.store.classes());
     let (mut spaces, mut plain, mut claimed) = (Vec::new(), Vec::new(), Vec::new());
     // Spaces before namespaces: a namespace that is created in between is seen, and one that is deleted in between needs nothing.
-    list::<DeveloperSpace, Reduced<DeveloperSpace>>(&io.client, PAGE_OF_SPACES, |space| {
+    list::<DeveloperSpace, Reduced<DeveloperSpace>>(&io.client, SPACES_PAGE_SIZE, |space| {
         io.store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref());
         spaces.push(space);
     })
     .await?;
-    list::<Namespace, Swept>(&io.client, PAGE, |Swept { name, seen, plain: found }| {
+    list::<Namespace, Swept>(&io.client, PAGE_SIZE, |Swept { name, seen, plain: found }| {
         if seen.claim.is_some() {
             claimed.push(name.clone());
         }

@@ -17,7 +17,7 @@ use futures::{StreamExt, stream};
 use kube::Client;
 
 use self::{
-    listing::look_around,
+    listing::list_cluster,
     output::{Outcome, Row, Sweep},
     plan::{Item, Planned},
 };
@@ -41,7 +41,7 @@ const EXIT_USAGE: u8 = 2;
 const MAX_CONCURRENT_ITEMS: u16 = 16;
 
 /// The output and the exit status.
-pub struct Answer {
+pub struct SweepOutput {
     /// The text for standard output.
     pub text: String,
     /// 0 done, 1 something failed, 2 a usage error or an account without the permission, 3 refused by the deletion limit.
@@ -50,7 +50,7 @@ pub struct Answer {
 
 /// Runs a sweep and returns its result. A sweep by an account that may not run it, and a sweep that would miss the operator's settings, are refused
 /// with a message on standard error. A sweep while a CRD lacks fields is an error: its decisions depend on fields that the API server dropped.
-pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow::Result<Answer> {
+pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow::Result<SweepOutput> {
     let protected = match account::refusal(&client, args).await {
         Some(refusal) => Err(refusal),
         None => settings::protected(&client, args).await,
@@ -61,11 +61,11 @@ pub async fn run(client: Client, clock: Arc<dyn Clock>, args: &GcArgs) -> anyhow
                 anyhow::bail!("{problem}");
             }
             let sweep = sweep(client, clock, args, protected).await?;
-            Ok(Answer { text: sweep.text(args.output)?, code: sweep.exit_status() })
+            Ok(SweepOutput { text: sweep.text(args.output)?, code: sweep.exit_status() })
         }
         Err(refusal) => {
             writeln!(std::io::stderr(), "error: {refusal}").context("failed to write the error")?;
-            Ok(Answer { text: String::new(), code: EXIT_USAGE })
+            Ok(SweepOutput { text: String::new(), code: EXIT_USAGE })
         }
     }
 }
@@ -79,7 +79,7 @@ pub async fn sweep(client: Client, clock: Arc<dyn Clock>, args: &GcArgs, protect
 
 /// The future that writes Events ends when this function has dropped `io`.
 async fn sweep_with(io: Io, args: &GcArgs) -> Result<Sweep, Error> {
-    let listing = look_around(&io).await?;
+    let listing = list_cluster(&io).await?;
     let planned = plan::plan(&io, listing, args);
     let limit = deletion_limit::limit(args.max_deletions, planned.living);
     let refused = planned.deletions() > limit;
@@ -133,8 +133,8 @@ async fn carry_out(io: &Io, item: &Item) -> Row {
     let result = match item {
         Item::Warn { space, observed } => {
             let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            let said = report::StatusReport::new(plan::verdict_as_it_stands(ready), observed.known_namespace(space));
-            report::report(io, &as_observed(space), observed, said).await.map(|_| true)
+            let report = report::StatusReport::new(plan::current_verdict(ready), observed.known_namespace(space));
+            report::report(io, &as_observed(space), observed, report).await.map(|_| true)
         }
         Item::Space { space, observed, step } => expire::carry_out(io, space, observed, step).await.map(|carried| carried.by_us),
         Item::Annotated(found) => annotated::delete(io, found).await.map(|()| true),

@@ -10,7 +10,7 @@ use kube::{
 };
 
 use super::{
-    annotated::{self, Found},
+    annotated::{self, ExpiredNamespace},
     listing::Listing,
 };
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// The tolerance between the clock that dates a namespace and the one that dates the sweep, for the detection of orphans.
-const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(10);
+const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(10);
 
 /// One item of the plan.
 pub enum Item {
@@ -53,7 +53,7 @@ pub enum Item {
         step: Step,
     },
     /// Delete a plain namespace.
-    Annotated(Found),
+    Annotated(ExpiredNamespace),
 }
 
 /// An object that the sweep leaves unchanged and reports.
@@ -154,7 +154,7 @@ pub fn plan(io: &Io, listing: Listing, args: &GcArgs) -> Planned {
     }
     // A namespace that was created after the spaces were listed may have a space that is not in the list.
     for name in claimed.into_iter().filter(|name| taken.binary_search(name).is_err()) {
-        planned.add_orphan(io, name, |seen| seen.created < since - CLOCKS_DIFFER && is_orphan(seen, None, |uid| uids.contains(uid)));
+        planned.add_orphan(io, name, |seen| seen.created < since - CLOCK_SKEW && is_orphan(seen, None, |uid| uids.contains(uid)));
     }
     planned.items.sort_by_key(Item::name);
     planned.remarks.sort_by(|one, other| one.name().cmp(other.name()));
@@ -220,7 +220,7 @@ fn is_early(observed: &Observed) -> bool {
 }
 
 /// Returns the current content of `Ready`, which a warning does not change.
-pub fn verdict_as_it_stands(status: &[Condition]) -> Verdict {
+pub fn current_verdict(status: &[Condition]) -> Verdict {
     let ready = conditions::find(status, types::READY);
     let reason = ready.and_then(|ready| Reason::parse(&ready.reason)).unwrap_or(Reason::Pending);
     Verdict::new(reason, ready.map(|ready| ready.message.clone()).unwrap_or_default())

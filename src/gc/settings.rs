@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// The page size: users can make their ConfigMaps large, and a whole page is in memory.
-const PAGE: u32 = 10;
+const PAGE_SIZE: u32 = 10;
 
 /// The most bytes of an invalid value that a refusal quotes.
-const LONGEST_VALUE: usize = 128;
+const MAX_QUOTED_BYTES: usize = 128;
 
 /// The remedy that ends every refusal.
 const SET_THE_FLAG: &str = "set --protected-namespaces to the names that this sweep must not delete";
@@ -62,7 +62,7 @@ fn patterns(namespace: &str, settings: &ConfigMap) -> Result<Vec<String>, String
     let value = settings.data.as_ref().and_then(|data| data.get(key)).map(String::as_str).unwrap_or_default();
     let patterns: Result<Vec<String>, String> = value.split(',').map(cli::pattern).collect();
     patterns.map_err(|error| {
-        let value = shorten(value, LONGEST_VALUE);
+        let value = shorten(value, MAX_QUOTED_BYTES);
         format!("{key} in ConfigMap {name} in namespace {namespace} is {value:?}; it {error}: correct the ConfigMap, or {SET_THE_FLAG}")
     })
 }
@@ -111,7 +111,7 @@ async fn refuse_others(client: &Client, args: &GcArgs) -> Result<(), String> {
 /// Returns the namespaces that have a ConfigMap of that name and may be the operator's.
 async fn homes(client: &Client) -> Result<Vec<String>, Error> {
     let api = Api::<WithoutManagedFields<ConfigMap>>::all(client.clone());
-    let mut params = ListParams::default().fields(&format!("metadata.name={}", names::SETTINGS)).limit(PAGE);
+    let mut params = ListParams::default().fields(&format!("metadata.name={}", names::SETTINGS)).limit(PAGE_SIZE);
     let mut homes = Vec::new();
     loop {
         let page = api.list(&params).await.map_err(Error::api(format!("list the ConfigMaps {} in all namespaces", names::SETTINGS)))?;

@@ -3,7 +3,7 @@
 mod noncompliant;
 
 use std::{
-    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Mutex, atomic::AtomicU64},
     time::Instant,
 };
 
@@ -14,7 +14,7 @@ use prometheus_client::{
 };
 
 use self::noncompliant::Noncompliant;
-use crate::runtime::watchdog::Ages;
+use crate::{lock::IgnorePoison, runtime::watchdog::Ages};
 
 /// Labels of the reconcile counter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -115,7 +115,7 @@ impl Default for Metrics {
             "DeveloperSpaces that violate a rule by which a new one would be refused, by rule",
             metrics.noncompliant.gauge.clone(),
         );
-        *metrics.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
+        *metrics.registry.lock().ignore_poison() = registry;
         metrics
     }
 }
@@ -125,16 +125,16 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.noncompliant.count();
         let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let registry = self.registry.lock().ignore_poison();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &registry);
         text
     }
 
     /// Records the start of a reconcile, which ends when the guard is dropped.
-    pub fn begin(&self) -> Running<'_> {
+    pub fn begin(&self) -> ActiveReconcile<'_> {
         self.active.inc();
-        Running { metrics: self, since: Instant::now() }
+        ActiveReconcile { metrics: self, since: Instant::now() }
     }
 
     /// Sets the gauges of ages.
@@ -187,12 +187,12 @@ impl Metrics {
 
 /// A reconcile under way.
 #[derive(Debug)]
-pub struct Running<'a> {
+pub struct ActiveReconcile<'a> {
     metrics: &'a Metrics,
     since: Instant,
 }
 
-impl Drop for Running<'_> {
+impl Drop for ActiveReconcile<'_> {
     fn drop(&mut self) {
         self.metrics.active.dec();
         self.metrics.seconds.observe(self.since.elapsed().as_secs_f64());

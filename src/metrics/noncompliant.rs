@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use prometheus_client::{
@@ -10,7 +10,7 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
 };
 
-use crate::desired::noncompliance::Rule;
+use crate::{desired::noncompliance::Rule, lock::IgnorePoison};
 
 /// Labels of the gauge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -50,7 +50,7 @@ impl Noncompliant {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Rule>>> {
-        self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spaces.lock().ignore_poison()
     }
 }
 

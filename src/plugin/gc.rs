@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use super::{args::KubectlArgs, cluster::Cluster, output};
 use crate::{
     cli::{GcArgs, Output},
-    gc::{self, Answer},
+    gc::{self, SweepOutput},
     telemetry,
 };
 
 pub(crate) async fn run(kubectl: &KubectlArgs, args: &GcArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(args.common.log_format);
     let cluster = Cluster::connect(kubectl).await?;
-    let Answer { text, code } = gc::run(cluster.client, cluster.clock, args).await?;
+    let SweepOutput { text, code } = gc::run(cluster.client, cluster.clock, args).await?;
     match args.output {
         Output::Table => output::print(text.trim_end())?,
         Output::Json => output::print_raw(&text)?,

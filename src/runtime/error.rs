@@ -60,15 +60,15 @@ pub enum Class {
 }
 
 /// The number of consecutive conflicts that are retried at once. Further conflicts are not a race but a refusal.
-const RACES: u32 = 3;
+const MAX_IMMEDIATE_RETRIES: u32 = 3;
 
 /// The time between two attempts, by the number of failures before. The last entry applies to all further attempts. With the status and its Event
 /// these make six writes in the first minute and two in each further minute. Each wait is short enough that a space converges within a minute after
 /// the cause of the failure ends.
-const WAITS: [Duration; 4] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25), Duration::from_secs(30)];
+const RETRY_DELAYS: [Duration; 4] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25), Duration::from_secs(30)];
 
 /// The most bytes of a sentence about an error: messages of webhooks have no limit, and a condition has to be human-readable.
-const LONGEST_SENTENCE: usize = 1_024;
+const MAX_SENTENCE_BYTES: usize = 1_024;
 
 impl Error {
     /// An error of the API server while doing `action`.
@@ -118,7 +118,7 @@ impl Error {
         match self.class() {
             Class::Forbidden | Class::Invalid => true,
             Class::Transient | Class::Vanishing => failures >= 2,
-            Class::Conflict => failures > RACES,
+            Class::Conflict => failures > MAX_IMMEDIATE_RETRIES,
         }
     }
 
@@ -127,14 +127,14 @@ impl Error {
         let number = match self.class() {
             // The end of a space waits. A client that wins each race must not lengthen the wait.
             Class::Conflict if matches!(self, Self::Overtaken { .. }) => 0,
-            Class::Conflict if failures < RACES => return Duration::from_millis(50 << failures),
-            Class::Conflict => failures - RACES,
+            Class::Conflict if failures < MAX_IMMEDIATE_RETRIES => return Duration::from_millis(50 << failures),
+            Class::Conflict => failures - MAX_IMMEDIATE_RETRIES,
             Class::Transient => failures,
             // These errors are known not to resolve by themselves within moments.
             Class::Vanishing | Class::Forbidden | Class::Invalid => failures.saturating_add(1),
         };
-        let last = WAITS.len() - 1;
-        WAITS[usize::try_from(number).map_or(last, |number| number.min(last))]
+        let last = RETRY_DELAYS.len() - 1;
+        RETRY_DELAYS[usize::try_from(number).map_or(last, |number| number.min(last))]
     }
 
     /// The whole error chain in one sentence for a condition.
@@ -146,7 +146,7 @@ impl Error {
             },
             Self::Deadline(_) | Self::Held(_) | Self::Moved(_) | Self::Overtaken { .. } => String::new(),
         };
-        shorten(&format!("{self}{source}"), LONGEST_SENTENCE)
+        shorten(&format!("{self}{source}"), MAX_SENTENCE_BYTES)
     }
 }
 
@@ -228,15 +228,18 @@ mod tests {
             serde_json::from_value(json!({"status": "Failure", "code": 500, "message": "ü".repeat(50_000), "reason": "x"})).unwrap();
         let sentence = Error::status("alice-payments")(kube::Error::Api(Box::new(long))).sentence();
         assert!(
-            sentence.len() <= LONGEST_SENTENCE && sentence.starts_with("failed to write the status of DeveloperSpace alice-payments: ü")
+            sentence.len() <= MAX_SENTENCE_BYTES && sentence.starts_with("failed to write the status of DeveloperSpace alice-payments: ü")
         );
     }
 
     #[test]
     fn a_conflict_that_lasts_is_no_race() {
         let conflict = error(409, None);
-        assert!(!conflict.lasts(RACES) && conflict.lasts(RACES + 1));
-        assert!(conflict.retry_after(RACES - 1) < WAITS[0] && conflict.retry_after(RACES) == WAITS[0]);
+        assert!(!conflict.lasts(MAX_IMMEDIATE_RETRIES) && conflict.lasts(MAX_IMMEDIATE_RETRIES + 1));
+        assert!(
+            conflict.retry_after(MAX_IMMEDIATE_RETRIES - 1) < RETRY_DELAYS[0]
+                && conflict.retry_after(MAX_IMMEDIATE_RETRIES) == RETRY_DELAYS[0]
+        );
         assert!(error(403, None).lasts(0) && !error(500, None).lasts(1) && error(500, None).lasts(2));
     }
 
@@ -244,7 +247,7 @@ mod tests {
     fn an_end_that_loses_every_race_is_tried_every_second() {
         let overtaken = Error::Overtaken { name: "orchid-lab".into(), times: 50 };
         assert_eq!((overtaken.class(), overtaken.is_lost_race(), error(409, None).is_lost_race()), (Class::Conflict, false, true));
-        assert!([0, 1, 10, 1_000].iter().all(|failures| overtaken.retry_after(*failures) == WAITS[0]));
+        assert!([0, 1, 10, 1_000].iter().all(|failures| overtaken.retry_after(*failures) == RETRY_DELAYS[0]));
         assert_eq!(
             overtaken.sentence(),
             "failed to write DeveloperSpace orchid-lab: other clients changed it before each of 50 attempts; the operator retries"

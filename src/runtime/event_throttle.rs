@@ -6,16 +6,16 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
 /// The time for which the same reason is not published again.
-const MINUTE: Duration = Duration::from_secs(60);
+const MIN_REPEAT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The state of each reason of each object.
 #[derive(Debug)]
 pub struct Throttle<T> {
-    by_reason: HashMap<u64, Turn<T>>,
+    by_reason: HashMap<u64, Window<T>>,
 }
 
 #[derive(Debug)]
-struct Turn<T> {
+struct Window<T> {
     since: Instant,
     held: Option<(T, i32)>,
 }
@@ -28,35 +28,35 @@ impl<T> Default for Throttle<T> {
 
 impl<T> Throttle<T> {
     /// Returns the Event if it may be published at once, and the number of its occurrences. Otherwise the Event is held.
-    pub fn pass(&mut self, reason: u64, told: T, now: Instant) -> Option<(T, i32)> {
+    pub fn pass(&mut self, reason: u64, event: T, now: Instant) -> Option<(T, i32)> {
         match self.by_reason.get_mut(&reason) {
-            Some(turn) if now.duration_since(turn.since) < MINUTE => {
-                let number = turn.held.as_ref().map_or(0, |(_, number)| *number);
-                turn.held = Some((told, number.saturating_add(1)));
+            Some(window) if now.duration_since(window.since) < MIN_REPEAT_INTERVAL => {
+                let number = window.held.as_ref().map_or(0, |(_, number)| *number);
+                window.held = Some((event, number.saturating_add(1)));
                 None
             }
             _ => {
-                self.by_reason.insert(reason, Turn { since: now, held: None });
-                Some((told, 1))
+                self.by_reason.insert(reason, Window { since: now, held: None });
+                Some((event, 1))
             }
         }
     }
 
     /// Returns the held Events of the reasons whose minute is over. Forgets the reasons that hold none.
     pub fn due(&mut self, now: Instant) -> Vec<(T, i32)> {
-        let is_over = |turn: &Turn<T>| now.duration_since(turn.since) >= MINUTE;
-        self.by_reason.retain(|_, turn| turn.held.is_some() || !is_over(turn));
-        let over = self.by_reason.values_mut().filter(|turn| is_over(turn));
-        over.filter_map(|turn| {
-            turn.since = now;
-            turn.held.take()
+        let is_over = |window: &Window<T>| now.duration_since(window.since) >= MIN_REPEAT_INTERVAL;
+        self.by_reason.retain(|_, window| window.held.is_some() || !is_over(window));
+        let over = self.by_reason.values_mut().filter(|window| is_over(window));
+        over.filter_map(|window| {
+            window.since = now;
+            window.held.take()
         })
         .collect()
     }
 
     /// Returns all held Events, because the process ends.
     pub fn all(&mut self) -> Vec<(T, i32)> {
-        self.by_reason.drain().filter_map(|(_, turn)| turn.held).collect()
+        self.by_reason.drain().filter_map(|(_, window)| window.held).collect()
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn nothing_is_lost_at_the_end() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
-        throttle.pass(1, "told", now);
+        throttle.pass(1, "event", now);
         throttle.pass(1, "kept", now);
         assert_eq!((throttle.all(), throttle.all()), (vec![("kept", 1)], vec![]));
     }

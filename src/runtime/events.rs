@@ -6,7 +6,7 @@
 use std::{
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -36,19 +36,20 @@ use super::{event_throttle::Throttle, worker_slots::WorkerSlots, write_params::p
 use crate::{
     api::{DeveloperSpace, NamespaceRef, names, text::shorten},
     desired::{children::hash, status::Note},
+    lock::IgnorePoison,
 };
 
 /// The longest note that the API server accepts, see `NoteLengthLimit` in `k8s.io/kubernetes/pkg/apis/core/validation/events.go`.
-const LONGEST_NOTE: usize = 1_024;
+const MAX_NOTE_BYTES: usize = 1_024;
 
 /// The number of Events that may wait to be written. Further Events are lost, which is logged.
-const WAITING: usize = 32_768;
+const QUEUE_CAPACITY: usize = 32_768;
 
 /// The number of Events that are written concurrently.
-const SIDE_BY_SIDE: usize = 32;
+const MAX_CONCURRENT_WRITES: usize = 32;
 
 /// The number of expiry warnings that are written concurrently. They do not wait for an idle worker slot.
-const WARNINGS_SIDE_BY_SIDE: usize = 4;
+const MAX_CONCURRENT_WARNING_WRITES: usize = 4;
 
 /// Queues Events, which are written in the background: neither a reconcile nor a deletion waits for one.
 #[derive(Clone)]
@@ -60,7 +61,7 @@ pub struct Recorder {
 }
 
 /// The interval at which Events are released that were held for a minute.
-const GLANCE: Duration = Duration::from_secs(5);
+const RELEASE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// An Event to write: its object, its content and its time.
 #[derive(Debug)]
@@ -74,13 +75,13 @@ struct Record {
 ///
 /// Each Event takes an idle worker slot of `slots`. Expiry warnings do not wait for a slot: they would be written after the expiry.
 pub fn recorder(client: Client, slots: WorkerSlots, instance: &str) -> (Recorder, impl Future<Output = ()> + Send + use<>) {
-    let (queue, waiting) = mpsc::channel(WAITING);
-    let (warnings, urgent) = mpsc::channel(WAITING);
+    let (queue, waiting) = mpsc::channel(QUEUE_CAPACITY);
+    let (warnings, urgent) = mpsc::channel(QUEUE_CAPACITY);
     let pending = watch::Sender::new(0_usize);
     let writer = Writer { client, slots, instance: instance.chars().take(128).collect(), count: AtomicU32::new(0) };
     let written = pending.clone();
     let recorder = Recorder { queue, warnings, pending, throttle: Arc::default() };
-    let releasing = release_in_time(&recorder);
+    let releasing = release_periodically(&recorder);
     let (waiting, urgent) = (received(waiting), received(urgent));
     let writer = Arc::new(writer);
     let idle = {
@@ -89,19 +90,22 @@ pub fn recorder(client: Client, slots: WorkerSlots, instance: &str) -> (Recorder
     };
     let at_once = move |record| Writer::write(writer.clone(), record, written.clone(), true);
     let writing = async move {
-        let both = join(waiting.for_each_concurrent(SIDE_BY_SIDE, idle), urgent.for_each_concurrent(WARNINGS_SIDE_BY_SIDE, at_once));
+        let both = join(
+            waiting.for_each_concurrent(MAX_CONCURRENT_WRITES, idle),
+            urgent.for_each_concurrent(MAX_CONCURRENT_WARNING_WRITES, at_once),
+        );
         select(pin!(both), pin!(releasing)).await;
     };
     (recorder, writing)
 }
 
 /// Releases the Events whose minute is over, until the recorder is dropped.
-fn release_in_time(recorder: &Recorder) -> impl Future<Output = ()> + Send + use<> {
+fn release_periodically(recorder: &Recorder) -> impl Future<Output = ()> + Send + use<> {
     let (queue, warnings) = (recorder.queue.downgrade(), recorder.warnings.downgrade());
     let (throttle, pending) = (recorder.throttle.clone(), recorder.pending.clone());
     async move {
         loop {
-            tokio::time::sleep(GLANCE).await;
+            tokio::time::sleep(RELEASE_INTERVAL).await;
             let Some((queue, warnings)) = queue.upgrade().zip(warnings.upgrade()) else { return };
             Recorder { queue, warnings, pending: pending.clone(), throttle: throttle.clone() }.release(Throttle::due);
         }
@@ -150,7 +154,7 @@ impl Recorder {
 
     fn put(&self, mut record: Record) {
         // Thousands of Events may wait, and a message can contain long texts of users.
-        record.note.message = shorten(&record.note.message, LONGEST_NOTE);
+        record.note.message = shorten(&record.note.message, MAX_NOTE_BYTES);
         let ObjectReference { kind, namespace, name, uid, .. } = &record.regarding;
         // Each warning threshold is a reason of its own, regardless of the time between two thresholds.
         let edge = is_urgent(&record.note).then_some(&record.note.message);
@@ -169,7 +173,7 @@ impl Recorder {
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle<Box<Record>>> {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.throttle.lock().ignore_poison()
     }
 
     fn send(&self, (record, number): (Box<Record>, i32)) {
@@ -178,7 +182,7 @@ impl Recorder {
         let queue = if is_urgent(&record.note) { &self.warnings } else { &self.queue };
         if queue.try_send((record, number)).is_err() {
             self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
-            tracing::warn!(name, reason, "dropped an Event: {WAITING} Events wait to be written");
+            tracing::warn!(name, reason, "dropped an Event: {QUEUE_CAPACITY} Events wait to be written");
         }
     }
 }
@@ -278,10 +282,10 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_fit_is_lost_and_no_flush_waits_for_it() {
         let (recorder, writing, server) = a_recorder(WorkerSlots::new(1));
-        for number in 0..=WAITING {
+        for number in 0..=QUEUE_CAPACITY {
             tell(&recorder, &format!("Reason{number}"));
         }
-        assert_eq!(*recorder.pending.borrow(), WAITING);
+        assert_eq!(*recorder.pending.borrow(), QUEUE_CAPACITY);
         drop((writing, server));
     }
 
@@ -291,12 +295,12 @@ mod tests {
         let message = "fern ".repeat(10_000);
         (0..2).for_each(|_| tell_that(&recorder, "InvalidSpec", &message));
         let held = recorder.throttle().all();
-        assert_eq!(held.iter().map(|(record, _)| record.note.message.len()).collect::<Vec<_>>(), [LONGEST_NOTE]);
+        assert_eq!(held.iter().map(|(record, _)| record.note.message.len()).collect::<Vec<_>>(), [MAX_NOTE_BYTES]);
         let writing = tokio::spawn(writing);
         let (request, _send) = server.next_request().await.expect("an Event is written");
         let body = request.into_body().collect_bytes().await.expect("it is in memory");
         let event: serde_json::Value = serde_json::from_slice(&body).expect("it is JSON");
-        assert_eq!(event["note"], shorten(&message, LONGEST_NOTE));
+        assert_eq!(event["note"], shorten(&message, MAX_NOTE_BYTES));
         writing.abort();
     }
 

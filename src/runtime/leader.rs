@@ -19,13 +19,13 @@ use crate::clock::Clock;
 /// Name of the Lease in the operator's namespace.
 pub const LEASE: &str = "developerspace-operator";
 
-const DURATION: Duration = Duration::from_secs(15);
-const RENEW_EVERY: Duration = Duration::from_secs(2);
+const LEASE_DURATION: Duration = Duration::from_secs(15);
+const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// A holder that could not renew the lease for this time stops, before another candidate may take it.
-const GIVE_UP: Duration = Duration::from_secs(10);
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// The pause before a renewal that conflicted with another write is retried.
-const AGAIN: Duration = Duration::from_millis(100);
+const CONFLICT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// A candidate in the election.
 pub struct Elector {
@@ -35,7 +35,7 @@ pub struct Elector {
 }
 
 /// The resourceVersion of the Lease that was seen last, and the time at which it was first seen.
-type Standing = Option<(Option<String>, Instant)>;
+type ObservedLease = Option<(Option<String>, Instant)>;
 
 impl Elector {
     /// Returns a candidate with `identity` for the Lease in `namespace`.
@@ -45,16 +45,16 @@ impl Elector {
 
     /// Waits until this candidate leads. Returns the time at which the successful attempt began.
     pub async fn acquire(&self) -> Instant {
-        let mut standing: Standing = None;
+        let mut observed: ObservedLease = None;
         loop {
             let begun = Instant::now();
-            match tokio::time::timeout(STEP_TIMEOUT, self.try_take(&mut standing)).await {
+            match tokio::time::timeout(STEP_TIMEOUT, self.try_take(&mut observed)).await {
                 Ok(Ok(true)) => return begun,
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => tracing::warn!(error = error.sentence(), "failed to acquire the lease; retrying"),
                 Err(_) => tracing::warn!("timed out while acquiring the lease; retrying"),
             }
-            tokio::time::sleep(RENEW_EVERY).await;
+            tokio::time::sleep(RENEW_INTERVAL).await;
         }
     }
 
@@ -62,9 +62,9 @@ impl Elector {
     /// successful renewal was requested, since other candidates count from the time at which it was stored.
     pub async fn hold(&self, mut renewed: Instant) {
         loop {
-            tokio::time::sleep(RENEW_EVERY).await;
+            tokio::time::sleep(RENEW_INTERVAL).await;
             let begun = Instant::now();
-            let left = GIVE_UP.saturating_sub(renewed.elapsed());
+            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left.min(STEP_TIMEOUT), self.renew()).await {
                 Ok(Ok(true)) => renewed = begun,
                 Ok(Ok(false)) => {
@@ -74,7 +74,7 @@ impl Elector {
                 Ok(Err(error)) => tracing::warn!(error = error.sentence(), "failed to renew the lease"),
                 Err(_) => tracing::warn!("timed out while renewing the lease"),
             }
-            if renewed.elapsed() + RENEW_EVERY > GIVE_UP {
+            if renewed.elapsed() + RENEW_INTERVAL > RENEW_DEADLINE {
                 return;
             }
         }
@@ -84,7 +84,7 @@ impl Elector {
     pub async fn release(&self) {
         let release = async {
             // A renewal that was given up while it was under way may still be stored, between the read and the write.
-            while !self.let_go().await? {}
+            while !self.try_release().await? {}
             Ok::<(), Error>(())
         };
         if let Ok(Err(error)) = tokio::time::timeout(STEP_TIMEOUT, release).await {
@@ -93,27 +93,27 @@ impl Elector {
     }
 
     /// Returns true if this candidate no longer holds the lease, and false if the lease changed during the write.
-    async fn let_go(&self) -> Result<bool, Error> {
+    async fn try_release(&self) -> Result<bool, Error> {
         let found = self.leases.get_opt(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
         let Some(mut lease) = found.filter(|lease| holder(lease).as_deref() == Some(&self.identity)) else { return Ok(true) };
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = None;
         }
-        settled(self.leases.replace(LEASE, &PostParams::default(), &lease).await)
+        is_written(self.leases.replace(LEASE, &PostParams::default(), &lease).await)
     }
 
-    async fn try_take(&self, standing: &mut Standing) -> Result<bool, Error> {
+    async fn try_take(&self, observed: &mut ObservedLease) -> Result<bool, Error> {
         let found = self.leases.get_opt(LEASE).await.map_err(Error::api(format!("read Lease {LEASE}")))?;
         let Some(lease) = found else {
             let lease =
                 Lease { metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() }, spec: Some(self.spec(None)) };
-            return settled(self.leases.create(&PostParams::default(), &lease).await);
+            return is_written(self.leases.create(&PostParams::default(), &lease).await);
         };
         let version = lease.metadata.resource_version.clone();
-        if standing.as_ref().is_none_or(|(seen, _)| *seen != version) {
-            *standing = Some((version, Instant::now()));
+        if observed.as_ref().is_none_or(|(seen, _)| *seen != version) {
+            *observed = Some((version, Instant::now()));
         }
-        let runs_out = standing.as_ref().is_some_and(|(_, since)| since.elapsed() > length(&lease));
+        let runs_out = observed.as_ref().is_some_and(|(_, since)| since.elapsed() > length(&lease));
         let free = holder(&lease).is_none_or(|holder| holder == self.identity);
         if free || runs_out { self.write(lease).await } else { Ok(false) }
     }
@@ -129,14 +129,14 @@ impl Elector {
             if self.write(lease).await? {
                 return Ok(true);
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(CONFLICT_RETRY_DELAY).await;
         }
     }
 
     /// Sends a PUT with the resourceVersion that was read: of two candidates one fails.
     async fn write(&self, mut lease: Lease) -> Result<bool, Error> {
         lease.spec = Some(self.spec(lease.spec.as_ref()));
-        settled(self.leases.replace(LEASE, &PostParams::default(), &lease).await)
+        is_written(self.leases.replace(LEASE, &PostParams::default(), &lease).await)
     }
 
     fn spec(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
@@ -145,7 +145,7 @@ impl Elector {
         let transitions = before.and_then(|spec| spec.lease_transitions).unwrap_or_default();
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
             acquire_time: if same { before.and_then(|spec| spec.acquire_time.clone()) } else { Some(now.clone()) },
             renew_time: Some(now),
             lease_transitions: Some(if same { transitions } else { transitions.saturating_add(1) }),
@@ -160,11 +160,11 @@ fn holder(lease: &Lease) -> Option<String> {
 
 fn length(lease: &Lease) -> Duration {
     let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).and_then(|seconds| u64::try_from(seconds).ok());
-    seconds.map_or(DURATION, Duration::from_secs)
+    seconds.map_or(LEASE_DURATION, Duration::from_secs)
 }
 
 /// Returns false if another client wrote first, which is not an error.
-fn settled(answer: Result<Lease, kube::Error>) -> Result<bool, Error> {
+fn is_written(answer: Result<Lease, kube::Error>) -> Result<bool, Error> {
     match answer {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
@@ -254,7 +254,7 @@ mod tests {
             () = elector.hold(begun) => {}
             () = serving => {}
         }
-        assert!(begun.elapsed() > STEP_TIMEOUT && begun.elapsed() <= GIVE_UP, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() > STEP_TIMEOUT && begun.elapsed() <= RENEW_DEADLINE, "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 //! The permission to `bind` is not checked here: it depends on the classes, and the status of each class reports it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use k8s_openapi::api::{
 use kube::{Api, Client, api::PostParams};
 
 use super::{error::Error, events::Recorder};
-use crate::{api::names, clock::Clock, desired::status::Note};
+use crate::{api::names, clock::Clock, desired::status::Note, lock::IgnorePoison};
 
 /// Verbs on one resource.
 #[derive(Clone, Copy, Debug)]
@@ -73,11 +73,11 @@ pub struct MissingPermissions(Mutex<Vec<String>>);
 impl MissingPermissions {
     /// Each missing permission, as `verb resource.group`, followed by the name of the object if the permission is about a single object.
     pub fn list(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().ignore_poison().clone()
     }
 
     fn set(&self, missing: Vec<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+        *self.0.lock().ignore_poison() = missing;
     }
 }
 

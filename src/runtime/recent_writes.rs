@@ -1,14 +1,10 @@
 //! The recent writes for each space, counted by the paths of the requests. A space with too many recent writes waits.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::desired::brake::Brake;
+use crate::{desired::brake::Brake, lock::IgnorePoison};
 
 /// The number of spaces above which those at rest are forgotten before the register grows.
 const CLEANUP_THRESHOLD: usize = 1_024;
@@ -30,7 +26,7 @@ impl RecentWrites {
     /// Records a write at that path.
     pub fn record(&self, path: &str) {
         let Some(space) = space_of(path) else { return };
-        let (now, mut brakes) = (self.started.elapsed(), self.brakes.lock().unwrap_or_else(PoisonError::into_inner));
+        let (now, mut brakes) = (self.started.elapsed(), self.brakes.lock().ignore_poison());
         if brakes.len() >= CLEANUP_THRESHOLD && brakes.len() == brakes.capacity() {
             brakes.retain(|_, brake| !brake.is_released(now));
         }
@@ -42,7 +38,7 @@ impl RecentWrites {
 
     /// The time for which the space of that name waits, if it does.
     pub fn wait(&self, space: &str) -> Option<Duration> {
-        let brake = self.brakes.lock().unwrap_or_else(PoisonError::into_inner).get(space).copied()?;
+        let brake = self.brakes.lock().ignore_poison().get(space).copied()?;
         Some(brake.wait(self.started.elapsed())).filter(|wait| !wait.is_zero())
     }
 }

@@ -1,9 +1,8 @@
 //! Turns: a space is reconciled by one task at a time.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashSet, sync::Mutex};
+
+use crate::lock::IgnorePoison;
 
 /// The spaces that are being reconciled. The queue and the ends never reconcile the same space at the same time.
 #[derive(Debug, Default)]
@@ -19,13 +18,13 @@ pub struct Turn<'a> {
 impl Turns {
     /// Returns the turn of that space, unless another reconcile has it.
     pub fn take(&self, name: String) -> Option<Turn<'_>> {
-        let is_free = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        let is_free = self.0.lock().ignore_poison().insert(name.clone());
         is_free.then(|| Turn { turns: self, name })
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.turns.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+        self.turns.0.lock().ignore_poison().remove(&self.name);
     }
 }

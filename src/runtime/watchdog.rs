@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -11,16 +11,19 @@ use chrono::{DateTime, Utc};
 use kube::Resource;
 use tokio::time::Instant;
 
-use crate::desired::{Uid, children::hash};
+use crate::{
+    desired::{Uid, children::hash},
+    lock::IgnorePoison,
+};
 
 /// A watch restarts every 20 s. A watch that has not restarted for this time is frozen or refused, and its events are unknown.
-const FROZEN: Duration = Duration::from_secs(50);
+const WATCH_RESTART_LIMIT: Duration = Duration::from_secs(50);
 /// A reconcile has a deadline of 60 s, so that one that takes longer than this time hangs.
-const STUCK: Duration = Duration::from_secs(120);
+const RECONCILE_DURATION_LIMIT: Duration = Duration::from_secs(120);
 /// An expiry is processed within a second. An expiry that is overdue for this time is not being processed.
-const OVERDUE: Duration = Duration::from_secs(60);
+const EXPIRY_DELAY_LIMIT: Duration = Duration::from_secs(60);
 /// A restart does not make an API server available again. After this time it may fix a failure of this process.
-const GIVE_UP: Duration = Duration::from_secs(600);
+const API_SILENCE_LIMIT: Duration = Duration::from_secs(600);
 
 /// The observed state of the operator's work.
 #[derive(Debug)]
@@ -74,7 +77,7 @@ impl Default for Watchdog {
 
 impl Watchdog {
     /// Records an answer of the API server. `watch` is the path of a watch that began.
-    pub fn heard(&self, watch: Option<&str>) {
+    pub fn record_response(&self, watch: Option<&str>) {
         let mut inner = self.lock();
         let now = Instant::now();
         inner.heard = Some(now);
@@ -89,16 +92,16 @@ impl Watchdog {
     }
 
     /// Records the start of a reconcile, which ends when the guard is dropped.
-    pub fn begin(&self) -> Running<'_> {
+    pub fn begin(&self) -> RunningReconcile<'_> {
         let mut inner = self.lock();
         inner.begun += 1;
         let number = inner.begun;
         inner.running.insert(number, Instant::now());
-        Running { watchdog: self, number }
+        RunningReconcile { watchdog: self, number }
     }
 
     /// Records the expiry of the space of that key. `None` means that the space does not expire, or that its expiry was processed.
-    pub fn expects(&self, space: u64, expiry: Option<DateTime<Utc>>) {
+    pub fn set_expiry(&self, space: u64, expiry: Option<DateTime<Utc>>) {
         let mut inner = self.lock();
         inner.refused.remove(&space);
         inner.failing.remove(&space);
@@ -119,13 +122,13 @@ impl Watchdog {
 
     /// Records that the API server refuses a write that the expiry of the space of that key requires. The record stays until the next reconcile of
     /// the space.
-    pub fn refused(&self, space: u64, expiry: DateTime<Utc>) {
-        self.expects(space, None);
+    pub fn set_refused_expiry(&self, space: u64, expiry: DateTime<Utc>) {
+        self.set_expiry(space, None);
         self.lock().refused.insert(space, expiry);
     }
 
     /// Records that the reconcile of the space of that key failed with an error that lasts. The record stays until the next reconcile of the space.
-    pub fn fails(&self, space: u64) {
+    pub fn set_failing(&self, space: u64) {
         self.lock().failing.insert(space);
     }
 
@@ -162,17 +165,17 @@ impl Watchdog {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().ignore_poison()
     }
 }
 
 impl Ages {
     /// Checks that the process should continue. The error is the reason why it should not.
     pub fn live(&self) -> Result<(), String> {
-        if self.silence > GIVE_UP {
+        if self.silence > API_SILENCE_LIMIT {
             return Err(format!("the API server has not answered for {} s", self.silence.as_secs()));
         }
-        match self.oldest_reconcile.filter(|age| *age > STUCK) {
+        match self.oldest_reconcile.filter(|age| *age > RECONCILE_DURATION_LIMIT) {
             Some(age) => Err(format!("a reconcile has been running for {} s", age.as_secs())),
             None => Ok(()),
         }
@@ -182,7 +185,7 @@ impl Ages {
     pub fn working(&self) -> Result<(), String> {
         self.live()?;
         self.current()?;
-        if self.overdue > OVERDUE {
+        if self.overdue > EXPIRY_DELAY_LIMIT {
             return Err(format!("an expiry has been overdue for {} s", self.overdue.as_secs()));
         }
         Ok(())
@@ -193,10 +196,10 @@ impl Ages {
         if !self.heard {
             return Err("the API server has not answered yet".to_owned());
         }
-        if self.silence > FROZEN {
+        if self.silence > WATCH_RESTART_LIMIT {
             return Err(format!("the API server has not answered for {} s", self.silence.as_secs()));
         }
-        if let Some((path, age)) = self.oldest_watch.as_ref().filter(|(_, age)| *age > FROZEN) {
+        if let Some((path, age)) = self.oldest_watch.as_ref().filter(|(_, age)| *age > WATCH_RESTART_LIMIT) {
             return Err(format!("the watch of {path} has not restarted for {} s", age.as_secs()));
         }
         Ok(())
@@ -205,12 +208,12 @@ impl Ages {
 
 /// A reconcile under way.
 #[derive(Debug)]
-pub struct Running<'a> {
+pub struct RunningReconcile<'a> {
     watchdog: &'a Watchdog,
     number: u64,
 }
 
-impl Drop for Running<'_> {
+impl Drop for RunningReconcile<'_> {
     fn drop(&mut self) {
         let mut inner = self.watchdog.lock();
         inner.running.remove(&self.number);
@@ -234,29 +237,29 @@ mod tests {
     #[test]
     fn the_oldest_overdue_expiry_counts() {
         let dog = Watchdog::default();
-        dog.expects(1, Some(at(100)));
-        dog.expects(2, Some(at(50)));
+        dog.set_expiry(1, Some(at(100)));
+        dog.set_expiry(2, Some(at(50)));
         assert_eq!(dog.ages(at(120)).overdue, Duration::from_secs(70));
-        dog.expects(2, Some(at(200)));
+        dog.set_expiry(2, Some(at(200)));
         assert_eq!(dog.ages(at(120)).overdue, Duration::from_secs(20));
         dog.retain(&[2].into());
         assert_eq!(dog.ages(at(300)).overdue, Duration::from_secs(100), "a space that was not listed is not waited for");
-        dog.expects(2, None);
-        dog.expects(2, None);
+        dog.set_expiry(2, None);
+        dog.set_expiry(2, None);
         assert_eq!(dog.ages(at(120)).overdue, Duration::ZERO);
     }
 
     #[test]
     fn a_refused_end_is_overdue_and_nothing_makes_way_for_it() {
         let dog = Watchdog::default();
-        dog.expects(1, Some(at(100)));
-        dog.refused(1, at(100));
+        dog.set_expiry(1, Some(at(100)));
+        dog.set_refused_expiry(1, at(100));
         assert_eq!((dog.ages(at(170)).overdue, dog.is_behind(at(170), 0)), (Duration::from_secs(70), false));
         dog.retain(&[1].into());
         assert_eq!(dog.ages(at(170)).overdue, Duration::from_secs(70));
-        dog.fails(1);
+        dog.set_failing(1);
         assert_eq!(dog.ages(at(170)).failing, 1);
-        dog.expects(1, None);
+        dog.set_expiry(1, None);
         assert_eq!((dog.ages(at(170)).overdue, dog.ages(at(170)).failing), (Duration::ZERO, 0));
     }
 
@@ -264,10 +267,10 @@ mod tests {
     fn it_is_behind_while_the_time_of_more_is_up() {
         let dog = Watchdog::default();
         for (space, expiry) in [(u64::MAX, 120), (2, 50), (3, 121)] {
-            dog.expects(space, Some(at(expiry)));
+            dog.set_expiry(space, Some(at(expiry)));
         }
         assert!(dog.is_behind(at(120), 1) && !dog.is_behind(at(120), 2) && !dog.is_behind(at(119), 1));
-        dog.expects(2, None);
+        dog.set_expiry(2, None);
         assert!(!dog.is_behind(at(120), 1));
     }
 

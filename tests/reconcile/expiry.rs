@@ -20,7 +20,7 @@ fn no_namespace() -> Call {
 
 fn two_more_are_due(world: &World) {
     for space in [1, 2] {
-        world.watchdog.expects(space, Some(EXPIRES.parse().unwrap()));
+        world.watchdog.set_expiry(space, Some(EXPIRES.parse().unwrap()));
     }
 }
 
@@ -272,7 +272,7 @@ async fn while_the_time_of_many_is_up_what_became_of_one_is_told_later_but_not_m
     assert_eq!(world.reconcile(&sealed(), script![]).await.unwrap(), seconds(60));
     let mut status = expired(KEPT, false, GONE);
     status["namespace"] = Value::Null;
-    world.watchdog.expects(2, None);
+    world.watchdog.set_expiry(2, None);
     assert_eq!(world.reconcile(&sealed(), script![no_namespace(), say(&sealed(), &status)]).await.unwrap(), seconds(600));
 
     let five_minutes = "2026-03-09T08:05:00Z";

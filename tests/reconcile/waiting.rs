@@ -26,7 +26,7 @@ async fn crowd(now: &str, waiting: usize) -> World {
     let mut objects = everything();
     objects[0] = tight();
     let world = World::with(now, &objects);
-    world.watchdog.heard(None);
+    world.watchdog.record_response(None);
     world.reconcile(&converged(), script![]).await.unwrap();
     for number in 0..waiting {
         world.recall_waiting(&older(number), if number % 2 == 0 { "greenhouse" } else { "orchard" });

@@ -11,7 +11,7 @@ use crate::desired::{
 };
 
 /// The most objects of one namespace among which a watch adds another binding. A class has at most 32 roles, and a space at most 100 members.
-const MOST: usize = 256;
+const MAX_WATCHED_CHILDREN: usize = 256;
 
 /// The objects by namespace, in the order of their kinds and names.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl Children {
 
     /// Returns true if `seen` may be added, or is kept already.
     fn has_room(&self, namespace: &str, seen: &SeenChild) -> bool {
-        let is_crowded = || seen.kind == ChildKind::Binding && self.of(namespace).len() >= MOST;
+        let is_crowded = || seen.kind == ChildKind::Binding && self.of(namespace).len() >= MAX_WATCHED_CHILDREN;
         is_name_of_ours(seen.kind, &seen.name) && (!is_crowded() || self.get(namespace, (seen.kind, &seen.name)).is_some())
     }
 
@@ -164,7 +164,7 @@ mod tests {
         for number in 0..1_000 {
             store.put_watched_child("orchid-lab", binding(&format!("developerspace-x{number:03}"), 1));
         }
-        assert_eq!(names(&store).len(), MOST);
+        assert_eq!(names(&store).len(), MAX_WATCHED_CHILDREN);
         assert!(store.put_watched_child("orchid-lab", guard(ChildKind::Quota, "developerspace")), "a guard is always kept");
         assert!(store.put_watched_child("orchid-lab", SeenChild { going: true, ..binding("developerspace-x007", 2) }), "it is known");
         assert!(!store.put_watched_child("orchid-lab", binding("developerspace-owner", 1)));

@@ -9,7 +9,7 @@ mod classes;
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -18,7 +18,10 @@ use tokio::sync::watch;
 
 use self::{children::Children, classes::Classes};
 use super::{foreign_policies::ForeignPolicies, reserved_names::Reserved, settled::Settled, tombstones::Tombstones};
-use crate::desired::{ChildKind, Uid, isolation::Foreign, namespace::SeenNamespace};
+use crate::{
+    desired::{ChildKind, Uid, isolation::Foreign, namespace::SeenNamespace},
+    lock::IgnorePoison,
+};
 
 /// A source that has to be listed before any decision: an object is known to be missing only after every list is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +68,7 @@ struct Inner {
     children: Children,
     settled: Settled,
     policies: ForeignPolicies,
-    graves: Tombstones,
+    tombstones: Tombstones,
 }
 
 impl Default for Store {
@@ -128,7 +131,7 @@ impl Store {
     /// Does the same for a namespace that is already reduced.
     pub fn put_seen_namespace(&self, name: String, seen: SeenNamespace) -> bool {
         let mut inner = self.write();
-        if inner.graves.has(&seen.uid) {
+        if inner.tombstones.has(&seen.uid) {
             return false;
         }
         match inner.namespaces.get(&name) {
@@ -149,7 +152,7 @@ impl Store {
     /// that loses its label looks deleted.
     pub fn mark_namespace_deleted(&self, name: &str, uid: &Uid) {
         let mut inner = self.write();
-        inner.graves.add(uid);
+        inner.tombstones.add(uid);
         inner.settled.forget(name);
         if inner.namespaces.get(name).is_some_and(|kept| kept.uid == *uid) {
             inner.namespaces.remove(name);
@@ -157,8 +160,8 @@ impl Store {
     }
 
     /// Returns true if the namespace of that UID is known to be deleted.
-    pub fn is_buried(&self, uid: &Uid) -> bool {
-        self.read().graves.has(uid)
+    pub fn is_namespace_deleted(&self, uid: &Uid) -> bool {
+        self.read().tombstones.has(uid)
     }
 
     /// After a list: forgets the namespaces that were not in it. Returns their names.
@@ -194,11 +197,11 @@ impl Store {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+        self.inner.read().ignore_poison()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
-        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+        self.inner.write().ignore_poison()
     }
 }
 
