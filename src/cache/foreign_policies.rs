@@ -4,6 +4,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::desired::isolation::{Foreign, KEPT};
 
+/// The name of a policy, and its key in the store.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyKey<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The key, see [`super::store::Store::key`].
+    pub key: u64,
+}
+
 /// The foreign policies, by namespace. A developer can create any number of them, so only some are kept by name.
 #[derive(Debug, Default)]
 pub struct ForeignPolicies(HashMap<String, Known>);
@@ -30,7 +39,8 @@ impl ForeignPolicies {
     }
 
     /// Records the policy of that name and key. Returns true if it was unknown.
-    pub fn add(&mut self, namespace: &str, (name, key): (&str, u64)) -> bool {
+    pub fn add(&mut self, namespace: &str, policy: PolicyKey<'_>) -> bool {
+        let PolicyKey { name, key } = policy;
         let known = self.0.entry(namespace.to_owned()).or_default();
         if known.named.contains(name) {
             return false;
@@ -45,7 +55,8 @@ impl ForeignPolicies {
     }
 
     /// Forgets a policy. Returns true if it was known.
-    pub fn remove(&mut self, namespace: &str, (name, key): (&str, u64)) -> bool {
+    pub fn remove(&mut self, namespace: &str, policy: PolicyKey<'_>) -> bool {
+        let PolicyKey { name, key } = policy;
         let Some(known) = self.0.get_mut(namespace) else { return false };
         let was_known = known.named.remove(name) || known.others.remove(&key);
         if known.number() == 0 {
@@ -78,7 +89,7 @@ mod tests {
     fn the_first_policies_are_kept_by_name_and_the_others_are_counted() {
         let mut policies = ForeignPolicies::default();
         let names: Vec<String> = (0..100).map(|number| format!("open-{number:02}")).collect();
-        let policy = |number: usize| (names[number].as_str(), u64::try_from(number).unwrap());
+        let policy = |number: usize| PolicyKey { name: &names[number], key: u64::try_from(number).unwrap() };
         assert!((0..100).all(|number| policies.add("orchid-lab", policy(number))));
         assert!(!(0..100).any(|number| policies.add("orchid-lab", policy(number))), "all are known");
         assert_eq!(policies.of("orchid-lab"), Foreign { named: names[..20].to_vec(), others: 80 });

@@ -1,4 +1,4 @@
-//! Requests about one child of any kind. `apply.rs` decides which requests are sent and what a response means.
+//! Requests about one child of any kind. `children.rs` decides which requests are sent and what a response means.
 
 use std::fmt::Debug;
 
@@ -20,13 +20,34 @@ use crate::{
     runtime::write_params::{delete_params, patch_params, post_params},
 };
 
+/// The kind and the name of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChildRef<'a> {
+    /// Its kind.
+    pub kind: ChildKind,
+    /// Its name.
+    pub name: &'a str,
+}
+
+impl<'a> ChildRef<'a> {
+    /// Returns the kind and the name of `child`.
+    pub fn of(child: &'a Child) -> Self {
+        Self { kind: child.kind(), name: child.name() }
+    }
+
+    /// The child in a sentence, with the namespace that it is in.
+    pub fn in_namespace(self, namespace: &str) -> String {
+        format!("{} {} in {namespace}", self.kind.as_str(), self.name)
+    }
+}
+
 /// Sends a GET. Returns `None` if the object does not exist.
-pub async fn get(client: &Client, namespace: &str, (kind, name): (ChildKind, &str)) -> Result<Option<Child>, kube::Error> {
-    match kind {
-        ChildKind::Quota => get_as::<ResourceQuota>(client, namespace, name).await,
-        ChildKind::Limits => get_as::<LimitRange>(client, namespace, name).await,
-        ChildKind::Network => get_as::<NetworkPolicy>(client, namespace, name).await,
-        ChildKind::Binding => get_as::<RoleBinding>(client, namespace, name).await,
+pub async fn get(client: &Client, namespace: &str, child: ChildRef<'_>) -> Result<Option<Child>, kube::Error> {
+    match child.kind {
+        ChildKind::Quota => get_as::<ResourceQuota>(client, namespace, child.name).await,
+        ChildKind::Limits => get_as::<LimitRange>(client, namespace, child.name).await,
+        ChildKind::Network => get_as::<NetworkPolicy>(client, namespace, child.name).await,
+        ChildKind::Binding => get_as::<RoleBinding>(client, namespace, child.name).await,
     }
 }
 
@@ -41,22 +62,22 @@ pub async fn post(client: &Client, namespace: &str, child: &Child) -> Result<Chi
 }
 
 /// Sends a PATCH with JSON patch operations (RFC 6902).
-pub async fn patch(client: &Client, namespace: &str, (kind, name): (ChildKind, &str), operations: Value) -> Result<Child, kube::Error> {
-    match kind {
-        ChildKind::Quota => patch_as::<ResourceQuota>(client, namespace, name, operations).await,
-        ChildKind::Limits => patch_as::<LimitRange>(client, namespace, name, operations).await,
-        ChildKind::Network => patch_as::<NetworkPolicy>(client, namespace, name, operations).await,
-        ChildKind::Binding => patch_as::<RoleBinding>(client, namespace, name, operations).await,
+pub async fn patch(client: &Client, namespace: &str, child: ChildRef<'_>, operations: Value) -> Result<Child, kube::Error> {
+    match child.kind {
+        ChildKind::Quota => patch_as::<ResourceQuota>(client, namespace, child.name, operations).await,
+        ChildKind::Limits => patch_as::<LimitRange>(client, namespace, child.name, operations).await,
+        ChildKind::Network => patch_as::<NetworkPolicy>(client, namespace, child.name, operations).await,
+        ChildKind::Binding => patch_as::<RoleBinding>(client, namespace, child.name, operations).await,
     }
 }
 
 /// Sends a DELETE with that UID. Returns the object if a finalizer holds it.
-pub async fn delete(client: &Client, namespace: &str, (kind, name): (ChildKind, &str), uid: &Uid) -> Result<Option<Child>, kube::Error> {
-    let answer = match kind {
-        ChildKind::Quota => delete_as::<ResourceQuota>(client, namespace, name, uid).await,
-        ChildKind::Limits => delete_as::<LimitRange>(client, namespace, name, uid).await,
-        ChildKind::Network => delete_as::<NetworkPolicy>(client, namespace, name, uid).await,
-        ChildKind::Binding => delete_as::<RoleBinding>(client, namespace, name, uid).await,
+pub async fn delete(client: &Client, namespace: &str, child: ChildRef<'_>, uid: &Uid) -> Result<Option<Child>, kube::Error> {
+    let answer = match child.kind {
+        ChildKind::Quota => delete_as::<ResourceQuota>(client, namespace, child.name, uid).await,
+        ChildKind::Limits => delete_as::<LimitRange>(client, namespace, child.name, uid).await,
+        ChildKind::Network => delete_as::<NetworkPolicy>(client, namespace, child.name, uid).await,
+        ChildKind::Binding => delete_as::<RoleBinding>(client, namespace, child.name, uid).await,
     };
     // For some kinds the API server responds with the deleted object.
     let is_held = |child: &Child| {

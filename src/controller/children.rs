@@ -6,7 +6,7 @@
 use futures::{StreamExt, stream};
 
 use super::{
-    child_api::{self, get, patch, post},
+    child_api::{self, ChildRef, get, patch, post},
     context::Context,
     io::Io,
     namespace,
@@ -35,18 +35,27 @@ pub enum Progress {
 /// The number of concurrent writes of one reconcile. A subject with the role `admin` in the namespace decides how many bindings have to be removed.
 const MAX_CONCURRENT_WRITES: usize = 8;
 
+/// A namespace that is known from the store only, and that had all of its children.
+#[derive(Clone, Copy)]
+pub struct Unconfirmed<'a> {
+    /// The space that it belongs to.
+    pub space: &'a DeveloperSpace,
+    /// The namespace.
+    pub namespace: &'a SeenNamespace,
+}
+
 /// Turns the children in `namespace` into those `wanted`, as far as `grant` allows. All changes of a step are attempted; the first error is returned.
-/// A namespace that is `known` from the store only is read again before a child is created in it.
+/// An `unconfirmed` namespace is read again before a child is created in it.
 pub async fn children(
     ctx: &Context,
     namespace: &str,
     wanted: &Children,
     grant: Grant,
-    known: Option<(&DeveloperSpace, &SeenNamespace)>,
+    unconfirmed: Option<Unconfirmed<'_>>,
 ) -> Result<Progress, Error> {
     let decide = || diff(wanted, &ctx.io.store.children(namespace), grant);
     let mut changes = decide();
-    if let Some((space, seen)) = known.filter(|_| changes.guards.iter().chain(&changes.grants).any(creates))
+    if let Some(Unconfirmed { space, namespace: seen }) = unconfirmed.filter(|_| changes.guards.iter().chain(&changes.grants).any(creates))
         && let Err(error) = namespace::confirm(&ctx.io, space, seen).await
     {
         // The other changes have the UID of an object as their precondition, and removals wait for nothing.
@@ -97,16 +106,16 @@ async fn write(ctx: &Context, namespace: &str, change: Change) -> Result<(), Err
 async fn carry_out(ctx: &Context, namespace: &str, change: Change, labelled: bool) -> Result<(), Error> {
     match change {
         Change::Create(child) => create(ctx, namespace, child).await,
-        Change::Repair { uid, child } => repair(&ctx.io, namespace, &child, (&uid, labelled)).await,
+        Change::Repair { uid, child } => repair(&ctx.io, namespace, &child, &uid, labelled).await,
         Change::Replace { uid, child } => {
-            if remove(&ctx.io, namespace, (child.kind(), child.name()), &uid).await? {
+            if remove(&ctx.io, namespace, ChildRef::of(&child), &uid).await? {
                 create(ctx, namespace, child).await
             } else {
-                Err(held(namespace, child.kind(), child.name()))
+                Err(held(namespace, ChildRef::of(&child)))
             }
         }
-        Change::Remove { kind, name, uid } => remove(&ctx.io, namespace, (kind, &name), &uid).await.map(|_| ()),
-        Change::Held { kind, name } => Err(held(namespace, kind, &name)),
+        Change::Remove { kind, name, uid } => remove(&ctx.io, namespace, ChildRef { kind, name: &name }, &uid).await.map(|_| ()),
+        Change::Held { kind, name } => Err(held(namespace, ChildRef { kind, name: &name })),
         // The object was just read: the next reconcile decides again.
         Change::Cut(_) => Ok(()),
     }
@@ -117,14 +126,13 @@ async fn carry_out(ctx: &Context, namespace: &str, change: Change, labelled: boo
 ///
 /// [`Store::is_settled`]: crate::cache::store::Store::is_settled
 async fn cut_live(ctx: &Context, namespace: &str, child: Child) -> Result<(), Error> {
-    let (kind, name) = (child.kind(), child.name());
-    let what = format!("{} {name} in {namespace}", kind.as_str());
+    let wanted = ChildRef::of(&child);
     if ctx.io.store.is_settled(namespace, &child) {
         return Ok(());
     }
-    let found = get(&ctx.io.client, namespace, (kind, name)).await.map_err(Error::api(format!("read {what}")))?;
+    let found = get(&ctx.io.client, namespace, wanted).await.map_err(Error::api(format!("read {}", wanted.in_namespace(namespace))))?;
     match found {
-        None if kind == ChildKind::Binding => {}
+        None if wanted.kind == ChildKind::Binding => {}
         None => return create(ctx, namespace, child).await,
         Some(existing) => {
             ctx.io.store.put_child(namespace, existing.seen());
@@ -139,18 +147,18 @@ async fn cut_live(ctx: &Context, namespace: &str, child: Child) -> Result<(), Er
 
 /// Sends a POST. An existing object of that name is repaired: the namespace belongs to the space, and so does the name in it.
 async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Error> {
-    let what = format!("{} {} in {namespace}", child.kind().as_str(), child.name());
+    let what = ChildRef::of(&child).in_namespace(namespace);
     if make(ctx, namespace, &child).await? {
         return Ok(());
     }
-    let found = get(&ctx.io.client, namespace, (child.kind(), child.name())).await.map_err(Error::api(format!("create {what}")))?;
+    let found = get(&ctx.io.client, namespace, ChildRef::of(&child)).await.map_err(Error::api(format!("create {what}")))?;
     // The object was deleted in between: its name is free again.
     let Some(existing) = found else { return make(ctx, namespace, &child).await.map(|_| ()) };
     let labelled = existing.metadata().labels.is_some();
     match compare(&child, &existing.seen()) {
-        Some(Change::Repair { uid, child }) => repair(&ctx.io, namespace, &child, (&uid, labelled)).await,
+        Some(Change::Repair { uid, child }) => repair(&ctx.io, namespace, &child, &uid, labelled).await,
         Some(Change::Replace { uid, child }) => {
-            if remove(&ctx.io, namespace, (child.kind(), child.name()), &uid).await? && make(ctx, namespace, &child).await? {
+            if remove(&ctx.io, namespace, ChildRef::of(&child), &uid).await? && make(ctx, namespace, &child).await? {
                 return Ok(());
             }
             // An event reports its deletion.
@@ -177,13 +185,13 @@ async fn make(ctx: &Context, namespace: &str, child: &Child) -> Result<bool, Err
             Ok(true)
         }
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
-        Err(error) => Err(Error::api(format!("create {} {} in {namespace}", child.kind().as_str(), child.name()))(error)),
+        Err(error) => Err(Error::api(format!("create {}", ChildRef::of(child).in_namespace(namespace)))(error)),
     }
 }
 
-async fn repair(io: &Io, namespace: &str, child: &Child, (uid, labelled): (&Uid, bool)) -> Result<(), Error> {
-    let action = format!("repair {} {} in {namespace}", child.kind().as_str(), child.name());
-    let answer = patch(&io.client, namespace, (child.kind(), child.name()), child.repair(uid, labelled)).await;
+async fn repair(io: &Io, namespace: &str, child: &Child, uid: &Uid, labelled: bool) -> Result<(), Error> {
+    let action = format!("repair {}", ChildRef::of(child).in_namespace(namespace));
+    let answer = patch(&io.client, namespace, ChildRef::of(child), child.repair(uid, labelled)).await;
     if let Err(kube::Error::Api(status)) = &answer
         && (status.is_not_found() || status.code == 422)
     {
@@ -196,13 +204,13 @@ async fn repair(io: &Io, namespace: &str, child: &Child, (uid, labelled): (&Uid,
 
 /// Sends a DELETE with that UID. An object that no longer exists is a success. Returns true if the object no longer exists, and false if a
 /// finalizer holds it. If the held object is a binding, its subjects are removed.
-pub async fn remove(io: &Io, namespace: &str, (kind, name): (ChildKind, &str), uid: &Uid) -> Result<bool, Error> {
-    let held = match child_api::delete(&io.client, namespace, (kind, name), uid).await {
+pub async fn remove(io: &Io, namespace: &str, child: ChildRef<'_>, uid: &Uid) -> Result<bool, Error> {
+    let held = match child_api::delete(&io.client, namespace, child, uid).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => None,
-        other => other.map_err(Error::api(format!("delete {} {name} in {namespace}", kind.as_str())))?,
+        other => other.map_err(Error::api(format!("delete {}", child.in_namespace(namespace))))?,
     };
     let Some(held) = held else {
-        io.store.remove_child(namespace, kind, name, uid);
+        io.store.remove_child(namespace, child.kind, child.name, uid);
         return Ok(true);
     };
     io.store.put_child(namespace, held.seen());
@@ -213,9 +221,9 @@ pub async fn remove(io: &Io, namespace: &str, (kind, name): (ChildKind, &str), u
 /// Removes the subjects of a terminating binding: they would have access for as long as a finalizer holds it.
 async fn empty(io: &Io, namespace: &str, held: &Child) -> Result<(), Error> {
     let seen = held.seen();
-    if seen.subjects.is_empty() { Ok(()) } else { repair(io, namespace, &emptied(held.name()), (&seen.uid, true)).await }
+    if seen.subjects.is_empty() { Ok(()) } else { repair(io, namespace, &emptied(held.name()), &seen.uid, true).await }
 }
 
-fn held(namespace: &str, kind: ChildKind, name: &str) -> Error {
-    Error::Held(format!("{} {name} in {namespace}", kind.as_str()))
+fn held(namespace: &str, child: ChildRef<'_>) -> Error {
+    Error::Held(child.in_namespace(namespace))
 }

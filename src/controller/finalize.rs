@@ -6,6 +6,7 @@ use kube::{ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
+    child_api::ChildRef,
     children::remove,
     context::Context,
     expire,
@@ -176,7 +177,7 @@ async fn delete(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result
 async fn remove_bindings(io: &Io, namespace: &str) -> Result<(), Error> {
     for child in io.store.children(namespace) {
         if child.kind == ChildKind::Binding && is_name_of_ours(child.kind, &child.name) {
-            remove(io, namespace, (child.kind, &child.name), &child.uid).await?;
+            remove(io, namespace, ChildRef { kind: child.kind, name: &child.name }, &child.uid).await?;
         }
     }
     Ok(())

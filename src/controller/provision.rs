@@ -8,7 +8,7 @@ use kube::{ResourceExt, api::Patch};
 use serde_json::json;
 
 use super::{
-    children::{self, Progress},
+    children::{self, Progress, Unconfirmed},
     context::Context,
     io::Io,
     namespace, quota_wait,
@@ -70,15 +70,15 @@ pub async fn provision(
         if let Some(seen) = observed.own_namespace() {
             let wanted = metadata.at_least(seen.adopted_security).withheld();
             if let Err(error) = namespace::keep(&ctx.io, space, seen, &wanted).await {
-                return Err(Box::pin(take_away(ctx, space, observed, (children, resolved), error)).await);
+                return Err(Box::pin(take_away(ctx, space, observed, Allowed { children, resolved }, error)).await);
             }
-            cut(ctx, &name, children, resolved).await?;
+            cut(ctx, &name, Allowed { children, resolved }).await?;
         }
         return Ok(Provisioned::reported(space.clone(), StatusReport::new(ready(space, resolved), observed.namespace_ref(space))));
     }
     let (space, settled) = match Box::pin(hold(ctx, space, observed, metadata)).await {
         Ok(held) => held,
-        Err(error) => return Err(Box::pin(take_away(ctx, space, observed, (children, resolved), error)).await),
+        Err(error) => return Err(Box::pin(take_away(ctx, space, observed, Allowed { children, resolved }, error)).await),
     };
     let Some((namespace, note)) = settled else {
         let seen = ctx.io.store.namespace(&name).unwrap_or_default();
@@ -90,8 +90,9 @@ pub async fn provision(
     missing_roles::hold(&mut children, &ctx.io.store.children(&name), &missing);
     // In a namespace that had all children, a missing one may be a sign that another namespace has the name.
     let was_ready = space.status.as_ref().is_some_and(|status| status.ready_at.is_some());
-    let known = (was_ready && observed.namespace.as_ref() == Some(&namespace)).then_some((&space, &namespace));
-    let progress = children::children(ctx, &name, &children, grant, known).await?;
+    let unconfirmed =
+        (was_ready && observed.namespace.as_ref() == Some(&namespace)).then_some(Unconfirmed { space: &space, namespace: &namespace });
+    let progress = children::children(ctx, &name, &children, grant, unconfirmed).await?;
     // A change of the namespace is reported at once, so that its UID is recorded.
     let hold = quota_wait::hold(&ctx.io, &name, progress, observed.now).filter(|_| note.is_none());
     let verdict = match (breach.or_else(|| missing_roles::refusal(resolved, &missing)), progress) {
@@ -104,8 +105,15 @@ pub async fn provision(
     Ok(Provisioned { space, report, hold, waits: progress == Progress::Waits })
 }
 
-/// Removes the access and the resources that are not in `children`. An existing binding keeps its ClusterRole while the one of the class is missing.
-async fn cut(ctx: &Context, name: &str, mut children: Children, resolved: &Resolved) -> Result<(), Error> {
+/// The access and the resources that a space may have.
+struct Allowed<'a> {
+    children: Children,
+    resolved: &'a Resolved,
+}
+
+/// Removes the access and the resources that are not `allowed`. An existing binding keeps its ClusterRole while the one of the class is missing.
+async fn cut(ctx: &Context, name: &str, allowed: Allowed<'_>) -> Result<(), Error> {
+    let Allowed { mut children, resolved } = allowed;
     let missing = ctx.io.store.missing_of(missing_roles::used(&resolved.roles));
     missing_roles::keep_roles(&mut children, &ctx.io.store.children(name), &missing);
     children::children(ctx, name, &children, Grant::Withheld, None).await.map(|_| ())
@@ -113,16 +121,10 @@ async fn cut(ctx: &Context, name: &str, mut children: Children, resolved: &Resol
 
 /// Removes the subjects and the quota that the space may no longer have, after a failed write of the space or of its namespace. Returns the error.
 /// Nothing is removed after a conflict, or if the space or the namespace no longer exists: the namespace of that name may be another one.
-async fn take_away(
-    ctx: &Context,
-    space: &DeveloperSpace,
-    observed: &Observed,
-    (children, resolved): (Children, &Resolved),
-    error: Error,
-) -> Error {
+async fn take_away(ctx: &Context, space: &DeveloperSpace, observed: &Observed, allowed: Allowed<'_>, error: Error) -> Error {
     if !matches!(error.class(), Class::Conflict | Class::Vanishing)
         && observed.own_namespace().is_some()
-        && let Err(second) = cut(ctx, &space.name_any(), children, resolved).await
+        && let Err(second) = cut(ctx, &space.name_any(), allowed).await
     {
         tracing::debug!(
             space = space.name_any(),

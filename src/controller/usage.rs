@@ -7,7 +7,11 @@ use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::ResourceExt;
 
-use super::{child_api, io::Io, namespace};
+use super::{
+    child_api::{self, ChildRef},
+    io::Io,
+    namespace,
+};
 use crate::{
     api::{DeveloperSpace, names},
     desired::{
@@ -22,6 +26,9 @@ use crate::{
 /// The time for which a move waits for the usage of resources whose limits kube-controller-manager has observed. It retries a failed count about ten
 /// times within this time, so that a resource that it still has not counted is one that it does not know, such as a kind that is not installed.
 const MAX_COUNT_WAIT: TimeDelta = TimeDelta::minutes(2);
+
+/// The quota of a namespace.
+const QUOTA: ChildRef<'static> = ChildRef { kind: ChildKind::Quota, name: names::CHILD };
 
 /// The usage of a namespace, compared with the quota of another class.
 pub struct UsageComparison {
@@ -74,18 +81,18 @@ pub async fn count(io: &Io, space: &DeveloperSpace, observed: &Observed, to_coun
     let Some(wanted) = counting(space, &standing.class_name, quota.as_ref(), to_count).map(Child::from) else { return Ok(()) };
     let written = if let Some(quota) = &quota {
         let operations = wanted.repair(&Uid::of(&quota.metadata), true);
-        child_api::patch(&io.client, &namespace, (ChildKind::Quota, names::CHILD), operations).await
+        child_api::patch(&io.client, &namespace, QUOTA, operations).await
     } else {
         namespace::confirm(io, space, seen).await?;
         child_api::post(&io.client, &namespace, &wanted).await
     };
-    let action = format!("add resources to ResourceQuota {} in {namespace}", names::CHILD);
+    let action = format!("add resources to {}", QUOTA.in_namespace(&namespace));
     io.store.put_child(&namespace, written.map_err(Error::api(action))?.seen());
     Ok(())
 }
 
 async fn read(io: &Io, namespace: &str) -> Result<Option<ResourceQuota>, Error> {
-    let found = child_api::get(&io.client, namespace, (ChildKind::Quota, names::CHILD)).await;
+    let found = child_api::get(&io.client, namespace, QUOTA).await;
     match found.map_err(Error::api(format!("read the ResourceQuota {} in {namespace}", names::CHILD)))? {
         Some(Child::Quota(quota)) => Ok(Some(quota)),
         _ => Ok(None),

@@ -54,8 +54,8 @@ const MAX_CONCURRENT_WARNING_WRITES: usize = 4;
 /// Queues Events, which are written in the background: neither a reconcile nor a deletion waits for one.
 #[derive(Clone)]
 pub struct Recorder {
-    queue: mpsc::Sender<(Box<Record>, i32)>,
-    warnings: mpsc::Sender<(Box<Record>, i32)>,
+    queue: mpsc::Sender<Queued>,
+    warnings: mpsc::Sender<Queued>,
     pending: watch::Sender<usize>,
     throttle: Arc<Mutex<Throttle<Box<Record>>>>,
 }
@@ -69,6 +69,13 @@ struct Record {
     regarding: ObjectReference,
     note: Note,
     at: DateTime<Utc>,
+}
+
+/// An Event to write, and the number of its occurrences.
+#[derive(Debug)]
+struct Queued {
+    record: Box<Record>,
+    times: i32,
 }
 
 /// Returns a recorder that reports as `instance`, usually the name of the pod, and the future that writes its Events until the recorder is dropped.
@@ -112,7 +119,7 @@ fn release_periodically(recorder: &Recorder) -> impl Future<Output = ()> + Send 
     }
 }
 
-fn received(queue: mpsc::Receiver<(Box<Record>, i32)>) -> impl Stream<Item = (Box<Record>, i32)> {
+fn received(queue: mpsc::Receiver<Queued>) -> impl Stream<Item = Queued> {
     stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|record| (record, queue)) })
 }
 
@@ -160,15 +167,15 @@ impl Recorder {
         let edge = is_urgent(&record.note).then_some(&record.note.message);
         let reason = hash(&(kind, namespace, name, uid, &record.note.reason, edge));
         let passed = self.throttle().pass(reason, Box::new(record), Instant::now());
-        if let Some(passed) = passed {
-            self.send(passed);
+        if let Some((record, times)) = passed {
+            self.send(Queued { record, times });
         }
     }
 
     fn release(&self, which: impl FnOnce(&mut Throttle<Box<Record>>, Instant) -> Vec<(Box<Record>, i32)>) {
         let released = which(&mut self.throttle(), Instant::now());
-        for released in released {
-            self.send(released);
+        for (record, times) in released {
+            self.send(Queued { record, times });
         }
     }
 
@@ -176,11 +183,12 @@ impl Recorder {
         self.throttle.lock().ignore_poison()
     }
 
-    fn send(&self, (record, number): (Box<Record>, i32)) {
-        let (name, reason) = (record.regarding.name.clone(), record.note.reason.clone());
+    fn send(&self, queued: Queued) {
+        let Record { regarding, note, .. } = &*queued.record;
+        let (name, reason) = (regarding.name.clone(), note.reason.clone());
         self.pending.send_modify(|pending| *pending += 1);
-        let queue = if is_urgent(&record.note) { &self.warnings } else { &self.queue };
-        if queue.try_send((record, number)).is_err() {
+        let queue = if is_urgent(note) { &self.warnings } else { &self.queue };
+        if queue.try_send(queued).is_err() {
             self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
             tracing::warn!(name, reason, "dropped an Event: {QUEUE_CAPACITY} Events wait to be written");
         }
@@ -196,11 +204,11 @@ struct Writer {
 
 impl Writer {
     /// Writes an Event at once, or when a worker slot is idle.
-    async fn write(self: Arc<Self>, (record, number): (Box<Record>, i32), written: watch::Sender<usize>, at_once: bool) {
+    async fn write(self: Arc<Self>, Queued { record, times }: Queued, written: watch::Sender<usize>, at_once: bool) {
         if at_once {
-            self.post(*record, number).await;
+            self.post(*record, times).await;
         } else {
-            self.slots.run_low_priority(Box::pin(self.post(*record, number))).await;
+            self.slots.run_low_priority(Box::pin(self.post(*record, times))).await;
         }
         written.send_modify(|pending| *pending = pending.saturating_sub(1));
     }

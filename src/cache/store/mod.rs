@@ -17,7 +17,12 @@ use kube::ResourceExt;
 use tokio::sync::watch;
 
 use self::{children::Children, classes::Classes};
-use super::{foreign_policies::ForeignPolicies, reserved_names::Reserved, settled::Settled, tombstones::Tombstones};
+use super::{
+    foreign_policies::{ForeignPolicies, PolicyKey},
+    reserved_names::Reserved,
+    settled::Settled,
+    tombstones::Tombstones,
+};
 use crate::{
     desired::{ChildKind, Uid, isolation::Foreign, namespace::SeenNamespace},
     lock::IgnorePoison,
@@ -186,7 +191,7 @@ impl Store {
 
     /// Records whether that policy, which the operator does not manage, counts as foreign. Returns true if that differs from the recorded state.
     pub fn put_policy(&self, namespace: &str, name: &str, is_foreign: bool) -> bool {
-        let policy = (name, self.key(namespace, name));
+        let policy = PolicyKey { name, key: self.key(namespace, name) };
         let policies = &mut self.write().policies;
         if is_foreign { policies.add(namespace, policy) } else { policies.remove(namespace, policy) }
     }
