@@ -39,6 +39,20 @@ pub enum AccessMethod {
     Token,
 }
 
+impl AccessMethod {
+    /// All methods, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::Certificate, Self::Oidc, Self::Token];
+
+    /// The word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Certificate => "cert",
+            Self::Oidc => "oidc",
+            Self::Token => "token",
+        }
+    }
+}
+
 /// Client certificates.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]

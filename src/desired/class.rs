@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{class_quota, lifetime::rules::Rules, limit_range, network_policy, role_bindings::owner_role};
-use crate::{
-    access::SHORTEST,
-    api::{
-        Access, SpaceClassSpec,
-        duration::{Ttl, format_duration, parse_duration},
-        names,
-    },
+use super::{
+    class_quota, credential_lifetime::MIN_LIFETIME, lifetime::rules::Rules, limit_range, network_policy, role_bindings::owner_role,
+};
+use crate::api::{
+    Access, SpaceClassSpec,
+    duration::{Ttl, format_duration, parse_duration},
+    names,
 };
 
 /// Half of the total size that the API server allows for the annotations of one object, in bytes.
@@ -114,7 +113,7 @@ fn check_access(class: &SpaceClassSpec) -> Result<(), String> {
     for (field, text) in [("certificate", certificate), ("token", token)] {
         let Some(text) = text else { continue };
         let span = parse_duration(text).map_err(|error| format!("access.{field}.maxDuration: {error}"))?;
-        if span < SHORTEST {
+        if span < MIN_LIFETIME {
             return Err(format!("access.{field}.maxDuration {text} is less than 10m, the minimum of the API server: set 10m or more"));
         }
     }

@@ -13,6 +13,7 @@ pub mod class;
 pub mod class_quota;
 pub mod class_verdict;
 pub mod contact;
+pub mod credential_lifetime;
 pub mod deletion_limit;
 pub mod departure;
 pub mod diff;

@@ -26,8 +26,9 @@ use super::{
     verify,
 };
 use crate::{
-    access::{self, Terms, certificate, kubeconfig, kubeconfig::Credential, oidc, token::ACCOUNT},
+    access::{certificate, kubeconfig, kubeconfig::Credential, oidc, token::ACCOUNT},
     api::{Access, AccessMethod, DeveloperSpace, Subject, time::rfc3339},
+    desired::credential_lifetime::{CredentialBounds, MIN_LIFETIME, check_method, max_lifetime},
 };
 
 #[cfg(test)]
@@ -101,7 +102,7 @@ impl IssueArgs {
     /// space, so it is a default for the owner only.
     fn method(&self, class: Option<InForce<'_>>, holder: &Holder) -> anyhow::Result<AccessMethod> {
         let access = access_of(class);
-        let usable = |method| access::allowed("", access, method).is_ok();
+        let usable = |method| check_method("", access, method).is_ok();
         Ok(match self.auth {
             Some(Auth::Cert) => AccessMethod::Certificate,
             Some(Auth::Oidc) => AccessMethod::Oidc,
@@ -144,13 +145,13 @@ pub(crate) fn foresee(
 ) -> anyhow::Result<AccessMethod> {
     let (name, access, subject) = (name_of(class), access_of(class), &holder.subject);
     let method = args.method(class, holder)?;
-    access::allowed(name, access, method)?;
+    check_method(name, access, method)?;
     match method {
         AccessMethod::Certificate => holder.can_use_a_certificate(space)?,
         AccessMethod::Oidc => drop(oidc::parameters(name, access.and_then(|access| access.oidc.as_ref()), &overrides(args))?),
         AccessMethod::Token => drop(service_account::role(space, class, (holder, args))?),
     }
-    let shortest = access::SHORTEST.to_std().unwrap_or_default();
+    let shortest = MIN_LIFETIME.to_std().unwrap_or_default();
     ensure!(
         args.duration.is_none_or(|Span(wanted)| wanted >= shortest),
         "--duration is less than 10m, the minimum that the API server issues"
@@ -266,7 +267,7 @@ pub(crate) fn lifetime(
     class: Option<InForce<'_>>,
     (max_duration, args): (Option<&str>, &IssueArgs),
 ) -> anyhow::Result<TimeDelta> {
-    let terms = Terms {
+    let bounds = CredentialBounds {
         space: &space.name_any(),
         expires_at: space.status.as_ref().and_then(|status| status.expires_at),
         class: name_of(class),
@@ -274,8 +275,8 @@ pub(crate) fn lifetime(
     };
     // The lifetime counts from the time of issue, which may be as late as the end of the timeout.
     let patience = TimeDelta::from_std(args.timeout.0).unwrap_or(TimeDelta::zero());
-    let sooner = Terms { expires_at: terms.expires_at.map(|at| at - patience), ..terms };
-    let most = access::lifetime(sooner, cluster.now()).or_else(|_| access::lifetime(terms, cluster.now()))?;
+    let sooner = CredentialBounds { expires_at: bounds.expires_at.map(|at| at - patience), ..bounds };
+    let most = max_lifetime(sooner, cluster.now()).or_else(|_| max_lifetime(bounds, cluster.now()))?;
     let Some(Span(wanted)) = args.duration else { return Ok(most) };
     let wanted = TimeDelta::from_std(wanted).unwrap_or(TimeDelta::MAX);
     ensure!(wanted <= most, "--duration exceeds {}, the maximum that the class and the expiry of the space allow", format::span(most));
