@@ -8,8 +8,9 @@ use developerspace_operator::{
     desired::{
         lifetime::{
             inputs::{retention, rules_of, term, terms},
-            outlook::{Outlook, Stage, outlook},
+            outlook::{Outlook, outlook},
             rules::Rules,
+            stage::Stage,
         },
         status::{Finding, InForce, Verdict, next},
     },

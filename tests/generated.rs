@@ -9,8 +9,7 @@ use std::{
 };
 
 use developerspace_operator::{
-    api::names::ProtectedNamespaces,
-    api::{DeveloperSpace, SpaceClass, crds, names},
+    api::{DeveloperSpace, SpaceClass, crd::crds, names, protected_namespaces::ProtectedNamespaces},
     desired::{admitted::Admitted, class, ledger},
 };
 use serde::{Serialize, de::DeserializeOwned};

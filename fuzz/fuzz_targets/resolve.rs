@@ -11,15 +11,15 @@ use developerspace_operator::{
         LimitRangeItem, LimitType, Member, Role, SpaceClassSpec, Subject, SubjectKind, Warning, quantity::Quantity,
     },
     desired::{
-        Grant,
-        children::Child,
+        Child, Grant,
         class::check,
         desire,
         diff::diff,
         lifetime::{
             inputs::{refusal, term},
-            outlook::{SEAL_LEAD, Stage, outlook},
+            outlook::outlook,
             rules::Rules,
+            stage::{SEAL_LEAD, Stage},
         },
         resolve,
     },

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, SpaceClass, names},
     controller::{context::Context, reconcile::key},
-    desired::{ChildKind, SeenChild, Uid, children::hash, namespace::SeenNamespace},
+    desired::{ChildKind, SeenChild, Uid, hash::hash, namespace::SeenNamespace},
 };
 
 /// A space in the form in which it is kept.

@@ -16,7 +16,8 @@ use crate::{
     desired::{
         Child, ChildKind, Children, Grant, Uid,
         access::{self, Door, emptied},
-        diff::{Change, Changes, compare, cut, diff},
+        change::Change,
+        diff::{Changes, compare, cut, diff},
         namespace::SeenNamespace,
         role_bindings::named,
     },

@@ -19,11 +19,12 @@ use crate::{
     cache::watches::counts,
     desired::{
         ChildKind, Uid,
-        children::{is_name_of_ours, version},
+        child::is_name_of_ours,
         departure::{Departure, departure, hand_back, release},
         lifetime::inputs::{is_protected, is_sealed},
         namespace::SeenNamespace,
         ownership::because,
+        resource_version::version,
         status::{Note, Verdict},
     },
     runtime::error::Error,

@@ -16,8 +16,9 @@ use crate::{
         Refusal, SeenChild,
         lifetime::{
             inputs::{rules_of, term, terms},
-            outlook::{Outlook, Stage, outlook},
+            outlook::{Outlook, outlook},
             rules::Rules,
+            stage::Stage,
         },
         namespace::{Ownership, SeenNamespace, ownership},
         resolve::Ruling,

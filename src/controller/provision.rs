@@ -18,13 +18,12 @@ use super::{
 use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
     desired::{
-        Children, Desired, Grant, Refusal, Resolved,
-        children::version,
-        desire,
+        Children, Desired, Grant, Refusal, Resolved, desire,
         isolation::breach,
         missing_roles,
         namespace::{NamespaceMetadata, Ownership, SeenNamespace},
         ownership::{because, conflict, is_offered, recorded_uid},
+        resource_version::version,
         status::{Note, Verdict},
     },
     runtime::error::{Class, Error},

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::DeveloperSpace,
-    desired::{lifetime::outlook::Stage, status::dates_the_end},
+    desired::{lifetime::stage::Stage, status::dates_the_end},
     runtime::error::Error,
 };
 

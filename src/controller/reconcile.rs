@@ -27,9 +27,10 @@ use crate::{
     cache::{owner_limit::is_live, watches::CachedSpace},
     desired::{
         Grant, Refusal, Uid,
-        children::{hash, version},
         expiry::Step,
+        hash::hash,
         namespace::{Ownership, SeenNamespace, ownership},
+        resource_version::version,
         status::Verdict,
         usage::COUNT_ONLY,
         waiting_limit::was_never_admitted,

@@ -17,8 +17,8 @@ use crate::{
     },
     desired::{
         Uid,
-        children::version,
-        lifetime::outlook::Stage,
+        lifetime::stage::Stage,
+        resource_version::version,
         status::{self, Finding, Note, Verdict},
     },
     runtime::error::Error,

@@ -26,9 +26,10 @@ use crate::{
     cache::owner_limit::is_live,
     desired::{
         Refusal, SeenChild, Uid,
-        children::{hash, version},
-        lifetime::{inputs::is_sealed, outlook::Stage},
+        hash::hash,
+        lifetime::{inputs::is_sealed, stage::Stage},
         namespace::{Ownership, SeenNamespace, ownership},
+        resource_version::version,
         status::{Verdict, dates_the_end},
         wording::{DELETION_WAITS, says_the_same},
     },

@@ -113,7 +113,10 @@ mod tests {
     use tower_test::mock::pair;
 
     use super::*;
-    use crate::{api::names::ProtectedNamespaces, clock::ServerCheckedClock, controller::context::WorkerSlots, runtime::events::recorder};
+    use crate::{
+        api::protected_namespaces::ProtectedNamespaces, clock::ServerCheckedClock, controller::context::WorkerSlots,
+        runtime::events::recorder,
+    };
 
     fn orphan(claim: &str, adopt: Option<&str>) -> (String, SeenNamespace) {
         let (uid, claim, adopt) = ("uid-of-the-namespace".into(), Some(claim.into()), adopt.map(Into::into));

@@ -10,7 +10,7 @@ use crate::{
     api::{DeveloperSpace, names},
     desired::{
         Child, ChildKind, Refusal, Uid,
-        children::hash,
+        hash::hash,
         usage::{Uncounted, counting, has_limit, limits, not_admitted, not_counted, to_count, uncounted},
     },
     runtime::error::Error,

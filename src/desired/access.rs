@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 
 use super::{
-    Child, ChildKind, Fingerprint, SeenChild,
-    children::{hash, is_name_of_ours},
-    diff::Change,
+    change::Change,
+    child::{Child, ChildKind, is_name_of_ours},
+    fingerprint::Fingerprint,
+    hash::hash,
     role_bindings::subject_key,
+    seen_child::SeenChild,
 };
 
 /// The permission to give subjects access.
@@ -32,15 +34,6 @@ pub struct Access {
     pub withdrawals: Vec<Change>,
     /// Changes that give access.
     pub grants: Vec<Change>,
-}
-
-/// The most subjects of a binding that are kept: more than a space can have. A binding with more of them differs from every wanted one, and a wanted
-/// subject that is not kept is removed with the others and added again.
-const MOST_SUBJECTS: usize = 1_000;
-
-/// The hashes of a binding's subjects.
-pub fn subjects(binding: &RoleBinding) -> Box<[u64]> {
-    binding.subjects.iter().flatten().take(MOST_SUBJECTS).map(|subject| hash(&subject_key(subject))).collect()
 }
 
 /// The changes that turn the bindings among `seen` into those `wanted`, as far as `door` allows.
@@ -161,6 +154,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::desired::seen_child::MAX_SUBJECTS;
 
     fn binding(name: &str, role: &str, users: &[&str]) -> RoleBinding {
         let subjects: Vec<_> =
@@ -300,7 +294,7 @@ mod tests {
         let crowd: Vec<String> = (0..30_000).map(|number| format!("user-{number}")).collect();
         let crowd: Vec<&str> = crowd.iter().map(String::as_str).collect();
         let crowded = seen(binding("developerspace-view", "view", &crowd));
-        assert_eq!(crowded.subjects.len(), MOST_SUBJECTS);
+        assert_eq!(crowded.subjects.len(), MAX_SUBJECTS);
         let access = changes(&[view(&["lea", "user-7", "user-29999"])], &[crowded], Door::Open);
         assert_eq!(short(&access.withdrawals), ["repair view [user-7]"]);
         assert_eq!(short(&access.grants), ["repair view [lea user-7 user-29999]"]);

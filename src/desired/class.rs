@@ -8,7 +8,7 @@ use super::{
 use crate::api::{
     Access, SpaceClassSpec,
     duration::{Ttl, format_duration, parse_duration},
-    names,
+    names, syntax,
 };
 
 /// Half of the total size that the API server allows for the annotations of one object, in bytes.
@@ -128,7 +128,7 @@ fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
     }
     for (field, keys) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
         for key in keys.keys() {
-            if !names::is_qualified_key(key) {
+            if !syntax::is_qualified_key(key) {
                 return Err(format!("metadata.{field}: {key:?} is not a valid key such as example.com/tier"));
             }
             if key == names::LABEL_NAMESPACE_NAME
@@ -142,7 +142,7 @@ fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
             }
         }
     }
-    let bad = metadata.allowed_keys.iter().find(|pattern| !names::is_qualified_key(&pattern.replace('*', "x")));
+    let bad = metadata.allowed_keys.iter().find(|pattern| !syntax::is_qualified_key(&pattern.replace('*', "x")));
     bad.map_or(Ok(()), |pattern| {
         Err(format!("metadata.allowedKeys: {pattern:?} is neither a valid key nor a prefix with a star such as example.com/*"))
     })

@@ -4,8 +4,9 @@
 use std::cmp::Ordering;
 
 use super::{
-    Refusal, limit_range,
+    limit_range,
     quota::{self, Hard, OwnObjects, unusable},
+    refusal::Refusal,
 };
 use crate::api::{ClassQuota, Isolation, SpaceClassSpec, conditions::Reason};
 

@@ -3,7 +3,7 @@
 use crate::api::{
     SpaceClass, SpaceClassSpec,
     conditions::{Wanted, accepted, types},
-    names,
+    names, syntax,
 };
 
 use super::{
@@ -120,7 +120,7 @@ pub fn check(class: &SpaceClass, cluster: &Cluster<'_>) -> Result<(), String> {
 
 /// Validates the name of the class, which is the value of a label on every namespace of the class.
 fn check_name(name: &str) -> Result<(), String> {
-    if names::is_label_value(name) {
+    if syntax::is_label_value(name) {
         return Ok(());
     }
     Err(format!("the name has {} characters, and the value of a label has at most 63: recreate the class with a shorter name", name.len()))

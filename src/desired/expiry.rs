@@ -3,11 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    lifetime::{
-        inputs::is_sealed,
-        outlook::{Outlook, Stage},
-    },
-    namespace::{Ownership, SeenNamespace, ownership},
+    lifetime::{inputs::is_sealed, outlook::Outlook, stage::Stage},
+    ownership::{Ownership, ownership},
+    seen_namespace::SeenNamespace,
     uid::Uid,
 };
 use crate::api::{DeveloperSpace, conditions};

@@ -5,7 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{ChildKind, children::is_name_of_ours};
+use super::child::{ChildKind, is_name_of_ours};
 use crate::api::{
     names,
     text::{shorten, some_of},

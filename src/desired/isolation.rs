@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::api::{conditions::Reason, names};
 
 /// The number of policies that a sentence names.

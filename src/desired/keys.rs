@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Refusal, admitted::Admitted, class, metadata::Metadata};
-use crate::api::{ClassMetadata, conditions::Reason, names};
+use super::{admitted::Admitted, class, metadata::Metadata, refusal::Refusal};
+use crate::api::{ClassMetadata, conditions::Reason, names, pattern::matches_pattern, syntax};
 
 /// The labels and annotations of a space that its class allows, without those that the class sets itself, and an objection to each other one.
 /// A key in `admitted`, by which network rules select namespaces, is refused whatever the class allows.
@@ -34,17 +34,17 @@ pub fn cut(
 }
 
 fn objection(field: &str, key: &str, value: &str, allowed: &[String]) -> Option<String> {
-    if !names::is_qualified_key(key) {
+    if !syntax::is_qualified_key(key) {
         return Some("not a valid key; use for example example.com/tier".into());
     }
     if class::is_reserved(key) || key == names::LABEL_MANAGED_BY {
         return Some("this key belongs to Kubernetes, to the platform or to this operator, and a space cannot set it".into());
     }
-    if !allowed.iter().any(|pattern| names::matches_pattern(pattern, key)) {
+    if !allowed.iter().any(|pattern| matches_pattern(pattern, key)) {
         let choice = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
         return Some(format!("the class does not allow this key; it allows {choice}"));
     }
-    if field == "labels" && !names::is_label_value(value) {
+    if field == "labels" && !syntax::is_label_value(value) {
         return Some("the value is not a valid label value: at most 63 letters, digits, dashes, dots and underscores".into());
     }
     None

@@ -6,15 +6,17 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    Refusal,
     admitted::Admitted,
     contact,
     lifetime::{inputs, rules::Rules},
     quota,
+    refusal::Refusal,
     resolve::{Ruling, check_subjects, resolve_among},
     space_name::{self, Reservation},
 };
-use crate::api::{DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, SpaceClassSpec, conditions::Reason, names::ProtectedNamespaces};
+use crate::api::{
+    DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, SpaceClassSpec, conditions::Reason, protected_namespaces::ProtectedNamespaces,
+};
 
 /// The most bytes that the keys and values of `spec.labels` and `spec.annotations` may have in all.
 pub const MOST_BYTES: usize = 16 * 1024;
@@ -126,7 +128,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{table::Ledger, *};
-    use crate::api::{conditions::Reason, crds};
+    use crate::api::{conditions::Reason, crd::crds};
 
     /// The paths of all leaves; a map is a leaf.
     fn leaves(schema: &JSONSchemaProps, at: &str, found: &mut BTreeSet<String>) {

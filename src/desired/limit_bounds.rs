@@ -4,9 +4,9 @@
 use std::{cmp::Ordering, collections::BTreeSet};
 
 use super::{
-    Refusal,
     limit_range::{List, complete, type_name},
     quota::Hard,
+    refusal::Refusal,
 };
 use crate::api::{LimitRangeItem, SpaceClassSpec, conditions::Reason};
 

@@ -12,12 +12,13 @@ use k8s_openapi::api::core::v1::{LimitRange, LimitRangeItem as K8sItem, LimitRan
 use serde_json::json;
 
 use super::{
-    children::child_metadata,
+    metadata::child_metadata,
     quota::{self, Hard},
 };
 use crate::api::{
     LimitRangeItem, LimitType, names,
     quantity::{Quantity, Value},
+    syntax,
 };
 
 /// Resource name to amount, as in a field of an item.
@@ -206,7 +207,7 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
 /// qualified name with the prefix `requests.`.
 fn is_resource(type_: LimitType, key: &str) -> bool {
     let of_claims = type_ == LimitType::PersistentVolumeClaim;
-    names::is_qualified_key(key)
+    syntax::is_qualified_key(key)
         && match key.split_once('/') {
             None if of_claims => key == "storage" || quota::is_standard(key),
             None => is_compute(key),
@@ -216,7 +217,7 @@ fn is_resource(type_: LimitType, key: &str) -> bool {
 
 /// `IsExtendedResourceName` of `k8s.io/kubernetes/pkg/apis/core/helper`.
 fn is_extended(key: &str) -> bool {
-    !key.starts_with("requests.") && names::is_qualified_key(&format!("requests.{key}"))
+    !key.starts_with("requests.") && syntax::is_qualified_key(&format!("requests.{key}"))
 }
 
 /// `IsStandardContainerResourceName` of `k8s.io/kubernetes/pkg/apis/core/helper`.

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
-use super::children::hash;
-use crate::api::names;
+use super::hash::hash;
+use crate::api::{DeveloperSpace, names};
 
 /// Labels and annotations that the operator writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -173,6 +173,20 @@ impl<'a> Owned<'a> {
         let key = format!("f:{key}");
         self.0.iter().any(|metadata| metadata.get(section).is_some_and(|section| section.get(&key).is_some()))
     }
+}
+
+/// The labels of every object that is created for a space.
+pub(super) fn child_labels(space: &DeveloperSpace, class_name: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (names::LABEL_MANAGED_BY.to_owned(), names::OPERATOR.to_owned()),
+        (names::LABEL_SPACE.to_owned(), space.metadata.name.clone().unwrap_or_default()),
+        (names::LABEL_CLASS.to_owned(), class_name.to_owned()),
+    ])
+}
+
+/// Metadata of a child.
+pub(super) fn child_metadata(name: &str, labels: &BTreeMap<String, String>) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), labels: Some(labels.clone()), ..ObjectMeta::default() }
 }
 
 #[cfg(test)]

@@ -6,11 +6,14 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 
 use super::{
-    Children, Fingerprint, Refusal, SeenChild,
     access::{find, kept},
+    child::Children,
     class_verdict::do_not_exist,
+    fingerprint::Fingerprint,
+    refusal::Refusal,
     resolve::Resolved,
     role_bindings::Roles,
+    seen_child::SeenChild,
 };
 use crate::api::conditions::Reason;
 
@@ -73,10 +76,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::desired::{
-        Child, Grant,
-        diff::{Change, diff},
-    };
+    use crate::desired::{Child, Grant, change::Change, diff::diff};
 
     fn binding(role: &str, subjects: &[&str]) -> RoleBinding {
         let subjects: Vec<_> =

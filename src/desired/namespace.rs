@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::{
-    metadata::{Keys, Metadata, Wanted},
+    metadata::{Keys, Metadata, Wanted, child_labels},
     pod_security,
     resolve::Resolved,
 };
@@ -13,7 +13,7 @@ pub use super::{
     ownership::{Ownership, ownership},
     seen_namespace::SeenNamespace,
 };
-use crate::api::{Contact, DeveloperSpace, PodSecurity, Subject, names, time::rfc3339};
+use crate::api::{Contact, DeveloperSpace, PodSecurity, Subject, names, syntax, time::rfc3339};
 
 /// The labels and annotations of a space's namespace, by their source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl NamespaceMetadata {
         let pod_security = resolved.pod_security.unwrap_or_default();
         let mut labels = resolved.metadata.labels.clone();
         labels.extend(pod_security::labels(pod_security));
-        labels.extend(super::child_labels(space, &resolved.class_name));
+        labels.extend(child_labels(space, &resolved.class_name));
         if resolved.network_enforced {
             labels.insert(names::LABEL_NETWORK_ENFORCED.to_owned(), "true".to_owned());
         }
@@ -84,7 +84,7 @@ fn kept(asked: &Metadata) -> Keys {
 fn asked(space: &DeveloperSpace, resolved: &Resolved) -> Metadata {
     let contact = space.spec.contact.clone().unwrap_or_default();
     let mut labels = resolved.keys.labels.clone();
-    let readable = |value: &Option<String>| value.clone().filter(|value| !value.is_empty() && names::is_label_value(value));
+    let readable = |value: &Option<String>| value.clone().filter(|value| !value.is_empty() && syntax::is_label_value(value));
     labels.extend(present([(names::LABEL_TEAM, readable(&contact.team)), (names::LABEL_COST_CENTER, readable(&contact.cost_center))]));
     let Contact { team, email, chat, url, cost_center } = contact;
     let mut annotations = resolved.keys.annotations.clone();

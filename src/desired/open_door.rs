@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::class::is_reserved;
-use crate::api::{Network, SpaceClass, SpaceClassSpec, names};
+use crate::api::{Network, SpaceClass, SpaceClassSpec, names, pattern::matches_pattern};
 
 /// Labels of a namespace that follow from a field that an owner writes, and that field.
 const OWNERS_WRITE: [(&str, &str); 3] = [
@@ -105,7 +105,7 @@ fn met_by_a_space(requirement: &Requirement<'_>, cluster: &Cluster<'_>) -> Optio
 
 /// The classes that hand the key out, each with its entry.
 fn handed_out_by(key: &str, cluster: &Cluster<'_>) -> Option<String> {
-    let hands_out = |given: &&HandedOut<'_>| names::matches_pattern(given.pattern, key) && !is_reserved(key);
+    let hands_out = |given: &&HandedOut<'_>| matches_pattern(given.pattern, key) && !is_reserved(key);
     let entry = |HandedOut { class, pattern }: &HandedOut<'_>| format!("{pattern} in SpaceClass {class}");
     let entries: BTreeSet<String> = cluster.handed_out.iter().filter(hands_out).map(entry).collect();
     (!entries.is_empty()).then(|| entries.into_iter().collect::<Vec<_>>().join(" and "))

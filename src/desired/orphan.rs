@@ -1,6 +1,6 @@
 //! Namespaces that were created for a space that no longer exists. They are reported: their contents may be in use.
 
-use super::{namespace::SeenNamespace, uid::Uid};
+use super::{seen_namespace::SeenNamespace, uid::Uid};
 use crate::api::{DeveloperSpace, names};
 
 /// Returns true if a namespace was created for a space that no longer exists, and `space`, which has its name, does not record it.

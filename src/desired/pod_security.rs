@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::api::{PodSecurity, PodSecurityLevel, conditions::Reason, names, text::some_of};
 
 /// The modes of <https://kubernetes.io/docs/concepts/security/pod-security-admission/#pod-security-admission-labels-for-namespaces>.

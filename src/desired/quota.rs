@@ -8,8 +8,8 @@ use k8s_openapi::{
 };
 use serde_json::{Value, json};
 
-use super::{Refusal, children::child_metadata};
-use crate::api::{ClassQuota, conditions::Reason, names, quantity::Quantity};
+use super::{metadata::child_metadata, refusal::Refusal};
+use crate::api::{ClassQuota, conditions::Reason, names, quantity::Quantity, syntax};
 
 /// Resources that a quota can name without a domain, see `IsStandardQuotaResourceName` in `k8s.io/kubernetes/pkg/apis/core/helper`.
 const STANDARD: [&str; 19] = [
@@ -157,7 +157,7 @@ pub(super) fn needs_amounts(key: &str) -> bool {
 /// Validates `key: value` as the API server does in a quota. The error is a sentence that begins with the key.
 pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
     let known = is_standard(key);
-    let qualified = key.contains('/') && names::is_qualified_key(key);
+    let qualified = key.contains('/') && syntax::is_qualified_key(key);
     if !known && !qualified {
         return Err(format!(
             "{key}: not a resource that a quota can limit; for example requests.cpu, limits.memory, pods or count/deployments.apps"

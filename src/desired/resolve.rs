@@ -1,16 +1,16 @@
 //! The configuration of a space under its class: the rules of the class, and the overrides of the space as far as the class allows them.
 
 use super::{
-    Refusal,
     admitted::Admitted,
     class_quota, keys, limit_bounds,
     metadata::Metadata,
     quota::{self, Hard},
+    refusal::Refusal,
     role_bindings::{self, Roles},
 };
 use crate::api::{
     ClassMetadata, DeveloperSpace, LimitRangeItem, Network, PodSecurity, SpaceClassSpec, SubjectKind, conditions::Reason,
-    names::ProtectedNamespaces,
+    protected_namespaces::ProtectedNamespaces,
 };
 
 /// The configuration of a space: the rules of the class and the overrides of the space, cut to the limits of the class.

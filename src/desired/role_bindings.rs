@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject as K8sSubject};
 use serde_json::{Value, json};
 
-use super::{Refusal, children::child_metadata, resolve::Resolved};
+use super::{metadata::child_metadata, refusal::Refusal};
 use crate::api::{DeveloperSpaceSpec, Member, SpaceClassSpec, Subject, SubjectKind, conditions::Reason, names};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -50,10 +50,9 @@ pub fn owner_role(class: &SpaceClassSpec) -> &str {
 }
 
 /// All bindings of a space; subjects sorted and each named once.
-pub(super) fn build(space: &DeveloperSpaceSpec, resolved: &Resolved, labels: &BTreeMap<String, String>) -> Vec<RoleBinding> {
-    let owner = binding(names::OWNER_BINDING, &resolved.roles.owner, [space.owner.clone()].into(), labels);
-    let members = resolved
-        .roles
+pub(super) fn build(space: &DeveloperSpaceSpec, roles: &Roles, labels: &BTreeMap<String, String>) -> Vec<RoleBinding> {
+    let owner = binding(names::OWNER_BINDING, &roles.owner, [space.owner.clone()].into(), labels);
+    let members = roles
         .members
         .iter()
         .map(|(role, cluster_role)| binding(&format!("{}{role}", names::BINDING_PREFIX), cluster_role, of_role(space, role), labels));

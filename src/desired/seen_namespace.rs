@@ -8,7 +8,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{children::version, metadata::SeenMetadata, pod_security, uid::Uid};
+use super::{metadata::SeenMetadata, pod_security, resource_version::version, uid::Uid};
 use crate::api::{
     PodSecurity, names,
     text::{shorten, some_of, start_of},

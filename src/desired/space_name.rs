@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::Refusal;
-use crate::api::{NameRules, conditions::Reason, names};
+use super::refusal::Refusal;
+use crate::api::{NameRules, conditions::Reason, pattern::matches_pattern};
 
 /// The reason why a name is reserved though no namespace has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub fn refusal(name: &str, class_name: &str, rules: Option<&NameRules>, reservat
 pub fn objection(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<String> {
     let (allowed, denied) = rules.map(|rules| (rules.allowed.as_slice(), rules.denied.as_slice())).unwrap_or_default();
     let listed = allowed.iter().any(|allowed| allowed == name);
-    let matching = |patterns: &[String]| patterns.iter().find(|pattern| names::matches_pattern(pattern, name)).cloned();
+    let matching = |patterns: &[String]| patterns.iter().find(|pattern| matches_pattern(pattern, name)).cloned();
     if let Some(reservation) = reservation {
         Some(reservation.to_string())
     } else if let Some(pattern) = matching(denied) {

@@ -1,6 +1,6 @@
 //! The class and the owner that a space was admitted with.
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::api::{DeveloperSpace, Subject, conditions::Reason};
 
 /// The class and the owner in force. They change only when the space is admitted to another class, or for another owner.

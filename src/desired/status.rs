@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::lifetime::{
     inputs::{created, is_sealed},
-    outlook::{Bound, Outlook, Postponed, Stage},
+    outlook::Outlook,
+    stage::Stage,
+    term::{Bound, Postponed},
 };
 use crate::api::{
     DeveloperSpace, DeveloperSpaceStatus, NamespaceRef, Notice, OwnerInForce, Terms, Warning,

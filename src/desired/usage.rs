@@ -12,8 +12,9 @@ use k8s_openapi::{
 };
 
 use super::{
-    Refusal, child_labels,
+    metadata::child_labels,
     quota::{self, Hard, needs_amounts},
+    refusal::Refusal,
 };
 use crate::api::{DeveloperSpace, conditions::Reason, names, quantity::Quantity, text::some_of};
 

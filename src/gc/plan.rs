@@ -24,7 +24,7 @@ use crate::{
     },
     desired::{
         expiry::Step,
-        lifetime::outlook::Stage,
+        lifetime::stage::Stage,
         namespace::SeenNamespace,
         orphan::{advice, is_orphan},
         status::Verdict,

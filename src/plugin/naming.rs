@@ -8,10 +8,7 @@ use super::{
     spaces::{self, InForce, default_class},
 };
 use crate::{
-    api::{
-        SpaceClass, Subject,
-        names::{DEFAULT_OPERATOR_NAMESPACE, ProtectedNamespaces, is_dns_label},
-    },
+    api::{SpaceClass, Subject, names::DEFAULT_OPERATOR_NAMESPACE, protected_namespaces::ProtectedNamespaces, syntax::is_dns_label},
     desired::{
         admitted::Admitted,
         space_name::{self, Reservation},

@@ -15,8 +15,9 @@ use developerspace_operator::{
         expiry::{Step, step},
         lifetime::{
             inputs::{self, is_sealed, term},
-            outlook::{SEAL_LEAD, Stage, outlook},
+            outlook::outlook,
             rules::Rules,
+            stage::{SEAL_LEAD, Stage},
         },
         namespace::{Ownership, SeenNamespace, ownership},
         resolve,

@@ -6,7 +6,8 @@ use developerspace_operator::{
     api::names,
     desired::{
         Child, ChildKind, Desired, Grant, SeenChild, Uid,
-        diff::{Change, Changes, diff},
+        change::Change,
+        diff::{Changes, diff},
         metadata::{SeenMetadata, Wanted},
     },
 };

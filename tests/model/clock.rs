@@ -1,7 +1,7 @@
 //! The time of the model: whole ticks, and the moment shortly before each tick, at which a space may already be sealed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use developerspace_operator::desired::lifetime::outlook::SEAL_LEAD;
+use developerspace_operator::desired::lifetime::stage::SEAL_LEAD;
 
 /// A whole tick. Stored times have whole seconds, so a time between two ticks is stored as the next tick.
 pub type Tick = u8;

@@ -8,8 +8,9 @@ use developerspace_operator::{
         expiry::{Step, step},
         lifetime::{
             inputs::{is_protected, is_sealed, retention, rules_of, term, terms},
-            outlook::{Outlook, Stage, outlook},
+            outlook::{Outlook, outlook},
             rules::Rules,
+            stage::Stage,
         },
         namespace::{Ownership, SeenNamespace, ownership},
         status::{Finding, InForce, Verdict, next},

@@ -5,10 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Inner, Store};
-use crate::desired::{
-    Child, ChildKind, SeenChild, Uid,
-    children::{hash, is_name_of_ours},
-};
+use crate::desired::{Child, ChildKind, SeenChild, Uid, child::is_name_of_ours, hash::hash};
 
 /// The most objects of one namespace among which a watch adds another binding. A class has at most 32 roles, and a space at most 100 members.
 const MOST: usize = 256;

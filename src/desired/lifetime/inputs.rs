@@ -6,8 +6,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    outlook::{Before, End, Given, Postponed, Term, formula, representable},
+    arithmetic::representable,
     rules::Rules,
+    term::{Before, End, Given, Postponed, Term, formula},
 };
 use crate::{
     api::{
@@ -16,7 +17,7 @@ use crate::{
         duration::{Ttl, format_duration, parse_duration},
         time,
     },
-    desired::Refusal,
+    desired::refusal::Refusal,
 };
 
 /// Retention of an expired space by default.
@@ -242,7 +243,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::desired::lifetime::outlook::{Stage, outlook};
+    use crate::desired::lifetime::{outlook::outlook, stage::Stage};
 
     fn at(text: &str) -> DateTime<Utc> {
         format!("2026-{text}Z").parse().unwrap()

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::outlook::End;
+use super::term::End;
 use crate::api::{
     Lifetime, SpaceClassSpec, Terms,
     duration::{Ttl, parse_duration},

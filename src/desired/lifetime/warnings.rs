@@ -3,8 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    notice::Ceiling,
-    outlook::{Given, Postponed, Stage, Term, WARNING_TOLERANCE, representable, saturating_add},
+    arithmetic::{representable, saturating_add},
+    ceiling::Ceiling,
+    stage::{Stage, WARNING_TOLERANCE},
+    term::{Given, Postponed, Term},
 };
 use crate::api::time::ceil_second;
 

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use developerspace_operator::{
-    api::names::ProtectedNamespaces,
+    api::protected_namespaces::ProtectedNamespaces,
     cache::watches::RequeueSender,
     clock::Clock,
     controller::{

@@ -1,0 +1,92 @@
+//! Terms for tests, and the play of a life from one reconcile to the next.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    outlook::{Outlook, outlook},
+    stage::Stage,
+    term::{Before, End, Given, Postponed, Term, formula},
+};
+use crate::api::time::ceil_second;
+
+pub(super) fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).unwrap()
+}
+
+pub(super) fn s(seconds: i64) -> TimeDelta {
+    TimeDelta::seconds(seconds)
+}
+
+/// Created at 1000, ttl 100, warned 30 and 10 before.
+pub(super) fn term() -> Term {
+    Term {
+        created: at(1000),
+        anchor: at(1000),
+        is_renewed: false,
+        renewal_counts_at: None,
+        end: End::Ttl(s(100)),
+        max_ttl: None,
+        max_lifetime: None,
+        protected: false,
+        lacks_consent: false,
+        warn_before: vec![s(10), s(30)],
+        last_warning: None,
+        postponed: None,
+        last_notice: None,
+        before: None,
+    }
+}
+
+/// The same term of a space that was reconciled before, with an expiry at `expires_at`.
+pub(super) fn seen(expires_at: Option<i64>) -> Term {
+    Term {
+        before: Some(Before { expires_at: expires_at.map(at), is_endless: false, warn_before: vec![s(10), s(30)], renewed: None }),
+        ..term()
+    }
+}
+
+pub(super) fn warned(before: i64, given: i64, of: i64) -> Given {
+    Given { at: at(given), before: s(before), expires_at: at(of) }
+}
+
+pub(super) fn notice(of: i64, from: i64, until: i64) -> Postponed {
+    Postponed { of: at(of), from: at(from), until: at(until) }
+}
+
+/// Carries the result to the next reconcile, as the status does.
+pub(super) fn carry(term: &mut Term, seen: &Outlook, now: DateTime<Utc>) {
+    term.last_warning = match (seen.stage, seen.nominal) {
+        (Stage::Warn(before), Some(expires_at)) => Some(Given { at: ceil_second(now), before, expires_at }),
+        _ => term.last_warning.filter(|given| Some(given.expires_at) == seen.nominal),
+    };
+    (term.postponed, term.last_notice) = (seen.postponed, seen.last_notice);
+    term.before = Some(Before { expires_at: seen.expires_at, is_endless: false, warn_before: term.warn_before.clone(), renewed: None });
+    term.is_renewed = false;
+}
+
+/// Renews the space at `now`. Class and spec are otherwise unchanged.
+pub(super) fn renew(term: &mut Term, now: DateTime<Utc>) {
+    (term.anchor, term.is_renewed) = (now, true);
+    let renewed = formula(term).map(|(at, _)| at);
+    term.before = term.before.take().map(|before| Before { renewed, ..before });
+}
+
+/// Evaluates `term` at each wake-up from `now` on, and applies `act` to it before each evaluation.
+pub(super) fn play(
+    term: &mut Term,
+    mut now: DateTime<Utc>,
+    until: DateTime<Utc>,
+    act: impl Fn(&mut Term, DateTime<Utc>),
+) -> (DateTime<Utc>, Stage) {
+    loop {
+        act(term, now);
+        let seen = outlook(term, now);
+        if seen.stage == Stage::Due || now >= until {
+            return (now, seen.stage);
+        }
+        carry(term, &seen, now);
+        let again = outlook(term, now);
+        assert!(!matches!(again.stage, Stage::Warn(_)), "a warning is given once: {again:?}");
+        now = again.wake.unwrap_or(until).min(now + s(6)).min(until);
+    }
+}
