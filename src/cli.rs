@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::{
     api::{duration::parse_duration, names},
     desired::{annotation_expiry::Compat, deletion_limit::DeletionLimit},
+    telemetry::LogFormat,
 };
 
 /// Gives developers their own namespaces on a shared Kubernetes cluster, and deletes the namespaces when they expire.
@@ -135,15 +136,6 @@ pub struct GcArgs {
     /// Shared arguments.
     #[command(flatten)]
     pub common: CommonArgs,
-}
-
-/// The format of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Human-readable
-    Text,
-    /// One JSON object per line
-    Json,
 }
 
 /// The format of a result.
