@@ -152,7 +152,7 @@ pub enum Output {
 pub struct Period(pub Duration);
 
 /// The shortest period. Each list reads every space, every namespace and every object of the operator.
-const SHORTEST: Duration = Duration::from_secs(10);
+const MIN_RELIST_PERIOD: Duration = Duration::from_secs(10);
 
 impl FromStr for Period {
     type Err = String;
@@ -160,7 +160,7 @@ impl FromStr for Period {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let span = parse_duration(text).map_err(|error| error.to_string())?;
         let period = span.to_std().map_err(|error| error.to_string())?;
-        if period < SHORTEST {
+        if period < MIN_RELIST_PERIOD {
             return Err("the shortest period is 10s: each list reads every object that the operator watches".to_owned());
         }
         Ok(Self(period))
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_in_go() {
+    fn addresses_are_parsed_like_in_go() {
         for (text, address) in
             [(":8081", "0.0.0.0:8081"), ("127.0.0.1:0", "127.0.0.1:0"), ("localhost:80", "127.0.0.1:80"), ("[::1]:80", "[::1]:80")]
         {
@@ -216,14 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_at_least_ten_seconds_apart() {
+    fn a_relist_period_is_at_least_ten_seconds() {
         for (text, expected) in [("10s", Some(10)), ("1h", Some(3_600)), ("9s", None), ("0s", None), ("often", None)] {
             assert_eq!(text.parse::<Period>().ok(), expected.map(|seconds| Period(Duration::from_secs(seconds))), "{text}");
         }
     }
 
     #[test]
-    fn protected_names_are_names_or_patterns_or_none() {
+    fn protected_namespaces_are_names_or_patterns_or_empty() {
         for (text, expected) in [
             ("", Some("")),
             (" \n", Some("")),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_contracts_command_lines_are_understood() {
+    fn the_documented_command_lines_are_accepted() {
         for line in [
             "x run --workers 16 --leader-elect --health-bind-address :8081 --metrics-bind-address :8080 --protected-namespaces monitoring,istio-* --log-format json",
             "x gc --dry-run --max-deletions 30% --include-annotated --compat janitor,k8s-ttl-controller -o json",

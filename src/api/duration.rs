@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 const UNITS: [(char, i64); 5] = [('w', 604_800), ('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
 /// The longest duration that is accepted: a thousand years, well within the range of a timestamp.
-const LONGEST_SECONDS: i64 = 1_000 * 366 * 86_400;
+const MAX_SECONDS: i64 = 1_000 * 366 * 86_400;
 
 /// A time to live: a positive span, or no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub fn parse_duration(text: &str) -> Result<TimeDelta, DurationError> {
         seconds = number
             .checked_mul(*length)
             .and_then(|part| seconds.checked_add(part))
-            .filter(|sum| *sum <= LONGEST_SECONDS)
+            .filter(|sum| *sum <= MAX_SECONDS)
             .ok_or_else(|| fail(" (it is longer than 1000 years; use never if that is allowed)"))?;
         rest = &tail[unit.len_utf8()..];
     }
@@ -143,7 +143,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn formatting_reads_back(seconds in 1..LONGEST_SECONDS) {
+        fn a_formatted_duration_parses_to_the_same_value(seconds in 1..MAX_SECONDS) {
             let span = TimeDelta::seconds(seconds);
             prop_assert_eq!(parse_duration(&format_duration(span)), Ok(span));
         }

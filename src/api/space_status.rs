@@ -153,7 +153,7 @@ pub struct Warning {
 }
 
 /// A notice that runs before an end.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(KubeSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
     /// The expiry according to ttl, spec.expiresAt, maxTTL and maxLifetime, without the notice.

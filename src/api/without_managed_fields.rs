@@ -80,13 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_alone_is_requested_as_such() {
+    fn partial_metadata_is_requested_from_the_metadata_api() {
         assert!(WithoutManagedFields::<PartialObjectMeta<NetworkPolicy>>::metadata_api());
         assert!(!WithoutManagedFields::<NetworkPolicy>::metadata_api());
     }
 
     #[test]
-    fn no_managed_field_fails_a_list() {
+    fn invalid_managed_fields_do_not_fail_a_list() {
         let nested = "[".repeat(1_000) + &"]".repeat(1_000);
         for managed in [r#"[{"manager": "x", "time": "9999-12-31T23:59:59Z"}]"#.to_owned(), nested, r#""no list""#.to_owned()] {
             let item = |name: &str, managed: &str| {

@@ -37,14 +37,14 @@ impl ChildKind {
 }
 
 /// The most bytes of a role's name: a member may name any role, see [`crate::api::Member`].
-const LONGEST_ROLE: usize = 253;
+const MAX_ROLE_NAME_BYTES: usize = 253;
 
 /// Returns true if the operator may have created an object of that kind and name. Any other object belongs to another client, whatever its labels.
-pub fn is_name_of_ours(kind: ChildKind, name: &str) -> bool {
+pub fn is_operator_name(kind: ChildKind, name: &str) -> bool {
     match kind {
         ChildKind::Quota | ChildKind::Limits => name == names::CHILD,
         ChildKind::Network => name == names::NETWORK_POLICY,
-        ChildKind::Binding => name.strip_prefix(names::BINDING_PREFIX).is_some_and(|role| role.len() <= LONGEST_ROLE),
+        ChildKind::Binding => name.strip_prefix(names::BINDING_PREFIX).is_some_and(|role| role.len() <= MAX_ROLE_NAME_BYTES),
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Desired {
 pub fn desire(space: &DeveloperSpace, resolved: &Resolved, expires_at: Option<DateTime<Utc>>) -> Desired {
     let labels = child_labels(space, &resolved.class_name);
     Desired {
-        namespace: NamespaceMetadata::of(space, resolved, expires_at),
+        namespace: NamespaceMetadata::new(space, resolved, expires_at),
         children: Children {
             quota: quota::build(&resolved.quota, &labels),
             limits: limit_range::build(&resolved.limits, &labels),

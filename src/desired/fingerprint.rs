@@ -16,7 +16,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    fn of(metadata: &ObjectMeta, content: &Value, identity: &Value) -> Self {
+    fn new(metadata: &ObjectMeta, content: &Value, identity: &Value) -> Self {
         let labels = metadata.labels.as_ref();
         let ours: Vec<_> =
             [names::LABEL_MANAGED_BY, names::LABEL_SPACE, names::LABEL_CLASS].map(|key| labels.and_then(|labels| labels.get(key))).into();
@@ -27,7 +27,7 @@ impl Fingerprint {
 impl From<&RoleBinding> for Fingerprint {
     fn from(binding: &RoleBinding) -> Self {
         let (content, identity) = role_bindings::comparable(binding);
-        Self::of(&binding.metadata, &content, &identity)
+        Self::new(&binding.metadata, &content, &identity)
     }
 }
 
@@ -40,6 +40,6 @@ impl Child {
             Self::Network(network) => network_policy::comparable(network),
             Self::Binding(binding) => role_bindings::comparable(binding),
         };
-        Fingerprint::of(self.metadata(), &content, &identity)
+        Fingerprint::new(self.metadata(), &content, &identity)
     }
 }

@@ -4,17 +4,16 @@
 //! objects. [`diff`] compares them with the existing ones. [`lifetime`] computes the expiry and the warnings. [`status`] builds the status and its
 //! Events.
 
-pub mod access;
 pub mod admitted;
 pub mod adoption;
 pub mod annotation_expiry;
-pub mod brake;
+pub mod binding_changes;
 pub mod change;
 pub mod child;
 mod child_patch;
 pub mod class;
 pub mod class_quota;
-pub mod class_verdict;
+pub mod class_validation;
 pub mod contact;
 pub mod credential_lifetime;
 pub mod deletion_limit;
@@ -37,32 +36,34 @@ pub mod metadata;
 pub mod missing_roles;
 pub mod namespace;
 pub mod network_policy;
+pub mod network_selectors;
 pub mod noncompliance;
-pub mod open_door;
 pub mod orphan;
 pub mod owner_limit;
 pub mod ownership;
 pub mod pod_security;
 pub mod quota;
-pub mod refusal;
+pub mod reserved_keys;
 pub mod resolve;
 pub mod resource_version;
 pub mod role_bindings;
 pub mod seen_child;
 pub mod seen_namespace;
 pub mod space_name;
+pub mod spec_refusal;
 pub mod standing;
 pub mod status;
 pub mod uid;
 pub mod usage;
 pub mod waiting_limit;
 pub mod wording;
+pub mod write_limiter;
 
 pub use child::{Child, ChildKind, Children};
 pub use desire::{Desired, desire};
 pub use fingerprint::Fingerprint;
 pub use grant::Grant;
-pub use refusal::Refusal;
 pub use resolve::{Resolved, Ruling, resolve};
 pub use seen_child::SeenChild;
+pub use spec_refusal::SpecRefusal;
 pub use uid::Uid;

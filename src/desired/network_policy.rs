@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_what_is_stored() {
+    fn the_policy_that_is_sent_equals_the_stored_one() {
         let selector = |json: Value| serde_json::from_value::<LabelSelector>(json).unwrap();
         for (given, stored) in [
             (json!({"matchLabels": {}}), json!({})),

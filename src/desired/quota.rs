@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use serde_json::{Value, json};
 
-use super::{metadata::child_metadata, refusal::Refusal};
+use super::{metadata::child_metadata, spec_refusal::SpecRefusal};
 use crate::api::{ClassQuota, conditions::Reason, names, quantity::Quantity, syntax};
 
 /// Resources that a quota can name without a domain, see `IsStandardQuotaResourceName` in `k8s.io/kubernetes/pkg/apis/core/helper`.
@@ -98,7 +98,7 @@ pub(super) fn lower(wanted: &ResourceQuota, existing: &ResourceQuota) -> Resourc
 }
 
 /// The class's limits with the space's overrides, each cut to the class's ceiling, and an objection to each that is above it.
-pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>) {
+pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<SpecRefusal>) {
     let none = ClassQuota::default();
     let class = class.unwrap_or(&none);
     // A ceiling without a limit of its own holds as a limit. A class that an older version accepted may have such ceilings.
@@ -106,13 +106,13 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>)
     hard.extend(class.hard.clone());
     let mut refusals = Vec::new();
     for (key, value) in overrides {
-        let exceeds = |sentence: String| Refusal::new(Reason::QuotaExceedsClass, format!("spec.quota {key}: {sentence}"));
+        let exceeds = |sentence: String| SpecRefusal::new(Reason::QuotaExceedsClass, format!("spec.quota {key}: {sentence}"));
         let Some(ceiling) = class.max.get(key).or_else(|| class.hard.get(key)) else {
             refusals.push(exceeds("the class has no such limit: omit it, or use a class that has it".into()));
             continue;
         };
         if let Err(sentence) = check(key, value) {
-            refusals.push(Refusal::new(Reason::InvalidSpec, format!("spec.quota {sentence}")));
+            refusals.push(SpecRefusal::new(Reason::InvalidSpec, format!("spec.quota {sentence}")));
             continue;
         }
         let is_above = value.compare(ceiling).is_none_or(Ordering::is_gt);
@@ -127,7 +127,7 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>)
         let message = format!(
             "spec.quota {request}: {requested} cannot be used under {limit} {limited}, since no container requests more than its limit: set {limit} to {requested} as well, or lower {request}"
         );
-        Refusal::new(Reason::InvalidSpec, message)
+        SpecRefusal::new(Reason::InvalidSpec, message)
     }));
     (hard, refusals)
 }
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ceiling_that_no_limit_stands_for_holds_for_a_space_that_asks_for_nothing() {
+    fn a_maximum_without_a_limit_applies_to_a_space_without_overrides() {
         let class = ClassQuota { hard: hard(&[("pods", "20")]), max: hard(&[("services.loadbalancers", "2"), ("pods", "30")]) };
         let both = |balancers: &str| hard(&[("pods", "20"), ("services.loadbalancers", balancers)]);
         assert_eq!(cut(Some(&class), &Hard::new()), (both("2"), vec![]));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_above_limits_are_refused_and_limits_below_requests_are_told() {
+    fn requests_above_limits_are_refused_and_limits_below_requests_are_reported() {
         let class = ClassQuota {
             hard: hard(&[("requests.cpu", "10"), ("limits.cpu", "10")]),
             max: hard(&[("requests.cpu", "20"), ("limits.cpu", "20")]),
@@ -289,7 +289,7 @@ mod tests {
         let (quota, refusals) = cut(Some(&class), &raised);
         let says = "spec.quota requests.cpu: 20 cannot be used under limits.cpu 10, since no container requests more than its limit: \
                     set limits.cpu to 20 as well, or lower requests.cpu";
-        assert_eq!(refusals, [Refusal::new(Reason::InvalidSpec, says)]);
+        assert_eq!(refusals, [SpecRefusal::new(Reason::InvalidSpec, says)]);
         assert_eq!(notices(&raised, &quota), [""; 0]);
         let both = hard(&[("requests.cpu", "20"), ("limits.cpu", "20")]);
         assert_eq!(cut(Some(&class), &both), (both, vec![]));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_judged_as_the_server_does() {
+    fn keys_are_validated_as_the_api_server_does() {
         for (key, value, ok) in [
             ("count/deployments.apps", "50", true),
             ("count/deployments.apps", "0.5", false),

@@ -49,7 +49,7 @@ impl Child {
         SeenChild {
             kind: self.kind(),
             name: self.name().into(),
-            uid: Uid::of(metadata),
+            uid: Uid::from_metadata(metadata),
             version: version(metadata),
             fingerprint: self.fingerprint(),
             in_force: if let Self::Quota(quota) = self { quota::is_in_force(quota) } else { true },

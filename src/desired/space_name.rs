@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::refusal::Refusal;
+use super::spec_refusal::SpecRefusal;
 use crate::api::{NameRules, conditions::Reason, pattern::matches_pattern};
 
 /// The reason why a name is reserved though no namespace has it.
@@ -35,10 +35,10 @@ impl fmt::Display for Reservation {
 }
 
 /// The objection to a new space of that name, as a refusal.
-pub fn refusal(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<Refusal> {
+pub fn refusal(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<SpecRefusal> {
     let why = objection(name, class_name, rules, reservation)?;
     let message = format!("the name {name} is not available: {why}. Delete this DeveloperSpace and create one with another name");
-    Some(Refusal::new(Reason::NamespaceConflict, message))
+    Some(SpecRefusal::new(Reason::NamespaceConflict, message))
 }
 
 /// The reason why no new space of the class may have that name.
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_judged_by_the_class_and_by_what_trusts_them() {
+    fn names_are_validated_against_the_class_and_the_reservations() {
         let rules = NameRules {
             allowed: ["lab", "orchid-*", "prod-orchid", "xn--orchid"].map(Into::into).into(),
             denied: ["prod", "prod-*"].map(Into::into).into(),

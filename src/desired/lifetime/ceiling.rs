@@ -4,18 +4,18 @@ use chrono::{DateTime, Utc};
 
 use super::{
     arithmetic::{representable, saturating_add, shortest},
-    notice::{LEAST_NOTICE_OF_WITHDRAWAL, notice_of_change},
+    formula::{Bound, LifetimeInputs},
+    notice::{MIN_WITHDRAWAL_NOTICE, notice_of_change},
     stage::{SEAL_LEAD, WARNING_TOLERANCE},
-    term::{Bound, Postponed, Term},
 };
-use crate::api::time::ceil_second;
+use crate::api::{Notice, time::ceil_second};
 
 /// The notice of withdrawn consent that was announced to end after `ceiling`. A change by an owner begins no notice of that length, except in a class
 /// whose warnings are as long.
-fn withdrawal_beyond(term: &Term, ceiling: DateTime<Utc>) -> Option<Postponed> {
-    let announced = term.before.as_ref()?.expires_at.filter(|announced| *announced > ceiling)?;
-    let running = term.postponed.filter(|running| running.until - running.from >= LEAST_NOTICE_OF_WITHDRAWAL)?;
-    (running.until <= announced).then_some(Postponed { of: ceiling, from: running.from, until: announced })
+fn withdrawal_beyond(inputs: &LifetimeInputs, ceiling: DateTime<Utc>) -> Option<Notice> {
+    let announced = inputs.before.as_ref()?.expires_at.filter(|announced| *announced > ceiling)?;
+    let running = inputs.postponed.filter(|running| running.until - running.from >= MIN_WITHDRAWAL_NOTICE)?;
+    (running.until <= announced).then_some(Notice { of: ceiling, from: running.from, until: announced })
 }
 
 /// `created + maxLifetime`, beyond which one notice runs.
@@ -25,31 +25,31 @@ pub(super) struct Ceiling {
     /// The latest end of the space.
     pub(super) end: DateTime<Utc>,
     /// The notice, once it runs.
-    pub(super) notice: Option<Postponed>,
+    pub(super) notice: Option<Notice>,
     /// True if the status contains that notice.
     is_recorded: bool,
 }
 
 impl Ceiling {
-    pub(super) fn of(term: &Term, now: DateTime<Utc>) -> Option<Self> {
-        let max = term.max_lifetime?;
-        let ceiling = representable(saturating_add(term.created, max));
-        let usual = shortest(&term.warn_before).min(max);
-        let was_endless = term.before.as_ref().is_some_and(|before| before.expires_at.is_none() || before.is_endless);
-        let withdrawn = term.lacks_consent && was_endless;
-        let length = match notice_of_change(term, ceiling) {
+    pub(super) fn new(inputs: &LifetimeInputs, now: DateTime<Utc>) -> Option<Self> {
+        let max = inputs.max_lifetime?;
+        let ceiling = representable(saturating_add(inputs.created, max));
+        let usual = shortest(&inputs.warn_before).min(max);
+        let was_endless = inputs.before.as_ref().is_some_and(|before| before.expires_at.is_none() || before.is_endless);
+        let withdrawn = inputs.lacks_consent && was_endless;
+        let length = match notice_of_change(inputs, ceiling) {
             Some(notice) if withdrawn || usual.is_zero() => notice,
-            Some(_) => shortest(&term.warn_before),
+            Some(_) => shortest(&inputs.warn_before),
             None => usual,
         };
         let begins = ceiling - usual;
         // A notice of a shorter maxLifetime, which an administrator has raised since, did not announce this end.
-        let recorded = term.last_notice.filter(|notice| (now >= begins && notice.of >= ceiling) || notice.until > ceiling);
+        let recorded = inputs.last_notice.filter(|notice| (now >= begins && notice.of >= ceiling) || notice.until > ceiling);
         if let Some(notice) = recorded {
             return Some(Self { begins, end: notice.until.max(ceiling), notice: Some(notice), is_recorded: true });
         }
         // A notice of withdrawn consent continues beyond a ceiling that a further change sets, unless the notice of the ceiling ends later.
-        if let Some(notice) = withdrawal_beyond(term, ceiling).filter(|notice| notice.until >= saturating_add(now, length)) {
+        if let Some(notice) = withdrawal_beyond(inputs, ceiling).filter(|notice| notice.until >= saturating_add(now, length)) {
             return Some(Self { begins, end: notice.until, notice: Some(notice), is_recorded: false });
         }
         // A class without warnings has no notice, unless a change brought the end nearer.
@@ -59,7 +59,7 @@ impl Ceiling {
         let from = ceil_second(now);
         let is_late = from - (ceiling - length) > WARNING_TOLERANCE;
         let until = if is_late { representable(saturating_add(from, length)) } else { ceiling };
-        let notice = Postponed { of: ceiling, from, until };
+        let notice = Notice { of: ceiling, from, until };
         Some(Self { begins, end: until, notice: Some(notice), is_recorded: false })
     }
 

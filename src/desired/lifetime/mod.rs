@@ -2,18 +2,20 @@
 
 mod arithmetic;
 mod ceiling;
+pub mod formula;
 pub mod inputs;
 mod notice;
 pub mod outlook;
 pub mod rules;
 pub mod stage;
-pub mod term;
 mod warnings;
 
 #[cfg(test)]
 mod ceiling_tests;
 #[cfg(test)]
 mod change_tests;
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod notice_tests;
 #[cfg(test)]
@@ -22,5 +24,3 @@ mod outlook_tests;
 mod property_tests;
 #[cfg(test)]
 mod reconciles_tests;
-#[cfg(test)]
-mod term_fixtures;

@@ -4,12 +4,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{
-    inputs::{rules_of, term},
+    inputs::{lifetime_inputs, rules_of},
     outlook::{Outlook, outlook},
     stage::Stage,
-    term::Postponed,
 };
-use crate::api::{DeveloperSpace, SpaceClassSpec};
+use crate::api::{DeveloperSpace, Notice, SpaceClassSpec};
 
 /// The outlook in December for a space that was created on 24 November at nine, under the terms of a class with `lifetime`.
 fn look(spec: &Value, status: &Value, lifetime: &Value, now: &str) -> Outlook {
@@ -22,7 +21,7 @@ fn look(spec: &Value, status: &Value, lifetime: &Value, now: &str) -> Outlook {
     let class: SpaceClassSpec = serde_json::from_value(json!({"ownerRole": "edit", "lifetime": lifetime})).unwrap();
     let is_accepted = space.spec.protected == class.lifetime.as_ref().is_some_and(|lifetime| lifetime.allow_protected);
     let now = format!("2026-12-{now}Z").parse().unwrap();
-    outlook(&term(&space, rules_of(&space, Some(&class)).as_ref(), is_accepted, now), now)
+    outlook(&lifetime_inputs(&space, rules_of(&space, Some(&class)).as_ref(), is_accepted, now), now)
 }
 
 fn end(outlook: &Outlook) -> String {
@@ -30,7 +29,7 @@ fn end(outlook: &Outlook) -> String {
 }
 
 #[test]
-fn a_renewal_brings_no_end_nearer_that_a_notice_promised() {
+fn a_renewal_does_not_shorten_a_notice() {
     let terms = json!({"ttl": "7d", "maxTTL": "2d", "protected": true});
     let promised = json!({"of": "2026-12-01T12:00:00Z", "from": "2026-12-01T12:00:00Z", "until": "2026-12-08T12:00:00Z"});
     let warning = json!({"at": "2026-12-01T12:00:00Z", "before": "7d", "expiresAt": "2026-12-08T12:00:00Z"});
@@ -47,7 +46,7 @@ fn a_renewal_brings_no_end_nearer_that_a_notice_promised() {
 }
 
 #[test]
-fn a_renewal_hides_no_change_of_the_class_that_came_while_nobody_looked() {
+fn a_renewal_does_not_hide_a_change_of_the_class_before_the_same_reconcile() {
     let spec = json!({"renewedAt": "2026-12-02T10:00:00Z"});
     let warning = json!({"at": "2026-12-01T08:00:00Z", "before": "1h", "expiresAt": "2026-12-04T10:00:00Z"});
     for last_warning in [Value::Null, warning] {
@@ -61,7 +60,7 @@ fn a_renewal_hides_no_change_of_the_class_that_came_while_nobody_looked() {
 }
 
 #[test]
-fn a_renewal_hides_no_withdrawal_of_consent_that_came_while_nobody_looked() {
+fn a_renewal_does_not_hide_a_withdrawal_of_consent_before_the_same_reconcile() {
     let terms = json!({"ttl": "7d", "maxTTL": "7d", "allowProtected": true, "protected": true});
     let spec = json!({"protected": true, "renewedAt": "2026-12-02T10:00:00Z"});
     let withdrawn = look(&spec, &json!({"terms": terms}), &json!({"maxTTL": "2d"}), "05T10:00:00");
@@ -69,7 +68,7 @@ fn a_renewal_hides_no_withdrawal_of_consent_that_came_while_nobody_looked() {
 }
 
 #[test]
-fn a_life_that_only_max_lifetime_ended_is_endless_when_consent_is_withdrawn() {
+fn a_space_that_only_max_lifetime_ended_gets_a_week_when_consent_is_withdrawn() {
     let terms = json!({"ttl": "never", "allowNever": true, "maxLifetime": "180d"});
     let status = json!({"terms": terms, "expiresAt": "2027-05-23T09:00:00Z"});
     let withdrawn = look(&json!({"ttl": "never"}), &status, &json!({"maxTTL": "2d", "maxLifetime": "180d"}), "05T10:00:00");
@@ -77,14 +76,14 @@ fn a_life_that_only_max_lifetime_ended_is_endless_when_consent_is_withdrawn() {
 }
 
 #[test]
-fn never_gets_a_week_when_its_class_gets_a_longest_life_in_place_of_consent() {
+fn never_gets_a_week_when_max_lifetime_replaces_consent() {
     let (no_end, status) = (json!({"ttl": "never"}), json!({"terms": {"ttl": "never", "allowNever": true, "warnBefore": ["1h"]}}));
     let bounded = json!({"maxLifetime": "2d", "warnBefore": ["1h"]});
     assert_eq!(end(&look(&no_end, &status, &bounded, "05T10:00:00")), "2026-12-12T10:00:00Z");
 }
 
 #[test]
-fn never_gets_a_week_when_its_longest_life_is_shortened_and_consent_withdrawn() {
+fn never_gets_a_week_when_max_lifetime_is_shortened_and_consent_is_withdrawn() {
     let terms = json!({"ttl": "never", "allowNever": true, "maxLifetime": "365d", "warnBefore": ["1h"]});
     let status = json!({"terms": terms, "expiresAt": "2027-11-24T09:00:00Z"});
     let bounded = json!({"maxTTL": "30d", "maxLifetime": "2d", "warnBefore": ["1h"]});
@@ -97,7 +96,7 @@ fn week() -> Value {
 }
 
 #[test]
-fn a_longest_life_that_is_set_later_does_not_shorten_the_week_of_a_withdrawal() {
+fn a_later_max_lifetime_does_not_shorten_the_week_of_a_withdrawal() {
     // The owner kept the protection, or removed it as the condition asks.
     for spec in [json!({"protected": true}), json!({"ttl": "7d"})] {
         for max_lifetime in ["2d", "13d"] {
@@ -118,18 +117,18 @@ fn a_longest_life_that_is_set_later_does_not_shorten_the_week_of_a_withdrawal() 
 }
 
 #[test]
-fn a_week_that_goes_on_under_another_formula_is_still_a_week() {
+fn a_week_continues_when_another_limit_sets_the_end() {
     let terms = json!({"ttl": "30d", "maxTTL": "30d", "protected": true, "warnBefore": ["1h"]});
     let running = json!({"of": "2026-12-24T09:00:00Z", "from": "2026-12-25T09:00:00Z", "until": "2027-01-01T09:00:00Z"});
     let status = json!({"terms": terms, "expiresAt": "2027-01-01T09:00:00Z", "postponed": running});
     let seen = look(&json!({"protected": true}), &status, &json!({"maxTTL": "14d", "warnBefore": ["1h"]}), "26T09:00:00");
     let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
-    let continued = Postponed { of: at("2026-12-08T09:00:00Z"), from: at("2026-12-25T09:00:00Z"), until: at("2027-01-01T09:00:00Z") };
+    let continued = Notice { of: at("2026-12-08T09:00:00Z"), from: at("2026-12-25T09:00:00Z"), until: at("2027-01-01T09:00:00Z") };
     assert_eq!((end(&seen).as_str(), seen.postponed), ("2027-01-01T09:00:00Z", Some(continued)));
 }
 
 #[test]
-fn a_longest_life_that_is_set_after_a_week_that_the_operator_missed_is_warned_of() {
+fn a_max_lifetime_that_is_set_after_a_missed_week_causes_a_warning() {
     let terms = json!({"ttl": "7d", "maxTTL": "7d", "warnBefore": ["1h"]});
     let status = json!({"terms": terms, "expiresAt": "2026-12-09T09:00:00Z", "postponed": week()});
     for max_lifetime in ["2d", "13d"] {
@@ -140,7 +139,7 @@ fn a_longest_life_that_is_set_after_a_week_that_the_operator_missed_is_warned_of
 }
 
 #[test]
-fn a_notice_that_the_longest_life_cut_does_not_go_beyond_it() {
+fn a_notice_that_max_lifetime_cut_ends_at_max_lifetime() {
     let terms = json!({"ttl": "7d", "maxTTL": "7d", "maxLifetime": "10d", "warnBefore": ["1h"]});
     let status = json!({"terms": terms, "expiresAt": "2026-12-04T09:00:00Z", "postponed": week()});
     let bounded = json!({"maxTTL": "7d", "maxLifetime": "10d", "warnBefore": ["1h"]});
@@ -148,7 +147,7 @@ fn a_notice_that_the_longest_life_cut_does_not_go_beyond_it() {
 }
 
 #[test]
-fn a_renewal_within_a_notice_hides_no_change_of_the_class() {
+fn a_renewal_within_a_notice_does_not_hide_a_change_of_the_class() {
     // The protection was lifted on 5 December. The renewal and the shorter ttl give the same end by the formula.
     let running = json!({"of": "2026-12-01T09:00:00Z", "from": "2026-12-05T09:00:00Z", "until": "2026-12-05T10:00:00Z"});
     let warning = json!({"at": "2026-12-05T09:00:00Z", "before": "1h", "expiresAt": "2026-12-05T10:00:00Z"});
@@ -160,7 +159,7 @@ fn a_renewal_within_a_notice_hides_no_change_of_the_class() {
 }
 
 #[test]
-fn other_warnings_bring_no_end_nearer_that_was_announced_within_a_notice() {
+fn other_thresholds_do_not_shorten_an_end_that_was_announced_within_a_notice() {
     let (hour, none) = (json!(["1h"]), json!([]));
     for (given_at, announced, before, after, now) in [
         // The removal of the thresholds moved the end by a week, and they are put back.
@@ -184,7 +183,7 @@ fn other_warnings_bring_no_end_nearer_that_was_announced_within_a_notice() {
 }
 
 #[test]
-fn an_old_renewal_brings_no_end_nearer_that_a_late_warning_moved() {
+fn an_old_renewal_does_not_shorten_an_end_that_a_late_warning_moved() {
     let warning = json!({"at": "2026-12-03T09:00:00Z", "before": "3d", "expiresAt": "2026-12-01T09:00:00Z"});
     let terms = json!({"ttl": "7d", "maxTTL": "7d", "warnBefore": ["1h"]});
     let status = json!({"terms": terms, "expiresAt": "2026-12-06T09:00:00Z", "lastWarning": warning});
@@ -196,7 +195,7 @@ fn an_old_renewal_brings_no_end_nearer_that_a_late_warning_moved() {
 }
 
 #[test]
-fn other_warnings_do_not_bring_an_expiry_nearer_that_a_late_warning_moved() {
+fn other_thresholds_do_not_shorten_an_end_that_a_late_warning_moved() {
     let (ttl, warned) =
         (json!({"ttl": "7d"}), |before: &str| json!({"at": "2026-12-03T09:00:00Z", "before": before, "expiresAt": "2026-12-01T09:00:00Z"}));
     for (before, moved_to, after, expected) in [
@@ -214,7 +213,7 @@ fn other_warnings_do_not_bring_an_expiry_nearer_that_a_late_warning_moved() {
 }
 
 #[test]
-fn the_notice_of_a_shorter_life_is_none_of_a_longer_one() {
+fn the_notice_of_a_shorter_max_lifetime_does_not_count_for_a_longer_one() {
     let terms = json!({"ttl": "30d", "maxTTL": "30d", "maxLifetime": "5d", "warnBefore": ["1h"]});
     let notice = json!({"of": "2026-11-29T09:00:00Z", "from": "2026-11-29T08:00:00Z", "until": "2026-11-29T09:00:00Z"});
     let status = json!({"terms": terms, "expiresAt": "2026-11-29T09:00:00Z", "lastNotice": notice});
@@ -224,7 +223,7 @@ fn the_notice_of_a_shorter_life_is_none_of_a_longer_one() {
 }
 
 #[test]
-fn a_shorter_life_that_the_owner_asks_for_with_a_renewal_needs_no_notice() {
+fn a_shorter_ttl_with_a_renewal_starts_no_notice() {
     let status = json!({"terms": {"ttl": "7d", "maxTTL": "30d"}, "expiresAt": "2026-12-08T09:00:00Z"});
     let spec = json!({"ttl": "1m", "renewedAt": "2026-12-02T10:00:00Z"});
     let renewed = look(&spec, &status, &json!({"defaultTTL": "7d", "maxTTL": "30d"}), "02T10:00:00");

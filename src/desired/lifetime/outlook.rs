@@ -9,11 +9,12 @@ use chrono::{DateTime, Utc};
 
 use super::{
     ceiling::Ceiling,
+    formula::{Bound, LifetimeInputs, formula},
     notice::postponed,
     stage::{SEAL_LEAD, Stage},
-    term::{Bound, Postponed, Term, formula},
     warnings::Warnings,
 };
+use crate::api::Notice;
 
 /// The result of [`outlook`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +30,17 @@ pub struct Outlook {
     /// The stage of the space.
     pub stage: Stage,
     /// The notice that runs because a change brought the end nearer.
-    pub postponed: Option<Postponed>,
+    pub postponed: Option<Notice>,
     /// The one notice that runs at `created + maxLifetime`.
-    pub last_notice: Option<Postponed>,
+    pub last_notice: Option<Notice>,
     /// The next time at which the result changes although neither the space nor its class does.
     pub wake: Option<DateTime<Utc>>,
 }
 
-/// Evaluates `term` at `now`. The resulting ends are whole seconds, rounded up, so that none is early.
-pub fn outlook(term: &Term, now: DateTime<Utc>) -> Outlook {
-    let Term { anchor, renewal_counts_at, .. } = *term;
-    let Some((formula, bound)) = formula(term) else {
+/// Evaluates `inputs` at `now`. The resulting ends are whole seconds, rounded up, so that none is early.
+pub fn outlook(inputs: &LifetimeInputs, now: DateTime<Utc>) -> Outlook {
+    let LifetimeInputs { anchor, renewal_counts_at, .. } = *inputs;
+    let Some((formula, bound)) = formula(inputs) else {
         return Outlook {
             anchor,
             nominal: None,
@@ -51,12 +52,12 @@ pub fn outlook(term: &Term, now: DateTime<Utc>) -> Outlook {
             wake: renewal_counts_at.filter(|at| *at > now),
         };
     };
-    let ceiling = Ceiling::of(term, now);
+    let ceiling = Ceiling::new(inputs, now);
     // Beyond maxLifetime the ceiling's own notice runs.
-    let postponed = (bound != Bound::MaxLifetime).then(|| postponed(term, formula, now)).flatten();
+    let postponed = (bound != Bound::MaxLifetime).then(|| postponed(inputs, formula, now)).flatten();
     let nominal = postponed.map_or(formula, |postponed| postponed.until.max(formula));
     let nominal = ceiling.as_ref().map_or(nominal, |ceiling| ceiling.cap(nominal, bound));
-    let notice = Warnings::of(term, nominal, (postponed.as_ref(), ceiling.as_ref()), now);
+    let notice = Warnings::new(inputs, nominal, (postponed.as_ref(), ceiling.as_ref()), now);
     let moved = notice.as_ref().map_or(nominal, |notice| notice.move_expiry(now));
     let expires_at = ceiling.as_ref().map_or(moved, |ceiling| moved.min(ceiling.end));
     let seal_at = expires_at - SEAL_LEAD;

@@ -4,20 +4,19 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::{
-    inputs::{refusal, term, terms},
+    inputs::{lifetime_inputs, refusal, terms},
     outlook::{Outlook, outlook},
-    rules::Rules,
+    rules::LifetimeRules,
     stage::Stage,
-    term::Postponed,
 };
 use crate::{
     api::{
-        DeveloperSpace, DeveloperSpaceStatus, NamespaceRef, SpaceClassSpec,
+        DeveloperSpace, DeveloperSpaceStatus, NamespaceRef, Notice, SpaceClassSpec,
         conditions::{self, Reason, types},
         duration::{format_duration, parse_duration},
         time::rfc3339,
     },
-    desired::status::{Finding, InForce, Note, Verdict, next, notes},
+    desired::status::{InForceStatus, Note, Readiness, StatusInputs, next_status, notes},
 };
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -35,7 +34,7 @@ struct Life {
 }
 
 impl Life {
-    fn of(spec: &Value) -> Self {
+    fn new(spec: &Value) -> Self {
         let metadata = json!({"name": "orchid-lab", "generation": 1, "creationTimestamp": "2026-11-24T09:00:00Z"});
         let owner = json!({"owner": {"kind": "User", "name": "ada@example.com"}});
         let space = serde_json::from_value(json!({
@@ -56,18 +55,18 @@ impl Life {
 
     /// A reconcile under `class`, to which the space is admitted if its times are allowed there.
     fn look(&mut self, class: &SpaceClassSpec, now: &str) -> Outlook {
-        let (space, rules, now) = (&self.space, Rules::of(class).unwrap(), at(now));
+        let (space, rules, now) = (&self.space, LifetimeRules::from_class(class).unwrap(), at(now));
         let is_accepted = refusal(space, &rules, now).is_none();
-        let outlook = outlook(&term(space, Some(&rules), is_accepted, now), now);
-        let finding = Finding {
+        let outlook = outlook(&lifetime_inputs(space, Some(&rules), is_accepted, now), now);
+        let finding = StatusInputs {
             space,
-            in_force: InForce { class_name: Some("greenhouse".into()), owner: None, terms: Some(terms(space, class, is_accepted)) },
+            in_force: InForceStatus { class_name: Some("greenhouse".into()), owner: None, terms: Some(terms(space, class, is_accepted)) },
             namespace: Some(NamespaceRef { name: "orchid-lab".into(), uid: "ns-1".into() }),
             outlook: &outlook,
             sealed: outlook.stage == Stage::Due,
-            verdict: Verdict::new(Reason::Provisioned, ""),
+            readiness: Readiness::new(Reason::Provisioned, ""),
         };
-        let status = next(&finding, now);
+        let status = next_status(&finding, now);
         self.notes = notes(&space.status.clone().unwrap_or_default(), &status);
         self.space.status = Some(status);
         outlook
@@ -94,10 +93,10 @@ fn is(stage: &str, end: &str) -> (String, String) {
 }
 
 #[test]
-fn a_move_to_another_class_and_back_is_warned_of_again() {
+fn a_move_to_another_class_and_back_causes_another_warning() {
     let (short, long) =
         (class(&json!({"defaultTTL": "7d", "warnBefore": ["1h"]})), class(&json!({"defaultTTL": "30d", "warnBefore": ["1h"]})));
-    let mut life = Life::of(&json!({}));
+    let mut life = Life::new(&json!({}));
     life.look(&short, "11-24T09:00:00");
     assert_eq!(stage_and_end(&life.look(&short, "12-01T08:00:00")), is("warn 1h", "12-01T09:00:00"));
     assert_eq!(stage_and_end(&life.look(&long, "12-01T08:30:00")), is("calm", "12-24T09:00:00"));
@@ -119,13 +118,13 @@ fn attempts() -> [Value; 5] {
 }
 
 #[test]
-fn a_protection_that_is_lifted_beyond_the_longest_life_gives_one_notice_of_the_shortest_warning() {
+fn a_protection_that_is_removed_beyond_max_lifetime_starts_one_notice_of_the_shortest_warning() {
     let class = class(&json!({"defaultTTL": "7d", "maxLifetime": "10d", "allowProtected": true, "warnBefore": ["1d", "2m"]}));
-    let mut life = Life::of(&json!({"protected": true}));
+    let mut life = Life::new(&json!({"protected": true}));
     assert_eq!(stage_and_end(&life.look(&class, "11-24T09:00:00")).1, "never");
     life.edit(&json!({"protected": false}));
     assert_eq!(stage_and_end(&life.look(&class, "12-20T09:00:00")), is("warn 2m", "12-20T09:02:00"));
-    let notice = Postponed { of: at("12-04T09:00:00"), from: at("12-20T09:00:00"), until: at("12-20T09:02:00") };
+    let notice = Notice { of: at("12-04T09:00:00"), from: at("12-20T09:00:00"), until: at("12-20T09:02:00") };
     for (second, edit) in attempts().iter().enumerate() {
         life.edit(edit);
         let seen = life.look(&class, &format!("12-20T09:01:{:02}", 10 * second));
@@ -135,10 +134,10 @@ fn a_protection_that_is_lifted_beyond_the_longest_life_gives_one_notice_of_the_s
 }
 
 #[test]
-fn beyond_the_longest_life_a_move_to_another_class_and_back_gives_no_second_notice() {
+fn beyond_max_lifetime_a_move_to_another_class_and_back_starts_no_second_notice() {
     let within = |max: &str| class(&json!({"defaultTTL": "7d", "maxLifetime": max, "warnBefore": ["1h"]}));
     let (one, other) = (within("10d"), within("11d"));
-    let mut life = Life::of(&json!({}));
+    let mut life = Life::new(&json!({}));
     life.look(&one, "11-24T09:00:00");
     life.edit(&json!({"renewedAt": "2026-11-30T09:00:00Z"}));
     life.look(&one, "11-30T09:00:00");
@@ -151,7 +150,7 @@ fn beyond_the_longest_life_a_move_to_another_class_and_back_gives_no_second_noti
 
 /// An administrator withdraws consent, and sets a longest life two days later.
 #[test]
-fn a_longest_life_that_is_set_later_leaves_the_week_of_a_withdrawal() {
+fn a_max_lifetime_that_is_set_later_keeps_the_week_of_a_withdrawal() {
     let protecting = json!({"defaultTTL": "7d", "allowProtected": true});
     let endless = json!({"defaultTTL": "never", "allowNever": true});
     let refusing = class(&json!({"defaultTTL": "7d", "warnBefore": ["1h"]}));
@@ -159,7 +158,7 @@ fn a_longest_life_that_is_set_later_leaves_the_week_of_a_withdrawal() {
     for (spec, consenting, edit) in
         [(json!({"protected": true}), protecting, json!({"protected": false})), (json!({}), endless, json!({"displayName": "Orchids"}))]
     {
-        let mut life = Life::of(&spec);
+        let mut life = Life::new(&spec);
         assert_eq!(stage_and_end(&life.look(&class(&consenting), "11-24T09:00:00")).1, "never", "{spec}");
         assert_eq!(stage_and_end(&life.look(&refusing, "12-07T09:00:00")), is("warn 7d", "12-14T09:00:00"), "{spec}");
         life.edit(&edit);
@@ -177,11 +176,11 @@ fn a_longest_life_that_is_set_later_leaves_the_week_of_a_withdrawal() {
 }
 
 #[test]
-fn a_renewal_up_to_the_same_date_leaves_the_end_that_a_late_warning_moved() {
+fn a_renewal_to_the_same_date_keeps_the_end_that_a_late_warning_moved() {
     let class = class(&json!({"defaultTTL": "7d", "warnBefore": ["1h"]}));
     // A GitOps sync can apply a renewal long after its time.
     for (renewed_at, now) in [("2026-12-01T08:50:00Z", "12-01T08:50:00"), ("2026-12-01T08:00:00Z", "12-01T09:10:00")] {
-        let mut life = Life::of(&json!({"expiresAt": "2026-12-01T09:00:00Z"}));
+        let mut life = Life::new(&json!({"expiresAt": "2026-12-01T09:00:00Z"}));
         assert_eq!(stage_and_end(&life.look(&class, "11-24T09:00:00")), is("calm", "12-01T09:00:00"));
         assert_eq!(stage_and_end(&life.look(&class, "12-01T08:20:00")), is("warn 1h", "12-01T09:20:00"), "20 minutes late");
         life.edit(&json!({"renewedAt": renewed_at}));
@@ -194,10 +193,10 @@ fn a_renewal_up_to_the_same_date_leaves_the_end_that_a_late_warning_moved() {
 
 /// An administrator sets a longest life and shorter warnings, while an end that a late warning moved is announced.
 #[test]
-fn an_end_that_a_longest_life_brings_nearer_is_warned_of_at_once() {
+fn an_end_that_max_lifetime_shortens_causes_a_warning_at_once() {
     let usual = class(&json!({"defaultTTL": "7d", "warnBefore": ["2d", "12h", "1h"]}));
     let bounded = class(&json!({"defaultTTL": "7d", "maxLifetime": "169h", "warnBefore": ["5m"]}));
-    let mut life = Life::of(&json!({}));
+    let mut life = Life::new(&json!({}));
     assert_eq!(stage_and_end(&life.look(&usual, "11-24T09:00:00")), is("calm", "12-01T09:00:00"));
     assert_eq!(stage_and_end(&life.look(&usual, "12-01T12:00:00")), is("warn 1h", "12-01T13:00:00"));
     assert_eq!(stage_and_end(&life.look(&bounded, "12-01T12:10:00")), is("warn 5m", "12-01T12:15:00"));
@@ -207,10 +206,10 @@ fn an_end_that_a_longest_life_brings_nearer_is_warned_of_at_once() {
 
 /// The ttl is shorter than every warning, and the operator was away when the last warning of a withdrawn consent was due.
 #[test]
-fn a_renewal_of_a_short_ttl_leaves_the_end_that_a_late_warning_moved() {
+fn a_renewal_of_a_short_ttl_keeps_the_end_that_a_late_warning_moved() {
     let protecting = class(&json!({"allowProtected": true, "warnBefore": ["2d", "12h", "1h"]}));
     let refusing = class(&json!({"warnBefore": ["2d", "12h", "1h"]}));
-    let mut life = Life::of(&json!({"ttl": "30m", "protected": true}));
+    let mut life = Life::new(&json!({"ttl": "30m", "protected": true}));
     assert_eq!(stage_and_end(&life.look(&protecting, "11-24T09:00:00")).1, "never");
     assert_eq!(stage_and_end(&life.look(&refusing, "12-02T09:00:00")).1, "2026-12-09T09:00:00Z");
     assert_eq!(stage_and_end(&life.look(&refusing, "12-09T09:30:00")), is("warn 1h", "12-09T10:30:00"));
@@ -220,10 +219,10 @@ fn a_renewal_of_a_short_ttl_leaves_the_end_that_a_late_warning_moved() {
 
 /// The owner corrects the spec and renews in one edit, while the week of a withdrawn consent runs beyond the longest life.
 #[test]
-fn a_correction_with_a_renewal_leaves_the_week_of_a_withdrawal() {
+fn a_correction_with_a_renewal_keeps_the_week_of_a_withdrawal() {
     let endless = class(&json!({"defaultTTL": "never", "allowNever": true, "warnBefore": ["1h"]}));
     let bounded = class(&json!({"defaultTTL": "30d", "maxTTL": "30d", "maxLifetime": "9d", "warnBefore": ["1h"]}));
-    let mut life = Life::of(&json!({"ttl": "never"}));
+    let mut life = Life::new(&json!({"ttl": "never"}));
     assert_eq!(stage_and_end(&life.look(&endless, "11-24T09:00:00")).1, "never");
     assert_eq!(stage_and_end(&life.look(&bounded, "11-30T09:00:00")).1, "2026-12-07T09:00:00Z");
     life.edit(&json!({"ttl": "1d", "renewedAt": "2026-12-01T09:00:00Z"}));
@@ -233,10 +232,10 @@ fn a_correction_with_a_renewal_leaves_the_week_of_a_withdrawal() {
 }
 
 #[test]
-fn moves_between_two_classes_give_one_notice_of_the_longer_warning() {
+fn moves_between_two_classes_start_one_notice_of_the_longer_warning() {
     let with = |warning: &str| class(&json!({"defaultTTL": "7d", "warnBefore": [warning]}));
     let (brief, long) = (with("5m"), with("1h"));
-    let mut life = Life::of(&json!({}));
+    let mut life = Life::new(&json!({}));
     life.look(&brief, "11-24T09:00:00");
     assert_eq!(stage_and_end(&life.look(&brief, "12-01T08:55:00")), is("warn 5m", "12-01T09:00:00"));
     for (class, now) in [
@@ -254,9 +253,9 @@ fn moves_between_two_classes_give_one_notice_of_the_longer_warning() {
 }
 
 #[test]
-fn an_end_in_the_past_gives_five_minutes_where_the_class_gives_no_warning() {
+fn an_end_in_the_past_starts_a_notice_of_five_minutes_if_the_class_has_no_warnings() {
     let class = class(&json!({"defaultTTL": "7d"}));
-    let mut life = Life::of(&json!({}));
+    let mut life = Life::new(&json!({}));
     life.look(&class, "11-24T09:00:00");
     life.edit(&json!({"expiresAt": "2026-11-25T09:00:00Z"}));
     assert_eq!(stage_and_end(&life.look(&class, "11-27T09:00:00")), is("warn 5m", "11-27T09:05:00"));
@@ -265,9 +264,9 @@ fn an_end_in_the_past_gives_five_minutes_where_the_class_gives_no_warning() {
 }
 
 #[test]
-fn a_renewal_too_far_ahead_takes_nothing_from_the_one_before() {
+fn a_renewal_in_the_future_does_not_replace_the_last_one() {
     let class = class(&json!({"defaultTTL": "7d"}));
-    let mut life = Life::of(&json!({}));
+    let mut life = Life::new(&json!({}));
     life.look(&class, "11-24T09:00:00");
     life.edit(&json!({"renewedAt": "2026-11-29T09:00:00Z"}));
     assert_eq!(stage_and_end(&life.look(&class, "11-29T09:00:00")), is("calm", "12-06T09:00:00"));
@@ -286,7 +285,7 @@ fn a_renewal_too_far_ahead_takes_nothing_from_the_one_before() {
 
 /// A renewal is advised only if it moves the end.
 #[test]
-fn a_warning_says_what_sets_the_end_and_what_moves_it() {
+fn a_warning_contains_the_field_that_sets_the_end_and_the_remedy() {
     let until = |end: &str| json!({"ttl": null, "expiresAt": format!("2026-{end}Z")});
     let longest = "lifetime.maxLifetime of the class sets this expiry, and a renewal does not extend it: create a new DeveloperSpace, or use another class";
     let renew = "to renew, set spec.renewedAt to the current time";
@@ -300,14 +299,14 @@ fn a_warning_says_what_sets_the_end_and_what_moves_it() {
     ] {
         let mut whole = json!({"defaultTTL": "7d", "warnBefore": ["1h"]});
         json_patch::merge(&mut whole, &lifetime);
-        let (class, mut life) = (class(&whole), Life::of(&spec));
+        let (class, mut life) = (class(&whole), Life::new(&spec));
         life.look(&class, "11-24T09:00:00");
         let an_hour_before = at(end) - parse_duration("1h").unwrap();
         life.look(&class, rfc3339(an_hour_before).trim_start_matches("2026-").trim_end_matches('Z'));
         let message = format!("namespace orchid-lab and everything in it is deleted at 2026-{end}Z (warned 1h before); {remedy}");
         let condition = conditions::find(&life.status().conditions, types::EXPIRING).unwrap();
         assert_eq!((condition.status.as_str(), condition.message.as_str()), ("True", message.as_str()), "{spec} in {lifetime}");
-        let note = Note { warning: true, reason: "Expiring".into(), message, in_namespace: true };
-        assert_eq!(life.notes, [note], "{spec} in {lifetime}");
+        let expected = Note { warning: true, reason: "Expiring".into(), message, in_namespace: true };
+        assert_eq!(life.notes, [expected], "{spec} in {lifetime}");
     }
 }

@@ -1,10 +1,11 @@
-//! Everything that the life of one space depends on, and the formula for its end.
+//! The inputs of the life of one space, and the formula for its end.
 //!
 //! Reads neither the space nor its class; [`super::inputs`] does.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::arithmetic::{representable, saturating_add};
+use crate::api::Notice;
 
 /// The end of a space by its own spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub enum End {
 
 /// A warning that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Given {
+pub struct GivenWarning {
     /// The time.
     pub at: DateTime<Utc>,
     /// The threshold.
@@ -28,20 +29,9 @@ pub struct Given {
     pub expires_at: DateTime<Utc>,
 }
 
-/// An end that is postponed so that a warning can precede it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Postponed {
-    /// The end by the formula.
-    pub of: DateTime<Utc>,
-    /// The beginning of the notice.
-    pub from: DateTime<Utc>,
-    /// The end of the notice.
-    pub until: DateTime<Utc>,
-}
-
 /// The terms in force at the last reconcile of the space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Before {
+pub struct FormerTerms {
     /// The expiry in force; `None` is never.
     pub expires_at: Option<DateTime<Utc>>,
     /// True if the space had no end of its own: only `maxLifetime` could end it.
@@ -54,7 +44,7 @@ pub struct Before {
 
 /// Everything that the life of one space depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Term {
+pub struct LifetimeInputs {
     /// The space's creation.
     pub created: DateTime<Utc>,
     /// The start of the ttl: the latest of creation and all renewals that counted.
@@ -76,13 +66,13 @@ pub struct Term {
     /// The warning thresholds, in any order.
     pub warn_before: Vec<TimeDelta>,
     /// The last warning given.
-    pub last_warning: Option<Given>,
+    pub last_warning: Option<GivenWarning>,
     /// The notice that runs because a change brought the end nearer.
-    pub postponed: Option<Postponed>,
+    pub postponed: Option<Notice>,
     /// The one notice that runs at `created + maxLifetime`.
-    pub last_notice: Option<Postponed>,
+    pub last_notice: Option<Notice>,
     /// The terms before; `None` for a space that was never admitted.
-    pub before: Option<Before>,
+    pub before: Option<FormerTerms>,
 }
 
 /// The term of the formula that sets the end.
@@ -97,19 +87,19 @@ pub enum Bound {
 }
 
 /// `min(end, anchor + maxTTL, created + maxLifetime)`, and the term that sets it.
-pub(super) fn formula(term: &Term) -> Option<(DateTime<Utc>, Bound)> {
-    if term.protected {
+pub(super) fn formula(inputs: &LifetimeInputs) -> Option<(DateTime<Utc>, Bound)> {
+    if inputs.protected {
         return None;
     }
-    let most = term.max_ttl.map(|max| saturating_add(term.anchor, max));
-    let own = match term.end {
+    let most = inputs.max_ttl.map(|max| saturating_add(inputs.anchor, max));
+    let own = match inputs.end {
         End::Never => None,
-        End::Ttl(ttl) => Some((saturating_add(term.anchor, ttl), Bound::Ttl)),
+        End::Ttl(ttl) => Some((saturating_add(inputs.anchor, ttl), Bound::Ttl)),
         End::At(at) => Some((at, Bound::ExpiresAt)),
     };
     // maxTTL does not bound a space without an end of its own, which the class allows; maxLifetime does.
     let most = most.filter(|_| own.is_some()).map(|at| (at, Bound::Ttl));
-    let ceiling = term.max_lifetime.map(|max| (saturating_add(term.created, max), Bound::MaxLifetime));
+    let ceiling = inputs.max_lifetime.map(|max| (saturating_add(inputs.created, max), Bound::MaxLifetime));
     let ends = own.into_iter().chain(most).chain(ceiling);
     ends.min_by_key(|(at, _)| *at).map(|(at, bound)| (representable(at), bound))
 }
