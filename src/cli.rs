@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    api::{duration::parse_duration, names},
+    api::{duration::Period, names},
     desired::{annotation_expiry::Compat, deletion_limit::DeletionLimit},
     telemetry::LogFormat,
 };
@@ -80,7 +80,7 @@ pub struct RunArgs {
     pub metrics_bind_address: BindAddress,
 
     /// The interval at which all objects are listed again, to recover from lost watch events: 30s, 10m, 1h; at least 10s
-    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = relist_period)]
     pub relist_period: Period,
 
     /// Shared arguments.
@@ -147,24 +147,16 @@ pub enum Output {
     Json,
 }
 
-/// A duration in the grammar of `ttl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Period(pub Duration);
-
 /// The shortest period. Each list reads every space, every namespace and every object of the operator.
 const MIN_RELIST_PERIOD: Duration = Duration::from_secs(10);
 
-impl FromStr for Period {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let span = parse_duration(text).map_err(|error| error.to_string())?;
-        let period = span.to_std().map_err(|error| error.to_string())?;
-        if period < MIN_RELIST_PERIOD {
-            return Err("the shortest period is 10s: each list reads every object that the operator watches".to_owned());
-        }
-        Ok(Self(period))
+/// Parses the relist period, which has a minimum.
+fn relist_period(text: &str) -> Result<Period, String> {
+    let period: Period = text.parse()?;
+    if period.0 < MIN_RELIST_PERIOD {
+        return Err("the shortest period is 10s: each list reads every object that the operator watches".to_owned());
     }
+    Ok(period)
 }
 
 /// `host:port`, or `:port` for all addresses.
@@ -218,7 +210,7 @@ mod tests {
     #[test]
     fn a_relist_period_is_at_least_ten_seconds() {
         for (text, expected) in [("10s", Some(10)), ("1h", Some(3_600)), ("9s", None), ("0s", None), ("often", None)] {
-            assert_eq!(text.parse::<Period>().ok(), expected.map(|seconds| Period(Duration::from_secs(seconds))), "{text}");
+            assert_eq!(relist_period(text).ok(), expected.map(|seconds| Period(Duration::from_secs(seconds))), "{text}");
         }
     }
 

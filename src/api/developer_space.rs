@@ -16,6 +16,9 @@ use super::{
     subject::{Member, Subject},
 };
 
+/// The CEL rule of a text that is one line without control characters.
+const ONE_LINE: &str = r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')";
+
 /// Desired state of the space.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(test, kube(cel))]
@@ -70,7 +73,7 @@ pub struct DeveloperSpaceSpec {
     /// Human-readable name of the space, at most 128 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("displayName must be one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(ONE_LINE).message("displayName must be one line of text without control characters"))]
     pub display_name: Option<String>,
 
     /// The purpose of the space, at most 1024 characters.
@@ -139,7 +142,7 @@ pub struct Contact {
     /// Name of the team. If it is a valid label value, it is also the label developerspace.dev/team of the namespace, for example for cost reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("team must be one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(ONE_LINE).message("team must be one line of text without control characters"))]
     pub team: Option<String>,
 
     /// An e-mail address.
@@ -151,7 +154,7 @@ pub struct Contact {
     /// A chat channel, for example "#payments".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("chat must be one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(ONE_LINE).message("chat must be one line of text without control characters"))]
     pub chat: Option<String>,
 
     /// A web page about the team or the project, for example `https://wiki.example.com/payments`.
@@ -163,7 +166,7 @@ pub struct Contact {
     /// Cost center of the space. If it is a valid label value, it is also the label developerspace.dev/cost-center of the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("costCenter must be one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(ONE_LINE).message("costCenter must be one line of text without control characters"))]
     pub cost_center: Option<String>,
 }
 

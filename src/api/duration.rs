@@ -1,6 +1,6 @@
 //! The duration grammar of `ttl` and similar fields: `30m`, `7d`, `1d12h`, `2w`, and the explicit `never`.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use chrono::TimeDelta;
 
@@ -18,6 +18,10 @@ pub enum Ttl {
     /// A positive number of seconds.
     After(TimeDelta),
 }
+
+/// A duration on a command line, in the grammar of `ttl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(pub Duration);
 
 /// The error for a text that is not a duration. Its sentence is shown to the user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +49,15 @@ impl FromStr for Ttl {
             "never" | "forever" => Ok(Self::Never),
             _ => parse_duration(text).map(Self::After),
         }
+    }
+}
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let span = parse_duration(text).map_err(|error| error.to_string())?;
+        span.to_std().map(Self).map_err(|error| error.to_string())
     }
 }
 

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::{metadata::child_metadata, spec_refusal::SpecRefusal};
 use crate::api::{ClassQuota, conditions::Reason, names, quantity::Quantity, syntax};
 
-/// Resources that a quota can name without a domain, see `IsStandardQuotaResourceName` in `k8s.io/kubernetes/pkg/apis/core/helper`.
-const STANDARD: [&str; 19] = [
+/// Amounts that a quota can limit without a domain, see `IsStandardQuotaResourceName` in `k8s.io/kubernetes/pkg/apis/core/helper`.
+const AMOUNTS: [&str; 10] = [
     "cpu",
     "memory",
     "ephemeral-storage",
@@ -23,18 +23,9 @@ const STANDARD: [&str; 19] = [
     "limits.cpu",
     "limits.memory",
     "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "persistentvolumeclaims",
-    "configmaps",
-    "services.nodeports",
-    "services.loadbalancers",
 ];
 
-/// Of [`STANDARD`], those that count objects.
+/// Objects that a quota can count without a domain, by the same function.
 const COUNTED: [&str; 9] = [
     "pods",
     "resourcequotas",
@@ -144,7 +135,7 @@ pub fn notices(overrides: &Hard, hard: &Hard) -> Vec<String> {
 /// Returns true if a quota can limit the resource of that name, which has no domain.
 pub(super) fn is_standard(key: &str) -> bool {
     let huge = |name: &str| name.starts_with("hugepages-");
-    STANDARD.contains(&key) || huge(key) || key.strip_prefix("requests.").is_some_and(huge)
+    AMOUNTS.contains(&key) || COUNTED.contains(&key) || huge(key) || key.strip_prefix("requests.").is_some_and(huge)
 }
 
 /// Returns true if a quota with that key refuses each pod that does not specify the amount, see

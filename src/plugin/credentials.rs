@@ -14,7 +14,6 @@ use serde_json::Value;
 
 use super::{
     api_error::sentence,
-    args::Span,
     certificate_event,
     cluster::Cluster,
     format,
@@ -26,8 +25,13 @@ use super::{
     verify,
 };
 use crate::{
-    access::{certificate, kubeconfig, kubeconfig::Credential, oidc, token::ACCOUNT},
-    api::{Access, AccessMethod, DeveloperSpace, Subject, time::rfc3339},
+    access::{
+        certificate,
+        kubeconfig::{self, Credential},
+        oidc,
+        token::ACCOUNT,
+    },
+    api::{Access, AccessMethod, DeveloperSpace, Subject, duration::Period, time::rfc3339},
     desired::credential_lifetime::{CredentialBounds, MIN_LIFETIME, check_method, max_lifetime},
 };
 
@@ -53,7 +57,7 @@ pub struct IssueArgs {
     /// The validity of a certificate or a token: at most the remaining lifetime of the space and the maximum of the class [default: the
     /// maximum]
     #[arg(long, value_name = "DURATION")]
-    pub duration: Option<Span>,
+    pub duration: Option<Period>,
 
     /// With --auth token: the role of the ServiceAccount, one of the roles of the class [default: the role of the user of the kubeconfig;
     /// required for the owner if the class has no role with the ClusterRole of the owner]
@@ -83,7 +87,7 @@ pub struct IssueArgs {
 
     /// The maximum time to wait for the space, and then for the certificate: 30s, 5m
     #[arg(long, value_name = "DURATION", default_value = "2m")]
-    pub timeout: Span,
+    pub timeout: Period,
 }
 
 /// An authentication method.
@@ -153,7 +157,7 @@ pub(crate) fn foresee(
     }
     let shortest = MIN_LIFETIME.to_std().unwrap_or_default();
     ensure!(
-        args.duration.is_none_or(|Span(wanted)| wanted >= shortest),
+        args.duration.is_none_or(|Period(wanted)| wanted >= shortest),
         "--duration is less than 10m, the minimum that the API server issues"
     );
     if let Some(file) = args.file() {
@@ -277,7 +281,7 @@ pub(crate) fn lifetime(
     let patience = TimeDelta::from_std(args.timeout.0).unwrap_or(TimeDelta::zero());
     let sooner = CredentialBounds { expires_at: bounds.expires_at.map(|at| at - patience), ..bounds };
     let most = max_lifetime(sooner, cluster.now()).or_else(|_| max_lifetime(bounds, cluster.now()))?;
-    let Some(Span(wanted)) = args.duration else { return Ok(most) };
+    let Some(Period(wanted)) = args.duration else { return Ok(most) };
     let wanted = TimeDelta::from_std(wanted).unwrap_or(TimeDelta::MAX);
     ensure!(wanted <= most, "--duration exceeds {}, the maximum that the class and the expiry of the space allow", format::span(most));
     Ok(wanted)
