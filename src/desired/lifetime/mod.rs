@@ -17,6 +17,8 @@ mod change_tests;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod inputs_tests;
+#[cfg(test)]
 mod notice_tests;
 #[cfg(test)]
 mod outlook_tests;
