@@ -104,7 +104,7 @@ async fn perform(world: &Arc<dyn World>, story: &mut Story, act: Act) -> Result<
         Err(kube::Error::Api(status)) => Err(status.message.clone()),
         Err(error) => return Err(error).with_context(|| sent.command(None)),
     };
-    story.deeds.push(Deed { at, act, sent, answer });
+    story.deeds.push(Deed::new(at, act, sent, answer));
     Ok(())
 }
 

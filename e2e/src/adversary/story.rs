@@ -27,6 +27,19 @@ pub struct Deed {
     pub sent: Sent,
     /// The object as the API server stored it, or the sentence with which it was refused.
     pub answer: Result<Value, String>,
+    /// The rules of the stored class, which the oracles read again and again. `None` for other requests, and for a class that contradicts itself.
+    rules: Option<Rules>,
+}
+
+impl Deed {
+    /// A request that was sent at that time, and its answer.
+    pub fn new(at: DateTime<Utc>, act: Act, sent: Sent, answer: Result<Value, String>) -> Self {
+        let rules = match (act, &answer) {
+            (Act::Edit(..) | Act::CreateClass(_), Ok(class)) => Rules::of(&class["spec"]),
+            _ => None,
+        };
+        Self { at, act, sent, answer, rules }
+    }
 }
 
 /// The state after a step.
@@ -92,34 +105,29 @@ impl Story {
         Class::ALL.into_iter().find(|class| self.cast.class(*class) == name)
     }
 
-    /// The specs that a class has had, with the time of each; `None` for a deletion.
-    pub fn specs(&self, class: Class) -> impl Iterator<Item = (DateTime<Utc>, Option<&Value>)> {
-        self.deeds.iter().filter_map(move |deed| {
-            let answer = deed.answer.as_ref().ok()?;
-            match deed.act {
-                Act::Edit(of, _) | Act::CreateClass(of) if of == class => Some((deed.at, answer.get("spec"))),
-                Act::DeleteClass(of) if of == class => Some((deed.at, None)),
-                _ => None,
-            }
+    /// The rules that a class has had, with the time of each, except those that contradicted themselves.
+    fn rules_with_times(&self, class: Class) -> impl Iterator<Item = (DateTime<Utc>, &Rules)> {
+        self.deeds.iter().filter_map(move |deed| match deed.act {
+            Act::Edit(of, _) | Act::CreateClass(of) if of == class => Some((deed.at, deed.rules.as_ref()?)),
+            _ => None,
         })
     }
 
     /// The rules of a class at that time, by the last of its specs that did not contradict itself. A deleted class keeps its rules.
-    pub fn rules(&self, class: Class, at: DateTime<Utc>) -> Option<Rules> {
-        let before = self.specs(class).take_while(|(since, _)| *since <= at);
-        before.filter_map(|(_, spec)| Rules::of(spec?)).last()
+    pub fn rules(&self, class: Class, at: DateTime<Utc>) -> Option<&Rules> {
+        self.rules_with_times(class).take_while(|(since, _)| *since <= at).map(|(_, rules)| rules).last()
     }
 
     /// The rules of a class just before that time and at any later one.
-    pub fn rules_since(&self, class: Class, at: DateTime<Utc>) -> Vec<Rules> {
+    pub fn rules_since(&self, class: Class, at: DateTime<Utc>) -> Vec<&Rules> {
         let at = at - TimeDelta::microseconds(1);
-        let later = self.specs(class).filter(|(since, _)| *since > at).filter_map(|(_, spec)| Rules::of(spec?));
+        let later = self.rules_with_times(class).filter(|(since, _)| *since > at).map(|(_, rules)| rules);
         self.rules(class, at).into_iter().chain(later).collect()
     }
 
     /// All rules that a class ever had.
-    pub fn all_rules(&self) -> impl Iterator<Item = Rules> {
-        Class::ALL.into_iter().flat_map(|class| self.specs(class)).filter_map(|(_, spec)| Rules::of(spec?))
+    pub fn all_rules(&self) -> impl Iterator<Item = &Rules> {
+        Class::ALL.into_iter().flat_map(|class| self.rules_with_times(class)).map(|(_, rules)| rules)
     }
 
     /// The accepted requests.
@@ -230,7 +238,7 @@ impl<'a> Life<'a> {
     pub fn renewals(&self) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let mut before = None;
         self.versions.iter().filter_map(move |version| {
-            let renewed = written(&version.space, "/spec/renewedAt");
+            let renewed = version.renewed_at;
             let is_new = renewed != before;
             before = renewed;
             renewed.filter(|at| is_new && *at <= version.at + TimeDelta::seconds(59)).map(|at| (version.at, at))
@@ -239,8 +247,7 @@ impl<'a> Life<'a> {
 
     /// The latest moment from which its ttl may count at `now`: its creation, or a renewal that has taken effect.
     pub fn latest_anchor(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let renewals =
-            self.versions.iter().filter(|version| version.at <= now).filter_map(|version| written(&version.space, "/spec/renewedAt"));
+        let renewals = self.versions.iter().filter(|version| version.at <= now).filter_map(|version| version.renewed_at);
         renewals.filter(|at| *at <= now + TimeDelta::seconds(61)).chain([self.created()]).max().unwrap_or_default()
     }
 

@@ -1,6 +1,7 @@
 //! I1: the end of a space is within the ceilings of its class, unless the class consents.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 
 use crate::{
     adversary::story::{Life, Seen, Story, is_living, written},
@@ -59,29 +60,33 @@ fn within_the_class(story: &Story, life: &Life<'_>) -> Result<(), String> {
 }
 
 fn step(story: &Story, life: &Life<'_>, (before, seen): (Option<&Seen>, &Seen), over: Option<Over>) -> Result<Option<Over>, String> {
-    let own = |seen: &Seen| seen.space(life.name()).filter(|space| uid(space) == uid(&life.last().space)).cloned();
-    let Some(space) = own(seen).filter(|space| !holds(space, "Expired")) else { return Ok(None) };
-    let in_force = text(&space, "/status/className");
+    let Some(space) = own(life, seen).filter(|space| !holds(space, "Expired")) else { return Ok(None) };
+    let in_force = text(space, "/status/className");
     let rules = story.class(in_force).and_then(|class| story.rules(class, seen.at));
-    let (Some(rules), Some(namespace)) = (rules, seen.own_namespace(&space)) else { return Ok(None) };
+    let (Some(rules), Some(namespace)) = (rules, seen.own_namespace(space)) else { return Ok(None) };
     if !is_living(namespace) || (space["spec"]["protected"] == true && rules.protected) {
         return Ok(None);
     }
     let never = space["spec"]["ttl"] == "never" && rules.never;
     let life_end = life.created() + rules.max_lifetime;
     let bound = if never { life_end } else { life_end.min(life.latest_anchor(seen.at) + rules.max_ttl) };
-    if written(&space, "/status/expiresAt").is_none() {
+    if written(space, "/status/expiresAt").is_none() {
         return Err(format!("DeveloperSpace {} has no end at {}, and SpaceClass {in_force} consents to none", life.name(), seen.at));
     }
     if bound > seen.at {
         return Ok(None);
     }
-    let was_there = before.and_then(own).is_some_and(|before| text(&before, "/status/className") == in_force);
+    let was_there = before.and_then(|before| own(life, before)).is_some_and(|before| text(before, "/status/className") == in_force);
     Ok(Some(match over {
         Some(over) => over,
         None if was_there => Over { since: bound, by_a_change: false },
         None => Over { since: seen.at, by_a_change: true },
     }))
+}
+
+/// The space of that life in a state.
+fn own<'a>(life: &Life<'_>, seen: &'a Seen) -> Option<&'a Value> {
+    seen.space(life.name()).filter(|space| uid(space) == uid(&life.last().space))
 }
 
 /// A deleted space is removed, unless its deletion policy retains the namespace.
@@ -103,6 +108,6 @@ fn deleted(story: &Story, life: &Life<'_>) -> Result<(), String> {
     }
 }
 
-fn uid(space: &serde_json::Value) -> &str {
+fn uid(space: &Value) -> &str {
     crate::fixtures::uid_of(space)
 }

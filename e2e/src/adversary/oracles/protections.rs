@@ -22,7 +22,7 @@ pub(super) fn check(story: &Story) -> Result<(), String> {
         let is_there = seen.class(in_force).is_some();
         let rules = story.class(in_force).and_then(|class| story.rules(class, seen.at));
         if let Some(rules) = rules.filter(|_| is_there) {
-            stands(seen, (space, namespace), &rules).map_err(|wrong| format!("namespace {}: {wrong}", name_of(namespace)))?;
+            stands(seen, (space, namespace), rules).map_err(|wrong| format!("namespace {}: {wrong}", name_of(namespace)))?;
         }
     }
     seen.namespaces().try_for_each(|namespace| released(story, (before, seen), namespace))

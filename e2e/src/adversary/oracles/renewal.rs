@@ -5,7 +5,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     adversary::{
         classes::seconds,
-        history::Version,
         story::{Life, Story, written},
     },
     fixtures::text,
@@ -30,8 +29,7 @@ fn announced_ends_stay(life: &Life<'_>) -> Result<(), String> {
     for (before, after) in life.versions.iter().zip(life.versions.iter().skip(1)) {
         let (terms, present) = (&before.space["status"]["terms"], &after.space["status"]["terms"]);
         let is_same = terms.is_object() && TIMES.iter().all(|time| terms[*time] == present[*time]);
-        let end = |version: &Version| written(&version.space, "/status/expiresAt");
-        if let (true, Some(announced), Some(end)) = (is_same, end(before), end(after))
+        if let (true, Some(announced), Some(end)) = (is_same, before.expires_at, after.expires_at)
             && end < announced - TOLERANCE
         {
             let (name, at) = (life.name(), after.at);

@@ -3,7 +3,10 @@
 use chrono::TimeDelta;
 
 use crate::{
-    adversary::story::{Life, Story, written},
+    adversary::{
+        history::Version,
+        story::{Life, Story},
+    },
     fixtures::{holds, text},
 };
 
@@ -21,8 +24,8 @@ fn warned(story: &Story, life: &Life<'_>) -> Result<(), String> {
     let Some(place) = life.sealed() else { return Ok(()) };
     let seal = &life.versions[place];
     let had_namespace = life.versions[..place].iter().any(|version| !version.space["status"]["namespace"].is_null());
-    let (Some(end), true) = (written(&seal.space, "/status/expiresAt"), had_namespace) else { return Ok(()) };
-    let shown = written(&life.versions[place - 1].space, "/status/expiresAt");
+    let (Some(end), true) = (seal.expires_at, had_namespace) else { return Ok(()) };
+    let shown = life.versions[place - 1].expires_at;
     if shown.is_none_or(|shown| shown > seal.at + EARLY) {
         let shown = shown.map_or_else(|| "never".to_owned(), |shown| shown.to_string());
         return Err(format!(
@@ -34,12 +37,13 @@ fn warned(story: &Story, life: &Life<'_>) -> Result<(), String> {
     // A class whose shortest warning is longer moves the end until the given warning has been in place for that time. After a renewal, a new warning
     // is given.
     let longest_move = story.all_rules().map(|rules| rules.warn.1).max().unwrap_or_default() + LATE;
-    let is_of_this_end = |space: &serde_json::Value| {
-        let moved = written(space, "/status/expiresAt").map(|warned| end - warned);
+    let is_of_this_end = |version: &Version| {
+        let moved = version.expires_at.map(|warned| end - warned);
         let is_near = moved.is_some_and(|moved| moved >= -LATE && moved <= longest_move);
+        let space = &version.space;
         holds(space, "Expiring") && is_near && space["spec"]["renewedAt"] == seal.space["spec"]["renewedAt"]
     };
-    let standing = life.versions[..place].iter().rev().take_while(|version| is_of_this_end(&version.space)).last();
+    let standing = life.versions[..place].iter().rev().take_while(|version| is_of_this_end(version)).last();
     let stood = standing.map_or_else(TimeDelta::zero, |version| seal.at - version.at);
     let in_force = story.class(text(&seal.space, "/status/className"));
     let rules = in_force.map(|class| story.rules_since(class, life.created())).unwrap_or_default();
