@@ -65,14 +65,27 @@ impl Class {
     pub const ALL: [Self; 2] = [Self::Small, Self::Large];
 }
 
-/// The names of one sequence.
+/// The names of one sequence, which begin with [`INITIAL`] and a number.
 #[derive(Clone, Debug)]
 pub struct Cast(String);
 
+/// The first letter of all names of sequences.
+const INITIAL: char = 'q';
+
 impl Cast {
-    /// The names that begin with `prefix`.
-    pub fn new(prefix: &str) -> Self {
-        Self(prefix.to_owned())
+    /// The names of the sequence of that number.
+    pub fn of_sequence(number: u64) -> Self {
+        Self(format!("{INITIAL}{number}"))
+    }
+
+    /// The names of one replay of that sequence, which no other replay has.
+    pub fn of_replay(number: u64, replay: u32) -> Self {
+        Self(format!("{INITIAL}{number}t{replay}"))
+    }
+
+    /// Returns true if that is the name of a space or a class of a sequence.
+    pub fn has_name(name: &str) -> bool {
+        name.strip_prefix(INITIAL).is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
     }
 
     /// The caller that `who` names.

@@ -10,22 +10,28 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, future::LocalBoxFuture, stream};
 use kube::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::world::{DEVELOPERS, World};
+use super::{
+    cast::Cast,
+    world::{DEVELOPERS, World},
+};
 use crate::{
     Cluster, Operator,
-    fixtures::{Actor, SOON, a_space, at, binding, cluster_wide, code, now, space, user},
+    fault_sweep::cluster_view::{ClusterView, Objects},
+    fixtures::{Actor, SOON, a_space, binding, cluster_wide, code, holds, name_of, now, space, user},
     operator::Options,
     proxy::{Entry, Proxy},
     wait::eventually,
 };
 
-/// The operator is done when it has written nothing for this time.
-const QUIET: Duration = Duration::from_millis(500);
+/// The operator is done if it has written nothing for this time, and reconciles nothing at its end.
+const QUIET: Duration = Duration::from_millis(250);
 /// The state is checked after this time even if the operator does not come to rest.
-const RESTLESS: Duration = Duration::from_secs(15);
-/// The number of spaces that are woken concurrently.
+const RESTLESS: Duration = Duration::from_secs(30);
+/// The metric of an operator that reconciles nothing.
+const IDLE: &str = "developerspace_active_workers 0";
+/// The number of objects that are changed concurrently.
 const SIDE_BY_SIDE: usize = 16;
 /// The space whose changes cause requests by which the operator learns the time.
 const CLOCK: &str = "adversary-clock";
@@ -36,6 +42,7 @@ const TICK: &str = "adversary.example.com/tick";
 pub struct Live {
     operator: tokio::sync::Mutex<Option<Operator>>,
     proxy: Proxy,
+    view: ClusterView,
     client: Client,
     admin: Actor,
     offset: Mutex<TimeDelta>,
@@ -44,7 +51,9 @@ pub struct Live {
 
 /// Starts a control plane with the shipped manifests, on which all developers have self-service and may use every class.
 pub async fn cluster() -> Result<Arc<Cluster>> {
-    let cluster = Cluster::start(crate::Options::default()).await?;
+    // The oracles do not read the audit log, and each entry of a write costs the API server time.
+    let options = crate::Options { apiserver_args: vec!["--audit-log-path=".to_owned()], ..crate::Options::default() };
+    let cluster = Cluster::start(options).await?;
     Operator::install(&cluster).await?;
     let admin = Actor::new(cluster.client().await?);
     let uses = json!({
@@ -59,15 +68,57 @@ pub async fn cluster() -> Result<Arc<Cluster>> {
     Ok(Arc::new(cluster))
 }
 
+/// Removes the objects of earlier sequences. No operator may run in the meantime: the finalizers of the spaces are removed too, so that the next
+/// operator has nothing to do with them. The first kind is that of the classes, because the API server evaluates the policies for a write to a space
+/// once for each class.
+async fn clear(admin: &Actor) -> Result<()> {
+    for kind in ["SpaceClass", "DeveloperSpace", "Namespace"] {
+        let left = admin.list(kind, "").await?.into_iter().filter(|object| Cast::has_name(name_of(object)));
+        let removed = left.map(|object| async move { remove(admin, kind, &object).await });
+        let removed: Vec<Result<()>> = stream::iter(removed).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        removed.into_iter().collect::<Result<()>>()?;
+    }
+    Ok(())
+}
+
+async fn remove(admin: &Actor, kind: &str, object: &Value) -> Result<()> {
+    let at = cluster_wide(kind, name_of(object));
+    if kind == "DeveloperSpace" {
+        let mut free = json!({"metadata": {"finalizers": null}});
+        // A protected space is not deleted, unless it is sealed; the spec of a sealed space does not change.
+        if object["spec"]["protected"] == true && !holds(object, "Expired") {
+            free["spec"] = json!({"protected": false});
+        }
+        unless_refused(admin.patch(at, free).await.map(drop))?;
+    }
+    unless_refused(admin.delete(at).await)
+}
+
+/// Ignores the refusal of a request: another request may have changed or removed the object.
+fn unless_refused(outcome: Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if code(&error).is_none() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Returns true if the request is part of a reconcile.
+fn is_work(entry: &Entry) -> bool {
+    entry.request_info.mutates() && !matches!(entry.request_info.resource.as_str(), "leases" | "events")
+}
+
 impl Live {
-    /// Starts an operator on `cluster`, at the real time.
+    /// Removes the objects of earlier sequences from `cluster`, and starts an operator at the real time.
     pub async fn start(cluster: Arc<Cluster>) -> Result<Self> {
         let proxy = Proxy::start(cluster.server(), &cluster.authority()).await?;
         let client = cluster.client().await?;
+        let admin = Actor::new(client.clone());
+        clear(&admin).await?;
         let world = Self {
             operator: tokio::sync::Mutex::default(),
             proxy,
-            admin: Actor::new(client.clone()),
+            view: ClusterView::start(&client),
+            admin,
             client,
             offset: Mutex::default(),
             cluster,
@@ -78,6 +129,12 @@ impl Live {
             world.admin.create(&space(CLOCK, spec)).await?;
         }
         Ok(world)
+    }
+
+    /// Ends the operator abruptly.
+    pub async fn stop(&self) -> Result<()> {
+        let operator = self.operator.lock().await.take();
+        operator.map_or(Ok(()), Operator::kill9)
     }
 
     fn offset(&self) -> TimeDelta {
@@ -97,30 +154,22 @@ impl Live {
         .await
     }
 
-    /// Removes the spaces, namespaces and classes of these names.
-    pub async fn clear(&self, spaces: &[String], classes: &[String]) -> Result<()> {
-        let ignored = |outcome: Result<()>| match outcome {
-            Err(error) if code(&error).is_none() => Err(error),
-            _ => Ok(()),
-        };
-        let cleared = spaces.iter().map(|name| async move {
-            let free = json!({"spec": {"protected": false, "deletionPolicy": "Delete"}});
-            ignored(self.admin.patch(a_space(name), free).await.map(drop))?;
-            ignored(self.admin.delete(a_space(name)).await)?;
-            ignored(self.admin.delete(at("Namespace", "", name)).await)
-        });
-        let cleared: Vec<Result<()>> = stream::iter(cleared).buffer_unordered(SIDE_BY_SIDE).collect().await;
-        cleared.into_iter().collect::<Result<()>>()?;
-        for class in classes {
-            ignored(self.admin.delete(cluster_wide("SpaceClass", class)).await)?;
+    /// Returns true if the operator reconciles nothing at present. Its response also shows that it gets processor time.
+    async fn is_idle(&self) -> bool {
+        match &*self.operator.lock().await {
+            Some(operator) => operator.metrics().await.is_ok_and(|metrics| metrics.lines().any(|line| line == IDLE)),
+            None => true,
         }
-        Ok(())
     }
 }
 
 impl World for Live {
     fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    fn objects_of(&self, name: &str) -> Objects {
+        self.view.objects(name)
     }
 
     fn now(&self) -> DateTime<Utc> {
@@ -148,10 +197,8 @@ impl World for Live {
             loop {
                 let from = self.proxy.journal().len();
                 tokio::time::sleep(QUIET).await;
-                let done = |entry: &Entry| {
-                    entry.request_info.mutates() && entry.request_info.resource != "leases" && entry.request_info.resource != "events"
-                };
-                if self.proxy.journal().since(from, done).is_empty() || begun.elapsed() > RESTLESS {
+                let is_quiet = self.proxy.journal().since(from, is_work).is_empty();
+                if (is_quiet && self.is_idle().await) || begun.elapsed() > RESTLESS {
                     return Ok(());
                 }
             }
@@ -160,12 +207,10 @@ impl World for Live {
 
     fn restart(&self) -> LocalBoxFuture<'_, Result<()>> {
         Box::pin(async {
-            let mut operator = self.operator.lock().await;
-            if let Some(before) = operator.take() {
-                before.kill9()?;
-            }
+            self.stop().await?;
             let options = Options { server: Some(self.proxy.address().to_owned()), quiet: true, ..Options::default() };
-            *operator = Some(Operator::start_with(&self.cluster, &options).await.context("the operator did not start")?);
+            let operator = Operator::start_with(&self.cluster, &options).await.context("the operator did not start")?;
+            *self.operator.lock().await = Some(operator);
             Ok(())
         })
     }
@@ -175,12 +220,7 @@ impl World for Live {
             let tick = json!({"metadata": {"annotations": {TICK: now().timestamp_micros().to_string()}}});
             let woken = spaces.iter().cloned().map(|name| {
                 let tick = tick.clone();
-                async move {
-                    match self.admin.patch(a_space(&name), tick).await {
-                        Err(error) if code(&error).is_none() => Err(error),
-                        _ => anyhow::Ok(()),
-                    }
-                }
+                async move { unless_refused(self.admin.patch(a_space(&name), tick).await.map(drop)) }
             });
             let woken: Vec<Result<()>> = stream::iter(woken).buffer_unordered(SIDE_BY_SIDE).collect().await;
             woken.into_iter().collect()

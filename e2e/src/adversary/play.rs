@@ -1,12 +1,11 @@
 //! Owns playing sequences concurrently: all take the same steps in time, and each is checked after each step.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures::{StreamExt, stream};
 use http::Request;
-use kube::Client;
 use serde_json::Value;
 
 use super::{
@@ -18,12 +17,14 @@ use super::{
     story::{Deed, Seen, Story},
     world::{DEVELOPERS, IMPERSONATE, IMPERSONATE_GROUP, World},
 };
-use crate::fault_sweep::cluster_view::read_all;
+use crate::{fault_sweep::cluster_view::read_all, fixtures::name_of};
 
 /// The number of sequences that act at the same time.
 const SIDE_BY_SIDE: usize = 16;
 /// The number of times that a state is read before it counts as wrong: on a real API server controllers take some time.
-const LOOKS: usize = 5;
+const LOOKS: u32 = 5;
+/// The additional wait before the third look; before each later one it is longer by the same time.
+const LATER_LOOKS: Duration = Duration::from_millis(500);
 
 /// The step in time after a round.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +63,10 @@ pub async fn play(world: &Arc<dyn World>, history: &History, parts: &mut [Part],
         let acts = |part: &Part| part.rounds.get(number).into_iter().flatten().copied().filter(|act| may(act)).collect();
         round(world, parts, acts).await?;
         step(world, history, parts).await?;
+        if tick.wait.is_zero() && !tick.restart {
+            // Nothing happens between this step and the next.
+            continue;
+        }
         world.pass(tick.wait).await?;
         if tick.restart {
             for part in parts.iter_mut() {
@@ -69,7 +74,8 @@ pub async fn play(world: &Arc<dyn World>, history: &History, parts: &mut [Part],
             }
             world.restart().await?;
         }
-        let names: Vec<String> = parts.iter().flat_map(|part| Space::ALL.map(|space| part.story.cast.space(space))).collect();
+        let states = parts.iter().filter(|part| part.violation.is_none()).filter_map(|part| part.story.seen.last());
+        let names: Vec<String> = states.flat_map(Seen::spaces).map(|space| name_of(space).to_owned()).collect();
         world.wake(&names).await?;
         step(world, history, parts).await?;
     }
@@ -108,39 +114,52 @@ async fn perform(world: &Arc<dyn World>, story: &mut Story, act: Act) -> Result<
     Ok(())
 }
 
-/// Waits until the operator is done, reads all objects and checks them.
+/// Waits until the operator is done, reads the objects and checks them. On a real API server a sequence whose state is wrong is checked again,
+/// since controllers take some time.
 async fn step(world: &Arc<dyn World>, history: &History, parts: &mut [Part]) -> Result<()> {
-    let client = world.client();
+    let mut left: Vec<&mut Part> = parts.iter_mut().filter(|part| part.violation.is_none()).collect();
     for look in 1..=LOOKS {
         world.settle().await?;
-        let is_first = look == 1;
-        look_at(world.now(), &client, history, (parts, is_first)).await?;
-        let found = parts.iter_mut().filter(|part| part.violation.is_none()).filter_map(|part| {
-            let violation = judge(&part.story).err()?;
-            Some((part, violation))
-        });
-        let found: Vec<_> = found.collect();
-        if found.is_empty() {
-            break;
+        if look > 2 {
+            tokio::time::sleep(LATER_LOOKS * (look - 2)).await;
         }
-        if look == LOOKS || !world.is_real() {
-            for (part, violation) in found {
-                part.violation = Some(violation);
+        look_at(world, history, &mut left, look).await?;
+        let is_last = look == LOOKS || !world.is_real();
+        let mut wrong = vec![];
+        for part in left {
+            match judge(&part.story) {
+                Err(violation) if is_last => part.violation = Some(violation),
+                Err(_) => wrong.push(part),
+                Ok(()) => {}
             }
+        }
+        if wrong.is_empty() {
             break;
         }
+        left = wrong;
     }
     Ok(())
 }
 
-async fn look_at(at: DateTime<Utc>, client: &Client, history: &History, (parts, is_first): (&mut [Part], bool)) -> Result<()> {
-    let mut all = read_all(client).await?;
-    for part in parts.iter_mut().filter(|part| part.violation.is_none()) {
+/// Records the state of each sequence. A violation counts only in the state that the API server lists: the last look does not rely on watches.
+async fn look_at(world: &Arc<dyn World>, history: &History, parts: &mut [&mut Part], look: u32) -> Result<()> {
+    let at = world.now();
+    let mut listed = if look == LOOKS { Some(read_all(&world.client()).await?) } else { None };
+    for part in parts {
         let story = &mut part.story;
         let spaces = Space::ALL.map(|space| story.cast.space(space));
         let classes = Class::ALL.map(|class| story.cast.class(class));
-        let objects = spaces.iter().chain(&classes).filter_map(|name| Some((name.clone(), all.remove(name)?))).collect();
-        if !is_first {
+        let mut objects = BTreeMap::new();
+        for name in spaces.iter().chain(&classes) {
+            let found = match &mut listed {
+                Some(all) => all.remove(name).unwrap_or_default(),
+                None => world.objects_of(name),
+            };
+            if !found.is_empty() {
+                objects.insert(name.clone(), found);
+            }
+        }
+        if look > 1 {
             story.seen.pop();
         }
         story.see(Seen { at, objects });

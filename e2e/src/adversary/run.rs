@@ -2,14 +2,14 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
 };
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    cast::{Cast, Class, Space},
+    cast::Cast,
     generate::{ROUNDS, Sequence},
     history::History,
     live::{self, Live},
@@ -29,6 +29,9 @@ const BEGINNING: usize = 4;
 const WAITS: ([i64; 9], [i64; 5]) = ([2, 20, 50, 120, 180, 240, 360, 540, 780], [20, 50, 90, 150, 240]);
 /// On average one round in this number is followed by a restart of the operator.
 const RESTARTS: u8 = 16;
+/// The number of control planes. While the sequences on one wait for its operator, those on the other use the processors. A larger batch on one
+/// control plane is slower: the API server evaluates the policies for a write to a space once for each class, and each sequence has two classes.
+const CONTROL_PLANES: usize = 2;
 
 /// The place where sequences are played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,42 +79,85 @@ pub struct Outcome {
 /// Plays sequences, and reports the progress after each batch.
 pub fn run(options: Options, progress: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
     let numbers: Vec<u64> = options.only.map_or_else(|| (0..options.sequences).collect(), |only| vec![only]);
-    let batches: Vec<&[u64]> = numbers.chunks(usize::try_from(options.batch)?.max(1)).collect();
+    let queue = Queue::new(options, &numbers, progress)?;
     match options.place {
-        Place::Memory => side_by_side(options, &batches, progress),
-        Place::Real => one_by_one(options, &batches, progress),
+        Place::Memory => queue.run(std::thread::available_parallelism().map_or(1, std::num::NonZero::get), in_memory),
+        Place::Real => queue.run(CONTROL_PLANES, on_a_control_plane),
     }
 }
 
-/// Plays the batches in memory, on as many threads as there are processors.
-fn side_by_side(options: Options, batches: &[&[u64]], progress: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
-    let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Outcome::default()));
-    let work = || -> Result<()> {
-        let is_over = || options.first && !outcome.lock().unwrap_or_else(PoisonError::into_inner).broken.is_empty();
-        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !is_over()) {
-            let found = in_memory(options, batch)?;
-            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-            outcome.add(found);
-            progress(&outcome);
-        }
-        Ok(())
-    };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(batches.len());
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        running.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread that played sequences panicked"))?)
-    })?;
-    Ok(outcome.into_inner().unwrap_or_else(PoisonError::into_inner))
+/// The batches that are not played yet, and the result of the others.
+struct Queue<'a, P> {
+    options: Options,
+    batches: Vec<&'a [u64]>,
+    next: AtomicUsize,
+    is_stopped: AtomicBool,
+    outcome: Mutex<Outcome>,
+    progress: P,
 }
 
-fn in_memory(options: Options, numbers: &[u64]) -> Result<Outcome> {
+impl<'a, P: Fn(&Outcome) + Sync> Queue<'a, P> {
+    fn new(options: Options, numbers: &'a [u64], progress: P) -> Result<Self> {
+        let batches = numbers.chunks(usize::try_from(options.batch)?.max(1)).collect();
+        let (next, is_stopped, outcome) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::default());
+        Ok(Self { options, batches, next, is_stopped, outcome, progress })
+    }
+
+    /// Plays the batches on a number of threads, each of which runs `play`.
+    fn run(self, threads: usize, play: impl Fn(&Self) -> Result<()> + Sync) -> Result<Outcome> {
+        let work = || {
+            let played = play(&self);
+            if played.is_err() {
+                self.is_stopped.store(true, Ordering::Relaxed);
+            }
+            played
+        };
+        std::thread::scope(|scope| {
+            let running: Vec<_> = (0..threads.min(self.batches.len())).map(|_| scope.spawn(work)).collect();
+            running
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread that played sequences panicked"))?)
+        })?;
+        let mut outcome = self.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcome.broken.sort_by_key(|broken| broken.number);
+        Ok(outcome)
+    }
+
+    /// The next batch to play.
+    fn next(&self) -> Option<&'a [u64]> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.batches.get(self.next.fetch_add(1, Ordering::Relaxed)).copied()
+    }
+
+    /// Adds the result of a batch.
+    fn finish(&self, played: Outcome) {
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.add(played);
+        if self.options.first && !outcome.broken.is_empty() {
+            self.is_stopped.store(true, Ordering::Relaxed);
+        }
+        (self.progress)(&outcome);
+    }
+}
+
+/// Plays batches in memory.
+fn in_memory(queue: &Queue<'_, impl Fn(&Outcome) + Sync>) -> Result<()> {
+    while let Some(batch) = queue.next() {
+        queue.finish(play_batch_in_memory(queue.options, batch)?);
+    }
+    Ok(())
+}
+
+fn play_batch_in_memory(options: Options, numbers: &[u64]) -> Result<Outcome> {
     let ticks = options.ticks(numbers);
     let played = |parts: Vec<Part>| paused()?.block_on(play_in_memory(parts, &ticks));
     let parts = numbers.iter().map(|number| options.part(*number)).collect::<Result<_>>()?;
     let (mut outcome, broken) = Outcome::of(options, numbers, played(parts)?);
     for first in options.minimizable(broken) {
         let number = first.number;
-        let replay = async |rounds| Ok(first_broken(played(vec![Part::new(cast(number), rounds, TimeDelta::zero())])?));
+        let replay = async |rounds| Ok(first_broken(played(vec![Part::new(Cast::of_sequence(number), rounds, TimeDelta::zero())])?));
         outcome.broken.push(futures::executor::block_on(shorten(Sequence::new(options.seed, number)?, first, TRIES.0, replay))?);
     }
     Ok(outcome)
@@ -130,24 +176,19 @@ fn paused() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().context("no runtime could be made")
 }
 
-/// Plays the batches on a real API server, one after the other.
-fn one_by_one(options: Options, batches: &[&[u64]], progress: impl Fn(&Outcome)) -> Result<Outcome> {
+/// Plays batches on a control plane, one after the other.
+fn on_a_control_plane(queue: &Queue<'_, impl Fn(&Outcome) + Sync>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime could be made")?;
     runtime.block_on(async {
         let cluster = live::cluster().await?;
-        let mut outcome = Outcome::default();
-        for batch in batches {
-            outcome.add(really(&cluster, options, batch).await?);
-            progress(&outcome);
-            if options.first && !outcome.broken.is_empty() {
-                break;
-            }
+        while let Some(batch) = queue.next() {
+            queue.finish(play_real_batch(&cluster, queue.options, batch).await?);
         }
-        Ok(outcome)
+        Ok(())
     })
 }
 
-async fn really(cluster: &Arc<Cluster>, options: Options, numbers: &[u64]) -> Result<Outcome> {
+async fn play_real_batch(cluster: &Arc<Cluster>, options: Options, numbers: &[u64]) -> Result<Outcome> {
     let ticks = options.ticks(numbers);
     let parts = numbers.iter().map(|number| options.part(*number)).collect::<Result<_>>()?;
     let (mut outcome, broken) = Outcome::of(options, numbers, play_really(cluster, parts, &ticks).await?);
@@ -155,7 +196,7 @@ async fn really(cluster: &Arc<Cluster>, options: Options, numbers: &[u64]) -> Re
     for first in options.minimizable(broken) {
         let number = first.number;
         let replay = async |rounds| {
-            let cast = Cast::new(&format!("q{number}t{}", tries.fetch_add(1, Ordering::Relaxed)));
+            let cast = Cast::of_replay(number, tries.fetch_add(1, Ordering::Relaxed));
             Ok(first_broken(play_really(cluster, vec![Part::new(cast, rounds, TimeDelta::zero())], &ticks).await?))
         };
         outcome.broken.push(shorten(Sequence::new(options.seed, number)?, first, TRIES.1, replay).await?);
@@ -171,15 +212,9 @@ async fn play_really(cluster: &Arc<Cluster>, mut parts: Vec<Part>, ticks: &[Tick
     }
     let history = History::begin(&world);
     let played = play(&world, &history, &mut parts, ticks).await;
-    let names = |part: &Part| (Space::ALL.map(|space| part.story.cast.space(space)), Class::ALL.map(|class| part.story.cast.class(class)));
-    let (spaces, classes): (Vec<_>, Vec<_>) = parts.iter().map(names).unzip();
-    live.clear(&spaces.concat(), &classes.concat()).await?;
+    live.stop().await?;
     played?;
     Ok(parts)
-}
-
-fn cast(number: u64) -> Cast {
-    Cast::new(&format!("q{number}"))
 }
 
 fn first_broken(parts: Vec<Part>) -> Option<(Violation, String)> {
@@ -200,7 +235,7 @@ impl Options {
     }
 
     fn part(&self, number: u64) -> Result<Part> {
-        Ok(Part::new(cast(number), Sequence::new(self.seed, number)?.rounds(), TimeDelta::zero()))
+        Ok(Part::new(Cast::of_sequence(number), Sequence::new(self.seed, number)?.rounds(), TimeDelta::zero()))
     }
 
     /// The steps in time of the batch to which these sequences belong.

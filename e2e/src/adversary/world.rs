@@ -5,6 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::LocalBoxFuture;
 use kube::Client;
 
+use crate::fault_sweep::cluster_view::Objects;
+
 /// The header with which the administrator impersonates a user
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation>).
 pub const IMPERSONATE: &str = "Impersonate-User";
@@ -17,6 +19,9 @@ pub const DEVELOPERS: &str = "developers";
 pub trait World: Send + Sync {
     /// The administrator's client, which may impersonate any user.
     fn client(&self) -> Client;
+
+    /// The objects of the space or the class of that name. On a real API server they come from watches, which may be slightly behind.
+    fn objects_of(&self, name: &str) -> Objects;
 
     /// The time that the operator uses.
     fn now(&self) -> DateTime<Utc>;

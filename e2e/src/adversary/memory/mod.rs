@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 
 use self::{contract::Caller, server::Server};
 use super::world::World;
-use crate::operator;
+use crate::{fault_sweep::cluster_view::Objects, operator};
 
 /// The shipped number of workers.
 const WORKERS: u16 = 16;
@@ -89,6 +89,10 @@ impl Clock for ServerTime {
 impl World for Memory {
     fn client(&self) -> Client {
         self.server.client(Caller::Administrator)
+    }
+
+    fn objects_of(&self, name: &str) -> Objects {
+        self.server.objects_of(name)
     }
 
     fn now(&self) -> DateTime<Utc> {

@@ -21,7 +21,7 @@ use super::{
     objects::{Key, Objects, Selector, selects},
     schema::Defaults,
 };
-use crate::{adversary::world::IMPERSONATE, fixtures::text};
+use crate::{adversary::world::IMPERSONATE, fault_sweep::cluster_view, fixtures::text};
 
 /// The ClusterRoles that exist and that the operator may bind.
 const ROLES: [&str; 3] = ["admin", "edit", "view"];
@@ -76,6 +76,11 @@ impl Server {
     /// The time of the cluster.
     pub fn now(&self) -> DateTime<Utc> {
         self.0.epoch + self.0.begun.elapsed()
+    }
+
+    /// The objects of the space or the class of that name.
+    pub fn objects_of(&self, name: &str) -> cluster_view::Objects {
+        self.objects().of_space(name)
     }
 
     /// A client of that caller, which may impersonate others.
