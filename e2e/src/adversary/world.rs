@@ -27,16 +27,16 @@ pub trait World: Send + Sync {
     fn now(&self) -> DateTime<Utc>;
 
     /// Advances the time.
-    fn pass(&self, wait: TimeDelta) -> LocalBoxFuture<'_, Result<()>>;
+    fn advance(&self, wait: TimeDelta) -> LocalBoxFuture<'_, Result<()>>;
 
     /// Waits until the operator has done everything that follows from the current state.
-    fn settle(&self) -> LocalBoxFuture<'_, Result<()>>;
+    fn wait_until_idle(&self) -> LocalBoxFuture<'_, Result<()>>;
 
     /// Ends the operator abruptly and starts it again.
     fn restart(&self) -> LocalBoxFuture<'_, Result<()>>;
 
     /// Makes the operator reconcile the spaces of these names, if its timers do not follow the advanced time.
-    fn wake<'a>(&'a self, spaces: &'a [String]) -> LocalBoxFuture<'a, Result<()>>;
+    fn requeue<'a>(&'a self, spaces: &'a [String]) -> LocalBoxFuture<'a, Result<()>>;
 
     /// Returns true if controllers take some time, so that a state that is wrong may become right.
     fn is_real(&self) -> bool;

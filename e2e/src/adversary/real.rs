@@ -13,7 +13,7 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::{
-    cast::Cast,
+    names::Names,
     world::{DEVELOPERS, World},
 };
 use crate::{
@@ -26,20 +26,20 @@ use crate::{
 };
 
 /// The operator is done if it has written nothing for this time, and reconciles nothing at its end.
-const QUIET: Duration = Duration::from_millis(250);
+const QUIET_PERIOD: Duration = Duration::from_millis(250);
 /// The state is checked after this time even if the operator does not come to rest.
-const RESTLESS: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The metric of an operator that reconciles nothing.
-const IDLE: &str = "developerspace_active_workers 0";
+const IDLE_METRIC: &str = "developerspace_active_workers 0";
 /// The number of objects that are changed concurrently.
-const SIDE_BY_SIDE: usize = 16;
+const MAX_CONCURRENT_REQUESTS: usize = 16;
 /// The space whose changes cause requests by which the operator learns the time.
 const CLOCK: &str = "adversary-clock";
-/// The annotation whose change wakes the operator.
+/// The annotation whose change makes the operator reconcile a space.
 const TICK: &str = "adversary.example.com/tick";
 
 /// A control plane, and the operator behind the proxy.
-pub struct Live {
+pub struct RealWorld {
     operator: tokio::sync::Mutex<Option<Operator>>,
     proxy: Proxy,
     view: ClusterView,
@@ -50,7 +50,7 @@ pub struct Live {
 }
 
 /// Starts a control plane with the shipped manifests, on which all developers have self-service and may use every class.
-pub async fn cluster() -> Result<Arc<Cluster>> {
+pub async fn start_cluster() -> Result<Arc<Cluster>> {
     // The oracles do not read the audit log, and each entry of a write costs the API server time.
     let options = crate::Options { apiserver_args: vec!["--audit-log-path=".to_owned()], ..crate::Options::default() };
     let cluster = Cluster::start(options).await?;
@@ -73,9 +73,9 @@ pub async fn cluster() -> Result<Arc<Cluster>> {
 /// once for each class.
 async fn clear(admin: &Actor) -> Result<()> {
     for kind in ["SpaceClass", "DeveloperSpace", "Namespace"] {
-        let left = admin.list(kind, "").await?.into_iter().filter(|object| Cast::has_name(name_of(object)));
+        let left = admin.list(kind, "").await?.into_iter().filter(|object| Names::contain(name_of(object)));
         let removed = left.map(|object| async move { remove(admin, kind, &object).await });
-        let removed: Vec<Result<()>> = stream::iter(removed).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        let removed: Vec<Result<()>> = stream::iter(removed).buffer_unordered(MAX_CONCURRENT_REQUESTS).collect().await;
         removed.into_iter().collect::<Result<()>>()?;
     }
     Ok(())
@@ -107,7 +107,7 @@ fn is_work(entry: &Entry) -> bool {
     entry.request_info.mutates() && !matches!(entry.request_info.resource.as_str(), "leases" | "events")
 }
 
-impl Live {
+impl RealWorld {
     /// Removes the objects of earlier sequences from `cluster`, and starts an operator at the real time.
     pub async fn start(cluster: Arc<Cluster>) -> Result<Self> {
         let proxy = Proxy::start(cluster.server(), &cluster.authority()).await?;
@@ -142,7 +142,7 @@ impl Live {
     }
 
     /// Makes the operator write something, because the response contains the time.
-    async fn send_the_time(&self) -> Result<()> {
+    async fn propagate_time(&self) -> Result<()> {
         let from = self.proxy.journal().len();
         let spec = json!({"description": format!("{} s later", self.offset().num_seconds()), "contact": {"chat": format!("#{}", now().timestamp_micros())}});
         self.admin.patch(a_space(CLOCK), json!({"spec": spec})).await?;
@@ -157,13 +157,13 @@ impl Live {
     /// Returns true if the operator reconciles nothing at present. Its response also shows that it gets processor time.
     async fn is_idle(&self) -> bool {
         match &*self.operator.lock().await {
-            Some(operator) => operator.metrics().await.is_ok_and(|metrics| metrics.lines().any(|line| line == IDLE)),
+            Some(operator) => operator.metrics().await.is_ok_and(|metrics| metrics.lines().any(|line| line == IDLE_METRIC)),
             None => true,
         }
     }
 }
 
-impl World for Live {
+impl World for RealWorld {
     fn client(&self) -> Client {
         self.client.clone()
     }
@@ -176,7 +176,7 @@ impl World for Live {
         now() + self.offset()
     }
 
-    fn pass(&self, wait: TimeDelta) -> LocalBoxFuture<'_, Result<()>> {
+    fn advance(&self, wait: TimeDelta) -> LocalBoxFuture<'_, Result<()>> {
         Box::pin(async move {
             if wait.is_zero() {
                 return Ok(());
@@ -187,18 +187,18 @@ impl World for Live {
                 *offset
             };
             self.proxy.network(|network| network.clock = offset);
-            self.send_the_time().await
+            self.propagate_time().await
         })
     }
 
-    fn settle(&self) -> LocalBoxFuture<'_, Result<()>> {
+    fn wait_until_idle(&self) -> LocalBoxFuture<'_, Result<()>> {
         Box::pin(async {
             let begun = tokio::time::Instant::now();
             loop {
                 let from = self.proxy.journal().len();
-                tokio::time::sleep(QUIET).await;
+                tokio::time::sleep(QUIET_PERIOD).await;
                 let is_quiet = self.proxy.journal().since(from, is_work).is_empty();
-                if (is_quiet && self.is_idle().await) || begun.elapsed() > RESTLESS {
+                if (is_quiet && self.is_idle().await) || begun.elapsed() > IDLE_TIMEOUT {
                     return Ok(());
                 }
             }
@@ -215,15 +215,15 @@ impl World for Live {
         })
     }
 
-    fn wake<'a>(&'a self, spaces: &'a [String]) -> LocalBoxFuture<'a, Result<()>> {
+    fn requeue<'a>(&'a self, spaces: &'a [String]) -> LocalBoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let tick = json!({"metadata": {"annotations": {TICK: now().timestamp_micros().to_string()}}});
-            let woken = spaces.iter().cloned().map(|name| {
+            let patched = spaces.iter().cloned().map(|name| {
                 let tick = tick.clone();
                 async move { unless_refused(self.admin.patch(a_space(&name), tick).await.map(drop)) }
             });
-            let woken: Vec<Result<()>> = stream::iter(woken).buffer_unordered(SIDE_BY_SIDE).collect().await;
-            woken.into_iter().collect()
+            let patched: Vec<Result<()>> = stream::iter(patched).buffer_unordered(MAX_CONCURRENT_REQUESTS).collect().await;
+            patched.into_iter().collect()
         })
     }
 
