@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 
 use crate::{
-    api::crds,
+    api::crd::crds,
     approver::Approver,
     cli::{ApproveArgs, Command, GcArgs},
     client::{self, Listeners},

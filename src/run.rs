@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    api::names::ProtectedNamespaces,
+    api::protected_namespaces::ProtectedNamespaces,
     cli::RunArgs,
     client::{self, Listeners},
     controller::{self, context::Context, io::Io},

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::desired::isolation::{Foreign, KEPT};
+use crate::desired::isolation::{Foreign, MAX_KEPT_NAMES};
 
 /// The name of a policy, and its key in the store.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ impl ForeignPolicies {
             return false;
         }
         let was_counted = known.others.remove(&key);
-        if known.named.len() < KEPT {
+        if known.named.len() < MAX_KEPT_NAMES {
             known.named.insert(name.into());
         } else {
             known.others.insert(key);

@@ -26,7 +26,7 @@ use crate::{
     api::{DeveloperSpace, conditions::Reason},
     cache::owner_limit::Admission,
     desired::{
-        Grant, Refusal,
+        Grant, SpecRefusal,
         expiry::Step,
         plan::{AcceptedSpec, Observed},
     },
@@ -80,7 +80,7 @@ async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, acce
 }
 
 /// Takes a place under the owner limit for the space, unless the owner already has as many spaces as the class allows.
-fn take_place(ctx: &Context, space: &DeveloperSpace, observed: &Observed, accepted: &AcceptedSpec) -> Result<(), Refusal> {
+fn take_place(ctx: &Context, space: &DeveloperSpace, observed: &Observed, accepted: &AcceptedSpec) -> Result<(), SpecRefusal> {
     let AcceptedSpec { class_name, limit, .. } = accepted;
     let owner = &space.spec.owner;
     let Admission { is_admitted, freed } = ctx.owner_limit.admit(space, owner, class_name, *limit);
@@ -95,7 +95,7 @@ fn take_place(ctx: &Context, space: &DeveloperSpace, observed: &Observed, accept
         |before| format!("{owner} has to delete a space, or ask an administrator; until then the space counts for {}", before.owner),
     );
     let message = format!("{owner} has reached maxSpacesPerOwner {limit} of SpaceClass {class_name}: {remedy}");
-    Err(Refusal::new(Reason::OwnerLimitExceeded, message))
+    Err(SpecRefusal::new(Reason::OwnerLimitExceeded, message))
 }
 
 /// Provisions an admitted space according to its spec.

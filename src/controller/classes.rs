@@ -25,14 +25,14 @@ use super::{context::Context, io::Io};
 use crate::{
     api::{
         SpaceClass, SpaceClassStatus,
-        conditions::{self, Wanted, accepted::ROLE_NOT_FOUND},
+        conditions::{self, WantedCondition, accepted::ROLE_NOT_FOUND},
     },
     cache::{store::Source, watches::CachedSpace},
     desired::{
         class::cluster_roles,
-        class_verdict::{Verdict, check},
+        class_validation::{ClassValidation, check},
         namespace::{Ownership, ownership},
-        open_door::{Cluster, handed_out},
+        network_selectors::{SelectorContext, handed_out},
         plan::{ClassVerdict, class_verdict},
     },
     runtime::{
@@ -189,7 +189,7 @@ fn encoded(name: &str) -> String {
 /// its spaces.
 pub async fn validate(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), Error> {
     let verdict = match validate_spec(&ctx.io, spaces, class) {
-        Err(problem) => Verdict::Invalid(problem),
+        Err(problem) => ClassValidation::Invalid(problem),
         Ok(()) => validate_roles(ctx, spaces, class).await?,
     };
     let condition = verdict.condition(&class.name_any(), &ctx.io.store.default_classes());
@@ -200,7 +200,7 @@ pub async fn validate(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Res
 fn validate_spec(io: &Io, spaces: &Spaces, class: &SpaceClass) -> Result<(), String> {
     let classes = io.store.classes();
     let is_a_spaces = |name: &str| is_a_spaces(io, spaces, name);
-    check(class, &Cluster { handed_out: classes.iter().flat_map(|class| handed_out(class)).collect(), is_a_spaces: &is_a_spaces })
+    check(class, &SelectorContext { handed_out: classes.iter().flat_map(|class| handed_out(class)).collect(), is_of_space: &is_a_spaces })
 }
 
 /// Returns true if the namespace of that name belongs to the space of that name.
@@ -213,7 +213,7 @@ fn is_a_spaces(io: &Io, spaces: &Spaces, name: &str) -> bool {
 
 /// Validates the ClusterRoles of a class. The permission to bind is not checked again for a class that is accepted in its current generation, or
 /// refused in it only for a missing ClusterRole, so that a restart sends no access review and writes nothing.
-async fn validate_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<Verdict, Error> {
+async fn validate_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<ClassValidation, Error> {
     let standing = class_verdict(class);
     if standing == ClassVerdict::Pending {
         let changed = look_up(&ctx.io, cluster_roles(&class.spec)).await;
@@ -223,10 +223,10 @@ async fn validate_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> R
     let unbindable = if stands { None } else { unbindable(&ctx.io, class).await? };
     let missing = ctx.io.store.missing_roles(&class.spec);
     Ok(match unbindable {
-        Some(role) => Verdict::NotBindable { exists: !missing.contains(&role), role },
+        Some(role) => ClassValidation::NotBindable { exists: !missing.contains(&role), role },
         None => match missing {
-            missing if missing.is_empty() => Verdict::Valid,
-            missing => Verdict::RolesMissing(missing.into_iter().collect()),
+            missing if missing.is_empty() => ClassValidation::Valid,
+            missing => ClassValidation::RolesMissing(missing.into_iter().collect()),
         },
     })
 }
@@ -249,7 +249,7 @@ async fn unbindable(io: &Io, class: &SpaceClass) -> Result<Option<String>, Error
     Ok(None)
 }
 
-fn wanted_status(io: &Io, class: &SpaceClass, condition: Wanted, verdict: &Verdict) -> SpaceClassStatus {
+fn wanted_status(io: &Io, class: &SpaceClass, condition: WantedCondition, verdict: &ClassValidation) -> SpaceClassStatus {
     let old = class.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     SpaceClassStatus {
         observed_generation: class.metadata.generation,

@@ -27,7 +27,7 @@ use crate::{
         namespace::SeenNamespace,
         ownership::{Ownership, because, ownership, recorded_uid},
         plan::Observed,
-        status::{Note, Verdict},
+        status::{Note, Readiness},
         uid::Uid,
     },
     runtime::error::Error,
@@ -35,7 +35,7 @@ use crate::{
 
 /// Takes a step of the expiry. Once the namespace no longer exists, the space does not count for its owner.
 pub async fn expire<'a>(ctx: &Context, space: &'a DeveloperSpace, observed: Observed, step: Step) -> Result<Outcome<'a>, Failure> {
-    if matches!(step, Step::Keep(_) | Step::Forget) {
+    if matches!(step, Step::Retain(_) | Step::DeleteSpace) {
         release_places(space, ctx);
     }
     let Carried { space: written, report, .. } = carry_out(&ctx.io, space, &observed, &step).await?;
@@ -81,7 +81,7 @@ pub async fn carry_out(io: &Io, space: &DeveloperSpace, observed: &Observed, ste
             let message = format!("this DeveloperSpace has expired; namespace {} is being deleted{}", space.name_any(), because(blocked));
             Ok(Carried::reported(space, expired(space, observed, message, true)))
         }
-        Step::Keep(until) => {
+        Step::Retain(until) => {
             confirm_absence(io, space, observed).await?;
             let name = space.name_any();
             let fate = match &observed.namespace {
@@ -92,7 +92,7 @@ pub async fn carry_out(io: &Io, space: &DeveloperSpace, observed: &Observed, ste
             let message = format!("this DeveloperSpace has expired, and {fate}; this object is kept until {}", rfc3339(*until));
             Ok(Carried::reported(space, expired(space, observed, message, false)))
         }
-        Step::Forget => {
+        Step::DeleteSpace => {
             let by_us = delete_space(io, space).await?;
             Ok(Carried::new(space.clone(), by_us))
         }
@@ -131,7 +131,7 @@ async fn confirm_absence(io: &Io, space: &DeveloperSpace, observed: &Observed) -
     }
     let name = space.name_any();
     match namespace::read(io, &name).await? {
-        Some(live) if ownership(space, &SeenNamespace::of(&live)) == Ownership::Ours => {
+        Some(live) if ownership(space, &SeenNamespace::from_namespace(&live)) == Ownership::Ours => {
             Err(Error::Moved(format!("confirm that namespace {name} no longer exists")))
         }
         _ => Ok(()),
@@ -140,8 +140,8 @@ async fn confirm_absence(io: &Io, space: &DeveloperSpace, observed: &Observed) -
 
 /// The report on an expired space.
 fn expired(space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> StatusReport {
-    let verdict = Verdict { reason: Reason::Expired, message, working };
-    StatusReport { verdict, namespace: observed.standing_namespace(space), sealed: true, notes: Vec::new() }
+    let readiness = Readiness { reason: Reason::Expired, message, working };
+    StatusReport { readiness, namespace: observed.standing_namespace(space), sealed: true, notes: Vec::new() }
 }
 
 /// Returns true if this call deleted the namespace.

@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt;
 use tokio::sync::Notify;
 
-use crate::{api::DeveloperSpace, clock::Clock, desired::lifetime::outlook::SEAL_LEAD, lock::IgnorePoison};
+use crate::{api::DeveloperSpace, clock::Clock, desired::lifetime::stage::SEAL_LEAD, lock::IgnorePoison};
 
 /// Every space is reconciled at least this often, which is early enough to learn of an end that is further away.
 const REGISTRATION_HORIZON: TimeDelta = TimeDelta::minutes(11);

@@ -8,7 +8,7 @@ use crate::{
         DeveloperSpace,
         conditions::{self, types},
     },
-    desired::{status::Verdict, wording::says_the_same},
+    desired::{status::Readiness, wording::is_same_message},
     runtime::error::Error,
 };
 
@@ -36,14 +36,14 @@ impl Failure {
     }
 }
 
-/// Returns `verdict` with `error` in its message, if the error lasts. The message of the status stays if it differs only in parts that change at each
+/// Returns `readiness` with `error` in its message, if the error lasts. The message of the status stays if it differs only in parts that change at each
 /// attempt.
-pub fn with_error(io: &Io, space: &DeveloperSpace, mut verdict: Verdict, error: Option<&Error>) -> Verdict {
+pub fn with_error(io: &Io, space: &DeveloperSpace, mut readiness: Readiness, error: Option<&Error>) -> Readiness {
     let failures = io.attempts.failures(&space.name_any());
-    let Some(error) = error.filter(|error| error.lasts(failures)) else { return verdict };
+    let Some(error) = error.filter(|error| error.lasts(failures)) else { return readiness };
     let addition = format!("; in addition, the operator {}", error.sentence());
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
-    let reported = ready.and_then(|ready| ready.message.strip_prefix(verdict.message.as_str()));
-    verdict.message.push_str(reported.filter(|reported| says_the_same(reported, &addition)).unwrap_or(&addition));
-    verdict
+    let reported = ready.and_then(|ready| ready.message.strip_prefix(readiness.message.as_str()));
+    readiness.message.push_str(reported.filter(|reported| is_same_message(reported, &addition)).unwrap_or(&addition));
+    readiness
 }

@@ -25,14 +25,15 @@ use crate::{
     cache::owner_limit::Released,
     desired::{
         ChildKind, Uid,
-        children::{is_name_of_ours, version},
+        child::is_operator_name,
         departure::{Departure, departure},
         expiry::Step,
         lifetime::inputs::{is_protected, is_sealed},
         namespace::{Ownership, SeenNamespace, ownership},
         ownership::because,
         plan::Observed,
-        status::{Note, Verdict},
+        resource_version::version,
+        status::{Note, Readiness},
         waiting_limit::was_never_admitted,
     },
     installed::crd_is_going,
@@ -83,9 +84,9 @@ fn waits_with_its_namespace(space: &DeveloperSpace, io: &Io) -> bool {
 
 /// The report on a deletion that waits or is under way, and on the error of the writes to a namespace that stays in the meantime.
 fn terminating(io: &Io, space: &DeveloperSpace, observed: &Observed, message: String, error: Option<&Error>) -> StatusReport {
-    let verdict = with_error(io, space, Verdict::new(Reason::Terminating, message), error);
+    let readiness = with_error(io, space, Readiness::new(Reason::Terminating, message), error);
     let namespace = space.status.as_ref().and_then(|status| status.namespace.clone()).or_else(|| observed.namespace_ref(space));
-    StatusReport { verdict, namespace, sealed: is_sealed(space), notes: Vec::new() }
+    StatusReport { readiness, namespace, sealed: is_sealed(space), notes: Vec::new() }
 }
 
 /// Takes the next step of the deletion. Returns the message about a deletion that waits or is under way. The namespace is read from the API server,
@@ -96,7 +97,7 @@ async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) ->
     }
     let name = space.name_any();
     if crd_is_going(&ctx.io.client).await? {
-        ctx.io.creations.end(&Uid::of(&space.metadata));
+        ctx.io.creations.end(&Uid::from_metadata(&space.metadata));
         let note = note("Released", format!("the CustomResourceDefinition is being deleted, so namespace {name} stays unchanged"));
         return remove_finalizer(&ctx.io, space, observed, note).await;
     }
@@ -126,7 +127,7 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
         let fate = if ctx.io.protected.contains(&name) { PROTECTED_STAYS } else { "no longer exists" };
         return complete(&ctx.io, space, observed, fate).await;
     };
-    let seen = SeenNamespace::of(&live);
+    let seen = SeenNamespace::from_namespace(&live);
     let allows_retain = observed.rules.as_ref().is_some_and(|rules| rules.allow_retain);
     let released = match departure(space, allows_retain, &seen) {
         Departure::Nothing => {
@@ -176,7 +177,7 @@ async fn delete(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result
 /// Removes the operator's bindings: a released namespace gives no access for its former space. Quota, limits and isolation stay unchanged.
 async fn remove_bindings(io: &Io, namespace: &str) -> Result<(), Error> {
     for child in io.store.children(namespace) {
-        if child.kind == ChildKind::Binding && is_name_of_ours(child.kind, &child.name) {
+        if child.kind == ChildKind::Binding && is_operator_name(child.kind, &child.name) {
             remove(io, namespace, ChildRef { kind: child.kind, name: &child.name }, &child.uid).await?;
         }
     }

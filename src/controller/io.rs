@@ -6,7 +6,7 @@ use kube::{Api, Client};
 
 use super::{attempts::Attempts, creations::Creations};
 use crate::{
-    api::{DeveloperSpace, names::ProtectedNamespaces, without_managed_fields::WithoutManagedFields},
+    api::{DeveloperSpace, protected_namespaces::ProtectedNamespaces, without_managed_fields::WithoutManagedFields},
     cache::store::Store,
     clock::Clock,
     metrics::Metrics,

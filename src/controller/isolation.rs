@@ -8,8 +8,8 @@ use super::io::Io;
 use crate::{
     api::without_managed_fields::WithoutManagedFields,
     desired::{
-        Refusal,
-        isolation::{Foreign, Policy, not_admitted, policy},
+        SpecRefusal,
+        isolation::{Foreign, PolicyOwner, not_admitted, policy_owner},
     },
     runtime::error::Error,
 };
@@ -24,7 +24,7 @@ const MAX_LISTED_POLICIES: usize = 500;
 ///
 /// The namespace must be marked first, see [`super::namespace::mark_enforced`]: from then on admission allows no other client to create a policy in it,
 /// so that a later list of the API server is complete. The watch may be behind, so its state counts only if it contains a policy.
-pub async fn admits(io: &Io, namespace: &str, class_name: &str) -> Result<Option<Refusal>, Error> {
+pub async fn admits(io: &Io, namespace: &str, class_name: &str) -> Result<Option<SpecRefusal>, Error> {
     if let Some(refusal) = not_admitted(class_name, namespace, &io.store.foreign_policies(namespace)) {
         return Ok(Some(refusal));
     }
@@ -38,7 +38,7 @@ async fn list(io: &Io, namespace: &str) -> Result<Foreign, Error> {
     let (mut foreign, mut params) = (Foreign::default(), ListParams::default().limit(PAGE_SIZE));
     loop {
         let page = api.list(&params).await.map_err(Error::api(format!("list the NetworkPolicies in {namespace}")))?;
-        let is_foreign = |listed: &&WithoutManagedFields<NetworkPolicy>| policy(&listed.metadata) == Policy::Foreign;
+        let is_foreign = |listed: &&WithoutManagedFields<NetworkPolicy>| policy_owner(&listed.metadata) == PolicyOwner::Foreign;
         page.items.iter().filter(is_foreign).for_each(|listed| foreign.add(listed.name_any()));
         let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && foreign.number() < MAX_LISTED_POLICIES) else {
             let unread = page.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());

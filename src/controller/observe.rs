@@ -10,13 +10,14 @@ use crate::{
     cache::{owner_limit::is_live, store::Store},
     desired::{
         lifetime::{
-            inputs::{rules_of, term, terms},
-            outlook::{Stage, outlook},
+            inputs::{lifetime_inputs, rules_of, terms},
+            outlook::outlook,
+            stage::Stage,
         },
         namespace::{Ownership, SeenNamespace, ownership},
         plan::{MissingClass, Observed, recorded_namespace},
         standing::{Standing, standing},
-        status::InForce,
+        status::InForceStatus,
     },
 };
 
@@ -68,10 +69,10 @@ fn observe_in(space: &DeveloperSpace, io: &Io, place: Place) -> Observed {
     let wanted_class = wanted_class.ok_or_else(|| missing_class(wanted.as_deref(), &io.store));
     let is_accepted = is_wanted && own_ruling.as_ref().is_some_and(|ruling| ruling.refusals.is_empty());
     let namespace = io.store.namespace(&name);
-    let outlook = outlook(&term(space, rules.as_ref(), is_accepted, now), now);
+    let outlook = outlook(&lifetime_inputs(space, rules.as_ref(), is_accepted, now), now);
     let candidate = namespace.as_ref().filter(|seen| !io.protected.contains(&name) || keeps(space, seen, outlook.stage));
     let ownership = candidate.map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
-    let in_force = standing.as_ref().map_or_else(InForce::default, |standing| InForce {
+    let in_force = standing.as_ref().map_or_else(InForceStatus::default, |standing| InForceStatus {
         class_name: Some(standing.class_name.clone()),
         owner: Some((&standing.owner).into()),
         // Without terms (after an upgrade) and with a refused spec, the expiry in the status and `protected` stay authoritative.

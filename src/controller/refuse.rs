@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::DeveloperSpace,
-    desired::{Refusal, expiry::Step, plan::Observed, status::Verdict},
+    desired::{SpecRefusal, expiry::Step, plan::Observed, status::Readiness},
     runtime::error::Error,
 };
 
@@ -25,15 +25,15 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Refused {
     /// The refusal.
-    pub refusal: Refusal,
+    pub refusal: SpecRefusal,
     /// Resources that only the class limits to which the space asks to be moved. They are added to the quota, which counts them first.
     pub to_count: BTreeSet<String>,
     /// The time at which the space is reconciled again without an event.
     pub recheck_at: Option<DateTime<Utc>>,
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
+impl From<SpecRefusal> for Refused {
+    fn from(refusal: SpecRefusal) -> Self {
         Self { refusal, to_count: BTreeSet::new(), recheck_at: None }
     }
 }
@@ -71,10 +71,10 @@ pub async fn refuse<'a>(
         Some(standing) => standing.beside_a_transfer(&space.spec.owner, refusal),
         None => refusal,
     };
-    let Refusal { reason, message } = observed.with_missing_class(refusal);
+    let SpecRefusal { reason, message } = observed.with_missing_class(refusal);
     let error = held.as_ref().err().or_else(|| withheld.as_ref().err());
-    let verdict = with_error(&ctx.io, latest, Verdict::new(reason, message), error);
-    let report = StatusReport::new(verdict, observed.known_namespace(space));
+    let readiness = with_error(&ctx.io, latest, Readiness::new(reason, message), error);
+    let report = StatusReport::new(readiness, observed.known_namespace(space));
     let (latest, error) = match held {
         Ok(held) => (held, withheld.err()),
         Err(error) => (Cow::Borrowed(space), Some(error)),

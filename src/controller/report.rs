@@ -17,10 +17,10 @@ use crate::{
     },
     desired::{
         Uid,
-        children::version,
-        lifetime::outlook::Stage,
+        lifetime::stage::Stage,
         plan::Observed,
-        status::{self, Finding, Note, Verdict},
+        resource_version::version,
+        status::{self, Note, Readiness, StatusInputs},
     },
     runtime::{error::Error, write_params::patch_params},
 };
@@ -29,7 +29,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct StatusReport {
     /// The content of the condition `Ready`.
-    pub verdict: Verdict,
+    pub readiness: Readiness,
     /// The namespace, if the space has one.
     pub namespace: Option<NamespaceRef>,
     /// True if the space is sealed, because it has expired.
@@ -40,17 +40,17 @@ pub struct StatusReport {
 
 impl StatusReport {
     /// Returns the report on a live space.
-    pub fn new(verdict: Verdict, namespace: Option<NamespaceRef>) -> Self {
-        Self { verdict, namespace, sealed: false, notes: Vec::new() }
+    pub fn new(readiness: Readiness, namespace: Option<NamespaceRef>) -> Self {
+        Self { readiness, namespace, sealed: false, notes: Vec::new() }
     }
 }
 
 /// Writes the status, if it differs, with the resourceVersion of `space`, and then publishes the Events. Returns the space after the write.
 pub async fn report(io: &Io, space: &DeveloperSpace, observed: &Observed, report: StatusReport) -> Result<DeveloperSpace, Error> {
-    let StatusReport { verdict, namespace, sealed, mut notes } = report;
+    let StatusReport { readiness, namespace, sealed, mut notes } = report;
     let in_force = observed.in_force.clone();
-    let finding = Finding { space, in_force, namespace: namespace.clone(), outlook: &observed.outlook, sealed, verdict };
-    let new = status::next(&finding, observed.now);
+    let inputs = StatusInputs { space, in_force, namespace: namespace.clone(), outlook: &observed.outlook, sealed, readiness };
+    let new = status::next_status(&inputs, observed.now);
     let old = space.status.clone().unwrap_or_default();
     let mut written = space.clone();
     if new != old {
@@ -66,7 +66,7 @@ pub async fn report(io: &Io, space: &DeveloperSpace, observed: &Observed, report
     }
     if namespace.is_some() {
         // The status records it, regardless of the client that wrote it.
-        io.creations.end(&Uid::of(&space.metadata));
+        io.creations.end(&Uid::from_metadata(&space.metadata));
     }
     io.recorder.publish(space, namespace.as_ref(), notes, observed.now);
     Ok(written)

@@ -26,13 +26,14 @@ use crate::{
     },
     cache::owner_limit::is_live,
     desired::{
-        Refusal, SeenChild, Uid,
-        children::{hash, version},
-        lifetime::{inputs::is_sealed, outlook::Stage},
+        SeenChild, SpecRefusal, Uid,
+        hash::hash,
+        lifetime::{inputs::is_sealed, stage::Stage},
         namespace::{Ownership, SeenNamespace, ownership},
         plan::Observed,
-        status::{Verdict, dates_the_end},
-        wording::{DELETION_WAITS, says_the_same},
+        resource_version::version,
+        status::{Readiness, end_counts_from_write},
+        wording::{DELETION_WAITS, is_same_message},
     },
     runtime::{
         error::{Class, Error},
@@ -55,7 +56,7 @@ pub fn remaining_wait(ctx: &Context, space: &DeveloperSpace) -> Option<Duration>
 fn wait_after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     let wait = ctx.recent_writes.wait(&space.name_any()).filter(|_| is_live(space) && !is_under_way(space))?;
     let observed = observe(space, &ctx.io);
-    if overdue(space, &observed).is_some() || observed.outlook.stage == Stage::Due || dates_the_end(space, &observed.outlook) {
+    if overdue(space, &observed).is_some() || observed.outlook.stage == Stage::Due || end_counts_from_write(space, &observed.outlook) {
         return None;
     }
     let Observed { now, outlook, .. } = observed;
@@ -85,14 +86,14 @@ pub async fn report_failure(ctx: &Context, space: &DeveloperSpace, Failure { err
     if error.lasts(ctx.io.attempts.failures(&name)) {
         ctx.watchdog.set_failing(space_key(space));
     }
-    let verdict = verdict_on(space, &observed, &error, ctx.io.attempts.failures(&name));
-    let Some(verdict) = verdict.filter(|_| !is_reported) else { return error };
+    let readiness = readiness_on(space, &observed, &error, ctx.io.attempts.failures(&name));
+    let Some(readiness) = readiness.filter(|_| !is_reported) else { return error };
     let Some(space) = as_last_written(&ctx.io, space) else { return error };
     let under = admitted.map(|class| observe_admitted(&space, &ctx.io, &class)).filter(|under| under.own_namespace().is_some());
     let is_admitted = under.is_some();
     let observed = under.unwrap_or(observed);
-    let written = match report(&ctx.io, &space, &observed, failure_report(&space, &observed, verdict.clone())).await {
-        Err(second) if second.is_lost_race() => Box::pin(report_failure_again(&ctx.io, &space, &verdict, second)).await,
+    let written = match report(&ctx.io, &space, &observed, failure_report(&space, &observed, readiness.clone())).await {
+        Err(second) if second.is_lost_race() => Box::pin(report_failure_again(&ctx.io, &space, &readiness, second)).await,
         other => other,
     };
     match written {
@@ -111,19 +112,20 @@ pub async fn report_failure(ctx: &Context, space: &DeveloperSpace, Failure { err
 /// Reads a later version of `space`. A conflict about the latest version is a refusal and not a race, and a space of another UID is not this space.
 pub async fn read_later(io: &Io, space: &DeveloperSpace) -> Option<DeveloperSpace> {
     let Ok(Some(WithoutManagedFields(read))) = io.spaces().get_opt(&space.name_any()).await else { return None };
-    let is_later = Uid::of(&read.metadata) == Uid::of(&space.metadata) && version(&read.metadata) != version(&space.metadata);
+    let is_later =
+        Uid::from_metadata(&read.metadata) == Uid::from_metadata(&space.metadata) && version(&read.metadata) != version(&space.metadata);
     is_later.then_some(read)
 }
 
 /// Writes the report of an error again after a lost race, if the end of the space depends on the write. Otherwise returns the conflict.
-async fn report_failure_again(io: &Io, space: &DeveloperSpace, verdict: &Verdict, mut lost: Error) -> Result<DeveloperSpace, Error> {
+async fn report_failure_again(io: &Io, space: &DeveloperSpace, readiness: &Readiness, mut lost: Error) -> Result<DeveloperSpace, Error> {
     let mut latest = space.clone();
     for _ in 0..MAX_ATTEMPTS {
         let outlook = observe(&latest, io).outlook;
-        let is_for_the_end = outlook.stage != Stage::Due && dates_the_end(&latest, &outlook);
+        let is_for_the_end = outlook.stage != Stage::Due && end_counts_from_write(&latest, &outlook);
         let Some(read) = read_later(io, &latest).await.filter(|_| is_for_the_end) else { return Err(lost) };
         let observed = observe(&read, io);
-        match report(io, &read, &observed, failure_report(&read, &observed, verdict.clone())).await {
+        match report(io, &read, &observed, failure_report(&read, &observed, readiness.clone())).await {
             Err(again) if again.is_lost_race() => (latest, lost) = (read, again),
             other => return other,
         }
@@ -176,57 +178,57 @@ fn as_last_written(io: &Io, space: &DeveloperSpace) -> Option<DeveloperSpace> {
     (!is_due).then_some(space)
 }
 
-fn failure_report(space: &DeveloperSpace, observed: &Observed, verdict: Verdict) -> StatusReport {
+fn failure_report(space: &DeveloperSpace, observed: &Observed, readiness: Readiness) -> StatusReport {
     let name = space.name_any();
     let recorded = || space.status.as_ref().and_then(|status| status.namespace.clone());
     let own = observed.namespace.as_ref().filter(|seen| ownership(space, seen) == Ownership::Ours);
     let reference = own.map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.to_string() });
     // A namespace that was deleted stays recorded, so that its re-creation can be reported.
     let namespace = reference.or_else(|| recorded().filter(|_| observed.namespace.is_none() || is_sealed(space)));
-    let mut report = StatusReport { sealed: is_sealed(space), ..StatusReport::new(verdict, namespace) };
+    let mut report = StatusReport { sealed: is_sealed(space), ..StatusReport::new(readiness, namespace) };
     report.notes.extend(own.and_then(|seen| lost_namespace(space, seen)));
     report
 }
 
 /// The reason and the message for an error that requires a correction, or that lasts; `None` while the next attempt may succeed, and `None` if the
 /// status itself cannot be written.
-fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failures: u32) -> Option<Verdict> {
+fn readiness_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failures: u32) -> Option<Readiness> {
     if matches!(error, Error::Status { .. } | Error::Overtaken { .. }) {
         return None;
     }
     let is_ending = is_sealed(space) || space.metadata.deletion_timestamp.is_some();
     if error.class() == Class::Vanishing && !is_ending && failures < 2 {
         let message = "the namespace is terminating; it is recreated when its deletion is complete";
-        return Some(verdict_on_living(observed, Reason::NamespaceTerminating, message));
+        return Some(readiness_of_living(observed, Reason::NamespaceTerminating, message));
     }
     if !error.lasts(failures) {
         return None;
     }
     let sentence = error.sentence();
-    let verdict = match (space.metadata.deletion_timestamp.is_some(), is_sealed(space)) {
-        (true, _) => Verdict::new(Reason::Terminating, format!("{DELETION_WAITS}{sentence}")),
-        (false, true) => Verdict::new(Reason::Expired, format!("this DeveloperSpace has expired, and its cleanup waits: {sentence}")),
-        (false, false) => verdict_on_living(observed, Reason::ApplyFailed, sentence),
+    let readiness = match (space.metadata.deletion_timestamp.is_some(), is_sealed(space)) {
+        (true, _) => Readiness::new(Reason::Terminating, format!("{DELETION_WAITS}{sentence}")),
+        (false, true) => Readiness::new(Reason::Expired, format!("this DeveloperSpace has expired, and its cleanup waits: {sentence}")),
+        (false, false) => readiness_of_living(observed, Reason::ApplyFailed, sentence),
     };
-    Some(with_recorded_message(space, Verdict { working: is_ending || verdict.working, ..verdict }))
+    Some(with_recorded_message(space, Readiness { working: is_ending || readiness.working, ..readiness }))
 }
 
-/// The verdict on a space that has not ended. Admission depends on the reason of a missing class, regardless of other errors.
-fn verdict_on_living(observed: &Observed, reason: Reason, message: impl Into<String>) -> Verdict {
-    let Refusal { reason, message } = observed.with_missing_class(Refusal::new(reason, message));
-    Verdict::new(reason, message)
+/// The readiness on a space that has not ended. Admission depends on the reason of a missing class, regardless of other errors.
+fn readiness_of_living(observed: &Observed, reason: Reason, message: impl Into<String>) -> Readiness {
+    let SpecRefusal { reason, message } = observed.with_missing_class(SpecRefusal::new(reason, message));
+    Readiness::new(reason, message)
 }
 
-/// Returns the verdict with the message of the status, if that message reports the same for the current generation.
-fn with_recorded_message(space: &DeveloperSpace, mut verdict: Verdict) -> Verdict {
+/// Returns the readiness with the message of the status, if that message reports the same for the current generation.
+fn with_recorded_message(space: &DeveloperSpace, mut readiness: Readiness) -> Readiness {
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
     let stands = ready.filter(|ready| {
         ready.observed_generation == space.metadata.generation
-            && ready.reason == verdict.reason.as_str()
-            && says_the_same(&ready.message, &verdict.message)
+            && ready.reason == readiness.reason.as_str()
+            && is_same_message(&ready.message, &readiness.message)
     });
     if let Some(ready) = stands {
-        verdict.message.clone_from(&ready.message);
+        readiness.message.clone_from(&ready.message);
     }
-    verdict
+    readiness
 }

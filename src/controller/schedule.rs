@@ -42,11 +42,11 @@ impl Next {
                 let wait = wake.and_then(until);
                 return Action::requeue(wait.unwrap_or(TERMINATING_REQUEUE_INTERVAL).min(TERMINATING_REQUEUE_INTERVAL));
             }
-            Self::After(Step::DeleteNamespace(_) | Step::AwaitNamespace(_) | Step::Forget) => {
+            Self::After(Step::DeleteNamespace(_) | Step::AwaitNamespace(_) | Step::DeleteSpace) => {
                 return Action::requeue(TERMINATING_REQUEUE_INTERVAL);
             }
             Self::After(Step::Live) => wake,
-            Self::After(Step::Keep(at) | Step::AwaitEnd(at)) => Some(*at),
+            Self::After(Step::Retain(at) | Step::AwaitEnd(at)) => Some(*at),
             Self::After(Step::Seal) => {
                 let end = observed.outlook.expires_at.filter(|end| *end > observed.now);
                 end.or(Some(observed.now + TERMINATING_REQUEUE_INTERVAL))

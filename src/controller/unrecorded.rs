@@ -41,7 +41,7 @@ async fn delete_one(io: &Io, name: &str, seen: &SeenNamespace) -> Result<bool, E
     let found = io.spaces().get_opt(name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
     if let Some(space) = found {
         let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
-        if seen.claim == Some(Uid::of(&space.metadata)) || recorded.is_some_and(|recorded| seen.uid == *recorded.uid) {
+        if seen.claim == Some(Uid::from_metadata(&space.metadata)) || recorded.is_some_and(|recorded| seen.uid == *recorded.uid) {
             return Ok(false);
         }
     }
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::names::ProtectedNamespaces,
+        api::protected_namespaces::ProtectedNamespaces,
         clock::ServerCheckedClock,
         runtime::{events::recorder, worker_slots::WorkerSlots},
     };

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     api::{DeveloperSpace, names},
     desired::{
-        Child, ChildKind, Refusal, Uid,
-        children::hash,
+        Child, ChildKind, SpecRefusal, Uid,
+        hash::hash,
         plan::{AcceptedSpec, Observed},
         usage::{Uncounted, counting, has_limit, limits, not_admitted, not_counted, to_count, uncounted},
     },
@@ -33,7 +33,7 @@ const QUOTA: ChildRef<'static> = ChildRef { kind: ChildKind::Quota, name: names:
 /// The usage of a namespace, compared with the quota of another class.
 pub struct UsageComparison {
     /// The refusal of the move, if the namespace exceeds the quota, or if resources are not counted yet.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<SpecRefusal>,
     /// The resources that the quota has to count first.
     pub uncounted: BTreeSet<String>,
 }
@@ -80,7 +80,7 @@ pub async fn count(io: &Io, space: &DeveloperSpace, observed: &Observed, to_coun
     let quota = read(io, &namespace).await?;
     let Some(wanted) = counting(space, &standing.class_name, quota.as_ref(), to_count).map(Child::from) else { return Ok(()) };
     let written = if let Some(quota) = &quota {
-        let operations = wanted.repair(&Uid::of(&quota.metadata), true);
+        let operations = wanted.repair(&Uid::from_metadata(&quota.metadata), true);
         child_api::patch(&io.client, &namespace, QUOTA, operations).await
     } else {
         namespace::confirm(io, space, seen).await?;

@@ -11,7 +11,7 @@ use crate::{
         relist::Relist,
         watches::{self, CachedSpace, SpaceFeed, SpaceRegisters},
     },
-    desired::{Uid, children::hash},
+    desired::{Uid, hash::hash},
     metrics::Metrics,
     runtime::watchdog::{Watchdog, space_key},
 };

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api::DeveloperSpace,
     cache::watches::CachedSpace,
-    desired::children::version,
+    desired::resource_version::version,
     installed::INCOMPLETE_REQUEUE_INTERVAL,
     runtime::{error::Error, watchdog::space_key},
 };

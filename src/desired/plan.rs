@@ -8,18 +8,18 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 
 use super::{
-    Refusal, Resolved, SeenChild,
+    Resolved, SeenChild, SpecRefusal,
     expiry::{Step, step},
-    lifetime::{inputs::retention, outlook::Outlook, rules::Rules},
+    lifetime::{inputs::retention, outlook::Outlook, rules::LifetimeRules},
     namespace::{Ownership, SeenNamespace},
     resolve::{Ruling, check_name},
     standing::Standing,
-    status::{InForce, dates_the_end},
+    status::{InForceStatus, end_counts_from_write},
 };
 use crate::api::{
     DeveloperSpace, NamespaceRef, SpaceClass, SpaceClassSpec,
     conditions::{self, Reason, accepted::ROLE_NOT_FOUND, true_since, types},
-    names::ProtectedNamespaces,
+    protected_namespaces::ProtectedNamespaces,
     text::some_of,
 };
 
@@ -41,13 +41,13 @@ pub struct Observed {
     /// The class and the owner that the space was admitted with, if it was.
     pub standing: Option<Standing>,
     /// The part of the status that records the admission.
-    pub in_force: InForce,
+    pub in_force: InForceStatus,
     /// The resources that the space may have under the class that applies to it, if the class has a spec in force.
     pub ruling: Option<Arc<Ruling>>,
     /// True if the current spec is accepted under that class and for that owner.
     pub is_accepted: bool,
     /// The lifetime in force: the class's, or the terms last accepted.
-    pub rules: Option<Rules>,
+    pub rules: Option<LifetimeRules>,
     /// The namespace with the name of the space, regardless of its owner.
     pub namespace: Option<SeenNamespace>,
     /// The owner of that namespace; foreign if there is none.
@@ -90,7 +90,7 @@ pub enum Plan {
     /// Wait until the class is validated. An event follows when it is.
     AwaitClass,
     /// Keep the present class and owner, and report the refusal.
-    Refuse(Refusal),
+    Refuse(SpecRefusal),
     /// Admit the space with its current spec. The owner limit is still to be checked.
     Admit(AcceptedSpec),
 }
@@ -135,12 +135,12 @@ impl Observed {
 
     /// Returns the refusal to report. While the class in force is missing, that is the reason, regardless of other errors, since admission depends on
     /// it.
-    pub fn with_missing_class(&self, refusal: Refusal) -> Refusal {
+    pub fn with_missing_class(&self, refusal: SpecRefusal) -> SpecRefusal {
         match &self.standing {
             Some(standing) if self.class.is_none() && refusal.reason != Reason::ClassNotFound => {
                 let message =
                     format!("SpaceClass {}, which is in force, does not exist or cannot be read; {}", standing.class_name, refusal.message);
-                Refusal::new(Reason::ClassNotFound, message)
+                SpecRefusal::new(Reason::ClassNotFound, message)
             }
             _ => refusal,
         }
@@ -211,14 +211,18 @@ pub fn decide(space: &DeveloperSpace, observed: &Observed, protected: &Protected
 
 /// Returns true if the step only reports the progress of the namespace, and the report may wait. The status reports the expiry already.
 fn is_deferred(space: &DeveloperSpace, observed: &Observed, step: &Step, deferral: Option<Duration>) -> bool {
-    let is_report = matches!(step, Step::AwaitNamespace(_) | Step::Keep(_));
+    let is_report = matches!(step, Step::AwaitNamespace(_) | Step::Retain(_));
     let sealed = space.status.as_ref().and_then(|status| true_since(&status.conditions, types::EXPIRED));
     let age = sealed.and_then(|since| (observed.now - since).to_std().ok());
     is_report && age.zip(deferral).is_some_and(|(age, longest)| age < longest)
 }
 
 /// The spec, if the class that the space wants accepts it in full. `None` while the class was not validated.
-fn accepted_spec(space: &DeveloperSpace, observed: &Observed, protected: &ProtectedNamespaces) -> Result<Option<AcceptedSpec>, Refusal> {
+fn accepted_spec(
+    space: &DeveloperSpace,
+    observed: &Observed,
+    protected: &ProtectedNamespaces,
+) -> Result<Option<AcceptedSpec>, SpecRefusal> {
     if observed.own_namespace().is_none() {
         check_name(name_of(space), protected)?;
     }
@@ -226,7 +230,7 @@ fn accepted_spec(space: &DeveloperSpace, observed: &Observed, protected: &Protec
     let class_name = observed.wanted.as_deref().unwrap_or_default();
     let Some(spec) = usable(class, class_name, observed)? else {
         // The end of the space does not wait for the class: a warning that is due must be written.
-        let is_due = observed.standing.is_some() && dates_the_end(space, &observed.outlook);
+        let is_due = observed.standing.is_some() && end_counts_from_write(space, &observed.outlook);
         return if is_due { Err(not_validated(class_name, None)) } else { Ok(None) };
     };
     let Some(ruling) = &observed.wanted_ruling else { return Ok(None) };
@@ -241,7 +245,7 @@ fn accepted_spec(space: &DeveloperSpace, observed: &Observed, protected: &Protec
 
 /// The spec by which `class` admits a space. A new space may use the spec last accepted. An existing space is moved only to a class whose current
 /// spec is accepted, or is refused only for a missing ClusterRole.
-fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> Result<Option<&'a SpaceClassSpec>, Refusal> {
+fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> Result<Option<&'a SpaceClassSpec>, SpecRefusal> {
     let had = observed.standing.as_ref().map(|standing| standing.class_name.as_str()).filter(|had| *had != class_name);
     match (class_verdict(class), class.in_force()) {
         (ClassVerdict::Pending, _) if had.is_some() => Err(not_validated(class_name, had)),
@@ -253,15 +257,15 @@ fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> R
     }
 }
 
-fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> Refusal {
+fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> SpecRefusal {
     let message = format!("SpaceClass {class_name} is not accepted, and an administrator has to correct it: {message}{}", stays(had));
-    Refusal::new(Reason::ClassNotAccepted, message)
+    SpecRefusal::new(Reason::ClassNotAccepted, message)
 }
 
 /// The result for a class follows within moments. Until then the space keeps its own class, and its condition reports that.
-fn not_validated(class_name: &str, had: Option<&str>) -> Refusal {
+fn not_validated(class_name: &str, had: Option<&str>) -> SpecRefusal {
     let message = format!("the operator has not validated the current spec of SpaceClass {class_name} yet{}", stays(had));
-    Refusal::new(Reason::ClassNotAccepted, message)
+    SpecRefusal::new(Reason::ClassNotAccepted, message)
 }
 
 fn stays(had: Option<&str>) -> String {
@@ -271,7 +275,7 @@ fn stays(had: Option<&str>) -> String {
 /// The number of classes that a condition names.
 const MAX_NAMED_CLASSES: usize = 20;
 
-fn class_not_found(wanted: Option<&str>, missing: &MissingClass) -> Refusal {
+fn class_not_found(wanted: Option<&str>, missing: &MissingClass) -> SpecRefusal {
     let MissingClass { is_unreadable, known } = missing;
     let known = if known.is_empty() { "there is none".to_owned() } else { format!("available: {}", some_of(known, MAX_NAMED_CLASSES, 0)) };
     let message = match wanted {
@@ -285,7 +289,7 @@ fn class_not_found(wanted: Option<&str>, missing: &MissingClass) -> Refusal {
         }
         None => format!("there is no default SpaceClass: set spec.className ({known}), or ask an administrator to set a default class"),
     };
-    Refusal::new(Reason::ClassNotFound, message)
+    SpecRefusal::new(Reason::ClassNotFound, message)
 }
 
 #[cfg(test)]
@@ -293,7 +297,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::desired::lifetime::outlook::Stage;
+    use crate::desired::lifetime::stage::Stage;
 
     fn space(status: &Value) -> DeveloperSpace {
         let metadata = json!({"name": "orchid-lab", "uid": "u1", "generation": 2, "creationTimestamp": "2026-03-01T09:00:00Z"});
@@ -325,7 +329,7 @@ mod tests {
             class_name: Some("greenhouse".to_owned()),
             class: None,
             standing: None,
-            in_force: InForce::default(),
+            in_force: InForceStatus::default(),
             ruling: None,
             is_accepted: false,
             rules: None,
@@ -349,8 +353,8 @@ mod tests {
         };
         let five_minutes = Some(Duration::from_secs(300));
         assert!(matches!(plan("2026-03-04T11:55:01Z", five_minutes), Plan::Defer));
-        assert!(matches!(plan("2026-03-04T11:55:00Z", five_minutes), Plan::Expire(Step::Keep(_))));
-        assert!(matches!(plan("2026-03-04T11:55:01Z", None), Plan::Expire(Step::Keep(_))));
+        assert!(matches!(plan("2026-03-04T11:55:00Z", five_minutes), Plan::Expire(Step::Retain(_))));
+        assert!(matches!(plan("2026-03-04T11:55:01Z", None), Plan::Expire(Step::Retain(_))));
     }
 
     #[test]

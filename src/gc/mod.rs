@@ -22,7 +22,7 @@ use self::{
     plan::{Item, Planned},
 };
 use crate::{
-    api::{DeveloperSpace, names::ProtectedNamespaces},
+    api::{DeveloperSpace, protected_namespaces::ProtectedNamespaces},
     cli::GcArgs,
     clock::Clock,
     controller::{expire, io::Io, report},
@@ -133,7 +133,7 @@ async fn carry_out(io: &Io, item: &Item) -> Row {
     let result = match item {
         Item::Warn { space, observed } => {
             let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            let report = report::StatusReport::new(plan::current_verdict(ready), observed.known_namespace(space));
+            let report = report::StatusReport::new(plan::current_readiness(ready), observed.known_namespace(space));
             report::report(io, &as_observed(space), observed, report).await.map(|_| true)
         }
         Item::Space { space, observed, step } => expire::carry_out(io, space, observed, step).await.map(|carried| carried.by_us),

@@ -14,7 +14,6 @@ use serde_json::Value;
 
 use super::{
     api_error::sentence,
-    args::Span,
     certificate_event,
     cluster::Cluster,
     format,
@@ -26,8 +25,14 @@ use super::{
     verify,
 };
 use crate::{
-    access::{self, Terms, certificate, kubeconfig, kubeconfig::Credential, oidc, token::ACCOUNT},
-    api::{Access, AccessMethod, DeveloperSpace, Subject, time::rfc3339},
+    access::{
+        certificate,
+        kubeconfig::{self, Credential},
+        oidc,
+        token::ACCOUNT,
+    },
+    api::{Access, AccessMethod, DeveloperSpace, Subject, duration::Period, time::rfc3339},
+    desired::credential_lifetime::{CredentialBounds, MIN_LIFETIME, check_method, max_lifetime},
 };
 
 #[cfg(test)]
@@ -52,7 +57,7 @@ pub struct IssueArgs {
     /// The validity of a certificate or a token: at most the remaining lifetime of the space and the maximum of the class [default: the
     /// maximum]
     #[arg(long, value_name = "DURATION")]
-    pub duration: Option<Span>,
+    pub duration: Option<Period>,
 
     /// With --auth token: the role of the ServiceAccount, one of the roles of the class [default: the role of the user of the kubeconfig;
     /// required for the owner if the class has no role with the ClusterRole of the owner]
@@ -82,7 +87,7 @@ pub struct IssueArgs {
 
     /// The maximum time to wait for the space, and then for the certificate: 30s, 5m
     #[arg(long, value_name = "DURATION", default_value = "2m")]
-    pub timeout: Span,
+    pub timeout: Period,
 }
 
 /// An authentication method.
@@ -101,7 +106,7 @@ impl IssueArgs {
     /// space, so it is a default for the owner only.
     fn method(&self, class: Option<InForce<'_>>, holder: &Holder) -> anyhow::Result<AccessMethod> {
         let access = access_of(class);
-        let usable = |method| access::allowed("", access, method).is_ok();
+        let usable = |method| check_method("", access, method).is_ok();
         Ok(match self.auth {
             Some(Auth::Cert) => AccessMethod::Certificate,
             Some(Auth::Oidc) => AccessMethod::Oidc,
@@ -144,15 +149,15 @@ pub(crate) fn foresee(
 ) -> anyhow::Result<AccessMethod> {
     let (name, access, subject) = (name_of(class), access_of(class), &holder.subject);
     let method = args.method(class, holder)?;
-    access::allowed(name, access, method)?;
+    check_method(name, access, method)?;
     match method {
         AccessMethod::Certificate => holder.can_use_a_certificate(space)?,
         AccessMethod::Oidc => drop(oidc::parameters(name, access.and_then(|access| access.oidc.as_ref()), &overrides(args))?),
         AccessMethod::Token => drop(service_account::role(space, class, (holder, args))?),
     }
-    let shortest = access::SHORTEST.to_std().unwrap_or_default();
+    let shortest = MIN_LIFETIME.to_std().unwrap_or_default();
     ensure!(
-        args.duration.is_none_or(|Span(wanted)| wanted >= shortest),
+        args.duration.is_none_or(|Period(wanted)| wanted >= shortest),
         "--duration is less than 10m, the minimum that the API server issues"
     );
     if let Some(file) = args.file() {
@@ -266,7 +271,7 @@ pub(crate) fn lifetime(
     class: Option<InForce<'_>>,
     (max_duration, args): (Option<&str>, &IssueArgs),
 ) -> anyhow::Result<TimeDelta> {
-    let terms = Terms {
+    let bounds = CredentialBounds {
         space: &space.name_any(),
         expires_at: space.status.as_ref().and_then(|status| status.expires_at),
         class: name_of(class),
@@ -274,9 +279,9 @@ pub(crate) fn lifetime(
     };
     // The lifetime counts from the time of issue, which may be as late as the end of the timeout.
     let patience = TimeDelta::from_std(args.timeout.0).unwrap_or(TimeDelta::zero());
-    let sooner = Terms { expires_at: terms.expires_at.map(|at| at - patience), ..terms };
-    let most = access::lifetime(sooner, cluster.now()).or_else(|_| access::lifetime(terms, cluster.now()))?;
-    let Some(Span(wanted)) = args.duration else { return Ok(most) };
+    let sooner = CredentialBounds { expires_at: bounds.expires_at.map(|at| at - patience), ..bounds };
+    let most = max_lifetime(sooner, cluster.now()).or_else(|_| max_lifetime(bounds, cluster.now()))?;
+    let Some(Period(wanted)) = args.duration else { return Ok(most) };
     let wanted = TimeDelta::from_std(wanted).unwrap_or(TimeDelta::MAX);
     ensure!(wanted <= most, "--duration exceeds {}, the maximum that the class and the expiry of the space allow", format::span(most));
     Ok(wanted)

@@ -4,7 +4,6 @@ use clap::Args;
 use k8s_openapi::api::authentication::v1::UserInfo;
 
 use super::{
-    args::Span,
     cluster::Cluster,
     credentials::{self, IssueArgs},
     holder::Holder,
@@ -13,7 +12,7 @@ use super::{
     subject::SubjectArg,
     wait,
 };
-use crate::api::DeveloperSpace;
+use crate::api::{DeveloperSpace, duration::Period};
 
 /// Arguments of `kubeconfig`.
 #[derive(Clone, Debug, Args)]
@@ -40,7 +39,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &KubeconfigArgs) -> anyhow::Res
         None => Holder::caller(space, &me),
     };
     holder(&space)?;
-    let Span(patience) = args.issue.timeout;
+    let Period(patience) = args.issue.timeout;
     let space = wait::until_ready(cluster, &args.name, patience, &mut progress).await?;
     credentials::issue(cluster, &space, &holder(&space)?, &args.issue, &mut progress).await
 }

@@ -20,7 +20,7 @@ use kube::{
 };
 
 use super::{
-    args::{OutputArgs, Span},
+    args::OutputArgs,
     cluster::Cluster,
     flags::Flags,
     format, output,
@@ -30,7 +30,9 @@ use super::{
     subject::{SubjectArg, of_username},
     wait,
 };
-use crate::api::{DeveloperSpace, Subject, SubjectKind, conditions::types, time::from_k8s, without_managed_fields::WithoutManagedFields};
+use crate::api::{
+    DeveloperSpace, Subject, SubjectKind, conditions::types, duration::Period, time::from_k8s, without_managed_fields::WithoutManagedFields,
+};
 
 #[cfg(test)]
 pub(crate) use self::tests::{a_space, now};
@@ -60,7 +62,7 @@ pub struct ListArgs {
 
     /// List only spaces that expire within this time: 2d
     #[arg(long, value_name = "DURATION")]
-    pub expiring_within: Option<Span>,
+    pub expiring_within: Option<Period>,
 
     /// The order of the list
     #[arg(long, value_enum, value_name = "BY", default_value_t = SortBy::Name)]
@@ -164,7 +166,7 @@ async fn follow(
 }
 
 fn wanted(space: &DeveloperSpace, args: &ListArgs, me: Option<&UserInfo>, now: DateTime<Utc>) -> bool {
-    let soon = |Span(within): Span| {
+    let soon = |Period(within): Period| {
         let within = TimeDelta::from_std(within).unwrap_or(TimeDelta::MAX);
         ends(space).is_some_and(|at| at - now <= within) && !spaces::is_true(space, types::EXPIRED)
     };

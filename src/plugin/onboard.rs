@@ -6,7 +6,6 @@ use clap::Args;
 use kube::ResourceExt as _;
 
 use super::{
-    args::Span,
     cluster::Cluster,
     contact::ContactArgs,
     create,
@@ -20,7 +19,7 @@ use super::{
     subject::SubjectArg,
     wait,
 };
-use crate::api::{DeveloperSpace, DeveloperSpaceSpec, Subject};
+use crate::api::{DeveloperSpace, DeveloperSpaceSpec, Subject, duration::Period};
 
 /// Arguments of `onboard`.
 #[derive(Clone, Debug, Args)]
@@ -78,7 +77,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
         Some(space) => fits(&space, subject, args.class.as_deref())?,
         None => make(cluster, &name, args, &classes, &mut progress).await?,
     }
-    let Span(patience) = args.issue.timeout;
+    let Period(patience) = args.issue.timeout;
     let space = wait::until_ready(cluster, &name, patience, &mut progress).await?;
     credentials::issue(cluster, &space, &holder, &args.issue, &mut progress).await
 }

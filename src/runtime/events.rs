@@ -35,7 +35,7 @@ use tokio::{
 use super::{event_throttle::Throttle, worker_slots::WorkerSlots, write_params::post_params};
 use crate::{
     api::{DeveloperSpace, NamespaceRef, names, text::shorten},
-    desired::{children::hash, status::Note},
+    desired::{hash::hash, status::Note},
     lock::IgnorePoison,
 };
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{desired::brake::Brake, lock::IgnorePoison};
+use crate::{desired::write_limiter::WriteLimiter, lock::IgnorePoison};
 
 /// The number of spaces above which those at rest are forgotten before the register grows.
 const CLEANUP_THRESHOLD: usize = 1_024;
@@ -13,7 +13,7 @@ const CLEANUP_THRESHOLD: usize = 1_024;
 #[derive(Debug)]
 pub struct RecentWrites {
     started: Instant,
-    brakes: Mutex<HashMap<String, Brake>>,
+    brakes: Mutex<HashMap<String, WriteLimiter>>,
 }
 
 impl Default for RecentWrites {
@@ -28,7 +28,7 @@ impl RecentWrites {
         let Some(space) = space_of(path) else { return };
         let (now, mut brakes) = (self.started.elapsed(), self.brakes.lock().ignore_poison());
         if brakes.len() >= CLEANUP_THRESHOLD && brakes.len() == brakes.capacity() {
-            brakes.retain(|_, brake| !brake.is_released(now));
+            brakes.retain(|_, brake| !brake.is_idle(now));
         }
         match brakes.get_mut(space) {
             Some(brake) => brake.write(now),

@@ -12,7 +12,7 @@ use kube::Resource;
 use tokio::time::Instant;
 
 use crate::{
-    desired::{Uid, children::hash},
+    desired::{Uid, hash::hash},
     lock::IgnorePoison,
 };
 
@@ -223,7 +223,7 @@ impl Drop for RunningReconcile<'_> {
 
 /// The key of a space in the watchdog and in the metrics.
 pub fn space_key(space: &impl Resource) -> u64 {
-    hash(&Uid::of(space.meta()))
+    hash(&Uid::from_metadata(space.meta()))
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ where
 
     fn remove(&self, object: Self::Object) -> Vec<String> {
         let namespace = object.namespace().unwrap_or_default();
-        self.store.remove_child(&namespace, self.kind, &object.name_any(), &Uid::of(object.meta()));
+        self.store.remove_child(&namespace, self.kind, &object.name_any(), &Uid::from_metadata(object.meta()));
         vec![namespace]
     }
 
@@ -94,7 +94,7 @@ impl Feed for Policies {
     type Key = u64;
 
     fn put(&self, policy: Self::Object, listed: &mut Listed<u64>) -> Vec<String> {
-        let (namespace, name, uid) = (policy.namespace().unwrap_or_default(), policy.name_any(), Uid::of(policy.meta()));
+        let (namespace, name, uid) = (policy.namespace().unwrap_or_default(), policy.name_any(), Uid::from_metadata(policy.meta()));
         let is_new = match policy.kept {
             SeenPolicy::Ours(seen) => {
                 listed.add(self.store.key(&namespace, &name));
@@ -115,7 +115,7 @@ impl Feed for Policies {
 
     fn remove(&self, policy: Self::Object) -> Vec<String> {
         let (namespace, name) = (policy.namespace().unwrap_or_default(), policy.name_any());
-        let was_ours = self.store.remove_child(&namespace, ChildKind::Network, &name, &Uid::of(policy.meta()));
+        let was_ours = self.store.remove_child(&namespace, ChildKind::Network, &name, &Uid::from_metadata(policy.meta()));
         let was_foreign = self.store.put_policy(&namespace, &name, false);
         if was_ours || was_foreign { vec![namespace] } else { Vec::new() }
     }

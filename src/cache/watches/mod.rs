@@ -54,7 +54,7 @@ impl Feed for Namespaces {
 
     fn remove(&self, namespace: Self::Object) -> Vec<String> {
         let name = namespace.name_any();
-        self.store.mark_namespace_deleted(&name, &Uid::of(namespace.meta()));
+        self.store.mark_namespace_deleted(&name, &Uid::from_metadata(namespace.meta()));
         let freed = self.owner_limit.set_released(&name, None);
         std::iter::once(name).chain(freed).collect()
     }

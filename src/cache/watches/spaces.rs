@@ -74,7 +74,7 @@ pub fn spaces<R: SpaceRegisters>(
                 Vec::new()
             }
             Event::InitApply(space) => {
-                listed.add(Uid::of(space.meta()));
+                listed.add(Uid::from_metadata(space.meta()));
                 requeue_all(store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref()));
                 names.push(space.name_any());
                 Vec::new()
@@ -90,7 +90,7 @@ pub fn spaces<R: SpaceRegisters>(
             }
             Event::Delete(space) => {
                 registers.remove(&space);
-                requeue_all(owner_limit.release(&Uid::of(space.meta())));
+                requeue_all(owner_limit.release(&Uid::from_metadata(space.meta())));
                 requeue_all(store.reserved.put_space(&space.name_any(), None));
                 Vec::new()
             }

@@ -53,5 +53,5 @@ pub(super) async fn patch(io: &Io, name: &str, patch: Value) -> Result<SeenNames
 /// Keeps a namespace that the API server returned, and returns the part that decisions read.
 pub(super) fn keep_seen(io: &Io, live: &Namespace) -> SeenNamespace {
     io.store.put_namespace(live);
-    SeenNamespace::of(live)
+    SeenNamespace::from_namespace(live)
 }

@@ -9,7 +9,7 @@ use crate::{
     controller::context::Context,
     desired::{
         Uid,
-        metadata::{Metadata, Wanted},
+        metadata::{Metadata, WantedMetadata},
         namespace::{Ownership, SeenNamespace, ownership},
         ownership::recorded_uid,
     },
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Sends a POST. Returns `None` if another client took the name in the meantime.
-pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Result<Option<SeenNamespace>, Error> {
+pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: WantedMetadata) -> Result<Option<SeenNamespace>, Error> {
     let name = space.name_any();
     let Metadata { labels, mut annotations } = wanted.written;
     let recorded = recorded_uid(space);
@@ -29,7 +29,7 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
     };
     let api = namespaces(&ctx.io);
     ctx.expiry_queue.yield_to_expiries(&*ctx.io.clock).await;
-    ctx.io.creations.begin(Uid::of(&space.metadata), &name);
+    ctx.io.creations.begin(Uid::from_metadata(&space.metadata), &name);
     let live = match api.create(&post_params(), &namespace).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,
         created => created.inspect(|created| {
@@ -42,7 +42,7 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
         (Ownership::Ours, Some(_)) => Err(Error::Moved(format!("create namespace {name}"))),
         (Ownership::Ours, None) => Ok(Some(seen)),
         (Ownership::Offered | Ownership::Foreign, _) => {
-            ctx.io.creations.end(&Uid::of(&space.metadata));
+            ctx.io.creations.end(&Uid::from_metadata(&space.metadata));
             Ok(None)
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     controller::io::Io,
     desired::{
         adoption::{self, Adoption},
-        metadata::Wanted,
+        metadata::WantedMetadata,
         namespace::{NamespaceMetadata, Ownership, SeenNamespace},
     },
     runtime::error::Error,
@@ -28,7 +28,7 @@ pub async fn adopt(
     let Adoption { patch: marks, replaced } = adoption::adopt(space, metadata, &live.metadata);
     let adopted = match marks {
         Some(marks) => patch(io, &name, marks).await?,
-        None => SeenNamespace::of(&live),
+        None => SeenNamespace::from_namespace(&live),
     };
     tracing::info!(namespace = name, uid = %adopted.uid, reason = "its annotation offers it to the DeveloperSpace", "adopted a namespace");
     Ok((adopted, replaced))
@@ -41,12 +41,12 @@ pub async fn end_offer(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) ->
 }
 
 /// Writes the `wanted` labels and annotations to the space's own namespace.
-pub async fn keep(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<SeenNamespace, Error> {
+pub async fn keep(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &WantedMetadata) -> Result<SeenNamespace, Error> {
     if seen.metadata.matches(wanted) {
         return Ok(seen.clone());
     }
     let live = read_again(io, space, seen, Ownership::Ours).await?;
-    let current = SeenNamespace::of(&live);
+    let current = SeenNamespace::from_namespace(&live);
     if current.metadata.matches(wanted) {
         return Ok(current);
     }
@@ -57,7 +57,7 @@ pub async fn keep(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace, wanted:
 pub async fn follow_expiry(io: &Io, name: &str, seen: &SeenNamespace, expires_at: Option<DateTime<Utc>>) -> Result<(), Error> {
     let end = expires_at.map(rfc3339);
     let is_right = match &end {
-        Some(end) => seen.metadata.says(names::ANNOTATION_EXPIRES_AT, end),
+        Some(end) => seen.metadata.has_annotation_value(names::ANNOTATION_EXPIRES_AT, end),
         None => !seen.metadata.has_annotation(names::ANNOTATION_EXPIRES_AT),
     };
     if !is_right {

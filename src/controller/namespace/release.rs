@@ -14,7 +14,7 @@ use crate::{
 
 /// Releases the namespace. A release that was written before is not written again.
 pub async fn release(io: &Io, space: &DeveloperSpace, live: &Namespace, now: DateTime<Utc>) -> Result<SeenNamespace, Error> {
-    let Some(marks) = departure::release(space, &live.metadata, now) else { return Ok(SeenNamespace::of(live)) };
+    let Some(marks) = departure::release(space, &live.metadata, now) else { return Ok(SeenNamespace::from_namespace(live)) };
     let name = space.name_any();
     let released = patch(io, &name, marks).await?;
     let reason = "its DeveloperSpace was deleted with deletionPolicy Retain";

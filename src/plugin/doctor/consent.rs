@@ -35,7 +35,7 @@ pub(super) fn touched(space: &DeveloperSpace, class: Option<&SpaceClass>, classe
         (Rule::Retain, Some(class)) => Some(retained(space, class)),
         (Rule::Contact, Some(class)) => Some(contacts(space, class)),
         (Rule::Name, _) => objection.as_deref().map(|objection| named(&name, objection)),
-        (Rule::Size, _) => Some(size(&name, "spec.labels and spec.annotations", ledger::bytes(&space.spec), ledger::MOST_BYTES)),
+        (Rule::Size, _) => Some(size(&name, "spec.labels and spec.annotations", ledger::bytes(&space.spec), ledger::MAX_METADATA_BYTES)),
         (Rule::Protected | Rule::Never | Rule::Retain | Rule::Contact, None) => None,
     });
     told.chain(adorned(space)).collect()
