@@ -95,7 +95,7 @@ fn fail(error: &anyhow::Error, flags: &Flags) -> ExitCode {
 
 /// The error as one line. Other users write parts of it, for example the messages of policies.
 fn last_line(error: &anyhow::Error, flags: &Flags) -> String {
-    human::visible(&format!("error: {}", flags.on(&human::one_line(&format!("{error:#}")))))
+    format::visible(&format!("error: {}", flags.on(&format::one_line(&format!("{error:#}")))))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `doctor`: explains why a space is not ready, why pods are rejected in it, and why its namespace stays terminating. Prints the commands that
 //! fix each problem. Without a name: lists violations of class rules in all spaces, and namespaces that need an administrator.
 //!
-//! `looks` and `survey` read the objects from the cluster. The checks evaluate these objects and send no requests.
+//! `snapshot` and `survey` read the objects from the cluster. The checks evaluate these objects and send no requests.
 
 mod admission;
 mod children;
@@ -56,12 +56,12 @@ pub struct DoctorArgs {
 
 pub(crate) async fn run(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> {
     let Some(name) = &args.name else { return everything(cluster, args).await };
-    let seen = Box::pin(looks::look(cluster, name)).await?;
+    let seen = Box::pin(snapshot::look(cluster, name)).await?;
     let findings = with_flags(&cluster.flags, judge(&seen, cluster.now()));
     output::data(&args.output.output, &findings, || text(name, &findings))?;
     // The findings have been printed, but the command still fails if the space does not exist, or if it was not checked completely.
     ensure!(!seen.space.is_absent(), "there is no DeveloperSpace {name}");
-    let unread = unseen::unread(&seen);
+    let unread = unreadable::unread(&seen);
     ensure!(unread.is_empty(), "the check of DeveloperSpace {name} is incomplete, because it could not read {}", listed(&unread));
     Ok(())
 }
@@ -101,16 +101,16 @@ type Judge = fn(&Observed, DateTime<Utc>) -> Vec<Finding>;
 const JUDGES: [Judge; 12] = [
     not_ready::judge,
     terminating::judge,
-    remaining::judge,
+    stuck_namespace::judge,
     children::judge,
     refused_pods::judge,
     stuck_pods::judge,
     full_quotas::judge,
-    ending::judge,
+    expiry::judge,
     consent::judge,
     spellings::judge,
     network::judge,
-    unseen::judge,
+    unreadable::judge,
 ];
 
 /// The findings of all checks, the most severe first.

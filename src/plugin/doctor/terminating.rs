@@ -1,4 +1,4 @@
-//! Explains why a space cannot be deleted or stays terminating. `remaining` explains what blocks the deletion of its namespace.
+//! Explains why a space cannot be deleted or stays terminating. `stuck_namespace` explains what blocks the deletion of its namespace.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt as _;
