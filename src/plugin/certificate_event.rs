@@ -10,7 +10,7 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 
-use super::{cluster::Cluster, spaces};
+use super::{cluster::Cluster, requests};
 use crate::api::DeveloperSpace;
 
 /// The only namespace that can contain Events about cluster-scoped objects.
@@ -32,8 +32,8 @@ pub(crate) async fn certificate(cluster: &Cluster, space: &DeveloperSpace, note:
             uid: space.metadata.uid.clone(),
             ..ObjectReference::default()
         }),
-        reporting_controller: Some(spaces::FIELD_MANAGER.to_owned()),
-        reporting_instance: Some(spaces::FIELD_MANAGER.to_owned()),
+        reporting_controller: Some(requests::FIELD_MANAGER.to_owned()),
+        reporting_instance: Some(requests::FIELD_MANAGER.to_owned()),
         type_: Some("Normal".to_owned()),
         ..Event::default()
     };

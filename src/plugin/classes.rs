@@ -3,7 +3,9 @@
 use clap::Args;
 use kube::{Api, ResourceExt as _};
 
-use super::{api_error::ApiContext, args::OutputArgs, cluster::Cluster, format, list::leading, output, progress::note, spaces};
+use super::{
+    api_error::ApiContext, args::OutputArgs, class_in_force::is_default, cluster::Cluster, format, output, progress::note, requests,
+};
 use crate::{
     access::{ALL_METHODS, allowed},
     api::{SpaceClass, conditions},
@@ -27,7 +29,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &ClassesArgs) -> anyhow::Result
         let class = Api::<SpaceClass>::all(cluster.client.clone()).get(name).await.context_api(|| format!("read SpaceClass {name}"))?;
         return output::object(format, &class, || table(std::slice::from_ref(&class), format.is_wide()));
     }
-    let classes = spaces::classes(cluster).await?;
+    let classes = requests::list_classes(cluster).await?;
     if classes.is_empty() && format.is_table() {
         note("No classes found: an administrator must create one; see config/classes.");
         return Ok(());
@@ -45,7 +47,7 @@ fn table(classes: &[SpaceClass], wide: bool) -> String {
     if wide {
         output::table(HEADINGS, rows, false)
     } else {
-        output::table(leading::<_, ALL, FEW>(&HEADINGS), rows.iter().map(leading), false)
+        output::table(output::leading::<_, ALL, FEW>(&HEADINGS), rows.iter().map(output::leading), false)
     }
 }
 
@@ -59,7 +61,7 @@ fn cells(class: &SpaceClass) -> [String; ALL] {
     let ways = ALL_METHODS.iter().filter(|method| allowed("", spec.access.as_ref(), **method).is_ok());
     [
         class.name_any(),
-        if spaces::is_default(class) { "yes".to_owned() } else { dash() },
+        if is_default(class) { "yes".to_owned() } else { dash() },
         accepted.unwrap_or_else(dash),
         lifetime.default_ttl.or_else(|| lifetime.max_ttl.clone()).unwrap_or_else(dash),
         lifetime.max_ttl.unwrap_or_else(dash),

@@ -22,7 +22,7 @@ use crate::{
 };
 
 #[cfg(test)]
-pub(crate) use self::tests::answering;
+pub(crate) use self::tests::fake_cluster;
 
 /// The API server that requests are sent to, and the credentials that they carry.
 pub(crate) struct Cluster {
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     /// A cluster whose API server responds to each request with the code and the body that `answer` returns.
-    pub(crate) fn answering(answer: impl Fn(&Request<Body>) -> (u16, Value) + Send + 'static) -> Cluster {
+    pub(crate) fn fake_cluster(answer: impl Fn(&Request<Body>) -> (u16, Value) + Send + 'static) -> Cluster {
         let service = tower::service_fn(move |request: Request<Body>| {
             let (code, body) = answer(&request);
             ready(Response::builder().status(code).body(Body::from(body.to_string().into_bytes())))

@@ -3,13 +3,13 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use clap::{Arg, Args, Command, CommandFactory as _, ValueEnum};
+use clap::{Arg, Args, Command, ValueEnum};
 use kube::ResourceExt as _;
 
 use super::{
-    args::{Cli, KubectlArgs},
+    args::{KubectlArgs, RequestTimeout},
     cluster::Cluster,
-    output, spaces,
+    output, requests,
 };
 
 /// Arguments of `completion`.
@@ -56,25 +56,26 @@ pub struct CompleteArgs {
 const FOR_KUBECTL: &str =
     "#!/bin/sh\n# kubectl runs this program to complete the arguments of `kubectl dspace`.\nexec kubectl dspace __complete -- \"$@\"\n";
 
-pub(crate) fn run(args: &CompletionArgs) -> anyhow::Result<()> {
-    // Shells complete the name of the executable.
-    let mut command = Cli::command().bin_name("kubectl-dspace");
+/// Prints the completion of `command`, the definition of the command line.
+pub(crate) fn run(args: &CompletionArgs, command: Command) -> anyhow::Result<()> {
     let shell = match args.kind {
         Kind::Kubectl => return output::print_raw(FOR_KUBECTL),
-        Kind::Man => return man_pages(args),
+        Kind::Man => return man_pages(args, command),
         Kind::Bash => clap_complete::Shell::Bash,
         Kind::Zsh => clap_complete::Shell::Zsh,
         Kind::Fish => clap_complete::Shell::Fish,
     };
+    // Shells complete the name of the executable.
+    let mut command = command.bin_name("kubectl-dspace");
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "kubectl-dspace", &mut script);
     output::print_raw(&String::from_utf8(script)?)
 }
 
-fn man_pages(args: &CompletionArgs) -> anyhow::Result<()> {
+fn man_pages(args: &CompletionArgs, command: Command) -> anyhow::Result<()> {
     let folder = args.dir.as_deref().context("--dir must name the directory for the man pages")?;
     ensure!(folder.is_dir(), "{} is not a directory: create it first", folder.display());
-    clap_mangen::generate_to(Cli::command(), folder).with_context(|| format!("failed to write man pages to {}", folder.display()))
+    clap_mangen::generate_to(command, folder).with_context(|| format!("failed to write man pages to {}", folder.display()))
 }
 
 /// Directives of cobra, which kubectl interprets: complete file names in addition to the choices, or only the choices.
@@ -84,12 +85,11 @@ const NO_FILES: &str = ":4";
 /// The time limit for reading names from the cluster. It is short, since completion is interactive.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Prints the choices, one per line, and a directive.
-pub(crate) async fn complete(args: &CompleteArgs) -> anyhow::Result<()> {
+/// Prints the choices, one per line, and a directive. `command` is the definition of the command line.
+pub(crate) async fn complete(args: &CompleteArgs, command: &mut Command) -> anyhow::Result<()> {
     let words: Vec<String> = args.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let mut root = Cli::command();
-    root.build();
-    let place = Place::of(&root, &words);
+    command.build();
+    let place = Place::of(command, &words);
     let (mut choices, mut directive) = (place.words(), NO_FILES);
     match place.names() {
         Names::Spaces => choices.extend(names(&words, false).await),
@@ -199,9 +199,9 @@ async fn names(words: &[String], classes: bool) -> Vec<String> {
     let asked = async {
         let cluster = Cluster::connect(&kubectl_flags(words)).await?;
         if classes {
-            return Ok::<_, anyhow::Error>(spaces::classes(&cluster).await?.iter().map(kube::ResourceExt::name_any).collect());
+            return Ok::<_, anyhow::Error>(requests::list_classes(&cluster).await?.iter().map(kube::ResourceExt::name_any).collect());
         }
-        let spaces = spaces::try_list(&cluster, None, None).await?;
+        let spaces = requests::list_spaces(&cluster, None, None).await?;
         Ok(spaces.iter().map(|space| format!("{}\t{}", space.name_any(), space.spec.owner)).collect())
     };
     tokio::time::timeout(PATIENCE, asked).await.map(Result::unwrap_or_default).unwrap_or_default()
@@ -221,13 +221,16 @@ fn kubectl_flags(words: &[String]) -> KubectlArgs {
         user: value("--user"),
         as_user: value("--as"),
         as_group: vec![],
-        request_timeout: super::args::RequestTimeout::default(),
+        request_timeout: RequestTimeout::default(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::plugin::cli::Cli;
 
     fn at(words: &[&str]) -> (Vec<String>, Names) {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();

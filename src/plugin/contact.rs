@@ -3,9 +3,9 @@
 use anyhow::bail;
 use clap::Args;
 
-use super::progress::note;
+use super::{class_in_force::ClassInForce, progress::note};
 use crate::{
-    api::{Contact, ContactField, SpaceClassSpec, Subject, SubjectKind},
+    api::{Contact, ContactField, Subject, SubjectKind},
     desired::contact::{missing, required},
 };
 
@@ -35,10 +35,10 @@ pub struct ContactArgs {
 
 impl ContactArgs {
     /// The contact of a space of `owner` in the given class, or an error that names the missing flags.
-    pub(crate) fn of(&self, owner: &Subject, class: Option<(&str, &SpaceClassSpec)>) -> anyhow::Result<Option<Contact>> {
+    pub(crate) fn of(&self, owner: &Subject, class: Option<ClassInForce<'_>>) -> anyhow::Result<Option<Contact>> {
         let Self { team, email, chat, url, cost_center } = self.clone();
         let mut contact = Contact { team, email, chat, url, cost_center };
-        let Some((class, spec)) = class else { return Ok((contact != Contact::default()).then_some(contact)) };
+        let Some(ClassInForce { name: class, spec }) = class else { return Ok((contact != Contact::default()).then_some(contact)) };
         let required = required(spec);
         if required.contains(&ContactField::Email) && contact.email.is_none() {
             contact.email = address(owner).map(ToOwned::to_owned);
@@ -78,6 +78,7 @@ fn address(owner: &Subject) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::SpaceClassSpec;
 
     fn subject(kind: SubjectKind, name: &str) -> Subject {
         Subject { kind, name: name.to_owned(), namespace: None }
@@ -87,7 +88,7 @@ mod tests {
     fn what_the_class_requires_is_derived_or_asked_for() {
         let class: SpaceClassSpec =
             serde_json::from_value(serde_json::json!({"metadata": {"requiredContact": ["team", "email", "costCenter"]}})).unwrap();
-        let class = Some(("greenhouse", &class));
+        let class = Some(ClassInForce { name: "greenhouse", spec: &class });
         let nadia = subject(SubjectKind::User, "oidc:nadia@example.com");
         let args = ContactArgs { team: Some("botany".into()), cost_center: Some("4711".into()), ..ContactArgs::default() };
         let contact = Contact {
@@ -106,7 +107,10 @@ mod tests {
             add --team NAME and --email ADDRESS and --cost-center CODE"
         );
         assert_eq!(ContactArgs::default().of(&nadia, None).unwrap(), None);
-        assert_eq!(ContactArgs::default().of(&nadia, Some(("meadow", &SpaceClassSpec::default()))).unwrap(), None);
+        assert_eq!(
+            ContactArgs::default().of(&nadia, Some(ClassInForce { name: "meadow", spec: &SpaceClassSpec::default() })).unwrap(),
+            None
+        );
     }
 
     #[test]

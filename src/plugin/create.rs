@@ -14,7 +14,7 @@ use super::{
     naming::{self, Classes},
     output,
     progress::{self, Progress},
-    spaces, spelling,
+    requests, spelling,
     subject::{self, SubjectArg},
     wait,
 };
@@ -121,7 +121,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<
     }
     let space = DeveloperSpace::new(&args.name, asked(args, owner, contact));
     let mut space = send(cluster, &space, dry_run).await?;
-    let made = format!("{} created{}", output::name_of(&space), spaces::dry_run_note(dry_run));
+    let made = format!("{} created{}", output::name_of(&space), dry_run.note());
     if let Some(patience) = args.write.patience() {
         // Print this before the wait: the space exists even if the wait fails.
         progress::note(&made);
@@ -176,8 +176,8 @@ pub(crate) async fn send(cluster: &Cluster, space: &DeveloperSpace, dry_run: Dry
     if dry_run == DryRun::Client {
         return Ok(space.clone());
     }
-    let params = PostParams { dry_run: dry_run == DryRun::Server, field_manager: Some(spaces::FIELD_MANAGER.to_owned()) };
+    let params = PostParams { dry_run: dry_run == DryRun::Server, field_manager: Some(requests::FIELD_MANAGER.to_owned()) };
     let name = space.metadata.name.as_deref().unwrap_or_default();
-    let created = spaces::api(cluster).create(&params, &WithoutManagedFields(space.clone())).await;
+    let created = requests::space_api(cluster).create(&params, &WithoutManagedFields(space.clone())).await;
     created.map(|WithoutManagedFields(space)| space).context_api(|| format!("create DeveloperSpace {name}"))
 }

@@ -1,10 +1,7 @@
 //! Gives a subject access to a space that is ready: issues a credential, composes a kubeconfig, and checks it with real requests before the
 //! kubeconfig is written.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,17 +10,8 @@ use kube::{ResourceExt as _, config::Cluster as Endpoint};
 use serde_json::Value;
 
 use super::{
-    api_error::sentence,
-    args::Span,
-    certificate_event,
-    cluster::Cluster,
-    format,
-    holder::Holder,
-    output,
-    progress::Progress,
-    service_account,
-    spaces::{self, InForce},
-    verify,
+    api_error::sentence, args::Span, certificate_event, class_in_force::ClassInForce, cluster::Cluster, format, holder::Holder, output,
+    progress::Progress, requests, service_account, verify,
 };
 use crate::{
     access::{self, Terms, certificate, kubeconfig, kubeconfig::Credential, oidc, token::ACCOUNT},
@@ -99,7 +87,7 @@ pub enum Auth {
 impl IssueArgs {
     /// The method of --auth, or the first one that the class allows and that gives the holder access. A token belongs to the ServiceAccount of the
     /// space, so it is a default for the owner only.
-    fn method(&self, class: Option<InForce<'_>>, holder: &Holder) -> anyhow::Result<AccessMethod> {
+    fn method(&self, class: Option<ClassInForce<'_>>, holder: &Holder) -> anyhow::Result<AccessMethod> {
         let access = access_of(class);
         let usable = |method| access::allowed("", access, method).is_ok();
         Ok(match self.auth {
@@ -139,7 +127,7 @@ impl IssueArgs {
 pub(crate) fn foresee(
     endpoint: &Endpoint,
     (space, holder): (&str, &Holder),
-    class: Option<InForce<'_>>,
+    class: Option<ClassInForce<'_>>,
     args: &IssueArgs,
 ) -> anyhow::Result<AccessMethod> {
     let (name, access, subject) = (name_of(class), access_of(class), &holder.subject);
@@ -166,12 +154,12 @@ pub(crate) fn foresee(
 }
 
 /// The name of the class; empty if there is none.
-fn name_of(class: Option<InForce<'_>>) -> &str {
-    class.map_or("", |(name, _)| name)
+fn name_of(class: Option<ClassInForce<'_>>) -> &str {
+    class.map_or("", |class| class.name)
 }
 
-pub(crate) fn access_of(class: Option<InForce<'_>>) -> Option<&Access> {
-    class.and_then(|(_, spec)| spec.access.as_ref())
+pub(crate) fn access_of(class: Option<ClassInForce<'_>>) -> Option<&Access> {
+    class.and_then(ClassInForce::access)
 }
 
 /// The name by which the cluster knows the holder of the credential.
@@ -200,10 +188,10 @@ pub(crate) async fn issue(
 ) -> anyhow::Result<()> {
     let class_name = space.status.as_ref().and_then(|status| status.class_name.clone());
     let class = match &class_name {
-        Some(name) => spaces::class(cluster, name).await?,
+        Some(name) => requests::find_class(cluster, name).await?,
         None => None,
     };
-    let class = class.as_ref().map(spaces::in_force);
+    let class = class.as_ref().map(ClassInForce::new);
     let (name, subject) = (space.name_any(), &holder.subject);
     let method = foresee(&cluster.endpoint, (&name, holder), class, args)?;
     let access = access_of(class);
@@ -263,7 +251,7 @@ fn next_steps(file: &Path, method: AccessMethod, can_create: bool) -> String {
 pub(crate) fn lifetime(
     cluster: &Cluster,
     space: &DeveloperSpace,
-    class: Option<InForce<'_>>,
+    class: Option<ClassInForce<'_>>,
     (max_duration, args): (Option<&str>, &IssueArgs),
 ) -> anyhow::Result<TimeDelta> {
     let terms = Terms {
@@ -285,7 +273,7 @@ pub(crate) fn lifetime(
 async fn certificate(
     cluster: &Cluster,
     space: &DeveloperSpace,
-    class: Option<InForce<'_>>,
+    class: Option<ClassInForce<'_>>,
     (subject, args): (&Subject, &IssueArgs),
     progress: &mut Progress,
 ) -> anyhow::Result<Issued> {
@@ -315,7 +303,7 @@ fn plain(error: certificate::Error) -> anyhow::Error {
 
 fn login(
     space: &DeveloperSpace,
-    class: Option<InForce<'_>>,
+    class: Option<ClassInForce<'_>>,
     (subject, args): (&Subject, &IssueArgs),
     progress: &Progress,
 ) -> anyhow::Result<Issued> {
@@ -340,9 +328,6 @@ fn overrides(args: &IssueArgs) -> oidc::Overrides {
     }
 }
 
-/// The time allowed for a new RoleBinding to take effect in the API server.
-pub(crate) const BINDINGS_WITHIN: Duration = Duration::from_secs(20);
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -350,7 +335,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{SpaceClass, SubjectKind},
-        plugin::{cluster::answering, list::a_space},
+        plugin::{cluster::fake_cluster, fixtures::a_space},
     };
 
     #[derive(clap::Parser)]
@@ -382,7 +367,7 @@ mod tests {
         let status = json!({"accepted": {"access": {"methods": ["Certificate", "OIDC"]}}, "conditions": [refused]});
         class.status = serde_json::from_value(status).unwrap();
         let class = serde_json::to_value(class).unwrap();
-        let cluster = answering(move |_| (200, class.clone()));
+        let cluster = fake_cluster(move |_| (200, class.clone()));
         let owner = Holder::owner(user("nadia@example.com"));
         let error = issue(&cluster, &a_space(), &owner, &issue_args("--auth token -o -"), &mut Progress::new(&cluster.flags)).await;
         let expected = "SpaceClass greenhouse does not allow access by token: it allows cert, oidc";
@@ -431,7 +416,7 @@ mod tests {
         ] {
             let class = class(json!({"access": access}));
             let args = issue_args(&format!("{asked} -o -"));
-            let chosen = |holder| args.method(Some(spaces::in_force(&class)), holder).ok();
+            let chosen = |holder| args.method(Some(ClassInForce::new(&class)), holder).ok();
             assert_eq!((chosen(&owner), chosen(&member)), (owners, members), "{access} {asked}");
         }
     }
@@ -451,7 +436,7 @@ mod tests {
         ] {
             let class = class(json!({"access": access}));
             let args = issue_args("-o -");
-            let chosen = |holder| args.method(Some(spaces::in_force(&class)), holder).ok();
+            let chosen = |holder| args.method(Some(ClassInForce::new(&class)), holder).ok();
             assert_eq!((chosen(&owner), chosen(&member)), (owners, members), "{access}");
         }
         let error = issue_args("-o -").method(None, &member).unwrap_err().to_string();

@@ -9,7 +9,7 @@ use super::{
     cluster::Cluster,
     output,
     progress::Progress,
-    spaces, wait,
+    requests, wait,
 };
 use crate::api::DeveloperSpace;
 
@@ -56,7 +56,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &DeleteArgs) -> anyhow::Result<
 
 /// Deletes one space. Returns the space as it was before the deletion, if it existed.
 async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Result<Option<DeveloperSpace>> {
-    let found = if args.ignore_not_found { spaces::find(cluster, name).await? } else { Some(spaces::get(cluster, name).await?) };
+    let found =
+        if args.ignore_not_found { requests::find_space(cluster, name).await? } else { Some(requests::get_space(cluster, name).await?) };
     let Some(space) = found else { return Ok(None) };
     let DryRunArgs { dry_run } = args.dry_run;
     if dry_run != DryRun::Client {
@@ -66,14 +67,14 @@ async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Res
             preconditions: Some(Preconditions { uid: space.metadata.uid.clone(), resource_version: None }),
             ..DeleteParams::default()
         };
-        match spaces::api(cluster).delete(name, &params).await {
-            Err(error) if args.ignore_not_found && spaces::is_absent(&error, name) => return Ok(None),
+        match requests::space_api(cluster).delete(name, &params).await {
+            Err(error) if args.ignore_not_found && requests::is_not_found(&error, name) => return Ok(None),
             deleted => {
                 deleted.context_api(|| format!("delete DeveloperSpace {name}"))?;
             }
         }
     }
-    output::print(&format!("{} deleted{}", output::name_of(&space), spaces::dry_run_note(dry_run)))?;
+    output::print(&format!("{} deleted{}", output::name_of(&space), dry_run.note()))?;
     Ok(Some(space))
 }
 
@@ -87,7 +88,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugin::{args::Span, cluster::answering};
+    use crate::plugin::{args::Span, cluster::fake_cluster};
 
     fn args(names: &[&str], ignore_not_found: bool) -> DeleteArgs {
         DeleteArgs {
@@ -120,7 +121,7 @@ mod tests {
     async fn a_failure_does_not_end_the_wait_for_the_other_spaces() {
         let waits = Arc::new(Mutex::new(Vec::new()));
         let record = waits.clone();
-        let cluster = answering(move |request| {
+        let cluster = fake_cluster(move |request| {
             let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
             match path.rsplit('/').next().unwrap_or_default() {
                 "reed-bed" => refused(403, "reed-bed"),
@@ -142,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_space_that_another_client_deletes_meanwhile_is_not_found() {
-        let cluster = answering(|request| match request.method().as_str() {
+        let cluster = fake_cluster(|request| match request.method().as_str() {
             "DELETE" => refused(404, "fern-lab"),
             _ => (200, a_space("fern-lab")),
         });

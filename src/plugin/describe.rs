@@ -9,16 +9,17 @@ use kube::{Api, ResourceExt as _};
 
 use super::{
     args::OutputArgs,
+    class_in_force::ClassInForce,
     cluster::Cluster,
-    doctor::stuck_namespace::held_by,
     events::{self, About},
     expiry_setting,
     flags::Flags,
     format,
-    list::{ends, is_of},
+    membership::includes_user,
+    namespace_finalizers::namespace_finalizers,
     output, protection,
     quotas::{self, Use},
-    spaces,
+    requests, spaces,
 };
 use crate::{
     api::{
@@ -60,14 +61,14 @@ struct Facts {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Result<()> {
-    let space = spaces::get(cluster, &args.name).await?;
+    let space = requests::get_space(cluster, &args.name).await?;
     if !args.output.output.is_table() {
         return output::object(&args.output.output, &space, String::new);
     }
     let class_name = space.status.as_ref().and_then(|status| status.class_name.clone());
     // Objects that cannot be read are omitted, for example if the caller has no permission.
     let class = match &class_name {
-        Some(name) => spaces::class(cluster, name).await.unwrap_or_default(),
+        Some(name) => requests::find_class(cluster, name).await.unwrap_or_default(),
         None => None,
     };
     let namespace = Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()).get_opt(&args.name).await.unwrap_or_default();
@@ -155,14 +156,14 @@ fn protected(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<Strin
 /// The finalizers on a Namespace that is being deleted.
 fn held(namespace: &Namespace) -> Option<String> {
     namespace.metadata.deletion_timestamp.as_ref()?;
-    let finalizers = held_by(namespace);
+    let finalizers = namespace_finalizers(namespace);
     (!finalizers.is_empty()).then(|| format!("the namespace is terminating and still has the finalizer {}", finalizers.join(", ")))
 }
 
 /// The past and future events in the lifetime of a space, in chronological order.
 fn life(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
     let status = space.status.clone().unwrap_or_default();
-    let rules = class.and_then(|class| Rules::of(spaces::in_force(class).1).ok());
+    let rules = class.and_then(|class| Rules::of(ClassInForce::new(class).spec).ok());
     let mut moments: Vec<(DateTime<Utc>, String)> = Vec::new();
     moments.extend(space.metadata.creation_timestamp.as_ref().and_then(from_k8s).map(|at| (at, "created".to_owned())));
     moments.extend(status.ready_at.map(|at| (at, "ready".to_owned())));
@@ -216,7 +217,7 @@ fn next(space: &DeveloperSpace, class: Option<&SpaceClass>, me: Option<&UserInfo
         next.push(format!("It is not ready. To see the cause and the fix: kubectl dspace doctor {name}"));
     }
     let unmoved = expiry_setting::set_by(space, class).and_then(|set_by| expiry_setting::unmoved(space, set_by));
-    match (ends(space), unmoved) {
+    match (spaces::expires_at(space), unmoved) {
         (Some(end), Some(why)) => next.push(format!("It expires {}, and {why}.", format::from_now(now, end))),
         (Some(end), None) if end > now => {
             next.push(format!("It expires {}. To keep it: kubectl dspace renew {name}", format::from_now(now, end)));
@@ -226,7 +227,7 @@ fn next(space: &DeveloperSpace, class: Option<&SpaceClass>, me: Option<&UserInfo
     }
     if ready {
         next.push(format!("List its objects: kubectl -n {name} get all"));
-        next.push(if me.is_none_or(|me| is_of(space, me)) {
+        next.push(if me.is_none_or(|me| includes_user(space, me)) {
             format!("Get a kubeconfig for it: kubectl dspace kubeconfig {name} -o FILE")
         } else {
             format!("Get a kubeconfig for its owner: kubectl dspace kubeconfig {name} --for {} -o FILE", owner(space))
@@ -249,7 +250,7 @@ mod tests {
         api::Terms,
         plugin::{
             args::KubectlArgs,
-            list::{a_space, now},
+            fixtures::{a_space, now},
         },
     };
 

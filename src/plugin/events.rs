@@ -12,7 +12,7 @@ use super::{
     format, output,
     progress::note,
     readable::{self, Readable},
-    spaces,
+    requests,
 };
 use crate::api::time::from_k8s;
 
@@ -59,7 +59,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &EventsArgs) -> anyhow::Result<
     let is_table = args.output.output.is_table();
     if found.is_empty() && is_table {
         // Events about a deleted space may still exist, so the space is read only if there are none.
-        spaces::get(cluster, &args.name).await?;
+        requests::get_space(cluster, &args.name).await?;
         note(&format!("No Events found for {}: the cluster keeps Events for about an hour.", args.name));
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt as _;
 
-use super::{format, list::ends, spaces};
+use super::{format, spaces};
 use crate::{
     api::{
         DeveloperSpace, SpaceClass,
@@ -26,7 +26,7 @@ pub(crate) enum SetBy {
 
 /// The setting that determines the end of `space`; `None` for a space without an end.
 pub(crate) fn set_by(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<SetBy> {
-    let end = ends(space)?;
+    let end = spaces::expires_at(space)?;
     // A notice can move the end past maxLifetime.
     let capped = max_lifetime(space, class).filter(|longest| created(space).checked_add_signed(*longest).is_some_and(|last| end >= last));
     let dated = date(space).filter(|at| end >= *at);
@@ -108,7 +108,7 @@ pub(crate) fn gained(
     class: Option<&SpaceClass>,
     (renewed, now): (DateTime<Utc>, DateTime<Utc>),
 ) -> String {
-    let (Some(end), Some(set_by)) = (ends(space), set_by(space, class)) else { return "renewed: never expires".to_owned() };
+    let (Some(end), Some(set_by)) = (spaces::expires_at(space), set_by(space, class)) else { return "renewed: never expires".to_owned() };
     let ends_at = format!("{} ({})", format::from_now(now, end), rfc3339(end));
     let why = unmoved(space, set_by);
     let gain = before.map(|before| end - before);

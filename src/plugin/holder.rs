@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::ResourceExt as _;
 
-use super::{format::shell, list, onboard, subject::of_username};
+use super::{format::shell, membership, subject::of_username};
 use crate::api::{DeveloperSpace, Subject, SubjectKind};
 
 /// The user that a kubeconfig is issued to.
@@ -28,7 +28,7 @@ impl Holder {
 
     /// A subject that the space names. Returns an error if it is neither the owner nor a member.
     pub(crate) fn named(space: &DeveloperSpace, subject: &Subject) -> anyhow::Result<Self> {
-        onboard::lets_in(space, subject)?;
+        membership::ensure_names_subject(space, subject)?;
         Ok(Self::of(space, subject.clone(), |one| one == subject))
     }
 
@@ -37,18 +37,18 @@ impl Holder {
         let subject = of_username(me.username.as_deref().unwrap_or_default());
         let (name, owner) = (space.name_any(), &space.spec.owner);
         ensure!(
-            list::is_of(space, me),
+            membership::includes_user(space, me),
             "you are {subject}, neither the owner nor a member of DeveloperSpace {name}, which belongs to {owner}: set --for to the owner or \
             a member, or add yourself with `kubectl dspace members add {name} {} --role ROLE`",
             shell(&subject.to_string())
         );
-        Ok(Self::of(space, subject, |one| list::is_meant(one, me)))
+        Ok(Self::of(space, subject, |one| membership::matches_user(one, me)))
     }
 
     fn of(space: &DeveloperSpace, subject: Subject, meant: impl Fn(&Subject) -> bool) -> Self {
         let members = space.spec.members.iter().filter(|member| meant(&member.subject()));
         let roles = (!meant(&space.spec.owner)).then(|| members.map(|member| member.role.clone()).collect());
-        let by_name = onboard::names(space, &subject);
+        let by_name = membership::names_subject(space, &subject);
         Self { subject, roles, by_name }
     }
 

@@ -9,7 +9,7 @@ use super::{
     credentials::{self, IssueArgs},
     holder::Holder,
     progress::Progress,
-    spaces,
+    requests,
     subject::SubjectArg,
     wait,
 };
@@ -33,7 +33,7 @@ pub struct KubeconfigArgs {
 
 pub(crate) async fn run(cluster: &Cluster, args: &KubeconfigArgs) -> anyhow::Result<()> {
     let mut progress = Progress::new(&cluster.flags);
-    let space = spaces::get(cluster, &args.name).await?;
+    let space = requests::get_space(cluster, &args.name).await?;
     let me = if args.who.is_none() { cluster.whoami().await? } else { UserInfo::default() };
     let holder = |space: &DeveloperSpace| match &args.who {
         Some(SubjectArg(subject)) => Holder::named(space, subject),
@@ -52,7 +52,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugin::{cluster::answering, list::a_space};
+    use crate::plugin::{cluster::fake_cluster, fixtures::a_space};
 
     #[derive(clap::Parser)]
     struct Line {
@@ -71,7 +71,7 @@ mod tests {
     async fn refused(words: &str) -> (String, Vec<String>) {
         let changes = Arc::new(Mutex::new(Vec::new()));
         let record = changes.clone();
-        let cluster = answering(move |request| {
+        let cluster = fake_cluster(move |request| {
             let (method, path) = (request.method().as_str(), request.uri().path());
             match (method, path.rsplit('/').next().unwrap_or_default()) {
                 ("POST", "selfsubjectreviews") => {

@@ -23,17 +23,14 @@ use super::{
     args::{OutputArgs, Span},
     cluster::Cluster,
     flags::Flags,
-    format, output,
+    format, membership, output,
     progress::note,
     quotas::{self, Quotas, bar_of},
-    reach, spaces,
-    subject::{SubjectArg, of_username},
+    reach, requests, spaces,
+    subject::SubjectArg,
     wait,
 };
-use crate::api::{DeveloperSpace, Subject, SubjectKind, conditions::types, time::from_k8s, without_managed_fields::WithoutManagedFields};
-
-#[cfg(test)]
-pub(crate) use self::tests::{a_space, now};
+use crate::api::{DeveloperSpace, conditions::types, without_managed_fields::WithoutManagedFields};
 
 /// Arguments of `list`.
 #[derive(Clone, Debug, Args)]
@@ -114,7 +111,7 @@ async fn read(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<Vec<Develope
         return reach::spaces(cluster, args.selector.as_deref()).await;
     }
     let names: BTreeSet<&String> = args.names.iter().collect();
-    try_join_all(names.into_iter().map(|name| spaces::get(cluster, name))).await
+    try_join_all(names.into_iter().map(|name| requests::get_space(cluster, name))).await
 }
 
 async fn quotas_of(cluster: &Cluster, args: &ListArgs, found: &[DeveloperSpace]) -> anyhow::Result<Quotas> {
@@ -138,7 +135,7 @@ async fn follow(
     if let [only] = args.names.as_slice() {
         config = config.fields(&format!("metadata.name={only}"));
     }
-    let mut events = pin!(watcher(spaces::api(cluster), config).default_backoff());
+    let mut events = pin!(watcher(requests::space_api(cluster), config).default_backoff());
     while let Some(event) = events.next().await {
         let space = match event {
             Ok(Event::InitApply(WithoutManagedFields(space)) | Event::Apply(WithoutManagedFields(space))) => space,
@@ -166,57 +163,21 @@ async fn follow(
 fn wanted(space: &DeveloperSpace, args: &ListArgs, me: Option<&UserInfo>, now: DateTime<Utc>) -> bool {
     let soon = |Span(within): Span| {
         let within = TimeDelta::from_std(within).unwrap_or(TimeDelta::MAX);
-        ends(space).is_some_and(|at| at - now <= within) && !spaces::is_true(space, types::EXPIRED)
+        spaces::expires_at(space).is_some_and(|at| at - now <= within) && !spaces::is_true(space, types::EXPIRED)
     };
     (args.names.is_empty() || args.names.contains(&space.name_any()))
         && args.owner.as_ref().is_none_or(|SubjectArg(owner)| space.spec.owner == *owner)
-        && me.is_none_or(|me| is_of(space, me))
-        && args.class.as_ref().is_none_or(|wanted| class_of(space) == Some(wanted.as_str()))
+        && me.is_none_or(|me| membership::includes_user(space, me))
+        && args.class.as_ref().is_none_or(|wanted| spaces::class_name(space) == Some(wanted.as_str()))
         && args.expiring_within.is_none_or(soon)
-}
-
-/// Returns true if the user is the owner or a member of the space, by name or through a group.
-pub(crate) fn is_of(space: &DeveloperSpace, me: &UserInfo) -> bool {
-    is_meant(&space.spec.owner, me) || space.spec.members.iter().any(|member| is_meant(&member.subject(), me))
-}
-
-/// Returns true if the subject is the user or a group of the user.
-pub(crate) fn is_meant(subject: &Subject, me: &UserInfo) -> bool {
-    let groups = me.groups.as_deref().unwrap_or_default();
-    let user = of_username(me.username.as_deref().unwrap_or_default());
-    *subject == user || (subject.kind == SubjectKind::Group && groups.contains(&subject.name))
-}
-
-/// The class in force, or else the requested class.
-pub(crate) fn class_of(space: &DeveloperSpace) -> Option<&str> {
-    let in_force = space.status.as_ref().and_then(|status| status.class_name.as_deref());
-    in_force.or(space.spec.class_name.as_deref())
-}
-
-/// The time at which a space ends.
-pub(crate) fn ends(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
-    space.status.as_ref().and_then(|status| status.expires_at)
-}
-
-fn created(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
-    space.metadata.creation_timestamp.as_ref().and_then(from_k8s)
 }
 
 fn sort(spaces: &mut [DeveloperSpace], by: SortBy) {
     match by {
         SortBy::Name => spaces.sort_by_key(kube::ResourceExt::name_any),
         // Spaces that never end come last.
-        SortBy::Expiry => spaces.sort_by_key(|space| (ends(space).is_none(), ends(space), space.name_any())),
-        SortBy::Age => spaces.sort_by_key(|space| (Reverse(created(space)), space.name_any())),
-    }
-}
-
-/// The time until a space ends, or the time since it expired; `-` for a new space that the operator has not observed.
-pub(crate) fn expires(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
-    match ends(space) {
-        Some(at) if spaces::is_true(space, types::EXPIRED) => format!("expired {}", format::from_now(now, at)),
-        None if !spaces::is_observed(space) => "-".to_owned(),
-        ends => format::expiry(now, ends),
+        SortBy::Expiry => spaces.sort_by_key(|space| (spaces::expires_at(space).is_none(), spaces::expires_at(space), space.name_any())),
+        SortBy::Age => spaces.sort_by_key(|space| (Reverse(spaces::created_at(space)), space.name_any())),
     }
 }
 
@@ -235,13 +196,13 @@ fn cells(space: &DeveloperSpace, quotas: &Quotas, flags: &Flags, now: DateTime<U
     [
         space.name_any(),
         space.spec.owner.name.clone(),
-        or_dash(class_of(space).map(ToOwned::to_owned)),
+        or_dash(spaces::class_name(space).map(ToOwned::to_owned)),
         status.to_owned(),
         reason.to_owned(),
-        expires(space, now),
+        spaces::expiry_cell(space, now),
         bar_of(uses, "requests.cpu"),
         bar_of(uses, "requests.memory"),
-        or_dash(created(space).map(|at| format::span(now - at))),
+        or_dash(spaces::created_at(space).map(|at| format::span(now - at))),
         or_dash(team),
         or_dash(namespace.map(|namespace| namespace.uid.clone())),
         flags.on(&format::one_line(message)),
@@ -279,54 +240,21 @@ impl Columns {
         if self.wide {
             output::table(HEADINGS, rows, true)
         } else {
-            output::table(leading::<_, ALL, FEW>(&HEADINGS), rows.iter().map(leading), true)
+            output::table(output::leading::<_, ALL, FEW>(&HEADINGS), rows.iter().map(output::leading), true)
         }
     }
 }
 
-/// The first cells of a line, for tables that have more columns with -o wide.
-pub(crate) fn leading<T: Clone, const ALL: usize, const FEW: usize>(cells: &[T; ALL]) -> [T; FEW] {
-    std::array::from_fn(|at| cells[at].clone())
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
-    use crate::plugin::{args::KubectlArgs, quotas::Use};
-
-    /// A ready space of the owner nadia, with 1d4h left on the morning of the 24th.
-    pub(crate) fn a_space() -> DeveloperSpace {
-        serde_json::from_value(json!({
-            "apiVersion": "developerspace.dev/v1alpha1",
-            "kind": "DeveloperSpace",
-            "metadata": {"name": "orchid-lab", "generation": 2, "creationTimestamp": "2026-11-20T09:00:00Z"},
-            "spec": {
-                "owner": {"kind": "User", "name": "nadia@example.com"},
-                "members": [{"kind": "Group", "name": "zoology", "role": "view"}],
-                "contact": {"team": "botany", "email": "botany@example.com"},
-            },
-            "status": {
-                "observedGeneration": 2,
-                "className": "standard",
-                "namespace": {"name": "orchid-lab", "uid": "uid-7"},
-                "expiresAt": "2026-11-25T13:00:00Z",
-                "renewals": 1,
-                "lastRenewedAt": "2026-11-22T09:00:00Z",
-                "readyAt": "2026-11-20T09:00:02Z",
-                "conditions": [{
-                    "type": "Ready", "status": "True", "reason": "Provisioned", "message": "all is in place",
-                    "lastTransitionTime": "2026-11-20T09:00:02Z", "observedGeneration": 2,
-                }],
-            },
-        }))
-        .unwrap()
-    }
-
-    pub(crate) fn now() -> DateTime<Utc> {
-        "2026-11-24T09:00:00Z".parse().unwrap()
-    }
+    use crate::plugin::{
+        args::KubectlArgs,
+        fixtures::{a_space, now},
+        quotas::Use,
+        subject::of_username,
+    };
 
     fn a_fresh_one() -> DeveloperSpace {
         DeveloperSpace::new("fern-lab", crate::plugin::create::spec(of_username("omar@example.com")))
@@ -395,17 +323,5 @@ orchid-lab   nadia@example.com   standard   True    Provisioned   in 1d4h   -   
             sort(&mut spaces, by);
             assert_eq!(spaces[0].name_any(), first, "{by:?}");
         }
-    }
-
-    #[test]
-    fn a_space_is_ones_own_by_name_or_group() {
-        let me = |name: &str, group: &str| UserInfo {
-            username: Some(name.to_owned()),
-            groups: Some(vec![group.to_owned()]),
-            ..UserInfo::default()
-        };
-        assert!(is_of(&a_space(), &me("nadia@example.com", "physics")));
-        assert!(is_of(&a_space(), &me("omar@example.com", "zoology")));
-        assert!(!is_of(&a_space(), &me("omar@example.com", "botany")));
     }
 }

@@ -10,7 +10,7 @@ use super::{
     cluster::Cluster,
     output,
     progress::Progress,
-    spaces,
+    requests,
     subject::SubjectArg,
     wait,
 };
@@ -88,7 +88,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &MembersArgs) -> anyhow::Result
             finish(cluster, change, changed, "removed").await
         }
         MembersCommand::List { name, output } => {
-            let space = spaces::get(cluster, name).await?;
+            let space = requests::get_space(cluster, name).await?;
             output::object(&output.output, &space, || table(&space))
         }
     }
@@ -100,7 +100,7 @@ async fn finish(cluster: &Cluster, args: &ChangeArgs, (changed, mut space): (boo
         space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new(&cluster.flags)).await?;
     }
     let SubjectArg(who) = &args.who;
-    let told = if changed { format!("{who} {what}{}", spaces::dry_run_note(dry_run)) } else { "unchanged".to_owned() };
+    let told = if changed { format!("{who} {what}{}", dry_run.note()) } else { "unchanged".to_owned() };
     output::object(&args.write.output.output, &space, || format!("{} {told}", output::name_of(&space)))
 }
 
@@ -126,7 +126,7 @@ async fn edit(
     change: impl Fn(&[Member]) -> Option<Vec<Member>>,
 ) -> anyhow::Result<(bool, DeveloperSpace)> {
     for last in (0..TRIES).map(|round| round + 1 == TRIES) {
-        let mut space = spaces::get(cluster, name).await?;
+        let mut space = requests::get_space(cluster, name).await?;
         let Some(members) = change(&space.spec.members) else { return Ok((false, space)) };
         ensure!(
             members.len() <= 100,
@@ -137,7 +137,7 @@ async fn edit(
             return Ok((true, space));
         }
         let patch = json!({"metadata": {"resourceVersion": space.resource_version()}, "spec": {"members": members}});
-        match spaces::patch(cluster, name, &patch, dry_run).await {
+        match requests::patch_space(cluster, name, &patch, dry_run).await {
             Err(error) if !last && error.to_string().contains("the object has been modified") => {}
             patched => return patched.map(|space| (true, space)),
         }

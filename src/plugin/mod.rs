@@ -6,7 +6,9 @@
 mod api_error;
 pub mod args;
 mod certificate_event;
+mod class_in_force;
 pub mod classes;
+pub mod cli;
 mod cluster;
 pub mod completion;
 pub mod contact;
@@ -17,6 +19,8 @@ pub mod describe;
 pub mod doctor;
 pub mod events;
 mod expiry_setting;
+#[cfg(test)]
+mod fixtures;
 mod flags;
 mod format;
 mod gc;
@@ -25,6 +29,8 @@ mod jsonpath;
 pub mod kubeconfig;
 pub mod list;
 pub mod members;
+mod membership;
+mod namespace_finalizers;
 mod naming;
 pub mod onboard;
 pub mod output;
@@ -34,6 +40,7 @@ mod quotas;
 mod reach;
 mod readable;
 pub mod renew;
+mod requests;
 mod service_account;
 mod spaces;
 mod spelling;
@@ -48,9 +55,13 @@ mod wait;
 
 use std::process::ExitCode;
 
-use args::{Cli, Command};
-use cluster::Cluster;
-use flags::Flags;
+use clap::CommandFactory as _;
+
+use self::{
+    cli::{Cli, Command},
+    cluster::Cluster,
+    flags::Flags,
+};
 
 /// Runs the subcommand and returns the exit code.
 pub async fn run(cli: Cli) -> ExitCode {
@@ -64,8 +75,8 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn execute(Cli { kubectl, command }: Cli) -> anyhow::Result<ExitCode> {
     let done = match command {
         // These commands send no requests, or also work without a cluster.
-        Command::Completion(args) => completion::run(&args),
-        Command::Complete(args) => completion::complete(&args).await,
+        Command::Completion(args) => completion::run(&args, Cli::command()),
+        Command::Complete(args) => completion::complete(&args, &mut Cli::command()).await,
         Command::Version => version::run(&kubectl).await,
         Command::Gc(args) => return gc::run(&kubectl, &args).await,
         Command::Create(args) => create::run(&Cluster::connect(&kubectl).await?, &args).await,

@@ -4,8 +4,9 @@ use anyhow::anyhow;
 use kube::ResourceExt as _;
 
 use super::{
+    class_in_force::{ClassInForce, default_class},
     cluster::Cluster,
-    spaces::{self, InForce, default_class},
+    requests,
 };
 use crate::{
     api::{
@@ -43,22 +44,22 @@ pub(crate) struct Classes {
 impl Classes {
     /// Reads the classes. Classes that the caller may not read are omitted.
     pub(crate) async fn read(cluster: &Cluster, wanted: Option<&str>) -> Self {
-        let all = spaces::classes(cluster).await.unwrap_or_default();
+        let all = requests::list_classes(cluster).await.unwrap_or_default();
         let listed = match wanted {
             Some(name) => all.iter().find(|class| class.name_any() == name),
             None => default_class(&all),
         };
         let class = match (listed.cloned(), wanted) {
             (Some(class), _) => Some(class),
-            (None, Some(name)) => spaces::class(cluster, name).await.unwrap_or_default(),
+            (None, Some(name)) => requests::find_class(cluster, name).await.unwrap_or_default(),
             (None, None) => None,
         };
         Self { class, all }
     }
 
     /// The name of the class and its spec in force, or its current spec if none is in force.
-    pub(crate) fn class(&self) -> Option<InForce<'_>> {
-        self.class.as_ref().map(spaces::in_force)
+    pub(crate) fn class(&self) -> Option<ClassInForce<'_>> {
+        self.class.as_ref().map(ClassInForce::new)
     }
 
     /// Returns an error if a new space cannot have the name.
@@ -78,13 +79,13 @@ impl Classes {
     pub(crate) fn proposal(&self, owner: &Subject) -> anyhow::Result<String> {
         let base = name_for(owner);
         self.first_allowed(&base).ok_or_else(|| {
-            let class = self.class().map(|(class, _)| format!(" that SpaceClass {class} allows")).unwrap_or_default();
+            let class = self.class().map(|class| format!(" that SpaceClass {} allows", class.name)).unwrap_or_default();
             anyhow!("no name{class} can be derived from {:?}: set one with --name", owner.name)
         })
     }
 
     fn first_allowed(&self, base: &str) -> Option<String> {
-        let allowed = self.class().and_then(|(_, spec)| spec.names.as_ref()).map(|names| names.allowed.as_slice()).unwrap_or_default();
+        let allowed = self.class().and_then(|class| class.spec.names.as_ref()).map(|names| names.allowed.as_slice()).unwrap_or_default();
         candidates(base, allowed).into_iter().find(|name| is_dns_label(name) && self.objection(name).is_none())
     }
 
@@ -94,14 +95,14 @@ impl Classes {
 }
 
 /// The reason why a new space of the class cannot have the name, according to the rules of `all` classes; `None` if it can.
-pub(crate) fn objection(name: &str, class: Option<InForce<'_>>, all: &[SpaceClass]) -> Option<String> {
+pub(crate) fn objection(name: &str, class: Option<ClassInForce<'_>>, all: &[SpaceClass]) -> Option<String> {
     if ProtectedNamespaces::new(DEFAULT_OPERATOR_NAMESPACE, &[]).contains(name) {
         return Some("names of the cluster's own namespaces are reserved".to_owned());
     }
     let specs = all.iter().map(|class| (class.metadata.name.as_deref().unwrap_or_default(), &class.spec));
     let admitted = Admitted::of(specs);
     let reservation = admitted.admitting(name).map(|class| Reservation::Admitted { class: class.to_owned() });
-    let (class, rules) = class.map_or(("of the space", None), |(class, spec)| (class, spec.names.as_ref()));
+    let (class, rules) = class.map_or(("of the space", None), |class| (class.name, class.spec.names.as_ref()));
     space_name::objection(name, class, rules, reservation.as_ref())
 }
 

@@ -130,6 +130,11 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator
     table.trim_fmt()
 }
 
+/// The first cells of a line, for tables that have more columns with -o wide.
+pub(crate) fn leading<T: Clone, const ALL: usize, const FEW: usize>(cells: &[T; ALL]) -> [T; FEW] {
+    std::array::from_fn(|at| cells[at].clone())
+}
+
 /// Prints human-readable text and a line break.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     line(&format::visible(text))

@@ -6,7 +6,7 @@ use super::{
     api_error::{ApiContext as _, is_forbidden, sentence},
     cluster::Cluster,
     progress::note,
-    spaces,
+    requests, spaces,
 };
 use crate::api::{DeveloperSpace, without_managed_fields::WithoutManagedFields};
 
@@ -18,7 +18,7 @@ pub(crate) async fn spaces(cluster: &Cluster, selector: Option<&str>) -> anyhow:
 
 /// The same spaces, and true if the caller may list spaces.
 pub(crate) async fn extent(cluster: &Cluster, selector: Option<&str>) -> anyhow::Result<(Vec<DeveloperSpace>, bool)> {
-    match spaces::try_list(cluster, selector, None).await {
+    match requests::list_spaces(cluster, selector, None).await {
         // The API server evaluates label selectors, so a selector requires a list.
         Err(error) if is_forbidden(&error) && selector.is_none() => current(cluster, &error).await.map(|space| (vec![space], false)),
         found => found.map(|spaces| (spaces, true)).context_api(|| "list DeveloperSpaces".to_owned()),
@@ -28,7 +28,7 @@ pub(crate) async fn extent(cluster: &Cluster, selector: Option<&str>) -> anyhow:
 /// The space of the current namespace.
 async fn current(cluster: &Cluster, refused: &kube::Error) -> anyhow::Result<DeveloperSpace> {
     let name = &cluster.namespace;
-    let found = spaces::api(cluster).get_opt(name).await.map(|found| found.map(|WithoutManagedFields(space)| space));
+    let found = requests::space_api(cluster).get_opt(name).await.map(|found| found.map(|WithoutManagedFields(space)| space));
     let space = match found {
         Err(error) if is_forbidden(&error) => None,
         found => found.context_api(|| format!("read DeveloperSpace {name}"))?,

@@ -6,11 +6,9 @@ use serde_json::{Map, Value, json};
 use super::{
     args::{DryRun, WriteArgs},
     cluster::Cluster,
-    expiry_setting,
-    list::{self, ends},
-    output,
+    expiry_setting, output,
     progress::Progress,
-    spaces, wait,
+    requests, spaces, wait,
 };
 use crate::api::{DeveloperSpace, time::rfc3339};
 
@@ -58,8 +56,8 @@ struct Renewed {
 
 async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut Progress) -> anyhow::Result<Renewed> {
     // The response also contains the time of the API server, by which the operator computes the end.
-    let mut space = spaces::get(cluster, name).await?;
-    let before = ends(&space);
+    let mut space = requests::get_space(cluster, name).await?;
+    let before = spaces::expires_at(&space);
     if let Some(why) = expiry_setting::refusal(&space).filter(|_| args.ttl.is_none()) {
         let ends = before.map(rfc3339).unwrap_or_default();
         anyhow::bail!("DeveloperSpace {name} expires at {ends}, and {why}");
@@ -75,20 +73,20 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
     if dry_run == DryRun::Client {
         space.spec.renewed_at = Some(renewed);
     } else {
-        space = spaces::patch(cluster, name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": spec}), dry_run).await?;
+        space = requests::patch_space(cluster, name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": spec}), dry_run).await?;
     }
     if let Some(patience) = args.write.patience() {
         // A renewal takes effect even if the spec is refused for another reason.
         space = wait::until_observed(cluster, name, patience, progress).await?;
     }
     let told = if dry_run == DryRun::None && spaces::is_observed(&space) {
-        let class = match list::class_of(&space) {
-            Some(class) => spaces::class(cluster, class).await.unwrap_or_default(),
+        let class = match spaces::class_name(&space) {
+            Some(class) => requests::find_class(cluster, class).await.unwrap_or_default(),
             None => None,
         };
         expiry_setting::gained(before, &space, class.as_ref(), (renewed, cluster.now()))
     } else {
-        format!("renewed{}: the operator has not reported the new expiry yet", spaces::dry_run_note(dry_run))
+        format!("renewed{}: the operator has not reported the new expiry yet", dry_run.note())
     };
     let told = format!("{} {told}", output::name_of(&space));
     Ok(Renewed { space, told })

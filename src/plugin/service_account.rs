@@ -7,13 +7,13 @@ use kube::ResourceExt as _;
 
 use super::{
     api_error::sentence,
+    class_in_force::ClassInForce,
     cluster::Cluster,
     credentials::{IssueArgs, Issued, access_of, lifetime},
     format::shell,
     holder::Holder,
     members,
     progress::Progress,
-    spaces::InForce,
     wait,
 };
 use crate::{
@@ -34,7 +34,7 @@ pub(crate) fn user_name(space: &str) -> String {
 pub(crate) async fn issue(
     cluster: &Cluster,
     space: &DeveloperSpace,
-    class: Option<InForce<'_>>,
+    class: Option<ClassInForce<'_>>,
     (holder, args): (&Holder, &IssueArgs),
     progress: &mut Progress,
 ) -> anyhow::Result<Issued> {
@@ -56,7 +56,7 @@ pub(crate) async fn issue(
 }
 
 /// The role of the ServiceAccount: the role in --role, or else the role of the holder. Returns an error if the class does not have the role.
-pub(crate) fn role(space: &str, class: Option<InForce<'_>>, (holder, args): (&Holder, &IssueArgs)) -> anyhow::Result<String> {
+pub(crate) fn role(space: &str, class: Option<ClassInForce<'_>>, (holder, args): (&Holder, &IssueArgs)) -> anyhow::Result<String> {
     let asked = match &args.role {
         Some(role) => Some(role.as_str()),
         None => holder.role()?,
@@ -64,10 +64,10 @@ pub(crate) fn role(space: &str, class: Option<InForce<'_>>, (holder, args): (&Ho
     let role = match (asked, class) {
         (Some(role), None) => return Ok(role.to_owned()),
         (Some(role), Some(_)) => role.to_owned(),
-        (None, Some((class, spec))) => owners(class, spec)?,
+        (None, Some(ClassInForce { name: class, spec })) => owners(class, spec)?,
         (None, None) => bail!("the class of DeveloperSpace {space} cannot be found, so set the role of the ServiceAccount with --role"),
     };
-    if let Some((class, spec)) = class {
+    if let Some(ClassInForce { name: class, spec }) = class {
         ensure!(
             spec.roles.iter().any(|found| found.name == role),
             "SpaceClass {class} has no role {role}: set --role to one of its roles ({})",
@@ -145,27 +145,28 @@ mod tests {
         let class: SpaceClassSpec = serde_json::from_value(json!({"ownerRole": "edit", "roles": roles})).unwrap();
         let none = SpaceClassSpec { roles: vec![], ..class.clone() };
         let other = SpaceClassSpec { owner_role: "tend".to_owned(), ..class.clone() };
+        let in_force = |name, spec| Some(ClassInForce { name, spec });
         for (name, class, asked, expected) in [
-            ("nadia@example.com", Some(("greenhouse", &class)), "", Ok("work")),
-            ("omar@example.com", Some(("greenhouse", &class)), "", Ok("view")),
-            ("omar@example.com", Some(("greenhouse", &class)), "--role work", Ok("work")),
+            ("nadia@example.com", in_force("greenhouse", &class), "", Ok("work")),
+            ("omar@example.com", in_force("greenhouse", &class), "", Ok("view")),
+            ("omar@example.com", in_force("greenhouse", &class), "--role work", Ok("work")),
             ("omar@example.com", None, "", Ok("view")),
             (
                 "nadia@example.com",
-                Some(("greenhouse", &class)),
+                in_force("greenhouse", &class),
                 "--role wrok",
                 Err("SpaceClass greenhouse has no role wrok: set --role to one of its roles (view, work)"),
             ),
-            ("nadia@example.com", Some(("orchard", &other)), "--role view", Ok("view")),
+            ("nadia@example.com", in_force("orchard", &other), "--role view", Ok("view")),
             (
                 "nadia@example.com",
-                Some(("orchard", &other)),
+                in_force("orchard", &other),
                 "",
                 Err("SpaceClass orchard has no role with the owner's ClusterRole tend: set --role to one of its roles (view, work)"),
             ),
             (
                 "nadia@example.com",
-                Some(("meadow", &none)),
+                in_force("meadow", &none),
                 "",
                 Err("SpaceClass meadow has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc"),
             ),

@@ -8,10 +8,10 @@ use serde_json::json;
 use super::{
     args::OutputArgs,
     cluster::Cluster,
-    list, output,
+    output,
     progress::note,
     quotas::{self, Quotas, Use},
-    reach,
+    reach, spaces,
 };
 use crate::api::DeveloperSpace;
 
@@ -64,7 +64,7 @@ fn ranking<'a>(spaces: &'a [DeveloperSpace], quotas: &'a Quotas, args: &TopArgs)
 fn table(found: &[Ranked<'_>], now: DateTime<Utc>) -> String {
     let rows = found.iter().map(|(space, most)| {
         let [resource, used, hard, share] = most.cells();
-        [space.name_any(), space.spec.owner.name.clone(), resource, used, hard, share, list::expires(space, now)]
+        [space.name_any(), space.spec.owner.name.clone(), resource, used, hard, share, spaces::expiry_cell(space, now)]
     });
     output::table(["SPACE", "OWNER", "RESOURCE", "USED", "HARD", "SHARE", "EXPIRES"], rows, false)
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::plugin::{
         create,
-        list::{a_space, now},
+        fixtures::{a_space, now},
         subject::of_username,
     };
 

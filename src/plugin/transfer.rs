@@ -8,7 +8,7 @@ use super::{
     cluster::Cluster,
     output,
     progress::Progress,
-    spaces,
+    requests,
     subject::SubjectArg,
     wait,
 };
@@ -35,7 +35,7 @@ pub struct TransferArgs {
 pub(crate) async fn run(cluster: &Cluster, args: &TransferArgs) -> anyhow::Result<()> {
     let SubjectArg(who) = &args.who;
     let dry_run = args.write.dry_run.dry_run;
-    let mut space = spaces::get(cluster, &args.name).await?;
+    let mut space = requests::get_space(cluster, &args.name).await?;
     if dry_run == DryRun::Client {
         space.spec.owner = who.clone();
     } else {
@@ -44,12 +44,17 @@ pub(crate) async fn run(cluster: &Cluster, args: &TransferArgs) -> anyhow::Resul
         if who.namespace.is_none() {
             owner["namespace"] = Value::Null;
         }
-        space = spaces::patch(cluster, &args.name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": {"owner": owner}}), dry_run)
-            .await?;
+        space = requests::patch_space(
+            cluster,
+            &args.name,
+            &json!({"metadata": {"uid": space.metadata.uid}, "spec": {"owner": owner}}),
+            dry_run,
+        )
+        .await?;
         if let Some(patience) = args.write.patience() {
             space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new(&cluster.flags)).await?;
         }
     }
-    let told = format!("{} transferred to {who}{}", output::name_of(&space), spaces::dry_run_note(dry_run));
+    let told = format!("{} transferred to {who}{}", output::name_of(&space), dry_run.note());
     output::object(&args.write.output.output, &space, || told)
 }

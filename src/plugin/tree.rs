@@ -18,7 +18,10 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{api_error::sentence, args::OutputArgs, cluster::Cluster, format::one_line, output, readable::pages, spaces};
+use super::{
+    api_error::sentence, args::OutputArgs, class_in_force::ClassInForce, cluster::Cluster, format::one_line, output, readable::pages,
+    requests, spaces,
+};
 use crate::{
     api::{DeveloperSpace, names, without_managed_fields::WithoutManagedFields},
     desired::{Children, desire, resolve},
@@ -64,7 +67,7 @@ const MISSING: &str = "missing";
 const UNREADABLE: &str = "forbidden";
 
 pub(crate) async fn run(cluster: &Cluster, args: &TreeArgs) -> anyhow::Result<()> {
-    let space = spaces::get(cluster, &args.name).await?;
+    let space = requests::get_space(cluster, &args.name).await?;
     let root = Box::pin(grow(cluster, &space)).await;
     output::data(&args.output.output, &root, || draw(&root))
 }
@@ -94,8 +97,8 @@ async fn grow(cluster: &Cluster, space: &DeveloperSpace) -> Node {
 /// The objects that the operator creates for a space; `None` if the class cannot be read or refuses the space.
 async fn wanted(cluster: &Cluster, space: &DeveloperSpace) -> Option<Children> {
     let name = space.status.as_ref()?.class_name.clone()?;
-    let class = spaces::class(cluster, &name).await.ok()??;
-    let resolved = resolve(space, &name, spaces::in_force(&class).1).accepted().ok()?;
+    let class = requests::find_class(cluster, &name).await.ok()??;
+    let resolved = resolve(space, &name, ClassInForce::new(&class).spec).accepted().ok()?;
     Some(desire(space, &resolved, None).children)
 }
 
@@ -194,7 +197,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugin::list::a_space;
+    use crate::plugin::fixtures::a_space;
 
     fn found() -> Vec<RoleBinding> {
         let binding = json!({

@@ -6,11 +6,11 @@ use serde_json::json;
 use super::{
     args::OutputArgs,
     cluster::Cluster,
-    list::is_of,
+    membership::includes_user,
     output,
     progress::note,
     quotas::{self, Quotas},
-    reach, spaces,
+    reach, requests,
 };
 
 /// Arguments of `usage`.
@@ -28,11 +28,12 @@ pub struct UsageArgs {
 pub(crate) async fn run(cluster: &Cluster, args: &UsageArgs) -> anyhow::Result<()> {
     let mut names = args.names.clone();
     for name in &names {
-        spaces::get(cluster, name).await?;
+        requests::get_space(cluster, name).await?;
     }
     if names.is_empty() {
         let me = cluster.whoami().await?;
-        names = reach::spaces(cluster, None).await?.iter().filter(|space| is_of(space, &me)).map(kube::ResourceExt::name_any).collect();
+        names =
+            reach::spaces(cluster, None).await?.iter().filter(|space| includes_user(space, &me)).map(kube::ResourceExt::name_any).collect();
         if names.is_empty() {
             note("You have no spaces.");
         }

@@ -1,6 +1,6 @@
 //! Checks a kubeconfig by sending real requests with it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use super::{
     api_error::{is_forbidden, sentence},
     cluster::whoami,
-    credentials::BINDINGS_WITHIN,
     format,
     progress::Progress,
 };
@@ -23,6 +22,9 @@ use crate::{
     client::{self, Listeners},
     clock::{Clock as _, ServerCheckedClock},
 };
+
+/// The time allowed for a new RoleBinding to take effect in the API server.
+const ROLE_BINDING_DELAY_LIMIT: Duration = Duration::from_secs(20);
 
 /// Checks that the cluster authenticates the credential as the expected user, and that this user can create a Deployment in the space (dry run).
 /// Returns false if the Deployment is forbidden.
@@ -112,8 +114,8 @@ async fn may_create(client: &Client, namespace: &str) -> Result<(), kube::Error>
     let begun = tokio::time::Instant::now();
     loop {
         match api.create(&params, &deployment).await {
-            Err(kube::Error::Api(status)) if status.code == 403 && begun.elapsed() < BINDINGS_WITHIN => {
-                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            Err(kube::Error::Api(status)) if status.code == 403 && begun.elapsed() < ROLE_BINDING_DELAY_LIMIT => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
             }
             result => return result.map(drop),
         }

@@ -16,7 +16,8 @@ use super::{
     api_error::{is_forbidden, sentence},
     cluster::Cluster,
     progress::Progress,
-    spaces::{self, is_observed, is_true, ready},
+    requests,
+    spaces::{is_observed, is_true, ready},
 };
 use crate::{
     api::{
@@ -39,7 +40,7 @@ pub(crate) async fn until_ready(
 ) -> anyhow::Result<DeveloperSpace> {
     progress.now(&format!("waiting for {name} to be ready"));
     let mut last = "no status was received".to_owned();
-    let ready_space = follow(spaces::api(cluster), name, |space| {
+    let ready_space = follow(requests::space_api(cluster), name, |space| {
         let Some(space) = space else {
             return Some(Err(gone(name)));
         };
@@ -70,7 +71,7 @@ pub(crate) async fn until_observed(
     progress: &mut Progress,
 ) -> anyhow::Result<DeveloperSpace> {
     progress.now(&format!("waiting for the operator to reconcile {name}"));
-    let observed = follow(spaces::api(cluster), name, |space| {
+    let observed = follow(requests::space_api(cluster), name, |space| {
         let Some(space) = space else { return Some(Err(gone(name))) };
         is_observed(space).then(|| Ok(space.clone()))
     });
@@ -98,7 +99,7 @@ pub(crate) async fn until_gone(
     let (name, uid) = (&found.name_any(), &found.metadata.uid);
     progress.now(&format!("waiting for {name} to be deleted"));
     let mut last = "no status was received".to_owned();
-    let gone = follow(spaces::api(cluster), name, |space| {
+    let gone = follow(requests::space_api(cluster), name, |space| {
         // A space with another UID has since been created under the same name.
         let Some(space) = space.filter(|space| space.metadata.uid == *uid) else { return Some(Ok(())) };
         if let Some((_, reason, message)) = ready(space).filter(|_| space.metadata.deletion_timestamp.is_some()) {
@@ -155,7 +156,7 @@ async fn poll<T>(
     loop {
         let verdict = match api.get(name).await {
             Ok(space) => judge(Some(&space)),
-            Err(error) if spaces::is_absent(&error, name) => judge(None),
+            Err(error) if requests::is_not_found(&error, name) => judge(None),
             Err(error) => is_final(&error).then(|| Err(anyhow!("failed to read DeveloperSpace {name}: {}", sentence(&error)))),
         };
         if let Some(verdict) = verdict {
@@ -194,11 +195,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugin::{cluster::answering, list::a_space};
+    use crate::plugin::{cluster::fake_cluster, fixtures::a_space};
 
     /// Waits for the deletion as an owner, who may not watch, and whose read is answered with 404 and `body`.
     async fn waited(body: Value) -> anyhow::Result<()> {
-        let cluster = answering(move |request| {
+        let cluster = fake_cluster(move |request| {
             let is_list = request.uri().path().ends_with("/developerspaces");
             if is_list { (403, json!({"status": "Failure", "code": 403, "reason": "Forbidden"})) } else { (404, body.clone()) }
         });

@@ -15,7 +15,7 @@ use crate::{
         ledger,
         noncompliance::{Rule, broken, is_subject},
     },
-    plugin::{format, naming, protection},
+    plugin::{class_in_force::ClassInForce, format, naming, protection},
 };
 
 pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
@@ -26,7 +26,7 @@ pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
 /// The findings about rules of its class that an existing space does not comply with.
 pub(super) fn touched(space: &DeveloperSpace, class: Option<&SpaceClass>, classes: &[SpaceClass], now: DateTime<Utc>) -> Vec<Finding> {
     let name = space.name_any();
-    let of_class = class.map(|class| (class.metadata.name.as_deref().unwrap_or_default(), &class.spec));
+    let of_class = class.map(|class| ClassInForce { name: class.metadata.name.as_deref().unwrap_or_default(), spec: &class.spec });
     let objection = naming::objection(&name, of_class, classes);
     let rules = broken(space, class.map(|class| &class.spec), objection.is_some());
     let told = rules.into_iter().filter_map(|rule| match (rule, class) {

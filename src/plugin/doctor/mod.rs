@@ -21,7 +21,7 @@ mod refused_pods;
 mod snapshot;
 mod spec_advice;
 mod spellings;
-pub(crate) mod stuck_namespace;
+mod stuck_namespace;
 mod stuck_pods;
 mod survey;
 mod terminating;

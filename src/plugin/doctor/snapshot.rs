@@ -20,9 +20,11 @@ use crate::{
     desired::standing::standing,
     plugin::{
         api_error::{ApiContext as _, is_forbidden, sentence},
+        class_in_force::default_class,
         cluster::Cluster,
         readable::{self, Readable, pages},
-        spaces::{self, default_class, ready},
+        requests,
+        spaces::ready,
     },
 };
 
@@ -169,14 +171,14 @@ impl Observed {
 
 /// Reads all objects about a space.
 pub(super) async fn look(cluster: &Cluster, name: &str) -> anyhow::Result<Observed> {
-    let found = spaces::api(cluster).get_opt(name).await.map(|found| found.map(|WithoutManagedFields(space)| space));
+    let found = requests::space_api(cluster).get_opt(name).await.map(|found| found.map(|WithoutManagedFields(space)| space));
     if found.as_ref().is_err_and(|error| !is_forbidden(error)) {
         return found.context_api(|| format!("read DeveloperSpace {name}")).map(|_| Observed::default());
     }
     let space = Look::of(found, "get", format!("DeveloperSpace {name}"), None);
     let spaces = if space.is_absent() {
         // This also distinguishes a cluster that does not know the kind from a cluster without this space.
-        let all = pages(&spaces::api(cluster), ListParams::default()).await;
+        let all = pages(&requests::space_api(cluster), ListParams::default()).await;
         if all.as_ref().is_err_and(|error| !is_forbidden(error)) {
             return all.context_api(|| "list DeveloperSpaces".to_owned()).map(|_| Observed::default());
         }
@@ -200,7 +202,7 @@ async fn owners(cluster: &Cluster, space: Option<&DeveloperSpace>) -> Look<Vec<D
     let too_many = |space: &&DeveloperSpace| ready(space).is_some_and(|(_, reason, _)| reason == Reason::OwnerLimitExceeded.as_str());
     let Some(space) = space.filter(too_many) else { return Look::Needless };
     let fields = format!("spec.owner.name={}", escaped(&space.spec.owner.name));
-    Look::of(pages(&spaces::api(cluster), ListParams::default().fields(&fields)).await, "list", "developerspaces".to_owned(), None)
+    Look::of(pages(&requests::space_api(cluster), ListParams::default().fields(&fields)).await, "list", "developerspaces".to_owned(), None)
 }
 
 /// Escapes a value for a field selector, see `EscapeValue` of `k8s.io/apimachinery/pkg/fields`.
@@ -326,7 +328,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugin::cluster::answering;
+    use crate::plugin::cluster::fake_cluster;
 
     #[test]
     fn namespaces_with_a_mark_of_a_space_do_not_run_the_operator() {
@@ -352,7 +354,7 @@ mod tests {
         };
         let all = [("fern-lab", "a"), ("platform", "b"), ("fern-lab", "c"), ("platform", "d")];
         let items = all.map(|(namespace, name)| deployment(namespace, name));
-        let cluster = answering(move |request| {
+        let cluster = fake_cluster(move |request| {
             let path = request.uri().path();
             if path.ends_with("/deployments") {
                 return (200, json!({"apiVersion": "apps/v1", "kind": "DeploymentList", "metadata": {}, "items": items}));

@@ -18,7 +18,7 @@ use crate::{
         names,
     },
     desired::lifetime::rules::Rules,
-    plugin::{format, spaces::default_class},
+    plugin::{class_in_force::default_class, format},
 };
 
 /// Sentences that follow the operator's own message, and commands.

@@ -12,7 +12,10 @@ use super::{
     snapshot::Observed,
     terminating::PATIENCE,
 };
-use crate::{api::time::from_k8s, plugin::format};
+use crate::{
+    api::time::from_k8s,
+    plugin::{format, namespace_finalizers::namespace_finalizers},
+};
 
 /// The time allowed for a finalizer of the Namespace if its controller is running.
 const SHORT: TimeDelta = TimeDelta::seconds(10);
@@ -134,15 +137,9 @@ fn pairs(message: &str, between: &str) -> Vec<(String, String)> {
     list.split(", ").filter_map(pair).collect()
 }
 
-/// The finalizers on the Namespace itself. `kubernetes` is omitted, since it represents the content of the namespace.
-pub(crate) fn held_by(namespace: &Namespace) -> Vec<String> {
-    let in_spec = namespace.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten()).filter(|finalizer| *finalizer != "kubernetes");
-    in_spec.chain(namespace.finalizers()).cloned().collect()
-}
-
 fn finalizers(namespace: &Namespace) -> Option<Finding> {
     let name = namespace.name_any();
-    let all = held_by(namespace);
+    let all = namespace_finalizers(namespace);
     if all.is_empty() {
         return None;
     }

@@ -14,13 +14,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, SpaceClass, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
     desired::{lifetime::inputs::is_sealed, ownership::recorded_uid, standing::standing},
-    plugin::{
-        api_error::sentence,
-        cluster::Cluster,
-        format, reach,
-        readable::pages,
-        spaces::{default_class, ready},
-    },
+    plugin::{api_error::sentence, class_in_force::default_class, cluster::Cluster, format, reach, readable::pages, spaces::ready},
 };
 
 /// All objects that the caller may read.
