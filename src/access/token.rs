@@ -51,6 +51,11 @@ pub fn member(space: &str, role: &str) -> Member {
     Member { kind: SubjectKind::ServiceAccount, name: ACCOUNT.to_owned(), namespace: Some(space.to_owned()), role: role.to_owned() }
 }
 
+/// The name by which the cluster knows the account in the namespace `space`.
+pub fn user_name(space: &str) -> String {
+    format!("system:serviceaccount:{space}:{ACCOUNT}")
+}
+
 /// Creates the ServiceAccount if it does not exist.
 pub async fn account(client: &Client, space: &str) -> Result<(), Error> {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), space);

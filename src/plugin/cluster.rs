@@ -38,7 +38,8 @@ pub(crate) struct Cluster {
     pub(crate) clock: Arc<ServerCheckedClock>,
 }
 
-const AGENT: &str = concat!("kubectl-dspace/", env!("CARGO_PKG_VERSION"));
+/// The name of this program in the log of the API server.
+pub(crate) const USER_AGENT: &str = concat!("kubectl-dspace/", env!("CARGO_PKG_VERSION"));
 
 impl Cluster {
     /// Reads the kubeconfig and creates a client. Sends no request.
@@ -51,7 +52,7 @@ impl Cluster {
         config.read_timeout = args.request_timeout.0;
         let namespace = config.default_namespace.clone();
         let clock = Arc::new(ServerCheckedClock::default());
-        let client = client::for_config(config, Listeners { clock: clock.clone(), ..Listeners::default() }, AGENT)?;
+        let client = client::for_config(config, Listeners { clock: clock.clone(), ..Listeners::default() }, USER_AGENT)?;
         Ok(Self { client, endpoint, namespace, flags: Flags::of(args), clock })
     }
 

@@ -6,8 +6,7 @@ use k8s_openapi::api::authentication::v1::UserInfo;
 use super::{
     args::Span,
     cluster::Cluster,
-    credentials::{self, IssueArgs},
-    holder::Holder,
+    credentials::{self, args::IssueArgs, holder::Holder},
     progress::Progress,
     requests,
     subject::SubjectArg,

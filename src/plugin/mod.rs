@@ -5,7 +5,6 @@
 
 mod api_error;
 pub mod args;
-mod certificate_event;
 mod class_in_force;
 pub mod classes;
 pub mod cli;
@@ -24,7 +23,6 @@ mod fixtures;
 mod flags;
 mod format;
 mod gc;
-mod holder;
 mod jsonpath;
 pub mod kubeconfig;
 pub mod list;
@@ -41,7 +39,6 @@ mod reach;
 mod readable;
 pub mod renew;
 mod requests;
-mod service_account;
 mod spaces;
 mod spelling;
 mod subject;
@@ -49,7 +46,6 @@ pub mod top;
 pub mod transfer;
 pub mod tree;
 pub mod usage;
-mod verify;
 mod version;
 mod wait;
 

@@ -10,8 +10,7 @@ use super::{
     cluster::Cluster,
     contact::ContactArgs,
     create,
-    credentials::{self, IssueArgs},
-    holder::Holder,
+    credentials::{self, args::IssueArgs, holder::Holder, request::CredentialRequest, validate::validate},
     membership,
     naming::{self, Classes},
     progress::Progress,
@@ -72,7 +71,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
         None => None,
     };
     let holder = Holder::owner(subject.clone());
-    credentials::foresee(&cluster.endpoint, (&name, &holder), class.as_ref().map(ClassInForce::new), &args.issue)?;
+    let request = CredentialRequest { space: &name, class: class.as_ref().map(ClassInForce::new), holder: &holder, args: &args.issue };
+    validate(&request, &cluster.endpoint)?;
     match found {
         Some(space) => membership::ensure_fits(&space, subject, args.class.as_deref())?,
         None => make(cluster, &name, args, &classes, &mut progress).await?,

@@ -6,8 +6,10 @@ use anyhow::{bail, ensure};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::ResourceExt as _;
 
-use super::{format::shell, membership, subject::of_username};
-use crate::api::{DeveloperSpace, Subject, SubjectKind};
+use crate::{
+    api::{DeveloperSpace, Subject, SubjectKind},
+    plugin::{format::shell, membership, subject::of_username},
+};
 
 /// The user that a kubeconfig is issued to.
 #[derive(Clone, Debug, PartialEq, Eq)]

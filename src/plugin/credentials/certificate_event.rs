@@ -10,8 +10,10 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 
-use super::{cluster::Cluster, requests};
-use crate::api::DeveloperSpace;
+use crate::{
+    api::DeveloperSpace,
+    plugin::{cluster::Cluster, requests},
+};
 
 /// The only namespace that can contain Events about cluster-scoped objects.
 const NAMESPACE: &str = "default";

@@ -11,32 +11,37 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    api_error::{is_forbidden, sentence},
-    cluster::whoami,
-    format,
-    progress::Progress,
-};
 use crate::{
     api::{DeveloperSpace, time::rfc3339, without_managed_fields::WithoutManagedFields},
     client::{self, Listeners},
     clock::{Clock as _, ServerCheckedClock},
+    plugin::{
+        api_error::{is_forbidden, sentence},
+        cluster::{USER_AGENT, whoami},
+        format,
+        progress::Progress,
+    },
 };
 
 /// The time allowed for a new RoleBinding to take effect in the API server.
 const ROLE_BINDING_DELAY_LIMIT: Duration = Duration::from_secs(20);
+
+/// The user that the cluster must authenticate the credential as.
+#[derive(Clone, Copy)]
+pub(super) struct ExpectedUser<'a> {
+    /// The name by which the cluster knows the user.
+    pub(super) name: &'a str,
+    /// True if the user is the owner of the space.
+    pub(super) is_owner: bool,
+}
 
 /// Checks that the cluster authenticates the credential as the expected user, and that this user can create a Deployment in the space (dry run).
 /// Returns false if the Deployment is forbidden.
 ///
 /// If `is_owner` is false, a forbidden Deployment is only a warning, since the role of a member may not allow it. An owner must also be able
 /// to renew the space. If that fails, a warning is printed, with the commands for an administrator if the request is forbidden.
-pub(crate) async fn works(
-    document: &Value,
-    namespace: &str,
-    (user, is_owner): (&str, bool),
-    progress: &mut Progress,
-) -> anyhow::Result<bool> {
+pub(super) async fn verify(document: &Value, namespace: &str, expected: ExpectedUser<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
+    let ExpectedUser { name: user, is_owner } = expected;
     progress.now("checking the kubeconfig");
     let clock = Arc::new(ServerCheckedClock::default());
     let client = client_of(document, clock.clone()).await?;
@@ -93,7 +98,7 @@ async fn client_of(document: &Value, clock: Arc<ServerCheckedClock>) -> anyhow::
     let kubeconfig: Kubeconfig = serde_json::from_value(document.clone())?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     let config = config.map_err(|error| anyhow!("the new kubeconfig cannot be used: {error}"))?;
-    Ok(client::for_config(config, Listeners { clock, ..Listeners::default() }, concat!("kubectl-dspace/", env!("CARGO_PKG_VERSION")))?)
+    Ok(client::for_config(config, Listeners { clock, ..Listeners::default() }, USER_AGENT)?)
 }
 
 /// Creates a Deployment as a dry run. Retries a 403 response, since a new RoleBinding takes effect with a delay.

@@ -6,15 +6,8 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use kube::ResourceExt as _;
 
 use super::{
-    api_error::sentence,
-    class_in_force::ClassInForce,
-    cluster::Cluster,
-    credentials::{IssueArgs, Issued, access_of, lifetime},
-    format::shell,
-    holder::Holder,
-    members,
-    progress::Progress,
-    wait,
+    issuance::{Issuance, IssuedCredential},
+    request::CredentialRequest,
 };
 use crate::{
     access::{
@@ -23,40 +16,32 @@ use crate::{
     },
     api::{DeveloperSpace, SpaceClassSpec},
     desired::role_bindings::owner_role,
+    plugin::{api_error::sentence, class_in_force::ClassInForce, format::shell, members, progress::Progress, wait},
 };
 
-/// The name by which the cluster knows the ServiceAccount.
-pub(crate) fn user_name(space: &str) -> String {
-    format!("system:serviceaccount:{space}:{ACCOUNT}")
-}
-
 /// Creates the ServiceAccount, adds it to the members of the space, and gets a token of it.
-pub(crate) async fn issue(
-    cluster: &Cluster,
-    space: &DeveloperSpace,
-    class: Option<ClassInForce<'_>>,
-    (holder, args): (&Holder, &IssueArgs),
-    progress: &mut Progress,
-) -> anyhow::Result<Issued> {
-    let name = space.name_any();
-    let max = access_of(class).and_then(|access| access.token.as_ref()?.max_duration.as_deref());
+pub(super) async fn issue(issuance: &Issuance<'_>, progress: &mut Progress) -> anyhow::Result<IssuedCredential> {
+    let Issuance { cluster, space, request } = *issuance;
+    let name = request.space;
+    let max = request.access().and_then(|access| access.token.as_ref()?.max_duration.as_deref());
     // Checked before any object is created, and again when the token is issued.
-    lifetime(cluster, space, class, (max, args))?;
-    let role = role(&name, class, (holder, args))?;
+    issuance.lifetime(max)?;
+    let role = role(&request)?;
     has_no_other_role(space, &role)?;
-    let account = |error: token::Error| anyhow!("failed to {}: {}", error.action(), sentence(&error.source));
-    token::account(&cluster.client, &name).await.map_err(account)?;
-    if members::add(cluster, &name, &token::member(&name, &role)).await? {
-        wait::until_ready(cluster, &name, args.timeout.0, progress).await?;
+    let api_message = |error: token::Error| anyhow!("failed to {}: {}", error.action(), sentence(&error.source));
+    token::account(&cluster.client, name).await.map_err(api_message)?;
+    if members::add(cluster, name, &token::member(name, &role)).await? {
+        wait::until_ready(cluster, name, request.args.timeout.0, progress).await?;
     }
-    let lifetime = lifetime(cluster, space, class, (max, args))?;
-    let token::Issued { token, expires_at } = token::obtain(&cluster.client, &name, lifetime, cluster.now()).await.map_err(account)?;
+    let lifetime = issuance.lifetime(max)?;
+    let token::Issued { token, expires_at } = token::obtain(&cluster.client, name, lifetime, cluster.now()).await.map_err(api_message)?;
     progress.say(&format!("The credential is a token of ServiceAccount {ACCOUNT} with role {role}."));
-    Ok(Issued { credential: Credential::Token(token), ends: Some(expires_at) })
+    Ok(IssuedCredential { credential: Credential::Token(token), expires_at: Some(expires_at) })
 }
 
 /// The role of the ServiceAccount: the role in --role, or else the role of the holder. Returns an error if the class does not have the role.
-pub(crate) fn role(space: &str, class: Option<ClassInForce<'_>>, (holder, args): (&Holder, &IssueArgs)) -> anyhow::Result<String> {
+pub(super) fn role(request: &CredentialRequest<'_>) -> anyhow::Result<String> {
+    let CredentialRequest { space, class, holder, args } = *request;
     let asked = match &args.role {
         Some(role) => Some(role.as_str()),
         None => holder.role()?,
@@ -120,7 +105,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{Subject, SubjectKind},
-        plugin::credentials::issue_args,
+        plugin::credentials::{args::issue_args, holder::Holder},
     };
 
     /// The space fern-lab of nadia, with omar as a member who may view, and with further members.
@@ -177,7 +162,8 @@ mod tests {
                 Err("the class of DeveloperSpace fern-lab cannot be found, so set the role of the ServiceAccount with --role"),
             ),
         ] {
-            let found = role("fern-lab", class, (&holder(name), &issue_args(&format!("--auth token {asked} -o -"))));
+            let (holder, args) = (holder(name), issue_args(&format!("--auth token {asked} -o -")));
+            let found = role(&CredentialRequest { space: "fern-lab", class, holder: &holder, args: &args });
             let found = found.map_err(|error| error.to_string());
             assert_eq!(found.as_deref().map_err(String::as_str), expected, "{name} {asked}");
         }
