@@ -18,7 +18,7 @@ use x509_parser::{parse_x509_certificate, pem::parse_x509_pem};
 
 use super::{
     der::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, SET, UTF8_STRING, tlv},
-    kubeconfig::base64,
+    encoding::base64,
     request::{BEGIN, END},
 };
 use crate::api::names;

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::kubeconfig::base64;
+use super::encoding::base64;
 use crate::api::{OidcAccess, Subject, SubjectKind};
 
 /// The error if the issuer or the client is unknown.

@@ -1,170 +1,11 @@
-//! Kubeconfig files: one cluster, one user and one context with the space's namespace set, written whole or not at all,
-//! see <https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/>.
-//!
-//! Files are handled as plain values, so that the entries of other programs stay.
+//! Kubeconfig files on disk. A file is written completely or not at all, and only an entry that the plugin wrote is replaced.
 
-use std::{
-    fs, io,
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, io::Write as _, path::Path};
 
-use kube::config::Cluster as Endpoint;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::api::{ServerAccess, names};
-
-/// The reason why no file is written.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It exists and is not a kubeconfig for that space alone.
-    #[error("{0} exists and is not a kubeconfig for DeveloperSpace {1} only: add to it with --merge, or write another file with -o")]
-    Exists(PathBuf, String),
-    /// It cannot be read.
-    #[error("failed to read {0}")]
-    Read(PathBuf, #[source] io::Error),
-    /// It is not a kubeconfig.
-    #[error("{0} is not a kubeconfig ({1}) and was not changed: write another file with -o")]
-    Broken(PathBuf, String),
-    /// An entry of that name exists and is not the plugin's.
-    #[error("{file} already contains a different {kind} {name:?} and was not changed: write another file with -o")]
-    Taken {
-        /// The file.
-        file: PathBuf,
-        /// `context` or `user`.
-        kind: &'static str,
-        /// The name of the entry.
-        name: String,
-    },
-    /// Its cluster entry has another certificate authority.
-    #[error(
-        "{file} already contains cluster {name:?} with another certificate authority and was not changed: if the authority of the cluster has changed, delete this entry from the file, and run this command again; otherwise, write another file with -o"
-    )]
-    AnotherAuthority {
-        /// The file.
-        file: PathBuf,
-        /// The name of the entry.
-        name: String,
-    },
-    /// It cannot be written.
-    #[error("failed to write {0} (nothing was changed)")]
-    Write(PathBuf, #[source] io::Error),
-    /// The authority's file cannot be read.
-    #[error("failed to read the certificate authority {0} of the current kubeconfig")]
-    Authority(String, #[source] io::Error),
-    /// It cannot be serialised.
-    #[error("failed to write a kubeconfig as YAML: {0}")]
-    Yaml(String),
-}
-
-/// The credential of a user.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Credential {
-    /// A client certificate and its key, PEM.
-    Certificate {
-        /// The certificate.
-        certificate: String,
-        /// Its key.
-        key: String,
-    },
-    /// A bearer token.
-    Token(String),
-    /// A credential plugin that kubectl runs, as in `users[].user.exec`.
-    Exec(Value),
-}
-
-/// The space and the user of a kubeconfig.
-#[derive(Clone, Copy, Debug)]
-pub struct Owner<'a> {
-    /// The space, which is the context's name and its namespace.
-    pub space: &'a str,
-    /// The user's name as the cluster knows it.
-    pub user: &'a str,
-}
-
-/// The cluster entry: that of the kubeconfig in use, with the settings of the class. Files are embedded, so that the result can be passed on to
-/// another user. If the class sets the address, the administrator's own proxy, TLS server name and `insecure-skip-tls-verify` are omitted. A password
-/// of a proxy is always omitted.
-pub fn cluster(endpoint: &Endpoint, server: Option<&ServerAccess>) -> Result<Value, Error> {
-    let mut entry = json!({"server": endpoint.server.as_deref().map(without_userinfo)});
-    let data = match (&endpoint.certificate_authority_data, &endpoint.certificate_authority) {
-        (Some(data), _) => Some(data.clone()),
-        (None, Some(file)) => Some(base64(&fs::read(file).map_err(|error| Error::Authority(file.clone(), error))?)),
-        (None, None) => None,
-    };
-    let own = [
-        ("certificate-authority-data", data.map(Value::from)),
-        ("tls-server-name", endpoint.tls_server_name.clone().map(Value::from)),
-        ("proxy-url", endpoint.proxy_url.as_deref().map(|url| without_userinfo(url).into())),
-        ("insecure-skip-tls-verify", endpoint.insecure_skip_tls_verify.filter(|skip| *skip).map(Value::from)),
-    ];
-    for (key, value) in own {
-        if let Some(value) = value {
-            entry[key] = value;
-        }
-    }
-    if let Some(ServerAccess { url, certificate_authority, tls_server_name }) = server {
-        if let Some(url) = url {
-            entry["server"] = url.as_str().into();
-            if let Some(entry) = entry.as_object_mut() {
-                entry.retain(|key, _| !["tls-server-name", "proxy-url", "insecure-skip-tls-verify"].contains(&key.as_str()));
-            }
-        }
-        if let Some(pem) = certificate_authority {
-            entry["certificate-authority-data"] = base64(pem.as_bytes()).into();
-            entry.as_object_mut().map(|entry| entry.remove("insecure-skip-tls-verify"));
-        }
-        if let Some(name) = tls_server_name {
-            entry["tls-server-name"] = name.as_str().into();
-        }
-    }
-    Ok(entry)
-}
-
-/// A URL without the user and the password in it, see <https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1>.
-fn without_userinfo(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let host = rest[..end].rsplit_once('@').map_or(&rest[..end], |(_, host)| host);
-    format!("{scheme}://{host}{}", &rest[end..])
-}
-
-/// Returns true if the address of a kubeconfig entry reaches the machine that it is on, and no other.
-pub fn is_loopback(cluster: &Value) -> bool {
-    let server = cluster["server"].as_str().and_then(|server| server.parse::<http::Uri>().ok());
-    let host = server.as_ref().and_then(http::Uri::host).unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
-}
-
-pub(super) fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-/// A whole kubeconfig.
-pub fn document(owner: Owner<'_>, cluster: &Value, credential: &Credential) -> Value {
-    let Owner { space, user } = owner;
-    let user_entry = match credential {
-        Credential::Certificate { certificate, key } => {
-            json!({"client-certificate-data": base64(certificate.as_bytes()), "client-key-data": base64(key.as_bytes())})
-        }
-        Credential::Token(token) => json!({"token": token}),
-        Credential::Exec(exec) => json!({"exec": exec}),
-    };
-    let server = cluster["server"].as_str().unwrap_or_default();
-    let place = server.split_once("://").map_or(server, |(_, place)| place).trim_end_matches('/');
-    let (cluster_name, user_name) = (format!("{space}@{place}"), format!("{space}/{user}"));
-    // Identifies the entries that the plugin wrote.
-    let mark = json!([{"name": names::GROUP, "extension": {"space": space, "server": server}}]);
-    json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": cluster_name, "cluster": cluster}],
-        "users": [{"name": user_name, "user": user_entry}],
-        "contexts": [{"name": space, "context": {"cluster": cluster_name, "user": user_name, "namespace": space, "extensions": mark}}],
-        "current-context": space,
-    })
-}
+use super::{document::text, error::Error};
+use crate::api::names;
 
 /// The treatment of an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,11 +112,6 @@ fn merge(file: &Path, mut old: Value, document: &Value) -> Result<Value, Error> 
     Ok(old)
 }
 
-/// The text of a kubeconfig.
-pub fn text(document: &Value) -> Result<String, Error> {
-    serde_saphyr::to_string(document).map_err(|error| Error::Yaml(error.to_string()))
-}
-
 /// Writes a file that only its owner may read. The write is atomic: a reader sees the old or the new content.
 pub fn write(file: &Path, document: &Value) -> Result<(), Error> {
     let failed = |error: io::Error| Error::Write(file.to_owned(), error);
@@ -304,67 +140,17 @@ pub fn check_writable(file: &Path) -> Result<(), Error> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::access::{
+        encoding::base64,
+        kubeconfig::{Credential, Owner, document},
+    };
 
     fn a_document(space: &str) -> Value {
         let cluster = json!({"server": "https://127.0.0.1:6443", "certificate-authority-data": "Q0E="});
         document(Owner { space, user: "nadia@example.com" }, &cluster, &Credential::Token("secret-7".into()))
-    }
-
-    #[test]
-    fn the_context_has_the_namespace() {
-        let extensions = json!([{"name": "developerspace.dev", "extension": {"space": "orchid-lab", "server": "https://127.0.0.1:6443"}}]);
-        let expected = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "orchid-lab@127.0.0.1:6443", "cluster": {"server": "https://127.0.0.1:6443", "certificate-authority-data": "Q0E="}}],
-            "users": [{"name": "orchid-lab/nadia@example.com", "user": {"token": "secret-7"}}],
-            "contexts": [{"name": "orchid-lab", "context": {
-                "cluster": "orchid-lab@127.0.0.1:6443", "user": "orchid-lab/nadia@example.com", "namespace": "orchid-lab", "extensions": extensions,
-            }}],
-            "current-context": "orchid-lab",
-        });
-        assert_eq!(a_document("orchid-lab"), expected);
-    }
-
-    #[test]
-    fn a_class_says_how_its_developers_reach_the_server() {
-        let endpoint: Endpoint =
-            serde_json::from_value(json!({"server": "https://10.0.0.1:6443", "insecure-skip-tls-verify": true})).unwrap();
-        let server = ServerAccess {
-            url: Some("https://dev.example.com".into()),
-            certificate_authority: Some("PEM".into()),
-            tls_server_name: Some("api".into()),
-        };
-        assert_eq!(cluster(&endpoint, None).unwrap(), json!({"server": "https://10.0.0.1:6443", "insecure-skip-tls-verify": true}));
-        let expected = json!({"server": "https://dev.example.com", "certificate-authority-data": "UEVN", "tls-server-name": "api"});
-        assert_eq!(cluster(&endpoint, Some(&server)).unwrap(), expected);
-    }
-
-    #[test]
-    fn the_administrators_own_way_to_the_server_is_not_handed_on() {
-        let endpoint = json!({
-            "server": "https://10.0.0.1:6443", "certificate-authority-data": "Q0E=", "tls-server-name": "tunnel", "insecure-skip-tls-verify": false,
-            "proxy-url": "socks5://rosa:s3cret@jump.example.com:1080/x?y",
-        });
-        let mut endpoint: Endpoint = serde_json::from_value(endpoint).unwrap();
-        let own = json!({
-            "server": "https://10.0.0.1:6443", "certificate-authority-data": "Q0E=", "tls-server-name": "tunnel",
-            "proxy-url": "socks5://jump.example.com:1080/x?y",
-        });
-        assert_eq!(cluster(&endpoint, None).unwrap(), own);
-        endpoint.insecure_skip_tls_verify = Some(true);
-        let public = ServerAccess { url: Some("https://dev.example.com".into()), ..ServerAccess::default() };
-        let expected = json!({"server": "https://dev.example.com", "certificate-authority-data": "Q0E="});
-        assert_eq!(cluster(&endpoint, Some(&public)).unwrap(), expected);
-    }
-
-    #[test]
-    fn addresses_of_the_machine_itself_are_known() {
-        let own = ["https://127.0.0.1:6443", "https://localhost:6443", "https://[::1]:6443", "https://0.0.0.0:6443"];
-        let others = ["https://10.0.0.1:6443", "https://dev.example.com", "https://localhost.example.com", ""];
-        assert!(own.iter().all(|server| is_loopback(&json!({"server": server}))));
-        assert!(others.iter().all(|server| !is_loopback(&json!({"server": server}))));
     }
 
     #[test]
