@@ -1,9 +1,9 @@
-//! Fixtures for tests: a space, and the current time.
+//! Fixtures for tests: a space, its class, and the current time.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use crate::api::{DeveloperSpace, names};
+use crate::api::{DeveloperSpace, SpaceClass, names};
 
 /// A ready space of the owner nadia, with 1d4h left on the morning of the 24th.
 pub(crate) fn a_space() -> DeveloperSpace {
@@ -36,4 +36,13 @@ pub(crate) fn a_space() -> DeveloperSpace {
 /// The morning of the 24th.
 pub(crate) fn now() -> DateTime<Utc> {
     "2026-11-24T09:00:00Z".parse().unwrap()
+}
+
+/// The class of [`a_space`].
+pub(crate) fn a_class() -> SpaceClass {
+    serde_json::from_value(json!({
+        "apiVersion": format!("{}/v1alpha1", names::GROUP), "kind": "SpaceClass", "metadata": {"name": "standard"},
+        "spec": {"lifetime": {"warnBefore": ["2d", "1h"], "retainExpired": "3d"}},
+    }))
+    .unwrap()
 }

@@ -6,7 +6,7 @@ use super::{
     api_error::{ApiContext as _, is_forbidden, sentence},
     cluster::Cluster,
     progress::note,
-    requests, spaces,
+    requests,
 };
 use crate::api::{DeveloperSpace, without_managed_fields::WithoutManagedFields};
 

@@ -4,9 +4,9 @@
 pub(crate) mod args;
 mod certificate;
 mod certificate_event;
+mod first_commands;
 pub(crate) mod holder;
 mod issuance;
-mod next_steps;
 mod oidc_login;
 pub(crate) mod request;
 mod service_account;
@@ -17,7 +17,7 @@ use kube::ResourceExt as _;
 use serde_json::Value;
 
 use self::{
-    args::IssueArgs, holder::Holder, issuance::Issuance, next_steps::next_steps, request::CredentialRequest, validate::validate,
+    args::IssueArgs, first_commands::first_commands, holder::Holder, issuance::Issuance, request::CredentialRequest, validate::validate,
     verify::ExpectedUser,
 };
 use super::{class_in_force::ClassInForce, cluster::Cluster, format, output, progress::Progress, requests};
@@ -63,7 +63,7 @@ pub(crate) async fn issue(
     if let Some(at) = issued.expires_at {
         progress.say(&format!("The credential expires {} ({}).", format::from_now(cluster.now(), at), rfc3339(at)));
     }
-    args.file().map_or(Ok(()), |file| output::print(&next_steps(file, method, can_create)))
+    args.file().map_or(Ok(()), |file| output::print(&first_commands(file, method, can_create)))
 }
 
 /// The warning that a kubeconfig works on this machine only.

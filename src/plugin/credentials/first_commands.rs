@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::{api::AccessMethod, plugin::format};
 
-/// The commands to run next.
-pub(super) fn next_steps(file: &Path, method: AccessMethod, can_create: bool) -> String {
+/// The commands to run first.
+pub(super) fn first_commands(file: &Path, method: AccessMethod, can_create: bool) -> String {
     let login = if method == AccessMethod::Oidc { "      # opens a browser to log in" } else { "" };
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let export = format!("export KUBECONFIG={}", format::shell(&file.display().to_string()));
@@ -21,12 +21,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_steps_are_commands_that_the_user_can_run() {
+    fn the_first_commands_are_commands_that_the_user_can_run() {
         let file = Path::new("/home/omar/my config");
         let expected = "export KUBECONFIG='/home/omar/my config'\nkubectl create deployment hello --image=nginx\nkubectl get pods";
-        assert_eq!(next_steps(file, AccessMethod::Certificate, true), expected);
-        assert_eq!(next_steps(file, AccessMethod::Token, false), "export KUBECONFIG='/home/omar/my config'\nkubectl get pods");
+        assert_eq!(first_commands(file, AccessMethod::Certificate, true), expected);
+        assert_eq!(first_commands(file, AccessMethod::Token, false), "export KUBECONFIG='/home/omar/my config'\nkubectl get pods");
         let login = "kubectl get pods      # opens a browser to log in";
-        assert!(next_steps(file, AccessMethod::Oidc, false).ends_with(login));
+        assert!(first_commands(file, AccessMethod::Oidc, false).ends_with(login));
     }
 }

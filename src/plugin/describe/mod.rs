@@ -1,0 +1,236 @@
+//! `describe`: prints all information about a space, and the next steps.
+
+mod heading;
+mod next_steps;
+mod timeline;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use k8s_openapi::api::{authentication::v1::UserInfo, core::v1::Namespace};
+use kube::Api;
+
+use super::{
+    args::OutputArgs,
+    cluster::Cluster,
+    events::{self, About},
+    flags::Flags,
+    format, output,
+    quotas::{self, Use},
+    requests,
+};
+use crate::api::{DeveloperSpace, SpaceClass, without_managed_fields::WithoutManagedFields};
+
+/// Arguments of `describe`.
+#[derive(Clone, Debug, Args)]
+pub struct DescribeArgs {
+    /// The space
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// The output format.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The number of events that are shown.
+const EVENTS: usize = 10;
+
+/// The objects that the description is generated from.
+struct Facts {
+    space: DeveloperSpace,
+    class: Option<SpaceClass>,
+    namespace: Option<Namespace>,
+    quota: Vec<Use>,
+    events: About,
+    me: Option<UserInfo>,
+}
+
+pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Result<()> {
+    let space = requests::get_space(cluster, &args.name).await?;
+    if !args.output.output.is_table() {
+        return output::object(&args.output.output, &space, String::new);
+    }
+    let class_name = space.status.as_ref().and_then(|status| status.class_name.clone());
+    // Objects that cannot be read are omitted, for example if the caller has no permission.
+    let class = match &class_name {
+        Some(name) => requests::find_class(cluster, name).await.unwrap_or_default(),
+        None => None,
+    };
+    let namespace = Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()).get_opt(&args.name).await.unwrap_or_default();
+    let namespace = namespace.map(|WithoutManagedFields(namespace)| namespace);
+    let quota = quotas::of(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
+    let events = events::about(cluster, &args.name).await;
+    let events = events.unwrap_or_else(|error| About { failed: Some(format!("{error:#}")), ..About::default() });
+    let me = cluster.whoami().await.ok();
+    output::print(&text(&Facts { space, class, namespace, quota, events, me }, &cluster.flags, cluster.now()))
+}
+
+/// The description. The flags are added only to the sections that contain commands of the operator and of the plugin.
+fn text(facts: &Facts, flags: &Flags, now: DateTime<Utc>) -> String {
+    let mut sections = vec![heading::heading(&facts.space, facts.class.as_ref(), facts.namespace.as_ref())];
+    if !facts.quota.is_empty() {
+        let rows = facts.quota.iter().map(Use::cells);
+        sections.push(format!("Quota:\n{}", indented(&output::table(["RESOURCE", "USED", "HARD", "SHARE"], rows, false))));
+    }
+    let life = timeline::moments(&facts.space, facts.class.as_ref(), now);
+    sections.push(format!("Lifetime:\n{}", indented(&timeline::text(&life, now))));
+    let conditions = facts.space.status.iter().flat_map(|status| &status.conditions);
+    let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), format::one_line(&found.message)]);
+    let conditions = format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false)));
+    let next = next_steps::next_steps(&facts.space, facts.class.as_ref(), facts.me.as_ref(), now);
+    let next = format!("Next steps:\n{}", indented(&next.join("\n")));
+    let with_commands = std::iter::once(conditions).chain(events_of(&facts.events, now)).chain([next]);
+    sections.extend(with_commands.map(|section| flags.on(&section)));
+    sections.join("\n\n")
+}
+
+/// The last Events, and a line for each reason why others are missing.
+fn events_of(about: &About, now: DateTime<Utc>) -> Option<String> {
+    let last = &about.events[about.events.len().saturating_sub(EVENTS)..];
+    let table = (!last.is_empty()).then(|| events::table(last, now));
+    let gaps = about.omitted().into_iter().chain(about.failed.clone()).map(|gap| format::one_line(&gap));
+    let lines: Vec<String> = table.into_iter().chain(gaps).collect();
+    (!lines.is_empty()).then(|| format!("Events:\n{}", indented(&lines.join("\n"))))
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plugin::{
+        args::KubectlArgs,
+        fixtures::{a_class, a_space, now},
+    };
+
+    #[test]
+    fn a_space_with_a_day_to_go() {
+        let mut space = a_space();
+        let warning = json!({"at": "2026-11-23T13:00:00Z", "before": "2d", "expiresAt": "2026-11-25T13:00:00Z"});
+        space.status.as_mut().unwrap().last_warning = serde_json::from_value(warning).unwrap();
+        let quota = vec![Use { resource: "pods".into(), used: "2".into(), hard: "4".into(), share: 0.5 }];
+        let facts = Facts { space, class: Some(a_class()), namespace: None, quota, events: About::default(), me: None };
+        let shown = text(&facts, &Flags::default(), now());
+        let expected = "\
+Name:          orchid-lab
+Owner:         User:nadia@example.com
+Members:       Group:zoology (view)
+Class:         standard
+Contact:       botany, botany@example.com
+Namespace:     orchid-lab (uid-7)
+
+Quota:
+  RESOURCE   USED   HARD   SHARE
+  pods       2      4      [#####.....]  50%
+
+Lifetime:
+  * 2026-11-20T09:00:00Z  4d ago         created
+  * 2026-11-20T09:00:02Z  3d23h ago      ready
+  * 2026-11-22T09:00:00Z  2d ago         renewed (1 in total)
+  * 2026-11-23T13:00:00Z  20h ago        warned, 2d before expiry
+  > 2026-11-24T09:00:00Z  now
+  * 2026-11-25T12:00:00Z  in 1d3h        warning, 1h before expiry
+  * 2026-11-25T13:00:00Z  in 1d4h        expires: the namespace is deleted with everything in it
+  * 2026-11-28T13:00:00Z  in 4d4h        this DeveloperSpace is deleted
+
+Conditions:
+  TYPE    STATUS   REASON        MESSAGE
+  Ready   True     Provisioned   all is in place
+
+Next steps:
+  It expires in 1d4h. To keep it: kubectl dspace renew orchid-lab
+  List its objects: kubectl -n orchid-lab get all
+  Get a kubeconfig for it: kubectl dspace kubeconfig orchid-lab -o FILE";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_space_that_has_expired() {
+        let mut space: DeveloperSpace = serde_json::from_value(json!({
+            "apiVersion": "developerspace.dev/v1alpha1",
+            "kind": "DeveloperSpace",
+            "metadata": {"name": "moss-bed", "creationTimestamp": "2026-11-22T09:00:00Z"},
+            "spec": {
+                "owner": {"kind": "Group", "name": "herbarium"},
+                "description": "Mosses\nand ferns",
+                "contact": {"costCenter": "4711"},
+                "labels": {"example.com/tier": "wet"},
+            },
+            "status": {"className": "greenhouse", "expiresAt": "2026-11-24T07:00:00Z"},
+        }))
+        .unwrap();
+        let expired = json!({
+            "type": "Expired", "status": "True", "reason": "TimeIsUp", "message": "this DeveloperSpace has expired",
+            "lastTransitionTime": "2026-11-24T07:00:00Z",
+        });
+        space.status.as_mut().unwrap().conditions = vec![serde_json::from_value(expired).unwrap()];
+        let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-11-24T07:00:00.000000Z", "type": "Normal", "reason": "Expired", "note": "gone"});
+        let events = About { events: vec![serde_json::from_value(event).unwrap()], ..About::default() };
+        let expected = "\
+Name:          moss-bed
+Description:   Mosses and ferns
+Owner:         Group:herbarium
+Class:         greenhouse
+Contact:       cost centre 4711
+Labels:        example.com/tier=wet
+
+Lifetime:
+  * 2026-11-22T09:00:00Z  2d ago         created
+  * 2026-11-24T07:00:00Z  2h ago         expired
+  > 2026-11-24T09:00:00Z  now
+  * 2026-12-01T07:00:00Z  in 6d22h       this DeveloperSpace is deleted
+
+Conditions:
+  TYPE      STATUS   REASON     MESSAGE
+  Expired   True     TimeIsUp   this DeveloperSpace has expired
+
+Events:
+  AGE   TYPE     REASON    MESSAGE
+  2h    Normal   Expired   gone
+
+Next steps:
+  It has expired and cannot be renewed. To create a new one: kubectl dspace create NAME --owner Group:herbarium";
+        let facts = Facts { space, class: None, namespace: None, quota: vec![], events, me: None };
+        assert_eq!(text(&facts, &Flags::default(), now()), expected);
+    }
+
+    #[test]
+    fn texts_of_the_owner_stay_unchanged() {
+        let mut space = a_space();
+        space.spec.description = Some("First: kubectl get pods".to_owned());
+        let message = "namespace orchid-lab exists: kubectl annotate namespace orchid-lab x=y";
+        message.clone_into(&mut space.status.as_mut().unwrap().conditions[0].message);
+        let flags = Flags::of(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
+        let facts = Facts { space, class: None, namespace: None, quota: vec![], events: About::default(), me: None };
+        let shown = text(&facts, &flags, now());
+        for line in [
+            "Description:   First: kubectl get pods",
+            "  Ready   True     Provisioned   namespace orchid-lab exists: kubectl --context staging annotate namespace orchid-lab x=y",
+            "  List its objects: kubectl --context staging -n orchid-lab get all",
+        ] {
+            assert!(shown.lines().any(|found| found == line), "{shown}");
+        }
+    }
+
+    #[test]
+    fn events_that_could_not_be_read_are_told() {
+        let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-11-24T07:00:00.000000Z", "type": "Normal", "reason": "Ready"});
+        let failed = Some("failed to list Events in namespace orchid-lab:\nno".to_owned());
+        let mut about = About { events: vec![serde_json::from_value(event).unwrap()], unreadable: 2, failed };
+        let expected = "\
+Events:
+  AGE   TYPE     REASON   MESSAGE
+  2h    Normal   Ready
+  2 Events could not be read.
+  failed to list Events in namespace orchid-lab: no";
+        assert_eq!(events_of(&about, now()).as_deref(), Some(expected));
+        about.events.clear();
+        let expected = "Events:\n  2 Events could not be read.\n  failed to list Events in namespace orchid-lab: no";
+        assert_eq!(events_of(&about, now()).as_deref(), Some(expected));
+        assert_eq!(events_of(&About::default(), now()), None);
+    }
+}
