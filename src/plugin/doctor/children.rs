@@ -112,8 +112,8 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         fixtures::{going, lines, now, read, unready, well},
-        snapshot::Look,
     };
 
     const MOMENTS: &str = "The operator corrects this within seconds; if it does not, check the operator. The operator is running (2 of 2 \

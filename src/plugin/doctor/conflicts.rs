@@ -141,8 +141,8 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         fixtures::{advised as judged, class, ill, now, read, space, well},
-        snapshot::Look,
     };
 
     #[test]

@@ -104,8 +104,8 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         fixtures::{now, read, well},
-        snapshot::Look,
     };
 
     fn event(kind: &str, name: &str, at: &str, message: &str) -> Event {

@@ -4,10 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{
-    findings::Finding,
-    snapshot::{Look, Observed},
-};
+use super::{fetched::Look, findings::Finding, snapshot::Observed};
 use crate::{
     api::{DeveloperSpace, SpaceClass, names},
     desired::{desire, resolve},

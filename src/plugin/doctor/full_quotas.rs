@@ -52,8 +52,8 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         fixtures::{lines, now, read, well},
-        snapshot::Look,
     };
 
     fn quota(name: &str, hard: &Value, used: &Value) -> ResourceQuota {

@@ -1,7 +1,7 @@
 //! `doctor`: explains why a space is not ready, why pods are rejected in it, and why its namespace stays terminating. Prints the commands that
 //! fix each problem. Without a name: lists violations of class rules in all spaces, and namespaces that need an administrator.
 //!
-//! `snapshot` and `survey` read the objects from the cluster. The checks evaluate these objects and send no requests.
+//! `fetch` and `survey` read the objects from the cluster. The checks evaluate these objects and send no requests.
 
 mod admission;
 mod children;
@@ -9,6 +9,8 @@ mod conflicts;
 mod consent;
 mod expiry;
 mod failed_creates;
+mod fetch;
+mod fetched;
 mod findings;
 #[cfg(test)]
 mod fixtures;
@@ -17,7 +19,9 @@ mod limits;
 mod network;
 mod not_ready;
 mod operator;
+mod operator_deployment;
 mod refused_pods;
+mod similar_names;
 mod snapshot;
 mod spec_advice;
 mod spellings;
@@ -56,7 +60,7 @@ pub struct DoctorArgs {
 
 pub(crate) async fn run(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> {
     let Some(name) = &args.name else { return everything(cluster, args).await };
-    let seen = Box::pin(snapshot::look(cluster, name)).await?;
+    let seen = Box::pin(fetch::look(cluster, name)).await?;
     let findings = with_flags(&cluster.flags, judge(&seen, cluster.now()));
     output::data(&args.output.output, &findings, || text(name, &findings))?;
     // The findings have been printed, but the command still fails if the space does not exist, or if it was not checked completely.
@@ -124,7 +128,7 @@ fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
 mod tests {
     use serde_json::json;
 
-    use super::{snapshot::Look, *};
+    use super::{fetched::Look, *};
     use crate::plugin::doctor::fixtures::{now, read, unready, well};
 
     #[test]

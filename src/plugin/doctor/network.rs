@@ -182,8 +182,8 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         fixtures::{class, lines, now, read, well},
-        snapshot::Look,
     };
 
     fn policy(name: &str, spec: &Value) -> NetworkPolicy {

@@ -7,6 +7,7 @@ use super::{
     conflicts,
     findings::{Finding, ended},
     network, operator,
+    similar_names::similar,
     snapshot::Observed,
     spec_advice,
 };
@@ -59,37 +60,6 @@ fn no_such(seen: &Observed) -> Finding {
     let meant = alike.join(" or ");
     let commands = alike.iter().map(|name| format!("kubectl dspace doctor {name}"));
     Finding::problem(format!("There is no DeveloperSpace {name}: did you mean {meant}?{namespace}")).mended_by(commands)
-}
-
-/// Up to three of `names` that the user may have meant by `word`, the most similar first.
-fn similar(word: &str, names: &[String]) -> Vec<String> {
-    let far = (word.chars().count() / 3).clamp(1, 3);
-    let mut near: Vec<(usize, &String)> = names
-        .iter()
-        .filter_map(|name| {
-            let distance = distance(word, name);
-            let part = word.len() >= 3 && (name.contains(word) || (name.len() >= 3 && word.contains(name.as_str())));
-            (distance <= far || part).then_some((distance, name))
-        })
-        .collect();
-    near.sort();
-    near.into_iter().take(3).map(|(_, name)| name.clone()).collect()
-}
-
-/// The number of letters to insert, delete or change, see <https://en.wikipedia.org/wiki/Levenshtein_distance>.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, letter) in from.chars().enumerate() {
-        let mut next = vec![above + 1];
-        let mut left = above + 1;
-        for (pair, other) in row.windows(2).zip(&to) {
-            left = (pair[0] + usize::from(letter != *other)).min(pair[1] + 1).min(left + 1);
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 /// The finding that the operator has not reported anything about the space.
@@ -174,8 +144,8 @@ fn wait(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         fixtures::{class, lines, now, read, space, told, unready as ill, well, with},
-        snapshot::Look,
     };
 
     fn judged(seen: &Observed) -> Vec<String> {
@@ -229,23 +199,6 @@ mod tests {
         assert_eq!(judged(&seen), expected);
         seen.namespace = Look::Seen(None);
         assert_eq!(judged(&seen)[1], "  kubectl dspace delete orchid-lab");
-    }
-
-    #[test]
-    fn similar_names_are_those_a_finger_apart() {
-        let names = ["orchid-lab", "orchid-labs", "moss", "fern-lab", "lab"].map(ToOwned::to_owned);
-        for (word, alike) in [
-            ("orchidlab", vec!["orchid-lab", "orchid-labs", "lab"]),
-            ("fern", vec!["fern-lab"]),
-            ("mos", vec!["moss"]),
-            ("zebra", vec![]),
-            ("", vec![]),
-        ] {
-            assert_eq!(similar(word, &names), alike, "{word}");
-        }
-        for (from, to, apart) in [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("ab", "ba", 2)] {
-            assert_eq!(distance(from, to), apart, "{from} and {to}");
-        }
     }
 
     #[test]

@@ -70,8 +70,8 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         fixtures::{read, well},
-        snapshot::Look,
     };
 
     #[test]

@@ -135,8 +135,8 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         fixtures::{going, lines, now, read, well},
-        snapshot::Look,
     };
 
     fn set(message: &str) -> ReplicaSet {

@@ -148,10 +148,10 @@ pub(super) fn role_not_allowed(seen: &Observed, space: &DeveloperSpace) -> Advic
 mod tests {
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         findings::Finding,
         fixtures::{advised as judged, class, ill, now, read},
         not_ready::judge,
-        snapshot::Look,
     };
 
     #[test]

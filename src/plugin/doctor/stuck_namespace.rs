@@ -158,8 +158,8 @@ fn finalizers(namespace: &Namespace) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         fixtures::{going, lines, now, read, well},
-        snapshot::Look,
     };
 
     const YAML: &str = "  kubectl get namespace orchid-lab -o yaml";

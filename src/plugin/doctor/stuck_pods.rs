@@ -110,8 +110,8 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         fixtures::{lines, now, read, well},
-        snapshot::Look,
     };
 
     fn pod(name: &str, status: &Value) -> Pod {

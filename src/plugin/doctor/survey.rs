@@ -8,8 +8,9 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use super::{
     conflicts::{left_behind, offer},
     consent,
+    fetch::classes,
+    fetched::{Look, Unreadable},
     findings::{Finding, ended},
-    snapshot::{Look, Unreadable, classes},
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, conditions::Reason, names, without_managed_fields::WithoutManagedFields},

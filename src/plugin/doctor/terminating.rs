@@ -111,8 +111,8 @@ fn held(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<F
 mod tests {
     use super::*;
     use crate::plugin::doctor::{
+        fetched::Look,
         fixtures::{class, lines, now, read, told, well, with},
-        snapshot::Look,
     };
 
     const UNPROTECT: &str = r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"protected":false}}'"#;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::{
+    fetched::Unreadable,
     findings::{Finding, Severity, ended, listed},
-    snapshot::{Observed, Unreadable},
+    snapshot::Observed,
 };
 use crate::{api::conditions::types, plugin::spaces::is_true};
 
@@ -88,9 +89,9 @@ mod tests {
     use crate::{
         api::DeveloperSpace,
         plugin::doctor::{
+            fetched::Look,
             findings::text,
             fixtures::{lines, now, read, told, well, with},
-            snapshot::Look,
         },
     };
 
