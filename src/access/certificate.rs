@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_told() {
+    fn data_that_is_not_a_certificate_is_an_error() {
         assert!(matches!(read("dspace-x", b"hello", String::new()), Err(Error::Unreadable(name)) if name == "dspace-x"));
     }
 }

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_ends_with_its_space_and_with_what_the_class_allows() {
+    fn a_credential_is_valid_no_longer_than_the_space_and_the_class_allow() {
         let now = "2026-11-24T09:00:00Z".parse().unwrap();
         assert_eq!(lifetime(terms(None, None), now), Ok(TimeDelta::hours(24)));
         assert_eq!(lifetime(terms(Some("8h"), Some("2026-11-25T09:00:00Z")), now), Ok(TimeDelta::hours(8)));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_without_a_word_allows_every_way() {
+    fn a_class_without_methods_allows_every_method() {
         let only = Access { methods: vec![AccessMethod::Oidc, AccessMethod::Token], ..Access::default() };
         for method in ALL_METHODS {
             assert_eq!(allowed("standard", None, method), Ok(()));

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_comes_before_the_class() {
+    fn flags_override_the_parameters_of_the_class() {
         let overrides = Overrides { client_id: Some("cli".into()), ..Overrides::default() };
         let expected = OidcAccess { client_id: "cli".into(), ..oidc() };
         assert_eq!(parameters("standard", Some(&oidc()), &overrides), Ok(expected));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_of_ones_own_goes_with_its_issuer_only() {
+    fn the_certificate_authority_of_the_class_is_used_for_its_issuer_only() {
         let private = OidcAccess { certificate_authority: Some("PEM".into()), ..oidc() };
         let args = exec(&parameters("standard", Some(&private), &Overrides::default()).unwrap())["args"].clone();
         assert!(args.as_array().unwrap().contains(&json!("--certificate-authority-data=UEVN")), "{args}");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_does_not_match_is_told() {
+    fn a_missing_prefix_is_a_warning() {
         let subject = |kind, name: &str| Subject { kind, name: name.into(), namespace: None };
         assert_eq!(warning(&subject(SubjectKind::User, "oidc:nadia@example.com"), &oidc()), None);
         assert_eq!(warning(&subject(SubjectKind::Group, "grp:botany"), &oidc()), None);

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_become_sentences() {
+    fn error_messages_name_the_cause_and_the_remedy() {
         let api = |code: u16, message: &str, name: &str| {
             let status = json!({"status": "Failure", "code": code, "message": message, "reason": "x", "details": {"name": name}});
             sentence(&kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn request_timeouts_are_read_as_kubectl_reads_them() {
+    fn request_timeouts_have_the_format_of_kubectl() {
         for (text, seconds) in [("0", None), ("0s", None), ("5", Some(5)), ("5s", Some(5)), ("1m30s", Some(90))] {
             assert_eq!(text.parse(), Ok(RequestTimeout(seconds.map(Duration::from_secs))), "{text}");
         }

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_in_a_line() {
+    fn a_class_is_one_line_of_the_table() {
         let greenhouse = json!({
             "apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"},
             "spec": {

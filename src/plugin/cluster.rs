@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_uses_its_own_cluster_only_if_no_other_is_named() {
+    fn a_pod_uses_its_own_cluster_only_if_no_other_cluster_is_named() {
         let unread = |kind: io::ErrorKind| KubeconfigError::ReadConfig(kind.into(), "/home/ines/.kube/config".into());
         let broken = || Kubeconfig::from_yaml("a: [").unwrap_err();
         let missing = || unread(io::ErrorKind::NotFound);

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_come_next_depends_on_what_came_before() {
+    fn completions_depend_on_the_preceding_words() {
         assert_eq!(at(&["de"]).0, ["describe", "delete"]);
         assert_eq!(at(&["describe", ""]).1, Names::Spaces);
         assert_eq!(at(&["--context", "dev", "describe", "al"]).1, Names::Spaces);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn kubectls_flags_are_found_anywhere() {
+    fn flags_of_kubectl_are_found_anywhere_in_the_command_line() {
         let words: Vec<String> = ["describe", "--context", "dev", "--kubeconfig=/k", ""].map(ToOwned::to_owned).to_vec();
         let flags = kubectl_flags(&words);
         assert_eq!((flags.context.as_deref(), flags.kubeconfig), (Some("dev"), Some(PathBuf::from("/k"))));

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_class_requires_is_derived_or_asked_for() {
+    fn required_contact_fields_are_derived_or_requested() {
         let class: SpaceClassSpec =
             serde_json::from_value(serde_json::json!({"metadata": {"requiredContact": ["team", "email", "costCenter"]}})).unwrap();
         let class = Some(ClassInForce { name: "greenhouse", spec: &class });
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_users_may_be_addresses() {
+    fn a_user_name_can_be_an_email_address() {
         for (name, found) in [
             ("nadia@example.com", Some("nadia@example.com")),
             ("oidc:nadia@example.com", Some("nadia@example.com")),

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_for_each_event() {
+    fn events_are_printed_one_on_each_line() {
         let mut again = event("2026-11-24T07:00:00.000000Z", "Warned");
         again.series = serde_json::from_value(json!({"count": 2, "lastObservedTime": "2026-11-24T08:59:30.000000Z"})).unwrap();
         let shown = table(&[event("2026-11-24T08:00:00.000000Z", "Provisioned"), again], "2026-11-24T09:00:00Z".parse().unwrap());
@@ -158,7 +158,7 @@ AGE   TYPE     REASON        MESSAGE
     }
 
     #[test]
-    fn both_places_are_told_in_the_order_of_time() {
+    fn events_of_both_namespaces_are_merged_in_chronological_order() {
         let one = |at: &str, reason: &str| -> Read { Ok(Readable { objects: vec![event(at, reason)], errors: vec![] }) };
         let early = || one("2026-11-24T08:00:00.000000Z", "Early");
         let late = || one("2026-11-24T08:30:00.000000Z", "Late");
@@ -187,7 +187,7 @@ AGE   TYPE     REASON        MESSAGE
     }
 
     #[test]
-    fn terminals_are_told_nothing_to_obey() {
+    fn control_characters_are_removed_from_events() {
         assert_eq!(format::one_line(" two\nlines\u{1b}[2J\n"), "two lines [2J");
     }
 }

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_set_by_the_lowest_ceiling() {
+    fn the_expiry_is_determined_by_the_lowest_limit() {
         let dated = json!({"expiresAt": "2026-11-24T09:04:00Z"});
         for (end, spec, expected) in [
             ("2026-11-24T09:05:00Z", json!({}), SetBy::Ttl),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_says_what_was_gained() {
+    fn the_result_of_a_renewal_names_the_time_that_was_gained() {
         let (renewed, now) = (at("2026-11-24T09:02:00Z"), at("2026-11-24T09:02:00Z"));
         let before = Some(at("2026-11-24T09:05:00Z"));
         let told = |end: &str, before| gained(before, &space(end, &json!({})), None, (renewed, now));

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_another_user_stays_one_word() {
+    fn a_quoted_word_is_not_changed_by_flags() {
         let flags = Flags::of(&KubectlArgs { as_user: Some("o'neill".to_owned()), ..KubectlArgs::default() });
         for name in ["x kubectl y", "User:x kubectl $(touch pwned) y'z", "run kubectl y", "x: kubectl\ty", "`kubectl dspace y"] {
             let word = shell(name);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_administrator_runs_a_command_as_another_user() {
+    fn commands_for_administrators_have_only_the_flags_of_the_cluster() {
         let args = KubectlArgs {
             context: Some("staging".to_owned()),
             user: Some("omar".to_owned()),

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_have_two_units_at_the_most() {
+    fn durations_have_at_most_two_units() {
         for (seconds, text) in
             [(0, "0s"), (59, "59s"), (61, "1m1s"), (3_600, "1h"), (3_661, "1h1m"), (273_600, "3d4h"), (273_659, "3d4h"), (-5, "0s")]
         {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_are_told_from_now() {
+    fn an_expiry_is_relative_to_the_current_time() {
         let now: DateTime<Utc> = "2026-11-24T09:00:00Z".parse().unwrap();
         assert_eq!(expiry(now, None), "never");
         assert_eq!(expiry(now, Some(now + TimeDelta::hours(76))), "in 3d4h");
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_of_others_rules_a_terminal() {
+    fn control_characters_are_replaced() {
         assert_eq!(
             visible("edit\u{1b}[2J\u{202e}b\r\nfamily \u{1f469}\u{200d}\u{1f4bb}"),
             "edit\u{fffd}[2J\u{fffd}b\u{fffd}\nfamily \u{1f469}\u{200d}\u{1f4bb}"
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn words_stay_words_in_a_shell() {
+    fn a_quoted_word_is_one_word_for_a_shell() {
         for (word, typed) in [
             ("User:nadia@example.com", "User:nadia@example.com"),
             ("two words", "'two words'"),

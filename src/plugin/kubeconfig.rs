@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_from_outside_the_space_names_the_user() {
+    async fn a_caller_who_is_not_a_member_must_name_the_user() {
         let (error, changes) = refused("").await;
         assert!(error.starts_with("you are User:ines@example.com, neither the owner nor a member of DeveloperSpace orchid-lab"), "{error}");
         assert!(changes.is_empty(), "{changes:?}");

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn members_come_and_go_one_by_one() {
+    fn members_are_added_and_removed_individually() {
         let (botany, zoology) = (member("botany", "view"), member("zoology", "edit"));
         let both = added(std::slice::from_ref(&botany), &zoology).unwrap();
         assert_eq!(both, [botany.clone(), zoology.clone()]);

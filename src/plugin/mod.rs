@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_rules_no_terminal() {
+    fn control_characters_in_an_error_are_replaced() {
         let error = anyhow!("no \u{202e}secaps\nare\u{1b}[2J listed").context("failed to list spaces");
         assert_eq!(last_line(&error, &Flags::default()), "error: failed to list spaces: no \u{fffd}secaps are [2J listed");
     }

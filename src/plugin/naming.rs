@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_no_space_of_the_class_can_have_are_answered_by_one_that_it_can() {
+    fn an_error_about_a_name_proposes_an_allowed_name() {
         let open = classes(&json!({"allowed": ["*", "lab"], "denied": ["prod-*"]}));
         for (name, says, other) in [
             ("alice", "a name without a dash can be a top-level domain", "alice-dev"),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_are_no_names_are_refused_at_once() {
+    fn an_invalid_name_is_rejected_before_any_request() {
         assert_eq!(parse("orchid-lab"), Ok("orchid-lab".to_owned()));
         let rule = "a name consists of at most 63 lower-case letters, digits and dashes, and begins and ends with a letter or a digit";
         assert_eq!(parse("UPPER_case"), Err(format!("{rule}, such as upper-case")));

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_of_values_and_not_of_texts() {
+    fn shares_are_computed_from_values() {
         for (used, hard, expected) in
             [("500m", "2", 0.25), ("512Mi", "1Gi", 0.5), ("0", "10", 0.0), ("1", "0", 1.0), ("0", "0", 0.0), ("3", "2", 1.5)]
         {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_that_was_never_counted_is_unused() {
+    fn a_quota_without_a_status_is_unused() {
         let quota = serde_json::from_value(json!({"metadata": {"name": "developerspace"}, "spec": {"hard": {"pods": "4"}}})).unwrap();
         let found = uses(&quota);
         assert_eq!(found, [Use { resource: "pods".into(), used: "0".into(), hard: "4".into(), share: 0.0 }]);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_is_told_by_the_limits_in_force() {
+    fn usage_is_reported_for_the_limits_in_force() {
         let quota = json!({
             "metadata": {"name": "developerspace"},
             "spec": {"hard": {"pods": "9"}},

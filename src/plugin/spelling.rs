@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decomposed_names_are_remarked_on() {
+    fn a_name_with_combining_characters_causes_a_warning() {
         assert_eq!(remark("User:jürgen@example.com"), None);
         assert!(remark("User:ju\u{308}rgen@example.com").is_some_and(|said| said.starts_with("User:ju\u{308}rgen@example.com contains")));
     }

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subjects_are_read_as_the_contract_writes_them() {
+    fn subjects_are_parsed_in_the_format_of_the_documentation() {
         for (text, written) in [
             ("alice@example.com", "User:alice@example.com"),
             ("User:alice@example.com", "User:alice@example.com"),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn user_names_of_service_accounts_are_known_again() {
+    fn user_names_of_service_accounts_are_parsed() {
         assert_eq!(of_username("system:serviceaccount:ci-home:robot").to_string(), "ServiceAccount:ci-home/robot");
         assert_eq!(of_username("alice@example.com").to_string(), "User:alice@example.com");
     }

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fullest_comes_first() {
+    fn the_space_with_the_highest_usage_comes_first() {
         let expected = "\
 SPACE        OWNER               RESOURCE       USED   HARD   SHARE               EXPIRES
 orchid-lab   nadia@example.com   requests.cpu   3      4      [########..]  75%   in 1d4h
@@ -111,7 +111,7 @@ fern-lab     omar@example.com    pods           2      4      [#####.....]  50% 
     }
 
     #[test]
-    fn one_resource_and_so_many_spaces_if_asked_for() {
+    fn the_ranking_can_be_limited_to_one_resource() {
         let expected = "\
 SPACE      OWNER              RESOURCE   USED   HARD   SHARE               EXPIRES
 fern-lab   omar@example.com   pods       2      4      [#####.....]  50%   -";

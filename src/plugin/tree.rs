@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_drawn_with_letters() {
+    fn a_tree_is_drawn_with_ascii_characters() {
         let mut children =
             vec![Node::new("ResourceQuota developerspace", Some(MISSING)), Node::new("LimitRange developerspace", Some(UNREADABLE))];
         children.extend(bound(&a_space(), &found()));
@@ -233,7 +233,7 @@ DeveloperSpace orchid-lab (Provisioned)
     }
 
     #[test]
-    fn what_the_class_does_not_have_is_not_missed() {
+    fn objects_that_the_class_does_not_have_are_not_missing() {
         let nodes = |note: Option<&str>| ["quota", "limits", "network"].map(|what| Node::new(what, note));
         let names = |nodes: Vec<Node>| nodes.into_iter().map(|node| node.what).collect::<Vec<_>>();
         let class =

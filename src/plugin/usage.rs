@@ -62,7 +62,7 @@ mod tests {
     use crate::plugin::quotas::Use;
 
     #[test]
-    fn a_line_for_each_limit() {
+    fn each_limit_is_one_line() {
         let one = |resource: &str, used: &str, hard: &str, share: f64| Use {
             resource: resource.to_owned(),
             used: used.to_owned(),

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_says_how_its_developers_reach_the_server() {
+    fn the_class_can_set_the_server_of_a_kubeconfig() {
         let endpoint: Endpoint =
             serde_json::from_value(json!({"server": "https://10.0.0.1:6443", "insecure-skip-tls-verify": true})).unwrap();
         let server = ServerAccess {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_administrators_own_way_to_the_server_is_not_handed_on() {
+    fn connection_settings_of_the_administrator_are_omitted() {
         let endpoint = json!({
             "server": "https://10.0.0.1:6443", "certificate-authority-data": "Q0E=", "tls-server-name": "tunnel", "insecure-skip-tls-verify": false,
             "proxy-url": "socks5://rosa:s3cret@jump.example.com:1080/x?y",
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_the_machine_itself_are_known() {
+    fn loopback_addresses_are_detected() {
         let own = ["https://127.0.0.1:6443", "https://localhost:6443", "https://[::1]:6443", "https://0.0.0.0:6443"];
         let others = ["https://10.0.0.1:6443", "https://dev.example.com", "https://localhost.example.com", ""];
         assert!(own.iter().all(|server| is_loopback(&json!({"server": server}))));

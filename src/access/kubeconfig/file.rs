@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_somebody_elses_is_not_touched() {
+    fn a_file_that_the_plugin_did_not_write_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config");
         for text in ["", "hello", "contexts: []", "contexts: [{name: orchid-lab, context: {cluster: home}}]"] {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_into_what_it_does_not_understand_is_refused() {
+    fn a_merge_into_an_invalid_kubeconfig_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config");
         for (text, taken) in [("contexts: 7", false), ("a: [", false), ("contexts: [{name: orchid-lab, context: {cluster: home}}]", true)] {

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_has_one_role() {
+    fn a_member_must_have_one_role() {
         let omar = Holder::named(&space(), &user("omar@example.com")).unwrap();
         assert_eq!((omar.is_owner(), omar.role().unwrap()), (false, Some("view")));
         let owner = Holder::owner(user("nadia@example.com"));

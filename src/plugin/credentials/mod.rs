@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_spec_of_a_class_that_is_not_accepted_changes_nothing() {
+    async fn the_spec_in_force_of_a_class_applies_while_a_new_spec_is_not_accepted() {
         let mut class = class(json!({"access": {"methods": ["Token"]}}));
         class.metadata.generation = Some(2);
         let refused = json!({

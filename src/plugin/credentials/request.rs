@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_no_default_for_access_through_a_group() {
+    fn a_certificate_is_not_the_default_for_access_through_a_group() {
         let space = a_space();
         let mut member = Holder::named(&space, &space.spec.members[0].subject()).unwrap();
         let mut owner = Holder::owner(user("omar@example.com"));

@@ -133,7 +133,7 @@ mod tests {
     use crate::plugin::{args::KubectlArgs, flags::Flags};
 
     #[test]
-    fn an_owner_who_cannot_renew_is_told_what_an_administrator_does() {
+    fn the_warning_to_an_owner_who_cannot_renew_contains_commands_for_an_administrator() {
         let api = |code: u16, message: &str| {
             let status = json!({"status": "Failure", "code": code, "message": message, "reason": "x", "details": {"name": "orchid-lab"}});
             kube::Error::Api(Box::new(serde_json::from_value(status).unwrap()))

@@ -67,7 +67,7 @@ mod tests {
     use crate::plugin::fixtures::{a_class, a_space};
 
     #[test]
-    fn a_protection_is_told_as_far_as_it_is_in_force() {
+    fn a_protection_that_is_not_in_force_is_shown_as_requested() {
         let line = |space: &DeveloperSpace, class: &SpaceClass| {
             let shown = heading(space, Some(class), None);
             shown.lines().find_map(|line| line.strip_prefix("Protected:")).map(|text| text.trim().to_owned())
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_the_namespace_is_told() {
+    fn finalizers_of_a_terminating_namespace_are_shown() {
         let mut namespace: Namespace =
             serde_json::from_value(json!({"metadata": {"name": "orchid-lab", "finalizers": ["example.com/ledger"]}})).unwrap();
         assert_eq!(held(&namespace), None);

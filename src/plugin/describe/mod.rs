@@ -108,7 +108,7 @@ mod tests {
     };
 
     #[test]
-    fn a_space_with_a_day_to_go() {
+    fn the_description_of_a_space_that_expires_soon() {
         let mut space = a_space();
         let warning = json!({"at": "2026-11-23T13:00:00Z", "before": "2d", "expiresAt": "2026-11-25T13:00:00Z"});
         space.status.as_mut().unwrap().last_warning = serde_json::from_value(warning).unwrap();
@@ -149,7 +149,7 @@ Next steps:
     }
 
     #[test]
-    fn a_space_that_has_expired() {
+    fn the_description_of_an_expired_space() {
         let mut space: DeveloperSpace = serde_json::from_value(json!({
             "apiVersion": "developerspace.dev/v1alpha1",
             "kind": "DeveloperSpace",
@@ -199,7 +199,7 @@ Next steps:
     }
 
     #[test]
-    fn texts_of_the_owner_stay_unchanged() {
+    fn texts_of_the_owner_are_unchanged() {
         let mut space = a_space();
         space.spec.description = Some("First: kubectl get pods".to_owned());
         let message = "namespace orchid-lab exists: kubectl annotate namespace orchid-lab x=y";
@@ -217,7 +217,7 @@ Next steps:
     }
 
     #[test]
-    fn events_that_could_not_be_read_are_told() {
+    fn events_that_could_not_be_read_are_mentioned() {
         let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-11-24T07:00:00.000000Z", "type": "Normal", "reason": "Ready"});
         let failed = Some("failed to list Events in namespace orchid-lab:\nno".to_owned());
         let mut about = About { events: vec![serde_json::from_value(event).unwrap()], unreadable: 2, failed };

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_from_outside_the_space_gets_a_kubeconfig_for_the_owner() {
+    fn a_caller_who_is_not_a_member_can_get_a_kubeconfig_for_the_owner() {
         let last = |name: &str| {
             let me = UserInfo { username: Some(name.to_owned()), ..UserInfo::default() };
             next_steps(&a_space(), None, Some(&me), now()).pop().unwrap()
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn no_renewal_is_advised_where_none_helps() {
+    fn no_renewal_is_suggested_if_it_has_no_effect() {
         let mut class = a_class();
         class.spec.lifetime.as_mut().unwrap().max_lifetime = Some("5d4h".to_owned());
         let line = next_steps(&a_space(), Some(&class), None, now());

@@ -7,12 +7,12 @@ use crate::plugin::{
 
 /// The result of reading an object or a list.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Look<T> {
+pub(super) enum Fetched<T> {
     /// It was not read, because it was not needed.
     #[default]
-    Needless,
+    NotNeeded,
     /// It was read.
-    Seen(T),
+    Found(T),
     /// A part of it was read.
     Partial(T, Unreadable),
     /// It could not be read.
@@ -39,60 +39,60 @@ impl Unreadable {
     }
 }
 
-impl<T> Look<T> {
+impl<T> Fetched<T> {
     /// The result, as far as it was read.
-    pub(super) fn seen(&self) -> Option<&T> {
+    pub(super) fn value(&self) -> Option<&T> {
         match self {
-            Self::Seen(seen) | Self::Partial(seen, _) => Some(seen),
-            Self::Needless | Self::Unreadable(_) => None,
+            Self::Found(value) | Self::Partial(value, _) => Some(value),
+            Self::NotNeeded | Self::Unreadable(_) => None,
         }
     }
 
     /// The part that could not be read.
-    pub(super) fn gap(&self) -> Option<&Unreadable> {
+    pub(super) fn unreadable(&self) -> Option<&Unreadable> {
         match self {
             Self::Unreadable(gap) | Self::Partial(_, gap) => Some(gap),
-            Self::Needless | Self::Seen(_) => None,
+            Self::NotNeeded | Self::Found(_) => None,
         }
     }
 
     /// The result of a request.
-    pub(super) fn of(found: Result<T, kube::Error>, verb: &'static str, what: String, namespace: Option<&str>) -> Self {
+    pub(super) fn from_result(found: Result<T, kube::Error>, verb: &'static str, what: String, namespace: Option<&str>) -> Self {
         found.map_or_else(
             |error| {
                 let why = (!is_forbidden(&error)).then(|| sentence(&error));
                 Self::Unreadable(Unreadable { verb, what, namespace: namespace.map(ToOwned::to_owned), error: why })
             },
-            Self::Seen,
+            Self::Found,
         )
     }
 }
 
-impl<T> Look<Option<T>> {
+impl<T> Fetched<Option<T>> {
     /// The object, if it was read and exists.
-    pub(super) fn found(&self) -> Option<&T> {
-        self.seen()?.as_ref()
+    pub(super) fn object(&self) -> Option<&T> {
+        self.value()?.as_ref()
     }
 
     /// Returns true if the object is known not to exist.
     pub(super) fn is_absent(&self) -> bool {
-        matches!(self, Self::Seen(None))
+        matches!(self, Self::Found(None))
     }
 }
 
-impl<T> Look<Vec<T>> {
+impl<T> Fetched<Vec<T>> {
     /// The objects of the list; empty if it was not read.
-    pub(super) fn all(&self) -> &[T] {
-        self.seen().map(Vec::as_slice).unwrap_or_default()
+    pub(super) fn items(&self) -> &[T] {
+        self.value().map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The objects of a list, and the first error of those that could not be parsed.
-    pub(super) fn of_list(found: Result<Readable<T>, kube::Error>, what: String, namespace: &str) -> Self {
+    pub(super) fn from_list(found: Result<Readable<T>, kube::Error>, what: String, namespace: &str) -> Self {
         let Readable { objects, errors } = match found {
             Ok(found) => found,
-            Err(error) => return Self::of(Err(error), "list", what, Some(namespace)),
+            Err(error) => return Self::from_result(Err(error), "list", what, Some(namespace)),
         };
-        let Some(error) = errors.first() else { return Self::Seen(objects) };
+        let Some(error) = errors.first() else { return Self::Found(objects) };
         let what = format!("{} of {} {what}", errors.len(), errors.len() + objects.len());
         let gap = Unreadable { verb: "list", what, namespace: Some(namespace.to_owned()), error: Some(error.clone()) };
         Self::Partial(objects, gap)
@@ -104,13 +104,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_that_was_read_in_part_has_a_gap() {
+    fn a_list_that_was_read_partially_has_an_unreadable_part() {
         let read = |errors: &[&str]| {
             let errors = errors.iter().map(|error| (*error).to_owned()).collect();
-            Look::of_list(Ok(Readable { objects: vec!["web", "db"], errors }), "replicasets".to_owned(), "orchid-lab")
+            Fetched::from_list(Ok(Readable { objects: vec!["web", "db"], errors }), "replicasets".to_owned(), "orchid-lab")
         };
         let whole = read(&[]);
-        assert_eq!((whole.all(), whole.gap()), (&["web", "db"][..], None));
+        assert_eq!((whole.items(), whole.unreadable()), (&["web", "db"][..], None));
         let partial = read(&["a time out of range"]);
         let gap = Unreadable {
             verb: "list",
@@ -118,6 +118,6 @@ mod tests {
             namespace: Some("orchid-lab".to_owned()),
             error: Some("a time out of range".to_owned()),
         };
-        assert_eq!((partial.all(), partial.gap()), (&["web", "db"][..], Some(&gap)));
+        assert_eq!((partial.items(), partial.unreadable()), (&["web", "db"][..], Some(&gap)));
     }
 }

@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use kube::{Api, ResourceExt as _, api::ListParams};
 
-use super::fetched::Look;
+use super::fetched::Fetched;
 use crate::{
     api::{names, without_managed_fields::WithoutManagedFields},
     plugin::{cluster::Cluster, readable},
@@ -16,27 +16,27 @@ use crate::{
 
 /// The Deployments in all namespaces that have the operator's labels, or the Deployment in the operator's default namespace if Deployments cannot
 /// be listed in all namespaces.
-pub(super) async fn fetch_operator_deployments(cluster: &Cluster) -> Look<Vec<Deployment>> {
+pub(super) async fn fetch_operator_deployments(cluster: &Cluster) -> Fetched<Vec<Deployment>> {
     let labels = format!("app.kubernetes.io/name={},app.kubernetes.io/component=controller", names::OPERATOR);
     // A Deployment that cannot be parsed was written by another user: the operator's Deployment has no such fields.
     if let Ok(found) = readable::list::<Deployment>(cluster, None, ListParams::default().labels(&labels)).await {
         // Every user who can create a Deployment can create many with these labels, so each namespace is read only once.
-        let namespaces: BTreeSet<String> = found.objects.iter().map(home_of).collect();
+        let namespaces: BTreeSet<String> = found.objects.iter().map(namespace_of).collect();
         let mut homes = BTreeSet::new();
         for namespace in namespaces {
             if may_run_the_operator(cluster, &namespace).await {
                 homes.insert(namespace);
             }
         }
-        return Look::Seen(found.objects.into_iter().filter(|deployment| homes.contains(&home_of(deployment))).collect());
+        return Fetched::Found(found.objects.into_iter().filter(|deployment| homes.contains(&namespace_of(deployment))).collect());
     }
     let home = Api::<WithoutManagedFields<Deployment>>::namespaced(cluster.client.clone(), names::DEFAULT_OPERATOR_NAMESPACE);
     let found =
         home.get_opt(names::OPERATOR).await.map(|found| found.into_iter().map(|WithoutManagedFields(deployment)| deployment).collect());
-    Look::of(found, "get", format!("Deployment {}", names::OPERATOR), Some(names::DEFAULT_OPERATOR_NAMESPACE))
+    Fetched::from_result(found, "get", format!("Deployment {}", names::OPERATOR), Some(names::DEFAULT_OPERATOR_NAMESPACE))
 }
 
-fn home_of(deployment: &Deployment) -> String {
+fn namespace_of(deployment: &Deployment) -> String {
     deployment.namespace().unwrap_or_default()
 }
 
@@ -69,7 +69,7 @@ mod tests {
     use crate::plugin::cluster::fake_cluster;
 
     #[test]
-    fn namespaces_with_a_mark_of_a_space_do_not_run_the_operator() {
+    fn namespaces_with_marks_of_a_space_do_not_run_the_operator() {
         for (metadata, marked) in [
             (json!({"labels": {"app.kubernetes.io/managed-by": "developerspace-operator"}}), true),
             (json!({"annotations": {"developerspace.dev/space-uid": "space-1"}}), true),
@@ -103,7 +103,7 @@ mod tests {
             (200, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": annotations}}))
         });
         let found = fetch_operator_deployments(&cluster).await;
-        let names: Vec<String> = found.all().iter().map(kube::ResourceExt::name_any).collect();
+        let names: Vec<String> = found.items().iter().map(kube::ResourceExt::name_any).collect();
         assert_eq!(names, ["b", "d"]);
         assert_eq!(*reads.lock().unwrap(), ["fern-lab", "platform"]);
     }

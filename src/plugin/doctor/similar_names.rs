@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn similar_names_are_those_a_finger_apart() {
+    fn names_are_similar_if_few_letters_differ() {
         let names = ["orchid-lab", "orchid-labs", "moss", "fern-lab", "lab"].map(ToOwned::to_owned);
         for (word, alike) in [
             ("orchidlab", vec!["orchid-lab", "orchid-labs", "lab"]),

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_choose() {
+    fn flags_select_spaces() {
         for (words, expected) in [
             ("", true),
             ("orchid-lab", true),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_ends_comes_last() {
+    fn spaces_without_an_expiry_come_last() {
         for (by, first) in [(SortBy::Name, "fern-lab"), (SortBy::Expiry, "orchid-lab")] {
             let mut spaces = [a_space(), DeveloperSpace::new("fern-lab", create::spec(of_username("omar@example.com")))];
             by.sort(&mut spaces);

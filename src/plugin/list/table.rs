@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_says_when_things_end_and_how_full_they_are() {
+    fn the_table_shows_the_expiry_and_the_quota_usage() {
         let uses = vec![Use { resource: "requests.cpu".into(), used: "1".into(), hard: "4".into(), share: 0.25 }];
         let quotas = Quotas::from([("orchid-lab".to_owned(), uses)]);
         let mut columns = Columns::new(false, true, &Flags::default());
@@ -110,7 +110,7 @@ fern-lab     omar@example.com    -          Unknown   Pending       -         - 
     }
 
     #[test]
-    fn more_columns_if_asked_for() {
+    fn the_wide_table_has_more_columns() {
         let expected = "\
 NAME         OWNER               CLASS      READY   REASON        EXPIRES   CPU   MEMORY   AGE   TEAM     NAMESPACE UID   MESSAGE
 orchid-lab   nadia@example.com   standard   True    Provisioned   in 1d4h   -     -        4d    botany   uid-7           all is in place";
