@@ -110,7 +110,7 @@ pub struct WriteArgs {
 
 impl WriteArgs {
     /// The time limit for the wait after a write; `None` if the command does not wait.
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn wait_timeout(&self) -> Option<Duration> {
         (self.wait.wait && self.dry_run.dry_run == DryRun::None).then_some(self.wait.timeout.0)
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use kube::{Api, ResourceExt as _};
 
 use super::{
-    api_error::ApiContext, args::OutputArgs, class_in_force::is_default, cluster::Cluster, format, output, progress::note, requests,
+    api_error::ApiContext, args::OutputArgs, class_in_force::is_default, cluster::Cluster, format, output, progress::print_stderr, requests,
 };
 use crate::{
     access::{ALL_METHODS, allowed},
@@ -27,14 +27,14 @@ pub(crate) async fn run(cluster: &Cluster, args: &ClassesArgs) -> anyhow::Result
     let format = &args.output.output;
     if let Some(name) = &args.name {
         let class = Api::<SpaceClass>::all(cluster.client.clone()).get(name).await.context_api(|| format!("read SpaceClass {name}"))?;
-        return output::object(format, &class, || table(std::slice::from_ref(&class), format.is_wide()));
+        return output::print_object(format, &class, || table(std::slice::from_ref(&class), format.is_wide()));
     }
     let classes = requests::list_classes(cluster).await?;
     if classes.is_empty() && format.is_table() {
-        note("No classes found: an administrator must create one; see config/classes.");
+        print_stderr("No classes found: an administrator must create one; see config/classes.");
         return Ok(());
     }
-    output::objects(format, &classes, || table(&classes, format.is_wide()))
+    output::print_objects(format, &classes, || table(&classes, format.is_wide()))
 }
 
 /// The number of columns without -o wide.
@@ -47,7 +47,7 @@ fn table(classes: &[SpaceClass], wide: bool) -> String {
     if wide {
         output::table(HEADINGS, rows, false)
     } else {
-        output::table(output::leading::<_, ALL, FEW>(&HEADINGS), rows.iter().map(output::leading), false)
+        output::table(output::first_columns::<_, ALL, FEW>(&HEADINGS), rows.iter().map(output::first_columns), false)
     }
 }
 

@@ -12,7 +12,7 @@ use kube::{
 };
 
 use super::{
-    api_error::{ApiContext, innermost},
+    api_error::{ApiContext, innermost_cause},
     args::KubectlArgs,
     flags::Flags,
 };
@@ -53,7 +53,7 @@ impl Cluster {
         let namespace = config.default_namespace.clone();
         let clock = Arc::new(ServerCheckedClock::default());
         let client = client::for_config(config, Listeners { clock: clock.clone(), ..Listeners::default() }, USER_AGENT)?;
-        Ok(Self { client, endpoint, namespace, flags: Flags::of(args), clock })
+        Ok(Self { client, endpoint, namespace, flags: Flags::new(args), clock })
     }
 
     /// The current time. If a response has shown that the local clock is wrong, this is the time of the API server.
@@ -79,7 +79,7 @@ pub(crate) async fn whoami(client: &Client) -> anyhow::Result<UserInfo> {
 async fn configuration(args: &KubectlArgs) -> anyhow::Result<(Config, Endpoint)> {
     let kubeconfig = match &args.kubeconfig {
         Some(file) => Kubeconfig::read_from(file)
-            .map_err(|error| anyhow!("failed to read the kubeconfig {}: {}", file.display(), innermost(&error)))?,
+            .map_err(|error| anyhow!("failed to read the kubeconfig {}: {}", file.display(), innermost_cause(&error)))?,
         None => match Kubeconfig::read() {
             Ok(kubeconfig) => kubeconfig,
             Err(error) => {
@@ -89,14 +89,14 @@ async fn configuration(args: &KubectlArgs) -> anyhow::Result<(Config, Endpoint)>
                 {
                     return in_pod(config);
                 }
-                bail!("failed to read the kubeconfig: {}: set KUBECONFIG, or specify one with --kubeconfig", innermost(&error))
+                bail!("failed to read the kubeconfig: {}: set KUBECONFIG, or specify one with --kubeconfig", innermost_cause(&error))
             }
         },
     };
     let options = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
     let endpoint = endpoint(&kubeconfig, args)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let config = config.map_err(|error| anyhow!("the kubeconfig cannot be used: {}", innermost(&error)))?;
+    let config = config.map_err(|error| anyhow!("the kubeconfig cannot be used: {}", innermost_cause(&error)))?;
     Ok((config, endpoint))
 }
 

@@ -35,16 +35,16 @@ pub struct DeleteArgs {
 
 pub(crate) async fn run(cluster: &Cluster, args: &DeleteArgs) -> anyhow::Result<()> {
     let mut progress = Progress::new(&cluster.flags);
-    let mut going = Vec::new();
+    let mut deleted = Vec::new();
     let mut failed = Ok(());
     for name in &args.names {
         match delete(cluster, name, args).await {
-            Ok(space) => going.extend(space),
+            Ok(space) => deleted.extend(space),
             Err(error) => progress.keep(&mut failed, error),
         }
     }
     if args.wait.wait && args.dry_run.dry_run == DryRun::None {
-        for space in going {
+        for space in deleted {
             // The wait for the other spaces continues. The command returns the last error.
             if let Err(error) = wait::until_gone(cluster, &space, args.wait.timeout.0, &mut progress).await {
                 progress.keep(&mut failed, error);
@@ -74,7 +74,7 @@ async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Res
             }
         }
     }
-    output::print(&format!("{} deleted{}", output::name_of(&space), dry_run.note()))?;
+    output::print(&format!("{} deleted{}", output::qualified_name(&space), dry_run.note()))?;
     Ok(Some(space))
 }
 

@@ -23,7 +23,7 @@ pub struct KubeconfigArgs {
 
     /// The user of the kubeconfig: the owner or a member of the space [default: you]
     #[arg(long = "for", value_name = "USER")]
-    pub who: Option<SubjectArg>,
+    pub subject: Option<SubjectArg>,
 
     /// The credential and the file.
     #[command(flatten)]
@@ -33,14 +33,14 @@ pub struct KubeconfigArgs {
 pub(crate) async fn run(cluster: &Cluster, args: &KubeconfigArgs) -> anyhow::Result<()> {
     let mut progress = Progress::new(&cluster.flags);
     let space = requests::get_space(cluster, &args.name).await?;
-    let me = if args.who.is_none() { cluster.whoami().await? } else { UserInfo::default() };
-    let holder = |space: &DeveloperSpace| match &args.who {
+    let me = if args.subject.is_none() { cluster.whoami().await? } else { UserInfo::default() };
+    let holder = |space: &DeveloperSpace| match &args.subject {
         Some(SubjectArg(subject)) => Holder::named(space, subject),
         None => Holder::caller(space, &me),
     };
     holder(&space)?;
-    let Span(patience) = args.issue.timeout;
-    let space = wait::until_ready(cluster, &args.name, patience, &mut progress).await?;
+    let Span(timeout) = args.issue.timeout;
+    let space = wait::until_ready(cluster, &args.name, timeout, &mut progress).await?;
     credentials::issue(cluster, &space, &holder(&space)?, &args.issue, &mut progress).await
 }
 

@@ -4,7 +4,7 @@ use anyhow::bail;
 use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::ResourceExt as _;
 
-use super::{format, spaces, subject::of_username};
+use super::{format, spaces, subject::from_username};
 use crate::api::{DeveloperSpace, Subject, SubjectKind};
 
 /// Returns true if the user is the owner or a member of the space, by name or through a group.
@@ -15,7 +15,7 @@ pub(crate) fn includes_user(space: &DeveloperSpace, user: &UserInfo) -> bool {
 /// Returns true if the subject is the user or a group of the user.
 pub(crate) fn matches_user(subject: &Subject, user: &UserInfo) -> bool {
     let groups = user.groups.as_deref().unwrap_or_default();
-    let by_name = of_username(user.username.as_deref().unwrap_or_default());
+    let by_name = from_username(user.username.as_deref().unwrap_or_default());
     *subject == by_name || (subject.kind == SubjectKind::Group && groups.contains(&subject.name))
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn ensure_names_subject(space: &DeveloperSpace, subject: &Subject) ->
             "DeveloperSpace {name} belongs to {}, and {subject} is not a member of it: add the member with \
             `kubectl dspace members add {name} {} --role ROLE`",
             space.spec.owner,
-            format::shell(&subject.to_string())
+            format::shell_quoted(&subject.to_string())
         );
     }
     Ok(())
@@ -53,7 +53,7 @@ pub(crate) fn ensure_fits(space: &DeveloperSpace, owner: &Subject, class: Option
             bail!(
                 "DeveloperSpace {name} belongs to {current}, and {owner} is a member of it: to give the member access, run \
                 `kubectl dspace kubeconfig {name} --for {} -o FILE`; to create another space, set another --name",
-                format::shell(&owner.to_string())
+                format::shell_quoted(&owner.to_string())
             );
         }
         bail!("DeveloperSpace {name} belongs to {current}, not to {owner}: set another --name");
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_space_of_another_owner_or_class_does_not_fit() {
-        let mut space = DeveloperSpace::new("orchid-lab", create::spec(user("nadia@example.com")));
+        let mut space = DeveloperSpace::new("orchid-lab", create::minimal_spec(user("nadia@example.com")));
         space.spec.class_name = Some("large".into());
         assert!(ensure_fits(&space, &user("nadia@example.com"), None).is_ok());
         assert!(ensure_fits(&space, &user("nadia@example.com"), Some("large")).is_ok());
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_member_is_not_onboarded_into_the_space_of_another_owner() {
-        let mut space = DeveloperSpace::new("orchid-lab", create::spec(user("nadia@example.com")));
+        let mut space = DeveloperSpace::new("orchid-lab", create::minimal_spec(user("nadia@example.com")));
         space.spec.members.push(Member { kind: SubjectKind::User, name: "omar@example.com".into(), namespace: None, role: "edit".into() });
         let member = ensure_fits(&space, &user("omar@example.com"), None).unwrap_err().to_string();
         assert_eq!(

@@ -25,6 +25,7 @@ mod format;
 mod gc;
 mod jsonpath;
 pub mod kubeconfig;
+mod lenient_list;
 pub mod list;
 pub mod members;
 mod membership;
@@ -35,8 +36,6 @@ pub mod output;
 mod progress;
 mod protection;
 mod quotas;
-mod reach;
-mod readable;
 pub mod renew;
 mod requests;
 mod spaces;
@@ -47,6 +46,7 @@ pub mod transfer;
 pub mod tree;
 pub mod usage;
 mod version;
+mod visible_spaces;
 mod wait;
 
 use std::process::ExitCode;
@@ -61,7 +61,7 @@ use self::{
 
 /// Runs the subcommand and returns the exit code.
 pub async fn run(cli: Cli) -> ExitCode {
-    let flags = Flags::of(&cli.kubectl);
+    let flags = Flags::new(&cli.kubectl);
     match Box::pin(execute(cli)).await {
         Ok(code) => code,
         Err(error) => fail(&error, &flags),
@@ -102,7 +102,7 @@ fn fail(error: &anyhow::Error, flags: &Flags) -> ExitCode {
 
 /// The error as one line. Other users write parts of it, for example the messages of policies.
 fn last_line(error: &anyhow::Error, flags: &Flags) -> String {
-    format::visible(&format!("error: {}", flags.on(&format::one_line(&format!("{error:#}")))))
+    format::printable(&format!("error: {}", flags.add_to(&format::one_line(&format!("{error:#}")))))
 }
 
 #[cfg(test)]

@@ -20,28 +20,28 @@ use crate::{
 };
 
 /// The maximum length of a namespace name.
-const LONGEST: usize = 63;
+const MAX_LENGTH: usize = 63;
 
 /// Parses a name for clap. Rejects a name that no space can have before any request is sent.
 pub(crate) fn parse(text: &str) -> Result<String, String> {
     if is_dns_label(text) {
         return Ok(text.to_owned());
     }
-    let fitting = label(text);
+    let fitting = dns_label(text);
     let example = if fitting.is_empty() { String::new() } else { format!(", such as {fitting}") };
     Err(format!(
-        "a name consists of at most {LONGEST} lower-case letters, digits and dashes, and begins and ends with a letter or a digit{example}"
+        "a name consists of at most {MAX_LENGTH} lower-case letters, digits and dashes, and begins and ends with a letter or a digit{example}"
     ))
 }
 
 /// The class of a new space, and all classes, since their rules determine the names that are allowed. Contains only the classes that the
 /// caller may read.
-pub(crate) struct Classes {
+pub(crate) struct NamingRules {
     class: Option<SpaceClass>,
     all: Vec<SpaceClass>,
 }
 
-impl Classes {
+impl NamingRules {
     /// Reads the classes. Classes that the caller may not read are omitted.
     pub(crate) async fn read(cluster: &Cluster, wanted: Option<&str>) -> Self {
         let all = requests::list_classes(cluster).await.unwrap_or_default();
@@ -70,14 +70,14 @@ impl Classes {
     }
 
     /// The name that earlier versions, which required no dash, gave to the space of `owner`; `None` if a new space can still have it.
-    pub(crate) fn former(&self, owner: &Subject) -> Option<String> {
-        let base = name_for(owner);
+    pub(crate) fn former_name(&self, owner: &Subject) -> Option<String> {
+        let base = base_name(owner);
         (is_dns_label(&base) && self.objection(&base).is_some()).then_some(base)
     }
 
     /// Proposes a name for the space of `owner`.
-    pub(crate) fn proposal(&self, owner: &Subject) -> anyhow::Result<String> {
-        let base = name_for(owner);
+    pub(crate) fn propose(&self, owner: &Subject) -> anyhow::Result<String> {
+        let base = base_name(owner);
         self.first_allowed(&base).ok_or_else(|| {
             let class = self.class().map(|class| format!(" that SpaceClass {} allows", class.name)).unwrap_or_default();
             anyhow!("no name{class} can be derived from {:?}: set one with --name", owner.name)
@@ -111,22 +111,22 @@ fn candidates(base: &str, allowed: &[String]) -> Vec<String> {
     if base.is_empty() {
         return vec![];
     }
-    let shortened = |others: usize| base[..base.len().min(LONGEST.saturating_sub(others))].trim_end_matches('-');
+    let shortened = |others: usize| base[..base.len().min(MAX_LENGTH.saturating_sub(others))].trim_end_matches('-');
     let common = ["*", "*-dev", "*-lab", "dev-*"].map(ToOwned::to_owned);
     let patterns = common.iter().chain(allowed).filter(|pattern| pattern.matches('*').count() == 1);
     patterns.map(|pattern| pattern.replace('*', shortened(pattern.len() - 1))).collect()
 }
 
 /// A DNS-1123 label derived from a user's name: `oidc:Alice.B@example.com` becomes `alice-b`.
-fn name_for(owner: &Subject) -> String {
+fn base_name(owner: &Subject) -> String {
     let bare = owner.name.rsplit(':').next().unwrap_or_default();
-    label(bare.split('@').next().unwrap_or_default())
+    dns_label(bare.split('@').next().unwrap_or_default())
 }
 
-fn label(text: &str) -> String {
+fn dns_label(text: &str) -> String {
     let lower = text.to_lowercase();
     let letters = lower.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' });
-    let label: String = letters.skip_while(|letter| *letter == '-').take(LONGEST).collect();
+    let label: String = letters.skip_while(|letter| *letter == '-').take(MAX_LENGTH).collect();
     label.trim_end_matches('-').to_owned()
 }
 
@@ -145,7 +145,7 @@ mod tests {
         SpaceClass::new(name, serde_json::from_value(spec).unwrap())
     }
 
-    fn classes(names: &Value) -> Classes {
+    fn classes(names: &Value) -> NamingRules {
         let front = class(
             "front",
             json!({"network": {"allowFromNamespaces": [
@@ -154,7 +154,7 @@ mod tests {
             ]}}),
         );
         let meadow = class("meadow", json!({"names": names}));
-        Classes { class: Some(meadow.clone()), all: vec![front, meadow] }
+        NamingRules { class: Some(meadow.clone()), all: vec![front, meadow] }
     }
 
     #[test]
@@ -169,13 +169,13 @@ mod tests {
             ("@", None),
             ("日本", None),
         ] {
-            assert_eq!(open.proposal(&user(name)).ok().as_deref(), proposed, "{name}");
+            assert_eq!(open.propose(&user(name)).ok().as_deref(), proposed, "{name}");
         }
-        let long = open.proposal(&user(&"a".repeat(80))).unwrap();
+        let long = open.propose(&user(&"a".repeat(80))).unwrap();
         assert_eq!((long.len(), long.ends_with("a-dev")), (63, true));
         let teams = classes(&json!({"allowed": ["team-*", "*-live-*"], "denied": ["team-root"]}));
-        assert_eq!(teams.proposal(&user("omar@example.com")).unwrap(), "team-omar");
-        let none = teams.proposal(&user("root")).unwrap_err().to_string();
+        assert_eq!(teams.propose(&user("omar@example.com")).unwrap(), "team-omar");
+        let none = teams.propose(&user("root")).unwrap_err().to_string();
         assert_eq!(none, r#"no name that SpaceClass meadow allows can be derived from "root": set one with --name"#);
     }
 
@@ -189,17 +189,17 @@ mod tests {
             ("kube-lab", "names of the cluster's own namespaces are reserved", "dev-kube-lab"),
             ("xn--p1ai", "a name that begins with xn-- can be a top-level domain", "dev-xn--p1ai"),
         ] {
-            let told = open.ensure(name).unwrap_err().to_string();
+            let error = open.ensure(name).unwrap_err().to_string();
             let (begins, ends) = (format!("no space can be named {name}: {says}"), format!("; {other} is allowed"));
-            assert!(told.starts_with(&begins) && told.ends_with(&ends), "{told}");
+            assert!(error.starts_with(&begins) && error.ends_with(&ends), "{error}");
         }
         for name in ["alice-dev", "lab"] {
             assert!(open.ensure(name).is_ok(), "{name}");
         }
         let narrow = classes(&json!({"allowed": ["team-*"]}));
-        let told = narrow.ensure("orchid-lab").unwrap_err().to_string();
+        let error = narrow.ensure("orchid-lab").unwrap_err().to_string();
         assert_eq!(
-            told,
+            error,
             "no space can be named orchid-lab: SpaceClass meadow allows only team-* (names.allowed); team-orchid-lab is allowed"
         );
     }

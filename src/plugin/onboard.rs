@@ -5,14 +5,14 @@ use anyhow::bail;
 use clap::Args;
 
 use super::{
-    args::Span,
+    args::{DryRun, Span},
     class_in_force::ClassInForce,
     cluster::Cluster,
     contact::ContactArgs,
     create,
     credentials::{self, args::IssueArgs, holder::Holder, request::CredentialRequest, validate::validate},
     membership,
-    naming::{self, Classes},
+    naming::{self, NamingRules},
     progress::Progress,
     requests, spaces, spelling,
     subject::SubjectArg,
@@ -30,7 +30,7 @@ pub struct OnboardArgs {
     /// The owner: a user's name in the cluster, with the prefix of the identity provider if there is one, Group:NAME or
     /// ServiceAccount:NAMESPACE/NAME
     #[arg(value_name = "USER")]
-    pub who: SubjectArg,
+    pub subject: SubjectArg,
 
     /// The name of the space (default: derived from the user's name, as the class allows: alice-dev for alice@example.com)
     #[arg(long, value_name = "NAME", value_parser = naming::parse)]
@@ -55,11 +55,11 @@ pub struct OnboardArgs {
 
 pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result<()> {
     let mut progress = Progress::new(&cluster.flags);
-    let SubjectArg(subject) = &args.who;
-    let classes = Classes::read(cluster, args.class.as_deref()).await;
+    let SubjectArg(subject) = &args.subject;
+    let classes = NamingRules::read(cluster, args.class.as_deref()).await;
     let (name, found) = match &args.name {
         Some(name) => (name.clone(), requests::find_space(cluster, name).await?),
-        None => find(cluster, subject, &classes).await?,
+        None => find_space(cluster, subject, &classes).await?,
     };
     let class = match &found {
         Some(space) => spaces::class_name(space).map(ToOwned::to_owned),
@@ -67,7 +67,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
     };
     let class = match requests::find_class_or_default(cluster, class.as_deref()).await? {
         Some(class) => Some(class),
-        None if found.is_none() => bail!("{}", no_class(class.as_deref())),
+        None if found.is_none() => bail!("{}", missing_class_message(class.as_deref())),
         None => None,
     };
     let holder = Holder::owner(subject.clone());
@@ -75,18 +75,18 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
     validate(&request, &cluster.endpoint)?;
     match found {
         Some(space) => membership::ensure_fits(&space, subject, args.class.as_deref())?,
-        None => make(cluster, &name, args, &classes, &mut progress).await?,
+        None => create_missing_space(cluster, &name, args, &classes, &mut progress).await?,
     }
-    let Span(patience) = args.issue.timeout;
-    let space = wait::until_ready(cluster, &name, patience, &mut progress).await?;
+    let Span(timeout) = args.issue.timeout;
+    let space = wait::until_ready(cluster, &name, timeout, &mut progress).await?;
     credentials::issue(cluster, &space, &holder, &args.issue, &mut progress).await
 }
 
 /// The space of a user if no name is given: the space with the proposed name, or the user's space with the name that earlier versions gave.
-async fn find(cluster: &Cluster, subject: &Subject, classes: &Classes) -> anyhow::Result<(String, Option<DeveloperSpace>)> {
-    let name = classes.proposal(subject)?;
+async fn find_space(cluster: &Cluster, subject: &Subject, classes: &NamingRules) -> anyhow::Result<(String, Option<DeveloperSpace>)> {
+    let name = classes.propose(subject)?;
     let found = requests::find_space(cluster, &name).await?;
-    if let (None, Some(former)) = (&found, classes.former(subject)) {
+    if let (None, Some(former)) = (&found, classes.former_name(subject)) {
         let older = requests::find_space(cluster, &former).await?.filter(|space| space.spec.owner == *subject);
         if older.is_some() {
             return Ok((former, older));
@@ -95,7 +95,7 @@ async fn find(cluster: &Cluster, subject: &Subject, classes: &Classes) -> anyhow
     Ok((name, found))
 }
 
-fn no_class(class: Option<&str>) -> String {
+fn missing_class_message(class: Option<&str>) -> String {
     let list = "`kubectl dspace classes` lists the available classes";
     match class {
         Some(class) => format!("there is no SpaceClass {class}: {list}"),
@@ -103,14 +103,21 @@ fn no_class(class: Option<&str>) -> String {
     }
 }
 
-async fn make(cluster: &Cluster, name: &str, args: &OnboardArgs, classes: &Classes, progress: &mut Progress) -> anyhow::Result<()> {
+async fn create_missing_space(
+    cluster: &Cluster,
+    name: &str,
+    args: &OnboardArgs,
+    classes: &NamingRules,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
     classes.ensure(name)?;
-    let SubjectArg(subject) = &args.who;
-    let contact = args.contact.of(subject, classes.class())?;
-    if let Some(remark) = spelling::remark(&subject.to_string()) {
-        progress.say(&format!("warning: {remark}"));
+    let SubjectArg(subject) = &args.subject;
+    let contact = args.contact.contact(subject, classes.class())?;
+    if let Some(warning) = spelling::combining_characters_warning(&subject.to_string()) {
+        progress.print(&format!("warning: {warning}"));
     }
-    progress.now(&format!("creating DeveloperSpace {name}"));
-    let spec = DeveloperSpaceSpec { class_name: args.class.clone(), ttl: args.ttl.clone(), contact, ..create::spec(subject.clone()) };
-    create::send(cluster, &DeveloperSpace::new(name, spec), super::args::DryRun::None).await.map(drop)
+    progress.step(&format!("creating DeveloperSpace {name}"));
+    let spec =
+        DeveloperSpaceSpec { class_name: args.class.clone(), ttl: args.ttl.clone(), contact, ..create::minimal_spec(subject.clone()) };
+    requests::create_space(cluster, &DeveloperSpace::new(name, spec), DryRun::None).await.map(drop)
 }

@@ -39,11 +39,11 @@ pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<(
             Err(error) => progress.keep(&mut failed, error),
         }
     }
-    let table = || cluster.flags.on(&renewed.iter().map(|one| one.told.as_str()).collect::<Vec<_>>().join("\n"));
+    let table = || cluster.flags.add_to(&renewed.iter().map(|one| one.line.as_str()).collect::<Vec<_>>().join("\n"));
     let spaces: Vec<DeveloperSpace> = renewed.iter().map(|one| one.space.clone()).collect();
     match spaces.as_slice() {
-        [only] if args.names.len() == 1 => output::object(&args.write.output.output, only, table)?,
-        all => output::objects(&args.write.output.output, all, table)?,
+        [only] if args.names.len() == 1 => output::print_object(&args.write.output.output, only, table)?,
+        all => output::print_objects(&args.write.output.output, all, table)?,
     }
     failed
 }
@@ -51,14 +51,14 @@ pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<(
 /// A space that was renewed, and the line that is printed about it.
 struct Renewed {
     space: DeveloperSpace,
-    told: String,
+    line: String,
 }
 
 async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut Progress) -> anyhow::Result<Renewed> {
     // The response also contains the time of the API server, by which the operator computes the end.
     let mut space = requests::get_space(cluster, name).await?;
     let before = spaces::expires_at(&space);
-    if let Some(why) = expiry_setting::refusal(&space).filter(|_| args.ttl.is_none()) {
+    if let Some(why) = expiry_setting::renewal_refusal(&space).filter(|_| args.ttl.is_none()) {
         let ends = before.map(rfc3339).unwrap_or_default();
         anyhow::bail!("DeveloperSpace {name} expires at {ends}, and {why}");
     }
@@ -75,19 +75,19 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
     } else {
         space = requests::patch_space(cluster, name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": spec}), dry_run).await?;
     }
-    if let Some(patience) = args.write.patience() {
+    if let Some(timeout) = args.write.wait_timeout() {
         // A renewal takes effect even if the spec is refused for another reason.
-        space = wait::until_observed(cluster, name, patience, progress).await?;
+        space = wait::until_observed(cluster, name, timeout, progress).await?;
     }
-    let told = if dry_run == DryRun::None && spaces::is_observed(&space) {
+    let line = if dry_run == DryRun::None && spaces::is_observed(&space) {
         let class = match spaces::class_name(&space) {
             Some(class) => requests::find_class(cluster, class).await.unwrap_or_default(),
             None => None,
         };
-        expiry_setting::gained(before, &space, class.as_ref(), (renewed, cluster.now()))
+        expiry_setting::renewal_result(before, &space, class.as_ref(), renewed, cluster.now())
     } else {
         format!("renewed{}: the operator has not reported the new expiry yet", dry_run.note())
     };
-    let told = format!("{} {told}", output::name_of(&space));
-    Ok(Renewed { space, told })
+    let line = format!("{} {line}", output::qualified_name(&space));
+    Ok(Renewed { space, line })
 }

@@ -2,7 +2,7 @@
 
 use kube::{
     Api,
-    api::{ListParams, Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::Value;
 
@@ -77,6 +77,17 @@ pub(crate) async fn find_class_or_default(cluster: &Cluster, name: Option<&str>)
         Some(name) => find_class(cluster, name).await,
         None => Ok(default_class(&list_classes(cluster).await?).cloned()),
     }
+}
+
+/// Creates a space, unless this is a client-side dry run.
+pub(crate) async fn create_space(cluster: &Cluster, space: &DeveloperSpace, dry_run: DryRun) -> anyhow::Result<DeveloperSpace> {
+    if dry_run == DryRun::Client {
+        return Ok(space.clone());
+    }
+    let params = PostParams { dry_run: dry_run == DryRun::Server, field_manager: Some(FIELD_MANAGER.to_owned()) };
+    let name = space.metadata.name.as_deref().unwrap_or_default();
+    let created = space_api(cluster).create(&params, &WithoutManagedFields(space.clone())).await;
+    created.map(|WithoutManagedFields(space)| space).context_api(|| format!("create DeveloperSpace {name}"))
 }
 
 /// Changes a space with a JSON merge patch. If the patch contains a `resourceVersion`, a concurrent change causes a conflict.

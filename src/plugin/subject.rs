@@ -37,7 +37,7 @@ impl FromStr for SubjectArg {
 
 /// The subject with the user name of a request: the user name of a ServiceAccount has a special format,
 /// see <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#service-account-tokens>.
-pub(crate) fn of_username(username: &str) -> Subject {
+pub(crate) fn from_username(username: &str) -> Subject {
     let account = username.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
     match account {
         Some((namespace, name)) => {
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn user_names_of_service_accounts_are_parsed() {
-        assert_eq!(of_username("system:serviceaccount:ci-home:robot").to_string(), "ServiceAccount:ci-home/robot");
-        assert_eq!(of_username("alice@example.com").to_string(), "User:alice@example.com");
+        assert_eq!(from_username("system:serviceaccount:ci-home:robot").to_string(), "ServiceAccount:ci-home/robot");
+        assert_eq!(from_username("alice@example.com").to_string(), "User:alice@example.com");
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     access::{certificate, kubeconfig::Credential},
     api::time::rfc3339,
-    plugin::{api_error::sentence, progress::Progress},
+    plugin::{api_error::error_message, progress::Progress},
 };
 
 /// Gets a certificate from the authority of the cluster.
@@ -21,12 +21,12 @@ pub(super) async fn issue(issuance: &Issuance<'_>, progress: &mut Progress) -> a
     let organizations = terms.map(|terms| terms.organizations.as_slice()).unwrap_or_default();
     let lifetime = issuance.lifetime(max)?;
     let wanted = certificate::CertificateRequest { user, organizations, space: request.space, lifetime, patience: request.args.timeout.0 };
-    progress.now(&format!("requesting a certificate for {user}"));
-    let issued = certificate::obtain(&cluster.client, &wanted, |step| progress.now(&step)).await.map_err(with_api_message)?;
+    progress.step(&format!("requesting a certificate for {user}"));
+    let issued = certificate::obtain(&cluster.client, &wanted, |step| progress.step(&step)).await.map_err(with_api_message)?;
     let certificate::Issued { certificate, key, serial, not_after } = issued;
     let note = format!("a certificate was issued for {user}: serial {serial}, valid until {}", rfc3339(not_after));
-    if let Err(error) = certificate_event::certificate(cluster, space, &note).await {
-        progress.say(&format!("warning: {note}; this could not be recorded in an Event ({}), so keep this line", sentence(&error)));
+    if let Err(error) = certificate_event::record_certificate(cluster, space, &note).await {
+        progress.print(&format!("warning: {note}; this could not be recorded in an Event ({}), so keep this line", error_message(&error)));
     }
     Ok(IssuedCredential { credential: Credential::Certificate { certificate, key }, expires_at: Some(not_after) })
 }
@@ -34,7 +34,7 @@ pub(super) async fn issue(issuance: &Issuance<'_>, progress: &mut Progress) -> a
 /// Replaces kube's error message with that of the API server.
 fn with_api_message(error: certificate::Error) -> anyhow::Error {
     match error {
-        certificate::Error::Api(action, source) => anyhow!("failed to {action}: {}", sentence(&source)),
+        certificate::Error::Api(action, source) => anyhow!("failed to {action}: {}", error_message(&source)),
         other => other.into(),
     }
 }

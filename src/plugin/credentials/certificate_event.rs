@@ -12,14 +12,11 @@ use kube::{
 
 use crate::{
     api::DeveloperSpace,
-    plugin::{cluster::Cluster, requests},
+    plugin::{cluster::Cluster, events::CLUSTER_EVENT_NAMESPACE, requests},
 };
 
-/// The only namespace that can contain Events about cluster-scoped objects.
-const NAMESPACE: &str = "default";
-
 /// Creates an Event about the space that records a certificate.
-pub(crate) async fn certificate(cluster: &Cluster, space: &DeveloperSpace, note: &str) -> Result<(), kube::Error> {
+pub(super) async fn record_certificate(cluster: &Cluster, space: &DeveloperSpace, note: &str) -> Result<(), kube::Error> {
     let at = cluster.now();
     let event = Event {
         metadata: ObjectMeta { generate_name: Some("dspace-certificate-".to_owned()), ..ObjectMeta::default() },
@@ -39,5 +36,5 @@ pub(crate) async fn certificate(cluster: &Cluster, space: &DeveloperSpace, note:
         type_: Some("Normal".to_owned()),
         ..Event::default()
     };
-    Api::<Event>::namespaced(cluster.client.clone(), NAMESPACE).create(&PostParams::default(), &event).await.map(drop)
+    Api::<Event>::namespaced(cluster.client.clone(), CLUSTER_EVENT_NAMESPACE).create(&PostParams::default(), &event).await.map(drop)
 }

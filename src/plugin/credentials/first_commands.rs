@@ -8,7 +8,7 @@ use crate::{api::AccessMethod, plugin::format};
 pub(super) fn first_commands(file: &Path, method: AccessMethod, can_create: bool) -> String {
     let login = if method == AccessMethod::Oidc { "      # opens a browser to log in" } else { "" };
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let export = format!("export KUBECONFIG={}", format::shell(&file.display().to_string()));
+    let export = format!("export KUBECONFIG={}", format::shell_quoted(&file.display().to_string()));
     if can_create {
         format!("{export}\nkubectl create deployment hello --image=nginx{login}\nkubectl get pods")
     } else {

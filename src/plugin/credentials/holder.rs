@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 
 use crate::{
     api::{DeveloperSpace, Subject, SubjectKind},
-    plugin::{format::shell, membership, subject::of_username},
+    plugin::{format::shell_quoted, membership, subject::from_username},
 };
 
 /// The user that a kubeconfig is issued to.
@@ -36,13 +36,13 @@ impl Holder {
 
     /// The caller. Returns an error if the caller is neither the owner nor a member, by name or through a group.
     pub(crate) fn caller(space: &DeveloperSpace, me: &UserInfo) -> anyhow::Result<Self> {
-        let subject = of_username(me.username.as_deref().unwrap_or_default());
+        let subject = from_username(me.username.as_deref().unwrap_or_default());
         let (name, owner) = (space.name_any(), &space.spec.owner);
         ensure!(
             membership::includes_user(space, me),
             "you are {subject}, neither the owner nor a member of DeveloperSpace {name}, which belongs to {owner}: set --for to the owner or \
             a member, or add yourself with `kubectl dspace members add {name} {} --role ROLE`",
-            shell(&subject.to_string())
+            shell_quoted(&subject.to_string())
         );
         Ok(Self::of(space, subject, |one| membership::matches_user(one, me)))
     }
@@ -67,7 +67,7 @@ impl Holder {
             "{subject} has access to DeveloperSpace {space} only through a group, and a certificate is issued only to a user that the \
             space names: use --auth oidc or --auth token, or have the owner add you by name with `kubectl dspace members add {space} {} \
             --role ROLE`",
-            shell(&subject.to_string())
+            shell_quoted(&subject.to_string())
         );
         Ok(())
     }

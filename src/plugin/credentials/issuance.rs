@@ -40,7 +40,11 @@ impl Issuance<'_> {
         let most = access::lifetime(sooner, cluster.now()).or_else(|_| access::lifetime(terms, cluster.now()))?;
         let Some(Span(wanted)) = request.args.duration else { return Ok(most) };
         let wanted = TimeDelta::from_std(wanted).unwrap_or(TimeDelta::MAX);
-        ensure!(wanted <= most, "--duration exceeds {}, the maximum that the class and the expiry of the space allow", format::span(most));
+        ensure!(
+            wanted <= most,
+            "--duration exceeds {}, the maximum that the class and the expiry of the space allow",
+            format::short_duration(most)
+        );
         Ok(wanted)
     }
 }

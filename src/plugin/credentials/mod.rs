@@ -50,7 +50,7 @@ pub(crate) async fn issue(
     };
     let entry = request.cluster_entry(&cluster.endpoint)?;
     if kubeconfig::is_loopback(&entry) {
-        progress.say(&loopback_warning(&entry, class_name.as_deref()));
+        progress.print(&loopback_warning(&entry, class_name.as_deref()));
     }
     let user = request.user_name(method);
     let document = kubeconfig::document(kubeconfig::Owner { space: &name, user: &user }, &entry, &issued.credential);
@@ -61,7 +61,7 @@ pub(crate) async fn issue(
     }
     write(args, &document)?;
     if let Some(at) = issued.expires_at {
-        progress.say(&format!("The credential expires {} ({}).", format::from_now(cluster.now(), at), rfc3339(at)));
+        progress.print(&format!("The credential expires {} ({}).", format::from_now(cluster.now(), at), rfc3339(at)));
     }
     args.file().map_or(Ok(()), |file| output::print(&first_commands(file, method, can_create)))
 }

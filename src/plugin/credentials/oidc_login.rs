@@ -12,10 +12,11 @@ pub(super) fn issue(issuance: &Issuance<'_>, progress: &Progress) -> anyhow::Res
     let Issuance { space, request, .. } = *issuance;
     let parameters = request.oidc_parameters()?;
     if let Some(warning) = oidc::warning(&request.holder.subject, &parameters) {
-        progress.say(&format!("warning: {warning}"));
+        progress.print(&format!("warning: {warning}"));
     }
     if let Some(at) = spaces::expires_at(space) {
-        progress.say(&format!("The login works as long as the identity provider accepts the user; the space expires at {}.", rfc3339(at)));
+        progress
+            .print(&format!("The login works as long as the identity provider accepts the user; the space expires at {}.", rfc3339(at)));
     }
     Ok(IssuedCredential { credential: Credential::Exec(oidc::exec(&parameters)), expires_at: None })
 }

@@ -16,7 +16,7 @@ use crate::{
     },
     api::{DeveloperSpace, SpaceClassSpec},
     desired::role_bindings::owner_role,
-    plugin::{api_error::sentence, class_in_force::ClassInForce, format::shell, members, progress::Progress, wait},
+    plugin::{api_error::error_message, class_in_force::ClassInForce, format::shell_quoted, members, progress::Progress, wait},
 };
 
 /// Creates the ServiceAccount, adds it to the members of the space, and gets a token of it.
@@ -27,15 +27,15 @@ pub(super) async fn issue(issuance: &Issuance<'_>, progress: &mut Progress) -> a
     // Checked before any object is created, and again when the token is issued.
     issuance.lifetime(max)?;
     let role = role(&request)?;
-    has_no_other_role(space, &role)?;
-    let api_message = |error: token::Error| anyhow!("failed to {}: {}", error.action(), sentence(&error.source));
+    ensure_no_other_role(space, &role)?;
+    let api_message = |error: token::Error| anyhow!("failed to {}: {}", error.action(), error_message(&error.source));
     token::account(&cluster.client, name).await.map_err(api_message)?;
     if members::add(cluster, name, &token::member(name, &role)).await? {
         wait::until_ready(cluster, name, request.args.timeout.0, progress).await?;
     }
     let lifetime = issuance.lifetime(max)?;
     let token::Issued { token, expires_at } = token::obtain(&cluster.client, name, lifetime, cluster.now()).await.map_err(api_message)?;
-    progress.say(&format!("The credential is a token of ServiceAccount {ACCOUNT} with role {role}."));
+    progress.print(&format!("The credential is a token of ServiceAccount {ACCOUNT} with role {role}."));
     Ok(IssuedCredential { credential: Credential::Token(token), expires_at: Some(expires_at) })
 }
 
@@ -49,14 +49,14 @@ pub(super) fn role(request: &CredentialRequest<'_>) -> anyhow::Result<String> {
     let role = match (asked, class) {
         (Some(role), None) => return Ok(role.to_owned()),
         (Some(role), Some(_)) => role.to_owned(),
-        (None, Some(ClassInForce { name: class, spec })) => owners(class, spec)?,
+        (None, Some(ClassInForce { name: class, spec })) => owner_role_name(class, spec)?,
         (None, None) => bail!("the class of DeveloperSpace {space} cannot be found, so set the role of the ServiceAccount with --role"),
     };
     if let Some(ClassInForce { name: class, spec }) = class {
         ensure!(
             spec.roles.iter().any(|found| found.name == role),
             "SpaceClass {class} has no role {role}: set --role to one of its roles ({})",
-            roles_of(spec)
+            role_names(spec)
         );
     }
     Ok(role)
@@ -64,7 +64,7 @@ pub(super) fn role(request: &CredentialRequest<'_>) -> anyhow::Result<String> {
 
 /// The member role that has the owner's ClusterRole. Returns an error if there is none: the order of the roles does not show which of them the owner
 /// wants.
-fn owners(class: &str, spec: &SpaceClassSpec) -> anyhow::Result<String> {
+fn owner_role_name(class: &str, spec: &SpaceClassSpec) -> anyhow::Result<String> {
     ensure!(
         !spec.roles.is_empty(),
         "SpaceClass {class} has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc"
@@ -72,26 +72,26 @@ fn owners(class: &str, spec: &SpaceClassSpec) -> anyhow::Result<String> {
     let own = owner_role(spec);
     let same = spec.roles.iter().find(|role| role.cluster_role == own).map(|role| role.name.clone());
     same.with_context(|| {
-        let roles = roles_of(spec);
+        let roles = role_names(spec);
         format!("SpaceClass {class} has no role with the owner's ClusterRole {own}: set --role to one of its roles ({roles})")
     })
 }
 
 /// The names of the member roles of a class: `edit, view`.
-fn roles_of(class: &SpaceClassSpec) -> String {
+fn role_names(class: &SpaceClassSpec) -> String {
     let names: Vec<&str> = class.roles.iter().map(|role| role.name.as_str()).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// Returns an error if the ServiceAccount has another role, which its token would have as well.
-fn has_no_other_role(space: &DeveloperSpace, role: &str) -> anyhow::Result<()> {
+fn ensure_no_other_role(space: &DeveloperSpace, role: &str) -> anyhow::Result<()> {
     let name = space.name_any();
     let account = token::member(&name, role).subject();
     let held = space.spec.members.iter().filter(|member| member.subject() == account);
     let others: BTreeSet<&str> = held.map(|member| member.role.as_str()).filter(|held| *held != role).collect();
     let Some(other) = others.first() else { return Ok(()) };
     // The role of a member can be any text.
-    let word = shell(other);
+    let word = shell_quoted(other);
     bail!(
         "ServiceAccount {ACCOUNT} is already a member of DeveloperSpace {name} with role {other}, which its tokens have as well: set --role \
         {word}, or remove that role with `kubectl dspace members remove {name} {account} --role {word}`"
@@ -172,15 +172,15 @@ mod tests {
     #[test]
     fn a_token_has_no_role_that_its_account_had_before() {
         let account = |namespace: &str| json!({"kind": "ServiceAccount", "namespace": namespace, "name": "ci", "role": "work"});
-        assert!(has_no_other_role(&space(&[]), "view").is_ok());
-        assert!(has_no_other_role(&space(&[account("moss-lab")]), "view").is_ok());
-        assert!(has_no_other_role(&space(&[account("fern-lab")]), "work").is_ok());
+        assert!(ensure_no_other_role(&space(&[]), "view").is_ok());
+        assert!(ensure_no_other_role(&space(&[account("moss-lab")]), "view").is_ok());
+        assert!(ensure_no_other_role(&space(&[account("fern-lab")]), "work").is_ok());
         let expected = "ServiceAccount ci is already a member of DeveloperSpace fern-lab with role work, which its tokens have as well: set \
             --role work, or remove that role with `kubectl dspace members remove fern-lab ServiceAccount:fern-lab/ci --role work`";
-        assert_eq!(has_no_other_role(&space(&[account("fern-lab")]), "view").unwrap_err().to_string(), expected);
+        assert_eq!(ensure_no_other_role(&space(&[account("fern-lab")]), "view").unwrap_err().to_string(), expected);
         let mut hostile = account("fern-lab");
         hostile["role"] = "x; touch pwned".into();
-        let error = has_no_other_role(&space(&[hostile]), "view").unwrap_err().to_string();
+        let error = ensure_no_other_role(&space(&[hostile]), "view").unwrap_err().to_string();
         assert!(error.ends_with("ServiceAccount:fern-lab/ci --role 'x; touch pwned'`"), "{error}");
     }
 }

@@ -28,10 +28,10 @@ pub(super) fn heading(space: &DeveloperSpace, class: Option<&SpaceClass>, live: 
         ("Class", status.class_name.or_else(|| spec.class_name.clone()).into_iter().collect()),
         ("Contact", contact),
         ("Namespace", status.namespace.map(|namespace| format!("{} ({})", namespace.name, namespace.uid)).into_iter().collect()),
-        ("Blocked by", live.and_then(held).into_iter().collect()),
+        ("Blocked by", live.and_then(blocking_finalizers).into_iter().collect()),
         ("Labels", pairs(&spec.labels)),
         ("Annotations", pairs(&spec.annotations)),
-        ("Protected", protected(space, class).into_iter().collect()),
+        ("Protected", protection(space, class).into_iter().collect()),
     ];
     let mut text = String::new();
     for (title, values) in lines.into_iter().filter(|(_, values)| !values.is_empty()) {
@@ -42,7 +42,7 @@ pub(super) fn heading(space: &DeveloperSpace, class: Option<&SpaceClass>, live: 
 }
 
 /// The protection, if the spec requests it.
-fn protected(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<String> {
+fn protection(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<String> {
     let class = class.map(|class| class.in_force().unwrap_or(&class.spec));
     let text = if protection::is_endless(space, class) {
         "yes: it never expires and cannot be deleted"
@@ -53,7 +53,7 @@ fn protected(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<Strin
 }
 
 /// The finalizers on a Namespace that is being deleted.
-fn held(namespace: &Namespace) -> Option<String> {
+fn blocking_finalizers(namespace: &Namespace) -> Option<String> {
     namespace.metadata.deletion_timestamp.as_ref()?;
     let finalizers = namespace_finalizers(namespace);
     (!finalizers.is_empty()).then(|| format!("the namespace is terminating and still has the finalizer {}", finalizers.join(", ")))
@@ -87,7 +87,7 @@ mod tests {
     fn finalizers_of_a_terminating_namespace_are_shown() {
         let mut namespace: Namespace =
             serde_json::from_value(json!({"metadata": {"name": "orchid-lab", "finalizers": ["example.com/ledger"]}})).unwrap();
-        assert_eq!(held(&namespace), None);
+        assert_eq!(blocking_finalizers(&namespace), None);
         namespace.metadata.deletion_timestamp = serde_json::from_value("2026-11-24T08:00:00Z".into()).unwrap();
         let shown = heading(&a_space(), None, Some(&namespace));
         let line = "Blocked by:    the namespace is terminating and still has the finalizer example.com/ledger";

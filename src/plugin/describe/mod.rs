@@ -12,10 +12,10 @@ use kube::Api;
 use super::{
     args::OutputArgs,
     cluster::Cluster,
-    events::{self, About},
+    events::{self, SpaceEvents},
     flags::Flags,
     format, output,
-    quotas::{self, Use},
+    quotas::{self, ResourceUsage},
     requests,
 };
 use crate::api::{DeveloperSpace, SpaceClass, without_managed_fields::WithoutManagedFields};
@@ -33,22 +33,22 @@ pub struct DescribeArgs {
 }
 
 /// The number of events that are shown.
-const EVENTS: usize = 10;
+const MAX_EVENTS: usize = 10;
 
 /// The objects that the description is generated from.
-struct Facts {
+struct SpaceDetails {
     space: DeveloperSpace,
     class: Option<SpaceClass>,
     namespace: Option<Namespace>,
-    quota: Vec<Use>,
-    events: About,
+    quota: Vec<ResourceUsage>,
+    events: SpaceEvents,
     me: Option<UserInfo>,
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Result<()> {
     let space = requests::get_space(cluster, &args.name).await?;
     if !args.output.output.is_table() {
-        return output::object(&args.output.output, &space, String::new);
+        return output::print_object(&args.output.output, &space, String::new);
     }
     let class_name = space.status.as_ref().and_then(|status| status.class_name.clone());
     // Objects that cannot be read are omitted, for example if the caller has no permission.
@@ -58,37 +58,37 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
     };
     let namespace = Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()).get_opt(&args.name).await.unwrap_or_default();
     let namespace = namespace.map(|WithoutManagedFields(namespace)| namespace);
-    let quota = quotas::of(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
-    let events = events::about(cluster, &args.name).await;
-    let events = events.unwrap_or_else(|error| About { failed: Some(format!("{error:#}")), ..About::default() });
+    let quota = quotas::fetch(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
+    let events = events::fetch(cluster, &args.name).await;
+    let events = events.unwrap_or_else(|error| SpaceEvents { failed: Some(format!("{error:#}")), ..SpaceEvents::default() });
     let me = cluster.whoami().await.ok();
-    output::print(&text(&Facts { space, class, namespace, quota, events, me }, &cluster.flags, cluster.now()))
+    output::print(&text(&SpaceDetails { space, class, namespace, quota, events, me }, &cluster.flags, cluster.now()))
 }
 
 /// The description. The flags are added only to the sections that contain commands of the operator and of the plugin.
-fn text(facts: &Facts, flags: &Flags, now: DateTime<Utc>) -> String {
-    let mut sections = vec![heading::heading(&facts.space, facts.class.as_ref(), facts.namespace.as_ref())];
-    if !facts.quota.is_empty() {
-        let rows = facts.quota.iter().map(Use::cells);
+fn text(details: &SpaceDetails, flags: &Flags, now: DateTime<Utc>) -> String {
+    let mut sections = vec![heading::heading(&details.space, details.class.as_ref(), details.namespace.as_ref())];
+    if !details.quota.is_empty() {
+        let rows = details.quota.iter().map(ResourceUsage::cells);
         sections.push(format!("Quota:\n{}", indented(&output::table(["RESOURCE", "USED", "HARD", "SHARE"], rows, false))));
     }
-    let life = timeline::moments(&facts.space, facts.class.as_ref(), now);
+    let life = timeline::moments(&details.space, details.class.as_ref(), now);
     sections.push(format!("Lifetime:\n{}", indented(&timeline::text(&life, now))));
-    let conditions = facts.space.status.iter().flat_map(|status| &status.conditions);
+    let conditions = details.space.status.iter().flat_map(|status| &status.conditions);
     let rows = conditions.map(|found| [found.type_.clone(), found.status.clone(), found.reason.clone(), format::one_line(&found.message)]);
     let conditions = format!("Conditions:\n{}", indented(&output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows, false)));
-    let next = next_steps::next_steps(&facts.space, facts.class.as_ref(), facts.me.as_ref(), now);
+    let next = next_steps::next_steps(&details.space, details.class.as_ref(), details.me.as_ref(), now);
     let next = format!("Next steps:\n{}", indented(&next.join("\n")));
-    let with_commands = std::iter::once(conditions).chain(events_of(&facts.events, now)).chain([next]);
-    sections.extend(with_commands.map(|section| flags.on(&section)));
+    let with_commands = std::iter::once(conditions).chain(events_section(&details.events, now)).chain([next]);
+    sections.extend(with_commands.map(|section| flags.add_to(&section)));
     sections.join("\n\n")
 }
 
 /// The last Events, and a line for each reason why others are missing.
-fn events_of(about: &About, now: DateTime<Utc>) -> Option<String> {
-    let last = &about.events[about.events.len().saturating_sub(EVENTS)..];
+fn events_section(found: &SpaceEvents, now: DateTime<Utc>) -> Option<String> {
+    let last = &found.events[found.events.len().saturating_sub(MAX_EVENTS)..];
     let table = (!last.is_empty()).then(|| events::table(last, now));
-    let gaps = about.omitted().into_iter().chain(about.failed.clone()).map(|gap| format::one_line(&gap));
+    let gaps = found.omission().into_iter().chain(found.failed.clone()).map(|gap| format::one_line(&gap));
     let lines: Vec<String> = table.into_iter().chain(gaps).collect();
     (!lines.is_empty()).then(|| format!("Events:\n{}", indented(&lines.join("\n"))))
 }
@@ -112,9 +112,9 @@ mod tests {
         let mut space = a_space();
         let warning = json!({"at": "2026-11-23T13:00:00Z", "before": "2d", "expiresAt": "2026-11-25T13:00:00Z"});
         space.status.as_mut().unwrap().last_warning = serde_json::from_value(warning).unwrap();
-        let quota = vec![Use { resource: "pods".into(), used: "2".into(), hard: "4".into(), share: 0.5 }];
-        let facts = Facts { space, class: Some(a_class()), namespace: None, quota, events: About::default(), me: None };
-        let shown = text(&facts, &Flags::default(), now());
+        let quota = vec![ResourceUsage { resource: "pods".into(), used: "2".into(), hard: "4".into(), share: 0.5 }];
+        let details = SpaceDetails { space, class: Some(a_class()), namespace: None, quota, events: SpaceEvents::default(), me: None };
+        let shown = text(&details, &Flags::default(), now());
         let expected = "\
 Name:          orchid-lab
 Owner:         User:nadia@example.com
@@ -169,7 +169,7 @@ Next steps:
         });
         space.status.as_mut().unwrap().conditions = vec![serde_json::from_value(expired).unwrap()];
         let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-11-24T07:00:00.000000Z", "type": "Normal", "reason": "Expired", "note": "gone"});
-        let events = About { events: vec![serde_json::from_value(event).unwrap()], ..About::default() };
+        let events = SpaceEvents { events: vec![serde_json::from_value(event).unwrap()], ..SpaceEvents::default() };
         let expected = "\
 Name:          moss-bed
 Description:   Mosses and ferns
@@ -194,8 +194,8 @@ Events:
 
 Next steps:
   It has expired and cannot be renewed. To create a new one: kubectl dspace create NAME --owner Group:herbarium";
-        let facts = Facts { space, class: None, namespace: None, quota: vec![], events, me: None };
-        assert_eq!(text(&facts, &Flags::default(), now()), expected);
+        let details = SpaceDetails { space, class: None, namespace: None, quota: vec![], events, me: None };
+        assert_eq!(text(&details, &Flags::default(), now()), expected);
     }
 
     #[test]
@@ -204,9 +204,9 @@ Next steps:
         space.spec.description = Some("First: kubectl get pods".to_owned());
         let message = "namespace orchid-lab exists: kubectl annotate namespace orchid-lab x=y";
         message.clone_into(&mut space.status.as_mut().unwrap().conditions[0].message);
-        let flags = Flags::of(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
-        let facts = Facts { space, class: None, namespace: None, quota: vec![], events: About::default(), me: None };
-        let shown = text(&facts, &flags, now());
+        let flags = Flags::new(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
+        let details = SpaceDetails { space, class: None, namespace: None, quota: vec![], events: SpaceEvents::default(), me: None };
+        let shown = text(&details, &flags, now());
         for line in [
             "Description:   First: kubectl get pods",
             "  Ready   True     Provisioned   namespace orchid-lab exists: kubectl --context staging annotate namespace orchid-lab x=y",
@@ -220,17 +220,17 @@ Next steps:
     fn events_that_could_not_be_read_are_mentioned() {
         let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-11-24T07:00:00.000000Z", "type": "Normal", "reason": "Ready"});
         let failed = Some("failed to list Events in namespace orchid-lab:\nno".to_owned());
-        let mut about = About { events: vec![serde_json::from_value(event).unwrap()], unreadable: 2, failed };
+        let mut found = SpaceEvents { events: vec![serde_json::from_value(event).unwrap()], unreadable: 2, failed };
         let expected = "\
 Events:
   AGE   TYPE     REASON   MESSAGE
   2h    Normal   Ready
   2 Events could not be read.
   failed to list Events in namespace orchid-lab: no";
-        assert_eq!(events_of(&about, now()).as_deref(), Some(expected));
-        about.events.clear();
+        assert_eq!(events_section(&found, now()).as_deref(), Some(expected));
+        found.events.clear();
         let expected = "Events:\n  2 Events could not be read.\n  failed to list Events in namespace orchid-lab: no";
-        assert_eq!(events_of(&about, now()).as_deref(), Some(expected));
-        assert_eq!(events_of(&About::default(), now()), None);
+        assert_eq!(events_section(&found, now()).as_deref(), Some(expected));
+        assert_eq!(events_section(&SpaceEvents::default(), now()), None);
     }
 }

@@ -27,8 +27,8 @@ pub(super) fn next_steps(space: &DeveloperSpace, class: Option<&SpaceClass>, me:
     if !ready {
         next.push(format!("It is not ready. To see the cause and the fix: kubectl dspace doctor {name}"));
     }
-    let unmoved = expiry_setting::set_by(space, class).and_then(|set_by| expiry_setting::unmoved(space, set_by));
-    match (spaces::expires_at(space), unmoved) {
+    let obstacle = expiry_setting::expiry_source(space, class).and_then(|source| expiry_setting::renewal_obstacle(space, source));
+    match (spaces::expires_at(space), obstacle) {
         (Some(end), Some(why)) => next.push(format!("It expires {}, and {why}.", format::from_now(now, end))),
         (Some(end), None) if end > now => {
             next.push(format!("It expires {}. To keep it: kubectl dspace renew {name}", format::from_now(now, end)));
@@ -49,7 +49,7 @@ pub(super) fn next_steps(space: &DeveloperSpace, class: Option<&SpaceClass>, me:
 
 /// The owner as a word in a command.
 fn owner(space: &DeveloperSpace) -> String {
-    format::shell(&format::one_line(&space.spec.owner.to_string()))
+    format::shell_quoted(&format::one_line(&space.spec.owner.to_string()))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) fn namespace_conflict(snapshot: &ClusterSnapshot, space: &DeveloperSpace, message: &str, now: DateTime<Utc>) -> Advice {
     let name = space.name_any();
-    let owner = format::shell(&format::one_line(&space.spec.owner.to_string()));
+    let owner = format::shell_quoted(&format::one_line(&space.spec.owner.to_string()));
     let another = [format!("kubectl dspace delete {name}"), format!("kubectl dspace create OTHER-NAME --owner {owner}")];
     // The operator's own message, see `check_name` in `desired::resolve`.
     if message.contains(" is protected on this cluster") {

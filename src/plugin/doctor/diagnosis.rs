@@ -96,7 +96,7 @@ pub(super) fn and_list(words: &[String]) -> String {
 
 /// The command that changes a space.
 pub(super) fn patch_command(name: &str, patch: &Value) -> String {
-    format!("kubectl patch dspace {name} --type=merge -p {}", format::shell(&patch.to_string()))
+    format!("kubectl patch dspace {name} --type=merge -p {}", format::shell_quoted(&patch.to_string()))
 }
 
 #[cfg(test)]

@@ -35,7 +35,9 @@ fn expiry_diagnosis(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now: Dat
         return None;
     }
     let sentence = format!("DeveloperSpace {name} expires {when} ({date}), and its namespace is deleted with everything in it.");
-    if let Some(why) = expiry_setting::set_by(space, snapshot.class_in_force()).and_then(|set_by| expiry_setting::unmoved(space, set_by)) {
+    if let Some(why) =
+        expiry_setting::expiry_source(space, snapshot.class_in_force()).and_then(|source| expiry_setting::renewal_obstacle(space, source))
+    {
         return Some(Diagnosis::warning(format!("{sentence} Note that {why}.")));
     }
     Some(Diagnosis::warning(format!("{sentence} A renewal restarts its TTL.")).with_commands([format!("kubectl dspace renew {name}")]))

@@ -18,7 +18,7 @@ use crate::{
     plugin::{
         api_error::{ApiContext as _, is_forbidden},
         cluster::Cluster,
-        readable::{self, pages},
+        lenient_list::{self, list_all_pages},
         requests,
         spaces::ready,
     },
@@ -33,7 +33,7 @@ pub(super) async fn fetch(cluster: &Cluster, name: &str) -> anyhow::Result<Clust
     let space = Fetched::from_result(found, "get", format!("DeveloperSpace {name}"), None);
     let spaces = if space.is_absent() {
         // This also distinguishes a cluster that does not know the kind from a cluster without this space.
-        let all = pages(&requests::space_api(cluster), ListParams::default()).await;
+        let all = list_all_pages(&requests::space_api(cluster), ListParams::default()).await;
         if all.as_ref().is_err_and(|error| !is_forbidden(error)) {
             return all.context_api(|| "list DeveloperSpaces".to_owned()).map(|_| ClusterSnapshot::default());
         }
@@ -58,7 +58,7 @@ async fn fetch_spaces_of_owner(cluster: &Cluster, space: Option<&DeveloperSpace>
     let Some(space) = space.filter(too_many) else { return Fetched::NotNeeded };
     let fields = format!("spec.owner.name={}", escaped(&space.spec.owner.name));
     Fetched::from_result(
-        pages(&requests::space_api(cluster), ListParams::default().fields(&fields)).await,
+        list_all_pages(&requests::space_api(cluster), ListParams::default().fields(&fields)).await,
         "list",
         "developerspaces".to_owned(),
         None,
@@ -87,7 +87,7 @@ async fn fetch_cluster_scoped(cluster: &Cluster, snapshot: &mut ClusterSnapshot)
 /// All classes with their specs in force, or those of `space` if the caller may not list classes.
 pub(super) async fn fetch_classes(cluster: &Cluster, space: Option<&DeveloperSpace>) -> Result<Vec<SpaceClass>, kube::Error> {
     let api = Api::<WithoutManagedFields<SpaceClass>>::all(cluster.client.clone());
-    let found = match pages(&api, ListParams::default()).await {
+    let found = match list_all_pages(&api, ListParams::default()).await {
         // An owner may be allowed to get the classes of their space but not to list classes.
         Err(error) if is_forbidden(&error) => fetch_named_classes(&api, space).await.ok_or(error),
         found => found,
@@ -136,7 +136,7 @@ async fn fetch_list<K>(cluster: &Cluster, namespace: &str, params: ListParams) -
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
-    Fetched::from_list(readable::list(cluster, Some(namespace), params).await, K::plural(&()).into_owned(), namespace)
+    Fetched::from_list(lenient_list::list(cluster, Some(namespace), params).await, K::plural(&()).into_owned(), namespace)
 }
 
 #[cfg(test)]

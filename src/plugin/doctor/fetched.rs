@@ -1,8 +1,8 @@
 //! The result of reading an object or a list that the caller may not be allowed to read.
 
 use crate::plugin::{
-    api_error::{is_forbidden, sentence},
-    readable::Readable,
+    api_error::{error_message, is_forbidden},
+    lenient_list::LenientList,
 };
 
 /// The result of reading an object or a list.
@@ -60,7 +60,7 @@ impl<T> Fetched<T> {
     pub(super) fn from_result(found: Result<T, kube::Error>, verb: &'static str, what: String, namespace: Option<&str>) -> Self {
         found.map_or_else(
             |error| {
-                let why = (!is_forbidden(&error)).then(|| sentence(&error));
+                let why = (!is_forbidden(&error)).then(|| error_message(&error));
                 Self::Unreadable(Unreadable { verb, what, namespace: namespace.map(ToOwned::to_owned), error: why })
             },
             Self::Found,
@@ -87,8 +87,8 @@ impl<T> Fetched<Vec<T>> {
     }
 
     /// The objects of a list, and the first error of those that could not be parsed.
-    pub(super) fn from_list(found: Result<Readable<T>, kube::Error>, what: String, namespace: &str) -> Self {
-        let Readable { objects, errors } = match found {
+    pub(super) fn from_list(found: Result<LenientList<T>, kube::Error>, what: String, namespace: &str) -> Self {
+        let LenientList { objects, errors } = match found {
             Ok(found) => found,
             Err(error) => return Self::from_result(Err(error), "list", what, Some(namespace)),
         };
@@ -107,7 +107,7 @@ mod tests {
     fn a_list_that_was_read_partially_has_an_unreadable_part() {
         let read = |errors: &[&str]| {
             let errors = errors.iter().map(|error| (*error).to_owned()).collect();
-            Fetched::from_list(Ok(Readable { objects: vec!["web", "db"], errors }), "replicasets".to_owned(), "orchid-lab")
+            Fetched::from_list(Ok(LenientList { objects: vec!["web", "db"], errors }), "replicasets".to_owned(), "orchid-lab")
         };
         let whole = read(&[]);
         assert_eq!((whole.items(), whole.unreadable()), (&["web", "db"][..], None));

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::names,
-    plugin::quotas::{self, Use},
+    plugin::quotas::{self, ResourceUsage},
 };
 
 /// The share from which the space's own quota is reported.
@@ -22,7 +22,7 @@ pub(super) fn diagnose(snapshot: &ClusterSnapshot, _now: DateTime<Utc>) -> Vec<D
         let is_ours = quota_name == names::CHILD;
         // Quotas of other users are reported only when they are used up.
         let enough = if is_ours { REPORTED_SHARE } else { 1.0 };
-        let uses = quotas::uses(quota);
+        let uses = quotas::usage_of(quota);
         let full: Vec<String> = uses.iter().filter(|one| one.share >= enough).map(usage).collect();
         if full.is_empty() {
             return None;
@@ -41,7 +41,7 @@ pub(super) fn diagnose(snapshot: &ClusterSnapshot, _now: DateTime<Utc>) -> Vec<D
 }
 
 /// Formats the usage of a resource. The percentage is rounded down, so that 100% means that nothing is left.
-fn usage(Use { resource, used, hard, share }: &Use) -> String {
+fn usage(ResourceUsage { resource, used, hard, share }: &ResourceUsage) -> String {
     format!("{resource} {used} of {hard} ({:.0}%)", (share * 100.0).floor())
 }
 

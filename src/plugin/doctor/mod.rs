@@ -62,7 +62,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<
     let Some(name) = &args.name else { return run_survey(cluster, args).await };
     let snapshot = Box::pin(fetch::fetch(cluster, name)).await?;
     let diagnoses = with_flags(&cluster.flags, diagnose(&snapshot, cluster.now()));
-    output::data(&args.output.output, &diagnoses, || report(name, &diagnoses))?;
+    output::print_data(&args.output.output, &diagnoses, || report(name, &diagnoses))?;
     // The diagnoses have been printed, but the command still fails if the space does not exist, or if it was not checked completely.
     ensure!(!snapshot.space.is_absent(), "there is no DeveloperSpace {name}");
     let unread = unreadable::unread_requirements(&snapshot);
@@ -75,14 +75,14 @@ async fn run_survey(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> 
     if args.adopt_all {
         let commands = survey::adoption_commands(&survey)?;
         if commands.is_empty() {
-            progress::note("No namespace is waiting to be adopted.");
+            progress::print_stderr("No namespace is waiting to be adopted.");
             return Ok(());
         }
-        return output::print(&cluster.flags.on(&commands.join("\n")));
+        return output::print(&cluster.flags.add_to(&commands.join("\n")));
     }
     let diagnoses = with_flags(&cluster.flags, survey::diagnose(&survey, cluster.now()));
-    let lead = cluster.flags.on(&survey::headline(&survey, &diagnoses));
-    output::data(&args.output.output, &diagnoses, || report_with_lead(Some(lead), &diagnoses))?;
+    let lead = cluster.flags.add_to(&survey::headline(&survey, &diagnoses));
+    output::print_data(&args.output.output, &diagnoses, || report_with_lead(Some(lead), &diagnoses))?;
     let unread = survey::unread_kinds(&survey);
     ensure!(unread.is_empty(), "the check is incomplete, because it could not read {}", and_list(&unread));
     Ok(())
@@ -91,8 +91,8 @@ async fn run_survey(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> 
 /// The diagnoses with the flags of this run in their commands.
 fn with_flags(flags: &Flags, diagnoses: Vec<Diagnosis>) -> Vec<Diagnosis> {
     let on = |diagnosis: Diagnosis| Diagnosis {
-        sentence: flags.on(&diagnosis.sentence),
-        commands: diagnosis.commands.iter().map(|command| flags.on(command)).collect(),
+        sentence: flags.add_to(&diagnosis.sentence),
+        commands: diagnosis.commands.iter().map(|command| flags.add_to(command)).collect(),
         ..diagnosis
     };
     diagnoses.into_iter().map(on).collect()

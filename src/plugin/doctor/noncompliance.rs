@@ -99,7 +99,7 @@ fn disallowed_retain(space: &DeveloperSpace, class: &SpaceClass) -> Diagnosis {
 
 /// The command for the owner, and the alternative command for an administrator.
 fn alternative_commands(space: &DeveloperSpace, class: &SpaceClass, correction: &Value, permission: &Value) -> [String; 2] {
-    let allow = format::shell(&json!({"spec": permission}).to_string());
+    let allow = format::shell_quoted(&json!({"spec": permission}).to_string());
     let allow = format!("kubectl patch spaceclass {} --type=merge -p {allow}", class.name_any());
     [patch_command(&space.name_any(), &json!({"spec": correction})), allow]
 }

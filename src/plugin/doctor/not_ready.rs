@@ -67,7 +67,7 @@ fn no_such_space(snapshot: &ClusterSnapshot) -> Diagnosis {
 fn not_reconciled(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now: DateTime<Utc>) -> Diagnosis {
     let name = space.name_any();
     let age = now - created(space);
-    let age_text = format::span(age);
+    let age_text = format::short_duration(age);
     let sentence = format!("The operator has not reconciled DeveloperSpace {name}, which was created {age_text} ago");
     if age < FIRST_RECONCILE_LIMIT {
         return Diagnosis::warning(format!("{sentence}: wait a moment.")).with_commands([wait_command(&name)]);
@@ -135,8 +135,8 @@ fn expired_advice(snapshot: &ClusterSnapshot, space: &DeveloperSpace) -> Advice 
         let advice = "Its namespace is not deleted yet; if the deletion was refused, the message contains the reason.";
         return (format!("{advice} {state}"), commands);
     }
-    let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", format::shell(class))).unwrap_or_default();
-    let create = format!("kubectl dspace create {name} --owner {}{class}", format::shell(&space.spec.owner.to_string()));
+    let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", format::shell_quoted(class))).unwrap_or_default();
+    let create = format!("kubectl dspace create {name} --owner {}{class}", format::shell_quoted(&space.spec.owner.to_string()));
     let advice = "It can no longer be renewed. Create a new space; it can have the same name after this one is deleted.".to_owned();
     (advice, vec![format!("kubectl dspace delete {name}"), create])
 }

@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use super::fetched::Fetched;
 use crate::{
     api::{names, without_managed_fields::WithoutManagedFields},
-    plugin::{cluster::Cluster, readable},
+    plugin::{cluster::Cluster, lenient_list},
 };
 
 /// The Deployments in all namespaces that have the operator's labels, or the Deployment in the operator's default namespace if Deployments cannot
@@ -19,7 +19,7 @@ use crate::{
 pub(super) async fn fetch_operator_deployments(cluster: &Cluster) -> Fetched<Vec<Deployment>> {
     let labels = format!("app.kubernetes.io/name={},app.kubernetes.io/component=controller", names::OPERATOR);
     // A Deployment that cannot be parsed was written by another user: the operator's Deployment has no such fields.
-    if let Ok(found) = readable::list::<Deployment>(cluster, None, ListParams::default().labels(&labels)).await {
+    if let Ok(found) = lenient_list::list::<Deployment>(cluster, None, ListParams::default().labels(&labels)).await {
         // Every user who can create a Deployment can create many with these labels, so each namespace is read only once.
         let namespaces: BTreeSet<String> = found.objects.iter().map(namespace_of).collect();
         let mut homes = BTreeSet::new();

@@ -128,8 +128,8 @@ pub(super) fn role_not_allowed(snapshot: &ClusterSnapshot, space: &DeveloperSpac
     let role = roles.iter().find(|role| *role == "view").or_else(|| roles.first());
     let mut commands = Vec::new();
     for member in space.spec.members.iter().filter(|member| !roles.contains(&member.role)) {
-        let subject = format::shell(&member.subject().to_string());
-        commands.push(format!("kubectl dspace members remove {name} {subject} --role {}", format::shell(&member.role)));
+        let subject = format::shell_quoted(&member.subject().to_string());
+        commands.push(format!("kubectl dspace members remove {name} {subject} --role {}", format::shell_quoted(&member.role)));
         commands.extend(role.map(|role| format!("kubectl dspace members add {name} {subject} --role {role}")));
     }
     let class = class.name_any();

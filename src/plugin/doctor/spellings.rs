@@ -9,7 +9,7 @@ pub(super) fn diagnose(snapshot: &ClusterSnapshot, _now: DateTime<Utc>) -> Vec<D
     let Some(space) = snapshot.space.object() else { return vec![] };
     let members = space.spec.members.iter().map(|member| member.subject().to_string());
     let all = std::iter::once(space.spec.owner.to_string()).chain(members);
-    all.filter_map(|subject| spelling::remark(&subject)).map(Diagnosis::warning).collect()
+    all.filter_map(|subject| spelling::combining_characters_warning(&subject)).map(Diagnosis::warning).collect()
 }
 
 #[cfg(test)]

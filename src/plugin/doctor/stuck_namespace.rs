@@ -50,7 +50,7 @@ fn diagnoses_of(namespace: &Namespace, now: DateTime<Utc>) -> Vec<Diagnosis> {
         diagnoses.extend(finalizer_diagnosis(namespace));
     }
     if diagnoses.is_empty() {
-        let lead = format!("Namespace {name} has been terminating for {}", format::span(age));
+        let lead = format!("Namespace {name} has been terminating for {}", format::short_duration(age));
         let show = format!("kubectl get namespace {name} -o yaml");
         diagnoses.push(if age < DELETION_LIMIT {
             Diagnosis::note(format!("{lead}: wait a moment."))

@@ -15,7 +15,15 @@ use super::{
 use crate::{
     api::{DeveloperSpace, SpaceClass, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
     desired::{lifetime::inputs::is_sealed, ownership::recorded_uid, standing::standing},
-    plugin::{api_error::sentence, class_in_force::default_class, cluster::Cluster, format, reach, readable::pages, spaces::ready},
+    plugin::{
+        api_error::error_message,
+        class_in_force::default_class,
+        cluster::Cluster,
+        format,
+        lenient_list::list_all_pages,
+        spaces::ready,
+        visible_spaces::{self, VisibleSpaces},
+    },
 };
 
 /// All objects that the caller may read.
@@ -32,14 +40,14 @@ pub(super) struct Survey {
 
 /// Reads all spaces, or the space of the current namespace if the caller may not list spaces.
 pub(super) async fn fetch(cluster: &Cluster) -> anyhow::Result<Survey> {
-    let (spaces, is_all) = reach::extent(cluster, None).await?;
-    let (classes, classes_unread) = match fetch_classes(cluster, spaces.first().filter(|_| !is_all)).await {
+    let VisibleSpaces { spaces, is_complete } = visible_spaces::list(cluster, None).await?;
+    let (classes, classes_unread) = match fetch_classes(cluster, spaces.first().filter(|_| !is_complete)).await {
         Ok(classes) => (classes, None),
-        Err(error) => (vec![], Some(format!("failed to list SpaceClasses: {}", sentence(&error)))),
+        Err(error) => (vec![], Some(format!("failed to list SpaceClasses: {}", error_message(&error)))),
     };
-    let namespaces = pages(&Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()), ListParams::default()).await;
+    let namespaces = list_all_pages(&Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()), ListParams::default()).await;
     let namespaces = Fetched::from_result(namespaces, "list", "namespaces".to_owned(), None);
-    Ok(Survey { spaces, is_partial: !is_all, classes, classes_unread, namespaces })
+    Ok(Survey { spaces, is_partial: !is_complete, classes, classes_unread, namespaces })
 }
 
 /// The diagnoses, the most severe first. A space is checked against its class in force, or against the class that it requests if none is in

@@ -62,7 +62,7 @@ fn blocked_deletion(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now: Dat
         return protection_diagnosis(snapshot, space, now);
     };
     let age = now - since;
-    let lead = format!("DeveloperSpace {name} has been terminating for {}", format::span(age));
+    let lead = format!("DeveloperSpace {name} has been terminating for {}", format::short_duration(age));
     let class = snapshot.class_in_force().map(|class| &class.spec);
     if protection::is_in_force(space, class) && !is_true(space, types::EXPIRED) {
         let unprotect = unprotect_command(&name);

@@ -104,7 +104,7 @@ mod tests {
     use crate::plugin::{
         create,
         fixtures::{a_space, now},
-        subject::of_username,
+        subject::from_username,
     };
 
     #[derive(clap::Parser)]
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn spaces_without_an_expiry_come_last() {
         for (by, first) in [(SortBy::Name, "fern-lab"), (SortBy::Expiry, "orchid-lab")] {
-            let mut spaces = [a_space(), DeveloperSpace::new("fern-lab", create::spec(of_username("omar@example.com")))];
+            let mut spaces = [a_space(), DeveloperSpace::new("fern-lab", create::minimal_spec(from_username("omar@example.com")))];
             by.sort(&mut spaces);
             assert_eq!(spaces[0].name_any(), first, "{by:?}");
         }

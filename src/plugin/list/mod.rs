@@ -24,9 +24,9 @@ use self::table::Columns;
 use super::{
     cluster::Cluster,
     output,
-    progress::note,
+    progress::print_stderr,
     quotas::{self, Quotas},
-    reach, requests, wait,
+    requests, visible_spaces, wait,
 };
 use crate::api::{DeveloperSpace, without_managed_fields::WithoutManagedFields};
 
@@ -40,10 +40,10 @@ pub(crate) async fn run(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<()
     let mut columns = Columns::new(format.is_wide(), !args.no_headers, &cluster.flags);
     let table = || columns.lines(&found, &quotas, cluster.now());
     match found.as_slice() {
-        [] if format.is_table() => note("No spaces found."),
+        [] if format.is_table() => print_stderr("No spaces found."),
         // As in kubectl, a single name returns the object and not a list.
-        [only] if args.names.len() == 1 => output::object(format, only, table)?,
-        all => output::objects(format, all, table)?,
+        [only] if args.names.len() == 1 => output::print_object(format, only, table)?,
+        all => output::print_objects(format, all, table)?,
     }
     if args.watch { follow(cluster, args, me.as_ref(), &found, &mut columns).await } else { Ok(()) }
 }
@@ -51,7 +51,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<()
 /// Reads the spaces. Named spaces are read individually, since a caller who may get a space is not necessarily allowed to list spaces.
 async fn read(cluster: &Cluster, args: &ListArgs) -> anyhow::Result<Vec<DeveloperSpace>> {
     if args.names.is_empty() {
-        return reach::spaces(cluster, args.selector.as_deref()).await;
+        return Ok(visible_spaces::list(cluster, args.selector.as_deref()).await?.spaces);
     }
     let names: BTreeSet<&String> = args.names.iter().collect();
     try_join_all(names.into_iter().map(|name| requests::get_space(cluster, name))).await
@@ -61,7 +61,7 @@ async fn quotas_of(cluster: &Cluster, args: &ListArgs, found: &[DeveloperSpace])
     if !args.output.output.is_table() {
         return Ok(Quotas::new());
     }
-    quotas::of(cluster, &found.iter().map(kube::ResourceExt::name_any).collect::<Vec<_>>()).await
+    quotas::fetch(cluster, &found.iter().map(kube::ResourceExt::name_any).collect::<Vec<_>>()).await
 }
 
 /// Prints a line for each change until the command is interrupted.
@@ -98,7 +98,7 @@ async fn follow(
         }
         let changed = [space];
         let quotas = quotas_of(cluster, args, &changed).await?;
-        output::object(&args.output.output, &changed[0], || columns.lines(&changed, &quotas, cluster.now()))?;
+        output::print_object(&args.output.output, &changed[0], || columns.lines(&changed, &quotas, cluster.now()))?;
     }
     Ok(())
 }

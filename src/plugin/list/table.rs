@@ -8,7 +8,7 @@ use crate::{
     plugin::{
         flags::Flags,
         format, output,
-        quotas::{Quotas, bar_of},
+        quotas::{Quotas, usage_bar},
         spaces,
     },
 };
@@ -32,12 +32,12 @@ fn cells(space: &DeveloperSpace, quotas: &Quotas, flags: &Flags, now: DateTime<U
         status.to_owned(),
         reason.to_owned(),
         spaces::expiry_cell(space, now),
-        bar_of(uses, "requests.cpu"),
-        bar_of(uses, "requests.memory"),
-        or_dash(spaces::created_at(space).map(|at| format::span(now - at))),
+        usage_bar(uses, "requests.cpu"),
+        usage_bar(uses, "requests.memory"),
+        or_dash(spaces::created_at(space).map(|at| format::short_duration(now - at))),
         or_dash(team),
         or_dash(namespace.map(|namespace| namespace.uid.clone())),
-        flags.on(&format::one_line(message)),
+        flags.add_to(&format::one_line(message)),
     ]
 }
 
@@ -74,7 +74,7 @@ impl Columns {
         if self.wide {
             output::table(HEADINGS, rows, true)
         } else {
-            output::table(output::leading::<_, ALL, FEW>(&HEADINGS), rows.iter().map(output::leading), true)
+            output::table(output::first_columns::<_, ALL, FEW>(&HEADINGS), rows.iter().map(output::first_columns), true)
         }
     }
 }
@@ -86,17 +86,17 @@ mod tests {
         args::KubectlArgs,
         create,
         fixtures::{a_space, now},
-        quotas::Use,
-        subject::of_username,
+        quotas::ResourceUsage,
+        subject::from_username,
     };
 
     fn a_fresh_one() -> DeveloperSpace {
-        DeveloperSpace::new("fern-lab", create::spec(of_username("omar@example.com")))
+        DeveloperSpace::new("fern-lab", create::minimal_spec(from_username("omar@example.com")))
     }
 
     #[test]
     fn the_table_shows_the_expiry_and_the_quota_usage() {
-        let uses = vec![Use { resource: "requests.cpu".into(), used: "1".into(), hard: "4".into(), share: 0.25 }];
+        let uses = vec![ResourceUsage { resource: "requests.cpu".into(), used: "1".into(), hard: "4".into(), share: 0.25 }];
         let quotas = Quotas::from([("orchid-lab".to_owned(), uses)]);
         let mut columns = Columns::new(false, true, &Flags::default());
         let expected = "\
@@ -119,7 +119,7 @@ orchid-lab   nadia@example.com   standard   True    Provisioned   in 1d4h   -   
 
     #[test]
     fn commands_in_messages_act_on_the_cluster_of_this_run() {
-        let flags = Flags::of(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
+        let flags = Flags::new(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
         let mut space = a_space();
         space.status.as_mut().unwrap().conditions[0].message = "see kubectl -n orchid-lab get rolebindings".to_owned();
         let lines = Columns::new(true, true, &flags).lines(&[space], &Quotas::new(), now());

@@ -3,30 +3,35 @@
 use anyhow::bail;
 
 use super::{
-    api_error::{ApiContext as _, is_forbidden, sentence},
+    api_error::{ApiContext as _, error_message, is_forbidden},
     cluster::Cluster,
-    progress::note,
+    progress::print_stderr,
     requests,
 };
 use crate::api::{DeveloperSpace, without_managed_fields::WithoutManagedFields};
 
-/// All spaces that match `selector`. If the caller may not list spaces, returns the space of the current namespace and prints a note on
-/// standard error.
-pub(crate) async fn spaces(cluster: &Cluster, selector: Option<&str>) -> anyhow::Result<Vec<DeveloperSpace>> {
-    Ok(extent(cluster, selector).await?.0)
+/// The spaces that the caller can read without a name.
+pub(crate) struct VisibleSpaces {
+    /// All spaces, or the space of the current namespace.
+    pub(crate) spaces: Vec<DeveloperSpace>,
+    /// True if the caller may list spaces.
+    pub(crate) is_complete: bool,
 }
 
-/// The same spaces, and true if the caller may list spaces.
-pub(crate) async fn extent(cluster: &Cluster, selector: Option<&str>) -> anyhow::Result<(Vec<DeveloperSpace>, bool)> {
+/// All spaces that match `selector`. If the caller may not list spaces, returns the space of the current namespace and prints a note on
+/// standard error.
+pub(crate) async fn list(cluster: &Cluster, selector: Option<&str>) -> anyhow::Result<VisibleSpaces> {
     match requests::list_spaces(cluster, selector, None).await {
         // The API server evaluates label selectors, so a selector requires a list.
-        Err(error) if is_forbidden(&error) && selector.is_none() => current(cluster, &error).await.map(|space| (vec![space], false)),
-        found => found.map(|spaces| (spaces, true)).context_api(|| "list DeveloperSpaces".to_owned()),
+        Err(error) if is_forbidden(&error) && selector.is_none() => {
+            space_of_current_namespace(cluster, &error).await.map(|space| VisibleSpaces { spaces: vec![space], is_complete: false })
+        }
+        found => found.map(|spaces| VisibleSpaces { spaces, is_complete: true }).context_api(|| "list DeveloperSpaces".to_owned()),
     }
 }
 
 /// The space of the current namespace.
-async fn current(cluster: &Cluster, refused: &kube::Error) -> anyhow::Result<DeveloperSpace> {
+async fn space_of_current_namespace(cluster: &Cluster, refused: &kube::Error) -> anyhow::Result<DeveloperSpace> {
     let name = &cluster.namespace;
     let found = requests::space_api(cluster).get_opt(name).await.map(|found| found.map(|WithoutManagedFields(space)| space));
     let space = match found {
@@ -37,10 +42,10 @@ async fn current(cluster: &Cluster, refused: &kube::Error) -> anyhow::Result<Dev
         bail!(
             "failed to list DeveloperSpaces: {}; specify a space, or use a context whose namespace is a space: {name} is not a space that \
             you can read",
-            sentence(refused)
+            error_message(refused)
         );
     };
-    note(&format!(
+    print_stderr(&format!(
         "You cannot list DeveloperSpaces: the result contains only the space of the current namespace, {name}. \
         Specify other spaces by name."
     ));
