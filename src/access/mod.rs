@@ -24,7 +24,7 @@ pub const SHORTEST: TimeDelta = TimeDelta::minutes(10);
 
 /// The reason why no credential is issued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum CredentialDenied {
     /// The class does not allow that method.
     #[error("SpaceClass {class} does not allow access by {wanted}: it allows {allowed}")]
     Method {
@@ -72,13 +72,13 @@ impl AccessMethod {
 pub const ALL_METHODS: [AccessMethod; 3] = [AccessMethod::Certificate, AccessMethod::Oidc, AccessMethod::Token];
 
 /// Checks that `class` allows `method`.
-pub fn allowed(class: &str, access: Option<&Access>, method: AccessMethod) -> Result<(), Refusal> {
+pub fn allowed(class: &str, access: Option<&Access>, method: AccessMethod) -> Result<(), CredentialDenied> {
     let methods = access.map(|access| access.methods.as_slice()).unwrap_or_default();
     if methods.is_empty() || methods.contains(&method) {
         return Ok(());
     }
     let allowed = methods.iter().map(|method| method.word()).collect::<Vec<_>>().join(", ");
-    Err(Refusal::Method { class: class.to_owned(), wanted: method.word(), allowed })
+    Err(CredentialDenied::Method { class: class.to_owned(), wanted: method.word(), allowed })
 }
 
 /// The space and the class that a credential is for.
@@ -95,16 +95,16 @@ pub struct Terms<'a> {
 }
 
 /// The longest lifetime of a credential: as long as the class allows, and never longer than the space.
-pub fn lifetime(terms: Terms<'_>, now: DateTime<Utc>) -> Result<TimeDelta, Refusal> {
+pub fn lifetime(terms: Terms<'_>, now: DateTime<Utc>) -> Result<TimeDelta, CredentialDenied> {
     let Terms { space, expires_at, class, max_duration } = terms;
     let max = max_duration.and_then(|text| parse_duration(text).ok()).unwrap_or(DEFAULT_DURATION);
     if max < SHORTEST {
-        return Err(Refusal::TooShort { class: class.to_owned(), max: max_duration.unwrap_or_default().to_owned() });
+        return Err(CredentialDenied::TooShort { class: class.to_owned(), max: max_duration.unwrap_or_default().to_owned() });
     }
     let left = expires_at.map_or(TimeDelta::MAX, |at| at - now);
     if left < SHORTEST {
         let left = crate::api::duration::format_duration(left);
-        return Err(Refusal::EndsTooSoon { space: space.to_owned(), left });
+        return Err(CredentialDenied::EndsTooSoon { space: space.to_owned(), left });
     }
     Ok(max.min(left))
 }
@@ -125,8 +125,8 @@ mod tests {
         assert_eq!(lifetime(terms(Some("8h"), Some("2026-11-24T10:00:00Z")), now), Ok(TimeDelta::hours(1)));
         assert_eq!(lifetime(terms(None, Some("2026-11-24T09:10:00Z")), now), Ok(SHORTEST));
         let soon = lifetime(terms(None, Some("2026-11-24T09:09:59Z")), now).unwrap_err();
-        assert_eq!(soon, Refusal::EndsTooSoon { space: "alice-payments".into(), left: "9m59s".into() });
-        assert_eq!(lifetime(terms(Some("5m"), None), now), Err(Refusal::TooShort { class: "standard".into(), max: "5m".into() }));
+        assert_eq!(soon, CredentialDenied::EndsTooSoon { space: "alice-payments".into(), left: "9m59s".into() });
+        assert_eq!(lifetime(terms(Some("5m"), None), now), Err(CredentialDenied::TooShort { class: "standard".into(), max: "5m".into() }));
     }
 
     #[test]

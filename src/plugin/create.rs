@@ -104,9 +104,9 @@ pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<
     let contact = match dry_run {
         DryRun::Client => args.contact.contact(&owner, None)?,
         DryRun::None | DryRun::Server => {
-            let classes = NamingRules::read(cluster, args.class.as_deref()).await;
-            classes.ensure(&args.name)?;
-            args.contact.contact(&owner, classes.class())?
+            let rules = NamingRules::read(cluster, args.class.as_deref()).await;
+            rules.ensure(&args.name)?;
+            args.contact.contact(&owner, rules.class())?
         }
     };
     for subject in std::iter::once(owner.to_string()).chain(args.members.iter().map(|member| member.subject().to_string())) {

@@ -56,10 +56,10 @@ pub struct OnboardArgs {
 pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result<()> {
     let mut progress = Progress::new(&cluster.flags);
     let SubjectArg(subject) = &args.subject;
-    let classes = NamingRules::read(cluster, args.class.as_deref()).await;
+    let rules = NamingRules::read(cluster, args.class.as_deref()).await;
     let (name, found) = match &args.name {
         Some(name) => (name.clone(), requests::find_space(cluster, name).await?),
-        None => find_space(cluster, subject, &classes).await?,
+        None => find_space(cluster, subject, &rules).await?,
     };
     let class = match &found {
         Some(space) => spaces::class_name(space).map(ToOwned::to_owned),
@@ -75,7 +75,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
     validate(&request, &cluster.endpoint)?;
     match found {
         Some(space) => membership::ensure_fits(&space, subject, args.class.as_deref())?,
-        None => create_missing_space(cluster, &name, args, &classes, &mut progress).await?,
+        None => create_missing_space(cluster, &name, args, &rules, &mut progress).await?,
     }
     let Span(timeout) = args.issue.timeout;
     let space = wait::until_ready(cluster, &name, timeout, &mut progress).await?;
@@ -83,10 +83,10 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
 }
 
 /// The space of a user if no name is given: the space with the proposed name, or the user's space with the name that earlier versions gave.
-async fn find_space(cluster: &Cluster, subject: &Subject, classes: &NamingRules) -> anyhow::Result<(String, Option<DeveloperSpace>)> {
-    let name = classes.propose(subject)?;
+async fn find_space(cluster: &Cluster, subject: &Subject, rules: &NamingRules) -> anyhow::Result<(String, Option<DeveloperSpace>)> {
+    let name = rules.propose(subject)?;
     let found = requests::find_space(cluster, &name).await?;
-    if let (None, Some(former)) = (&found, classes.former_name(subject)) {
+    if let (None, Some(former)) = (&found, rules.former_name(subject)) {
         let older = requests::find_space(cluster, &former).await?.filter(|space| space.spec.owner == *subject);
         if older.is_some() {
             return Ok((former, older));
@@ -107,12 +107,12 @@ async fn create_missing_space(
     cluster: &Cluster,
     name: &str,
     args: &OnboardArgs,
-    classes: &NamingRules,
+    rules: &NamingRules,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
-    classes.ensure(name)?;
+    rules.ensure(name)?;
     let SubjectArg(subject) = &args.subject;
-    let contact = args.contact.contact(subject, classes.class())?;
+    let contact = args.contact.contact(subject, rules.class())?;
     if let Some(warning) = spelling::combining_characters_warning(&subject.to_string()) {
         progress.print(&format!("warning: {warning}"));
     }

@@ -24,7 +24,7 @@ pub enum Credential {
 
 /// The space and the user of a kubeconfig.
 #[derive(Clone, Copy, Debug)]
-pub struct Owner<'a> {
+pub struct SpaceUser<'a> {
     /// The space, which is the context's name and its namespace.
     pub space: &'a str,
     /// The user's name as the cluster knows it.
@@ -32,8 +32,8 @@ pub struct Owner<'a> {
 }
 
 /// A whole kubeconfig.
-pub fn document(owner: Owner<'_>, cluster: &Value, credential: &Credential) -> Value {
-    let Owner { space, user } = owner;
+pub fn document(space_user: SpaceUser<'_>, cluster: &Value, credential: &Credential) -> Value {
+    let SpaceUser { space, user } = space_user;
     let user_entry = match credential {
         Credential::Certificate { certificate, key } => {
             json!({"client-certificate-data": base64(certificate.as_bytes()), "client-key-data": base64(key.as_bytes())})
@@ -42,8 +42,8 @@ pub fn document(owner: Owner<'_>, cluster: &Value, credential: &Credential) -> V
         Credential::Exec(exec) => json!({"exec": exec}),
     };
     let server = cluster["server"].as_str().unwrap_or_default();
-    let place = server.split_once("://").map_or(server, |(_, place)| place).trim_end_matches('/');
-    let (cluster_name, user_name) = (format!("{space}@{place}"), format!("{space}/{user}"));
+    let address = server.split_once("://").map_or(server, |(_, address)| address).trim_end_matches('/');
+    let (cluster_name, user_name) = (format!("{space}@{address}"), format!("{space}/{user}"));
     // Identifies the entries that the plugin wrote.
     let mark = json!([{"name": names::GROUP, "extension": {"space": space, "server": server}}]);
     json!({
@@ -57,7 +57,7 @@ pub fn document(owner: Owner<'_>, cluster: &Value, credential: &Credential) -> V
 }
 
 /// The text of a kubeconfig.
-pub fn text(document: &Value) -> Result<String, Error> {
+pub fn to_yaml(document: &Value) -> Result<String, Error> {
     serde_saphyr::to_string(document).map_err(|error| Error::Yaml(error.to_string()))
 }
 
@@ -79,7 +79,7 @@ mod tests {
             "current-context": "orchid-lab",
         });
         let cluster = json!({"server": "https://127.0.0.1:6443", "certificate-authority-data": "Q0E="});
-        let owner = Owner { space: "orchid-lab", user: "nadia@example.com" };
-        assert_eq!(document(owner, &cluster, &Credential::Token("secret-7".into())), expected);
+        let space_user = SpaceUser { space: "orchid-lab", user: "nadia@example.com" };
+        assert_eq!(document(space_user, &cluster, &Credential::Token("secret-7".into())), expected);
     }
 }

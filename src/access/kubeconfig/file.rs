@@ -4,7 +4,7 @@ use std::{fs, io, io::Write as _, path::Path};
 
 use serde_json::Value;
 
-use super::{document::text, error::Error};
+use super::{document::to_yaml, error::Error};
 use crate::api::names;
 
 /// The treatment of an existing file.
@@ -26,7 +26,7 @@ pub fn compose(file: &Path, document: &Value, existing: Existing) -> Result<Valu
     let space = document["current-context"].as_str().unwrap_or_default();
     let old = if text.trim().is_empty() { Ok(Value::Null) } else { serde_saphyr::from_str::<Value>(&text) };
     match (old, existing) {
-        (Ok(old), Existing::Replace) if is_ours_alone(&old, document) => {
+        (Ok(old), Existing::Replace) if contains_only_this_context(&old, document) => {
             check_authority(file, &old, document)?;
             Ok(document.clone())
         }
@@ -40,22 +40,23 @@ pub fn compose(file: &Path, document: &Value, existing: Existing) -> Result<Valu
     }
 }
 
-const LISTS: [&str; 3] = ["clusters", "users", "contexts"];
+const ENTRY_LISTS: [&str; 3] = ["clusters", "users", "contexts"];
 
 /// Returns true for a kubeconfig; kubectl accepts an empty file as one.
 fn is_kubeconfig(value: &Value) -> bool {
-    value.is_null() || (value.is_object() && LISTS.iter().all(|list| value.get(list).is_none_or(|list| list.is_array() || list.is_null())))
+    value.is_null()
+        || (value.is_object() && ENTRY_LISTS.iter().all(|list| value.get(list).is_none_or(|list| list.is_array() || list.is_null())))
 }
 
-fn mark(context: &Value) -> Option<&Value> {
+fn plugin_mark(context: &Value) -> Option<&Value> {
     let extensions = context["context"]["extensions"].as_array()?;
     extensions.iter().find(|extension| extension["name"] == names::GROUP).map(|extension| &extension["extension"])
 }
 
 /// Returns true if the file contains one context only, which the plugin wrote for the same space of the same server.
-fn is_ours_alone(old: &Value, document: &Value) -> bool {
+fn contains_only_this_context(old: &Value, document: &Value) -> bool {
     let contexts = old["contexts"].as_array().map(Vec::as_slice).unwrap_or_default();
-    matches!(contexts, [only] if mark(only).is_some() && mark(only) == mark(&document["contexts"][0]))
+    matches!(contexts, [only] if plugin_mark(only).is_some() && plugin_mark(only) == plugin_mark(&document["contexts"][0]))
 }
 
 /// Returns an error if the file contains the cluster entry with another certificate authority. Several clusters can have one address, for example
@@ -88,18 +89,23 @@ fn merge(file: &Path, mut old: Value, document: &Value) -> Result<Value, Error> 
     }
     let context = &document["contexts"][0];
     let theirs = old["contexts"].as_array().into_iter().flatten().find(|entry| entry["name"] == context["name"]);
-    if theirs.is_some_and(|theirs| mark(theirs) != mark(context)) {
+    if theirs.is_some_and(|theirs| plugin_mark(theirs) != plugin_mark(context)) {
         let name = context["name"].as_str().unwrap_or_default().to_owned();
         return Err(Error::Taken { file: file.to_owned(), kind: "context", name });
     }
     check_authority(file, &old, document)?;
     // A renamed context may still use that user for another server, which would receive the new credential.
     let user = &context["context"]["user"];
-    if old["contexts"].as_array().into_iter().flatten().any(|entry| entry["context"]["user"] == *user && mark(entry) != mark(context)) {
+    if old["contexts"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|entry| entry["context"]["user"] == *user && plugin_mark(entry) != plugin_mark(context))
+    {
         let name = user.as_str().unwrap_or_default().to_owned();
         return Err(Error::Taken { file: file.to_owned(), kind: "user", name });
     }
-    for list in LISTS {
+    for list in ENTRY_LISTS {
         let ours = &document[list][0];
         let mut entries = old[list].as_array().cloned().unwrap_or_default();
         entries.retain(|entry| entry["name"] != ours["name"]);
@@ -120,7 +126,7 @@ pub fn write(file: &Path, document: &Value) -> Result<(), Error> {
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     // Created with mode 0600.
     let mut scratch = tempfile::Builder::new().prefix(".kubeconfig-").tempfile_in(folder).map_err(failed)?;
-    scratch.write_all(text(document)?.as_bytes()).and_then(|()| scratch.as_file().sync_all()).map_err(failed)?;
+    scratch.write_all(to_yaml(document)?.as_bytes()).and_then(|()| scratch.as_file().sync_all()).map_err(failed)?;
     scratch.persist(&target).map_err(|error| failed(error.error))?;
     Ok(())
 }
@@ -145,12 +151,12 @@ mod tests {
     use super::*;
     use crate::access::{
         encoding::base64,
-        kubeconfig::{Credential, Owner, document},
+        kubeconfig::{Credential, SpaceUser, document},
     };
 
     fn a_document(space: &str) -> Value {
         let cluster = json!({"server": "https://127.0.0.1:6443", "certificate-authority-data": "Q0E="});
-        document(Owner { space, user: "nadia@example.com" }, &cluster, &Credential::Token("secret-7".into()))
+        document(SpaceUser { space, user: "nadia@example.com" }, &cluster, &Credential::Token("secret-7".into()))
     }
 
     #[test]
@@ -186,7 +192,7 @@ mod tests {
         }
         let mut expected = own;
         for document in [&fern, &orchid] {
-            for list in LISTS {
+            for list in ENTRY_LISTS {
                 expected[list].as_array_mut().unwrap().push(document[list][0].clone());
             }
         }
@@ -200,7 +206,7 @@ mod tests {
         let file = folder.path().join("config");
         let cluster = json!({"server": "https://10.0.0.9:6443"});
         let mut elsewhere =
-            document(Owner { space: "orchid-lab", user: "nadia@example.com" }, &cluster, &Credential::Token("secret-9".into()));
+            document(SpaceUser { space: "orchid-lab", user: "nadia@example.com" }, &cluster, &Credential::Token("secret-9".into()));
         elsewhere["contexts"][0]["name"] = "renamed".into();
         write(&file, &elsewhere).unwrap();
         let refused = compose(&file, &a_document("orchid-lab"), Existing::Merge).unwrap_err();
@@ -220,7 +226,7 @@ mod tests {
             if let Some(authority) = authority {
                 cluster["certificate-authority-data"] = base64(authority.as_bytes()).into();
             }
-            document(Owner { space: "orchid-lab", user: "nadia@example.com" }, &cluster, &Credential::Token("secret-7".into()))
+            document(SpaceUser { space: "orchid-lab", user: "nadia@example.com" }, &cluster, &Credential::Token("secret-7".into()))
         };
         write(&file, &with(Some("one"))).unwrap();
         for existing in [Existing::Merge, Existing::Replace] {

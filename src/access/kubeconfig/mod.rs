@@ -9,7 +9,7 @@ mod file;
 
 pub use self::{
     cluster_entry::{cluster_entry, is_loopback},
-    document::{Credential, Owner, document, text},
+    document::{Credential, SpaceUser, document, to_yaml},
     error::Error,
     file::{Existing, check_writable, compose, write},
 };

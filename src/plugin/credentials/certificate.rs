@@ -20,10 +20,10 @@ pub(super) async fn issue(issuance: &Issuance<'_>, progress: &mut Progress) -> a
     let max = terms.and_then(|terms| terms.max_duration.as_deref());
     let organizations = terms.map(|terms| terms.organizations.as_slice()).unwrap_or_default();
     let lifetime = issuance.lifetime(max)?;
-    let wanted = certificate::CertificateRequest { user, organizations, space: request.space, lifetime, patience: request.args.timeout.0 };
+    let wanted = certificate::CertificateRequest { user, organizations, space: request.space, lifetime, timeout: request.args.timeout.0 };
     progress.step(&format!("requesting a certificate for {user}"));
-    let issued = certificate::obtain(&cluster.client, &wanted, |step| progress.step(&step)).await.map_err(with_api_message)?;
-    let certificate::Issued { certificate, key, serial, not_after } = issued;
+    let issued = certificate::request_certificate(&cluster.client, &wanted, |step| progress.step(&step)).await.map_err(with_api_message)?;
+    let certificate::IssuedCertificate { certificate, key, serial, not_after } = issued;
     let note = format!("a certificate was issued for {user}: serial {serial}, valid until {}", rfc3339(not_after));
     if let Err(error) = certificate_event::record_certificate(cluster, space, &note).await {
         progress.print(&format!("warning: {note}; this could not be recorded in an Event ({}), so keep this line", error_message(&error)));

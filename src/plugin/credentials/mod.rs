@@ -53,7 +53,7 @@ pub(crate) async fn issue(
         progress.print(&loopback_warning(&entry, class_name.as_deref()));
     }
     let user = request.user_name(method);
-    let document = kubeconfig::document(kubeconfig::Owner { space: &name, user: &user }, &entry, &issued.credential);
+    let document = kubeconfig::document(kubeconfig::SpaceUser { space: &name, user: &user }, &entry, &issued.credential);
     let mut can_create = true;
     if args.check.unwrap_or(method != AccessMethod::Oidc) {
         let is_owner = method != AccessMethod::Token && space.spec.owner == holder.subject;
@@ -80,7 +80,7 @@ fn loopback_warning(entry: &Value, class: Option<&str>) -> String {
 fn write(args: &IssueArgs, document: &Value) -> anyhow::Result<()> {
     match args.file() {
         Some(file) => Ok(kubeconfig::write(file, &kubeconfig::compose(file, document, args.existing())?)?),
-        None => output::print_raw(&kubeconfig::text(document)?),
+        None => output::print_raw(&kubeconfig::to_yaml(document)?),
     }
 }
 

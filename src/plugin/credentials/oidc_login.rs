@@ -11,12 +11,12 @@ use crate::{
 pub(super) fn issue(issuance: &Issuance<'_>, progress: &Progress) -> anyhow::Result<IssuedCredential> {
     let Issuance { space, request, .. } = *issuance;
     let parameters = request.oidc_parameters()?;
-    if let Some(warning) = oidc::warning(&request.holder.subject, &parameters) {
+    if let Some(warning) = oidc::subject_warning(&request.holder.subject, &parameters) {
         progress.print(&format!("warning: {warning}"));
     }
     if let Some(at) = spaces::expires_at(space) {
         progress
             .print(&format!("The login works as long as the identity provider accepts the user; the space expires at {}.", rfc3339(at)));
     }
-    Ok(IssuedCredential { credential: Credential::Exec(oidc::exec(&parameters)), expires_at: None })
+    Ok(IssuedCredential { credential: Credential::Exec(oidc::exec_entry(&parameters)), expires_at: None })
 }

@@ -69,7 +69,7 @@ impl<'a> CredentialRequest<'a> {
     }
 
     /// The parameters of a login at the identity provider.
-    pub(super) fn oidc_parameters(&self) -> Result<OidcAccess, oidc::Unknown> {
+    pub(super) fn oidc_parameters(&self) -> Result<OidcAccess, oidc::MissingOidcSettings> {
         oidc::parameters(self.class_name(), self.access().and_then(|access| access.oidc.as_ref()), &self.args.oidc_overrides())
     }
 

@@ -29,12 +29,13 @@ pub(super) async fn issue(issuance: &Issuance<'_>, progress: &mut Progress) -> a
     let role = role(&request)?;
     ensure_no_other_role(space, &role)?;
     let api_message = |error: token::Error| anyhow!("failed to {}: {}", error.action(), error_message(&error.source));
-    token::account(&cluster.client, name).await.map_err(api_message)?;
+    token::ensure_account(&cluster.client, name).await.map_err(api_message)?;
     if members::add(cluster, name, &token::member(name, &role)).await? {
         wait::until_ready(cluster, name, request.args.timeout.0, progress).await?;
     }
     let lifetime = issuance.lifetime(max)?;
-    let token::Issued { token, expires_at } = token::obtain(&cluster.client, name, lifetime, cluster.now()).await.map_err(api_message)?;
+    let token::IssuedToken { token, expires_at } =
+        token::request_token(&cluster.client, name, lifetime, cluster.now()).await.map_err(api_message)?;
     progress.print(&format!("The credential is a token of ServiceAccount {ACCOUNT} with role {role}."));
     Ok(IssuedCredential { credential: Credential::Token(token), expires_at: Some(expires_at) })
 }

@@ -29,8 +29,8 @@ pub(crate) fn validate(request: &CredentialRequest<'_>, endpoint: &Endpoint) -> 
     if let Some(file) = args.file() {
         let entry = request.cluster_entry(endpoint)?;
         let user = request.user_name(method);
-        let owner = kubeconfig::Owner { space: request.space, user: &user };
-        let blank = kubeconfig::document(owner, &entry, &Credential::Token(String::new()));
+        let space_user = kubeconfig::SpaceUser { space: request.space, user: &user };
+        let blank = kubeconfig::document(space_user, &entry, &Credential::Token(String::new()));
         kubeconfig::compose(file, &blank, args.existing())?;
         kubeconfig::check_writable(file)?;
     }
@@ -56,8 +56,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config");
         let elsewhere = json!({"server": "https://10.0.0.9:6443"});
-        let owner = kubeconfig::Owner { space: "fern-lab", user: "omar@example.com" };
-        let mut other = kubeconfig::document(owner, &elsewhere, &Credential::Token("secret-9".to_owned()));
+        let space_user = kubeconfig::SpaceUser { space: "fern-lab", user: "omar@example.com" };
+        let mut other = kubeconfig::document(space_user, &elsewhere, &Credential::Token("secret-9".to_owned()));
         other["contexts"][0]["name"] = "renamed".into();
         kubeconfig::write(&file, &other).unwrap();
         let endpoint = Endpoint { server: Some("https://10.0.0.1:6443".to_owned()), ..Endpoint::default() };
