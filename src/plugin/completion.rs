@@ -201,7 +201,7 @@ async fn fetch_names(words: &[String], classes: bool) -> Vec<String> {
         if classes {
             return Ok::<_, anyhow::Error>(requests::list_classes(&cluster).await?.iter().map(kube::ResourceExt::name_any).collect());
         }
-        let spaces = requests::list_spaces(&cluster, None, None).await?;
+        let spaces = requests::list_spaces(&cluster, None).await?;
         Ok(spaces.iter().map(|space| format!("{}\t{}", space.name_any(), space.spec.owner)).collect())
     };
     tokio::time::timeout(COMPLETION_TIMEOUT, fetched).await.map(Result::unwrap_or_default).unwrap_or_default()

@@ -7,6 +7,7 @@ use super::{
     api_error::ApiContext,
     args::{DryRun, DryRunArgs, WaitArgs},
     cluster::Cluster,
+    failures::Failures,
     output,
     progress::Progress,
     requests, wait,
@@ -35,23 +36,20 @@ pub struct DeleteArgs {
 
 pub(crate) async fn run(cluster: &Cluster, args: &DeleteArgs) -> anyhow::Result<()> {
     let mut progress = Progress::new(&cluster.flags);
+    let mut failures = Failures::default();
     let mut deleted = Vec::new();
-    let mut failed = Ok(());
     for name in &args.names {
-        match delete(cluster, name, args).await {
-            Ok(space) => deleted.extend(space),
-            Err(error) => progress.keep(&mut failed, error),
-        }
+        let result = delete(cluster, name, args).await;
+        deleted.extend(failures.record(result, &progress).flatten());
     }
     if args.wait.wait && args.dry_run.dry_run == DryRun::None {
         for space in deleted {
-            // The wait for the other spaces continues. The command returns the last error.
-            if let Err(error) = wait::until_gone(cluster, &space, args.wait.timeout.0, &mut progress).await {
-                progress.keep(&mut failed, error);
-            }
+            // The wait for the other spaces continues.
+            let result = wait::until_gone(cluster, &space, args.wait.timeout.0, &mut progress).await;
+            failures.record(result, &progress);
         }
     }
-    failed
+    failures.into_result()
 }
 
 /// Deletes one space. Returns the space as it was before the deletion, if it existed.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use crate::api::{DeveloperSpace, SpaceClass, names};
+use crate::api::{DeveloperSpace, SpaceClass, Subject, SubjectKind, names};
 
 /// A ready space of the owner nadia, with 1d4h left on the morning of the 24th.
 pub(crate) fn a_space() -> DeveloperSpace {
@@ -45,4 +45,9 @@ pub(crate) fn a_class() -> SpaceClass {
         "spec": {"lifetime": {"warnBefore": ["2d", "1h"], "retainExpired": "3d"}},
     }))
     .unwrap()
+}
+
+/// The user of that name.
+pub(crate) fn user(name: &str) -> Subject {
+    Subject { kind: SubjectKind::User, name: name.to_owned(), namespace: None }
 }

@@ -13,7 +13,7 @@ use kube::{
 use serde::{Deserialize as _, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{api_error::innermost_cause, cluster::Cluster};
+use super::{api_error::innermost_cause, cluster::Cluster, pages::list_all_pages};
 use crate::api::without_managed_fields::WithoutManagedFields;
 
 /// The objects of a list that can be parsed.
@@ -49,23 +49,6 @@ where
         None => Api::all_with(client, &resource),
     };
     Ok(LenientList::of(list_all_pages(&api, params).await?))
-}
-
-/// Reads a list page by page.
-pub(crate) async fn list_all_pages<K>(api: &Api<WithoutManagedFields<K>>, params: ListParams) -> Result<Vec<K>, kube::Error>
-where
-    K: Clone + Debug + DeserializeOwned,
-{
-    let mut params = params.limit(500);
-    let mut found = Vec::new();
-    loop {
-        let page = api.list(&params).await?;
-        found.extend(page.items.into_iter().map(|WithoutManagedFields(object)| object));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(found),
-        }
-    }
 }
 
 /// The times of an Event, in both of its API groups, except that of its series.

@@ -79,12 +79,11 @@ mod tests {
     use super::*;
     use crate::{
         api::Member,
-        plugin::{create, fixtures::a_space},
+        plugin::{
+            create,
+            fixtures::{a_space, user},
+        },
     };
-
-    fn user(name: &str) -> Subject {
-        Subject { kind: SubjectKind::User, name: name.into(), namespace: None }
-    }
 
     #[test]
     fn a_user_belongs_to_a_space_by_name_or_through_a_group() {

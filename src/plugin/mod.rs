@@ -18,6 +18,7 @@ pub mod describe;
 pub mod doctor;
 pub mod events;
 mod expiry_setting;
+mod failures;
 #[cfg(test)]
 mod fixtures;
 mod flags;
@@ -33,6 +34,7 @@ mod namespace_finalizers;
 mod naming;
 pub mod onboard;
 pub mod output;
+mod pages;
 mod progress;
 mod protection;
 mod quotas;

@@ -135,11 +135,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::SubjectKind;
-
-    fn user(name: &str) -> Subject {
-        Subject { kind: SubjectKind::User, name: name.into(), namespace: None }
-    }
+    use crate::plugin::fixtures::user;
 
     fn class(name: &str, spec: Value) -> SpaceClass {
         SpaceClass::new(name, serde_json::from_value(spec).unwrap())

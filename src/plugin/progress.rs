@@ -46,13 +46,6 @@ impl Progress {
             None => print_stderr(&what),
         }
     }
-
-    /// Records `error` as the result of a command that handles several spaces, and prints the error that it replaces.
-    pub(crate) fn keep(&self, failed: &mut anyhow::Result<()>, error: anyhow::Error) {
-        if let Err(earlier) = std::mem::replace(failed, Err(error)) {
-            self.print(&format!("error: {earlier:#}"));
-        }
-    }
 }
 
 impl Drop for Progress {

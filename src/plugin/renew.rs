@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 use super::{
     args::{DryRun, WriteArgs},
     cluster::Cluster,
-    expiry_setting, output,
+    expiry_setting,
+    failures::Failures,
+    output,
     progress::Progress,
     requests, spaces, wait,
 };
@@ -30,14 +32,11 @@ pub struct RenewArgs {
 
 pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<()> {
     let mut progress = Progress::new(&cluster.flags);
+    let mut failures = Failures::default();
     let mut renewed = Vec::new();
-    let mut failed = Ok(());
     for name in &args.names {
-        match renew(cluster, name, args, &mut progress).await {
-            Ok(space) => renewed.push(space),
-            // The other spaces are still renewed. The command returns the last error.
-            Err(error) => progress.keep(&mut failed, error),
-        }
+        let result = renew(cluster, name, args, &mut progress).await;
+        renewed.extend(failures.record(result, &progress));
     }
     let table = || cluster.flags.add_to(&renewed.iter().map(|one| one.line.as_str()).collect::<Vec<_>>().join("\n"));
     let spaces: Vec<DeveloperSpace> = renewed.iter().map(|one| one.space.clone()).collect();
@@ -45,7 +44,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<(
         [only] if args.names.len() == 1 => output::print_object(&args.write.output.output, only, table)?,
         all => output::print_objects(&args.write.output.output, all, table)?,
     }
-    failed
+    failures.into_result()
 }
 
 /// A space that was renewed, and the line that is printed about it.

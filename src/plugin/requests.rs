@@ -1,12 +1,13 @@
 //! Requests for DeveloperSpaces and SpaceClasses with the caller's credentials.
 
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api,
     api::{ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::Value;
 
-use super::{api_error::ApiContext, args::DryRun, class_in_force::default_class, cluster::Cluster};
+use super::{api_error::ApiContext, args::DryRun, class_in_force::default_class, cluster::Cluster, pages::list_all_pages};
 use crate::api::{DeveloperSpace, SpaceClass, without_managed_fields::WithoutManagedFields};
 
 /// Field manager of all writes of the plugin.
@@ -23,6 +24,12 @@ pub(crate) async fn get_space(cluster: &Cluster, name: &str) -> anyhow::Result<D
     Ok(space)
 }
 
+/// Reads a space; `None` if the API server responds with 404 for any reason.
+pub(crate) async fn try_find_space(cluster: &Cluster, name: &str) -> Result<Option<DeveloperSpace>, kube::Error> {
+    let found = space_api(cluster).get_opt(name).await?;
+    Ok(found.map(|WithoutManagedFields(space)| space))
+}
+
 /// Reads a space; `None` if it does not exist.
 pub(crate) async fn find_space(cluster: &Cluster, name: &str) -> anyhow::Result<Option<DeveloperSpace>> {
     match space_api(cluster).get(name).await {
@@ -37,24 +44,16 @@ pub(crate) fn is_not_found(error: &kube::Error, name: &str) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found() && status.details.as_ref().is_some_and(|details| details.name == name))
 }
 
-/// All spaces that match a label selector and a field selector, ordered by name.
-pub(crate) async fn list_spaces(
-    cluster: &Cluster,
-    selector: Option<&str>,
-    fields: Option<&str>,
-) -> Result<Vec<DeveloperSpace>, kube::Error> {
-    let mut params = ListParams::default().limit(500);
-    params.label_selector = selector.map(ToOwned::to_owned);
-    params.field_selector = fields.map(ToOwned::to_owned);
-    let mut all = Vec::new();
-    loop {
-        let page = space_api(cluster).list(&params).await?;
-        all.extend(page.items.into_iter().map(|WithoutManagedFields(space)| space));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(all),
-        }
-    }
+/// All spaces that match a label selector, ordered by name.
+pub(crate) async fn list_spaces(cluster: &Cluster, selector: Option<&str>) -> Result<Vec<DeveloperSpace>, kube::Error> {
+    let params = ListParams { label_selector: selector.map(ToOwned::to_owned), ..ListParams::default() };
+    list_all_pages(&space_api(cluster), params).await
+}
+
+/// Reads a Namespace; `None` if it does not exist.
+pub(crate) async fn find_namespace(cluster: &Cluster, name: &str) -> Result<Option<Namespace>, kube::Error> {
+    let found = Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()).get_opt(name).await?;
+    Ok(found.map(|WithoutManagedFields(namespace)| namespace))
 }
 
 /// All classes, ordered by name.

@@ -19,8 +19,8 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    api_error::error_message, args::OutputArgs, class_in_force::ClassInForce, cluster::Cluster, format::one_line,
-    lenient_list::list_all_pages, output, requests, spaces,
+    api_error::error_message, args::OutputArgs, class_in_force::ClassInForce, cluster::Cluster, format::one_line, output,
+    pages::list_all_pages, requests, spaces,
 };
 use crate::{
     api::{DeveloperSpace, names, without_managed_fields::WithoutManagedFields},

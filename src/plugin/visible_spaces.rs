@@ -8,7 +8,7 @@ use super::{
     progress::print_stderr,
     requests,
 };
-use crate::api::{DeveloperSpace, without_managed_fields::WithoutManagedFields};
+use crate::api::DeveloperSpace;
 
 /// The spaces that the caller can read without a name.
 pub(crate) struct VisibleSpaces {
@@ -21,7 +21,7 @@ pub(crate) struct VisibleSpaces {
 /// All spaces that match `selector`. If the caller may not list spaces, returns the space of the current namespace and prints a note on
 /// standard error.
 pub(crate) async fn list(cluster: &Cluster, selector: Option<&str>) -> anyhow::Result<VisibleSpaces> {
-    match requests::list_spaces(cluster, selector, None).await {
+    match requests::list_spaces(cluster, selector).await {
         // The API server evaluates label selectors, so a selector requires a list.
         Err(error) if is_forbidden(&error) && selector.is_none() => {
             space_of_current_namespace(cluster, &error).await.map(|space| VisibleSpaces { spaces: vec![space], is_complete: false })
@@ -33,8 +33,7 @@ pub(crate) async fn list(cluster: &Cluster, selector: Option<&str>) -> anyhow::R
 /// The space of the current namespace.
 async fn space_of_current_namespace(cluster: &Cluster, refused: &kube::Error) -> anyhow::Result<DeveloperSpace> {
     let name = &cluster.namespace;
-    let found = requests::space_api(cluster).get_opt(name).await.map(|found| found.map(|WithoutManagedFields(space)| space));
-    let space = match found {
+    let space = match requests::try_find_space(cluster, name).await {
         Err(error) if is_forbidden(&error) => None,
         found => found.context_api(|| format!("read DeveloperSpace {name}"))?,
     };

@@ -1,8 +1,13 @@
 //! Kubeconfig files on disk. A file is written completely or not at all, and only an entry that the plugin wrote is replaced.
 
-use std::{fs, io, io::Write as _, path::Path};
+use std::{
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use super::{document::to_yaml, error::Error};
 use crate::api::names;
@@ -121,11 +126,8 @@ fn merge(file: &Path, mut old: Value, document: &Value) -> Result<Value, Error> 
 /// Writes a file that only its owner may read. The write is atomic: a reader sees the old or the new content.
 pub fn write(file: &Path, document: &Value) -> Result<(), Error> {
     let failed = |error: io::Error| Error::Write(file.to_owned(), error);
-    // Follows a symbolic link, so that the link is kept.
-    let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    // Created with mode 0600.
-    let mut scratch = tempfile::Builder::new().prefix(".kubeconfig-").tempfile_in(folder).map_err(failed)?;
+    let target = target_of(file);
+    let mut scratch = temporary_file(&target).map_err(failed)?;
     scratch.write_all(to_yaml(document)?.as_bytes()).and_then(|()| scratch.as_file().sync_all()).map_err(failed)?;
     scratch.persist(&target).map_err(|error| failed(error.error))?;
     Ok(())
@@ -133,13 +135,23 @@ pub fn write(file: &Path, document: &Value) -> Result<(), Error> {
 
 /// Checks that the file can be written, before a credential is issued.
 pub fn check_writable(file: &Path) -> Result<(), Error> {
-    let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let failed = |error: io::Error| Error::Write(file.to_owned(), error);
+    let target = target_of(file);
     if fs::metadata(&target).is_ok_and(|found| found.permissions().readonly()) {
         return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, "it is read-only")));
     }
-    tempfile::Builder::new().prefix(".kubeconfig-").tempfile_in(folder).map(drop).map_err(failed)
+    temporary_file(&target).map(drop).map_err(failed)
+}
+
+/// The file that a write replaces. Follows a symbolic link, so that the link is kept.
+fn target_of(file: &Path) -> PathBuf {
+    fs::canonicalize(file).unwrap_or_else(|_| file.to_owned())
+}
+
+/// Creates a temporary file with mode 0600 in the folder of `target`.
+fn temporary_file(target: &Path) -> io::Result<NamedTempFile> {
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    tempfile::Builder::new().prefix(".kubeconfig-").tempfile_in(folder)
 }
 
 #[cfg(test)]

@@ -1,10 +1,6 @@
 //! Events about issued certificates: certificates cannot be revoked, and the cluster keeps no list of them.
 
-use k8s_openapi::{
-    api::{core::v1::ObjectReference, events::v1::Event},
-    apimachinery::pkg::apis::meta::v1::MicroTime,
-    jiff::Timestamp,
-};
+use k8s_openapi::{api::events::v1::Event, apimachinery::pkg::apis::meta::v1::MicroTime, jiff::Timestamp};
 use kube::{
     Api, Resource as _,
     api::{ObjectMeta, PostParams},
@@ -24,13 +20,7 @@ pub(super) async fn record_certificate(cluster: &Cluster, space: &DeveloperSpace
         event_time: Some(MicroTime(Timestamp::from_microsecond(at.timestamp_micros()).unwrap_or_default())),
         note: Some(note.to_owned()),
         reason: Some("CertificateIssued".to_owned()),
-        regarding: Some(ObjectReference {
-            api_version: Some(DeveloperSpace::api_version(&()).into_owned()),
-            kind: Some(DeveloperSpace::kind(&()).into_owned()),
-            name: space.metadata.name.clone(),
-            uid: space.metadata.uid.clone(),
-            ..ObjectReference::default()
-        }),
+        regarding: Some(space.object_ref(&())),
         reporting_controller: Some(requests::FIELD_MANAGER.to_owned()),
         reporting_instance: Some(requests::FIELD_MANAGER.to_owned()),
         type_: Some("Normal".to_owned()),

@@ -93,6 +93,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::plugin::fixtures::user;
 
     /// The space fern-lab of the group gardeners.
     fn space() -> DeveloperSpace {
@@ -106,10 +107,6 @@ mod tests {
             "spec": {"owner": {"kind": "Group", "name": "gardeners"}, "members": members},
         }))
         .unwrap()
-    }
-
-    fn user(name: &str) -> Subject {
-        Subject { kind: SubjectKind::User, name: name.to_owned(), namespace: None }
     }
 
     fn caller(name: &str, groups: &[&str]) -> anyhow::Result<Holder> {

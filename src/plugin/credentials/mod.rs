@@ -90,13 +90,12 @@ mod tests {
 
     use super::{args::issue_args, *};
     use crate::{
-        api::{SpaceClass, Subject, SubjectKind},
-        plugin::{cluster::fake_cluster, fixtures::a_space},
+        api::SpaceClass,
+        plugin::{
+            cluster::fake_cluster,
+            fixtures::{a_space, user},
+        },
     };
-
-    fn user(name: &str) -> Subject {
-        Subject { kind: SubjectKind::User, name: name.to_owned(), namespace: None }
-    }
 
     fn class(spec: Value) -> SpaceClass {
         SpaceClass::new("greenhouse", serde_json::from_value(spec).unwrap())

@@ -93,13 +93,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::{SpaceClass, Subject, SubjectKind},
-        plugin::{credentials::args::issue_args, fixtures::a_space},
+        api::SpaceClass,
+        plugin::{
+            credentials::args::issue_args,
+            fixtures::{a_space, user},
+        },
     };
-
-    fn user(name: &str) -> Subject {
-        Subject { kind: SubjectKind::User, name: name.to_owned(), namespace: None }
-    }
 
     fn class(spec: Value) -> SpaceClass {
         SpaceClass::new("greenhouse", serde_json::from_value(spec).unwrap())

@@ -42,14 +42,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        api::{Subject, SubjectKind},
-        plugin::credentials::{args::issue_args, holder::Holder},
-    };
-
-    fn user(name: &str) -> Subject {
-        Subject { kind: SubjectKind::User, name: name.to_owned(), namespace: None }
-    }
+    use crate::plugin::credentials::{args::issue_args, holder::Holder};
 
     #[test]
     fn a_user_entry_for_another_server_is_found_before_a_credential_is_issued() {

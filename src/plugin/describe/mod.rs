@@ -7,7 +7,6 @@ mod timeline;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use k8s_openapi::api::{authentication::v1::UserInfo, core::v1::Namespace};
-use kube::Api;
 
 use super::{
     args::OutputArgs,
@@ -18,7 +17,7 @@ use super::{
     quotas::{self, ResourceUsage},
     requests,
 };
-use crate::api::{DeveloperSpace, SpaceClass, without_managed_fields::WithoutManagedFields};
+use crate::api::{DeveloperSpace, SpaceClass};
 
 /// Arguments of `describe`.
 #[derive(Clone, Debug, Args)]
@@ -56,8 +55,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &DescribeArgs) -> anyhow::Resul
         Some(name) => requests::find_class(cluster, name).await.unwrap_or_default(),
         None => None,
     };
-    let namespace = Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()).get_opt(&args.name).await.unwrap_or_default();
-    let namespace = namespace.map(|WithoutManagedFields(namespace)| namespace);
+    let namespace = requests::find_namespace(cluster, &args.name).await.unwrap_or_default();
     let quota = quotas::fetch(cluster, std::slice::from_ref(&args.name)).await?.remove(&args.name).unwrap_or_default();
     let events = events::fetch(cluster, &args.name).await;
     let events = events.unwrap_or_else(|error| SpaceEvents { failed: Some(format!("{error:#}")), ..SpaceEvents::default() });

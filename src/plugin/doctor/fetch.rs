@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::{
     apps::v1::{ReplicaSet, StatefulSet},
     batch::v1::Job,
-    core::v1::{Event, LimitRange, Namespace, Pod, ResourceQuota},
+    core::v1::{Event, LimitRange, Pod, ResourceQuota},
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
 };
@@ -18,7 +18,8 @@ use crate::{
     plugin::{
         api_error::{ApiContext as _, is_forbidden},
         cluster::Cluster,
-        lenient_list::{self, list_all_pages},
+        lenient_list,
+        pages::list_all_pages,
         requests,
         spaces::ready,
     },
@@ -26,7 +27,7 @@ use crate::{
 
 /// Reads all objects about a space.
 pub(super) async fn fetch(cluster: &Cluster, name: &str) -> anyhow::Result<ClusterSnapshot> {
-    let found = requests::space_api(cluster).get_opt(name).await.map(|found| found.map(|WithoutManagedFields(space)| space));
+    let found = requests::try_find_space(cluster, name).await;
     if found.as_ref().is_err_and(|error| !is_forbidden(error)) {
         return found.context_api(|| format!("read DeveloperSpace {name}")).map(|_| ClusterSnapshot::default());
     }
@@ -72,14 +73,12 @@ fn escaped(value: &str) -> String {
 
 /// Reads the cluster-scoped objects and the operator's Deployment.
 async fn fetch_cluster_scoped(cluster: &Cluster, snapshot: &mut ClusterSnapshot) {
-    let namespaces = Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone());
     let (classes, namespace, operator) = tokio::join!(
         fetch_classes(cluster, snapshot.space.object()),
-        namespaces.get_opt(&snapshot.name),
+        requests::find_namespace(cluster, &snapshot.name),
         fetch_operator_deployments(cluster)
     );
     snapshot.classes = Fetched::from_result(classes, "list", "spaceclasses".to_owned(), None);
-    let namespace = namespace.map(|found| found.map(|WithoutManagedFields(namespace)| namespace));
     snapshot.namespace = Fetched::from_result(namespace, "get", format!("Namespace {}", snapshot.name), None);
     snapshot.operator = operator;
 }

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::{
-    api::{apps::v1::Deployment, core::v1::Namespace},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Api, ResourceExt as _, api::ListParams};
 
 use super::fetched::Fetched;
 use crate::{
     api::{names, without_managed_fields::WithoutManagedFields},
-    plugin::{cluster::Cluster, lenient_list},
+    plugin::{cluster::Cluster, lenient_list, requests},
 };
 
 /// The Deployments in all namespaces that have the operator's labels, or the Deployment in the operator's default namespace if Deployments cannot
@@ -45,7 +42,7 @@ async fn may_run_the_operator(cluster: &Cluster, namespace: &str) -> bool {
     if namespace == names::DEFAULT_OPERATOR_NAMESPACE {
         return true;
     }
-    let found = Api::<WithoutManagedFields<Namespace>>::all(cluster.client.clone()).get_opt(namespace).await.ok().flatten();
+    let found = requests::find_namespace(cluster, namespace).await.ok().flatten();
     found.is_some_and(|found| !is_marked(&found.metadata))
 }
 

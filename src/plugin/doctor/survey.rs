@@ -20,7 +20,7 @@ use crate::{
         class_in_force::default_class,
         cluster::Cluster,
         format,
-        lenient_list::list_all_pages,
+        pages::list_all_pages,
         spaces::ready,
         visible_spaces::{self, VisibleSpaces},
     },
