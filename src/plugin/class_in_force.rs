@@ -1,6 +1,6 @@
 //! The spec of a SpaceClass that applies to its spaces, and the class that applies to spaces that name none.
 
-use crate::api::{Access, SpaceClass, SpaceClassSpec, names};
+use crate::api::{Access, SpaceClass, SpaceClassSpec, is_default_class};
 
 /// The name of a class and its spec in force.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +26,5 @@ impl<'a> ClassInForce<'a> {
 /// The default class: the oldest class that is marked as default.
 pub(crate) fn default_class(classes: &[SpaceClass]) -> Option<&SpaceClass> {
     let age = |class: &&SpaceClass| (class.metadata.creation_timestamp.clone(), class.metadata.name.clone());
-    classes.iter().filter(|class| is_default(class)).min_by_key(age)
-}
-
-/// Returns true if the class is marked as the default for spaces that name no class.
-pub(crate) fn is_default(class: &SpaceClass) -> bool {
-    let annotations = class.metadata.annotations.as_ref();
-    annotations.and_then(|map| map.get(names::ANNOTATION_DEFAULT_CLASS)).is_some_and(|value| value == "true")
+    classes.iter().filter(|class| is_default_class(&class.metadata)).min_by_key(age)
 }

@@ -3,12 +3,10 @@
 use clap::Args;
 use kube::{Api, ResourceExt as _};
 
-use super::{
-    api_error::ApiContext, args::OutputArgs, class_in_force::is_default, cluster::Cluster, format, output, progress::print_stderr, requests,
-};
+use super::{api_error::ApiContext, args::OutputArgs, cluster::Cluster, format, output, progress::print_stderr, requests};
 use crate::{
     access::{ALL_METHODS, allowed},
-    api::{SpaceClass, conditions},
+    api::{SpaceClass, conditions, is_default_class},
 };
 
 /// Arguments of `classes`.
@@ -61,7 +59,7 @@ fn cells(class: &SpaceClass) -> [String; ALL] {
     let ways = ALL_METHODS.iter().filter(|method| allowed("", spec.access.as_ref(), **method).is_ok());
     [
         class.name_any(),
-        if is_default(class) { "yes".to_owned() } else { dash() },
+        if is_default_class(&class.metadata) { "yes".to_owned() } else { dash() },
         accepted.unwrap_or_else(dash),
         lifetime.default_ttl.or_else(|| lifetime.max_ttl.clone()).unwrap_or_else(dash),
         lifetime.max_ttl.unwrap_or_else(dash),
