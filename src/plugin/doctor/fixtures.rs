@@ -1,6 +1,7 @@
 //! Fixtures for tests: a healthy space, and functions that break it.
 
 use chrono::{DateTime, Utc};
+use k8s_openapi::api::core::v1::Namespace;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -44,6 +45,19 @@ pub(super) fn space() -> DeveloperSpace {
             }],
         },
     }))
+}
+
+/// [`space`] with another name and UID, after `change`.
+pub(super) fn named_space(name: &str, change: impl FnOnce(&mut DeveloperSpace)) -> DeveloperSpace {
+    let mut named = space();
+    (named.metadata.name, named.metadata.uid) = (Some(name.to_owned()), Some(format!("uid-of-{name}")));
+    change(&mut named);
+    named
+}
+
+/// A namespace with these annotations.
+pub(super) fn namespace(name: &str, annotations: &Value) -> Namespace {
+    parse(json!({"metadata": {"name": name, "annotations": annotations}}))
 }
 
 pub(super) fn class() -> SpaceClass {

@@ -3,6 +3,7 @@
 //!
 //! `fetch` and `survey` read the objects from the cluster. The checks evaluate these objects and send no requests.
 
+mod adoption;
 mod children;
 mod conflicts;
 mod diagnosis;
@@ -73,7 +74,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<
 async fn run_survey(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> {
     let survey = survey::fetch(cluster).await?;
     if args.adopt_all {
-        let commands = survey::adoption_commands(&survey)?;
+        let commands = adoption::adoption_commands(&survey)?;
         if commands.is_empty() {
             progress::print_stderr("No namespace is waiting to be adopted.");
             return Ok(());

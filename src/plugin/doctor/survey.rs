@@ -1,6 +1,5 @@
 //! All spaces at once: violations of the rules of their classes, for example after an upgrade, and namespaces that wait to be handed over.
 
-use anyhow::{bail, ensure};
 use chrono::{DateTime, Utc};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt as _, api::ListParams};
@@ -13,15 +12,13 @@ use super::{
     noncompliance,
 };
 use crate::{
-    api::{DeveloperSpace, SpaceClass, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
-    desired::{lifetime::inputs::is_sealed, ownership::recorded_uid, standing::standing},
+    api::{DeveloperSpace, SpaceClass, names, without_managed_fields::WithoutManagedFields},
+    desired::{ownership::recorded_uid, standing::standing},
     plugin::{
         api_error::error_message,
         class_in_force::default_class,
         cluster::Cluster,
-        format,
         pages::list_all_pages,
-        spaces::ready,
         visible_spaces::{self, VisibleSpaces},
     },
 };
@@ -144,72 +141,19 @@ pub(super) fn headline(survey: &Survey, diagnoses: &[Diagnosis]) -> String {
     format!("{found} findings in {spaces} DeveloperSpaces. `kubectl dspace doctor NAME` checks one of them in detail.")
 }
 
-/// The shell commands that hand namespaces to the spaces that wait for them. A command that needs a review is commented out. Returns an error if
-/// the spaces or the namespaces are not known.
-pub(super) fn adoption_commands(survey: &Survey) -> anyhow::Result<Vec<String>> {
-    if let Some(gap) = survey.namespaces.unreadable() {
-        bail!("failed to list namespaces: {}", gap.reason());
-    }
-    ensure!(
-        !survey.is_partial,
-        "failed to list DeveloperSpaces: you do not have permission to list them, and --adopt-all needs all of them"
-    );
-    let waits = |space: &&DeveloperSpace| {
-        let conflict =
-            ready(space).is_none_or(|(_, reason, _)| [Reason::NamespaceConflict.as_str(), Reason::Pending.as_str()].contains(&reason));
-        conflict && !is_sealed(space) && space.metadata.deletion_timestamp.is_none()
-    };
-    let pair = |space: &DeveloperSpace| {
-        let is_meant = |namespace: &&Namespace| namespace.name_any() == space.name_any() && namespace.metadata.deletion_timestamp.is_none();
-        survey.namespaces.items().iter().find(is_meant).map(|namespace| commands_to_adopt(namespace, space))
-    };
-    Ok(survey.spaces.iter().filter(waits).filter_map(pair).flatten().collect())
-}
-
-fn commands_to_adopt(namespace: &Namespace, space: &DeveloperSpace) -> Vec<String> {
-    let command = offer_command(namespace, space);
-    let owner = space.spec.owner.to_string();
-    let annotations = namespace.annotations();
-    let former = annotations.get(names::ANNOTATION_RELEASED_OWNER).or_else(|| annotations.get(names::ANNOTATION_OWNER));
-    let comment = |text: String| format::one_line(&format!("# {text}"));
-    match (left_behind(namespace), former) {
-        (Some(left), Some(former)) if *former == owner => vec![comment(format!("{left} It is offered to {owner}.")), command],
-        (Some(left), _) => {
-            vec![comment(format!("{left} The space that waits for it belongs to {owner}; check that this is intended: {command}"))]
-        }
-        (None, _) => {
-            let name = namespace.name_any();
-            vec![comment(format!(
-                "Namespace {name} never belonged to a space; this command offers it, with everything in it, to {owner}: {command}"
-            ))]
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::plugin::doctor::fixtures::{class, lines, now, parse, set_unready, space};
-
-    fn named(name: &str, change: impl FnOnce(&mut DeveloperSpace)) -> DeveloperSpace {
-        let mut named = space();
-        (named.metadata.name, named.metadata.uid) = (Some(name.to_owned()), Some(format!("uid-of-{name}")));
-        change(&mut named);
-        named
-    }
-
-    fn namespace(name: &str, annotations: &Value) -> Namespace {
-        parse(json!({"metadata": {"name": name, "annotations": annotations}}))
-    }
+    use crate::plugin::doctor::fixtures::{class, lines, named_space, namespace, now, parse, space};
 
     #[test]
     fn spaces_and_namespaces_that_violate_rules_are_reported() {
         let marks = json!({"developerspace.dev/space-uid": "space-1", "developerspace.dev/owner": "Group:moss"});
         let of_omar = |space: &mut DeveloperSpace| space.spec.owner.name = "omar@example.com".to_owned();
         let survey = Survey {
-            spaces: vec![space(), named("fern-lab", |space| space.spec.protected = true), named("legacy-lab", of_omar)],
+            spaces: vec![space(), named_space("fern-lab", |space| space.spec.protected = true), named_space("legacy-lab", of_omar)],
             classes: vec![class()],
             namespaces: Fetched::Found(vec![
                 namespace("legacy-lab", &json!({"developerspace.dev/adopt": "legacy-lab"})),
@@ -267,7 +211,7 @@ mod tests {
         let mut orchard = class();
         orchard.metadata.name = Some("orchard".to_owned());
         orchard.spec.lifetime.get_or_insert_default().allow_protected = true;
-        let (spaces, classes) = (vec![named("fern-lab", protected)], vec![class(), orchard]);
+        let (spaces, classes) = (vec![named_space("fern-lab", protected)], vec![class(), orchard]);
         let survey = Survey { spaces, classes, namespaces: Fetched::Found(vec![]), ..Survey::default() };
         let found = lines(&diagnose(&survey, now()));
         assert!(found[0].contains("fern-lab is protected, and SpaceClass greenhouse does not allow that"), "{found:?}");
@@ -301,12 +245,7 @@ mod tests {
             let survey = Survey { is_partial, namespaces: Fetched::Unreadable(gap), ..Survey::default() };
             assert_eq!(lines(&diagnose(&survey, now())), [format!("{severity}: {lead}: {why}.")]);
             assert_eq!(unread_kinds(&survey).len(), usize::from(severity == "Problem"));
-            assert_eq!(adoption_commands(&survey).unwrap_err().to_string(), format!("failed to list namespaces: {why}"));
         }
-        let one = Survey { is_partial: true, namespaces: Fetched::Found(vec![]), ..Survey::default() };
-        let refused = "failed to list DeveloperSpaces: you do not have permission to list them, and --adopt-all needs all of them";
-        assert_eq!(adoption_commands(&one).unwrap_err().to_string(), refused);
-        assert_eq!(adoption_commands(&Survey { namespaces: Fetched::Found(vec![]), ..Survey::default() }).unwrap(), Vec::<String>::new());
     }
 
     #[test]
@@ -322,38 +261,5 @@ mod tests {
         assert_eq!(found[3..], [note]);
         let alone = Survey { is_partial: true, namespaces: Fetched::Found(vec![namespace("moss-lab", &marks)]), ..Survey::default() };
         assert_eq!(lines(&diagnose(&alone, now())), [note]);
-    }
-
-    #[test]
-    fn only_a_namespace_of_the_same_owner_is_offered_without_a_review() {
-        let conflict = |space: &mut DeveloperSpace| set_unready(space, "NamespaceConflict", "namespace is not the space's");
-        let released = |owner: &str| json!({"developerspace.dev/released-from": "x/space-1", "developerspace.dev/released-owner": owner});
-        let survey = Survey {
-            spaces: vec![
-                named("fern-lab", conflict),
-                named("moss-lab", conflict),
-                named("prod-db", conflict),
-                named("well-lab", |_| {}),
-                named("nowhere-lab", conflict),
-            ],
-            namespaces: Fetched::Found(vec![
-                namespace("fern-lab", &released("User:nadia@example.com")),
-                namespace("moss-lab", &released("User:omar@example.com\nkubectl delete ns --all")),
-                namespace("prod-db", &json!({})),
-                namespace("well-lab", &released("User:nadia@example.com")),
-            ]),
-            ..Survey::default()
-        };
-        let expected = [
-            "# Namespace fern-lab was released from DeveloperSpace x/space-1 of User:nadia@example.com. It is offered to \
-            User:nadia@example.com.",
-            "kubectl annotate namespace fern-lab developerspace.dev/adopt=fern-lab/uid-of-fern-lab",
-            "# Namespace moss-lab was released from DeveloperSpace x/space-1 of User:omar@example.com kubectl delete ns --all. The space \
-            that waits for it belongs to User:nadia@example.com; check that this is intended: kubectl annotate namespace moss-lab \
-            developerspace.dev/adopt=moss-lab/uid-of-moss-lab",
-            "# Namespace prod-db never belonged to a space; this command offers it, with everything in it, to User:nadia@example.com: \
-            kubectl annotate namespace prod-db developerspace.dev/adopt=prod-db/uid-of-prod-db",
-        ];
-        assert_eq!(adoption_commands(&survey).unwrap(), expected);
     }
 }
