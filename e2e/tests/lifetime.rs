@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 const LONG: Duration = Duration::from_secs(240);
 
 /// The notice of an end that a change brings nearer.
-const LEAST_NOTICE: TimeDelta = TimeDelta::minutes(5);
+const MIN_NOTICE: TimeDelta = TimeDelta::minutes(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lifetime() -> Result<()> {
@@ -244,7 +244,7 @@ async fn a_lifted_protection_is_warned_of_first(world: &World) -> Result<()> {
     let lifted = now().trunc_subsecs(0);
     world.admin().patch(a_space(name), json!({"spec": {"protected": false}})).await?;
     let warned = until_status(world, name, "to be warned", |space| holds(space, "Expiring")).await?;
-    ensure!(expires(&warned)? >= lifted + LEAST_NOTICE, "lifted at {lifted}: {}", warned["status"]);
+    ensure!(expires(&warned)? >= lifted + MIN_NOTICE, "lifted at {lifted}: {}", warned["status"]);
     Ok(())
 }
 
@@ -312,7 +312,7 @@ async fn a_tightened_class_gives_notice(world: &World) -> Result<()> {
     });
     let due = expires(&refused.await?)?;
     // Under the new ceiling the space would have expired long ago.
-    ensure!(due >= tightened + LEAST_NOTICE, "tightened at {tightened}, due {due}");
+    ensure!(due >= tightened + MIN_NOTICE, "tightened at {tightened}, due {due}");
     Ok(())
 }
 

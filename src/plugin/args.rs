@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::output::Format;
-use crate::api::duration::parse_duration;
+use crate::api::duration::Period;
 
 /// Flags that kubectl has for every command.
 #[derive(Clone, Debug, Default, Args)]
@@ -89,7 +89,7 @@ pub struct WaitArgs {
 
     /// The maximum time to wait: 30s, 5m
     #[arg(long, value_name = "DURATION", default_value = "2m")]
-    pub timeout: Span,
+    pub timeout: Period,
 }
 
 /// The flags of every command that changes a space.
@@ -115,19 +115,6 @@ impl WriteArgs {
     }
 }
 
-/// A duration in the grammar of `ttl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let span = parse_duration(text).map_err(|error| error.to_string())?;
-        span.to_std().map(Self).map_err(|error| error.to_string())
-    }
-}
-
 /// kubectl's own grammar for `--request-timeout`: a number of seconds, or a duration; 0 means the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestTimeout(pub Option<Duration>);
@@ -139,7 +126,7 @@ impl FromStr for RequestTimeout {
         if let Ok(seconds) = text.trim_end_matches('s').parse::<u64>() {
             return Ok(Self((seconds > 0).then(|| Duration::from_secs(seconds))));
         }
-        text.parse::<Span>().map(|Span(span)| Self(Some(span)))
+        text.parse::<Period>().map(|Period(period)| Self(Some(period)))
     }
 }
 

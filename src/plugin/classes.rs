@@ -5,8 +5,8 @@ use kube::{Api, ResourceExt as _};
 
 use super::{api_error::ApiContext, args::OutputArgs, cluster::Cluster, format, output, progress::print_stderr, requests};
 use crate::{
-    access::{ALL_METHODS, allowed},
-    api::{SpaceClass, conditions, is_default_class},
+    api::{AccessMethod, SpaceClass, conditions, is_default_class},
+    desired::credential_lifetime::check_method,
 };
 
 /// Arguments of `classes`.
@@ -56,7 +56,7 @@ fn cells(class: &SpaceClass) -> [String; ALL] {
     let accepted = conditions::find(conditions, conditions::types::ACCEPTED).map(|found| found.status.clone());
     let hard = |resource: &str| spec.quota.as_ref().and_then(|quota| quota.hard.get(resource)).map_or_else(dash, |amount| amount.0.clone());
     let lifetime = spec.lifetime.clone().unwrap_or_default();
-    let ways = ALL_METHODS.iter().filter(|method| allowed("", spec.access.as_ref(), **method).is_ok());
+    let ways = AccessMethod::ALL.iter().filter(|method| check_method("", spec.access.as_ref(), **method).is_ok());
     [
         class.name_any(),
         if is_default_class(&class.metadata) { "yes".to_owned() } else { dash() },

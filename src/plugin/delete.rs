@@ -86,14 +86,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugin::{args::Span, cluster::fake_cluster};
+    use crate::{api::duration::Period, plugin::cluster::fake_cluster};
 
     fn args(names: &[&str], ignore_not_found: bool) -> DeleteArgs {
         DeleteArgs {
             names: names.iter().map(|&name| name.to_owned()).collect(),
             ignore_not_found,
             dry_run: DryRunArgs { dry_run: DryRun::None },
-            wait: WaitArgs { wait: true, timeout: Span(Duration::from_secs(30)) },
+            wait: WaitArgs { wait: true, timeout: Period(Duration::from_secs(30)) },
         }
     }
 

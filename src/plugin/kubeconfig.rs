@@ -4,7 +4,6 @@ use clap::Args;
 use k8s_openapi::api::authentication::v1::UserInfo;
 
 use super::{
-    args::Span,
     cluster::Cluster,
     credentials::{self, args::IssueArgs, holder::Holder},
     progress::Progress,
@@ -12,7 +11,7 @@ use super::{
     subject::SubjectArg,
     wait,
 };
-use crate::api::DeveloperSpace;
+use crate::api::{DeveloperSpace, duration::Period};
 
 /// Arguments of `kubeconfig`.
 #[derive(Clone, Debug, Args)]
@@ -39,7 +38,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &KubeconfigArgs) -> anyhow::Res
         None => Holder::caller(space, &me),
     };
     holder(&space)?;
-    let Span(timeout) = args.issue.timeout;
+    let Period(timeout) = args.issue.timeout;
     let space = wait::until_ready(cluster, &args.name, timeout, &mut progress).await?;
     credentials::issue(cluster, &space, &holder(&space)?, &args.issue, &mut progress).await
 }

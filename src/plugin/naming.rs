@@ -9,10 +9,7 @@ use super::{
     requests,
 };
 use crate::{
-    api::{
-        SpaceClass, Subject,
-        names::{DEFAULT_OPERATOR_NAMESPACE, ProtectedNamespaces, is_dns_label},
-    },
+    api::{SpaceClass, Subject, names::DEFAULT_OPERATOR_NAMESPACE, protected_namespaces::ProtectedNamespaces, syntax::is_dns_label},
     desired::{
         admitted::Admitted,
         space_name::{self, Reservation},
@@ -100,7 +97,7 @@ pub(crate) fn objection(name: &str, class: Option<ClassInForce<'_>>, all: &[Spac
         return Some("names of the cluster's own namespaces are reserved".to_owned());
     }
     let specs = all.iter().map(|class| (class.metadata.name.as_deref().unwrap_or_default(), &class.spec));
-    let admitted = Admitted::of(specs);
+    let admitted = Admitted::from_classes(specs);
     let reservation = admitted.admitting(name).map(|class| Reservation::Admitted { class: class.to_owned() });
     let (class, rules) = class.map_or(("of the space", None), |class| (class.name, class.spec.names.as_ref()));
     space_name::objection(name, class, rules, reservation.as_ref())

@@ -5,7 +5,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::{
-    args::{DryRun, Span},
+    args::DryRun,
     class_in_force::ClassInForce,
     cluster::Cluster,
     contact::ContactArgs,
@@ -18,7 +18,7 @@ use super::{
     subject::SubjectArg,
     wait,
 };
-use crate::api::{DeveloperSpace, DeveloperSpaceSpec, Subject};
+use crate::api::{DeveloperSpace, DeveloperSpaceSpec, Subject, duration::Period};
 
 /// Arguments of `onboard`.
 #[derive(Clone, Debug, Args)]
@@ -77,7 +77,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &OnboardArgs) -> anyhow::Result
         Some(space) => membership::ensure_fits(&space, subject, args.class.as_deref())?,
         None => create_missing_space(cluster, &name, args, &rules, &mut progress).await?,
     }
-    let Span(timeout) = args.issue.timeout;
+    let Period(timeout) = args.issue.timeout;
     let space = wait::until_ready(cluster, &name, timeout, &mut progress).await?;
     credentials::issue(cluster, &space, &holder, &args.issue, &mut progress).await
 }

@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use crate::{
     access::{kubeconfig, oidc},
-    plugin::args::Span,
+    api::duration::Period,
 };
 
 #[cfg(test)]
@@ -31,7 +31,7 @@ pub struct IssueArgs {
     /// The validity of a certificate or a token: at most the remaining lifetime of the space and the maximum of the class [default: the
     /// maximum]
     #[arg(long, value_name = "DURATION")]
-    pub duration: Option<Span>,
+    pub duration: Option<Period>,
 
     /// With --auth token: the role of the ServiceAccount, one of the roles of the class [default: the role of the user of the kubeconfig;
     /// required for the owner if the class has no role with the ClusterRole of the owner]
@@ -61,7 +61,7 @@ pub struct IssueArgs {
 
     /// The maximum time to wait for the space, and then for the certificate: 30s, 5m
     #[arg(long, value_name = "DURATION", default_value = "2m")]
-    pub timeout: Span,
+    pub timeout: Period,
 }
 
 /// An authentication method.

@@ -5,9 +5,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::request::CredentialRequest;
 use crate::{
-    access::{self, Terms, kubeconfig::Credential},
-    api::DeveloperSpace,
-    plugin::{args::Span, cluster::Cluster, format, spaces},
+    access::kubeconfig::Credential,
+    api::{DeveloperSpace, duration::Period},
+    desired::credential_lifetime::{CredentialBounds, max_lifetime},
+    plugin::{cluster::Cluster, format, spaces},
 };
 
 /// A credential that is being issued.
@@ -33,12 +34,13 @@ impl Issuance<'_> {
     /// The lifetime of the credential: at most `max_duration`, the maximum of the class, and the remaining lifetime of the space.
     pub(super) fn lifetime(&self, max_duration: Option<&str>) -> anyhow::Result<TimeDelta> {
         let Self { cluster, space, request } = *self;
-        let terms = Terms { space: request.space, expires_at: spaces::expires_at(space), class: request.class_name(), max_duration };
+        let bounds =
+            CredentialBounds { space: request.space, expires_at: spaces::expires_at(space), class: request.class_name(), max_duration };
         // The lifetime counts from the time of issue, which may be as late as the end of the timeout.
         let timeout = TimeDelta::from_std(request.args.timeout.0).unwrap_or(TimeDelta::zero());
-        let sooner = Terms { expires_at: terms.expires_at.map(|at| at - timeout), ..terms };
-        let most = access::lifetime(sooner, cluster.now()).or_else(|_| access::lifetime(terms, cluster.now()))?;
-        let Some(Span(wanted)) = request.args.duration else { return Ok(most) };
+        let sooner = CredentialBounds { expires_at: bounds.expires_at.map(|at| at - timeout), ..bounds };
+        let most = max_lifetime(sooner, cluster.now()).or_else(|_| max_lifetime(bounds, cluster.now()))?;
+        let Some(Period(wanted)) = request.args.duration else { return Ok(most) };
         let wanted = TimeDelta::from_std(wanted).unwrap_or(TimeDelta::MAX);
         ensure!(
             wanted <= most,

@@ -10,10 +10,11 @@ use super::{
 };
 use crate::{
     access::{
-        self, kubeconfig, oidc,
+        kubeconfig, oidc,
         token::{self, ACCOUNT},
     },
     api::{Access, AccessMethod, OidcAccess},
+    desired::credential_lifetime::check_method,
     plugin::class_in_force::ClassInForce,
 };
 
@@ -45,7 +46,7 @@ impl<'a> CredentialRequest<'a> {
     /// space, so it is a default for the owner only.
     pub(super) fn method(&self) -> anyhow::Result<AccessMethod> {
         let (access, holder) = (self.access(), self.holder);
-        let usable = |method| access::allowed("", access, method).is_ok();
+        let usable = |method| check_method("", access, method).is_ok();
         Ok(match self.args.auth {
             Some(Auth::Cert) => AccessMethod::Certificate,
             Some(Auth::Oidc) => AccessMethod::Oidc,

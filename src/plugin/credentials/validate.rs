@@ -5,9 +5,9 @@ use kube::config::Cluster as Endpoint;
 
 use super::{request::CredentialRequest, service_account};
 use crate::{
-    access::{self, kubeconfig, kubeconfig::Credential},
-    api::AccessMethod,
-    plugin::args::Span,
+    access::kubeconfig::{self, Credential},
+    api::{AccessMethod, duration::Period},
+    desired::credential_lifetime::{MIN_LIFETIME, check_method},
 };
 
 /// Returns the authentication method of the request, or an error if the class does not allow it, if it gives the holder no access, or if the file cannot
@@ -15,15 +15,15 @@ use crate::{
 pub(crate) fn validate(request: &CredentialRequest<'_>, endpoint: &Endpoint) -> anyhow::Result<AccessMethod> {
     let args = request.args;
     let method = request.method()?;
-    access::allowed(request.class_name(), request.access(), method)?;
+    check_method(request.class_name(), request.access(), method)?;
     match method {
         AccessMethod::Certificate => request.holder.can_use_a_certificate(request.space)?,
         AccessMethod::Oidc => drop(request.oidc_parameters()?),
         AccessMethod::Token => drop(service_account::role(request)?),
     }
-    let shortest = access::SHORTEST.to_std().unwrap_or_default();
+    let shortest = MIN_LIFETIME.to_std().unwrap_or_default();
     ensure!(
-        args.duration.is_none_or(|Span(wanted)| wanted >= shortest),
+        args.duration.is_none_or(|Period(wanted)| wanted >= shortest),
         "--duration is less than 10m, the minimum that the API server issues"
     );
     if let Some(file) = args.file() {

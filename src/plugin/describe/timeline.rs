@@ -10,7 +10,7 @@ use crate::{
     },
     desired::lifetime::{
         inputs::{is_sealed, retention},
-        rules::Rules,
+        rules::LifetimeRules,
     },
     plugin::{class_in_force::ClassInForce, format},
 };
@@ -18,7 +18,7 @@ use crate::{
 /// The past and future events in the lifetime of a space, in chronological order.
 pub(super) fn moments(space: &DeveloperSpace, class: Option<&SpaceClass>, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
     let status = space.status.clone().unwrap_or_default();
-    let rules = class.and_then(|class| Rules::of(ClassInForce::new(class).spec).ok());
+    let rules = class.and_then(|class| LifetimeRules::from_class(ClassInForce::new(class).spec).ok());
     let mut moments: Vec<(DateTime<Utc>, String)> = Vec::new();
     moments.extend(space.metadata.creation_timestamp.as_ref().and_then(from_k8s).map(|at| (at, "created".to_owned())));
     moments.extend(status.ready_at.map(|at| (at, "ready".to_owned())));

@@ -10,11 +10,7 @@ use super::{
 };
 use crate::{
     api::{DeveloperSpace, conditions::types, names},
-    desired::{
-        Child, ChildKind, Grant, SeenChild, desire,
-        diff::{Change, diff},
-        resolve,
-    },
+    desired::{Child, ChildKind, Grant, SeenChild, change::Change, desire, diff::diff, resolve},
     plugin::spaces::{is_observed, is_true},
 };
 

@@ -35,7 +35,9 @@ pub(super) fn violations(space: &DeveloperSpace, class: Option<&SpaceClass>, cla
         (Rule::Retain, Some(class)) => Some(disallowed_retain(space, class)),
         (Rule::Contact, Some(class)) => Some(missing_contacts(space, class)),
         (Rule::Name, _) => objection.as_deref().map(|objection| disallowed_name(&name, objection)),
-        (Rule::Size, _) => Some(oversized(&name, "spec.labels and spec.annotations", ledger::bytes(&space.spec), ledger::MOST_BYTES)),
+        (Rule::Size, _) => {
+            Some(oversized(&name, "spec.labels and spec.annotations", ledger::bytes(&space.spec), ledger::MAX_METADATA_BYTES))
+        }
         (Rule::Protected | Rule::Never | Rule::Retain | Rule::Contact, None) => None,
     });
     diagnoses.chain(oversized_metadata(space)).collect()
@@ -119,12 +121,12 @@ fn disallowed_name(name: &str, objection: &str) -> Diagnosis {
 }
 
 /// The maximum size of a space's own labels and annotations in bytes. Only the policies enforce it: the operator does not read them.
-const MAX_METADATA_BYTES: usize = 96 * 1024;
+const MAX_OWN_METADATA_BYTES: usize = 96 * 1024;
 
 fn oversized_metadata(space: &DeveloperSpace) -> Option<Diagnosis> {
     let bytes: usize = [space.labels(), space.annotations()].into_iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
-    let is_large = is_subject(space) && bytes > MAX_METADATA_BYTES;
-    is_large.then(|| oversized(&space.name_any(), "metadata.labels and metadata.annotations", bytes, MAX_METADATA_BYTES))
+    let is_large = is_subject(space) && bytes > MAX_OWN_METADATA_BYTES;
+    is_large.then(|| oversized(&space.name_any(), "metadata.labels and metadata.annotations", bytes, MAX_OWN_METADATA_BYTES))
 }
 
 fn oversized(name: &str, what: &str, bytes: usize, most: usize) -> Diagnosis {

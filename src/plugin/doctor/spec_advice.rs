@@ -17,7 +17,7 @@ use crate::{
         duration::Ttl,
         names,
     },
-    desired::lifetime::rules::Rules,
+    desired::lifetime::rules::LifetimeRules,
     plugin::{class_in_force::default_class, format},
 };
 
@@ -80,7 +80,7 @@ pub(super) fn invalid_spec(snapshot: &ClusterSnapshot, space: &DeveloperSpace, n
 
 /// A ttl that the class allows, if the space requests a longer one.
 fn fitting_ttl(space: &DeveloperSpace, class: &SpaceClass) -> Option<String> {
-    let rules = Rules::of(&class.spec).ok()?;
+    let rules = LifetimeRules::from_class(&class.spec).ok()?;
     let is_too_long = match space.spec.ttl.as_deref()?.parse::<Ttl>().ok()? {
         Ttl::Never => !rules.allow_never,
         Ttl::After(span) => rules.max_ttl.is_some_and(|max| span > max),

@@ -8,12 +8,8 @@ use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::ResourceExt as _;
 
 use crate::{
-    api::{DeveloperSpace, conditions::types},
-    plugin::{
-        args::{OutputArgs, Span},
-        membership, spaces,
-        subject::SubjectArg,
-    },
+    api::{DeveloperSpace, conditions::types, duration::Period},
+    plugin::{args::OutputArgs, membership, spaces, subject::SubjectArg},
 };
 
 /// Arguments of `list`.
@@ -41,7 +37,7 @@ pub struct ListArgs {
 
     /// List only spaces that expire within this time: 2d
     #[arg(long, value_name = "DURATION")]
-    pub expiring_within: Option<Span>,
+    pub expiring_within: Option<Period>,
 
     /// The order of the list
     #[arg(long, value_enum, value_name = "BY", default_value_t = SortBy::Name)]
@@ -74,7 +70,7 @@ pub enum SortBy {
 impl ListArgs {
     /// Returns true if the arguments select the space. `me` is the caller, if the list is limited to the spaces of the caller.
     pub(super) fn selects(&self, space: &DeveloperSpace, me: Option<&UserInfo>, now: DateTime<Utc>) -> bool {
-        let soon = |Span(within): Span| {
+        let soon = |Period(within): Period| {
             let within = TimeDelta::from_std(within).unwrap_or(TimeDelta::MAX);
             spaces::expires_at(space).is_some_and(|at| at - now <= within) && !spaces::is_true(space, types::EXPIRED)
         };

@@ -5,18 +5,18 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use super::class::is_reserved;
-use crate::api::{Network, SpaceClass, SpaceClassSpec, names};
+use super::reserved_keys::is_reserved_key;
+use crate::api::{Network, SpaceClass, SpaceClassSpec, names, pattern::matches_pattern};
 
 /// Labels of a namespace that follow from a field that an owner writes, and that field.
-const OWNERS_WRITE: [(&str, &str); 3] = [
+const LABELS_OF_OWNERS: [(&str, &str); 3] = [
     (names::LABEL_TEAM, "spec.contact.team"),
     (names::LABEL_COST_CENTER, "spec.contact.costCenter"),
     (names::LABEL_SPACE, "metadata.name"),
 ];
 
 /// The remedy of every objection.
-const INSTEAD: &str = "select namespaces by name, for example matchLabels {kubernetes.io/metadata.name: ingress-nginx}";
+const ADVICE: &str = "select namespaces by name, for example matchLabels {kubernetes.io/metadata.name: ingress-nginx}";
 
 /// A key, or a pattern of keys, that a class lets owners write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +28,11 @@ pub struct HandedOut<'a> {
 }
 
 /// The state of the cluster that selectors of a class are validated against.
-pub struct Cluster<'a> {
+pub struct SelectorContext<'a> {
     /// The keys that any class hands out.
     pub handed_out: Vec<HandedOut<'a>>,
     /// Returns true if the namespace of that name belongs to a space.
-    pub is_a_spaces: &'a dyn Fn(&str) -> bool,
+    pub is_of_space: &'a dyn Fn(&str) -> bool,
 }
 
 /// The keys that `class` hands out, by its present spec and by the one last accepted.
@@ -47,9 +47,9 @@ fn allowed_keys(class: &SpaceClassSpec) -> impl Iterator<Item = &str> {
 }
 
 /// Validates the selectors. The error is a sentence that names the selector's key and the remedy.
-pub fn check(network: &Network, cluster: &Cluster<'_>) -> Result<(), String> {
+pub fn check(network: &Network, cluster: &SelectorContext<'_>) -> Result<(), String> {
     let objections = network.allow_from_namespaces.iter().filter_map(|selector| objection(selector, cluster));
-    objections.take(1).try_for_each(|problem| Err(format!("network.allowFromNamespaces: {problem}: {INSTEAD}")))
+    objections.take(1).try_for_each(|problem| Err(format!("network.allowFromNamespaces: {problem}: {ADVICE}")))
 }
 
 /// One requirement of a selector.
@@ -59,7 +59,7 @@ struct Requirement<'a> {
     values: &'a [String],
 }
 
-fn objection(selector: &LabelSelector, cluster: &Cluster<'_>) -> Option<String> {
+fn objection(selector: &LabelSelector, cluster: &SelectorContext<'_>) -> Option<String> {
     let mut requirements = requirements(selector).peekable();
     if requirements.peek().is_none() {
         return Some("an empty selector selects every namespace".to_owned());
@@ -79,12 +79,12 @@ fn requirements(selector: &LabelSelector) -> impl Iterator<Item = Requirement<'_
 }
 
 /// The way in which an owner can create a namespace that meets the requirement, as a sentence.
-fn met_by_a_space(requirement: &Requirement<'_>, cluster: &Cluster<'_>) -> Option<String> {
+fn met_by_a_space(requirement: &Requirement<'_>, cluster: &SelectorContext<'_>) -> Option<String> {
     let Requirement { key, operator, values } = requirement;
     if matches!(*operator, "NotIn" | "DoesNotExist") {
         return Some(format!("operator {operator} of {key} selects namespaces that do not have the label, as most spaces do not"));
     }
-    if let Some((_, field)) = OWNERS_WRITE.iter().find(|(label, _)| label == key) {
+    if let Some((_, field)) = LABELS_OF_OWNERS.iter().find(|(label, _)| label == key) {
         return Some(format!("owners of spaces write the label {key} by {field}"));
     }
     if let Some(by) = handed_out_by(key, cluster) {
@@ -99,13 +99,13 @@ fn met_by_a_space(requirement: &Requirement<'_>, cluster: &Cluster<'_>) -> Optio
     if *operator == "Exists" {
         return Some(format!("operator Exists of {key} selects every namespace"));
     }
-    let taken = values.iter().find(|name| (cluster.is_a_spaces)(name))?;
+    let taken = values.iter().find(|name| (cluster.is_of_space)(name))?;
     Some(format!("namespace {taken} belongs to the DeveloperSpace of that name"))
 }
 
 /// The classes that hand the key out, each with its entry.
-fn handed_out_by(key: &str, cluster: &Cluster<'_>) -> Option<String> {
-    let hands_out = |given: &&HandedOut<'_>| names::matches_pattern(given.pattern, key) && !is_reserved(key);
+fn handed_out_by(key: &str, cluster: &SelectorContext<'_>) -> Option<String> {
+    let hands_out = |given: &&HandedOut<'_>| matches_pattern(given.pattern, key) && !is_reserved_key(key);
     let entry = |HandedOut { class, pattern }: &HandedOut<'_>| format!("{pattern} in SpaceClass {class}");
     let entries: BTreeSet<String> = cluster.handed_out.iter().filter(hands_out).map(entry).collect();
     (!entries.is_empty()).then(|| entries.into_iter().collect::<Vec<_>>().join(" and "))
@@ -124,7 +124,7 @@ fn is_on_every_space(Requirement { key, operator, values }: &Requirement<'_>) ->
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
+    use crate::desired::network_selectors::*;
 
     fn class(name: &str, spec: &Value, accepted: &Value) -> SpaceClass {
         let object = json!({
@@ -134,14 +134,14 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    fn judge(selector: &Value) -> Result<(), String> {
+    fn check_selector(selector: &Value) -> Result<(), String> {
         let keys = |key: &str| json!({"metadata": {"allowedKeys": [key]}});
         let classes = [
             class("meadow", &keys("example.com/*"), &keys("floor")),
             class("orchard", &json!({"metadata": {"allowedKeys": ["k*", "floor"]}}), &Value::Null),
         ];
         let handed_out = classes.iter().flat_map(handed_out).collect();
-        let cluster = Cluster { handed_out, is_a_spaces: &|name| name == "rosa-lab" };
+        let cluster = SelectorContext { handed_out, is_of_space: &|name| name == "rosa-lab" };
         check(&serde_json::from_value(json!({"allowFromNamespaces": [{"matchLabels": {"tier": "front"}}, selector]})).unwrap(), &cluster)
     }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_owner_writes_is_accepted() {
+    fn selectors_by_labels_that_no_owner_writes_are_accepted() {
         for selector in [
             json!({"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}),
             expression("kubernetes.io/metadata.name", "In", &["ingress-nginx", "rosa-lab-2"]),
@@ -161,12 +161,12 @@ mod tests {
             json!({"matchLabels": {"developerspace.dev/class": "meadow"}}),
             json!({"matchLabels": {"app.kubernetes.io/managed-by": "Helm"}}),
         ] {
-            assert_eq!(judge(&selector), Ok(()), "{selector}");
+            assert_eq!(check_selector(&selector), Ok(()), "{selector}");
         }
     }
 
     #[test]
-    fn what_owners_can_make_is_refused_with_a_sentence() {
+    fn selectors_that_owners_can_meet_are_refused_with_a_message() {
         for (selector, says) in [
             (json!({}), "an empty selector selects every namespace"),
             (json!({"matchLabels": {}, "matchExpressions": []}), "an empty selector"),
@@ -191,9 +191,9 @@ mod tests {
                 "example.com/* in SpaceClass meadow",
             ),
         ] {
-            let sentence = judge(&selector).unwrap_err();
+            let sentence = check_selector(&selector).unwrap_err();
             assert!(sentence.contains(says), "{selector}: {sentence}");
-            assert!(sentence.starts_with("network.allowFromNamespaces: ") && sentence.ends_with(INSTEAD), "{sentence}");
+            assert!(sentence.starts_with("network.allowFromNamespaces: ") && sentence.ends_with(ADVICE), "{sentence}");
         }
     }
 }

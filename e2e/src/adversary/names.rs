@@ -2,18 +2,18 @@
 
 use serde_json::{Value, json};
 
-/// A caller.
+/// The identity with which a request is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Person {
+pub enum Identity {
     /// The platform's administrator, who holds every verb.
     Administrator,
     /// A user, by name.
     User(String),
 }
 
-/// The callers of a sequence: two owners who may collude, a member, and the administrator.
+/// The personas of a sequence: two owners who may collude, a member, and the administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Who {
+pub enum Persona {
     /// An owner.
     Ana,
     /// Another owner.
@@ -42,7 +42,7 @@ pub enum Space {
 }
 
 impl Space {
-    /// All of them.
+    /// All spaces.
     pub const ALL: [Self; 6] = [Self::One, Self::Two, Self::Three, Self::Ingress, Self::Denied, Self::Dashless];
 
     /// Returns true if a space of that name may have a namespace.
@@ -65,38 +65,51 @@ impl Class {
     pub const ALL: [Self; 2] = [Self::Small, Self::Large];
 }
 
-/// The names of one sequence.
+/// The names of one sequence, which begin with [`INITIAL`] and a number.
 #[derive(Clone, Debug)]
-pub struct Cast(String);
+pub struct Names(String);
 
-impl Cast {
-    /// The names that begin with `prefix`.
-    pub fn new(prefix: &str) -> Self {
-        Self(prefix.to_owned())
+/// The first letter of all names of sequences.
+const INITIAL: char = 'q';
+
+impl Names {
+    /// The names of the sequence of that number.
+    pub fn of_sequence(number: u64) -> Self {
+        Self(format!("{INITIAL}{number}"))
     }
 
-    /// The caller that `who` names.
-    pub fn person(&self, who: Who) -> Person {
-        let name = match who {
-            Who::Admin => return Person::Administrator,
-            Who::Ana => "ana",
-            Who::Bea => "bea",
-            Who::Cem => "cem",
+    /// The names of one replay of that sequence, which no other replay has.
+    pub fn of_replay(number: u64, replay: u32) -> Self {
+        Self(format!("{INITIAL}{number}t{replay}"))
+    }
+
+    /// Returns true if `name` belongs to a space or a class of a sequence.
+    pub fn contain(name: &str) -> bool {
+        name.strip_prefix(INITIAL).is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    }
+
+    /// The identity of a persona.
+    pub fn identity(&self, persona: Persona) -> Identity {
+        let name = match persona {
+            Persona::Admin => return Identity::Administrator,
+            Persona::Ana => "ana",
+            Persona::Bea => "bea",
+            Persona::Cem => "cem",
         };
-        Person::User(format!("{name}-{}@example.com", self.0))
+        Identity::User(format!("{name}-{}@example.com", self.0))
     }
 
     /// The user name of an owner or a member.
-    pub fn user(&self, who: Who) -> String {
-        match self.person(who) {
-            Person::User(name) => name,
-            Person::Administrator => "admin".to_owned(),
+    pub fn user(&self, persona: Persona) -> String {
+        match self.identity(persona) {
+            Identity::User(name) => name,
+            Identity::Administrator => "admin".to_owned(),
         }
     }
 
-    /// That caller as `spec.owner`.
-    pub fn subject(&self, who: Who) -> Value {
-        json!({"kind": "User", "name": self.user(who)})
+    /// That persona as `spec.owner`.
+    pub fn subject(&self, persona: Persona) -> Value {
+        json!({"kind": "User", "name": self.user(persona)})
     }
 
     /// The name of a space and of its namespace.

@@ -1,36 +1,36 @@
-//! Owns the acts of users: each act is one request, which a user could send with kubectl.
+//! Owns the actions of users: each action is one request, which a user could send with kubectl.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::cast::{Cast, Class, Space, Who};
+use super::names::{Class, Names, Persona, Space};
 
 /// One request of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
+pub enum Action {
     /// A caller creates a space of their own.
-    Create(Who, Space, Class, Ask),
+    Create(Persona, Space, Class, SpecChange),
     /// A caller changes fields of a space's spec.
-    Ask(Who, Space, Ask),
+    ChangeSpec(Persona, Space, SpecChange),
     /// A caller moves a space to another class.
-    Move(Who, Space, Class),
+    Move(Persona, Space, Class),
     /// A caller hands a space over to another owner.
-    HandOver(Who, Space, Who),
+    HandOver(Persona, Space, Persona),
     /// A caller with a clock that is off by some seconds renews a space.
-    Renew(Who, Space, Skew),
+    Renew(Persona, Space, Skew),
     /// A caller applies the original manifest of the space again, server-side.
-    Apply(Who, Space),
+    Apply(Persona, Space),
     /// A caller replaces the space by its original manifest.
-    Replace(Who, Space),
+    Replace(Persona, Space),
     /// A caller deletes a space.
-    Delete(Who, Space),
+    Delete(Persona, Space),
     /// A caller opens the namespace of a space with a NetworkPolicy.
-    Open(Who, Space),
+    Open(Persona, Space),
     /// A caller deletes that NetworkPolicy.
-    Shut(Who, Space),
+    Shut(Persona, Space),
     /// The administrator changes a class.
-    Edit(Class, Edit),
+    ChangeClass(Class, ClassChange),
     /// The administrator deletes a class.
     DeleteClass(Class),
     /// The administrator creates a class again, in its original form.
@@ -52,7 +52,7 @@ impl Skew {
 
 /// The fields that a request sets in a space's spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum SpecChange {
     /// No field.
     Nothing,
     /// A ttl, within the bounds of the class or not.
@@ -75,7 +75,7 @@ pub enum Ask {
 
 /// A change of a class by an administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edit {
+pub enum ClassChange {
     /// A typo: a maximum ttl below the default one.
     Typo,
     /// Shorter lifetimes.
@@ -106,7 +106,7 @@ pub enum Edit {
 
 /// A request.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub struct ApiRequest {
     /// The method.
     pub method: Method,
     /// The path and the query.
@@ -126,8 +126,8 @@ const APPLY: &str = "application/apply-patch+yaml";
 /// The NetworkPolicy by which owners open their namespaces.
 pub const OPENING: &str = "open-to-all";
 
-/// The results of earlier acts that a later one needs.
-pub trait Recall {
+/// The objects of earlier actions that a later one needs.
+pub trait KnownObjects {
     /// The manifest with which the space was created last.
     fn manifest(&self, space: Space) -> Option<&Value>;
     /// The current space.
@@ -136,62 +136,64 @@ pub trait Recall {
     fn namespace(&self, space: Space) -> Option<&Value>;
 }
 
-impl Act {
-    /// The caller.
-    pub fn who(&self) -> Who {
+impl Action {
+    /// The persona that sends the request.
+    pub fn persona(&self) -> Persona {
         match *self {
-            Self::Create(who, ..)
-            | Self::Ask(who, ..)
-            | Self::Move(who, ..)
-            | Self::HandOver(who, ..)
-            | Self::Renew(who, ..)
-            | Self::Apply(who, _)
-            | Self::Replace(who, _)
-            | Self::Delete(who, _)
-            | Self::Open(who, _)
-            | Self::Shut(who, _) => who,
-            Self::Edit(..) | Self::DeleteClass(_) | Self::CreateClass(_) | Self::DeleteNamespace(_) | Self::RestoreNamespace(_) => {
-                Who::Admin
+            Self::Create(persona, ..)
+            | Self::ChangeSpec(persona, ..)
+            | Self::Move(persona, ..)
+            | Self::HandOver(persona, ..)
+            | Self::Renew(persona, ..)
+            | Self::Apply(persona, _)
+            | Self::Replace(persona, _)
+            | Self::Delete(persona, _)
+            | Self::Open(persona, _)
+            | Self::Shut(persona, _) => persona,
+            Self::ChangeClass(..) | Self::DeleteClass(_) | Self::CreateClass(_) | Self::DeleteNamespace(_) | Self::RestoreNamespace(_) => {
+                Persona::Admin
             }
         }
     }
 
     /// The request; `None` if an object that it needs is unknown.
-    pub fn request(&self, cast: &Cast, now: DateTime<Utc>, recall: &impl Recall) -> Option<Sent> {
-        let of_space = |space: Space| format!("{SPACES}/{}", cast.space(space));
-        let spec = |space: Space, spec: Value| Sent::patch(of_space(space), json!({"spec": spec}));
+    pub fn request(&self, names: &Names, now: DateTime<Utc>, known: &impl KnownObjects) -> Option<ApiRequest> {
+        let of_space = |space: Space| format!("{SPACES}/{}", names.space(space));
+        let spec = |space: Space, spec: Value| ApiRequest::patch(of_space(space), json!({"spec": spec}));
         Some(match *self {
-            Self::Create(who, space, class, ask) => {
-                Sent::new(Method::POST, SPACES.to_owned(), manifest(cast, now, (who, space, class, ask)))
+            Self::Create(persona, space, class, change) => {
+                ApiRequest::new(Method::POST, SPACES.to_owned(), manifest(names, now, (persona, space, class, change)))
             }
-            Self::Ask(_, space, ask) => spec(space, ask.spec(cast, now)),
-            Self::Move(_, space, class) => spec(space, json!({"className": cast.class(class)})),
-            Self::HandOver(_, space, to) => spec(space, json!({"owner": cast.subject(to)})),
+            Self::ChangeSpec(_, space, change) => spec(space, change.spec(names, now)),
+            Self::Move(_, space, class) => spec(space, json!({"className": names.class(class)})),
+            Self::HandOver(_, space, to) => spec(space, json!({"owner": names.subject(to)})),
             Self::Renew(_, space, Skew(ahead)) => spec(space, json!({"renewedAt": written(now + TimeDelta::seconds(ahead))})),
             Self::Apply(_, space) => {
                 let path = format!("{}?fieldManager=gitops&force=true", of_space(space));
-                Sent { content: APPLY, ..Sent::new(Method::PATCH, path, recall.manifest(space)?.clone()) }
+                ApiRequest { content: APPLY, ..ApiRequest::new(Method::PATCH, path, known.manifest(space)?.clone()) }
             }
             Self::Replace(_, space) => {
-                let mut manifest = recall.manifest(space)?.clone();
-                manifest["metadata"]["resourceVersion"] = recall.space(space)?["metadata"]["resourceVersion"].clone();
-                Sent::new(Method::PUT, of_space(space), manifest)
+                let mut manifest = known.manifest(space)?.clone();
+                manifest["metadata"]["resourceVersion"] = known.space(space)?["metadata"]["resourceVersion"].clone();
+                ApiRequest::new(Method::PUT, of_space(space), manifest)
             }
-            Self::Delete(_, space) => Sent::delete(of_space(space)),
-            Self::Open(_, space) => Sent::new(Method::POST, policies(&cast.space(space)), opening(&cast.space(space))),
-            Self::Shut(_, space) => Sent::delete(format!("{}/{OPENING}", policies(&cast.space(space)))),
-            Self::Edit(class, edit) => Sent::patch(format!("{CLASSES}/{}", cast.class(class)), json!({"spec": edit.spec(class)})),
-            Self::DeleteClass(class) => Sent::delete(format!("{CLASSES}/{}", cast.class(class))),
-            Self::CreateClass(class) => Sent::new(Method::POST, CLASSES.to_owned(), super::classes::manifest(cast, class)),
-            Self::DeleteNamespace(space) => Sent::delete(format!("{NAMESPACES}/{}", cast.space(space))),
-            Self::RestoreNamespace(space) => Sent::new(Method::POST, NAMESPACES.to_owned(), backup(recall.namespace(space)?)),
+            Self::Delete(_, space) => ApiRequest::delete(of_space(space)),
+            Self::Open(_, space) => ApiRequest::new(Method::POST, policies(&names.space(space)), opening(&names.space(space))),
+            Self::Shut(_, space) => ApiRequest::delete(format!("{}/{OPENING}", policies(&names.space(space)))),
+            Self::ChangeClass(class, change) => {
+                ApiRequest::patch(format!("{CLASSES}/{}", names.class(class)), json!({"spec": change.spec(class)}))
+            }
+            Self::DeleteClass(class) => ApiRequest::delete(format!("{CLASSES}/{}", names.class(class))),
+            Self::CreateClass(class) => ApiRequest::new(Method::POST, CLASSES.to_owned(), super::classes::manifest(names, class)),
+            Self::DeleteNamespace(space) => ApiRequest::delete(format!("{NAMESPACES}/{}", names.space(space))),
+            Self::RestoreNamespace(space) => ApiRequest::new(Method::POST, NAMESPACES.to_owned(), backup(known.namespace(space)?)),
         })
     }
 }
 
-impl Ask {
+impl SpecChange {
     /// The fields of the spec, as a merge patch.
-    fn spec(self, cast: &Cast, now: DateTime<Utc>) -> Value {
+    fn spec(self, names: &Names, now: DateTime<Utc>) -> Value {
         match self {
             Self::Nothing => json!({}),
             Self::Ttl(ttl) => json!({"ttl": ttl, "expiresAt": null}),
@@ -201,13 +203,13 @@ impl Ask {
             Self::Pods(pods) => json!({"quota": {"pods": pods}}),
             Self::LoadBalancers => json!({"quota": {"services.loadbalancers": "3"}}),
             Self::Defaults(cpu) => json!({"limitRange": [{"type": "Container", "default": {"cpu": cpu, "memory": "128Mi"}}]}),
-            Self::Member(true) => json!({"members": [{"kind": "User", "name": cast.user(Who::Cem), "role": "view"}]}),
+            Self::Member(true) => json!({"members": [{"kind": "User", "name": names.user(Persona::Cem), "role": "view"}]}),
             Self::Member(false) => json!({"members": []}),
         }
     }
 }
 
-impl Edit {
+impl ClassChange {
     /// The fields of the class's spec, as a merge patch.
     fn spec(self, class: Class) -> Value {
         match self {
@@ -229,7 +231,7 @@ impl Edit {
     }
 }
 
-impl Sent {
+impl ApiRequest {
     fn new(method: Method, path: String, body: Value) -> Self {
         Self { method, path, content: JSON, body }
     }
@@ -267,13 +269,13 @@ fn named(path: &str) -> String {
     }
 }
 
-fn manifest(cast: &Cast, now: DateTime<Utc>, (who, space, class, ask): (Who, Space, Class, Ask)) -> Value {
+fn manifest(names: &Names, now: DateTime<Utc>, (persona, space, class, change): (Persona, Space, Class, SpecChange)) -> Value {
     let mut spec = json!({
-        "className": cast.class(class), "owner": cast.subject(who), "contact": {"team": "adversaries", "email": "adversaries@example.com"},
-        "members": [{"kind": "User", "name": cast.user(Who::Cem), "role": "view"}],
+        "className": names.class(class), "owner": names.subject(persona), "contact": {"team": "adversaries", "email": "adversaries@example.com"},
+        "members": [{"kind": "User", "name": names.user(Persona::Cem), "role": "view"}],
     });
-    json_patch::merge(&mut spec, &ask.spec(cast, now));
-    crate::fixtures::space(&cast.space(space), spec)
+    json_patch::merge(&mut spec, &change.spec(names, now));
+    crate::fixtures::space(&names.space(space), spec)
 }
 
 fn policies(namespace: &str) -> String {

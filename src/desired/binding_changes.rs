@@ -1,6 +1,6 @@
 //! Access to a namespace: the changes to its `RoleBindings`.
 //!
-//! A change that removes access never waits. A change that gives access waits until the [`Door`] is open. Subjects are compared by hash, so that
+//! A change that removes access never waits. A change that gives access waits until the [`AccessGate`] is open. Subjects are compared by hash, so that
 //! no binding has to be read.
 
 use std::collections::BTreeSet;
@@ -8,71 +8,64 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 
 use super::{
-    Child, ChildKind, Fingerprint, SeenChild,
-    children::{hash, is_name_of_ours},
-    diff::Change,
+    change::Change,
+    child::{Child, ChildKind, is_operator_name},
+    fingerprint::Fingerprint,
+    hash::hash,
     role_bindings::subject_key,
+    seen_child::SeenChild,
 };
 
 /// The permission to give subjects access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum AccessGate {
     /// Access may be given: the guards are in place.
     Open,
     /// The guards come first: removals are written with them, additions wait.
     Waiting,
     /// No new access: no binding is created, and none gets a new subject.
-    Shut,
+    Closed,
 }
 
 /// Changes to bindings.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Access {
+pub struct BindingChanges {
     /// Changes that give no subject more access.
     pub withdrawals: Vec<Change>,
     /// Changes that give access.
     pub grants: Vec<Change>,
 }
 
-/// The most subjects of a binding that are kept: more than a space can have. A binding with more of them differs from every wanted one, and a wanted
-/// subject that is not kept is removed with the others and added again.
-const MOST_SUBJECTS: usize = 1_000;
-
-/// The hashes of a binding's subjects.
-pub fn subjects(binding: &RoleBinding) -> Box<[u64]> {
-    binding.subjects.iter().flatten().take(MOST_SUBJECTS).map(|subject| hash(&subject_key(subject))).collect()
-}
-
-/// The changes that turn the bindings among `seen` into those `wanted`, as far as `door` allows.
-pub fn changes(wanted: &[RoleBinding], seen: &[SeenChild], door: Door) -> Access {
-    let mut access = Access::default();
+/// The changes that turn the bindings among `seen` into those `wanted`, as far as `gate` allows.
+pub fn changes(wanted: &[RoleBinding], seen: &[SeenChild], gate: AccessGate) -> BindingChanges {
+    let mut access = BindingChanges::default();
     for binding in wanted {
         match find(seen, binding) {
-            Some(existing) => existing_binding(binding, existing, door, &mut access),
-            None if door == Door::Shut => access.withdrawals.push(Change::Cut(binding.clone().into())),
+            Some(existing) => existing_binding(binding, existing, gate, &mut access),
+            None if gate == AccessGate::Closed => access.withdrawals.push(Change::Cut(binding.clone().into())),
             None => access.grants.push(Change::Create(binding.clone().into())),
         }
     }
     let is_wanted = |child: &&SeenChild| wanted.iter().any(|binding| is_named(child, binding));
-    let unwanted = seen.iter().filter(|child| child.kind == ChildKind::Binding && is_name_of_ours(child.kind, &child.name));
+    let unwanted = seen.iter().filter(|child| child.kind == ChildKind::Binding && is_operator_name(child.kind, &child.name));
     access.withdrawals.extend(unwanted.filter(|child| !is_wanted(child)).filter_map(remove));
     access
 }
 
-/// The removals from an existing binding while the door is shut.
+/// The removals from an existing binding while the gate is closed.
 pub fn narrow(wanted: &RoleBinding, existing: &SeenChild) -> Option<Change> {
-    let mut access = Access::default();
-    existing_binding(wanted, existing, Door::Shut, &mut access);
+    let mut access = BindingChanges::default();
+    existing_binding(wanted, existing, AccessGate::Closed, &mut access);
     access.withdrawals.pop()
 }
 
 /// The changes of an existing binding.
-fn existing_binding(wanted: &RoleBinding, existing: &SeenChild, door: Door, access: &mut Access) {
+fn existing_binding(wanted: &RoleBinding, existing: &SeenChild, gate: AccessGate, access: &mut BindingChanges) {
     if Fingerprint::from(wanted) == existing.fingerprint {
         return;
     }
     let kept = kept(wanted, existing);
-    let joins = count(&kept) < count(wanted) && door != Door::Shut;
+    let joins = count(&kept) < count(wanted) && gate != AccessGate::Closed;
     if existing.going {
         return terminating(&kept, existing, joins || !has_role(wanted, existing), access);
     }
@@ -98,13 +91,13 @@ fn existing_binding(wanted: &RoleBinding, existing: &SeenChild, door: Door, acce
 }
 
 /// The changes of a terminating binding: it loses subjects, gets none, and is created again once it has been deleted.
-fn terminating(kept: &RoleBinding, existing: &SeenChild, is_in_the_way: bool, access: &mut Access) {
+fn terminating(kept: &RoleBinding, existing: &SeenChild, blocks_a_change: bool, access: &mut BindingChanges) {
     if !has_role(kept, existing) || count(kept) == 0 {
         access.withdrawals.extend(empty(existing));
     } else if count(kept) < existing.subjects.len() {
         access.withdrawals.push(Change::Repair { uid: existing.uid.clone(), child: kept.clone().into() });
     }
-    if is_in_the_way {
+    if blocks_a_change {
         access.withdrawals.push(Change::Held { kind: existing.kind, name: existing.name.to_string() });
     }
 }
@@ -160,7 +153,7 @@ fn is_named(child: &SeenChild, binding: &RoleBinding) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use crate::desired::{binding_changes::*, seen_child::MAX_SUBJECTS};
 
     fn binding(name: &str, role: &str, users: &[&str]) -> RoleBinding {
         let subjects: Vec<_> =
@@ -199,7 +192,7 @@ mod tests {
         changes.iter().map(one).collect()
     }
 
-    /// Name, wanted, seen, and (withdrawals, grants) with the door open, waiting and shut.
+    /// Name, wanted, seen, and (withdrawals, grants) with the gate open, waiting and closed.
     type Case = (&'static str, RoleBinding, Vec<SeenChild>, [(&'static [&'static str], &'static [&'static str]); 3]);
 
     fn view(users: &[&str]) -> RoleBinding {
@@ -281,33 +274,33 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_access_away_waits_for_nothing_and_what_gives_it_waits_for_the_door() {
+    fn removals_of_access_never_wait_and_grants_wait_for_the_gate() {
         let cases = alive().into_iter().chain(held());
         for (case, wanted, seen, expected) in cases {
-            for (door, (withdrawals, grants)) in [Door::Open, Door::Waiting, Door::Shut].into_iter().zip(expected) {
-                let access = changes(std::slice::from_ref(&wanted), &seen, door);
+            for (gate, (withdrawals, grants)) in [AccessGate::Open, AccessGate::Waiting, AccessGate::Closed].into_iter().zip(expected) {
+                let access = changes(std::slice::from_ref(&wanted), &seen, gate);
                 assert_eq!(
                     (short(&access.withdrawals), short(&access.grants)),
                     (withdrawals.iter().map(ToString::to_string).collect(), grants.iter().map(ToString::to_string).collect(),),
-                    "{case}, {door:?}"
+                    "{case}, {gate:?}"
                 );
             }
         }
     }
 
     #[test]
-    fn of_very_many_subjects_some_are_kept_and_all_are_removed() {
+    fn a_binding_with_too_many_subjects_is_reduced_to_the_wanted_ones() {
         let crowd: Vec<String> = (0..30_000).map(|number| format!("user-{number}")).collect();
         let crowd: Vec<&str> = crowd.iter().map(String::as_str).collect();
         let crowded = seen(binding("developerspace-view", "view", &crowd));
-        assert_eq!(crowded.subjects.len(), MOST_SUBJECTS);
-        let access = changes(&[view(&["lea", "user-7", "user-29999"])], &[crowded], Door::Open);
+        assert_eq!(crowded.subjects.len(), MAX_SUBJECTS);
+        let access = changes(&[view(&["lea", "user-7", "user-29999"])], &[crowded], AccessGate::Open);
         assert_eq!(short(&access.withdrawals), ["repair view [user-7]"]);
         assert_eq!(short(&access.grants), ["repair view [lea user-7 user-29999]"]);
     }
 
     #[test]
-    fn without_a_class_bindings_lose_those_whom_the_spec_does_not_name_and_nothing_else_changes() {
+    fn without_a_class_bindings_lose_only_subjects_that_the_spec_does_not_name() {
         let spec = serde_json::from_value(json!({
             "owner": {"kind": "User", "name": "ada"},
             "members": [{"kind": "User", "name": "lea", "role": "view"}],
@@ -318,7 +311,7 @@ mod tests {
             seen(binding("developerspace-view", "view", &["lea"])),
             seen(binding("developerspace-edit", "edit", &["lea"])),
         ];
-        let access = changes(&crate::desired::role_bindings::named(&spec), &seen, Door::Shut);
+        let access = changes(&crate::desired::role_bindings::named(&spec), &seen, AccessGate::Closed);
         assert_eq!(short(&access.withdrawals), ["repair owner [ada]", "remove edit"]);
         assert_eq!(access.grants, []);
     }

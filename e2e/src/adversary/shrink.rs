@@ -1,21 +1,21 @@
-//! Owns shortening a sequence that broke a promise, and printing it as commands.
+//! Owns shrinking a sequence that broke a promise, and printing it as commands.
 
 use std::fmt::{self, Write as _};
 
 use anyhow::Result;
 
 use super::{
-    cast::Person,
     generate::{Rounds, Sequence},
+    names::Identity,
     oracles::Violation,
-    story::Story,
+    trace::Trace,
 };
 
 /// A sequence that broke a promise.
 #[derive(Clone, Debug)]
-pub struct Broken {
+pub struct FailedSequence {
     /// The flags with which the program `adversary` plays it again.
-    pub again: String,
+    pub replay_flags: String,
     /// The number of the sequence, which repeats it with the same seed.
     pub number: u64,
     /// The broken promise.
@@ -24,21 +24,25 @@ pub struct Broken {
     pub commands: String,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for FailedSequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { again, number, violation, commands } = self;
+        let Self { replay_flags, number, violation, commands } = self;
         let oracle = violation.oracle;
-        writeln!(f, "sequence {number} broke {oracle}: {}\n{commands}again: adversary {again} --only {number}", violation.sentence)
+        writeln!(
+            f,
+            "sequence {number} broke {oracle}: {}\n{commands}again: adversary {replay_flags} --only {number}",
+            violation.description
+        )
     }
 }
 
 /// The shortest sequence, found in at most `tries` tries, that breaks the same promise. `replay` plays one sequence by itself.
-pub async fn shorten(
+pub async fn shrink(
     mut sequence: Sequence,
-    first: Broken,
+    first: FailedSequence,
     tries: usize,
     replay: impl AsyncFn(Rounds) -> Result<Option<(Violation, String)>>,
-) -> Result<Broken> {
+) -> Result<FailedSequence> {
     let mut shortest = first;
     let mut is_simpler = sequence.simplify();
     for _ in 0..tries {
@@ -48,7 +52,7 @@ pub async fn shorten(
         let broken = replay(sequence.rounds()).await?.filter(|(violation, _)| violation.oracle == shortest.violation.oracle);
         is_simpler = match broken {
             Some((violation, commands)) => {
-                shortest = Broken { violation, commands, ..shortest };
+                shortest = FailedSequence { violation, commands, ..shortest };
                 sequence.simplify()
             }
             None => sequence.complicate(),
@@ -57,24 +61,25 @@ pub async fn shorten(
     Ok(shortest)
 }
 
-/// The requests as commands that a user can paste, with the time and the answer of each, and the versions of each space in short.
-pub fn commands(story: &Story) -> String {
+/// The requests as commands that a user can paste, with the time and the response of each, and the versions of each space in short.
+pub fn commands(trace: &Trace) -> String {
     let mut text = String::new();
-    let begun = story.seen.first().map(|seen| seen.at).unwrap_or_default();
-    for deed in &story.deeds {
-        let caller = match story.cast.person(deed.act.who()) {
-            Person::Administrator => None,
-            Person::User(name) => Some(name),
+    let begun = trace.states.first().map(|state| state.at).unwrap_or_default();
+    for exchange in &trace.exchanges {
+        let caller = match trace.names.identity(exchange.action.persona()) {
+            Identity::Administrator => None,
+            Identity::User(name) => Some(name),
         };
-        let answer = deed.answer.as_ref().err().map(|refusal| format!("   # refused: {refusal}")).unwrap_or_default();
-        let _ = writeln!(text, "# after {} s\n{}{answer}", (deed.at - begun).num_seconds(), deed.sent.command(caller.as_deref()));
-    }
-    if let Some(seen) = story.seen.last() {
-        let restarts: Vec<i64> = story.restarts.iter().map(|at| (*at - begun).num_seconds()).collect();
+        let response = exchange.response.as_ref().err().map(|refusal| format!("   # refused: {refusal}")).unwrap_or_default();
         let _ =
-            writeln!(text, "# looked at after {} s; the operator was started again after {restarts:?} s", (seen.at - begun).num_seconds());
+            writeln!(text, "# after {} s\n{}{response}", (exchange.at - begun).num_seconds(), exchange.request.command(caller.as_deref()));
     }
-    for version in story.versions.values().flatten() {
+    if let Some(state) = trace.states.last() {
+        let restarts: Vec<i64> = trace.restarts.iter().map(|at| (*at - begun).num_seconds()).collect();
+        let _ =
+            writeln!(text, "# looked at after {} s; the operator was started again after {restarts:?} s", (state.at - begun).num_seconds());
+    }
+    for version in trace.versions.values().flatten() {
         let space = &version.space;
         let status = &space["status"];
         let conditions = status["conditions"].as_array().into_iter().flatten();

@@ -2,21 +2,21 @@
 
 use crate::api::{
     SpaceClass, SpaceClassSpec,
-    conditions::{Wanted, accepted, types},
-    names,
+    conditions::{WantedCondition, accepted, types},
+    names, syntax,
 };
 
 use super::{
     class,
-    open_door::{self, Cluster},
+    network_selectors::{self, SelectorContext},
 };
 
 /// The longest spec, in bytes: it is stored twice, and the server stores objects of at most 1.5 MiB.
-const LONGEST_SPEC: usize = 600 * 1024;
+const MAX_SPEC_BYTES: usize = 600 * 1024;
 
 /// The result of the validation of a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ClassValidation {
     /// Spaces may use it.
     Valid,
     /// Its spec is refused, for the reason in the sentence.
@@ -32,7 +32,7 @@ pub enum Verdict {
     RolesMissing(Vec<String>),
 }
 
-impl Verdict {
+impl ClassValidation {
     /// Returns true if the current spec is in force.
     fn is_in_force(&self) -> bool {
         match self {
@@ -68,12 +68,12 @@ impl Verdict {
     }
 
     /// The condition of the class of that name; `defaults` are the classes annotated as the default, the oldest first.
-    pub fn condition(&self, name: &str, defaults: &[String]) -> Wanted {
+    pub fn condition(&self, name: &str, defaults: &[String]) -> WantedCondition {
         let message = match default_note(name, defaults) {
             Some(note) => format!("{}; {note}", self.sentence()),
             None => self.sentence(),
         };
-        Wanted { type_: types::ACCEPTED, status: *self == Self::Valid, reason: self.reason().to_owned(), message }
+        WantedCondition { type_: types::ACCEPTED, status: *self == Self::Valid, reason: self.reason().to_owned(), message }
     }
 
     /// The spec to keep in `status.accepted`: the current one if it is in force, else the one that was in force before.
@@ -106,21 +106,21 @@ fn default_note(name: &str, defaults: &[String]) -> Option<String> {
 }
 
 /// Validates a class by itself and among the others; the error is a sentence.
-pub fn check(class: &SpaceClass, cluster: &Cluster<'_>) -> Result<(), String> {
+pub fn check(class: &SpaceClass, cluster: &SelectorContext<'_>) -> Result<(), String> {
     check_name(class.metadata.name.as_deref().unwrap_or_default())?;
     class::check(&class.spec)?;
     let length = serde_json::to_string(&class.spec).map_or(0, |text| text.len());
-    if length > LONGEST_SPEC {
+    if length > MAX_SPEC_BYTES {
         return Err(format!(
-            "the spec has {length} bytes, and at most {LONGEST_SPEC} are allowed, since status.accepted contains a copy: shorten it"
+            "the spec has {length} bytes, and at most {MAX_SPEC_BYTES} are allowed, since status.accepted contains a copy: shorten it"
         ));
     }
-    open_door::check(&class.spec.network, cluster)
+    network_selectors::check(&class.spec.network, cluster)
 }
 
 /// Validates the name of the class, which is the value of a label on every namespace of the class.
 fn check_name(name: &str) -> Result<(), String> {
-    if names::is_label_value(name) {
+    if syntax::is_label_value(name) {
         return Ok(());
     }
     Err(format!("the name has {} characters, and the value of a label has at most 63: recreate the class with a shorter name", name.len()))
@@ -130,7 +130,7 @@ fn check_name(name: &str) -> Result<(), String> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
+    use crate::desired::class_validation::*;
 
     fn class(accepted: Option<(&str, &str, i64)>, kept: &Value) -> SpaceClass {
         let condition = accepted.map(|(status, reason, generation)| {
@@ -148,16 +148,16 @@ mod tests {
     }
 
     #[test]
-    fn the_spec_last_accepted_is_kept() {
+    fn the_last_accepted_spec_is_kept() {
         let before = json!({"description": "before"});
-        let invalid = || Verdict::Invalid("no".into());
+        let invalid = || ClassValidation::Invalid("no".into());
         for (verdict, stands, kept, expected) in [
-            (Verdict::Valid, None, &Value::Null, Some("present")),
-            (Verdict::Valid, Some(("True", "Valid", 2)), &before, Some("present")),
-            (Verdict::RolesMissing(vec!["buyers".into()]), None, &before, Some("present")),
+            (ClassValidation::Valid, None, &Value::Null, Some("present")),
+            (ClassValidation::Valid, Some(("True", "Valid", 2)), &before, Some("present")),
+            (ClassValidation::RolesMissing(vec!["buyers".into()]), None, &before, Some("present")),
             (invalid(), None, &Value::Null, None),
             (invalid(), Some(("True", "Valid", 2)), &before, Some("before")),
-            (Verdict::NotBindable { role: "edit".into(), exists: true }, Some(("True", "Valid", 2)), &before, Some("before")),
+            (ClassValidation::NotBindable { role: "edit".into(), exists: true }, Some(("True", "Valid", 2)), &before, Some("before")),
             // An older operator accepted the current spec and kept no copy: it stays in force.
             (invalid(), Some(("True", "Valid", 3)), &Value::Null, Some("present")),
             (invalid(), Some(("False", "RoleNotFound", 3)), &before, Some("present")),
@@ -170,13 +170,18 @@ mod tests {
     }
 
     #[test]
-    fn conditions_name_the_problem_and_what_to_do() {
+    fn conditions_contain_the_problem_and_the_correction() {
         for (verdict, status, reason, says) in [
-            (Verdict::Valid, true, "Valid", "spaces may use this class"),
-            (Verdict::Invalid("too long".into()), false, "InvalidSpec", "too long"),
-            (Verdict::NotBindable { role: "admin".into(), exists: true }, false, "RoleNotBindable", "add admin to the resourceNames"),
-            (Verdict::RolesMissing(vec!["buyers".into()]), false, "RoleNotFound", "ClusterRole buyers does not exist: create"),
-            (Verdict::RolesMissing(vec!["a".into(), "b".into()]), false, "RoleNotFound", "ClusterRoles a, b do not exist"),
+            (ClassValidation::Valid, true, "Valid", "spaces may use this class"),
+            (ClassValidation::Invalid("too long".into()), false, "InvalidSpec", "too long"),
+            (
+                ClassValidation::NotBindable { role: "admin".into(), exists: true },
+                false,
+                "RoleNotBindable",
+                "add admin to the resourceNames",
+            ),
+            (ClassValidation::RolesMissing(vec!["buyers".into()]), false, "RoleNotFound", "ClusterRole buyers does not exist: create"),
+            (ClassValidation::RolesMissing(vec!["a".into(), "b".into()]), false, "RoleNotFound", "ClusterRoles a, b do not exist"),
         ] {
             let condition = verdict.condition("orchard", &["orchard".to_owned()]);
             assert_eq!((condition.type_, condition.status, condition.reason.as_str()), ("Accepted", status, reason));
@@ -185,9 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn two_default_classes_both_say_which_holds() {
+    fn two_default_classes_both_report_which_one_is_the_default() {
         let defaults = ["meadow".to_owned(), "orchard".to_owned()];
-        let message = |name: &str| Verdict::Valid.condition(name, &defaults).message;
+        let message = |name: &str| ClassValidation::Valid.condition(name, &defaults).message;
         assert_eq!(
             message("meadow"),
             "spaces may use this class; this class is the default, since it is older than SpaceClass orchard, which also has the annotation developerspace.dev/is-default-class: remove it from all but one"
@@ -200,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_no_label_can_carry_is_refused() {
+    fn a_class_name_that_is_too_long_for_a_label_is_refused() {
         assert_eq!(check_name(&"a".repeat(63)), Ok(()));
         assert!(check_name(&"a".repeat(64)).unwrap_err().contains("64 characters"));
     }

@@ -1,4 +1,4 @@
-//! Owns the events of one sequence: the requests and their answers, and the state that was seen after each step.
+//! Owns the trace of one sequence: the requests and their responses, and the observed state after each step.
 
 use std::collections::BTreeMap;
 
@@ -6,53 +6,66 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::{
-    act::{Act, Ask, Recall, Sent},
-    cast::{Cast, Class, Space},
+    action::{Action, ApiRequest, KnownObjects, SpecChange},
     classes::Rules,
     history::Version,
+    names::{Class, Names, Space},
 };
 use crate::{
     fault_sweep::cluster_view::Objects,
     fixtures::{name_of, text, uid_of},
 };
 
-/// A request, and its answer.
+/// A request, and its response.
 #[derive(Clone, Debug)]
-pub struct Deed {
+pub struct Exchange {
     /// The time at which it was sent.
     pub at: DateTime<Utc>,
-    /// The act.
-    pub act: Act,
+    /// The action.
+    pub action: Action,
     /// The request.
-    pub sent: Sent,
-    /// The object as the API server stored it, or the sentence with which it was refused.
-    pub answer: Result<Value, String>,
+    pub request: ApiRequest,
+    /// The object as the API server stored it, or the message with which it was refused.
+    pub response: Result<Value, String>,
+    /// The rules of the stored class, which the oracles read again and again. `None` for other requests, and for a class that contradicts itself.
+    rules: Option<Rules>,
+}
+
+impl Exchange {
+    /// A request that was sent at that time, and its response.
+    pub fn new(at: DateTime<Utc>, action: Action, request: ApiRequest, response: Result<Value, String>) -> Self {
+        let rules = match (action, &response) {
+            (Action::ChangeClass(..) | Action::CreateClass(_), Ok(class)) => Rules::of(&class["spec"]),
+            _ => None,
+        };
+        Self { at, action, request, response, rules }
+    }
 }
 
 /// The state after a step.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ObservedState {
     /// The time at which it was read.
     pub at: DateTime<Utc>,
     /// The objects of each space, by the space's name, and the classes, by theirs.
     pub objects: BTreeMap<String, Objects>,
 }
 
-/// A space from its creation to its end.
+/// One space from its creation to its removal. Another space may have the same name later.
 #[derive(Clone, Debug)]
-pub struct Life<'a> {
+pub struct Incarnation<'a> {
     /// Its versions, the oldest first.
     pub versions: &'a [Version],
 }
 
 /// The course of one sequence so far.
-pub struct Story {
+pub struct Trace {
     /// Its names.
-    pub cast: Cast,
+    pub names: Names,
     /// The requests, in their order.
-    pub deeds: Vec<Deed>,
+    pub exchanges: Vec<Exchange>,
     /// The states after each step, in their order.
-    pub seen: Vec<Seen>,
+    pub states: Vec<ObservedState>,
     /// The versions of its spaces, by name.
     pub versions: BTreeMap<String, Vec<Version>>,
     /// The times at which the operator was restarted.
@@ -61,83 +74,80 @@ pub struct Story {
     pub lateness: TimeDelta,
 }
 
-impl Story {
+impl Trace {
     /// A sequence at its start.
-    pub fn new(cast: Cast, lateness: TimeDelta) -> Self {
-        Self { cast, deeds: vec![], seen: vec![], versions: BTreeMap::new(), restarts: vec![], lateness }
+    pub fn new(names: Names, lateness: TimeDelta) -> Self {
+        Self { names, exchanges: vec![], states: vec![], versions: BTreeMap::new(), restarts: vec![], lateness }
     }
 
     /// Records the state after a step. Of older states only spaces and namespaces are kept.
-    pub fn see(&mut self, seen: Seen) {
-        if let Some(older) = self.seen.len().checked_sub(2).and_then(|place| self.seen.get_mut(place)) {
+    pub fn record_state(&mut self, state: ObservedState) {
+        if let Some(older) = self.states.len().checked_sub(2).and_then(|place| self.states.get_mut(place)) {
             older.objects.values_mut().for_each(|objects| objects.retain(|kind, _| kind == "DeveloperSpace" || kind == "Namespace"));
         }
-        self.seen.push(seen);
+        self.states.push(state);
     }
 
     /// The state before the last step, and after it.
-    pub fn last_two(&self) -> Option<(Option<&Seen>, &Seen)> {
-        let (last, before) = self.seen.split_last()?;
+    pub fn last_two(&self) -> Option<(Option<&ObservedState>, &ObservedState)> {
+        let (last, before) = self.states.split_last()?;
         Some((before.last(), last))
     }
 
-    /// The spaces that ever existed, one life for each creation.
-    pub fn lives(&self) -> impl Iterator<Item = Life<'_>> {
+    /// The spaces that ever existed, one incarnation for each creation.
+    pub fn incarnations(&self) -> impl Iterator<Item = Incarnation<'_>> {
         let same = |one: &Version, other: &Version| uid_of(&one.space) == uid_of(&other.space);
-        self.versions.values().flat_map(move |versions| versions.chunk_by(same)).map(|versions| Life { versions })
+        self.versions.values().flat_map(move |versions| versions.chunk_by(same)).map(|versions| Incarnation { versions })
     }
 
     /// The class of that name.
     pub fn class(&self, name: &str) -> Option<Class> {
-        Class::ALL.into_iter().find(|class| self.cast.class(*class) == name)
+        Class::ALL.into_iter().find(|class| self.names.class(*class) == name)
     }
 
-    /// The specs that a class has had, with the time of each; `None` for a deletion.
-    pub fn specs(&self, class: Class) -> impl Iterator<Item = (DateTime<Utc>, Option<&Value>)> {
-        self.deeds.iter().filter_map(move |deed| {
-            let answer = deed.answer.as_ref().ok()?;
-            match deed.act {
-                Act::Edit(of, _) | Act::CreateClass(of) if of == class => Some((deed.at, answer.get("spec"))),
-                Act::DeleteClass(of) if of == class => Some((deed.at, None)),
-                _ => None,
-            }
+    /// The rules that a class has had, with the time of each, except those that contradicted themselves.
+    fn rules_with_times(&self, class: Class) -> impl Iterator<Item = (DateTime<Utc>, &Rules)> {
+        self.exchanges.iter().filter_map(move |exchange| match exchange.action {
+            Action::ChangeClass(of, _) | Action::CreateClass(of) if of == class => Some((exchange.at, exchange.rules.as_ref()?)),
+            _ => None,
         })
     }
 
     /// The rules of a class at that time, by the last of its specs that did not contradict itself. A deleted class keeps its rules.
-    pub fn rules(&self, class: Class, at: DateTime<Utc>) -> Option<Rules> {
-        let before = self.specs(class).take_while(|(since, _)| *since <= at);
-        before.filter_map(|(_, spec)| Rules::of(spec?)).last()
+    pub fn rules(&self, class: Class, at: DateTime<Utc>) -> Option<&Rules> {
+        self.rules_with_times(class).take_while(|(since, _)| *since <= at).map(|(_, rules)| rules).last()
     }
 
     /// The rules of a class just before that time and at any later one.
-    pub fn rules_since(&self, class: Class, at: DateTime<Utc>) -> Vec<Rules> {
+    pub fn rules_since(&self, class: Class, at: DateTime<Utc>) -> Vec<&Rules> {
         let at = at - TimeDelta::microseconds(1);
-        let later = self.specs(class).filter(|(since, _)| *since > at).filter_map(|(_, spec)| Rules::of(spec?));
+        let later = self.rules_with_times(class).filter(|(since, _)| *since > at).map(|(_, rules)| rules);
         self.rules(class, at).into_iter().chain(later).collect()
     }
 
     /// All rules that a class ever had.
-    pub fn all_rules(&self) -> impl Iterator<Item = Rules> {
-        Class::ALL.into_iter().flat_map(|class| self.specs(class)).filter_map(|(_, spec)| Rules::of(spec?))
+    pub fn all_rules(&self) -> impl Iterator<Item = &Rules> {
+        Class::ALL.into_iter().flat_map(|class| self.rules_with_times(class)).map(|(_, rules)| rules)
     }
 
     /// The accepted requests.
-    pub fn accepted(&self) -> impl Iterator<Item = &Deed> {
-        self.deeds.iter().filter(|deed| deed.answer.is_ok())
+    pub fn accepted(&self) -> impl Iterator<Item = &Exchange> {
+        self.exchanges.iter().filter(|exchange| exchange.response.is_ok())
     }
 
-    /// The last time at which an administrator changed a class, the operator was restarted, or an owner gave up a protection or an endless life. Such
-    /// a change may bring an end near, and a warning precedes that end.
-    pub fn last_excuse(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let is_excuse = |act: &Act| match act {
-            Act::Edit(..) | Act::DeleteClass(_) | Act::CreateClass(_) => true,
-            Act::Ask(_, _, Ask::Protected(false) | Ask::Until(_)) | Act::Apply(..) | Act::Replace(..) => self.was_endless(),
-            Act::Ask(_, _, Ask::Ttl(ttl)) => *ttl != "never" && self.was_endless(),
+    /// The last time at which an administrator changed a class, the operator was restarted, or an owner gave up protection or a ttl of never. Such a
+    /// change may bring an end near, and a warning precedes that end.
+    pub fn last_allowed_shortening(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let may_shorten = |action: &Action| match action {
+            Action::ChangeClass(..) | Action::DeleteClass(_) | Action::CreateClass(_) => true,
+            Action::ChangeSpec(_, _, SpecChange::Protected(false) | SpecChange::Until(_)) | Action::Apply(..) | Action::Replace(..) => {
+                self.was_endless()
+            }
+            Action::ChangeSpec(_, _, SpecChange::Ttl(ttl)) => *ttl != "never" && self.was_endless(),
             _ => false,
         };
-        let deeds = self.accepted().filter(|deed| is_excuse(&deed.act)).map(|deed| deed.at);
-        deeds.chain(self.restarts.iter().copied()).filter(|at| *at <= until).max()
+        let exchanges = self.accepted().filter(|exchange| may_shorten(&exchange.action)).map(|exchange| exchange.at);
+        exchanges.chain(self.restarts.iter().copied()).filter(|at| *at <= until).max()
     }
 
     /// Returns true if a space of this sequence may ever have had no end by the consent of its class.
@@ -150,23 +160,26 @@ impl Story {
     }
 }
 
-impl Recall for Story {
+impl KnownObjects for Trace {
     fn manifest(&self, space: Space) -> Option<&Value> {
-        let created = self.deeds.iter().rev().filter(|deed| deed.answer.is_ok());
-        created.filter(|deed| matches!(deed.act, Act::Create(_, of, ..) if of == space)).map(|deed| &deed.sent.body).next()
+        let created = self.exchanges.iter().rev().filter(|exchange| exchange.response.is_ok());
+        created
+            .filter(|exchange| matches!(exchange.action, Action::Create(_, of, ..) if of == space))
+            .map(|exchange| &exchange.request.body)
+            .next()
     }
 
     fn space(&self, space: Space) -> Option<&Value> {
-        self.versions.get(&self.cast.space(space))?.last().map(|version| &*version.space)
+        self.versions.get(&self.names.space(space))?.last().map(|version| &*version.space)
     }
 
     fn namespace(&self, space: Space) -> Option<&Value> {
-        let name = self.cast.space(space);
-        self.seen.iter().rev().find_map(|seen| seen.objects.get(&name)?.get("Namespace"))
+        let name = self.names.space(space);
+        self.states.iter().rev().find_map(|state| state.objects.get(&name)?.get("Namespace"))
     }
 }
 
-impl Seen {
+impl ObservedState {
     /// The space of that name, if it exists.
     pub fn space(&self, name: &str) -> Option<&Value> {
         self.objects.get(name)?.get("DeveloperSpace")
@@ -210,7 +223,7 @@ impl Seen {
     }
 }
 
-impl<'a> Life<'a> {
+impl<'a> Incarnation<'a> {
     /// The last version of the space.
     pub fn last(&self) -> &'a Version {
         &self.versions[self.versions.len() - 1]
@@ -230,7 +243,7 @@ impl<'a> Life<'a> {
     pub fn renewals(&self) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let mut before = None;
         self.versions.iter().filter_map(move |version| {
-            let renewed = written(&version.space, "/spec/renewedAt");
+            let renewed = version.renewed_at;
             let is_new = renewed != before;
             before = renewed;
             renewed.filter(|at| is_new && *at <= version.at + TimeDelta::seconds(59)).map(|at| (version.at, at))
@@ -239,8 +252,7 @@ impl<'a> Life<'a> {
 
     /// The latest moment from which its ttl may count at `now`: its creation, or a renewal that has taken effect.
     pub fn latest_anchor(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let renewals =
-            self.versions.iter().filter(|version| version.at <= now).filter_map(|version| written(&version.space, "/spec/renewedAt"));
+        let renewals = self.versions.iter().filter(|version| version.at <= now).filter_map(|version| version.renewed_at);
         renewals.filter(|at| *at <= now + TimeDelta::seconds(61)).chain([self.created()]).max().unwrap_or_default()
     }
 
