@@ -4,6 +4,7 @@
 
 pub mod certificate;
 mod der;
+mod encoding;
 pub mod kubeconfig;
 pub mod oidc;
 pub mod request;

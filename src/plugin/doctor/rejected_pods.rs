@@ -5,99 +5,105 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::{
-    admission::{Lacking, Refusal},
-    failed_creates::{Maker, refusals},
-    findings::{Finding, ended, listed, patch},
-    limits,
-    snapshot::Observed,
+    diagnosis::{Diagnosis, and_list, patch_command, with_period},
+    failed_creates::{Workload, last_rejections},
+    limit_ranges,
+    pod_rejection::{ExceededResource, PodRejection},
+    snapshot::ClusterSnapshot,
 };
 use crate::api::{PodSecurityLevel, names, quantity::Quantity};
 
-pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
+pub(super) fn diagnose(snapshot: &ClusterSnapshot, now: DateTime<Utc>) -> Vec<Diagnosis> {
     // A terminating namespace accepts no new objects, and another check reports it.
-    if seen.is_namespace_going() {
+    if snapshot.is_namespace_terminating() {
         return vec![];
     }
-    refusals(seen, now).iter().map(|(maker, refusal)| told(seen, maker, refusal)).collect()
+    last_rejections(snapshot, now).iter().map(|(workload, rejection)| diagnosis(snapshot, workload, rejection)).collect()
 }
 
-fn told(seen: &Observed, (kind, name): &Maker, refusal: &Refusal) -> Finding {
-    let namespace = &seen.name;
-    let refused = format!("Pods of {kind} {name} are rejected");
+fn diagnosis(snapshot: &ClusterSnapshot, workload: &Workload, rejection: &PodRejection) -> Diagnosis {
+    let Workload { kind, name } = workload;
+    let namespace = &snapshot.name;
+    let rejected = format!("Pods of {kind} {name} are rejected");
     // The pod template of a Job is immutable, and that of an unknown kind may be immutable too.
     let verb =
         if matches!(kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "CronJob") { "edit" } else { "describe" };
     let edit = format!("kubectl -n {namespace} {verb} {} {name}", kind.to_lowercase());
-    match refusal {
-        Refusal::QuotaExceeded { quota, lacking } if quota == names::CHILD => {
+    match rejection {
+        PodRejection::QuotaExceeded { quota, exceeded } if quota == names::CHILD => {
             let usage = format!("kubectl dspace usage {namespace}");
-            let (advice, raise) = room(seen, lacking);
-            let sentence =
-                format!("{refused}, because they exceed the quota of DeveloperSpace {namespace}: {}. {advice}", amounts(lacking));
-            Finding::problem(sentence).mended_by([usage, edit].into_iter().chain(raise))
+            let (advice, raise) = quota_advice(snapshot, exceeded);
+            let sentence = format!(
+                "{rejected}, because they exceed the quota of DeveloperSpace {namespace}: {}. {advice}",
+                describe_amounts(exceeded)
+            );
+            Diagnosis::problem(sentence).with_commands([usage, edit].into_iter().chain(raise))
         }
-        Refusal::QuotaExceeded { quota, lacking } => {
-            let foreign = format!("ResourceQuota {quota}, which the operator does not manage: {}", amounts(lacking));
-            let sentence = format!("{refused}, because they exceed {foreign}. Request less, or ask the owner of the quota to raise it.");
-            Finding::problem(sentence).mended_by([format!("kubectl -n {namespace} describe resourcequota {quota}"), edit])
+        PodRejection::QuotaExceeded { quota, exceeded } => {
+            let foreign = format!("ResourceQuota {quota}, which the operator does not manage: {}", describe_amounts(exceeded));
+            let sentence = format!("{rejected}, because they exceed {foreign}. Request less, or ask the owner of the quota to raise it.");
+            Diagnosis::problem(sentence).with_commands([format!("kubectl -n {namespace} describe resourcequota {quota}"), edit])
         }
-        Refusal::Unspecified { quota, what } => {
+        PodRejection::Unspecified { quota, what } => {
             let is_ours = quota == names::CHILD;
             let whose = if is_ours { "" } else { ", which the operator does not manage," };
             let sentence =
-                format!("{refused}, because ResourceQuota {quota}{whose} limits resources that they do not set; they must specify {what}");
+                format!("{rejected}, because ResourceQuota {quota}{whose} limits resources that they do not set; they must specify {what}");
             let advice = "Set resources.requests and resources.limits for each container";
             let also = if is_ours { "." } else { ", or ask the owner of the quota to change it; no field of the space changes it." };
-            Finding::problem(format!("{} {advice}{also}", ended(&sentence)))
-                .mended_by([edit, format!("kubectl -n {namespace} describe limitrange")])
+            Diagnosis::problem(format!("{} {advice}{also}", with_period(&sentence)))
+                .with_commands([edit, format!("kubectl -n {namespace} describe limitrange")])
         }
-        Refusal::OutOfLimits(why) => out_of_limits(seen, &refused, why, edit),
-        Refusal::PodSecurity { level, violations } => {
-            let from = demand(seen, level);
-            let sentence = ended(&format!("{refused}, because they violate {from}: {violations}"));
-            Finding::problem(format!("{sentence} Correct the pod template.")).mended_by([edit])
+        PodRejection::OutOfLimits(why) => out_of_limits(snapshot, &rejected, why, edit),
+        PodRejection::PodSecurity { level, violations } => {
+            let from = pod_security_source(snapshot, level);
+            let sentence = with_period(&format!("{rejected}, because they violate {from}: {violations}"));
+            Diagnosis::problem(format!("{sentence} Correct the pod template.")).with_commands([edit])
         }
-        Refusal::Other(why) if why.contains("must be less than or equal to") && why.contains(" limit") => {
-            let sentence = ended(&format!("{refused}: {why}"));
+        PodRejection::Other(why) if why.contains("must be less than or equal to") && why.contains(" limit") => {
+            let sentence = with_period(&format!("{rejected}: {why}"));
             let advice = "A container that requests more than the default limit needs its own limit: set resources.limits.";
-            Finding::problem(format!("{sentence} {advice}")).mended_by([edit, format!("kubectl -n {namespace} describe limitrange")])
+            Diagnosis::problem(format!("{sentence} {advice}")).with_commands([edit, format!("kubectl -n {namespace} describe limitrange")])
         }
-        Refusal::Other(why) => {
+        PodRejection::Other(why) => {
             let events = format!("kubectl -n {namespace} get events --field-selector=reason=FailedCreate");
-            Finding::problem(ended(&format!("{refused}: {why}"))).mended_by([edit, events])
+            Diagnosis::problem(with_period(&format!("{rejected}: {why}"))).with_commands([edit, events])
         }
     }
 }
 
-/// The finding about pods outside the bounds of a LimitRange, which is either the space's own or that of another user.
-fn out_of_limits(seen: &Observed, refused: &str, why: &str, edit: String) -> Finding {
-    let namespace = &seen.name;
-    let refusing = limits::refusing(seen.limits.all(), why);
-    let foreign: Vec<String> = refusing.iter().filter(|name| *name != names::CHILD).cloned().collect();
-    if foreign.is_empty() || foreign.len() < refusing.len() {
-        let sentence = ended(&format!("{refused}, because they are outside the limits for a container or pod: {why}"));
+/// The diagnosis about pods outside the bounds of a LimitRange, which is either the space's own or that of another user.
+fn out_of_limits(snapshot: &ClusterSnapshot, rejected: &str, why: &str, edit: String) -> Diagnosis {
+    let namespace = &snapshot.name;
+    let violated = limit_ranges::violated_ranges(snapshot.limits.items(), why);
+    let foreign: Vec<String> = violated.iter().filter(|name| *name != names::CHILD).cloned().collect();
+    if foreign.is_empty() || foreign.len() < violated.len() {
+        let sentence = with_period(&format!("{rejected}, because they are outside the limits for a container or pod: {why}"));
         let advice = "Change their requests and limits; spec.limitRange of the space changes the defaults within the bounds of the class.";
-        return Finding::problem(format!("{sentence} {advice}")).mended_by([format!("kubectl -n {namespace} describe limitrange"), edit]);
+        return Diagnosis::problem(format!("{sentence} {advice}"))
+            .with_commands([format!("kubectl -n {namespace} describe limitrange"), edit]);
     }
-    let sentence = ended(&format!("{refused} by LimitRange {}, which the operator does not manage: {why}", listed(&foreign)));
+    let sentence = with_period(&format!("{rejected} by LimitRange {}, which the operator does not manage: {why}", and_list(&foreign)));
     let advice = "Containers without limits get the defaults of all LimitRanges in the namespace: set resources.requests and \
         resources.limits within all bounds, or ask the owner of the LimitRange to change it. No field of the space raises this bound.";
-    let look = foreign.iter().map(|name| format!("kubectl -n {namespace} describe limitrange {name}"));
-    Finding::problem(format!("{sentence} {advice}")).mended_by(look.chain([edit]))
+    let commands = foreign.iter().map(|name| format!("kubectl -n {namespace} describe limitrange {name}"));
+    Diagnosis::problem(format!("{sentence} {advice}")).with_commands(commands.chain([edit]))
 }
 
 /// Describes the requested amounts and the usage of the quota.
-fn amounts(lacking: &[Lacking]) -> String {
-    let each = lacking.iter().map(|Lacking { resource, asked, used, hard }| format!("{resource} {asked} requested, {used} of {hard} used"));
+fn describe_amounts(exceeded: &[ExceededResource]) -> String {
+    let each = exceeded
+        .iter()
+        .map(|ExceededResource { resource, requested, used, hard }| format!("{resource} {requested} requested, {used} of {hard} used"));
     each.collect::<Vec<_>>().join("; ")
 }
 
 /// The advice about an insufficient quota, and the command that raises it as far as the class allows.
-fn room(seen: &Observed, lacking: &[Lacking]) -> (&'static str, Option<String>) {
-    let Some(class) = seen.class_in_force() else { return ("Request less, or delete objects that are not needed.", None) };
+fn quota_advice(snapshot: &ClusterSnapshot, exceeded: &[ExceededResource]) -> (&'static str, Option<String>) {
+    let Some(class) = snapshot.class_in_force() else { return ("Request less, or delete objects that are not needed.", None) };
     let max = class.spec.quota.as_ref().map(|quota| &quota.max);
     let mut raised = serde_json::Map::new();
-    for Lacking { resource, hard, .. } in lacking {
+    for ExceededResource { resource, hard, .. } in exceeded {
         let most = max
             .and_then(|max| max.get(resource))
             .filter(|most| most.compare(&Quantity::from(hard.as_str())).is_some_and(std::cmp::Ordering::is_gt));
@@ -107,12 +113,12 @@ fn room(seen: &Observed, lacking: &[Lacking]) -> (&'static str, Option<String>) 
         raised.insert(resource.clone(), most.0.as_str().into());
     }
     let advice = "Request less, delete objects that are not needed, or raise the quota up to the maximum of the class.";
-    (advice, Some(patch(&seen.name, &json!({"spec": {"quota": raised}}))))
+    (advice, Some(patch_command(&snapshot.name, &json!({"spec": {"quota": raised}}))))
 }
 
 /// The Pod Security level and its source.
-fn demand(seen: &Observed, level: &str) -> String {
-    let enforced = seen.class_in_force().filter(|class| {
+fn pod_security_source(snapshot: &ClusterSnapshot, level: &str) -> String {
+    let enforced = snapshot.class_in_force().filter(|class| {
         let enforced = class.spec.pod_security.and_then(|levels| levels.enforce);
         let name = match enforced {
             Some(PodSecurityLevel::Privileged) => "privileged",
@@ -123,7 +129,7 @@ fn demand(seen: &Observed, level: &str) -> String {
         name == level
     });
     let from = enforced.map_or_else(
-        || format!("which labels of namespace {} set", seen.name),
+        || format!("which labels of namespace {} set", snapshot.name),
         |class| format!("which SpaceClass {} requires", class.name_any()),
     );
     format!("Pod Security level {level}, {from}")
@@ -135,12 +141,12 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
-        fixtures::{going, lines, now, read, well},
-        snapshot::Look,
+        fetched::Fetched,
+        fixtures::{healthy, lines, now, parse, set_terminating},
     };
 
     fn set(message: &str) -> ReplicaSet {
-        read(json!({
+        parse(json!({
             "metadata": {
                 "name": "web-5d9c",
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d-1", "controller": true}],
@@ -149,15 +155,15 @@ mod tests {
         }))
     }
 
-    /// The findings about a ReplicaSet whose condition `ReplicaFailure` has the given message.
-    fn refused(message: &str) -> Vec<String> {
-        let mut seen = well();
-        seen.replica_sets = Look::Seen(vec![set(message)]);
-        lines(&judge(&seen, now()))
+    /// The diagnoses about a ReplicaSet whose condition `ReplicaFailure` has the given message.
+    fn rejected(message: &str) -> Vec<String> {
+        let mut snapshot = healthy();
+        snapshot.replica_sets = Fetched::Found(vec![set(message)]);
+        lines(&diagnose(&snapshot, now()))
     }
 
     #[test]
-    fn quotas_that_do_not_suffice() {
+    fn pods_that_exceed_a_quota() {
         let expected = [
             "Problem: Pods of Deployment web are rejected, because they exceed the quota of DeveloperSpace orchid-lab: requests.cpu 5 \
             requested, 8 of 10 used. Request less, delete objects that are not needed, or raise the quota up to the maximum of the class.",
@@ -165,11 +171,11 @@ mod tests {
             "  kubectl -n orchid-lab edit deployment web",
             r#"  kubectl patch dspace orchid-lab --type=merge -p '{"spec":{"quota":{"requests.cpu":"20"}}}'"#,
         ];
-        let of = |quota: &str, asked: &str, used: &str, hard: &str| {
-            format!("pods \"web-5d9c-x\" is forbidden: exceeded quota: {quota}, requested: {asked}, used: {used}, limited: {hard}")
+        let of = |quota: &str, requested: &str, used: &str, hard: &str| {
+            format!("pods \"web-5d9c-x\" is forbidden: exceeded quota: {quota}, requested: {requested}, used: {used}, limited: {hard}")
         };
-        assert_eq!(refused(&of("developerspace", "requests.cpu=5", "requests.cpu=8", "requests.cpu=10")), expected);
-        let full = refused(&of("developerspace", "pods=1,requests.cpu=1", "pods=40,requests.cpu=20", "pods=40,requests.cpu=20"));
+        assert_eq!(rejected(&of("developerspace", "requests.cpu=5", "requests.cpu=8", "requests.cpu=10")), expected);
+        let full = rejected(&of("developerspace", "pods=1,requests.cpu=1", "pods=40,requests.cpu=20", "pods=40,requests.cpu=20"));
         let expected = [
             "Problem: Pods of Deployment web are rejected, because they exceed the quota of DeveloperSpace orchid-lab: pods 1 requested, \
             40 of 40 used; requests.cpu 1 requested, 20 of 20 used. Request less, or delete objects that are not needed: the class allows \
@@ -184,11 +190,11 @@ mod tests {
             "  kubectl -n orchid-lab describe resourcequota zoology-cap",
             "  kubectl -n orchid-lab edit deployment web",
         ];
-        assert_eq!(refused(&of("zoology-cap", "pods=1", "pods=3", "pods=3")), expected);
+        assert_eq!(rejected(&of("zoology-cap", "pods=1", "pods=3", "pods=3")), expected);
     }
 
     #[test]
-    fn pods_that_are_not_as_they_must_be() {
+    fn rejections_by_quotas_limits_and_pod_security_are_explained() {
         for (message, expected) in [
             (
                 "pods \"w\" is forbidden: failed quota: developerspace: must specify limits.cpu for: web",
@@ -236,17 +242,17 @@ mod tests {
                 ],
             ),
         ] {
-            assert_eq!(refused(message), expected, "{message}");
+            assert_eq!(rejected(message), expected, "{message}");
         }
     }
 
     #[test]
-    fn what_others_made_is_named_and_nothing_of_the_space_is_blamed() {
-        let mut seen = well();
+    fn limit_ranges_and_quotas_of_other_users_are_named() {
+        let mut snapshot = healthy();
         let said = "pods \"w\" is forbidden: maximum cpu usage per Container is 200m, but limit is 500m";
-        seen.replica_sets = Look::Seen(vec![set(said)]);
+        snapshot.replica_sets = Fetched::Found(vec![set(said)]);
         let limits = json!([{"type": "Container", "max": {"cpu": "200m"}}]);
-        seen.limits = Look::Seen(vec![read(json!({"metadata": {"name": "cluster-baseline"}, "spec": {"limits": limits}}))]);
+        snapshot.limits = Fetched::Found(vec![parse(json!({"metadata": {"name": "cluster-baseline"}, "spec": {"limits": limits}}))]);
         let expected = [
             "Problem: Pods of Deployment web are rejected by LimitRange cluster-baseline, which the operator does not manage: maximum cpu \
             usage per Container is 200m, but limit is 500m. Containers without limits get the defaults of all LimitRanges in the \
@@ -255,9 +261,9 @@ mod tests {
             "  kubectl -n orchid-lab describe limitrange cluster-baseline",
             "  kubectl -n orchid-lab edit deployment web",
         ];
-        assert_eq!(lines(&judge(&seen, now())), expected);
+        assert_eq!(lines(&diagnose(&snapshot, now())), expected);
         let quota = "pods \"w\" is forbidden: failed quota: baseline: must specify limits.ephemeral-storage for: web";
-        seen.replica_sets = Look::Seen(vec![set(quota)]);
+        snapshot.replica_sets = Fetched::Found(vec![set(quota)]);
         let expected = [
             "Problem: Pods of Deployment web are rejected, because ResourceQuota baseline, which the operator does not manage, limits \
             resources that they do not set; they must specify limits.ephemeral-storage for: web. Set resources.requests and \
@@ -265,7 +271,7 @@ mod tests {
             "  kubectl -n orchid-lab edit deployment web",
             "  kubectl -n orchid-lab describe limitrange",
         ];
-        assert_eq!(lines(&judge(&seen, now())), expected);
+        assert_eq!(lines(&diagnose(&snapshot, now())), expected);
     }
 
     #[test]
@@ -273,14 +279,14 @@ mod tests {
         let said = "Pod \"w\" is invalid: spec.containers[0].resources.requests: Invalid value: \"1Gi\": \
             must be less than or equal to memory limit of 512Mi";
         let advice = "A container that requests more than the default limit needs its own limit: set resources.limits.";
-        assert!(refused(said)[0].ends_with(advice));
+        assert!(rejected(said)[0].ends_with(advice));
     }
 
     #[test]
-    fn a_namespace_that_goes_needs_no_pods() {
-        let mut seen = well();
-        seen.replica_sets = Look::Seen(vec![set("no")]);
-        going(&mut seen, "2026-11-24T08:59:00Z", &[]);
-        assert_eq!(judge(&seen, now()), []);
+    fn rejections_in_a_terminating_namespace_are_not_reported() {
+        let mut snapshot = healthy();
+        snapshot.replica_sets = Fetched::Found(vec![set("no")]);
+        set_terminating(&mut snapshot, "2026-11-24T08:59:00Z", &[]);
+        assert_eq!(diagnose(&snapshot, now()), []);
     }
 }

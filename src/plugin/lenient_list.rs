@@ -13,25 +13,25 @@ use kube::{
 use serde::{Deserialize as _, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{api_error::innermost, cluster::Cluster};
+use super::{api_error::innermost_cause, cluster::Cluster, pages::list_all_pages};
 use crate::api::without_managed_fields::WithoutManagedFields;
 
 /// The objects of a list that can be parsed.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Readable<K> {
+pub(crate) struct LenientList<K> {
     /// These objects, in the order of the list.
     pub(crate) objects: Vec<K>,
     /// An error for each other object.
     pub(crate) errors: Vec<String>,
 }
 
-impl<K: Resource + DeserializeOwned> Readable<K> {
+impl<K: Resource + DeserializeOwned> LenientList<K> {
     fn of(objects: Vec<DynamicObject>) -> Self {
         let mut found = Self { objects: Vec::new(), errors: Vec::new() };
         for object in objects {
             match without_unreadable_times(object).try_parse() {
                 Ok(object) => found.objects.push(object),
-                Err(error) => found.errors.push(innermost(&error)),
+                Err(error) => found.errors.push(innermost_cause(&error)),
             }
         }
         found
@@ -39,7 +39,7 @@ impl<K: Resource + DeserializeOwned> Readable<K> {
 }
 
 /// The objects in a namespace, or in all namespaces.
-pub(crate) async fn list<K>(cluster: &Cluster, namespace: Option<&str>, params: ListParams) -> Result<Readable<K>, kube::Error>
+pub(crate) async fn list<K>(cluster: &Cluster, namespace: Option<&str>, params: ListParams) -> Result<LenientList<K>, kube::Error>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
@@ -48,35 +48,19 @@ where
         Some(namespace) => Api::namespaced_with(client, namespace, &resource),
         None => Api::all_with(client, &resource),
     };
-    Ok(Readable::of(pages(&api, params).await?))
-}
-
-/// Reads a list page by page.
-pub(crate) async fn pages<K>(api: &Api<WithoutManagedFields<K>>, params: ListParams) -> Result<Vec<K>, kube::Error>
-where
-    K: Clone + Debug + DeserializeOwned,
-{
-    let mut params = params.limit(500);
-    let mut found = Vec::new();
-    loop {
-        let page = api.list(&params).await?;
-        found.extend(page.items.into_iter().map(|WithoutManagedFields(object)| object));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(found),
-        }
-    }
+    Ok(LenientList::of(list_all_pages(&api, params).await?))
 }
 
 /// The times of an Event, in both of its API groups, except that of its series.
-const TIMES: [&str; 5] = ["eventTime", "firstTimestamp", "lastTimestamp", "deprecatedFirstTimestamp", "deprecatedLastTimestamp"];
+const EVENT_TIME_FIELDS: [&str; 5] =
+    ["eventTime", "firstTimestamp", "lastTimestamp", "deprecatedFirstTimestamp", "deprecatedLastTimestamp"];
 
 /// Removes the times of an Event that cannot be parsed. A series requires its time.
 fn without_unreadable_times(mut object: DynamicObject) -> DynamicObject {
     if let Some(fields) = object.data.as_object_mut() {
         fields.retain(|key, value| match key.as_str() {
             "series" => is_time(&value["lastObservedTime"]),
-            key => !TIMES.contains(&key) || value.is_null() || is_time(value),
+            key => !EVENT_TIME_FIELDS.contains(&key) || value.is_null() || is_time(value),
         });
     }
     object
@@ -97,17 +81,17 @@ mod tests {
     /// A time that the API server stores and that the library cannot parse.
     const FAR: &str = "9999-12-31T23:59:59Z";
 
-    fn listed<K: Resource + DeserializeOwned>(kind: &str, items: &Value) -> Readable<K> {
+    fn listed<K: Resource + DeserializeOwned>(kind: &str, items: &Value) -> LenientList<K> {
         let list = json!({"apiVersion": "x/v1", "kind": format!("{kind}List"), "metadata": {}, "items": items});
         let list: ObjectList<WithoutManagedFields<DynamicObject>> = serde_json::from_value(list).unwrap();
-        Readable::of(list.items.into_iter().map(|WithoutManagedFields(object)| object).collect())
+        LenientList::of(list.items.into_iter().map(|WithoutManagedFields(object)| object).collect())
     }
 
     #[test]
     fn an_event_that_cannot_be_parsed_hides_no_other() {
         let metadata = |name: &str| json!({"name": name, "managedFields": [{"manager": "x", "time": FAR}]});
         let late = json!({"count": 2, "lastObservedTime": FAR});
-        let found: Readable<Event> = listed(
+        let found: LenientList<Event> = listed(
             "Event",
             &json!([
                 {"metadata": metadata("broken"), "note": ["no text"]},
@@ -131,14 +115,14 @@ mod tests {
             "metadata": {"name": "e"}, "involvedObject": {}, "firstTimestamp": "2026-11-24T08:00:00Z", "series": series,
         }))
         .unwrap();
-        assert_eq!(listed("Event", &json!([event])), Readable { objects: vec![expected], errors: vec![] });
+        assert_eq!(listed("Event", &json!([event])), LenientList { objects: vec![expected], errors: vec![] });
     }
 
     #[test]
     fn a_time_in_a_pod_template_hides_no_other_object() {
         let item = |name: &str, template: &Value| json!({"metadata": {"name": name, "namespace": "fern-lab"}, "spec": {"selector": {}, "template": template}});
         let items = json!([item("hostile", &json!({"metadata": {"creationTimestamp": FAR}})), item("plain", &json!({}))]);
-        let found: Readable<Deployment> = listed("Deployment", &items);
+        let found: LenientList<Deployment> = listed("Deployment", &items);
         assert_eq!(found.objects, [serde_json::from_value::<Deployment>(item("plain", &json!({}))).unwrap()]);
         assert_eq!(found.errors.len(), 1, "{found:?}");
     }

@@ -6,8 +6,10 @@ use anyhow::{bail, ensure};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::ResourceExt as _;
 
-use super::{format::shell, list, onboard, subject::of_username};
-use crate::api::{DeveloperSpace, Subject, SubjectKind};
+use crate::{
+    api::{DeveloperSpace, Subject, SubjectKind},
+    plugin::{format::shell_quoted, membership, subject::from_username},
+};
 
 /// The user that a kubeconfig is issued to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,27 +30,27 @@ impl Holder {
 
     /// A subject that the space names. Returns an error if it is neither the owner nor a member.
     pub(crate) fn named(space: &DeveloperSpace, subject: &Subject) -> anyhow::Result<Self> {
-        onboard::lets_in(space, subject)?;
+        membership::ensure_names_subject(space, subject)?;
         Ok(Self::of(space, subject.clone(), |one| one == subject))
     }
 
     /// The caller. Returns an error if the caller is neither the owner nor a member, by name or through a group.
     pub(crate) fn caller(space: &DeveloperSpace, me: &UserInfo) -> anyhow::Result<Self> {
-        let subject = of_username(me.username.as_deref().unwrap_or_default());
+        let subject = from_username(me.username.as_deref().unwrap_or_default());
         let (name, owner) = (space.name_any(), &space.spec.owner);
         ensure!(
-            list::is_of(space, me),
+            membership::includes_user(space, me),
             "you are {subject}, neither the owner nor a member of DeveloperSpace {name}, which belongs to {owner}: set --for to the owner or \
             a member, or add yourself with `kubectl dspace members add {name} {} --role ROLE`",
-            shell(&subject.to_string())
+            shell_quoted(&subject.to_string())
         );
-        Ok(Self::of(space, subject, |one| list::is_meant(one, me)))
+        Ok(Self::of(space, subject, |one| membership::matches_user(one, me)))
     }
 
     fn of(space: &DeveloperSpace, subject: Subject, meant: impl Fn(&Subject) -> bool) -> Self {
         let members = space.spec.members.iter().filter(|member| meant(&member.subject()));
         let roles = (!meant(&space.spec.owner)).then(|| members.map(|member| member.role.clone()).collect());
-        let by_name = onboard::names(space, &subject);
+        let by_name = membership::names_subject(space, &subject);
         Self { subject, roles, by_name }
     }
 
@@ -65,7 +67,7 @@ impl Holder {
             "{subject} has access to DeveloperSpace {space} only through a group, and a certificate is issued only to a user that the \
             space names: use --auth oidc or --auth token, or have the owner add you by name with `kubectl dspace members add {space} {} \
             --role ROLE`",
-            shell(&subject.to_string())
+            shell_quoted(&subject.to_string())
         );
         Ok(())
     }
@@ -91,6 +93,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::plugin::fixtures::user;
 
     /// The space fern-lab of the group gardeners.
     fn space() -> DeveloperSpace {
@@ -104,10 +107,6 @@ mod tests {
             "spec": {"owner": {"kind": "Group", "name": "gardeners"}, "members": members},
         }))
         .unwrap()
-    }
-
-    fn user(name: &str) -> Subject {
-        Subject { kind: SubjectKind::User, name: name.to_owned(), namespace: None }
     }
 
     fn caller(name: &str, groups: &[&str]) -> anyhow::Result<Holder> {
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_has_one_role() {
+    fn a_member_must_have_one_role() {
         let omar = Holder::named(&space(), &user("omar@example.com")).unwrap();
         assert_eq!((omar.is_owner(), omar.role().unwrap()), (false, Some("view")));
         let owner = Holder::owner(user("nadia@example.com"));

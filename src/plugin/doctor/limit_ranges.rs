@@ -5,7 +5,7 @@ use kube::ResourceExt as _;
 
 /// The names of the LimitRanges whose bounds `message` quotes,
 /// see `k8s.io/kubernetes/plugin/pkg/admission/limitranger`.
-pub(super) fn refusing(ranges: &[LimitRange], message: &str) -> Vec<String> {
+pub(super) fn violated_ranges(ranges: &[LimitRange], message: &str) -> Vec<String> {
     let items = |range: &LimitRange| range.spec.iter().flat_map(|spec| spec.limits.clone()).collect::<Vec<_>>();
     ranges.iter().filter(|range| items(range).iter().any(|item| is_quoted(item, message))).map(LimitRange::name_any).collect()
 }
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_range_whose_bound_is_quoted_is_found() {
+    fn the_limit_range_whose_bound_is_quoted_is_found() {
         let range = |name: &str, item: serde_json::Value| -> LimitRange {
             serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"limits": [item]}})).unwrap()
         };
@@ -46,7 +46,7 @@ mod tests {
             ("minimum memory usage per Container is 1Mi, but request is 1k", vec!["developerspace"]),
             ("memory max limit to request ratio per Container is 4, but provided ratio is 8.000000", vec!["cluster-baseline"]),
         ] {
-            assert_eq!(refusing(&ranges, message), found, "{message}");
+            assert_eq!(violated_ranges(&ranges, message), found, "{message}");
         }
     }
 }

@@ -6,15 +6,8 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use kube::ResourceExt as _;
 
 use super::{
-    api_error::sentence,
-    cluster::Cluster,
-    credentials::{IssueArgs, Issued, access_of, lifetime},
-    format::shell,
-    holder::Holder,
-    members,
-    progress::Progress,
-    spaces::InForce,
-    wait,
+    issuance::{Issuance, IssuedCredential},
+    request::CredentialRequest,
 };
 use crate::{
     access::{
@@ -23,40 +16,33 @@ use crate::{
     },
     api::{DeveloperSpace, SpaceClassSpec},
     desired::role_bindings::owner_role,
+    plugin::{api_error::error_message, class_in_force::ClassInForce, format::shell_quoted, members, progress::Progress, wait},
 };
 
-/// The name by which the cluster knows the ServiceAccount.
-pub(crate) fn user_name(space: &str) -> String {
-    format!("system:serviceaccount:{space}:{ACCOUNT}")
-}
-
 /// Creates the ServiceAccount, adds it to the members of the space, and gets a token of it.
-pub(crate) async fn issue(
-    cluster: &Cluster,
-    space: &DeveloperSpace,
-    class: Option<InForce<'_>>,
-    (holder, args): (&Holder, &IssueArgs),
-    progress: &mut Progress,
-) -> anyhow::Result<Issued> {
-    let name = space.name_any();
-    let max = access_of(class).and_then(|access| access.token.as_ref()?.max_duration.as_deref());
+pub(super) async fn issue(issuance: &Issuance<'_>, progress: &mut Progress) -> anyhow::Result<IssuedCredential> {
+    let Issuance { cluster, space, request } = *issuance;
+    let name = request.space;
+    let max = request.access().and_then(|access| access.token.as_ref()?.max_duration.as_deref());
     // Checked before any object is created, and again when the token is issued.
-    lifetime(cluster, space, class, (max, args))?;
-    let role = role(&name, class, (holder, args))?;
-    has_no_other_role(space, &role)?;
-    let account = |error: token::Error| anyhow!("failed to {}: {}", error.action(), sentence(&error.source));
-    token::account(&cluster.client, &name).await.map_err(account)?;
-    if members::add(cluster, &name, &token::member(&name, &role)).await? {
-        wait::until_ready(cluster, &name, args.timeout.0, progress).await?;
+    issuance.lifetime(max)?;
+    let role = role(&request)?;
+    ensure_no_other_role(space, &role)?;
+    let api_message = |error: token::Error| anyhow!("failed to {}: {}", error.action(), error_message(&error.source));
+    token::ensure_account(&cluster.client, name).await.map_err(api_message)?;
+    if members::add(cluster, name, &token::member(name, &role)).await? {
+        wait::until_ready(cluster, name, request.args.timeout.0, progress).await?;
     }
-    let lifetime = lifetime(cluster, space, class, (max, args))?;
-    let token::Issued { token, expires_at } = token::obtain(&cluster.client, &name, lifetime, cluster.now()).await.map_err(account)?;
-    progress.say(&format!("The credential is a token of ServiceAccount {ACCOUNT} with role {role}."));
-    Ok(Issued { credential: Credential::Token(token), ends: Some(expires_at) })
+    let lifetime = issuance.lifetime(max)?;
+    let token::IssuedToken { token, expires_at } =
+        token::request_token(&cluster.client, name, lifetime, cluster.now()).await.map_err(api_message)?;
+    progress.print(&format!("The credential is a token of ServiceAccount {ACCOUNT} with role {role}."));
+    Ok(IssuedCredential { credential: Credential::Token(token), expires_at: Some(expires_at) })
 }
 
 /// The role of the ServiceAccount: the role in --role, or else the role of the holder. Returns an error if the class does not have the role.
-pub(crate) fn role(space: &str, class: Option<InForce<'_>>, (holder, args): (&Holder, &IssueArgs)) -> anyhow::Result<String> {
+pub(super) fn role(request: &CredentialRequest<'_>) -> anyhow::Result<String> {
+    let CredentialRequest { space, class, holder, args } = *request;
     let asked = match &args.role {
         Some(role) => Some(role.as_str()),
         None => holder.role()?,
@@ -64,14 +50,14 @@ pub(crate) fn role(space: &str, class: Option<InForce<'_>>, (holder, args): (&Ho
     let role = match (asked, class) {
         (Some(role), None) => return Ok(role.to_owned()),
         (Some(role), Some(_)) => role.to_owned(),
-        (None, Some((class, spec))) => owners(class, spec)?,
+        (None, Some(ClassInForce { name: class, spec })) => owner_role_name(class, spec)?,
         (None, None) => bail!("the class of DeveloperSpace {space} cannot be found, so set the role of the ServiceAccount with --role"),
     };
-    if let Some((class, spec)) = class {
+    if let Some(ClassInForce { name: class, spec }) = class {
         ensure!(
             spec.roles.iter().any(|found| found.name == role),
             "SpaceClass {class} has no role {role}: set --role to one of its roles ({})",
-            roles_of(spec)
+            role_names(spec)
         );
     }
     Ok(role)
@@ -79,7 +65,7 @@ pub(crate) fn role(space: &str, class: Option<InForce<'_>>, (holder, args): (&Ho
 
 /// The member role that has the owner's ClusterRole. Returns an error if there is none: the order of the roles does not show which of them the owner
 /// wants.
-fn owners(class: &str, spec: &SpaceClassSpec) -> anyhow::Result<String> {
+fn owner_role_name(class: &str, spec: &SpaceClassSpec) -> anyhow::Result<String> {
     ensure!(
         !spec.roles.is_empty(),
         "SpaceClass {class} has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc"
@@ -87,26 +73,26 @@ fn owners(class: &str, spec: &SpaceClassSpec) -> anyhow::Result<String> {
     let own = owner_role(spec);
     let same = spec.roles.iter().find(|role| role.cluster_role == own).map(|role| role.name.clone());
     same.with_context(|| {
-        let roles = roles_of(spec);
+        let roles = role_names(spec);
         format!("SpaceClass {class} has no role with the owner's ClusterRole {own}: set --role to one of its roles ({roles})")
     })
 }
 
 /// The names of the member roles of a class: `edit, view`.
-fn roles_of(class: &SpaceClassSpec) -> String {
+fn role_names(class: &SpaceClassSpec) -> String {
     let names: Vec<&str> = class.roles.iter().map(|role| role.name.as_str()).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// Returns an error if the ServiceAccount has another role, which its token would have as well.
-fn has_no_other_role(space: &DeveloperSpace, role: &str) -> anyhow::Result<()> {
+fn ensure_no_other_role(space: &DeveloperSpace, role: &str) -> anyhow::Result<()> {
     let name = space.name_any();
     let account = token::member(&name, role).subject();
     let held = space.spec.members.iter().filter(|member| member.subject() == account);
     let others: BTreeSet<&str> = held.map(|member| member.role.as_str()).filter(|held| *held != role).collect();
     let Some(other) = others.first() else { return Ok(()) };
     // The role of a member can be any text.
-    let word = shell(other);
+    let word = shell_quoted(other);
     bail!(
         "ServiceAccount {ACCOUNT} is already a member of DeveloperSpace {name} with role {other}, which its tokens have as well: set --role \
         {word}, or remove that role with `kubectl dspace members remove {name} {account} --role {word}`"
@@ -120,7 +106,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{Subject, SubjectKind},
-        plugin::credentials::issue_args,
+        plugin::credentials::{args::issue_args, holder::Holder},
     };
 
     /// The space fern-lab of nadia, with omar as a member who may view, and with further members.
@@ -145,27 +131,28 @@ mod tests {
         let class: SpaceClassSpec = serde_json::from_value(json!({"ownerRole": "edit", "roles": roles})).unwrap();
         let none = SpaceClassSpec { roles: vec![], ..class.clone() };
         let other = SpaceClassSpec { owner_role: "tend".to_owned(), ..class.clone() };
+        let in_force = |name, spec| Some(ClassInForce { name, spec });
         for (name, class, asked, expected) in [
-            ("nadia@example.com", Some(("greenhouse", &class)), "", Ok("work")),
-            ("omar@example.com", Some(("greenhouse", &class)), "", Ok("view")),
-            ("omar@example.com", Some(("greenhouse", &class)), "--role work", Ok("work")),
+            ("nadia@example.com", in_force("greenhouse", &class), "", Ok("work")),
+            ("omar@example.com", in_force("greenhouse", &class), "", Ok("view")),
+            ("omar@example.com", in_force("greenhouse", &class), "--role work", Ok("work")),
             ("omar@example.com", None, "", Ok("view")),
             (
                 "nadia@example.com",
-                Some(("greenhouse", &class)),
+                in_force("greenhouse", &class),
                 "--role wrok",
                 Err("SpaceClass greenhouse has no role wrok: set --role to one of its roles (view, work)"),
             ),
-            ("nadia@example.com", Some(("orchard", &other)), "--role view", Ok("view")),
+            ("nadia@example.com", in_force("orchard", &other), "--role view", Ok("view")),
             (
                 "nadia@example.com",
-                Some(("orchard", &other)),
+                in_force("orchard", &other),
                 "",
                 Err("SpaceClass orchard has no role with the owner's ClusterRole tend: set --role to one of its roles (view, work)"),
             ),
             (
                 "nadia@example.com",
-                Some(("meadow", &none)),
+                in_force("meadow", &none),
                 "",
                 Err("SpaceClass meadow has no roles for members, so a ServiceAccount cannot be bound: use --auth cert or --auth oidc"),
             ),
@@ -176,7 +163,8 @@ mod tests {
                 Err("the class of DeveloperSpace fern-lab cannot be found, so set the role of the ServiceAccount with --role"),
             ),
         ] {
-            let found = role("fern-lab", class, (&holder(name), &issue_args(&format!("--auth token {asked} -o -"))));
+            let (holder, args) = (holder(name), issue_args(&format!("--auth token {asked} -o -")));
+            let found = role(&CredentialRequest { space: "fern-lab", class, holder: &holder, args: &args });
             let found = found.map_err(|error| error.to_string());
             assert_eq!(found.as_deref().map_err(String::as_str), expected, "{name} {asked}");
         }
@@ -185,15 +173,15 @@ mod tests {
     #[test]
     fn a_token_has_no_role_that_its_account_had_before() {
         let account = |namespace: &str| json!({"kind": "ServiceAccount", "namespace": namespace, "name": "ci", "role": "work"});
-        assert!(has_no_other_role(&space(&[]), "view").is_ok());
-        assert!(has_no_other_role(&space(&[account("moss-lab")]), "view").is_ok());
-        assert!(has_no_other_role(&space(&[account("fern-lab")]), "work").is_ok());
+        assert!(ensure_no_other_role(&space(&[]), "view").is_ok());
+        assert!(ensure_no_other_role(&space(&[account("moss-lab")]), "view").is_ok());
+        assert!(ensure_no_other_role(&space(&[account("fern-lab")]), "work").is_ok());
         let expected = "ServiceAccount ci is already a member of DeveloperSpace fern-lab with role work, which its tokens have as well: set \
             --role work, or remove that role with `kubectl dspace members remove fern-lab ServiceAccount:fern-lab/ci --role work`";
-        assert_eq!(has_no_other_role(&space(&[account("fern-lab")]), "view").unwrap_err().to_string(), expected);
+        assert_eq!(ensure_no_other_role(&space(&[account("fern-lab")]), "view").unwrap_err().to_string(), expected);
         let mut hostile = account("fern-lab");
         hostile["role"] = "x; touch pwned".into();
-        let error = has_no_other_role(&space(&[hostile]), "view").unwrap_err().to_string();
+        let error = ensure_no_other_role(&space(&[hostile]), "view").unwrap_err().to_string();
         assert!(error.ends_with("ServiceAccount:fern-lab/ci --role 'x; touch pwned'`"), "{error}");
     }
 }

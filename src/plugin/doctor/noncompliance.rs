@@ -5,8 +5,8 @@ use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
 use super::{
-    findings::{Finding, listed, patch},
-    snapshot::Observed,
+    diagnosis::{Diagnosis, and_list, patch_command},
+    snapshot::ClusterSnapshot,
 };
 use crate::{
     api::{DeveloperSpace, SpaceClass, time::rfc3339},
@@ -15,47 +15,59 @@ use crate::{
         ledger,
         noncompliance::{Rule, broken, is_subject},
     },
-    plugin::{format, naming, protection},
+    plugin::{class_in_force::ClassInForce, format, naming, protection},
 };
 
-pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
-    let Some(space) = seen.space.found() else { return vec![] };
-    touched(space, seen.class_in_force(), seen.classes.all(), now)
+pub(super) fn diagnose(snapshot: &ClusterSnapshot, now: DateTime<Utc>) -> Vec<Diagnosis> {
+    let Some(space) = snapshot.space.object() else { return vec![] };
+    violations(space, snapshot.class_in_force(), snapshot.classes.items(), now)
 }
 
-/// The findings about rules of its class that an existing space does not comply with.
-pub(super) fn touched(space: &DeveloperSpace, class: Option<&SpaceClass>, classes: &[SpaceClass], now: DateTime<Utc>) -> Vec<Finding> {
+/// The diagnoses about rules of its class that an existing space does not comply with.
+pub(super) fn violations(space: &DeveloperSpace, class: Option<&SpaceClass>, classes: &[SpaceClass], now: DateTime<Utc>) -> Vec<Diagnosis> {
     let name = space.name_any();
-    let of_class = class.map(|class| (class.metadata.name.as_deref().unwrap_or_default(), &class.spec));
+    let of_class = class.map(|class| ClassInForce { name: class.metadata.name.as_deref().unwrap_or_default(), spec: &class.spec });
     let objection = naming::objection(&name, of_class, classes);
     let rules = broken(space, class.map(|class| &class.spec), objection.is_some());
-    let told = rules.into_iter().filter_map(|rule| match (rule, class) {
-        (Rule::Protected, Some(class)) => Some(protected(space, class, now)),
-        (Rule::Never, Some(class)) => Some(never(space, class, now)),
-        (Rule::Retain, Some(class)) => Some(retained(space, class)),
-        (Rule::Contact, Some(class)) => Some(contacts(space, class)),
-        (Rule::Name, _) => objection.as_deref().map(|objection| named(&name, objection)),
-        (Rule::Size, _) => Some(size(&name, "spec.labels and spec.annotations", ledger::bytes(&space.spec), ledger::MAX_METADATA_BYTES)),
+    let diagnoses = rules.into_iter().filter_map(|rule| match (rule, class) {
+        (Rule::Protected, Some(class)) => Some(disallowed_protection(space, class, now)),
+        (Rule::Never, Some(class)) => Some(disallowed_never(space, class, now)),
+        (Rule::Retain, Some(class)) => Some(disallowed_retain(space, class)),
+        (Rule::Contact, Some(class)) => Some(missing_contacts(space, class)),
+        (Rule::Name, _) => objection.as_deref().map(|objection| disallowed_name(&name, objection)),
+        (Rule::Size, _) => {
+            Some(oversized(&name, "spec.labels and spec.annotations", ledger::bytes(&space.spec), ledger::MAX_METADATA_BYTES))
+        }
         (Rule::Protected | Rule::Never | Rule::Retain | Rule::Contact, None) => None,
     });
-    told.chain(adorned(space)).collect()
+    diagnoses.chain(oversized_metadata(space)).collect()
 }
 
-fn protected(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Finding {
-    let (mended, consent) = (json!({"protected": false}), json!({"lifetime": {"allowProtected": true}}));
-    end(space, class, ("is protected", "allowProtected"), &ends(space, now)).mended_by(either(space, class, &mended, &consent))
+fn disallowed_protection(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Diagnosis {
+    let (correction, permission) = (json!({"protected": false}), json!({"lifetime": {"allowProtected": true}}));
+    lifetime_violation(space, class, "is protected", "allowProtected", &expiry(space, now)).with_commands(alternative_commands(
+        space,
+        class,
+        &correction,
+        &permission,
+    ))
 }
 
-fn never(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Finding {
+fn disallowed_never(space: &DeveloperSpace, class: &SpaceClass, now: DateTime<Utc>) -> Diagnosis {
     let max_ttl = class.spec.lifetime.as_ref().and_then(|lifetime| lifetime.max_ttl.clone());
-    let (mended, consent) = (json!({"ttl": max_ttl}), json!({"lifetime": {"allowNever": true}}));
+    let (correction, permission) = (json!({"ttl": max_ttl}), json!({"lifetime": {"allowNever": true}}));
     let is_held = protection::is_endless(space, Some(&class.spec));
-    let ends = if is_held { "its spec is refused, and it does not expire while it is protected".to_owned() } else { ends(space, now) };
-    end(space, class, ("requests no expiry (spec.ttl)", "allowNever"), &ends).mended_by(either(space, class, &mended, &consent))
+    let ends = if is_held { "its spec is refused, and it does not expire while it is protected".to_owned() } else { expiry(space, now) };
+    lifetime_violation(space, class, "requests no expiry (spec.ttl)", "allowNever", &ends).with_commands(alternative_commands(
+        space,
+        class,
+        &correction,
+        &permission,
+    ))
 }
 
 /// The end of a space that requests no end although its class does not allow that.
-fn ends(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
+fn expiry(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
     let end = space.status.as_ref().and_then(|status| status.expires_at);
     end.map_or_else(
         || "at the next reconcile, the operator sets an expiry with at least 7 days' notice".to_owned(),
@@ -63,61 +75,67 @@ fn ends(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
     )
 }
 
-fn end(space: &DeveloperSpace, class: &SpaceClass, (asks, field): (&str, &str), ends: &str) -> Finding {
+fn lifetime_violation(space: &DeveloperSpace, class: &SpaceClass, asks: &str, field: &str, ends: &str) -> Diagnosis {
     let (space_name, class_name) = (space.name_any(), class.name_any());
     let sentence = format!(
         "DeveloperSpace {space_name} {asks}, and SpaceClass {class_name} does not allow that (lifetime.{field}): {ends}. Remove this \
         setting, or ask an administrator to allow it in the class."
     );
-    Finding::warning(sentence)
+    Diagnosis::warning(sentence)
 }
 
-fn retained(space: &DeveloperSpace, class: &SpaceClass) -> Finding {
+fn disallowed_retain(space: &DeveloperSpace, class: &SpaceClass) -> Diagnosis {
     let (space_name, class_name) = (space.name_any(), class.name_any());
     let sentence = format!(
         "DeveloperSpace {space_name} sets deletionPolicy: Retain, and SpaceClass {class_name} does not allow that (allowRetain): a \
         deletion of the space is blocked, and its expiry deletes the namespace. Remove this setting, or ask an administrator to allow it \
         in the class."
     );
-    Finding::warning(sentence).mended_by(either(space, class, &json!({"deletionPolicy": "Delete"}), &json!({"allowRetain": true})))
+    Diagnosis::warning(sentence).with_commands(alternative_commands(
+        space,
+        class,
+        &json!({"deletionPolicy": "Delete"}),
+        &json!({"allowRetain": true}),
+    ))
 }
 
 /// The command for the owner, and the alternative command for an administrator.
-fn either(space: &DeveloperSpace, class: &SpaceClass, mended: &Value, consent: &Value) -> [String; 2] {
-    let allow = format::shell(&json!({"spec": consent}).to_string());
+fn alternative_commands(space: &DeveloperSpace, class: &SpaceClass, correction: &Value, permission: &Value) -> [String; 2] {
+    let allow = format::shell_quoted(&json!({"spec": permission}).to_string());
     let allow = format!("kubectl patch spaceclass {} --type=merge -p {allow}", class.name_any());
-    [patch(&space.name_any(), &json!({"spec": mended})), allow]
+    [patch_command(&space.name_any(), &json!({"spec": correction})), allow]
 }
 
-fn contacts(space: &DeveloperSpace, class: &SpaceClass) -> Finding {
+fn missing_contacts(space: &DeveloperSpace, class: &SpaceClass) -> Diagnosis {
     let missing = missing(space.spec.contact.as_ref(), required(&class.spec));
     let (space_name, class_name) = (space.name_any(), class.name_any());
     let fields: Vec<String> = missing.iter().map(|field| format!("contact.{field}")).collect();
     let filled: serde_json::Map<String, Value> = missing.iter().map(|field| ((*field).to_owned(), field.to_uppercase().into())).collect();
-    let sentence = format!("DeveloperSpace {space_name} has no {}, which SpaceClass {class_name} requires of new spaces.", listed(&fields));
-    Finding::warning(sentence).mended_by([patch(&space_name, &json!({"spec": {"contact": filled}}))])
+    let sentence =
+        format!("DeveloperSpace {space_name} has no {}, which SpaceClass {class_name} requires of new spaces.", and_list(&fields));
+    Diagnosis::warning(sentence).with_commands([patch_command(&space_name, &json!({"spec": {"contact": filled}}))])
 }
 
-fn named(name: &str, objection: &str) -> Finding {
-    Finding::note(format!("No new space could be named {name}: {objection}. This one keeps its name and its namespace."))
+fn disallowed_name(name: &str, objection: &str) -> Diagnosis {
+    Diagnosis::note(format!("No new space could be named {name}: {objection}. This one keeps its name and its namespace."))
 }
 
 /// The maximum size of a space's own labels and annotations in bytes. Only the policies enforce it: the operator does not read them.
-const MOST_OWN_BYTES: usize = 96 * 1024;
+const MAX_OWN_METADATA_BYTES: usize = 96 * 1024;
 
-fn adorned(space: &DeveloperSpace) -> Option<Finding> {
+fn oversized_metadata(space: &DeveloperSpace) -> Option<Diagnosis> {
     let bytes: usize = [space.labels(), space.annotations()].into_iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
-    let is_large = is_subject(space) && bytes > MOST_OWN_BYTES;
-    is_large.then(|| size(&space.name_any(), "metadata.labels and metadata.annotations", bytes, MOST_OWN_BYTES))
+    let is_large = is_subject(space) && bytes > MAX_OWN_METADATA_BYTES;
+    is_large.then(|| oversized(&space.name_any(), "metadata.labels and metadata.annotations", bytes, MAX_OWN_METADATA_BYTES))
 }
 
-fn size(name: &str, what: &str, bytes: usize, most: usize) -> Finding {
+fn oversized(name: &str, what: &str, bytes: usize, most: usize) -> Diagnosis {
     let sentence = format!(
         "DeveloperSpace {name} has {} KiB of {what}, and a change that adds to them is refused above {} KiB.",
         bytes / 1024,
         most / 1024
     );
-    Finding::warning(sentence).mended_by([format!("kubectl edit dspace {name}")])
+    Diagnosis::warning(sentence).with_commands([format!("kubectl edit dspace {name}")])
 }
 
 #[cfg(test)]
@@ -125,16 +143,16 @@ mod tests {
     use super::*;
     use crate::{
         api::DeletionPolicy,
-        plugin::doctor::fixtures::{class, lines, now, read, space, well, with},
+        plugin::doctor::fixtures::{class, healthy, healthy_with, lines, now, parse, space},
     };
 
     fn told(change: impl FnOnce(&mut DeveloperSpace)) -> Vec<String> {
-        lines(&judge(&with(change), now()))
+        lines(&diagnose(&healthy_with(change), now()))
     }
 
     #[test]
-    fn what_the_class_does_not_consent_to_is_told_with_its_end() {
-        assert_eq!(judge(&well(), now()), []);
+    fn disallowed_lifetimes_are_reported_with_the_expiry() {
+        assert_eq!(diagnose(&healthy(), now()), []);
         let expected = [
             "Warning: DeveloperSpace orchid-lab is protected, and SpaceClass greenhouse does not allow that (lifetime.allowProtected): it \
             expires in 7d (2026-12-01T09:00:00Z). Remove this setting, or ask an administrator to allow it in the class.",
@@ -165,11 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn a_ttl_without_end_is_told_beside_the_protection() {
+    fn a_ttl_of_never_is_reported_in_addition_to_the_protection() {
         let mut allows = class();
         let mut space = space();
         (space.spec.protected, space.spec.ttl) = (true, Some("never".into()));
-        let said = |space: &DeveloperSpace, class: &SpaceClass| lines(&touched(space, Some(class), &[], now()));
+        let said = |space: &DeveloperSpace, class: &SpaceClass| lines(&violations(space, Some(class), &[], now()));
         let first =
             |line: &String| line.strip_prefix("Warning: ").and_then(|line| line.split_once(", and")).map(|(first, _)| first.to_owned());
         let what = |said: &[String]| said.iter().filter_map(first).collect::<Vec<_>>();
@@ -186,16 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn contacts_names_and_sizes_that_new_spaces_could_not_have() {
+    fn missing_contacts_disallowed_names_and_large_metadata_are_reported() {
         let mut demanding = class();
-        demanding.spec.metadata = read(json!({"requiredContact": ["team", "email", "costCenter"]}));
-        let space = with(|space| space.metadata.name = Some("orchids".into()));
-        let space = space.space.found().unwrap();
+        demanding.spec.metadata = parse(json!({"requiredContact": ["team", "email", "costCenter"]}));
+        let space = healthy_with(|space| space.metadata.name = Some("orchids".into()));
+        let space = space.space.object().unwrap();
         let expected = [
             "Warning: DeveloperSpace orchids has no contact.email and contact.costCenter, which SpaceClass greenhouse requires of new spaces.",
             r#"  kubectl patch dspace orchids --type=merge -p '{"spec":{"contact":{"costCenter":"COSTCENTER","email":"EMAIL"}}}'"#,
         ];
-        let said = lines(&touched(space, Some(&demanding), &[], now()));
+        let said = lines(&violations(space, Some(&demanding), &[], now()));
         assert_eq!(said[..2], expected);
         let name = "Note: No new space could be named orchids: a name without a dash can be a top-level domain";
         assert!(said[2].starts_with(name) && said[2].ends_with("This one keeps its name and its namespace."), "{said:?}");
@@ -207,10 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn a_space_that_goes_needs_no_consent() {
+    fn a_terminating_space_violates_no_rule() {
         let going = told(|space| {
             space.spec.protected = true;
-            space.metadata.deletion_timestamp = read("2026-11-24T08:00:00Z".into());
+            space.metadata.deletion_timestamp = parse("2026-11-24T08:00:00Z".into());
         });
         assert_eq!(going, Vec::<String>::new());
     }
