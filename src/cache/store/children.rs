@@ -2,69 +2,10 @@
 //!
 //! A subject with the role `admin` in a namespace can label any number of RoleBindings as the operator's, so the number that a watch adds is bounded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use super::{Inner, Store};
-use crate::desired::{Child, ChildKind, SeenChild, Uid, child::is_operator_name, hash::hash};
-
-/// The most objects of one namespace among which a watch adds another binding. A class has at most 32 roles, and a space at most 100 members.
-const MAX_WATCHED_CHILDREN: usize = 256;
-
-/// The objects by namespace, in the order of their kinds and names.
-#[derive(Debug, Default)]
-pub(super) struct Children(HashMap<String, Vec<SeenChild>>);
-
-impl Children {
-    fn of(&self, namespace: &str) -> &[SeenChild] {
-        self.0.get(namespace).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    fn get(&self, namespace: &str, child: (ChildKind, &str)) -> Option<&SeenChild> {
-        let children = self.of(namespace);
-        place(children, child).ok().and_then(|at| children.get(at))
-    }
-
-    /// Returns true if `seen` may be added, or is kept already.
-    fn has_room(&self, namespace: &str, seen: &SeenChild) -> bool {
-        let is_crowded = || seen.kind == ChildKind::Binding && self.of(namespace).len() >= MAX_WATCHED_CHILDREN;
-        is_operator_name(seen.kind, &seen.name) && (!is_crowded() || self.get(namespace, (seen.kind, &seen.name)).is_some())
-    }
-
-    fn put(&mut self, namespace: &str, seen: SeenChild) -> bool {
-        let children = self.0.entry(namespace.to_owned()).or_default();
-        match place(children, (seen.kind, &seen.name)) {
-            Ok(at) if children[at].version > seen.version => false,
-            Ok(at) => {
-                let changed = SeenChild { version: seen.version, ..children[at].clone() } != seen;
-                children[at] = seen;
-                changed
-            }
-            Err(at) => {
-                // Each of thousands of namespaces has few children: spare capacity would be most of their memory.
-                children.reserve_exact(1);
-                children.insert(at, seen);
-                true
-            }
-        }
-    }
-
-    /// Keeps the children in `namespace` for which `keep` returns true. Returns true if it removed another one.
-    fn retain(&mut self, namespace: &str, keep: impl Fn(&SeenChild) -> bool) -> bool {
-        let Some(children) = self.0.get_mut(namespace) else { return false };
-        let before = children.len();
-        children.retain(keep);
-        let changed = children.len() != before;
-        if children.is_empty() {
-            self.0.remove(namespace);
-        }
-        changed
-    }
-}
-
-/// The index of that child, or the index at which it is inserted.
-fn place(children: &[SeenChild], (kind, name): (ChildKind, &str)) -> Result<usize, usize> {
-    children.binary_search_by(|kept| (kept.kind, &*kept.name).cmp(&(kind, name)))
-}
+use super::state::{Inner, Store};
+use crate::desired::{Child, ChildKind, SeenChild, Uid, hash::hash};
 
 impl Store {
     /// The children in a namespace.
@@ -91,7 +32,7 @@ impl Store {
 
     /// After a list: forgets the children of that kind whose keys are not among those `listed`, see [`Store::key`]. Returns their namespaces.
     pub fn retain_children(&self, kind: ChildKind, listed: &HashSet<u64>) -> Vec<String> {
-        let namespaces: Vec<String> = self.read().children.0.keys().cloned().collect();
+        let namespaces = self.read().children.namespaces();
         let is_listed = |namespace: &str, kept: &SeenChild| kept.kind != kind || listed.contains(&self.key(namespace, &kept.name));
         namespaces.into_iter().filter(|namespace| self.retain_in(namespace, |kept| is_listed(namespace, kept))).collect()
     }
@@ -132,6 +73,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cache::store::child_table::MAX_WATCHED_CHILDREN;
 
     fn binding(name: &str, version: u64) -> SeenChild {
         let binding: RoleBinding = serde_json::from_value(json!({
@@ -194,6 +136,6 @@ mod tests {
             let uid = format!("uid-of-{name}");
             assert!(store.remove_child("orchid-lab", ChildKind::Binding, name, &uid.as_str().into()));
         }
-        assert!(store.read().children.0.is_empty());
+        assert_eq!(store.read().children.namespaces(), [""; 0]);
     }
 }

@@ -1,28 +1,16 @@
 //! The cache of `SpaceClass`es and of the ClusterRoles that they name. Makes no request.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-use super::Store;
+use super::state::Store;
 use crate::{
     api::{SpaceClass, SpaceClassSpec, is_default_class, time},
     desired::class::cluster_roles,
 };
-
-/// The classes and the ClusterRoles.
-#[derive(Debug, Default)]
-pub(super) struct Classes {
-    readable: HashMap<String, Arc<SpaceClass>>,
-    unreadable: HashMap<String, ObjectMeta>,
-    /// True for a ClusterRole that exists. A ClusterRole without an entry was not looked up.
-    roles: HashMap<String, bool>,
-}
 
 impl Store {
     /// The class of that name, if it can be read.

@@ -1,0 +1,18 @@
+//! The table of `SpaceClass`es and of the ClusterRoles that they name.
+
+use std::{collections::HashMap, sync::Arc};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::api::SpaceClass;
+
+/// The classes and the ClusterRoles.
+#[derive(Debug, Default)]
+pub(super) struct ClassTable {
+    /// The classes that can be read, by name.
+    pub(super) readable: HashMap<String, Arc<SpaceClass>>,
+    /// The metadata of the other classes, by name.
+    pub(super) unreadable: HashMap<String, ObjectMeta>,
+    /// True for a ClusterRole that exists. A ClusterRole without an entry was not looked up.
+    pub(super) roles: HashMap<String, bool>,
+}
