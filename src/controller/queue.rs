@@ -34,9 +34,9 @@ use crate::{
     },
 };
 
-/// The number of reconciles that may be under way for each of the [`WorkerSlots`](crate::runtime::worker_slots::WorkerSlots), including those that wait for a worker slot. A slot may
-/// begin another call that hangs every two seconds, and each such call ends after ten seconds: at most five calls hang at a time, which leaves room
-/// for others. The number is not much larger, since kube's runner polls all reconciles under way whenever one of them is done.
+/// The number of reconciles that may be under way for each worker slot, including those that wait for one. A slot may begin another call that hangs
+/// every two seconds, and each such call ends after ten seconds: at most five calls hang at a time, which leaves room for others. The number is not
+/// much larger, since kube's runner polls all reconciles under way whenever one of them is done.
 const RECONCILES_PER_SLOT: u16 = 8;
 
 /// Runs the controller until `stop` resolves; running reconciles are finished. All objects are listed again once in each `period`.
