@@ -21,7 +21,11 @@ use super::{
     withhold::withhold,
 };
 use crate::{
-    api::{DeveloperSpace, conditions::Reason, names},
+    api::{
+        DeveloperSpace,
+        conditions::{self, Reason, types},
+        names,
+    },
     cache::owner_limit::Released,
     desired::{
         ChildKind, Uid,
@@ -54,8 +58,7 @@ pub async fn finalize_or_expire<'a>(
     if matches!(step, Step::AwaitEnd(_)) {
         return Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::After(step)));
     }
-    let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
-    if step == Step::Seal && is_alive && !crd_is_going(&ctx.io.client).await? {
+    if precedes_the_deletion(space, &observed, &step) && !crd_is_going(&ctx.io.client).await? {
         expire::carry_out(&ctx.io, space, &observed, &step).await?;
         return Ok(Outcome::unreported(Cow::Borrowed(space), observed, Next::WhileTerminating));
     }
@@ -69,6 +72,16 @@ pub async fn finalize_or_expire<'a>(
     let report = terminating(&ctx.io, space, &observed, message, withheld.as_ref().err());
     let outcome = Outcome::unreported(Cow::Borrowed(space), observed, Next::WhileTerminating);
     Ok(Outcome { report: Some(report), error: withheld.err(), ..outcome })
+}
+
+/// Returns true if that step of the expiry comes before the deletion of the space. Without the finalizer of the operator, the deletion does not delete
+/// the namespace, so the expiry does.
+fn precedes_the_deletion(space: &DeveloperSpace, observed: &Observed, step: &Step) -> bool {
+    match step {
+        Step::Seal => observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none()),
+        Step::DeleteNamespace(_) => !has_finalizer(space),
+        Step::Live | Step::AwaitEnd(_) | Step::AwaitNamespace(_) | Step::Retain(_) | Step::DeleteSpace => false,
+    }
 }
 
 fn has_finalizer(space: &DeveloperSpace) -> bool {
@@ -108,17 +121,27 @@ async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed) ->
 }
 
 /// The message about a space that other finalizers hold and that lacks the finalizer of the operator, which cannot be added to an object that is
-/// being deleted. The space still expires, after its warnings.
+/// being deleted. While it has a namespace, the space still expires, after its warnings. Without one it needs no warning, so a message that the status
+/// contains is not reported again.
 async fn held_by_others(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {
-    let has_namespace = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
-    if !has_namespace || crd_is_going(&io.client).await? {
+    let (name, waits) = (space.name_any(), "the deletion waits for the finalizers of other clients");
+    let Some(namespace) = observed.own_namespace() else { return Ok(unless_reported(space, waits.to_owned())) };
+    if let Some(blocked) = &namespace.terminating {
+        return Ok(unless_reported(space, format!("{waits}; namespace {name} is being deleted{}", because(blocked))));
+    }
+    if crd_is_going(&io.client).await? {
         return Ok(None);
     }
-    let name = space.name_any();
     Ok(Some(format!(
-        "the deletion waits for the finalizers of other clients; another client has removed the finalizer of the operator, so namespace {name} is \
-         deleted only if this DeveloperSpace expires before they are removed: delete the namespace if it is not needed"
+        "{waits}; another client has removed the finalizer of the operator, so namespace {name} is deleted only if this DeveloperSpace expires \
+         before they are removed: delete the namespace if it is not needed"
     )))
+}
+
+fn unless_reported(space: &DeveloperSpace, message: String) -> Option<String> {
+    let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
+    let is_reported = ready.is_some_and(|ready| ready.reason == Reason::Terminating.as_str() && ready.message == message);
+    (!is_reported).then_some(message)
 }
 
 async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<Option<String>, Error> {

@@ -147,20 +147,42 @@ async fn the_finalizers_of_others_stay() {
     ];
     let world = World::with(CALM, &[class()]);
     world.reconcile(&space, script).await.unwrap();
-    world.reconcile(&patched(&space, &patch, 103), script![]).await.unwrap();
+    let (held, status) = (patched(&space, &patch, 103), terminating(HELD));
+    world.reconcile(&held, script![say(&held, &status), told("Terminating")]).await.unwrap();
+    world.reconcile(&said(&held, &status), script![]).await.unwrap();
 }
 
-/// The space after its own finalizer was removed, while another finalizer holds it.
+/// The message about a space that only other finalizers hold.
+const HELD: &str = "the deletion waits for the finalizers of other clients";
+
+/// `space` after its own finalizer was removed, while another finalizer holds it.
+fn held(space: &Value) -> Value {
+    with(space, &json!({"metadata": {"finalizers": ["example.com/hold"]}}))
+}
+
 fn held_by_others() -> Value {
-    with(&leaving(), &json!({"metadata": {"finalizers": ["example.com/hold"]}}))
+    held(&leaving())
 }
 
 #[tokio::test]
 async fn a_released_namespace_is_neither_taken_back_nor_deleted_while_others_hold_the_space() {
     let released = patched(&stored_namespace(), &release(), 64);
-    for now in [CALM, EXPIRES] {
+    let mut at_its_end = expiring();
+    at_its_end["conditions"] = conditions(
+        1,
+        &[
+            (false, "Terminating", HELD, EXPIRES),
+            (false, "NotYet", "", EXPIRES),
+            (false, "NotYet", "", MADE),
+            (true, "Terminating", HELD, EXPIRES),
+            (false, "Terminating", "", MADE),
+        ],
+    );
+    for (now, space, mut status) in [(CALM, held_by_others(), terminating(HELD)), (EXPIRES, held(&going(&warned(), ASKED)), at_its_end)] {
         let world = World::with(now, &[with(&class(), &json!({"spec": {"allowRetain": true}})), released.clone()]);
-        world.reconcile(&held_by_others(), script![]).await.unwrap();
+        status["terms"]["allowRetain"] = json!(true);
+        world.reconcile(&space, script![say(&space, &status), told("Terminating")]).await.unwrap();
+        world.reconcile(&said(&space, &status), script![]).await.unwrap();
     }
 }
 
@@ -183,6 +205,53 @@ async fn a_space_that_lost_its_finalizer_to_others_reports_that_its_namespace_st
     status["conditions"][1] = warned["conditions"][1].clone();
     let script = script![read_crd(), say(&space, &status), told("Expiring"), told_inside("Expiring")];
     world.reconcile(&space, script).await.unwrap();
+
+    // After a client has deleted the namespace, the condition no longer asks for that.
+    let space = said(&space, &status);
+    world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
+    for condition in [0, 3] {
+        status["conditions"][condition]["message"] = json!(HELD);
+    }
+    world.reconcile(&space, script![say(&space, &status)]).await.unwrap();
+    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+}
+
+/// No deletion of the space deletes the namespace, so its end does.
+#[tokio::test]
+async fn the_namespace_of_a_space_that_lost_its_finalizer_to_others_is_deleted_at_its_end() {
+    let early = "2026-03-09T07:59:59.900Z";
+    let (space, status) = (held(&going(&warned(), ASKED)), expiry::sealed_early());
+    let world = World::with(early, &everything());
+    world.reconcile(&space, script![read_crd(), say(&space, &status), told("Expired")]).await.unwrap();
+    let sealed = said(&space, &status);
+    let wait = Action::requeue(Duration::from_millis(100));
+    assert_eq!(world.reconcile(&sealed, script![]).await.unwrap(), wait, "nothing is deleted before the end");
+
+    let world = world.later(EXPIRES);
+    let removed = || read_crd().answered(going(&crd(), ASKED));
+    world.reconcile(&sealed, script![removed(), removed()]).await.unwrap();
+    let gone =
+        delete(&namespace_path(), &json!({"uid": NAMESPACE_UID, "resourceVersion": "50"})).answered(going(&stored_namespace(), EXPIRES));
+    world.reconcile(&sealed, script![read_crd(), gone, told("NamespaceDeleted")]).await.unwrap();
+
+    let mut status = status;
+    for condition in [0, 3, 4] {
+        status["conditions"][condition]["reason"] = json!("Terminating");
+    }
+    let reports = |status: &mut Value, message: &str| {
+        for condition in [0, 3] {
+            status["conditions"][condition]["message"] = json!(message);
+        }
+    };
+    reports(&mut status, &format!("{HELD}; namespace orchid-lab is being deleted"));
+    world.reconcile(&sealed, script![say(&sealed, &status), told("Terminating")]).await.unwrap();
+    let sealed = said(&sealed, &status);
+    world.reconcile(&sealed, script![]).await.unwrap();
+
+    world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
+    reports(&mut status, HELD);
+    world.reconcile(&sealed, script![say(&sealed, &status)]).await.unwrap();
+    world.reconcile(&said(&sealed, &status), script![]).await.unwrap();
 }
 
 #[tokio::test]
@@ -193,7 +262,8 @@ async fn a_space_that_others_hold_counts_until_its_namespace_is_gone() {
     world.reconcile(&converged(), script![]).await.unwrap();
     moves::ada_is_full(&world).await;
     world.store.mark_namespace_deleted(SPACE, &NAMESPACE_UID.into());
-    world.reconcile(&held_by_others(), script![]).await.unwrap();
+    let status = terminating(HELD);
+    world.reconcile(&held_by_others(), script![say(&held_by_others(), &status), told("Terminating")]).await.unwrap();
     assert_eq!(world.requeued().await, ["moss-lab"]);
 }
 

@@ -48,7 +48,8 @@ async fn nothing_is_sealed_a_second_before_its_time() {
     assert_eq!(world.reconcile(&warned(), script![]).await.unwrap(), Action::requeue(Duration::from_millis(800)));
 }
 
-fn sealed_early() -> Value {
+/// The status of the space, sealed shortly before its end.
+pub fn sealed_early() -> Value {
     let mut status = expired(&being_deleted(), true, EXPIRES);
     for condition in status["conditions"].as_array_mut().unwrap() {
         if condition["lastTransitionTime"] == EXPIRES {
