@@ -15,7 +15,7 @@ use developerspace_operator::{
 };
 use serde_json::{Value, json};
 use support::{
-    api_server::{Call, Step, delete, event, get, get_metadata, list, may, merge_patch, play, post_by_default, side_by_side},
+    api_server::{Call, Step, delete, event, event_inside, get, get_metadata, list, may, merge_patch, play, post_by_default, side_by_side},
     objects::*,
 };
 
@@ -213,6 +213,22 @@ async fn a_due_space_is_sealed_before_its_namespace_is_deleted() {
         event("NamespaceDeleted", "DeveloperSpace", SPACE),
     ];
     assert_swept(&sweep_with(&[], after(lists, script)).await, 0, &[deletion(SPACE, "done")]);
+}
+
+#[tokio::test]
+async fn a_warning_is_published_in_the_namespace_only_if_it_belongs_to_the_space() {
+    let mut alone = warned_of("1d", WARNED_A_DAY_BEFORE);
+    alone["conditions"][1]["message"] = json!(expiring_alone("1d"));
+    let inside = event_inside("Expiring", SPACE, NAMESPACE_UID);
+    for (namespace, status, inside) in
+        [(stored_namespace(), warned_of("1d", WARNED_A_DAY_BEFORE), Some(inside)), (foreign_namespace(), alone, None)]
+    {
+        let lists = lists(&[converged()], &[namespace]);
+        let written = merge_patch(&status_path(), says(102, &status)).answered(patched(&converged(), &json!({"status": status}), 103));
+        let script = script![written, event("Expiring", "DeveloperSpace", SPACE)].into_iter().chain(inside.map(Step::from)).collect();
+        let sweep = sweep_at(WARNED_A_DAY_BEFORE, &[], after(lists, script)).await;
+        assert_swept(&sweep, 0, &[row("DeveloperSpace", SPACE, "warn", "done")]);
+    }
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ use crate::{
         lifetime::inputs::{is_protected, is_sealed},
         namespace::{Ownership, SeenNamespace, ownership},
         ownership::because,
-        plan::Observed,
+        plan::{Observed, recorded_namespace},
         resource_version::version,
         status::{Note, Readiness},
         waiting_limit::was_never_admitted,
@@ -98,8 +98,10 @@ fn waits_with_its_namespace(space: &DeveloperSpace, io: &Io) -> bool {
 /// The report on a deletion that waits or is under way, and on the error of the writes to a namespace that stays in the meantime.
 fn terminating(io: &Io, space: &DeveloperSpace, observed: &Observed, message: String, error: Option<&Error>) -> StatusReport {
     let readiness = with_error(io, space, Readiness::new(Reason::Terminating, message), error);
-    let namespace = space.status.as_ref().and_then(|status| status.namespace.clone()).or_else(|| observed.namespace_ref(space));
-    StatusReport { readiness, namespace, sealed: is_sealed(space), notes: Vec::new() }
+    let sealed = is_sealed(space);
+    let recorded = recorded_namespace(space).filter(|_| sealed);
+    let namespace = observed.namespace_ref(space).or_else(|| recorded.cloned());
+    StatusReport { readiness, namespace, sealed, notes: Vec::new() }
 }
 
 /// Takes the next step of the deletion. Returns the message about a deletion that waits or is under way. The namespace is read from the API server,

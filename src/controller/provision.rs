@@ -197,18 +197,16 @@ fn ready(space: &DeveloperSpace, resolved: &Resolved) -> Readiness {
     Readiness::new(Reason::Provisioned, resolved.notices.iter().fold(ready, |message, notice| format!("{message}; {notice}")))
 }
 
-/// The report for a namespace that has the name and does not belong to the space. It is not changed. The UID that the space recorded stays recorded,
-/// see [`crate::desired::ownership`].
+/// The report for a namespace that has the name and does not belong to the space. It is not changed.
 fn in_the_way(space: &DeveloperSpace, seen: &SeenNamespace) -> StatusReport {
-    let recorded = space.status.as_ref().and_then(|status| status.namespace.clone());
-    StatusReport::new(Readiness::new(Reason::NamespaceConflict, conflict(space, seen)), recorded)
+    StatusReport::new(Readiness::new(Reason::NamespaceConflict, conflict(space, seen)), None)
 }
 
 /// The report for a namespace that is being deleted although the space is alive: it is created again once it no longer exists.
 fn terminating(space: &DeveloperSpace, observed: &Observed, blocked: &str) -> StatusReport {
     let name = space.name_any();
     let message = format!("namespace {name} is being deleted; it is recreated, empty, when its deletion is complete{}", because(blocked));
-    StatusReport::new(Readiness::new(Reason::NamespaceTerminating, message), observed.known_namespace(space))
+    StatusReport::new(Readiness::new(Reason::NamespaceTerminating, message), observed.namespace_ref(space))
 }
 
 fn adopted(space: &DeveloperSpace, replaced: &str) -> Note {

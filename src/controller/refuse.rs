@@ -74,7 +74,7 @@ pub async fn refuse<'a>(
     let SpecRefusal { reason, message } = observed.with_missing_class(refusal);
     let error = held.as_ref().err().or_else(|| withheld.as_ref().err());
     let readiness = with_error(&ctx.io, latest, Readiness::new(reason, message), error);
-    let report = StatusReport::new(readiness, observed.known_namespace(space));
+    let report = StatusReport::new(readiness, observed.namespace_ref(space));
     let (latest, error) = match held {
         Ok(held) => (held, withheld.err()),
         Err(error) => (Cow::Borrowed(space), Some(error)),

@@ -30,7 +30,7 @@ use crate::{
 pub struct StatusReport {
     /// The content of the condition `Ready`.
     pub readiness: Readiness,
-    /// The namespace, if the space has one.
+    /// The namespace, if it belongs to the space. Of a sealed space, the recorded one. Events are published in it.
     pub namespace: Option<NamespaceRef>,
     /// True if the space is sealed, because it has expired.
     pub sealed: bool,
@@ -49,7 +49,9 @@ impl StatusReport {
 pub async fn report(io: &Io, space: &DeveloperSpace, observed: &Observed, report: StatusReport) -> Result<DeveloperSpace, Error> {
     let StatusReport { readiness, namespace, sealed, mut notes } = report;
     let in_force = observed.in_force.clone();
-    let inputs = StatusInputs { space, in_force, namespace: namespace.clone(), outlook: &observed.outlook, sealed, readiness };
+    // A namespace with a protected name outlives a live space, which has recorded it already.
+    let ending = namespace.clone().filter(|_| sealed || !io.protected.contains(&space.name_any()));
+    let inputs = StatusInputs { space, in_force, namespace: ending, outlook: &observed.outlook, sealed, readiness };
     let new = status::next_status(&inputs, observed.now);
     let old = space.status.clone().unwrap_or_default();
     let mut written = space.clone();

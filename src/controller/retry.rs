@@ -183,8 +183,7 @@ fn failure_report(space: &DeveloperSpace, observed: &Observed, readiness: Readin
     let recorded = || space.status.as_ref().and_then(|status| status.namespace.clone());
     let own = observed.namespace.as_ref().filter(|seen| ownership(space, seen) == Ownership::Ours);
     let reference = own.map(|seen| NamespaceRef { name: name.clone(), uid: seen.uid.to_string() });
-    // A namespace that was deleted stays recorded, so that its re-creation can be reported.
-    let namespace = reference.or_else(|| recorded().filter(|_| observed.namespace.is_none() || is_sealed(space)));
+    let namespace = reference.or_else(|| recorded().filter(|_| is_sealed(space)));
     let mut report = StatusReport { sealed: is_sealed(space), ..StatusReport::new(readiness, namespace) };
     report.notes.extend(own.and_then(|seen| lost_namespace(space, seen)));
     report

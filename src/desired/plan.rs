@@ -151,11 +151,6 @@ impl Observed {
         self.namespace.as_ref().filter(|_| self.ownership == Ownership::Ours)
     }
 
-    /// The namespace of the space. A namespace that was deleted stays recorded, so that its re-creation can be reported.
-    pub fn known_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {
-        self.standing_namespace(space).or_else(|| recorded_namespace(space).cloned())
-    }
-
     /// The namespace, if it belongs to the space or is recorded as such: a name that is protected for a while must not permanently cost the space its
     /// namespace.
     pub fn standing_namespace(&self, space: &DeveloperSpace) -> Option<NamespaceRef> {

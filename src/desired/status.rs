@@ -46,7 +46,7 @@ pub struct StatusInputs<'a> {
     pub space: &'a DeveloperSpace,
     /// The class, the owner and the terms in force.
     pub in_force: InForceStatus,
-    /// The namespace, if the space has one.
+    /// The namespace, if it belongs to the space and is deleted when the space expires. Otherwise the recorded one stays recorded until the seal.
     pub namespace: Option<NamespaceRef>,
     /// The expiry and the stage of the space.
     pub outlook: &'a Outlook,
@@ -85,7 +85,7 @@ pub fn next_status(inputs: &StatusInputs<'_>, now: DateTime<Utc>) -> DeveloperSp
         observed_generation: generation,
         class_name: class_name.or(old.class_name),
         owner: owner.or(old.owner),
-        // Kept until the seal: without the recorded UID the claim of a copy would hold, see `ownership`.
+        // Kept until the seal: without the recorded UID the claim of a copy would hold, see `ownership`, and no re-creation would be reported.
         namespace: namespace.clone().or_else(|| old.namespace.filter(|_| !sealed)),
         expires_at: if was_sealed { old.expires_at } else { outlook.expires_at },
         renewals: Some(old.renewals.unwrap_or_default().saturating_add(i64::from(is_new_renewal))),
@@ -132,7 +132,7 @@ fn wanted_conditions(inputs: &StatusInputs<'_>) -> Vec<WantedCondition> {
     };
     let (is_expiring, expiring) = match (outlook.stage, outlook.expires_at) {
         (Stage::Warn(before) | Stage::Warned(before), Some(at)) if !sealed => {
-            (true, expiring_message(space, outlook, at, &format_duration(before)))
+            (true, expiring_message(inputs, at, &format_duration(before)))
         }
         _ => (false, String::new()),
     };
@@ -157,16 +157,19 @@ fn wanted_conditions(inputs: &StatusInputs<'_>) -> Vec<WantedCondition> {
     ]
 }
 
-fn expiring_message(space: &DeveloperSpace, outlook: &Outlook, at: DateTime<Utc>, before: &str) -> String {
-    let name = space.metadata.name.as_deref().unwrap_or_default();
-    let remedy = match outlook.bound {
+fn expiring_message(inputs: &StatusInputs<'_>, at: DateTime<Utc>, before: &str) -> String {
+    let remedy = match inputs.outlook.bound {
         Some(Bound::ExpiresAt) => "spec.expiresAt sets this expiry: set a later time to keep the namespace",
         Some(Bound::MaxLifetime) => {
             "lifetime.maxLifetime of the class sets this expiry, and a renewal does not extend it: create a new DeveloperSpace, or use another class"
         }
         Some(Bound::Ttl) | None => "to renew, set spec.renewedAt to the current time",
     };
-    format!("namespace {name} and everything in it is deleted at {} (warned {before} before); {remedy}", rfc3339(at))
+    let what = match &inputs.namespace {
+        Some(NamespaceRef { name, .. }) => format!("namespace {name} and everything in it is deleted"),
+        None => "this DeveloperSpace expires".to_owned(),
+    };
+    format!("{what} at {} (warned {before} before); {remedy}", rfc3339(at))
 }
 
 /// The merge patch (RFC 7386) of the status subresource that sets it to `status`, refused if the object has changed since `resource_version`.
@@ -338,6 +341,17 @@ mod tests {
         assert!(conditions::is_true(&status.conditions, types::EXPIRING));
         let reported = notes(&DeveloperSpaceStatus::default(), &status);
         assert!(reported.iter().any(|note| note.reason == "Expiring" && note.in_namespace && note.warning), "{reported:?}");
+    }
+
+    #[test]
+    fn a_warning_about_a_space_without_a_namespace_of_its_own_names_none() {
+        let (space, outlook) = (space(), outlook(Stage::Warn(chrono::TimeDelta::hours(1))));
+        let inputs = StatusInputs { namespace: None, ..inputs(&space, &outlook, Readiness::new(Reason::NamespaceConflict, "")) };
+        let status = next_status(&inputs, at("2026-12-01T08:00:00Z"));
+        let expiring = conditions::find(&status.conditions, types::EXPIRING).unwrap();
+        let message =
+            "this DeveloperSpace expires at 2026-12-01T09:00:00Z (warned 1h before); to renew, set spec.renewedAt to the current time";
+        assert_eq!(expiring.message, message);
     }
 
     #[test]

@@ -133,7 +133,7 @@ async fn carry_out(io: &Io, item: &Item) -> Row {
     let result = match item {
         Item::Warn { space, observed } => {
             let ready = space.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            let report = report::StatusReport::new(plan::current_readiness(ready), observed.known_namespace(space));
+            let report = report::StatusReport::new(plan::current_readiness(ready), observed.namespace_ref(space));
             report::report(io, &as_observed(space), observed, report).await.map(|_| true)
         }
         Item::Space { space, observed, step } => expire::carry_out(io, space, observed, step).await.map(|carried| carried.by_us),

@@ -212,6 +212,7 @@ async fn a_space_that_lost_its_finalizer_to_others_reports_that_its_namespace_st
     for condition in [0, 3] {
         status["conditions"][condition]["message"] = json!(HELD);
     }
+    status["conditions"][1]["message"] = json!(expiring_alone("1d"));
     world.reconcile(&space, script![say(&space, &status)]).await.unwrap();
     world.reconcile(&said(&space, &status), script![]).await.unwrap();
 }

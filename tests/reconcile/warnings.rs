@@ -116,6 +116,53 @@ async fn an_end_that_a_late_warning_moved_is_not_overdue_before_it_comes() {
     assert_eq!((class_of(&result), world.watchdog.ages(last.parse().unwrap()).overdue), (Some(Class::Forbidden), Duration::ZERO));
 }
 
+/// The status after the first warning of a space that is stalled since then.
+fn warned_and_stalled(reason: &str, message: &str) -> Value {
+    let mut status = warned_of("1d", WARNED_A_DAY_BEFORE);
+    let expiring = status["conditions"][1]["message"].as_str().unwrap().to_owned();
+    status["conditions"] = conditions(
+        1,
+        &[
+            (false, reason, message, WARNED_A_DAY_BEFORE),
+            (true, "WarningGiven", &expiring, WARNED_A_DAY_BEFORE),
+            (false, "NotYet", "", MADE),
+            (false, reason, "", MADE),
+            (true, reason, message, WARNED_A_DAY_BEFORE),
+        ],
+    );
+    status
+}
+
+/// The namespace of the space was deleted, and another client has created one of that name.
+#[tokio::test]
+async fn no_warning_is_published_in_a_namespace_of_others_or_announces_its_deletion() {
+    let class_missing =
+        "SpaceClass greenhouse does not exist: set spec.className to an existing class (there is none); existing objects stay unchanged";
+    let conflict = refusals::conflict()["conditions"][0]["message"].as_str().unwrap().to_owned();
+    for (objects, reason, message) in [
+        (vec![class(), foreign_namespace()], "NamespaceConflict", conflict.as_str()),
+        (vec![foreign_namespace()], "ClassNotFound", class_missing),
+    ] {
+        let world = World::with(WARNED_A_DAY_BEFORE, &objects);
+        let mut status = warned_and_stalled(reason, message);
+        status["conditions"][1]["message"] = json!(expiring_alone("1d"));
+        let script = script![say(&converged(), &status), told("Expiring").saying(&expiring_alone("1d")), told(reason)];
+        world.reconcile(&converged(), script).await.unwrap();
+        world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+    }
+}
+
+/// Such a namespace is not deleted when the space expires.
+#[tokio::test]
+async fn no_warning_announces_the_deletion_of_a_namespace_whose_name_became_protected() {
+    let world = World::with(WARNED_A_DAY_BEFORE, &everything()).protecting("orchid-*");
+    let mut status = warned_of("1d", WARNED_A_DAY_BEFORE);
+    status["conditions"][1]["message"] = json!(expiring_alone("1d"));
+    let script = script![say(&converged(), &status), told("Expiring"), told_inside("Expiring").saying(&expiring_alone("1d"))];
+    world.reconcile(&converged(), script).await.unwrap();
+    world.reconcile(&said(&converged(), &status), script![]).await.unwrap();
+}
+
 /// The class was created again, so that no spec of it was accepted yet. The space follows the terms that its status records.
 #[tokio::test]
 async fn a_warning_does_not_wait_until_the_class_is_validated() {
@@ -123,17 +170,7 @@ async fn a_warning_does_not_wait_until_the_class_is_validated() {
     again.as_object_mut().unwrap().remove("status");
     let world = World::with(WARNED_A_DAY_BEFORE, &everything());
     world.keep(&again);
-    let message = "the operator has not validated the current spec of SpaceClass greenhouse yet";
-    let mut status = warned_of("1d", WARNED_A_DAY_BEFORE);
-    let told_so = |type_: &str, status: &str, message: &str, since: &str| {
-        json!({
-            "type": type_, "status": status, "reason": "ClassNotAccepted", "message": message, "observedGeneration": 1,
-            "lastTransitionTime": since,
-        })
-    };
-    status["conditions"][0] = told_so("Ready", "False", message, WARNED_A_DAY_BEFORE);
-    status["conditions"][3] = told_so("Reconciling", "False", "", MADE);
-    status["conditions"][4] = told_so("Stalled", "True", message, WARNED_A_DAY_BEFORE);
+    let status = warned_and_stalled("ClassNotAccepted", "the operator has not validated the current spec of SpaceClass greenhouse yet");
     let script = script![say(&converged(), &status), told("Expiring"), told_inside("Expiring"), told("ClassNotAccepted")];
     world.reconcile(&converged(), script).await.unwrap();
     world.reconcile(&said(&converged(), &status), script![]).await.unwrap();

@@ -381,6 +381,11 @@ fn expiring_message(before: &str) -> String {
     )
 }
 
+/// The warning of a space whose end deletes no namespace.
+pub fn expiring_alone(before: &str) -> String {
+    format!("this DeveloperSpace expires at {EXPIRES} (warned {before} before); to renew, set spec.renewedAt to the current time")
+}
+
 /// The status after the warning of the threshold `before`. The first warning was given a day before the end.
 pub fn warned_of(before: &str, at: &str) -> Value {
     let mut status = provisioned();
