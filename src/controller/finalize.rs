@@ -161,16 +161,21 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
         Departure::Wait => return Ok(Some(does_not_allow_retain(&name, observed))),
         Departure::Delete => return delete(&ctx.io, space, &seen).await.map(Some),
         Departure::Release => {
-            remove_bindings(&ctx.io, &name).await?;
+            // A released namespace gives no access for its former space. Quota, limits and isolation stay unchanged.
+            remove_children(&ctx.io, &name, &[ChildKind::Binding]).await?;
             let released = namespace::release(&ctx.io, space, &live, observed.now).await?;
             // The released namespace takes over the place of the space under the owner limit, regardless of when the watch event arrives.
             ctx.owner_limit.set_released(&name, Released::from_namespace(&released));
             format!("namespace {name} was released with everything in it{}", still_bound(&ctx.io, &name).await?)
         }
         Departure::HandBack => {
-            remove_bindings(&ctx.io, &name).await?;
+            // All objects are removed before the claim, without which the operator may not write to the namespace, and access before the limits.
+            remove_children(&ctx.io, &name, &[ChildKind::Binding, ChildKind::Network, ChildKind::Limits, ChildKind::Quota]).await?;
             namespace::hand_back(&ctx.io, space, &live).await?;
-            format!("namespace {name}, whose adoption was not complete, was returned with everything in it")
+            format!(
+                "namespace {name}, whose adoption was not complete, was returned without the operator's objects; a Pod Security level that the \
+                 adoption raised stays"
+            )
         }
     };
     remove_finalizer(&ctx.io, space, observed, note("Released", released)).await
@@ -199,10 +204,11 @@ async fn delete(io: &Io, space: &DeveloperSpace, seen: &SeenNamespace) -> Result
     Ok(format!("namespace {name} is being deleted{}", because(blocked)))
 }
 
-/// Removes the operator's bindings: a released namespace gives no access for its former space. Quota, limits and isolation stay unchanged.
-async fn remove_bindings(io: &Io, namespace: &str) -> Result<(), Error> {
-    for child in io.store.children(namespace) {
-        if child.kind == ChildKind::Binding && is_operator_name(child.kind, &child.name) {
+/// Removes the operator's objects of those kinds, in that order.
+async fn remove_children(io: &Io, namespace: &str, kinds: &[ChildKind]) -> Result<(), Error> {
+    let children = io.store.children(namespace);
+    for kind in kinds {
+        for child in children.iter().filter(|child| child.kind == *kind && is_operator_name(child.kind, &child.name)) {
             remove(io, namespace, ChildRef { kind: child.kind, name: &child.name }, &child.uid).await?;
         }
     }

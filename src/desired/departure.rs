@@ -71,9 +71,13 @@ pub fn release(space: &DeveloperSpace, live: &ObjectMeta, now: DateTime<Utc>) ->
     Some(patch(live, &labels, &annotations))
 }
 
-/// The merge patch that removes the operator's marks from the half adopted namespace `live`. The offer and the raised Pod Security level stay.
+/// The merge patch that removes the operator's marks from the half adopted namespace `live`, and the mark of enforced isolation: the operator's policy
+/// is removed first. The offer and the raised Pod Security level stay.
 pub fn hand_back(live: &ObjectMeta) -> Value {
-    let (labels, annotations) = without_marks(live);
+    let (mut labels, annotations) = without_marks(live);
+    if live.labels.as_ref().is_some_and(|labels| labels.contains_key(names::LABEL_NETWORK_ENFORCED)) {
+        labels.insert(names::LABEL_NETWORK_ENFORCED.to_owned(), Value::Null);
+    }
     patch(live, &labels, &annotations)
 }
 
@@ -186,6 +190,8 @@ mod tests {
     fn a_namespace_that_is_handed_back_has_no_released_mark() {
         let patch = hand_back(&live());
         assert_eq!(patch["metadata"]["labels"].as_object().unwrap().get("developerspace.dev/released"), None);
+        let mark = patch["metadata"]["labels"].as_object().unwrap().get("developerspace.dev/network-enforced");
+        assert_eq!(mark, Some(&Value::Null), "the operator's policy is removed as well");
         assert_eq!(patch["metadata"]["annotations"]["developerspace.dev/space-uid"], Value::Null);
         assert!(patch["metadata"]["annotations"].as_object().unwrap().values().all(Value::is_null));
     }

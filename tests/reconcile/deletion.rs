@@ -414,9 +414,11 @@ async fn a_sealed_space_takes_its_namespace_with_it_whatever_it_says() {
     world.reconcile(&space, script![read_crd(), live, gone, say(&space, &status), told("Terminating")]).await.unwrap();
 }
 
+/// A webhook refused the LimitRange, so that the adoption was not recorded.
 #[tokio::test]
 async fn an_adoption_that_was_never_recorded_is_undone() {
     let offer = json!({"metadata": {
+        "labels": {"developerspace.dev/network-enforced": "true"},
         "annotations": {"developerspace.dev/adopt": format!("orchid-lab/{}", uid(SPACE))}, "creationTimestamp": "2020-01-01T00:00:00Z",
     }});
     let live = with(&stored_namespace(), &offer);
@@ -424,14 +426,25 @@ async fn an_adoption_that_was_never_recorded_is_undone() {
     let mut back = release();
     back["metadata"]["labels"].as_object_mut().unwrap().retain(|_, value| value.is_null());
     back["metadata"]["annotations"].as_object_mut().unwrap().retain(|_, value| value.is_null());
+    back["metadata"]["labels"]["developerspace.dev/network-enforced"] = Value::Null;
     let patch = json!({"metadata": {"uid": uid(SPACE), "resourceVersion": "101", "finalizers": []}});
-    let world = World::with(CALM, &[class(), live.clone()]);
+    let made = [
+        stored(&quota(), "uid-of-the-quota", 51),
+        stored(&network(), "uid-of-the-network-policy", 53),
+        stored(&owner_binding(), "uid-of-the-owner-binding", 54),
+    ];
+    let world = World::with(CALM, &[&[class(), live.clone()][..], &made[..]].concat());
+    let message = "namespace orchid-lab, whose adoption was not complete, was returned without the operator's objects; a Pod Security level that \
+                   the adoption raised stays";
     let script = script![
         read_crd(),
         get(&namespace_path()).answered(live.clone()),
+        delete(&child_path(&owner_binding()), &json!({"uid": "uid-of-the-owner-binding"})),
+        delete(&child_path(&network()), &json!({"uid": "uid-of-the-network-policy"})),
+        delete(&child_path(&quota()), &json!({"uid": "uid-of-the-quota"})),
         merge_patch(&namespace_path(), back.clone()).answered(patched(&live, &back, 64)),
         merge_patch(&space_path(), patch.clone()).answered(patched(&space, &patch, 103)),
-        told("Released"),
+        told("Released").saying(message),
     ];
     world.reconcile(&space, script).await.unwrap();
 }
