@@ -26,8 +26,9 @@ use crate::{
     api::{DeveloperSpace, conditions::Reason},
     cache::owner_limit::Admission,
     desired::{
-        Grant, SpecRefusal,
+        Grant, Resolved, SpecRefusal, desire,
         expiry::Step,
+        isolation::OwnPolicy,
         plan::{AcceptedSpec, Observed},
     },
     runtime::error::Error,
@@ -70,13 +71,22 @@ async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, acce
             if !namespace::is_marked_enforced(&ctx.io, &space.name_any()) {
                 withhold(ctx, space, observed, &to_count).await?;
             }
-            if let Some(refusal) = isolation::admits(&ctx.io, &space.name_any(), &accepted.class_name).await? {
+            let own = own_policy(space, observed, accepted);
+            if let Some(refusal) = isolation::admits(ctx, &space.name_any(), &accepted.class_name, &own).await? {
                 return Ok(Some(Refused { refusal, to_count, recheck_at: None }));
             }
         }
     }
     let refusal = take_place(ctx, space, observed, accepted).err();
     Ok(refusal.map(|refusal| Refused { refusal, to_count, recheck_at: None }))
+}
+
+/// The operator's own `NetworkPolicy` before and after the move. While the class in force is missing, only the latter is known.
+fn own_policy(space: &DeveloperSpace, observed: &Observed, accepted: &AcceptedSpec) -> OwnPolicy {
+    let policy = |resolved: &Resolved| desire(space, resolved, None).children.network;
+    let after = policy(accepted.resolved());
+    let before = observed.ruling.as_ref().map_or_else(|| after.clone(), |ruling| policy(&ruling.resolved));
+    OwnPolicy { before, after }
 }
 
 /// Takes a place under the owner limit for the space, unless the owner already has as many spaces as the class allows.

@@ -107,7 +107,7 @@ async fn write(ctx: &Context, namespace: &str, change: Change) -> Result<(), Err
 async fn carry_out(ctx: &Context, namespace: &str, change: Change, labelled: bool) -> Result<(), Error> {
     match change {
         Change::Create(child) => create(ctx, namespace, child).await,
-        Change::Repair { uid, child } => repair(&ctx.io, namespace, &child, &uid, labelled).await,
+        Change::Repair { uid, child } => repair_or_replace(ctx, namespace, &child, &uid, labelled).await,
         Change::Replace { uid, child } => {
             if remove(&ctx.io, namespace, ChildRef::of(&child), &uid).await? {
                 create(ctx, namespace, child).await
@@ -157,14 +157,8 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
     let Some(existing) = found else { return make(ctx, namespace, &child).await.map(|_| ()) };
     let labelled = existing.metadata().labels.is_some();
     match compare(&child, &existing.seen()) {
-        Some(Change::Repair { uid, child }) => repair(&ctx.io, namespace, &child, &uid, labelled).await,
-        Some(Change::Replace { uid, child }) => {
-            if remove(&ctx.io, namespace, ChildRef::of(&child), &uid).await? && make(ctx, namespace, &child).await? {
-                return Ok(());
-            }
-            // An event reports its deletion.
-            Err(Error::Held(what))
-        }
+        Some(Change::Repair { uid, child }) => repair_or_replace(ctx, namespace, &child, &uid, labelled).await,
+        Some(Change::Replace { uid, child }) => replace(ctx, namespace, &child, &uid).await,
         Some(Change::Held { .. }) => {
             ctx.io.store.put_child(namespace, existing.seen());
             empty(&ctx.io, namespace, &existing).await?;
@@ -187,6 +181,36 @@ async fn make(ctx: &Context, namespace: &str, child: &Child) -> Result<bool, Err
         }
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
         Err(error) => Err(Error::api(format!("create {}", ChildRef::of(child).in_namespace(namespace)))(error)),
+    }
+}
+
+/// Deletes the object of that UID and creates `child` in its place.
+async fn replace(ctx: &Context, namespace: &str, child: &Child, uid: &Uid) -> Result<(), Error> {
+    if remove(&ctx.io, namespace, ChildRef::of(child), uid).await? && make(ctx, namespace, child).await? {
+        return Ok(());
+    }
+    // An event reports its deletion.
+    Err(held(namespace, ChildRef::of(child)))
+}
+
+/// Repairs the object of that UID, or replaces it if it is as large as an object may be: other clients can add labels to it until no repair fits.
+async fn repair_or_replace(ctx: &Context, namespace: &str, child: &Child, uid: &Uid, labelled: bool) -> Result<(), Error> {
+    match repair(&ctx.io, namespace, child, uid, labelled).await {
+        // A binding without labels is not complete, see `withdraw_subjects`.
+        Err(error) if error.is_too_large() && child.metadata().labels.is_some() => Box::pin(replace(ctx, namespace, child, uid)).await,
+        other => other,
+    }
+}
+
+/// Turns `existing`, which has the name of a guard, into `wanted`. Without a `wanted` guard it is removed.
+pub async fn restore(ctx: &Context, namespace: &str, existing: &Child, wanted: Option<&Child>) -> Result<(), Error> {
+    let (child, seen) = (ChildRef::of(existing), existing.seen());
+    let Some(wanted) = wanted else {
+        return if remove(&ctx.io, namespace, child, &seen.uid).await? { Ok(()) } else { Err(held(namespace, child)) };
+    };
+    match compare(wanted, &seen) {
+        Some(change) => carry_out(ctx, namespace, change, existing.metadata().labels.is_some()).await,
+        None => Ok(()),
     }
 }
 

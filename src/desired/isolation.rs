@@ -1,6 +1,6 @@
 //! Enforced isolation: the owner of a `NetworkPolicy`, and the refusals that policies of others cause.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{api::networking::v1::NetworkPolicy, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::spec_refusal::SpecRefusal;
 use crate::api::{conditions::Reason, names};
@@ -60,6 +60,23 @@ pub fn policy_owner(metadata: &ObjectMeta) -> PolicyOwner {
         Some(names::NETWORK_POLICY) => PolicyOwner::Exempt,
         _ if label(names::LABEL_PLATFORM_POLICY) == Some("true") => PolicyOwner::Exempt,
         _ => PolicyOwner::Foreign,
+    }
+}
+
+/// The operator's own policy in the namespace of a space that is to be admitted to a class that enforces isolation.
+#[derive(Clone, Debug, Default)]
+pub struct OwnPolicy {
+    /// The policy before the admission; `None` if there is none.
+    pub before: Option<NetworkPolicy>,
+    /// The policy after the admission; `None` if there is none.
+    pub after: Option<NetworkPolicy>,
+}
+
+impl OwnPolicy {
+    /// Returns true if `found` has the name of the operator's policy, and not its rules: it can allow more traffic than any class.
+    pub fn is_altered(&self, found: &NetworkPolicy) -> bool {
+        let mut wanted = [&self.before, &self.after].into_iter().flatten();
+        found.metadata.name.as_deref() == Some(names::NETWORK_POLICY) && wanted.all(|wanted| wanted.spec != found.spec)
     }
 }
 
@@ -127,6 +144,32 @@ mod tests {
         ] {
             let metadata = serde_json::from_value(json!({"name": name, "labels": labels})).unwrap();
             assert_eq!(policy_owner(&metadata), expected, "{name} {labels}");
+        }
+    }
+
+    #[test]
+    fn a_policy_of_the_operators_name_has_the_rules_of_either_class_or_is_altered() {
+        let policy = |name: &str, spec: serde_json::Value| -> NetworkPolicy {
+            serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap()
+        };
+        let from = |namespace: &str| {
+            let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+            json!({"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": selector}]}]})
+        };
+        let own = |before: Option<&str>, after: Option<&str>| {
+            let wanted = |namespace: &str| policy("developerspace-isolation", from(namespace));
+            OwnPolicy { before: before.map(wanted), after: after.map(wanted) }
+        };
+        let open = json!({"podSelector": {}, "ingress": [{}]});
+        for (own, name, spec, expected) in [
+            (own(Some("front-door"), Some("back-door")), "developerspace-isolation", from("front-door"), false),
+            (own(Some("front-door"), Some("back-door")), "developerspace-isolation", from("back-door"), false),
+            (own(Some("front-door"), Some("back-door")), "developerspace-isolation", open.clone(), true),
+            (own(None, Some("back-door")), "developerspace-isolation", from("front-door"), true),
+            (own(None, None), "developerspace-isolation", from("front-door"), true),
+            (own(Some("front-door"), None), "open", open, false),
+        ] {
+            assert_eq!(own.is_altered(&policy(name, spec.clone())), expected, "{name} {spec} with {own:?}");
         }
     }
 

@@ -113,6 +113,13 @@ impl Error {
         matches!(self, Self::Api { .. } | Self::Status { .. }) && self.class() == Class::Conflict
     }
 
+    /// Returns true if the API server refused a write because it cannot store an object of that size. A refusal by etcd has the code 500, see
+    /// `ErrGRPCRequestTooLarge` in `go.etcd.io/etcd/api/v3/v3rpc/rpctypes`.
+    pub fn is_too_large(&self) -> bool {
+        let (Self::Api { source, .. } | Self::Status { source, .. }) = self else { return false };
+        matches!(&**source, kube::Error::Api(status) if status.code == 413 || status.message.contains("request is too large"))
+    }
+
     /// Returns true if the error lasts: the next attempt is not likely to succeed. `failures` is the number of consecutive failures before it.
     pub fn lasts(&self, failures: u32) -> bool {
         match self.class() {
@@ -190,6 +197,21 @@ mod tests {
             let status: Status =
                 serde_json::from_value(json!({"status": "Failure", "code": code, "message": message, "reason": "Conflict"})).unwrap();
             assert_eq!(Error::api("delete namespace alice-payments")(kube::Error::Api(Box::new(status))).class(), class, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_is_too_large_is_refused_by_the_api_server_or_by_etcd() {
+        for (code, message, expected) in [
+            (413, "Request entity too large: limit is 3145728", true),
+            (500, "etcdserver: request is too large", true),
+            (500, "etcdserver: request timed out", false),
+            (422, "metadata.annotations: Too long: may not be more than 262144 bytes", false),
+        ] {
+            let status: Status =
+                serde_json::from_value(json!({"status": "Failure", "code": code, "message": message, "reason": "x"})).unwrap();
+            let error = Error::api("repair NetworkPolicy developerspace-isolation in orchid-lab")(kube::Error::Api(Box::new(status)));
+            assert_eq!(error.is_too_large(), expected, "{code} {message}");
         }
     }
 

@@ -31,6 +31,27 @@ async fn a_drifted_child_is_repaired_by_one_json_patch_with_a_uid_test() {
     }
 }
 
+/// Other clients can add labels to an object until it is as large as the API server stores.
+#[tokio::test]
+async fn a_child_that_is_too_large_to_be_repaired_is_deleted_by_its_uid_and_created_again() {
+    let opened = with(&stored(&network(), "uid-of-the-network-policy", 60), &json!({"spec": {"ingress": [{}]}}));
+    let repair = || json_patch(&child_path(&network()), operations("uid-of-the-network-policy", "/spec", &network()["spec"]));
+    for (code, reason, message) in [
+        (413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728"),
+        (500, "InternalError", "etcdserver: request is too large"),
+    ] {
+        let world = World::with(CALM, &everything_but("NetworkPolicy", "developerspace-isolation"));
+        world.keep(&opened);
+        let script = script![
+            repair().refused_with(code, reason, message),
+            delete(&child_path(&network()), &json!({"uid": "uid-of-the-network-policy"})),
+            make(&network(), "uid-of-the-second-network-policy"),
+        ];
+        world.reconcile(&converged(), script).await.unwrap();
+        world.reconcile(&converged(), script![]).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_changed_role_ref_is_deleted_by_its_uid_and_made_anew() {
     let bent = with(&stored(&owner_binding(), "uid-of-the-bent-binding", 60), &json!({"roleRef": {"name": "admin"}}));

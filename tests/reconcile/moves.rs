@@ -345,6 +345,39 @@ async fn a_namespace_is_marked_as_enforced_before_its_policies_are_listed() {
     world.reconcile(&said(&space, &status), script![used(), listed()]).await.unwrap();
 }
 
+/// An owner has replaced the operator's policy by one that allows all traffic, before the namespace was marked.
+#[tokio::test]
+async fn a_space_is_not_admitted_to_enforced_isolation_before_its_own_policy_is_restored() {
+    let marked = with(&stored_namespace(), &json!({"metadata": {"labels": {"developerspace.dev/network-enforced": "true"}}}));
+    let metadata =
+        json!({"name": "developerspace-isolation", "namespace": SPACE, "uid": "uid-of-the-open-policy", "labels": {"padded": "yes"}});
+    let open = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": {"podSelector": {}, "ingress": [{}]},
+    });
+    let mut objects = everything_but("NetworkPolicy", "developerspace-isolation");
+    objects[1] = marked;
+    let world = World::with(CALM, &objects);
+    world.keep(&open);
+    let walled = json!({"metadata": {"name": "walled", "uid": "uid-of-the-walled-class"}, "spec": {"network": {"enforced": true}}});
+    world.keep(&with(&class(), &walled));
+    let listed = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {"resourceVersion": "9"}, "items": [open],
+    });
+    let space = edited(&converged(), &json!({"className": "walled"}), 103);
+    let too_large = "etcdserver: request is too large";
+    let message = "failed to delete NetworkPolicy developerspace-isolation in orchid-lab: the server says Forbidden";
+    let operations = drift::operations("uid-of-the-open-policy", "/spec", &network()["spec"]);
+    let script = script![
+        get(&child_path(&quota())).answered(stored(&quota(), "uid-of-the-quota", 51)),
+        get(&format!("{}?limit=25", children_path("NetworkPolicy"))).answered(listed),
+        json_patch(&child_path(&network()), operations).refused_with(500, "InternalError", too_large),
+        delete(&child_path(&network()), &json!({"uid": "uid-of-the-open-policy"})).refused(403, "Forbidden"),
+        say(&space, &failures::apply_failed_in(2, message)),
+        told("ApplyFailed"),
+    ];
+    assert_eq!(class_of(&world.reconcile(&space, script).await), Some(Class::Forbidden));
+}
+
 /// Admission depends on the reason of a missing class, also while the namespace is terminating.
 #[tokio::test]
 async fn a_namespace_that_vanishes_does_not_hide_that_the_class_in_force_is_missing() {

@@ -6,7 +6,7 @@ use developerspace_operator::{
         children::{self, Progress},
         isolation,
     },
-    desired::{Grant, desire, resolve},
+    desired::{Grant, desire, isolation::OwnPolicy, resolve},
 };
 
 use super::*;
@@ -137,16 +137,42 @@ async fn a_space_is_admitted_to_enforced_isolation_by_what_the_api_server_lists(
         let metadata = json!({"resourceVersion": "9"});
         json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": metadata, "items": items})
     };
-    let ours =
-        json!({"metadata": {"name": "developerspace-isolation", "labels": {"app.kubernetes.io/managed-by": "developerspace-operator"}}});
+    let ours = stored(&network(), "uid-of-the-network-policy", 53);
     let open = json!({"metadata": {"name": "open"}});
+    let own = OwnPolicy { before: Some(read(&network())), after: None };
     let world = World::with(CALM, &everything());
     for (items, refused) in [(vec![ours.clone()], false), (vec![ours, open], true)] {
         let script = script![get(&path).answered(listed(&items))];
-        let asked = play(script, async |client| isolation::admits(&world.context(client).io, SPACE, "walled").await).await;
+        let asked = play(script, async |client| isolation::admits(&world.context(client), SPACE, "walled", &own).await).await;
         assert_eq!(asked.unwrap().is_some(), refused);
     }
     world.keep(&policy("open", &json!({})));
-    let asked = play(script![], async |client| isolation::admits(&world.context(client).io, SPACE, "walled").await).await;
+    let asked = play(script![], async |client| isolation::admits(&world.context(client), SPACE, "walled", &own).await).await;
     assert!(asked.unwrap().is_some(), "what the watch knows already is not asked for");
+}
+
+/// An owner has replaced the operator's policy by one that allows all traffic, and that is too large to be repaired.
+#[tokio::test]
+async fn an_altered_policy_of_the_operators_name_is_restored_before_an_admission() {
+    let altered = with(&policy("developerspace-isolation", &json!({"padded": "yes"})), &json!({"spec": {"ingress": [{}]}}));
+    let uid = "uid-of-developerspace-isolation";
+    let list = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicyList", "metadata": {"resourceVersion": "9"}, "items": [altered],
+    });
+    let listed = || get(&format!("{}?limit=25", children_path("NetworkPolicy"))).answered(list.clone());
+    let repair = || json_patch(&child_path(&network()), drift::operations(uid, "/spec", &network()["spec"]));
+    let too_large = || repair().refused_with(500, "InternalError", "etcdserver: request is too large");
+    let removal = || delete(&child_path(&network()), &json!({"uid": uid}));
+    let wanted = || Some(read(&network()));
+    let (isolated, open) = (OwnPolicy { before: wanted(), after: wanted() }, OwnPolicy { before: None, after: wanted() });
+    for (own, script, error) in [
+        (&isolated, script![listed(), repair().answered(stored(&network(), uid, 71))], None),
+        (&isolated, script![listed(), too_large(), removal(), make(&network(), "uid-of-the-second-network-policy")], None),
+        (&isolated, script![listed(), too_large(), removal().refused(403, "Forbidden")], Some(Class::Forbidden)),
+        (&open, script![listed(), removal()], None),
+    ] {
+        let world = World::with(CALM, &everything_but("NetworkPolicy", "developerspace-isolation"));
+        let asked = play(script, async |client| isolation::admits(&world.context(client), SPACE, "walled", own).await).await;
+        assert_eq!(asked.map(|refusal| refusal.is_some()).map_err(|error| error.class()), error.map_or(Ok(false), Err));
+    }
 }
