@@ -14,7 +14,7 @@ use super::{
     namespace::{Ownership, SeenNamespace},
     resolve::{Ruling, check_name},
     standing::Standing,
-    status::{InForceStatus, end_counts_from_write},
+    status::InForceStatus,
 };
 use crate::api::{
     DeveloperSpace, NamespaceRef, SpaceClass, SpaceClassSpec,
@@ -87,7 +87,7 @@ pub enum Plan {
     Expire(Step),
     /// Report the progress of the expiry later: the seals and deletions of other spaces come first.
     Defer,
-    /// Wait until the class is validated. An event follows when it is.
+    /// Wait until the class is validated, before the space is admitted for the first time. An event follows when it is.
     AwaitClass,
     /// Keep the present class and owner, and report the refusal.
     Refuse(SpecRefusal),
@@ -212,7 +212,7 @@ fn is_deferred(space: &DeveloperSpace, observed: &Observed, step: &Step, deferra
     is_report && age.zip(deferral).is_some_and(|(age, longest)| age < longest)
 }
 
-/// The spec, if the class that the space wants accepts it in full. `None` while the class was not validated.
+/// The spec, if the class that the space wants accepts it in full. `None` while the class was not validated and the space was never admitted.
 fn accepted_spec(
     space: &DeveloperSpace,
     observed: &Observed,
@@ -224,9 +224,8 @@ fn accepted_spec(
     let class = observed.wanted_class.as_ref().map_err(|missing| class_not_found(observed.wanted.as_deref(), missing))?;
     let class_name = observed.wanted.as_deref().unwrap_or_default();
     let Some(spec) = usable(class, class_name, observed)? else {
-        // The end of the space does not wait for the class: a warning that is due must be written.
-        let is_due = observed.standing.is_some() && end_counts_from_write(space, &observed.outlook);
-        return if is_due { Err(not_validated(class_name, None)) } else { Ok(None) };
+        // An admitted space does not wait for the class: a warning may be due, and subjects that its spec no longer names lose their access.
+        return if observed.standing.is_some() { Err(not_validated(class_name, None)) } else { Ok(None) };
     };
     let Some(ruling) = &observed.wanted_ruling else { return Ok(None) };
     match ruling.refusals.first() {
@@ -292,7 +291,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::desired::lifetime::stage::Stage;
+    use crate::desired::{lifetime::stage::Stage, standing::standing};
 
     fn space(status: &Value) -> DeveloperSpace {
         let metadata = json!({"name": "orchid-lab", "uid": "u1", "generation": 2, "creationTimestamp": "2026-03-01T09:00:00Z"});
@@ -369,5 +368,9 @@ mod tests {
         let class: SpaceClass = serde_json::from_value(class).unwrap();
         let observed = Observed { wanted_class: Ok(Arc::new(class)), ..observed() };
         assert!(matches!(decide(&space(&Value::Null), &observed, &protected(&[]), None), Plan::AwaitClass));
+        let standing = standing(&space(&json!({"className": "greenhouse", "owner": {"kind": "User", "name": "ada@example.com"}})));
+        let admitted = Observed { standing, ..observed };
+        let Plan::Refuse(refusal) = decide(&space(&Value::Null), &admitted, &protected(&[]), None) else { panic!("it was admitted") };
+        assert_eq!(refusal.reason, Reason::ClassNotAccepted);
     }
 }

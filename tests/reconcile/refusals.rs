@@ -158,6 +158,24 @@ async fn a_class_that_nobody_has_judged_yet_is_waited_for() {
     assert_eq!(world.reconcile(&fresh(), script![]).await.unwrap(), Action::await_change(), "the event of the class follows");
 }
 
+/// The class was deleted and created again, and its status cannot be written, so that none of its specs is accepted.
+#[tokio::test]
+async fn a_class_that_is_never_judged_keeps_no_access_that_the_spec_no_longer_names() {
+    let mut again = with(&class(), &json!({"metadata": {"uid": "uid-of-the-class-made-again", "generation": 1}}));
+    again.as_object_mut().unwrap().remove("status");
+    let world = World::with(CALM, &everything_but("SpaceClass", "greenhouse"));
+    world.keep(&again);
+    let space = edited(&converged(), &json!({"members": null}), 103);
+    let status = refused_since(2, "ClassNotAccepted", "the operator has not validated the current spec of SpaceClass greenhouse yet");
+    let script = script![
+        delete(&child_path(&member_binding()), &json!({"uid": "uid-of-the-member-binding"})),
+        say(&space, &status),
+        told("ClassNotAccepted"),
+    ];
+    world.reconcile(&space, script).await.unwrap();
+    world.reconcile(&said(&space, &status), script![]).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_protected_name_is_refused() {
     let (path, about) = (format!("{SPACES}/monitoring/status"), event("NamespaceConflict", "DeveloperSpace", "monitoring"));
