@@ -62,6 +62,12 @@ impl Installed {
         let _ = state.wait_for(Option::is_none).await;
     }
 
+    /// Records that the API server dropped those fields of a space: another client has replaced the CRD since it was read.
+    pub fn set_dropped(&self, fields: &[&str]) {
+        let fields: Vec<String> = fields.iter().map(|field| format!("{} {field}", DeveloperSpace::kind(&()))).collect();
+        self.set(Some(&sentence(&fields)));
+    }
+
     fn set(&self, problem: Option<&str>) {
         let changed = self.0.send_if_modified(|known| {
             let changed = known.as_deref() != problem;

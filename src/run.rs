@@ -55,16 +55,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let missing_permissions: Arc<MissingPermissions> = Arc::default();
     let check = PermissionCheck { client: client.clone(), clock: clock.clone(), recorder: recorder.clone(), home: home.clone() };
     let protected = ProtectedNamespaces::new(&home, &args.common.protected_namespaces);
-    let io = Io { metrics: metrics.clone(), ..Io::new(client.clone(), clock.clone(), protected, recorder) };
-    let store = io.store.clone();
     let installed = Arc::new(Installed::unread());
-    let ctx = Arc::new(Context {
-        watchdog: watchdog.clone(),
-        recent_writes: writes,
-        requeue,
-        installed: installed.clone(),
-        ..Context::new(io, slots)
-    });
+    let io = Io { metrics: metrics.clone(), installed: installed.clone(), ..Io::new(client.clone(), clock.clone(), protected, recorder) };
+    let store = io.store.clone();
+    let ctx = Arc::new(Context { watchdog: watchdog.clone(), recent_writes: writes, requeue, ..Context::new(io, slots) });
     tokio::spawn(installed::follow(client.clone(), installed.clone()));
     tokio::spawn(check.run(missing_permissions.clone()));
     let health = Health { clock: clock.clone(), watchdog, store, missing_permissions, installed, metrics, standby: standby.clone() };
@@ -112,7 +106,7 @@ impl Replica {
     async fn wait_to_lead(&self, elects: bool) -> Option<Leadership> {
         tokio::select! {
             () = self.stop() => return None,
-            () = self.ctx.installed.complete() => {}
+            () = self.ctx.io.installed.complete() => {}
         }
         self.standby.store(elects, Ordering::Relaxed);
         let mut since = None;

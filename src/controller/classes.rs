@@ -124,7 +124,7 @@ fn all_are_due(ctx: &Context, due: &mut HashMap<String, (Instant, u32)>) {
 /// Validates the class of that name. Returns the time until the next attempt after a failure, or while a CRD lacks fields.
 async fn validate_one(ctx: &Context, spaces: &Spaces, name: &str, failures: u32) -> Option<Duration> {
     let class = ctx.io.store.class(name)?;
-    if ctx.installed.has_problem() {
+    if ctx.io.installed.has_problem() {
         return Some(RECHECK_INTERVAL);
     }
     let error = validate(ctx, spaces, &class).await.err()?;

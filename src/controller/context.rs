@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use super::{expiry_queue::ExpiryQueue, io::Io};
 use crate::{
     cache::owner_limit::OwnerLimit,
-    installed::Installed,
     runtime::{
         recent_writes::RecentWrites,
         requeue::RequeueSender,
@@ -35,8 +34,6 @@ pub struct Context {
     pub slots: WorkerSlots,
     /// Requeues other spaces.
     pub requeue: RequeueSender,
-    /// The installed CRDs.
-    pub installed: Arc<Installed>,
 }
 
 impl Context {
@@ -51,7 +48,6 @@ impl Context {
             expiry_queue: Arc::default(),
             slots,
             requeue: RequeueSender::new().0,
-            installed: Arc::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::{
     api::{DeveloperSpace, protected_namespaces::ProtectedNamespaces, without_managed_fields::WithoutManagedFields},
     cache::store::Store,
     clock::Clock,
+    installed::Installed,
     metrics::Metrics,
     runtime::events::Recorder,
 };
@@ -31,6 +32,8 @@ pub struct Io {
     pub attempts: Arc<Attempts>,
     /// The spaces whose namespace is being created.
     pub creations: Arc<Creations>,
+    /// The installed CRDs.
+    pub installed: Arc<Installed>,
 }
 
 impl Io {
@@ -45,6 +48,7 @@ impl Io {
             metrics: Arc::default(),
             attempts: Arc::default(),
             creations: Arc::default(),
+            installed: Arc::default(),
         }
     }
 

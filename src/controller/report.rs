@@ -60,6 +60,10 @@ pub async fn report(io: &Io, space: &DeveloperSpace, observed: &Observed, report
         let patch = Patch::Merge(status::patch(&new, &space.resource_version().unwrap_or_default()));
         let answer = io.spaces().patch_status(&name, &patch_params(), &patch).await;
         WithoutManagedFields(written) = answer.map_err(Error::status(&name))?;
+        let dropped = status::dropped_fields(&new, written.status.as_ref());
+        if !dropped.is_empty() {
+            io.installed.set_dropped(&dropped);
+        }
         io.attempts.record_write(&name, version(&written.metadata));
         if matches!(observed.outlook.stage, Stage::Warn(_)) && !sealed {
             io.metrics.warned();

@@ -17,7 +17,7 @@ use crate::{
 /// Deletes the namespaces among `orphans` that this process created and that no status has recorded. Returns the other ones.
 pub async fn delete(ctx: &Context, orphans: Vec<(String, SeenNamespace)>) -> Vec<(String, SeenNamespace)> {
     ctx.io.creations.forget_old();
-    if ctx.installed.has_problem() {
+    if ctx.io.installed.has_problem() {
         return orphans;
     }
     let mut others = Vec::new();

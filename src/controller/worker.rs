@@ -80,7 +80,7 @@ async fn run_in_turn(kept: &CachedSpace, ctx: &Context) -> Result<Option<Action>
 /// Reconciles this version of a space, unless nothing is to be done. Each log line of the reconcile has the name and the UID of the space.
 #[tracing::instrument(name = "reconcile", skip_all, fields(space = guarded.meta().name.as_deref(), uid = guarded.meta().uid.as_deref()))]
 async fn run(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Result<Action, Error> {
-    if ctx.installed.has_problem() {
+    if ctx.io.installed.has_problem() {
         return Ok(Action::requeue(INCOMPLETE_REQUEUE_INTERVAL));
     }
     let _running = (ctx.io.metrics.begin(), ctx.watchdog.begin());

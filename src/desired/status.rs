@@ -209,6 +209,14 @@ pub fn patch(status: &DeveloperSpaceStatus, resource_version: &str) -> Value {
     })
 }
 
+/// The fields that decisions depend on and that `stored` lacks although they were `sent`: the API server drops fields that its CRD does not have.
+pub fn dropped_fields(sent: &DeveloperSpaceStatus, stored: Option<&DeveloperSpaceStatus>) -> Vec<&'static str> {
+    let present = |status: &DeveloperSpaceStatus| [status.terms.is_some(), status.postponed.is_some(), status.last_notice.is_some()];
+    let (sent, stored) = (present(sent), stored.map(present).unwrap_or_default());
+    let fields = ["status.terms", "status.postponed", "status.lastNotice"].into_iter().zip(sent.into_iter().zip(stored));
+    fields.filter(|(_, (is_sent, is_stored))| *is_sent && !is_stored).map(|(field, _)| field).collect()
+}
+
 /// `value` for a merge patch, which keeps the fields that it omits: absent ones of `may_be_absent` are set to null.
 fn whole(value: &impl Serialize, may_be_absent: &[&str]) -> Value {
     let mut value = json!(value);
@@ -390,6 +398,16 @@ mod tests {
         space.status = Some(DeveloperSpaceStatus { renewals: Some(i64::MAX), ..DeveloperSpaceStatus::default() });
         let next = next_status(&inputs(&space, &outlook, Readiness::new(Reason::Provisioned, "ready")), at("2026-11-26T09:00:00Z"));
         assert_eq!(next.renewals, Some(i64::MAX));
+    }
+
+    #[test]
+    fn a_field_that_the_api_server_drops_is_found() {
+        let notice = Notice { of: at("2026-11-30T09:00:00Z"), from: at("2026-12-01T08:00:00Z"), until: at("2026-12-01T09:00:00Z") };
+        let sent = DeveloperSpaceStatus { terms: Some(Terms::default()), last_notice: Some(notice), ..DeveloperSpaceStatus::default() };
+        assert_eq!(dropped_fields(&sent, Some(&sent)), [""; 0]);
+        assert_eq!(dropped_fields(&sent, Some(&DeveloperSpaceStatus { terms: None, ..sent.clone() })), ["status.terms"]);
+        assert_eq!(dropped_fields(&sent, None), ["status.terms", "status.lastNotice"]);
+        assert_eq!(dropped_fields(&DeveloperSpaceStatus::default(), Some(&sent)), [""; 0]);
     }
 
     #[test]

@@ -382,3 +382,15 @@ async fn no_space_is_written_while_a_crd_lacks_fields() {
     assert_eq!(world.reconcile(&warned(), script![]).await.unwrap(), seconds(15));
     assert!(world.end(&warned(), script![]).await.unwrap(), "the queue reconciles it later");
 }
+
+/// Another client has replaced the CRD by an older version since the operator last read it.
+#[tokio::test]
+async fn no_space_is_written_once_the_api_server_has_dropped_a_field() {
+    let world = World::with(WARNED_A_DAY_BEFORE, &everything());
+    let status = warned_of("1d", WARNED_A_DAY_BEFORE);
+    let dropped = with(&said(&converged(), &status), &json!({"status": {"terms": null}}));
+    let script = script![say(&converged(), &status).answered(dropped.clone()), told("Expiring"), told_inside("Expiring")];
+    world.reconcile(&converged(), script).await.unwrap();
+    let world = world.later(WARNED_AN_HOUR_BEFORE);
+    assert_eq!(world.reconcile(&dropped, script![]).await.unwrap(), seconds(15));
+}

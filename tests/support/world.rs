@@ -179,6 +179,7 @@ impl World {
             metrics: self.metrics.clone(),
             attempts: self.attempts.clone(),
             creations: self.creations.clone(),
+            installed: self.installed.clone(),
             ..Io::new(client, Arc::new(self.now), protected, recorder)
         };
         Arc::new(Context {
@@ -187,7 +188,6 @@ impl World {
             recent_writes: self.recent_writes.clone(),
             expiry_queue: self.expiry_queue.clone(),
             requeue: self.requeue.clone(),
-            installed: self.installed.clone(),
             ..Context::new(io, slots)
         })
     }
