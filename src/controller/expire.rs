@@ -83,12 +83,7 @@ pub async fn carry_out(io: &Io, space: &DeveloperSpace, observed: &Observed, ste
         }
         Step::Retain(until) => {
             confirm_absence(io, space, observed).await?;
-            let name = space.name_any();
-            let fate = match &observed.namespace {
-                None => format!("namespace {name} no longer exists"),
-                Some(_) if io.protected.contains(&name) => format!("namespace {name} {PROTECTED_STAYS}"),
-                Some(_) => format!("another namespace {name} exists, which does not belong to this DeveloperSpace and is left unchanged"),
-            };
+            let fate = fate(io, space, observed);
             let message = format!("this DeveloperSpace has expired, and {fate}; this object is kept until {}", rfc3339(*until));
             Ok(Carried::reported(space, expired(space, observed, message, false)))
         }
@@ -105,11 +100,12 @@ async fn seal(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<Ca
     let name = space.name_any();
     let has_namespace = observed.own_namespace().is_some();
     confirm_absence(io, space, observed).await?;
-    let message = match &observed.namespace {
-        _ if has_namespace => format!("this DeveloperSpace has expired; namespace {name} is being deleted"),
-        Some(_) if io.protected.contains(&name) => format!("this DeveloperSpace has expired; namespace {name} {PROTECTED_STAYS}"),
-        _ => "this DeveloperSpace has expired; it had no namespace".to_owned(),
+    let fate = match recorded_uid(space) {
+        _ if has_namespace => format!("namespace {name} is being deleted"),
+        Some(_) => fate(io, space, observed),
+        None => "it had no namespace".to_owned(),
     };
+    let message = format!("this DeveloperSpace has expired; {fate}");
     let sealed = report(io, space, observed, expired(space, observed, message, has_namespace)).await?;
     let uid = observed.own_namespace().map(|namespace| namespace.uid.to_string());
     tracing::info!(namespace = name, uid, reason = "the DeveloperSpace has expired", "sealed a DeveloperSpace");
@@ -119,6 +115,16 @@ async fn seal(io: &Io, space: &DeveloperSpace, observed: &Observed) -> Result<Ca
         None => true,
     };
     Ok(Carried::new(sealed, by_us))
+}
+
+/// The state of a namespace that is not deleted: it was deleted earlier, or it stays.
+fn fate(io: &Io, space: &DeveloperSpace, observed: &Observed) -> String {
+    let name = space.name_any();
+    match &observed.namespace {
+        None => format!("namespace {name} no longer exists"),
+        Some(_) if io.protected.contains(&name) => format!("namespace {name} {PROTECTED_STAYS}"),
+        Some(_) => format!("another namespace {name} exists, which does not belong to this DeveloperSpace and is left unchanged"),
+    }
 }
 
 /// Reads the namespace from the API server before the status drops its record: the store may be behind, and a namespace that a sealed space does

@@ -253,6 +253,26 @@ async fn the_namespace_that_took_the_place_of_the_expired_one_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_seal_reports_the_state_of_the_namespace_that_the_status_records() {
+    let unrecorded = with(&warned(), &json!({"status": {"namespace": null}}));
+    let another = "another namespace orchid-lab exists, which does not belong to this DeveloperSpace and is left unchanged";
+    for (space, theirs, fate) in [
+        (warned(), None, "namespace orchid-lab no longer exists"),
+        (warned(), Some(foreign_namespace()), another),
+        (unrecorded.clone(), None, "it had no namespace"),
+        (unrecorded, Some(foreign_namespace()), "it had no namespace"),
+    ] {
+        let world = World::with(EXPIRES, &[&[class()][..], theirs.as_slice()].concat());
+        let read = theirs.map_or_else(no_namespace, |theirs| get(&namespace_path()).answered(theirs));
+        let mut status = expired(&format!("this DeveloperSpace has expired; {fate}"), false, EXPIRES);
+        // `Reconciling` was `False` before, too.
+        status["conditions"][3]["lastTransitionTime"] = json!(MADE);
+        status["namespace"] = Value::Null;
+        world.reconcile(&space, script![read, say(&space, &status), told("Expired")]).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_expired_space_whose_namespace_is_gone_is_told_and_later_deleted_with_uid_and_version() {
     let world = World::with(GONE, &[class()]);
     let mut status = expired(KEPT, false, GONE);
