@@ -22,6 +22,8 @@ struct Attempt {
     waiting: Option<DateTime<Utc>>,
     /// A situation in which the quota leaves resources uncounted, as a hash, and its first observation.
     uncounted: Option<(u64, DateTime<Utc>)>,
+    /// The time at which lost races were last logged.
+    logged: Option<Instant>,
 }
 
 /// The back-off of a space after a failure.
@@ -41,6 +43,9 @@ const STALE_STORE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The time for which the deletion of a space is kept: no reconcile waits or runs longer.
 const DELETED_SPACE_TTL: Duration = Duration::from_secs(300);
+
+/// The shortest time between two log lines about the lost races of one space.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Attempts {
     /// Records the resourceVersion of a write of the operator: the space is not reconciled again before the store has that version.
@@ -122,6 +127,17 @@ impl Attempts {
         })
     }
 
+    /// Returns true if the lost races of the space are to be logged, and records that they are.
+    pub fn log_lost_races(&self, name: &str) -> bool {
+        self.with(name, |attempt| {
+            let is_due = !attempt.was_logged();
+            if is_due {
+                attempt.logged = Some(Instant::now());
+            }
+            is_due
+        })
+    }
+
     /// Counts a failure. Returns the number of consecutive failures before it.
     pub fn count_failure(&self, name: &str) -> u32 {
         self.with(name, |attempt| {
@@ -142,7 +158,7 @@ impl Attempts {
             attempt.failures = 0;
             attempt.back_off = None;
             let caught_up = attempt.written.is_none_or(|(written, at)| written <= version || at.elapsed() >= STALE_STORE_LIMIT);
-            if caught_up && attempt.gone.is_none() && attempt.waiting.is_none() && attempt.uncounted.is_none() {
+            if caught_up && attempt.gone.is_none() && attempt.waiting.is_none() && attempt.uncounted.is_none() && !attempt.was_logged() {
                 map.remove(name);
             }
         }
@@ -170,6 +186,12 @@ impl Attempts {
     }
 }
 
+impl Attempt {
+    fn was_logged(&self) -> bool {
+        self.logged.is_some_and(|at| at.elapsed() < LOG_INTERVAL)
+    }
+}
+
 impl BackOff {
     fn remaining(&self, now: Instant) -> Option<Duration> {
         let until = self.until?;
@@ -181,6 +203,21 @@ impl BackOff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn lost_races_are_logged_once_a_minute_although_others_are_won() {
+        let attempts = Attempts::default();
+        let advance = async |seconds| tokio::time::advance(Duration::from_secs(seconds)).await;
+        assert!(attempts.log_lost_races("orchid-lab") && attempts.log_lost_races("fern-lab"));
+        advance(59).await;
+        attempts.clear("orchid-lab", 1);
+        assert!(!attempts.log_lost_races("orchid-lab"));
+        advance(1).await;
+        assert!(attempts.log_lost_races("orchid-lab") && !attempts.log_lost_races("orchid-lab"));
+        advance(60).await;
+        attempts.clear("orchid-lab", 1);
+        assert!(!attempts.0.lock().ignore_poison().contains_key("orchid-lab"));
+    }
 
     #[test]
     fn a_wait_for_uncounted_resources_begins_again_once_they_were_counted() {

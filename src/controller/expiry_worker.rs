@@ -9,7 +9,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{
     context::Context,
     expiry_queue::RETRY_INTERVAL,
-    worker::{back_off, reconcile_expiring},
+    worker::{back_off, is_logged, reconcile_expiring},
 };
 use crate::cache::watches::CachedSpace;
 
@@ -43,7 +43,9 @@ async fn expire(name: &str, spaces: &Store<CachedSpace>, ctx: Arc<Context>) {
             Ok(true) => return,
             Ok(false) => tokio::time::sleep(RETRY_INTERVAL).await,
             Err(error) => {
-                tracing::warn!(space = name, error = error.sentence(), "failed to expire a DeveloperSpace; retrying");
+                if is_logged(&ctx, name, &error) {
+                    tracing::warn!(space = name, error = error.sentence(), "failed to expire a DeveloperSpace; retrying");
+                }
                 back_off(space, &error, ctx.clone());
                 return ctx.requeue.requeue(name.to_owned());
             }

@@ -20,7 +20,7 @@ use super::{
     owner_places::requeue_all,
     startup::restore_places,
     watched_spaces::watched_spaces,
-    worker::{back_off, reconcile_queued},
+    worker::{back_off, is_logged, reconcile_queued},
 };
 use crate::{
     cache::{
@@ -72,6 +72,7 @@ pub async fn run(
     let _helpers = [tokio::spawn(validation), tokio::spawn(restored), tokio::spawn(orphans)].map(AbortOnDropHandle::new);
     let stop = stop.shared();
     let expiries = spawn_scoped(expiry_worker::run(ctx.clone(), reader.clone(), stop.clone()));
+    let reported = ctx.clone();
     // Only names drive the queue. A name arrives after the store contains the change that it is about.
     let queue = Controller::for_stream(futures::stream::pending(), reader)
         .with_config(controller::Config::default().concurrency(ctx.slots.number().saturating_mul(RECONCILES_PER_SLOT)))
@@ -80,7 +81,7 @@ pub async fn run(
         .graceful_shutdown_on(stop)
         .run(|space, ctx| spawn_scoped(reconcile_queued(space, ctx)), back_off, ctx)
         .for_each(|result| {
-            log(&result);
+            log(&reported, &result);
             ready(())
         });
     futures::future::join(queue, expiries).await;
@@ -95,7 +96,7 @@ fn requeue_freed(ctx: &Context, spaces: &reflector::Store<CachedSpace>) {
     requeue_all(ctx, names);
 }
 
-fn log(result: &Result<(ObjectRef<CachedSpace>, Action), controller::Error<Error, kube::runtime::watcher::Error>>) {
+fn log(ctx: &Context, result: &Result<(ObjectRef<CachedSpace>, Action), controller::Error<Error, kube::runtime::watcher::Error>>) {
     match result {
         Ok((space, _)) => tracing::debug!(space = space.name, "reconciled"),
         Err(controller::Error::ReconcilerFailed(error, space))
@@ -104,7 +105,9 @@ fn log(result: &Result<(ObjectRef<CachedSpace>, Action), controller::Error<Error
             tracing::debug!(space = space.name, error = error.sentence(), "the object has changed; reconciling again");
         }
         Err(controller::Error::ReconcilerFailed(error, space)) => {
-            tracing::warn!(space = space.name, error = error.sentence(), "failed to reconcile a DeveloperSpace; retrying");
+            if is_logged(ctx, &space.name, error) {
+                tracing::warn!(space = space.name, error = error.sentence(), "failed to reconcile a DeveloperSpace; retrying");
+            }
         }
         Err(controller::Error::ObjectNotFound(_)) => {}
         Err(error) => tracing::warn!(%error, "the queue reported an error"),

@@ -117,6 +117,11 @@ async fn run(guarded: &DeserializeGuard<DeveloperSpace>, ctx: &Context) -> Resul
     Ok(action)
 }
 
+/// Returns true if `error` is to be logged. The end of a space can lose all races in each second, which is logged once a minute.
+pub fn is_logged(ctx: &Context, name: &str, error: &Error) -> bool {
+    !matches!(error, Error::Overtaken { .. }) || ctx.io.attempts.log_lost_races(name)
+}
+
 /// Begins the back-off of a space after `error`. Returns the time of its next reconcile, with a jitter, so that reconciles that failed together are not
 /// retried together.
 #[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]

@@ -1,6 +1,8 @@
 //! The end of a space: warnings, the seal, the deletion of the namespace, and the deletion of the space after its retention.
 
-use super::*;
+use developerspace_operator::controller::worker::is_logged;
+
+use super::{support::api_server::play, *};
 
 const KEPT: &str =
     "this DeveloperSpace has expired, and namespace orchid-lab no longer exists; this object is kept until 2026-03-12T08:01:00Z";
@@ -181,6 +183,11 @@ async fn a_seal_that_is_overtaken_every_time_ends_the_attempt() {
     let error = world.reconcile(&warned(), calls).await.unwrap_err();
     let sentence = "failed to write DeveloperSpace orchid-lab: other clients changed it before each of 50 attempts; the operator retries";
     assert_eq!((error.sentence().as_str(), error.retry_after(9)), (sentence, Duration::from_secs(1)));
+    let logged = async |client| {
+        let ctx = world.context(client);
+        [(); 3].map(|()| is_logged(&ctx, SPACE, &error))
+    };
+    assert_eq!(play(script![], logged).await, [true, false, false], "once a minute");
 }
 
 #[tokio::test]
