@@ -117,10 +117,11 @@ pub async fn read_later(io: &Io, space: &DeveloperSpace) -> Option<DeveloperSpac
     is_later.then_some(read)
 }
 
-/// Writes the report of an error again after a lost race, if the end of the space depends on the write. Otherwise returns the conflict.
+/// Writes the report of an error again after a lost race, which was the first attempt, if the end of the space depends on the write. Otherwise
+/// returns the conflict.
 async fn report_failure_again(io: &Io, space: &DeveloperSpace, readiness: &Readiness, mut lost: Error) -> Result<DeveloperSpace, Error> {
     let mut latest = space.clone();
-    for _ in 0..MAX_ATTEMPTS {
+    for _ in 1..MAX_ATTEMPTS {
         let outlook = observe(&latest, io).outlook;
         let is_for_the_end = outlook.stage != Stage::Due && end_counts_from_write(&latest, &outlook);
         let Some(read) = read_later(io, &latest).await.filter(|_| is_for_the_end) else { return Err(lost) };

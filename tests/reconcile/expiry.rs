@@ -155,9 +155,9 @@ async fn a_warning_that_annotations_overtake_is_written_without_a_wait() {
     world.reconcile(&converged(), calls).await.unwrap();
 }
 
-/// The step fails for another reason, so only the report of the failure contains the warning.
-#[tokio::test]
-async fn a_warning_in_the_report_of_a_failure_is_written_although_annotations_overtake_it() {
+/// A space whose first warning is due, and whose step fails for another reason, so that only the report of the failure contains the warning. Returns
+/// the status that the report writes, and the calls before it.
+fn failing_while_a_warning_is_due() -> (World, Value, Vec<Step>) {
     let world = World::with(WARNED_A_DAY_BEFORE, &everything_but("RoleBinding", "developerspace-owner"));
     let message = "failed to create RoleBinding developerspace-owner in orchid-lab: the server says Forbidden";
     let mut status = warned_of("1d", WARNED_A_DAY_BEFORE);
@@ -167,10 +167,24 @@ async fn a_warning_in_the_report_of_a_failure_is_written_although_annotations_ov
         (condition["status"], condition["reason"], condition["message"]) = (json!(is), json!("ApplyFailed"), json!(text));
         condition["lastTransitionTime"] = json!(since);
     }
-    let mut calls = script![confirmed(), post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden")];
+    (world, status, script![confirmed(), post(&children_path("RoleBinding"), owner_binding()).refused(403, "Forbidden")])
+}
+
+#[tokio::test]
+async fn a_warning_in_the_report_of_a_failure_is_written_although_annotations_overtake_it() {
+    let (world, status, mut calls) = failing_while_a_warning_is_due();
     let (overtaken, space) = overtaken(&converged(), &status, 6);
     calls.extend(overtaken);
     calls.extend(script![say(&space, &status), told("Expiring"), told_inside("Expiring"), told("ApplyFailed")]);
+    assert_eq!(class_of(&world.reconcile(&converged(), calls).await), Some(Class::Forbidden));
+}
+
+#[tokio::test]
+async fn a_report_of_a_failure_is_written_as_often_as_a_seal() {
+    let (world, status, mut calls) = failing_while_a_warning_is_due();
+    let (overtaken, space) = overtaken(&converged(), &status, 49);
+    calls.extend(overtaken);
+    calls.extend(script![say(&space, &status).refused(409, "Conflict")]);
     assert_eq!(class_of(&world.reconcile(&converged(), calls).await), Some(Class::Forbidden));
 }
 
