@@ -25,6 +25,7 @@ pub mod operator;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod revision;
 pub mod users;
 pub mod wait;
 pub mod webhook;

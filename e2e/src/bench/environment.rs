@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::{raw_client::Recipe, ready::Ready};
+use super::ready::Ready;
 use crate::{
     Cluster, Operator,
     fixtures::{Actor, class, space},
@@ -144,12 +144,6 @@ impl Stage {
             Ok(Some(()))
         })
         .await
-    }
-
-    /// Creates a space and learns the recipe from it.
-    pub async fn recipe(&self) -> Result<Recipe> {
-        self.ask(&["recipe-lab".to_owned()]).await?;
-        Recipe::of(self, "recipe-lab").await
     }
 }
 

@@ -4,45 +4,20 @@
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::{Value, json};
 
 use super::{
     calls::{agreement, counted},
     environment::{ADMIN, ASKING, PATIENCE, Stage, names},
+    expiry_method::{ExpiryMethod, OPERATOR},
     kyverno,
     measurement::{Bound, Curve, Figure, Measured, Samples},
     options::Options,
     progress::Progress,
     raw_client::Recipe,
 };
-use crate::{
-    audit::Audit,
-    fixtures::{At, a_space, now},
-    operator,
-    wait::eventually,
-};
-
-/// The way in which a contestant learns of the end of a namespace, and the user that deletes the namespace then.
-#[derive(Clone, Copy, Debug)]
-pub struct Ending {
-    /// The object that holds the end.
-    pub object: for<'a> fn(&'a str) -> At<'a>,
-    /// The patch that sets the end.
-    pub patch: fn(DateTime<Utc>) -> Value,
-    /// The user whose DELETE requests count.
-    pub user: &'static str,
-}
-
-const OURS: Ending = Ending { object: a_space, patch: ends_at, user: operator::USER };
-
-/// The patch that renews the space and sets this end. Without a renewal, the notice would postpone an end that the spec brings so near.
-pub fn ends_at(end: DateTime<Utc>) -> Value {
-    let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-    // Later than the creation, even if the space was created in the current second.
-    json!({"spec": {"renewedAt": text(now() + TimeDelta::seconds(1)), "expiresAt": text(end)}})
-}
+use crate::{audit::Audit, fixtures::now, wait::eventually};
 
 /// The number of spaces that the raw client ends concurrently, as the operator does.
 const ENDING: usize = 16;
@@ -63,7 +38,7 @@ pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured>
     progress.step(&format!("B4: {count} spaces end within {} s", window.as_secs()));
     let stage = Stage::with_operator().await?;
     stage.ask(&names).await?;
-    let late = lateness(&stage, &OURS, &names, window).await?;
+    let late = lateness(&stage, &OPERATOR, &names, window).await?;
     let collected = counted(&stage, "developerspace_namespaces_collected_total ", |_| true).await?;
     let crossing = while_others_come(&stage, options, progress).await?;
     drop(stage);
@@ -105,7 +80,7 @@ async fn while_others_come(stage: &Stage, options: &Options, progress: &Progress
         Ok(now())
     };
     let last = now() + TimeDelta::from_std(LEAD + window)?;
-    let (late, created) = tokio::try_join!(lateness(stage, &OURS, &ending, window), begin)?;
+    let (late, created) = tokio::try_join!(lateness(stage, &OPERATOR, &ending, window), begin)?;
     ensure!(created >= last, "the {creations} spaces were there before the last end: they were to come at the same time");
     let what = format!("DELETE after the end, {ends} within {} s while {creations} spaces are created, ms", window.as_secs());
     let figure = |word: &str, hundredths: usize| Figure::alone("B4", &format!("{what}, {word}"), late.quantile(hundredths).into());
@@ -122,19 +97,19 @@ async fn of_kyverno(names: &[String], window: Duration) -> Result<Samples> {
     let stage = Stage::set().await?;
     let kyverno = kyverno::start(&stage).await?;
     kyverno::make(&stage, names).await?;
-    let late = lateness(&stage, &kyverno::ENDING, names, window).await;
+    let late = lateness(&stage, &kyverno::METHOD, names, window).await;
     drop(kyverno);
     late
 }
 
 /// Milliseconds from the end of each space to the moment at which the API server has the DELETE of its namespace, with the ends spread
 /// evenly over `window`.
-async fn lateness(stage: &Stage, ending: &Ending, names: &[String], window: Duration) -> Result<Samples> {
+async fn lateness(stage: &Stage, method: &ExpiryMethod, names: &[String], window: Duration) -> Result<Samples> {
     let first = now() + TimeDelta::from_std(LEAD)?;
     let span = i64::try_from(window.as_secs())?;
     let count = i64::try_from(names.len())?;
     let ends: Vec<DateTime<Utc>> = (0..count).map(|number| (first + TimeDelta::seconds(span * number / count)).trunc_subsecs(0)).collect();
-    let deleted = end_at(stage, ending, names, &ends).await?;
+    let deleted = end_at(stage, method, names, &ends).await?;
     names
         .iter()
         .zip(&ends)
@@ -152,10 +127,10 @@ async fn lateness(stage: &Stage, ending: &Ending, names: &[String], window: Dura
 pub async fn burst(stage: &Stage, bare: &Stage, recipe: &Recipe, names: &[String]) -> Result<(f64, f64)> {
     let (audit, raw_audit) = (stage.cluster.audit_from_now()?, bare.cluster.audit_from_now()?);
     // No operator acts on the ends of the raw client's spaces.
-    set_ends(bare, &OURS, names, &vec![in_time(names.len())?; names.len()]).await?;
+    set_ends(bare, &OPERATOR, names, &vec![in_time(names.len())?; names.len()]).await?;
     bare.settle().await?;
     let end = in_time(names.len())?;
-    set_ends(stage, &OURS, names, &vec![end; names.len()]).await?;
+    set_ends(stage, &OPERATOR, names, &vec![end; names.len()]).await?;
     stage.settle().await?;
     let left = (end - now()).to_std().context("it took too long to say when the spaces end")?;
     let raw = async {
@@ -164,7 +139,7 @@ pub async fn burst(stage: &Stage, bare: &Stage, recipe: &Recipe, names: &[String
         ending.try_collect::<Vec<()>>().await?;
         deletions(raw_audit, ADMIN, names).await
     };
-    let (ours, raw) = tokio::try_join!(deletions(audit, OURS.user, names), raw)?;
+    let (ours, raw) = tokio::try_join!(deletions(audit, OPERATOR.user, names), raw)?;
     ensure!(ours.values().all(|at| *at >= end), "something was collected early");
     let through = ours.values().max().min(raw.values().max()).context("nothing was collected")?;
     #[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]
@@ -181,10 +156,10 @@ fn in_time(count: usize) -> Result<DateTime<Utc>> {
 }
 
 /// Sets the ends, waits until the deletion of every namespace has been requested, and returns the time of each request by name.
-async fn end_at(stage: &Stage, ending: &Ending, names: &[String], ends: &[DateTime<Utc>]) -> Result<HashMap<String, DateTime<Utc>>> {
+async fn end_at(stage: &Stage, method: &ExpiryMethod, names: &[String], ends: &[DateTime<Utc>]) -> Result<HashMap<String, DateTime<Utc>>> {
     let audit = stage.cluster.audit_from_now()?;
-    set_ends(stage, ending, names, ends).await?;
-    deletions(audit, ending.user, names).await
+    set_ends(stage, method, names, ends).await?;
+    deletions(audit, method.user, names).await
 }
 
 /// Waits until `user` has requested the deletion of all these namespaces, and returns the time of each request by name.
@@ -205,8 +180,8 @@ async fn deletions(audit: Audit, user: &str, names: &[String]) -> Result<HashMap
 }
 
 /// Sets the end of each object.
-async fn set_ends(stage: &Stage, ending: &Ending, names: &[String], ends: &[DateTime<Utc>]) -> Result<()> {
-    let setting = stream::iter(names.iter().zip(ends)).map(|(name, end)| stage.admin.patch((ending.object)(name), (ending.patch)(*end)));
+async fn set_ends(stage: &Stage, method: &ExpiryMethod, names: &[String], ends: &[DateTime<Utc>]) -> Result<()> {
+    let setting = stream::iter(names.iter().zip(ends)).map(|(name, end)| stage.admin.patch((method.object)(name), (method.patch)(*end)));
     setting.buffer_unordered(ASKING).try_collect::<Vec<_>>().await.map(drop)
 }
 

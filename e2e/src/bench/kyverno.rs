@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     environment::{ADMIN, ASKING, Stage},
-    expiry::Ending,
+    expiry_method::ExpiryMethod,
 };
 use crate::{
     binaries,
@@ -25,7 +25,7 @@ const HOME: &str = "kyverno";
 const BINARY: &str = "cleanup-controller";
 
 /// The way in which Kyverno learns of the end of a namespace.
-pub const ENDING: Ending = Ending { object: a_namespace, patch, user: ADMIN };
+pub const METHOD: ExpiryMethod = ExpiryMethod { object: a_namespace, patch, user: ADMIN };
 
 fn patch(end: DateTime<Utc>) -> Value {
     json!({"metadata": {"labels": {"cleanup.kyverno.io/ttl": end.format("%Y-%m-%dT%H%M%SZ").to_string()}}})

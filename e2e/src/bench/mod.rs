@@ -7,6 +7,7 @@ pub mod baselines;
 pub mod calls;
 pub mod environment;
 pub mod expiry;
+pub mod expiry_method;
 pub mod faults;
 pub mod footprint;
 pub mod invariance;
@@ -31,15 +32,18 @@ use environment::Stage;
 use measurement::Measured;
 pub use options::Options;
 use progress::Progress;
+use raw_client::Recipe;
 pub use report::Report;
+
+use crate::revision::stamp;
 
 /// Runs the parts of the benchmark that `options` selects.
 pub async fn run(options: &Options) -> Result<Report> {
     let begun = Instant::now();
-    let (commit, day) = crate::fault_sweep::options::stamp().await;
+    let (commit, day) = stamp().await;
     let progress = Progress::new(options.steps());
     progress.step("what the operator makes of a space");
-    let recipe = Stage::with_operator().await?.recipe().await?;
+    let recipe = Recipe::learn(&Stage::with_operator().await?).await?;
     let mut measured = Measured::default();
     if options.wants("B1") {
         measured.add_or_note("B1", onboarding::measure(options, &recipe, &progress).await);

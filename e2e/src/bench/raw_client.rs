@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     environment::{Stage, spec},
-    expiry::ends_at,
+    expiry_method::expires_at,
     ready::Ready,
 };
 use crate::{
@@ -33,8 +33,15 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// Creates a space and learns the recipe from it.
+    pub async fn learn(stage: &Stage) -> Result<Self> {
+        let name = "recipe-lab";
+        stage.ask(&[name.to_owned()]).await?;
+        Self::of(stage, name).await
+    }
+
     /// Learns the recipe from a space that is ready, and makes that space expire.
-    pub async fn of(stage: &Stage, name: &str) -> Result<Self> {
+    async fn of(stage: &Stage, name: &str) -> Result<Self> {
         let space = stage.admin.get(a_space(name)).await?;
         let namespace = stage.admin.get(a_namespace(name)).await?;
         let holes = [(uid_of(&space).to_owned(), "$SPACE_UID"), (uid_of(&namespace).to_owned(), "$HOME_UID"), (name.to_owned(), "$NAME")];
@@ -58,7 +65,7 @@ impl Recipe {
     /// The patch with which the operator seals a space, as the API server received it.
     async fn seal(stage: &Stage, name: &str) -> Result<Value> {
         let mut audit = stage.cluster.audit_from_now()?;
-        stage.admin.patch(a_space(name), ends_at(now() + TimeDelta::seconds(3))).await?;
+        stage.admin.patch(a_space(name), expires_at(now() + TimeDelta::seconds(3))).await?;
         let entries = tokio::sync::Mutex::new(&mut audit);
         eventually("a space to be sealed", SOON, || async {
             let sealed = |patch: &Value| holds(patch, "Expired");

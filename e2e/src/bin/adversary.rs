@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Parser;
 use e2e::{
     adversary::{Options, Outcome, Place, record, run},
-    fault_sweep::options::stamp,
+    revision::stamp,
 };
 
 /// Plays sequences of user actions in any order, and checks each of their steps.

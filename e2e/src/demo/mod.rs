@@ -2,30 +2,21 @@
 
 mod operator;
 mod screen;
+mod settings;
 mod space;
 mod story;
 mod target;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::Result;
 
 pub use screen::Screen;
+pub use settings::Settings;
 
 use crate::process::stop_by_pid_file;
+use settings::{cluster_layout, operator_pid_file};
 use target::Target;
-
-/// The settings of the demo.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The folder for the cluster's files, kubeconfigs, logs and process ids.
-    pub dir: PathBuf,
-    /// The kubeconfig of a cluster to use instead of an embedded one.
-    pub kubeconfig: Option<PathBuf>,
-}
 
 /// Runs the whole demo. The operator and an embedded cluster keep running afterwards.
 pub async fn up(settings: &Settings, screen: &Screen) -> Result<()> {
@@ -50,12 +41,4 @@ pub async fn down(settings: &Settings) -> Result<Vec<&'static str>> {
         stopped.push("the control plane");
     }
     Ok(stopped)
-}
-
-fn operator_pid_file(dir: &Path) -> PathBuf {
-    dir.join("operator.pid")
-}
-
-fn cluster_layout(dir: &Path) -> crate::controlplane::Layout {
-    crate::controlplane::Layout::new(&dir.join("cluster"))
 }

@@ -4,7 +4,7 @@ use std::{fs, os::unix::process::CommandExt, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::{Screen, operator_pid_file, target::Target};
+use super::{screen::Screen, settings::operator_pid_file, target::Target};
 use crate::{
     binaries, http, kubeconfig,
     operator::{SERVICE_ACCOUNT, install_steps, policies_in_force, run_arguments, token},

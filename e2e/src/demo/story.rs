@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 
 use super::{
-    Screen,
+    screen::Screen,
     space::{self, await_true},
     target::{ALICE, Target},
 };

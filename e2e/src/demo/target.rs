@@ -14,7 +14,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Screen, Settings, cluster_layout};
+use super::{
+    screen::Screen,
+    settings::{Settings, cluster_layout},
+};
 use crate::{
     binaries, cluster,
     command::{self, Output},

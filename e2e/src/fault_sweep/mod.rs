@@ -39,19 +39,21 @@ use report::{Oracle, Outcome};
 use rig::Rig;
 use scenarios::Scenario;
 
+use crate::revision::stamp;
+
 /// Runs the cases that `options` select. Violations are part of the report and not an error; an error means that the
 /// sweep could not run.
 pub async fn run(options: &Options) -> Result<Report> {
     let begun = Instant::now();
     // Read at the start: later changes of the code do not affect what runs.
-    let (commit, day) = options::stamp().await;
+    let (commit, day) = stamp().await;
     let before = options.resumed()?;
     let rig = Rig::new(rig::cluster().await?, "sweep", &[]).await?;
     rig.start().await?;
     let paths: Vec<path::Path> = path::all().into_iter().filter(|path| options.wants_path(path.name)).collect();
     let (references, failed) = learn(&rig, "", &paths).await;
     let cases = plan(options, &paths, &references, &before.outcomes);
-    let wanted = |scenario: &Scenario| options.wants_scenario(scenario, &before.outcomes);
+    let wanted = |scenario: &Scenario| scenario.is_selected(options, &before.outcomes);
     let scenarios: Vec<Scenario> = scenarios::all().into_iter().filter(wanted).collect();
     let soak = Some(scenarios::soak()).filter(wanted);
     let nothing = cases.is_empty() && scenarios.is_empty() && soak.is_none() && failed.is_empty() && !options.wants_path(path::gc().name);

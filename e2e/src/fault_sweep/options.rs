@@ -7,10 +7,9 @@ use clap::Parser;
 
 use super::{
     case::{Case, is_bounded},
-    report::{Outcome, Report, Verdict},
-    scenarios::Scenario,
+    report::{Report, Verdict},
 };
-use crate::{binaries, command};
+use crate::binaries;
 
 /// Interrupts every write of every life-cycle path with every fault, and checks the result
 #[derive(Clone, Debug, Default, Parser)]
@@ -95,16 +94,6 @@ impl Options {
         (self.faults.is_empty() || self.faults.iter().any(|wanted| wanted == case.kind.name)) && (!self.bounded || is_bounded(case))
     }
 
-    /// Returns true if the options select the scenario and it did not run before.
-    pub fn wants_scenario(&self, scenario: &Scenario, done: &[Outcome]) -> bool {
-        let wanted = if self.case.is_empty() {
-            !self.no_scenarios && self.paths.is_empty() && self.faults.is_empty() && (!self.bounded || scenario.bounded)
-        } else {
-            self.case.iter().any(|id| id == scenario.id)
-        };
-        wanted && !done.iter().any(|outcome| outcome.id == scenario.id)
-    }
-
     /// The duration of the soak.
     pub fn soak(&self) -> Duration {
         Duration::from_secs(60 * self.soak.unwrap_or(if self.short { 5 } else { 60 }))
@@ -114,12 +103,4 @@ impl Options {
     pub fn quiet(&self) -> Duration {
         Duration::from_secs(if self.bounded { 15 } else { 60 })
     }
-}
-
-/// The commit and the date of the run.
-pub async fn stamp() -> (String, String) {
-    let mut git = tokio::process::Command::new("git");
-    git.args(["describe", "--always", "--dirty"]).current_dir(binaries::repository());
-    let commit = command::run(git, None).await.ok().filter(command::Output::succeeded).map(|output| output.stdout.trim().to_owned());
-    (commit.unwrap_or_else(|| "unknown".to_owned()), crate::fixtures::now().format("%Y-%m-%d").to_string())
 }

@@ -1,4 +1,4 @@
-//! Owns the faults of requests and watch events, and the rules that select which ones are affected.
+//! Owns the faults of requests, watch events and watches, and the rules that select which ones are affected.
 
 use std::{
     sync::Arc,
@@ -142,6 +142,26 @@ pub struct EventRule {
     pub nth: Option<u32>,
     /// The fault.
     pub fault: EventFault,
+}
+
+/// An order that ends open watches.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The resource of the watches; `None` for all.
+    pub resource: Option<String>,
+    /// The way in which the watches end.
+    pub end: End,
+}
+
+/// The way in which a watch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The connection is reset.
+    Reset,
+    /// The server sends an ERROR event with code 410: the resourceVersion has expired.
+    Gone,
+    /// The connection stays open and delivers nothing more, like a connection that a middlebox has dropped.
+    Deaf,
 }
 
 /// The progress of a rule.

@@ -10,6 +10,7 @@ mod network;
 mod request_info;
 mod rules;
 mod serve;
+mod state;
 mod stream;
 mod upstream;
 
@@ -29,19 +30,18 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub use fault::{EventFault, EventRule, Fault, Gate, Place, Progress, Rule, Times};
+pub use fault::{End, EventFault, EventRule, Fault, Gate, Order, Place, Progress, Rule, Times};
 pub use journal::{Entry, Journal};
 pub use network::{NetworkState, Snapshot};
 pub use request_info::RequestInfo;
 pub use rules::RuleId;
-pub use stream::{End, Order};
 
 /// The number of orders to watches that may be pending.
 const ORDERS: usize = 64;
 
 /// A running proxy. It ends when this is dropped.
 pub struct Proxy {
-    state: Arc<serve::State>,
+    state: Arc<state::State>,
     address: String,
     accepting: JoinHandle<()>,
 }
@@ -51,7 +51,7 @@ impl Proxy {
     pub async fn start(server: &str, authority: &Path) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the proxy found no port on 127.0.0.1")?;
         let address = format!("http://{}", listener.local_addr().context("the proxy's own address is unknown")?);
-        let state = Arc::new(serve::State {
+        let state = Arc::new(state::State {
             upstream: upstream::Upstream::new(server, authority)?,
             rules: Mutex::default(),
             event_rules: AtomicUsize::new(0),

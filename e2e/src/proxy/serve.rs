@@ -1,9 +1,6 @@
 //! Owns connections and requests: each request is numbered, recorded, matched against the rules, and forwarded or not.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, AtomicUsize, Ordering},
-};
+use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
@@ -11,47 +8,17 @@ use http::{Request, Response, header};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{broadcast, watch},
-};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{
     answer::{Answer, Body, Reset, half, refusal, whole},
-    fault::{EventFault, Fault},
-    journal::Journal,
-    network::{NetworkState, Snapshot},
+    fault::Fault,
+    network::Snapshot,
     request_info::RequestInfo,
-    rules::Rules,
-    stream::{Order, relay},
-    upstream::Upstream,
+    state::State,
+    stream::relay,
 };
 use crate::process;
-
-pub(super) struct State {
-    pub(super) upstream: Upstream,
-    pub(super) rules: Mutex<Rules>,
-    pub(super) event_rules: AtomicUsize,
-    pub(super) journal: Journal,
-    pub(super) network: watch::Sender<NetworkState>,
-    pub(super) orders: broadcast::Sender<Order>,
-    pub(super) recording: Mutex<Option<Snapshot>>,
-    pub(super) pid: AtomicU32,
-}
-
-impl State {
-    pub(super) fn rules(&self) -> std::sync::MutexGuard<'_, Rules> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn has_event_rules(&self) -> bool {
-        self.event_rules.load(Ordering::Relaxed) > 0
-    }
-
-    pub(super) fn judge_event(&self, space: &str, resource: &str) -> Option<EventFault> {
-        self.rules().judge_event(space, resource)
-    }
-}
 
 pub(super) async fn accept(listener: TcpListener, state: Arc<State>) {
     loop {

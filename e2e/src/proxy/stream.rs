@@ -15,29 +15,9 @@ use tokio::{
 
 use super::{
     answer::{Body, Reset, fed, gone_line},
-    fault::EventFault,
-    serve::State,
+    fault::{End, EventFault, Order},
+    state::State,
 };
-
-/// An order that ends open watches.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// The resource of the watches; `None` for all.
-    pub resource: Option<String>,
-    /// The way in which the watches end.
-    pub end: End,
-}
-
-/// The way in which a watch ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The connection is reset.
-    Reset,
-    /// The server sends an ERROR event with code 410: the resourceVersion has expired.
-    Gone,
-    /// The connection stays open and delivers nothing more, like a connection that a middlebox has dropped.
-    Deaf,
-}
 
 /// The delay of an event that others overtake.
 const OVERTAKEN: Duration = Duration::from_secs(1);

@@ -44,6 +44,19 @@ pub struct Scenario {
     pub run: fn(Setting) -> LocalBoxFuture<'static, Result<()>>,
 }
 
+impl Scenario {
+    /// Returns true if the options select the scenario and it did not run before.
+    pub fn is_selected(&self, options: &Options, done: &[Outcome]) -> bool {
+        let Options { case, paths, faults, bounded, no_scenarios, .. } = options;
+        let wanted = if case.is_empty() {
+            !no_scenarios && paths.is_empty() && faults.is_empty() && (!bounded || self.bounded)
+        } else {
+            case.iter().any(|id| id == self.id)
+        };
+        wanted && !done.iter().any(|outcome| outcome.id == self.id)
+    }
+}
+
 /// Creates scenarios from ID, `bounded`, oracle, and function.
 macro_rules! scenarios {
     ($($id:literal $bounded:literal $oracle:ident $run:path),+ $(,)?) => {
