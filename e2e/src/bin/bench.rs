@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use e2e::{
-    bench::{self, Options},
+    bench::{self, BenchmarkOptions},
     interrupt::unless_stopped,
 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Box::pin(unless_stopped(go(&Options::parse()))).await {
+    match Box::pin(unless_stopped(go(&BenchmarkOptions::parse()))).await {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
 }
 
 #[allow(clippy::print_stdout, reason = "the result is what was asked for")]
-async fn go(options: &Options) -> Result<ExitCode> {
+async fn go(options: &BenchmarkOptions) -> Result<ExitCode> {
     if let Some(folder) = &options.profile {
         bench::profile::draw(options, folder).await?;
         return Ok(ExitCode::SUCCESS);
@@ -30,7 +30,7 @@ async fn go(options: &Options) -> Result<ExitCode> {
     let report = bench::run(options).await?;
     println!("{}", report.table());
     // An incomplete run does not replace the last complete one.
-    let is_whole = report.measured.failures.is_empty();
+    let is_whole = report.results.failures.is_empty();
     if let Some(folder) = options.folder().filter(|_| is_whole || options.out.is_some()) {
         report.write(&folder)?;
     }
