@@ -15,7 +15,7 @@ use super::{
     progress::BenchmarkProgress,
     ready::ReadyWatch,
 };
-use crate::proxy::{Fault, Rule, Times};
+use crate::proxy::{Fault, FaultRule, RuleLimit};
 
 /// One write in this number is refused with 503.
 const REFUSED_ONE_IN: u32 = 100;
@@ -52,14 +52,14 @@ async fn throughput(count: usize) -> Result<(f64, f64)> {
         move || count.fetch_add(1, Ordering::Relaxed) % nth == nth - 1
     };
     let (is_refused, is_slow) = (every(REFUSED_ONE_IN), every(SLOW_ONE_IN));
-    let whole_run = Times::For(CONTESTANT_TIMEOUT);
+    let whole_run = RuleLimit::For(CONTESTANT_TIMEOUT);
     let failing =
-        Rule::new("503", Fault::Answer { code: 503, after: false }, move |request_info, _| request_info.mutates() && is_refused());
-    let slow = Rule::new("slow", Fault::Delay(SLOW_DELAY), move |request_info, _| request_info.mutates() && is_slow());
-    let rules = [failing, slow].map(|rule| proxy.arm(rule.times(whole_run)));
+        FaultRule::new("503", Fault::Respond { code: 503, after: false }, move |request_info, _| request_info.mutates() && is_refused());
+    let slow = FaultRule::new("slow", Fault::Delay(SLOW_DELAY), move |request_info, _| request_info.mutates() && is_slow());
+    let rules = [failing, slow].map(|rule| proxy.add_rule(rule.limit(whole_run)));
     let harmed = onboarding::rate_on(&environment, "harmed", count).await?;
     for rule in rules {
-        proxy.disarm(rule);
+        proxy.remove_rule(rule);
     }
     Ok((healthy, harmed))
 }

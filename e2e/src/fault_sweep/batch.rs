@@ -19,7 +19,7 @@ use super::{
     run,
     safety::{Spaces, final_state, unsafe_writes},
 };
-use crate::proxy::Times;
+use crate::proxy::RuleLimit;
 
 /// The maximum number of concurrent cases.
 const SIDE_BY_SIDE: usize = 200;
@@ -40,10 +40,10 @@ pub async fn run_all(rig: &Rig, cases: &[Case], references: &References, quiet: 
     let complaints = Complaints::default();
     let running = stream::iter(cases)
         .map(|case| async {
-            let permit = match (case.kind.cost, case.kind.times) {
+            let permit = match (case.kind.cost, case.kind.limit) {
                 (Cost::Worker, _) => hanging.acquire().await.ok(),
-                (_, Times::Count(_)) => brief.acquire().await.ok(),
-                (_, Times::For(_)) => failing.acquire().await.ok(),
+                (_, RuleLimit::Count(_)) => brief.acquire().await.ok(),
+                (_, RuleLimit::For(_)) => failing.acquire().await.ok(),
             };
             let outcome = one(rig, case, references).await;
             drop(permit);
@@ -107,7 +107,7 @@ pub async fn judge(
         })
         .collect();
     found.extend(unsafe_writes(rig, &spaces, from).into_iter().map(|(space, wrong)| (space, Oracle::Safe, wrong)));
-    spaces.retain(|name, _| rig.proxy.journal().knows(name));
+    spaces.retain(|name, _| rig.proxy.journal().has_requests_of(name));
     let state = final_state(rig, &spaces, references).await?;
     found.extend(state.different.into_iter().map(|(space, wrong)| (space, Oracle::End, wrong)));
     found.extend(state.orphans.into_iter().map(|(space, wrong)| (space, Oracle::Orph, wrong)));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::proxy::{Fault, Times};
+use crate::proxy::{Fault, RuleLimit};
 
 /// A kind of fault, as a case names it.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub struct Kind {
     /// The fault.
     pub fault: Fault,
     /// The limit of the fault.
-    pub times: Times,
+    pub limit: RuleLimit,
     /// The cost of a case.
     pub cost: Cost,
 }
@@ -34,7 +34,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Returns all kinds of faults.
 pub fn all() -> Vec<Kind> {
-    let answer = |code, after| Fault::Answer { code, after };
+    let answer = |code, after| Fault::Respond { code, after };
     let mut kinds = vec![
         once("reset-before", Fault::ResetBefore, Cost::Small),
         once("reset-after", Fault::ResetAfter, Cost::Small),
@@ -66,12 +66,12 @@ pub fn all() -> Vec<Kind> {
     for (thrice, minute, fault) in often {
         // The client honors Retry-After, and a worker waits with it.
         let cost = if thrice.starts_with("429") { Cost::Worker } else { Cost::Further };
-        kinds.push(Kind { name: thrice, fault: fault.clone(), times: Times::Count(3), cost });
-        kinds.push(Kind { name: minute, fault, times: Times::For(MINUTE), cost });
+        kinds.push(Kind { name: thrice, fault: fault.clone(), limit: RuleLimit::Count(3), cost });
+        kinds.push(Kind { name: minute, fault, limit: RuleLimit::For(MINUTE), cost });
     }
     kinds
 }
 
 fn once(name: &'static str, fault: Fault, cost: Cost) -> Kind {
-    Kind { name, fault, times: Times::Count(1), cost }
+    Kind { name, fault, limit: RuleLimit::Count(1), cost }
 }

@@ -114,7 +114,7 @@ async fn run(rig: &Rig, path: &Path, name: &str) -> Result<(Value, Vec<Entry>)> 
 }
 
 fn targets(written: &[Entry]) -> BTreeSet<Target> {
-    written.iter().map(|entry| Target { signature: entry.request_info.signature(), nth: entry.place.nth }).collect()
+    written.iter().map(|entry| Target { signature: entry.request_info.signature(), nth: entry.position.nth }).collect()
 }
 
 /// Verifies that a space is in the given end state.

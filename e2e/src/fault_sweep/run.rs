@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     fixtures::{SOON, ensure_equal},
-    proxy::{Progress, Rule, RuleId},
+    proxy::{Entry, FaultRule, RuleId, RuleProgress, WriteSelector},
     wait::eventually,
 };
 
@@ -34,22 +34,17 @@ pub async fn prepare(rig: &Rig, case: &Case) -> Result<(), Outcome> {
 pub async fn run(rig: &Rig, case: &Case, reference: &Reference) -> Outcome {
     let name = case.space();
     rig.proxy.restart_count(&name);
-    let target = (name.as_str(), case.target.signature.as_str(), case.target.nth);
-    let rule = rig.proxy.arm(Rule::write(case.kind.name, case.kind.fault.clone(), target).times(case.kind.times));
+    let target = WriteSelector { space: &name, signature: &case.target.signature, nth: case.target.nth };
+    let rule = rig.proxy.add_rule(FaultRule::write(case.kind.name, case.kind.fault.clone(), target).limit(case.kind.limit));
     let from = rig.proxy.journal().len();
     let mut outcome = match act_and_judge(rig, case, reference, rule).await {
         Ok(outcome) => outcome,
         Err(error) => Outcome::violated(case.id(), Oracle::Live, format!("{error:#}")),
     };
-    rig.proxy.disarm(rule);
+    rig.proxy.remove_rule(rule);
     if matches!(outcome.verdict, Verdict::Violated(_)) {
-        let lines: Vec<String> = rig
-            .proxy
-            .journal()
-            .since(from, |entry| entry.request_info.space.as_deref() == Some(&name))
-            .iter()
-            .map(crate::proxy::Entry::line)
-            .collect();
+        let lines: Vec<String> =
+            rig.proxy.journal().since(from, |entry| entry.request_info.space.as_deref() == Some(&name)).iter().map(Entry::line).collect();
         let shown = lines.len().saturating_sub(40);
         outcome.trace = lines[shown..].to_vec();
     }
@@ -73,10 +68,10 @@ async fn act_and_judge(rig: &Rig, case: &Case, reference: &Reference, rule: Rule
     if !struck {
         return Ok(Outcome::not_reached(case.id()));
     }
-    let over = over(rig, rule).await;
+    let end = end(rig, rule).await;
     rig.view.until("to be as in the reference run", &name, SOON + PATIENCE, is_at_end).await.context("never converged")?;
-    let (elapsed, emptied) = (over.elapsed(), rig.view.emptied(&name).map(|(from, to)| (from.into_std(), to.into_std())));
-    let own = elapsed.saturating_sub(emptying(over, emptied));
+    let (elapsed, emptied) = (end.elapsed(), rig.view.emptied(&name).map(|(from, to)| (from.into_std(), to.into_std())));
+    let own = elapsed.saturating_sub(emptying(end, emptied));
     Ok(if own < SOON {
         Outcome::passed(case.id(), elapsed)
     } else {
@@ -85,10 +80,10 @@ async fn act_and_judge(rig: &Rig, case: &Case, reference: &Reference, rule: Rule
     })
 }
 
-/// Returns the time after `over` in which the namespace was terminating. kube-controller-manager deletes its contents, so that time is not the operator's.
+/// Returns the time after `end` in which the namespace was terminating. kube-controller-manager deletes its contents, so that time is not the operator's.
 /// All other time is, including the time before the DELETE.
-fn emptying(over: Instant, emptied: Option<(Instant, Instant)>) -> Duration {
-    emptied.map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from.max(over)))
+fn emptying(end: Instant, emptied: Option<(Instant, Instant)>) -> Duration {
+    emptied.map_or(Duration::ZERO, |(from, to)| to.saturating_duration_since(from.max(end)))
 }
 
 /// Returns true if the space is in its end state and nothing more is written: another order of events made the write
@@ -100,12 +95,12 @@ fn is_passed_by(rig: &Rig, name: &str, reference: &Reference) -> bool {
 }
 
 /// Returns the time at which the fault ended: its last hit, or the end of its duration.
-async fn over(rig: &Rig, rule: RuleId) -> Instant {
+async fn end(rig: &Rig, rule: RuleId) -> Instant {
     let ended = eventually("the fault to be over", PATIENCE, || async {
-        Ok(rig.proxy.progress(rule).and_then(|Progress { over, .. }| over).filter(|over| *over <= Instant::now()))
+        Ok(rig.proxy.progress(rule).and_then(|RuleProgress { end, .. }| end).filter(|end| *end <= Instant::now()))
     });
     match ended.await {
-        Ok(over) => over,
+        Ok(end) => end,
         // The fault has hits left that no request triggers. The end of this wait counts as its end.
         Err(_) => Instant::now(),
     }

@@ -1,4 +1,4 @@
-//! Owns the data that all connections of a proxy share: the rules, the journal, the network and the orders to watches.
+//! Owns the data that all connections of a proxy share: the rules, the journal, the network and the commands to watches.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -8,26 +8,26 @@ use std::sync::{
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    fault::{EventFault, Order},
+    fault::{EventFault, WatchCommand},
     journal::Journal,
     network::{NetworkState, Snapshot},
-    rules::Rules,
+    rules::ActiveRules,
     upstream::Upstream,
 };
 
-pub(super) struct State {
+pub(super) struct ProxyState {
     pub(super) upstream: Upstream,
-    pub(super) rules: Mutex<Rules>,
+    pub(super) rules: Mutex<ActiveRules>,
     pub(super) event_rules: AtomicUsize,
     pub(super) journal: Journal,
     pub(super) network: watch::Sender<NetworkState>,
-    pub(super) orders: broadcast::Sender<Order>,
+    pub(super) commands: broadcast::Sender<WatchCommand>,
     pub(super) recording: Mutex<Option<Snapshot>>,
     pub(super) pid: AtomicU32,
 }
 
-impl State {
-    pub(super) fn rules(&self) -> MutexGuard<'_, Rules> {
+impl ProxyState {
+    pub(super) fn rules(&self) -> MutexGuard<'_, ActiveRules> {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -35,7 +35,7 @@ impl State {
         self.event_rules.load(Ordering::Relaxed) > 0
     }
 
-    pub(super) fn judge_event(&self, space: &str, resource: &str) -> Option<EventFault> {
-        self.rules().judge_event(space, resource)
+    pub(super) fn match_event(&self, space: &str, resource: &str) -> Option<EventFault> {
+        self.rules().match_event(space, resource)
     }
 }

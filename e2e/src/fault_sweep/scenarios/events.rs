@@ -23,7 +23,7 @@ use crate::{
         rig::Rig,
     },
     fixtures::{SOON, ensure_equal},
-    proxy::{End, Entry, EventFault, EventRule, RuleId},
+    proxy::{Entry, EventFault, EventRule, RuleId, WatchEnd},
     wait::eventually,
 };
 
@@ -81,7 +81,7 @@ async fn act(rig: &Rig, run: &Run, fault: EventFault) -> Result<(usize, RuleId)>
     rig.prepare(&run.name, &run.path).await?;
     rig.proxy.restart_count(&run.name);
     let rule =
-        rig.proxy.arm_event(EventRule { space: run.name.clone(), resource: Some(run.resource.to_owned()), nth: Some(run.nth), fault });
+        rig.proxy.add_event_rule(EventRule { space: run.name.clone(), resource: Some(run.resource.to_owned()), nth: Some(run.nth), fault });
     let from = rig.proxy.journal().len();
     for act in &run.path.act {
         rig.perform(&run.name, act).await?;
@@ -97,7 +97,7 @@ async fn judge(rig: &Rig, run: &Run, reference: &Reference) -> Result<()> {
 /// An event is lost, and its watch later restarts with a list. An API server loses events in this way.
 pub(super) async fn missed(setting: Setting) -> Result<()> {
     let rig = setting.working().await?;
-    miss(&setting, &rig, Some(End::Gone)).await
+    miss(&setting, &rig, Some(WatchEnd::Gone)).await
 }
 
 /// An event is lost and no watch breaks: only the periodic relist of the operator can reveal it.
@@ -107,14 +107,14 @@ pub(super) async fn missed_silently(setting: Setting) -> Result<()> {
     miss(&setting, &rig, None).await
 }
 
-async fn miss(setting: &Setting, rig: &Rig, later: Option<End>) -> Result<()> {
+async fn miss(setting: &Setting, rig: &Rig, later: Option<WatchEnd>) -> Result<()> {
     for paths in rows(setting) {
         miss_on(setting, rig, &paths, later).await?;
     }
     Ok(())
 }
 
-async fn miss_on(setting: &Setting, rig: &Rig, paths: &[Path], later: Option<End>) -> Result<()> {
+async fn miss_on(setting: &Setting, rig: &Rig, paths: &[Path], later: Option<WatchEnd>) -> Result<()> {
     let (runs, references) = runs(setting, rig, paths).await?;
     let acted = join_all(runs.iter().map(|run| act(rig, run, EventFault::Drop))).await;
     for (run, acted) in runs.iter().zip(&acted) {
@@ -122,7 +122,7 @@ async fn miss_on(setting: &Setting, rig: &Rig, paths: &[Path], later: Option<End
     }
     if let Some(end) = later {
         until_lost(rig, &runs, &acted, &references).await?;
-        rig.proxy.order(None, end);
+        rig.proxy.end_watches(None, end);
     }
     finish(rig, &runs, &references).await?;
     tidy(rig, runs, acted).await
@@ -152,7 +152,7 @@ async fn until_lost(rig: &Rig, runs: &[Run], acted: &[Result<(usize, RuleId)>], 
 /// Removes the spaces, without any faults.
 async fn tidy(rig: &Rig, runs: Vec<Run>, acted: Vec<Result<(usize, RuleId)>>) -> Result<()> {
     for (_, rule) in acted.into_iter().flatten() {
-        rig.proxy.disarm(rule);
+        rig.proxy.remove_rule(rule);
     }
     let names: Vec<String> = runs.into_iter().map(|run| run.name).collect();
     remove(rig, &names).await

@@ -13,28 +13,28 @@ use crate::{
         path::{Act, Ends},
         rig::Rig,
     },
-    proxy::{End, Fault, Rule, Times},
+    proxy::{Fault, FaultRule, RuleLimit, WatchEnd},
 };
 
 /// Makes the next `count` reads with that verb hang indefinitely.
 fn hang(rig: &Rig, verb: &'static str, count: usize) {
-    let rule = Rule::new("hang", Fault::Hang { after: false }, move |request_info, _| {
+    let rule = FaultRule::new("hang", Fault::Hang { after: false }, move |request_info, _| {
         request_info.verb == verb && WATCHED.contains(&request_info.resource.as_str())
     });
-    rig.proxy.arm(rule.times(Times::Count(u32::try_from(count).unwrap_or(u32::MAX))));
+    rig.proxy.add_rule(rule.limit(RuleLimit::Count(u32::try_from(count).unwrap_or(u32::MAX))));
 }
 
 /// Every watch hangs when it opens, then every list, then the reads before a deletion.
 pub(super) async fn reads(setting: Setting) -> Result<()> {
     let rig = setting.working().await?;
-    for (verb, end) in [("watch", End::Reset), ("list", End::Gone)] {
+    for (verb, end) in [("watch", WatchEnd::Reset), ("list", WatchEnd::Gone)] {
         let setting = Setting { name: format!("{}-{verb}", setting.name), ..setting.clone() };
         let names = setting.names(3);
         let trio = [names[0].as_str(), names[1].as_str(), names[2].as_str()];
         ready(&rig, &names[..2], json!({})).await?;
         let before = state(&rig, trio[0]);
         hang(&rig, verb, WATCHED.len());
-        rig.proxy.order(None, end);
+        rig.proxy.end_watches(None, end);
         disturb(&rig, trio).await?;
         judge(&rig, trio, &before).await.with_context(|| format!("each {verb} hung once"))?;
         remove(&rig, &names).await?;

@@ -16,16 +16,16 @@ use crate::{
         rig::Rig,
     },
     fixtures::{SOON, a_namespace, a_space, namespace, stays},
-    proxy::{Fault, Gate, Rule, RuleId},
+    proxy::{Fault, FaultRule, Gate, RuleId, WriteSelector},
     wait::eventually,
 };
 
 /// Holds the deletion of the space's namespace at a gate.
 fn hold(rig: &Rig, name: &str) -> (Arc<Gate>, RuleId) {
     let gate = Arc::<Gate>::default();
-    let rule = Rule::write("held", Fault::Hold(gate.clone()), (name, "delete-namespaces", 1));
+    let rule = FaultRule::write("held", Fault::Hold(gate.clone()), WriteSelector { space: name, signature: "delete-namespaces", nth: 1 });
     rig.proxy.restart_count(name);
-    (gate.clone(), rig.proxy.arm(rule))
+    (gate.clone(), rig.proxy.add_rule(rule))
 }
 
 async fn until_held(rig: &Rig, rule: RuleId) -> Result<()> {

@@ -25,7 +25,7 @@ use crate::{
         safety::orphans,
     },
     fixtures::{SOON, a_space, ensure_equal},
-    proxy::{End, Entry, Fault, Rule, RuleId, Times},
+    proxy::{Entry, Fault, FaultRule, RuleId, RuleLimit, WatchEnd},
     wait::eventually,
 };
 
@@ -60,7 +60,7 @@ pub(super) async fn soak(setting: Setting) -> Result<()> {
         operations += acted.with_context(|| format!("round {} of seed {}", memory.len(), setting.seed))?;
         weathered?;
         for rule in rules {
-            rig.proxy.disarm(rule);
+            rig.proxy.remove_rule(rule);
         }
         calm(&rig, &mut slots, &references, from)
             .await
@@ -112,7 +112,7 @@ fn ageless(rig: &Rig, name: &str) -> Value {
 
 /// Adds the rules of the faults. Each request may meet any of them, and a few percent of the requests do.
 fn stormy(rig: &Rig, chance: &mut Rng) -> Vec<RuleId> {
-    let answer = |code, after| Fault::Answer { code, after };
+    let answer = |code, after| Fault::Respond { code, after };
     let faults = [
         (0.01, Fault::ResetBefore),
         (0.01, Fault::ResetAfter),
@@ -131,13 +131,14 @@ fn stormy(rig: &Rig, chance: &mut Rng) -> Vec<RuleId> {
         .map(|(share, fault)| {
             let dice = Arc::new(Mutex::new(Rng::with_seed(chance.u64(..))));
             let strikes = move || dice.lock().unwrap_or_else(PoisonError::into_inner).f64() < share;
-            rig.proxy.arm(
-                Rule::new("storm", fault, move |request_info, _| request_info.verb != "watch" && strikes()).times(Times::For(SOON * 60)),
+            rig.proxy.add_rule(
+                FaultRule::new("storm", fault, move |request_info, _| request_info.verb != "watch" && strikes())
+                    .limit(RuleLimit::For(SOON * 60)),
             )
         })
         .collect();
-    let watches = Rule::new("storm", answer(500, false), |request_info, place| request_info.verb == "watch" && place.nth % 7 == 0);
-    rules.push(rig.proxy.arm(watches.times(Times::For(SOON * 60))));
+    let watches = FaultRule::new("storm", answer(500, false), |request_info, place| request_info.verb == "watch" && place.nth % 7 == 0);
+    rules.push(rig.proxy.add_rule(watches.limit(RuleLimit::For(SOON * 60))));
     rules
 }
 
@@ -157,10 +158,10 @@ async fn weather_of(setting: &Setting, rig: &Rig, weather: u8, chance: &mut Rng)
             rig.proxy.network(|network| network.frozen = false);
         }
         2..=4 => {
-            let end = [End::Reset, End::Gone, End::Deaf][usize::from(weather - 2)];
+            let end = [WatchEnd::Reset, WatchEnd::Gone, WatchEnd::Silent][usize::from(weather - 2)];
             for _ in 0..3 {
                 let resource = WATCHED[chance.usize(..WATCHED.len())];
-                rig.proxy.order(Some(resource), end);
+                rig.proxy.end_watches(Some(resource), end);
                 pause(8).await;
             }
         }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     fault_sweep::path::{Act, Ends, UNWARNED, soon},
     fixtures::moment,
-    proxy::{Entry, Fault, Rule, Times},
+    proxy::{Entry, Fault, FaultRule, RuleLimit},
 };
 
 /// The spec changes that select the class without warnings.
@@ -39,13 +39,13 @@ pub(super) async fn stale_view(setting: Setting) -> Result<()> {
     // The recording is the view of an operator that starts at this point.
     rig.proxy.record();
     rig.start().await?;
-    let past = rig.proxy.recorded().context("nothing was recorded")?;
+    let snapshot = rig.proxy.recorded().context("nothing was recorded")?;
     rig.kill().await?;
     let uid = namespace_uid(&rig, name)?;
     change(&rig, name, json!({"expiresAt": null, "ttl": "1d"})).await?;
     moment(rig.moment(name).context("it has no end")? + chrono::TimeDelta::seconds(1)).await;
     let from = rig.proxy.journal().len();
-    rig.proxy.network(|network| network.past = Some(Arc::new(past)));
+    rig.proxy.network(|network| network.snapshot = Some(Arc::new(snapshot)));
     rig.start().await?;
     let is_seal = |entry: &Entry| entry.request_info.seals && entry.request_info.space.as_deref() == Some(name);
     crate::wait::eventually("the operator to believe the old view", Duration::from_secs(20), || async {
@@ -54,7 +54,7 @@ pub(super) async fn stale_view(setting: Setting) -> Result<()> {
     })
     .await?;
     tokio::time::sleep(setting.either(4, 25)).await;
-    rig.proxy.network(|network| network.past = None);
+    rig.proxy.network(|network| network.snapshot = None);
     until_ended(&rig, name, Ends::Ready).await?;
     let accepted = rig.proxy.journal().since(from, |entry| is_seal(entry) && entry.was_done());
     ensure!(accepted.is_empty(), "it was sealed though it was renewed: {}", accepted[0].line());
@@ -78,16 +78,16 @@ pub(super) async fn late_store(setting: Setting) -> Result<()> {
         create(&rig, &names[1], json!({})).await?;
         let from = rig.proxy.journal().len();
         let late = (*resource).to_owned();
-        let rule = Rule::new("late", Fault::Delay(setting.either(4, 25)), move |request_info, _| {
+        let rule = FaultRule::new("late", Fault::Delay(setting.either(4, 25)), move |request_info, _| {
             request_info.verb == "list" && request_info.resource == late
         });
         // The first list of a kind with a CRD only checks that the kind exists.
         let has_crd = ["developerspaces", "spaceclasses"].contains(resource);
-        let rule = rig.proxy.arm(rule.times(Times::Count(if has_crd { 2 } else { 1 })));
+        let rule = rig.proxy.add_rule(rule.limit(RuleLimit::Count(if has_crd { 2 } else { 1 })));
         rig.spawn().await?;
         until_equal(&rig, &names[0], &before).await?;
         until_ended(&rig, &names[1], Ends::Ready).await?;
-        rig.proxy.disarm(rule);
+        rig.proxy.remove_rule(rule);
         let lists = rig.proxy.journal().since(from, |entry| entry.rule.is_some());
         let listed = lists.last().with_context(|| format!("{resource} were not listed"))?;
         let first = rig.proxy.journal().writes(from).into_iter().find(|entry| entry.request_info.resource != "spaceclasses");

@@ -15,7 +15,7 @@ use crate::{
         rig::Rig,
     },
     fixtures::{SOON, a_namespace},
-    proxy::{End, Fault, Rule, Times},
+    proxy::{Fault, FaultRule, RuleLimit, WatchEnd},
     wait::eventually,
 };
 
@@ -97,7 +97,7 @@ pub(super) async fn each_frozen(setting: Setting) -> Result<()> {
         let trio = [names[0].as_str(), names[1].as_str(), names[2].as_str()];
         ready(&rig, &names[..2], json!({})).await?;
         let before = state(&rig, trio[0]);
-        rig.proxy.order(Some(resource), End::Deaf);
+        rig.proxy.end_watches(Some(resource), WatchEnd::Silent);
         disturb(&rig, trio).await?;
         judge(&rig, trio, &before).await.with_context(|| format!("the watch of {resource} is dead"))?;
         remove(&rig, &names).await?;
@@ -109,7 +109,7 @@ pub(super) async fn gone_in_stream(setting: Setting) -> Result<()> {
     let rig = setting.working().await?;
     let from = rig.proxy.journal().len();
     for _ in 0..3 {
-        let heard = rig.proxy.order(None, End::Gone);
+        let heard = rig.proxy.end_watches(None, WatchEnd::Gone);
         ensure!(heard >= WATCHED.len(), "only {heard} watches were open");
         no_writes(&rig, from, Duration::from_secs(3)).await?;
     }
@@ -120,11 +120,11 @@ pub(super) async fn gone_in_stream(setting: Setting) -> Result<()> {
 pub(super) async fn gone_on_open(setting: Setting) -> Result<()> {
     let rig = setting.working().await?;
     let from = rig.proxy.journal().len();
-    let refuse = Rule::new("410", Fault::Answer { code: 410, after: false }, |request_info, _| request_info.verb == "watch");
-    let rule = rig.proxy.arm(refuse.times(Times::For(Duration::from_secs(5))));
-    rig.proxy.order(None, End::Reset);
+    let refuse = FaultRule::new("410", Fault::Respond { code: 410, after: false }, |request_info, _| request_info.verb == "watch");
+    let rule = rig.proxy.add_rule(refuse.limit(RuleLimit::For(Duration::from_secs(5))));
+    rig.proxy.end_watches(None, WatchEnd::Reset);
     no_writes(&rig, from, Duration::from_secs(8)).await?;
-    rig.proxy.disarm(rule);
+    rig.proxy.remove_rule(rule);
     lists_again(&rig, from).await?;
     still_works(&setting, &rig).await
 }
