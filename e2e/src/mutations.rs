@@ -180,13 +180,13 @@ pub fn merge(target: &mut Value, patch: &Value) {
 }
 
 /// Returns the merge patch that turns `from` into `to`.
-pub fn way_back(from: &Value, to: &Value) -> Value {
+pub fn reverse_patch(from: &Value, to: &Value) -> Value {
     let (Value::Object(present), Value::Object(wanted)) = (from, to) else { return to.clone() };
     let mut patch = Map::new();
     for (key, value) in wanted {
         match present.get(key) {
             Some(same) if same == value => {}
-            Some(other) => drop(patch.insert(key.clone(), way_back(other, value))),
+            Some(other) => drop(patch.insert(key.clone(), reverse_patch(other, value))),
             None => drop(patch.insert(key.clone(), value.clone())),
         }
     }
@@ -235,7 +235,7 @@ mod tests {
             let mut there = spec.clone();
             merge(&mut there, &mutation.patch);
             let mut back = there.clone();
-            merge(&mut back, &way_back(&there, &spec));
+            merge(&mut back, &reverse_patch(&there, &spec));
             assert_eq!(back, spec, "{}", mutation.label);
         }
     }

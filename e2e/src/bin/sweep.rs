@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use e2e::{
-    fault_sweep::{self, Options},
+    fault_sweep::{self, SweepOptions},
     interrupt::unless_stopped,
 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Box::pin(unless_stopped(go(&Options::parse()))).await {
+    match Box::pin(unless_stopped(go(&SweepOptions::parse()))).await {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
 }
 
 #[allow(clippy::print_stdout, reason = "the result is what was asked for")]
-async fn go(options: &Options) -> Result<ExitCode> {
+async fn go(options: &SweepOptions) -> Result<ExitCode> {
     let report = fault_sweep::run(options).await?;
     if let Some(file) = options.report_file() {
         report.write(&file)?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use e2e::{
     eventually,
     fixtures::{SOON, a_space, cluster_wide, condition, ensure_equal, holds, is_observed, refusal, space, text},
-    mutations::{Mutation, mutations, way_back},
+    mutations::{Mutation, mutations, reverse_patch},
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ async fn work(stage: &Stage, name: &str, before: &Value, todo: &RefCell<VecDeque
         count.set(count.get() + 1);
         let present = admin.get(a_space(name)).await?["spec"].clone();
         if present != first {
-            admin.patch(a_space(name), json!({"spec": way_back(&present, &first)})).await?;
+            admin.patch(a_space(name), json!({"spec": reverse_patch(&present, &first)})).await?;
             stage.world.ready(name).await?;
         }
     }

@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 
 use super::{
     Setting,
-    setting::{bare, no_writes, ready, remove, silence, state},
-    watches::{WATCHED, compact},
+    setting::{create_ready, delete_spaces, ensure_no_writes, state, until_silent, without_history},
+    watches::{WATCHED_RESOURCES, compact_etcd},
 };
 use crate::{
     fault_sweep::{
         cluster_view::Objects,
-        path::{Act, space, spec},
+        path::{UserAction, space, spec},
         rig::{BYSTANDER, Rig},
         safety::orphans,
     },
@@ -29,11 +29,14 @@ use crate::{
     wait::eventually,
 };
 
-const SLOTS: usize = 40;
+/// The number of names.
+const SPACES: usize = 40;
 /// The duration of faults and operations in each round.
-const ROUND: Duration = Duration::from_secs(45);
-/// The memory that the last quarter of the rounds may use compared with the second: a percentage, and KiB in addition.
-const GROWTH: (u64, u64) = (110, 4096);
+const ROUND_DURATION: Duration = Duration::from_secs(45);
+/// The memory that the last quarter of the rounds may use, as a percentage of the memory in the second quarter.
+const MAX_GROWTH_PERCENT: u64 = 110;
+/// The memory that may be added to that percentage.
+const MAX_GROWTH_KIB: u64 = 4096;
 
 /// A name under which spaces are created and deleted.
 struct Slot {
@@ -44,34 +47,38 @@ struct Slot {
     may_go: bool,
 }
 
+/// Runs rounds until the time of the soak has passed.
 pub(super) async fn soak(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
-    setting.note(format!("seed {}", setting.seed));
+    let rig = setting.running_rig().await?;
+    setting.add_note(format!("seed {}", setting.seed));
     let references = references(&setting, &rig).await?;
-    let mut chance = Rng::with_seed(setting.seed);
-    let mut slots: Vec<Slot> = setting.names(SLOTS).into_iter().map(|name| Slot { name, wanted: None, may_go: false }).collect();
+    let mut random = Rng::with_seed(setting.seed);
+    let mut slots: Vec<Slot> = setting.names(SPACES).into_iter().map(|name| Slot { name, wanted: None, may_go: false }).collect();
     let (begun, mut memory, mut operations) = (Instant::now(), vec![], 0);
     while begun.elapsed() < setting.soak {
         let from = rig.proxy.journal().len();
-        let rules = stormy(&rig, &mut chance);
-        let weather = chance.u8(0..10);
-        let mut acting = Rng::with_seed(chance.u64(..));
-        let (acted, weathered) = tokio::join!(act(&rig, &mut slots, &mut acting), weather_of(&setting, &rig, weather, &mut chance));
+        let rules = add_random_faults(&rig, &mut random);
+        let disturbance = random.u8(0..10);
+        let mut action_random = Rng::with_seed(random.u64(..));
+        let (acted, disturbed) = tokio::join!(
+            perform_random_actions(&rig, &mut slots, &mut action_random),
+            disturb_network(&setting, &rig, disturbance, &mut random)
+        );
         operations += acted.with_context(|| format!("round {} of seed {}", memory.len(), setting.seed))?;
-        weathered?;
+        disturbed?;
         for rule in rules {
             rig.proxy.remove_rule(rule);
         }
-        calm(&rig, &mut slots, &references, from)
+        check_round(&rig, &mut slots, &references, from)
             .await
-            .with_context(|| format!("round {}, weather {weather}, seed {}", memory.len(), setting.seed))?;
+            .with_context(|| format!("round {}, weather {disturbance}, seed {}", memory.len(), setting.seed))?;
         memory.push(rig.memory().await?);
     }
-    setting.note(format!("{} rounds, {operations} operations, {} requests", memory.len(), rig.proxy.journal().len()));
-    setting.note(format!("KiB resident after each round: {memory:?}"));
-    is_flat(&memory)?;
+    setting.add_note(format!("{} rounds, {operations} operations, {} requests", memory.len(), rig.proxy.journal().len()));
+    setting.add_note(format!("KiB resident after each round: {memory:?}"));
+    ensure_flat_memory(&memory)?;
     let names: Vec<String> = slots.into_iter().map(|slot| slot.name).collect();
-    remove(&rig, &names).await
+    delete_spaces(&rig, &names).await
 }
 
 /// The variants of a space's spec.
@@ -91,19 +98,19 @@ async fn references(setting: &Setting, rig: &Rig) -> Result<Vec<Value>> {
     let mut found = vec![];
     let names = Setting { name: format!("{}-reference", setting.name), ..setting.clone() }.names(variants().len());
     for (name, changes) in names.iter().zip(variants()) {
-        ready(rig, std::slice::from_ref(name), changes).await?;
+        create_ready(rig, std::slice::from_ref(name), changes).await?;
     }
-    silence(rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
+    until_silent(rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
     for name in &names {
-        found.push(ageless(rig, name));
+        found.push(without_renewal(rig, name));
     }
-    remove(rig, &names).await?;
+    delete_spaces(rig, &names).await?;
     Ok(found)
 }
 
 /// The state, regardless of the time of the last renewal.
-fn ageless(rig: &Rig, name: &str) -> Value {
-    let mut state = bare(state(rig, name));
+fn without_renewal(rig: &Rig, name: &str) -> Value {
+    let mut state = without_history(state(rig, name));
     if let Some(spec) = state["DeveloperSpace"]["spec"].as_object_mut() {
         spec.remove("renewedAt");
     }
@@ -111,7 +118,7 @@ fn ageless(rig: &Rig, name: &str) -> Value {
 }
 
 /// Adds the rules of the faults. Each request may meet any of them, and a few percent of the requests do.
-fn stormy(rig: &Rig, chance: &mut Rng) -> Vec<RuleId> {
+fn add_random_faults(rig: &Rig, random: &mut Rng) -> Vec<RuleId> {
     let answer = |code, after| Fault::Respond { code, after };
     let faults = [
         (0.01, Fault::ResetBefore),
@@ -129,10 +136,10 @@ fn stormy(rig: &Rig, chance: &mut Rng) -> Vec<RuleId> {
     let mut rules: Vec<RuleId> = faults
         .into_iter()
         .map(|(share, fault)| {
-            let dice = Arc::new(Mutex::new(Rng::with_seed(chance.u64(..))));
-            let strikes = move || dice.lock().unwrap_or_else(PoisonError::into_inner).f64() < share;
+            let generator = Arc::new(Mutex::new(Rng::with_seed(random.u64(..))));
+            let applies = move || generator.lock().unwrap_or_else(PoisonError::into_inner).f64() < share;
             rig.proxy.add_rule(
-                FaultRule::new("storm", fault, move |request_info, _| request_info.verb != "watch" && strikes())
+                FaultRule::new("storm", fault, move |request_info, _| request_info.verb != "watch" && applies())
                     .limit(RuleLimit::For(SOON * 60)),
             )
         })
@@ -143,10 +150,10 @@ fn stormy(rig: &Rig, chance: &mut Rng) -> Vec<RuleId> {
 }
 
 /// Disturbs the network or the control plane for a part of the round.
-async fn weather_of(setting: &Setting, rig: &Rig, weather: u8, chance: &mut Rng) -> Result<()> {
+async fn disturb_network(setting: &Setting, rig: &Rig, disturbance: u8, random: &mut Rng) -> Result<()> {
     let pause = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
     pause(5).await;
-    match weather {
+    match disturbance {
         0 => {
             rig.proxy.network(|network| network.partition = true);
             pause(8).await;
@@ -158,22 +165,22 @@ async fn weather_of(setting: &Setting, rig: &Rig, weather: u8, chance: &mut Rng)
             rig.proxy.network(|network| network.frozen = false);
         }
         2..=4 => {
-            let end = [WatchEnd::Reset, WatchEnd::Gone, WatchEnd::Silent][usize::from(weather - 2)];
+            let end = [WatchEnd::Reset, WatchEnd::Gone, WatchEnd::Silent][usize::from(disturbance - 2)];
             for _ in 0..3 {
-                let resource = WATCHED[chance.usize(..WATCHED.len())];
+                let resource = WATCHED_RESOURCES[random.usize(..WATCHED_RESOURCES.len())];
                 rig.proxy.end_watches(Some(resource), end);
                 pause(8).await;
             }
         }
         5 => {
-            let resource = WATCHED[chance.usize(..WATCHED.len())].to_owned();
+            let resource = WATCHED_RESOURCES[random.usize(..WATCHED_RESOURCES.len())].to_owned();
             rig.proxy.network(|network| network.lag = HashMap::from([(resource, Duration::from_secs(3))]));
             pause(30).await;
             rig.proxy.network(|network| network.lag.clear());
         }
         6 | 7 => {
-            if weather == 7 {
-                compact(setting.cluster.etcd_port()).await?;
+            if disturbance == 7 {
+                compact_etcd(setting.cluster.etcd_port()).await?;
             }
             setting.cluster.stop_component("kube-apiserver")?;
             setting.cluster.start_component("kube-apiserver")?;
@@ -188,38 +195,38 @@ async fn weather_of(setting: &Setting, rig: &Rig, weather: u8, chance: &mut Rng)
     Ok(())
 }
 
-/// Performs acts one after another. Returns their number.
-async fn act(rig: &Rig, slots: &mut [Slot], chance: &mut Rng) -> Result<usize> {
+/// Performs random actions one after another. Returns their number.
+async fn perform_random_actions(rig: &Rig, slots: &mut [Slot], random: &mut Rng) -> Result<usize> {
     let (begun, from, mut done) = (Instant::now(), rig.proxy.journal().len(), 0);
-    while begun.elapsed() < ROUND {
-        let number = chance.usize(..SLOTS);
-        let (dice, variant) = (chance.u8(0..100), chance.usize(..variants().len()));
+    while begun.elapsed() < ROUND_DURATION {
+        let number = random.usize(..SPACES);
+        let (roll, variant) = (random.u8(0..100), random.usize(..variants().len()));
         let Slot { name, wanted, may_go } = &mut slots[number];
         let there = rig.view.objects(name).contains_key("DeveloperSpace");
-        let (act, next) = match (*wanted, dice) {
+        let (action, next) = match (*wanted, roll) {
             (None, _) if there => continue,
-            (None, _) => (Act::Create(space(&spec(&variants()[variant]))), Some(variant)),
-            (Some(_), 0..40) => (Act::Patch("DeveloperSpace", "$NAME", way_to(variant)), Some(variant)),
-            (Some(same), 40..75) => (drift(chance), Some(same)),
-            (Some(same), 75..85) => (Act::Patch("DeveloperSpace", "$NAME", json!({"spec": {"renewedAt": "$NOW"}})), Some(same)),
-            (Some(_), 85..93) => (Act::Delete("DeveloperSpace", "$NAME"), None),
+            (None, _) => (UserAction::Create(space(&spec(&variants()[variant]))), Some(variant)),
+            (Some(_), 0..40) => (UserAction::Patch("DeveloperSpace", "$NAME", patch_to_variant(variant)), Some(variant)),
+            (Some(same), 40..75) => (random_drift(random), Some(same)),
+            (Some(same), 75..85) => (UserAction::Patch("DeveloperSpace", "$NAME", json!({"spec": {"renewedAt": "$NOW"}})), Some(same)),
+            (Some(_), 85..93) => (UserAction::Delete("DeveloperSpace", "$NAME"), None),
             (Some(_), _) => {
                 let end = json!({"spec": {"className": "sweep-brief", "renewedAt": "$NOW", "expiresAt": "$SOON"}});
-                (Act::Patch("DeveloperSpace", "$NAME", end), None)
+                (UserAction::Patch("DeveloperSpace", "$NAME", end), None)
             }
         };
         *may_go |= next.is_none();
-        perform(rig, name, &act).await.with_context(|| trace(rig, name, from))?;
+        perform(rig, name, &action).await.with_context(|| trace(rig, name, from))?;
         *wanted = next;
         done += 1;
-        tokio::time::sleep(Duration::from_millis(chance.u64(20..200))).await;
+        tokio::time::sleep(Duration::from_millis(random.u64(20..200))).await;
     }
     Ok(done)
 }
 
-/// Performs an act, and retries it while the API server is unavailable. An act on an object that does not exist, such
+/// Performs an action, and retries it while the API server is unavailable. An action on an object that does not exist, such
 /// as a child that was just deleted, is skipped.
-async fn perform(rig: &Rig, name: &str, act: &Act) -> Result<()> {
+async fn perform(rig: &Rig, name: &str, act: &UserAction) -> Result<()> {
     eventually(&format!("{act:?} to be taken"), SOON, || async {
         let Err(error) = rig.perform(name, act).await else { return Ok(Some(())) };
         let answered = match error.downcast_ref::<kube::Error>() {
@@ -229,12 +236,12 @@ async fn perform(rig: &Rig, name: &str, act: &Act) -> Result<()> {
         let is_needless = match (act, answered) {
             // The first attempt created the space and the response was lost, or the previous space of that name still
             // exists.
-            (Act::Create(wanted), 409) => {
+            (UserAction::Create(wanted), 409) => {
                 let there = rig.admin.find(a_space(name)).await?;
                 let lives = |there: &Value| there["metadata"]["deletionTimestamp"].is_null() && there["spec"]["expiresAt"].is_null();
                 there.is_some_and(|there| lives(&there) && there["spec"]["className"] == wanted["spec"]["className"])
             }
-            (Act::Create(_) | Act::Patch("DeveloperSpace", ..), _) => false,
+            (UserAction::Create(_) | UserAction::Patch("DeveloperSpace", ..), _) => false,
             (_, code) => matches!(code, 404 | 409),
         };
         if is_needless { Ok(Some(())) } else { Err(error) }
@@ -243,7 +250,7 @@ async fn perform(rig: &Rig, name: &str, act: &Act) -> Result<()> {
 }
 
 /// Returns the patch that turns any variant into this one.
-fn way_to(variant: usize) -> Value {
+fn patch_to_variant(variant: usize) -> Value {
     let wanted = spec(&variants()[variant]);
     let mut patch = json!({});
     for key in ["className", "members", "quota", "labels", "annotations", "contact"] {
@@ -258,37 +265,38 @@ fn way_to(variant: usize) -> Value {
     json!({"spec": patch})
 }
 
-fn drift(chance: &mut Rng) -> Act {
-    match chance.u8(0..9) {
-        0 => Act::Delete("ResourceQuota", "developerspace"),
-        1 => Act::Delete("LimitRange", "developerspace"),
-        2 => Act::Delete("RoleBinding", "developerspace-owner"),
-        3 => Act::Delete("NetworkPolicy", "developerspace-isolation"),
-        4 => Act::Delete("Namespace", "$NAME"),
-        5 => Act::Patch("ResourceQuota", "developerspace", json!({"spec": {"hard": {"pods": "1"}}})),
-        6 => Act::Patch("LimitRange", "developerspace", json!({"spec": {"limits": []}})),
-        7 => Act::Patch(
+/// A change of a namespace or of an object in it that the operator must undo.
+fn random_drift(random: &mut Rng) -> UserAction {
+    match random.u8(0..9) {
+        0 => UserAction::Delete("ResourceQuota", "developerspace"),
+        1 => UserAction::Delete("LimitRange", "developerspace"),
+        2 => UserAction::Delete("RoleBinding", "developerspace-owner"),
+        3 => UserAction::Delete("NetworkPolicy", "developerspace-isolation"),
+        4 => UserAction::Delete("Namespace", "$NAME"),
+        5 => UserAction::Patch("ResourceQuota", "developerspace", json!({"spec": {"hard": {"pods": "1"}}})),
+        6 => UserAction::Patch("LimitRange", "developerspace", json!({"spec": {"limits": []}})),
+        7 => UserAction::Patch(
             "Namespace",
             "$NAME",
             json!({"metadata": {"labels": {"developerspace.dev/space": null, "developerspace.dev/team": "wrong"}}}),
         ),
-        _ => Act::Patch("RoleBinding", "developerspace-owner", json!({"subjects": [], "metadata": {"labels": null}})),
+        _ => UserAction::Patch("RoleBinding", "developerspace-owner", json!({"subjects": [], "metadata": {"labels": null}})),
     }
 }
 
 /// Checks LIVE, END, SAFE, ORPH and QUIET after the faults.
-async fn calm(rig: &Rig, slots: &mut [Slot], references: &[Value], from: usize) -> Result<()> {
+async fn check_round(rig: &Rig, slots: &mut [Slot], references: &[Value], from: usize) -> Result<()> {
     rig.ensure_alive().await?;
-    let judged = join_all(slots.iter().map(|slot| async {
-        let judged = match slot.wanted.and_then(|variant| references.get(variant)) {
-            Some(expected) => is_as_expected(rig, &slot.name, expected).await,
-            None => gone(rig, &slot.name).await,
+    let checked = join_all(slots.iter().map(|slot| async {
+        let checked = match slot.wanted.and_then(|variant| references.get(variant)) {
+            Some(expected) => until_expected(rig, &slot.name, expected).await,
+            None => until_gone(rig, &slot.name).await,
         };
-        judged.with_context(|| trace(rig, &slot.name, from))
+        checked.with_context(|| trace(rig, &slot.name, from))
     }));
-    judged.await.into_iter().collect::<Result<()>>()?;
-    silence(rig, from, Duration::from_secs(3)).await?;
-    no_writes(rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
+    checked.await.into_iter().collect::<Result<()>>()?;
+    until_silent(rig, from, Duration::from_secs(3)).await?;
+    ensure_no_writes(rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
     let may_go: HashSet<&str> = slots.iter().filter(|slot| slot.may_go).map(|slot| slot.name.as_str()).collect();
     for entry in rig.proxy.journal().writes(from) {
         let request_info = &entry.request_info;
@@ -308,29 +316,29 @@ async fn calm(rig: &Rig, slots: &mut [Slot], references: &[Value], from: usize) 
 
 /// Waits until the space and its objects equal `expected`. The time until kube-controller-manager has set the status of the quota is not the operator's:
 /// after a restart of the API server its own watches need a while.
-async fn is_as_expected(rig: &Rig, name: &str, expected: &Value) -> Result<()> {
-    let right = |_: &Objects| ensure_equal(name, &ageless(rig, name), expected);
-    let counted = |objects: &Objects| {
-        ensure!(!is_uncounted(objects), "kube-controller-manager has not set the status of the ResourceQuota");
+async fn until_expected(rig: &Rig, name: &str, expected: &Value) -> Result<()> {
+    let right = |_: &Objects| ensure_equal(name, &without_renewal(rig, name), expected);
+    let is_quota_in_force = |objects: &Objects| {
+        ensure!(!is_quota_pending(objects), "kube-controller-manager has not set the status of the ResourceQuota");
         Ok(())
     };
     let Err(late) = rig.view.until("to be as it should", name, SOON, right).await else { return Ok(()) };
-    if !is_uncounted(&rig.view.objects(name)) {
+    if !is_quota_pending(&rig.view.objects(name)) {
         return Err(late);
     }
-    rig.view.until("to have a quota in force", name, SOON * 3, counted).await?;
+    rig.view.until("to have a quota in force", name, SOON * 3, is_quota_in_force).await?;
     rig.view.until("to be as it should", name, SOON, right).await.map(drop)
 }
 
 /// Returns true if the space has a ResourceQuota whose spec is not in force yet.
-fn is_uncounted(objects: &Objects) -> bool {
+fn is_quota_pending(objects: &Objects) -> bool {
     objects.get("ResourceQuota developerspace").is_some_and(|quota| quota["status"]["hard"] != quota["spec"]["hard"])
 }
 
 /// Waits until the space and its objects no longer exist. A fault may delay the change to the short-lived class until
 /// after the renewal of the same request has counted. The change then brings the end nearer, and a notice of five
 /// minutes applies. This function requests the deletion of such a space.
-async fn gone(rig: &Rig, name: &str) -> Result<()> {
+async fn until_gone(rig: &Rig, name: &str) -> Result<()> {
     let is_postponed = |objects: &Objects| objects.get("DeveloperSpace").is_some_and(|space| !space["status"]["postponed"].is_null());
     let is_gone = |objects: &Objects| {
         ensure!(objects.is_empty(), "{} is left", objects.keys().cloned().collect::<Vec<_>>().join(", "));
@@ -338,11 +346,12 @@ async fn gone(rig: &Rig, name: &str) -> Result<()> {
     };
     let decided = |objects: &Objects| if is_postponed(objects) { Ok(()) } else { is_gone(objects) };
     if !rig.view.until("to go, or to have notice", name, SOON, decided).await?.is_empty() {
-        rig.perform(name, &Act::Delete("DeveloperSpace", "$NAME")).await?;
+        rig.perform(name, &UserAction::Delete("DeveloperSpace", "$NAME")).await?;
     }
     rig.view.until("to be gone", name, SOON, is_gone).await.map(drop)
 }
 
+/// The last requests that concern the space, for messages.
 fn trace(rig: &Rig, name: &str, from: usize) -> String {
     let lines: Vec<String> =
         rig.proxy.journal().since(from, |entry| entry.request_info.space.as_deref() == Some(name)).iter().map(Entry::line).collect();
@@ -350,7 +359,7 @@ fn trace(rig: &Rig, name: &str, from: usize) -> String {
 }
 
 /// Compares the last quarter of the rounds with the second quarter, which follows the warm-up.
-fn is_flat(memory: &[u64]) -> Result<()> {
+fn ensure_flat_memory(memory: &[u64]) -> Result<()> {
     let quarter = memory.len() / 4;
     if quarter < 2 {
         return Ok(());
@@ -361,7 +370,7 @@ fn is_flat(memory: &[u64]) -> Result<()> {
         rounds[rounds.len() / 2]
     };
     let (early, late) = (middle(&memory[quarter..2 * quarter]), middle(&memory[memory.len() - quarter..]));
-    ensure!(late <= early * GROWTH.0 / 100 + GROWTH.1, "memory grows: from {early} KiB to {late} KiB");
+    ensure!(late <= early * MAX_GROWTH_PERCENT / 100 + MAX_GROWTH_KIB, "memory grows: from {early} KiB to {late} KiB");
     Ok(())
 }
 
@@ -370,19 +379,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growth_is_told_from_noise() {
+    fn growth_is_distinguished_from_noise() {
         let noisy: Vec<u64> = (0..40).map(|round| 40_000 + (round * 7919) % 3_000).collect();
-        assert!(is_flat(&noisy).is_ok());
+        assert!(ensure_flat_memory(&noisy).is_ok());
         let growing: Vec<u64> = (0..40).map(|round| 40_000 + round * 500).collect();
-        assert!(is_flat(&growing).is_err());
+        assert!(ensure_flat_memory(&growing).is_err());
     }
 
     #[test]
-    fn each_variant_leads_to_each_other() {
+    fn a_patch_turns_any_variant_into_any_other() {
         for from in variants() {
             for (to, wanted) in variants().iter().enumerate() {
                 let mut there = spec(&from);
-                crate::mutations::merge(&mut there, &way_to(to)["spec"]);
+                crate::mutations::merge(&mut there, &patch_to_variant(to)["spec"]);
                 assert_eq!(there, spec(wanted), "{from} to {wanted}");
             }
         }
