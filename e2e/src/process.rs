@@ -47,13 +47,13 @@ impl Process {
     }
 
     /// The exit status, if the process has ended.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().with_context(|| format!("{} could not be asked for its status", self.name))
     }
 
     /// Returns an error with the end of the log if the process has ended unexpectedly.
     pub fn check_alive(&mut self) -> Result<()> {
-        match self.ended()? {
+        match self.exit_status()? {
             None => Ok(()),
             Some(status) => bail!("{} ended early ({status}); the end of its log:\n{}", self.name, self.log_tail()),
         }
@@ -61,7 +61,7 @@ impl Process {
 
     /// Kills the process immediately, as a node failure would.
     pub fn kill(&mut self) -> Result<()> {
-        if self.ended()?.is_none() {
+        if self.exit_status()?.is_none() {
             self.child.kill().with_context(|| format!("{} could not be killed", self.name))?;
         }
         self.child.wait().with_context(|| format!("{} could not be waited for", self.name))?;
@@ -70,7 +70,7 @@ impl Process {
 
     /// Sends SIGTERM. If the process has not ended after `grace`, kills it and returns an error.
     pub async fn terminate(&mut self, grace: Duration) -> Result<ExitStatus> {
-        if let Some(status) = self.ended()? {
+        if let Some(status) = self.exit_status()? {
             return Ok(status);
         }
         signal(self.pid(), "TERM")?;

@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail, ensure};
 use e2e::{
     eventually,
     fixtures::{
-        Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, holds, is_observed, name_of, refusal, side_by_side, space, text,
-        user,
+        Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, holds, is_observed, name_of, refusal, run_concurrently, space,
+        text, user,
     },
     scenarios,
 };
@@ -24,7 +24,7 @@ const CRD: &str = "developerspaces.developerspace.dev";
 async fn admit() -> Result<()> {
     let world = World::start(&[]).await?;
     let table = Table::read()?;
-    let judged = side_by_side(vec![
+    let judged = run_concurrently(vec![
         ("the_server_refuses", Box::pin(the_server_refuses(&world, &table))),
         ("the_operator_refuses", Box::pin(the_operator_refuses(&world, &table))),
         ("edges_are_admitted", Box::pin(edges_are_admitted(&world, &table))),
@@ -32,9 +32,9 @@ async fn admit() -> Result<()> {
     ])
     .await;
     // This scenario changes the CRD, so no other may run concurrently; one failure must not hide the other.
-    let nonsense = side_by_side(scenarios![&world; stored_nonsense_stops_nobody_else]).await;
+    let nonsense = run_concurrently(scenarios![&world; stored_nonsense_stops_nobody_else]).await;
     judged.and(nonsense)?;
-    world.ensure_operator_is_well().await
+    world.ensure_operator_ready().await
 }
 
 /// Reports all failures at once, so that a table can be corrected in one go.
@@ -61,7 +61,7 @@ async fn the_server_refuses(world: &World, table: &Table) -> Result<()> {
 async fn the_operator_refuses(world: &World, table: &Table) -> Result<()> {
     for class in &table.classes {
         world.admin().create(&class.object()).await?;
-        world.accepted(name_of(&class.object())).await?;
+        world.until_accepted(name_of(&class.object())).await?;
     }
     let cases: Vec<&Case> = table.refused_by(RefusedBy::Operator).collect();
     let judged = cases.iter().enumerate().map(|(number, case)| judge(world, case, format!("bad-input-{number}")));
@@ -71,7 +71,7 @@ async fn the_operator_refuses(world: &World, table: &Table) -> Result<()> {
     let namespaces = world.admin().list("Namespace", "").await?;
     let made: Vec<&str> = namespaces.iter().map(name_of).filter(|name| name.starts_with("bad-input")).collect();
     ensure!(made.is_empty(), "namespaces were made for invalid spaces: {made:?}");
-    world.with_space("good-after-bad", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    world.create_ready_space("good-after-bad", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
     Ok(())
 }
 
@@ -141,16 +141,16 @@ async fn stored_nonsense_stops_nobody_else(world: &World) -> Result<()> {
     let spec = json!([{"op": "replace", "path": "/spec/versions", "value": strict["spec"]["versions"]}]);
     admin.json_patch(cluster_wide("CustomResourceDefinition", CRD), spec).await?;
 
-    world.with_space("beside-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    world.create_ready_space("beside-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
     // Rules on names apply at creation: the operator can still report the problem in the status of the stored space.
-    world.not_ready("kube-pavel", "NamespaceConflict").await?;
+    world.until_not_ready("kube-pavel", "NamespaceConflict").await?;
     world.stop_operator().await?;
     world.start_operator().await?;
-    world.with_space("after-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    world.create_ready_space("after-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
     for name in ["unreadable", "kube-pavel"] {
         ensure!(admin.find(a_namespace(name)).await?.is_none(), "namespace {name} was made");
         admin.delete(a_space(name)).await?;
-        world.gone(a_space(name)).await?;
+        world.until_gone(a_space(name)).await?;
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use e2e::{
     eventually,
     fixtures::{
-        Actor, SOON, World, a_namespace, a_space, at, binding, class, cluster_wide, condition, ensure_equal, refusal, side_by_side, space,
-        text, user,
+        Actor, SOON, World, a_namespace, a_space, at, binding, class, cluster_wide, condition, ensure_equal, refusal, run_concurrently,
+        space, text, user,
     },
     scenarios,
 };
@@ -21,7 +21,7 @@ const ALICE: &str = "alice@example.com";
 #[tokio::test(flavor = "multi_thread")]
 async fn ceilings() -> Result<()> {
     let world = World::self_service(&[]).await?;
-    side_by_side(scenarios![&world;
+    run_concurrently(scenarios![&world;
         bounds_of_the_class_hold,
         a_ceiling_without_a_limit_is_the_classs_mistake,
         quotas_of_storage_classes_are_written,
@@ -32,7 +32,7 @@ async fn ceilings() -> Result<()> {
         every_row_of_the_ledger_is_refused,
     ])
     .await?;
-    world.ensure_operator_is_well().await
+    world.ensure_operator_ready().await
 }
 
 /// Row 4: a space's item neither replaces nor loosens the bounds of the class.
@@ -42,12 +42,12 @@ async fn bounds_of_the_class_hold(world: &World) -> Result<()> {
         "type": "Container", "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "250m"}, "max": {"cpu": "2"}, "min": {"cpu": "50m"},
         "maxLimitRequestRatio": {"cpu": "4"},
     });
-    world.with_class("measured", json!({"roles": roles, "limitRange": [item]})).await?;
-    world.with_space("alice-measured", json!({"className": "measured", "owner": user(ALICE)})).await?;
+    world.create_accepted_class("measured", json!({"roles": roles, "limitRange": [item]})).await?;
+    world.create_ready_space("alice-measured", json!({"className": "measured", "owner": user(ALICE)})).await?;
     let alice = world.actor(ALICE).await?;
     let asks = |item: Value| json!({"spec": {"limitRange": [item]}});
     alice.patch(a_space("alice-measured"), asks(json!({"type": "Container", "default": {"cpu": "800m"}}))).await?;
-    world.ready("alice-measured").await?;
+    world.until_ready("alice-measured").await?;
     let mut expected = item.clone();
     expected["default"]["cpu"] = json!("800m");
     let range = at("LimitRange", "alice-measured", "developerspace");
@@ -112,8 +112,8 @@ async fn quotas_of_storage_classes_are_written(world: &World) -> Result<()> {
         "gold.storageclass.storage.k8s.io/persistentvolumeclaims": "3", "local-path.storageclass.storage.k8s.io/requests.storage": "0",
         "count/ingresses.networking.k8s.io": "5", "count/horizontalpodautoscalers.autoscaling": "5", "requests.nvidia.com/gpu": "1",
     });
-    world.with_class("gold-lab", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": {"hard": hard}})).await?;
-    world.with_space("alice-gold", json!({"className": "gold-lab", "owner": user(ALICE)})).await?;
+    world.create_accepted_class("gold-lab", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": {"hard": hard}})).await?;
+    world.create_ready_space("alice-gold", json!({"className": "gold-lab", "owner": user(ALICE)})).await?;
     let quota = at("ResourceQuota", "alice-gold", "developerspace");
     ensure_equal("the quota", &world.admin().get(quota).await?["spec"]["hard"], &hard)?;
     let key = "gold.storageclass.storage.k8s.io/requests.storage";
@@ -133,11 +133,11 @@ async fn requests_rise_with_limits_only(world: &World) -> Result<()> {
     let alice = world.actor(ALICE).await?;
     let spec = json!({"className": "standard", "owner": user(ALICE), "quota": {"requests.cpu": "20"}});
     alice.create(&space("alice-heavy", spec)).await?;
-    let refused = world.not_ready("alice-heavy", "InvalidSpec").await?;
+    let refused = world.until_not_ready("alice-heavy", "InvalidSpec").await?;
     let message = text(condition(&refused, "Ready"), "/message").to_owned();
     ensure!(message.contains("requests.cpu: 20 cannot be used under limits.cpu 10"), "{message}");
     alice.patch(a_space("alice-heavy"), json!({"spec": {"quota": {"limits.cpu": "20"}}})).await?;
-    world.ready("alice-heavy").await.map(drop)
+    world.until_ready("alice-heavy").await.map(drop)
 }
 
 /// Rows 5 and 6 for callers that admission does not check: they hold `assign`.
@@ -149,7 +149,7 @@ async fn names_that_others_rely_on_are_refused(world: &World) -> Result<()> {
         ("prod-orders", "names.denied"),
     ] {
         world.admin().create(&space(name, json!({"className": "standard", "owner": user("bob@example.com")}))).await?;
-        let refused = world.not_ready(name, "NamespaceConflict").await?;
+        let refused = world.until_not_ready(name, "NamespaceConflict").await?;
         let message = text(condition(&refused, "Ready"), "/message").to_owned();
         ensure!(message.contains(says), "{name}: {message}");
         ensure!(world.admin().find(a_namespace(name)).await?.is_none(), "namespace {name} was made");
@@ -159,23 +159,23 @@ async fn names_that_others_rely_on_are_refused(world: &World) -> Result<()> {
 
 async fn a_name_is_free_again_when_no_account_of_it_is_named(world: &World) -> Result<()> {
     let members = json!([{"kind": "ServiceAccount", "namespace": "carol-jobs", "name": "deployer", "role": "edit"}]);
-    world.with_space("carol-shop", json!({"className": "small", "owner": user("carol@example.com"), "members": members})).await?;
+    world.create_ready_space("carol-shop", json!({"className": "small", "owner": user("carol@example.com"), "members": members})).await?;
     world.admin().create(&space("carol-jobs", json!({"className": "small", "owner": user("bob@example.com")}))).await?;
-    let refused = world.not_ready("carol-jobs", "NamespaceConflict").await?;
+    let refused = world.until_not_ready("carol-jobs", "NamespaceConflict").await?;
     let message = text(condition(&refused, "Ready"), "/message").to_owned();
     ensure!(message.contains("DeveloperSpace carol-shop of another owner"), "{message}");
     world.actor("carol@example.com").await?.patch(a_space("carol-shop"), json!({"spec": {"members": []}})).await?;
-    world.ready("carol-jobs").await.map(drop)
+    world.until_ready("carol-jobs").await.map(drop)
 }
 
 async fn a_contact_that_is_required_later_is_asked_for(world: &World) -> Result<()> {
-    world.with_class("reachable", json!({})).await?;
+    world.create_accepted_class("reachable", json!({})).await?;
     let contact = json!({"team": "payments"});
-    world.with_space("alice-reachable", json!({"className": "reachable", "owner": user(ALICE), "contact": contact})).await?;
+    world.create_ready_space("alice-reachable", json!({"className": "reachable", "owner": user(ALICE), "contact": contact})).await?;
     let requires = json!({"spec": {"metadata": {"requiredContact": ["team", "chat"]}}});
     world.admin().patch(cluster_wide("SpaceClass", "reachable"), requires).await?;
     eventually("the message to ask for it", SOON, || async {
-        let space = world.ready("alice-reachable").await?;
+        let space = world.until_ready("alice-reachable").await?;
         let message = text(condition(&space, "Ready"), "/message").to_owned();
         ensure!(message.contains("spec.contact lacks chat, which SpaceClass reachable requires"), "{message}");
         Ok(Some(()))
@@ -185,14 +185,14 @@ async fn a_contact_that_is_required_later_is_asked_for(world: &World) -> Result<
         .admin()
         .create(&space("bob-reachable", json!({"className": "reachable", "owner": user("bob@example.com"), "contact": contact})))
         .await?;
-    world.not_ready("bob-reachable", "InvalidSpec").await.map(drop)
+    world.until_not_ready("bob-reachable", "InvalidSpec").await.map(drop)
 }
 
 /// Checks the table of the `src/desired/ledger.rs` tests against the policies and the operator.
 async fn every_row_of_the_ledger_is_refused(world: &World) -> Result<()> {
     let ledger = Ledger::read()?;
     let name = &ledger.class.name;
-    world.with_class(name, ledger.class.spec.clone()).await?;
+    world.create_accepted_class(name, ledger.class.spec.clone()).await?;
     let use_it = json!({"apiGroups": ["developerspace.dev"], "resources": ["spaceclasses"], "resourceNames": [name], "verbs": ["use"]});
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "use-bounded"}, "rules": [use_it],
@@ -208,7 +208,7 @@ async fn every_row_of_the_ledger_is_refused(world: &World) -> Result<()> {
     }
     ensure!(complaints.is_empty(), "{} rows:\n{}", complaints.len(), complaints.join("\n"));
     alice.create(&owned_by(&ledger.asking(None), ALICE, "ledger-accepted")).await?;
-    world.ready("ledger-accepted").await.map(drop)
+    world.until_ready("ledger-accepted").await.map(drop)
 }
 
 async fn ask(world: &World, alice: &Actor, ledger: &Ledger, row: &Row, name: &str) -> Result<()> {
@@ -226,7 +226,7 @@ async fn ask(world: &World, alice: &Actor, ledger: &Ledger, row: &Row, name: &st
     } else {
         actor.create(&object).await?;
     }
-    let refused = world.not_ready(name, &row.reason).await?;
+    let refused = world.until_not_ready(name, &row.reason).await?;
     let message = text(condition(&refused, "Ready"), "/message").to_owned();
     ensure!(message.contains(&row.says), "the operator says {message}");
     ensure!(world.admin().find(a_namespace(name)).await?.is_none(), "namespace {name} was made");

@@ -4,8 +4,8 @@
 use anyhow::{Result, ensure};
 use e2e::{
     fixtures::{
-        At, SOON, World, a_namespace, a_space, at, class, cluster_wide, condition, ensure_equal, holds, is_observed, side_by_side, space,
-        stays, text, user,
+        At, SOON, World, a_namespace, a_space, at, class, cluster_wide, condition, ensure_equal, holds, is_observed, run_concurrently,
+        space, stays, text, user,
     },
     scenarios,
 };
@@ -15,7 +15,7 @@ use std::time::Duration;
 #[tokio::test(flavor = "multi_thread")]
 async fn classes() -> Result<()> {
     let world = World::start(&[]).await?;
-    side_by_side(scenarios![&world;
+    run_concurrently(scenarios![&world;
         a_role_that_does_not_exist_is_named,
         classes_that_open_doors_are_not_accepted,
         a_key_that_another_class_hands_out_later_closes_the_door,
@@ -24,7 +24,7 @@ async fn classes() -> Result<()> {
         a_typo_in_a_class_ends_no_space,
     ])
     .await?;
-    world.ensure_operator_is_well().await
+    world.ensure_operator_ready().await
 }
 
 fn a_class(name: &str) -> At<'_> {
@@ -72,7 +72,7 @@ async fn a_role_that_does_not_exist_is_named(world: &World) -> Result<()> {
     refused(world, "ds-lab", "RoleNotFound", &[missing]).await?;
     let member = json!({"kind": "User", "name": "mira@example.com", "role": "look"});
     admin.create(&space("vera-models", json!({"className": "ds-lab", "owner": user("vera@example.com"), "members": [member]}))).await?;
-    let waits = world.not_ready("vera-models", "RoleNotAllowed").await?;
+    let waits = world.until_not_ready("vera-models", "RoleNotAllowed").await?;
     ensure!(text(condition(&waits, "Ready"), "/message").contains(missing), "{}", waits["status"]);
     // The refusal concerns that role only.
     world.until("to be there", at("RoleBinding", "vera-models", "developerspace-look"), |_| Ok(())).await?;
@@ -80,24 +80,24 @@ async fn a_role_that_does_not_exist_is_named(world: &World) -> Result<()> {
 
     let rules = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "create"]}]);
     admin.create(&cluster_role("data-scientist", &rules)).await?;
-    world.accepted("ds-lab").await?;
-    world.ready("vera-models").await?;
+    world.until_accepted("ds-lab").await?;
+    world.until_ready("vera-models").await?;
     let before = world.snapshot("vera-models").await?;
 
     admin.delete(cluster_wide("ClusterRole", "data-scientist")).await?;
     refused(world, "ds-lab", "RoleNotFound", &[missing]).await?;
-    world.not_ready("vera-models", "RoleNotAllowed").await?;
+    world.until_not_ready("vera-models", "RoleNotAllowed").await?;
     ensure_equal("the space of a class whose ClusterRole went", &world.snapshot("vera-models").await?, &before)?;
     admin.create(&cluster_role("data-scientist", &rules)).await?;
-    world.ready("vera-models").await?;
+    world.until_ready("vera-models").await?;
 
     // Once the current spec is refused, the class reports nothing about its roles, and the earlier spec stays in force.
     admin.patch(a_class("ds-lab"), json!({"spec": {"lifetime": {"defaultTTL": "1d", "maxTTL": "2s"}}})).await?;
     refused(world, "ds-lab", "InvalidSpec", &["defaultTTL"]).await?;
     admin.delete(cluster_wide("ClusterRole", "data-scientist")).await?;
-    world.not_ready("vera-models", "RoleNotAllowed").await?;
+    world.until_not_ready("vera-models", "RoleNotAllowed").await?;
     admin.create(&cluster_role("data-scientist", &rules)).await?;
-    world.ready("vera-models").await.map(drop)
+    world.until_ready("vera-models").await.map(drop)
 }
 
 fn walled(selector: &Value) -> Value {
@@ -124,14 +124,14 @@ async fn classes_that_open_doors_are_not_accepted(world: &World) -> Result<()> {
         world.admin().create(&class(name, walled(&selector))).await?;
         refused(world, name, "InvalidSpec", &says).await?;
     }
-    world.with_class("walled-ok", walled(&json!({"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}))).await
+    world.create_accepted_class("walled-ok", walled(&json!({"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}))).await
 }
 
 async fn a_key_that_another_class_hands_out_later_closes_the_door(world: &World) -> Result<()> {
     let admin = world.admin();
-    world.with_class("gated", walled(&json!({"matchLabels": {"zone.test/role": "gate"}}))).await?;
-    let before = world.with_space("tilda-gated", json!({"className": "gated", "owner": user("tilda@example.com")})).await?;
-    world.with_class("generous", json!({"metadata": {"allowedKeys": ["zone.test/*"]}})).await?;
+    world.create_accepted_class("gated", walled(&json!({"matchLabels": {"zone.test/role": "gate"}}))).await?;
+    let before = world.create_ready_space("tilda-gated", json!({"className": "gated", "owner": user("tilda@example.com")})).await?;
+    world.create_accepted_class("generous", json!({"metadata": {"allowedKeys": ["zone.test/*"]}})).await?;
     let gated = refused(world, "gated", "InvalidSpec", &["zone.test/role", "zone.test/* in SpaceClass generous"]).await?;
     ensure!(gated["status"]["accepted"]["network"] == gated["spec"]["network"], "{}", gated["status"]);
     // Its spaces keep the spec that was accepted last, and no owner can set the key.
@@ -143,20 +143,20 @@ async fn a_key_that_another_class_hands_out_later_closes_the_door(world: &World)
     .await?;
     let spec = json!({"className": "generous", "owner": user("malin@example.com"), "labels": {"zone.test/role": "gate"}});
     admin.create(&space("malin-inside", spec)).await?;
-    world.not_ready("malin-inside", "InvalidSpec").await?;
+    world.until_not_ready("malin-inside", "InvalidSpec").await?;
     admin.delete(a_space("malin-inside")).await?;
     admin.delete(a_class("generous")).await?;
-    world.accepted("gated").await.map(drop)
+    world.until_accepted("gated").await.map(drop)
 }
 
 async fn the_namespace_of_a_space_is_not_let_in(world: &World) -> Result<()> {
     let admin = world.admin();
-    world.with_space("rosa-door", json!({"className": "standard", "owner": user("rosa@example.com")})).await?;
+    world.create_ready_space("rosa-door", json!({"className": "standard", "owner": user("rosa@example.com")})).await?;
     admin.create(&class("trusting", walled(&json!({"matchLabels": {"kubernetes.io/metadata.name": "rosa-door"}})))).await?;
     refused(world, "trusting", "InvalidSpec", &["namespace rosa-door belongs to the DeveloperSpace of that name"]).await?;
     admin.delete(a_space("rosa-door")).await?;
-    world.gone(a_namespace("rosa-door")).await?;
-    world.accepted("trusting").await.map(drop)
+    world.until_gone(a_namespace("rosa-door")).await?;
+    world.until_accepted("trusting").await.map(drop)
 }
 
 async fn of_two_default_classes_the_older_one_holds(world: &World) -> Result<()> {
@@ -173,7 +173,7 @@ async fn of_two_default_classes_the_older_one_holds(world: &World) -> Result<()>
             })
             .await?;
     }
-    let made = world.with_space("nils-default", json!({"owner": user("nils@example.com")})).await?;
+    let made = world.create_ready_space("nils-default", json!({"owner": user("nils@example.com")})).await?;
     ensure!(made["status"]["className"] == "standard", "{}", made["status"]);
     admin.delete(a_class("younger")).await?;
     world
@@ -188,8 +188,8 @@ async fn of_two_default_classes_the_older_one_holds(world: &World) -> Result<()>
 async fn a_typo_in_a_class_ends_no_space(world: &World) -> Result<()> {
     let admin = world.admin();
     let quota = json!({"hard": {"pods": "7"}});
-    world.with_class("mistyped", json!({"quota": quota, "lifetime": {"defaultTTL": "1d", "maxTTL": "30d"}})).await?;
-    let before = world.with_space("otto-steady", json!({"className": "mistyped", "owner": user("otto@example.com")})).await?;
+    world.create_accepted_class("mistyped", json!({"quota": quota, "lifetime": {"defaultTTL": "1d", "maxTTL": "30d"}})).await?;
+    let before = world.create_ready_space("otto-steady", json!({"className": "mistyped", "owner": user("otto@example.com")})).await?;
     let typo = json!({"spec": {"quota": {"hard": {"pods": "9"}}, "lifetime": {"maxTTL": "2s"}}});
     admin.patch(a_class("mistyped"), typo).await?;
     let class = refused(world, "mistyped", "InvalidSpec", &["lifetime.defaultTTL 1d is longer than lifetime.maxTTL 2s"]).await?;
@@ -197,7 +197,7 @@ async fn a_typo_in_a_class_ends_no_space(world: &World) -> Result<()> {
     ensure!(class["status"]["accepted"]["lifetime"] == accepted, "{}", class["status"]);
     // Existing objects are maintained, and new ones are created, by the spec that was accepted last.
     admin.delete(at("ResourceQuota", "otto-steady", "developerspace")).await?;
-    let made = world.with_space("frida-steady", json!({"className": "mistyped", "owner": user("frida@example.com")})).await?;
+    let made = world.create_ready_space("frida-steady", json!({"className": "mistyped", "owner": user("frida@example.com")})).await?;
     ensure!(!made["status"]["expiresAt"].is_null(), "{}", made["status"]);
     for name in ["otto-steady", "frida-steady"] {
         world
@@ -217,9 +217,9 @@ async fn a_typo_in_a_class_ends_no_space(world: &World) -> Result<()> {
     // The class was never accepted, so there is no spec for a new space.
     admin.create(&e2e::fixtures::class("hopeless", json!({"lifetime": {"defaultTTL": "1d", "maxTTL": "2s"}}))).await?;
     admin.create(&space("ella-waits", json!({"className": "hopeless", "owner": user("ella@example.com")}))).await?;
-    world.not_ready("ella-waits", "ClassNotAccepted").await?;
+    world.until_not_ready("ella-waits", "ClassNotAccepted").await?;
     admin.patch(a_class("mistyped"), json!({"spec": {"lifetime": {"maxTTL": "20d"}}})).await?;
-    world.accepted("mistyped").await?;
+    world.until_accepted("mistyped").await?;
     world
         .until("to be as accepted now", at("ResourceQuota", "otto-steady", "developerspace"), |quota| {
             ensure!(quota["spec"]["hard"] == json!({"pods": "9"}), "{}", quota["spec"]);

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use e2e::{
-    audit::Entry,
+    audit::AuditEntry,
     eventually,
     fixtures::{World, a_space, condition, holds, is_observed, space, text, user},
     operator::USER,
@@ -50,7 +50,7 @@ async fn a_crowd_of_fat_spaces_and_held_connections() -> Result<()> {
     for port in world.operator_ports().await?.into_iter().cycle().take(CONNECTIONS) {
         held.push(half_a_request(port).await?);
     }
-    world.with_space("orchid-lab", json!({"className": "standard", "owner": user("ada@example.com")})).await?;
+    world.create_ready_space("orchid-lab", json!({"className": "standard", "owner": user("ada@example.com")})).await?;
     let last = format!("fat-{}", SPACES - 1);
     world
         .until("to be looked at", a_space(&last), |space| {
@@ -58,7 +58,7 @@ async fn a_crowd_of_fat_spaces_and_held_connections() -> Result<()> {
             Ok(())
         })
         .await?;
-    world.ensure_operator_is_well().await?;
+    world.ensure_operator_ready().await?;
     let peak = world.operator_peak().await?;
     ensure!(peak < LIMIT, "the operator held {} MiB", peak / 1_024 / 1_024);
     drop(held);
@@ -96,13 +96,13 @@ async fn a_thousand_spaces_that_fail() -> Result<()> {
     .await?;
     let others: Vec<String> = (0..20).map(|number| format!("violet-{number}")).collect();
     for name in &others {
-        world.with_space(name, json!({"className": "standard", "owner": user(&format!("owner-of-{name}@example.com"))})).await?;
+        world.create_ready_space(name, json!({"className": "standard", "owner": user(&format!("owner-of-{name}@example.com"))})).await?;
     }
-    let (spaces, written): (Vec<Entry>, Vec<Entry>) =
-        audit.read()?.into_iter().filter(Entry::mutates).partition(|entry| entry.user != USER);
+    let (spaces, written): (Vec<AuditEntry>, Vec<AuditEntry>) =
+        audit.read()?.into_iter().filter(AuditEntry::mutates).partition(|entry| entry.user != USER);
     let stuck: HashSet<&str> = names.iter().map(String::as_str).collect();
-    let of_stuck: Vec<&Entry> = written.iter().filter(|entry| stuck.contains(about(entry))).collect();
-    let mut by_space: HashMap<&str, Vec<&Entry>> = HashMap::new();
+    let of_stuck: Vec<&AuditEntry> = written.iter().filter(|entry| stuck.contains(about(entry))).collect();
+    let mut by_space: HashMap<&str, Vec<&AuditEntry>> = HashMap::new();
     for entry in &of_stuck {
         by_space.entry(about(entry)).or_default().push(entry);
     }
@@ -116,32 +116,32 @@ async fn a_thousand_spaces_that_fail() -> Result<()> {
         counts.push(of_stuck.iter().filter(|entry| (begin..end).contains(&entry.request_received)).count());
     }
     ensure!(counts.iter().all(|count| *count <= MEANWHILE), "writes about failing spaces while others became Ready: {counts:?}");
-    world.ensure_operator_is_well().await
+    world.ensure_operator_ready().await
 }
 
 /// The space that a write is about.
-fn about(entry: &Entry) -> &str {
+fn about(entry: &AuditEntry) -> &str {
     let sent = |pointer| entry.request_object.as_ref().map_or("", |object| text(object, pointer));
     let names = [sent("/regarding/name"), &entry.namespace, &entry.name, sent("/metadata/name")];
     names.into_iter().find(|name| !name.is_empty()).unwrap_or_default()
 }
 
 /// The number of writes in the minute that begins with the first refusal.
-fn first_minute(written: &[&Entry]) -> usize {
+fn first_minute(written: &[&AuditEntry]) -> usize {
     let Some(first) = written.iter().find(|entry| entry.code == 500) else { return 0 };
     let minute = first.request_received..first.request_received + TimeDelta::minutes(1);
     written.iter().filter(|entry| minute.contains(&entry.request_received)).count()
 }
 
 /// The time at which the space was created.
-fn created(written: &[Entry], name: &str) -> Option<DateTime<Utc>> {
-    let is_it = |entry: &&Entry| entry.verb == "create" && entry.resource == "developerspaces" && about(entry) == name;
+fn created(written: &[AuditEntry], name: &str) -> Option<DateTime<Utc>> {
+    let is_it = |entry: &&AuditEntry| entry.verb == "create" && entry.resource == "developerspaces" && about(entry) == name;
     written.iter().find(is_it).map(|entry| entry.request_received)
 }
 
 /// The time at which the operator reported the space as Ready.
-fn was_ready(written: &[Entry], name: &str) -> Option<DateTime<Utc>> {
-    let says_ready = |entry: &&Entry| {
+fn was_ready(written: &[AuditEntry], name: &str) -> Option<DateTime<Utc>> {
+    let says_ready = |entry: &&AuditEntry| {
         about(entry) == name && entry.subresource == "status" && entry.request_object.as_ref().is_some_and(|space| holds(space, "Ready"))
     };
     written.iter().find(says_ready).map(|entry| entry.request_received)

@@ -5,7 +5,7 @@ use e2e::{
     eventually,
     fixtures::{
         CHILDREN, SOON, World, a_namespace, a_space, at, class, cluster_wide, config_map, ensure_equal, essence, holds, is_observed,
-        name_of, side_by_side, space, text, uid_of, user,
+        name_of, run_concurrently, space, text, uid_of, user,
     },
     scenarios,
 };
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn drift() -> Result<()> {
     let world = World::start(&[]).await?;
-    side_by_side(scenarios![&world;
+    run_concurrently(scenarios![&world;
         edits_are_undone,
         deletions_are_undone,
         labels_come_back_and_foreign_ones_stay,
@@ -32,7 +32,7 @@ async fn drift() -> Result<()> {
         there_and_back_is_where_it_was,
     ])
     .await?;
-    world.ensure_operator_is_well().await
+    world.ensure_operator_ready().await
 }
 
 /// The spec of the class of one scenario, so that no other scenario is disturbed.
@@ -51,10 +51,10 @@ fn rules() -> Value {
 
 /// Creates a class and a ready space of it with a group that may view, and returns its snapshot.
 async fn subject(world: &World, class: &str, name: &str, owner: &str) -> Result<Value> {
-    world.with_class(class, rules()).await?;
+    world.create_accepted_class(class, rules()).await?;
     let members = json!([{"kind": "Group", "name": "lookers", "role": "view"}]);
     let contact = json!({"team": "drifters", "costCenter": "0815"});
-    world.with_space(name, json!({"className": class, "owner": user(owner), "members": members, "contact": contact})).await?;
+    world.create_ready_space(name, json!({"className": class, "owner": user(owner), "members": members, "contact": contact})).await?;
     world.snapshot(name).await
 }
 
@@ -161,9 +161,9 @@ async fn objects_of_others_are_left_alone(world: &World) -> Result<()> {
     admin
         .patch(cluster_wide("SpaceClass", "shared"), json!({"spec": {"network": {"isolation": "None"}, "quota": {"hard": {"pods": "8"}}}}))
         .await?;
-    world.gone(at("NetworkPolicy", "xenia-shared", "developerspace-isolation")).await?;
-    world.gone(at("RoleBinding", "xenia-shared", "developerspace-view")).await?;
-    world.ready("xenia-shared").await?;
+    world.until_gone(at("NetworkPolicy", "xenia-shared", "developerspace-isolation")).await?;
+    world.until_gone(at("RoleBinding", "xenia-shared", "developerspace-view")).await?;
+    world.until_ready("xenia-shared").await?;
     for object in &made {
         let now = admin.get(at(text(object, "/kind"), "xenia-shared", name_of(object))).await?;
         ensure_equal(name_of(object), &essence(&now), &essence(object))?;
@@ -206,7 +206,7 @@ async fn a_namespace_deleted_by_hand_is_made_again(world: &World) -> Result<()> 
             Ok(())
         })
         .await?;
-    world.ready("zoe-remade").await?;
+    world.until_ready("zoe-remade").await?;
     let mut expected = before;
     expected["Namespace"]["metadata"]["annotations"]["developerspace.dev/replaces"] = json!(old);
     world.until_equal("zoe-remade", &expected).await?;
@@ -245,9 +245,9 @@ async fn members_come_and_go(world: &World) -> Result<()> {
     bound("developerspace-edit", vec!["dora"]).await?;
     admin.patch(a_space("adam-peopled"), members(json!([who("cleo", "view"), who("dora", "view")]))).await?;
     bound("developerspace-view", vec!["cleo", "dora"]).await?;
-    world.gone(at("RoleBinding", "adam-peopled", "developerspace-edit")).await?;
+    world.until_gone(at("RoleBinding", "adam-peopled", "developerspace-edit")).await?;
     admin.patch(a_space("adam-peopled"), json!({"spec": {"members": null}})).await?;
-    world.gone(at("RoleBinding", "adam-peopled", "developerspace-view")).await?;
+    world.until_gone(at("RoleBinding", "adam-peopled", "developerspace-view")).await?;
     bound("developerspace-owner", vec!["adam@example.com"]).await.map(drop)
 }
 
@@ -290,26 +290,26 @@ async fn the_owner_may_change(world: &World) -> Result<()> {
 
 async fn the_class_may_change(world: &World) -> Result<()> {
     let mut expected = subject(world, "moved-from", "dina-moved", "dina@example.com").await?;
-    world.with_class("moved-to", rules()).await?;
+    world.create_accepted_class("moved-to", rules()).await?;
     world.admin().patch(a_space("dina-moved"), json!({"spec": {"className": "moved-to"}})).await?;
     for child in expected.as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
         child["metadata"]["labels"]["developerspace.dev/class"] = json!("moved-to");
     }
     world.until_equal("dina-moved", &expected).await?;
-    let space = world.ready("dina-moved").await?;
+    let space = world.until_ready("dina-moved").await?;
     ensure!(space["status"]["className"] == "moved-to", "{}", space["status"]);
     Ok(())
 }
 
 async fn a_change_of_a_class_reaches_all_its_spaces(world: &World) -> Result<()> {
-    world.with_class("popular", rules()).await?;
+    world.create_accepted_class("popular", rules()).await?;
     let names: Vec<String> = (0..8).map(|number| format!("fan-{number}")).collect();
     for name in &names {
         world.admin().create(&space(name, json!({"className": "popular", "owner": user("erik@example.com")}))).await?;
     }
     let mut expected = vec![];
     for name in &names {
-        world.ready(name).await?;
+        world.until_ready(name).await?;
         expected.push(world.snapshot(name).await?);
     }
     let change = json!({
@@ -335,7 +335,7 @@ async fn isolation_is_switched_off_and_on(world: &World) -> Result<()> {
         world.admin().patch(cluster_wide("SpaceClass", "isolated"), patch).await
     };
     isolation("None").await?;
-    world.gone(at("NetworkPolicy", "fred-isolated", "developerspace-isolation")).await?;
+    world.until_gone(at("NetworkPolicy", "fred-isolated", "developerspace-isolation")).await?;
     isolation("Namespace").await?;
     world.until_equal("fred-isolated", &before).await
 }
@@ -348,7 +348,7 @@ async fn a_roles_cluster_role_may_change(world: &World) -> Result<()> {
     expected["RoleBinding developerspace-owner"]["roleRef"]["name"] = json!("admin");
     expected["RoleBinding developerspace-view"]["roleRef"]["name"] = json!("edit");
     world.until_equal("gina-promoted", &expected).await?;
-    world.ready("gina-promoted").await?;
+    world.until_ready("gina-promoted").await?;
     // A binding that another user deletes is recreated with the same role.
     let binding = at("RoleBinding", "gina-promoted", "developerspace-view");
     world.admin().delete(binding).await?;
@@ -371,26 +371,26 @@ async fn an_invalid_spec_changes_nothing(world: &World) -> Result<()> {
         (json!({"spec": {"className": "no-such-class", "description": "not to be half applied"}}), "ClassNotFound"),
     ] {
         admin.patch(hugo, patch.clone()).await?;
-        world.not_ready("hugo-kept", reason).await?;
+        world.until_not_ready("hugo-kept", reason).await?;
         ensure_equal(&format!("after {patch}"), &world.snapshot("hugo-kept").await?, &before)?;
         let mut back = good.clone();
         back["spec"]["description"] = Value::Null;
         admin.patch(hugo, back).await?;
-        world.ready("hugo-kept").await?;
+        world.until_ready("hugo-kept").await?;
         ensure_equal(&format!("{patch} and back"), &world.snapshot("hugo-kept").await?, &before)?;
     }
     // The binding of a role that the class no longer names is deleted, and nothing else changes.
     admin.patch(kept, json!({"spec": {"roles": [{"name": "edit", "clusterRole": "edit"}]}})).await?;
-    world.not_ready("hugo-kept", "RoleNotAllowed").await?;
+    world.until_not_ready("hugo-kept", "RoleNotAllowed").await?;
     let mut without = before.clone();
     without.as_object_mut().context("a snapshot is an object")?.remove("RoleBinding developerspace-view").context("there was a binding")?;
     world.until_equal("hugo-kept", &without).await?;
     // Without the class, existing objects stay unchanged.
     admin.delete(kept).await?;
-    world.not_ready("hugo-kept", "ClassNotFound").await?;
+    world.until_not_ready("hugo-kept", "ClassNotFound").await?;
     ensure_equal("the class gone", &world.snapshot("hugo-kept").await?, &without)?;
     admin.create(&class("kept", rules())).await?;
-    world.ready("hugo-kept").await?;
+    world.until_ready("hugo-kept").await?;
     ensure_equal("the class back", &world.snapshot("hugo-kept").await?, &before)
 }
 
@@ -422,7 +422,7 @@ async fn there_and_back_is_where_it_was(world: &World) -> Result<()> {
         ensure!(holds(&there, "Ready"), "{change}: {}", there["status"]);
         let back = json!([{"op": "replace", "path": "/spec", "value": original}]);
         admin.json_patch(a_space("ines-tossed"), back).await?;
-        world.ready("ines-tossed").await?;
+        world.until_ready("ines-tossed").await?;
         ensure_equal(&format!("{change} and back"), &world.snapshot("ines-tossed").await?, &before)?;
     }
     Ok(())

@@ -66,7 +66,7 @@ async fn install(cluster: &Cluster) -> Result<()> {
     let crds = ["crd/developerspaces.developerspace.dev", "crd/spaceclasses.developerspace.dev"];
     cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", crds[0], crds[1]]).await?.ok()?;
     cluster.kubectl(&["apply", "-k", &text(&config.join("classes"))]).await?.ok()?;
-    operator::policies_in_force(cluster.client().await?).await
+    operator::until_policies_in_force(cluster.client().await?).await
 }
 
 /// The path of `to` relative to `from`: a kustomization takes no absolute path.

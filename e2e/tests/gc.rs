@@ -9,8 +9,8 @@ use e2e::{
     command::Output,
     eventually,
     fixtures::{
-        Actor, SOON, World, a_namespace, a_space, binding, cluster_wide, condition, ensure_equal, essence, holds, moment, name_of,
-        namespace, now, refusal, side_by_side, space, time, user,
+        Actor, SOON, World, a_namespace, a_space, binding, cluster_wide, condition, ensure_equal, essence, holds, name_of, namespace, now,
+        refusal, run_concurrently, sleep_until, space, time, user,
     },
     kubeconfig, operator, scenarios,
 };
@@ -20,14 +20,14 @@ use serde_json::{Value, json};
 async fn gc() -> Result<()> {
     let world = World::start(&[]).await?;
     // One after the other: each scenario decides whether the operator runs during the sweep.
-    side_by_side(scenarios![&world; wrong_usage_is_exit_2]).await?;
-    side_by_side(scenarios![&world; a_sweep_collects_what_is_over]).await?;
-    side_by_side(scenarios![&world; a_failed_deletion_is_exit_1]).await?;
-    side_by_side(scenarios![&world; forged_ownership_deletes_nothing]).await?;
-    side_by_side(scenarios![&world; the_documented_account_may_end_spaces]).await?;
-    side_by_side(scenarios![&world; annotated_namespaces_are_opted_in]).await?;
-    side_by_side(scenarios![&world; a_sweep_runs_beside_the_controller]).await?;
-    world.ensure_operator_is_well().await
+    run_concurrently(scenarios![&world; wrong_usage_is_exit_2]).await?;
+    run_concurrently(scenarios![&world; a_sweep_collects_what_is_over]).await?;
+    run_concurrently(scenarios![&world; a_failed_deletion_is_exit_1]).await?;
+    run_concurrently(scenarios![&world; forged_ownership_deletes_nothing]).await?;
+    run_concurrently(scenarios![&world; the_documented_account_may_end_spaces]).await?;
+    run_concurrently(scenarios![&world; annotated_namespaces_are_opted_in]).await?;
+    run_concurrently(scenarios![&world; a_sweep_runs_beside_the_controller]).await?;
+    world.ensure_operator_ready().await
 }
 
 /// The name and the result of each object in the output of a sweep with `-o json`.
@@ -64,18 +64,18 @@ async fn over(world: &World, prefix: &str, count: usize) -> Result<Vec<String>> 
         world.admin().create(&space(name, spec)).await?;
     }
     for name in &names {
-        last = last.max(time(&world.ready(name).await?, "/status/expiresAt")?);
+        last = last.max(time(&world.until_ready(name).await?, "/status/expiresAt")?);
     }
     world.stop_operator().await?;
-    moment(last + chrono::TimeDelta::seconds(1)).await;
+    sleep_until(last + chrono::TimeDelta::seconds(1)).await;
     Ok(names)
 }
 
 async fn a_sweep_collects_what_is_over(world: &World) -> Result<()> {
-    world.with_class("swept", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
+    world.create_accepted_class("swept", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
     let living = ["oskar-living", "oskar-too", "oskar-three"];
     for name in living {
-        world.with_space(name, json!({"className": "swept", "owner": user("oskar@example.com")})).await?;
+        world.create_ready_space(name, json!({"className": "swept", "owner": user("oskar@example.com")})).await?;
     }
     let names = over(world, "swept", 5).await?;
     let cluster = world.cluster();
@@ -112,7 +112,7 @@ async fn a_sweep_collects_what_is_over(world: &World) -> Result<()> {
     ensure_exit(&done, 0)?;
     ensure!(results(&done)? == all("done"), "{}", done.stdout);
     for name in &names {
-        world.gone(a_namespace(name)).await?;
+        world.until_gone(a_namespace(name)).await?;
         let space = world.admin().get(a_space(name)).await?;
         ensure!(holds(&space, "Expired"), "{name} was not sealed: {}", space["status"]);
     }
@@ -148,14 +148,14 @@ async fn a_failed_deletion_is_exit_1(world: &World) -> Result<()> {
         ],
     });
     world.admin().create(&role).await?;
-    let weak = world.account("weak-sweeper", "weak-sweeper").await?;
+    let weak = world.create_account("weak-sweeper", "weak-sweeper").await?;
     let names = over(world, "stuck", 2).await?;
     let output = operator::gc_with(&weak, &["-o", "json"]).await?;
     ensure_exit(&output, 1)?;
     ensure!(results(&output)?.iter().all(|(_, result)| result == "failed"), "{}", output.stdout);
     world.start_operator().await?;
     for name in &names {
-        world.gone(a_namespace(name)).await?;
+        world.until_gone(a_namespace(name)).await?;
     }
     Ok(())
 }
@@ -163,7 +163,7 @@ async fn a_failed_deletion_is_exit_1(world: &World) -> Result<()> {
 /// A sweep as the operator relies on spaces and the UIDs in their status, whatever labels and annotations contain.
 async fn forged_ownership_deletes_nothing(world: &World) -> Result<()> {
     let admin = world.admin();
-    let real = world.with_space("petra-real", json!({"className": "swept", "owner": user("petra@example.com")})).await?;
+    let real = world.create_ready_space("petra-real", json!({"className": "swept", "owner": user("petra@example.com")})).await?;
     let forged = json!({
         "labels": {
             "app.kubernetes.io/managed-by": "developerspace-operator", "developerspace.dev/space": "petra-real", "developerspace.dev/class": "swept",
@@ -180,7 +180,7 @@ async fn forged_ownership_deletes_nothing(world: &World) -> Result<()> {
     let output = operator::gc(world.cluster(), &["-o", "json"]).await?;
     ensure_exit(&output, 0)?;
     ensure!(results(&output)?.is_empty(), "{}", output.stdout);
-    world.ready("petra-real").await?;
+    world.until_ready("petra-real").await?;
     let after = admin.list("Namespace", "").await?;
     ensure_equal("all namespaces", &after.iter().map(essence).collect(), &before.iter().map(essence).collect())?;
     let going = after.iter().filter(|namespace| namespace["status"]["phase"] != "Active").map(name_of).collect::<Vec<_>>();
@@ -225,9 +225,9 @@ async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
         admin.patch(a_namespace(name), json!({"metadata": {"annotations": expires("2020-01-01T00:00:00Z")}})).await?;
     }
     // The end of a space's namespace depends on its space only, whatever annotations another user adds.
-    world.with_space("rosa-space", json!({"className": "swept", "owner": user("rosa@example.com")})).await?;
+    world.create_ready_space("rosa-space", json!({"className": "swept", "owner": user("rosa@example.com")})).await?;
     admin.patch(a_namespace("rosa-space"), json!({"metadata": {"annotations": ttl("1s")}})).await?;
-    moment(now() + chrono::TimeDelta::seconds(2)).await;
+    sleep_until(now() + chrono::TimeDelta::seconds(2)).await;
 
     let plain = operator::gc(world.cluster(), &["-o", "json"]).await?;
     ensure_exit(&plain, 0)?;
@@ -239,19 +239,19 @@ async fn annotated_namespaces_are_opted_in(world: &World) -> Result<()> {
     ensure!(collected == ["note-past", "note-short"], "collected {collected:?}");
     ensure!(failed == ["note-date", "note-empty", "note-garbage"], "failed {failed:?}");
     for (name, _) in &doomed {
-        world.gone(a_namespace(name)).await?;
+        world.until_gone(a_namespace(name)).await?;
     }
     let (collected, failed) = sweep(&sweeper, &["--compat", "janitor,k8s-ttl-controller"]).await?;
     ensure!(collected == ["note-janitor", "note-twin"], "collected {collected:?}");
     ensure!(failed == ["note-date", "note-empty", "note-garbage", "note-minus", "note-months"], "failed {failed:?}");
     for (name, _) in &foreign {
-        world.gone(a_namespace(name)).await?;
+        world.until_gone(a_namespace(name)).await?;
     }
     for name in staying.iter().map(|(name, _)| *name).chain(existing).chain(["note-released", "rosa-space"]) {
         let namespace = admin.get(a_namespace(name)).await?;
         ensure!(namespace["status"]["phase"] == "Active", "{name} is {}", namespace["status"]);
     }
-    world.ready("rosa-space").await.map(drop)
+    world.until_ready("rosa-space").await.map(drop)
 }
 
 /// Runs a sweep that includes annotated namespaces. Returns the names of those that it deleted, and of those that it could not read.
@@ -288,10 +288,10 @@ async fn changes_no_space(world: &World, sweeper: &Path) -> Result<()> {
 /// The policies allow every step of a space's end to the documented account.
 async fn the_documented_account_may_end_spaces(world: &World) -> Result<()> {
     let sweeper = documented_sweeper(world).await?;
-    world.with_class("fleeting", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "20s"}})).await?;
+    world.create_accepted_class("fleeting", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "20s"}})).await?;
     let spec = |ttl: &str| json!({"className": "fleeting", "owner": user("tilda@example.com"), "ttl": ttl});
-    let due = world.with_space("tilda-due", spec("45s")).await?;
-    world.with_space("tilda-over", spec("5s")).await?;
+    let due = world.create_ready_space("tilda-due", spec("45s")).await?;
+    world.create_ready_space("tilda-over", spec("5s")).await?;
     changes_no_space(world, &sweeper).await?;
     let over = world
         .until("to be over", a_space("tilda-over"), |space| {
@@ -303,14 +303,14 @@ async fn the_documented_account_may_end_spaces(world: &World) -> Result<()> {
     ensure!(world.admin().get(a_space("tilda-over")).await?["metadata"]["deletionTimestamp"].is_null(), "the controller was first");
     let told: DateTime<Utc> = condition(&over, "Reconciling")["lastTransitionTime"].as_str().context("no time")?.parse()?;
     let last = time(&due, "/status/expiresAt")?.max(told + chrono::TimeDelta::seconds(20));
-    moment(last + chrono::TimeDelta::seconds(1)).await;
+    sleep_until(last + chrono::TimeDelta::seconds(1)).await;
     let output = operator::gc_with(&sweeper, &["--include-annotated", "-o", "json"]).await?;
     ensure_exit(&output, 0)?;
     let done = ["tilda-due", "tilda-over"].map(|name| (name.to_owned(), "done".to_owned()));
     ensure!(results(&output)? == done, "{}", output.stdout);
     world.start_operator().await?;
-    world.gone(a_namespace("tilda-due")).await?;
-    world.gone(a_space("tilda-over")).await
+    world.until_gone(a_namespace("tilda-due")).await?;
+    world.until_gone(a_space("tilda-over")).await
 }
 
 async fn a_sweep_runs_beside_the_controller(world: &World) -> Result<()> {
@@ -322,7 +322,7 @@ async fn a_sweep_runs_beside_the_controller(world: &World) -> Result<()> {
     }
     for number in 0..COUNT {
         let name = format!("beside-{number}");
-        due.push((name.clone(), time(&world.ready(&name).await?, "/status/expiresAt")?));
+        due.push((name.clone(), time(&world.until_ready(&name).await?, "/status/expiresAt")?));
     }
     let mut audit = world.cluster().audit_from_now()?;
     let mut sweeps = 0;
@@ -337,7 +337,7 @@ async fn a_sweep_runs_beside_the_controller(world: &World) -> Result<()> {
         }
     }
     for (name, _) in &due {
-        world.gone(a_namespace(name)).await?;
+        world.until_gone(a_namespace(name)).await?;
         world
             .until("to be told as expired", a_space(name), |space| {
                 ensure!(condition(space, "Ready")["reason"] == "Expired", "its status is {}", space["status"]);

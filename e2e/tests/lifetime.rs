@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use e2e::{
-    audit::Entry,
+    audit::AuditEntry,
     eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, holds, is_observed, moment, name_of, now, refusal,
-        side_by_side, space, text, time, uid_of, user,
+        SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, holds, is_observed, name_of, now, refusal,
+        run_concurrently, sleep_until, space, text, time, uid_of, user,
     },
     operator, scenarios,
 };
@@ -25,7 +25,7 @@ const LEAST_NOTICE: TimeDelta = TimeDelta::minutes(5);
 #[tokio::test(flavor = "multi_thread")]
 async fn lifetime() -> Result<()> {
     let world = World::start(&[]).await?;
-    side_by_side(scenarios![&world;
+    run_concurrently(scenarios![&world;
         a_life_from_warning_to_removal,
         a_renewal_rearms_the_warnings,
         a_renewal_in_the_future_waits_for_its_time,
@@ -39,8 +39,8 @@ async fn lifetime() -> Result<()> {
     ])
     .await?;
     // Hundreds of creations at once would delay the scenarios above, whose lifetimes are a few seconds.
-    side_by_side(scenarios![&world; renewals_at_the_last_moment, three_hundred_ends_within_a_minute]).await?;
-    world.ensure_operator_is_well().await
+    run_concurrently(scenarios![&world; renewals_at_the_last_moment, three_hundred_ends_within_a_minute]).await?;
+    world.ensure_operator_ready().await
 }
 
 fn seconds(count: i64) -> TimeDelta {
@@ -49,11 +49,11 @@ fn seconds(count: i64) -> TimeDelta {
 
 /// Creates a class that has only one role and a lifetime, and one space of it, and waits until the space is ready.
 async fn one(world: &World, class: &str, lifetime: Value, name: &str, spec: Value) -> Result<Value> {
-    world.with_class(class, json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": lifetime})).await?;
+    world.create_accepted_class(class, json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "lifetime": lifetime})).await?;
     let mut spec = spec;
     spec["className"] = json!(class);
     spec["owner"] = user("alice@example.com");
-    world.with_space(name, spec).await
+    world.create_ready_space(name, spec).await
 }
 
 async fn until_status(world: &World, name: &str, what: &str, probe: impl Fn(&Value) -> bool) -> Result<Value> {
@@ -74,8 +74,8 @@ fn created(space: &Value) -> Result<DateTime<Utc>> {
 }
 
 /// The deletions of the resource that the operator requested and that were granted, by name.
-fn deletions(world: &World, resource: &str) -> Result<BTreeMap<String, Vec<Entry>>> {
-    let mut found: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+fn deletions(world: &World, resource: &str) -> Result<BTreeMap<String, Vec<AuditEntry>>> {
+    let mut found: BTreeMap<String, Vec<AuditEntry>> = BTreeMap::new();
     for entry in world.cluster().audit().read()? {
         if entry.user == operator::USER && entry.verb == "delete" && entry.resource == resource && entry.code < 300 {
             found.entry(entry.name.clone()).or_default().push(entry);
@@ -85,8 +85,8 @@ fn deletions(world: &World, resource: &str) -> Result<BTreeMap<String, Vec<Entry
 }
 
 /// Waits until the namespace no longer exists, and checks that its deletion was requested once, and not before `due`.
-async fn ends(world: &World, name: &str, due: DateTime<Utc>) -> Result<Entry> {
-    world.gone_within(LONG, a_namespace(name)).await?;
+async fn ends(world: &World, name: &str, due: DateTime<Utc>) -> Result<AuditEntry> {
+    world.until_gone_within(LONG, a_namespace(name)).await?;
     let deletion = eventually(&format!("the deletion of {name} in the audit log"), SOON, || async {
         Ok(deletions(world, "namespaces")?.remove(name))
     })
@@ -139,7 +139,7 @@ async fn a_life_from_warning_to_removal(world: &World) -> Result<()> {
     ensure!(holds(&kept, "Expired") && !holds(&kept, "Ready"), "{}", kept["status"]);
     sealed_before(world, name, &deletion)?;
 
-    world.gone_within(LONG, a_space(name)).await?;
+    world.until_gone_within(LONG, a_space(name)).await?;
     let removal = deletions(world, "developerspaces")?.remove(name).context("nobody deleted the space")?;
     ensure!(
         removal[0].request_received >= due + seconds(8),
@@ -151,7 +151,7 @@ async fn a_life_from_warning_to_removal(world: &World) -> Result<()> {
 }
 
 /// Checks that the seal was written before the deletion, with the version on which the decision was based.
-fn sealed_before(world: &World, name: &str, deletion: &Entry) -> Result<()> {
+fn sealed_before(world: &World, name: &str, deletion: &AuditEntry) -> Result<()> {
     let seals = world.cluster().audit().read()?.into_iter().filter(|entry| {
         let conditions = entry.request_object.as_ref().and_then(|sent| sent.pointer("/status/conditions")).and_then(Value::as_array);
         let seals = conditions.is_some_and(|all| all.iter().any(|said| said["type"] == "Expired" && said["status"] == "True"));
@@ -211,12 +211,12 @@ async fn a_renewal_in_the_future_waits_for_its_time(world: &World) -> Result<()>
     // A renewal up to a minute ahead of the operator's clock counts at once. This one is further ahead, and counts once it is within that minute.
     let at = now().trunc_subsecs(0) + seconds(75);
     world.admin().patch(a_space(name), json!({"spec": {"renewedAt": stamp(at)}})).await?;
-    let refused = world.not_ready(name, "InvalidSpec").await?;
+    let refused = world.until_not_ready(name, "InvalidSpec").await?;
     ensure!(expires(&refused)? == expires(&space)?, "it counts before its time: {}", refused["status"]);
     let counted = until_status(world, name, "to count the renewal", |space| space["status"]["renewals"] == 1).await?;
     ensure!(now() >= at - seconds(61), "it counted before its time");
     ensure!(expires(&counted)? == at + seconds(3600), "{}", counted["status"]);
-    world.ready(name).await.map(drop)
+    world.until_ready(name).await.map(drop)
 }
 
 async fn never_is_for_ever_up_to_the_classs_ceiling(world: &World) -> Result<()> {
@@ -238,8 +238,8 @@ async fn a_lifted_protection_is_warned_of_first(world: &World) -> Result<()> {
     let space = one(world, "protecting", lifetime, name, json!({"ttl": "4s", "protected": true})).await?;
     ensure!(space["status"]["expiresAt"].is_null(), "a protected space expires: {}", space["status"]);
     // A warning within 10 s of its threshold, which here is the creation, would count as given in time.
-    moment(created(&space)? + seconds(13)).await;
-    let space = world.ready(name).await?;
+    sleep_until(created(&space)? + seconds(13)).await;
+    let space = world.until_ready(name).await?;
     ensure!(!holds(&space, "Expired") && !holds(&space, "Expiring"), "{}", space["status"]);
     let lifted = now().trunc_subsecs(0);
     world.admin().patch(a_space(name), json!({"spec": {"protected": false}})).await?;
@@ -276,11 +276,11 @@ async fn renewals_are_capped_by_the_longest_life(world: &World) -> Result<()> {
     let name = "heidi-capped";
     let space = one(world, "capped", json!({"defaultTTL": "30s", "maxLifetime": "40s"}), name, json!({})).await?;
     let born = created(&space)?;
-    moment(born + seconds(3)).await;
+    sleep_until(born + seconds(3)).await;
     let at = renew(world, name, json!({})).await?;
     let renewed = until_status(world, name, "to be renewed", |space| space["status"]["renewals"] == 1).await?;
     ensure!(expires(&renewed)? == (at + seconds(30)).min(born + seconds(40)), "{}", renewed["status"]);
-    moment(born + seconds(15)).await;
+    sleep_until(born + seconds(15)).await;
     renew(world, name, json!({})).await?;
     let renewed = until_status(world, name, "to be renewed again", |space| space["status"]["renewals"] == 2).await?;
     ensure!(expires(&renewed)? == born + seconds(40), "{}", renewed["status"]);
@@ -291,7 +291,7 @@ async fn the_clock_goes_on_without_the_class(world: &World) -> Result<()> {
     let name = "irma-classless";
     let space = one(world, "vanishing", json!({"defaultTTL": "15s"}), name, json!({})).await?;
     world.admin().delete(cluster_wide("SpaceClass", "vanishing")).await?;
-    let classless = world.not_ready(name, "ClassNotFound").await?;
+    let classless = world.until_not_ready(name, "ClassNotFound").await?;
     ensure!(expires(&classless)? == expires(&space)?, "{}", classless["status"]);
     ends(world, name, expires(&space)?).await.map(drop)
 }
@@ -301,7 +301,7 @@ async fn a_tightened_class_gives_notice(world: &World) -> Result<()> {
     let lifetime = json!({"maxTTL": "1h", "warnBefore": ["10m", "6s"]});
     let space = one(world, "tightened", lifetime, name, json!({"ttl": "50m"})).await?;
     // As above: later than 10 s after the threshold that results from the new ceiling.
-    moment(created(&space)? + seconds(13)).await;
+    sleep_until(created(&space)? + seconds(13)).await;
     let tightened = now().trunc_subsecs(0);
     let patch = json!({"spec": {"lifetime": {"maxTTL": "1s"}}});
     world.admin().patch(cluster_wide("SpaceClass", "tightened"), patch).await?;
@@ -319,12 +319,12 @@ async fn a_tightened_class_gives_notice(world: &World) -> Result<()> {
 /// Sends renewals within 50 ms of the expiry: each is refused, or it counts.
 async fn renewals_at_the_last_moment(world: &World) -> Result<()> {
     const COUNT: i64 = 100;
-    world.with_class("racing", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
+    world.create_accepted_class("racing", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
     let make = async |number: i64| {
         let name = format!("race-{number:03}");
         let spec = json!({"className": "racing", "owner": user("kuno@example.com"), "ttl": format!("{}s", 25 + number % 10)});
         world.admin().create(&space(&name, spec)).await?;
-        world.ready(&name).await
+        world.until_ready(&name).await
     };
     let spaces = try_join_all((0..COUNT).map(make)).await?;
     let alice = world.actor("alice@example.com").await?;
@@ -332,7 +332,7 @@ async fn renewals_at_the_last_moment(world: &World) -> Result<()> {
         let alice = &alice;
         async move {
             // Spread evenly from 50 ms before to 50 ms after.
-            moment(expires(space)? + TimeDelta::milliseconds(number * 37 % 101 - 50)).await;
+            sleep_until(expires(space)? + TimeDelta::milliseconds(number * 37 % 101 - 50)).await;
             let spec = json!({"spec": {"ttl": "1h", "renewedAt": stamp(now())}});
             Ok::<_, anyhow::Error>(match alice.patch(a_space(name_of(space)), spec).await {
                 Ok(_) => true,
@@ -357,13 +357,13 @@ async fn renewals_at_the_last_moment(world: &World) -> Result<()> {
 async fn outcome(world: &World, space: &Value, accepted: bool) -> Result<()> {
     let name = name_of(space);
     if !accepted {
-        return world.gone_within(LONG, a_namespace(name)).await;
+        return world.until_gone_within(LONG, a_namespace(name)).await;
     }
     let renewed =
         until_status(world, name, "to count the accepted renewal", |space| space["status"]["renewals"] == 1 && is_observed(space)).await?;
     ensure!(holds(&renewed, "Ready") && !holds(&renewed, "Expired"), "{name}: {}", renewed["status"]);
     // By this time, a deletion that was already under way at the renewal would have taken effect.
-    moment(expires(space)? + seconds(15)).await;
+    sleep_until(expires(space)? + seconds(15)).await;
     let namespace = world.admin().get(a_namespace(name)).await.with_context(|| format!("the renewal of {name} was lost"))?;
     ensure!(uid_of(&namespace) == text(space, "/status/namespace/uid"), "{name} was replaced");
     ensure!(namespace["status"]["phase"] == "Active", "{name} is {}", namespace["status"]);
@@ -372,7 +372,7 @@ async fn outcome(world: &World, space: &Value, accepted: bool) -> Result<()> {
 
 async fn three_hundred_ends_within_a_minute(world: &World) -> Result<()> {
     const COUNT: usize = 300;
-    world.with_class("crowded", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
+    world.create_accepted_class("crowded", json!({"lifetime": {"maxTTL": "1h", "retainExpired": "1h"}})).await?;
     let names: Vec<String> = (0..COUNT).map(|number| format!("crowd-{number:03}")).collect();
     for (number, name) in names.iter().enumerate() {
         let spec = json!({"className": "crowded", "owner": user("luzie@example.com"), "ttl": format!("{}s", 50 + number % 60)});
@@ -386,7 +386,7 @@ async fn three_hundred_ends_within_a_minute(world: &World) -> Result<()> {
     })
     .await?;
     for name in &names {
-        world.gone_within(LONG, a_namespace(name)).await?;
+        world.until_gone_within(LONG, a_namespace(name)).await?;
     }
     let mut lateness = vec![];
     let deleted = deletions(world, "namespaces")?;

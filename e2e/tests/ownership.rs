@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use e2e::{
     binaries, eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, at, condition, config_map, ensure_equal, holds, namespace, side_by_side, space, stays, text,
+        SOON, World, a_namespace, a_space, at, condition, config_map, ensure_equal, holds, namespace, run_concurrently, space, stays, text,
         uid_of, user,
     },
     scenarios,
@@ -19,7 +19,7 @@ const A_WHILE: Duration = Duration::from_secs(5);
 #[tokio::test(flavor = "multi_thread")]
 async fn ownership() -> Result<()> {
     let world = World::start(&[]).await?;
-    side_by_side(scenarios![&world;
+    run_concurrently(scenarios![&world;
         a_release_starts_no_pod_that_was_refused,
         what_the_class_does_not_allow_waits,
         a_restored_namespace_of_an_expired_space_stays,
@@ -29,9 +29,9 @@ async fn ownership() -> Result<()> {
     ])
     .await?;
     // One after another: each stops the operator for a while.
-    side_by_side(scenarios![&world; a_restored_namespace_of_a_living_space_is_reported]).await?;
-    side_by_side(scenarios![&world; what_an_earlier_space_left_is_said_to_be_that]).await?;
-    world.ensure_operator_is_well().await
+    run_concurrently(scenarios![&world; a_restored_namespace_of_a_living_space_is_reported]).await?;
+    run_concurrently(scenarios![&world; what_an_earlier_space_left_is_said_to_be_that]).await?;
+    world.ensure_operator_ready().await
 }
 
 fn spec(class: &str, owner: &str) -> Value {
@@ -41,8 +41,8 @@ fn spec(class: &str, owner: &str) -> Value {
 /// Row 1.
 async fn a_release_starts_no_pod_that_was_refused(world: &World) -> Result<()> {
     let class = json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "allowRetain": true, "podSecurity": {"enforce": "baseline"}});
-    world.with_class("way-out", class).await?;
-    world.with_space("alice-exit", spec("way-out", "alice@example.com")).await?;
+    world.create_accepted_class("way-out", class).await?;
+    world.create_ready_space("alice-exit", spec("way-out", "alice@example.com")).await?;
     let alice = world.actor("alice@example.com").await?;
     let mut root = e2e::fixtures::deployment("alice-exit", "root", 1);
     root["spec"]["template"]["spec"]["hostPID"] = json!(true);
@@ -58,7 +58,7 @@ async fn a_release_starts_no_pod_that_was_refused(world: &World) -> Result<()> {
     eventually("the pod to be refused", SOON, || async { refused().await.map(Some) }).await?;
     alice.patch(a_space("alice-exit"), json!({"spec": {"deletionPolicy": "Retain"}})).await?;
     alice.delete(a_space("alice-exit")).await?;
-    world.gone(a_space("alice-exit")).await?;
+    world.until_gone(a_space("alice-exit")).await?;
     let released = world.admin().get(a_namespace("alice-exit")).await?;
     ensure_equal("the level", &released["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], &json!("baseline"))?;
     ensure_equal("the mark", &released["metadata"]["labels"]["developerspace.dev/released"], &json!("true"))?;
@@ -74,12 +74,12 @@ async fn a_release_starts_no_pod_that_was_refused(world: &World) -> Result<()> {
 
 /// Row 2.
 async fn what_the_class_does_not_allow_waits(world: &World) -> Result<()> {
-    world.with_class("no-way-out", json!({"roles": [{"name": "edit", "clusterRole": "edit"}]})).await?;
+    world.create_accepted_class("no-way-out", json!({"roles": [{"name": "edit", "clusterRole": "edit"}]})).await?;
     let mut wanted = spec("no-way-out", "bob@example.com");
     wanted["deletionPolicy"] = json!("Retain");
     let admin = world.admin();
     admin.create(&space("bob-stays", spec("no-way-out", "bob@example.com"))).await?;
-    world.ready("bob-stays").await?;
+    world.until_ready("bob-stays").await?;
     admin.patch(a_space("bob-stays"), json!({"spec": wanted})).await?;
     admin.delete(a_space("bob-stays")).await?;
     world
@@ -93,7 +93,7 @@ async fn what_the_class_does_not_allow_waits(world: &World) -> Result<()> {
     let kept = admin.get(a_namespace("bob-stays")).await?;
     ensure!(kept["status"]["phase"] == "Active" && kept["metadata"]["annotations"].get("developerspace.dev/space-uid").is_some(), "{kept}");
     admin.patch(a_space("bob-stays"), json!({"spec": {"deletionPolicy": "Delete"}})).await?;
-    world.gone(a_space("bob-stays")).await?;
+    world.until_gone(a_space("bob-stays")).await?;
     ensure!(admin.find(a_namespace("bob-stays")).await?.is_none(), "the namespace is still there");
     Ok(())
 }
@@ -108,11 +108,11 @@ fn restored(backup: &Value) -> Value {
 
 /// Row 24, F01.
 async fn a_restored_namespace_of_an_expired_space_stays(world: &World) -> Result<()> {
-    world.with_class("restore-lab", json!({"lifetime": {"defaultTTL": "8s", "maxTTL": "1h", "retainExpired": "1h"}})).await?;
+    world.create_accepted_class("restore-lab", json!({"lifetime": {"defaultTTL": "8s", "maxTTL": "1h", "retainExpired": "1h"}})).await?;
     let admin = world.admin();
-    world.with_space("dora-ledger", spec("restore-lab", "dora@example.com")).await?;
+    world.create_ready_space("dora-ledger", spec("restore-lab", "dora@example.com")).await?;
     let backup = admin.get(a_namespace("dora-ledger")).await?;
-    world.gone(a_namespace("dora-ledger")).await?;
+    world.until_gone(a_namespace("dora-ledger")).await?;
     admin.create(&restored(&backup)).await?;
     admin.create(&config_map("dora-ledger", "books")).await?;
     world
@@ -141,17 +141,17 @@ async fn a_restored_namespace_of_an_expired_space_stays(world: &World) -> Result
 /// The same before the end: the record in the status remains, so that the claim of the copy never counts.
 async fn a_restored_namespace_of_a_living_space_is_reported(world: &World) -> Result<()> {
     let admin = world.admin();
-    let before = world.with_space("emil-ledger", spec("standard", "emil@example.com")).await?;
+    let before = world.create_ready_space("emil-ledger", spec("standard", "emil@example.com")).await?;
     let backup = admin.get(a_namespace("emil-ledger")).await?;
     world.stop_operator().await?;
     admin.delete(a_namespace("emil-ledger")).await?;
-    world.gone(a_namespace("emil-ledger")).await?;
+    world.until_gone(a_namespace("emil-ledger")).await?;
     let copy = admin.create(&restored(&backup)).await?;
     world.start_operator().await?;
-    let told = world.not_ready("emil-ledger", "NamespaceConflict").await?;
+    let told = world.until_not_ready("emil-ledger", "NamespaceConflict").await?;
     ensure_equal("the record", &told["status"]["namespace"], &before["status"]["namespace"])?;
     admin.delete(a_space("emil-ledger")).await?;
-    world.gone(a_space("emil-ledger")).await?;
+    world.until_gone(a_space("emil-ledger")).await?;
     let left = admin.get(a_namespace("emil-ledger")).await?;
     ensure!(uid_of(&left) == uid_of(&copy) && left["status"]["phase"] == "Active", "{left}");
     Ok(())
@@ -160,7 +160,7 @@ async fn a_restored_namespace_of_a_living_space_is_reported(world: &World) -> Re
 /// Row 28, F09.
 async fn a_finalizer_on_the_namespace_is_named(world: &World) -> Result<()> {
     let admin = world.admin();
-    world.with_space("liam-held", spec("standard", "liam@example.com")).await?;
+    world.create_ready_space("liam-held", spec("standard", "liam@example.com")).await?;
     let hold = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
     let names_it = |reason: &'static str| {
         move |space: &Value| {
@@ -175,20 +175,20 @@ async fn a_finalizer_on_the_namespace_is_named(world: &World) -> Result<()> {
     admin.delete(a_space("liam-held")).await?;
     world.until("to name it while the space goes", a_space("liam-held"), names_it("Terminating")).await?;
     admin.patch(a_namespace("liam-held"), hold(Value::Null)).await?;
-    world.gone(a_space("liam-held")).await
+    world.until_gone(a_space("liam-held")).await
 }
 
 /// F08.
 async fn an_adoption_lowers_no_level(world: &World) -> Result<()> {
     let admin = world.admin();
-    world.with_class("handover", json!({"ownerRole": "edit", "podSecurity": {"enforce": "baseline"}})).await?;
+    world.create_accepted_class("handover", json!({"ownerRole": "edit", "podSecurity": {"enforce": "baseline"}})).await?;
     let labels = json!({
         "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.30",
         "app.kubernetes.io/managed-by": "Helm",
     });
     admin.create(&namespace("carol-vault", labels, json!({"developerspace.dev/adopt": "carol-vault/User:carol@example.com"}))).await?;
     admin.create(&space("carol-vault", spec("handover", "carol@example.com"))).await?;
-    world.ready("carol-vault").await?;
+    world.until_ready("carol-vault").await?;
     let level = || async {
         let adopted = admin.get(a_namespace("carol-vault")).await?;
         let labels = &adopted["metadata"]["labels"];
@@ -206,7 +206,7 @@ async fn an_adoption_lowers_no_level(world: &World) -> Result<()> {
     .await?;
     // A change of the space reaches the namespace, and lowers nothing.
     admin.patch(a_space("carol-vault"), json!({"spec": {"displayName": "Vault"}})).await?;
-    world.ready("carol-vault").await?;
+    world.until_ready("carol-vault").await?;
     level().await?;
     let carol = world.actor("carol@example.com").await?;
     let pod = json!({
@@ -222,39 +222,39 @@ async fn an_adoption_lowers_no_level(world: &World) -> Result<()> {
 async fn a_released_namespace_counts_until_it_is_adopted_or_its_marks_are_removed(world: &World) -> Result<()> {
     let admin = world.admin();
     let class = json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "allowRetain": true, "maxSpacesPerOwner": 1});
-    world.with_class("one-each", class).await?;
+    world.create_accepted_class("one-each", class).await?;
     let wanted = || spec("one-each", "gina@example.com");
-    world.with_space("gina-first", wanted()).await?;
+    world.create_ready_space("gina-first", wanted()).await?;
     release(world, "gina-first").await?;
     admin.create(&space("gina-second", wanted())).await?;
-    world.not_ready("gina-second", "OwnerLimitExceeded").await?;
+    world.until_not_ready("gina-second", "OwnerLimitExceeded").await?;
     admin.create(&space("gina-first", wanted())).await?;
-    world.not_ready("gina-first", "NamespaceConflict").await?;
+    world.until_not_ready("gina-first", "NamespaceConflict").await?;
     let offer = json!({"metadata": {"annotations": {"developerspace.dev/adopt": "gina-first/User:gina@example.com"}}});
     admin.patch(a_namespace("gina-first"), offer).await?;
-    world.ready("gina-first").await?;
+    world.until_ready("gina-first").await?;
     let adopted = admin.get(a_namespace("gina-first")).await?;
     ensure!(adopted["metadata"]["labels"].get("developerspace.dev/released").is_none(), "{}", adopted["metadata"]["labels"]);
-    world.not_ready("gina-second", "OwnerLimitExceeded").await?;
+    world.until_not_ready("gina-second", "OwnerLimitExceeded").await?;
     ensure!(admin.find(a_namespace("gina-second")).await?.is_none(), "a second namespace under a limit of one");
     admin.delete(a_space("gina-first")).await?;
-    world.ready("gina-second").await?;
+    world.until_ready("gina-second").await?;
 
     release(world, "gina-second").await?;
     admin.create(&space("gina-third", wanted())).await?;
-    world.not_ready("gina-third", "OwnerLimitExceeded").await?;
+    world.until_not_ready("gina-third", "OwnerLimitExceeded").await?;
     let marks = ["released-from", "released-class", "released-owner", "released-at"];
     let annotations: Value = marks.iter().map(|mark| (format!("developerspace.dev/{mark}"), Value::Null)).collect();
     let unmarked = json!({"metadata": {"labels": {"developerspace.dev/released": null}, "annotations": annotations}});
     admin.patch(a_namespace("gina-second"), unmarked).await?;
-    world.ready("gina-third").await.map(drop)
+    world.until_ready("gina-third").await.map(drop)
 }
 
 /// Deletes a space whose namespace is retained.
 async fn release(world: &World, name: &str) -> Result<()> {
     world.admin().patch(a_space(name), json!({"spec": {"deletionPolicy": "Retain"}})).await?;
     world.admin().delete(a_space(name)).await?;
-    world.gone(a_space(name)).await?;
+    world.until_gone(a_space(name)).await?;
     let released = world.admin().get(a_namespace(name)).await?;
     ensure_equal("the mark", &released["metadata"]["labels"]["developerspace.dev/released"], &json!("true"))
 }
@@ -262,11 +262,11 @@ async fn release(world: &World, name: &str) -> Result<()> {
 /// F16: the operator reports the namespace, and the next space of that name gets no access to it.
 async fn what_an_earlier_space_left_is_said_to_be_that(world: &World) -> Result<()> {
     let admin = world.admin();
-    let first = world.with_space("paul-rep", spec("standard", "paul@example.com")).await?;
+    let first = world.create_ready_space("paul-rep", spec("standard", "paul@example.com")).await?;
     world.stop_operator().await?;
     admin.patch(a_space("paul-rep"), json!({"metadata": {"finalizers": null}})).await?;
     admin.delete(a_space("paul-rep")).await?;
-    world.gone(a_space("paul-rep")).await?;
+    world.until_gone(a_space("paul-rep")).await?;
     world.start_operator().await?;
     // Other scenarios leave orphans too, so the log must name this one.
     eventually("the log and the metric to report it", SOON, || async {
@@ -279,7 +279,7 @@ async fn what_an_earlier_space_left_is_said_to_be_that(world: &World) -> Result<
     })
     .await?;
     admin.create(&space("paul-rep", spec("standard", "quinn@example.com"))).await?;
-    let told = world.not_ready("paul-rep", "NamespaceConflict").await?;
+    let told = world.until_not_ready("paul-rep", "NamespaceConflict").await?;
     let message = text(condition(&told, "Ready"), "/message").to_owned();
     ensure!(message.contains("left by an earlier DeveloperSpace") && message.contains(uid_of(&first)), "{message}");
     ensure!(!holds(&told, "Ready"), "{}", told["status"]);

@@ -8,8 +8,8 @@ use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use e2e::{
     eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, holds, is_observed, moment, now, side_by_side, space,
-        time, user,
+        SOON, World, a_namespace, a_space, at, cluster_wide, condition, config_map, holds, is_observed, now, run_concurrently, sleep_until,
+        space, time, user,
     },
     scenarios,
 };
@@ -23,7 +23,7 @@ const ALICE: &str = "alice@example.com";
 #[tokio::test(flavor = "multi_thread")]
 async fn people() -> Result<()> {
     let world = World::start(&[]).await?;
-    side_by_side(scenarios![&world;
+    run_concurrently(scenarios![&world;
         changing_the_ttl_does_not_outlive_the_longest_life,
         moving_into_a_full_class_frees_no_place,
         a_refused_spec_keeps_nobody_in,
@@ -35,7 +35,7 @@ async fn people() -> Result<()> {
         running_pods_move_to_no_stricter_class,
     ])
     .await?;
-    world.ensure_operator_is_well().await
+    world.ensure_operator_ready().await
 }
 
 fn seconds(count: i64) -> TimeDelta {
@@ -50,17 +50,17 @@ fn expires(space: &Value) -> Result<DateTime<Utc>> {
     time(space, "/status/expiresAt")
 }
 
-async fn with_class(world: &World, class: &str, spec: Value) -> Result<()> {
+async fn create_accepted_class(world: &World, class: &str, spec: Value) -> Result<()> {
     let mut whole = json!({"ownerRole": "edit", "roles": [{"name": "edit", "clusterRole": "edit"}]});
     whole.as_object_mut().into_iter().for_each(|whole| whole.extend(spec.as_object().cloned().unwrap_or_default()));
-    world.with_class(class, whole).await.map(drop)
+    world.create_accepted_class(class, whole).await.map(drop)
 }
 
-async fn with_space(world: &World, class: &str, name: &str, more: Value) -> Result<Value> {
+async fn create_ready_space(world: &World, class: &str, name: &str, more: Value) -> Result<Value> {
     let mut spec = more;
     spec["className"] = json!(class);
     spec["owner"] = user(ALICE);
-    world.with_space(name, spec).await
+    world.create_ready_space(name, spec).await
 }
 
 async fn until(world: &World, name: &str, what: &str, probe: impl Fn(&Value) -> bool) -> Result<Value> {
@@ -74,13 +74,17 @@ async fn until(world: &World, name: &str, what: &str, probe: impl Fn(&Value) -> 
 
 async fn changing_the_ttl_does_not_outlive_the_longest_life(world: &World) -> Result<()> {
     let name = "undying-lab";
-    with_class(world, "brief", json!({"lifetime": {"maxTTL": "1m", "maxLifetime": "40s", "warnBefore": ["15s"], "retainExpired": "1h"}}))
-        .await?;
-    let space = with_space(world, "brief", name, json!({"ttl": "35s"})).await?;
+    create_accepted_class(
+        world,
+        "brief",
+        json!({"lifetime": {"maxTTL": "1m", "maxLifetime": "40s", "warnBefore": ["15s"], "retainExpired": "1h"}}),
+    )
+    .await?;
+    let space = create_ready_space(world, "brief", name, json!({"ttl": "35s"})).await?;
     let born = time(&space, "/metadata/creationTimestamp")?;
     let alice = world.actor(ALICE).await?;
     for round in 1..=12 {
-        moment(born + seconds(6 * round)).await;
+        sleep_until(born + seconds(6 * round)).await;
         // Refused once the space is sealed.
         let edited = alice.patch(a_space(name), json!({"spec": {"ttl": format!("{}s", 35 - round)}})).await;
         if edited.is_err() {
@@ -89,55 +93,55 @@ async fn changing_the_ttl_does_not_outlive_the_longest_life(world: &World) -> Re
     }
     let sealed = until(world, name, "to be expired", |space| holds(space, "Expired")).await?;
     ensure!(expires(&sealed)? <= born + seconds(40 + 15), "born at {born}: {}", sealed["status"]);
-    world.gone_within(LONG, a_namespace(name)).await
+    world.until_gone_within(LONG, a_namespace(name)).await
 }
 
 async fn moving_into_a_full_class_frees_no_place(world: &World) -> Result<()> {
     let lifetime = json!({"maxTTL": "1h"});
-    with_class(world, "narrow", json!({"maxSpacesPerOwner": 1, "lifetime": lifetime})).await?;
-    with_class(world, "wider", json!({"maxSpacesPerOwner": 2, "lifetime": lifetime})).await?;
-    with_space(world, "narrow", "narrow-one", json!({})).await?;
+    create_accepted_class(world, "narrow", json!({"maxSpacesPerOwner": 1, "lifetime": lifetime})).await?;
+    create_accepted_class(world, "wider", json!({"maxSpacesPerOwner": 2, "lifetime": lifetime})).await?;
+    create_ready_space(world, "narrow", "narrow-one", json!({})).await?;
     for name in ["wider-one", "wider-two"] {
-        with_space(world, "wider", name, json!({})).await?;
+        create_ready_space(world, "wider", name, json!({})).await?;
         world.admin().patch(a_space(name), json!({"spec": {"className": "narrow"}})).await?;
-        let moved = world.not_ready(name, "OwnerLimitExceeded").await?;
+        let moved = world.until_not_ready(name, "OwnerLimitExceeded").await?;
         ensure!(moved["status"]["className"] == "wider", "{}", moved["status"]);
     }
     let third = json!({"className": "wider", "owner": user(ALICE)});
     world.admin().create(&space("wider-three", third)).await?;
-    world.not_ready("wider-three", "OwnerLimitExceeded").await?;
+    world.until_not_ready("wider-three", "OwnerLimitExceeded").await?;
     ensure!(world.admin().find(a_namespace("wider-three")).await?.is_none(), "a third namespace under a limit of two");
     world.admin().delete(a_space("wider-one")).await?;
-    world.ready("wider-three").await.map(drop)
+    world.until_ready("wider-three").await.map(drop)
 }
 
 async fn a_refused_spec_keeps_nobody_in(world: &World) -> Result<()> {
     let name = "poisoned-lab";
-    with_class(world, "shared", json!({"lifetime": {"maxTTL": "1h"}})).await?;
+    create_accepted_class(world, "shared", json!({"lifetime": {"maxTTL": "1h"}})).await?;
     let members = json!([{"kind": "User", "name": "mallory@example.com", "role": "edit"}]);
-    with_space(world, "shared", name, json!({"members": members})).await?;
+    create_ready_space(world, "shared", name, json!({"members": members})).await?;
     let poison = json!({"spec": {"renewedAt": "2099-01-01T00:00:00Z"}});
     world.actor(ALICE).await?.patch(a_space(name), poison).await?;
-    world.not_ready(name, "InvalidSpec").await?;
+    world.until_not_ready(name, "InvalidSpec").await?;
     let eviction = json!({"spec": {"owner": {"name": "carol@example.com"}, "members": []}});
     world.admin().patch(a_space(name), eviction).await?;
     let binding = at("RoleBinding", name, "developerspace-owner");
-    world.gone_within(LONG, binding).await?;
+    world.until_gone_within(LONG, binding).await?;
     let members = at("RoleBinding", name, "developerspace-edit");
-    world.gone_within(LONG, members).await
+    world.until_gone_within(LONG, members).await
 }
 
 async fn a_fast_clock_loses_no_renewal(world: &World) -> Result<()> {
     let name = "hasty-lab";
-    with_class(world, "unwarned", json!({"lifetime": {"defaultTTL": "20s", "maxTTL": "1h"}})).await?;
-    let space = with_space(world, "unwarned", name, json!({})).await?;
+    create_accepted_class(world, "unwarned", json!({"lifetime": {"defaultTTL": "20s", "maxTTL": "1h"}})).await?;
+    let space = create_ready_space(world, "unwarned", name, json!({})).await?;
     let first_end = expires(&space)?;
     let alice = world.actor(ALICE).await?;
-    moment(first_end - seconds(8)).await;
+    sleep_until(first_end - seconds(8)).await;
     let first = now().trunc_subsecs(0);
     alice.patch(a_space(name), json!({"spec": {"renewedAt": stamp(first)}})).await?;
     until(world, name, "to be renewed", |space| space["status"]["renewals"] == 1).await?;
-    moment(first_end + seconds(2)).await;
+    sleep_until(first_end + seconds(2)).await;
     let ahead = now().trunc_subsecs(0) + seconds(40);
     alice.patch(a_space(name), json!({"spec": {"renewedAt": stamp(ahead)}})).await?;
     let renewed = until(world, name, "to be renewed again", |space| space["status"]["renewals"] == 2).await?;
@@ -153,8 +157,8 @@ async fn a_fast_clock_loses_no_renewal(world: &World) -> Result<()> {
 
 async fn a_refused_class_goes_on_as_it_was(world: &World) -> Result<()> {
     let (class, name) = ("mistyped", "calm-lab");
-    with_class(world, class, json!({"lifetime": {"defaultTTL": "1h", "maxTTL": "2h"}})).await?;
-    let space = with_space(world, class, name, json!({})).await?;
+    create_accepted_class(world, class, json!({"lifetime": {"defaultTTL": "1h", "maxTTL": "2h"}})).await?;
+    let space = create_ready_space(world, class, name, json!({})).await?;
     world.admin().patch(cluster_wide("SpaceClass", class), json!({"spec": {"lifetime": {"maxTTL": "2s"}}})).await?;
     world
         .until("to be refused", cluster_wide("SpaceClass", class), |class| {
@@ -163,18 +167,18 @@ async fn a_refused_class_goes_on_as_it_was(world: &World) -> Result<()> {
             Ok(())
         })
         .await?;
-    with_space(world, class, "newer-lab", json!({})).await?;
-    let stays = world.ready(name).await?;
+    create_ready_space(world, class, "newer-lab", json!({})).await?;
+    let stays = world.until_ready(name).await?;
     ensure!(expires(&stays)? == expires(&space)?, "{}", stays["status"]);
     Ok(())
 }
 
 async fn a_deleted_class_still_warns(world: &World) -> Result<()> {
     let (class, name) = ("short-lived", "orphaned-lab");
-    with_class(world, class, json!({"lifetime": {"defaultTTL": "40s", "warnBefore": ["12s"], "retainExpired": "1h"}})).await?;
-    let space = with_space(world, class, name, json!({})).await?;
+    create_accepted_class(world, class, json!({"lifetime": {"defaultTTL": "40s", "warnBefore": ["12s"], "retainExpired": "1h"}})).await?;
+    let space = create_ready_space(world, class, name, json!({})).await?;
     world.admin().delete(cluster_wide("SpaceClass", class)).await?;
-    world.not_ready(name, "ClassNotFound").await?;
+    world.until_not_ready(name, "ClassNotFound").await?;
     let warned = until(world, name, "to be warned", |space| holds(space, "Expiring")).await?;
     ensure!(expires(&warned)? == expires(&space)?, "{}", warned["status"]);
     until(world, name, "to be expired", |space| holds(space, "Expired")).await.map(drop)
@@ -182,9 +186,9 @@ async fn a_deleted_class_still_warns(world: &World) -> Result<()> {
 
 async fn a_lowered_limit_leaves_what_is_there(world: &World) -> Result<()> {
     let class = "shrinking";
-    with_class(world, class, json!({"maxSpacesPerOwner": 3, "lifetime": {"maxTTL": "1h"}})).await?;
+    create_accepted_class(world, class, json!({"maxSpacesPerOwner": 3, "lifetime": {"maxTTL": "1h"}})).await?;
     for name in ["shrunk-one", "shrunk-two", "shrunk-three"] {
-        with_space(world, class, name, json!({})).await?;
+        create_ready_space(world, class, name, json!({})).await?;
     }
     world.admin().patch(cluster_wide("SpaceClass", class), json!({"spec": {"maxSpacesPerOwner": 1}})).await?;
     // The youngest space is still maintained: a change of it is carried out.
@@ -195,16 +199,16 @@ async fn a_lowered_limit_leaves_what_is_there(world: &World) -> Result<()> {
             Ok(())
         })
         .await?;
-    world.ready("shrunk-three").await.map(drop)
+    world.until_ready("shrunk-three").await.map(drop)
 }
 
 /// Pod Security checks pods when they are created, and a move creates none.
 async fn running_pods_move_to_no_stricter_class(world: &World) -> Result<()> {
     let name = "welders-lab";
     for (class, level) in [("workshop", "privileged"), ("salon", "baseline")] {
-        with_class(world, class, json!({"podSecurity": {"enforce": level}})).await?;
+        create_accepted_class(world, class, json!({"podSecurity": {"enforce": level}})).await?;
     }
-    with_space(world, "workshop", name, json!({})).await?;
+    create_ready_space(world, "workshop", name, json!({})).await?;
     let alice = world.actor(ALICE).await?;
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "torch", "namespace": name},
@@ -212,7 +216,7 @@ async fn running_pods_move_to_no_stricter_class(world: &World) -> Result<()> {
     });
     eventually("the ServiceAccount that pods need", SOON, || async { alice.create(&pod).await.map(Some) }).await?;
     alice.patch(a_space(name), json!({"spec": {"className": "salon"}})).await?;
-    let refused = world.not_ready(name, "InvalidSpec").await?;
+    let refused = world.until_not_ready(name, "InvalidSpec").await?;
     let said = condition(&refused, "Ready")["message"].as_str().unwrap_or_default();
     ensure!(said.contains("torch") && said.contains("Pod Security level baseline of class salon"), "{said}");
     ensure!(refused["status"]["className"] == "workshop", "its status is {}", refused["status"]);
@@ -229,9 +233,9 @@ async fn running_pods_move_to_no_stricter_class(world: &World) -> Result<()> {
 async fn full_hands_move_to_no_smaller_class(world: &World) -> Result<()> {
     let name = "hoarders-lab";
     for (class, config_maps) in [("roomy", "20"), ("cramped", "2")] {
-        with_class(world, class, json!({"quota": {"hard": {"count/configmaps": config_maps}}})).await?;
+        create_accepted_class(world, class, json!({"quota": {"hard": {"count/configmaps": config_maps}}})).await?;
     }
-    with_space(world, "roomy", name, json!({})).await?;
+    create_ready_space(world, "roomy", name, json!({})).await?;
     let alice = world.actor(ALICE).await?;
     for number in 1..=3 {
         alice.create(&config_map(name, &format!("hoard-{number}"))).await?;
@@ -243,7 +247,7 @@ async fn full_hands_move_to_no_smaller_class(world: &World) -> Result<()> {
     };
     world.until("to count", at("ResourceQuota", name, "developerspace"), counts).await?;
     alice.patch(a_space(name), json!({"spec": {"className": "cramped"}})).await?;
-    let refused = world.not_ready(name, "QuotaExceedsClass").await?;
+    let refused = world.until_not_ready(name, "QuotaExceedsClass").await?;
     let said = condition(&refused, "Ready")["message"].as_str().unwrap_or_default();
     ensure!(
         said.contains("(count/configmaps ") && said.contains(" of 2)") && refused["status"]["className"] == "roomy",

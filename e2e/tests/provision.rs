@@ -6,7 +6,7 @@ use e2e::{
     eventually,
     fixtures::{
         SOON, World, a_namespace, a_space, at, condition, deployment, ensure_equal, essence, forbidden, is_observed, name_of, refusal,
-        side_by_side, space, text, time, uid_of, user,
+        run_concurrently, space, text, time, uid_of, user,
     },
     scenarios,
 };
@@ -21,8 +21,8 @@ async fn provision() -> Result<()> {
     let world = World::start(&[]).await?;
     // Alice creates the space of the contract's example with her own token.
     world.actor(ALICE).await?.create(&space("alice-payments", example())).await?;
-    world.ready("alice-payments").await?;
-    side_by_side(scenarios![&world;
+    world.until_ready("alice-payments").await?;
+    run_concurrently(scenarios![&world;
         the_namespace_is_as_written,
         the_children_are_as_written,
         the_status_tells_it_all,
@@ -36,7 +36,7 @@ async fn provision() -> Result<()> {
         a_missing_class_may_come_later,
     ])
     .await?;
-    world.ensure_operator_is_well().await
+    world.ensure_operator_ready().await
 }
 
 fn example() -> Value {
@@ -174,7 +174,7 @@ async fn the_status_tells_it_all(world: &World) -> Result<()> {
 }
 
 async fn the_owner_works_there_and_nowhere_else(world: &World) -> Result<()> {
-    world.with_space("bob-search", json!({"owner": user(BOB), "className": "standard"})).await?;
+    world.create_ready_space("bob-search", json!({"owner": user(BOB), "className": "standard"})).await?;
     let alice = world.actor(ALICE).await?;
     alice.create(&deployment("alice-payments", "hers", 0)).await?;
     alice.patch(at("Deployment", "alice-payments", "hers"), json!({"spec": {"replicas": 0, "paused": true}})).await?;
@@ -222,8 +222,8 @@ async fn privileged_pods_are_refused(world: &World) -> Result<()> {
 async fn a_plain_deployment_is_admitted_up_to_the_quota(world: &World) -> Result<()> {
     let quota = json!({"hard": {"requests.cpu": "1", "limits.cpu": "1", "requests.memory": "1Gi", "limits.memory": "1Gi"}});
     // The class gives no defaults: without any, the quota would refuse every plain pod.
-    world.with_class("two-pods", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": quota})).await?;
-    world.with_space("carol-checkout", json!({"className": "two-pods", "owner": user(CAROL)})).await?;
+    world.create_accepted_class("two-pods", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": quota})).await?;
+    world.create_ready_space("carol-checkout", json!({"className": "two-pods", "owner": user(CAROL)})).await?;
     let carol = world.actor(CAROL).await?;
     carol.create(&deployment("carol-checkout", "web", 3)).await?;
     let pods = eventually("the pods that the quota has room for, and the complaint about the third", SOON, || async {
@@ -275,7 +275,7 @@ async fn kubectl_shows_and_explains(world: &World) -> Result<()> {
 }
 
 async fn the_least_space_takes_the_default_class(world: &World) -> Result<()> {
-    let space = world.with_space("rita-least", json!({"owner": user("rita@example.com")})).await?;
+    let space = world.create_ready_space("rita-least", json!({"owner": user("rita@example.com")})).await?;
     ensure!(space["status"]["className"] == "standard", "{}", space["status"]);
     ensure!(space["spec"]["className"].is_null(), "the spec was written to: {}", space["spec"]);
     let namespace = world.admin().get(a_namespace("rita-least")).await?;
@@ -293,7 +293,7 @@ async fn subjects_of_every_kind_are_bound(world: &World) -> Result<()> {
         {"kind": "Group", "name": "Domain Users", "role": "view"},
     ]);
     let owner = json!({"kind": "ServiceAccount", "name": "robot", "namespace": "portal"});
-    world.with_space("robot-lab", json!({"className": "standard", "owner": owner, "members": members})).await?;
+    world.create_ready_space("robot-lab", json!({"className": "standard", "owner": owner, "members": members})).await?;
     let namespace = world.admin().get(a_namespace("robot-lab")).await?;
     ensure!(
         text(&namespace, "/metadata/annotations/developerspace.dev~1owner") == "ServiceAccount:portal/robot",
@@ -316,8 +316,8 @@ async fn subjects_of_every_kind_are_bound(world: &World) -> Result<()> {
 
 async fn a_missing_class_may_come_later(world: &World) -> Result<()> {
     world.admin().create(&space("tom-early", json!({"className": "comes-later", "owner": user("tom@example.com")}))).await?;
-    world.not_ready("tom-early", "ClassNotFound").await?;
+    world.until_not_ready("tom-early", "ClassNotFound").await?;
     ensure!(world.admin().find(a_namespace("tom-early")).await?.is_none(), "a namespace without a class");
-    world.with_class("comes-later", json!({})).await?;
-    world.ready("tom-early").await.map(drop)
+    world.create_accepted_class("comes-later", json!({})).await?;
+    world.until_ready("tom-early").await.map(drop)
 }

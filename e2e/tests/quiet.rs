@@ -10,9 +10,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
+    audit::AuditEntry,
     eventually,
     fixtures::{
-        World, a_namespace, a_space, condition, ensure_equal, holds, is_observed, moment, name_of, now, side_by_side, space, stays, user,
+        World, a_namespace, a_space, condition, ensure_equal, holds, is_observed, name_of, now, run_concurrently, sleep_until, space,
+        stays, user,
     },
     scenarios,
 };
@@ -27,9 +29,9 @@ const CHAOTIC: usize = 30;
 async fn quiet() -> Result<()> {
     let world = World::start(&[]).await?;
     // Each scenario has the operator to itself.
-    side_by_side(scenarios![&world; converged_spaces_cost_no_writes]).await?;
-    side_by_side(scenarios![&world; killed_at_any_moment_it_ends_in_the_same_state]).await?;
-    world.ensure_operator_is_well().await
+    run_concurrently(scenarios![&world; converged_spaces_cost_no_writes]).await?;
+    run_concurrently(scenarios![&world; killed_at_any_moment_it_ends_in_the_same_state]).await?;
+    world.ensure_operator_ready().await
 }
 
 fn wanted(variable: &str, usual: usize) -> Result<usize> {
@@ -66,7 +68,7 @@ fn steady() -> Value {
 async fn converged_spaces_cost_no_writes(world: &World) -> Result<()> {
     let (count, seconds) = (wanted("E2E_SPACES", 100)?, wanted("E2E_QUIET_SECONDS", 20)?);
     let during = Duration::from_secs(u64::try_from(seconds)?);
-    world.with_class("steady", steady()).await?;
+    world.create_accepted_class("steady", steady()).await?;
     for number in 0..count {
         world.admin().create(&space(&format!("steady-{number}"), spec(number))).await?;
     }
@@ -102,7 +104,7 @@ async fn ensure_no_writes(world: &World, what: &str, during: Duration) -> Result
     // Writes that were under way when the last condition was read are ignored; later writes are not.
     let mut audit = world.cluster().audit_from_now()?;
     let mut settled = world.cluster().audit_from_now()?;
-    moment(now() + chrono::TimeDelta::seconds(2)).await;
+    sleep_until(now() + chrono::TimeDelta::seconds(2)).await;
     let last = World::writes(&mut settled)?;
     World::writes(&mut audit)?;
     stays(&format!("{what}: no writes (just before: {})", summaries(&last)), during, || {
@@ -116,14 +118,14 @@ async fn ensure_no_writes(world: &World, what: &str, during: Duration) -> Result
     .await
 }
 
-fn summaries(entries: &[e2e::audit::Entry]) -> String {
-    let lines: Vec<String> = entries.iter().take(20).map(e2e::audit::Entry::summary).collect();
+fn summaries(entries: &[AuditEntry]) -> String {
+    let lines: Vec<String> = entries.iter().take(20).map(AuditEntry::summary).collect();
     format!("{} writes: {}", entries.len(), lines.join("; "))
 }
 
 /// Runs the same story twice, undisturbed and under SIGKILL; both must end in the same state.
 async fn killed_at_any_moment_it_ends_in_the_same_state(world: &World) -> Result<()> {
-    world.with_class("chaotic", chaotic()).await?;
+    world.create_accepted_class("chaotic", chaotic()).await?;
     let undisturbed = async {
         story(world, "calm").await?;
         settled(world, "calm").await
@@ -156,13 +158,13 @@ async fn story(world: &World, prefix: &str) -> Result<()> {
             spec["ttl"] = json!("12s");
         }
         admin.create(&space(&name(number), spec)).await?;
-        moment(now() + chrono::TimeDelta::milliseconds(200)).await;
+        sleep_until(now() + chrono::TimeDelta::milliseconds(200)).await;
     }
     for number in (0..CHAOTIC).filter(|number| number % 3 == 1) {
         let change =
             json!({"members": [{"kind": "Group", "name": "late", "role": "edit"}], "quota": {"requests.cpu": "1"}, "contact": null});
         admin.patch(a_space(&name(number)), json!({"spec": change})).await?;
-        moment(now() + chrono::TimeDelta::milliseconds(300)).await;
+        sleep_until(now() + chrono::TimeDelta::milliseconds(300)).await;
     }
     for number in (0..CHAOTIC).filter(|number| number % 6 == 5) {
         admin.delete(a_space(&name(number))).await?;
@@ -177,7 +179,7 @@ async fn kill_until_told(world: &World) -> Result<usize> {
     let mut killed = 0;
     while now() < end {
         let pause = 100 + random.hash_one(killed) % 1400;
-        moment(now() + chrono::TimeDelta::milliseconds(i64::try_from(pause)?)).await;
+        sleep_until(now() + chrono::TimeDelta::milliseconds(i64::try_from(pause)?)).await;
         world.kill_operator().await?;
         world.spawn_operator().await?;
         killed += 1;

@@ -9,9 +9,9 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use chrono::TimeDelta;
 use e2e::{
-    audit::Entry,
+    audit::AuditEntry,
     eventually,
-    fixtures::{Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, side_by_side, space, text, user},
+    fixtures::{Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, run_concurrently, space, text, user},
     scenarios,
     webhook::BrokenWebhook,
 };
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals() -> Result<()> {
     let world = World::start(&[]).await?;
-    side_by_side(scenarios![&world;
+    run_concurrently(scenarios![&world;
         a_webhook_that_resets_connections,
         a_policy_that_refuses_deletions,
         an_owner_who_changes_a_space_without_end,
@@ -29,8 +29,8 @@ async fn refusals() -> Result<()> {
 }
 
 /// Every write about these spaces, by space, in the order of time.
-fn by_space(written: Vec<Entry>, names: &[String]) -> BTreeMap<String, Vec<Entry>> {
-    let mut sorted: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+fn by_space(written: Vec<AuditEntry>, names: &[String]) -> BTreeMap<String, Vec<AuditEntry>> {
+    let mut sorted: BTreeMap<String, Vec<AuditEntry>> = BTreeMap::new();
     for entry in written {
         let of_event = entry.request_object.as_ref().map(|event| text(event, "/regarding/name").to_owned()).unwrap_or_default();
         if let Some(name) = names.iter().find(|name| **name == entry.namespace || **name == entry.name || **name == of_event) {
@@ -42,10 +42,10 @@ fn by_space(written: Vec<Entry>, names: &[String]) -> BTreeMap<String, Vec<Entry
 
 /// The number of entries of `written` in the given minute, counted from the first refusal. Created objects other than Events do not count: each is
 /// created once, whatever is refused.
-fn in_minute(written: &[Entry], minute: i32) -> usize {
+fn in_minute(written: &[AuditEntry], minute: i32) -> usize {
     let Some(first) = written.iter().find(|entry| entry.code == 500) else { return 0 };
     let begin = first.request_received + TimeDelta::minutes(1) * minute;
-    let is_within = |entry: &&Entry| (begin..begin + TimeDelta::minutes(1)).contains(&entry.request_received);
+    let is_within = |entry: &&AuditEntry| (begin..begin + TimeDelta::minutes(1)).contains(&entry.request_received);
     written.iter().filter(is_within).filter(|entry| entry.code != 201 || entry.resource == "events").count()
 }
 
@@ -59,11 +59,11 @@ async fn a_webhook_that_resets_connections(world: &World) -> Result<()> {
         admin.create(&space(name, json!({"className": "standard", "owner": user(&format!("{name}@example.com"))}))).await?;
     }
     for name in &names {
-        let failed = world.not_ready(name, "ApplyFailed").await?;
+        let failed = world.until_not_ready(name, "ApplyFailed").await?;
         let message = text(condition(&failed, "Ready"), "/message");
         ensure!(message.contains("quota-auditor") && message.contains("ResourceQuota developerspace"), "{message}");
     }
-    world.with_space("wanda-beside", json!({"className": "standard", "owner": user("wanda@example.com")})).await?;
+    world.create_ready_space("wanda-beside", json!({"className": "standard", "owner": user("wanda@example.com")})).await?;
     let mut written = Vec::new();
     let read = std::cell::RefCell::new((&mut audit, &mut written));
     // Attempts are half a minute apart by then, so that an attempt in the third minute marks the end of the second.
@@ -83,7 +83,7 @@ async fn a_webhook_that_resets_connections(world: &World) -> Result<()> {
     }
     admin.delete(cluster_wide("ValidatingWebhookConfiguration", "quota-auditor")).await?;
     for name in &names {
-        world.ready(name).await?;
+        world.until_ready(name).await?;
     }
     Ok(())
 }
@@ -99,13 +99,13 @@ async fn change_without_end(owner: &Actor, name: &str, is_over: &AtomicBool) -> 
 }
 
 async fn an_owner_who_changes_a_space_without_end(world: &World) -> Result<()> {
-    world.with_class("fleeting", json!({"lifetime": {"defaultTTL": "5s", "maxTTL": "1h"}})).await?;
-    world.with_space("flooded-lab", json!({"className": "standard", "owner": user("bob@example.com")})).await?;
+    world.create_accepted_class("fleeting", json!({"lifetime": {"defaultTTL": "5s", "maxTTL": "1h"}})).await?;
+    world.create_ready_space("flooded-lab", json!({"className": "standard", "owner": user("bob@example.com")})).await?;
     let (bob, is_over, mut audit) = (world.actor("bob@example.com").await?, AtomicBool::new(false), world.cluster().audit_from_now()?);
     let others = async {
-        world.with_space("yara-calm", json!({"className": "standard", "owner": user("yara@example.com")})).await?;
-        world.with_space("yves-brief", json!({"className": "fleeting", "owner": user("yves@example.com")})).await?;
-        world.gone(a_namespace("yves-brief")).await?;
+        world.create_ready_space("yara-calm", json!({"className": "standard", "owner": user("yara@example.com")})).await?;
+        world.create_ready_space("yves-brief", json!({"className": "fleeting", "owner": user("yves@example.com")})).await?;
+        world.until_gone(a_namespace("yves-brief")).await?;
         is_over.store(true, Ordering::Relaxed);
         Ok(())
     };
@@ -119,7 +119,7 @@ async fn an_owner_who_changes_a_space_without_end(world: &World) -> Result<()> {
         })
         .await?;
     let written = by_space(World::writes(&mut audit)?, &["flooded-lab".to_owned()]).remove("flooded-lab").unwrap_or_default();
-    let written: Vec<&Entry> = written.iter().filter(|entry| entry.resource != "events").collect();
+    let written: Vec<&AuditEntry> = written.iter().filter(|entry| entry.resource != "events").collect();
     let (Some(first), Some(end)) = (written.first(), written.last()) else { bail!("nothing was written") };
     let minutes = usize::try_from((end.request_received - first.request_received).num_minutes())? + 1;
     // A burst of forty, six a minute, and the further writes of the last reconcile.
@@ -168,9 +168,9 @@ async fn a_policy_that_refuses_deletions(world: &World) -> Result<()> {
         admin.create(&object).await?;
     }
     let role = json!([{"name": "edit", "clusterRole": "edit"}]);
-    world.with_class("brief", json!({"roles": role, "lifetime": {"defaultTTL": "20s", "maxTTL": "1h"}})).await?;
-    world.with_space("vera-leaves", json!({"className": "standard", "owner": user("vera@example.com")})).await?;
-    world.with_space("viola-ends", json!({"className": "brief", "owner": user("viola@example.com")})).await?;
+    world.create_accepted_class("brief", json!({"roles": role, "lifetime": {"defaultTTL": "20s", "maxTTL": "1h"}})).await?;
+    world.create_ready_space("vera-leaves", json!({"className": "standard", "owner": user("vera@example.com")})).await?;
+    world.create_ready_space("viola-ends", json!({"className": "brief", "owner": user("viola@example.com")})).await?;
     eventually("the policy to be in force", SOON, || async {
         let dry = world.cluster().kubectl(&["delete", "namespace", "vera-leaves", "--dry-run=server"]).await?;
         ensure!(!dry.succeeded(), "{}", dry.stdout);
@@ -208,7 +208,7 @@ async fn a_policy_that_refuses_deletions(world: &World) -> Result<()> {
     .await?;
     admin.delete(cluster_wide("ValidatingAdmissionPolicyBinding", "volumes-first")).await?;
     admin.delete(cluster_wide("ValidatingAdmissionPolicy", "volumes-first")).await?;
-    world.gone(a_space("vera-leaves")).await?;
-    world.gone(a_namespace("viola-ends")).await?;
-    world.ensure_operator_is_well().await
+    world.until_gone(a_space("vera-leaves")).await?;
+    world.until_gone(a_namespace("viola-ends")).await?;
+    world.ensure_operator_ready().await
 }

@@ -12,7 +12,7 @@ use super::{
     raw_client::RawClient,
 };
 use crate::{
-    audit::{Audit, Entry},
+    audit::{Audit, AuditEntry},
     operator,
 };
 
@@ -71,7 +71,7 @@ async fn writes_counted(environment: &Environment) -> Result<(usize, usize)> {
     let (mut counted, mut logged) = (0, 0);
     for _ in 0..10 {
         // The operator counts by method, so reviews of its own rights are included.
-        let is_write = |entry: &&Entry| entry.user == operator::USER && !matches!(entry.verb.as_str(), "get" | "list" | "watch");
+        let is_write = |entry: &&AuditEntry| entry.user == operator::USER && !matches!(entry.verb.as_str(), "get" | "list" | "watch");
         logged += audit.read()?.iter().filter(is_write).count();
         counted = operator_counter(environment, "developerspace_api_requests_total{", |labels| !labels.contains("method=\"GET\"")).await?;
         let since = audit.read()?.iter().filter(is_write).count();
@@ -103,7 +103,7 @@ pub struct Calls {
 }
 
 impl Calls {
-    fn from_entries(entries: &[Entry]) -> Self {
+    fn from_entries(entries: &[AuditEntry]) -> Self {
         let mut calls = Self::default();
         for entry in entries.iter().filter(|entry| entry.user == operator::USER && entry.resource != "leases") {
             match (entry.mutates(), entry.resource.as_str(), entry.verb.as_str()) {

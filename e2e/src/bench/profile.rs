@@ -83,7 +83,7 @@ impl Sampling {
     async fn end(mut self, title: &str, file: &Path) -> Result<()> {
         signal(self.perf.pid(), "INT")?;
         crate::wait::eventually("perf to end", PERF_TIMEOUT, || {
-            let ended = self.perf.ended();
+            let ended = self.perf.exit_status();
             async move {
                 ensure!(ended?.is_some(), "it writes");
                 Ok(Some(()))

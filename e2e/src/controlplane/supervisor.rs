@@ -15,7 +15,7 @@ use kube::Api;
 
 use super::{
     components::{self, Ports},
-    layout::{Info, Layout},
+    layout::{ClusterInfo, Layout},
     nodes, pki,
 };
 use crate::{
@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// The settings of a cluster.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ControlPlaneSettings {
     /// The folder for all its files.
     pub dir: PathBuf,
     /// Enables pods: adds a scheduler, kwok, and one node.
@@ -49,7 +49,7 @@ pub struct Settings {
 /// The processes of one control plane. Dropping it kills them.
 #[derive(Debug)]
 pub struct Supervisor {
-    settings: Settings,
+    settings: ControlPlaneSettings,
     layout: Layout,
     binaries: PathBuf,
     ports: Ports,
@@ -58,7 +58,7 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Builds missing programs, starts all components, and returns when the cluster is ready.
-    pub async fn start(settings: Settings) -> Result<Self> {
+    pub async fn start(settings: ControlPlaneSettings) -> Result<Self> {
         let mut names = binaries::CONTROL_PLANE.to_vec();
         if settings.with_nodes {
             names.extend(binaries::NODES);
@@ -75,8 +75,8 @@ impl Supervisor {
     }
 
     /// The information that clients need about this cluster.
-    pub fn info(&self) -> Info {
-        Info {
+    pub fn info(&self) -> ClusterInfo {
+        ClusterInfo {
             server: self.server(),
             kubeconfig: self.layout.kubeconfig(),
             dir: self.layout.dir.clone(),

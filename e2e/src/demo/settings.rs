@@ -6,7 +6,7 @@ use crate::controlplane::Layout;
 
 /// The settings of the demo.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct DemoSettings {
     /// The folder for the cluster's files, kubeconfigs, logs and process ids.
     pub dir: PathBuf,
     /// The kubeconfig of a cluster to use instead of an embedded one.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Cluster, binaries,
-    fixtures::{Actor, At, SOON, a_namespace, at, cluster_wide, condition, holds, is_observed, moment, now},
+    fixtures::{Actor, At, SOON, a_namespace, at, cluster_wide, condition, holds, is_observed, now, sleep_until},
     http, operator, ports,
     process::Process,
     proxy::Proxy,
@@ -165,7 +165,7 @@ impl Rig {
     pub async fn ended(&self) -> Result<Option<ExitStatus>> {
         let mut running = self.running.lock().await;
         let Some(process) = running.as_mut() else { return Ok(None) };
-        let status = process.ended()?;
+        let status = process.exit_status()?;
         if status.is_some() {
             *running = None;
         }
@@ -195,7 +195,7 @@ impl Rig {
     pub async fn perform(&self, name: &str, action: &UserAction) -> Result<()> {
         if matches!(action, UserAction::Patch(_, _, patch) if patch.to_string().contains("$NOW")) {
             // Times have whole seconds, and a renewal in the second of the creation renews nothing.
-            moment(now().trunc_subsecs(0) + TimeDelta::seconds(1)).await;
+            sleep_until(now().trunc_subsecs(0) + TimeDelta::seconds(1)).await;
         }
         match action {
             UserAction::Create(object) => self.admin.create(&self.substitute(name, object)).await.map(drop),

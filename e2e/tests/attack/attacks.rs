@@ -79,7 +79,7 @@ pub async fn each_policy_is_what_stops_them(stage: &Stage) -> Result<()> {
         admin.delete(binding).await?;
         let succeeded = eventually(&format!("the attacks to succeed without {name}"), SOON, || async {
             for attack in &attacks {
-                attack.attempt(stage, &stage.actor(&attack.by)?.rehearsing()).await.with_context(|| attack.name.clone())?;
+                attack.attempt(stage, &stage.actor(&attack.by)?.dry_run()).await.with_context(|| attack.name.clone())?;
             }
             Ok(Some(()))
         })
@@ -90,7 +90,7 @@ pub async fn each_policy_is_what_stops_them(stage: &Stage) -> Result<()> {
         admin.create(&kept).await?;
         eventually(&format!("{name} to be in force again"), SOON, || async {
             for attack in &attacks {
-                attack.is_refused(stage, &stage.actor(&attack.by)?.rehearsing()).await.with_context(|| attack.name.clone())?;
+                attack.is_refused(stage, &stage.actor(&attack.by)?.dry_run()).await.with_context(|| attack.name.clone())?;
             }
             Ok(Some(()))
         })
@@ -115,13 +115,13 @@ impl Attack {
         let (at, through) = (self.at.as_ref().map(Place::at), self.subresource.as_str());
         match (&self.create, &self.patch, &self.put, at) {
             (Some(object), None, None, None) => by.create(object).await,
-            (Some(object), None, None, Some(at)) => by.create_by(at, through, object).await,
+            (Some(object), None, None, Some(at)) => by.create_subresource(at, through, object).await,
             (None, Some(patch), None, Some(at)) if through == "status" => by.patch_status(at, patch.clone()).await,
             (None, Some(patch), None, Some(at)) => by.patch(at, patch.clone()).await,
             (None, None, Some(patch), Some(at)) => {
                 let mut object = stage.world.admin().get(at).await?;
                 merge(&mut object, patch);
-                if through.is_empty() { by.replace(at, &object).await } else { by.replace_by(at, through, &object).await }
+                if through.is_empty() { by.replace(at, &object).await } else { by.replace_subresource(at, through, &object).await }
             }
             _ => match (&self.delete, &self.get) {
                 (Some(place), None) => by.delete(place.at()).await.map(|()| Value::Null),

@@ -20,7 +20,7 @@ pub async fn what_a_class_allows_is_admitted(stage: &Stage) -> Result<()> {
     let spec = json!({"className": "generous", "owner": user("alice@example.com"), "contact": contact(), "protected": true, "deletionPolicy": "Retain"});
     alice.try_create(&space("lan", spec.clone())).await.context("a name that the class lists literally")?;
     alice.create(&space("alice-asks", spec)).await?;
-    world.ready("alice-asks").await?;
+    world.until_ready("alice-asks").await?;
     let back = json!({"spec": {"protected": false, "deletionPolicy": "Delete"}});
     alice.patch(a_space("alice-asks"), back).await?;
     for change in [json!({"protected": true}), json!({"deletionPolicy": "Retain"}), json!({"contact": {"team": "checkout"}})] {
@@ -40,18 +40,18 @@ pub async fn what_a_class_allows_is_admitted(stage: &Stage) -> Result<()> {
 pub async fn the_operator_deletes_a_protected_space_that_waits(stage: &Stage) -> Result<()> {
     let Stage { world, alice, thief, .. } = stage;
     alice.create(&space("alice-waits", json!({"className": "cramped", "owner": user("alice@example.com"), "protected": true}))).await?;
-    world.not_ready("alice-waits", "OwnerLimitExceeded").await?;
+    world.until_not_ready("alice-waits", "OwnerLimitExceeded").await?;
     let sentence = refusal(alice.delete(a_space("alice-waits")).await.map(|()| Value::Null))?;
     ensure!(sentence.contains("set spec.protected to false first"), "{sentence}");
     thief.delete(a_space("alice-waits")).await?;
-    world.gone(a_space("alice-waits")).await
+    world.until_gone(a_space("alice-waits")).await
 }
 
 /// F16: a replace of the whole object is admitted with the finalizer, and refused without it with a message that contains the remedy.
 pub async fn a_whole_object_keeps_the_finalizer(stage: &Stage) -> Result<()> {
     let Stage { world, alice, .. } = stage;
     alice.create(&space("alice-whole", json!({"className": CLASS, "owner": user("alice@example.com")}))).await?;
-    world.ready("alice-whole").await?;
+    world.until_ready("alice-whole").await?;
     let mut whole = world.admin().get(a_space("alice-whole")).await?;
     whole["spec"]["displayName"] = json!("Whole");
     let mut whole = alice.replace(a_space("alice-whole"), &whole).await?;
@@ -150,7 +150,7 @@ pub async fn newcomers_reach_their_own_space(stage: &Stage) -> Result<()> {
         forbidden(kind, newcomer.list(kind, "").await.map(Value::from))?;
     }
     newcomer.delete(a_space("for-newcomer")).await?;
-    world.gone(a_space("for-newcomer")).await
+    world.until_gone(a_space("for-newcomer")).await
 }
 
 /// K1: the built-in roles, granted in the whole cluster, allow reading spaces at most.
@@ -171,7 +171,7 @@ pub async fn built_in_roles_reach_no_space(stage: &Stage) -> Result<()> {
             Ok(())
         })?;
     }
-    let everybody = stage.world.account("everybody", "admin").await?;
+    let everybody = stage.world.create_account("everybody", "admin").await?;
     let everybody = e2e::fixtures::Actor::new(e2e::kubeconfig::client(&everybody).await?);
     forbidden("taking", everybody.patch(a_space("carol-lab"), json!({"spec": {"owner": {"name": "bob@example.com"}}})).await)?;
     forbidden("deleting", everybody.delete(a_space("carol-lab")).await.map(|()| Value::Null))?;
@@ -184,14 +184,14 @@ pub async fn the_class_in_force_is_asked(stage: &Stage) -> Result<()> {
     let generous = json!({"className": "generous", "owner": user("alice@example.com"), "contact": contact()});
     for (name, spec) in [("alice-hops", json!({"className": CLASS, "owner": user("alice@example.com")})), ("alice-ends", generous)] {
         alice.create(&space(name, spec)).await?;
-        world.ready(name).await?;
+        world.until_ready(name).await?;
     }
     world.stop_operator().await?;
     let outcome = ask(stage).await;
     world.start_operator().await?;
     outcome?;
     for name in ["alice-hops", "alice-ends"] {
-        world.gone(a_namespace(name)).await?;
+        world.until_gone(a_namespace(name)).await?;
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ pub async fn hostile_text_stays_text(stage: &Stage) -> Result<()> {
         "members": [{"kind": "Group", "name": member, "role": "view"}],
     });
     stage.dave.create(&space("text-lab", spec)).await?;
-    world.ready("text-lab").await?;
+    world.until_ready("text-lab").await?;
     let annotations = admin.get(a_namespace("text-lab")).await?["metadata"]["annotations"].clone();
     for (key, written) in [
         ("example.com/note", hostile.as_str()),
@@ -45,7 +45,7 @@ pub async fn hostile_text_stays_text(stage: &Stage) -> Result<()> {
     })
     .await?;
     stage.dave.delete(a_space("text-lab")).await?;
-    world.gone(a_namespace("text-lab")).await?;
+    world.until_gone(a_namespace("text-lab")).await?;
     ensure!(!world.operator_metrics().await?.contains(MARK), "metrics carry the words of users");
     for line in world.operator_log().await?.lines() {
         let read: Value = serde_json::from_str(line).with_context(|| format!("a line of the log is broken: {line}"))?;
@@ -62,5 +62,5 @@ pub async fn hostile_requests_end_early(stage: &Stage) -> Result<()> {
         let endless = e2e::http::get_with(port, "/metrics", &format!("X-Long: {}\r\n", "a".repeat(2 << 20))).await;
         ensure!(endless.as_ref().map_or(true, |(status, _)| *status == 431), "a header of 2 MiB is answered with {endless:?}");
     }
-    stage.world.ensure_operator_is_well().await
+    stage.world.ensure_operator_ready().await
 }

@@ -4,7 +4,7 @@
 //! `docs/security.md` is the threat model; each row of its table names a scenario or an attack of these files.
 
 use anyhow::{Result, ensure};
-use e2e::{fixtures::side_by_side, scenarios};
+use e2e::{fixtures::run_concurrently, scenarios};
 
 mod attacks;
 mod bystanders;
@@ -21,7 +21,7 @@ use stage::Stage;
 #[tokio::test(flavor = "multi_thread")]
 async fn attack() -> Result<()> {
     let stage = Stage::set().await?;
-    let judged = side_by_side(scenarios![
+    let judged = run_concurrently(scenarios![
         &stage;
         owners::people_help_themselves,
         owners::nobody_gets_in_by_a_name_of_the_system,
@@ -43,16 +43,16 @@ async fn attack() -> Result<()> {
     // Each of these checks objects that must not change, or changes objects that others depend on, so they run one after another.
     let mut all = vec![judged];
     for scenario in [
-        side_by_side(scenarios![&stage; attacks::every_attack_is_refused]).await,
-        side_by_side(scenarios![&stage; attacks::each_policy_is_what_stops_them]).await,
-        side_by_side(scenarios![&stage; mutated::no_change_of_a_hostile_owner_reaches_others]).await,
-        side_by_side(scenarios![&stage; consent::the_class_in_force_is_asked]).await,
-        side_by_side(scenarios![&stage; managed_fields::no_managed_field_stops_the_operator]).await,
-        side_by_side(scenarios![&stage; permissions::a_missing_right_is_told]).await,
+        run_concurrently(scenarios![&stage; attacks::every_attack_is_refused]).await,
+        run_concurrently(scenarios![&stage; attacks::each_policy_is_what_stops_them]).await,
+        run_concurrently(scenarios![&stage; mutated::no_change_of_a_hostile_owner_reaches_others]).await,
+        run_concurrently(scenarios![&stage; consent::the_class_in_force_is_asked]).await,
+        run_concurrently(scenarios![&stage; managed_fields::no_managed_field_stops_the_operator]).await,
+        run_concurrently(scenarios![&stage; permissions::a_missing_right_is_told]).await,
     ] {
         all.push(scenario);
     }
     let failures: Vec<String> = all.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
     ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
-    stage.world.ensure_operator_is_well().await
+    stage.world.ensure_operator_ready().await
 }

@@ -19,15 +19,15 @@ pub async fn no_managed_field_stops_the_operator(stage: &Stage) -> Result<()> {
     world.stop_operator().await?;
     world.start_operator().await?;
     carol.create(&space("carol-later", json!({"className": CLASS, "owner": user("carol@example.com")}))).await?;
-    world.ready("carol-later").await?;
+    world.until_ready("carol-later").await?;
     alice.patch(a_space("alice-lab"), json!({"spec": {"quota": {"pods": "7"}}})).await?;
-    world.ready("alice-lab").await?;
-    world.ensure_operator_is_well().await?;
+    world.until_ready("alice-lab").await?;
+    world.ensure_operator_ready().await?;
     let listed = world.cluster().kubectl(&["dspace", "list"]).await?.ok()?;
     ensure!(listed.contains("carol-later") && listed.contains("alice-lab"), "the list of an administrator is\n{listed}");
     alice.delete(own).await?;
     carol.delete(a_space("carol-later")).await?;
-    world.gone(a_namespace("carol-later")).await
+    world.until_gone(a_namespace("carol-later")).await
 }
 
 /// Alice writes that time as the entry of another field manager. The API server keeps it, since a label changes as well.

@@ -52,7 +52,7 @@ pub async fn no_change_of_a_hostile_owner_reaches_others(stage: &Stage) -> Resul
 async fn work(stage: &Stage, name: &str, before: &Value, todo: &RefCell<VecDeque<Mutation>>, tally: &Tally) -> Result<()> {
     let admin = stage.world.admin();
     stage.alice.create(&space(name, spec())).await?;
-    stage.world.ready(name).await?;
+    stage.world.until_ready(name).await?;
     let first = admin.get(a_space(name)).await?["spec"].clone();
     loop {
         let next = todo.borrow_mut().pop_front();
@@ -72,7 +72,7 @@ async fn work(stage: &Stage, name: &str, before: &Value, todo: &RefCell<VecDeque
         let present = admin.get(a_space(name)).await?["spec"].clone();
         if present != first {
             admin.patch(a_space(name), json!({"spec": reverse_patch(&present, &first)})).await?;
-            stage.world.ready(name).await?;
+            stage.world.until_ready(name).await?;
         }
     }
     admin.delete(a_space(name)).await

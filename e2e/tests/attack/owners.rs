@@ -15,7 +15,7 @@ pub async fn people_help_themselves(stage: &Stage) -> Result<()> {
     let Stage { world, alice, bob, carol, dave, .. } = stage;
     // Her own space, from its creation to its deletion.
     alice.create(&space("alice-day", json!({"className": CLASS, "owner": user("alice@example.com")}))).await?;
-    world.ready("alice-day").await?;
+    world.until_ready("alice-day").await?;
     let changes = [
         json!({"ttl": "2d", "renewedAt": now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)}),
         json!({"members": [{"kind": "Group", "name": "checkout", "role": "view"}], "labels": {"example.com/stage": "demo"}}),
@@ -23,43 +23,43 @@ pub async fn people_help_themselves(stage: &Stage) -> Result<()> {
     ];
     for change in changes {
         alice.patch(a_space("alice-day"), json!({"spec": change})).await?;
-        world.ready("alice-day").await?;
+        world.until_ready("alice-day").await?;
     }
     alice.delete(a_space("alice-day")).await?;
-    world.gone(a_space("alice-day")).await?;
-    world.gone(a_namespace("alice-day")).await?;
+    world.until_gone(a_space("alice-day")).await?;
+    world.until_gone(a_namespace("alice-day")).await?;
     // Each member of a group owns the group's space.
     alice.create(&space("payments-lab", json!({"className": CLASS, "owner": {"kind": "Group", "name": "payments"}}))).await?;
-    world.ready("payments-lab").await?;
+    world.until_ready("payments-lab").await?;
     bob.patch(a_space("payments-lab"), json!({"spec": {"description": "Bob's words"}})).await?;
     let sentence = refusal(carol.patch(a_space("payments-lab"), json!({"spec": {"description": "Carol's words"}})).await)?;
     ensure!(sentence.contains("belongs to Group payments"), "{sentence}");
     bob.delete(a_space("payments-lab")).await?;
     // If the class consents, a space is handed over, and belongs to the new owner from then on.
     alice.create(&space("to-carol", json!({"className": "giving", "owner": user("alice@example.com")}))).await?;
-    world.ready("to-carol").await?;
+    world.until_ready("to-carol").await?;
     alice.patch(a_space("to-carol"), json!({"spec": {"owner": user("carol@example.com")}})).await?;
-    world.ready("to-carol").await?;
+    world.until_ready("to-carol").await?;
     refusal(alice.patch(a_space("to-carol"), json!({"spec": {"description": "still mine?"}})).await)?;
     let owners = world.admin().get(at("RoleBinding", "to-carol", "developerspace-owner")).await?;
     ensure_equal("the owner", &owners["subjects"][0]["name"], &"carol@example.com".into())?;
     carol.delete(a_space("to-carol")).await?;
     // A portal names the owner, takes any class, and corrects the spaces of others.
     dave.create(&space("by-portal", json!({"className": "large", "owner": user("erin@example.com")}))).await?;
-    world.ready("by-portal").await?;
+    world.until_ready("by-portal").await?;
     dave.patch(a_space("by-portal"), json!({"spec": {"owner": user("frank@example.com")}})).await?;
     dave.delete(a_space("by-portal")).await?;
     // The isolation does not prevent the deletion of a namespace, and the policies do not prevent Kubernetes' own garbage collection.
     carol.create(&space("carol-walled", json!({"className": "walled", "owner": user("carol@example.com")}))).await?;
-    world.ready("carol-walled").await?;
+    world.until_ready("carol-walled").await?;
     let foreground = world
         .cluster()
         .kubectl_as("carol@example.com", &["delete", "dspace", "carol-walled", "--cascade=foreground", "--wait=false"])
         .await?;
     foreground.ok()?;
     for name in ["payments-lab", "to-carol", "by-portal", "carol-walled"] {
-        world.gone(a_space(name)).await?;
-        world.gone(a_namespace(name)).await?;
+        world.until_gone(a_space(name)).await?;
+        world.until_gone(a_namespace(name)).await?;
     }
     // A null field is equivalent to an omitted one.
     let nulls = json!({"className": null, "owner": {"kind": "User", "name": "alice@example.com", "namespace": null}, "labels": null, "annotations": null,
@@ -99,7 +99,7 @@ pub async fn nobody_gets_in_by_a_name_of_the_system(stage: &Stage) -> Result<()>
         ];
         for (name, field, spec) in specs {
             stage.dave.create(&space(&name, spec)).await?;
-            let told = stage.world.not_ready(&name, "InvalidSpec").await?;
+            let told = stage.world.until_not_ready(&name, "InvalidSpec").await?;
             let message = text(condition(&told, "Ready"), "/message");
             ensure!(message.starts_with(field), "{subject}: {message}");
             ensure!(stage.world.admin().find(a_namespace(&name)).await?.is_none(), "namespace {name} was made");

@@ -24,7 +24,8 @@ pub async fn the_operator_may_what_is_on_the_list(stage: &Stage) -> Result<()> {
     let listed: BTreeSet<&str> = LIST.lines().filter_map(|line| line.strip_prefix("ClusterRole developerspace-operator: ")).collect();
     let may = everything(&stage.thief).await?;
     // The rights of every client with a token, not only of the operator.
-    let anybody = everything(&Actor::new(e2e::kubeconfig::client(&stage.world.account("nobody", "none-such").await?).await?)).await?;
+    let anybody =
+        everything(&Actor::new(e2e::kubeconfig::client(&stage.world.create_account("nobody", "none-such").await?).await?)).await?;
     let more: Vec<&String> = may.difference(&anybody).filter(|right| !listed.contains(right.as_str())).collect();
     ensure!(more.is_empty(), "the operator may more than tests/golden/permissions.txt says: {more:?}");
     let less: Vec<&&str> = listed.iter().filter(|right| !may.contains(**right)).collect();
@@ -43,7 +44,7 @@ async fn everything(actor: &Actor) -> Result<BTreeSet<String>> {
 /// The optional role that allows every user to read everything does not allow reading secrets.
 pub async fn readers_see_no_secrets(stage: &Stage) -> Result<()> {
     let admin = stage.world.admin();
-    let reader = Actor::new(e2e::kubeconfig::client(&stage.world.account("reader", "developerspace-cluster-reader").await?).await?);
+    let reader = Actor::new(e2e::kubeconfig::client(&stage.world.create_account("reader", "developerspace-cluster-reader").await?).await?);
     eventually("the role to be put together", SOON, || async {
         for (kind, namespace) in [("Node", ""), ("Namespace", ""), ("Pod", "carol-lab"), ("DeveloperSpace", ""), ("SpaceClass", "")] {
             reader.list(kind, namespace).await?;
@@ -59,7 +60,7 @@ pub async fn readers_see_no_secrets(stage: &Stage) -> Result<()> {
     let writes: Vec<Value> = writes.filter(|verb| !["get", "list", "watch"].iter().any(|read| verb == read)).collect();
     ensure!(writes.is_empty(), "a reader may {writes:?}");
     // A viewer sees spaces and changes none.
-    let viewer = Actor::new(e2e::kubeconfig::client(&stage.world.account("viewer", "developerspace-viewer").await?).await?);
+    let viewer = Actor::new(e2e::kubeconfig::client(&stage.world.create_account("viewer", "developerspace-viewer").await?).await?);
     for kind in ["DeveloperSpace", "SpaceClass"] {
         viewer.list(kind, "").await?;
     }

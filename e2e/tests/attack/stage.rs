@@ -48,7 +48,7 @@ impl Stage {
             ("vanishing", class_spec(&json!({"allowRetain": true, "allowTransfer": true}))),
         ] {
             admin.create(&class(name, spec)).await?;
-            world.accepted(name).await?;
+            world.until_accepted(name).await?;
         }
         for role in [
             role(
@@ -76,8 +76,8 @@ impl Stage {
                 &json!([{"apiGroups": ["developerspace.dev"], "resources": ["developerspaces"], "verbs": ["create"]}]),
             ))
             .await?;
-        let pipeline = Actor::new(kubeconfig::client(&world.account("pipeline", "makes-spaces").await?).await?);
-        let newcomer = Actor::new(kubeconfig::client(&world.account("newcomer", "none-such").await?).await?);
+        let pipeline = Actor::new(kubeconfig::client(&world.create_account("pipeline", "makes-spaces").await?).await?);
+        let newcomer = Actor::new(kubeconfig::client(&world.create_account("newcomer", "none-such").await?).await?);
         let self_service = binaries::repository().join("config/self-service");
         world.cluster().kubectl(&["apply", "-k", &self_service.to_string_lossy()]).await?.ok()?;
         let thief = operator::write_kubeconfig(world.cluster(), "thief", None).await?;
@@ -135,7 +135,7 @@ impl Stage {
             "alice-orphan",
             "carol-lab",
         ] {
-            self.world.ready(name).await?;
+            self.world.until_ready(name).await?;
         }
         self.squat().await?;
         self.lose_classes().await?;
@@ -156,7 +156,7 @@ impl Stage {
     async fn squat(&self) -> Result<()> {
         self.world.admin().create(&namespace("alice-squats", json!({}), json!({}))).await?;
         self.alice.create(&space("alice-squats", json!({"className": "giving", "owner": user("alice@example.com")}))).await?;
-        self.world.not_ready("alice-squats", "NamespaceConflict").await.map(drop)
+        self.world.until_not_ready("alice-squats", "NamespaceConflict").await.map(drop)
     }
 
     /// One class is refused after a typo, one is deleted, and one admits namespaces by a label that owners can set.
@@ -170,7 +170,7 @@ impl Stage {
         };
         self.world.until("to be refused", cluster_wide("SpaceClass", "mistyped"), refused).await?;
         admin.delete(cluster_wide("SpaceClass", "vanishing")).await?;
-        self.world.not_ready("alice-orphan", "ClassNotFound").await?;
+        self.world.until_not_ready("alice-orphan", "ClassNotFound").await?;
         let doors = json!([
             {"matchLabels": {"example.com/edge": "yes"}},
             {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["edge-proxy"]}]},

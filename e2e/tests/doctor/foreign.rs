@@ -33,5 +33,5 @@ pub async fn what_a_finalizer_of_the_namespace_holds_is_let_go_by_what_it_advise
     ensure!(described.contains(&format!("still has the finalizer {finalizer}")), "describe says {described}");
     let take_off = commands.last().context("no command")?;
     follow(world, world.cluster().kubeconfig(), take_off).await?;
-    world.gone(a_space(SPACE)).await
+    world.until_gone(a_space(SPACE)).await
 }

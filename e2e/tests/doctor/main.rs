@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::{
     command::Output,
     eventually,
-    fixtures::{SOON, World, a_space, at, cluster_wide, condition, ensure_equal, side_by_side, space, uid_of, user},
+    fixtures::{SOON, World, a_space, at, cluster_wide, condition, ensure_equal, run_concurrently, space, uid_of, user},
     scenarios,
 };
 use serde_json::{Value, json};
@@ -29,9 +29,9 @@ const LATE: Duration = Duration::from_secs(180);
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor() -> Result<()> {
     let world = World::self_service(&[]).await?;
-    world.account(WATCH, "developerspace-cluster-reader").await?;
+    world.create_account(WATCH, "developerspace-cluster-reader").await?;
     furnish(&world).await?;
-    side_by_side(scenarios![&world;
+    run_concurrently(scenarios![&world;
         nothing_is_wrong,
         a_quota_that_does_not_suffice_is_raised_by_what_it_advises,
         a_quota_that_cannot_be_raised,
@@ -50,10 +50,10 @@ async fn doctor() -> Result<()> {
     ])
     .await?;
     // Alone, since no namespace can be removed meanwhile.
-    side_by_side(scenarios![&world; an_api_that_does_not_answer_is_taken_away_by_what_it_advises]).await?;
+    run_concurrently(scenarios![&world; an_api_that_does_not_answer_is_taken_away_by_what_it_advises]).await?;
     // Alone, since the operator is stopped for it.
-    side_by_side(scenarios![&world; what_was_taken_away_is_missed]).await?;
-    world.ensure_operator_is_well().await
+    run_concurrently(scenarios![&world; what_was_taken_away_is_missed]).await?;
+    world.ensure_operator_ready().await
 }
 
 async fn furnish(world: &World) -> Result<()> {
@@ -69,7 +69,7 @@ async fn furnish(world: &World) -> Result<()> {
         ("hardened", json!({"roles": edit, "podSecurity": {"enforce": "baseline"}})),
         ("plain", json!({"roles": edit, "network": {"isolation": "Namespace"}, "quota": {"hard": {"pods": "6"}}})),
     ] {
-        world.with_class(name, spec).await?;
+        world.create_accepted_class(name, spec).await?;
     }
     Ok(())
 }
@@ -141,7 +141,7 @@ fn shlex(line: &str) -> Result<Vec<String>> {
 
 /// Creates a space of the given owner.
 async fn with_space(world: &World, (who, name): (&str, &str), class: &str) -> Result<()> {
-    world.with_space(name, json!({"className": class, "owner": user(who)})).await.map(drop)
+    world.create_ready_space(name, json!({"className": class, "owner": user(who)})).await.map(drop)
 }
 
 /// Creates a workload with pods, as the owner writes it.
@@ -198,7 +198,7 @@ async fn a_quota_that_does_not_suffice_is_raised_by_what_it_advises(world: &Worl
     );
     until_found(world, (BOB, SPACE), json!([expected])).await?;
     follow(world, &world.cluster().kubeconfig_of(BOB), raise).await?;
-    world.ready(SPACE).await?;
+    world.until_ready(SPACE).await?;
     // The controller tries again by itself, but not soon: the owner creates another workload that fits at once.
     with_workload(world, BOB, DEPLOYMENT, (SPACE, "roomy", big())).await?;
     let pods = || async { world.admin().list("Pod", SPACE).await };
@@ -316,7 +316,7 @@ async fn a_name_that_is_taken_is_handed_over_by_what_it_advises(world: &World) -
     let adopt = format!("kubectl annotate namespace merlin-lab developerspace.dev/adopt=merlin-lab/{}", uid_of(&made));
     ensure!(commands.first().is_some_and(|first| *first == adopt), "it advises {commands:?}");
     follow(world, world.cluster().kubeconfig(), &adopt).await?;
-    world.ready(SPACE).await.map(drop)
+    world.until_ready(SPACE).await.map(drop)
 }
 
 async fn a_class_that_is_not_there(world: &World) -> Result<()> {
@@ -342,7 +342,7 @@ async fn what_a_finalizer_holds_is_let_go_by_what_it_advises(world: &World) -> R
     let [look, take_off] = commands.as_slice() else { anyhow::bail!("it advises {commands:?}") };
     follow(world, world.cluster().kubeconfig(), look).await?;
     follow(world, world.cluster().kubeconfig(), &take_off.replace("NAME", "kept")).await?;
-    world.gone(a_space(SPACE)).await
+    world.until_gone(a_space(SPACE)).await
 }
 
 async fn an_api_that_does_not_answer_is_taken_away_by_what_it_advises(world: &World) -> Result<()> {
@@ -367,7 +367,7 @@ async fn an_api_that_does_not_answer_is_taken_away_by_what_it_advises(world: &Wo
     let delete = "kubectl delete apiservice v1beta1.ponds.example.org";
     ensure!(commands.last().is_some_and(|last| last == delete), "it advises {commands:?}");
     follow(world, world.cluster().kubeconfig(), delete).await?;
-    world.gone_within(LATE, a_space(SPACE)).await
+    world.until_gone_within(LATE, a_space(SPACE)).await
 }
 
 async fn what_was_taken_away_is_missed(world: &World) -> Result<()> {

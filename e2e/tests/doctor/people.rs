@@ -17,7 +17,7 @@ pub async fn a_protection_without_consent_is_told_in_the_survey(world: &World) -
     let sentence = finding["sentence"].as_str().unwrap_or_default();
     ensure!(sentence.contains("is protected, and SpaceClass plain does not allow that (lifetime.allowProtected)"), "it says {sentence}");
     follow(world, world.cluster().kubeconfig(), finding["commands"][0].as_str().unwrap_or_default()).await?;
-    world.ready(SPACE).await.map(drop)
+    world.until_ready(SPACE).await.map(drop)
 }
 
 /// The plugin supports such users as kubectl does.
@@ -26,7 +26,7 @@ pub async fn people_with_letters_beyond_ascii(world: &World) -> Result<()> {
     const WHO: &str = "jürgen.groß@example.com";
     const GROUP: &str = "Domänen-Benutzer";
     world.admin().create(&binding("Group", GROUP, "developerspace-self-service")).await?;
-    world.with_space(SPACE, json!({"className": "plain", "owner": user(WHO)})).await?;
+    world.create_ready_space(SPACE, json!({"className": "plain", "owner": user(WHO)})).await?;
     let group = format!("--as-group={GROUP}");
     let acting = [&format!("--as={WHO}"), group.as_str(), "--as-group=system:authenticated"];
     for command in [&["list"][..], &["renew", SPACE], &["describe", SPACE], &["doctor", SPACE]] {

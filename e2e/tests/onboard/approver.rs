@@ -13,7 +13,7 @@ use kube::{
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
 use crate::{
-    certificate::RequestInfo,
+    certificate::IssuedCertificate,
     judge::written,
     newcomer::Newcomer,
     people::{SVEN, UWE, VERA},
@@ -28,8 +28,8 @@ pub async fn a_portal_gets_certificates_for_others(stage: &Stage) -> Result<()> 
     let file = stage.file("olga")?;
     let arguments = ["onboard", "olga@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
     stage.dspace(SVEN, &arguments).await?.ok()?;
-    let request_info = RequestInfo::of(&written(&file, SPACE)?)?;
-    ensure!(request_info.subject == "CN=olga@example.com", "the certificate is for {}", request_info.subject);
+    let certificate = IssuedCertificate::from_user(&written(&file, SPACE)?)?;
+    ensure!(certificate.subject == "CN=olga@example.com", "the certificate is for {}", certificate.subject);
     Newcomer::new(stage, &file).works_there_and_nowhere_else(SPACE).await?;
     told(stage, SPACE, "CertificateApproved").await
 }
@@ -40,8 +40,8 @@ pub async fn people_get_certificates_of_their_own(stage: &Stage) -> Result<()> {
     let file = stage.file("uwe-by-certificate")?;
     stage.dspace(UWE, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
     stage.dspace(UWE, &["kubeconfig", SPACE, "--auth", "cert", "-o", &file]).await?.ok()?;
-    let request_info = RequestInfo::of(&written(&file, SPACE)?)?;
-    ensure!(request_info.subject == format!("CN={UWE}"), "the certificate is for {}", request_info.subject);
+    let certificate = IssuedCertificate::from_user(&written(&file, SPACE)?)?;
+    ensure!(certificate.subject == format!("CN={UWE}"), "the certificate is for {}", certificate.subject);
     Newcomer::new(stage, &file).works_there_and_nowhere_else(SPACE).await?;
     stage.dspace(UWE, &["delete", SPACE]).await?.ok().map(drop)
 }

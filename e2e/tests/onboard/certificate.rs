@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The contents of a certificate.
-pub struct RequestInfo {
+pub struct IssuedCertificate {
     /// The subject, for example `CN=nadia@example.com`.
     pub subject: String,
     /// The signer's name.
@@ -28,9 +28,9 @@ pub struct RequestInfo {
     pub not_after: DateTime<Utc>,
 }
 
-impl RequestInfo {
+impl IssuedCertificate {
     /// Reads the certificate in a user entry of a kubeconfig.
-    pub fn of(user: &Value) -> Result<Self> {
+    pub fn from_user(user: &Value) -> Result<Self> {
         let data = user["client-certificate-data"].as_str().context("the user has no certificate")?;
         ensure!(user["client-key-data"].is_string() && user["token"].is_null() && user["exec"].is_null(), "the user has something else");
         let pem = STANDARD.decode(data).context("the certificate is not base64")?;
@@ -64,27 +64,27 @@ pub async fn a_help_desk_hands_out_a_certificate(stage: &Stage) -> Result<()> {
     let told = stage.dspace(RITA, &arguments).await?.ok()?;
     ensure!(told.contains(&format!("export KUBECONFIG={file}")), "it does not say what comes next: {told}");
     let space = stage.admin.get(a_space(SPACE)).await?;
-    let request_info = RequestInfo::of(&written(&file, SPACE)?)?;
-    ensure!(request_info.subject == "CN=nadia@example.com", "the certificate is for {}", request_info.subject);
-    ensure!(request_info.issuer == "CN=developerspace-e2e", "it was signed by {}", request_info.issuer);
+    let certificate = IssuedCertificate::from_user(&written(&file, SPACE)?)?;
+    ensure!(certificate.subject == "CN=nadia@example.com", "the certificate is for {}", certificate.subject);
+    ensure!(certificate.issuer == "CN=developerspace-e2e", "it was signed by {}", certificate.issuer);
     let ends = time(&space, "/status/expiresAt")?;
     ensure!(
-        now() < request_info.not_after && request_info.not_after <= ends,
+        now() < certificate.not_after && certificate.not_after <= ends,
         "it ends at {}, and the space at {ends}",
-        request_info.not_after
+        certificate.not_after
     );
     Newcomer::new(stage, &file).works_there_and_nowhere_else(SPACE).await?;
 
     let said = stage.events_about(SPACE, "CertificateIssued").await?;
     let [event] = said.as_slice() else { bail!("{} Events tell of a certificate", said.len()) };
-    let (note, end) = (text(event, "/note"), request_info.not_after.to_rfc3339_opts(SecondsFormat::Secs, true));
-    ensure!(note.contains(&request_info.serial) && note.contains(&end) && note.contains("nadia@example.com"), "the Event says {note}");
+    let (note, end) = (text(event, "/note"), certificate.not_after.to_rfc3339_opts(SecondsFormat::Secs, true));
+    ensure!(note.contains(&certificate.serial) && note.contains(&end) && note.contains("nadia@example.com"), "the Event says {note}");
     ensure!(text(event, "/regarding/uid") == uid_of(&space), "the Event is about {}", event["regarding"]);
 
     // The same command replaces the file, and nothing else.
     stage.dspace(RITA, &arguments).await?.ok()?;
-    let again = RequestInfo::of(&written(&file, SPACE)?)?;
-    ensure!(again.serial != request_info.serial && again.subject == request_info.subject, "{} was written again", again.serial);
+    let again = IssuedCertificate::from_user(&written(&file, SPACE)?)?;
+    ensure!(again.serial != certificate.serial && again.subject == certificate.subject, "{} was written again", again.serial);
     let found = stage.admin.get(a_space(SPACE)).await?;
     ensure!(uid_of(&found) == uid_of(&space) && found["spec"] == space["spec"], "the space is another: {found}");
     Newcomer::new(stage, &file).kubectl(&["get", "deployment", "hello"]).await?.ok().map(drop)
@@ -97,8 +97,8 @@ pub async fn a_kubeconfig_that_is_there_is_added_to(stage: &Stage) -> Result<()>
     fs::copy(stage.cluster.kubeconfig_of(RITA), &file)?;
     let arguments = ["onboard", "selma@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--merge", "-o", &file];
     stage.dspace(RITA, &arguments).await?.ok()?;
-    let request_info = RequestInfo::of(&written(&file, SPACE)?)?;
-    ensure!(request_info.subject == "CN=selma@example.com", "the certificate is for {}", request_info.subject);
+    let certificate = IssuedCertificate::from_user(&written(&file, SPACE)?)?;
+    ensure!(certificate.subject == "CN=selma@example.com", "the certificate is for {}", certificate.subject);
     let newcomer = Newcomer::new(stage, &file);
     for (context, name) in [(SPACE, "selma@example.com"), (RITA, RITA)] {
         let whoami = newcomer.kubectl(&["auth", "whoami", "--context", context, "-o", "jsonpath={.status.userInfo.username}"]).await?;
@@ -112,7 +112,7 @@ pub async fn a_request_that_nobody_approves_ends_in_one_sentence(stage: &Stage) 
     const SPACE: &str = "moss-lab";
     let file = stage.file("tomas")?;
     // The space is ready, so that the whole timeout is for the certificate.
-    stage.with_space(SPACE, json!({"className": "greenhouse", "owner": user("tomas@example.com")})).await?;
+    stage.create_ready_space(SPACE, json!({"className": "greenhouse", "owner": user("tomas@example.com")})).await?;
     let arguments =
         ["onboard", "tomas@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--timeout", "10s", "-o", &file];
     let sentence = one_sentence(&stage.dspace(SVEN, &arguments).await?)?;

@@ -7,7 +7,7 @@ use e2e::{
 };
 
 use crate::{
-    certificate::RequestInfo,
+    certificate::IssuedCertificate,
     judge::{nothing_written, written},
     newcomer::Newcomer,
     people::{RITA, SVEN},
@@ -63,6 +63,6 @@ pub async fn one_that_was_killed_while_the_operator_was_away_completes(stage: &S
 async fn completed(stage: &Stage, space: &str, file: &str, uid: &str) -> Result<()> {
     let found = stage.admin.get(a_space(space)).await?;
     ensure!(uid_of(&found) == uid, "the space was made anew");
-    RequestInfo::of(&written(file, space)?)?;
+    IssuedCertificate::from_user(&written(file, space)?)?;
     Newcomer::new(stage, file).works_there_and_nowhere_else(space).await
 }

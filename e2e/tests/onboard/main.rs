@@ -4,7 +4,7 @@
 //! None of the users who run the commands is an administrator: `people` lists the rights of each.
 
 use anyhow::Result;
-use e2e::{fixtures::side_by_side, scenarios};
+use e2e::{fixtures::run_concurrently, scenarios};
 
 mod approver;
 mod bad_input;
@@ -27,7 +27,7 @@ use stage::Stage;
 async fn onboard() -> Result<()> {
     let mut stage = Stage::set(&[]).await?;
     oidc::install_login(&stage)?;
-    side_by_side(scenarios![
+    run_concurrently(scenarios![
         &stage;
         certificate::a_help_desk_hands_out_a_certificate,
         certificate::a_kubeconfig_that_is_there_is_added_to,
@@ -54,10 +54,10 @@ async fn onboard() -> Result<()> {
     ])
     .await?;
     // Alone, since the operator is stopped for it.
-    side_by_side(scenarios![&stage; interrupted::one_that_was_killed_while_the_operator_was_away_completes]).await?;
+    run_concurrently(scenarios![&stage; interrupted::one_that_was_killed_while_the_operator_was_away_completes]).await?;
     // From here on the approver runs.
     stage.start_approver().await?;
-    side_by_side(scenarios![
+    run_concurrently(scenarios![
         &stage;
         approver::a_portal_gets_certificates_for_others,
         approver::people_get_certificates_of_their_own,

@@ -49,7 +49,7 @@ pub async fn an_owner_reads_and_renews_after_the_printed_command(stage: &Stage) 
 pub async fn a_member_is_not_onboarded_into_a_space_of_another(stage: &Stage) -> Result<()> {
     const SPACE: &str = "yarrow-dev";
     let member = json!({"kind": "User", "name": "yarrow@example.com", "role": "edit"});
-    stage.with_space(SPACE, json!({"className": "greenhouse", "owner": user("mallory@example.com"), "members": [member]})).await?;
+    stage.create_ready_space(SPACE, json!({"className": "greenhouse", "owner": user("mallory@example.com"), "members": [member]})).await?;
     let file = stage.file("yarrow")?;
     let arguments = ["onboard", "yarrow@example.com", "--class", "greenhouse", "--auth", "cert", "-o", &file];
     let sentence = one_sentence(&stage.dspace(RITA, &arguments).await?)?;

@@ -12,7 +12,7 @@ use e2e::{
 use serde_json::json;
 
 use crate::{
-    certificate::RequestInfo,
+    certificate::IssuedCertificate,
     judge::{nothing_written, one_sentence, written},
     newcomer::Newcomer,
     people::RITA,
@@ -33,7 +33,7 @@ pub async fn a_certificate_is_used_until_it_ends() -> Result<()> {
     let output = stage.dspace(RITA, &arguments).await?;
     let told = output.stderr.clone();
     output.ok()?;
-    let end = RequestInfo::of(&written(&file, SPACE)?)?.not_after.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let end = IssuedCertificate::from_user(&written(&file, SPACE)?)?.not_after.to_rfc3339_opts(SecondsFormat::Secs, true);
     ensure!(told.contains(&end), "the certificate ends at {end}, and what was told is {told}");
     Newcomer::new(&stage, &file).works_there_and_nowhere_else(SPACE).await?;
     eventually("the certificate to be over", WELL_OVER, || async {
@@ -57,7 +57,7 @@ pub async fn a_request_that_nobody_signs_ends_in_one_sentence() -> Result<()> {
     let stage = Stage::set(&[NO_SIGNER]).await?;
     let file = stage.file("jana")?;
     // The space is ready, so that the whole timeout is for the certificate.
-    stage.with_space(SPACE, json!({"className": "greenhouse", "owner": user("jana@example.com")})).await?;
+    stage.create_ready_space(SPACE, json!({"className": "greenhouse", "owner": user("jana@example.com")})).await?;
     let arguments =
         ["onboard", "jana@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "--timeout", "10s", "-o", &file];
     let sentence = one_sentence(&stage.dspace(RITA, &arguments).await?)?;

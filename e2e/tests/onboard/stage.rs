@@ -77,7 +77,7 @@ impl Stage {
             self.admin.create(&class(name, class_spec(&access))).await?;
             self.until("to be accepted", cluster_wide("SpaceClass", name), |class| is_observed(class) && holds(class, "Accepted")).await?;
         }
-        self.with_space(FOREIGN, json!({"className": "greenhouse", "owner": user("zoe@example.com")})).await.map(drop)
+        self.create_ready_space(FOREIGN, json!({"className": "greenhouse", "owner": user("zoe@example.com")})).await.map(drop)
     }
 
     /// Waits until an object meets `probe`.
@@ -102,7 +102,7 @@ impl Stage {
     }
 
     /// Creates a space as the administrator, and waits until it is ready.
-    pub async fn with_space(&self, name: &str, spec: Value) -> Result<Value> {
+    pub async fn create_ready_space(&self, name: &str, spec: Value) -> Result<Value> {
         self.admin.create(&space(name, spec)).await?;
         self.ready(name).await
     }

@@ -80,7 +80,7 @@ pub async fn a_token_for_a_member_has_the_role_of_the_member(stage: &Stage) -> R
     const SPACE: &str = "chisel-works";
     let bruno = json!({"kind": "User", "name": "bruno@example.com", "role": "view"});
     let spec = json!({"className": "foundry", "owner": user("oona@example.com"), "members": [bruno]});
-    stage.with_space(SPACE, spec).await?;
+    stage.create_ready_space(SPACE, spec).await?;
     let file = stage.file("bruno")?;
     let arguments = ["kubeconfig", SPACE, "--for", "bruno@example.com", "-o", &file];
     let sentence = one_sentence(&stage.dspace(TILDA, &arguments).await?)?;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     fault_sweep::{path::EndState, rig::Rig},
-    fixtures::{SOON, class, cluster_wide, moment, now, time},
+    fixtures::{SOON, class, cluster_wide, now, sleep_until, time},
     proxy::Entry,
     wait::eventually,
 };
@@ -33,7 +33,7 @@ pub(super) async fn clock_steps(setting: Setting) -> Result<()> {
     let from = rig.proxy.journal().len();
     set_clock(&rig, -CLOCK_OFFSET, early).await?;
     change_spec(&rig, early, json!({"expiresAt": "$SOON"})).await?;
-    moment(rig.due_time(early).context("it has no end")? + TimeDelta::seconds(2)).await;
+    sleep_until(rig.due_time(early).context("it has no end")? + TimeDelta::seconds(2)).await;
     tokio::time::sleep(setting.duration(4, 20)).await;
     ensure!(namespace_uid(&rig, early)? == uid, "the namespace is another");
     let ended = rig.proxy.journal().since(from, |entry| entry.request_info.seals || entry.request_info.verb == "delete");

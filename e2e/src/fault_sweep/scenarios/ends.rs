@@ -18,7 +18,7 @@ use crate::{
         path::{EndState, UserAction, soon},
         rig::Rig,
     },
-    fixtures::{SOON, a_namespace, a_space, at, condition, config_map, moment, text},
+    fixtures::{SOON, a_namespace, a_space, at, condition, config_map, sleep_until, text},
     wait::eventually,
 };
 
@@ -121,7 +121,7 @@ pub(super) async fn renewals(setting: Setting) -> Result<()> {
         async move {
             let due = rig.due_time(name).context("it has no end")?;
             let uid = namespace_uid(rig, name)?;
-            moment(due + TimeDelta::milliseconds((number - middle) * 8)).await;
+            sleep_until(due + TimeDelta::milliseconds((number - middle) * 8)).await;
             let renewed = change_spec(rig, name, json!({"expiresAt": null, "ttl": "1d"})).await.is_ok();
             Ok::<_, anyhow::Error>((name, uid, renewed))
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     fault_sweep::path::{EndState, UNWARNED, UserAction, soon},
-    fixtures::moment,
+    fixtures::sleep_until,
     proxy::{Entry, Fault, FaultRule, RuleLimit},
 };
 
@@ -43,7 +43,7 @@ pub(super) async fn stale_view(setting: Setting) -> Result<()> {
     rig.kill().await?;
     let uid = namespace_uid(&rig, name)?;
     change_spec(&rig, name, json!({"expiresAt": null, "ttl": "1d"})).await?;
-    moment(rig.due_time(name).context("it has no end")? + chrono::TimeDelta::seconds(1)).await;
+    sleep_until(rig.due_time(name).context("it has no end")? + chrono::TimeDelta::seconds(1)).await;
     let from = rig.proxy.journal().len();
     rig.proxy.network(|network| network.snapshot = Some(Arc::new(snapshot)));
     rig.start().await?;
