@@ -108,17 +108,10 @@ impl Operator {
     /// Waits until the operator reports ready.
     pub async fn await_ready(&mut self) -> Result<()> {
         let port = self.health_port;
-        let process = std::cell::RefCell::new(&mut self.process);
-        let ready = eventually("the operator to be ready", READY_WITHIN, || {
-            let alive = process.borrow_mut().check_alive();
-            async move {
-                if let Err(error) = alive {
-                    return Ok(Some(Err(error)));
-                }
-                let (status, body) = http::get(port, "/readyz").await?;
-                anyhow::ensure!(status == 200, "/readyz says {status}: {body}");
-                Ok(Some(Ok(())))
-            }
+        let ready = self.process.until("the operator to be ready", READY_WITHIN, || async move {
+            let (status, body) = http::get(port, "/readyz").await?;
+            anyhow::ensure!(status == 200, "/readyz says {status}: {body}");
+            Ok(true)
         });
         ready.await?
     }

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    future::Future,
     io::ErrorKind,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -57,6 +58,27 @@ impl Process {
             None => Ok(()),
             Some(status) => bail!("{} ended early ({status}); the end of its log:\n{}", self.name, self.log_tail()),
         }
+    }
+
+    /// Waits until `probe` yields true. The inner result is an error if the process ended before; the outer result is an
+    /// error if `within` has passed.
+    pub async fn until<F, Fut>(&mut self, what: &str, within: Duration, mut probe: F) -> Result<Result<()>>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<bool>>,
+    {
+        eventually(what, within, || {
+            let alive = self.check_alive();
+            let probed = probe();
+            async move {
+                // A program that has ended will not become ready: end the wait with its log instead.
+                if let Err(error) = alive {
+                    return Ok(Some(Err(error)));
+                }
+                Ok(probed.await?.then_some(Ok(())))
+            }
+        })
+        .await
     }
 
     /// Kills the process immediately, as a node failure would.
@@ -158,6 +180,13 @@ pub fn tail(file: &Path, lines: usize) -> String {
         }
         Err(error) => format!("({} could not be read: {error})", file.display()),
     }
+}
+
+/// The value of a memory field of `/proc/PID/status`, in KiB; `None` if the kernel does not report the field.
+pub fn memory_field(pid: u32, field: &str) -> std::io::Result<Option<String>> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    Ok(value.map(|value| value.trim().trim_end_matches(" kB").to_owned()))
 }
 
 fn open_log(log: &Path) -> Result<File> {

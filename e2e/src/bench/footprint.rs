@@ -9,6 +9,7 @@ use kube::Client;
 use serde::Deserialize;
 
 use super::environment::{CONTESTANT_TIMEOUT, Environment};
+use crate::process::memory_field;
 
 /// The list requests for all objects that the operator watches, as the operator sends them.
 const WATCHED: [&str; 7] = [
@@ -85,10 +86,9 @@ pub async fn cold_start(environment: &mut Environment) -> Result<f64> {
 /// The current resident memory of the operator and its peak, in KiB.
 pub fn operator_memory(environment: &Environment) -> Result<(f64, f64)> {
     let pid = environment.operator()?.pid();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the operator's memory cannot be read")?;
     let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("the kernel does not tell {name}"))?;
-        line.trim().trim_end_matches(" kB").parse::<f64>().context("memory is a number")
+        let value = memory_field(pid, name).context("the operator's memory cannot be read")?;
+        value.with_context(|| format!("the kernel does not tell {name}:"))?.parse::<f64>().context("memory is a number")
     };
-    Ok((field("VmRSS:")?, field("VmHWM:")?))
+    Ok((field("VmRSS")?, field("VmHWM")?))
 }

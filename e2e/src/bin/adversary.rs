@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Parser;
 use e2e::{
     adversary::{Options, Outcome, Place, record, run},
+    program::exit_code,
     revision::stamp,
 };
 
@@ -40,13 +41,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match play(Arguments::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("adversary: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    exit_code("adversary", play(Arguments::parse()))
 }
 
 fn play(Arguments { real, seed, sequences, batch, only, first, record }: Arguments) -> Result<ExitCode> {

@@ -7,22 +7,16 @@ use anyhow::Result;
 use clap::Parser;
 use e2e::{
     bench::{self, BenchmarkOptions},
-    interrupt::unless_stopped,
+    program,
 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Box::pin(unless_stopped(go(&BenchmarkOptions::parse()))).await {
-        Ok(code) => code,
-        Err(error) => {
-            complain(&error);
-            ExitCode::from(2)
-        }
-    }
+    program::run("bench", Box::pin(run(&BenchmarkOptions::parse()))).await
 }
 
 #[allow(clippy::print_stdout, reason = "the result is what was asked for")]
-async fn go(options: &BenchmarkOptions) -> Result<ExitCode> {
+async fn run(options: &BenchmarkOptions) -> Result<ExitCode> {
     if let Some(folder) = &options.profile {
         bench::profile::draw(options, folder).await?;
         return Ok(ExitCode::SUCCESS);
@@ -38,9 +32,4 @@ async fn go(options: &BenchmarkOptions) -> Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-#[allow(clippy::print_stderr, reason = "this is where a program says why it could not do what it was asked")]
-fn complain(error: &anyhow::Error) {
-    eprintln!("bench: {error:#}");
 }

@@ -24,7 +24,6 @@ use crate::{
     ports,
     process::Process,
     users::{User, token_file},
-    wait::eventually,
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
@@ -142,21 +141,9 @@ impl Supervisor {
     async fn await_ready(&mut self, name: &'static str) -> Result<()> {
         let (etcd_port, kubeconfig) = (self.ports.etcd, self.layout.kubeconfig());
         let process = self.running.get_mut(name).with_context(|| format!("{name} was not started"))?;
-        let process = std::cell::RefCell::new(process);
         let what = format!("{name} to be ready");
-        let ready = eventually(&what, READY_WITHIN, || {
-            let alive = process.borrow_mut().check_alive();
-            let kubeconfig = &kubeconfig;
-            async move {
-                // A program that has ended will not become ready: end the wait with its log instead.
-                if let Err(error) = alive {
-                    return Ok(Some(Err(error)));
-                }
-                Ok(probe(name, etcd_port, kubeconfig).await?.then_some(Ok(())))
-            }
-        });
-        let outcome = ready.await;
-        outcome.with_context(|| format!("the end of its log:\n{}", process.borrow().log_tail()))?
+        let outcome = process.until(&what, READY_WITHIN, || probe(name, etcd_port, &kubeconfig)).await;
+        outcome.with_context(|| format!("the end of its log:\n{}", process.log_tail()))?
     }
 
     fn server(&self) -> String {

@@ -10,7 +10,6 @@ use crate::{
     operator::{SERVICE_ACCOUNT, install_steps, run_arguments, token, until_policies_in_force},
     ports,
     process::Process,
-    wait::eventually,
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -49,16 +48,8 @@ async fn run(cluster: &DemoCluster) -> Result<()> {
     let _ = fs::remove_file(&log);
     let mut process = Process::start("the operator", command, &log)?;
     fs::write(operator_pid_file(&cluster.dir), process.pid().to_string())?;
-    let running = std::cell::RefCell::new(&mut process);
-    let ready = eventually("the operator to be ready", READY_WITHIN, || {
-        let alive = running.borrow_mut().check_alive();
-        async move {
-            match alive {
-                Ok(()) => Ok((http::get(health_port, "/readyz").await?.0 == 200).then_some(Ok(()))),
-                Err(error) => Ok(Some(Err(error))),
-            }
-        }
-    });
+    let ready =
+        process.until("the operator to be ready", READY_WITHIN, || async move { Ok(http::get(health_port, "/readyz").await?.0 == 200) });
     ready.await.with_context(|| format!("see its log, {}", log.display()))??;
     process.detach();
     Ok(())

@@ -181,9 +181,8 @@ impl Rig {
     pub async fn memory(&self) -> Result<u64> {
         let running = self.running.lock().await;
         let pid = running.as_ref().context("the operator does not run")?.pid();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the operator's memory cannot be read")?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the kernel does not tell VmRSS")?;
-        resident.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")
+        let resident = crate::process::memory_field(pid, "VmRSS").context("the operator's memory cannot be read")?;
+        resident.context("the kernel does not tell VmRSS")?.parse().context("VmRSS is no number")
     }
 
     /// The end of the operator's log.
