@@ -5,8 +5,8 @@ use anyhow::{Context, Result, ensure};
 use e2e::{
     eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, at, condition, config_map, forbidden, holds, name_of, namespace, run_concurrently, space, stays,
-        text, uid_of, user,
+        SOON, World, a_class, a_namespace, a_space, at, condition, config_map, forbidden, holds, name_of, namespace, run_concurrently,
+        space, stays, text, uid_of, user,
     },
     scenarios,
 };
@@ -18,25 +18,25 @@ use std::time::Duration;
 async fn conflict() -> Result<()> {
     let world = World::start(&["--protected-namespaces", "monitoring,istio-*"]).await?;
     run_concurrently(scenarios![&world;
-        a_namespace_of_others_is_not_touched,
-        forged_ownership_is_not_believed,
-        an_administrator_hands_a_namespace_over,
+        a_foreign_namespace_is_not_changed,
+        forged_ownership_metadata_is_ignored,
+        an_administrator_offers_a_namespace_for_adoption,
         protected_names_are_refused,
         a_name_can_be_used_again,
-        a_name_still_terminating_is_waited_for,
+        a_space_waits_for_a_terminating_namespace,
     ])
     .await?;
     // A separate run: the crowd would slow the others down.
-    run_concurrently(scenarios![&world; a_crowd_meets_the_owners_limit, a_lowered_limit_evicts_nobody]).await?;
+    run_concurrently(scenarios![&world; concurrent_creations_stay_within_the_owner_limit, a_lowered_owner_limit_deletes_no_space]).await?;
     world.ensure_operator_ready().await
 }
 
-async fn a_namespace_of_others_is_not_touched(world: &World) -> Result<()> {
+async fn a_foreign_namespace_is_not_changed(world: &World) -> Result<()> {
     let admin = world.admin();
     let labels = json!({"team": "legacy", "pod-security.kubernetes.io/enforce": "privileged"});
     admin.create(&namespace("jana-legacy", labels, json!({"note": "older than the operator"}))).await?;
     admin.create(&config_map("jana-legacy", "precious")).await?;
-    let before = settled(world, "jana-legacy").await?;
+    let before = namespace_at_rest(world, "jana-legacy").await?;
     admin.create(&space("jana-legacy", json!({"className": "standard", "owner": user("jana@example.com")}))).await?;
     let refused = world.until_not_ready("jana-legacy", "NamespaceConflict").await?;
     ensure!(holds(&refused, "Stalled"), "{}", refused["status"]);
@@ -56,13 +56,13 @@ async fn a_namespace_of_others_is_not_touched(world: &World) -> Result<()> {
 }
 
 /// Returns the namespace after the controllers that write to every new namespace have done so.
-async fn settled(world: &World, name: &str) -> Result<Value> {
+async fn namespace_at_rest(world: &World, name: &str) -> Result<Value> {
     eventually("the default ServiceAccount", SOON, || async { world.admin().find(at("ServiceAccount", name, "default")).await }).await?;
     world.admin().get(a_namespace(name)).await
 }
 
 /// Labels and annotations are not the authority: a namespace with matching ones still does not belong to the space.
-async fn forged_ownership_is_not_believed(world: &World) -> Result<()> {
+async fn forged_ownership_metadata_is_ignored(world: &World) -> Result<()> {
     let admin = world.admin();
     let victim = world.create_ready_space("klaus-real", json!({"className": "standard", "owner": user("klaus@example.com")})).await?;
     let labels = json!({
@@ -72,7 +72,7 @@ async fn forged_ownership_is_not_believed(world: &World) -> Result<()> {
         "developerspace.dev/space-uid": uid_of(&victim), "developerspace.dev/expires-at": "2020-01-01T00:00:00Z", "developerspace.dev/owner": "User:klaus@example.com",
     });
     admin.create(&namespace("klaus-forged", labels, annotations)).await?;
-    let before = settled(world, "klaus-forged").await?;
+    let before = namespace_at_rest(world, "klaus-forged").await?;
     admin.create(&space("klaus-forged", json!({"className": "standard", "owner": user("klaus@example.com")}))).await?;
     world.until_not_ready("klaus-forged", "NamespaceConflict").await?;
     // The forged owner does not affect the real space either.
@@ -83,11 +83,11 @@ async fn forged_ownership_is_not_believed(world: &World) -> Result<()> {
     Ok(())
 }
 
-async fn an_administrator_hands_a_namespace_over(world: &World) -> Result<()> {
+async fn an_administrator_offers_a_namespace_for_adoption(world: &World) -> Result<()> {
     let admin = world.admin();
     admin.create(&namespace("lena-old", json!({"team": "legacy"}), json!({}))).await?;
     admin.create(&config_map("lena-old", "precious")).await?;
-    let old = settled(world, "lena-old").await?;
+    let old = namespace_at_rest(world, "lena-old").await?;
     admin.create(&space("lena-old", json!({"className": "standard", "owner": user("alice@example.com")}))).await?;
     world.until_not_ready("lena-old", "NamespaceConflict").await?;
     // An annotation that names another space does not hand the namespace over here.
@@ -166,7 +166,7 @@ async fn a_name_can_be_used_again(world: &World) -> Result<()> {
     Ok(())
 }
 
-async fn a_name_still_terminating_is_waited_for(world: &World) -> Result<()> {
+async fn a_space_waits_for_a_terminating_namespace(world: &World) -> Result<()> {
     let admin = world.admin();
     admin.create(&namespace("otto-slow", json!({}), json!({}))).await?;
     let mut held = config_map("otto-slow", "held");
@@ -185,7 +185,7 @@ async fn a_name_still_terminating_is_waited_for(world: &World) -> Result<()> {
     world.until_ready("otto-slow").await.map(drop)
 }
 
-async fn a_crowd_meets_the_owners_limit(world: &World) -> Result<()> {
+async fn concurrent_creations_stay_within_the_owner_limit(world: &World) -> Result<()> {
     world.create_accepted_class("three-each", json!({"maxSpacesPerOwner": 3, "lifetime": {"defaultTTL": "7d"}})).await?;
     let admin = world.admin();
     let names: Vec<String> = (0..60).map(|number| format!("crowd-{number:02}")).collect();
@@ -195,17 +195,17 @@ async fn a_crowd_meets_the_owners_limit(world: &World) -> Result<()> {
     // Another owner is not affected.
     world.create_ready_space("quentin-only", json!({"className": "three-each", "owner": user("quentin@example.com")})).await?;
     let admitted = eventually("all to be judged", SOON, || async {
-        let crowd = crowd(world).await?;
-        let refused = crowd.iter().filter(|space| condition(space, "Ready")["reason"] == "OwnerLimitExceeded").count();
-        let ready: Vec<String> = crowd.iter().filter(|space| holds(space, "Ready")).map(|space| name_of(space).to_owned()).collect();
+        let spaces = crowd_spaces(world).await?;
+        let refused = spaces.iter().filter(|space| condition(space, "Ready")["reason"] == "OwnerLimitExceeded").count();
+        let ready: Vec<String> = spaces.iter().filter(|space| holds(space, "Ready")).map(|space| name_of(space).to_owned()).collect();
         ensure!(ready.len() == 3 && refused == 57, "{} ready, {refused} refused", ready.len());
         Ok(Some(ready))
     })
     .await?;
     ensure_namespaces(world, &admitted).await?;
     // No other space was admitted and evicted again.
-    let made = join_all(names.iter().map(|name| admin.find(a_namespace(name)))).await;
-    ensure!(made.iter().filter(|found| matches!(found, Ok(Some(_)))).count() == 3, "the namespaces do not agree");
+    let created_namespaces = join_all(names.iter().map(|name| admin.find(a_namespace(name)))).await;
+    ensure!(created_namespaces.iter().filter(|found| matches!(found, Ok(Some(_)))).count() == 3, "the namespaces do not agree");
     let created = world.cluster().audit().read()?;
     let created: Vec<&str> = created
         .iter()
@@ -219,7 +219,7 @@ async fn a_crowd_meets_the_owners_limit(world: &World) -> Result<()> {
     world.until_gone(a_space(&admitted[0])).await?;
     eventually("the next to be let in", SOON, || async {
         let ready: Vec<String> =
-            crowd(world).await?.iter().filter(|space| holds(space, "Ready")).map(|space| name_of(space).to_owned()).collect();
+            crowd_spaces(world).await?.iter().filter(|space| holds(space, "Ready")).map(|space| name_of(space).to_owned()).collect();
         ensure!(ready.len() == 3, "{ready:?} are ready");
         ensure_namespaces(world, &ready).await?;
         Ok(Some(()))
@@ -227,26 +227,25 @@ async fn a_crowd_meets_the_owners_limit(world: &World) -> Result<()> {
     .await
 }
 
-async fn crowd(world: &World) -> Result<Vec<Value>> {
+async fn crowd_spaces(world: &World) -> Result<Vec<Value>> {
     let spaces = world.admin().list("DeveloperSpace", "").await?;
     Ok(spaces.into_iter().filter(|space| name_of(space).starts_with("crowd-")).collect())
 }
 
-async fn ensure_namespaces(world: &World, wanted: &[String]) -> Result<()> {
+async fn ensure_namespaces(world: &World, expected: &[String]) -> Result<()> {
     let namespaces = world.admin().list("Namespace", "").await?;
-    let there: Vec<&str> = namespaces.iter().map(name_of).filter(|name| name.starts_with("crowd-")).collect();
-    ensure!(there == wanted, "the namespaces are {there:?}, ready are {wanted:?}");
+    let found: Vec<&str> = namespaces.iter().map(name_of).filter(|name| name.starts_with("crowd-")).collect();
+    ensure!(found == expected, "the namespaces are {found:?}, ready are {expected:?}");
     Ok(())
 }
 
-async fn a_lowered_limit_evicts_nobody(world: &World) -> Result<()> {
+async fn a_lowered_owner_limit_deletes_no_space(world: &World) -> Result<()> {
     world.create_accepted_class("shrinking", json!({"maxSpacesPerOwner": 2})).await?;
     let spec = json!({"className": "shrinking", "owner": user("ralf@example.com")});
     for name in ["ralf-one", "ralf-two"] {
         world.create_ready_space(name, spec.clone()).await?;
     }
-    let class = e2e::fixtures::cluster_wide("SpaceClass", "shrinking");
-    world.admin().patch(class, json!({"spec": {"maxSpacesPerOwner": 0}})).await?;
+    world.admin().patch(a_class("shrinking"), json!({"spec": {"maxSpacesPerOwner": 0}})).await?;
     world.until_accepted("shrinking").await?;
     world.admin().create(&space("ralf-three", spec)).await?;
     world.until_not_ready("ralf-three", "OwnerLimitExceeded").await?;

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use e2e::{
     eventually,
     fixtures::{
-        CHILDREN, SOON, World, a_namespace, a_space, at, class, cluster_wide, config_map, ensure_equal, essence, holds, is_observed,
-        name_of, run_concurrently, space, text, uid_of, user,
+        CHILDREN, SOON, World, a_class, a_namespace, a_space, at, class, config_map, ensure_equal, essence, holds, is_observed, name_of,
+        run_concurrently, space, text, uid_of, user,
     },
     scenarios,
 };
@@ -158,9 +158,7 @@ async fn objects_of_others_are_left_alone(world: &World) -> Result<()> {
     }
     // Give the operator reasons to clean up: a changed spec and a changed class. A restart would have the same effect.
     admin.patch(a_space("xenia-shared"), json!({"spec": {"members": []}})).await?;
-    admin
-        .patch(cluster_wide("SpaceClass", "shared"), json!({"spec": {"network": {"isolation": "None"}, "quota": {"hard": {"pods": "8"}}}}))
-        .await?;
+    admin.patch(a_class("shared"), json!({"spec": {"network": {"isolation": "None"}, "quota": {"hard": {"pods": "8"}}}})).await?;
     world.until_gone(at("NetworkPolicy", "xenia-shared", "developerspace-isolation")).await?;
     world.until_gone(at("RoleBinding", "xenia-shared", "developerspace-view")).await?;
     world.until_ready("xenia-shared").await?;
@@ -316,7 +314,7 @@ async fn a_change_of_a_class_reaches_all_its_spaces(world: &World) -> Result<()>
         "quota": {"hard": {"pods": "70"}}, "podSecurity": {"enforce": "restricted", "warn": "restricted"},
         "metadata": {"labels": {"example.com/tier": "popular"}},
     });
-    world.admin().patch(cluster_wide("SpaceClass", "popular"), json!({"spec": change})).await?;
+    world.admin().patch(a_class("popular"), json!({"spec": change})).await?;
     for (name, expected) in names.iter().zip(&mut expected) {
         expected["ResourceQuota developerspace"]["spec"]["hard"]["pods"] = json!("70");
         let labels = &mut expected["Namespace"]["metadata"]["labels"];
@@ -332,7 +330,7 @@ async fn isolation_is_switched_off_and_on(world: &World) -> Result<()> {
     let before = subject(world, "isolated", "fred-isolated", "fred@example.com").await?;
     let isolation = async |value: &str| {
         let patch = json!({"spec": {"network": {"isolation": value}}});
-        world.admin().patch(cluster_wide("SpaceClass", "isolated"), patch).await
+        world.admin().patch(a_class("isolated"), patch).await
     };
     isolation("None").await?;
     world.until_gone(at("NetworkPolicy", "fred-isolated", "developerspace-isolation")).await?;
@@ -344,7 +342,7 @@ async fn isolation_is_switched_off_and_on(world: &World) -> Result<()> {
 async fn a_roles_cluster_role_may_change(world: &World) -> Result<()> {
     let mut expected = subject(world, "promoted", "gina-promoted", "gina@example.com").await?;
     let roles = json!([{"name": "edit", "clusterRole": "admin"}, {"name": "view", "clusterRole": "edit"}]);
-    world.admin().patch(cluster_wide("SpaceClass", "promoted"), json!({"spec": {"roles": roles}})).await?;
+    world.admin().patch(a_class("promoted"), json!({"spec": {"roles": roles}})).await?;
     expected["RoleBinding developerspace-owner"]["roleRef"]["name"] = json!("admin");
     expected["RoleBinding developerspace-view"]["roleRef"]["name"] = json!("edit");
     world.until_equal("gina-promoted", &expected).await?;
@@ -358,7 +356,7 @@ async fn a_roles_cluster_role_may_change(world: &World) -> Result<()> {
 async fn an_invalid_spec_changes_nothing(world: &World) -> Result<()> {
     let before = subject(world, "kept", "hugo-kept", "hugo@example.com").await?;
     let admin = world.admin();
-    let (hugo, kept) = (a_space("hugo-kept"), cluster_wide("SpaceClass", "kept"));
+    let (hugo, kept) = (a_space("hugo-kept"), a_class("kept"));
     let lookers = json!({"kind": "Group", "name": "lookers", "role": "view"});
     let good = json!({"spec": {"members": [lookers.clone()], "quota": null, "ttl": null, "className": "kept"}});
     for (patch, reason) in [

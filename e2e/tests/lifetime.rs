@@ -8,8 +8,8 @@ use e2e::{
     audit::AuditEntry,
     eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, holds, is_observed, name_of, now, refusal,
-        run_concurrently, sleep_until, space, text, time, uid_of, user,
+        SOON, World, a_class, a_namespace, a_space, condition, ensure_equal, holds, is_observed, name_of, now, refusal, run_concurrently,
+        sleep_until, space, text, time, uid_of, user,
     },
     operator, scenarios,
 };
@@ -290,7 +290,7 @@ async fn renewals_are_capped_by_the_longest_life(world: &World) -> Result<()> {
 async fn the_clock_goes_on_without_the_class(world: &World) -> Result<()> {
     let name = "irma-classless";
     let space = one(world, "vanishing", json!({"defaultTTL": "15s"}), name, json!({})).await?;
-    world.admin().delete(cluster_wide("SpaceClass", "vanishing")).await?;
+    world.admin().delete(a_class("vanishing")).await?;
     let classless = world.until_not_ready(name, "ClassNotFound").await?;
     ensure!(expires(&classless)? == expires(&space)?, "{}", classless["status"]);
     ends(world, name, expires(&space)?).await.map(drop)
@@ -304,7 +304,7 @@ async fn a_tightened_class_gives_notice(world: &World) -> Result<()> {
     sleep_until(created(&space)? + seconds(13)).await;
     let tightened = now().trunc_subsecs(0);
     let patch = json!({"spec": {"lifetime": {"maxTTL": "1s"}}});
-    world.admin().patch(cluster_wide("SpaceClass", "tightened"), patch).await?;
+    world.admin().patch(a_class("tightened"), patch).await?;
     let refused = world.until("to be invalid and warned", a_space(name), |space| {
         let ready = condition(space, "Ready");
         ensure!(ready["reason"] == "InvalidSpec" && holds(space, "Expiring"), "its status is {}", space["status"]);

@@ -21,15 +21,15 @@ use serde_json::{Value, json};
 async fn refusals() -> Result<()> {
     let world = World::start(&[]).await?;
     run_concurrently(scenarios![&world;
-        a_webhook_that_resets_connections,
-        a_policy_that_refuses_deletions,
-        an_owner_who_changes_a_space_without_end,
+        a_webhook_that_resets_connections_is_reported,
+        a_policy_that_refuses_deletions_is_reported,
+        continuous_changes_by_an_owner_are_limited,
     ])
     .await
 }
 
 /// Every write about these spaces, by space, in the order of time.
-fn by_space(written: Vec<AuditEntry>, names: &[String]) -> BTreeMap<String, Vec<AuditEntry>> {
+fn writes_by_space(written: Vec<AuditEntry>, names: &[String]) -> BTreeMap<String, Vec<AuditEntry>> {
     let mut sorted: BTreeMap<String, Vec<AuditEntry>> = BTreeMap::new();
     for entry in written {
         let of_event = entry.request_object.as_ref().map(|event| text(event, "/regarding/name").to_owned()).unwrap_or_default();
@@ -42,14 +42,14 @@ fn by_space(written: Vec<AuditEntry>, names: &[String]) -> BTreeMap<String, Vec<
 
 /// The number of entries of `written` in the given minute, counted from the first refusal. Created objects other than Events do not count: each is
 /// created once, whatever is refused.
-fn in_minute(written: &[AuditEntry], minute: i32) -> usize {
+fn writes_in_minute(written: &[AuditEntry], minute: i32) -> usize {
     let Some(first) = written.iter().find(|entry| entry.code == 500) else { return 0 };
     let begin = first.request_received + TimeDelta::minutes(1) * minute;
     let is_within = |entry: &&AuditEntry| (begin..begin + TimeDelta::minutes(1)).contains(&entry.request_received);
     written.iter().filter(is_within).filter(|entry| entry.code != 201 || entry.resource == "events").count()
 }
 
-async fn a_webhook_that_resets_connections(world: &World) -> Result<()> {
+async fn a_webhook_that_resets_connections_is_reported(world: &World) -> Result<()> {
     let admin = world.admin();
     let names: Vec<String> = (1..=5).map(|number| format!("walter-lab-{number}")).collect();
     let webhook = BrokenWebhook::start().await?;
@@ -70,14 +70,14 @@ async fn a_webhook_that_resets_connections(world: &World) -> Result<()> {
     eventually("two minutes of attempts", Duration::from_secs(200), || async {
         let (audit, written) = &mut *read.borrow_mut();
         written.extend(World::writes(audit)?);
-        let sorted = by_space(written.clone(), &names);
-        ensure!(names.iter().all(|name| sorted.get(name).is_some_and(|written| in_minute(written, 2) > 0)), "too early");
+        let sorted = writes_by_space(written.clone(), &names);
+        ensure!(names.iter().all(|name| sorted.get(name).is_some_and(|written| writes_in_minute(written, 2) > 0)), "too early");
         Ok(Some(()))
     })
     .await?;
-    let sorted = by_space(written, &names);
+    let sorted = writes_by_space(written, &names);
     for (name, written) in &sorted {
-        let minutes = [in_minute(written, 0), in_minute(written, 1)];
+        let minutes = [writes_in_minute(written, 0), writes_in_minute(written, 1)];
         let lines: Vec<String> = written.iter().map(|entry| format!("{} {}", entry.request_received, entry.summary())).collect();
         ensure!(minutes[0] <= 6 && minutes[1] <= 3, "{name}: {minutes:?} writes a minute:\n{}", lines.join("\n"));
     }
@@ -89,7 +89,7 @@ async fn a_webhook_that_resets_connections(world: &World) -> Result<()> {
 }
 
 /// Changes the space until `is_over`, and at least as often as needed to detect a missing brake. Returns the number of changes.
-async fn change_without_end(owner: &Actor, name: &str, is_over: &AtomicBool) -> Result<usize> {
+async fn change_continuously(owner: &Actor, name: &str, is_over: &AtomicBool) -> Result<usize> {
     let mut changes = 0;
     while changes < 300 || !is_over.load(Ordering::Relaxed) {
         owner.patch(a_space(name), json!({"spec": {"displayName": format!("version {changes}")}})).await?;
@@ -98,7 +98,7 @@ async fn change_without_end(owner: &Actor, name: &str, is_over: &AtomicBool) -> 
     Ok(changes)
 }
 
-async fn an_owner_who_changes_a_space_without_end(world: &World) -> Result<()> {
+async fn continuous_changes_by_an_owner_are_limited(world: &World) -> Result<()> {
     world.create_accepted_class("fleeting", json!({"lifetime": {"defaultTTL": "5s", "maxTTL": "1h"}})).await?;
     world.create_ready_space("flooded-lab", json!({"className": "standard", "owner": user("bob@example.com")})).await?;
     let (bob, is_over, mut audit) = (world.actor("bob@example.com").await?, AtomicBool::new(false), world.cluster().audit_from_now()?);
@@ -109,7 +109,7 @@ async fn an_owner_who_changes_a_space_without_end(world: &World) -> Result<()> {
         is_over.store(true, Ordering::Relaxed);
         Ok(())
     };
-    let (changes, ()) = tokio::try_join!(change_without_end(&bob, "flooded-lab", &is_over), others)?;
+    let (changes, ()) = tokio::try_join!(change_continuously(&bob, "flooded-lab", &is_over), others)?;
     let last = format!("version {}", changes - 1);
     world
         .until("to follow the last change", a_namespace("flooded-lab"), |namespace| {
@@ -118,18 +118,18 @@ async fn an_owner_who_changes_a_space_without_end(world: &World) -> Result<()> {
             Ok(())
         })
         .await?;
-    let written = by_space(World::writes(&mut audit)?, &["flooded-lab".to_owned()]).remove("flooded-lab").unwrap_or_default();
+    let written = writes_by_space(World::writes(&mut audit)?, &["flooded-lab".to_owned()]).remove("flooded-lab").unwrap_or_default();
     let written: Vec<&AuditEntry> = written.iter().filter(|entry| entry.resource != "events").collect();
     let (Some(first), Some(end)) = (written.first(), written.last()) else { bail!("nothing was written") };
     let minutes = usize::try_from((end.request_received - first.request_received).num_minutes())? + 1;
     // A burst of forty, six a minute, and the further writes of the last reconcile.
-    let most = 40 + 6 * minutes + 8;
-    ensure!(written.len() <= most, "{} writes in {minutes} minutes for {changes} changes", written.len());
+    let limit = 40 + 6 * minutes + 8;
+    ensure!(written.len() <= limit, "{} writes in {minutes} minutes for {changes} changes", written.len());
     ensure!(metric(world, "developerspace_looks_braked_total").await? > 0.0, "no reconcile was put off");
     Ok(())
 }
 
-fn no_deletions() -> [Value; 2] {
+fn deletion_policy() -> [Value; 2] {
     let policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "volumes-first"},
         "spec": {
@@ -162,9 +162,9 @@ async fn doctor(world: &World, name: &str) -> Result<String> {
     Ok(e2e::command::run(command, None).await?.stdout)
 }
 
-async fn a_policy_that_refuses_deletions(world: &World) -> Result<()> {
+async fn a_policy_that_refuses_deletions_is_reported(world: &World) -> Result<()> {
     let admin = world.admin();
-    for object in no_deletions() {
+    for object in deletion_policy() {
         admin.create(&object).await?;
     }
     let role = json!([{"name": "edit", "clusterRole": "edit"}]);
@@ -172,8 +172,8 @@ async fn a_policy_that_refuses_deletions(world: &World) -> Result<()> {
     world.create_ready_space("vera-leaves", json!({"className": "standard", "owner": user("vera@example.com")})).await?;
     world.create_ready_space("viola-ends", json!({"className": "brief", "owner": user("viola@example.com")})).await?;
     eventually("the policy to be in force", SOON, || async {
-        let dry = world.cluster().kubectl(&["delete", "namespace", "vera-leaves", "--dry-run=server"]).await?;
-        ensure!(!dry.succeeded(), "{}", dry.stdout);
+        let dry_run = world.cluster().kubectl(&["delete", "namespace", "vera-leaves", "--dry-run=server"]).await?;
+        ensure!(!dry_run.succeeded(), "{}", dry_run.stdout);
         Ok(Some(()))
     })
     .await?;
@@ -190,8 +190,8 @@ async fn a_policy_that_refuses_deletions(world: &World) -> Result<()> {
             .await?;
         ensure_equal(name, &held["metadata"]["finalizers"], &json!(["developerspace.dev/namespace"]))?;
         ensure!(admin.get(a_namespace(name)).await?["status"]["phase"] == "Active", "the namespace of {name} goes");
-        let said = doctor(world, name).await?;
-        ensure!(said.contains("volumes-first"), "doctor says of {name}:\n{said}");
+        let findings = doctor(world, name).await?;
+        ensure!(findings.contains("volumes-first"), "doctor says of {name}:\n{findings}");
     }
     eventually("the metrics to tell", SOON, || async {
         let (overdue, failing) =
@@ -201,8 +201,8 @@ async fn a_policy_that_refuses_deletions(world: &World) -> Result<()> {
     })
     .await?;
     eventually("readiness to tell", SOON + SOON, || async {
-        let (status, words) = world.readiness().await?;
-        ensure!(status == 503 && words.contains("overdue"), "{status} {words}");
+        let (status, body) = world.readiness().await?;
+        ensure!(status == 503 && body.contains("overdue"), "{status} {body}");
         Ok(Some(()))
     })
     .await?;

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use e2e::{
     eventually,
-    fixtures::{SOON, a_namespace, a_space, at, cluster_wide, code, ensure_equal, forbidden, now, refusal, space, text, user},
+    fixtures::{SOON, a_class, a_namespace, a_space, at, cluster_wide, code, ensure_equal, forbidden, now, refusal, space, text, user},
 };
 use serde_json::{Value, json};
 
@@ -145,7 +145,7 @@ pub async fn newcomers_reach_their_own_space(stage: &Stage) -> Result<()> {
     newcomer.patch(a_space("for-newcomer"), json!({"spec": {"renewedAt": renewed}})).await?;
     let seen = newcomer.get(a_space("for-newcomer")).await?;
     ensure_equal("the renewal", &seen["spec"]["renewedAt"], &json!(renewed))?;
-    newcomer.get(cluster_wide("SpaceClass", CLASS)).await?;
+    newcomer.get(a_class(CLASS)).await?;
     for kind in ["DeveloperSpace", "SpaceClass"] {
         forbidden(kind, newcomer.list(kind, "").await.map(Value::from))?;
     }
@@ -175,7 +175,7 @@ pub async fn built_in_roles_reach_no_space(stage: &Stage) -> Result<()> {
     let everybody = e2e::fixtures::Actor::new(e2e::kubeconfig::client(&everybody).await?);
     forbidden("taking", everybody.patch(a_space("carol-lab"), json!({"spec": {"owner": {"name": "bob@example.com"}}})).await)?;
     forbidden("deleting", everybody.delete(a_space("carol-lab")).await.map(|()| Value::Null))?;
-    forbidden("a class", everybody.patch(cluster_wide("SpaceClass", CLASS), json!({"spec": {"allowTransfer": true}})).await)
+    forbidden("a class", everybody.patch(a_class(CLASS), json!({"spec": {"allowTransfer": true}})).await)
 }
 
 /// Rows 11 and 12: requests that an owner sends before the operator has reconciled are checked against the class in force.

@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 use e2e::{
     binaries,
     fixtures::{
-        Actor, World, a_namespace, a_space, at, binding, class, cluster_wide, condition, config_map, is_observed, namespace, space, user,
+        Actor, World, a_class, a_namespace, a_space, at, binding, class, condition, config_map, is_observed, namespace, space, user,
     },
     kubeconfig, operator,
 };
@@ -163,13 +163,13 @@ impl Stage {
     async fn lose_classes(&self) -> Result<()> {
         let admin = self.world.admin();
         let typo = json!({"spec": {"lifetime": {"defaultTTL": "30d", "maxTTL": "1d"}}});
-        admin.patch(cluster_wide("SpaceClass", "mistyped"), typo).await?;
+        admin.patch(a_class("mistyped"), typo).await?;
         let refused = |class: &Value| {
             ensure!(condition(class, "Accepted")["status"] == "False" && is_observed(class), "its status is {}", class["status"]);
             Ok(())
         };
-        self.world.until("to be refused", cluster_wide("SpaceClass", "mistyped"), refused).await?;
-        admin.delete(cluster_wide("SpaceClass", "vanishing")).await?;
+        self.world.until("to be refused", a_class("mistyped"), refused).await?;
+        admin.delete(a_class("vanishing")).await?;
         self.world.until_not_ready("alice-orphan", "ClassNotFound").await?;
         let doors = json!([
             {"matchLabels": {"example.com/edge": "yes"}},

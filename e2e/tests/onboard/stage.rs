@@ -11,7 +11,7 @@ use e2e::{
     Cluster, Operator, Options, binaries,
     command::Output,
     eventually,
-    fixtures::{Actor, At, SOON, a_space, binding, class, cluster_wide, holds, is_observed, name_of, space, text, user},
+    fixtures::{Actor, At, SOON, a_class, a_space, binding, class, holds, is_observed, name_of, space, text, user},
     kubeconfig::{self, Credential},
     oidc::Issuer,
     process::Process,
@@ -75,7 +75,7 @@ impl Stage {
             ("foundry", json!({"methods": ["Token"], "token": {"maxDuration": "2h"}})),
         ] {
             self.admin.create(&class(name, class_spec(&access))).await?;
-            self.until("to be accepted", cluster_wide("SpaceClass", name), |class| is_observed(class) && holds(class, "Accepted")).await?;
+            self.until("to be accepted", a_class(name), |class| is_observed(class) && holds(class, "Accepted")).await?;
         }
         self.create_ready_space(FOREIGN, json!({"className": "greenhouse", "owner": user("zoe@example.com")})).await.map(drop)
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     fault_sweep::{path::EndState, rig::Rig},
-    fixtures::{SOON, class, cluster_wide, now, sleep_until, time},
+    fixtures::{SOON, a_class, class, now, sleep_until, time},
     proxy::Entry,
     wait::eventually,
 };
@@ -76,7 +76,7 @@ const ENDLESS: &str = "sweep-endless";
 /// Ends beyond the range of timers (some two years), and up to the last year that can be written.
 pub(super) async fn far_ends(setting: Setting) -> Result<()> {
     let rig = setting.running_rig().await?;
-    if rig.admin.find(cluster_wide("SpaceClass", ENDLESS)).await?.is_none() {
+    if rig.admin.find(a_class(ENDLESS)).await?.is_none() {
         let lifetime = json!({"defaultTTL": "7d", "allowNever": true, "warnBefore": ["1d"]});
         let mut endless = crate::fault_sweep::path::class(ENDLESS);
         endless["spec"]["lifetime"] = lifetime;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     fault_sweep::rig::Rig,
-    fixtures::{At, SOON, class, cluster_wide, condition, ensure_equal, holds, is_observed, space, text},
+    fixtures::{At, SOON, a_class, class, cluster_wide, condition, ensure_equal, holds, is_observed, space, text},
     mutations::{Mutation, mutations, reverse_patch},
     wait::eventually,
 };
@@ -70,7 +70,7 @@ async fn change_all(setting: &Setting, kind: &'static str, plural: &str) -> Resu
     ensure!(tally.rejected.get() > 0 && tally.done.get() > 0 && tally.reported.get() > 0, "some way to end was never taken");
     delete_spaces(&rig, &names).await?;
     for name in &names {
-        rig.admin.delete(cluster_wide("SpaceClass", name)).await?;
+        rig.admin.delete(a_class(name)).await?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::{
         path::{self, EndState, UserAction},
         rig::Rig,
     },
-    fixtures::{SOON, a_namespace, a_space, cluster_wide, condition, text},
+    fixtures::{SOON, a_class, a_namespace, a_space, cluster_wide, condition, text},
     wait::eventually,
 };
 
@@ -142,7 +142,7 @@ pub(super) async fn removed(setting: Setting) -> Result<()> {
     crate::Operator::install(&setting.cluster).await?;
     for class in path::classes() {
         let name = text(&class, "/metadata/name");
-        if rig.admin.find(cluster_wide("SpaceClass", name)).await?.is_none() {
+        if rig.admin.find(a_class(name)).await?.is_none() {
             rig.admin.create(&class).await?;
         }
     }
