@@ -1,10 +1,10 @@
 //! Owns the ways in which a contestant learns of the end of a namespace.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::{
-    fixtures::{At, a_space, now},
+    fixtures::{At, a_space, now, rfc3339},
     operator,
 };
 
@@ -20,11 +20,10 @@ pub struct ExpiryMethod {
 }
 
 /// The operator reads the end from the spec of a space.
-pub const OPERATOR: ExpiryMethod = ExpiryMethod { object: a_space, patch: expires_at, user: operator::USER };
+pub const OPERATOR: ExpiryMethod = ExpiryMethod { object: a_space, patch: expiry_patch, user: operator::USER };
 
 /// The patch that renews the space and sets this end. Without a renewal, the notice would postpone an end that the spec brings so near.
-pub fn expires_at(end: DateTime<Utc>) -> Value {
-    let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+pub fn expiry_patch(end: DateTime<Utc>) -> Value {
     // Later than the creation, even if the space was created in the current second.
-    json!({"spec": {"renewedAt": text(now() + TimeDelta::seconds(1)), "expiresAt": text(end)}})
+    json!({"spec": {"renewedAt": rfc3339(now() + TimeDelta::seconds(1)), "expiresAt": rfc3339(end)}})
 }

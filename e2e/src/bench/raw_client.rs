@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     environment::{Environment, space_spec},
-    expiry_method::expires_at,
+    expiry_method::expiry_patch,
     ready::ReadyWatch,
 };
 use crate::{
@@ -69,7 +69,7 @@ impl RawClient {
     /// The patch with which the operator seals a space, as the API server received it.
     async fn observed_seal(environment: &Environment, name: &str) -> Result<Value> {
         let mut audit = environment.cluster.audit_from_now()?;
-        environment.admin.patch(a_space(name), expires_at(now() + TimeDelta::seconds(3))).await?;
+        environment.admin.patch(a_space(name), expiry_patch(now() + TimeDelta::seconds(3))).await?;
         let entries = tokio::sync::Mutex::new(&mut audit);
         eventually("a space to be sealed", SOON, || async {
             let is_seal = |patch: &Value| holds(patch, "Expired");

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Cluster, binaries,
-    fixtures::{Actor, At, SOON, a_namespace, at, cluster_wide, condition, holds, is_observed, now, sleep_until},
+    fixtures::{Actor, At, SOON, a_namespace, at, cluster_wide, condition, holds, is_observed, now, rfc3339, sleep_until},
     http, operator, ports,
     process::Process,
     proxy::Proxy,
@@ -295,8 +295,4 @@ fn locate<'a>(kind: &'a str, space: &'a str, name: &'a str) -> At<'a> {
         "DeveloperSpace" | "SpaceClass" | "Namespace" => cluster_wide(kind, name),
         _ => at(kind, space, name),
     }
-}
-
-fn rfc3339(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }

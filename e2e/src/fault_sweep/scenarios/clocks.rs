@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     fault_sweep::{path::EndState, rig::Rig},
-    fixtures::{SOON, a_class, class, now, sleep_until, time},
+    fixtures::{SOON, a_class, class, now, rfc3339, sleep_until, time},
     proxy::Entry,
     wait::eventually,
 };
@@ -42,7 +42,7 @@ pub(super) async fn clock_steps(setting: Setting) -> Result<()> {
     until_namespace_deleted(&rig, early).await?;
     set_clock(&rig, CLOCK_OFFSET, late).await?;
     let due = now() + TimeDelta::minutes(50);
-    change_spec(&rig, late, json!({"renewedAt": "$NOW", "expiresAt": due.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)})).await?;
+    change_spec(&rig, late, json!({"renewedAt": "$NOW", "expiresAt": rfc3339(due)})).await?;
     until_namespace_deleted(&rig, late).await?;
     rig.proxy.network(|network| network.clock = TimeDelta::zero());
     rig.ensure_alive().await?;
