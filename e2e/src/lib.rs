@@ -17,6 +17,7 @@ pub mod fault_sweep;
 pub mod fixtures;
 pub mod http;
 pub mod kubeconfig;
+pub mod mutation_run;
 pub mod mutations;
 pub mod oidc;
 pub mod operator;

@@ -91,8 +91,8 @@ async fn a_role_binding_with_a_finalizer_loses_its_subjects(world: &World) -> Re
     ensure!(message.contains("RoleBinding developerspace-owner in held-binding") && message.contains("finalizer"), "{message}");
     world.admin().patch(binding, json!({"metadata": {"finalizers": null}})).await?;
     world.until_ready("held-binding").await?;
-    let made = world.admin().get(binding).await?;
-    ensure!(text(&made, "/roleRef/name") == "edit" && text(&made, "/subjects/0/name") == "bob@example.com", "{made}");
+    let restored = world.admin().get(binding).await?;
+    ensure!(text(&restored, "/roleRef/name") == "edit" && text(&restored, "/subjects/0/name") == "bob@example.com", "{restored}");
     Ok(())
 }
 

@@ -168,8 +168,8 @@ async fn the_older_of_two_default_classes_applies(world: &World) -> Result<()> {
             })
             .await?;
     }
-    let made = world.create_ready_space("nils-default", json!({"owner": user("nils@example.com")})).await?;
-    ensure!(made["status"]["className"] == "standard", "{}", made["status"]);
+    let created = world.create_ready_space("nils-default", json!({"owner": user("nils@example.com")})).await?;
+    ensure!(created["status"]["className"] == "standard", "{}", created["status"]);
     admin.delete(a_class("younger")).await?;
     world
         .until("to be the only default", a_class("standard"), |class| {
@@ -192,8 +192,8 @@ async fn an_invalid_change_of_a_class_affects_no_space(world: &World) -> Result<
     ensure!(class["status"]["accepted"]["lifetime"] == accepted, "{}", class["status"]);
     // Existing objects are maintained, and new ones are created, by the spec that was accepted last.
     admin.delete(at("ResourceQuota", "otto-steady", "developerspace")).await?;
-    let made = world.create_ready_space("frida-steady", json!({"className": "mistyped", "owner": user("frida@example.com")})).await?;
-    ensure!(!made["status"]["expiresAt"].is_null(), "{}", made["status"]);
+    let created = world.create_ready_space("frida-steady", json!({"className": "mistyped", "owner": user("frida@example.com")})).await?;
+    ensure!(!created["status"]["expiresAt"].is_null(), "{}", created["status"]);
     for name in ["otto-steady", "frida-steady"] {
         world
             .until_within(SOON, "to be as last accepted", at("ResourceQuota", name, "developerspace"), |quota| {

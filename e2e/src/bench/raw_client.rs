@@ -86,8 +86,8 @@ impl RawClient {
 
     /// Creates the space itself, as the user does, and returns its UID.
     pub async fn create_space(client: &Client, name: &str) -> Result<String> {
-        let made = send(client, Method::POST, SPACES, "application/json", space(name, space_spec()).to_string()).await?;
-        Ok(uid_of(&made).to_owned())
+        let created = send(client, Method::POST, SPACES, "application/json", space(name, space_spec()).to_string()).await?;
+        Ok(uid_of(&created).to_owned())
     }
 
     /// Makes all writes that the operator makes, in the same order: no binding grants access before the limits exist and, according to `quotas`, are

@@ -125,27 +125,27 @@ impl CompletedCases<'_> {
                 )
             })
             .collect();
-        found.extend(unsafe_writes(rig, &spaces, from).into_iter().map(|(space, wrong)| (space, Oracle::Safe, wrong)));
+        found.extend(unsafe_writes(rig, &spaces, from).into_iter().map(|(space, violation)| (space, Oracle::Safe, violation)));
         spaces.retain(|name, _| rig.proxy.journal().has_requests_of(name));
         let state = final_state(rig, &spaces, references).await?;
-        found.extend(state.end_violations.into_iter().map(|(space, wrong)| (space, Oracle::End, wrong)));
-        found.extend(state.orphans.into_iter().map(|(space, wrong)| (space, Oracle::Orph, wrong)));
-        for (space, oracle, wrong) in found {
-            add_violation(&mut outcomes, id(space), oracle, wrong);
+        found.extend(state.end_violations.into_iter().map(|(space, violation)| (space, Oracle::End, violation)));
+        found.extend(state.orphans.into_iter().map(|(space, violation)| (space, Oracle::Orph, violation)));
+        for (space, oracle, violation) in found {
+            add_violation(&mut outcomes, id(space), oracle, violation);
         }
         Ok(outcomes)
     }
 }
 
 /// Adds a violation. A case has one outcome, its first violation; the trace of that outcome contains the others.
-fn add_violation(outcomes: &mut Vec<CaseOutcome>, id: String, oracle: Oracle, wrong: String) {
+fn add_violation(outcomes: &mut Vec<CaseOutcome>, id: String, oracle: Oracle, violation: String) {
     match outcomes.iter_mut().find(|outcome| outcome.id == id) {
         Some(outcome) if outcome.is_violation() => {
             if outcome.trace.len() < 80 {
-                outcome.trace.push(format!("{oracle:?}: {wrong}"));
+                outcome.trace.push(format!("{oracle:?}: {violation}"));
             }
         }
-        Some(outcome) => *outcome = CaseOutcome::violated(id, oracle, wrong),
-        None => outcomes.push(CaseOutcome::violated(id, oracle, wrong)),
+        Some(outcome) => *outcome = CaseOutcome::violated(id, oracle, violation),
+        None => outcomes.push(CaseOutcome::violated(id, oracle, violation)),
     }
 }

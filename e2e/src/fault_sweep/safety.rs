@@ -29,8 +29,8 @@ pub type PathsBySpace<'a> = HashMap<String, &'a LifecyclePath>;
 /// The violations of the writes from number `from` on: the space, and a message.
 pub fn unsafe_writes(rig: &Rig, spaces: &PathsBySpace<'_>, from: usize) -> Vec<(String, String)> {
     let violations = rig.proxy.journal().writes(from).into_iter().filter_map(|entry| {
-        let wrong = violation(rig, spaces, &entry)?;
-        Some((entry.request_info.space.clone().unwrap_or_default(), format!("{wrong}: {}", entry.line())))
+        let reason = violation(rig, spaces, &entry)?;
+        Some((entry.request_info.space.clone().unwrap_or_default(), format!("{reason}: {}", entry.line())))
     });
     violations.collect()
 }

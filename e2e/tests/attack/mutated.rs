@@ -1,15 +1,11 @@
 //! Every single property of a space, changed by its own hostile owner in every way that the schema suggests.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
-};
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use e2e::{
     eventually,
-    fixtures::{SOON, a_space, cluster_wide, condition, ensure_equal, holds, is_observed, refusal, space, text},
-    mutations::{Mutation, mutations, reverse_patch},
+    fixtures::{SOON, a_space, condition, ensure_equal, holds, is_observed, refusal, space, text},
+    mutation_run::{MutationOutcome, MutationRun, OutcomeCounts},
+    mutations::{Mutation, reverse_patch},
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -22,59 +18,34 @@ use crate::{
 /// The number of spaces that are changed concurrently.
 const CONCURRENT_SPACES: usize = 16;
 
-/// The outcomes of the changes.
-#[derive(Default)]
-struct OutcomeCounts {
-    refused: Cell<usize>,
-    reported: Cell<usize>,
-    applied: Cell<usize>,
-    failures: RefCell<Vec<String>>,
-}
-
 pub async fn no_change_of_a_hostile_owner_reaches_others(setup: &AttackSetup) -> Result<()> {
     let admin = setup.world.admin();
-    let crd = admin.get(cluster_wide("CustomResourceDefinition", "developerspaces.developerspace.dev")).await?;
-    let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").context("the kind has no schema")?;
-    let pending: RefCell<VecDeque<Mutation>> = RefCell::new(mutations(schema, &spec()).into());
-    let count = pending.borrow().len();
+    let run = MutationRun::new(admin, "developerspaces", &spec()).await?;
+    let count = run.total();
     ensure!(count >= 500, "only {count} changes were made up");
-    let (counts, before) = (OutcomeCounts::default(), bystanders(admin).await?);
+    let before = bystanders(admin).await?;
     let names: Vec<String> = (0..CONCURRENT_SPACES).map(|number| format!("alice-hostile-{number}")).collect();
-    join_all(names.iter().map(|name| apply_changes(setup, name, &before, &pending, &counts))).await.into_iter().collect::<Result<()>>()?;
-    let failures = counts.failures.into_inner();
+    join_all(names.iter().map(|name| apply_changes(setup, name, &before, &run))).await.into_iter().collect::<Result<()>>()?;
+    let failures = run.failures();
     ensure!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures[..failures.len().min(20)].join("\n"));
-    let (refused, reported, applied) = (counts.refused.get(), counts.reported.get(), counts.applied.get());
-    ensure!(refused > 200 && reported > 0 && applied > 50, "of {count} changes {refused} were refused, {reported} told and {applied} done");
+    let OutcomeCounts { rejected, applied, reported } = run.counts();
+    ensure!(
+        rejected > 200 && reported > 0 && applied > 50,
+        "of {count} changes {rejected} were refused, {reported} told and {applied} done"
+    );
     Ok(())
 }
 
 /// Applies changes to one space of Alice, one after another, until none is left.
-async fn apply_changes(
-    setup: &AttackSetup,
-    name: &str,
-    before: &Value,
-    pending: &RefCell<VecDeque<Mutation>>,
-    counts: &OutcomeCounts,
-) -> Result<()> {
+async fn apply_changes(setup: &AttackSetup, name: &str, before: &Value, run: &MutationRun) -> Result<()> {
     let admin = setup.world.admin();
     setup.alice.create(&space(name, spec())).await?;
     setup.world.until_ready(name).await?;
     let original = admin.get(a_space(name)).await?["spec"].clone();
-    loop {
-        let next = pending.borrow_mut().pop_front();
-        let Some(mutation) = next else { break };
+    while let Some(mutation) = run.take() {
         let outcome = apply_change(setup, name, &mutation).await;
         let unchanged = ensure_unchanged(admin, before).await;
-        let count = match outcome.and_then(|result| unchanged.map(|()| result)) {
-            Ok(ChangeOutcome::Refused) => &counts.refused,
-            Ok(ChangeOutcome::Reported) => &counts.reported,
-            Ok(ChangeOutcome::Applied) => &counts.applied,
-            Err(error) => {
-                counts.failures.borrow_mut().push(format!("{}: {error:#}", mutation.label));
-                &counts.applied
-            }
-        };
-        count.set(count.get() + 1);
+        run.record(&mutation, outcome.and_then(|outcome| unchanged.map(|()| outcome)));
         let present = admin.get(a_space(name)).await?["spec"].clone();
         if present != original {
             admin.patch(a_space(name), json!({"spec": reverse_patch(&present, &original)})).await?;
@@ -84,18 +55,11 @@ async fn apply_changes(
     admin.delete(a_space(name)).await
 }
 
-/// The effect of a change that Alice requested.
-enum ChangeOutcome {
-    Refused,
-    Reported,
-    Applied,
-}
-
-async fn apply_change(setup: &AttackSetup, name: &str, mutation: &Mutation) -> Result<ChangeOutcome> {
+async fn apply_change(setup: &AttackSetup, name: &str, mutation: &Mutation) -> Result<MutationOutcome> {
     let outcome = setup.alice.patch(a_space(name), json!({"spec": mutation.patch})).await;
     if outcome.is_err() {
         ensure!(!refusal(outcome)?.is_empty(), "refused without a word");
-        return Ok(ChangeOutcome::Refused);
+        return Ok(MutationOutcome::Rejected);
     }
     let space = eventually("the change to be done or told", SOON, || async {
         let space = setup.world.admin().get(a_space(name)).await?;
@@ -116,7 +80,7 @@ async fn apply_change(setup: &AttackSetup, name: &str, mutation: &Mutation) -> R
         let role = text(&binding, "/roleRef/name");
         ensure!(["edit", "view"].contains(&role), "ClusterRole {role} is bound");
     }
-    Ok(if holds(&space, "Ready") { ChangeOutcome::Applied } else { ChangeOutcome::Reported })
+    Ok(if holds(&space, "Ready") { MutationOutcome::Applied } else { MutationOutcome::Reported })
 }
 
 /// A spec that uses every property, except those that exclude each other.

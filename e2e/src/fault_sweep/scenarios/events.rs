@@ -172,8 +172,8 @@ async fn check_runs(rig: &Rig, runs: &[EventRun], references: &References) -> Re
         outcome.err().map(|error| format!("{}, event {} of {}: {error:#}", run.path.name, run.nth, run.resource))
     }))
     .await;
-    let wrong: Vec<String> = checked.into_iter().flatten().collect();
-    ensure!(wrong.is_empty(), "{} of {}: {}", wrong.len(), runs.len(), wrong.join("\n  "));
+    let failures: Vec<String> = checked.into_iter().flatten().collect();
+    ensure!(failures.is_empty(), "{} of {}: {}", failures.len(), runs.len(), failures.join("\n  "));
     until_silent(rig, rig.proxy.journal().len(), Duration::from_secs(4)).await
 }
 
@@ -200,7 +200,7 @@ async fn check_writes_on(setting: &Setting, rig: &Rig, paths: &[LifecyclePath], 
     let (runs, references) = runs(setting, rig, paths).await?;
     let acted = join_all(runs.iter().map(|run| act_with_fault(rig, run, fault))).await;
     check_runs(rig, &runs, &references).await?;
-    let mut wrong = vec![];
+    let mut failures = vec![];
     for (run, acted) in runs.iter().zip(&acted) {
         let Ok((from, _)) = acted else { anyhow::bail!("{} {}: {acted:?}", run.path.name, run.resource) };
         let written = rig.proxy.journal().writes_of(&run.name, *from);
@@ -211,7 +211,7 @@ async fn check_writes_on(setting: &Setting, rig: &Rig, paths: &[LifecyclePath], 
         let refusals = usize::from(written.iter().any(|entry| entry.served == Some(403)));
         if done > usual + refusals + reported_waits(&written) {
             let lines: Vec<String> = written.iter().map(Entry::line).collect();
-            wrong.push(format!(
+            failures.push(format!(
                 "{} with event {} of {} {fault:?}: {done} writes instead of {usual}: {}",
                 run.path.name,
                 run.nth,
@@ -220,7 +220,7 @@ async fn check_writes_on(setting: &Setting, rig: &Rig, paths: &[LifecyclePath], 
             ));
         }
     }
-    ensure!(wrong.is_empty(), "{} of {}: {}", wrong.len(), runs.len(), wrong.join("\n  "));
+    ensure!(failures.is_empty(), "{} of {}: {}", failures.len(), runs.len(), failures.join("\n  "));
     clean_up(rig, runs, acted).await
 }
 

@@ -60,7 +60,7 @@ async fn release_and_check(rig: &Rig, name: &str, gate: &Gate, from: usize) -> R
 }
 
 /// The space has expired. While the deletion of its namespace is under way, another namespace takes the name.
-pub(super) async fn namespace_made_again(setting: Setting) -> Result<()> {
+pub(super) async fn recreated_namespace(setting: Setting) -> Result<()> {
     let rig = setting.running_rig().await?;
     let names = setting.names(1);
     let name = names[0].as_str();
@@ -91,7 +91,7 @@ async fn ensure_untouched(rig: &Rig, name: &str, foreign: &Value) -> Result<()> 
 }
 
 /// A user deletes the space. While the deletion of its namespace is under way, both are deleted and created again.
-pub(super) async fn space_made_again(setting: Setting) -> Result<()> {
+pub(super) async fn recreated_space(setting: Setting) -> Result<()> {
     let rig = setting.running_rig().await?;
     let names = setting.names(1);
     let name = names[0].as_str();

@@ -2,11 +2,7 @@
 //! rejected with a message, done, or reported in a condition; none is half done; and the change back restores the
 //! state.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::future::join_all;
@@ -19,7 +15,8 @@ use super::{
 use crate::{
     fault_sweep::rig::Rig,
     fixtures::{At, SOON, a_class, class, cluster_wide, condition, ensure_equal, holds, is_observed, space, text},
-    mutations::{Mutation, mutations, reverse_patch},
+    mutation_run::{MutationOutcome, MutationRun, OutcomeCounts},
+    mutations::{Mutation, reverse_patch},
     wait::eventually,
 };
 
@@ -38,36 +35,20 @@ pub(super) async fn of_classes(setting: Setting) -> Result<()> {
     change_all(&setting, "SpaceClass", "spaceclasses").await
 }
 
-/// The results of the changes.
-#[derive(Default)]
-struct Tally {
-    rejected: Cell<usize>,
-    done: Cell<usize>,
-    reported: Cell<usize>,
-    wrong: RefCell<Vec<String>>,
-}
-
 async fn change_all(setting: &Setting, kind: &'static str, plural: &str) -> Result<()> {
     let rig = setting.running_rig().await?;
-    let crd = rig.admin.get(cluster_wide("CustomResourceDefinition", &format!("{plural}.developerspace.dev"))).await?;
-    let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").context("the kind has no schema")?;
     let spec = if kind == "SpaceClass" { class_spec() } else { space_spec("of-the-schema") };
-    let pending: RefCell<VecDeque<Mutation>> = RefCell::new(mutations(schema, &spec).into());
-    let count = pending.borrow().len();
+    let run = MutationRun::new(&rig.admin, plural, &spec).await?;
+    let count = run.total();
     ensure!(count > 300, "only {count} changes were made up");
-    let tally = Tally::default();
     let names = setting.names(MAX_CONCURRENT_SPACES);
-    join_all(names.iter().map(|name| change_repeatedly(&rig, kind, name, &pending, &tally))).await.into_iter().collect::<Result<()>>()?;
+    join_all(names.iter().map(|name| change_repeatedly(&rig, kind, name, &run))).await.into_iter().collect::<Result<()>>()?;
     rig.ensure_alive().await?;
-    setting.add_note(format!(
-        "{count} changes: {} refused, {} done, {} told",
-        tally.rejected.get(),
-        tally.done.get(),
-        tally.reported.get()
-    ));
-    let wrong = tally.wrong.into_inner();
-    ensure!(wrong.is_empty(), "{} of {count}: {}", wrong.len(), wrong[..wrong.len().min(MAX_REPORTED)].join("\n  "));
-    ensure!(tally.rejected.get() > 0 && tally.done.get() > 0 && tally.reported.get() > 0, "some way to end was never taken");
+    let OutcomeCounts { rejected, applied, reported } = run.counts();
+    setting.add_note(format!("{count} changes: {rejected} refused, {applied} done, {reported} told"));
+    let failures = run.failures();
+    ensure!(failures.is_empty(), "{} of {count}: {}", failures.len(), failures[..failures.len().min(MAX_REPORTED)].join("\n  "));
+    ensure!(rejected > 0 && applied > 0 && reported > 0, "some way to end was never taken");
     delete_spaces(&rig, &names).await?;
     for name in &names {
         rig.admin.delete(a_class(name)).await?;
@@ -76,7 +57,7 @@ async fn change_all(setting: &Setting, kind: &'static str, plural: &str) -> Resu
 }
 
 /// Changes one space and its class repeatedly.
-async fn change_repeatedly(rig: &Rig, kind: &str, name: &str, pending: &RefCell<VecDeque<Mutation>>, tally: &Tally) -> Result<()> {
+async fn change_repeatedly(rig: &Rig, kind: &str, name: &str, run: &MutationRun) -> Result<()> {
     rig.admin.create(&class(name, class_spec())).await?;
     rig.admin.create(&space(name, space_spec(name))).await?;
     rig.ready(name).await?;
@@ -84,46 +65,25 @@ async fn change_repeatedly(rig: &Rig, kind: &str, name: &str, pending: &RefCell<
     let at = cluster_wide(kind, name);
     let spec = rig.admin.get(at).await?["spec"].clone();
     let before = without_history(state(rig, name));
-    loop {
-        let next = pending.borrow_mut().pop_front();
-        let Some(mutation) = next else { return Ok(()) };
-        match apply_and_revert(rig, at, &mutation, &spec, &before).await {
-            Ok(end) => {
-                let count = match end {
-                    ChangeResult::Rejected => &tally.rejected,
-                    ChangeResult::Done => &tally.done,
-                    ChangeResult::Reported => &tally.reported,
-                };
-                count.set(count.get() + 1);
-            }
-            Err(error) => {
-                tally.wrong.borrow_mut().push(format!("{}: {error:#}", mutation.label));
-                // The error of this change must not be attributed to the next one.
-                rig.view
-                    .until("to be itself again", name, SOON, |_| ensure_equal(name, &without_history(state(rig, name)), &before))
-                    .await?;
-            }
+    while let Some(mutation) = run.take() {
+        let outcome = apply_and_revert(rig, at, &mutation, &spec, &before).await;
+        let has_failed = outcome.is_err();
+        run.record(&mutation, outcome);
+        if has_failed {
+            // The error of this change must not be attributed to the next one.
+            rig.view.until("to be itself again", name, SOON, |_| ensure_equal(name, &without_history(state(rig, name)), &before)).await?;
         }
     }
-}
-
-/// The result of a change.
-enum ChangeResult {
-    /// The API server rejected it with a message.
-    Rejected,
-    /// The space is ready.
-    Done,
-    /// A condition reports the reason.
-    Reported,
+    Ok(())
 }
 
 /// Makes a change and reverses it. Everything must be as before then.
-async fn apply_and_revert(rig: &Rig, at: At<'_>, mutation: &Mutation, spec: &Value, before: &Value) -> Result<ChangeResult> {
+async fn apply_and_revert(rig: &Rig, at: At<'_>, mutation: &Mutation, spec: &Value, before: &Value) -> Result<MutationOutcome> {
     let begun = Instant::now();
     if let Err(error) = rig.admin.patch(at, json!({"spec": mutation.patch})).await {
         let Some(kube::Error::Api(status)) = error.downcast_ref::<kube::Error>() else { return Err(error) };
         ensure!(matches!(status.code, 400 | 422) && !status.message.is_empty(), "refused with {}: {}", status.code, status.message);
-        return Ok(ChangeResult::Rejected);
+        return Ok(MutationOutcome::Rejected);
     }
     let ready = until_settled(rig, at.name, begun).await;
     let after = state(rig, at.name);
@@ -135,7 +95,7 @@ async fn apply_and_revert(rig: &Rig, at: At<'_>, mutation: &Mutation, spec: &Val
         ensure_equal("what was told to be impossible, and was half done,", &managed_objects(after), &managed_objects(before.clone()))?;
     }
     back?;
-    Ok(if ready { ChangeResult::Done } else { ChangeResult::Reported })
+    Ok(if ready { MutationOutcome::Applied } else { MutationOutcome::Reported })
 }
 
 /// Waits until the space reports the result of the change. Returns true if it is ready.

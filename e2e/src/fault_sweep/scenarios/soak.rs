@@ -42,7 +42,7 @@ const MAX_GROWTH_KIB: u64 = 4096;
 struct Slot {
     name: String,
     /// The variant of its space; `None` if there should be no space.
-    wanted: Option<usize>,
+    expected: Option<usize>,
     /// True if the deletion or the expiry of its space was requested since the last calm phase.
     may_go: bool,
 }
@@ -53,7 +53,7 @@ pub(super) async fn soak(setting: Setting) -> Result<()> {
     setting.add_note(format!("seed {}", setting.seed));
     let references = references(&setting, &rig).await?;
     let mut random = Rng::with_seed(setting.seed);
-    let mut slots: Vec<Slot> = setting.names(SPACES).into_iter().map(|name| Slot { name, wanted: None, may_go: false }).collect();
+    let mut slots: Vec<Slot> = setting.names(SPACES).into_iter().map(|name| Slot { name, expected: None, may_go: false }).collect();
     let (begun, mut memory, mut operations) = (Instant::now(), vec![], 0);
     while begun.elapsed() < setting.soak {
         let from = rig.proxy.journal().len();
@@ -119,15 +119,15 @@ fn without_renewal(rig: &Rig, name: &str) -> Value {
 
 /// Adds the rules of the faults. Each request may meet any of them, and a few percent of the requests do.
 fn add_random_faults(rig: &Rig, random: &mut Rng) -> Vec<RuleId> {
-    let answer = |code, after| Fault::Respond { code, after };
+    let respond = |code, after| Fault::Respond { code, after };
     let faults = [
         (0.01, Fault::ResetBefore),
         (0.01, Fault::ResetAfter),
-        (0.01, answer(409, false)),
-        (0.01, answer(429, false)),
-        (0.01, answer(500, false)),
-        (0.01, answer(503, false)),
-        (0.01, answer(504, true)),
+        (0.01, respond(409, false)),
+        (0.01, respond(429, false)),
+        (0.01, respond(500, false)),
+        (0.01, respond(503, false)),
+        (0.01, respond(504, true)),
         (0.01, Fault::Truncate),
         (0.01, Fault::Delay(Duration::from_secs(1))),
         (0.003, Fault::Hang { after: false }),
@@ -144,7 +144,7 @@ fn add_random_faults(rig: &Rig, random: &mut Rng) -> Vec<RuleId> {
             )
         })
         .collect();
-    let watches = FaultRule::new("storm", answer(500, false), |request_info, place| request_info.verb == "watch" && place.nth % 7 == 0);
+    let watches = FaultRule::new("storm", respond(500, false), |request_info, place| request_info.verb == "watch" && place.nth % 7 == 0);
     rules.push(rig.proxy.add_rule(watches.limit(RuleLimit::For(SOON * 60))));
     rules
 }
@@ -201,10 +201,10 @@ async fn perform_random_actions(rig: &Rig, slots: &mut [Slot], random: &mut Rng)
     while begun.elapsed() < ROUND_DURATION {
         let number = random.usize(..SPACES);
         let (roll, variant) = (random.u8(0..100), random.usize(..variants().len()));
-        let Slot { name, wanted, may_go } = &mut slots[number];
-        let there = rig.view.objects(name).contains_key("DeveloperSpace");
-        let (action, next) = match (*wanted, roll) {
-            (None, _) if there => continue,
+        let Slot { name, expected, may_go } = &mut slots[number];
+        let exists = rig.view.objects(name).contains_key("DeveloperSpace");
+        let (action, next) = match (*expected, roll) {
+            (None, _) if exists => continue,
             (None, _) => (UserAction::Create(space(&spec(&variants()[variant]))), Some(variant)),
             (Some(_), 0..40) => (UserAction::Patch("DeveloperSpace", "$NAME", patch_to_variant(variant)), Some(variant)),
             (Some(same), 40..75) => (random_drift(random), Some(same)),
@@ -217,7 +217,7 @@ async fn perform_random_actions(rig: &Rig, slots: &mut [Slot], random: &mut Rng)
         };
         *may_go |= next.is_none();
         perform(rig, name, &action).await.with_context(|| trace(rig, name, from))?;
-        *wanted = next;
+        *expected = next;
         done += 1;
         tokio::time::sleep(Duration::from_millis(random.u64(20..200))).await;
     }
@@ -229,17 +229,18 @@ async fn perform_random_actions(rig: &Rig, slots: &mut [Slot], random: &mut Rng)
 async fn perform(rig: &Rig, name: &str, act: &UserAction) -> Result<()> {
     eventually(&format!("{act:?} to be taken"), SOON, || async {
         let Err(error) = rig.perform(name, act).await else { return Ok(Some(())) };
-        let answered = match error.downcast_ref::<kube::Error>() {
+        let code = match error.downcast_ref::<kube::Error>() {
             Some(kube::Error::Api(status)) => status.code,
             _ => 0,
         };
-        let is_needless = match (act, answered) {
+        let is_needless = match (act, code) {
             // The first attempt created the space and the response was lost, or the previous space of that name still
             // exists.
-            (UserAction::Create(wanted), 409) => {
-                let there = rig.admin.find(a_space(name)).await?;
-                let lives = |there: &Value| there["metadata"]["deletionTimestamp"].is_null() && there["spec"]["expiresAt"].is_null();
-                there.is_some_and(|there| lives(&there) && there["spec"]["className"] == wanted["spec"]["className"])
+            (UserAction::Create(expected), 409) => {
+                let existing = rig.admin.find(a_space(name)).await?;
+                let lives =
+                    |existing: &Value| existing["metadata"]["deletionTimestamp"].is_null() && existing["spec"]["expiresAt"].is_null();
+                existing.is_some_and(|existing| lives(&existing) && existing["spec"]["className"] == expected["spec"]["className"])
             }
             (UserAction::Create(_) | UserAction::Patch("DeveloperSpace", ..), _) => false,
             (_, code) => matches!(code, 404 | 409),
@@ -251,15 +252,15 @@ async fn perform(rig: &Rig, name: &str, act: &UserAction) -> Result<()> {
 
 /// Returns the patch that turns any variant into this one.
 fn patch_to_variant(variant: usize) -> Value {
-    let wanted = spec(&variants()[variant]);
+    let expected = spec(&variants()[variant]);
     let mut patch = json!({});
     for key in ["className", "members", "quota", "labels", "annotations", "contact"] {
-        patch[key] = wanted[key].clone();
+        patch[key] = expected[key].clone();
     }
     for key in ["email", "team"] {
-        patch["contact"][key] = wanted["contact"][key].clone();
+        patch["contact"][key] = expected["contact"][key].clone();
     }
-    if wanted["labels"].is_null() {
+    if expected["labels"].is_null() {
         patch["labels"] = Value::Null;
     }
     json!({"spec": patch})
@@ -288,7 +289,7 @@ fn random_drift(random: &mut Rng) -> UserAction {
 async fn check_round(rig: &Rig, slots: &mut [Slot], references: &[Value], from: usize) -> Result<()> {
     rig.ensure_alive().await?;
     let checked = join_all(slots.iter().map(|slot| async {
-        let checked = match slot.wanted.and_then(|variant| references.get(variant)) {
+        let checked = match slot.expected.and_then(|variant| references.get(variant)) {
             Some(expected) => until_expected(rig, &slot.name, expected).await,
             None => until_gone(rig, &slot.name).await,
         };
@@ -389,10 +390,10 @@ mod tests {
     #[test]
     fn a_patch_turns_any_variant_into_any_other() {
         for from in variants() {
-            for (to, wanted) in variants().iter().enumerate() {
-                let mut there = spec(&from);
-                crate::mutations::merge(&mut there, &patch_to_variant(to)["spec"]);
-                assert_eq!(there, spec(wanted), "{from} to {wanted}");
+            for (to, expected) in variants().iter().enumerate() {
+                let mut changed = spec(&from);
+                crate::mutations::merge(&mut changed, &patch_to_variant(to)["spec"]);
+                assert_eq!(changed, spec(expected), "{from} to {expected}");
             }
         }
     }

@@ -184,13 +184,13 @@ pub(super) async fn compaction(setting: Setting) -> Result<()> {
 
 /// Compacts all etcd revisions before the current one.
 pub async fn compact_etcd(etcd_port: u16) -> Result<()> {
-    let (status, answer) = crate::http::post(etcd_port, "/v3/kv/range", r#"{"key":"AA=="}"#).await?;
-    ensure!(status == 200, "etcd says {status}: {answer}");
-    let answer: serde_json::Value = serde_json::from_str(&answer)?;
-    let revision = answer["header"]["revision"].as_str().context("etcd told no revision")?;
+    let (status, response) = crate::http::post(etcd_port, "/v3/kv/range", r#"{"key":"AA=="}"#).await?;
+    ensure!(status == 200, "etcd says {status}: {response}");
+    let response: serde_json::Value = serde_json::from_str(&response)?;
+    let revision = response["header"]["revision"].as_str().context("etcd told no revision")?;
     let body = json!({"revision": revision, "physical": true}).to_string();
-    let (status, answer) = crate::http::post(etcd_port, "/v3/kv/compaction", &body).await?;
-    ensure!(status == 200, "etcd did not compact: {status}: {answer}");
+    let (status, response) = crate::http::post(etcd_port, "/v3/kv/compaction", &body).await?;
+    ensure!(status == 200, "etcd did not compact: {status}: {response}");
     Ok(())
 }
 
