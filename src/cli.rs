@@ -5,8 +5,9 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    api::{duration::parse_duration, names},
+    api::{duration::Period, names},
     desired::{annotation_expiry::Compat, deletion_limit::DeletionLimit},
+    telemetry::LogFormat,
 };
 
 /// Gives developers their own namespaces on a shared Kubernetes cluster, and deletes the namespaces when they expire.
@@ -79,7 +80,7 @@ pub struct RunArgs {
     pub metrics_bind_address: BindAddress,
 
     /// The interval at which all objects are listed again, to recover from lost watch events: 30s, 10m, 1h; at least 10s
-    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = relist_period)]
     pub relist_period: Period,
 
     /// Shared arguments.
@@ -137,15 +138,6 @@ pub struct GcArgs {
     pub common: CommonArgs,
 }
 
-/// The format of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Human-readable
-    Text,
-    /// One JSON object per line
-    Json,
-}
-
 /// The format of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -155,24 +147,16 @@ pub enum Output {
     Json,
 }
 
-/// A duration in the grammar of `ttl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Period(pub Duration);
-
 /// The shortest period. Each list reads every space, every namespace and every object of the operator.
-const SHORTEST: Duration = Duration::from_secs(10);
+const MIN_RELIST_PERIOD: Duration = Duration::from_secs(10);
 
-impl FromStr for Period {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let span = parse_duration(text).map_err(|error| error.to_string())?;
-        let period = span.to_std().map_err(|error| error.to_string())?;
-        if period < SHORTEST {
-            return Err("the shortest period is 10s: each list reads every object that the operator watches".to_owned());
-        }
-        Ok(Self(period))
+/// Parses the relist period, which has a minimum.
+fn relist_period(text: &str) -> Result<Period, String> {
+    let period: Period = text.parse()?;
+    if period.0 < MIN_RELIST_PERIOD {
+        return Err("the shortest period is 10s: each list reads every object that the operator watches".to_owned());
     }
+    Ok(period)
 }
 
 /// `host:port`, or `:port` for all addresses.
@@ -214,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_in_go() {
+    fn addresses_are_parsed_like_in_go() {
         for (text, address) in
             [(":8081", "0.0.0.0:8081"), ("127.0.0.1:0", "127.0.0.1:0"), ("localhost:80", "127.0.0.1:80"), ("[::1]:80", "[::1]:80")]
         {
@@ -224,14 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_at_least_ten_seconds_apart() {
+    fn a_relist_period_is_at_least_ten_seconds() {
         for (text, expected) in [("10s", Some(10)), ("1h", Some(3_600)), ("9s", None), ("0s", None), ("often", None)] {
-            assert_eq!(text.parse::<Period>().ok(), expected.map(|seconds| Period(Duration::from_secs(seconds))), "{text}");
+            assert_eq!(relist_period(text).ok(), expected.map(|seconds| Period(Duration::from_secs(seconds))), "{text}");
         }
     }
 
     #[test]
-    fn protected_names_are_names_or_patterns_or_none() {
+    fn protected_namespaces_are_names_or_patterns_or_empty() {
         for (text, expected) in [
             ("", Some("")),
             (" \n", Some("")),
@@ -245,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_contracts_command_lines_are_understood() {
+    fn the_documented_command_lines_are_accepted() {
         for line in [
             "x run --workers 16 --leader-elect --health-bind-address :8081 --metrics-bind-address :8080 --protected-namespaces monitoring,istio-* --log-format json",
             "x gc --dry-run --max-deletions 30% --include-annotated --compat janitor,k8s-ttl-controller -o json",

@@ -116,7 +116,7 @@ where
             };
             let response = answered.inspect_err(|_| metrics.unanswered(method.as_str()))?;
             metrics.answered(method.as_str(), response.status().as_u16());
-            clock.hear(date(response.headers()));
+            clock.record_server_time(date(response.headers()));
             watchdog.heard(watch.as_deref().filter(|_| response.status().is_success()));
             Ok(response)
         })
@@ -168,7 +168,7 @@ mod tests {
     type Answer = BoxFuture<'static, Result<Response<Body>, BoxError>>;
 
     #[test]
-    fn only_what_is_safe_is_repeated() {
+    fn only_requests_that_are_safe_to_repeat_are_retried() {
         for (method, status, expected) in [
             (Method::POST, 429, true),
             (Method::POST, 503, false),
@@ -183,14 +183,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_without_an_answer_is_counted_and_nobody_is_heard() {
+    async fn a_request_without_a_response_counts_as_a_failure_and_not_as_a_response() {
         let listeners = Listeners::default();
         let reset = |_: Request<Body>| -> Answer { Box::pin(async { Err("connection reset by peer".into()) }) };
         let silent = |_: Request<Body>| -> Answer { Box::pin(std::future::pending()) };
         let mut resets = Listen { inner: tower::service_fn(reset), listeners: listeners.clone() };
-        assert!(resets.call(asked(Method::GET)).await.is_err());
+        assert!(resets.call(request(Method::GET)).await.is_err());
         let mut hangs = Listen { inner: tower::service_fn(silent), listeners: listeners.clone() };
-        assert!(hangs.call(asked(Method::PATCH)).await.is_err(), "a write has a time-out");
+        assert!(hangs.call(request(Method::PATCH)).await.is_err(), "a write has a time-out");
         let text = listeners.metrics.render();
         for line in [r#"developerspace_api_failures_total{method="GET"} 1"#, r#"developerspace_api_failures_total{method="PATCH"} 1"#] {
             assert!(text.lines().any(|rendered| rendered == line), "{line} is not in {text}");
@@ -199,12 +199,12 @@ mod tests {
         assert!(!listeners.watchdog.ages(DateTime::UNIX_EPOCH).heard);
     }
 
-    fn asked(method: Method) -> Request<Body> {
+    fn request(method: Method) -> Request<Body> {
         Request::builder().method(method).uri("/api/v1/namespaces/orchid-lab").body(Body::empty()).unwrap()
     }
 
     #[test]
-    fn reads_the_date_of_an_answer() {
+    fn reads_the_date_of_a_response() {
         let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static("Tue, 24 Nov 2026 09:00:00 GMT"))]);
         assert_eq!(date(&headers).map(crate::api::time::rfc3339), Some("2026-11-24T09:00:00Z".into()));
     }

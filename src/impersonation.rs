@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_break_is_no_name() {
+    fn a_name_with_a_line_break_is_refused() {
         let mut auth = AuthInfo { impersonate: Some("nadia\r\nimpersonate-group: system:masters".to_owned()), ..AuthInfo::default() };
         assert!(take_headers(&mut auth).is_err());
     }

@@ -13,7 +13,7 @@ use kube::{
 use tokio::sync::watch;
 
 use crate::{
-    api::{DeveloperSpace, SpaceClass, crds, text::some_of, without_managed_fields::WithoutManagedFields},
+    api::{DeveloperSpace, SpaceClass, crd::crds, text::some_of, without_managed_fields::WithoutManagedFields},
     runtime::error::Error,
 };
 

@@ -15,7 +15,7 @@ use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    api::{crds, names::ProtectedNamespaces},
+    api::{crd::crds, protected_namespaces::ProtectedNamespaces},
     approver::Approver,
     cache::watches::RequeueSender,
     cli::{ApproveArgs, Command, GcArgs, RunArgs},

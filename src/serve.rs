@@ -26,10 +26,10 @@ struct Bounds {
 const BOUNDS: Bounds = Bounds { head: Duration::from_secs(5), connection: Duration::from_secs(60), connections: 64 };
 
 /// The most bytes of an unfinished head that are kept.
-const LONGEST_HEAD: usize = 16 * 1_024;
+const MAX_HEAD_BYTES: usize = 16 * 1_024;
 
 /// The pause after a failed accept: it fails for lack of file descriptors, which become free again.
-const BREATH: Duration = Duration::from_millis(50);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Serves `router` until the process ends. Returns an error if it cannot listen on the address.
 pub async fn serve(address: SocketAddr, router: Router) -> std::io::Result<()> {
@@ -41,7 +41,7 @@ async fn accept(listener: TcpListener, router: Router, bounds: Bounds) {
     let mut open: VecDeque<AbortOnDropHandle<()>> = VecDeque::with_capacity(bounds.connections);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(BREATH).await;
+            tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             continue;
         };
         open.retain(|connection| !connection.is_finished());
@@ -54,7 +54,7 @@ async fn accept(listener: TcpListener, router: Router, bounds: Bounds) {
 
 async fn answer(stream: TcpStream, router: Router, bounds: Bounds) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(bounds.head).max_buf_size(LONGEST_HEAD);
+    http.timer(TokioTimer::new()).header_read_timeout(bounds.head).max_buf_size(MAX_HEAD_BYTES);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     // The result is not needed: in any case the client sees that the connection ended.
     let _ = tokio::time::timeout(bounds.connection, connection).await;
@@ -67,73 +67,73 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const TEST_TIMEOUT: Duration = Duration::from_secs(20);
     const HALF: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ";
 
-    async fn a_server(bounds: Bounds) -> SocketAddr {
+    async fn serve_health(bounds: Bounds) -> SocketAddr {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(accept(listener, Router::new().route("/healthz", get(async || "ok")), bounds));
         address
     }
 
-    async fn begun(address: SocketAddr, head: &[u8]) -> TcpStream {
+    async fn send(address: SocketAddr, head: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(head).await.unwrap();
         stream
     }
 
     /// Returns the text that was received until the server closed the connection.
-    async fn rest(mut stream: TcpStream) -> String {
+    async fn read_to_end_of_connection(mut stream: TcpStream) -> String {
         let mut text = Vec::new();
-        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut text)).await.expect("the server ends the connection");
+        let ended = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut text)).await.expect("the server ends the connection");
         // A connection that is aborted with unread bytes ends with a reset.
         drop(ended);
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    async fn is_answered(address: SocketAddr) {
-        let text = rest(begun(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await).await;
+    async fn assert_answered(address: SocketAddr) {
+        let text = read_to_end_of_connection(send(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await).await;
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nok"), "{text}");
     }
 
     #[tokio::test]
-    async fn held_connections_keep_nobody_from_an_answer() {
-        let address = a_server(Bounds { head: PATIENCE * 10, connection: PATIENCE * 10, connections: 3 }).await;
+    async fn held_connections_do_not_block_other_clients() {
+        let address = serve_health(Bounds { head: TEST_TIMEOUT * 10, connection: TEST_TIMEOUT * 10, connections: 3 }).await;
         let mut held = Vec::new();
         for _ in 0..20 {
-            held.push(begun(address, HALF).await);
+            held.push(send(address, HALF).await);
         }
-        is_answered(address).await;
+        assert_answered(address).await;
         held.truncate(17);
         for connection in held {
-            assert_eq!(rest(connection).await, "", "the oldest make room");
+            assert_eq!(read_to_end_of_connection(connection).await, "", "the oldest make room");
         }
     }
 
     #[tokio::test]
     async fn a_head_that_does_not_end_and_a_connection_that_sends_nothing_are_closed() {
-        let address = a_server(Bounds { head: Duration::from_millis(50), ..BOUNDS }).await;
+        let address = serve_health(Bounds { head: Duration::from_millis(50), ..BOUNDS }).await;
         for head in [HALF, b""] {
-            assert!(!rest(begun(address, head).await).await.contains("200 OK"));
+            assert!(!read_to_end_of_connection(send(address, head).await).await.contains("200 OK"));
         }
-        is_answered(address).await;
+        assert_answered(address).await;
     }
 
     #[tokio::test]
-    async fn a_connection_ends_however_much_is_asked() {
-        let address = a_server(Bounds { connection: Duration::from_millis(200), ..BOUNDS }).await;
-        let text = rest(begun(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await).await;
+    async fn a_connection_ends_after_its_maximum_duration() {
+        let address = serve_health(Bounds { connection: Duration::from_millis(200), ..BOUNDS }).await;
+        let text = read_to_end_of_connection(send(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await).await;
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
     }
 
     #[tokio::test]
-    async fn a_head_without_end_is_refused() {
-        let address = a_server(BOUNDS).await;
-        let mut stream = begun(address, HALF).await;
+    async fn an_endless_head_is_refused() {
+        let address = serve_health(BOUNDS).await;
+        let mut stream = send(address, HALF).await;
         // The server may close before all of it was sent.
-        let _ = stream.write_all(&vec![b'a'; 4 * LONGEST_HEAD]).await;
-        assert!(!rest(stream).await.contains("200 OK"));
-        is_answered(address).await;
+        let _ = stream.write_all(&vec![b'a'; 4 * MAX_HEAD_BYTES]).await;
+        assert!(!read_to_end_of_connection(stream).await.contains("200 OK"));
+        assert_answered(address).await;
     }
 }

@@ -2,9 +2,17 @@
 
 use std::io::IsTerminal;
 
+use clap::ValueEnum;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use crate::cli::LogFormat;
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Human-readable
+    Text,
+    /// One JSON object per line
+    Json,
+}
 
 /// Sends log lines to standard error in that format.
 pub fn init(format: LogFormat) {

@@ -7,11 +7,12 @@ use developerspace_operator::{
     api::{DeveloperSpace, SpaceClassSpec, conditions::Reason, duration::parse_duration},
     desired::{
         lifetime::{
-            inputs::{retention, rules_of, term, terms},
-            outlook::{Outlook, Stage, outlook},
-            rules::Rules,
+            inputs::{lifetime_inputs, retention, rules_of, terms},
+            outlook::{Outlook, outlook},
+            rules::LifetimeRules,
+            stage::Stage,
         },
-        status::{Finding, InForce, Verdict, next},
+        status::{InForceStatus, Readiness, StatusInputs, next_status},
     },
 };
 use serde::Deserialize;
@@ -41,17 +42,17 @@ fn space(spec: &Value) -> DeveloperSpace {
     serde_json::from_value(space).unwrap()
 }
 
-fn look(space: &DeveloperSpace, rules: &Rules, is_accepted: bool, now: DateTime<Utc>) -> Outlook {
-    outlook(&term(space, Some(rules), is_accepted, now), now)
+fn look(space: &DeveloperSpace, rules: &LifetimeRules, is_accepted: bool, now: DateTime<Utc>) -> Outlook {
+    outlook(&lifetime_inputs(space, Some(rules), is_accepted, now), now)
 }
 
 /// The space after a reconcile under `class`, which accepts its spec.
 fn reconciled(space: &DeveloperSpace, class: &SpaceClassSpec, now: DateTime<Utc>) -> DeveloperSpace {
-    let outlook = look(space, &Rules::of(class).unwrap(), true, now);
-    let in_force = InForce { class_name: Some("standard".into()), owner: None, terms: Some(terms(space, class, true)) };
-    let verdict = Verdict::new(Reason::Provisioned, "");
-    let finding = Finding { space, in_force, namespace: None, outlook: &outlook, sealed: false, verdict };
-    DeveloperSpace { status: Some(next(&finding, now)), ..space.clone() }
+    let outlook = look(space, &LifetimeRules::from_class(class).unwrap(), true, now);
+    let in_force = InForceStatus { class_name: Some("standard".into()), owner: None, terms: Some(terms(space, class, true)) };
+    let verdict = Readiness::new(Reason::Provisioned, "");
+    let finding = StatusInputs { space, in_force, namespace: None, outlook: &outlook, sealed: false, readiness: verdict };
+    DeveloperSpace { status: Some(next_status(&finding, now)), ..space.clone() }
 }
 
 /// The cells of all tables whose heading begins with `heading`.
@@ -64,7 +65,7 @@ fn rows(heading: &str) -> Vec<Vec<&'static str>> {
 #[test]
 fn a_life_with_one_renewal() {
     let (class, rows) = (class(&Value::Null), rows("| when | event |"));
-    let rules = Rules::of(&class).unwrap();
+    let rules = LifetimeRules::from_class(&class).unwrap();
     let mut space = space(&json!({"ttl": "7d"}));
     let mut seen = Vec::new();
     for row in &rows[..7] {

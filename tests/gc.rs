@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use clap::Parser;
 use developerspace_operator::{
-    api::crds,
+    api::crd::crds,
     cli::{Cli, Command},
     gc::{account::refusal, output::Sweep, run, settings::protected, sweep},
 };

@@ -9,8 +9,7 @@ use std::{
 };
 
 use developerspace_operator::{
-    api::names::ProtectedNamespaces,
-    api::{DeveloperSpace, SpaceClass, crds, names},
+    api::{DeveloperSpace, SpaceClass, crd::crds, names, protected_namespaces::ProtectedNamespaces},
     desired::{admitted::Admitted, class, ledger},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -107,7 +106,7 @@ fn shipped_classes_are_accepted_and_one_is_the_default() {
 fn samples_are_spaces_that_their_classes_allow() {
     let classes = classes();
     let default = "standard".to_owned();
-    let admitted = Admitted::of(classes.iter().map(|(name, class)| (name.as_str(), &class.spec)));
+    let admitted = Admitted::from_classes(classes.iter().map(|(name, class)| (name.as_str(), &class.spec)));
     let protected = ProtectedNamespaces::new("developerspace-system", &[]);
     let samples = documents("config/samples");
     let spaces = samples.iter().filter(|(_, document)| document["kind"] == "DeveloperSpace");
@@ -123,7 +122,7 @@ fn samples_are_spaces_that_their_classes_allow() {
             reservation: None,
             has_namespace: false,
         };
-        let ruling = ledger::judge(&space, class_name, &class.spec, &around);
+        let ruling = ledger::validate_spec(&space, class_name, &class.spec, &around);
         assert_eq!((ruling.refusals, ruling.resolved.notices), (vec![], vec![]), "{}", path.display());
         names.extend(space.metadata.name);
     }

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use developerspace_operator::{
-    api::crds,
+    api::crd::crds,
     installed::{Installed, await_crds, check},
 };
 use kube::Client;

@@ -26,5 +26,5 @@ fn user_actions_break_no_promise_in_memory() -> Result<()> {
 
 #[test]
 fn user_actions_break_no_promise_on_a_real_api_server() -> Result<()> {
-    play(Place::Real, 50, 25)
+    play(Place::Real, 300, 25)
 }

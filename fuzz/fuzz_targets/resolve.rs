@@ -11,15 +11,15 @@ use developerspace_operator::{
         LimitRangeItem, LimitType, Member, Role, SpaceClassSpec, Subject, SubjectKind, Warning, quantity::Quantity,
     },
     desired::{
-        Grant,
-        children::Child,
+        Child, Grant,
         class::check,
         desire,
         diff::diff,
         lifetime::{
-            inputs::{refusal, term},
-            outlook::{SEAL_LEAD, Stage, outlook},
-            rules::Rules,
+            inputs::{lifetime_inputs, refusal},
+            outlook::outlook,
+            rules::LifetimeRules,
+            stage::{SEAL_LEAD, Stage},
         },
         resolve,
     },
@@ -158,9 +158,9 @@ fn class(input: &Input<'_>) -> SpaceClassSpec {
 fuzz_target!(|input: Input<'_>| {
     let (space, class) = (space(&input), class(&input));
     let Some(now) = time(input.now) else { return };
-    let rules = Rules::of(&class).ok();
+    let rules = LifetimeRules::from_class(&class).ok();
     let is_accepted = rules.as_ref().is_some_and(|rules| refusal(&space, rules, now).is_none());
-    let outlook = outlook(&term(&space, rules.as_ref(), is_accepted, now), now);
+    let outlook = outlook(&lifetime_inputs(&space, rules.as_ref(), is_accepted, now), now);
     assert!(outlook.stage != Stage::Due || outlook.expires_at.is_some_and(|at| at <= now + SEAL_LEAD), "{outlook:?}");
     assert!(outlook.wake.is_none_or(|wake| wake > now), "{outlook:?}");
     if check(&class).is_err() {

@@ -18,7 +18,7 @@ use x509_parser::{parse_x509_certificate, pem::parse_x509_pem};
 
 use super::{
     der::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, SET, UTF8_STRING, tlv},
-    kubeconfig::base64,
+    encoding::base64,
     request::{BEGIN, END},
 };
 use crate::api::names;
@@ -27,14 +27,14 @@ use crate::api::names;
 pub const SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 
 /// The interval at which the request is polled for its certificate.
-const LOOK: Duration = Duration::from_millis(500);
+const STATUS_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The reason why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The key or the request could not be generated.
     #[error("failed to generate a key and a certificate request for {0:?}")]
-    Make(String, #[source] rcgen::Error),
+    Generate(String, #[source] rcgen::Error),
     /// The API server refused a request or did not respond.
     #[error("failed to {0}")]
     Api(String, #[source] Box<kube::Error>),
@@ -83,12 +83,12 @@ pub struct CertificateRequest<'a> {
     /// The lifetime to ask for.
     pub lifetime: TimeDelta,
     /// The longest time to wait for it.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// A certificate and its key.
 #[derive(Clone, Debug)]
-pub struct Issued {
+pub struct IssuedCertificate {
     /// The certificate, PEM.
     pub certificate: String,
     /// The private key, PEM.
@@ -99,33 +99,38 @@ pub struct Issued {
     pub not_after: DateTime<Utc>,
 }
 
-/// Generates a key, asks for a certificate, approves the request if the caller may, and waits for the certificate. `tell` receives the progress.
-pub async fn obtain(client: &Client, wanted: &CertificateRequest<'_>, mut tell: impl FnMut(String)) -> Result<Issued, Error> {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| Error::Make(wanted.user.to_owned(), error))?;
+/// Generates a key, asks for a certificate, approves the request if the caller may, and waits for the certificate. Calls `report_progress` with a
+/// description of each step.
+pub async fn request_certificate(
+    client: &Client,
+    wanted: &CertificateRequest<'_>,
+    mut report_progress: impl FnMut(String),
+) -> Result<IssuedCertificate, Error> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| Error::Generate(wanted.user.to_owned(), error))?;
     let api: Api<CertificateSigningRequest> = Api::all(client.clone());
-    let made = api.create(&PostParams::default(), &object(wanted, &key)?).await;
-    let made = made.map_err(failed(format!("request a certificate for {:?}", wanted.user)))?;
-    let name = made.metadata.name.clone().unwrap_or_default();
-    if approve(&api, &made).await? {
-        tell(format!("CertificateSigningRequest {name} approved; waiting for the signer"));
+    let created = api.create(&PostParams::default(), &signing_request(wanted, &key)?).await;
+    let created = created.map_err(api_error(format!("request a certificate for {:?}", wanted.user)))?;
+    let name = created.metadata.name.clone().unwrap_or_default();
+    if approve(&api, &created).await? {
+        report_progress(format!("CertificateSigningRequest {name} approved; waiting for the signer"));
     } else {
-        tell(format!("you are not allowed to approve CertificateSigningRequest {name}; waiting until another user approves it"));
+        report_progress(format!("you are not allowed to approve CertificateSigningRequest {name}; waiting until another user approves it"));
     }
-    let signed = signed(&api, &name, wanted.patience).await;
+    let signed = wait_for_certificate(&api, &name, wanted.timeout).await;
     if !matches!(signed, Err(Error::Denied { .. } | Error::Failed { .. })) {
         // The request is no longer needed. If the caller may not delete it, the cluster garbage-collects it later.
         let _ = api.delete(&name, &DeleteParams::default()).await;
     }
-    read(&name, &signed?, key.serialize_pem())
+    parse_certificate(&name, &signed?, key.serialize_pem())
 }
 
-fn failed(action: String) -> impl FnOnce(kube::Error) -> Error {
+fn api_error(action: String) -> impl FnOnce(kube::Error) -> Error {
     move |error| Error::Api(action, Box::new(error))
 }
 
 /// The request. Its PKCS#10 has a common name, the organizations if there are any, and nothing else.
-fn object(wanted: &CertificateRequest<'_>, key: &KeyPair) -> Result<CertificateSigningRequest, Error> {
-    let request = request(wanted.user, wanted.organizations, key).map_err(|error| Error::Make(wanted.user.to_owned(), error))?;
+fn signing_request(wanted: &CertificateRequest<'_>, key: &KeyPair) -> Result<CertificateSigningRequest, Error> {
+    let request = encode_request(wanted.user, wanted.organizations, key).map_err(|error| Error::Generate(wanted.user.to_owned(), error))?;
     let seconds = i32::try_from(wanted.lifetime.num_seconds()).unwrap_or(i32::MAX);
     Ok(CertificateSigningRequest {
         metadata: ObjectMeta {
@@ -153,7 +158,7 @@ const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const ATTRIBUTES: u8 = 0xa0;
 
 /// The PKCS#10 (RFC 2986) as PEM, signed with a P-256 key. rcgen writes only the last one of several organizations.
-fn request(user: &str, organizations: &[String], key: &KeyPair) -> Result<String, rcgen::Error> {
+fn encode_request(user: &str, organizations: &[String], key: &KeyPair) -> Result<String, rcgen::Error> {
     let name = |kind: &[u8], value: &str| {
         let pair = [tlv(OBJECT_IDENTIFIER, kind), tlv(UTF8_STRING, value.as_bytes())].concat();
         tlv(SET, &tlv(SEQUENCE, &pair))
@@ -171,58 +176,58 @@ fn request(user: &str, organizations: &[String], key: &KeyPair) -> Result<String
 }
 
 /// Approves the request; `false` if the caller may not.
-async fn approve(api: &Api<CertificateSigningRequest>, made: &CertificateSigningRequest) -> Result<bool, Error> {
-    let name = made.metadata.name.as_deref().unwrap_or_default();
+async fn approve(api: &Api<CertificateSigningRequest>, created: &CertificateSigningRequest) -> Result<bool, Error> {
+    let name = created.metadata.name.as_deref().unwrap_or_default();
     let condition = json!({
         "type": "Approved", "status": "True", "reason": "DeveloperSpaceOnboarding",
         "message": "approved by the user who runs kubectl dspace onboard",
     });
-    let patch = json!({"metadata": {"resourceVersion": made.metadata.resource_version}, "status": {"conditions": [condition]}});
+    let patch = json!({"metadata": {"resourceVersion": created.metadata.resource_version}, "status": {"conditions": [condition]}});
     match api.patch_approval(name, &PatchParams::default(), &Patch::Merge(patch)).await {
         Ok(_) => Ok(true),
         // 409: the approver has decided first.
         Err(kube::Error::Api(status)) if matches!(status.code, 403 | 409) => Ok(status.code == 409),
-        Err(error) => Err(failed(format!("approve CertificateSigningRequest {name}"))(error)),
+        Err(error) => Err(api_error(format!("approve CertificateSigningRequest {name}"))(error)),
     }
 }
 
 /// Waits for the certificate, as PEM.
-async fn signed(api: &Api<CertificateSigningRequest>, name: &str, patience: Duration) -> Result<Vec<u8>, Error> {
+async fn wait_for_certificate(api: &Api<CertificateSigningRequest>, name: &str, timeout: Duration) -> Result<Vec<u8>, Error> {
     let mut approved = false;
     let waiting = async {
         loop {
-            let request = api.get(name).await.map_err(failed(format!("read CertificateSigningRequest {name}")))?;
+            let request = api.get(name).await.map_err(api_error(format!("read CertificateSigningRequest {name}")))?;
             let status = request.status.unwrap_or_default();
             if let Some(ByteString(certificate)) = status.certificate.filter(|ByteString(pem)| !pem.is_empty()) {
                 return Ok(certificate);
             }
             for condition in status.conditions.unwrap_or_default() {
                 match condition.type_.as_str() {
-                    "Denied" => return Err(Error::Denied { name: name.to_owned(), why: why(condition) }),
-                    "Failed" => return Err(Error::Failed { name: name.to_owned(), why: why(condition) }),
+                    "Denied" => return Err(Error::Denied { name: name.to_owned(), why: reason_and_message(condition) }),
+                    "Failed" => return Err(Error::Failed { name: name.to_owned(), why: reason_and_message(condition) }),
                     _ => approved = true,
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(STATUS_POLL_INTERVAL).await;
         }
     };
-    let ended = tokio::time::timeout(patience, waiting).await;
+    let ended = tokio::time::timeout(timeout, waiting).await;
     ended.unwrap_or_else(|_| Err(if approved { Error::NotSigned(name.to_owned()) } else { Error::NotApproved(name.to_owned()) }))
 }
 
-fn why(condition: CertificateSigningRequestCondition) -> String {
+fn reason_and_message(condition: CertificateSigningRequestCondition) -> String {
     let reason = condition.reason.unwrap_or_default();
     condition.message.filter(|message| !message.is_empty()).map_or_else(|| reason.clone(), |message| format!("{reason}: {message}"))
 }
 
 /// Reads the certificate. Its validity may end sooner than was asked for.
-fn read(name: &str, pem: &[u8], key: String) -> Result<Issued, Error> {
+fn parse_certificate(name: &str, pem: &[u8], key: String) -> Result<IssuedCertificate, Error> {
     let unreadable = || Error::Unreadable(name.to_owned());
     let (_, block) = parse_x509_pem(pem).map_err(|_| unreadable())?;
     let (_, certificate) = parse_x509_certificate(&block.contents).map_err(|_| unreadable())?;
     let not_after = DateTime::from_timestamp(certificate.validity().not_after.timestamp(), 0).ok_or_else(unreadable)?;
     let serial = certificate.raw_serial_as_string();
-    Ok(Issued { certificate: String::from_utf8(pem.to_vec()).map_err(|_| unreadable())?, key, serial, not_after })
+    Ok(IssuedCertificate { certificate: String::from_utf8(pem.to_vec()).map_err(|_| unreadable())?, key, serial, not_after })
 }
 
 #[cfg(test)]
@@ -244,7 +249,7 @@ mod tests {
             sane_key: true,
             signed: true,
         };
-        let pem = request("nadia@example.com", &organizations, &key).unwrap();
+        let pem = encode_request("nadia@example.com", &organizations, &key).unwrap();
         assert_eq!(request::read(pem.as_bytes()), Some(expected));
     }
 
@@ -256,20 +261,20 @@ mod tests {
             organizations: &[],
             space: "orchid-lab",
             lifetime: TimeDelta::hours(8),
-            patience: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
         };
-        let made = object(&wanted, &key).unwrap();
-        let (_, block) = parse_x509_pem(&made.spec.request.0).unwrap();
+        let created = signing_request(&wanted, &key).unwrap();
+        let (_, block) = parse_x509_pem(&created.spec.request.0).unwrap();
         let (_, request) = X509CertificationRequest::from_der(&block.contents).unwrap();
         assert_eq!(request.certification_request_info.subject.to_string(), "CN=nadia@example.com");
         assert_eq!(request.requested_extensions().map(Iterator::count).unwrap_or_default(), 0);
-        assert_eq!(made.spec.expiration_seconds, Some(28_800));
-        assert_eq!(made.spec.usages, Some(vec!["client auth".to_owned()]));
-        assert_eq!(made.metadata.labels.unwrap()[names::LABEL_SPACE], "orchid-lab");
+        assert_eq!(created.spec.expiration_seconds, Some(28_800));
+        assert_eq!(created.spec.usages, Some(vec!["client auth".to_owned()]));
+        assert_eq!(created.metadata.labels.unwrap()[names::LABEL_SPACE], "orchid-lab");
     }
 
     #[test]
-    fn what_is_no_certificate_is_told() {
-        assert!(matches!(read("dspace-x", b"hello", String::new()), Err(Error::Unreadable(name)) if name == "dspace-x"));
+    fn data_that_is_not_a_certificate_is_an_error() {
+        assert!(matches!(parse_certificate("dspace-x", b"hello", String::new()), Err(Error::Unreadable(name)) if name == "dspace-x"));
     }
 }

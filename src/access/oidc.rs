@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::kubeconfig::base64;
+use super::encoding::base64;
 use crate::api::{OidcAccess, Subject, SubjectKind};
 
 /// The error if the issuer or the client is unknown.
@@ -11,7 +11,7 @@ use crate::api::{OidcAccess, Subject, SubjectKind};
 #[error(
     "SpaceClass {class} does not set spec.access.oidc: set --oidc-issuer-url and --oidc-client-id, or ask an administrator to set spec.access.oidc"
 )]
-pub struct Unknown {
+pub struct MissingOidcSettings {
     /// The class.
     pub class: String,
 }
@@ -30,13 +30,13 @@ pub struct Overrides {
 }
 
 /// The parameters of the class, with the overrides from the command line.
-pub fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &Overrides) -> Result<OidcAccess, Unknown> {
+pub fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &Overrides) -> Result<OidcAccess, MissingOidcSettings> {
     let pick = |own: &Option<String>, theirs: Option<&String>| own.clone().or_else(|| theirs.cloned());
     let Overrides { issuer_url, client_id, username_prefix, groups_prefix } = overrides;
     let issuer_url = pick(issuer_url, access.map(|access| &access.issuer_url));
     let client_id = pick(client_id, access.map(|access| &access.client_id));
     let (Some(issuer_url), Some(client_id)) = (issuer_url, client_id) else {
-        return Err(Unknown { class: class.to_owned() });
+        return Err(MissingOidcSettings { class: class.to_owned() });
     };
     Ok(OidcAccess {
         issuer_url,
@@ -50,7 +50,7 @@ pub fn parameters(class: &str, access: Option<&OidcAccess>, overrides: &Override
 }
 
 /// The `exec` entry of a kubeconfig's user.
-pub fn exec(oidc: &OidcAccess) -> Value {
+pub fn exec_entry(oidc: &OidcAccess) -> Value {
     let OidcAccess { issuer_url, client_id, username_prefix: _, groups_prefix: _, certificate_authority, extra_scopes } = oidc;
     let mut args = vec![
         "oidc-login".to_owned(),
@@ -72,7 +72,7 @@ pub fn exec(oidc: &OidcAccess) -> Value {
 }
 
 /// A warning about a subject that no login matches. A missing prefix is the most common mistake.
-pub fn warning(subject: &Subject, oidc: &OidcAccess) -> Option<String> {
+pub fn subject_warning(subject: &Subject, oidc: &OidcAccess) -> Option<String> {
     let (prefix, field) = match subject.kind {
         SubjectKind::User => (oidc.username_prefix.as_deref(), "usernamePrefix"),
         SubjectKind::Group => (oidc.groups_prefix.as_deref(), "groupsPrefix"),
@@ -104,16 +104,16 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_comes_before_the_class() {
+    fn flags_override_the_parameters_of_the_class() {
         let overrides = Overrides { client_id: Some("cli".into()), ..Overrides::default() };
         let expected = OidcAccess { client_id: "cli".into(), ..oidc() };
         assert_eq!(parameters("standard", Some(&oidc()), &overrides), Ok(expected));
-        assert_eq!(parameters("standard", None, &overrides), Err(Unknown { class: "standard".into() }));
+        assert_eq!(parameters("standard", None, &overrides), Err(MissingOidcSettings { class: "standard".into() }));
     }
 
     #[test]
     fn a_login_has_pkce_and_no_secret() {
-        let entry = exec(&oidc());
+        let entry = exec_entry(&oidc());
         let expected = [
             "oidc-login",
             "get-token",
@@ -127,24 +127,24 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_of_ones_own_goes_with_its_issuer_only() {
+    fn the_certificate_authority_of_the_class_is_used_for_its_issuer_only() {
         let private = OidcAccess { certificate_authority: Some("PEM".into()), ..oidc() };
-        let args = exec(&parameters("standard", Some(&private), &Overrides::default()).unwrap())["args"].clone();
+        let args = exec_entry(&parameters("standard", Some(&private), &Overrides::default()).unwrap())["args"].clone();
         assert!(args.as_array().unwrap().contains(&json!("--certificate-authority-data=UEVN")), "{args}");
         let other = Overrides { issuer_url: Some("https://other.example.com".into()), ..Overrides::default() };
         assert_eq!(parameters("standard", Some(&private), &other).unwrap().certificate_authority, None);
     }
 
     #[test]
-    fn a_prefix_that_does_not_match_is_told() {
+    fn a_missing_prefix_is_a_warning() {
         let subject = |kind, name: &str| Subject { kind, name: name.into(), namespace: None };
-        assert_eq!(warning(&subject(SubjectKind::User, "oidc:nadia@example.com"), &oidc()), None);
-        assert_eq!(warning(&subject(SubjectKind::Group, "grp:botany"), &oidc()), None);
-        let told = warning(&subject(SubjectKind::User, "nadia@example.com"), &oidc()).unwrap();
-        assert!(told.contains("should be oidc:nadia@example.com"), "{told}");
-        assert!(warning(&subject(SubjectKind::Group, "botany"), &oidc()).is_some());
-        assert!(warning(&subject(SubjectKind::ServiceAccount, "robot"), &oidc()).is_some());
+        assert_eq!(subject_warning(&subject(SubjectKind::User, "oidc:nadia@example.com"), &oidc()), None);
+        assert_eq!(subject_warning(&subject(SubjectKind::Group, "grp:botany"), &oidc()), None);
+        let warning = subject_warning(&subject(SubjectKind::User, "nadia@example.com"), &oidc()).unwrap();
+        assert!(warning.contains("should be oidc:nadia@example.com"), "{warning}");
+        assert!(subject_warning(&subject(SubjectKind::Group, "botany"), &oidc()).is_some());
+        assert!(subject_warning(&subject(SubjectKind::ServiceAccount, "robot"), &oidc()).is_some());
         let bare = OidcAccess { username_prefix: None, ..oidc() };
-        assert_eq!(warning(&subject(SubjectKind::User, "nadia@example.com"), &bare), None);
+        assert_eq!(subject_warning(&subject(SubjectKind::User, "nadia@example.com"), &bare), None);
     }
 }

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_read() {
+    fn the_content_of_a_request_is_parsed() {
         let plain = Content {
             common_names: vec!["nadia@example.com".into()],
             organizations: vec![],
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_good_enough_are_known() {
+    fn strong_keys_are_recognized() {
         let rsa = |bytes: usize| {
             let algorithm = [&[OBJECT_IDENTIFIER, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1][..], &[5, 0]].concat();
             let modulus = tlv(INTEGER, &[vec![0], vec![0xc3; bytes]].concat());

@@ -27,7 +27,7 @@ pub struct Error {
 }
 
 impl Error {
-    fn of(action: String) -> impl FnOnce(kube::Error) -> Self {
+    fn failed_to(action: String) -> impl FnOnce(kube::Error) -> Self {
         move |source| Self { action, source: Box::new(source) }
     }
 
@@ -39,7 +39,7 @@ impl Error {
 
 /// A token and its end.
 #[derive(Clone, Debug)]
-pub struct Issued {
+pub struct IssuedToken {
     /// The bearer token.
     pub token: String,
     /// The end of its validity, which the server may have set sooner than was asked for.
@@ -51,28 +51,35 @@ pub fn member(space: &str, role: &str) -> Member {
     Member { kind: SubjectKind::ServiceAccount, name: ACCOUNT.to_owned(), namespace: Some(space.to_owned()), role: role.to_owned() }
 }
 
+/// The name by which the cluster knows the account in the namespace `space`.
+pub fn user_name(space: &str) -> String {
+    format!("system:serviceaccount:{space}:{ACCOUNT}")
+}
+
 /// Creates the ServiceAccount if it does not exist.
-pub async fn account(client: &Client, space: &str) -> Result<(), Error> {
+pub async fn ensure_account(client: &Client, space: &str) -> Result<(), Error> {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), space);
     let account =
         ServiceAccount { metadata: ObjectMeta { name: Some(ACCOUNT.to_owned()), ..ObjectMeta::default() }, ..ServiceAccount::default() };
     match api.create(&PostParams::default(), &account).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(error) => Err(Error::of(format!("create ServiceAccount {ACCOUNT} in namespace {space}"))(error)),
+        Err(error) => Err(Error::failed_to(format!("create ServiceAccount {ACCOUNT} in namespace {space}"))(error)),
     }
 }
 
 /// Asks for a new token, which expires with its ServiceAccount at the latest.
-pub async fn obtain(client: &Client, space: &str, lifetime: TimeDelta, now: DateTime<Utc>) -> Result<Issued, Error> {
+pub async fn request_token(client: &Client, space: &str, lifetime: TimeDelta, now: DateTime<Utc>) -> Result<IssuedToken, Error> {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), space);
     let request = TokenRequest {
         spec: Some(TokenRequestSpec { expiration_seconds: Some(lifetime.num_seconds()), ..TokenRequestSpec::default() }),
         ..TokenRequest::default()
     };
-    let answer = api.create_token_request(ACCOUNT, &PostParams::default(), &request).await;
-    let status =
-        answer.map_err(Error::of(format!("get a token of ServiceAccount {ACCOUNT} in namespace {space}")))?.status.unwrap_or_default();
+    let response = api.create_token_request(ACCOUNT, &PostParams::default(), &request).await;
+    let status = response
+        .map_err(Error::failed_to(format!("get a token of ServiceAccount {ACCOUNT} in namespace {space}")))?
+        .status
+        .unwrap_or_default();
     let expires_at = status.expiration_timestamp.as_ref().and_then(from_k8s).unwrap_or(now + lifetime);
-    Ok(Issued { token: status.token.unwrap_or_default(), expires_at })
+    Ok(IssuedToken { token: status.token.unwrap_or_default(), expires_at })
 }

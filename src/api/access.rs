@@ -4,6 +4,12 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The CEL rule of a certificate, with its message.
+const PEM: (&str, &str) = (
+    "self.startsWith('-----BEGIN CERTIFICATE-----')",
+    "certificateAuthority must be a certificate in PEM format, which begins with -----BEGIN CERTIFICATE-----",
+);
+
 /// Access of users to spaces of a class.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,6 +43,20 @@ pub enum AccessMethod {
     Oidc,
     /// An expiring token of a ServiceAccount in the space.
     Token,
+}
+
+impl AccessMethod {
+    /// All methods, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::Certificate, Self::Oidc, Self::Token];
+
+    /// The word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Certificate => "cert",
+            Self::Oidc => "oidc",
+            Self::Token => "token",
+        }
+    }
 }
 
 /// Client certificates.
@@ -78,7 +98,7 @@ pub struct OidcAccess {
     /// The certificate authority that signed the issuer's certificate, in PEM format. Default: the authorities that the developer's machine trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
-    #[x_kube(validation = Rule::new("self.startsWith('-----BEGIN CERTIFICATE-----')").message("certificateAuthority must be a certificate in PEM format, which begins with -----BEGIN CERTIFICATE-----"))]
+    #[x_kube(validation = PEM)]
     pub certificate_authority: Option<String>,
     /// Scopes to request in addition to openid, for example email or groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -108,7 +128,7 @@ pub struct ServerAccess {
     /// The certificate authority that signed the server's certificate, in PEM format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
-    #[x_kube(validation = Rule::new("self.startsWith('-----BEGIN CERTIFICATE-----')").message("certificateAuthority must be a certificate in PEM format, which begins with -----BEGIN CERTIFICATE-----"))]
+    #[x_kube(validation = PEM)]
     pub certificate_authority: Option<String>,
     /// The name in the server's certificate, if it differs from the host name in url.
     #[serde(default, skip_serializing_if = "Option::is_none")]

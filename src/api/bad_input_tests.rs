@@ -13,7 +13,7 @@ mod table;
 use table::{Case, RefusedBy, Table};
 
 /// The result of the CEL rules for the object of `case`. The outer error means that the object cannot be read as its kind.
-fn judge(case: &Case) -> Result<Result<(), String>, serde_json::Error> {
+fn cel_result(case: &Case) -> Result<Result<(), String>, serde_json::Error> {
     let object = case.object();
     Ok(if case.kind == "SpaceClass" {
         serde_json::from_value::<SpaceClass>(object)?.validate_cel().map_err(|errors| format!("{errors:?}"))
@@ -37,29 +37,29 @@ fn the_table_is_well_formed() {
 }
 
 #[test]
-fn rules_refuse_with_their_sentence() {
+fn cel_rules_refuse_invalid_objects_with_their_message() {
     for case in Table::read().unwrap().refused_by(RefusedBy::Cel) {
-        let said = judge(case).unwrap().expect_err(&format!("{}: admitted", case.name));
+        let errors = cel_result(case).unwrap().expect_err(&format!("{}: admitted", case.name));
         // Only the API server writes the path of a list's item. This engine gives rules with `optionalOldSelf` null instead of an optional: they
         // refuse a bad name, but without their sentence.
-        let sentence_is_lost = case.says.starts_with("spec.") || said.contains("want 'optional_type'");
-        assert!(said.contains(&case.says) || sentence_is_lost, "{}: {said}", case.name);
+        let sentence_is_lost = case.says.starts_with("spec.") || errors.contains("want 'optional_type'");
+        assert!(errors.contains(&case.says) || sentence_is_lost, "{}: {errors}", case.name);
     }
 }
 
 #[test]
-fn rules_leave_to_the_operator_what_is_the_operators() {
+fn cel_rules_admit_objects_that_only_the_operator_refuses() {
     for case in Table::read().unwrap().refused_by(RefusedBy::Operator).filter(|case| !case.server_only) {
-        assert_eq!(judge(case).unwrap_or_else(|error| panic!("{}: {error}", case.name)), Ok(()), "{}", case.name);
+        assert_eq!(cel_result(case).unwrap_or_else(|error| panic!("{}: {error}", case.name)), Ok(()), "{}", case.name);
     }
 }
 
 /// The operator can read every object that the API server admits.
 #[test]
-fn edges_are_admitted_and_read() {
+fn boundary_values_are_admitted_and_decoded() {
     let table = Table::read().unwrap();
     for case in table.accepted.iter().chain(&table.classes) {
-        assert_eq!(judge(case).unwrap_or_else(|error| panic!("{}: {error}", case.name)), Ok(()), "{}", case.name);
+        assert_eq!(cel_result(case).unwrap_or_else(|error| panic!("{}: {error}", case.name)), Ok(()), "{}", case.name);
     }
 }
 
@@ -95,13 +95,13 @@ fn a_sealed_space_refuses_any_other_spec() {
         let mut new = serde_json::to_value(&old).unwrap();
         new["spec"][field] = value;
         let new: DeveloperSpace = serde_json::from_value(new).unwrap();
-        let said = format!("{:?}", new.validate_cel_update(&old).expect_err(field));
-        assert!(said.contains("has expired (see status.expiresAt)"), "{field}: {said}");
+        let errors = format!("{:?}", new.validate_cel_update(&old).expect_err(field));
+        assert!(errors.contains("has expired (see status.expiresAt)"), "{field}: {errors}");
     }
 }
 
 #[test]
-fn a_sealed_space_still_takes_metadata_and_status() {
+fn a_sealed_space_accepts_changes_of_metadata_and_status() {
     let old = sealed(space(&json!({"owner": {"kind": "User", "name": "nora@example.com"}, "ttl": "7d"})));
     let mut new = old.clone();
     new.finalizers_mut().push("developerspace.dev/namespace".into());

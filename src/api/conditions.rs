@@ -138,7 +138,7 @@ impl Reason {
 
 /// The content of a condition; [`set`] adds the time and the generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedCondition {
     /// Condition type.
     pub type_: &'static str,
     /// `True` or `False`.
@@ -155,19 +155,19 @@ pub fn status_str(status: bool) -> &'static str {
 }
 
 /// The most bytes of a message. The schema allows 32,768 characters, and a refused status update would lose the warnings as well.
-const LONGEST_MESSAGE: usize = 8 * 1_024;
+const MAX_MESSAGE_BYTES: usize = 8 * 1_024;
 
 /// Applies `wanted` to the conditions `old`. Other types stay, and `lastTransitionTime` changes only if `status` does.
-pub fn set(old: &[Condition], wanted: &[Wanted], generation: Option<i64>, now: DateTime<Utc>) -> Vec<Condition> {
+pub fn set(old: &[Condition], wanted: &[WantedCondition], generation: Option<i64>, now: DateTime<Utc>) -> Vec<Condition> {
     let mut conditions: Vec<Condition> = wanted
         .iter()
-        .map(|Wanted { type_, status, reason, message }| {
+        .map(|WantedCondition { type_, status, reason, message }| {
             let before = find(old, type_).filter(|condition| condition.status == status_str(*status));
             Condition {
                 type_: (*type_).to_owned(),
                 status: status_str(*status).to_owned(),
                 reason: reason.clone(),
-                message: shorten(message, LONGEST_MESSAGE),
+                message: shorten(message, MAX_MESSAGE_BYTES),
                 observed_generation: generation,
                 last_transition_time: before.map_or_else(|| time::to_k8s(now), |condition| condition.last_transition_time.clone()),
             }
@@ -205,8 +205,8 @@ mod tests {
         DateTime::from_timestamp(seconds, 0).unwrap()
     }
 
-    fn ready(status: bool, message: &str) -> Wanted {
-        Wanted { type_: types::READY, status, reason: "Because".into(), message: message.into() }
+    fn ready(status: bool, message: &str) -> WantedCondition {
+        WantedCondition { type_: types::READY, status, reason: "Because".into(), message: message.into() }
     }
 
     #[test]
@@ -221,12 +221,16 @@ mod tests {
 
     #[test]
     fn a_message_is_never_longer_than_the_schema_allows() {
-        let said = set(&[], &[ready(false, &"fern, ".repeat(10_000))], Some(1), at(10));
-        assert!(said[0].message.len() <= LONGEST_MESSAGE && said[0].message.ends_with('…'), "{}", said[0].message.len());
+        let conditions = set(&[], &[ready(false, &"fern, ".repeat(10_000))], Some(1), at(10));
+        assert!(
+            conditions[0].message.len() <= MAX_MESSAGE_BYTES && conditions[0].message.ends_with('…'),
+            "{}",
+            conditions[0].message.len()
+        );
     }
 
     #[test]
-    fn foreign_conditions_stay() {
+    fn conditions_of_other_clients_are_kept() {
         let foreign = Condition {
             type_: "Audited".into(),
             status: "True".into(),

@@ -16,7 +16,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 
 /// Sets a default status, so that a new space is not current before its first reconcile: kstatus treats an object without a status as current.
 fn set_status_default(crd: &mut CustomResourceDefinition) {
-    let born = json!({
+    let initial = json!({
         "observedGeneration": -1,
         "conditions": [{
             "type": "Ready",
@@ -28,14 +28,14 @@ fn set_status_default(crd: &mut CustomResourceDefinition) {
     });
     for_each_schema(crd, |schema| {
         if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
-            status.default = Some(JSON(born.clone()));
+            status.default = Some(JSON(initial.clone()));
         }
     });
 }
 
 fn complete(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd.labels_mut().insert("app.kubernetes.io/name".into(), names::OPERATOR.into());
-    for_each_schema(&mut crd, bound);
+    for_each_schema(&mut crd, set_maximums);
     crd
 }
 
@@ -48,25 +48,25 @@ fn for_each_schema(crd: &mut CustomResourceDefinition, mut act: impl FnMut(&mut 
 }
 
 /// A time with nine digits of a second and an offset has 35 characters.
-const LONGEST_TIME: i64 = 64;
+const MAX_TIME_LENGTH: i64 = 64;
 
 /// Gives every string and list that still lacks one a maximum: embedded Kubernetes types bring none.
-fn bound(schema: &mut JSONSchemaProps) {
+fn set_maximums(schema: &mut JSONSchemaProps) {
     match schema.type_.as_deref() {
         Some("string") if schema.max_length.is_none() && schema.enum_.is_none() && schema.format.is_none() => {
             schema.max_length = Some(32_768);
         }
-        Some("string") if schema.max_length.is_none() && schema.format.is_some() => schema.max_length = Some(LONGEST_TIME),
+        Some("string") if schema.max_length.is_none() && schema.format.is_some() => schema.max_length = Some(MAX_TIME_LENGTH),
         Some("array") if schema.max_items.is_none() => schema.max_items = Some(64),
         _ => {}
     }
     for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
-        bound(property);
+        set_maximums(property);
     }
     if let Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(items)) =
         schema.items.as_mut()
     {
-        bound(items);
+        set_maximums(items);
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints() {
+    fn the_crds_serialize_to_yaml() {
         for crd in crds() {
             println!("---\n{}", serde_saphyr::to_string(&crd).unwrap());
         }

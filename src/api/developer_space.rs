@@ -2,14 +2,22 @@
 //!
 //! `kubectl explain dspace.spec` shows the doc comments of fields, so they are written for its users.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{quantity::Quantity, space_class::LimitRangeItem, space_status::DeveloperSpaceStatus};
+use super::{
+    quantity::Quantity,
+    space_class::LimitRangeItem,
+    space_status::DeveloperSpaceStatus,
+    subject::{Member, Subject},
+};
+
+/// The CEL rule of a text that is one line without control characters.
+const ONE_LINE: &str = r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')";
 
 /// Desired state of the space.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -65,7 +73,7 @@ pub struct DeveloperSpaceSpec {
     /// Human-readable name of the space, at most 128 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("displayName must be one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(ONE_LINE).message("displayName must be one line of text without control characters"))]
     pub display_name: Option<String>,
 
     /// The purpose of the space, at most 1024 characters.
@@ -127,65 +135,6 @@ pub struct DeveloperSpaceSpec {
     pub deletion_policy: DeletionPolicy,
 }
 
-/// A User, Group or ServiceAccount.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.kind == 'ServiceAccount' ? has(self.__namespace__) : !has(self.__namespace__)").message("namespace is required for a ServiceAccount, and not allowed for a User or a Group"))]
-#[x_kube(validation = Rule::new("!self.name.startsWith('system:')").message("names that begin with system: belong to Kubernetes; use a user or a group of your identity provider, or use kind ServiceAccount with name and namespace"))]
-#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("a ServiceAccount's name must consist of lower-case letters, digits, dashes and dots, begin and end with a letter or digit, and have a letter or digit on both sides of each dot"))]
-pub struct Subject {
-    /// User, Group or ServiceAccount.
-    pub kind: SubjectKind,
-
-    /// Name of the subject as the API server authenticates it, with the prefix of your identity provider if it has one, for example alice@example.com or oidc:alice@example.com.
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(r"self.matches('^[^\\p{Cc}\\p{Cf}\\p{Z}]([^\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]*[^\\p{Cc}\\p{Cf}\\p{Z}])?$')").message("write the name without control or invisible characters and without spaces around it, for example alice@example.com"))]
-    pub name: String,
-
-    /// Namespace of the ServiceAccount. Not allowed for users and groups.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("namespace must be a valid namespace name: lower-case letters, digits and dashes"))]
-    pub namespace: Option<String>,
-}
-
-/// A subject with access to the namespace, and its role.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.kind == 'ServiceAccount' ? has(self.__namespace__) : !has(self.__namespace__)").message("namespace is required for a ServiceAccount, and not allowed for a User or a Group"))]
-#[x_kube(validation = Rule::new("!self.name.startsWith('system:')").message("names that begin with system: belong to Kubernetes; use a user or a group of your identity provider, or use kind ServiceAccount with name and namespace"))]
-#[x_kube(validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("a ServiceAccount's name must consist of lower-case letters, digits, dashes and dots, begin and end with a letter or digit, and have a letter or digit on both sides of each dot"))]
-pub struct Member {
-    /// User, Group or ServiceAccount.
-    pub kind: SubjectKind,
-
-    /// Name of the subject as the API server authenticates it, with the prefix of your identity provider if it has one.
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(r"self.matches('^[^\\p{Cc}\\p{Cf}\\p{Z}]([^\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]*[^\\p{Cc}\\p{Cf}\\p{Z}])?$')").message("write the name without control or invisible characters and without spaces around it, for example payments"))]
-    pub name: String,
-
-    /// Namespace of the ServiceAccount. Not allowed for users and groups.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("namespace must be a valid namespace name: lower-case letters, digits and dashes"))]
-    pub namespace: Option<String>,
-
-    /// Name of an entry of the class's roles, for example view.
-    #[schemars(length(min = 1, max = 253))]
-    pub role: String,
-}
-
-/// Kinds of subject that RBAC knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
-pub enum SubjectKind {
-    /// A person, as the cluster's authentication names them.
-    User,
-    /// A group, as the cluster's authentication names it.
-    Group,
-    /// A ServiceAccount in some namespace.
-    ServiceAccount,
-}
-
 /// Contact for questions about a space.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -193,7 +142,7 @@ pub struct Contact {
     /// Name of the team. If it is a valid label value, it is also the label developerspace.dev/team of the namespace, for example for cost reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("team must be one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(ONE_LINE).message("team must be one line of text without control characters"))]
     pub team: Option<String>,
 
     /// An e-mail address.
@@ -205,7 +154,7 @@ pub struct Contact {
     /// A chat channel, for example "#payments".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("chat must be one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(ONE_LINE).message("chat must be one line of text without control characters"))]
     pub chat: Option<String>,
 
     /// A web page about the team or the project, for example `https://wiki.example.com/payments`.
@@ -217,7 +166,7 @@ pub struct Contact {
     /// Cost center of the space. If it is a valid label value, it is also the label developerspace.dev/cost-center of the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\p{Cc}\\p{Zl}\\p{Zp}]')").message("costCenter must be one line of text without control characters"))]
+    #[x_kube(validation = Rule::new(ONE_LINE).message("costCenter must be one line of text without control characters"))]
     pub cost_center: Option<String>,
 }
 
@@ -229,32 +178,4 @@ pub enum DeletionPolicy {
     Delete,
     /// The namespace stays, without the operator's RoleBindings and ownership marks.
     Retain,
-}
-
-impl Member {
-    /// The subject that gets the role.
-    pub fn subject(&self) -> Subject {
-        Subject { kind: self.kind, name: self.name.clone(), namespace: self.namespace.clone() }
-    }
-}
-
-impl SubjectKind {
-    /// The kind as RBAC spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "User",
-            Self::Group => "Group",
-            Self::ServiceAccount => "ServiceAccount",
-        }
-    }
-}
-
-/// `User:alice@example.com`, `Group:payments`, `ServiceAccount:ns/name`.
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.namespace {
-            Some(namespace) => write!(f, "{}:{namespace}/{}", self.kind.as_str(), self.name),
-            None => write!(f, "{}:{}", self.kind.as_str(), self.name),
-        }
-    }
 }

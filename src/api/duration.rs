@@ -1,6 +1,6 @@
 //! The duration grammar of `ttl` and similar fields: `30m`, `7d`, `1d12h`, `2w`, and the explicit `never`.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use chrono::TimeDelta;
 
@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 const UNITS: [(char, i64); 5] = [('w', 604_800), ('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
 /// The longest duration that is accepted: a thousand years, well within the range of a timestamp.
-const LONGEST_SECONDS: i64 = 1_000 * 366 * 86_400;
+const MAX_SECONDS: i64 = 1_000 * 366 * 86_400;
 
 /// A time to live: a positive span, or no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub enum Ttl {
     /// A positive number of seconds.
     After(TimeDelta),
 }
+
+/// A duration on a command line, in the grammar of `ttl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(pub Duration);
 
 /// The error for a text that is not a duration. Its sentence is shown to the user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +52,15 @@ impl FromStr for Ttl {
     }
 }
 
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let span = parse_duration(text).map_err(|error| error.to_string())?;
+        span.to_std().map(Self).map_err(|error| error.to_string())
+    }
+}
+
 /// Reads one or more of `<int>w <int>d <int>h <int>m <int>s`, largest unit first, without spaces, more than zero.
 pub fn parse_duration(text: &str) -> Result<TimeDelta, DurationError> {
     let fail = |hint| DurationError { text: text.chars().take(40).collect(), hint };
@@ -63,7 +76,7 @@ pub fn parse_duration(text: &str) -> Result<TimeDelta, DurationError> {
         seconds = number
             .checked_mul(*length)
             .and_then(|part| seconds.checked_add(part))
-            .filter(|sum| *sum <= LONGEST_SECONDS)
+            .filter(|sum| *sum <= MAX_SECONDS)
             .ok_or_else(|| fail(" (it is longer than 1000 years; use never if that is allowed)"))?;
         rest = &tail[unit.len_utf8()..];
     }
@@ -143,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn formatting_reads_back(seconds in 1..LONGEST_SECONDS) {
+        fn a_formatted_duration_parses_to_the_same_value(seconds in 1..MAX_SECONDS) {
             let span = TimeDelta::seconds(seconds);
             prop_assert_eq!(parse_duration(&format_duration(span)), Ok(span));
         }

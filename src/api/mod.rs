@@ -1,12 +1,17 @@
 //! The API types and the grammar of their values. No I/O.
 //!
-//! [`crds`] is the source of `crds/*.yaml`.
+//! [`crd::crds`] is the source of `crds/*.yaml`.
 
 pub mod conditions;
+pub mod crd;
 pub mod duration;
 pub mod names;
 pub mod own_fields;
+pub mod partial_read;
+pub mod pattern;
+pub mod protected_namespaces;
 pub mod quantity;
+pub mod syntax;
 pub mod text;
 pub mod time;
 pub mod without_managed_fields;
@@ -15,15 +20,16 @@ mod access;
 #[cfg(test)]
 mod bad_input_tests;
 mod class_metadata;
-mod crd;
 mod developer_space;
+mod own_entries;
 mod schema;
 mod space_class;
 mod space_status;
+mod subject;
 
 pub use access::*;
 pub use class_metadata::*;
-pub use crd::crds;
 pub use developer_space::*;
 pub use space_class::*;
 pub use space_status::*;
+pub use subject::*;

@@ -3,18 +3,12 @@
 //! They show which labels and annotations the operator wrote. The entries of other field managers are skipped for the reason that
 //! [`super::without_managed_fields`] gives, and so is the time of each entry.
 
-use std::fmt;
-
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeOwned, DeserializeSeed as _, Error as _},
 };
-use serde_json::{Map, Value};
 
-use super::{
-    names,
-    without_managed_fields::{Fields, Reading},
-};
+use super::partial_read::{Fields, Reading};
 
 /// An object that is read with the operator's managed fields only.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,73 +25,6 @@ fn own_fields(key: &str) -> Reading {
     if key == "managedFields" { Reading::OwnEntries } else { Reading::Whole }
 }
 
-/// Reads `metadata.managedFields`: the entries of the operator's field manager.
-pub(super) struct OwnEntries;
-
-impl<'de> DeserializeSeed<'de> for OwnEntries {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for OwnEntries {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list of managed fields")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = access.next_element_seed(OwnEntry)? {
-            entries.extend(entry);
-        }
-        Ok(Value::Array(entries))
-    }
-}
-
-/// Reads one entry: manager and fields, if the manager is the operator's.
-struct OwnEntry;
-
-impl<'de> DeserializeSeed<'de> for OwnEntry {
-    type Value = Option<Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Value>, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for OwnEntry {
-    type Value = Option<Value>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an entry of the managed fields")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Option<Value>, A::Error> {
-        let (mut entry, mut is_ours) = (Map::new(), None);
-        while let Some(key) = access.next_key::<String>()? {
-            match key.as_str() {
-                "manager" => {
-                    let manager: String = access.next_value()?;
-                    is_ours = Some(manager == names::FIELD_MANAGER);
-                    entry.insert(key, manager.into());
-                }
-                // The API server writes the manager first.
-                "fieldsV1" if is_ours != Some(false) => {
-                    entry.insert(key, access.next_value()?);
-                }
-                _ => {
-                    access.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(is_ours.unwrap_or_default().then_some(Value::Object(entry)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::Namespace;
@@ -106,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_operators_entries_are_kept_and_no_entry_fails_the_object() {
+    fn the_operators_entries_are_read_and_invalid_entries_of_others_are_ignored() {
         let nested = "[".repeat(1_000) + &"]".repeat(1_000);
         let fields = json!({"f:metadata": {"f:labels": {"f:example.com/floor": {}}}});
         let hostile = r#""time": "9999-12-31T23:59:59Z", "fieldsType": "FieldsV1""#;

@@ -16,9 +16,9 @@ pub struct Quantity(pub String);
 
 /// The value of a quantity in billionths, rounded up as the API server stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Value(i128);
+pub struct Amount(i128);
 
-impl Value {
+impl Amount {
     /// Returns true if the value is below zero.
     pub fn is_negative(self) -> bool {
         self.0 < 0
@@ -45,8 +45,8 @@ impl Value {
 
 impl Quantity {
     /// The value, or `None` if the text is not a quantity.
-    pub fn value(&self) -> Option<Value> {
-        parse(&self.0).map(Value)
+    pub fn value(&self) -> Option<Amount> {
+        parse(&self.0).map(Amount)
     }
 
     /// Compares by value; `None` if either is not a quantity.
@@ -180,12 +180,12 @@ mod tests {
 
     use super::*;
 
-    fn value(text: &str) -> Option<Value> {
+    fn value(text: &str) -> Option<Amount> {
         Quantity::from(text).value()
     }
 
     #[test]
-    fn equal_values_in_different_clothes() {
+    fn different_notations_of_one_value_are_equal() {
         for (a, b) in [
             ("1000m", "1"),
             ("1024Mi", "1Gi"),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_what_is_no_quantity() {
+    fn rejects_invalid_quantities() {
         for text in ["", "-", "--1", "1x", "1 Gi", "Gi", ".", "1.2.3", "1e", "1KI", "0x10", "NaN", "١"] {
             assert_eq!(value(text), None, "{text:?}");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, ObjectMeta};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     access::Access,
     class_metadata::{ClassMetadata, NameRules},
-    conditions,
+    conditions, names,
     quantity::Quantity,
 };
 
@@ -124,6 +124,12 @@ impl SpaceClass {
         });
         if present { Some(&self.spec) } else { status.accepted.as_ref() }
     }
+}
+
+/// Returns true if the metadata of a SpaceClass mark it as the default, for spaces that set no className.
+pub fn is_default_class(metadata: &ObjectMeta) -> bool {
+    let annotation = metadata.annotations.as_ref().and_then(|annotations| annotations.get(names::ANNOTATION_DEFAULT_CLASS));
+    annotation.is_some_and(|value| value == "true")
 }
 
 fn default_owner_role() -> String {

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::developer_space::{Subject, SubjectKind};
+use super::subject::{Subject, SubjectKind};
 
 /// The state of a space as the operator last reported it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -153,7 +153,7 @@ pub struct Warning {
 }
 
 /// A notice that runs before an end.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(KubeSchema, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
     /// The expiry according to ttl, spec.expiresAt, maxTTL and maxLifetime, without the notice.

@@ -2,11 +2,11 @@
 
 /// `text`, cut between two characters to at most `longest` bytes, with a mark where it was cut.
 pub fn shorten(text: &str, longest: usize) -> String {
-    const CUT: &str = "…";
+    const ELLIPSIS: &str = "…";
     if text.len() <= longest {
         return text.to_owned();
     }
-    format!("{}{CUT}", start_of(text, longest.saturating_sub(CUT.len())))
+    format!("{}{ELLIPSIS}", start_of(text, longest.saturating_sub(ELLIPSIS.len())))
 }
 
 /// The start of `text`: its whole characters within the first `longest` bytes.
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_between_characters_and_says_so() {
+    fn a_long_text_is_cut_between_characters_and_ends_with_an_ellipsis() {
         assert_eq!(shorten("short", 5), "short");
         assert_eq!(shorten("shorter", 6), "sho…");
         let cut = shorten(&"é".repeat(1_000), 1_024);
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_are_named_and_the_others_counted() {
+    fn the_first_items_are_named_and_the_others_counted() {
         let all = ["fern", "moss", "oak"].map(String::from);
         assert_eq!(some_of(&all, 3, 0), "fern, moss, oak");
         assert_eq!(some_of(&all, 2, 40), "fern, moss and 41 more");

@@ -3,17 +3,16 @@
 //! Every client that may change an object may also write its `metadata.managedFields`, and the API server stores times there that
 //! [`k8s_openapi`] cannot read. One such object would fail each list that contains it.
 
-use std::{borrow::Cow, fmt, ops::Deref};
+use std::{borrow::Cow, ops::Deref};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeOwned, DeserializeSeed as _, Error as _},
 };
-use serde_json::{Map, Value};
 
-use super::own_fields::OwnEntries;
+use super::partial_read::{Fields, Reading};
 
 /// An object that is read without its managed fields.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -72,54 +71,6 @@ impl<K: Resource> Resource for WithoutManagedFields<K> {
     }
 }
 
-/// The part of a field that is read.
-pub enum Reading {
-    /// All of it.
-    Whole,
-    /// A map: the function decides which part of each of its fields is read.
-    Part(fn(&str) -> Self),
-    /// A list of managed fields: the entries of the operator's field manager.
-    OwnEntries,
-    /// Nothing: the field is skipped, whatever it contains.
-    Nothing,
-}
-
-/// Reads a map. The function decides which part of each field is read.
-pub struct Fields(pub fn(&str) -> Reading);
-
-impl<'de> DeserializeSeed<'de> for Fields {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Fields {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object of the Kubernetes API")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(key) = access.next_key::<String>()? {
-            let value = match self.0(&key) {
-                Reading::Whole => access.next_value()?,
-                Reading::Part(read) => access.next_value_seed(Self(read))?,
-                Reading::OwnEntries => access.next_value_seed(OwnEntries)?,
-                Reading::Nothing => {
-                    access.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            fields.insert(key, value);
-        }
-        Ok(Value::Object(fields))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -129,13 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_alone_is_requested_as_such() {
+    fn partial_metadata_is_requested_from_the_metadata_api() {
         assert!(WithoutManagedFields::<PartialObjectMeta<NetworkPolicy>>::metadata_api());
         assert!(!WithoutManagedFields::<NetworkPolicy>::metadata_api());
     }
 
     #[test]
-    fn no_managed_field_fails_a_list() {
+    fn invalid_managed_fields_do_not_fail_a_list() {
         let nested = "[".repeat(1_000) + &"]".repeat(1_000);
         for managed in [r#"[{"manager": "x", "time": "9999-12-31T23:59:59Z"}]"#.to_owned(), nested, r#""no list""#.to_owned()] {
             let item = |name: &str, managed: &str| {

@@ -3,12 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    access::{self, SHORTEST, Terms, request::Content},
+    access::request::Content,
     api::{
         AccessMethod, DeveloperSpace, Member, SpaceClass, SubjectKind,
         conditions::{self, types},
         duration::format_duration,
     },
+    desired::credential_lifetime::{CredentialBounds, MIN_LIFETIME, check_method, max_lifetime},
 };
 
 /// The tolerance for clocks and rounding.
@@ -61,7 +62,7 @@ pub fn judge(
     let spec =
         class.in_force().ok_or_else(|| format!("SpaceClass {class_name} is not accepted: an administrator has to correct it first"))?;
     let access = spec.access.as_ref();
-    access::allowed(class_name, access, AccessMethod::Certificate).map_err(|refusal| refusal.to_string())?;
+    check_method(class_name, access, AccessMethod::Certificate).map_err(|denied| denied.to_string())?;
     let groups = access.and_then(|access| access.certificate.as_ref()).map(|terms| terms.organizations.as_slice()).unwrap_or_default();
     if let Some(group) = content.organizations.iter().find(|group| !groups.contains(group)) {
         return Err(format!(
@@ -84,13 +85,13 @@ pub fn judge(
             quoted(user)
         ));
     }
-    let terms = Terms {
+    let bounds = CredentialBounds {
         space: name,
         expires_at: space.status.as_ref().and_then(|status| status.expires_at),
         class: class_name,
         max_duration: access.and_then(|access| access.certificate.as_ref()?.max_duration.as_deref()),
     };
-    judge_lifetime(request.expiration_seconds, terms, now)
+    judge_lifetime(request.expiration_seconds, bounds, now)
 }
 
 /// The content of a request that passed the checks of [`judge_content`].
@@ -126,13 +127,13 @@ fn judge_content(request: &Request) -> Result<Asked<'_>, String> {
     Ok(Asked { user, organizations })
 }
 
-fn judge_lifetime(asked: Option<i32>, terms: Terms<'_>, now: DateTime<Utc>) -> Result<(), String> {
-    let most = access::lifetime(terms, now).map_err(|refusal| refusal.to_string())?;
-    let advice = format!("set expirationSeconds to at least {} and at most {}", SHORTEST.num_seconds(), most.num_seconds());
+fn judge_lifetime(asked: Option<i32>, bounds: CredentialBounds<'_>, now: DateTime<Utc>) -> Result<(), String> {
+    let most = max_lifetime(bounds, now).map_err(|denied| denied.to_string())?;
+    let advice = format!("set expirationSeconds to at least {} and at most {}", MIN_LIFETIME.num_seconds(), most.num_seconds());
     let Some(asked) = asked.map(|seconds| TimeDelta::seconds(seconds.into())) else {
         return Err(format!("it does not set the lifetime of the certificate: {advice}"));
     };
-    if asked < SHORTEST {
+    if asked < MIN_LIFETIME {
         return Err(format!("it requests {} seconds, less than the API server grants: {advice}", asked.num_seconds()));
     }
     if asked > most + TOLERANCE {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use developerspace_operator::plugin::{self, args::Cli};
+use developerspace_operator::plugin::{self, cli::Cli};
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -17,7 +17,7 @@ use crate::{
         Uid,
         lifetime::inputs::{created, is_sealed},
         owner_limit::{Claim, rank},
-        waiting_limit::{Beyond, Line, was_never_admitted},
+        waiting_limit::{Beyond, WaitingQueue, was_never_admitted},
     },
 };
 
@@ -60,7 +60,7 @@ struct Inner {
     /// The owner and class under which each space waits for a place.
     awaited: HashMap<Uid, Arc<Key>>,
     /// The spaces of each owner that wait under any class and were never admitted.
-    lines: HashMap<String, Line>,
+    lines: HashMap<String, WaitingQueue>,
     /// The owner and class for which each released namespace counts.
     released: HashMap<String, Arc<Key>>,
 }
@@ -129,7 +129,7 @@ impl OwnerLimit {
     /// Registers a space that had its place before this process began, so that it counts before it is reconciled again.
     pub fn recall(&self, space: &DeveloperSpace, owner: &str, class_name: &str) {
         let mut inner = self.lock();
-        let uid = Uid::of(&space.metadata);
+        let uid = Uid::from_metadata(&space.metadata);
         inner.leave(&uid);
         inner.hold(&(owner.to_owned(), class_name.to_owned()), uid);
     }
@@ -273,7 +273,7 @@ impl Inner {
 
 fn claim_of(space: &DeveloperSpace) -> Claim {
     let is_new = was_never_admitted(space);
-    Claim { uid: Uid::of(&space.metadata), name: space.name_any().into(), created: created(space), is_new }
+    Claim { uid: Uid::from_metadata(&space.metadata), name: space.name_any().into(), created: created(space), is_new }
 }
 
 /// Returns true if a space is alive: neither expired nor being deleted.

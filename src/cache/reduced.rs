@@ -25,7 +25,7 @@ use crate::{
     api::{DeveloperSpace, own_fields::OwnFields, without_managed_fields::WithoutManagedFields},
     desired::{
         Child, SeenChild,
-        isolation::{Policy, policy},
+        isolation::{PolicyOwner, policy_owner},
         namespace::SeenNamespace,
     },
 };
@@ -123,7 +123,7 @@ impl Watched for Namespace {
     type Kept = SeenNamespace;
 
     fn keep(OwnFields(read): OwnFields<Self>) -> Result<(ObjectMeta, SeenNamespace), serde_json::Error> {
-        let seen = SeenNamespace::of(&read);
+        let seen = SeenNamespace::from_namespace(&read);
         Ok((read.metadata, seen))
     }
 }
@@ -161,11 +161,11 @@ impl Watched for NetworkPolicy {
     type Kept = SeenPolicy;
 
     fn keep(WithoutManagedFields(read): WithoutManagedFields<Self>) -> Result<(ObjectMeta, SeenPolicy), serde_json::Error> {
-        let whose = policy(&read.metadata);
-        if whose == Policy::Ours {
+        let whose = policy_owner(&read.metadata);
+        if whose == PolicyOwner::Ours {
             let child = Child::from(read);
             return Ok((child.metadata().clone(), SeenPolicy::Ours(child.seen())));
         }
-        Ok((read.metadata, SeenPolicy::Other { is_foreign: whose == Policy::Foreign }))
+        Ok((read.metadata, SeenPolicy::Other { is_foreign: whose == PolicyOwner::Foreign }))
     }
 }

@@ -28,7 +28,7 @@ impl Reserved {
             let accepted = class.status.as_ref().and_then(|status| status.accepted.as_ref());
             std::iter::once(&class.spec).chain(accepted).map(move |spec| (name, spec))
         });
-        let after = Arc::new(Admitted::of(specs));
+        let after = Arc::new(Admitted::from_classes(specs));
         let before = std::mem::replace(&mut *self.admitted.write().unwrap_or_else(PoisonError::into_inner), after.clone());
         let names = before.namespaces_beyond(&after).map(str::to_owned).collect();
         if before.selects_as(&after) { Freed::Names(names) } else { Freed::All }

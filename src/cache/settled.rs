@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::desired::{ChildKind, children::hash};
+use crate::desired::{ChildKind, hash::hash};
 
 /// The most children of one namespace. An owner chooses the names of bindings: they contain the roles that the members name.
 const MOST: usize = 256;

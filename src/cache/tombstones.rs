@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::desired::{Uid, children::hash};
+use crate::desired::{Uid, hash::hash};
 
 /// The time for which a UID is kept. No response is outstanding for longer.
 const LONG_ENOUGH: Duration = Duration::from_secs(300);

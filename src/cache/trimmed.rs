@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer, de::DeserializeSeed};
 use serde_json::Value;
 
-use crate::api::without_managed_fields::{Fields, Reading};
+use crate::api::partial_read::{Fields, Reading};
 
 /// An object as the API server sent it, without the managed fields, labels, annotations and owner references of its own metadata.
 #[derive(Debug, PartialEq)]

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::relist::Relist;
-use crate::{client::WATCH_TIMEOUT_SECONDS, desired::children::version};
+use crate::{client::WATCH_TIMEOUT_SECONDS, desired::resource_version::version};
 
 /// The configuration that all watches share.
 pub fn config() -> watcher::Config {

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     api::{DeveloperSpace, SpaceClass, names},
     controller::{context::Context, reconcile::key},
-    desired::{ChildKind, SeenChild, Uid, children::hash, namespace::SeenNamespace},
+    desired::{ChildKind, SeenChild, Uid, hash::hash, namespace::SeenNamespace},
 };
 
 /// A space in the form in which it is kept.
@@ -96,7 +96,7 @@ pub fn namespaces(client: &Client, store: Arc<Store>, admissions: Arc<OwnerLimit
         }
         Event::Delete(namespace) => {
             let name = namespace.name_any();
-            store.mark_namespace_deleted(&name, &Uid::of(namespace.meta()));
+            store.mark_namespace_deleted(&name, &Uid::from_metadata(namespace.meta()));
             let freed = admissions.set_released(&name, None);
             std::iter::once(name).chain(freed).collect()
         }
@@ -148,7 +148,7 @@ where
         }
         Event::Delete(object) => {
             let namespace = object.namespace().unwrap_or_default();
-            store.remove_child(&namespace, kind, &object.name_any(), &Uid::of(object.meta()));
+            store.remove_child(&namespace, kind, &object.name_any(), &Uid::from_metadata(object.meta()));
             vec![namespace]
         }
         Event::InitDone => {
@@ -180,7 +180,7 @@ fn policies(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'s
                 }
                 SeenPolicy::Other { is_foreign } => {
                     // The policy may have lost the label by which the operator manages it.
-                    let was_ours = store.remove_child(&namespace, kind, &name, &Uid::of(object.meta()));
+                    let was_ours = store.remove_child(&namespace, kind, &name, &Uid::from_metadata(object.meta()));
                     let is_new = store.put_policy(&namespace, &name, is_foreign);
                     if is_foreign {
                         listing.note(store.key(&namespace, &name));
@@ -192,7 +192,7 @@ fn policies(client: &Client, store: &Arc<Store>, relist: Relist) -> BoxStream<'s
         }
         Event::Delete(object) => {
             let (namespace, name) = named(&object);
-            let was_ours = store.remove_child(&namespace, kind, &name, &Uid::of(object.meta()));
+            let was_ours = store.remove_child(&namespace, kind, &name, &Uid::from_metadata(object.meta()));
             let was_foreign = store.put_policy(&namespace, &name, false);
             if was_ours || was_foreign { vec![namespace] } else { Vec::new() }
         }
@@ -293,7 +293,7 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<CachedSpace>, re
                 Vec::new()
             }
             Event::InitApply(space) => {
-                listing.note(Uid::of(space.meta()));
+                listing.note(Uid::from_metadata(space.meta()));
                 wake(store.reserved.put_space(&space.name_any(), space.kept.accounts.as_deref()));
                 names.push(space.name_any());
                 Vec::new()
@@ -314,7 +314,7 @@ pub fn spaces(ctx: &Context, mut kept: reflector::store::Writer<CachedSpace>, re
                 memory.left(&space.name_any(), space.uid().unwrap_or_default());
                 watchdog.expects(key(&space), None);
                 metrics.noncompliant.note(key(&space), Vec::new());
-                wake(admissions.withdraw(&Uid::of(space.meta())));
+                wake(admissions.withdraw(&Uid::from_metadata(space.meta())));
                 wake(store.reserved.put_space(&space.name_any(), None));
                 Vec::new()
             }

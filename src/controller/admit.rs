@@ -18,9 +18,9 @@ use crate::{
     },
     cache::owner_limit::Admission,
     desired::{
-        Refusal, Resolved, Uid,
+        Resolved, SpecRefusal, Uid,
         resolve::{Ruling, check_name},
-        status::dates_the_end,
+        status::end_counts_from_write,
     },
 };
 
@@ -43,14 +43,14 @@ pub enum Decision {
     /// The whole spec is accepted under the class that it names. The owner limit is still to be checked.
     Fits(Box<Fits>),
     /// The space keeps its present class and owner.
-    Refused(Refusal),
+    Refused(SpecRefusal),
 }
 
 /// Decides by the class. A refused space keeps the place that it has under the owner limit. A refused space that never had a place does not wait
 /// for one.
 pub fn admit(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> Decision {
     let decision = decide(space, observed, ctx);
-    let waits = |refusal: &Refusal| refusal.reason == Reason::OwnerLimitExceeded;
+    let waits = |refusal: &SpecRefusal| refusal.reason == Reason::OwnerLimitExceeded;
     if matches!(&decision, Decision::Refused(refusal) if !waits(refusal) && observed.standing.is_none() && observed.own_namespace().is_none())
     {
         withdraw(space, ctx);
@@ -71,7 +71,7 @@ fn decide(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context) -> Dec
     let spec = match usable(class, class_name, observed) {
         Ok(Some(spec)) => spec,
         // The end of the space does not wait for the class: a warning that is due must be written.
-        Ok(None) if observed.standing.is_some() && dates_the_end(space, &observed.outlook) => {
+        Ok(None) if observed.standing.is_some() && end_counts_from_write(space, &observed.outlook) => {
             return Decision::Refused(not_judged(class_name, None));
         }
         Ok(None) => return Decision::AwaitClass,
@@ -100,7 +100,7 @@ fn refused(observed: &Observed) -> Decision {
 
 /// The spec by which `class` admits a space. A new space may use the spec last accepted. An existing space is moved only to a class whose current
 /// spec is accepted, or is refused only for a missing ClusterRole.
-fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> Result<Option<&'a SpaceClassSpec>, Refusal> {
+fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> Result<Option<&'a SpaceClassSpec>, SpecRefusal> {
     let had = observed.standing.as_ref().map(|standing| standing.class_name.as_str()).filter(|had| *had != class_name);
     match (class_verdict(class), class.in_force()) {
         (ClassVerdict::Pending, _) if had.is_some() => Err(not_judged(class_name, had)),
@@ -112,15 +112,15 @@ fn usable<'a>(class: &'a SpaceClass, class_name: &str, observed: &Observed) -> R
     }
 }
 
-fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> Refusal {
+fn not_accepted(class_name: &str, message: &str, had: Option<&str>) -> SpecRefusal {
     let message = format!("SpaceClass {class_name} is not accepted, and an administrator has to correct it: {message}{}", stays(had));
-    Refusal::new(Reason::ClassNotAccepted, message)
+    SpecRefusal::new(Reason::ClassNotAccepted, message)
 }
 
 /// The result for a class follows within moments. Until then the space keeps its own class, and its condition reports that.
-fn not_judged(class_name: &str, had: Option<&str>) -> Refusal {
+fn not_judged(class_name: &str, had: Option<&str>) -> SpecRefusal {
     let message = format!("the operator has not validated the current spec of SpaceClass {class_name} yet{}", stays(had));
-    Refusal::new(Reason::ClassNotAccepted, message)
+    SpecRefusal::new(Reason::ClassNotAccepted, message)
 }
 
 fn stays(had: Option<&str>) -> String {
@@ -128,7 +128,7 @@ fn stays(had: Option<&str>) -> String {
 }
 
 /// Takes a place under the owner limit for the space, unless the owner already has as many spaces as the class allows.
-pub fn take_place(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, fits: &Fits) -> Result<(), Refusal> {
+pub fn take_place(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, fits: &Fits) -> Result<(), SpecRefusal> {
     let Fits { class_name, resolved, limit } = fits;
     let owner = &space.spec.owner;
     let Admission { is_admitted, freed } = ctx.admissions.admit(space, owner, class_name, *limit);
@@ -146,13 +146,13 @@ pub fn take_place(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context
         |before| format!("{owner} has to delete a space, or ask an administrator; until then the space counts for {}", before.owner),
     );
     let message = format!("{owner} has reached maxSpacesPerOwner {limit} of SpaceClass {class_name}: {remedy}");
-    Err(Refusal::new(Reason::OwnerLimitExceeded, message))
+    Err(SpecRefusal::new(Reason::OwnerLimitExceeded, message))
 }
 
 /// The number of classes that a condition names.
 const NAMED: usize = 20;
 
-fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
+fn class_not_found(observed: &Observed, ctx: &Context) -> SpecRefusal {
     let mut known = ctx.store.class_names();
     known.sort();
     let known = if known.is_empty() { "there is none".to_owned() } else { format!("available: {}", some_of(&known, NAMED, 0)) };
@@ -167,25 +167,25 @@ fn class_not_found(observed: &Observed, ctx: &Context) -> Refusal {
         }
         None => format!("there is no default SpaceClass: set spec.className ({known}), or ask an administrator to set a default class"),
     };
-    Refusal::new(Reason::ClassNotFound, message)
+    SpecRefusal::new(Reason::ClassNotFound, message)
 }
 
 /// Releases the previous place of a space whose status records its class and its owner, and requeues the space that gets that place.
 pub fn give_up_the_place_before(space: &DeveloperSpace, ctx: &Context) {
-    requeue(ctx, ctx.admissions.settle(&Uid::of(&space.metadata)).into_iter().collect());
+    requeue(ctx, ctx.admissions.settle(&Uid::from_metadata(&space.metadata)).into_iter().collect());
 }
 
 /// Removes a space that is refused for another reason than the owner limit from the line in which it waits: a place that it cannot take goes to the
 /// next space.
-pub fn leave_line(space: &DeveloperSpace, refusal: &Refusal, ctx: &Context) {
+pub fn leave_line(space: &DeveloperSpace, refusal: &SpecRefusal, ctx: &Context) {
     if refusal.reason != Reason::OwnerLimitExceeded {
-        requeue(ctx, ctx.admissions.leave_line(&Uid::of(&space.metadata)).into_iter().collect());
+        requeue(ctx, ctx.admissions.leave_line(&Uid::from_metadata(&space.metadata)).into_iter().collect());
     }
 }
 
 /// Removes a space from the count of its owner and requeues the spaces that get its places.
 pub fn withdraw(space: &DeveloperSpace, ctx: &Context) {
-    requeue(ctx, ctx.admissions.withdraw(&Uid::of(&space.metadata)));
+    requeue(ctx, ctx.admissions.withdraw(&Uid::from_metadata(&space.metadata)));
 }
 
 fn requeue(ctx: &Context, names: Vec<String>) {

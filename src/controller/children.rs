@@ -15,8 +15,9 @@ use crate::{
     api::{DeveloperSpace, DeveloperSpaceSpec},
     desired::{
         Child, ChildKind, Children, Grant, Uid,
-        access::{self, Door, emptied},
-        diff::{Change, Changes, compare, cut, diff},
+        binding_changes::{self, AccessGate, emptied},
+        change::Change,
+        diff::{Changes, compare, cut, diff},
         namespace::SeenNamespace,
         role_bindings::named,
     },
@@ -59,10 +60,10 @@ pub async fn children(
         write_all(ctx, namespace, guards.into_iter().chain(withdrawals)).await?;
         changes = decide();
     }
-    match (changes.grants.is_empty(), changes.door) {
+    match (changes.grants.is_empty(), changes.gate) {
         (true, _) => Ok(Progress::Done),
-        (false, Door::Open) => write_all(ctx, namespace, changes.grants).await.map(|()| Progress::Done),
-        (false, Door::Waiting | Door::Shut) => Ok(Progress::Waits),
+        (false, AccessGate::Open) => write_all(ctx, namespace, changes.grants).await.map(|()| Progress::Done),
+        (false, AccessGate::Waiting | AccessGate::Closed) => Ok(Progress::Waits),
     }
 }
 
@@ -73,7 +74,7 @@ fn creates(change: &Change) -> bool {
 /// Removes from the bindings in `namespace` the subjects that `space` names in neither owner nor members. Nothing else is changed: the class
 /// is missing, so the other wanted children are unknown.
 pub async fn withdraw_subjects(ctx: &Context, namespace: &str, space: &DeveloperSpaceSpec) -> Result<(), Error> {
-    let changes = access::changes(&named(space), &ctx.store.children(namespace), Door::Shut);
+    let changes = binding_changes::changes(&named(space), &ctx.store.children(namespace), AccessGate::Closed);
     write_all(ctx, namespace, changes.withdrawals).await
 }
 

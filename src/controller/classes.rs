@@ -30,14 +30,14 @@ use super::{
 use crate::{
     api::{
         SpaceClass, SpaceClassStatus,
-        conditions::{self, Wanted, accepted::ROLE_NOT_FOUND},
+        conditions::{self, WantedCondition, accepted::ROLE_NOT_FOUND},
     },
     cache::{store::Source, watches::CachedSpace},
     desired::{
         class::cluster_roles,
-        class_verdict::{Verdict, check},
+        class_validation::{ClassValidation, check},
         namespace::{Ownership, ownership},
-        open_door::{Cluster, handed_out},
+        network_selectors::{SelectorContext, handed_out},
     },
     runtime::{
         error::{Class, Error},
@@ -185,7 +185,7 @@ fn encoded(name: &str) -> String {
 /// its spaces.
 pub async fn judge(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), Error> {
     let verdict = match judged_by_spec(ctx, spaces, class) {
-        Err(problem) => Verdict::Invalid(problem),
+        Err(problem) => ClassValidation::Invalid(problem),
         Ok(()) => judged_by_roles(ctx, spaces, class).await?,
     };
     let condition = verdict.condition(&class.name_any(), &ctx.store.default_classes());
@@ -196,7 +196,7 @@ pub async fn judge(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result
 fn judged_by_spec(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<(), String> {
     let classes = ctx.store.classes();
     let is_a_spaces = |name: &str| is_a_spaces(ctx, spaces, name);
-    check(class, &Cluster { handed_out: classes.iter().flat_map(|class| handed_out(class)).collect(), is_a_spaces: &is_a_spaces })
+    check(class, &SelectorContext { handed_out: classes.iter().flat_map(|class| handed_out(class)).collect(), is_of_space: &is_a_spaces })
 }
 
 /// Returns true if the namespace of that name belongs to the space of that name.
@@ -209,7 +209,7 @@ fn is_a_spaces(ctx: &Context, spaces: &Spaces, name: &str) -> bool {
 
 /// Validates the ClusterRoles of a class. The permission to bind is not checked again for a class that is accepted in its current generation, or
 /// refused in it only for a missing ClusterRole, so that a restart sends no access review and writes nothing.
-async fn judged_by_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<Verdict, Error> {
+async fn judged_by_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> Result<ClassValidation, Error> {
     let standing = class_verdict(class);
     if standing == ClassVerdict::Pending {
         let changed = look_up(ctx, cluster_roles(&class.spec)).await;
@@ -219,10 +219,10 @@ async fn judged_by_roles(ctx: &Context, spaces: &Spaces, class: &SpaceClass) -> 
     let unbindable = if stands { None } else { unbindable(ctx, class).await? };
     let missing = ctx.store.missing_roles(&class.spec);
     Ok(match unbindable {
-        Some(role) => Verdict::NotBindable { exists: !missing.contains(&role), role },
+        Some(role) => ClassValidation::NotBindable { exists: !missing.contains(&role), role },
         None => match missing {
-            missing if missing.is_empty() => Verdict::Valid,
-            missing => Verdict::RolesMissing(missing.into_iter().collect()),
+            missing if missing.is_empty() => ClassValidation::Valid,
+            missing => ClassValidation::RolesMissing(missing.into_iter().collect()),
         },
     })
 }
@@ -245,7 +245,7 @@ async fn unbindable(ctx: &Context, class: &SpaceClass) -> Result<Option<String>,
     Ok(None)
 }
 
-fn wanted_status(ctx: &Context, class: &SpaceClass, condition: Wanted, verdict: &Verdict) -> SpaceClassStatus {
+fn wanted_status(ctx: &Context, class: &SpaceClass, condition: WantedCondition, verdict: &ClassValidation) -> SpaceClassStatus {
     let old = class.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     SpaceClassStatus {
         observed_generation: class.metadata.generation,

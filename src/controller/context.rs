@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{expiry_queue::Ends, recent_writes::Writes, unrecorded::Creations};
 use crate::{
-    api::{DeveloperSpace, names::ProtectedNamespaces, without_managed_fields::WithoutManagedFields},
+    api::{DeveloperSpace, protected_namespaces::ProtectedNamespaces, without_managed_fields::WithoutManagedFields},
     cache::{owner_limit::OwnerLimit, store::Store, watches::RequeueSender},
     clock::Clock,
     installed::Installed,

@@ -26,7 +26,7 @@ use crate::{
         lifetime::inputs::{is_sealed, retention},
         namespace::SeenNamespace,
         ownership::{Ownership, because, is_claimed_by_another, ownership, recorded_uid},
-        status::{Note, Verdict},
+        status::{Note, Readiness},
         uid::Uid,
     },
     runtime::error::Error,
@@ -43,7 +43,7 @@ pub fn next(space: &DeveloperSpace, observed: &Observed) -> Step {
 /// Returns true if the reports about `space` yield to other work: more spaces have expired than can be reconciled at once, and their seals and
 /// deletions come first. Its status reports the expiry already; only the progress of its namespace is missing.
 pub fn gives_way(ctx: &Context, space: &DeveloperSpace, observed: &Observed, step: &Step) -> bool {
-    let is_told_only = matches!(step, Step::AwaitNamespace(_) | Step::Keep(_));
+    let is_told_only = matches!(step, Step::AwaitNamespace(_) | Step::Retain(_));
     let sealed = space.status.as_ref().and_then(|status| true_since(&status.conditions, types::EXPIRED));
     let is_patient = sealed.and_then(|since| (observed.now - since).to_std().ok()).is_some_and(|age| age < PATIENT);
     is_told_only && is_patient && ctx.is_behind(observed.now)
@@ -79,7 +79,7 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             let message = format!("this DeveloperSpace has expired; namespace {} is being deleted{}", space.name_any(), because(blocked));
             tell(ctx, space, observed, message, true).await.map(Carried::by_us)
         }
-        Step::Keep(until) => {
+        Step::Retain(until) => {
             read_before_giving_up(ctx, space, observed).await?;
             let name = space.name_any();
             let fate = match &observed.namespace {
@@ -90,7 +90,7 @@ pub async fn carry_out(ctx: &Context, space: &DeveloperSpace, observed: &Observe
             let message = format!("this DeveloperSpace has expired, and {fate}; this object is kept until {}", rfc3339(*until));
             tell(ctx, space, observed, message, false).await.map(Carried::by_us)
         }
-        Step::Forget => {
+        Step::DeleteSpace => {
             let by_us = delete_space(ctx, space).await?;
             Ok(Carried { space: space.clone(), by_us })
         }
@@ -127,7 +127,7 @@ async fn read_before_giving_up(ctx: &Context, space: &DeveloperSpace, observed: 
     }
     let name = space.name_any();
     match read_namespace(ctx, &name).await? {
-        Some(live) if ownership(space, &SeenNamespace::of(&live)) == Ownership::Ours => {
+        Some(live) if ownership(space, &SeenNamespace::from_namespace(&live)) == Ownership::Ours => {
             Err(Error::Moved(format!("confirm that namespace {name} no longer exists")))
         }
         _ => Ok(()),
@@ -135,7 +135,7 @@ async fn read_before_giving_up(ctx: &Context, space: &DeveloperSpace, observed: 
 }
 
 fn said(space: &DeveloperSpace, observed: &Observed, message: String, working: bool) -> Report {
-    let verdict = Verdict { reason: Reason::Expired, message, working };
+    let verdict = Readiness { reason: Reason::Expired, message, working };
     Report { verdict, namespace: observed.standing_namespace(space), sealed: true, notes: Vec::new() }
 }
 
@@ -196,7 +196,7 @@ pub async fn delete_namespace(ctx: &Context, space: &DeveloperSpace, namespace: 
                 let live = api.get_opt(name).await.map_err(Error::api(format!("read namespace {name}")))?;
                 let Some(live) = live else { continue };
                 ctx.store.put_namespace(&live);
-                let seen = SeenNamespace::of(&live);
+                let seen = SeenNamespace::from_namespace(&live);
                 if seen.uid != *uid || seen.terminating.is_some() {
                     return Ok(false);
                 }

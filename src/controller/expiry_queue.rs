@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{CachedSpace, context::Context, on_error, reconcile};
-use crate::{api::DeveloperSpace, clock::Clock, desired::lifetime::outlook::SEAL_LEAD};
+use crate::{api::DeveloperSpace, clock::Clock, desired::lifetime::stage::SEAL_LEAD};
 
 /// Every space is reconciled at least this often, which is early enough to learn of an end that is further away.
 const HORIZON: TimeDelta = TimeDelta::minutes(11);

@@ -19,12 +19,13 @@ use crate::{
     cache::watches::counts,
     desired::{
         ChildKind, Uid,
-        children::{is_name_of_ours, version},
+        child::is_operator_name,
         departure::{Departure, departure, hand_back, release},
         lifetime::inputs::{is_protected, is_sealed},
         namespace::SeenNamespace,
         ownership::because,
-        status::{Note, Verdict},
+        resource_version::version,
+        status::{Note, Readiness},
     },
     runtime::error::Error,
 };
@@ -37,7 +38,7 @@ pub async fn finalize(ctx: &Context, space: &DeveloperSpace, observed: &Observed
     }
     let name = space.name_any();
     if crd_is_going(ctx).await? {
-        ctx.creations.end(&Uid::of(&space.metadata));
+        ctx.creations.end(&Uid::from_metadata(&space.metadata));
         let note = note("Released", format!("the CustomResourceDefinition is being deleted, so namespace {name} stays unchanged"));
         return remove_finalizer(ctx, space, observed, note).await;
     }
@@ -67,7 +68,7 @@ async fn depart(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> R
         let fate = if ctx.protected.contains(&name) { STAYS } else { "no longer exists" };
         return complete(ctx, space, observed, fate).await;
     };
-    let seen = SeenNamespace::of(&live);
+    let seen = SeenNamespace::from_namespace(&live);
     let allows_retain = observed.rules.as_ref().is_some_and(|rules| rules.allow_retain);
     let released = match departure(space, allows_retain, &seen) {
         Departure::Nothing => return complete(ctx, space, observed, "does not belong to this DeveloperSpace and is left unchanged").await,
@@ -137,7 +138,7 @@ pub async fn crd_is_going(ctx: &Context) -> Result<bool, Error> {
 /// Removes the operator's bindings: a released namespace gives no access for its former space. Quota, limits and isolation stay unchanged.
 async fn remove_bindings(ctx: &Context, namespace: &str) -> Result<(), Error> {
     for child in ctx.store.children(namespace) {
-        if child.kind == ChildKind::Binding && is_name_of_ours(child.kind, &child.name) {
+        if child.kind == ChildKind::Binding && is_operator_name(child.kind, &child.name) {
             remove(ctx, namespace, (child.kind, &child.name), &child.uid).await?;
         }
     }
@@ -156,7 +157,7 @@ pub async fn tell(
     message: String,
     written: Result<(), Error>,
 ) -> Result<(), Failure> {
-    let verdict = with_error(ctx, space, Verdict::new(Reason::Terminating, message), written.as_ref().err());
+    let verdict = with_error(ctx, space, Readiness::new(Reason::Terminating, message), written.as_ref().err());
     let namespace = space.status.as_ref().and_then(|status| status.namespace.clone()).or_else(|| observed.namespace_ref(&space.name_any()));
     let said = Report { verdict, namespace, sealed: is_sealed(space), notes: Vec::new() };
     report(ctx, space, observed, said).await?;

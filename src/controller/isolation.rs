@@ -10,8 +10,8 @@ use super::context::Context;
 use crate::{
     api::{names, without_managed_fields::WithoutManagedFields},
     desired::{
-        Refusal,
-        isolation::{Foreign, KEPT, Policy, not_admitted, policy},
+        SpecRefusal,
+        isolation::{Foreign, MAX_KEPT_NAMES, PolicyOwner, not_admitted, policy_owner},
     },
     runtime::error::Error,
 };
@@ -54,7 +54,7 @@ impl ForeignPolicies {
             return false;
         }
         let was_counted = known.others.remove(&key);
-        if known.named.len() < KEPT {
+        if known.named.len() < MAX_KEPT_NAMES {
             known.named.insert(name.into());
         } else {
             known.others.insert(key);
@@ -92,7 +92,7 @@ impl ForeignPolicies {
 ///
 /// The namespace must be marked first ([`names::LABEL_NETWORK_ENFORCED`]): from then on admission allows no other client to create a policy in it,
 /// so that a later list of the API server is complete. The watch may be behind, so its state counts only if it contains a policy.
-pub async fn admits(ctx: &Context, namespace: &str, class_name: &str) -> Result<Option<Refusal>, Error> {
+pub async fn admits(ctx: &Context, namespace: &str, class_name: &str) -> Result<Option<SpecRefusal>, Error> {
     if let Some(refusal) = not_admitted(class_name, namespace, &ctx.store.foreign_policies(namespace)) {
         return Ok(Some(refusal));
     }
@@ -111,7 +111,7 @@ async fn list(ctx: &Context, namespace: &str) -> Result<Foreign, Error> {
     let (mut foreign, mut params) = (Foreign::default(), ListParams::default().limit(PAGE));
     loop {
         let page = api.list(&params).await.map_err(Error::api(format!("list the NetworkPolicies in {namespace}")))?;
-        let is_foreign = |listed: &&WithoutManagedFields<NetworkPolicy>| policy(&listed.metadata) == Policy::Foreign;
+        let is_foreign = |listed: &&WithoutManagedFields<NetworkPolicy>| policy_owner(&listed.metadata) == PolicyOwner::Foreign;
         page.items.iter().filter(is_foreign).for_each(|listed| foreign.add(listed.name_any()));
         let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty() && foreign.number() < MOST) else {
             let unread = page.metadata.remaining_item_count.and_then(|count| usize::try_from(count).ok());

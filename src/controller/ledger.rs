@@ -29,7 +29,7 @@ pub fn judge(space: &DeveloperSpace, ctx: &Context, (class_name, class): (&str, 
         reservation: ctx.store.reserved.by(&name, &space.spec.owner),
         has_namespace: is_recorded || is_there(),
     };
-    ledger::judge(space, class_name, class, &around)
+    ledger::validate_spec(space, class_name, class, &around)
 }
 
 /// The rules that the space does not comply with under `class`, the spec in force of that name.

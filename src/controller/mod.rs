@@ -162,7 +162,7 @@ fn recall_one(ctx: &Context, space: &DeveloperSpace) {
     let owner = space.spec.owner.to_string();
     // A status from before owners were recorded does not name the owner who was admitted; the namespace does.
     let is_known = space.status.as_ref().is_some_and(|status| status.owner.is_some());
-    let is_owner = || namespace.as_ref().is_some_and(|namespace| namespace.metadata.says(names::ANNOTATION_OWNER, &owner));
+    let is_owner = || namespace.as_ref().is_some_and(|namespace| namespace.metadata.has_annotation_value(names::ANNOTATION_OWNER, &owner));
     let admitted = standing(space).map(|standing| (standing.owner.to_string(), standing.class_name)).filter(|_| is_known || is_owner());
     let is_of = |class: &String| namespace.as_ref().is_some_and(|namespace| namespace.metadata.has_label(names::LABEL_CLASS, class));
     let claimed = || ctx.store.class_names().into_iter().find(is_of).filter(|_| is_owner()).map(|class| (owner.clone(), class));

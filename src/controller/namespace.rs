@@ -21,7 +21,7 @@ use crate::{
     desired::{
         Uid,
         adoption::{Adoption, adopt as adoption},
-        metadata::{Metadata, Wanted},
+        metadata::{Metadata, WantedMetadata},
         namespace::{NamespaceMetadata, Ownership, SeenNamespace, ownership},
         ownership::recorded_uid,
     },
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Sends a POST. Returns `None` if another client took the name in the meantime.
-pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Result<Option<SeenNamespace>, Error> {
+pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: WantedMetadata) -> Result<Option<SeenNamespace>, Error> {
     let name = space.name_any();
     let Metadata { labels, mut annotations } = wanted.written;
     // The claim of a namespace that is created again holds because it names the UID of the recorded one.
@@ -40,7 +40,7 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
     };
     let api = namespaces(ctx);
     ctx.ends.go_first(&*ctx.clock).await;
-    ctx.creations.begin(Uid::of(&space.metadata), &name);
+    ctx.creations.begin(Uid::from_metadata(&space.metadata), &name);
     let live = match api.create(&post_params(), &namespace).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&name).await,
         other => other,
@@ -50,7 +50,7 @@ pub async fn create(ctx: &Context, space: &DeveloperSpace, wanted: Wanted) -> Re
         (Ownership::Ours, Some(_)) => Err(Error::Moved(format!("create namespace {name}"))),
         (Ownership::Ours, None) => Ok(Some(seen)),
         (Ownership::Offered | Ownership::Foreign, _) => {
-            ctx.creations.end(&Uid::of(&space.metadata));
+            ctx.creations.end(&Uid::from_metadata(&space.metadata));
             Ok(None)
         }
     }
@@ -68,7 +68,7 @@ pub async fn adopt(
     let Adoption { patch, replaced } = adoption(space, metadata, &live.metadata);
     match patch {
         Some(patch) => Ok((self::patch(ctx, &space.name_any(), patch).await?, replaced)),
-        None => Ok((SeenNamespace::of(&live), replaced)),
+        None => Ok((SeenNamespace::from_namespace(&live), replaced)),
     }
 }
 
@@ -79,12 +79,12 @@ pub async fn end_offer(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespa
 }
 
 /// Writes the `wanted` labels and annotations to the space's own namespace.
-pub async fn keep(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<SeenNamespace, Error> {
+pub async fn keep(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &WantedMetadata) -> Result<SeenNamespace, Error> {
     if seen.metadata.matches(wanted) {
         return Ok(seen.clone());
     }
     let live = read_again(ctx, space, seen, Ownership::Ours).await?;
-    let current = SeenNamespace::of(&live);
+    let current = SeenNamespace::from_namespace(&live);
     if current.metadata.matches(wanted) {
         return Ok(current);
     }
@@ -98,7 +98,7 @@ pub async fn confirm(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace
 }
 
 /// Returns the warnings of the API server about a dry run that writes the `wanted` labels and annotations.
-pub async fn rehearse(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &Wanted) -> Result<Vec<String>, Error> {
+pub async fn rehearse(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, wanted: &WantedMetadata) -> Result<Vec<String>, Error> {
     let live = read_again(ctx, space, seen, Ownership::Ours).await?;
     let name = space.name_any();
     let failed = Error::api(format!("check which pods in namespace {name} violate the Pod Security level"));
@@ -129,7 +129,7 @@ fn warning(header: &str) -> Option<String> {
 pub async fn follow_expiry(ctx: &Context, name: &str, seen: &SeenNamespace, expires_at: Option<DateTime<Utc>>) -> Result<(), Error> {
     let end = expires_at.map(rfc3339);
     let is_right = match &end {
-        Some(end) => seen.metadata.says(names::ANNOTATION_EXPIRES_AT, end),
+        Some(end) => seen.metadata.has_annotation_value(names::ANNOTATION_EXPIRES_AT, end),
         None => !seen.metadata.has_annotation(names::ANNOTATION_EXPIRES_AT),
     };
     if !is_right {
@@ -169,7 +169,7 @@ async fn read_again(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace,
 
 fn see(ctx: &Context, live: &Namespace) -> SeenNamespace {
     ctx.store.put_namespace(live);
-    SeenNamespace::of(live)
+    SeenNamespace::from_namespace(live)
 }
 
 fn namespaces(ctx: &Context) -> Api<Namespace> {

@@ -13,16 +13,17 @@ use crate::{
     },
     cache::{owner_limit::is_live, store::Store},
     desired::{
-        Refusal, SeenChild,
+        SeenChild, SpecRefusal,
         lifetime::{
-            inputs::{rules_of, term, terms},
-            outlook::{Outlook, Stage, outlook},
-            rules::Rules,
+            inputs::{lifetime_inputs, rules_of, terms},
+            outlook::{Outlook, outlook},
+            rules::LifetimeRules,
+            stage::Stage,
         },
         namespace::{Ownership, SeenNamespace, ownership},
         resolve::Ruling,
         standing::{Standing, standing},
-        status::InForce,
+        status::InForceStatus,
     },
 };
 
@@ -40,13 +41,13 @@ pub struct Observed {
     /// The class and the owner that the space was admitted with, if it was.
     pub standing: Option<Standing>,
     /// The part of the status that records the admission.
-    pub in_force: InForce,
+    pub in_force: InForceStatus,
     /// The resources that the space may have under that class, if the class has a spec in force.
     pub ruling: Option<Ruling>,
     /// True if the current spec is accepted under that class and for that owner.
     pub is_accepted: bool,
     /// The lifetime in force: the class's, or the terms last accepted.
-    pub rules: Option<Rules>,
+    pub rules: Option<LifetimeRules>,
     /// The namespace with the name of the space, regardless of its owner.
     pub namespace: Option<SeenNamespace>,
     /// The owner of that namespace; foreign if there is none.
@@ -101,10 +102,10 @@ fn observe_under(
     let ruling = spec.map(|spec| judge(space, ctx, (class_name.as_deref().unwrap_or_default(), spec), now));
     let is_accepted = is_where_it_wants && ruling.as_ref().is_some_and(|ruling| ruling.refusals.is_empty());
     let namespace = ctx.store.namespace(&name);
-    let outlook = outlook(&term(space, rules.as_ref(), is_accepted, now), now);
+    let outlook = outlook(&lifetime_inputs(space, rules.as_ref(), is_accepted, now), now);
     let candidate = namespace.as_ref().filter(|seen| !ctx.protected.contains(&name) || keeps(space, seen, outlook.stage));
     let ownership = candidate.map_or(Ownership::Foreign, |namespace| ownership(space, namespace));
-    let in_force = standing.as_ref().map_or_else(InForce::default, |standing| InForce {
+    let in_force = standing.as_ref().map_or_else(InForceStatus::default, |standing| InForceStatus {
         class_name: Some(standing.class_name.clone()),
         owner: Some((&standing.owner).into()),
         // Without terms (after an upgrade) and with a refused spec, the expiry in the status and `protected` stay authoritative.
@@ -148,12 +149,12 @@ impl Observed {
 
     /// Returns the refusal to report. While the class in force is missing, that is the reason, regardless of other errors, since admission depends on
     /// it.
-    pub fn beside_a_missing_class(&self, refusal: Refusal) -> Refusal {
+    pub fn beside_a_missing_class(&self, refusal: SpecRefusal) -> SpecRefusal {
         match &self.standing {
             Some(standing) if self.class.is_none() && refusal.reason != Reason::ClassNotFound => {
                 let message =
                     format!("SpaceClass {}, which is in force, does not exist or cannot be read; {}", standing.class_name, refusal.message);
-                Refusal::new(Reason::ClassNotFound, message)
+                SpecRefusal::new(Reason::ClassNotFound, message)
             }
             _ => refusal,
         }

@@ -11,7 +11,7 @@ use kube::{
 
 use super::{context::Context, unrecorded};
 use crate::{
-    api::names::ProtectedNamespaces,
+    api::protected_namespaces::ProtectedNamespaces,
     cache::{store::Store, watches::CachedSpace},
     desired::{
         Uid,

@@ -18,14 +18,13 @@ use super::{
 use crate::{
     api::{DeveloperSpace, NamespaceRef, conditions::Reason, names, without_managed_fields::WithoutManagedFields},
     desired::{
-        Children, Desired, Grant, Refusal, Resolved,
-        children::version,
-        desire,
+        Children, Desired, Grant, Resolved, SpecRefusal, desire,
         isolation::breach,
         missing_roles,
         namespace::{NamespaceMetadata, Ownership, SeenNamespace},
         ownership::{because, conflict, is_offered, recorded_uid},
-        status::{Note, Verdict},
+        resource_version::version,
+        status::{Note, Readiness},
     },
     runtime::error::{Class, Error},
 };
@@ -92,7 +91,7 @@ pub async fn provision(
     // A change of the namespace is reported at once, so that its UID is recorded.
     let hold = quota_wait::hold(ctx, &name, progress, observed.now).filter(|_| note.is_none());
     let verdict = match (breach.or_else(|| missing_roles::refusal(resolved, &missing)), progress) {
-        (Some(Refusal { reason, message }), _) => Verdict::new(reason, message),
+        (Some(SpecRefusal { reason, message }), _) => Readiness::new(reason, message),
         (None, Progress::Waits) => quota_wait::verdict(&space, observed.now),
         (None, Progress::Done) => ready(&space, resolved),
     };
@@ -188,23 +187,23 @@ fn obstacle(space: &DeveloperSpace, observed: &Observed) -> Option<Report> {
 }
 
 /// The result for a space that is ready, with the changes that its spec needs nevertheless.
-fn ready(space: &DeveloperSpace, resolved: &Resolved) -> Verdict {
+fn ready(space: &DeveloperSpace, resolved: &Resolved) -> Readiness {
     let ready = format!("namespace {} is ready for {}", space.name_any(), space.spec.owner);
-    Verdict::new(Reason::Provisioned, resolved.notices.iter().fold(ready, |message, notice| format!("{message}; {notice}")))
+    Readiness::new(Reason::Provisioned, resolved.notices.iter().fold(ready, |message, notice| format!("{message}; {notice}")))
 }
 
 /// The report for a namespace that has the name and does not belong to the space. It is not changed. The UID that the space recorded stays recorded,
 /// see [`crate::desired::ownership`].
 fn in_the_way(space: &DeveloperSpace, seen: &SeenNamespace) -> Report {
     let recorded = space.status.as_ref().and_then(|status| status.namespace.clone());
-    Report::new(Verdict::new(Reason::NamespaceConflict, conflict(space, seen)), recorded)
+    Report::new(Readiness::new(Reason::NamespaceConflict, conflict(space, seen)), recorded)
 }
 
 /// The report for a namespace that is being deleted although the space is alive: it is created again once it no longer exists.
 fn terminating(space: &DeveloperSpace, observed: &Observed, blocked: &str) -> Report {
     let name = space.name_any();
     let message = format!("namespace {name} is being deleted; it is recreated, empty, when its deletion is complete{}", because(blocked));
-    Report::new(Verdict::new(Reason::NamespaceTerminating, message), observed.known_namespace(space))
+    Report::new(Readiness::new(Reason::NamespaceTerminating, message), observed.known_namespace(space))
 }
 
 fn adopted(space: &DeveloperSpace, replaced: &str) -> Note {

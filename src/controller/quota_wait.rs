@@ -13,7 +13,7 @@ use crate::{
         names,
         time::rfc3339,
     },
-    desired::status::Verdict,
+    desired::status::Readiness,
 };
 
 /// A wait that ends within this time is not reported: kube-controller-manager needs moments, and each report is a write for each space.
@@ -33,7 +33,7 @@ pub fn hold(ctx: &Context, namespace: &str, progress: Progress, now: DateTime<Ut
 }
 
 /// The result for a space while subjects wait for access. Its message contains the time of the condition, so that it is written once.
-pub fn verdict(space: &DeveloperSpace, now: DateTime<Utc>) -> Verdict {
+pub fn verdict(space: &DeveloperSpace, now: DateTime<Utc>) -> Readiness {
     let name = space.name_any();
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
     let since = ready.filter(|ready| ready.status == "False").and_then(|ready| conditions::since(&ready.last_transition_time));
@@ -43,5 +43,5 @@ pub fn verdict(space: &DeveloperSpace, now: DateTime<Utc>) -> Verdict {
         rfc3339(since.unwrap_or(now)),
         names::CHILD
     );
-    Verdict::new(Reason::Provisioning, message)
+    Readiness::new(Reason::Provisioning, message)
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::DeveloperSpace,
-    desired::{lifetime::outlook::Stage, status::dates_the_end},
+    desired::{lifetime::stage::Stage, status::end_counts_from_write},
     runtime::error::Error,
 };
 
@@ -52,5 +52,5 @@ async fn read_after(ctx: &Context, space: &DeveloperSpace, failure: Failure, att
 /// Returns true if the end of `space` waits for a write: it is due, or it counts from the write of the status.
 fn is_for_the_end(space: &DeveloperSpace, ctx: &Context) -> bool {
     let outlook = observe(space, ctx).outlook;
-    outlook.stage == Stage::Due || dates_the_end(space, &outlook)
+    outlook.stage == Stage::Due || end_counts_from_write(space, &outlook)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::desired::brake::Brake;
+use crate::desired::write_limiter::WriteLimiter;
 
 /// The number of spaces above which those at rest are forgotten before the register grows.
 const MANY: usize = 1_024;
@@ -17,7 +17,7 @@ const MANY: usize = 1_024;
 #[derive(Debug)]
 pub struct Writes {
     started: Instant,
-    brakes: Mutex<HashMap<String, Brake>>,
+    brakes: Mutex<HashMap<String, WriteLimiter>>,
 }
 
 impl Default for Writes {
@@ -32,7 +32,7 @@ impl Writes {
         let Some(space) = space_of(path) else { return };
         let (now, mut brakes) = (self.started.elapsed(), self.brakes.lock().unwrap_or_else(PoisonError::into_inner));
         if brakes.len() >= MANY && brakes.len() == brakes.capacity() {
-            brakes.retain(|_, brake| !brake.is_released(now));
+            brakes.retain(|_, brake| !brake.is_idle(now));
         }
         match brakes.get_mut(space) {
             Some(brake) => brake.write(now),

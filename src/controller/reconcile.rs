@@ -26,11 +26,12 @@ use crate::{
     api::{DeveloperSpace, names, quantity::Quantity},
     cache::{owner_limit::is_live, watches::CachedSpace},
     desired::{
-        Grant, Refusal, Uid,
-        children::{hash, version},
+        Grant, SpecRefusal, Uid,
         expiry::Step,
+        hash::hash,
         namespace::{Ownership, SeenNamespace, ownership},
-        status::Verdict,
+        resource_version::version,
+        status::Readiness,
         usage::COUNT_ONLY,
         waiting_limit::was_never_admitted,
     },
@@ -163,7 +164,7 @@ pub async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, 
         return Ok(Action::requeue(GIVE_WAY));
     }
     if step != Step::Live {
-        if matches!(step, Step::Keep(_) | Step::Forget) {
+        if matches!(step, Step::Retain(_) | Step::DeleteSpace) {
             withdraw(space, ctx);
         }
         let written = expire::carry_out(ctx, space, &observed, &step).await?.space;
@@ -186,7 +187,7 @@ pub async fn take_step(space: &DeveloperSpace, ctx: &Context) -> Result<Action, 
 
 /// Admits a space whose spec fits, if there is a place under the owner limit; otherwise returns the refusal. For a move, the namespace must not
 /// exceed the other class, its pods must comply with the Pod Security level, and an enforced isolation must not be breached.
-async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, fits: &Fits) -> Result<Option<Refusal>, Error> {
+async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, fits: &Fits) -> Result<Option<SpecRefusal>, Error> {
     let is_moved = observed.standing.as_ref().is_some_and(|standing| standing.class_name != fits.class_name);
     let is_alive = observed.own_namespace().is_some_and(|namespace| namespace.terminating.is_none());
     if is_moved && is_alive {
@@ -212,7 +213,7 @@ async fn settle(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
 }
 
 /// Schedules another reconcile for the refusal of a move that the contents of the namespace prevent: no event reports that they are deleted.
-fn look_again(observed: &mut Observed, refusal: Refusal) -> Refusal {
+fn look_again(observed: &mut Observed, refusal: SpecRefusal) -> SpecRefusal {
     observed.wakes_by(observed.now + USES_LESS);
     refusal
 }
@@ -301,7 +302,7 @@ async fn withhold(space: &DeveloperSpace, observed: &Observed, ctx: &Context) ->
 }
 
 /// Reports the refusal of a spec and carries out its removals. Deletes a space that waits beyond the number of spaces that may wait for a place.
-async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, refusal: Refusal) -> Result<(), Failure> {
+async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, refusal: SpecRefusal) -> Result<(), Failure> {
     leave_line(space, &refusal, ctx);
     if let Some(deletion) = waiting_limit::deletion(space, observed, ctx, &refusal) {
         if deletion <= observed.now {
@@ -320,25 +321,25 @@ async fn refuse(space: &DeveloperSpace, observed: &mut Observed, ctx: &Context, 
         Some(standing) => standing.beside_a_transfer(&space.spec.owner, refusal),
         None => refusal,
     };
-    let Refusal { reason, message } = observed.beside_a_missing_class(refusal);
+    let SpecRefusal { reason, message } = observed.beside_a_missing_class(refusal);
     let error = held.as_ref().err().or_else(|| taken.as_ref().err());
-    let verdict = retry::with_error(ctx, latest, Verdict::new(reason, message), error);
+    let verdict = retry::with_error(ctx, latest, Readiness::new(reason, message), error);
     report(ctx, latest, observed, Report::new(verdict, observed.known_namespace(space))).await?;
     Failure::after_report(held.err().or_else(|| taken.err()))
 }
 
 /// The key of a space in the watchdog.
 pub fn key(space: &impl Resource) -> u64 {
-    hash(&Uid::of(space.meta()))
+    hash(&Uid::from_metadata(space.meta()))
 }
 
 /// The action after a step: a requeue at the next time at which the state changes without an event.
 fn after(step: &Step, observed: &Observed, ctx: &Context) -> Action {
     let wake = match step {
         Step::Live => observed.outlook.wake,
-        Step::Keep(until) | Step::AwaitEnd(until) => Some(*until),
+        Step::Retain(until) | Step::AwaitEnd(until) => Some(*until),
         Step::Seal => observed.outlook.expires_at.filter(|end| *end > observed.now).or(Some(observed.now + LOOK_AGAIN)),
-        Step::DeleteNamespace(_) | Step::AwaitNamespace(_) | Step::Forget => return Action::requeue(LOOK_AGAIN),
+        Step::DeleteNamespace(_) | Step::AwaitNamespace(_) | Step::DeleteSpace => return Action::requeue(LOOK_AGAIN),
     };
     match wake {
         None => Action::await_change(),

@@ -17,9 +17,9 @@ use crate::{
     },
     desired::{
         Uid,
-        children::version,
-        lifetime::outlook::Stage,
-        status::{self, Finding, Note, Verdict},
+        lifetime::stage::Stage,
+        resource_version::version,
+        status::{self, Note, Readiness, StatusInputs},
     },
     runtime::error::Error,
 };
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The content of the condition `Ready`.
-    pub verdict: Verdict,
+    pub verdict: Readiness,
     /// The namespace, if the space has one.
     pub namespace: Option<NamespaceRef>,
     /// True if the space is sealed, because it has expired.
@@ -39,7 +39,7 @@ pub struct Report {
 
 impl Report {
     /// Returns the report on a live space.
-    pub fn new(verdict: Verdict, namespace: Option<NamespaceRef>) -> Self {
+    pub fn new(verdict: Readiness, namespace: Option<NamespaceRef>) -> Self {
         Self { verdict, namespace, sealed: false, notes: Vec::new() }
     }
 }
@@ -48,8 +48,8 @@ impl Report {
 pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, report: Report) -> Result<DeveloperSpace, Error> {
     let Report { verdict, namespace, sealed, mut notes } = report;
     let in_force = observed.in_force.clone();
-    let finding = Finding { space, in_force, namespace: namespace.clone(), outlook: &observed.outlook, sealed, verdict };
-    let new = status::next(&finding, observed.now);
+    let finding = StatusInputs { space, in_force, namespace: namespace.clone(), outlook: &observed.outlook, sealed, readiness: verdict };
+    let new = status::next_status(&finding, observed.now);
     let old = space.status.clone().unwrap_or_default();
     let mut written = space.clone();
     if new != old {
@@ -65,7 +65,7 @@ pub async fn report(ctx: &Context, space: &DeveloperSpace, observed: &Observed, 
     }
     if namespace.is_some() {
         // The status records it, regardless of the client that wrote it.
-        ctx.creations.end(&Uid::of(&space.metadata));
+        ctx.creations.end(&Uid::from_metadata(&space.metadata));
     }
     ctx.recorder.publish(space, namespace.as_ref(), notes, observed.now);
     Ok(written)

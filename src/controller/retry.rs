@@ -25,12 +25,13 @@ use crate::{
     },
     cache::owner_limit::is_live,
     desired::{
-        Refusal, SeenChild, Uid,
-        children::{hash, version},
-        lifetime::{inputs::is_sealed, outlook::Stage},
+        SeenChild, SpecRefusal, Uid,
+        hash::hash,
+        lifetime::{inputs::is_sealed, stage::Stage},
         namespace::{Ownership, SeenNamespace, ownership},
-        status::{Verdict, dates_the_end},
-        wording::{DELETION_WAITS, says_the_same},
+        resource_version::version,
+        status::{Readiness, end_counts_from_write},
+        wording::{DELETION_WAITS, is_same_message},
     },
     runtime::error::{Class, Error},
 };
@@ -50,7 +51,7 @@ pub fn rest(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
 fn after_flood(ctx: &Context, space: &DeveloperSpace) -> Option<Duration> {
     let wait = ctx.writes.wait(&space.name_any()).filter(|_| is_live(space) && !is_under_way(space))?;
     let observed = observe(space, ctx);
-    if overdue(space, &observed).is_some() || observed.outlook.stage == Stage::Due || dates_the_end(space, &observed.outlook) {
+    if overdue(space, &observed).is_some() || observed.outlook.stage == Stage::Due || end_counts_from_write(space, &observed.outlook) {
         return None;
     }
     let Observed { now, outlook, .. } = observed;
@@ -93,13 +94,13 @@ impl Failure {
 
 /// Returns `verdict` with `error` in its message, if the error lasts. The message of the status stays if it differs only in parts that change at each
 /// attempt.
-pub fn with_error(ctx: &Context, space: &DeveloperSpace, mut verdict: Verdict, error: Option<&Error>) -> Verdict {
+pub fn with_error(ctx: &Context, space: &DeveloperSpace, mut verdict: Readiness, error: Option<&Error>) -> Readiness {
     let failures = ctx.memory.failures(&space.name_any());
     let Some(error) = error.filter(|error| error.lasts(failures)) else { return verdict };
     let addition = format!("; in addition, the operator {}", error.sentence());
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
     let reported = ready.and_then(|ready| ready.message.strip_prefix(verdict.message.as_str()));
-    verdict.message.push_str(reported.filter(|reported| says_the_same(reported, &addition)).unwrap_or(&addition));
+    verdict.message.push_str(reported.filter(|reported| is_same_message(reported, &addition)).unwrap_or(&addition));
     verdict
 }
 
@@ -142,16 +143,17 @@ pub async fn explain(ctx: &Context, space: &DeveloperSpace, Failure { error, adm
 /// Reads a later version of `space`. A conflict about the latest version is a refusal and not a race, and a space of another UID is not this space.
 pub async fn read_later(ctx: &Context, space: &DeveloperSpace) -> Option<DeveloperSpace> {
     let Ok(Some(WithoutManagedFields(read))) = ctx.spaces().get_opt(&space.name_any()).await else { return None };
-    let is_later = Uid::of(&read.metadata) == Uid::of(&space.metadata) && version(&read.metadata) != version(&space.metadata);
+    let is_later =
+        Uid::from_metadata(&read.metadata) == Uid::from_metadata(&space.metadata) && version(&read.metadata) != version(&space.metadata);
     is_later.then_some(read)
 }
 
 /// Writes the report of an error again after a lost race, if the end of the space depends on the write. Otherwise returns the conflict.
-async fn report_after_a_race(ctx: &Context, space: &DeveloperSpace, verdict: &Verdict, mut lost: Error) -> Result<DeveloperSpace, Error> {
+async fn report_after_a_race(ctx: &Context, space: &DeveloperSpace, verdict: &Readiness, mut lost: Error) -> Result<DeveloperSpace, Error> {
     let mut latest = space.clone();
     for _ in 0..ATTEMPTS {
         let outlook = observe(&latest, ctx).outlook;
-        let is_for_the_end = outlook.stage != Stage::Due && dates_the_end(&latest, &outlook);
+        let is_for_the_end = outlook.stage != Stage::Due && end_counts_from_write(&latest, &outlook);
         let Some(read) = read_later(ctx, &latest).await.filter(|_| is_for_the_end) else { return Err(lost) };
         let observed = observe(&read, ctx);
         match report(ctx, &read, &observed, said(&read, &observed, verdict.clone())).await {
@@ -207,7 +209,7 @@ fn as_last_written(ctx: &Context, space: &DeveloperSpace) -> Option<DeveloperSpa
     (!is_due).then_some(space)
 }
 
-fn said(space: &DeveloperSpace, observed: &Observed, verdict: Verdict) -> Report {
+fn said(space: &DeveloperSpace, observed: &Observed, verdict: Readiness) -> Report {
     let name = space.name_any();
     let recorded = || space.status.as_ref().and_then(|status| status.namespace.clone());
     let own = observed.namespace.as_ref().filter(|seen| ownership(space, seen) == Ownership::Ours);
@@ -221,7 +223,7 @@ fn said(space: &DeveloperSpace, observed: &Observed, verdict: Verdict) -> Report
 
 /// The reason and the message for an error that requires a correction, or that lasts; `None` while the next attempt may succeed, and `None` if the
 /// status itself cannot be written.
-fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failures: u32) -> Option<Verdict> {
+fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failures: u32) -> Option<Readiness> {
     if matches!(error, Error::Status { .. } | Error::Overtaken { .. }) {
         return None;
     }
@@ -235,26 +237,26 @@ fn verdict_on(space: &DeveloperSpace, observed: &Observed, error: &Error, failur
     }
     let sentence = error.sentence();
     let verdict = match (space.metadata.deletion_timestamp.is_some(), is_sealed(space)) {
-        (true, _) => Verdict::new(Reason::Terminating, format!("{DELETION_WAITS}{sentence}")),
-        (false, true) => Verdict::new(Reason::Expired, format!("this DeveloperSpace has expired, and its cleanup waits: {sentence}")),
+        (true, _) => Readiness::new(Reason::Terminating, format!("{DELETION_WAITS}{sentence}")),
+        (false, true) => Readiness::new(Reason::Expired, format!("this DeveloperSpace has expired, and its cleanup waits: {sentence}")),
         (false, false) => on_living(observed, Reason::ApplyFailed, sentence),
     };
-    Some(settled(space, Verdict { working: is_ending || verdict.working, ..verdict }))
+    Some(settled(space, Readiness { working: is_ending || verdict.working, ..verdict }))
 }
 
 /// The verdict on a space that has not ended. Admission depends on the reason of a missing class, regardless of other errors.
-fn on_living(observed: &Observed, reason: Reason, message: impl Into<String>) -> Verdict {
-    let Refusal { reason, message } = observed.beside_a_missing_class(Refusal::new(reason, message));
-    Verdict::new(reason, message)
+fn on_living(observed: &Observed, reason: Reason, message: impl Into<String>) -> Readiness {
+    let SpecRefusal { reason, message } = observed.beside_a_missing_class(SpecRefusal::new(reason, message));
+    Readiness::new(reason, message)
 }
 
 /// Returns the verdict with the message of the status, if that message reports the same for the current generation.
-fn settled(space: &DeveloperSpace, mut verdict: Verdict) -> Verdict {
+fn settled(space: &DeveloperSpace, mut verdict: Readiness) -> Readiness {
     let ready = space.status.as_ref().and_then(|status| conditions::find(&status.conditions, types::READY));
     let stands = ready.filter(|ready| {
         ready.observed_generation == space.metadata.generation
             && ready.reason == verdict.reason.as_str()
-            && says_the_same(&ready.message, &verdict.message)
+            && is_same_message(&ready.message, &verdict.message)
     });
     if let Some(ready) = stands {
         verdict.message.clone_from(&ready.message);

@@ -7,12 +7,12 @@ use kube::ResourceExt;
 use super::{admit::Fits, context::Context, namespace};
 use crate::{
     api::DeveloperSpace,
-    desired::{Refusal, desire, namespace::SeenNamespace, pod_security},
+    desired::{SpecRefusal, desire, namespace::SeenNamespace, pod_security},
     runtime::error::Error,
 };
 
 /// Admits a space whose pods comply with the Pod Security level of the other class, or returns the refusal.
-pub async fn comply(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, fits: &Fits) -> Result<Option<Refusal>, Error> {
+pub async fn comply(ctx: &Context, space: &DeveloperSpace, seen: &SeenNamespace, fits: &Fits) -> Result<Option<SpecRefusal>, Error> {
     let wanted = desire(space, &fits.resolved, None).namespace.at_least(seen.adopted_security).granted();
     let Some((label, level)) = pod_security::enforced(&wanted.written.labels) else { return Ok(None) };
     if seen.metadata.has_label(label, level) {

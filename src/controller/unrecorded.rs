@@ -82,7 +82,7 @@ async fn delete_one(ctx: &Context, name: &str, seen: &SeenNamespace) -> Result<b
     let found = ctx.spaces().get_opt(name).await.map_err(Error::api(format!("read DeveloperSpace {name}")))?;
     if let Some(space) = found {
         let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
-        if seen.claim == Some(Uid::of(&space.metadata)) || recorded.is_some_and(|recorded| seen.uid == *recorded.uid) {
+        if seen.claim == Some(Uid::from_metadata(&space.metadata)) || recorded.is_some_and(|recorded| seen.uid == *recorded.uid) {
             return Ok(false);
         }
     }
@@ -113,7 +113,10 @@ mod tests {
     use tower_test::mock::pair;
 
     use super::*;
-    use crate::{api::names::ProtectedNamespaces, clock::ServerCheckedClock, controller::context::WorkerSlots, runtime::events::recorder};
+    use crate::{
+        api::protected_namespaces::ProtectedNamespaces, clock::ServerCheckedClock, controller::context::WorkerSlots,
+        runtime::events::recorder,
+    };
 
     fn orphan(claim: &str, adopt: Option<&str>) -> (String, SeenNamespace) {
         let (uid, claim, adopt) = ("uid-of-the-namespace".into(), Some(claim.into()), adopt.map(Into::into));

@@ -9,8 +9,8 @@ use super::{admit::Fits, child_api, context::Context, namespace, observe::Observ
 use crate::{
     api::{DeveloperSpace, names},
     desired::{
-        Child, ChildKind, Refusal, Uid,
-        children::hash,
+        Child, ChildKind, SpecRefusal, Uid,
+        hash::hash,
         usage::{Uncounted, counting, has_limit, limits, not_admitted, not_counted, to_count, uncounted},
     },
     runtime::error::Error,
@@ -22,7 +22,7 @@ const LONGEST_COUNT: TimeDelta = TimeDelta::minutes(2);
 
 /// Admits a space to the class of `wanted`, or returns the refusal. The resources that the class in force does not limit have to be counted first.
 /// While the class in force is missing, these are the resources that the existing quota does not limit.
-pub async fn fits(ctx: &Context, space: &DeveloperSpace, observed: &mut Observed, wanted: &Fits) -> Result<Option<Refusal>, Error> {
+pub async fn fits(ctx: &Context, space: &DeveloperSpace, observed: &mut Observed, wanted: &Fits) -> Result<Option<SpecRefusal>, Error> {
     let (namespace, class_name, hard) = (space.name_any(), wanted.class_name.as_str(), &wanted.resolved.quota);
     let quota = read(ctx, &namespace).await?;
     let keys = match &observed.ruling {
@@ -62,7 +62,7 @@ pub async fn count(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -
     let quota = read(ctx, &namespace).await?;
     let Some(wanted) = counting(space, &standing.class_name, quota.as_ref(), &observed.to_count).map(Child::from) else { return Ok(()) };
     let written = if let Some(quota) = &quota {
-        let operations = wanted.repair(&Uid::of(&quota.metadata), true);
+        let operations = wanted.repair(&Uid::from_metadata(&quota.metadata), true);
         child_api::patch(&ctx.client, &namespace, (ChildKind::Quota, names::CHILD), operations).await
     } else {
         namespace::confirm(ctx, space, seen).await?;

@@ -11,9 +11,9 @@ use super::{
 use crate::{
     api::{DeveloperSpace, conditions::Reason},
     desired::{
-        Refusal, Uid,
+        SpecRefusal, Uid,
         status::Note,
-        waiting_limit::{Beyond, MAY_WAIT, deleted_at},
+        waiting_limit::{Beyond, MAX_WAITING, deleted_at},
     },
     runtime::error::Error,
 };
@@ -24,17 +24,17 @@ fn beyond(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> Option<
     let class = observed.wanted.as_deref().and_then(|name| ctx.store.class(name));
     let is_accepted = class.is_some_and(|class| class_verdict(&class) == ClassVerdict::Accepted);
     let runs = is_accepted && ctx.watchdog.ages(observed.now).current().is_ok();
-    ctx.admissions.beyond(&Uid::of(&space.metadata), runs.then_some(observed.now))
+    ctx.admissions.beyond(&Uid::from_metadata(&space.metadata), runs.then_some(observed.now))
 }
 
 /// The warning of the deletion in the condition of a space that waits beyond the oldest waiting spaces; empty for other spaces.
 pub fn warning(space: &DeveloperSpace, observed: &Observed, ctx: &Context) -> String {
     let Some(_) = beyond(space, observed, ctx) else { return String::new() };
-    format!("; {MAY_WAIT} older spaces of {} wait as well, which is the maximum, so this one is deleted after an hour", space.spec.owner)
+    format!("; {MAX_WAITING} older spaces of {} wait as well, which is the maximum, so this one is deleted after an hour", space.spec.owner)
 }
 
 /// The time at which the refused `space` is deleted; `None` if it is not deleted.
-pub fn deletion(space: &DeveloperSpace, observed: &Observed, ctx: &Context, refusal: &Refusal) -> Option<DateTime<Utc>> {
+pub fn deletion(space: &DeveloperSpace, observed: &Observed, ctx: &Context, refusal: &SpecRefusal) -> Option<DateTime<Utc>> {
     let waits = refusal.reason == Reason::OwnerLimitExceeded && observed.own_namespace().is_none();
     deleted_at(space, beyond(space, observed, ctx).filter(|_| waits)?)
 }
@@ -43,7 +43,7 @@ pub fn deletion(space: &DeveloperSpace, observed: &Observed, ctx: &Context, refu
 pub async fn delete(ctx: &Context, space: &DeveloperSpace, observed: &Observed) -> Result<(), Error> {
     if delete_space(ctx, space).await? {
         let message = format!(
-            "this DeveloperSpace was deleted after an hour of waiting, since {MAY_WAIT} older spaces of {} wait for a place as well: \
+            "this DeveloperSpace was deleted after an hour of waiting, since {MAX_WAITING} older spaces of {} wait for a place as well: \
              delete spaces that are not needed, and create it again",
             space.spec.owner
         );

@@ -14,23 +14,23 @@ pub struct Admitted {
 
 impl Admitted {
     /// Reads the specs of all classes. A class may come with more than one: the present one and the one last accepted.
-    pub fn of<'a>(classes: impl IntoIterator<Item = (&'a str, &'a SpaceClassSpec)>) -> Self {
+    pub fn from_classes<'a>(classes: impl IntoIterator<Item = (&'a str, &'a SpaceClassSpec)>) -> Self {
         let mut all = Self::default();
         for (class, spec) in classes {
             for selector in &spec.network.allow_from_namespaces {
                 for (key, value) in selector.match_labels.iter().flatten() {
-                    all.note(class, key, std::slice::from_ref(value));
+                    all.add_key(class, key, std::slice::from_ref(value));
                 }
                 for requirement in selector.match_expressions.iter().flatten() {
                     let values = requirement.values.as_deref().filter(|_| requirement.operator == "In");
-                    all.note(class, &requirement.key, values.unwrap_or_default());
+                    all.add_key(class, &requirement.key, values.unwrap_or_default());
                 }
             }
         }
         all
     }
 
-    fn note(&mut self, class: &str, key: &str, values: &[String]) {
+    fn add_key(&mut self, class: &str, key: &str, values: &[String]) {
         if key == names::LABEL_NAMESPACE_NAME {
             for namespace in values {
                 keep_first(&mut self.namespaces, namespace, class);
@@ -86,14 +86,14 @@ mod tests {
             {"matchExpressions": [{"key": key, "operator": "In", "values": ["scraper", "front-door"]}]},
             {"matchExpressions": [{"key": "example.com/zone", "operator": "Exists"}, {"key": key, "operator": "NotIn", "values": ["attic"]}]},
         ]));
-        let all = Admitted::of([("greenhouse", &greenhouse), ("cellar", &cellar)]);
+        let all = Admitted::from_classes([("greenhouse", &greenhouse), ("cellar", &cellar)]);
         for (namespace, by) in [("front-door", Some("cellar")), ("scraper", Some("cellar")), ("attic", None), ("gate", None)] {
             assert_eq!(all.admitting(namespace), by, "{namespace}");
         }
         for (key, by) in [("example.com/role", Some("greenhouse")), ("example.com/zone", Some("cellar")), ("example.com/tier", None)] {
             assert_eq!(all.selecting(key), by, "{key}");
         }
-        assert_eq!(Admitted::of([("cellar", &cellar), ("greenhouse", &greenhouse)]), all);
-        assert_eq!(all.namespaces_beyond(&Admitted::of([("greenhouse", &greenhouse)])).collect::<Vec<_>>(), ["scraper"]);
+        assert_eq!(Admitted::from_classes([("cellar", &cellar), ("greenhouse", &greenhouse)]), all);
+        assert_eq!(all.namespaces_beyond(&Admitted::from_classes([("greenhouse", &greenhouse)])).collect::<Vec<_>>(), ["scraper"]);
     }
 }

@@ -5,7 +5,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
-use super::{metadata::Wanted, namespace::NamespaceMetadata, pod_security};
+use super::{metadata::WantedMetadata, namespace::NamespaceMetadata, pod_security};
 use crate::api::{DeveloperSpace, PodSecurity, names};
 
 /// The write that adopts a namespace.
@@ -38,13 +38,13 @@ fn found(space: &DeveloperSpace, live: &ObjectMeta) -> PodSecurity {
     let annotation = |key| live.annotations.as_ref().and_then(|annotations| annotations.get(key));
     let is_second_try = annotation(names::ANNOTATION_SPACE_UID).is_some_and(|claim| space.metadata.uid.as_ref() == Some(claim));
     if is_second_try {
-        return annotation(names::ANNOTATION_ADOPTED_POD_SECURITY).map(|text| pod_security::of_annotation(text)).unwrap_or_default();
+        return annotation(names::ANNOTATION_ADOPTED_POD_SECURITY).map(|text| pod_security::from_annotation(text)).unwrap_or_default();
     }
-    pod_security::of_labels(live.labels.as_ref())
+    pod_security::from_labels(live.labels.as_ref())
 }
 
 /// Every label with its former value; of annotations, which may be long, the keys.
-fn replaced(patch: &Value, wanted: &Wanted, live: &ObjectMeta) -> String {
+fn replaced(patch: &Value, wanted: &WantedMetadata, live: &ObjectMeta) -> String {
     let changes = |section: &str| patch["metadata"][section].as_object().cloned().unwrap_or_default();
     let was = |key: &String| live.labels.as_ref().and_then(|labels| labels.get(key));
     let label = |key: &String| {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stricter_level_stays_and_its_old_version_goes() {
+    fn adoption_keeps_a_stricter_level_and_removes_its_version() {
         let found = json!({
             "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.33",
             "app.kubernetes.io/managed-by": "Helm",
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_looser_level_is_raised_and_that_is_told() {
+    fn adoption_raises_a_looser_level_and_reports_the_change() {
         let found = json!({"pod-security.kubernetes.io/enforce": "privileged"});
         let security = json!({"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"});
         let Adoption { patch, replaced } = adopted(&found, &json!({"openshift.io/requester": "omar@example.com", "note": "stays"}));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_try_goes_by_what_the_first_one_found() {
+    fn a_second_attempt_uses_the_levels_that_the_first_one_recorded() {
         let labels = json!({"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"});
         let claim =
             json!({"developerspace.dev/space-uid": "uid-of-the-space", "developerspace.dev/adopted-pod-security": "enforce=privileged"});
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_marks_of_a_release_go() {
+    fn adoption_removes_the_marks_of_a_release() {
         let marks =
             json!({"developerspace.dev/released-from": "vault-lab/uid-before", "developerspace.dev/adopt": "vault-lab/uid-of-the-space"});
         let patch = adopted(&json!({"developerspace.dev/released": "true"}), &marks).patch.unwrap();

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wishes_are_read_with_and_without_compat() {
+    fn requested_expiries_are_read_with_and_without_compat() {
         let both = [Compat::Janitor, Compat::K8sTtlController];
         let created: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().unwrap();
         let day = |day: u32| RequestedExpiry::At(format!("2026-11-{day:02}T00:00:00Z").parse().unwrap(), "");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mark_of_a_space_counts() {
+    fn a_namespace_with_any_mark_of_a_space_is_marked() {
         let map = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
         for (labels, annotations, expected) in [
             (map("app.kubernetes.io/managed-by", "developerspace-operator"), map("developerspace.dev/ttl", "1s"), true),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_deletes_nothing() {
+    fn an_unreadable_annotation_deletes_nothing() {
         let created: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().unwrap();
         for (key, value) in [
             (names::ANNOTATION_TTL, "7"),

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::{class_quota, lifetime::rules::Rules, limit_range, network_policy, role_bindings::owner_role};
-use crate::{
-    access::SHORTEST,
-    api::{
-        Access, SpaceClassSpec,
-        duration::{Ttl, format_duration, parse_duration},
-        names,
-    },
+use super::{
+    class_quota, credential_lifetime::MIN_LIFETIME, lifetime::rules::LifetimeRules, limit_range, network_policy, role_bindings::owner_role,
+};
+use crate::api::{
+    Access, SpaceClassSpec,
+    duration::{Ttl, format_duration, parse_duration},
+    names, syntax,
 };
 
 /// Half of the total size that the API server allows for the annotations of one object, in bytes.
-const MOST_ANNOTATIONS: usize = 128 * 1024;
+const MAX_ANNOTATION_BYTES: usize = 128 * 1024;
 
 /// Validates the spec. The error is a sentence that names the field and the correction.
 pub fn check(class: &SpaceClassSpec) -> Result<(), String> {
@@ -34,43 +33,8 @@ pub fn cluster_roles(class: &SpaceClassSpec) -> BTreeSet<String> {
     roles.chain([owner_role(class).to_owned()]).collect()
 }
 
-/// Domains, with their subdomains, whose keys control the cluster, its policies, its networks, its tenancy, or the accounts of a cloud, and the
-/// operator's own domain.
-pub const RESERVED_DOMAINS: [&str; 21] = [
-    "kubernetes.io",
-    "k8s.io",
-    names::GROUP,
-    "openshift.io",
-    "istio.io",
-    "linkerd.io",
-    "cilium.io",
-    "projectcalico.org",
-    "kuma.io",
-    "consul.hashicorp.com",
-    "kyverno.io",
-    "gatekeeper.sh",
-    "openpolicyagent.org",
-    "x-k8s.io",
-    "cattle.io",
-    "amazonaws.com",
-    "cloud.google.com",
-    "ovn.org",
-    "clastix.io",
-    "antrea.io",
-    "tigera.io",
-];
-
-/// Reserved keys without a domain.
-pub const RESERVED_KEYS: [&str; 1] = ["istio-injection"];
-
-/// Returns true if a space's own labels and annotations may never use `key`, whatever its class allows.
-pub fn is_reserved(key: &str) -> bool {
-    let Some((domain, _)) = key.split_once('/') else { return RESERVED_KEYS.contains(&key) };
-    RESERVED_DOMAINS.iter().any(|reserved| domain == *reserved || domain.ends_with(&format!(".{reserved}")))
-}
-
 fn check_lifetime(class: &SpaceClassSpec) -> Result<(), String> {
-    let rules = Rules::of(class)?;
+    let rules = LifetimeRules::from_class(class)?;
     match (rules.default_ttl, rules.max_ttl) {
         (Some(Ttl::Never), _) if !rules.allow_never => Err("lifetime.defaultTTL is never, which requires lifetime.allowNever: true".into()),
         (Some(Ttl::After(default)), Some(max)) if default > max => Err(format!(
@@ -114,7 +78,7 @@ fn check_access(class: &SpaceClassSpec) -> Result<(), String> {
     for (field, text) in [("certificate", certificate), ("token", token)] {
         let Some(text) = text else { continue };
         let span = parse_duration(text).map_err(|error| format!("access.{field}.maxDuration: {error}"))?;
-        if span < SHORTEST {
+        if span < MIN_LIFETIME {
             return Err(format!("access.{field}.maxDuration {text} is less than 10m, the minimum of the API server: set 10m or more"));
         }
     }
@@ -124,12 +88,12 @@ fn check_access(class: &SpaceClassSpec) -> Result<(), String> {
 fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
     let Some(metadata) = &class.metadata else { return Ok(()) };
     let size: usize = metadata.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if size > MOST_ANNOTATIONS {
-        return Err(format!("metadata.annotations have {size} bytes, and at most {MOST_ANNOTATIONS} are allowed: shorten them"));
+    if size > MAX_ANNOTATION_BYTES {
+        return Err(format!("metadata.annotations have {size} bytes, and at most {MAX_ANNOTATION_BYTES} are allowed: shorten them"));
     }
     for (field, keys) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
         for key in keys.keys() {
-            if !names::is_qualified_key(key) {
+            if !syntax::is_qualified_key(key) {
                 return Err(format!("metadata.{field}: {key:?} is not a valid key such as example.com/tier"));
             }
             if key == names::LABEL_NAMESPACE_NAME
@@ -143,7 +107,7 @@ fn check_metadata(class: &SpaceClassSpec) -> Result<(), String> {
             }
         }
     }
-    let bad = metadata.allowed_keys.iter().find(|pattern| !names::is_qualified_key(&pattern.replace('*', "x")));
+    let bad = metadata.allowed_keys.iter().find(|pattern| !syntax::is_qualified_key(&pattern.replace('*', "x")));
     bad.map_or(Ok(()), |pattern| {
         Err(format!("metadata.allowedKeys: {pattern:?} is neither a valid key nor a prefix with a star such as example.com/*"))
     })
@@ -155,12 +119,12 @@ mod tests {
 
     use super::*;
 
-    fn judge(value: Value) -> Result<(), String> {
+    fn check_json(value: Value) -> Result<(), String> {
         check(&serde_json::from_value(value).unwrap())
     }
 
     #[test]
-    fn sensible_classes_pass() {
+    fn valid_classes_are_accepted() {
         for class in [
             json!({}),
             json!({"lifetime": {"defaultTTL": "7d", "maxTTL": "1w"}}),
@@ -170,12 +134,12 @@ mod tests {
             json!({"roles": [{"name": "reader", "clusterRole": "system:aggregate-to-view"}]}),
             json!({"names": {"allowed": ["*", "corp", "team-*"], "denied": ["prod", "prod-*", "*-prod", "xn--*"]}}),
         ] {
-            assert_eq!(judge(class.clone()), Ok(()), "{class}");
+            assert_eq!(check_json(class.clone()), Ok(()), "{class}");
         }
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn invalid_classes_are_refused_with_a_message() {
         for (class, says) in [
             (json!({"lifetime": {"defaultTTL": "8d", "maxTTL": "1w"}}), "longer than lifetime.maxTTL"),
             (json!({"lifetime": {"defaultTTL": "never"}}), "allowNever"),
@@ -203,35 +167,8 @@ mod tests {
             (json!({"names": {"denied": ["prod", "prod.*"]}}), "names.denied: \"prod.*\" matches no valid name"),
             (json!({"names": {"denied": ["-prod"]}}), "names.denied: \"-prod\""),
         ] {
-            let sentence = judge(class.clone()).unwrap_err();
+            let sentence = check_json(class.clone()).unwrap_err();
             assert!(sentence.contains(says), "{class}: {sentence}");
-        }
-    }
-
-    #[test]
-    fn the_policy_knows_the_same_reserved_keys() {
-        let policy = include_str!("../../config/policy/bounds.yaml");
-        let list = |words: &[&str]| format!("[{}]", words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "));
-        for words in [&RESERVED_DOMAINS[..], &RESERVED_KEYS] {
-            assert!(policy.contains(&list(words)), "config/policy/bounds.yaml lacks {}", list(words));
-        }
-    }
-
-    #[test]
-    fn reserved_keys_cover_subdomains() {
-        for (key, reserved) in [
-            ("pod-security.kubernetes.io/enforce", true),
-            ("kubernetes.io/metadata.name", true),
-            ("developerspace.dev/space", true),
-            ("sub.k8s.io/x", true),
-            ("istio-injection", true),
-            ("linkerd.io/inject", true),
-            ("policies.kyverno.io/x", true),
-            ("example.com/tier", false),
-            ("notkubernetes.io/x", false),
-            ("tier", false),
-        ] {
-            assert_eq!(is_reserved(key), reserved, "{key}");
         }
     }
 }

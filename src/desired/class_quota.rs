@@ -4,8 +4,9 @@
 use std::cmp::Ordering;
 
 use super::{
-    Refusal, limit_range,
+    limit_range,
     quota::{self, Hard, OwnObjects, unusable},
+    spec_refusal::SpecRefusal,
 };
 use crate::api::{ClassQuota, Isolation, SpaceClassSpec, conditions::Reason};
 
@@ -32,7 +33,7 @@ fn own_objects(class: &SpaceClassSpec, hard: &Hard) -> OwnObjects {
 
 /// Replaces each override of a space that leaves no room for the operator's own objects by the class's value, and returns an objection. Without that
 /// room the operator could not maintain isolation and access.
-pub fn leave_room(class: &SpaceClassSpec, overrides: &Hard, mut hard: Hard) -> (Hard, Option<Refusal>) {
+pub fn leave_room(class: &SpaceClassSpec, overrides: &Hard, mut hard: Hard) -> (Hard, Option<SpecRefusal>) {
     let counted = |key: &String| OwnObjects::KEYS.contains(&key.as_str()) && overrides.contains_key(key);
     if !hard.keys().any(counted) {
         return (hard, None);
@@ -44,7 +45,7 @@ pub fn leave_room(class: &SpaceClassSpec, overrides: &Hard, mut hard: Hard) -> (
             value.clone_from(limit);
         }
     }
-    (hard, Some(Refusal::new(Reason::InvalidSpec, format!("spec.quota {sentence}"))))
+    (hard, Some(SpecRefusal::new(Reason::InvalidSpec, format!("spec.quota {sentence}"))))
 }
 
 fn check_ceilings(hard: &Hard, max: &Hard) -> Result<(), String> {
@@ -84,33 +85,33 @@ mod tests {
 
     use super::*;
 
-    fn judge(class: &Value) -> Result<(), String> {
+    fn check_json(class: &Value) -> Result<(), String> {
         check(&serde_json::from_value(class.clone()).unwrap())
     }
 
     #[test]
-    fn a_space_leaves_room_for_the_operators_own_objects() {
+    fn overrides_that_leave_no_room_for_the_operators_objects_are_refused() {
         let hard = json!({"pods": 9, "count/networkpolicies.networking.k8s.io": 5, "resourcequotas": 3});
         let class: SpaceClassSpec = serde_json::from_value(json!({"quota": {"hard": hard}})).unwrap();
         let limits = |value: &Value| serde_json::from_value::<Hard>(value.clone()).unwrap();
-        let of = |overrides: Value| {
+        let with_overrides = |overrides: Value| {
             let (cut, _) = quota::cut(class.quota.as_ref(), &limits(&overrides));
             let (left, refusal) = leave_room(&class, &limits(&overrides), cut);
             (left, refusal.map(|refusal| refusal.message))
         };
         for key in ["count/networkpolicies.networking.k8s.io", "resourcequotas"] {
-            let (left, message) = of(json!({"pods": 1, (key): 0}));
+            let (left, message) = with_overrides(json!({"pods": 1, (key): 0}));
             assert!(message.is_some_and(|message| message.starts_with(&format!("spec.quota {key}: 0 leaves no room"))), "{key}");
             let mut expected = hard.clone();
             expected["pods"] = 1.into();
             assert_eq!(left, limits(&expected), "{key}");
         }
-        assert_eq!(of(json!({"count/networkpolicies.networking.k8s.io": 1})).1, None);
-        assert_eq!(of(json!({"pods": 0})).1, None);
+        assert_eq!(with_overrides(json!({"count/networkpolicies.networking.k8s.io": 1})).1, None);
+        assert_eq!(with_overrides(json!({"pods": 0})).1, None);
     }
 
     #[test]
-    fn a_quota_that_cannot_hold_is_the_classs_mistake() {
+    fn a_class_with_an_unusable_quota_is_refused() {
         let roles = json!([{"name": "grower", "clusterRole": "edit"}, {"name": "helper", "clusterRole": "view"}]);
         for (class, says) in [
             (json!({"quota": {"hard": {"pods": 3}, "max": {"pods": 3}}}), None),
@@ -150,9 +151,9 @@ mod tests {
             (json!({"quota": {"hard": {"count/limitranges": 0, "limits.cpu": 1}}}), Some("quota.hard count/limitranges: 0 leaves no room")),
         ] {
             match says {
-                None => assert_eq!(judge(&class), Ok(()), "{class}"),
+                None => assert_eq!(check_json(&class), Ok(()), "{class}"),
                 Some(says) => {
-                    let sentence = judge(&class).unwrap_err();
+                    let sentence = check_json(&class).unwrap_err();
                     assert!(sentence.starts_with(says), "{class}: {sentence}");
                 }
             }

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_required_and_absent_or_blank_is_asked_for() {
+    fn required_contact_fields_that_are_absent_or_blank_are_requested() {
         let required = [ContactField::Team, ContactField::Email, ContactField::CostCenter];
         let contact = Contact { team: Some("botany".into()), email: Some(" ".into()), chat: Some("#orchids".into()), ..Contact::default() };
         assert_eq!(missing(Some(&contact), &required), ["email", "costCenter"]);

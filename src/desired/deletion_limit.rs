@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 /// The share of the living namespaces that one sweep may delete by default, in percent.
 const DEFAULT_PERCENT: usize = 50;
 /// The least that the default allows: on a small cluster a few namespaces are already half of all.
-const DEFAULT_LEAST: usize = 10;
+const DEFAULT_MINIMUM: usize = 10;
 
 /// The most namespaces that one sweep deletes. An explicit value binds exactly as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum DeletionLimit {
 /// The limit for `living` namespaces. Default: half of them, and at least ten.
 pub fn limit(explicit: Option<DeletionLimit>, living: usize) -> usize {
     match explicit {
-        None => share(living, DEFAULT_PERCENT).max(DEFAULT_LEAST),
+        None => share(living, DEFAULT_PERCENT).max(DEFAULT_MINIMUM),
         Some(DeletionLimit::Count(count)) => count,
         Some(DeletionLimit::Percent(percent)) => share(living, percent.into()),
     }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_explicit_limit_binds_as_written() {
+    fn an_explicit_limit_applies_as_written() {
         for (text, living, expected) in
             [("50%", 100, 50), ("50%", 4, 2), ("10%", 9, 0), ("100%", 7, 7), ("0%", 500, 0), ("3", 500, 3), ("0", 500, 0)]
         {

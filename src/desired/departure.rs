@@ -89,8 +89,8 @@ fn without_marks(live: &ObjectMeta) -> (Map<String, Value>, Map<String, Value>) 
     let labels = live.labels.iter().flatten();
     let ours = labels.filter(|(key, value)| is_mark(key) || (*key == names::LABEL_MANAGED_BY && *value == names::OPERATOR));
     let annotations = live.annotations.iter().flat_map(|annotations| annotations.keys());
-    let said = annotations.filter(|key| is_mark(key) || (openshift.contains(&key.as_str()) && owns_annotation(live, key)));
-    (ours.map(|(key, _)| (key.clone(), Value::Null)).collect(), said.map(|key| (key.clone(), Value::Null)).collect())
+    let our_annotations = annotations.filter(|key| is_mark(key) || (openshift.contains(&key.as_str()) && owns_annotation(live, key)));
+    (ours.map(|(key, _)| (key.clone(), Value::Null)).collect(), our_annotations.map(|key| (key.clone(), Value::Null)).collect())
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn retain_needs_consent_and_holds_until_the_seal() {
+    fn retain_requires_consent_and_applies_until_the_space_is_sealed() {
         let recorded = json!({"name": "orchid-lab", "uid": "uid-recorded"});
         let expired = json!([{"type": "Expired", "status": "True", "reason": "TimeIsUp", "message": "", "lastTransitionTime": "2026-03-09T08:00:00Z"}]);
         let (bare, sealed) = (json!({"namespace": recorded}), json!({"namespace": recorded, "conditions": expired}));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_takes_off_whose_the_namespace_is_and_no_protection() {
+    fn a_release_removes_the_marks_of_ownership_and_keeps_the_protection() {
         let status = json!({"className": "greenhouse", "owner": {"kind": "Group", "name": "gardeners"}});
         let now = "2026-03-04T12:00:00.5Z".parse().unwrap();
         let patch = release(&space(&json!({}), &status), &live(), now).unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_handed_back_counts_for_nobody() {
+    fn a_namespace_that_is_handed_back_has_no_released_mark() {
         let patch = hand_back(&live());
         assert_eq!(patch["metadata"]["labels"].as_object().unwrap().get("developerspace.dev/released"), None);
         assert_eq!(patch["metadata"]["annotations"]["developerspace.dev/space-uid"], Value::Null);

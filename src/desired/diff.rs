@@ -1,50 +1,13 @@
 //! The writes that turn the existing children into the wanted ones, as far as the space's [`Grant`] allows.
 
 use super::{
-    Child, ChildKind, Children, Grant, SeenChild, Uid,
-    access::{self, Access, Door},
-    children::is_name_of_ours,
+    binding_changes::{self, AccessGate, BindingChanges},
+    change::Change,
+    child::{Child, ChildKind, Children, is_operator_name},
+    grant::Grant,
     quota,
+    seen_child::SeenChild,
 };
-
-/// One write.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// The object does not exist.
-    Create(Child),
-    /// The object of that UID has other content.
-    Repair {
-        /// UID of the existing object.
-        uid: Uid,
-        /// The wanted object.
-        child: Child,
-    },
-    /// The object of that UID differs in an immutable field: delete it and create it again.
-    Replace {
-        /// UID of the existing object.
-        uid: Uid,
-        /// The wanted object.
-        child: Child,
-    },
-    /// The object is no longer wanted.
-    Remove {
-        /// Its kind.
-        kind: ChildKind,
-        /// Its name.
-        name: String,
-        /// Its UID.
-        uid: Uid,
-    },
-    /// The object may allow more than this child, and only a read of the object shows it: read it and cut it, see [`cut`].
-    Cut(Child),
-    /// The object must be replaced, and a finalizer holds it: its replacement cannot be created before it has been deleted.
-    Held {
-        /// Its kind.
-        kind: ChildKind,
-        /// Its name.
-        name: String,
-    },
-}
 
 /// All writes to the children of one space, in the order of the contract.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,10 +16,10 @@ pub struct Changes {
     pub guards: Vec<Change>,
     /// Changes that remove access. They never wait.
     pub withdrawals: Vec<Change>,
-    /// Changes that give access, once `door` is open.
+    /// Changes that give access, once `gate` is open.
     pub grants: Vec<Change>,
     /// The permission for `grants`: it depends on the grant and on the guards.
-    pub door: Door,
+    pub gate: AccessGate,
 }
 
 impl Changes {
@@ -74,13 +37,13 @@ pub fn diff(wanted: &Children, seen: &[SeenChild], grant: Grant) -> Changes {
     let mut guards: Vec<Change> = wanted.iter().filter_map(|child| guard(child, seen, grant)).collect();
     guards.extend(seen.iter().filter(|child| is_our_guard(child) && find(&wanted, child).is_none()).filter_map(removal));
     let is_in_force = || wanted.iter().filter_map(|child| existing(child, seen)).all(|child| child.in_force);
-    let door = match grant {
-        Grant::Full if guards.is_empty() && is_in_force() => Door::Open,
-        Grant::Full => Door::Waiting,
-        Grant::NoNewcomers | Grant::Withheld => Door::Shut,
+    let gate = match grant {
+        Grant::Full if guards.is_empty() && is_in_force() => AccessGate::Open,
+        Grant::Full => AccessGate::Waiting,
+        Grant::NoNewcomers | Grant::Withheld => AccessGate::Closed,
     };
-    let Access { withdrawals, grants } = access::changes(bindings, seen, door);
-    Changes { guards, withdrawals, grants, door }
+    let BindingChanges { withdrawals, grants } = binding_changes::changes(bindings, seen, gate);
+    Changes { guards, withdrawals, grants, gate }
 }
 
 /// The write that turns an existing object into `child`; `None` if they are equal.
@@ -104,7 +67,7 @@ pub fn cut(wanted: &Child, existing: &Child) -> Option<Change> {
             let lowered = Child::Quota(quota::lower(wanted, existing));
             compare(&lowered, &Child::Quota(existing.clone()).seen())
         }
-        (Child::Binding(wanted), existing) => access::narrow(wanted, &existing.seen()),
+        (Child::Binding(wanted), existing) => binding_changes::narrow(wanted, &existing.seen()),
         (wanted, existing) => compare(wanted, &existing.seen()),
     }
 }
@@ -134,7 +97,7 @@ fn removal(existing: &SeenChild) -> Option<Change> {
 
 /// Returns true if the child is a guard of the operator, by its name. A copy under another name belongs to another client.
 fn is_our_guard(child: &SeenChild) -> bool {
-    child.kind != ChildKind::Binding && is_name_of_ours(child.kind, &child.name)
+    child.kind != ChildKind::Binding && is_operator_name(child.kind, &child.name)
 }
 
 #[cfg(test)]
@@ -154,25 +117,25 @@ mod tests {
     }
 
     #[test]
-    fn the_door_opens_when_the_quota_is_in_force() {
+    fn the_gate_opens_when_the_quota_is_in_force() {
         let hard = json!({"pods": "3", "requests.cpu": "2"});
-        for (counted, door) in [
-            (json!({"pods": "3", "requests.cpu": "2000m"}), Door::Open),
-            (json!({"pods": "2", "requests.cpu": "2", "services": "1"}), Door::Open),
-            (json!({"pods": "4", "requests.cpu": "2"}), Door::Waiting),
-            (json!({"pods": "3"}), Door::Waiting),
-            (json!({}), Door::Waiting),
-            (Value::Null, Door::Waiting),
+        for (counted, gate) in [
+            (json!({"pods": "3", "requests.cpu": "2000m"}), AccessGate::Open),
+            (json!({"pods": "2", "requests.cpu": "2", "services": "1"}), AccessGate::Open),
+            (json!({"pods": "4", "requests.cpu": "2"}), AccessGate::Waiting),
+            (json!({"pods": "3"}), AccessGate::Waiting),
+            (json!({}), AccessGate::Waiting),
+            (Value::Null, AccessGate::Waiting),
         ] {
             let seen = [Child::Quota(quota(&hard, &counted)).seen()];
-            assert_eq!(diff(&with_quota(&hard), &seen, Grant::Full).door, door, "{counted}");
-            assert_eq!(diff(&with_quota(&hard), &seen, Grant::NoNewcomers).door, Door::Shut);
+            assert_eq!(diff(&with_quota(&hard), &seen, Grant::Full).gate, gate, "{counted}");
+            assert_eq!(diff(&with_quota(&hard), &seen, Grant::NoNewcomers).gate, AccessGate::Closed);
         }
-        assert_eq!(diff(&Children::default(), &[], Grant::Full).door, Door::Open, "a class without a quota has nothing to wait for");
+        assert_eq!(diff(&Children::default(), &[], Grant::Full).gate, AccessGate::Open, "a class without a quota has nothing to wait for");
     }
 
     #[test]
-    fn while_nothing_is_granted_a_quota_only_falls() {
+    fn while_nothing_is_granted_a_quota_is_only_lowered() {
         let existing = Child::Quota(quota(&json!({"pods": "3", "requests.cpu": "500m", "services": "1"}), &Value::Null));
         let wanted = |hard: &Value| Child::Quota(quota(hard, &Value::Null));
         for (hard, lowered) in [

@@ -3,11 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    lifetime::{
-        inputs::is_sealed,
-        outlook::{Outlook, Stage},
-    },
-    namespace::{Ownership, SeenNamespace, ownership},
+    lifetime::{inputs::is_sealed, outlook::Outlook, stage::Stage},
+    ownership::{Ownership, ownership},
+    seen_namespace::SeenNamespace,
     uid::Uid,
 };
 use crate::api::{DeveloperSpace, conditions};
@@ -26,9 +24,9 @@ pub enum Step {
     /// Wait: the namespace is terminating, blocked by this.
     AwaitNamespace(String),
     /// Keep the space until that time: its namespace no longer exists, and users can read the status.
-    Keep(DateTime<Utc>),
+    Retain(DateTime<Utc>),
     /// Delete the space: its retention is over.
-    Forget,
+    DeleteSpace,
 }
 
 /// Decides the next step for `space`.
@@ -47,7 +45,7 @@ pub fn step(
         Some(namespace) => end_to_come(space, now).map_or_else(|| Step::DeleteNamespace(namespace.uid.clone()), Step::AwaitEnd),
         None => {
             let until = gone_since(space).unwrap_or(now).checked_add_signed(retention).unwrap_or(DateTime::<Utc>::MAX_UTC);
-            if now >= until { Step::Forget } else { Step::Keep(until) }
+            if now >= until { Step::DeleteSpace } else { Step::Retain(until) }
         }
     }
 }
@@ -93,7 +91,7 @@ mod tests {
         SeenNamespace { uid: uid.into(), created: at(1), terminating: terminating.map(Into::into), ..SeenNamespace::default() }
     }
 
-    fn judge(space: &DeveloperSpace, namespace: Option<&SeenNamespace>, now: i64) -> Step {
+    fn step_at(space: &DeveloperSpace, namespace: Option<&SeenNamespace>, now: i64) -> Step {
         let outlook = Outlook {
             anchor: at(1),
             nominal: None,
@@ -108,20 +106,20 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_space_loses_its_own_namespace_only() {
-        assert_eq!(judge(&sealed(None), Some(&namespace("ns-1", None)), 1001), Step::DeleteNamespace("ns-1".into()));
-        assert_eq!(judge(&sealed(None), Some(&namespace("ns-1", Some("a pod"))), 1001), Step::AwaitNamespace("a pod".into()));
-        assert_eq!(judge(&sealed(None), Some(&namespace("ns-2", None)), 1001), Step::Keep(at(1061)));
+    fn only_the_namespace_of_a_sealed_space_is_deleted() {
+        assert_eq!(step_at(&sealed(None), Some(&namespace("ns-1", None)), 1001), Step::DeleteNamespace("ns-1".into()));
+        assert_eq!(step_at(&sealed(None), Some(&namespace("ns-1", Some("a pod"))), 1001), Step::AwaitNamespace("a pod".into()));
+        assert_eq!(step_at(&sealed(None), Some(&namespace("ns-2", None)), 1001), Step::Retain(at(1061)));
     }
 
     #[test]
-    fn retention_counts_from_when_the_namespace_was_gone() {
-        assert_eq!(judge(&sealed(Some(1010)), None, 1069), Step::Keep(at(1070)));
-        assert_eq!(judge(&sealed(Some(1010)), None, 1070), Step::Forget);
+    fn retention_counts_from_the_deletion_of_the_namespace() {
+        assert_eq!(step_at(&sealed(Some(1010)), None, 1069), Step::Retain(at(1070)));
+        assert_eq!(step_at(&sealed(Some(1010)), None, 1070), Step::DeleteSpace);
     }
 
     #[test]
-    fn a_space_that_never_had_a_namespace_is_kept_as_long() {
-        assert_eq!(judge(&sealed(Some(5)), None, 1001), Step::Keep(at(1060)));
+    fn a_space_without_a_namespace_has_the_same_retention() {
+        assert_eq!(step_at(&sealed(Some(5)), None, 1001), Step::Retain(at(1060)));
     }
 }

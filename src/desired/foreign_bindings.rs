@@ -5,20 +5,20 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{ChildKind, children::is_name_of_ours};
+use super::child::{ChildKind, is_operator_name};
 use crate::api::{
     names,
     text::{shorten, some_of},
 };
 
 /// The number of bindings that an Event names.
-const NAMED: usize = 10;
+const MAX_NAMED_BINDINGS: usize = 10;
 
 /// The number of subjects that an Event names of one binding.
-const NAMED_SUBJECTS: usize = 3;
+const MAX_NAMED_SUBJECTS: usize = 3;
 
 /// The most bytes of the description of one binding.
-const LONGEST: usize = 512;
+const MAX_DESCRIPTION_BYTES: usize = 512;
 
 /// The RoleBindings of other clients in one namespace: some are described, the others are counted. An `admin` of the namespace can make any number of
 /// them, each as large as an object may be.
@@ -34,8 +34,8 @@ impl ForeignBindings {
         if is_ours(&binding.metadata) {
             return;
         }
-        if self.described.len() < NAMED {
-            self.described.push(shorten(&with_subjects(binding), LONGEST));
+        if self.described.len() < MAX_NAMED_BINDINGS {
+            self.described.push(shorten(&with_subjects(binding), MAX_DESCRIPTION_BYTES));
         } else {
             self.others = self.others.saturating_add(1);
         }
@@ -48,7 +48,7 @@ impl ForeignBindings {
         if self.described.is_empty() && others == 0 {
             return String::new();
         }
-        let named = some_of(&self.described, NAMED, others);
+        let named = some_of(&self.described, MAX_NAMED_BINDINGS, others);
         format!(
             "; RoleBindings that the operator does not manage still grant access to it, see kubectl -n {namespace} get rolebindings: {named}"
         )
@@ -58,17 +58,17 @@ impl ForeignBindings {
 /// Returns true if the binding is managed by the operator. After a release such a binding may still be terminating, without subjects.
 fn is_ours(binding: &ObjectMeta) -> bool {
     let is_managed = binding.labels.as_ref().and_then(|labels| labels.get(names::LABEL_MANAGED_BY)).is_some_and(|by| by == names::OPERATOR);
-    is_managed && binding.name.as_ref().is_some_and(|name| is_name_of_ours(ChildKind::Binding, name))
+    is_managed && binding.name.as_ref().is_some_and(|name| is_operator_name(ChildKind::Binding, name))
 }
 
 fn with_subjects(binding: &RoleBinding) -> String {
     let subjects = binding.subjects.as_deref().unwrap_or_default();
-    let named: Vec<String> = subjects.iter().take(NAMED_SUBJECTS).map(subject).collect();
+    let named: Vec<String> = subjects.iter().take(MAX_NAMED_SUBJECTS).map(subject).collect();
     let name = binding.metadata.name.as_deref().unwrap_or_default();
     if named.is_empty() {
         return format!("{name} (no subjects)");
     }
-    format!("{name} ({})", some_of(&named, NAMED_SUBJECTS, subjects.len() - named.len()))
+    format!("{name} ({})", some_of(&named, MAX_NAMED_SUBJECTS, subjects.len() - named.len()))
 }
 
 /// The subject as text. Control characters are escaped, since any user that may write RoleBindings chooses the names, and an Event is printed in
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_event_names_ten_bindings_of_others_and_the_number_of_the_rest() {
+    fn the_event_names_ten_bindings_and_counts_the_others() {
         fn still_bound(namespace: &str, bindings: &[RoleBinding], unread: usize) -> String {
             let mut foreign = ForeignBindings::default();
             for binding in bindings {
@@ -121,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn of_bindings_of_any_size_and_number_little_is_kept() {
+    fn large_and_numerous_bindings_use_little_memory() {
         let mut foreign = ForeignBindings::default();
         let user = |number: u32| json!({"kind": "User", "name": format!("{number}-{}", "x".repeat(1_000))});
         let crowded = binding("crowded", &json!({}), &(0..1_000).map(user).collect::<Vec<_>>());
         (0..500).for_each(|_| foreign.add(&crowded));
         assert_eq!((foreign.described.len(), foreign.others), (10, 490));
-        assert!(foreign.described.iter().all(|one| one.len() <= LONGEST));
+        assert!(foreign.described.iter().all(|one| one.len() <= MAX_DESCRIPTION_BYTES));
         let disguised = binding(
             &format!("developerspace-{}", "x".repeat(300)),
             &json!({"app.kubernetes.io/managed-by": "developerspace-operator"}),

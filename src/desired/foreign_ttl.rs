@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_of_go_are_read_with_days_and_weeks() {
+    fn go_durations_are_parsed_with_days_and_weeks() {
         const HOUR: f64 = 3_600.0;
         for (text, seconds) in [
             ("1.5h", 1.5 * HOUR),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tool_refuses_is_refused() {
+    fn durations_that_the_tool_refuses_are_refused() {
         for text in [
             "",
             "+",
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn kube_janitor_knows_one_number_and_one_unit() {
+    fn kube_janitor_durations_have_one_number_and_one_unit() {
         for (text, seconds) in [("60s", 60), ("5m", 300), ("8h", 28_800), ("7d", 604_800), ("2w", 1_209_600)] {
             assert_eq!(janitor(text), Some(TimeDelta::seconds(seconds)), "{text}");
         }

@@ -2,14 +2,14 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::Refusal;
+use super::spec_refusal::SpecRefusal;
 use crate::api::{conditions::Reason, names};
 
 /// The number of policies that a sentence names.
-const NAMED: usize = 5;
+const MAX_NAMED_POLICIES: usize = 5;
 
 /// The number of policies of one namespace that are kept by name.
-pub const KEPT: usize = 20;
+pub const MAX_KEPT_NAMES: usize = 20;
 
 /// The foreign policies of one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Foreign {
 impl Foreign {
     /// Adds a policy.
     pub fn add(&mut self, name: String) {
-        if self.named.len() < KEPT {
+        if self.named.len() < MAX_KEPT_NAMES {
             self.named.push(name);
         } else {
             self.others = self.others.saturating_add(1);
@@ -42,7 +42,7 @@ impl Foreign {
 
 /// The owner of a `NetworkPolicy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
+pub enum PolicyOwner {
     /// The operator.
     Ours,
     /// The platform, by the label; or a policy with the operator's name and without its label, which is repaired like any child.
@@ -52,19 +52,19 @@ pub enum Policy {
 }
 
 /// The owner of the policy with that metadata.
-pub fn policy(metadata: &ObjectMeta) -> Policy {
+pub fn policy_owner(metadata: &ObjectMeta) -> PolicyOwner {
     let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
     let is_managed = label(names::LABEL_MANAGED_BY) == Some(names::OPERATOR);
     match metadata.name.as_deref() {
-        Some(names::NETWORK_POLICY) if is_managed => Policy::Ours,
-        Some(names::NETWORK_POLICY) => Policy::Exempt,
-        _ if label(names::LABEL_PLATFORM_POLICY) == Some("true") => Policy::Exempt,
-        _ => Policy::Foreign,
+        Some(names::NETWORK_POLICY) if is_managed => PolicyOwner::Ours,
+        Some(names::NETWORK_POLICY) => PolicyOwner::Exempt,
+        _ if label(names::LABEL_PLATFORM_POLICY) == Some("true") => PolicyOwner::Exempt,
+        _ => PolicyOwner::Foreign,
     }
 }
 
 /// The refusal of a space in a class that enforces isolation, because of policies of others in its namespace.
-pub fn breach(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<Refusal> {
+pub fn breach(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<SpecRefusal> {
     let message = || {
         format!(
             "class {class_name} enforces the isolation of namespace {namespace}, and {} can allow more traffic, so no new access is granted: {}",
@@ -72,11 +72,11 @@ pub fn breach(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<Re
             remedy(namespace, foreign)
         )
     };
-    (!foreign.is_empty()).then(|| Refusal::new(Reason::IsolationBreached, message()))
+    (!foreign.is_empty()).then(|| SpecRefusal::new(Reason::IsolationBreached, message()))
 }
 
 /// The refusal to admit a space to a class that enforces isolation, because of policies of others in its namespace.
-pub fn not_admitted(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<Refusal> {
+pub fn not_admitted(class_name: &str, namespace: &str, foreign: &Foreign) -> Option<SpecRefusal> {
     let message = || {
         format!(
             "class {class_name} enforces isolation, and the space is not admitted to it while {} can allow more traffic in namespace \
@@ -85,11 +85,11 @@ pub fn not_admitted(class_name: &str, namespace: &str, foreign: &Foreign) -> Opt
             remedy(namespace, foreign)
         )
     };
-    (!foreign.is_empty()).then(|| Refusal::new(Reason::IsolationBreached, message()))
+    (!foreign.is_empty()).then(|| SpecRefusal::new(Reason::IsolationBreached, message()))
 }
 
 fn listed(foreign: &Foreign) -> String {
-    let named: Vec<&str> = foreign.named.iter().take(NAMED).map(String::as_str).collect();
+    let named: Vec<&str> = foreign.named.iter().take(MAX_NAMED_POLICIES).map(String::as_str).collect();
     match (foreign.number(), foreign.number() - named.len()) {
         _ if named.is_empty() => "NetworkPolicies of other clients".to_owned(),
         (1, _) => format!("NetworkPolicy {}", named.join(", ")),
@@ -99,7 +99,7 @@ fn listed(foreign: &Foreign) -> String {
 }
 
 fn remedy(namespace: &str, foreign: &Foreign) -> String {
-    let names: Vec<&str> = foreign.named.iter().take(NAMED).map(String::as_str).collect();
+    let names: Vec<&str> = foreign.named.iter().take(MAX_NAMED_POLICIES).map(String::as_str).collect();
     let deletion = if names.is_empty() {
         format!("delete the policies that kubectl -n {namespace} get networkpolicies shows")
     } else {
@@ -115,23 +115,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_make_is_foreign_whatever_label_of_ours_it_has() {
+    fn a_policy_of_another_client_is_foreign_even_with_the_operators_label() {
         let managed = json!({"app.kubernetes.io/managed-by": "developerspace-operator"});
         for (name, labels, expected) in [
-            ("developerspace-isolation", managed.clone(), Policy::Ours),
-            ("developerspace-isolation", json!({}), Policy::Exempt),
-            ("open", json!({}), Policy::Foreign),
-            ("open", managed, Policy::Foreign),
-            ("open", json!({"developerspace.dev/platform-policy": "yes"}), Policy::Foreign),
-            ("dns", json!({"developerspace.dev/platform-policy": "true"}), Policy::Exempt),
+            ("developerspace-isolation", managed.clone(), PolicyOwner::Ours),
+            ("developerspace-isolation", json!({}), PolicyOwner::Exempt),
+            ("open", json!({}), PolicyOwner::Foreign),
+            ("open", managed, PolicyOwner::Foreign),
+            ("open", json!({"developerspace.dev/platform-policy": "yes"}), PolicyOwner::Foreign),
+            ("dns", json!({"developerspace.dev/platform-policy": "true"}), PolicyOwner::Exempt),
         ] {
             let metadata = serde_json::from_value(json!({"name": name, "labels": labels})).unwrap();
-            assert_eq!(policy(&metadata), expected, "{name} {labels}");
+            assert_eq!(policy_owner(&metadata), expected, "{name} {labels}");
         }
     }
 
     #[test]
-    fn a_breach_names_the_policies_and_what_to_do() {
+    fn a_breach_names_the_policies_and_the_correction() {
         let foreign = |count: usize| {
             let mut foreign = Foreign::default();
             (1..=count).for_each(|number| foreign.add(format!("open-{number}")));

@@ -1,25 +1,27 @@
 //! The ledger: every property of a space's spec, and the ceiling that the class sets for it.
 //!
-//! [`judge`] destructures the spec without `..`, so that a new field does not compile before its ceiling is decided. `tests/fixtures/ledger.yaml` has
+//! [`validate_spec`] destructures the spec without `..`, so that a new field does not compile before its ceiling is decided. `tests/fixtures/ledger.yaml` has
 //! a row for each property of the served schema. Tests apply each row to this function and to the admission policies.
 
 use chrono::{DateTime, Utc};
 
 use super::{
-    Refusal,
     admitted::Admitted,
     contact,
-    lifetime::{inputs, rules::Rules},
+    lifetime::{inputs, rules::LifetimeRules},
     quota,
     resolve::{Ruling, check_subjects, resolve_among},
     space_name::{self, Reservation},
+    spec_refusal::SpecRefusal,
 };
-use crate::api::{DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, SpaceClassSpec, conditions::Reason, names::ProtectedNamespaces};
+use crate::api::{
+    DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, SpaceClassSpec, conditions::Reason, protected_namespaces::ProtectedNamespaces,
+};
 
 /// The most bytes that the keys and values of `spec.labels` and `spec.annotations` may have in all.
-pub const MOST_BYTES: usize = 16 * 1024;
+pub const MAX_METADATA_BYTES: usize = 16 * 1024;
 
-/// The input of [`judge`] besides the space and its class.
+/// The input of [`validate_spec`] besides the space and its class.
 #[derive(Clone, Debug)]
 pub struct Surroundings<'a> {
     /// The current time.
@@ -35,7 +37,7 @@ pub struct Surroundings<'a> {
 }
 
 /// Validates the whole spec of `space` under `class`, the spec in force of that name.
-pub fn judge(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, around: &Surroundings<'_>) -> Ruling {
+pub fn validate_spec(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, around: &Surroundings<'_>) -> Ruling {
     let DeveloperSpaceSpec {
         // These depend on the caller, which only admission knows: the verb `use`, and `allowTransfer`.
         class_name: _,
@@ -61,7 +63,7 @@ pub fn judge(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, a
     let name = space.metadata.name.as_deref().unwrap_or_default();
     let is_new = !around.has_namespace;
     let name = is_new.then(|| space_name::refusal(name, class_name, class.names.as_ref(), around.reservation.as_ref())).flatten();
-    let times = Rules::of(class).ok().and_then(|rules| inputs::refusal(space, &rules, around.now));
+    let times = LifetimeRules::from_class(class).ok().and_then(|rules| inputs::refusal(space, &rules, around.now));
     let subjects = check_subjects(space, around.protected).err();
     let lacks = contact::request(contact.as_ref(), contact::required(class), class_name);
     let (refused_contact, noticed_contact) = if is_new { (lacks.map(invalid), None) } else { (None, lacks) };
@@ -75,8 +77,8 @@ pub fn judge(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec, a
     ruling
 }
 
-fn invalid(message: String) -> Refusal {
-    Refusal::new(Reason::InvalidSpec, message)
+fn invalid(message: String) -> SpecRefusal {
+    SpecRefusal::new(Reason::InvalidSpec, message)
 }
 
 /// The bytes that the keys and values of `spec.labels` and `spec.annotations` have in all.
@@ -94,14 +96,16 @@ pub fn allows_never(class: &SpaceClassSpec) -> bool {
     class.lifetime.as_ref().is_some_and(|lifetime| lifetime.allow_never)
 }
 
-fn too_large(spec: &DeveloperSpaceSpec) -> Option<Refusal> {
+fn too_large(spec: &DeveloperSpaceSpec) -> Option<SpecRefusal> {
     let bytes = bytes(spec);
-    (bytes > MOST_BYTES).then(|| {
-        invalid(format!("spec.labels and spec.annotations have {bytes} bytes in all, and at most {MOST_BYTES} are allowed: shorten them"))
+    (bytes > MAX_METADATA_BYTES).then(|| {
+        invalid(format!(
+            "spec.labels and spec.annotations have {bytes} bytes in all, and at most {MAX_METADATA_BYTES} are allowed: shorten them"
+        ))
     })
 }
 
-fn unprotected(protected: bool, class_name: &str, class: &SpaceClassSpec) -> Option<Refusal> {
+fn unprotected(protected: bool, class_name: &str, class: &SpaceClassSpec) -> Option<SpecRefusal> {
     (protected && !allows_protected(class)).then(|| {
         invalid(format!(
             "spec.protected: SpaceClass {class_name} does not allow it (lifetime.allowProtected), so the space expires as if it were false: set it to false"
@@ -109,7 +113,7 @@ fn unprotected(protected: bool, class_name: &str, class: &SpaceClassSpec) -> Opt
     })
 }
 
-fn unretained(policy: DeletionPolicy, class_name: &str, class: &SpaceClassSpec) -> Option<Refusal> {
+fn unretained(policy: DeletionPolicy, class_name: &str, class: &SpaceClassSpec) -> Option<SpecRefusal> {
     (policy == DeletionPolicy::Retain && !class.allow_retain)
         .then(|| invalid(format!("spec.deletionPolicy: SpaceClass {class_name} does not allow Retain (allowRetain): set it to Delete")))
 }
@@ -126,7 +130,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{table::Ledger, *};
-    use crate::api::{conditions::Reason, crds};
+    use crate::api::{conditions::Reason, crd::crds};
 
     /// The paths of all leaves; a map is a leaf.
     fn leaves(schema: &JSONSchemaProps, at: &str, found: &mut BTreeSet<String>) {
@@ -147,7 +151,7 @@ mod tests {
             reservation: None,
             has_namespace,
         };
-        judge(&serde_json::from_value(space.clone()).unwrap(), class, &serde_json::from_value(spec.clone()).unwrap(), &around)
+        validate_spec(&serde_json::from_value(space.clone()).unwrap(), class, &serde_json::from_value(spec.clone()).unwrap(), &around)
     }
 
     #[test]
@@ -159,11 +163,11 @@ mod tests {
         leaves(&schema.properties.as_ref().unwrap()["spec"], "spec", &mut served);
         let rows: BTreeSet<String> = ledger.rows.iter().map(|row| row.property.clone()).collect();
         assert_eq!(rows, served, "tests/fixtures/ledger.yaml has one row for each property of spec");
-        let judge = |space: &Value| ruling(space, &ledger.class.name, &ledger.class.spec, false);
-        let accepted = judge(&ledger.asking(None));
+        let validate_spec = |space: &Value| ruling(space, &ledger.class.name, &ledger.class.spec, false);
+        let accepted = validate_spec(&ledger.asking(None));
         assert_eq!((accepted.refusals, accepted.resolved.notices), (vec![], vec![]));
         for row in ledger.rows.iter().filter(|row| row.free.is_none()) {
-            let refusals = judge(&ledger.asking(Some(row))).refusals;
+            let refusals = validate_spec(&ledger.asking(Some(row))).refusals;
             let said: Vec<_> = refusals.iter().map(|refusal| refusal.reason.as_str()).collect();
             assert_eq!(said, [row.reason.as_str()], "{}: {refusals:?}", row.property);
             assert!(!row.says.is_empty() && refusals[0].message.contains(&row.says), "{}: {refusals:?}", row.property);
@@ -184,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_and_annotations_have_a_size_in_all() {
+    fn the_total_size_of_labels_and_annotations_is_limited() {
         let mut space = Ledger::read().unwrap().asking(None);
         let class = json!({"metadata": {"allowedKeys": ["example.com/*"]}});
         let key = "example.com/note-0";

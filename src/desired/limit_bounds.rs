@@ -4,29 +4,29 @@
 use std::{cmp::Ordering, collections::BTreeSet};
 
 use super::{
-    Refusal,
     limit_range::{List, complete, type_name},
     quota::Hard,
+    spec_refusal::SpecRefusal,
 };
 use crate::api::{LimitRangeItem, SpaceClassSpec, conditions::Reason};
 
 /// The items of a space under `class` and the quota `hard`, and an objection to each that the class does not allow.
-pub fn cut(class_name: &str, class: &SpaceClassSpec, asked: &[LimitRangeItem], hard: &Hard) -> (Vec<LimitRangeItem>, Vec<Refusal>) {
-    let invalid = |message: String| Refusal::new(Reason::InvalidSpec, message);
+pub fn cut(class_name: &str, class: &SpaceClassSpec, asked: &[LimitRangeItem], hard: &Hard) -> (Vec<LimitRangeItem>, Vec<SpecRefusal>) {
+    let invalid = |message: String| SpecRefusal::new(Reason::InvalidSpec, message);
     let mut types = BTreeSet::new();
     if let Some(twice) = asked.iter().find(|item| !types.insert(type_name(item.type_))) {
         let name = type_name(twice.type_);
-        return (of_class(class, hard), vec![invalid(format!("spec.limitRange has two items of type {name}: merge them into one"))]);
+        return (class_items(class, hard), vec![invalid(format!("spec.limitRange has two items of type {name}: merge them into one"))]);
     }
     let (items, loosened) = within(&class.limit_range, asked);
-    let mut refusals: Vec<Refusal> = loosened.into_iter().map(invalid).collect();
+    let mut refusals: Vec<SpecRefusal> = loosened.into_iter().map(invalid).collect();
     let items = complete(&items, hard).unwrap_or_else(|problem| {
         refusals.push(invalid(if asked.is_empty() {
             format!("SpaceClass {class_name}, {problem} (or set spec.limitRange)")
         } else {
             format!("spec.{problem}")
         }));
-        of_class(class, hard)
+        class_items(class, hard)
     });
     (items, refusals)
 }
@@ -70,7 +70,7 @@ fn tighten(item: &mut LimitRangeItem, asked: &LimitRangeItem) -> Vec<String> {
 }
 
 /// The items of the class alone. A space's quota may be too small for the class's defaults; the bounds hold all the same.
-fn of_class(class: &SpaceClassSpec, hard: &Hard) -> Vec<LimitRangeItem> {
+fn class_items(class: &SpaceClassSpec, hard: &Hard) -> Vec<LimitRangeItem> {
     let full = class.quota.as_ref().map(|quota| &quota.hard);
     let completed = complete(&class.limit_range, hard).ok().or_else(|| complete(&class.limit_range, full?).ok());
     completed.unwrap_or_else(|| class.limit_range.clone())
@@ -93,7 +93,7 @@ mod tests {
         .unwrap()
     }
 
-    fn ask(asked: &Value) -> (Value, Vec<String>) {
+    fn cut_items(asked: &Value) -> (Value, Vec<String>) {
         let (class, asked): (_, Vec<LimitRangeItem>) = (class(), serde_json::from_value(asked.clone()).unwrap());
         let (items, refusals) = cut("greenhouse", &class, &asked, &class.quota.as_ref().unwrap().hard);
         assert!(refusals.iter().all(|refusal| refusal.reason == Reason::InvalidSpec), "{refusals:?}");
@@ -124,12 +124,12 @@ mod tests {
                 json!([of_class[0], {"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}]),
             ),
         ] {
-            assert_eq!(ask(&asked), (got, vec![]), "{asked}");
+            assert_eq!(cut_items(&asked), (got, vec![]), "{asked}");
         }
     }
 
     #[test]
-    fn what_would_loosen_the_class_is_refused_and_the_class_holds() {
+    fn items_that_loosen_the_class_are_refused_and_the_class_applies() {
         let of_class = json!(class().limit_range);
         for (asked, says) in [
             (
@@ -151,13 +151,13 @@ mod tests {
             ),
             (json!([{"type": "Pod"}, {"type": "Pod"}]), "spec.limitRange has two items of type Pod: merge them into one"),
         ] {
-            assert_eq!(ask(&asked), (of_class.clone(), vec![says.to_owned()]), "{asked}");
+            assert_eq!(cut_items(&asked), (of_class.clone(), vec![says.to_owned()]), "{asked}");
         }
     }
 
     #[test]
-    fn defaults_beside_a_loosened_bound_are_kept() {
-        let (items, refusals) = ask(&json!([{"type": "Container", "max": {"cpu": "3"}, "default": {"cpu": "900m"}}]));
+    fn defaults_in_an_item_with_a_refused_bound_are_kept() {
+        let (items, refusals) = cut_items(&json!([{"type": "Container", "max": {"cpu": "3"}, "default": {"cpu": "900m"}}]));
         assert_eq!((&items[0]["max"], &items[0]["default"], refusals.len()), (&json!({"cpu": "2"}), &json!({"cpu": "900m"}), 1));
     }
 }

@@ -12,19 +12,20 @@ use k8s_openapi::api::core::v1::{LimitRange, LimitRangeItem as K8sItem, LimitRan
 use serde_json::json;
 
 use super::{
-    children::child_metadata,
+    metadata::child_metadata,
     quota::{self, Hard},
 };
 use crate::api::{
     LimitRangeItem, LimitType, names,
-    quantity::{Quantity, Value},
+    quantity::{Amount, Quantity},
+    syntax,
 };
 
 /// Resource name to amount, as in a field of an item.
 pub(super) type List = BTreeMap<String, Quantity>;
 
 /// Defaults for a resource that the quota limits and that has no default from the class or the space: (resource, request, limit).
-const FALLBACK: [(&str, &str, &str); 2] = [("cpu", "100m", "500m"), ("memory", "128Mi", "512Mi")];
+const DEFAULT_AMOUNTS: [(&str, &str, &str); 2] = [("cpu", "100m", "500m"), ("memory", "128Mi", "512Mi")];
 
 const HUGE_PAGES: &str = "hugepages-";
 
@@ -82,7 +83,7 @@ pub fn complete(items: &[LimitRangeItem], hard: &Hard) -> Result<Vec<LimitRangeI
 fn fill_in(items: &mut Vec<LimitRangeItem>, hard: &Hard) {
     let pod = items.iter().find(|item| item.type_ == LimitType::Pod);
     let (pod_max, pod_min) = pod.map(|pod| (pod.max.clone(), pod.min.clone())).unwrap_or_default();
-    for (resource, request, limit) in FALLBACK {
+    for (resource, request, limit) in DEFAULT_AMOUNTS {
         let wants_request = quota_of(hard, "requests", resource).is_some();
         let wants_limit = quota_of(hard, "limits", resource).is_some();
         if !wants_request && !wants_limit {
@@ -158,7 +159,7 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
         ("maxLimitRequestRatio", max_limit_request_ratio),
     ];
     for (field, key, value) in lists.iter().flat_map(|(field, list)| list.iter().map(move |(key, value)| (field, key, value))) {
-        if value.value().is_none_or(Value::is_negative) {
+        if value.value().is_none_or(Amount::is_negative) {
             return Err(format!("limitRange {name} {field} {key}: {:?} is not a quantity of zero or more", value.0));
         }
         if *field == "maxLimitRequestRatio" && value.compare(&"1".into()) == Some(Ordering::Less) {
@@ -206,7 +207,7 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
 /// qualified name with the prefix `requests.`.
 fn is_resource(type_: LimitType, key: &str) -> bool {
     let of_claims = type_ == LimitType::PersistentVolumeClaim;
-    names::is_qualified_key(key)
+    syntax::is_qualified_key(key)
         && match key.split_once('/') {
             None if of_claims => key == "storage" || quota::is_standard(key),
             None => is_compute(key),
@@ -216,7 +217,7 @@ fn is_resource(type_: LimitType, key: &str) -> bool {
 
 /// `IsExtendedResourceName` of `k8s.io/kubernetes/pkg/apis/core/helper`.
 fn is_extended(key: &str) -> bool {
-    !key.starts_with("requests.") && names::is_qualified_key(&format!("requests.{key}"))
+    !key.starts_with("requests.") && syntax::is_qualified_key(&format!("requests.{key}"))
 }
 
 /// `IsStandardContainerResourceName` of `k8s.io/kubernetes/pkg/apis/core/helper`.
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_contracts_example_stays_as_written() {
+    fn the_documented_example_is_not_changed() {
         let given = item(
             json!({"type": "Container", "default": {"cpu": "500m", "memory": "512Mi"}, "defaultRequest": {"cpu": "100m", "memory": "128Mi"}}),
         );
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_filled_in_keeps_the_ratio() {
+    fn defaults_that_are_filled_in_keep_the_ratio() {
         for (ratio, given, limit, request) in
             [("2", None, "500m", "500m"), ("5", None, "500m", "100m"), ("10", None, "500m", "100m"), ("4", Some("100m"), "100m", "100m")]
         {
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_filled_in_fits_into_a_pod() {
+    fn defaults_that_are_filled_in_fit_into_a_pod() {
         let pod = item(json!({"type": "Pod", "max": {"cpu": "250m"}, "min": {"memory": "1Gi"}}));
         let filled = complete(&[pod], &hard(json!({"limits.cpu": "4", "requests.memory": "4Gi"}))).unwrap();
         let container = &filled[1];
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_would_default_nothing_more() {
+    fn the_api_server_adds_no_further_defaults() {
         let given = item(json!({"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "64Mi"}}));
         let expected = item(
             json!({"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "64Mi"}, "default": {"cpu": "2"}, "defaultRequest": {"cpu": "2", "memory": "64Mi"}}),
@@ -365,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn resources_are_named_as_the_server_takes_them() {
+    fn resource_names_that_the_api_server_accepts_are_accepted() {
         for items in [
             json!([{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi", "requests.storage": "1Gi", "pods": "1", "example.com/foo": "1"}}]),
             json!([{"type": "Container", "max": {"example.com/gpu": "1", "hugepages-2Mi": "2Mi", "node.kubernetes.io/x": "1"}}]),
@@ -376,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_refused_with_a_sentence() {
+    fn contradictions_are_refused_with_a_message() {
         for (items, quota, says) in [
             (json!([{"type": "Container", "default": {"cpu": "4"}, "max": {"cpu": "2"}}]), json!({}), "default 4 is above max 2"),
             (

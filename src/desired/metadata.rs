@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
-use super::children::hash;
-use crate::api::names;
+use super::hash::hash;
+use crate::api::{DeveloperSpace, names};
 
 /// Labels and annotations that the operator writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Metadata {
 
 /// The operator's labels and annotations of a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedMetadata {
     /// The keys and values to write.
     pub written: Metadata,
     /// The keys that stay unchanged, whether they exist or not.
@@ -54,8 +54,8 @@ pub struct SeenMetadata(Box<[Entry]>);
 
 impl SeenMetadata {
     /// Keeps the needed part of `object`, whose managed fields must still be present.
-    pub fn of(object: &ObjectMeta) -> Self {
-        let owned = Owned::of(object);
+    pub fn from_metadata(object: &ObjectMeta) -> Self {
+        let owned = Owned::from_managed_fields(object);
         let entry = |which: Which, key: &String, value: &String| Entry {
             key: hash(&(which, key)),
             value: hash(value),
@@ -67,7 +67,7 @@ impl SeenMetadata {
     }
 
     /// Returns true if the annotation has that value.
-    pub fn says(&self, annotation: &str, value: &str) -> bool {
+    pub fn has_annotation_value(&self, annotation: &str, value: &str) -> bool {
         let (key, value) = (hash(&(Which::Annotations, annotation)), hash(&value));
         self.0.iter().any(|entry| entry.key == key && entry.value == value)
     }
@@ -85,7 +85,7 @@ impl SeenMetadata {
     }
 
     /// Returns true if every wanted key has its value, and the operator owns no key that is neither wanted nor kept.
-    pub fn matches(&self, Wanted { written, kept }: &Wanted) -> bool {
+    pub fn matches(&self, WantedMetadata { written, kept }: &WantedMetadata) -> bool {
         let wanted: BTreeMap<u64, u64> = written.entries().map(|(which, key, value)| (hash(&(which, key)), hash(value))).collect();
         let present = self.0.iter().filter(|entry| wanted.get(&entry.key) == Some(&entry.value)).count();
         let may_stay = |entry: &Entry| {
@@ -97,7 +97,7 @@ impl SeenMetadata {
 
 impl Keys {
     /// The keys of `metadata`.
-    pub fn of(metadata: &Metadata) -> Self {
+    pub fn from_metadata(metadata: &Metadata) -> Self {
         Self(metadata.entries().map(|(which, key, _)| (which, key.clone())).collect())
     }
 
@@ -124,11 +124,11 @@ impl Metadata {
     }
 }
 
-impl Wanted {
+impl WantedMetadata {
     /// The merge patch (RFC 7386) that sets the wanted keys on `live` and removes the operator's keys that are neither wanted nor kept. It contains
     /// the UID, so the API server refuses it for another object of the same name.
     pub fn patch(&self, live: &ObjectMeta) -> Value {
-        let owned = Owned::of(live);
+        let owned = Owned::from_managed_fields(live);
         let section = |which: Which, wanted: &BTreeMap<String, String>, present: Option<&BTreeMap<String, String>>| -> Map<String, Value> {
             let may_stay = |key: &String| wanted.contains_key(key) || self.kept.0.contains(&(which, key.clone()));
             let stale = present.into_iter().flatten().filter(|(key, _)| !may_stay(key) && owned.has(which, key));
@@ -145,14 +145,14 @@ impl Wanted {
 
 /// Returns true if that annotation of `live` is the operator's: its field manager wrote it, or the key has the operator's prefix.
 pub(super) fn owns_annotation(live: &ObjectMeta, key: &str) -> bool {
-    Owned::of(live).has(Which::Annotations, key)
+    Owned::from_managed_fields(live).has(Which::Annotations, key)
 }
 
 /// The keys that the operator's field manager owns, from `metadata.managedFields`.
 struct Owned<'a>(Vec<&'a Value>);
 
 impl<'a> Owned<'a> {
-    fn of(object: &'a ObjectMeta) -> Self {
+    fn from_managed_fields(object: &'a ObjectMeta) -> Self {
         let ours = object.managed_fields.iter().flatten().filter(|entry| entry.manager.as_deref() == Some(names::FIELD_MANAGER));
         Self(ours.filter_map(|entry| entry.fields_v1.as_ref()).filter_map(|fields| fields.0.get("f:metadata")).collect())
     }
@@ -175,6 +175,20 @@ impl<'a> Owned<'a> {
     }
 }
 
+/// The labels of every object that is created for a space.
+pub(super) fn child_labels(space: &DeveloperSpace, class_name: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (names::LABEL_MANAGED_BY.to_owned(), names::OPERATOR.to_owned()),
+        (names::LABEL_SPACE.to_owned(), space.metadata.name.clone().unwrap_or_default()),
+        (names::LABEL_CLASS.to_owned(), class_name.to_owned()),
+    ])
+}
+
+/// Metadata of a child.
+pub(super) fn child_metadata(name: &str, labels: &BTreeMap<String, String>) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), labels: Some(labels.clone()), ..ObjectMeta::default() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,10 +197,10 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    fn wanted() -> Wanted {
+    fn wanted() -> WantedMetadata {
         let written =
             Metadata { labels: [("team".into(), "payments".into())].into(), annotations: [("mail".into(), "p@example.com".into())].into() };
-        Wanted { written, kept: Keys::default() }
+        WantedMetadata { written, kept: Keys::default() }
     }
 
     /// An object on which the operator owns team, tier and mail, and another client owns colour.
@@ -201,42 +215,45 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_key_of_ours_is_found_and_removed_while_others_stay() {
-        assert!(!SeenMetadata::of(&seen()).matches(&wanted()));
+    fn a_stale_key_of_the_operator_is_removed_and_other_keys_stay() {
+        assert!(!SeenMetadata::from_metadata(&seen()).matches(&wanted()));
         assert_eq!(wanted().patch(&seen()), json!({"metadata": {"uid": "u1", "labels": {"tier": null}, "annotations": {}}}));
         let mut clean = seen();
         clean.labels.as_mut().unwrap().remove("tier");
-        assert!(SeenMetadata::of(&clean).matches(&wanted()));
-        assert!(SeenMetadata::of(&clean).says("mail", "p@example.com") && !SeenMetadata::of(&clean).says("mail", "q@example.com"));
+        assert!(SeenMetadata::from_metadata(&clean).matches(&wanted()));
+        assert!(
+            SeenMetadata::from_metadata(&clean).has_annotation_value("mail", "p@example.com")
+                && !SeenMetadata::from_metadata(&clean).has_annotation_value("mail", "q@example.com")
+        );
     }
 
     #[test]
-    fn what_is_forged_under_our_prefix_goes_and_what_administrators_write_there_stays() {
+    fn forged_keys_of_the_operators_prefix_are_removed_and_keys_of_administrators_stay() {
         let mut object = live(json!({
             "uid": "u1", "annotations": {"developerspace.dev/expires-at": "2020-01-01T00:00:00Z", "developerspace.dev/adopt": "x"},
             "labels": {"developerspace.dev/cost-center": "theirs"},
         }));
-        assert!(!SeenMetadata::of(&object).matches(&Wanted::default()));
+        assert!(!SeenMetadata::from_metadata(&object).matches(&WantedMetadata::default()));
         let gone = json!({"developerspace.dev/expires-at": null});
         let patch = json!({"metadata": {"uid": "u1", "labels": {"developerspace.dev/cost-center": null}, "annotations": gone}});
-        assert_eq!(Wanted::default().patch(&object), patch);
+        assert_eq!(WantedMetadata::default().patch(&object), patch);
         object.labels = None;
         object.annotations.as_mut().unwrap().remove("developerspace.dev/expires-at");
-        assert!(SeenMetadata::of(&object).matches(&Wanted::default()));
+        assert!(SeenMetadata::from_metadata(&object).matches(&WantedMetadata::default()));
     }
 
     #[test]
-    fn the_servers_own_label_is_nobodys_to_remove() {
+    fn the_label_of_the_api_server_is_never_removed() {
         let object = live(json!({
             "uid": "u1", "labels": {"kubernetes.io/metadata.name": "x"},
             "managedFields": [{"manager": "developerspace-operator", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:kubernetes.io/metadata.name": {}}}}}],
         }));
-        assert!(SeenMetadata::of(&object).matches(&Wanted::default()));
-        assert_eq!(Wanted::default().patch(&object), json!({"metadata": {"uid": "u1", "labels": {}, "annotations": {}}}));
+        assert!(SeenMetadata::from_metadata(&object).matches(&WantedMetadata::default()));
+        assert_eq!(WantedMetadata::default().patch(&object), json!({"metadata": {"uid": "u1", "labels": {}, "annotations": {}}}));
     }
 
     #[test]
-    fn a_changed_or_missing_key_is_found_and_set() {
+    fn a_changed_or_missing_key_is_set() {
         for change in [Some("other"), None] {
             let mut object = seen();
             let labels = object.labels.as_mut().unwrap();
@@ -245,22 +262,22 @@ mod tests {
                 Some(value) => labels.insert("team".into(), value.into()),
                 None => labels.remove("team"),
             };
-            assert!(!SeenMetadata::of(&object).matches(&wanted()), "{change:?}");
+            assert!(!SeenMetadata::from_metadata(&object).matches(&wanted()), "{change:?}");
             assert_eq!(wanted().patch(&object)["metadata"]["labels"], json!({"team": "payments"}));
         }
     }
 
     #[test]
-    fn what_is_kept_is_neither_wanted_nor_removed() {
+    fn kept_keys_are_neither_written_nor_removed() {
         let kept = Metadata { labels: [("tier".into(), "new".into()), ("absent".into(), "x".into())].into(), annotations: [].into() };
-        let wanted = Wanted { kept: Keys::of(&kept).and_annotation("developerspace.dev/replaces"), ..wanted() };
+        let wanted = WantedMetadata { kept: Keys::from_metadata(&kept).and_annotation("developerspace.dev/replaces"), ..wanted() };
         let mut object = seen();
         object.annotations.as_mut().unwrap().insert("developerspace.dev/replaces".into(), "u0".into());
-        assert!(SeenMetadata::of(&object).matches(&wanted));
+        assert!(SeenMetadata::from_metadata(&object).matches(&wanted));
         assert_eq!(wanted.patch(&object), json!({"metadata": {"uid": "u1", "labels": {}, "annotations": {}}}));
         // A label and an annotation of one name are two keys.
         object.annotations.as_mut().unwrap().insert("developerspace.dev/tier".into(), "x".into());
-        assert!(!SeenMetadata::of(&object).matches(&wanted));
+        assert!(!SeenMetadata::from_metadata(&object).matches(&wanted));
         assert_eq!(wanted.patch(&object)["metadata"]["annotations"], json!({"developerspace.dev/tier": null}));
     }
 }

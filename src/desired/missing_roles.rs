@@ -6,11 +6,14 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 
 use super::{
-    Children, Fingerprint, Refusal, SeenChild,
-    access::{find, kept},
-    class_verdict::do_not_exist,
+    binding_changes::{find, kept},
+    child::Children,
+    class_validation::do_not_exist,
+    fingerprint::Fingerprint,
     resolve::Resolved,
     role_bindings::Roles,
+    seen_child::SeenChild,
+    spec_refusal::SpecRefusal,
 };
 use crate::api::conditions::Reason;
 
@@ -21,7 +24,7 @@ pub fn used(roles: &Roles) -> BTreeSet<String> {
 }
 
 /// The refusal of a space that uses one of `missing`; `None` if it uses none.
-pub fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option<Refusal> {
+pub fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option<SpecRefusal> {
     let used: Vec<String> = used(&resolved.roles).intersection(missing).cloned().collect();
     let class_name = &resolved.class_name;
     let message = || {
@@ -30,7 +33,7 @@ pub fn refusal(resolved: &Resolved, missing: &BTreeSet<String>) -> Option<Refusa
             do_not_exist(&used)
         )
     };
-    (!used.is_empty()).then(|| Refusal::new(Reason::RoleNotAllowed, message()))
+    (!used.is_empty()).then(|| SpecRefusal::new(Reason::RoleNotAllowed, message()))
 }
 
 /// Removes from `wanted` the bindings to a missing ClusterRole, except those that exist.
@@ -73,10 +76,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::desired::{
-        Child, Grant,
-        diff::{Change, diff},
-    };
+    use crate::desired::{Child, Grant, change::Change, diff::diff};
 
     fn binding(role: &str, subjects: &[&str]) -> RoleBinding {
         let subjects: Vec<_> =
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn no_binding_to_a_missing_role_is_made_and_what_exists_stays() {
+    fn no_binding_to_a_missing_role_is_created_and_existing_ones_stay() {
         let wanted = binding("growers", &["ada@example.com"]);
         for (existing, expected) in [
             (None, None),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binding_to_the_role_before_stays_but_for_the_subjects_that_left() {
+    fn a_binding_to_the_former_role_loses_only_the_subjects_that_left() {
         for (live, wanted, repaired_to) in [
             (vec!["ada@example.com"], vec!["ada@example.com"], None),
             // The role that the class no longer names gets no new subject.

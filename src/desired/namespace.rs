@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::{
-    metadata::{Keys, Metadata, Wanted},
+    metadata::{Keys, Metadata, WantedMetadata, child_labels},
     pod_security,
     resolve::Resolved,
 };
@@ -13,7 +13,7 @@ pub use super::{
     ownership::{Ownership, ownership},
     seen_namespace::SeenNamespace,
 };
-use crate::api::{Contact, DeveloperSpace, PodSecurity, Subject, names, time::rfc3339};
+use crate::api::{Contact, DeveloperSpace, PodSecurity, Subject, names, syntax, time::rfc3339};
 
 /// The labels and annotations of a space's namespace, by their source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct NamespaceMetadata {
     /// Set by the class and the operator, whatever the space asks for.
     ruled: Metadata,
     /// Asked for by the space and allowed by its class.
-    asked: Metadata,
+    requested: Metadata,
     /// The owner that the spec names.
     new_owner: Subject,
     /// The owner in force.
@@ -32,11 +32,11 @@ pub struct NamespaceMetadata {
 
 impl NamespaceMetadata {
     /// The metadata of the namespace of `space`, which is deleted at `expires_at`.
-    pub(super) fn of(space: &DeveloperSpace, resolved: &Resolved, expires_at: Option<DateTime<Utc>>) -> Self {
+    pub(super) fn new(space: &DeveloperSpace, resolved: &Resolved, expires_at: Option<DateTime<Utc>>) -> Self {
         let pod_security = resolved.pod_security.unwrap_or_default();
         let mut labels = resolved.metadata.labels.clone();
         labels.extend(pod_security::labels(pod_security));
-        labels.extend(super::child_labels(space, &resolved.class_name));
+        labels.extend(child_labels(space, &resolved.class_name));
         if resolved.network_enforced {
             labels.insert(names::LABEL_NETWORK_ENFORCED.to_owned(), "true".to_owned());
         }
@@ -46,7 +46,7 @@ impl NamespaceMetadata {
         let in_force = space.status.as_ref().and_then(|status| status.owner.as_ref()).map(Subject::from);
         Self {
             ruled: Metadata { labels, annotations },
-            asked: asked(space, resolved),
+            requested: requested(space, resolved),
             new_owner: space.spec.owner.clone(),
             owner_in_force: in_force.unwrap_or_else(|| space.spec.owner.clone()),
             pod_security,
@@ -63,28 +63,28 @@ impl NamespaceMetadata {
     }
 
     /// The metadata to write while the spec is accepted: all of it.
-    pub fn granted(self) -> Wanted {
-        let Self { ruled, asked, new_owner, owner_in_force: _, pod_security: _ } = self;
-        Wanted { written: asked.overridden_by(owner(&new_owner)).overridden_by(ruled), kept: kept(&Metadata::default()) }
+    pub fn granted(self) -> WantedMetadata {
+        let Self { ruled, requested, new_owner, owner_in_force: _, pod_security: _ } = self;
+        WantedMetadata { written: requested.overridden_by(owner(&new_owner)).overridden_by(ruled), kept: kept(&Metadata::default()) }
     }
 
     /// The metadata to write while the spec is refused. Keys that the spec asks for are neither set nor removed.
-    pub fn withheld(self) -> Wanted {
-        let Self { ruled, asked, new_owner: _, owner_in_force, pod_security: _ } = self;
-        Wanted { written: owner(&owner_in_force).overridden_by(ruled), kept: kept(&asked) }
+    pub fn withheld(self) -> WantedMetadata {
+        let Self { ruled, requested, new_owner: _, owner_in_force, pod_security: _ } = self;
+        WantedMetadata { written: owner(&owner_in_force).overridden_by(ruled), kept: kept(&requested) }
     }
 }
 
-/// The keys that are neither written nor removed: those of `asked`, and the annotation with the UID of the replaced namespace, which nothing reads
+/// The keys that are neither written nor removed: those of `requested`, and the annotation with the UID of the replaced namespace, which nothing reads
 /// once the namespace's own UID is recorded.
-fn kept(asked: &Metadata) -> Keys {
-    Keys::of(asked).and_annotation(names::ANNOTATION_REPLACES)
+fn kept(requested: &Metadata) -> Keys {
+    Keys::from_metadata(requested).and_annotation(names::ANNOTATION_REPLACES)
 }
 
-fn asked(space: &DeveloperSpace, resolved: &Resolved) -> Metadata {
+fn requested(space: &DeveloperSpace, resolved: &Resolved) -> Metadata {
     let contact = space.spec.contact.clone().unwrap_or_default();
     let mut labels = resolved.keys.labels.clone();
-    let readable = |value: &Option<String>| value.clone().filter(|value| !value.is_empty() && names::is_label_value(value));
+    let readable = |value: &Option<String>| value.clone().filter(|value| !value.is_empty() && syntax::is_label_value(value));
     labels.extend(present([(names::LABEL_TEAM, readable(&contact.team)), (names::LABEL_COST_CENTER, readable(&contact.cost_center))]));
     let Contact { team, email, chat, url, cost_center } = contact;
     let mut annotations = resolved.keys.annotations.clone();
@@ -136,11 +136,11 @@ mod tests {
             "podSecurity": {"enforce": "baseline"}, "metadata": {"labels": {"example.com/floor": "ground"}, "allowedKeys": ["example.com/*"]},
         });
         let resolved = resolve(&space, "greenhouse", &serde_json::from_value(class).unwrap()).resolved;
-        NamespaceMetadata::of(&space, &resolved, DateTime::from_timestamp(0, 0))
+        NamespaceMetadata::new(&space, &resolved, DateTime::from_timestamp(0, 0))
     }
 
     #[test]
-    fn a_refused_spec_gives_no_value_and_what_it_asks_for_stays_as_it_is() {
+    fn keys_that_a_refused_spec_sets_are_neither_written_nor_removed() {
         let written = Metadata {
             labels: map([
                 ("app.kubernetes.io/managed-by", "developerspace-operator"),
@@ -156,15 +156,15 @@ mod tests {
                 ("openshift.io/requester", "ada@example.com"),
             ]),
         };
-        let asked = Metadata {
+        let requested = Metadata {
             labels: map([("developerspace.dev/team", "botany"), ("example.com/stage", "demo")]),
             annotations: map([("developerspace.dev/contact-team", "botany"), ("example.com/note", "moist")]),
         };
-        let kept = Keys::of(&asked).and_annotation("developerspace.dev/replaces");
-        assert_eq!(metadata().withheld(), Wanted { written: written.clone(), kept });
+        let kept = Keys::from_metadata(&requested).and_annotation("developerspace.dev/replaces");
+        assert_eq!(metadata().withheld(), WantedMetadata { written: written.clone(), kept });
         let new_owner = map([("developerspace.dev/owner", "User:carol@example.com"), ("openshift.io/requester", "carol@example.com")]);
         let new_owner = Metadata { labels: map([]), annotations: new_owner };
         let kept = Keys::default().and_annotation("developerspace.dev/replaces");
-        assert_eq!(metadata().granted(), Wanted { written: written.overridden_by(asked).overridden_by(new_owner), kept });
+        assert_eq!(metadata().granted(), WantedMetadata { written: written.overridden_by(requested).overridden_by(new_owner), kept });
     }
 }

@@ -8,8 +8,8 @@ use k8s_openapi::{
 };
 use serde_json::{Value, json};
 
-use super::children::child_metadata;
-use crate::api::{Isolation, Network, names};
+use super::metadata::child_metadata;
+use crate::api::{Isolation, Network, names, syntax};
 
 /// Ingress from the namespace itself and from the class's exceptions; none with `isolation: None`. Egress is left open.
 pub(super) fn build(network: &Network, labels: &BTreeMap<String, String>) -> Option<NetworkPolicy> {
@@ -52,10 +52,10 @@ pub fn check(network: &Network) -> Result<(), String> {
         let expressions = match_expressions.iter().flatten();
         let expressed = expressions.clone().map(|expression| (&expression.key, expression.values.as_deref().unwrap_or_default()));
         for (key, values) in labels.chain(expressed) {
-            if !names::is_qualified_key(key) {
+            if !syntax::is_qualified_key(key) {
                 return refuse(format!("{key:?} is not a valid key such as kubernetes.io/metadata.name"));
             }
-            if let Some(value) = values.iter().find(|value| !names::is_label_value(value)) {
+            if let Some(value) = values.iter().find(|value| !syntax::is_label_value(value)) {
                 return refuse(format!("{value:?} is not a valid label value"));
             }
         }
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_what_is_stored() {
+    fn the_policy_that_is_sent_equals_the_stored_one() {
         let selector = |json: Value| serde_json::from_value::<LabelSelector>(json).unwrap();
         for (given, stored) in [
             (json!({"matchLabels": {}}), json!({})),

@@ -61,7 +61,7 @@ pub fn broken(space: &DeveloperSpace, class: Option<&SpaceClassSpec>, is_name_re
         Rule::Retain => spec.deletion_policy == DeletionPolicy::Retain && class.is_some_and(|class| !class.allow_retain),
         Rule::Contact => class.is_some_and(|class| !contact::missing(spec.contact.as_ref(), contact::required(class)).is_empty()),
         Rule::Name => keeps_name && is_name_refused,
-        Rule::Size => ledger::bytes(spec) > ledger::MOST_BYTES,
+        Rule::Size => ledger::bytes(spec) > ledger::MAX_METADATA_BYTES,
     };
     Rule::ALL.into_iter().filter(is_broken).collect()
 }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_that_an_existing_space_breaks_is_found() {
+    fn every_rule_that_an_existing_space_breaks_is_found() {
         let strict = json!({"metadata": {"requiredContact": ["team"]}});
         let consents = json!({"lifetime": {"allowProtected": true, "allowNever": true}, "allowRetain": true});
         let large =

@@ -1,6 +1,6 @@
 //! Namespaces that were created for a space that no longer exists. They are reported: their contents may be in use.
 
-use super::{namespace::SeenNamespace, uid::Uid};
+use super::{seen_namespace::SeenNamespace, uid::Uid};
 use crate::api::{DeveloperSpace, names};
 
 /// Returns true if a namespace was created for a space that no longer exists, and `space`, which has its name, does not record it.
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_an_orphan_when_its_space_is_gone_and_none_records_it() {
+    fn a_namespace_is_an_orphan_if_its_space_is_deleted_and_no_other_space_records_it() {
         let claim = Some("space-1");
         for (namespace, space, exists, expected) in [
             (namespace(claim, None), None, false, true),

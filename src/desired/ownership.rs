@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::{
     lifetime::inputs::{created, is_sealed},
-    seen_namespace::{Released, SeenNamespace},
+    seen_namespace::{ReleaseMarks, SeenNamespace},
     uid::Uid,
 };
 use crate::api::{DeveloperSpace, names};
@@ -87,14 +87,14 @@ pub fn conflict(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
     format!(
         "namespace {name} exists and does not belong to this DeveloperSpace, so it is left unchanged{}: choose another name, or have \
          an administrator offer it to {} with: kubectl annotate namespace {name} {}={name}/{uid}{overwrite}",
-        what_it_is(space, seen),
+        origin_and_offer(space, seen),
         space.spec.owner,
         names::ANNOTATION_ADOPT,
     )
 }
 
 /// The origin of the namespace and the mistake in its offer, as far as its marks show them.
-fn what_it_is(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
+fn origin_and_offer(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
     let origin = match (&seen.released, &seen.claim) {
         (Some(released), _) => format!(" (it was released from {})", origin(released)),
         (None, Some(_)) if claims(space, seen) => {
@@ -112,7 +112,7 @@ fn what_it_is(space: &DeveloperSpace, seen: &SeenNamespace) -> String {
     [Some(origin), going, offer].into_iter().flatten().collect()
 }
 
-fn origin(Released { space, uid, owner, .. }: &Released) -> String {
+fn origin(ReleaseMarks { space, uid, owner, .. }: &ReleaseMarks) -> String {
     format!("DeveloperSpace {space:?}, UID {uid}, of {owner:?}")
 }
 
@@ -153,11 +153,11 @@ mod tests {
 
     fn seen(uid: &str, created: &str, annotations: &Value) -> SeenNamespace {
         let metadata = json!({"name": "orchid-lab", "uid": uid, "creationTimestamp": created, "annotations": annotations});
-        SeenNamespace::of(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
+        SeenNamespace::from_namespace(&serde_json::from_value(json!({"metadata": metadata})).unwrap())
     }
 
     #[test]
-    fn the_recorded_uid_decides_and_a_claim_only_where_a_crash_can_have_kept_it_from_being_recorded() {
+    fn a_claim_counts_only_if_a_crash_can_have_prevented_the_record_of_the_uid() {
         use Ownership::{Foreign, Ours};
         let (before, after) = ("2026-03-02T07:58:59Z", "2026-03-02T07:59:01Z");
         let claim = json!({"developerspace.dev/space-uid": "uid-of-the-space"});
@@ -191,7 +191,7 @@ mod tests {
         let released = |uid: &str| {
             let (space, owner) = ("orchid-lab".into(), "ServiceAccount:robots/ada".into());
             let mut seen = seen("uid-recorded", "2026-03-02T08:00:01Z", &json!({}));
-            seen.released = Some(Box::new(Released { space, uid: uid.into(), owner, class: "greenhouse".into() }));
+            seen.released = Some(Box::new(ReleaseMarks { space, uid: uid.into(), owner, class: "greenhouse".into() }));
             seen
         };
         let leaving = |status: &str| {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_names_the_space_itself_or_its_owner() {
+    fn an_offer_contains_the_uid_of_the_space_or_its_owner() {
         let offered = |value: &str| {
             let mut seen = seen("uid-legacy", "2025-01-01T00:00:00Z", &json!({"developerspace.dev/adopt": value}));
             let first = ownership(&space("fresh"), &seen);
@@ -233,8 +233,8 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_says_what_the_namespace_is_and_the_whole_command() {
-        let told = |change: fn(&mut SeenNamespace)| {
+    fn a_conflict_contains_the_origin_of_the_namespace_and_the_whole_command() {
+        let message = |change: fn(&mut SeenNamespace)| {
             let mut seen = seen("uid-legacy", "2025-01-01T00:00:00Z", &json!({}));
             change(&mut seen);
             conflict(&space("recorded"), &seen)
@@ -245,29 +245,29 @@ mod tests {
                  have an administrator offer it to ServiceAccount:robots/ada with: kubectl annotate namespace orchid-lab developerspace.dev/adopt=orchid-lab/uid-of-the-space{end}"
             )
         };
-        assert_eq!(told(|_| {}), sentence("", ""));
+        assert_eq!(message(|_| {}), sentence("", ""));
         assert_eq!(
-            told(|seen| seen.claim = Some("uid-before".into())),
+            message(|seen| seen.claim = Some("uid-before".into())),
             sentence(" (it was left by an earlier DeveloperSpace of that name, UID uid-before)", "")
         );
         assert_eq!(
-            told(|seen| seen.claim = Some("uid-of-the-space".into())),
+            message(|seen| seen.claim = Some("uid-of-the-space".into())),
             sentence(" (it has the marks of this DeveloperSpace but was not created for it: it was restored or copied)", "")
         );
         let released = |seen: &mut SeenNamespace| {
             let (space, owner) = ("orchid-lab".into(), "User:bea@example.com".into());
-            seen.released = Some(Box::new(Released { space, uid: "uid-before".into(), owner, class: "greenhouse".into() }));
+            seen.released = Some(Box::new(ReleaseMarks { space, uid: "uid-before".into(), owner, class: "greenhouse".into() }));
         };
         assert_eq!(
-            told(released),
+            message(released),
             sentence(r#" (it was released from DeveloperSpace "orchid-lab", UID uid-before, of "User:bea@example.com")"#, "")
         );
         assert_eq!(
-            told(|seen| seen.adopt = Some("orchid-lab".into())),
+            message(|seen| seen.adopt = Some("orchid-lab".into())),
             sentence("; its annotation developerspace.dev/adopt contains no UID, and a name alone is not an offer", " --overwrite")
         );
         assert_eq!(
-            told(|seen| {
+            message(|seen| {
                 seen.adopt = Some("orchid-lab/uid-before".into());
                 seen.terminating = Some("a pod".into());
             }),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Refusal;
+use super::spec_refusal::SpecRefusal;
 use crate::api::{PodSecurity, PodSecurityLevel, conditions::Reason, names, text::some_of};
 
 /// The modes of <https://kubernetes.io/docs/concepts/security/pod-security-admission/#pod-security-admission-labels-for-namespaces>.
@@ -16,7 +16,7 @@ pub fn labels(levels: PodSecurity) -> BTreeMap<String, String> {
 }
 
 /// The levels that `labels` set; a level that Kubernetes does not know is none.
-pub fn of_labels(labels: Option<&BTreeMap<String, String>>) -> PodSecurity {
+pub fn from_labels(labels: Option<&BTreeMap<String, String>>) -> PodSecurity {
     from_modes(|mode| labels.and_then(|labels| labels.get(&label(mode))).and_then(|text| parse(text)))
 }
 
@@ -35,7 +35,7 @@ pub fn to_annotation(levels: PodSecurity) -> Option<String> {
 }
 
 /// Parses [`to_annotation`]; an unreadable part sets no level.
-pub fn of_annotation(text: &str) -> PodSecurity {
+pub fn from_annotation(text: &str) -> PodSecurity {
     from_modes(|mode| text.split(',').find_map(|part| part.strip_prefix(mode)?.strip_prefix('=')).and_then(parse))
 }
 
@@ -45,23 +45,23 @@ pub fn enforced(labels: &BTreeMap<String, String>) -> Option<(&str, &str)> {
 }
 
 /// The number of pods that a sentence names.
-const NAMED: usize = 3;
+const MAX_NAMED_PODS: usize = 3;
 
 /// A part of every warning of the API server about the pods that it checks against a new level, see `EvaluatePodsInNamespace` in
 /// `k8s.io/pod-security-admission/admission`.
-const CHECK: &str = "new PodSecurity enforce level";
+const LEVEL_WARNING: &str = "new PodSecurity enforce level";
 
 /// The refusal to admit the space of `namespace` to a class that enforces `level`, by the warnings of the API server about that level. The API server
 /// warns about pods that violate the level, and if it did not check all pods: it checks a limited number, for a limited time.
-pub fn not_admitted(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<Refusal> {
+pub fn not_admitted(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<SpecRefusal> {
     let message = violating(class_name, namespace, level, warnings).or_else(|| unchecked(class_name, namespace, level, warnings))?;
-    Some(Refusal::new(Reason::InvalidSpec, message))
+    Some(SpecRefusal::new(Reason::InvalidSpec, message))
 }
 
 /// The message about pods that violate `level`. The first warning introduces the pods, and each of the next warnings names some.
 fn violating(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<String> {
     let first = warnings.iter().position(|warning| warning.contains("violate the new PodSecurity enforce level"))?;
-    let pods = some_of(&warnings[first + 1..], NAMED, 0);
+    let pods = some_of(&warnings[first + 1..], MAX_NAMED_PODS, 0);
     Some(format!(
         "pods in namespace {namespace} do not comply with the Pod Security level {level} of class {class_name} ({pods}), and the space is not admitted to it \
          while they run; its current class stays in force: delete them, or use another class"
@@ -70,7 +70,7 @@ fn violating(class_name: &str, namespace: &str, level: &str, warnings: &[String]
 
 /// The message about pods that the API server did not check against `level`. It omits the numbers in the warning, which differ from check to check.
 fn unchecked(class_name: &str, namespace: &str, level: &str, warnings: &[String]) -> Option<String> {
-    warnings.iter().any(|warning| warning.contains(CHECK)).then(|| {
+    warnings.iter().any(|warning| warning.contains(LEVEL_WARNING)).then(|| {
         format!(
             "the API server did not check all pods in namespace {namespace} against the Pod Security level {level} of class {class_name}, and the \
              space is not admitted to it until all are checked; its current class stays in force: delete pods that have completed, or use another class"
@@ -122,7 +122,7 @@ mod tests {
     fn a_space_whose_pods_violate_the_level_of_another_class_is_not_admitted_to_it() {
         let warned = |warnings: &[&str]| {
             let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-            not_admitted("small", "orchid-lab", "restricted", &warnings).map(|Refusal { reason, message }| (reason, message))
+            not_admitted("small", "orchid-lab", "restricted", &warnings).map(|SpecRefusal { reason, message }| (reason, message))
         };
         assert_eq!(warned(&[]), None);
         assert_eq!(warned(&["metadata.finalizers: prefer a domain-qualified finalizer name"]), None);
@@ -145,7 +145,7 @@ mod tests {
             let message = "the API server did not check all pods in namespace orchid-lab against the Pod Security level baseline of class standard, and the \
                            space is not admitted to it until all are checked; its current class stays in force: delete pods that have completed, or use \
                            another class";
-            assert_eq!(not_admitted("standard", "orchid-lab", "baseline", &warnings), Some(Refusal::new(Reason::InvalidSpec, message)));
+            assert_eq!(not_admitted("standard", "orchid-lab", "baseline", &warnings), Some(SpecRefusal::new(Reason::InvalidSpec, message)));
         }
     }
 
@@ -161,12 +161,12 @@ mod tests {
     #[test]
     fn levels_are_read_as_they_were_written() {
         for written in [levels(Some(Restricted), None, Some(Baseline)), levels(None, Some(Privileged), None)] {
-            assert_eq!(of_annotation(&to_annotation(written).unwrap()), written);
-            assert_eq!(of_labels(Some(&labels(written))), written);
+            assert_eq!(from_annotation(&to_annotation(written).unwrap()), written);
+            assert_eq!(from_labels(Some(&labels(written))), written);
         }
         assert_eq!(to_annotation(PodSecurity::default()), None);
         for nonsense in ["", "enforce", "enforce=strict", "ENFORCE=baseline", "enforce-version=v1.33"] {
-            assert_eq!(of_annotation(nonsense), PodSecurity::default(), "{nonsense}");
+            assert_eq!(from_annotation(nonsense), PodSecurity::default(), "{nonsense}");
         }
     }
 }

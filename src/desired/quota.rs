@@ -8,11 +8,11 @@ use k8s_openapi::{
 };
 use serde_json::{Value, json};
 
-use super::{Refusal, children::child_metadata};
-use crate::api::{ClassQuota, conditions::Reason, names, quantity::Quantity};
+use super::{metadata::child_metadata, spec_refusal::SpecRefusal};
+use crate::api::{ClassQuota, conditions::Reason, names, quantity::Quantity, syntax};
 
-/// Resources that a quota can name without a domain, see `IsStandardQuotaResourceName` in `k8s.io/kubernetes/pkg/apis/core/helper`.
-const STANDARD: [&str; 19] = [
+/// Amounts that a quota can limit without a domain, see `IsStandardQuotaResourceName` in `k8s.io/kubernetes/pkg/apis/core/helper`.
+const AMOUNTS: [&str; 10] = [
     "cpu",
     "memory",
     "ephemeral-storage",
@@ -23,18 +23,9 @@ const STANDARD: [&str; 19] = [
     "limits.cpu",
     "limits.memory",
     "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "persistentvolumeclaims",
-    "configmaps",
-    "services.nodeports",
-    "services.loadbalancers",
 ];
 
-/// Of [`STANDARD`], those that count objects.
+/// Objects that a quota can count without a domain, by the same function.
 const COUNTED: [&str; 9] = [
     "pods",
     "resourcequotas",
@@ -98,7 +89,7 @@ pub(super) fn lower(wanted: &ResourceQuota, existing: &ResourceQuota) -> Resourc
 }
 
 /// The class's limits with the space's overrides, each cut to the class's ceiling, and an objection to each that is above it.
-pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>) {
+pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<SpecRefusal>) {
     let none = ClassQuota::default();
     let class = class.unwrap_or(&none);
     // A ceiling without a limit of its own holds as a limit. A class that an older version accepted may have such ceilings.
@@ -106,13 +97,13 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>)
     hard.extend(class.hard.clone());
     let mut refusals = Vec::new();
     for (key, value) in overrides {
-        let exceeds = |sentence: String| Refusal::new(Reason::QuotaExceedsClass, format!("spec.quota {key}: {sentence}"));
+        let exceeds = |sentence: String| SpecRefusal::new(Reason::QuotaExceedsClass, format!("spec.quota {key}: {sentence}"));
         let Some(ceiling) = class.max.get(key).or_else(|| class.hard.get(key)) else {
             refusals.push(exceeds("the class has no such limit: omit it, or use a class that has it".into()));
             continue;
         };
         if let Err(sentence) = check(key, value) {
-            refusals.push(Refusal::new(Reason::InvalidSpec, format!("spec.quota {sentence}")));
+            refusals.push(SpecRefusal::new(Reason::InvalidSpec, format!("spec.quota {sentence}")));
             continue;
         }
         let is_above = value.compare(ceiling).is_none_or(Ordering::is_gt);
@@ -127,7 +118,7 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<Refusal>)
         let message = format!(
             "spec.quota {request}: {requested} cannot be used under {limit} {limited}, since no container requests more than its limit: set {limit} to {requested} as well, or lower {request}"
         );
-        Refusal::new(Reason::InvalidSpec, message)
+        SpecRefusal::new(Reason::InvalidSpec, message)
     }));
     (hard, refusals)
 }
@@ -144,7 +135,7 @@ pub fn notices(overrides: &Hard, hard: &Hard) -> Vec<String> {
 /// Returns true if a quota can limit the resource of that name, which has no domain.
 pub(super) fn is_standard(key: &str) -> bool {
     let huge = |name: &str| name.starts_with("hugepages-");
-    STANDARD.contains(&key) || huge(key) || key.strip_prefix("requests.").is_some_and(huge)
+    AMOUNTS.contains(&key) || COUNTED.contains(&key) || huge(key) || key.strip_prefix("requests.").is_some_and(huge)
 }
 
 /// Returns true if a quota with that key refuses each pod that does not specify the amount, see
@@ -157,7 +148,7 @@ pub(super) fn needs_amounts(key: &str) -> bool {
 /// Validates `key: value` as the API server does in a quota. The error is a sentence that begins with the key.
 pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
     let known = is_standard(key);
-    let qualified = key.contains('/') && names::is_qualified_key(key);
+    let qualified = key.contains('/') && syntax::is_qualified_key(key);
     if !known && !qualified {
         return Err(format!(
             "{key}: not a resource that a quota can limit; for example requests.cpu, limits.memory, pods or count/deployments.apps"
@@ -272,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ceiling_that_no_limit_stands_for_holds_for_a_space_that_asks_for_nothing() {
+    fn a_maximum_without_a_limit_applies_to_a_space_without_overrides() {
         let class = ClassQuota { hard: hard(&[("pods", "20")]), max: hard(&[("services.loadbalancers", "2"), ("pods", "30")]) };
         let both = |balancers: &str| hard(&[("pods", "20"), ("services.loadbalancers", balancers)]);
         assert_eq!(cut(Some(&class), &Hard::new()), (both("2"), vec![]));
@@ -280,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_above_limits_are_refused_and_limits_below_requests_are_told() {
+    fn requests_above_limits_are_refused_and_limits_below_requests_are_reported() {
         let class = ClassQuota {
             hard: hard(&[("requests.cpu", "10"), ("limits.cpu", "10")]),
             max: hard(&[("requests.cpu", "20"), ("limits.cpu", "20")]),
@@ -289,7 +280,7 @@ mod tests {
         let (quota, refusals) = cut(Some(&class), &raised);
         let says = "spec.quota requests.cpu: 20 cannot be used under limits.cpu 10, since no container requests more than its limit: \
                     set limits.cpu to 20 as well, or lower requests.cpu";
-        assert_eq!(refusals, [Refusal::new(Reason::InvalidSpec, says)]);
+        assert_eq!(refusals, [SpecRefusal::new(Reason::InvalidSpec, says)]);
         assert_eq!(notices(&raised, &quota), [""; 0]);
         let both = hard(&[("requests.cpu", "20"), ("limits.cpu", "20")]);
         assert_eq!(cut(Some(&class), &both), (both, vec![]));
@@ -300,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_judged_as_the_server_does() {
+    fn keys_are_validated_as_the_api_server_does() {
         for (key, value, ok) in [
             ("count/deployments.apps", "50", true),
             ("count/deployments.apps", "0.5", false),

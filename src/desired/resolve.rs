@@ -1,16 +1,16 @@
 //! The configuration of a space under its class: the rules of the class, and the overrides of the space as far as the class allows them.
 
 use super::{
-    Refusal,
     admitted::Admitted,
     class_quota, keys, limit_bounds,
     metadata::Metadata,
     quota::{self, Hard},
     role_bindings::{self, Roles},
+    spec_refusal::SpecRefusal,
 };
 use crate::api::{
     ClassMetadata, DeveloperSpace, LimitRangeItem, Network, PodSecurity, SpaceClassSpec, SubjectKind, conditions::Reason,
-    names::ProtectedNamespaces,
+    protected_namespaces::ProtectedNamespaces,
 };
 
 /// The configuration of a space: the rules of the class and the overrides of the space, cut to the limits of the class.
@@ -45,12 +45,12 @@ pub struct Ruling {
     /// The configuration that the space may have, whatever is refused.
     pub resolved: Resolved,
     /// Every objection to the spec, in the order in which they are reported. Without any, the spec is accepted.
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<SpecRefusal>,
 }
 
 impl Ruling {
     /// The configuration if the whole spec is accepted, else the first objection.
-    pub fn accepted(self) -> Result<Resolved, Refusal> {
+    pub fn accepted(self) -> Result<Resolved, SpecRefusal> {
         match self.refusals.into_iter().next() {
             None => Ok(self.resolved),
             Some(refusal) => Err(refusal),
@@ -58,7 +58,7 @@ impl Ruling {
     }
 }
 
-/// Resolves `space` under `class` alone. [`super::ledger::judge`] validates the whole spec.
+/// Resolves `space` under `class` alone. [`super::ledger::validate_spec`] validates the whole spec.
 pub fn resolve(space: &DeveloperSpace, class_name: &str, class: &SpaceClassSpec) -> Ruling {
     resolve_among(space, class_name, class, &Admitted::default())
 }
@@ -89,10 +89,10 @@ pub(super) fn resolve_among(space: &DeveloperSpace, class_name: &str, class: &Sp
 }
 
 /// Refuses a protected name, which no space may have.
-pub fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), Refusal> {
+pub fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), SpecRefusal> {
     if protected.contains(name) {
         let message = format!("namespace {name} is protected on this cluster: delete this DeveloperSpace and choose another name");
-        return Err(Refusal::new(Reason::NamespaceConflict, message));
+        return Err(SpecRefusal::new(Reason::NamespaceConflict, message));
     }
     Ok(())
 }
@@ -100,11 +100,11 @@ pub fn check_name(name: &str, protected: &ProtectedNamespaces) -> Result<(), Ref
 /// Refuses subjects that get no access to any space: those that Kubernetes reserves, such as `system:authenticated` and `system:masters`
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-subjects>), and the ServiceAccounts of protected namespaces other
 /// than `default`.
-pub fn check_subjects(space: &DeveloperSpace, protected: &ProtectedNamespaces) -> Result<(), Refusal> {
+pub fn check_subjects(space: &DeveloperSpace, protected: &ProtectedNamespaces) -> Result<(), SpecRefusal> {
     let members = space.spec.members.iter().enumerate().map(|(number, member)| (format!("spec.members[{number}]"), member.subject()));
     for (field, subject) in std::iter::once(("spec.owner".to_owned(), space.spec.owner.clone())).chain(members) {
         let namespace = subject.namespace.as_deref().unwrap_or_default();
-        let refuse = |why: &str| Err(Refusal::new(Reason::InvalidSpec, format!("{field}: {subject} {why}")));
+        let refuse = |why: &str| Err(SpecRefusal::new(Reason::InvalidSpec, format!("{field}: {subject} {why}")));
         match subject.kind {
             // Workloads in the namespace default belong to users.
             SubjectKind::ServiceAccount if namespace != "default" && protected.contains(namespace) => {
@@ -131,11 +131,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_gets_in_by_a_name_that_is_kubernetes_own() {
+    fn subjects_that_belong_to_kubernetes_or_the_cluster_are_refused() {
         let protected = ProtectedNamespaces::new("dspace-home", &["istio-*".into()]);
         let account = |namespace: &str| json!({"kind": "ServiceAccount", "namespace": namespace, "name": "robot"});
         let named = |kind: &str, name: &str| json!({"kind": kind, "name": name});
-        let judge = |owner: &Value, member: &Value| {
+        let check = |owner: &Value, member: &Value| {
             let mut member = member.clone();
             member["role"] = "view".into();
             let space = json!({
@@ -145,9 +145,9 @@ mod tests {
             check_subjects(&serde_json::from_value(space).unwrap(), &protected).map_err(|refusal| refusal.message)
         };
         let (ada, botany) = (named("User", "ada@example.com"), named("Group", "botany"));
-        assert_eq!(judge(&ada, &botany), Ok(()));
-        assert_eq!(judge(&account("default"), &botany), Ok(()));
-        assert_eq!(judge(&account("ci-runners"), &named("User", "systematic")), Ok(()));
+        assert_eq!(check(&ada, &botany), Ok(()));
+        assert_eq!(check(&account("default"), &botany), Ok(()));
+        assert_eq!(check(&account("ci-runners"), &named("User", "systematic")), Ok(()));
         for subject in [
             named("Group", "system:masters"),
             named("Group", "system:authenticated"),
@@ -159,8 +159,8 @@ mod tests {
             account("dspace-home"),
             account("istio-system"),
         ] {
-            assert!(judge(&subject, &botany).unwrap_err().starts_with("spec.owner: "), "{subject}");
-            assert!(judge(&ada, &subject).unwrap_err().starts_with("spec.members[0]: "), "{subject}");
+            assert!(check(&subject, &botany).unwrap_err().starts_with("spec.owner: "), "{subject}");
+            assert!(check(&ada, &subject).unwrap_err().starts_with("spec.members[0]: "), "{subject}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject as K8sSubject};
 use serde_json::{Value, json};
 
-use super::{Refusal, children::child_metadata, resolve::Resolved};
+use super::{metadata::child_metadata, spec_refusal::SpecRefusal};
 use crate::api::{DeveloperSpaceSpec, Member, SpaceClassSpec, Subject, SubjectKind, conditions::Reason, names};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -20,7 +20,7 @@ pub struct Roles {
 }
 
 /// The roles that `space` uses and `class` names, and an objection to each other one.
-pub fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> (Roles, Vec<Refusal>) {
+pub fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> (Roles, Vec<SpecRefusal>) {
     let (mut members, mut refusals) = (BTreeMap::new(), Vec::new());
     for member in &space.members {
         // `check_subjects` validates the subject.
@@ -35,12 +35,12 @@ pub fn roles(space: &DeveloperSpaceSpec, class: &SpaceClassSpec) -> (Roles, Vec<
     (Roles { owner: owner_role(class).to_owned(), members }, refusals)
 }
 
-fn unknown_role(member: &Member, class: &SpaceClassSpec) -> Refusal {
+fn unknown_role(member: &Member, class: &SpaceClassSpec) -> SpecRefusal {
     let allowed: Vec<_> = class.roles.iter().map(|role| role.name.as_str()).collect();
     let choice =
         if allowed.is_empty() { "the class has no roles for members".to_owned() } else { format!("choose one of {}", allowed.join(", ")) };
     let message = format!("spec.members: role {:?} of {} is not a role of the class: {choice}", member.role, member.subject());
-    Refusal::new(Reason::RoleNotAllowed, message)
+    SpecRefusal::new(Reason::RoleNotAllowed, message)
 }
 
 /// The ClusterRole of owners: by role name if the class has one of that name, else a ClusterRole itself.
@@ -50,13 +50,11 @@ pub fn owner_role(class: &SpaceClassSpec) -> &str {
 }
 
 /// All bindings of a space; subjects sorted and each named once.
-pub(super) fn build(space: &DeveloperSpaceSpec, resolved: &Resolved, labels: &BTreeMap<String, String>) -> Vec<RoleBinding> {
-    let owner = binding(names::OWNER_BINDING, &resolved.roles.owner, [space.owner.clone()].into(), labels);
-    let members = resolved
-        .roles
-        .members
-        .iter()
-        .map(|(role, cluster_role)| binding(&format!("{}{role}", names::BINDING_PREFIX), cluster_role, of_role(space, role), labels));
+pub(super) fn build(space: &DeveloperSpaceSpec, roles: &Roles, labels: &BTreeMap<String, String>) -> Vec<RoleBinding> {
+    let owner = binding(names::OWNER_BINDING, &roles.owner, [space.owner.clone()].into(), labels);
+    let members = roles.members.iter().map(|(role, cluster_role)| {
+        binding(&format!("{}{role}", names::BINDING_PREFIX), cluster_role, members_with_role(space, role), labels)
+    });
     std::iter::once(owner).chain(members).collect()
 }
 
@@ -64,7 +62,7 @@ pub(super) fn build(space: &DeveloperSpaceSpec, resolved: &Resolved, labels: &BT
 pub fn named(space: &DeveloperSpaceSpec) -> Vec<RoleBinding> {
     let roles = space.members.iter().map(|member| member.role.as_str()).filter(|role| is_role(role));
     let roles: BTreeSet<&str> = roles.collect();
-    let members = roles.into_iter().map(|role| (format!("{}{role}", names::BINDING_PREFIX), of_role(space, role)));
+    let members = roles.into_iter().map(|role| (format!("{}{role}", names::BINDING_PREFIX), members_with_role(space, role)));
     let all = std::iter::once((names::OWNER_BINDING.to_owned(), [space.owner.clone()].into())).chain(members);
     let bare = |(name, subjects): (String, BTreeSet<Subject>)| {
         let mut bare = binding(&name, "", subjects, &BTreeMap::new());
@@ -82,7 +80,7 @@ fn is_role(name: &str) -> bool {
     name != "owner" && ends.into_iter().all(|end| end.is_some_and(is_plain)) && name.bytes().all(|byte| is_plain(byte) || byte == b'-')
 }
 
-fn of_role(space: &DeveloperSpaceSpec, role: &str) -> BTreeSet<Subject> {
+fn members_with_role(space: &DeveloperSpaceSpec, role: &str) -> BTreeSet<Subject> {
     space.members.iter().filter(|member| member.role == *role).map(Member::subject).collect()
 }
 
@@ -120,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_that_the_class_does_not_name_drop_out() {
+    fn roles_that_the_class_does_not_have_are_refused() {
         let class = serde_json::from_value(json!({
             "ownerRole": "grower", "roles": [{"name": "grower", "clusterRole": "edit"}, {"name": "helper", "clusterRole": "view"}],
         }))

@@ -8,7 +8,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{children::version, metadata::SeenMetadata, pod_security, uid::Uid};
+use super::{metadata::SeenMetadata, pod_security, resource_version::version, uid::Uid};
 use crate::api::{
     PodSecurity, names,
     text::{shorten, some_of, start_of},
@@ -17,16 +17,16 @@ use crate::api::{
 
 /// The most bytes of the message of one condition. Users of the namespace control its length: kube-controller-manager lists every finalizer of the
 /// remaining objects.
-const LONGEST_MESSAGE: usize = 1_024;
+const MAX_MESSAGE_BYTES: usize = 1_024;
 
 /// The most bytes of an annotation's value that are read. No value of the operator's annotations is longer.
-const LONGEST_VALUE: usize = 2 * 1_024;
+const MAX_VALUE_BYTES: usize = 2 * 1_024;
 
 /// The number of finalizers of the Namespace that are named.
-const NAMED: usize = 10;
+const MAX_NAMED_FINALIZERS: usize = 10;
 
 /// The most bytes of the cause that holds up a deletion.
-const LONGEST_CAUSE: usize = 8 * 1_024;
+const MAX_CAUSE_BYTES: usize = 8 * 1_024;
 
 /// The part of an existing namespace that is kept in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct SeenNamespace {
     /// The offer of an administrator to hand it over, by its annotation.
     pub adopt: Option<Box<str>>,
     /// The space that it was released from, by its marks.
-    pub released: Option<Box<Released>>,
+    pub released: Option<Box<ReleaseMarks>>,
     /// The Pod Security levels that it had at its adoption.
     pub adopted_security: PodSecurity,
     /// The cause that holds up its deletion, while it is terminating, cut to a few KiB; empty if nothing does.
@@ -55,7 +55,7 @@ pub struct SeenNamespace {
 
 /// The marks of a released namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Released {
+pub struct ReleaseMarks {
     /// Name of the space that it was released from.
     pub space: Box<str>,
     /// UID of that space.
@@ -68,11 +68,11 @@ pub struct Released {
 
 impl SeenNamespace {
     /// Keeps the needed part of `namespace`, whose managed fields must still be present.
-    pub fn of(namespace: &Namespace) -> Self {
+    pub fn from_namespace(namespace: &Namespace) -> Self {
         let metadata = &namespace.metadata;
         let uid = |key| annotation(metadata, key).map(Uid::from);
         Self {
-            uid: Uid::of(metadata),
+            uid: Uid::from_metadata(metadata),
             version: version(metadata),
             created: metadata.creation_timestamp.as_ref().and_then(time::from_k8s).unwrap_or_default(),
             claim: uid(names::ANNOTATION_SPACE_UID),
@@ -80,27 +80,27 @@ impl SeenNamespace {
             adopt: annotation(metadata, names::ANNOTATION_ADOPT).map(Into::into),
             released: released(metadata).map(Box::new),
             adopted_security: annotation(metadata, names::ANNOTATION_ADOPTED_POD_SECURITY)
-                .map(pod_security::of_annotation)
+                .map(pod_security::from_annotation)
                 .unwrap_or_default(),
             terminating: metadata.deletion_timestamp.as_ref().map(|_| blocked_by(namespace)),
-            metadata: SeenMetadata::of(metadata),
+            metadata: SeenMetadata::from_metadata(metadata),
         }
     }
 }
 
 fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
-    metadata.annotations.as_ref()?.get(key).map(|value| start_of(value, LONGEST_VALUE))
+    metadata.annotations.as_ref()?.get(key).map(|value| start_of(value, MAX_VALUE_BYTES))
 }
 
-fn released(metadata: &ObjectMeta) -> Option<Released> {
+fn released(metadata: &ObjectMeta) -> Option<ReleaseMarks> {
     let label = metadata.labels.as_ref()?.get(names::LABEL_RELEASED)?;
-    let said = |key| annotation(metadata, key).unwrap_or_default();
-    let (space, uid) = said(names::ANNOTATION_RELEASED_FROM).split_once('/').unwrap_or_default();
-    (label == "true").then(|| Released {
+    let value = |key| annotation(metadata, key).unwrap_or_default();
+    let (space, uid) = value(names::ANNOTATION_RELEASED_FROM).split_once('/').unwrap_or_default();
+    (label == "true").then(|| ReleaseMarks {
         space: space.into(),
         uid: uid.into(),
-        owner: said(names::ANNOTATION_RELEASED_OWNER).into(),
-        class: said(names::ANNOTATION_RELEASED_CLASS).into(),
+        owner: value(names::ANNOTATION_RELEASED_OWNER).into(),
+        class: value(names::ANNOTATION_RELEASED_CLASS).into(),
     })
 }
 
@@ -110,13 +110,13 @@ fn released(metadata: &ObjectMeta) -> Option<Released> {
 fn blocked_by(namespace: &Namespace) -> String {
     let conditions = namespace.status.iter().flat_map(|status: &NamespaceStatus| status.conditions.iter().flatten());
     let messages = conditions.filter(|condition| condition.status == "True").filter_map(|condition| condition.message.as_deref());
-    let contents = messages.map(|message| shorten(message, LONGEST_MESSAGE));
+    let contents = messages.map(|message| shorten(message, MAX_MESSAGE_BYTES));
     let finalizers = namespace.metadata.finalizers.as_deref().unwrap_or_default();
     let own = (!finalizers.is_empty()).then(|| {
-        let named = some_of(finalizers, NAMED, 0);
+        let named = some_of(finalizers, MAX_NAMED_FINALIZERS, 0);
         format!("the Namespace has the finalizers {named}; each one is removed by its controller, or by an administrator")
     });
-    shorten(&contents.chain(own).collect::<Vec<_>>().join("; "), LONGEST_CAUSE)
+    shorten(&contents.chain(own).collect::<Vec<_>>().join("; "), MAX_CAUSE_BYTES)
 }
 
 #[cfg(test)]
@@ -126,11 +126,11 @@ mod tests {
     use super::*;
 
     fn seen(namespace: &Value) -> SeenNamespace {
-        SeenNamespace::of(&serde_json::from_value(namespace.clone()).unwrap())
+        SeenNamespace::from_namespace(&serde_json::from_value(namespace.clone()).unwrap())
     }
 
     #[test]
-    fn what_holds_up_the_deletion_is_kept_with_the_finalizers_of_the_namespace_itself() {
+    fn the_cause_of_a_blocked_deletion_includes_the_finalizers_of_the_namespace() {
         let condition = |type_: &str, status: &str, message: &str| json!({"type": type_, "status": status, "message": message});
         let going = |finalizers: Value, conditions: Value| {
             let metadata = json!({"name": "orchid-lab", "deletionTimestamp": "2026-03-04T12:00:00Z", "finalizers": finalizers});
@@ -187,14 +187,14 @@ mod tests {
         let released = |label: &str, annotations: &Value| {
             seen(&json!({"metadata": {"labels": {"developerspace.dev/released": label}, "annotations": annotations}})).released
         };
-        let expected = Released {
+        let expected = ReleaseMarks {
             space: "orchid-lab".into(),
             uid: "uid-of-the-space".into(),
             owner: "ServiceAccount:robots/ada".into(),
             class: "greenhouse".into(),
         };
         assert_eq!(released("true", &annotations).as_deref(), Some(&expected));
-        assert_eq!(released("true", &json!({})).as_deref(), Some(&Released::default()));
+        assert_eq!(released("true", &json!({})).as_deref(), Some(&ReleaseMarks::default()));
         assert_eq!(released("false", &annotations), None);
         let long = json!({"developerspace.dev/released-owner": "x".repeat(200_000)});
         assert_eq!(released("true", &long).map(|released| released.owner.len()), Some(2 * 1_024));

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::Refusal;
-use crate::api::{NameRules, conditions::Reason, names};
+use super::spec_refusal::SpecRefusal;
+use crate::api::{NameRules, conditions::Reason, pattern::matches_pattern};
 
 /// The reason why a name is reserved though no namespace has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +35,17 @@ impl fmt::Display for Reservation {
 }
 
 /// The objection to a new space of that name, as a refusal.
-pub fn refusal(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<Refusal> {
+pub fn refusal(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<SpecRefusal> {
     let why = objection(name, class_name, rules, reservation)?;
     let message = format!("the name {name} is not available: {why}. Delete this DeveloperSpace and create one with another name");
-    Some(Refusal::new(Reason::NamespaceConflict, message))
+    Some(SpecRefusal::new(Reason::NamespaceConflict, message))
 }
 
 /// The reason why no new space of the class may have that name.
 pub fn objection(name: &str, class_name: &str, rules: Option<&NameRules>, reservation: Option<&Reservation>) -> Option<String> {
     let (allowed, denied) = rules.map(|rules| (rules.allowed.as_slice(), rules.denied.as_slice())).unwrap_or_default();
     let listed = allowed.iter().any(|allowed| allowed == name);
-    let matching = |patterns: &[String]| patterns.iter().find(|pattern| names::matches_pattern(pattern, name)).cloned();
+    let matching = |patterns: &[String]| patterns.iter().find(|pattern| matches_pattern(pattern, name)).cloned();
     if let Some(reservation) = reservation {
         Some(reservation.to_string())
     } else if let Some(pattern) = matching(denied) {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_judged_by_the_class_and_by_what_trusts_them() {
+    fn names_are_validated_against_the_class_and_the_reservations() {
         let rules = NameRules {
             allowed: ["lab", "orchid-*", "prod-orchid", "xn--orchid"].map(Into::into).into(),
             denied: ["prod", "prod-*"].map(Into::into).into(),

@@ -1,6 +1,6 @@
 //! The class and the owner that a space was admitted with.
 
-use super::Refusal;
+use super::spec_refusal::SpecRefusal;
 use crate::api::{DeveloperSpace, Subject, conditions::Reason};
 
 /// The class and the owner in force. They change only when the space is admitted to another class, or for another owner.
@@ -14,13 +14,13 @@ pub struct Standing {
 
 impl Standing {
     /// The refusal of a spec that also names another owner. Its sentence is for both owners; that of the owner limit already is.
-    pub fn beside_a_transfer(&self, owner: &Subject, refusal: Refusal) -> Refusal {
+    pub fn beside_a_transfer(&self, owner: &Subject, refusal: SpecRefusal) -> SpecRefusal {
         if self.owner == *owner || refusal.reason == Reason::OwnerLimitExceeded {
             return refusal;
         }
-        let Refusal { reason, message } = refusal;
+        let SpecRefusal { reason, message } = refusal;
         let before = &self.owner;
-        Refusal {
+        SpecRefusal {
             reason,
             message: format!(
                 "{message}; until then neither {owner} nor {before} has the access of the owner, and the space counts for {before}"
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_what_is_in_force_and_not_the_spec() {
+    fn the_class_and_the_owner_in_force_come_from_the_status() {
         let status = json!({"className": "standard", "owner": {"kind": "Group", "name": "botany"}});
         let owner = Subject { kind: crate::api::SubjectKind::Group, name: "botany".into(), namespace: None };
         assert_eq!(standing(&space(&status)), Some(Standing { class_name: "standard".into(), owner }));
@@ -66,17 +66,17 @@ mod tests {
     fn a_refused_transfer_is_explained_to_both_owners() {
         let named = |name: &str| Subject { kind: crate::api::SubjectKind::User, name: name.into(), namespace: None };
         let standing = Standing { class_name: "standard".into(), owner: named("alice@example.com") };
-        let refusal = || Refusal::new(Reason::InvalidSpec, "spec.ttl is too long: shorten it");
+        let refusal = || SpecRefusal::new(Reason::InvalidSpec, "spec.ttl is too long: shorten it");
         assert_eq!(standing.beside_a_transfer(&named("alice@example.com"), refusal()), refusal());
         let both = "spec.ttl is too long: shorten it; until then neither User:bob@example.com nor User:alice@example.com \
             has the access of the owner, and the space counts for User:alice@example.com";
-        assert_eq!(standing.beside_a_transfer(&named("bob@example.com"), refusal()), Refusal::new(Reason::InvalidSpec, both));
-        let full = Refusal::new(Reason::OwnerLimitExceeded, "bob@example.com has to delete a space");
+        assert_eq!(standing.beside_a_transfer(&named("bob@example.com"), refusal()), SpecRefusal::new(Reason::InvalidSpec, both));
+        let full = SpecRefusal::new(Reason::OwnerLimitExceeded, "bob@example.com has to delete a space");
         assert_eq!(standing.beside_a_transfer(&named("bob@example.com"), full.clone()), full);
     }
 
     #[test]
-    fn a_status_without_an_owner_is_an_older_one() {
+    fn a_status_without_an_owner_was_written_by_an_older_version() {
         let namespace = json!({"name": "orchid-lab", "uid": "ns-1"});
         let admitted = Standing { class_name: "standard".into(), owner: space(&Value::Null).spec.owner };
         assert_eq!(standing(&space(&json!({"className": "standard", "namespace": namespace}))), Some(admitted));

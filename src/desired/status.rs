@@ -5,19 +5,21 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::lifetime::{
+    formula::Bound,
     inputs::{created, is_sealed},
-    outlook::{Bound, Outlook, Postponed, Stage},
+    outlook::Outlook,
+    stage::Stage,
 };
 use crate::api::{
     DeveloperSpace, DeveloperSpaceStatus, NamespaceRef, Notice, OwnerInForce, Terms, Warning,
-    conditions::{self, Reason, Wanted, types},
+    conditions::{self, Reason, WantedCondition, types},
     duration::format_duration,
     time::{ceil_second, rfc3339},
 };
 
 /// The content of the condition `Ready`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Readiness {
     /// The reason; `Provisioned` is the only one that is ready.
     pub reason: Reason,
     /// A sentence.
@@ -28,7 +30,7 @@ pub struct Verdict {
 
 /// The class, the owner and the terms that a space was admitted with. A field that is `None` keeps its value in the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InForce {
+pub struct InForceStatus {
     /// The class in force.
     pub class_name: Option<String>,
     /// The owner for whom the space counts under the owner limit.
@@ -39,11 +41,11 @@ pub struct InForce {
 
 /// The result of a reconcile, from which the status is built.
 #[derive(Clone, Debug)]
-pub struct Finding<'a> {
+pub struct StatusInputs<'a> {
     /// The space as it was seen.
     pub space: &'a DeveloperSpace,
     /// The class, the owner and the terms in force.
-    pub in_force: InForce,
+    pub in_force: InForceStatus,
     /// The namespace, if the space has one.
     pub namespace: Option<NamespaceRef>,
     /// The expiry and the stage of the space.
@@ -51,24 +53,24 @@ pub struct Finding<'a> {
     /// True if the space has expired.
     pub sealed: bool,
     /// The content of the condition `Ready`.
-    pub verdict: Verdict,
+    pub readiness: Readiness,
 }
 
-impl Verdict {
-    /// A verdict. The reason decides whether work is under way.
+impl Readiness {
+    /// The readiness with that reason, which decides whether work is under way.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let working = !reason.is_stalled() && reason != Reason::Provisioned;
         Self { reason, message: message.into(), working }
     }
 }
 
-/// The status that reports `finding`.
-pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
-    let Finding { space, in_force, namespace, outlook, sealed, verdict } = finding;
-    let InForce { class_name, owner, terms } = in_force.clone();
+/// The status that reports `inputs`.
+pub fn next_status(inputs: &StatusInputs<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
+    let StatusInputs { space, in_force, namespace, outlook, sealed, readiness } = inputs;
+    let InForceStatus { class_name, owner, terms } = in_force.clone();
     let old = space.status.clone().unwrap_or_default();
-    let warning = last_warning(finding, &old, now);
-    let notice = |old: Option<Notice>, now: Option<Postponed>| if *sealed { old } else { now.map(running) };
+    let warning = last_warning(inputs, &old, now);
+    let notice = |old: Option<Notice>, now: Option<Notice>| if *sealed { old } else { now };
     // Times are whole seconds, so a renewal may fall into the second of the creation. A `renewedAt` that the space was created with is not a renewal,
     // but is recorded.
     let at_once = space.spec.renewed_at == Some(outlook.anchor);
@@ -78,7 +80,7 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
     let counts = renewed.filter(|at| *at > created(space) || was_seen);
     let is_new_renewal = !was_sealed && counts.is_some_and(|at| old.last_renewed_at.is_none_or(|before| at > before));
     let generation = space.metadata.generation;
-    let ready = verdict.reason == Reason::Provisioned;
+    let ready = readiness.reason == Reason::Provisioned;
     DeveloperSpaceStatus {
         observed_generation: generation,
         class_name: class_name.or(old.class_name),
@@ -93,40 +95,41 @@ pub fn next(finding: &Finding<'_>, now: DateTime<Utc>) -> DeveloperSpaceStatus {
         postponed: notice(old.postponed, outlook.postponed),
         last_notice: notice(old.last_notice, outlook.last_notice),
         ready_at: old.ready_at.or_else(|| ready.then(|| ceil_second(now))),
-        conditions: conditions::set(&old.conditions, &wanted(finding), generation, now),
+        conditions: conditions::set(&old.conditions, &wanted_conditions(inputs), generation, now),
     }
 }
 
 /// Returns true if the end of `space` counts from the write of its status: a warning is due, or a notice begins. Until the status contains it, the
 /// end moves with the clock.
-pub fn dates_the_end(space: &DeveloperSpace, outlook: &Outlook) -> bool {
+pub fn end_counts_from_write(space: &DeveloperSpace, outlook: &Outlook) -> bool {
     let status = space.status.as_ref();
-    let begins = |notice: Option<Postponed>, recorded: Option<&Notice>| notice.is_some_and(|notice| recorded != Some(&running(notice)));
+    let begins = |notice: Option<Notice>, recorded: Option<Notice>| notice.is_some() && notice != recorded;
     matches!(outlook.stage, Stage::Warn(_))
-        || begins(outlook.postponed, status.and_then(|status| status.postponed.as_ref()))
-        || begins(outlook.last_notice, status.and_then(|status| status.last_notice.as_ref()))
+        || begins(outlook.postponed, status.and_then(|status| status.postponed))
+        || begins(outlook.last_notice, status.and_then(|status| status.last_notice))
 }
 
 /// The warning that is given now, or else the last one if it is for the expiry in force. If the expiry was a different one in between, the warning is
 /// given again.
-fn last_warning(finding: &Finding<'_>, old: &DeveloperSpaceStatus, now: DateTime<Utc>) -> Option<Warning> {
-    let Outlook { stage, nominal, .. } = *finding.outlook;
+fn last_warning(inputs: &StatusInputs<'_>, old: &DeveloperSpaceStatus, now: DateTime<Utc>) -> Option<Warning> {
+    let Outlook { stage, nominal, .. } = *inputs.outlook;
     match (stage, nominal) {
-        _ if finding.sealed => old.last_warning.clone(),
+        _ if inputs.sealed => old.last_warning.clone(),
         (Stage::Warn(before), Some(expires_at)) => Some(Warning { at: ceil_second(now), before: format_duration(before), expires_at }),
         _ => old.last_warning.clone().filter(|warning| Some(warning.expires_at) == nominal),
     }
 }
 
-fn running(Postponed { of, from, until }: Postponed) -> Notice {
-    Notice { of, from, until }
-}
-
-fn wanted(finding: &Finding<'_>) -> Vec<Wanted> {
-    let Finding { space, outlook, sealed, verdict, .. } = finding;
-    let word = verdict.reason.as_str().to_owned();
-    let stalled = verdict.reason.is_stalled() && !verdict.working;
-    let say = |type_, status, reason: &str, message: &str| Wanted { type_, status, reason: reason.to_owned(), message: message.to_owned() };
+fn wanted_conditions(inputs: &StatusInputs<'_>) -> Vec<WantedCondition> {
+    let StatusInputs { space, outlook, sealed, readiness, .. } = inputs;
+    let word = readiness.reason.as_str().to_owned();
+    let stalled = readiness.reason.is_stalled() && !readiness.working;
+    let condition = |type_, status, reason: &str, message: &str| WantedCondition {
+        type_,
+        status,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
     let (is_expiring, expiring) = match (outlook.stage, outlook.expires_at) {
         (Stage::Warn(before) | Stage::Warned(before), Some(at)) if !sealed => {
             (true, expiring_message(space, outlook, at, &format_duration(before)))
@@ -141,16 +144,16 @@ fn wanted(finding: &Finding<'_>) -> Vec<Wanted> {
         }
     };
     vec![
-        Wanted {
+        WantedCondition {
             type_: types::READY,
-            status: verdict.reason == Reason::Provisioned,
+            status: readiness.reason == Reason::Provisioned,
             reason: word.clone(),
-            message: verdict.message.clone(),
+            message: readiness.message.clone(),
         },
-        say(types::EXPIRING, is_expiring, if is_expiring { "WarningGiven" } else { "NotYet" }, &expiring),
-        say(types::EXPIRED, *sealed, if *sealed { "TimeIsUp" } else { "NotYet" }, &expired),
-        say(types::RECONCILING, verdict.working, &word, if verdict.working { &verdict.message } else { "" }),
-        say(types::STALLED, stalled, &word, if stalled { &verdict.message } else { "" }),
+        condition(types::EXPIRING, is_expiring, if is_expiring { "WarningGiven" } else { "NotYet" }, &expiring),
+        condition(types::EXPIRED, *sealed, if *sealed { "TimeIsUp" } else { "NotYet" }, &expired),
+        condition(types::RECONCILING, readiness.working, &word, if readiness.working { &readiness.message } else { "" }),
+        condition(types::STALLED, stalled, &word, if stalled { &readiness.message } else { "" }),
     ]
 }
 
@@ -282,60 +285,64 @@ mod tests {
         }
     }
 
-    fn finding<'a>(space: &'a DeveloperSpace, outlook: &'a Outlook, verdict: Verdict) -> Finding<'a> {
+    fn inputs<'a>(space: &'a DeveloperSpace, outlook: &'a Outlook, readiness: Readiness) -> StatusInputs<'a> {
         let namespace = Some(NamespaceRef { name: "alice-payments".into(), uid: "ns-1".into() });
-        let in_force = InForce { class_name: Some("standard".into()), ..InForce::default() };
-        Finding { space, in_force, namespace, outlook, sealed: false, verdict }
+        let in_force = InForceStatus { class_name: Some("standard".into()), ..InForceStatus::default() };
+        StatusInputs { space, in_force, namespace, outlook, sealed: false, readiness }
     }
 
     #[test]
-    fn telling_the_same_twice_changes_nothing() {
+    fn an_unchanged_result_does_not_change_the_status() {
         let (mut space, outlook) = (space(), outlook(Stage::Calm));
-        let verdict = Verdict::new(Reason::Provisioned, "ready");
-        let first = next(&finding(&space, &outlook, verdict.clone()), at("2026-11-24T09:00:01Z"));
+        let readiness = Readiness::new(Reason::Provisioned, "ready");
+        let first = next_status(&inputs(&space, &outlook, readiness.clone()), at("2026-11-24T09:00:01Z"));
         assert_eq!(
             notes(space.status.as_ref().unwrap(), &first).into_iter().map(|note| (note.reason, note.warning)).collect::<Vec<_>>(),
             [("Provisioned".into(), false)]
         );
         space.status = Some(first.clone());
-        let second = next(&finding(&space, &outlook, verdict), at("2026-11-25T09:00:01Z"));
+        let second = next_status(&inputs(&space, &outlook, readiness), at("2026-11-25T09:00:01Z"));
         assert_eq!(first, second);
         assert_eq!(second.ready_at, Some(at("2026-11-24T09:00:01Z")));
         assert_eq!(notes(&first, &second), []);
     }
 
     #[test]
-    fn a_renewal_in_the_second_of_the_creation_counts_once_and_one_that_was_there_from_the_beginning_does_not() {
+    fn a_renewal_in_the_second_of_the_creation_counts_once_unless_the_space_was_created_with_it() {
         let (mut space, outlook) = (space(), outlook(Stage::Calm));
         let now = at("2026-11-24T09:00:01Z");
-        let tell = |space: &DeveloperSpace| next(&finding(space, &outlook, Verdict::new(Reason::Provisioned, "ready")), now);
-        let seen = tell(&space);
+        let report = |space: &DeveloperSpace| next_status(&inputs(space, &outlook, Readiness::new(Reason::Provisioned, "ready")), now);
+        let seen = report(&space);
         for (first, renewals) in [(space.status.clone().unwrap(), 0), (seen, 1)] {
             space.status = Some(first);
             space.spec.renewed_at = Some(outlook.anchor);
             for generation in [4, 4, 5] {
                 space.metadata.generation = Some(generation);
-                let told = tell(&space);
-                assert_eq!((told.renewals, told.last_renewed_at), (Some(renewals), Some(outlook.anchor)), "in generation {generation}");
-                space.status = Some(told);
+                let reported = report(&space);
+                assert_eq!(
+                    (reported.renewals, reported.last_renewed_at),
+                    (Some(renewals), Some(outlook.anchor)),
+                    "in generation {generation}"
+                );
+                space.status = Some(reported);
             }
         }
     }
 
     #[test]
-    fn a_warning_is_recorded_and_told_in_the_namespace() {
+    fn a_warning_is_recorded_and_published_in_the_namespace() {
         let (space, outlook) = (space(), outlook(Stage::Warn(chrono::TimeDelta::hours(1))));
-        let status = next(&finding(&space, &outlook, Verdict::new(Reason::Provisioned, "ready")), at("2026-12-01T08:00:00.2Z"));
+        let status = next_status(&inputs(&space, &outlook, Readiness::new(Reason::Provisioned, "ready")), at("2026-12-01T08:00:00.2Z"));
         let expected = Warning { at: at("2026-12-01T08:00:01Z"), before: "1h".into(), expires_at: at("2026-12-01T09:00:00Z") };
         assert_eq!(status.last_warning, Some(expected));
         assert!(conditions::is_true(&status.conditions, types::EXPIRING));
-        let told = notes(&DeveloperSpaceStatus::default(), &status);
-        assert!(told.iter().any(|note| note.reason == "Expiring" && note.in_namespace && note.warning), "{told:?}");
+        let reported = notes(&DeveloperSpaceStatus::default(), &status);
+        assert!(reported.iter().any(|note| note.reason == "Expiring" && note.in_namespace && note.warning), "{reported:?}");
     }
 
     #[test]
     fn an_end_counts_from_the_write_until_the_status_has_the_warning_and_the_notice() {
-        let notice = Postponed { of: at("2026-11-30T09:00:00Z"), from: at("2026-12-01T08:00:00Z"), until: at("2026-12-01T09:00:00Z") };
+        let notice = Notice { of: at("2026-11-30T09:00:00Z"), from: at("2026-12-01T08:00:00Z"), until: at("2026-12-01T09:00:00Z") };
         let warns = outlook(Stage::Warn(chrono::TimeDelta::hours(1)));
         let postpones = Outlook { postponed: Some(notice), ..outlook(Stage::Calm) };
         let ends = Outlook { last_notice: Some(notice), ..outlook(Stage::Warned(chrono::TimeDelta::hours(1))) };
@@ -343,12 +350,12 @@ mod tests {
             [(warns, Outlook { stage: Stage::Warned(chrono::TimeDelta::hours(1)), ..warns }), (postpones, postpones), (ends, ends)]
         {
             let mut space = space();
-            assert!(dates_the_end(&space, &outlook), "{outlook:?}");
-            let verdict = Verdict::new(Reason::Provisioned, "ready");
-            space.status = Some(next(&finding(&space, &outlook, verdict), at("2026-12-01T08:00:00Z")));
-            assert!(!dates_the_end(&space, &recorded), "{outlook:?}");
+            assert!(end_counts_from_write(&space, &outlook), "{outlook:?}");
+            let readiness = Readiness::new(Reason::Provisioned, "ready");
+            space.status = Some(next_status(&inputs(&space, &outlook, readiness), at("2026-12-01T08:00:00Z")));
+            assert!(!end_counts_from_write(&space, &recorded), "{outlook:?}");
         }
-        assert!(!dates_the_end(&space(), &outlook(Stage::Due)) && !dates_the_end(&space(), &outlook(Stage::Calm)));
+        assert!(!end_counts_from_write(&space(), &outlook(Stage::Due)) && !end_counts_from_write(&space(), &outlook(Stage::Calm)));
     }
 
     #[test]
@@ -356,7 +363,8 @@ mod tests {
         let (mut space, mut outlook) = (space(), outlook(Stage::Calm));
         outlook.anchor = at("2026-11-26T09:00:00Z");
         for _ in 0..2 {
-            space.status = Some(next(&finding(&space, &outlook, Verdict::new(Reason::Provisioned, "ready")), at("2026-11-26T09:00:00Z")));
+            space.status =
+                Some(next_status(&inputs(&space, &outlook, Readiness::new(Reason::Provisioned, "ready")), at("2026-11-26T09:00:00Z")));
             assert_eq!(space.status.as_ref().unwrap().renewals, Some(1));
         }
     }
@@ -366,12 +374,12 @@ mod tests {
         let (mut space, mut outlook) = (space(), outlook(Stage::Calm));
         outlook.anchor = at("2026-11-26T09:00:00Z");
         space.status = Some(DeveloperSpaceStatus { renewals: Some(i64::MAX), ..DeveloperSpaceStatus::default() });
-        let next = next(&finding(&space, &outlook, Verdict::new(Reason::Provisioned, "ready")), at("2026-11-26T09:00:00Z"));
+        let next = next_status(&inputs(&space, &outlook, Readiness::new(Reason::Provisioned, "ready")), at("2026-11-26T09:00:00Z"));
         assert_eq!(next.renewals, Some(i64::MAX));
     }
 
     #[test]
-    fn the_patch_names_what_is_to_go() {
+    fn the_patch_sets_removed_fields_to_null() {
         let status = DeveloperSpaceStatus { terms: Some(Terms::default()), ..DeveloperSpaceStatus::default() };
         let patch = patch(&status, "7");
         assert_eq!(patch["metadata"], json!({"resourceVersion": "7"}));

@@ -19,7 +19,7 @@ enum Form {
 
 impl Uid {
     /// The UID of an object; empty before the API server has stored the object.
-    pub fn of(metadata: &ObjectMeta) -> Self {
+    pub fn from_metadata(metadata: &ObjectMeta) -> Self {
         metadata.uid.as_deref().map(Self::from).unwrap_or_default()
     }
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_uid_comes_out_as_it_went_in() {
+    fn every_uid_is_kept_unchanged() {
         let uuids = ["2f9e0c5a-7d3b-4a52-9d0e-5b1c9a6f3e21", "00000000-0000-0000-0000-000000000000"];
         let others = [
             "",

@@ -12,25 +12,26 @@ use k8s_openapi::{
 };
 
 use super::{
-    Refusal, child_labels,
+    metadata::child_labels,
     quota::{self, Hard, needs_amounts},
+    spec_refusal::SpecRefusal,
 };
 use crate::api::{DeveloperSpace, conditions::Reason, names, quantity::Quantity, text::some_of};
 
 /// The number of resources that a sentence names.
-const NAMED: usize = 5;
+const MAX_NAMED_RESOURCES: usize = 5;
 
 /// The refusal to admit the space of `namespace` to a class while its quota counts more than `hard` allows there.
-pub fn not_admitted(class_name: &str, namespace: &str, quota: &ResourceQuota, hard: &Hard) -> Option<Refusal> {
+pub fn not_admitted(class_name: &str, namespace: &str, quota: &ResourceQuota, hard: &Hard) -> Option<SpecRefusal> {
     let beyond = beyond(quota, hard);
     let message = || {
         format!(
             "namespace {namespace} uses more than class {class_name} allows ({}), and the space is not admitted to it until it uses less; its current class \
              stays in force: delete what is not needed, or use another class",
-            some_of(&beyond, NAMED, 0)
+            some_of(&beyond, MAX_NAMED_RESOURCES, 0)
         )
     };
-    (!beyond.is_empty()).then(|| Refusal::new(Reason::QuotaExceedsClass, message()))
+    (!beyond.is_empty()).then(|| SpecRefusal::new(Reason::QuotaExceedsClass, message()))
 }
 
 /// A limit that counts a resource and refuses nothing. The API server multiplies limits by 1000 in 64 bits, so a much larger one would overflow.
@@ -104,15 +105,15 @@ pub fn uncounted(quota: Option<&ResourceQuota>, keys: &BTreeSet<String>) -> Unco
 }
 
 /// The refusal to admit the space of `namespace` to a class while its quota has not counted the resources `missing` yet.
-pub fn not_counted(class_name: &str, namespace: &str, missing: &[String]) -> Option<Refusal> {
+pub fn not_counted(class_name: &str, namespace: &str, missing: &[String]) -> Option<SpecRefusal> {
     let message = || {
         format!(
             "class {class_name} limits resources that the quota of namespace {namespace} has not counted yet ({}), and the space is admitted to it when \
              they are counted; its current class stays in force until then",
-            some_of(missing, NAMED, 0)
+            some_of(missing, MAX_NAMED_RESOURCES, 0)
         )
     };
-    (!missing.is_empty()).then(|| Refusal::new(Reason::Provisioning, message()))
+    (!missing.is_empty()).then(|| SpecRefusal::new(Reason::Provisioning, message()))
 }
 
 /// The resources whose usage is above `hard`. kube-apiserver adds the usage of each object that it admits to the status of the quota.
@@ -135,11 +136,11 @@ mod tests {
     fn refusal(used: &serde_json::Value) -> Option<String> {
         let quota = serde_json::from_value(json!({"status": {"used": used}})).unwrap();
         let hard = [("pods", "10"), ("requests.memory", "1Gi")].map(|(key, limit)| (key.to_owned(), Quantity::from(limit))).into();
-        not_admitted("small", "orchid-lab", &quota, &hard).map(|Refusal { reason, message }| format!("{}: {message}", reason.as_str()))
+        not_admitted("small", "orchid-lab", &quota, &hard).map(|SpecRefusal { reason, message }| format!("{}: {message}", reason.as_str()))
     }
 
     #[test]
-    fn what_the_other_class_limits_is_counted_first() {
+    fn resources_that_the_other_class_limits_are_counted_first() {
         let hard = |keys: &[&str]| -> Hard { keys.iter().map(|key| ((*key).to_owned(), Quantity::from("3"))).collect() };
         let keys = to_count(&hard(&["pods", "services.loadbalancers", "limits.memory", "requests.storage"]), &hard(&["pods"]));
         assert_eq!(keys.iter().collect::<Vec<_>>(), ["requests.storage", "services.loadbalancers"], "a pod need not name them");
@@ -148,7 +149,7 @@ mod tests {
                 "class small limits resources that the quota of namespace orchid-lab has not counted yet ({names}), and the space is admitted to it when \
                  they are counted; its current class stays in force until then"
             );
-            Some(Refusal::new(Reason::Provisioning, message))
+            Some(SpecRefusal::new(Reason::Provisioning, message))
         };
         assert_eq!(not_counted("small", "orchid-lab", &["services.loadbalancers".to_owned()]), message("services.loadbalancers"));
         assert_eq!(not_counted("small", "orchid-lab", &[]), None);
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_has_to_fit_into_the_other_class() {
+    fn a_space_that_uses_more_than_the_other_class_allows_is_not_admitted_to_it() {
         assert_eq!(refusal(&json!({"pods": "10", "requests.memory": "1024Mi", "services": "70"})), None);
         assert_eq!(refusal(&json!({})), None);
         let expected = "QuotaExceedsClass: namespace orchid-lab uses more than class small allows (pods 11 of 10, requests.memory 1025Mi of 1Gi), and the \

@@ -17,15 +17,15 @@ use crate::api::{
 };
 
 /// The number of spaces of one owner that may wait, over all classes: the oldest ones.
-pub const MAY_WAIT: usize = 10;
+pub const MAX_WAITING: usize = 10;
 
 /// The time for which a space beyond the oldest ones is kept.
-const KEPT: TimeDelta = TimeDelta::hours(1);
+const RETENTION: TimeDelta = TimeDelta::hours(1);
 
 /// The spaces of one owner that wait for a place under the owner limit and were never admitted, in the order of their ranks. Each has the start of
 /// its hour, if that has begun.
 #[derive(Debug, Default)]
-pub struct Line(BTreeMap<(DateTime<Utc>, Uid), Option<DateTime<Utc>>>);
+pub struct WaitingQueue(BTreeMap<(DateTime<Utc>, Uid), Option<DateTime<Utc>>>);
 
 /// A space that waits beyond the oldest ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Beyond {
     pub since: Option<DateTime<Utc>>,
 }
 
-impl Line {
+impl WaitingQueue {
     /// Adds a space.
     pub fn join(&mut self, claim: &Claim) {
         self.0.entry(place(claim)).or_default();
@@ -43,14 +43,14 @@ impl Line {
     /// Removes a space. The hour of a space that moves up among the oldest ones is cancelled.
     pub fn leave(&mut self, claim: &Claim) {
         self.0.remove(&place(claim));
-        self.0.values_mut().take(MAY_WAIT).for_each(|since| *since = None);
+        self.0.values_mut().take(MAX_WAITING).for_each(|since| *since = None);
     }
 
     /// Returns the state of a space that waits beyond the oldest ones; `None` for any other space. `now` is `None` while the clock is stopped. The
     /// hour begins at the first call while the clock runs, and begins again after the clock was stopped.
     pub fn look(&mut self, claim: &Claim, now: Option<DateTime<Utc>>) -> Option<Beyond> {
         let place = place(claim);
-        let is_beyond = !self.0.keys().take(MAY_WAIT).any(|other| *other == place);
+        let is_beyond = !self.0.keys().take(MAX_WAITING).any(|other| *other == place);
         let since = self.0.get_mut(&place)?;
         *since = now.filter(|_| is_beyond).map(|now| since.unwrap_or(now));
         is_beyond.then_some(Beyond { since: *since })
@@ -74,7 +74,7 @@ pub fn was_never_admitted(space: &DeveloperSpace) -> bool {
 
 /// Returns true if the status of `space` reports that it waits. `ApplyFailed` counts as well: the deletion of the space was refused.
 pub fn waits(space: &DeveloperSpace) -> bool {
-    told_since(space).is_some()
+    waiting_since(space).is_some()
 }
 
 /// The time at which a space that waits beyond the oldest ones is deleted: an hour after the start of its hour, and at least an hour after its
@@ -83,13 +83,13 @@ pub fn deleted_at(space: &DeveloperSpace, beyond: Beyond) -> Option<DateTime<Utc
     if !was_never_admitted(space) {
         return None;
     }
-    beyond.since?.max(told_since(space)?).checked_add_signed(KEPT)
+    beyond.since?.max(waiting_since(space)?).checked_add_signed(RETENTION)
 }
 
-fn told_since(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
+fn waiting_since(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
     let ready = conditions::find(&space.status.as_ref()?.conditions, types::READY)?;
-    let is_told = [Reason::OwnerLimitExceeded, Reason::ApplyFailed].iter().any(|reason| reason.as_str() == ready.reason);
-    conditions::since(&ready.last_transition_time).filter(|_| is_told && ready.status == "False")
+    let is_waiting = [Reason::OwnerLimitExceeded, Reason::ApplyFailed].iter().any(|reason| reason.as_str() == ready.reason);
+    conditions::since(&ready.last_transition_time).filter(|_| is_waiting && ready.status == "False")
 }
 
 #[cfg(test)]
@@ -110,8 +110,8 @@ mod tests {
         Claim { uid, name: format!("space-{number}").into(), created: at(number), is_new: true }
     }
 
-    fn line(numbers: impl Iterator<Item = i64>) -> Line {
-        let mut line = Line::default();
+    fn line(numbers: impl Iterator<Item = i64>) -> WaitingQueue {
+        let mut line = WaitingQueue::default();
         numbers.for_each(|number| line.join(&claim(number)));
         line
     }
@@ -120,10 +120,10 @@ mod tests {
         Beyond { since: Some(at(seconds)) }
     }
 
-    const STANDS: Option<Beyond> = Some(Beyond { since: None });
+    const CLOCK_STOPPED: Option<Beyond> = Some(Beyond { since: None });
 
     #[test]
-    fn the_eleventh_is_beyond_until_one_of_the_ten_goes() {
+    fn the_eleventh_space_is_beyond_the_limit_until_one_of_the_ten_leaves() {
         let mut line = line((0..12).rev());
         assert_eq!(line.look(&claim(9), Some(at(100))), None);
         assert_eq!(line.look(&claim(10), Some(at(100))), Some(since(100)));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn among_the_ten_oldest_no_hour_outlasts_a_change_that_nobody_looked_at() {
+    fn a_space_that_was_among_the_ten_oldest_starts_a_new_hour() {
         let mut line = line(0..11);
         assert_eq!(line.look(&claim(10), Some(at(100))), Some(since(100)));
         line.leave(&claim(0));
@@ -147,10 +147,10 @@ mod tests {
     }
 
     #[test]
-    fn the_hour_begins_again_after_the_clock_stood() {
+    fn the_hour_restarts_after_the_clock_was_stopped() {
         let mut line = line(0..11);
         assert_eq!(line.look(&claim(10), Some(at(100))), Some(since(100)));
-        assert_eq!(line.look(&claim(10), None), STANDS);
+        assert_eq!(line.look(&claim(10), None), CLOCK_STOPPED);
         assert_eq!(line.look(&claim(10), Some(at(300))), Some(since(300)));
     }
 
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_counts_from_what_came_last_and_only_for_a_space_that_waits() {
+    fn the_hour_counts_from_the_later_start_and_only_for_a_waiting_space() {
         let waits = ready("False", "OwnerLimitExceeded");
         let namespace = json!({"name": "orchid-lab", "uid": "uid-of-the-namespace"});
         let owner = json!({"kind": "User", "name": "ada@example.com"});
@@ -198,8 +198,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_among_the_ten_oldest_and_nobody_before_an_hour_is_deleted(events in vec(any_event(), 1..300)) {
-            let (mut line, mut now) = (Line::default(), 10_000);
+        fn no_space_among_the_ten_oldest_and_no_space_before_an_hour_is_deleted(events in vec(any_event(), 1..300)) {
+            let (mut line, mut now) = (WaitingQueue::default(), 10_000);
             let mut present: Vec<i64> = Vec::new();
             // The last time at which each space was among the oldest ones, had left the line, or had a stopped clock.
             let mut last_kept: HashMap<i64, i64> = HashMap::new();
@@ -218,11 +218,11 @@ mod tests {
                         last_kept.insert(number, now);
                     }
                     _ => {
-                        let told = space(&json!({"conditions": ready("False", "OwnerLimitExceeded")}));
+                        let waiting = space(&json!({"conditions": ready("False", "OwnerLimitExceeded")}));
                         let beyond = line.look(&claim(number), runs.then(|| at(now)));
-                        let due = beyond.and_then(|beyond| deleted_at(&told, beyond)).is_some_and(|due| due <= at(now));
+                        let due = beyond.and_then(|beyond| deleted_at(&waiting, beyond)).is_some_and(|due| due <= at(now));
                         let older = present.iter().filter(|other| **other < number).count();
-                        let is_beyond = present.contains(&number) && older >= MAY_WAIT;
+                        let is_beyond = present.contains(&number) && older >= MAX_WAITING;
                         prop_assert_eq!(beyond.is_some(), is_beyond);
                         if due {
                             let kept = last_kept.get(&number).copied().unwrap_or(10_000);
@@ -233,7 +233,7 @@ mod tests {
                         }
                     }
                 }
-                for kept in present.iter().take(MAY_WAIT) {
+                for kept in present.iter().take(MAX_WAITING) {
                     last_kept.insert(*kept, now);
                 }
             }

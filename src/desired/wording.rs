@@ -5,19 +5,19 @@ pub const DELETION_WAITS: &str = "the deletion of this DeveloperSpace waits: ";
 
 /// Returns true if two sentences about a failure are the same, except for parts that an API server, a resolver or a webhook changes each time:
 /// addresses and ports, times and durations, identifiers. The action before the first colon names the operator's own objects and counts as written.
-pub fn says_the_same(one: &str, other: &str) -> bool {
+pub fn is_same_message(one: &str, other: &str) -> bool {
     one == other || normalised(one).eq(normalised(other))
 }
 
 fn normalised(sentence: &str) -> impl Iterator<Item = &str> {
-    let (action, told) = sentence.split_once(": ").unwrap_or((sentence, ""));
+    let (action, reason) = sentence.split_once(": ").unwrap_or((sentence, ""));
     // A word with a digit may differ the next time, and so may a hexadecimal number that happens to have none.
-    let steady = |word: &&str| !word.bytes().any(|byte| byte.is_ascii_digit()) && !is_identifier(word) && !CALLS.contains(word);
-    std::iter::once(action).chain(told.split_whitespace().filter(steady))
+    let steady = |word: &&str| !word.bytes().any(|byte| byte.is_ascii_digit()) && !is_identifier(word) && !SYSTEM_CALLS.contains(word);
+    std::iter::once(action).chain(reason.split_whitespace().filter(steady))
 }
 
 /// The system calls that Go's net package names (<https://pkg.go.dev/net#OpError>): a connection that is reset fails in any of them.
-const CALLS: [&str; 7] = ["dial", "connect:", "read", "read:", "write", "write:", "tcp"];
+const SYSTEM_CALLS: [&str; 7] = ["dial", "connect:", "read", "read:", "write", "write:", "tcp"];
 
 /// Sixteen hexadecimal digits or more, as trace identifiers and hashes have.
 fn is_identifier(word: &str) -> bool {
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_at_each_attempt_is_the_same() {
+    fn messages_that_differ_only_in_changing_parts_are_the_same() {
         const ACTION: &str = "failed to create ResourceQuota developerspace in orchid-lab: ";
         for (one, other) in [
             (
@@ -52,12 +52,12 @@ mod tests {
             ("timed out after 9.99s, request deadbeefdeadbeef", "timed out after 1m2.5s, request cafecafecafecafecafe"),
             ("dial tcp [fd00::1]:9443: connect: connection refused", "dial tcp [fd00::2a]:9443: connect: connection refused"),
         ] {
-            assert!(says_the_same(&format!("{ACTION}{one}"), &format!("{ACTION}{other}")), "{one}\n{other}");
+            assert!(is_same_message(&format!("{ACTION}{one}"), &format!("{ACTION}{other}")), "{one}\n{other}");
         }
     }
 
     #[test]
-    fn what_was_wanted_and_another_refusal_are_told() {
+    fn another_action_and_another_refusal_are_different_messages() {
         for (one, other) in [
             (
                 "failed to create RoleBinding developerspace-a1 in orchid-lab: no",
@@ -69,7 +69,7 @@ mod tests {
             ),
             ("failed to finish within 60s", "failed to finish within 30s"),
         ] {
-            assert!(!says_the_same(one, other), "{one}\n{other}");
+            assert!(!is_same_message(one, other), "{one}\n{other}");
         }
     }
 }

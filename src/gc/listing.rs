@@ -80,7 +80,7 @@ struct Swept {
 impl<'de> Deserialize<'de> for Swept {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let OwnFields(namespace) = OwnFields::<Namespace>::deserialize(deserializer)?;
-        let seen = SeenNamespace::of(&namespace);
+        let seen = SeenNamespace::from_namespace(&namespace);
         let plain = Plain::of(&namespace);
         Ok(Self { name: namespace.metadata.name.unwrap_or_default(), seen, plain })
     }

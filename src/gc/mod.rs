@@ -22,7 +22,7 @@ use self::{
     plan::{Item, Planned},
 };
 use crate::{
-    api::{DeveloperSpace, names::ProtectedNamespaces},
+    api::{DeveloperSpace, protected_namespaces::ProtectedNamespaces},
     cli::GcArgs,
     clock::Clock,
     controller::{

@@ -69,7 +69,7 @@ impl Row {
             Item::Space { space, observed, step } => {
                 let recorded = space.status.as_ref().and_then(|status| status.expires_at);
                 let action = match step {
-                    Step::Forget => "forget",
+                    Step::DeleteSpace => "forget",
                     _ if item.deletes_namespace() => "delete-namespace",
                     _ => "seal",
                 };

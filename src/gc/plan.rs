@@ -24,10 +24,10 @@ use crate::{
     },
     desired::{
         expiry::Step,
-        lifetime::outlook::Stage,
+        lifetime::stage::Stage,
         namespace::SeenNamespace,
         orphan::{advice, is_orphan},
-        status::Verdict,
+        status::Readiness,
         uid::Uid,
     },
 };
@@ -84,7 +84,7 @@ impl Item {
             Self::Space { observed, step, .. } => match step {
                 Step::Seal => has_living_namespace(observed),
                 Step::DeleteNamespace(_) => true,
-                Step::Live | Step::AwaitEnd(_) | Step::AwaitNamespace(_) | Step::Keep(_) | Step::Forget => false,
+                Step::Live | Step::AwaitEnd(_) | Step::AwaitNamespace(_) | Step::Retain(_) | Step::DeleteSpace => false,
             },
             Self::Annotated(_) => true,
         }
@@ -97,7 +97,7 @@ pub fn plan(ctx: &Context, listing: Listing, args: &GcArgs) -> Planned {
     let mut planned = Planned::default();
     let mut taken: Vec<String> = spaces.iter().map(ResourceExt::name_any).collect();
     taken.sort();
-    let uids: BTreeSet<Uid> = spaces.iter().map(|space| Uid::of(space.meta())).collect();
+    let uids: BTreeSet<Uid> = spaces.iter().map(|space| Uid::from_metadata(space.meta())).collect();
     for packed in spaces {
         match packed.unpack() {
             DeserializeGuard(Ok(space)) => planned.add_space(ctx, space, &uids),
@@ -160,10 +160,10 @@ fn item(space: DeveloperSpace, observed: Box<Observed>) -> Option<Item> {
     let space = Box::new(space);
     match step {
         Step::Seal if is_early(&observed) || (is_going && !has_living_namespace(&observed)) => None,
-        Step::Forget if is_going => None,
+        Step::DeleteSpace if is_going => None,
         Step::Live => matches!(observed.outlook.stage, Stage::Warn(_)).then_some(Item::Warn { space, observed }),
-        Step::AwaitEnd(_) | Step::AwaitNamespace(_) | Step::Keep(_) => None,
-        Step::Seal | Step::DeleteNamespace(_) | Step::Forget => Some(Item::Space { space, observed, step }),
+        Step::AwaitEnd(_) | Step::AwaitNamespace(_) | Step::Retain(_) => None,
+        Step::Seal | Step::DeleteNamespace(_) | Step::DeleteSpace => Some(Item::Space { space, observed, step }),
     }
 }
 
@@ -173,8 +173,8 @@ fn is_early(observed: &Observed) -> bool {
 }
 
 /// Returns the current content of `Ready`, which a warning does not change.
-pub fn verdict_as_it_stands(status: &[Condition]) -> Verdict {
+pub fn verdict_as_it_stands(status: &[Condition]) -> Readiness {
     let ready = conditions::find(status, types::READY);
     let reason = ready.and_then(|ready| Reason::parse(&ready.reason)).unwrap_or(Reason::Pending);
-    Verdict::new(reason, ready.map(|ready| ready.message.clone()).unwrap_or_default())
+    Readiness::new(reason, ready.map(|ready| ready.message.clone()).unwrap_or_default())
 }

@@ -5,11 +5,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use crate::{
-    api::{
-        names::{self, ProtectedNamespaces},
-        text::shorten,
-        without_managed_fields::WithoutManagedFields,
-    },
+    api::{names, protected_namespaces::ProtectedNamespaces, text::shorten, without_managed_fields::WithoutManagedFields},
     cli::{self, GcArgs},
     runtime::error::Error,
 };

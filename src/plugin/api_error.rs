@@ -12,12 +12,12 @@ pub(crate) trait ApiContext<T> {
 
 impl<T> ApiContext<T> for Result<T, kube::Error> {
     fn context_api(self, action: impl FnOnce() -> String) -> anyhow::Result<T> {
-        self.map_err(|error| anyhow!("failed to {}: {}", action(), sentence(&error)))
+        self.map_err(|error| anyhow!("failed to {}: {}", action(), error_message(&error)))
     }
 }
 
 /// The cause of the error, and the remedy if it is known.
-pub(crate) fn sentence(error: &kube::Error) -> String {
+pub(crate) fn error_message(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => match status.code {
             401 => {
@@ -33,7 +33,7 @@ pub(crate) fn sentence(error: &kube::Error) -> String {
             _ => status.message.trim().to_owned(),
         },
         kube::Error::Auth(error) => format!("the kubeconfig's credentials cannot be used: {error}"),
-        other => format!("the API server cannot be reached ({}): is it running, and is this the right --context?", innermost(other)),
+        other => format!("the API server cannot be reached ({}): is it running, and is this the right --context?", innermost_cause(other)),
     }
 }
 
@@ -48,7 +48,7 @@ fn is_unknown_kind(status: &kube::core::Status) -> bool {
 }
 
 /// The first line of the innermost cause, which is the most specific.
-pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn innermost_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -63,10 +63,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_become_sentences() {
+    fn error_messages_name_the_cause_and_the_remedy() {
         let api = |code: u16, message: &str, name: &str| {
             let status = json!({"status": "Failure", "code": code, "message": message, "reason": "x", "details": {"name": name}});
-            sentence(&kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))
+            error_message(&kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))
         };
         assert!(api(401, "Unauthorized", "").contains("does not accept these credentials"));
         assert!(api(404, "the server could not find the requested resource", "").contains("is the operator installed"));

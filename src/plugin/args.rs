@@ -1,91 +1,11 @@
-//! The plugin's command line: kubectl's own flags, and the subcommands. No other code of the plugin reads the environment; kube reads KUBECONFIG.
+//! Flags that several subcommands share: those of kubectl, and those for the output, the dry run and the wait.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, builder::Resettable};
+use clap::{ArgAction, Args, ValueEnum};
 
-use super::{
-    classes, completion, create, delete, describe, doctor, events, kubeconfig, list, members, onboard, output::Format, renew, top,
-    transfer, tree, usage,
-};
-use crate::{api::duration::parse_duration, cli::GcArgs};
-
-/// Creates, shows, renews and transfers DeveloperSpaces, which are namespaces of your own on a shared cluster, and sets up access to them.
-#[derive(Debug, Parser)]
-#[command(
-    name = "kubectl-dspace",
-    bin_name = "kubectl dspace",
-    version,
-    max_term_width = 120,
-    disable_help_subcommand = true,
-    after_help = "Exit status: 0 success, 1 failure, with the reason on standard error, 2 invalid command line."
-)]
-pub struct Cli {
-    /// Flags of kubectl.
-    #[command(flatten)]
-    pub kubectl: KubectlArgs,
-
-    /// The subcommand.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-impl Cli {
-    /// Parses the command line of this process. The `gc` subcommand ignores the environment variables that its arguments read in the operator's
-    /// pods: in any other pod, `POD_NAMESPACE` is the namespace of that pod.
-    pub fn read() -> Self {
-        let line = Self::command().mut_subcommand("gc", |gc| {
-            let variables = ["protected_namespaces", "operator_namespace", "identity"];
-            variables.into_iter().fold(gc, |gc, argument| gc.mut_arg(argument, |argument| argument.env(Resettable::Reset)))
-        });
-        Self::from_arg_matches(&line.get_matches()).unwrap_or_else(|error| error.exit())
-    }
-}
-
-/// The subcommand.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Create a space
-    Create(create::CreateArgs),
-    /// List spaces
-    #[command(visible_alias = "ls")]
-    List(list::ListArgs),
-    /// Show the details of a space: its owner, its limits, its lifetime, and the next steps
-    Describe(describe::DescribeArgs),
-    /// Renew spaces: restart their TTL
-    Renew(renew::RenewArgs),
-    /// Add, remove or list the members of a space
-    Members(members::MembersArgs),
-    /// Transfer a space to another owner
-    Transfer(transfer::TransferArgs),
-    /// Delete spaces with their namespaces and everything in them
-    Delete(delete::DeleteArgs),
-    /// Write a kubeconfig for an existing space
-    Kubeconfig(kubeconfig::KubeconfigArgs),
-    /// Set up kubectl for a user: create a space, get a credential, test it, and write the kubeconfig
-    Onboard(onboard::OnboardArgs),
-    /// Show the classes and what they allow
-    Classes(classes::ClassesArgs),
-    /// Show the quota usage of spaces
-    Usage(usage::UsageArgs),
-    /// Show the Events about a space
-    Events(events::EventsArgs),
-    /// Show the objects that belong to a space
-    Tree(tree::TreeArgs),
-    /// Show the spaces with the highest quota usage
-    Top(top::TopArgs),
-    /// Explain why a space is not ready, why pods are rejected in it, or why its namespace is not deleted
-    Doctor(doctor::DoctorArgs),
-    /// Garbage-collect expired spaces once, with the same sweep as the operator
-    Gc(GcArgs),
-    /// Print a completion script for a shell or for kubectl, or write man pages
-    Completion(completion::CompletionArgs),
-    /// Print the versions of this plugin and of the server
-    Version,
-    /// Prints the words that can come next; called by kubectl.
-    #[command(name = "__complete", hide = true, disable_help_flag = true)]
-    Complete(completion::CompleteArgs),
-}
+use super::output::Format;
+use crate::api::duration::Period;
 
 /// Flags that kubectl has for every command.
 #[derive(Clone, Debug, Default, Args)]
@@ -148,6 +68,17 @@ pub enum DryRun {
     Server,
 }
 
+impl DryRun {
+    /// The note that the output of a dry run contains, as in kubectl.
+    pub(crate) fn note(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Client => " (dry run)",
+            Self::Server => " (server dry run)",
+        }
+    }
+}
+
 /// The wait for the result.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct WaitArgs {
@@ -158,7 +89,7 @@ pub struct WaitArgs {
 
     /// The maximum time to wait: 30s, 5m
     #[arg(long, value_name = "DURATION", default_value = "2m")]
-    pub timeout: Span,
+    pub timeout: Period,
 }
 
 /// The flags of every command that changes a space.
@@ -179,21 +110,8 @@ pub struct WriteArgs {
 
 impl WriteArgs {
     /// The time limit for the wait after a write; `None` if the command does not wait.
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn wait_timeout(&self) -> Option<Duration> {
         (self.wait.wait && self.dry_run.dry_run == DryRun::None).then_some(self.wait.timeout.0)
-    }
-}
-
-/// A duration in the grammar of `ttl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let span = parse_duration(text).map_err(|error| error.to_string())?;
-        span.to_std().map(Self).map_err(|error| error.to_string())
     }
 }
 
@@ -208,7 +126,7 @@ impl FromStr for RequestTimeout {
         if let Ok(seconds) = text.trim_end_matches('s').parse::<u64>() {
             return Ok(Self((seconds > 0).then(|| Duration::from_secs(seconds))));
         }
-        text.parse::<Span>().map(|Span(span)| Self(Some(span)))
+        text.parse::<Period>().map(|Period(period)| Self(Some(period)))
     }
 }
 
@@ -217,12 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_holds_together() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn request_timeouts_are_read_as_kubectl_reads_them() {
+    fn request_timeouts_have_the_format_of_kubectl() {
         for (text, seconds) in [("0", None), ("0s", None), ("5", Some(5)), ("5s", Some(5)), ("1m30s", Some(90))] {
             assert_eq!(text.parse(), Ok(RequestTimeout(seconds.map(Duration::from_secs))), "{text}");
         }

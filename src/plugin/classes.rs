@@ -3,10 +3,10 @@
 use clap::Args;
 use kube::{Api, ResourceExt as _};
 
-use super::{api_error::ApiContext, args::OutputArgs, cluster::Cluster, format, list::leading, output, progress::note, spaces};
+use super::{api_error::ApiContext, args::OutputArgs, cluster::Cluster, format, output, progress::print_stderr, requests};
 use crate::{
-    access::{ALL_METHODS, allowed},
-    api::{SpaceClass, conditions},
+    api::{AccessMethod, SpaceClass, conditions, is_default_class},
+    desired::credential_lifetime::check_method,
 };
 
 /// Arguments of `classes`.
@@ -25,14 +25,14 @@ pub(crate) async fn run(cluster: &Cluster, args: &ClassesArgs) -> anyhow::Result
     let format = &args.output.output;
     if let Some(name) = &args.name {
         let class = Api::<SpaceClass>::all(cluster.client.clone()).get(name).await.context_api(|| format!("read SpaceClass {name}"))?;
-        return output::object(format, &class, || table(std::slice::from_ref(&class), format.is_wide()));
+        return output::print_object(format, &class, || table(std::slice::from_ref(&class), format.is_wide()));
     }
-    let classes = spaces::classes(cluster).await?;
+    let classes = requests::list_classes(cluster).await?;
     if classes.is_empty() && format.is_table() {
-        note("No classes found: an administrator must create one; see config/classes.");
+        print_stderr("No classes found: an administrator must create one; see config/classes.");
         return Ok(());
     }
-    output::objects(format, &classes, || table(&classes, format.is_wide()))
+    output::print_objects(format, &classes, || table(&classes, format.is_wide()))
 }
 
 /// The number of columns without -o wide.
@@ -45,7 +45,7 @@ fn table(classes: &[SpaceClass], wide: bool) -> String {
     if wide {
         output::table(HEADINGS, rows, false)
     } else {
-        output::table(leading::<_, ALL, FEW>(&HEADINGS), rows.iter().map(leading), false)
+        output::table(output::first_columns::<_, ALL, FEW>(&HEADINGS), rows.iter().map(output::first_columns), false)
     }
 }
 
@@ -56,10 +56,10 @@ fn cells(class: &SpaceClass) -> [String; ALL] {
     let accepted = conditions::find(conditions, conditions::types::ACCEPTED).map(|found| found.status.clone());
     let hard = |resource: &str| spec.quota.as_ref().and_then(|quota| quota.hard.get(resource)).map_or_else(dash, |amount| amount.0.clone());
     let lifetime = spec.lifetime.clone().unwrap_or_default();
-    let ways = ALL_METHODS.iter().filter(|method| allowed("", spec.access.as_ref(), **method).is_ok());
+    let ways = AccessMethod::ALL.iter().filter(|method| check_method("", spec.access.as_ref(), **method).is_ok());
     [
         class.name_any(),
-        if spaces::is_default(class) { "yes".to_owned() } else { dash() },
+        if is_default_class(&class.metadata) { "yes".to_owned() } else { dash() },
         accepted.unwrap_or_else(dash),
         lifetime.default_ttl.or_else(|| lifetime.max_ttl.clone()).unwrap_or_else(dash),
         lifetime.max_ttl.unwrap_or_else(dash),
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_in_a_line() {
+    fn a_class_is_one_line_of_the_table() {
         let greenhouse = json!({
             "apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"},
             "spec": {

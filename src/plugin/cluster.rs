@@ -12,7 +12,7 @@ use kube::{
 };
 
 use super::{
-    api_error::{ApiContext, innermost},
+    api_error::{ApiContext, innermost_cause},
     args::KubectlArgs,
     flags::Flags,
 };
@@ -22,7 +22,7 @@ use crate::{
 };
 
 #[cfg(test)]
-pub(crate) use self::tests::answering;
+pub(crate) use self::tests::fake_cluster;
 
 /// The API server that requests are sent to, and the credentials that they carry.
 pub(crate) struct Cluster {
@@ -38,7 +38,8 @@ pub(crate) struct Cluster {
     pub(crate) clock: Arc<ServerCheckedClock>,
 }
 
-const AGENT: &str = concat!("kubectl-dspace/", env!("CARGO_PKG_VERSION"));
+/// The name of this program in the log of the API server.
+pub(crate) const USER_AGENT: &str = concat!("kubectl-dspace/", env!("CARGO_PKG_VERSION"));
 
 impl Cluster {
     /// Reads the kubeconfig and creates a client. Sends no request.
@@ -51,8 +52,8 @@ impl Cluster {
         config.read_timeout = args.request_timeout.0;
         let namespace = config.default_namespace.clone();
         let clock = Arc::new(ServerCheckedClock::default());
-        let client = client::for_config(config, Listeners { clock: clock.clone(), ..Listeners::default() }, AGENT)?;
-        Ok(Self { client, endpoint, namespace, flags: Flags::of(args), clock })
+        let client = client::for_config(config, Listeners { clock: clock.clone(), ..Listeners::default() }, USER_AGENT)?;
+        Ok(Self { client, endpoint, namespace, flags: Flags::new(args), clock })
     }
 
     /// The current time. If a response has shown that the local clock is wrong, this is the time of the API server.
@@ -78,7 +79,7 @@ pub(crate) async fn whoami(client: &Client) -> anyhow::Result<UserInfo> {
 async fn configuration(args: &KubectlArgs) -> anyhow::Result<(Config, Endpoint)> {
     let kubeconfig = match &args.kubeconfig {
         Some(file) => Kubeconfig::read_from(file)
-            .map_err(|error| anyhow!("failed to read the kubeconfig {}: {}", file.display(), innermost(&error)))?,
+            .map_err(|error| anyhow!("failed to read the kubeconfig {}: {}", file.display(), innermost_cause(&error)))?,
         None => match Kubeconfig::read() {
             Ok(kubeconfig) => kubeconfig,
             Err(error) => {
@@ -88,14 +89,14 @@ async fn configuration(args: &KubectlArgs) -> anyhow::Result<(Config, Endpoint)>
                 {
                     return in_pod(config);
                 }
-                bail!("failed to read the kubeconfig: {}: set KUBECONFIG, or specify one with --kubeconfig", innermost(&error))
+                bail!("failed to read the kubeconfig: {}: set KUBECONFIG, or specify one with --kubeconfig", innermost_cause(&error))
             }
         },
     };
     let options = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
     let endpoint = endpoint(&kubeconfig, args)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let config = config.map_err(|error| anyhow!("the kubeconfig cannot be used: {}", innermost(&error)))?;
+    let config = config.map_err(|error| anyhow!("the kubeconfig cannot be used: {}", innermost_cause(&error)))?;
     Ok((config, endpoint))
 }
 
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
 
     /// A cluster whose API server responds to each request with the code and the body that `answer` returns.
-    pub(crate) fn answering(answer: impl Fn(&Request<Body>) -> (u16, Value) + Send + 'static) -> Cluster {
+    pub(crate) fn fake_cluster(answer: impl Fn(&Request<Body>) -> (u16, Value) + Send + 'static) -> Cluster {
         let service = tower::service_fn(move |request: Request<Body>| {
             let (code, body) = answer(&request);
             ready(Response::builder().status(code).body(Body::from(body.to_string().into_bytes())))
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_uses_its_own_cluster_only_if_no_other_is_named() {
+    fn a_pod_uses_its_own_cluster_only_if_no_other_cluster_is_named() {
         let unread = |kind: io::ErrorKind| KubeconfigError::ReadConfig(kind.into(), "/home/ines/.kube/config".into());
         let broken = || Kubeconfig::from_yaml("a: [").unwrap_err();
         let missing = || unread(io::ErrorKind::NotFound);

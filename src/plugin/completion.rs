@@ -3,13 +3,13 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use clap::{Arg, Args, Command, CommandFactory as _, ValueEnum};
+use clap::{Arg, Args, Command, ValueEnum};
 use kube::ResourceExt as _;
 
 use super::{
-    args::{Cli, KubectlArgs},
+    args::{KubectlArgs, RequestTimeout},
     cluster::Cluster,
-    output, spaces,
+    output, requests,
 };
 
 /// Arguments of `completion`.
@@ -53,28 +53,29 @@ pub struct CompleteArgs {
 
 /// The program that kubectl runs with the words that follow `kubectl dspace`,
 /// see <https://github.com/kubernetes/kubernetes/pull/105867>.
-const FOR_KUBECTL: &str =
+const KUBECTL_PROGRAM: &str =
     "#!/bin/sh\n# kubectl runs this program to complete the arguments of `kubectl dspace`.\nexec kubectl dspace __complete -- \"$@\"\n";
 
-pub(crate) fn run(args: &CompletionArgs) -> anyhow::Result<()> {
-    // Shells complete the name of the executable.
-    let mut command = Cli::command().bin_name("kubectl-dspace");
+/// Prints the completion of `command`, the definition of the command line.
+pub(crate) fn run(args: &CompletionArgs, command: Command) -> anyhow::Result<()> {
     let shell = match args.kind {
-        Kind::Kubectl => return output::print_raw(FOR_KUBECTL),
-        Kind::Man => return man_pages(args),
+        Kind::Kubectl => return output::print_raw(KUBECTL_PROGRAM),
+        Kind::Man => return man_pages(args, command),
         Kind::Bash => clap_complete::Shell::Bash,
         Kind::Zsh => clap_complete::Shell::Zsh,
         Kind::Fish => clap_complete::Shell::Fish,
     };
+    // Shells complete the name of the executable.
+    let mut command = command.bin_name("kubectl-dspace");
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "kubectl-dspace", &mut script);
     output::print_raw(&String::from_utf8(script)?)
 }
 
-fn man_pages(args: &CompletionArgs) -> anyhow::Result<()> {
+fn man_pages(args: &CompletionArgs, command: Command) -> anyhow::Result<()> {
     let folder = args.dir.as_deref().context("--dir must name the directory for the man pages")?;
     ensure!(folder.is_dir(), "{} is not a directory: create it first", folder.display());
-    clap_mangen::generate_to(Cli::command(), folder).with_context(|| format!("failed to write man pages to {}", folder.display()))
+    clap_mangen::generate_to(command, folder).with_context(|| format!("failed to write man pages to {}", folder.display()))
 }
 
 /// Directives of cobra, which kubectl interprets: complete file names in addition to the choices, or only the choices.
@@ -82,29 +83,28 @@ const FILES: &str = ":0";
 const NO_FILES: &str = ":4";
 
 /// The time limit for reading names from the cluster. It is short, since completion is interactive.
-const PATIENCE: Duration = Duration::from_secs(3);
+const COMPLETION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Prints the choices, one per line, and a directive.
-pub(crate) async fn complete(args: &CompleteArgs) -> anyhow::Result<()> {
+/// Prints the choices, one per line, and a directive. `command` is the definition of the command line.
+pub(crate) async fn complete(args: &CompleteArgs, command: &mut Command) -> anyhow::Result<()> {
     let words: Vec<String> = args.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let mut root = Cli::command();
-    root.build();
-    let place = Place::of(&root, &words);
-    let (mut choices, mut directive) = (place.words(), NO_FILES);
-    match place.names() {
-        Names::Spaces => choices.extend(names(&words, false).await),
-        Names::Classes => choices.extend(names(&words, true).await),
-        Names::Files => directive = FILES,
-        Names::None => {}
+    command.build();
+    let cursor = Cursor::new(command, &words);
+    let (mut choices, mut directive) = (cursor.choices(), NO_FILES);
+    match cursor.name_kind() {
+        NameKind::Spaces => choices.extend(fetch_names(&words, false).await),
+        NameKind::Classes => choices.extend(fetch_names(&words, true).await),
+        NameKind::Files => directive = FILES,
+        NameKind::None => {}
     }
-    choices.retain(|choice| choice.starts_with(place.unfinished));
+    choices.retain(|choice| choice.starts_with(cursor.unfinished));
     choices.push(directive.to_owned());
     output::print(&choices.join("\n"))
 }
 
 /// The kind of names that can complete a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Names {
+enum NameKind {
     None,
     Spaces,
     Classes,
@@ -112,15 +112,15 @@ enum Names {
 }
 
 /// The position of the unfinished word on the command line.
-struct Place<'a> {
+struct Cursor<'a> {
     command: &'a Command,
     /// The flag whose value the unfinished word is.
     flag: Option<&'a Arg>,
     unfinished: &'a str,
 }
 
-impl<'a> Place<'a> {
-    fn of(root: &'a Command, words: &'a [String]) -> Self {
+impl<'a> Cursor<'a> {
+    fn new(root: &'a Command, words: &'a [String]) -> Self {
         let (unfinished, before) = words.split_last().map_or(("", [].as_slice()), |(last, before)| (last.as_str(), before));
         let (mut command, mut flag) = (root, None);
         for word in before {
@@ -137,7 +137,7 @@ impl<'a> Place<'a> {
     }
 
     /// The choices that need no request: values, flags, commands.
-    fn words(&self) -> Vec<String> {
+    fn choices(&self) -> Vec<String> {
         let line = |word: &str, help: String| if help.is_empty() { word.to_owned() } else { format!("{word}\t{help}") };
         if let Some(flag) = self.flag {
             let values = flag.get_possible_values();
@@ -155,23 +155,23 @@ impl<'a> Place<'a> {
     }
 
     /// The kind of names that can complete the unfinished word.
-    fn names(&self) -> Names {
+    fn name_kind(&self) -> NameKind {
         if let Some(flag) = self.flag {
             return match (flag.get_long(), value_name(flag)) {
-                (Some("class"), _) => Names::Classes,
-                (_, "FILE" | "FOLDER") => Names::Files,
-                _ => Names::None,
+                (Some("class"), _) => NameKind::Classes,
+                (_, "FILE" | "FOLDER") => NameKind::Files,
+                _ => NameKind::None,
             };
         }
         if self.unfinished.starts_with('-') || self.command.has_subcommands() {
-            return Names::None;
+            return NameKind::None;
         }
         let takes_names = self.command.get_positionals().next().is_some_and(|first| value_name(first) == "NAME");
         match self.command.get_name() {
-            "classes" => Names::Classes,
-            "create" => Names::None,
-            _ if takes_names => Names::Spaces,
-            _ => Names::None,
+            "classes" => NameKind::Classes,
+            "create" => NameKind::None,
+            _ if takes_names => NameKind::Spaces,
+            _ => NameKind::None,
         }
     }
 }
@@ -195,16 +195,16 @@ fn first_line(flag: &Arg) -> String {
 }
 
 /// Names of spaces or classes. Returns no names on any error, since an error message is not a completion.
-async fn names(words: &[String], classes: bool) -> Vec<String> {
-    let asked = async {
+async fn fetch_names(words: &[String], classes: bool) -> Vec<String> {
+    let fetched = async {
         let cluster = Cluster::connect(&kubectl_flags(words)).await?;
         if classes {
-            return Ok::<_, anyhow::Error>(spaces::classes(&cluster).await?.iter().map(kube::ResourceExt::name_any).collect());
+            return Ok::<_, anyhow::Error>(requests::list_classes(&cluster).await?.iter().map(kube::ResourceExt::name_any).collect());
         }
-        let spaces = spaces::try_list(&cluster, None, None).await?;
+        let spaces = requests::list_spaces(&cluster, None).await?;
         Ok(spaces.iter().map(|space| format!("{}\t{}", space.name_any(), space.spec.owner)).collect())
     };
-    tokio::time::timeout(PATIENCE, asked).await.map(Result::unwrap_or_default).unwrap_or_default()
+    tokio::time::timeout(COMPLETION_TIMEOUT, fetched).await.map(Result::unwrap_or_default).unwrap_or_default()
 }
 
 /// kubectl's flags among the words. The rest of the command line may be incomplete.
@@ -221,42 +221,45 @@ fn kubectl_flags(words: &[String]) -> KubectlArgs {
         user: value("--user"),
         as_user: value("--as"),
         as_group: vec![],
-        request_timeout: super::args::RequestTimeout::default(),
+        request_timeout: RequestTimeout::default(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::CommandFactory as _;
 
-    fn at(words: &[&str]) -> (Vec<String>, Names) {
+    use super::*;
+    use crate::plugin::cli::Cli;
+
+    fn at(words: &[&str]) -> (Vec<String>, NameKind) {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let mut root = Cli::command();
         root.build();
-        let place = Place::of(&root, &words);
-        let mut choices = place.words();
-        choices.retain(|choice| choice.starts_with(place.unfinished));
-        (choices.iter().map(|choice| choice.split('\t').next().unwrap_or_default().to_owned()).collect(), place.names())
+        let cursor = Cursor::new(&root, &words);
+        let mut choices = cursor.choices();
+        choices.retain(|choice| choice.starts_with(cursor.unfinished));
+        (choices.iter().map(|choice| choice.split('\t').next().unwrap_or_default().to_owned()).collect(), cursor.name_kind())
     }
 
     #[test]
-    fn what_may_come_next_depends_on_what_came_before() {
+    fn completions_depend_on_the_preceding_words() {
         assert_eq!(at(&["de"]).0, ["describe", "delete"]);
-        assert_eq!(at(&["describe", ""]).1, Names::Spaces);
-        assert_eq!(at(&["--context", "dev", "describe", "al"]).1, Names::Spaces);
+        assert_eq!(at(&["describe", ""]).1, NameKind::Spaces);
+        assert_eq!(at(&["--context", "dev", "describe", "al"]).1, NameKind::Spaces);
         assert_eq!(at(&["members", ""]).0, ["add", "remove", "list"]);
-        assert_eq!(at(&["members", "add", ""]).1, Names::Spaces);
-        assert_eq!(at(&["create", "x", "--class", ""]).1, Names::Classes);
-        assert_eq!(at(&["create", ""]).1, Names::None);
+        assert_eq!(at(&["members", "add", ""]).1, NameKind::Spaces);
+        assert_eq!(at(&["create", "x", "--class", ""]).1, NameKind::Classes);
+        assert_eq!(at(&["create", ""]).1, NameKind::None);
         assert_eq!(at(&["onboard", "nadia@example.com", "--auth", ""]).0, ["cert", "oidc", "token"]);
-        assert_eq!(at(&["onboard", "nadia@example.com", "-o", ""]).1, Names::Files);
+        assert_eq!(at(&["onboard", "nadia@example.com", "-o", ""]).1, NameKind::Files);
         assert_eq!(at(&["create", "x", "--dis"]).0, ["--display-name"]);
-        assert_eq!(at(&["completion", ""]).1, Names::None);
+        assert_eq!(at(&["completion", ""]).1, NameKind::None);
         assert!(at(&[""]).0.iter().all(|word| !word.starts_with("__")));
     }
 
     #[test]
-    fn kubectls_flags_are_found_anywhere() {
+    fn flags_of_kubectl_are_found_anywhere_in_the_command_line() {
         let words: Vec<String> = ["describe", "--context", "dev", "--kubeconfig=/k", ""].map(ToOwned::to_owned).to_vec();
         let flags = kubectl_flags(&words);
         assert_eq!((flags.context.as_deref(), flags.kubeconfig), (Some("dev"), Some(PathBuf::from("/k"))));

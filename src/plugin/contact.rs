@@ -3,9 +3,9 @@
 use anyhow::bail;
 use clap::Args;
 
-use super::progress::note;
+use super::{class_in_force::ClassInForce, progress::print_stderr};
 use crate::{
-    api::{Contact, ContactField, SpaceClassSpec, Subject, SubjectKind},
+    api::{Contact, ContactField, Subject, SubjectKind},
     desired::contact::{missing, required},
 };
 
@@ -35,15 +35,15 @@ pub struct ContactArgs {
 
 impl ContactArgs {
     /// The contact of a space of `owner` in the given class, or an error that names the missing flags.
-    pub(crate) fn of(&self, owner: &Subject, class: Option<(&str, &SpaceClassSpec)>) -> anyhow::Result<Option<Contact>> {
+    pub(crate) fn contact(&self, owner: &Subject, class: Option<ClassInForce<'_>>) -> anyhow::Result<Option<Contact>> {
         let Self { team, email, chat, url, cost_center } = self.clone();
         let mut contact = Contact { team, email, chat, url, cost_center };
-        let Some((class, spec)) = class else { return Ok((contact != Contact::default()).then_some(contact)) };
+        let Some(ClassInForce { name: class, spec }) = class else { return Ok((contact != Contact::default()).then_some(contact)) };
         let required = required(spec);
         if required.contains(&ContactField::Email) && contact.email.is_none() {
             contact.email = address(owner).map(ToOwned::to_owned);
             if let Some(address) = &contact.email {
-                note(&format!("contact.email is set to {address}, the name of the owner; use --email to set another address."));
+                print_stderr(&format!("contact.email is set to {address}, the name of the owner; use --email to set another address."));
             }
         }
         let missing = missing(Some(&contact), required);
@@ -78,16 +78,17 @@ fn address(owner: &Subject) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::SpaceClassSpec;
 
     fn subject(kind: SubjectKind, name: &str) -> Subject {
         Subject { kind, name: name.to_owned(), namespace: None }
     }
 
     #[test]
-    fn what_the_class_requires_is_derived_or_asked_for() {
+    fn required_contact_fields_are_derived_or_requested() {
         let class: SpaceClassSpec =
             serde_json::from_value(serde_json::json!({"metadata": {"requiredContact": ["team", "email", "costCenter"]}})).unwrap();
-        let class = Some(("greenhouse", &class));
+        let class = Some(ClassInForce { name: "greenhouse", spec: &class });
         let nadia = subject(SubjectKind::User, "oidc:nadia@example.com");
         let args = ContactArgs { team: Some("botany".into()), cost_center: Some("4711".into()), ..ContactArgs::default() };
         let contact = Contact {
@@ -96,21 +97,24 @@ mod tests {
             cost_center: Some("4711".into()),
             ..Contact::default()
         };
-        assert_eq!(args.of(&nadia, class).unwrap(), Some(contact));
+        assert_eq!(args.contact(&nadia, class).unwrap(), Some(contact));
         let named = ContactArgs { email: Some("herbs@example.com".into()), ..args };
-        assert_eq!(named.of(&nadia, class).unwrap().unwrap().email.as_deref(), Some("herbs@example.com"));
-        let missing = ContactArgs::default().of(&subject(SubjectKind::Group, "zoology@example.com"), class).unwrap_err();
+        assert_eq!(named.contact(&nadia, class).unwrap().unwrap().email.as_deref(), Some("herbs@example.com"));
+        let missing = ContactArgs::default().contact(&subject(SubjectKind::Group, "zoology@example.com"), class).unwrap_err();
         assert_eq!(
             missing.to_string(),
             "SpaceClass greenhouse requires contact.team and contact.email and contact.costCenter of every space: \
             add --team NAME and --email ADDRESS and --cost-center CODE"
         );
-        assert_eq!(ContactArgs::default().of(&nadia, None).unwrap(), None);
-        assert_eq!(ContactArgs::default().of(&nadia, Some(("meadow", &SpaceClassSpec::default()))).unwrap(), None);
+        assert_eq!(ContactArgs::default().contact(&nadia, None).unwrap(), None);
+        assert_eq!(
+            ContactArgs::default().contact(&nadia, Some(ClassInForce { name: "meadow", spec: &SpaceClassSpec::default() })).unwrap(),
+            None
+        );
     }
 
     #[test]
-    fn names_of_users_may_be_addresses() {
+    fn a_user_name_can_be_an_email_address() {
         for (name, found) in [
             ("nadia@example.com", Some("nadia@example.com")),
             ("oidc:nadia@example.com", Some("nadia@example.com")),

@@ -4,24 +4,19 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use kube::api::PostParams;
 
 use super::{
-    api_error::ApiContext,
     args::{DryRun, WriteArgs},
     cluster::Cluster,
     contact::ContactArgs,
-    naming::{self, Classes},
+    naming::{self, NamingRules},
     output,
     progress::{self, Progress},
-    spaces, spelling,
+    requests, spelling,
     subject::{self, SubjectArg},
     wait,
 };
-use crate::api::{
-    Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, Member, Subject, quantity::Quantity,
-    without_managed_fields::WithoutManagedFields,
-};
+use crate::api::{Contact, DeletionPolicy, DeveloperSpace, DeveloperSpaceSpec, Member, Subject, quantity::Quantity};
 
 /// Arguments of `create`.
 #[derive(Clone, Debug, Args)]
@@ -103,37 +98,37 @@ fn member(text: &str) -> Result<Member, String> {
 pub(crate) async fn run(cluster: &Cluster, args: &CreateArgs) -> anyhow::Result<()> {
     let owner = match &args.owner {
         Some(SubjectArg(owner)) => owner.clone(),
-        None => subject::of_username(&cluster.whoami().await?.username.unwrap_or_default()),
+        None => subject::from_username(&cluster.whoami().await?.username.unwrap_or_default()),
     };
     let dry_run = args.write.dry_run.dry_run;
     let contact = match dry_run {
-        DryRun::Client => args.contact.of(&owner, None)?,
+        DryRun::Client => args.contact.contact(&owner, None)?,
         DryRun::None | DryRun::Server => {
-            let classes = Classes::read(cluster, args.class.as_deref()).await;
-            classes.ensure(&args.name)?;
-            args.contact.of(&owner, classes.class())?
+            let rules = NamingRules::read(cluster, args.class.as_deref()).await;
+            rules.ensure(&args.name)?;
+            args.contact.contact(&owner, rules.class())?
         }
     };
-    for who in std::iter::once(owner.to_string()).chain(args.members.iter().map(|member| member.subject().to_string())) {
-        if let Some(remark) = spelling::remark(&who) {
-            progress::note(&cluster.flags.on(&format!("warning: {remark}")));
+    for subject in std::iter::once(owner.to_string()).chain(args.members.iter().map(|member| member.subject().to_string())) {
+        if let Some(warning) = spelling::combining_characters_warning(&subject) {
+            progress::print_stderr(&cluster.flags.add_to(&format!("warning: {warning}")));
         }
     }
-    let space = DeveloperSpace::new(&args.name, asked(args, owner, contact));
-    let mut space = send(cluster, &space, dry_run).await?;
-    let made = format!("{} created{}", output::name_of(&space), spaces::dry_run_note(dry_run));
-    if let Some(patience) = args.write.patience() {
+    let space = DeveloperSpace::new(&args.name, requested_spec(args, owner, contact));
+    let mut space = requests::create_space(cluster, &space, dry_run).await?;
+    let message = format!("{} created{}", output::qualified_name(&space), dry_run.note());
+    if let Some(timeout) = args.write.wait_timeout() {
         // Print this before the wait: the space exists even if the wait fails.
-        progress::note(&made);
-        space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new(&cluster.flags)).await?;
-        let ready = || cluster.flags.on(&format!("{} is ready: kubectl -n {} get all", output::name_of(&space), args.name));
-        return output::object(&args.write.output.output, &space, ready);
+        progress::print_stderr(&message);
+        space = wait::until_ready(cluster, &args.name, timeout, &mut Progress::new(&cluster.flags)).await?;
+        let ready = || cluster.flags.add_to(&format!("{} is ready: kubectl -n {} get all", output::qualified_name(&space), args.name));
+        return output::print_object(&args.write.output.output, &space, ready);
     }
-    output::object(&args.write.output.output, &space, || made)
+    output::print_object(&args.write.output.output, &space, || message)
 }
 
 /// A spec that sets only the owner.
-pub(crate) fn spec(owner: Subject) -> DeveloperSpaceSpec {
+pub(crate) fn minimal_spec(owner: Subject) -> DeveloperSpaceSpec {
     DeveloperSpaceSpec {
         class_name: None,
         owner,
@@ -153,7 +148,7 @@ pub(crate) fn spec(owner: Subject) -> DeveloperSpaceSpec {
     }
 }
 
-fn asked(args: &CreateArgs, owner: Subject, contact: Option<Contact>) -> DeveloperSpaceSpec {
+fn requested_spec(args: &CreateArgs, owner: Subject, contact: Option<Contact>) -> DeveloperSpaceSpec {
     DeveloperSpaceSpec {
         class_name: args.class.clone(),
         members: args.members.clone(),
@@ -169,15 +164,4 @@ fn asked(args: &CreateArgs, owner: Subject, contact: Option<Contact>) -> Develop
         deletion_policy: if args.retain { DeletionPolicy::Retain } else { DeletionPolicy::Delete },
         ..spec(owner)
     }
-}
-
-/// Sends a new space to the API server, unless this is a client-side dry run.
-pub(crate) async fn send(cluster: &Cluster, space: &DeveloperSpace, dry_run: DryRun) -> anyhow::Result<DeveloperSpace> {
-    if dry_run == DryRun::Client {
-        return Ok(space.clone());
-    }
-    let params = PostParams { dry_run: dry_run == DryRun::Server, field_manager: Some(spaces::FIELD_MANAGER.to_owned()) };
-    let name = space.metadata.name.as_deref().unwrap_or_default();
-    let created = spaces::api(cluster).create(&params, &WithoutManagedFields(space.clone())).await;
-    created.map(|WithoutManagedFields(space)| space).context_api(|| format!("create DeveloperSpace {name}"))
 }

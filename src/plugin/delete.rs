@@ -7,9 +7,10 @@ use super::{
     api_error::ApiContext,
     args::{DryRun, DryRunArgs, WaitArgs},
     cluster::Cluster,
+    failures::Failures,
     output,
     progress::Progress,
-    spaces, wait,
+    requests, wait,
 };
 use crate::api::DeveloperSpace;
 
@@ -35,28 +36,26 @@ pub struct DeleteArgs {
 
 pub(crate) async fn run(cluster: &Cluster, args: &DeleteArgs) -> anyhow::Result<()> {
     let mut progress = Progress::new(&cluster.flags);
-    let mut going = Vec::new();
-    let mut failed = Ok(());
+    let mut failures = Failures::default();
+    let mut deleted = Vec::new();
     for name in &args.names {
-        match delete(cluster, name, args).await {
-            Ok(space) => going.extend(space),
-            Err(error) => progress.keep(&mut failed, error),
-        }
+        let result = delete(cluster, name, args).await;
+        deleted.extend(failures.record(result, &progress).flatten());
     }
     if args.wait.wait && args.dry_run.dry_run == DryRun::None {
-        for space in going {
-            // The wait for the other spaces continues. The command returns the last error.
-            if let Err(error) = wait::until_gone(cluster, &space, args.wait.timeout.0, &mut progress).await {
-                progress.keep(&mut failed, error);
-            }
+        for space in deleted {
+            // The wait for the other spaces continues.
+            let result = wait::until_gone(cluster, &space, args.wait.timeout.0, &mut progress).await;
+            failures.record(result, &progress);
         }
     }
-    failed
+    failures.into_result()
 }
 
 /// Deletes one space. Returns the space as it was before the deletion, if it existed.
 async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Result<Option<DeveloperSpace>> {
-    let found = if args.ignore_not_found { spaces::find(cluster, name).await? } else { Some(spaces::get(cluster, name).await?) };
+    let found =
+        if args.ignore_not_found { requests::find_space(cluster, name).await? } else { Some(requests::get_space(cluster, name).await?) };
     let Some(space) = found else { return Ok(None) };
     let DryRunArgs { dry_run } = args.dry_run;
     if dry_run != DryRun::Client {
@@ -66,14 +65,14 @@ async fn delete(cluster: &Cluster, name: &str, args: &DeleteArgs) -> anyhow::Res
             preconditions: Some(Preconditions { uid: space.metadata.uid.clone(), resource_version: None }),
             ..DeleteParams::default()
         };
-        match spaces::api(cluster).delete(name, &params).await {
-            Err(error) if args.ignore_not_found && spaces::is_absent(&error, name) => return Ok(None),
+        match requests::space_api(cluster).delete(name, &params).await {
+            Err(error) if args.ignore_not_found && requests::is_not_found(&error, name) => return Ok(None),
             deleted => {
                 deleted.context_api(|| format!("delete DeveloperSpace {name}"))?;
             }
         }
     }
-    output::print(&format!("{} deleted{}", output::name_of(&space), spaces::dry_run_note(dry_run)))?;
+    output::print(&format!("{} deleted{}", output::qualified_name(&space), dry_run.note()))?;
     Ok(Some(space))
 }
 
@@ -87,14 +86,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugin::{args::Span, cluster::answering};
+    use crate::{api::duration::Period, plugin::cluster::fake_cluster};
 
     fn args(names: &[&str], ignore_not_found: bool) -> DeleteArgs {
         DeleteArgs {
             names: names.iter().map(|&name| name.to_owned()).collect(),
             ignore_not_found,
             dry_run: DryRunArgs { dry_run: DryRun::None },
-            wait: WaitArgs { wait: true, timeout: Span(Duration::from_secs(30)) },
+            wait: WaitArgs { wait: true, timeout: Period(Duration::from_secs(30)) },
         }
     }
 
@@ -120,7 +119,7 @@ mod tests {
     async fn a_failure_does_not_end_the_wait_for_the_other_spaces() {
         let waits = Arc::new(Mutex::new(Vec::new()));
         let record = waits.clone();
-        let cluster = answering(move |request| {
+        let cluster = fake_cluster(move |request| {
             let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
             match path.rsplit('/').next().unwrap_or_default() {
                 "reed-bed" => refused(403, "reed-bed"),
@@ -142,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_space_that_another_client_deletes_meanwhile_is_not_found() {
-        let cluster = answering(|request| match request.method().as_str() {
+        let cluster = fake_cluster(|request| match request.method().as_str() {
             "DELETE" => refused(404, "fern-lab"),
             _ => (200, a_space("fern-lab")),
         });

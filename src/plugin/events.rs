@@ -6,13 +6,14 @@ use k8s_openapi::{api::events::v1::Event, apimachinery::pkg::apis::meta::v1::Tim
 use kube::api::ListParams;
 
 use super::{
-    api_error::{ApiContext as _, sentence},
+    api_error::{ApiContext as _, error_message},
     args::OutputArgs,
     cluster::Cluster,
-    format, output,
-    progress::note,
-    readable::{self, Readable},
-    spaces,
+    format,
+    lenient_list::{self, LenientList},
+    output,
+    progress::print_stderr,
+    requests,
 };
 use crate::api::time::from_k8s;
 
@@ -30,7 +31,7 @@ pub struct EventsArgs {
 
 /// The Events about a space and about its namespace.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct About {
+pub(crate) struct SpaceEvents {
     /// The Events that could be read, in chronological order.
     pub(crate) events: Vec<Event>,
     /// The number of Events that could not be read.
@@ -39,9 +40,9 @@ pub(crate) struct About {
     pub(crate) failed: Option<String>,
 }
 
-impl About {
+impl SpaceEvents {
     /// A sentence about the Events that are omitted because they could not be read; `None` if there are none.
-    pub(crate) fn omitted(&self) -> Option<String> {
+    pub(crate) fn omission(&self) -> Option<String> {
         match self.unreadable {
             0 => None,
             1 => Some("1 Event could not be read.".to_owned()),
@@ -55,53 +56,54 @@ impl About {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &EventsArgs) -> anyhow::Result<()> {
-    let found = about(cluster, &args.name).await?;
+    let found = fetch(cluster, &args.name).await?;
     let is_table = args.output.output.is_table();
     if found.is_empty() && is_table {
         // Events about a deleted space may still exist, so the space is read only if there are none.
-        spaces::get(cluster, &args.name).await?;
-        note(&format!("No Events found for {}: the cluster keeps Events for about an hour.", args.name));
+        requests::get_space(cluster, &args.name).await?;
+        print_stderr(&format!("No Events found for {}: the cluster keeps Events for about an hour.", args.name));
         return Ok(());
     }
     if !found.events.is_empty() || !is_table {
-        output::objects(&args.output.output, &found.events, || cluster.flags.on(&table(&found.events, cluster.now())))?;
+        output::print_objects(&args.output.output, &found.events, || cluster.flags.add_to(&table(&found.events, cluster.now())))?;
     }
-    if let Some(omitted) = found.omitted() {
-        note(&omitted);
+    if let Some(omitted) = found.omission() {
+        print_stderr(&omitted);
     }
     // The part that was read has been printed, but the command still fails, since the result is incomplete.
     found.failed.map_or(Ok(()), |failed| Err(anyhow::Error::msg(failed)))
 }
 
-/// The namespace of the Events about cluster-scoped objects.
-const OF_CLUSTER: &str = "default";
+/// The only namespace that can contain Events about cluster-scoped objects.
+pub(crate) const CLUSTER_EVENT_NAMESPACE: &str = "default";
 
 /// The Events about a space and about its namespace. Events that the caller may not read are omitted. Returns an error if neither of the two
 /// lists can be read.
-pub(crate) async fn about(cluster: &Cluster, name: &str) -> anyhow::Result<About> {
+pub(crate) async fn fetch(cluster: &Cluster, name: &str) -> anyhow::Result<SpaceEvents> {
     let of_space = format!("regarding.kind=DeveloperSpace,regarding.name={name}");
     let of_namespace = format!("regarding.kind=Namespace,regarding.name={name}");
-    let (of_space, of_namespace) = tokio::join!(read(cluster, OF_CLUSTER, &of_space), read(cluster, name, &of_namespace));
+    let (of_space, of_namespace) =
+        tokio::join!(fetch_from(cluster, CLUSTER_EVENT_NAMESPACE, &of_space), fetch_from(cluster, name, &of_namespace));
     merge(name, of_space, of_namespace).context_api(|| format!("list Events about DeveloperSpace {name}"))
 }
 
-type Read = Result<Readable<Event>, kube::Error>;
+type FetchedEvents = Result<LenientList<Event>, kube::Error>;
 
 /// Combines the two lists. Users of the space write Events in its namespace only, so neither list depends on the other.
-fn merge(name: &str, of_space: Read, of_namespace: Read) -> Result<About, kube::Error> {
+fn merge(name: &str, of_space: FetchedEvents, of_namespace: FetchedEvents) -> Result<SpaceEvents, kube::Error> {
     let failed = |namespace: &str, error: &kube::Error| {
-        (!is_hidden(error)).then(|| format!("failed to list Events in namespace {namespace}: {}", sentence(error)))
+        (!is_hidden(error)).then(|| format!("failed to list Events in namespace {namespace}: {}", error_message(error)))
     };
     let (parts, failed) = match (of_space, of_namespace) {
         (Ok(of_space), Ok(of_namespace)) => (vec![of_space, of_namespace], None),
         (Ok(found), Err(error)) => (vec![found], failed(name, &error)),
-        (Err(error), Ok(found)) => (vec![found], failed(OF_CLUSTER, &error)),
+        (Err(error), Ok(found)) => (vec![found], failed(CLUSTER_EVENT_NAMESPACE, &error)),
         (Err(first), Err(second)) => return Err(if is_hidden(&first) { second } else { first }),
     };
     let unreadable = parts.iter().map(|part| part.errors.len()).sum();
     let mut events: Vec<Event> = parts.into_iter().flat_map(|part| part.objects).collect();
-    events.sort_by_key(at);
-    Ok(About { events, unreadable, failed })
+    events.sort_by_key(last_occurrence);
+    Ok(SpaceEvents { events, unreadable, failed })
 }
 
 /// Returns true if the error only means that the caller may not read Events in that namespace.
@@ -109,12 +111,12 @@ fn is_hidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 404))
 }
 
-async fn read(cluster: &Cluster, namespace: &str, fields: &str) -> Read {
-    readable::list(cluster, Some(namespace), ListParams::default().fields(fields)).await
+async fn fetch_from(cluster: &Cluster, namespace: &str, fields: &str) -> FetchedEvents {
+    lenient_list::list(cluster, Some(namespace), ListParams::default().fields(fields)).await
 }
 
 /// The time of the last occurrence.
-pub(crate) fn at(event: &Event) -> Option<DateTime<Utc>> {
+pub(crate) fn last_occurrence(event: &Event) -> Option<DateTime<Utc>> {
     let last = event.series.as_ref().map(|series| &series.last_observed_time).or(event.event_time.as_ref());
     last.and_then(|time| from_k8s(&Time(time.0))).or_else(|| event.deprecated_last_timestamp.as_ref().and_then(from_k8s))
 }
@@ -122,7 +124,7 @@ pub(crate) fn at(event: &Event) -> Option<DateTime<Utc>> {
 /// The table of events.
 pub(crate) fn table(events: &[Event], now: DateTime<Utc>) -> String {
     let rows = events.iter().map(|event| {
-        let age = at(event).map_or_else(|| "-".to_owned(), |at| format::span(now - at));
+        let age = last_occurrence(event).map_or_else(|| "-".to_owned(), |at| format::short_duration(now - at));
         let text = |text: Option<&str>| format::one_line(text.unwrap_or_default());
         [age, text(event.type_.as_deref()), text(event.reason.as_deref()), text(event.note.as_deref())]
     });
@@ -140,13 +142,13 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    fn refused(code: u16) -> Read {
+    fn refused(code: u16) -> FetchedEvents {
         let status = json!({"status": "Failure", "code": code, "message": "no", "reason": "x"});
         Err(kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))
     }
 
     #[test]
-    fn a_line_for_each_event() {
+    fn events_are_printed_one_on_each_line() {
         let mut again = event("2026-11-24T07:00:00.000000Z", "Warned");
         again.series = serde_json::from_value(json!({"count": 2, "lastObservedTime": "2026-11-24T08:59:30.000000Z"})).unwrap();
         let shown = table(&[event("2026-11-24T08:00:00.000000Z", "Provisioned"), again], "2026-11-24T09:00:00Z".parse().unwrap());
@@ -158,19 +160,19 @@ AGE   TYPE     REASON        MESSAGE
     }
 
     #[test]
-    fn both_places_are_told_in_the_order_of_time() {
-        let one = |at: &str, reason: &str| -> Read { Ok(Readable { objects: vec![event(at, reason)], errors: vec![] }) };
+    fn events_of_both_namespaces_are_merged_in_chronological_order() {
+        let one = |at: &str, reason: &str| -> FetchedEvents { Ok(LenientList { objects: vec![event(at, reason)], errors: vec![] }) };
         let early = || one("2026-11-24T08:00:00.000000Z", "Early");
         let late = || one("2026-11-24T08:30:00.000000Z", "Late");
-        let merged = |of_space: Read, of_namespace: Read| merge("orchid-lab", of_space, of_namespace).unwrap();
-        let all = |events: Vec<Event>| About { events, ..About::default() };
+        let merged = |of_space: FetchedEvents, of_namespace: FetchedEvents| merge("orchid-lab", of_space, of_namespace).unwrap();
+        let all = |events: Vec<Event>| SpaceEvents { events, ..SpaceEvents::default() };
         let (first, second) = (early().unwrap().objects, late().unwrap().objects);
         assert_eq!(merged(late(), early()), all([first.clone(), second.clone()].concat()));
         assert_eq!(merged(refused(403), early()), all(first.clone()));
         assert_eq!(merged(late(), refused(404)), all(second.clone()));
         let failed = |namespace: &str| Some(format!("failed to list Events in namespace {namespace}: no"));
-        assert_eq!(merged(late(), refused(500)), About { failed: failed("orchid-lab"), ..all(second) });
-        assert_eq!(merged(refused(500), early()), About { failed: failed("default"), ..all(first) });
+        assert_eq!(merged(late(), refused(500)), SpaceEvents { failed: failed("orchid-lab"), ..all(second) });
+        assert_eq!(merged(refused(500), early()), SpaceEvents { failed: failed("default"), ..all(first) });
         for (of_space, of_namespace, code) in [(403, 403, 403), (403, 500, 500), (500, 403, 500)] {
             let error = merge("orchid-lab", refused(of_space), refused(of_namespace)).unwrap_err();
             assert!(matches!(&error, kube::Error::Api(status) if status.code == code), "{error:?}");
@@ -179,15 +181,16 @@ AGE   TYPE     REASON        MESSAGE
 
     #[test]
     fn events_that_cannot_be_read_are_counted() {
-        let part = |errors: usize| -> Read { Ok(Readable { objects: vec![], errors: vec!["no text".to_owned(); errors] }) };
-        let omitted = |of_space: Read, of_namespace: Read| merge("orchid-lab", of_space, of_namespace).unwrap().omitted();
-        assert_eq!(omitted(part(0), part(0)), None);
-        assert_eq!(omitted(part(0), part(1)).as_deref(), Some("1 Event could not be read."));
-        assert_eq!(omitted(part(1), part(2)).as_deref(), Some("3 Events could not be read."));
+        let part = |errors: usize| -> FetchedEvents { Ok(LenientList { objects: vec![], errors: vec!["no text".to_owned(); errors] }) };
+        let omission =
+            |of_space: FetchedEvents, of_namespace: FetchedEvents| merge("orchid-lab", of_space, of_namespace).unwrap().omission();
+        assert_eq!(omission(part(0), part(0)), None);
+        assert_eq!(omission(part(0), part(1)).as_deref(), Some("1 Event could not be read."));
+        assert_eq!(omission(part(1), part(2)).as_deref(), Some("3 Events could not be read."));
     }
 
     #[test]
-    fn terminals_are_told_nothing_to_obey() {
+    fn control_characters_are_removed_from_events() {
         assert_eq!(format::one_line(" two\nlines\u{1b}[2J\n"), "two lines [2J");
     }
 }

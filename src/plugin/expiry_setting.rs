@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt as _;
 
-use super::{format, list::ends, spaces};
+use super::{format, spaces};
 use crate::{
     api::{
         DeveloperSpace, SpaceClass,
@@ -15,7 +15,7 @@ use crate::{
 
 /// The setting that determines an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SetBy {
+pub(crate) enum ExpirySource {
     /// The ttl: a renewal moves the end.
     Ttl,
     /// `maxLifetime` of the class: no renewal moves the end.
@@ -25,21 +25,21 @@ pub(crate) enum SetBy {
 }
 
 /// The setting that determines the end of `space`; `None` for a space without an end.
-pub(crate) fn set_by(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<SetBy> {
-    let end = ends(space)?;
+pub(crate) fn expiry_source(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<ExpirySource> {
+    let end = spaces::expires_at(space)?;
     // A notice can move the end past maxLifetime.
     let capped = max_lifetime(space, class).filter(|longest| created(space).checked_add_signed(*longest).is_some_and(|last| end >= last));
-    let dated = date(space).filter(|at| end >= *at);
+    let dated = date_in_force(space).filter(|at| end >= *at);
     Some(match (capped, dated) {
-        (Some(longest), _) => SetBy::MaxLifetime(longest),
-        (None, Some(_)) => SetBy::Date,
-        (None, None) => SetBy::Ttl,
+        (Some(longest), _) => ExpirySource::MaxLifetime(longest),
+        (None, Some(_)) => ExpirySource::Date,
+        (None, None) => ExpirySource::Ttl,
     })
 }
 
 /// The `spec.expiresAt` in force: the last accepted one, or that of the spec if the space was never admitted. That of a refused spec has no effect.
 /// `None` for an admitted space whose status has no terms: a renewal moves the expiry in its status.
-fn date(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
+fn date_in_force(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
     let status = space.status.as_ref();
     match status.and_then(|status| status.terms.as_ref()) {
         Some(terms) => terms.expires_at,
@@ -50,14 +50,15 @@ fn date(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
 
 /// Returns true if the date in force is that of the spec. The operator rounds an accepted date up to whole seconds.
 fn is_date_of_spec(space: &DeveloperSpace) -> bool {
-    date(space).zip(space.spec.expires_at).is_some_and(|(in_force, asked)| (in_force - asked).num_seconds() == 0)
+    date_in_force(space).zip(space.spec.expires_at).is_some_and(|(in_force, asked)| (in_force - asked).num_seconds() == 0)
 }
 
 /// The reason why a renewal without a new ttl is refused before it is sent; `None` if it is sent, for example because the spec no longer sets the
 /// date in force and the operator has not observed that yet.
-pub(crate) fn refusal(space: &DeveloperSpace) -> Option<String> {
-    let is_dated = set_by(space, None) == Some(SetBy::Date) && (space.spec.expires_at.is_some() || spaces::is_observed(space));
-    is_dated.then(|| unmoved(space, SetBy::Date)).flatten()
+pub(crate) fn renewal_refusal(space: &DeveloperSpace) -> Option<String> {
+    let is_dated =
+        expiry_source(space, None) == Some(ExpirySource::Date) && (space.spec.expires_at.is_some() || spaces::is_observed(space));
+    is_dated.then(|| renewal_obstacle(space, ExpirySource::Date)).flatten()
 }
 
 /// The maximum lifetime under the terms in force.
@@ -72,7 +73,7 @@ fn max_lifetime(space: &DeveloperSpace, class: Option<&SpaceClass>) -> Option<Ti
 }
 
 /// The ttl in force; `None` if the status contains none, or if it is `never`.
-fn ttl(space: &DeveloperSpace) -> Option<TimeDelta> {
+fn ttl_in_force(space: &DeveloperSpace) -> Option<TimeDelta> {
     let terms = space.status.as_ref()?.terms.as_ref()?;
     match terms.ttl.as_deref()?.parse().ok()? {
         Ttl::After(span) => Some(span),
@@ -81,20 +82,20 @@ fn ttl(space: &DeveloperSpace) -> Option<TimeDelta> {
 }
 
 /// Explains why a renewal does not move the end, and what to do instead; `None` if a renewal moves it.
-pub(crate) fn unmoved(space: &DeveloperSpace, set_by: SetBy) -> Option<String> {
+pub(crate) fn renewal_obstacle(space: &DeveloperSpace, source: ExpirySource) -> Option<String> {
     let name = space.name_any();
-    match set_by {
-        SetBy::Ttl => None,
-        SetBy::MaxLifetime(longest) => Some(format!(
+    match source {
+        ExpirySource::Ttl => None,
+        ExpirySource::MaxLifetime(longest) => Some(format!(
             "a renewal does not extend its lifetime, because its SpaceClass limits the lifetime of a space to {} (lifetime.maxLifetime): \
             create another space with `kubectl dspace create OTHER-NAME`, or move this space to a class that allows a longer lifetime",
             format_duration(longest)
         )),
-        SetBy::Date if is_date_of_spec(space) => Some(format!(
+        ExpirySource::Date if is_date_of_spec(space) => Some(format!(
             "a renewal does not extend its lifetime, because spec.expiresAt sets the end: set a later date with \
             `kubectl edit dspace {name}`, or set a ttl with `kubectl dspace renew {name} --ttl DURATION`"
         )),
-        SetBy::Date => Some(format!(
+        ExpirySource::Date => Some(format!(
             "a renewal does not extend its lifetime, because the last accepted date holds until the spec is accepted: \
             `kubectl dspace doctor {name}` shows the cause"
         )),
@@ -102,22 +103,25 @@ pub(crate) fn unmoved(space: &DeveloperSpace, set_by: SetBy) -> Option<String> {
 }
 
 /// Describes the result of a renewal at `renewed`: the new end of the space, and the part of the ttl that was not granted.
-pub(crate) fn gained(
+pub(crate) fn renewal_result(
     before: Option<DateTime<Utc>>,
     space: &DeveloperSpace,
     class: Option<&SpaceClass>,
-    (renewed, now): (DateTime<Utc>, DateTime<Utc>),
+    renewed: DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> String {
-    let (Some(end), Some(set_by)) = (ends(space), set_by(space, class)) else { return "renewed: never expires".to_owned() };
+    let (Some(end), Some(source)) = (spaces::expires_at(space), expiry_source(space, class)) else {
+        return "renewed: never expires".to_owned();
+    };
     let ends_at = format!("{} ({})", format::from_now(now, end), rfc3339(end));
-    let why = unmoved(space, set_by);
+    let why = renewal_obstacle(space, source);
     let gain = before.map(|before| end - before);
-    let asked = ttl(space).and_then(|ttl| renewed.checked_add_signed(ttl));
+    let asked = ttl_in_force(space).and_then(|ttl| renewed.checked_add_signed(ttl));
     match (why, gain) {
         (Some(why), Some(gain)) if gain < TimeDelta::seconds(1) => format!("not renewed: expires {ends_at} as before, and {why}"),
         (Some(why), gain) if asked.is_some_and(|asked| end < asked) => {
-            let gain = gain.map(|gain| format!("{} later than before and ", format::span(gain))).unwrap_or_default();
-            let short = asked.map(|asked| format::span(asked - end)).unwrap_or_default();
+            let gain = gain.map(|gain| format!("{} later than before and ", format::short_duration(gain))).unwrap_or_default();
+            let short = asked.map(|asked| format::short_duration(asked - end)).unwrap_or_default();
             format!("renewed: expires {ends_at}, {gain}{short} earlier than its ttl specifies; from now on {why}")
         }
         _ => format!("renewed: expires {ends_at}"),
@@ -149,32 +153,32 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_set_by_the_lowest_ceiling() {
+    fn the_expiry_is_determined_by_the_lowest_limit() {
         let dated = json!({"expiresAt": "2026-11-24T09:04:00Z"});
         for (end, spec, expected) in [
-            ("2026-11-24T09:05:00Z", json!({}), SetBy::Ttl),
-            ("2026-11-24T09:06:00Z", json!({}), SetBy::MaxLifetime(TimeDelta::minutes(6))),
+            ("2026-11-24T09:05:00Z", json!({}), ExpirySource::Ttl),
+            ("2026-11-24T09:06:00Z", json!({}), ExpirySource::MaxLifetime(TimeDelta::minutes(6))),
             // A notice extends the end past maxLifetime.
-            ("2026-11-24T09:07:00Z", json!({}), SetBy::MaxLifetime(TimeDelta::minutes(6))),
-            ("2026-11-24T09:04:00Z", dated.clone(), SetBy::Date),
+            ("2026-11-24T09:07:00Z", json!({}), ExpirySource::MaxLifetime(TimeDelta::minutes(6))),
+            ("2026-11-24T09:04:00Z", dated.clone(), ExpirySource::Date),
             // A spec.expiresAt beyond the class's maxTTL: renewals move the end toward that date.
-            ("2026-11-24T09:03:00Z", dated, SetBy::Ttl),
+            ("2026-11-24T09:03:00Z", dated, ExpirySource::Ttl),
         ] {
-            assert_eq!(set_by(&space(end, &spec), None), Some(expected), "{end}");
+            assert_eq!(expiry_source(&space(end, &spec), None), Some(expected), "{end}");
         }
         // A spec that was refused: the ttl that was accepted before it is in force.
         let mut refused = space("2026-11-24T09:04:30Z", &json!({"expiresAt": "2026-11-24T09:04:00Z"}));
         refused.status.as_mut().unwrap().terms.as_mut().unwrap().expires_at = None;
-        assert_eq!(set_by(&refused, None), Some(SetBy::Ttl));
+        assert_eq!(expiry_source(&refused, None), Some(ExpirySource::Ttl));
         let mut new = refused;
         new.status.as_mut().unwrap().terms = None;
-        assert_eq!(set_by(&new, None), Some(SetBy::Date));
+        assert_eq!(expiry_source(&new, None), Some(ExpirySource::Date));
         let mut upgraded = new;
         upgraded.status.as_mut().unwrap().namespace = serde_json::from_value(json!({"name": "fern-lab", "uid": "ns-7"})).unwrap();
-        assert_eq!(set_by(&upgraded, None), Some(SetBy::Ttl), "a renewal moves the expiry in its status");
+        assert_eq!(expiry_source(&upgraded, None), Some(ExpirySource::Ttl), "a renewal moves the expiry in its status");
         let mut endless = space("2026-11-24T09:05:00Z", &json!({}));
         endless.status.as_mut().unwrap().expires_at = None;
-        assert_eq!(set_by(&endless, None), None);
+        assert_eq!(expiry_source(&endless, None), None);
     }
 
     #[test]
@@ -201,34 +205,34 @@ mod tests {
             // The operator has not observed yet that the spec has a ttl again.
             (None, (3, 2), None),
         ] {
-            assert_eq!(refusal(&with(expires_at, generations)).as_deref(), why, "{expires_at:?} {generations:?}");
+            assert_eq!(renewal_refusal(&with(expires_at, generations)).as_deref(), why, "{expires_at:?} {generations:?}");
         }
-        assert_eq!(refusal(&space("2026-11-24T09:05:00Z", &json!({}))), None);
+        assert_eq!(renewal_refusal(&space("2026-11-24T09:05:00Z", &json!({}))), None);
     }
 
     #[test]
-    fn a_renewal_says_what_was_gained() {
+    fn the_result_of_a_renewal_names_the_time_that_was_gained() {
         let (renewed, now) = (at("2026-11-24T09:02:00Z"), at("2026-11-24T09:02:00Z"));
         let before = Some(at("2026-11-24T09:05:00Z"));
-        let told = |end: &str, before| gained(before, &space(end, &json!({})), None, (renewed, now));
+        let result = |end: &str, before| renewal_result(before, &space(end, &json!({})), None, renewed, now);
         let why = "a renewal does not extend its lifetime, because its SpaceClass limits the lifetime of a space to 6m \
             (lifetime.maxLifetime): create another space with `kubectl dspace create OTHER-NAME`, or move this space to a class that \
             allows a longer lifetime";
         assert_eq!(
-            told("2026-11-24T09:06:00Z", before),
+            result("2026-11-24T09:06:00Z", before),
             format!(
                 "renewed: expires in 4m (2026-11-24T09:06:00Z), 1m later than before and 1m earlier than its ttl specifies; from now on \
                 {why}"
             )
         );
         assert_eq!(
-            told("2026-11-24T09:06:00Z", Some(at("2026-11-24T09:06:00Z"))),
+            result("2026-11-24T09:06:00Z", Some(at("2026-11-24T09:06:00Z"))),
             format!("not renewed: expires in 4m (2026-11-24T09:06:00Z) as before, and {why}")
         );
         let mut roomy = space("2026-11-24T09:07:00Z", &json!({}));
         roomy.status.as_mut().unwrap().terms.as_mut().unwrap().max_lifetime = None;
-        assert_eq!(gained(before, &roomy, None, (renewed, now)), "renewed: expires in 5m (2026-11-24T09:07:00Z)");
+        assert_eq!(renewal_result(before, &roomy, None, renewed, now), "renewed: expires in 5m (2026-11-24T09:07:00Z)");
         roomy.status.as_mut().unwrap().expires_at = None;
-        assert_eq!(gained(before, &roomy, None, (renewed, now)), "renewed: never expires");
+        assert_eq!(renewal_result(before, &roomy, None, renewed, now), "renewed: never expires");
     }
 }

@@ -1,7 +1,7 @@
 //! kubectl's flags of this run, for the commands that the plugin prints. Without them a printed command acts on the current context of the
 //! default kubeconfig, which can be another cluster or another user.
 
-use super::{args::KubectlArgs, format::shell};
+use super::{args::KubectlArgs, format::shell_quoted};
 
 /// The flags that select the cluster and the user of this run, quoted for a shell, with a space before each flag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub(crate) struct Flags {
 
 impl Flags {
     /// The flags of a command line.
-    pub(crate) fn of(args: &KubectlArgs) -> Self {
+    pub(crate) fn new(args: &KubectlArgs) -> Self {
         let KubectlArgs { kubeconfig, context, cluster, user, as_user, as_group, request_timeout: _ } = args;
-        let flag = |name: &str, value: &str| format!(" --{name} {}", shell(value));
+        let flag = |name: &str, value: &str| format!(" --{name} {}", shell_quoted(value));
         let of = |name: &str, value: Option<&str>| value.map(|value| flag(name, value)).unwrap_or_default();
         let file = kubeconfig.as_ref().map(|file| flag("kubeconfig", &file.to_string_lossy())).unwrap_or_default();
         let cluster = [file.clone(), of("context", context.as_deref()), of("cluster", cluster.as_deref())].concat();
@@ -28,7 +28,7 @@ impl Flags {
     }
 
     /// The text with these flags in each command of kubectl. kubectl passes only the flags after the name of a plugin to it.
-    pub(crate) fn on(&self, text: &str) -> String {
+    pub(crate) fn add_to(&self, text: &str) -> String {
         if self.all.is_empty() {
             return text.to_owned();
         }
@@ -45,7 +45,7 @@ impl Flags {
                     with_flags.push_str(PLUGIN.trim_end());
                     rest = subcommand;
                 }
-                with_flags.push_str(self.fitting(rest));
+                with_flags.push_str(self.for_subcommand(rest));
             }
             with_flags.push(' ');
         }
@@ -55,7 +55,7 @@ impl Flags {
 
     /// The flags for a subcommand. `kubectl config` reads only the file. A command for an administrator is run with other credentials than those of
     /// this run: `--as` would remove the permissions of the administrator, and some commands have a flag `--user` with another meaning.
-    fn fitting(&self, subcommand: &str) -> &str {
+    fn for_subcommand(&self, subcommand: &str) -> &str {
         let after_namespace = subcommand.strip_prefix("-n ").and_then(|rest| rest.split_once(' '));
         let verb = after_namespace.map_or(subcommand, |(_, verb)| verb);
         if verb.starts_with("config ") {
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn commands_act_on_the_cluster_of_this_run() {
-        let flags = Flags::of(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
+        let flags = Flags::new(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
         for (text, expected) in [
             ("kubectl dspace delete orchid-lab", "kubectl dspace --context staging delete orchid-lab"),
             ("kubectl -n orchid-lab get pods", "kubectl --context staging -n orchid-lab get pods"),
@@ -127,14 +127,14 @@ mod tests {
             ("`kubectl config get-contexts` lists them", "`kubectl config get-contexts` lists them"),
             ("bin/kubectl x, my-kubectl x, kubectl-dspace 0.1.0, kubectl", "bin/kubectl x, my-kubectl x, kubectl-dspace 0.1.0, kubectl"),
         ] {
-            assert_eq!(flags.on(text), expected);
-            assert_eq!(Flags::default().on(text), text);
+            assert_eq!(flags.add_to(text), expected);
+            assert_eq!(Flags::default().add_to(text), text);
         }
     }
 
     #[test]
     fn a_command_in_a_sentence_is_introduced() {
-        let flags = Flags::of(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
+        let flags = Flags::new(&KubectlArgs { context: Some("staging".to_owned()), ..KubectlArgs::default() });
         for (text, expected) in [
             ("delete it with kubectl -n fern-lab delete pod x", "delete it with kubectl --context staging -n fern-lab delete pod x"),
             ("those that kubectl get networkpolicies shows", "those that kubectl --context staging get networkpolicies shows"),
@@ -145,26 +145,26 @@ mod tests {
             ("it belongs to User:kubectl dspace z", "it belongs to User:kubectl dspace z"),
             ("kubectl -n kubectl get pods", "kubectl --context staging -n kubectl get pods"),
         ] {
-            assert_eq!(flags.on(text), expected);
+            assert_eq!(flags.add_to(text), expected);
         }
     }
 
     #[test]
-    fn a_word_of_another_user_stays_one_word() {
-        let flags = Flags::of(&KubectlArgs { as_user: Some("o'neill".to_owned()), ..KubectlArgs::default() });
+    fn a_quoted_word_is_not_changed_by_flags() {
+        let flags = Flags::new(&KubectlArgs { as_user: Some("o'neill".to_owned()), ..KubectlArgs::default() });
         for name in ["x kubectl y", "User:x kubectl $(touch pwned) y'z", "run kubectl y", "x: kubectl\ty", "`kubectl dspace y"] {
-            let word = shell(name);
+            let word = shell_quoted(name);
             let command = one_line(&format!("to keep it, run `kubectl dspace create NAME --owner {word}`"));
             let expected = one_line(&format!(r"to keep it, run `kubectl dspace --as 'o'\''neill' create NAME --owner {word}`"));
-            assert_eq!(flags.on(&command), expected, "{name}");
+            assert_eq!(flags.add_to(&command), expected, "{name}");
         }
         let file = KubectlArgs { kubeconfig: Some("/home/omar/run kubectl config".into()), ..KubectlArgs::default() };
         let expected = "kubectl --kubeconfig '/home/omar/run kubectl'' config' get pods";
-        assert_eq!(Flags::of(&file).on("kubectl get pods"), expected);
+        assert_eq!(Flags::new(&file).add_to("kubectl get pods"), expected);
     }
 
     #[test]
-    fn an_administrator_runs_a_command_as_another_user() {
+    fn commands_for_administrators_have_only_the_flags_of_the_cluster() {
         let args = KubectlArgs {
             context: Some("staging".to_owned()),
             user: Some("omar".to_owned()),
@@ -172,7 +172,7 @@ mod tests {
             as_group: vec!["physics".to_owned()],
             ..KubectlArgs::default()
         };
-        let flags = Flags::of(&args);
+        let flags = Flags::new(&args);
         for (text, expected) in [
             ("kubectl create clusterrolebinding x --user=ines", "kubectl --context staging create clusterrolebinding x --user=ines"),
             ("run `kubectl certificate approve x`", "run `kubectl --context staging certificate approve x`"),
@@ -183,10 +183,10 @@ mod tests {
                 "kubectl --context staging --user omar --as petra@example.com --as-group physics annotate dspace fern-lab x-",
             ),
         ] {
-            assert_eq!(flags.on(text), expected);
+            assert_eq!(flags.add_to(text), expected);
         }
-        let without_cluster = Flags::of(&KubectlArgs { context: None, ..args });
-        assert_eq!(without_cluster.on("kubectl edit spaceclass moss"), "kubectl edit spaceclass moss");
+        let without_cluster = Flags::new(&KubectlArgs { context: None, ..args });
+        assert_eq!(without_cluster.add_to("kubectl edit spaceclass moss"), "kubectl edit spaceclass moss");
     }
 
     #[test]
@@ -202,8 +202,8 @@ mod tests {
         };
         let expected = "kubectl --kubeconfig '/home/omar/my config' --context staging --cluster eu --user 'o'\\''neill' \
             --as nadia@example.com --as-group zoology --as-group system:masters get pods";
-        assert_eq!(Flags::of(&args).on("kubectl get pods"), expected);
+        assert_eq!(Flags::new(&args).add_to("kubectl get pods"), expected);
         let expected = "kubectl --kubeconfig '/home/omar/my config' config get-contexts";
-        assert_eq!(Flags::of(&args).on("kubectl config get-contexts"), expected);
+        assert_eq!(Flags::new(&args).add_to("kubectl config get-contexts"), expected);
     }
 }

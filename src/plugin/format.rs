@@ -5,8 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::api::duration::format_duration;
 
 /// The two largest units of a span: `3d4h`, `12m30s`, `0s`.
-pub(crate) fn span(span: TimeDelta) -> String {
-    let seconds = span.num_seconds().max(0);
+pub(crate) fn short_duration(duration: TimeDelta) -> String {
+    let seconds = duration.num_seconds().max(0);
     let unit = [(86_400, 3_600), (3_600, 60), (60, 1)].into_iter().find(|(large, _)| seconds >= *large);
     let small = unit.map_or(1, |(_, small)| small);
     format_duration(TimeDelta::seconds(seconds - seconds % small))
@@ -14,7 +14,7 @@ pub(crate) fn span(span: TimeDelta) -> String {
 
 /// `in 3d4h`, `2h ago`.
 pub(crate) fn from_now(now: DateTime<Utc>, at: DateTime<Utc>) -> String {
-    if at >= now { format!("in {}", span(at - now)) } else { format!("{} ago", span(now - at)) }
+    if at >= now { format!("in {}", short_duration(at - now)) } else { format!("{} ago", short_duration(now - at)) }
 }
 
 /// The time until a space ends: `in 3d4h`, `never`.
@@ -39,7 +39,7 @@ pub(crate) fn one_line(text: &str) -> String {
 
 /// The text with a replacement character for each control character that a terminal interprets and for each character that changes the text
 /// direction: other users write much of the text.
-pub(crate) fn visible(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let rules = |letter: char| {
         let directs = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         directs || (letter.is_control() && !"\n\t".contains(letter))
@@ -49,7 +49,7 @@ pub(crate) fn visible(text: &str) -> String {
 
 /// Quotes a word for a shell, if necessary. In a quoted word, an empty string follows `kubectl`: a shell ignores it, and without it `Flags::on` could
 /// insert flags, whose own quotes would end the word.
-pub(crate) fn shell(word: &str) -> String {
+pub(crate) fn shell_quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "@%+=:,./-_".contains(letter);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -62,16 +62,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_have_two_units_at_the_most() {
+    fn durations_have_at_most_two_units() {
         for (seconds, text) in
             [(0, "0s"), (59, "59s"), (61, "1m1s"), (3_600, "1h"), (3_661, "1h1m"), (273_600, "3d4h"), (273_659, "3d4h"), (-5, "0s")]
         {
-            assert_eq!(span(TimeDelta::seconds(seconds)), text);
+            assert_eq!(short_duration(TimeDelta::seconds(seconds)), text);
         }
     }
 
     #[test]
-    fn ends_are_told_from_now() {
+    fn an_expiry_is_relative_to_the_current_time() {
         let now: DateTime<Utc> = "2026-11-24T09:00:00Z".parse().unwrap();
         assert_eq!(expiry(now, None), "never");
         assert_eq!(expiry(now, Some(now + TimeDelta::hours(76))), "in 3d4h");
@@ -88,15 +88,15 @@ mod tests {
     }
 
     #[test]
-    fn no_text_of_others_rules_a_terminal() {
+    fn control_characters_are_replaced() {
         assert_eq!(
-            visible("edit\u{1b}[2J\u{202e}b\r\nfamily \u{1f469}\u{200d}\u{1f4bb}"),
+            printable("edit\u{1b}[2J\u{202e}b\r\nfamily \u{1f469}\u{200d}\u{1f4bb}"),
             "edit\u{fffd}[2J\u{fffd}b\u{fffd}\nfamily \u{1f469}\u{200d}\u{1f4bb}"
         );
     }
 
     #[test]
-    fn words_stay_words_in_a_shell() {
+    fn a_quoted_word_is_one_word_for_a_shell() {
         for (word, typed) in [
             ("User:nadia@example.com", "User:nadia@example.com"),
             ("two words", "'two words'"),
@@ -106,7 +106,7 @@ mod tests {
             ("run kubectl get", "'run kubectl'' get'"),
             ("kubectl '", r"'kubectl'' '\'''"),
         ] {
-            assert_eq!(shell(word), typed);
+            assert_eq!(shell_quoted(word), typed);
             let printed = std::process::Command::new("sh").args(["-c", &format!("printf %s {typed}")]).output().unwrap();
             assert_eq!(String::from_utf8(printed.stdout).unwrap(), word);
         }

@@ -4,16 +4,14 @@ use clap::Args;
 use k8s_openapi::api::authentication::v1::UserInfo;
 
 use super::{
-    args::Span,
     cluster::Cluster,
-    credentials::{self, IssueArgs},
-    holder::Holder,
+    credentials::{self, args::IssueArgs, holder::Holder},
     progress::Progress,
-    spaces,
+    requests,
     subject::SubjectArg,
     wait,
 };
-use crate::api::DeveloperSpace;
+use crate::api::{DeveloperSpace, duration::Period};
 
 /// Arguments of `kubeconfig`.
 #[derive(Clone, Debug, Args)]
@@ -24,7 +22,7 @@ pub struct KubeconfigArgs {
 
     /// The user of the kubeconfig: the owner or a member of the space [default: you]
     #[arg(long = "for", value_name = "USER")]
-    pub who: Option<SubjectArg>,
+    pub subject: Option<SubjectArg>,
 
     /// The credential and the file.
     #[command(flatten)]
@@ -33,15 +31,15 @@ pub struct KubeconfigArgs {
 
 pub(crate) async fn run(cluster: &Cluster, args: &KubeconfigArgs) -> anyhow::Result<()> {
     let mut progress = Progress::new(&cluster.flags);
-    let space = spaces::get(cluster, &args.name).await?;
-    let me = if args.who.is_none() { cluster.whoami().await? } else { UserInfo::default() };
-    let holder = |space: &DeveloperSpace| match &args.who {
+    let space = requests::get_space(cluster, &args.name).await?;
+    let me = if args.subject.is_none() { cluster.whoami().await? } else { UserInfo::default() };
+    let holder = |space: &DeveloperSpace| match &args.subject {
         Some(SubjectArg(subject)) => Holder::named(space, subject),
         None => Holder::caller(space, &me),
     };
     holder(&space)?;
-    let Span(patience) = args.issue.timeout;
-    let space = wait::until_ready(cluster, &args.name, patience, &mut progress).await?;
+    let Period(timeout) = args.issue.timeout;
+    let space = wait::until_ready(cluster, &args.name, timeout, &mut progress).await?;
     credentials::issue(cluster, &space, &holder(&space)?, &args.issue, &mut progress).await
 }
 
@@ -52,7 +50,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugin::{cluster::answering, list::a_space};
+    use crate::plugin::{cluster::fake_cluster, fixtures::a_space};
 
     #[derive(clap::Parser)]
     struct Line {
@@ -71,7 +69,7 @@ mod tests {
     async fn refused(words: &str) -> (String, Vec<String>) {
         let changes = Arc::new(Mutex::new(Vec::new()));
         let record = changes.clone();
-        let cluster = answering(move |request| {
+        let cluster = fake_cluster(move |request| {
             let (method, path) = (request.method().as_str(), request.uri().path());
             match (method, path.rsplit('/').next().unwrap_or_default()) {
                 ("POST", "selfsubjectreviews") => {
@@ -100,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_from_outside_the_space_names_the_user() {
+    async fn a_caller_who_is_not_a_member_must_name_the_user() {
         let (error, changes) = refused("").await;
         assert!(error.starts_with("you are User:ines@example.com, neither the owner nor a member of DeveloperSpace orchid-lab"), "{error}");
         assert!(changes.is_empty(), "{changes:?}");

@@ -10,7 +10,7 @@ use super::{
     cluster::Cluster,
     output,
     progress::Progress,
-    spaces,
+    requests,
     subject::SubjectArg,
     wait,
 };
@@ -51,7 +51,7 @@ pub struct ChangeArgs {
 
     /// The member: a user's name, Group:NAME or ServiceAccount:NAMESPACE/NAME
     #[arg(value_name = "SUBJECT")]
-    pub who: SubjectArg,
+    pub subject: SubjectArg,
 
     /// The role, one of the roles of the class [default: view to add, all roles to remove]
     #[arg(long, value_name = "NAME")]
@@ -62,84 +62,89 @@ pub struct ChangeArgs {
     pub write: WriteArgs,
 }
 
+/// The result of a change of the members of a space.
+struct Edited {
+    /// False if the members already were as requested.
+    is_changed: bool,
+    /// The space after the change.
+    space: DeveloperSpace,
+}
+
 /// The number of attempts at a change that conflicts with other changes.
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 pub(crate) async fn run(cluster: &Cluster, args: &MembersArgs) -> anyhow::Result<()> {
     match &args.command {
         MembersCommand::Add(change) => {
             let role = change.role.clone().unwrap_or_else(|| "view".to_owned());
-            let SubjectArg(Subject { kind, name, namespace }) = change.who.clone();
+            let SubjectArg(Subject { kind, name, namespace }) = change.subject.clone();
             let wanted = Member { kind, name, namespace, role };
-            let changed = edit(cluster, &change.name, change.write.dry_run.dry_run, |members| added(members, &wanted)).await?;
-            finish(cluster, change, changed, "added").await
+            let edited = edit(cluster, &change.name, change.write.dry_run.dry_run, |members| added(members, &wanted)).await?;
+            finish(cluster, change, edited, "added").await
         }
         MembersCommand::Remove(change) => {
-            let SubjectArg(who) = &change.who;
+            let SubjectArg(subject) = &change.subject;
             let role = change.role.as_deref();
-            let changed = edit(cluster, &change.name, change.write.dry_run.dry_run, |members| removed(members, who, role)).await?;
-            if !changed.0 {
+            let edited = edit(cluster, &change.name, change.write.dry_run.dry_run, |members| removed(members, subject, role)).await?;
+            if !edited.is_changed {
                 bail!(
-                    "{who} is not a member of DeveloperSpace {}{}",
+                    "{subject} is not a member of DeveloperSpace {}{}",
                     change.name,
                     role.map(|role| format!(" with role {role}")).unwrap_or_default()
                 );
             }
-            finish(cluster, change, changed, "removed").await
+            finish(cluster, change, edited, "removed").await
         }
         MembersCommand::List { name, output } => {
-            let space = spaces::get(cluster, name).await?;
-            output::object(&output.output, &space, || table(&space))
+            let space = requests::get_space(cluster, name).await?;
+            output::print_object(&output.output, &space, || table(&space))
         }
     }
 }
 
-async fn finish(cluster: &Cluster, args: &ChangeArgs, (changed, mut space): (bool, DeveloperSpace), what: &str) -> anyhow::Result<()> {
+/// Waits for the change and prints it.
+async fn finish(cluster: &Cluster, args: &ChangeArgs, edited: Edited, action: &str) -> anyhow::Result<()> {
+    let Edited { is_changed, mut space } = edited;
     let dry_run = args.write.dry_run.dry_run;
-    if let Some(patience) = args.write.patience() {
-        space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new(&cluster.flags)).await?;
+    if let Some(timeout) = args.write.wait_timeout() {
+        space = wait::until_ready(cluster, &args.name, timeout, &mut Progress::new(&cluster.flags)).await?;
     }
-    let SubjectArg(who) = &args.who;
-    let told = if changed { format!("{who} {what}{}", spaces::dry_run_note(dry_run)) } else { "unchanged".to_owned() };
-    output::object(&args.write.output.output, &space, || format!("{} {told}", output::name_of(&space)))
+    let SubjectArg(subject) = &args.subject;
+    let message = if is_changed { format!("{subject} {action}{}", dry_run.note()) } else { "unchanged".to_owned() };
+    output::print_object(&args.write.output.output, &space, || format!("{} {message}", output::qualified_name(&space)))
 }
 
 /// Adds a member to a space, unless it already is a member. Returns true if the space was changed.
 pub(crate) async fn add(cluster: &Cluster, name: &str, member: &Member) -> anyhow::Result<bool> {
-    edit(cluster, name, DryRun::None, |members| added(members, member)).await.map(|(changed, _)| changed)
+    edit(cluster, name, DryRun::None, |members| added(members, member)).await.map(|edited| edited.is_changed)
 }
 
 fn added(members: &[Member], wanted: &Member) -> Option<Vec<Member>> {
     (!members.contains(wanted)).then(|| members.iter().chain([wanted]).cloned().collect())
 }
 
-fn removed(members: &[Member], who: &Subject, role: Option<&str>) -> Option<Vec<Member>> {
-    let goes = |member: &Member| member.subject() == *who && role.is_none_or(|role| member.role == role);
-    members.iter().any(goes).then(|| members.iter().filter(|member| !goes(member)).cloned().collect())
+fn removed(members: &[Member], subject: &Subject, role: Option<&str>) -> Option<Vec<Member>> {
+    let is_removed = |member: &Member| member.subject() == *subject && role.is_none_or(|role| member.role == role);
+    members.iter().any(is_removed).then(|| members.iter().filter(|member| !is_removed(member)).cloned().collect())
 }
 
 /// Replaces the members with the result of `change`. Retries on a conflict, so that concurrent changes are not lost.
-async fn edit(
-    cluster: &Cluster,
-    name: &str,
-    dry_run: DryRun,
-    change: impl Fn(&[Member]) -> Option<Vec<Member>>,
-) -> anyhow::Result<(bool, DeveloperSpace)> {
-    for last in (0..TRIES).map(|round| round + 1 == TRIES) {
-        let mut space = spaces::get(cluster, name).await?;
-        let Some(members) = change(&space.spec.members) else { return Ok((false, space)) };
+async fn edit(cluster: &Cluster, name: &str, dry_run: DryRun, change: impl Fn(&[Member]) -> Option<Vec<Member>>) -> anyhow::Result<Edited> {
+    for last in (0..MAX_ATTEMPTS).map(|round| round + 1 == MAX_ATTEMPTS) {
+        let mut space = requests::get_space(cluster, name).await?;
+        let Some(members) = change(&space.spec.members) else { return Ok(Edited { is_changed: false, space }) };
         ensure!(
             members.len() <= 100,
             "DeveloperSpace {name} has 100 members, which is the maximum: add a group instead of individual users"
         );
         if dry_run == DryRun::Client {
             space.spec.members = members;
-            return Ok((true, space));
+            return Ok(Edited { is_changed: true, space });
         }
         let patch = json!({"metadata": {"resourceVersion": space.resource_version()}, "spec": {"members": members}});
-        match spaces::patch(cluster, name, &patch, dry_run).await {
+        match requests::patch_space(cluster, name, &patch, dry_run).await {
             Err(error) if !last && error.to_string().contains("the object has been modified") => {}
-            patched => return patched.map(|space| (true, space)),
+            patched => return patched.map(|space| Edited { is_changed: true, space }),
         }
     }
     bail!("DeveloperSpace {name} is being changed by other clients at the same time: try again")
@@ -161,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn members_come_and_go_one_by_one() {
+    fn members_are_added_and_removed_individually() {
         let (botany, zoology) = (member("botany", "view"), member("zoology", "edit"));
         let both = added(std::slice::from_ref(&botany), &zoology).unwrap();
         assert_eq!(both, [botany.clone(), zoology.clone()]);

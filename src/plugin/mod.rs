@@ -5,8 +5,9 @@
 
 mod api_error;
 pub mod args;
-mod certificate_event;
+mod class_in_force;
 pub mod classes;
+pub mod cli;
 mod cluster;
 pub mod completion;
 pub mod contact;
@@ -17,24 +18,28 @@ pub mod describe;
 pub mod doctor;
 pub mod events;
 mod expiry_setting;
+mod failures;
+#[cfg(test)]
+mod fixtures;
 mod flags;
 mod format;
 mod gc;
-mod holder;
 mod jsonpath;
 pub mod kubeconfig;
+mod lenient_list;
 pub mod list;
 pub mod members;
+mod membership;
+mod namespace_finalizers;
 mod naming;
 pub mod onboard;
 pub mod output;
+mod pages;
 mod progress;
 mod protection;
 mod quotas;
-mod reach;
-mod readable;
 pub mod renew;
-mod service_account;
+mod requests;
 mod spaces;
 mod spelling;
 mod subject;
@@ -42,19 +47,23 @@ pub mod top;
 pub mod transfer;
 pub mod tree;
 pub mod usage;
-mod verify;
 mod version;
+mod visible_spaces;
 mod wait;
 
 use std::process::ExitCode;
 
-use args::{Cli, Command};
-use cluster::Cluster;
-use flags::Flags;
+use clap::CommandFactory as _;
+
+use self::{
+    cli::{Cli, Command},
+    cluster::Cluster,
+    flags::Flags,
+};
 
 /// Runs the subcommand and returns the exit code.
 pub async fn run(cli: Cli) -> ExitCode {
-    let flags = Flags::of(&cli.kubectl);
+    let flags = Flags::new(&cli.kubectl);
     match Box::pin(execute(cli)).await {
         Ok(code) => code,
         Err(error) => fail(&error, &flags),
@@ -64,8 +73,8 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn execute(Cli { kubectl, command }: Cli) -> anyhow::Result<ExitCode> {
     let done = match command {
         // These commands send no requests, or also work without a cluster.
-        Command::Completion(args) => completion::run(&args),
-        Command::Complete(args) => completion::complete(&args).await,
+        Command::Completion(args) => completion::run(&args, Cli::command()),
+        Command::Complete(args) => completion::complete(&args, &mut Cli::command()).await,
         Command::Version => version::run(&kubectl).await,
         Command::Gc(args) => return gc::run(&kubectl, &args).await,
         Command::Create(args) => create::run(&Cluster::connect(&kubectl).await?, &args).await,
@@ -95,7 +104,7 @@ fn fail(error: &anyhow::Error, flags: &Flags) -> ExitCode {
 
 /// The error as one line. Other users write parts of it, for example the messages of policies.
 fn last_line(error: &anyhow::Error, flags: &Flags) -> String {
-    human::visible(&format!("error: {}", flags.on(&human::one_line(&format!("{error:#}")))))
+    format::printable(&format!("error: {}", flags.add_to(&format::one_line(&format!("{error:#}")))))
 }
 
 #[cfg(test)]
@@ -105,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_rules_no_terminal() {
+    fn control_characters_in_an_error_are_replaced() {
         let error = anyhow!("no \u{202e}secaps\nare\u{1b}[2J listed").context("failed to list spaces");
         assert_eq!(last_line(&error, &Flags::default()), "error: failed to list spaces: no \u{fffd}secaps are [2J listed");
     }

@@ -57,53 +57,53 @@ impl Format {
     }
 }
 
-/// Prints one object. `for_people` returns the human-readable text.
-pub(crate) fn object<K>(format: &Format, object: &K, for_people: impl FnOnce() -> String) -> anyhow::Result<()>
+/// Prints one object. `human_readable` returns the human-readable text.
+pub(crate) fn print_object<K>(format: &Format, object: &K, human_readable: impl FnOnce() -> String) -> anyhow::Result<()>
 where
     K: Resource<DynamicType = ()> + Serialize,
 {
     match format {
-        Format::Table | Format::Wide => print(&for_people()),
-        Format::Name => print(&name_of(object)),
-        Format::Json | Format::Yaml | Format::JsonPath(_) => value(format, &typed(object)?),
+        Format::Table | Format::Wide => print(&human_readable()),
+        Format::Name => print(&qualified_name(object)),
+        Format::Json | Format::Yaml | Format::JsonPath(_) => print_value(format, &to_api_object(object)?),
     }
 }
 
-/// Prints a list of objects. `for_people` returns the human-readable table.
-pub(crate) fn objects<K>(format: &Format, objects: &[K], for_people: impl FnOnce() -> String) -> anyhow::Result<()>
+/// Prints a list of objects. `human_readable` returns the human-readable table.
+pub(crate) fn print_objects<K>(format: &Format, objects: &[K], human_readable: impl FnOnce() -> String) -> anyhow::Result<()>
 where
     K: Resource<DynamicType = ()> + Serialize,
 {
     match format {
-        Format::Table | Format::Wide => print(&for_people()),
-        Format::Name => print(&objects.iter().map(name_of).collect::<Vec<_>>().join("\n")),
+        Format::Table | Format::Wide => print(&human_readable()),
+        Format::Name => print(&objects.iter().map(qualified_name).collect::<Vec<_>>().join("\n")),
         Format::Json | Format::Yaml | Format::JsonPath(_) => {
-            let items = objects.iter().map(typed).collect::<anyhow::Result<Vec<_>>>()?;
-            value(format, &json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}))
+            let items = objects.iter().map(to_api_object).collect::<anyhow::Result<Vec<_>>>()?;
+            print_value(format, &json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}))
         }
     }
 }
 
 /// Prints data that is not an API object, such as the usage of a quota. The format `name` does not apply to it and prints JSON.
-pub(crate) fn data(format: &Format, data: &impl Serialize, for_people: impl FnOnce() -> String) -> anyhow::Result<()> {
-    if format.is_table() { print(&for_people()) } else { value(format, &serde_json::to_value(data)?) }
+pub(crate) fn print_data(format: &Format, data: &impl Serialize, human_readable: impl FnOnce() -> String) -> anyhow::Result<()> {
+    if format.is_table() { print(&human_readable()) } else { print_value(format, &serde_json::to_value(data)?) }
 }
 
-fn value(format: &Format, value: &Value) -> anyhow::Result<()> {
+fn print_value(format: &Format, value: &Value) -> anyhow::Result<()> {
     match format {
-        Format::Yaml => line(serde_saphyr::to_string(value).context("failed to write YAML")?.trim_end()),
+        Format::Yaml => print_line(serde_saphyr::to_string(value).context("failed to write YAML")?.trim_end()),
         Format::JsonPath(template) => print_raw(&template.render(value)),
-        _ => line(&serde_json::to_string_pretty(value)?),
+        _ => print_line(&serde_json::to_string_pretty(value)?),
     }
 }
 
 /// `developerspace.developerspace.dev/alice-payments`, as kubectl prints it.
-pub(crate) fn name_of<K: Resource<DynamicType = ()>>(object: &K) -> String {
+pub(crate) fn qualified_name<K: Resource<DynamicType = ()>>(object: &K) -> String {
     format!("{}.{}/{}", K::kind(&()).to_lowercase(), K::group(&()), object.name_any())
 }
 
 /// The object with its kind and version, and without managed fields.
-fn typed<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> anyhow::Result<Value> {
+fn to_api_object<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> anyhow::Result<Value> {
     let mut value = serde_json::to_value(object)?;
     value["apiVersion"] = K::api_version(&()).into();
     value["kind"] = K::kind(&()).into();
@@ -130,12 +130,17 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator
     table.trim_fmt()
 }
 
-/// Prints human-readable text and a line break.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    line(&format::visible(text))
+/// The first cells of a line, for tables that have more columns with -o wide.
+pub(crate) fn first_columns<T: Clone, const ALL: usize, const FEW: usize>(cells: &[T; ALL]) -> [T; FEW] {
+    std::array::from_fn(|at| cells[at].clone())
 }
 
-fn line(text: &str) -> anyhow::Result<()> {
+/// Prints human-readable text and a line break.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    print_line(&format::printable(text))
+}
+
+fn print_line(text: &str) -> anyhow::Result<()> {
     if text.is_empty() { Ok(()) } else { print_raw(&format!("{text}\n")) }
 }
 

@@ -26,31 +26,24 @@ impl Progress {
     }
 
     /// Shows the current step. The same step again prints nothing.
-    pub(crate) fn now(&mut self, what: &str) {
+    pub(crate) fn step(&mut self, what: &str) {
         if self.last == what {
             return;
         }
         what.clone_into(&mut self.last);
-        let what = self.flags.on(what);
+        let what = self.flags.add_to(what);
         match &self.live {
-            Some(bar) => bar.set_message(format::visible(&what)),
-            None => note(&what),
+            Some(bar) => bar.set_message(format::printable(&what)),
+            None => print_stderr(&what),
         }
     }
 
     /// Prints a message that remains visible.
-    pub(crate) fn say(&self, what: &str) {
-        let what = self.flags.on(what);
+    pub(crate) fn print(&self, what: &str) {
+        let what = self.flags.add_to(what);
         match &self.live {
-            Some(bar) => bar.suspend(|| note(&what)),
-            None => note(&what),
-        }
-    }
-
-    /// Records `error` as the result of a command that handles several spaces, and prints the error that it replaces.
-    pub(crate) fn keep(&self, failed: &mut anyhow::Result<()>, error: anyhow::Error) {
-        if let Err(earlier) = std::mem::replace(failed, Err(error)) {
-            self.say(&format!("error: {earlier:#}"));
+            Some(bar) => bar.suspend(|| print_stderr(&what)),
+            None => print_stderr(&what),
         }
     }
 }
@@ -64,6 +57,6 @@ impl Drop for Progress {
 }
 
 /// Prints a line on standard error. A failed write is ignored, since it cannot be reported.
-pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", format::visible(text));
+pub(crate) fn print_stderr(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", format::printable(text));
 }

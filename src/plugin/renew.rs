@@ -7,10 +7,10 @@ use super::{
     args::{DryRun, WriteArgs},
     cluster::Cluster,
     expiry_setting,
-    list::{self, ends},
+    failures::Failures,
     output,
     progress::Progress,
-    spaces, wait,
+    requests, spaces, wait,
 };
 use crate::api::{DeveloperSpace, time::rfc3339};
 
@@ -32,35 +32,32 @@ pub struct RenewArgs {
 
 pub(crate) async fn run(cluster: &Cluster, args: &RenewArgs) -> anyhow::Result<()> {
     let mut progress = Progress::new(&cluster.flags);
+    let mut failures = Failures::default();
     let mut renewed = Vec::new();
-    let mut failed = Ok(());
     for name in &args.names {
-        match renew(cluster, name, args, &mut progress).await {
-            Ok(space) => renewed.push(space),
-            // The other spaces are still renewed. The command returns the last error.
-            Err(error) => progress.keep(&mut failed, error),
-        }
+        let result = renew(cluster, name, args, &mut progress).await;
+        renewed.extend(failures.record(result, &progress));
     }
-    let table = || cluster.flags.on(&renewed.iter().map(|one| one.told.as_str()).collect::<Vec<_>>().join("\n"));
+    let table = || cluster.flags.add_to(&renewed.iter().map(|one| one.line.as_str()).collect::<Vec<_>>().join("\n"));
     let spaces: Vec<DeveloperSpace> = renewed.iter().map(|one| one.space.clone()).collect();
     match spaces.as_slice() {
-        [only] if args.names.len() == 1 => output::object(&args.write.output.output, only, table)?,
-        all => output::objects(&args.write.output.output, all, table)?,
+        [only] if args.names.len() == 1 => output::print_object(&args.write.output.output, only, table)?,
+        all => output::print_objects(&args.write.output.output, all, table)?,
     }
-    failed
+    failures.into_result()
 }
 
 /// A space that was renewed, and the line that is printed about it.
 struct Renewed {
     space: DeveloperSpace,
-    told: String,
+    line: String,
 }
 
 async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut Progress) -> anyhow::Result<Renewed> {
     // The response also contains the time of the API server, by which the operator computes the end.
-    let mut space = spaces::get(cluster, name).await?;
-    let before = ends(&space);
-    if let Some(why) = expiry_setting::refusal(&space).filter(|_| args.ttl.is_none()) {
+    let mut space = requests::get_space(cluster, name).await?;
+    let before = spaces::expires_at(&space);
+    if let Some(why) = expiry_setting::renewal_refusal(&space).filter(|_| args.ttl.is_none()) {
         let ends = before.map(rfc3339).unwrap_or_default();
         anyhow::bail!("DeveloperSpace {name} expires at {ends}, and {why}");
     }
@@ -75,21 +72,21 @@ async fn renew(cluster: &Cluster, name: &str, args: &RenewArgs, progress: &mut P
     if dry_run == DryRun::Client {
         space.spec.renewed_at = Some(renewed);
     } else {
-        space = spaces::patch(cluster, name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": spec}), dry_run).await?;
+        space = requests::patch_space(cluster, name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": spec}), dry_run).await?;
     }
-    if let Some(patience) = args.write.patience() {
+    if let Some(timeout) = args.write.wait_timeout() {
         // A renewal takes effect even if the spec is refused for another reason.
-        space = wait::until_observed(cluster, name, patience, progress).await?;
+        space = wait::until_observed(cluster, name, timeout, progress).await?;
     }
-    let told = if dry_run == DryRun::None && spaces::is_observed(&space) {
-        let class = match list::class_of(&space) {
-            Some(class) => spaces::class(cluster, class).await.unwrap_or_default(),
+    let line = if dry_run == DryRun::None && spaces::is_observed(&space) {
+        let class = match spaces::class_name(&space) {
+            Some(class) => requests::find_class(cluster, class).await.unwrap_or_default(),
             None => None,
         };
-        expiry_setting::gained(before, &space, class.as_ref(), (renewed, cluster.now()))
+        expiry_setting::renewal_result(before, &space, class.as_ref(), renewed, cluster.now())
     } else {
-        format!("renewed{}: the operator has not reported the new expiry yet", spaces::dry_run_note(dry_run))
+        format!("renewed{}: the operator has not reported the new expiry yet", dry_run.note())
     };
-    let told = format!("{} {told}", output::name_of(&space));
-    Ok(Renewed { space, told })
+    let line = format!("{} {line}", output::qualified_name(&space));
+    Ok(Renewed { space, line })
 }

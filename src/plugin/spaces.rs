@@ -1,124 +1,42 @@
-//! Reads and changes spaces and classes with the caller's credentials.
+//! Facts about a DeveloperSpace, according to its spec and status: its class, its creation, its expiry and its conditions. Sends no requests.
 
-use kube::{
-    Api,
-    api::{ListParams, Patch, PatchParams},
+use chrono::{DateTime, Utc};
+
+use super::format;
+use crate::api::{
+    DeveloperSpace,
+    conditions::{self, types},
+    time::from_k8s,
 };
-use serde_json::Value;
 
-use super::{api_error::ApiContext, args::DryRun, cluster::Cluster};
-use crate::api::{DeveloperSpace, SpaceClass, SpaceClassSpec, conditions, names, without_managed_fields::WithoutManagedFields};
-
-/// Field manager of all writes of the plugin.
-pub(crate) const FIELD_MANAGER: &str = "kubectl-dspace";
-
-/// The API for all spaces.
-pub(crate) fn api(cluster: &Cluster) -> Api<WithoutManagedFields<DeveloperSpace>> {
-    Api::all(cluster.client.clone())
+/// The class in force, or else the requested class.
+pub(crate) fn class_name(space: &DeveloperSpace) -> Option<&str> {
+    let in_force = space.status.as_ref().and_then(|status| status.class_name.as_deref());
+    in_force.or(space.spec.class_name.as_deref())
 }
 
-/// Reads a space. Returns an error if it does not exist.
-pub(crate) async fn get(cluster: &Cluster, name: &str) -> anyhow::Result<DeveloperSpace> {
-    let WithoutManagedFields(space) = api(cluster).get(name).await.context_api(|| format!("read DeveloperSpace {name}"))?;
-    Ok(space)
+/// The time at which a space was created; `None` for an object that was not sent to the API server.
+pub(crate) fn created_at(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
+    space.metadata.creation_timestamp.as_ref().and_then(from_k8s)
 }
 
-/// Reads a space; `None` if it does not exist.
-pub(crate) async fn find(cluster: &Cluster, name: &str) -> anyhow::Result<Option<DeveloperSpace>> {
-    match api(cluster).get(name).await {
-        Err(error) if is_absent(&error, name) => Ok(None),
-        found => Ok(Some(found.context_api(|| format!("read DeveloperSpace {name}"))?.0)),
-    }
+/// The time at which a space expires; `None` if it does not expire.
+pub(crate) fn expires_at(space: &DeveloperSpace) -> Option<DateTime<Utc>> {
+    space.status.as_ref().and_then(|status| status.expires_at)
 }
 
-/// Returns true if the API server responded that the object does not exist. A 404 response that does not name the object is another error: the
-/// cluster does not know the kind, or another server responded.
-pub(crate) fn is_absent(error: &kube::Error, name: &str) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_not_found() && status.details.as_ref().is_some_and(|details| details.name == name))
-}
-
-/// All spaces that match a label selector and a field selector, ordered by name.
-pub(crate) async fn try_list(cluster: &Cluster, selector: Option<&str>, fields: Option<&str>) -> Result<Vec<DeveloperSpace>, kube::Error> {
-    let mut params = ListParams::default().limit(500);
-    params.label_selector = selector.map(ToOwned::to_owned);
-    params.field_selector = fields.map(ToOwned::to_owned);
-    let mut all = Vec::new();
-    loop {
-        let page = api(cluster).list(&params).await?;
-        all.extend(page.items.into_iter().map(|WithoutManagedFields(space)| space));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(all),
-        }
-    }
-}
-
-/// All classes, ordered by name.
-pub(crate) async fn classes(cluster: &Cluster) -> anyhow::Result<Vec<SpaceClass>> {
-    let list = Api::<SpaceClass>::all(cluster.client.clone()).list(&ListParams::default()).await;
-    Ok(list.context_api(|| "list SpaceClasses".to_owned())?.items)
-}
-
-/// The class with the given name. The caller does not need permission to list classes.
-pub(crate) async fn class(cluster: &Cluster, name: &str) -> anyhow::Result<Option<SpaceClass>> {
-    match Api::<SpaceClass>::all(cluster.client.clone()).get(name).await {
-        Err(error) if is_absent(&error, name) => Ok(None),
-        found => found.map(Some).context_api(|| format!("read SpaceClass {name}")),
-    }
-}
-
-/// The class with the given name, or else the default class: the oldest class that is marked as default.
-pub(crate) async fn class_or_default(cluster: &Cluster, name: Option<&str>) -> anyhow::Result<Option<SpaceClass>> {
-    match name {
-        Some(name) => class(cluster, name).await,
-        None => Ok(default_class(&classes(cluster).await?).cloned()),
-    }
-}
-
-/// The name of a class and its spec in force.
-pub(crate) type InForce<'a> = (&'a str, &'a SpaceClassSpec);
-
-/// The name of the class and its spec in force, or its current spec if none is in force.
-pub(crate) fn in_force(class: &SpaceClass) -> InForce<'_> {
-    (class.metadata.name.as_deref().unwrap_or_default(), class.in_force().unwrap_or(&class.spec))
-}
-
-/// The default class: the oldest class that is marked as default.
-pub(crate) fn default_class(classes: &[SpaceClass]) -> Option<&SpaceClass> {
-    let age = |class: &&SpaceClass| (class.metadata.creation_timestamp.clone(), class.metadata.name.clone());
-    classes.iter().filter(|class| is_default(class)).min_by_key(age)
-}
-
-/// Returns true if the class is marked as the default for spaces that name no class.
-pub(crate) fn is_default(class: &SpaceClass) -> bool {
-    let annotations = class.metadata.annotations.as_ref();
-    annotations.and_then(|map| map.get(names::ANNOTATION_DEFAULT_CLASS)).is_some_and(|value| value == "true")
-}
-
-/// Changes a space with a JSON merge patch. If the patch contains a `resourceVersion`, a concurrent change causes a conflict.
-pub(crate) async fn patch(cluster: &Cluster, name: &str, patch: &Value, dry_run: DryRun) -> anyhow::Result<DeveloperSpace> {
-    let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        dry_run: dry_run == DryRun::Server,
-        field_validation: Some(kube::api::ValidationDirective::Strict),
-        force: false,
-    };
-    let patched = api(cluster).patch(name, &params, &Patch::Merge(patch)).await;
-    patched.map(|WithoutManagedFields(space)| space).context_api(|| format!("change DeveloperSpace {name}"))
-}
-
-/// The note that the output of a dry run contains, as in kubectl.
-pub(crate) fn dry_run_note(dry_run: DryRun) -> &'static str {
-    match dry_run {
-        DryRun::None => "",
-        DryRun::Client => " (dry run)",
-        DryRun::Server => " (server dry run)",
+/// The time until a space expires, or the time since it expired; `-` for a new space that the operator has not observed.
+pub(crate) fn expiry_cell(space: &DeveloperSpace, now: DateTime<Utc>) -> String {
+    match expires_at(space) {
+        Some(at) if is_true(space, types::EXPIRED) => format!("expired {}", format::from_now(now, at)),
+        None if !is_observed(space) => "-".to_owned(),
+        expires_at => format::expiry(now, expires_at),
     }
 }
 
 /// Status, reason and message of `Ready`, if the condition is set.
 pub(crate) fn ready(space: &DeveloperSpace) -> Option<(&str, &str, &str)> {
-    condition(space, conditions::types::READY)
+    condition(space, types::READY)
 }
 
 /// Status, reason and message of a condition.

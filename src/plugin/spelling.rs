@@ -1,10 +1,10 @@
 //! Names that look alike: to Kubernetes, the composed and the decomposed form of the same letters are different names.
 
 /// A warning about a name that contains combining marks.
-pub(crate) fn remark(who: &str) -> Option<String> {
-    who.chars().any(is_combining).then(|| {
+pub(crate) fn combining_characters_warning(name: &str) -> Option<String> {
+    name.chars().any(is_combining).then(|| {
         format!(
-            "{who} contains combining characters. It looks like the name in composed characters, but Kubernetes treats them as different \
+            "{name} contains combining characters. It looks like the name in composed characters, but Kubernetes treats them as different \
             names: compare it byte for byte with the output of `kubectl auth whoami`."
         )
     })
@@ -20,8 +20,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decomposed_names_are_remarked_on() {
-        assert_eq!(remark("User:jürgen@example.com"), None);
-        assert!(remark("User:ju\u{308}rgen@example.com").is_some_and(|said| said.starts_with("User:ju\u{308}rgen@example.com contains")));
+    fn a_name_with_combining_characters_causes_a_warning() {
+        assert_eq!(combining_characters_warning("User:jürgen@example.com"), None);
+        assert!(
+            combining_characters_warning("User:ju\u{308}rgen@example.com")
+                .is_some_and(|warning| warning.starts_with("User:ju\u{308}rgen@example.com contains"))
+        );
     }
 }

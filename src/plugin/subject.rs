@@ -37,7 +37,7 @@ impl FromStr for SubjectArg {
 
 /// The subject with the user name of a request: the user name of a ServiceAccount has a special format,
 /// see <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#service-account-tokens>.
-pub(crate) fn of_username(username: &str) -> Subject {
+pub(crate) fn from_username(username: &str) -> Subject {
     let account = username.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
     match account {
         Some((namespace, name)) => {
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subjects_are_read_as_the_contract_writes_them() {
+    fn subjects_are_parsed_in_the_format_of_the_documentation() {
         for (text, written) in [
             ("alice@example.com", "User:alice@example.com"),
             ("User:alice@example.com", "User:alice@example.com"),
@@ -70,8 +70,8 @@ mod tests {
     }
 
     #[test]
-    fn user_names_of_service_accounts_are_known_again() {
-        assert_eq!(of_username("system:serviceaccount:ci-home:robot").to_string(), "ServiceAccount:ci-home/robot");
-        assert_eq!(of_username("alice@example.com").to_string(), "User:alice@example.com");
+    fn user_names_of_service_accounts_are_parsed() {
+        assert_eq!(from_username("system:serviceaccount:ci-home:robot").to_string(), "ServiceAccount:ci-home/robot");
+        assert_eq!(from_username("alice@example.com").to_string(), "User:alice@example.com");
     }
 }

@@ -8,10 +8,10 @@ use serde_json::json;
 use super::{
     args::OutputArgs,
     cluster::Cluster,
-    list, output,
-    progress::note,
-    quotas::{self, Quotas, Use},
-    reach,
+    output,
+    progress::print_stderr,
+    quotas::{self, Quotas, ResourceUsage},
+    spaces, visible_spaces,
 };
 use crate::api::DeveloperSpace;
 
@@ -32,11 +32,11 @@ pub struct TopArgs {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &TopArgs) -> anyhow::Result<()> {
-    let spaces = reach::spaces(cluster, None).await?;
-    let quotas = quotas::of(cluster, &spaces.iter().map(kube::ResourceExt::name_any).collect::<Vec<_>>()).await?;
+    let spaces = visible_spaces::list(cluster, None).await?.spaces;
+    let quotas = quotas::fetch(cluster, &spaces.iter().map(kube::ResourceExt::name_any).collect::<Vec<_>>()).await?;
     let found = ranking(&spaces, &quotas, args);
     if found.is_empty() && args.output.output.is_table() {
-        note(&args.by.as_ref().map_or_else(
+        print_stderr(&args.by.as_ref().map_or_else(
             || "No quota was found that you can read.".to_owned(),
             |by| format!("No quota was found that limits {by} and that you can read."),
         ));
@@ -44,16 +44,16 @@ pub(crate) async fn run(cluster: &Cluster, args: &TopArgs) -> anyhow::Result<()>
     }
     let data: Vec<_> =
         found.iter().map(|(space, most)| json!({"space": space.name_any(), "owner": space.spec.owner, "most": most})).collect();
-    output::data(&args.output.output, &data, || table(&found, cluster.now()))
+    output::print_data(&args.output.output, &data, || table(&found, cluster.now()))
 }
 
 /// A space and the resource with its largest share in use.
-type Ranked<'a> = (&'a DeveloperSpace, &'a Use);
+type Ranked<'a> = (&'a DeveloperSpace, &'a ResourceUsage);
 
 /// The spaces by their largest share in use, the largest first, then by name.
 fn ranking<'a>(spaces: &'a [DeveloperSpace], quotas: &'a Quotas, args: &TopArgs) -> Vec<Ranked<'a>> {
-    let fullest = |space: &'a DeveloperSpace| Some((space, quotas::fullest(quotas.get(&space.name_any())?, args.by.as_deref())?));
-    let mut found: Vec<_> = spaces.iter().filter_map(fullest).collect();
+    let most_used = |space: &'a DeveloperSpace| Some((space, quotas::most_used(quotas.get(&space.name_any())?, args.by.as_deref())?));
+    let mut found: Vec<_> = spaces.iter().filter_map(most_used).collect();
     found.sort_by(|(a, most_of_a), (b, most_of_b)| {
         most_of_b.share.total_cmp(&most_of_a.share).then_with(|| a.metadata.name.cmp(&b.metadata.name))
     });
@@ -64,7 +64,7 @@ fn ranking<'a>(spaces: &'a [DeveloperSpace], quotas: &'a Quotas, args: &TopArgs)
 fn table(found: &[Ranked<'_>], now: DateTime<Utc>) -> String {
     let rows = found.iter().map(|(space, most)| {
         let [resource, used, hard, share] = most.cells();
-        [space.name_any(), space.spec.owner.name.clone(), resource, used, hard, share, list::expires(space, now)]
+        [space.name_any(), space.spec.owner.name.clone(), resource, used, hard, share, spaces::expiry_cell(space, now)]
     });
     output::table(["SPACE", "OWNER", "RESOURCE", "USED", "HARD", "SHARE", "EXPIRES"], rows, false)
 }
@@ -74,8 +74,8 @@ mod tests {
     use super::*;
     use crate::plugin::{
         create,
-        list::{a_space, now},
-        subject::of_username,
+        fixtures::{a_space, now},
+        subject::from_username,
     };
 
     #[derive(clap::Parser)]
@@ -85,7 +85,7 @@ mod tests {
     }
 
     fn top(words: &str) -> String {
-        let one = |resource: &str, used: &str, share: f64| Use {
+        let one = |resource: &str, used: &str, share: f64| ResourceUsage {
             resource: resource.to_owned(),
             used: used.to_owned(),
             hard: "4".to_owned(),
@@ -95,14 +95,14 @@ mod tests {
             ("orchid-lab".to_owned(), vec![one("pods", "1", 0.25), one("requests.cpu", "3", 0.75)]),
             ("fern-lab".to_owned(), vec![one("pods", "2", 0.5)]),
         ]);
-        let spaces = ["bog-lab", "fern-lab"].map(|name| DeveloperSpace::new(name, create::spec(of_username("omar@example.com"))));
+        let spaces = ["bog-lab", "fern-lab"].map(|name| DeveloperSpace::new(name, create::minimal_spec(from_username("omar@example.com"))));
         let spaces = [spaces.to_vec(), vec![a_space()]].concat();
         let Line { args } = clap::Parser::try_parse_from(format!("top {words}").split_whitespace()).unwrap();
         table(&ranking(&spaces, &quotas, &args), now())
     }
 
     #[test]
-    fn the_fullest_comes_first() {
+    fn the_space_with_the_highest_usage_comes_first() {
         let expected = "\
 SPACE        OWNER               RESOURCE       USED   HARD   SHARE               EXPIRES
 orchid-lab   nadia@example.com   requests.cpu   3      4      [########..]  75%   in 1d4h
@@ -111,7 +111,7 @@ fern-lab     omar@example.com    pods           2      4      [#####.....]  50% 
     }
 
     #[test]
-    fn one_resource_and_so_many_spaces_if_asked_for() {
+    fn the_ranking_can_be_limited_to_one_resource() {
         let expected = "\
 SPACE      OWNER              RESOURCE   USED   HARD   SHARE               EXPIRES
 fern-lab   omar@example.com   pods       2      4      [#####.....]  50%   -";

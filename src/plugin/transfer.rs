@@ -8,7 +8,7 @@ use super::{
     cluster::Cluster,
     output,
     progress::Progress,
-    spaces,
+    requests,
     subject::SubjectArg,
     wait,
 };
@@ -25,7 +25,7 @@ pub struct TransferArgs {
 
     /// The new owner: a user's name, Group:NAME or ServiceAccount:NAMESPACE/NAME
     #[arg(value_name = "SUBJECT")]
-    pub who: SubjectArg,
+    pub subject: SubjectArg,
 
     /// The dry run, the wait and the output format.
     #[command(flatten)]
@@ -33,23 +33,28 @@ pub struct TransferArgs {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &TransferArgs) -> anyhow::Result<()> {
-    let SubjectArg(who) = &args.who;
+    let SubjectArg(subject) = &args.subject;
     let dry_run = args.write.dry_run.dry_run;
-    let mut space = spaces::get(cluster, &args.name).await?;
+    let mut space = requests::get_space(cluster, &args.name).await?;
     if dry_run == DryRun::Client {
-        space.spec.owner = who.clone();
+        space.spec.owner = subject.clone();
     } else {
         // A merge patch keeps fields that it does not contain, so null removes the namespace of the previous owner.
-        let mut owner = serde_json::to_value(who)?;
-        if who.namespace.is_none() {
+        let mut owner = serde_json::to_value(subject)?;
+        if subject.namespace.is_none() {
             owner["namespace"] = Value::Null;
         }
-        space = spaces::patch(cluster, &args.name, &json!({"metadata": {"uid": space.metadata.uid}, "spec": {"owner": owner}}), dry_run)
-            .await?;
-        if let Some(patience) = args.write.patience() {
-            space = wait::until_ready(cluster, &args.name, patience, &mut Progress::new(&cluster.flags)).await?;
+        space = requests::patch_space(
+            cluster,
+            &args.name,
+            &json!({"metadata": {"uid": space.metadata.uid}, "spec": {"owner": owner}}),
+            dry_run,
+        )
+        .await?;
+        if let Some(timeout) = args.write.wait_timeout() {
+            space = wait::until_ready(cluster, &args.name, timeout, &mut Progress::new(&cluster.flags)).await?;
         }
     }
-    let told = format!("{} transferred to {who}{}", output::name_of(&space), spaces::dry_run_note(dry_run));
-    output::object(&args.write.output.output, &space, || told)
+    let message = format!("{} transferred to {subject}{}", output::qualified_name(&space), dry_run.note());
+    output::print_object(&args.write.output.output, &space, || message)
 }

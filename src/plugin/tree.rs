@@ -18,7 +18,10 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{api_error::sentence, args::OutputArgs, cluster::Cluster, format::one_line, output, readable::pages, spaces};
+use super::{
+    api_error::error_message, args::OutputArgs, class_in_force::ClassInForce, cluster::Cluster, format::one_line, output,
+    pages::list_all_pages, requests, spaces,
+};
 use crate::{
     api::{DeveloperSpace, names, without_managed_fields::WithoutManagedFields},
     desired::{Children, desire, resolve},
@@ -64,26 +67,26 @@ const MISSING: &str = "missing";
 const UNREADABLE: &str = "forbidden";
 
 pub(crate) async fn run(cluster: &Cluster, args: &TreeArgs) -> anyhow::Result<()> {
-    let space = spaces::get(cluster, &args.name).await?;
-    let root = Box::pin(grow(cluster, &space)).await;
-    output::data(&args.output.output, &root, || draw(&root))
+    let space = requests::get_space(cluster, &args.name).await?;
+    let root = Box::pin(build(cluster, &space)).await;
+    output::print_data(&args.output.output, &root, || draw(&root))
 }
 
-async fn grow(cluster: &Cluster, space: &DeveloperSpace) -> Node {
+async fn build(cluster: &Cluster, space: &DeveloperSpace) -> Node {
     let name = space.name_any();
-    let mut namespace = one(&Api::<Metadata<Namespace>>::all(cluster.client.clone()), &name).await;
+    let mut namespace = object_node(&Api::<Metadata<Namespace>>::all(cluster.client.clone()), &name).await;
     if !namespace.is_missing() {
         let (wanted, quota, limits, network, bindings, deployments, sets, pods) = tokio::join!(
-            wanted(cluster, space),
-            child::<ResourceQuota>(cluster, &name, names::CHILD),
-            child::<LimitRange>(cluster, &name, names::CHILD),
-            child::<NetworkPolicy>(cluster, &name, names::NETWORK_POLICY),
-            bindings(cluster, space),
-            count::<Deployment>(cluster, &name, "Deployments"),
-            count::<StatefulSet>(cluster, &name, "StatefulSets"),
-            count::<Pod>(cluster, &name, "Pods"),
+            desired_children(cluster, space),
+            child_node::<ResourceQuota>(cluster, &name, names::CHILD),
+            child_node::<LimitRange>(cluster, &name, names::CHILD),
+            child_node::<NetworkPolicy>(cluster, &name, names::NETWORK_POLICY),
+            fetch_bindings(cluster, space),
+            count_node::<Deployment>(cluster, &name, "Deployments"),
+            count_node::<StatefulSet>(cluster, &name, "StatefulSets"),
+            count_node::<Pod>(cluster, &name, "Pods"),
         );
-        namespace.children = rails(wanted.as_ref(), [quota, limits, network]);
+        namespace.children = limit_nodes(wanted.as_ref(), [quota, limits, network]);
         namespace.children.extend(bindings);
         namespace.children.extend([deployments, sets, pods].into_iter().flatten());
     }
@@ -92,15 +95,15 @@ async fn grow(cluster: &Cluster, space: &DeveloperSpace) -> Node {
 }
 
 /// The objects that the operator creates for a space; `None` if the class cannot be read or refuses the space.
-async fn wanted(cluster: &Cluster, space: &DeveloperSpace) -> Option<Children> {
+async fn desired_children(cluster: &Cluster, space: &DeveloperSpace) -> Option<Children> {
     let name = space.status.as_ref()?.class_name.clone()?;
-    let class = spaces::class(cluster, &name).await.ok()??;
-    let resolved = resolve(space, &name, spaces::in_force(&class).1).accepted().ok()?;
+    let class = requests::find_class(cluster, &name).await.ok()??;
+    let resolved = resolve(space, &name, ClassInForce::new(&class).spec).accepted().ok()?;
     Some(desire(space, &resolved, None).children)
 }
 
 /// Quota, limits and network policy. An object that is missing because the class has none is omitted.
-fn rails(wanted: Option<&Children>, [quota, limits, network]: [Node; 3]) -> Vec<Node> {
+fn limit_nodes(wanted: Option<&Children>, [quota, limits, network]: [Node; 3]) -> Vec<Node> {
     let is_wanted = |has: fn(&Children) -> bool| wanted.is_none_or(has);
     let rails = [
         (quota, is_wanted(|children| children.quota.is_some())),
@@ -110,40 +113,40 @@ fn rails(wanted: Option<&Children>, [quota, limits, network]: [Node; 3]) -> Vec<
     rails.into_iter().filter(|(node, wanted)| *wanted || !node.is_missing()).map(|(node, _)| node).collect()
 }
 
-async fn child<K>(cluster: &Cluster, namespace: &str, name: &str) -> Node
+async fn child_node<K>(cluster: &Cluster, namespace: &str, name: &str) -> Node
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    one(&Api::<Metadata<K>>::namespaced(cluster.client.clone(), namespace), name).await
+    object_node(&Api::<Metadata<K>>::namespaced(cluster.client.clone(), namespace), name).await
 }
 
-async fn one<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned>(api: &Api<Metadata<K>>, name: &str) -> Node {
+async fn object_node<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned>(api: &Api<Metadata<K>>, name: &str) -> Node {
     let note = match api.get_opt(name).await {
         Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => Some("terminating".to_owned()),
         Ok(Some(_)) => None,
         Ok(None) => Some(MISSING.to_owned()),
-        Err(error) => Some(unreadable(&error)),
+        Err(error) => Some(error_note(&error)),
     };
     Node::new(format!("{} {name}", K::kind(&())), note.as_deref())
 }
 
-fn unreadable(error: &kube::Error) -> String {
+fn error_note(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 403 => UNREADABLE.to_owned(),
-        other => sentence(other),
+        other => error_message(other),
     }
 }
 
-async fn bindings(cluster: &Cluster, space: &DeveloperSpace) -> Vec<Node> {
+async fn fetch_bindings(cluster: &Cluster, space: &DeveloperSpace) -> Vec<Node> {
     let api: Api<WithoutManagedFields<RoleBinding>> = Api::namespaced(cluster.client.clone(), &space.name_any());
-    match pages(&api, ListParams::default().labels(&names::managed_selector())).await {
-        Ok(found) => bound(space, &found),
-        Err(error) => vec![Node::new("RoleBindings", Some(&unreadable(&error)))],
+    match list_all_pages(&api, ListParams::default().labels(&names::managed_selector())).await {
+        Ok(found) => binding_nodes(space, &found),
+        Err(error) => vec![Node::new("RoleBindings", Some(&error_note(&error)))],
     }
 }
 
 /// The existing bindings, and the missing bindings of the owner and of the members' roles.
-fn bound(space: &DeveloperSpace, found: &[RoleBinding]) -> Vec<Node> {
+fn binding_nodes(space: &DeveloperSpace, found: &[RoleBinding]) -> Vec<Node> {
     let roles: BTreeSet<&str> = space.spec.members.iter().map(|member| member.role.as_str()).collect();
     let of_roles = roles.into_iter().map(|role| format!("{}{role}", names::BINDING_PREFIX));
     let expected = std::iter::once(names::OWNER_BINDING.to_owned()).chain(of_roles);
@@ -161,13 +164,13 @@ fn bound(space: &DeveloperSpace, found: &[RoleBinding]) -> Vec<Node> {
 }
 
 /// The number of objects; `None` if there are none.
-async fn count<K>(cluster: &Cluster, namespace: &str, kinds: &str) -> Option<Node>
+async fn count_node<K>(cluster: &Cluster, namespace: &str, kinds: &str) -> Option<Node>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    match pages(&Api::<Metadata<K>>::namespaced(cluster.client.clone(), namespace), ListParams::default()).await {
+    match list_all_pages(&Api::<Metadata<K>>::namespaced(cluster.client.clone(), namespace), ListParams::default()).await {
         Ok(found) => (!found.is_empty()).then(|| Node::new(format!("{kinds}: {}", found.len()), None)),
-        Err(error) => Some(Node::new(kinds, Some(&unreadable(&error)))),
+        Err(error) => Some(Node::new(kinds, Some(&error_note(&error)))),
     }
 }
 
@@ -194,7 +197,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugin::list::a_space;
+    use crate::plugin::fixtures::a_space;
 
     fn found() -> Vec<RoleBinding> {
         let binding = json!({
@@ -209,10 +212,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_drawn_with_letters() {
+    fn a_tree_is_drawn_with_ascii_characters() {
         let mut children =
             vec![Node::new("ResourceQuota developerspace", Some(MISSING)), Node::new("LimitRange developerspace", Some(UNREADABLE))];
-        children.extend(bound(&a_space(), &found()));
+        children.extend(binding_nodes(&a_space(), &found()));
         children.push(Node::new("Pods: 2", None));
         let namespace = Node { children, ..Node::new("Namespace orchid-lab", None) };
         let root = Node { children: vec![namespace], ..Node::new("DeveloperSpace orchid-lab", Some("Provisioned")) };
@@ -230,15 +233,15 @@ DeveloperSpace orchid-lab (Provisioned)
     }
 
     #[test]
-    fn what_the_class_does_not_have_is_not_missed() {
+    fn objects_that_the_class_does_not_have_are_not_missing() {
         let nodes = |note: Option<&str>| ["quota", "limits", "network"].map(|what| Node::new(what, note));
         let names = |nodes: Vec<Node>| nodes.into_iter().map(|node| node.what).collect::<Vec<_>>();
         let class =
             json!({"quota": {"hard": {"pods": "4"}}, "network": {"isolation": "None"}, "roles": [{"name": "view", "clusterRole": "view"}]});
         let resolved = resolve(&a_space(), "greenhouse", &serde_json::from_value(class).unwrap()).resolved;
         let wanted = desire(&a_space(), &resolved, None).children;
-        assert_eq!(names(rails(Some(&wanted), nodes(Some(MISSING)))), ["quota"], "the class has no more");
-        assert_eq!(names(rails(Some(&wanted), nodes(None))), ["quota", "limits", "network"], "existing objects are shown");
-        assert_eq!(names(rails(None, nodes(Some(MISSING)))), ["quota", "limits", "network"], "the class is unknown");
+        assert_eq!(names(limit_nodes(Some(&wanted), nodes(Some(MISSING)))), ["quota"], "the class has no more");
+        assert_eq!(names(limit_nodes(Some(&wanted), nodes(None))), ["quota", "limits", "network"], "existing objects are shown");
+        assert_eq!(names(limit_nodes(None, nodes(Some(MISSING)))), ["quota", "limits", "network"], "the class is unknown");
     }
 }

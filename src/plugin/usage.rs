@@ -6,11 +6,11 @@ use serde_json::json;
 use super::{
     args::OutputArgs,
     cluster::Cluster,
-    list::is_of,
+    membership::includes_user,
     output,
-    progress::note,
+    progress::print_stderr,
     quotas::{self, Quotas},
-    reach, spaces,
+    requests, visible_spaces,
 };
 
 /// Arguments of `usage`.
@@ -28,21 +28,22 @@ pub struct UsageArgs {
 pub(crate) async fn run(cluster: &Cluster, args: &UsageArgs) -> anyhow::Result<()> {
     let mut names = args.names.clone();
     for name in &names {
-        spaces::get(cluster, name).await?;
+        requests::get_space(cluster, name).await?;
     }
     if names.is_empty() {
         let me = cluster.whoami().await?;
-        names = reach::spaces(cluster, None).await?.iter().filter(|space| is_of(space, &me)).map(kube::ResourceExt::name_any).collect();
+        let visible = visible_spaces::list(cluster, None).await?;
+        names = visible.spaces.iter().filter(|space| includes_user(space, &me)).map(kube::ResourceExt::name_any).collect();
         if names.is_empty() {
-            note("You have no spaces.");
+            print_stderr("You have no spaces.");
         }
     }
-    let found = quotas::of(cluster, &names).await?;
+    let found = quotas::fetch(cluster, &names).await?;
     for name in names.iter().filter(|name| !found.contains_key(*name)) {
-        note(&format!("The quota of {name} does not exist, or you cannot read it."));
+        print_stderr(&format!("The quota of {name} does not exist, or you cannot read it."));
     }
     let data: Vec<_> = found.iter().map(|(space, uses)| json!({"space": space, "quota": uses})).collect();
-    output::data(&args.output.output, &data, || table(&found))
+    output::print_data(&args.output.output, &data, || table(&found))
 }
 
 /// A line for each limit; empty if there are no quotas.
@@ -58,11 +59,11 @@ fn table(quotas: &Quotas) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::quotas::Use;
+    use crate::plugin::quotas::ResourceUsage;
 
     #[test]
-    fn a_line_for_each_limit() {
-        let one = |resource: &str, used: &str, hard: &str, share: f64| Use {
+    fn each_limit_is_one_line() {
+        let one = |resource: &str, used: &str, hard: &str, share: f64| ResourceUsage {
             resource: resource.to_owned(),
             used: used.to_owned(),
             hard: hard.to_owned(),

@@ -8,7 +8,7 @@ pub(crate) async fn run(kubectl: &KubectlArgs) -> anyhow::Result<()> {
         Ok(version) => output::print(&format!("Server         {version}")),
         // The version of the plugin has been printed. The version of the server is optional.
         Err(error) => {
-            progress::note(&Flags::of(kubectl).on(&format!("warning: {error:#}")));
+            progress::print_stderr(&Flags::new(kubectl).add_to(&format!("warning: {error:#}")));
             Ok(())
         }
     }

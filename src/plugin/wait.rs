@@ -13,10 +13,11 @@ use kube::{
 };
 
 use super::{
-    api_error::{is_forbidden, sentence},
+    api_error::{error_message, is_forbidden},
     cluster::Cluster,
     progress::Progress,
-    spaces::{self, is_observed, is_true, ready},
+    requests,
+    spaces::{is_observed, is_true, ready},
 };
 use crate::{
     api::{
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// The polling interval for a space that the caller may not watch.
-const LOOK: Duration = Duration::from_millis(500);
+const STATUS_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Waits until a space is `Ready` for its current generation. A reason that the operator cannot resolve by itself ends the wait at once.
 pub(crate) async fn until_ready(
@@ -37,11 +38,11 @@ pub(crate) async fn until_ready(
     timeout: Duration,
     progress: &mut Progress,
 ) -> anyhow::Result<DeveloperSpace> {
-    progress.now(&format!("waiting for {name} to be ready"));
+    progress.step(&format!("waiting for {name} to be ready"));
     let mut last = "no status was received".to_owned();
-    let ready_space = follow(spaces::api(cluster), name, |space| {
+    let ready_space = follow(requests::space_api(cluster), name, |space| {
         let Some(space) = space else {
-            return Some(Err(gone(name)));
+            return Some(Err(deleted_error(name)));
         };
         let Some((_, reason, message)) = ready(space).filter(|_| is_observed(space)) else {
             "the operator has not reconciled it".clone_into(&mut last);
@@ -51,7 +52,7 @@ pub(crate) async fn until_ready(
             return Some(Ok(space.clone()));
         }
         last = format!("{reason}: {message}");
-        progress.now(&format!("{name}: {last}"));
+        progress.step(&format!("{name}: {last}"));
         let stuck = Reason::parse(reason).is_some_and(Reason::is_stalled) || reason == Reason::Terminating.as_str();
         stuck.then(|| Err(anyhow!("DeveloperSpace {name} cannot become ready: {last}; run `kubectl dspace doctor {name}` for details")))
     });
@@ -69,9 +70,9 @@ pub(crate) async fn until_observed(
     timeout: Duration,
     progress: &mut Progress,
 ) -> anyhow::Result<DeveloperSpace> {
-    progress.now(&format!("waiting for the operator to reconcile {name}"));
-    let observed = follow(spaces::api(cluster), name, |space| {
-        let Some(space) = space else { return Some(Err(gone(name))) };
+    progress.step(&format!("waiting for the operator to reconcile {name}"));
+    let observed = follow(requests::space_api(cluster), name, |space| {
+        let Some(space) = space else { return Some(Err(deleted_error(name))) };
         is_observed(space).then(|| Ok(space.clone()))
     });
     let ended = tokio::time::timeout(timeout, observed).await;
@@ -84,7 +85,7 @@ pub(crate) async fn until_observed(
     })
 }
 
-fn gone(name: &str) -> anyhow::Error {
+fn deleted_error(name: &str) -> anyhow::Error {
     anyhow!("DeveloperSpace {name} no longer exists: it was deleted during the wait")
 }
 
@@ -96,14 +97,14 @@ pub(crate) async fn until_gone(
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
     let (name, uid) = (&found.name_any(), &found.metadata.uid);
-    progress.now(&format!("waiting for {name} to be deleted"));
+    progress.step(&format!("waiting for {name} to be deleted"));
     let mut last = "no status was received".to_owned();
-    let gone = follow(spaces::api(cluster), name, |space| {
+    let gone = follow(requests::space_api(cluster), name, |space| {
         // A space with another UID has since been created under the same name.
         let Some(space) = space.filter(|space| space.metadata.uid == *uid) else { return Some(Ok(())) };
         if let Some((_, reason, message)) = ready(space).filter(|_| space.metadata.deletion_timestamp.is_some()) {
             last = format!("{reason}: {message}");
-            progress.now(&format!("{name}: {last}"));
+            progress.step(&format!("{name}: {last}"));
         }
         None
     });
@@ -114,33 +115,33 @@ pub(crate) async fn until_gone(
     })
 }
 
-/// Passes each state of a space to `judge`, and `None` if it does not exist, until `judge` returns a result. Retries while the API server is
+/// Passes each state of a space to `evaluate`, and `None` if it does not exist, until `evaluate` returns a result. Retries while the API server is
 /// unavailable.
 async fn follow<T>(
     api: Api<WithoutManagedFields<DeveloperSpace>>,
     name: &str,
-    mut judge: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
+    mut evaluate: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     let config = watch_config().fields(&format!("metadata.name={name}"));
     let mut events = pin!(watcher(api.clone(), config).default_backoff());
     let mut seen = false;
     while let Some(event) = events.next().await {
-        let verdict = match event {
+        let result = match event {
             Ok(Event::Init) => {
                 seen = false;
                 None
             }
             Ok(Event::InitApply(space) | Event::Apply(space)) => {
                 seen = true;
-                judge(Some(&space))
+                evaluate(Some(&space))
             }
             Ok(Event::InitDone) if seen => None,
-            Ok(Event::InitDone | Event::Delete(_)) => judge(None),
-            Err(error) if source(&error).is_some_and(is_forbidden) => return poll(&api, name, judge).await,
+            Ok(Event::InitDone | Event::Delete(_)) => evaluate(None),
+            Err(error) if kube_error(&error).is_some_and(is_forbidden) => return poll(&api, name, evaluate).await,
             Err(error) => final_error(&error).map(|why| Err(anyhow!("failed to watch DeveloperSpace {name}: {why}"))),
         };
-        if let Some(verdict) = verdict {
-            return verdict;
+        if let Some(result) = result {
+            return result;
         }
     }
     Err(anyhow!("the watch of DeveloperSpace {name} ended"))
@@ -150,27 +151,27 @@ async fn follow<T>(
 async fn poll<T>(
     api: &Api<WithoutManagedFields<DeveloperSpace>>,
     name: &str,
-    mut judge: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
+    mut evaluate: impl FnMut(Option<&DeveloperSpace>) -> Option<anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     loop {
-        let verdict = match api.get(name).await {
-            Ok(space) => judge(Some(&space)),
-            Err(error) if spaces::is_absent(&error, name) => judge(None),
-            Err(error) => is_final(&error).then(|| Err(anyhow!("failed to read DeveloperSpace {name}: {}", sentence(&error)))),
+        let result = match api.get(name).await {
+            Ok(space) => evaluate(Some(&space)),
+            Err(error) if requests::is_not_found(&error, name) => evaluate(None),
+            Err(error) => is_final(&error).then(|| Err(anyhow!("failed to read DeveloperSpace {name}: {}", error_message(&error)))),
         };
-        if let Some(verdict) = verdict {
-            return verdict;
+        if let Some(result) = result {
+            return result;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(STATUS_POLL_INTERVAL).await;
     }
 }
 
 /// The message of an error that ends a watch permanently.
 pub(crate) fn final_error(error: &watcher::Error) -> Option<String> {
-    source(error).filter(|error| is_final(error)).map(sentence)
+    kube_error(error).filter(|error| is_final(error)).map(error_message)
 }
 
-fn source(error: &watcher::Error) -> Option<&kube::Error> {
+fn kube_error(error: &watcher::Error) -> Option<&kube::Error> {
     match error {
         watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source) | watcher::Error::WatchFailed(source) => {
             Some(source)
@@ -194,11 +195,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugin::{cluster::answering, list::a_space};
+    use crate::plugin::{cluster::fake_cluster, fixtures::a_space};
 
     /// Waits for the deletion as an owner, who may not watch, and whose read is answered with 404 and `body`.
     async fn waited(body: Value) -> anyhow::Result<()> {
-        let cluster = answering(move |request| {
+        let cluster = fake_cluster(move |request| {
             let is_list = request.uri().path().ends_with("/developerspaces");
             if is_list { (403, json!({"status": "Failure", "code": 403, "reason": "Forbidden"})) } else { (404, body.clone()) }
         });

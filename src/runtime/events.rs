@@ -36,7 +36,7 @@ use super::event_throttle::Throttle;
 use crate::{
     api::{DeveloperSpace, NamespaceRef, names, text::shorten},
     controller::{children::post_params, context::WorkerSlots},
-    desired::{children::hash, status::Note},
+    desired::{hash::hash, status::Note},
 };
 
 /// The longest note that the API server accepts, see `NoteLengthLimit` in `k8s.io/kubernetes/pkg/apis/core/validation/events.go`.

@@ -14,13 +14,14 @@ use developerspace_operator::{
         desire,
         expiry::{Step, step},
         lifetime::{
-            inputs::{self, is_sealed, term},
-            outlook::{SEAL_LEAD, Stage, outlook},
-            rules::Rules,
+            inputs::{self, is_sealed, lifetime_inputs},
+            outlook::outlook,
+            rules::LifetimeRules,
+            stage::{SEAL_LEAD, Stage},
         },
         namespace::{Ownership, SeenNamespace, ownership},
         resolve,
-        status::{Finding, InForce, Verdict, next},
+        status::{InForceStatus, Readiness, StatusInputs, next_status},
     },
 };
 use generate::{class, space, wild_class, wild_space};
@@ -34,8 +35,8 @@ fn at(second: i64) -> DateTime<Utc> {
 
 fn wanted(space: &DeveloperSpace, class: &SpaceClassSpec) -> Desired {
     let resolved = resolve(space, "standard", class).accepted().unwrap_or_else(|refusal| panic!("{}", refusal.message));
-    let rules = Rules::of(class).unwrap();
-    desire(space, &resolved, outlook(&term(space, Some(&rules), true, at(2000)), at(2000)).expires_at)
+    let rules = LifetimeRules::from_class(class).unwrap();
+    desire(space, &resolved, outlook(&lifetime_inputs(space, Some(&rules), true, at(2000)), at(2000)).expires_at)
 }
 
 fn drift() -> impl Strategy<Value = Drift> {
@@ -45,27 +46,27 @@ fn drift() -> impl Strategy<Value = Drift> {
 }
 
 /// Returns the space after a reconcile at the time `now`; `rules` is `None` if the operator does not know the class.
-fn look(space: &DeveloperSpace, rules: Option<&Rules>, now: DateTime<Utc>, sealed: bool) -> DeveloperSpace {
-    let outlook = outlook(&term(space, rules, rules.is_some(), now), now);
+fn reconciled(space: &DeveloperSpace, rules: Option<&LifetimeRules>, now: DateTime<Utc>, sealed: bool) -> DeveloperSpace {
+    let outlook = outlook(&lifetime_inputs(space, rules, rules.is_some(), now), now);
     let namespace = Some(NamespaceRef { name: "alice".into(), uid: "ns-1".into() });
-    let verdict = Verdict::new(if sealed { Reason::Expired } else { Reason::Provisioned }, "");
-    let in_force = InForce { class_name: rules.map(|_| "standard".into()), ..InForce::default() };
-    let finding = Finding { space, in_force, namespace, outlook: &outlook, sealed, verdict };
-    DeveloperSpace { status: Some(next(&finding, now)), ..space.clone() }
+    let verdict = Readiness::new(if sealed { Reason::Expired } else { Reason::Provisioned }, "");
+    let in_force = InForceStatus { class_name: rules.map(|_| "standard".into()), ..InForceStatus::default() };
+    let finding = StatusInputs { space, in_force, namespace, outlook: &outlook, sealed, readiness: verdict };
+    DeveloperSpace { status: Some(next_status(&finding, now)), ..space.clone() }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_same_is_desired_twice(space in space(), class in class()) {
+    fn the_desired_state_is_deterministic(space in space(), class in class()) {
         let texts = [wanted(&space, &class), wanted(&space, &class)].map(|desired| format!("{desired:?}"));
         prop_assert_eq!(&texts[0], &texts[1]);
     }
 
     /// This also holds after the API server has rewritten the quantities, and for any metadata that other clients add.
     #[test]
-    fn nothing_is_written_twice(space in space(), class in class(), theirs in vec(0_usize..9, 0..4)) {
+    fn a_second_reconcile_writes_nothing(space in space(), class in class(), theirs in vec(0_usize..9, 0..4)) {
         let (desired, mut server) = (wanted(&space, &class), Server::new());
         server.reconcile(&desired);
         for which in theirs {
@@ -78,7 +79,7 @@ proptest! {
 
     /// For any change of the space and the class, and any drift in between: one reconcile corrects everything, and the next one writes nothing.
     #[test]
-    fn one_reconcile_is_enough(lives in vec((space(), class(), vec((0_usize..9, drift()), 0..4)), 1..5)) {
+    fn one_reconcile_restores_any_drift(lives in vec((space(), class(), vec((0_usize..9, drift()), 0..4)), 1..5)) {
         let mut server = Server::new();
         for (space, class, drifts) in lives {
             let desired = wanted(&space, &class);
@@ -94,7 +95,7 @@ proptest! {
 
     /// state(A → B → A) = state(A)
     #[test]
-    fn a_change_and_its_rollback_leave_nothing(a in (space(), class()), b in (space(), class())) {
+    fn a_change_and_its_rollback_leave_no_difference(a in (space(), class()), b in (space(), class())) {
         let mut server = Server::new();
         server.reconcile(&wanted(&a.0, &a.1));
         let before = server.state();
@@ -104,10 +105,10 @@ proptest! {
     }
 
     #[test]
-    fn nonsense_is_refused_or_carried_out_but_never_panics(space in wild_space(), class in wild_class(), second in any::<i32>()) {
+    fn arbitrary_specs_never_panic(space in wild_space(), class in wild_class(), second in any::<i32>()) {
         let now = at(second.into());
-        let rules = Rules::of(&class).ok();
-        let outlook = outlook(&term(&space, rules.as_ref(), true, now), now);
+        let rules = LifetimeRules::from_class(&class).ok();
+        let outlook = outlook(&lifetime_inputs(&space, rules.as_ref(), true, now), now);
         let _ = (check(&class), cluster_roles(&class), rules.as_ref().map(|rules| inputs::refusal(&space, rules, now)));
         if check(&class).is_ok() {
             let resolved = resolve(&space, "wild", &class).resolved;
@@ -116,40 +117,40 @@ proptest! {
             server.reconcile(&desired);
             prop_assert!(server.is_at_rest(&desired));
         }
-        let _ = look(&space, rules.as_ref(), now, outlook.stage == Stage::Due);
+        let _ = reconciled(&space, rules.as_ref(), now, outlook.stage == Stage::Due);
     }
 
     #[test]
-    fn a_status_told_twice_is_the_same(space in space(), class in class(), looks in vec(1000_i64..60_000, 1..6), milli in 0_i64..1000, known in any::<bool>()) {
-        let rules = Rules::of(&class).unwrap();
+    fn a_second_status_equals_the_first(space in space(), class in class(), looks in vec(1000_i64..60_000, 1..6), milli in 0_i64..1000, known in any::<bool>()) {
+        let rules = LifetimeRules::from_class(&class).unwrap();
         let rules = known.then_some(&rules);
         let mut space = space;
         let mut looks = looks;
         looks.sort_unstable();
         for now in looks {
             let now = at(now) + TimeDelta::milliseconds(milli);
-            let sealed = is_sealed(&space) || outlook(&term(&space, rules, known, now), now).stage == Stage::Due;
-            space = look(&space, rules, now, sealed);
-            let again = look(&space, rules, now, sealed);
+            let sealed = is_sealed(&space) || outlook(&lifetime_inputs(&space, rules, known, now), now).stage == Stage::Due;
+            space = reconciled(&space, rules, now, sealed);
+            let again = reconciled(&space, rules, now, sealed);
             prop_assert_eq!(json!(again.status), json!(space.status));
         }
     }
 
     /// At any time: only a sealed space loses its namespace, only a space that is due is sealed, and only the space's own namespace is deleted.
     #[test]
-    fn only_what_is_due_and_ours_is_collected(
+    fn only_namespaces_that_are_due_and_owned_are_deleted(
         space in space(), class in class(), second in 1000_i64..60_000, last in 1000_i64..60_000,
         uid in select(&["ns-1", "ns-2"][..]), claim in select(&[None, Some("space-1"), Some("space-2")][..]),
     ) {
-        let rules = Rules::of(&class).unwrap();
-        let before = look(&space, Some(&rules), at(last.min(second)), false);
+        let rules = LifetimeRules::from_class(&class).unwrap();
+        let before = reconciled(&space, Some(&rules), at(last.min(second)), false);
         let now = at(second);
-        let outlook = outlook(&term(&before, Some(&rules), true, now), now);
+        let outlook = outlook(&lifetime_inputs(&before, Some(&rules), true, now), now);
         let seen = SeenNamespace {
             uid: uid.into(), created: at(1000), claim: claim.map(Into::into), ..SeenNamespace::default()
         };
-        let judge = |space: &DeveloperSpace| step(space, Some(&seen), &outlook, TimeDelta::days(1), now);
-        match judge(&before) {
+        let next_step = |space: &DeveloperSpace| step(space, Some(&seen), &outlook, TimeDelta::days(1), now);
+        match next_step(&before) {
             Step::Live => {}
             Step::Seal => {
                 prop_assert!(!space.spec.protected || !rules.allow_protected);
@@ -158,15 +159,15 @@ proptest! {
             other => prop_assert!(false, "not sealed, and yet {other:?}"),
         }
         let is_ours = uid == "ns-1";
-        let sealed = look(&before, Some(&rules), now, true);
+        let sealed = reconciled(&before, Some(&rules), now, true);
         prop_assert_eq!(ownership(&sealed, &seen) == Ownership::Ours, is_ours);
         let has_ended = sealed.status.as_ref().unwrap().expires_at.is_none_or(|end| end <= now);
-        prop_assert_eq!(judge(&sealed) == Step::DeleteNamespace(uid.into()), is_ours && has_ended);
+        prop_assert_eq!(next_step(&sealed) == Step::DeleteNamespace(uid.into()), is_ours && has_ended);
     }
 
     /// Neither trailing zeros after the decimal point nor the canonical form of the API server changes the value.
     #[test]
-    fn a_quantity_is_its_value(number in 0_u64..1_000_000, suffix in select(&["", "m", "k", "M", "Ki", "Mi", "Gi", "Ei"][..]), zeros in 0_usize..60) {
+    fn quantities_are_compared_by_value(number in 0_u64..1_000_000, suffix in select(&["", "m", "k", "M", "Ki", "Mi", "Gi", "Ei"][..]), zeros in 0_usize..60) {
         let plain = format!("{number}{suffix}");
         let value = |text: &str| Quantity::from(text).value();
         prop_assert_eq!(value(&plain), value(&canonical(&plain)));

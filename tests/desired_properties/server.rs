@@ -6,8 +6,9 @@ use developerspace_operator::{
     api::names,
     desired::{
         Child, ChildKind, Desired, Grant, SeenChild, Uid,
-        diff::{Change, Changes, diff},
-        metadata::{SeenMetadata, Wanted},
+        change::Change,
+        diff::{Changes, diff},
+        metadata::{SeenMetadata, WantedMetadata},
     },
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -49,13 +50,13 @@ impl Server {
     /// Returns true if there is nothing to write.
     pub fn is_at_rest(&self, desired: &Desired) -> bool {
         diff(&desired.children, &self.seen(), Grant::Full).is_empty()
-            && SeenMetadata::of(&self.metadata()).matches(&desired.namespace.clone().granted())
+            && SeenMetadata::from_metadata(&self.metadata()).matches(&desired.namespace.clone().granted())
     }
 
     /// Runs one reconcile. Returns the number of writes.
     pub fn reconcile(&mut self, desired: &Desired) -> usize {
         let mut writes = 0;
-        if !SeenMetadata::of(&self.metadata()).matches(&desired.namespace.clone().granted()) {
+        if !SeenMetadata::from_metadata(&self.metadata()).matches(&desired.namespace.clone().granted()) {
             self.patch_namespace(&desired.namespace.clone().granted());
             writes += 1;
         }
@@ -127,7 +128,7 @@ impl Server {
         serde_json::from_value(metadata).unwrap()
     }
 
-    fn patch_namespace(&mut self, wanted: &Wanted) {
+    fn patch_namespace(&mut self, wanted: &WantedMetadata) {
         let patch = wanted.patch(&self.metadata());
         assert_eq!(patch["metadata"]["uid"], "ns-1");
         for section in ["labels", "annotations"] {

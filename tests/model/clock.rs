@@ -1,7 +1,7 @@
 //! The time of the model: whole ticks, and the moment shortly before each tick, at which a space may already be sealed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use developerspace_operator::desired::lifetime::outlook::SEAL_LEAD;
+use developerspace_operator::desired::lifetime::stage::SEAL_LEAD;
 
 /// A whole tick. Stored times have whole seconds, so a time between two ticks is stored as the next tick.
 pub type Tick = u8;
@@ -10,7 +10,7 @@ pub type Tick = u8;
 pub type Moment = u8;
 
 /// The moment of `tick`.
-pub const fn of(tick: Tick) -> Moment {
+pub const fn moment(tick: Tick) -> Moment {
     2 * tick
 }
 
@@ -28,10 +28,10 @@ pub const fn is_whole(moment: Moment) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Clock(i64);
 
-/// One tick is `LEAST_NOTICE`.
+/// One tick is `MIN_NOTICE`.
 pub const MINUTES: Clock = Clock(300);
 
-/// Two ticks are `LEAST_NOTICE_OF_WITHDRAWAL`.
+/// Two ticks are `MIN_WITHDRAWAL_NOTICE`.
 pub const DAYS: Clock = Clock(302_400);
 
 impl Clock {

@@ -29,7 +29,7 @@ use stateright::{Checker, HasDiscoveries, Model, Path};
 use stored::Setting;
 use world::{Budget, World};
 
-const NOBODY: Budget = Budget { renewals: 0, strangers: 0, user_deletions: 0, recreations: 0, class_changes: 0, edits: 0, faults: 0 };
+const NO_ACTIONS: Budget = Budget { renewals: 0, strangers: 0, user_deletions: 0, recreations: 0, class_changes: 0, edits: 0, faults: 0 };
 
 /// A class with one warning.
 const WARNED_OF: Setting = Setting { clock: DAYS, protected: false, warns: true };
@@ -42,7 +42,7 @@ const PROTECTED: Setting = Setting { protected: true, ..WARNED_OF };
 const STALE: Protocol = Protocol {
     setting: WARNED_OF,
     horizon: 5,
-    budget: NOBODY,
+    budget: NO_ACTIONS,
     skewed: false,
     versions: 6,
     senders: 2,
@@ -51,12 +51,12 @@ const STALE: Protocol = Protocol {
 };
 
 fn class_changes(setting: Setting) -> Protocol {
-    let budget = Budget { renewals: 1, class_changes: 1, ..NOBODY };
+    let budget = Budget { renewals: 1, class_changes: 1, ..NO_ACTIONS };
     Protocol { setting, budget, delay: Delay::PromptStatus, ..STALE }
 }
 
 fn edits(setting: Setting, edits: u8) -> Protocol {
-    Protocol { setting, budget: Budget { edits, ..NOBODY }, delay: Delay::PromptStatus, ..STALE }
+    Protocol { setting, budget: Budget { edits, ..NO_ACTIONS }, delay: Delay::PromptStatus, ..STALE }
 }
 
 /// Explores all states. Returns the properties that do not hold.
@@ -94,19 +94,19 @@ fn finds(protocol: Protocol, expected: &'static str) {
 
 #[test]
 fn renewals_against_stale_views_and_late_requests() {
-    let budget = Budget { renewals: 2, ..NOBODY };
+    let budget = Budget { renewals: 2, ..NO_ACTIONS };
     assert_eq!(broken(Protocol { budget, ..STALE }), [WARNED_IN_FULL].into());
 }
 
 #[test]
-fn somebody_deletes_the_namespace_and_takes_its_name() {
-    let budget = Budget { renewals: 1, strangers: 1, ..NOBODY };
+fn another_client_deletes_the_namespace_and_reuses_its_name() {
+    let budget = Budget { renewals: 1, strangers: 1, ..NO_ACTIONS };
     assert_eq!(broken(Protocol { horizon: 4, versions: 5, budget, ..STALE }), [WARNED_IN_FULL].into());
 }
 
 #[test]
-fn the_space_is_deleted_and_made_again() {
-    let budget = Budget { user_deletions: 1, recreations: 1, ..NOBODY };
+fn the_space_is_deleted_and_recreated() {
+    let budget = Budget { user_deletions: 1, recreations: 1, ..NO_ACTIONS };
     assert_eq!(broken(Protocol { budget, ..STALE }), [WARNED_IN_FULL].into());
 }
 
@@ -127,13 +127,13 @@ fn the_consent_to_protection_is_withdrawn() {
 
 #[test]
 fn a_status_that_arrives_in_time_is_a_warning_in_full() {
-    let budget = Budget { renewals: 2, ..NOBODY };
+    let budget = Budget { renewals: 2, ..NO_ACTIONS };
     assert_eq!(broken(Protocol { budget, delay: Delay::PromptStatus, ..STALE }), [].into());
 }
 
 #[test]
 fn renewals_from_clocks_that_disagree() {
-    let budget = Budget { renewals: 2, ..NOBODY };
+    let budget = Budget { renewals: 2, ..NO_ACTIONS };
     assert_eq!(broken(Protocol { budget, skewed: true, delay: Delay::PromptStatus, ..STALE }), [].into());
 }
 
@@ -150,7 +150,7 @@ fn the_same_without_warnings() {
 /// The space is protected at first. One sender bounds the number of states.
 #[test]
 fn owner_clocks_and_class_change_together() {
-    let budget = Budget { renewals: 1, edits: 1, class_changes: 1, ..NOBODY };
+    let budget = Budget { renewals: 1, edits: 1, class_changes: 1, ..NO_ACTIONS };
     let together = Protocol { budget, skewed: true, senders: 1, versions: 6, ..class_changes(PROTECTED) };
     assert_eq!(broken(together), [].into());
 }
@@ -158,15 +158,15 @@ fn owner_clocks_and_class_change_together() {
 /// The horizon is late enough for every space to expire, even if users take no further action.
 #[test]
 fn every_run_ends_with_nothing_left() {
-    let budget = Budget { renewals: 2, strangers: 1, user_deletions: 1, faults: 3, ..NOBODY };
+    let budget = Budget { renewals: 2, strangers: 1, user_deletions: 1, faults: 3, ..NO_ACTIONS };
     assert_eq!(broken(Protocol { horizon: 24, versions: u8::MAX, budget, delay: Delay::None, ..STALE }), [].into());
 }
 
 #[test]
 fn each_guard_is_needed() {
-    let renewal = Protocol { budget: Budget { renewals: 1, ..NOBODY }, ..STALE };
-    let stranger = Protocol { budget: Budget { renewals: 1, strangers: 2, ..NOBODY }, ..STALE };
-    let deletion = Protocol { budget: Budget { user_deletions: 1, renewals: 1, ..NOBODY }, ..STALE };
+    let renewal = Protocol { budget: Budget { renewals: 1, ..NO_ACTIONS }, ..STALE };
+    let stranger = Protocol { budget: Budget { renewals: 1, strangers: 2, ..NO_ACTIONS }, ..STALE };
+    let deletion = Protocol { budget: Budget { user_deletions: 1, renewals: 1, ..NO_ACTIONS }, ..STALE };
     for (guard, protocol, broken) in [
         (Guard::SealVersion, &renewal, NEVER_EARLY),
         (Guard::SealRule, &renewal, RENEWAL_KEPT),
@@ -178,7 +178,7 @@ fn each_guard_is_needed() {
         (Guard::AwaitEnd, &renewal, RENEWAL_KEPT),
         (Guard::NoticeOfChange, &class_changes(UNWARNED), NEVER_EARLY),
         (Guard::NoticeOfChange, &edits(UNWARNED, 2), NEVER_EARLY),
-        (Guard::LastRenewal, &Protocol { budget: Budget { renewals: 2, ..NOBODY }, skewed: true, ..STALE }, NEVER_EARLY),
+        (Guard::LastRenewal, &Protocol { budget: Budget { renewals: 2, ..NO_ACTIONS }, skewed: true, ..STALE }, NEVER_EARLY),
     ] {
         finds(Protocol { without: Some(guard), ..protocol.clone() }, broken);
     }
@@ -187,9 +187,9 @@ fn each_guard_is_needed() {
 /// `docs/reliability/model.md` describes each of them. No precondition that the API server supports would prevent them.
 #[test]
 fn known_limits() {
-    let budget = Budget { renewals: 1, user_deletions: 1, ..NOBODY };
+    let budget = Budget { renewals: 1, user_deletions: 1, ..NO_ACTIONS };
     finds(Protocol { budget, delay: Delay::Any, ..STALE }, NO_ORPHAN);
     finds(Protocol { budget, ..STALE }, WARNED_IN_FULL);
-    let budget = Budget { strangers: 1, ..NOBODY };
+    let budget = Budget { strangers: 1, ..NO_ACTIONS };
     finds(Protocol { budget, delay: Delay::PromptCreation, ..STALE }, CAN_END);
 }

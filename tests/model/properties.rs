@@ -37,13 +37,13 @@ pub fn all(protocol: &Protocol) -> Vec<Property<Protocol>> {
         always(FOREIGN_KEPT, |_, world| world.wrong != Some(Wrong::Foreign)),
         always(WARNED, |_, world| world.wrong != Some(Wrong::Unwarned)),
         always(SEAL_STAYS, |_, world| world.wrong != Some(Wrong::Unsealed)),
-        always(WARNED_IN_FULL, |_, world| world.warning_stood.is_none_or(|stood| stood + 1 >= clock::of(NOTICE))),
+        always(WARNED_IN_FULL, |_, world| world.warning_stood.is_none_or(|stood| stood + 1 >= clock::moment(NOTICE))),
         always(NO_ORPHAN, |_, world| !world.is_orphaned()),
         always(CAN_END, Protocol::can_end),
         Property::sometimes(POSSIBLE[0], Protocol::is_over),
         Property::sometimes(POSSIBLE[1], |_, world: &World| {
             let is_early =
-                |space: Space| space.status.sealed.is_some() && space.status.expires.is_some_and(|end| world.now < clock::of(end));
+                |space: Space| space.status.sealed.is_some() && space.status.expires.is_some_and(|end| world.now < clock::moment(end));
             world.space.is_some_and(is_early) && world.namespace.is_some_and(|namespace| !namespace.terminating)
         }),
         Property::sometimes(POSSIBLE[2], |_, world: &World| {

@@ -110,7 +110,7 @@ impl Protocol {
 
     /// Returns true if time may advance.
     fn may_tick(&self, world: &World) -> bool {
-        world.now < clock::of(self.horizon)
+        world.now < clock::moment(self.horizon)
             && match self.delay {
                 Delay::Any | Delay::PromptCreation | Delay::SettledCreation => true,
                 Delay::PromptStatus => !world.in_flight.iter().any(Request::is_status),
@@ -216,7 +216,7 @@ impl Protocol {
     fn arrive(&self, world: &mut World, request: Request, heard: bool) {
         let due = |world: &World| world.space.is_some_and(|space| is_due(&space, world.class, self.setting, world.now));
         let done = world.receive(request, self.setting, due);
-        let has_ended = |end| world.now >= clock::of(end) || self.without == Some(Guard::AwaitEnd);
+        let has_ended = |end| world.now >= clock::moment(end) || self.without == Some(Guard::AwaitEnd);
         if let (true, true, Request::Status { then: Some(uid), status, .. }) = (heard, done, request)
             && status.expires.is_none_or(has_ended)
         {

@@ -7,12 +7,13 @@ use developerspace_operator::{
     desired::{
         expiry::{Step, step},
         lifetime::{
-            inputs::{is_protected, is_sealed, retention, rules_of, term, terms},
-            outlook::{Outlook, Stage, outlook},
-            rules::Rules,
+            inputs::{is_protected, is_sealed, lifetime_inputs, retention, rules_of, terms},
+            outlook::{Outlook, outlook},
+            rules::LifetimeRules,
+            stage::Stage,
         },
         namespace::{Ownership, SeenNamespace, ownership},
-        status::{Finding, InForce, Verdict, next},
+        status::{InForceStatus, Readiness, StatusInputs, next_status},
     },
 };
 
@@ -74,7 +75,7 @@ pub struct View {
 struct Observed {
     space: DeveloperSpace,
     class: Option<SpaceClassSpec>,
-    rules: Option<Rules>,
+    rules: Option<LifetimeRules>,
     outlook: Outlook,
     /// The namespace with the space's name, if it belongs to the space.
     own: Option<SeenNamespace>,
@@ -119,11 +120,11 @@ impl View {
         }
         let class = self.setting.class(self.class);
         let rules = rules_of(&space, class.as_ref());
-        let mut term = term(&space, rules.as_ref(), self.setting.is_accepted(self.class, &self.space, self.now), now);
-        term.before = term.before.filter(|_| self.has(Guard::NoticeOfChange));
+        let mut inputs = lifetime_inputs(&space, rules.as_ref(), self.setting.is_accepted(self.class, &self.space, self.now), now);
+        inputs.before = inputs.before.filter(|_| self.has(Guard::NoticeOfChange));
         let seen = self.namespace.map(|namespace| self.setting.seen(&namespace));
         let own = seen.filter(|seen| ownership(&space, seen) == Ownership::Ours);
-        Observed { class, rules, outlook: outlook(&term, now), own, space }
+        Observed { class, rules, outlook: outlook(&inputs, now), own, space }
     }
 
     /// `reconcile::take_step` and `gc::plan`, with the crate's decisions.
@@ -135,21 +136,21 @@ impl View {
         let observed = self.observe();
         let now = self.setting.clock.now(self.now);
         let step = step(&observed.space, observed.own.as_ref(), &observed.outlook, retention(observed.rules.as_ref()), now);
-        let say = |working| self.expired(&observed, working);
+        let expired = |working| self.expired(&observed, working);
         match step {
             Step::AwaitEnd(_) if self.has(Guard::AwaitEnd) => None,
             Step::Seal if self.who == Who::Gc && observed.outlook.expires_at.is_some_and(|end| now < end) => None,
             Step::Seal if self.space.deleting && observed.alive().is_none() => self.finalize(&observed),
             Step::Seal if !self.has(Guard::SealFirst) && observed.alive().is_some() => self.delete(observed.alive()),
-            Step::Seal => say(observed.own.is_some()),
+            Step::Seal => expired(observed.own.is_some()),
             Step::Live if self.who == Who::Gc => self.warn(&observed),
             _ if self.space.deleting && self.who == Who::Controller => self.finalize(&observed),
             Step::DeleteNamespace(_) | Step::AwaitEnd(_) => self.delete(observed.alive()),
-            Step::AwaitNamespace(_) | Step::Keep(_) if self.who == Who::Gc => None,
-            Step::AwaitNamespace(_) => say(true),
-            Step::Keep(_) => say(false),
-            Step::Forget if self.space.deleting => None,
-            Step::Forget => Some(Request::Forget { uid: self.space.uid, version: self.space.version }),
+            Step::AwaitNamespace(_) | Step::Retain(_) if self.who == Who::Gc => None,
+            Step::AwaitNamespace(_) => expired(true),
+            Step::Retain(_) => expired(false),
+            Step::DeleteSpace if self.space.deleting => None,
+            Step::DeleteSpace => Some(Request::Forget { uid: self.space.uid, version: self.space.version }),
             Step::Live => self.live(&observed),
         }
     }
@@ -168,7 +169,7 @@ impl View {
             (Some(own), _) if own.terminating.is_some() => Reason::NamespaceTerminating,
             (Some(_), _) => Reason::Provisioned,
         };
-        let working = Verdict::new(reason, "").working;
+        let working = Readiness::new(reason, "").working;
         let admitted = accepted || self.space.status.terms.is_some();
         self.report(observed, &Report { reason, working, recorded: own, sealed: false, admitted })
     }
@@ -225,10 +226,10 @@ impl View {
         let namespace = recorded.map(|seen| NamespaceRef { name: "alice".into(), uid: seen.uid.to_string() });
         let accepted = self.setting.is_accepted(self.class, &self.space, self.now);
         let class = class.as_ref().filter(|_| admitted);
-        let in_force = InForce { terms: class.map(|class| terms(space, class, accepted)), ..InForce::default() };
-        let verdict = Verdict { reason, message: String::new(), working };
-        let finding = Finding { space, in_force, namespace, outlook, sealed, verdict };
-        let status = self.setting.read_status(&next(&finding, self.setting.clock.now(self.now)));
+        let in_force = InForceStatus { terms: class.map(|class| terms(space, class, accepted)), ..InForceStatus::default() };
+        let verdict = Readiness { reason, message: String::new(), working };
+        let finding = StatusInputs { space, in_force, namespace, outlook, sealed, readiness: verdict };
+        let status = self.setting.read_status(&next_status(&finding, self.setting.clock.now(self.now)));
         // A field that nothing reads is cleared, so that states that differ only in that field are equal.
         let status = Status { idle: status.idle.filter(|_| status.sealed.is_some()), ..status };
         let is_seal = sealed && self.space.status.sealed.is_none();
@@ -248,11 +249,11 @@ pub fn is_due(stored: &Space, class: Class, setting: Setting, now: Moment) -> bo
     if sealed.is_some() {
         // A renewal that was still in the future when the space was sealed is later than its end.
         let is_kept = |renewed: Tick| Some(renewed) > last_renewed && expires.is_none_or(|end| renewed <= end);
-        return !stored.renewed.is_some_and(is_kept) && expires.is_none_or(|end| now >= clock::of(end));
+        return !stored.renewed.is_some_and(is_kept) && expires.is_none_or(|end| now >= clock::moment(end));
     }
     let (moment, space, now) = (now, setting.space(stored), setting.clock.now(now));
     let rules = rules_of(&space, setting.class(class).as_ref());
-    let outlook = outlook(&term(&space, rules.as_ref(), setting.is_accepted(class, stored, moment), now), now);
+    let outlook = outlook(&lifetime_inputs(&space, rules.as_ref(), setting.is_accepted(class, stored, moment), now), now);
     outlook.stage == Stage::Due && outlook.expires_at.is_some_and(|end| end <= now)
 }
 

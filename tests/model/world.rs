@@ -220,7 +220,7 @@ impl World {
     pub fn renew(&mut self, at: Tick, seal_rule: bool) {
         let Some(space) = self.space else { return };
         if seal_rule && space.status.sealed.is_some() {
-            self.refused |= space.status.expires.is_some_and(|end| self.now < clock::of(end));
+            self.refused |= space.status.expires.is_some_and(|end| self.now < clock::moment(end));
             return;
         }
         self.store(Some(Space { renewed: Some(at), ..space }));
@@ -338,7 +338,7 @@ impl World {
                 if !due(self) {
                     self.blame(Wrong::RenewalLost);
                 }
-                if self.now < clock::of(self.earliest_end()) {
+                if self.now < clock::moment(self.earliest_end()) {
                     self.blame(Wrong::Early);
                 }
             }
@@ -382,7 +382,7 @@ impl World {
 
     /// Checks a status write with independent arithmetic, since the crate's arithmetic is under test. A time in the status is that of the next tick,
     /// so a seal shortly before the end counts as a seal at the end.
-    fn judge_status(&mut self, space: &Space, new: &Status, setting: Setting) {
+    fn check_status(&mut self, space: &Space, new: &Status, setting: Setting) {
         let old = &space.status;
         if old.sealed.is_some() && new.sealed.is_none() {
             self.blame(Wrong::Unsealed);

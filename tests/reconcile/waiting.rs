@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use developerspace_operator::{
     api::{DeveloperSpace, conditions::Reason},
     controller::{observe::observe, waiting_limit},
-    desired::Refusal,
+    desired::SpecRefusal,
 };
 
 use super::{moves::tight, support::api_server::play, *};
@@ -171,7 +171,7 @@ async fn deletion_of(space: &Value, namespace: Option<&Value>) -> Option<DateTim
         world.keep(namespace);
     }
     world.recall_waiting(space, "greenhouse");
-    let (space, refusal): (DeveloperSpace, _) = (read(space), Refusal::new(Reason::OwnerLimitExceeded, "full"));
+    let (space, refusal): (DeveloperSpace, _) = (read(space), SpecRefusal::new(Reason::OwnerLimitExceeded, "full"));
     let asked = async |client| {
         let ctx = world.context(client);
         waiting_limit::deletion(&space, &observe(&space, &ctx), &ctx, &refusal)

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use developerspace_operator::{
-    api::{DeveloperSpace, names::ProtectedNamespaces},
+    api::{DeveloperSpace, protected_namespaces::ProtectedNamespaces},
     cache::{
         owner_limit::OwnerLimit,
         reduced::{Reduced, SeenPolicy},

@@ -3,10 +3,10 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::cast::{Cast, Class, Space};
+use super::names::{Class, Names, Space};
 
 /// The class as the administrator creates it.
-pub fn manifest(cast: &Cast, class: Class) -> Value {
+pub fn manifest(names: &Names, class: Class) -> Value {
     let is_large = class == Class::Large;
     let spec = json!({
         "ownerRole": "edit",
@@ -18,17 +18,17 @@ pub fn manifest(cast: &Cast, class: Class) -> Value {
         }],
         "network": {
             "isolation": "Namespace", "enforced": is_large,
-            "allowFromNamespaces": [{"matchLabels": {"kubernetes.io/metadata.name": cast.space(Space::Ingress)}}],
+            "allowFromNamespaces": [{"matchLabels": {"kubernetes.io/metadata.name": names.space(Space::Ingress)}}],
         },
         "podSecurity": {"enforce": "baseline"},
         "lifetime": lifetime(class),
         "metadata": {"requiredContact": ["team", "email"]},
-        "names": {"denied": [cast.denied()]},
+        "names": {"denied": [names.denied()]},
         "maxSpacesPerOwner": if is_large { 2 } else { 1 },
         "allowTransfer": is_large,
         "allowRetain": is_large,
     });
-    let mut object = crate::fixtures::class(&cast.class(class), spec);
+    let mut object = crate::fixtures::class(&names.class(class), spec);
     object["spec"]["lifetime"]["allowProtected"] = is_large.into();
     object["spec"]["lifetime"]["allowNever"] = false.into();
     object

@@ -1,4 +1,4 @@
-//! Owns the generation of sequences from a seed. Each sequence draws from one or two themes, so that related acts meet more often than by chance.
+//! Owns the generation of sequences from a seed. Each sequence draws from one or two themes, so that related actions meet more often than by chance.
 
 use proptest::{
     collection::vec,
@@ -9,17 +9,17 @@ use proptest::{
 };
 
 use super::{
-    act::{Act, Ask, Edit, Skew},
-    cast::{Class, Space, Who},
+    action::{Action, ClassChange, Skew, SpecChange},
+    names::{Class, Persona, Space},
 };
 
-/// The acts of each round, in their order.
-pub type Rounds = Vec<Vec<Act>>;
+/// The actions of each round, in their order.
+pub type Rounds = Vec<Vec<Action>>;
 
 /// The number of rounds of a sequence.
 pub const ROUNDS: usize = 12;
-/// The maximum number of acts of one round.
-const ACTS: usize = 3;
+/// The maximum number of actions of one round.
+const MAX_ACTIONS: usize = 3;
 
 /// A sequence that can be made shorter.
 pub struct Sequence(Box<dyn ValueTree<Value = Rounds>>);
@@ -52,11 +52,12 @@ impl Sequence {
 }
 
 fn rounds() -> impl Strategy<Value = Rounds> {
-    let themes = [times(), protections(), places(), classes(), releases(), limits(), names(), walls(), transfers(), backups()];
+    let themes =
+        [lifetimes(), protections(), owner_limits(), classes(), releases(), limits(), space_names(), isolation(), transfers(), backups()];
     let theme = select(themes.to_vec());
-    (theme.clone(), theme, begin()).prop_flat_map(|(one, other, first)| {
-        let act = Union::new_weighted(vec![(5, one), (3, other), (2, anything())]);
-        let later = vec(vec(act, 0..=ACTS), ROUNDS - 1);
+    (theme.clone(), theme, first_action()).prop_flat_map(|(one, other, first)| {
+        let action = Union::new_weighted(vec![(5, one), (3, other), (2, anything())]);
+        let later = vec(vec(action, 0..=MAX_ACTIONS), ROUNDS - 1);
         (Just(first), later).prop_map(|(first, mut later)| {
             later.insert(0, vec![first]);
             later
@@ -65,16 +66,16 @@ fn rounds() -> impl Strategy<Value = Rounds> {
 }
 
 /// Most sequences begin with a space.
-fn begin() -> impl Strategy<Value = Act> {
-    (select(Class::ALL.to_vec()), ask()).prop_map(|(class, ask)| Act::Create(Who::Ana, Space::One, class, ask))
+fn first_action() -> impl Strategy<Value = Action> {
+    (select(Class::ALL.to_vec()), spec_change()).prop_map(|(class, change)| Action::Create(Persona::Ana, Space::One, class, change))
 }
 
-fn who() -> impl Strategy<Value = Who> {
-    select(vec![Who::Ana, Who::Ana, Who::Ana, Who::Bea, Who::Cem, Who::Admin])
+fn persona() -> impl Strategy<Value = Persona> {
+    select(vec![Persona::Ana, Persona::Ana, Persona::Ana, Persona::Bea, Persona::Cem, Persona::Admin])
 }
 
-fn owner() -> impl Strategy<Value = Who> {
-    select(vec![Who::Ana, Who::Ana, Who::Ana, Who::Ana, Who::Ana, Who::Bea, Who::Bea, Who::Admin])
+fn owner() -> impl Strategy<Value = Persona> {
+    select(vec![Persona::Ana, Persona::Ana, Persona::Ana, Persona::Ana, Persona::Ana, Persona::Bea, Persona::Bea, Persona::Admin])
 }
 
 fn space() -> impl Strategy<Value = Space> {
@@ -85,116 +86,174 @@ fn class() -> impl Strategy<Value = Class> {
     select(Class::ALL.to_vec())
 }
 
-fn ask() -> impl Strategy<Value = Ask> {
+fn spec_change() -> impl Strategy<Value = SpecChange> {
     select(vec![
-        Ask::Nothing,
-        Ask::Nothing,
-        Ask::Nothing,
-        Ask::Ttl("8m"),
-        Ask::Ttl("12m"),
-        Ask::Ttl("18m"),
-        Ask::Ttl("3h"),
-        Ask::Ttl("never"),
-        Ask::Until(9),
-        Ask::Until(25),
-        Ask::Protected(true),
-        Ask::Retain(true),
-        Ask::Pods("15"),
-        Ask::Defaults("300m"),
+        SpecChange::Nothing,
+        SpecChange::Nothing,
+        SpecChange::Nothing,
+        SpecChange::Ttl("8m"),
+        SpecChange::Ttl("12m"),
+        SpecChange::Ttl("18m"),
+        SpecChange::Ttl("3h"),
+        SpecChange::Ttl("never"),
+        SpecChange::Until(9),
+        SpecChange::Until(25),
+        SpecChange::Protected(true),
+        SpecChange::Retain(true),
+        SpecChange::Pods("15"),
+        SpecChange::Defaults("300m"),
     ])
 }
 
-fn asks(asks: &[Ask]) -> BoxedStrategy<Act> {
-    (owner(), space(), select(asks.to_vec())).prop_map(|(who, space, ask)| Act::Ask(who, space, ask)).boxed()
+fn change_spec(changes: &[SpecChange]) -> BoxedStrategy<Action> {
+    (owner(), space(), select(changes.to_vec())).prop_map(|(persona, space, change)| Action::ChangeSpec(persona, space, change)).boxed()
 }
 
-fn edits(edits: &[Edit]) -> BoxedStrategy<Act> {
-    (class(), select(edits.to_vec())).prop_map(|(class, edit)| Act::Edit(class, edit)).boxed()
+fn change_class(changes: &[ClassChange]) -> BoxedStrategy<Action> {
+    (class(), select(changes.to_vec())).prop_map(|(class, change)| Action::ChangeClass(class, change)).boxed()
 }
 
-fn create() -> BoxedStrategy<Act> {
-    (owner(), space(), class(), ask()).prop_map(|(who, space, class, ask)| Act::Create(who, space, class, ask)).boxed()
+fn create() -> BoxedStrategy<Action> {
+    (owner(), space(), class(), spec_change())
+        .prop_map(|(persona, space, class, change)| Action::Create(persona, space, class, change))
+        .boxed()
 }
 
-fn renew() -> BoxedStrategy<Act> {
-    (owner(), space(), select(Skew::ALL.to_vec())).prop_map(|(who, space, skew)| Act::Renew(who, space, skew)).boxed()
+fn renew() -> BoxedStrategy<Action> {
+    (owner(), space(), select(Skew::ALL.to_vec())).prop_map(|(persona, space, skew)| Action::Renew(persona, space, skew)).boxed()
 }
 
-fn moving() -> BoxedStrategy<Act> {
-    (owner(), space(), class()).prop_map(|(who, space, class)| Act::Move(who, space, class)).boxed()
+fn change_of_class() -> BoxedStrategy<Action> {
+    (owner(), space(), class()).prop_map(|(persona, space, class)| Action::Move(persona, space, class)).boxed()
 }
 
-fn delete() -> BoxedStrategy<Act> {
-    (owner(), space()).prop_map(|(who, space)| Act::Delete(who, space)).boxed()
+fn delete() -> BoxedStrategy<Action> {
+    (owner(), space()).prop_map(|(persona, space)| Action::Delete(persona, space)).boxed()
 }
 
-fn one_of(acts: Vec<(u32, BoxedStrategy<Act>)>) -> BoxedStrategy<Act> {
-    Union::new_weighted(acts).boxed()
+fn one_of(actions: Vec<(u32, BoxedStrategy<Action>)>) -> BoxedStrategy<Action> {
+    Union::new_weighted(actions).boxed()
 }
 
-fn times() -> BoxedStrategy<Act> {
-    let ttl = asks(&[Ask::Ttl("8m"), Ask::Ttl("12m"), Ask::Ttl("18m"), Ask::Ttl("3h"), Ask::Ttl("never"), Ask::Until(7), Ask::Until(40)]);
-    let synced = (select(vec![Who::Ana, Who::Admin]), space(), proptest::bool::ANY);
-    let synced = synced.prop_map(|(who, space, apply)| if apply { Act::Apply(who, space) } else { Act::Replace(who, space) });
-    one_of(vec![(4, renew()), (3, ttl), (1, synced.boxed()), (1, moving())])
+fn lifetimes() -> BoxedStrategy<Action> {
+    let ttl = change_spec(&[
+        SpecChange::Ttl("8m"),
+        SpecChange::Ttl("12m"),
+        SpecChange::Ttl("18m"),
+        SpecChange::Ttl("3h"),
+        SpecChange::Ttl("never"),
+        SpecChange::Until(7),
+        SpecChange::Until(40),
+    ]);
+    let synced = (select(vec![Persona::Ana, Persona::Admin]), space(), proptest::bool::ANY);
+    let synced =
+        synced.prop_map(|(persona, space, apply)| if apply { Action::Apply(persona, space) } else { Action::Replace(persona, space) });
+    one_of(vec![(4, renew()), (3, ttl), (1, synced.boxed()), (1, change_of_class())])
 }
 
-fn protections() -> BoxedStrategy<Act> {
-    let asked = asks(&[Ask::Protected(true), Ask::Protected(true), Ask::Protected(false), Ask::Protected(false), Ask::Ttl("never")]);
-    let consent = edits(&[Edit::Protected(true), Edit::Protected(false), Edit::Never(true), Edit::Never(false)]);
-    one_of(vec![(4, asked), (1, consent), (1, delete()), (1, moving())])
+fn protections() -> BoxedStrategy<Action> {
+    let asked = change_spec(&[
+        SpecChange::Protected(true),
+        SpecChange::Protected(true),
+        SpecChange::Protected(false),
+        SpecChange::Protected(false),
+        SpecChange::Ttl("never"),
+    ]);
+    let consent =
+        change_class(&[ClassChange::Protected(true), ClassChange::Protected(false), ClassChange::Never(true), ClassChange::Never(false)]);
+    one_of(vec![(4, asked), (1, consent), (1, delete()), (1, change_of_class())])
 }
 
-fn places() -> BoxedStrategy<Act> {
-    let limit = edits(&[Edit::Limit(0), Edit::Limit(1), Edit::Limit(1), Edit::Limit(2), Edit::Limit(3)]);
-    one_of(vec![(4, create()), (3, moving()), (1, limit), (1, delete())])
+fn owner_limits() -> BoxedStrategy<Action> {
+    let limit =
+        change_class(&[ClassChange::Limit(0), ClassChange::Limit(1), ClassChange::Limit(1), ClassChange::Limit(2), ClassChange::Limit(3)]);
+    one_of(vec![(4, create()), (3, change_of_class()), (1, limit), (1, delete())])
 }
 
-fn classes() -> BoxedStrategy<Act> {
-    let warnings = [Edit::Warn(&["8m", "3m"]), Edit::Warn(&["20s"])];
-    let others = [Edit::Typo, Edit::Typo, Edit::Tighten, Edit::Loosen, Edit::Level("restricted"), Edit::Level("baseline")];
-    let edited = edits(&[&others[..], &warnings[..]].concat());
+fn classes() -> BoxedStrategy<Action> {
+    let warnings = [ClassChange::Warn(&["8m", "3m"]), ClassChange::Warn(&["20s"])];
+    let others = [
+        ClassChange::Typo,
+        ClassChange::Typo,
+        ClassChange::Tighten,
+        ClassChange::Loosen,
+        ClassChange::Level("restricted"),
+        ClassChange::Level("baseline"),
+    ];
+    let edited = change_class(&[&others[..], &warnings[..]].concat());
     let gone =
-        (class(), proptest::bool::ANY).prop_map(|(class, gone)| if gone { Act::DeleteClass(class) } else { Act::CreateClass(class) });
-    one_of(vec![(3, edited), (2, gone.boxed()), (2, renew()), (1, moving())])
+        (class(), proptest::bool::ANY).prop_map(|(class, gone)| if gone { Action::DeleteClass(class) } else { Action::CreateClass(class) });
+    one_of(vec![(3, edited), (2, gone.boxed()), (2, renew()), (1, change_of_class())])
 }
 
-fn releases() -> BoxedStrategy<Act> {
-    let asked = asks(&[Ask::Retain(true), Ask::Retain(true), Ask::Retain(false)]);
-    one_of(vec![(3, asked), (3, delete()), (1, edits(&[Edit::Retain(true), Edit::Retain(false)])), (2, create()), (1, moving())])
+fn releases() -> BoxedStrategy<Action> {
+    let asked = change_spec(&[SpecChange::Retain(true), SpecChange::Retain(true), SpecChange::Retain(false)]);
+    one_of(vec![
+        (3, asked),
+        (3, delete()),
+        (1, change_class(&[ClassChange::Retain(true), ClassChange::Retain(false)])),
+        (2, create()),
+        (1, change_of_class()),
+    ])
 }
 
-fn limits() -> BoxedStrategy<Act> {
-    let asked = asks(&[Ask::Pods("15"), Ask::Pods("30"), Ask::LoadBalancers, Ask::Defaults("300m"), Ask::Defaults("4"), Ask::Member(true)]);
-    let edited = edits(&[Edit::Ceiling(true), Edit::Ceiling(false), Edit::Pods("5"), Edit::Pods("10")]);
-    one_of(vec![(3, asked), (2, edited), (1, moving())])
+fn limits() -> BoxedStrategy<Action> {
+    let asked = change_spec(&[
+        SpecChange::Pods("15"),
+        SpecChange::Pods("30"),
+        SpecChange::LoadBalancers,
+        SpecChange::Defaults("300m"),
+        SpecChange::Defaults("4"),
+        SpecChange::Member(true),
+    ]);
+    let edited = change_class(&[ClassChange::Ceiling(true), ClassChange::Ceiling(false), ClassChange::Pods("5"), ClassChange::Pods("10")]);
+    one_of(vec![(3, asked), (2, edited), (1, change_of_class())])
 }
 
-fn names() -> BoxedStrategy<Act> {
+fn space_names() -> BoxedStrategy<Action> {
     let odd = select(vec![Space::Ingress, Space::Denied, Space::Dashless]);
-    let made = (owner(), odd.clone(), class()).prop_map(|(who, space, class)| Act::Create(who, space, class, Ask::Nothing));
-    let moved = (owner(), odd, class()).prop_map(|(who, space, class)| Act::Move(who, space, class));
-    one_of(vec![(3, made.boxed()), (1, moved.boxed()), (1, edits(&[Edit::Limit(3)]))])
+    let made =
+        (owner(), odd.clone(), class()).prop_map(|(persona, space, class)| Action::Create(persona, space, class, SpecChange::Nothing));
+    let moved = (owner(), odd, class()).prop_map(|(persona, space, class)| Action::Move(persona, space, class));
+    one_of(vec![(3, made.boxed()), (1, moved.boxed()), (1, change_class(&[ClassChange::Limit(3)]))])
 }
 
-fn walls() -> BoxedStrategy<Act> {
+fn isolation() -> BoxedStrategy<Action> {
     let opened = (owner(), space(), proptest::bool::weighted(0.7));
-    let opened = opened.prop_map(|(who, space, open)| if open { Act::Open(who, space) } else { Act::Shut(who, space) });
-    one_of(vec![(3, opened.boxed()), (3, moving()), (1, edits(&[Edit::Enforced(true), Edit::Enforced(false)]))])
+    let opened = opened.prop_map(|(persona, space, open)| if open { Action::Open(persona, space) } else { Action::Shut(persona, space) });
+    one_of(vec![
+        (3, opened.boxed()),
+        (3, change_of_class()),
+        (1, change_class(&[ClassChange::Enforced(true), ClassChange::Enforced(false)])),
+    ])
 }
 
-fn transfers() -> BoxedStrategy<Act> {
-    let handed = (who(), space(), select(vec![Who::Ana, Who::Bea])).prop_map(|(who, space, to)| Act::HandOver(who, space, to));
-    let members = asks(&[Ask::Member(true), Ask::Member(false)]);
-    one_of(vec![(4, handed.boxed()), (2, moving()), (1, members), (1, renew()), (1, edits(&[Edit::Transfer(true), Edit::Transfer(false)]))])
+fn transfers() -> BoxedStrategy<Action> {
+    let handed = (persona(), space(), select(vec![Persona::Ana, Persona::Bea]))
+        .prop_map(|(persona, space, to)| Action::HandOver(persona, space, to));
+    let members = change_spec(&[SpecChange::Member(true), SpecChange::Member(false)]);
+    one_of(vec![
+        (4, handed.boxed()),
+        (2, change_of_class()),
+        (1, members),
+        (1, renew()),
+        (1, change_class(&[ClassChange::Transfer(true), ClassChange::Transfer(false)])),
+    ])
 }
 
-fn backups() -> BoxedStrategy<Act> {
+fn backups() -> BoxedStrategy<Action> {
     let restored = (space(), proptest::bool::weighted(0.7));
-    let restored = restored.prop_map(|(space, restore)| if restore { Act::RestoreNamespace(space) } else { Act::DeleteNamespace(space) });
-    one_of(vec![(3, restored.boxed()), (1, delete()), (1, asks(&[Ask::Until(6)]))])
+    let restored =
+        restored.prop_map(|(space, restore)| if restore { Action::RestoreNamespace(space) } else { Action::DeleteNamespace(space) });
+    one_of(vec![(3, restored.boxed()), (1, delete()), (1, change_spec(&[SpecChange::Until(6)]))])
 }
 
-fn anything() -> BoxedStrategy<Act> {
-    one_of(vec![(2, create()), (2, renew()), (1, moving()), (1, delete()), (1, asks(&[Ask::Ttl("8m"), Ask::Member(false), Ask::Nothing]))])
+fn anything() -> BoxedStrategy<Action> {
+    one_of(vec![
+        (2, create()),
+        (2, renew()),
+        (1, change_of_class()),
+        (1, delete()),
+        (1, change_spec(&[SpecChange::Ttl("8m"), SpecChange::Member(false), SpecChange::Nothing])),
+    ])
 }

@@ -29,6 +29,19 @@ pub struct Version {
     pub at: DateTime<Utc>,
     /// The space.
     pub space: Arc<Value>,
+    /// Its `spec.renewedAt`.
+    pub renewed_at: Option<DateTime<Utc>>,
+    /// Its `status.expiresAt`.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Version {
+    /// A version that was seen at that time. Its times are parsed here, because every check reads those of all versions.
+    fn new(at: DateTime<Utc>, space: Value) -> Self {
+        let time = |pointer: &str| text(&space, pointer).parse().ok();
+        let (renewed_at, expires_at) = (time("/spec/renewedAt"), time("/status/expiresAt"));
+        Self { at, space: Arc::new(space), renewed_at, expires_at }
+    }
 }
 
 type Versions = HashMap<String, Vec<Version>>;
@@ -49,10 +62,10 @@ impl History {
         let watching = tokio::spawn(async move {
             let mut events = watcher(spaces, watcher::Config::default().timeout(60)).default_backoff().boxed();
             while let Some(event) = events.next().await {
-                if let Ok(Event::Apply(space) | Event::InitApply(space)) = event
-                    && let Ok(space) = serde_json::to_value(&space)
-                {
-                    note(&noted, Version { at: world.now(), space: Arc::new(space) });
+                let Ok(Event::Apply(mut space) | Event::InitApply(mut space)) = event else { continue };
+                space.metadata.managed_fields = None;
+                if let Ok(space) = serde_json::to_value(&space) {
+                    note(&noted, Version::new(world.now(), space));
                 }
             }
         });

@@ -1,24 +1,24 @@
 //! Owns the adversary: an executable proof of the promises, whatever users do and in whatever order.
 //!
-//! Sequences are generated from a seed (`generate`), played many at a time (`play`), in memory or on a real API server (`world`), and checked after
+//! Sequences are generated from a seed (`generate`), executed many at a time (`execute`), in memory or on a real API server (`world`), and checked after
 //! each step by oracles that share nothing with the operator (`oracles`). A sequence that breaks a promise is shortened as far as possible and
-//! printed as kubectl commands (`shorten`).
+//! printed as kubectl commands (`shrink`).
 
-mod act;
-mod cast;
+mod action;
 mod classes;
+mod execute;
 mod generate;
 mod history;
-mod live;
 mod memory;
+mod names;
 mod oracles;
-mod play;
+mod real;
 pub mod record;
 mod run;
-mod shorten;
-mod story;
+mod shrink;
+mod trace;
 mod world;
 
 pub use oracles::Violation;
 pub use run::{Options, Outcome, Place, run};
-pub use shorten::Broken;
+pub use shrink::FailedSequence;

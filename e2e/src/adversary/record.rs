@@ -49,7 +49,7 @@ pub fn write(file: &Path, (commit, day): (String, String), options: Options, out
         broken: outcome
             .broken
             .iter()
-            .map(|broken| format!("{} {}: {}", broken.number, broken.violation.oracle, broken.violation.sentence))
+            .map(|broken| format!("{} {}: {}", broken.number, broken.violation.oracle, broken.violation.description))
             .collect(),
     };
     let text = serde_json::to_string_pretty(&record)? + "\n";

@@ -2,33 +2,36 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
 };
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    cast::{Cast, Class, Space},
+    execute::{SequenceRun, Tick, execute},
     generate::{ROUNDS, Sequence},
     history::History,
-    live::{self, Live},
-    memory::Memory,
+    memory::MemoryWorld,
+    names::Names,
     oracles::Violation,
-    play::{Part, Tick, play},
-    shorten::{Broken, commands, shorten},
+    real::{self, RealWorld},
+    shrink::{FailedSequence, commands, shrink},
     world::World,
 };
 use crate::Cluster;
 
 /// The maximum number of shorter sequences that are tried: in memory, and on a real API server.
-const TRIES: (usize, usize) = (300, 20);
+const MAX_REPLAYS: (usize, usize) = (300, 20);
 /// The number of rounds on a real API server before time passes, in which spaces can be created.
-const BEGINNING: usize = 4;
+const ROUNDS_BEFORE_TIME: usize = 4;
 /// The seconds that may pass after a round: in memory, and on a real API server.
 const WAITS: ([i64; 9], [i64; 5]) = ([2, 20, 50, 120, 180, 240, 360, 540, 780], [20, 50, 90, 150, 240]);
 /// On average one round in this number is followed by a restart of the operator.
-const RESTARTS: u8 = 16;
+const ROUNDS_PER_RESTART: u8 = 16;
+/// The number of control planes. While the sequences on one wait for its operator, those on the other use the processors. A larger batch on one
+/// control plane is slower: the API server evaluates the policies for a write to a space once for each class, and each sequence has two classes.
+const CONTROL_PLANES: usize = 2;
 
 /// The place where sequences are played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,59 +73,103 @@ pub struct Outcome {
     /// The number of spaces that expired.
     pub ended: u64,
     /// The sequences that broke a promise.
-    pub broken: Vec<Broken>,
+    pub broken: Vec<FailedSequence>,
 }
 
 /// Plays sequences, and reports the progress after each batch.
 pub fn run(options: Options, progress: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
     let numbers: Vec<u64> = options.only.map_or_else(|| (0..options.sequences).collect(), |only| vec![only]);
-    let batches: Vec<&[u64]> = numbers.chunks(usize::try_from(options.batch)?.max(1)).collect();
+    let queue = BatchQueue::new(options, &numbers, progress)?;
     match options.place {
-        Place::Memory => side_by_side(options, &batches, progress),
-        Place::Real => one_by_one(options, &batches, progress),
+        Place::Memory => queue.run(std::thread::available_parallelism().map_or(1, std::num::NonZero::get), run_in_memory),
+        Place::Real => queue.run(CONTROL_PLANES, run_on_control_plane),
     }
 }
 
-/// Plays the batches in memory, on as many threads as there are processors.
-fn side_by_side(options: Options, batches: &[&[u64]], progress: impl Fn(&Outcome) + Sync) -> Result<Outcome> {
-    let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Outcome::default()));
-    let work = || -> Result<()> {
-        let is_over = || options.first && !outcome.lock().unwrap_or_else(PoisonError::into_inner).broken.is_empty();
-        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !is_over()) {
-            let found = in_memory(options, batch)?;
-            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-            outcome.add(found);
-            progress(&outcome);
-        }
-        Ok(())
-    };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(batches.len());
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        running.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread that played sequences panicked"))?)
-    })?;
-    Ok(outcome.into_inner().unwrap_or_else(PoisonError::into_inner))
+/// The batches that are not played yet, and the result of the others.
+struct BatchQueue<'a, P> {
+    options: Options,
+    batches: Vec<&'a [u64]>,
+    next: AtomicUsize,
+    is_stopped: AtomicBool,
+    outcome: Mutex<Outcome>,
+    progress: P,
 }
 
-fn in_memory(options: Options, numbers: &[u64]) -> Result<Outcome> {
+impl<'a, P: Fn(&Outcome) + Sync> BatchQueue<'a, P> {
+    fn new(options: Options, numbers: &'a [u64], progress: P) -> Result<Self> {
+        let batches = numbers.chunks(usize::try_from(options.batch)?.max(1)).collect();
+        let (next, is_stopped, outcome) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::default());
+        Ok(Self { options, batches, next, is_stopped, outcome, progress })
+    }
+
+    /// Plays the batches on a number of threads, each of which runs `work`.
+    fn run(self, threads: usize, work: impl Fn(&Self) -> Result<()> + Sync) -> Result<Outcome> {
+        let run = || {
+            let done = work(&self);
+            if done.is_err() {
+                self.is_stopped.store(true, Ordering::Relaxed);
+            }
+            done
+        };
+        std::thread::scope(|scope| {
+            let running: Vec<_> = (0..threads.min(self.batches.len())).map(|_| scope.spawn(run)).collect();
+            running
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread that played sequences panicked"))?)
+        })?;
+        let mut outcome = self.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcome.broken.sort_by_key(|broken| broken.number);
+        Ok(outcome)
+    }
+
+    /// The next batch to play.
+    fn next(&self) -> Option<&'a [u64]> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.batches.get(self.next.fetch_add(1, Ordering::Relaxed)).copied()
+    }
+
+    /// Adds the result of a batch.
+    fn finish(&self, played: Outcome) {
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.add(played);
+        if self.options.first && !outcome.broken.is_empty() {
+            self.is_stopped.store(true, Ordering::Relaxed);
+        }
+        (self.progress)(&outcome);
+    }
+}
+
+/// Plays batches in memory.
+fn run_in_memory(queue: &BatchQueue<'_, impl Fn(&Outcome) + Sync>) -> Result<()> {
+    while let Some(batch) = queue.next() {
+        queue.finish(run_batch_in_memory(queue.options, batch)?);
+    }
+    Ok(())
+}
+
+fn run_batch_in_memory(options: Options, numbers: &[u64]) -> Result<Outcome> {
     let ticks = options.ticks(numbers);
-    let played = |parts: Vec<Part>| paused()?.block_on(play_in_memory(parts, &ticks));
-    let parts = numbers.iter().map(|number| options.part(*number)).collect::<Result<_>>()?;
-    let (mut outcome, broken) = Outcome::of(options, numbers, played(parts)?);
-    for first in options.minimizable(broken) {
+    let executed = |runs: Vec<SequenceRun>| paused()?.block_on(execute_in_memory(runs, &ticks));
+    let runs = numbers.iter().map(|number| options.sequence_run(*number)).collect::<Result<_>>()?;
+    let (mut outcome, broken) = Outcome::of(options, numbers, executed(runs)?);
+    for first in options.shrinkable(broken) {
         let number = first.number;
-        let replay = async |rounds| Ok(first_broken(played(vec![Part::new(cast(number), rounds, TimeDelta::zero())])?));
-        outcome.broken.push(futures::executor::block_on(shorten(Sequence::new(options.seed, number)?, first, TRIES.0, replay))?);
+        let replay =
+            async |rounds| Ok(first_failure(executed(vec![SequenceRun::new(Names::of_sequence(number), rounds, TimeDelta::zero())])?));
+        outcome.broken.push(futures::executor::block_on(shrink(Sequence::new(options.seed, number)?, first, MAX_REPLAYS.0, replay))?);
     }
     Ok(outcome)
 }
 
-async fn play_in_memory(mut parts: Vec<Part>, ticks: &[Tick]) -> Result<Vec<Part>> {
+async fn execute_in_memory(mut runs: Vec<SequenceRun>, ticks: &[Tick]) -> Result<Vec<SequenceRun>> {
     let epoch: DateTime<Utc> = DateTime::from_timestamp(1_800_000_000, 0).context("the epoch is no time")?;
-    let world: Arc<dyn World> = Arc::new(Memory::new(epoch)?);
+    let world: Arc<dyn World> = Arc::new(MemoryWorld::new(epoch)?);
     let history = History::begin(&world);
-    play(&world, &history, &mut parts, ticks).await?;
-    Ok(parts)
+    execute(&world, &history, &mut runs, ticks).await?;
+    Ok(runs)
 }
 
 /// A runtime whose time advances when there is nothing to do.
@@ -130,108 +177,102 @@ fn paused() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().context("no runtime could be made")
 }
 
-/// Plays the batches on a real API server, one after the other.
-fn one_by_one(options: Options, batches: &[&[u64]], progress: impl Fn(&Outcome)) -> Result<Outcome> {
+/// Plays batches on a control plane, one after the other.
+fn run_on_control_plane(queue: &BatchQueue<'_, impl Fn(&Outcome) + Sync>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime could be made")?;
     runtime.block_on(async {
-        let cluster = live::cluster().await?;
-        let mut outcome = Outcome::default();
-        for batch in batches {
-            outcome.add(really(&cluster, options, batch).await?);
-            progress(&outcome);
-            if options.first && !outcome.broken.is_empty() {
-                break;
-            }
+        let cluster = real::start_cluster().await?;
+        while let Some(batch) = queue.next() {
+            queue.finish(run_batch_on_cluster(&cluster, queue.options, batch).await?);
         }
-        Ok(outcome)
+        Ok(())
     })
 }
 
-async fn really(cluster: &Arc<Cluster>, options: Options, numbers: &[u64]) -> Result<Outcome> {
+async fn run_batch_on_cluster(cluster: &Arc<Cluster>, options: Options, numbers: &[u64]) -> Result<Outcome> {
     let ticks = options.ticks(numbers);
-    let parts = numbers.iter().map(|number| options.part(*number)).collect::<Result<_>>()?;
-    let (mut outcome, broken) = Outcome::of(options, numbers, play_really(cluster, parts, &ticks).await?);
+    let runs = numbers.iter().map(|number| options.sequence_run(*number)).collect::<Result<_>>()?;
+    let (mut outcome, broken) = Outcome::of(options, numbers, execute_on_cluster(cluster, runs, &ticks).await?);
     let tries = AtomicU32::new(0);
-    for first in options.minimizable(broken) {
+    for first in options.shrinkable(broken) {
         let number = first.number;
         let replay = async |rounds| {
-            let cast = Cast::new(&format!("q{number}t{}", tries.fetch_add(1, Ordering::Relaxed)));
-            Ok(first_broken(play_really(cluster, vec![Part::new(cast, rounds, TimeDelta::zero())], &ticks).await?))
+            let names = Names::of_replay(number, tries.fetch_add(1, Ordering::Relaxed));
+            Ok(first_failure(execute_on_cluster(cluster, vec![SequenceRun::new(names, rounds, TimeDelta::zero())], &ticks).await?))
         };
-        outcome.broken.push(shorten(Sequence::new(options.seed, number)?, first, TRIES.1, replay).await?);
+        outcome.broken.push(shrink(Sequence::new(options.seed, number)?, first, MAX_REPLAYS.1, replay).await?);
     }
     Ok(outcome)
 }
 
-async fn play_really(cluster: &Arc<Cluster>, mut parts: Vec<Part>, ticks: &[Tick]) -> Result<Vec<Part>> {
-    let live = Arc::new(Live::start(cluster.clone()).await?);
-    let world: Arc<dyn World> = live.clone();
-    for part in &mut parts {
-        part.story.lateness = world.lateness();
+async fn execute_on_cluster(cluster: &Arc<Cluster>, mut runs: Vec<SequenceRun>, ticks: &[Tick]) -> Result<Vec<SequenceRun>> {
+    let real = Arc::new(RealWorld::start(cluster.clone()).await?);
+    let world: Arc<dyn World> = real.clone();
+    for run in &mut runs {
+        run.trace.lateness = world.lateness();
     }
     let history = History::begin(&world);
-    let played = play(&world, &history, &mut parts, ticks).await;
-    let names = |part: &Part| (Space::ALL.map(|space| part.story.cast.space(space)), Class::ALL.map(|class| part.story.cast.class(class)));
-    let (spaces, classes): (Vec<_>, Vec<_>) = parts.iter().map(names).unzip();
-    live.clear(&spaces.concat(), &classes.concat()).await?;
-    played?;
-    Ok(parts)
+    let executed = execute(&world, &history, &mut runs, ticks).await;
+    real.stop().await?;
+    executed?;
+    Ok(runs)
 }
 
-fn cast(number: u64) -> Cast {
-    Cast::new(&format!("q{number}"))
-}
-
-fn first_broken(parts: Vec<Part>) -> Option<(Violation, String)> {
-    let part = parts.into_iter().next()?;
-    Some((part.violation?, commands(&part.story)))
+fn first_failure(runs: Vec<SequenceRun>) -> Option<(Violation, String)> {
+    let run = runs.into_iter().next()?;
+    Some((run.violation?, commands(&run.trace)))
 }
 
 impl Options {
-    /// Selects the broken sequences of a batch to shorten: each takes minutes.
-    fn minimizable(&self, broken: Vec<Broken>) -> impl Iterator<Item = Broken> + use<> {
-        let most = if self.first { 1 } else { broken.len() };
-        broken.into_iter().take(most)
+    /// Selects the broken sequences of a batch to shrink: each takes minutes.
+    fn shrinkable(&self, broken: Vec<FailedSequence>) -> impl Iterator<Item = FailedSequence> + use<> {
+        let count = if self.first { 1 } else { broken.len() };
+        broken.into_iter().take(count)
     }
 
-    fn again(&self) -> String {
+    fn replay_flags(&self) -> String {
         let place = if self.place == Place::Real { "--real " } else { "" };
         format!("{place}--seed {} --batch {}", self.seed, self.batch)
     }
 
-    fn part(&self, number: u64) -> Result<Part> {
-        Ok(Part::new(cast(number), Sequence::new(self.seed, number)?.rounds(), TimeDelta::zero()))
+    fn sequence_run(&self, number: u64) -> Result<SequenceRun> {
+        Ok(SequenceRun::new(Names::of_sequence(number), Sequence::new(self.seed, number)?.rounds(), TimeDelta::zero()))
     }
 
     /// The steps in time of the batch to which these sequences belong.
     fn ticks(&self, numbers: &[u64]) -> Vec<Tick> {
         let batch = numbers.first().copied().unwrap_or_default() / self.batch.max(1);
-        let mut dice = fastrand::Rng::with_seed(self.seed.wrapping_mul(1_000_003).wrapping_add(batch));
+        let mut random = fastrand::Rng::with_seed(self.seed.wrapping_mul(1_000_003).wrapping_add(batch));
         let waits: &[i64] = match self.place {
             Place::Memory => &WAITS.0,
             Place::Real => &WAITS.1,
         };
         let tick = |round: usize| {
-            let (wait, restart) = (dice.choice(waits).copied().unwrap_or_default(), dice.u8(..RESTARTS) == 0);
-            let stands = self.place == Place::Real && round + 1 < BEGINNING;
-            Tick { wait: TimeDelta::seconds(if stands { 0 } else { wait }), restart }
+            let (wait, restart) = (random.choice(waits).copied().unwrap_or_default(), random.u8(..ROUNDS_PER_RESTART) == 0);
+            let is_beginning = self.place == Place::Real && round + 1 < ROUNDS_BEFORE_TIME;
+            Tick { wait: TimeDelta::seconds(if is_beginning { 0 } else { wait }), restart }
         };
         (0..ROUNDS).map(tick).collect()
     }
 }
 
 impl Outcome {
-    fn of(options: Options, numbers: &[u64], parts: Vec<Part>) -> (Self, Vec<Broken>) {
+    fn of(options: Options, numbers: &[u64], runs: Vec<SequenceRun>) -> (Self, Vec<FailedSequence>) {
         let (mut outcome, mut broken) = (Self::default(), vec![]);
-        for (number, part) in numbers.iter().zip(parts) {
-            let story = &part.story;
+        for (number, run) in numbers.iter().zip(runs) {
+            let trace = &run.trace;
             outcome.played += 1;
-            outcome.judged += story.seen.len() as u64;
-            outcome.requests += story.deeds.len() as u64;
-            outcome.refused += story.deeds.iter().filter(|deed| deed.answer.is_err()).count() as u64;
-            outcome.ended += story.lives().filter(|life| life.sealed().is_some()).count() as u64;
-            let again = options.again();
-            broken.extend(part.violation.map(|violation| Broken { again, number: *number, violation, commands: commands(story) }));
+            outcome.judged += trace.states.len() as u64;
+            outcome.requests += trace.exchanges.len() as u64;
+            outcome.refused += trace.exchanges.iter().filter(|exchange| exchange.response.is_err()).count() as u64;
+            outcome.ended += trace.incarnations().filter(|incarnation| incarnation.sealed().is_some()).count() as u64;
+            let replay_flags = options.replay_flags();
+            broken.extend(run.violation.map(|violation| FailedSequence {
+                replay_flags,
+                number: *number,
+                violation,
+                commands: commands(trace),
+            }));
         }
         (outcome, broken)
     }

@@ -5,6 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::LocalBoxFuture;
 use kube::Client;
 
+use crate::fault_sweep::cluster_view::Objects;
+
 /// The header with which the administrator impersonates a user
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation>).
 pub const IMPERSONATE: &str = "Impersonate-User";
@@ -18,20 +20,23 @@ pub trait World: Send + Sync {
     /// The administrator's client, which may impersonate any user.
     fn client(&self) -> Client;
 
+    /// The objects of the space or the class of that name. On a real API server they come from watches, which may be slightly behind.
+    fn objects_of(&self, name: &str) -> Objects;
+
     /// The time that the operator uses.
     fn now(&self) -> DateTime<Utc>;
 
     /// Advances the time.
-    fn pass(&self, wait: TimeDelta) -> LocalBoxFuture<'_, Result<()>>;
+    fn advance(&self, wait: TimeDelta) -> LocalBoxFuture<'_, Result<()>>;
 
     /// Waits until the operator has done everything that follows from the current state.
-    fn settle(&self) -> LocalBoxFuture<'_, Result<()>>;
+    fn wait_until_idle(&self) -> LocalBoxFuture<'_, Result<()>>;
 
     /// Ends the operator abruptly and starts it again.
     fn restart(&self) -> LocalBoxFuture<'_, Result<()>>;
 
     /// Makes the operator reconcile the spaces of these names, if its timers do not follow the advanced time.
-    fn wake<'a>(&'a self, spaces: &'a [String]) -> LocalBoxFuture<'a, Result<()>>;
+    fn requeue<'a>(&'a self, spaces: &'a [String]) -> LocalBoxFuture<'a, Result<()>>;
 
     /// Returns true if controllers take some time, so that a state that is wrong may become right.
     fn is_real(&self) -> bool;

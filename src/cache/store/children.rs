@@ -5,10 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Inner, Store};
-use crate::desired::{
-    Child, ChildKind, SeenChild, Uid,
-    children::{hash, is_name_of_ours},
-};
+use crate::desired::{Child, ChildKind, SeenChild, Uid, child::is_operator_name, hash::hash};
 
 /// The most objects of one namespace among which a watch adds another binding. A class has at most 32 roles, and a space at most 100 members.
 const MOST: usize = 256;
@@ -30,7 +27,7 @@ impl Children {
     /// Returns true if `seen` may be added, or is kept already.
     fn has_room(&self, namespace: &str, seen: &SeenChild) -> bool {
         let is_crowded = || seen.kind == ChildKind::Binding && self.of(namespace).len() >= MOST;
-        is_name_of_ours(seen.kind, &seen.name) && (!is_crowded() || self.get(namespace, (seen.kind, &seen.name)).is_some())
+        is_operator_name(seen.kind, &seen.name) && (!is_crowded() || self.get(namespace, (seen.kind, &seen.name)).is_some())
     }
 
     fn put(&mut self, namespace: &str, seen: SeenChild) -> bool {

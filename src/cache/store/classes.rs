@@ -11,7 +11,7 @@ use kube::ResourceExt;
 
 use super::Store;
 use crate::{
-    api::{SpaceClass, SpaceClassSpec, names, time},
+    api::{SpaceClass, SpaceClassSpec, is_default_class, time},
     desired::class::cluster_roles,
 };
 
@@ -52,7 +52,7 @@ impl Store {
     pub fn default_classes(&self) -> Vec<String> {
         let inner = self.read();
         let readable = inner.classes.readable.values().map(|class| &class.metadata);
-        let annotated = readable.chain(inner.classes.unreadable.values()).filter(|metadata| is_default(metadata));
+        let annotated = readable.chain(inner.classes.unreadable.values()).filter(|metadata| is_default_class(metadata));
         let mut by_age: Vec<(Option<DateTime<Utc>>, String)> = annotated.map(age_and_name).collect();
         by_age.sort();
         by_age.into_iter().map(|(_, name)| name).collect()
@@ -67,7 +67,7 @@ impl Store {
     pub fn is_default_class(&self, name: &str) -> bool {
         let inner = self.read();
         let readable = inner.classes.readable.get(name).map(|class| &class.metadata);
-        readable.or_else(|| inner.classes.unreadable.get(name)).is_some_and(is_default)
+        readable.or_else(|| inner.classes.unreadable.get(name)).is_some_and(is_default_class)
     }
 
     /// Keeps a class.
@@ -114,11 +114,6 @@ impl Store {
     }
 }
 
-fn is_default(metadata: &ObjectMeta) -> bool {
-    let annotation = metadata.annotations.as_ref().and_then(|annotations| annotations.get(names::ANNOTATION_DEFAULT_CLASS));
-    annotation.is_some_and(|value| value == "true")
-}
-
 fn age_and_name(metadata: &ObjectMeta) -> (Option<DateTime<Utc>>, String) {
     let created = metadata.creation_timestamp.as_ref().and_then(time::from_k8s);
     (created, metadata.name.clone().unwrap_or_default())
@@ -129,6 +124,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::names;
 
     fn metadata(name: &str, created: &str, default: &str) -> Value {
         let annotations = json!({(names::ANNOTATION_DEFAULT_CLASS): default});

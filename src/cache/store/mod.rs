@@ -125,7 +125,7 @@ impl Store {
 
     /// Keeps the needed part of a namespace. Returns true if it differs from the part that was kept.
     pub fn put_namespace(&self, namespace: &Namespace) -> bool {
-        self.put_seen_namespace(namespace.name_any(), SeenNamespace::of(namespace))
+        self.put_seen_namespace(namespace.name_any(), SeenNamespace::from_namespace(namespace))
     }
 
     /// Does the same for a namespace that is already reduced.

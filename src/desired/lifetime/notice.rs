@@ -1,366 +1,70 @@
-//! Notices that postpone an end: after a change that brings it nearer, and the one that runs at `created + maxLifetime`.
+//! Notices that postpone an end after a change that brings it nearer.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::outlook::{Bound, Postponed, SEAL_LEAD, Term, WARNING_TOLERANCE, representable, saturating_add, shortest};
-use crate::api::time::ceil_second;
+use super::{
+    arithmetic::{representable, saturating_add, shortest},
+    formula::LifetimeInputs,
+};
+use crate::api::{Notice, time::ceil_second};
 
 /// The shortest notice after a change of the class or the spec that brings the end nearer.
-pub const LEAST_NOTICE: TimeDelta = TimeDelta::minutes(5);
+pub(super) const MIN_NOTICE: TimeDelta = TimeDelta::minutes(5);
 
 /// The shortest notice after consent to `protected` or `never` is withdrawn.
-pub const LEAST_NOTICE_OF_WITHDRAWAL: TimeDelta = TimeDelta::days(7);
+pub(super) const MIN_WITHDRAWAL_NOTICE: TimeDelta = TimeDelta::days(7);
 
 fn longest(thresholds: &[TimeDelta]) -> TimeDelta {
     thresholds.iter().max().copied().unwrap_or_default()
 }
 
 /// The notice that is due because a change gave the space an end, or an earlier one; `None` if no change did.
-fn notice_of_change(term: &Term, end: DateTime<Utc>) -> Option<TimeDelta> {
-    let before = term.before.as_ref()?;
+pub(super) fn notice_of_change(inputs: &LifetimeInputs, end: DateTime<Utc>) -> Option<TimeDelta> {
+    let before = inputs.before.as_ref()?;
     // The end that a renewal gives under the former terms is the owner's own choice. Class and consent may have changed since the last reconcile.
-    let in_force = if term.is_renewed { before.renewed } else { before.expires_at };
+    let in_force = if inputs.is_renewed { before.renewed } else { before.expires_at };
     let was_endless = before.expires_at.is_none() && in_force.is_none();
-    if term.lacks_consent && (was_endless || before.is_endless && in_force.is_some_and(|at| end < at)) {
-        return Some(longest(&before.warn_before).max(longest(&term.warn_before)).max(LEAST_NOTICE_OF_WITHDRAWAL));
+    if inputs.lacks_consent && (was_endless || before.is_endless && in_force.is_some_and(|at| end < at)) {
+        return Some(longest(&before.warn_before).max(longest(&inputs.warn_before)).max(MIN_WITHDRAWAL_NOTICE));
     }
     let is_nearer = in_force.is_none_or(|at| end < at);
-    is_nearer.then(|| shortest(&before.warn_before).max(shortest(&term.warn_before)).max(LEAST_NOTICE))
+    is_nearer.then(|| shortest(&before.warn_before).max(shortest(&inputs.warn_before)).max(MIN_NOTICE))
 }
 
 /// The expiry to which a late warning moved another end than `end`, as a notice that begins at `from` and leaves time for every warning.
-fn moved(term: &Term, end: DateTime<Utc>, from: DateTime<Utc>) -> Option<Postponed> {
-    let given = term.last_warning.filter(|given| given.expires_at != end)?;
-    let until = term.before.as_ref()?.expires_at.filter(|at| *at > given.expires_at)?;
-    let least = shortest(&term.warn_before).min(end - term.anchor).max(TimeDelta::zero());
-    (until >= saturating_add(from, least)).then_some(Postponed { of: end, from, until })
+fn moved(inputs: &LifetimeInputs, end: DateTime<Utc>, from: DateTime<Utc>) -> Option<Notice> {
+    let given = inputs.last_warning.filter(|given| given.expires_at != end)?;
+    let until = inputs.before.as_ref()?.expires_at.filter(|at| *at > given.expires_at)?;
+    let least = shortest(&inputs.warn_before).min(end - inputs.anchor).max(TimeDelta::zero());
+    (until >= saturating_add(from, least)).then_some(Notice { of: end, from, until })
 }
 
 /// The notice of the ceiling, if its end was announced. A notice that began in time announced no end of a shorter ttl.
-fn announced_by_the_ceiling(term: &Term) -> Option<Postponed> {
-    let announced = term.before.as_ref()?.expires_at?;
-    term.last_notice.filter(|notice| notice.until > notice.of && announced >= notice.until)
+fn announced_by_the_ceiling(inputs: &LifetimeInputs) -> Option<Notice> {
+    let announced = inputs.before.as_ref()?.expires_at?;
+    inputs.last_notice.filter(|notice| notice.until > notice.of && announced >= notice.until)
 }
 
 /// The notice of an end that a change brought nearer than that notice. A running notice continues while the end stays the same, and no further
 /// change of the spec or the class shortens it.
-pub(super) fn postponed(term: &Term, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<Postponed> {
+pub(super) fn postponed(inputs: &LifetimeInputs, end: DateTime<Utc>, now: DateTime<Utc>) -> Option<Notice> {
     // A renewal and a change of the class can give the end that the notice postpones.
-    if let Some(running) = term.postponed.filter(|running| running.of == end && !term.is_renewed) {
+    if let Some(running) = inputs.postponed.filter(|running| running.of == end && !inputs.is_renewed) {
         return Some(running);
     }
     let from = ceil_second(now);
     // The end is the same as before, and a late warning may have moved the expiry: `Warnings` keeps it.
-    let is_same = !term.is_renewed && term.last_warning.is_some_and(|given| given.expires_at == end);
-    let Some(notice) = notice_of_change(term, end).filter(|_| !is_same) else {
+    let is_same = !inputs.is_renewed && inputs.last_warning.is_some_and(|given| given.expires_at == end);
+    let Some(notice) = notice_of_change(inputs, end).filter(|_| !is_same) else {
         // A renewal counts from its own time. It does not bring an end nearer that a notice or a late warning announced.
-        let running = term.postponed.into_iter().chain(announced_by_the_ceiling(term)).chain(moved(term, end, from));
+        let running = inputs.postponed.into_iter().chain(announced_by_the_ceiling(inputs)).chain(moved(inputs, end, from));
         let announced = running.into_iter().find(|notice| end < notice.until);
-        return announced.filter(|_| term.is_renewed).map(|notice| Postponed { of: end, ..notice });
+        return announced.filter(|_| inputs.is_renewed).map(|notice| Notice { of: end, ..notice });
     };
     let least = representable(saturating_add(from, notice));
-    let promised = term.postponed.into_iter().chain(term.last_notice).max_by_key(|running| running.until);
+    let promised = inputs.postponed.into_iter().chain(inputs.last_notice).max_by_key(|running| running.until);
     // A notice that continues keeps its beginning, which shows its full length.
-    let continued = promised.into_iter().chain(moved(term, end, from)).find(|notice| notice.until >= least);
-    let notice = continued.map_or(Postponed { of: end, from, until: least }, |notice| Postponed { of: end, ..notice });
+    let continued = promised.into_iter().chain(moved(inputs, end, from)).find(|notice| notice.until >= least);
+    let notice = continued.map_or(Notice { of: end, from, until: least }, |notice| Notice { of: end, ..notice });
     (end < notice.until).then_some(notice)
-}
-
-/// The notice of withdrawn consent that was announced to end after `ceiling`. A change by an owner begins no notice of that length, except in a class
-/// whose warnings are as long.
-fn withdrawal_beyond(term: &Term, ceiling: DateTime<Utc>) -> Option<Postponed> {
-    let announced = term.before.as_ref()?.expires_at.filter(|announced| *announced > ceiling)?;
-    let running = term.postponed.filter(|running| running.until - running.from >= LEAST_NOTICE_OF_WITHDRAWAL)?;
-    (running.until <= announced).then_some(Postponed { of: ceiling, from: running.from, until: announced })
-}
-
-/// `created + maxLifetime`, beyond which one notice runs.
-pub(super) struct Ceiling {
-    /// The beginning of the notice by the formula.
-    pub(super) begins: DateTime<Utc>,
-    /// The latest end of the space.
-    pub(super) end: DateTime<Utc>,
-    /// The notice, once it runs.
-    pub(super) notice: Option<Postponed>,
-    /// True if the status contains that notice.
-    is_recorded: bool,
-}
-
-impl Ceiling {
-    pub(super) fn of(term: &Term, now: DateTime<Utc>) -> Option<Self> {
-        let max = term.max_lifetime?;
-        let ceiling = representable(saturating_add(term.created, max));
-        let usual = shortest(&term.warn_before).min(max);
-        let was_endless = term.before.as_ref().is_some_and(|before| before.expires_at.is_none() || before.is_endless);
-        let withdrawn = term.lacks_consent && was_endless;
-        let length = match notice_of_change(term, ceiling) {
-            Some(notice) if withdrawn || usual.is_zero() => notice,
-            Some(_) => shortest(&term.warn_before),
-            None => usual,
-        };
-        let begins = ceiling - usual;
-        // A notice of a shorter maxLifetime, which an administrator has raised since, did not announce this end.
-        let recorded = term.last_notice.filter(|notice| (now >= begins && notice.of >= ceiling) || notice.until > ceiling);
-        if let Some(notice) = recorded {
-            return Some(Self { begins, end: notice.until.max(ceiling), notice: Some(notice), is_recorded: true });
-        }
-        // A notice of withdrawn consent continues beyond a ceiling that a further change sets, unless the notice of the ceiling ends later.
-        if let Some(notice) = withdrawal_beyond(term, ceiling).filter(|notice| notice.until >= saturating_add(now, length)) {
-            return Some(Self { begins, end: notice.until, notice: Some(notice), is_recorded: false });
-        }
-        // A class without warnings has no notice, unless a change brought the end nearer.
-        if length.is_zero() || now < ceiling - length {
-            return Some(Self { begins, end: ceiling, notice: None, is_recorded: false });
-        }
-        let from = ceil_second(now);
-        let is_late = from - (ceiling - length) > WARNING_TOLERANCE;
-        let until = if is_late { representable(saturating_add(from, length)) } else { ceiling };
-        let notice = Postponed { of: ceiling, from, until };
-        Some(Self { begins, end: until, notice: Some(notice), is_recorded: false })
-    }
-
-    /// The end that warnings are given for. A notice that began late sets the end.
-    pub(super) fn cap(&self, nominal: DateTime<Utc>, bound: Bound) -> DateTime<Utc> {
-        if bound == Bound::MaxLifetime { self.end } else { nominal.min(self.end) }
-    }
-
-    pub(super) fn has_stood(&self, now: DateTime<Utc>) -> bool {
-        self.is_recorded && now >= self.end - SEAL_LEAD
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::{DateTime, TimeDelta, Utc};
-    use serde_json::{Value, json};
-
-    use crate::{
-        api::{DeveloperSpace, SpaceClassSpec},
-        desired::lifetime::{
-            inputs::{rules_of, term},
-            outlook::{Outlook, Postponed, Stage, outlook},
-        },
-    };
-
-    /// The outlook in December for a space that was created on 24 November at nine, under the terms of a class with `lifetime`.
-    fn look(spec: &Value, status: &Value, lifetime: &Value, now: &str) -> Outlook {
-        let mut status = status.clone();
-        status["namespace"] = json!({"name": "orchid-lab", "uid": "ns-1"});
-        let metadata = json!({"name": "orchid-lab", "creationTimestamp": "2026-11-24T09:00:00Z"});
-        let mut object = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "DeveloperSpace", "metadata": metadata, "spec": spec, "status": status});
-        object["spec"]["owner"] = json!({"kind": "Group", "name": "botany"});
-        let space: DeveloperSpace = serde_json::from_value(object).unwrap();
-        let class: SpaceClassSpec = serde_json::from_value(json!({"ownerRole": "edit", "lifetime": lifetime})).unwrap();
-        let is_accepted = space.spec.protected == class.lifetime.as_ref().is_some_and(|lifetime| lifetime.allow_protected);
-        let now = format!("2026-12-{now}Z").parse().unwrap();
-        outlook(&term(&space, rules_of(&space, Some(&class)).as_ref(), is_accepted, now), now)
-    }
-
-    fn end(outlook: &Outlook) -> String {
-        outlook.expires_at.map(crate::api::time::rfc3339).unwrap_or_default()
-    }
-
-    #[test]
-    fn a_renewal_brings_no_end_nearer_that_a_notice_promised() {
-        let terms = json!({"ttl": "7d", "maxTTL": "2d", "protected": true});
-        let promised = json!({"of": "2026-12-01T12:00:00Z", "from": "2026-12-01T12:00:00Z", "until": "2026-12-08T12:00:00Z"});
-        let warning = json!({"at": "2026-12-01T12:00:00Z", "before": "7d", "expiresAt": "2026-12-08T12:00:00Z"});
-        let mut status = json!({"terms": terms, "expiresAt": "2026-12-08T12:00:00Z", "postponed": promised, "lastWarning": warning});
-        let spec = json!({"protected": true, "renewedAt": "2026-12-02T10:00:00Z"});
-        let renewed = look(&spec, &status, &json!({"maxTTL": "2d"}), "02T10:00:00");
-        assert_eq!(end(&renewed), "2026-12-08T12:00:00Z");
-        status["postponed"] = json!({"of": "2026-12-04T10:00:00Z", "from": "2026-12-01T12:00:00Z", "until": "2026-12-08T12:00:00Z"});
-        status["lastRenewedAt"] = json!("2026-12-02T10:00:00Z");
-        assert_eq!(end(&look(&spec, &status, &json!({"maxTTL": "2d"}), "02T10:00:01")), "2026-12-08T12:00:00Z", "nor does the next look");
-        let late = json!({"protected": true, "renewedAt": "2026-12-07T10:00:00Z"});
-        let beyond = look(&late, &status, &json!({"maxTTL": "2d"}), "07T10:00:00");
-        assert_eq!((end(&beyond).as_str(), beyond.postponed), ("2026-12-09T10:00:00Z", None), "a later end is its own");
-    }
-
-    #[test]
-    fn a_renewal_hides_no_change_of_the_class_that_came_while_nobody_looked() {
-        let spec = json!({"renewedAt": "2026-12-02T10:00:00Z"});
-        let warning = json!({"at": "2026-12-01T08:00:00Z", "before": "1h", "expiresAt": "2026-12-04T10:00:00Z"});
-        for last_warning in [Value::Null, warning] {
-            let terms = json!({"ttl": "9d", "maxTTL": "9d"});
-            let status = json!({"terms": terms, "expiresAt": "2026-12-03T09:00:00Z", "lastWarning": last_warning});
-            let tightened = json!({"defaultTTL": "2d", "maxTTL": "2d"});
-            assert_eq!(end(&look(&spec, &status, &tightened, "05T10:00:00")), "2026-12-05T10:05:00Z", "{status}");
-            let as_before = json!({"defaultTTL": "9d", "maxTTL": "9d"});
-            assert_eq!(end(&look(&spec, &status, &as_before, "05T10:00:00")), "2026-12-11T10:00:00Z", "{status}");
-        }
-    }
-
-    #[test]
-    fn a_renewal_hides_no_withdrawal_of_consent_that_came_while_nobody_looked() {
-        let terms = json!({"ttl": "7d", "maxTTL": "7d", "allowProtected": true, "protected": true});
-        let spec = json!({"protected": true, "renewedAt": "2026-12-02T10:00:00Z"});
-        let withdrawn = look(&spec, &json!({"terms": terms}), &json!({"maxTTL": "2d"}), "05T10:00:00");
-        assert_eq!(end(&withdrawn), "2026-12-12T10:00:00Z");
-    }
-
-    #[test]
-    fn a_life_that_only_max_lifetime_ended_is_endless_when_consent_is_withdrawn() {
-        let terms = json!({"ttl": "never", "allowNever": true, "maxLifetime": "180d"});
-        let status = json!({"terms": terms, "expiresAt": "2027-05-23T09:00:00Z"});
-        let withdrawn = look(&json!({"ttl": "never"}), &status, &json!({"maxTTL": "2d", "maxLifetime": "180d"}), "05T10:00:00");
-        assert_eq!(end(&withdrawn), "2026-12-12T10:00:00Z");
-    }
-
-    #[test]
-    fn never_gets_a_week_when_its_class_gets_a_longest_life_in_place_of_consent() {
-        let (no_end, status) = (json!({"ttl": "never"}), json!({"terms": {"ttl": "never", "allowNever": true, "warnBefore": ["1h"]}}));
-        let bounded = json!({"maxLifetime": "2d", "warnBefore": ["1h"]});
-        assert_eq!(end(&look(&no_end, &status, &bounded, "05T10:00:00")), "2026-12-12T10:00:00Z");
-    }
-
-    #[test]
-    fn never_gets_a_week_when_its_longest_life_is_shortened_and_consent_withdrawn() {
-        let terms = json!({"ttl": "never", "allowNever": true, "maxLifetime": "365d", "warnBefore": ["1h"]});
-        let status = json!({"terms": terms, "expiresAt": "2027-11-24T09:00:00Z"});
-        let bounded = json!({"maxTTL": "30d", "maxLifetime": "2d", "warnBefore": ["1h"]});
-        assert_eq!(end(&look(&json!({"ttl": "never"}), &status, &bounded, "05T10:00:00")), "2026-12-12T10:00:00Z");
-    }
-
-    /// The notice of a week, which an administrator began on 2 December by withdrawing consent.
-    fn week() -> Value {
-        json!({"of": "2026-12-01T09:00:00Z", "from": "2026-12-02T09:00:00Z", "until": "2026-12-09T09:00:00Z"})
-    }
-
-    #[test]
-    fn a_longest_life_that_is_set_later_does_not_shorten_the_week_of_a_withdrawal() {
-        // The owner kept the protection, or removed it as the condition asks.
-        for spec in [json!({"protected": true}), json!({"ttl": "7d"})] {
-            for max_lifetime in ["2d", "13d"] {
-                let terms = json!({"ttl": "7d", "maxTTL": "7d", "protected": spec["protected"] == true, "warnBefore": ["1h"]});
-                let mut status = json!({"terms": terms, "expiresAt": "2026-12-09T09:00:00Z", "postponed": week()});
-                let bounded = json!({"maxTTL": "7d", "maxLifetime": max_lifetime, "warnBefore": ["1h"]});
-                let seen = look(&spec, &status, &bounded, "03T09:00:00");
-                assert_eq!(end(&seen), "2026-12-09T09:00:00Z", "{spec} with {max_lifetime}");
-                let notice = seen.last_notice.expect("the notice is recorded");
-                let rfc3339 = crate::api::time::rfc3339;
-                status["lastNotice"] = json!({"of": rfc3339(notice.of), "from": rfc3339(notice.from), "until": rfc3339(notice.until)});
-                if seen.postponed.is_none() {
-                    status["postponed"] = Value::Null;
-                }
-                assert_eq!(end(&look(&spec, &status, &bounded, "03T09:00:01")), "2026-12-09T09:00:00Z", "the next look at {spec}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_week_that_goes_on_under_another_formula_is_still_a_week() {
-        let terms = json!({"ttl": "30d", "maxTTL": "30d", "protected": true, "warnBefore": ["1h"]});
-        let running = json!({"of": "2026-12-24T09:00:00Z", "from": "2026-12-25T09:00:00Z", "until": "2027-01-01T09:00:00Z"});
-        let status = json!({"terms": terms, "expiresAt": "2027-01-01T09:00:00Z", "postponed": running});
-        let seen = look(&json!({"protected": true}), &status, &json!({"maxTTL": "14d", "warnBefore": ["1h"]}), "26T09:00:00");
-        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
-        let continued = Postponed { of: at("2026-12-08T09:00:00Z"), from: at("2026-12-25T09:00:00Z"), until: at("2027-01-01T09:00:00Z") };
-        assert_eq!((end(&seen).as_str(), seen.postponed), ("2027-01-01T09:00:00Z", Some(continued)));
-    }
-
-    #[test]
-    fn a_longest_life_that_is_set_after_a_week_that_the_operator_missed_is_warned_of() {
-        let terms = json!({"ttl": "7d", "maxTTL": "7d", "warnBefore": ["1h"]});
-        let status = json!({"terms": terms, "expiresAt": "2026-12-09T09:00:00Z", "postponed": week()});
-        for max_lifetime in ["2d", "13d"] {
-            let bounded = json!({"maxTTL": "7d", "maxLifetime": max_lifetime, "warnBefore": ["1h"]});
-            let seen = look(&json!({"ttl": "7d"}), &status, &bounded, "10T09:00:00");
-            assert_eq!((end(&seen).as_str(), seen.stage), ("2026-12-10T10:00:00Z", Stage::Warn(TimeDelta::hours(1))), "{max_lifetime}");
-        }
-    }
-
-    #[test]
-    fn a_notice_that_the_longest_life_cut_does_not_go_beyond_it() {
-        let terms = json!({"ttl": "7d", "maxTTL": "7d", "maxLifetime": "10d", "warnBefore": ["1h"]});
-        let status = json!({"terms": terms, "expiresAt": "2026-12-04T09:00:00Z", "postponed": week()});
-        let bounded = json!({"maxTTL": "7d", "maxLifetime": "10d", "warnBefore": ["1h"]});
-        assert_eq!(end(&look(&json!({"ttl": "7d"}), &status, &bounded, "03T09:00:00")), "2026-12-04T09:00:00Z");
-    }
-
-    #[test]
-    fn a_renewal_within_a_notice_hides_no_change_of_the_class() {
-        // The protection was lifted on 5 December. The renewal and the shorter ttl give the same end by the formula.
-        let running = json!({"of": "2026-12-01T09:00:00Z", "from": "2026-12-05T09:00:00Z", "until": "2026-12-05T10:00:00Z"});
-        let warning = json!({"at": "2026-12-05T09:00:00Z", "before": "1h", "expiresAt": "2026-12-05T10:00:00Z"});
-        let terms = json!({"ttl": "7d", "maxTTL": "7d", "warnBefore": ["1h"]});
-        let status = json!({"terms": terms, "expiresAt": "2026-12-05T10:00:00Z", "postponed": running, "lastWarning": warning});
-        let spec = json!({"renewedAt": "2026-11-30T09:00:00Z"});
-        let seen = look(&spec, &status, &json!({"defaultTTL": "1d", "maxTTL": "1d", "warnBefore": ["1h"]}), "05T10:00:00");
-        assert_eq!((end(&seen).as_str(), seen.stage), ("2026-12-05T11:00:00Z", Stage::Warn(TimeDelta::hours(1))));
-    }
-
-    #[test]
-    fn other_warnings_bring_no_end_nearer_that_was_announced_within_a_notice() {
-        let (hour, none) = (json!(["1h"]), json!([]));
-        for (given_at, announced, before, after, now) in [
-            // The removal of the thresholds moved the end by a week, and they are put back.
-            ("09T08:00:00", "16T08:00:00", &none, hour.clone(), "10T09:00:00"),
-            // The last warning was a day late.
-            ("10T09:00:00", "10T10:00:00", &hour, json!(["5m"]), "10T09:10:00"),
-            ("10T09:00:00", "10T10:00:00", &hour, json!([]), "10T09:10:00"),
-            ("10T09:00:00", "10T10:00:00", &hour, json!(["2d", "1h"]), "10T09:10:00"),
-            // The last warning was on time.
-            ("09T08:00:00", "09T09:00:00", &hour, json!([]), "09T08:30:00"),
-            ("09T08:00:00", "09T09:00:00", &hour, json!(["5m"]), "09T08:30:00"),
-        ] {
-            let at = |time: &str| json!(format!("2026-12-{time}Z"));
-            let warning = json!({"at": at(given_at), "before": "1h", "expiresAt": "2026-12-09T09:00:00Z"});
-            let terms = json!({"ttl": "7d", "maxTTL": "7d", "warnBefore": before});
-            let status = json!({"terms": terms, "expiresAt": at(announced), "postponed": week(), "lastWarning": warning});
-            let seen = look(&json!({"ttl": "7d"}), &status, &json!({"maxTTL": "7d", "warnBefore": after}), now);
-            let expected = (at(announced), Stage::Warned(TimeDelta::hours(1)));
-            assert_eq!((json!(end(&seen)), seen.stage), expected, "{before} became {after} at {now}");
-        }
-    }
-
-    #[test]
-    fn an_old_renewal_brings_no_end_nearer_that_a_late_warning_moved() {
-        let warning = json!({"at": "2026-12-03T09:00:00Z", "before": "3d", "expiresAt": "2026-12-01T09:00:00Z"});
-        let terms = json!({"ttl": "7d", "maxTTL": "7d", "warnBefore": ["1h"]});
-        let status = json!({"terms": terms, "expiresAt": "2026-12-06T09:00:00Z", "lastWarning": warning});
-        let unchanged = json!({"defaultTTL": "7d", "maxTTL": "7d", "warnBefore": ["1h"]});
-        let renewed = look(&json!({"renewedAt": "2026-11-25T09:00:00Z"}), &status, &unchanged, "03T10:00:00");
-        assert_eq!(end(&renewed), "2026-12-06T09:00:00Z");
-        let now = look(&json!({"renewedAt": "2026-12-03T10:00:00Z"}), &status, &unchanged, "03T10:00:00");
-        assert_eq!((end(&now).as_str(), now.postponed), ("2026-12-10T10:00:00Z", None), "a later end is its own");
-    }
-
-    #[test]
-    fn other_warnings_do_not_bring_an_expiry_nearer_that_a_late_warning_moved() {
-        let (ttl, warned) = (
-            json!({"ttl": "7d"}),
-            |before: &str| json!({"at": "2026-12-03T09:00:00Z", "before": before, "expiresAt": "2026-12-01T09:00:00Z"}),
-        );
-        for (before, moved_to, after, expected) in [
-            ("1h", "2026-12-03T10:00:00Z", json!([]), "2026-12-03T10:00:00Z"),
-            ("1h", "2026-12-03T10:00:00Z", json!(["5m"]), "2026-12-03T10:00:00Z"),
-            ("1h", "2026-12-03T10:00:00Z", json!(["1h"]), "2026-12-03T10:00:00Z"),
-            ("1h", "2026-12-03T10:00:00Z", json!(["2d", "1h"]), "2026-12-03T10:00:00Z"),
-            ("3d", "2026-12-06T09:00:00Z", json!(["1h"]), "2026-12-06T09:00:00Z"),
-        ] {
-            let status = json!({"terms": {"ttl": "7d", "warnBefore": [before]}, "expiresAt": moved_to, "lastWarning": warned(before)});
-            let seen = look(&ttl, &status, &json!({"maxTTL": "7d", "warnBefore": after}), "03T09:10:00");
-            assert_eq!(end(&seen), expected, "{before} became {after}");
-            assert_ne!(seen.stage, Stage::Due, "{before} became {after}");
-        }
-    }
-
-    #[test]
-    fn the_notice_of_a_shorter_life_is_none_of_a_longer_one() {
-        let terms = json!({"ttl": "30d", "maxTTL": "30d", "maxLifetime": "5d", "warnBefore": ["1h"]});
-        let notice = json!({"of": "2026-11-29T09:00:00Z", "from": "2026-11-29T08:00:00Z", "until": "2026-11-29T09:00:00Z"});
-        let status = json!({"terms": terms, "expiresAt": "2026-11-29T09:00:00Z", "lastNotice": notice});
-        let lengthened = json!({"maxTTL": "30d", "maxLifetime": "10d", "warnBefore": ["1h"]});
-        let seen = look(&json!({"ttl": "30d"}), &status, &lengthened, "05T10:00:00");
-        assert_eq!(end(&seen), "2026-12-05T11:00:00Z", "the operator was away, and warns first");
-    }
-
-    #[test]
-    fn a_shorter_life_that_the_owner_asks_for_with_a_renewal_needs_no_notice() {
-        let status = json!({"terms": {"ttl": "7d", "maxTTL": "30d"}, "expiresAt": "2026-12-08T09:00:00Z"});
-        let spec = json!({"ttl": "1m", "renewedAt": "2026-12-02T10:00:00Z"});
-        let renewed = look(&spec, &status, &json!({"defaultTTL": "7d", "maxTTL": "30d"}), "02T10:00:00");
-        assert_eq!((end(&renewed).as_str(), renewed.postponed), ("2026-12-02T10:01:00Z", None));
-    }
 }

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::outlook::End;
+use super::formula::End;
 use crate::api::{
     Lifetime, SpaceClassSpec, Terms,
     duration::{Ttl, parse_duration},
@@ -10,7 +10,7 @@ use crate::api::{
 
 /// A class's lifetime, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
+pub struct LifetimeRules {
     /// The ttl of spaces that set none.
     pub default_ttl: Option<Ttl>,
     /// The longest ttl.
@@ -29,9 +29,9 @@ pub struct Rules {
     pub retain_expired: Option<TimeDelta>,
 }
 
-impl Rules {
+impl LifetimeRules {
     /// Reads the lifetime of `class`; the error is a sentence for the administrator.
-    pub fn of(class: &SpaceClassSpec) -> Result<Self, String> {
+    pub fn from_class(class: &SpaceClassSpec) -> Result<Self, String> {
         let none = Lifetime::default();
         let lifetime = class.lifetime.as_ref().unwrap_or(&none);
         let Lifetime { default_ttl, max_ttl, max_lifetime, allow_never, allow_protected, warn_before, retain_expired } = lifetime;
@@ -44,7 +44,7 @@ impl Rules {
     }
 
     /// Reads the terms that a space was last accepted with.
-    pub fn of_terms(terms: &Terms) -> Result<Self, String> {
+    pub fn from_terms(terms: &Terms) -> Result<Self, String> {
         let Terms { ttl, expires_at: _, protected: _, max_ttl, max_lifetime, .. } = terms;
         let Terms { allow_never, allow_protected, allow_retain, warn_before, retain_expired, .. } = terms;
         Self { allow_never: *allow_never, allow_protected: *allow_protected, allow_retain: *allow_retain, ..Self::default() }.read(

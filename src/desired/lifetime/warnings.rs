@@ -3,10 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    notice::Ceiling,
-    outlook::{Given, Postponed, Stage, Term, WARNING_TOLERANCE, representable, saturating_add},
+    arithmetic::{representable, saturating_add},
+    ceiling::Ceiling,
+    formula::{GivenWarning, LifetimeInputs},
+    stage::{Stage, WARNING_TOLERANCE},
 };
-use crate::api::time::ceil_second;
+use crate::api::{Notice, time::ceil_second};
 
 /// A threshold and the moment at which its warning is due.
 #[derive(Clone, Copy, Debug)]
@@ -25,41 +27,41 @@ pub(super) struct Warnings {
     /// The shortest time between the last warning and the expiry.
     length: TimeDelta,
     /// The last warning given for this expiry.
-    given: Option<Given>,
+    given: Option<GivenWarning>,
     /// The expiry, or the later one to which a late warning moved it at an earlier reconcile.
     end: DateTime<Utc>,
 }
 
 /// The last warning in a class without thresholds: the one that was given last, or the first one of a notice.
-fn last_without_thresholds(given: Option<Given>, first: Option<Edge>) -> Option<Edge> {
+fn last_without_thresholds(given: Option<GivenWarning>, first: Option<Edge>) -> Option<Edge> {
     let given = given.filter(|given| first.is_none_or(|first| given.before < first.before));
     given.map(|given| Edge { before: given.before, at: given.at }).or(first)
 }
 
 impl Warnings {
-    pub(super) fn of(
-        term: &Term,
+    pub(super) fn new(
+        inputs: &LifetimeInputs,
         nominal: DateTime<Utc>,
-        (postponed, ceiling): (Option<&Postponed>, Option<&Ceiling>),
+        (postponed, ceiling): (Option<&Notice>, Option<&Ceiling>),
         now: DateTime<Utc>,
     ) -> Option<Self> {
         // An absolute end before the renewal leaves no time after the anchor, so it counts from creation.
-        let anchor = if term.anchor < nominal { term.anchor.min(now) } else { term.created };
+        let anchor = if inputs.anchor < nominal { inputs.anchor.min(now) } else { inputs.created };
         let mut notices = postponed.into_iter().chain(ceiling.and_then(|ceiling| ceiling.notice.as_ref()));
         let running = notices.find(|running| running.until == nominal && running.until != running.of);
         let from = running.map_or(anchor, |running| running.from);
         let first = running.map(|running| Edge { before: running.until - running.from, at: running.from });
-        let given = term.last_warning.filter(|given| given.expires_at == nominal);
+        let given = inputs.last_warning.filter(|given| given.expires_at == nominal);
         // An expiry that a late warning moved was announced. Neither other warnings nor a renewal bring it nearer.
-        let announced = term.before.as_ref().and_then(|before| before.expires_at).filter(|_| given.is_some());
+        let announced = inputs.before.as_ref().and_then(|before| before.expires_at).filter(|_| given.is_some());
         let end = announced.map_or(nominal, |announced| announced.max(nominal));
         let end = ceiling.map_or(end, |ceiling| end.min(ceiling.end));
         let length = |before: TimeDelta| before.min(nominal - from).max(TimeDelta::zero());
-        let last = match term.warn_before.iter().min() {
+        let last = match inputs.warn_before.iter().min() {
             Some(shortest) => Edge { before: *shortest, at: end - length(*shortest) },
             None => last_without_thresholds(given, first)?,
         };
-        let mut edges: Vec<Edge> = term
+        let mut edges: Vec<Edge> = inputs
             .warn_before
             .iter()
             .filter_map(|before| Some(Edge { before: *before, at: end.checked_sub_signed(*before)? }))
@@ -71,7 +73,7 @@ impl Warnings {
         Some(Self { edges, last, length: length(last.before), given, end })
     }
 
-    fn last_is_given(&self) -> Option<&Given> {
+    fn last_is_given(&self) -> Option<&GivenWarning> {
         self.given.as_ref().filter(|given| given.before <= self.last.before)
     }
 

@@ -8,33 +8,33 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::{
-    findings::{listed, patch},
-    snapshot::Observed,
-    spec_advice::Advice,
+    diagnosis::{Advice, and_list, patch_command},
+    snapshot::ClusterSnapshot,
 };
 use crate::{
     api::{DeveloperSpace, Subject, conditions::types, names, time::from_k8s},
     plugin::{format, spaces},
 };
 
-pub(super) fn conflict(seen: &Observed, space: &DeveloperSpace, message: &str, now: DateTime<Utc>) -> Advice {
+pub(super) fn namespace_conflict(snapshot: &ClusterSnapshot, space: &DeveloperSpace, message: &str, now: DateTime<Utc>) -> Advice {
     let name = space.name_any();
-    let owner = format::shell(&format::one_line(&space.spec.owner.to_string()));
+    let owner = format::shell_quoted(&format::one_line(&space.spec.owner.to_string()));
     let another = [format!("kubectl dspace delete {name}"), format!("kubectl dspace create OTHER-NAME --owner {owner}")];
     // The operator's own message, see `check_name` in `desired::resolve`.
     if message.contains(" is protected on this cluster") {
         return ("No space can have that name.".to_owned(), another.into());
     }
-    let Some(namespace) = seen.namespace.found() else {
+    let Some(namespace) = snapshot.namespace.object() else {
         let gone = format!("Namespace {name} no longer exists; the operator creates it for this space at the next reconcile.");
-        let unseen = "You cannot read this namespace. Ask an administrator to offer it to this space, or choose another name.".to_owned();
-        return (if seen.namespace.is_absent() { gone } else { unseen }, another.into());
+        let unreadable =
+            "You cannot read this namespace. Ask an administrator to offer it to this space, or choose another name.".to_owned();
+        return (if snapshot.namespace.is_absent() { gone } else { unreadable }, another.into());
     };
-    let offer = offer(namespace, space);
+    let offer = offer_command(namespace, space);
     let advice = format!(
         "{}{} The first command offers it, with everything in it, to the space of {}; it is then deleted together with the space. Only an \
         administrator can run this command; run it only if that is intended. Otherwise, choose another name with the other commands.",
-        whose(namespace, now),
+        origin(namespace, now),
         stale_offer(namespace, space),
         space.spec.owner
     );
@@ -42,7 +42,7 @@ pub(super) fn conflict(seen: &Observed, space: &DeveloperSpace, message: &str, n
 }
 
 /// The command that offers a namespace to exactly one space for adoption.
-pub(super) fn offer(namespace: &Namespace, space: &DeveloperSpace) -> String {
+pub(super) fn offer_command(namespace: &Namespace, space: &DeveloperSpace) -> String {
     let name = space.name_any();
     let uid = space.metadata.uid.as_deref().unwrap_or_default();
     let overwrite = if namespace.annotations().contains_key(names::ANNOTATION_ADOPT) { " --overwrite" } else { "" };
@@ -76,7 +76,7 @@ pub(super) fn left_behind(namespace: &Namespace) -> Option<String> {
 }
 
 /// Describes the owner of a namespace, according to its labels and annotations.
-fn whose(namespace: &Namespace, now: DateTime<Utc>) -> String {
+fn origin(namespace: &Namespace, now: DateTime<Utc>) -> String {
     if let Some(left) = left_behind(namespace) {
         return left;
     }
@@ -96,16 +96,16 @@ fn whose(namespace: &Namespace, now: DateTime<Utc>) -> String {
     if marks.is_empty() {
         return format!("Namespace {name}{made} has no label or annotation that identifies its owner.");
     }
-    format!("Namespace {name}{made} is marked {}.", listed(&marks))
+    format!("Namespace {name}{made} is marked {}.", and_list(&marks))
 }
 
-pub(super) fn owner_limit(seen: &Observed, space: &DeveloperSpace) -> Advice {
+pub(super) fn owner_limit(snapshot: &ClusterSnapshot, space: &DeveloperSpace) -> Advice {
     let name = space.name_any();
     let owner = &space.spec.owner;
-    let other_class = patch(&name, &json!({"spec": {"className": "OTHER-CLASS"}}));
+    let other_class = patch_command(&name, &json!({"spec": {"className": "OTHER-CLASS"}}));
     let classes = "kubectl dspace classes".to_owned();
-    let class = seen.class().map(kube::ResourceExt::name_any).or_else(|| space.spec.class_name.clone()).unwrap_or_default();
-    let limit = seen.class().and_then(|class| class.spec.max_spaces_per_owner);
+    let class = snapshot.class().map(kube::ResourceExt::name_any).or_else(|| space.spec.class_name.clone()).unwrap_or_default();
+    let limit = snapshot.class().and_then(|class| class.spec.max_spaces_per_owner);
     if limit == Some(0) {
         return (format!("SpaceClass {class} allows no spaces (maxSpacesPerOwner: 0); choose another class."), vec![classes, other_class]);
     }
@@ -117,12 +117,12 @@ pub(super) fn owner_limit(seen: &Observed, space: &DeveloperSpace) -> Advice {
         let is_remembered = spaces::is_true(other, types::EXPIRED) && status.namespace.is_none();
         theirs == *owner && other.name_any() != name && !is_remembered && status.class_name.is_some_and(|theirs| theirs == class)
     };
-    let others: Vec<String> = seen.spaces.all().iter().filter(counts).map(kube::ResourceExt::name_any).collect();
+    let others: Vec<String> = snapshot.spaces.items().iter().filter(counts).map(kube::ResourceExt::name_any).collect();
     let limit = limit.map(|limit| format!(", which allows {limit}")).unwrap_or_default();
     let has = match others.as_slice() {
         [] => "The other spaces of the owner could not be determined.".to_owned(),
         [only] => format!("{owner} has one space of class {class}{limit}: {only}."),
-        others => format!("{owner} has {} spaces of class {class}{limit}: {}.", others.len(), listed(others)),
+        others => format!("{owner} has {} spaces of class {class}{limit}: {}.", others.len(), and_list(others)),
     };
     let delete = match others.as_slice() {
         [only] => format!("kubectl dspace delete {only}"),
@@ -141,15 +141,15 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
-        fixtures::{advised as judged, class, ill, now, read, space, well},
-        snapshot::Look,
+        fetched::Fetched,
+        fixtures::{advice_lines, class, healthy, now, parse, space, unready_with},
     };
 
     #[test]
-    fn names_that_others_have() {
-        let others = |metadata: Value| Look::Seen(Some(read(json!({"metadata": metadata}))));
-        let mut seen = ill("NamespaceConflict", |_| {});
-        seen.namespace = others(json!({
+    fn a_name_conflict_is_explained_by_the_origin_of_the_namespace() {
+        let others = |metadata: Value| Fetched::Found(Some(parse(json!({"metadata": metadata}))));
+        let mut snapshot = unready_with("NamespaceConflict", |_| {});
+        snapshot.namespace = others(json!({
             "name": "orchid-lab", "uid": "ns-1", "creationTimestamp": "2026-11-21T05:00:00Z",
             "annotations": {"openshift.io/requester": "omar@example.com"}, "labels": {"app.kubernetes.io/managed-by": "helm"},
         }));
@@ -162,7 +162,7 @@ mod tests {
             "  kubectl dspace delete orchid-lab",
             "  kubectl dspace create OTHER-NAME --owner User:nadia@example.com",
         ];
-        assert_eq!(judged(&seen), expected);
+        assert_eq!(advice_lines(&snapshot), expected);
         let marks = |annotations: Value| others(json!({"name": "orchid-lab", "annotations": annotations}));
         for (namespace, begins) in [
             (others(json!({"name": "orchid-lab"})), "Namespace orchid-lab has no label or annotation that identifies its owner. The first"),
@@ -185,34 +185,34 @@ mod tests {
                 "Namespace orchid-lab has no label or annotation that identifies its owner. Its annotation \
                 developerspace.dev/adopt=orchid-lab/space-1 is an offer to another",
             ),
-            (Look::Seen(None), "Namespace orchid-lab no longer exists"),
-            (Look::Needless, "You cannot read this namespace."),
+            (Fetched::Found(None), "Namespace orchid-lab no longer exists"),
+            (Fetched::NotNeeded, "You cannot read this namespace."),
         ] {
-            seen.namespace = namespace;
-            assert!(judged(&seen)[0].starts_with(begins), "{:?}", judged(&seen));
+            snapshot.namespace = namespace;
+            assert!(advice_lines(&snapshot)[0].starts_with(begins), "{:?}", advice_lines(&snapshot));
         }
-        seen.namespace = marks(json!({"developerspace.dev/adopt": "orchid-lab"}));
-        assert!(judged(&seen)[1].ends_with("adopt=orchid-lab/space-3 --overwrite"), "{:?}", judged(&seen));
+        snapshot.namespace = marks(json!({"developerspace.dev/adopt": "orchid-lab"}));
+        assert!(advice_lines(&snapshot)[1].ends_with("adopt=orchid-lab/space-3 --overwrite"), "{:?}", advice_lines(&snapshot));
         let message = "namespace orchid-lab is protected on this cluster: delete this DeveloperSpace and choose another name";
-        let (advice, commands) = conflict(&well(), &space(), message, now());
+        let (advice, commands) = namespace_conflict(&healthy(), &space(), message, now());
         assert_eq!((advice.as_str(), commands.len()), ("No space can have that name.", 2));
     }
 
     #[test]
-    fn owners_with_too_many_spaces() {
+    fn the_owner_limit_is_explained_by_the_spaces_that_count() {
         let named = |name: &str, change: fn(&mut DeveloperSpace)| {
             let mut other = space();
             other.metadata.name = Some(name.to_owned());
             change(&mut other);
             other
         };
-        let mut seen = ill("OwnerLimitExceeded", |_| {});
+        let mut snapshot = unready_with("OwnerLimitExceeded", |_| {});
         let away = |space: &mut DeveloperSpace| {
             let expired = json!({
                 "type": "Expired", "status": "True", "reason": "Expired", "message": "", "lastTransitionTime": "2026-11-24T08:00:00Z",
             });
             let status = space.status.as_mut().unwrap();
-            status.conditions.push(read(expired));
+            status.conditions.push(parse(expired));
             status.namespace = None;
         };
         let elsewhere = |space: &mut DeveloperSpace| space.status.as_mut().unwrap().class_name = Some("meadow".to_owned());
@@ -223,7 +223,7 @@ mod tests {
             status.owner = Some((&space.spec.owner).into());
             space.spec.owner.name = "omar@example.com".into();
         };
-        seen.spaces = Look::Seen(vec![
+        snapshot.spaces = Fetched::Found(vec![
             space(),
             named("fern-lab", |_| {}),
             named("moss-lab", in_transfer),
@@ -238,13 +238,13 @@ mod tests {
             longer needed, or let one expire; the operator then provisions orchid-lab automatically. Or choose another class.",
             "  kubectl dspace delete ONE-OF-THEM",
         ];
-        assert_eq!(judged(&seen), [&expected[..], &commands[..]].concat());
-        seen.spaces = Look::Seen(vec![named("fern-lab", |_| {})]);
-        assert_eq!(judged(&seen)[1], "  kubectl dspace delete fern-lab");
+        assert_eq!(advice_lines(&snapshot), [&expected[..], &commands[..]].concat());
+        snapshot.spaces = Fetched::Found(vec![named("fern-lab", |_| {})]);
+        assert_eq!(advice_lines(&snapshot)[1], "  kubectl dspace delete fern-lab");
         let mut none = class();
         none.spec.max_spaces_per_owner = Some(0);
-        seen.classes = Look::Seen(vec![none]);
+        snapshot.classes = Fetched::Found(vec![none]);
         let expected = ["SpaceClass greenhouse allows no spaces (maxSpacesPerOwner: 0); choose another class."];
-        assert_eq!(judged(&seen), [&expected[..], &commands[..]].concat());
+        assert_eq!(advice_lines(&snapshot), [&expected[..], &commands[..]].concat());
     }
 }

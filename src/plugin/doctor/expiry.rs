@@ -3,59 +3,61 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use kube::ResourceExt as _;
 
-use super::{findings::Finding, operator, snapshot::Observed};
+use super::{diagnosis::Diagnosis, operator, snapshot::ClusterSnapshot};
 use crate::{
     api::{DeveloperSpace, conditions::types, time::rfc3339},
     plugin::{expiry_setting, format, spaces::is_true},
 };
 
 /// An end that is closer than this is reported even if the class has no warnings.
-const NEAR: TimeDelta = TimeDelta::hours(24);
+const REPORTED_BEFORE_EXPIRY: TimeDelta = TimeDelta::hours(24);
 
 /// The operator deletes an expired namespace within a second. This is the time allowed for a restart of the operator.
-const PATIENCE: TimeDelta = TimeDelta::seconds(30);
+const OPERATOR_RESTART_LIMIT: TimeDelta = TimeDelta::seconds(30);
 
-pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
-    seen.space.found().and_then(|space| ending(seen, space, now)).into_iter().collect()
+pub(super) fn diagnose(snapshot: &ClusterSnapshot, now: DateTime<Utc>) -> Vec<Diagnosis> {
+    snapshot.space.object().and_then(|space| expiry_diagnosis(snapshot, space, now)).into_iter().collect()
 }
 
-fn ending(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<Finding> {
+fn expiry_diagnosis(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now: DateTime<Utc>) -> Option<Diagnosis> {
     let end = space.status.as_ref()?.expires_at?;
     let name = space.name_any();
     if space.metadata.deletion_timestamp.is_some() || is_true(space, types::EXPIRED) {
         return None;
     }
     let (when, date) = (format::from_now(now, end), rfc3339(end));
-    if now - end > PATIENCE {
-        let (state, commands) = operator::state(seen);
+    if now - end > OPERATOR_RESTART_LIMIT {
+        let (state, commands) = operator::state(snapshot);
         let sentence = format!("DeveloperSpace {name} expired {when} ({date}), but the operator has not deleted its namespace. {state}");
-        return Some(Finding::problem(sentence).mended_by(commands));
+        return Some(Diagnosis::problem(sentence).with_commands(commands));
     }
-    if !is_true(space, types::EXPIRING) && end - now > NEAR {
+    if !is_true(space, types::EXPIRING) && end - now > REPORTED_BEFORE_EXPIRY {
         return None;
     }
     let sentence = format!("DeveloperSpace {name} expires {when} ({date}), and its namespace is deleted with everything in it.");
-    if let Some(why) = expiry_setting::set_by(space, seen.class_in_force()).and_then(|set_by| expiry_setting::unmoved(space, set_by)) {
-        return Some(Finding::warning(format!("{sentence} Note that {why}.")));
+    if let Some(why) =
+        expiry_setting::expiry_source(space, snapshot.class_in_force()).and_then(|source| expiry_setting::renewal_obstacle(space, source))
+    {
+        return Some(Diagnosis::warning(format!("{sentence} Note that {why}.")));
     }
-    Some(Finding::warning(format!("{sentence} A renewal restarts its TTL.")).mended_by([format!("kubectl dspace renew {name}")]))
+    Some(Diagnosis::warning(format!("{sentence} A renewal restarts its TTL.")).with_commands([format!("kubectl dspace renew {name}")]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::doctor::fixtures::{lines, now, read, well, with};
+    use crate::plugin::doctor::fixtures::{healthy, healthy_with, lines, now, parse};
 
     fn ends(at: &str, change: impl FnOnce(&mut DeveloperSpace)) -> Vec<String> {
-        let seen = with(|space| {
+        let snapshot = healthy_with(|space| {
             space.status.as_mut().unwrap().expires_at = Some(at.parse().unwrap());
             change(space);
         });
-        lines(&judge(&seen, now()))
+        lines(&diagnose(&snapshot, now()))
     }
 
     #[test]
-    fn ends_are_told_with_what_moves_them() {
+    fn a_near_expiry_is_reported_with_the_way_to_extend_it() {
         let near =
             "Warning: DeveloperSpace orchid-lab expires in 3h (2026-11-24T12:00:00Z), and its namespace is deleted with everything in it.";
         let at = "2026-11-24T12:00:00Z";
@@ -67,7 +69,7 @@ mod tests {
         );
         let accepted = |space: &mut DeveloperSpace| {
             space.spec.expires_at = Some(at.parse().unwrap());
-            space.status.as_mut().unwrap().terms = read(serde_json::json!({"expiresAt": at}));
+            space.status.as_mut().unwrap().terms = parse(serde_json::json!({"expiresAt": at}));
         };
         assert_eq!(ends(at, accepted), [dated]);
         let capped = format!(
@@ -75,11 +77,11 @@ mod tests {
             (lifetime.maxLifetime): create another space with `kubectl dspace create OTHER-NAME`, or move this space to a class that \
             allows a longer lifetime."
         );
-        assert_eq!(ends(at, |space| space.metadata.creation_timestamp = read("2026-05-28T12:00:00Z".into())), [capped]);
+        assert_eq!(ends(at, |space| space.metadata.creation_timestamp = parse("2026-05-28T12:00:00Z".into())), [capped]);
     }
 
     #[test]
-    fn an_end_that_nobody_acts_on() {
+    fn an_expired_space_that_is_not_deleted_is_a_problem() {
         let expected = [
             "Problem: DeveloperSpace orchid-lab expired 2h ago (2026-11-24T07:00:00Z), but the operator has not deleted its namespace. The \
             operator is running (2 of 2 replicas are available); see its log for details.",
@@ -89,12 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn ends_that_are_far_or_past_caring_are_not_told() {
-        assert_eq!(judge(&well(), now()), []);
-        let leaving = |space: &mut DeveloperSpace| space.metadata.deletion_timestamp = read("2026-11-24T08:00:00Z".into());
+    fn a_distant_or_completed_expiry_is_not_reported() {
+        assert_eq!(diagnose(&healthy(), now()), []);
+        let leaving = |space: &mut DeveloperSpace| space.metadata.deletion_timestamp = parse("2026-11-24T08:00:00Z".into());
         assert!(ends("2026-11-24T12:00:00Z", leaving).is_empty());
         let condition = |type_: &str| {
-            read(
+            parse(
                 serde_json::json!({"type": type_, "status": "True", "reason": "x", "message": "", "lastTransitionTime": "2026-11-24T08:00:00Z"}),
             )
         };
@@ -102,7 +104,7 @@ mod tests {
         assert!(ends("2026-11-24T07:00:00Z", sealed).is_empty());
         let warned = |space: &mut DeveloperSpace| space.status.as_mut().unwrap().conditions.push(condition("Expiring"));
         assert_eq!(ends("2026-11-27T09:00:00Z", warned)[1], "  kubectl dspace renew orchid-lab");
-        let endless = with(|space| space.status.as_mut().unwrap().expires_at = None);
-        assert_eq!(judge(&endless, now()), []);
+        let endless = healthy_with(|space| space.status.as_mut().unwrap().expires_at = None);
+        assert_eq!(diagnose(&endless, now()), []);
     }
 }

@@ -1,13 +1,11 @@
 //! Fixtures for tests: a healthy space, and functions that break it.
 
 use chrono::{DateTime, Utc};
+use k8s_openapi::api::core::v1::Namespace;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{
-    findings::Finding,
-    snapshot::{Look, Observed},
-};
+use super::{diagnosis::Diagnosis, fetched::Fetched, snapshot::ClusterSnapshot};
 use crate::{
     api::{DeveloperSpace, SpaceClass, names},
     desired::{desire, resolve},
@@ -17,13 +15,13 @@ pub(super) fn now() -> DateTime<Utc> {
     "2026-11-24T09:00:00Z".parse().unwrap()
 }
 
-pub(super) fn read<T: DeserializeOwned>(value: Value) -> T {
+pub(super) fn parse<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
 /// The space orchid-lab of the owner nadia and the class greenhouse, which ends in a week.
 pub(super) fn space() -> DeveloperSpace {
-    read(json!({
+    parse(json!({
         "apiVersion": format!("{}/v1alpha1", names::GROUP),
         "kind": "DeveloperSpace",
         "metadata": {
@@ -49,8 +47,21 @@ pub(super) fn space() -> DeveloperSpace {
     }))
 }
 
+/// [`space`] with another name and UID, after `change`.
+pub(super) fn named_space(name: &str, change: impl FnOnce(&mut DeveloperSpace)) -> DeveloperSpace {
+    let mut named = space();
+    (named.metadata.name, named.metadata.uid) = (Some(name.to_owned()), Some(format!("uid-of-{name}")));
+    change(&mut named);
+    named
+}
+
+/// A namespace with these annotations.
+pub(super) fn namespace(name: &str, annotations: &Value) -> Namespace {
+    parse(json!({"metadata": {"name": name, "annotations": annotations}}))
+}
+
 pub(super) fn class() -> SpaceClass {
-    read(json!({
+    parse(json!({
         "apiVersion": format!("{}/v1alpha1", names::GROUP),
         "kind": "SpaceClass",
         "metadata": {"name": "greenhouse", "annotations": {(names::ANNOTATION_DEFAULT_CLASS): "true"}},
@@ -66,76 +77,76 @@ pub(super) fn class() -> SpaceClass {
 }
 
 /// All objects are readable and in their desired state.
-pub(super) fn well() -> Observed {
+pub(super) fn healthy() -> ClusterSnapshot {
     let (space, class) = (space(), class());
     let resolved = resolve(&space, "greenhouse", &class.spec).accepted().unwrap();
     let children = desire(&space, &resolved, space.status.as_ref().unwrap().expires_at).children;
-    Observed {
+    ClusterSnapshot {
         name: "orchid-lab".to_owned(),
-        space: Look::Seen(Some(space)),
-        spaces: Look::Needless,
-        classes: Look::Seen(vec![class]),
-        operator: Look::Seen(vec![read(json!({
+        space: Fetched::Found(Some(space)),
+        spaces: Fetched::NotNeeded,
+        classes: Fetched::Found(vec![class]),
+        operator: Fetched::Found(vec![parse(json!({
             "metadata": {"name": "developerspace-operator"},
             "spec": {"replicas": 2, "selector": {}, "template": {}},
             "status": {"availableReplicas": 2},
         }))]),
-        namespace: Look::Seen(Some(read(json!({
+        namespace: Fetched::Found(Some(parse(json!({
             "metadata": {"name": "orchid-lab", "uid": "ns-7", "creationTimestamp": "2026-11-20T09:00:01Z"},
             "status": {"phase": "Active"},
         })))),
-        quotas: Look::Seen(children.quota.into_iter().collect()),
-        limits: Look::Seen(children.limits.into_iter().collect()),
-        policies: Look::Seen(children.network.into_iter().collect()),
-        bindings: Look::Seen(children.bindings),
-        replica_sets: Look::Seen(vec![]),
-        stateful_sets: Look::Seen(vec![]),
-        jobs: Look::Seen(vec![]),
-        pods: Look::Seen(vec![]),
-        events: Look::Seen(vec![]),
+        quotas: Fetched::Found(children.quota.into_iter().collect()),
+        limits: Fetched::Found(children.limits.into_iter().collect()),
+        policies: Fetched::Found(children.network.into_iter().collect()),
+        bindings: Fetched::Found(children.bindings),
+        replica_sets: Fetched::Found(vec![]),
+        stateful_sets: Fetched::Found(vec![]),
+        jobs: Fetched::Found(vec![]),
+        pods: Fetched::Found(vec![]),
+        events: Fetched::Found(vec![]),
     }
 }
 
-/// [`well`], with a changed space.
-pub(super) fn with(change: impl FnOnce(&mut DeveloperSpace)) -> Observed {
-    let mut seen = well();
+/// [`healthy`], with a changed space.
+pub(super) fn healthy_with(change: impl FnOnce(&mut DeveloperSpace)) -> ClusterSnapshot {
+    let mut snapshot = healthy();
     let mut changed = space();
     change(&mut changed);
-    seen.space = Look::Seen(Some(changed));
-    seen
+    snapshot.space = Fetched::Found(Some(changed));
+    snapshot
 }
 
-/// [`well`], but `Ready` is false.
-pub(super) fn unready(reason: &str, message: &str) -> Observed {
-    with(|space| told(space, reason, message))
+/// [`healthy`], but `Ready` is false.
+pub(super) fn unready(reason: &str, message: &str) -> ClusterSnapshot {
+    healthy_with(|space| set_unready(space, reason, message))
 }
 
 /// `Ready` is false for the given reason, with the message "so it is", and `change` is applied to the space.
-pub(super) fn ill(reason: &str, change: impl FnOnce(&mut DeveloperSpace)) -> Observed {
-    with(|space| {
-        told(space, reason, "so it is");
+pub(super) fn unready_with(reason: &str, change: impl FnOnce(&mut DeveloperSpace)) -> ClusterSnapshot {
+    healthy_with(|space| {
+        set_unready(space, reason, "so it is");
         change(space);
     })
 }
 
-/// The advice about a space that is [`ill`], without the operator's own message, and the commands.
-pub(super) fn advised(seen: &Observed) -> Vec<String> {
-    let told = lines(&super::not_ready::judge(seen, now()));
-    let first = told[0].split_once("so it is. ").map_or(told[0].as_str(), |(_, rest)| rest).to_owned();
-    std::iter::once(first).chain(told[1..].iter().cloned()).collect()
+/// The advice about a space that is [`unready_with`], without the operator's own message, and the commands.
+pub(super) fn advice_lines(snapshot: &ClusterSnapshot) -> Vec<String> {
+    let all = lines(&super::not_ready::diagnose(snapshot, now()));
+    let first = all[0].split_once("so it is. ").map_or(all[0].as_str(), |(_, rest)| rest).to_owned();
+    std::iter::once(first).chain(all[1..].iter().cloned()).collect()
 }
 
 /// Sets `Ready` to false.
-pub(super) fn told(space: &mut DeveloperSpace, reason: &str, message: &str) {
+pub(super) fn set_unready(space: &mut DeveloperSpace, reason: &str, message: &str) {
     let ready = &mut space.status.as_mut().unwrap().conditions[0];
     (ready.status, ready.reason, ready.message) = ("False".to_owned(), reason.to_owned(), message.to_owned());
 }
 
 /// Sets a namespace that has been terminating since `since`, with these conditions: (type, message).
-pub(super) fn going(seen: &mut Observed, since: &str, conditions: &[(&str, &str)]) {
-    let told = |(type_, message): &(&str, &str)| json!({"type": type_, "status": "True", "message": message});
-    let conditions: Vec<Value> = conditions.iter().map(told).collect();
-    seen.namespace = Look::Seen(Some(read(json!({
+pub(super) fn set_terminating(snapshot: &mut ClusterSnapshot, since: &str, conditions: &[(&str, &str)]) {
+    let condition = |(type_, message): &(&str, &str)| json!({"type": type_, "status": "True", "message": message});
+    let conditions: Vec<Value> = conditions.iter().map(condition).collect();
+    snapshot.namespace = Fetched::Found(Some(parse(json!({
         "metadata": {"name": "orchid-lab", "uid": "ns-7", "deletionTimestamp": since},
         "spec": {"finalizers": ["kubernetes"]},
         "status": {"phase": "Terminating", "conditions": conditions},
@@ -143,10 +154,10 @@ pub(super) fn going(seen: &mut Observed, since: &str, conditions: &[(&str, &str)
 }
 
 /// Sentences and commands, one per line, commands indented.
-pub(super) fn lines(findings: &[Finding]) -> Vec<String> {
-    let both = |finding: &Finding| {
-        let commands = finding.commands.iter().map(|command| format!("  {command}"));
-        std::iter::once(format!("{:?}: {}", finding.severity, finding.sentence)).chain(commands).collect::<Vec<_>>()
+pub(super) fn lines(diagnoses: &[Diagnosis]) -> Vec<String> {
+    let both = |diagnosis: &Diagnosis| {
+        let commands = diagnosis.commands.iter().map(|command| format!("  {command}"));
+        std::iter::once(format!("{:?}: {}", diagnosis.severity, diagnosis.sentence)).chain(commands).collect::<Vec<_>>()
     };
-    findings.iter().flat_map(both).collect()
+    diagnoses.iter().flat_map(both).collect()
 }

@@ -4,44 +4,44 @@ use chrono::{DateTime, Utc};
 use kube::ResourceExt as _;
 
 use super::{
-    findings::{Finding, listed},
-    snapshot::Observed,
+    diagnosis::{Diagnosis, and_list},
+    snapshot::ClusterSnapshot,
 };
 use crate::{
     api::names,
-    plugin::quotas::{self, Use},
+    plugin::quotas::{self, ResourceUsage},
 };
 
 /// The share from which the space's own quota is reported.
-const NEARLY: f64 = 0.9;
+const REPORTED_SHARE: f64 = 0.9;
 
-pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
-    let name = &seen.name;
-    let told = seen.quotas.all().iter().filter_map(|quota| {
+pub(super) fn diagnose(snapshot: &ClusterSnapshot, _now: DateTime<Utc>) -> Vec<Diagnosis> {
+    let name = &snapshot.name;
+    let diagnoses = snapshot.quotas.items().iter().filter_map(|quota| {
         let quota_name = quota.name_any();
         let is_ours = quota_name == names::CHILD;
         // Quotas of other users are reported only when they are used up.
-        let enough = if is_ours { NEARLY } else { 1.0 };
-        let uses = quotas::uses(quota);
-        let full: Vec<String> = uses.iter().filter(|one| one.share >= enough).map(share).collect();
+        let enough = if is_ours { REPORTED_SHARE } else { 1.0 };
+        let uses = quotas::usage_of(quota);
+        let full: Vec<String> = uses.iter().filter(|one| one.share >= enough).map(usage).collect();
         if full.is_empty() {
             return None;
         }
-        let full = listed(&full);
+        let full = and_list(&full);
         Some(if is_ours {
             let sentence = format!("The quota of DeveloperSpace {name} is at least 90% used: {full}.");
-            Finding::warning(sentence).mended_by([format!("kubectl dspace usage {name}")])
+            Diagnosis::warning(sentence).with_commands([format!("kubectl dspace usage {name}")])
         } else {
             let sentence =
                 format!("ResourceQuota {quota_name} in namespace {name}, which the operator does not manage, is used up: {full}.");
-            Finding::warning(sentence).mended_by([format!("kubectl -n {name} describe resourcequota {quota_name}")])
+            Diagnosis::warning(sentence).with_commands([format!("kubectl -n {name} describe resourcequota {quota_name}")])
         })
     });
-    told.collect()
+    diagnoses.collect()
 }
 
 /// Formats the usage of a resource. The percentage is rounded down, so that 100% means that nothing is left.
-fn share(Use { resource, used, hard, share }: &Use) -> String {
+fn usage(ResourceUsage { resource, used, hard, share }: &ResourceUsage) -> String {
     format!("{resource} {used} of {hard} ({:.0}%)", (share * 100.0).floor())
 }
 
@@ -52,19 +52,19 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
-        fixtures::{lines, now, read, well},
-        snapshot::Look,
+        fetched::Fetched,
+        fixtures::{healthy, lines, now, parse},
     };
 
     fn quota(name: &str, hard: &Value, used: &Value) -> ResourceQuota {
-        read(json!({"metadata": {"name": name}, "status": {"hard": hard, "used": used}}))
+        parse(json!({"metadata": {"name": name}, "status": {"hard": hard, "used": used}}))
     }
 
     #[test]
-    fn quotas_are_told_of_when_little_is_left() {
-        let mut seen = well();
-        assert_eq!(judge(&seen, now()), []);
-        seen.quotas = Look::Seen(vec![
+    fn quotas_that_are_nearly_used_up_are_reported() {
+        let mut snapshot = healthy();
+        assert_eq!(diagnose(&snapshot, now()), []);
+        snapshot.quotas = Fetched::Found(vec![
             quota(
                 "developerspace",
                 &json!({"pods": "40", "requests.cpu": "10", "services": "9"}),
@@ -81,6 +81,6 @@ mod tests {
             (120%).",
             "  kubectl -n orchid-lab describe resourcequota zoology-cap",
         ];
-        assert_eq!(lines(&judge(&seen, now())), expected);
+        assert_eq!(lines(&diagnose(&snapshot, now())), expected);
     }
 }

@@ -1,27 +1,32 @@
 //! `doctor`: explains why a space is not ready, why pods are rejected in it, and why its namespace stays terminating. Prints the commands that
 //! fix each problem. Without a name: lists violations of class rules in all spaces, and namespaces that need an administrator.
 //!
-//! `looks` and `survey` read the objects from the cluster. The checks evaluate these objects and send no requests.
+//! `fetch` and `survey` read the objects from the cluster. The checks evaluate these objects and send no requests.
 
-mod admission;
+mod adoption;
 mod children;
 mod conflicts;
-mod consent;
+mod diagnosis;
 mod expiry;
 mod failed_creates;
-mod findings;
+mod fetch;
+mod fetched;
 #[cfg(test)]
 mod fixtures;
 mod full_quotas;
-mod limits;
+mod limit_ranges;
 mod network;
+mod noncompliance;
 mod not_ready;
 mod operator;
-mod refused_pods;
+mod operator_deployment;
+mod pod_rejection;
+mod rejected_pods;
+mod similar_names;
 mod snapshot;
 mod spec_advice;
 mod spellings;
-pub(crate) mod stuck_namespace;
+mod stuck_namespace;
 mod stuck_pods;
 mod survey;
 mod terminating;
@@ -32,8 +37,8 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use self::{
-    findings::{Finding, led_text, listed, text},
-    snapshot::Observed,
+    diagnosis::{Diagnosis, and_list, report, report_with_lead},
+    snapshot::ClusterSnapshot,
 };
 use super::{args::OutputArgs, cluster::Cluster, flags::Flags, output, progress};
 
@@ -55,81 +60,81 @@ pub struct DoctorArgs {
 }
 
 pub(crate) async fn run(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> {
-    let Some(name) = &args.name else { return everything(cluster, args).await };
-    let seen = Box::pin(looks::look(cluster, name)).await?;
-    let findings = with_flags(&cluster.flags, judge(&seen, cluster.now()));
-    output::data(&args.output.output, &findings, || text(name, &findings))?;
-    // The findings have been printed, but the command still fails if the space does not exist, or if it was not checked completely.
-    ensure!(!seen.space.is_absent(), "there is no DeveloperSpace {name}");
-    let unread = unseen::unread(&seen);
-    ensure!(unread.is_empty(), "the check of DeveloperSpace {name} is incomplete, because it could not read {}", listed(&unread));
+    let Some(name) = &args.name else { return run_survey(cluster, args).await };
+    let snapshot = Box::pin(fetch::fetch(cluster, name)).await?;
+    let diagnoses = with_flags(&cluster.flags, diagnose(&snapshot, cluster.now()));
+    output::print_data(&args.output.output, &diagnoses, || report(name, &diagnoses))?;
+    // The diagnoses have been printed, but the command still fails if the space does not exist, or if it was not checked completely.
+    ensure!(!snapshot.space.is_absent(), "there is no DeveloperSpace {name}");
+    let unread = unreadable::unread_requirements(&snapshot);
+    ensure!(unread.is_empty(), "the check of DeveloperSpace {name} is incomplete, because it could not read {}", and_list(&unread));
     Ok(())
 }
 
-async fn everything(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> {
-    let all = survey::look(cluster).await?;
+async fn run_survey(cluster: &Cluster, args: &DoctorArgs) -> anyhow::Result<()> {
+    let survey = survey::fetch(cluster).await?;
     if args.adopt_all {
-        let commands = survey::adoptions(&all)?;
+        let commands = adoption::adoption_commands(&survey)?;
         if commands.is_empty() {
-            progress::note("No namespace is waiting to be adopted.");
+            progress::print_stderr("No namespace is waiting to be adopted.");
             return Ok(());
         }
-        return output::print(&cluster.flags.on(&commands.join("\n")));
+        return output::print(&cluster.flags.add_to(&commands.join("\n")));
     }
-    let findings = with_flags(&cluster.flags, survey::judge(&all, cluster.now()));
-    let lead = cluster.flags.on(&survey::lead(&all, &findings));
-    output::data(&args.output.output, &findings, || led_text(Some(lead), &findings))?;
-    let unread = survey::unread(&all);
-    ensure!(unread.is_empty(), "the check is incomplete, because it could not read {}", listed(&unread));
+    let diagnoses = with_flags(&cluster.flags, survey::diagnose(&survey, cluster.now()));
+    let lead = cluster.flags.add_to(&survey::headline(&survey, &diagnoses));
+    output::print_data(&args.output.output, &diagnoses, || report_with_lead(Some(lead), &diagnoses))?;
+    let unread = survey::unread_kinds(&survey);
+    ensure!(unread.is_empty(), "the check is incomplete, because it could not read {}", and_list(&unread));
     Ok(())
 }
 
-/// The findings with the flags of this run in their commands.
-fn with_flags(flags: &Flags, findings: Vec<Finding>) -> Vec<Finding> {
-    let on = |finding: Finding| Finding {
-        sentence: flags.on(&finding.sentence),
-        commands: finding.commands.iter().map(|command| flags.on(command)).collect(),
-        ..finding
+/// The diagnoses with the flags of this run in their commands.
+fn with_flags(flags: &Flags, diagnoses: Vec<Diagnosis>) -> Vec<Diagnosis> {
+    let on = |diagnosis: Diagnosis| Diagnosis {
+        sentence: flags.add_to(&diagnosis.sentence),
+        commands: diagnosis.commands.iter().map(|command| flags.add_to(command)).collect(),
+        ..diagnosis
     };
-    findings.into_iter().map(on).collect()
+    diagnoses.into_iter().map(on).collect()
 }
 
-/// A check: returns findings for the observed objects at the current time.
-type Judge = fn(&Observed, DateTime<Utc>) -> Vec<Finding>;
+/// A check: returns diagnoses for the observed objects at the current time.
+type Check = fn(&ClusterSnapshot, DateTime<Utc>) -> Vec<Diagnosis>;
 
-/// The checks, in the order in which findings of the same severity are printed.
-const JUDGES: [Judge; 12] = [
-    not_ready::judge,
-    terminating::judge,
-    remaining::judge,
-    children::judge,
-    refused_pods::judge,
-    stuck_pods::judge,
-    full_quotas::judge,
-    ending::judge,
-    consent::judge,
-    spellings::judge,
-    network::judge,
-    unseen::judge,
+/// The checks, in the order in which diagnoses of the same severity are printed.
+const CHECKS: [Check; 12] = [
+    not_ready::diagnose,
+    terminating::diagnose,
+    stuck_namespace::diagnose,
+    children::diagnose,
+    rejected_pods::diagnose,
+    stuck_pods::diagnose,
+    full_quotas::diagnose,
+    expiry::diagnose,
+    noncompliance::diagnose,
+    spellings::diagnose,
+    network::diagnose,
+    unreadable::diagnose,
 ];
 
-/// The findings of all checks, the most severe first.
-fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = JUDGES.iter().flat_map(|judge| judge(seen, now)).collect();
-    findings.sort_by_key(|finding| finding.severity);
-    findings
+/// The diagnoses of all checks, the most severe first.
+fn diagnose(snapshot: &ClusterSnapshot, now: DateTime<Utc>) -> Vec<Diagnosis> {
+    let mut diagnoses: Vec<Diagnosis> = CHECKS.iter().flat_map(|check| check(snapshot, now)).collect();
+    diagnoses.sort_by_key(|diagnosis| diagnosis.severity);
+    diagnoses
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{snapshot::Look, *};
-    use crate::plugin::doctor::fixtures::{now, read, unready, well};
+    use super::{fetched::Fetched, *};
+    use crate::plugin::doctor::fixtures::{healthy, now, parse, unready};
 
     #[test]
-    fn a_space_that_is_well_has_nothing_but_notes() {
-        let told = text("orchid-lab", &judge(&well(), now()));
+    fn a_healthy_space_has_only_notes() {
+        let told = report("orchid-lab", &diagnose(&healthy(), now()));
         let expected = "\
 No problems found with DeveloperSpace orchid-lab in the objects that could be read.
 
@@ -140,11 +145,11 @@ kubernetes.io/metadata.name=ingress-front; others time out. To allow more connec
     }
 
     #[test]
-    fn the_gravest_comes_first() {
-        let mut seen = unready("InvalidSpec", "spec.ttl is too long");
+    fn the_most_severe_diagnosis_comes_first() {
+        let mut snapshot = unready("InvalidSpec", "spec.ttl is too long");
         let full = json!({"metadata": {"name": "developerspace"}, "status": {"hard": {"pods": "4"}, "used": {"pods": "4"}}});
-        seen.quotas = Look::Seen(vec![read(full)]);
-        let severities: Vec<_> = judge(&seen, now()).into_iter().map(|finding| finding.severity).collect();
+        snapshot.quotas = Fetched::Found(vec![parse(full)]);
+        let severities: Vec<_> = diagnose(&snapshot, now()).into_iter().map(|diagnosis| diagnosis.severity).collect();
         assert!(severities.is_sorted() && severities.len() == 3, "{severities:?}");
     }
 }

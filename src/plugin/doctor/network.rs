@@ -8,61 +8,61 @@ use k8s_openapi::{
 use kube::ResourceExt as _;
 
 use super::{
-    findings::{Finding, listed},
-    snapshot::Observed,
+    diagnosis::{Advice, Diagnosis, and_list},
+    snapshot::ClusterSnapshot,
 };
 use crate::api::names;
 
 /// The port of DNS.
 const DNS: i32 = 53;
 
-pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
+pub(super) fn diagnose(snapshot: &ClusterSnapshot, _now: DateTime<Utc>) -> Vec<Diagnosis> {
     let (ours, others): (Vec<&NetworkPolicy>, Vec<&NetworkPolicy>) =
-        seen.policies.all().iter().partition(|policy| policy.name_any() == names::NETWORK_POLICY);
-    let isolated = ours.first().map(|policy| isolation(seen, policy));
+        snapshot.policies.items().iter().partition(|policy| policy.name_any() == names::NETWORK_POLICY);
+    let isolated = ours.first().map(|policy| isolation_diagnosis(snapshot, policy));
     // Openings are reported only if the space is isolated.
-    let opened = others.iter().filter(|_| isolated.is_some()).filter_map(|policy| opening(seen, policy));
-    let opened: Vec<Finding> = opened.collect();
-    let held = others.iter().filter_map(|policy| holding(seen, policy, &others));
-    isolated.into_iter().chain(opened).chain(held).collect()
+    let openings = others.iter().filter(|_| isolated.is_some()).filter_map(|policy| opening_diagnosis(snapshot, policy));
+    let openings: Vec<Diagnosis> = openings.collect();
+    let restrictions = others.iter().filter_map(|policy| egress_diagnosis(snapshot, policy, &others));
+    isolated.into_iter().chain(openings).chain(restrictions).collect()
 }
 
-/// The finding about the space's own isolation.
-fn isolation(seen: &Observed, policy: &NetworkPolicy) -> Finding {
-    let name = &seen.name;
+/// The diagnosis about the space's own isolation.
+fn isolation_diagnosis(snapshot: &ClusterSnapshot, policy: &NetworkPolicy) -> Diagnosis {
+    let name = &snapshot.name;
     let rules = policy.spec.iter().flat_map(|spec| spec.ingress.iter().flatten());
-    let others = rules.flat_map(|rule| rule.from.iter().flatten()).filter_map(stranger);
-    let from: Vec<String> = std::iter::once("their own namespace".to_owned()).chain(others).map(|who| format!("from {who}")).collect();
-    let opened = match seen.class_in_force().map(|class| class.spec.network.enforced) {
+    let others = rules.flat_map(|rule| rule.from.iter().flatten()).filter_map(outside_peer);
+    let from: Vec<String> = std::iter::once("their own namespace".to_owned()).chain(others).map(|peer| format!("from {peer}")).collect();
+    let openings = match snapshot.class_in_force().map(|class| class.spec.network.enforced) {
         Some(true) => " Its class does not allow NetworkPolicies that open it further.",
         Some(false) => " To allow more connections, create a NetworkPolicy.",
         None => "",
     };
-    let sentence = format!("Pods in namespace {name} accept connections {}; others time out.{opened}", listed(&from));
-    Finding::note(sentence).mended_by([format!("kubectl -n {name} get networkpolicies")])
+    let sentence = format!("Pods in namespace {name} accept connections {}; others time out.{openings}", and_list(&from));
+    Diagnosis::note(sentence).with_commands([format!("kubectl -n {name} get networkpolicies")])
 }
 
-/// The finding about a policy of another user that allows more ingress.
-fn opening(seen: &Observed, policy: &NetworkPolicy) -> Option<Finding> {
+/// The diagnosis about a policy of another user that allows more ingress.
+fn opening_diagnosis(snapshot: &ClusterSnapshot, policy: &NetworkPolicy) -> Option<Diagnosis> {
     let spec = policy.spec.as_ref().filter(|spec| has_type(spec, "Ingress"))?;
     let rules = spec.ingress.as_deref().unwrap_or_default();
     let from: Vec<String> = if rules.iter().any(|rule| rule.from.as_ref().is_none_or(Vec::is_empty)) {
         vec!["from everywhere".to_owned()]
     } else {
-        let strangers = rules.iter().flat_map(|rule| rule.from.iter().flatten()).filter_map(stranger);
-        strangers.map(|who| format!("from {who}")).collect()
+        let outside = rules.iter().flat_map(|rule| rule.from.iter().flatten()).filter_map(outside_peer);
+        outside.map(|peer| format!("from {peer}")).collect()
     };
     if from.is_empty() {
         return None;
     }
-    let (name, namespace) = (policy.name_any(), &seen.name);
+    let (name, namespace) = (policy.name_any(), &snapshot.name);
     let sentence =
-        format!("NetworkPolicy {name} lets {} in namespace {namespace} also accept connections {}.", selected(spec), listed(&from));
-    Some(Finding::note(sentence).mended_by([describe(namespace, &name)]))
+        format!("NetworkPolicy {name} lets {} in namespace {namespace} also accept connections {}.", selected_pods(spec), and_list(&from));
+    Some(Diagnosis::note(sentence).with_commands([describe_command(namespace, &name)]))
 }
 
-/// The finding about a policy of another user that restricts egress.
-fn holding(seen: &Observed, policy: &NetworkPolicy, all: &[&NetworkPolicy]) -> Option<Finding> {
+/// The diagnosis about a policy of another user that restricts egress.
+fn egress_diagnosis(snapshot: &ClusterSnapshot, policy: &NetworkPolicy, all: &[&NetworkPolicy]) -> Option<Diagnosis> {
     let spec = policy.spec.as_ref().filter(|spec| has_type(spec, "Egress"))?;
     let is_open = spec
         .egress
@@ -75,20 +75,20 @@ fn holding(seen: &Observed, policy: &NetworkPolicy, all: &[&NetworkPolicy]) -> O
     // Policies are additive: another policy for the same pods may allow DNS.
     let adds = |other: &NetworkPolicySpec| {
         let is_for_the_same = is_all(other.pod_selector.as_ref()) || other.pod_selector == spec.pod_selector;
-        is_for_the_same && has_type(other, "Egress") && other.egress.iter().flatten().any(lets_dns_through)
+        is_for_the_same && has_type(other, "Egress") && other.egress.iter().flatten().any(allows_dns)
     };
     let resolves = all.iter().filter_map(|other| other.spec.as_ref()).any(adds);
-    let (name, namespace) = (policy.name_any(), &seen.name);
-    let lead = format!("NetworkPolicy {name} restricts the egress of {} in namespace {namespace} to its rules", selected(spec));
-    let finding = if resolves {
-        Finding::note(format!("{lead}; other connections time out."))
+    let (name, namespace) = (policy.name_any(), &snapshot.name);
+    let lead = format!("NetworkPolicy {name} restricts the egress of {} in namespace {namespace} to its rules", selected_pods(spec));
+    let diagnosis = if resolves {
+        Diagnosis::note(format!("{lead}; other connections time out."))
     } else {
-        Finding::warning(format!("{lead}, and no NetworkPolicy for these pods allows DNS (UDP port {DNS}): they cannot resolve names."))
+        Diagnosis::warning(format!("{lead}, and no NetworkPolicy for these pods allows DNS (UDP port {DNS}): they cannot resolve names."))
     };
-    Some(finding.mended_by([describe(namespace, &name)]))
+    Some(diagnosis.with_commands([describe_command(namespace, &name)]))
 }
 
-fn describe(namespace: &str, name: &str) -> String {
+fn describe_command(namespace: &str, name: &str) -> String {
     format!("kubectl -n {namespace} describe networkpolicy {name}")
 }
 
@@ -101,7 +101,7 @@ fn has_type(spec: &NetworkPolicySpec, wanted: &str) -> bool {
     }
 }
 
-fn lets_dns_through(rule: &NetworkPolicyEgressRule) -> bool {
+fn allows_dns(rule: &NetworkPolicyEgressRule) -> bool {
     let is_dns = |port: &NetworkPolicyPort| {
         let covers = match (&port.port, port.end_port) {
             (None, _) => true,
@@ -113,35 +113,35 @@ fn lets_dns_through(rule: &NetworkPolicyEgressRule) -> bool {
     let ports = rule.ports.as_deref().unwrap_or_default();
     let to = rule.to.as_deref().unwrap_or_default();
     // The DNS server is in another namespace or outside the cluster. The check does not verify that the selector matches it.
-    (ports.is_empty() || ports.iter().any(is_dns)) && (to.is_empty() || to.iter().any(|peer| stranger(peer).is_some()))
+    (ports.is_empty() || ports.iter().any(is_dns)) && (to.is_empty() || to.iter().any(|peer| outside_peer(peer).is_some()))
 }
 
 /// Describes a peer of a rule outside the namespace; `None` if the peer is in the namespace.
-fn stranger(peer: &NetworkPolicyPeer) -> Option<String> {
+fn outside_peer(peer: &NetworkPolicyPeer) -> Option<String> {
     let NetworkPolicyPeer { ip_block, namespace_selector, pod_selector } = peer;
     if let Some(block) = ip_block {
         return Some(format!("addresses of {}", block.cidr));
     }
-    let namespaces = namespace_selector.as_ref().map(|selector| match terms(Some(selector)) {
+    let namespaces = namespace_selector.as_ref().map(|selector| match selector_terms(Some(selector)) {
         terms if terms.is_empty() => "every namespace".to_owned(),
         terms => format!("namespaces with {terms}"),
     })?;
-    let pods = terms(pod_selector.as_ref());
+    let pods = selector_terms(pod_selector.as_ref());
     Some(if pods.is_empty() { namespaces } else { format!("pods with {pods} in {namespaces}") })
 }
 
 /// Describes the pods that a policy selects.
-fn selected(spec: &NetworkPolicySpec) -> String {
-    let terms = terms(spec.pod_selector.as_ref());
+fn selected_pods(spec: &NetworkPolicySpec) -> String {
+    let terms = selector_terms(spec.pod_selector.as_ref());
     if terms.is_empty() { "all pods".to_owned() } else { format!("pods with {terms}") }
 }
 
 fn is_all(selector: Option<&LabelSelector>) -> bool {
-    terms(selector).is_empty()
+    selector_terms(selector).is_empty()
 }
 
 /// A selector as kubectl prints it: `app=web, tier in (a, b), !old`. Empty if it selects everything.
-fn terms(selector: Option<&LabelSelector>) -> String {
+fn selector_terms(selector: Option<&LabelSelector>) -> String {
     let Some(LabelSelector { match_labels, match_expressions }) = selector else { return String::new() };
     let labels = match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}"));
     let expressions = match_expressions.iter().flatten().map(|expression| {
@@ -157,12 +157,12 @@ fn terms(selector: Option<&LabelSelector>) -> String {
 }
 
 /// The advice if enforced isolation is breached, and the commands that delete the policies of other users.
-pub(super) fn breach(seen: &Observed, namespace: &str) -> (String, Vec<String>) {
+pub(super) fn isolation_breach(snapshot: &ClusterSnapshot, namespace: &str) -> Advice {
     let is_foreign = |policy: &&NetworkPolicy| {
         let is_platforms = policy.labels().get(names::LABEL_PLATFORM_POLICY).is_some_and(|value| value == "true");
         policy.name_any() != names::NETWORK_POLICY && !is_platforms
     };
-    let foreign = seen.policies.all().iter().filter(is_foreign);
+    let foreign = snapshot.policies.items().iter().filter(is_foreign);
     let mut commands: Vec<String> =
         foreign.map(|policy| format!("kubectl -n {namespace} delete networkpolicy {}", policy.name_any())).collect();
     if commands.is_empty() {
@@ -182,46 +182,46 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
-        fixtures::{class, lines, now, read, well},
-        snapshot::Look,
+        fetched::Fetched,
+        fixtures::{class, healthy, lines, now, parse},
     };
 
     fn policy(name: &str, spec: &Value) -> NetworkPolicy {
-        read(json!({"metadata": {"name": name}, "spec": spec}))
+        parse(json!({"metadata": {"name": name}, "spec": spec}))
     }
 
-    /// The findings about additional policies of other users, without the note about the space's own policy.
-    fn beside(specs: &[(&str, Value)]) -> Vec<String> {
-        let mut seen = well();
+    /// The diagnoses about additional policies of other users, without the note about the space's own policy.
+    fn diagnoses_about(specs: &[(&str, Value)]) -> Vec<String> {
+        let mut snapshot = healthy();
         let others = specs.iter().map(|(name, spec)| policy(name, spec));
-        seen.policies = Look::Seen(seen.policies.all().iter().cloned().chain(others).collect());
-        lines(&judge(&seen, now())[1..])
+        snapshot.policies = Fetched::Found(snapshot.policies.items().iter().cloned().chain(others).collect());
+        lines(&diagnose(&snapshot, now())[1..])
     }
 
     #[test]
-    fn isolation_is_told() {
-        let mut seen = well();
+    fn the_isolation_of_the_space_is_reported() {
+        let mut snapshot = healthy();
         let of =
             |from: &str| format!("Note: Pods in namespace orchid-lab accept connections from their own namespace{from}; others time out.");
         let told = of(" and from namespaces with kubernetes.io/metadata.name=ingress-front");
-        let first = |seen: &Observed| lines(&judge(seen, now()))[0].clone();
-        assert_eq!(first(&seen), format!("{told} To allow more connections, create a NetworkPolicy."));
+        let first = |snapshot: &ClusterSnapshot| lines(&diagnose(snapshot, now()))[0].clone();
+        assert_eq!(first(&snapshot), format!("{told} To allow more connections, create a NetworkPolicy."));
         let mut walled = class();
         walled.spec.network.enforced = true;
-        seen.classes = Look::Seen(vec![walled]);
-        assert_eq!(first(&seen), format!("{told} Its class does not allow NetworkPolicies that open it further."));
-        seen.classes = Look::Needless;
-        seen.policies = Look::Seen(vec![policy(
+        snapshot.classes = Fetched::Found(vec![walled]);
+        assert_eq!(first(&snapshot), format!("{told} Its class does not allow NetworkPolicies that open it further."));
+        snapshot.classes = Fetched::NotNeeded;
+        snapshot.policies = Fetched::Found(vec![policy(
             "developerspace-isolation",
             &json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": {}}]}]}),
         )]);
-        assert_eq!(first(&seen), of(""));
-        seen.policies = Look::Seen(vec![]);
-        assert_eq!(judge(&seen, now()), []);
+        assert_eq!(first(&snapshot), of(""));
+        snapshot.policies = Fetched::Found(vec![]);
+        assert_eq!(diagnose(&snapshot, now()), []);
     }
 
     #[test]
-    fn others_may_open_it() {
+    fn policies_of_other_users_that_allow_ingress_are_reported() {
         let web = json!({"matchLabels": {"app": "web"}});
         let told =
             |rest: &str| format!("Note: NetworkPolicy gate lets pods with app=web in namespace orchid-lab also accept connections {rest}.");
@@ -239,7 +239,7 @@ mod tests {
             (json!([{"from": [{"podSelector": {}}]}]), None),
             (json!([]), None),
         ] {
-            let found = beside(&[("gate", json!({"podSelector": web, "ingress": from}))]);
+            let found = diagnoses_about(&[("gate", json!({"podSelector": web, "ingress": from}))]);
             let describe = "  kubectl -n orchid-lab describe networkpolicy gate".to_owned();
             let expected = expected.map_or_else(Vec::new, |rest| vec![told(rest), describe]);
             assert_eq!(found, expected, "{from}");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn others_may_hold_back_what_is_sent() {
+    fn policies_of_other_users_that_restrict_egress_are_reported() {
         let calm = |selector: Value, egress: Value| json!({"podSelector": selector, "policyTypes": ["Egress"], "egress": egress});
         let dns = json!([{"ports": [{"port": 53, "protocol": "UDP"}]}]);
         let lead = "NetworkPolicy calm restricts the egress of all pods in namespace orchid-lab to its rules";
@@ -264,11 +264,11 @@ mod tests {
             (json!([{"to": [{"namespaceSelector": {}}]}]), Some(&some)),
             (json!([{}]), None),
         ] {
-            let found = beside(&[("calm", calm(json!({}), egress.clone()))]);
+            let found = diagnoses_about(&[("calm", calm(json!({}), egress.clone()))]);
             assert_eq!(found.first(), expected, "{egress}");
         }
         let web = json!({"matchLabels": {"app": "web"}});
-        let pair = beside(&[("calm", calm(web, json!([]))), ("names", calm(json!({}), dns))]);
+        let pair = diagnoses_about(&[("calm", calm(web, json!([]))), ("names", calm(json!({}), dns))]);
         let expected = [
             "Note: NetworkPolicy calm restricts the egress of pods with app=web in namespace orchid-lab to its rules; other connections \
             time out.",
@@ -281,17 +281,17 @@ mod tests {
 
     #[test]
     fn policies_that_breach_the_isolation_are_deleted_by_name() {
-        let mut seen = well();
-        let policy = |name: &str, labels: Value| read(json!({"metadata": {"name": name, "labels": labels}}));
-        seen.policies = Look::Seen(vec![
+        let mut snapshot = healthy();
+        let policy = |name: &str, labels: Value| parse(json!({"metadata": {"name": name, "labels": labels}}));
+        snapshot.policies = Fetched::Found(vec![
             policy("developerspace-isolation", json!({})),
             policy("open", json!({"developerspace.dev/platform-policy": "false"})),
             policy("dns", json!({"developerspace.dev/platform-policy": "true"})),
         ]);
-        let (advice, commands) = breach(&seen, "orchid-lab");
+        let (advice, commands) = isolation_breach(&snapshot, "orchid-lab");
         assert_eq!(commands, ["kubectl -n orchid-lab delete networkpolicy open"]);
         assert!(advice.ends_with("to keep a policy, an administrator labels it developerspace.dev/platform-policy=true."), "{advice}");
-        seen.policies = Look::Needless;
-        assert_eq!(breach(&seen, "orchid-lab").1, ["kubectl -n orchid-lab get networkpolicies"]);
+        snapshot.policies = Fetched::NotNeeded;
+        assert_eq!(isolation_breach(&snapshot, "orchid-lab").1, ["kubectl -n orchid-lab get networkpolicies"]);
     }
 }

@@ -5,9 +5,10 @@ use kube::ResourceExt as _;
 
 use super::{
     conflicts,
-    findings::{Finding, ended},
+    diagnosis::{Advice, Diagnosis, with_period},
     network, operator,
-    snapshot::Observed,
+    similar_names::similar,
+    snapshot::ClusterSnapshot,
     spec_advice,
 };
 use crate::{
@@ -20,153 +21,127 @@ use crate::{
 };
 
 /// The time allowed for the operator before a missing status is reported as a problem.
-const PATIENCE: TimeDelta = TimeDelta::seconds(30);
+const FIRST_RECONCILE_LIMIT: TimeDelta = TimeDelta::seconds(30);
 
-pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
-    if seen.space.is_absent() {
-        return vec![no_such(seen)];
+pub(super) fn diagnose(snapshot: &ClusterSnapshot, now: DateTime<Utc>) -> Vec<Diagnosis> {
+    if snapshot.space.is_absent() {
+        return vec![no_such_space(snapshot)];
     }
     // `terminating` handles a space that is being deleted.
-    let Some(space) = seen.space.found().filter(|space| space.metadata.deletion_timestamp.is_none()) else { return vec![] };
+    let Some(space) = snapshot.space.object().filter(|space| space.metadata.deletion_timestamp.is_none()) else { return vec![] };
     let (status, reason, message) = ready(space).unwrap_or(("Unknown", Reason::Pending.as_str(), ""));
     if reason == Reason::Pending.as_str() {
-        return vec![pending(seen, space, now)];
+        return vec![not_reconciled(snapshot, space, now)];
     }
-    let behind = (!is_observed(space)).then(|| behind(seen, space));
-    let unready = (status != "True").then(|| unready(seen, space, (reason, message), now));
-    behind.into_iter().chain(unready).collect()
+    let outdated = (!is_observed(space)).then(|| outdated_status(snapshot, space));
+    let unready = (status != "True").then(|| unready_diagnosis(snapshot, space, reason, message, now));
+    outdated.into_iter().chain(unready).collect()
 }
 
-/// The finding that there is no space with that name.
-fn no_such(seen: &Observed) -> Finding {
-    let name = &seen.name;
-    let names: Vec<String> = seen.spaces.all().iter().map(kube::ResourceExt::name_any).collect();
-    let alike = similar(name, &names);
-    let left = seen.namespace.found().and_then(conflicts::left_behind);
-    let namespace = match (&left, seen.namespace.found()) {
-        (Some(left), _) => format!(" {left} An administrator can delete it, or offer it to a new space with this name."),
+/// The diagnosis that there is no space with that name.
+fn no_such_space(snapshot: &ClusterSnapshot) -> Diagnosis {
+    let name = &snapshot.name;
+    let names: Vec<String> = snapshot.spaces.items().iter().map(kube::ResourceExt::name_any).collect();
+    let suggestions = similar(name, &names);
+    let left_behind = snapshot.namespace.object().and_then(conflicts::left_behind);
+    let namespace = match (&left_behind, snapshot.namespace.object()) {
+        (Some(left_behind), _) => format!(" {left_behind} An administrator can delete it, or offer it to a new space with this name."),
         (None, Some(_)) => " A namespace with this name exists, but it does not belong to a space.".to_owned(),
         (None, None) => String::new(),
     };
-    if left.is_some() {
+    if left_behind.is_some() {
         // The namespace was kept on purpose: it was released, or the CustomResourceDefinition was deleted.
-        let look = format!("kubectl get namespace {name} -o yaml");
-        return Finding::problem(format!("There is no DeveloperSpace {name}.{namespace}")).mended_by([look]);
+        let command = format!("kubectl get namespace {name} -o yaml");
+        return Diagnosis::problem(format!("There is no DeveloperSpace {name}.{namespace}")).with_commands([command]);
     }
-    if alike.is_empty() {
-        return Finding::problem(format!("There is no DeveloperSpace {name}.{namespace}")).mended_by(["kubectl dspace list".to_owned()]);
+    if suggestions.is_empty() {
+        return Diagnosis::problem(format!("There is no DeveloperSpace {name}.{namespace}"))
+            .with_commands(["kubectl dspace list".to_owned()]);
     }
-    let meant = alike.join(" or ");
-    let commands = alike.iter().map(|name| format!("kubectl dspace doctor {name}"));
-    Finding::problem(format!("There is no DeveloperSpace {name}: did you mean {meant}?{namespace}")).mended_by(commands)
+    let meant = suggestions.join(" or ");
+    let commands = suggestions.iter().map(|name| format!("kubectl dspace doctor {name}"));
+    Diagnosis::problem(format!("There is no DeveloperSpace {name}: did you mean {meant}?{namespace}")).with_commands(commands)
 }
 
-/// Up to three of `names` that the user may have meant by `word`, the most similar first.
-fn similar(word: &str, names: &[String]) -> Vec<String> {
-    let far = (word.chars().count() / 3).clamp(1, 3);
-    let mut near: Vec<(usize, &String)> = names
-        .iter()
-        .filter_map(|name| {
-            let distance = distance(word, name);
-            let part = word.len() >= 3 && (name.contains(word) || (name.len() >= 3 && word.contains(name.as_str())));
-            (distance <= far || part).then_some((distance, name))
-        })
-        .collect();
-    near.sort();
-    near.into_iter().take(3).map(|(_, name)| name.clone()).collect()
-}
-
-/// The number of letters to insert, delete or change, see <https://en.wikipedia.org/wiki/Levenshtein_distance>.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, letter) in from.chars().enumerate() {
-        let mut next = vec![above + 1];
-        let mut left = above + 1;
-        for (pair, other) in row.windows(2).zip(&to) {
-            left = (pair[0] + usize::from(letter != *other)).min(pair[1] + 1).min(left + 1);
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-/// The finding that the operator has not reported anything about the space.
-fn pending(seen: &Observed, space: &DeveloperSpace, now: DateTime<Utc>) -> Finding {
+/// The diagnosis that the operator has not reported anything about the space.
+fn not_reconciled(snapshot: &ClusterSnapshot, space: &DeveloperSpace, now: DateTime<Utc>) -> Diagnosis {
     let name = space.name_any();
     let age = now - created(space);
-    let made = format::span(age);
-    let sentence = format!("The operator has not reconciled DeveloperSpace {name}, which was created {made} ago");
-    if age < PATIENCE {
-        return Finding::warning(format!("{sentence}: wait a moment.")).mended_by([wait(&name)]);
+    let age_text = format::short_duration(age);
+    let sentence = format!("The operator has not reconciled DeveloperSpace {name}, which was created {age_text} ago");
+    if age < FIRST_RECONCILE_LIMIT {
+        return Diagnosis::warning(format!("{sentence}: wait a moment.")).with_commands([wait_command(&name)]);
     }
-    let (state, commands) = operator::state(seen);
-    Finding::problem(format!("{sentence}. {state}")).mended_by(commands)
+    let (state, commands) = operator::state(snapshot);
+    Diagnosis::problem(format!("{sentence}. {state}")).with_commands(commands)
 }
 
-/// The finding that the status refers to an older spec.
-fn behind(seen: &Observed, space: &DeveloperSpace) -> Finding {
+/// The diagnosis that the status refers to an older spec.
+fn outdated_status(snapshot: &ClusterSnapshot, space: &DeveloperSpace) -> Diagnosis {
     let name = space.name_any();
     let generation = space.metadata.generation.unwrap_or_default();
     let observed = space.status.as_ref().and_then(|status| status.observed_generation).unwrap_or_default();
-    let (state, commands) = operator::state(seen);
+    let (state, commands) = operator::state(snapshot);
     let sentence = format!(
         "The operator has not reconciled the last change of DeveloperSpace {name}: status.observedGeneration is {observed}, and \
         metadata.generation is {generation}. {state}"
     );
-    Finding::problem(sentence).mended_by(commands)
+    Diagnosis::problem(sentence).with_commands(commands)
 }
 
-fn unready(seen: &Observed, space: &DeveloperSpace, (word, message): (&str, &str), now: DateTime<Utc>) -> Finding {
+/// The diagnosis of the reason of `Ready`.
+fn unready_diagnosis(snapshot: &ClusterSnapshot, space: &DeveloperSpace, word: &str, message: &str, now: DateTime<Utc>) -> Diagnosis {
     let name = space.name_any();
     let lead = if message.is_empty() {
         format!("DeveloperSpace {name} is not ready ({word}).")
     } else {
-        ended(&format!("DeveloperSpace {name} is not ready ({word}): {message}"))
+        with_period(&format!("DeveloperSpace {name} is not ready ({word}): {message}"))
     };
-    let told = |(advice, commands): (String, Vec<String>)| Finding::problem(format!("{lead} {advice}")).mended_by(commands);
-    let Some(reason) = Reason::parse(word) else { return Finding::problem(&lead).mended_by([format!("kubectl describe dspace {name}")]) };
+    let problem = |(advice, commands): Advice| Diagnosis::problem(format!("{lead} {advice}")).with_commands(commands);
+    let Some(reason) = Reason::parse(word) else {
+        return Diagnosis::problem(&lead).with_commands([format!("kubectl describe dspace {name}")]);
+    };
     match reason {
         Reason::Pending | Reason::Provisioned | Reason::Provisioning => {
-            Finding::warning(format!("{lead} This usually takes a few seconds.")).mended_by([wait(&name)])
+            Diagnosis::warning(format!("{lead} This usually takes a few seconds.")).with_commands([wait_command(&name)])
         }
-        Reason::ClassNotFound => told(spec_advice::class_not_found(seen, space)),
-        Reason::InvalidSpec => told(spec_advice::invalid_spec(seen, space, now)),
-        Reason::NamespaceConflict => told(conflicts::conflict(seen, space, message, now)),
-        Reason::QuotaExceedsClass => told(spec_advice::quota_exceeds(seen, space)),
-        Reason::RoleNotAllowed => told(spec_advice::role_not_allowed(seen, space)),
-        Reason::OwnerLimitExceeded => told(conflicts::owner_limit(seen, space)),
+        Reason::ClassNotFound => problem(spec_advice::class_not_found(snapshot, space)),
+        Reason::InvalidSpec => problem(spec_advice::invalid_spec(snapshot, space, now)),
+        Reason::NamespaceConflict => problem(conflicts::namespace_conflict(snapshot, space, message, now)),
+        Reason::QuotaExceedsClass => problem(spec_advice::quota_exceeds(snapshot, space)),
+        Reason::RoleNotAllowed => problem(spec_advice::role_not_allowed(snapshot, space)),
+        Reason::OwnerLimitExceeded => problem(conflicts::owner_limit(snapshot, space)),
         Reason::NamespaceTerminating | Reason::Terminating => {
             let advice = "If the cause that blocks the deletion of the namespace is known, a separate finding reports it.".to_owned();
-            told((advice, vec![format!("kubectl get namespace {name} -o yaml")]))
+            problem((advice, vec![format!("kubectl get namespace {name} -o yaml")]))
         }
-        Reason::IsolationBreached => told(network::breach(seen, &name)),
-        Reason::ClassNotAccepted => told(spec_advice::class_not_accepted(seen, space)),
-        Reason::Expired => told(expired(seen, space)),
+        Reason::IsolationBreached => problem(network::isolation_breach(snapshot, &name)),
+        Reason::ClassNotAccepted => problem(spec_advice::class_not_accepted(snapshot, space)),
+        Reason::Expired => problem(expired_advice(snapshot, space)),
         Reason::ApplyFailed => {
-            let (state, commands) = operator::state(seen);
-            told((format!("The operator retries automatically. {state}"), commands))
+            let (state, commands) = operator::state(snapshot);
+            problem((format!("The operator retries automatically. {state}"), commands))
         }
     }
 }
 
-fn expired(seen: &Observed, space: &DeveloperSpace) -> (String, Vec<String>) {
+fn expired_advice(snapshot: &ClusterSnapshot, space: &DeveloperSpace) -> Advice {
     let name = space.name_any();
     let recorded = space.status.as_ref().and_then(|status| status.namespace.as_ref());
-    let own = seen.namespace.found().filter(|namespace| recorded.is_some_and(|own| namespace.uid().as_deref() == Some(own.uid.as_str())));
+    let own =
+        snapshot.namespace.object().filter(|namespace| recorded.is_some_and(|own| namespace.uid().as_deref() == Some(own.uid.as_str())));
     if own.is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_none()) {
-        let (state, commands) = operator::state(seen);
+        let (state, commands) = operator::state(snapshot);
         let advice = "Its namespace is not deleted yet; if the deletion was refused, the message contains the reason.";
         return (format!("{advice} {state}"), commands);
     }
-    let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", format::shell(class))).unwrap_or_default();
-    let create = format!("kubectl dspace create {name} --owner {}{class}", format::shell(&space.spec.owner.to_string()));
+    let class = space.spec.class_name.as_ref().map(|class| format!(" --class {}", format::shell_quoted(class))).unwrap_or_default();
+    let create = format!("kubectl dspace create {name} --owner {}{class}", format::shell_quoted(&space.spec.owner.to_string()));
     let advice = "It can no longer be renewed. Create a new space; it can have the same name after this one is deleted.".to_owned();
     (advice, vec![format!("kubectl dspace delete {name}"), create])
 }
 
-fn wait(name: &str) -> String {
+fn wait_command(name: &str) -> String {
     format!("kubectl wait dspace/{name} --for=condition=Ready --timeout=60s")
 }
 
@@ -174,36 +149,36 @@ fn wait(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::plugin::doctor::{
-        fixtures::{class, lines, now, read, space, told, unready as ill, well, with},
-        snapshot::Look,
+        fetched::Fetched,
+        fixtures::{class, healthy, healthy_with, lines, now, parse, set_unready, space, unready},
     };
 
-    fn judged(seen: &Observed) -> Vec<String> {
-        lines(&judge(seen, now()))
+    fn diagnosis_lines(snapshot: &ClusterSnapshot) -> Vec<String> {
+        lines(&diagnose(snapshot, now()))
     }
 
     const LOG: &str = "  kubectl -n developerspace-system logs deployment/developerspace-operator --tail=20";
 
     #[test]
-    fn a_name_that_is_not_there_may_be_mistyped() {
-        let mut seen = well();
-        seen.space = Look::Seen(None);
-        (seen.name, seen.namespace) = ("orchid-lap".to_owned(), Look::Seen(None));
-        seen.spaces = Look::Seen(vec![space()]);
+    fn similar_names_are_suggested_for_a_name_that_does_not_exist() {
+        let mut snapshot = healthy();
+        snapshot.space = Fetched::Found(None);
+        (snapshot.name, snapshot.namespace) = ("orchid-lap".to_owned(), Fetched::Found(None));
+        snapshot.spaces = Fetched::Found(vec![space()]);
         let meant = ["Problem: There is no DeveloperSpace orchid-lap: did you mean orchid-lab?", "  kubectl dspace doctor orchid-lab"];
-        assert_eq!(judged(&seen), meant);
-        seen.name = "team-tools".into();
-        assert_eq!(judged(&seen), ["Problem: There is no DeveloperSpace team-tools.", "  kubectl dspace list"]);
-        seen.namespace = well().namespace;
+        assert_eq!(diagnosis_lines(&snapshot), meant);
+        snapshot.name = "team-tools".into();
+        assert_eq!(diagnosis_lines(&snapshot), ["Problem: There is no DeveloperSpace team-tools.", "  kubectl dspace list"]);
+        snapshot.namespace = healthy().namespace;
         let taken = "Problem: There is no DeveloperSpace team-tools. A namespace with this name exists, but it does not belong to a space.";
-        assert_eq!(judged(&seen)[0], taken);
+        assert_eq!(diagnosis_lines(&snapshot)[0], taken);
     }
 
     #[test]
-    fn a_namespace_that_an_earlier_space_left_is_named() {
-        let mut seen = well();
-        (seen.space, seen.spaces) = (Look::Seen(None), Look::Seen(vec![]));
-        seen.namespace = Look::Seen(Some(read(serde_json::json!({
+    fn a_namespace_of_an_earlier_space_is_described() {
+        let mut snapshot = healthy();
+        (snapshot.space, snapshot.spaces) = (Fetched::Found(None), Fetched::Found(vec![]));
+        snapshot.namespace = Fetched::Found(Some(parse(serde_json::json!({
             "metadata": {"name": "orchid-lab", "annotations": {
                 "developerspace.dev/space-uid": "space-1", "developerspace.dev/owner": "User:petra@example.com",
             }},
@@ -214,46 +189,29 @@ mod tests {
             space with this name.",
             "  kubectl get namespace orchid-lab -o yaml",
         ];
-        assert_eq!(judged(&seen), expected);
+        assert_eq!(diagnosis_lines(&snapshot), expected);
     }
 
     #[test]
     fn an_expired_space_whose_namespace_cannot_be_deleted() {
-        let mut seen = ill("Expired", "failed to delete namespace orchid-lab: guard.example.com denied the request");
+        let mut snapshot = unready("Expired", "failed to delete namespace orchid-lab: guard.example.com denied the request");
         let expected = [
             "Problem: DeveloperSpace orchid-lab is not ready (Expired): failed to delete namespace orchid-lab: guard.example.com denied \
             the request. Its namespace is not deleted yet; if the deletion was refused, the message contains the reason. The operator is \
             running (2 of 2 replicas are available); see its log for details.",
             LOG,
         ];
-        assert_eq!(judged(&seen), expected);
-        seen.namespace = Look::Seen(None);
-        assert_eq!(judged(&seen)[1], "  kubectl dspace delete orchid-lab");
+        assert_eq!(diagnosis_lines(&snapshot), expected);
+        snapshot.namespace = Fetched::Found(None);
+        assert_eq!(diagnosis_lines(&snapshot)[1], "  kubectl dspace delete orchid-lab");
     }
 
     #[test]
-    fn similar_names_are_those_a_finger_apart() {
-        let names = ["orchid-lab", "orchid-labs", "moss", "fern-lab", "lab"].map(ToOwned::to_owned);
-        for (word, alike) in [
-            ("orchidlab", vec!["orchid-lab", "orchid-labs", "lab"]),
-            ("fern", vec!["fern-lab"]),
-            ("mos", vec!["moss"]),
-            ("zebra", vec![]),
-            ("", vec![]),
-        ] {
-            assert_eq!(similar(word, &names), alike, "{word}");
-        }
-        for (from, to, apart) in [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("ab", "ba", 2)] {
-            assert_eq!(distance(from, to), apart, "{from} and {to}");
-        }
-    }
-
-    #[test]
-    fn a_space_that_nobody_looked_at() {
+    fn a_space_that_the_operator_has_not_reconciled() {
         let born = |at: &str| {
-            with(|space| {
-                told(space, "Pending", "");
-                space.metadata.creation_timestamp = read(at.into());
+            healthy_with(|space| {
+                set_unready(space, "Pending", "");
+                space.metadata.creation_timestamp = parse(at.into());
                 space.status.as_mut().unwrap().observed_generation = Some(-1);
             })
         };
@@ -261,9 +219,9 @@ mod tests {
             "Warning: The operator has not reconciled DeveloperSpace orchid-lab, which was created 5s ago: wait a moment.",
             "  kubectl wait dspace/orchid-lab --for=condition=Ready --timeout=60s",
         ];
-        assert_eq!(judged(&born("2026-11-24T08:59:55Z")), moment);
-        let mut seen = born("2026-11-24T08:00:00Z");
-        seen.operator = Look::Seen(vec![read(serde_json::json!({
+        assert_eq!(diagnosis_lines(&born("2026-11-24T08:59:55Z")), moment);
+        let mut snapshot = born("2026-11-24T08:00:00Z");
+        snapshot.operator = Fetched::Found(vec![parse(serde_json::json!({
             "metadata": {"name": "developerspace-operator"}, "spec": {"replicas": 1, "selector": {}, "template": {}},
         }))]);
         let ill = [
@@ -272,31 +230,31 @@ mod tests {
             "  kubectl -n developerspace-system get pods",
             LOG,
         ];
-        assert_eq!(judged(&seen), ill);
+        assert_eq!(diagnosis_lines(&snapshot), ill);
     }
 
     #[test]
-    fn a_change_that_nobody_looked_at() {
-        let seen = with(|space| space.metadata.generation = Some(6));
-        let behind = [
+    fn a_change_that_the_operator_has_not_reconciled() {
+        let snapshot = healthy_with(|space| space.metadata.generation = Some(6));
+        let outdated = [
             "Problem: The operator has not reconciled the last change of DeveloperSpace orchid-lab: status.observedGeneration is 4, and \
             metadata.generation is 6. The operator is running (2 of 2 replicas are available); see its log for details.",
             LOG,
         ];
-        assert_eq!(judged(&seen), behind);
-        let seen = with(|space| {
+        assert_eq!(diagnosis_lines(&snapshot), outdated);
+        let snapshot = healthy_with(|space| {
             space.metadata.generation = Some(6);
-            told(space, "ApplyFailed", "no");
+            set_unready(space, "ApplyFailed", "no");
         });
-        assert_eq!(judge(&seen, now()).len(), 2);
+        assert_eq!(diagnose(&snapshot, now()).len(), 2);
     }
 
     #[test]
-    fn reasons_that_need_no_look_around() {
+    fn reasons_whose_advice_needs_no_other_object() {
         let gone = |reason: &str, message: &str| {
-            let mut seen = ill(reason, message);
-            seen.namespace = Look::Seen(None);
-            seen
+            let mut snapshot = unready(reason, message);
+            snapshot.namespace = Fetched::Found(None);
+            snapshot
         };
         for (reason, message, expected) in [
             (
@@ -343,20 +301,20 @@ mod tests {
                 vec!["Problem: DeveloperSpace orchid-lab is not ready (Frobnicated).", "  kubectl describe dspace orchid-lab"],
             ),
         ] {
-            assert_eq!(judged(&gone(reason, message)), expected, "{reason}");
+            assert_eq!(diagnosis_lines(&gone(reason, message)), expected, "{reason}");
         }
     }
 
     #[test]
-    fn every_reason_has_an_answer() {
+    fn every_reason_has_a_diagnosis_with_commands() {
         for reason in crate::api::conditions::ALL_REASONS {
-            let mut seen = ill(reason.as_str(), "so it is");
-            seen.classes = Look::Seen(vec![class()]);
-            assert!(judge(&seen, now()).iter().all(|finding| !finding.commands.is_empty()), "{reason:?}");
-            assert_eq!(judge(&seen, now()).len(), 1, "{reason:?}");
+            let mut snapshot = unready(reason.as_str(), "so it is");
+            snapshot.classes = Fetched::Found(vec![class()]);
+            assert!(diagnose(&snapshot, now()).iter().all(|diagnosis| !diagnosis.commands.is_empty()), "{reason:?}");
+            assert_eq!(diagnose(&snapshot, now()).len(), 1, "{reason:?}");
         }
-        assert_eq!(judged(&well()), Vec::<String>::new());
-        let leaving = with(|space| space.metadata.deletion_timestamp = read("2026-11-24T08:00:00Z".into()));
-        assert_eq!(judged(&leaving), Vec::<String>::new());
+        assert_eq!(diagnosis_lines(&healthy()), Vec::<String>::new());
+        let leaving = healthy_with(|space| space.metadata.deletion_timestamp = parse("2026-11-24T08:00:00Z".into()));
+        assert_eq!(diagnosis_lines(&leaving), Vec::<String>::new());
     }
 }

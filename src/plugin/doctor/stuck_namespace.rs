@@ -8,73 +8,76 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::{
-    findings::{Finding, ended, listed},
-    snapshot::Observed,
-    terminating::PATIENCE,
+    diagnosis::{Diagnosis, and_list, with_period},
+    snapshot::ClusterSnapshot,
+    terminating::DELETION_LIMIT,
 };
-use crate::{api::time::from_k8s, plugin::format};
+use crate::{
+    api::time::from_k8s,
+    plugin::{format, namespace_finalizers::namespace_finalizers},
+};
 
 /// The time allowed for a finalizer of the Namespace if its controller is running.
-const SHORT: TimeDelta = TimeDelta::seconds(10);
+const FINALIZER_LIMIT: TimeDelta = TimeDelta::seconds(10);
 
-pub(super) fn judge(seen: &Observed, now: DateTime<Utc>) -> Vec<Finding> {
-    seen.namespace.found().map(|namespace| remaining(namespace, now)).unwrap_or_default()
+pub(super) fn diagnose(snapshot: &ClusterSnapshot, now: DateTime<Utc>) -> Vec<Diagnosis> {
+    snapshot.namespace.object().map(|namespace| diagnoses_of(namespace, now)).unwrap_or_default()
 }
 
-fn remaining(namespace: &Namespace, now: DateTime<Utc>) -> Vec<Finding> {
+fn diagnoses_of(namespace: &Namespace, now: DateTime<Utc>) -> Vec<Diagnosis> {
     let name = namespace.name_any();
     let Some(since) = namespace.metadata.deletion_timestamp.as_ref().and_then(from_k8s) else { return vec![] };
     let age = now - since;
-    let said = |type_: &str| {
+    let message = |type_: &str| {
         let mut conditions = namespace.status.iter().flat_map(|status| status.conditions.iter().flatten());
         let found = conditions.find(|condition| condition.type_ == type_ && condition.status == "True")?;
         Some(found.message.as_deref().unwrap_or_default())
     };
-    let discovery = said("NamespaceDeletionDiscoveryFailure").or_else(|| said("NamespaceDeletionGroupVersionParsingFailure"));
-    let mut findings: Vec<Finding> = discovery.map(|message| dead_apis(&name, message)).into_iter().collect();
-    if age >= PATIENCE {
-        findings.extend(content(&name, said("NamespaceContentRemaining"), said("NamespaceFinalizersRemaining")));
-        let failure = said("NamespaceDeletionContentFailure");
-        findings.extend(failure.map(|message| {
-            let sentence = ended(&format!(
+    let discovery = message("NamespaceDeletionDiscoveryFailure").or_else(|| message("NamespaceDeletionGroupVersionParsingFailure"));
+    let mut diagnoses: Vec<Diagnosis> = discovery.map(|message| unavailable_apis(&name, message)).into_iter().collect();
+    if age >= DELETION_LIMIT {
+        diagnoses.extend(content_diagnosis(&name, message("NamespaceContentRemaining"), message("NamespaceFinalizersRemaining")));
+        let failure = message("NamespaceDeletionContentFailure");
+        diagnoses.extend(failure.map(|message| {
+            let sentence = with_period(&format!(
                 "Namespace {name} is stuck in Terminating, because the API server could not delete everything in it: {message}"
             ));
-            Finding::problem(format!("{sentence} Kubernetes retries automatically."))
-                .mended_by([format!("kubectl get namespace {name} -o yaml")])
+            Diagnosis::problem(format!("{sentence} Kubernetes retries automatically."))
+                .with_commands([format!("kubectl get namespace {name} -o yaml")])
         }));
     }
-    if age >= SHORT {
-        findings.extend(finalizers(namespace));
+    if age >= FINALIZER_LIMIT {
+        diagnoses.extend(finalizer_diagnosis(namespace));
     }
-    if findings.is_empty() {
-        let lead = format!("Namespace {name} has been terminating for {}", format::span(age));
-        let look = format!("kubectl get namespace {name} -o yaml");
-        findings.push(if age < PATIENCE {
-            Finding::note(format!("{lead}: wait a moment."))
-                .mended_by([format!("kubectl wait namespace/{name} --for=delete --timeout=60s")])
+    if diagnoses.is_empty() {
+        let lead = format!("Namespace {name} has been terminating for {}", format::short_duration(age));
+        let show = format!("kubectl get namespace {name} -o yaml");
+        diagnoses.push(if age < DELETION_LIMIT {
+            Diagnosis::note(format!("{lead}: wait a moment."))
+                .with_commands([format!("kubectl wait namespace/{name} --for=delete --timeout=60s")])
         } else {
-            Finding::warning(format!("{lead}, and its conditions do not report the cause.")).mended_by([look])
+            Diagnosis::warning(format!("{lead}, and its conditions do not report the cause.")).with_commands([show])
         });
     }
-    findings
+    diagnoses
 }
 
-/// The finding about APIs that do not respond: their objects in the namespace cannot be listed.
-fn dead_apis(name: &str, message: &str) -> Finding {
-    let dead = api_services(message);
-    if dead.is_empty() {
+/// The diagnosis about APIs that do not respond: their objects in the namespace cannot be listed.
+fn unavailable_apis(name: &str, message: &str) -> Diagnosis {
+    let services = api_services(message);
+    if services.is_empty() {
         let sentence =
-            ended(&format!("Namespace {name} is stuck in Terminating, because an API of the cluster does not respond: {message}"));
-        return Finding::problem(sentence).mended_by(["kubectl get apiservices".to_owned()]);
+            with_period(&format!("Namespace {name} is stuck in Terminating, because an API of the cluster does not respond: {message}"));
+        return Diagnosis::problem(sentence).with_commands(["kubectl get apiservices".to_owned()]);
     }
     let sentence = format!(
         "Namespace {name} is stuck in Terminating, because its objects of APIs that do not respond cannot be listed: APIService {}. An \
         administrator must restore these APIs, or delete the APIServices that are no longer needed.",
-        listed(&dead)
+        and_list(&services)
     );
-    let look = dead.iter().map(|service| format!("kubectl get apiservice {service}"));
-    let delete = dead.iter().map(|service| format!("kubectl delete apiservice {service}"));
-    Finding::problem(sentence).mended_by(look.chain(delete))
+    let show = services.iter().map(|service| format!("kubectl get apiservice {service}"));
+    let delete = services.iter().map(|service| format!("kubectl delete apiservice {service}"));
+    Diagnosis::problem(sentence).with_commands(show.chain(delete))
 }
 
 /// `metrics.k8s.io/v1beta1` in a message is the APIService `v1beta1.metrics.k8s.io`.
@@ -90,41 +93,43 @@ fn api_services(message: &str) -> Vec<String> {
     services.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The finding about the remaining objects in the namespace, and the finalizers that they wait for.
-fn content(name: &str, remaining: Option<&str>, finalizers: Option<&str>) -> Option<Finding> {
-    let kinds = pairs(remaining.unwrap_or_default(), " has ");
-    let waits = pairs(finalizers.unwrap_or_default(), " in ");
+/// The diagnosis about the remaining objects in the namespace, and the finalizers that they wait for.
+fn content_diagnosis(name: &str, remaining: Option<&str>, finalizers: Option<&str>) -> Option<Diagnosis> {
+    let kinds = counts(remaining.unwrap_or_default(), " has ");
+    let waits = counts(finalizers.unwrap_or_default(), " in ");
     if kinds.is_empty() && waits.is_empty() {
         let message = remaining.or(finalizers)?;
-        let sentence = ended(&format!("Namespace {name} is stuck in Terminating: {message}"));
-        return Some(Finding::problem(sentence).mended_by([format!("kubectl get namespace {name} -o yaml")]));
+        let sentence = with_period(&format!("Namespace {name} is stuck in Terminating: {message}"));
+        return Some(Diagnosis::problem(sentence).with_commands([format!("kubectl get namespace {name} -o yaml")]));
     }
     let all: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} ({count})")).collect();
-    let what = if all.is_empty() { "objects in it still exist".to_owned() } else { format!("it still contains {}", listed(&all)) };
+    let what = if all.is_empty() { "objects in it still exist".to_owned() } else { format!("it still contains {}", and_list(&all)) };
     let lead = format!("Namespace {name} is stuck in Terminating, because {what}");
     let joined = kinds.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>().join(",");
     let columns = "-o custom-columns=KIND:.kind,NAME:.metadata.name,FINALIZERS:.metadata.finalizers";
-    let look = if joined.is_empty() {
+    let show = if joined.is_empty() {
         format!("kubectl get namespace {name} -o yaml")
     } else {
         format!("kubectl -n {name} get {joined} {columns}")
     };
     if waits.is_empty() {
-        return Some(Finding::problem(format!("{lead}. They are slow to terminate, or a controller recreates them.")).mended_by([look]));
+        return Some(
+            Diagnosis::problem(format!("{lead}. They are slow to terminate, or a controller recreates them.")).with_commands([show]),
+        );
     }
     let waits: Vec<String> = waits.into_iter().map(|(finalizer, _)| finalizer).collect();
     let sentence = format!(
         "{lead}, blocked by the finalizer {}. Check that the controller that set the finalizer is running. Remove the finalizer with the \
         last command only if that controller no longer exists.",
-        listed(&waits)
+        and_list(&waits)
     );
     let kind = if let [(only, _)] = kinds.as_slice() { only.as_str() } else { "KIND" };
-    let take_off = format!("kubectl -n {name} patch {kind} NAME --type=merge -p '{}'", json!({"metadata": {"finalizers": null}}));
-    Some(Finding::problem(sentence).mended_by([look, take_off]))
+    let remove = format!("kubectl -n {name} patch {kind} NAME --type=merge -p '{}'", json!({"metadata": {"finalizers": null}}));
+    Some(Diagnosis::problem(sentence).with_commands([show, remove]))
 }
 
 /// The names and counts in `Some resources are remaining: pods. has 2 resource instances, widgets.example.com has 1 resource instances`.
-fn pairs(message: &str, between: &str) -> Vec<(String, String)> {
+fn counts(message: &str, between: &str) -> Vec<(String, String)> {
     let Some((_, list)) = message.split_once("remaining: ") else { return vec![] };
     let pair = |part: &str| {
         let (name, rest) = part.split_once(between)?;
@@ -134,52 +139,46 @@ fn pairs(message: &str, between: &str) -> Vec<(String, String)> {
     list.split(", ").filter_map(pair).collect()
 }
 
-/// The finalizers on the Namespace itself. `kubernetes` is omitted, since it represents the content of the namespace.
-pub(crate) fn held_by(namespace: &Namespace) -> Vec<String> {
-    let in_spec = namespace.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten()).filter(|finalizer| *finalizer != "kubernetes");
-    in_spec.chain(namespace.finalizers()).cloned().collect()
-}
-
-fn finalizers(namespace: &Namespace) -> Option<Finding> {
+fn finalizer_diagnosis(namespace: &Namespace) -> Option<Diagnosis> {
     let name = namespace.name_any();
-    let all = held_by(namespace);
+    let all = namespace_finalizers(namespace);
     if all.is_empty() {
         return None;
     }
     let sentence = format!(
         "Namespace {name} is not deleted while it has the finalizer {}. Check that the controller that set the finalizer is running. \
         Remove the finalizer with the last command only if that controller no longer exists.",
-        listed(&all)
+        and_list(&all)
     );
-    let look = format!("kubectl get namespace {name} -o yaml");
-    let take_off = (!namespace.finalizers().is_empty())
+    let show = format!("kubectl get namespace {name} -o yaml");
+    let remove = (!namespace.finalizers().is_empty())
         .then(|| format!("kubectl patch namespace {name} --type=merge -p '{}'", json!({"metadata": {"finalizers": null}})));
-    Some(Finding::problem(sentence).mended_by([look].into_iter().chain(take_off)))
+    Some(Diagnosis::problem(sentence).with_commands([show].into_iter().chain(remove)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plugin::doctor::{
-        fixtures::{going, lines, now, read, well},
-        snapshot::Look,
+        fetched::Fetched,
+        fixtures::{healthy, lines, now, parse, set_terminating},
     };
 
     const YAML: &str = "  kubectl get namespace orchid-lab -o yaml";
 
-    fn judged(seen: &Observed) -> Vec<String> {
-        lines(&judge(seen, now()))
+    fn diagnosis_lines(snapshot: &ClusterSnapshot) -> Vec<String> {
+        lines(&diagnose(snapshot, now()))
     }
 
-    /// The findings about a namespace that has been terminating for two hours.
+    /// The diagnoses about a namespace that has been terminating for two hours.
     fn stuck(conditions: &[(&str, &str)]) -> Vec<String> {
-        let mut seen = well();
-        going(&mut seen, "2026-11-24T07:00:00Z", conditions);
-        judged(&seen)
+        let mut snapshot = healthy();
+        set_terminating(&mut snapshot, "2026-11-24T07:00:00Z", conditions);
+        diagnosis_lines(&snapshot)
     }
 
     #[test]
-    fn apis_that_do_not_answer_are_named() {
+    fn apis_that_do_not_respond_are_named() {
         let message = "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: \
         metrics.k8s.io/v1beta1: stale GroupVersion discovery: metrics.k8s.io/v1beta1";
         let expected = [
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_told_with_what_it_waits_for() {
+    fn remaining_objects_are_reported_with_their_finalizers() {
         let content = (
             "NamespaceContentRemaining",
             "Some resources are remaining: pods. has 2 resource instances, widgets.example.com has 1 resource instances",
@@ -213,18 +212,18 @@ mod tests {
             "NamespaceFinalizersRemaining",
             "Some content in the namespace has finalizers remaining: example.com/guard in 1 resource instances",
         );
-        let look = "  kubectl -n orchid-lab get pods,widgets.example.com -o custom-columns=KIND:.kind,NAME:.metadata.name,FINALIZERS:.metadata.finalizers";
+        let show = "  kubectl -n orchid-lab get pods,widgets.example.com -o custom-columns=KIND:.kind,NAME:.metadata.name,FINALIZERS:.metadata.finalizers";
         let expected = [
             "Problem: Namespace orchid-lab is stuck in Terminating, because it still contains pods (2) and widgets.example.com (1). They \
             are slow to terminate, or a controller recreates them.",
-            look,
+            show,
         ];
         assert_eq!(stuck(&[content]), expected);
         let expected = [
             "Problem: Namespace orchid-lab is stuck in Terminating, because it still contains pods (2) and widgets.example.com (1), \
             blocked by the finalizer example.com/guard. Check that the controller that set the finalizer is running. Remove the finalizer \
             with the last command only if that controller no longer exists.",
-            look,
+            show,
             r#"  kubectl -n orchid-lab patch KIND NAME --type=merge -p '{"metadata":{"finalizers":null}}'"#,
         ];
         assert_eq!(stuck(&[content, waits]), expected);
@@ -242,12 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_that_nothing_is_said_of() {
+    fn a_terminating_namespace_without_conditions() {
         let unknown = "Warning: Namespace orchid-lab has been terminating for 2h, and its conditions do not report the cause.";
         assert_eq!(stuck(&[]), [unknown, YAML]);
-        let mut seen = well();
-        going(
-            &mut seen,
+        let mut snapshot = healthy();
+        set_terminating(
+            &mut snapshot,
             "2026-11-24T08:59:30Z",
             &[("NamespaceContentRemaining", "Some resources are remaining: pods. has 1 resource instances")],
         );
@@ -255,8 +254,8 @@ mod tests {
             "Note: Namespace orchid-lab has been terminating for 30s: wait a moment.",
             "  kubectl wait namespace/orchid-lab --for=delete --timeout=60s",
         ];
-        assert_eq!(judged(&seen), expected);
-        seen.namespace = Look::Seen(Some(read(json!({
+        assert_eq!(diagnosis_lines(&snapshot), expected);
+        snapshot.namespace = Fetched::Found(Some(parse(json!({
             "metadata": {"name": "orchid-lab", "deletionTimestamp": "2026-11-24T07:00:00Z", "finalizers": ["example.com/ledger"]},
             "spec": {"finalizers": ["kubernetes", "example.com/origin"]},
         }))));
@@ -267,6 +266,6 @@ mod tests {
             YAML,
             r#"  kubectl patch namespace orchid-lab --type=merge -p '{"metadata":{"finalizers":null}}'"#,
         ];
-        assert_eq!(judged(&seen), expected);
+        assert_eq!(diagnosis_lines(&snapshot), expected);
     }
 }

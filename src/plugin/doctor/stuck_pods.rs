@@ -7,38 +7,38 @@ use k8s_openapi::api::core::v1::{ContainerStateWaiting, ContainerStatus, Pod};
 use kube::ResourceExt as _;
 
 use super::{
-    findings::{Finding, ended},
-    snapshot::Observed,
+    diagnosis::{Diagnosis, with_period},
+    snapshot::ClusterSnapshot,
 };
 
 /// The reason why a pod is stuck.
-struct Stuck {
+struct StuckPod {
     /// The common key of pods of one controller that are stuck for the same reason.
-    alike: String,
+    cause: String,
     /// One or two sentences.
     sentence: String,
     /// Commands that print details.
     commands: Vec<String>,
 }
 
-pub(super) fn judge(seen: &Observed, _now: DateTime<Utc>) -> Vec<Finding> {
-    // The pods of one controller usually fail for the same reason, so one finding represents all of them.
-    let mut groups: BTreeMap<(String, String), (Stuck, usize)> = BTreeMap::new();
-    for pod in seen.pods.all() {
-        if let Some(stuck) = stuck(&seen.name, pod) {
-            let key = (controller(pod), stuck.alike.clone());
+pub(super) fn diagnose(snapshot: &ClusterSnapshot, _now: DateTime<Utc>) -> Vec<Diagnosis> {
+    // The pods of one controller usually fail for the same reason, so one diagnosis represents all of them.
+    let mut groups: BTreeMap<(String, String), (StuckPod, usize)> = BTreeMap::new();
+    for pod in snapshot.pods.items() {
+        if let Some(stuck) = stuck_pod(&snapshot.name, pod) {
+            let key = (controller(pod), stuck.cause.clone());
             groups.entry(key).and_modify(|(_, others)| *others += 1).or_insert((stuck, 0));
         }
     }
-    let told = groups.into_iter().map(|((controller, _), (Stuck { sentence, commands, .. }, others))| {
+    let diagnoses = groups.into_iter().map(|((controller, _), (StuckPod { sentence, commands, .. }, others))| {
         let sentence = match others {
             0 => sentence,
             1 => format!("{sentence} Another pod of {controller} has the same problem."),
             _ => format!("{sentence} {others} other pods of {controller} have the same problem."),
         };
-        Finding::problem(sentence).mended_by(commands)
+        Diagnosis::problem(sentence).with_commands(commands)
     });
-    told.collect()
+    diagnoses.collect()
 }
 
 /// `ReplicaSet web-5d9c`, or the pod itself.
@@ -47,7 +47,7 @@ fn controller(pod: &Pod) -> String {
     owner.map_or_else(|| format!("Pod {}", pod.name_any()), |owner| format!("{} {}", owner.kind, owner.name))
 }
 
-fn stuck(namespace: &str, pod: &Pod) -> Option<Stuck> {
+fn stuck_pod(namespace: &str, pod: &Pod) -> Option<StuckPod> {
     let status = pod.status.as_ref()?;
     if pod.metadata.deletion_timestamp.is_some() || matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
         return None;
@@ -58,16 +58,16 @@ fn stuck(namespace: &str, pod: &Pod) -> Option<Stuck> {
     if let Some(condition) = unscheduled {
         let reason = condition.reason.clone().unwrap_or_default();
         let why = condition.message.as_deref().unwrap_or("the cause is not reported");
-        let sentence = ended(&format!("Pod {name} is not scheduled ({reason}): {why}"));
-        return Some(Stuck { alike: reason, sentence, commands: vec![describe] });
+        let sentence = with_period(&format!("Pod {name} is not scheduled ({reason}): {why}"));
+        return Some(StuckPod { cause: reason, sentence, commands: vec![describe] });
     }
     let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let (container, waiting, reason) =
         containers.find_map(|container| waiting(container).map(|(waiting, reason)| (container, waiting, reason)))?;
     let logs = (reason == "CrashLoopBackOff").then(|| format!("kubectl -n {namespace} logs {name} -c {} --previous", container.name));
-    Some(Stuck {
-        alike: format!("{} {reason}", container.name),
-        sentence: sentence(&name, container, waiting, reason),
+    Some(StuckPod {
+        cause: format!("{} {reason}", container.name),
+        sentence: container_sentence(&name, container, waiting, reason),
         commands: logs.into_iter().chain([describe]).collect(),
     })
 }
@@ -79,12 +79,12 @@ fn waiting(container: &ContainerStatus) -> Option<(&ContainerStateWaiting, &str)
     Some((waiting, reason))
 }
 
-fn sentence(pod: &str, container: &ContainerStatus, waiting: &ContainerStateWaiting, reason: &str) -> String {
+fn container_sentence(pod: &str, container: &ContainerStatus, waiting: &ContainerStateWaiting, reason: &str) -> String {
     let ContainerStatus { name, image, last_state, restart_count, .. } = container;
     let message = waiting.message.as_deref().unwrap_or("the cause is not reported");
     match reason {
         "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => {
-            let sentence = ended(&format!(
+            let sentence = with_period(&format!(
                 "Container {name} of pod {pod} does not start, because its image {image} cannot be pulled ({reason}): {message}"
             ));
             format!("{sentence} Check the image name and the pull secret.")
@@ -100,7 +100,7 @@ fn sentence(pod: &str, container: &ContainerStatus, waiting: &ContainerStateWait
                 ends
             }
         }
-        _ => ended(&format!("Container {name} of pod {pod} does not start ({reason}): {message}")),
+        _ => with_period(&format!("Container {name} of pod {pod} does not start ({reason}): {message}")),
     }
 }
 
@@ -110,12 +110,12 @@ mod tests {
 
     use super::*;
     use crate::plugin::doctor::{
-        fixtures::{lines, now, read, well},
-        snapshot::Look,
+        fetched::Fetched,
+        fixtures::{healthy, lines, now, parse},
     };
 
     fn pod(name: &str, status: &Value) -> Pod {
-        read(json!({
+        parse(json!({
             "metadata": {
                 "name": name,
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d9c", "uid": "r-1", "controller": true}],
@@ -134,17 +134,17 @@ mod tests {
         json!({"waiting": {"reason": reason, "message": message}})
     }
 
-    fn judged(pods: Vec<Pod>) -> Vec<String> {
-        let mut seen = well();
-        seen.pods = Look::Seen(pods);
-        lines(&judge(&seen, now()))
+    fn diagnosis_lines(pods: Vec<Pod>) -> Vec<String> {
+        let mut snapshot = healthy();
+        snapshot.pods = Fetched::Found(pods);
+        lines(&diagnose(&snapshot, now()))
     }
 
     const DESCRIBE: &str = "  kubectl -n orchid-lab describe pod web-1";
     const LOGS: &str = "  kubectl -n orchid-lab logs web-1 -c web --previous";
 
     #[test]
-    fn each_way_of_not_running() {
+    fn each_cause_of_a_stuck_pod() {
         let unscheduled = json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient cpu."},
         ]});
@@ -186,25 +186,25 @@ mod tests {
             (container(&json!({"running": {}}), &ended(1, "Error")), vec![]),
             (json!({"phase": "Succeeded"}), vec![]),
         ] {
-            assert_eq!(judged(vec![pod("web-1", &status)]), expected, "{status}");
+            assert_eq!(diagnosis_lines(vec![pod("web-1", &status)]), expected, "{status}");
         }
     }
 
     #[test]
-    fn pods_that_fare_alike_are_told_once() {
+    fn pods_with_the_same_problem_are_reported_once() {
         let broken = container(&waiting("CrashLoopBackOff", "back-off 5m0s"), &json!({}));
         let pods = ["web-1", "web-2", "web-3"].map(|name| pod(name, &broken));
         let expected = "Problem: Container web of pod web-1 exits repeatedly (7 restarts).";
-        assert_eq!(judged(pods[..1].to_vec())[0], expected);
-        assert_eq!(judged(pods[..2].to_vec())[0], format!("{expected} Another pod of ReplicaSet web-5d9c has the same problem."));
+        assert_eq!(diagnosis_lines(pods[..1].to_vec())[0], expected);
+        assert_eq!(diagnosis_lines(pods[..2].to_vec())[0], format!("{expected} Another pod of ReplicaSet web-5d9c has the same problem."));
         let all = format!("{expected} 2 other pods of ReplicaSet web-5d9c have the same problem.");
-        assert_eq!(judged(pods.to_vec()), [all.as_str(), LOGS, DESCRIBE]);
+        assert_eq!(diagnosis_lines(pods.to_vec()), [all.as_str(), LOGS, DESCRIBE]);
     }
 
     #[test]
-    fn a_pod_that_is_going_is_left_alone() {
+    fn a_terminating_pod_is_not_reported() {
         let mut leaving = pod("web-1", &container(&waiting("CrashLoopBackOff", ""), &json!({})));
-        leaving.metadata.deletion_timestamp = read("2026-11-24T08:59:00Z".into());
-        assert!(judged(vec![leaving]).is_empty());
+        leaving.metadata.deletion_timestamp = parse("2026-11-24T08:59:00Z".into());
+        assert!(diagnosis_lines(vec![leaving]).is_empty());
     }
 }

@@ -20,7 +20,7 @@ pub enum Caller {
     /// A caller that holds every verb.
     Administrator,
     /// Another user, by name.
-    Person(String),
+    User(String),
 }
 
 /// A request that would change an object.
@@ -36,19 +36,19 @@ pub struct Change<'a> {
 }
 
 /// Refuses the requests that admission refuses.
-pub fn judge(caller: &Caller, change: &Change<'_>, objects: &Objects) -> Result<(), Refused> {
+pub fn validate(caller: &Caller, change: &Change<'_>, objects: &Objects) -> Result<(), Refused> {
     match change.key.resource.as_str() {
         "developerspaces" if change.subresource == "status" => only_the_operator(caller),
         "developerspaces" => {
-            for_everybody(change)?;
+            for_all_callers(change)?;
             match caller {
-                Caller::Person(name) => owners(name, change, objects),
+                Caller::User(name) => for_owners(name, change, objects),
                 Caller::Operator | Caller::Administrator => Ok(()),
             }
         }
         "networkpolicies" => network(caller, change, objects),
         _ => match caller {
-            Caller::Person(name) => Err(forbidden(format!("{name} may not change {}", change.key.resource))),
+            Caller::User(name) => Err(forbidden(format!("{name} may not change {}", change.key.resource))),
             Caller::Operator | Caller::Administrator => Ok(()),
         },
     }
@@ -57,12 +57,12 @@ pub fn judge(caller: &Caller, change: &Change<'_>, objects: &Objects) -> Result<
 fn only_the_operator(caller: &Caller) -> Result<(), Refused> {
     match caller {
         Caller::Operator => Ok(()),
-        Caller::Administrator | Caller::Person(_) => Err(forbidden("only the operator writes the status".to_owned())),
+        Caller::Administrator | Caller::User(_) => Err(forbidden("only the operator writes the status".to_owned())),
     }
 }
 
 /// The rules of the CRD, and those for protected spaces.
-fn for_everybody(change: &Change<'_>) -> Result<(), Refused> {
+fn for_all_callers(change: &Change<'_>) -> Result<(), Refused> {
     let Change { before, after, .. } = *change;
     let is_protected = |space: Option<&Value>| space.is_some_and(|space| space["spec"]["protected"] == true);
     let is_sealed = before.is_some_and(|before| holds(before, "Expired"));
@@ -79,8 +79,8 @@ fn for_everybody(change: &Change<'_>) -> Result<(), Refused> {
         if is_sealed && before["spec"] != *spec {
             return Err(invalid("this DeveloperSpace has expired and can no longer be changed"));
         }
-        let is_going = !before["metadata"]["deletionTimestamp"].is_null();
-        if is_going && is_protected(Some(after)) && !is_protected(Some(before)) {
+        let is_terminating = !before["metadata"]["deletionTimestamp"].is_null();
+        if is_terminating && is_protected(Some(after)) && !is_protected(Some(before)) {
             return Err(invalid("what is being deleted cannot become protected"));
         }
         return Ok(());
@@ -93,7 +93,7 @@ fn for_everybody(change: &Change<'_>) -> Result<(), Refused> {
 }
 
 /// The rules for callers that do not hold `assign`.
-fn owners(name: &str, change: &Change<'_>, objects: &Objects) -> Result<(), Refused> {
+fn for_owners(name: &str, change: &Change<'_>, objects: &Objects) -> Result<(), Refused> {
     let Change { before, after, .. } = *change;
     let owner = before.or(after).map(|space| &space["spec"]["owner"]);
     if owner.is_none_or(|owner| owner["kind"] != "User" || owner["name"] != name) {
@@ -128,9 +128,9 @@ fn owners(name: &str, change: &Change<'_>, objects: &Objects) -> Result<(), Refu
     for (field, value, consent) in
         [("protected", Value::Bool(true), "/spec/lifetime/allowProtected"), ("deletionPolicy", Value::from("Retain"), "/spec/allowRetain")]
     {
-        let stood = before.is_some_and(|before| before["spec"][field] == value);
+        let was_set = before.is_some_and(|before| before["spec"][field] == value);
         let refused = class.is_some_and(|class| !consents(class, consent)) || (is_missing && !comes);
-        if after["spec"][field] == value && (!stood || comes) && refused {
+        if after["spec"][field] == value && (!was_set || comes) && refused {
             return Err(forbidden(format!("the class does not allow spec.{field}")));
         }
     }
@@ -176,11 +176,11 @@ fn reserved(objects: &Objects, name: &str) -> Result<(), Refused> {
 
 /// Owners open their own namespaces, unless the class enforces the isolation.
 fn network(caller: &Caller, change: &Change<'_>, objects: &Objects) -> Result<(), Refused> {
-    let Caller::Person(_) = caller else { return Ok(()) };
+    let Caller::User(_) = caller else { return Ok(()) };
     let home = Key { resource: "namespaces".to_owned(), namespace: String::new(), name: change.key.namespace.clone() };
-    let is_shut = objects.get(&home).is_some_and(|home| home["metadata"]["labels"]["developerspace.dev/network-enforced"] == "true");
+    let is_enforced = objects.get(&home).is_some_and(|home| home["metadata"]["labels"]["developerspace.dev/network-enforced"] == "true");
     match change.after {
-        Some(_) if is_shut => Err(forbidden("the class keeps NetworkPolicies to the operator".to_owned())),
+        Some(_) if is_enforced => Err(forbidden("the class keeps NetworkPolicies to the operator".to_owned())),
         _ => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use developerspace_operator::{
-    api::names::ProtectedNamespaces,
+    api::protected_namespaces::ProtectedNamespaces,
     cache::watches::RequeueSender,
     clock::Clock,
     controller::{
@@ -29,22 +29,22 @@ use tokio::task::JoinHandle;
 
 use self::{contract::Caller, server::Server};
 use super::world::World;
-use crate::operator;
+use crate::{fault_sweep::cluster_view::Objects, operator};
 
 /// The shipped number of workers.
 const WORKERS: u16 = 16;
 /// The interval between relists: no event is lost here, so no relist is needed.
 const RELIST: Duration = Duration::from_secs(100 * 24 * 60 * 60);
 /// The time within which all consequences of a change are complete.
-const SETTLED: Duration = Duration::from_secs(8);
+const SETTLE_TIME: Duration = Duration::from_secs(8);
 
 /// The whole controller on an API server in memory.
-pub struct Memory {
+pub struct MemoryWorld {
     server: Server,
     operator: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Memory {
+impl MemoryWorld {
     /// Starts a cluster whose time begins at `epoch`, with an operator. The runtime must be single-threaded and paused.
     pub fn new(epoch: DateTime<Utc>) -> Result<Self> {
         let world = Self { server: Server::new(epoch)?, operator: Mutex::default() };
@@ -70,7 +70,7 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for MemoryWorld {
     fn drop(&mut self) {
         if let Some(operator) = self.operator.lock().unwrap_or_else(PoisonError::into_inner).take() {
             operator.abort();
@@ -86,25 +86,29 @@ impl Clock for ServerTime {
     }
 }
 
-impl World for Memory {
+impl World for MemoryWorld {
     fn client(&self) -> Client {
         self.server.client(Caller::Administrator)
+    }
+
+    fn objects_of(&self, name: &str) -> Objects {
+        self.server.objects_of(name)
     }
 
     fn now(&self) -> DateTime<Utc> {
         self.server.now()
     }
 
-    fn pass(&self, wait: TimeDelta) -> LocalBoxFuture<'_, Result<()>> {
+    fn advance(&self, wait: TimeDelta) -> LocalBoxFuture<'_, Result<()>> {
         Box::pin(async move {
             tokio::time::sleep(wait.to_std()?).await;
             Ok(())
         })
     }
 
-    fn settle(&self) -> LocalBoxFuture<'_, Result<()>> {
+    fn wait_until_idle(&self) -> LocalBoxFuture<'_, Result<()>> {
         Box::pin(async {
-            tokio::time::sleep(SETTLED).await;
+            tokio::time::sleep(SETTLE_TIME).await;
             Ok(())
         })
     }
@@ -116,7 +120,7 @@ impl World for Memory {
         })
     }
 
-    fn wake<'a>(&'a self, _: &'a [String]) -> LocalBoxFuture<'a, Result<()>> {
+    fn requeue<'a>(&'a self, _: &'a [String]) -> LocalBoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 

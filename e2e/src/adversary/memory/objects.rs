@@ -6,6 +6,18 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::fault_sweep::cluster_view;
+
+/// The kinds and resources of the objects of a space's state outside its namespace.
+const CLUSTER_SCOPED: [(&str, &str); 3] =
+    [("DeveloperSpace", "developerspaces"), ("SpaceClass", "spaceclasses"), ("Namespace", "namespaces")];
+/// The kinds and resources of those inside.
+const NAMESPACED: [(&str, &str); 4] = [
+    ("ResourceQuota", "resourcequotas"),
+    ("LimitRange", "limitranges"),
+    ("NetworkPolicy", "networkpolicies"),
+    ("RoleBinding", "rolebindings"),
+];
 /// The number of events of one resource that are kept for new watches.
 const KEPT: usize = 4_096;
 
@@ -77,6 +89,21 @@ impl Objects {
         let first = Key { resource: resource.to_owned(), namespace: namespace.to_owned(), name: String::new() };
         let belongs = move |key: &Key| key.resource == resource && (namespace.is_empty() || key.namespace == namespace);
         self.stored.range(first..).take_while(move |(key, _)| belongs(key))
+    }
+
+    /// The objects of the space or the class of that name.
+    pub fn of_space(&self, name: &str) -> cluster_view::Objects {
+        let outside = CLUSTER_SCOPED.into_iter().filter_map(|(kind, resource)| {
+            let key = Key { resource: resource.to_owned(), namespace: String::new(), name: name.to_owned() };
+            Some((kind.to_owned(), self.get(&key)?.clone()))
+        });
+        let inside = NAMESPACED.into_iter().flat_map(move |(kind, resource)| {
+            self.list(resource, name).map(move |(key, object)| {
+                let key = if key.name == name { kind.to_owned() } else { format!("{kind} {}", key.name) };
+                (key, object.clone())
+            })
+        });
+        outside.chain(inside).collect()
     }
 
     /// The keys of everything inside a namespace.

@@ -11,7 +11,7 @@ pub struct Defaults(BTreeMap<String, Value>);
 impl Defaults {
     /// Reads the schemas from the types.
     pub fn load() -> Result<Self> {
-        let schemas = developerspace_operator::api::crds().into_iter().map(|crd| {
+        let schemas = developerspace_operator::api::crd::crds().into_iter().map(|crd| {
             let plural = crd.spec.names.plural.clone();
             let version = crd.spec.versions.into_iter().next().context("a CRD has no version")?;
             Ok((plural, serde_json::to_value(version.schema.and_then(|schema| schema.open_api_v3_schema))?))

@@ -21,7 +21,7 @@ use super::{
     objects::{Key, Objects, Selector, selects},
     schema::Defaults,
 };
-use crate::{adversary::world::IMPERSONATE, fixtures::text};
+use crate::{adversary::world::IMPERSONATE, fault_sweep::cluster_view, fixtures::text};
 
 /// The ClusterRoles that exist and that the operator may bind.
 const ROLES: [&str; 3] = ["admin", "edit", "view"];
@@ -78,6 +78,11 @@ impl Server {
         self.0.epoch + self.0.begun.elapsed()
     }
 
+    /// The objects of the space or the class of that name.
+    pub fn objects_of(&self, name: &str) -> cluster_view::Objects {
+        self.objects().of_space(name)
+    }
+
     /// A client of that caller, which may impersonate others.
     pub fn client(&self, caller: Caller) -> Client {
         let server = self.clone();
@@ -111,9 +116,9 @@ impl Server {
         let query: Map<String, Value> = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
             .map(|(key, value)| (key.into(), Value::String(value.into())))
             .collect();
-        let said = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let (content, accept) = (said(header::CONTENT_TYPE).to_owned(), said(header::ACCEPT).to_owned());
-        let impersonated = head.headers.get(IMPERSONATE).and_then(|name| name.to_str().ok()).map(|name| Caller::Person(name.to_owned()));
+        let header_value = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (content, accept) = (header_value(header::CONTENT_TYPE).to_owned(), header_value(header::ACCEPT).to_owned());
+        let impersonated = head.headers.get(IMPERSONATE).and_then(|name| name.to_str().ok()).map(|name| Caller::User(name.to_owned()));
         let caller = impersonated.as_ref().unwrap_or(caller);
         let bytes = body.collect_bytes().await.map_err(|error| bad(error.to_string()))?;
         let body: Value =
@@ -200,7 +205,7 @@ impl Server {
             fields.remove("status");
         }
         self.0.defaults.fill(&key.resource, &mut object);
-        contract::judge(caller, &Change { key: &key, subresource: "", before: None, after: Some(&object) }, &objects)?;
+        contract::validate(caller, &Change { key: &key, subresource: "", before: None, after: Some(&object) }, &objects)?;
         let metadata = &mut object["metadata"];
         metadata["uid"] = format!("00000000-0000-4000-8000-{:012x}", objects.version() + 1).into();
         metadata["creationTimestamp"] = self.timestamp().into();
@@ -222,8 +227,8 @@ impl Server {
     fn update(&self, caller: &Caller, target: &Target, change: &dyn Fn(&Value) -> Result<Value, Refused>) -> Result<Value, Refused> {
         let mut objects = self.objects();
         let before = objects.get(&target.key).ok_or_else(|| not_found(&target.key.name))?.clone();
-        let mut asked = change(&before)?;
-        let version = &asked["metadata"]["resourceVersion"];
+        let mut wanted_object = change(&before)?;
+        let version = &wanted_object["metadata"]["resourceVersion"];
         if !version.is_null() && *version != before["metadata"]["resourceVersion"] {
             let message =
                 format!("Operation cannot be fulfilled on {} {:?}: the object has been modified", target.key.resource, target.key.name);
@@ -231,10 +236,10 @@ impl Server {
         }
         let mut after = before.clone();
         if target.subresource == "status" {
-            after["status"] = asked["status"].take();
+            after["status"] = wanted_object["status"].take();
         } else {
-            self.0.defaults.fill(&target.key.resource, &mut asked);
-            after = asked;
+            self.0.defaults.fill(&target.key.resource, &mut wanted_object);
+            after = wanted_object;
             after["status"] = before["status"].clone();
             for kept in ["uid", "creationTimestamp", "deletionTimestamp", "generation", "resourceVersion", "name", "namespace"] {
                 after["metadata"][kept] = before["metadata"][kept].clone();
@@ -249,7 +254,7 @@ impl Server {
             }
         }
         let change = Change { key: &target.key, subresource: &target.subresource, before: Some(&before), after: Some(&after) };
-        contract::judge(caller, &change, &objects)?;
+        contract::validate(caller, &change, &objects)?;
         if after == before {
             return Ok(after);
         }
@@ -280,7 +285,7 @@ impl Server {
                 return Err(Refused { code: 409, reason: "Conflict", message });
             }
         }
-        contract::judge(caller, &Change { key: &target.key, subresource: "", before: Some(&before), after: None }, &objects)?;
+        contract::validate(caller, &Change { key: &target.key, subresource: "", before: Some(&before), after: None }, &objects)?;
         let is_held = before["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
         let is_namespace = target.key.resource == "namespaces";
         if !is_held && !is_namespace {

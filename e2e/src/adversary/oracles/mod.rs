@@ -9,7 +9,7 @@ mod protections;
 mod renewal;
 mod warning;
 
-use super::story::Story;
+use super::trace::Trace;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +17,11 @@ pub struct Violation {
     /// The oracle, such as `I1`.
     pub oracle: &'static str,
     /// The state that was found, and the expected one.
-    pub sentence: String,
+    pub description: String,
 }
 
 /// A check that returns a description of the violation as its error.
-type Oracle = fn(&Story) -> Result<(), String>;
+type Oracle = fn(&Trace) -> Result<(), String>;
 
 /// The oracles by their names.
 pub const ORACLES: [(&str, Oracle); 7] = [
@@ -35,6 +35,6 @@ pub const ORACLES: [(&str, Oracle); 7] = [
 ];
 
 /// Checks a sequence after its last step.
-pub fn judge(story: &Story) -> Result<(), Violation> {
-    ORACLES.iter().try_for_each(|(oracle, check)| check(story).map_err(|sentence| Violation { oracle, sentence }))
+pub fn check_all(trace: &Trace) -> Result<(), Violation> {
+    ORACLES.iter().try_for_each(|(oracle, check)| check(trace).map_err(|description| Violation { oracle, description }))
 }

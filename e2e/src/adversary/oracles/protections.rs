@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::{
     adversary::{
-        act::OPENING,
+        action::OPENING,
         classes::{Rules, number},
-        story::{Seen, Story, is_living},
+        trace::{ObservedState, Trace, is_living},
     },
     fixtures::{condition, holds, name_of, text, uid_of},
 };
@@ -14,21 +14,22 @@ use crate::{
 /// The label of Pod Security that refuses pods.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
-pub(super) fn check(story: &Story) -> Result<(), String> {
-    let Some((before, seen)) = story.last_two() else { return Ok(()) };
-    for space in seen.spaces() {
-        let Some(namespace) = seen.living_namespace(space) else { continue };
+pub(super) fn check(trace: &Trace) -> Result<(), String> {
+    let Some((before, state)) = trace.last_two() else { return Ok(()) };
+    for space in state.spaces() {
+        let Some(namespace) = state.living_namespace(space) else { continue };
         let in_force = text(space, "/status/className");
-        let is_there = seen.class(in_force).is_some();
-        let rules = story.class(in_force).and_then(|class| story.rules(class, seen.at));
+        let is_there = state.class(in_force).is_some();
+        let rules = trace.class(in_force).and_then(|class| trace.rules(class, state.at));
         if let Some(rules) = rules.filter(|_| is_there) {
-            stands(seen, (space, namespace), &rules).map_err(|wrong| format!("namespace {}: {wrong}", name_of(namespace)))?;
+            has_protections(state, (space, namespace), rules).map_err(|wrong| format!("namespace {}: {wrong}", name_of(namespace)))?;
         }
     }
-    seen.namespaces().try_for_each(|namespace| released(story, (before, seen), namespace))
+    state.namespaces().try_for_each(|namespace| released(trace, (before, state), namespace))
 }
 
-fn stands(seen: &Seen, (space, namespace): (&Value, &Value), rules: &Rules) -> Result<(), String> {
+/// The namespace has the Pod Security level, the quota, the limits and the isolation of its class.
+fn has_protections(state: &ObservedState, (space, namespace): (&Value, &Value), rules: &Rules) -> Result<(), String> {
     let name = name_of(namespace);
     let level = &rules.spec["podSecurity"]["enforce"];
     let label = &namespace["metadata"]["labels"][ENFORCE];
@@ -36,7 +37,7 @@ fn stands(seen: &Seen, (space, namespace): (&Value, &Value), rules: &Rules) -> R
         return Err(format!("Pod Security enforces {label}, and the class says {level}"));
     }
     let hard = &rules.spec["quota"]["hard"];
-    let quota = seen.inside(name, "ResourceQuota").find(|quota| name_of(quota) == "developerspace").ok_or("there is no quota")?;
+    let quota = state.inside(name, "ResourceQuota").find(|quota| name_of(quota) == "developerspace").ok_or("there is no quota")?;
     for (key, limit) in hard.as_object().into_iter().flatten() {
         let most = rules.spec["quota"]["max"].get(key).map_or_else(|| number(limit), |max| number(max).max(number(limit)));
         let given = quota["spec"]["hard"].get(key).ok_or_else(|| format!("the quota lacks {key}"))?;
@@ -50,7 +51,7 @@ fn stands(seen: &Seen, (space, namespace): (&Value, &Value), rules: &Rules) -> R
             return Err(format!("load balancers are limited to {given:?}, and the class's ceiling is {ceiling}"));
         }
     }
-    let limits = seen.inside(name, "LimitRange").find(|limits| name_of(limits) == "developerspace").ok_or("there is no LimitRange")?;
+    let limits = state.inside(name, "LimitRange").find(|limits| name_of(limits) == "developerspace").ok_or("there is no LimitRange")?;
     for item in rules.spec["limitRange"].as_array().into_iter().flatten() {
         let written = limits["spec"]["limits"].as_array().and_then(|all| all.iter().find(|one| one["type"] == item["type"]));
         for bound in ["max", "maxLimitRequestRatio"] {
@@ -60,15 +61,15 @@ fn stands(seen: &Seen, (space, namespace): (&Value, &Value), rules: &Rules) -> R
             }
         }
     }
-    isolated(seen, (space, name), rules)
+    isolated(state, (space, name), rules)
 }
 
-fn isolated(seen: &Seen, (space, namespace): (&Value, &str), rules: &Rules) -> Result<(), String> {
-    let policies: Vec<&Value> = seen.inside(namespace, "NetworkPolicy").collect();
+fn isolated(state: &ObservedState, (space, namespace): (&Value, &str), rules: &Rules) -> Result<(), String> {
+    let policies: Vec<&Value> = state.inside(namespace, "NetworkPolicy").collect();
     let ours = policies.iter().find(|policy| name_of(policy) == "developerspace-isolation").ok_or("there is no isolation")?;
-    let doors = ours.pointer("/spec/ingress/0/from").and_then(Value::as_array).map_or(0, Vec::len);
+    let peers = ours.pointer("/spec/ingress/0/from").and_then(Value::as_array).map_or(0, Vec::len);
     let most = 1 + rules.spec["network"]["allowFromNamespaces"].as_array().map_or(0, Vec::len);
-    if ours["spec"]["ingress"].as_array().map_or(0, Vec::len) != 1 || doors > most || doors == 0 {
+    if ours["spec"]["ingress"].as_array().map_or(0, Vec::len) != 1 || peers > most || peers == 0 {
         return Err(format!("the isolation is {}", ours["spec"]));
     }
     let is_open = policies.iter().any(|policy| name_of(policy) == OPENING);
@@ -83,13 +84,13 @@ fn isolated(seen: &Seen, (space, namespace): (&Value, &str), rules: &Rules) -> R
 }
 
 /// A release needs the consent of the class, and lowers no protection.
-fn released(story: &Story, (before, seen): (Option<&Seen>, &Seen), namespace: &Value) -> Result<(), String> {
+fn released(trace: &Trace, (before, state): (Option<&ObservedState>, &ObservedState), namespace: &Value) -> Result<(), String> {
     let metadata = &namespace["metadata"];
     if metadata["labels"]["developerspace.dev/released"] != "true" || !is_living(namespace) {
         return Ok(());
     }
     let name = name_of(namespace);
-    let lacks = ["ResourceQuota", "LimitRange", "NetworkPolicy"].into_iter().find(|kind| seen.inside(name, kind).next().is_none());
+    let lacks = ["ResourceQuota", "LimitRange", "NetworkPolicy"].into_iter().find(|kind| state.inside(name, kind).next().is_none());
     if let Some(kind) = lacks {
         return Err(format!("namespace {name} was released and has no {kind}"));
     }
@@ -102,8 +103,8 @@ fn released(story: &Story, (before, seen): (Option<&Seen>, &Seen), namespace: &V
         return Ok(());
     }
     let class = text(namespace, "/metadata/annotations/developerspace.dev~1released-class");
-    let since = before.map_or(seen.at, |before| before.at);
-    let consents = story.class(class).is_some_and(|class| story.rules_since(class, since).iter().any(|rules| rules.retain));
+    let since = before.map_or(state.at, |before| before.at);
+    let consents = trace.class(class).is_some_and(|class| trace.rules_since(class, since).iter().any(|rules| rules.retain));
     if consents { Ok(()) } else { Err(format!("namespace {name} was released, and SpaceClass {class} does not allow Retain")) }
 }
 
