@@ -70,7 +70,7 @@ pub async fn each_policy_stops_its_attacks(setup: &AttackSetup) -> Result<()> {
     let admin = setup.world.admin();
     let before = bystanders(admin).await?;
     let (table, policies) = (read_attacks()?, admin.list("ValidatingAdmissionPolicyBinding", "").await?);
-    ensure!(policies.len() == 17, "there are {} policies", policies.len());
+    ensure!(policies.len() == 18, "there are {} policies", policies.len());
     for name in policies.iter().map(name_of) {
         let binding = cluster_wide("ValidatingAdmissionPolicyBinding", name);
         let mut kept = admin.get(binding).await?;

@@ -137,6 +137,19 @@ pub async fn an_enforced_network_can_be_closed(setup: &AttackSetup) -> Result<()
     alice.delete(at("NetworkPolicy", "left-walled", "allow-dns")).await
 }
 
+/// An administrator sets the external IPs of a Service. Its owner may change the rest of it, and add no address.
+pub async fn an_administrator_sets_external_addresses(setup: &AttackSetup) -> Result<()> {
+    let AttackSetup { world, alice, .. } = setup;
+    let metadata = json!({"name": "edge", "namespace": "alice-lab"});
+    let spec = json!({"ports": [{"port": 443}], "externalIPs": ["203.0.113.7"]});
+    world.admin().create(&json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})).await?;
+    let edge = at("Service", "alice-lab", "edge");
+    alice.patch(edge, json!({"spec": {"ports": [{"port": 8443}]}})).await.context("a change that keeps the address")?;
+    let sentence = refusal(alice.patch(edge, json!({"spec": {"externalIPs": ["203.0.113.7", "203.0.113.8"]}})).await)?;
+    ensure!(sentence.contains("holders of the verb repair"), "{sentence}");
+    alice.delete(edge).await
+}
+
 /// With `config/self-service` and no other right, an owner reads, renews and deletes their own space, and may not list spaces or classes.
 pub async fn owners_without_other_rights_reach_their_own_space(setup: &AttackSetup) -> Result<()> {
     let AttackSetup { world, newcomer, dave, .. } = setup;

@@ -142,7 +142,7 @@ impl AttackSetup {
         self.break_classes().await?;
         self.block_a_deletion().await?;
         self.create_released_namespace().await?;
-        self.create_pod().await?;
+        self.create_workload().await?;
         // The control plane's own last write there: until then the space is not at rest.
         self.world
             .until("to be counted", at("ResourceQuota", "carol-lab", "developerspace"), |quota| {
@@ -193,10 +193,13 @@ impl AttackSetup {
         self.world.until("to be on its way", a_space("alice-going"), is_terminating).await.map(drop)
     }
 
-    /// A pod that no node runs.
-    async fn create_pod(&self) -> Result<()> {
+    /// A pod that no node runs, and a Service without pods.
+    async fn create_workload(&self) -> Result<()> {
         self.world.until("to be there", at("ServiceAccount", "alice-lab", "default"), |_| Ok(())).await?;
-        self.alice.create(&pod("alice-lab", "worker")).await.map(drop)
+        self.alice.create(&pod("alice-lab", "worker")).await?;
+        let metadata = json!({"name": "worker", "namespace": "alice-lab"});
+        let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 443}]}});
+        self.alice.create(&service).await.map(drop)
     }
 
     /// A namespace that was released from an enforced class, in which Alice has a role by other means.
