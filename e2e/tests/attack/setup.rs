@@ -241,9 +241,10 @@ fn picky() -> Value {
     }))
 }
 
-/// A class whose owners get the role `edit`, which is the ClusterRole `view`.
+/// A class whose owners get the role `edit`, which is the ClusterRole `view`. In its `access`, the operator omits the null and the empty list.
 fn aliased() -> Value {
-    class_spec(&json!({"ownerRole": "edit", "roles": [{"name": "edit", "clusterRole": "view"}]}))
+    let access = json!({"methods": ["Certificate"], "certificate": {"maxDuration": "1h", "organizations": []}, "token": null});
+    class_spec(&json!({"ownerRole": "edit", "roles": [{"name": "edit", "clusterRole": "view"}], "access": access}))
 }
 
 /// A class whose owner limit is 0.
