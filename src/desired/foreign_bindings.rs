@@ -128,13 +128,12 @@ mod tests {
         (0..500).for_each(|_| foreign.add(&crowded));
         assert_eq!((foreign.described.len(), foreign.others), (10, 490));
         assert!(foreign.described.iter().all(|one| one.len() <= MAX_DESCRIPTION_BYTES));
-        let disguised = binding(
-            &format!("developerspace-{}", "x".repeat(300)),
-            &json!({"app.kubernetes.io/managed-by": "developerspace-operator"}),
-            &[json!({"kind": "User", "name": "mallory"})],
-        );
-        let mut foreign = ForeignBindings::default();
-        foreign.add(&disguised);
-        assert_eq!(foreign.described.len(), 1, "the operator creates no binding of such a name");
+        for name in [format!("developerspace-{}", "x".repeat(300)), "developerspace-x y".to_owned()] {
+            let labels = json!({"app.kubernetes.io/managed-by": "developerspace-operator"});
+            let disguised = binding(&name, &labels, &[json!({"kind": "User", "name": "mallory"})]);
+            let mut foreign = ForeignBindings::default();
+            foreign.add(&disguised);
+            assert_eq!(foreign.described.len(), 1, "the operator creates no binding of such a name: {name:.40}");
+        }
     }
 }
