@@ -9,6 +9,7 @@ use kube::{
     Client, Config,
     client::{Body, ClientBuilder, retry::RetryPolicy},
 };
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::{
     BoxError, Service,
     buffer::BufferLayer,
@@ -27,6 +28,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest time for a write. A write that times out may have been carried out nevertheless, and every write is safe in that case.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest wait before a retry. A proxy may ask for minutes, while ends of spaces are due.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The interval at which a watch is restarted, so that a frozen one is noticed within a minute.
 pub const WATCH_TIMEOUT_SECONDS: u32 = 20;
@@ -133,7 +137,8 @@ fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
 }
 
-/// Retries requests that are known not to have been carried out (429), and reads that failed temporarily (503, 504); three times at most.
+/// Retries requests that are known not to have been carried out (429), and reads that failed temporarily (503, 504); three times at most. The header
+/// `Retry-After` lengthens a wait, at most to [`MAX_WAIT`].
 ///
 /// kube's own default retries a POST too, which then conflicts with the object that it has created: <https://github.com/kube-rs/kube/issues/2082>.
 #[derive(Clone)]
@@ -141,7 +146,7 @@ struct Retry(RetryPolicy);
 
 impl Retry {
     fn new() -> Result<Self, kube::client::retry::InvalidBackoff> {
-        RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(5), 3, true).map(Self)
+        RetryPolicy::new(Duration::from_millis(100), MAX_WAIT, 3, true).map(Self)
     }
 
     fn may_repeat(method: &Method, status: StatusCode) -> bool {
@@ -154,11 +159,16 @@ impl Retry {
 }
 
 impl<B> Policy<Request<Body>, Response<B>, BoxError> for Retry {
-    type Future = <RetryPolicy as Policy<Request<Body>, Response<B>, BoxError>>::Future;
+    type Future = Sleep;
 
     fn retry(&mut self, request: &mut Request<Body>, result: &mut Result<Response<B>, BoxError>) -> Option<Self::Future> {
         let status = result.as_ref().ok()?.status();
-        if Self::may_repeat(request.method(), status) { self.0.retry(request, result) } else { None }
+        if !Self::may_repeat(request.method(), status) {
+            return None;
+        }
+        let wait = self.0.retry(request, result)?;
+        let latest = Instant::now() + MAX_WAIT;
+        Some(if wait.deadline() > latest { sleep_until(latest) } else { wait })
     }
 
     fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
@@ -184,6 +194,24 @@ mod tests {
             (Method::GET, 500, false),
         ] {
             assert_eq!(Retry::may_repeat(&method, StatusCode::from_u16(status).unwrap()), expected, "{method} {status}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_lengthens_a_wait_to_a_few_seconds_at_most() {
+        let wait = |after: Option<&str>| {
+            let mut response = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
+            if let Some(after) = after {
+                response = response.header(header::RETRY_AFTER, after);
+            }
+            let mut answered: Result<Response<Body>, BoxError> = Ok(response.body(Body::empty()).unwrap());
+            let sleep = Retry::new().unwrap().retry(&mut request(Method::POST), &mut answered).unwrap();
+            sleep.deadline() - Instant::now()
+        };
+        assert!(wait(None) < Duration::from_secs(1), "it backs off without the header");
+        assert_eq!(wait(Some("2")), Duration::from_secs(2));
+        for long in ["5", "32", "600", "4000000000"] {
+            assert_eq!(wait(Some(long)), MAX_WAIT, "{long}");
         }
     }
 
