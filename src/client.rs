@@ -125,7 +125,8 @@ where
             };
             let response = answered.inspect_err(|_| metrics.unanswered(method.as_str()))?;
             metrics.answered(method.as_str(), response.status().as_u16());
-            clock.record_server_time(date(response.headers()));
+            // A load balancer or a proxy sends error pages of its own, with its own time.
+            clock.record_server_time(date(response.headers()).filter(|_| response.status().is_success()));
             watchdog.record_response(watch.as_deref().filter(|_| response.status().is_success()));
             Ok(response)
         })
@@ -178,7 +179,10 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for Retry {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
+    use crate::clock::Clock as _;
 
     type Answer = BoxFuture<'static, Result<Response<Body>, BoxError>>;
 
@@ -230,6 +234,24 @@ mod tests {
         }
         assert!(!text.contains("developerspace_api_requests_total{"), "{text}");
         assert!(!listeners.watchdog.ages(DateTime::UNIX_EPOCH).heard);
+    }
+
+    #[tokio::test]
+    async fn only_successful_responses_move_the_clock() {
+        let listeners = Listeners::default();
+        let ahead = listeners.clock.now() + TimeDelta::hours(1);
+        let shown = ahead.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        for (code, moves) in [(304_u16, false), (404, false), (409, false), (502, false), (503, false), (200, true)] {
+            let responds = |_: Request<Body>| -> Answer {
+                let response = Response::builder().status(code).header(header::DATE, shown.as_str()).body(Body::empty()).unwrap();
+                Box::pin(async move { Ok(response) })
+            };
+            let mut listen = Listen { inner: tower::service_fn(responds), listeners: listeners.clone() };
+            for _ in 0..2 {
+                listen.call(request(Method::GET)).await.unwrap();
+            }
+            assert_eq!(listeners.clock.now() > ahead - TimeDelta::minutes(1), moves, "{code}");
+        }
     }
 
     fn request(method: Method) -> Request<Body> {
