@@ -23,7 +23,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET_DIR)/$(PROFILE)
 CARGO_PROFILE := $(if $(filter release,$(PROFILE)),--release)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
-SCRIPTS := .ci/run e2e/tests/onboard/kubectl-oidc_login.sh config/krew/build.sh e2e/controlplane/build.sh e2e/mutants/run.sh
+SCRIPTS := .ci/run .ci/commit-messages .ci/lint-workflows .githooks/commit-msg e2e/tests/onboard/kubectl-oidc_login.sh config/krew/build.sh e2e/controlplane/build.sh e2e/mutants/run.sh
 
 # `crds` prints several YAML documents; each is written to a file with the name of its plural, in the folder $(1).
 write_crds = $(CARGO) run -q --bin developerspace-operator -- crds | awk -v folder="$(1)" ' \
@@ -78,15 +78,18 @@ fmt: need-cargo ## Format the code
 	$(CARGO) fmt --all
 
 .PHONY: lint
-lint: need-cargo need-deny ## Check format, clippy, documentation, licences and shell scripts
+lint: need-cargo need-deny ## Check format, clippy, documentation, wording, licences, scripts, workflows and commit messages
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --quiet
+	$(CARGO) test --workspace --quiet --test plain_english --test architecture
 	$(CARGO) fetch --locked --quiet
 	$(CARGO) deny --offline --log-level error check bans licenses sources
-	@for mutant in e2e/mutants/*.patch; do git apply --check "$$mutant" || { echo "$$mutant does not fit the code any more: take the guard away by hand and write it anew"; exit 1; }; done
+	@for mutant in e2e/mutants/*.patch; do git apply --check "$$mutant" || { echo "$$mutant does not fit the code any more: remove the guard by hand and create the patch again"; exit 1; }; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
 	else echo "shellcheck is not installed, so the shell scripts are not checked (Debian: apt-get install shellcheck)"; fi
+	@.ci/lint-workflows $(TARGET_DIR)/ci
+	@.ci/commit-messages
 
 .PHONY: test
 test: need-cargo controlplane ## Run all tests: unit tests, and the scenarios on a real API server
@@ -102,6 +105,21 @@ test-unit: need-cargo ## Run the tests that need no API server
 test-e2e: need-cargo controlplane ## Run the scenarios on a real API server (TEST=name runs those of one file)
 	$(CARGO) build --workspace --bins
 	$(CARGO) test -p e2e $(if $(TEST),--test $(TEST)) -- --test-threads=$(E2E_THREADS)
+
+.PHONY: advisories
+advisories: need-deny ## Check the dependencies for known vulnerabilities (needs the network; not part of lint)
+	$(CARGO) deny check advisories
+
+.PHONY: coverage
+coverage: need-coverage ## Measure which lines the tests without an API server run; the report goes to target/llvm-cov
+	$(CARGO) llvm-cov --no-report
+	$(CARGO) llvm-cov report --html
+	@$(CARGO) llvm-cov report --summary-only
+	@echo "Open $(TARGET_DIR)/llvm-cov/html/index.html"
+
+.PHONY: hooks
+hooks: ## Let git check each commit message in this checkout (CONTRIBUTING.md describes them)
+	git config core.hooksPath .githooks
 
 .PHONY: sweep
 sweep: need-cargo controlplane ## Interrupt every write with every fault and check the result (SWEEP_ARGS='--bounded': ten minutes)
@@ -171,6 +189,10 @@ need-cargo:
 .PHONY: need-deny
 need-deny: need-cargo
 	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "Installing cargo-deny, which checks licences and sources (some minutes, once) ..." >&2; $(CARGO) install --locked --quiet cargo-deny; }
+
+.PHONY: need-coverage
+need-coverage: need-cargo
+	@$(CARGO) llvm-cov --version >/dev/null 2>&1 || { echo "Coverage needs cargo-llvm-cov: rustup component add llvm-tools-preview && cargo install --locked cargo-llvm-cov" >&2; exit 1; }
 
 .PHONY: need-fuzz
 need-fuzz: need-cargo

@@ -9,6 +9,7 @@ use kube::{
     Client, Config,
     client::{Body, ClientBuilder, retry::RetryPolicy},
 };
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::{
     BoxError, Service,
     buffer::BufferLayer,
@@ -27,6 +28,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest time for a write. A write that times out may have been carried out nevertheless, and every write is safe in that case.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest wait before a retry. A proxy may ask for minutes, while ends of spaces are due.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The interval at which a watch is restarted, so that a frozen one is noticed within a minute.
 pub const WATCH_TIMEOUT_SECONDS: u32 = 20;
@@ -121,7 +125,8 @@ where
             };
             let response = answered.inspect_err(|_| metrics.unanswered(method.as_str()))?;
             metrics.answered(method.as_str(), response.status().as_u16());
-            clock.record_server_time(date(response.headers()));
+            // A load balancer or a proxy sends error pages of its own, with its own time.
+            clock.record_server_time(date(response.headers()).filter(|_| response.status().is_success()));
             watchdog.record_response(watch.as_deref().filter(|_| response.status().is_success()));
             Ok(response)
         })
@@ -133,7 +138,8 @@ fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
 }
 
-/// Retries requests that are known not to have been carried out (429), and reads that failed temporarily (503, 504); three times at most.
+/// Retries requests that are known not to have been carried out (429), and reads that failed temporarily (503, 504); three times at most. The header
+/// `Retry-After` lengthens a wait, at most to [`MAX_WAIT`].
 ///
 /// kube's own default retries a POST too, which then conflicts with the object that it has created: <https://github.com/kube-rs/kube/issues/2082>.
 #[derive(Clone)]
@@ -141,7 +147,7 @@ struct Retry(RetryPolicy);
 
 impl Retry {
     fn new() -> Result<Self, kube::client::retry::InvalidBackoff> {
-        RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(5), 3, true).map(Self)
+        RetryPolicy::new(Duration::from_millis(100), MAX_WAIT, 3, true).map(Self)
     }
 
     fn may_repeat(method: &Method, status: StatusCode) -> bool {
@@ -154,11 +160,16 @@ impl Retry {
 }
 
 impl<B> Policy<Request<Body>, Response<B>, BoxError> for Retry {
-    type Future = <RetryPolicy as Policy<Request<Body>, Response<B>, BoxError>>::Future;
+    type Future = Sleep;
 
     fn retry(&mut self, request: &mut Request<Body>, result: &mut Result<Response<B>, BoxError>) -> Option<Self::Future> {
         let status = result.as_ref().ok()?.status();
-        if Self::may_repeat(request.method(), status) { self.0.retry(request, result) } else { None }
+        if !Self::may_repeat(request.method(), status) {
+            return None;
+        }
+        let wait = self.0.retry(request, result)?;
+        let latest = Instant::now() + MAX_WAIT;
+        Some(if wait.deadline() > latest { sleep_until(latest) } else { wait })
     }
 
     fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
@@ -168,7 +179,10 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for Retry {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
+    use crate::clock::Clock as _;
 
     type Answer = BoxFuture<'static, Result<Response<Body>, BoxError>>;
 
@@ -188,6 +202,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_server_lengthens_a_wait_to_a_few_seconds_at_most() {
+        let wait = |after: Option<&str>| {
+            let mut response = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
+            if let Some(after) = after {
+                response = response.header(header::RETRY_AFTER, after);
+            }
+            let mut answered: Result<Response<Body>, BoxError> = Ok(response.body(Body::empty()).unwrap());
+            let sleep = Retry::new().unwrap().retry(&mut request(Method::POST), &mut answered).unwrap();
+            sleep.deadline() - Instant::now()
+        };
+        assert!(wait(None) < Duration::from_secs(1), "it backs off without the header");
+        assert_eq!(wait(Some("2")), Duration::from_secs(2));
+        for long in ["5", "32", "600", "4000000000"] {
+            assert_eq!(wait(Some(long)), MAX_WAIT, "{long}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_request_without_a_response_counts_as_a_failure_and_not_as_a_response() {
         let listeners = Listeners::default();
         let reset = |_: Request<Body>| -> Answer { Box::pin(async { Err("connection reset by peer".into()) }) };
@@ -202,6 +234,24 @@ mod tests {
         }
         assert!(!text.contains("developerspace_api_requests_total{"), "{text}");
         assert!(!listeners.watchdog.ages(DateTime::UNIX_EPOCH).heard);
+    }
+
+    #[tokio::test]
+    async fn only_successful_responses_move_the_clock() {
+        let listeners = Listeners::default();
+        let ahead = listeners.clock.now() + TimeDelta::hours(1);
+        let shown = ahead.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        for (code, moves) in [(304_u16, false), (404, false), (409, false), (502, false), (503, false), (200, true)] {
+            let responds = |_: Request<Body>| -> Answer {
+                let response = Response::builder().status(code).header(header::DATE, shown.as_str()).body(Body::empty()).unwrap();
+                Box::pin(async move { Ok(response) })
+            };
+            let mut listen = Listen { inner: tower::service_fn(responds), listeners: listeners.clone() };
+            for _ in 0..2 {
+                listen.call(request(Method::GET)).await.unwrap();
+            }
+            assert_eq!(listeners.clock.now() > ahead - TimeDelta::minutes(1), moves, "{code}");
+        }
     }
 
     fn request(method: Method) -> Request<Body> {

@@ -1,14 +1,35 @@
-//! Namespaces for developers on a shared Kubernetes cluster.
+//! A Kubernetes operator that gives each developer a namespace on a shared cluster, and deletes the namespace when it expires.
 //!
-//! Data flows one way:
+//! A `DeveloperSpace` describes a namespace, and a `SpaceClass` limits it. The operator keeps the namespace and the objects in it as
+//! both describe, and garbage-collects expired spaces. `kubectl dspace` is its plugin for kubectl.
+//!
+//! Data flows in one direction:
 //!
 //! ```text
-//! watches ─► store ─► observe ─► resolve ─► desire ─► diff ─► apply ─► report ─► next wake-up
+//! watches ─► store ─► observe ─► decide ─► act ─► report ─► requeue
+//! └──── cache ───┘    controller desired   └───── controller ─────┘
 //! ```
 //!
-//! [`api`] contains the kinds and their grammar, [`desired`] the pure decisions, [`controller`] the watches and writes,
-//! [`gc`] one sweep with the same decisions. [`commands`] implements the commands. [`plugin`] is `kubectl dspace`, and [`access`]
-//! contains the credentials with which it gives users access to their spaces.
+//! | module | owns |
+//! |---|---|
+//! | [`api`] | the two kinds, the grammar of their values, and every name that the operator writes |
+//! | [`desired`] | the decisions: plain data and `now` in, plain data out |
+//! | [`cache`] | the watches, and the state of the cluster in memory |
+//! | [`controller`] | the reconcile of a space, the validation of classes, and their requests |
+//! | [`runtime`] | leader election, Events, worker slots, tasks, the check of permissions, the watchdog |
+//! | [`gc`] | one sweep over expired spaces, with the decisions of the controller |
+//! | [`approver`] | the approval of certificate requests |
+//! | [`access`] | credentials, and the kubeconfigs that contain them |
+//! | [`plugin`] | `kubectl dspace`, one file or folder for each command |
+//! | [`cli`], [`commands`], [`run`] | the command line and its environment, the commands, the start and shutdown of the controller |
+//! | [`telemetry`] | logging |
+//! | [`client`], [`impersonation`] | the only client of the API server, with its timeouts and retries |
+//! | [`clock`], [`lock`] | the only reader of the wall clock; locks whose poison is ignored |
+//! | [`installed`] | the CRDs that are installed in the cluster |
+//! | [`health`], [`metrics`], [`serve`] | the endpoints and what they report |
+//!
+//! `docs/architecture.md` follows a space through these modules and lists the imports that are allowed between them.
+//! `docs/glossary.md` defines the terms.
 
 pub mod access;
 pub mod api;

@@ -90,6 +90,8 @@ fn shipped_classes_are_accepted_and_one_is_the_default() {
     let classes = classes();
     for (name, shipped) in &classes {
         assert_eq!(class::check(&shipped.spec), Ok(()), "SpaceClass {name}");
+        let enforced = shipped.spec.pod_security.as_ref().and_then(|levels| levels.enforce);
+        assert!(enforced.is_some() && shipped.spec.max_spaces_per_owner.is_some(), "administrators copy SpaceClass {name}");
     }
     let is_default = |class: &&SpaceClass| {
         class

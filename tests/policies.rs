@@ -95,6 +95,26 @@ fn the_bytes_of_a_spec_are_bounded() {
     assert!(others <= 16 * 1_024, "the other fields have up to {others} bytes");
 }
 
+/// The approver and the plugin read `status.accepted`, which a stolen token could otherwise forge.
+#[test]
+fn every_field_of_access_is_compared_before_it_is_accepted() {
+    let crd: Value = serde_saphyr::from_str(&fs::read_to_string("config/crd/spaceclasses.yaml").unwrap()).unwrap();
+    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    let policies = objects("ValidatingAdmissionPolicy");
+    let accepts = policies.iter().find(|policy| name(policy) == "developerspace-operator-accepts-what-is-there").unwrap();
+    let compared = accepts["spec"].to_string();
+    let mut fields: Vec<&String> = Vec::new();
+    for (field, schema) in spec["access"]["properties"].as_object().unwrap() {
+        fields.push(field);
+        fields.extend(schema["properties"].as_object().into_iter().flatten().map(|(field, _)| field));
+    }
+    assert!(fields.len() > 10, "the fields of access were not found");
+    for field in fields {
+        let is_compared = compared.contains(&format!("'{field}'")) || compared.contains(&format!("access.{field} "));
+        assert!(is_compared, "the policy does not compare the field {field} of spec.access");
+    }
+}
+
 /// A policy whose parameters are unknown (the CRD was deleted, or the API server has just started) refuses every request that it matches.
 #[test]
 fn parameters_that_are_not_known_stop_nothing_of_others() {

@@ -12,9 +12,9 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// One answered request.
+/// One completed request.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct AuditEntry {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: String,
     /// The user's name.
@@ -41,7 +41,7 @@ pub struct Entry {
     pub request_object: Option<Value>,
 }
 
-impl Entry {
+impl AuditEntry {
     /// Returns true if the request asks for a change. An access review is a POST that stores nothing, so it is not a
     /// change.
     pub fn mutates(&self) -> bool {
@@ -52,8 +52,8 @@ impl Entry {
     /// A one-line summary for messages: verb, resource, object and status code.
     pub fn summary(&self) -> String {
         let subresource = if self.subresource.is_empty() { String::new() } else { format!("/{}", self.subresource) };
-        let place = if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
-        format!("{} {}{subresource} {place}{} {}", self.verb, self.resource, self.name, self.code)
+        let namespace = if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
+        format!("{} {}{subresource} {namespace}{} {}", self.verb, self.resource, self.name, self.code)
     }
 }
 
@@ -78,19 +78,19 @@ impl Audit {
 
     /// Returns the requests that were completed since the last call. The API server writes an entry right after it
     /// sends the response: wait with [`eventually`](crate::wait::eventually) for an expected entry.
-    pub fn read(&mut self) -> Result<Vec<Entry>> {
+    pub fn read(&mut self) -> Result<Vec<AuditEntry>> {
         let mut file = File::open(&self.file).with_context(|| format!("there is no audit log at {}", self.file.display()))?;
         file.seek(SeekFrom::Start(self.offset))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         // The last line may be incomplete.
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        self.offset += u64::try_from(whole)?;
-        bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(parse).filter_map(Result::transpose).collect()
+        let complete = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        self.offset += u64::try_from(complete)?;
+        bytes[..complete].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(parse).filter_map(Result::transpose).collect()
     }
 
     /// Returns the changes that the user requested since the last call.
-    pub fn mutating_by(&mut self, user: &str) -> Result<Vec<Entry>> {
+    pub fn mutating_by(&mut self, user: &str) -> Result<Vec<AuditEntry>> {
         let entries = self.read()?;
         Ok(entries.into_iter().filter(|entry| entry.user == user && entry.mutates()).collect())
     }
@@ -98,12 +98,12 @@ impl Audit {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Line {
+struct LogLine {
     stage: String,
     verb: String,
     #[serde(rename = "requestURI")]
     request_uri: String,
-    user: Named,
+    user: LogUser,
     #[serde(default)]
     user_agent: String,
     #[serde(default)]
@@ -116,7 +116,7 @@ struct Line {
 }
 
 #[derive(Deserialize)]
-struct Named {
+struct LogUser {
     #[serde(default)]
     username: String,
 }
@@ -136,15 +136,15 @@ struct Status {
     code: u16,
 }
 
-fn parse(line: &[u8]) -> Result<Option<Entry>> {
-    let line: Line = serde_json::from_slice(line).with_context(|| format!("not an audit line: {}", String::from_utf8_lossy(line)))?;
+fn parse(line: &[u8]) -> Result<Option<AuditEntry>> {
+    let line: LogLine = serde_json::from_slice(line).with_context(|| format!("not an audit line: {}", String::from_utf8_lossy(line)))?;
     // The log also contains the start of each watch, and a Panic entry for a crash of the server: neither is a
     // completed response.
     if line.stage != "ResponseComplete" {
         return Ok(None);
     }
     let Reference { resource, subresource, namespace, name } = line.object_ref;
-    Ok(Some(Entry {
+    Ok(Some(AuditEntry {
         verb: line.verb,
         user: line.user.username,
         user_agent: line.user_agent,
@@ -168,7 +168,7 @@ mod tests {
     const LINE: &str = r#"{"kind":"Event","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/x","verb":"delete","user":{"username":"alice"},"objectRef":{"resource":"namespaces","name":"x","namespace":"x"},"responseStatus":{"metadata":{},"code":200},"requestReceivedTimestamp":"2026-11-24T09:00:00.123456Z","stageTimestamp":"2026-11-24T09:00:00.223456Z"}"#;
 
     #[test]
-    fn reads_only_what_is_new_and_whole() {
+    fn reads_only_new_and_complete_lines() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let mut audit = Audit::from_start(file.path());
         write!(file, "{LINE}\n{}", &LINE[..40]).unwrap();

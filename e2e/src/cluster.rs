@@ -16,7 +16,7 @@ use crate::{
     audit::Audit,
     binaries,
     command::{self, Output},
-    controlplane::{Info, Layout},
+    controlplane::{ClusterInfo, Layout},
     kubeconfig,
     users::User,
 };
@@ -36,7 +36,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { with_nodes: false, users: User::cast(), apiserver_args: vec![], controller_manager_args: vec![] }
+        Self { with_nodes: false, users: User::default_users(), apiserver_args: vec![], controller_manager_args: vec![] }
     }
 }
 
@@ -45,7 +45,7 @@ impl Default for Options {
 /// It belongs to no async runtime, so several tests of one binary may share it through a static.
 #[derive(Debug)]
 pub struct Cluster {
-    info: Info,
+    info: ClusterInfo,
     layout: Layout,
     supervisor: Child,
     channel: Mutex<Option<Channel>>,
@@ -55,8 +55,8 @@ pub struct Cluster {
 
 #[derive(Debug)]
 struct Channel {
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    commands: ChildStdin,
+    responses: BufReader<ChildStdout>,
 }
 
 impl Cluster {
@@ -83,11 +83,11 @@ impl Cluster {
         }
         let mut supervisor =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("the supervisor dspace-cluster could not be started")?;
-        let orders = supervisor.stdin.take().context("the supervisor has no standard input")?;
-        let answers = supervisor.stdout.take().context("the supervisor has no standard output")?;
-        let mut channel = Channel { orders, answers: BufReader::new(answers) };
-        let line = channel.answer().context("the cluster did not start; the lines above say why")?;
-        let info: Info = serde_json::from_str(&line).with_context(|| format!("the supervisor said '{line}'"))?;
+        let commands = supervisor.stdin.take().context("the supervisor has no standard input")?;
+        let responses = supervisor.stdout.take().context("the supervisor has no standard output")?;
+        let mut channel = Channel { commands, responses: BufReader::new(responses) };
+        let line = channel.read_response().context("the cluster did not start; the lines above say why")?;
+        let info: ClusterInfo = serde_json::from_str(&line).with_context(|| format!("the supervisor said '{line}'"))?;
         let layout = Layout::new(&info.dir);
         Ok(Self { info, layout, supervisor, channel: Mutex::new(Some(channel)), _dir: dir })
     }
@@ -176,29 +176,29 @@ impl Cluster {
 
     /// Stops one component (`etcd`, `kube-apiserver`, `kube-controller-manager`), as an upgrade would.
     pub fn stop_component(&self, name: &str) -> Result<()> {
-        self.order("stop", name)
+        self.send_command("stop", name)
     }
 
     /// Kills one component, as a crash would.
     pub fn kill_component(&self, name: &str) -> Result<()> {
-        self.order("kill", name)
+        self.send_command("kill", name)
     }
 
     /// Starts a stopped component with its previous port and data, and waits until it is ready. Needs a multi-threaded
     /// runtime, as [`Self::stop_component`] and [`Self::kill_component`] do.
     pub fn start_component(&self, name: &str) -> Result<()> {
-        self.order("start", name)
+        self.send_command("start", name)
     }
 
-    fn order(&self, verb: &str, name: &str) -> Result<()> {
+    fn send_command(&self, verb: &str, name: &str) -> Result<()> {
         let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = channel.as_mut().context("the cluster has ended")?;
-        let answer = block_in_place(|| {
-            writeln!(channel.orders, "{verb} {name}").context("the supervisor has ended")?;
-            channel.answer()
+        let response = block_in_place(|| {
+            writeln!(channel.commands, "{verb} {name}").context("the supervisor has ended")?;
+            channel.read_response()
         })?;
-        if answer != "ok" {
-            bail!("{name} could not be made to {verb}: {answer}");
+        if response != "ok" {
+            bail!("{name} could not be made to {verb}: {response}");
         }
         Ok(())
     }
@@ -213,9 +213,9 @@ impl Drop for Cluster {
 }
 
 impl Channel {
-    fn answer(&mut self) -> Result<String> {
+    fn read_response(&mut self) -> Result<String> {
         let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
+        if self.responses.read_line(&mut line)? == 0 {
             bail!("the supervisor ended without an answer");
         }
         Ok(line.trim_end().to_owned())

@@ -29,8 +29,8 @@ impl Output {
         if self.succeeded() {
             return Ok(self.stdout);
         }
-        let said = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
-        bail!("`{}` failed with {}: {}", self.command, describe(self.code), said.trim())
+        let message = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
+        bail!("`{}` failed with {}: {}", self.command, describe_exit(self.code), message.trim())
     }
 
     /// Returns the standard error, or an error if the program succeeded.
@@ -42,7 +42,7 @@ impl Output {
     }
 }
 
-fn describe(code: Option<i32>) -> String {
+fn describe_exit(code: Option<i32>) -> String {
     code.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"))
 }
 

@@ -9,7 +9,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::once_more;
+use crate::retry_once;
 
 /// The credential of a user.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ pub async fn config(file: &Path) -> Result<Config> {
 /// Creates a client from a kubeconfig file. Each call creates a new one: a client belongs to the async runtime on which
 /// it was created.
 pub async fn client(file: &Path) -> Result<Client> {
-    once_more::client(config(file).await?)
+    retry_once::client(config(file).await?)
 }
 
 /// Selects ring as the TLS crypto provider. Only the first call has an effect, which is sufficient.

@@ -33,23 +33,23 @@ const TEXTS: [&str; 18] = [
     "two\nlines",
     "a.example.com/b",
 ];
-const LONG: usize = 5000;
-const MANY: usize = 200;
+const LONG_TEXT_CHARS: usize = 5000;
+const MANY_ITEMS: usize = 200;
 
 /// Returns all changes of `spec` that follow from `schema`. Each one changes a single property.
 pub fn mutations(schema: &Value, spec: &Value) -> Vec<Mutation> {
     let mut found = vec![];
     for (property, inner) in properties(schema) {
         let present = spec.get(property).unwrap_or(&Value::Null);
-        for (place, value) in variants(inner, present) {
-            let label = format!("{property}{place} = {}", brief(&value.1));
-            found.push(Mutation { label, patch: json!({property: value.0}) });
+        for Variant { path, patch, value } in variants(inner, present) {
+            let label = format!("{property}{path} = {}", abbreviate(&value));
+            found.push(Mutation { label, patch: json!({property: patch}) });
         }
     }
     found
 }
 
-fn brief(value: &Value) -> String {
+fn abbreviate(value: &Value) -> String {
     value.to_string().chars().take(60).collect()
 }
 
@@ -57,22 +57,30 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     schema["properties"].as_object().into_iter().flatten()
 }
 
-/// The path below the property, and a pair: the property's new value as a merge patch, and the changed value.
-type Variant = (String, (Value, Value));
+/// One change of a property, or of a part of it.
+struct Variant {
+    /// The path below the property.
+    path: String,
+    /// The property's new value, as a merge patch.
+    patch: Value,
+    /// The changed value.
+    value: Value,
+}
 
 fn variants(schema: &Value, present: &Value) -> Vec<Variant> {
-    let mut found: Vec<Variant> = alternatives(schema, present).into_iter().map(|value| (String::new(), (value.clone(), value))).collect();
+    let whole_property = |value: Value| Variant { path: String::new(), patch: value.clone(), value };
+    let mut found: Vec<Variant> = alternatives(schema, present).into_iter().map(whole_property).collect();
     match schema["type"].as_str() {
         Some("object") => {
             for (property, inner) in properties(schema) {
-                for (place, (patch, value)) in variants(inner, &present[property]) {
-                    found.push((format!(".{property}{place}"), (json!({property: patch}), value)));
+                for Variant { path, patch, value } in variants(inner, &present[property]) {
+                    found.push(Variant { path: format!(".{property}{path}"), patch: json!({property: patch}), value });
                 }
             }
         }
         Some("array") => {
-            let first = present.get(0).cloned().unwrap_or_else(|| valid(&schema["items"]));
-            for (place, (patch, value)) in variants(&schema["items"], &first) {
+            let first = present.get(0).cloned().unwrap_or_else(|| smallest_valid(&schema["items"]));
+            for Variant { path, patch, value } in variants(&schema["items"], &first) {
                 // A merge patch replaces a list as a whole.
                 let mut items = present.as_array().cloned().unwrap_or_default();
                 let mut changed = first.clone();
@@ -81,7 +89,7 @@ fn variants(schema: &Value, present: &Value) -> Vec<Variant> {
                     Some(item) => *item = changed,
                     None => items.push(changed),
                 }
-                found.push((format!("[0]{place}"), (Value::Array(items), value)));
+                found.push(Variant { path: format!("[0]{path}"), patch: Value::Array(items), value });
             }
         }
         _ => {}
@@ -114,15 +122,15 @@ fn alternatives(schema: &Value, present: &Value) -> Vec<Value> {
             } else {
                 all.extend(TEXTS.map(Value::from));
             }
-            all.extend([json!("a".repeat(LONG)), json!(7), json!({}), json!([])]);
+            all.extend([json!("a".repeat(LONG_TEXT_CHARS)), json!(7), json!({}), json!([])]);
         }
         Some("integer") => all.extend([json!(0), json!(1), json!(-1), json!(i32::MAX), json!(i64::MAX), json!(1.5), json!("1")]),
         Some("boolean") => all.extend([json!(true), json!(false), json!("true"), json!(1)]),
         Some("array") => {
-            let item = present.get(0).cloned().unwrap_or_else(|| valid(&schema["items"]));
+            let item = present.get(0).cloned().unwrap_or_else(|| smallest_valid(&schema["items"]));
             let twice = [present.as_array().cloned().unwrap_or_default(), vec![item.clone()]].concat();
             all.extend([json!([]), json!([item.clone()]), Value::Array(twice), json!([{}]), json!([null]), json!("text"), json!({})]);
-            all.push(Value::Array(vec![item; MANY]));
+            all.push(Value::Array(vec![item; MANY_ITEMS]));
         }
         Some("object") => {
             all.extend([json!({}), json!("text"), json!([]), json!({"no-such-property": "x"})]);
@@ -139,7 +147,7 @@ fn alternatives(schema: &Value, present: &Value) -> Vec<Value> {
                     ("pods", "many"),
                 ];
                 all.extend(pairs.map(|(key, value)| json!({key: value})));
-                all.push((0..MANY).map(|number| (format!("example.com/k{number}"), json!("1"))).collect::<Map<_, _>>().into());
+                all.push((0..MANY_ITEMS).map(|number| (format!("example.com/k{number}"), json!("1"))).collect::<Map<_, _>>().into());
             }
         }
         _ => {}
@@ -149,11 +157,11 @@ fn alternatives(schema: &Value, present: &Value) -> Vec<Value> {
 }
 
 /// The smallest valid value.
-fn valid(schema: &Value) -> Value {
+fn smallest_valid(schema: &Value) -> Value {
     match schema["type"].as_str() {
         Some("object") => {
             let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            required.map(|property| (property.to_owned(), valid(&schema["properties"][property]))).collect::<Map<_, _>>().into()
+            required.map(|property| (property.to_owned(), smallest_valid(&schema["properties"][property]))).collect::<Map<_, _>>().into()
         }
         Some("array") => json!([]),
         Some("integer") => json!(1),
@@ -180,13 +188,13 @@ pub fn merge(target: &mut Value, patch: &Value) {
 }
 
 /// Returns the merge patch that turns `from` into `to`.
-pub fn way_back(from: &Value, to: &Value) -> Value {
+pub fn reverse_patch(from: &Value, to: &Value) -> Value {
     let (Value::Object(present), Value::Object(wanted)) = (from, to) else { return to.clone() };
     let mut patch = Map::new();
     for (key, value) in wanted {
         match present.get(key) {
             Some(same) if same == value => {}
-            Some(other) => drop(patch.insert(key.clone(), way_back(other, value))),
+            Some(other) => drop(patch.insert(key.clone(), reverse_patch(other, value))),
             None => drop(patch.insert(key.clone(), value.clone())),
         }
     }
@@ -229,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn the_way_back_leads_back() {
+    fn reverse_patch_restores_the_spec() {
         let spec = json!({"name": "a", "members": [{"name": "bob"}], "contact": {"team": "payments"}, "count": 2});
         for mutation in mutations(&schema(), &spec) {
-            let mut there = spec.clone();
-            merge(&mut there, &mutation.patch);
-            let mut back = there.clone();
-            merge(&mut back, &way_back(&there, &spec));
-            assert_eq!(back, spec, "{}", mutation.label);
+            let mut changed = spec.clone();
+            merge(&mut changed, &mutation.patch);
+            let mut restored = changed.clone();
+            merge(&mut restored, &reverse_patch(&changed, &spec));
+            assert_eq!(restored, spec, "{}", mutation.label);
         }
     }
 }

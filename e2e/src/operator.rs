@@ -41,11 +41,11 @@ pub const DEPLOYMENT: &str = "developerspace-operator";
 
 const CRDS: [&str; 2] = ["crd/developerspaces.developerspace.dev", "crd/spaceclasses.developerspace.dev"];
 const READY_WITHIN: Duration = Duration::from_secs(30);
-const IN_FORCE_WITHIN: Duration = Duration::from_secs(90);
+const POLICIES_WITHIN: Duration = Duration::from_secs(90);
 const GRACE: Duration = Duration::from_secs(30);
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
 
-static COUNT: AtomicU32 = AtomicU32::new(1);
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 
 /// The options of an operator that differ from the default setup.
 #[derive(Clone, Debug, Default)]
@@ -77,7 +77,7 @@ impl Operator {
             let arguments: Vec<&str> = step.iter().map(String::as_str).collect();
             cluster.kubectl(&arguments).await?.ok()?;
         }
-        policies_in_force(cluster.client().await?).await
+        until_policies_in_force(cluster.client().await?).await
     }
 
     /// Runs the operator with additional arguments, and waits until it reports ready.
@@ -95,7 +95,7 @@ impl Operator {
 
     /// Runs the operator without waiting, for scenarios in which it cannot become ready.
     pub async fn spawn(cluster: &Cluster, options: &Options) -> Result<Self> {
-        let name = format!("operator-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("operator-{}", NEXT_NUMBER.fetch_add(1, Ordering::Relaxed));
         let kubeconfig = write_kubeconfig(cluster, &name, options.server.as_deref()).await?;
         let (health_port, metrics_port) = (ports::free()?, ports::free()?);
         let mut command = Command::new(binaries::operator()?);
@@ -108,17 +108,10 @@ impl Operator {
     /// Waits until the operator reports ready.
     pub async fn await_ready(&mut self) -> Result<()> {
         let port = self.health_port;
-        let process = std::cell::RefCell::new(&mut self.process);
-        let ready = eventually("the operator to be ready", READY_WITHIN, || {
-            let alive = process.borrow_mut().check_alive();
-            async move {
-                if let Err(error) = alive {
-                    return Ok(Some(Err(error)));
-                }
-                let (status, body) = http::get(port, "/readyz").await?;
-                anyhow::ensure!(status == 200, "/readyz says {status}: {body}");
-                Ok(Some(Ok(())))
-            }
+        let ready = self.process.until("the operator to be ready", READY_WITHIN, || async move {
+            let (status, body) = http::get(port, "/readyz").await?;
+            anyhow::ensure!(status == 200, "/readyz says {status}: {body}");
+            Ok(true)
         });
         ready.await?
     }
@@ -178,19 +171,19 @@ impl Drop for Operator {
     fn drop(&mut self) {
         let _ = self.process.kill();
         if !self.quiet {
-            report(&self.process);
+            print_log_tail(&self.process);
         }
     }
 }
 
 #[allow(clippy::print_stderr, reason = "the test harness keeps what is printed so, and shows it only for a failed test")]
-fn report(process: &Process) {
+fn print_log_tail(process: &Process) {
     eprintln!("--- the end of {} ---\n{}", process.log().display(), process.log_tail());
 }
 
 /// Runs `developerspace-operator gc` once, with the operator's own credentials.
 pub async fn gc(cluster: &Cluster, args: &[&str]) -> Result<Output> {
-    let name = format!("gc-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("gc-{}", NEXT_NUMBER.fetch_add(1, Ordering::Relaxed));
     let kubeconfig = write_kubeconfig(cluster, &name, None).await?;
     gc_with(&kubeconfig, args).await
 }
@@ -220,12 +213,12 @@ pub fn install_steps() -> Vec<Vec<String>> {
 
 /// Waits until the API server knows the parameter kind of the admission policies. The API server discovers new kinds
 /// twice a minute, and rejects all spaces until it has found this one.
-pub async fn policies_in_force(client: kube::Client) -> Result<()> {
+pub async fn until_policies_in_force(client: kube::Client) -> Result<()> {
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("developerspace.dev", "v1alpha1", "DeveloperSpace"));
     let spaces: Api<DynamicObject> = Api::all_with(client, &kind);
     let space = DynamicObject::new("never-made", &kind).data(json!({"spec": {"owner": {"kind": "User", "name": "nobody@example.com"}}}));
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    eventually("the API server to know the parameters of the policies", IN_FORCE_WITHIN, || async {
+    eventually("the API server to know the parameters of the policies", POLICIES_WITHIN, || async {
         match spaces.create(&dry_run, &space).await {
             Err(kube::Error::Api(refused)) if refused.message.contains("failed to configure") => anyhow::bail!(refused.message),
             // Any other response shows that the policies are evaluated.
@@ -251,11 +244,11 @@ pub async fn token(client: kube::Client) -> Result<String> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client, NAMESPACE);
     let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
     let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
-    let answer = accounts
+    let response = accounts
         .create_token_request(SERVICE_ACCOUNT, &PostParams::default(), &request)
         .await
         .with_context(|| format!("there is no token for {USER}: are the manifests of config/default applied?"))?;
-    answer.status.and_then(|status| status.token).context("the token request was not answered")
+    response.status.and_then(|status| status.token).context("the token request was not answered")
 }
 
 /// Writes a kubeconfig for the operator's `ServiceAccount`; `server` is the address of a plain HTTP proxy.

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    future::Future,
     io::ErrorKind,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -47,21 +48,42 @@ impl Process {
     }
 
     /// The exit status, if the process has ended.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().with_context(|| format!("{} could not be asked for its status", self.name))
     }
 
     /// Returns an error with the end of the log if the process has ended unexpectedly.
     pub fn check_alive(&mut self) -> Result<()> {
-        match self.ended()? {
+        match self.exit_status()? {
             None => Ok(()),
             Some(status) => bail!("{} ended early ({status}); the end of its log:\n{}", self.name, self.log_tail()),
         }
     }
 
+    /// Waits until `probe` yields true. The inner result is an error if the process ended before; the outer result is an
+    /// error if `within` has passed.
+    pub async fn until<F, Fut>(&mut self, what: &str, within: Duration, mut probe: F) -> Result<Result<()>>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<bool>>,
+    {
+        eventually(what, within, || {
+            let alive = self.check_alive();
+            let probed = probe();
+            async move {
+                // A program that has ended will not become ready: end the wait with its log instead.
+                if let Err(error) = alive {
+                    return Ok(Some(Err(error)));
+                }
+                Ok(probed.await?.then_some(Ok(())))
+            }
+        })
+        .await
+    }
+
     /// Kills the process immediately, as a node failure would.
     pub fn kill(&mut self) -> Result<()> {
-        if self.ended()?.is_none() {
+        if self.exit_status()?.is_none() {
             self.child.kill().with_context(|| format!("{} could not be killed", self.name))?;
         }
         self.child.wait().with_context(|| format!("{} could not be waited for", self.name))?;
@@ -70,7 +92,7 @@ impl Process {
 
     /// Sends SIGTERM. If the process has not ended after `grace`, kills it and returns an error.
     pub async fn terminate(&mut self, grace: Duration) -> Result<ExitStatus> {
-        if let Some(status) = self.ended()? {
+        if let Some(status) = self.exit_status()? {
             return Ok(status);
         }
         signal(self.pid(), "TERM")?;
@@ -158,6 +180,13 @@ pub fn tail(file: &Path, lines: usize) -> String {
         }
         Err(error) => format!("({} could not be read: {error})", file.display()),
     }
+}
+
+/// The value of a memory field of `/proc/PID/status`, in KiB; `None` if the kernel does not report the field.
+pub fn memory_field(pid: u32, field: &str) -> std::io::Result<Option<String>> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    Ok(value.map(|value| value.trim().trim_end_matches(" kB").to_owned()))
 }
 
 fn open_log(log: &Path) -> Result<File> {

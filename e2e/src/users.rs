@@ -18,7 +18,7 @@ impl User {
     }
 
     /// The users of every cluster: two in one team, one in another, and a platform administrator.
-    pub fn cast() -> Vec<Self> {
+    pub fn default_users() -> Vec<Self> {
         vec![
             Self::new("alice@example.com", &["payments"]),
             Self::new("bob@example.com", &["payments"]),
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn flags_round_trip() {
         let eve = User::new("eve=x", &[]);
-        for user in User::cast().into_iter().chain([eve]) {
+        for user in User::default_users().into_iter().chain([eve]) {
             assert_eq!(User::from_flag(&user.to_flag()), user);
         }
     }

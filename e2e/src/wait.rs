@@ -12,23 +12,23 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// `Ok(None)` and errors both mean "not yet". The message after the timeout contains the last error, so a probe that
 /// knows the reason returns it with `bail!`.
-pub async fn eventually<T, F, Fut>(what: &str, within: Duration, mut probe: F) -> Result<T>
+pub async fn eventually<T, F, Fut>(condition: &str, within: Duration, mut probe: F) -> Result<T>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<Option<T>>>,
 {
     let deadline = Instant::now() + within;
     let mut pause = SHORTEST_PAUSE;
-    let mut last = String::from("no answer yet");
+    let mut last_seen = String::from("no answer yet");
     loop {
         match timeout_at(deadline, probe()).await {
             Ok(Ok(Some(value))) => return Ok(value),
-            Ok(Ok(None)) => "not there yet".clone_into(&mut last),
-            Ok(Err(error)) => last = format!("{error:#}"),
+            Ok(Ok(None)) => "not there yet".clone_into(&mut last_seen),
+            Ok(Err(error)) => last_seen = format!("{error:#}"),
             Err(_) => {}
         }
         if Instant::now() + pause >= deadline {
-            bail!("gave up waiting for {what} after {within:?}; last seen: {last}");
+            bail!("gave up waiting for {condition} after {within:?}; last seen: {last_seen}");
         }
         sleep(pause).await;
         pause = (pause + pause / 4).min(LONGEST_PAUSE);
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn says_what_was_awaited_and_seen() {
+    async fn the_error_names_the_condition_and_the_last_state() {
         let error = eventually::<(), _, _>("the namespace", Duration::from_millis(120), || async { bail!("its phase is Terminating") })
             .await
             .unwrap_err()
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_probe_that_hangs_is_given_up_too() {
+    async fn a_probe_that_hangs_ends_with_the_timeout() {
         let hung = eventually::<(), _, _>("an answer", Duration::from_millis(120), || async {
             std::future::pending::<()>().await;
             Ok(None)

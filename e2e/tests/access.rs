@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use e2e::{
     eventually,
     fixtures::{
-        Actor, SOON, World, a_namespace, a_space, at, cluster_wide, condition, forbidden, holds, is_observed, name_of, refusal,
-        side_by_side, space, text, user,
+        Actor, SOON, World, a_class, a_namespace, a_space, at, condition, deployment, forbidden, holds, is_observed, name_of,
+        network_policy, refusal, run_concurrently, space, text, user,
     },
     scenarios,
 };
@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn access() -> Result<()> {
     let world = World::start(&[]).await?;
-    side_by_side(scenarios![&world;
-        a_binding_that_a_finalizer_holds_is_emptied,
-        a_breach_of_isolation_lets_nobody_in,
-        a_refused_spec_keeps_nobody_in,
-        a_space_that_others_opened_is_not_admitted_behind_a_wall,
+    run_concurrently(scenarios![&world;
+        a_role_binding_with_a_finalizer_loses_its_subjects,
+        a_breach_of_isolation_grants_no_new_access,
+        a_refused_spec_revokes_access,
+        an_open_space_cannot_move_to_an_enforced_class,
     ])
     .await?;
     // This scenario stops kube-controller-manager, so no other may run concurrently.
-    nobody_gets_in_before_the_quota_is_in_force(&world).await?;
-    world.ensure_operator_is_well().await
+    access_is_granted_only_after_the_quota_is_in_force(&world).await?;
+    world.ensure_operator_ready().await
 }
 
-fn rules(owner_role: &str) -> Value {
+fn class_spec(owner_role: &str) -> Value {
     json!({
         "ownerRole": owner_role,
         "roles": [{"name": "view", "clusterRole": "view"}, {"name": "edit", "clusterRole": "edit"}],
@@ -35,56 +35,50 @@ fn rules(owner_role: &str) -> Value {
     })
 }
 
-fn deployment(namespace: &str, name: &str) -> Value {
-    let labels = json!({"app": name});
-    json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "replicas": 0, "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "example.com/app"}]}},
-        },
-    })
+/// A Deployment without pods.
+fn empty_deployment(namespace: &str, name: &str) -> Value {
+    deployment(namespace, name, 0)
 }
 
-fn policy(namespace: &str, name: &str) -> Value {
-    let metadata = json!({"name": name, "namespace": namespace});
-    json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": {"podSelector": {}, "ingress": [{}]}})
+/// A `NetworkPolicy` that admits all traffic.
+fn open_policy(namespace: &str, name: &str) -> Value {
+    network_policy(namespace, name, &json!({"podSelector": {}, "ingress": [{}]}))
 }
 
 async fn names_in(actor: &Actor, kind: &str, namespace: &str) -> Result<Vec<String>> {
     Ok(actor.list(kind, namespace).await?.iter().map(|object| name_of(object).to_owned()).collect())
 }
 
-async fn nobody_gets_in_before_the_quota_is_in_force(world: &World) -> Result<()> {
-    world.with_class("counted", rules("edit")).await?;
+async fn access_is_granted_only_after_the_quota_is_in_force(world: &World) -> Result<()> {
+    world.create_accepted_class("counted", class_spec("edit")).await?;
     let alice = world.actor("alice@example.com").await?;
     world.cluster().stop_component("kube-controller-manager")?;
     world.admin().create(&space("quota-gap", json!({"className": "counted", "owner": user("alice@example.com")}))).await?;
-    let waiting = world.not_ready("quota-gap", "Provisioning").await?;
+    let waiting = world.until_not_ready("quota-gap", "Provisioning").await?;
     let message = text(condition(&waiting, "Ready"), "/message").to_owned();
     ensure!(message.contains("the quota is not in force yet") && message.contains("kube-controller-manager"), "{message}");
     let bindings = names_in(world.admin(), "RoleBinding", "quota-gap").await?;
     ensure!(bindings.is_empty(), "somebody is in before the quota counts: {bindings:?}");
-    forbidden("to deploy before the quota counts", alice.create(&deployment("quota-gap", "early")).await)?;
+    forbidden("to deploy before the quota counts", alice.create(&empty_deployment("quota-gap", "early")).await)?;
     world.cluster().start_component("kube-controller-manager")?;
-    world.ready("quota-gap").await?;
+    world.until_ready("quota-gap").await?;
     for name in ["one", "two"] {
-        eventually("the owner to deploy", SOON, || async { Ok(alice.create(&deployment("quota-gap", name)).await.ok()) }).await?;
+        eventually("the owner to deploy", SOON, || async { Ok(alice.create(&empty_deployment("quota-gap", name)).await.ok()) }).await?;
     }
-    let sentence = refusal(alice.create(&deployment("quota-gap", "three")).await)?;
+    let sentence = refusal(alice.create(&empty_deployment("quota-gap", "three")).await)?;
     ensure!(sentence.contains("exceeded quota"), "{sentence}");
     Ok(())
 }
 
-async fn a_binding_that_a_finalizer_holds_is_emptied(world: &World) -> Result<()> {
-    world.with_class("adminlike", rules("admin")).await?;
-    world.with_space("held-binding", json!({"className": "adminlike", "owner": user("bob@example.com")})).await?;
+async fn a_role_binding_with_a_finalizer_loses_its_subjects(world: &World) -> Result<()> {
+    world.create_accepted_class("adminlike", class_spec("admin")).await?;
+    world.create_ready_space("held-binding", json!({"className": "adminlike", "owner": user("bob@example.com")})).await?;
     let (bob, binding) = (world.actor("bob@example.com").await?, at("RoleBinding", "held-binding", "developerspace-owner"));
     eventually("the owner's role to count", SOON, || async {
         Ok(bob.patch(binding, json!({"metadata": {"finalizers": ["example.com/hold"]}})).await.ok())
     })
     .await?;
-    world.admin().patch(cluster_wide("SpaceClass", "adminlike"), json!({"spec": {"ownerRole": "edit"}})).await?;
+    world.admin().patch(a_class("adminlike"), json!({"spec": {"ownerRole": "edit"}})).await?;
     world
         .until("to lose its subjects", binding, |binding| {
             let subjects = binding["subjects"].as_array().map_or(0, Vec::len);
@@ -92,28 +86,28 @@ async fn a_binding_that_a_finalizer_holds_is_emptied(world: &World) -> Result<()
             Ok(())
         })
         .await?;
-    let failed = world.not_ready("held-binding", "ApplyFailed").await?;
+    let failed = world.until_not_ready("held-binding", "ApplyFailed").await?;
     let message = text(condition(&failed, "Ready"), "/message").to_owned();
     ensure!(message.contains("RoleBinding developerspace-owner in held-binding") && message.contains("finalizer"), "{message}");
     world.admin().patch(binding, json!({"metadata": {"finalizers": null}})).await?;
-    world.ready("held-binding").await?;
-    let made = world.admin().get(binding).await?;
-    ensure!(text(&made, "/roleRef/name") == "edit" && text(&made, "/subjects/0/name") == "bob@example.com", "{made}");
+    world.until_ready("held-binding").await?;
+    let restored = world.admin().get(binding).await?;
+    ensure!(text(&restored, "/roleRef/name") == "edit" && text(&restored, "/subjects/0/name") == "bob@example.com", "{restored}");
     Ok(())
 }
 
-async fn a_breach_of_isolation_lets_nobody_in(world: &World) -> Result<()> {
-    world.with_class("walled", rules("edit")).await?;
-    world.with_space("breached-lab", json!({"className": "walled", "owner": user("carol@example.com")})).await?;
+async fn a_breach_of_isolation_grants_no_new_access(world: &World) -> Result<()> {
+    world.create_accepted_class("walled", class_spec("edit")).await?;
+    world.create_ready_space("breached-lab", json!({"className": "walled", "owner": user("carol@example.com")})).await?;
     let (carol, admin) = (world.actor("carol@example.com").await?, world.admin());
-    eventually("the owner to open the space", SOON, || async { Ok(carol.create(&policy("breached-lab", "open")).await.ok()) }).await?;
-    admin.patch(cluster_wide("SpaceClass", "walled"), json!({"spec": {"network": {"isolation": "Namespace", "enforced": true}}})).await?;
-    let breached = world.not_ready("breached-lab", "IsolationBreached").await?;
+    eventually("the owner to open the space", SOON, || async { Ok(carol.create(&open_policy("breached-lab", "open")).await.ok()) }).await?;
+    admin.patch(a_class("walled"), json!({"spec": {"network": {"isolation": "Namespace", "enforced": true}}})).await?;
+    let breached = world.until_not_ready("breached-lab", "IsolationBreached").await?;
     let message = text(condition(&breached, "Ready"), "/message").to_owned();
     ensure!(message.contains("NetworkPolicy open") && message.contains("kubectl -n breached-lab delete networkpolicy open"), "{message}");
     let members = json!([{"kind": "Group", "name": "newcomers", "role": "view"}]);
     admin.patch(a_space("breached-lab"), json!({"spec": {"members": members}})).await?;
-    world.not_ready("breached-lab", "IsolationBreached").await?;
+    world.until_not_ready("breached-lab", "IsolationBreached").await?;
     let bindings = names_in(admin, "RoleBinding", "breached-lab").await?;
     ensure!(bindings == ["developerspace-owner"], "{bindings:?}");
     carol.delete(at("NetworkPolicy", "breached-lab", "open")).await?;
@@ -125,18 +119,20 @@ async fn a_breach_of_isolation_lets_nobody_in(world: &World) -> Result<()> {
         .await?;
     let bindings = names_in(admin, "RoleBinding", "breached-lab").await?;
     ensure!(bindings == ["developerspace-owner", "developerspace-view"], "{bindings:?}");
-    forbidden("to open a walled space", carol.create(&policy("breached-lab", "again")).await)
+    forbidden("to open a walled space", carol.create(&open_policy("breached-lab", "again")).await)
 }
 
-async fn a_refused_spec_keeps_nobody_in(world: &World) -> Result<()> {
-    world.with_class("frozen", rules("edit")).await?;
+async fn a_refused_spec_revokes_access(world: &World) -> Result<()> {
+    world.create_accepted_class("frozen", class_spec("edit")).await?;
     let members = json!([{"kind": "User", "name": "bob@example.com", "role": "edit"}]);
-    world.with_space("poisoned-lab", json!({"className": "frozen", "owner": user("alice@example.com"), "members": members})).await?;
+    world
+        .create_ready_space("poisoned-lab", json!({"className": "frozen", "owner": user("alice@example.com"), "members": members}))
+        .await?;
     let (alice, bob, carol) =
         (world.actor("alice@example.com").await?, world.actor("bob@example.com").await?, world.actor("carol@example.com").await?);
-    eventually("the member to work", SOON, || async { Ok(bob.create(&deployment("poisoned-lab", "before")).await.ok()) }).await?;
+    eventually("the member to work", SOON, || async { Ok(bob.create(&empty_deployment("poisoned-lab", "before")).await.ok()) }).await?;
     alice.patch(a_space("poisoned-lab"), json!({"spec": {"renewedAt": "2099-01-01T00:00:00Z"}})).await?;
-    world.not_ready("poisoned-lab", "InvalidSpec").await?;
+    world.until_not_ready("poisoned-lab", "InvalidSpec").await?;
     let eviction = json!({"spec": {"owner": user("carol@example.com"), "members": []}});
     world.admin().patch(a_space("poisoned-lab"), eviction).await?;
     eventually("the bindings to go", SOON, || async {
@@ -153,37 +149,37 @@ async fn a_refused_spec_keeps_nobody_in(world: &World) -> Result<()> {
             Ok(())
         })
         .await?;
-    for (who, actor) in [("the evicted owner", &alice), ("the evicted member", &bob), ("the new owner of a refused spec", &carol)] {
-        eventually(&format!("{who} to be shut out"), SOON, || async {
-            Ok(forbidden(who, actor.create(&deployment("poisoned-lab", "after")).await).ok())
+    for (label, actor) in [("the evicted owner", &alice), ("the evicted member", &bob), ("the new owner of a refused spec", &carol)] {
+        eventually(&format!("{label} to be shut out"), SOON, || async {
+            Ok(forbidden(label, actor.create(&empty_deployment("poisoned-lab", "after")).await).ok())
         })
         .await?;
     }
     world.admin().patch(a_space("poisoned-lab"), json!({"spec": {"renewedAt": null}})).await?;
-    world.ready("poisoned-lab").await?;
+    world.until_ready("poisoned-lab").await?;
     let owner = world.admin().get(at("RoleBinding", "poisoned-lab", "developerspace-owner")).await?;
     ensure!(text(&owner, "/subjects/0/name") == "carol@example.com", "{owner}");
     Ok(())
 }
 
-async fn a_space_that_others_opened_is_not_admitted_behind_a_wall(world: &World) -> Result<()> {
-    let mut wall = rules("edit");
-    wall["network"] = json!({"isolation": "Namespace", "enforced": true});
-    world.with_class("meadow", rules("edit")).await?;
-    world.with_class("keep", wall).await?;
-    world.with_space("opened-lab", json!({"className": "meadow", "owner": user("bob@example.com")})).await?;
+async fn an_open_space_cannot_move_to_an_enforced_class(world: &World) -> Result<()> {
+    let mut enforced = class_spec("edit");
+    enforced["network"] = json!({"isolation": "Namespace", "enforced": true});
+    world.create_accepted_class("meadow", class_spec("edit")).await?;
+    world.create_accepted_class("keep", enforced).await?;
+    world.create_ready_space("opened-lab", json!({"className": "meadow", "owner": user("bob@example.com")})).await?;
     let bob = world.actor("bob@example.com").await?;
-    eventually("the owner to open the space", SOON, || async { Ok(bob.create(&policy("opened-lab", "open")).await.ok()) }).await?;
+    eventually("the owner to open the space", SOON, || async { Ok(bob.create(&open_policy("opened-lab", "open")).await.ok()) }).await?;
     bob.patch(a_space("opened-lab"), json!({"spec": {"className": "keep"}})).await?;
-    let refused = world.not_ready("opened-lab", "IsolationBreached").await?;
+    let refused = world.until_not_ready("opened-lab", "IsolationBreached").await?;
     let message = text(condition(&refused, "Ready"), "/message").to_owned();
     ensure!(message.contains("NetworkPolicy open") && message.contains("class keep"), "{message}");
     ensure!(text(&refused, "/status/className") == "meadow", "{}", refused["status"]);
     let namespace = world.admin().get(a_namespace("opened-lab")).await?;
     ensure!(namespace["metadata"]["labels"]["developerspace.dev/network-enforced"] == "true", "{namespace}");
-    forbidden("to open it further", bob.create(&policy("opened-lab", "again")).await)?;
+    forbidden("to open it further", bob.create(&open_policy("opened-lab", "again")).await)?;
     bob.delete(at("NetworkPolicy", "opened-lab", "open")).await?;
-    let admitted = world.ready("opened-lab").await?;
+    let admitted = world.until_ready("opened-lab").await?;
     ensure!(text(&admitted, "/status/className") == "keep", "{}", admitted["status"]);
     Ok(())
 }

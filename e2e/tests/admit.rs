@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail, ensure};
 use e2e::{
     eventually,
     fixtures::{
-        Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, holds, is_observed, name_of, refusal, side_by_side, space, text,
-        user,
+        Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, holds, is_observed, name_of, refusal, run_concurrently, space,
+        text, user,
     },
     scenarios,
 };
@@ -24,58 +24,58 @@ const CRD: &str = "developerspaces.developerspace.dev";
 async fn admit() -> Result<()> {
     let world = World::start(&[]).await?;
     let table = Table::read()?;
-    let judged = side_by_side(vec![
-        ("the_server_refuses", Box::pin(the_server_refuses(&world, &table))),
-        ("the_operator_refuses", Box::pin(the_operator_refuses(&world, &table))),
-        ("edges_are_admitted", Box::pin(edges_are_admitted(&world, &table))),
-        ("the_greatest_are_reported", Box::pin(the_greatest_are_reported(&world, &table))),
+    let checked = run_concurrently(vec![
+        ("the_api_server_refuses_invalid_objects", Box::pin(the_api_server_refuses_invalid_objects(&world, &table))),
+        ("the_operator_refuses_invalid_specs", Box::pin(the_operator_refuses_invalid_specs(&world, &table))),
+        ("objects_at_the_limits_are_admitted", Box::pin(objects_at_the_limits_are_admitted(&world, &table))),
+        ("the_status_of_the_largest_objects_is_reported", Box::pin(the_status_of_the_largest_objects_is_reported(&world, &table))),
     ])
     .await;
     // This scenario changes the CRD, so no other may run concurrently; one failure must not hide the other.
-    let nonsense = side_by_side(scenarios![&world; stored_nonsense_stops_nobody_else]).await;
-    judged.and(nonsense)?;
-    world.ensure_operator_is_well().await
+    let stored = run_concurrently(scenarios![&world; invalid_stored_objects_affect_no_other_space]).await;
+    checked.and(stored)?;
+    world.ensure_operator_ready().await
 }
 
 /// Reports all failures at once, so that a table can be corrected in one go.
-fn none(complaints: &[String]) -> Result<()> {
-    ensure!(complaints.is_empty(), "{} cases:\n{}", complaints.len(), complaints.join("\n"));
+fn ensure_no_failures(failures: &[String]) -> Result<()> {
+    ensure!(failures.is_empty(), "{} cases:\n{}", failures.len(), failures.join("\n"));
     Ok(())
 }
 
-async fn the_server_refuses(world: &World, table: &Table) -> Result<()> {
+async fn the_api_server_refuses_invalid_objects(world: &World, table: &Table) -> Result<()> {
     let alice = world.actor("alice@example.com").await?;
-    let mut complaints = vec![];
+    let mut failures = vec![];
     for case in table.refused_by(RefusedBy::Schema).chain(table.refused_by(RefusedBy::Cel)) {
         // Only administrators write classes.
         let actor = if case.kind == "SpaceClass" { world.admin() } else { &alice };
         match refusal(actor.create(&case.object()).await) {
             Ok(sentence) if sentence.contains(&case.says) => {}
-            Ok(sentence) => complaints.push(format!("{}: {sentence}", case.name)),
-            Err(error) => complaints.push(format!("{}: {error:#}", case.name)),
+            Ok(sentence) => failures.push(format!("{}: {sentence}", case.name)),
+            Err(error) => failures.push(format!("{}: {error:#}", case.name)),
         }
     }
-    none(&complaints)
+    ensure_no_failures(&failures)
 }
 
-async fn the_operator_refuses(world: &World, table: &Table) -> Result<()> {
+async fn the_operator_refuses_invalid_specs(world: &World, table: &Table) -> Result<()> {
     for class in &table.classes {
         world.admin().create(&class.object()).await?;
-        world.accepted(name_of(&class.object())).await?;
+        world.until_accepted(name_of(&class.object())).await?;
     }
     let cases: Vec<&Case> = table.refused_by(RefusedBy::Operator).collect();
-    let judged = cases.iter().enumerate().map(|(number, case)| judge(world, case, format!("bad-input-{number}")));
-    let complaints = join_all(judged).await.into_iter().filter_map(Result::err).map(|error| format!("{error:#}"));
-    none(&complaints.collect::<Vec<_>>())?;
+    let checks = cases.iter().enumerate().map(|(number, case)| check_operator_refuses(world, case, format!("bad-input-{number}")));
+    let failures = join_all(checks).await.into_iter().filter_map(Result::err).map(|error| format!("{error:#}"));
+    ensure_no_failures(&failures.collect::<Vec<_>>())?;
     // All of them were reconciled and refused: none has left anything behind, and none affects a valid one.
     let namespaces = world.admin().list("Namespace", "").await?;
-    let made: Vec<&str> = namespaces.iter().map(name_of).filter(|name| name.starts_with("bad-input")).collect();
-    ensure!(made.is_empty(), "namespaces were made for invalid spaces: {made:?}");
-    world.with_space("good-after-bad", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    let created: Vec<&str> = namespaces.iter().map(name_of).filter(|name| name.starts_with("bad-input")).collect();
+    ensure!(created.is_empty(), "namespaces were made for invalid spaces: {created:?}");
+    world.create_ready_space("good-after-bad", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
     Ok(())
 }
 
-async fn judge(world: &World, case: &Case, name: String) -> Result<()> {
+async fn check_operator_refuses(world: &World, case: &Case, name: String) -> Result<()> {
     let mut object = case.object();
     object["metadata"]["name"] = json!(name);
     world.admin().create(&object).await.with_context(|| case.name.clone())?;
@@ -83,33 +83,33 @@ async fn judge(world: &World, case: &Case, name: String) -> Result<()> {
     let reason = case.reason.as_deref().unwrap_or_default();
     eventually(&format!("{} to be refused", case.name), SOON, || async {
         let object = world.admin().get(cluster_wide(&case.kind, &name)).await?;
-        let said = condition(&object, type_);
-        let refused = said["status"] == "False" && said["reason"] == reason && text(said, "/message").contains(&case.says);
+        let reported = condition(&object, type_);
+        let refused = reported["status"] == "False" && reported["reason"] == reason && text(reported, "/message").contains(&case.says);
         ensure!(refused && is_observed(&object), "wanted {reason} with {:?}, status is {}", case.says, object["status"]);
         Ok(Some(()))
     })
     .await
 }
 
-async fn edges_are_admitted(world: &World, table: &Table) -> Result<()> {
-    let mut complaints = vec![];
-    for case in table.accepted.iter().filter(|case| !is_greatest(case)) {
+async fn objects_at_the_limits_are_admitted(world: &World, table: &Table) -> Result<()> {
+    let mut failures = vec![];
+    for case in table.accepted.iter().filter(|case| !is_largest(case)) {
         if let Err(error) = world.admin().try_create(&case.object()).await {
-            complaints.push(format!("{}: {error:#}", case.name));
+            failures.push(format!("{}: {error:#}", case.name));
         }
     }
-    none(&complaints)
+    ensure_no_failures(&failures)
 }
 
-fn is_greatest(case: &Case) -> bool {
+fn is_largest(case: &Case) -> bool {
     case.name.contains("everything at its greatest")
 }
 
-/// The API server's CEL budget must suffice for the greatest objects again at every write of the finalizer and the status.
-async fn the_greatest_are_reported(world: &World, table: &Table) -> Result<()> {
-    let greatest: Vec<&Case> = table.accepted.iter().filter(|case| is_greatest(case)).collect();
-    ensure!(greatest.len() == 2, "the table has {} greatest objects", greatest.len());
-    for case in greatest {
+/// The API server's CEL budget must suffice for the largest objects again at every write of the finalizer and the status.
+async fn the_status_of_the_largest_objects_is_reported(world: &World, table: &Table) -> Result<()> {
+    let largest: Vec<&Case> = table.accepted.iter().filter(|case| is_largest(case)).collect();
+    ensure!(largest.len() == 2, "the table has {} greatest objects", largest.len());
+    for case in largest {
         let object = case.object();
         world.admin().create(&object).await.with_context(|| case.name.clone())?;
         let at = cluster_wide(&case.kind, name_of(&object));
@@ -125,7 +125,7 @@ async fn the_greatest_are_reported(world: &World, table: &Table) -> Result<()> {
 }
 
 /// Objects from before a rule, or from a broken migration: the operator cannot read one of them, and the other has a forbidden name.
-async fn stored_nonsense_stops_nobody_else(world: &World) -> Result<()> {
+async fn invalid_stored_objects_affect_no_other_space(world: &World) -> Result<()> {
     let admin = world.admin();
     let strict = admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
     let schema = "/spec/versions/0/schema/openAPIV3Schema";
@@ -136,27 +136,27 @@ async fn stored_nonsense_stops_nobody_else(world: &World) -> Result<()> {
         {"op": "remove", "path": format!("{schema}/properties/spec/x-kubernetes-validations")},
     ]);
     admin.json_patch(cluster_wide("CustomResourceDefinition", CRD), relaxed).await?;
-    store(admin, &space("unreadable", json!({"owner": user("pavel@example.com"), "ttl": {"weeks": 1}}))).await?;
-    store(admin, &space("kube-pavel", json!({"className": "bounded", "owner": user("pavel@example.com")}))).await?;
+    until_stored(admin, &space("unreadable", json!({"owner": user("pavel@example.com"), "ttl": {"weeks": 1}}))).await?;
+    until_stored(admin, &space("kube-pavel", json!({"className": "bounded", "owner": user("pavel@example.com")}))).await?;
     let spec = json!([{"op": "replace", "path": "/spec/versions", "value": strict["spec"]["versions"]}]);
     admin.json_patch(cluster_wide("CustomResourceDefinition", CRD), spec).await?;
 
-    world.with_space("beside-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    world.create_ready_space("beside-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
     // Rules on names apply at creation: the operator can still report the problem in the status of the stored space.
-    world.not_ready("kube-pavel", "NamespaceConflict").await?;
+    world.until_not_ready("kube-pavel", "NamespaceConflict").await?;
     world.stop_operator().await?;
     world.start_operator().await?;
-    world.with_space("after-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
+    world.create_ready_space("after-nonsense", json!({"className": "bounded", "owner": user("olga@example.com")})).await?;
     for name in ["unreadable", "kube-pavel"] {
         ensure!(admin.find(a_namespace(name)).await?.is_none(), "namespace {name} was made");
         admin.delete(a_space(name)).await?;
-        world.gone(a_space(name)).await?;
+        world.until_gone(a_space(name)).await?;
     }
     Ok(())
 }
 
 /// Stores an object as soon as the relaxed schema is in force, which takes the API server a moment.
-async fn store(admin: &Actor, object: &Value) -> Result<()> {
+async fn until_stored(admin: &Actor, object: &Value) -> Result<()> {
     eventually(&format!("{} to be stored", name_of(object)), SOON, || async {
         let stored = admin.create(object).await?;
         if holds(&stored, "Ready") {

@@ -20,11 +20,11 @@ fn play(place: Place, sequences: u64, batch: u64) -> Result<()> {
 }
 
 #[test]
-fn people_break_no_promise_in_memory() -> Result<()> {
+fn user_actions_break_no_promise_in_memory() -> Result<()> {
     play(Place::Memory, 300, 50)
 }
 
 #[test]
-fn people_break_no_promise_on_a_real_api_server() -> Result<()> {
+fn user_actions_break_no_promise_on_a_real_api_server() -> Result<()> {
     play(Place::Real, 300, 25)
 }

@@ -17,14 +17,14 @@ fn namespace(name: &str) -> Namespace {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_a_real_one() -> Result<()> {
+async fn the_control_plane_is_a_real_one() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
-    namespaces_come_and_go(&cluster).await?;
-    strangers_are_refused(&cluster).await?;
+    namespaces_are_created_and_deleted(&cluster).await?;
+    unauthorized_requests_are_refused(&cluster).await?;
     components_restart(&cluster).await
 }
 
-async fn namespaces_come_and_go(cluster: &Cluster) -> Result<()> {
+async fn namespaces_are_created_and_deleted(cluster: &Cluster) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(cluster.client().await?);
     let mut audit = cluster.audit_from_now()?;
     namespaces.create(&PostParams::default(), &namespace("short-lived")).await?;
@@ -38,7 +38,7 @@ async fn namespaces_come_and_go(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-async fn strangers_are_refused(cluster: &Cluster) -> Result<()> {
+async fn unauthorized_requests_are_refused(cluster: &Cluster) -> Result<()> {
     let alice = "alice@example.com";
     let mut audit = cluster.audit_from_now()?;
     let namespaces: Api<Namespace> = Api::all(cluster.client_as(alice).await?);

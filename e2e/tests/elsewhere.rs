@@ -10,26 +10,25 @@ use e2e::{
     binaries,
     cluster::{Cluster, Options},
     eventually,
-    fixtures::{Actor, SOON, a_namespace, a_space, binding, holds, namespace, refusal, space, user},
+    fixtures::{Actor, SOON, a_namespace, a_space, binding, holds, namespace, refusal, service_account, space, user},
     kubeconfig::{self, Credential},
     operator::{self, Operator, SERVICE_ACCOUNT},
 };
 use serde_json::json;
 
-const HOME: &str = "platform-dspace";
+const OPERATOR_NAMESPACE: &str = "platform-dspace";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_namespace_is_as_good() -> Result<()> {
+async fn the_operator_works_in_another_namespace() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
     let admin = Actor::new(cluster.client().await?);
     install(&cluster).await?;
-    let home = credentials(&cluster).await?;
-    let token = home.to_string_lossy().into_owned();
-    let env = vec![("KUBECONFIG".to_owned(), token), ("POD_NAMESPACE".to_owned(), HOME.to_owned())];
+    let kubeconfig_file = write_kubeconfig(&cluster).await?;
+    let token = kubeconfig_file.to_string_lossy().into_owned();
+    let env = vec![("KUBECONFIG".to_owned(), token), ("POD_NAMESPACE".to_owned(), OPERATOR_NAMESPACE.to_owned())];
     // In the usual namespace, the ServiceAccount of that name is an account like any other.
     admin.create(&namespace(operator::NAMESPACE, json!({}), json!({}))).await?;
-    let account = json!({"name": SERVICE_ACCOUNT, "namespace": operator::NAMESPACE});
-    admin.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})).await?;
+    admin.create(&service_account(operator::NAMESPACE, SERVICE_ACCOUNT)).await?;
     let _operator = Operator::start_with(&cluster, &operator::Options { env, ..operator::Options::default() }).await?;
 
     admin.create(&binding("Group", "payments", "developerspace-self-service")).await?;
@@ -42,10 +41,10 @@ async fn another_namespace_is_as_good() -> Result<()> {
         Ok(Some(()))
     })
     .await?;
-    let thief = Actor::new(kubeconfig::client(&home).await?);
-    let sentence = refusal(thief.create(&namespace("not-ours", json!({}), json!({}))).await)?;
+    let token_holder = Actor::new(kubeconfig::client(&kubeconfig_file).await?);
+    let sentence = refusal(token_holder.create(&namespace("not-ours", json!({}), json!({}))).await)?;
     ensure!(sentence.contains("does not belong to a DeveloperSpace"), "{sentence}");
-    let sentence = refusal(thief.patch(a_namespace(HOME), json!({"metadata": {"labels": {"seen": "yes"}}})).await)?;
+    let sentence = refusal(token_holder.patch(a_namespace(OPERATOR_NAMESPACE), json!({"metadata": {"labels": {"seen": "yes"}}})).await)?;
     ensure!(sentence.contains("belongs to the cluster"), "{sentence}");
     alice.delete(a_space("alice-api")).await
 }
@@ -55,18 +54,19 @@ async fn install(cluster: &Cluster) -> Result<()> {
     let config = binaries::repository().join("config").canonicalize()?;
     let overlay = cluster.dir().join("overlay");
     fs::create_dir_all(&overlay)?;
-    let lines = format!("namespace: {HOME}\nresources:\n  - {}\n", relative(&overlay.canonicalize()?, &config.join("default"))?);
+    let lines =
+        format!("namespace: {OPERATOR_NAMESPACE}\nresources:\n  - {}\n", relative(&overlay.canonicalize()?, &config.join("default"))?);
     fs::write(overlay.join("kustomization.yaml"), lines)?;
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let made = cluster.kubectl(&["kustomize", &text(&overlay)]).await?.ok()?;
-    let named: Vec<&str> = made.lines().filter(|line| line.contains(operator::NAMESPACE)).collect();
-    ensure!(named.is_empty(), "the manifests name the namespace where kustomize does not see it: {named:?}");
+    let manifests = cluster.kubectl(&["kustomize", &text(&overlay)]).await?.ok()?;
+    let fixed_lines: Vec<&str> = manifests.lines().filter(|line| line.contains(operator::NAMESPACE)).collect();
+    ensure!(fixed_lines.is_empty(), "the manifests name the namespace where kustomize does not see it: {fixed_lines:?}");
     cluster.kubectl(&["apply", "-k", &text(&overlay)]).await?.ok()?;
-    cluster.kubectl(&["scale", "-n", HOME, "--replicas=0", "deployment/developerspace-operator"]).await?.ok()?;
+    cluster.kubectl(&["scale", "-n", OPERATOR_NAMESPACE, "--replicas=0", "deployment/developerspace-operator"]).await?.ok()?;
     let crds = ["crd/developerspaces.developerspace.dev", "crd/spaceclasses.developerspace.dev"];
     cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", crds[0], crds[1]]).await?.ok()?;
     cluster.kubectl(&["apply", "-k", &text(&config.join("classes"))]).await?.ok()?;
-    operator::policies_in_force(cluster.client().await?).await
+    operator::until_policies_in_force(cluster.client().await?).await
 }
 
 /// The path of `to` relative to `from`: a kustomization takes no absolute path.
@@ -76,8 +76,9 @@ fn relative(from: &Path, to: &Path) -> Result<String> {
     Ok(format!("{up}{}", down.display()))
 }
 
-async fn credentials(cluster: &Cluster) -> Result<PathBuf> {
-    let token = cluster.kubectl(&["create", "token", SERVICE_ACCOUNT, "--namespace", HOME, "--duration", "2h"]).await?.ok()?;
+async fn write_kubeconfig(cluster: &Cluster) -> Result<PathBuf> {
+    let token =
+        cluster.kubectl(&["create", "token", SERVICE_ACCOUNT, "--namespace", OPERATOR_NAMESPACE, "--duration", "2h"]).await?.ok()?;
     let file = cluster.dir().join("elsewhere.kubeconfig");
     kubeconfig::write(&file, cluster.server(), Some(&cluster.authority()), SERVICE_ACCOUNT, &Credential::Token(token.trim()))?;
     Ok(file)

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use e2e::{
     binaries, eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, at, condition, config_map, ensure_equal, holds, namespace, side_by_side, space, stays, text,
+        SOON, World, a_namespace, a_space, at, condition, config_map, ensure_equal, holds, namespace, run_concurrently, space, stays, text,
         uid_of, user,
     },
     scenarios,
@@ -14,24 +14,24 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Long enough for a controller that retries as soon as it may.
-const A_WHILE: Duration = Duration::from_secs(5);
+const QUIET_PERIOD: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ownership() -> Result<()> {
     let world = World::start(&[]).await?;
-    side_by_side(scenarios![&world;
-        a_release_starts_no_pod_that_was_refused,
-        what_the_class_does_not_allow_waits,
-        a_restored_namespace_of_an_expired_space_stays,
-        a_finalizer_on_the_namespace_is_named,
-        an_adoption_lowers_no_level,
+    run_concurrently(scenarios![&world;
+        a_release_admits_no_refused_pod,
+        a_retention_that_the_class_forbids_blocks_the_deletion,
+        a_restored_namespace_of_an_expired_space_is_kept,
+        a_finalizer_on_the_namespace_is_reported,
+        an_adoption_keeps_the_pod_security_level,
         a_released_namespace_counts_until_it_is_adopted_or_its_marks_are_removed,
     ])
     .await?;
     // One after another: each stops the operator for a while.
-    side_by_side(scenarios![&world; a_restored_namespace_of_a_living_space_is_reported]).await?;
-    side_by_side(scenarios![&world; what_an_earlier_space_left_is_said_to_be_that]).await?;
-    world.ensure_operator_is_well().await
+    run_concurrently(scenarios![&world; a_restored_namespace_of_an_active_space_is_reported]).await?;
+    run_concurrently(scenarios![&world; an_orphaned_namespace_of_an_earlier_space_is_reported]).await?;
+    world.ensure_operator_ready().await
 }
 
 fn spec(class: &str, owner: &str) -> Value {
@@ -39,10 +39,10 @@ fn spec(class: &str, owner: &str) -> Value {
 }
 
 /// Row 1.
-async fn a_release_starts_no_pod_that_was_refused(world: &World) -> Result<()> {
+async fn a_release_admits_no_refused_pod(world: &World) -> Result<()> {
     let class = json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "allowRetain": true, "podSecurity": {"enforce": "baseline"}});
-    world.with_class("way-out", class).await?;
-    world.with_space("alice-exit", spec("way-out", "alice@example.com")).await?;
+    world.create_accepted_class("way-out", class).await?;
+    world.create_ready_space("alice-exit", spec("way-out", "alice@example.com")).await?;
     let alice = world.actor("alice@example.com").await?;
     let mut root = e2e::fixtures::deployment("alice-exit", "root", 1);
     root["spec"]["template"]["spec"]["hostPID"] = json!(true);
@@ -58,14 +58,14 @@ async fn a_release_starts_no_pod_that_was_refused(world: &World) -> Result<()> {
     eventually("the pod to be refused", SOON, || async { refused().await.map(Some) }).await?;
     alice.patch(a_space("alice-exit"), json!({"spec": {"deletionPolicy": "Retain"}})).await?;
     alice.delete(a_space("alice-exit")).await?;
-    world.gone(a_space("alice-exit")).await?;
+    world.until_gone(a_space("alice-exit")).await?;
     let released = world.admin().get(a_namespace("alice-exit")).await?;
     ensure_equal("the level", &released["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], &json!("baseline"))?;
     ensure_equal("the mark", &released["metadata"]["labels"]["developerspace.dev/released"], &json!("true"))?;
     // Its controller tries again at once, and is refused again.
     let again = json!({"spec": {"template": {"metadata": {"annotations": {"again": "1"}}}}});
     world.admin().patch(at("Deployment", "alice-exit", "root"), again).await?;
-    stays("no pod to be admitted", A_WHILE, || async {
+    stays("no pod to be admitted", QUIET_PERIOD, || async {
         ensure!(world.admin().list("Pod", "alice-exit").await?.is_empty(), "a privileged pod was admitted");
         Ok(())
     })
@@ -73,14 +73,14 @@ async fn a_release_starts_no_pod_that_was_refused(world: &World) -> Result<()> {
 }
 
 /// Row 2.
-async fn what_the_class_does_not_allow_waits(world: &World) -> Result<()> {
-    world.with_class("no-way-out", json!({"roles": [{"name": "edit", "clusterRole": "edit"}]})).await?;
-    let mut wanted = spec("no-way-out", "bob@example.com");
-    wanted["deletionPolicy"] = json!("Retain");
+async fn a_retention_that_the_class_forbids_blocks_the_deletion(world: &World) -> Result<()> {
+    world.create_accepted_class("no-way-out", json!({"roles": [{"name": "edit", "clusterRole": "edit"}]})).await?;
+    let mut space_spec = spec("no-way-out", "bob@example.com");
+    space_spec["deletionPolicy"] = json!("Retain");
     let admin = world.admin();
     admin.create(&space("bob-stays", spec("no-way-out", "bob@example.com"))).await?;
-    world.ready("bob-stays").await?;
-    admin.patch(a_space("bob-stays"), json!({"spec": wanted})).await?;
+    world.until_ready("bob-stays").await?;
+    admin.patch(a_space("bob-stays"), json!({"spec": space_spec})).await?;
     admin.delete(a_space("bob-stays")).await?;
     world
         .until("to wait", a_space("bob-stays"), |space| {
@@ -93,13 +93,13 @@ async fn what_the_class_does_not_allow_waits(world: &World) -> Result<()> {
     let kept = admin.get(a_namespace("bob-stays")).await?;
     ensure!(kept["status"]["phase"] == "Active" && kept["metadata"]["annotations"].get("developerspace.dev/space-uid").is_some(), "{kept}");
     admin.patch(a_space("bob-stays"), json!({"spec": {"deletionPolicy": "Delete"}})).await?;
-    world.gone(a_space("bob-stays")).await?;
+    world.until_gone(a_space("bob-stays")).await?;
     ensure!(admin.find(a_namespace("bob-stays")).await?.is_none(), "the namespace is still there");
     Ok(())
 }
 
 /// The namespace as a backup tool restores it: with its labels and annotations, and without the fields that the server sets.
-fn restored(backup: &Value) -> Value {
+fn restored_namespace(backup: &Value) -> Value {
     let metadata = json!({
         "name": backup["metadata"]["name"], "labels": backup["metadata"]["labels"], "annotations": backup["metadata"]["annotations"],
     });
@@ -107,13 +107,13 @@ fn restored(backup: &Value) -> Value {
 }
 
 /// Row 24, F01.
-async fn a_restored_namespace_of_an_expired_space_stays(world: &World) -> Result<()> {
-    world.with_class("restore-lab", json!({"lifetime": {"defaultTTL": "8s", "maxTTL": "1h", "retainExpired": "1h"}})).await?;
+async fn a_restored_namespace_of_an_expired_space_is_kept(world: &World) -> Result<()> {
+    world.create_accepted_class("restore-lab", json!({"lifetime": {"defaultTTL": "8s", "maxTTL": "1h", "retainExpired": "1h"}})).await?;
     let admin = world.admin();
-    world.with_space("dora-ledger", spec("restore-lab", "dora@example.com")).await?;
+    world.create_ready_space("dora-ledger", spec("restore-lab", "dora@example.com")).await?;
     let backup = admin.get(a_namespace("dora-ledger")).await?;
-    world.gone(a_namespace("dora-ledger")).await?;
-    admin.create(&restored(&backup)).await?;
+    world.until_gone(a_namespace("dora-ledger")).await?;
+    admin.create(&restored_namespace(&backup)).await?;
     admin.create(&config_map("dora-ledger", "books")).await?;
     world
         .until("to say that there is one again", a_space("dora-ledger"), |space| {
@@ -132,37 +132,37 @@ async fn a_restored_namespace_of_an_expired_space_stays(world: &World) -> Result
         .output()
         .await?;
     ensure!(sweep.status.success(), "{}", String::from_utf8_lossy(&sweep.stderr));
-    let there = admin.get(a_namespace("dora-ledger")).await?;
-    ensure!(there["status"]["phase"] == "Active", "it is deleted again: {}", there["status"]);
+    let namespace_now = admin.get(a_namespace("dora-ledger")).await?;
+    ensure!(namespace_now["status"]["phase"] == "Active", "it is deleted again: {}", namespace_now["status"]);
     admin.get(at("ConfigMap", "dora-ledger", "books")).await?;
     Ok(())
 }
 
 /// The same before the end: the record in the status remains, so that the claim of the copy never counts.
-async fn a_restored_namespace_of_a_living_space_is_reported(world: &World) -> Result<()> {
+async fn a_restored_namespace_of_an_active_space_is_reported(world: &World) -> Result<()> {
     let admin = world.admin();
-    let before = world.with_space("emil-ledger", spec("standard", "emil@example.com")).await?;
+    let before = world.create_ready_space("emil-ledger", spec("standard", "emil@example.com")).await?;
     let backup = admin.get(a_namespace("emil-ledger")).await?;
     world.stop_operator().await?;
     admin.delete(a_namespace("emil-ledger")).await?;
-    world.gone(a_namespace("emil-ledger")).await?;
-    let copy = admin.create(&restored(&backup)).await?;
+    world.until_gone(a_namespace("emil-ledger")).await?;
+    let copy = admin.create(&restored_namespace(&backup)).await?;
     world.start_operator().await?;
-    let told = world.not_ready("emil-ledger", "NamespaceConflict").await?;
-    ensure_equal("the record", &told["status"]["namespace"], &before["status"]["namespace"])?;
+    let conflict = world.until_not_ready("emil-ledger", "NamespaceConflict").await?;
+    ensure_equal("the record", &conflict["status"]["namespace"], &before["status"]["namespace"])?;
     admin.delete(a_space("emil-ledger")).await?;
-    world.gone(a_space("emil-ledger")).await?;
-    let left = admin.get(a_namespace("emil-ledger")).await?;
-    ensure!(uid_of(&left) == uid_of(&copy) && left["status"]["phase"] == "Active", "{left}");
+    world.until_gone(a_space("emil-ledger")).await?;
+    let remaining = admin.get(a_namespace("emil-ledger")).await?;
+    ensure!(uid_of(&remaining) == uid_of(&copy) && remaining["status"]["phase"] == "Active", "{remaining}");
     Ok(())
 }
 
 /// Row 28, F09.
-async fn a_finalizer_on_the_namespace_is_named(world: &World) -> Result<()> {
+async fn a_finalizer_on_the_namespace_is_reported(world: &World) -> Result<()> {
     let admin = world.admin();
-    world.with_space("liam-held", spec("standard", "liam@example.com")).await?;
+    world.create_ready_space("liam-held", spec("standard", "liam@example.com")).await?;
     let hold = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
-    let names_it = |reason: &'static str| {
+    let names_finalizer = |reason: &'static str| {
         move |space: &Value| {
             let ready = condition(space, "Ready");
             ensure!(ready["reason"] == reason && text(ready, "/message").contains("controller.example.com/namespace-auth"), "{ready}");
@@ -171,24 +171,24 @@ async fn a_finalizer_on_the_namespace_is_named(world: &World) -> Result<()> {
     };
     admin.patch(a_namespace("liam-held"), hold(json!(["controller.example.com/namespace-auth"]))).await?;
     admin.delete(a_namespace("liam-held")).await?;
-    world.until("to name it while the space lives", a_space("liam-held"), names_it("NamespaceTerminating")).await?;
+    world.until("to name it while the space lives", a_space("liam-held"), names_finalizer("NamespaceTerminating")).await?;
     admin.delete(a_space("liam-held")).await?;
-    world.until("to name it while the space goes", a_space("liam-held"), names_it("Terminating")).await?;
+    world.until("to name it while the space goes", a_space("liam-held"), names_finalizer("Terminating")).await?;
     admin.patch(a_namespace("liam-held"), hold(Value::Null)).await?;
-    world.gone(a_space("liam-held")).await
+    world.until_gone(a_space("liam-held")).await
 }
 
 /// F08.
-async fn an_adoption_lowers_no_level(world: &World) -> Result<()> {
+async fn an_adoption_keeps_the_pod_security_level(world: &World) -> Result<()> {
     let admin = world.admin();
-    world.with_class("handover", json!({"ownerRole": "edit", "podSecurity": {"enforce": "baseline"}})).await?;
+    world.create_accepted_class("handover", json!({"ownerRole": "edit", "podSecurity": {"enforce": "baseline"}})).await?;
     let labels = json!({
         "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.30",
         "app.kubernetes.io/managed-by": "Helm",
     });
     admin.create(&namespace("carol-vault", labels, json!({"developerspace.dev/adopt": "carol-vault/User:carol@example.com"}))).await?;
     admin.create(&space("carol-vault", spec("handover", "carol@example.com"))).await?;
-    world.ready("carol-vault").await?;
+    world.until_ready("carol-vault").await?;
     let level = || async {
         let adopted = admin.get(a_namespace("carol-vault")).await?;
         let labels = &adopted["metadata"]["labels"];
@@ -199,14 +199,15 @@ async fn an_adoption_lowers_no_level(world: &World) -> Result<()> {
     level().await?;
     eventually("the Event to name what was replaced", SOON, || async {
         let events = admin.list("Event", "default").await?;
-        let told = events.iter().any(|event| event["reason"] == "Adopted" && event.to_string().contains(r#"managed-by was \"Helm\""#));
-        ensure!(told, "no Event names the label");
+        let is_reported =
+            events.iter().any(|event| event["reason"] == "Adopted" && event.to_string().contains(r#"managed-by was \"Helm\""#));
+        ensure!(is_reported, "no Event names the label");
         Ok(Some(()))
     })
     .await?;
     // A change of the space reaches the namespace, and lowers nothing.
     admin.patch(a_space("carol-vault"), json!({"spec": {"displayName": "Vault"}})).await?;
-    world.ready("carol-vault").await?;
+    world.until_ready("carol-vault").await?;
     level().await?;
     let carol = world.actor("carol@example.com").await?;
     let pod = json!({
@@ -222,51 +223,51 @@ async fn an_adoption_lowers_no_level(world: &World) -> Result<()> {
 async fn a_released_namespace_counts_until_it_is_adopted_or_its_marks_are_removed(world: &World) -> Result<()> {
     let admin = world.admin();
     let class = json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "allowRetain": true, "maxSpacesPerOwner": 1});
-    world.with_class("one-each", class).await?;
-    let wanted = || spec("one-each", "gina@example.com");
-    world.with_space("gina-first", wanted()).await?;
+    world.create_accepted_class("one-each", class).await?;
+    let space_spec = || spec("one-each", "gina@example.com");
+    world.create_ready_space("gina-first", space_spec()).await?;
     release(world, "gina-first").await?;
-    admin.create(&space("gina-second", wanted())).await?;
-    world.not_ready("gina-second", "OwnerLimitExceeded").await?;
-    admin.create(&space("gina-first", wanted())).await?;
-    world.not_ready("gina-first", "NamespaceConflict").await?;
+    admin.create(&space("gina-second", space_spec())).await?;
+    world.until_not_ready("gina-second", "OwnerLimitExceeded").await?;
+    admin.create(&space("gina-first", space_spec())).await?;
+    world.until_not_ready("gina-first", "NamespaceConflict").await?;
     let offer = json!({"metadata": {"annotations": {"developerspace.dev/adopt": "gina-first/User:gina@example.com"}}});
     admin.patch(a_namespace("gina-first"), offer).await?;
-    world.ready("gina-first").await?;
+    world.until_ready("gina-first").await?;
     let adopted = admin.get(a_namespace("gina-first")).await?;
     ensure!(adopted["metadata"]["labels"].get("developerspace.dev/released").is_none(), "{}", adopted["metadata"]["labels"]);
-    world.not_ready("gina-second", "OwnerLimitExceeded").await?;
+    world.until_not_ready("gina-second", "OwnerLimitExceeded").await?;
     ensure!(admin.find(a_namespace("gina-second")).await?.is_none(), "a second namespace under a limit of one");
     admin.delete(a_space("gina-first")).await?;
-    world.ready("gina-second").await?;
+    world.until_ready("gina-second").await?;
 
     release(world, "gina-second").await?;
-    admin.create(&space("gina-third", wanted())).await?;
-    world.not_ready("gina-third", "OwnerLimitExceeded").await?;
+    admin.create(&space("gina-third", space_spec())).await?;
+    world.until_not_ready("gina-third", "OwnerLimitExceeded").await?;
     let marks = ["released-from", "released-class", "released-owner", "released-at"];
     let annotations: Value = marks.iter().map(|mark| (format!("developerspace.dev/{mark}"), Value::Null)).collect();
     let unmarked = json!({"metadata": {"labels": {"developerspace.dev/released": null}, "annotations": annotations}});
     admin.patch(a_namespace("gina-second"), unmarked).await?;
-    world.ready("gina-third").await.map(drop)
+    world.until_ready("gina-third").await.map(drop)
 }
 
 /// Deletes a space whose namespace is retained.
 async fn release(world: &World, name: &str) -> Result<()> {
     world.admin().patch(a_space(name), json!({"spec": {"deletionPolicy": "Retain"}})).await?;
     world.admin().delete(a_space(name)).await?;
-    world.gone(a_space(name)).await?;
+    world.until_gone(a_space(name)).await?;
     let released = world.admin().get(a_namespace(name)).await?;
     ensure_equal("the mark", &released["metadata"]["labels"]["developerspace.dev/released"], &json!("true"))
 }
 
 /// F16: the operator reports the namespace, and the next space of that name gets no access to it.
-async fn what_an_earlier_space_left_is_said_to_be_that(world: &World) -> Result<()> {
+async fn an_orphaned_namespace_of_an_earlier_space_is_reported(world: &World) -> Result<()> {
     let admin = world.admin();
-    let first = world.with_space("paul-rep", spec("standard", "paul@example.com")).await?;
+    let first = world.create_ready_space("paul-rep", spec("standard", "paul@example.com")).await?;
     world.stop_operator().await?;
     admin.patch(a_space("paul-rep"), json!({"metadata": {"finalizers": null}})).await?;
     admin.delete(a_space("paul-rep")).await?;
-    world.gone(a_space("paul-rep")).await?;
+    world.until_gone(a_space("paul-rep")).await?;
     world.start_operator().await?;
     // Other scenarios leave orphans too, so the log must name this one.
     eventually("the log and the metric to report it", SOON, || async {
@@ -279,9 +280,9 @@ async fn what_an_earlier_space_left_is_said_to_be_that(world: &World) -> Result<
     })
     .await?;
     admin.create(&space("paul-rep", spec("standard", "quinn@example.com"))).await?;
-    let told = world.not_ready("paul-rep", "NamespaceConflict").await?;
-    let message = text(condition(&told, "Ready"), "/message").to_owned();
+    let conflict = world.until_not_ready("paul-rep", "NamespaceConflict").await?;
+    let message = text(condition(&conflict, "Ready"), "/message").to_owned();
     ensure!(message.contains("left by an earlier DeveloperSpace") && message.contains(uid_of(&first)), "{message}");
-    ensure!(!holds(&told, "Ready"), "{}", told["status"]);
+    ensure!(!holds(&conflict, "Ready"), "{}", conflict["status"]);
     Ok(())
 }

@@ -5,8 +5,8 @@ use chrono::TimeDelta;
 use e2e::{
     eventually,
     fixtures::{
-        SOON, World, a_namespace, a_space, at, condition, deployment, ensure_equal, essence, forbidden, is_observed, name_of, refusal,
-        side_by_side, space, text, time, uid_of, user,
+        SOON, World, a_namespace, a_space, at, condition, created_at, deployment, ensure_equal, essence, expires_at, forbidden,
+        is_observed, name_of, pod, rbac_subject, refusal, run_concurrently, space, text, time, uid_of, user,
     },
     scenarios,
 };
@@ -21,22 +21,22 @@ async fn provision() -> Result<()> {
     let world = World::start(&[]).await?;
     // Alice creates the space of the contract's example with her own token.
     world.actor(ALICE).await?.create(&space("alice-payments", example())).await?;
-    world.ready("alice-payments").await?;
-    side_by_side(scenarios![&world;
-        the_namespace_is_as_written,
-        the_children_are_as_written,
-        the_status_tells_it_all,
-        the_owner_works_there_and_nowhere_else,
+    world.until_ready("alice-payments").await?;
+    run_concurrently(scenarios![&world;
+        the_namespace_matches_the_contract,
+        the_children_match_the_contract,
+        the_status_is_complete,
+        the_owner_has_access_to_this_namespace_only,
         members_have_their_role,
         privileged_pods_are_refused,
         a_plain_deployment_is_admitted_up_to_the_quota,
-        kubectl_shows_and_explains,
-        the_least_space_takes_the_default_class,
+        kubectl_lists_and_explains_the_resources,
+        a_minimal_space_gets_the_default_class,
         subjects_of_every_kind_are_bound,
-        a_missing_class_may_come_later,
+        a_space_waits_for_a_missing_class,
     ])
     .await?;
-    world.ensure_operator_is_well().await
+    world.ensure_operator_ready().await
 }
 
 fn example() -> Value {
@@ -65,7 +65,7 @@ fn labels_of_children() -> Value {
     })
 }
 
-async fn the_namespace_is_as_written(world: &World) -> Result<()> {
+async fn the_namespace_matches_the_contract(world: &World) -> Result<()> {
     let space = world.admin().get(a_space("alice-payments")).await?;
     let expected = json!({
         "apiVersion": "v1", "kind": "Namespace",
@@ -106,7 +106,7 @@ async fn the_namespace_is_as_written(world: &World) -> Result<()> {
     Ok(())
 }
 
-async fn the_children_are_as_written(world: &World) -> Result<()> {
+async fn the_children_match_the_contract(world: &World) -> Result<()> {
     let child = |version: &str, kind: &str, name: &str| {
         json!({
             "apiVersion": version, "kind": kind,
@@ -136,11 +136,11 @@ async fn the_children_are_as_written(world: &World) -> Result<()> {
         ]}],
     });
     let role = |name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name});
-    let subject = |kind: &str, name: &str| json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}]);
+    let subjects = |kind: &str, name: &str| json!([rbac_subject(kind, name)]);
     let mut owner = child("rbac.authorization.k8s.io/v1", "RoleBinding", "developerspace-owner");
-    (owner["roleRef"], owner["subjects"]) = (role("edit"), subject("User", ALICE));
+    (owner["roleRef"], owner["subjects"]) = (role("edit"), subjects("User", ALICE));
     let mut view = child("rbac.authorization.k8s.io/v1", "RoleBinding", "developerspace-view");
-    (view["roleRef"], view["subjects"]) = (role("view"), subject("Group", "payments"));
+    (view["roleRef"], view["subjects"]) = (role("view"), subjects("Group", "payments"));
 
     for expected in [&quota, &limits, &network, &owner, &view] {
         let (kind, name) = (text(expected, "/kind"), name_of(expected));
@@ -152,43 +152,43 @@ async fn the_children_are_as_written(world: &World) -> Result<()> {
     Ok(())
 }
 
-async fn the_status_tells_it_all(world: &World) -> Result<()> {
+async fn the_status_is_complete(world: &World) -> Result<()> {
     let space = world.admin().get(a_space("alice-payments")).await?;
     let namespace = world.admin().get(a_namespace("alice-payments")).await?;
     ensure!(is_observed(&space), "observedGeneration lags: {}", space["status"]);
     ensure!(space["status"]["className"] == "standard", "className is {}", space["status"]["className"]);
     ensure_equal("status.namespace", &space["status"]["namespace"], &json!({"name": "alice-payments", "uid": uid_of(&namespace)}))?;
-    let created = time(&space, "/metadata/creationTimestamp")?;
-    let expires = time(&space, "/status/expiresAt")?;
+    let created = created_at(&space)?;
+    let expires = expires_at(&space)?;
     ensure!(expires == created + TimeDelta::days(7), "created {created}, expires {expires}");
     let ready_at = time(&space, "/status/readyAt")?;
     ensure!(ready_at >= created && ready_at <= created + TimeDelta::seconds(60), "created {created}, ready {ready_at}");
     for (type_, status) in [("Ready", "True"), ("Expiring", "False"), ("Expired", "False"), ("Reconciling", "False"), ("Stalled", "False")]
     {
-        let said = condition(&space, type_);
-        ensure!(said["status"] == status, "{type_} is {said}");
-        ensure!(said["observedGeneration"] == space["metadata"]["generation"], "{type_} is of another generation: {said}");
+        let reported = condition(&space, type_);
+        ensure!(reported["status"] == status, "{type_} is {reported}");
+        ensure!(reported["observedGeneration"] == space["metadata"]["generation"], "{type_} is of another generation: {reported}");
     }
     ensure!(condition(&space, "Ready")["reason"] == "Provisioned", "{}", condition(&space, "Ready"));
     Ok(())
 }
 
-async fn the_owner_works_there_and_nowhere_else(world: &World) -> Result<()> {
-    world.with_space("bob-search", json!({"owner": user(BOB), "className": "standard"})).await?;
+async fn the_owner_has_access_to_this_namespace_only(world: &World) -> Result<()> {
+    world.create_ready_space("bob-search", json!({"owner": user(BOB), "className": "standard"})).await?;
     let alice = world.actor(ALICE).await?;
     alice.create(&deployment("alice-payments", "hers", 0)).await?;
     alice.patch(at("Deployment", "alice-payments", "hers"), json!({"spec": {"replicas": 0, "paused": true}})).await?;
     alice.delete(at("Deployment", "alice-payments", "hers")).await?;
-    for elsewhere in ["bob-search", "default", "kube-system", "developerspace-system"] {
-        forbidden(elsewhere, alice.create(&deployment(elsewhere, "hers", 0)).await)?;
-        forbidden(elsewhere, alice.list("Pod", elsewhere).await.map(Value::from))?;
+    for namespace in ["bob-search", "default", "kube-system", "developerspace-system"] {
+        forbidden(namespace, alice.create(&deployment(namespace, "hers", 0)).await)?;
+        forbidden(namespace, alice.list("Pod", namespace).await.map(Value::from))?;
     }
     // Alice may not change the protections.
     let own = "alice-payments";
     let wider = json!({"spec": {"hard": {"requests.cpu": "400"}}});
     forbidden("quota", alice.patch(at("ResourceQuota", own, "developerspace"), wider).await)?;
     forbidden("limits", alice.patch(at("LimitRange", own, "developerspace"), json!({"spec": {"limits": []}})).await)?;
-    let more = json!({"subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": CAROL}]});
+    let more = json!({"subjects": [rbac_subject("User", CAROL)]});
     forbidden("binding", alice.patch(at("RoleBinding", own, "developerspace-owner"), more).await)?;
     let open = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}});
     forbidden("namespace", alice.patch(a_namespace(own), open).await)?;
@@ -204,13 +204,11 @@ async fn members_have_their_role(world: &World) -> Result<()> {
 }
 
 async fn privileged_pods_are_refused(world: &World) -> Result<()> {
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "breakout", "namespace": "alice-payments"},
-        "spec": {"containers": [{"name": "main", "image": "app:1", "securityContext": {"privileged": true}}]},
-    });
+    let mut breakout = pod("alice-payments", "breakout");
+    breakout["spec"]["containers"][0]["securityContext"] = json!({"privileged": true});
     let alice = world.actor(ALICE).await?;
     let sentence = eventually("the ServiceAccount that pods need", SOON, || async {
-        let sentence = refusal(alice.create(&pod).await)?;
+        let sentence = refusal(alice.create(&breakout).await)?;
         ensure!(!sentence.contains("serviceaccount"), "{sentence}");
         Ok(Some(sentence))
     })
@@ -222,8 +220,8 @@ async fn privileged_pods_are_refused(world: &World) -> Result<()> {
 async fn a_plain_deployment_is_admitted_up_to_the_quota(world: &World) -> Result<()> {
     let quota = json!({"hard": {"requests.cpu": "1", "limits.cpu": "1", "requests.memory": "1Gi", "limits.memory": "1Gi"}});
     // The class gives no defaults: without any, the quota would refuse every plain pod.
-    world.with_class("two-pods", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": quota})).await?;
-    world.with_space("carol-checkout", json!({"className": "two-pods", "owner": user(CAROL)})).await?;
+    world.create_accepted_class("two-pods", json!({"roles": [{"name": "edit", "clusterRole": "edit"}], "quota": quota})).await?;
+    world.create_ready_space("carol-checkout", json!({"className": "two-pods", "owner": user(CAROL)})).await?;
     let carol = world.actor(CAROL).await?;
     carol.create(&deployment("carol-checkout", "web", 3)).await?;
     let pods = eventually("the pods that the quota has room for, and the complaint about the third", SOON, || async {
@@ -245,7 +243,7 @@ async fn a_plain_deployment_is_admitted_up_to_the_quota(world: &World) -> Result
     Ok(())
 }
 
-async fn kubectl_shows_and_explains(world: &World) -> Result<()> {
+async fn kubectl_lists_and_explains_the_resources(world: &World) -> Result<()> {
     let kubectl = async |arguments: &[&str]| world.cluster().kubectl_as(ALICE, arguments).await?.ok();
     let waited = kubectl(&["wait", "--for=condition=Ready", "--timeout=30s", "dspace/alice-payments"]).await?;
     ensure!(waited.contains("condition met"), "{waited}");
@@ -274,8 +272,8 @@ async fn kubectl_shows_and_explains(world: &World) -> Result<()> {
     Ok(())
 }
 
-async fn the_least_space_takes_the_default_class(world: &World) -> Result<()> {
-    let space = world.with_space("rita-least", json!({"owner": user("rita@example.com")})).await?;
+async fn a_minimal_space_gets_the_default_class(world: &World) -> Result<()> {
+    let space = world.create_ready_space("rita-least", json!({"owner": user("rita@example.com")})).await?;
     ensure!(space["status"]["className"] == "standard", "{}", space["status"]);
     ensure!(space["spec"]["className"].is_null(), "the spec was written to: {}", space["spec"]);
     let namespace = world.admin().get(a_namespace("rita-least")).await?;
@@ -293,7 +291,7 @@ async fn subjects_of_every_kind_are_bound(world: &World) -> Result<()> {
         {"kind": "Group", "name": "Domain Users", "role": "view"},
     ]);
     let owner = json!({"kind": "ServiceAccount", "name": "robot", "namespace": "portal"});
-    world.with_space("robot-lab", json!({"className": "standard", "owner": owner, "members": members})).await?;
+    world.create_ready_space("robot-lab", json!({"className": "standard", "owner": owner, "members": members})).await?;
     let namespace = world.admin().get(a_namespace("robot-lab")).await?;
     ensure!(
         text(&namespace, "/metadata/annotations/developerspace.dev~1owner") == "ServiceAccount:portal/robot",
@@ -307,17 +305,18 @@ async fn subjects_of_every_kind_are_bound(world: &World) -> Result<()> {
     ] {
         let binding = world.admin().get(at("RoleBinding", "robot-lab", binding)).await?;
         let subjects = binding["subjects"].as_array().cloned().unwrap_or_default();
-        let mut bound: Vec<Value> = subjects.iter().map(|who| json!([who["kind"], who["name"], who["namespace"]])).collect();
+        let mut bound: Vec<Value> =
+            subjects.iter().map(|subject| json!([subject["kind"], subject["name"], subject["namespace"]])).collect();
         bound.sort_by_key(ToString::to_string);
         ensure_equal(name_of(&binding), &Value::from(bound), &wanted)?;
     }
     Ok(())
 }
 
-async fn a_missing_class_may_come_later(world: &World) -> Result<()> {
+async fn a_space_waits_for_a_missing_class(world: &World) -> Result<()> {
     world.admin().create(&space("tom-early", json!({"className": "comes-later", "owner": user("tom@example.com")}))).await?;
-    world.not_ready("tom-early", "ClassNotFound").await?;
+    world.until_not_ready("tom-early", "ClassNotFound").await?;
     ensure!(world.admin().find(a_namespace("tom-early")).await?.is_none(), "a namespace without a class");
-    world.with_class("comes-later", json!({})).await?;
-    world.ready("tom-early").await.map(drop)
+    world.create_accepted_class("comes-later", json!({})).await?;
+    world.until_ready("tom-early").await.map(drop)
 }

@@ -10,9 +10,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
+    audit::AuditEntry,
     eventually,
     fixtures::{
-        World, a_namespace, a_space, condition, ensure_equal, holds, is_observed, moment, name_of, now, side_by_side, space, stays, user,
+        World, a_namespace, a_space, condition, ensure_equal, holds, is_observed, name_of, now, run_concurrently, sleep_until, space,
+        stays, user,
     },
     scenarios,
 };
@@ -20,20 +22,20 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 /// Liveness is promised within a minute from the last change and the last fault.
-const LONG: Duration = Duration::from_secs(180);
-const CHAOTIC: usize = 30;
+const CONVERGENCE_TIMEOUT: Duration = Duration::from_secs(180);
+const CHAOS_SPACES: usize = 30;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet() -> Result<()> {
     let world = World::start(&[]).await?;
     // Each scenario has the operator to itself.
-    side_by_side(scenarios![&world; converged_spaces_cost_no_writes]).await?;
-    side_by_side(scenarios![&world; killed_at_any_moment_it_ends_in_the_same_state]).await?;
-    world.ensure_operator_is_well().await
+    run_concurrently(scenarios![&world; converged_spaces_cause_no_writes]).await?;
+    run_concurrently(scenarios![&world; a_killed_operator_reaches_the_same_state]).await?;
+    world.ensure_operator_ready().await
 }
 
-fn wanted(variable: &str, usual: usize) -> Result<usize> {
-    std::env::var_os(variable).map_or(Ok(usual), |value| {
+fn count_from_env(variable: &str, default: usize) -> Result<usize> {
+    std::env::var_os(variable).map_or(Ok(default), |value| {
         let value = value.to_string_lossy().into_owned();
         value.parse().with_context(|| format!("{variable} is {value:?}, which is no number"))
     })
@@ -49,7 +51,7 @@ fn spec(number: usize) -> Value {
     })
 }
 
-fn steady() -> Value {
+fn steady_class() -> Value {
     json!({
         "roles": [{"name": "edit", "clusterRole": "edit"}, {"name": "view", "clusterRole": "view"}],
         "quota": {
@@ -63,14 +65,14 @@ fn steady() -> Value {
     })
 }
 
-async fn converged_spaces_cost_no_writes(world: &World) -> Result<()> {
-    let (count, seconds) = (wanted("E2E_SPACES", 100)?, wanted("E2E_QUIET_SECONDS", 20)?);
+async fn converged_spaces_cause_no_writes(world: &World) -> Result<()> {
+    let (count, seconds) = (count_from_env("E2E_SPACES", 100)?, count_from_env("E2E_QUIET_SECONDS", 20)?);
     let during = Duration::from_secs(u64::try_from(seconds)?);
-    world.with_class("steady", steady()).await?;
+    world.create_accepted_class("steady", steady_class()).await?;
     for number in 0..count {
         world.admin().create(&space(&format!("steady-{number}"), spec(number))).await?;
     }
-    eventually("all spaces to be ready", LONG.max(Duration::from_secs(u64::try_from(count)?)), || async {
+    eventually("all spaces to be ready", CONVERGENCE_TIMEOUT.max(Duration::from_secs(u64::try_from(count)?)), || async {
         let spaces = world.admin().list("DeveloperSpace", "").await?;
         // A lifetime shorter than its only warning threshold is warned of at once, so no work remains.
         let is_done = |space: &&Value| is_observed(space) && holds(space, "Ready") && holds(space, "Expiring");
@@ -90,7 +92,7 @@ async fn converged_spaces_cost_no_writes(world: &World) -> Result<()> {
     for number in 0..count {
         world.admin().delete(a_space(&format!("steady-{number}"))).await?;
     }
-    eventually("all spaces to be gone", LONG.max(Duration::from_secs(u64::try_from(count)?)), || async {
+    eventually("all spaces to be gone", CONVERGENCE_TIMEOUT.max(Duration::from_secs(u64::try_from(count)?)), || async {
         let left = world.admin().list("DeveloperSpace", "").await?.len();
         ensure!(left == 0, "{left} are left");
         Ok(Some(()))
@@ -101,9 +103,9 @@ async fn converged_spaces_cost_no_writes(world: &World) -> Result<()> {
 async fn ensure_no_writes(world: &World, what: &str, during: Duration) -> Result<()> {
     // Writes that were under way when the last condition was read are ignored; later writes are not.
     let mut audit = world.cluster().audit_from_now()?;
-    let mut settled = world.cluster().audit_from_now()?;
-    moment(now() + chrono::TimeDelta::seconds(2)).await;
-    let last = World::writes(&mut settled)?;
+    let mut before = world.cluster().audit_from_now()?;
+    sleep_until(now() + chrono::TimeDelta::seconds(2)).await;
+    let last = World::writes(&mut before)?;
     World::writes(&mut audit)?;
     stays(&format!("{what}: no writes (just before: {})", summaries(&last)), during, || {
         let written = World::writes(&mut audit);
@@ -116,68 +118,67 @@ async fn ensure_no_writes(world: &World, what: &str, during: Duration) -> Result
     .await
 }
 
-fn summaries(entries: &[e2e::audit::Entry]) -> String {
-    let lines: Vec<String> = entries.iter().take(20).map(e2e::audit::Entry::summary).collect();
+fn summaries(entries: &[AuditEntry]) -> String {
+    let lines: Vec<String> = entries.iter().take(20).map(AuditEntry::summary).collect();
     format!("{} writes: {}", entries.len(), lines.join("; "))
 }
 
-/// Runs the same story twice, undisturbed and under SIGKILL; both must end in the same state.
-async fn killed_at_any_moment_it_ends_in_the_same_state(world: &World) -> Result<()> {
-    world.with_class("chaotic", chaotic()).await?;
+/// Runs the same user actions twice, undisturbed and under SIGKILL; both runs must end in the same state.
+async fn a_killed_operator_reaches_the_same_state(world: &World) -> Result<()> {
+    world.create_accepted_class("chaotic", chaotic_class()).await?;
     let undisturbed = async {
-        story(world, "calm").await?;
-        settled(world, "calm").await
+        run_user_actions(world, "calm").await?;
+        state_at_rest(world, "calm").await
     }
     .await?;
 
-    let (told, killed) = futures::future::try_join(story(world, "wild"), kill_until_told(world)).await?;
-    let () = told;
+    let ((), killed) = futures::future::try_join(run_user_actions(world, "wild"), kill_repeatedly(world)).await?;
     ensure!(killed >= 3, "the operator was killed {killed} times only");
     world.start_operator().await?;
-    let disturbed = settled(world, "wild").await?;
+    let disturbed = state_at_rest(world, "wild").await?;
     ensure_equal(&format!("what remains after {killed} kills"), &disturbed, &undisturbed)?;
-    only_the_expired_were_deleted(world)
+    ensure_only_due_namespaces_were_deleted(world)
 }
 
-fn chaotic() -> Value {
-    let mut class = steady();
+fn chaotic_class() -> Value {
+    let mut class = steady_class();
     class["lifetime"] = json!({"defaultTTL": "7d", "maxTTL": "30d", "retainExpired": "1h"});
     class
 }
 
 /// Creates and changes spaces, and leaves some to expire, in an order that is the same each time.
-async fn story(world: &World, prefix: &str) -> Result<()> {
+async fn run_user_actions(world: &World, prefix: &str) -> Result<()> {
     let admin = world.admin();
     let name = |number: usize| format!("{prefix}-{number:02}");
-    for number in 0..CHAOTIC {
+    for number in 0..CHAOS_SPACES {
         let mut spec = spec(number);
         spec["className"] = json!("chaotic");
         if number % 3 == 0 {
             spec["ttl"] = json!("12s");
         }
         admin.create(&space(&name(number), spec)).await?;
-        moment(now() + chrono::TimeDelta::milliseconds(200)).await;
+        sleep_until(now() + chrono::TimeDelta::milliseconds(200)).await;
     }
-    for number in (0..CHAOTIC).filter(|number| number % 3 == 1) {
+    for number in (0..CHAOS_SPACES).filter(|number| number % 3 == 1) {
         let change =
             json!({"members": [{"kind": "Group", "name": "late", "role": "edit"}], "quota": {"requests.cpu": "1"}, "contact": null});
         admin.patch(a_space(&name(number)), json!({"spec": change})).await?;
-        moment(now() + chrono::TimeDelta::milliseconds(300)).await;
+        sleep_until(now() + chrono::TimeDelta::milliseconds(300)).await;
     }
-    for number in (0..CHAOTIC).filter(|number| number % 6 == 5) {
+    for number in (0..CHAOS_SPACES).filter(|number| number % 6 == 5) {
         admin.delete(a_space(&name(number))).await?;
     }
     Ok(())
 }
 
-/// Kills the operator and starts it again at random moments, until a story is complete and its short lifetimes are over.
-async fn kill_until_told(world: &World) -> Result<usize> {
+/// Kills the operator and starts it again at random moments, until the user actions are complete and the short lifetimes are over.
+async fn kill_repeatedly(world: &World) -> Result<usize> {
     let random = RandomState::new();
     let end = now() + chrono::TimeDelta::seconds(20);
     let mut killed = 0;
     while now() < end {
         let pause = 100 + random.hash_one(killed) % 1400;
-        moment(now() + chrono::TimeDelta::milliseconds(i64::try_from(pause)?)).await;
+        sleep_until(now() + chrono::TimeDelta::milliseconds(i64::try_from(pause)?)).await;
         world.kill_operator().await?;
         world.spawn_operator().await?;
         killed += 1;
@@ -186,19 +187,19 @@ async fn kill_until_told(world: &World) -> Result<usize> {
     Ok(killed)
 }
 
-/// The remaining state of a story once no work remains, with the prefix removed from all names.
-async fn settled(world: &World, prefix: &str) -> Result<Value> {
+/// The remaining state of a run once no work remains, with the prefix removed from all names.
+async fn state_at_rest(world: &World, prefix: &str) -> Result<Value> {
     let admin = world.admin();
-    let mut left: Vec<Value> = eventually(&format!("the end of the story {prefix}"), LONG, || async {
+    let mut left: Vec<Value> = eventually(&format!("the end of the story {prefix}"), CONVERGENCE_TIMEOUT, || async {
         let spaces = admin.list("DeveloperSpace", "").await?;
         let spaces: Vec<Value> = spaces.into_iter().filter(|space| name_of(space).starts_with(&format!("{prefix}-"))).collect();
-        let gone = CHAOTIC / 6;
-        ensure!(spaces.len() == CHAOTIC - gone, "{} spaces are left", spaces.len());
+        let gone = CHAOS_SPACES / 6;
+        ensure!(spaces.len() == CHAOS_SPACES - gone, "{} spaces are left", spaces.len());
         for space in &spaces {
             let over = space["spec"]["ttl"] == "12s";
             // Stalled is the last report: by then the status records the deletion of the namespace.
-            let told = condition(space, "Ready")["reason"] == "Expired" && holds(space, "Stalled");
-            let done = if over { told } else { holds(space, "Ready") };
+            let is_ended = condition(space, "Ready")["reason"] == "Expired" && holds(space, "Stalled");
+            let done = if over { is_ended } else { holds(space, "Ready") };
             ensure!(done && is_observed(space), "{} is {}", name_of(space), space["status"]);
             if over {
                 let namespace = admin.find(a_namespace(name_of(space))).await?;
@@ -209,7 +210,7 @@ async fn settled(world: &World, prefix: &str) -> Result<Value> {
     })
     .await?;
     left.sort_by_key(|space| name_of(space).to_owned());
-    let snapshots = try_join_all(left.iter().map(|space| what_remains(world, space))).await?;
+    let snapshots = try_join_all(left.iter().map(|space| remaining_state(world, space))).await?;
     let text = serde_json::to_string(&snapshots)?.replace(&format!("{prefix}-"), "story-");
     let orphans = admin.list("Namespace", "").await?;
     let orphans = orphans.iter().map(name_of).filter(|name| name.starts_with(&format!("{prefix}-"))).count();
@@ -218,32 +219,32 @@ async fn settled(world: &World, prefix: &str) -> Result<Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
-async fn what_remains(world: &World, space: &Value) -> Result<Value> {
+async fn remaining_state(world: &World, space: &Value) -> Result<Value> {
     let name = name_of(space);
-    let said = |type_| json!([condition(space, type_)["status"], condition(space, type_)["reason"]]);
-    let mut remains = json!({
+    let reported = |type_| json!([condition(space, type_)["status"], condition(space, type_)["reason"]]);
+    let mut state = json!({
         "name": name, "spec": space["spec"], "finalizers": space["metadata"]["finalizers"], "class": space["status"]["className"],
-        "Ready": said("Ready"), "Expired": said("Expired"), "Stalled": said("Stalled"), "Reconciling": said("Reconciling"),
+        "Ready": reported("Ready"), "Expired": reported("Expired"), "Stalled": reported("Stalled"), "Reconciling": reported("Reconciling"),
     });
     if holds(space, "Ready") {
-        remains["children"] = world.snapshot(name).await?;
-        for passing in ["developerspace.dev/space-uid", "developerspace.dev/expires-at"] {
-            remains["children"]["Namespace"]["metadata"]["annotations"][passing] = json!("differs");
+        state["children"] = world.snapshot(name).await?;
+        for key in ["developerspace.dev/space-uid", "developerspace.dev/expires-at"] {
+            state["children"]["Namespace"]["metadata"]["annotations"][key] = json!("differs");
         }
     }
-    Ok(remains)
+    Ok(state)
 }
 
 /// SAFE: whatever happened to the operator, it deleted only the namespaces of spaces that had expired or were being deleted.
-fn only_the_expired_were_deleted(world: &World) -> Result<()> {
-    let doomed = |name: &str| {
+fn ensure_only_due_namespaces_were_deleted(world: &World) -> Result<()> {
+    let is_due = |name: &str| {
         let number: Option<usize> = name.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
         number.is_some_and(|number| number % 3 == 0 || number % 6 == 5)
     };
     let deletions =
         World::writes(&mut world.cluster().audit())?.into_iter().filter(|entry| entry.verb == "delete" && entry.resource == "namespaces");
-    let wrong: Vec<String> =
-        deletions.filter(|entry| !entry.name.starts_with("steady-") && !doomed(&entry.name)).map(|entry| entry.summary()).collect();
-    ensure!(wrong.is_empty(), "{wrong:?}");
+    let unexpected: Vec<String> =
+        deletions.filter(|entry| !entry.name.starts_with("steady-") && !is_due(&entry.name)).map(|entry| entry.summary()).collect();
+    ensure!(unexpected.is_empty(), "{unexpected:?}");
     Ok(())
 }

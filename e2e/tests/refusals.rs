@@ -9,9 +9,9 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use chrono::TimeDelta;
 use e2e::{
-    audit::Entry,
+    audit::AuditEntry,
     eventually,
-    fixtures::{Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, side_by_side, space, text, user},
+    fixtures::{Actor, SOON, World, a_namespace, a_space, cluster_wide, condition, ensure_equal, run_concurrently, space, text, user},
     scenarios,
     webhook::BrokenWebhook,
 };
@@ -20,17 +20,17 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals() -> Result<()> {
     let world = World::start(&[]).await?;
-    side_by_side(scenarios![&world;
-        a_webhook_that_resets_connections,
-        a_policy_that_refuses_deletions,
-        an_owner_who_changes_a_space_without_end,
+    run_concurrently(scenarios![&world;
+        a_webhook_that_resets_connections_is_reported,
+        a_policy_that_refuses_deletions_is_reported,
+        continuous_changes_by_an_owner_are_limited,
     ])
     .await
 }
 
 /// Every write about these spaces, by space, in the order of time.
-fn by_space(written: Vec<Entry>, names: &[String]) -> BTreeMap<String, Vec<Entry>> {
-    let mut sorted: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+fn writes_by_space(written: Vec<AuditEntry>, names: &[String]) -> BTreeMap<String, Vec<AuditEntry>> {
+    let mut sorted: BTreeMap<String, Vec<AuditEntry>> = BTreeMap::new();
     for entry in written {
         let of_event = entry.request_object.as_ref().map(|event| text(event, "/regarding/name").to_owned()).unwrap_or_default();
         if let Some(name) = names.iter().find(|name| **name == entry.namespace || **name == entry.name || **name == of_event) {
@@ -42,14 +42,14 @@ fn by_space(written: Vec<Entry>, names: &[String]) -> BTreeMap<String, Vec<Entry
 
 /// The number of entries of `written` in the given minute, counted from the first refusal. Created objects other than Events do not count: each is
 /// created once, whatever is refused.
-fn in_minute(written: &[Entry], minute: i32) -> usize {
+fn writes_in_minute(written: &[AuditEntry], minute: i32) -> usize {
     let Some(first) = written.iter().find(|entry| entry.code == 500) else { return 0 };
     let begin = first.request_received + TimeDelta::minutes(1) * minute;
-    let is_within = |entry: &&Entry| (begin..begin + TimeDelta::minutes(1)).contains(&entry.request_received);
+    let is_within = |entry: &&AuditEntry| (begin..begin + TimeDelta::minutes(1)).contains(&entry.request_received);
     written.iter().filter(is_within).filter(|entry| entry.code != 201 || entry.resource == "events").count()
 }
 
-async fn a_webhook_that_resets_connections(world: &World) -> Result<()> {
+async fn a_webhook_that_resets_connections_is_reported(world: &World) -> Result<()> {
     let admin = world.admin();
     let names: Vec<String> = (1..=5).map(|number| format!("walter-lab-{number}")).collect();
     let webhook = BrokenWebhook::start().await?;
@@ -59,37 +59,37 @@ async fn a_webhook_that_resets_connections(world: &World) -> Result<()> {
         admin.create(&space(name, json!({"className": "standard", "owner": user(&format!("{name}@example.com"))}))).await?;
     }
     for name in &names {
-        let failed = world.not_ready(name, "ApplyFailed").await?;
+        let failed = world.until_not_ready(name, "ApplyFailed").await?;
         let message = text(condition(&failed, "Ready"), "/message");
         ensure!(message.contains("quota-auditor") && message.contains("ResourceQuota developerspace"), "{message}");
     }
-    world.with_space("wanda-beside", json!({"className": "standard", "owner": user("wanda@example.com")})).await?;
+    world.create_ready_space("wanda-beside", json!({"className": "standard", "owner": user("wanda@example.com")})).await?;
     let mut written = Vec::new();
     let read = std::cell::RefCell::new((&mut audit, &mut written));
     // Attempts are half a minute apart by then, so that an attempt in the third minute marks the end of the second.
     eventually("two minutes of attempts", Duration::from_secs(200), || async {
         let (audit, written) = &mut *read.borrow_mut();
         written.extend(World::writes(audit)?);
-        let sorted = by_space(written.clone(), &names);
-        ensure!(names.iter().all(|name| sorted.get(name).is_some_and(|written| in_minute(written, 2) > 0)), "too early");
+        let sorted = writes_by_space(written.clone(), &names);
+        ensure!(names.iter().all(|name| sorted.get(name).is_some_and(|written| writes_in_minute(written, 2) > 0)), "too early");
         Ok(Some(()))
     })
     .await?;
-    let sorted = by_space(written, &names);
+    let sorted = writes_by_space(written, &names);
     for (name, written) in &sorted {
-        let minutes = [in_minute(written, 0), in_minute(written, 1)];
+        let minutes = [writes_in_minute(written, 0), writes_in_minute(written, 1)];
         let lines: Vec<String> = written.iter().map(|entry| format!("{} {}", entry.request_received, entry.summary())).collect();
         ensure!(minutes[0] <= 6 && minutes[1] <= 3, "{name}: {minutes:?} writes a minute:\n{}", lines.join("\n"));
     }
     admin.delete(cluster_wide("ValidatingWebhookConfiguration", "quota-auditor")).await?;
     for name in &names {
-        world.ready(name).await?;
+        world.until_ready(name).await?;
     }
     Ok(())
 }
 
 /// Changes the space until `is_over`, and at least as often as needed to detect a missing brake. Returns the number of changes.
-async fn change_without_end(owner: &Actor, name: &str, is_over: &AtomicBool) -> Result<usize> {
+async fn change_continuously(owner: &Actor, name: &str, is_over: &AtomicBool) -> Result<usize> {
     let mut changes = 0;
     while changes < 300 || !is_over.load(Ordering::Relaxed) {
         owner.patch(a_space(name), json!({"spec": {"displayName": format!("version {changes}")}})).await?;
@@ -98,18 +98,18 @@ async fn change_without_end(owner: &Actor, name: &str, is_over: &AtomicBool) -> 
     Ok(changes)
 }
 
-async fn an_owner_who_changes_a_space_without_end(world: &World) -> Result<()> {
-    world.with_class("fleeting", json!({"lifetime": {"defaultTTL": "5s", "maxTTL": "1h"}})).await?;
-    world.with_space("flooded-lab", json!({"className": "standard", "owner": user("bob@example.com")})).await?;
+async fn continuous_changes_by_an_owner_are_limited(world: &World) -> Result<()> {
+    world.create_accepted_class("fleeting", json!({"lifetime": {"defaultTTL": "5s", "maxTTL": "1h"}})).await?;
+    world.create_ready_space("flooded-lab", json!({"className": "standard", "owner": user("bob@example.com")})).await?;
     let (bob, is_over, mut audit) = (world.actor("bob@example.com").await?, AtomicBool::new(false), world.cluster().audit_from_now()?);
     let others = async {
-        world.with_space("yara-calm", json!({"className": "standard", "owner": user("yara@example.com")})).await?;
-        world.with_space("yves-brief", json!({"className": "fleeting", "owner": user("yves@example.com")})).await?;
-        world.gone(a_namespace("yves-brief")).await?;
+        world.create_ready_space("yara-calm", json!({"className": "standard", "owner": user("yara@example.com")})).await?;
+        world.create_ready_space("yves-brief", json!({"className": "fleeting", "owner": user("yves@example.com")})).await?;
+        world.until_gone(a_namespace("yves-brief")).await?;
         is_over.store(true, Ordering::Relaxed);
         Ok(())
     };
-    let (changes, ()) = tokio::try_join!(change_without_end(&bob, "flooded-lab", &is_over), others)?;
+    let (changes, ()) = tokio::try_join!(change_continuously(&bob, "flooded-lab", &is_over), others)?;
     let last = format!("version {}", changes - 1);
     world
         .until("to follow the last change", a_namespace("flooded-lab"), |namespace| {
@@ -118,18 +118,18 @@ async fn an_owner_who_changes_a_space_without_end(world: &World) -> Result<()> {
             Ok(())
         })
         .await?;
-    let written = by_space(World::writes(&mut audit)?, &["flooded-lab".to_owned()]).remove("flooded-lab").unwrap_or_default();
-    let written: Vec<&Entry> = written.iter().filter(|entry| entry.resource != "events").collect();
+    let written = writes_by_space(World::writes(&mut audit)?, &["flooded-lab".to_owned()]).remove("flooded-lab").unwrap_or_default();
+    let written: Vec<&AuditEntry> = written.iter().filter(|entry| entry.resource != "events").collect();
     let (Some(first), Some(end)) = (written.first(), written.last()) else { bail!("nothing was written") };
     let minutes = usize::try_from((end.request_received - first.request_received).num_minutes())? + 1;
     // A burst of forty, six a minute, and the further writes of the last reconcile.
-    let most = 40 + 6 * minutes + 8;
-    ensure!(written.len() <= most, "{} writes in {minutes} minutes for {changes} changes", written.len());
+    let limit = 40 + 6 * minutes + 8;
+    ensure!(written.len() <= limit, "{} writes in {minutes} minutes for {changes} changes", written.len());
     ensure!(metric(world, "developerspace_looks_braked_total").await? > 0.0, "no reconcile was put off");
     Ok(())
 }
 
-fn no_deletions() -> [Value; 2] {
+fn deletion_policy() -> [Value; 2] {
     let policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "volumes-first"},
         "spec": {
@@ -162,18 +162,18 @@ async fn doctor(world: &World, name: &str) -> Result<String> {
     Ok(e2e::command::run(command, None).await?.stdout)
 }
 
-async fn a_policy_that_refuses_deletions(world: &World) -> Result<()> {
+async fn a_policy_that_refuses_deletions_is_reported(world: &World) -> Result<()> {
     let admin = world.admin();
-    for object in no_deletions() {
+    for object in deletion_policy() {
         admin.create(&object).await?;
     }
     let role = json!([{"name": "edit", "clusterRole": "edit"}]);
-    world.with_class("brief", json!({"roles": role, "lifetime": {"defaultTTL": "20s", "maxTTL": "1h"}})).await?;
-    world.with_space("vera-leaves", json!({"className": "standard", "owner": user("vera@example.com")})).await?;
-    world.with_space("viola-ends", json!({"className": "brief", "owner": user("viola@example.com")})).await?;
+    world.create_accepted_class("brief", json!({"roles": role, "lifetime": {"defaultTTL": "20s", "maxTTL": "1h"}})).await?;
+    world.create_ready_space("vera-leaves", json!({"className": "standard", "owner": user("vera@example.com")})).await?;
+    world.create_ready_space("viola-ends", json!({"className": "brief", "owner": user("viola@example.com")})).await?;
     eventually("the policy to be in force", SOON, || async {
-        let dry = world.cluster().kubectl(&["delete", "namespace", "vera-leaves", "--dry-run=server"]).await?;
-        ensure!(!dry.succeeded(), "{}", dry.stdout);
+        let dry_run = world.cluster().kubectl(&["delete", "namespace", "vera-leaves", "--dry-run=server"]).await?;
+        ensure!(!dry_run.succeeded(), "{}", dry_run.stdout);
         Ok(Some(()))
     })
     .await?;
@@ -190,8 +190,8 @@ async fn a_policy_that_refuses_deletions(world: &World) -> Result<()> {
             .await?;
         ensure_equal(name, &held["metadata"]["finalizers"], &json!(["developerspace.dev/namespace"]))?;
         ensure!(admin.get(a_namespace(name)).await?["status"]["phase"] == "Active", "the namespace of {name} goes");
-        let said = doctor(world, name).await?;
-        ensure!(said.contains("volumes-first"), "doctor says of {name}:\n{said}");
+        let findings = doctor(world, name).await?;
+        ensure!(findings.contains("volumes-first"), "doctor says of {name}:\n{findings}");
     }
     eventually("the metrics to tell", SOON, || async {
         let (overdue, failing) =
@@ -201,14 +201,14 @@ async fn a_policy_that_refuses_deletions(world: &World) -> Result<()> {
     })
     .await?;
     eventually("readiness to tell", SOON + SOON, || async {
-        let (status, words) = world.readiness().await?;
-        ensure!(status == 503 && words.contains("overdue"), "{status} {words}");
+        let (status, body) = world.readiness().await?;
+        ensure!(status == 503 && body.contains("overdue"), "{status} {body}");
         Ok(Some(()))
     })
     .await?;
     admin.delete(cluster_wide("ValidatingAdmissionPolicyBinding", "volumes-first")).await?;
     admin.delete(cluster_wide("ValidatingAdmissionPolicy", "volumes-first")).await?;
-    world.gone(a_space("vera-leaves")).await?;
-    world.gone(a_namespace("viola-ends")).await?;
-    world.ensure_operator_is_well().await
+    world.until_gone(a_space("vera-leaves")).await?;
+    world.until_gone(a_namespace("viola-ends")).await?;
+    world.ensure_operator_ready().await
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     access::request::Content,
     api::{
-        AccessMethod, DeveloperSpace, Member, SpaceClass, SubjectKind,
+        AccessMethod, DeveloperSpace, Member, SpaceClass, SpaceClassSpec, SubjectKind,
         conditions::{self, types},
         duration::format_duration,
     },
@@ -63,8 +63,10 @@ pub fn judge(
         class.in_force().ok_or_else(|| format!("SpaceClass {class_name} is not accepted: an administrator has to correct it first"))?;
     let access = spec.access.as_ref();
     check_method(class_name, access, AccessMethod::Certificate).map_err(|denied| denied.to_string())?;
-    let groups = access.and_then(|access| access.certificate.as_ref()).map(|terms| terms.organizations.as_slice()).unwrap_or_default();
-    if let Some(group) = content.organizations.iter().find(|group| !groups.contains(group)) {
+    let groups = organizations(spec);
+    // The operator writes the spec in force to the status of the class. Only an administrator writes the current spec.
+    let current = organizations(&class.spec);
+    if let Some(group) = content.organizations.iter().find(|group| !groups.contains(group) || !current.contains(group)) {
         return Err(format!(
             "SpaceClass {class_name} does not allow the organization {} in certificates: omit it, or have an administrator add it to access.certificate.organizations",
             quoted(group)
@@ -92,6 +94,12 @@ pub fn judge(
         max_duration: access.and_then(|access| access.certificate.as_ref()?.max_duration.as_deref()),
     };
     judge_lifetime(request.expiration_seconds, bounds, now)
+}
+
+/// The organizations that a class allows in certificates.
+fn organizations(spec: &SpaceClassSpec) -> &[String] {
+    let terms = spec.access.as_ref().and_then(|access| access.certificate.as_ref());
+    terms.map(|terms| terms.organizations.as_slice()).unwrap_or_default()
 }
 
 /// The content of a request that passed the checks of [`judge_content`].
@@ -190,7 +198,13 @@ mod tests {
     }
 
     fn class(access: &Value) -> SpaceClass {
-        let value = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"}, "spec": {}, "status": {"accepted": {"access": access}}});
+        refused_class(access, access)
+    }
+
+    /// A class whose current spec is not accepted.
+    fn refused_class(current: &Value, in_force: &Value) -> SpaceClass {
+        let (spec, status) = (json!({"access": current}), json!({"accepted": {"access": in_force}}));
+        let value = json!({"apiVersion": "developerspace.dev/v1alpha1", "kind": "SpaceClass", "metadata": {"name": "greenhouse"}, "spec": spec, "status": status});
         serde_json::from_value(value).unwrap()
     }
 
@@ -297,6 +311,23 @@ mod tests {
             ),
         ] {
             assert_eq!(verdict(&request, &space(|_| {}), &json!({})), says);
+        }
+    }
+
+    #[test]
+    fn an_organization_has_to_be_in_the_current_spec_and_in_the_spec_in_force() {
+        let now = "2026-11-24T09:00:00Z".parse().unwrap();
+        let request = with(|content| content.organizations.push("botany".into()));
+        let (with_group, without) = (json!({"certificate": {"organizations": ["botany", "zoology"]}}), json!({"certificate": {}}));
+        let refusal = "SpaceClass greenhouse does not allow the organization \"botany\" in certificates: omit it, or have an administrator add it to access.certificate.organizations";
+        for (current, in_force, expected) in [
+            (&with_group, &with_group, Ok(())),
+            (&without, &with_group, Err(refusal.to_owned())),
+            (&json!(null), &with_group, Err(refusal.to_owned())),
+            (&with_group, &without, Err(refusal.to_owned())),
+        ] {
+            let class = refused_class(current, in_force);
+            assert_eq!(judge(&request, "orchid-lab", Some(&space(|_| {})), Some(&class), now), expected, "{current} and {in_force}");
         }
     }
 

@@ -48,7 +48,7 @@ pub async fn run(
 ) {
     let client = &ctx.io.client;
     let urgent = ctx.clone();
-    let relist = Relist::every(period).defer_while(move || urgent.is_behind(urgent.clock.now()));
+    let relist = Relist::every(period).defer_while(move || urgent.is_behind(urgent.io.clock.now()));
     let (reader, writer) = reflector::store::<CachedSpace>();
     let spaces = watched_spaces(&ctx, writer, relist.clone());
     let (known, of_class) = (reader.clone(), reader.clone());

@@ -9,7 +9,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use crate::api::names;
+use crate::api::{names, syntax};
 
 /// The kinds of object that the operator creates in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,15 +36,15 @@ impl ChildKind {
     }
 }
 
-/// The most bytes of a role's name: a member may name any role, see [`crate::api::Member`].
-const MAX_ROLE_NAME_BYTES: usize = 253;
-
 /// Returns true if the operator may have created an object of that kind and name. Any other object belongs to another client, whatever its labels.
+///
+/// The name of a binding ends with the name of a role, see [`crate::api::Role`]. Other clients may create bindings with names that cannot be part of
+/// the path of a request, such as `developerspace-x y`.
 pub fn is_operator_name(kind: ChildKind, name: &str) -> bool {
     match kind {
         ChildKind::Quota | ChildKind::Limits => name == names::CHILD,
         ChildKind::Network => name == names::NETWORK_POLICY,
-        ChildKind::Binding => name.strip_prefix(names::BINDING_PREFIX).is_some_and(|role| role.len() <= MAX_ROLE_NAME_BYTES),
+        ChildKind::Binding => name.strip_prefix(names::BINDING_PREFIX).is_some_and(syntax::is_dns_label),
     }
 }
 
@@ -112,3 +112,33 @@ macro_rules! child_from {
 }
 
 child_from!(ResourceQuota => Quota, LimitRange => Limits, NetworkPolicy => Network, RoleBinding => Binding);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binding_is_ours_only_if_its_name_ends_with_the_name_of_a_role() {
+        let (longest, too_long) = ("x".repeat(63), "x".repeat(64));
+        for (role, ours) in [
+            ("owner", true),
+            ("view", true),
+            ("data-scientist-2", true),
+            (longest.as_str(), true),
+            ("", false),
+            ("-view", false),
+            ("view-", false),
+            ("View", false),
+            ("x y", false),
+            ("x?dryRun=All", false),
+            ("x#", false),
+            ("x/../y", false),
+            ("system:view", false),
+            (too_long.as_str(), false),
+        ] {
+            assert_eq!(is_operator_name(ChildKind::Binding, &format!("developerspace-{role}")), ours, "{role:?}");
+        }
+        assert!(!is_operator_name(ChildKind::Binding, "view"));
+        assert!(is_operator_name(ChildKind::Quota, "developerspace") && !is_operator_name(ChildKind::Limits, "developerspace-view"));
+    }
+}

@@ -61,10 +61,11 @@ fn is_ours(binding: &ObjectMeta) -> bool {
     is_managed && binding.name.as_ref().is_some_and(|name| is_operator_name(ChildKind::Binding, name))
 }
 
+/// The binding as text, with its name escaped as those of its subjects are.
 fn with_subjects(binding: &RoleBinding) -> String {
     let subjects = binding.subjects.as_deref().unwrap_or_default();
     let named: Vec<String> = subjects.iter().take(MAX_NAMED_SUBJECTS).map(subject).collect();
-    let name = binding.metadata.name.as_deref().unwrap_or_default();
+    let name = binding.metadata.name.as_deref().unwrap_or_default().escape_debug();
     if named.is_empty() {
         return format!("{name} (no subjects)");
     }
@@ -105,13 +106,13 @@ mod tests {
         let copied = binding("developerspace-door", &json!({}), &[]);
         let user = |name: &str| json!({"kind": "User", "name": name});
         let robot = json!({"kind": "ServiceAccount", "name": "robot", "namespace": "builds"});
-        let crew = binding("crew", &json!({}), &[user("bob\u{1b}[2J"), robot, user("carol"), user("dora"), user("emil")]);
+        let crew = binding("crew\r", &json!({}), &[user("bob\u{1b}[2J"), robot, user("carol"), user("dora"), user("emil")]);
         assert_eq!(still_bound("orchid-lab", &[], 0), "");
         assert_eq!(still_bound("orchid-lab", std::slice::from_ref(&ours), 0), "");
         assert_eq!(
             still_bound("orchid-lab", &[crew, ours, copied], 0),
             format!(
-                "{BEGIN}crew (User:bob\\u{{1b}}[2J, ServiceAccount:builds/robot, User:carol and 2 more), developerspace-door (no subjects)"
+                "{BEGIN}crew\\r (User:bob\\u{{1b}}[2J, ServiceAccount:builds/robot, User:carol and 2 more), developerspace-door (no subjects)"
             )
         );
         let many: Vec<RoleBinding> = (0..12).map(|number| binding(&format!("door-{number}"), &json!({}), &[user("bob")])).collect();
@@ -128,13 +129,12 @@ mod tests {
         (0..500).for_each(|_| foreign.add(&crowded));
         assert_eq!((foreign.described.len(), foreign.others), (10, 490));
         assert!(foreign.described.iter().all(|one| one.len() <= MAX_DESCRIPTION_BYTES));
-        let disguised = binding(
-            &format!("developerspace-{}", "x".repeat(300)),
-            &json!({"app.kubernetes.io/managed-by": "developerspace-operator"}),
-            &[json!({"kind": "User", "name": "mallory"})],
-        );
-        let mut foreign = ForeignBindings::default();
-        foreign.add(&disguised);
-        assert_eq!(foreign.described.len(), 1, "the operator creates no binding of such a name");
+        for name in [format!("developerspace-{}", "x".repeat(300)), "developerspace-x y".to_owned()] {
+            let labels = json!({"app.kubernetes.io/managed-by": "developerspace-operator"});
+            let disguised = binding(&name, &labels, &[json!({"kind": "User", "name": "mallory"})]);
+            let mut foreign = ForeignBindings::default();
+            foreign.add(&disguised);
+            assert_eq!(foreign.described.len(), 1, "the operator creates no binding of such a name: {name:.40}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{admitted::Admitted, class, metadata::Metadata, reserved_keys, spec_refusal::SpecRefusal};
+use super::{admitted::Admitted, metadata::Metadata, reserved_keys, spec_refusal::SpecRefusal};
 use crate::api::{ClassMetadata, conditions::Reason, names, pattern::matches_pattern, syntax};
 
 /// The labels and annotations of a space that its class allows, without those that the class sets itself, and an objection to each other one.

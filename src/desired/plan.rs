@@ -228,13 +228,10 @@ fn accepted_spec(
         return if observed.standing.is_some() { Err(not_validated(class_name, None)) } else { Ok(None) };
     };
     let Some(ruling) = &observed.wanted_ruling else { return Ok(None) };
-    match ruling.refusals.first() {
-        Some(refusal) => Err(refusal.clone()),
-        None => {
-            let accepted = AcceptedSpec { class_name: class_name.to_owned(), limit: spec.max_spaces_per_owner, ruling: ruling.clone() };
-            Ok(Some(accepted))
-        }
+    if let Some(refusal) = ruling.refusals.first() {
+        return Err(refusal.clone());
     }
+    Ok(Some(AcceptedSpec { class_name: class_name.to_owned(), limit: spec.max_spaces_per_owner, ruling: ruling.clone() }))
 }
 
 /// The spec by which `class` admits a space. A new space may use the spec last accepted. An existing space is moved only to a class whose current

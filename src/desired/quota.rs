@@ -97,7 +97,7 @@ pub fn cut(class: Option<&ClassQuota>, overrides: &Hard) -> (Hard, Vec<SpecRefus
     hard.extend(class.hard.clone());
     let mut refusals = Vec::new();
     for (key, value) in overrides {
-        let exceeds = |sentence: String| SpecRefusal::new(Reason::QuotaExceedsClass, format!("spec.quota {key}: {sentence}"));
+        let exceeds = |sentence: String| SpecRefusal::new(Reason::QuotaExceedsClass, format!("spec.quota {}: {sentence}", shown(key)));
         let Some(ceiling) = class.max.get(key).or_else(|| class.hard.get(key)) else {
             refusals.push(exceeds("the class has no such limit: omit it, or use a class that has it".into()));
             continue;
@@ -151,7 +151,8 @@ pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
     let qualified = key.contains('/') && syntax::is_qualified_key(key);
     if !known && !qualified {
         return Err(format!(
-            "{key}: not a resource that a quota can limit; for example requests.cpu, limits.memory, pods or count/deployments.apps"
+            "{}: not a resource that a quota can limit; for example requests.cpu, limits.memory, pods or count/deployments.apps",
+            shown(key)
         ));
     }
     let Some(read) = value.value() else {
@@ -167,6 +168,12 @@ pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
         return Err(format!("{key}: {} is not a whole number, and it counts objects", value.0));
     }
     Ok(())
+}
+
+/// The key in a sentence. A key of the space may contain any characters, and is quoted unless all of them occur in names of resources.
+fn shown(key: &str) -> String {
+    let is_plain = key.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '/'));
+    if is_plain { key.to_owned() } else { format!("{key:?}") }
 }
 
 /// Requests that no pod can use, since no container requests more than its limit.
@@ -304,6 +311,16 @@ mod tests {
         ] {
             assert_eq!(check(key, &value.into()).is_ok(), ok, "{key}={value}");
         }
+    }
+
+    #[test]
+    fn a_key_is_quoted_if_it_is_not_the_name_of_a_resource() {
+        let first = |key: &str| cut(Some(&class()), &hard(&[(key, "1")])).1.remove(0).message;
+        let absent = "the class has no such limit: omit it, or use a class that has it";
+        assert_eq!(first("count/deployments.apps"), format!("spec.quota count/deployments.apps: {absent}"));
+        assert_eq!(first("pods\u{1b}[2J\n"), format!(r#"spec.quota "pods\u{{1b}}[2J\n": {absent}"#));
+        let refused = check("pods: fine\r", &"1".into()).unwrap_err();
+        assert!(refused.starts_with(r#""pods: fine\r": not a resource"#), "{refused}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject as K8sSubject};
 use serde_json::{Value, json};
 
 use super::{metadata::child_metadata, spec_refusal::SpecRefusal};
-use crate::api::{DeveloperSpaceSpec, Member, SpaceClassSpec, Subject, SubjectKind, conditions::Reason, names};
+use crate::api::{DeveloperSpaceSpec, Member, SpaceClassSpec, Subject, SubjectKind, conditions::Reason, names, syntax};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -75,9 +75,7 @@ pub fn named(space: &DeveloperSpaceSpec) -> Vec<RoleBinding> {
 /// Returns true for a name that a class can give a role, see [`crate::api::Role`]. A member may name any role, and the name becomes part of
 /// the name of a binding.
 fn is_role(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let ends = [name.bytes().next(), name.bytes().next_back()];
-    name != "owner" && ends.into_iter().all(|end| end.is_some_and(is_plain)) && name.bytes().all(|byte| is_plain(byte) || byte == b'-')
+    name != "owner" && syntax::is_dns_label(name)
 }
 
 fn members_with_role(space: &DeveloperSpaceSpec, role: &str) -> BTreeSet<Subject> {

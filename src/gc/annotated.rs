@@ -84,7 +84,7 @@ pub fn find(io: &Io, namespaces: Vec<Plain>, taken: &[String], compat: &[Compat]
         match requested_expiry(&requests, created, compat) {
             RequestedExpiry::Unreadable(why) => findings.unreadable.push((name, why)),
             RequestedExpiry::At(expired_at, by) if now >= expired_at => {
-                findings.due.push(ExpiredNamespace { name, uid, resource_version, expired_at, by })
+                findings.due.push(ExpiredNamespace { name, uid, resource_version, expired_at, by });
             }
             RequestedExpiry::None | RequestedExpiry::Never | RequestedExpiry::At(..) => {}
         }

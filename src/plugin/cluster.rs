@@ -51,7 +51,7 @@ impl Cluster {
         }
         config.read_timeout = args.request_timeout.0;
         let namespace = config.default_namespace.clone();
-        let clock = Arc::new(ServerCheckedClock::default());
+        let clock = Arc::new(ServerCheckedClock::for_a_command());
         let client = client::for_config(config, Listeners { clock: clock.clone(), ..Listeners::default() }, USER_AGENT)?;
         Ok(Self { client, endpoint, namespace, flags: Flags::new(args), clock })
     }

@@ -162,6 +162,6 @@ fn requested_spec(args: &CreateArgs, owner: Subject, contact: Option<Contact>) -
         quota: args.quota.iter().map(|(resource, amount)| (resource.clone(), Quantity(amount.clone()))).collect(),
         protected: args.protected,
         deletion_policy: if args.retain { DeletionPolicy::Retain } else { DeletionPolicy::Delete },
-        ..spec(owner)
+        ..minimal_spec(owner)
     }
 }

@@ -7,15 +7,18 @@ use serde::de::DeserializeOwned;
 
 use crate::api::without_managed_fields::WithoutManagedFields;
 
-/// The number of objects of a page.
-const PAGE: u32 = 500;
+/// The page size of a list. The text of a page is in memory twice before it is parsed, and a tenant can make most objects very large.
+const PAGE_SIZE: u32 = 25;
 
-/// The objects of all pages.
+/// The page size of a list of spaces. Most spaces are small, and there may be thousands of them.
+pub(crate) const PAGE_SIZE_OF_SPACES: u32 = 50;
+
+/// The objects of all pages. The page size is the limit in `params`, or [`PAGE_SIZE`].
 pub(crate) async fn list_all_pages<K>(api: &Api<WithoutManagedFields<K>>, params: ListParams) -> Result<Vec<K>, kube::Error>
 where
     K: Clone + Debug + DeserializeOwned,
 {
-    let mut params = params.limit(PAGE);
+    let mut params = ListParams { limit: params.limit.or(Some(PAGE_SIZE)), ..params };
     let mut found = Vec::new();
     loop {
         let page = api.list(&params).await?;
@@ -23,6 +26,36 @@ where
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
             None => return Ok(found),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::{Client, client::Body};
+    use serde_json::json;
+    use tower_test::mock::pair;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_page_is_small() {
+        for (params, limit) in [(ListParams::default(), "limit=25"), (ListParams::default().limit(PAGE_SIZE_OF_SPACES), "limit=50")] {
+            let (service, mut server) = pair::<Request<Body>, Response<Body>>();
+            let api: Api<WithoutManagedFields<Namespace>> = Api::all(Client::new(service, "default"));
+            let serve = async {
+                for token in ["next", ""] {
+                    let (request, send) = server.next_request().await.unwrap();
+                    let query = request.uri().query().unwrap_or_default();
+                    assert!(query.split('&').any(|part| part == limit), "{query}");
+                    let list = json!({"apiVersion": "v1", "kind": "NamespaceList", "metadata": {"continue": token}, "items": []});
+                    send.send_response(Response::new(Body::from(list.to_string().into_bytes())));
+                }
+            };
+            let (found, ()) = tokio::join!(list_all_pages(&api, params), serve);
+            assert!(found.unwrap().is_empty());
         }
     }
 }

@@ -7,7 +7,13 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{api_error::ApiContext, args::DryRun, class_in_force::default_class, cluster::Cluster, pages::list_all_pages};
+use super::{
+    api_error::ApiContext,
+    args::DryRun,
+    class_in_force::default_class,
+    cluster::Cluster,
+    pages::{PAGE_SIZE_OF_SPACES, list_all_pages},
+};
 use crate::api::{DeveloperSpace, SpaceClass, without_managed_fields::WithoutManagedFields};
 
 /// Field manager of all writes of the plugin.
@@ -46,7 +52,7 @@ pub(crate) fn is_not_found(error: &kube::Error, name: &str) -> bool {
 
 /// All spaces that match a label selector, ordered by name.
 pub(crate) async fn list_spaces(cluster: &Cluster, selector: Option<&str>) -> Result<Vec<DeveloperSpace>, kube::Error> {
-    let params = ListParams { label_selector: selector.map(ToOwned::to_owned), ..ListParams::default() };
+    let params = ListParams { label_selector: selector.map(ToOwned::to_owned), ..ListParams::default().limit(PAGE_SIZE_OF_SPACES) };
     list_all_pages(&space_api(cluster), params).await
 }
 

@@ -15,6 +15,7 @@ use kube::{
 use super::{
     api_error::{error_message, is_forbidden},
     cluster::Cluster,
+    pages::PAGE_SIZE_OF_SPACES,
     progress::Progress,
     requests,
     spaces::{is_observed, is_true, ready},
@@ -185,9 +186,9 @@ fn is_final(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404))
 }
 
-/// The configuration of a watch that does not fail while there are no changes.
+/// The configuration of a watch of spaces that does not fail while there are no changes.
 pub(crate) fn watch_config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
+    watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS).page_size(PAGE_SIZE_OF_SPACES)
 }
 
 #[cfg(test)]

@@ -280,7 +280,7 @@ impl World {
     pub fn receive(&mut self, request: Request, setting: Setting, due: impl Fn(&Self) -> bool) -> bool {
         match (request, self.space) {
             (Request::Status { version, status, .. }, Some(space)) if version.is_none_or(|version| version == space.version) => {
-                self.judge_status(&space, &status, setting);
+                self.check_status(&space, &status, setting);
                 self.store(Some(Space { status, ..space }));
                 true
             }

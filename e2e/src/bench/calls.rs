@@ -1,88 +1,92 @@
-//! B2: the requests of the operator to the API server, as its audit log records them.
+//! Owns B2: the requests of the operator to the API server, as its audit log records them.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
 
 use super::{
-    environment::{Stage, names},
-    measurement::{Bound, Figure, Measured, Samples},
-    options::Options,
-    progress::Progress,
-    raw_client::Recipe,
+    environment::{Environment, names},
+    measurement::{BenchmarkResults, Bound, Measurement, Samples},
+    options::BenchmarkOptions,
+    progress::BenchmarkProgress,
+    raw_client::RawClient,
 };
 use crate::{
-    audit::{Audit, Entry},
+    audit::{Audit, AuditEntry},
     operator,
 };
 
 /// The time after a restart within which all spaces have been reconciled.
-const STARTED: Duration = Duration::from_secs(15);
+const START_TIME: Duration = Duration::from_secs(15);
 
 /// Measures B2.
 #[allow(clippy::cast_precision_loss, reason = "counts of calls are small")]
-pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
-    let count = options.onboarded() / 10;
+pub async fn measure(options: &BenchmarkOptions, raw_client: &RawClient, progress: &BenchmarkProgress) -> Result<BenchmarkResults> {
+    let count = options.spaces_at_once() / 10;
     progress.step(&format!("B2: calls for {count} spaces, at rest and after a restart"));
-    let mut stage = Stage::with_operator().await?;
-    let calls = during(&stage, stage.ask(&names("counted", count))).await?;
-    let quiet = at_rest(&stage, options.still()).await?;
-    let (told, logged) = writes_counted(&stage).await?;
-    stage.stop().await?;
-    let mut audit = stage.cluster.audit_from_now()?;
-    stage.start().await?;
-    tokio::time::sleep(STARTED).await;
-    let restart = Calls::of(&audit.read()?);
+    let mut environment = Environment::with_operator().await?;
+    let calls = calls_during(&environment, environment.create_ready_spaces(&names("counted", count))).await?;
+    let quiet = calls_at_rest(&environment, options.idle_time()).await?;
+    let (counted, logged) = writes_counted(&environment).await?;
+    environment.stop_operator().await?;
+    let mut audit = environment.cluster.audit_from_now()?;
+    environment.start_operator().await?;
+    tokio::time::sleep(START_TIME).await;
+    let restart = Calls::from_entries(&audit.read()?);
     let each = |calls: usize| Samples::from(calls as f64 / count as f64);
-    let floor = Samples::from(recipe.writes() as f64);
-    let none = |figure: Figure| figure.should(Bound::AtMost(0.0), Bound::AtMost(0.0));
-    let figures = vec![
-        Figure::ratio("B2", "writes for each space at its creation, Events apart", each(calls.writes.values().sum()), floor)
-            .should(Bound::AtMost(1.0), Bound::AtMost(1.0)),
-        Figure::alone("B2", "Events for each space at its creation", each(calls.events)),
-        none(Figure::alone("B2", "reads of single objects for each space at its creation", each(calls.gets))),
-        none(Figure::alone(
+    let floor = Samples::from(raw_client.write_count() as f64);
+    let must_be_zero = |measurement: Measurement| measurement.with_bounds(Bound::AtMost(0.0), Bound::AtMost(0.0));
+    let measurements = vec![
+        Measurement::ratio("B2", "writes for each space at its creation, Events apart", each(calls.writes.values().sum()), floor)
+            .with_bounds(Bound::AtMost(1.0), Bound::AtMost(1.0)),
+        Measurement::alone("B2", "Events for each space at its creation", each(calls.events)),
+        must_be_zero(Measurement::alone("B2", "reads of single objects for each space at its creation", each(calls.gets))),
+        must_be_zero(Measurement::alone(
             "B2",
-            &format!("writes in {} s in which nothing happens", options.still().as_secs()),
+            &format!("writes in {} s in which nothing happens", options.idle_time().as_secs()),
             Samples::from(quiet.mutating() as f64),
         )),
-        none(Figure::alone("B2", &format!("writes at a restart with {count} spaces"), Samples::from(restart.mutating() as f64))),
-        agreement("B2", "writes since its start, as the operator counts them", told, logged),
+        must_be_zero(Measurement::alone(
+            "B2",
+            &format!("writes at a restart with {count} spaces"),
+            Samples::from(restart.mutating() as f64),
+        )),
+        count_agreement("B2", "writes since its start, as the operator counts them", counted, logged),
     ];
-    Ok(Measured { figures, ..Measured::default() })
+    Ok(BenchmarkResults { measurements, ..BenchmarkResults::default() })
 }
 
 /// Compares a count of the operator's own with that of the audit log. The bound applies to their difference.
 #[allow(clippy::cast_precision_loss, reason = "counts of calls are small")]
-pub fn agreement(id: &str, what: &str, told: usize, logged: usize) -> Figure {
-    let apart = Samples::from(told.abs_diff(logged) as f64);
-    let figure = Figure::alone(id, what, Samples::from(told as f64)).and("audit log", Samples::from(logged as f64));
-    Figure { judged: apart, ..figure }.should(Bound::AtMost(0.0), Bound::AtMost(0.0))
+pub fn count_agreement(id: &str, what: &str, counted: usize, logged: usize) -> Measurement {
+    let difference = Samples::from(counted.abs_diff(logged) as f64);
+    let measurement = Measurement::alone(id, what, Samples::from(counted as f64)).and("audit log", Samples::from(logged as f64));
+    Measurement { checked: difference, ..measurement }.with_bounds(Bound::AtMost(0.0), Bound::AtMost(0.0))
 }
 
 /// The number of writes that the operator counts since its start, and the number in the audit log. The lease is renewed meanwhile, so both are read
 /// again until they agree.
-async fn writes_counted(stage: &Stage) -> Result<(usize, usize)> {
-    let mut audit = stage.cluster.audit();
-    let (mut told, mut logged) = (0, 0);
+async fn writes_counted(environment: &Environment) -> Result<(usize, usize)> {
+    let mut audit = environment.cluster.audit();
+    let (mut counted, mut logged) = (0, 0);
     for _ in 0..10 {
         // The operator counts by method, so reviews of its own rights are included.
-        let is_write = |entry: &&Entry| entry.user == operator::USER && !matches!(entry.verb.as_str(), "get" | "list" | "watch");
+        let is_write = |entry: &&AuditEntry| entry.user == operator::USER && !matches!(entry.verb.as_str(), "get" | "list" | "watch");
         logged += audit.read()?.iter().filter(is_write).count();
-        told = counted(stage, "developerspace_api_requests_total{", |labels| !labels.contains("method=\"GET\"")).await?;
+        counted = operator_counter(environment, "developerspace_api_requests_total{", |labels| !labels.contains("method=\"GET\"")).await?;
         let since = audit.read()?.iter().filter(is_write).count();
-        if since == 0 && told == logged {
+        if since == 0 && counted == logged {
             break;
         }
         logged += since;
         tokio::time::sleep(Duration::from_millis(700)).await;
     }
-    Ok((told, logged))
+    Ok((counted, logged))
 }
 
 /// The sum of one of the operator's own counters, over the series whose labels are `wanted`.
-pub async fn counted(stage: &Stage, name: &str, wanted: impl Fn(&str) -> bool) -> Result<usize> {
-    let text = stage.operator()?.metrics().await?;
+pub async fn operator_counter(environment: &Environment, name: &str, wanted: impl Fn(&str) -> bool) -> Result<usize> {
+    let text = environment.operator()?.metrics().await?;
     let series = text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| wanted(rest));
     series.map(|rest| rest.rsplit(' ').next().context("a series has a value")?.parse::<usize>().context("a count is a number")).sum()
 }
@@ -99,7 +103,7 @@ pub struct Calls {
 }
 
 impl Calls {
-    fn of(entries: &[Entry]) -> Self {
+    fn from_entries(entries: &[AuditEntry]) -> Self {
         let mut calls = Self::default();
         for entry in entries.iter().filter(|entry| entry.user == operator::USER && entry.resource != "leases") {
             match (entry.mutates(), entry.resource.as_str(), entry.verb.as_str()) {
@@ -120,9 +124,9 @@ impl Calls {
     }
 }
 
-/// The calls of the operator that `act` causes, until the operator has written nothing for some seconds.
-async fn during(stage: &Stage, act: impl Future<Output = Result<()>>) -> Result<Calls> {
-    let mut audit = stage.cluster.audit_from_now()?;
+/// Performs `act`, and returns the calls of the operator until the operator has written nothing for some seconds.
+async fn calls_during(environment: &Environment, act: impl Future<Output = Result<()>>) -> Result<Calls> {
+    let mut audit = environment.cluster.audit_from_now()?;
     act.await?;
     let mut entries = audit.read()?;
     let mut quiet = 0;
@@ -136,12 +140,12 @@ async fn during(stage: &Stage, act: impl Future<Output = Result<()>>) -> Result<
         };
         entries.extend(more);
     }
-    Ok(Calls::of(&entries))
+    Ok(Calls::from_entries(&entries))
 }
 
-/// The calls of the operator while nothing happens.
-async fn at_rest(stage: &Stage, for_so_long: Duration) -> Result<Calls> {
-    let mut audit: Audit = stage.cluster.audit_from_now()?;
-    tokio::time::sleep(for_so_long).await;
-    Ok(Calls::of(&audit.read()?))
+/// Returns the calls of the operator in a time in which nothing else happens.
+async fn calls_at_rest(environment: &Environment, duration: Duration) -> Result<Calls> {
+    let mut audit: Audit = environment.cluster.audit_from_now()?;
+    tokio::time::sleep(duration).await;
+    Ok(Calls::from_entries(&audit.read()?))
 }

@@ -1,4 +1,4 @@
-//! Owns the clusters of the contestants: each contestant runs on a fresh control plane with the same manifests and the same class.
+//! Owns the environment of a contestant: each contestant runs on a fresh control plane with the same manifests and the same class.
 
 use std::{
     process::ExitStatus,
@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::{raw_client::Recipe, ready::Ready};
+use super::ready::ReadyWatch;
 use crate::{
     Cluster, Operator,
     fixtures::{Actor, class, space},
@@ -24,14 +24,14 @@ const CLASS: &str = "bench";
 /// The administrator's user name at the API server.
 pub const ADMIN: &str = "admin";
 /// The number of requests that users send concurrently.
-pub const ASKING: usize = 32;
+pub const MAX_CONCURRENT_REQUESTS: usize = 32;
 /// The control plane is at rest once it has written nothing for this time.
-const REST: Duration = Duration::from_secs(3);
+const IDLE_AFTER: Duration = Duration::from_secs(3);
 /// A contestant that takes longer has failed.
-pub const PATIENCE: Duration = Duration::from_secs(1800);
+pub const CONTESTANT_TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// A control plane, optionally with the operator.
-pub struct Stage {
+pub struct Environment {
     // Fields are dropped in this order: the operator must not outlive its cluster.
     operator: Option<Operator>,
     proxy: Option<Proxy>,
@@ -43,9 +43,9 @@ pub struct Stage {
     pub cluster: Cluster,
 }
 
-impl Stage {
+impl Environment {
     /// Starts a fresh control plane without the operator.
-    pub async fn set() -> Result<Self> {
+    pub async fn without_operator() -> Result<Self> {
         let cluster = Cluster::start(crate::Options::default()).await?;
         Operator::install(&cluster).await?;
         let client = cluster.client().await?;
@@ -56,49 +56,49 @@ impl Stage {
 
     /// Starts a fresh control plane with the operator.
     pub async fn with_operator() -> Result<Self> {
-        let mut stage = Self::set().await?;
-        stage.start().await?;
+        let mut environment = Self::without_operator().await?;
+        environment.start_operator().await?;
         // By then the operator has validated the classes.
-        stage.settle().await?;
-        Ok(stage)
+        environment.until_idle().await?;
+        Ok(environment)
     }
 
     /// Starts a fresh control plane with the operator behind a proxy.
     pub async fn behind_proxy() -> Result<Self> {
-        let mut stage = Self::set().await?;
-        let proxy = Proxy::start(stage.cluster.server(), &stage.cluster.authority()).await?;
+        let mut environment = Self::without_operator().await?;
+        let proxy = Proxy::start(environment.cluster.server(), &environment.cluster.authority()).await?;
         let options = operator::Options { server: Some(proxy.address().to_owned()), quiet: true, ..operator::Options::default() };
-        stage.proxy = Some(proxy);
-        stage.operator = Some(Operator::start_with(&stage.cluster, &options).await?);
-        stage.settle().await?;
-        Ok(stage)
+        environment.proxy = Some(proxy);
+        environment.operator = Some(Operator::start_with(&environment.cluster, &options).await?);
+        environment.until_idle().await?;
+        Ok(environment)
     }
 
     /// Starts the operator and waits until it is ready.
-    pub async fn start(&mut self) -> Result<()> {
-        self.start_with(&[]).await
+    pub async fn start_operator(&mut self) -> Result<()> {
+        self.start_operator_with(&[]).await
     }
 
     /// Starts the operator with the given environment variables and waits until it is ready.
-    pub async fn start_with(&mut self, env: &[(String, String)]) -> Result<()> {
-        self.spawn(env).await?;
-        self.until_ready().await
+    pub async fn start_operator_with(&mut self, env: &[(String, String)]) -> Result<()> {
+        self.spawn_operator(env).await?;
+        self.until_operator_ready().await
     }
 
     /// Starts the operator with the given environment variables.
-    pub async fn spawn(&mut self, env: &[(String, String)]) -> Result<()> {
+    pub async fn spawn_operator(&mut self, env: &[(String, String)]) -> Result<()> {
         let options = operator::Options { env: env.to_vec(), quiet: true, ..operator::Options::default() };
         self.operator = Some(Operator::spawn(&self.cluster, &options).await?);
         Ok(())
     }
 
     /// Waits until the operator is ready.
-    pub async fn until_ready(&mut self) -> Result<()> {
+    pub async fn until_operator_ready(&mut self) -> Result<()> {
         self.operator.as_mut().context("the operator does not run")?.await_ready().await
     }
 
     /// Terminates the operator and returns its exit status.
-    pub async fn stop(&mut self) -> Result<ExitStatus> {
+    pub async fn stop_operator(&mut self) -> Result<ExitStatus> {
         self.operator.take().context("the operator does not run")?.terminate().await
     }
 
@@ -113,43 +113,39 @@ impl Stage {
     }
 
     /// Creates all these spaces, as users do.
-    pub async fn apply(&self, names: &[String]) -> Result<()> {
-        let asking = stream::iter(names).map(|name| async move { self.admin.create(&space(name, spec())).await }).buffer_unordered(ASKING);
-        asking.try_collect::<Vec<_>>().await.map(drop)
+    pub async fn create_spaces(&self, names: &[String]) -> Result<()> {
+        let creating = stream::iter(names)
+            .map(|name| async move { self.admin.create(&space(name, space_spec())).await })
+            .buffer_unordered(MAX_CONCURRENT_REQUESTS);
+        creating.try_collect::<Vec<_>>().await.map(drop)
     }
 
     /// Creates all these spaces concurrently, as users do, and waits until all of them are ready.
-    pub async fn ask(&self, names: &[String]) -> Result<()> {
-        let mut ready = Ready::watch(&self.client);
-        self.apply(names).await?;
-        ready.until_all(names, PATIENCE).await
+    pub async fn create_ready_spaces(&self, names: &[String]) -> Result<()> {
+        let mut ready = ReadyWatch::spaces(&self.client);
+        self.create_spaces(names).await?;
+        ready.until_all(names, CONTESTANT_TIMEOUT).await
     }
 
     /// CPU seconds that the API server has used.
-    pub async fn server_seconds(&self) -> Result<f64> {
+    pub async fn api_server_cpu_seconds(&self) -> Result<f64> {
         let metrics = self.client.request_text(http::Request::get("/metrics").body(vec![])?).await?;
         let value = metrics.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
         value.context("the API server does not tell its CPU time")?.trim().parse().context("CPU time is a number")
     }
 
     /// Waits until the control plane is at rest: no client has written anything but leases for some seconds.
-    pub async fn settle(&self) -> Result<()> {
+    pub async fn until_idle(&self) -> Result<()> {
         let audit = tokio::sync::Mutex::new((self.cluster.audit_from_now()?, Instant::now()));
-        eventually("the control plane to come to rest", PATIENCE, || async {
+        eventually("the control plane to come to rest", CONTESTANT_TIMEOUT, || async {
             let (audit, last) = &mut *audit.lock().await;
             if audit.read()?.iter().any(|entry| entry.mutates() && entry.resource != "leases") {
                 *last = Instant::now();
             }
-            ensure!(last.elapsed() > REST, "it wrote {:?} ago", last.elapsed());
+            ensure!(last.elapsed() > IDLE_AFTER, "it wrote {:?} ago", last.elapsed());
             Ok(Some(()))
         })
         .await
-    }
-
-    /// Creates a space and learns the recipe from it.
-    pub async fn recipe(&self) -> Result<Recipe> {
-        self.ask(&["recipe-lab".to_owned()]).await?;
-        Recipe::of(self, "recipe-lab").await
     }
 }
 
@@ -165,7 +161,7 @@ pub fn names(prefix: &str, count: usize) -> Vec<String> {
 }
 
 /// The spec of each space.
-pub fn spec() -> Value {
+pub fn space_spec() -> Value {
     json!({
         "className": CLASS, "owner": {"kind": "User", "name": "alice@example.com"},
         "members": [{"kind": "User", "name": "bob@example.com", "role": "view"}],

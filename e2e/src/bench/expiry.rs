@@ -1,140 +1,121 @@
-//! B4: the delay between the end of a space and the deletion of its namespace, with a quiet operator and during many creations, and the rate of
+//! Owns B4: the delay between the end of a space and the deletion of its namespace, with a quiet operator and during many creations, and the rate of
 //! deletions when many spaces expire at once.
 
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::{Value, json};
 
 use super::{
-    calls::{agreement, counted},
-    environment::{ADMIN, ASKING, PATIENCE, Stage, names},
+    calls::{count_agreement, operator_counter},
+    contestants::Contestants,
+    environment::{ADMIN, CONTESTANT_TIMEOUT, Environment, MAX_CONCURRENT_REQUESTS, names},
+    expiry_method::{ExpiryMethod, OPERATOR},
     kyverno,
-    measurement::{Bound, Curve, Figure, Measured, Samples},
-    options::Options,
-    progress::Progress,
-    raw_client::Recipe,
+    measurement::{BenchmarkResults, Bound, Curve, Measurement, Samples},
+    options::BenchmarkOptions,
+    progress::BenchmarkProgress,
 };
-use crate::{
-    audit::Audit,
-    fixtures::{At, a_space, now},
-    operator,
-    wait::eventually,
-};
-
-/// The way in which a contestant learns of the end of a namespace, and the user that deletes the namespace then.
-#[derive(Clone, Copy, Debug)]
-pub struct Ending {
-    /// The object that holds the end.
-    pub object: for<'a> fn(&'a str) -> At<'a>,
-    /// The patch that sets the end.
-    pub patch: fn(DateTime<Utc>) -> Value,
-    /// The user whose DELETE requests count.
-    pub user: &'static str,
-}
-
-const OURS: Ending = Ending { object: a_space, patch: ends_at, user: operator::USER };
-
-/// The patch that renews the space and sets this end. Without a renewal, the notice would postpone an end that the spec brings so near.
-pub fn ends_at(end: DateTime<Utc>) -> Value {
-    let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-    // Later than the creation, even if the space was created in the current second.
-    json!({"spec": {"renewedAt": text(now() + TimeDelta::seconds(1)), "expiresAt": text(end)}})
-}
+use crate::{audit::Audit, fixtures::now, wait::eventually};
 
 /// The number of spaces that the raw client ends concurrently, as the operator does.
-const ENDING: usize = 16;
+const MAX_CONCURRENT_EXPIRIES: usize = 16;
 
 /// The upper bound on the 99th percentile of the delay between an end and its DELETE, in milliseconds. The seal is written before the end.
-const LATEST: Bound = Bound::AtMost(10.0);
+const MAX_DELAY: Bound = Bound::AtMost(10.0);
 
 /// The same bound while other spaces are created: the API server then has no idle processor, and answers each request with a corresponding delay.
-const LATEST_IN_A_CROWD: Bound = Bound::AtMost(100.0);
+const MAX_DELAY_UNDER_LOAD: Bound = Bound::AtMost(100.0);
 
 /// The time from setting the ends to the first of them.
-const LEAD: Duration = Duration::from_secs(30);
+const EXPIRY_LEAD: Duration = Duration::from_secs(30);
 
 /// Measures B4 for spaces that end one by one.
-pub async fn measure(options: &Options, progress: &Progress) -> Result<Measured> {
+pub async fn measure(options: &BenchmarkOptions, progress: &BenchmarkProgress) -> Result<BenchmarkResults> {
     let (count, window) = options.spread();
     let names = names("spread", count);
     progress.step(&format!("B4: {count} spaces end within {} s", window.as_secs()));
-    let stage = Stage::with_operator().await?;
-    stage.ask(&names).await?;
-    let late = lateness(&stage, &OURS, &names, window).await?;
-    let collected = counted(&stage, "developerspace_namespaces_collected_total ", |_| true).await?;
-    let crossing = while_others_come(&stage, options, progress).await?;
-    drop(stage);
-    let peer = if options.meets_peers() {
+    let environment = Environment::with_operator().await?;
+    environment.create_ready_spaces(&names).await?;
+    let delays = deletion_delays(&environment, &OPERATOR, &names, window).await?;
+    let counted = operator_counter(&environment, "developerspace_namespaces_collected_total ", |_| true).await?;
+    let during_creations = measure_during_creations(&environment, options, progress).await?;
+    drop(environment);
+    let kyverno = if options.measures_peers() {
         progress.step(&format!("B4: {count} namespaces end by Kyverno within {} s", window.as_secs()));
-        Some(of_kyverno(&names, window).await?)
+        Some(kyverno_delays(&names, window).await?)
     } else {
         None
     };
     let what = format!("DELETE after the end, {count} spread over {} s, ms", window.as_secs());
-    let figure = |word: &str, hundredths: usize| {
-        let ours = Figure::alone("B4", &format!("{what}, {word}"), late.quantile(hundredths).into());
-        match &peer {
-            Some(peer) => ours.and("Kyverno", peer.quantile(hundredths).into()),
-            None => ours,
+    let measurement = |word: &str, hundredths: usize| {
+        let operator = Measurement::alone("B4", &format!("{what}, {word}"), delays.quantile(hundredths).into());
+        match &kyverno {
+            Some(kyverno) => operator.and("Kyverno", kyverno.quantile(hundredths).into()),
+            None => operator,
         }
     };
-    let mut figures = vec![
-        figure("p99", 99).should_with(options.is_spread(), LATEST, Bound::AtMost(5.0)),
-        figure("median", 50),
-        figure("latest", 100),
-        figure("earliest", 0).should(Bound::AtLeast(0.0), Bound::AtLeast(0.0)),
-        agreement("B4", "namespaces collected, as the operator counts them", collected, names.len()),
+    let mut measurements = vec![
+        measurement("p99", 99).with_bounds_if(options.is_fully_spread(), MAX_DELAY, Bound::AtMost(5.0)),
+        measurement("median", 50),
+        measurement("latest", 100),
+        measurement("earliest", 0).with_bounds(Bound::AtLeast(0.0), Bound::AtLeast(0.0)),
+        count_agreement("B4", "namespaces collected, as the operator counts them", counted, names.len()),
     ];
-    figures.extend(crossing);
-    let lines: Vec<(&str, &Samples)> = std::iter::once(("operator", &late)).chain(peer.as_ref().map(|peer| ("Kyverno", peer))).collect();
-    Ok(Measured { figures, curves: vec![Curve::new("B4", &what, &lines)], ..Measured::default() })
+    measurements.extend(during_creations);
+    let lines: Vec<(&str, &Samples)> =
+        std::iter::once(("operator", &delays)).chain(kyverno.as_ref().map(|kyverno| ("Kyverno", kyverno))).collect();
+    Ok(BenchmarkResults { measurements, curves: vec![Curve::new("B4", &what, &lines)], ..BenchmarkResults::default() })
 }
 
-/// Measures the same delay for spaces that end while others are created.
-async fn while_others_come(stage: &Stage, options: &Options, progress: &Progress) -> Result<Vec<Figure>> {
-    let (creations, ends, window) = options.crossing();
+/// Measures the same delay for spaces that end while other spaces are created.
+async fn measure_during_creations(
+    environment: &Environment,
+    options: &BenchmarkOptions,
+    progress: &BenchmarkProgress,
+) -> Result<Vec<Measurement>> {
+    let (creations, ends, window) = options.expiries_during_creations();
     progress.step(&format!("B4: {ends} spaces end while {creations} are being created"));
-    let (ending, coming) = (names("crossing", ends), names("coming", creations));
-    stage.ask(&ending).await?;
-    let begin = async {
-        tokio::time::sleep(LEAD.saturating_sub(Duration::from_secs(3))).await;
-        stage.ask(&coming).await?;
+    let (ending, others) = (names("crossing", ends), names("coming", creations));
+    environment.create_ready_spaces(&ending).await?;
+    let creating_others = async {
+        tokio::time::sleep(EXPIRY_LEAD.saturating_sub(Duration::from_secs(3))).await;
+        environment.create_ready_spaces(&others).await?;
         Ok(now())
     };
-    let last = now() + TimeDelta::from_std(LEAD + window)?;
-    let (late, created) = tokio::try_join!(lateness(stage, &OURS, &ending, window), begin)?;
+    let last = now() + TimeDelta::from_std(EXPIRY_LEAD + window)?;
+    let (delays, created) = tokio::try_join!(deletion_delays(environment, &OPERATOR, &ending, window), creating_others)?;
     ensure!(created >= last, "the {creations} spaces were there before the last end: they were to come at the same time");
     let what = format!("DELETE after the end, {ends} within {} s while {creations} spaces are created, ms", window.as_secs());
-    let figure = |word: &str, hundredths: usize| Figure::alone("B4", &format!("{what}, {word}"), late.quantile(hundredths).into());
+    let measurement =
+        |word: &str, hundredths: usize| Measurement::alone("B4", &format!("{what}, {word}"), delays.quantile(hundredths).into());
     Ok(vec![
-        figure("p99", 99).should_with(options.is_spread(), LATEST_IN_A_CROWD, Bound::AtMost(20.0)),
-        figure("median", 50),
-        figure("latest", 100),
-        figure("earliest", 0).should(Bound::AtLeast(0.0), Bound::AtLeast(0.0)),
+        measurement("p99", 99).with_bounds_if(options.is_fully_spread(), MAX_DELAY_UNDER_LOAD, Bound::AtMost(20.0)),
+        measurement("median", 50),
+        measurement("latest", 100),
+        measurement("earliest", 0).with_bounds(Bound::AtLeast(0.0), Bound::AtLeast(0.0)),
     ])
 }
 
 /// Measures the same delay for Kyverno, which manages bare namespaces only.
-async fn of_kyverno(names: &[String], window: Duration) -> Result<Samples> {
-    let stage = Stage::set().await?;
-    let kyverno = kyverno::start(&stage).await?;
-    kyverno::make(&stage, names).await?;
-    let late = lateness(&stage, &kyverno::ENDING, names, window).await;
+async fn kyverno_delays(names: &[String], window: Duration) -> Result<Samples> {
+    let environment = Environment::without_operator().await?;
+    let kyverno = kyverno::start(&environment).await?;
+    kyverno::create_namespaces(&environment, names).await?;
+    let delays = deletion_delays(&environment, &kyverno::METHOD, names, window).await;
     drop(kyverno);
-    late
+    delays
 }
 
 /// Milliseconds from the end of each space to the moment at which the API server has the DELETE of its namespace, with the ends spread
 /// evenly over `window`.
-async fn lateness(stage: &Stage, ending: &Ending, names: &[String], window: Duration) -> Result<Samples> {
-    let first = now() + TimeDelta::from_std(LEAD)?;
+async fn deletion_delays(environment: &Environment, method: &ExpiryMethod, names: &[String], window: Duration) -> Result<Samples> {
+    let first = now() + TimeDelta::from_std(EXPIRY_LEAD)?;
     let span = i64::try_from(window.as_secs())?;
     let count = i64::try_from(names.len())?;
     let ends: Vec<DateTime<Utc>> = (0..count).map(|number| (first + TimeDelta::seconds(span * number / count)).trunc_subsecs(0)).collect();
-    let deleted = end_at(stage, ending, names, &ends).await?;
+    let deleted = expire_and_observe(environment, method, names, &ends).await?;
     names
         .iter()
         .zip(&ends)
@@ -149,48 +130,55 @@ async fn lateness(stage: &Stage, ending: &Ending, names: &[String], window: Dura
 /// The DELETEs per second of the operator and of the raw client when all spaces of both expire in the same second. The raw client sends the same seal
 /// and one DELETE for each space. Each contestant has its own cluster. Both run concurrently, so that a slow machine slows both. DELETEs are counted
 /// until the first contestant has finished, since the other has the machine to itself from then on.
-pub async fn burst(stage: &Stage, bare: &Stage, recipe: &Recipe, names: &[String]) -> Result<(f64, f64)> {
-    let (audit, raw_audit) = (stage.cluster.audit_from_now()?, bare.cluster.audit_from_now()?);
+pub async fn burst(contestants: Contestants<'_>, names: &[String]) -> Result<(f64, f64)> {
+    let Contestants { operator_environment, raw_environment, raw_client } = contestants;
+    let (audit, raw_audit) = (operator_environment.cluster.audit_from_now()?, raw_environment.cluster.audit_from_now()?);
     // No operator acts on the ends of the raw client's spaces.
-    set_ends(bare, &OURS, names, &vec![in_time(names.len())?; names.len()]).await?;
-    bare.settle().await?;
-    let end = in_time(names.len())?;
-    set_ends(stage, &OURS, names, &vec![end; names.len()]).await?;
-    stage.settle().await?;
+    set_expiries(raw_environment, &OPERATOR, names, &vec![upcoming_expiry(names.len())?; names.len()]).await?;
+    raw_environment.until_idle().await?;
+    let end = upcoming_expiry(names.len())?;
+    set_expiries(operator_environment, &OPERATOR, names, &vec![end; names.len()]).await?;
+    operator_environment.until_idle().await?;
     let left = (end - now()).to_std().context("it took too long to say when the spaces end")?;
     let raw = async {
         tokio::time::sleep(left).await;
-        let ending = stream::iter(names).map(|name| recipe.end(&bare.client, name)).buffer_unordered(ENDING);
+        let ending =
+            stream::iter(names).map(|name| raw_client.expire(&raw_environment.client, name)).buffer_unordered(MAX_CONCURRENT_EXPIRIES);
         ending.try_collect::<Vec<()>>().await?;
-        deletions(raw_audit, ADMIN, names).await
+        deletion_times(raw_audit, ADMIN, names).await
     };
-    let (ours, raw) = tokio::try_join!(deletions(audit, OURS.user, names), raw)?;
-    ensure!(ours.values().all(|at| *at >= end), "something was collected early");
-    let through = ours.values().max().min(raw.values().max()).context("nothing was collected")?;
+    let (operator, raw) = tokio::try_join!(deletion_times(audit, OPERATOR.user, names), raw)?;
+    ensure!(operator.values().all(|at| *at >= end), "something was collected early");
+    let until = operator.values().max().min(raw.values().max()).context("nothing was collected")?;
     #[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]
     let rate = |deleted: &HashMap<String, DateTime<Utc>>| {
-        let by_then = deleted.values().filter(|at| *at <= through).count();
-        by_then as f64 / (milliseconds(*through - end) / 1000.0)
+        let count = deleted.values().filter(|at| *at <= until).count();
+        count as f64 / (milliseconds(*until - end) / 1000.0)
     };
-    Ok((rate(&ours), rate(&raw)))
+    Ok((rate(&operator), rate(&raw)))
 }
 
 /// An end that leaves enough time to set it on `count` spaces and to complete the resulting work.
-fn in_time(count: usize) -> Result<DateTime<Utc>> {
+fn upcoming_expiry(count: usize) -> Result<DateTime<Utc>> {
     Ok((now() + TimeDelta::seconds(30 + i64::try_from(count)? / 25)).trunc_subsecs(0))
 }
 
 /// Sets the ends, waits until the deletion of every namespace has been requested, and returns the time of each request by name.
-async fn end_at(stage: &Stage, ending: &Ending, names: &[String], ends: &[DateTime<Utc>]) -> Result<HashMap<String, DateTime<Utc>>> {
-    let audit = stage.cluster.audit_from_now()?;
-    set_ends(stage, ending, names, ends).await?;
-    deletions(audit, ending.user, names).await
+async fn expire_and_observe(
+    environment: &Environment,
+    method: &ExpiryMethod,
+    names: &[String],
+    ends: &[DateTime<Utc>],
+) -> Result<HashMap<String, DateTime<Utc>>> {
+    let audit = environment.cluster.audit_from_now()?;
+    set_expiries(environment, method, names, ends).await?;
+    deletion_times(audit, method.user, names).await
 }
 
 /// Waits until `user` has requested the deletion of all these namespaces, and returns the time of each request by name.
-async fn deletions(audit: Audit, user: &str, names: &[String]) -> Result<HashMap<String, DateTime<Utc>>> {
+async fn deletion_times(audit: Audit, user: &str, names: &[String]) -> Result<HashMap<String, DateTime<Utc>>> {
     let audit = tokio::sync::Mutex::new((audit, HashMap::new()));
-    eventually("all namespaces to be deleted", PATIENCE, || async {
+    eventually("all namespaces to be deleted", CONTESTANT_TIMEOUT, || async {
         let (audit, deleted): &mut (Audit, HashMap<String, DateTime<Utc>>) = &mut *audit.lock().await;
         for entry in audit.read()? {
             if entry.user == user && entry.verb == "delete" && entry.resource == "namespaces" && entry.code < 300 {
@@ -205,9 +193,10 @@ async fn deletions(audit: Audit, user: &str, names: &[String]) -> Result<HashMap
 }
 
 /// Sets the end of each object.
-async fn set_ends(stage: &Stage, ending: &Ending, names: &[String], ends: &[DateTime<Utc>]) -> Result<()> {
-    let setting = stream::iter(names.iter().zip(ends)).map(|(name, end)| stage.admin.patch((ending.object)(name), (ending.patch)(*end)));
-    setting.buffer_unordered(ASKING).try_collect::<Vec<_>>().await.map(drop)
+async fn set_expiries(environment: &Environment, method: &ExpiryMethod, names: &[String], ends: &[DateTime<Utc>]) -> Result<()> {
+    let setting =
+        stream::iter(names.iter().zip(ends)).map(|(name, end)| environment.admin.patch((method.object)(name), (method.patch)(*end)));
+    setting.buffer_unordered(MAX_CONCURRENT_REQUESTS).try_collect::<Vec<_>>().await.map(drop)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "spans are short")]

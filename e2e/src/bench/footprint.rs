@@ -1,4 +1,4 @@
-//! B3 and B5: memory, and the time from the start until the operator is ready, with many spaces. They are compared with the size of the watched
+//! Owns B3 and B5: memory, and the time from the start until the operator is ready, with many spaces. They are compared with the size of the watched
 //! objects, and with the time that any client needs to list them.
 
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use http::Request;
 use kube::Client;
 use serde::Deserialize;
 
-use super::environment::{PATIENCE, Stage};
+use super::environment::{CONTESTANT_TIMEOUT, Environment};
+use crate::process::memory_field;
 
 /// The list requests for all objects that the operator watches, as the operator sends them.
 const WATCHED: [&str; 7] = [
@@ -23,7 +24,7 @@ const WATCHED: [&str; 7] = [
 
 /// The cost of listing all watched objects.
 #[derive(Clone, Copy, Debug)]
-pub struct Lists {
+pub struct ListCost {
     /// Seconds, with all kinds concurrently and the pages of each kind in sequence.
     pub seconds: f64,
     /// Bytes of JSON.
@@ -45,11 +46,11 @@ struct PageMetadata {
 }
 
 /// Lists all objects that the operator watches, and keeps none of them.
-pub async fn lists(client: &Client) -> Result<Lists> {
+pub async fn list_watched_objects(client: &Client) -> Result<ListCost> {
     let begun = Instant::now();
     let sizes = futures::future::try_join_all(WATCHED.map(|path| pages(client, path))).await?;
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(Lists { seconds, bytes: sizes.iter().map(|(bytes, _)| bytes).sum(), spaces: sizes.first().map_or(0, |(_, spaces)| *spaces) })
+    Ok(ListCost { seconds, bytes: sizes.iter().map(|(bytes, _)| bytes).sum(), spaces: sizes.first().map_or(0, |(_, spaces)| *spaces) })
 }
 
 /// Returns the number of bytes and of objects.
@@ -69,26 +70,25 @@ async fn pages(client: &Client, path: &str) -> Result<(usize, usize)> {
 }
 
 /// The interval of the readiness checks: short enough not to distort the measured time.
-const GLANCE: Duration = Duration::from_millis(5);
+const READINESS_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Seconds from the start of the operator's process until it is ready.
-pub async fn cold_start(stage: &mut Stage) -> Result<f64> {
-    stage.spawn(&[]).await?;
+pub async fn cold_start(environment: &mut Environment) -> Result<f64> {
+    environment.spawn_operator(&[]).await?;
     let begun = Instant::now();
-    while !stage.operator()?.readyz().await.is_ok_and(|status| status == 200) {
-        ensure!(begun.elapsed() < PATIENCE, "the operator did not become ready");
-        tokio::time::sleep(GLANCE).await;
+    while !environment.operator()?.readyz().await.is_ok_and(|status| status == 200) {
+        ensure!(begun.elapsed() < CONTESTANT_TIMEOUT, "the operator did not become ready");
+        tokio::time::sleep(READINESS_POLL_INTERVAL).await;
     }
     Ok(begun.elapsed().as_secs_f64())
 }
 
 /// The current resident memory of the operator and its peak, in KiB.
-pub fn memory(stage: &Stage) -> Result<(f64, f64)> {
-    let pid = stage.operator()?.pid();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the operator's memory cannot be read")?;
+pub fn operator_memory(environment: &Environment) -> Result<(f64, f64)> {
+    let pid = environment.operator()?.pid();
     let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("the kernel does not tell {name}"))?;
-        line.trim().trim_end_matches(" kB").parse::<f64>().context("memory is a number")
+        let value = memory_field(pid, name).context("the operator's memory cannot be read")?;
+        value.with_context(|| format!("the kernel does not tell {name}:"))?.parse::<f64>().context("memory is a number")
     };
-    Ok((field("VmRSS:")?, field("VmHWM:")?))
+    Ok((field("VmRSS")?, field("VmHWM")?))
 }

@@ -1,4 +1,4 @@
-//! Owns figures: the measured values, the values to compare them with, and their bounds.
+//! Owns measurements: the measured values, the values to compare them with, and their bounds.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// A bound on a figure.
+/// A bound on a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Bound {
@@ -94,65 +94,69 @@ impl Bound {
 
 /// One line of the table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Figure {
+pub struct Measurement {
     /// `B1` to `B8`.
     pub id: String,
     /// The measured quantity, and its unit.
     pub what: String,
     /// The samples of the operator.
-    pub ours: Samples,
+    #[serde(rename = "ours")]
+    pub operator: Samples,
     /// The samples of a client that makes the same calls and decides nothing, and of others.
-    pub beside: Vec<(String, Samples)>,
+    #[serde(rename = "beside")]
+    pub others: Vec<(String, Samples)>,
     /// The samples that the bounds apply to: the operator's over those of the first other contestant, or the operator's alone.
-    pub judged: Samples,
-    /// The bound that the figure must meet.
-    pub least: Option<Bound>,
-    /// The bound that the figure should meet.
+    #[serde(rename = "judged")]
+    pub checked: Samples,
+    /// The bound that the measurement must meet.
+    #[serde(rename = "least")]
+    pub required: Option<Bound>,
+    /// The bound that the measurement should meet.
     pub aim: Option<Bound>,
 }
 
-impl Figure {
-    /// A figure of the operator and the raw client. The bounds apply to their ratio.
-    pub fn ratio(id: &str, what: &str, ours: Samples, raw: Samples) -> Self {
-        let judged = ours.over(&raw);
-        Self { judged, ..Self::alone(id, what, ours).and("raw client", raw) }
+impl Measurement {
+    /// A measurement of the operator and the raw client. The bounds apply to their ratio.
+    pub fn ratio(id: &str, what: &str, operator: Samples, raw: Samples) -> Self {
+        let checked = operator.over(&raw);
+        Self { checked, ..Self::alone(id, what, operator).and("raw client", raw) }
     }
 
-    /// A figure of the operator alone.
-    pub fn alone(id: &str, what: &str, ours: Samples) -> Self {
+    /// A measurement of the operator alone.
+    pub fn alone(id: &str, what: &str, operator: Samples) -> Self {
         let (id, what) = (id.to_owned(), what.to_owned());
-        Self { id, what, judged: ours.clone(), ours, beside: vec![], least: None, aim: None }
+        Self { id, what, checked: operator.clone(), operator, others: vec![], required: None, aim: None }
     }
 
     /// Adds the samples of another contestant.
     #[must_use]
     pub fn and(mut self, who: &str, samples: Samples) -> Self {
-        self.beside.push((who.to_owned(), samples));
+        self.others.push((who.to_owned(), samples));
         self
     }
 
     /// Sets the required bound and the aim.
     #[must_use]
-    pub fn should(self, least: Bound, aim: Bound) -> Self {
-        Self { least: Some(least), aim: Some(aim), ..self }
+    pub fn with_bounds(self, required: Bound, aim: Bound) -> Self {
+        Self { required: Some(required), aim: Some(aim), ..self }
     }
 
     /// Sets the required bound and the aim if there were `enough` spaces for them.
     #[must_use]
-    pub fn should_with(self, enough: bool, least: Bound, aim: Bound) -> Self {
-        if enough { self.should(least, aim) } else { self }
+    pub fn with_bounds_if(self, enough: bool, required: Bound, aim: Bound) -> Self {
+        if enough { self.with_bounds(required, aim) } else { self }
     }
 
-    /// Returns true if the figure meets its required bound, or has none.
+    /// Returns true if the measurement meets its required bound, or has none.
     pub fn holds(&self) -> bool {
-        self.least.is_none_or(|bound| bound.holds(self.judged.median()))
+        self.required.is_none_or(|bound| bound.holds(self.checked.median()))
     }
 }
 
 /// A distribution, one line for each contestant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Curve {
-    /// The figure that it belongs to.
+    /// The ID of the measurement that it belongs to.
     pub id: String,
     /// The measured quantity, and its unit.
     pub what: String,
@@ -170,9 +174,10 @@ impl Curve {
 
 /// The results of one part of the benchmark.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Measured {
+pub struct BenchmarkResults {
     /// The lines of the table.
-    pub figures: Vec<Figure>,
+    #[serde(rename = "figures")]
+    pub measurements: Vec<Measurement>,
     /// The distributions to draw.
     pub curves: Vec<Curve>,
     /// The measurements that failed, with their errors.
@@ -180,17 +185,17 @@ pub struct Measured {
     pub failures: Vec<String>,
 }
 
-impl Measured {
+impl BenchmarkResults {
     /// Adds the results of another part.
     pub fn add(&mut self, other: Self) {
-        let Self { figures, curves, failures } = other;
-        self.figures.extend(figures);
+        let Self { measurements, curves, failures } = other;
+        self.measurements.extend(measurements);
         self.curves.extend(curves);
         self.failures.extend(failures);
     }
 
     /// Adds the results of another part or, if it failed, its error: a failure does not discard the results of the other parts.
-    pub fn add_or_note(&mut self, part: &str, other: anyhow::Result<Self>) {
+    pub fn add_or_record_failure(&mut self, part: &str, other: anyhow::Result<Self>) {
         match other {
             Ok(other) => self.add(other),
             Err(error) => self.failures.push(format!("{part}: {error:#}")),
@@ -203,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_and_the_spread_are_told() {
+    fn a_line_has_the_median_and_the_spread() {
         let samples = Samples(vec![3.0, 1.0, 2.0]);
         assert_eq!(samples.line(), "2.00 (1.00 to 3.00)");
         assert_eq!(Samples::default().line(), "-");
@@ -211,10 +216,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_judged_run_by_run() {
-        let figure = Figure::ratio("B1", "spaces/s", Samples(vec![8.0, 18.0]), Samples(vec![10.0, 20.0]));
-        assert_eq!(figure.judged.0, [0.8, 0.9]);
-        assert!(figure.clone().should(Bound::AtLeast(0.9), Bound::AtLeast(0.95)).holds());
-        assert!(!figure.should(Bound::AtMost(0.8), Bound::AtMost(0.5)).holds());
+    fn a_ratio_is_computed_for_each_run() {
+        let measurement = Measurement::ratio("B1", "spaces/s", Samples(vec![8.0, 18.0]), Samples(vec![10.0, 20.0]));
+        assert_eq!(measurement.checked.0, [0.8, 0.9]);
+        assert!(measurement.clone().with_bounds(Bound::AtLeast(0.9), Bound::AtLeast(0.95)).holds());
+        assert!(!measurement.with_bounds(Bound::AtMost(0.8), Bound::AtMost(0.5)).holds());
     }
 }

@@ -1,4 +1,4 @@
-//! B1 and B8: many spaces created at once, and the same on a cluster that already has many.
+//! Owns B1 and the rates of B8: many spaces created at once, and the same on a cluster that already has many.
 
 use std::time::Instant;
 
@@ -8,90 +8,90 @@ use kube::Client;
 
 use super::{
     baselines,
-    environment::{PATIENCE, Stage, names, per_second},
-    measurement::{Bound, Figure, Measured, Samples},
-    options::Options,
-    progress::Progress,
-    raw_client::Recipe,
-    ready::Ready,
+    environment::{CONTESTANT_TIMEOUT, Environment, names, per_second},
+    measurement::{BenchmarkResults, Bound, Measurement, Samples},
+    options::BenchmarkOptions,
+    progress::BenchmarkProgress,
+    raw_client::RawClient,
+    ready::ReadyWatch,
 };
 
 /// Measures B1.
-pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
-    let count = options.onboarded();
+pub async fn measure(options: &BenchmarkOptions, raw_client: &RawClient, progress: &BenchmarkProgress) -> Result<BenchmarkResults> {
+    let count = options.spaces_at_once();
     progress.step("B1: the raw client's best concurrency");
-    let concurrency = best_concurrency(recipe, (count / 5).max(50), options.concurrencies()).await?;
-    let (mut ours, mut raw, mut load, mut raw_load) = (vec![], vec![], vec![], vec![]);
+    let concurrency = best_concurrency(raw_client, (count / 5).max(50), options.concurrencies()).await?;
+    let (mut operator, mut raw, mut load, mut raw_load) = (vec![], vec![], vec![], vec![]);
     for number in 1..=options.repetitions() {
         progress.step(&format!("B1: {count} spaces by the raw client, {number} of {}", options.repetitions()));
-        let (rate, milliseconds) = raw_rate(recipe, count, concurrency).await?;
+        let (rate, milliseconds) = raw_rate(raw_client, count, concurrency).await?;
         raw.push(rate);
         raw_load.push(milliseconds);
         progress.step(&format!("B1: {count} spaces by the operator, {number} of {}", options.repetitions()));
-        let stage = Stage::with_operator().await?;
-        let before = stage.server_seconds().await?;
-        ours.push(rate_on(&stage, "first", count).await?);
-        load.push(each(stage.server_seconds().await? - before, count));
+        let environment = Environment::with_operator().await?;
+        let before = environment.api_server_cpu_seconds().await?;
+        operator.push(rate_on(&environment, "first", count).await?);
+        load.push(milliseconds_each(environment.api_server_cpu_seconds().await? - before, count));
     }
     progress.step("B1: what people do without an operator");
-    let (some, many) = options.by_hand();
-    let script = baselines::script(recipe, some).await?;
-    let one_file = baselines::one_file(recipe, many).await?;
+    let (script_count, file_count) = options.baseline_counts();
+    let script = baselines::script(raw_client, script_count).await?;
+    let one_file = baselines::one_file(raw_client, file_count).await?;
     let what = format!("{count} spaces at once, spaces/s (raw client: {concurrency} at a time)");
-    let throughput = Figure::ratio("B1", &what, Samples(ours), Samples(raw)).and("kubectl apply -f", one_file.into());
-    let throughput = throughput.and("shell script", script.into()).should(Bound::AtLeast(0.8), Bound::AtLeast(0.95));
-    let cost = Figure::ratio("B1", "CPU of the API server for each, ms", Samples(load), Samples(raw_load));
-    Ok(Measured { figures: vec![throughput, cost], ..Measured::default() })
+    let throughput = Measurement::ratio("B1", &what, Samples(operator), Samples(raw)).and("kubectl apply -f", one_file.into());
+    let throughput = throughput.and("shell script", script.into()).with_bounds(Bound::AtLeast(0.8), Bound::AtLeast(0.95));
+    let cost = Measurement::ratio("B1", "CPU of the API server for each, ms", Samples(load), Samples(raw_load));
+    Ok(BenchmarkResults { measurements: vec![throughput, cost], ..BenchmarkResults::default() })
 }
 
-/// Spaces per second of the operator on that stage, regardless of existing spaces.
-pub async fn rate_on(stage: &Stage, prefix: &str, count: usize) -> Result<f64> {
+/// Spaces per second of the operator in that environment, regardless of existing spaces.
+pub async fn rate_on(environment: &Environment, prefix: &str, count: usize) -> Result<f64> {
     let names = names(prefix, count);
     let begun = Instant::now();
-    stage.ask(&names).await?;
+    environment.create_ready_spaces(&names).await?;
     Ok(per_second(count, begun))
 }
 
-/// Spaces per second of the raw client on a fresh stage, and the milliseconds of the API server's CPU that each took.
-async fn raw_rate(recipe: &Recipe, count: usize, concurrency: usize) -> Result<(f64, f64)> {
-    let stage = Stage::set().await?;
-    let before = stage.server_seconds().await?;
-    let rate = raw_rate_on(&stage, recipe, &names("raw", count), concurrency).await?;
-    Ok((rate, each(stage.server_seconds().await? - before, count)))
+/// Spaces per second of the raw client in a fresh environment, and the milliseconds of the API server's CPU that each took.
+async fn raw_rate(raw_client: &RawClient, count: usize, concurrency: usize) -> Result<(f64, f64)> {
+    let environment = Environment::without_operator().await?;
+    let before = environment.api_server_cpu_seconds().await?;
+    let rate = raw_rate_on(&environment, raw_client, &names("raw", count), concurrency).await?;
+    Ok((rate, milliseconds_each(environment.api_server_cpu_seconds().await? - before, count)))
 }
 
-/// Spaces per second of the raw client on that stage, regardless of existing spaces.
-pub async fn raw_rate_on(stage: &Stage, recipe: &Recipe, names: &[String], concurrency: usize) -> Result<f64> {
-    let mut ready = Ready::watch(&stage.client);
+/// Spaces per second of the raw client in that environment, regardless of existing spaces.
+pub async fn raw_rate_on(environment: &Environment, raw_client: &RawClient, names: &[String], concurrency: usize) -> Result<f64> {
+    let mut ready = ReadyWatch::spaces(&environment.client);
     let begun = Instant::now();
-    make_all(&stage.client, recipe, names, concurrency).await?;
-    ready.until_all(names, PATIENCE).await?;
+    create_all(&environment.client, raw_client, names, concurrency).await?;
+    ready.until_all(names, CONTESTANT_TIMEOUT).await?;
     Ok(per_second(names.len(), begun))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts of spaces are small")]
-fn each(seconds: f64, count: usize) -> f64 {
+fn milliseconds_each(seconds: f64, count: usize) -> f64 {
     seconds * 1000.0 / count as f64
 }
 
 /// Creates all these spaces as the raw client.
-pub async fn make_all(client: &Client, recipe: &Recipe, names: &[String], concurrency: usize) -> Result<()> {
-    let quotas = &Ready::quotas(client);
+pub async fn create_all(client: &Client, raw_client: &RawClient, names: &[String], concurrency: usize) -> Result<()> {
+    let quotas = &ReadyWatch::quotas(client);
     let one = |name: &String| {
         let name = name.clone();
         async move {
-            let uid = Recipe::ask(client, &name).await?;
-            recipe.make(client, quotas, &name, &uid).await
+            let uid = RawClient::create_space(client, &name).await?;
+            raw_client.provision(client, quotas, &name, &uid).await
         }
     };
     stream::iter(names).map(one).buffer_unordered(concurrency).try_collect::<Vec<()>>().await.map(drop)
 }
 
 /// The concurrency among `concurrencies` at which the raw client is fastest.
-async fn best_concurrency(recipe: &Recipe, count: usize, concurrencies: &[usize]) -> Result<usize> {
+async fn best_concurrency(raw_client: &RawClient, count: usize, concurrencies: &[usize]) -> Result<usize> {
     let mut best = (0.0, 1);
     for &concurrency in concurrencies {
-        let (rate, _) = raw_rate(recipe, count, concurrency).await?;
+        let (rate, _) = raw_rate(raw_client, count, concurrency).await?;
         if rate > best.0 {
             best = (rate, concurrency);
         }

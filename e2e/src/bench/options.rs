@@ -9,7 +9,7 @@ use crate::binaries;
 /// Compares the operator with a raw client that makes the same calls without deciding anything
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bench", max_term_width = 120)]
-pub struct Options {
+pub struct BenchmarkOptions {
     /// Use fewer spaces, fewer repetitions and shorter waits, which takes less than ten minutes
     #[arg(long)]
     pub quick: bool,
@@ -39,9 +39,9 @@ pub struct Options {
     pub out: Option<PathBuf>,
 }
 
-impl Options {
-    /// Returns true if the figure `id` is selected.
-    pub fn wants(&self, id: &str) -> bool {
+impl BenchmarkOptions {
+    /// Returns true if the measurement `id` is selected.
+    pub fn selects(&self, id: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|wanted| wanted.eq_ignore_ascii_case(id))
     }
 
@@ -51,33 +51,33 @@ impl Options {
     }
 
     /// The number of spaces that are created at once.
-    pub fn onboarded(&self) -> usize {
+    pub fn spaces_at_once(&self) -> usize {
         self.spaces.unwrap_or(if self.quick { 150 } else { 5_000 })
     }
 
     /// The numbers of spaces that are created without an operator: by the script, and from one file.
-    pub fn by_hand(&self) -> (usize, usize) {
+    pub fn baseline_counts(&self) -> (usize, usize) {
         if self.quick { (5, 50) } else { (20, 200) }
     }
 
     /// The number of spaces that are created one after another.
-    pub fn alone(&self) -> usize {
+    pub fn sequential_spaces(&self) -> usize {
         if self.quick { 10 } else { 40 }
     }
 
-    /// The number of spaces in a crowded cluster.
-    pub fn crowd(&self) -> usize {
-        2 * self.onboarded()
+    /// The number of spaces in a full cluster.
+    pub fn full_scale(&self) -> usize {
+        2 * self.spaces_at_once()
     }
 
     /// The number of spaces that expire one by one, and the time over which their ends are spread.
     pub fn spread(&self) -> (usize, Duration) {
-        if self.quick { (self.onboarded().min(100), Duration::from_secs(30)) } else { (1_000, Duration::from_secs(600)) }
+        if self.quick { (self.spaces_at_once().min(100), Duration::from_secs(30)) } else { (1_000, Duration::from_secs(600)) }
     }
 
     /// The number of spaces that are created while others end, the number of those, and the time within which they end: less than the
     /// creations take on any machine.
-    pub fn crossing(&self) -> (usize, usize, Duration) {
+    pub fn expiries_during_creations(&self) -> (usize, usize, Duration) {
         if self.quick { (600, 15, Duration::from_secs(1)) } else { (2_000, 200, Duration::from_secs(15)) }
     }
 
@@ -87,22 +87,22 @@ impl Options {
     }
 
     /// The duration of the phase in which nothing happens, and of the partition.
-    pub fn still(&self) -> Duration {
+    pub fn idle_time(&self) -> Duration {
         Duration::from_secs(if self.quick { 15 } else { 60 })
     }
 
-    /// Returns true if the cluster holds at least as many spaces as the bounds for a crowded cluster assume.
-    pub fn is_crowded(&self) -> bool {
-        self.crowd() >= 10_000
+    /// Returns true if the cluster holds at least as many spaces as the bounds for a full cluster assume.
+    pub fn is_full_scale(&self) -> bool {
+        self.full_scale() >= 10_000
     }
 
     /// Returns true if at least as many spaces expire one by one as the bound on the delay of their deletions assumes.
-    pub fn is_spread(&self) -> bool {
+    pub fn is_fully_spread(&self) -> bool {
         self.spread().0 >= 1_000
     }
 
     /// Returns true if the controllers of other projects are measured too.
-    pub fn meets_peers(&self) -> bool {
+    pub fn measures_peers(&self) -> bool {
         self.peers || !self.quick
     }
 
@@ -113,12 +113,12 @@ impl Options {
             ("B1", 2 + 2 * repetitions),
             ("B2", 1),
             ("B3", repetitions),
-            ("B4", 3 + usize::from(self.meets_peers())),
+            ("B4", 3 + usize::from(self.measures_peers())),
             ("B6", repetitions),
             ("B7", repetitions.min(3)),
             ("B8", 3),
         ];
-        1 + parts.iter().filter(|(id, _)| self.wants(id)).map(|(_, steps)| steps).sum::<usize>()
+        1 + parts.iter().filter(|(id, _)| self.selects(id)).map(|(_, steps)| steps).sum::<usize>()
     }
 
     /// The folder for the results; `None` if they are not kept.
@@ -133,10 +133,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_whole_run_is_judged_by_every_bound() {
-        let whole = Options::parse_from(["bench"]);
-        assert!(whole.is_crowded() && whole.is_spread());
-        let quick = Options::parse_from(["bench", "--quick"]);
-        assert!(!quick.is_crowded() && !quick.is_spread());
+    fn every_bound_applies_to_a_whole_run() {
+        let whole = BenchmarkOptions::parse_from(["bench"]);
+        assert!(whole.is_full_scale() && whole.is_fully_spread());
+        let quick = BenchmarkOptions::parse_from(["bench", "--quick"]);
+        assert!(!quick.is_full_scale() && !quick.is_fully_spread());
     }
 }

@@ -5,17 +5,18 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
-use super::measurement::{Bound, Curve, Figure, Measured, Samples};
+use super::measurement::{BenchmarkResults, Bound, Curve, Measurement, Samples};
 
 const SIZE: (u32, u32) = (900, 420);
 const COLORS: [RGBColor; 3] = [RGBColor(31, 119, 180), RGBColor(255, 127, 14), RGBColor(44, 160, 44)];
 
 /// Draws `shares.svg`, the ratios that have a bound, and `b4.svg`, `b6.svg` and so on, the distributions.
-pub fn draw(measured: &Measured, folder: &Path) -> Result<()> {
+pub fn draw(results: &BenchmarkResults, folder: &Path) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| anyhow!("a plot could not be drawn: {error}");
-    let judged: Vec<&Figure> = measured.figures.iter().filter(|figure| figure.least.is_some() && !figure.beside.is_empty()).collect();
-    shares(&judged, &folder.join("shares.svg")).map_err(|error| failed(&error))?;
-    for curve in &measured.curves {
+    let bounded: Vec<&Measurement> =
+        results.measurements.iter().filter(|measurement| measurement.required.is_some() && !measurement.others.is_empty()).collect();
+    shares(&bounded, &folder.join("shares.svg")).map_err(|error| failed(&error))?;
+    for curve in &results.curves {
         let file = folder.join(format!("{}.svg", curve.id.to_lowercase()));
         quantiles(curve, &file).map_err(|error| failed(&error))?;
     }
@@ -24,36 +25,36 @@ pub fn draw(measured: &Measured, folder: &Path) -> Result<()> {
 
 type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
-/// Draws one bar for each figure, the operator over the raw client, with the required bound as a line.
+/// Draws one bar for each measurement, the operator over the raw client, with the required bound as a line.
 #[allow(clippy::cast_precision_loss, reason = "a few bars")]
-fn shares(figures: &[&Figure], file: &Path) -> Drawn {
+fn shares(measurements: &[&Measurement], file: &Path) -> Drawn {
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
-    let highest = figures.iter().map(|figure| figure.judged.quantile(100)).fold(1.2_f64, f64::max) * 1.1;
+    let highest = measurements.iter().map(|measurement| measurement.checked.quantile(100)).fold(1.2_f64, f64::max) * 1.1;
     let caption = ("operator over raw client: median and spread; the line is what it must be", ("sans-serif", 16));
     let mut chart = ChartBuilder::on(&root)
         .caption(caption.0, caption.1)
         .margin(10)
         .x_label_area_size(30)
         .y_label_area_size(45)
-        .build_cartesian_2d(-0.5_f64..figures.len() as f64 - 0.5, 0_f64..highest)?;
+        .build_cartesian_2d(-0.5_f64..measurements.len() as f64 - 0.5, 0_f64..highest)?;
     let label = |place: &f64| {
-        figures
+        measurements
             .iter()
             .enumerate()
             .find(|(number, _)| (*number as f64 - place).abs() < 0.01)
-            .map(|(_, figure)| figure.id.clone())
+            .map(|(_, measurement)| measurement.id.clone())
             .unwrap_or_default()
     };
-    chart.configure_mesh().disable_x_mesh().x_labels(figures.len()).x_label_formatter(&label).y_desc("ratio").draw()?;
-    for (number, figure) in figures.iter().enumerate() {
+    chart.configure_mesh().disable_x_mesh().x_labels(measurements.len()).x_label_formatter(&label).y_desc("ratio").draw()?;
+    for (number, measurement) in measurements.iter().enumerate() {
         let (left, right) = (number as f64 - 0.3, number as f64 + 0.3);
-        let color = if figure.holds() { COLORS[0] } else { COLORS[1] };
-        chart.draw_series([Rectangle::new([(left, 0.0), (right, figure.judged.median())], color.filled())])?;
+        let color = if measurement.holds() { COLORS[0] } else { COLORS[1] };
+        chart.draw_series([Rectangle::new([(left, 0.0), (right, measurement.checked.median())], color.filled())])?;
         let middle = number as f64;
-        let spread = vec![(middle, figure.judged.quantile(0)), (middle, figure.judged.quantile(100))];
+        let spread = vec![(middle, measurement.checked.quantile(0)), (middle, measurement.checked.quantile(100))];
         chart.draw_series([PathElement::new(spread, BLACK.stroke_width(2))])?;
-        if let Some(Bound::AtLeast(bound) | Bound::AtMost(bound)) = figure.least {
+        if let Some(Bound::AtLeast(bound) | Bound::AtMost(bound)) = measurement.required {
             chart.draw_series([PathElement::new(vec![(left - 0.1, bound), (right + 0.1, bound)], RED.stroke_width(2))])?;
         }
     }

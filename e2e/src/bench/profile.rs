@@ -1,4 +1,4 @@
-//! Profiles of the operator's time and memory: flame graphs of B1 and B5, drawn from the data of `perf` and `heaptrack`.
+//! Owns profiles of the operator's time and memory: flame graphs of B1 and B5, drawn from the data of `perf` and `heaptrack`.
 //!
 //! The operator must have been built with symbols and frame pointers, as `make profile` does.
 
@@ -17,15 +17,15 @@ use inferno::{
 };
 
 use super::{
-    environment::{Stage, names},
-    options::Options,
-    progress::Progress,
+    environment::{Environment, names},
+    options::BenchmarkOptions,
+    progress::BenchmarkProgress,
 };
 use crate::process::{Process, signal};
 
 /// The sampling frequency of `perf`, in Hz.
 const FREQUENCY: &str = "499";
-const GRACE: Duration = Duration::from_secs(120);
+const PERF_TIMEOUT: Duration = Duration::from_secs(120);
 /// The paths of the library that `heaptrack` preloads, by distribution.
 const PRELOADS: [&str; 3] = [
     "/usr/lib/heaptrack/libheaptrack_preload.so",
@@ -36,14 +36,16 @@ const PRELOADS: [&str; 3] = [
 /// The lines of the `heaptrack_print` output that are kept; the stacks are drawn.
 const SUMS: [&str; 3] = ["calls to allocation functions", "temporary memory allocations", "peak heap memory consumption"];
 
-/// Frames narrower than this percentage of the whole are omitted: for CPU time, and for allocations, which have many stacks.
-const NARROW: (f64, f64) = (0.2, 1.0);
+/// Frames of CPU time that are narrower than this percentage of the whole are omitted.
+const MIN_TIME_PERCENT: f64 = 0.2;
+/// The same for frames of allocations, which have many stacks.
+const MIN_ALLOCATION_PERCENT: f64 = 1.0;
 
 /// Draws `flame-b1.svg` and `flame-b5.svg`, of time, and `heap-b1.svg` and `heap-b5.svg`, of allocations.
-pub async fn draw(options: &Options, folder: &Path) -> Result<()> {
+pub async fn draw(options: &BenchmarkOptions, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} could not be made", folder.display()))?;
-    let count = options.onboarded();
-    let progress = Progress::new(2);
+    let count = options.spaces_at_once();
+    let progress = BenchmarkProgress::new(2);
     progress.step(&format!("time of {count} spaces at once, and of a start with them"));
     time(count, folder).await?;
     progress.step(&format!("allocations of {count} spaces at once, and of a start with them"));
@@ -51,15 +53,15 @@ pub async fn draw(options: &Options, folder: &Path) -> Result<()> {
 }
 
 async fn time(count: usize, folder: &Path) -> Result<()> {
-    let mut stage = Stage::with_operator().await?;
-    let onboarding = Sampling::begin(&stage, "b1")?;
-    stage.ask(&names("onboarded", count)).await?;
+    let mut environment = Environment::with_operator().await?;
+    let onboarding = Sampling::begin(&environment, "b1")?;
+    environment.create_ready_spaces(&names("onboarded", count)).await?;
     onboarding.end(&format!("B1: CPU time of {count} spaces at once"), &folder.join("flame-b1.svg")).await?;
-    stage.stop().await?;
-    stage.spawn(&[]).await?;
-    let start = Sampling::begin(&stage, "b5")?;
-    stage.until_ready().await?;
-    stage.settle().await?;
+    environment.stop_operator().await?;
+    environment.spawn_operator(&[]).await?;
+    let start = Sampling::begin(&environment, "b5")?;
+    environment.until_operator_ready().await?;
+    environment.until_idle().await?;
     start.end(&format!("B5: CPU time of a start with {count} spaces"), &folder.join("flame-b5.svg")).await
 }
 
@@ -70,18 +72,18 @@ struct Sampling {
 }
 
 impl Sampling {
-    fn begin(stage: &Stage, name: &str) -> Result<Self> {
-        let data = stage.cluster.dir().join(format!("{name}.perf"));
+    fn begin(environment: &Environment, name: &str) -> Result<Self> {
+        let data = environment.cluster.dir().join(format!("{name}.perf"));
         let mut command = Command::new("perf");
-        command.args(["record", "-F", FREQUENCY, "-g", "-p", &stage.operator()?.pid().to_string(), "-o"]).arg(&data);
+        command.args(["record", "-F", FREQUENCY, "-g", "-p", &environment.operator()?.pid().to_string(), "-o"]).arg(&data);
         let perf = Process::start("perf", command, &data.with_extension("log")).context("install perf (Debian: linux-perf)")?;
         Ok(Self { perf, data })
     }
 
     async fn end(mut self, title: &str, file: &Path) -> Result<()> {
         signal(self.perf.pid(), "INT")?;
-        crate::wait::eventually("perf to end", GRACE, || {
-            let ended = self.perf.ended();
+        crate::wait::eventually("perf to end", PERF_TIMEOUT, || {
+            let ended = self.perf.exit_status();
             async move {
                 ensure!(ended?.is_some(), "it writes");
                 Ok(Some(()))
@@ -92,25 +94,26 @@ impl Sampling {
         ensure!(script.status.success(), "perf script failed on {}: {}", self.data.display(), self.perf.log_tail());
         let mut folded = Vec::new();
         perf::Folder::default().collapse(script.stdout.as_slice(), &mut folded)?;
-        flame(title, ("samples", NARROW.0), &folded, file)
+        FlameGraph { title, unit: "samples", min_percent: MIN_TIME_PERCENT }.draw(&folded, file)
     }
 }
 
 async fn allocations(count: usize, folder: &Path) -> Result<()> {
     let Some(preload) = PRELOADS.iter().find(|path| Path::new(path).is_file()) else { bail!("install heaptrack (Debian: heaptrack)") };
-    let mut stage = Stage::set().await?;
+    let mut environment = Environment::without_operator().await?;
     for (name, what) in [("b1", "spaces at once"), ("b5", "spaces at a start")] {
-        let raw = stage.cluster.dir().join(format!("{name}.heap"));
+        let raw = environment.cluster.dir().join(format!("{name}.heap"));
         let env = [("LD_PRELOAD", (*preload).to_owned()), ("DUMP_HEAPTRACK_OUTPUT", raw.display().to_string())];
-        stage.start_with(&env.map(|(key, value)| (key.to_owned(), value))).await?;
+        environment.start_operator_with(&env.map(|(key, value)| (key.to_owned(), value))).await?;
         if name == "b1" {
-            stage.ask(&names("onboarded", count)).await?;
+            environment.create_ready_spaces(&names("onboarded", count)).await?;
         }
-        stage.settle().await?;
-        stage.stop().await?;
+        environment.until_idle().await?;
+        environment.stop_operator().await?;
         let title = format!("{}: allocations of {count} {what}", name.to_uppercase());
         let folded = interpret(Path::new(preload), &raw, &folder.join(format!("heap-{name}.txt")))?;
-        flame(&title, ("allocations", NARROW.1), &folded, &folder.join(format!("heap-{name}.svg")))?;
+        let graph = FlameGraph { title: &title, unit: "allocations", min_percent: MIN_ALLOCATION_PERCENT };
+        graph.draw(&folded, &folder.join(format!("heap-{name}.svg")))?;
     }
     Ok(())
 }
@@ -123,18 +126,30 @@ fn interpret(preload: &Path, raw: &Path, summary: &Path) -> Result<Vec<u8>> {
     ensure!(status.with_context(|| interpreter.display().to_string())?.success(), "heaptrack could not read {}", raw.display());
     let print = Command::new("heaptrack_print").arg("-f").arg(&interpreted).arg("-F").arg(&stacks).args(["-n", "0"]).output()?;
     ensure!(print.status.success(), "heaptrack_print failed: {}", String::from_utf8_lossy(&print.stderr));
-    let said = String::from_utf8_lossy(&print.stdout);
-    let sums: Vec<&str> = said.lines().filter(|line| SUMS.iter().any(|sum| line.starts_with(sum))).collect();
+    let output = String::from_utf8_lossy(&print.stdout);
+    let sums: Vec<&str> = output.lines().filter(|line| SUMS.iter().any(|sum| line.starts_with(sum))).collect();
     ensure!(!sums.is_empty(), "heaptrack_print has no sums");
     std::fs::write(summary, sums.join("\n") + "\n")?;
     std::fs::read(&stacks).with_context(|| format!("heaptrack_print wrote no {}", stacks.display()))
 }
 
-fn flame(title: &str, (unit, narrow): (&str, f64), folded: &[u8], file: &Path) -> Result<()> {
-    let mut options = flamegraph::Options::default();
-    title.clone_into(&mut options.title);
-    unit.clone_into(&mut options.count_name);
-    options.min_width = narrow;
-    let out = BufWriter::new(File::create(file).with_context(|| format!("{} could not be written", file.display()))?);
-    flamegraph::from_reader(&mut options, BufReader::new(folded), out).with_context(|| format!("{title} could not be drawn"))
+/// The texts and the detail of a flame graph.
+struct FlameGraph<'a> {
+    title: &'a str,
+    /// The unit of the samples.
+    unit: &'a str,
+    /// Narrower frames are omitted.
+    min_percent: f64,
+}
+
+impl FlameGraph<'_> {
+    /// Draws folded stacks into `file`.
+    fn draw(&self, folded: &[u8], file: &Path) -> Result<()> {
+        let mut options = flamegraph::Options::default();
+        self.title.clone_into(&mut options.title);
+        self.unit.clone_into(&mut options.count_name);
+        options.min_width = self.min_percent;
+        let out = BufWriter::new(File::create(file).with_context(|| format!("{} could not be written", file.display()))?);
+        flamegraph::from_reader(&mut options, BufReader::new(folded), out).with_context(|| format!("{} could not be drawn", self.title))
+    }
 }

@@ -6,12 +6,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// The progress of the benchmark.
 #[derive(Debug)]
-pub struct Progress {
+pub struct BenchmarkProgress {
     bar: Option<ProgressBar>,
     begun: Instant,
 }
 
-impl Progress {
+impl BenchmarkProgress {
     /// Starts with none of `steps` done.
     pub fn new(steps: usize) -> Self {
         let style = ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos}/{len} {wide_msg}");
@@ -21,7 +21,7 @@ impl Progress {
     }
 
     /// Starts the next step.
-    #[allow(clippy::print_stderr, reason = "progress is for whoever waits, and the result goes to standard output")]
+    #[allow(clippy::print_stderr, reason = "progress goes to standard error, and the result to standard output")]
     pub fn step(&self, what: &str) {
         match &self.bar {
             Some(bar) => {

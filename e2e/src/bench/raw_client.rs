@@ -1,4 +1,4 @@
-//! Owns the raw client. It makes exactly the writes that the operator makes for a space, in the order of their dependencies, and decides nothing. No
+//! Owns the raw client, with which the operator is compared. It makes exactly the writes that the operator makes for a space, in the order of their dependencies, and decides nothing. No
 //! client can be faster on the same API server.
 
 use anyhow::{Context, Result};
@@ -9,9 +9,9 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::{
-    environment::{Stage, spec},
-    expiry::ends_at,
-    ready::Ready,
+    environment::{Environment, space_spec},
+    expiry_method::expiry_patch,
+    ready::ReadyWatch,
 };
 use crate::{
     fixtures::{CHILDREN, SOON, a_namespace, a_space, essence, holds, now, space, uid_of},
@@ -21,9 +21,10 @@ use crate::{
 const SPACES: &str = "/apis/developerspace.dev/v1alpha1/developerspaces";
 const MERGE: &str = "application/merge-patch+json";
 
-/// The objects that the operator created for one space, with placeholders for names and UIDs.
+/// A client that repeats the writes of the operator for one space, with the names and UIDs of other spaces.
 #[derive(Clone, Debug)]
-pub struct Recipe {
+pub struct RawClient {
+    /// The namespace, with placeholders for names and UIDs. The other templates have the same placeholders.
     namespace: String,
     /// The path of the collection and the object, for each child.
     children: Vec<(String, String)>,
@@ -32,56 +33,66 @@ pub struct Recipe {
     seal: String,
 }
 
-impl Recipe {
-    /// Learns the recipe from a space that is ready, and makes that space expire.
-    pub async fn of(stage: &Stage, name: &str) -> Result<Self> {
-        let space = stage.admin.get(a_space(name)).await?;
-        let namespace = stage.admin.get(a_namespace(name)).await?;
-        let holes = [(uid_of(&space).to_owned(), "$SPACE_UID"), (uid_of(&namespace).to_owned(), "$HOME_UID"), (name.to_owned(), "$NAME")];
-        let pierce = |object: &Value| holes.iter().fold(object.to_string(), |text, (known, hole)| text.replace(known.as_str(), hole));
-        let mut made = essence(&namespace);
-        made.as_object_mut().context("a namespace is an object")?.remove("spec");
+impl RawClient {
+    /// Creates a space, and records the writes of the operator for it.
+    pub async fn learn(environment: &Environment) -> Result<Self> {
+        let name = "recipe-lab";
+        environment.create_ready_spaces(&[name.to_owned()]).await?;
+        Self::from_space(environment, name).await
+    }
+
+    /// Records the objects of a space that is ready, and the seal at its expiry.
+    async fn from_space(environment: &Environment, name: &str) -> Result<Self> {
+        let space = environment.admin.get(a_space(name)).await?;
+        let namespace = environment.admin.get(a_namespace(name)).await?;
+        let placeholders =
+            [(uid_of(&space).to_owned(), "$SPACE_UID"), (uid_of(&namespace).to_owned(), "$HOME_UID"), (name.to_owned(), "$NAME")];
+        let with_placeholders = |object: &Value| {
+            placeholders.iter().fold(object.to_string(), |text, (known, placeholder)| text.replace(known.as_str(), placeholder))
+        };
+        let mut template = essence(&namespace);
+        template.as_object_mut().context("a namespace is an object")?.remove("spec");
         let mut children = vec![];
         for kind in CHILDREN {
-            let (version, plural) = path_of(kind)?;
-            for child in stage.admin.list(kind, name).await? {
+            let (version, plural) = api_path(kind)?;
+            for child in environment.admin.list(kind, name).await? {
                 let mut child = essence(&child);
                 child["apiVersion"] = version.trim_start_matches("apis/").trim_start_matches("api/").into();
                 child["kind"] = kind.into();
-                children.push((format!("/{version}/namespaces/$NAME/{plural}"), pierce(&child)));
+                children.push((format!("/{version}/namespaces/$NAME/{plural}"), with_placeholders(&child)));
             }
         }
-        let seal = pierce(&json!({"status": Self::seal(stage, name).await?["status"]}));
-        Ok(Self { namespace: pierce(&made), children, status: pierce(&json!({"status": space["status"]})), seal })
+        let seal = with_placeholders(&json!({"status": Self::observed_seal(environment, name).await?["status"]}));
+        Ok(Self { namespace: with_placeholders(&template), children, status: with_placeholders(&json!({"status": space["status"]})), seal })
     }
 
     /// The patch with which the operator seals a space, as the API server received it.
-    async fn seal(stage: &Stage, name: &str) -> Result<Value> {
-        let mut audit = stage.cluster.audit_from_now()?;
-        stage.admin.patch(a_space(name), ends_at(now() + TimeDelta::seconds(3))).await?;
+    async fn observed_seal(environment: &Environment, name: &str) -> Result<Value> {
+        let mut audit = environment.cluster.audit_from_now()?;
+        environment.admin.patch(a_space(name), expiry_patch(now() + TimeDelta::seconds(3))).await?;
         let entries = tokio::sync::Mutex::new(&mut audit);
         eventually("a space to be sealed", SOON, || async {
-            let sealed = |patch: &Value| holds(patch, "Expired");
+            let is_seal = |patch: &Value| holds(patch, "Expired");
             let written = entries.lock().await.read()?.into_iter().filter(|entry| entry.subresource == "status" && entry.name == name);
-            Ok(written.filter_map(|entry| entry.request_object).find(sealed))
+            Ok(written.filter_map(|entry| entry.request_object).find(is_seal))
         })
         .await
     }
 
     /// The number of writes for one space: the finalizer, the namespace, the children, the status.
-    pub fn writes(&self) -> usize {
+    pub fn write_count(&self) -> usize {
         self.children.len() + 3
     }
 
     /// Creates the space itself, as the user does, and returns its UID.
-    pub async fn ask(client: &Client, name: &str) -> Result<String> {
-        let made = send(client, Method::POST, SPACES, "application/json", space(name, spec()).to_string()).await?;
-        Ok(uid_of(&made).to_owned())
+    pub async fn create_space(client: &Client, name: &str) -> Result<String> {
+        let created = send(client, Method::POST, SPACES, "application/json", space(name, space_spec()).to_string()).await?;
+        Ok(uid_of(&created).to_owned())
     }
 
     /// Makes all writes that the operator makes, in the same order: no binding grants access before the limits exist and, according to `quotas`, are
     /// in force.
-    pub async fn make(&self, client: &Client, quotas: &Ready, name: &str, space: &str) -> Result<()> {
+    pub async fn provision(&self, client: &Client, quotas: &ReadyWatch, name: &str, space: &str) -> Result<()> {
         let path = format!("{SPACES}/{name}");
         let finalizer = json!({"metadata": {"finalizers": ["developerspace.dev/namespace"]}}).to_string();
         send(client, Method::PATCH, &path, MERGE, finalizer).await?;
@@ -115,7 +126,7 @@ impl Recipe {
     }
 
     /// Ends a space as the operator does: writes the seal, then deletes the namespace.
-    pub async fn end(&self, client: &Client, name: &str) -> Result<()> {
+    pub async fn expire(&self, client: &Client, name: &str) -> Result<()> {
         // The UID of the namespace differs each time, so another UID of the same length replaces it.
         let seal = self.seal.replace("$NAME", name).replace("$HOME_UID", "00000000-0000-0000-0000-000000000000");
         send(client, Method::PATCH, &format!("{SPACES}/{name}/status"), MERGE, seal).await?;
@@ -123,7 +134,7 @@ impl Recipe {
     }
 }
 
-fn path_of(kind: &str) -> Result<(&'static str, &'static str)> {
+fn api_path(kind: &str) -> Result<(&'static str, &'static str)> {
     match kind {
         "ResourceQuota" => Ok(("api/v1", "resourcequotas")),
         "LimitRange" => Ok(("api/v1", "limitranges")),

@@ -19,38 +19,37 @@ use kube::{
 use tokio::{sync::watch, task::JoinHandle};
 
 /// The time at which each object became ready.
-pub struct Ready {
+pub struct ReadyWatch {
     since: Arc<Mutex<HashMap<String, Instant>>>,
     count: watch::Receiver<usize>,
     watching: JoinHandle<()>,
 }
 
-impl Ready {
+impl ReadyWatch {
     /// Begins to watch spaces.
-    pub fn watch(client: &Client) -> Self {
-        Self::of(client, ("developerspace.dev", "v1alpha1", "DeveloperSpace"), |space| is_ready(space).then(|| space.name_any()))
+    pub fn spaces(client: &Client) -> Self {
+        Self::start(client, &GroupVersionKind::gvk("developerspace.dev", "v1alpha1", "DeveloperSpace"), |space| {
+            is_ready(space).then(|| space.name_any())
+        })
     }
 
     /// Begins to watch quotas. The namespace of a quota is recorded as ready once the quota is in force.
     pub fn quotas(client: &Client) -> Self {
-        Self::of(client, ("", "v1", "ResourceQuota"), |quota| quota.namespace().filter(|_| is_in_force(quota)))
+        Self::start(client, &GroupVersionKind::gvk("", "v1", "ResourceQuota"), |quota| quota.namespace().filter(|_| is_in_force(quota)))
     }
 
-    fn of(
-        client: &Client,
-        (group, version, kind): (&str, &str, &str),
-        done: impl Fn(&DynamicObject) -> Option<String> + Send + 'static,
-    ) -> Self {
-        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    /// Begins to watch `kind`. `ready_name` returns the name under which an object is recorded, if the object is ready.
+    fn start(client: &Client, kind: &GroupVersionKind, ready_name: impl Fn(&DynamicObject) -> Option<String> + Send + 'static) -> Self {
+        let kind = ApiResource::from_gvk(kind);
         let api = Api::<DynamicObject>::all_with(client.clone(), &kind);
         let (since, (sender, count)) = (Arc::<Mutex<HashMap<String, Instant>>>::default(), watch::channel(0));
         let known = since.clone();
         let watching = tokio::spawn(async move {
             let mut objects = watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed();
             while let Some(object) = objects.next().await {
-                let Some(name) = object.ok().as_ref().and_then(&done) else { continue };
-                // `note` releases its lock before the count is sent: a waiter takes that lock while it holds the count.
-                let count = note(&known, name);
+                let Some(name) = object.ok().as_ref().and_then(&ready_name) else { continue };
+                // `record` releases its lock before the count is sent: a waiter takes that lock while it holds the count.
+                let count = record(&known, name);
                 sender.send_replace(count);
             }
         });
@@ -86,7 +85,7 @@ impl Ready {
     }
 
     /// The time at which the object of that name became ready.
-    pub fn since(&self, name: &str) -> Option<Instant> {
+    pub fn ready_at(&self, name: &str) -> Option<Instant> {
         self.since.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
@@ -96,13 +95,13 @@ impl Ready {
     }
 }
 
-impl Drop for Ready {
+impl Drop for ReadyWatch {
     fn drop(&mut self) {
         self.watching.abort();
     }
 }
 
-fn note(known: &Mutex<HashMap<String, Instant>>, name: String) -> usize {
+fn record(known: &Mutex<HashMap<String, Instant>>, name: String) -> usize {
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     known.entry(name).or_insert_with(Instant::now);
     known.len()
@@ -110,7 +109,7 @@ fn note(known: &Mutex<HashMap<String, Instant>>, name: String) -> usize {
 
 fn is_ready(space: &DynamicObject) -> bool {
     let conditions = space.data.pointer("/status/conditions").and_then(|all| all.as_array());
-    conditions.is_some_and(|all| all.iter().any(|said| said["type"] == "Ready" && said["status"] == "True"))
+    conditions.is_some_and(|all| all.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True"))
 }
 
 /// Returns true if admission enforces the quota: kube-controller-manager has filled in each of its limits.

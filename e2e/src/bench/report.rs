@@ -7,13 +7,13 @@ use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    measurement::{Figure, Measured},
+    measurement::{BenchmarkResults, Bound, Measurement},
     plot,
 };
 
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Report {
+pub struct BenchmarkReport {
     /// The commit that was run.
     pub commit: String,
     /// The day.
@@ -24,37 +24,37 @@ pub struct Report {
     pub minutes: f64,
     /// The measurements.
     #[serde(flatten)]
-    pub measured: Measured,
+    pub results: BenchmarkResults,
 }
 
-impl Report {
+impl BenchmarkReport {
     /// The human-readable table.
     pub fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING).set_header(["", "MEASURE", "OPERATOR", "BESIDE", "JUDGED", "AT LEAST", "AIM", ""]);
-        for figure in &self.measured.figures {
-            let Figure { id, what, ours, beside, judged, least, aim } = figure;
-            let others: Vec<String> = beside.iter().map(|(who, samples)| format!("{who} {}", samples.line())).collect();
-            let bound = |bound: &Option<super::measurement::Bound>| bound.map(super::measurement::Bound::line).unwrap_or_default();
-            let word = match (least, figure.holds()) {
+        for measurement in &self.results.measurements {
+            let Measurement { id, what, operator, others, checked, required, aim } = measurement;
+            let others: Vec<String> = others.iter().map(|(who, samples)| format!("{who} {}", samples.line())).collect();
+            let bound = |bound: &Option<Bound>| bound.map(Bound::line).unwrap_or_default();
+            let state = match (required, measurement.holds()) {
                 (None, _) => "",
                 (_, true) => "ok",
                 (_, false) => "MISSED",
             };
-            table.add_row([id, what, &ours.line(), &others.join(", "), &judged.line(), &bound(least), &bound(aim), word]);
+            table.add_row([id, what, &operator.line(), &others.join(", "), &checked.line(), &bound(required), &bound(aim), state]);
         }
         for column in [2, 4] {
             if let Some(column) = table.column_mut(column) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        let failures = self.measured.failures.iter().map(|failure| format!("\nnot measured: {failure}"));
+        let failures = self.results.failures.iter().map(|failure| format!("\nnot measured: {failure}"));
         std::iter::once(table.to_string()).chain(failures).collect()
     }
 
-    /// Returns true if every figure meets its required bound.
+    /// Returns true if every measurement meets its required bound.
     pub fn holds(&self) -> bool {
-        self.measured.figures.iter().all(Figure::holds)
+        self.results.measurements.iter().all(Measurement::holds)
     }
 
     /// Writes `report.json` and the plots into `folder`.
@@ -64,6 +64,6 @@ impl Report {
         std::fs::create_dir_all(folder)
             .and_then(|()| std::fs::write(&file, text + "\n"))
             .with_context(|| format!("{} could not be written", file.display()))?;
-        plot::draw(&self.measured, folder)
+        plot::draw(&self.results, folder)
     }
 }

@@ -1,113 +1,135 @@
-//! B3, B5, B8, and the burst of B4: one cluster that fills up.
+//! Owns B3, B5, B8, and the burst of B4: one cluster that fills up.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::{
-    environment::{Stage, names},
+    contestants::Contestants,
+    environment::{Environment, names},
     expiry,
-    footprint::{cold_start, lists, memory},
-    invariance::{Flat, MANY},
-    measurement::{Bound, Figure, Measured, Samples},
-    onboarding::make_all,
-    options::Options,
-    progress::Progress,
-    raw_client::Recipe,
+    footprint::{cold_start, list_watched_objects, operator_memory},
+    invariance::{Invariance, RAW_CLIENT_CONCURRENCY, Rounds},
+    measurement::{BenchmarkResults, Bound, Measurement, Samples},
+    onboarding::create_all,
+    options::BenchmarkOptions,
+    progress::BenchmarkProgress,
+    raw_client::RawClient,
 };
 
 /// The pause between the last work and the measurement of memory: temporary memory has been released by then.
-const AT_REST: Duration = Duration::from_secs(15);
+const MEMORY_SETTLE_TIME: Duration = Duration::from_secs(15);
 
 /// Measures B3, B5, B8 and the burst of B4.
-pub async fn measure(options: &Options, recipe: &Recipe, progress: &Progress) -> Result<Measured> {
-    let mut stage = Stage::with_operator().await?;
-    let (idle, _) = memory(&stage)?;
-    let bare = if options.wants("B8") || options.wants("B4") { Some(Stage::set().await?) } else { None };
-    let mut flat = Flat::default();
-    for there in [0, options.crowd() / 2, options.crowd()] {
-        progress.step(&format!("B8: with {there} spaces there"));
-        fill(&stage, bare.as_ref(), recipe, (there, options)).await?;
-        if let Some(bare) = bare.as_ref().filter(|_| options.wants("B8")) {
-            flat.measure((&stage, bare), recipe, there, (options.repetitions(), options.onboarded() / 20, options.alone())).await?;
+pub async fn measure(options: &BenchmarkOptions, raw_client: &RawClient, progress: &BenchmarkProgress) -> Result<BenchmarkResults> {
+    let mut environment = Environment::with_operator().await?;
+    let (idle, _) = operator_memory(&environment)?;
+    let raw_environment = if options.selects("B8") || options.selects("B4") { Some(Environment::without_operator().await?) } else { None };
+    let mut invariance = Invariance::default();
+    for existing in [0, options.full_scale() / 2, options.full_scale()] {
+        progress.step(&format!("B8: with {existing} spaces there"));
+        fill(&environment, raw_environment.as_ref(), raw_client, existing, options).await?;
+        if let Some(raw_environment) = raw_environment.as_ref().filter(|_| options.selects("B8")) {
+            let contestants = Contestants { operator_environment: &environment, raw_environment, raw_client };
+            let rounds = Rounds {
+                count: options.repetitions(),
+                spaces_at_once: options.spaces_at_once() / 20,
+                sequential_spaces: options.sequential_spaces(),
+            };
+            invariance.measure(contestants, existing, rounds).await?;
         }
     }
-    let mut measured = flat.told(options.is_crowded());
-    if options.wants("B3") || options.wants("B5") {
-        measured.add(weigh(&mut stage, idle, options, progress).await?);
+    let mut results = invariance.results(options.is_full_scale());
+    if options.selects("B3") || options.selects("B5") {
+        results.add(measure_memory_and_start(&mut environment, idle, options, progress).await?);
     }
-    if let Some(bare) = bare.filter(|_| options.wants("B4")) {
-        measured.add(burst((&stage, &bare), recipe, options, progress).await?);
+    if let Some(raw_environment) = raw_environment.filter(|_| options.selects("B4")) {
+        let contestants = Contestants { operator_environment: &environment, raw_environment: &raw_environment, raw_client };
+        results.add(burst(contestants, options, progress).await?);
     }
-    Ok(measured)
+    Ok(results)
 }
 
-/// Adds another half of the crowd to both clusters: with the operator, and with the raw client.
-async fn fill(stage: &Stage, bare: Option<&Stage>, recipe: &Recipe, (there, options): (usize, &Options)) -> Result<()> {
-    if there > 0 {
-        let some = names(&format!("crowd-{there}"), options.crowd() / 2);
-        stage.ask(&some).await?;
-        if let Some(bare) = bare {
-            make_all(&bare.client, recipe, &some, MANY).await?;
+/// Unless there are no `existing` spaces, adds half of all spaces to both clusters: with the operator, and with the raw client.
+async fn fill(
+    environment: &Environment,
+    raw_environment: Option<&Environment>,
+    raw_client: &RawClient,
+    existing: usize,
+    options: &BenchmarkOptions,
+) -> Result<()> {
+    if existing > 0 {
+        let some = names(&format!("crowd-{existing}"), options.full_scale() / 2);
+        environment.create_ready_spaces(&some).await?;
+        if let Some(raw_environment) = raw_environment {
+            create_all(&raw_environment.client, raw_client, &some, RAW_CLIENT_CONCURRENCY).await?;
         }
     }
-    stage.settle().await?;
-    match bare {
-        Some(bare) => bare.settle().await,
+    environment.until_idle().await?;
+    match raw_environment {
+        Some(raw_environment) => raw_environment.until_idle().await,
         None => Ok(()),
     }
 }
 
 /// Measures B3 and B5.
 #[allow(clippy::cast_precision_loss, reason = "sizes are far from 2^52")]
-async fn weigh(stage: &mut Stage, idle: f64, options: &Options, progress: &Progress) -> Result<Measured> {
-    tokio::time::sleep(AT_REST).await;
-    let (grown, most) = memory(stage)?;
-    let (mut starts, mut raw_starts, mut kib, mut fresh, mut peaks, mut spaces) = (vec![], vec![], 0.0, vec![], vec![], 0);
+async fn measure_memory_and_start(
+    environment: &mut Environment,
+    idle: f64,
+    options: &BenchmarkOptions,
+    progress: &BenchmarkProgress,
+) -> Result<BenchmarkResults> {
+    tokio::time::sleep(MEMORY_SETTLE_TIME).await;
+    let (current, peak_since_start) = operator_memory(environment)?;
+    let (mut starts, mut raw_starts, mut kib, mut restarted, mut peaks, mut spaces) = (vec![], vec![], 0.0, vec![], vec![], 0);
     for number in 1..=options.repetitions() {
         progress.step(&format!("B3, B5: cold start, {number} of {}", options.repetitions()));
-        stage.stop().await?;
-        let raw = lists(&stage.client).await?;
+        environment.stop_operator().await?;
+        let raw = list_watched_objects(&environment.client).await?;
         raw_starts.push(raw.seconds);
         kib = raw.bytes as f64 / 1024.0;
         spaces = raw.spaces;
-        starts.push(cold_start(stage).await?);
-        tokio::time::sleep(AT_REST).await;
-        let (now, peak) = memory(stage)?;
-        fresh.push(now);
+        starts.push(cold_start(environment).await?);
+        tokio::time::sleep(MEMORY_SETTLE_TIME).await;
+        let (now, peak) = operator_memory(environment)?;
+        restarted.push(now);
         peaks.push(peak);
     }
     let share = |samples: &Samples| Samples(samples.0.iter().map(|kilobytes| (kilobytes - idle) / kib).collect());
-    let weighed = |what: &str, samples: Samples| Figure { judged: share(&samples), ..Figure::alone("B3", what, samples) };
-    let bounded = |figure: Figure| figure.should_with(options.is_crowded(), Bound::AtMost(0.5), Bound::AtMost(0.1));
-    let figures = vec![
-        bounded(
-            weighed(&format!("KiB resident with {spaces} spaces, made since the start; over idle, as a share of the JSON"), grown.into())
+    let memory_measurement =
+        |what: &str, samples: Samples| Measurement { checked: share(&samples), ..Measurement::alone("B3", what, samples) };
+    let with_memory_bounds =
+        |measurement: Measurement| measurement.with_bounds_if(options.is_full_scale(), Bound::AtMost(0.5), Bound::AtMost(0.1));
+    let measurements =
+        vec![
+            with_memory_bounds(
+                memory_measurement(
+                    &format!("KiB resident with {spaces} spaces, made since the start; over idle, as a share of the JSON"),
+                    current.into(),
+                )
                 .and("JSON watched", kib.into())
                 .and("idle", idle.into()),
-        ),
-        bounded(weighed("the same after a restart", Samples(fresh))),
-        weighed("the most it ever was, made since the start", most.into()),
-        weighed("the most it ever was, after a restart", Samples(peaks)),
-        Figure::ratio("B5", &format!("start to ready with {spaces} spaces, s"), Samples(starts), Samples(raw_starts)).should_with(
-            options.is_crowded(),
-            Bound::AtMost(1.5),
-            Bound::AtMost(1.1),
-        ),
-    ];
-    Ok(Measured { figures, ..Measured::default() })
+            ),
+            with_memory_bounds(memory_measurement("the same after a restart", Samples(restarted))),
+            memory_measurement("the most it ever was, made since the start", peak_since_start.into()),
+            memory_measurement("the most it ever was, after a restart", Samples(peaks)),
+            Measurement::ratio("B5", &format!("start to ready with {spaces} spaces, s"), Samples(starts), Samples(raw_starts))
+                .with_bounds_if(options.is_full_scale(), Bound::AtMost(1.5), Bound::AtMost(1.1)),
+        ];
+    Ok(BenchmarkResults { measurements, ..BenchmarkResults::default() })
 }
 
-/// Measures B4 with the whole crowd ending in the same second.
-async fn burst((stage, bare): (&Stage, &Stage), recipe: &Recipe, options: &Options, progress: &Progress) -> Result<Measured> {
-    let crowd = options.crowd();
-    progress.step(&format!("B4: {crowd} end at one second"));
-    let half = crowd / 2;
-    let ending: Vec<String> = [names(&format!("crowd-{half}"), half), names(&format!("crowd-{crowd}"), half)].concat();
-    let (ours, raw) = expiry::burst(stage, bare, recipe, &ending).await?;
-    let figure = Figure::ratio("B4", &format!("{} end at one second, DELETEs/s", ending.len()), ours.into(), raw.into());
-    Ok(Measured {
-        figures: vec![figure.should_with(options.is_crowded(), Bound::AtLeast(0.8), Bound::AtLeast(0.95))],
-        ..Measured::default()
+/// Measures B4 with all spaces ending in the same second.
+async fn burst(contestants: Contestants<'_>, options: &BenchmarkOptions, progress: &BenchmarkProgress) -> Result<BenchmarkResults> {
+    let count = options.full_scale();
+    progress.step(&format!("B4: {count} end at one second"));
+    let half = count / 2;
+    let ending: Vec<String> = [names(&format!("crowd-{half}"), half), names(&format!("crowd-{count}"), half)].concat();
+    let (operator, raw) = expiry::burst(contestants, &ending).await?;
+    let measurement = Measurement::ratio("B4", &format!("{} end at one second, DELETEs/s", ending.len()), operator.into(), raw.into());
+    Ok(BenchmarkResults {
+        measurements: vec![measurement.with_bounds_if(options.is_full_scale(), Bound::AtLeast(0.8), Bound::AtLeast(0.95))],
+        ..BenchmarkResults::default()
     })
 }

@@ -8,7 +8,8 @@ use anyhow::Result;
 use clap::Parser;
 use e2e::{
     adversary::{Options, Outcome, Place, record, run},
-    fault_sweep::options::stamp,
+    program::exit_code,
+    revision::stamp,
 };
 
 /// Plays sequences of user actions in any order, and checks each of their steps.
@@ -40,13 +41,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match play(Arguments::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("adversary: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    exit_code("adversary", play(Arguments::parse()))
 }
 
 fn play(Arguments { real, seed, sequences, batch, only, first, record }: Arguments) -> Result<ExitCode> {

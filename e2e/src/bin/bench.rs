@@ -6,23 +6,17 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use e2e::{
-    bench::{self, Options},
-    interrupt::unless_stopped,
+    bench::{self, BenchmarkOptions},
+    program,
 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Box::pin(unless_stopped(go(&Options::parse()))).await {
-        Ok(code) => code,
-        Err(error) => {
-            complain(&error);
-            ExitCode::from(2)
-        }
-    }
+    program::run("bench", Box::pin(run(&BenchmarkOptions::parse()))).await
 }
 
 #[allow(clippy::print_stdout, reason = "the result is what was asked for")]
-async fn go(options: &Options) -> Result<ExitCode> {
+async fn run(options: &BenchmarkOptions) -> Result<ExitCode> {
     if let Some(folder) = &options.profile {
         bench::profile::draw(options, folder).await?;
         return Ok(ExitCode::SUCCESS);
@@ -30,7 +24,7 @@ async fn go(options: &Options) -> Result<ExitCode> {
     let report = bench::run(options).await?;
     println!("{}", report.table());
     // An incomplete run does not replace the last complete one.
-    let is_whole = report.measured.failures.is_empty();
+    let is_whole = report.results.failures.is_empty();
     if let Some(folder) = options.folder().filter(|_| is_whole || options.out.is_some()) {
         report.write(&folder)?;
     }
@@ -38,9 +32,4 @@ async fn go(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-#[allow(clippy::print_stderr, reason = "this is where a program says why it could not do what it was asked")]
-fn complain(error: &anyhow::Error) {
-    eprintln!("bench: {error:#}");
 }

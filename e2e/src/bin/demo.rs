@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use e2e::{
     binaries::repository,
-    demo::{self, Screen, Settings},
+    demo::{self, DemoSettings, Screen},
 };
 
 #[derive(Parser)]
@@ -33,7 +33,7 @@ enum Action {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let screen = Screen::detect();
-    let settings = Settings {
+    let settings = DemoSettings {
         dir: cli.dir.unwrap_or_else(|| repository().join(".demo")),
         // An empty variable counts as unset.
         kubeconfig: cli.kubeconfig.filter(|path| !path.as_os_str().is_empty()),

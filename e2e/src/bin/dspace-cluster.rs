@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use e2e::{
     User,
-    controlplane::{Layout, Settings, Supervisor},
+    controlplane::{ControlPlaneSettings, Layout, Supervisor},
     process::stop_by_pid_file,
 };
 use tokio::{
@@ -78,13 +78,13 @@ async fn main() -> Result<()> {
         }
         Action::Down { dir } => {
             let stopped = stop_by_pid_file(&Layout::new(&dir).pid_file(), "dspace-cluster", Duration::from_secs(30)).await?;
-            say(if stopped { "stopped" } else { "was not running" })
+            print_line(if stopped { "stopped" } else { "was not running" })
         }
     }
 }
 
 async fn run(up: Up) -> Result<()> {
-    let mut end = End::new(up.detach)?;
+    let mut shutdown = Shutdown::new(up.detach)?;
     fs::create_dir_all(&up.dir).with_context(|| format!("{} could not be made", up.dir.display()))?;
     let dir = up.dir.canonicalize().with_context(|| format!("{} cannot be entered", up.dir.display()))?;
     let pid_file = Layout::new(&dir).pid_file();
@@ -92,18 +92,18 @@ async fn run(up: Up) -> Result<()> {
     fs::write(&pid_file, std::process::id().to_string()).context("the process id could not be written")?;
     let outcome = tokio::select! {
         started = Supervisor::start(settings(&up, dir)) => match started {
-            Ok(supervisor) => serve(supervisor, &mut end).await,
+            Ok(supervisor) => serve(supervisor, &mut shutdown).await,
             Err(error) => Err(error),
         },
-        () = end.arrives() => Ok(()),
+        () = shutdown.arrived() => Ok(()),
     };
-    remove_own(&pid_file);
+    remove_own_pid_file(&pid_file);
     outcome
 }
 
-fn settings(up: &Up, dir: PathBuf) -> Settings {
-    let users = if up.users.is_empty() { User::cast() } else { up.users.iter().map(|flag| User::from_flag(flag)).collect() };
-    Settings {
+fn settings(up: &Up, dir: PathBuf) -> ControlPlaneSettings {
+    let users = if up.users.is_empty() { User::default_users() } else { up.users.iter().map(|flag| User::from_flag(flag)).collect() };
+    ControlPlaneSettings {
         dir,
         with_nodes: up.with_nodes,
         users,
@@ -112,18 +112,18 @@ fn settings(up: &Up, dir: PathBuf) -> Settings {
     }
 }
 
-/// Executes `start NAME`, `stop NAME` and `kill NAME` until the end arrives. Each order is answered with one line.
-async fn serve(mut supervisor: Supervisor, end: &mut End) -> Result<()> {
-    say(&serde_json::to_string(&supervisor.info())?)?;
-    while let Some(line) = end.next_order().await {
+/// Executes `start NAME`, `stop NAME` and `kill NAME` until the shutdown. Each command is answered with one line.
+async fn serve(mut supervisor: Supervisor, shutdown: &mut Shutdown) -> Result<()> {
+    print_line(&serde_json::to_string(&supervisor.info())?)?;
+    while let Some(line) = shutdown.next_command().await {
         let done = match line.split_once(' ') {
             Some(("start", name)) => supervisor.start_one(name).await,
             Some(("stop", name)) => supervisor.stop_one(name, false).await,
             Some(("kill", name)) => supervisor.stop_one(name, true).await,
             _ => Err(anyhow::anyhow!("'{line}' is none of: start NAME, stop NAME, kill NAME")),
         };
-        // One line for each order, whatever the error contains.
-        say(&match done {
+        // One line for each command, whatever the error contains.
+        print_line(&match done {
             Ok(()) => "ok".to_owned(),
             Err(error) => format!("{error:#}").replace('\n', " | "),
         })?;
@@ -133,41 +133,41 @@ async fn serve(mut supervisor: Supervisor, end: &mut End) -> Result<()> {
 }
 
 /// The events that end the cluster: a signal, or, unless it is detached, the closing of standard input.
-struct End {
+struct Shutdown {
     term: Signal,
     int: Signal,
-    orders: Option<UnboundedReceiver<String>>,
+    commands: Option<UnboundedReceiver<String>>,
 }
 
-impl End {
+impl Shutdown {
     fn new(detach: bool) -> Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, orders: (!detach).then(read_orders) })
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, commands: (!detach).then(read_commands) })
     }
 
-    /// The next order; `None` if the cluster ends.
-    async fn next_order(&mut self) -> Option<String> {
-        let Self { term, int, orders } = self;
+    /// The next command; `None` if the cluster shuts down.
+    async fn next_command(&mut self) -> Option<String> {
+        let Self { term, int, commands } = self;
         tokio::select! {
             _ = term.recv() => None,
             _ = int.recv() => None,
-            line = read(orders) => line,
+            line = receive(commands) => line,
         }
     }
 
-    async fn arrives(&mut self) {
-        while self.next_order().await.is_some() {}
+    async fn arrived(&mut self) {
+        while self.next_command().await.is_some() {}
     }
 }
 
-async fn read(orders: &mut Option<UnboundedReceiver<String>>) -> Option<String> {
-    match orders {
-        Some(orders) => orders.recv().await,
+async fn receive(commands: &mut Option<UnboundedReceiver<String>>) -> Option<String> {
+    match commands {
+        Some(commands) => commands.recv().await,
         None => std::future::pending().await,
     }
 }
 
 /// The lines of standard input. A separate thread reads them: a thread of the runtime would delay its shutdown.
-fn read_orders() -> UnboundedReceiver<String> {
+fn read_commands() -> UnboundedReceiver<String> {
     let (sender, receiver) = unbounded_channel();
     std::thread::spawn(move || {
         for line in stdin().lock().lines().map_while(Result::ok) {
@@ -179,14 +179,14 @@ fn read_orders() -> UnboundedReceiver<String> {
     receiver
 }
 
-fn remove_own(pid_file: &Path) {
+fn remove_own_pid_file(pid_file: &Path) {
     let own = std::process::id().to_string();
     if fs::read_to_string(pid_file).is_ok_and(|pid| pid.trim() == own) {
         let _ = fs::remove_file(pid_file);
     }
 }
 
-fn say(line: &str) -> Result<()> {
+fn print_line(line: &str) -> Result<()> {
     let mut stdout = stdout().lock();
     writeln!(stdout, "{line}")?;
     Ok(stdout.flush()?)

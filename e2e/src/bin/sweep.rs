@@ -6,23 +6,17 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use e2e::{
-    fault_sweep::{self, Options},
-    interrupt::unless_stopped,
+    fault_sweep::{self, SweepOptions},
+    program,
 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Box::pin(unless_stopped(go(&Options::parse()))).await {
-        Ok(code) => code,
-        Err(error) => {
-            complain(&error);
-            ExitCode::from(2)
-        }
-    }
+    program::run("sweep", Box::pin(run(&SweepOptions::parse()))).await
 }
 
 #[allow(clippy::print_stdout, reason = "the result is what was asked for")]
-async fn go(options: &Options) -> Result<ExitCode> {
+async fn run(options: &SweepOptions) -> Result<ExitCode> {
     let report = fault_sweep::run(options).await?;
     if let Some(file) = options.report_file() {
         report.write(&file)?;
@@ -33,9 +27,4 @@ async fn go(options: &Options) -> Result<ExitCode> {
     }
     println!("\n{}", report.violations());
     Ok(ExitCode::FAILURE)
-}
-
-#[allow(clippy::print_stderr, reason = "this is where a program says why it could not do what it was asked")]
-fn complain(error: &anyhow::Error) {
-    eprintln!("sweep: {error:#}");
 }

@@ -50,7 +50,7 @@ impl Layout {
 
 /// The information that the supervisor prints, as one line of JSON, when the cluster is ready.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Info {
+pub struct ClusterInfo {
     /// The API server's address.
     pub server: String,
     /// The administrator's kubeconfig.

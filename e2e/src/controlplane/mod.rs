@@ -9,5 +9,5 @@ mod nodes;
 mod pki;
 mod supervisor;
 
-pub use layout::{Info, Layout};
-pub use supervisor::{Settings, Supervisor};
+pub use layout::{ClusterInfo, Layout};
+pub use supervisor::{ControlPlaneSettings, Supervisor};

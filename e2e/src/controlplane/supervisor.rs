@@ -15,7 +15,7 @@ use kube::Api;
 
 use super::{
     components::{self, Ports},
-    layout::{Info, Layout},
+    layout::{ClusterInfo, Layout},
     nodes, pki,
 };
 use crate::{
@@ -24,7 +24,6 @@ use crate::{
     ports,
     process::Process,
     users::{User, token_file},
-    wait::eventually,
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
@@ -33,7 +32,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// The settings of a cluster.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ControlPlaneSettings {
     /// The folder for all its files.
     pub dir: PathBuf,
     /// Enables pods: adds a scheduler, kwok, and one node.
@@ -49,7 +48,7 @@ pub struct Settings {
 /// The processes of one control plane. Dropping it kills them.
 #[derive(Debug)]
 pub struct Supervisor {
-    settings: Settings,
+    settings: ControlPlaneSettings,
     layout: Layout,
     binaries: PathBuf,
     ports: Ports,
@@ -58,7 +57,7 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Builds missing programs, starts all components, and returns when the cluster is ready.
-    pub async fn start(settings: Settings) -> Result<Self> {
+    pub async fn start(settings: ControlPlaneSettings) -> Result<Self> {
         let mut names = binaries::CONTROL_PLANE.to_vec();
         if settings.with_nodes {
             names.extend(binaries::NODES);
@@ -75,8 +74,8 @@ impl Supervisor {
     }
 
     /// The information that clients need about this cluster.
-    pub fn info(&self) -> Info {
-        Info {
+    pub fn info(&self) -> ClusterInfo {
+        ClusterInfo {
             server: self.server(),
             kubeconfig: self.layout.kubeconfig(),
             dir: self.layout.dir.clone(),
@@ -142,21 +141,9 @@ impl Supervisor {
     async fn await_ready(&mut self, name: &'static str) -> Result<()> {
         let (etcd_port, kubeconfig) = (self.ports.etcd, self.layout.kubeconfig());
         let process = self.running.get_mut(name).with_context(|| format!("{name} was not started"))?;
-        let process = std::cell::RefCell::new(process);
         let what = format!("{name} to be ready");
-        let ready = eventually(&what, READY_WITHIN, || {
-            let alive = process.borrow_mut().check_alive();
-            let kubeconfig = &kubeconfig;
-            async move {
-                // A program that has ended will not become ready: end the wait with its log instead.
-                if let Err(error) = alive {
-                    return Ok(Some(Err(error)));
-                }
-                Ok(probe(name, etcd_port, kubeconfig).await?.then_some(Ok(())))
-            }
-        });
-        let outcome = ready.await;
-        outcome.with_context(|| format!("the end of its log:\n{}", process.borrow().log_tail()))?
+        let outcome = process.until(&what, READY_WITHIN, || probe(name, etcd_port, &kubeconfig)).await;
+        outcome.with_context(|| format!("the end of its log:\n{}", process.log_tail()))?
     }
 
     fn server(&self) -> String {

@@ -1,46 +1,37 @@
 //! Owns the demo: it shows a newcomer the way from nothing to a space that expires, in about a minute.
 
+mod cluster;
 mod operator;
+mod scenes;
 mod screen;
+mod settings;
 mod space;
-mod story;
-mod target;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::Result;
 
 pub use screen::Screen;
+pub use settings::DemoSettings;
 
 use crate::process::stop_by_pid_file;
-use target::Target;
-
-/// The settings of the demo.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The folder for the cluster's files, kubeconfigs, logs and process ids.
-    pub dir: PathBuf,
-    /// The kubeconfig of a cluster to use instead of an embedded one.
-    pub kubeconfig: Option<PathBuf>,
-}
+use cluster::DemoCluster;
+use settings::{cluster_layout, operator_pid_file};
 
 /// Runs the whole demo. The operator and an embedded cluster keep running afterwards.
-pub async fn up(settings: &Settings, screen: &Screen) -> Result<()> {
+pub async fn up(settings: &DemoSettings, screen: &Screen) -> Result<()> {
     screen.title("developerspace-operator: namespaces for developers, gone when their time is up");
     down(settings).await?;
-    let target = Target::prepare(settings, screen).await?;
-    operator::install(&target, screen).await?;
-    operator::start(&target, screen).await?;
-    story::tell(&target, screen).await?;
-    target.say_how_to_go_on(screen);
+    let cluster = DemoCluster::prepare(settings, screen).await?;
+    operator::install(&cluster, screen).await?;
+    operator::start(&cluster, screen).await?;
+    scenes::run(&cluster, screen).await?;
+    cluster.print_next_steps(screen);
     Ok(())
 }
 
 /// Stops the processes that a demo left running, and returns their names.
-pub async fn down(settings: &Settings) -> Result<Vec<&'static str>> {
+pub async fn down(settings: &DemoSettings) -> Result<Vec<&'static str>> {
     let grace = Duration::from_secs(30);
     let mut stopped = vec![];
     if stop_by_pid_file(&operator_pid_file(&settings.dir), "developerspace-operator", grace).await? {
@@ -50,12 +41,4 @@ pub async fn down(settings: &Settings) -> Result<Vec<&'static str>> {
         stopped.push("the control plane");
     }
     Ok(stopped)
-}
-
-fn operator_pid_file(dir: &Path) -> PathBuf {
-    dir.join("operator.pid")
-}
-
-fn cluster_layout(dir: &Path) -> crate::controlplane::Layout {
-    crate::controlplane::Layout::new(&dir.join("cluster"))
 }

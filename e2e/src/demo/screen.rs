@@ -23,8 +23,8 @@ impl Screen {
     /// Detects whether standard output is a terminal.
     pub fn detect() -> Self {
         let interactive = stdout().is_terminal();
-        let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { interactive, colour: interactive && !forbidden }
+        let colour_disabled = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { interactive, colour: interactive && !colour_disabled }
     }
 
     /// Prints the headline.
@@ -61,8 +61,8 @@ impl Screen {
     }
 
     /// Prints a command as a user types it, and its output.
-    pub fn command(&self, who: &str, command: &str, output: &str) {
-        let prompt = if who.is_empty() { "$".to_owned() } else { format!("{who}$") };
+    pub fn command(&self, user: &str, command: &str, output: &str) {
+        let prompt = if user.is_empty() { "$".to_owned() } else { format!("{user}$") };
         self.line(&format!("\n  {} {}", self.paint("2", &prompt), self.paint("1", command)));
         for line in output.trim_end().lines() {
             self.line(&format!("    {line}"));

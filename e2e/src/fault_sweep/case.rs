@@ -3,13 +3,13 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{
-    faults::{Cost, Kind},
-    path::Path,
+    faults::{CaseCost, FaultKind},
+    path::LifecyclePath,
 };
 
 /// A write of a path, the same in every run of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Target {
+pub struct TargetWrite {
     /// The signature of the write.
     pub signature: String,
     /// The number of the write among those with the same signature, from one.
@@ -20,15 +20,15 @@ pub struct Target {
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The path.
-    pub path: Path,
+    pub path: LifecyclePath,
     /// The write.
-    pub target: Target,
+    pub target: TargetWrite,
     /// The fault.
-    pub kind: Kind,
+    pub kind: FaultKind,
 }
 
 /// The maximum length of a namespace's name.
-const LONGEST: usize = 63;
+const MAX_NAME_LENGTH: usize = 63;
 
 impl Case {
     /// The ID `path/write/fault`, by which the case is replayed.
@@ -42,7 +42,7 @@ impl Case {
     }
 }
 
-impl Target {
+impl TargetWrite {
     /// The write as part of a case's ID.
     pub fn label(&self) -> String {
         if self.nth == 1 { self.signature.clone() } else { format!("{}:{}", self.signature, self.nth) }
@@ -60,22 +60,24 @@ pub fn space_name(id: &str) -> String {
         .chars()
         .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' })
         .collect();
-    if plain.len() <= LONGEST {
+    if plain.len() <= MAX_NAME_LENGTH {
         return plain;
     }
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
-    format!("{}-{:08x}", plain[..LONGEST - 9].trim_end_matches('-'), hasher.finish() & 0xffff_ffff)
+    format!("{}-{:08x}", plain[..MAX_NAME_LENGTH - 9].trim_end_matches('-'), hasher.finish() & 0xffff_ffff)
 }
 
 /// Returns true if the bounded sweep runs the case too.
 pub fn is_bounded(case: &Case) -> bool {
     let Case { path, target, kind } = case;
     match kind.cost {
-        Cost::Small => !target.is_event() || path.name == "create",
-        Cost::Further => false,
-        Cost::Worker => path.name == "create" && !target.is_event() && kind.name.starts_with("hang"),
-        Cost::Process => kind.name.starts_with("kill") && !target.is_event() && matches!(path.name, "create" | "class-change" | "delete"),
+        CaseCost::Small => !target.is_event() || path.name == "create",
+        CaseCost::Further => false,
+        CaseCost::Worker => path.name == "create" && !target.is_event() && kind.name.starts_with("hang"),
+        CaseCost::Process => {
+            kind.name.starts_with("kill") && !target.is_event() && matches!(path.name, "create" | "class-change" | "delete")
+        }
     }
 }
 
@@ -84,10 +86,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_labels_and_tell_cases_apart() {
+    fn names_are_valid_labels_and_differ_between_cases() {
         let long = "update-member-removed/patch-developerspaces.status:2/reset-before";
         let name = space_name(long);
-        assert!(name.len() <= LONGEST && name.starts_with("sweep-update-member-removed-patch"), "{name}");
+        assert!(name.len() <= MAX_NAME_LENGTH && name.starts_with("sweep-update-member-removed-patch"), "{name}");
         assert_ne!(name, space_name(&format!("{long}-x3")));
         assert_eq!(space_name("create/create-namespaces/409"), "sweep-create-create-namespaces-409");
     }

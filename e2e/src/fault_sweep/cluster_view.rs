@@ -26,16 +26,37 @@ use tokio::{
 
 use crate::wait::eventually;
 
-/// The group, version and kind of all objects of a space's state.
-const KINDS: [(&str, &str, &str); 7] = [
-    ("developerspace.dev", "v1alpha1", "DeveloperSpace"),
-    ("developerspace.dev", "v1alpha1", "SpaceClass"),
-    ("", "v1", "Namespace"),
-    ("", "v1", "ResourceQuota"),
-    ("", "v1", "LimitRange"),
-    ("networking.k8s.io", "v1", "NetworkPolicy"),
-    ("rbac.authorization.k8s.io", "v1", "RoleBinding"),
+/// The kinds of all objects of a space's state.
+const KINDS: [ViewedKind; 7] = [
+    ViewedKind { group: "developerspace.dev", version: "v1alpha1", kind: "DeveloperSpace" },
+    ViewedKind { group: "developerspace.dev", version: "v1alpha1", kind: "SpaceClass" },
+    ViewedKind { group: "", version: "v1", kind: "Namespace" },
+    ViewedKind { group: "", version: "v1", kind: "ResourceQuota" },
+    ViewedKind { group: "", version: "v1", kind: "LimitRange" },
+    ViewedKind { group: "networking.k8s.io", version: "v1", kind: "NetworkPolicy" },
+    ViewedKind { group: "rbac.authorization.k8s.io", version: "v1", kind: "RoleBinding" },
 ];
+
+/// A kind of objects, in one version of its group.
+#[derive(Clone, Copy)]
+struct ViewedKind {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+}
+
+impl ViewedKind {
+    fn resource(self) -> ApiResource {
+        ApiResource::from_gvk(&GroupVersionKind::gvk(self.group, self.version, self.kind))
+    }
+
+    /// The name of the space to which an object belongs, and the object's key among those of the space.
+    fn locate(self, object: &DynamicObject) -> (String, String) {
+        let (space, name) = (object.namespace().unwrap_or_else(|| object.name_any()), object.name_any());
+        let key = if space == name { self.kind.to_owned() } else { format!("{} {name}", self.kind) };
+        (space, key)
+    }
+}
 
 /// The number of objects of a page.
 const PAGE: u32 = 500;
@@ -45,27 +66,28 @@ const PAGE_WITHIN: Duration = Duration::from_secs(180);
 /// The objects of one space, by kind and name.
 pub type Objects = BTreeMap<String, Value>;
 
+/// The objects of all spaces, by name.
 #[derive(Default)]
-struct Inner(RwLock<HashMap<String, Kept>>);
+struct TrackedSpaces(RwLock<HashMap<String, TrackedSpace>>);
 
 /// The objects of one space, and a channel that reports their changes.
 #[derive(Default)]
-struct Kept {
+struct TrackedSpace {
     objects: Objects,
     /// The time since which the namespace is terminating.
     terminating: Option<Instant>,
     /// The times between which the last namespace that is deleted by now was terminating.
-    emptied: Option<(Instant, Instant)>,
+    last_termination: Option<(Instant, Instant)>,
     changed: watch::Sender<()>,
 }
 
-impl Kept {
+impl TrackedSpace {
     /// Records the times of termination that a change of the objects shows, and wakes the waiting tasks.
     fn changed(&mut self) {
         let is_terminating = self.objects.get("Namespace").is_some_and(|namespace| !namespace["metadata"]["deletionTimestamp"].is_null());
         match self.terminating {
             None if is_terminating => self.terminating = Some(Instant::now()),
-            Some(since) if !is_terminating => (self.terminating, self.emptied) = (None, Some((since, Instant::now()))),
+            Some(since) if !is_terminating => (self.terminating, self.last_termination) = (None, Some((since, Instant::now()))),
             _ => {}
         }
         self.changed.send_replace(());
@@ -74,32 +96,32 @@ impl Kept {
 
 /// A current view of the cluster.
 pub struct ClusterView {
-    inner: Arc<Inner>,
+    tracked: Arc<TrackedSpaces>,
     watching: Vec<JoinHandle<()>>,
 }
 
 impl ClusterView {
     /// Starts the watches with `client`.
     pub fn start(client: &Client) -> Self {
-        let inner = Arc::<Inner>::default();
-        let watching = KINDS.map(|kind| tokio::spawn(follow(client.clone(), kind, inner.clone())));
-        Self { inner, watching: watching.into() }
+        let tracked = Arc::<TrackedSpaces>::default();
+        let watching = KINDS.map(|kind| tokio::spawn(follow(client.clone(), kind, tracked.clone())));
+        Self { tracked, watching: watching.into() }
     }
 
     /// The objects of the space of that name.
     pub fn objects(&self, space: &str) -> Objects {
-        self.inner.read().get(space).map(|kept| kept.objects.clone()).unwrap_or_default()
+        self.tracked.read().get(space).map(|space_state| space_state.objects.clone()).unwrap_or_default()
     }
 
     /// Returns the times between which the last namespace of that name that is deleted by now was terminating.
-    pub fn emptied(&self, space: &str) -> Option<(Instant, Instant)> {
-        self.inner.read().get(space).and_then(|kept| kept.emptied)
+    pub fn last_termination(&self, space: &str) -> Option<(Instant, Instant)> {
+        self.tracked.read().get(space).and_then(|space_state| space_state.last_termination)
     }
 
     /// Waits until `probe` accepts the space's objects. The error contains the last failure of `probe`.
     pub async fn until(&self, what: &str, space: &str, within: Duration, probe: impl Fn(&Objects) -> Result<()>) -> Result<Objects> {
         let deadline = Instant::now() + within;
-        let mut changed = self.inner.write().entry(space.to_owned()).or_default().changed.subscribe();
+        let mut changed = self.tracked.write().entry(space.to_owned()).or_default().changed.subscribe();
         loop {
             changed.borrow_and_update();
             let objects = self.objects(space);
@@ -125,17 +147,17 @@ impl Drop for ClusterView {
 pub async fn read_all(client: &Client) -> Result<HashMap<String, Objects>> {
     let mut all: HashMap<String, Objects> = HashMap::new();
     for kind in KINDS {
-        let api = Api::<DynamicObject>::all_with(client.clone(), &resource(kind));
+        let api = Api::<DynamicObject>::all_with(client.clone(), &kind.resource());
         let mut params = ListParams::default().limit(PAGE);
         loop {
             // A loaded API server ends a response that takes too long, and the page is read again.
             let read = || async { Ok(Some(api.list(&params).await?)) };
-            let page = eventually(&format!("a list of all {}s", kind.2), PAGE_WITHIN, read).await?;
+            let page = eventually(&format!("a list of all {}s", kind.kind), PAGE_WITHIN, read).await?;
             let token = page.metadata.continue_.filter(|token| !token.is_empty());
             for object in page.items {
-                let (space, key) = place(kind.2, &object);
+                let (space, key) = kind.locate(&object);
                 let mut object = serde_json::to_value(&object)?;
-                object["kind"] = kind.2.into();
+                object["kind"] = kind.kind.into();
                 all.entry(space).or_default().insert(key, object);
             }
             match token {
@@ -147,64 +169,55 @@ pub async fn read_all(client: &Client) -> Result<HashMap<String, Objects>> {
     Ok(all)
 }
 
-fn resource((group, version, kind): (&str, &str, &str)) -> ApiResource {
-    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
-}
-
-fn place(kind: &str, object: &DynamicObject) -> (String, String) {
-    let (space, name) = (object.namespace().unwrap_or_else(|| object.name_any()), object.name_any());
-    let key = if space == name { kind.to_owned() } else { format!("{kind} {name}") };
-    (space, key)
-}
-
-async fn follow(client: Client, kind: (&'static str, &'static str, &'static str), inner: Arc<Inner>) {
-    let api = Api::<DynamicObject>::all_with(client, &resource(kind));
+/// Keeps the objects of one kind current.
+async fn follow(client: Client, kind: ViewedKind, tracked: Arc<TrackedSpaces>) {
+    let api = Api::<DynamicObject>::all_with(client, &kind.resource());
     let mut events = watcher(api, watcher::Config::default().timeout(20)).default_backoff().boxed();
     let mut listed: Option<Vec<(String, String)>> = None;
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => listed = Some(vec![]),
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                let (space, key) = place(kind.2, &object);
+                let (space, key) = kind.locate(&object);
                 if let Some(listed) = &mut listed {
                     listed.push((space.clone(), key.clone()));
                 }
                 if let Ok(mut object) = serde_json::to_value(&object) {
-                    object["kind"] = kind.2.into();
-                    inner.change(space, |objects| objects.insert(key, object));
+                    object["kind"] = kind.kind.into();
+                    tracked.change(space, |objects| objects.insert(key, object));
                 }
             }
             Ok(Event::Delete(object)) => {
-                let (space, key) = place(kind.2, &object);
-                inner.change(space, |objects| objects.remove(&key));
+                let (space, key) = kind.locate(&object);
+                tracked.change(space, |objects| objects.remove(&key));
             }
-            Ok(Event::InitDone) => inner.retain(kind.2, &listed.take().unwrap_or_default()),
+            Ok(Event::InitDone) => tracked.retain(kind.kind, &listed.take().unwrap_or_default()),
             Err(_) => {}
         }
     }
 }
 
-impl Inner {
+impl TrackedSpaces {
     fn retain(&self, kind: &str, listed: &[(String, String)]) {
         let listed: std::collections::HashSet<&(String, String)> = listed.iter().collect();
-        for (space, kept) in self.write().iter_mut() {
-            kept.objects.retain(|key, object| object["kind"] != kind || listed.contains(&(space.clone(), key.clone())));
-            kept.changed();
+        for (space, space_state) in self.write().iter_mut() {
+            space_state.objects.retain(|key, object| object["kind"] != kind || listed.contains(&(space.clone(), key.clone())));
+            space_state.changed();
         }
     }
 
     fn change(&self, space: String, change: impl FnOnce(&mut Objects) -> Option<Value>) {
         let mut all = self.write();
-        let kept = all.entry(space).or_default();
-        change(&mut kept.objects);
-        kept.changed();
+        let space_state = all.entry(space).or_default();
+        change(&mut space_state.objects);
+        space_state.changed();
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Kept>> {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, TrackedSpace>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Kept>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, TrackedSpace>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,47 +7,57 @@ use anyhow::Result;
 use futures::{StreamExt, stream};
 
 use super::{
-    batch::judge,
+    batch::CompletedCases,
     case::Case,
-    progress::Progress,
+    progress::SweepProgress,
     reference::References,
-    report::{Oracle, Outcome},
-    restarter::{Complaints, keep},
+    report::{CaseOutcome, Oracle},
+    restarter::{UnexpectedExits, keep_running},
     rig::Rig,
     run,
 };
 
-const SIDE_BY_SIDE: usize = 16;
+/// The maximum number of cases that are prepared concurrently.
+const MAX_CONCURRENT_PREPARATIONS: usize = 16;
 
 /// Runs `cases` and checks the final state.
-pub async fn run_all(rig: &Rig, cases: &[Case], references: &References, quiet: Duration, progress: &Progress) -> Result<Vec<Outcome>> {
+pub async fn run_all(
+    rig: &Rig,
+    cases: &[Case],
+    references: &References,
+    quiet: Duration,
+    progress: &SweepProgress,
+) -> Result<Vec<CaseOutcome>> {
     let from = rig.proxy.journal().len();
-    let complaints = Complaints::default();
-    let mut prepared: Vec<(&Case, Result<(), Outcome>)> =
-        stream::iter(cases).map(|case| async move { (case, run::prepare(rig, case).await) }).buffer_unordered(SIDE_BY_SIDE).collect().await;
+    let unexpected_exits = UnexpectedExits::default();
+    let mut prepared: Vec<(&Case, Result<(), CaseOutcome>)> = stream::iter(cases)
+        .map(|case| async move { (case, run::prepare(rig, case).await) })
+        .buffer_unordered(MAX_CONCURRENT_PREPARATIONS)
+        .collect()
+        .await;
     prepared.sort_by_key(|(case, _)| case.id());
     let running = async {
         let mut outcomes = vec![];
         for (case, prepared) in prepared {
             let mut outcome = match (prepared, references.get(case.path.name)) {
                 (Ok(()), Some(reference)) => run::run(rig, case, reference).await,
-                (Ok(()), None) => Outcome::violated(case.id(), Oracle::End, "there is no reference run of this path".to_owned()),
+                (Ok(()), None) => CaseOutcome::violated(case.id(), Oracle::End, "there is no reference run of this path".to_owned()),
                 (Err(outcome), _) => outcome,
             };
-            if let Some(complaint) = complaints.take().pop() {
-                outcome = Outcome::violated(case.id(), Oracle::Live, complaint);
+            if let Some(reason) = unexpected_exits.take().pop() {
+                outcome = CaseOutcome::violated(case.id(), Oracle::Live, reason);
             }
-            progress.note(&outcome);
+            progress.record(&outcome);
             outcomes.push(outcome);
         }
         outcomes
     };
     let outcomes = tokio::select! {
         outcomes = running => outcomes,
-        error = keep(rig, &complaints) => return Err(error),
+        error = keep_running(rig, &unexpected_exits) => return Err(error),
     };
     // The last case may have ended the operator after all work was done. QUIET has no meaning for an operator that does
     // not run.
-    rig.revive().await?;
-    judge(rig, cases, references, (outcomes, from), quiet).await
+    rig.ensure_running().await?;
+    CompletedCases { cases, references, outcomes, from }.check(rig, quiet).await
 }

@@ -18,9 +18,9 @@ pub fn dump(name: &str, objects: &Objects) -> Value {
     let last = || objects.get("DeveloperSpace").map(|space| text(space, "/status/namespace/uid").to_owned());
     let namespace = uid("Namespace").or_else(last);
     let known = [(Some(name.to_owned()), "NAME"), (uid("DeveloperSpace"), "SPACE-UID"), (namespace, "NAMESPACE-UID")];
-    let all: serde_json::Map<String, Value> = objects.iter().map(|(key, object)| (key.clone(), one(object, objects))).collect();
+    let all: serde_json::Map<String, Value> = objects.iter().map(|(key, object)| (key.clone(), normalized(object, objects))).collect();
     let mut all = Value::Object(all);
-    visit(&mut all, &|text: &str| {
+    change_texts(&mut all, &|text: &str| {
         let mut text = hide_times(text);
         for (known, instead) in &known {
             if let Some(known) = known.as_ref().filter(|known| !known.is_empty()) {
@@ -32,7 +32,7 @@ pub fn dump(name: &str, objects: &Objects) -> Value {
     all
 }
 
-fn one(object: &Value, all: &Objects) -> Value {
+fn normalized(object: &Value, all: &Objects) -> Value {
     let mut essence = essence(object);
     // Items of a list have no apiVersion.
     if let Some(fields) = essence.as_object_mut() {
@@ -43,12 +43,9 @@ fn one(object: &Value, all: &Objects) -> Value {
     }
     match object["kind"].as_str().unwrap_or_default() {
         "DeveloperSpace" => {
-            let mut status = object["status"].clone();
-            status["observedGeneration"] = if is_observed(object) { json!("current") } else { json!("old") };
-            conditions(&mut status, &object["metadata"]["generation"]);
-            essence["status"] = status;
+            essence["status"] = normalized_status(object);
             essence["deleting"] = (!object["metadata"]["deletionTimestamp"].is_null()).into();
-            essence["told in the namespace"] = agrees(object, all).into();
+            essence["told in the namespace"] = has_same_expiry(object, all).into();
         }
         "Namespace" => {
             essence["status"] = json!({"phase": object["status"]["phase"]});
@@ -62,12 +59,7 @@ fn one(object: &Value, all: &Objects) -> Value {
                 == all.get("DeveloperSpace").map(uid_of).unwrap_or_default())
             .into();
         }
-        "SpaceClass" => {
-            let mut status = object["status"].clone();
-            status["observedGeneration"] = if is_observed(object) { json!("current") } else { json!("old") };
-            conditions(&mut status, &object["metadata"]["generation"]);
-            essence["status"] = status;
-        }
+        "SpaceClass" => essence["status"] = normalized_status(object),
         _ => {}
     }
     essence
@@ -75,26 +67,31 @@ fn one(object: &Value, all: &Objects) -> Value {
 
 /// Returns true if the namespace's annotation contains the same expiry as the status, to the second, or if there is no
 /// namespace.
-fn agrees(space: &Value, all: &Objects) -> bool {
-    let told = all.get("Namespace").map(|namespace| text(namespace, "/metadata/annotations/developerspace.dev~1expires-at"));
-    told.is_none_or(|told| told == text(space, "/status/expiresAt"))
+fn has_same_expiry(space: &Value, all: &Objects) -> bool {
+    let annotation = all.get("Namespace").map(|namespace| text(namespace, "/metadata/annotations/developerspace.dev~1expires-at"));
+    annotation.is_none_or(|annotation| annotation == text(space, "/status/expiresAt"))
 }
 
-fn conditions(status: &mut Value, generation: &Value) {
+/// The status, with generations only as current or old.
+fn normalized_status(object: &Value) -> Value {
+    let mut status = object["status"].clone();
+    status["observedGeneration"] = if is_observed(object) { json!("current") } else { json!("old") };
+    let generation = &object["metadata"]["generation"];
     for condition in status["conditions"].as_array_mut().into_iter().flatten() {
         let current = condition["observedGeneration"] == *generation;
         condition["observedGeneration"] = if current { json!("current") } else { json!("old") };
     }
+    status
 }
 
-fn visit(value: &mut Value, change: &impl Fn(&str) -> String) {
+fn change_texts(value: &mut Value, change: &impl Fn(&str) -> String) {
     match value {
         Value::String(text) => *text = change(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| visit(item, change)),
+        Value::Array(items) => items.iter_mut().for_each(|item| change_texts(item, change)),
         Value::Object(map) => {
             let old = std::mem::take(map);
             for (key, mut item) in old {
-                visit(&mut item, change);
+                change_texts(&mut item, change);
                 map.insert(change(&key), item);
             }
         }
@@ -135,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn names_uids_and_times_do_not_matter_and_all_else_does() {
+    fn states_that_differ_in_names_uids_and_times_only_are_equal() {
         let first = dump("a-1", &objects("a-1", "111", "2026-11-24T09:00:00Z"));
         assert_eq!(first, dump("b-22", &objects("b-22", "222", "2026-11-25T09:00:00Z")));
         let mut other = objects("c", "333", "2026-11-24T09:00:00Z");

@@ -7,16 +7,15 @@ use clap::Parser;
 
 use super::{
     case::{Case, is_bounded},
-    report::{Outcome, Report, Verdict},
-    scenarios::Scenario,
+    report::{CaseResult, SweepReport},
 };
-use crate::{binaries, command};
+use crate::binaries;
 
 /// Interrupts every write of every life-cycle path with every fault, and checks the result
 #[derive(Clone, Debug, Default, Parser)]
 #[command(name = "sweep", max_term_width = 120)]
 #[allow(clippy::struct_excessive_bools, reason = "switches of a command line")]
-pub struct Options {
+pub struct SweepOptions {
     /// Run only this case or scenario, such as create/create-namespaces/reset-after or R7/stale-view; can be repeated
     #[arg(long, value_name = "ID")]
     pub case: Vec<String>,
@@ -58,68 +57,50 @@ pub struct Options {
     pub report: Option<PathBuf>,
 }
 
-impl Options {
+impl SweepOptions {
     fn is_whole(&self) -> bool {
         self.case.is_empty() && self.paths.is_empty() && self.faults.is_empty() && !self.bounded && !self.no_scenarios
     }
 
     /// The file to which the report is written, if any.
     pub fn report_file(&self) -> Option<PathBuf> {
-        let usual = || self.is_whole().then(|| binaries::repository().join("docs/reliability/report.json"));
-        self.report.clone().or_else(usual)
+        let default = || self.is_whole().then(|| binaries::repository().join("docs/reliability/report.json"));
+        self.report.clone().or_else(default)
     }
 
     /// The passed outcomes of the previous report, if the sweep resumes it.
-    pub fn resumed(&self) -> Result<Report> {
+    pub fn resumed_report(&self) -> Result<SweepReport> {
         match self.report_file().filter(|file| self.resume && file.is_file()) {
             Some(file) => {
-                let mut report = Report::read(&file)?;
-                report.outcomes.retain(|outcome| outcome.verdict == Verdict::Passed);
+                let mut report = SweepReport::read(&file)?;
+                report.outcomes.retain(|outcome| outcome.result == CaseResult::Passed);
                 Ok(report)
             }
-            None => Ok(Report::default()),
+            None => Ok(SweepReport::default()),
         }
     }
 
     /// Returns true if the options select the path.
-    pub fn wants_path(&self, path: &str) -> bool {
+    pub fn selects_path(&self, path: &str) -> bool {
         let named = |id: &String| id.split('/').next() == Some(path);
         (self.paths.is_empty() || self.paths.iter().any(|wanted| wanted == path)) && (self.case.is_empty() || self.case.iter().any(named))
     }
 
     /// Returns true if the options select the case.
-    pub fn wants(&self, case: &Case) -> bool {
+    pub fn selects(&self, case: &Case) -> bool {
         if !self.case.is_empty() {
             return self.case.contains(&case.id());
         }
         (self.faults.is_empty() || self.faults.iter().any(|wanted| wanted == case.kind.name)) && (!self.bounded || is_bounded(case))
     }
 
-    /// Returns true if the options select the scenario and it did not run before.
-    pub fn wants_scenario(&self, scenario: &Scenario, done: &[Outcome]) -> bool {
-        let wanted = if self.case.is_empty() {
-            !self.no_scenarios && self.paths.is_empty() && self.faults.is_empty() && (!self.bounded || scenario.bounded)
-        } else {
-            self.case.iter().any(|id| id == scenario.id)
-        };
-        wanted && !done.iter().any(|outcome| outcome.id == scenario.id)
-    }
-
     /// The duration of the soak.
-    pub fn soak(&self) -> Duration {
+    pub fn soak_time(&self) -> Duration {
         Duration::from_secs(60 * self.soak.unwrap_or(if self.short { 5 } else { 60 }))
     }
 
     /// The time at the end during which nothing may be written.
-    pub fn quiet(&self) -> Duration {
+    pub fn quiet_time(&self) -> Duration {
         Duration::from_secs(if self.bounded { 15 } else { 60 })
     }
-}
-
-/// The commit and the date of the run.
-pub async fn stamp() -> (String, String) {
-    let mut git = tokio::process::Command::new("git");
-    git.args(["describe", "--always", "--dirty"]).current_dir(binaries::repository());
-    let commit = command::run(git, None).await.ok().filter(command::Output::succeeded).map(|output| output.stdout.trim().to_owned());
-    (commit.unwrap_or_else(|| "unknown".to_owned()), crate::fixtures::now().format("%Y-%m-%d").to_string())
 }

@@ -1,10 +1,10 @@
-//! Owns the life-cycle paths: the initial state, the acts, and the permitted end state.
+//! Owns the life-cycle paths: the initial state, the actions of users, and the permitted end state.
 
 use serde_json::{Value, json};
 
-/// One act of a user. `$NAME`, `$NOW` and `$SOON` in its JSON are placeholders for the case's name and for times.
+/// One action of a user. `$NAME`, `$NOW` and `$SOON` in its JSON are placeholders for the case's name and for times.
 #[derive(Clone, Debug)]
-pub enum Act {
+pub enum UserAction {
     /// Creates an object.
     Create(Value),
     /// Changes an object by a merge patch: kind, name, patch.
@@ -15,7 +15,7 @@ pub enum Act {
 
 /// The end state of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ends {
+pub enum EndState {
     /// The space is ready.
     Ready,
     /// The space is not ready and reports the reason.
@@ -30,7 +30,7 @@ pub enum Ends {
 
 /// The condition under which the operator may delete the namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deletes {
+pub enum PermittedDeletion {
     /// Never.
     Never,
     /// After the user requested it.
@@ -41,20 +41,20 @@ pub enum Deletes {
 
 /// A life-cycle path.
 #[derive(Clone, Debug)]
-pub struct Path {
+pub struct LifecyclePath {
     /// Its name.
     pub name: &'static str,
-    /// The acts that create the initial state.
-    pub before: Vec<Act>,
-    /// The acts of the path.
-    pub act: Vec<Act>,
+    /// The actions that create the initial state.
+    pub setup: Vec<UserAction>,
+    /// The actions of the path.
+    pub actions: Vec<UserAction>,
     /// The end state.
-    pub ends: Ends,
+    pub end_state: EndState,
     /// The condition under which a namespace may be deleted.
-    pub deletes: Deletes,
+    pub deletion: PermittedDeletion,
 }
 
-/// The seconds from the act to the expiry of a space, on a path that ends with an expiry.
+/// The seconds from the action to the expiry of a space, on a path that ends with an expiry.
 pub const SOON_SECONDS: i64 = 6;
 
 /// The times of a spec that expires soon. The renewal sets that end: an end that a change of the spec alone brings this
@@ -67,23 +67,39 @@ pub fn soon() -> Value {
 pub const UNWARNED: &str = "sweep-unwarned";
 
 /// All paths of the controller.
-pub fn all() -> Vec<Path> {
-    let create = || vec![Act::Create(space(&spec(&json!({}))))];
-    let begin = |changes: &Value| vec![Act::Create(space(&spec(changes)))];
-    let delete = || Act::Delete("DeveloperSpace", "$NAME");
+pub fn all() -> Vec<LifecyclePath> {
+    let create = || vec![UserAction::Create(space(&spec(&json!({}))))];
+    let begin = |changes: &Value| vec![UserAction::Create(space(&spec(changes)))];
+    let delete = || UserAction::Delete("DeveloperSpace", "$NAME");
     let tightened = json!({"spec": {"quota": {"hard": {"requests.memory": "3Gi"}}, "network": {"isolation": "None"}}});
-    let own_class = [vec![Act::Create(class("$NAME"))], begin(&json!({"className": "$NAME"}))].concat();
+    let own_class = [vec![UserAction::Create(class("$NAME"))], begin(&json!({"className": "$NAME"}))].concat();
     let brief = begin(&json!({"className": "sweep-brief"}));
-    let handed_over = vec![Act::Create(namespace(json!({"developerspace.dev/adopt": "$NAME/User:alice@example.com"})))];
-    let foreign = vec![Act::Create(namespace(json!({})))];
+    let handed_over = vec![UserAction::Create(namespace(json!({"developerspace.dev/adopt": "$NAME/User:alice@example.com"})))];
+    let foreign = vec![UserAction::Create(namespace(json!({})))];
     let mut paths = vec![
-        Path { name: "create", before: vec![], act: create(), ends: Ends::Ready, deletes: Deletes::Never },
-        Path { name: "adopt", before: handed_over, act: create(), ends: Ends::Ready, deletes: Deletes::Never },
-        Path { name: "conflict", before: foreign, act: create(), ends: Ends::Refused, deletes: Deletes::Never },
-        Path { before: own_class, ..path("class-edit", Act::Patch("SpaceClass", "$NAME", tightened)) },
-        Path { before: brief, ends: Ends::Gone, deletes: Deletes::WhenDue, ..path("expire", update(soon())) },
-        Path { ends: Ends::Gone, deletes: Deletes::WhenAsked, ..path("delete", delete()) },
-        Path { before: begin(&json!({"deletionPolicy": "Retain"})), ends: Ends::Released, ..path("delete-retain", delete()) },
+        LifecyclePath { name: "create", setup: vec![], actions: create(), end_state: EndState::Ready, deletion: PermittedDeletion::Never },
+        LifecyclePath {
+            name: "adopt",
+            setup: handed_over,
+            actions: create(),
+            end_state: EndState::Ready,
+            deletion: PermittedDeletion::Never,
+        },
+        LifecyclePath {
+            name: "conflict",
+            setup: foreign,
+            actions: create(),
+            end_state: EndState::Refused,
+            deletion: PermittedDeletion::Never,
+        },
+        LifecyclePath { setup: own_class, ..path("class-edit", UserAction::Patch("SpaceClass", "$NAME", tightened)) },
+        LifecyclePath { setup: brief, end_state: EndState::Gone, deletion: PermittedDeletion::WhenDue, ..path("expire", update(soon())) },
+        LifecyclePath { end_state: EndState::Gone, deletion: PermittedDeletion::WhenAsked, ..path("delete", delete()) },
+        LifecyclePath {
+            setup: begin(&json!({"deletionPolicy": "Retain"})),
+            end_state: EndState::Released,
+            ..path("delete-retain", delete())
+        },
     ];
     paths.extend(updates());
     paths.extend(drifts());
@@ -91,12 +107,12 @@ pub fn all() -> Vec<Path> {
 }
 
 /// The path of `gc` alone, while no controller runs.
-pub fn gc() -> Path {
-    let before = vec![Act::Create(space(&spec(&json!({"className": UNWARNED}))))];
-    Path { before, ends: Ends::Collected, deletes: Deletes::WhenDue, ..path("gc", update(soon())) }
+pub fn gc() -> LifecyclePath {
+    let setup = vec![UserAction::Create(space(&spec(&json!({"className": UNWARNED}))))];
+    LifecyclePath { setup, end_state: EndState::Collected, deletion: PermittedDeletion::WhenDue, ..path("gc", update(soon())) }
 }
 
-fn updates() -> Vec<Path> {
+fn updates() -> Vec<LifecyclePath> {
     let roomy_limits =
         json!([{"type": "Container", "default": {"cpu": "200m", "memory": "200Mi"}, "defaultRequest": {"cpu": "20m", "memory": "20Mi"}}]);
     let members = json!([{"kind": "User", "name": "bob@example.com", "role": "view"}, {"kind": "Group", "name": "ops", "role": "edit"}]);
@@ -116,33 +132,42 @@ fn updates() -> Vec<Path> {
     .into()
 }
 
-fn drifts() -> Vec<Path> {
+fn drifts() -> Vec<LifecyclePath> {
     vec![
-        path("drift-quota-deleted", Act::Delete("ResourceQuota", "developerspace")),
-        path("drift-limits-edited", Act::Patch("LimitRange", "developerspace", json!({"spec": {"limits": []}}))),
-        path("drift-network-stripped", Act::Patch("NetworkPolicy", "developerspace-isolation", json!({"metadata": {"labels": null}}))),
-        path("drift-binding-edited", Act::Patch("RoleBinding", "developerspace-view", json!({"subjects": []}))),
+        path("drift-quota-deleted", UserAction::Delete("ResourceQuota", "developerspace")),
+        path("drift-limits-edited", UserAction::Patch("LimitRange", "developerspace", json!({"spec": {"limits": []}}))),
+        path(
+            "drift-network-stripped",
+            UserAction::Patch("NetworkPolicy", "developerspace-isolation", json!({"metadata": {"labels": null}})),
+        ),
+        path("drift-binding-edited", UserAction::Patch("RoleBinding", "developerspace-view", json!({"subjects": []}))),
         path(
             "drift-labels-stripped",
-            Act::Patch(
+            UserAction::Patch(
                 "Namespace",
                 "$NAME",
                 json!({"metadata": {"labels": {"developerspace.dev/space": null, "developerspace.dev/team": "wrong"}}}),
             ),
         ),
-        path("drift-namespace-deleted", Act::Delete("Namespace", "$NAME")),
+        path("drift-namespace-deleted", UserAction::Delete("Namespace", "$NAME")),
     ]
 }
 
 /// A path from a ready space to a ready space.
-fn path(name: &'static str, act: Act) -> Path {
-    Path { name, before: vec![Act::Create(space(&spec(&json!({}))))], act: vec![act], ends: Ends::Ready, deletes: Deletes::Never }
+fn path(name: &'static str, action: UserAction) -> LifecyclePath {
+    LifecyclePath {
+        name,
+        setup: vec![UserAction::Create(space(&spec(&json!({}))))],
+        actions: vec![action],
+        end_state: EndState::Ready,
+        deletion: PermittedDeletion::Never,
+    }
 }
 
-fn update(patch: Value) -> Act {
+fn update(patch: Value) -> UserAction {
     let mut body = json!({});
     body["spec"] = patch;
-    Act::Patch("DeveloperSpace", "$NAME", body)
+    UserAction::Patch("DeveloperSpace", "$NAME", body)
 }
 
 /// The spec of the space that every path starts with or creates, with `changes`.

@@ -12,28 +12,28 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::report::{Outcome, Report};
+use super::report::{CaseOutcome, SweepReport};
 
-const LINE_EVERY: Duration = Duration::from_secs(10);
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 /// The interval at which the report is saved. An interrupted sweep continues from it with --resume.
-const KEEP_EVERY: Duration = Duration::from_secs(15);
+const SAVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The progress of a sweep.
 #[derive(Debug)]
-pub struct Progress {
+pub struct SweepProgress {
     bar: Option<ProgressBar>,
     begun: Instant,
     total: AtomicUsize,
     done: AtomicUsize,
     violations: AtomicUsize,
     last_line: Mutex<Instant>,
-    kept: Mutex<(Report, Instant)>,
+    saved: Mutex<(SweepReport, Instant)>,
     file: Option<PathBuf>,
 }
 
-impl Progress {
+impl SweepProgress {
     /// Creates the progress of `total` cases. Each outcome is added to `report`, which is saved in `file`.
-    pub fn new(total: usize, report: Report, file: Option<PathBuf>) -> Self {
+    pub fn new(total: usize, report: SweepReport, file: Option<PathBuf>) -> Self {
         let style =
             ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(u64::try_from(total).unwrap_or_default()).with_style(style));
@@ -46,7 +46,7 @@ impl Progress {
             done,
             violations,
             last_line: Mutex::new(begun),
-            kept: Mutex::new((report, begun)),
+            saved: Mutex::new((report, begun)),
             file,
         }
     }
@@ -60,13 +60,18 @@ impl Progress {
     }
 
     /// Records the outcome of one case.
-    pub fn note(&self, outcome: &Outcome) {
-        self.keep(outcome);
+    pub fn record(&self, outcome: &CaseOutcome) {
+        self.save(outcome);
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         let violations =
             self.violations.fetch_add(usize::from(outcome.is_violation()), Ordering::Relaxed) + usize::from(outcome.is_violation());
         if outcome.is_violation() {
-            self.say(&format!("{} {:?} {}", outcome.id, outcome.verdict, outcome.detail.lines().take(6).collect::<Vec<_>>().join(" ")));
+            self.print_line(&format!(
+                "{} {:?} {}",
+                outcome.id,
+                outcome.result,
+                outcome.detail.lines().take(6).collect::<Vec<_>>().join(" ")
+            ));
         }
         if let Some(bar) = &self.bar {
             bar.set_position(u64::try_from(done).unwrap_or_default());
@@ -75,28 +80,28 @@ impl Progress {
         }
         let total = self.total.load(Ordering::Relaxed);
         let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.elapsed() >= LINE_EVERY || done == total {
+        if last.elapsed() >= LINE_INTERVAL || done == total {
             *last = Instant::now();
             drop(last);
-            self.say(&format!("{done} of {total} cases, {violations} violations"));
+            self.print_line(&format!("{done} of {total} cases, {violations} violations"));
         }
     }
 
-    fn keep(&self, outcome: &Outcome) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (report, last) = &mut *kept;
+    fn save(&self, outcome: &CaseOutcome) {
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let (report, last) = &mut *saved;
         report.outcomes.push(outcome.clone());
-        if let Some(file) = self.file.as_ref().filter(|_| last.elapsed() >= KEEP_EVERY) {
+        if let Some(file) = self.file.as_ref().filter(|_| last.elapsed() >= SAVE_INTERVAL) {
             *last = Instant::now();
             if let Err(error) = report.write(file) {
-                self.say(&format!("{error:#}"));
+                self.print_line(&format!("{error:#}"));
             }
         }
     }
 
     /// Prints one line: above the bar, or with the elapsed time if there is no bar.
-    #[allow(clippy::print_stderr, reason = "progress is for whoever waits, and the result goes to standard output")]
-    pub fn say(&self, line: &str) {
+    #[allow(clippy::print_stderr, reason = "progress goes to standard error, and the result to standard output")]
+    pub fn print_line(&self, line: &str) {
         let seconds = self.begun.elapsed().as_secs();
         match &self.bar {
             Some(bar) => bar.println(line),

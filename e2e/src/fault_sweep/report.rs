@@ -25,7 +25,7 @@ pub enum Oracle {
 /// The result of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum CaseResult {
     /// All guarantees held.
     Passed,
     /// The write did not occur in this run.
@@ -36,11 +36,12 @@ pub enum Verdict {
 
 /// The outcome of one case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct CaseOutcome {
     /// `path/write/fault`, or a scenario's name.
     pub id: String,
     /// The result.
-    pub verdict: Verdict,
+    #[serde(rename = "verdict")]
+    pub result: CaseResult,
     /// The seconds from the end of the fault to the end state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
@@ -52,26 +53,26 @@ pub struct Outcome {
     pub trace: Vec<String>,
 }
 
-impl Outcome {
+impl CaseOutcome {
     /// The outcome of a case in which all guarantees held.
     pub fn passed(id: String, after: Duration) -> Self {
         let seconds = (after.as_secs_f64() * 1_000.0).round() / 1_000.0;
-        Self { id, verdict: Verdict::Passed, seconds: Some(seconds), detail: String::new(), trace: vec![] }
+        Self { id, result: CaseResult::Passed, seconds: Some(seconds), detail: String::new(), trace: vec![] }
     }
 
     /// The outcome of a case whose write did not occur.
     pub fn not_reached(id: String) -> Self {
-        Self { id, verdict: Verdict::NotReached, seconds: None, detail: String::new(), trace: vec![] }
+        Self { id, result: CaseResult::NotReached, seconds: None, detail: String::new(), trace: vec![] }
     }
 
     /// The outcome of a case that violated a guarantee.
     pub fn violated(id: String, oracle: Oracle, detail: String) -> Self {
-        Self { id, verdict: Verdict::Violated(oracle), seconds: None, detail, trace: vec![] }
+        Self { id, result: CaseResult::Violated(oracle), seconds: None, detail, trace: vec![] }
     }
 
     /// Returns true if a guarantee was violated.
     pub fn is_violation(&self) -> bool {
-        matches!(self.verdict, Verdict::Violated(_))
+        matches!(self.result, CaseResult::Violated(_))
     }
 
     fn group(&self) -> &str {
@@ -81,7 +82,7 @@ impl Outcome {
 
 /// The report of a whole run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Report {
+pub struct SweepReport {
     /// The commit that was run.
     pub commit: String,
     /// The date of the run.
@@ -99,16 +100,16 @@ pub struct Report {
     /// The number of writes of one undisturbed run, by path.
     pub writes: BTreeMap<String, usize>,
     /// All outcomes, ordered by ID.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<CaseOutcome>,
 }
 
-impl Report {
+impl SweepReport {
     /// Orders the outcomes and computes the totals.
-    pub fn sum_up(&mut self) {
+    pub fn compute_totals(&mut self) {
         self.outcomes.sort_by(|one, other| one.id.cmp(&other.id));
         self.cases = self.outcomes.len();
         self.violations = self.outcomes.iter().filter(|outcome| outcome.is_violation()).count();
-        self.not_reached = self.outcomes.iter().filter(|outcome| outcome.verdict == Verdict::NotReached).count();
+        self.not_reached = self.outcomes.iter().filter(|outcome| outcome.result == CaseResult::NotReached).count();
         self.seconds = percentiles(self.outcomes.iter());
     }
 
@@ -116,7 +117,7 @@ impl Report {
     pub fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING).set_header(["PATH", "WRITES", "CASES", "PASSED", "NOT REACHED", "VIOLATIONS", "P50 S", "P99 S", "MAX S"]);
-        let mut groups: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
+        let mut groups: BTreeMap<&str, Vec<&CaseOutcome>> = BTreeMap::new();
         for outcome in &self.outcomes {
             groups.entry(outcome.group()).or_default().push(outcome);
         }
@@ -130,17 +131,17 @@ impl Report {
         table.to_string()
     }
 
-    fn row(&self, group: &str, outcomes: &[&Outcome]) -> [String; 9] {
-        let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count().to_string();
+    fn row(&self, group: &str, outcomes: &[&CaseOutcome]) -> [String; 9] {
+        let count = |wanted: fn(&CaseOutcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count().to_string();
         let seconds = percentiles(outcomes.iter().copied()).map(|seconds| format!("{seconds:.2}"));
         let [half, most, all] = seconds;
         [
             group.to_owned(),
             self.writes.get(group).map(ToString::to_string).unwrap_or_default(),
             outcomes.len().to_string(),
-            count(|outcome| outcome.verdict == Verdict::Passed),
-            count(|outcome| outcome.verdict == Verdict::NotReached),
-            count(Outcome::is_violation),
+            count(|outcome| outcome.result == CaseResult::Passed),
+            count(|outcome| outcome.result == CaseResult::NotReached),
+            count(CaseOutcome::is_violation),
             half,
             most,
             all,
@@ -149,15 +150,16 @@ impl Report {
 
     /// Each violation, with its details and the command that reproduces it.
     pub fn violations(&self) -> String {
-        let lines = self.outcomes.iter().filter(|outcome| outcome.is_violation()).map(|Outcome { id, verdict, detail, trace, .. }| {
-            format!("{id}: {verdict:?}: {detail}\n    again with: make sweep SWEEP_ARGS='--case {id}'\n    {}", trace.join("\n    "))
-        });
+        let lines =
+            self.outcomes.iter().filter(|outcome| outcome.is_violation()).map(|CaseOutcome { id, result, detail, trace, .. }| {
+                format!("{id}: {result:?}: {detail}\n    again with: make sweep SWEEP_ARGS='--case {id}'\n    {}", trace.join("\n    "))
+            });
         lines.collect::<Vec<_>>().join("\n")
     }
 
     /// The IDs of the cases that violated this oracle, to run them again.
-    pub fn violated(&self, oracle: Oracle) -> Vec<String> {
-        let of_oracle = self.outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Violated(oracle));
+    pub fn violated_cases(&self, oracle: Oracle) -> Vec<String> {
+        let of_oracle = self.outcomes.iter().filter(|outcome| outcome.result == CaseResult::Violated(oracle));
         of_oracle.map(|outcome| outcome.id.clone()).collect()
     }
 
@@ -176,7 +178,7 @@ impl Report {
     }
 }
 
-fn percentiles<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> [f64; 3] {
+fn percentiles<'a>(outcomes: impl Iterator<Item = &'a CaseOutcome>) -> [f64; 3] {
     let mut seconds: Vec<f64> = outcomes.filter_map(|outcome| outcome.seconds).collect();
     seconds.sort_by(f64::total_cmp);
     let at = |hundredths: usize| {

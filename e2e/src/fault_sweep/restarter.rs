@@ -11,17 +11,17 @@ use anyhow::{Context, Result, ensure};
 use super::rig::Rig;
 use crate::{fixtures::at, operator::NAMESPACE};
 
-/// The interval at which the keeper checks that the operator is running.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The interval of the checks that the operator is running.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// SIGKILL and SIGTERM, which the sweep itself sends. SIGTERM may arrive before the operator handles it.
-const SENT: [i32; 2] = [9, 15];
+const EXPECTED_SIGNALS: [i32; 2] = [9, 15];
 
-/// The unexpected ends of the operator.
+/// The reasons for which ends of the operator were unexpected.
 #[derive(Debug, Default)]
-pub struct Complaints(Mutex<Vec<String>>);
+pub struct UnexpectedExits(Mutex<Vec<String>>);
 
-impl Complaints {
-    /// Removes and returns the complaints so far.
+impl UnexpectedExits {
+    /// Removes and returns the reasons so far.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.lock())
     }
@@ -32,29 +32,31 @@ impl Complaints {
 }
 
 /// Keeps the operator running. Returns when it cannot be restarted.
-pub async fn keep(rig: &Rig, complaints: &Complaints) -> anyhow::Error {
+pub async fn keep_running(rig: &Rig, unexpected_exits: &UnexpectedExits) -> anyhow::Error {
     loop {
-        match again(rig).await {
+        match restart_if_ended(rig).await {
             Ok(None) => {}
-            Ok(Some(complaint)) => complaints.lock().push(complaint),
+            Ok(Some(reason)) => unexpected_exits.lock().push(reason),
             Err(error) => return error,
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 
-async fn again(rig: &Rig) -> Result<Option<String>> {
+/// Restarts the operator if it has ended. Returns the reason if that end was unexpected.
+async fn restart_if_ended(rig: &Rig) -> Result<Option<String>> {
     let Some(status) = rig.ended().await? else { return Ok(None) };
-    let complaint = match (status.code(), status.signal()) {
-        (None, Some(signal)) if SENT.contains(&signal) => None,
-        (Some(0), _) => released(rig).await.err().map(|error| format!("{error:#}")),
+    let reason = match (status.code(), status.signal()) {
+        (None, Some(signal)) if EXPECTED_SIGNALS.contains(&signal) => None,
+        (Some(0), _) => ensure_lease_released(rig).await.err().map(|error| format!("{error:#}")),
         _ => Some(format!("the operator ended by itself ({status}); the end of its log:\n{}", rig.log_tail())),
     };
     rig.spawn().await.context("the operator could not be started again")?;
-    Ok(complaint)
+    Ok(reason)
 }
 
-async fn released(rig: &Rig) -> Result<()> {
+/// Verifies that an operator that was terminated has released its lease.
+async fn ensure_lease_released(rig: &Rig) -> Result<()> {
     let lease = rig.admin.get(at("Lease", NAMESPACE, "developerspace-operator")).await?;
     let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
     ensure!(holder.is_empty(), "told to stop, it ended but kept the lease: {holder}");

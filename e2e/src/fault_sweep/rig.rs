@@ -16,24 +16,25 @@ use serde_json::{Value, json};
 
 use super::{
     cluster_view::ClusterView,
-    path::{self, Act, SOON_SECONDS},
+    path::{self, EndState, LifecyclePath, SOON_SECONDS, UserAction},
 };
 use crate::{
     Cluster, binaries,
-    fixtures::{Actor, At, SOON, a_namespace, at, cluster_wide, condition, holds, is_observed, moment, now},
+    fixtures::{Actor, At, SOON, a_namespace, at, cluster_wide, condition, holds, is_observed, now, rfc3339, sleep_until},
     http, operator, ports,
     process::Process,
     proxy::Proxy,
     wait::eventually,
 };
 
-const GRACE: Duration = Duration::from_secs(30);
-/// The Events of one moment are written concurrently. After this time without a write, no further one comes.
-const SILENT: Duration = Duration::from_secs(1);
+/// The time in which the operator must end after SIGTERM.
+const TERMINATION_GRACE: Duration = Duration::from_secs(30);
+/// Events of the same time are written concurrently. After this time without a write, no further one comes.
+const EVENT_QUIET_TIME: Duration = Duration::from_secs(1);
 /// A namespace that has the operator's labels but is not managed by the operator.
 pub const BYSTANDER: &str = "bystander";
 
-/// The environment in which cases run. Fields are dropped in this order: the operator must not outlive its cluster.
+/// The environment in which cases run. The fields are dropped in this order: the operator must not outlive its cluster.
 pub struct Rig {
     running: tokio::sync::Mutex<Option<Process>>,
     kubeconfig: PathBuf,
@@ -42,7 +43,7 @@ pub struct Rig {
     metrics_port: u16,
     log: PathBuf,
     /// The time at which each space with an end expires, or at which its deletion was requested.
-    moments: Mutex<HashMap<String, DateTime<Utc>>>,
+    due_times: Mutex<HashMap<String, DateTime<Utc>>>,
     /// The proxy.
     pub proxy: Arc<Proxy>,
     /// The administrator.
@@ -80,7 +81,7 @@ impl Rig {
             health_port: ports::free()?,
             metrics_port: ports::free()?,
             log: cluster.dir().join(format!("{name}.log")),
-            moments: Mutex::default(),
+            due_times: Mutex::default(),
             proxy,
             admin: Actor::new(client.clone()),
             view: ClusterView::start(&client),
@@ -110,7 +111,7 @@ impl Rig {
     }
 
     /// Starts the operator if it has ended, as a Deployment would.
-    pub async fn revive(&self) -> Result<()> {
+    pub async fn ensure_running(&self) -> Result<()> {
         self.ended().await?;
         self.start().await
     }
@@ -133,7 +134,7 @@ impl Rig {
     /// Terminates the operator, as a rollout would.
     pub async fn terminate(&self) -> Result<ExitStatus> {
         let mut process = self.running.lock().await.take().context("the operator does not run")?;
-        process.terminate(GRACE).await
+        process.terminate(TERMINATION_GRACE).await
     }
 
     /// Kills the operator.
@@ -164,7 +165,7 @@ impl Rig {
     pub async fn ended(&self) -> Result<Option<ExitStatus>> {
         let mut running = self.running.lock().await;
         let Some(process) = running.as_mut() else { return Ok(None) };
-        let status = process.ended()?;
+        let status = process.exit_status()?;
         if status.is_some() {
             *running = None;
         }
@@ -180,9 +181,8 @@ impl Rig {
     pub async fn memory(&self) -> Result<u64> {
         let running = self.running.lock().await;
         let pid = running.as_ref().context("the operator does not run")?.pid();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the operator's memory cannot be read")?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the kernel does not tell VmRSS")?;
-        resident.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")
+        let resident = crate::process::memory_field(pid, "VmRSS").context("the operator's memory cannot be read")?;
+        resident.context("the kernel does not tell VmRSS")?.parse().context("VmRSS is no number")
     }
 
     /// The end of the operator's log.
@@ -190,22 +190,22 @@ impl Rig {
         crate::process::tail(&self.log, 30)
     }
 
-    /// Performs one act for the case of that name.
-    pub async fn perform(&self, name: &str, act: &Act) -> Result<()> {
-        if matches!(act, Act::Patch(_, _, patch) if patch.to_string().contains("$NOW")) {
+    /// Performs one action for the case of that name.
+    pub async fn perform(&self, name: &str, action: &UserAction) -> Result<()> {
+        if matches!(action, UserAction::Patch(_, _, patch) if patch.to_string().contains("$NOW")) {
             // Times have whole seconds, and a renewal in the second of the creation renews nothing.
-            moment(now().trunc_subsecs(0) + TimeDelta::seconds(1)).await;
+            sleep_until(now().trunc_subsecs(0) + TimeDelta::seconds(1)).await;
         }
-        match act {
-            Act::Create(object) => self.admin.create(&self.fill(name, object)).await.map(drop),
-            Act::Patch(kind, object, patch) => {
+        match action {
+            UserAction::Create(object) => self.admin.create(&self.substitute(name, object)).await.map(drop),
+            UserAction::Patch(kind, object, patch) => {
                 let object = object.replace("$NAME", name);
-                self.admin.patch(locate(kind, name, &object), self.fill(name, patch)).await.map(drop)
+                self.admin.patch(locate(kind, name, &object), self.substitute(name, patch)).await.map(drop)
             }
-            Act::Delete(kind, object) => {
+            UserAction::Delete(kind, object) => {
                 let object = object.replace("$NAME", name);
                 if *kind == "DeveloperSpace" {
-                    self.note_moment(name, now());
+                    self.record_due_time(name, now());
                 }
                 self.admin.delete(locate(kind, name, &object)).await
             }
@@ -213,50 +213,51 @@ impl Rig {
     }
 
     /// The time at which the space of that name expires, or at which its deletion was requested.
-    pub fn moment(&self, name: &str) -> Option<DateTime<Utc>> {
-        self.moments.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    pub fn due_time(&self, name: &str) -> Option<DateTime<Utc>> {
+        self.due_times.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
-    fn note_moment(&self, name: &str, moment: DateTime<Utc>) {
-        self.moments.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), moment);
+    fn record_due_time(&self, name: &str, due: DateTime<Utc>) {
+        self.due_times.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), due);
     }
 
-    fn fill(&self, name: &str, template: &Value) -> Value {
+    /// Replaces the placeholders of a template.
+    fn substitute(&self, name: &str, template: &Value) -> Value {
         let (mut text, present) = (template.to_string().replace("$NAME", name), now().trunc_subsecs(0));
         if text.contains("$SOON") {
             let soon = present + TimeDelta::seconds(SOON_SECONDS);
-            self.note_moment(name, soon);
+            self.record_due_time(name, soon);
             text = text.replace("$SOON", &rfc3339(soon));
         }
         serde_json::from_str(&text.replace("$NOW", &rfc3339(present))).unwrap_or_default()
     }
 
     /// Creates the initial state of the path.
-    pub async fn prepare(&self, name: &str, path: &path::Path) -> Result<()> {
-        for act in &path.before {
-            self.perform(name, act).await?;
+    pub async fn prepare(&self, name: &str, path: &LifecyclePath) -> Result<()> {
+        for action in &path.setup {
+            self.perform(name, action).await?;
         }
-        let made = |kind: &str| path.before.iter().any(|act| matches!(act, Act::Create(object) if object["kind"] == kind));
-        if made("DeveloperSpace") {
+        let creates = |kind: &str| path.setup.iter().any(|action| matches!(action, UserAction::Create(object) if object["kind"] == kind));
+        if creates("DeveloperSpace") {
             self.ready(name).await?;
         }
-        if path.ends != path::Ends::Gone && (made("DeveloperSpace") || made("Namespace")) {
-            self.plant(name).await?;
+        if path.end_state != EndState::Gone && (creates("DeveloperSpace") || creates("Namespace")) {
+            self.add_foreign_objects(name).await?;
         }
-        if made("DeveloperSpace") {
-            self.told(name).await?;
+        if creates("DeveloperSpace") {
+            self.until_events_written(name).await?;
         }
         Ok(())
     }
 
     /// Waits until the operator has written the Events of the space and is idle. Events are written after the work, and
-    /// an Event of the preparation would be counted as one of the act.
-    async fn told(&self, name: &str) -> Result<()> {
+    /// an Event of the preparation would be counted as one of the action.
+    async fn until_events_written(&self, name: &str) -> Result<()> {
         eventually(&format!("the Events of {name} to be written"), SOON * 4, || async {
             let journal = self.proxy.journal();
             journal.last_write_of(name, |request_info| request_info.resource == "events").context("none was")?;
             let last = journal.last_write_of(name, |_| true).context("nothing was written")?;
-            ensure!(last.code.is_some() && last.instant.elapsed() > SILENT, "the last write is {}", last.line());
+            ensure!(last.code.is_some() && last.instant.elapsed() > EVENT_QUIET_TIME, "the last write is {}", last.line());
             Ok(Some(()))
         })
         .await
@@ -276,7 +277,7 @@ impl Rig {
     }
 
     /// Adds objects and a label of another user, which the operator must keep.
-    async fn plant(&self, name: &str) -> Result<()> {
+    async fn add_foreign_objects(&self, name: &str) -> Result<()> {
         let metadata = json!({"name": "theirs", "namespace": name});
         let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"});
         let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata, "roleRef": reference, "subjects": []});
@@ -294,8 +295,4 @@ fn locate<'a>(kind: &'a str, space: &'a str, name: &'a str) -> At<'a> {
         "DeveloperSpace" | "SpaceClass" | "Namespace" => cluster_wide(kind, name),
         _ => at(kind, space, name),
     }
-}
-
-fn rfc3339(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use super::{
     cluster_view::{Objects, read_all},
     dump::dump,
-    path::{Deletes, Path},
+    path::{EndState, LifecyclePath, PermittedDeletion},
     reference::References,
     rig::{BYSTANDER, Rig},
 };
@@ -18,24 +18,25 @@ use crate::{
 };
 
 /// The retention of the class of the path that ends with an expiry.
-const KEPT: TimeDelta = TimeDelta::seconds(3);
+const RETENTION: TimeDelta = TimeDelta::seconds(3);
 
-/// The longest time before its end at which a space may be sealed (the contract, "Lifetime").
+/// The longest time before its end at which a space may be sealed.
 const SEAL_LEAD: TimeDelta = TimeDelta::milliseconds(250);
 
 /// The path of each space of the batch.
-pub type Spaces<'a> = HashMap<String, &'a Path>;
+pub type PathsBySpace<'a> = HashMap<String, &'a LifecyclePath>;
 
 /// The violations of the writes from number `from` on: the space, and a message.
-pub fn unsafe_writes(rig: &Rig, spaces: &Spaces<'_>, from: usize) -> Vec<(String, String)> {
-    let judged = rig.proxy.journal().writes(from).into_iter().filter_map(|entry| {
-        let wrong = judge(rig, spaces, &entry)?;
-        Some((entry.request_info.space.clone().unwrap_or_default(), format!("{wrong}: {}", entry.line())))
+pub fn unsafe_writes(rig: &Rig, spaces: &PathsBySpace<'_>, from: usize) -> Vec<(String, String)> {
+    let violations = rig.proxy.journal().writes(from).into_iter().filter_map(|entry| {
+        let reason = violation(rig, spaces, &entry)?;
+        Some((entry.request_info.space.clone().unwrap_or_default(), format!("{reason}: {}", entry.line())))
     });
-    judged.collect()
+    violations.collect()
 }
 
-fn judge(rig: &Rig, spaces: &Spaces<'_>, entry: &Entry) -> Option<&'static str> {
+/// The violation of one write, if any.
+fn violation(rig: &Rig, spaces: &PathsBySpace<'_>, entry: &Entry) -> Option<&'static str> {
     let request_info = &entry.request_info;
     let name = request_info.space.as_deref().unwrap_or_default();
     if name == BYSTANDER {
@@ -46,34 +47,36 @@ fn judge(rig: &Rig, spaces: &Spaces<'_>, entry: &Entry) -> Option<&'static str> 
         return None;
     }
     let Some(path) = spaces.get(name) else { return Some("something was written that no case asked for") };
-    let due = rig.moment(name);
-    let is_early = |kept: TimeDelta| due.is_none_or(|due| entry.at < due + kept);
+    let due = rig.due_time(name);
+    let is_early = |retention: TimeDelta| due.is_none_or(|due| entry.at < due + retention);
     let lacks_uid = request_info.uid.is_none();
     match (request_info.verb, request_info.resource.as_str()) {
-        (_, "namespaces") if path.ends == super::path::Ends::Refused => Some("a foreign namespace was written to"),
-        ("delete", "namespaces") if path.deletes == Deletes::Never => Some("a namespace was deleted that nobody wants to go"),
+        (_, "namespaces") if path.end_state == EndState::Refused => Some("a foreign namespace was written to"),
+        ("delete", "namespaces") if path.deletion == PermittedDeletion::Never => Some("a namespace was deleted that nobody wants to go"),
         ("delete", "namespaces") if is_early(TimeDelta::zero()) => Some("a namespace was deleted before its time"),
         ("delete", _) if lacks_uid => Some("something was deleted without its UID"),
-        ("delete", "developerspaces") if path.deletes != Deletes::WhenDue || is_early(KEPT) => Some("a space was deleted before its time"),
+        ("delete", "developerspaces") if path.deletion != PermittedDeletion::WhenDue || is_early(RETENTION) => {
+            Some("a space was deleted before its time")
+        }
         ("delete", "developerspaces") if request_info.version.is_none() => Some("a space was deleted without its resourceVersion"),
         ("deletecollection", _) => Some("a whole collection was deleted"),
         ("patch", "developerspaces") if request_info.subresource == "status" && request_info.version.is_none() => {
             Some("a status was written without its resourceVersion")
         }
-        ("patch", "developerspaces") if request_info.seals && (path.deletes != Deletes::WhenDue || is_early(-SEAL_LEAD)) => {
+        ("patch", "developerspaces") if request_info.seals && (path.deletion != PermittedDeletion::WhenDue || is_early(-SEAL_LEAD)) => {
             Some("a space was sealed before its time")
         }
-        _ if !request_info.namespace.is_empty() && !is_our_name(&request_info.name) => Some("somebody else's object was written to"),
+        _ if !request_info.namespace.is_empty() && !is_operator_object(&request_info.name) => Some("somebody else's object was written to"),
         _ => None,
     }
 }
 
-fn is_our_name(name: &str) -> bool {
+fn is_operator_object(name: &str) -> bool {
     name == "developerspace" || name.starts_with("developerspace-")
 }
 
 /// Compares the final state in the API server with the reference runs, and finds orphans. All objects are listed again.
-pub async fn final_state(rig: &Rig, spaces: &Spaces<'_>, references: &References) -> Result<FinalState> {
+pub async fn final_state(rig: &Rig, spaces: &PathsBySpace<'_>, references: &References) -> Result<FinalState> {
     let all = read_all(&rig.client).await?;
     let nothing = Objects::new();
     let mut found = FinalState::default();
@@ -81,19 +84,19 @@ pub async fn final_state(rig: &Rig, spaces: &Spaces<'_>, references: &References
         let objects = all.get(name).unwrap_or(&nothing);
         let Some(reference) = references.get(path.name) else { continue };
         if let Err(error) = ensure_equal(name, &dump(name, objects), &reference.end) {
-            found.different.push((name.clone(), format!("{error:#}")));
+            found.end_violations.push((name.clone(), format!("{error:#}")));
         }
     }
-    found.orphans = orphans_of(&all);
+    found.orphans = find_orphans(&all);
     Ok(found)
 }
 
 /// The ORPH violations by space, from a new list of all objects.
 pub async fn orphans(rig: &Rig) -> Result<Vec<(String, String)>> {
-    Ok(orphans_of(&read_all(&rig.client).await?))
+    Ok(find_orphans(&read_all(&rig.client).await?))
 }
 
-fn orphans_of(all: &HashMap<String, Objects>) -> Vec<(String, String)> {
+fn find_orphans(all: &HashMap<String, Objects>) -> Vec<(String, String)> {
     let known = all.iter().filter(|(name, _)| *name != BYSTANDER);
     known.filter_map(|(name, objects)| Some((name.clone(), orphan(objects)?))).collect()
 }
@@ -102,16 +105,17 @@ fn orphans_of(all: &HashMap<String, Objects>) -> Vec<(String, String)> {
 #[derive(Debug, Default)]
 pub struct FinalState {
     /// The END violations.
-    pub different: Vec<(String, String)>,
+    pub end_violations: Vec<(String, String)>,
     /// The ORPH violations.
     pub orphans: Vec<(String, String)>,
 }
 
+/// The ORPH violation of one space, if any.
 fn orphan(objects: &Objects) -> Option<String> {
     let (space, namespace) = (objects.get("DeveloperSpace"), objects.get("Namespace"));
-    let is_ours = |object| text(object, "/metadata/labels/app.kubernetes.io~1managed-by") == "developerspace-operator";
+    let is_managed = |object| text(object, "/metadata/labels/app.kubernetes.io~1managed-by") == "developerspace-operator";
     match (space, namespace) {
-        (None, Some(namespace)) if is_ours(namespace) => Some("a namespace of ours has no space".to_owned()),
+        (None, Some(namespace)) if is_managed(namespace) => Some("a namespace of ours has no space".to_owned()),
         (Some(space), None) if !holds(space, "Expired") && condition(space, "Ready")["status"] == "True" => {
             Some(format!("a space that says it is ready has no namespace: {}", space["status"]))
         }

@@ -27,7 +27,7 @@ pub(super) fn make() -> Result<(String, TlsAcceptor)> {
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?).context("the issuer's authority could not be made")?;
 
     let key = KeyPair::generate()?;
-    let certificate = serving()?.signed_by(&key, &authority).context("the issuer's certificate could not be signed")?;
+    let certificate = serving_params()?.signed_by(&key, &authority).context("the issuer's certificate could not be signed")?;
     let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).context("the issuer's key cannot be used")?;
     let config = ServerConfig::builder()
         .with_no_client_auth()
@@ -36,7 +36,7 @@ pub(super) fn make() -> Result<(String, TlsAcceptor)> {
     Ok((authority.pem(), TlsAcceptor::from(Arc::new(config))))
 }
 
-fn serving() -> Result<CertificateParams> {
+fn serving_params() -> Result<CertificateParams> {
     let mut params = CertificateParams::new(["127.0.0.1", "localhost"].map(str::to_owned).to_vec())?;
     params.distinguished_name = subject("issuer-e2e");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

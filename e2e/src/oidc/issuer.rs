@@ -11,11 +11,11 @@ use chrono::TimeDelta;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::keys::{SigningKey, challenge, random_word};
+use super::keys::{SigningKey, challenge, random_token};
 use crate::fixtures::now;
 
 /// The lifetime of an ID token.
-const TOKEN_LASTS: TimeDelta = TimeDelta::hours(1);
+const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
 /// A user who can log in, and the user's claims in tokens.
 #[derive(Clone, Debug)]
@@ -46,18 +46,19 @@ impl Person {
 pub(super) type Fields = HashMap<String, String>;
 
 /// A response of the issuer.
-pub(super) enum Answer {
+pub(super) enum IssuerResponse {
     /// A JSON document.
     Document(Value),
     /// A redirect to this URL.
     Redirect(String),
     /// The page does not exist.
-    Nothing,
-    /// The request is invalid: the error code of RFC 6749, section 5.2, and a description.
-    Refused(&'static str, &'static str),
+    NotFound,
+    /// The request is invalid.
+    Error(OAuthError),
 }
 
-struct Refusal(&'static str, &'static str);
+/// The error code of RFC 6749, section 5.2, and a description.
+pub(super) struct OAuthError(pub(super) &'static str, pub(super) &'static str);
 
 /// The data that an authorization code stands for.
 struct Grant {
@@ -68,7 +69,7 @@ struct Grant {
 }
 
 /// An issuer with one public client.
-pub(super) struct State {
+pub(super) struct IssuerState {
     url: String,
     client_id: String,
     people: Vec<Person>,
@@ -76,21 +77,21 @@ pub(super) struct State {
     grants: Mutex<HashMap<String, Grant>>,
 }
 
-impl State {
+impl IssuerState {
     pub(super) fn new(url: &str, client_id: &str, people: Vec<Person>) -> Result<Self> {
         let key = SigningKey::generate()?;
         Ok(Self { url: url.to_owned(), client_id: client_id.to_owned(), people, key, grants: Mutex::default() })
     }
 
-    pub(super) fn answer(&self, method: &Method, path: &str, fields: &Fields) -> Answer {
-        let answer = match (method.as_str(), path) {
-            ("GET", "/.well-known/openid-configuration") => Ok(Answer::Document(self.discovery())),
-            ("GET", "/keys") => Ok(Answer::Document(self.key.public())),
+    pub(super) fn respond(&self, method: &Method, path: &str, fields: &Fields) -> IssuerResponse {
+        let response = match (method.as_str(), path) {
+            ("GET", "/.well-known/openid-configuration") => Ok(IssuerResponse::Document(self.discovery())),
+            ("GET", "/keys") => Ok(IssuerResponse::Document(self.key.public())),
             ("GET", "/authorize") => self.authorize(fields),
             ("POST", "/token") => self.token(fields),
-            _ => Ok(Answer::Nothing),
+            _ => Ok(IssuerResponse::NotFound),
         };
-        answer.unwrap_or_else(|Refusal(error, why)| Answer::Refused(error, why))
+        response.unwrap_or_else(IssuerResponse::Error)
     }
 
     fn discovery(&self) -> Value {
@@ -111,54 +112,54 @@ impl State {
         })
     }
 
-    fn authorize(&self, fields: &Fields) -> Result<Answer, Refusal> {
-        self.demand_client(fields)?;
+    fn authorize(&self, fields: &Fields) -> Result<IssuerResponse, OAuthError> {
+        self.check_client(fields)?;
         let redirect = field(fields, "redirect_uri");
         // RFC 8252, section 7.3.
         if !redirect.starts_with("http://127.0.0.1:") {
-            return Err(Refusal("invalid_request", "redirect_uri is not one on loopback"));
+            return Err(OAuthError("invalid_request", "redirect_uri is not one on loopback"));
         }
         if field(fields, "response_type") != "code" {
-            return Err(Refusal("unsupported_response_type", "response_type is not code"));
+            return Err(OAuthError("unsupported_response_type", "response_type is not code"));
         }
         if !field(fields, "scope").split(' ').any(|scope| scope == "openid") {
-            return Err(Refusal("invalid_scope", "scope does not have openid"));
+            return Err(OAuthError("invalid_scope", "scope does not have openid"));
         }
         let challenge = field(fields, "code_challenge");
         if field(fields, "code_challenge_method") != "S256" || challenge.is_empty() {
-            return Err(Refusal("invalid_request", "a client without a secret sends a code_challenge of the method S256"));
+            return Err(OAuthError("invalid_request", "a client without a secret sends a code_challenge of the method S256"));
         }
         let person = self.people.iter().find(|person| person.subject == field(fields, "login_hint"));
-        let person = person.ok_or(Refusal("access_denied", "login_hint names nobody"))?.clone();
-        let code = random_word().map_err(|_| Refusal("server_error", "there are no random bytes"))?;
+        let person = person.ok_or(OAuthError("access_denied", "login_hint names nobody"))?.clone();
+        let code = random_token().map_err(|_| OAuthError("server_error", "there are no random bytes"))?;
         let grant = Grant { person, challenge: challenge.to_owned(), redirect: redirect.to_owned(), nonce: fields.get("nonce").cloned() };
         self.grants().insert(code.clone(), grant);
-        let answer = form_urlencoded::Serializer::new(String::new())
+        let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("code", &code)
             .append_pair("state", field(fields, "state"))
             .finish();
-        Ok(Answer::Redirect(format!("{redirect}?{answer}")))
+        Ok(IssuerResponse::Redirect(format!("{redirect}?{query}")))
     }
 
-    fn token(&self, fields: &Fields) -> Result<Answer, Refusal> {
-        self.demand_client(fields)?;
+    fn token(&self, fields: &Fields) -> Result<IssuerResponse, OAuthError> {
+        self.check_client(fields)?;
         if field(fields, "grant_type") != "authorization_code" {
-            return Err(Refusal("unsupported_grant_type", "grant_type is not authorization_code"));
+            return Err(OAuthError("unsupported_grant_type", "grant_type is not authorization_code"));
         }
         // A code is valid for one attempt, regardless of the result.
         let grant = self.grants().remove(field(fields, "code"));
-        let grant = grant.ok_or(Refusal("invalid_grant", "the code is unknown, or was used already"))?;
+        let grant = grant.ok_or(OAuthError("invalid_grant", "the code is unknown, or was used already"))?;
         if challenge(field(fields, "code_verifier")) != grant.challenge {
-            return Err(Refusal("invalid_grant", "code_verifier does not fit the code_challenge"));
+            return Err(OAuthError("invalid_grant", "code_verifier does not fit the code_challenge"));
         }
         if field(fields, "redirect_uri") != grant.redirect {
-            return Err(Refusal("invalid_grant", "redirect_uri is another one than before"));
+            return Err(OAuthError("invalid_grant", "redirect_uri is another one than before"));
         }
-        let failed = |_| Refusal("server_error", "no token could be made");
+        let failed = |_| OAuthError("server_error", "no token could be made");
         let id_token = self.key.sign(&self.claims(&grant)).map_err(failed)?;
-        let access_token = random_word().map_err(failed)?;
-        Ok(Answer::Document(json!({
-            "access_token": access_token, "token_type": "Bearer", "expires_in": TOKEN_LASTS.num_seconds(), "id_token": id_token,
+        let access_token = random_token().map_err(failed)?;
+        Ok(IssuerResponse::Document(json!({
+            "access_token": access_token, "token_type": "Bearer", "expires_in": TOKEN_LIFETIME.num_seconds(), "id_token": id_token,
         })))
     }
 
@@ -167,7 +168,7 @@ impl State {
         let issued = now();
         let mut claims = json!({
             "iss": self.url, "aud": self.client_id, "sub": subject,
-            "iat": issued.timestamp(), "exp": (issued + TOKEN_LASTS).timestamp(),
+            "iat": issued.timestamp(), "exp": (issued + TOKEN_LIFETIME).timestamp(),
             "email": email, "email_verified": email_verified, "groups": groups,
         });
         if let Some(nonce) = &grant.nonce {
@@ -176,8 +177,8 @@ impl State {
         claims
     }
 
-    fn demand_client(&self, fields: &Fields) -> Result<(), Refusal> {
-        if field(fields, "client_id") == self.client_id { Ok(()) } else { Err(Refusal("invalid_client", "client_id is unknown here")) }
+    fn check_client(&self, fields: &Fields) -> Result<(), OAuthError> {
+        if field(fields, "client_id") == self.client_id { Ok(()) } else { Err(OAuthError("invalid_client", "client_id is unknown here")) }
     }
 
     fn grants(&self) -> MutexGuard<'_, HashMap<String, Grant>> {

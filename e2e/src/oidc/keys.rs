@@ -10,8 +10,8 @@ use ring::{
 };
 use serde_json::{Value, json};
 
-/// Random bytes in a word: enough for a code or a verifier.
-const WORD_BYTES: usize = 32;
+/// The random bytes of a token: enough for a code or a verifier.
+const RANDOM_BYTES: usize = 32;
 /// Bytes of one coordinate on P-256.
 const COORDINATE_BYTES: usize = 32;
 
@@ -55,9 +55,9 @@ fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Returns an unguessable word: a code, or the verifier of PKCE.
-pub fn random_word() -> Result<String> {
-    let mut bytes = [0; WORD_BYTES];
+/// Returns an unguessable text: a code, or the verifier of PKCE.
+pub fn random_token() -> Result<String> {
+    let mut bytes = [0; RANDOM_BYTES];
     SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow!("the system gives no random bytes"))?;
     Ok(encode(&bytes))
 }
@@ -72,15 +72,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_challenge_is_that_of_the_rfc() {
+    fn the_challenge_matches_the_example_of_the_rfc() {
         // RFC 7636, appendix B.
         assert_eq!(challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 
     #[test]
-    fn words_are_as_long_as_a_verifier_has_to_be() {
-        let (one, other) = (random_word().unwrap(), random_word().unwrap());
-        assert_eq!(one.len(), 43, "RFC 7636, section 4.1: 43 to 128 characters");
-        assert_ne!(one, other);
+    fn random_tokens_have_the_length_of_a_verifier() {
+        let (first, second) = (random_token().unwrap(), random_token().unwrap());
+        assert_eq!(first.len(), 43, "RFC 7636, section 4.1: 43 to 128 characters");
+        assert_ne!(first, second);
     }
 }

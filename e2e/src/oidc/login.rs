@@ -15,20 +15,20 @@ use rustls::{
 };
 use serde_json::Value;
 
-use super::keys::{challenge, random_word};
+use super::keys::{challenge, random_token};
 use crate::kubeconfig::install_crypto;
 
 /// The redirect URI of the program. No server listens on it: the redirect is read and not followed.
 const REDIRECT: &str = "http://127.0.0.1:18000/callback";
 
 /// A client that logs in at the issuer.
-pub struct Visitor {
+pub struct LoginClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: String,
     client_id: String,
 }
 
-impl Visitor {
+impl LoginClient {
     pub(super) fn new(url: &str, client_id: &str, authority: &str) -> Result<Self> {
         install_crypto();
         let mut roots = RootCertStore::empty();
@@ -42,16 +42,16 @@ impl Visitor {
 
     /// Performs a complete login and returns the ID token of the user with this subject.
     pub async fn login(&self, subject: &str) -> Result<String> {
-        let verifier = random_word()?;
+        let verifier = random_token()?;
         let code = self.authorize(subject, &challenge(&verifier)).await?;
-        let (status, answer) = self.redeem(&code, &verifier).await?;
-        ensure!(status == StatusCode::OK.as_u16(), "the code was not redeemed: {status} {answer}");
-        Ok(answer["id_token"].as_str().context("there is no id_token")?.to_owned())
+        let (status, response) = self.redeem(&code, &verifier).await?;
+        ensure!(status == StatusCode::OK.as_u16(), "the code was not redeemed: {status} {response}");
+        Ok(response["id_token"].as_str().context("there is no id_token")?.to_owned())
     }
 
     /// Performs the browser's step and returns the authorization code of the redirect.
     pub async fn authorize(&self, subject: &str, challenge: &str) -> Result<String> {
-        let state = random_word()?;
+        let state = random_token()?;
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs([
                 ("response_type", "code"),
@@ -65,11 +65,11 @@ impl Visitor {
             ])
             .finish();
         let request = Request::get(format!("{}/authorize?{query}", self.url)).body(Full::default())?;
-        let answer = self.client.request(request).await.context("the issuer did not answer")?;
-        let (status, location) = (answer.status(), answer.headers().get(header::LOCATION).cloned());
+        let response = self.client.request(request).await.context("the issuer did not answer")?;
+        let (status, location) = (response.status(), response.headers().get(header::LOCATION).cloned());
         let Some(location) = location.filter(|_| status == StatusCode::FOUND) else {
-            let why = answer.into_body().collect().await?.to_bytes();
-            bail!("the issuer let nobody in: {status} {}", String::from_utf8_lossy(&why));
+            let body = response.into_body().collect().await?.to_bytes();
+            bail!("the issuer let nobody in: {status} {}", String::from_utf8_lossy(&body));
         };
         let (to, query) = location.to_str()?.split_once('?').context("the redirect has no query")?;
         ensure!(to == REDIRECT, "the redirect goes to {to}");
@@ -103,9 +103,9 @@ impl Visitor {
     }
 
     async fn document(&self, request: Request<Full<Bytes>>) -> Result<(u16, Value)> {
-        let answer = self.client.request(request).await.context("the issuer did not answer")?;
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await?.to_bytes();
+        let response = self.client.request(request).await.context("the issuer did not answer")?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
         Ok((status, serde_json::from_slice(&body).context("the issuer's answer is no JSON")?))
     }
 }

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 pub use issuer::Person;
-pub use keys::{challenge, random_word};
-pub use login::Visitor;
+pub use keys::{challenge, random_token};
+pub use login::LoginClient;
 
 /// A running issuer. It ends when this is dropped.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Issuer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the issuer found no port on 127.0.0.1")?;
         let url = format!("https://{}", listener.local_addr().context("the issuer's own address is unknown")?);
         let (authority, tls) = authority::make()?;
-        let state = Arc::new(issuer::State::new(&url, client_id, people)?);
+        let state = Arc::new(issuer::IssuerState::new(&url, client_id, people)?);
         let accepting = tokio::spawn(serve::accept(listener, tls, state));
         Ok(Self { url, client_id: client_id.to_owned(), authority, accepting })
     }
@@ -55,13 +55,13 @@ impl Issuer {
     }
 
     /// Returns a client that trusts the issuer's authority, for a login step by step.
-    pub fn visitor(&self) -> Result<Visitor> {
-        Visitor::new(&self.url, &self.client_id, &self.authority)
+    pub fn login_client(&self) -> Result<LoginClient> {
+        LoginClient::new(&self.url, &self.client_id, &self.authority)
     }
 
     /// Performs a complete login and returns the ID token of the user with this subject.
     pub async fn login(&self, subject: &str) -> Result<String> {
-        self.visitor()?.login(subject).await.with_context(|| format!("{subject} could not log in"))
+        self.login_client()?.login(subject).await.with_context(|| format!("{subject} could not log in"))
     }
 
     /// The API server's authentication configuration that trusts this issuer, with `prefix` before the names of users
@@ -97,14 +97,14 @@ mod tests {
 
     const CLIENT: &str = "tests";
 
-    async fn an_issuer() -> Issuer {
+    async fn start_issuer() -> Issuer {
         Issuer::start(CLIENT, vec![Person::new("uid-17", "ida@example.com", &["surveyors"])]).await.unwrap()
     }
 
     #[tokio::test]
     async fn a_login_ends_with_a_signed_token() {
-        let issuer = an_issuer().await;
-        let visitor = issuer.visitor().unwrap();
+        let issuer = start_issuer().await;
+        let login_client = issuer.login_client().unwrap();
         let token = issuer.login("uid-17").await.unwrap();
 
         let (signed, signature) = token.rsplit_once('.').unwrap();
@@ -115,10 +115,10 @@ mod tests {
         }
         assert_eq!(claims["groups"], json!(["surveyors"]));
 
-        let found = visitor.get("/.well-known/openid-configuration").await.unwrap();
+        let found = login_client.get("/.well-known/openid-configuration").await.unwrap();
         assert_eq!(found["issuer"], issuer.url());
         assert_eq!(found["jwks_uri"], format!("{}/keys", issuer.url()));
-        let keys = visitor.get("/keys").await.unwrap();
+        let keys = login_client.get("/keys").await.unwrap();
         let part = |name: &str| URL_SAFE_NO_PAD.decode(keys["keys"][0][name].as_str().unwrap()).unwrap();
         let point = [vec![4], part("x"), part("y")].concat();
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
@@ -126,24 +126,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_code_is_good_once_and_for_whoever_asked_for_it() {
-        let issuer = an_issuer().await;
-        let visitor = issuer.visitor().unwrap();
-        let verifier = random_word().unwrap();
-        let code = visitor.authorize("uid-17", &challenge(&verifier)).await.unwrap();
-        let (status, answer) = visitor.redeem(&code, &random_word().unwrap()).await.unwrap();
-        assert_eq!((status, &answer["error"]), (400, &json!("invalid_grant")), "with another verifier");
-        let (status, _) = visitor.redeem(&code, &verifier).await.unwrap();
+    async fn a_code_is_valid_once_and_only_with_its_verifier() {
+        let issuer = start_issuer().await;
+        let login_client = issuer.login_client().unwrap();
+        let verifier = random_token().unwrap();
+        let code = login_client.authorize("uid-17", &challenge(&verifier)).await.unwrap();
+        let (status, response) = login_client.redeem(&code, &random_token().unwrap()).await.unwrap();
+        assert_eq!((status, &response["error"]), (400, &json!("invalid_grant")), "with another verifier");
+        let (status, _) = login_client.redeem(&code, &verifier).await.unwrap();
         assert_eq!(status, 400, "after that");
 
-        let code = visitor.authorize("uid-17", &challenge(&verifier)).await.unwrap();
-        let (status, answer) = visitor.redeem(&code, &verifier).await.unwrap();
-        assert_eq!(status, 200, "{answer}");
-        let (status, _) = visitor.redeem(&code, &verifier).await.unwrap();
+        let code = login_client.authorize("uid-17", &challenge(&verifier)).await.unwrap();
+        let (status, response) = login_client.redeem(&code, &verifier).await.unwrap();
+        assert_eq!(status, 200, "{response}");
+        let (status, _) = login_client.redeem(&code, &verifier).await.unwrap();
         assert_eq!(status, 400, "a second time");
-        let (status, _) = visitor.redeem("no-such-code", &verifier).await.unwrap();
+        let (status, _) = login_client.redeem("no-such-code", &verifier).await.unwrap();
         assert_eq!(status, 400, "an unknown one");
-        assert!(visitor.authorize("nobody", &challenge(&verifier)).await.is_err());
-        assert!(visitor.authorize("uid-17", "").await.is_err(), "without a challenge");
+        assert!(login_client.authorize("nobody", &challenge(&verifier)).await.is_err());
+        assert!(login_client.authorize("uid-17", "").await.is_err(), "without a challenge");
     }
 }

@@ -1,4 +1,4 @@
-//! Owns the faults of requests and watch events, and the rules that select which ones are affected.
+//! Owns the faults of requests, watch events and watches, and the rules that select which ones are affected.
 
 use std::{
     sync::Arc,
@@ -17,7 +17,7 @@ pub enum Fault {
     /// The API server performs the request; the connection is reset instead of a response.
     ResetAfter,
     /// The proxy responds with an error that the API server did not return.
-    Answer {
+    Respond {
         /// The HTTP status.
         code: u16,
         /// True if the API server performs the request nevertheless.
@@ -56,14 +56,14 @@ impl Gate {
     }
 
     /// Waits until the gate is opened.
-    pub async fn pass(&self) {
+    pub async fn wait(&self) {
         self.open.notified().await;
     }
 }
 
 /// The limit of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Times {
+pub enum RuleLimit {
     /// The number of requests that the rule affects.
     Count(u32),
     /// The time for which the rule applies, from its first hit on.
@@ -72,19 +72,30 @@ pub enum Times {
 
 /// The position of a request among those of its space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct RequestPosition {
     /// The number of the write within its space, from one; `None` for a request that is not numbered.
     pub number: Option<u32>,
     /// The number of the request among those with the same signature, from one.
     pub nth: u32,
 }
 
+/// The write of one space that a rule selects.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteSelector<'a> {
+    /// The name of the space.
+    pub space: &'a str,
+    /// The signature of the write.
+    pub signature: &'a str,
+    /// The number of the write among those with the same signature, from one.
+    pub nth: u32,
+}
+
 /// The condition that selects requests.
-pub type Matcher = Arc<dyn Fn(&RequestInfo, Place) -> bool + Send + Sync>;
+pub type Matcher = Arc<dyn Fn(&RequestInfo, RequestPosition) -> bool + Send + Sync>;
 
 /// A fault for the requests that match.
 #[derive(Clone)]
-pub struct Rule {
+pub struct FaultRule {
     /// The name of the rule in the journal.
     pub name: String,
     /// The condition that selects requests.
@@ -92,21 +103,25 @@ pub struct Rule {
     /// The fault of these requests.
     pub fault: Fault,
     /// The limit of the rule.
-    pub times: Times,
+    pub limit: RuleLimit,
 }
 
-impl Rule {
+impl FaultRule {
     /// Creates a rule that affects one request that `matches` selects.
-    pub fn new(name: impl Into<String>, fault: Fault, matches: impl Fn(&RequestInfo, Place) -> bool + Send + Sync + 'static) -> Self {
-        Self { name: name.into(), matches: Arc::new(matches), fault, times: Times::Count(1) }
+    pub fn new(
+        name: impl Into<String>,
+        fault: Fault,
+        matches: impl Fn(&RequestInfo, RequestPosition) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), matches: Arc::new(matches), fault, limit: RuleLimit::Count(1) }
     }
 
-    /// Creates a rule for the write of one space with that signature, from its `nth` occurrence on.
-    pub fn write(name: impl Into<String>, fault: Fault, (space, signature, nth): (&str, &str, u32)) -> Self {
-        let (space, signature) = (space.to_owned(), signature.to_owned());
-        Self::new(name, fault, move |request_info, place| {
+    /// Creates a rule for the selected write, from its `nth` occurrence on.
+    pub fn write(name: impl Into<String>, fault: Fault, selector: WriteSelector<'_>) -> Self {
+        let (space, signature, nth) = (selector.space.to_owned(), selector.signature.to_owned(), selector.nth);
+        Self::new(name, fault, move |request_info, position| {
             request_info.space.as_deref() == Some(&space)
-                && place.nth >= nth
+                && position.nth >= nth
                 && request_info.mutates()
                 && request_info.signature() == signature
         })
@@ -114,8 +129,8 @@ impl Rule {
 
     /// Returns the same rule with another limit.
     #[must_use]
-    pub fn times(self, times: Times) -> Self {
-        Self { times, ..self }
+    pub fn limit(self, limit: RuleLimit) -> Self {
+        Self { limit, ..self }
     }
 }
 
@@ -144,13 +159,33 @@ pub struct EventRule {
     pub fault: EventFault,
 }
 
+/// A command that ends open watches.
+#[derive(Clone, Debug)]
+pub struct WatchCommand {
+    /// The resource of the watches; `None` for all.
+    pub resource: Option<String>,
+    /// The way in which the watches end.
+    pub end: WatchEnd,
+}
+
+/// The way in which a watch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchEnd {
+    /// The connection is reset.
+    Reset,
+    /// The server sends an ERROR event with code 410: the resourceVersion has expired.
+    Gone,
+    /// The connection stays open and delivers nothing more, like a connection that a middlebox has dropped.
+    Silent,
+}
+
 /// The progress of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct RuleProgress {
     /// The number of hits.
     pub hits: u32,
     /// The time of the first hit.
     pub first: Option<Instant>,
     /// The time at which the rule ended or will end; `None` while it waits for further hits.
-    pub over: Option<Instant>,
+    pub end: Option<Instant>,
 }

@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
-use super::{fault::Place, request_info::RequestInfo};
+use super::{fault::RequestPosition, request_info::RequestInfo};
 use crate::fixtures::now;
 
 /// One request.
@@ -21,7 +21,7 @@ pub struct Entry {
     /// The properties of the request.
     pub request_info: RequestInfo,
     /// The position of the request among those of its space.
-    pub place: Place,
+    pub position: RequestPosition,
     /// The rule that affected the request.
     pub rule: Option<String>,
     /// The status code from the API server, if it received the request and responded.
@@ -37,7 +37,7 @@ impl Entry {
     pub fn line(&self) -> String {
         let code = |code: Option<u16>| code.map_or_else(|| "-".to_owned(), |code| code.to_string());
         let rule = self.rule.as_ref().map(|rule| format!(" [{rule}]")).unwrap_or_default();
-        let number = self.place.number.map(|number| format!("#{number} ")).unwrap_or_default();
+        let number = self.position.number.map(|number| format!("#{number} ")).unwrap_or_default();
         format!(
             "{} {number}{} -> {}, told {}{rule}",
             self.at.format("%H:%M:%S%.6f"),
@@ -67,8 +67,8 @@ impl Default for Journal {
 }
 
 impl Journal {
-    pub(super) fn begin(&self, request_info: RequestInfo, place: Place, rule: Option<String>) -> usize {
-        let entry = Entry { at: now(), instant: Instant::now(), request_info, place, rule, served: None, code: None, took: None };
+    pub(super) fn record_request(&self, request_info: RequestInfo, position: RequestPosition, rule: Option<String>) -> usize {
+        let entry = Entry { at: now(), instant: Instant::now(), request_info, position, rule, served: None, code: None, took: None };
         let mut entries = self.lock();
         entries.push(entry);
         let count = entries.len();
@@ -77,13 +77,13 @@ impl Journal {
         count - 1
     }
 
-    pub(super) fn served(&self, index: usize, code: u16) {
+    pub(super) fn record_served(&self, index: usize, code: u16) {
         if let Some(entry) = self.lock().get_mut(index) {
             entry.served = Some(code);
         }
     }
 
-    pub(super) fn told(&self, index: usize, code: u16) {
+    pub(super) fn record_response(&self, index: usize, code: u16) {
         if let Some(entry) = self.lock().get_mut(index) {
             entry.code = Some(code);
             entry.took = Some(entry.instant.elapsed());
@@ -124,7 +124,7 @@ impl Journal {
     }
 
     /// Returns true if any request concerns `space`.
-    pub fn knows(&self, space: &str) -> bool {
+    pub fn has_requests_of(&self, space: &str) -> bool {
         self.lock().iter().any(|entry| entry.request_info.space.as_deref() == Some(space))
     }
 

@@ -3,13 +3,14 @@
 //!
 //! kube's client speaks HTTP/1.1, and the bearer token is forwarded, so that the operator's real permissions apply.
 
-mod answer;
 mod fault;
 mod journal;
 mod network;
 mod request_info;
+mod response;
 mod rules;
 mod serve;
+mod state;
 mod stream;
 mod upstream;
 
@@ -29,19 +30,20 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub use fault::{EventFault, EventRule, Fault, Gate, Place, Progress, Rule, Times};
+pub use fault::{
+    EventFault, EventRule, Fault, FaultRule, Gate, RequestPosition, RuleLimit, RuleProgress, WatchCommand, WatchEnd, WriteSelector,
+};
 pub use journal::{Entry, Journal};
 pub use network::{NetworkState, Snapshot};
 pub use request_info::RequestInfo;
 pub use rules::RuleId;
-pub use stream::{End, Order};
 
-/// The number of orders to watches that may be pending.
-const ORDERS: usize = 64;
+/// The number of commands to watches that may be pending.
+const MAX_PENDING_COMMANDS: usize = 64;
 
 /// A running proxy. It ends when this is dropped.
 pub struct Proxy {
-    state: Arc<serve::State>,
+    state: Arc<state::ProxyState>,
     address: String,
     accepting: JoinHandle<()>,
 }
@@ -51,13 +53,13 @@ impl Proxy {
     pub async fn start(server: &str, authority: &Path) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the proxy found no port on 127.0.0.1")?;
         let address = format!("http://{}", listener.local_addr().context("the proxy's own address is unknown")?);
-        let state = Arc::new(serve::State {
+        let state = Arc::new(state::ProxyState {
             upstream: upstream::Upstream::new(server, authority)?,
             rules: Mutex::default(),
             event_rules: AtomicUsize::new(0),
             journal: Journal::default(),
             network: watch::Sender::new(NetworkState::default()),
-            orders: broadcast::Sender::new(ORDERS),
+            commands: broadcast::Sender::new(MAX_PENDING_COMMANDS),
             recording: Mutex::default(),
             pid: AtomicU32::new(0),
         });
@@ -81,23 +83,23 @@ impl Proxy {
     }
 
     /// Adds a rule.
-    pub fn arm(&self, rule: Rule) -> RuleId {
+    pub fn add_rule(&self, rule: FaultRule) -> RuleId {
         self.state.rules().add(rule)
     }
 
     /// Adds a rule for watch events.
-    pub fn arm_event(&self, rule: EventRule) -> RuleId {
+    pub fn add_event_rule(&self, rule: EventRule) -> RuleId {
         self.state.event_rules.fetch_add(1, Ordering::Relaxed);
         self.state.rules().add_event(rule)
     }
 
     /// Removes a rule.
-    pub fn disarm(&self, id: RuleId) {
+    pub fn remove_rule(&self, id: RuleId) {
         self.state.rules().remove(id);
     }
 
     /// The progress of a rule; `None` after its removal.
-    pub fn progress(&self, id: RuleId) -> Option<Progress> {
+    pub fn progress(&self, id: RuleId) -> Option<RuleProgress> {
         self.state.rules().progress(id)
     }
 
@@ -112,9 +114,9 @@ impl Proxy {
     }
 
     /// Ends the open watches of `resource`, or all of them, in the given way. Returns the number of open watches that
-    /// received the order.
-    pub fn order(&self, resource: Option<&str>, end: End) -> usize {
-        self.state.orders.send(Order { resource: resource.map(str::to_owned), end }).unwrap_or_default()
+    /// received the command.
+    pub fn end_watches(&self, resource: Option<&str>, end: WatchEnd) -> usize {
+        self.state.commands.send(WatchCommand { resource: resource.map(str::to_owned), end }).unwrap_or_default()
     }
 
     /// Starts recording each list.

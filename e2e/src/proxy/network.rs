@@ -23,7 +23,7 @@ pub struct NetworkState {
     /// The offset of the server's clock, as its `Date` headers show it, from the local clock.
     pub clock: TimeDelta,
     /// Recorded lists that are served instead of the current ones; watches of their resources are silent.
-    pub past: Option<Arc<Snapshot>>,
+    pub snapshot: Option<Arc<Snapshot>>,
 }
 
 /// Recorded lists.
@@ -38,6 +38,6 @@ pub struct Snapshot {
 impl NetworkState {
     /// Returns true if a watch of `resource` delivers nothing at present.
     pub fn is_silent(&self, resource: &str) -> bool {
-        self.black_hole || self.frozen || self.past.as_ref().is_some_and(|past| past.resources.contains(resource))
+        self.black_hole || self.frozen || self.snapshot.as_ref().is_some_and(|snapshot| snapshot.resources.contains(resource))
     }
 }

@@ -28,27 +28,28 @@ pub struct RequestInfo {
 
 impl RequestInfo {
     /// Parses a request.
-    pub fn of(method: &Method, uri: &Uri, body: &[u8]) -> Self {
+    pub fn parse(method: &Method, uri: &Uri, body: &[u8]) -> Self {
         let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let mut request_info = match segments.as_slice() {
-            ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => Self::at(rest),
+            ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => Self::from_path(rest),
             _ => Self::default(),
         };
         if request_info.name.is_empty() && *method == Method::POST {
             text(&body, "/metadata/name").unwrap_or_default().clone_into(&mut request_info.name);
         }
         request_info.verb = verb(method, uri, &request_info);
-        request_info.space = request_info.concerned(&body);
-        let demanded = |key: &str| text(&body, &format!("/preconditions/{key}")).or_else(|| text(&body, &format!("/metadata/{key}")));
-        request_info.uid = demanded("uid").map(str::to_owned);
-        request_info.version = demanded("resourceVersion").map(str::to_owned);
+        request_info.space = request_info.concerned_space(&body);
+        let precondition = |key: &str| text(&body, &format!("/preconditions/{key}")).or_else(|| text(&body, &format!("/metadata/{key}")));
+        request_info.uid = precondition("uid").map(str::to_owned);
+        request_info.version = precondition("resourceVersion").map(str::to_owned);
         let conditions = body.pointer("/status/conditions").and_then(Value::as_array);
-        request_info.seals = conditions.is_some_and(|all| all.iter().any(|said| said["type"] == "Expired" && said["status"] == "True"));
+        request_info.seals =
+            conditions.is_some_and(|all| all.iter().any(|condition| condition["type"] == "Expired" && condition["status"] == "True"));
         request_info
     }
 
-    fn at(path: &[&str]) -> Self {
+    fn from_path(path: &[&str]) -> Self {
         let own = |text: &&str| (*text).to_owned();
         match path {
             // A subresource of the namespace itself, not a collection inside it.
@@ -56,7 +57,7 @@ impl RequestInfo {
                 Self { resource: "namespaces".into(), name: own(name), subresource: own(subresource), ..Self::default() }
             }
             ["namespaces", namespace, resource, rest @ ..] => {
-                let inner = Self::at(&[&[*resource], rest].concat());
+                let inner = Self::from_path(&[&[*resource], rest].concat());
                 Self { namespace: own(namespace), ..inner }
             }
             [resource, rest @ ..] => Self {
@@ -69,7 +70,8 @@ impl RequestInfo {
         }
     }
 
-    fn concerned(&self, body: &Value) -> Option<String> {
+    /// The name of the space that the request concerns.
+    fn concerned_space(&self, body: &Value) -> Option<String> {
         let named = match self.resource.as_str() {
             "leases" | "selfsubjectaccessreviews" | "customresourcedefinitions" => "",
             "events" => text(body, "/regarding/name").unwrap_or_default(),
@@ -95,8 +97,8 @@ impl RequestInfo {
     pub fn signature(&self) -> String {
         let subresource = if self.subresource.is_empty() { String::new() } else { format!(".{}", self.subresource) };
         let own = self.name.strip_prefix("developerspace-").unwrap_or(&self.name);
-        let is_told_by_kind = self.namespace.is_empty() || self.name == "developerspace" || self.resource == "events";
-        let name = if is_told_by_kind { String::new() } else { format!("-{own}") };
+        let is_implied_by_kind = self.namespace.is_empty() || self.name == "developerspace" || self.resource == "events";
+        let name = if is_implied_by_kind { String::new() } else { format!("-{own}") };
         format!("{}-{}{subresource}{name}", self.verb, self.resource)
     }
 
@@ -132,11 +134,11 @@ mod tests {
     use serde_json::json;
 
     fn request_info(method: &Method, path: &str, body: &Value) -> RequestInfo {
-        RequestInfo::of(method, &path.parse().unwrap(), &serde_json::to_vec(body).unwrap())
+        RequestInfo::parse(method, &path.parse().unwrap(), &serde_json::to_vec(body).unwrap())
     }
 
     #[test]
-    fn each_request_is_told_apart() {
+    fn requests_of_different_kinds_have_different_signatures() {
         for (method, path, body, signature, space) in [
             (Method::POST, "/api/v1/namespaces?x=y", json!({"metadata": {"name": "a"}}), "create-namespaces", Some("a")),
             (
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_write_demands_is_read() {
+    fn the_preconditions_of_a_write_are_read() {
         let delete = request_info(&Method::DELETE, "/api/v1/namespaces/a", &json!({"preconditions": {"uid": "u"}}));
         assert!(delete.mutates() && delete.uid.as_deref() == Some("u") && delete.version.is_none());
         let seal = json!({"metadata": {"resourceVersion": "7"}, "status": {"conditions": [{"type": "Expired", "status": "True"}]}});

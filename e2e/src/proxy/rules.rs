@@ -1,9 +1,9 @@
-//! Owns the active rules, the numbering of writes, and the selection of the fault for each request.
+//! Owns the active rules, the numbering of writes, and the selection of the fault for each request and watch event.
 
 use std::{collections::HashMap, time::Instant};
 
 use super::{
-    fault::{EventFault, EventRule, Fault, Place, Progress, Rule, Times},
+    fault::{EventFault, EventRule, Fault, FaultRule, RequestPosition, RuleLimit, RuleProgress},
     request_info::RequestInfo,
 };
 
@@ -12,35 +12,36 @@ use super::{
 pub struct RuleId(u64);
 
 #[derive(Default)]
-pub(super) struct Rules {
+pub(super) struct ActiveRules {
     next: u64,
-    requests: Vec<(RuleId, Rule, Struck)>,
-    events: Vec<(RuleId, EventRule, Struck)>,
+    requests: Vec<(RuleId, FaultRule, Hits)>,
+    events: Vec<(RuleId, EventRule, Hits)>,
     /// The number of writes by space.
     numbers: HashMap<String, u32>,
     /// The number of requests by space and signature.
     signatures: HashMap<(Option<String>, String), u32>,
     /// The number of watch events by space and resource, counted while a rule for the space exists.
-    seen: HashMap<(String, String), u32>,
+    watch_events: HashMap<(String, String), u32>,
 }
 
+/// The requests or events that a rule has affected.
 #[derive(Default)]
-struct Struck {
-    hits: u32,
+struct Hits {
+    count: u32,
     first: Option<Instant>,
     last: Option<Instant>,
 }
 
-impl Rules {
-    pub(super) fn add(&mut self, rule: Rule) -> RuleId {
+impl ActiveRules {
+    pub(super) fn add(&mut self, rule: FaultRule) -> RuleId {
         let id = self.id();
-        self.requests.push((id, rule, Struck::default()));
+        self.requests.push((id, rule, Hits::default()));
         id
     }
 
     pub(super) fn add_event(&mut self, rule: EventRule) -> RuleId {
         let id = self.id();
-        self.events.push((id, rule, Struck::default()));
+        self.events.push((id, rule, Hits::default()));
         id
     }
 
@@ -58,29 +59,30 @@ impl Rules {
     pub(super) fn restart_count(&mut self, space: &str) {
         self.numbers.remove(space);
         self.signatures.retain(|(known, _), _| known.as_deref() != Some(space));
-        self.seen.retain(|(known, _), _| known != space);
+        self.watch_events.retain(|(known, _), _| known != space);
     }
 
-    pub(super) fn progress(&self, id: RuleId) -> Option<Progress> {
-        let rule = self.requests.iter().find(|(known, ..)| *known == id).map(|(_, rule, struck)| struck.progress(rule.times));
-        let event = || self.events.iter().find(|(known, ..)| *known == id).map(|(_, _, struck)| struck.progress(Times::Count(1)));
+    pub(super) fn progress(&self, id: RuleId) -> Option<RuleProgress> {
+        let rule = self.requests.iter().find(|(known, ..)| *known == id).map(|(_, rule, hits)| hits.progress(rule.limit));
+        let event = || self.events.iter().find(|(known, ..)| *known == id).map(|(_, _, hits)| hits.progress(RuleLimit::Count(1)));
         rule.or_else(event)
     }
 
     /// Numbers a request and returns the fault that applies to it.
-    pub(super) fn judge(&mut self, request_info: &RequestInfo) -> (Place, Option<(String, Fault)>) {
-        let place = self.place(request_info);
+    pub(super) fn match_request(&mut self, request_info: &RequestInfo) -> (RequestPosition, Option<(String, Fault)>) {
+        let position = self.next_position(request_info);
         let now = Instant::now();
-        let met =
-            self.requests.iter_mut().find(|(_, rule, struck)| !struck.is_over(rule.times, now) && (rule.matches)(request_info, place));
-        let fault = met.map(|(_, rule, struck)| {
-            struck.note(now);
+        let matched =
+            self.requests.iter_mut().find(|(_, rule, hits)| !hits.is_exhausted(rule.limit, now) && (rule.matches)(request_info, position));
+        let fault = matched.map(|(_, rule, hits)| {
+            hits.record(now);
             (rule.name.clone(), rule.fault.clone())
         });
-        (place, fault)
+        (position, fault)
     }
 
-    fn place(&mut self, request_info: &RequestInfo) -> Place {
+    /// Numbers a request.
+    fn next_position(&mut self, request_info: &RequestInfo) -> RequestPosition {
         let nth = self.signatures.entry((request_info.space.clone(), request_info.signature())).or_default();
         *nth += 1;
         let nth = *nth;
@@ -89,88 +91,90 @@ impl Rules {
             *number += 1;
             *number
         });
-        Place { number, nth }
+        RequestPosition { number, nth }
     }
 
     /// Returns the fault that applies to a watch event about `space`.
-    pub(super) fn judge_event(&mut self, space: &str, resource: &str) -> Option<EventFault> {
+    pub(super) fn match_event(&mut self, space: &str, resource: &str) -> Option<EventFault> {
         if !self.events.iter().any(|(_, rule, _)| rule.space == space) {
             return None;
         }
-        let count = self.seen.entry((space.to_owned(), resource.to_owned())).or_default();
+        let count = self.watch_events.entry((space.to_owned(), resource.to_owned())).or_default();
         *count += 1;
         let count = *count;
-        let (_, rule, struck) = self.events.iter_mut().find(|(_, rule, _)| {
+        let (_, rule, hits) = self.events.iter_mut().find(|(_, rule, _)| {
             let right_resource = rule.resource.as_deref().is_none_or(|wanted| wanted == resource);
             rule.space == space && right_resource && rule.nth.is_none_or(|nth| nth == count)
         })?;
-        struck.note(Instant::now());
+        hits.record(Instant::now());
         Some(rule.fault)
     }
 }
 
-impl Struck {
-    fn note(&mut self, now: Instant) {
-        self.hits += 1;
+impl Hits {
+    fn record(&mut self, now: Instant) {
+        self.count += 1;
         self.first.get_or_insert(now);
         self.last = Some(now);
     }
 
-    fn is_over(&self, times: Times, now: Instant) -> bool {
-        match times {
-            Times::Count(count) => self.hits >= count,
-            Times::For(span) => self.first.is_some_and(|first| now >= first + span),
+    fn is_exhausted(&self, limit: RuleLimit, now: Instant) -> bool {
+        match limit {
+            RuleLimit::Count(count) => self.count >= count,
+            RuleLimit::For(duration) => self.first.is_some_and(|first| now >= first + duration),
         }
     }
 
-    fn progress(&self, times: Times) -> Progress {
-        let over = match times {
-            Times::Count(count) => self.last.filter(|_| self.hits >= count),
-            Times::For(span) => self.first.map(|first| first + span),
+    fn progress(&self, limit: RuleLimit) -> RuleProgress {
+        let end = match limit {
+            RuleLimit::Count(count) => self.last.filter(|_| self.count >= count),
+            RuleLimit::For(duration) => self.first.map(|first| first + duration),
         };
-        Progress { hits: self.hits, first: self.first, over }
+        RuleProgress { hits: self.count, first: self.first, end }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::fault::WriteSelector;
     use http::Method;
 
     fn write(space: &str, resource: &str) -> RequestInfo {
-        RequestInfo::of(&Method::DELETE, &format!("/api/v1/namespaces/{space}/{resource}/developerspace").parse().unwrap(), b"")
+        RequestInfo::parse(&Method::DELETE, &format!("/api/v1/namespaces/{space}/{resource}/developerspace").parse().unwrap(), b"")
     }
 
     #[test]
     fn writes_are_numbered_by_space_and_by_signature() {
-        let mut rules = Rules::default();
-        let places: Vec<Place> = [("a", "limitranges"), ("a", "resourcequotas"), ("b", "limitranges"), ("a", "limitranges")]
-            .map(|(space, resource)| rules.judge(&write(space, resource)).0)
+        let mut rules = ActiveRules::default();
+        let positions: Vec<RequestPosition> = [("a", "limitranges"), ("a", "resourcequotas"), ("b", "limitranges"), ("a", "limitranges")]
+            .map(|(space, resource)| rules.match_request(&write(space, resource)).0)
             .into();
         assert_eq!(
-            places.iter().map(|place| (place.number, place.nth)).collect::<Vec<_>>(),
+            positions.iter().map(|position| (position.number, position.nth)).collect::<Vec<_>>(),
             [(Some(1), 1), (Some(2), 1), (Some(1), 1), (Some(3), 2)]
         );
         rules.restart_count("a");
-        assert_eq!(rules.judge(&write("a", "limitranges")).0, Place { number: Some(1), nth: 1 });
+        assert_eq!(rules.match_request(&write("a", "limitranges")).0, RequestPosition { number: Some(1), nth: 1 });
     }
 
     #[test]
-    fn a_rule_strikes_as_often_as_it_says() {
-        let mut rules = Rules::default();
-        let rule = Rule::write("x", Fault::ResetBefore, ("a", "delete-limitranges", 2)).times(Times::Count(2));
+    fn a_rule_affects_as_many_requests_as_its_limit() {
+        let mut rules = ActiveRules::default();
+        let rule = FaultRule::write("x", Fault::ResetBefore, WriteSelector { space: "a", signature: "delete-limitranges", nth: 2 })
+            .limit(RuleLimit::Count(2));
         let id = rules.add(rule);
-        let struck: Vec<bool> = (0..5).map(|_| rules.judge(&write("a", "limitranges")).1.is_some()).collect();
-        assert_eq!(struck, [false, true, true, false, false]);
-        assert!(rules.progress(id).is_some_and(|progress| progress.hits == 2 && progress.over.is_some()));
+        let hits: Vec<bool> = (0..5).map(|_| rules.match_request(&write("a", "limitranges")).1.is_some()).collect();
+        assert_eq!(hits, [false, true, true, false, false]);
+        assert!(rules.progress(id).is_some_and(|progress| progress.hits == 2 && progress.end.is_some()));
     }
 
     #[test]
-    fn the_nth_event_is_met() {
-        let mut rules = Rules::default();
+    fn a_rule_for_the_nth_event_affects_that_event_only() {
+        let mut rules = ActiveRules::default();
         rules.add_event(EventRule { space: "a".into(), resource: Some("namespaces".into()), nth: Some(2), fault: EventFault::Drop });
-        let met: Vec<Option<EventFault>> = (0..3).map(|_| rules.judge_event("a", "namespaces")).collect();
-        assert_eq!(met, [None, Some(EventFault::Drop), None]);
-        assert_eq!(rules.judge_event("b", "namespaces"), None);
+        let matched: Vec<Option<EventFault>> = (0..3).map(|_| rules.match_event("a", "namespaces")).collect();
+        assert_eq!(matched, [None, Some(EventFault::Drop), None]);
+        assert_eq!(rules.match_event("b", "namespaces"), None);
     }
 }

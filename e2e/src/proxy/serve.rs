@@ -1,9 +1,6 @@
 //! Owns connections and requests: each request is numbered, recorded, matched against the rules, and forwarded or not.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, AtomicUsize, Ordering},
-};
+use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
@@ -11,49 +8,19 @@ use http::{Request, Response, header};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{broadcast, watch},
-};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{
-    answer::{Answer, Body, Reset, half, refusal, whole},
-    fault::{EventFault, Fault},
-    journal::Journal,
-    network::{NetworkState, Snapshot},
+    fault::Fault,
+    network::Snapshot,
     request_info::RequestInfo,
-    rules::Rules,
-    stream::{Order, relay},
-    upstream::Upstream,
+    response::{Body, ProxyResponse, Reset, error_response, full_body, truncated_body},
+    state::ProxyState,
+    stream::relay,
 };
 use crate::process;
 
-pub(super) struct State {
-    pub(super) upstream: Upstream,
-    pub(super) rules: Mutex<Rules>,
-    pub(super) event_rules: AtomicUsize,
-    pub(super) journal: Journal,
-    pub(super) network: watch::Sender<NetworkState>,
-    pub(super) orders: broadcast::Sender<Order>,
-    pub(super) recording: Mutex<Option<Snapshot>>,
-    pub(super) pid: AtomicU32,
-}
-
-impl State {
-    pub(super) fn rules(&self) -> std::sync::MutexGuard<'_, Rules> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn has_event_rules(&self) -> bool {
-        self.event_rules.load(Ordering::Relaxed) > 0
-    }
-
-    pub(super) fn judge_event(&self, space: &str, resource: &str) -> Option<EventFault> {
-        self.rules().judge_event(space, resource)
-    }
-}
-
-pub(super) async fn accept(listener: TcpListener, state: Arc<State>) {
+pub(super) async fn accept(listener: TcpListener, state: Arc<ProxyState>) {
     loop {
         // Accepting fails only when file descriptors run out, which is temporary.
         if let Ok((stream, _)) = listener.accept().await {
@@ -62,7 +29,7 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-async fn serve(stream: TcpStream, state: Arc<State>) {
+async fn serve(stream: TcpStream, state: Arc<ProxyState>) {
     let _ = stream.set_nodelay(true);
     // A connection that is closed without a response ends with RST.
     if stream.set_zero_linger().is_err() {
@@ -77,7 +44,7 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
     }
 }
 
-async fn handle(state: Arc<State>, request: Request<Incoming>) -> Answer {
+async fn handle(state: Arc<ProxyState>, request: Request<Incoming>) -> ProxyResponse {
     if state.network.borrow().black_hole {
         let _ = state.network.subscribe().wait_for(|network| !network.black_hole).await;
         return Err(Reset);
@@ -85,75 +52,78 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Reset)?.to_bytes();
     let request = Request::from_parts(head, body);
-    let request_info = RequestInfo::of(request.method(), request.uri(), request.body());
-    let (place, met) = state.rules().judge(&request_info);
-    let (rule, fault) = met.unzip();
-    let index = state.journal.begin(request_info.clone(), place, rule);
+    let request_info = RequestInfo::parse(request.method(), request.uri(), request.body());
+    let (position, matched) = state.rules().match_request(&request_info);
+    let (rule, fault) = matched.unzip();
+    let index = state.journal.record_request(request_info.clone(), position, rule);
     let exchange = Exchange { state: state.clone(), request, request_info, index };
-    let answer = match fault {
-        Some(fault) => exchange.suffer(fault).await,
-        None => exchange.pass().await,
+    let response = match fault {
+        Some(fault) => exchange.apply(fault).await,
+        None => exchange.forward().await,
     };
-    let mut answer = answer?;
-    shift(&mut answer, state.network.borrow().clock);
-    state.journal.told(index, answer.status().as_u16());
-    Ok(answer)
+    let mut response = response?;
+    shift_date(&mut response, state.network.borrow().clock);
+    state.journal.record_response(index, response.status().as_u16());
+    Ok(response)
 }
 
 /// Shifts the time in the `Date` header of the response.
-fn shift(answer: &mut Response<Body>, by: TimeDelta) {
-    let told = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
-    let Some(told) = told.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).filter(|_| !by.is_zero()) else { return };
-    let shifted = (told.to_utc() + by).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+fn shift_date(response: &mut Response<Body>, by: TimeDelta) {
+    let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+    let Some(date) = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).filter(|_| !by.is_zero()) else { return };
+    let shifted = (date.to_utc() + by).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     if let Ok(shifted) = shifted.parse() {
-        answer.headers_mut().insert(header::DATE, shifted);
+        response.headers_mut().insert(header::DATE, shifted);
     }
 }
 
+/// A request that is under way.
 #[derive(Clone)]
 struct Exchange {
-    state: Arc<State>,
+    state: Arc<ProxyState>,
     request: Request<Bytes>,
     request_info: RequestInfo,
+    /// The number of the request in the journal.
     index: usize,
 }
 
 impl Exchange {
-    async fn suffer(&self, fault: Fault) -> Answer {
+    /// Responds to the request as the fault requires.
+    async fn apply(&self, fault: Fault) -> ProxyResponse {
         match fault {
             Fault::ResetBefore => Err(Reset),
-            Fault::ResetAfter => self.pass().await.and(Err(Reset)),
-            Fault::Answer { code, after } => {
+            Fault::ResetAfter => self.forward().await.and(Err(Reset)),
+            Fault::Respond { code, after } => {
                 if after {
-                    self.pass().await?;
+                    self.forward().await?;
                 }
-                refusal(code)
+                error_response(code)
             }
             Fault::Truncate => {
                 let (head, bytes) = self.fetch().await?;
                 let length = bytes.len();
-                let mut answer = Response::from_parts(head, half(&bytes));
-                answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
-                Ok(answer)
+                let mut response = Response::from_parts(head, truncated_body(&bytes));
+                response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+                Ok(response)
             }
             Fault::Delay(span) => {
                 tokio::time::sleep(span).await;
-                self.pass().await
+                self.forward().await
             }
             Fault::Hang { after } => {
                 if after {
-                    self.pass().await?;
+                    self.forward().await?;
                 }
                 std::future::pending().await
             }
             Fault::Hold(gate) => {
-                // A held request arrives even if its sender has given up by then.
+                // A held request is forwarded even if its sender has given up by then.
                 let exchange = self.clone();
-                let arrives = tokio::spawn(async move {
-                    gate.pass().await;
-                    exchange.pass().await
+                let forwarding = tokio::spawn(async move {
+                    gate.wait().await;
+                    exchange.forward().await
                 });
-                arrives.await.map_err(|_| Reset)?
+                forwarding.await.map_err(|_| Reset)?
             }
             Fault::Signal { signal, after } => self.signal(signal, after).await,
         }
@@ -161,24 +131,26 @@ impl Exchange {
 
     /// Only SIGKILL ends the exchange together with the operator. After SIGTERM the operator may still receive the
     /// response.
-    async fn signal(&self, signal: &'static str, after: bool) -> Answer {
+    async fn signal(&self, signal: &'static str, after: bool) -> ProxyResponse {
         let kills = signal == "KILL";
-        let early = if after { Some(self.pass().await?) } else { None };
+        let response_before = if after { Some(self.forward().await?) } else { None };
         let pid = self.state.pid.load(Ordering::Relaxed);
         // The process may have ended by itself. Then the case does not reach its end state, which the runner reports.
         let _ = tokio::task::spawn_blocking(move || process::signal(pid, signal)).await;
-        match early {
+        match response_before {
             _ if kills => Err(Reset),
-            Some(answer) => Ok(answer),
-            None => self.pass().await,
+            Some(response) => Ok(response),
+            None => self.forward().await,
         }
     }
 
     /// Forwards the request, or responds with a recorded list.
-    async fn pass(&self) -> Answer {
-        let past = self.state.network.borrow().past.clone();
-        if let Some(bytes) = past.filter(|_| self.request_info.verb == "list").and_then(|past| past.lists.get(&self.place()).cloned()) {
-            return Response::builder().header(header::CONTENT_TYPE, "application/json").body(whole(bytes)).map_err(|_| Reset);
+    async fn forward(&self) -> ProxyResponse {
+        let snapshot = self.state.network.borrow().snapshot.clone();
+        if let Some(bytes) =
+            snapshot.filter(|_| self.request_info.verb == "list").and_then(|snapshot| snapshot.lists.get(&self.path_and_query()).cloned())
+        {
+            return Response::builder().header(header::CONTENT_TYPE, "application/json").body(full_body(bytes)).map_err(|_| Reset);
         }
         if self.request_info.verb == "watch" {
             return self.watch().await;
@@ -187,24 +159,24 @@ impl Exchange {
         if self.request_info.verb == "list" && head.status.is_success() {
             self.record(&bytes);
         }
-        Ok(Response::from_parts(head, whole(bytes)))
+        Ok(Response::from_parts(head, full_body(bytes)))
     }
 
-    async fn watch(&self) -> Answer {
+    async fn watch(&self) -> ProxyResponse {
         let resource = &self.request_info.resource;
         if self.state.network.borrow().is_silent(resource) {
             let _ = self.state.network.subscribe().wait_for(|network| !network.is_silent(resource)).await;
         }
-        let answer = self.state.upstream.send(&self.request).await.map_err(|_| Reset)?;
-        self.state.journal.served(self.index, answer.status().as_u16());
-        Ok(relay(&self.state, resource, answer))
+        let response = self.state.upstream.send(&self.request).await.map_err(|_| Reset)?;
+        self.state.journal.record_served(self.index, response.status().as_u16());
+        Ok(relay(&self.state, resource, response))
     }
 
     async fn fetch(&self) -> Result<(http::response::Parts, Bytes), Reset> {
-        let answer = self.state.upstream.send(&self.request).await.map_err(|_| Reset)?;
-        let (mut head, body) = answer.into_parts();
+        let response = self.state.upstream.send(&self.request).await.map_err(|_| Reset)?;
+        let (mut head, body) = response.into_parts();
         let bytes = body.collect().await.map_err(|_| Reset)?.to_bytes();
-        self.state.journal.served(self.index, head.status.as_u16());
+        self.state.journal.record_served(self.index, head.status.as_u16());
         for name in [header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::CONNECTION] {
             head.headers.remove(name);
         }
@@ -214,12 +186,12 @@ impl Exchange {
     fn record(&self, bytes: &Bytes) {
         let mut recording = self.state.recording.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Snapshot { lists, resources }) = recording.as_mut() {
-            lists.insert(self.place(), bytes.clone());
+            lists.insert(self.path_and_query(), bytes.clone());
             resources.insert(self.request_info.resource.clone());
         }
     }
 
-    fn place(&self) -> String {
+    fn path_and_query(&self) -> String {
         self.request.uri().path_and_query().map(ToString::to_string).unwrap_or_default()
     }
 }

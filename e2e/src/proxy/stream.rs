@@ -1,4 +1,4 @@
-//! Owns the relay of a watch: each line is forwarded, delayed, dropped, duplicated or cut off as the rules and orders
+//! Owns the relay of a watch: each line is forwarded, delayed, dropped, duplicated or cut off as the rules and commands
 //! require.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -14,61 +14,42 @@ use tokio::{
 };
 
 use super::{
-    answer::{Body, Reset, fed, gone_line},
-    fault::EventFault,
-    serve::State,
+    fault::{EventFault, WatchCommand, WatchEnd},
+    response::{Body, Reset, channel_body, expired_event},
+    state::ProxyState,
 };
 
-/// An order that ends open watches.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// The resource of the watches; `None` for all.
-    pub resource: Option<String>,
-    /// The way in which the watches end.
-    pub end: End,
-}
-
-/// The way in which a watch ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The connection is reset.
-    Reset,
-    /// The server sends an ERROR event with code 410: the resourceVersion has expired.
-    Gone,
-    /// The connection stays open and delivers nothing more, like a connection that a middlebox has dropped.
-    Deaf,
-}
-
 /// The delay of an event that others overtake.
-const OVERTAKEN: Duration = Duration::from_secs(1);
+const LATE_EVENT_DELAY: Duration = Duration::from_secs(1);
 
 type Sender = mpsc::Sender<Result<Bytes, Reset>>;
 
 /// Relays the watch's body.
-pub(super) fn relay(state: &Arc<State>, resource: &str, answer: Response<Incoming>) -> Response<Body> {
-    let (head, incoming) = answer.into_parts();
-    let (sender, body) = fed();
-    let pump = Pump {
-        orders: state.orders.subscribe(),
+pub(super) fn relay(state: &Arc<ProxyState>, resource: &str, response: Response<Incoming>) -> Response<Body> {
+    let (head, incoming) = response.into_parts();
+    let (sender, body) = channel_body();
+    let relay = WatchRelay {
+        commands: state.commands.subscribe(),
         state: state.clone(),
         resource: resource.to_owned(),
         sender,
-        rest: BytesMut::new(),
+        incomplete_line: BytesMut::new(),
         waiting: VecDeque::new(),
         late: VecDeque::new(),
         ended: false,
     };
-    tokio::spawn(pump.run(incoming));
+    tokio::spawn(relay.run(incoming));
     Response::from_parts(head, body)
 }
 
-struct Pump {
-    state: Arc<State>,
+/// The relay of one watch.
+struct WatchRelay {
+    state: Arc<ProxyState>,
     resource: String,
-    orders: broadcast::Receiver<Order>,
+    commands: broadcast::Receiver<WatchCommand>,
     sender: Sender,
     /// The beginning of an incomplete line.
-    rest: BytesMut,
+    incomplete_line: BytesMut,
     /// Lines, and the time at which each may be sent.
     waiting: VecDeque<(Instant, Bytes)>,
     /// Lines that others overtake, and the time at which each may be sent.
@@ -76,7 +57,7 @@ struct Pump {
     ended: bool,
 }
 
-impl Pump {
+impl WatchRelay {
     async fn run(mut self, mut incoming: Incoming) {
         let mut network = self.state.network.subscribe();
         loop {
@@ -88,7 +69,7 @@ impl Pump {
             }
             tokio::select! {
                 () = self.sender.closed() => return,
-                order = self.orders.recv() => if self.obeys(order).await { return },
+                command = self.commands.recv() => if self.execute(command).await { return },
                 changed = network.changed() => if changed.is_err() { return },
                 () = at(due) => if let Some((_, line)) = self.waiting.pop_front() && self.pass(line).await.is_err() { return },
                 () = at(overdue) => if let Some((_, line)) = self.late.pop_front() && self.send(line).await.is_err() { return },
@@ -103,9 +84,9 @@ impl Pump {
     /// Splits the received data into lines.
     fn take(&mut self, data: &[u8]) {
         let lag = self.state.network.borrow().lag.get(&self.resource).copied().unwrap_or(Duration::ZERO);
-        self.rest.extend_from_slice(data);
-        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-            let line = self.rest.split_to(end + 1).freeze();
+        self.incomplete_line.extend_from_slice(data);
+        while let Some(end) = self.incomplete_line.iter().position(|byte| *byte == b'\n') {
+            let line = self.incomplete_line.split_to(end + 1).freeze();
             self.waiting.push_back((Instant::now() + lag, line));
         }
     }
@@ -118,7 +99,7 @@ impl Pump {
                 self.send(line).await
             }
             Some(EventFault::Late) => {
-                self.late.push_back((Instant::now() + OVERTAKEN, line));
+                self.late.push_back((Instant::now() + LATE_EVENT_DELAY, line));
                 Ok(())
             }
             None => self.send(line).await,
@@ -139,20 +120,20 @@ impl Pump {
         }
         let metadata = &event["object"]["metadata"];
         let space = metadata["namespace"].as_str().or_else(|| metadata["name"].as_str())?;
-        self.state.judge_event(space, &self.resource)
+        self.state.match_event(space, &self.resource)
     }
 
-    /// Executes an order. Returns true if it ends this watch.
-    async fn obeys(&self, order: Result<Order, broadcast::error::RecvError>) -> bool {
-        let Ok(order) = order else { return false };
-        if order.resource.as_ref().is_some_and(|resource| *resource != self.resource) {
+    /// Executes a command. Returns true if it ends this watch.
+    async fn execute(&self, command: Result<WatchCommand, broadcast::error::RecvError>) -> bool {
+        let Ok(command) = command else { return false };
+        if command.resource.as_ref().is_some_and(|resource| *resource != self.resource) {
             return false;
         }
         // The peer may have disconnected already: then there is nothing to end.
-        match order.end {
-            End::Reset => drop(self.sender.send(Err(Reset)).await),
-            End::Gone => drop(self.send(gone_line()).await),
-            End::Deaf => self.sender.closed().await,
+        match command.end {
+            WatchEnd::Reset => drop(self.sender.send(Err(Reset)).await),
+            WatchEnd::Gone => drop(self.send(expired_event()).await),
+            WatchEnd::Silent => self.sender.closed().await,
         }
         true
     }

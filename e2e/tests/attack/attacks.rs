@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    bystanders::{bystanders, ensure_unmoved},
-    stage::Stage,
+    bystanders::{bystanders, ensure_unchanged},
+    setup::AttackSetup,
 };
 
 /// One line of the table.
@@ -23,9 +23,9 @@ struct Attack {
     create: Option<Value>,
     patch: Option<Value>,
     put: Option<Value>,
-    delete: Option<Place>,
-    get: Option<Place>,
-    at: Option<Place>,
+    delete: Option<ObjectRef>,
+    get: Option<ObjectRef>,
+    at: Option<ObjectRef>,
     #[serde(default)]
     subresource: String,
     stopped_by: Option<String>,
@@ -34,43 +34,43 @@ struct Attack {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Place {
+struct ObjectRef {
     kind: String,
     name: String,
     #[serde(default)]
     namespace: String,
 }
 
-impl Place {
+impl ObjectRef {
     fn at(&self) -> At<'_> {
         at(&self.kind, &self.namespace, &self.name)
     }
 }
 
-fn table() -> Result<Vec<Attack>> {
+fn read_attacks() -> Result<Vec<Attack>> {
     serde_saphyr::from_str(include_str!("attacks.yaml")).context("attacks.yaml cannot be read")
 }
 
-pub async fn every_attack_is_refused(stage: &Stage) -> Result<()> {
-    let admin = stage.world.admin();
+pub async fn every_attack_is_refused(setup: &AttackSetup) -> Result<()> {
+    let admin = setup.world.admin();
     let before = bystanders(admin).await?;
-    let mut wrong = vec![];
-    for attack in table()? {
-        if let Err(error) = attack.is_refused(stage, stage.actor(&attack.by)?).await {
-            wrong.push(format!("{}: {error:#}", attack.name));
+    let mut failures = vec![];
+    for attack in read_attacks()? {
+        if let Err(error) = attack.ensure_refused(setup, setup.actor(&attack.by)?).await {
+            failures.push(format!("{}: {error:#}", attack.name));
         }
-        ensure_unmoved(admin, &before).await.with_context(|| attack.name)?;
+        ensure_unchanged(admin, &before).await.with_context(|| attack.name)?;
     }
-    ensure!(wrong.is_empty(), "{} attacks:\n{}", wrong.len(), wrong.join("\n"));
+    ensure!(failures.is_empty(), "{} attacks:\n{}", failures.len(), failures.join("\n"));
     Ok(())
 }
 
 /// Without a policy its attacks succeed, which shows that the policy stops them. They run as dry runs, so that they do no harm.
-pub async fn each_policy_is_what_stops_them(stage: &Stage) -> Result<()> {
-    let admin = stage.world.admin();
+pub async fn each_policy_stops_its_attacks(setup: &AttackSetup) -> Result<()> {
+    let admin = setup.world.admin();
     let before = bystanders(admin).await?;
-    let (table, policies) = (table()?, admin.list("ValidatingAdmissionPolicyBinding", "").await?);
-    ensure!(policies.len() == 17, "there are {} policies", policies.len());
+    let (table, policies) = (read_attacks()?, admin.list("ValidatingAdmissionPolicyBinding", "").await?);
+    ensure!(policies.len() == 18, "there are {} policies", policies.len());
     for name in policies.iter().map(name_of) {
         let binding = cluster_wide("ValidatingAdmissionPolicyBinding", name);
         let mut kept = admin.get(binding).await?;
@@ -79,7 +79,7 @@ pub async fn each_policy_is_what_stops_them(stage: &Stage) -> Result<()> {
         admin.delete(binding).await?;
         let succeeded = eventually(&format!("the attacks to succeed without {name}"), SOON, || async {
             for attack in &attacks {
-                attack.attempt(stage, &stage.actor(&attack.by)?.rehearsing()).await.with_context(|| attack.name.clone())?;
+                attack.attempt(setup, &setup.actor(&attack.by)?.dry_run()).await.with_context(|| attack.name.clone())?;
             }
             Ok(Some(()))
         })
@@ -90,19 +90,19 @@ pub async fn each_policy_is_what_stops_them(stage: &Stage) -> Result<()> {
         admin.create(&kept).await?;
         eventually(&format!("{name} to be in force again"), SOON, || async {
             for attack in &attacks {
-                attack.is_refused(stage, &stage.actor(&attack.by)?.rehearsing()).await.with_context(|| attack.name.clone())?;
+                attack.ensure_refused(setup, &setup.actor(&attack.by)?.dry_run()).await.with_context(|| attack.name.clone())?;
             }
             Ok(Some(()))
         })
         .await?;
         succeeded?;
     }
-    ensure_unmoved(admin, &before).await
+    ensure_unchanged(admin, &before).await
 }
 
 impl Attack {
-    async fn is_refused(&self, stage: &Stage, by: &Actor) -> Result<()> {
-        let outcome = self.attempt(stage, by).await;
+    async fn ensure_refused(&self, setup: &AttackSetup, by: &Actor) -> Result<()> {
+        let outcome = self.attempt(setup, by).await;
         if let Err(error) = &outcome {
             ensure!(matches!(code(error), Some(403 | 422)), "{error:#}");
         }
@@ -111,21 +111,21 @@ impl Attack {
         Ok(())
     }
 
-    async fn attempt(&self, stage: &Stage, by: &Actor) -> Result<Value> {
-        let (at, through) = (self.at.as_ref().map(Place::at), self.subresource.as_str());
+    async fn attempt(&self, setup: &AttackSetup, by: &Actor) -> Result<Value> {
+        let (at, subresource) = (self.at.as_ref().map(ObjectRef::at), self.subresource.as_str());
         match (&self.create, &self.patch, &self.put, at) {
             (Some(object), None, None, None) => by.create(object).await,
-            (Some(object), None, None, Some(at)) => by.create_by(at, through, object).await,
-            (None, Some(patch), None, Some(at)) if through == "status" => by.patch_status(at, patch.clone()).await,
+            (Some(object), None, None, Some(at)) => by.create_subresource(at, subresource, object).await,
+            (None, Some(patch), None, Some(at)) if subresource == "status" => by.patch_status(at, patch.clone()).await,
             (None, Some(patch), None, Some(at)) => by.patch(at, patch.clone()).await,
             (None, None, Some(patch), Some(at)) => {
-                let mut object = stage.world.admin().get(at).await?;
+                let mut object = setup.world.admin().get(at).await?;
                 merge(&mut object, patch);
-                if through.is_empty() { by.replace(at, &object).await } else { by.replace_by(at, through, &object).await }
+                if subresource.is_empty() { by.replace(at, &object).await } else { by.replace_subresource(at, subresource, &object).await }
             }
             _ => match (&self.delete, &self.get) {
-                (Some(place), None) => by.delete(place.at()).await.map(|()| Value::Null),
-                (None, Some(place)) => by.get(place.at()).await,
+                (Some(object), None) => by.delete(object.at()).await.map(|()| Value::Null),
+                (None, Some(object)) => by.get(object.at()).await,
                 _ => bail!("{} tries nothing", self.name),
             },
         }

@@ -22,6 +22,6 @@ pub async fn bystanders(admin: &Actor) -> Result<Value> {
 }
 
 /// Checks that nothing has changed since `before`.
-pub async fn ensure_unmoved(admin: &Actor, before: &Value) -> Result<()> {
+pub async fn ensure_unchanged(admin: &Actor, before: &Value) -> Result<()> {
     ensure_equal("what no attack may move", &bystanders(admin).await?, before)
 }

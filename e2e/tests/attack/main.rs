@@ -4,7 +4,7 @@
 //! `docs/security.md` is the threat model; each row of its table names a scenario or an attack of these files.
 
 use anyhow::{Result, ensure};
-use e2e::{fixtures::side_by_side, scenarios};
+use e2e::{fixtures::run_concurrently, scenarios};
 
 mod attacks;
 mod bystanders;
@@ -14,45 +14,46 @@ mod managed_fields;
 mod mutated;
 mod owners;
 mod permissions;
-mod stage;
+mod setup;
 
-use stage::Stage;
+use setup::AttackSetup;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn attack() -> Result<()> {
-    let stage = Stage::set().await?;
-    let judged = side_by_side(scenarios![
-        &stage;
-        owners::people_help_themselves,
-        owners::nobody_gets_in_by_a_name_of_the_system,
-        owners::two_hundred_at_once_stay_within_the_limit,
-        permissions::the_operator_may_what_is_on_the_list,
-        permissions::readers_see_no_secrets,
-        consent::what_a_class_allows_is_admitted,
+    let setup = AttackSetup::start().await?;
+    let concurrent = run_concurrently(scenarios![
+        &setup;
+        owners::self_service_users_manage_their_own_spaces,
+        owners::subjects_of_kubernetes_get_no_access,
+        owners::two_hundred_concurrent_requests_stay_within_the_limit,
+        permissions::the_operator_has_exactly_the_listed_rights,
+        permissions::readers_cannot_read_secrets,
+        consent::changes_that_the_class_allows_are_admitted,
         consent::the_operator_deletes_a_protected_space_that_waits,
-        consent::a_whole_object_keeps_the_finalizer,
+        consent::a_replaced_object_keeps_the_finalizer,
         consent::metadata_is_bounded,
         consent::lists_are_bounded,
         consent::an_enforced_network_can_be_closed,
-        consent::newcomers_reach_their_own_space,
-        consent::built_in_roles_reach_no_space,
+        consent::an_administrator_sets_external_addresses,
+        consent::owners_without_other_rights_reach_their_own_space,
+        consent::built_in_roles_only_read_spaces,
         endpoints::hostile_text_stays_text,
         endpoints::hostile_requests_end_early,
     ])
     .await;
     // Each of these checks objects that must not change, or changes objects that others depend on, so they run one after another.
-    let mut all = vec![judged];
+    let mut outcomes = vec![concurrent];
     for scenario in [
-        side_by_side(scenarios![&stage; attacks::every_attack_is_refused]).await,
-        side_by_side(scenarios![&stage; attacks::each_policy_is_what_stops_them]).await,
-        side_by_side(scenarios![&stage; mutated::no_change_of_a_hostile_owner_reaches_others]).await,
-        side_by_side(scenarios![&stage; consent::the_class_in_force_is_asked]).await,
-        side_by_side(scenarios![&stage; managed_fields::no_managed_field_stops_the_operator]).await,
-        side_by_side(scenarios![&stage; permissions::a_missing_right_is_told]).await,
+        run_concurrently(scenarios![&setup; attacks::every_attack_is_refused]).await,
+        run_concurrently(scenarios![&setup; attacks::each_policy_stops_its_attacks]).await,
+        run_concurrently(scenarios![&setup; mutated::no_change_of_a_hostile_owner_reaches_others]).await,
+        run_concurrently(scenarios![&setup; consent::requests_are_checked_against_the_accepted_class]).await,
+        run_concurrently(scenarios![&setup; managed_fields::no_managed_field_stops_the_operator]).await,
+        run_concurrently(scenarios![&setup; permissions::a_missing_right_is_reported]).await,
     ] {
-        all.push(scenario);
+        outcomes.push(scenario);
     }
-    let failures: Vec<String> = all.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    let failures: Vec<String> = outcomes.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
     ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
-    stage.world.ensure_operator_is_well().await
+    setup.world.ensure_operator_ready().await
 }

@@ -1,106 +1,77 @@
 //! Every single property of a space, changed by its own hostile owner in every way that the schema suggests.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
-};
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use e2e::{
     eventually,
-    fixtures::{SOON, a_space, cluster_wide, condition, ensure_equal, holds, is_observed, refusal, space, text},
-    mutations::{Mutation, mutations, way_back},
+    fixtures::{SOON, a_space, condition, ensure_equal, holds, is_observed, refusal, space, text},
+    mutation_run::{MutationOutcome, MutationRun, OutcomeCounts},
+    mutations::{Mutation, reverse_patch},
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    bystanders::{bystanders, ensure_unmoved},
-    stage::{CLASS, Stage},
+    bystanders::{bystanders, ensure_unchanged},
+    setup::{AttackSetup, CLASS},
 };
 
 /// The number of spaces that are changed concurrently.
-const SIDE_BY_SIDE: usize = 16;
+const CONCURRENT_SPACES: usize = 16;
 
-/// The outcomes of the changes.
-#[derive(Default)]
-struct Tally {
-    refused: Cell<usize>,
-    told: Cell<usize>,
-    done: Cell<usize>,
-    wrong: RefCell<Vec<String>>,
-}
-
-pub async fn no_change_of_a_hostile_owner_reaches_others(stage: &Stage) -> Result<()> {
-    let admin = stage.world.admin();
-    let crd = admin.get(cluster_wide("CustomResourceDefinition", "developerspaces.developerspace.dev")).await?;
-    let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").context("the kind has no schema")?;
-    let todo: RefCell<VecDeque<Mutation>> = RefCell::new(mutations(schema, &spec()).into());
-    let count = todo.borrow().len();
+pub async fn no_change_of_a_hostile_owner_reaches_others(setup: &AttackSetup) -> Result<()> {
+    let admin = setup.world.admin();
+    let run = MutationRun::new(admin, "developerspaces", &spec()).await?;
+    let count = run.total();
     ensure!(count >= 500, "only {count} changes were made up");
-    let (tally, before) = (Tally::default(), bystanders(admin).await?);
-    let names: Vec<String> = (0..SIDE_BY_SIDE).map(|number| format!("alice-hostile-{number}")).collect();
-    join_all(names.iter().map(|name| work(stage, name, &before, &todo, &tally))).await.into_iter().collect::<Result<()>>()?;
-    let wrong = tally.wrong.into_inner();
-    ensure!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
-    let (refused, told, done) = (tally.refused.get(), tally.told.get(), tally.done.get());
-    ensure!(refused > 200 && told > 0 && done > 50, "of {count} changes {refused} were refused, {told} told and {done} done");
+    let before = bystanders(admin).await?;
+    let names: Vec<String> = (0..CONCURRENT_SPACES).map(|number| format!("alice-hostile-{number}")).collect();
+    join_all(names.iter().map(|name| apply_changes(setup, name, &before, &run))).await.into_iter().collect::<Result<()>>()?;
+    let failures = run.failures();
+    ensure!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures[..failures.len().min(20)].join("\n"));
+    let OutcomeCounts { rejected, applied, reported } = run.counts();
+    ensure!(
+        rejected > 200 && reported > 0 && applied > 50,
+        "of {count} changes {rejected} were refused, {reported} told and {applied} done"
+    );
     Ok(())
 }
 
-/// Changes one space of Alice's again and again.
-async fn work(stage: &Stage, name: &str, before: &Value, todo: &RefCell<VecDeque<Mutation>>, tally: &Tally) -> Result<()> {
-    let admin = stage.world.admin();
-    stage.alice.create(&space(name, spec())).await?;
-    stage.world.ready(name).await?;
-    let first = admin.get(a_space(name)).await?["spec"].clone();
-    loop {
-        let next = todo.borrow_mut().pop_front();
-        let Some(mutation) = next else { break };
-        let outcome = try_one(stage, name, &mutation).await;
-        let unmoved = ensure_unmoved(admin, before).await;
-        let count = match outcome.and_then(|end| unmoved.map(|()| end)) {
-            Ok(End::Refused) => &tally.refused,
-            Ok(End::Told) => &tally.told,
-            Ok(End::Done) => &tally.done,
-            Err(error) => {
-                tally.wrong.borrow_mut().push(format!("{}: {error:#}", mutation.label));
-                &tally.done
-            }
-        };
-        count.set(count.get() + 1);
+/// Applies changes to one space of Alice, one after another, until none is left.
+async fn apply_changes(setup: &AttackSetup, name: &str, before: &Value, run: &MutationRun) -> Result<()> {
+    let admin = setup.world.admin();
+    setup.alice.create(&space(name, spec())).await?;
+    setup.world.until_ready(name).await?;
+    let original = admin.get(a_space(name)).await?["spec"].clone();
+    while let Some(mutation) = run.take() {
+        let outcome = apply_change(setup, name, &mutation).await;
+        let unchanged = ensure_unchanged(admin, before).await;
+        run.record(&mutation, outcome.and_then(|outcome| unchanged.map(|()| outcome)));
         let present = admin.get(a_space(name)).await?["spec"].clone();
-        if present != first {
-            admin.patch(a_space(name), json!({"spec": way_back(&present, &first)})).await?;
-            stage.world.ready(name).await?;
+        if present != original {
+            admin.patch(a_space(name), json!({"spec": reverse_patch(&present, &original)})).await?;
+            setup.world.until_ready(name).await?;
         }
     }
     admin.delete(a_space(name)).await
 }
 
-enum End {
-    Refused,
-    Told,
-    Done,
-}
-
-async fn try_one(stage: &Stage, name: &str, mutation: &Mutation) -> Result<End> {
-    let outcome = stage.alice.patch(a_space(name), json!({"spec": mutation.patch})).await;
+async fn apply_change(setup: &AttackSetup, name: &str, mutation: &Mutation) -> Result<MutationOutcome> {
+    let outcome = setup.alice.patch(a_space(name), json!({"spec": mutation.patch})).await;
     if outcome.is_err() {
         ensure!(!refusal(outcome)?.is_empty(), "refused without a word");
-        return Ok(End::Refused);
+        return Ok(MutationOutcome::Rejected);
     }
     let space = eventually("the change to be done or told", SOON, || async {
-        let space = stage.world.admin().get(a_space(name)).await?;
+        let space = setup.world.admin().get(a_space(name)).await?;
         let ready = condition(&space, "Ready");
-        let settled = holds(&space, "Ready") || ready["status"] == "False" && !text(ready, "/message").is_empty();
-        ensure!(is_observed(&space) && settled, "its status is {}", space["status"]);
+        let is_decided = holds(&space, "Ready") || ready["status"] == "False" && !text(ready, "/message").is_empty();
+        ensure!(is_observed(&space) && is_decided, "its status is {}", space["status"]);
         Ok(Some(space))
     })
     .await?;
     // Whatever else she may change, the space remains hers, and no subject that belongs to Kubernetes gets access to its namespace.
     ensure_equal("the owner", &space["spec"]["owner"], &spec()["owner"])?;
-    for binding in stage.world.admin().list("RoleBinding", name).await? {
+    for binding in setup.world.admin().list("RoleBinding", name).await? {
         for subject in binding["subjects"].as_array().into_iter().flatten() {
             if text(subject, "/name").to_lowercase().starts_with("system:") {
                 bail!("{subject} is bound");
@@ -109,7 +80,7 @@ async fn try_one(stage: &Stage, name: &str, mutation: &Mutation) -> Result<End> 
         let role = text(&binding, "/roleRef/name");
         ensure!(["edit", "view"].contains(&role), "ClusterRole {role} is bound");
     }
-    Ok(if holds(&space, "Ready") { End::Done } else { End::Told })
+    Ok(if holds(&space, "Ready") { MutationOutcome::Applied } else { MutationOutcome::Reported })
 }
 
 /// A spec that uses every property, except those that exclude each other.

@@ -9,7 +9,7 @@ use e2e::{
 };
 use serde_json::{Value, json};
 
-use crate::stage::Stage;
+use crate::setup::AttackSetup;
 
 #[path = "../../../tests/fixtures/rights.rs"]
 mod fixture;
@@ -17,33 +17,34 @@ mod fixture;
 use fixture::rights;
 
 /// The list that has to change with `config/rbac`; `tests/permissions.rs` compares the manifests with it.
-const LIST: &str = include_str!("../../../tests/golden/permissions.txt");
+const PERMISSION_LIST: &str = include_str!("../../../tests/golden/permissions.txt");
 
 /// Compares the list with the API server's own answer for the operator's token, which includes rights from other bindings and from aggregation.
-pub async fn the_operator_may_what_is_on_the_list(stage: &Stage) -> Result<()> {
-    let listed: BTreeSet<&str> = LIST.lines().filter_map(|line| line.strip_prefix("ClusterRole developerspace-operator: ")).collect();
-    let may = everything(&stage.thief).await?;
+pub async fn the_operator_has_exactly_the_listed_rights(setup: &AttackSetup) -> Result<()> {
+    let listed: BTreeSet<&str> =
+        PERMISSION_LIST.lines().filter_map(|line| line.strip_prefix("ClusterRole developerspace-operator: ")).collect();
+    let granted = all_rights(&setup.thief).await?;
     // The rights of every client with a token, not only of the operator.
-    let anybody = everything(&Actor::new(e2e::kubeconfig::client(&stage.world.account("nobody", "none-such").await?).await?)).await?;
-    let more: Vec<&String> = may.difference(&anybody).filter(|right| !listed.contains(right.as_str())).collect();
-    ensure!(more.is_empty(), "the operator may more than tests/golden/permissions.txt says: {more:?}");
-    let less: Vec<&&str> = listed.iter().filter(|right| !may.contains(**right)).collect();
-    ensure!(less.is_empty(), "the operator may not all that tests/golden/permissions.txt says: {less:?}");
+    let of_every_user = all_rights(&setup.world.create_account_actor("nobody", "none-such").await?).await?;
+    let unlisted: Vec<&String> = granted.difference(&of_every_user).filter(|right| !listed.contains(right.as_str())).collect();
+    ensure!(unlisted.is_empty(), "the operator may more than tests/golden/permissions.txt says: {unlisted:?}");
+    let missing: Vec<&&str> = listed.iter().filter(|right| !granted.contains(**right)).collect();
+    ensure!(missing.is_empty(), "the operator may not all that tests/golden/permissions.txt says: {missing:?}");
     Ok(())
 }
 
 /// Each right, in the format of the list.
-async fn everything(actor: &Actor) -> Result<BTreeSet<String>> {
+async fn all_rights(actor: &Actor) -> Result<BTreeSet<String>> {
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "metadata": {"name": ""}, "spec": {"namespace": "plain"}});
-    let answer = actor.create(&review).await?;
-    ensure!(answer["status"]["resourceRules"].is_array(), "there are no rules: {answer}");
-    Ok(rights(&answer["status"]["resourceRules"]).into_iter().collect())
+    let response = actor.create(&review).await?;
+    ensure!(response["status"]["resourceRules"].is_array(), "there are no rules: {response}");
+    Ok(rights(&response["status"]["resourceRules"]).into_iter().collect())
 }
 
 /// The optional role that allows every user to read everything does not allow reading secrets.
-pub async fn readers_see_no_secrets(stage: &Stage) -> Result<()> {
-    let admin = stage.world.admin();
-    let reader = Actor::new(e2e::kubeconfig::client(&stage.world.account("reader", "developerspace-cluster-reader").await?).await?);
+pub async fn readers_cannot_read_secrets(setup: &AttackSetup) -> Result<()> {
+    let admin = setup.world.admin();
+    let reader = setup.world.create_account_actor("reader", "developerspace-cluster-reader").await?;
     eventually("the role to be put together", SOON, || async {
         for (kind, namespace) in [("Node", ""), ("Namespace", ""), ("Pod", "carol-lab"), ("DeveloperSpace", ""), ("SpaceClass", "")] {
             reader.list(kind, namespace).await?;
@@ -59,7 +60,7 @@ pub async fn readers_see_no_secrets(stage: &Stage) -> Result<()> {
     let writes: Vec<Value> = writes.filter(|verb| !["get", "list", "watch"].iter().any(|read| verb == read)).collect();
     ensure!(writes.is_empty(), "a reader may {writes:?}");
     // A viewer sees spaces and changes none.
-    let viewer = Actor::new(e2e::kubeconfig::client(&stage.world.account("viewer", "developerspace-viewer").await?).await?);
+    let viewer = setup.world.create_account_actor("viewer", "developerspace-viewer").await?;
     for kind in ["DeveloperSpace", "SpaceClass"] {
         viewer.list(kind, "").await?;
     }
@@ -69,41 +70,41 @@ pub async fn readers_see_no_secrets(stage: &Stage) -> Result<()> {
 
 /// A right that the manifests lack is reported at once, and the operator is not ready without it. Once the right is granted, the operator is ready
 /// without a restart.
-pub async fn a_missing_right_is_told(stage: &Stage) -> Result<()> {
-    let (world, admin) = (&stage.world, stage.world.admin());
+pub async fn a_missing_right_is_reported(setup: &AttackSetup) -> Result<()> {
+    let (world, admin) = (&setup.world, setup.world.admin());
     let role = cluster_wide("ClusterRole", "developerspace-operator");
-    let whole = admin.get(role).await?;
-    let mut less = whole["rules"].clone();
-    for rule in less.as_array_mut().into_iter().flatten() {
+    let original = admin.get(role).await?;
+    let mut reduced = original["rules"].clone();
+    for rule in reduced.as_array_mut().into_iter().flatten() {
         let quotas = rule["resources"].as_array().is_some_and(|resources| resources.contains(&"resourcequotas".into()));
         if let Some(verbs) = rule["verbs"].as_array_mut().filter(|_| quotas) {
             verbs.retain(|verb| verb != "patch");
         }
     }
     world.stop_operator().await?;
-    admin.patch(role, json!({"rules": less})).await?;
+    admin.patch(role, json!({"rules": reduced})).await?;
     world.spawn_operator().await?;
-    let wanted = "the operator is not allowed to patch resourcequotas, patch limitranges: apply config/rbac";
+    let expected_text = "the operator is not allowed to patch resourcequotas, patch limitranges: apply config/rbac";
     eventually("the operator to say what it lacks", SOON, || async {
-        let (status, why) = world.readiness().await?;
-        ensure!(status == 503 && why.contains(wanted), "/readyz says {status}: {why}");
-        ensure!(world.operator_log().await?.contains(wanted), "its log does not say so");
+        let (status, body) = world.readiness().await?;
+        ensure!(status == 503 && body.contains(expected_text), "/readyz says {status}: {body}");
+        ensure!(world.operator_log().await?.contains(expected_text), "its log does not say so");
         Ok(Some(()))
     })
     .await?;
     eventually("an Event to say so", SOON, || async {
         let events = admin.list("Event", "developerspace-system").await?;
-        let told = events.iter().any(|event| {
-            event["reason"] == "RightsMissing" && text(event, "/note").contains(wanted) && event["regarding"]["kind"] == "Deployment"
+        let is_reported = events.iter().any(|event| {
+            event["reason"] == "RightsMissing" && text(event, "/note").contains(expected_text) && event["regarding"]["kind"] == "Deployment"
         });
-        ensure!(told, "none of {} Events does", events.len());
+        ensure!(is_reported, "none of {} Events does", events.len());
         Ok(Some(()))
     })
     .await?;
-    admin.patch(role, json!({"rules": whole["rules"]})).await?;
+    admin.patch(role, json!({"rules": original["rules"]})).await?;
     eventually("the operator to be ready", SOON, || async {
-        let (status, why) = world.readiness().await?;
-        ensure!(status == 200, "/readyz says {status}: {why}");
+        let (status, body) = world.readiness().await?;
+        ensure!(status == 200, "/readyz says {status}: {body}");
         Ok(Some(()))
     })
     .await?;

@@ -4,34 +4,35 @@ use anyhow::{Result, bail, ensure};
 use e2e::fixtures::{World, binding, space, user};
 use serde_json::{Value, json};
 
-use crate::{BOB, WATCH, follow, found};
+use crate::{
+    BOB,
+    findings::{findings, run_advice, run_as_platform_team},
+};
 
-pub async fn a_protection_without_consent_is_told_in_the_survey(world: &World) -> Result<()> {
+pub async fn the_survey_reports_a_protection_that_the_class_forbids(world: &World) -> Result<()> {
     const SPACE: &str = "whinchat-lab";
     world.admin().create(&space(SPACE, json!({"className": "plain", "owner": user(BOB), "protected": true}))).await?;
-    let kubeconfig = world.cluster().dir().join(format!("{WATCH}.kubeconfig"));
-    let all = found(world.cluster().kubectl_with(&kubeconfig, &["dspace", "doctor", "-o", "json"], None).await?)?;
-    let told = all.iter().filter(|finding| finding["sentence"].as_str().unwrap_or_default().contains(SPACE));
-    let told: Vec<&Value> = told.collect();
-    let [finding] = told.as_slice() else { bail!("it says {told:?}") };
+    let all = findings(run_as_platform_team(world, &["doctor", "-o", "json"]).await?)?;
+    let about_space: Vec<&Value> = all.iter().filter(|finding| finding["sentence"].as_str().unwrap_or_default().contains(SPACE)).collect();
+    let [finding] = about_space.as_slice() else { bail!("it says {about_space:?}") };
     let sentence = finding["sentence"].as_str().unwrap_or_default();
     ensure!(sentence.contains("is protected, and SpaceClass plain does not allow that (lifetime.allowProtected)"), "it says {sentence}");
-    follow(world, world.cluster().kubeconfig(), finding["commands"][0].as_str().unwrap_or_default()).await?;
-    world.ready(SPACE).await.map(drop)
+    run_advice(world, world.cluster().kubeconfig(), finding["commands"][0].as_str().unwrap_or_default()).await?;
+    world.until_ready(SPACE).await.map(drop)
 }
 
 /// The plugin supports such users as kubectl does.
-pub async fn people_with_letters_beyond_ascii(world: &World) -> Result<()> {
+pub async fn user_names_beyond_ascii_are_supported(world: &World) -> Result<()> {
     const SPACE: &str = "juergen-lab";
-    const WHO: &str = "jürgen.groß@example.com";
+    const OWNER: &str = "jürgen.groß@example.com";
     const GROUP: &str = "Domänen-Benutzer";
     world.admin().create(&binding("Group", GROUP, "developerspace-self-service")).await?;
-    world.with_space(SPACE, json!({"className": "plain", "owner": user(WHO)})).await?;
+    world.create_ready_space(SPACE, json!({"className": "plain", "owner": user(OWNER)})).await?;
     let group = format!("--as-group={GROUP}");
-    let acting = [&format!("--as={WHO}"), group.as_str(), "--as-group=system:authenticated"];
+    let impersonation = [&format!("--as={OWNER}"), group.as_str(), "--as-group=system:authenticated"];
     for command in [&["list"][..], &["renew", SPACE], &["describe", SPACE], &["doctor", SPACE]] {
-        let told = world.cluster().kubectl(&[&["dspace"], command, &acting[..]].concat()).await?.ok()?;
-        ensure!(told.contains(SPACE), "it says {told}");
+        let output = world.cluster().kubectl(&[&["dspace"], command, &impersonation[..]].concat()).await?.ok()?;
+        ensure!(output.contains(SPACE), "it says {output}");
     }
     Ok(())
 }

@@ -13,42 +13,42 @@ use kube::{
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
 use crate::{
-    certificate::RequestInfo,
-    judge::written,
+    certificate::IssuedCertificate,
     newcomer::Newcomer,
     people::{SVEN, UWE, VERA},
-    stage::Stage,
+    results::check_kubeconfig,
+    setup::OnboardingSetup,
 };
 
 const HOUR: i32 = 60 * 60;
 
 /// A portal may create spaces for others, and may approve nothing.
-pub async fn a_portal_gets_certificates_for_others(stage: &Stage) -> Result<()> {
+pub async fn a_portal_gets_certificates_for_others(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "clover-lab";
-    let file = stage.file("olga")?;
+    let file = setup.kubeconfig_path("olga")?;
     let arguments = ["onboard", "olga@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
-    stage.dspace(SVEN, &arguments).await?.ok()?;
-    let request_info = RequestInfo::of(&written(&file, SPACE)?)?;
-    ensure!(request_info.subject == "CN=olga@example.com", "the certificate is for {}", request_info.subject);
-    Newcomer::new(stage, &file).works_there_and_nowhere_else(SPACE).await?;
-    told(stage, SPACE, "CertificateApproved").await
+    setup.dspace(SVEN, &arguments).await?.ok()?;
+    let certificate = IssuedCertificate::from_user(&check_kubeconfig(&file, SPACE)?)?;
+    ensure!(certificate.subject == "CN=olga@example.com", "the certificate is for {}", certificate.subject);
+    Newcomer::new(setup, &file).ensure_access_only_to(SPACE).await?;
+    until_event(setup, SPACE, "CertificateApproved").await
 }
 
 /// A user with self-service gets a certificate for their own space, too.
-pub async fn people_get_certificates_of_their_own(stage: &Stage) -> Result<()> {
+pub async fn owners_get_certificates_for_their_own_spaces(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "shuttle-lab";
-    let file = stage.file("uwe-by-certificate")?;
-    stage.dspace(UWE, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
-    stage.dspace(UWE, &["kubeconfig", SPACE, "--auth", "cert", "-o", &file]).await?.ok()?;
-    let request_info = RequestInfo::of(&written(&file, SPACE)?)?;
-    ensure!(request_info.subject == format!("CN={UWE}"), "the certificate is for {}", request_info.subject);
-    Newcomer::new(stage, &file).works_there_and_nowhere_else(SPACE).await?;
-    stage.dspace(UWE, &["delete", SPACE]).await?.ok().map(drop)
+    let file = setup.kubeconfig_path("uwe-by-certificate")?;
+    setup.dspace(UWE, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
+    setup.dspace(UWE, &["kubeconfig", SPACE, "--auth", "cert", "-o", &file]).await?.ok()?;
+    let certificate = IssuedCertificate::from_user(&check_kubeconfig(&file, SPACE)?)?;
+    ensure!(certificate.subject == format!("CN={UWE}"), "the certificate is for {}", certificate.subject);
+    Newcomer::new(setup, &file).ensure_access_only_to(SPACE).await?;
+    setup.dspace(UWE, &["delete", SPACE]).await?.ok().map(drop)
 }
 
 /// A request that the plugin does not create.
 #[derive(Default)]
-struct Forged<'a> {
+struct ForgedRequest<'a> {
     /// The name of the request.
     name: &'a str,
     /// The space that its label names.
@@ -59,7 +59,7 @@ struct Forged<'a> {
     seconds: Option<i32>,
 }
 
-impl Forged<'_> {
+impl ForgedRequest<'_> {
     fn object(&self) -> Result<CertificateSigningRequest> {
         let mut subject = DistinguishedName::new();
         subject.push(DnType::CommonName, self.user);
@@ -89,65 +89,69 @@ impl Forged<'_> {
 }
 
 /// Each request is by a user who may create requests, and is wrong in one respect.
-pub async fn what_is_not_plainly_right_is_denied(stage: &Stage) -> Result<()> {
+pub async fn invalid_requests_are_denied(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "spindle-lab";
-    stage.dspace(VERA, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
-    let right = || Forged { space: Some(SPACE), user: VERA, seconds: Some(HOUR), ..Forged::default() };
+    setup.dspace(VERA, &["create", SPACE, "--class", "standard", "--team", "weavers"]).await?.ok()?;
+    let valid = || ForgedRequest { space: Some(SPACE), user: VERA, seconds: Some(HOUR), ..ForgedRequest::default() };
     // The approver ignores this request, which has no label, and handles all later ones.
-    ask(stage, VERA, &Forged { name: "forged-unlabelled", space: None, ..right() }).await?;
-    for (caller, forged, says) in [
-        (SVEN, Forged { name: "forged-other-name", user: "yvonne@example.com", ..right() }, "neither the owner"),
-        (UWE, Forged { name: "forged-for-somebody-else", ..right() }, "is not allowed to request a certificate for"),
-        (VERA, Forged { name: "forged-for-the-system", user: "system:admin", ..right() }, "system:"),
-        (VERA, Forged { name: "forged-organization", organization: Some("potters"), ..right() }, "organization"),
-        (VERA, Forged { name: "forged-node", organization: Some("system:nodes"), ..right() }, "system:"),
-        (VERA, Forged { name: "forged-address", address: Some("vera.example.com"), ..right() }, "extensions"),
-        (VERA, Forged { name: "forged-lasting", seconds: Some(30 * 24 * HOUR), ..right() }, "expirationSeconds"),
-        (VERA, Forged { name: "forged-endless", seconds: None, ..right() }, "expirationSeconds"),
-        (SVEN, Forged { name: "forged-nowhere", space: Some("no-such-lab"), ..right() }, "DeveloperSpace no-such-lab does not exist"),
+    create_request(setup, VERA, &ForgedRequest { name: "forged-unlabelled", space: None, ..valid() }).await?;
+    for (caller, forged, expected_text) in [
+        (SVEN, ForgedRequest { name: "forged-other-name", user: "yvonne@example.com", ..valid() }, "neither the owner"),
+        (UWE, ForgedRequest { name: "forged-for-somebody-else", ..valid() }, "is not allowed to request a certificate for"),
+        (VERA, ForgedRequest { name: "forged-for-the-system", user: "system:admin", ..valid() }, "system:"),
+        (VERA, ForgedRequest { name: "forged-organization", organization: Some("potters"), ..valid() }, "organization"),
+        (VERA, ForgedRequest { name: "forged-node", organization: Some("system:nodes"), ..valid() }, "system:"),
+        (VERA, ForgedRequest { name: "forged-address", address: Some("vera.example.com"), ..valid() }, "extensions"),
+        (VERA, ForgedRequest { name: "forged-lasting", seconds: Some(30 * 24 * HOUR), ..valid() }, "expirationSeconds"),
+        (VERA, ForgedRequest { name: "forged-endless", seconds: None, ..valid() }, "expirationSeconds"),
+        (
+            SVEN,
+            ForgedRequest { name: "forged-nowhere", space: Some("no-such-lab"), ..valid() },
+            "DeveloperSpace no-such-lab does not exist",
+        ),
     ] {
-        ask(stage, caller, &forged).await?;
-        denied(stage, forged.name, says).await?;
+        create_request(setup, caller, &forged).await?;
+        until_denied(setup, forged.name, expected_text).await?;
     }
-    told(stage, SPACE, "CertificateDenied").await?;
+    until_event(setup, SPACE, "CertificateDenied").await?;
     // The requests that were denied do not affect a valid one.
-    ask(stage, VERA, &Forged { name: "not-forged", ..right() }).await?;
+    create_request(setup, VERA, &ForgedRequest { name: "not-forged", ..valid() }).await?;
     eventually("a certificate", SOON, || async {
-        let status = request(stage, "not-forged").await?.status.unwrap_or_default();
+        let status = get_request(setup, "not-forged").await?.status.unwrap_or_default();
         ensure!(status.certificate.is_some(), "its conditions are {:?}", status.conditions);
         Ok(Some(()))
     })
     .await?;
-    let untouched = request(stage, "forged-unlabelled").await?.status.unwrap_or_default();
-    ensure!(untouched.conditions.is_none_or(|conditions| conditions.is_empty()), "a request of somebody else's was decided on");
-    stage.dspace(VERA, &["delete", SPACE]).await?.ok().map(drop)
+    let unlabelled = get_request(setup, "forged-unlabelled").await?.status.unwrap_or_default();
+    ensure!(unlabelled.conditions.is_none_or(|conditions| conditions.is_empty()), "a request of somebody else's was decided on");
+    setup.dspace(VERA, &["delete", SPACE]).await?.ok().map(drop)
 }
 
-async fn ask(stage: &Stage, caller: &str, forged: &Forged<'_>) -> Result<()> {
-    let api: Api<CertificateSigningRequest> = Api::all(stage.cluster.client_as(caller).await?);
+async fn create_request(setup: &OnboardingSetup, caller: &str, forged: &ForgedRequest<'_>) -> Result<()> {
+    let api: Api<CertificateSigningRequest> = Api::all(setup.cluster.client_as(caller).await?);
     api.create(&PostParams::default(), &forged.object()?).await.with_context(|| forged.name.to_owned()).map(drop)
 }
 
-async fn request(stage: &Stage, name: &str) -> Result<CertificateSigningRequest> {
-    Ok(Api::all(stage.cluster.client().await?).get(name).await?)
+async fn get_request(setup: &OnboardingSetup, name: &str) -> Result<CertificateSigningRequest> {
+    Ok(Api::all(setup.cluster.client().await?).get(name).await?)
 }
 
-async fn denied(stage: &Stage, name: &str, says: &str) -> Result<()> {
+async fn until_denied(setup: &OnboardingSetup, name: &str, expected_text: &str) -> Result<()> {
     eventually(&format!("{name} to be denied"), SOON, || async {
-        let status = request(stage, name).await?.status.unwrap_or_default();
+        let status = get_request(setup, name).await?.status.unwrap_or_default();
         let conditions = status.conditions.unwrap_or_default();
         let [only] = conditions.as_slice() else { bail!("its conditions are {conditions:?}") };
         let message = only.message.as_deref().unwrap_or_default();
-        ensure!(only.type_ == "Denied" && message.contains(says), "its condition is {only:?}");
+        ensure!(only.type_ == "Denied" && message.contains(expected_text), "its condition is {only:?}");
         ensure!(status.certificate.is_none(), "it was signed");
         Ok(Some(()))
     })
     .await
 }
 
-async fn told(stage: &Stage, space: &str, reason: &str) -> Result<()> {
+async fn until_event(setup: &OnboardingSetup, space: &str, reason: &str) -> Result<()> {
     eventually(&format!("an Event {reason} about {space}"), SOON, || async {
-        Ok((!stage.events_about(space, reason).await?.is_empty()).then_some(()))
+        Ok((!setup.events_about(space, reason).await?.is_empty()).then_some(()))
     })
     .await
 }

@@ -14,36 +14,36 @@ use e2e::{
 };
 
 use crate::{
-    judge::{nothing_written, one_sentence},
     people::{FOREIGN, RITA, SVEN, TILDA, WALT},
-    stage::Stage,
+    results::{ensure_nothing_written, error_sentence},
+    setup::OnboardingSetup,
 };
 
 /// An error in the access to the cluster is reported.
-pub async fn a_cluster_that_cannot_be_used_is_told(stage: &Stage) -> Result<()> {
-    let folder = stage.folder("kubeconfigs")?;
+pub async fn an_unusable_cluster_is_reported(setup: &OnboardingSetup) -> Result<()> {
+    let folder = setup.folder("kubeconfigs")?;
     let unreachable = folder.join("unreachable");
     let server = format!("https://127.0.0.1:{}", ports::free()?);
-    kubeconfig::write(&unreachable, &server, Some(&stage.cluster.authority()), RITA, &Credential::Token("any"))?;
+    kubeconfig::write(&unreachable, &server, Some(&setup.cluster.authority()), RITA, &Credential::Token("any"))?;
     let broken = folder.join("broken");
     fs::write(&broken, "apiVersion: v1\nkind: Config\nclusters: [\n")?;
-    let pointless = folder.join("pointless");
-    fs::write(&pointless, "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n")?;
-    let stranger = stage.with_token("stranger", "nobody-knows-this-one")?;
-    for (name, kubeconfig, says) in [
+    let empty = folder.join("pointless");
+    fs::write(&empty, "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n")?;
+    let unknown_token = setup.write_kubeconfig("stranger", "nobody-knows-this-one")?;
+    for (name, kubeconfig, expected_text) in [
         ("unreachable", unreachable, "cannot be reached"),
         ("broken", broken, "kubeconfig"),
-        ("pointless", pointless, "context"),
+        ("pointless", empty, "context"),
         ("absent", folder.join("absent"), "kubeconfig"),
-        ("stranger", stranger, "credentials"),
+        ("stranger", unknown_token, "credentials"),
     ] {
-        let file = stage.file(&format!("from-{name}"))?;
+        let file = setup.kubeconfig_path(&format!("from-{name}"))?;
         let arguments = ["onboard", "karl@example.com", "--class", "greenhouse", "--name", "thistle-lab", "--auth", "cert", "-o", &file];
-        let sentence = one_sentence(&stage.dspace_with(&kubeconfig, &arguments).await?).with_context(|| name.to_owned())?;
-        ensure!(sentence.contains(says), "{name}: {sentence}");
-        nothing_written(&file)?;
+        let sentence = error_sentence(&setup.dspace_with(&kubeconfig, &arguments).await?).with_context(|| name.to_owned())?;
+        ensure!(sentence.contains(expected_text), "{name}: {sentence}");
+        ensure_nothing_written(&file)?;
     }
-    ensure!(stage.admin.find(a_space("thistle-lab")).await?.is_none(), "a space was made all the same");
+    ensure!(setup.admin.find(a_space("thistle-lab")).await?.is_none(), "a space was made all the same");
     Ok(())
 }
 
@@ -103,58 +103,58 @@ const REQUESTS: [(&str, &str, &[&str], &str); 11] = [
 ];
 
 /// Each invalid request is reported.
-pub async fn a_request_that_cannot_be_met_is_told(stage: &Stage) -> Result<()> {
-    for (index, (what, caller, asked, says)) in REQUESTS.into_iter().enumerate() {
-        let file = stage.file(&format!("request-{index}"))?;
-        let arguments = [&["onboard"], asked, &["-o", &file]].concat();
-        let sentence = one_sentence(&stage.dspace(caller, &arguments).await?).with_context(|| what.to_owned())?;
-        ensure!(sentence.contains(says), "{what}: {sentence}");
-        nothing_written(&file).with_context(|| what.to_owned())?;
+pub async fn an_invalid_request_is_reported(setup: &OnboardingSetup) -> Result<()> {
+    for (index, (what, caller, arguments, expected_text)) in REQUESTS.into_iter().enumerate() {
+        let file = setup.kubeconfig_path(&format!("request-{index}"))?;
+        let arguments = [&["onboard"], arguments, &["-o", &file]].concat();
+        let sentence = error_sentence(&setup.dspace(caller, &arguments).await?).with_context(|| what.to_owned())?;
+        ensure!(sentence.contains(expected_text), "{what}: {sentence}");
+        ensure_nothing_written(&file).with_context(|| what.to_owned())?;
     }
     for name in ["lupin-lab", "kube-lupin"] {
-        ensure!(stage.admin.find(a_space(name)).await?.is_none(), "{name} was made all the same");
+        ensure!(setup.admin.find(a_space(name)).await?.is_none(), "{name} was made all the same");
     }
     Ok(())
 }
 
 /// A file that cannot be written is reported before anything is created.
-pub async fn a_file_that_cannot_be_written_is_told(stage: &Stage) -> Result<()> {
+pub async fn an_unwritable_file_is_reported(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "willow-lab";
-    let theirs = PathBuf::from(stage.file("of-another-cluster")?);
-    fs::copy(stage.cluster.kubeconfig(), &theirs)?;
-    let prose = PathBuf::from(stage.file("prose")?);
-    fs::write(&prose, "Dear diary,\n- today: [\n")?;
-    let kept = PathBuf::from(stage.file("kept")?);
-    fs::write(&kept, "")?;
-    fs::set_permissions(&kept, fs::Permissions::from_mode(0o400))?;
-    let absent = stage.folder("parent")?.join("absent").join("kubeconfig");
-    let sealed = nobody_writes_there(&stage.folder("sealed")?)?.join("dspace-kubeconfig");
+    let other_cluster = PathBuf::from(setup.kubeconfig_path("of-another-cluster")?);
+    fs::copy(setup.cluster.kubeconfig(), &other_cluster)?;
+    let no_kubeconfig = PathBuf::from(setup.kubeconfig_path("prose")?);
+    fs::write(&no_kubeconfig, "Dear diary,\n- today: [\n")?;
+    let read_only = PathBuf::from(setup.kubeconfig_path("kept")?);
+    fs::write(&read_only, "")?;
+    fs::set_permissions(&read_only, fs::Permissions::from_mode(0o400))?;
+    let absent = setup.folder("parent")?.join("absent").join("kubeconfig");
+    let in_read_only_folder = read_only_folder(&setup.folder("sealed")?)?.join("dspace-kubeconfig");
     let (plain, merge): (&[&str], &[&str]) = (&[], &["--merge"]);
-    for (what, file, more, says) in [
-        ("one of another cluster", &theirs, plain, "--merge"),
-        ("one that is none", &prose, merge, "is not a kubeconfig"),
-        ("one that nobody may change", &kept, merge, "read-only"),
+    for (what, file, more, expected_text) in [
+        ("one of another cluster", &other_cluster, plain, "--merge"),
+        ("one that is none", &no_kubeconfig, merge, "is not a kubeconfig"),
+        ("one that nobody may change", &read_only, merge, "read-only"),
         ("one in a folder that is not there", &absent, plain, "failed to write"),
-        ("one in a folder where nobody writes", &sealed, plain, "failed to write"),
+        ("one in a folder where nobody writes", &in_read_only_folder, plain, "failed to write"),
     ] {
         let before = fs::read(file).ok();
         let path = file.to_string_lossy();
-        let asked = ["onboard", "olaf@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &path];
-        let output = stage.dspace(RITA, &[&asked, more].concat()).await?;
-        let sentence = one_sentence(&output).with_context(|| what.to_owned())?;
-        ensure!(sentence.contains(says) && sentence.contains(&*path), "{what}: {sentence}");
+        let arguments = ["onboard", "olaf@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &path];
+        let output = setup.dspace(RITA, &[&arguments, more].concat()).await?;
+        let sentence = error_sentence(&output).with_context(|| what.to_owned())?;
+        ensure!(sentence.contains(expected_text) && sentence.contains(&*path), "{what}: {sentence}");
         ensure!(fs::read(file).ok() == before, "{what}: it was changed");
     }
-    for file in [&theirs, &prose, &kept] {
+    for file in [&other_cluster, &no_kubeconfig, &read_only] {
         let folder = file.parent().context("the file is in no folder")?;
         ensure!(fs::read_dir(folder)?.count() == 1, "something was left beside {}", file.display());
     }
-    ensure!(stage.admin.find(a_space(SPACE)).await?.is_none(), "a space was made all the same");
+    ensure!(setup.admin.find(a_space(SPACE)).await?.is_none(), "a space was made all the same");
     Ok(())
 }
 
 /// A folder in which no file can be created: the given one or, for root, which no mode stops, one of the kernel's.
-fn nobody_writes_there(folder: &Path) -> Result<PathBuf> {
+fn read_only_folder(folder: &Path) -> Result<PathBuf> {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o555))?;
     let trial = folder.join("trial");
     if fs::write(&trial, "").is_err() {

@@ -7,62 +7,62 @@ use e2e::{
 };
 
 use crate::{
-    certificate::RequestInfo,
-    judge::{nothing_written, written},
+    certificate::IssuedCertificate,
     newcomer::Newcomer,
     people::{RITA, SVEN},
-    stage::Stage,
+    results::{check_kubeconfig, ensure_nothing_written},
+    setup::OnboardingSetup,
 };
 
 /// The command is killed when the space is ready and the request is not approved yet.
-pub async fn one_that_was_killed_while_it_waited_for_a_certificate_completes(stage: &Stage) -> Result<()> {
+pub async fn a_command_killed_while_waiting_for_a_certificate_can_be_repeated(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "harbor-lab";
-    let file = stage.file("wanda")?;
+    let file = setup.kubeconfig_path("wanda")?;
     let arguments = ["onboard", "wanda@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
-    let mut process = stage.dspace_in_background(SVEN, &arguments)?;
-    let abandoned = stage.open_request(SPACE, "").await?;
+    let mut process = setup.dspace_in_background(SVEN, &arguments)?;
+    let abandoned = setup.until_open_request(SPACE, "").await?;
     process.check_alive()?;
     process.kill()?;
-    nothing_written(&file)?;
-    let before = stage.ready(SPACE).await?;
+    ensure_nothing_written(&file)?;
+    let before = setup.until_ready(SPACE).await?;
 
     let approved = async {
-        let request = stage.open_request(SPACE, &abandoned).await?;
-        stage.cluster.kubectl(&["certificate", "approve", &request]).await?.ok()
+        let request = setup.until_open_request(SPACE, &abandoned).await?;
+        setup.cluster.kubectl(&["certificate", "approve", &request]).await?.ok()
     };
-    let (output, approved) = tokio::join!(stage.dspace(SVEN, &arguments), approved);
+    let (output, approved) = tokio::join!(setup.dspace(SVEN, &arguments), approved);
     let output = output?;
     approved.with_context(|| output.stderr.clone())?;
     output.ok()?;
-    completed(stage, SPACE, &file, uid_of(&before)).await
+    ensure_completed(setup, SPACE, &file, uid_of(&before)).await
 }
 
 /// The command is killed when only the space exists, which has not been reconciled yet. The operator is stopped, so no other scenario may run
 /// meanwhile.
-pub async fn one_that_was_killed_while_the_operator_was_away_completes(stage: &Stage) -> Result<()> {
+pub async fn a_command_killed_while_the_operator_is_stopped_can_be_repeated(setup: &OnboardingSetup) -> Result<()> {
     const SPACE: &str = "lagoon-lab";
-    let file = stage.file("xenia")?;
+    let file = setup.kubeconfig_path("xenia")?;
     let arguments = ["onboard", "xenia@example.com", "--class", "greenhouse", "--name", SPACE, "--auth", "cert", "-o", &file];
-    stage.operator.signal("STOP")?;
+    setup.operator.signal("STOP")?;
     let killed = async {
-        let mut process = stage.dspace_in_background(RITA, &arguments)?;
-        let before = eventually("the space to be asked for", SOON, || stage.admin.find(a_space(SPACE))).await?;
+        let mut process = setup.dspace_in_background(RITA, &arguments)?;
+        let before = eventually("the space to be asked for", SOON, || setup.admin.find(a_space(SPACE))).await?;
         process.check_alive()?;
         process.kill()?;
-        nothing_written(&file)?;
+        ensure_nothing_written(&file)?;
         Ok::<_, anyhow::Error>(before)
     };
     let killed = killed.await;
-    stage.operator.signal("CONT")?;
+    setup.operator.signal("CONT")?;
     let before = killed?;
 
-    stage.dspace(RITA, &arguments).await?.ok()?;
-    completed(stage, SPACE, &file, uid_of(&before)).await
+    setup.dspace(RITA, &arguments).await?.ok()?;
+    ensure_completed(setup, SPACE, &file, uid_of(&before)).await
 }
 
-async fn completed(stage: &Stage, space: &str, file: &str, uid: &str) -> Result<()> {
-    let found = stage.admin.get(a_space(space)).await?;
+async fn ensure_completed(setup: &OnboardingSetup, space: &str, file: &str, uid: &str) -> Result<()> {
+    let found = setup.admin.get(a_space(space)).await?;
     ensure!(uid_of(&found) == uid, "the space was made anew");
-    RequestInfo::of(&written(file, space)?)?;
-    Newcomer::new(stage, file).works_there_and_nowhere_else(space).await
+    IssuedCertificate::from_user(&check_kubeconfig(file, space)?)?;
+    Newcomer::new(setup, file).ensure_access_only_to(space).await
 }

@@ -13,19 +13,19 @@ use e2e::{
     fixtures::SOON,
 };
 
-use crate::{people::FOREIGN, stage::Stage};
+use crate::{people::FOREIGN, setup::OnboardingSetup};
 
 /// A user with the given kubeconfig.
 pub struct Newcomer<'a> {
-    stage: &'a Stage,
+    setup: &'a OnboardingSetup,
     kubeconfig: &'a str,
     id_token: Option<PathBuf>,
     plugin: Option<PathBuf>,
 }
 
 impl<'a> Newcomer<'a> {
-    pub fn new(stage: &'a Stage, kubeconfig: &'a str) -> Self {
-        Self { stage, kubeconfig, id_token: None, plugin: None }
+    pub fn new(setup: &'a OnboardingSetup, kubeconfig: &'a str) -> Self {
+        Self { setup, kubeconfig, id_token: None, plugin: None }
     }
 
     /// The same user after a login in the browser: the token is in that file, for `kubectl oidc-login` to find.
@@ -34,7 +34,7 @@ impl<'a> Newcomer<'a> {
     }
 
     /// The same user with the plugin installed.
-    pub fn with_the_plugin(self) -> Result<Self> {
+    pub fn with_plugin(self) -> Result<Self> {
         let plugin = binaries::own("kubectl-dspace")?.parent().context("the plugin is in no folder")?.to_owned();
         Ok(Self { plugin: Some(plugin), ..self })
     }
@@ -43,9 +43,9 @@ impl<'a> Newcomer<'a> {
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
         let home = tempfile::tempdir().context("no empty home could be made")?;
         let inherited = env::var_os("PATH").unwrap_or_default();
-        let programs = [self.stage.bin()?, self.stage.cluster.programs().to_owned()];
+        let programs = [self.setup.program_folder()?, self.setup.cluster.programs().to_owned()];
         let path = env::join_paths(programs.into_iter().chain(self.plugin.clone()).chain(env::split_paths(&inherited)))?;
-        let mut command = tokio::process::Command::new(self.stage.cluster.programs().join("kubectl"));
+        let mut command = tokio::process::Command::new(self.setup.cluster.programs().join("kubectl"));
         command.env_clear().env("PATH", path).env("HOME", home.path()).env("KUBECONFIG", self.kubeconfig);
         if let Some(file) = &self.id_token {
             command.env("ID_TOKEN_FILE", file);
@@ -55,28 +55,28 @@ impl<'a> Newcomer<'a> {
     }
 
     /// Waits until the user has access, for kubeconfigs that the plugin has not tried itself.
-    pub async fn until_let_in(&self) -> Result<()> {
+    pub async fn until_access(&self) -> Result<()> {
         eventually("a newcomer to be let in", SOON, || async {
-            let said = self.kubectl(&["auth", "can-i", "create", "deployments"]).await?.ok()?;
-            ensure!(said.trim() == "yes", "kubectl says {said}");
+            let output = self.kubectl(&["auth", "can-i", "create", "deployments"]).await?.ok()?;
+            ensure!(output.trim() == "yes", "kubectl says {output}");
             Ok(Some(()))
         })
         .await
     }
 
     /// The user creates a Deployment without a namespace argument, and it is in their space. They can create none anywhere else, nor see the cluster.
-    pub async fn works_there_and_nowhere_else(&self, space: &str) -> Result<()> {
+    pub async fn ensure_access_only_to(&self, space: &str) -> Result<()> {
         self.kubectl(&["create", "deployment", "hello", "--image=nginx"]).await?.ok()?;
-        ensure!(self.stage.has_deployment(space, "hello").await?, "the Deployment is not in {space}");
-        let seen = self.kubectl(&["get", "deployments", "-o", "name"]).await?.ok()?;
-        ensure!(seen.trim() == "deployment.apps/hello", "they see {seen}");
-        for elsewhere in ["default", FOREIGN] {
-            self.forbidden(&["create", "deployment", "hello", "--image=nginx", "-n", elsewhere]).await?;
-            ensure!(!self.stage.has_deployment(elsewhere, "hello").await?, "there is a Deployment in {elsewhere}");
-            self.forbidden(&["get", "pods", "-n", elsewhere]).await?;
+        ensure!(self.setup.has_deployment(space, "hello").await?, "the Deployment is not in {space}");
+        let listed = self.kubectl(&["get", "deployments", "-o", "name"]).await?.ok()?;
+        ensure!(listed.trim() == "deployment.apps/hello", "they see {listed}");
+        for namespace in ["default", FOREIGN] {
+            self.forbidden(&["create", "deployment", "hello", "--image=nginx", "-n", namespace]).await?;
+            ensure!(!self.setup.has_deployment(namespace, "hello").await?, "there is a Deployment in {namespace}");
+            self.forbidden(&["get", "pods", "-n", namespace]).await?;
         }
-        for whole in ["nodes", "namespaces", "clusterroles"] {
-            self.forbidden(&["get", whole]).await?;
+        for kind in ["nodes", "namespaces", "clusterroles"] {
+            self.forbidden(&["get", kind]).await?;
         }
         Ok(())
     }
@@ -85,8 +85,8 @@ impl<'a> Newcomer<'a> {
     pub async fn forbidden(&self, arguments: &[&str]) -> Result<()> {
         let output = self.kubectl(arguments).await?;
         let command = output.command.clone();
-        let why = output.refused()?;
-        ensure!(why.contains("is forbidden"), "`{command}` failed for another reason: {why}");
+        let message = output.refused()?;
+        ensure!(message.contains("is forbidden"), "`{command}` failed for another reason: {message}");
         Ok(())
     }
 }

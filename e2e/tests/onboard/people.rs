@@ -1,6 +1,6 @@
 //! The users who run commands and the users who log in, with the rights of each.
 
-use e2e::{User, oidc::Person};
+use e2e::{User, fixtures::cluster_role, oidc::Person};
 use serde_json::{Value, json};
 
 /// The public client at the issuer.
@@ -30,7 +30,7 @@ pub const FRIDA: &str = "uid-32";
 pub const GERDA: &str = "uid-33";
 
 /// The users who can log in at the issuer.
-pub fn people() -> Vec<Person> {
+pub fn login_users() -> Vec<Person> {
     vec![
         Person::new(ERIN, "erin@example.com", &["astronomers"]),
         Person::new(FRIDA, "frida@example.com", &["florists"]),
@@ -39,7 +39,7 @@ pub fn people() -> Vec<Person> {
 }
 
 /// The users who have a token.
-pub fn users() -> Vec<User> {
+pub fn token_users() -> Vec<User> {
     vec![
         User::new(RITA, &["help-desk"]),
         User::new(SVEN, &["portal"]),
@@ -51,7 +51,7 @@ pub fn users() -> Vec<User> {
 }
 
 /// The ClusterRoles of the users.
-pub fn rights() -> [(&'static str, &'static str); 10] {
+pub fn role_assignments() -> [(&'static str, &'static str); 10] {
     [
         (RITA, "developerspace-editor"),
         (RITA, "certifies"),
@@ -68,19 +68,21 @@ pub fn rights() -> [(&'static str, &'static str); 10] {
 
 /// The ClusterRoles that are not shipped, which grant far less than an administrator has.
 pub fn roles() -> [Value; 2] {
-    let role = |name: &str, rules: Value| json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules});
     let certificates = "certificates.k8s.io";
     [
-        role(
+        cluster_role(
             "certifies",
-            json!([
+            &json!([
                 {"apiGroups": [certificates], "resources": ["certificatesigningrequests"], "verbs": ["create", "get", "delete"]},
                 {"apiGroups": [certificates], "resources": ["certificatesigningrequests/approval"], "verbs": ["update", "patch"]},
                 {"apiGroups": [certificates], "resources": ["signers"], "resourceNames": ["kubernetes.io/kube-apiserver-client"], "verbs": ["approve"]},
                 {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
             ]),
         ),
-        role("issues-tokens", json!([{"apiGroups": [""], "resources": ["serviceaccounts", "serviceaccounts/token"], "verbs": ["create"]}])),
+        cluster_role(
+            "issues-tokens",
+            &json!([{"apiGroups": [""], "resources": ["serviceaccounts", "serviceaccounts/token"], "verbs": ["create"]}]),
+        ),
     ]
 }
 

@@ -95,7 +95,7 @@ mod tests {
     fn a_watch_adds_only_a_bounded_number_of_bindings_and_only_those_of_our_names() {
         let store = Store::default();
         let long = format!("developerspace-{}", "x".repeat(100_000));
-        for foreign in ["crew", "developerspac", long.as_str()] {
+        for foreign in ["crew", "developerspac", "developerspace-x y", "developerspace-x?y", long.as_str()] {
             assert!(!store.put_watched_child("orchid-lab", binding(foreign, 1)), "{foreign:.40}");
         }
         let guard = |kind: ChildKind, name: &str| SeenChild { kind, name: name.into(), ..binding("developerspace", 1) };

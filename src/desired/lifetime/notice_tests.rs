@@ -229,3 +229,27 @@ fn a_shorter_ttl_with_a_renewal_starts_no_notice() {
     let renewed = look(&spec, &status, &json!({"defaultTTL": "7d", "maxTTL": "30d"}), "02T10:00:00");
     assert_eq!((end(&renewed).as_str(), renewed.postponed), ("2026-12-02T10:01:00Z", None));
 }
+
+#[test]
+fn no_warning_is_given_of_a_notice_without_time() {
+    // A late warning moved the expiry, and the class has no warnings any more. The owner renews in the last moment, with a time of the past.
+    let warning = json!({"at": "2026-12-03T09:00:00Z", "before": "3d", "expiresAt": "2026-12-01T09:00:00Z"});
+    let terms = json!({"ttl": "7d", "maxTTL": "7d"});
+    let mut status = json!({"terms": terms, "expiresAt": "2026-12-06T09:00:00Z", "lastWarning": warning});
+    let (class, spec) = (json!({"defaultTTL": "7d", "maxTTL": "7d"}), json!({"renewedAt": "2026-11-25T09:00:00Z"}));
+    for (now, stage) in [
+        ("06T08:59:59", Stage::Warn(TimeDelta::seconds(1))),
+        ("06T08:59:59.5", Stage::Calm),
+        ("06T08:59:59.9", Stage::Due),
+        ("06T09:00:00", Stage::Due),
+    ] {
+        let seen = look(&spec, &status, &class, now);
+        assert_eq!((end(&seen).as_str(), seen.stage), ("2026-12-06T09:00:00Z", stage), "at {now}");
+    }
+    // An older version gave such a warning, which cannot be read back, at each reconcile.
+    status["postponed"] = json!({"of": "2026-12-02T09:00:00Z", "from": "2026-12-06T09:00:00Z", "until": "2026-12-06T09:00:00Z"});
+    status["lastWarning"] = json!({"at": "2026-12-06T09:00:00Z", "before": "0s", "expiresAt": "2026-12-06T09:00:00Z"});
+    status["lastRenewedAt"] = json!("2026-11-25T09:00:00Z");
+    let seen = look(&spec, &status, &class, "06T09:00:05");
+    assert_eq!((end(&seen).as_str(), seen.stage), ("2026-12-06T09:00:00Z", Stage::Due));
+}

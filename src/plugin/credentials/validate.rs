@@ -42,7 +42,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugin::credentials::{args::issue_args, holder::Holder};
+    use crate::plugin::{
+        credentials::{args::issue_args, holder::Holder},
+        fixtures::user,
+    };
 
     #[test]
     fn a_user_entry_for_another_server_is_found_before_a_credential_is_issued() {

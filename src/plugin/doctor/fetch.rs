@@ -19,7 +19,7 @@ use crate::{
         api_error::{ApiContext as _, is_forbidden},
         cluster::Cluster,
         lenient_list,
-        pages::list_all_pages,
+        pages::{PAGE_SIZE_OF_SPACES, list_all_pages},
         requests,
         spaces::ready,
     },
@@ -34,7 +34,7 @@ pub(super) async fn fetch(cluster: &Cluster, name: &str) -> anyhow::Result<Clust
     let space = Fetched::from_result(found, "get", format!("DeveloperSpace {name}"), None);
     let spaces = if space.is_absent() {
         // This also distinguishes a cluster that does not know the kind from a cluster without this space.
-        let all = list_all_pages(&requests::space_api(cluster), ListParams::default()).await;
+        let all = list_all_pages(&requests::space_api(cluster), ListParams::default().limit(PAGE_SIZE_OF_SPACES)).await;
         if all.as_ref().is_err_and(|error| !is_forbidden(error)) {
             return all.context_api(|| "list DeveloperSpaces".to_owned()).map(|_| ClusterSnapshot::default());
         }
@@ -57,13 +57,8 @@ pub(super) async fn fetch(cluster: &Cluster, name: &str) -> anyhow::Result<Clust
 async fn fetch_spaces_of_owner(cluster: &Cluster, space: Option<&DeveloperSpace>) -> Fetched<Vec<DeveloperSpace>> {
     let too_many = |space: &&DeveloperSpace| ready(space).is_some_and(|(_, reason, _)| reason == Reason::OwnerLimitExceeded.as_str());
     let Some(space) = space.filter(too_many) else { return Fetched::NotNeeded };
-    let fields = format!("spec.owner.name={}", escaped(&space.spec.owner.name));
-    Fetched::from_result(
-        list_all_pages(&requests::space_api(cluster), ListParams::default().fields(&fields)).await,
-        "list",
-        "developerspaces".to_owned(),
-        None,
-    )
+    let params = ListParams::default().fields(&format!("spec.owner.name={}", escaped(&space.spec.owner.name))).limit(PAGE_SIZE_OF_SPACES);
+    Fetched::from_result(list_all_pages(&requests::space_api(cluster), params).await, "list", "developerspaces".to_owned(), None)
 }
 
 /// Escapes a value for a field selector, see `EscapeValue` of `k8s.io/apimachinery/pkg/fields`.

@@ -128,15 +128,15 @@ mod tests {
     #[test]
     fn messages_of_the_api_server_are_classified() {
         let limits = |text: &str| PodRejection::OutOfLimits(text.to_owned());
-        let exceeded = |exceeded: Vec<ExceededResource>| PodRejection::QuotaExceeded { quota: "developerspace".to_owned(), exceeded };
+        let rejected = |exceeded: Vec<ExceededResource>| PodRejection::QuotaExceeded { quota: "developerspace".to_owned(), exceeded };
         for (message, refusal) in [
             (
                 "Error creating: pods \"web-5d9c-x2x4z\" is forbidden: exceeded quota: developerspace, requested: requests.cpu=5, used: requests.cpu=8, limited: requests.cpu=10",
-                exceeded(vec![exceeded("requests.cpu", "5", "8", "10")]),
+                rejected(vec![exceeded("requests.cpu", "5", "8", "10")]),
             ),
             (
                 "create Pod db-0 in StatefulSet db failed error: pods \"db-0\" is forbidden: exceeded quota: developerspace, requested: pods=1,requests.memory=1Gi, used: pods=40,requests.memory=9Gi, limited: pods=40,requests.memory=9Gi",
-                exceeded(vec![exceeded("pods", "1", "40", "40"), exceeded("requests.memory", "1Gi", "9Gi", "9Gi")]),
+                rejected(vec![exceeded("pods", "1", "40", "40"), exceeded("requests.memory", "1Gi", "9Gi", "9Gi")]),
             ),
             (
                 "pods \"web-1\" is forbidden: failed quota: zoology-cap: must specify limits.cpu for: web; limits.memory for: web",

@@ -10,53 +10,53 @@ use serde_json::json;
 
 use super::{
     Setting,
-    setting::{change, create, namespace_uid, no_writes, ready, remove, silence, until_ended},
-    views::unwarned,
+    setting::{change_spec, create, create_ready, delete_spaces, ensure_no_writes, namespace_uid, until_end_state, until_silent},
+    views::unwarned_class,
 };
 use crate::{
     fault_sweep::{
-        path::{Act, Ends, soon},
+        path::{EndState, UserAction, soon},
         rig::Rig,
     },
-    fixtures::{SOON, a_namespace, a_space, at, condition, config_map, moment, text},
+    fixtures::{SOON, a_namespace, a_space, at, condition, config_map, sleep_until, text},
     wait::eventually,
 };
 
 /// An object in the namespace is not deleted: the condition reports it, the operator does not retry in a tight loop,
 /// and other spaces are not affected.
 pub(super) async fn stuck_terminating(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let names = setting.names(2);
     let name = names[0].as_str();
-    ready(&rig, &names[..1], json!({})).await?;
+    create_ready(&rig, &names[..1], json!({})).await?;
     let mut stuck = config_map(name, "stuck");
     stuck["metadata"]["finalizers"] = json!(["example.com/stuck"]);
     rig.admin.create(&stuck).await?;
-    rig.perform(name, &Act::Delete("DeveloperSpace", "$NAME")).await?;
-    told(&rig, name, "example.com/stuck").await?;
+    rig.perform(name, &UserAction::Delete("DeveloperSpace", "$NAME")).await?;
+    until_reported(&rig, name, "example.com/stuck").await?;
     let from = rig.proxy.journal().len();
     create(&rig, &names[1], json!({})).await?;
     rig.ready(&names[1]).await?;
-    tokio::time::sleep(setting.either(8, 90)).await;
+    tokio::time::sleep(setting.duration(8, 90)).await;
     let written = rig.proxy.journal().writes_of(name, from).len();
     ensure!(written <= 4, "{written} writes while nothing could be done");
     rig.admin.patch(at("ConfigMap", name, "stuck"), json!({"metadata": {"finalizers": null}})).await?;
-    until_ended(&rig, name, Ends::Gone).await?;
-    remove(&rig, &names[1..]).await
+    until_end_state(&rig, name, EndState::Gone).await?;
+    delete_spaces(&rig, &names[1..]).await
 }
 
 /// A binding that has to be replaced is not deleted, because a user added a finalizer to it: the operator does not
 /// retry in a tight loop, and other spaces are not affected.
 pub(super) async fn stuck_binding(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let names = setting.names(2);
     let name = names[0].as_str();
-    ready(&rig, &names[..1], json!({})).await?;
+    create_ready(&rig, &names[..1], json!({})).await?;
     let binding = at("RoleBinding", name, "developerspace-owner");
     rig.admin.patch(binding, json!({"metadata": {"finalizers": ["example.com/stuck"]}})).await?;
     let from = rig.proxy.journal().len();
-    change(&rig, name, json!({"className": "sweep-roomy"})).await?;
-    tokio::time::sleep(setting.either(10, 60)).await;
+    change_spec(&rig, name, json!({"className": "sweep-roomy"})).await?;
+    tokio::time::sleep(setting.duration(10, 60)).await;
     rig.ensure_alive().await?;
     let deletions =
         rig.proxy.journal().since(from, |entry| entry.request_info.verb == "delete" && entry.request_info.resource == "rolebindings").len();
@@ -65,13 +65,14 @@ pub(super) async fn stuck_binding(setting: Setting) -> Result<()> {
     create(&rig, &names[1], json!({})).await?;
     rig.ready(&names[1]).await?;
     rig.admin.patch(binding, json!({"metadata": {"finalizers": null}})).await?;
-    until_ended(&rig, name, Ends::Ready).await?;
+    until_end_state(&rig, name, EndState::Ready).await?;
     let replaced = rig.admin.get(binding).await?;
     ensure!(text(&replaced, "/roleRef/name") == "admin", "the binding was not replaced: {}", replaced["roleRef"]);
-    remove(&rig, &names).await
+    delete_spaces(&rig, &names).await
 }
 
-async fn told(rig: &Rig, name: &str, what: &str) -> Result<()> {
+/// Waits until the message of the condition contains the text.
+async fn until_reported(rig: &Rig, name: &str, what: &str) -> Result<()> {
     rig.view
         .until("to say what blocks", name, SOON, |objects| {
             let space = objects.get("DeveloperSpace").context("it is gone already")?;
@@ -85,9 +86,9 @@ async fn told(rig: &Rig, name: &str, what: &str) -> Result<()> {
 
 /// An API service that does not respond blocks the deletion of every namespace.
 pub(super) async fn dead_api_service(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let names = setting.names(2);
-    ready(&rig, &names[..1], json!({})).await?;
+    create_ready(&rig, &names[..1], json!({})).await?;
     let dead = json!({
         "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.dead.example.com"},
         "spec": {"group": "dead.example.com", "version": "v1", "groupPriorityMinimum": 1000, "versionPriority": 10,
@@ -97,31 +98,31 @@ pub(super) async fn dead_api_service(setting: Setting) -> Result<()> {
     cluster.kubectl_with(cluster.kubeconfig(), &["apply", "-f", "-"], Some(&dead.to_string())).await?.ok()?;
     // The discovery of the namespace controller notices the API service only after some time.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    rig.perform(&names[0], &Act::Delete("DeveloperSpace", "$NAME")).await?;
-    let blocked = told(&rig, &names[0], "dead.example.com").await;
+    rig.perform(&names[0], &UserAction::Delete("DeveloperSpace", "$NAME")).await?;
+    let blocked = until_reported(&rig, &names[0], "dead.example.com").await;
     create(&rig, &names[1], json!({})).await?;
     rig.ready(&names[1]).await?;
     cluster.kubectl(&["delete", "apiservice", "v1.dead.example.com"]).await?.ok()?;
     blocked?;
-    until_ended(&rig, &names[0], Ends::Gone).await?;
-    remove(&rig, &names[1..]).await
+    until_end_state(&rig, &names[0], EndState::Gone).await?;
+    delete_spaces(&rig, &names[1..]).await
 }
 
 /// Renewals that arrive around the moment of expiry: each that the API server accepts saves its space.
 pub(super) async fn renewals(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let names = setting.names(if setting.bounded { 24 } else { 120 });
-    ready(&rig, &names, unwarned()).await?;
+    create_ready(&rig, &names, unwarned_class()).await?;
     let from = rig.proxy.journal().len();
-    join_all(names.iter().map(|name| change(&rig, name, soon()))).await.into_iter().collect::<Result<()>>()?;
+    join_all(names.iter().map(|name| change_spec(&rig, name, soon()))).await.into_iter().collect::<Result<()>>()?;
     let middle = i64::try_from(names.len() / 2)?;
     let raced = join_all(names.iter().zip(0_i64..).map(|(name, number)| {
         let rig = &rig;
         async move {
-            let due = rig.moment(name).context("it has no end")?;
+            let due = rig.due_time(name).context("it has no end")?;
             let uid = namespace_uid(rig, name)?;
-            moment(due + TimeDelta::milliseconds((number - middle) * 8)).await;
-            let renewed = change(rig, name, json!({"expiresAt": null, "ttl": "1d"})).await.is_ok();
+            sleep_until(due + TimeDelta::milliseconds((number - middle) * 8)).await;
+            let renewed = change_spec(rig, name, json!({"expiresAt": null, "ttl": "1d"})).await.is_ok();
             Ok::<_, anyhow::Error>((name, uid, renewed))
         }
     }))
@@ -130,7 +131,7 @@ pub(super) async fn renewals(setting: Setting) -> Result<()> {
     for outcome in raced {
         let (name, uid, renewed) = outcome?;
         if renewed {
-            until_ended(&rig, name, Ends::Ready).await?;
+            until_end_state(&rig, name, EndState::Ready).await?;
             ensure!(namespace_uid(&rig, name)? == uid, "{name} was renewed and lost its namespace");
         } else {
             eventually("an expired namespace to go", SOON, || async {
@@ -144,33 +145,33 @@ pub(super) async fn renewals(setting: Setting) -> Result<()> {
         .journal()
         .since(from, |entry| entry.request_info.verb == "delete" && entry.request_info.resource == "namespaces" && entry.was_done())
     {
-        let due = rig.moment(&entry.request_info.name).context("a namespace was deleted that has no end")?;
+        let due = rig.due_time(&entry.request_info.name).context("a namespace was deleted that has no end")?;
         ensure!(entry.at >= due, "deleted before its time: {}", entry.line());
     }
-    remove(&rig, &names).await
+    delete_spaces(&rig, &names).await
 }
 
 /// A user may delete a space with any cascade option: its namespace is deleted too.
 pub(super) async fn cascades(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let ways = ["orphan", "foreground", "background"];
     let names = setting.names(ways.len());
-    ready(&rig, &names, json!({})).await?;
+    create_ready(&rig, &names, json!({})).await?;
     for (name, way) in names.iter().zip(ways) {
         setting.cluster.kubectl(&["delete", "developerspace", name, &format!("--cascade={way}"), "--wait=false"]).await?.ok()?;
     }
     for (name, way) in names.iter().zip(ways) {
-        until_ended(&rig, name, Ends::Gone).await.with_context(|| format!("deleted with {way}"))?;
+        until_end_state(&rig, name, EndState::Gone).await.with_context(|| format!("deleted with {way}"))?;
     }
     Ok(())
 }
 
 /// Other clients continually change fields that they may change. The operator must not write anything because of that.
 pub(super) async fn stays_still(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let names = setting.names(3);
-    ready(&rig, &names, json!({})).await?;
-    silence(&rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
+    create_ready(&rig, &names, json!({})).await?;
+    until_silent(&rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
     let from = rig.proxy.journal().len();
     let count = if setting.bounded { 20 } else { 200 };
     for number in 0..count {
@@ -181,6 +182,6 @@ pub(super) async fn stays_still(setting: Setting) -> Result<()> {
             rig.admin.patch(a_space(name), mark).await?;
         }
     }
-    no_writes(&rig, from, setting.either(5, 60)).await?;
-    remove(&rig, &names).await
+    ensure_no_writes(&rig, from, setting.duration(5, 60)).await?;
+    delete_spaces(&rig, &names).await
 }

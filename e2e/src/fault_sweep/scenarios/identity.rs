@@ -7,33 +7,35 @@ use serde_json::{Value, json};
 
 use super::{
     Setting,
-    setting::{change, create, namespace_uid, ready, remove, until_ended},
-    views::unwarned,
+    setting::{change_spec, create, create_ready, delete_spaces, namespace_uid, until_end_state},
+    views::unwarned_class,
 };
 use crate::{
     fault_sweep::{
-        path::{Act, Ends, soon},
+        path::{EndState, UserAction, soon},
         rig::Rig,
     },
     fixtures::{SOON, a_namespace, a_space, namespace, stays},
-    proxy::{Fault, Gate, Rule, RuleId},
+    proxy::{Fault, FaultRule, Gate, RuleId, WriteSelector},
     wait::eventually,
 };
 
 /// Holds the deletion of the space's namespace at a gate.
-fn hold(rig: &Rig, name: &str) -> (Arc<Gate>, RuleId) {
+fn hold_deletion(rig: &Rig, name: &str) -> (Arc<Gate>, RuleId) {
     let gate = Arc::<Gate>::default();
-    let rule = Rule::write("held", Fault::Hold(gate.clone()), (name, "delete-namespaces", 1));
+    let rule = FaultRule::write("held", Fault::Hold(gate.clone()), WriteSelector { space: name, signature: "delete-namespaces", nth: 1 });
     rig.proxy.restart_count(name);
-    (gate.clone(), rig.proxy.arm(rule))
+    (gate.clone(), rig.proxy.add_rule(rule))
 }
 
+/// Waits until the deletion is held.
 async fn until_held(rig: &Rig, rule: RuleId) -> Result<()> {
     eventually("the deletion to be held", SOON, || async { Ok(rig.proxy.progress(rule).filter(|progress| progress.hits > 0).map(drop)) })
         .await
 }
 
-async fn gone(rig: &Rig, name: &str) -> Result<()> {
+/// Waits until the namespace no longer exists.
+async fn until_namespace_gone(rig: &Rig, name: &str) -> Result<()> {
     eventually(&format!("namespace {name} to be gone"), SOON, || async {
         Ok(rig.admin.find(a_namespace(name)).await?.is_none().then_some(()))
     })
@@ -41,7 +43,7 @@ async fn gone(rig: &Rig, name: &str) -> Result<()> {
 }
 
 /// Opens the gate and verifies that the API server did not perform the deletion.
-async fn released(rig: &Rig, name: &str, gate: &Gate, from: usize) -> Result<()> {
+async fn release_and_check(rig: &Rig, name: &str, gate: &Gate, from: usize) -> Result<()> {
     gate.open();
     eventually("the held deletion to be answered", SOON, || async {
         let held = rig
@@ -58,28 +60,29 @@ async fn released(rig: &Rig, name: &str, gate: &Gate, from: usize) -> Result<()>
 }
 
 /// The space has expired. While the deletion of its namespace is under way, another namespace takes the name.
-pub(super) async fn namespace_made_again(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+pub(super) async fn recreated_namespace(setting: Setting) -> Result<()> {
+    let rig = setting.running_rig().await?;
     let names = setting.names(1);
     let name = names[0].as_str();
-    ready(&rig, &names, unwarned()).await?;
+    create_ready(&rig, &names, unwarned_class()).await?;
     let from = rig.proxy.journal().len();
-    let (gate, rule) = hold(&rig, name);
-    change(&rig, name, soon()).await?;
+    let (gate, rule) = hold_deletion(&rig, name);
+    change_spec(&rig, name, soon()).await?;
     until_held(&rig, rule).await?;
     rig.admin.delete(a_namespace(name)).await?;
-    gone(&rig, name).await?;
-    let theirs = rig.admin.create(&namespace(name, json!({}), json!({}))).await?;
-    released(&rig, name, &gate, from).await?;
-    survives(&rig, name, &theirs).await?;
+    until_namespace_gone(&rig, name).await?;
+    let foreign = rig.admin.create(&namespace(name, json!({}), json!({}))).await?;
+    release_and_check(&rig, name, &gate, from).await?;
+    ensure_untouched(&rig, name, &foreign).await?;
     rig.admin.delete(a_namespace(name)).await?;
-    remove(&rig, &names).await
+    delete_spaces(&rig, &names).await
 }
 
-async fn survives(rig: &Rig, name: &str, theirs: &Value) -> Result<()> {
+/// Verifies that the operator does not touch the namespace of another client.
+async fn ensure_untouched(rig: &Rig, name: &str, foreign: &Value) -> Result<()> {
     stays("another's namespace", Duration::from_secs(6), || async {
         let now = rig.admin.get(a_namespace(name)).await?;
-        ensure!(now["metadata"]["uid"] == theirs["metadata"]["uid"], "it is another");
+        ensure!(now["metadata"]["uid"] == foreign["metadata"]["uid"], "it is another");
         ensure!(now["metadata"]["deletionTimestamp"].is_null(), "it is being deleted");
         ensure!(now["metadata"]["labels"]["developerspace.dev/space"].is_null(), "it was written to: {}", now["metadata"]);
         Ok(())
@@ -88,23 +91,23 @@ async fn survives(rig: &Rig, name: &str, theirs: &Value) -> Result<()> {
 }
 
 /// A user deletes the space. While the deletion of its namespace is under way, both are deleted and created again.
-pub(super) async fn space_made_again(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+pub(super) async fn recreated_space(setting: Setting) -> Result<()> {
+    let rig = setting.running_rig().await?;
     let names = setting.names(1);
     let name = names[0].as_str();
-    ready(&rig, &names, json!({})).await?;
+    create_ready(&rig, &names, json!({})).await?;
     let from = rig.proxy.journal().len();
-    let (gate, rule) = hold(&rig, name);
-    rig.perform(name, &Act::Delete("DeveloperSpace", "$NAME")).await?;
+    let (gate, rule) = hold_deletion(&rig, name);
+    rig.perform(name, &UserAction::Delete("DeveloperSpace", "$NAME")).await?;
     until_held(&rig, rule).await?;
     rig.admin.delete(a_namespace(name)).await?;
-    gone(&rig, name).await?;
+    until_namespace_gone(&rig, name).await?;
     rig.admin.patch(a_space(name), json!({"metadata": {"finalizers": null}})).await?;
     eventually("the space to be gone", SOON, || async { Ok(rig.admin.find(a_space(name)).await?.is_none().then_some(())) }).await?;
     create(&rig, name, json!({})).await?;
     rig.ready(name).await.context("the operator does not give the held deletion up")?;
-    released(&rig, name, &gate, from).await?;
-    until_ended(&rig, name, Ends::Ready).await?;
+    release_and_check(&rig, name, &gate, from).await?;
+    until_end_state(&rig, name, EndState::Ready).await?;
     let uid = namespace_uid(&rig, name)?;
     stays("the new namespace", Duration::from_secs(6), || async {
         let now = rig.admin.find(a_namespace(name)).await?.context("the new namespace is gone")?;
@@ -112,5 +115,5 @@ pub(super) async fn space_made_again(setting: Setting) -> Result<()> {
         Ok(())
     })
     .await?;
-    remove(&rig, &names).await
+    delete_spaces(&rig, &names).await
 }

@@ -2,11 +2,7 @@
 //! rejected with a message, done, or reported in a condition; none is half done; and the change back restores the
 //! state.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::future::join_all;
@@ -14,127 +10,103 @@ use serde_json::{Value, json};
 
 use super::{
     Setting,
-    setting::{bare, remove, state},
+    setting::{delete_spaces, state, without_history},
 };
 use crate::{
     fault_sweep::rig::Rig,
-    fixtures::{At, SOON, class, cluster_wide, condition, ensure_equal, holds, is_observed, space, text},
-    mutations::{Mutation, mutations, way_back},
+    fixtures::{At, SOON, a_class, class, cluster_wide, condition, ensure_equal, holds, is_observed, space, text},
+    mutation_run::{MutationOutcome, MutationRun, OutcomeCounts},
+    mutations::{Mutation, reverse_patch},
     wait::eventually,
 };
 
 /// The number of spaces that are changed concurrently.
-const SIDE_BY_SIDE: usize = 24;
+const MAX_CONCURRENT_SPACES: usize = 24;
 /// A space has settled when nothing was written to it for this time.
-const SETTLED: Duration = Duration::from_millis(800);
+const SETTLE_TIME: Duration = Duration::from_millis(800);
 /// The maximum number of violations that are reported in full.
-const TOLD: usize = 12;
+const MAX_REPORTED: usize = 12;
 
 pub(super) async fn of_spaces(setting: Setting) -> Result<()> {
-    all(&setting, "DeveloperSpace", "developerspaces").await
+    change_all(&setting, "DeveloperSpace", "developerspaces").await
 }
 
 pub(super) async fn of_classes(setting: Setting) -> Result<()> {
-    all(&setting, "SpaceClass", "spaceclasses").await
+    change_all(&setting, "SpaceClass", "spaceclasses").await
 }
 
-/// The results of the changes.
-#[derive(Default)]
-struct Tally {
-    refused: Cell<usize>,
-    done: Cell<usize>,
-    told: Cell<usize>,
-    wrong: RefCell<Vec<String>>,
-}
-
-async fn all(setting: &Setting, kind: &'static str, plural: &str) -> Result<()> {
-    let rig = setting.working().await?;
-    let crd = rig.admin.get(cluster_wide("CustomResourceDefinition", &format!("{plural}.developerspace.dev"))).await?;
-    let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").context("the kind has no schema")?;
+async fn change_all(setting: &Setting, kind: &'static str, plural: &str) -> Result<()> {
+    let rig = setting.running_rig().await?;
     let spec = if kind == "SpaceClass" { class_spec() } else { space_spec("of-the-schema") };
-    let todo: RefCell<VecDeque<Mutation>> = RefCell::new(mutations(schema, &spec).into());
-    let count = todo.borrow().len();
+    let run = MutationRun::new(&rig.admin, plural, &spec).await?;
+    let count = run.total();
     ensure!(count > 300, "only {count} changes were made up");
-    let tally = Tally::default();
-    let names = setting.names(SIDE_BY_SIDE);
-    join_all(names.iter().map(|name| work(&rig, kind, name, &todo, &tally))).await.into_iter().collect::<Result<()>>()?;
+    let names = setting.names(MAX_CONCURRENT_SPACES);
+    join_all(names.iter().map(|name| change_repeatedly(&rig, kind, name, &run))).await.into_iter().collect::<Result<()>>()?;
     rig.ensure_alive().await?;
-    setting.note(format!("{count} changes: {} refused, {} done, {} told", tally.refused.get(), tally.done.get(), tally.told.get()));
-    let wrong = tally.wrong.into_inner();
-    ensure!(wrong.is_empty(), "{} of {count}: {}", wrong.len(), wrong[..wrong.len().min(TOLD)].join("\n  "));
-    ensure!(tally.refused.get() > 0 && tally.done.get() > 0 && tally.told.get() > 0, "some way to end was never taken");
-    remove(&rig, &names).await?;
+    let OutcomeCounts { rejected, applied, reported } = run.counts();
+    setting.add_note(format!("{count} changes: {rejected} refused, {applied} done, {reported} told"));
+    let failures = run.failures();
+    ensure!(failures.is_empty(), "{} of {count}: {}", failures.len(), failures[..failures.len().min(MAX_REPORTED)].join("\n  "));
+    ensure!(rejected > 0 && applied > 0 && reported > 0, "some way to end was never taken");
+    delete_spaces(&rig, &names).await?;
     for name in &names {
-        rig.admin.delete(cluster_wide("SpaceClass", name)).await?;
+        rig.admin.delete(a_class(name)).await?;
     }
     Ok(())
 }
 
 /// Changes one space and its class repeatedly.
-async fn work(rig: &Rig, kind: &str, name: &str, todo: &RefCell<VecDeque<Mutation>>, tally: &Tally) -> Result<()> {
+async fn change_repeatedly(rig: &Rig, kind: &str, name: &str, run: &MutationRun) -> Result<()> {
     rig.admin.create(&class(name, class_spec())).await?;
     rig.admin.create(&space(name, space_spec(name))).await?;
     rig.ready(name).await?;
-    settle(rig, name, Instant::now()).await?;
+    until_settled(rig, name, Instant::now()).await?;
     let at = cluster_wide(kind, name);
     let spec = rig.admin.get(at).await?["spec"].clone();
-    let before = bare(state(rig, name));
-    loop {
-        let next = todo.borrow_mut().pop_front();
-        let Some(mutation) = next else { return Ok(()) };
-        match there_and_back(rig, at, &mutation, (&spec, &before)).await {
-            Ok(end) => {
-                let count = match end {
-                    End::Refused => &tally.refused,
-                    End::Done => &tally.done,
-                    End::Told => &tally.told,
-                };
-                count.set(count.get() + 1);
-            }
-            Err(error) => {
-                tally.wrong.borrow_mut().push(format!("{}: {error:#}", mutation.label));
-                // The error of this change must not be attributed to the next one.
-                rig.view.until("to be itself again", name, SOON, |_| ensure_equal(name, &bare(state(rig, name)), &before)).await?;
-            }
+    let before = without_history(state(rig, name));
+    while let Some(mutation) = run.take() {
+        let outcome = apply_and_revert(rig, at, &mutation, &spec, &before).await;
+        let has_failed = outcome.is_err();
+        run.record(&mutation, outcome);
+        if has_failed {
+            // The error of this change must not be attributed to the next one.
+            rig.view.until("to be itself again", name, SOON, |_| ensure_equal(name, &without_history(state(rig, name)), &before)).await?;
         }
     }
+    Ok(())
 }
 
-enum End {
-    Refused,
-    Done,
-    Told,
-}
-
-async fn there_and_back(rig: &Rig, at: At<'_>, mutation: &Mutation, (spec, before): (&Value, &Value)) -> Result<End> {
+/// Makes a change and reverses it. Everything must be as before then.
+async fn apply_and_revert(rig: &Rig, at: At<'_>, mutation: &Mutation, spec: &Value, before: &Value) -> Result<MutationOutcome> {
     let begun = Instant::now();
     if let Err(error) = rig.admin.patch(at, json!({"spec": mutation.patch})).await {
         let Some(kube::Error::Api(status)) = error.downcast_ref::<kube::Error>() else { return Err(error) };
         ensure!(matches!(status.code, 400 | 422) && !status.message.is_empty(), "refused with {}: {}", status.code, status.message);
-        return Ok(End::Refused);
+        return Ok(MutationOutcome::Rejected);
     }
-    let ready = settle(rig, at.name, begun).await;
+    let ready = until_settled(rig, at.name, begun).await;
     let after = state(rig, at.name);
     let present = rig.admin.get(at).await?["spec"].clone();
-    rig.admin.patch(at, json!({"spec": way_back(&present, spec)})).await.context("the way back was refused")?;
-    let back = rig.view.until("to be back", at.name, SOON, |_| ensure_equal(at.name, &bare(state(rig, at.name)), before)).await;
+    rig.admin.patch(at, json!({"spec": reverse_patch(&present, spec)})).await.context("the way back was refused")?;
+    let back = rig.view.until("to be back", at.name, SOON, |_| ensure_equal(at.name, &without_history(state(rig, at.name)), before)).await;
     let ready = ready?;
     if !ready {
-        ensure_equal("what was told to be impossible, and was half done,", &without_ours(after), &without_ours(before.clone()))?;
+        ensure_equal("what was told to be impossible, and was half done,", &managed_objects(after), &managed_objects(before.clone()))?;
     }
     back?;
-    Ok(if ready { End::Done } else { End::Told })
+    Ok(if ready { MutationOutcome::Applied } else { MutationOutcome::Reported })
 }
 
 /// Waits until the space reports the result of the change. Returns true if it is ready.
-async fn settle(rig: &Rig, name: &str, since: Instant) -> Result<bool> {
+async fn until_settled(rig: &Rig, name: &str, since: Instant) -> Result<bool> {
     eventually("the change to be done or told", SOON, || async {
         let objects = rig.view.objects(name);
         let space = objects.get("DeveloperSpace").context("the space is gone")?;
         let class = objects.get("SpaceClass").context("the class is gone")?;
         ensure!(is_observed(space) && is_observed(class), "not looked at yet: {}", space["status"]);
-        let quiet = rig.proxy.journal().writes_of(name, 0).last().is_none_or(|entry| entry.instant.elapsed() > SETTLED);
-        ensure!(quiet && since.elapsed() > SETTLED, "it still writes");
+        let quiet = rig.proxy.journal().writes_of(name, 0).last().is_none_or(|entry| entry.instant.elapsed() > SETTLE_TIME);
+        ensure!(quiet && since.elapsed() > SETTLE_TIME, "it still writes");
         let ready = condition(space, "Ready");
         if holds(space, "Ready") {
             ensure!(!holds(space, "Reconciling"), "still at work: {}", space["status"]);
@@ -149,7 +121,7 @@ async fn settle(rig: &Rig, name: &str, since: Instant) -> Result<bool> {
 }
 
 /// Returns only the objects that a space manages: its namespace and the objects in it.
-fn without_ours(mut state: Value) -> Value {
+fn managed_objects(mut state: Value) -> Value {
     if let Some(objects) = state.as_object_mut() {
         objects.remove("DeveloperSpace");
         objects.remove("SpaceClass");

@@ -22,14 +22,14 @@ use anyhow::{Context, Result};
 use futures::future::LocalBoxFuture;
 
 use super::{
-    options::Options,
-    report::{Oracle, Outcome},
+    options::SweepOptions,
+    report::{CaseOutcome, Oracle},
 };
 use crate::Cluster;
 pub use setting::Setting;
 
 /// The maximum duration of a scenario, without the soak's own time.
-const DEADLINE: Duration = Duration::from_secs(900);
+const SCENARIO_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// One scenario.
 #[derive(Clone)]
@@ -42,6 +42,19 @@ pub struct Scenario {
     pub oracle: Oracle,
     /// The function of the scenario.
     pub run: fn(Setting) -> LocalBoxFuture<'static, Result<()>>,
+}
+
+impl Scenario {
+    /// Returns true if the options select the scenario and it did not run before.
+    pub fn is_selected(&self, options: &SweepOptions, done: &[CaseOutcome]) -> bool {
+        let SweepOptions { case, paths, faults, bounded, no_scenarios, .. } = options;
+        let wanted = if case.is_empty() {
+            !no_scenarios && paths.is_empty() && faults.is_empty() && (!bounded || self.bounded)
+        } else {
+            case.iter().any(|id| id == self.id)
+        };
+        wanted && !done.iter().any(|outcome| outcome.id == self.id)
+    }
 }
 
 /// Creates scenarios from ID, `bounded`, oracle, and function.
@@ -65,8 +78,8 @@ pub fn all() -> Vec<Scenario> {
         "R6/etcd-compaction" true Quiet watches::compaction,
         "R6/controller-manager-restart" false Quiet watches::controller_manager_restart,
         "R7/stale-view" true Safe views::stale_view,
-        "R8/namespace-made-again" true Safe identity::namespace_made_again,
-        "R8/space-made-again" true Safe identity::space_made_again,
+        "R8/namespace-made-again" true Safe identity::recreated_namespace,
+        "R8/space-made-again" true Safe identity::recreated_space,
         "R9/missed-events" true End events::missed,
         "R9/missed-silently" false End events::missed_silently,
         "R9/removed-while-down" true End events::removed_while_down,
@@ -75,13 +88,13 @@ pub fn all() -> Vec<Scenario> {
         "R10/lagging-kind" false End events::lagging,
         "R11/late-store" true Safe views::late_store,
         "R12/two-operators" true End replicas::two_without_election,
-        "R12/gc-beside" true Safe replicas::gc_beside,
+        "R12/gc-beside" true Safe replicas::gc_concurrently,
         "R12/frozen-leader" false Safe replicas::frozen_leader,
         "R14/stuck-terminating" true Live ends::stuck_terminating,
         "R14/stuck-binding" true Live ends::stuck_binding,
         "R14/dead-api-service" false Live ends::dead_api_service,
         "R15/renewals-around-the-seal" true Safe ends::renewals,
-        "R15/clock-steps" true Safe clocks::steps,
+        "R15/clock-steps" true Safe clocks::clock_steps,
         "R15/far-ends" true Quiet clocks::far_ends,
         "R17/cascades" true Orph ends::cascades,
         "R20/status-stays-still" true Quiet ends::stays_still,
@@ -99,25 +112,26 @@ pub fn soak() -> Scenario {
 }
 
 /// Runs one scenario.
-pub async fn run(cluster: &Arc<Cluster>, scenario: &Scenario, options: &Options) -> Outcome {
+pub async fn run(cluster: &Arc<Cluster>, scenario: &Scenario, options: &SweepOptions) -> CaseOutcome {
     let setting = Setting {
         cluster: cluster.clone(),
         bounded: options.bounded || options.short,
         name: super::case::space_name(scenario.id),
         seed: options.seed,
-        soak: options.soak(),
+        soak: options.soak_time(),
         notes: Arc::new(Mutex::default()),
     };
     let begun = Instant::now();
-    let ended = tokio::time::timeout(DEADLINE + setting.soak, (scenario.run)(setting.clone())).await.context("it did not end");
+    let ended = tokio::time::timeout(SCENARIO_TIMEOUT + setting.soak, (scenario.run)(setting.clone())).await.context("it did not end");
     match ended.and_then(|ended| ended) {
-        Ok(()) => Outcome {
+        Ok(()) => CaseOutcome {
             seconds: None,
-            detail: [vec![format!("{:.0} s", begun.elapsed().as_secs_f64())], setting.noted()].concat().join("; "),
-            ..Outcome::passed(scenario.id.to_owned(), Duration::ZERO)
+            detail: [vec![format!("{:.0} s", begun.elapsed().as_secs_f64())], setting.collected_notes()].concat().join("; "),
+            ..CaseOutcome::passed(scenario.id.to_owned(), Duration::ZERO)
         },
-        Err(error) => {
-            Outcome { trace: setting.noted(), ..Outcome::violated(scenario.id.to_owned(), scenario.oracle, format!("{error:#}")) }
-        }
+        Err(error) => CaseOutcome {
+            trace: setting.collected_notes(),
+            ..CaseOutcome::violated(scenario.id.to_owned(), scenario.oracle, format!("{error:#}"))
+        },
     }
 }

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::{
     Setting,
-    setting::{change, create, ready, remove, silence, state, until_ended, until_equal},
+    setting::{change_spec, create, create_ready, delete_spaces, ensure_no_writes, state, until_end_state, until_silent, until_state},
 };
 use crate::{
     fault_sweep::{
-        path::{Act, Ends, soon},
+        path::{EndState, UserAction, soon},
         rig::Rig,
     },
     fixtures::SOON,
@@ -19,20 +19,21 @@ use crate::{
     wait::eventually,
 };
 
-/// Performs the acts on the spaces of a row.
-async fn live(rig: &Rig, names: &[String]) -> Result<()> {
-    change(rig, &names[0], json!({"quota": {"requests.cpu": "3"}})).await?;
-    change(rig, &names[1], json!({"members": []})).await?;
-    change(rig, &names[2], json!({"className": "sweep-roomy"})).await?;
-    rig.perform(&names[3], &Act::Delete("ResourceQuota", "developerspace")).await?;
-    rig.perform(&names[4], &Act::Delete("DeveloperSpace", "$NAME")).await?;
-    change(rig, &names[5], json!({"className": "sweep-brief", "renewedAt": "$NOW", "expiresAt": "$SOON"})).await?;
+/// Changes each of the seven spaces in another way. The last one is created.
+async fn change_spaces(rig: &Rig, names: &[String]) -> Result<()> {
+    change_spec(rig, &names[0], json!({"quota": {"requests.cpu": "3"}})).await?;
+    change_spec(rig, &names[1], json!({"members": []})).await?;
+    change_spec(rig, &names[2], json!({"className": "sweep-roomy"})).await?;
+    rig.perform(&names[3], &UserAction::Delete("ResourceQuota", "developerspace")).await?;
+    rig.perform(&names[4], &UserAction::Delete("DeveloperSpace", "$NAME")).await?;
+    change_spec(rig, &names[5], json!({"className": "sweep-brief", "renewedAt": "$NOW", "expiresAt": "$SOON"})).await?;
     create(rig, &names[6], json!({})).await
 }
 
-async fn until_lived(rig: &Rig, names: &[String]) -> Result<()> {
+/// Waits until each space is in the end state of its change.
+async fn until_changed(rig: &Rig, names: &[String]) -> Result<()> {
     for (number, name) in names.iter().enumerate() {
-        until_ended(rig, name, if matches!(number, 4 | 5) { Ends::Gone } else { Ends::Ready }).await?;
+        until_end_state(rig, name, if matches!(number, 4 | 5) { EndState::Gone } else { EndState::Ready }).await?;
     }
     Ok(())
 }
@@ -41,42 +42,42 @@ pub(super) async fn two_without_election(setting: Setting) -> Result<()> {
     let one = setting.rig("one", &["--identity", "one"]).await?;
     one.start().await?;
     let alone = Setting { name: format!("{}-alone", setting.name), ..setting.clone() }.names(7);
-    ready(&one, &alone[..6], json!({})).await?;
-    live(&one, &alone).await?;
-    until_lived(&one, &alone).await?;
+    create_ready(&one, &alone[..6], json!({})).await?;
+    change_spaces(&one, &alone).await?;
+    until_changed(&one, &alone).await?;
     let other = setting.rig("other", &["--identity", "other"]).await?;
     other.start().await?;
     let both = Setting { name: format!("{}-both", setting.name), ..setting.clone() }.names(7);
-    ready(&one, &both[..6], json!({})).await?;
-    live(&one, &both).await?;
-    until_lived(&one, &both).await?;
+    create_ready(&one, &both[..6], json!({})).await?;
+    change_spaces(&one, &both).await?;
+    until_changed(&one, &both).await?;
     for (alone, both) in alone.iter().zip(&both) {
-        until_equal(&one, both, &state(&one, alone)).await?;
+        until_state(&one, both, &state(&one, alone)).await?;
     }
     for rig in [&one, &other] {
         let from = rig.proxy.journal().len();
-        silence(rig, from, Duration::from_secs(3)).await?;
-        super::setting::no_writes(rig, rig.proxy.journal().len(), setting.either(8, 60)).await?;
+        until_silent(rig, from, Duration::from_secs(3)).await?;
+        ensure_no_writes(rig, rig.proxy.journal().len(), setting.duration(8, 60)).await?;
         rig.ensure_alive().await?;
     }
     other.terminate().await?;
-    remove(&one, &alone).await?;
-    remove(&one, &both).await
+    delete_spaces(&one, &alone).await?;
+    delete_spaces(&one, &both).await
 }
 
 /// `gc` runs repeatedly, concurrently with the controller: each namespace is deleted once.
-pub(super) async fn gc_beside(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+pub(super) async fn gc_concurrently(setting: Setting) -> Result<()> {
+    let rig = setting.running_rig().await?;
     let names = setting.names(12);
-    ready(&rig, &names, json!({"className": "sweep-brief"})).await?;
+    create_ready(&rig, &names, json!({"className": "sweep-brief"})).await?;
     let file = operator::write_kubeconfig(&setting.cluster, &format!("{}-gc", setting.name), Some(rig.proxy.address())).await?;
     let from = rig.proxy.journal().len();
     for name in &names {
-        change(&rig, name, soon()).await?;
+        change_spec(&rig, name, soon()).await?;
     }
     let ended = async {
         for name in &names {
-            until_ended(&rig, name, Ends::Gone).await?;
+            until_end_state(&rig, name, EndState::Gone).await?;
         }
         Ok::<(), anyhow::Error>(())
     };
@@ -96,7 +97,7 @@ pub(super) async fn gc_beside(setting: Setting) -> Result<()> {
     }
     let mut deleted: HashMap<(String, String), usize> = HashMap::new();
     for entry in rig.proxy.journal().since(from, |entry| entry.request_info.verb == "delete" && entry.was_done()) {
-        let due = rig.moment(&entry.request_info.name).context("something else was deleted")?;
+        let due = rig.due_time(&entry.request_info.name).context("something else was deleted")?;
         ensure!(entry.at >= due, "deleted before its time: {}", entry.line());
         *deleted.entry((entry.request_info.resource.clone(), entry.request_info.name.clone())).or_default() += 1;
     }
@@ -113,21 +114,21 @@ pub(super) async fn frozen_leader(setting: Setting) -> Result<()> {
     let one = setting.rig("one", &["--leader-elect", "--identity", "one"]).await?;
     one.start().await?;
     let names = setting.names(7);
-    ready(&one, &names[..6], json!({})).await?;
+    create_ready(&one, &names[..6], json!({})).await?;
     let other = setting.rig("other", &["--leader-elect", "--identity", "other"]).await?;
     other.start().await?;
     one.signal("STOP").await?;
-    live(&one, &names).await?;
-    until_lived(&one, &names).await?;
+    change_spaces(&one, &names).await?;
+    until_changed(&one, &names).await?;
     let from = one.proxy.journal().len();
     one.signal("CONT").await?;
     eventually("the former leader to end", SOON, || async { one.ended().await }).await?;
     let written: Vec<String> =
         one.proxy.journal().writes(from).iter().filter(|entry| entry.was_done()).map(crate::proxy::Entry::line).collect();
     ensure!(written.is_empty(), "the former leader wrote after it woke up: {}", written.join("; "));
-    until_lived(&other, &names).await?;
-    remove(&other, &names).await?;
-    until_ended(&other, &names[0], Ends::Gone).await?;
+    until_changed(&other, &names).await?;
+    delete_spaces(&other, &names).await?;
+    until_end_state(&other, &names[0], EndState::Gone).await?;
     ensure!(other.terminate().await?.success(), "the new leader did not end well");
     Ok(())
 }

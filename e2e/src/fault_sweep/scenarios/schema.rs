@@ -7,14 +7,17 @@ use serde_json::{Value, json};
 
 use super::{
     Setting,
-    setting::{change, create, namespace_uid, no_writes, ready, remove, silence, state, until_ended, until_equal},
+    setting::{
+        change_spec, create, create_ready, delete_spaces, ensure_no_writes, namespace_uid, state, until_end_state, until_silent,
+        until_state,
+    },
 };
 use crate::{
     fault_sweep::{
-        path::{self, Act, Ends},
+        path::{self, EndState, UserAction},
         rig::Rig,
     },
-    fixtures::{SOON, a_namespace, a_space, cluster_wide, condition, text},
+    fixtures::{SOON, a_class, a_namespace, a_space, cluster_wide, condition, text},
     wait::eventually,
 };
 
@@ -32,10 +35,10 @@ async fn redefine(rig: &Rig, change: impl Fn(&mut Value)) -> Result<()> {
 
 /// The CRD gets a new column. That changes no space, so nothing is written.
 pub(super) async fn updated(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let names = setting.names(2);
-    ready(&rig, &names[..1], json!({})).await?;
-    silence(&rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
+    create_ready(&rig, &names[..1], json!({})).await?;
+    until_silent(&rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
     let before = rig.admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
     let from = rig.proxy.journal().len();
     redefine(&rig, |crd| {
@@ -46,18 +49,18 @@ pub(super) async fn updated(setting: Setting) -> Result<()> {
     })
     .await?;
     // The API server ends all watches that use the previous definition of the kind.
-    no_writes(&rig, from, setting.either(8, 60)).await?;
+    ensure_no_writes(&rig, from, setting.duration(8, 60)).await?;
     create(&rig, &names[1], json!({})).await?;
     rig.ready(&names[1]).await?;
     redefine(&rig, |crd| crd["spec"] = before["spec"].clone()).await?;
-    change(&rig, &names[0], json!({"contact": {"team": "others"}})).await?;
-    until_ended(&rig, &names[0], Ends::Ready).await?;
-    remove(&rig, &names).await
+    change_spec(&rig, &names[0], json!({"contact": {"team": "others"}})).await?;
+    until_end_state(&rig, &names[0], EndState::Ready).await?;
+    delete_spaces(&rig, &names).await
 }
 
 /// Removes the validation of a space's owner and members. The owner's name keeps its schema, because selectable fields
 /// refer to it.
-fn loosen(crd: &mut Value) {
+fn remove_validation(crd: &mut Value) {
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     for rules in ["x-kubernetes-validations", "required"] {
         schema.as_object_mut().and_then(|schema| schema.remove(rules));
@@ -69,20 +72,20 @@ fn loosen(crd: &mut Value) {
 /// Objects that a CRD without validation admitted: a space that never decoded, and a space with a namespace whose owner
 /// became invalid.
 pub(super) async fn undecodable(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let names = setting.names(4);
     let [fine, spoiled, broken, new] = [&names[0], &names[1], &names[2], &names[3]];
-    ready(&rig, &names[..2], json!({})).await?;
+    create_ready(&rig, &names[..2], json!({})).await?;
     let (whole, uid) = (state(&rig, spoiled), namespace_uid(&rig, spoiled)?);
     let before = rig.admin.get(cluster_wide("CustomResourceDefinition", CRD)).await?;
-    redefine(&rig, loosen).await?;
+    redefine(&rig, remove_validation).await?;
     let owner = rig.admin.get(a_space(spoiled)).await?["spec"]["owner"].clone();
     eventually("nonsense to be taken", SOON, || async {
-        change(&rig, spoiled, json!({"owner": "nobody in particular"})).await?;
+        change_spec(&rig, spoiled, json!({"owner": "nobody in particular"})).await?;
         Ok(Some(()))
     })
     .await?;
-    rig.perform(broken, &Act::Create(crate::fixtures::space("$NAME", json!({"owner": {"kind": 7}, "members": "all"})))).await?;
+    rig.perform(broken, &UserAction::Create(crate::fixtures::space("$NAME", json!({"owner": {"kind": 7}, "members": "all"})))).await?;
     redefine(&rig, |crd| crd["spec"] = before["spec"].clone()).await?;
     let from = rig.proxy.journal().len();
     for name in [spoiled, broken] {
@@ -96,13 +99,13 @@ pub(super) async fn undecodable(setting: Setting) -> Result<()> {
             .await?;
     }
     // Other spaces are not affected, also through a restart, in which both are listed again.
-    rig.perform(fine, &Act::Delete("ResourceQuota", "developerspace")).await?;
-    until_ended(&rig, fine, Ends::Ready).await?;
+    rig.perform(fine, &UserAction::Delete("ResourceQuota", "developerspace")).await?;
+    until_end_state(&rig, fine, EndState::Ready).await?;
     rig.terminate().await?;
     rig.start().await?;
     create(&rig, new, json!({})).await?;
     rig.ready(new).await?;
-    silence(&rig, from, setting.either(5, 60)).await?;
+    until_silent(&rig, from, setting.duration(5, 60)).await?;
     let touched = rig.proxy.journal().writes(from);
     let touched = touched.iter().find(|entry| {
         entry.request_info.space.as_ref() == Some(spoiled)
@@ -116,21 +119,21 @@ pub(super) async fn undecodable(setting: Setting) -> Result<()> {
     );
     ensure!(namespace_uid(&rig, spoiled)? == uid, "the namespace is another");
     ensure!(rig.admin.find(a_namespace(broken)).await?.is_none(), "a namespace was made for what cannot be read");
-    change(&rig, spoiled, json!({"owner": null})).await.err().context("a space without an owner was taken")?;
-    let mended = json!({"owner": owner});
-    change(&rig, spoiled, mended).await?;
-    until_equal(&rig, spoiled, &whole).await?;
+    change_spec(&rig, spoiled, json!({"owner": null})).await.err().context("a space without an owner was taken")?;
+    let corrected = json!({"owner": owner});
+    change_spec(&rig, spoiled, corrected).await?;
+    until_state(&rig, spoiled, &whole).await?;
     let owner = json!({"owner": {"kind": "User", "name": "carol@example.com"}, "members": []});
-    change(&rig, broken, owner).await?;
-    remove(&rig, &names).await
+    change_spec(&rig, broken, owner).await?;
+    delete_spaces(&rig, &names).await
 }
 
 /// The CRD is deleted and created again while the operator runs: namespaces are released and not deleted, and the
 /// operator continues.
 pub(super) async fn removed(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let names = setting.names(2);
-    ready(&rig, &names[..1], json!({})).await?;
+    create_ready(&rig, &names[..1], json!({})).await?;
     let (uid, from) = (namespace_uid(&rig, &names[0])?, rig.proxy.journal().len());
     setting.cluster.kubectl(&["delete", "crd", CRD, "--timeout=60s"]).await?.ok()?;
     let deleted = rig.proxy.journal().since(from, |entry| entry.request_info.verb == "delete");
@@ -139,12 +142,12 @@ pub(super) async fn removed(setting: Setting) -> Result<()> {
     crate::Operator::install(&setting.cluster).await?;
     for class in path::classes() {
         let name = text(&class, "/metadata/name");
-        if rig.admin.find(cluster_wide("SpaceClass", name)).await?.is_none() {
+        if rig.admin.find(a_class(name)).await?.is_none() {
             rig.admin.create(&class).await?;
         }
     }
     eventually("a space to be taken", SOON, || async { create(&rig, &names[1], json!({})).await.map(Some) }).await?;
-    until_ended(&rig, &names[1], Ends::Ready).await?;
+    until_end_state(&rig, &names[1], EndState::Ready).await?;
     rig.ensure_alive().await?;
-    remove(&rig, &names[1..]).await
+    delete_spaces(&rig, &names[1..]).await
 }

@@ -1,4 +1,4 @@
-//! Owns the parts that scenarios share: creating spaces, waiting for them, and verifying that nothing is written.
+//! Owns the environment and the helpers that scenarios share: creating spaces, waiting for them, and verifying that nothing is written.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -14,8 +14,8 @@ use crate::{
     fault_sweep::{
         cluster_view::Objects,
         dump::dump,
-        path::{Act, Ends, space, spec},
-        reference::ended,
+        path::{EndState, UserAction, space, spec},
+        reference::ensure_end_state,
         rig::Rig,
     },
     fixtures::{SOON, a_space, ensure_equal, stays, uid_of},
@@ -47,25 +47,25 @@ impl Setting {
     }
 
     /// Creates a rig with an operator that is ready and idle.
-    pub async fn working(&self) -> Result<Rig> {
+    pub async fn running_rig(&self) -> Result<Rig> {
         let rig = self.rig("operator", &[]).await?;
         rig.start().await?;
-        silence(&rig, rig.proxy.journal().len(), Duration::from_secs(2)).await?;
+        until_silent(&rig, rig.proxy.journal().len(), Duration::from_secs(2)).await?;
         Ok(rig)
     }
 
     /// Returns one duration for a short scenario, another for the whole sweep.
-    pub fn either(&self, bounded: u64, whole: u64) -> Duration {
+    pub fn duration(&self, bounded: u64, whole: u64) -> Duration {
         Duration::from_secs(if self.bounded { bounded } else { whole })
     }
 
     /// Adds a note to the outcome.
-    pub fn note(&self, what: String) {
+    pub fn add_note(&self, what: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
     /// All notes.
-    pub fn noted(&self) -> Vec<String> {
+    pub fn collected_notes(&self) -> Vec<String> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -77,11 +77,11 @@ impl Setting {
 
 /// Creates a space with `changes` to the default spec, without waiting.
 pub async fn create(rig: &Rig, name: &str, changes: Value) -> Result<()> {
-    rig.perform(name, &Act::Create(space(&spec(&changes)))).await
+    rig.perform(name, &UserAction::Create(space(&spec(&changes)))).await
 }
 
 /// Creates all spaces and waits until they are ready.
-pub async fn ready(rig: &Rig, names: &[String], changes: Value) -> Result<()> {
+pub async fn create_ready(rig: &Rig, names: &[String], changes: Value) -> Result<()> {
     try_join_all(names.iter().map(|name| async {
         create(rig, name, changes.clone()).await?;
         rig.ready(name).await
@@ -91,19 +91,19 @@ pub async fn ready(rig: &Rig, names: &[String], changes: Value) -> Result<()> {
 }
 
 /// Changes a space's spec.
-pub async fn change(rig: &Rig, name: &str, spec: Value) -> Result<()> {
+pub async fn change_spec(rig: &Rig, name: &str, spec: Value) -> Result<()> {
     let mut patch = json!({});
     patch["spec"] = spec;
-    rig.perform(name, &Act::Patch("DeveloperSpace", "$NAME", patch)).await
+    rig.perform(name, &UserAction::Patch("DeveloperSpace", "$NAME", patch)).await
 }
 
 /// Waits until the space is in the given end state.
-pub async fn until_ended(rig: &Rig, name: &str, ends: Ends) -> Result<()> {
-    rig.view.until("to end well", name, SOON, |objects| ended(ends, objects)).await.map(drop)
+pub async fn until_end_state(rig: &Rig, name: &str, end_state: EndState) -> Result<()> {
+    rig.view.until("to end well", name, SOON, |objects| ensure_end_state(end_state, objects)).await.map(drop)
 }
 
 /// Waits until the state of the space equals `expected`.
-pub async fn until_equal(rig: &Rig, name: &str, expected: &Value) -> Result<()> {
+pub async fn until_state(rig: &Rig, name: &str, expected: &Value) -> Result<()> {
     rig.view.until("to be as it should", name, SOON, |objects| ensure_equal(name, &dump(name, objects), expected)).await.map(drop)
 }
 
@@ -113,7 +113,7 @@ pub fn state(rig: &Rig, name: &str) -> Value {
 }
 
 /// Returns the state without the status fields that record past renewals, warnings and notices.
-pub fn bare(mut state: Value) -> Value {
+pub fn without_history(mut state: Value) -> Value {
     if let Some(status) = state["DeveloperSpace"]["status"].as_object_mut() {
         for counter in ["renewals", "lastRenewedAt", "lastWarning", "postponed", "lastNotice"] {
             status.remove(counter);
@@ -129,10 +129,10 @@ pub fn namespace_uid(rig: &Rig, name: &str) -> Result<String> {
 }
 
 /// Deletes spaces and waits until they no longer exist, so that the next scenario starts without them.
-pub async fn remove(rig: &Rig, names: &[String]) -> Result<()> {
+pub async fn delete_spaces(rig: &Rig, names: &[String]) -> Result<()> {
     for name in names {
         if rig.admin.find(a_space(name)).await?.is_some() {
-            rig.perform(name, &Act::Delete("DeveloperSpace", "$NAME")).await?;
+            rig.perform(name, &UserAction::Delete("DeveloperSpace", "$NAME")).await?;
         }
     }
     for name in names {
@@ -146,7 +146,7 @@ pub async fn remove(rig: &Rig, names: &[String]) -> Result<()> {
 }
 
 /// Waits until nothing has been written for `during`.
-pub async fn silence(rig: &Rig, from: usize, during: Duration) -> Result<()> {
+pub async fn until_silent(rig: &Rig, from: usize, during: Duration) -> Result<()> {
     let begun = std::time::Instant::now();
     eventually("the operator to be silent", SOON + during, || async {
         let last = rig.proxy.journal().writes(from).last().map(|entry| entry.instant);
@@ -159,7 +159,7 @@ pub async fn silence(rig: &Rig, from: usize, during: Duration) -> Result<()> {
 
 /// Verifies that nothing is written for `during`, counted from request number `from`. Events do not count: those with
 /// the same reason are held for a minute, so that one may come after the work that it reports.
-pub async fn no_writes(rig: &Rig, from: usize, during: Duration) -> Result<()> {
+pub async fn ensure_no_writes(rig: &Rig, from: usize, during: Duration) -> Result<()> {
     stays("no writes", during, || async {
         let counts = |entry: &&Entry| entry.request_info.resource != "events";
         let written: Vec<String> = rig.proxy.journal().writes(from).iter().filter(counts).map(Entry::line).collect();

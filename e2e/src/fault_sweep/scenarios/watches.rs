@@ -7,34 +7,35 @@ use serde_json::json;
 
 use super::{
     Setting,
-    setting::{change, create, no_writes, ready, remove, silence, state, until_ended, until_equal},
+    setting::{change_spec, create, create_ready, delete_spaces, ensure_no_writes, state, until_end_state, until_silent, until_state},
 };
 use crate::{
     fault_sweep::{
-        path::{Act, Ends},
+        path::{EndState, UserAction},
         rig::Rig,
     },
     fixtures::{SOON, a_namespace},
-    proxy::{End, Fault, Rule, Times},
+    proxy::{Fault, FaultRule, RuleLimit, WatchEnd},
     wait::eventually,
 };
 
 /// Every resource that the operator watches.
-pub const WATCHED: [&str; 7] =
+pub const WATCHED_RESOURCES: [&str; 7] =
     ["developerspaces", "spaceclasses", "namespaces", "resourcequotas", "limitranges", "networkpolicies", "rolebindings"];
 
 /// Makes changes while the operator cannot see them.
-pub async fn disturb(rig: &Rig, [first, second, new]: [&str; 3]) -> Result<()> {
-    rig.perform(first, &Act::Delete("ResourceQuota", "developerspace")).await?;
-    rig.perform(first, &Act::Patch("Namespace", "$NAME", json!({"metadata": {"labels": {"developerspace.dev/team": "wrong"}}}))).await?;
-    rig.perform(first, &Act::Delete("RoleBinding", "developerspace-view")).await?;
-    change(rig, second, json!({"contact": {"team": "others"}})).await?;
+pub async fn change_unseen(rig: &Rig, [first, second, new]: [&str; 3]) -> Result<()> {
+    rig.perform(first, &UserAction::Delete("ResourceQuota", "developerspace")).await?;
+    rig.perform(first, &UserAction::Patch("Namespace", "$NAME", json!({"metadata": {"labels": {"developerspace.dev/team": "wrong"}}})))
+        .await?;
+    rig.perform(first, &UserAction::Delete("RoleBinding", "developerspace-view")).await?;
+    change_spec(rig, second, json!({"contact": {"team": "others"}})).await?;
     create(rig, new, json!({})).await
 }
 
 /// Verifies that the operator saw all of these changes and corrected them in time.
-pub async fn judge(rig: &Rig, [first, second, new]: [&str; 3], before: &serde_json::Value) -> Result<()> {
-    until_equal(rig, first, before).await?;
+pub async fn ensure_repaired(rig: &Rig, [first, second, new]: [&str; 3], before: &serde_json::Value) -> Result<()> {
+    until_state(rig, first, before).await?;
     rig.view
         .until("to carry the new team", second, SOON, |objects| {
             let namespace = objects.get("Namespace").context("no namespace")?;
@@ -42,8 +43,8 @@ pub async fn judge(rig: &Rig, [first, second, new]: [&str; 3], before: &serde_js
             Ok(())
         })
         .await?;
-    until_ended(rig, second, Ends::Ready).await?;
-    until_ended(rig, new, Ends::Ready).await
+    until_end_state(rig, second, EndState::Ready).await?;
+    until_end_state(rig, new, EndState::Ready).await
 }
 
 /// Disturbs all requests for the duration `lasts`. Afterwards everything must converge.
@@ -53,34 +54,34 @@ async fn outage(
     begin: fn(&mut crate::proxy::NetworkState),
     end: fn(&mut crate::proxy::NetworkState),
 ) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let names = setting.names(3);
     let trio = [names[0].as_str(), names[1].as_str(), names[2].as_str()];
-    ready(&rig, &names[..2], json!({})).await?;
+    create_ready(&rig, &names[..2], json!({})).await?;
     let before = state(&rig, trio[0]);
     rig.proxy.network(begin);
-    disturb(&rig, trio).await?;
+    change_unseen(&rig, trio).await?;
     let begun = std::time::Instant::now();
     if lasts > Duration::from_secs(60) {
         rig.until_ready_within(lasts, 503).await.context("it does not notice")?;
     }
     tokio::time::sleep(lasts.saturating_sub(begun.elapsed())).await;
     rig.proxy.network(end);
-    judge(&rig, trio, &before).await?;
+    ensure_repaired(&rig, trio, &before).await?;
     rig.until_ready(200).await?;
     rig.ensure_alive().await?;
-    silence(&rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
-    no_writes(&rig, rig.proxy.journal().len(), setting.either(3, 20)).await?;
-    remove(&rig, &names).await
+    until_silent(&rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
+    ensure_no_writes(&rig, rig.proxy.journal().len(), setting.duration(3, 20)).await?;
+    delete_spaces(&rig, &names).await
 }
 
 pub(super) async fn all_frozen(setting: Setting) -> Result<()> {
-    let lasts = setting.either(35, 130);
+    let lasts = setting.duration(35, 130);
     outage(setting, lasts, |network| network.frozen = true, |network| network.frozen = false).await
 }
 
 pub(super) async fn partition(setting: Setting) -> Result<()> {
-    let lasts = setting.either(20, 300);
+    let lasts = setting.duration(20, 300);
     outage(setting, lasts, |network| network.partition = true, |network| network.partition = false).await
 }
 
@@ -90,49 +91,49 @@ pub(super) async fn black_hole(setting: Setting) -> Result<()> {
 
 /// The connection of one watch at a time silently stops and stays open; all others continue.
 pub(super) async fn each_frozen(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
-    for resource in WATCHED {
+    let rig = setting.running_rig().await?;
+    for resource in WATCHED_RESOURCES {
         let setting = Setting { name: format!("{}-{resource}", setting.name), ..setting.clone() };
         let names = setting.names(3);
         let trio = [names[0].as_str(), names[1].as_str(), names[2].as_str()];
-        ready(&rig, &names[..2], json!({})).await?;
+        create_ready(&rig, &names[..2], json!({})).await?;
         let before = state(&rig, trio[0]);
-        rig.proxy.order(Some(resource), End::Deaf);
-        disturb(&rig, trio).await?;
-        judge(&rig, trio, &before).await.with_context(|| format!("the watch of {resource} is dead"))?;
-        remove(&rig, &names).await?;
+        rig.proxy.end_watches(Some(resource), WatchEnd::Silent);
+        change_unseen(&rig, trio).await?;
+        ensure_repaired(&rig, trio, &before).await.with_context(|| format!("the watch of {resource} is dead"))?;
+        delete_spaces(&rig, &names).await?;
     }
     rig.ensure_alive().await
 }
 
 pub(super) async fn gone_in_stream(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let from = rig.proxy.journal().len();
     for _ in 0..3 {
-        let heard = rig.proxy.order(None, End::Gone);
-        ensure!(heard >= WATCHED.len(), "only {heard} watches were open");
-        no_writes(&rig, from, Duration::from_secs(3)).await?;
+        let open_watches = rig.proxy.end_watches(None, WatchEnd::Gone);
+        ensure!(open_watches >= WATCHED_RESOURCES.len(), "only {open_watches} watches were open");
+        ensure_no_writes(&rig, from, Duration::from_secs(3)).await?;
     }
-    lists_again(&rig, from).await?;
-    still_works(&setting, &rig).await
+    ensure_relisted(&rig, from).await?;
+    ensure_operational(&setting, &rig).await
 }
 
 pub(super) async fn gone_on_open(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let from = rig.proxy.journal().len();
-    let refuse = Rule::new("410", Fault::Answer { code: 410, after: false }, |request_info, _| request_info.verb == "watch");
-    let rule = rig.proxy.arm(refuse.times(Times::For(Duration::from_secs(5))));
-    rig.proxy.order(None, End::Reset);
-    no_writes(&rig, from, Duration::from_secs(8)).await?;
-    rig.proxy.disarm(rule);
-    lists_again(&rig, from).await?;
-    still_works(&setting, &rig).await
+    let refuse = FaultRule::new("410", Fault::Respond { code: 410, after: false }, |request_info, _| request_info.verb == "watch");
+    let rule = rig.proxy.add_rule(refuse.limit(RuleLimit::For(Duration::from_secs(5))));
+    rig.proxy.end_watches(None, WatchEnd::Reset);
+    ensure_no_writes(&rig, from, Duration::from_secs(8)).await?;
+    rig.proxy.remove_rule(rule);
+    ensure_relisted(&rig, from).await?;
+    ensure_operational(&setting, &rig).await
 }
 
 /// Waits until all watched resources were listed again. The back-off has grown by then, so that the list may come some
 /// time later.
-async fn lists_again(rig: &Rig, from: usize) -> Result<()> {
-    for resource in WATCHED {
+async fn ensure_relisted(rig: &Rig, from: usize) -> Result<()> {
+    for resource in WATCHED_RESOURCES {
         eventually(&format!("{resource} to be listed again"), SOON, || async {
             let lists =
                 rig.proxy.journal().since(from, |entry| entry.request_info.verb == "list" && entry.request_info.resource == resource);
@@ -140,65 +141,65 @@ async fn lists_again(rig: &Rig, from: usize) -> Result<()> {
         })
         .await?;
     }
-    no_writes(rig, from, Duration::from_secs(2)).await
+    ensure_no_writes(rig, from, Duration::from_secs(2)).await
 }
 
 /// A space is created, repaired and deleted. Nothing is written after the repair.
-async fn still_works(setting: &Setting, rig: &Rig) -> Result<()> {
+async fn ensure_operational(setting: &Setting, rig: &Rig) -> Result<()> {
     let names = setting.names(1);
-    ready(rig, &names, json!({})).await?;
-    rig.perform(&names[0], &Act::Delete("LimitRange", "developerspace")).await?;
-    until_ended(rig, &names[0], Ends::Ready).await?;
-    silence(rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
-    remove(rig, &names).await?;
-    until_ended(rig, &names[0], Ends::Gone).await
+    create_ready(rig, &names, json!({})).await?;
+    rig.perform(&names[0], &UserAction::Delete("LimitRange", "developerspace")).await?;
+    until_end_state(rig, &names[0], EndState::Ready).await?;
+    until_silent(rig, rig.proxy.journal().len(), Duration::from_secs(3)).await?;
+    delete_spaces(rig, &names).await?;
+    until_end_state(rig, &names[0], EndState::Gone).await
 }
 
 pub(super) async fn api_server_restart(setting: Setting) -> Result<()> {
-    restart(setting, "kube-apiserver").await
+    restart_component(setting, "kube-apiserver").await
 }
 
 pub(super) async fn controller_manager_restart(setting: Setting) -> Result<()> {
-    restart(setting, "kube-controller-manager").await
+    restart_component(setting, "kube-controller-manager").await
 }
 
 /// While the operator is disconnected, etcd compacts its history and the API server restarts.
 /// Each watch then gets a real 410.
 pub(super) async fn compaction(setting: Setting) -> Result<()> {
-    let rig = setting.working().await?;
+    let rig = setting.running_rig().await?;
     let from = rig.proxy.journal().len();
     rig.proxy.network(|network| network.partition = true);
     for number in 0..20 {
         let mark = json!({"metadata": {"annotations": {"example.com/mark": number.to_string()}}});
         rig.admin.patch(a_namespace("default"), mark).await?;
     }
-    compact(setting.cluster.etcd_port()).await?;
+    compact_etcd(setting.cluster.etcd_port()).await?;
     setting.cluster.stop_component("kube-apiserver")?;
     setting.cluster.start_component("kube-apiserver")?;
     rig.proxy.network(|network| network.partition = false);
     rig.until_ready(200).await?;
-    lists_again(&rig, from).await?;
-    still_works(&setting, &rig).await
+    ensure_relisted(&rig, from).await?;
+    ensure_operational(&setting, &rig).await
 }
 
 /// Compacts all etcd revisions before the current one.
-pub async fn compact(etcd_port: u16) -> Result<()> {
-    let (status, answer) = crate::http::post(etcd_port, "/v3/kv/range", r#"{"key":"AA=="}"#).await?;
-    ensure!(status == 200, "etcd says {status}: {answer}");
-    let answer: serde_json::Value = serde_json::from_str(&answer)?;
-    let revision = answer["header"]["revision"].as_str().context("etcd told no revision")?;
+pub async fn compact_etcd(etcd_port: u16) -> Result<()> {
+    let (status, response) = crate::http::post(etcd_port, "/v3/kv/range", r#"{"key":"AA=="}"#).await?;
+    ensure!(status == 200, "etcd says {status}: {response}");
+    let response: serde_json::Value = serde_json::from_str(&response)?;
+    let revision = response["header"]["revision"].as_str().context("etcd told no revision")?;
     let body = json!({"revision": revision, "physical": true}).to_string();
-    let (status, answer) = crate::http::post(etcd_port, "/v3/kv/compaction", &body).await?;
-    ensure!(status == 200, "etcd did not compact: {status}: {answer}");
+    let (status, response) = crate::http::post(etcd_port, "/v3/kv/compaction", &body).await?;
+    ensure!(status == 200, "etcd did not compact: {status}: {response}");
     Ok(())
 }
 
-async fn restart(setting: Setting, component: &str) -> Result<()> {
-    let rig = setting.working().await?;
+async fn restart_component(setting: Setting, component: &str) -> Result<()> {
+    let rig = setting.running_rig().await?;
     let from = rig.proxy.journal().len();
     setting.cluster.stop_component(component)?;
     setting.cluster.start_component(component)?;
     rig.until_ready(200).await?;
-    no_writes(&rig, from, setting.either(5, 30)).await?;
-    still_works(&setting, &rig).await
+    ensure_no_writes(&rig, from, setting.duration(5, 30)).await?;
+    ensure_operational(&setting, &rig).await
 }

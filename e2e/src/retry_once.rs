@@ -24,19 +24,19 @@ const CLOSED: &str = "connection closed before message completed";
 
 /// Creates a client with this retry.
 pub fn client(config: Config) -> Result<Client> {
-    let policy = OnceMore { body: RetryPolicy::default(), is_left: true };
+    let policy = RetryOnce { body: RetryPolicy::default(), is_left: true };
     let builder = ClientBuilder::try_from(config).context("no client could be made")?;
     Ok(builder.with_layer(&BufferLayer::new(1024)).with_layer(&RetryLayer::new(policy)).build())
 }
 
 /// One remaining retry. Each request has its own copy.
 #[derive(Clone)]
-struct OnceMore {
+struct RetryOnce {
     body: RetryPolicy,
     is_left: bool,
 }
 
-impl<B> Policy<Request<Body>, Response<B>, BoxError> for OnceMore {
+impl<B> Policy<Request<Body>, Response<B>, BoxError> for RetryOnce {
     type Future = Ready<()>;
 
     fn retry(&mut self, request: &mut Request<Body>, result: &mut Result<Response<B>, BoxError>) -> Option<Self::Future> {

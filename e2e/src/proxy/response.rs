@@ -23,14 +23,16 @@ impl std::fmt::Display for Reset {
 impl std::error::Error for Reset {}
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Reset>;
-pub(super) type Answer = Result<Response<Body>, Reset>;
+/// The response to a request, or a reset of its connection.
+pub(super) type ProxyResponse = Result<Response<Body>, Reset>;
 
-pub(super) fn whole(bytes: Bytes) -> Body {
+/// A body that is sent as a whole.
+pub(super) fn full_body(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
 /// A body that is fed through a channel, chunk by chunk.
-pub(super) fn fed() -> (mpsc::Sender<Result<Bytes, Reset>>, Body) {
+pub(super) fn channel_body() -> (mpsc::Sender<Result<Bytes, Reset>>, Body) {
     let (sender, receiver) = mpsc::channel(64);
     let chunks = stream::unfold(receiver, |mut receiver: mpsc::Receiver<Result<Bytes, Reset>>| async move {
         receiver.recv().await.map(|chunk| (chunk.map(Frame::data), receiver))
@@ -39,13 +41,13 @@ pub(super) fn fed() -> (mpsc::Sender<Result<Bytes, Reset>>, Body) {
 }
 
 /// A body that ends after its first half. The headers still announce the full length.
-pub(super) fn half(bytes: &Bytes) -> Body {
+pub(super) fn truncated_body(bytes: &Bytes) -> Body {
     let chunks = [Ok(Frame::data(bytes.slice(..bytes.len() / 2))), Err(Reset)];
     StreamBody::new(stream::iter(chunks)).boxed_unsync()
 }
 
 /// The `Status` object with which the API server rejects a request.
-pub(super) fn status(code: u16) -> Value {
+pub(super) fn status_object(code: u16) -> Value {
     let reason = match code {
         409 => "Conflict",
         410 => "Expired",
@@ -59,16 +61,17 @@ pub(super) fn status(code: u16) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": format!("made up by the fault proxy: {reason}"), "reason": reason, "code": code})
 }
 
-pub(super) fn refusal(code: u16) -> Answer {
-    let mut answer = Response::builder().status(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
-    answer = answer.header(header::CONTENT_TYPE, "application/json");
+/// The response with which the API server rejects a request.
+pub(super) fn error_response(code: u16) -> ProxyResponse {
+    let mut response = Response::builder().status(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    response = response.header(header::CONTENT_TYPE, "application/json");
     if code == 429 {
-        answer = answer.header(header::RETRY_AFTER, "1");
+        response = response.header(header::RETRY_AFTER, "1");
     }
-    answer.body(whole(Bytes::from(status(code).to_string()))).map_err(|_| Reset)
+    response.body(full_body(Bytes::from(status_object(code).to_string()))).map_err(|_| Reset)
 }
 
 /// The line that ends a watch whose resourceVersion has expired.
-pub(super) fn gone_line() -> Bytes {
-    Bytes::from(format!("{}\n", json!({"type": "ERROR", "object": status(410)})))
+pub(super) fn expired_event() -> Bytes {
+    Bytes::from(format!("{}\n", json!({"type": "ERROR", "object": status_object(410)})))
 }

@@ -11,7 +11,7 @@ use e2e::{
     Cluster, Operator, Options, binaries,
     command::Output,
     eventually,
-    fixtures::{Actor, At, SOON, a_space, binding, class, cluster_wide, holds, is_observed, name_of, space, text, user},
+    fixtures::{Actor, At, SOON, a_class, a_space, binding, class, holds, is_observed, name_of, space, text, user},
     kubeconfig::{self, Credential},
     oidc::Issuer,
     process::Process,
@@ -21,10 +21,10 @@ use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::people::{CLIENT, FOREIGN, PREFIX, class_spec, people, rights, roles, users};
+use crate::people::{CLIENT, FOREIGN, PREFIX, class_spec, login_users, role_assignments, roles, token_users};
 
 /// The environment of a scenario. Fields are dropped in this order, so that nothing outlives its dependencies.
-pub struct Stage {
+pub struct OnboardingSetup {
     approver: Mutex<Option<Process>>,
     pub operator: Operator,
     pub admin: Actor,
@@ -33,16 +33,16 @@ pub struct Stage {
     folder: tempfile::TempDir,
 }
 
-impl Stage {
+impl OnboardingSetup {
     /// Sets up the cluster, with further arguments for kube-controller-manager, which signs certificates.
-    pub async fn set(controller_manager_args: &[&str]) -> Result<Self> {
+    pub async fn start(controller_manager_args: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("dspace-onboard-").tempdir().context("no temporary folder could be made")?;
-        let issuer = Issuer::start(CLIENT, people()).await?;
+        let issuer = Issuer::start(CLIENT, login_users()).await?;
         // JSON is YAML, too.
         let authentication = folder.path().join("authentication.yaml");
         fs::write(&authentication, issuer.authentication(PREFIX).to_string()).context("the file for the API server cannot be written")?;
         let options = Options {
-            users: users(),
+            users: token_users(),
             apiserver_args: vec![format!("--authentication-config={}", authentication.display())],
             controller_manager_args: controller_manager_args.iter().map(|&argument| argument.to_owned()).collect(),
             ..Options::default()
@@ -51,23 +51,23 @@ impl Stage {
         Operator::install(&cluster).await?;
         let admin = Actor::new(cluster.client().await?);
         let operator = Operator::start(&cluster, &[]).await?;
-        let stage = Self { approver: Mutex::default(), operator, admin, cluster, issuer, folder };
-        stage.allow().await?;
-        stage.furnish().await?;
-        Ok(stage)
+        let setup = Self { approver: Mutex::default(), operator, admin, cluster, issuer, folder };
+        setup.create_roles().await?;
+        setup.create_objects().await?;
+        Ok(setup)
     }
 
-    async fn allow(&self) -> Result<()> {
+    async fn create_roles(&self) -> Result<()> {
         for role in roles() {
             self.admin.create(&role).await?;
         }
-        for (who, role) in rights() {
-            self.admin.create(&binding("User", who, role)).await?;
+        for (user, role) in role_assignments() {
+            self.admin.create(&binding("User", user, role)).await?;
         }
         Ok(())
     }
 
-    async fn furnish(&self) -> Result<()> {
+    async fn create_objects(&self) -> Result<()> {
         let oidc = json!({"issuerURL": self.issuer.url(), "clientID": CLIENT, "usernamePrefix": PREFIX, "groupsPrefix": PREFIX, "extraScopes": ["email"]});
         for (name, access) in [
             ("greenhouse", json!({})),
@@ -75,36 +75,35 @@ impl Stage {
             ("foundry", json!({"methods": ["Token"], "token": {"maxDuration": "2h"}})),
         ] {
             self.admin.create(&class(name, class_spec(&access))).await?;
-            self.until("to be accepted", cluster_wide("SpaceClass", name), |class| is_observed(class) && holds(class, "Accepted")).await?;
+            self.until("to be accepted", a_class(name), |class| is_observed(class) && holds(class, "Accepted")).await?;
         }
-        self.with_space(FOREIGN, json!({"className": "greenhouse", "owner": user("zoe@example.com")})).await.map(drop)
+        self.create_ready_space(FOREIGN, json!({"className": "greenhouse", "owner": user("zoe@example.com")})).await.map(drop)
     }
 
     /// Waits until an object meets `probe`.
     pub async fn until(&self, what: &str, at: At<'_>, probe: impl Fn(&Value) -> bool) -> Result<Value> {
-        eventually(&format!("{} {} {what}", at.kind, at.name), SOON, || async {
-            let object = self.admin.get(at).await?;
-            ensure!(probe(&object), "it is {object}");
-            Ok(Some(object))
-        })
-        .await
+        self.admin
+            .until(SOON, what, at, |object| {
+                ensure!(probe(object), "it is {object}");
+                Ok(())
+            })
+            .await
     }
 
     /// Waits until an object no longer exists.
-    pub async fn gone(&self, at: At<'_>) -> Result<()> {
-        let what = format!("{} {} to be gone", at.kind, at.name);
-        eventually(&what, SOON, || async { Ok(self.admin.find(at).await?.is_none().then_some(())) }).await
+    pub async fn until_gone(&self, at: At<'_>) -> Result<()> {
+        self.admin.until_gone(SOON, at).await
     }
 
     /// Waits until a space is ready for its current spec.
-    pub async fn ready(&self, name: &str) -> Result<Value> {
+    pub async fn until_ready(&self, name: &str) -> Result<Value> {
         self.until("to be ready", a_space(name), |space| is_observed(space) && holds(space, "Ready")).await
     }
 
     /// Creates a space as the administrator, and waits until it is ready.
-    pub async fn with_space(&self, name: &str, spec: Value) -> Result<Value> {
+    pub async fn create_ready_space(&self, name: &str, spec: Value) -> Result<Value> {
         self.admin.create(&space(name, spec)).await?;
-        self.ready(name).await
+        self.until_ready(name).await
     }
 
     /// Runs `kubectl dspace …` as a user with a token.
@@ -133,35 +132,35 @@ impl Stage {
     }
 
     /// The path for a kubeconfig, in a folder of its own.
-    pub fn file(&self, name: &str) -> Result<String> {
+    pub fn kubeconfig_path(&self, name: &str) -> Result<String> {
         Ok(self.folder(name)?.join("kubeconfig").to_string_lossy().into_owned())
     }
 
     /// The folder of the programs that a newcomer has in addition to kubectl: none, unless a scenario adds some.
-    pub fn bin(&self) -> Result<PathBuf> {
+    pub fn program_folder(&self) -> Result<PathBuf> {
         self.folder("bin")
     }
 
     /// A kubeconfig with the given token.
-    pub fn with_token(&self, name: &str, token: &str) -> Result<PathBuf> {
+    pub fn write_kubeconfig(&self, name: &str, token: &str) -> Result<PathBuf> {
         let file = self.folder("tokens")?.join(name);
         kubeconfig::write(&file, self.cluster.server(), Some(&self.cluster.authority()), name, &Credential::Token(token))?;
         Ok(file)
     }
 
     /// All requests for certificates for a space.
-    pub async fn requests(&self, space: &str) -> Result<Vec<CertificateSigningRequest>> {
+    pub async fn certificate_requests(&self, space: &str) -> Result<Vec<CertificateSigningRequest>> {
         let api: Api<CertificateSigningRequest> = Api::all(self.cluster.client().await?);
         Ok(api.list(&ListParams::default().labels(&format!("developerspace.dev/space={space}"))).await?.items)
     }
 
     /// Waits for a request without a decision, other than `known`, and returns its name.
-    pub async fn open_request(&self, space: &str, known: &str) -> Result<String> {
+    pub async fn until_open_request(&self, space: &str, known: &str) -> Result<String> {
         eventually(&format!("a request for a certificate for {space}"), SOON, || async {
             let is_open = |request: &CertificateSigningRequest| {
                 request.status.as_ref().and_then(|status| status.conditions.as_ref()).is_none_or(Vec::is_empty)
             };
-            let open = self.requests(space).await?.into_iter().filter(is_open);
+            let open = self.certificate_requests(space).await?.into_iter().filter(is_open);
             Ok(open.filter_map(|request| request.metadata.name).find(|name| name != known))
         })
         .await
@@ -177,13 +176,13 @@ impl Stage {
         self.cluster.kubectl(&["scale", "-n", NAMESPACE, "--replicas=0", &format!("deployment/{NAME}")]).await?.ok()?;
         let token = self.cluster.kubectl(&["create", "token", NAME, "-n", NAMESPACE]).await?.ok()?;
         let mut command = Command::new(binaries::operator()?);
-        command.arg("approve").env("KUBECONFIG", self.with_token("approver", token.trim())?);
+        command.arg("approve").env("KUBECONFIG", self.write_kubeconfig("approver", token.trim())?);
         *self.approver.lock().await = Some(Process::start(NAME, command, &self.cluster.dir().join("approver.log"))?);
         Ok(())
     }
 
     /// Checks that the processes outside of the cluster still run.
-    pub async fn is_well(&mut self) -> Result<()> {
+    pub async fn ensure_processes_run(&mut self) -> Result<()> {
         self.operator.check_alive()?;
         match self.approver.lock().await.as_mut() {
             Some(approver) => approver.check_alive(),
@@ -205,7 +204,7 @@ impl Stage {
 }
 
 /// Returns true if `onboard` warns of nothing but the address of the API server, which in these tests is on this machine.
-pub fn warns_of_its_address_only(stderr: &str) -> bool {
+pub fn warns_only_of_the_address(stderr: &str) -> bool {
     let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("warning")).collect();
     matches!(warnings.as_slice(), [one] if one.contains("is reachable only from this machine"))
 }

@@ -4,14 +4,15 @@ use anyhow::{Result, bail, ensure};
 use e2e::{
     binaries,
     fixtures::{
-        Actor, World, a_namespace, a_space, at, binding, class, cluster_wide, condition, config_map, is_observed, namespace, space, user,
+        Actor, World, a_class, a_namespace, a_space, at, binding, class, cluster_role, condition, config_map, is_observed, namespace,
+        network_policy, pod, rbac_subject, role_binding, space, user,
     },
     kubeconfig, operator,
 };
 use serde_json::{Value, json};
 
 /// A cluster on which users have self-service.
-pub struct Stage {
+pub struct AttackSetup {
     pub world: World,
     /// Owns all spaces whose names begin with `alice-`.
     pub alice: Actor,
@@ -32,8 +33,8 @@ pub struct Stage {
 /// A class of which any user here may have many spaces.
 pub const CLASS: &str = "lab";
 
-impl Stage {
-    pub async fn set() -> Result<Self> {
+impl AttackSetup {
+    pub async fn start() -> Result<Self> {
         let world = World::self_service(&[]).await?;
         let admin = world.admin();
         for (name, spec) in [
@@ -48,15 +49,15 @@ impl Stage {
             ("vanishing", class_spec(&json!({"allowRetain": true, "allowTransfer": true}))),
         ] {
             admin.create(&class(name, spec)).await?;
-            world.accepted(name).await?;
+            world.until_accepted(name).await?;
         }
         for role in [
-            role(
+            cluster_role(
                 "uses-labs",
                 &json!([{"apiGroups": ["developerspace.dev"], "resources": ["spaceclasses"], "verbs": ["use"],
                     "resourceNames": [CLASS, "giving", "walled", "generous", "picky", "cramped", "mistyped", "vanishing"]}]),
             ),
-            role(
+            cluster_role(
                 "writes-namespaces",
                 &json!([{"apiGroups": [""], "resources": ["namespaces", "namespaces/status", "namespaces/finalize"],
                     "verbs": ["get", "list", "create", "update", "patch", "delete"]}]),
@@ -71,13 +72,13 @@ impl Stage {
         }
         admin.create(&namespace("plain", json!({}), json!({}))).await?;
         admin
-            .create(&role(
+            .create(&cluster_role(
                 "makes-spaces",
                 &json!([{"apiGroups": ["developerspace.dev"], "resources": ["developerspaces"], "verbs": ["create"]}]),
             ))
             .await?;
-        let pipeline = Actor::new(kubeconfig::client(&world.account("pipeline", "makes-spaces").await?).await?);
-        let newcomer = Actor::new(kubeconfig::client(&world.account("newcomer", "none-such").await?).await?);
+        let pipeline = world.create_account_actor("pipeline", "makes-spaces").await?;
+        let newcomer = world.create_account_actor("newcomer", "none-such").await?;
         let self_service = binaries::repository().join("config/self-service");
         world.cluster().kubectl(&["apply", "-k", &self_service.to_string_lossy()]).await?.ok()?;
         let thief = operator::write_kubeconfig(world.cluster(), "thief", None).await?;
@@ -85,9 +86,9 @@ impl Stage {
         let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|name| format!("{name}@example.com"));
         let (alice, bob, carol, dave) =
             (world.actor(&alice).await?, world.actor(&bob).await?, world.actor(&carol).await?, world.actor(&dave).await?);
-        let stage = Self { world, alice, bob, carol, dave, pipeline, newcomer, thief };
-        stage.fill().await?;
-        Ok(stage)
+        let setup = Self { world, alice, bob, carol, dave, pipeline, newcomer, thief };
+        setup.create_objects().await?;
+        Ok(setup)
     }
 
     /// The credentials that an attack uses.
@@ -104,7 +105,7 @@ impl Stage {
     }
 
     /// The users create their own objects, with their own rights.
-    async fn fill(&self) -> Result<()> {
+    async fn create_objects(&self) -> Result<()> {
         let owner = user("alice@example.com");
         let contact = json!({"team": "payments"});
         for (owner, name, spec) in [
@@ -135,13 +136,13 @@ impl Stage {
             "alice-orphan",
             "carol-lab",
         ] {
-            self.world.ready(name).await?;
+            self.world.until_ready(name).await?;
         }
-        self.squat().await?;
-        self.lose_classes().await?;
-        self.hold_a_deletion().await?;
-        self.leave_a_wall().await?;
-        self.run_something().await?;
+        self.create_name_conflict().await?;
+        self.break_classes().await?;
+        self.block_a_deletion().await?;
+        self.create_released_namespace().await?;
+        self.create_workload().await?;
         // The control plane's own last write there: until then the space is not at rest.
         self.world
             .until("to be counted", at("ResourceQuota", "carol-lab", "developerspace"), |quota| {
@@ -152,81 +153,75 @@ impl Stage {
             .map(drop)
     }
 
-    /// A space in the class that allows transfers, whose name an unowned namespace has.
-    async fn squat(&self) -> Result<()> {
+    /// A space in the class that allows transfers, with the name of an existing namespace.
+    async fn create_name_conflict(&self) -> Result<()> {
         self.world.admin().create(&namespace("alice-squats", json!({}), json!({}))).await?;
         self.alice.create(&space("alice-squats", json!({"className": "giving", "owner": user("alice@example.com")}))).await?;
-        self.world.not_ready("alice-squats", "NamespaceConflict").await.map(drop)
+        self.world.until_not_ready("alice-squats", "NamespaceConflict").await.map(drop)
     }
 
     /// One class is refused after a typo, one is deleted, and one admits namespaces by a label that owners can set.
-    async fn lose_classes(&self) -> Result<()> {
+    async fn break_classes(&self) -> Result<()> {
         let admin = self.world.admin();
         let typo = json!({"spec": {"lifetime": {"defaultTTL": "30d", "maxTTL": "1d"}}});
-        admin.patch(cluster_wide("SpaceClass", "mistyped"), typo).await?;
+        admin.patch(a_class("mistyped"), typo).await?;
         let refused = |class: &Value| {
             ensure!(condition(class, "Accepted")["status"] == "False" && is_observed(class), "its status is {}", class["status"]);
             Ok(())
         };
-        self.world.until("to be refused", cluster_wide("SpaceClass", "mistyped"), refused).await?;
-        admin.delete(cluster_wide("SpaceClass", "vanishing")).await?;
-        self.world.not_ready("alice-orphan", "ClassNotFound").await?;
-        let doors = json!([
+        self.world.until("to be refused", a_class("mistyped"), refused).await?;
+        admin.delete(a_class("vanishing")).await?;
+        self.world.until_not_ready("alice-orphan", "ClassNotFound").await?;
+        let selectors = json!([
             {"matchLabels": {"example.com/edge": "yes"}},
             {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["edge-proxy"]}]},
         ]);
-        let network = json!({"network": {"isolation": "Namespace", "allowFromNamespaces": doors}});
+        let network = json!({"network": {"isolation": "Namespace", "allowFromNamespaces": selectors}});
         admin.create(&class("doored", class_spec(&network))).await.map(drop)
     }
 
     /// `alice-going` stays terminating for the lifetime of the cluster.
-    async fn hold_a_deletion(&self) -> Result<()> {
+    async fn block_a_deletion(&self) -> Result<()> {
         let mut held = config_map("alice-going", "held");
         held["metadata"]["finalizers"] = json!(["example.com/hold"]);
         self.alice.create(&held).await?;
         self.alice.delete(a_space("alice-going")).await?;
-        let going = |space: &Value| {
+        let is_terminating = |space: &Value| {
             ensure!(!space["metadata"]["deletionTimestamp"].is_null(), "it is not being deleted");
             Ok(())
         };
-        self.world.until("to be on its way", a_space("alice-going"), going).await.map(drop)
+        self.world.until("to be on its way", a_space("alice-going"), is_terminating).await.map(drop)
     }
 
-    /// A pod that no node runs.
-    async fn run_something(&self) -> Result<()> {
+    /// A pod that no node runs, and a Service without pods.
+    async fn create_workload(&self) -> Result<()> {
         self.world.until("to be there", at("ServiceAccount", "alice-lab", "default"), |_| Ok(())).await?;
+        self.alice.create(&pod("alice-lab", "worker")).await?;
         let metadata = json!({"name": "worker", "namespace": "alice-lab"});
-        let pod =
-            json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [{"name": "main", "image": "app:1"}]}});
-        self.alice.create(&pod).await.map(drop)
+        let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 443}]}});
+        self.alice.create(&service).await.map(drop)
     }
 
     /// A namespace that was released from an enforced class, in which Alice has a role by other means.
-    async fn leave_a_wall(&self) -> Result<()> {
+    async fn create_released_namespace(&self) -> Result<()> {
         let admin = self.world.admin();
-        let from = json!({
+        let released_from = json!({
             "developerspace.dev/released-from": "left-walled/gone", "developerspace.dev/released-owner": "User:erin@example.com",
             "developerspace.dev/released-class": "walled", "developerspace.dev/released-at": "2026-11-24T09:00:00Z",
         });
-        admin.create(&namespace("left-walled", json!({"developerspace.dev/released": "true"}), from)).await?;
+        admin.create(&namespace("left-walled", json!({"developerspace.dev/released": "true"}), released_from)).await?;
         for name in ["developerspace-isolation", "old"] {
-            admin.create(&policy("left-walled", name)).await?;
+            admin.create(&empty_policy("left-walled", name)).await?;
         }
-        let subject = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice@example.com"});
-        let binding = json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "alice", "namespace": "left-walled"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"}, "subjects": [subject],
-        });
-        admin.create(&binding).await?;
-        let mark = json!({"metadata": {"labels": {"developerspace.dev/network-enforced": "true"}}});
-        admin.patch(a_namespace("left-walled"), mark).await.map(drop)
+        admin.create(&role_binding("left-walled", "alice", "edit", &rbac_subject("User", "alice@example.com"))).await?;
+        let enforced = json!({"metadata": {"labels": {"developerspace.dev/network-enforced": "true"}}});
+        admin.patch(a_namespace("left-walled"), enforced).await.map(drop)
     }
 }
 
 /// An empty `NetworkPolicy`.
-pub fn policy(namespace: &str, name: &str) -> Value {
-    let metadata = json!({"name": name, "namespace": namespace});
-    json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": {"podSelector": {}}})
+pub fn empty_policy(namespace: &str, name: &str) -> Value {
+    network_policy(namespace, name, &json!({"podSelector": {}}))
 }
 
 /// A class that consents to everything that a class can consent to, except a new owner.
@@ -246,9 +241,10 @@ fn picky() -> Value {
     }))
 }
 
-/// A class whose owners get the role `edit`, which is the ClusterRole `view`.
+/// A class whose owners get the role `edit`, which is the ClusterRole `view`. In its `access`, the operator omits the null and the empty list.
 fn aliased() -> Value {
-    class_spec(&json!({"ownerRole": "edit", "roles": [{"name": "edit", "clusterRole": "view"}]}))
+    let access = json!({"methods": ["Certificate"], "certificate": {"maxDuration": "1h", "organizations": []}, "token": null});
+    class_spec(&json!({"ownerRole": "edit", "roles": [{"name": "edit", "clusterRole": "view"}], "access": access}))
 }
 
 /// A class whose owner limit is 0.
@@ -269,8 +265,4 @@ fn class_spec(more: &Value) -> Value {
         spec[key] = value.clone();
     }
     spec
-}
-
-fn role(name: &str, rules: &Value) -> Value {
-    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})
 }

@@ -14,11 +14,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Screen, Settings, cluster_layout};
+use super::{
+    screen::Screen,
+    settings::{DemoSettings, cluster_layout},
+};
 use crate::{
     binaries, cluster,
     command::{self, Output},
-    controlplane::Info,
+    controlplane::ClusterInfo,
     kubeconfig,
     process::tail,
 };
@@ -28,7 +31,7 @@ const START_WITHIN: Duration = Duration::from_secs(150);
 pub(super) const ALICE: &str = "alice@example.com";
 
 /// A cluster, and the means to access it.
-pub(super) struct Target {
+pub(super) struct DemoCluster {
     /// The demo's folder.
     pub(super) dir: PathBuf,
     /// The administrator's kubeconfig.
@@ -41,18 +44,18 @@ pub(super) struct Target {
     embedded: bool,
 }
 
-impl Target {
+impl DemoCluster {
     /// Builds missing programs, and starts the embedded cluster unless the settings name another cluster.
-    pub(super) async fn prepare(settings: &Settings, screen: &Screen) -> Result<Self> {
+    pub(super) async fn prepare(settings: &DemoSettings, screen: &Screen) -> Result<Self> {
         fs::create_dir_all(&settings.dir).with_context(|| format!("{} could not be made", settings.dir.display()))?;
         let dir = settings.dir.canonicalize()?;
         match &settings.kubeconfig {
-            Some(kubeconfig) => Self::own(dir, kubeconfig, screen).await,
+            Some(kubeconfig) => Self::existing(dir, kubeconfig, screen).await,
             None => Self::embedded(dir, screen).await,
         }
     }
 
-    async fn own(dir: PathBuf, kubeconfig: &Path, screen: &Screen) -> Result<Self> {
+    async fn existing(dir: PathBuf, kubeconfig: &Path, screen: &Screen) -> Result<Self> {
         let binaries = binaries::control_plane(&["kubectl"]).await?;
         let kubeconfig = kubeconfig
             .canonicalize()
@@ -60,11 +63,11 @@ impl Target {
         let config = kubeconfig::config(&kubeconfig).await?;
         let server = config.cluster_url.clone();
         let client = kube::Client::try_from(config)?;
-        let reach = async {
+        let version_check = async {
             let version = client.apiserver_version().await;
             version.with_context(|| format!("{server} does not answer: check DEMO_KUBECONFIG with `kubectl get nodes`"))
         };
-        screen.step(&format!("Using the cluster at {server}"), reach).await?;
+        screen.step(&format!("Using the cluster at {server}"), version_check).await?;
         link_programs(&dir, &binaries)?;
         Ok(Self { dir, kubeconfig, client, binaries, embedded: false })
     }
@@ -108,9 +111,9 @@ impl Target {
 
     /// Runs kubectl as alice.
     pub(super) async fn as_alice(&self, arguments: &[&str], input: Option<&str>) -> Result<Output> {
-        let own = self.alices_kubeconfig();
-        let mut command = cluster::kubectl(&self.binaries, own.as_ref().unwrap_or(&self.kubeconfig), &self.dir);
-        if own.is_none() {
+        let alices = self.alices_kubeconfig();
+        let mut command = cluster::kubectl(&self.binaries, alices.as_ref().unwrap_or(&self.kubeconfig), &self.dir);
+        if alices.is_none() {
             command.args(["--as", ALICE, "--as-group", "payments", "--as-group", "system:authenticated"]);
         }
         command.args(arguments);
@@ -118,7 +121,7 @@ impl Target {
     }
 
     /// Prints the commands to explore the demo, and to end it.
-    pub(super) fn say_how_to_go_on(&self, screen: &Screen) {
+    pub(super) fn print_next_steps(&self, screen: &Screen) {
         screen.scene("It goes on running. To look around:");
         screen.note(&format!("export KUBECONFIG={}", self.kubeconfig.display()));
         screen.note(&format!("export PATH={}:$PATH", self.dir.join("bin").display()));
@@ -146,7 +149,7 @@ fn link(folder: &Path, name: &str, program: &Path) -> Result<()> {
     symlink(program, &path).with_context(|| format!("{} could not be linked", path.display()))
 }
 
-async fn start_embedded(dir: &Path) -> Result<Info> {
+async fn start_embedded(dir: &Path) -> Result<ClusterInfo> {
     let folder = cluster_layout(dir).dir;
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("{} could not be removed: remove it", folder.display()))?;
