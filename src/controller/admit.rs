@@ -72,7 +72,7 @@ async fn settle(ctx: &Context, space: &DeveloperSpace, observed: &Observed, acce
                 withhold(ctx, space, observed, &to_count).await?;
             }
             let own = own_policy(space, observed, accepted);
-            if let Some(refusal) = isolation::admits(ctx, &space.name_any(), &accepted.class_name, &own).await? {
+            if let Some(refusal) = Box::pin(isolation::admits(ctx, &space.name_any(), &accepted.class_name, &own)).await? {
                 return Ok(Some(Refused { refusal, to_count, recheck_at: None }));
             }
         }

@@ -5,7 +5,7 @@ use super::{
     change::Change,
     child::{Child, ChildKind, Children, is_operator_name},
     grant::Grant,
-    quota,
+    limit_bounds, quota,
     seen_child::SeenChild,
 };
 
@@ -67,15 +67,19 @@ pub fn cut(wanted: &Child, existing: &Child) -> Option<Change> {
             let lowered = Child::Quota(quota::lower(wanted, existing));
             compare(&lowered, &Child::Quota(existing.clone()).seen())
         }
+        (Child::Limits(wanted), Child::Limits(existing)) => {
+            let kept = Child::Limits(limit_bounds::keep_strict(wanted, existing));
+            compare(&kept, &Child::Limits(existing.clone()).seen())
+        }
         (Child::Binding(wanted), existing) => binding_changes::narrow(wanted, &existing.seen()),
         (wanted, existing) => compare(wanted, &existing.seen()),
     }
 }
 
 fn guard(child: &Child, seen: &[SeenChild], grant: Grant) -> Option<Change> {
-    let is_cut = grant == Grant::Withheld && child.kind() == ChildKind::Quota;
+    let is_cut = grant == Grant::Withheld && matches!(child.kind(), ChildKind::Quota | ChildKind::Limits);
     let Some(existing) = existing(child, seen) else {
-        return Some(if is_cut { Change::Cut(child.clone()) } else { Change::Create(child.clone()) });
+        return Some(if is_cut && child.kind() == ChildKind::Quota { Change::Cut(child.clone()) } else { Change::Create(child.clone()) });
     };
     let change = compare(child, existing)?;
     Some(if is_cut { Change::Cut(child.clone()) } else { change })

@@ -1,14 +1,24 @@
 //! The changes that a space's own `limitRange` may make: defaults within the class's bounds, tighter bounds, and types that the class does not bound.
 //! The class's `max`, `min` and `maxLimitRequestRatio` always hold.
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use k8s_openapi::{
+    api::core::v1::{LimitRange, LimitRangeItem as K8sItem},
+    apimachinery::pkg::api::resource::Quantity as K8sQuantity,
+};
 
 use super::{
     limit_range::{List, complete, type_name},
     quota::Hard,
     spec_refusal::SpecRefusal,
 };
-use crate::api::{LimitRangeItem, SpaceClassSpec, conditions::Reason};
+use crate::api::{LimitRangeItem, SpaceClassSpec, conditions::Reason, quantity::Quantity};
+
+type K8sList = Option<BTreeMap<String, K8sQuantity>>;
 
 /// The items of a space under `class` and the quota `hard`, and an objection to each that the class does not allow.
 pub fn cut(class_name: &str, class: &SpaceClassSpec, asked: &[LimitRangeItem], hard: &Hard) -> (Vec<LimitRangeItem>, Vec<SpecRefusal>) {
@@ -74,6 +84,46 @@ fn class_items(class: &SpaceClassSpec, hard: &Hard) -> Vec<LimitRangeItem> {
     let full = class.quota.as_ref().map(|quota| &quota.hard);
     let completed = complete(&class.limit_range, hard).ok().or_else(|| complete(&class.limit_range, full?).ok());
     completed.unwrap_or_else(|| class.limit_range.clone())
+}
+
+/// The limits of a namespace while nothing new is granted: those of `existing`, if they are at least as strict as the bounds of `wanted` and have a
+/// default wherever `wanted` has one, else those of `wanted`.
+pub(super) fn keep_strict(wanted: &LimitRange, existing: &LimitRange) -> LimitRange {
+    let mut kept = wanted.clone();
+    if items(wanted).iter().all(|item| is_covered(item, items(existing))) {
+        kept.spec.clone_from(&existing.spec);
+    }
+    kept
+}
+
+fn items(limits: &LimitRange) -> &[K8sItem] {
+    limits.spec.as_ref().map_or(&[], |spec| &spec.limits)
+}
+
+/// Returns true if the items of the same type in `existing` bound pods at least as strictly as `wanted`. A pod has to satisfy all items.
+fn is_covered(wanted: &K8sItem, existing: &[K8sItem]) -> bool {
+    let existing: Vec<&K8sItem> = existing.iter().filter(|item| item.type_ == wanted.type_).collect();
+    let is_bounded = |list: fn(&K8sItem) -> &K8sList, looser: Ordering| {
+        list(wanted).iter().flatten().all(|(key, bound)| {
+            let bound = Quantity::from(bound);
+            let is_strict = |item: &&K8sItem| {
+                let held = list(item).as_ref().and_then(|held| held.get(key));
+                held.and_then(|held| Quantity::from(held).compare(&bound)).is_some_and(|order| order != looser)
+            };
+            existing.iter().any(is_strict)
+        })
+    };
+    let has_defaults = |list: fn(&K8sItem) -> &K8sList| {
+        list(wanted)
+            .iter()
+            .flatten()
+            .all(|(key, _)| existing.iter().any(|item| list(item).as_ref().is_some_and(|held| held.contains_key(key))))
+    };
+    is_bounded(|item| &item.max, Ordering::Greater)
+        && is_bounded(|item| &item.min, Ordering::Less)
+        && is_bounded(|item| &item.max_limit_request_ratio, Ordering::Greater)
+        && has_defaults(|item| &item.default)
+        && has_defaults(|item| &item.default_request)
 }
 
 #[cfg(test)]
@@ -159,5 +209,41 @@ mod tests {
     fn defaults_in_an_item_with_a_refused_bound_are_kept() {
         let (items, refusals) = cut_items(&json!([{"type": "Container", "max": {"cpu": "3"}, "default": {"cpu": "900m"}}]));
         assert_eq!((&items[0]["max"], &items[0]["default"], refusals.len()), (&json!({"cpu": "2"}), &json!({"cpu": "900m"}), 1));
+    }
+
+    #[test]
+    fn while_nothing_is_granted_limits_stay_as_strict_as_they_are() {
+        let limits = |items: Value| -> LimitRange {
+            serde_json::from_value(json!({"metadata": {"name": "developerspace"}, "spec": {"limits": items}})).unwrap()
+        };
+        let wanted = limits(json!([
+            {"type": "Container", "default": {"cpu": "500m"}, "max": {"cpu": "2"}, "min": {"cpu": "50m"}, "maxLimitRequestRatio": {"cpu": "4"}},
+            {"type": "PersistentVolumeClaim", "max": {"storage": "5Gi"}},
+        ]));
+        let with = |patch: Value| {
+            let mut existing = json!(wanted.spec.as_ref().unwrap().limits);
+            json_patch::merge(&mut existing[0], &patch);
+            limits(existing)
+        };
+        let strict = [
+            with(json!({"default": {"cpu": "200m", "memory": "1Gi"}, "max": {"cpu": "1", "memory": "2Gi"}})),
+            with(json!({"min": {"cpu": "60m"}, "maxLimitRequestRatio": {"cpu": "2"}})),
+            with(json!({"max": {"cpu": "2000m"}})),
+        ];
+        for existing in strict {
+            assert_eq!(keep_strict(&wanted, &existing), existing);
+        }
+        let loose = [
+            with(json!({"max": {"cpu": "3"}})),
+            with(json!({"max": null})),
+            with(json!({"min": {"cpu": "40m"}})),
+            with(json!({"maxLimitRequestRatio": {"cpu": "5"}})),
+            with(json!({"default": null})),
+            with(json!({"type": "Pod"})),
+            limits(json!([])),
+        ];
+        for existing in loose {
+            assert_eq!(keep_strict(&wanted, &existing), wanted, "{existing:?}");
+        }
     }
 }
