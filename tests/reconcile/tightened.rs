@@ -126,8 +126,22 @@ async fn bounds_of_the_class_reach_a_refused_space() {
     world.keep(&changed_class(&json!({"limitRange": [bounded]})));
     let bounded = with(&limits(), &json!({"spec": {"limits": [bounded]}}));
     let operations = drift::operations("uid-of-the-limits", "/spec", &bounded["spec"]);
-    let script = script![json_patch(&child_path(&limits()), operations).answered(stored(&bounded, "uid-of-the-limits", 61))];
+    let script = script![
+        get(&child_path(&limits())).answered(stored(&limits(), "uid-of-the-limits", 60)),
+        json_patch(&child_path(&limits()), operations).answered(stored(&bounded, "uid-of-the-limits", 61)),
+    ];
     world.reconcile(&refused_space(), script).await.unwrap();
+    world.reconcile(&refused_space(), script![]).await.unwrap();
+}
+
+/// The space asked for them, and the refused spec does not take them away.
+#[tokio::test]
+async fn limits_that_are_stricter_than_the_class_stay_while_a_spec_is_refused() {
+    let own = with(&limits()["spec"]["limits"][0], &json!({"default": {"cpu": "321m"}, "max": {"cpu": "2"}}));
+    let own = stored(&with(&limits(), &json!({"spec": {"limits": [own]}})), "uid-of-the-limits", 60);
+    let world = World::with(CALM, &everything_but("LimitRange", "developerspace"));
+    world.keep(&own);
+    world.reconcile(&refused_space(), script![get(&child_path(&limits())).answered(own)]).await.unwrap();
     world.reconcile(&refused_space(), script![]).await.unwrap();
 }
 
@@ -138,9 +152,13 @@ async fn a_drifted_child_of_a_refused_space_is_repaired() {
         (network(), "uid-of-the-network-policy", json!({"spec": {"ingress": [{}]}})),
     ] {
         let world = World::with(CALM, &everything_but(wanted["kind"].as_str().unwrap(), wanted["metadata"]["name"].as_str().unwrap()));
-        world.keep(&with(&stored(&wanted, uid, 60), &drift));
+        let drifted = with(&stored(&wanted, uid, 60), &drift);
+        world.keep(&drifted);
         let operations = drift::operations(uid, "/spec", &wanted["spec"]);
-        let script = script![json_patch(&child_path(&wanted), operations).answered(stored(&wanted, uid, 61))];
+        let repair = json_patch(&child_path(&wanted), operations).answered(stored(&wanted, uid, 61));
+        // Limits may be stricter than wanted, so they are read first.
+        let is_read = wanted["kind"] == "LimitRange";
+        let script = if is_read { script![get(&child_path(&wanted)).answered(drifted), repair] } else { script![repair] };
         world.reconcile(&refused_space(), script).await.unwrap();
         world.reconcile(&refused_space(), script![]).await.unwrap();
     }
