@@ -66,14 +66,14 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files below `folders` with one of those ends.
+/// All files below `folders`, which may themselves be files. If `ends` is not empty, their names have one of those ends.
 fn files(folders: &[&str], ends: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
     while let Some(path) = left.pop() {
         if path.is_dir() {
             left.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|end| ends.iter().any(|wanted| end == *wanted)) {
+        } else if ends.is_empty() || path.extension().is_some_and(|end| ends.iter().any(|wanted| end == *wanted)) {
             found.push(path);
         }
     }
@@ -182,7 +182,7 @@ fn texts_for_users_are_plain() {
 
 #[test]
 fn documentation_is_plain() {
-    let pages = files(&["README.md", "CONTRIBUTING.md", "docs", "config"], &["md"]);
+    let pages = files(&["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs", "config", ".github"], &["md"]);
     assert!(pages.len() > 15, "the documentation was not found");
     let mut found = Vec::new();
     for page in pages {
@@ -200,9 +200,11 @@ fn documentation_is_plain() {
 }
 
 #[test]
-fn comments_of_manifests_are_plain() {
-    let manifests = files(&["config", "Makefile", ".ci"], &["yaml"]);
-    assert!(manifests.len() > 20, "the manifests were not found");
+fn comments_of_manifests_and_scripts_are_plain() {
+    let mut manifests = files(&["config", ".github"], &["yaml", "yml"]);
+    let scripts = files(&["Makefile", "Dockerfile", ".ci/run", ".ci/commit-messages", ".ci/lint-workflows", "e2e/mutants/run.sh"], &[]);
+    assert!(manifests.len() > 20 && scripts.len() == 6, "the manifests and scripts were not found");
+    manifests.extend(scripts);
     let hash = |line: &str| line.trim_start().strip_prefix("# ").map(prose).into_iter().collect();
     let found: Vec<String> = manifests.iter().flat_map(|path| judge(path, hash)).collect();
     assert_none(&found);
