@@ -19,6 +19,7 @@ use crate::{
         change::Change,
         diff::{Changes, compare, cut, diff},
         namespace::SeenNamespace,
+        quota::Hard,
         role_bindings::named,
     },
     runtime::error::Error,
@@ -98,7 +99,7 @@ async fn write_all(ctx: &Context, namespace: &str, changes: impl IntoIterator<It
 
 async fn write(ctx: &Context, namespace: &str, change: Change) -> Result<(), Error> {
     match change {
-        Change::Cut(child) => cut_live(ctx, namespace, child).await,
+        Change::Cut(child, hard) => cut_live(ctx, namespace, child, &hard).await,
         // Watched objects are selected by label, so they have labels.
         other => carry_out(ctx, namespace, other, true).await,
     }
@@ -118,7 +119,7 @@ async fn carry_out(ctx: &Context, namespace: &str, change: Change, labelled: boo
         Change::Remove { kind, name, uid } => remove(&ctx.io, namespace, ChildRef { kind, name: &name }, &uid).await.map(|_| ()),
         Change::Held { kind, name } => Err(held(namespace, ChildRef { kind, name: &name })),
         // The object was just read: the next reconcile decides again.
-        Change::Cut(_) => Ok(()),
+        Change::Cut(..) => Ok(()),
     }
 }
 
@@ -126,9 +127,9 @@ async fn carry_out(ctx: &Context, namespace: &str, change: Change, labelled: boo
 /// not read again; see [`Store::is_settled`].
 ///
 /// [`Store::is_settled`]: crate::cache::store::Store::is_settled
-async fn cut_live(ctx: &Context, namespace: &str, child: Child) -> Result<(), Error> {
+async fn cut_live(ctx: &Context, namespace: &str, child: Child, hard: &Hard) -> Result<(), Error> {
     let wanted = ChildRef::of(&child);
-    if ctx.io.store.is_settled(namespace, &child) {
+    if ctx.io.store.is_settled(namespace, &child, hard) {
         return Ok(());
     }
     let found = get(&ctx.io.client, namespace, wanted).await.map_err(Error::api(format!("read {}", wanted.in_namespace(namespace))))?;
@@ -137,12 +138,12 @@ async fn cut_live(ctx: &Context, namespace: &str, child: Child) -> Result<(), Er
         None => return create(ctx, namespace, child).await,
         Some(existing) => {
             ctx.io.store.put_child(namespace, existing.seen());
-            if let Some(change) = cut(&child, &existing) {
+            if let Some(change) = cut(&child, &existing, hard) {
                 carry_out(ctx, namespace, change, existing.metadata().labels.is_some()).await?;
             }
         }
     }
-    ctx.io.store.settle(namespace, &child);
+    ctx.io.store.settle(namespace, &child, hard);
     Ok(())
 }
 
@@ -164,7 +165,7 @@ async fn create(ctx: &Context, namespace: &str, child: Child) -> Result<(), Erro
             empty(&ctx.io, namespace, &existing).await?;
             Err(Error::Held(what))
         }
-        Some(Change::Create(_) | Change::Remove { .. } | Change::Cut(_)) | None => {
+        Some(Change::Create(_) | Change::Remove { .. } | Change::Cut(..)) | None => {
             ctx.io.store.put_child(namespace, existing.seen());
             Ok(())
         }

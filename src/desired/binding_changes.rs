@@ -12,6 +12,7 @@ use super::{
     child::{Child, ChildKind, is_operator_name},
     fingerprint::Fingerprint,
     hash::hash,
+    quota::Hard,
     role_bindings::subject_key,
     seen_child::SeenChild,
 };
@@ -42,7 +43,7 @@ pub fn changes(wanted: &[RoleBinding], seen: &[SeenChild], gate: AccessGate) -> 
     for binding in wanted {
         match find(seen, binding) {
             Some(existing) => existing_binding(binding, existing, gate, &mut access),
-            None if gate == AccessGate::Closed => access.withdrawals.push(Change::Cut(binding.clone().into())),
+            None if gate == AccessGate::Closed => access.withdrawals.push(Change::Cut(binding.clone().into(), Hard::new())),
             None => access.grants.push(Change::Create(binding.clone().into())),
         }
     }
@@ -186,7 +187,7 @@ mod tests {
             Change::Repair { child, .. } => format!("repair {}", users(child)),
             Change::Replace { child, .. } => format!("replace {}", users(child)),
             Change::Remove { name, .. } => format!("remove {}", name.trim_start_matches("developerspace-")),
-            Change::Cut(child) => format!("cut {}", users(child)),
+            Change::Cut(child, _) => format!("cut {}", users(child)),
             Change::Held { name, .. } => format!("held {}", name.trim_start_matches("developerspace-")),
         };
         changes.iter().map(one).collect()

@@ -5,7 +5,8 @@ use super::{
     change::Change,
     child::{Child, ChildKind, Children, is_operator_name},
     grant::Grant,
-    limit_bounds, quota,
+    limit_bounds,
+    quota::{self, Hard},
     seen_child::SeenChild,
 };
 
@@ -34,8 +35,11 @@ pub fn diff(wanted: &Children, seen: &[SeenChild], grant: Grant) -> Changes {
     let Children { quota, limits, network, bindings } = wanted;
     let guards = [quota.clone().map(Child::Quota), limits.clone().map(Child::Limits), network.clone().map(Child::Network)];
     let wanted: Vec<Child> = guards.into_iter().flatten().collect();
-    let mut guards: Vec<Change> = wanted.iter().filter_map(|child| guard(child, seen, grant)).collect();
-    guards.extend(seen.iter().filter(|child| is_our_guard(child) && find(&wanted, child).is_none()).filter_map(removal));
+    let hard = quota.as_ref().map(quota::hard).unwrap_or_default();
+    let mut guards: Vec<Change> = wanted.iter().filter_map(|child| guard(child, seen, grant, &hard)).collect();
+    // A class without limits takes none away from a space whose spec is refused.
+    let may_go = |child: &SeenChild| grant != Grant::Withheld || child.kind != ChildKind::Limits;
+    guards.extend(seen.iter().filter(|child| is_our_guard(child) && find(&wanted, child).is_none() && may_go(child)).filter_map(removal));
     let is_in_force = || wanted.iter().filter_map(|child| existing(child, seen)).all(|child| child.in_force);
     let gate = match grant {
         Grant::Full if guards.is_empty() && is_in_force() => AccessGate::Open,
@@ -60,15 +64,15 @@ pub fn compare(child: &Child, existing: &SeenChild) -> Option<Change> {
     }
 }
 
-/// The write to an existing object while nothing new is granted: it is cut to `wanted` and granted nothing that it lacks.
-pub fn cut(wanted: &Child, existing: &Child) -> Option<Change> {
+/// The write to an existing object while nothing new is granted: it is cut to `wanted` and granted nothing that it lacks. `hard` is the wanted quota.
+pub fn cut(wanted: &Child, existing: &Child, hard: &Hard) -> Option<Change> {
     match (wanted, existing) {
         (Child::Quota(wanted), Child::Quota(existing)) => {
             let lowered = Child::Quota(quota::lower(wanted, existing));
             compare(&lowered, &Child::Quota(existing.clone()).seen())
         }
         (Child::Limits(wanted), Child::Limits(existing)) => {
-            let kept = Child::Limits(limit_bounds::keep_strict(wanted, existing));
+            let kept = Child::Limits(limit_bounds::keep_strict(wanted, existing, hard));
             compare(&kept, &Child::Limits(existing.clone()).seen())
         }
         (Child::Binding(wanted), existing) => binding_changes::narrow(wanted, &existing.seen()),
@@ -76,13 +80,13 @@ pub fn cut(wanted: &Child, existing: &Child) -> Option<Change> {
     }
 }
 
-fn guard(child: &Child, seen: &[SeenChild], grant: Grant) -> Option<Change> {
+fn guard(child: &Child, seen: &[SeenChild], grant: Grant, hard: &Hard) -> Option<Change> {
     let is_cut = grant == Grant::Withheld && matches!(child.kind(), ChildKind::Quota | ChildKind::Limits);
     let Some(existing) = existing(child, seen) else {
-        return Some(if is_cut && child.kind() == ChildKind::Quota { Change::Cut(child.clone()) } else { Change::Create(child.clone()) });
+        return Some(if is_cut { Change::Cut(child.clone(), hard.clone()) } else { Change::Create(child.clone()) });
     };
     let change = compare(child, existing)?;
-    Some(if is_cut { Change::Cut(child.clone()) } else { change })
+    Some(if is_cut { Change::Cut(child.clone(), hard.clone()) } else { change })
 }
 
 fn existing<'a>(child: &Child, seen: &'a [SeenChild]) -> Option<&'a SeenChild> {
@@ -147,10 +151,10 @@ mod tests {
             (json!({"pods": "2", "requests.cpu": "0.5"}), json!({"pods": "2", "requests.cpu": "0.5"})),
         ] {
             let expected = Change::Repair { uid: "uid-of-the-quota".into(), child: wanted(&lowered) };
-            assert_eq!(cut(&wanted(&hard), &existing), Some(expected), "{hard}");
+            assert_eq!(cut(&wanted(&hard), &existing, &Hard::new()), Some(expected), "{hard}");
         }
-        assert_eq!(cut(&wanted(&json!({"pods": "4", "requests.cpu": "1", "services": "9"})), &existing), None);
+        assert_eq!(cut(&wanted(&json!({"pods": "4", "requests.cpu": "1", "services": "9"})), &existing, &Hard::new()), None);
         let changes = diff(&with_quota(&json!({"pods": "4"})), &[existing.seen()], Grant::Withheld);
-        assert_eq!(changes.guards, [Change::Cut(wanted(&json!({"pods": "4"})))]);
+        assert_eq!(changes.guards, [Change::Cut(wanted(&json!({"pods": "4"})), [("pods".to_owned(), "4".into())].into())]);
     }
 }

@@ -12,7 +12,7 @@ use k8s_openapi::{
 };
 
 use super::{
-    limit_range::{List, complete, type_name},
+    limit_range::{List, complete, quota_of, type_name},
     quota::Hard,
     spec_refusal::SpecRefusal,
 };
@@ -86,11 +86,11 @@ fn class_items(class: &SpaceClassSpec, hard: &Hard) -> Vec<LimitRangeItem> {
     completed.unwrap_or_else(|| class.limit_range.clone())
 }
 
-/// The limits of a namespace while nothing new is granted: those of `existing`, if they are at least as strict as the bounds of `wanted` and have a
-/// default wherever `wanted` has one, else those of `wanted`.
-pub(super) fn keep_strict(wanted: &LimitRange, existing: &LimitRange) -> LimitRange {
+/// The limits of a namespace while nothing new is granted: those of `existing`, if they are at least as strict as the bounds of `wanted`, have a
+/// default wherever `wanted` has one, and no default above the quota `hard`; else those of `wanted`.
+pub(super) fn keep_strict(wanted: &LimitRange, existing: &LimitRange, hard: &Hard) -> LimitRange {
     let mut kept = wanted.clone();
-    if items(wanted).iter().all(|item| is_covered(item, items(existing))) {
+    if items(wanted).iter().all(|item| is_covered(item, items(existing))) && items(existing).iter().all(|item| fits(item, hard)) {
         kept.spec.clone_from(&existing.spec);
     }
     kept
@@ -98,6 +98,16 @@ pub(super) fn keep_strict(wanted: &LimitRange, existing: &LimitRange) -> LimitRa
 
 fn items(limits: &LimitRange) -> &[K8sItem] {
     limits.spec.as_ref().map_or(&[], |spec| &spec.limits)
+}
+
+/// Returns true if a container that specifies no resources fits into the quota.
+fn fits(item: &K8sItem, hard: &Hard) -> bool {
+    [(&item.default, "limits"), (&item.default_request, "requests")].into_iter().all(|(list, what)| {
+        let is_above = |key: &str, value: &K8sQuantity| {
+            quota_of(hard, what, key).is_some_and(|quota| Quantity::from(value).compare(quota) == Some(Ordering::Greater))
+        };
+        list.iter().flatten().all(|(key, value)| !is_above(key, value))
+    })
 }
 
 /// Returns true if the items of the same type in `existing` bound pods at least as strictly as `wanted`. A pod has to satisfy all items.
@@ -231,7 +241,7 @@ mod tests {
             with(json!({"max": {"cpu": "2000m"}})),
         ];
         for existing in strict {
-            assert_eq!(keep_strict(&wanted, &existing), existing);
+            assert_eq!(keep_strict(&wanted, &existing, &Hard::new()), existing);
         }
         let loose = [
             with(json!({"max": {"cpu": "3"}})),
@@ -243,7 +253,10 @@ mod tests {
             limits(json!([])),
         ];
         for existing in loose {
-            assert_eq!(keep_strict(&wanted, &existing), wanted, "{existing:?}");
+            assert_eq!(keep_strict(&wanted, &existing, &Hard::new()), wanted, "{existing:?}");
         }
+        let (existing, hard) = (with(json!({"default": {"cpu": "2"}})), |cpu: &str| Hard::from([("limits.cpu".to_owned(), cpu.into())]));
+        assert_eq!(keep_strict(&wanted, &existing, &hard("2")), existing);
+        assert_eq!(keep_strict(&wanted, &existing, &hard("1")), wanted, "no pod without limits would be admitted");
     }
 }

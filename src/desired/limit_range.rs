@@ -123,7 +123,7 @@ fn fill_in(items: &mut Vec<LimitRangeItem>, hard: &Hard) {
 }
 
 /// The hard limit on requests or limits of a resource; a bare `cpu` in a quota means requests.
-fn quota_of<'a>(hard: &'a Hard, what: &str, resource: &str) -> Option<&'a Quantity> {
+pub(super) fn quota_of<'a>(hard: &'a Hard, what: &str, resource: &str) -> Option<&'a Quantity> {
     hard.get(&format!("{what}.{resource}")).or_else(|| hard.get(resource).filter(|_| what == "requests"))
 }
 

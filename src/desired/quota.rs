@@ -53,6 +53,12 @@ pub(super) fn build(hard: &Hard, labels: &BTreeMap<String, String>) -> Option<Re
     })
 }
 
+/// The limits of a quota.
+pub(super) fn hard(quota: &ResourceQuota) -> Hard {
+    let hard = quota.spec.iter().filter_map(|spec| spec.hard.as_ref()).flatten();
+    hard.map(|(key, value)| (key.clone(), value.into())).collect()
+}
+
 /// (content, identity) for comparison: quantities by value, as the server rewrites them; scopes are immutable.
 pub(super) fn comparable(quota: &ResourceQuota) -> (Value, Value) {
     let Some(ResourceQuotaSpec { hard, scope_selector, scopes }) = &quota.spec else {

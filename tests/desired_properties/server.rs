@@ -164,7 +164,7 @@ impl Server {
                 let at = self.find(kind, &name, &uid);
                 self.children.remove(at);
             }
-            Change::Cut(_) | Change::Held { .. } => panic!("the spec is accepted, and nothing has a finalizer"),
+            Change::Cut(..) | Change::Held { .. } => panic!("the spec is accepted, and nothing has a finalizer"),
         }
     }
 

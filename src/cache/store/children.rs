@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use super::state::{Inner, Store};
-use crate::desired::{Child, ChildKind, SeenChild, Uid, hash::hash};
+use crate::desired::{Child, ChildKind, SeenChild, Uid, hash::hash, quota::Hard};
 
 impl Store {
     /// The children in a namespace.
@@ -47,23 +47,24 @@ impl Store {
     }
 
     /// Records that the existing object with the name of `child` does not exceed `child`.
-    pub fn settle(&self, namespace: &str, child: &Child) {
+    pub fn settle(&self, namespace: &str, child: &Child, hard: &Hard) {
         let mut inner = self.write();
-        let compared = inner.compared(namespace, child);
+        let compared = inner.compared(namespace, child, hard);
         inner.settled.add(namespace, (child.kind(), child.name()), compared);
     }
 
     /// Returns true if that was recorded for the same object and the same `child`.
-    pub fn is_settled(&self, namespace: &str, child: &Child) -> bool {
+    pub fn is_settled(&self, namespace: &str, child: &Child, hard: &Hard) -> bool {
         let inner = self.read();
-        inner.settled.has(namespace, (child.kind(), child.name()), inner.compared(namespace, child))
+        inner.settled.has(namespace, (child.kind(), child.name()), inner.compared(namespace, child, hard))
     }
 }
 
 impl Inner {
-    fn compared(&self, namespace: &str, child: &Child) -> (Option<u64>, u64) {
+    fn compared(&self, namespace: &str, child: &Child, hard: &Hard) -> (Option<u64>, u64) {
         let existing = self.children.get(namespace, (child.kind(), child.name()));
-        (existing.map(|kept| hash(&(&kept.uid, kept.fingerprint.content))), child.fingerprint().content)
+        let amounts: Vec<(&String, String)> = hard.iter().map(|(key, amount)| (key, amount.key())).collect();
+        (existing.map(|kept| hash(&(&kept.uid, kept.fingerprint.content))), hash(&(child.fingerprint().content, amounts)))
     }
 }
 

@@ -79,7 +79,7 @@ fn changed_children(snapshot: &ClusterSnapshot, space: &DeveloperSpace) -> Vec<S
         | Change::Repair { .. }
         | Change::Replace { .. }
         | Change::Remove { .. }
-        | Change::Cut(_)
+        | Change::Cut(..)
         | Change::Held { .. } => None,
     });
     deviations.collect()
