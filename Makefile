@@ -122,7 +122,7 @@ hooks: ## Let git check each commit message in this checkout (CONTRIBUTING.md de
 	git config core.hooksPath .githooks
 
 .PHONY: sweep
-sweep: need-cargo controlplane ## Interrupt every write with every fault and check the result (SWEEP_ARGS='--bounded': ten minutes)
+sweep: need-cargo controlplane ## Interrupt every write with every fault and check the result (SWEEP_ARGS='--bounded': ten to twenty minutes)
 	$(CARGO) build --workspace --bins $(CARGO_PROFILE)
 	@$(BIN)/sweep $(SWEEP_ARGS)
 
@@ -152,7 +152,7 @@ bench-build: need-cargo controlplane
 	$(CARGO) build --release --workspace --bins
 
 .PHONY: mutants
-mutants: need-cargo controlplane ## Remove one guard at a time and check that the sweep detects it (ten minutes)
+mutants: need-cargo controlplane ## Remove one guard at a time: the fault sweep or the adversary must detect each (ten minutes)
 	$(CARGO) build --workspace --bins
 	@e2e/mutants/run.sh
 

@@ -172,7 +172,7 @@ impl FromStr for BindAddress {
     }
 }
 
-/// An empty environment variable is as good as none.
+/// An empty environment variable is treated as unset.
 #[allow(clippy::unnecessary_wraps, reason = "the signature is clap's")]
 fn namespace(text: &str) -> Result<String, std::convert::Infallible> {
     Ok(if text.is_empty() { names::DEFAULT_OPERATOR_NAMESPACE } else { text }.to_owned())

@@ -33,7 +33,7 @@ pub struct Access {
     pub server: Option<ServerAccess>,
 }
 
-/// A way into a space.
+/// A method by which users authenticate to the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 pub enum AccessMethod {
     /// A client certificate of the cluster's own authority.

@@ -250,6 +250,8 @@ pub struct PodSecurity {
 // In order: each level is stricter than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+// A description here would replace that of each field in the schema, because the fields are optional.
+#[schemars(description = "")]
 pub enum PodSecurityLevel {
     /// Everything is allowed.
     Privileged,

@@ -1,4 +1,4 @@
-//! The form in which a space is kept between two reconciles: the object of the API server without the metadata that `unadorned.rs` skips,
+//! The form in which a space is kept between two reconciles: the object of the API server without the metadata that `trimmed.rs` skips,
 //! compressed. There are thousands of spaces, each is reconciled several times an hour, and they differ in little: `dictionary.json` contains their
 //! common text.
 //!

@@ -1,6 +1,10 @@
 //! Owns the concurrent execution of sequences: all take the same steps in time, and each is checked after each step.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
@@ -10,6 +14,7 @@ use serde_json::Value;
 
 use super::{
     action::Action,
+    freshness::is_current,
     generate::Rounds,
     history::History,
     names::{Class, Identity, Names, Space},
@@ -17,7 +22,10 @@ use super::{
     trace::{Exchange, ObservedState, Trace},
     world::{DEVELOPERS, IMPERSONATE, IMPERSONATE_GROUP, World},
 };
-use crate::{fault_sweep::cluster_view::read_all, fixtures::name_of};
+use crate::{
+    fault_sweep::cluster_view::{Objects, read_all},
+    fixtures::name_of,
+};
 
 /// The number of sequences that send requests at the same time.
 const MAX_CONCURRENT_SEQUENCES: usize = 16;
@@ -56,14 +64,16 @@ impl SequenceRun {
 pub async fn execute(world: &Arc<dyn World>, history: &History, runs: &mut [SequenceRun], ticks: &[Tick]) -> Result<()> {
     let begin = |_: &SequenceRun| Class::ALL.map(Action::CreateClass).to_vec();
     round(world, runs, begin).await?;
-    step(world, history, runs).await?;
+    step(world, history, runs, ticks.is_empty()).await?;
     for (number, tick) in ticks.iter().enumerate() {
         let has_passed = ticks.iter().take(number).any(|tick| !tick.wait.is_zero());
         let may = |action: &Action| !(has_passed && world.is_real() && matches!(action, Action::Create(..)));
         let actions = |run: &SequenceRun| run.rounds.get(number).into_iter().flatten().copied().filter(|action| may(action)).collect();
         round(world, runs, actions).await?;
-        step(world, history, runs).await?;
-        if tick.wait.is_zero() && !tick.restart {
+        let is_last_round = number + 1 == ticks.len();
+        let is_idle = tick.wait.is_zero() && !tick.restart;
+        step(world, history, runs, is_last_round && is_idle).await?;
+        if is_idle {
             // Nothing happens between this step and the next.
             continue;
         }
@@ -77,7 +87,7 @@ pub async fn execute(world: &Arc<dyn World>, history: &History, runs: &mut [Sequ
         let states = runs.iter().filter(|run| run.violation.is_none()).filter_map(|run| run.trace.states.last());
         let names: Vec<String> = states.flat_map(ObservedState::spaces).map(|space| name_of(space).to_owned()).collect();
         world.requeue(&names).await?;
-        step(world, history, runs).await?;
+        step(world, history, runs, is_last_round).await?;
     }
     Ok(())
 }
@@ -114,22 +124,26 @@ async fn send(world: &Arc<dyn World>, trace: &mut Trace, action: Action) -> Resu
     Ok(())
 }
 
-/// Waits until the operator is done, reads the objects and checks them. On a real API server a sequence whose state is wrong is checked again,
-/// since controllers take some time.
-async fn step(world: &Arc<dyn World>, history: &History, runs: &mut [SequenceRun]) -> Result<()> {
+/// Waits until the operator is done, reads the objects and checks them. On a real API server a sequence whose state is wrong, or older than a response,
+/// is checked again, since controllers and watches take some time.
+async fn step(world: &Arc<dyn World>, history: &History, runs: &mut [SequenceRun], is_last_step: bool) -> Result<()> {
     let mut left: Vec<&mut SequenceRun> = runs.iter_mut().filter(|run| run.violation.is_none()).collect();
     for read in 1..=MAX_READS {
         world.wait_until_idle().await?;
         if read > 2 {
             tokio::time::sleep(REREAD_DELAY * (read - 2)).await;
         }
-        record_states(world, history, &mut left, read).await?;
+        // A violation counts only in the state that the API server lists, and a sequence passes only in such a state: neither relies on watches.
+        let listed = if world.is_real() && (read == MAX_READS || is_last_step) { Some(read_all(&world.client()).await?) } else { None };
+        let must_be_compared = world.is_real() && listed.is_none();
+        record_states(world, history, &mut left, Reading { is_first: read == 1, listed });
         let is_last = read == MAX_READS || !world.is_real();
         let mut wrong = vec![];
         for run in left {
             match check_all(&run.trace) {
                 Err(violation) if is_last => run.violation = Some(violation),
                 Err(_) => wrong.push(run),
+                Ok(()) if must_be_compared && !is_current(&run.trace) => wrong.push(run),
                 Ok(()) => {}
             }
         }
@@ -141,10 +155,18 @@ async fn step(world: &Arc<dyn World>, history: &History, runs: &mut [SequenceRun
     Ok(())
 }
 
-/// Records the state of each sequence. A violation counts only in the state that the API server lists: the last read does not rely on watches.
-async fn record_states(world: &Arc<dyn World>, history: &History, runs: &mut [&mut SequenceRun], read: u32) -> Result<()> {
+/// One reading of the state after a step.
+struct Reading {
+    /// True if it is the first one after the step. Each later one replaces the one before.
+    is_first: bool,
+    /// The objects of all spaces, by name, if they were listed.
+    listed: Option<HashMap<String, Objects>>,
+}
+
+/// Records the state of each sequence: the listed one, or that of the watches.
+fn record_states(world: &Arc<dyn World>, history: &History, runs: &mut [&mut SequenceRun], reading: Reading) {
     let at = world.now();
-    let mut listed = if read == MAX_READS { Some(read_all(&world.client()).await?) } else { None };
+    let Reading { is_first, mut listed } = reading;
     for run in runs {
         let trace = &mut run.trace;
         let spaces = Space::ALL.map(|space| trace.names.space(space));
@@ -159,12 +181,11 @@ async fn record_states(world: &Arc<dyn World>, history: &History, runs: &mut [&m
                 objects.insert(name.clone(), found);
             }
         }
-        if read > 1 {
+        if !is_first {
             trace.states.pop();
         }
         trace.record_state(ObservedState { at, objects });
         trace.versions =
             spaces.into_iter().map(|name| (name.clone(), history.of(&name))).filter(|(_, versions)| !versions.is_empty()).collect();
     }
-    Ok(())
 }

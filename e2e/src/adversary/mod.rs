@@ -7,6 +7,7 @@
 mod action;
 mod classes;
 mod execute;
+mod freshness;
 mod generate;
 mod history;
 mod memory;

@@ -29,8 +29,8 @@ use crate::{
 const QUIET_PERIOD: Duration = Duration::from_millis(250);
 /// The state is checked after this time even if the operator does not come to rest.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The metric of an operator that reconciles nothing.
-const IDLE_METRIC: &str = "developerspace_active_workers 0";
+/// The metric that counts the reconciles in progress.
+const WORKERS_METRIC: &str = "developerspace_active_workers";
 /// The number of objects that are changed concurrently.
 const MAX_CONCURRENT_REQUESTS: usize = 16;
 /// The space whose changes cause requests by which the operator learns the time.
@@ -155,11 +155,12 @@ impl RealWorld {
     }
 
     /// Returns true if the operator reconciles nothing at present. Its response also shows that it gets processor time.
-    async fn is_idle(&self) -> bool {
-        match &*self.operator.lock().await {
-            Some(operator) => operator.metrics().await.is_ok_and(|metrics| metrics.lines().any(|line| line == IDLE_METRIC)),
-            None => true,
-        }
+    async fn is_idle(&self) -> Result<bool> {
+        let operator = self.operator.lock().await;
+        let Some(operator) = &*operator else { return Ok(true) };
+        let metrics = operator.metrics().await.context("/metrics of the operator cannot be read")?;
+        let workers = metrics.lines().find_map(|line| line.strip_prefix(WORKERS_METRIC)).map(str::trim);
+        Ok(workers.with_context(|| format!("/metrics of the operator contains no {WORKERS_METRIC}"))? == "0")
     }
 }
 
@@ -198,8 +199,8 @@ impl World for RealWorld {
                 let from = self.proxy.journal().len();
                 tokio::time::sleep(QUIET_PERIOD).await;
                 let is_quiet = self.proxy.journal().since(from, is_work).is_empty();
-                if (is_quiet && self.is_idle().await) || begun.elapsed() > IDLE_TIMEOUT {
-                    return Ok(());
+                if (is_quiet && self.is_idle().await?) || begun.elapsed() > IDLE_TIMEOUT {
+                    return self.view.check();
                 }
             }
         })

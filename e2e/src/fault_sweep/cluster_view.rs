@@ -3,11 +3,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use futures::StreamExt;
 use kube::{
     Api, Client, ResourceExt,
@@ -63,12 +63,25 @@ const PAGE: u32 = 500;
 /// The longest time that a page may take, retries included.
 const PAGE_WITHIN: Duration = Duration::from_secs(180);
 
+/// A watch is broken if all its attempts have failed for this time. It is longer than the longest back-off between two attempts.
+const WATCH_BROKEN_AFTER: Duration = Duration::from_secs(90);
+
 /// The objects of one space, by kind and name.
 pub type Objects = BTreeMap<String, Value>;
 
-/// The objects of all spaces, by name.
+/// The objects of all spaces, by name, and the errors of the watches, by kind.
 #[derive(Default)]
-struct TrackedSpaces(RwLock<HashMap<String, TrackedSpace>>);
+struct TrackedSpaces {
+    spaces: RwLock<HashMap<String, TrackedSpace>>,
+    failures: Mutex<BTreeMap<&'static str, WatchFailure>>,
+}
+
+/// Errors of one watch in succession, without an event between them.
+struct WatchFailure {
+    first: Instant,
+    last: Instant,
+    error: String,
+}
 
 /// The objects of one space, and a channel that reports their changes.
 #[derive(Default)]
@@ -116,6 +129,14 @@ impl ClusterView {
     /// Returns the times between which the last namespace of that name that is deleted by now was terminating.
     pub fn last_termination(&self, space: &str) -> Option<(Instant, Instant)> {
         self.tracked.read().get(space).and_then(|space_state| space_state.last_termination)
+    }
+
+    /// Returns an error if a watch is broken. An error that is followed by an event, or that does not recur, is normal: the watch begins again.
+    pub fn check(&self) -> Result<()> {
+        for (kind, WatchFailure { first, last, error }) in &*self.tracked.failures() {
+            ensure!(last.duration_since(*first) < WATCH_BROKEN_AFTER, "the watch of {kind} is broken: {error}");
+        }
+        Ok(())
     }
 
     /// Waits until `probe` accepts the space's objects. The error contains the last failure of `probe`.
@@ -175,6 +196,9 @@ async fn follow(client: Client, kind: ViewedKind, tracked: Arc<TrackedSpaces>) {
     let mut events = watcher(api, watcher::Config::default().timeout(20)).default_backoff().boxed();
     let mut listed: Option<Vec<(String, String)>> = None;
     while let Some(event) = events.next().await {
+        if event.is_ok() {
+            tracked.failures().remove(kind.kind);
+        }
         match event {
             Ok(Event::Init) => listed = Some(vec![]),
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
@@ -192,7 +216,7 @@ async fn follow(client: Client, kind: ViewedKind, tracked: Arc<TrackedSpaces>) {
                 tracked.change(space, |objects| objects.remove(&key));
             }
             Ok(Event::InitDone) => tracked.retain(kind.kind, &listed.take().unwrap_or_default()),
-            Err(_) => {}
+            Err(error) => tracked.add_failure(kind.kind, error.to_string()),
         }
     }
 }
@@ -213,11 +237,24 @@ impl TrackedSpaces {
         space_state.changed();
     }
 
+    /// Records an error of a watch. An error long after the last one is not a part of the same failure.
+    fn add_failure(&self, kind: &'static str, error: String) {
+        let now = Instant::now();
+        let mut failures = self.failures();
+        let earlier = failures.get(kind).filter(|failure| now.duration_since(failure.last) < WATCH_BROKEN_AFTER);
+        let first = earlier.map_or(now, |failure| failure.first);
+        failures.insert(kind, WatchFailure { first, last: now, error });
+    }
+
+    fn failures(&self) -> MutexGuard<'_, BTreeMap<&'static str, WatchFailure>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, HashMap<String, TrackedSpace>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.spaces.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, TrackedSpace>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.spaces.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

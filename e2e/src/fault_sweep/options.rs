@@ -28,7 +28,7 @@ pub struct SweepOptions {
     #[arg(long, value_name = "FAULT,...", value_delimiter = ',')]
     pub faults: Vec<String>,
 
-    /// Run some 600 cases and the shorter scenarios, which takes ten minutes
+    /// Run some 600 cases and the shorter scenarios, which takes ten to twenty minutes
     #[arg(long)]
     pub bounded: bool,
 

@@ -64,29 +64,36 @@ async fn change_repeatedly(rig: &Rig, kind: &str, name: &str, run: &MutationRun)
     until_settled(rig, name, Instant::now()).await?;
     let at = cluster_wide(kind, name);
     let spec = rig.admin.get(at).await?["spec"].clone();
-    let before = comparable(rig, kind, name);
+    let before = state(rig, name);
     while let Some(mutation) = run.take() {
         let outcome = apply_and_revert(rig, at, &mutation, &spec, &before).await;
         let has_failed = outcome.is_err();
         run.record(&mutation, outcome);
         if has_failed {
             // The error of this change must not be attributed to the next one.
-            rig.view.until("to be itself again", name, SOON, |_| ensure_equal(name, &comparable(rig, kind, name), &before)).await?;
+            rig.view.until("to be itself again", name, SOON, |_| ensure_restored(rig, at, &before)).await?;
         }
     }
     Ok(())
 }
 
-/// The state of the space that the way back of a change restores. A warning that a change of the class caused has announced an end, and stays in force
-/// when the class is changed back.
-fn comparable(rig: &Rig, kind: &str, name: &str) -> Value {
-    let mut state = without_history(state(rig, name));
-    if kind == "SpaceClass"
-        && let Some(conditions) = state.pointer_mut("/DeveloperSpace/status/conditions").and_then(Value::as_array_mut)
-    {
+/// Returns an error unless the state of the space is again `before`, the state before a change that was reverted. A warning that a change of the class
+/// caused has announced an end, and stays in force when the class is changed back.
+fn ensure_restored(rig: &Rig, at: At<'_>, before: &Value) -> Result<()> {
+    let (mut expected, mut after) = (before.clone(), state(rig, at.name));
+    let is_warned = condition(&before["DeveloperSpace"], "Expiring")["status"] == "False"
+        && !after["DeveloperSpace"]["status"]["lastWarning"].is_null();
+    if at.kind == "SpaceClass" && is_warned {
+        remove_expiring(&mut expected);
+        remove_expiring(&mut after);
+    }
+    ensure_equal(at.name, &without_history(after), &without_history(expected))
+}
+
+fn remove_expiring(state: &mut Value) {
+    if let Some(conditions) = state.pointer_mut("/DeveloperSpace/status/conditions").and_then(Value::as_array_mut) {
         conditions.retain(|condition| condition["type"] != "Expiring");
     }
-    state
 }
 
 /// Makes a change and reverses it. Everything must be as before then.
@@ -101,7 +108,7 @@ async fn apply_and_revert(rig: &Rig, at: At<'_>, mutation: &Mutation, spec: &Val
     let after = state(rig, at.name);
     let present = rig.admin.get(at).await?["spec"].clone();
     rig.admin.patch(at, json!({"spec": reverse_patch(&present, spec)})).await.context("the way back was refused")?;
-    let back = rig.view.until("to be back", at.name, SOON, |_| ensure_equal(at.name, &comparable(rig, at.kind, at.name), before)).await;
+    let back = rig.view.until("to be back", at.name, SOON, |_| ensure_restored(rig, at, before)).await;
     let ready = ready?;
     if !ready {
         ensure_equal("what was told to be impossible, and was half done,", &managed_objects(after), &managed_objects(before.clone()))?;
