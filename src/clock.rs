@@ -19,7 +19,8 @@ pub trait Clock: Send + Sync {
 
 /// The local clock, checked against the API server's: a clock that was stepped must not cause an early deletion of a space.
 ///
-/// The server's time is used only if two consecutive responses agree on it. A single response with another time changes nothing.
+/// The server's time is used only if two consecutive responses agree on it. Until then, the earlier of the local time and the last response's is
+/// used. Afterwards, a single response with another time changes nothing.
 #[derive(Debug, Default)]
 pub struct ServerCheckedClock {
     responses: Mutex<ServerTimes>,
@@ -64,8 +65,10 @@ impl ServerTimes {
         self.last = Some(reading);
     }
 
-    fn server_time(self, now: Instant) -> Option<DateTime<Utc>> {
-        self.confirmed.and_then(|reading| reading.server_time(now))
+    /// The time for decisions at `now`, when the local time is `local`.
+    fn time(self, local: DateTime<Utc>, now: Instant) -> DateTime<Utc> {
+        let at_now = |reading: Option<Reading>| reading.and_then(|reading| reading.server_time(now));
+        choose(local, at_now(self.confirmed), at_now(self.last))
     }
 }
 
@@ -89,12 +92,14 @@ impl Clock for ServerCheckedClock {
         #[allow(clippy::disallowed_methods, reason = "this is the one place")]
         let local = Utc::now();
         let responses = *self.responses.lock().ignore_poison();
-        choose(local, responses.server_time(Instant::now()))
+        responses.time(local, Instant::now())
     }
 }
 
-/// Returns the local time, unless it differs from the server's by more than the tolerance.
-fn choose(local: DateTime<Utc>, server: Option<DateTime<Utc>>) -> DateTime<Utc> {
+/// Returns the local time, unless it differs from the confirmed server time by more than the tolerance. Without a confirmed time, either the last
+/// response or the local clock may be wrong: the earlier time delays decisions and deletes nothing early.
+fn choose(local: DateTime<Utc>, confirmed: Option<DateTime<Utc>>, last: Option<DateTime<Utc>>) -> DateTime<Utc> {
+    let server = confirmed.or_else(|| last.map(|last| last.min(local)));
     match server {
         Some(server) if (local - server).abs() > MAX_DIFFERENCE => server,
         _ => local,
@@ -120,42 +125,58 @@ mod tests {
 
     #[test]
     fn a_stepped_local_clock_is_not_used() {
-        assert_eq!(choose(at(1000), None), at(1000));
-        assert_eq!(choose(at(1004), Some(at(1000))), at(1004));
-        assert_eq!(choose(at(4600), Some(at(1000))), at(1000));
-        assert_eq!(choose(at(1000), Some(at(4600))), at(4600));
+        for (local, confirmed, last, expected) in [
+            (1000, None, None, 1000),
+            (1004, Some(1000), Some(1000), 1004),
+            (4600, Some(1000), Some(1000), 1000),
+            (1000, Some(4600), Some(4600), 4600),
+            // The last response counts only while no time is confirmed, and only if it is earlier.
+            (4600, Some(4600), Some(1000), 4600),
+            (1004, None, Some(1000), 1004),
+            (4600, None, Some(1000), 1000),
+            (1000, None, Some(4600), 1000),
+        ] {
+            assert_eq!(choose(at(local), confirmed.map(at), last.map(at)), at(expected), "{local} {confirmed:?} {last:?}");
+        }
     }
 
-    /// The server's time at second 100 after these responses, each a second and its `Date`.
-    fn server_time(mut times: ServerTimes, responses: &[(u64, i64)]) -> Option<DateTime<Utc>> {
+    /// The time for decisions at second 100 after these responses, each a second and its `Date`.
+    fn time(mut times: ServerTimes, responses: &[(u64, i64)], local: i64) -> DateTime<Utc> {
         let start = Instant::now();
         let moment = |seconds| start + Duration::from_secs(seconds);
         for (seconds, date) in responses {
             times.record(Reading { date: at(*date), at: moment(*seconds) });
         }
-        times.server_time(moment(100))
+        times.time(at(local), moment(100))
     }
 
     #[test]
     fn the_servers_time_needs_two_responses_that_agree() {
+        // The expected times if the local time is 1100, and if it is 4700.
         for (responses, expected) in [
-            (vec![], None),
-            (vec![(1, 4601)], None),
-            (vec![(1, 4601), (2, 4602)], Some(4700)),
-            (vec![(1, 4601), (2, 4607)], Some(4705)),
-            (vec![(1, 4601), (2, 4608)], None),
-            (vec![(1, 4606), (2, 4602)], Some(4700)),
+            (vec![], [1100, 4700]),
+            (vec![(1, 4601)], [1100, 4700]),
+            (vec![(1, 4601), (2, 4602)], [4700, 4700]),
+            (vec![(1, 4621), (2, 4627)], [4725, 4725]),
+            (vec![(1, 4621), (2, 4628)], [1100, 4700]),
+            (vec![(1, 4626), (2, 4622)], [4720, 4720]),
+            // Before any two agree, a response that is earlier than the local time counts.
+            (vec![(1, 1001)], [1100, 1100]),
+            (vec![(1, 1001), (2, 1010)], [1100, 1108]),
             // One response that differs changes nothing, whenever it comes.
-            (vec![(1, 1001), (2, 1002), (3, 4603)], Some(1100)),
-            (vec![(1, 1001), (2, 1002), (3, 4603), (4, 1004)], Some(1100)),
-            (vec![(1, 4601), (2, 1002), (3, 1003)], Some(1100)),
+            (vec![(1, 1001), (2, 1002), (3, 4603)], [1100, 1100]),
+            (vec![(1, 1001), (2, 1002), (3, 4603), (4, 1004)], [1100, 1100]),
+            (vec![(1, 4601), (2, 4602), (3, 1003)], [4700, 4700]),
+            (vec![(1, 4601), (2, 1002), (3, 1003)], [1100, 1100]),
             // A step of the server's clock.
-            (vec![(1, 1001), (2, 1002), (3, 4603), (4, 4604)], Some(4700)),
-            (vec![(1, 4601), (2, 4602), (3, 1003), (60, 1060)], Some(1100)),
+            (vec![(1, 1001), (2, 1002), (3, 4603), (4, 4604)], [4700, 4700]),
+            (vec![(1, 4601), (2, 4602), (3, 1003), (60, 1060)], [1100, 1100]),
             // Two API servers whose clocks differ, in turns.
-            (vec![(1, 1001), (2, 4602), (3, 1003), (4, 4604)], None),
+            (vec![(1, 1001), (2, 4602), (3, 1003), (4, 4604)], [1100, 4700]),
+            (vec![(1, 4601), (2, 1002), (3, 4603), (4, 1004)], [1100, 1100]),
         ] {
-            assert_eq!(server_time(ServerTimes::default(), &responses), expected.map(at), "{responses:?}");
+            let found = [1100, 4700].map(|local| time(ServerTimes::default(), &responses, local));
+            assert_eq!(found, expected.map(at), "{responses:?}");
         }
     }
 
@@ -163,12 +184,13 @@ mod tests {
     fn a_command_trusts_its_first_response() {
         let command = ServerTimes { trusts_first: true, ..ServerTimes::default() };
         for (responses, expected) in [
-            (vec![], None),
-            (vec![(1, 4601)], Some(4700)),
-            (vec![(1, 4601), (2, 1002)], Some(4700)),
-            (vec![(1, 4601), (2, 1002), (3, 1003)], Some(1100)),
+            (vec![], 2900),
+            (vec![(1, 4601)], 4700),
+            (vec![(1, 1001)], 1100),
+            (vec![(1, 4601), (2, 1002)], 4700),
+            (vec![(1, 4601), (2, 1002), (3, 1003)], 1100),
         ] {
-            assert_eq!(server_time(command, &responses), expected.map(at), "{responses:?}");
+            assert_eq!(time(command, &responses, 2900), at(expected), "{responses:?}");
         }
     }
 

@@ -126,6 +126,14 @@ impl SpaceClass {
     }
 }
 
+impl SpaceClassSpec {
+    /// The organizations that the class allows in certificates.
+    pub fn certificate_organizations(&self) -> &[String] {
+        let terms = self.access.as_ref().and_then(|access| access.certificate.as_ref());
+        terms.map(|terms| terms.organizations.as_slice()).unwrap_or_default()
+    }
+}
+
 /// Returns true if the metadata of a SpaceClass mark it as the default, for spaces that set no className.
 pub fn is_default_class(metadata: &ObjectMeta) -> bool {
     let annotation = metadata.annotations.as_ref().and_then(|annotations| annotations.get(names::ANNOTATION_DEFAULT_CLASS));

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     access::request::Content,
     api::{
-        AccessMethod, DeveloperSpace, Member, SpaceClass, SpaceClassSpec, SubjectKind,
+        AccessMethod, DeveloperSpace, Member, SpaceClass, SubjectKind,
         conditions::{self, types},
         duration::format_duration,
     },
@@ -63,9 +63,9 @@ pub fn judge(
         class.in_force().ok_or_else(|| format!("SpaceClass {class_name} is not accepted: an administrator has to correct it first"))?;
     let access = spec.access.as_ref();
     check_method(class_name, access, AccessMethod::Certificate).map_err(|denied| denied.to_string())?;
-    let groups = organizations(spec);
+    let groups = spec.certificate_organizations();
     // The operator writes the spec in force to the status of the class. Only an administrator writes the current spec.
-    let current = organizations(&class.spec);
+    let current = class.spec.certificate_organizations();
     if let Some(group) = content.organizations.iter().find(|group| !groups.contains(group) || !current.contains(group)) {
         return Err(format!(
             "SpaceClass {class_name} does not allow the organization {} in certificates: omit it, or have an administrator add it to access.certificate.organizations",
@@ -94,12 +94,6 @@ pub fn judge(
         max_duration: access.and_then(|access| access.certificate.as_ref()?.max_duration.as_deref()),
     };
     judge_lifetime(request.expiration_seconds, bounds, now)
-}
-
-/// The organizations that a class allows in certificates.
-fn organizations(spec: &SpaceClassSpec) -> &[String] {
-    let terms = spec.access.as_ref().and_then(|access| access.certificate.as_ref());
-    terms.map(|terms| terms.organizations.as_slice()).unwrap_or_default()
 }
 
 /// The content of a request that passed the checks of [`judge_content`].

@@ -159,14 +159,14 @@ fn check(item: &LimitRangeItem) -> Result<(), String> {
         ("maxLimitRequestRatio", max_limit_request_ratio),
     ];
     for (field, key, value) in lists.iter().flat_map(|(field, list)| list.iter().map(move |(key, value)| (field, key, value))) {
+        if !is_resource(*type_, key) {
+            return Err(format!("limitRange {name} {field}: {key:?} is not a valid resource such as cpu or memory"));
+        }
         if value.value().is_none_or(Amount::is_negative) {
             return Err(format!("limitRange {name} {field} {key}: {:?} is not a quantity of zero or more", value.0));
         }
         if *field == "maxLimitRequestRatio" && value.compare(&"1".into()) == Some(Ordering::Less) {
             return Err(format!("limitRange {name} {field} {key}: {} is below 1", value.0));
-        }
-        if !is_resource(*type_, key) {
-            return Err(format!("limitRange {name} {field}: {key:?} is not a valid resource such as cpu or memory"));
         }
     }
     if *type_ == LimitType::Pod && !(default.is_empty() && default_request.is_empty()) {
@@ -423,6 +423,8 @@ mod tests {
             (json!([{"type": "Pod", "maxLimitRequestRatio": {"cpu": "2"}}]), json!({}), "lacks a default"),
             (json!([{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi", "foo": "1"}}]), json!({}), "\"foo\" is not a valid"),
             (json!([{"type": "Container", "default": {"requests.example.com/gpu": "1"}}]), json!({}), "is not a valid resource"),
+            // The key is escaped, although the value is not valid either.
+            (json!([{"type": "Container", "max": {"cpu\u{1b}[2J": "-1"}}]), json!({}), r#"max: "cpu\u{1b}[2J" is not a valid resource"#),
             (json!([{"type": "Pod", "max": {(format!("{}/gpu", "a".repeat(63) + &".b".repeat(94))): "1"}}]), json!({}), "is not a valid"),
         ] {
             let items: Vec<LimitRangeItem> = serde_json::from_value(items).unwrap();

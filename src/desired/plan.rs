@@ -12,6 +12,7 @@ use super::{
     expiry::{Step, step},
     lifetime::{inputs::retention, outlook::Outlook, rules::LifetimeRules},
     namespace::{Ownership, SeenNamespace},
+    quota::shown,
     resolve::{Ruling, check_name},
     standing::Standing,
     status::InForceStatus,
@@ -269,7 +270,7 @@ const MAX_NAMED_CLASSES: usize = 20;
 fn class_not_found(wanted: Option<&str>, missing: &MissingClass) -> SpecRefusal {
     let MissingClass { is_unreadable, known } = missing;
     let known = if known.is_empty() { "there is none".to_owned() } else { format!("available: {}", some_of(known, MAX_NAMED_CLASSES, 0)) };
-    let message = match wanted {
+    let message = match wanted.map(shown) {
         Some(name) if *is_unreadable => {
             format!(
                 "SpaceClass {name} cannot be read by this operator: an administrator has to correct it, or set spec.className to another class; existing objects stay unchanged"
@@ -356,6 +357,16 @@ mod tests {
         };
         assert_eq!(reason(&["orchid-lab"]), Some(Reason::NamespaceConflict));
         assert_eq!(reason(&["monitoring"]), Some(Reason::ClassNotFound));
+    }
+
+    #[test]
+    fn the_name_of_a_missing_class_is_quoted_if_it_is_not_a_name() {
+        for (name, shown) in [("meadow", "meadow"), ("mea\u{1b}[2Jdow\n", r#""mea\u{1b}[2Jdow\n""#)] {
+            for is_unreadable in [false, true] {
+                let message = class_not_found(Some(name), &MissingClass { is_unreadable, known: vec![] }).message;
+                assert!(message.starts_with(&format!("SpaceClass {shown} ")), "{message}");
+            }
+        }
     }
 
     #[test]

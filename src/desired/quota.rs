@@ -176,10 +176,11 @@ pub fn check(key: &str, value: &Quantity) -> Result<(), String> {
     Ok(())
 }
 
-/// The key in a sentence. A key of the space may contain any characters, and is quoted unless all of them occur in names of resources.
-fn shown(key: &str) -> String {
-    let is_plain = key.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '/'));
-    if is_plain { key.to_owned() } else { format!("{key:?}") }
+/// A key or a name in a sentence. The spec of a space may contain any characters there, so the text is quoted unless all of them occur in names of
+/// resources and objects.
+pub(super) fn shown(text: &str) -> String {
+    let is_plain = text.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '/'));
+    if is_plain { text.to_owned() } else { format!("{text:?}") }
 }
 
 /// Requests that no pod can use, since no container requests more than its limit.

@@ -4,13 +4,16 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use clap::{Arg, Args, Command, ValueEnum};
-use kube::ResourceExt as _;
+use kube::{ResourceExt as _, api::ListParams};
 
 use super::{
     args::{KubectlArgs, RequestTimeout},
     cluster::Cluster,
-    output, requests,
+    output,
+    pages::{PAGE_SIZE_OF_SPACES, for_each_page},
+    requests,
 };
+use crate::api::DeveloperSpace;
 
 /// Arguments of `completion`.
 #[derive(Clone, Debug, Args)]
@@ -194,17 +197,26 @@ fn first_line(flag: &Arg) -> String {
     flag.get_help().map(|help| help.to_string().lines().next().unwrap_or_default().to_owned()).unwrap_or_default()
 }
 
-/// Names of spaces or classes. Returns no names on any error, since an error message is not a completion.
+/// Names of spaces or classes. Returns the names that were read before an error or the time limit, since an error message is not a completion.
 async fn fetch_names(words: &[String], classes: bool) -> Vec<String> {
-    let fetched = async {
-        let cluster = Cluster::connect(&kubectl_flags(words)).await?;
-        if classes {
-            return Ok::<_, anyhow::Error>(requests::list_classes(&cluster).await?.iter().map(kube::ResourceExt::name_any).collect());
-        }
-        let spaces = requests::list_spaces(&cluster, None).await?;
-        Ok(spaces.iter().map(|space| format!("{}\t{}", space.name_any(), space.spec.owner)).collect())
+    let mut names = Vec::new();
+    let _ = tokio::time::timeout(COMPLETION_TIMEOUT, read_names(words, classes, &mut names)).await;
+    names
+}
+
+/// Adds the names to `names` as each page is read.
+async fn read_names(words: &[String], classes: bool, names: &mut Vec<String>) -> anyhow::Result<()> {
+    let cluster = Cluster::connect(&kubectl_flags(words)).await?;
+    if classes {
+        let found = requests::list_classes(&cluster).await?;
+        names.extend(found.iter().map(kube::ResourceExt::name_any));
+        return Ok(());
+    }
+    let receive = |page: Vec<DeveloperSpace>| {
+        names.extend(page.iter().map(|space| format!("{}\t{}", space.name_any(), space.spec.owner)));
     };
-    tokio::time::timeout(COMPLETION_TIMEOUT, fetched).await.map(Result::unwrap_or_default).unwrap_or_default()
+    for_each_page(&requests::space_api(&cluster), ListParams::default().limit(PAGE_SIZE_OF_SPACES), receive).await?;
+    Ok(())
 }
 
 /// kubectl's flags among the words. The rest of the command line may be incomplete.

@@ -38,7 +38,7 @@ impl ContactArgs {
     pub(crate) fn contact(&self, owner: &Subject, class: Option<ClassInForce<'_>>) -> anyhow::Result<Option<Contact>> {
         let Self { team, email, chat, url, cost_center } = self.clone();
         let mut contact = Contact { team, email, chat, url, cost_center };
-        let Some(ClassInForce { name: class, spec }) = class else { return Ok((contact != Contact::default()).then_some(contact)) };
+        let Some(ClassInForce { name: class, spec, .. }) = class else { return Ok((contact != Contact::default()).then_some(contact)) };
         let required = required(spec);
         if required.contains(&ContactField::Email) && contact.email.is_none() {
             contact.email = address(owner).map(ToOwned::to_owned);
@@ -88,7 +88,7 @@ mod tests {
     fn required_contact_fields_are_derived_or_requested() {
         let class: SpaceClassSpec =
             serde_json::from_value(serde_json::json!({"metadata": {"requiredContact": ["team", "email", "costCenter"]}})).unwrap();
-        let class = Some(ClassInForce { name: "greenhouse", spec: &class });
+        let class = Some(ClassInForce { name: "greenhouse", spec: &class, current: &class });
         let nadia = subject(SubjectKind::User, "oidc:nadia@example.com");
         let args = ContactArgs { team: Some("botany".into()), cost_center: Some("4711".into()), ..ContactArgs::default() };
         let contact = Contact {
@@ -107,8 +107,9 @@ mod tests {
             add --team NAME and --email ADDRESS and --cost-center CODE"
         );
         assert_eq!(ContactArgs::default().contact(&nadia, None).unwrap(), None);
+        let none = SpaceClassSpec::default();
         assert_eq!(
-            ContactArgs::default().contact(&nadia, Some(ClassInForce { name: "meadow", spec: &SpaceClassSpec::default() })).unwrap(),
+            ContactArgs::default().contact(&nadia, Some(ClassInForce { name: "meadow", spec: &none, current: &none })).unwrap(),
             None
         );
     }

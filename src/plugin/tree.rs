@@ -19,8 +19,14 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    api_error::error_message, args::OutputArgs, class_in_force::ClassInForce, cluster::Cluster, format::one_line, output,
-    pages::list_all_pages, requests, spaces,
+    api_error::error_message,
+    args::OutputArgs,
+    class_in_force::ClassInForce,
+    cluster::Cluster,
+    format::one_line,
+    output,
+    pages::{PAGE_SIZE_OF_METADATA, list_all_pages},
+    requests, spaces,
 };
 use crate::{
     api::{DeveloperSpace, names, without_managed_fields::WithoutManagedFields},
@@ -168,7 +174,8 @@ async fn count_node<K>(cluster: &Cluster, namespace: &str, kinds: &str) -> Optio
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    match list_all_pages(&Api::<Metadata<K>>::namespaced(cluster.client.clone(), namespace), ListParams::default()).await {
+    let api = Api::<Metadata<K>>::namespaced(cluster.client.clone(), namespace);
+    match list_all_pages(&api, ListParams::default().limit(PAGE_SIZE_OF_METADATA)).await {
         Ok(found) => (!found.is_empty()).then(|| Node::new(format!("{kinds}: {}", found.len()), None)),
         Err(error) => Some(Node::new(kinds, Some(&error_note(&error)))),
     }

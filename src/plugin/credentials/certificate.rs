@@ -9,7 +9,7 @@ use super::{
 use crate::{
     access::{certificate, kubeconfig::Credential},
     api::time::rfc3339,
-    plugin::{api_error::error_message, progress::Progress},
+    plugin::{api_error::error_message, class_in_force::ClassInForce, progress::Progress},
 };
 
 /// Gets a certificate from the authority of the cluster.
@@ -18,9 +18,15 @@ pub(super) async fn issue(issuance: &Issuance<'_>, progress: &mut Progress) -> a
     let user = &request.holder.subject.name;
     let terms = request.access().and_then(|access| access.certificate.as_ref());
     let max = terms.and_then(|terms| terms.max_duration.as_deref());
-    let organizations = terms.map(|terms| terms.organizations.as_slice()).unwrap_or_default();
+    let organizations = request.class.map(ClassInForce::certificate_organizations).unwrap_or_default();
     let lifetime = issuance.lifetime(max)?;
-    let wanted = certificate::CertificateRequest { user, organizations, space: request.space, lifetime, timeout: request.args.timeout.0 };
+    let wanted = certificate::CertificateRequest {
+        user,
+        organizations: &organizations,
+        space: request.space,
+        lifetime,
+        timeout: request.args.timeout.0,
+    };
     progress.step(&format!("requesting a certificate for {user}"));
     let issued = certificate::request_certificate(&cluster.client, &wanted, |step| progress.step(&step)).await.map_err(with_api_message)?;
     let certificate::IssuedCertificate { certificate, key, serial, not_after } = issued;

@@ -50,10 +50,10 @@ pub(super) fn role(request: &CredentialRequest<'_>) -> anyhow::Result<String> {
     let role = match (asked, class) {
         (Some(role), None) => return Ok(role.to_owned()),
         (Some(role), Some(_)) => role.to_owned(),
-        (None, Some(ClassInForce { name: class, spec })) => owner_role_name(class, spec)?,
+        (None, Some(ClassInForce { name: class, spec, .. })) => owner_role_name(class, spec)?,
         (None, None) => bail!("the class of DeveloperSpace {space} cannot be found, so set the role of the ServiceAccount with --role"),
     };
-    if let Some(ClassInForce { name: class, spec }) = class {
+    if let Some(ClassInForce { name: class, spec, .. }) = class {
         ensure!(
             spec.roles.iter().any(|found| found.name == role),
             "SpaceClass {class} has no role {role}: set --role to one of its roles ({})",
@@ -131,7 +131,7 @@ mod tests {
         let class: SpaceClassSpec = serde_json::from_value(json!({"ownerRole": "edit", "roles": roles})).unwrap();
         let none = SpaceClassSpec { roles: vec![], ..class.clone() };
         let other = SpaceClassSpec { owner_role: "tend".to_owned(), ..class.clone() };
-        let in_force = |name, spec| Some(ClassInForce { name, spec });
+        let in_force = |name, spec| Some(ClassInForce { name, spec, current: spec });
         for (name, class, asked, expected) in [
             ("nadia@example.com", in_force("greenhouse", &class), "", Ok("work")),
             ("omar@example.com", in_force("greenhouse", &class), "", Ok("view")),

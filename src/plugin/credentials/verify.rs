@@ -43,7 +43,7 @@ pub(super) struct ExpectedUser<'a> {
 pub(super) async fn verify(document: &Value, namespace: &str, expected: ExpectedUser<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
     let ExpectedUser { name: user, is_owner } = expected;
     progress.step("checking the kubeconfig");
-    let clock = Arc::new(ServerCheckedClock::default());
+    let clock = Arc::new(ServerCheckedClock::for_a_command());
     let client = client_for(document, clock.clone()).await?;
     let found = whoami(&client).await.context("the new credential does not work")?.username.unwrap_or_default();
     ensure!(found == user, "the cluster authenticates the new credential as user {found:?} instead of {user:?}; nothing was written");

@@ -26,7 +26,7 @@ pub(super) fn diagnose(snapshot: &ClusterSnapshot, now: DateTime<Utc>) -> Vec<Di
 /// The diagnoses about rules of its class that an existing space does not comply with.
 pub(super) fn violations(space: &DeveloperSpace, class: Option<&SpaceClass>, classes: &[SpaceClass], now: DateTime<Utc>) -> Vec<Diagnosis> {
     let name = space.name_any();
-    let of_class = class.map(|class| ClassInForce { name: class.metadata.name.as_deref().unwrap_or_default(), spec: &class.spec });
+    let of_class = class.map(|class| ClassInForce { spec: &class.spec, ..ClassInForce::new(class) });
     let objection = naming::objection(&name, of_class, classes);
     let rules = broken(space, class.map(|class| &class.spec), objection.is_some());
     let diagnoses = rules.into_iter().filter_map(|rule| match (rule, class) {
