@@ -230,7 +230,8 @@ async fn a_plain_deployment_is_admitted_up_to_the_quota(world: &World) -> Result
         let complaint = sets.iter().map(|set| condition(set, "ReplicaFailure")).find(|failure| failure["status"] == "True");
         let Some(complaint) = complaint else { bail!("{} pods, no complaint yet", pods.len()) };
         ensure!(text(complaint, "/message").contains("exceeded quota: developerspace"), "{complaint}");
-        ensure!(!pods.is_empty(), "{complaint}");
+        // The pods were listed before the complaint, so the second one may be missing.
+        ensure!(pods.len() >= 2, "{} pods, {complaint}", pods.len());
         Ok(Some(pods))
     })
     .await?;
