@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use developerspace_operator::{cache::watches::CachedSpace, controller::worker::reconcile_queued};
+use developerspace_operator::{cache::watches::CachedSpace, controller::worker::reconcile_queued, desired::Uid};
 
 use super::{support::api_server::play, *};
 
@@ -22,8 +22,11 @@ pub fn conflict() -> Value {
 #[tokio::test]
 async fn an_existing_foreign_namespace_is_not_touched_and_only_the_status_is_written() {
     let world = World::with(MADE, &[class(), foreign_namespace()]);
+    let space: Uid = uid(SPACE).as_str().into();
+    world.creations.begin(space.clone(), SPACE);
     let script = script![say(&fresh(), &conflict()), told("NamespaceConflict")];
     world.reconcile(&fresh(), script).await.unwrap();
+    assert!(!world.creations.contains(&space, SPACE), "the namespace of that name was not created for the space");
     world.reconcile(&said(&fresh(), &conflict()), script![]).await.unwrap();
 }
 
