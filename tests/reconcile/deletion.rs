@@ -186,6 +186,15 @@ async fn a_released_namespace_is_neither_taken_back_nor_deleted_while_others_hol
     }
 }
 
+/// The other finalizers were removed before the write of the status.
+#[tokio::test]
+async fn a_space_that_vanishes_before_its_status_is_written_is_deleted() {
+    let world = World::with(CALM, &[class()]);
+    let refused = say(&held_by_others(), &terminating(HELD)).refused(404, "NotFound");
+    assert_eq!(world.reconcile(&held_by_others(), script![refused]).await.map_err(|error| error.sentence()), Ok(seconds(120)));
+    assert_eq!(world.reconcile(&held_by_others(), script![]).await.unwrap(), Action::await_change());
+}
+
 /// A deletion of the space does not delete its namespace any more, and no finalizer is added to an object that is being deleted. The space still
 /// expires, and is warned before that.
 #[tokio::test]
